@@ -1,0 +1,90 @@
+"""The errors of consumerd, one tree; each knows the exit code of a command that ends with it.
+
+ConsumerdError                    1
+├── UsageError                    2   used wrongly: a verb, an option, a target
+│   ├── ConfigurationError        2   the configuration has mistakes; carries all of them
+│   ├── MissingExtraError         2   an optional dependency is not installed
+│   └── StateDirectoryError       2   the state directory cannot be used
+├── NotRunningError               1   no master answers on the control socket
+├── LoadError                     11  the consumer's module or class cannot be loaded
+├── SourceError                   1
+│   ├── SourceAwayError           1   the source does not answer: wait and try again, no task has failed
+│   └── SourceRefusedError        12  the source answered no: authentication, no such topic, fenced
+├── StoreAwayError                1   the parking store does not answer: what failed stays unfinished
+├── UndecodableError              1   a payload that cannot become a record: parked at once, bytes kept
+├── SlotTakenError                1   another process holds the slot's lock
+└── WireError                     1   a peer broke the protocol
+"""
+
+from __future__ import annotations
+
+
+class ConsumerdError(Exception):
+    """Whatever consumerd itself raises. The message is one line: what happened, to what, and what to do."""
+
+    exit_code = 1
+
+
+class UsageError(ConsumerdError):
+    """consumerd was used wrongly."""
+
+    exit_code = 2
+
+
+class ConfigurationError(UsageError):
+    """A configuration does not hold up. `problems` has one line for each mistake, in the document's order."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class MissingExtraError(UsageError):
+    """An optional dependency is needed and not installed; the message names the install command."""
+
+    def __init__(self, needed_for: str, extra: str) -> None:
+        super().__init__(f"{needed_for} needs an optional dependency: pip install 'consumerd[{extra}]'")
+
+
+class StateDirectoryError(UsageError):
+    """The state directory cannot be made, written or locked; the message names `--state-dir`."""
+
+
+class NotRunningError(ConsumerdError):
+    """No master answers on the control socket of this state directory."""
+
+
+class LoadError(ConsumerdError):
+    """A consumer's module or class cannot be loaded."""
+
+    exit_code = 11
+
+
+class SourceError(ConsumerdError):
+    """Something about a source; one of its two children is raised."""
+
+
+class SourceAwayError(SourceError):
+    """The source does not answer. No task has failed: wait, try again, report once."""
+
+
+class SourceRefusedError(SourceError):
+    """The source answered, and the answer is no: authentication, no such topic or table, fenced."""
+
+    exit_code = 12
+
+
+class StoreAwayError(ConsumerdError):
+    """The parking store does not answer in time. Nothing settles past a task that waits for it."""
+
+
+class UndecodableError(ConsumerdError):
+    """A payload cannot become a record. The task is parked at once, with its bytes."""
+
+
+class SlotTakenError(ConsumerdError):
+    """Another process holds the lock of this slot."""
+
+
+class WireError(ConsumerdError):
+    """A peer sent what the protocol does not allow."""

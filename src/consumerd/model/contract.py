@@ -1,0 +1,63 @@
+"""The consumer's contract: its hooks, and which of them a class overrides.
+
+The worker knows a user's class by this module alone; it never imports `consumers`. The base classes mark their own
+implementations with `default_hook`, so a hook without the mark is the user's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+HookT = TypeVar("HookT", bound=Callable[..., Any])  # hooks have any signature
+
+_MARK = "__consumerd_default__"
+
+SOURCE_ATTRIBUTE = "SOURCE"
+"""The class attribute that names the kind of source, as registered; every base class has it."""
+
+HOOKS_A_TASK = ("pre_handle_task", "post_handle_task", "around_task", "can_stop_consume", "reload_config")
+"""Hooks that run between tasks: one of them overridden, and the batch takes the general loop."""
+
+REQUIRED_HOOKS = {
+    "generator": ("iterate_task", "handle_task"),
+    "query": ("get_next_batch", "handle_task"),
+    "kafka": ("handle_task",),
+    "table": ("handle_task",),
+    "memory": ("handle_task",),
+}
+"""What the user must write, by kind of source."""
+
+
+def default_hook(function: HookT) -> HookT:
+    """Mark a base class's own implementation of a hook."""
+    setattr(function, _MARK, True)
+    return function
+
+
+def is_overridden(consumer_class: type, hook: str) -> bool:
+    """Whether the user's class has a `hook` of its own; also for a hook that no base class has (`around_task`)."""
+    found = getattr(consumer_class, hook, None)
+    return found is not None and not getattr(found, _MARK, False)
+
+
+def is_consumer(candidate: object) -> bool:
+    """Whether `candidate` is a class that descends from one of the base classes."""
+    return isinstance(candidate, type) and isinstance(getattr(candidate, SOURCE_ATTRIBUTE, None), str)
+
+
+def source_kind(consumer_class: type) -> str:
+    """The kind of source of a class: what its base says, or `generator` where it brings its own `iterate_task`.
+
+    A Kafka consumer that overrides `iterate_task` reads through its `consume_client` and keeps Kafka's promises.
+    """
+    declared: str = getattr(consumer_class, SOURCE_ATTRIBUTE)
+    if declared == "query" and is_overridden(consumer_class, "iterate_task"):
+        return "generator"
+    return declared
+
+
+def missing_hooks(consumer_class: type) -> tuple[str, ...]:
+    """The hooks that the user must write and has not."""
+    required = REQUIRED_HOOKS.get(source_kind(consumer_class), ("handle_task",))
+    return tuple(hook for hook in required if not is_overridden(consumer_class, hook))

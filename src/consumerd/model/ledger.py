@@ -1,0 +1,86 @@
+"""Which positions of a shard are finished, and the one below which all are: the only thing that may be committed.
+
+A *span* is a run of positions that the loop was given in order. It shrinks from its start as its tasks finish; the
+watermark is the start of the oldest span that is not finished. Gaps (compacted records, transaction markers) lie
+between spans or within one and cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+
+class Span:
+    """Positions `start` to `end` (exclusive) that are not finished yet, and how many tasks they hold."""
+
+    __slots__ = ("count", "end", "start")
+
+    def __init__(self, start: int, end: int, count: int) -> None:
+        self.start = start
+        self.end = end
+        self.count = count
+
+    def __repr__(self) -> str:
+        return f"Span({self.start}, {self.end}, count={self.count})"
+
+    @property
+    def is_finished(self) -> bool:
+        return self.start >= self.end
+
+
+class ShardLedger:
+    """The spans of one shard, oldest first."""
+
+    __slots__ = ("_next", "_spans")
+
+    def __init__(self, position: int) -> None:
+        """Start with nothing taken: the next task expected is at `position`."""
+        self._next = position
+        self._spans: deque[Span] = deque()
+
+    @property
+    def watermark(self) -> int:
+        """The highest position below which everything is finished."""
+        return self._spans[0].start if self._spans else self._next
+
+    @property
+    def unfinished(self) -> int:
+        """How many tasks were taken and are not finished."""
+        return sum(span.count for span in self._spans)
+
+    @property
+    def taken_to(self) -> int:
+        """The position after the last task taken."""
+        return self._next
+
+    def take(self, start: int, end: int, count: int) -> Span:
+        """The loop was given `count` tasks at positions from `start` to below `end`, all after those given before."""
+        assert self._next <= start < end, (self._next, start, end)
+        span = Span(start, end, count)
+        self._next = end
+        self._spans.append(span)
+        return span
+
+    def advance(self, span: Span, start: int, count: int) -> None:
+        """`count` more tasks of `span` are finished: all below `start`."""
+        assert span.start <= start <= span.end and 0 <= count <= span.count, (span, start, count)
+        span.start = start
+        span.count -= count
+        self._drop_finished()
+
+    def split(self, span: Span, start: int, count: int) -> Span:
+        """Cut `span` in two at `start`, the first part holding `count` tasks; the second part is returned.
+
+        So one task can stay unfinished while those behind it go on.
+        """
+        assert span.start <= start <= span.end and 0 <= count <= span.count, (span, start, count)
+        rest = Span(start, span.end, span.count - count)
+        self._spans.insert(self._spans.index(span) + 1, rest)
+        span.end = start
+        span.count = count
+        self._drop_finished()
+        return rest
+
+    def _drop_finished(self) -> None:
+        while self._spans and self._spans[0].is_finished:
+            self._spans.popleft()

@@ -1,0 +1,43 @@
+"""A parked task: kept in the parking store, waiting until it is due again, or dead until a person decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from consumerd.model.task import TaskId
+
+
+class ParkedState(StrEnum):
+    """waiting: due again at `due_at`; dead: until a person decides; suspect: pending in its source, `crashes` counts."""
+
+    WAITING = "waiting"
+    DEAD = "dead"
+    SUSPECT = "suspect"
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedTask:
+    """One row of the parking store. Times are seconds since the epoch.
+
+    consumer: `group/name`; attempts: all that were made; payload: byte for byte as the source gave it;
+    error: one line, traceback: what came before it; both shortened and without secrets.
+    """
+
+    consumer: str
+    task_id: TaskId
+    source: str
+    shard: int
+    position: int
+    offset: int
+    state: ParkedState
+    due_at: float | None
+    attempts: int
+    first_at: float
+    last_at: float
+    error: str
+    traceback: str
+    payload: bytes
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+    crashes: int = 0

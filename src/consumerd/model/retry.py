@@ -1,0 +1,73 @@
+"""The retry policy: from (policy, attempts, first attempt, now) to an outcome, and nothing else.
+
+Two stages, as in the seed. *Immediate* retries in the worker, `RETRY_BASIC_INTERVAL` × tried apart; then, where the
+consumer has a `back_off_time`, *deferred* ones: the delay doubles from `back_off_time` to `max_back_off_time`, until
+`expire_time` has passed since the first attempt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from consumerd.model.outcome import Dead, Expired, Outcome, Retry
+
+LARGEST_DELAY_S = 30 * 24 * 60 * 60.0
+_LARGEST_EXPONENT = 62
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When a failed task is tried again.
+
+    retry_times: immediate retries after a first failure.
+    basic_interval_s: the immediate retries' linear step.
+    back_off_s: the first deferred delay; None: no deferred retry.
+    max_back_off_s: the longest deferred delay; expire_s: how long deferred retries go on; None: no bound.
+    """
+
+    retry_times: int = 0
+    basic_interval_s: float = 0.1
+    back_off_s: float | None = None
+    max_back_off_s: float | None = None
+    expire_s: float | None = None
+
+    @property
+    def is_deferred(self) -> bool:
+        return self.back_off_s is not None
+
+    @property
+    def attempts_a_round(self) -> int:
+        """How many attempts are made in a row before the task is deferred."""
+        return self.retry_times + 1
+
+
+def immediate_delay(policy: RetryPolicy, tried: int) -> float:
+    """Seconds to wait after the failure number `tried` (from 0) of a round; the seed's linear back-off."""
+    return policy.basic_interval_s * tried
+
+
+def deferred_delay(policy: RetryPolicy, round_number: int) -> float:
+    """Seconds until the round after `round_number` (from 1): doubling, capped."""
+    assert policy.back_off_s is not None
+    cap = policy.max_back_off_s if policy.max_back_off_s is not None else LARGEST_DELAY_S
+    exponent = min(max(round_number, 1) - 1, _LARGEST_EXPONENT)
+    return min(policy.back_off_s * float(2**exponent), cap)
+
+
+def after_round(policy: RetryPolicy, attempts: int, first_at: float, now: float) -> Outcome:
+    """What becomes of a task whose round of immediate attempts has failed.
+
+    attempts: all attempts so far, of this and earlier rounds; first_at and now: seconds on one clock.
+    """
+    if policy.back_off_s is None:
+        return Dead(f"failed {attempts} time(s), and no deferred retry is configured")
+    round_number = -(-attempts // policy.attempts_a_round)
+    delay = deferred_delay(policy, round_number)
+    return within_expiry(policy, delay, first_at, now)
+
+
+def within_expiry(policy: RetryPolicy, delay: float, first_at: float, now: float) -> Outcome:
+    """A retry after `delay`, or Expired where that is later than `expire_time` allows."""
+    if policy.expire_s is not None and now + delay > first_at + policy.expire_s:
+        return Expired(f"its retries would go on past expire_time ({policy.expire_s:g} s after the first attempt)")
+    return Retry(after=max(0.0, delay))

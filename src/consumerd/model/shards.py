@@ -1,0 +1,40 @@
+"""Which worker of a pool takes a key, where the source does not divide the work itself.
+
+Keys hash into a fixed number of buckets; each worker owns one range of them, so that a change of the number of
+workers moves ranges, never single keys.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+BUCKET_COUNT = 4096
+
+
+def bucket_of(key: object) -> int:
+    """The bucket of a key, the same in every process and on every host: CRC-32 of its text."""
+    return zlib.crc32(str(key).encode("utf-8", "surrogateescape")) % BUCKET_COUNT
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The part of a source's keys that one worker may take: `self.shard` in a consumer.
+
+    index: the worker, from 0; count: how many workers divide the keys.
+    """
+
+    index: int
+    count: int
+
+    @property
+    def buckets(self) -> range:
+        """The buckets that this worker owns, of `BUCKET_COUNT`."""
+        return range(
+            self.index * BUCKET_COUNT // self.count,
+            (self.index + 1) * BUCKET_COUNT // self.count,
+        )
+
+    def owns(self, key: object) -> bool:
+        """Whether this worker takes the task with this key."""
+        return bucket_of(key) in self.buckets

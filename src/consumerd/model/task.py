@@ -1,0 +1,34 @@
+"""A task: one unit of work, and what makes it itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NewType
+
+TaskId = NewType("TaskId", str)
+"""What makes a task itself, as text: `topic:uuid:partition:offset`, or `table:primary key`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task as its source gave it, before its payload is decoded.
+
+    On the fast path no such object exists: a batch makes one for what leaves it (a failure, a hook, a parked task).
+
+    id: None where the source has no identity for it (a generator without `task_id`).
+    offset: the seed's number, which the handler gets.
+    position: its place in its shard, for the parking store (a Kafka offset; 0 where there is none).
+    payload: its bytes, as they came; for a source of records, their encoding (`sources.records`).
+    attempts: how many attempts were made before now; first_at: when the first was made, seconds since the epoch.
+    """
+
+    id: TaskId | None
+    offset: int
+    source: str
+    shard: int
+    position: int
+    payload: bytes
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+    attempts: int = 0
+    first_at: float | None = None

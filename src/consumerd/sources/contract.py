@@ -1,0 +1,193 @@
+"""The contract between the worker's loop and a source, which every source's suite of tests checks.
+
+The loop's thread calls everything but `tick` and `lag`, which the keeper calls. The order of calls:
+`open`, then `fetch` and `settle` in turn, `release` for what was fetched and never started, `close`.
+
+A batch holds tasks of one shard, in source order. The loop settles a batch from its start to its end in spans, each
+with one outcome; a span may be left out for later (its task waits for the parking store) while those behind it settle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from consumerd.clock import Clock
+from consumerd.events.facts import Fact
+from consumerd.model.interrupts import Interrupt
+from consumerd.model.outcome import Outcome
+from consumerd.model.shards import Shard
+from consumerd.model.task import Task, TaskId
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a source can do; the loop and `check` ask nothing else about it.
+
+    positional: settled by a position that moves on, so that what fails must be kept elsewhere (Kafka, a generator).
+    ordered: gives the tasks of one key in order, to one worker.
+    durable_defer: keeps a retry, with its due time, in its own rows.
+    unlimited_workers: any number of workers can share it.
+    transactional: can settle in the handler's own transaction.
+    replayable: can be read again from an earlier point.
+    gives_away: forgets a task once it is fetched (a generator): consumerd keeps it from its first failure on.
+    """
+
+    positional: bool
+    ordered: bool = False
+    durable_defer: bool = False
+    unlimited_workers: bool = True
+    transactional: bool = False
+    replayable: bool = False
+    gives_away: bool = False
+
+
+class Batch(Protocol):
+    """Tasks of one shard, columnar: raw records and readers; an object only for what leaves the fast path.
+
+    The loop reads `handler(offset=offset(raw), record=decode(payload(raw)))` for each raw of `raws`.
+    `decode` raises UndecodableError or ValueError for what cannot become a record.
+    """
+
+    shard: int
+    raws: Sequence[Any]  # whatever the client gives: a Kafka message, a row
+    offset: Callable[[Any], int]
+    payload: Callable[[Any], Any]  # bytes, or the record itself where the source gives records
+    decode: Callable[[Any], object]
+
+    def task(self, index: int) -> Task:
+        """The task at `index`, as an object."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The tasks `start` to `stop` (exclusive) of `batch` had this outcome, and what had to be parked is parked."""
+
+    batch: Batch
+    start: int
+    stop: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class ShardLag:
+    """How far one shard is behind.
+
+    tasks: how many wait; oldest_s: the age of the oldest unfinished one in seconds, None where it is not known;
+    position: what is settled, in the source's own terms (a Kafka offset; a count of finished rows).
+    """
+
+    shard: int
+    tasks: int
+    oldest_s: float | None
+    position: int
+
+
+class ParkedIndex(Protocol):
+    """What a source may ask the parking store; each call raises StoreAwayError when the store does not answer."""
+
+    def parked_among(self, ids: Sequence[TaskId]) -> frozenset[TaskId]:
+        """Which of `ids` are parked, waiting or dead."""
+        ...
+
+    def parked_from(self, source: str, shard: int, position: int) -> frozenset[TaskId]:
+        """The ids parked, waiting or dead, of this shard at or above `position`."""
+        ...
+
+
+@dataclass(frozen=True)
+class SourceContext:
+    """What a source is opened with.
+
+    consumer: the user's instance (for `get_next_batch`, `iterate_task`, `task_id`).
+    options: the source's own pydantic model, validated, secrets resolved.
+    member: identifies this slot among all hosts and masters, `<id>.<group>.<name>.<slot>`; None in the foreground.
+    lease_owner: `member` and the generation: who holds a claim.
+    interrupt: makes the loop look up from its batch; callable from any thread.
+    emit: reports a fact (a source that went away, that came back).
+    """
+
+    name: str
+    consumer: Any  # the user's class, known by its hooks only
+    options: Any  # each source casts it to its own model
+    shard: Shard
+    member: str | None
+    lease_owner: str
+    settle_interval_s: float
+    max_unsettled: int
+    payload_limit_bytes: int
+    parked: ParkedIndex
+    interrupt: Callable[[Interrupt], None]
+    emit: Callable[[Fact], None]
+    clock: Clock
+
+
+class Source(Protocol):
+    """One a worker. Errors: SourceAwayError (the loop waits and tries again), SourceRefusedError (the worker ends)."""
+
+    traits: Traits
+
+    def open(self, context: SourceContext) -> None:
+        """Connect, join, claim. The slot's lock is held and the signal handlers stand."""
+        ...
+
+    def fetch(self, limit: int, timeout_s: float) -> Batch | None:
+        """At most `limit` tasks of one shard; None when there was nothing for `timeout_s` seconds.
+
+        Raises EndOfSource when there will never be more.
+        """
+        ...
+
+    def settle(self, settlements: Sequence[Settlement], *, is_due: bool) -> None:
+        """Note the outcomes; make them durable, perhaps later and asynchronously.
+
+        is_due: settle_interval has passed: send what is finished now, also when `settlements` is empty.
+        """
+        ...
+
+    def unsettled(self) -> int:
+        """How many tasks are handled, or being handled, and not yet durably settled."""
+        ...
+
+    def keeps(self, batch: Batch) -> bool:
+        """False when the batch's shard was taken away: what was not started must not be, and settles nowhere."""
+        ...
+
+    def release(self, batch: Batch, start: int) -> None:
+        """The tasks from `start` on were never started: stop, revoke. Called at most once for a batch."""
+        ...
+
+    def tick(self) -> None:
+        """The keeper, once a second: poll, renew."""
+        ...
+
+    def lag(self) -> tuple[ShardLag, ...]:
+        """How far all shards are behind, measured now. The keeper."""
+        ...
+
+    def close(self, deadline: float) -> None:
+        """Settle durably what is finished, give back the rest, leave, by `deadline` on the monotonic clock."""
+        ...
+
+
+class EndOfSource(Exception):  # noqa: N818 - it is no error: a generator returned
+    """There will never be more tasks: the user's `iterate_task` returned."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceKind:
+    """What a source registers under the entry point group `consumerd.sources`.
+
+    options: the pydantic model of its keys in `configs`; it ignores nothing and knows nothing of common keys.
+    make: the source, not opened; imports the client library, and raises MissingExtraError where that is not installed.
+    traits: what it can do with these options.
+    probe: reads the lag without joining, claiming or locking anything; `check` uses it.
+    """
+
+    name: str
+    options: Any  # type[pydantic.BaseModel]; the contract itself stays free of pydantic
+    make: Callable[[], Source]
+    traits: Traits
+    probe: Callable[[Mapping[str, object]], tuple[ShardLag, ...]]

@@ -1,0 +1,1 @@
+"""What goes between processes: messages, their framing, the board, the control client. No pickle."""

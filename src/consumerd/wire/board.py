@@ -1,0 +1,96 @@
+"""The board: what a worker is doing, in shared memory that outlives it.
+
+One memfd a worker, made by the master, written by the worker alone, read by the master without asking. It holds
+aligned 64-bit words; each has one writer and is read and written whole, so no lock is needed.
+
+word  0 magic and version · 1 generation · 2 state · 3 busy since (monotonic ns; 0: not busy) · 4 shard
+      5 cursor: the offset being handled, NONE between batches · 6 handled · 7 failed · 8 parked · 9 unsettled
+      10 flags: STORE_AWAY, SOURCE_AWAY
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+
+BOARD_BYTES = 65_536
+MAGIC = 0xC0_5D_00_01
+NONE = 2**64 - 1
+
+MAGIC_WORD, GENERATION, STATE, BUSY_SINCE_NS, SHARD, CURSOR, HANDLED, FAILED, PARKED, UNSETTLED, FLAGS = range(11)
+
+
+class WorkerState(IntEnum):
+    """How far a worker has come."""
+
+    ABSENT = 0
+    STARTING = 1
+    RUNNING = 2
+    DRAINING = 3
+
+
+class BoardFlag(IntFlag):
+    """What keeps a worker from working, though it is alive."""
+
+    STORE_AWAY = 1
+    SOURCE_AWAY = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A board as read once. `cursor` and `shard` are None between batches; `busy_since_ns` is 0 when idle."""
+
+    generation: int
+    state: WorkerState
+    busy_since_ns: int
+    shard: int | None
+    cursor: int | None
+    handled: int
+    failed: int
+    parked: int
+    unsettled: int
+    flags: BoardFlag
+
+
+class Board:
+    """One worker's board, mapped. `words` is what the loop writes through: `words[CURSOR] = offset`."""
+
+    def __init__(self, fd: int) -> None:
+        """Map the board behind `fd`, which the caller keeps and closes."""
+        self._map = mmap.mmap(fd, BOARD_BYTES)
+        self.words = memoryview(self._map).cast("Q")
+
+    @classmethod
+    def create(cls) -> tuple[Board, int]:
+        """A new board and its descriptor, which the caller owns."""
+        fd = os.memfd_create("consumerd-board", os.MFD_CLOEXEC)
+        os.ftruncate(fd, BOARD_BYTES)
+        board = cls(fd)
+        board.words[MAGIC_WORD] = MAGIC
+        board.words[CURSOR] = NONE
+        board.words[SHARD] = NONE
+        return board, fd
+
+    def read(self) -> Reading:
+        """All words, each read whole; taken while the worker writes on, so not of one instant."""
+        words = self.words
+        shard, cursor = words[SHARD], words[CURSOR]
+        return Reading(
+            generation=words[GENERATION],
+            state=WorkerState(words[STATE]),
+            busy_since_ns=words[BUSY_SINCE_NS],
+            shard=None if shard == NONE else shard,
+            cursor=None if cursor == NONE else cursor,
+            handled=words[HANDLED],
+            failed=words[FAILED],
+            parked=words[PARKED],
+            unsettled=words[UNSETTLED],
+            flags=BoardFlag(words[FLAGS]),
+        )
+
+    def close(self) -> None:
+        """Unmap; the memory lives on while any process maps it or holds a descriptor."""
+        self.words.release()
+        self._map.close()

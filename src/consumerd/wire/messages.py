@@ -1,0 +1,134 @@
+"""The messages between the master and its children: one frozen dataclass each, one JSON object on the wire.
+
+A message's `type` is its class's name in snake case. Both ends are equal versions of consumerd, or refuse.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """master → zygote: fork a worker. Four descriptors travel with it: channel, board, slot lock, stderr."""
+
+    slot: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """master → zygote or worker: take no more, settle, leave by `deadline_s` on the machine's monotonic clock."""
+
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """master → worker: look at the parking store now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """zygote → master: executed, before any user code is imported."""
+
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """zygote → master: the consumer's code is imported and its options hold up.
+
+    remarks: what `check` names about this class, one sentence each.
+    """
+
+    source: str
+    traits: dict[str, bool]
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailed:
+    """zygote → master: the class cannot be loaded, or its options do not hold up."""
+
+    reason: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """zygote → master: the worker runs. Its pidfd travels with it."""
+
+    slot: int
+    generation: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """zygote → master: the worker is reaped. `status` is the wait status."""
+
+    slot: int
+    generation: int
+    pid: int
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """worker → master: signal handlers stand, the source is open, the loop begins."""
+
+    slot: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """worker → master: a fact that concerns the pool: the store or source went away or came back, the last error."""
+
+    name: str
+    level: str
+    fields: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """worker → master: (shard, tasks, oldest_s, position) of every shard, from the pool's lowest live slot."""
+
+    shards: tuple[tuple[int, int, float | None, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRequest:
+    """master → store helper: one verb on parked tasks, with its arguments."""
+
+    request: int
+    verb: str
+    arguments: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreResult:
+    """store helper → master: one page of a result; `is_last` ends it. `failed` is one sentence, or None."""
+
+    request: int
+    items: tuple[dict[str, object], ...] = ()
+    is_last: bool = True
+    failed: str | None = None
+
+
+Message = (
+    Fork
+    | Stop
+    | Wake
+    | Hello
+    | Loaded
+    | LoadFailed
+    | Forked
+    | Exited
+    | Ready
+    | Reported
+    | Lag
+    | StoreRequest
+    | StoreResult
+)

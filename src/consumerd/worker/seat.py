@@ -1,0 +1,31 @@
+"""A worker's seat: everything that it is given at its fork. Runs in zygotes, workers and the foreground."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from consumerd.config.shape import ConsumerSettings, Settings
+from consumerd.wire.board import Board
+
+
+@dataclass(frozen=True)
+class Seat:
+    """One slot, as its worker sees it.
+
+    consumer: the entry in the configuration, `configs` not resolved; settings: the document's `consumerd` table.
+    member: `<id>.<group>.<name>.<slot>`; None in the foreground, which joins as a guest.
+    channel: to the master, closed by its death; None in the foreground.
+    lock_fd: the slot's lock file, opened by the master, not locked yet; None in the foreground.
+    """
+
+    consumer: ConsumerSettings
+    settings: Settings
+    state_dir: Path
+    slot: int
+    generation: int
+    member: str | None
+    board: Board
+    channel: socket.socket | None = None
+    lock_fd: int | None = None
