@@ -1,0 +1,51 @@
+"""consumerd: the process manager that understands consumers.
+
+Importing this package imports nothing; a name is resolved at its first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from consumerd.version import __version__
+
+if TYPE_CHECKING:
+    from consumerd.consumers import (
+        BaseConsumer,
+        KafkaBaseConsumer,
+        MySQLBaseConsumer,
+        SQLBaseConsumer,
+        TableBaseConsumer,
+    )
+    from consumerd.model.outcome import Dead, Retry
+
+_CONSUMERS = "consumerd.consumers"
+_OUTCOMES = "consumerd.model.outcome"
+_HOMES = {
+    "BaseConsumer": _CONSUMERS,
+    "KafkaBaseConsumer": _CONSUMERS,
+    "MySQLBaseConsumer": _CONSUMERS,
+    "SQLBaseConsumer": _CONSUMERS,
+    "TableBaseConsumer": _CONSUMERS,
+    "Dead": _OUTCOMES,
+    "Retry": _OUTCOMES,
+}
+
+__all__ = [
+    "BaseConsumer",
+    "Dead",
+    "KafkaBaseConsumer",
+    "MySQLBaseConsumer",
+    "Retry",
+    "SQLBaseConsumer",
+    "TableBaseConsumer",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:  # a module's attribute may be anything
+    if name not in _HOMES:
+        raise AttributeError(f"module 'consumerd' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

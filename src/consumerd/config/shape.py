@@ -7,11 +7,17 @@ consumer's zygote. Values of common keys are resolved here (`${ENV}`, `file:`); 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from consumerd.model.identity import ConsumerName
+
+LONGEST_S = 10 * 366 * 24 * 60 * 60
+"""The longest duration that can be configured: ten years. Timers of the system overflow somewhere beyond."""
+
+Duration = Annotated[float, Field(gt=0, le=LONGEST_S)]
+ProcessName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class CommonKeys(BaseModel):
@@ -25,21 +31,44 @@ class CommonKeys(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
     workers: int = Field(default=1, ge=1, le=4096)
-    process_name: str | None = None
+    process_name: ProcessName | None = None
     task_retry_times: int | None = Field(default=None, ge=0)
-    reload_interval: float | None = Field(default=None, ge=0)
-    back_off_time: float | None = Field(default=None, gt=0)
-    max_back_off_time: float | None = Field(default=None, gt=0)
-    expire_time: float | None = Field(default=None, gt=0)
-    stop_timeout: float | None = Field(default=None, gt=0)
-    settle_interval: float = Field(default=1.0, gt=0)
+    reload_interval: Annotated[float, Field(ge=0, le=LONGEST_S)] | None = None
+    back_off_time: Duration | None = None
+    max_back_off_time: Duration | None = None
+    expire_time: Duration | None = None
+    stop_timeout: Duration | None = None
+    settle_interval: Duration = 1.0
     max_unsettled: int = Field(default=10_000, ge=1)
     payload_limit: int = Field(default=1_048_576, ge=1, le=16 * 1_048_576)
     restart: Literal["on-failure", "always"] = "on-failure"
 
+    @model_validator(mode="after")
+    def _delays_are_in_order(self) -> Self:
+        first, largest = self.back_off_time, self.max_back_off_time
+        if first is not None and largest is not None and largest < first:
+            raise ValueError(f"max_back_off_time ({largest:g}) must be at least back_off_time ({first:g})")
+        return self
+
+
+class Entry(BaseModel):
+    """One consumer's entry, as it is written: `module` and `class`, or `class` as `package.module:Class` alone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    module: str | None = None
+    class_: str = Field(alias="class")
+    name: str | None = None
+    configs: dict[str, Any] = Field(default_factory=dict)  # the user's own keys have any plain value
+
 
 class ConsumerSettings(BaseModel):
-    """One consumer's entry, loaded. `configs` is as written (defaults merged under it), nothing in it resolved."""
+    """One consumer's entry, loaded. `configs` is as written (defaults merged under it), nothing in it resolved.
+
+    origin, path: where the entry stands, for sentences; directory: where its module and its relative files are found;
+    has_module_key: whether the entry has a `module`, or names it in its `class`;
+    defaulted: the keys of `configs` that come from `consumerd.defaults`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -48,6 +77,11 @@ class ConsumerSettings(BaseModel):
     target: str  # "package.module:Class"
     configs: dict[str, Any]  # the user's own keys have any plain value
     common: CommonKeys
+    origin: str = ""
+    path: tuple[str | int, ...] = ()
+    directory: Path = Path()
+    has_module_key: bool = True
+    defaulted: frozenset[str] = frozenset()
 
     @property
     def full_name(self) -> ConsumerName:
@@ -73,7 +107,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     parking: str | None = None
-    stop_timeout: float = Field(default=25.0, gt=0)
+    stop_timeout: Duration = 25.0
     log: LogSettings = LogSettings()
     defaults: dict[str, Any] = Field(default_factory=dict)  # keys of `configs`, any plain value
 

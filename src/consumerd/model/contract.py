@@ -16,7 +16,7 @@ _MARK = "__consumerd_default__"
 SOURCE_ATTRIBUTE = "SOURCE"
 """The class attribute that names the kind of source, as registered; every base class has it."""
 
-HOOKS_A_TASK = ("pre_handle_task", "post_handle_task", "around_task", "can_stop_consume", "reload_config")
+HOOKS_A_TASK = ("pre_handle_task", "post_handle_task", "around_task", "can_stop_consume")
 """Hooks that run between tasks: one of them overridden, and the batch takes the general loop."""
 
 REQUIRED_HOOKS = {

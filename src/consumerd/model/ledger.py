@@ -2,23 +2,30 @@
 
 A *span* is a run of positions that the loop was given in order. It shrinks from its start as its tasks finish; the
 watermark is the start of the oldest span that is not finished. Gaps (compacted records, transaction markers) lie
-between spans or within one and cost nothing.
+between spans or within one and cost nothing: tasks are counted, positions only compared.
 """
 
 from __future__ import annotations
 
 from collections import deque
 
+UNKNOWN = -1
+"""The position of a shard of which nothing is known yet."""
+
 
 class Span:
-    """Positions `start` to `end` (exclusive) that are not finished yet, and how many tasks they hold."""
+    """Positions `start` to `end` (exclusive) that are not finished yet, and how many tasks they hold.
 
-    __slots__ = ("count", "end", "start")
+    credit: its tasks that are finished while an older span is not, so that they do not lie below the watermark yet.
+    """
+
+    __slots__ = ("count", "credit", "end", "start")
 
     def __init__(self, start: int, end: int, count: int) -> None:
         self.start = start
         self.end = end
         self.count = count
+        self.credit = 0
 
     def __repr__(self) -> str:
         return f"Span({self.start}, {self.end}, count={self.count})"
@@ -29,18 +36,23 @@ class Span:
 
 
 class ShardLedger:
-    """The spans of one shard, oldest first."""
+    """The spans of one shard, oldest first.
 
-    __slots__ = ("_next", "_spans")
+    taken: how many tasks were given to the loop; finished_below: how many of them lie below the watermark.
+    """
 
-    def __init__(self, position: int) -> None:
-        """Start with nothing taken: the next task expected is at `position`."""
+    __slots__ = ("_next", "_spans", "finished_below", "taken")
+
+    def __init__(self, position: int = UNKNOWN) -> None:
+        """Start with nothing taken: the next task expected is at `position`, or above."""
         self._next = position
         self._spans: deque[Span] = deque()
+        self.taken = 0
+        self.finished_below = 0
 
     @property
     def watermark(self) -> int:
-        """The highest position below which everything is finished."""
+        """The highest position below which everything is finished; UNKNOWN until something is known of the shard."""
         return self._spans[0].start if self._spans else self._next
 
     @property
@@ -58,29 +70,39 @@ class ShardLedger:
         assert self._next <= start < end, (self._next, start, end)
         span = Span(start, end, count)
         self._next = end
+        self.taken += count
         self._spans.append(span)
         return span
+
+    def skip_to(self, position: int) -> None:
+        """There is no task below `position` but those taken: what is there is parked, or is no task."""
+        self._next = max(self._next, position)
 
     def advance(self, span: Span, start: int, count: int) -> None:
         """`count` more tasks of `span` are finished: all below `start`."""
         assert span.start <= start <= span.end and 0 <= count <= span.count, (span, start, count)
         span.start = start
         span.count -= count
-        self._drop_finished()
+        span.credit += count
+        self._raise_watermark()
 
     def split(self, span: Span, start: int, count: int) -> Span:
         """Cut `span` in two at `start`, the first part holding `count` tasks; the second part is returned.
 
         So one task can stay unfinished while those behind it go on.
         """
-        assert span.start <= start <= span.end and 0 <= count <= span.count, (span, start, count)
+        assert span.start < start < span.end and 0 <= count <= span.count, (span, start, count)
         rest = Span(start, span.end, span.count - count)
         self._spans.insert(self._spans.index(span) + 1, rest)
         span.end = start
         span.count = count
-        self._drop_finished()
         return rest
 
-    def _drop_finished(self) -> None:
-        while self._spans and self._spans[0].is_finished:
+    def _raise_watermark(self) -> None:
+        while self._spans:
+            oldest = self._spans[0]
+            self.finished_below += oldest.credit
+            oldest.credit = 0
+            if not oldest.is_finished:
+                return
             self._spans.popleft()

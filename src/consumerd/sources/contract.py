@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from consumerd.clock import Clock
+from consumerd.clock import SYSTEM_CLOCK, Clock
 from consumerd.events.facts import Fact
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.outcome import Outcome
@@ -107,6 +107,8 @@ class SourceContext:
     lease_owner: `member` and the generation: who holds a claim.
     interrupt: makes the loop look up from its batch; callable from any thread.
     emit: reports a fact (a source that went away, that came back).
+    wait: sleeps for so many seconds, less when an interrupt comes; the loop's thread only.
+    user_reads_shard: whether `get_next_batch` has read `self.shard`, and so divides the rows itself.
     """
 
     name: str
@@ -122,6 +124,8 @@ class SourceContext:
     interrupt: Callable[[Interrupt], None]
     emit: Callable[[Fact], None]
     clock: Clock
+    wait: Callable[[float], None] = SYSTEM_CLOCK.sleep
+    user_reads_shard: Callable[[], bool] = lambda: False
 
 
 class Source(Protocol):
@@ -136,6 +140,7 @@ class Source(Protocol):
     def fetch(self, limit: int, timeout_s: float) -> Batch | None:
         """At most `limit` tasks of one shard; None when there was nothing for `timeout_s` seconds.
 
+        A limit of 0 fetches nothing and waits up to `timeout_s` for what is outstanding (callbacks of commits).
         Raises EndOfSource when there will never be more.
         """
         ...
@@ -153,6 +158,10 @@ class Source(Protocol):
 
     def keeps(self, batch: Batch) -> bool:
         """False when the batch's shard was taken away: what was not started must not be, and settles nowhere."""
+        ...
+
+    def decode(self, payload: bytes) -> object:
+        """The record in a parked task's payload; raises UndecodableError."""
         ...
 
     def release(self, batch: Batch, start: int) -> None:

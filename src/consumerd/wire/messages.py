@@ -9,6 +9,21 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
+class Seated:
+    """master → zygote: the first message, what it is to load. Settings travel as they are written, nothing resolved.
+
+    consumer, settings: `ConsumerSettings` and `Settings`, dumped; directory: of the configuration.
+    member_prefix: `<id>.<group>.<name>`, to which a slot adds its number.
+    """
+
+    consumer: dict[str, object]
+    settings: dict[str, object]
+    directory: str
+    state_dir: str
+    member_prefix: str
+
+
+@dataclass(frozen=True, slots=True)
 class Fork:
     """master → zygote: fork a worker. Four descriptors travel with it: channel, board, slot lock, stderr."""
 
@@ -99,6 +114,19 @@ class Lag:
 
 
 @dataclass(frozen=True, slots=True)
+class Serve:
+    """master → store helper: the first message. It is executed as `python -m consumerd.store.helper FD`, FD its end
+    of the channel (`wire.inherited` reads it), and leaves when the channel ends.
+
+    settings: `Settings`, dumped, nothing resolved; consumers: `group/name` of every consumer.
+    """
+
+    settings: dict[str, object]
+    state_dir: str
+    consumers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class StoreRequest:
     """master → store helper: one verb on parked tasks, with its arguments."""
 
@@ -118,7 +146,8 @@ class StoreResult:
 
 
 Message = (
-    Fork
+    Seated
+    | Fork
     | Stop
     | Wake
     | Hello
@@ -129,6 +158,7 @@ Message = (
     | Ready
     | Reported
     | Lag
+    | Serve
     | StoreRequest
     | StoreResult
 )

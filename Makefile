@@ -1,0 +1,70 @@
+# Everything a developer needs; CI runs `make check`. Each target sets up what it needs, and no virtualenv has to be active.
+
+BIN := .venv/bin
+PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
+TOO_OLD := consumerd needs Python 3.11 or newer with its venv module: install it, or name it with make PYTHON=/path/to/python
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo check test unit integration servers lint types format bench bench-loop bench-restart bench-memory clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/dev.stamp  ## make .venv, with all that development needs
+
+demo: .venv/core.stamp  ## see the whole thing in a minute
+	$(BIN)/consumerd demo
+
+check: test lint types  ## all that CI checks
+
+test: unit integration  ## run all tests
+
+unit: setup  ## run the unit tests: seconds, no process, no network
+	$(PYTEST) tests/unit
+
+integration: setup servers  ## run the tests with real processes and servers
+	$(PYTEST) tests/integration
+
+servers: setup  ## get Kafka, MariaDB and PostgreSQL for the tests, as far as possible
+	PYTHONPATH=tests $(BIN)/python -m servers.install
+
+lint: setup  ## check style, formatting and the layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+
+types: setup  ## check the types
+	$(BIN)/mypy
+
+format: setup  ## format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: setup servers  ## run all benchmarks
+	PYTHONPATH=tests $(BIN)/python -m benchmarks
+
+bench-loop bench-restart bench-memory: bench-%: setup servers  ## run one benchmark
+	PYTHONPATH=tests $(BIN)/python -m benchmarks $*
+
+clean:  ## remove all that these targets made
+	rm -rf .venv .cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A name on the PATH may belong to a Python that is too old, lacks venv, or is only a version manager's stub: try each.
+.venv/bin/python:
+	@for python in $(PYTHONS); do \
+	  if "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "$$python -m venv .venv"; exec "$$python" -m venv .venv; \
+	  fi; \
+	done; echo '$(TOO_OLD)' >&2; exit 1
+
+.venv/core.stamp: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+.venv/dev.stamp: .venv/core.stamp
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable '.[kafka,mysql,postgres]' --group dev
+	@touch $@

@@ -1,0 +1,34 @@
+"""`python -m benchmarks [loop|restart|memory …]`: measure, print the table. Exit code 1 where a bar does not hold."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+
+from benchmarks import kafka_loop, memory, restart, sqlite_loop
+from benchmarks.figures import Figure, machine, table
+
+AREAS: dict[str, tuple[Callable[[], Iterator[Figure]], ...]] = {
+    "loop": (kafka_loop.figures, sqlite_loop.figures),
+    "restart": (restart.figures,),
+    "memory": (memory.figures,),
+}
+
+
+def main(arguments: list[str]) -> int:
+    wanted = arguments or list(AREAS)
+    if unknown := [area for area in wanted if area not in AREAS]:
+        print(f"benchmarks: no area {unknown[0]!r}: choose from {', '.join(AREAS)}", file=sys.stderr)
+        return 2
+    found: list[Figure] = []
+    for area in wanted:
+        for measure in AREAS[area]:
+            for figure in measure():
+                print(f"{figure.what}: {figure.ours}; beside {figure.beside}; {figure.value:.3g}", flush=True)
+                found.append(figure)
+    print(f"\n{machine()}\n\n{table(found)}")
+    return 1 if any(figure.holds is False for figure in found) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,68 @@
+"""A figure: what was measured, beside what, against which bar; and the table of them."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from importlib import metadata
+
+
+class Better(Enum):
+    """Which side of its bar a figure should be on."""
+
+    HIGHER = "≥"
+    LOWER = "≤"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table.
+
+    ours, beside: as text with units; value: what is compared with the bar (a ratio, or a figure of its own).
+    bar: None where the figure only informs.
+    """
+
+    what: str
+    ours: str
+    beside: str
+    value: float
+    bar: float | None
+    better: Better = Better.HIGHER
+
+    @property
+    def holds(self) -> bool | None:
+        if self.bar is None:
+            return None
+        return self.value >= self.bar if self.better is Better.HIGHER else self.value <= self.bar
+
+
+def ratio_of_medians(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The median of ours over the median of theirs."""
+    return statistics.median(ours) / statistics.median(theirs)
+
+
+def spread(values: Sequence[float], form: str) -> str:
+    """`median (minimum–maximum)`."""
+    return f"{statistics.median(values):{form}} ({min(values):{form}}–{max(values):{form}})"
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """The figures as a table of Markdown."""
+    lines = ["| figure | consumerd | beside it | value | bar | holds |", "|---|---|---|---|---|---|"]
+    verdicts = {True: "yes", False: "**no**", None: "–"}
+    for figure in figures:
+        bar = "–" if figure.bar is None else f"{figure.better.value} {figure.bar:g}"
+        lines.append(
+            f"| {figure.what} | {figure.ours} | {figure.beside} | {figure.value:.3g} | {bar} | {verdicts[figure.holds]} |"
+        )
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """What the figures were taken on, and with which versions."""
+    packages = ("confluent-kafka", "orjson", "SQLAlchemy", "pydantic")
+    versions = ", ".join(f"{package} {metadata.version(package)}" for package in packages)
+    return f"{platform.python_implementation()} {platform.python_version()}, {platform.system()}, {versions}"

@@ -1,0 +1,1 @@
+"""The consumers of GOP, the example that consumerd's documents speak of."""

@@ -1,0 +1,1 @@
+"""The consumer classes, one a module."""

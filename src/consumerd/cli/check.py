@@ -1,0 +1,150 @@
+"""`consumerd check CONFIG`: everything that is wrong with a configuration, at once; nothing is changed.
+
+User code is imported, and sources are asked for their lag, in a child process for each consumer.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from consumerd.cli.options import json_option
+from consumerd.config.inquiry import Answer, Question, ask_all
+from consumerd.config.loading import examine
+from consumerd.config.problems import Problem, in_document_order
+from consumerd.config.schema import json_schema
+from consumerd.config.shape import ConsumerSettings
+from consumerd.config.validate import Validated
+
+PROBE_S = 10.0
+WRONG = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a child found about one consumer.
+
+    source: the kind of its source, empty where it does not hold up; lag: (shard, tasks, oldest_s, position) as the
+    source said; away: why it could not be asked, or empty.
+    """
+
+    consumer: ConsumerSettings
+    problems: tuple[Problem, ...]
+    source: str = ""
+    remarks: tuple[str, ...] = ()
+    lag: tuple[dict[str, Any], ...] = ()  # plain data, printed as it is
+    away: str = ""
+
+    def as_json(self) -> dict[str, Any]:  # plain data
+        return {
+            "name": str(self.consumer.full_name),
+            "target": self.consumer.target,
+            "source": self.source,
+            "workers": self.consumer.common.workers,
+            "remarks": list(self.remarks),
+            "lag": list(self.lag),
+            "not_reachable": self.away,
+        }
+
+
+@click.command()
+@click.argument("config", metavar="CONFIG", required=False)
+@json_option
+@click.option("--probe/--no-probe", "is_probing", default=True, help="Ask each source for its lag; on by default.")
+@click.option("--traceback", "with_details", is_flag=True, help="Show tracebacks, and what failing imports printed.")
+@click.option("--schema", "only_schema", is_flag=True, help="Print the JSON Schema of a configuration, and end.")
+def command(config: str | None, as_json: bool, is_probing: bool, with_details: bool, only_schema: bool) -> int:
+    """Validate CONFIG, import every class in a child process, probe the sources; change nothing.
+
+    A source that cannot be reached is a warning: it may be up when the consumers run. Exit code 2 for any mistake.
+    """
+    if only_schema:
+        click.echo(json.dumps(json_schema(), indent=2))
+        return 0
+    if config is None:
+        raise click.UsageError("Missing argument 'CONFIG'.")
+    validated = examine(config)
+    looks = _look(validated, is_probing=is_probing)
+    found = [*validated.problems, *(problem for look in looks for problem in look.problems)]
+    problems = in_document_order(found, validated.top_level)
+    if as_json:
+        _print_json(config, problems, looks)
+    elif problems:
+        _print_problems(problems, with_details=with_details)
+    else:
+        _print_looks(looks)
+    return WRONG if problems else 0
+
+
+def _look(validated: Validated, *, is_probing: bool) -> list[Look]:
+    """Ask a child about each consumer, side by side. With mistakes in the document no source is bothered."""
+    consumers = validated.document.consumers if validated.document is not None else ()
+    probe = is_probing and not validated.problems
+    questions = [
+        Question("consumerd.worker.inspect", {"settings": each.model_dump_json(), "probe": probe}, more_s=PROBE_S)
+        for each in consumers
+    ]
+    return [_seen(consumer, answer) for consumer, answer in zip(consumers, ask_all(questions), strict=True)]
+
+
+def _seen(consumer: ConsumerSettings, answer: Answer) -> Look:
+    if not answer.parts:
+        return Look(consumer, (_unanswered(consumer, answer),))
+    found, *probed = answer.parts
+    problems = tuple(Problem(**{**each, "path": tuple(each["path"])}) for each in found["problems"])
+    if found["loaded"] is None:
+        return Look(consumer, problems)
+    source, remarks = found["loaded"]["source"], tuple(found["loaded"]["remarks"])
+    if probed:
+        return Look(consumer, problems, source, remarks, tuple(probed[0]["lag"]), probed[0]["away"])
+    return Look(consumer, problems, source, remarks, away=answer.ending)
+
+
+def _unanswered(consumer: ConsumerSettings, answer: Answer) -> Problem:
+    """The import hung, or ended its process."""
+    key = "module" if consumer.has_module_key else "class"
+    module = consumer.target.partition(":")[0]
+    sentence = f"importing {module} {answer.ending}: an import must return; see --traceback for what it printed"
+    return Problem(consumer.origin, (*consumer.path, key), sentence, answer.output)
+
+
+def _print_json(config: str, problems: list[Problem], looks: list[Look]) -> None:
+    result = {
+        "config": config,
+        "is_valid": not problems,
+        "problems": [problem.as_json() for problem in problems],
+        "consumers": [look.as_json() for look in looks],
+    }
+    click.echo(json.dumps(result, indent=2))
+
+
+def _print_problems(problems: list[Problem], *, with_details: bool) -> None:
+    for problem in problems:
+        sys.stderr.write(f"{problem}\n")
+        if with_details and problem.details:
+            sys.stderr.writelines(f"    {line}\n" for line in problem.details.splitlines())
+
+
+def _print_looks(looks: list[Look]) -> None:
+    for look in looks:
+        workers = look.consumer.common.workers
+        click.echo(
+            f"{look.consumer.full_name}: {look.consumer.target}, source {look.source}, "
+            f"{workers} {'worker' if workers == 1 else 'workers'}{_lag_text(look)}"
+        )
+        if look.away:
+            click.echo(f"  warning: its source is not reachable now: {look.away}")
+        for remark in look.remarks:
+            click.echo(f"  remark: {remark}")
+
+
+def _lag_text(look: Look) -> str:
+    if not look.lag:
+        return ""
+    tasks = sum(shard["tasks"] for shard in look.lag)
+    ages = [shard["oldest_s"] for shard in look.lag if shard["oldest_s"] is not None]
+    return f", {tasks} {'task' if tasks == 1 else 'tasks'} behind" + (f", the oldest {max(ages):.0f} s" if ages else "")

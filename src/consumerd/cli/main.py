@@ -1,0 +1,70 @@
+"""The command `consumerd`: finds the verb, and turns whatever comes out of it into one sentence and an exit code.
+
+Exit codes: 0 fine, 1 failed, 2 used or configured wrongly, 70 a bug of ours, 130 interrupted; an error of our own tree
+brings its own. A verb ends by returning its exit code (None is 0), or by raising.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from consumerd.cli.verbs import Verbs
+from consumerd.errors import ConsumerdError
+from consumerd.model.exits import WorkerExit
+from consumerd.version import __version__
+
+INTERRUPTED = 130
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="consumerd", message="%(prog)s %(version)s")
+def consumerd() -> None:
+    """Run daemon consumers, and keep them running. CONFIG is a .toml or .json file, or module:NAME."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code. All that goes wrong ends here, said on stderr."""
+    try:
+        exit_code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _leave_closed_pipe()
+        return 1
+    return exit_code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        result = consumerd.main(arguments, prog_name="consumerd", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except ConsumerdError as error:
+        return _say(error)
+    except BrokenPipeError:
+        raise
+    except Exception:  # noqa: BLE001 - the top of a process
+        sys.stderr.write("consumerd: internal error, please report it with what follows\n" + traceback.format_exc())
+        return int(WorkerExit.BUG)
+    return result if isinstance(result, int) else 0
+
+
+def _say(error: ConsumerdError) -> int:
+    """One line for an error, one for each of its problems where it has several."""
+    for line in str(error).splitlines():
+        sys.stderr.write(f"consumerd: {line}\n")
+    return error.exit_code
+
+
+def _leave_closed_pipe() -> None:
+    """Who reads our output has left; without this the interpreter would complain of it at its end."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)

@@ -1,0 +1,39 @@
+"""The verbs: `consumerd VERB` is `command` in `consumerd.cli.VERB`, imported only when it is that verb's turn.
+
+A verb's module may import what it needs at its top; `status` stays quick because nobody imports `run` on its way.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+VERBS = {
+    "run": "Start the master in the foreground.",
+    "check": "Validate a configuration, import every class, probe the sources; change nothing.",
+    "status": "Show what is running.",
+    "stop": "Stop the master and all its workers, gracefully.",
+    "parked": "Show, retry or discard waiting and dead tasks.",
+    "task": "Run one task through the real handler in the foreground; settle nothing.",
+    "demo": "The whole thing in a minute, on the embedded default.",
+}
+
+
+class Verbs(click.Group):
+    """A click group that knows its verbs by name and imports one when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command = importlib.import_module(f"consumerd.cli.{cmd_name}").command
+        assert isinstance(command, click.Command), cmd_name
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in `--help`, from the table above: help must not import every verb."""
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))

@@ -1,0 +1,30 @@
+"""The common keys of a `configs` table: those that the master itself knows. Their references are resolved here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from consumerd.config.problems import Problem
+from consumerd.config.secrets import Resolver
+from consumerd.config.shape import CommonKeys
+from consumerd.config.tables import Place, keys_of, read_table
+
+COMMON_KEYS = keys_of(CommonKeys)
+
+
+def read_common_keys(
+    configs: Mapping[str, Any], place: Place, resolver: Resolver
+) -> tuple[CommonKeys, tuple[Problem, ...]]:
+    """The common keys of `configs`, which may hold others; the defaults, and the problems, where they do not hold up."""
+    common = {key: configs[key] for key in configs if key in COMMON_KEYS}
+    resolved = resolver.resolve(common)
+    problems = [place.problem(sentence, *steps) for steps, sentence in resolved.failures]
+    for key in {str(steps[0]) for steps, _ in resolved.failures}:
+        del resolved.value[key]
+    if isinstance(resolved.value.get("workers"), dict):
+        sentence = "must be one whole number: a range {min, max} comes with scaling, which this version has not"
+        problems.append(place.problem(sentence, "workers"))
+        del resolved.value["workers"]
+    keys, wrong = read_table(CommonKeys, resolved.value, place, resolved=[str(steps[0]) for steps in resolved.places])
+    return keys or CommonKeys(), tuple(place.in_order([*problems, *wrong], common))

@@ -1,0 +1,121 @@
+"""Reading CONFIG: a `.toml` or `.json` file, or a Python object `module:NAME`, into plain data."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from consumerd.config.plain import DEEPEST, Table, plain
+from consumerd.config.problems import Path as Place
+from consumerd.config.problems import Problem
+from consumerd.config.python_object import is_object_name, read_python_object
+from consumerd.config.suggest import did_you_mean
+from consumerd.config.written import Written, unreadable
+
+LARGEST_BYTES = 4 * 1_048_576
+
+_OTHER_FORMS = {
+    ".py": "a Python file is named by its object, module:NAME",
+    ".yaml": "YAML is not read: write it as TOML or JSON",
+    ".yml": "YAML is not read: write it as TOML or JSON",
+}
+
+Parser = Callable[[str], Any]  # the document, of any shape
+
+
+class _UnreadableError(Exception):
+    """Why a file cannot be read, as a sentence."""
+
+
+def read_document(config: str) -> Written:
+    """Read CONFIG. Whatever is wrong with it is among the result's problems; nothing is raised."""
+    suffix = Path(config).suffix.lower()
+    directory = str(Path(config).absolute().parent)
+    if suffix in _PARSERS:
+        return _read_file(config, directory, _PARSERS[suffix])
+    if is_object_name(config):
+        return read_python_object(config, str(Path.cwd()))
+    why = _OTHER_FORMS.get(suffix, "CONFIG is a .toml or .json file, or a Python object module:NAME")
+    return unreadable(config, directory, why)
+
+
+def _read_file(origin: str, directory: str, parse: Parser) -> Written:
+    try:
+        data = _parsed(_text(origin), parse)
+    except _UnreadableError as error:
+        return unreadable(origin, directory, str(error))
+    found: list[Problem] = []
+
+    def note(path: Place, sentence: str) -> None:
+        found.append(Problem(origin, path, sentence))
+
+    return Written(origin, directory, plain(data, note), tuple(found))
+
+
+def _text(origin: str) -> str:
+    content = _content(Path(origin))
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise _UnreadableError(f"is not UTF-8 (byte {error.start}, line {line}): save it as UTF-8") from error
+
+
+def _content(path: Path) -> bytes:
+    """A regular file's bytes. It is opened without waiting: a FIFO without a writer would hold us for ever."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise _UnreadableError("is not a regular file, and cannot be a configuration")
+            content = stream.read(LARGEST_BYTES + 1)
+    except FileNotFoundError as error:
+        raise _UnreadableError(f"there is no such file{_nearest_file(path)}") from error
+    except IsADirectoryError as error:
+        raise _UnreadableError("is a directory: name a .toml or .json file in it") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise _UnreadableError(f"cannot be read ({reason}): check the file's permissions and path") from error
+    if len(content) > LARGEST_BYTES:
+        raise _UnreadableError(f"has more than {LARGEST_BYTES} bytes, and cannot be a configuration")
+    return content
+
+
+def _nearest_file(path: Path) -> str:
+    try:
+        names = [entry.name for entry in path.absolute().parent.iterdir() if entry.suffix.lower() in _PARSERS]
+    except OSError:
+        return ": check the path"
+    return did_you_mean(path.name, names, within=4) or ": check the path"
+
+
+def _parsed(text: str, parse: Parser) -> Any:  # the document, of any shape
+    try:
+        return parse(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _UnreadableError(f"is not valid TOML: {_on_one_line(error)}") from error
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise _UnreadableError(f"is not valid JSON: {error.msg} (at {where})") from error
+    except RecursionError as error:
+        raise _UnreadableError(
+            f"is nested more than {DEEPEST} levels deep: a configuration has no use for that"
+        ) from error
+    except ValueError as error:
+        raise _UnreadableError("holds a number with too many digits: write it as text") from error
+
+
+def _on_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _parse_json(text: str) -> Any:  # the document, of any shape
+    return json.loads(text, object_pairs_hook=Table)
+
+
+_PARSERS: dict[str, Parser] = {".toml": tomllib.loads, ".json": _parse_json}

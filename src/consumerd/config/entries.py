@@ -1,0 +1,139 @@
+"""The entries of a group: `{module, class, name, configs}` each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from consumerd.config.common_keys import COMMON_KEYS, read_common_keys
+from consumerd.config.duplicates import Named, duplicate_problems
+from consumerd.config.problems import Problem, shown
+from consumerd.config.secrets import Resolver
+from consumerd.config.shape import CommonKeys, ConsumerSettings, Entry
+from consumerd.config.tables import Place, read_table
+from consumerd.model.identity import is_name
+
+NAME_RULE = "a name is a letter, then at most 63 letters, digits, '_', '.' or '-'"
+
+_IDENTIFIER = r"[^\W\d]\w*"
+_DOTTED = re.compile(rf"{_IDENTIFIER}(\.{_IDENTIFIER})*")
+
+Table = dict[str, Any]  # plain data, not checked yet
+
+
+def read_group(
+    group: str, entries: Sequence[object], place: Place, resolver: Resolver, *, defaults: Mapping[str, Any]
+) -> tuple[list[ConsumerSettings], list[Problem]]:
+    """The consumers of one group, as far as their class is known, and the problems of all its entries."""
+    consumers: list[ConsumerSettings] = []
+    problems: list[Problem] = []
+    named: list[Named] = []
+    for index, written in enumerate(entries):
+        there = place.within(index)
+        if not isinstance(written, dict):
+            problems.append(there.problem(f"must be a table {{module, class, configs}}, and is {shown(written)}"))
+            continue
+        consumer, found = _read_entry(group, written, there, resolver, defaults=defaults)
+        problems += found
+        if consumer is not None:
+            consumers.append(consumer)
+            named.append(Named(consumer.name, consumer.path, consumer.configs))
+    return consumers, problems + duplicate_problems(named, place)
+
+
+def _read_entry(
+    group: str, written: Table, place: Place, resolver: Resolver, *, defaults: Mapping[str, Any]
+) -> tuple[ConsumerSettings | None, list[Problem]]:
+    """One entry's consumer, where it says which class that is, and all its problems."""
+    own = written.get("configs")
+    own = own if isinstance(own, dict) else {}
+    common, config_problems = _common(own, defaults, place.within("configs"), resolver)
+    target, name = _target(written), _name(written)
+    problems = [*_shape_problems(written, place), *_class_problems(written, place), *_name_problems(written, place)]
+    problems = place.in_order([*problems, *config_problems], written)
+    if target is None or name is None:
+        return None, problems
+    consumer = ConsumerSettings(
+        group=group,
+        name=name,
+        target=target,
+        configs={**defaults, **own},
+        common=common,
+        origin=place.origin,
+        path=place.path,
+        directory=resolver.directory,
+        has_module_key="module" in written,
+        defaulted=frozenset(defaults.keys() - own.keys()),
+    )
+    return consumer, problems
+
+
+def _common(
+    own: Table, defaults: Mapping[str, Any], place: Place, resolver: Resolver
+) -> tuple[CommonKeys, list[Problem]]:
+    """The common keys, defaults included. What is wrong with a default alone is reported where the defaults stand."""
+    common, problems = read_common_keys({**defaults, **own}, place, resolver)
+    is_own = {place.within(key).path for key in own}
+    return common, [problem for problem in problems if problem.path in is_own or problem.path == place.path]
+
+
+def _shape_problems(written: Table, place: Place) -> list[Problem]:
+    """Unknown keys, missing keys, wrong types."""
+    misplaced = [key for key in written if key in COMMON_KEYS]
+    _, problems = read_table(Entry, {key: written[key] for key in written if key not in misplaced}, place)
+    moves = [place.problem("belongs into 'configs': move it there", key) for key in misplaced]
+    return [*problems, *moves]
+
+
+def _class_problems(written: Table, place: Place) -> list[Problem]:
+    """What is wrong with `module` and `class`, where both are text."""
+    module, name = written.get("module"), written.get("class")
+    if not isinstance(name, str) or not isinstance(module, str | None):
+        return []
+    inner, colon, own_class = name.partition(":")
+    if colon and module is not None:
+        return [place.problem(f"names a module, and so does 'module': write the class alone, '{own_class}'", "class")]
+    if not colon and module is None:
+        fix = f"add the module that holds {shown(name)}, or write class = 'package.module:{name}'"
+        return [place.problem(f"is missing: {fix}", "module")]
+    parts = [("class", own_class if colon else name), ("class" if colon else "module", inner if colon else module)]
+    return [
+        place.problem(f"must be a dotted name, such as package.module or ClassName, and is {shown(text)}", key)
+        for key, text in parts
+        if text is not None and not _DOTTED.fullmatch(text)
+    ]
+
+
+def _name_problems(written: Table, place: Place) -> list[Problem]:
+    name = written.get("name")
+    if isinstance(name, str) and not is_name(name):
+        return [place.problem(f"{shown(name)} is no name for a consumer: {NAME_RULE}", "name")]
+    default = _default_name(written)
+    if name is None and default and _DOTTED.fullmatch(default) and not is_name(default):
+        return [
+            place.problem(f"the class {shown(default)} cannot name the consumer: add a 'name'; {NAME_RULE}", "class")
+        ]
+    return []
+
+
+def _target(written: Table) -> str | None:
+    """`package.module:Class`, where the entry says it."""
+    module, name = written.get("module"), written.get("class")
+    if not isinstance(name, str):
+        return None
+    target = name if ":" in name else f"{module}:{name}" if isinstance(module, str) else ""
+    inner, _, own_class = target.partition(":")
+    return target if _DOTTED.fullmatch(inner) and _DOTTED.fullmatch(own_class) else None
+
+
+def _name(written: Table) -> str | None:
+    name = written.get("name")
+    found = name if name is not None else _default_name(written)
+    return found if isinstance(found, str) and is_name(found) else None
+
+
+def _default_name(written: Table) -> str:
+    """An entry without a name is called like its class."""
+    name = written.get("class")
+    return name.rpartition(":")[2] if isinstance(name, str) else ""

@@ -1,0 +1,50 @@
+"""The published JSON Schema of a configuration, made from the shape. `consumerd check --schema` prints it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from consumerd.config.settings_table import RESERVED
+from consumerd.config.shape import CommonKeys, Entry, Settings
+from consumerd.config.tables import numeric_keys
+from consumerd.model.identity import NAME_PATTERN
+
+Schema = dict[str, Any]  # a JSON Schema is a free tree
+
+REFERENCE: Schema = {
+    "type": "string",
+    "pattern": r"^file:|\$\{[A-Za-z_][A-Za-z0-9_]*\}",
+    "description": "A reference: ${NAME} for an environment variable, file:PATH for a file.",
+}
+
+
+def json_schema() -> Schema:
+    """The schema of a whole document. A source's own keys, and the user's, are not in it: `configs` is open."""
+    configs = _of(CommonKeys)
+    configs["additionalProperties"] = True
+    entry = _of(Entry)
+    entry["properties"]["configs"] = {"$ref": "#/$defs/configs"}
+    settings = _of(Settings)
+    settings["properties"]["defaults"] = {"$ref": "#/$defs/configs"}
+    nested = settings.pop("$defs", {})
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A configuration of consumerd",
+        "type": "object",
+        "properties": {RESERVED: settings},
+        "propertyNames": {"pattern": f"^{NAME_PATTERN.pattern}$"},
+        "additionalProperties": {"type": "array", "items": {"$ref": "#/$defs/consumer"}},
+        "$defs": {"consumer": entry, "configs": configs, "reference": REFERENCE, **nested},
+    }
+
+
+def _of(model: type[BaseModel]) -> Schema:
+    """A model's schema, in which a number may also be written as a reference."""
+    schema = model.model_json_schema(by_alias=True)
+    for key in numeric_keys(model):
+        described = schema["properties"][key]
+        default = {"default": described.pop("default")} if "default" in described else {}
+        schema["properties"][key] = {"anyOf": [described, {"$ref": "#/$defs/reference"}], **default}
+    return schema

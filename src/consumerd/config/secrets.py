@@ -1,0 +1,146 @@
+"""References to secrets: `${NAME}` for an environment variable, `file:PATH` for a file. Imports nothing heavy.
+
+A reference travels as it is written and is resolved where its value is used; what it stood for is never written.
+`${NAME}` may stand anywhere in a text; `file:PATH` is the whole text, and the path may be relative to the
+configuration's directory. `$${` is a plain `${`, and `$$file:` a plain `file:`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from consumerd.config.problems import Path as Place
+from consumerd.config.problems import shown
+
+LARGEST_FILE_BYTES = 65_536
+
+_REFERENCE = re.compile(r"(\$\$\{)|\$\{([^}]*)(\}?)")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_FILE = "file:"
+_PLAIN_FILE = "$$file:"
+
+
+class UnresolvedError(Exception):
+    """A reference stands for nothing; the message is a sentence. It never leaves this package."""
+
+
+def has_reference(value: object) -> bool:
+    """Whether a text holds a reference, so that it must be resolved before it is used."""
+    if not isinstance(value, str):
+        return False
+    return value.startswith(_FILE) or any(not match[1] for match in _REFERENCE.finditer(value))
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A value with its references resolved.
+
+    secrets: what they stood for; failures: the place and the sentence of each that stands for nothing (its text is
+    left as it was); places: where a reference stood.
+    """
+
+    value: Any  # plain data of any shape
+    secrets: frozenset[str]
+    failures: tuple[tuple[Place, str], ...]
+    places: frozenset[Place]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """Resolves references: variables from `environ`, relative files from `directory`."""
+
+    environ: Mapping[str, str]
+    directory: Path = Path()
+
+    def resolve(self, value: object) -> Resolved:
+        """Resolve every reference in a text, list or table. Reads files; raises nothing."""
+        walk = _Walk(self)
+        result = walk.visit(value, ())
+        return Resolved(result, frozenset(walk.secrets), tuple(walk.failures), frozenset(walk.places))
+
+    def read_variable(self, name: str) -> str:
+        """The value of an environment variable, or UnresolvedError."""
+        if not _VARIABLE.fullmatch(name):
+            raise UnresolvedError(f"${{{name}}} is no name of a variable: write ${{NAME}}, or $${{ for a plain ${{")
+        value = self.environ.get(name)
+        if value is None:
+            raise UnresolvedError(f"the environment variable {name} is not set: export it, or remove ${{{name}}}")
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise UnresolvedError(f"the environment variable {name} is not UTF-8")
+        return value
+
+    def read_file(self, reference: str) -> str:
+        """The text of the file behind `file:PATH`, without its last newline, or UnresolvedError."""
+        name = reference.removeprefix(_FILE)
+        path = self.directory / (name[2:] if name.startswith("///") else name)
+        try:
+            return _read_text(path)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise UnresolvedError(
+                f"the file {shown(str(path))} cannot be read ({reason}): check {_FILE}PATH"
+            ) from error
+
+
+def _read_text(path: Path) -> str:
+    """A small regular file's text; ValueError says what else it is. Opened without waiting for a pipe's writer."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise ValueError("it is not a regular file")
+        content = stream.read(LARGEST_FILE_BYTES + 1)
+    if len(content) > LARGEST_FILE_BYTES:
+        raise ValueError(f"it has more than {LARGEST_FILE_BYTES} bytes")
+    try:
+        return content.decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8") from None
+
+
+@dataclass(slots=True)
+class _Walk:
+    """One walk through a value, and what it met."""
+
+    resolver: Resolver
+    secrets: set[str] = field(default_factory=set)
+    failures: list[tuple[Place, str]] = field(default_factory=list)
+    places: set[Place] = field(default_factory=set)
+
+    def visit(self, value: object, place: Place) -> object:
+        if isinstance(value, dict):
+            return {key: self.visit(item, (*place, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.visit(item, (*place, index)) for index, item in enumerate(value)]
+        return self._text(value, place) if isinstance(value, str) else value
+
+    def _text(self, text: str, place: Place) -> str:
+        if has_reference(text):
+            self.places.add(place)
+        try:
+            return self._resolved(text)
+        except UnresolvedError as error:
+            self.failures.append((place, str(error)))
+            return text
+
+    def _resolved(self, text: str) -> str:
+        if text.startswith(_FILE):
+            return self._secret(self.resolver.read_file(text))
+        plain = text.removeprefix("$$") if text.startswith(_PLAIN_FILE) else text
+        return _REFERENCE.sub(self._reference, plain)
+
+    def _reference(self, match: re.Match[str]) -> str:
+        if match[1]:
+            return "${"
+        if not match[3]:
+            raise UnresolvedError("'${' is never closed: write ${NAME}, or $${ for a plain ${")
+        return self._secret(self.resolver.read_variable(match[2]))
+
+    def _secret(self, value: str) -> str:
+        self.secrets.add(value)
+        return value

@@ -1,0 +1,48 @@
+"""The reserved table `consumerd`: what belongs to no consumer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from consumerd.config.common_keys import read_common_keys
+from consumerd.config.problems import Problem, shown
+from consumerd.config.secrets import Resolver, has_reference
+from consumerd.config.shape import Settings
+from consumerd.config.tables import Place, read_table
+
+RESERVED = "consumerd"
+EMBEDDED = "embedded"
+
+_USED_ELSEWHERE = ("parking", "defaults")
+"""Keys that travel as they are written: their references are resolved where their values are used."""
+
+
+def read_settings(value: object, place: Place, resolver: Resolver) -> tuple[Settings, tuple[Problem, ...]]:
+    """The table, or default settings and its problems."""
+    if not isinstance(value, dict):
+        return Settings(), (place.problem(f"must be a table, and is {shown(value)}"),)
+    resolved = resolver.resolve({key: item for key, item in value.items() if key != "defaults"})
+    failures = [place.problem(sentence, *steps) for steps, sentence in resolved.failures]
+    taken = {key: value[key] if key in _USED_ELSEWHERE else resolved.value[key] for key in value}
+    settings, problems = read_table(Settings, taken, place, resolved=[str(steps[0]) for steps in resolved.places])
+    found = [*problems, *_parking_problems(value, place), *_default_problems(value, place, resolver)]
+    unresolved = {problem.path for problem in failures}
+    found = [problem for problem in found if problem.path not in unresolved]
+    return settings or Settings(), tuple(place.in_order([*failures, *found], value))
+
+
+def _parking_problems(value: dict[str, Any], place: Place) -> list[Problem]:  # plain data, not checked yet
+    parking = value.get("parking")
+    if not isinstance(parking, str) or parking == EMBEDDED or "://" in parking or has_reference(parking):
+        return []
+    wanted = f"must be '{EMBEDDED}' or a database URL, such as postgresql://user:${{PASSWORD}}@host/database"
+    return [place.problem(f"{wanted}, and is {shown(parking)}", "parking")]
+
+
+def _default_problems(value: dict[str, Any], place: Place, resolver: Resolver) -> list[Problem]:  # as above
+    """Mistakes in the common keys of `defaults`: said once, here, and not again for each consumer."""
+    defaults = value.get("defaults")
+    if not isinstance(defaults, dict):
+        return []
+    _, problems = read_common_keys(defaults, place.within("defaults"), resolver)
+    return list(problems)

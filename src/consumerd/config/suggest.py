@@ -1,0 +1,61 @@
+"""Did you mean: the known word nearest to one that is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+NEAR = 2
+"""Words this many edits apart, or fewer, are taken for slips of the pen."""
+
+_LONGEST_WORD = 64
+
+
+def edit_distance(left: str, right: str) -> int:
+    """How many characters must be inserted, deleted, replaced, or swapped with their neighbour.
+
+    The optimal string alignment distance: a swap counts once, and no part is edited twice.
+    """
+    before: list[int] = []
+    previous = list(range(len(right) + 1))
+    for row, from_left in enumerate(left, start=1):
+        current = [row]
+        for column, from_right in enumerate(right, start=1):
+            cost = min(
+                previous[column] + 1,
+                current[column - 1] + 1,
+                previous[column - 1] + (from_left != from_right),
+            )
+            is_swap = row > 1 and column > 1 and from_left == right[column - 2] and left[row - 2] == from_right
+            current.append(min(cost, before[column - 2] + 1) if is_swap else cost)
+        before, previous = previous, current
+    return previous[-1]
+
+
+def nearest(word: str, known: Iterable[str], *, within: int = NEAR) -> str | None:
+    """The known word that is nearest to `word`, at most `within` edits away, the first of equals; or None.
+
+    Case and the choice between `-` and `_` cost nothing. In a short word fewer than half of its characters may
+    differ: `db` is not meant for `id`. A word that is known is its own nearest.
+    """
+    folded = _fold(word)
+    if len(folded) > _LONGEST_WORD:
+        return None
+    best: str | None = None
+    best_distance = within + 1
+    for candidate in known:
+        if abs(len(candidate) - len(word)) > within:
+            continue
+        distance = 0 if candidate == word else max(edit_distance(folded, _fold(candidate)), 0)
+        if distance < best_distance and 2 * distance < max(len(word), len(candidate)):
+            best, best_distance = candidate, distance
+    return best
+
+
+def did_you_mean(word: str, known: Iterable[str], *, within: int = NEAR) -> str:
+    """`; did you mean 'workers'?`, or nothing."""
+    found = nearest(word, known, within=within)
+    return f"; did you mean '{found}'?" if found is not None else ""
+
+
+def _fold(word: str) -> str:
+    return word.casefold().replace("-", "_")

@@ -1,0 +1,155 @@
+"""A table of the document read into a pydantic model, every mistake of it as a Problem in our own words."""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeGuard, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from consumerd.config.problems import Path, Problem
+from consumerd.config.sentences import sentence_for
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A table's place: its document's origin and its path there. `moved` has the paths of keys written elsewhere."""
+
+    origin: str
+    path: Path = ()
+    moved: Mapping[str, Path] = field(default_factory=dict)
+
+    def within(self, *steps: str | int) -> Place:
+        """The place of something in this table."""
+        first = self.moved.get(steps[0]) if steps and isinstance(steps[0], str) else None
+        path = (*first, *steps[1:]) if first is not None else (*self.path, *steps)
+        return replace(self, path=path, moved={})
+
+    def problem(self, sentence: str, *steps: str | int) -> Problem:
+        """A problem with this table, or with what `steps` lead to in it."""
+        return Problem(self.origin, self.within(*steps).path, sentence)
+
+    def in_order(self, problems: Iterable[Problem], values: Mapping[str, Any]) -> list[Problem]:
+        """The problems of this table in the order of its keys: those of the whole first, of keys elsewhere last."""
+        order = {key: index for index, key in enumerate(values)}
+        depth = len(self.path)
+
+        def rank(problem: Problem) -> int:
+            if problem.path[:depth] != self.path:
+                return len(order)
+            return order.get(str(problem.path[depth]), -1) if len(problem.path) > depth else -1
+
+        return sorted(problems, key=rank)
+
+
+def read_table(
+    model: type[ModelT], values: Mapping[str, Any], place: Place, *, resolved: Iterable[str] = ()
+) -> tuple[ModelT | None, tuple[Problem, ...]]:
+    """`values` as a `model`, or its problems in the order of the document.
+
+    resolved: the keys whose text came from a reference; where the model wants a number, such a text is one.
+    """
+    taken = dict(values)
+    for key in set(resolved) & taken.keys() & numeric_keys(model):
+        taken[key] = _from_text(taken[key])
+    try:
+        return _validated(model, taken), ()
+    except ValidationError as error:
+        return None, _problems(model, error.errors(include_url=False), taken, place)
+
+
+def _validated(model: type[ModelT], values: dict[str, Any]) -> ModelT:
+    """As JSON, where strict models take a list for a tuple; as they are, where someone's Python gave other values."""
+    try:
+        text = json.dumps(values)
+    except (TypeError, ValueError):
+        return model.model_validate(values)
+    return model.model_validate_json(text)
+
+
+def keys_of(model: type[BaseModel]) -> tuple[str, ...]:
+    """The keys that a model has in the document: its fields by alias."""
+    return tuple(info.alias or name for name, info in model.model_fields.items())
+
+
+def numeric_keys(model: type[BaseModel]) -> frozenset[str]:
+    """The keys whose value is a number or a boolean, so that a resolved text must be read as one."""
+    return frozenset(
+        info.alias or name
+        for name, info in model.model_fields.items()
+        if _alternatives(info.annotation) & {int, float, bool} and str not in _alternatives(info.annotation)
+    )
+
+
+def _alternatives(annotation: object) -> frozenset[object]:
+    """The plain types of an annotation: `Annotated[float, …] | None` has float and None."""
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        return _alternatives(typing.get_args(annotation)[0])
+    if origin in (typing.Union, types.UnionType):
+        return frozenset().union(*(_alternatives(choice) for choice in typing.get_args(annotation)))
+    return frozenset((annotation,)) if isinstance(annotation, type) else frozenset()
+
+
+def _is_model(choice: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(choice, type) and issubclass(choice, BaseModel)
+
+
+def _from_text(text: object) -> object:
+    """The number or boolean that a resolved text spells, or the text itself, about which the model then complains."""
+    if not isinstance(text, str):
+        return text
+    try:
+        value = json.loads(text.strip())
+    except ValueError:
+        return text
+    return value if isinstance(value, int | float) else text
+
+
+def _problems(
+    model: type[BaseModel], errors: list[ErrorDetails], values: dict[str, Any], place: Place
+) -> tuple[Problem, ...]:
+    """One problem for each place; a union's branches complain each, and make one sentence."""
+    by_steps: dict[Path, list[ErrorDetails]] = {}
+    for error in errors:
+        by_steps.setdefault(_steps(error, values), []).append(error)
+    found = [
+        place.problem(sentence_for(complaints, _keys_at(model, steps), place.within(*steps).path), *steps)
+        for steps, complaints in by_steps.items()
+    ]
+    return tuple(place.in_order(found, values))
+
+
+def _keys_at(model: type[BaseModel], steps: Path) -> tuple[str, ...]:
+    """The keys that may stand beside the last of `steps`: those of the model that is nested there, if one is."""
+    for step in steps[:-1]:
+        info = next((info for name, info in model.model_fields.items() if step in (name, info.alias)), None)
+        nested = [choice for choice in _alternatives(info.annotation) if _is_model(choice)] if info else []
+        if not nested:
+            return ()
+        model = nested[0]
+    return keys_of(model)
+
+
+def _steps(error: ErrorDetails, values: Any) -> Path:  # the document's values, of any shape
+    """The part of pydantic's location that is in the document: it also names the branches of unions."""
+    steps: list[str | int] = []
+    for step in error["loc"]:
+        if isinstance(values, dict):
+            is_there = step in values
+            if not is_there and error["type"] != "missing":
+                continue
+        elif isinstance(values, list):
+            is_there = isinstance(step, int) and step < len(values)
+        else:
+            break
+        steps.append(step)
+        values = values[step] if is_there else None
+    return tuple(steps)

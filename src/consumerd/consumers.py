@@ -1,0 +1,200 @@
+"""The classes that users subclass: the seed's names, thin, on the contract in `model.contract`.
+
+    class LoginConsumer(KafkaBaseConsumer):
+        def handle_task(self, offset, record):
+            grant_manager.update_grant_use_time(record["platform"], record["uid"], record["app_id"], record["now"])
+
+`LoginConsumer(0, **configs).consume()` runs one consumer in the foreground, with no master: that is how to debug.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar
+
+from consumerd.model.contract import default_hook
+from consumerd.model.shards import Shard
+from consumerd.worker.runtime import Runtime
+
+
+class BaseConsumer:
+    """A consumer of tasks from a generator of its own: write `iterate_task` and `handle_task`.
+
+    SLEEP_TIME: seconds between two looks at a source that had nothing.
+    DEFAULT_RETRY_TIMES: immediate retries of a failed task, where `task_retry_times` is not configured.
+    DEFAULT_WORKER_COUNT: workers, where `workers` is not configured.
+    RETRY_BASIC_INTERVAL: seconds; an immediate retry waits this × the number of retries before it.
+    RELOAD_INTERVAL: seconds between two calls of `reload_config`, where `reload_interval` is not configured.
+    """
+
+    SOURCE: ClassVar[str] = "generator"
+
+    SLEEP_TIME: float = 1
+    DEFAULT_RETRY_TIMES = 0
+    DEFAULT_WORKER_COUNT = 1
+    RETRY_BASIC_INTERVAL = 0.1
+    RELOAD_INTERVAL: float = 60 * 5
+
+    _runtime: Runtime | None = None
+
+    def __init__(self, worker_id: int, **kwargs: Any) -> None:  # the user's own keys have any value
+        """worker_id: the slot, from 0; kwargs: the entry's `configs`."""
+        self.worker_id = worker_id
+        self.config = kwargs
+        self.worker_count = self.config.get("workers", self.DEFAULT_WORKER_COUNT)
+        self.task_retry_times = self.config.get("task_retry_times", self.DEFAULT_RETRY_TIMES)
+        self.reload_interval = self.config.get("reload_interval", self.RELOAD_INTERVAL)
+        self.consume_client: Any = None  # a facade over the source's client, where it has one
+        self.number_of_consumed = 0
+
+    def consume(self) -> None:
+        """Consume until asked to stop. A worker calls it; called by hand, it runs in the foreground."""
+        if self._runtime is not None:
+            self._runtime.run()
+        else:
+            from consumerd.worker.foreground import consume_in_foreground
+
+            consume_in_foreground(self)
+
+    # What the user writes
+
+    @default_hook
+    def iterate_task(self) -> Iterator[tuple[int, Any]]:
+        """Yield (offset, record) for each task. `self.can_stop_consume()` becomes true when the worker should stop."""
+        raise NotImplementedError(f"{type(self).__name__} must define iterate_task")
+
+    @default_hook
+    def handle_task(self, offset: int, record: Any) -> object:
+        """Handle one task. Returns `Retry` or `Dead` to decide its outcome; anything else means done."""
+        raise NotImplementedError(f"{type(self).__name__} must define handle_task")
+
+    # Hooks
+
+    @default_hook
+    def pre_consume(self) -> None:
+        """Called once in the worker, before the first task."""
+
+    @default_hook
+    def post_consume(self) -> None:
+        """Called once in the worker, after the last task."""
+
+    @default_hook
+    def pre_handle_task(self) -> None:
+        """Called before each task."""
+
+    @default_hook
+    def post_handle_task(self) -> None:
+        """Called after each task, whatever became of it."""
+
+    @default_hook
+    def reload_config(self) -> None:
+        """Called before the first task, then between tasks every `reload_interval` seconds."""
+
+    @default_hook
+    def can_stop_consume(self) -> bool:
+        """Whether to stop; asked before each task. Overridden, a true answer finishes this worker's slot."""
+        return self._runtime is not None and self._runtime.is_stopping
+
+    @default_hook
+    def get_process_name(self) -> str:
+        """The title of the worker's process."""
+        name = self.config.get("process_name") or "consumerd"
+        return f"{name}: worker {self.worker_id} {type(self).__name__}"
+
+    @default_hook
+    def task_id(self, record: Any) -> object:
+        """What makes a record itself: its `id`, as a key or an attribute; None where it has none.
+
+        Kafka and claimed tables have identities of their own and do not ask.
+        """
+        if isinstance(record, Mapping):
+            return record.get("id")
+        return getattr(record, "id", None)
+
+    @default_hook
+    def on_parked(self, record: Any, outcome: object) -> None:
+        """Called when a task of `get_next_batch` was parked: mark its row, so that the query leaves it out."""
+
+    # What a handler may ask
+
+    @property
+    def attempt(self) -> int:
+        """The number of the running attempt at this task, from 1, over all retries."""
+        return self._running.current_task().attempts + 1
+
+    @property
+    def first_seen(self) -> float | None:
+        """When this task was first attempted, seconds since the epoch; None in its first attempt."""
+        return self._running.current_task().first_at
+
+    @property
+    def key(self) -> bytes | None:
+        """The message's key, where the source has keys."""
+        return self._running.current_task().key
+
+    @property
+    def headers(self) -> tuple[tuple[str, bytes | None], ...]:
+        """The message's headers, where the source has them."""
+        return self._running.current_task().headers
+
+    @property
+    def shard(self) -> Shard:
+        """The part of the keys that this worker takes. A `get_next_batch` that reads it divides the rows itself."""
+        return self._running.shard_read_by_user()
+
+    def parked_ids(self) -> list[str]:
+        """The ids of this consumer's tasks that are parked, waiting or dead, as `task_id` gave them, as text."""
+        return self._running.parked_ids()
+
+    @property
+    def _running(self) -> Runtime:
+        if self._runtime is None:
+            raise RuntimeError(f"{type(self).__name__} is not consuming: ask while a task is handled")
+        return self._runtime
+
+
+class KafkaBaseConsumer(BaseConsumer):
+    """Tasks from a Kafka topic: keys `brokers`, `topic_name`, `consumer_group`; a record is the decoded JSON."""
+
+    SOURCE = "kafka"
+
+    @default_hook
+    def iterate_task(self) -> Iterator[tuple[int, Any]]:
+        """What an override builds on: (offset, record) from `self.consume_client`, as the seed had it."""
+        from consumerd.sources.decoding import decode_json
+
+        for offset, value in self.consume_client.consume():
+            yield offset, decode_json(value)
+
+
+class SQLBaseConsumer(BaseConsumer):
+    """Tasks from a query of the user's, on any SQL database: write `get_next_batch` and `handle_task`."""
+
+    SOURCE = "query"
+
+    @default_hook
+    def get_next_batch(self) -> Iterable[Any]:
+        """The next rows to handle. The query and the row's state are the user's; an empty answer waits `SLEEP_TIME`."""
+        raise NotImplementedError(f"{type(self).__name__} must define get_next_batch")
+
+    @default_hook
+    def iterate_task(self) -> Iterator[tuple[int, Any]]:
+        """What an override builds on: the rows of `get_next_batch`, for ever."""
+        import time
+
+        while not self.can_stop_consume():
+            batch = self.get_next_batch()
+            if not batch:
+                time.sleep(self.SLEEP_TIME)
+                continue
+            yield from enumerate(batch)
+
+
+class MySQLBaseConsumer(SQLBaseConsumer):
+    """The MySQL and MariaDB face of `SQLBaseConsumer`, under the seed's name."""
+
+
+class TableBaseConsumer(BaseConsumer):
+    """Tasks from a table that consumerd claims rows of: keys `database`, `table`; a record is the decoded payload."""
+
+    SOURCE = "table"

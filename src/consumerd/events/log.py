@@ -1,0 +1,100 @@
+"""The log: one line on stdout for each fact worth knowing, as JSON for machines or in words for people.
+
+structlog renders; nothing of it is configured for the whole process, which is the user's.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any, Literal
+
+import structlog
+
+from consumerd import clock
+from consumerd.events.facts import Fact, Level
+from consumerd.events.outlet import Outlet
+
+LogFormat = Literal["auto", "json", "console"]
+
+_RANKS = {level: rank for rank, level in enumerate((Level.DEBUG, Level.INFO, Level.WARNING, Level.ERROR))}
+_LONGEST_VALUE = 8_192
+
+Render = Callable[[MutableMapping[str, Any]], str]  # structlog's event dictionary
+
+
+class LogListener:
+    """Writes a line for each fact at or above `level`, redacted, with the fields of `bound` on each.
+
+    Lines never hold a payload: facts carry none.
+    """
+
+    def __init__(
+        self,
+        outlet: Outlet,
+        render: Render,
+        *,
+        level: Level = Level.INFO,
+        redact: Callable[[str], str] = str,
+        bound: Mapping[str, object] | None = None,
+    ) -> None:
+        self._outlet = outlet
+        self._render = render
+        self._lowest = _RANKS[level]
+        self._redact = redact
+        self._bound = dict(bound or {})
+
+    def __call__(self, fact: Fact) -> None:
+        if _RANKS[fact.level] < self._lowest:
+            return
+        self._write(fact)
+        if self._outlet.dropped and fact.name != "log_lines_dropped":
+            self._tell_dropped()
+
+    def _write(self, fact: Fact) -> None:
+        line: dict[str, object] = {"timestamp": clock.iso(clock.wall()), "level": fact.level.value, "event": fact.name}
+        line |= self._bound
+        line |= {name: _shortened(value) for name, value in fact.fields.items()}
+        text = self._redact(self._render(line))
+        self._outlet.write(text.encode("utf-8", "backslashreplace") + b"\n")
+
+    def _tell_dropped(self) -> None:
+        """Once lines get through again. The count is kept where this one does not."""
+        dropped = self._outlet.take_dropped()
+        self._write(Fact("log_lines_dropped", Level.WARNING, {"lines": dropped}))
+        if self._outlet.dropped:
+            self._outlet.dropped = dropped
+
+
+def log_to_stdout(
+    log_format: LogFormat,
+    level: str,
+    *,
+    redact: Callable[[str], str] = str,
+    bound: Mapping[str, object] | None = None,
+    patience_s: float = 1.0,
+) -> LogListener:
+    """The log of this process, on its stdout. patience_s: how long one line may wait for whoever reads it."""
+    outlet = Outlet(1, patience_s=patience_s)
+    render = renderer(log_format, is_terminal=sys.stdout is not None and sys.stdout.isatty())
+    return LogListener(outlet, render, level=Level(level), redact=redact, bound=bound)
+
+
+def renderer(log_format: LogFormat, *, is_terminal: bool) -> Render:
+    """How a line looks; `auto` asks whether people read it."""
+    if log_format == "console" or (log_format == "auto" and is_terminal):
+        console = structlog.dev.ConsoleRenderer(
+            colors=is_terminal, exception_formatter=structlog.dev.plain_traceback, pad_event_to=24
+        )
+        return lambda line: str(console(None, "", line))
+    as_json = structlog.processors.JSONRenderer(ensure_ascii=False, default=repr)
+    return lambda line: str(as_json(None, "", line))
+
+
+def _shortened(value: object) -> object:
+    """Long texts end in a count of what is missing: an error's text may be a hundred megabytes."""
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, str) and len(value) > _LONGEST_VALUE:
+        return f"{value[:_LONGEST_VALUE]}… ({len(value) - _LONGEST_VALUE} more characters)"
+    return value

@@ -1,0 +1,155 @@
+"""Acts: the thin part that does what `plan` says. Runs in the master."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from consumerd.errors import WireError
+from consumerd.events.facts import Fact, Level
+from consumerd.master import history
+from consumerd.master.launchers.contract import Launcher
+from consumerd.master.plan import (
+    Action,
+    AskToLeave,
+    AskZygoteToLeave,
+    ClosePool,
+    ExecuteZygote,
+    Fork,
+    GiveUp,
+    Kill,
+    KillZygote,
+    LookForHolder,
+    StopPool,
+    Vacate,
+)
+from consumerd.master.pools import Pools, Worker
+from consumerd.master.post import Origin, Post
+from consumerd.master.stderr import Relay
+from consumerd.model.identity import ConsumerName
+from consumerd.wire.messages import Stop
+
+ZYGOTE_MODULE = "consumerd.worker.zygote"
+
+
+@dataclass(frozen=True)
+class Means:
+    """What the master acts with. jitter: a number from [0, 1)."""
+
+    pools: Pools
+    launcher: Launcher
+    post: Post
+    relay: Relay
+    emit: Callable[[Fact], None]
+    jitter: Callable[[], float] = random.random
+
+
+def perform(means: Means, action: Action, now: float) -> None:
+    """Do one thing, and note it in the pool's history. `GiveUp` is the supervisor's own."""
+    pools = means.pools
+    match action:
+        case ExecuteZygote(name):
+            _execute_zygote(means, name, now)
+        case Fork(name, slot):
+            _fork(means, name, slot, now)
+        case AskToLeave(name, slot, deadline):
+            _ask_to_leave(means, name, slot, deadline)
+            pools[name] = history.asked_to_leave(pools[name], slot, now, deadline=deadline)
+        case Kill(name, slot):
+            _kill(means, name, slot)
+        case LookForHolder(name, slot):
+            _kill_holder(means, name, slot, now)
+        case Vacate(name, slot):
+            pools[name] = history.vacated(pools[name], slot, now)
+        case AskZygoteToLeave(name):
+            _ask_zygote_to_leave(means, name, now)
+        case KillZygote(name):
+            _kill_zygote(means, name)
+        case StopPool(name):
+            pools[name] = history.stopping(pools[name], now)
+        case ClosePool(name):
+            pools[name] = history.gone(pools[name], now)
+        case GiveUp():
+            raise AssertionError("giving up is the supervisor's")
+
+
+def _execute_zygote(means: Means, name: ConsumerName, now: float) -> None:
+    pools, entry = means.pools, means.pools.entries[name]
+    try:
+        executed = means.launcher.execute(ZYGOTE_MODULE)
+    except OSError as error:
+        pools[name] = history.zygote_not_executed(pools[name], now, means.jitter())
+        means.emit(Fact("zygote_not_executed", Level.ERROR, {"consumer": str(name), "error": str(error)}))
+        return
+    pools[name] = history.zygote_executed(pools[name], executed.pid, now)
+    pools.processes[name].zygote = executed
+    means.relay.open(executed.stderr_fd)
+    means.post.open(executed.channel, Origin(name))
+    means.emit(Fact("zygote_executed", Level.DEBUG, {"consumer": str(name), "pid": executed.pid}))
+    try:
+        means.post.send(executed.channel, entry.seated)
+    except WireError as error:
+        reason = f"its configs cannot be sent to its processes: {error}"
+        pools[name] = history.load_failed(pools[name], now, reason=reason, traceback="")
+        means.emit(Fact("pool_failed", Level.ERROR, {"consumer": str(name), "reason": reason}))
+
+
+def _fork(means: Means, name: ConsumerName, slot: int, now: float) -> None:
+    pools, entry, processes = means.pools, means.pools.entries[name], means.pools.processes[name]
+    assert processes.zygote is not None
+    generation = pools[name].slots[slot].generation + 1
+    zygote = processes.zygote.channel
+    try:
+        seating = means.launcher.fork(zygote, slot, generation, lock=entry.slot_lock(slot))
+    except OSError as error:
+        pools[name] = history.not_forked(pools[name], slot, now, jitter=means.jitter())
+        fields: dict[str, object] = {"consumer": str(name), "worker": slot, "error": str(error)}
+        means.emit(Fact("worker_not_forked", Level.ERROR, fields))
+        return
+    pools[name] = history.fork_asked(pools[name], slot, now, look_at=now + entry.stop_timeout_s)
+    processes.workers[slot] = Worker(generation, seating)
+    means.relay.open(seating.stderr_fd)
+    means.post.open(seating.channel, Origin(name, slot, generation))
+    means.post.flush(zygote)
+
+
+def _ask_to_leave(means: Means, name: ConsumerName, slot: int, deadline: float) -> None:
+    means.post.send(means.pools.processes[name].workers[slot].seating.channel, Stop(deadline))
+
+
+def _kill(means: Means, name: ConsumerName, slot: int) -> None:
+    worker = means.pools.processes[name].workers[slot]
+    assert worker.pid is not None
+    means.launcher.kill(worker.pid, worker.pidfd)
+    means.pools[name] = history.killed(means.pools[name], slot)
+    fields: dict[str, object] = {"consumer": str(name), "worker": slot, "pid": worker.pid}
+    means.emit(Fact("worker_killed", Level.WARNING, {**fields, "reason": "it was not gone by its deadline"}))
+
+
+def _kill_holder(means: Means, name: ConsumerName, slot: int, now: float) -> None:
+    entry = means.pools.entries[name]
+    lock, own_pid = entry.slot_lock(slot), means.pools.processes[name].workers[slot].pid
+    try:
+        holder = means.launcher.kill_holder(lock, but=own_pid)
+    except OSError as error:
+        fields: dict[str, object] = {"consumer": str(name), "worker": slot, "error": str(error)}
+        means.emit(Fact("lock_not_read", Level.WARNING, fields))
+        holder = None
+    means.pools[name] = history.holder_looked_up(means.pools[name], slot, look_at=now + entry.stop_timeout_s)
+    if holder is not None:
+        means.emit(Fact("lock_holder_killed", Level.WARNING, {"consumer": str(name), "worker": slot, "pid": holder}))
+
+
+def _ask_zygote_to_leave(means: Means, name: ConsumerName, now: float) -> None:
+    zygote = means.pools.processes[name].zygote
+    assert zygote is not None
+    means.pools[name] = history.zygote_asked_to_leave(means.pools[name], now)
+    means.post.send(zygote.channel, Stop(means.pools[name].zygote.deadline))
+
+
+def _kill_zygote(means: Means, name: ConsumerName) -> None:
+    zygote = means.pools.processes[name].zygote
+    assert zygote is not None
+    means.launcher.kill(zygote.pid, None)
+    means.pools[name] = history.zygote_killed(means.pools[name])

@@ -1,0 +1,137 @@
+"""The store helper: executed when somebody looks at parked tasks, left alone while they do. Runs in the master.
+
+The master speaks no SQL. One request at a time; a result is read page by page, as fast as who asked for it reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+
+from consumerd import clock
+from consumerd.errors import ConsumerdError, WireError
+from consumerd.master.launchers.contract import Executed, Launcher
+from consumerd.master.stderr import Relay
+from consumerd.wire.channel import Channel
+from consumerd.wire.messages import Message, Serve, StoreRequest, StoreResult
+
+HELPER_MODULE = "consumerd.store.helper"
+ANSWER_TIMEOUT_S = 30.0
+IDLE_S = 10.0
+
+
+class StoreHelper:
+    """Asks the helper, and executes it when there is none. All failures are a ConsumerdError with one sentence."""
+
+    def __init__(self, launcher: Launcher, relay: Relay, serve: Serve) -> None:
+        self._launcher = launcher
+        self._relay = relay
+        self._serve = serve
+        self._executed: Executed | None = None
+        self._turn = asyncio.Lock()
+        self._last_request = 0
+        self._leaves: asyncio.TimerHandle | None = None
+
+    async def ask(self, verb: str, arguments: Mapping[str, object]) -> AsyncIterator[tuple[dict[str, object], ...]]:
+        """The pages of one result. A result that is not read to its end costs the helper its life."""
+        async with self._turn:
+            is_whole = False
+            try:
+                async for page in self._pages(verb, dict(arguments)):
+                    yield page
+                is_whole = True
+            finally:
+                self._rest() if is_whole else self.close()
+
+    def close(self) -> None:
+        """End the helper. It holds nothing that it could lose: each request is one transaction."""
+        if self._leaves is not None:
+            self._leaves.cancel()
+        executed, self._executed = self._executed, None
+        if executed is not None:
+            executed.channel.close()
+            self._relay.close(executed.stderr_fd)
+            self._launcher.kill(executed.pid, None)
+
+    def note_end(self, pid: int) -> None:
+        """A child that is nobody else's was reaped: forget the helper, if it was that."""
+        if self._executed is not None and self._executed.pid == pid:
+            executed, self._executed = self._executed, None
+            self._relay.close(executed.stderr_fd)
+            executed.channel.close()
+
+    async def _pages(self, verb: str, arguments: dict[str, object]) -> AsyncIterator[tuple[dict[str, object], ...]]:
+        channel = self._channel()
+        self._last_request += 1
+        request = self._last_request
+        try:
+            await _send(channel, StoreRequest(request, verb, arguments))
+            while True:
+                result = await _receive(channel)
+                if not isinstance(result, StoreResult) or result.request != request:
+                    raise WireError(f"the store helper answered {type(result).__name__}: restart the master")
+                if result.failed is not None:
+                    raise StoreRequestError(result.failed)
+                yield result.items
+                if result.is_last:
+                    return
+        except TimeoutError as error:
+            raise ConsumerdError(f"the parking store did not answer within {ANSWER_TIMEOUT_S:g} s: try again") from error
+        except OSError as error:
+            raise ConsumerdError(f"the store helper ended while it was asked ({error}): its stderr says why") from error
+
+    def _channel(self) -> Channel:
+        if self._leaves is not None:
+            self._leaves.cancel()
+        if self._executed is None:
+            try:
+                self._executed = self._launcher.execute(HELPER_MODULE)
+            except OSError as error:
+                raise ConsumerdError(f"the store helper cannot be executed: {error}") from error
+            self._relay.open(self._executed.stderr_fd)
+            self._executed.channel.queue(self._serve)
+        return self._executed.channel
+
+    def _rest(self) -> None:
+        self._leaves = asyncio.get_running_loop().call_later(IDLE_S, self.close)
+
+
+class StoreRequestError(ConsumerdError):
+    """The store helper refused or failed one request; its own sentence."""
+
+
+async def _send(channel: Channel, message: Message) -> None:
+    deadline = clock.monotonic() + ANSWER_TIMEOUT_S
+    channel.queue(message)
+    loop = asyncio.get_running_loop()
+    while not channel.flush():
+        await _ready(channel, deadline, loop.add_writer, loop.remove_writer)
+
+
+async def _receive(channel: Channel) -> Message:
+    deadline = clock.monotonic() + ANSWER_TIMEOUT_S
+    loop = asyncio.get_running_loop()
+    while (received := channel.take()) is None:
+        if channel.is_at_end:
+            raise ConnectionResetError("end of file")
+        await _ready(channel, deadline, loop.add_reader, loop.remove_reader)
+        channel.read_available()
+    return received[0]
+
+
+async def _ready(
+    channel: Channel, deadline: float, add: Callable[..., None], remove: Callable[[int], object]
+) -> None:
+    """Wait until the channel can be read, or written. TimeoutError at the deadline."""
+    fd = channel.fileno()
+    if fd < 0:
+        raise ConnectionResetError("closed")
+    ready = asyncio.Event()
+    add(fd, ready.set)
+    try:
+        async with asyncio.timeout(max(0.0, deadline - clock.monotonic())):
+            await ready.wait()
+    finally:
+        with suppress(ValueError):
+            remove(fd)

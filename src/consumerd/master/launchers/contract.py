@@ -1,0 +1,60 @@
+"""The launcher's contract: how a pool's processes come to be, end and are reaped. Runs in the master.
+
+Nothing here waits. OSError where the system refuses a process or a descriptor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from consumerd.wire.board import Board
+from consumerd.wire.channel import Channel
+
+
+@dataclass(frozen=True)
+class Executed:
+    """A process that was executed, a zygote or a store helper, and the master's ends of what it holds."""
+
+    pid: int
+    channel: Channel
+    stderr_fd: int
+
+
+@dataclass(frozen=True)
+class Seating:
+    """What the master keeps of a worker from the fork on; its pid and pidfd come later."""
+
+    channel: Channel
+    board: Board
+    stderr_fd: int
+
+
+class Launcher(Protocol):
+    """Starts and ends processes."""
+
+    def execute(self, module: str) -> Executed:
+        """A fresh interpreter that runs `module`, which finds its end of the channel by `wire.inherited`."""
+        ...
+
+    def fork(self, zygote: Channel, slot: int, generation: int, *, lock: Path) -> Seating:
+        """Have a zygote fork a worker, which will lock the file `lock`."""
+        ...
+
+    def kill(self, pid: int, pidfd: int | None) -> None:
+        """End a process at once; through its pidfd where its pid may be somebody else's by now."""
+        ...
+
+    def ended(self) -> Sequence[int]:
+        """Pids of ended children that nobody has reaped yet; adopted ones among them."""
+        ...
+
+    def reap(self, pid: int, *, with_group: bool) -> int | None:
+        """Reap an ended child: its wait status. with_group: first kill what its process group still holds."""
+        ...
+
+    def kill_holder(self, lock: Path, *, but: int | None) -> int | None:
+        """Kill whoever holds the lock of a slot, unless it is `but`; the pid, or None where there was no one."""
+        ...

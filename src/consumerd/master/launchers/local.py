@@ -1,0 +1,124 @@
+"""Processes on this machine: zygotes executed, workers forked by them. Runs in the master.
+
+Each end of a pipe exists in exactly one process: all of ours are close-on-exec, a child inherits what it is passed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from consumerd.master.launchers.contract import Executed, Seating
+from consumerd.wire.board import Board
+from consumerd.wire.channel import Channel
+from consumerd.wire.messages import Fork
+
+_FLOCK = struct.Struct("hhqqi4x")  # struct flock: type, whence, start, length, pid
+
+
+class LocalLauncher:
+    """Implements the launcher's contract with execve, fork and waitpid."""
+
+    def __init__(self) -> None:
+        self._executed: dict[int, subprocess.Popen[bytes]] = {}
+
+    def execute(self, module: str) -> Executed:
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            channel, channel_end = _channel(ours, theirs)
+            stderr_fd, stderr_end = _pipe(ours, theirs)
+            process = subprocess.Popen(
+                [sys.executable, "-m", module, str(channel_end.fileno())],
+                stdin=subprocess.DEVNULL,
+                stderr=stderr_end,
+                pass_fds=(channel_end.fileno(),),
+            )
+            ours.pop_all()
+        self._executed[process.pid] = process
+        return Executed(process.pid, channel, stderr_fd)
+
+    def fork(self, zygote: Channel, slot: int, generation: int, *, lock: Path) -> Seating:
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            channel, channel_end = _channel(ours, theirs)
+            stderr_fd, stderr_end = _pipe(ours, theirs)
+            lock_fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            theirs.callback(os.close, lock_fd)
+            board, board_fd = Board.create()
+            ours.callback(board.close)
+            theirs.callback(os.close, board_fd)
+            zygote.queue(Fork(slot, generation), (channel_end.fileno(), board_fd, lock_fd, stderr_end))
+            ours.pop_all()
+        return Seating(channel, board, stderr_fd)
+
+    def kill(self, pid: int, pidfd: int | None) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it has ended, and is about to be reaped
+            if pidfd is None:
+                os.kill(pid, signal.SIGKILL)
+            else:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+
+    def ended(self) -> Sequence[int]:
+        """At most one: the kernel shows the next when this one is reaped."""
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return ()
+        return () if found is None else (found.si_pid,)
+
+    def reap(self, pid: int, *, with_group: bool) -> int | None:
+        if with_group:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+        try:
+            _, status = os.waitpid(pid, 0)
+        except ChildProcessError:
+            return None
+        process = self._executed.pop(pid, None)
+        if process is not None:
+            process.returncode = os.waitstatus_to_exitcode(status)  # else Popen would wait for a stranger
+        return status
+
+    def kill_holder(self, lock: Path, *, but: int | None) -> int | None:
+        with lock.open("r+b") as file:
+            holder = _holder(file.fileno())
+            if holder in (None, but, os.getpid()):
+                return None
+            assert holder is not None
+            with contextlib.suppress(ProcessLookupError):
+                pidfd = os.pidfd_open(holder)
+                try:
+                    if _holder(file.fileno()) != holder:  # the pid may have been another's by the time it was opened
+                        return None
+                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                finally:
+                    os.close(pidfd)
+        return holder
+
+
+def _holder(fd: int) -> int | None:
+    """Who holds the record lock of a file; None: nobody, or someone of another pid namespace."""
+    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_GETLK, asked))
+    return None if kind == fcntl.F_UNLCK or pid <= 0 else pid
+
+
+def _channel(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[Channel, socket.socket]:
+    our_end, their_end = socket.socketpair()
+    ours.callback(our_end.close)
+    theirs.callback(their_end.close)
+    return Channel(our_end), their_end
+
+
+def _pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[int, int]:
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    ours.callback(os.close, read_end)
+    theirs.callback(os.close, write_end)
+    os.set_blocking(read_end, False)
+    return read_end, write_end

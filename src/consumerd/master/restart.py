@@ -1,0 +1,42 @@
+"""The restart policy, pure: when a slot or a zygote that ended starts again. Runs in the master.
+
+At once after the first failure; then exponentially later with full jitter ("Exponential Backoff And Jitter", AWS
+Architecture Blog, 2015), per slot, up to a cap. A worker that has proven itself makes its slot's count begin anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from consumerd.wire.board import Reading
+
+BASE_S = 0.5
+CAP_S = 30.0
+PROVEN_AFTER_S = 5.0
+"""How long in its loop proves a worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A worker's end, as far as the policy asks.
+
+    status: the wait status, None where nobody could read it. is_proven: see `is_proven`.
+    jitter: drawn from [0, 1) by the caller.
+    """
+
+    status: int | None
+    is_proven: bool
+    jitter: float
+
+
+def is_proven(loop_s: float, reading: Reading | None) -> bool:
+    """Whether a worker that was `loop_s` seconds in its loop has shown that it works: by time, or by a settled task."""
+    has_settled = reading is not None and reading.handled + reading.parked > reading.unsettled
+    return loop_s >= PROVEN_AFTER_S or has_settled
+
+
+def pause_s(failures: int, jitter: float) -> float:
+    """How long to wait after so many failures in a row, in seconds."""
+    if failures <= 1:
+        return 0.0
+    return jitter * min(CAP_S, BASE_S * 2.0 ** min(failures - 2, 16))

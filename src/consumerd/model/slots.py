@@ -1,0 +1,83 @@
+"""The states of slots and pools, and which may follow which: the tables of DESIGN 5.1 as far as they are built.
+
+`stalled`, the pool's budget and its way back from `failed` belong to the watchdog and to crash isolation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TypeVar
+
+
+class SlotState(StrEnum):
+    """absent: no process; starting: forked, not ready; running: in its loop; draining: asked to leave;
+    backing_off: died, starts again when due; finished: its source ended, and it is not started again.
+    """
+
+    ABSENT = "absent"
+    STARTING = "starting"
+    RUNNING = "running"
+    DRAINING = "draining"
+    BACKING_OFF = "backing_off"
+    FINISHED = "finished"
+
+
+class PoolState(StrEnum):
+    """loading: its zygote has not said that the code is sound; up; failed: nothing new starts, what runs runs on;
+    stopping; gone: no process is left.
+    """
+
+    LOADING = "loading"
+    UP = "up"
+    FAILED = "failed"
+    STOPPING = "stopping"
+    GONE = "gone"
+
+
+class ZygoteState(StrEnum):
+    """absent: no process; loading: executed, importing; ready: forks; leaving: asked to, or about to by itself."""
+
+    ABSENT = "absent"
+    LOADING = "loading"
+    READY = "ready"
+    LEAVING = "leaving"
+
+
+SLOT_MOVES: Mapping[SlotState, frozenset[SlotState]] = {
+    SlotState.ABSENT: frozenset({SlotState.STARTING, SlotState.BACKING_OFF}),
+    SlotState.STARTING: frozenset(
+        {SlotState.RUNNING, SlotState.DRAINING, SlotState.BACKING_OFF, SlotState.FINISHED, SlotState.ABSENT}
+    ),
+    SlotState.RUNNING: frozenset({SlotState.DRAINING, SlotState.BACKING_OFF, SlotState.FINISHED}),
+    SlotState.DRAINING: frozenset({SlotState.ABSENT}),
+    SlotState.BACKING_OFF: frozenset({SlotState.STARTING, SlotState.ABSENT}),
+    SlotState.FINISHED: frozenset({SlotState.STARTING, SlotState.ABSENT}),
+}
+
+POOL_MOVES: Mapping[PoolState, frozenset[PoolState]] = {
+    PoolState.LOADING: frozenset({PoolState.UP, PoolState.FAILED, PoolState.STOPPING}),
+    PoolState.UP: frozenset({PoolState.FAILED, PoolState.STOPPING}),
+    PoolState.FAILED: frozenset({PoolState.LOADING, PoolState.UP, PoolState.STOPPING}),
+    PoolState.STOPPING: frozenset({PoolState.GONE}),
+    PoolState.GONE: frozenset(),
+}
+
+ZYGOTE_MOVES: Mapping[ZygoteState, frozenset[ZygoteState]] = {
+    ZygoteState.ABSENT: frozenset({ZygoteState.LOADING}),
+    ZygoteState.LOADING: frozenset({ZygoteState.READY, ZygoteState.LEAVING, ZygoteState.ABSENT}),
+    ZygoteState.READY: frozenset({ZygoteState.LEAVING, ZygoteState.ABSENT}),
+    ZygoteState.LEAVING: frozenset({ZygoteState.ABSENT}),
+}
+
+StateT = TypeVar("StateT", SlotState, PoolState, ZygoteState)
+
+
+def moved(moves: Mapping[StateT, frozenset[StateT]], current: StateT, following: StateT) -> StateT:
+    """`following`, which the table must allow after `current`."""
+    assert following in moves[current], f"{current} may not become {following}"
+    return following
+
+
+OCCUPIED = frozenset({SlotState.STARTING, SlotState.RUNNING, SlotState.DRAINING})
+"""The states of a slot that holds a process."""

@@ -1,0 +1,91 @@
+"""The source over `iterate_task`. Runs in workers and the foreground.
+
+What the generator yields is gone from wherever it came: the task is handled by this worker, one at a time, and kept
+by the parking store from its first failure on. The generator is never broken into; it is asked for the next task only
+after the last is settled, and a stop waits for what it yields next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from consumerd.errors import SourceRefusedError
+from consumerd.model.task import TaskId
+from consumerd.sources.contract import Batch, EndOfSource, Settlement, ShardLag, SourceContext
+from consumerd.sources.generator import TRAITS
+from consumerd.sources.records import decode_record
+from consumerd.sources.rows import RecordBatch
+
+
+class GeneratorSource:
+    """Tasks of a generator, one at a time."""
+
+    traits = TRAITS
+
+    def __init__(self) -> None:
+        self._context: SourceContext | None = None
+        self._tasks: Iterator[Any] = iter(())
+        self._in_hand = 0
+
+    def open(self, context: SourceContext) -> None:
+        self._context = context
+        self._tasks = iter(context.consumer.iterate_task())
+
+    def fetch(self, limit: int, timeout_s: float) -> Batch | None:
+        assert self._context is not None
+        if limit < 1 or self._in_hand:
+            self._context.wait(timeout_s)
+            return None
+        try:
+            yielded = next(self._tasks)
+        except StopIteration:
+            raise EndOfSource from None
+        offset, record = self._parted(yielded)
+        self._in_hand = 1
+        return RecordBatch(self._context.name, 0, [(offset, record, self._id_of(record))])
+
+    def settle(self, settlements: Sequence[Settlement], *, is_due: bool) -> None:
+        del is_due
+        if settlements:
+            self._in_hand = 0
+
+    def unsettled(self) -> int:
+        return self._in_hand
+
+    def keeps(self, batch: Batch) -> bool:
+        del batch
+        return True
+
+    def decode(self, payload: bytes) -> object:
+        return decode_record(payload)
+
+    def release(self, batch: Batch, start: int) -> None:
+        """There is nobody to give it back to: only `can_stop_consume` or a stop between two attempts leads here."""
+        del batch, start
+
+    def tick(self) -> None:
+        """Nothing to keep."""
+
+    def lag(self) -> tuple[ShardLag, ...]:
+        return ()
+
+    def close(self, deadline: float) -> None:
+        del deadline
+        close = getattr(self._tasks, "close", None)
+        if close is not None:
+            close()
+
+    def _parted(self, yielded: object) -> tuple[int, object]:
+        match yielded:
+            case (int() as offset, record):
+                return offset, record
+        raise SourceRefusedError(
+            f"iterate_task yielded {type(yielded).__name__}, not (offset, record) with a whole number as offset: "
+            f"let it yield such pairs"
+        )
+
+    def _id_of(self, record: object) -> TaskId | None:
+        assert self._context is not None
+        found = self._context.consumer.task_id(record)
+        return None if found is None else TaskId(f"{self._context.name}:{found}")

@@ -1,0 +1,111 @@
+"""Records between the client and the loop: split into runs of one partition, kept until they are asked for.
+
+Whoever calls holds the source's state lock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import groupby
+
+from confluent_kafka import KafkaError, Message
+
+from consumerd.sources.kafka.assigned import AssignedPartition
+
+# The codes are constants of the C extension, out of reach for type stubs of other versions: read once.
+END_OF_PARTITION = KafkaError._PARTITION_EOF  # noqa: SLF001 - the client's name for it
+
+
+@dataclass(slots=True)
+class Run:
+    """Records of one partition in order, and the position after them: past gaps and transaction markers."""
+
+    assigned: AssignedPartition
+    messages: list[Message]
+    end: int
+
+
+class Arrivals:
+    """The runs that have come and were not handed out, oldest first.
+
+    on_error is told of each error among the records; find of an unassigned partition returns None, and its records
+    are dropped: they come again to whoever has it now.
+    """
+
+    def __init__(self, find: Callable[[int], AssignedPartition | None], on_error: Callable[[KafkaError], None]) -> None:
+        self._find = find
+        self._on_error = on_error
+        self._runs: deque[Run] = deque()
+
+    @property
+    def has_any(self) -> bool:
+        return bool(self._runs)
+
+    def add(self, messages: list[Message]) -> None:
+        """Keep what the client gave, in the order it gave it."""
+        if any(map(Message.error, messages)):
+            for is_record, group in groupby(messages, lambda message: message.error() is None):
+                if is_record:
+                    self._add_records(list(group))
+                else:
+                    self._note_errors(group)
+        elif messages:
+            self._add_records(messages)
+
+    def take(self, limit: int) -> Run | None:
+        """The oldest run that may be handed out, at most `limit` records of it."""
+        for index, run in enumerate(self._runs):
+            if not run.assigned.is_held:
+                del self._runs[index]
+                return self._cut(run, limit, index)
+        return None
+
+    def drop(self, assigned: AssignedPartition) -> None:
+        """Forget the records of a partition that was taken away."""
+        self._runs = deque(run for run in self._runs if run.assigned is not assigned)
+
+    def _cut(self, run: Run, limit: int, index: int) -> Run:
+        if len(run.messages) <= limit:
+            return run
+        rest = run.messages[limit:]
+        self._runs.insert(index, Run(run.assigned, rest, run.end))
+        return Run(run.assigned, run.messages[:limit], _offset(rest[0]))
+
+    def _add_records(self, messages: list[Message]) -> None:
+        partitions = list(map(Message.partition, messages))
+        if partitions.count(partitions[0]) == len(messages):
+            self._append(messages)
+            return
+        by_partition: dict[int | None, list[Message]] = {}
+        for partition, group in groupby(messages, Message.partition):
+            by_partition.setdefault(partition, []).extend(group)
+        for gathered in by_partition.values():
+            self._append(gathered)
+
+    def _append(self, messages: list[Message]) -> None:
+        assigned = self._find(_partition(messages[0]))
+        if assigned is not None:
+            self._runs.append(Run(assigned, messages, _offset(messages[-1]) + 1))
+
+    def _note_errors(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            error = message.error()
+            assert error is not None
+            if error.code() != END_OF_PARTITION:
+                self._on_error(error)
+            elif (assigned := self._find(_partition(message))) is not None:
+                self._runs.append(Run(assigned, [], _offset(message)))
+
+
+def _partition(message: Message) -> int:
+    partition = message.partition()
+    assert partition is not None  # a record that was received has its place
+    return partition
+
+
+def _offset(message: Message) -> int:
+    offset = message.offset()
+    assert offset is not None  # a record that was received has its place
+    return offset

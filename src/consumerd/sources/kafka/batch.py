@@ -1,0 +1,122 @@
+"""What the loop gets of a Kafka topic: records of one partition. Runs in workers and the foreground."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import Message
+
+from consumerd.model.ledger import Span
+from consumerd.model.task import Task, TaskId
+from consumerd.sources.decoding import limited, quick_decode
+from consumerd.sources.kafka.assigned import AssignedPartition
+
+
+@dataclass(slots=True)
+class Part:
+    """The records `start` to `stop` (exclusive) of a batch, not finished, and their span in the ledger."""
+
+    start: int
+    stop: int
+    span: Span
+
+
+class KafkaBatch:
+    """Messages of one partition, in order. `offset`, `payload` and `decode` are the client's and orjson's own."""
+
+    __slots__ = ("_end", "_task_of", "assigned", "decode", "is_left", "offset", "parts", "payload", "raws", "shard")
+
+    def __init__(
+        self,
+        assigned: AssignedPartition,
+        messages: Sequence[Message],
+        end: int,
+        *,
+        task_of: Callable[[Message], Task],
+        payload_limit_bytes: int,
+    ) -> None:
+        """end: the position after the batch. Takes the messages from the ledger of their partition."""
+        self.shard = assigned.partition
+        self.raws: Sequence[Any] = messages  # typed as the contract has it
+        self.offset: Callable[[Any], int] = Message.offset  # type: ignore[assignment]  # a received message has one
+        self.payload: Callable[[Any], Any] = Message.value
+        self.decode: Callable[[Any], object] = quick_decode
+        if max(map(len, messages)) > payload_limit_bytes:
+            self.decode = limited(quick_decode, payload_limit_bytes)
+        self.assigned = assigned
+        self.is_left = False
+        self.parts = [Part(0, len(messages), assigned.ledger.take(self.offset(messages[0]), end, len(messages)))]
+        self._end = end
+        self._task_of = task_of
+
+    def task(self, index: int) -> Task:
+        """The task of one message, with its payload byte for byte."""
+        return self._task_of(self.raws[index])
+
+    def position(self, index: int) -> int:
+        """The position of a message; of the index after the last, the position after the batch."""
+        return self.offset(self.raws[index]) if index < len(self.raws) else self._end
+
+
+def finish(batch: KafkaBatch, start: int, stop: int) -> None:
+    """The tasks `start` to `stop` (exclusive) are finished. What lies before them may stay unfinished, for later."""
+    while start < stop:
+        part = _part_from(batch, start)
+        reached = min(stop, part.stop)
+        batch.assigned.ledger.advance(part.span, batch.position(reached), reached - part.start)
+        part.start = reached
+        if part.start == part.stop:
+            batch.parts.remove(part)
+        start = reached
+
+
+def _part_from(batch: KafkaBatch, start: int) -> Part:
+    """The part that begins with the task at `start`, cut from the part it is in where need be."""
+    found = next((part for part in batch.parts if part.start <= start < part.stop), None)
+    assert found is not None, f"task {start} of the batch is settled twice"
+    if found.start == start:
+        return found
+    rest = batch.assigned.ledger.split(found.span, batch.position(start), start - found.start)
+    part = Part(start, found.stop, rest)
+    found.stop = start
+    batch.parts.append(part)
+    return part
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What makes a topic's tasks themselves: its name and uuid, `-` where the broker has none."""
+
+    topic: str
+    uuid: str
+
+    def task_id(self, partition: int, offset: int) -> TaskId:
+        return TaskId(f"{self.topic}:{self.uuid}:{partition}:{offset}")
+
+    def positions(self, partition: int, ids: frozenset[TaskId]) -> frozenset[int]:
+        """The positions, in this partition of this very topic, of the tasks with these ids."""
+        prefix = f"{self.topic}:{self.uuid}:{partition}:"
+        return frozenset(int(task_id.removeprefix(prefix)) for task_id in ids if task_id.startswith(prefix))
+
+    def task(self, message: Message) -> Task:
+        """The task of a message, its payload byte for byte."""
+        partition, offset = message.partition(), message.offset()
+        assert partition is not None and offset is not None  # it was received
+        return Task(
+            id=self.task_id(partition, offset),
+            offset=offset,
+            source=self.topic,
+            shard=partition,
+            position=offset,
+            payload=message.value() or b"",
+            key=message.key(),
+            headers=_headers(message),
+        )
+
+
+def _headers(message: Message) -> tuple[tuple[str, bytes | None], ...]:
+    headers = message.headers() or ()
+    pairs = headers.items() if isinstance(headers, dict) else headers
+    return tuple((name, value.encode() if isinstance(value, str) else value) for name, value in pairs)

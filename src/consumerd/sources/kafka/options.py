@@ -1,0 +1,94 @@
+"""The keys of a Kafka consumer in `configs`: the seed's three, a few more, and any librdkafka property.
+
+A key with a dot is a librdkafka property and passed on as it is (TLS, SASL, fetch sizes), but for those that
+consumerd must set itself to keep its promises.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Property = str | int | float | bool
+"""The value of a librdkafka property."""
+
+OWNED = {
+    "bootstrap.servers": "use the key `brokers`",
+    "metadata.broker.list": "use the key `brokers`",
+    "group.id": "use the key `consumer_group`",
+    "auto.offset.reset": "use the key `auto_offset_reset`",
+    "session.timeout.ms": "use the key `session_timeout`, in seconds",
+    "max.poll.interval.ms": "use the key `max_poll_interval`, in seconds",
+    "group.instance.id": "each slot has one of its own",
+    "group.protocol": "consumers join by the classic protocol",
+    "group.remote.assignor": "consumers join by the classic protocol",
+    "partition.assignment.strategy": "partitions move cooperatively",
+    "enable.auto.commit": "offsets are committed when their tasks are finished",
+    "auto.commit.enable": "offsets are committed when their tasks are finished",
+    "auto.commit.interval.ms": "offsets are committed every `settle_interval` seconds",
+    "enable.auto.offset.store": "offsets are committed when their tasks are finished",
+    "offset.store.method": "offsets are kept by the broker",
+    "enable.partition.eof": "the end of a partition is where its lag is zero",
+}
+"""librdkafka properties that may not be configured, and what to do instead."""
+
+DURATION = Field(gt=0, le=86_400)
+
+
+class KafkaOptions(BaseModel):
+    """Options of a Kafka source; durations in seconds. Everything else in it is a librdkafka property.
+
+    brokers: `host:port`, several separated by commas. auto_offset_reset: where to begin in a partition for which the
+    group has no offset. session_timeout: how long a silent member keeps its partitions; a killed worker's replacement
+    has them at once. max_poll_interval: how long a worker may go without a poll; its keeper polls once a second.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    brokers: Annotated[str, Field(min_length=1)]
+    topic_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+    consumer_group: Annotated[str, Field(min_length=1, max_length=255)]
+    auto_offset_reset: Literal["earliest", "latest", "error"] = "earliest"
+    session_timeout: Annotated[float, DURATION] = 10.0
+    max_poll_interval: Annotated[float, DURATION] = 60.0
+
+    @property
+    def properties(self) -> dict[str, Property]:
+        """The librdkafka properties among the keys."""
+        return dict(self.model_extra or {})
+
+    @field_validator("brokers")
+    @classmethod
+    def _brokers_are_addresses(cls, brokers: str) -> str:
+        addresses = [address.strip() for address in brokers.split(",")]
+        if not all(addresses):
+            raise ValueError("brokers has an empty address: write host:port, several separated by commas")
+        return ",".join(addresses)
+
+    @model_validator(mode="after")
+    def _timeouts_are_in_order(self) -> Self:
+        if self.max_poll_interval < self.session_timeout:
+            raise ValueError(
+                f"max_poll_interval ({self.max_poll_interval:g}) must be at least session_timeout "
+                f"({self.session_timeout:g})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _other_keys_are_properties(self) -> Self:
+        mistakes = [mistake for key, value in (self.model_extra or {}).items() if (mistake := _mistake(key, value))]
+        if mistakes:
+            raise ValueError("; ".join(mistakes))
+        return self
+
+
+def _mistake(key: str, value: object) -> str | None:
+    """What is wrong with a key that the model does not name, or None."""
+    if "." not in key:
+        return f"unknown key `{key}` (a key with a dot is a librdkafka property)"
+    if key in OWNED:
+        return f"`{key}` cannot be set: {OWNED[key]}"
+    if not isinstance(value, Property):
+        return f"`{key}` must be a string, a number or a boolean, not {type(value).__name__}"
+    return None

@@ -1,0 +1,82 @@
+"""The in-memory source. Runs in workers and the foreground; its tasks are lost with the process."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+from consumerd.model.task import TaskId
+from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
+from consumerd.sources.memory import TRAITS
+from consumerd.sources.memory.options import MemoryOptions
+from consumerd.sources.records import decode_record
+from consumerd.sources.rows import Raw, RecordBatch
+
+LARGEST_BATCH = 500
+
+
+class MemorySource:
+    """Hands out its tasks once; what is released comes again."""
+
+    traits = TRAITS
+
+    def __init__(self) -> None:
+        self._tasks: Iterator[Raw] = iter(())
+        self._released: list[Raw] = []
+        self._in_hand = 0
+        self._settled = 0
+
+    def open(self, context: SourceContext) -> None:
+        assert isinstance(context.options, MemoryOptions)
+        self._context = context
+        self._tasks = self._numbered(context.options)
+
+    def fetch(self, limit: int, timeout_s: float) -> Batch | None:
+        wanted = min(limit, LARGEST_BATCH)
+        taken, self._released = self._released[:wanted], self._released[wanted:]
+        taken += itertools.islice(self._tasks, wanted - len(taken))
+        if not taken:
+            self._context.wait(timeout_s)
+            return None
+        self._in_hand += len(taken)
+        return RecordBatch(self._context.name, 0, taken)
+
+    def settle(self, settlements: Sequence[Settlement], *, is_due: bool) -> None:
+        del is_due
+        for settlement in settlements:
+            self._in_hand -= settlement.stop - settlement.start
+            self._settled += settlement.stop - settlement.start
+
+    def unsettled(self) -> int:
+        return self._in_hand
+
+    def keeps(self, batch: Batch) -> bool:
+        del batch
+        return True
+
+    def decode(self, payload: bytes) -> object:
+        return decode_record(payload)
+
+    def release(self, batch: Batch, start: int) -> None:
+        self._released = [*batch.raws[start:], *self._released]
+        self._in_hand -= len(batch.raws) - start
+
+    def tick(self) -> None:
+        """Nothing to keep."""
+
+    def lag(self) -> tuple[ShardLag, ...]:
+        return (ShardLag(shard=0, tasks=len(self._released), oldest_s=None, position=self._settled),)
+
+    def close(self, deadline: float) -> None:
+        del deadline
+
+    def _numbered(self, options: MemoryOptions) -> Iterator[Raw]:
+        shard = self._context.shard
+        numbers: Iterator[int] = itertools.count(shard.index, shard.count)
+        if options.records is not None:
+            numbers = iter(range(shard.index, len(options.records), shard.count))
+        elif options.count is not None:
+            numbers = iter(range(shard.index, options.count, shard.count))
+        for number in numbers:
+            record = options.records[number] if options.records is not None else {"number": number}
+            yield number, record, TaskId(f"{self._context.name}:{number}")

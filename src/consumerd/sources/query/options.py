@@ -1,0 +1,11 @@
+"""The keys of a query: none; all keys are the user's."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class QueryOptions(BaseModel):
+    """No options."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")

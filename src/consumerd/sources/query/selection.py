@@ -1,0 +1,77 @@
+"""Which rows of a query this worker takes: its own by hash, not parked, not handled a moment ago. Runs in workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from consumerd.errors import SourceRefusedError
+from consumerd.model.outcome import SKIPPED, Outcome
+from consumerd.model.task import TaskId
+from consumerd.sources.contract import SourceContext
+from consumerd.sources.rows import Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The rows to handle, with their index in the user's batch; and those left out because they are parked."""
+
+    rows: list[Raw]
+    parked: tuple[tuple[object, Outcome], ...]
+
+
+class Selection:
+    """Selects from each batch of the query."""
+
+    def __init__(self, context: SourceContext) -> None:
+        self._context = context
+        self._done_at: dict[TaskId, float] = {}
+
+    def of(self, records: Sequence[object]) -> Selected:
+        """What to take of `records`. Raises StoreAwayError while the store cannot say what is parked."""
+        candidates = self._candidates(records)
+        ids = [task_id for _, _, task_id in candidates if task_id is not None]
+        parked = self._context.parked.parked_among(ids) if ids else frozenset()
+        return Selected(
+            rows=[raw for raw in candidates if raw[2] not in parked],
+            parked=tuple((record, SKIPPED) for _, record, task_id in candidates if task_id in parked),
+        )
+
+    def note_done(self, raws: Iterable[Raw]) -> None:
+        """These are handled: returned again within `SLEEP_TIME`, they are left out."""
+        now = self._context.clock.monotonic()
+        self._done_at.update((task_id, now) for _, _, task_id in raws if task_id is not None)
+
+    def _candidates(self, records: Sequence[object]) -> list[Raw]:
+        self._forget_old()
+        seen: set[TaskId] = set()
+        candidates: list[Raw] = []
+        for index, record in enumerate(records):
+            task_id = self._id_of(record)
+            if task_id is not None:
+                if task_id in seen or task_id in self._done_at or not self._is_ours(task_id):
+                    continue
+                seen.add(task_id)
+            candidates.append((index, record, task_id))
+        return candidates
+
+    def _id_of(self, record: object) -> TaskId | None:
+        found = self._context.consumer.task_id(record)
+        if found is not None:
+            return TaskId(f"{self._context.name}:{found}")
+        if self._context.shard.count > 1 and not self._user_shards():
+            raise SourceRefusedError(
+                f"a record of {self._context.name} has no id, so {self._context.shard.count} workers cannot divide "
+                f"the rows: define task_id(record), read self.shard in get_next_batch, or set workers to 1"
+            )
+        return None
+
+    def _is_ours(self, task_id: TaskId) -> bool:
+        return self._user_shards() or self._context.shard.owns(task_id)
+
+    def _user_shards(self) -> bool:
+        return self._context.user_reads_shard()
+
+    def _forget_old(self) -> None:
+        oldest = self._context.clock.monotonic() - float(self._context.consumer.SLEEP_TIME)
+        self._done_at = {task_id: at for task_id, at in self._done_at.items() if at > oldest}

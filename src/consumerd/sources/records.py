@@ -1,0 +1,112 @@
+"""Records of Python values as bytes, and back: what the parking store keeps of a row, or of what a generator yielded.
+
+JSON, with tags for the values that rows have and JSON has not: dates, times, decimals, UUIDs, bytes. What cannot be
+written so (an object of the user's) is kept as its text and cannot be handled again from the store.
+"""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from consumerd.errors import UndecodableError
+
+TAG = "$consumerd"
+
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_NON_STR_KEYS
+
+_RESTORE: dict[str, Callable[[Any], object]] = {  # Any: the tagged JSON value
+    "datetime": datetime.fromisoformat,
+    "date": date.fromisoformat,
+    "time": time.fromisoformat,
+    "timedelta": lambda seconds: timedelta(seconds=seconds),
+    "decimal": Decimal,
+    "uuid": uuid.UUID,
+    "bytes": lambda text: base64.b64decode(text),
+    "tuple": tuple,
+    "escaped": lambda value: value,
+}
+
+
+def encode_record(record: object) -> bytes:
+    """The record's bytes. Never fails: what has no encoding is kept as its text."""
+    try:
+        return orjson.dumps(_escaped(_plain(record)), default=_tagged, option=_OPTIONS)
+    except (TypeError, ValueError, RecursionError):
+        return orjson.dumps({TAG: "object", "value": _text(record)})
+
+
+def decode_record(payload: bytes) -> object:
+    """The record in `payload`; raises UndecodableError where it was kept as text only."""
+    try:
+        return _restored(orjson.loads(payload))
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
+        raise UndecodableError(f"the parked record cannot be read back: {error}") from error
+
+
+def _plain(record: object) -> object:
+    mapping = getattr(record, "_mapping", None)  # a row of SQLAlchemy
+    if isinstance(mapping, Mapping):
+        return dict(mapping)
+    return dict(record) if isinstance(record, Mapping) and type(record) is not dict else record
+
+
+def _escaped(value: object) -> object:
+    if isinstance(value, dict):
+        inner = {key: _escaped(item) for key, item in value.items()}
+        return {TAG: "escaped", "value": inner} if TAG in value else inner
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    if type(value) is tuple:
+        return {TAG: "tuple", "value": [_escaped(item) for item in value]}
+    return value
+
+
+def _tagged(value: object) -> object:  # noqa: PLR0911 - one line a type
+    match value:
+        case datetime():
+            return {TAG: "datetime", "value": value.isoformat()}
+        case date():
+            return {TAG: "date", "value": value.isoformat()}
+        case time():
+            return {TAG: "time", "value": value.isoformat()}
+        case timedelta():
+            return {TAG: "timedelta", "value": value.total_seconds()}
+        case Decimal():
+            return {TAG: "decimal", "value": str(value)}
+        case bytes() | bytearray() | memoryview():
+            return {TAG: "bytes", "value": base64.b64encode(value).decode()}
+        case int():
+            return int(value)
+        case str():
+            return str(value)
+    raise TypeError(f"{type(value).__name__} has no encoding")
+
+
+def _restored(value: object) -> object:
+    if isinstance(value, list):
+        return [_restored(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if TAG not in value:
+        return {key: _restored(item) for key, item in value.items()}
+    restore = _RESTORE.get(value[TAG])
+    if restore is None:
+        raise ValueError(f"it was kept as text only: {str(value.get('value'))[:200]}")
+    inner = value["value"]
+    if value[TAG] == "escaped":
+        return {key: _restored(item) for key, item in inner.items()}
+    return restore(_restored(inner) if value[TAG] == "tuple" else inner)
+
+
+def _text(record: object) -> str:
+    try:
+        return repr(record)[:100_000]
+    except Exception as error:  # noqa: BLE001 - the user's __repr__ may raise anything
+        return f"{type(record).__name__}, whose text cannot be had ({type(error).__name__})"

@@ -1,0 +1,41 @@
+"""A batch of records that come as Python objects: rows of a query, what a generator yielded."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+
+from consumerd.model.task import Task, TaskId
+from consumerd.sources.records import encode_record
+
+Raw = tuple[int, object, TaskId | None]
+"""(offset, record, id)"""
+
+
+def _itself(record: object) -> object:
+    return record
+
+
+class RecordBatch:
+    """Records with their offsets; `source` and `shard` are the same for all."""
+
+    offset: Callable[[Raw], int] = staticmethod(operator.itemgetter(0))
+    payload: Callable[[Raw], object] = staticmethod(operator.itemgetter(1))
+    decode: Callable[[object], object] = staticmethod(_itself)
+
+    def __init__(self, source: str, shard: int, raws: Sequence[Raw]) -> None:
+        self.source = source
+        self.shard = shard
+        self.raws = raws
+
+    def task(self, index: int) -> Task:
+        """The task at `index`; its payload is the record's encoding."""
+        offset, record, task_id = self.raws[index]
+        return Task(
+            id=task_id,
+            offset=int(offset),
+            source=self.source,
+            shard=self.shard,
+            position=int(offset),
+            payload=encode_record(record),
+        )

@@ -1,0 +1,62 @@
+"""Why a database does not do what it should, in one line: the driver's words, and what to do about it.
+
+Never the statement nor its parameters, which SQLAlchemy's own texts hold: there are payloads among them.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError
+
+LONGEST_CAUSE = 200
+
+_REMEDIES = (
+    (("disk is full", "no space left"), "free some space"),
+    (("readonly", "read-only", "permission denied", "access denied"), "see who may write there"),
+    (("malformed", "not a database", "corrupt"), "restore it from a copy, or move it away"),
+    (("is locked", "lock wait", "lock timeout"), "find the process that holds it"),
+    (
+        ("unable to open", "no such file", "not a directory", "i/o error"),
+        "see that its folder is there and can be written",
+    ),
+    (("connect", "server has gone", "lost connection", "closed", "shutting down", "timed out"), "see that it runs"),
+    (("max_allowed_packet",), "raise max_allowed_packet on the server"),
+    (("unknown database", "does not exist"), "create it"),
+)
+
+_TRANSIENT_CODES = frozenset({"1205", "1213", "40001", "40P01"})
+
+
+def cause_of(error: BaseException) -> str:
+    """What went wrong, on one line, and what to do."""
+    text = " ".join(_words(error).split())[:LONGEST_CAUSE].rstrip(". ")
+    lowered = text.lower()
+    for signs, remedy in _REMEDIES:
+        if any(sign in lowered for sign in signs):
+            return f"{text}: {remedy}"
+    return f"{text}: see its log"
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same transaction can be tried again at once: a deadlock, a lost race."""
+    if not isinstance(error, DBAPIError) or error.orig is None:
+        return False
+    code = getattr(error.orig, "sqlstate", None) or (error.orig.args[0] if error.orig.args else None)
+    return str(code) in _TRANSIENT_CODES
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        return _driver_words(error.orig)
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{errno.errorcode.get(error.errno, 'error')} {error.strerror} {error.filename or ''}"
+    if isinstance(error, NoSuchModuleError):
+        return "no such driver"
+    return str(error) or type(error).__name__
+
+
+def _driver_words(error: BaseException) -> str:
+    """The first line; PyMySQL's errors are (code, text)."""
+    words = str(error.args[1]) if len(error.args) == 2 and isinstance(error.args[0], int) else str(error)
+    return (words.strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,192 @@
+"""What workers do with parked rows: park, claim what is due, finish, renew, release; which tasks are parked.
+
+Each function is one step within the caller's transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Update, and_, bindparam, delete, func, insert, or_, select, update
+
+from consumerd.clock import wall
+from consumerd.model.parked import ParkedState, ParkedTask
+from consumerd.model.task import TaskId
+from consumerd.store.dialects import FORCED_DUE_INDEX, database_now, upsert
+from consumerd.store.records import in_chunks, key_of, original, parameters_of, parts_of, storable, task_of
+from consumerd.store.schema import PARKED, PARTS
+
+CLAIM_LIMIT_BYTES = 64 * 1024 * 1024
+"""A claim takes no more than this into memory, but one task at least."""
+
+SKIPPED_STATES = (ParkedState.WAITING.value, ParkedState.DEAD.value)
+"""Parked tasks that their source must not hand out; a suspect still is pending there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who claims, and for how long. The owner's name is the token: `<member>#<generation>`, one process."""
+
+    owner: str
+    seconds: float
+
+
+def park(connection: Connection, tasks: Sequence[ParkedTask]) -> None:
+    """Write the rows, over what is there for the same tasks; whatever lease they had is void."""
+    now = wall()
+    rows = {row["id"]: row for row in (parameters_of(task, now) for task in tasks)}
+    connection.execute(_parking(connection), list(rows.values()))
+    _write_parts(connection, {key_of(task.consumer, task.task_id): task for task in tasks})
+
+
+def park_again(connection: Connection, task: ParkedTask, token: str) -> bool:
+    """Write a claimed task's row; False, and nothing written, where the lease was lost."""
+    owned = select(PARKED.c.id).where(_is_owned(task.consumer, task.task_id, token)).with_for_update()
+    if connection.execute(owned).first() is None:
+        return False
+    park(connection, [task])
+    return True
+
+
+def finish(connection: Connection, consumer: str, task_id: TaskId, token: str) -> bool:
+    """Delete the row of a claimed task that is done; False where the lease was lost."""
+    if connection.execute(delete(PARKED).where(_is_owned(consumer, task_id, token))).rowcount == 0:
+        return False
+    connection.execute(delete(PARTS).where(PARTS.c.id == key_of(consumer, task_id)))
+    return True
+
+
+def claim_due(connection: Connection, consumer: str, limit: int, lease: Lease) -> tuple[ParkedTask, ...]:
+    """Claim waiting tasks whose time has come and that nobody holds, the longest due first."""
+    now = database_now(connection.dialect)
+    is_due = and_(PARKED.c.consumer == consumer, PARKED.c.state == ParkedState.WAITING.value, PARKED.c.due_at <= now)
+    is_free = or_(PARKED.c.lease_until.is_(None), PARKED.c.lease_until <= now)
+    candidates = (
+        select(PARKED.c.id, PARKED.c.size_bytes)
+        .with_hint(PARKED, FORCED_DUE_INDEX, "mysql")
+        .where(is_due, is_free)
+        .order_by(PARKED.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    keys = within_size([(row.id, row.size_bytes) for row in connection.execute(candidates)], CLAIM_LIMIT_BYTES)
+    if not keys:
+        return ()
+    taken = {"lease_token": lease.owner, "lease_until": now + lease.seconds}
+    connection.execute(update(PARKED).where(PARKED.c.id.in_(keys)).values(taken))
+    return read_tasks(connection, keys)
+
+
+def within_size(candidates: Sequence[tuple[str, int]], limit_bytes: int) -> list[str]:
+    """The keys of the first candidates that together stay within the limit; the first one in any case."""
+    keys: list[str] = []
+    total = 0
+    for key, size in candidates:
+        total += size
+        if keys and total > limit_bytes:
+            break
+        keys.append(key)
+    return keys
+
+
+def renew(connection: Connection, lease: Lease) -> int:
+    """Let all claims of the owner run from now on; how many there are."""
+    until = database_now(connection.dialect) + lease.seconds
+    renewal = update(PARKED).where(PARKED.c.lease_token == lease.owner).values(lease_until=until)
+    return connection.execute(renewal).rowcount
+
+
+def release(connection: Connection, owner_prefix: str) -> int:
+    """Give up all claims of owners whose names start so; how many there were."""
+    assert owner_prefix
+    return connection.execute(_unleased().where(starts_with(PARKED.c.lease_token, owner_prefix))).rowcount
+
+
+def release_tasks(connection: Connection, tasks: Iterable[ParkedTask], token: str) -> None:
+    """Give up the claims on these tasks."""
+    for task in tasks:
+        connection.execute(_unleased().where(_is_owned(task.consumer, task.task_id, token)))
+
+
+def parked_among(connection: Connection, consumer: str, ids: Sequence[TaskId]) -> frozenset[TaskId]:
+    """Which of `ids` are parked as waiting or dead."""
+    by_key = {key_of(consumer, task_id): task_id for task_id in ids}
+    found: set[TaskId] = set()
+    for keys in in_chunks(list(by_key)):
+        rows = connection.execute(select(PARKED.c.id).where(PARKED.c.id.in_(keys), PARKED.c.state.in_(SKIPPED_STATES)))
+        found.update(by_key[key] for key in rows.scalars())
+    return frozenset(found)
+
+
+def parked_of(connection: Connection, consumer: str) -> frozenset[TaskId]:
+    """The ids of all tasks of a consumer that are parked as waiting or dead."""
+    return _ids(connection, PARKED.c.consumer == consumer, PARKED.c.state.in_(SKIPPED_STATES))
+
+
+def parked_from(connection: Connection, consumer: str, *, source: str, shard: int, position: int) -> frozenset[TaskId]:
+    """The ids of one shard's tasks, at or above `position`, that are parked as waiting or dead."""
+    is_there = and_(
+        PARKED.c.consumer == consumer,
+        PARKED.c.source == storable(source),
+        PARKED.c.shard == shard,
+        PARKED.c.position >= position,
+    )
+    return _ids(connection, is_there, PARKED.c.state.in_(SKIPPED_STATES))
+
+
+def next_due(connection: Connection, consumer: str) -> float | None:
+    """Seconds until a waiting task can be claimed, 0 when one can be now; None where none waits."""
+    now = connection.execute(select(database_now(connection.dialect))).scalar_one()
+    of_consumer = and_(PARKED.c.consumer == consumer, PARKED.c.state == ParkedState.WAITING.value)
+    free = select(func.min(PARKED.c.due_at)).where(of_consumer, PARKED.c.lease_token.is_(None))
+    leased = select(func.min(PARKED.c.lease_until)).where(of_consumer, PARKED.c.lease_token.is_not(None))
+    times = [time for time in (connection.execute(query).scalar() for query in (free, leased)) if time is not None]
+    return max(0.0, min(times) - now) if times else None
+
+
+def read_tasks(connection: Connection, keys: Sequence[str]) -> tuple[ParkedTask, ...]:
+    """The tasks of these rows, whole, in this order."""
+    rows = {row.id: row for row in connection.execute(select(PARKED).where(PARKED.c.id.in_(keys)))}
+    return tuple(task_of(rows[key], _read_parts(connection, key) if rows[key].parts else ()) for key in keys)
+
+
+def starts_with(column: ColumnElement[Any], prefix: str) -> ColumnElement[bool]:  # a column of any text type
+    """Whether the column's text starts with `prefix`, as a range that an index knows."""
+    return and_(column >= prefix, column < prefix[:-1] + chr(ord(prefix[-1]) + 1))
+
+
+def _parking(connection: Connection) -> Any:  # an INSERT of the dialect
+    due_at = database_now(connection.dialect) + bindparam("delay", type_=PARKED.c.due_at.type)
+    computed = {"due_at": due_at, "lease_token": None, "lease_until": None}
+    plain = {
+        column.name: bindparam(column.name, type_=column.type) for column in PARKED.c if column.name not in computed
+    }
+    return upsert(connection.dialect, PARKED, {**plain, **computed})
+
+
+def _write_parts(connection: Connection, tasks: dict[str, ParkedTask]) -> None:
+    for keys in in_chunks(list(tasks)):
+        connection.execute(delete(PARTS).where(PARTS.c.id.in_(keys)))
+    for key, task in tasks.items():
+        for number, content in enumerate(parts_of(task)):
+            connection.execute(insert(PARTS).values(id=key, number=number, content=content))
+
+
+def _read_parts(connection: Connection, key: str) -> tuple[bytes, ...]:
+    rows = connection.execute(select(PARTS.c.content).where(PARTS.c.id == key).order_by(PARTS.c.number))
+    return tuple(bytes(content) for content in rows.scalars())
+
+
+def _is_owned(consumer: str, task_id: TaskId, token: str) -> ColumnElement[bool]:
+    return and_(PARKED.c.id == key_of(consumer, task_id), PARKED.c.lease_token == token)
+
+
+def _unleased() -> Update:
+    return update(PARKED).values(lease_token=None, lease_until=None)
+
+
+def _ids(connection: Connection, *conditions: ColumnElement[bool]) -> frozenset[TaskId]:
+    rows = connection.execute(select(PARKED.c.task_id).where(*conditions))
+    return frozenset(TaskId(original(text)) for text in rows.scalars())

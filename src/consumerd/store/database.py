@@ -1,0 +1,36 @@
+"""A database as the store and the table source use it: whole transactions, or one clear error.
+
+After an error the connection is dropped, never used again: nobody knows in which state it is. A transaction is a
+function of a connection, so that one that lost a race (a deadlock) can be run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+ResultT = TypeVar("ResultT")
+
+Away = Callable[[str], Exception]
+"""Makes the error that says: not now, and why."""
+
+
+class Database(Protocol):
+    """Opened at first use. For one thread at a time."""
+
+    where: str
+    """Its place, for people; no password in it."""
+
+    def write(self, step: Callable[[Connection], ResultT]) -> ResultT:
+        """Run `step` in a transaction of its own and commit. `step` may run more than once."""
+        ...
+
+    def read(self, step: Callable[[Connection], ResultT]) -> ResultT:
+        """Run `step`, which changes nothing, on one consistent view."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection; the next use opens a new one."""
+        ...

@@ -1,0 +1,82 @@
+"""What differs between SQLite, MySQL/MariaDB and PostgreSQL: the database's clock, the upsert, the lock on the schema.
+
+Due times and leases are compared by the database's clock, never by the worker's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Dialect, Double, Insert, Table, func, literal_column, select
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+_SCHEMA_LOCK = 0x636F6E73  # any number that nobody else locks
+_SCHEMA_LOCK_WAIT_S = 5
+
+_NOW = {
+    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
+    "mysql": "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1e6)",
+    "postgresql": "CAST(EXTRACT(EPOCH FROM statement_timestamp()) AS DOUBLE PRECISION)",
+}
+"""Seconds since the epoch, whatever the session's time zone, constant within a statement: an index can be used."""
+
+SUPPORTED = frozenset(_NOW)
+
+FORCED_DUE_INDEX = "FORCE INDEX (ix_parked_due)"
+"""For MySQL and MariaDB: where the choice of due rows is sorted, the first claimer locks every candidate."""
+
+
+def database_now(dialect: Dialect) -> ColumnElement[float]:
+    """The database's clock, in seconds since the epoch."""
+    return literal_column(_NOW[dialect.name], Double())
+
+
+def upsert(dialect: Dialect, table: Table, values: Mapping[str, Any]) -> Insert:  # SQL expressions or parameters
+    """An INSERT that replaces every named column of a row that is there already; the key is the table's own."""
+    keys = {column.name for column in table.primary_key}
+    replaced = [name for name in values if name not in keys]
+    match dialect.name:
+        case "mysql":
+            insert = mysql.insert(table).values(values)
+            return insert.on_duplicate_key_update({name: insert.inserted[name] for name in replaced})
+        case "postgresql":
+            onto = postgresql.insert(table).values(values)
+            return onto.on_conflict_do_update(
+                index_elements=keys, set_={name: onto.excluded[name] for name in replaced}
+            )
+        case _:
+            into = sqlite.insert(table).values(values)
+            return into.on_conflict_do_update(
+                index_elements=keys, set_={name: into.excluded[name] for name in replaced}
+            )
+
+
+class SchemaBusyError(Exception):
+    """Another process has been changing the schema for too long. It never leaves this package."""
+
+
+@contextmanager
+def schema_lock(connection: Connection) -> Iterator[None]:
+    """One process at a time changes the schema. SQLite needs none: its write transaction is such a lock."""
+    match connection.dialect.name:
+        case "mysql":
+            with _mysql_lock(connection):
+                yield
+        case "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+            yield
+        case _:
+            yield
+
+
+@contextmanager
+def _mysql_lock(connection: Connection) -> Iterator[None]:
+    name = func.concat("consumerd.", func.database())
+    if connection.execute(select(func.get_lock(name, _SCHEMA_LOCK_WAIT_S))).scalar() != 1:
+        raise SchemaBusyError("another process has been making its tables for too long")
+    try:
+        yield
+    finally:
+        connection.execute(select(func.release_lock(name)))

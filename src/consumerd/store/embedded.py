@@ -1,0 +1,180 @@
+"""A SQLite file as a database that many processes write: every commit on the disk, the writers in a line."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from consumerd.store.causes import cause_of
+from consumerd.store.database import Away
+from consumerd.store.lock import FileLock
+
+ResultT = TypeVar("ResultT")
+
+LONGEST_WAIT_S = 5.0
+
+_WRITING, _READING = "BEGIN IMMEDIATE", "BEGIN"
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedFile:
+    """A SQLite file: its place, and how it is treated.
+
+    is_created: make it, with mode 0600, where it is missing; is_wal: switch it to a write-ahead log.
+    prepare: runs in a transaction on every new connection.
+    """
+
+    path: Path
+    is_created: bool = False
+    is_wal: bool = False
+    prepare: Callable[[Connection], None] | None = None
+
+
+class EmbeddedDatabase:
+    """A `Database` on a SQLite file, for one thread. Those of one file and process share one `FileLock`.
+
+    Errors are what `away` makes of a sentence. A file that was removed or replaced is noticed: SQLite itself would
+    write on into what nobody will ever find.
+    """
+
+    def __init__(self, file: EmbeddedFile, lock: FileLock, away: Away) -> None:
+        self.where = str(file.path)
+        self._file = file
+        self._lock = lock
+        self._away = away
+        self._begin = _READING
+        self._identity: tuple[int, int] | None = None
+        self._engine: Engine | None = None
+        self._connection: Connection | None = None
+
+    def write(self, step: Callable[[Connection], ResultT]) -> ResultT:
+        """Run `step` under the file's lock and `BEGIN IMMEDIATE`, and commit."""
+        return self._guarded(lambda: self._write(step))
+
+    def read(self, step: Callable[[Connection], ResultT]) -> ResultT:
+        """Run `step` on one view of the file; no lock is taken, but to open it."""
+        return self._guarded(lambda: self._read(step))
+
+    def close(self) -> None:
+        """Close the connection."""
+        connection, engine = self._connection, self._engine
+        self._connection = self._engine = self._identity = None
+        if connection is not None:
+            connection.invalidate()
+            connection.close()
+        if engine is not None:
+            engine.dispose()
+
+    def _guarded(self, act: Callable[[], ResultT]) -> ResultT:
+        try:
+            return act()
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+            self.close()
+            self._lock.close()
+            raise self._away(cause_of(error)) from error
+
+    def _write(self, step: Callable[[Connection], ResultT]) -> ResultT:
+        self._take_lock()
+        try:
+            connection = self._opened()
+            return self._transact(connection, _WRITING, step)
+        finally:
+            self._lock.release()
+
+    def _read(self, step: Callable[[Connection], ResultT]) -> ResultT:
+        if self._connection is None:
+            self._take_lock()
+            try:
+                connection = self._opened()
+            finally:
+                self._lock.release()
+        else:
+            connection = self._opened()
+        return self._transact(connection, _READING, step)
+
+    def _take_lock(self) -> None:
+        if not self._lock.acquire(LONGEST_WAIT_S):
+            raise self._away(
+                f"another process has held {self._lock.path} for {LONGEST_WAIT_S:g} s: see which one hangs"
+            )
+
+    def _transact(self, connection: Connection, begin: str, step: Callable[[Connection], ResultT]) -> ResultT:
+        self._begin = begin
+        with connection.begin():
+            return step(connection)
+
+    def _opened(self) -> Connection:
+        """The connection; a new one where there is none. The lock is held where there is none."""
+        if self._connection is not None:
+            if self._identity != _identity(self._file.path):
+                raise FileNotFoundError(2, "it was removed or replaced", str(self._file.path))
+            return self._connection
+        if self._file.is_created:
+            _create(self._file.path)
+        self._identity = _identity(self._file.path)
+        self._engine = _engine(self._file.path)
+        event.listen(self._engine, "begin", self._send_begin)
+        connection = self._connection = self._engine.connect()
+        is_settled = False
+        try:
+            self._settle(connection)
+            is_settled = True
+        finally:
+            if not is_settled:
+                self.close()
+        return connection
+
+    def _settle(self, connection: Connection) -> None:
+        raw = connection.connection
+        if self._file.is_wal and _pragma(raw, "journal_mode") != "wal":
+            _pragma(raw, "journal_mode=WAL")
+        if self._file.prepare is not None:
+            self._transact(connection, _WRITING, self._file.prepare)
+
+    def _send_begin(self, connection: Connection) -> None:
+        connection.exec_driver_sql(self._begin)
+
+
+def _engine(path: Path) -> Engine:
+    """An engine whose driver leaves BEGIN to us; one thread at a time uses its connection, not always the same."""
+    engine = create_engine(
+        URL.create("sqlite+pysqlite", database=str(path)),
+        connect_args={"timeout": LONGEST_WAIT_S, "isolation_level": None, "check_same_thread": False},
+        poolclass=NullPool,
+    )
+    event.listen(engine, "connect", _configure)
+    return engine
+
+
+def _configure(raw: Any, record: object) -> None:  # sqlite3's connection, as SQLAlchemy hands it
+    _pragma(raw, "synchronous=FULL")
+
+
+def _pragma(raw: Any, text: str) -> object:  # sqlite3's connection, or SQLAlchemy's wrap of it
+    cursor = raw.cursor()
+    try:
+        row = cursor.execute(f"PRAGMA {text}").fetchone()
+    finally:
+        cursor.close()
+    return None if row is None else row[0]
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _create(path: Path) -> None:
+    """Make the file before SQLite does, which would let others read it; one that is there must not be opened here."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return

@@ -1,0 +1,79 @@
+"""From the setting `parking` to a store: the embedded file in the state directory, or a database behind a URL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, make_url
+from sqlalchemy.exc import ArgumentError
+
+from consumerd.config.state_dir import StateDirectory
+from consumerd.errors import StoreAwayError, UsageError
+from consumerd.store.database import Away, Database
+from consumerd.store.dialects import SUPPORTED, SchemaBusyError
+from consumerd.store.embedded import EmbeddedDatabase, EmbeddedFile
+from consumerd.store.lock import FileLock
+from consumerd.store.parking import ParkingStore
+from consumerd.store.schema import ForeignSchemaError, ensure_schema
+from consumerd.store.server import ServerDatabase, with_driver
+from consumerd.store.thread import StoreThread
+
+EMBEDDED = "embedded"
+
+
+def parking_url(parking: str | None, state_dir: Path) -> URL:
+    """Where the parking store is. UsageError where `parking`, resolved, is no URL of a database that we know."""
+    if parking is None or parking == EMBEDDED:
+        return URL.create("sqlite", database=str(StateDirectory(state_dir).parked_database))
+    try:
+        url = with_driver(make_url(parking))
+    except ArgumentError as error:
+        raise UsageError("`parking` is no URL: write embedded, or mysql://user:password@host/database") from error
+    if url.get_backend_name() not in SUPPORTED:
+        known = ", ".join(sorted(SUPPORTED))
+        raise UsageError(f"`parking` names a database of kind {url.get_backend_name()}: known are {known}")
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_absolute():
+        raise UsageError("`parking` names a SQLite file that is not absolute: write sqlite:////folder/file")
+    return url
+
+
+def open_store(parking: str | None, state_dir: Path) -> ParkingStore:
+    """The parking store; it connects at first use. UsageError where `parking` cannot be understood."""
+    return ParkingStore(_database(parking_url(parking, state_dir)))
+
+
+def open_store_thread(parking: str | None, state_dir: Path) -> StoreThread:
+    """The store thread of a worker; nothing runs before the first call. UsageError as above."""
+    parking_url(parking, state_dir)
+    return StoreThread(lambda: open_store(parking, state_dir))
+
+
+def _database(url: URL) -> Database:
+    away = _away(url.render_as_string(hide_password=True))
+    if url.get_backend_name() != "sqlite":
+        return ServerDatabase(url, away, _prepare(away))
+    path = Path(url.database or "")
+    away = _away(str(path))
+    file = EmbeddedFile(path, is_created=True, is_wal=True, prepare=_prepare(away))
+    return EmbeddedDatabase(file, FileLock(path.with_suffix(".lock")), away)
+
+
+def _away(where: str) -> Away:
+    return lambda cause: StoreAwayError(f"the parking store {where} is away, and what fails stays unfinished: {cause}")
+
+
+class _Preparation:
+    """Makes the tables, and says why where it cannot."""
+
+    def __init__(self, away: Away) -> None:
+        self._away = away
+
+    def __call__(self, connection: Connection) -> None:
+        try:
+            ensure_schema(connection)
+        except (ForeignSchemaError, SchemaBusyError) as error:
+            raise self._away(str(error)) from error
+
+
+def _prepare(away: Away) -> _Preparation:
+    return _Preparation(away)

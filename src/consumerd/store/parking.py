@@ -1,0 +1,111 @@
+"""The parking store: one table, on the embedded SQLite file or on a database that all hosts share.
+
+Every method is one transaction, and raises StoreAwayError when that cannot be; nothing is half done then, though a
+COMMIT whose answer was lost may have happened: repeat it. Not for several threads at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from consumerd.model.parked import ParkedTask
+from consumerd.model.task import TaskId
+from consumerd.store import browsing, claims
+from consumerd.store.browsing import Found, Page, ParkedCounts, ParkedFilter
+from consumerd.store.claims import Lease
+from consumerd.store.database import Database
+
+__all__ = ["Found", "Lease", "Page", "ParkedCounts", "ParkedFilter", "ParkingStore"]
+
+EVERY = ParkedFilter()
+
+
+class ParkingStore:
+    """Where tasks wait that their source does not keep. It opens its database at first use."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @property
+    def where(self) -> str:
+        """The store's place, without a password."""
+        return self._database.where
+
+    def close(self) -> None:
+        """Close the connection; the next call opens a new one."""
+        self._database.close()
+
+    # For workers
+
+    def park(self, tasks: Sequence[ParkedTask]) -> None:
+        """Keep these tasks, durably, instead of what was kept of them before. Their `due_at` is by our own clock."""
+        if tasks:
+            self._database.write(lambda connection: claims.park(connection, tasks))
+
+    def park_again(self, task: ParkedTask, token: str) -> bool:
+        """As `park`, for a task that was claimed; False, and nothing is written, where its lease was lost."""
+        return self._database.write(lambda connection: claims.park_again(connection, task, token))
+
+    def claim_due(self, consumer: str, limit: int, lease: Lease) -> tuple[ParkedTask, ...]:
+        """Claim at most `limit` waiting tasks that are due by the database's clock. The owner's name is their token."""
+        return self._database.write(lambda connection: claims.claim_due(connection, consumer, limit, lease))
+
+    def finish(self, consumer: str, task_id: TaskId, token: str) -> bool:
+        """A claimed task is done: its row goes. False where the lease was lost."""
+        return self._database.write(lambda connection: claims.finish(connection, consumer, task_id, token))
+
+    def renew(self, lease: Lease) -> int:
+        """Prolong all claims of the owner; how many they are."""
+        return self._database.write(lambda connection: claims.renew(connection, lease))
+
+    def release(self, owner_prefix: str) -> int:
+        """Give up the claims of owners whose names start so: a slot's earlier processes; how many they were."""
+        return self._database.write(lambda connection: claims.release(connection, owner_prefix))
+
+    def release_tasks(self, tasks: Sequence[ParkedTask], token: str) -> None:
+        """Give up the claims on these tasks."""
+        self._database.write(lambda connection: claims.release_tasks(connection, tasks, token))
+
+    def parked_among(self, consumer: str, ids: Sequence[TaskId]) -> frozenset[TaskId]:
+        """Which of `ids` are parked, waiting or dead."""
+        return self._database.read(lambda connection: claims.parked_among(connection, consumer, ids))
+
+    def parked_from(self, consumer: str, source: str, shard: int, position: int) -> frozenset[TaskId]:
+        """The ids parked, waiting or dead, of this shard at or above `position`."""
+        return self._database.read(
+            lambda connection: claims.parked_from(connection, consumer, source=source, shard=shard, position=position)
+        )
+
+    def parked_of(self, consumer: str) -> frozenset[TaskId]:
+        """The ids of all tasks of a consumer that are parked, waiting or dead."""
+        return self._database.read(lambda connection: claims.parked_of(connection, consumer))
+
+    def next_due(self, consumer: str) -> float | None:
+        """Seconds until a waiting task can be claimed, 0 when one can be now; None where none waits."""
+        return self._database.read(lambda connection: claims.next_due(connection, consumer))
+
+    # For people
+
+    def counts(self, consumer: str | None = None) -> tuple[ParkedCounts, ...]:
+        """How many tasks are parked, by consumer."""
+        return self._database.read(lambda connection: browsing.counts(connection, consumer))
+
+    def list(self, chosen: ParkedFilter = EVERY, *, limit: int = 100, after: str | None = None) -> Page:
+        """One page of what is parked, newest failure first; `after` is the earlier page's."""
+        return self._database.read(lambda connection: browsing.page(connection, chosen, limit, after))
+
+    def find(self, reference: str, target: str | None = None) -> tuple[Found, ...]:
+        """What a handle, the start of one, or a task id means, whole: nothing, one, or two where it is not unique."""
+        return self._database.read(lambda connection: browsing.find(connection, reference, target))
+
+    def keys_of(self, reference: str, target: str | None = None) -> tuple[str, ...]:
+        """The rows that such a reference means, for `retry` and `discard`; two at most are looked for."""
+        return tuple(self._database.read(lambda connection: browsing.keys_of(connection, reference, target, limit=2)))
+
+    def retry(self, chosen: ParkedFilter = EVERY, keys: Sequence[str] | None = None) -> dict[str, int]:
+        """Make dead and waiting tasks due now; how many, by consumer. `keys` None: all that the filter chooses."""
+        return self._database.write(lambda connection: browsing.retry(connection, chosen, keys))
+
+    def discard(self, chosen: ParkedFilter = EVERY, keys: Sequence[str] | None = None) -> dict[str, int]:
+        """Delete tasks for good; how many, by consumer. `keys` None: all that the filter chooses."""
+        return self._database.write(lambda connection: browsing.discard(connection, chosen, keys))

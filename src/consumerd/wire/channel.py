@@ -1,0 +1,183 @@
+"""A channel: messages and descriptors over one end of a Unix stream socket pair.
+
+Zygotes, workers and helpers wait in `send` and `receive`; the master never waits: it lets its event loop call
+`read_available` and `flush`, and takes what came with `take`.
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import select
+import socket
+from collections import deque
+from collections.abc import Sequence
+
+from consumerd import clock
+from consumerd.errors import WireError
+from consumerd.wire import codec, framing
+from consumerd.wire.messages import Message
+
+FDS_A_MESSAGE = 8
+READ_BYTES = 65_536
+OUTBOX_LIMIT_BYTES = framing.OBJECT_LIMIT_BYTES + READ_BYTES
+_FDS_KEY = "fds"  # how many descriptors travel with the object; no message has a field of that name
+
+Received = tuple[Message, tuple[int, ...]]
+
+
+class Channel:
+    """One end of a socket pair, which it owns. One thread may send while another receives; no more.
+
+    Descriptors received belong to whoever takes the message; those nobody took are closed with the channel.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._socket = sock
+        self._parser = framing.Parser()
+        self._inbox: deque[Received] = deque()
+        self._fds: deque[int] = deque()
+        self._outbox: deque[tuple[memoryview, tuple[int, ...]]] = deque()
+        self._outbox_bytes = 0
+        self.is_at_end = False
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Close this end, and every descriptor that was received or queued here and not taken or sent."""
+        for _, fds in (*self._inbox, *self._outbox):
+            _close_all(fds)
+        _close_all(self._fds)
+        self._inbox.clear()
+        self._outbox.clear()
+        self._fds.clear()
+        self._socket.close()
+
+    # For those who wait.
+
+    def send(self, message: Message, fds: Sequence[int] = (), *, timeout_s: float = 5.0) -> None:
+        """Send one message; copies of `fds` travel with it.
+
+        TimeoutError: the peer has read nothing for so long, and the message was not taken. BrokenPipeError or
+        ConnectionResetError: the peer is gone.
+        """
+        deadline = clock.monotonic() + timeout_s
+        if not self._flush_until(deadline):
+            raise TimeoutError("the peer of a channel does not read")
+        self.queue(message, fds)
+        self._flush_until(deadline)
+
+    def try_send(self, message: Message) -> bool:
+        """Send one message without waiting; False when the peer does not read, or is gone: it was not taken."""
+        try:
+            if not self.flush():
+                return False
+            self.queue(message)
+            self.flush()
+        except (BrokenPipeError, ConnectionResetError):
+            return False
+        return True
+
+    def receive(self, timeout_s: float | None = None) -> Received | None:
+        """The next message and its descriptors; None when the peer is gone.
+
+        TimeoutError: nothing came for `timeout_s` seconds (None: wait for ever; 0: only what is here already).
+        """
+        deadline = None if timeout_s is None else clock.monotonic() + timeout_s
+        while not self._inbox and not self.is_at_end:
+            if not self._wait(select.POLLIN, deadline):
+                raise TimeoutError("no message came")
+            self.read_available()
+        return self.take()
+
+    def _flush_until(self, deadline: float) -> bool:
+        while not self.flush():
+            if not self._wait(select.POLLOUT, deadline):
+                return False
+        return True
+
+    def _wait(self, event: int, deadline: float | None) -> bool:
+        poller = select.poll()
+        poller.register(self._socket, event)
+        return bool(poller.poll(None if deadline is None else max(0.0, deadline - clock.monotonic()) * 1000))
+
+    # For an event loop.
+
+    def read_available(self) -> None:
+        """Read once, without waiting, what the socket holds. WireError when that breaks the protocol."""
+        try:
+            data, fds, flags = self._receive_some()
+        except (BlockingIOError, InterruptedError):
+            return
+        except ConnectionResetError:
+            data, fds, flags = b"", [], 0
+        self._fds.extend(fds)
+        if flags & socket.MSG_CTRUNC:
+            raise WireError("descriptors of a message were cut off: raise the limit on open files (ulimit -n)")
+        if not data:
+            self.is_at_end = True
+            return
+        for plain in self._parser.feed(data):
+            self._accept(plain)
+
+    def _receive_some(self) -> tuple[bytes, list[int], int]:
+        room = socket.CMSG_SPACE(FDS_A_MESSAGE * array.array("i").itemsize)
+        data, ancillary, flags, _ = self._socket.recvmsg(READ_BYTES, room, socket.MSG_CMSG_CLOEXEC)
+        fds = array.array("i")
+        for level, kind, content in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+        return data, list(fds), flags
+
+    def _accept(self, plain: dict[str, object]) -> None:
+        count = plain.pop(_FDS_KEY, 0)
+        if type(count) is not int or not 0 <= count <= len(self._fds):
+            raise WireError(f"a message came with {len(self._fds)} descriptors and says {count!r}")
+        fds = tuple(self._fds.popleft() for _ in range(count))
+        try:
+            self._inbox.append((codec.from_plain(plain), fds))
+        except WireError:
+            _close_all(fds)
+            raise
+
+    def take(self) -> Received | None:
+        """The next message that was read, or None."""
+        return self._inbox.popleft() if self._inbox else None
+
+    def queue(self, message: Message, fds: Sequence[int] = ()) -> None:
+        """Put a message where `flush` sends it from. WireError when the peer has left too much unread."""
+        assert len(fds) <= FDS_A_MESSAGE
+        plain = codec.to_plain(message)
+        if fds:
+            plain[_FDS_KEY] = len(fds)
+        frames = framing.encode(plain)
+        if self._outbox_bytes + len(frames) > OUTBOX_LIMIT_BYTES:
+            raise WireError("the peer of a channel does not read: too much waits for it")
+        self._outbox.append((memoryview(frames), tuple(map(os.dup, fds))))
+        self._outbox_bytes += len(frames)
+
+    def flush(self) -> bool:
+        """Send, without waiting, what is queued; whether that was all."""
+        while self._outbox:
+            frames, fds = self._outbox[0]
+            try:
+                sent = self._send_some(frames, fds)
+            except (BlockingIOError, InterruptedError):
+                return False
+            self._outbox_bytes -= sent
+            _close_all(fds)
+            self._outbox.popleft()
+            if sent < len(frames):
+                self._outbox.appendleft((frames[sent:], ()))
+        return True
+
+    def _send_some(self, frames: memoryview, fds: Sequence[int]) -> int:
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        return self._socket.sendmsg([frames], rights, socket.MSG_NOSIGNAL)
+
+
+def _close_all(fds: Sequence[int] | deque[int]) -> None:
+    for fd in fds:
+        os.close(fd)

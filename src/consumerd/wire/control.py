@@ -1,0 +1,199 @@
+"""The control protocol, and its client: JSON-RPC 2.0 over the Unix socket in the state directory.
+
+One JSON object a line, each line at most 64 KiB. A result that is longer comes in pieces: notifications
+`{"method": "piece", "params": {"id": ID, "text": TEXT}}`, whose texts together are the result as JSON, and at last
+the response, with the result null. Bytes are `{"$bytes": BASE64}`. Imports neither pydantic, asyncio nor SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+
+from consumerd import clock
+from consumerd.errors import ConsumerdError, NotRunningError, UsageError, WireError
+from consumerd.wire import codec
+
+LINE_LIMIT_BYTES = 65_536
+RESULT_LIMIT_BYTES = 256 * 1_048_576
+
+PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS = -32700, -32600, -32601, -32602
+FAILED = -32000
+"""The code of a request that was understood and failed; its message is one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One row of the table: what the master answers, and to what parameters.
+
+    required, optional: parameters by name, with their JSON types; any_parameters: passed on to who knows them.
+    """
+
+    name: str
+    required: tuple[tuple[str, type], ...] = ()
+    optional: tuple[tuple[str, type], ...] = ()
+    any_parameters: bool = False
+    changes: bool = False
+
+    def complaint(self, params: Mapping[str, object]) -> str | None:
+        """What is wrong with `params`, in one sentence, or None."""
+        if self.any_parameters:
+            return None
+        known = dict(self.required) | dict(self.optional)
+        for name, value in params.items():
+            if name not in known:
+                return f"{self.name} has no parameter {name!r}"
+            if type(value) is not known[name]:
+                return f"{self.name}: {name} must be {known[name].__name__}"
+        missing = [name for name, _ in self.required if name not in params]
+        return f"{self.name} needs the parameter {missing[0]!r}" if missing else None
+
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method("status"),
+        Method("stop", changes=True),
+        Method("wake", optional=(("target", str),), changes=True),
+        Method("parked.list", any_parameters=True),
+        Method("parked.show", any_parameters=True),
+        Method("parked.retry", any_parameters=True, changes=True),
+        Method("parked.discard", any_parameters=True, changes=True),
+    )
+}
+"""Every method that there is. `parked.*` go to the store helper, which checks their parameters itself."""
+
+
+class Connection:
+    """A client's connection. NotRunningError when no master listens at `socket_path`."""
+
+    def __init__(self, socket_path: str | os.PathLike[str], *, timeout_s: float = 5.0) -> None:
+        self._path = os.fspath(socket_path)
+        self._unread = b""
+        self._last_id = 0
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(timeout_s)
+        try:
+            self._socket.connect(self._path)
+        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError, BlockingIOError) as error:
+            self._socket.close()
+            raise self._not_running() from error
+        except PermissionError as error:
+            self._socket.close()
+            raise UsageError(f"{self._path} belongs to another user: use it as the user who runs the master") from error
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def call(self, method: str, params: Mapping[str, object] | None = None, *, timeout_s: float = 5.0) -> object:
+        """The result of one method, which is waited for `timeout_s` seconds in all.
+
+        ConsumerdError with the master's sentence where it failed; NotRunningError when the master left meanwhile.
+        """
+        deadline = clock.monotonic() + timeout_s
+        self._last_id += 1
+        request = {"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": codec.plain_value(params or {})}
+        line = json.dumps(request, separators=(",", ":")).encode("ascii") + b"\n"
+        if len(line) > LINE_LIMIT_BYTES:
+            raise UsageError(f"{method}: its parameters are longer than {LINE_LIMIT_BYTES} bytes: ask for less at once")
+        try:
+            self._socket.settimeout(timeout_s)
+            self._socket.sendall(line)
+            return codec.real_value(self._result(deadline))
+        except TimeoutError as error:
+            raise ConsumerdError(f"the master did not answer {method} within {timeout_s:g} s: try again") from error
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise self._not_running() from error
+
+    def wait_closed(self, timeout_s: float) -> bool:
+        """Whether the master closed this connection, as it does at its end, within `timeout_s` seconds."""
+        deadline = clock.monotonic() + timeout_s
+        try:
+            while self._receive(deadline):
+                pass
+        except TimeoutError:
+            return False
+        except ConnectionResetError:
+            return True
+        return True
+
+    def _result(self, deadline: float) -> object:
+        pieces: list[str] = []
+        size = 0
+        while True:
+            answer = _parsed(self._line(deadline))
+            if "error" in answer:
+                raise _error_of(answer["error"])
+            if "result" in answer:
+                return json.loads("".join(pieces)) if pieces else answer["result"]
+            pieces.append(_piece_of(answer))
+            size += len(pieces[-1])
+            if size > RESULT_LIMIT_BYTES:
+                raise WireError(f"a result is longer than {RESULT_LIMIT_BYTES} bytes: ask for less at once")
+
+    def _line(self, deadline: float) -> bytes:
+        while b"\n" not in self._unread:
+            if len(self._unread) > LINE_LIMIT_BYTES:
+                raise WireError(f"{self._path} answers with lines that are too long: no master of this version listens")
+            data = self._receive(deadline)
+            if not data:
+                raise self._not_running()
+            self._unread += data
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line
+
+    def _receive(self, deadline: float) -> bytes:
+        self._socket.settimeout(max(0.001, deadline - clock.monotonic()))
+        return self._socket.recv(65_536)
+
+    def _not_running(self) -> NotRunningError:
+        return NotRunningError(f"no master answers on {self._path}: start one with consumerd run, or name its --state-dir")
+
+
+def call(
+    socket_path: str | os.PathLike[str],
+    method: str,
+    params: Mapping[str, object] | None = None,
+    *,
+    timeout_s: float = 5.0,
+) -> object:
+    """Connect, call one method, close. Raises what `Connection` and `Connection.call` raise."""
+    with Connection(socket_path, timeout_s=timeout_s) as connection:
+        return connection.call(method, params, timeout_s=timeout_s)
+
+
+def _parsed(line: bytes) -> dict[str, object]:
+    try:
+        answer = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise WireError("the control socket answers something that is not JSON: no master of this version") from error
+    if not isinstance(answer, dict):
+        raise WireError("the control socket answers JSON that is no object: no master of this version")
+    return answer
+
+
+def _piece_of(answer: Mapping[str, object]) -> str:
+    params = answer.get("params")
+    text = params.get("text") if isinstance(params, dict) else None
+    if answer.get("method") != "piece" or not isinstance(text, str):
+        raise WireError("the control socket answers neither a result, an error nor a piece")
+    return text
+
+
+def _error_of(error: object) -> ConsumerdError:
+    code, message = (error.get("code"), error.get("message")) if isinstance(error, dict) else (None, error)
+    if code in (METHOD_NOT_FOUND, INVALID_PARAMS, INVALID_REQUEST):
+        return UsageError(str(message))
+    return ConsumerdError(str(message))

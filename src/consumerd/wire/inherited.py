@@ -1,0 +1,34 @@
+"""What an executed process inherits from the master: its end of a channel. Runs in zygotes, workers, helpers."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+from collections.abc import Sequence
+
+from consumerd.errors import UsageError
+from consumerd.wire.channel import Channel
+
+_PR_SET_PDEATHSIG = 1
+
+
+def inherited_channel(arguments: Sequence[str]) -> Channel:
+    """The channel whose descriptor is the only argument; closed to whatever this process executes."""
+    try:
+        (text,) = arguments
+        sock = socket.socket(fileno=int(text))
+    except (ValueError, OSError) as error:
+        raise UsageError("this module is executed by consumerd itself: use consumerd run") from error
+    os.set_inheritable(sock.fileno(), False)
+    return Channel(sock)
+
+
+def die_with_parent(is_wanted: bool) -> None:
+    """Have the kernel kill this process when the thread that executed it ends, or no longer.
+
+    For the time in which user code is imported: it may hang, and nothing else here would notice the parent's death.
+    Whoever calls this looks at its channel afterwards: the parent may be gone already.
+    """
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL if is_wanted else 0, 0, 0, 0)

@@ -1,0 +1,51 @@
+"""A source that does not answer: reported once, asked again after growing pauses. Runs in workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from consumerd.clock import Clock
+from consumerd.errors import SourceAwayError
+from consumerd.events.facts import Fact, Level
+
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 30.0
+
+
+class Away:
+    """Since when the source is away, and when to ask it again. No task fails for it."""
+
+    def __init__(self, emit: Callable[[Fact], None], clock: Clock) -> None:
+        self._emit = emit
+        self._clock = clock
+        self._since: float | None = None
+        self._pause_s = FIRST_PAUSE_S
+        self._until = 0.0
+
+    @property
+    def is_away(self) -> bool:
+        return self._since is not None
+
+    @property
+    def is_pausing(self) -> bool:
+        return self.is_away and self.pause_left_s > 0
+
+    @property
+    def pause_left_s(self) -> float:
+        return self._until - self._clock.monotonic()
+
+    def note(self, error: SourceAwayError) -> None:
+        """It did not answer."""
+        now = self._clock.monotonic()
+        if self._since is None:
+            self._since = now
+            self._pause_s = FIRST_PAUSE_S
+            self._emit(Fact("source_away", Level.ERROR, {"error": str(error)}))
+        self._until = now + self._pause_s
+        self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+
+    def clear(self) -> None:
+        """It answered."""
+        if self._since is not None:
+            self._emit(Fact("source_back", Level.INFO, {"away_s": round(self._clock.monotonic() - self._since, 3)}))
+            self._since = None

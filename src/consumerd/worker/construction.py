@@ -1,0 +1,28 @@
+"""Whether a consumer can be made as a worker makes it: `consumer_class(worker_id, **configs)`. It is not made here."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from consumerd.config.problems import Problem
+from consumerd.config.tables import Place
+
+
+def construction_problems(
+    consumer_class: type,
+    configs: Mapping[str, Any],  # the user's own keys have any value
+    entry: Place,
+) -> list[Problem]:
+    """The problem that its `__init__` has with these configs, if it has one."""
+    try:
+        inspect.signature(consumer_class).bind(0, **configs)
+    except TypeError as error:
+        fix = "let it take (self, worker_id, **kwargs) and pass them on to super().__init__"
+        return [
+            entry.problem(f"{consumer_class.__name__}.__init__ does not take its configs ({error}): {fix}", "class")
+        ]
+    except ValueError:  # a class without a signature that Python could read, one written in C
+        return []
+    return []

@@ -1,0 +1,115 @@
+"""Parked tasks that are due again: claimed from the parking store, attempted, finished or parked anew. Runs in workers.
+
+Any worker of the consumer takes them. It looks once a second while it knows of waiting tasks, every fifteen seconds
+otherwise, and at once when the master wakes it (an operator's retry).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from consumerd.clock import Clock
+from consumerd.errors import StoreAwayError
+from consumerd.model.outcome import Done
+from consumerd.model.parked import ParkedTask
+from consumerd.store.parking import Lease
+from consumerd.store.thread import StoreThread
+from consumerd.worker.attempt import Attempts
+from consumerd.worker.parking import Parking, parked_task, unparked
+
+LOOK_WHILE_WAITING_S = 1.0
+LOOK_OTHERWISE_S = 15.0
+CLAIMED_AT_ONCE = 20
+
+
+class DueTasks:
+    """The due tasks of one consumer, as one worker takes them. The loop's thread calls it; the keeper calls `renew`."""
+
+    def __init__(
+        self,
+        consumer: str,
+        store: StoreThread,
+        parking: Parking,
+        attempts: Attempts,
+        *,
+        lease: Lease,
+        decode: Callable[[bytes], object],
+        clock: Clock,
+    ) -> None:
+        self._consumer = consumer
+        self._store = store
+        self._parking = parking
+        self._attempts = attempts
+        self._lease = lease
+        self._decode = decode
+        self._clock = clock
+        self._next_look = 0.0
+        self._has_claims = False
+
+    def look_now(self) -> None:
+        """Let the next turn look, whenever the last look was."""
+        self._next_look = 0.0
+
+    def look_soon(self) -> None:
+        """A task was parked as waiting: look again within a second."""
+        self._next_look = min(self._next_look, self._clock.monotonic() + LOOK_WHILE_WAITING_S)
+
+    @property
+    def is_time(self) -> bool:
+        """Whether it is time to look; while the store is away, only when it may be asked again."""
+        return self._clock.monotonic() >= self._next_look and self._parking.may_ask()
+
+    def run(self, is_stopping: Callable[[], bool]) -> int:
+        """Attempt what is due now; the number of tasks attempted. What a stop left over is released."""
+        try:
+            return self._run_claimed(is_stopping)
+        except StoreAwayError as error:
+            self._parking.note_away(error)
+            self._next_look = 0.0
+            return 0
+
+    def renew(self) -> None:
+        """Keep the claims while their tasks run."""
+        if self._has_claims:
+            lease = self._lease
+            self._store.call(lambda store: store.renew(lease))
+
+    def _run_claimed(self, is_stopping: Callable[[], bool]) -> int:
+        consumer, lease = self._consumer, self._lease
+        claimed = self._store.call(
+            lambda store: store.claim_due(consumer, CLAIMED_AT_ONCE, lease),
+            undo=lambda store, late: store.release_tasks(late, lease.owner),
+        )
+        self._parking.note_back()
+        self._has_claims = bool(claimed)
+        attempted = 0
+        try:
+            for parked in claimed:
+                if is_stopping():
+                    break
+                self._conclude(parked)
+                attempted += 1
+        finally:
+            if attempted < len(claimed) or is_stopping():
+                self._store.call(lambda store: store.release(lease.owner))
+            self._has_claims = False
+        self._plan_next_look(found_all=len(claimed) == CLAIMED_AT_ONCE)
+        return attempted
+
+    def _conclude(self, parked: ParkedTask) -> None:
+        conclusion = self._attempts.conclude(unparked(parked), lambda: self._decode(parked.payload))
+        consumer, lease = self._consumer, self._lease
+        if isinstance(conclusion.outcome, Done):
+            self._store.call(lambda store: store.finish(consumer, parked.task_id, lease.owner))
+        elif conclusion.outcome is not None:
+            again = parked_task(consumer, conclusion, self._clock.wall())
+            self._store.call(lambda store: store.park_again(again, lease.owner))
+
+    def _plan_next_look(self, *, found_all: bool) -> None:
+        if found_all:
+            self._next_look = 0.0
+            return
+        consumer = self._consumer
+        due_in_s = self._store.call(lambda store: store.next_due(consumer))
+        pause_s = LOOK_OTHERWISE_S if due_in_s is None else min(max(due_in_s, LOOK_WHILE_WAITING_S), LOOK_OTHERWISE_S)
+        self._next_look = self._clock.monotonic() + pause_s

@@ -1,0 +1,56 @@
+"""What is kept of an error: one line, and a traceback, both short and without secrets. Runs in workers.
+
+An exception of the user's may be hostile: its `__str__` raises, or answers a hundred megabytes.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+
+ERROR_CHARACTERS = 1_000
+TRACEBACK_CHARACTERS = 32_000
+TRACEBACK_FRAMES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt failed. error: one line; traceback: several, empty where nothing was raised."""
+
+    error: str
+    traceback: str = ""
+
+
+def describe(error: BaseException, redact: Callable[[str], str]) -> Failure:
+    """The failure that an exception tells of."""
+    return Failure(error=redact(one_line(error)), traceback=redact(_traceback(error)))
+
+
+def one_line(error: BaseException) -> str:
+    """`Type: message` on one line of bounded length."""
+    return shorten(" ".join(f"{type(error).__name__}: {_message(error)}".split()), ERROR_CHARACTERS)
+
+
+def shorten(text: str, characters: int) -> str:
+    """The text, its middle left out where it is longer than allowed."""
+    if len(text) <= characters:
+        return text
+    half = characters // 2
+    return f"{text[:half]} … {len(text) - characters} characters left out … {text[-half:]}"
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as second:  # noqa: BLE001 - the user's __str__ may raise anything
+        return f"(its text cannot be had: {type(second).__name__})"
+
+
+def _traceback(error: BaseException) -> str:
+    frames = traceback.format_list(traceback.extract_tb(error.__traceback__, limit=-TRACEBACK_FRAMES))
+    causes = []
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        causes.append(f"Caused by {one_line(cause)}\n")
+    return shorten("".join([*causes, *frames, one_line(error)]), TRACEBACK_CHARACTERS)

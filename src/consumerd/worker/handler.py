@@ -1,0 +1,79 @@
+"""The user's handler, made ready to be called for each task. Runs in workers and the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from consumerd.errors import UndecodableError
+from consumerd.model.contract import HOOKS_A_TASK, is_overridden
+from consumerd.worker.fast import Handler
+
+Decode = Callable[[Any], object]
+
+
+def needs_general_loop(consumer_class: type) -> bool:
+    """Whether a hook runs between tasks, so that the fast loop would pass it by."""
+    return any(is_overridden(consumer_class, hook) for hook in HOOKS_A_TASK)
+
+
+def plain_handler(consumer: Any) -> tuple[Handler, Callable[[], None]]:  # the user's class, known by its hooks
+    """`handle_task` as a synchronous callable, and what closes it. A coroutine runs to its end on one event loop."""
+    handle_task: Handler = consumer.handle_task
+    if not inspect.iscoroutinefunction(handle_task):
+        return handle_task, lambda: None
+    runner = asyncio.Runner()
+
+    def handle(**arguments: object) -> object:
+        return runner.run(handle_task(**arguments))  # type: ignore[arg-type]  # it is a coroutine function
+
+    return handle, runner.close
+
+
+def hooked_handler(consumer: Any, handle: Handler) -> Handler:  # the user's class, known by its hooks
+    """The handler with `around_task` about it: a method that returns a context manager, entered for each attempt."""
+    if not is_overridden(type(consumer), "around_task"):
+        return handle
+
+    def handle_within(*, offset: int, record: object) -> object:
+        surroundings: AbstractContextManager[object] = consumer.around_task(offset=offset, record=record)
+        with surroundings:
+            return handle(offset=offset, record=record)
+        raise RuntimeError(f"around_task swallowed the error of the task at offset {offset}: let it pass")
+
+    return handle_within
+
+
+def record_validator(consumer_class: type) -> Decode | None:
+    """Where `handle_task` annotates `record` with a pydantic model: makes one of a decoded record, or raises."""
+    try:
+        annotation = get_type_hints(consumer_class.handle_task).get("record")  # type: ignore[attr-defined]  # a hook
+    except NameError:
+        return None  # names that exist for type checkers only: no model to validate with
+    if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        return None
+    adapter = TypeAdapter(annotation)
+
+    def validate(record: object) -> object:
+        try:
+            return adapter.validate_python(record)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(str(part) for part in first["loc"]) or "record"
+            raise UndecodableError(
+                f"the record is no {annotation.__name__}: {place}: {first['msg']} ({error.error_count()} mistake(s))"
+            ) from None
+
+    return validate
+
+
+def validating(decode: Decode, validate: Decode | None) -> Decode:
+    """`decode`, then `validate`; `decode` itself where there is nothing to validate."""
+    if validate is None:
+        return decode
+    return lambda payload: validate(decode(payload))

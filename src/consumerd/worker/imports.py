@@ -1,0 +1,100 @@
+"""Importing a consumer's class: the only import of user code. Runs in zygotes, workers, probes and the foreground."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from consumerd.config.problems import Problem
+from consumerd.config.suggest import did_you_mean
+from consumerd.config.tables import Place
+from consumerd.model.contract import is_consumer, missing_hooks
+
+SIGNATURES = {
+    "handle_task": "handle_task(self, offset, record)",
+    "iterate_task": "iterate_task(self), which yields (offset, record)",
+    "get_next_batch": "get_next_batch(self), which returns a list of records",
+}
+
+
+class NotLoadedError(Exception):
+    """There is no class to run, and why; the cause is what the import raised. It never leaves the loader."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+def import_class(target: str, directory: Path, entry: Place, *, module_key: str) -> type:
+    """The consumer's class behind `package.module:Class`, with `directory` on the import path from now on.
+
+    entry: where the consumer stands; module_key: the key there that names the module. Raises NotLoadedError.
+    """
+    module_name, _, class_name = target.partition(":")
+    _put_on_path(str(directory.absolute()))
+    module = _import(module_name, directory, entry, module_key)
+    found = _attribute(module, class_name, entry)
+    if not is_consumer(found):
+        hint = did_you_mean(class_name, _consumers_in(module))
+        sentence = f"{class_name} is not a consumer{hint or ': derive it from BaseConsumer or a class that does'}"
+        raise NotLoadedError(entry.problem(sentence, "class"))
+    assert isinstance(found, type)
+    return found
+
+
+def hook_problems(consumer_class: type, entry: Place) -> list[Problem]:
+    """What the user has still to write."""
+    return [
+        entry.problem(f"{consumer_class.__name__} has no {hook}: define {SIGNATURES.get(hook, hook)}", "class")
+        for hook in missing_hooks(consumer_class)
+    ]
+
+
+def _put_on_path(directory: str) -> None:
+    if directory not in sys.path:
+        sys.path.insert(0, directory)
+        importlib.invalidate_caches()
+
+
+def _import(name: str, directory: Path, entry: Place, module_key: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except BaseException as error:  # noqa: BLE001 - user code raises what it likes, SystemExit included
+        if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
+            sentence = (
+                f"there is no module {error.name} in {directory} or on PYTHONPATH{_nearest_module(str(error.name))}"
+            )
+            raise NotLoadedError(entry.problem(sentence, module_key)) from None
+        last_line = " ".join(traceback.format_exception_only(error)[-1].split())
+        details = "".join(traceback.format_exception(error))
+        sentence = f"importing {name} failed with {last_line}: see --traceback"
+        raise NotLoadedError(Problem(entry.origin, entry.within(module_key).path, sentence, details)) from error
+
+
+def _nearest_module(name: str) -> str:
+    """Did you mean, among the modules beside the one that is missing."""
+    parent, _, last = name.rpartition(".")
+    places = getattr(sys.modules.get(parent), "__path__", None) if parent else sys.path[:1]
+    siblings = [found.name for found in pkgutil.iter_modules(places)] if places else []
+    return did_you_mean(last, siblings) or ": check the name"
+
+
+def _attribute(module: ModuleType, class_name: str, entry: Place) -> object:
+    """The class, also one that is nested in another."""
+    found: object = module
+    for step in class_name.split("."):
+        if not hasattr(found, step):
+            near = did_you_mean(step, _consumers_in(module)) or did_you_mean(step, vars(found))
+            sentence = f"the module {module.__name__} has no {class_name}{near or ': check the name'}"
+            raise NotLoadedError(entry.problem(sentence, "class"))
+        found = getattr(found, step)
+    return found
+
+
+def _consumers_in(module: ModuleType) -> list[str]:
+    """The module's own consumers: not the base classes that it imports."""
+    return [name for name, value in vars(module).items() if is_consumer(value) and value.__module__ == module.__name__]

@@ -1,0 +1,64 @@
+"""`python -m consumerd.worker.inspect FD SECONDS`: looks at one consumer for `check`. Runs in a probe of its own.
+
+Asked `{settings, probe}`. Answers twice: what loading the consumer found, `{problems, loaded}`; then, where it is
+asked to probe and the consumer holds up, how far its source is behind, `{lag, away}`. It changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from dataclasses import asdict
+from typing import Any
+
+from consumerd.config.problems import Problem
+from consumerd.config.reply import receive
+from consumerd.config.shape import ConsumerSettings
+from consumerd.errors import ConsumerdError
+from consumerd.worker.loader import Examined, LoadedConsumer, examine_consumer
+
+Part = dict[str, Any]  # plain data, on its way to `check`
+
+
+def main() -> None:
+    reply, asked = receive(sys.argv[1:])
+    settings = ConsumerSettings.model_validate_json(asked["settings"])
+    examined = _examine(settings)
+    is_last = examined.loaded is None or not asked["probe"]
+    reply.send(_found(examined), last=is_last)
+    if examined.loaded is not None and not is_last:
+        reply.send(_probe(examined.loaded), last=True)
+
+
+def _examine(settings: ConsumerSettings) -> Examined:
+    """What loading finds; what user code raises besides (a validator, a property of the class) is a problem too."""
+    try:
+        return examine_consumer(settings, os.environ)
+    except Exception as error:  # noqa: BLE001 - the top of a process, around user code
+        last_line = " ".join(traceback.format_exception_only(error)[-1].split())
+        sentence = f"looking at the class failed with {last_line}: see --traceback"
+        return Examined(None, (Problem(settings.origin, settings.path, sentence, traceback.format_exc()),))
+
+
+def _found(examined: Examined) -> Part:
+    loaded = examined.loaded
+    return {
+        "problems": [asdict(problem) for problem in examined.problems],
+        "loaded": None if loaded is None else {"source": loaded.kind.name, "remarks": list(loaded.remarks)},
+    }
+
+
+def _probe(loaded: LoadedConsumer) -> Part:
+    """The lag of every shard; or why the source cannot be asked, as a sentence."""
+    try:
+        lag = loaded.kind.probe(loaded.options.model_dump(by_alias=True))
+    except ConsumerdError as error:
+        return {"lag": [], "away": loaded.redactor.redact(str(error))}
+    except Exception as error:  # noqa: BLE001 - the top of a process, around a source that may be anybody's
+        return {"lag": [], "away": loaded.redactor.redact(f"{type(error).__name__}: {error}")}
+    return {"lag": [asdict(shard) for shard in lag], "away": ""}
+
+
+if __name__ == "__main__":
+    main()

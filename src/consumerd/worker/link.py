@@ -1,0 +1,44 @@
+"""The worker's line to its master. Runs in workers.
+
+Messages to the master are small and few; when it is frozen and its buffer full, they are dropped and counted: the
+worker never waits for it.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from consumerd.errors import WireError
+from consumerd.events.facts import Fact
+from consumerd.wire.channel import Channel
+from consumerd.wire.messages import Message, Reported
+
+REPORTED_FACTS = frozenset(
+    {"store_away", "store_back", "source_away", "source_back", "starved", "task_failed", "consume_failed"}
+)
+"""The facts that concern the pool, so that `status` can tell of them."""
+
+
+class MasterLink:
+    """Sends to the master, from any thread. The timer alone reads the same channel."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.dropped = 0
+        self._lock = threading.Lock()
+
+    def post(self, message: Message) -> None:
+        """Send, unless the master reads nothing; a master that is gone is the timer's business."""
+        with self._lock:
+            try:
+                self.channel.queue(message)
+                self.channel.flush()
+            except WireError:
+                self.dropped += 1
+            except (BrokenPipeError, ConnectionResetError):
+                return
+
+    def listen(self, fact: Fact) -> None:
+        """A listener: passes on the facts that concern the pool."""
+        if fact.name in REPORTED_FACTS:
+            self.post(Reported(fact.name, fact.level.value, fact.fields))

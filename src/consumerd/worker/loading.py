@@ -1,0 +1,30 @@
+"""Loading as a zygote or an executed worker does it: the consumer, or why not, told and not raised."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from consumerd.config.shape import ConsumerSettings
+from consumerd.errors import ConsumerdError
+from consumerd.worker.loader import LoadedConsumer, load_consumer
+
+
+@dataclass(frozen=True)
+class Failure:
+    """reason: one line for each mistake; traceback: what user code raised, where it did."""
+
+    reason: str
+    traceback: str
+
+
+def load(consumer: ConsumerSettings, directory: Path) -> LoadedConsumer | Failure:
+    """Load the consumer's code and check its options, with the environment of this process."""
+    try:
+        return load_consumer(consumer, os.environ)
+    except ConsumerdError as error:
+        raised = error.__cause__
+        trace = "" if raised is None else "".join(traceback.format_exception(raised))
+        return Failure(str(error), trace)

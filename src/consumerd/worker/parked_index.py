@@ -1,0 +1,26 @@
+"""What a source and a consumer may ask the parking store, through the worker's store thread. Runs in workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from consumerd.model.task import TaskId
+from consumerd.store.thread import StoreThread
+
+
+class StoreIndex:
+    """`sources.contract.ParkedIndex` for one consumer."""
+
+    def __init__(self, consumer: str, store: StoreThread) -> None:
+        self._consumer = consumer
+        self._store = store
+
+    def parked_among(self, ids: Sequence[TaskId]) -> frozenset[TaskId]:
+        return self._store.call(lambda store: store.parked_among(self._consumer, ids))
+
+    def parked_from(self, source: str, shard: int, position: int) -> frozenset[TaskId]:
+        return self._store.call(lambda store: store.parked_from(self._consumer, source, shard, position))
+
+    def all_parked(self) -> frozenset[TaskId]:
+        """The ids of all tasks of the consumer that are parked."""
+        return self._store.call(lambda store: store.parked_of(self._consumer))

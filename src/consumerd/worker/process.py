@@ -1,0 +1,175 @@
+"""A worker's process, from its fork to its exit code. Runs in workers.
+
+The order matters: signal handlers first, so that a TERM is never lost; then the slot's lock, so that no two
+generations run; then the threads, the user's instance, its source.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from consumerd.clock import monotonic
+from consumerd.config.secrets import Resolver
+from consumerd.errors import ConfigurationError, SourceRefusedError
+from consumerd.events.facts import Fact, Level, Listener
+from consumerd.events.listeners import Listeners
+from consumerd.events.log import log_to_stdout
+from consumerd.model.exits import WorkerExit
+from consumerd.model.interrupts import Interrupt
+from consumerd.model.shards import Shard
+from consumerd.sources.contract import ShardLag
+from consumerd.store.opening import open_store_thread
+from consumerd.store.thread import StoreThread
+from consumerd.wire.board import GENERATION, HANDLED, STATE, WorkerState
+from consumerd.wire.channel import Channel
+from consumerd.wire.messages import Lag, Ready
+from consumerd.worker.failure import describe
+from consumerd.worker.interrupts import Interrupts
+from consumerd.worker.link import MasterLink
+from consumerd.worker.loader import LoadedConsumer
+from consumerd.worker.runtime import Runtime, Surroundings
+from consumerd.worker.seat import Seat
+from consumerd.worker.timer import StopDeadline, Timer
+
+LOCK_LOOK_MS = 50
+LAG_SLOT = 0
+CRASHED = 1
+
+
+def run_worker(seat: Seat, loaded: LoadedConsumer) -> int:
+    """Be the worker of this seat until it ends; the exit code (`model.exits`)."""
+    assert seat.channel is not None
+    interrupts = Interrupts()
+    deadline = StopDeadline(seat.consumer.common.stop_timeout or seat.settings.stop_timeout)
+    listen_to_signals(interrupts, deadline)
+    seat.board.words[GENERATION] = seat.generation
+    seat.board.words[STATE] = WorkerState.STARTING
+    channel = Channel(seat.channel)
+    if not _take_slot(seat, channel):
+        return WorkerExit.MASTER_GONE
+    link = MasterLink(channel)
+    parking = Resolver(os.environ, seat.directory).resolve(seat.settings.parking)
+    redact = loaded.redactor.joined(parking.secrets).redact
+    emit = locked_emitter(Listeners([_log(seat, redact), link.listen]))
+    settle_interval_s = seat.consumer.common.settle_interval
+    timer = Timer(interrupts, seat.board.words, deadline, channel=channel, settle_interval_s=settle_interval_s)
+    timer.start()
+    station = Station(seat, loaded, link, interrupts, deadline, emit, redact, parking.value)
+    return station.consume()
+
+
+def listen_to_signals(interrupts: Interrupts, deadline: StopDeadline) -> None:
+    """TERM and INT ask for a stop, by the stop timeout; a second one changes nothing. HUP is the master's."""
+
+    def stop(number: int, frame: object) -> None:
+        del number, frame
+        deadline.start()
+        interrupts.set(Interrupt.STOP)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def locked_emitter(listeners: Listeners) -> Callable[[Fact], None]:
+    """The listeners, told by one thread at a time."""
+    lock = threading.Lock()
+
+    def emit(fact: Fact) -> None:
+        with lock:
+            listeners(fact)
+
+    return emit
+
+
+def _take_slot(seat: Seat, channel: Channel) -> bool:
+    """Lock the slot, waiting for an earlier generation to leave it; false when the master went away meanwhile."""
+    assert seat.lock_fd is not None
+    poll = select.poll()
+    poll.register(channel, 0)  # hang-ups are told without being asked for
+    while True:
+        try:
+            fcntl.lockf(seat.lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            if poll.poll(LOCK_LOOK_MS):
+                return False
+        else:
+            return True
+
+
+def _log(seat: Seat, redact: Callable[[str], str]) -> Listener:
+    bound: dict[str, object] = {"consumer": str(seat.consumer.full_name), "worker_id": seat.slot}
+    settings = seat.settings.log
+    return log_to_stdout(settings.format, settings.level, redact=redact, bound=bound)
+
+
+@dataclass(frozen=True)
+class Station:
+    """A worker whose handlers, lock and threads stand: where the user's instance consumes.
+
+    parking: the setting of that name, resolved.
+    """
+
+    seat: Seat
+    loaded: LoadedConsumer
+    link: MasterLink
+    interrupts: Interrupts
+    deadline: StopDeadline
+    emit: Callable[[Fact], None]
+    redact: Callable[[str], str]
+    parking: str | None
+
+    def consume(self) -> int:
+        """Make the user's instance and let it consume; how that ended, as an exit code."""
+        words = self.seat.board.words
+        try:
+            consumer = self.loaded.consumer_class(self.seat.slot, **self.loaded.configs)
+            store = open_store_thread(self.parking, self.seat.state_dir)
+            runtime = Runtime(consumer, self._surroundings(store))
+            consumer._runtime = runtime  # noqa: SLF001 - the base class keeps it there for this module
+            consumer.consume()
+            store.close(self.deadline.at_s or monotonic())
+        except (SourceRefusedError, ConfigurationError) as error:
+            self.emit(Fact("consume_failed", Level.ERROR, {"error": str(error)}))
+            return error.exit_code
+        except Exception as error:  # noqa: BLE001 - the top of a process: hooks and sources are the user's
+            failure = describe(error, self.redact)
+            self.emit(Fact("consume_failed", Level.ERROR, {"error": failure.error, "traceback": failure.traceback}))
+            return CRASHED
+        end = self.deadline.exit if self.deadline.exit is WorkerExit.MASTER_GONE else runtime.exit
+        self.emit(Fact("worker_drained", Level.INFO, {"end": end.name.lower(), "handled": words[HANDLED]}))
+        return end
+
+    def _surroundings(self, store: StoreThread) -> Surroundings:
+        seat = self.seat
+        return Surroundings(
+            name=str(seat.consumer.full_name),
+            common=seat.consumer.common,
+            shard=Shard(seat.slot, seat.consumer.common.workers),
+            member=seat.member,
+            lease_owner=f"{seat.member}#{seat.generation}",
+            options=self.loaded.options,
+            source=self.loaded.kind.make(),
+            store=store,
+            interrupts=self.interrupts,
+            words=seat.board.words,
+            deadline=self.deadline,
+            emit=self.emit,
+            redact=self.redact,
+            on_ready=self._tell_ready,
+            report_lag=self._report_lag if seat.slot == LAG_SLOT else None,
+        )
+
+    def _tell_ready(self) -> None:
+        self.seat.board.words[STATE] = WorkerState.RUNNING
+        self.link.post(Ready(self.seat.slot, self.seat.generation))
+        self.emit(Fact("worker_ready", Level.INFO, {"generation": self.seat.generation, "pid": os.getpid()}))
+
+    def _report_lag(self, lag: tuple[ShardLag, ...]) -> None:
+        self.link.post(Lag(tuple((shard.shard, shard.tasks, shard.oldest_s, shard.position) for shard in lag)))

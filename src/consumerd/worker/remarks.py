@@ -1,0 +1,118 @@
+"""What a consumer's class cannot guarantee, or does on its own: named by `check`, refused by nobody.
+
+Read off the class without running it: which hooks it overrides, and which names the code of its methods uses.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from types import CodeType
+
+from consumerd.config.shape import CommonKeys
+from consumerd.model.contract import is_overridden
+from consumerd.sources.contract import SourceKind
+
+BACK_OFF_ATTRIBUTES = ("back_off_time", "max_back_off_time", "expire_time")
+_OUR_PACKAGE = "consumerd."
+
+
+def remarks_on(consumer_class: type, kind: SourceKind, common: CommonKeys, passed_on: Sequence[str]) -> tuple[str, ...]:
+    """One sentence each, the most important first."""
+    return (
+        *_on_what_is_given_away(consumer_class, kind),
+        *_on_shards(consumer_class, kind, common.workers),
+        *_on_back_off(consumer_class, common),
+        *_on_worker_count(consumer_class, common),
+        *(f"configs.{key} is no key of consumerd or of its source: it is passed on to the class" for key in passed_on),
+    )
+
+
+def _on_what_is_given_away(consumer_class: type, kind: SourceKind) -> Iterator[str]:
+    if not kind.traits.gives_away:
+        return
+    yield (
+        "its iterate_task gives a task away: one that is being handled when its worker dies is lost unless iterate_task "
+        "yields it again; consumerd keeps it from its first failed attempt on"
+    )
+    if not is_overridden(consumer_class, "task_id"):
+        yield (
+            "it has no task_id: a record without an 'id' is parked under a random id, and not known again when it is "
+            "yielded again; define task_id(self, record)"
+        )
+
+
+def _on_shards(consumer_class: type, kind: SourceKind, workers: int) -> Iterator[str]:
+    reads_its_part = bool({"shard", "worker_id"} & set(_names_used(consumer_class)))
+    if workers == 1 or reads_its_part:
+        return
+    if kind.name == "generator":
+        yield (
+            f"its {workers} workers each run iterate_task, and it reads neither self.shard nor self.worker_id: "
+            "unless its origin divides the tasks, each worker gets all of them"
+        )
+    elif kind.name == "query":
+        yield (
+            f"its query does not read self.shard: each of its {workers} workers reads every row and keeps its share, "
+            "by the row's id; let the query read self.shard"
+        )
+
+
+def _on_back_off(consumer_class: type, common: CommonKeys) -> Iterator[str]:
+    own = [name for name in BACK_OFF_ATTRIBUTES if _sets(consumer_class, name) and getattr(common, name) is None]
+    if own:
+        yield (
+            f"it has a back-off of its own ({', '.join(own)}): consumerd defers failed tasks by it, and a delay that "
+            "its own code adds comes on top"
+        )
+
+
+def _on_worker_count(consumer_class: type, common: CommonKeys) -> Iterator[str]:
+    wanted = getattr(consumer_class, "DEFAULT_WORKER_COUNT", 1)
+    if "workers" not in common.model_fields_set and wanted != common.workers:
+        yield (
+            f"its DEFAULT_WORKER_COUNT is {wanted}, and as in the seed the master starts {common.workers} where "
+            "configs.workers is not written: write it"
+        )
+
+
+def _users_classes(consumer_class: type) -> Iterator[type]:
+    return (
+        base for base in consumer_class.__mro__ if base is not object and not base.__module__.startswith(_OUR_PACKAGE)
+    )
+
+
+def _sets(consumer_class: type, name: str) -> bool:
+    """Whether the user's code gives this attribute a value: in a class body, or in `__init__`."""
+    return any(
+        name in vars(base) or name in _names_in(vars(base).get("__init__"), assigned_only=True)
+        for base in _users_classes(consumer_class)
+    )
+
+
+def _names_used(consumer_class: type) -> Iterator[str]:
+    """Every attribute and global name in the methods of the user's classes."""
+    for base in _users_classes(consumer_class):
+        for value in vars(base).values():
+            yield from _names_in(value)
+
+
+def _names_in(value: object, *, assigned_only: bool = False) -> Iterator[str]:
+    function = inspect.unwrap(value) if callable(value) else getattr(value, "fget", None)
+    code = getattr(function, "__code__", None)
+    if isinstance(code, CodeType):
+        yield from _assigned(code) if assigned_only else _names_of(code)
+
+
+def _names_of(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names_of(constant)
+
+
+def _assigned(code: CodeType) -> Iterator[str]:
+    """The attributes that this code stores."""
+    import dis
+
+    return (str(step.argval) for step in dis.get_instructions(code) if step.opname == "STORE_ATTR")

@@ -1,0 +1,211 @@
+"""One worker's runtime: the user's instance, its source, its loop and threads, from opening to draining.
+
+Runs in workers and the foreground. The order of a life: pre_consume → open → ready → loop → post_consume → drain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from consumerd.clock import SYSTEM_CLOCK, Clock, monotonic
+from consumerd.config.shape import CommonKeys
+from consumerd.errors import StoreAwayError
+from consumerd.events.facts import Fact, Level
+from consumerd.model.exits import WorkerExit
+from consumerd.model.shards import Shard
+from consumerd.model.task import Task
+from consumerd.sources.contract import ShardLag, Source, SourceContext
+from consumerd.store.parking import Lease
+from consumerd.store.thread import StoreThread
+from consumerd.wire.board import STATE, WorkerState
+from consumerd.worker.attempt import Attempts
+from consumerd.worker.due import DueTasks
+from consumerd.worker.handler import hooked_handler, needs_general_loop, plain_handler, record_validator
+from consumerd.worker.interrupts import Interrupts
+from consumerd.worker.keeper import Keeper
+from consumerd.worker.loop import Hooks, Loop, LoopSettings, Parts
+from consumerd.worker.parked_index import StoreIndex
+from consumerd.worker.parking import Parking
+from consumerd.worker.policy import retry_policy
+from consumerd.worker.timer import StopDeadline
+
+LEASE_S = 30.0
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a runtime is put into: by a worker's process, or by the foreground.
+
+    name: `group/name`; member: None for a guest without a slot of its own; lease_owner: who holds its claims.
+    report_lag: where this worker is the one to measure it.
+    """
+
+    name: str
+    common: CommonKeys
+    shard: Shard
+    member: str | None
+    lease_owner: str
+    options: Any  # the source's own model
+    source: Source
+    store: StoreThread
+    interrupts: Interrupts
+    words: memoryview
+    deadline: StopDeadline
+    emit: Callable[[Fact], None]
+    redact: Callable[[str], str]
+    on_ready: Callable[[], None]
+    report_lag: Callable[[tuple[ShardLag, ...]], None] | None = None
+    clock: Clock = SYSTEM_CLOCK
+
+
+class Runtime:
+    """What a consumer's `consume()` runs, and what the consumer may ask of its worker."""
+
+    def __init__(self, consumer: Any, surroundings: Surroundings) -> None:  # the user's class, known by its hooks
+        self._consumer = consumer
+        self._surroundings = surroundings
+        self._index = StoreIndex(surroundings.name, surroundings.store)
+        self._user_reads_shard = False
+        self._loop: Loop | None = None
+        self.exit = WorkerExit.DRAINED
+
+    # What a consumer may ask
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the worker was asked to stop."""
+        return self._surroundings.deadline.at_s is not None
+
+    def current_task(self) -> Task:
+        """The task that is being handled; RuntimeError between tasks."""
+        if self._loop is None:
+            raise RuntimeError("no task is being handled now: ask from within handle_task")
+        return self._loop.current_task()
+
+    def shard_read_by_user(self) -> Shard:
+        """The worker's part of the keys; from now on the user's query divides the rows."""
+        self._user_reads_shard = True
+        return self._surroundings.shard
+
+    def parked_ids(self) -> list[str]:
+        """The ids of the consumer's parked tasks, as its `task_id` gave them."""
+        prefix = f"{self._surroundings.name}:"
+        return sorted(task_id.removeprefix(prefix) for task_id in self._index.all_parked())
+
+    # Its life
+
+    def run(self) -> None:
+        """Consume until asked to stop. Exceptions of the hooks and of the source pass through, after the drain."""
+        parts = self._surroundings
+        if self._consumer.consume_client is None:
+            self._consumer.consume_client = getattr(parts.source, "facade", None)
+        self._consumer.pre_consume()
+        handle, close_handler = plain_handler(self._consumer)
+        try:
+            if parts.member is not None:
+                self._release_old_claims(parts.member)
+            parts.source.open(self._context())
+            self._consume(handle)
+        finally:
+            close_handler()
+            self._consumer.post_consume()
+
+    def _consume(self, handle: Callable[..., object]) -> None:
+        parts = self._surroundings
+        attempts = self._attempts(hooked_handler(self._consumer, handle))
+        parking = Parking(parts.name, parts.store, emit=parts.emit, clock=parts.clock)
+        due = DueTasks(
+            parts.name,
+            parts.store,
+            parking,
+            attempts,
+            lease=Lease(parts.lease_owner, LEASE_S),
+            decode=parts.source.decode,
+            clock=parts.clock,
+        )
+        keeper = Keeper(parts.source, due, report_lag=parts.report_lag, emit=parts.emit)
+        self._loop = Loop(
+            Parts(
+                source=parts.source,
+                handle=handle,
+                hooks=Hooks(self._consumer),
+                attempts=attempts,
+                parking=parking,
+                due=due,
+                interrupts=parts.interrupts,
+                words=parts.words,
+                emit=parts.emit,
+                clock=parts.clock,
+            ),
+            self._loop_settings(),
+        )
+        keeper.start()
+        parts.on_ready()
+        try:
+            self.exit = self._loop.run()
+        finally:
+            self._drain(keeper)
+
+    def _drain(self, keeper: Keeper) -> None:
+        """Settle what is finished, park what can be parked, leave; all by the one deadline of the stop."""
+        parts = self._surroundings
+        parts.words[STATE] = WorkerState.DRAINING
+        parts.deadline.start()
+        assert parts.deadline.at_s is not None
+        assert self._loop is not None
+        self._loop.drain()
+        keeper.close(min(1.0, parts.deadline.at_s - monotonic()))
+        parts.source.close(parts.deadline.at_s)
+
+    def _attempts(self, handle: Callable[..., object]) -> Attempts:
+        parts = self._surroundings
+        return Attempts(
+            handle,
+            retry_policy(self._consumer, parts.common),
+            is_stopping=lambda: self.is_stopping,
+            wait=parts.interrupts.wait,
+            emit=parts.emit,
+            redact=parts.redact,
+            clock=parts.clock,
+        )
+
+    def _loop_settings(self) -> LoopSettings:
+        common = self._surroundings.common
+        return LoopSettings(
+            settle_interval_s=common.settle_interval,
+            max_unsettled=common.max_unsettled,
+            is_general=needs_general_loop(type(self._consumer)),
+            reload_interval_s=float(self._consumer.reload_interval),
+            validate=record_validator(type(self._consumer)),
+        )
+
+    def _context(self) -> SourceContext:
+        parts = self._surroundings
+        return SourceContext(
+            name=parts.name,
+            consumer=self._consumer,
+            options=parts.options,
+            shard=parts.shard,
+            member=parts.member,
+            lease_owner=parts.lease_owner,
+            settle_interval_s=parts.common.settle_interval,
+            max_unsettled=parts.common.max_unsettled,
+            payload_limit_bytes=parts.common.payload_limit,
+            parked=self._index,
+            interrupt=parts.interrupts.set,
+            emit=parts.emit,
+            clock=parts.clock,
+            wait=parts.interrupts.wait,
+            user_reads_shard=lambda: self._user_reads_shard,
+        )
+
+    def _release_old_claims(self, member: str) -> None:
+        """Give back what this slot's earlier processes had claimed; the slot's lock says that they are gone."""
+        parts = self._surroundings
+        owner_prefix = f"{member}#"
+        try:
+            parts.store.call(lambda store: store.release(owner_prefix))
+        except StoreAwayError as error:
+            parts.emit(Fact("release_failed", Level.WARNING, {"error": str(error), "then": "the lease runs out"}))

@@ -1,0 +1,115 @@
+"""How a process that was just forked or executed becomes a worker. Runs in zygotes and workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import setproctitle
+
+from consumerd.config.shape import ConsumerSettings, Settings
+from consumerd.model.exits import WorkerExit
+from consumerd.wire.board import Board
+from consumerd.wire.messages import Fork, Seated
+from consumerd.worker.loader import LoadedConsumer
+from consumerd.worker.process import run_worker
+from consumerd.worker.seat import Seat
+
+DEFAULT_PROCESS_NAME = "consumerd"
+DEFAULT_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a zygote forks workers for."""
+
+    seated: Seated
+    consumer: ConsumerSettings
+    settings: Settings
+
+    @classmethod
+    def of(cls, seated: Seated) -> Work:
+        return cls(
+            seated=seated,
+            consumer=ConsumerSettings.model_validate(seated.consumer),
+            settings=Settings.model_validate(seated.settings),
+        )
+
+    @property
+    def stop_timeout_s(self) -> float:
+        return self.consumer.common.stop_timeout or self.settings.stop_timeout
+
+    def title(self, role: str) -> str:
+        """Of a process: `gop_consumer: worker 3 gop/login`."""
+        name = self.consumer.common.process_name or DEFAULT_PROCESS_NAME
+        return f"{name}: {role} {self.consumer.full_name}"
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The descriptors that travel with a `Fork`, in its order; the worker's own."""
+
+    channel_fd: int
+    board_fd: int
+    lock_fd: int
+    stderr_fd: int
+
+    def close(self) -> None:
+        for fd in (self.channel_fd, self.board_fd, self.lock_fd, self.stderr_fd):
+            os.close(fd)
+
+
+def become_worker(work: Work, loaded: LoadedConsumer, fork: Fork, ends: Ends) -> NoReturn:
+    """Be the worker of a slot until it ends, and never return: what called this is the zygote's.
+
+    Signals are blocked when this is called. Until the worker's own handlers stand, a TERM ends it: it has taken
+    nothing yet.
+    """
+    exit_code = int(WorkerExit.BUG)
+    try:
+        os.setpgid(0, 0)
+        os.dup2(ends.stderr_fd, 2)
+        os.close(ends.stderr_fd)
+        for number in DEFAULT_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, DEFAULT_SIGNALS)
+        setproctitle.setproctitle(work.title(f"worker {fork.slot}"))
+        exit_code = run_worker(_seat(work, fork, ends), loaded)
+    except BaseException:  # noqa: BLE001 - the top of a process
+        traceback.print_exc()
+    finally:
+        _leave(exit_code)
+
+
+def _seat(work: Work, fork: Fork, ends: Ends) -> Seat:
+    board = Board(ends.board_fd)
+    os.close(ends.board_fd)
+    return Seat(
+        consumer=work.consumer,
+        settings=work.settings,
+        directory=Path(work.seated.directory),
+        state_dir=Path(work.seated.state_dir),
+        slot=fork.slot,
+        generation=fork.generation,
+        member=f"{work.seated.member_prefix}.{fork.slot}",
+        board=board,
+        channel=socket.socket(fileno=ends.channel_fd),
+        lock_fd=ends.lock_fd,
+    )
+
+
+def _leave(exit_code: int) -> NoReturn:
+    """Without the interpreter's own end, which would run the zygote's."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass  # nobody reads any more, or user code closed it: there is nowhere to say so
+    finally:
+        os._exit(exit_code)

@@ -1,0 +1,115 @@
+"""The timer thread: watches the clock and the master, and interrupts the loop. Runs in workers and the foreground.
+
+It does no I/O but to read what the master says. It wakes once a second, and at once when the master speaks or dies.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+
+from consumerd.clock import monotonic
+from consumerd.model.exits import WorkerExit
+from consumerd.model.interrupts import Interrupt
+from consumerd.wire.board import BUSY_SINCE_NS
+from consumerd.wire.channel import Channel
+from consumerd.wire.messages import Message, Stop, Wake
+from consumerd.worker.interrupts import Interrupts
+
+BEAT_S = 1.0
+
+
+class StopDeadline:
+    """When a stop must have ended, on the monotonic clock; the earliest that was asked for counts."""
+
+    def __init__(self, stop_timeout_s: float) -> None:
+        self.stop_timeout_s = stop_timeout_s
+        self.at_s: float | None = None
+        self.exit = WorkerExit.DEADLINE_PASSED
+
+    def start(self, at_s: float | None = None) -> None:
+        """A stop was asked for. Takes no lock: signal handlers call it."""
+        wanted = at_s if at_s is not None else monotonic() + self.stop_timeout_s
+        if self.at_s is None or wanted < self.at_s:
+            self.at_s = wanted
+
+
+class Timer:
+    """The thread. `channel` is None in the foreground, where there is no master to watch."""
+
+    def __init__(
+        self,
+        interrupts: Interrupts,
+        words: memoryview,
+        deadline: StopDeadline,
+        *,
+        channel: Channel | None,
+        settle_interval_s: float,
+    ) -> None:
+        self._interrupts = interrupts
+        self._words = words
+        self._deadline = deadline
+        self._channel = channel
+        self._settle_interval_ns = int(settle_interval_s * 1e9)
+        self._beat_s = min(BEAT_S, settle_interval_s)
+        self._closing = os.eventfd(0, os.EFD_CLOEXEC)
+        self._thread = threading.Thread(target=self._run, name="timer", daemon=True)
+        self._settled_ns = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        os.eventfd_write(self._closing, 1)
+        self._thread.join()
+        os.close(self._closing)
+
+    def _run(self) -> None:
+        poll = select.poll()
+        poll.register(self._closing, select.POLLIN)
+        if self._channel is not None:
+            poll.register(self._channel.fileno(), select.POLLIN)
+        while True:
+            ready = dict(poll.poll(self._beat_s * 1000))
+            if self._closing in ready:
+                return
+            if ready and not self._hear_master():
+                assert self._channel is not None
+                poll.unregister(self._channel.fileno())
+            self._beat()
+
+    def _hear_master(self) -> bool:
+        """Act on what the master says; false when it is gone."""
+        assert self._channel is not None
+        self._channel.read_available()
+        while (received := self._channel.take()) is not None:
+            self._obey(received[0])
+        if self._channel.is_at_end:
+            self._deadline.exit = WorkerExit.MASTER_GONE
+            self._deadline.start()
+            self._interrupts.set(Interrupt.MASTER_GONE)
+        return not self._channel.is_at_end
+
+    def _obey(self, message: Message) -> None:
+        match message:
+            case Stop(deadline_s):
+                self._deadline.start(deadline_s)
+                self._interrupts.set(Interrupt.STOP)
+            case Wake():
+                self._interrupts.set(Interrupt.PARKED_DUE)
+            case _:
+                raise AssertionError(f"the master does not send {type(message).__name__} to a worker")
+
+    def _beat(self) -> None:
+        now = monotonic()
+        at_s = self._deadline.at_s
+        if at_s is not None and now >= at_s + BEAT_S:
+            os._exit(self._deadline.exit)  # the handler did not end in time: what is in flight comes again
+        now_ns = int(now * 1e9)
+        busy_since_ns = self._words[BUSY_SINCE_NS]
+        since_ns = max(busy_since_ns, self._settled_ns)
+        if busy_since_ns and now_ns - since_ns >= self._settle_interval_ns:
+            self._settled_ns = now_ns
+            self._interrupts.set(Interrupt.SETTLE_DUE)

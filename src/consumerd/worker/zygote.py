@@ -1,0 +1,202 @@
+"""The zygote: imports a consumer's code once, then only forks its workers. Runs in zygotes.
+
+Executed by the master as `python -m consumerd.worker.zygote FD`. It stays single-threaded, opens no client, ignores
+TERM and INT (a terminal and a service manager send them to everyone), and leaves last: when the master is gone, its
+workers see that on their own channels and drain; those still there after `stop_timeout` are killed from here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import setproctitle
+
+from consumerd import clock
+from consumerd.errors import ConsumerdError, WireError
+from consumerd.model.exits import WorkerExit
+from consumerd.version import __version__
+from consumerd.wire.channel import Channel
+from consumerd.wire.messages import Exited, Fork, Forked, Hello, Loaded, LoadFailed, Message, Seated, Stop
+from consumerd.worker.executed import execute_worker
+from consumerd.wire.inherited import die_with_parent, inherited_channel
+from consumerd.worker.loader import LoadedConsumer
+from consumerd.worker.loading import Failure, load
+from consumerd.worker.seating import Ends, Work, become_worker
+
+ENDS_A_FORK = 4
+IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class Child:
+    """A worker that lives."""
+
+    slot: int
+    generation: int
+    pid: int
+    pidfd: int
+
+
+class Zygote:
+    """Forks when the master says so, reaps what ends, and tells it of both.
+
+    is_forking: False when the import left a thread behind, which a fork would lose: workers are then executed.
+    """
+
+    def __init__(self, channel: Channel, work: Work, loaded: LoadedConsumer, *, is_forking: bool) -> None:
+        self._channel = channel
+        self._work = work
+        self._loaded = loaded
+        self._is_forking = is_forking
+        self._children: dict[int, Child] = {}  # by pidfd
+        self._poller = select.poll()
+        self._poller.register(channel, select.POLLIN)
+        self._is_leaving = False
+        self._kill_at: float | None = None
+
+    def run(self) -> None:
+        """Until asked to stop, or the master is gone; and until the last worker is."""
+        while self._children or not self._is_leaving:
+            for fd, events in self._poller.poll(self._wait_ms()):
+                if fd in self._children:
+                    self._bury(self._children[fd])
+                elif events & select.POLLOUT:
+                    self._flush()
+                else:
+                    self._hear()
+            if self._kill_at is not None and clock.monotonic() >= self._kill_at:
+                self._kill_children()
+
+    def _wait_ms(self) -> float | None:
+        return None if self._kill_at is None else max(0.0, self._kill_at - clock.monotonic()) * 1000 + 1
+
+    def _hear(self) -> None:
+        self._channel.read_available()
+        while (received := self._channel.take()) is not None:
+            self._obey(*received)
+        if self._channel.is_at_end:
+            self._poller.unregister(self._channel)
+            self._is_leaving = True
+            self._kill_at = clock.monotonic() + self._work.stop_timeout_s
+
+    def _obey(self, message: Message, fds: tuple[int, ...]) -> None:
+        if isinstance(message, Fork) and len(fds) == ENDS_A_FORK:
+            self._fork(message, Ends(*fds))
+        elif isinstance(message, Stop):
+            self._is_leaving = True
+        else:
+            raise WireError(f"a zygote was sent {type(message).__name__} with {len(fds)} descriptors")
+
+    def _fork(self, fork: Fork, ends: Ends) -> None:
+        try:
+            pid = self._fork_worker(fork, ends) if self._is_forking else execute_worker(self._work.seated, fork, ends)
+        finally:
+            ends.close()
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # the child does it too; whoever comes first
+            os.setpgid(pid, pid)
+        pidfd = os.pidfd_open(pid)
+        self._children[pidfd] = Child(fork.slot, fork.generation, pid, pidfd)
+        self._poller.register(pidfd, select.POLLIN)
+        self._tell(Forked(fork.slot, fork.generation, pid), pidfd)
+
+    def _fork_worker(self, fork: Fork, ends: Ends) -> int:
+        """Signals wait until the child listens to them: the zygote's own ignoring would lose one."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
+        pid = os.fork()
+        if pid == 0:
+            self._leave_to_parent()
+            become_worker(self._work, self._loaded, fork, ends)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return pid
+
+    def _leave_to_parent(self) -> None:
+        """In the child: close what is the zygote's. A copy kept here would keep an end of file from ever coming."""
+        self._channel.close()
+        for pidfd in self._children:
+            os.close(pidfd)
+
+    def _bury(self, child: Child) -> None:
+        """Kill what the worker's process group still holds while its pid is still its own, then reap and tell."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)
+        _, status = os.waitpid(child.pid, 0)
+        self._poller.unregister(child.pidfd)
+        del self._children[child.pidfd]
+        os.close(child.pidfd)
+        self._tell(Exited(child.slot, child.generation, child.pid, status))
+
+    def _tell(self, message: Message, *fds: int) -> None:
+        """Tell the master, now or when it reads again: it may be frozen."""
+        if not self._channel.is_at_end:
+            self._channel.queue(message, fds)
+            self._flush()
+
+    def _flush(self) -> None:
+        """Send what waits. Where the master is gone, reading says so next."""
+        is_sent = True
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            is_sent = self._channel.flush()
+        self._poller.modify(self._channel, select.POLLIN if is_sent else select.POLLIN | select.POLLOUT)
+
+    def _kill_children(self) -> None:
+        for child in self._children.values():
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
+        self._kill_at = None
+
+
+def thread_count() -> int:
+    """How many threads this process has; Python's own count misses those of libraries."""
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+def serve(channel: Channel) -> int:
+    """Be a zygote; the exit code."""
+    die_with_parent(True)
+    channel.send(Hello(__version__))
+    received = channel.receive()
+    if received is None:
+        return WorkerExit.MASTER_GONE
+    seated, _ = received
+    if not isinstance(seated, Seated):
+        raise WireError(f"a zygote was sent {type(seated).__name__} first")
+    work = Work.of(seated)
+    setproctitle.setproctitle(work.title("zygote"))
+    loaded = load(work.consumer, Path(seated.directory))
+    if isinstance(loaded, Failure):
+        channel.send(LoadFailed(loaded.reason, loaded.traceback))
+        return WorkerExit.LOAD_FAILED
+    zygote = Zygote(channel, work, loaded, is_forking=thread_count() == 1)
+    gc.collect()
+    gc.freeze()
+    channel.send(Loaded(loaded.kind.name, asdict(loaded.kind.traits), tuple(loaded.remarks)))
+    die_with_parent(False)
+    zygote.run()
+    return WorkerExit.DRAINED
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The top of the process."""
+    for ignored in IGNORED_SIGNALS:
+        signal.signal(ignored, signal.SIG_IGN)
+    try:
+        return serve(inherited_channel(arguments))
+    except (BrokenPipeError, ConnectionResetError):
+        return WorkerExit.MASTER_GONE
+    except ConsumerdError as error:
+        sys.stderr.write(f"consumerd: {error}\n")
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,107 @@
+"""The servers of the integration tests: each is started when a test first asks for it, and lives as long as the run."""
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
+
+import pytest
+
+from servers.database import DatabaseServer
+from servers.environment import address_variable, foreign_address, is_ci
+from servers.kafka import KafkaServer, TopicFactory
+from servers.mariadb import launch_mariadb
+from servers.packages import UnavailableError
+from servers.postgres import launch_postgres
+
+Server = TypeVar("Server", KafkaServer, DatabaseServer)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[KafkaServer]:
+    """A broker that all tests share: it is only to be used, see `restartable_kafka`."""
+    yield from _shared("kafka", KafkaServer, KafkaServer.launch)
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[DatabaseServer]:
+    """A MariaDB server that all tests share; most want `mariadb_url`."""
+    yield from _shared("mariadb", DatabaseServer, launch_mariadb)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[DatabaseServer]:
+    """A PostgreSQL server that all tests share; most want `postgres_url`."""
+    yield from _shared("postgres", DatabaseServer, launch_postgres)
+
+
+@pytest.fixture
+def restartable_kafka(kafka: KafkaServer) -> Iterator[KafkaServer]:
+    """The shared broker for a test that stops, kills or freezes it; it runs again afterwards."""
+    yield from _restartable("kafka", kafka)
+
+
+@pytest.fixture
+def restartable_mariadb(mariadb: DatabaseServer) -> Iterator[DatabaseServer]:
+    """The shared MariaDB for a test that stops, kills or freezes it; it runs again afterwards."""
+    yield from _restartable("mariadb", mariadb)
+
+
+@pytest.fixture
+def restartable_postgres(postgres: DatabaseServer) -> Iterator[DatabaseServer]:
+    """The shared PostgreSQL for a test that stops, kills or freezes it; it runs again afterwards."""
+    yield from _restartable("postgres", postgres)
+
+
+@pytest.fixture
+def kafka_topic(kafka: KafkaServer) -> Iterator[TopicFactory]:
+    """Makes fresh topics: `kafka_topic(name="topic", partitions=1, config=None)` returns the topic's full name."""
+    created: list[str] = []
+
+    def create(name: str = "topic", partitions: int = 1, config: Mapping[str, str] | None = None) -> str:
+        topic = f"{name}-{uuid.uuid4().hex[:8]}"
+        kafka.create_topic(topic, partitions, config)
+        created.append(topic)
+        return topic
+
+    yield create
+    if not kafka.is_ours:  # ours goes with the run, and may be down at this moment
+        for topic in created:
+            kafka.delete_topic(topic)
+
+
+@pytest.fixture
+def mariadb_url(mariadb: DatabaseServer) -> Iterator[str]:
+    """The SQLAlchemy URL of an empty MariaDB database, dropped after the test."""
+    with mariadb.fresh_database() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres: DatabaseServer) -> Iterator[str]:
+    """The SQLAlchemy URL of an empty PostgreSQL database, dropped after the test."""
+    with postgres.fresh_database() as url:
+        yield url
+
+
+@pytest.fixture(params=["mariadb", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The test runs once for each kind of server, with the URL of an empty database there."""
+    return request.getfixturevalue(f"{request.param}_url")
+
+
+def _shared(name: str, foreign: Callable[[str], Server], launch: Callable[[], Server]) -> Iterator[Server]:
+    address = foreign_address(name)
+    try:
+        server = foreign(address) if address else launch()
+    except UnavailableError as error:
+        reason = f"no {name}: {error}, or name one in {address_variable(name)}"
+        pytest.fail(reason, pytrace=False) if is_ci() else pytest.skip(reason)
+    yield server
+    server.close()
+
+
+def _restartable(name: str, server: Server) -> Iterator[Server]:
+    if not server.is_ours:
+        pytest.skip(f"the {name} that {address_variable(name)} names is not ours to stop")
+    yield server
+    server.start()

@@ -1,0 +1,195 @@
+"""Apache Kafka: one node that is broker and controller, fetched through Maven."""
+
+import contextlib
+import hashlib
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol, Self
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from servers.accounts import private_folder
+from servers.packages import UnavailableError, require_programs
+from servers.ports import free_port, is_open
+from servers.process import Plan, ServerProcess
+from servers.waiting import wait_until
+
+_HERE = Path(__file__).parent
+_CACHE = _HERE.parents[1] / ".cache"
+_POM = _HERE / "pom.xml"
+_LOG_CONFIGURATION = _HERE / "kafka-log.properties"
+_FETCH_S = 1200
+_TOPIC_S = 30.0
+_CLUSTER_ID = "Y29uc3VtZXJkLXRlc3RzMQ"  # any 16 bytes in base64
+_JVM_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+
+_PROPERTIES = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "listener.security.protocol.map": "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "inter.broker.listener.name": "BROKER",
+    "controller.listener.names": "CONTROLLER",
+    "auto.create.topics.enable": "false",
+    "group.initial.rebalance.delay.ms": "0",
+    "message.max.bytes": str(20 * 1024 * 1024),
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "1",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "share.coordinator.state.topic.num.partitions": "1",
+    "broker.session.timeout.ms": "2000",  # a killed broker may not come back before
+    "broker.heartbeat.interval.ms": "250",
+    "log.cleaner.dedupe.buffer.size": str(2 * 1024 * 1024),  # the default is a quarter of the heap
+}
+
+
+class TopicFactory(Protocol):
+    """What the fixture `kafka_topic` gives: makes a fresh topic and returns its name."""
+
+    def __call__(self, name: str = "topic", partitions: int = 1, config: Mapping[str, str] | None = None) -> str: ...
+
+
+class KafkaServer:
+    """A broker at the address `brokers`: our own, or a foreign one, which we use and neither stop nor start."""
+
+    def __init__(self, brokers: str, process: ServerProcess | None = None) -> None:
+        self.brokers = brokers
+        self._process = process
+
+    @classmethod
+    def launch(cls, properties: Mapping[str, str] | None = None) -> Self:
+        """Start a broker of our own on free ports; `properties` of server.properties go over those of the tests."""
+        java, jars = ensure_installed()
+        port, controller_port = free_port(), free_port()
+        brokers = f"127.0.0.1:{port}"
+        folder = private_folder("kafka")
+        configuration = folder / "server.properties"
+        addresses = _addresses(port, controller_port) | {"log.dirs": str(folder / "data")}
+        configuration.write_text(_property_lines(_PROPERTIES | addresses | dict(properties or {})))
+        run_java = (
+            java,
+            *_JVM_OPTIONS,
+            f"-Dlog4j2.configurationFile={_LOG_CONFIGURATION.as_uri()}",
+            "-cp",
+            f"{jars}/*",
+        )
+        format_data = ("kafka.tools.StorageTool", "format", "--standalone", f"--cluster-id={_CLUSTER_ID}")
+        plan = Plan(
+            name="Kafka",
+            folder=folder,
+            prepare=((*run_java, *format_data, "--config", str(configuration)),),
+            command=(*run_java, "kafka.Kafka", str(configuration)),
+        )
+        return cls(brokers, ServerProcess.launch(plan, lambda: is_open(port) and _answers(brokers)))
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether we started it, and so may stop it."""
+        return self._process is not None
+
+    @property
+    def process(self) -> ServerProcess:
+        """The process of our own server; a foreign one's is not ours to touch."""
+        if self._process is None:
+            raise RuntimeError(f"the broker at {self.brokers} is not ours to stop or start")
+        return self._process
+
+    def start(self) -> None:
+        """Start it with the data that it has, on the ports that it had."""
+        self.process.start()
+
+    def stop(self) -> None:
+        """Stop it in an orderly way."""
+        self.process.stop()
+
+    def kill(self) -> None:
+        """Kill it with SIGKILL."""
+        self.process.kill()
+
+    def restart(self) -> None:
+        """Stop it and start it again."""
+        self.process.restart()
+
+    def close(self) -> None:
+        """End our own server for good; a foreign one is left alone."""
+        if self._process is not None:
+            self._process.close()
+
+    def create_topic(self, name: str, partitions: int = 1, config: Mapping[str, str] | None = None) -> None:
+        """Create a topic and wait until each of its partitions has a leader."""
+        admin = _admin(self.brokers)
+        admin.create_topics([NewTopic(name, partitions, 1, config=dict(config or {}))])[name].result(_TOPIC_S)
+
+        def has_leaders() -> bool:
+            topic = admin.list_topics(timeout=_TOPIC_S).topics.get(name)
+            return topic is not None and [part.leader >= 0 for part in topic.partitions.values()] == [True] * partitions
+
+        wait_until(has_leaders, _TOPIC_S, f"topic {name} has no leader for each of its {partitions} partitions")
+
+    def delete_topic(self, name: str) -> None:
+        """Delete a topic."""
+        _admin(self.brokers).delete_topics([name])[name].result(_TOPIC_S)
+
+
+def ensure_installed() -> tuple[str, Path]:
+    """The path of java and the folder with the broker's jars, after installing and fetching what is missing."""
+    programs = require_programs(("java", "mvn"), ("maven",))
+    jars = _CACHE / f"kafka-{hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]}"
+    if not jars.is_dir():
+        _fetch_jars(programs["mvn"], jars)
+    return programs["java"], jars
+
+
+def _fetch_jars(maven: str, jars: Path) -> None:
+    """Let Maven copy the broker and what it depends on into `jars`, all or nothing."""
+    _CACHE.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_CACHE) as fetched:
+        goal = ("dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={fetched}/jars")
+        command = (maven, "--batch-mode", "--quiet", "--file", str(_POM), *goal)
+        print("+", *command, flush=True)
+        try:
+            subprocess.run(
+                command, check=True, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_FETCH_S
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise UnavailableError(
+                f"Maven could not fetch the broker ({_reason(error)}); it needs a repository"
+            ) from error
+        with contextlib.suppress(FileExistsError, OSError):  # another run was quicker
+            Path(fetched, "jars").rename(jars)
+
+
+def _reason(error: Exception) -> str:
+    output = error.stdout if isinstance(error, subprocess.CalledProcessError) else ""
+    return next((line for line in output.splitlines() if "ERROR" in line), str(error))
+
+
+def _addresses(port: int, controller_port: int) -> dict[str, str]:
+    controller = f"127.0.0.1:{controller_port}"
+    return {
+        "listeners": f"BROKER://127.0.0.1:{port},CONTROLLER://{controller}",
+        "advertised.listeners": f"BROKER://127.0.0.1:{port}",
+        "controller.quorum.bootstrap.servers": controller,
+    }
+
+
+def _property_lines(properties: Mapping[str, str]) -> str:
+    return "".join(f"{name}={value}\n" for name, value in properties.items())
+
+
+def _admin(brokers: str) -> AdminClient:
+    """A client of our own for each call: one that was connected to a stopped broker backs off before it tries again."""
+    return AdminClient({"bootstrap.servers": brokers, "log_level": 0})
+
+
+def _answers(brokers: str) -> bool:
+    try:
+        return bool(_admin(brokers).list_topics(timeout=1).brokers)
+    except KafkaException:
+        return False

@@ -1,0 +1,23 @@
+"""How keys are divided among workers."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumerd.model.shards import BUCKET_COUNT, Shard, bucket_of
+
+
+@given(st.integers(1, 300))
+def test_every_bucket_belongs_to_exactly_one_worker(count: int) -> None:
+    owned = [bucket for index in range(count) for bucket in Shard(index, count).buckets]
+    assert owned == list(range(BUCKET_COUNT))
+
+
+@given(st.integers() | st.text() | st.uuids(), st.integers(1, 64))
+def test_every_key_belongs_to_exactly_one_worker(key: object, count: int) -> None:
+    assert sum(Shard(index, count).owns(key) for index in range(count)) == 1
+
+
+def test_a_key_has_the_same_bucket_in_every_process() -> None:
+    assert [bucket_of(key) for key in (1, "1", "user-7")] == [4023, 4023, 801]

@@ -1,0 +1,77 @@
+"""A parking store in memory, for tests of the loop; it can be taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from consumerd.clock import Clock
+from consumerd.errors import StoreAwayError
+from consumerd.model.parked import ParkedState, ParkedTask
+from consumerd.store.thread import StoreThread
+
+
+class FakeStore:
+    """The part of `ParkingStore` that a worker uses, and the thread's `call`, in one."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.rows: dict[str, ParkedTask] = {}
+        self.claimed: set[str] = set()
+        self.is_away = False
+        self.calls = 0
+
+    def as_thread(self) -> StoreThread:
+        return cast(StoreThread, self)
+
+    def call(self, function: Callable[[Any], Any], timeout_s: float = 5.0, *, undo: object = None) -> Any:
+        del timeout_s, undo
+        self.calls += 1
+        if self.is_away:
+            raise StoreAwayError("taken away by the test")
+        return function(self)
+
+    def park(self, tasks: Sequence[ParkedTask]) -> None:
+        for task in tasks:
+            self.rows[task.task_id] = task
+            self.claimed.discard(task.task_id)
+
+    def park_again(self, task: ParkedTask, token: str) -> bool:
+        del token
+        self.park([task])
+        return True
+
+    def claim_due(self, consumer: str, limit: int, lease: object) -> tuple[ParkedTask, ...]:
+        del lease
+        due = [row for row in self.rows.values() if row.consumer == consumer and self._is_due(row)][:limit]
+        self.claimed.update(row.task_id for row in due)
+        return tuple(due)
+
+    def finish(self, consumer: str, task_id: str, token: str) -> bool:
+        del consumer, token
+        return self.rows.pop(task_id, None) is not None
+
+    def release(self, owner: str) -> int:
+        del owner
+        count = len(self.claimed)
+        self.claimed.clear()
+        return count
+
+    def renew(self, lease: object) -> int:
+        del lease
+        return len(self.claimed)
+
+    def next_due(self, consumer: str) -> float | None:
+        due = [row.due_at for row in self.rows.values() if row.consumer == consumer and row.due_at is not None]
+        return max(0.0, min(due) - self._clock.wall()) if due else None
+
+    def parked_among(self, consumer: str, ids: Sequence[str]) -> frozenset[str]:
+        return frozenset(task_id for task_id in ids if task_id in self.rows and self.rows[task_id].consumer == consumer)
+
+    def _is_due(self, row: ParkedTask) -> bool:
+        return (
+            row.state is ParkedState.WAITING
+            and row.task_id not in self.claimed
+            and row.due_at is not None
+            and row.due_at <= self._clock.wall()
+        )

@@ -1,0 +1,176 @@
+"""One task, from its payload to its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from consumerd.errors import UndecodableError
+from consumerd.events.facts import Fact
+from consumerd.model.outcome import DONE, Dead, Expired, Retry
+from consumerd.model.retry import RetryPolicy
+from consumerd.model.task import Task, TaskId
+from consumerd.testing.clock import ManualClock
+from consumerd.worker.attempt import Attempts
+
+TASK = Task(id=TaskId("t:1"), offset=1, source="t", shard=0, position=1, payload=b'{"uid": 7}')
+RECORD = {"uid": 7}
+
+
+@dataclass
+class Bench:
+    """Attempts by one policy, with what the handler does next, and what was seen."""
+
+    policy: RetryPolicy
+    results: list[object]
+    clock: ManualClock = field(default_factory=ManualClock)
+    waits: list[float] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
+    calls: list[tuple[int, object]] = field(default_factory=list)
+    is_stopping: bool = False
+
+    def __post_init__(self) -> None:
+        self.attempts = Attempts(
+            self.handle,
+            self.policy,
+            is_stopping=lambda: self.is_stopping,
+            wait=self.wait,
+            emit=self.facts.append,
+            redact=lambda text: text.replace("hunter2", "***"),
+            clock=self.clock,
+        )
+
+    def handle(self, *, offset: int, record: object) -> object:
+        self.calls.append((offset, record))
+        result = self.results.pop(0)
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    def wait(self, seconds: float) -> None:
+        self.waits.append(round(seconds, 6))
+        self.clock.advance(seconds)
+
+
+def decoded() -> object:
+    return RECORD
+
+
+def test_a_handler_that_returns_is_done() -> None:
+    bench = Bench(RetryPolicy(), results=[None])
+    conclusion = bench.attempts.conclude(TASK, decoded)
+    assert conclusion.outcome == DONE
+    assert bench.calls == [(1, RECORD)]
+    assert bench.facts == []
+
+
+@pytest.mark.parametrize("value", [True, 0, "text", object()])
+def test_any_other_value_is_done_too(value: object) -> None:
+    assert Bench(RetryPolicy(), results=[value]).attempts.conclude(TASK, decoded).outcome == DONE
+
+
+def test_a_failure_is_tried_again_with_the_linear_back_off() -> None:
+    bench = Bench(RetryPolicy(retry_times=3, basic_interval_s=0.1), results=[ValueError(), ValueError(), OSError(), 1])
+    conclusion = bench.attempts.conclude(TASK, decoded)
+    assert conclusion.outcome == DONE
+    assert conclusion.task.attempts == 3
+    assert bench.waits == [0.1, 0.2]
+    assert [fact.fields["attempt"] for fact in bench.facts] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+def test_anything_raised_is_a_failed_attempt(error: BaseException) -> None:
+    conclusion = Bench(RetryPolicy(), results=[error]).attempts.conclude(TASK, decoded)
+    assert isinstance(conclusion.outcome, Dead)
+    assert conclusion.failure is not None
+    assert conclusion.failure.error.startswith(type(error).__name__)
+    assert conclusion.task.attempts == 1
+
+
+def test_a_first_attempt_made_elsewhere_counts() -> None:
+    bench = Bench(RetryPolicy(retry_times=1), results=[ValueError("second")])
+    conclusion = bench.attempts.conclude(TASK, decoded, already=ValueError("first"))
+    assert len(bench.calls) == 1
+    assert conclusion.task.attempts == 2
+    assert isinstance(conclusion.outcome, Dead)
+
+
+def test_attempts_of_earlier_rounds_count_and_the_first_time_is_kept() -> None:
+    bench = Bench(RetryPolicy(back_off_s=10, max_back_off_s=100), results=[ValueError()])
+    earlier = Task(**{name: getattr(TASK, name) for name in TASK.__slots__} | {"attempts": 2, "first_at": 5.0})
+    conclusion = bench.attempts.conclude(earlier, decoded)
+    assert conclusion.task.attempts == 3
+    assert conclusion.task.first_at == 5.0
+    assert conclusion.outcome == Retry(after=40)
+
+
+def test_a_returned_verdict_is_not_retried_at_once() -> None:
+    bench = Bench(RetryPolicy(retry_times=5), results=[Retry(after=30)])
+    assert bench.attempts.conclude(TASK, decoded).outcome == Retry(after=30)
+    bench = Bench(RetryPolicy(retry_times=5), results=[Dead("banned")])
+    conclusion = bench.attempts.conclude(TASK, decoded)
+    assert conclusion.outcome == Dead("banned")
+    assert conclusion.failure is not None
+    assert conclusion.failure.error == "the handler gave up: banned"
+
+
+def test_a_task_whose_retries_take_too_long_expires() -> None:
+    bench = Bench(RetryPolicy(back_off_s=10, expire_s=5), results=[ValueError()])
+    assert isinstance(bench.attempts.conclude(TASK, decoded).outcome, Expired)
+
+
+def test_a_stop_between_two_attempts_leaves_the_task_unfinished() -> None:
+    bench = Bench(RetryPolicy(retry_times=5, basic_interval_s=1), results=[ValueError(), ValueError()])
+
+    def stop_while_waiting(seconds: float) -> None:
+        del seconds
+        bench.is_stopping = True
+
+    bench.attempts._wait = stop_while_waiting
+    assert bench.attempts.conclude(TASK, decoded).outcome is None
+
+
+def failing_decoder(error: Exception) -> Callable[[], object]:
+    def decode() -> object:
+        raise error
+
+    return decode
+
+
+def test_a_payload_that_cannot_be_decoded_is_dead_at_once_and_never_handled() -> None:
+    bench = Bench(RetryPolicy(retry_times=5, back_off_s=10), results=[])
+    conclusion = bench.attempts.conclude(TASK, failing_decoder(UndecodableError("not JSON")), already=ValueError())
+    assert isinstance(conclusion.outcome, Dead)
+    assert bench.calls == []
+    assert conclusion.task.attempts == 0
+
+
+def test_a_failure_on_a_record_that_is_no_object_says_so() -> None:
+    bench = Bench(RetryPolicy(), results=[TypeError("list indices must be integers")])
+    conclusion = bench.attempts.conclude(TASK, lambda: [1, 2])
+    assert conclusion.failure is not None
+    assert conclusion.failure.error.endswith("(the record is a list, not an object)")
+
+
+def test_errors_carry_no_secrets() -> None:
+    bench = Bench(RetryPolicy(), results=[ValueError("mysql://root:hunter2@db")])
+    conclusion = bench.attempts.conclude(TASK, decoded)
+    assert conclusion.failure is not None
+    assert "hunter2" not in conclusion.failure.error + conclusion.failure.traceback
+    assert "hunter2" not in str(bench.facts)
+
+
+def test_the_running_task_is_known_while_the_handler_runs_and_forgotten_after() -> None:
+    bench = Bench(RetryPolicy(), results=[])
+    seen: list[object] = []
+
+    def look(*, offset: int, record: object) -> None:
+        del offset, record
+        seen.append(bench.attempts.running)
+
+    bench.attempts._handle = look
+    bench.attempts.conclude(TASK, decoded)
+    assert [task.id for task in seen if isinstance(task, Task)] == [TASK.id]
+    assert bench.attempts.running is None
