@@ -4,13 +4,14 @@ BIN := .venv/bin
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 TOO_OLD := consumerd needs Python 3.11 or newer with its venv module: install it, or name it with make PYTHON=/path/to/python
 PYTEST := $(BIN)/python -m pytest
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup demo check test unit integration servers lint types format bench bench-loop bench-restart bench-memory clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z -]*:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/dev.stamp  ## make .venv, with all that development needs
 
@@ -56,7 +57,7 @@ clean:  ## remove all that these targets made
 .venv/bin/python:
 	@for python in $(PYTHONS); do \
 	  if "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
-	    echo "$$python -m venv .venv"; exec "$$python" -m venv .venv; \
+	    echo "$$python -m venv .venv"; "$$python" -m venv .venv && exit 0; rm -rf .venv; exit 1; \
 	  fi; \
 	done; echo '$(TOO_OLD)' >&2; exit 1
 

@@ -36,19 +36,19 @@ def postgres() -> Iterator[DatabaseServer]:
 
 @pytest.fixture
 def restartable_kafka(kafka: KafkaServer) -> Iterator[KafkaServer]:
-    """The shared broker for a test that stops, kills or freezes it; it runs again afterwards."""
+    """The shared broker for a test that stops or kills it; it runs again afterwards."""
     yield from _restartable("kafka", kafka)
 
 
 @pytest.fixture
 def restartable_mariadb(mariadb: DatabaseServer) -> Iterator[DatabaseServer]:
-    """The shared MariaDB for a test that stops, kills or freezes it; it runs again afterwards."""
+    """The shared MariaDB for a test that stops or kills it; it runs again afterwards."""
     yield from _restartable("mariadb", mariadb)
 
 
 @pytest.fixture
 def restartable_postgres(postgres: DatabaseServer) -> Iterator[DatabaseServer]:
-    """The shared PostgreSQL for a test that stops, kills or freezes it; it runs again afterwards."""
+    """The shared PostgreSQL for a test that stops or kills it; it runs again afterwards."""
     yield from _restartable("postgres", postgres)
 
 

@@ -13,10 +13,10 @@ from confluent_kafka import Producer
 from integration.scenarios.ledger_consumers import read_attempts
 from integration.scenarios.observer import GroupObserver
 from integration.scenarios.running import Answer, Running, environment, running
-from servers.kafka import KafkaServer
+from servers.kafka import KafkaServer, TopicFactory
 from servers.waiting import wait_until
 
-TOPIC, GROUP = "bad_input", "bad_input_group"
+GROUP = "bad_input"
 PARTITIONS = 2
 LARGEST_RECORD = 4 * 1024 * 1024
 END_S = 60.0
@@ -69,9 +69,9 @@ class Produced:
     good: Counter[str]
 
 
-def produce(kafka: KafkaServer) -> Produced:
+def produce(brokers: str, topic: str) -> Produced:
     """All bad records in both partitions, each between two good ones."""
-    producer = Producer({"bootstrap.servers": kafka.brokers, "message.max.bytes": LARGEST_RECORD})
+    producer = Producer({"bootstrap.servers": brokers, "message.max.bytes": LARGEST_RECORD})
     bad: dict[tuple[int, int], str] = {}
     good = Counter(dict.fromkeys(GOOD_NAMES, PARTITIONS))
     for partition in range(PARTITIONS):
@@ -79,12 +79,12 @@ def produce(kafka: KafkaServer) -> Produced:
         for title, value in (*BAD.items(), *GOOD.items()):
             neighbour = f"{partition}, before {title}"
             good[neighbour] += 1
-            producer.produce(TOPIC, json.dumps({"name": neighbour}).encode(), partition=partition)
-            producer.produce(TOPIC, value, key=b"key \xff", partition=partition)
+            producer.produce(topic, json.dumps({"name": neighbour}).encode(), partition=partition)
+            producer.produce(topic, value, key=b"key \xff", partition=partition)
             if title in BAD:
                 bad[partition, offset + 1] = title
             offset += 2
-        producer.produce(TOPIC, json.dumps({"name": f"{partition}, the last"}).encode(), partition=partition)
+        producer.produce(topic, json.dumps({"name": f"{partition}, the last"}).encode(), partition=partition)
         good[f"{partition}, the last"] += 1
     assert producer.flush(30) == 0
     return Produced(bad, good)
@@ -103,14 +103,14 @@ def by_place(parked: list[Answer]) -> dict[tuple[int, int], Answer]:
 
 @pytest.mark.timeout(240)
 def test_bad_records_are_parked_byte_for_byte_and_those_behind_them_are_handled(
-    kafka: KafkaServer, state_dir: Path, tmp_path: Path
+    kafka: KafkaServer, kafka_topic: TopicFactory, state_dir: Path, tmp_path: Path
 ) -> None:
-    kafka.create_topic(TOPIC, PARTITIONS, {"max.message.bytes": str(LARGEST_RECORD)})
-    produced = produce(kafka)
+    topic = kafka_topic("bad-input", PARTITIONS, {"max.message.bytes": str(LARGEST_RECORD)})
+    produced = produce(kafka.brokers, topic)
     ledger = tmp_path / "attempts.jsonl"
     config = tmp_path / "bad_input.toml"
-    config.write_text(CONFIG.format(brokers=kafka.brokers, topic=TOPIC, group=GROUP, ledger=ledger))
-    group = GroupObserver(kafka.brokers, topic=TOPIC, group=GROUP)
+    config.write_text(CONFIG.format(brokers=kafka.brokers, topic=topic, group=GROUP, ledger=ledger))
+    group = GroupObserver(kafka.brokers, topic=topic, group=GROUP)
     ends = group.ends(PARTITIONS)
     with running(str(config), state_dir=state_dir, env=environment()) as master:
         wait_until(

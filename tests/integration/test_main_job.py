@@ -69,8 +69,9 @@ def start_producer(kafka: KafkaServer, expected: Path) -> subprocess.Popen[bytes
 
 @pytest.mark.timeout(900)
 def test_the_grants_say_what_the_records_say_though_workers_die_and_the_broker_restarts(
-    kafka: KafkaServer, mariadb_url: str, state_dir: Path, tmp_path: Path
+    restartable_kafka: KafkaServer, mariadb_url: str, state_dir: Path, tmp_path: Path
 ) -> None:
+    kafka = restartable_kafka
     create_tables(mariadb_url)
     kafka.create_topic(TOPIC, PARTITIONS)
     expected = tmp_path / "expected.jsonl"

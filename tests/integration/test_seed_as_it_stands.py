@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 
 from integration.scenarios.observer import GroupObserver
 from integration.scenarios.running import environment
-from servers.kafka import KafkaServer
+from servers.kafka import KafkaServer, TopicFactory
 from servers.waiting import wait_until
 
 RECORDS = 100
@@ -124,7 +124,8 @@ def write_setting(project: Path, brokers: str) -> None:
 
 
 def project_environment(project: Path) -> dict[str, str]:
-    return environment() | {"PYTHONPATH": str(project), "NOTES": str(project / "notes")}
+    places = {"PYTHONPATH": str(project), "NOTES": str(project / "notes"), "XDG_STATE_HOME": str(project / "state")}
+    return environment() | places
 
 
 def consumerd(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -145,11 +146,12 @@ def produce_logins(brokers: str, topic: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["KAFKA_SERVER_SETTING", "APP_EVENT_SETTING"])
-def test_the_classes_and_settings_of_the_post_pass_the_check(kafka: KafkaServer, project: Path, name: str) -> None:
-    kafka.create_topic("login_task_of_the_post", 2)
+def test_the_classes_and_settings_of_the_post_pass_the_check(
+    kafka: KafkaServer, kafka_topic: TopicFactory, project: Path, name: str
+) -> None:
     write_setting(project, kafka.brokers)
     setting = project / "seed_settings.py"
-    setting.write_text(setting.read_text().replace("'login_task'", "'login_task_of_the_post'"))
+    setting.write_text(setting.read_text().replace("'login_task'", f"'{kafka_topic('login-task', 2)}'"))
     done = consumerd(project, "check", f"seed_settings:{name}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
@@ -164,18 +166,17 @@ def test_check_names_the_brokers_of_the_post_that_nobody_can_reach(project: Path
 
 @pytest.mark.parametrize("consumer", ["LoginConsumer", "IteratingLoginConsumer"])
 def test_a_consumer_runs_in_the_foreground_without_a_master_and_stops_on_sigterm(
-    kafka: KafkaServer, project: Path, consumer: str
+    kafka: KafkaServer, kafka_topic: TopicFactory, project: Path, consumer: str
 ) -> None:
-    topic = f"foreground_{consumer}"
-    kafka.create_topic(topic, 2)
+    topic = kafka_topic("foreground", 2)
     expected = produce_logins(kafka.brokers, topic)
-    configs = {"workers": 16, "brokers": kafka.brokers, "topic_name": topic, "consumer_group": f"group_{consumer}"}
+    configs = {"workers": 16, "brokers": kafka.brokers, "topic_name": topic, "consumer_group": topic}
     command = [sys.executable, "-c", FOREGROUND, consumer, json.dumps(configs)]
     log = project / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=project_environment(project), stdout=output, stderr=output)
     notes = project / "notes"
-    group = GroupObserver(kafka.brokers, topic=topic, group=f"group_{consumer}")
+    group = GroupObserver(kafka.brokers, topic=topic, group=topic)
     try:
         wait_until(
             lambda: notes.exists() and len(notes.read_text().splitlines()) >= RECORDS,

@@ -21,6 +21,8 @@ _HERE = Path(__file__).parent
 _CACHE = _HERE.parents[1] / ".cache"
 _POM = _HERE / "pom.xml"
 _LOG_CONFIGURATION = _HERE / "kafka-log.properties"
+_JAVA_PACKAGES = ("default-jre-headless",)  # 17 or newer, since Debian 12
+_MAVEN_PACKAGES = ("maven",)
 _FETCH_S = 1200
 _TOPIC_S = 30.0
 _CLUSTER_ID = "Y29uc3VtZXJkLXRlc3RzMQ"  # any 16 bytes in base64
@@ -139,11 +141,11 @@ class KafkaServer:
 
 def ensure_installed() -> tuple[str, Path]:
     """The path of java and the folder with the broker's jars, after installing and fetching what is missing."""
-    programs = require_programs(("java", "mvn"), ("maven",))
+    java = require_programs(("java",), _JAVA_PACKAGES)["java"]
     jars = _CACHE / f"kafka-{hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]}"
     if not jars.is_dir():
-        _fetch_jars(programs["mvn"], jars)
-    return programs["java"], jars
+        _fetch_jars(require_programs(("mvn",), _MAVEN_PACKAGES)["mvn"], jars)
+    return java, jars
 
 
 def _fetch_jars(maven: str, jars: Path) -> None:
@@ -161,7 +163,7 @@ def _fetch_jars(maven: str, jars: Path) -> None:
             raise UnavailableError(
                 f"Maven could not fetch the broker ({_reason(error)}); it needs a repository"
             ) from error
-        with contextlib.suppress(FileExistsError, OSError):  # another run was quicker
+        with contextlib.suppress(OSError):  # another run was quicker
             Path(fetched, "jars").rename(jars)
 
 

@@ -14,7 +14,7 @@ from typing import Self
 from servers.waiting import wait_until
 
 _GUARDIAN = Path(__file__).with_name("guardian.py")
-_ANSWER_S = 60.0
+_ANSWER_S = 120.0
 _READY_S = 60.0
 _TAIL_CHARACTERS = 4000
 

@@ -16,7 +16,7 @@ COMMON_KEYS = keys_of(CommonKeys)
 def read_common_keys(
     configs: Mapping[str, Any], place: Place, resolver: Resolver
 ) -> tuple[CommonKeys, tuple[Problem, ...]]:
-    """The common keys of `configs`, which may hold others; the defaults, and the problems, where they do not hold up."""
+    """The common keys of `configs`, which may hold others; with problems, their default values."""
     common = {key: configs[key] for key in configs if key in COMMON_KEYS}
     resolved = resolver.resolve(common)
     problems = [place.problem(sentence, *steps) for steps, sentence in resolved.failures]

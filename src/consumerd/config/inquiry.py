@@ -1,20 +1,22 @@
 """Asking a child process: it runs user code, so that the process that asks never does. Imports nothing heavy.
 
 `python -m MODULE FD SECONDS` gets its question as JSON on stdin and answers on a descriptor of its own (`reply`), one
-JSON object a line; the last has `"last": true`. What user code prints goes elsewhere and cannot be taken for an answer. Each child has a
-deadline and a process group, and is gone, with what it forked, when `ask_all` returns, however it returns.
+JSON object a line; the last has `"last": true`. What user code prints goes elsewhere and cannot be taken for an
+answer. Each child has a deadline and a process group, and is gone, with what it forked, when `ask_all` returns,
+however it returns.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from consumerd import clock
@@ -84,118 +86,108 @@ def _serve(selector: selectors.BaseSelector, deadline: float) -> None:
         key.data()
 
 
-@dataclass
 class _Child:
     """One child, from its start to its end."""
 
-    question: Question
-    selector: selectors.BaseSelector
-    deadline: float = 0.0
-    allowed_s: float = 0.0
-    answered: bytearray = field(default_factory=bytearray)
-    output: bytearray = field(default_factory=bytearray)
-    has_closed: bool = False
-
-    def __post_init__(self) -> None:
-        self.allowed_s = self.question.timeout_s
-        self.deadline = clock.monotonic() + self.allowed_s
-        self.to_send = memoryview(json.dumps(self.question.asked).encode())
-        self.answer_fd, its_end = os.pipe()
-        try:
-            self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    self.question.module,
-                    str(its_end),
-                    str(self.question.timeout_s + self.question.more_s),
-                ],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                pass_fds=(its_end,),
-                start_new_session=True,
-            )
-        finally:
-            os.close(its_end)
-        assert self.process.stdin and self.process.stdout
-        os.set_blocking(self.process.stdin.fileno(), False)
-        self.selector.register(self.answer_fd, selectors.EVENT_READ, self._take_answer)
-        self.selector.register(self.process.stdout.fileno(), selectors.EVENT_READ, self._take_output)
-        self.selector.register(self.process.stdin.fileno(), selectors.EVENT_WRITE, self._send)
+    def __init__(self, question: Question, selector: selectors.BaseSelector) -> None:
+        self._question = question
+        self._selector = selector
+        self._allowed_s = question.timeout_s
+        self.deadline = clock.monotonic() + self._allowed_s
+        self._to_send = memoryview(json.dumps(question.asked).encode())
+        self._answered = bytearray()
+        self._output = bytearray()
+        self._has_closed = False
+        self._start()
 
     def is_over(self) -> bool:
-        return self.has_closed or self._is_complete() or clock.monotonic() >= self.deadline
+        return self._has_closed or self._is_complete() or clock.monotonic() >= self.deadline
 
     def end(self) -> Answer:
         """Kill what is left of it, reap it, and say what came back."""
-        is_complete, was_late = self._is_complete(), not self.has_closed
+        is_complete = self._is_complete()
         self._kill()
-        status = self.process.wait()
-        self._take_output(is_last=True)
-        self._close()
-        ending = "" if is_complete else _ending(status, self.allowed_s if was_late else None)
-        return Answer(tuple(self._parts()), is_complete, ending, self.output.decode("utf-8", "replace"))
+        status = self._process.wait()
+        self._take_rest_of_output()
+        for fd in (self._question_fd, self._answer_fd, self._output_fd):
+            self._close(fd)
+        ending = "" if is_complete else _ending(status, None if self._has_closed else self._allowed_s)
+        return Answer(tuple(self._parts()), is_complete, ending, self._output.decode("utf-8", "replace"))
+
+    def _start(self) -> None:
+        its_question, self._question_fd = os.pipe()
+        self._answer_fd, its_answer = os.pipe()
+        self._output_fd, its_output = os.pipe()
+        longest_s = self._question.timeout_s + self._question.more_s
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", self._question.module, str(its_answer), str(longest_s)],
+                stdin=its_question,
+                stdout=its_output,
+                stderr=its_output,
+                pass_fds=(its_answer,),
+                start_new_session=True,
+            )
+        finally:
+            for fd in (its_question, its_answer, its_output):
+                os.close(fd)
+        os.set_blocking(self._question_fd, False)
+        self._selector.register(self._question_fd, selectors.EVENT_WRITE, self._send)
+        self._selector.register(self._answer_fd, selectors.EVENT_READ, self._take_answer)
+        self._selector.register(self._output_fd, selectors.EVENT_READ, self._take_output)
 
     def _send(self) -> None:
-        assert self.process.stdin
         try:
-            self.to_send = self.to_send[os.write(self.process.stdin.fileno(), self.to_send) :]
+            self._to_send = self._to_send[os.write(self._question_fd, self._to_send) :]
         except BrokenPipeError:
-            self.to_send = self.to_send[:0]
-        if not self.to_send:
-            self.selector.unregister(self.process.stdin.fileno())
-            self.process.stdin.close()
+            self._to_send = self._to_send[:0]
+        if not self._to_send:
+            self._question_fd = self._close(self._question_fd)
 
     def _take_answer(self) -> None:
-        read = os.read(self.answer_fd, _LARGEST_READ)
-        if not self.answered and read:
-            self.allowed_s = self.question.more_s
-            self.deadline = clock.monotonic() + self.allowed_s
-        self.answered += read
-        self.has_closed = not read
-        if self.has_closed:
-            self.selector.unregister(self.answer_fd)
-
-    def _take_output(self, *, is_last: bool = False) -> None:
-        assert self.process.stdout
-        fd = self.process.stdout.fileno()
-        if fd not in self.selector.get_map():
-            return
-        if is_last:
-            os.set_blocking(fd, False)
-        try:
-            read = os.read(fd, _LARGEST_READ)
-        except BlockingIOError:
-            return
-        self.output = (self.output + read)[-OUTPUT_KEPT_BYTES:]
+        read = os.read(self._answer_fd, _LARGEST_READ)
+        if read and not self._answered:
+            self._allowed_s = self._question.more_s
+            self.deadline = clock.monotonic() + self._allowed_s
+        self._answered += read
         if not read:
-            self.selector.unregister(fd)
+            self._has_closed = True
+            self._answer_fd = self._close(self._answer_fd)
+
+    def _take_output(self) -> None:
+        if self._output_fd < 0:
+            return
+        read = os.read(self._output_fd, _LARGEST_READ)
+        self._output = (self._output + read)[-OUTPUT_KEPT_BYTES:]
+        if not read:
+            self._output_fd = self._close(self._output_fd)
+
+    def _take_rest_of_output(self) -> None:
+        """What it printed last; a program that it started elsewhere may still hold the pipe, and is not waited for."""
+        if self._output_fd >= 0:
+            os.set_blocking(self._output_fd, False)
+            with contextlib.suppress(BlockingIOError):
+                self._take_output()
 
     def _is_complete(self) -> bool:
         return any(part.get("last") for part in self._parts())
 
-    def _parts(self) -> Iterable[dict[str, Any]]:  # plain data
-        for line in bytes(self.answered).split(b"\n")[:-1]:
-            yield json.loads(line)
+    def _parts(self) -> Iterator[dict[str, Any]]:  # plain data
+        return (json.loads(line) for line in bytes(self._answered).split(b"\n")[:-1])
 
     def _kill(self) -> None:
         """Its whole group. It is not reaped yet, so the id is still its own; where it is exiting, its status stands."""
         try:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            os.killpg(self._process.pid, signal.SIGKILL)
         except ProcessLookupError:
-            self.process.kill()
+            self._process.kill()
 
-    def _close(self) -> None:
-        assert self.process.stdin and self.process.stdout
-        for stream in (self.process.stdin, self.process.stdout):
-            if not stream.closed and stream.fileno() in self.selector.get_map():
-                self.selector.unregister(stream.fileno())
-            stream.close()
-        if not self.has_closed:
-            self.selector.unregister(self.answer_fd)
-        os.close(self.answer_fd)
+    def _close(self, fd: int) -> int:
+        """Close one of our ends, if it is open; what stands for it from now on is -1."""
+        if fd >= 0:
+            self._selector.unregister(fd)
+            os.close(fd)
+        return -1
 
 
 def _ending(status: int, late_after_s: float | None) -> str:

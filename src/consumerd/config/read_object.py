@@ -1,4 +1,4 @@
-"""`python -m consumerd.config.read_object FD SECONDS` reads a Python object as plain data. Runs in a child process of its own.
+"""`python -m consumerd.config.read_object FD SECONDS` reads a Python object as plain data. Runs in a child process.
 
 It imports user code, and nothing heavy of ours. Asked `{name: "module:NAME", directory}`; answers once:
 `{data, problems: [[path, sentence]], failed, details}`, where `failed` is a sentence if there is no such object.

@@ -71,8 +71,8 @@ def _read(data: dict[str, Any], place: Place, resolver: Resolver) -> _Reading:  
     defaults = _defaults(data)
     for key, value in data.items():
         if key == RESERVED:
-            reading.settings, problems = read_settings(value, place.within(key), resolver)
-            reading.problems.extend(problems)
+            reading.settings, wrong = read_settings(value, place.within(key), resolver)
+            reading.problems.extend(wrong)
             continue
         reading.problems.extend(_name_problems(key, value, place))
         if isinstance(value, list):

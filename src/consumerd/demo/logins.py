@@ -42,7 +42,7 @@ class Poison:
 
 POISON = (
     Poison("not JSON", b'{"id": -1, "platform": 1, "uid": 7, "app_', "UndecodableError"),
-    Poison("a list, not an object", b'[1, 7, 100067, 1700000000]', "TypeError"),
+    Poison("a list, not an object", b"[1, 7, 100067, 1700000000]", "TypeError"),
     Poison("no uid", b'{"id": -3, "platform": 1, "app_id": 100067, "now": 1700000000}', "KeyError"),
     Poison("a time that is text", b'{"id": -4, "platform": 1, "uid": 7, "app_id": 100067, "now": "noon"}', "TypeError"),
     Poison(

@@ -31,6 +31,7 @@ class StoreHelper:
         self._executed: Executed | None = None
         self._turn = asyncio.Lock()
         self._last_request = 0
+        self._is_reaped = False
         self._leaves: asyncio.TimerHandle | None = None
 
     async def ask(self, verb: str, arguments: Mapping[str, object]) -> AsyncIterator[tuple[dict[str, object], ...]]:
@@ -41,8 +42,14 @@ class StoreHelper:
                 async for page in self._pages(verb, dict(arguments)):
                     yield page
                 is_whole = True
+            except StoreRequestError:
+                is_whole = True
+                raise
             finally:
-                self._rest() if is_whole else self.close()
+                if is_whole:
+                    self._rest()
+                else:
+                    self.close()
 
     def close(self) -> None:
         """End the helper. It holds nothing that it could lose: each request is one transaction."""
@@ -52,14 +59,15 @@ class StoreHelper:
         if executed is not None:
             executed.channel.close()
             self._relay.close(executed.stderr_fd)
-            self._launcher.kill(executed.pid, None)
+            if not self._is_reaped:
+                self._launcher.kill(executed.pid, None)
 
     def note_end(self, pid: int) -> None:
-        """A child that is nobody else's was reaped: forget the helper, if it was that."""
+        """A child that is nobody else's was reaped. A request that waits for the helper learns it by its channel."""
         if self._executed is not None and self._executed.pid == pid:
-            executed, self._executed = self._executed, None
-            self._relay.close(executed.stderr_fd)
-            executed.channel.close()
+            self._is_reaped = True
+            if not self._turn.locked():
+                self.close()
 
     async def _pages(self, verb: str, arguments: dict[str, object]) -> AsyncIterator[tuple[dict[str, object], ...]]:
         channel = self._channel()
@@ -77,7 +85,9 @@ class StoreHelper:
                 if result.is_last:
                     return
         except TimeoutError as error:
-            raise ConsumerdError(f"the parking store did not answer within {ANSWER_TIMEOUT_S:g} s: try again") from error
+            raise ConsumerdError(
+                f"the parking store did not answer within {ANSWER_TIMEOUT_S:g} s: try again"
+            ) from error
         except OSError as error:
             raise ConsumerdError(f"the store helper ended while it was asked ({error}): its stderr says why") from error
 
@@ -89,6 +99,7 @@ class StoreHelper:
                 self._executed = self._launcher.execute(HELPER_MODULE)
             except OSError as error:
                 raise ConsumerdError(f"the store helper cannot be executed: {error}") from error
+            self._is_reaped = False
             self._relay.open(self._executed.stderr_fd)
             self._executed.channel.queue(self._serve)
         return self._executed.channel
@@ -120,9 +131,7 @@ async def _receive(channel: Channel) -> Message:
     return received[0]
 
 
-async def _ready(
-    channel: Channel, deadline: float, add: Callable[..., None], remove: Callable[[int], object]
-) -> None:
+async def _ready(channel: Channel, deadline: float, add: Callable[..., None], remove: Callable[[int], object]) -> None:
     """Wait until the channel can be read, or written. TimeoutError at the deadline."""
     fd = channel.fileno()
     if fd < 0:

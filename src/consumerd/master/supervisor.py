@@ -99,7 +99,11 @@ class Supervisor:
         """Workers whom their zygote reaped, and ended before it could say so."""
         for name, processes in self._means.pools.processes.items():
             for slot, worker in list(processes.workers.items()):
-                if processes.zygote is None and worker.pid is not None and not self._means.launcher.is_child(worker.pid):
+                if (
+                    processes.zygote is None
+                    and worker.pid is not None
+                    and not self._means.launcher.is_child(worker.pid)
+                ):
                     self._hearing.worker_ended(name, slot, None, now)
 
     def _act(self, now: float) -> None:

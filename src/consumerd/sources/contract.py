@@ -63,12 +63,16 @@ class Batch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """The tasks `start` to `stop` (exclusive) of `batch` had this outcome, and what had to be parked is parked."""
+    """The tasks `start` to `stop` (exclusive) of `batch` had this outcome, and what had to be parked is parked.
+
+    task: with a Retry, for a source that keeps retries itself: the one task, with its attempts so far.
+    """
 
     batch: Batch
     start: int
     stop: int
     outcome: Outcome
+    task: Task | None = None
 
 
 @dataclass(frozen=True, slots=True)

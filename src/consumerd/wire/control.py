@@ -159,7 +159,9 @@ class Connection:
         return self._socket.recv(65_536)
 
     def _not_running(self) -> NotRunningError:
-        return NotRunningError(f"no master answers on {self._path}: start one with consumerd run, or name its --state-dir")
+        return NotRunningError(
+            f"no master answers on {self._path}: start one with consumerd run, or name its --state-dir"
+        )
 
 
 def call(

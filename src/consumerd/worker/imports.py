@@ -63,7 +63,7 @@ def _put_on_path(directory: str) -> None:
 def _import(name: str, directory: Path, entry: Place, module_key: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except BaseException as error:  # noqa: BLE001 - user code raises what it likes, SystemExit included
+    except BaseException as error:  # user code raises what it likes, SystemExit included
         if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
             sentence = (
                 f"there is no module {error.name} in {directory} or on PYTHONPATH{_nearest_module(str(error.name))}"

@@ -12,11 +12,7 @@ GROUP = "consumerd.sources"
 
 
 def kind_named(name: str) -> SourceKind:
-    """The kind of that name, its client library imported, nothing opened.
-
-    Raises UsageError where none is registered or what is registered is none, MissingExtraError where its client is
-    not installed.
-    """
+    """The kind of that name; UsageError where none is registered, or what is registered is none."""
     found = entry_points(group=GROUP)
     chosen = next((point for point in found if point.name == name), None)
     if chosen is None:
@@ -25,9 +21,19 @@ def kind_named(name: str) -> SourceKind:
         raise UsageError(f"no source named '{name}' is installed{hint}")
     try:
         kind = chosen.load()
-        if not isinstance(kind, SourceKind):
-            raise UsageError(f"the source '{name}' ({chosen.value}) is no SourceKind: its package must be mended")
-        kind.make()
     except (ImportError, AttributeError) as error:
         raise UsageError(f"the source '{name}' ({chosen.value}) cannot be imported ({error}): reinstall it") from error
+    if not isinstance(kind, SourceKind):
+        raise UsageError(f"the source '{name}' ({chosen.value}) is no SourceKind: its package must be mended")
     return kind
+
+
+def import_client(kind: SourceKind) -> None:
+    """Import what the source needs, opening nothing: before the fork, and before the first task needs it.
+
+    Raises UsageError, and MissingExtraError where its client is not installed.
+    """
+    try:
+        kind.make()
+    except ImportError as error:
+        raise UsageError(f"the source '{kind.name}' cannot be imported ({error}): reinstall it") from error

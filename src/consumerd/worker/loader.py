@@ -22,7 +22,7 @@ from consumerd.sources.contract import SourceKind
 from consumerd.worker.construction import construction_problems
 from consumerd.worker.imports import NotLoadedError, hook_problems, import_class
 from consumerd.worker.keys import KeyOwners, config_model, judge_unknown
-from consumerd.worker.kinds import kind_named
+from consumerd.worker.kinds import import_client, kind_named
 from consumerd.worker.remarks import remarks_on
 
 Values = Mapping[str, Any]  # the user's own keys have any value
@@ -83,7 +83,7 @@ def examine_consumer(settings: ConsumerSettings, environ: Mapping[str, str]) -> 
     try:
         consumer_class = import_class(settings.target, settings.directory, entry, module_key=key)
     except NotLoadedError as error:
-        return Examined(None, (error.problem, *examination.unresolved()), error)
+        return examination.without_class(error)
     return examination.of_class(consumer_class)
 
 
@@ -108,16 +108,21 @@ class _Examination:
         self._resolved: Resolved = resolver.resolve(dict(configs))
         self._redactor = Redactor(self._resolved.secrets)
 
-    def unresolved(self) -> list[Problem]:
+    def without_class(self, error: NotLoadedError) -> Examined:
+        """What can be said before there is a class."""
+        return Examined(None, self._examined(None, [error.problem, *self._unresolved()]).problems, error)
+
+    def _unresolved(self) -> list[Problem]:
         """The references that stand for nothing."""
         return [self._place.problem(sentence, *steps) for steps, sentence in self._resolved.failures]
 
     def of_class(self, consumer_class: type) -> Examined:
-        problems = [*hook_problems(consumer_class, self._entry), *self.unresolved()]
+        problems = [*hook_problems(consumer_class, self._entry), *self._unresolved()]
         try:
             kind = kind_named(source_kind(consumer_class))
         except UsageError as error:
             return self._examined(None, [*problems, self._entry.problem(str(error), "class")])
+        problems += self._client_problems(kind)
         owners = KeyOwners(kind.options, config_model(consumer_class))
         common, wrong = read_common_keys(self._written, self._place, self._resolver)
         unknown = judge_unknown(owners, self._resolved.value, self._place, defaulted=self._defaulted)
@@ -127,6 +132,13 @@ class _Examination:
         remarks = remarks_on(consumer_class, kind, common, unknown.passed_on)
         loaded = LoadedConsumer(consumer_class, kind, common, options, configs, remarks, self._redactor)
         return self._examined(loaded, problems)
+
+    def _client_problems(self, kind: SourceKind) -> list[Problem]:
+        try:
+            import_client(kind)
+        except UsageError as error:
+            return [self._entry.problem(str(error), "class")]
+        return []
 
     def _read(self, owners: KeyOwners, common: CommonKeys) -> tuple[Any, dict[str, Any], list[Problem]]:  # any options
         """The source's options, what `__init__` gets, and what is wrong with either."""
@@ -146,7 +158,9 @@ class _Examination:
         """Without a secret, once each, in the order of the document."""
         ordered = self._place.in_order(problems, self._written)
         redact = self._redactor.redact
-        said = dict.fromkeys(Problem(each.origin, each.path, redact(each.sentence), each.details) for each in ordered)
+        said = dict.fromkeys(
+            Problem(each.origin, each.path, redact(each.sentence), redact(each.details)) for each in ordered
+        )
         return Examined(None if said else loaded, tuple(said))
 
 

@@ -76,6 +76,7 @@ class Parts:
     parking: Parking
     due: DueTasks
     interrupts: Interrupts
+    wait: Callable[[float], None]
     words: memoryview
     emit: Callable[[Fact], None]
     clock: Clock
@@ -115,8 +116,7 @@ class Loop:
     def run(self) -> WorkerExit:
         """Turn until asked to stop or the source ends."""
         while self._exit is None:
-            self._turn()
-            self._attend()
+            self.turn()
         return self._exit
 
     def stop(self, how: WorkerExit) -> None:
@@ -131,7 +131,8 @@ class Loop:
 
     # One turn
 
-    def _turn(self) -> None:
+    def turn(self) -> None:
+        """Reload when due, attempt parked tasks that are due, handle one batch, settle when due, look up."""
         self._reload_when_due()
         if self._parts.due.is_time:
             self._count_flags()
@@ -141,6 +142,7 @@ class Loop:
         if batch is not None:
             self._handle_batch(batch)
         self._settle_when_due()
+        self._attend()
 
     def _should_stop(self) -> bool:
         self._attend()
@@ -154,7 +156,7 @@ class Loop:
 
     def _fetch(self) -> Batch | None:
         if self._away.is_pausing:
-            self._parts.interrupts.wait(min(self._away.pause_left_s, IDLE_FETCH_S))
+            self._parts.wait(min(self._away.pause_left_s, IDLE_FETCH_S))
             return None
         try:
             batch = self._source.fetch(self._fetch_limit(), IDLE_FETCH_S)
@@ -165,7 +167,7 @@ class Loop:
         except StoreAwayError as error:
             self._parts.parking.note_away(error)
             self._count_flags()
-            self._parts.interrupts.wait(IDLE_FETCH_S)
+            self._parts.wait(IDLE_FETCH_S)
             return None
         except EndOfSource:
             self.stop(WorkerExit.FINISHED)
@@ -236,6 +238,7 @@ class Loop:
         """Handle one task, hooks and all; `start` again where the consumer wants to stop before it."""
         hooks = self._parts.hooks
         if hooks.can_stop_consume():
+            self._attend()  # the hook's own answer is that a stop was asked for, which has its own exit
             self.stop(WorkerExit.FINISHED)
             return start
         next(self._remaining)
@@ -261,7 +264,7 @@ class Loop:
             if isinstance(outcome, Retry):
                 self._parts.due.look_soon()
         else:
-            self._source.settle((Settlement(batch, index, index + 1, outcome),), is_due=False)
+            self._source.settle((Settlement(batch, index, index + 1, outcome, conclusion.task),), is_due=False)
         return index + 1
 
     def _decode(self, batch: Batch, index: int, task: Task) -> object:

@@ -69,8 +69,8 @@ def listen_to_signals(interrupts: Interrupts, deadline: StopDeadline) -> None:
 
     def stop(number: int, frame: object) -> None:
         del number, frame
-        deadline.start()
         interrupts.set(Interrupt.STOP)
+        deadline.start()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)

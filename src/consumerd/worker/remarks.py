@@ -32,8 +32,8 @@ def _on_what_is_given_away(consumer_class: type, kind: SourceKind) -> Iterator[s
     if not kind.traits.gives_away:
         return
     yield (
-        "its iterate_task gives a task away: one that is being handled when its worker dies is lost unless iterate_task "
-        "yields it again; consumerd keeps it from its first failed attempt on"
+        "its iterate_task gives a task away: one that is being handled when its worker dies is lost unless "
+        "iterate_task yields it again; consumerd keeps it from its first failed attempt on"
     )
     if not is_overridden(consumer_class, "task_id"):
         yield (

@@ -22,6 +22,7 @@ from consumerd.store.thread import StoreThread
 from consumerd.wire.board import STATE, WorkerState
 from consumerd.worker.attempt import Attempts
 from consumerd.worker.due import DueTasks
+from consumerd.worker.fast import Handler
 from consumerd.worker.handler import hooked_handler, needs_general_loop, plain_handler, record_validator
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.keeper import Keeper
@@ -40,6 +41,7 @@ class Surroundings:
 
     name: `group/name`; member: None for a guest without a slot of its own; lease_owner: who holds its claims.
     report_lag: where this worker is the one to measure it.
+    wait: how the loop idles; None: until an interrupt comes.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Surroundings:
     on_ready: Callable[[], None]
     report_lag: Callable[[tuple[ShardLag, ...]], None] | None = None
     clock: Clock = SYSTEM_CLOCK
+    wait: Callable[[float], None] | None = None
 
 
 class Runtime:
@@ -69,6 +72,8 @@ class Runtime:
         self._index = StoreIndex(surroundings.name, surroundings.store)
         self._user_reads_shard = False
         self._loop: Loop | None = None
+        self._wait = surroundings.wait or surroundings.interrupts.wait
+        self._close_handler: Callable[[], None] = lambda: None
         self.exit = WorkerExit.DRAINED
 
     # What a consumer may ask
@@ -98,66 +103,68 @@ class Runtime:
 
     def run(self) -> None:
         """Consume until asked to stop. Exceptions of the hooks and of the source pass through, after the drain."""
+        try:
+            loop = self.open()
+            self._consume(loop)
+        finally:
+            self._close_handler()
+            self._consumer.post_consume()
+
+    def open(self) -> Loop:
+        """Everything up to the first turn: `pre_consume`, old claims given back, the source open, the loop made."""
         parts = self._surroundings
         if self._consumer.consume_client is None:
             self._consumer.consume_client = getattr(parts.source, "facade", None)
         self._consumer.pre_consume()
-        handle, close_handler = plain_handler(self._consumer)
-        try:
-            if parts.member is not None:
-                self._release_old_claims(parts.member)
-            parts.source.open(self._context())
-            self._consume(handle)
-        finally:
-            close_handler()
-            self._consumer.post_consume()
+        handle, self._close_handler = plain_handler(self._consumer)
+        if parts.member is not None:
+            self._release_old_claims(parts.member)
+        parts.source.open(self._context())
+        loop_parts = self._loop_parts(handle)
+        self._due = loop_parts.due
+        self._loop = Loop(loop_parts, self._loop_settings())
+        return self._loop
 
-    def _consume(self, handle: Callable[..., object]) -> None:
+    def _consume(self, loop: Loop) -> None:
         parts = self._surroundings
-        attempts = self._attempts(hooked_handler(self._consumer, handle))
-        parking = Parking(parts.name, parts.store, emit=parts.emit, clock=parts.clock)
-        due = DueTasks(
-            parts.name,
-            parts.store,
-            parking,
-            attempts,
-            lease=Lease(parts.lease_owner, LEASE_S),
-            decode=parts.source.decode,
-            clock=parts.clock,
-        )
-        keeper = Keeper(parts.source, due, report_lag=parts.report_lag, emit=parts.emit)
-        self._loop = Loop(
-            Parts(
-                source=parts.source,
-                handle=handle,
-                hooks=Hooks(self._consumer),
-                attempts=attempts,
-                parking=parking,
-                due=due,
-                interrupts=parts.interrupts,
-                words=parts.words,
-                emit=parts.emit,
-                clock=parts.clock,
-            ),
-            self._loop_settings(),
-        )
+        keeper = Keeper(parts.source, self._due, report_lag=parts.report_lag, emit=parts.emit)
         keeper.start()
         parts.on_ready()
         try:
-            self.exit = self._loop.run()
+            self.exit = loop.run()
         finally:
-            self._drain(keeper)
+            self._drain(loop, keeper)
 
-    def _drain(self, keeper: Keeper) -> None:
+    def _drain(self, loop: Loop, keeper: Keeper) -> None:
         """Settle what is finished, park what can be parked, leave; all by the one deadline of the stop."""
         parts = self._surroundings
         parts.words[STATE] = WorkerState.DRAINING
         parts.deadline.start()
         assert parts.deadline.at_s is not None
-        assert self._loop is not None
-        self._loop.drain()
+        loop.drain()
         keeper.close(min(1.0, parts.deadline.at_s - monotonic()))
         parts.source.close(parts.deadline.at_s)
+
+    def _loop_parts(self, handle: Handler) -> Parts:
+        parts = self._surroundings
+        attempts = self._attempts(hooked_handler(self._consumer, handle))
+        parking = Parking(parts.name, parts.store, emit=parts.emit, clock=parts.clock)
+        lease = Lease(parts.lease_owner, LEASE_S)
+        decode = parts.source.decode
+        due = DueTasks(parts.name, parts.store, parking, attempts, lease=lease, decode=decode, clock=parts.clock)
+        return Parts(
+            source=parts.source,
+            handle=handle,
+            hooks=Hooks(self._consumer),
+            attempts=attempts,
+            parking=parking,
+            due=due,
+            interrupts=parts.interrupts,
+            wait=self._wait,
+            words=parts.words,
+            emit=parts.emit,
+            clock=parts.clock,
+        )
 
     def _attempts(self, handle: Callable[..., object]) -> Attempts:
         parts = self._surroundings
@@ -165,7 +172,7 @@ class Runtime:
             handle,
             retry_policy(self._consumer, parts.common),
             is_stopping=lambda: self.is_stopping,
-            wait=parts.interrupts.wait,
+            wait=self._wait,
             emit=parts.emit,
             redact=parts.redact,
             clock=parts.clock,
@@ -197,7 +204,7 @@ class Runtime:
             interrupt=parts.interrupts.set,
             emit=parts.emit,
             clock=parts.clock,
-            wait=parts.interrupts.wait,
+            wait=self._wait,
             user_reads_shard=lambda: self._user_reads_shard,
         )
 

@@ -88,15 +88,15 @@ class Timer:
             self._obey(received[0])
         if self._channel.is_at_end:
             self._deadline.exit = WorkerExit.MASTER_GONE
+            self._interrupts.set(Interrupt.MASTER_GONE)  # first: once a deadline stands, the loop finds the reason
             self._deadline.start()
-            self._interrupts.set(Interrupt.MASTER_GONE)
         return not self._channel.is_at_end
 
     def _obey(self, message: Message) -> None:
         match message:
             case Stop(deadline_s):
-                self._deadline.start(deadline_s)
                 self._interrupts.set(Interrupt.STOP)
+                self._deadline.start(deadline_s)
             case Wake():
                 self._interrupts.set(Interrupt.PARKED_DUE)
             case _:

@@ -59,6 +59,22 @@ def full(state_dir: Path) -> Iterator[Thief]:
 
 
 @contextlib.contextmanager
+def replaced(state_dir: Path) -> Iterator[Thief]:
+    """The store's file is moved away, and a folder stands in its place."""
+    database, aside = state_dir / DATABASE, state_dir / "aside"
+
+    def take() -> None:
+        database.rename(aside)
+        database.mkdir()
+
+    def give_back() -> None:
+        database.rmdir()
+        aside.rename(database)
+
+    yield Thief(take, give_back)
+
+
+@contextlib.contextmanager
 def held(state_dir: Path) -> Iterator[Thief]:
     """Somebody else is in a transaction that writes, and stays there: a shell that was left open, a backup."""
     database = state_dir / DATABASE

@@ -27,7 +27,9 @@ scalars = (
 )
 records = st.recursive(
     scalars,
-    lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(st.text(max_size=5) | st.just(TAG), inner),
+    lambda inner: (
+        st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(st.text(max_size=5) | st.just(TAG), inner)
+    ),
     max_leaves=8,
 )
 

@@ -55,6 +55,10 @@ class Launcher(Protocol):
         """Reap an ended child: its wait status. with_group: first kill what its process group still holds."""
         ...
 
+    def is_child(self, pid: int) -> bool:
+        """Whether this process is a child of ours, alive or not yet reaped."""
+        ...
+
     def kill_holder(self, lock: Path, *, but: int | None) -> int | None:
         """Kill whoever holds the lock of a slot, unless it is `but`; the pid, or None where there was no one."""
         ...

@@ -85,6 +85,13 @@ class LocalLauncher:
             process.returncode = os.waitstatus_to_exitcode(status)  # else Popen would wait for a stranger
         return status
 
+    def is_child(self, pid: int) -> bool:
+        try:
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return False
+        return True
+
     def kill_holder(self, lock: Path, *, but: int | None) -> int | None:
         with lock.open("r+b") as file:
             holder = _holder(file.fileno())

@@ -18,7 +18,18 @@ class AssignedPartition:
     is_fenced: taken away, what is still settled comes too late. in_hand: how many batches the loop has of it.
     """
 
-    __slots__ = ("_sent", "durable", "in_hand", "is_fenced", "is_held", "is_leaving", "ledger", "parked", "partition", "settled")
+    __slots__ = (
+        "_sent",
+        "durable",
+        "in_hand",
+        "is_fenced",
+        "is_held",
+        "is_leaving",
+        "ledger",
+        "parked",
+        "partition",
+        "settled",
+    )
 
     def __init__(self, partition: int, committed: int) -> None:
         """committed: the group's position; UNKNOWN (or any below 0) where it has none."""

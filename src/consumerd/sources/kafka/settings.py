@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from consumerd.sources.kafka.options import KafkaOptions, Property
 
-_NO_CONNECTION_PREFIXES = ("enable.", "fetch.", "queued.", "auto.", "check.", "isolation.", "group.", "heartbeat.", "max.")
+_NO_CONNECTION_PREFIXES = (
+    "enable.",
+    "fetch.",
+    "queued.",
+    "auto.",
+    "check.",
+    "isolation.",
+    "group.",
+    "heartbeat.",
+    "max.",
+)
 """Properties of consumers only; a client that reads no records would warn of each."""
 
 _CONNECTION_ONLY = ("enable.ssl.", "enable.sasl.", "enable.random.", "enable.metrics.", "max.in.flight")

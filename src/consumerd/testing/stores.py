@@ -1,4 +1,4 @@
-"""A parking store in memory, for tests of the loop; it can be taken away."""
+"""A parking store in memory, without a thread; a test can take it away."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.store.thread import StoreThread
 
 
-class FakeStore:
-    """The part of `ParkingStore` that a worker uses, and the thread's `call`, in one."""
+class MemoryStore:
+    """The part of `ParkingStore` that a worker uses, and the `call` of its thread, in one.
+
+    rows: by task id; is_away: every call raises StoreAwayError; calls: how many there were.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -22,13 +25,16 @@ class FakeStore:
         self.calls = 0
 
     def as_thread(self) -> StoreThread:
+        """Where a worker wants its store thread."""
         return cast(StoreThread, self)
 
-    def call(self, function: Callable[[Any], Any], timeout_s: float = 5.0, *, undo: object = None) -> Any:
+    def call(
+        self, function: Callable[[Any], Any], timeout_s: float = 5.0, *, undo: object = None
+    ) -> Any:  # as StoreThread
         del timeout_s, undo
         self.calls += 1
         if self.is_away:
-            raise StoreAwayError("taken away by the test")
+            raise StoreAwayError("the store is away: the test took it")
         return function(self)
 
     def park(self, tasks: Sequence[ParkedTask]) -> None:

@@ -1,0 +1,133 @@
+"""`consumerd status`: what is running, once. Imports nothing heavy: it answers within 150 ms.
+
+The document is the master's (`master.status`), shown as it is with `--json`.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+
+from consumerd import clock
+from consumerd.cli.options import json_option, state_dir_option
+from consumerd.config.state_dir import StateDirectory
+from consumerd.wire.control import call
+
+Plain = Mapping[str, Any]  # a part of the status document, as JSON brought it
+
+POOL_HEADINGS = ("POOL", "STATE", "WORKERS", "HANDLED", "FAILED", "PARKED", "UNSETTLED", "RESTARTS", "NOTE")
+WORKER_HEADINGS = ("WORKER", "PID", "GENERATION", "STATE", "FOR", "HANDLED", "DOING")
+LONGEST_NOTE = 100
+
+
+@click.command()
+@state_dir_option
+@json_option
+@click.option("--workers", "-v", "with_workers", is_flag=True, help="Show each worker, and what it does now.")
+@click.option("--check", "is_check", is_flag=True, help="Exit 1 unless everything is healthy.")
+def command(state_dir: StateDirectory, as_json: bool, with_workers: bool, is_check: bool) -> int:
+    """Show what is running: pools, what they have done, what is wrong."""
+    document = call(state_dir.control_socket, "status")
+    assert isinstance(document, dict)
+    text = (
+        json.dumps(document, indent=2, ensure_ascii=False) if as_json else render(document, with_workers=with_workers)
+    )
+    click.echo(text)
+    return 1 if is_check and not document["is_healthy"] else 0
+
+
+def render(document: Plain, *, with_workers: bool) -> str:
+    """The document for people."""
+    lines = [
+        f"{document['config']}: {document['state']}, master {document['pid']}, since {clock.iso(document['started_at'])}"
+    ]
+    lines += ["", *table(POOL_HEADINGS, map(_pool_row, document["pools"]))]
+    if with_workers:
+        for pool in document["pools"]:
+            lines += ["", pool["name"], *table(WORKER_HEADINGS, map(_worker_row, pool["workers"]))]
+    lines += ["", "healthy" if document["is_healthy"] else "not healthy:"]
+    lines += [f"  {printable(problem)}" for problem in document["problems"]]
+    return "\n".join(lines)
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines with columns as wide as their widest cell."""
+    cells = [headings, *rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def _pool_row(pool: Plain) -> Sequence[str]:
+    workers = f"{pool['workers_running']}/{pool['workers_wanted']}"
+    if pool["workers_finished"]:
+        workers += f" ({pool['workers_finished']} finished)"
+    counts = (pool["handled"], pool["failed"], pool["parked"], pool["unsettled"], pool["restarts"])
+    return (pool["name"], pool["state"], workers, *map(str, counts), _note(pool))
+
+
+def _note(pool: Plain) -> str:
+    """The most pressing thing: why it failed, what is away, the last error."""
+    if pool["reason"]:
+        return _shortened(pool["reason"])
+    if pool["flags"]:
+        return ", ".join(map(_flag, pool["flags"]))
+    error = pool["last_error"]
+    if error is None:
+        return ""
+    told = ", ".join(f"{name}={value}" for name, value in error["fields"].items() if name != "traceback")
+    return _shortened(f"{clock.iso(error['at'])} {error['name']}: {told}")
+
+
+def _flag(flag: Plain) -> str:
+    since = "" if flag["since"] is None else f" since {clock.iso(flag['since'])}"
+    return f"{flag['away']} away{since}"
+
+
+def _worker_row(worker: Plain) -> Sequence[str]:
+    pid = "-" if worker["pid"] is None else str(worker["pid"])
+    handled = str(worker.get("handled", "-"))
+    return (
+        str(worker["slot"]),
+        pid,
+        str(worker["generation"]),
+        worker["state"],
+        _duration(worker["since_s"]),
+        handled,
+        _doing(worker),
+    )
+
+
+def _doing(worker: Plain) -> str:
+    if worker["starts_in_s"] is not None:
+        return f"starts in {_duration(worker['starts_in_s'])}"
+    if worker.get("busy_s") is None:
+        return ""
+    task = "" if worker["offset"] is None else f"offset {worker['offset']} of shard {worker['shard']} "
+    return f"{task}for {_duration(worker['busy_s'])}"
+
+
+def _duration(seconds: float) -> str:
+    """`0.3 s`, `12 s`, `5 min`, `3 h`, `4 d`."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def _shortened(text: str) -> str:
+    line = printable(text.splitlines()[0] if text else "")
+    return line if len(line) <= LONGEST_NOTE else line[: LONGEST_NOTE - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """Text for a terminal: control characters, which may come from a task, as escapes."""
+    return "".join(
+        character.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs")
+        else character
+        for character in text
+    )

@@ -1,0 +1,88 @@
+"""What the master answers to each control method. Runs in the master."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+from consumerd import clock
+from consumerd.master.acts import Means
+from consumerd.master.control import Answer
+from consumerd.master.helper import StoreHelper
+from consumerd.master.status import status_document
+from consumerd.master.supervisor import Supervisor
+from consumerd.model.slots import SlotState
+from consumerd.wire.codec import plain_value, real_value
+from consumerd.wire.messages import Wake
+
+PARKED = "parked."
+
+
+@dataclass(frozen=True)
+class Answers:
+    """config: what is run, as it was named; started_at: wall time."""
+
+    means: Means
+    supervisor: Supervisor
+    helper: StoreHelper
+    config: str
+    started_at: float
+
+    def table(self) -> dict[str, Answer]:
+        """One answer for each method."""
+        parked = {f"{PARKED}{verb}": self._parked(verb) for verb in ("list", "show", "retry", "discard")}
+        return {"status": self._status, "stop": self._stop, "wake": self._wake, **parked}
+
+    async def _status(self, params: Mapping[str, object]) -> AsyncIterator[str]:
+        del params
+        yield _json(
+            status_document(
+                self.means.pools,
+                config=self.config,
+                started_at=self.started_at,
+                stop_deadline=self.supervisor.stop_deadline,
+            )
+        )
+
+    async def _stop(self, params: Mapping[str, object]) -> AsyncIterator[str]:
+        """The master closes the connection when it ends."""
+        del params
+        deadline = self.supervisor.stop("asked by consumerd stop")
+        yield _json({"ends_in_s": round(max(0.0, deadline - clock.monotonic()), 3)})
+
+    async def _wake(self, params: Mapping[str, object]) -> AsyncIterator[str]:
+        target = params.get("target")
+        yield _json({"workers": self._wake_workers(target if isinstance(target, str) else None)})
+
+    def _parked(self, verb: str) -> Answer:
+        async def answer(params: Mapping[str, object]) -> AsyncIterator[str]:
+            """`{"items": […]}`, page by page; after a retry the workers look at the store at once."""
+            arguments = real_value(params)
+            assert isinstance(arguments, dict)
+            separator = '{"items":['
+            async for page in self.helper.ask(verb, arguments):
+                for item in page:
+                    yield separator + _json(item)
+                    separator = ","
+            yield "]}" if separator == "," else separator + "]}"
+            if verb == "retry":
+                self._wake_workers(None)
+
+        return answer
+
+    def _wake_workers(self, target: str | None) -> int:
+        """Have running workers look at the parking store; how many."""
+        woken = 0
+        for name, processes in self.means.pools.processes.items():
+            if target is not None and not name.matches(target):
+                continue
+            for slot, worker in processes.workers.items():
+                if self.means.pools[name].slots[slot].state is SlotState.RUNNING:
+                    self.means.post.send(worker.seating.channel, Wake())
+                    woken += 1
+        return woken
+
+
+def _json(value: object) -> str:
+    return json.dumps(plain_value(value), separators=(",", ":"), default=str)

@@ -1,0 +1,202 @@
+"""The control server: answers the control socket. Runs in the master.
+
+Nobody who connects can hold the master up: connections, lines, answers in flight and waits are all bounded, and a
+client that does not read is cut off. Who may: the user who runs the master, and root.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing, suppress
+from pathlib import Path
+
+from consumerd.errors import ConsumerdError, StateDirectoryError
+from consumerd.events.facts import Fact, Level
+from consumerd.wire.control import (
+    FAILED,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    LINE_LIMIT_BYTES,
+    METHOD_NOT_FOUND,
+    METHODS,
+    PARSE_ERROR,
+)
+
+MOST_CONNECTIONS = 64
+IDLE_S = 60.0
+"""How long a client may keep a connection without a request; one that asked for a stop waits for the end."""
+
+READ_IN_S = 10.0
+"""How long a client may leave an answer unread."""
+
+PIECE_CHARACTERS = 30_000  # each may be escaped to two in a line
+_PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid
+
+Answer = Callable[[Mapping[str, object]], AsyncIterator[str]]
+"""Answers one method: texts that together are the result, as JSON. Failures are a ConsumerdError."""
+
+
+class RequestError(ConsumerdError):
+    """A request that is not answered. code: of JSON-RPC."""
+
+    def __init__(self, code: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+class ControlServer:
+    """Listens on the control socket; `answers` has one for each method of `wire.control.METHODS`."""
+
+    def __init__(self, path: Path, answers: Mapping[str, Answer], emit: Callable[[Fact], None]) -> None:
+        assert answers.keys() == METHODS.keys()
+        self._path = path
+        self._answers = answers
+        self._emit = emit
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen. The caller holds the lock of the state directory, so that a socket found there is a dead master's."""
+        sock = _bound(self._path)
+        self._server = await asyncio.start_unix_server(self._accept, sock=sock, limit=LINE_LIMIT_BYTES)
+
+    async def close(self) -> None:
+        """Stop listening, cut every connection off: whoever waits for the master's end sees it."""
+        assert self._server is not None
+        self._server.close()
+        self._path.unlink(missing_ok=True)
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        refusal = self._refusal(writer)
+        if refusal is not None:
+            self._emit(Fact("control_refused", Level.WARNING, {"reason": refusal}))
+            writer.close()
+            return
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._connections[task] = writer
+        task.add_done_callback(self._forget)
+
+    def _refusal(self, writer: asyncio.StreamWriter) -> str | None:
+        """Why a client is not served, or None."""
+        peer = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+        _, uid, _ = _PEER.unpack(peer)
+        if uid not in (os.geteuid(), 0):
+            return f"user {uid} may not"
+        return "too many connections" if len(self._connections) >= MOST_CONNECTIONS else None
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._connections.pop(task).close()
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._emit(Fact("control_failed", Level.ERROR, {"error": repr(error)}))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One request after another, until the client leaves, idles, or sends or reads too slowly."""
+        idle_s: float | None = IDLE_S
+        with suppress(TimeoutError, ConnectionError):
+            while True:
+                async with asyncio.timeout(idle_s):
+                    line = await _line(reader)
+                if line is None:
+                    return
+                if await self._respond(writer, line) == "stop":
+                    idle_s = None
+
+    async def _respond(self, writer: asyncio.StreamWriter, line: bytes) -> str | None:
+        """Answer one request; the method it named."""
+        identifier: object = None
+        method = None
+        try:
+            request = _parsed(line)
+            identifier = request.get("id")
+            method, params = _checked(request)
+            await self._answer(writer, identifier, self._answers[method](params))
+        except RequestError as error:
+            await _write(writer, _error(identifier, error.code, str(error)))
+        except ConsumerdError as error:
+            await _write(writer, _error(identifier, FAILED, str(error)))
+        return method
+
+    async def _answer(self, writer: asyncio.StreamWriter, identifier: object, texts: AsyncIterator[str]) -> None:
+        held, is_in_pieces = "", False
+        async with aclosing(texts):  # type: ignore[type-var]  # every Answer is an async generator
+            async for text in texts:
+                held += text
+                while len(held) > PIECE_CHARACTERS:
+                    piece, held, is_in_pieces = held[:PIECE_CHARACTERS], held[PIECE_CHARACTERS:], True
+                    await _write(writer, _piece(identifier, piece))
+        if is_in_pieces:
+            await _write(writer, _piece(identifier, held))
+            held = "null"
+        await _write(writer, f'{{"jsonrpc":"2.0","id":{json.dumps(identifier)},"result":{held}}}')
+
+
+def _bound(path: Path) -> socket.socket:
+    """A listening socket that was never open to others, not for a moment."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        path.unlink(missing_ok=True)
+        sock.bind(str(path))
+    except OSError as error:
+        sock.close()
+        raise StateDirectoryError(
+            f"the control socket {path} cannot be made ({error}): name another directory with --state-dir"
+        ) from error
+    finally:
+        os.umask(before)
+    sock.listen(MOST_CONNECTIONS)
+    return sock
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes | None:
+    """The next line; None at the client's end, or where a line is too long to be a request."""
+    try:
+        return await reader.readuntil(b"\n")
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        return None
+
+
+async def _write(writer: asyncio.StreamWriter, text: str) -> None:
+    writer.write(text.encode("ascii") + b"\n")
+    async with asyncio.timeout(READ_IN_S):
+        await writer.drain()
+
+
+def _parsed(line: bytes) -> dict[str, object]:
+    try:
+        request = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(PARSE_ERROR, "a request must be one JSON object a line") from error
+    if not isinstance(request, dict) or not isinstance(request.get("id"), int | str):
+        raise RequestError(INVALID_REQUEST, "a request must be a JSON object with an id")
+    return request
+
+
+def _checked(request: Mapping[str, object]) -> tuple[str, Mapping[str, object]]:
+    name, params = request.get("method"), request.get("params", {})
+    method = METHODS.get(name) if isinstance(name, str) else None
+    if method is None:
+        raise RequestError(METHOD_NOT_FOUND, f"there is no method {name!r}: the master is of another version")
+    if not isinstance(params, dict):
+        raise RequestError(INVALID_PARAMS, f"{method.name}: parameters must be an object")
+    complaint = method.complaint(params)
+    if complaint is not None:
+        raise RequestError(INVALID_PARAMS, complaint)
+    return method.name, params
+
+
+def _piece(identifier: object, text: str) -> str:
+    return json.dumps({"jsonrpc": "2.0", "method": "piece", "params": {"id": identifier, "text": text}})
+
+
+def _error(identifier: object, code: int, sentence: str) -> str:
+    return json.dumps({"jsonrpc": "2.0", "id": identifier, "error": {"code": code, "message": sentence}})

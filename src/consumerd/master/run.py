@@ -1,0 +1,151 @@
+"""`consumerd run`: the master from its first step to its exit code. Runs in the master."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import resource
+from dataclasses import dataclass
+
+import setproctitle
+
+from consumerd import clock
+from consumerd.config import durability, host_identity, master_lock
+from consumerd.config.shape import Document
+from consumerd.config.state_dir import StateDirectory
+from consumerd.events.facts import Fact, Level
+from consumerd.events.listeners import Listeners
+from consumerd.events.log import log_to_stdout
+from consumerd.events.outlet import Outlet
+from consumerd.master.acts import Means
+from consumerd.master.answers import Answers
+from consumerd.master.control import ControlServer
+from consumerd.master.helper import StoreHelper
+from consumerd.master.launchers.local import LocalLauncher
+from consumerd.master.pools import Entry, Pools
+from consumerd.master.post import Post
+from consumerd.master.signals import Signals
+from consumerd.master.stderr import Relay
+from consumerd.master.supervisor import Supervisor
+from consumerd.model.identity import ConsumerName
+from consumerd.wire.messages import Loaded, Seated, Serve
+
+PATIENCE_S = 0.05
+"""How long one of the master's log lines may wait for its reader."""
+
+FDS_A_WORKER, FDS_BESIDE = 4, 256
+_PR_SET_CHILD_SUBREAPER = 36
+_STDERR = 2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. refusal: the sentence with which it was refused after the consumers were loaded."""
+
+    exit_code: int
+    refusal: str | None = None
+
+
+def run_master(document: Document, state_dir: StateDirectory) -> Outcome:
+    """Run all that `document` says until asked to stop, in the foreground. StateDirectoryError when it can't be ours."""
+    state_dir.prepare()
+    lock = master_lock.hold(state_dir)
+    try:
+        setproctitle.setproctitle(f"consumerd: master {document.origin}")
+        _become_subreaper()
+        _raise_open_files(sum(consumer.common.workers for consumer in document.consumers))
+        return asyncio.run(_run(document, state_dir, host_identity.own_id(state_dir)))
+    finally:
+        lock.release()
+
+
+async def _run(document: Document, state_dir: StateDirectory, own_id: str) -> Outcome:
+    loop = asyncio.get_running_loop()
+    woken = asyncio.Event()
+    log = document.settings.log
+    emit = Listeners([log_to_stdout(log.format, log.level, patience_s=PATIENCE_S)])
+    relay = Relay(loop, Outlet(_STDERR, patience_s=PATIENCE_S))
+    launcher = LocalLauncher()
+    pools = Pools(_entries(document, state_dir, own_id), clock.monotonic())
+    means = Means(pools, launcher, Post(loop, woken.set), relay, emit)
+    signals = Signals(loop, woken.set)
+    helper = StoreHelper(launcher, relay, _serve(document, state_dir))
+    supervisor = Supervisor(means, signals, helper, Durability(document, state_dir, emit).judge, woken)
+    answers = Answers(means, supervisor, helper, document.origin, clock.wall())
+    control = ControlServer(state_dir.control_socket, answers.table(), emit)
+    signals.listen()
+    await control.start()
+    emit(
+        Fact("master_started", Level.INFO, {"config": document.origin, "pid": os.getpid(), "pools": len(pools.entries)})
+    )
+    try:
+        exit_code = await supervisor.run()
+    finally:
+        helper.close()
+        emit(Fact("master_stopped", Level.INFO, {"pid": os.getpid()}))
+        await control.close()
+        signals.close()
+    return Outcome(exit_code, supervisor.refusal)
+
+
+def _entries(document: Document, state_dir: StateDirectory, own_id: str) -> list[Entry]:
+    return [
+        Entry(
+            settings=consumer,
+            seated=Seated(
+                consumer=consumer.model_dump(),
+                settings=document.settings.model_dump(),
+                directory=str(document.directory),
+                state_dir=str(state_dir.path),
+                member_prefix=f"{own_id}.{consumer.group}.{consumer.name}",
+            ),
+            state_dir=state_dir,
+            stop_timeout_s=consumer.common.stop_timeout or document.settings.stop_timeout,
+        )
+        for consumer in document.consumers
+    ]
+
+
+def _serve(document: Document, state_dir: StateDirectory) -> Serve:
+    consumers = tuple(str(consumer.full_name) for consumer in document.consumers)
+    return Serve(document.settings.model_dump(), str(state_dir.path), consumers)
+
+
+class Durability:
+    """Whether the parking store is durable enough for what each consumer reads; says it once where it is the same."""
+
+    def __init__(self, document: Document, state_dir: StateDirectory, emit: Listeners) -> None:
+        self._parking = document.settings.parking
+        self._state_dir = state_dir.path
+        self._where = durability.look_around(state_dir.path, os.environ)
+        self._emit = emit
+        self._said: set[str] = set()
+
+    def judge(self, name: ConsumerName, loaded: Loaded) -> str | None:
+        """Why this consumer must not run with this store, or None."""
+        is_positional = loaded.traits.get("positional", False)
+        verdict = durability.judge(
+            self._parking, is_positional=is_positional, where=self._where, state_dir=self._state_dir
+        )
+        if verdict.is_refused:
+            return f"{name}: {verdict.sentence}"
+        if verdict.sentence and verdict.sentence not in self._said:
+            self._said.add(verdict.sentence)
+            self._emit(Fact("parking_judged", Level.WARNING, {"consumer": str(name), "note": verdict.sentence}))
+        return None
+
+
+def _become_subreaper() -> None:
+    """Workers whose zygote dies become our children: we reap them, nobody else does."""
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "the kernel does not let the master adopt its workers")
+
+
+def _raise_open_files(workers: int) -> None:
+    """Make room for the descriptors of every worker, as far as the hard limit lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = workers * FDS_A_WORKER + FDS_BESIDE
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,112 @@
+"""The status document: what `consumerd status` shows, and whether it is healthy. Runs in the master.
+
+Counts are read from the boards when somebody asks. Times are seconds: `since_s` ago, `at` on the wall clock.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+
+from consumerd import clock
+from consumerd.master.observed import Pool
+from consumerd.master.pools import Entry, Pools, Processes, Worker
+from consumerd.model.identity import ConsumerName
+from consumerd.model.slots import PoolState, SlotState
+from consumerd.version import __version__
+from consumerd.wire.board import BoardFlag
+
+_FLAGS = {BoardFlag.STORE_AWAY: "store", BoardFlag.SOURCE_AWAY: "source"}
+
+
+def status_document(pools: Pools, *, config: str, started_at: float, stop_deadline: float | None) -> dict[str, object]:
+    """Everything that is running, as plain values."""
+    now = clock.monotonic()
+    documents = [pool_document(pools, name, now) for name in pools]
+    problems = [problem for document in documents for problem in _texts(document["problems"])]
+    if stop_deadline is not None:
+        problems.insert(0, f"the master is stopping, and ends within {max(0.0, stop_deadline - now):.0f} s")
+    return {
+        "version": __version__,
+        "pid": os.getpid(),
+        "config": config,
+        "started_at": started_at,
+        "state": "running" if stop_deadline is None else "stopping",
+        "is_healthy": not problems,
+        "problems": problems,
+        "pools": documents,
+    }
+
+
+def pool_document(pools: Pools, name: ConsumerName, now: float) -> dict[str, object]:
+    """One pool and its workers."""
+    pool, processes, entry = pools[name], pools.processes[name], pools.entries[name]
+    running = sum(slot.state is SlotState.RUNNING for slot in pool.slots.values())
+    finished = sum(slot.state is SlotState.FINISHED for slot in pool.slots.values())
+    flags = _flags(processes)
+    return {
+        "name": str(name),
+        "class": entry.settings.target,
+        "source": processes.source,
+        "state": pool.state.value,
+        "since_s": round(now - pool.since, 3),
+        "workers_wanted": entry.settings.common.workers,
+        "workers_running": running,
+        "workers_finished": finished,
+        **asdict(processes.counts()),
+        "restarts": sum(slot.restarts for slot in pool.slots.values()),
+        "lag": [list(shard) for shard in processes.lag],
+        "flags": flags,
+        "reason": pool.reason,
+        "traceback": pool.traceback,
+        "last_error": None if processes.last_error is None else asdict(processes.last_error),
+        "problems": _problems(entry, pool, running + finished, flags),
+        "workers": [_worker_document(pool, slot, processes.workers.get(slot), now) for slot in sorted(pool.slots)],
+    }
+
+
+def _worker_document(pool: Pool, number: int, worker: Worker | None, now: float) -> dict[str, object]:
+    slot = pool.slots[number]
+    document: dict[str, object] = {
+        "slot": number,
+        "state": slot.state.value,
+        "since_s": round(now - slot.since, 3),
+        "pid": slot.pid,
+        "generation": slot.generation,
+        "restarts": slot.restarts,
+        "starts_in_s": round(max(0.0, slot.due_at - now), 3) if slot.state is SlotState.BACKING_OFF else None,
+    }
+    reading = None if worker is None else worker.reading()
+    if reading is not None:
+        busy_s = round(now - reading.busy_since_ns / 1e9, 3) if reading.busy_since_ns else None
+        document |= {"handled": reading.handled, "failed": reading.failed, "parked": reading.parked}
+        document |= {"unsettled": reading.unsettled, "busy_s": busy_s, "shard": reading.shard, "offset": reading.cursor}
+    return document
+
+
+def _flags(processes: Processes) -> list[dict[str, object]]:
+    """What is away, by the boards of those who run; since when, as far as a worker told."""
+    seen = BoardFlag(0)
+    for worker in processes.workers.values():
+        reading = worker.reading()
+        seen |= BoardFlag(0) if reading is None else reading.flags
+    return [{"away": away, "since": processes.away_since.get(away)} for flag, away in _FLAGS.items() if flag in seen]
+
+
+def _problems(entry: Entry, pool: Pool, up: int, flags: list[dict[str, object]]) -> list[str]:
+    """Why a pool is not healthy, one sentence each."""
+    name = entry.name
+    if pool.state is PoolState.FAILED:
+        return [f"{name} has failed: {pool.reason.splitlines()[0] if pool.reason else 'no reason is known'}"]
+    if pool.state is not PoolState.UP:
+        return [f"{name} is {pool.state.value}"]
+    problems = [f"{name}: its {flag['away']} is away" for flag in flags]
+    wanted = entry.settings.common.workers
+    if up < wanted:
+        problems.append(f"{name}: {up} of {wanted} workers are up")
+    return problems
+
+
+def _texts(value: object) -> list[str]:
+    assert isinstance(value, list)
+    return value

@@ -1,0 +1,105 @@
+"""What librdkafka reports of its brokers, judged: passing, away, or an answer that will stay no.
+
+librdkafka reconnects by itself and tells of each try; the loop is told once that the source is away. Some refusals
+(no such topic, not authorized) also pass by themselves while a cluster starts, so they get a grace, and are then
+checked by asking anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from confluent_kafka import KafkaError
+
+from consumerd.clock import Clock
+from consumerd.errors import SourceAwayError, SourceError, SourceRefusedError
+from consumerd.events.facts import Fact, Level
+
+GRACE_S = 10.0
+
+# ruff: noqa: SLF001 - codes with an underscore are the client's public constants for its own errors
+_FATAL = frozenset((KafkaError._FATAL, KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID))
+
+_NO = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART: "there is no topic {topic} at {brokers}: create it, or correct `topic_name`",
+    KafkaError._UNKNOWN_TOPIC: "there is no topic {topic} at {brokers}: create it, or correct `topic_name`",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "reading the topic {topic} at {brokers} is not allowed: grant Read on it",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "joining the group is not allowed at {brokers}: grant Read on it",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "the cluster at {brokers} does not allow it: grant what it asks for",
+    KafkaError.INVALID_GROUP_ID: "the brokers at {brokers} take no such group: correct `consumer_group`",
+    KafkaError._AUTHENTICATION: "the brokers at {brokers} refuse the credentials: correct the sasl.* or ssl.* keys",
+    KafkaError.SASL_AUTHENTICATION_FAILED: "the brokers at {brokers} refuse the credentials: correct the sasl.* keys",
+    KafkaError._SSL: "TLS with the brokers at {brokers} fails: correct the ssl.* keys",
+    KafkaError._AUTO_OFFSET_RESET: "a partition of {topic} has no usable position, and auto_offset_reset is error",
+}
+
+
+def translate(error: KafkaError, *, topic: str, brokers: str) -> SourceError:
+    """The error as the loop understands it, in a sentence."""
+    if error.code() in _FATAL or error.fatal():
+        return SourceRefusedError(f"Kafka ended this member of {topic} for good: {_words(error)}")
+    sentence = _NO.get(error.code())
+    if sentence is not None:
+        return SourceRefusedError(f"{sentence.format(topic=topic, brokers=brokers)} ({_words(error)})")
+    return SourceAwayError(f"the brokers at {brokers} do not serve {topic}: {_words(error)}")
+
+
+class Health:
+    """What is known of the brokers. Noted in callbacks, judged in `fetch`."""
+
+    def __init__(self, *, topic: str, brokers: str, emit: Callable[[Fact], None], clock: Clock) -> None:
+        self._topic = topic
+        self._brokers = brokers
+        self._emit = emit
+        self._clock = clock
+        self._away: SourceAwayError | None = None
+        self._refusal: SourceRefusedError | None = None
+        self._refused_at = 0.0
+        self._is_final = False
+
+    @property
+    def away(self) -> SourceAwayError | None:
+        """Why the source is away, or None."""
+        return self._away
+
+    def note(self, error: KafkaError) -> None:
+        """librdkafka reported an error: a callback of the client, or an error among the records."""
+        judged = translate(error, topic=self._topic, brokers=self._brokers)
+        if isinstance(judged, SourceRefusedError):
+            self._note_refusal(judged, is_final=error.code() in _FATAL or error.fatal())
+        elif error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._away = SourceAwayError(f"none of the brokers at {self._brokers} answers: librdkafka goes on trying")
+        elif error.code() == KafkaError._MAX_POLL_EXCEEDED:
+            self._emit(Fact("poll_overdue", Level.WARNING, {"error": _words(error)}))
+        else:
+            self._emit(Fact("client_reported", Level.DEBUG, {"error": _words(error)}))
+
+    def note_alive(self) -> None:
+        """The brokers serve us: a record, an assignment, a confirmed commit."""
+        self._away = None
+        if not self._is_final:
+            self._refusal = None
+
+    def check(self, ask: Callable[[], object]) -> None:
+        """Raise a refusal that stands. `ask` reads from the topic and raises what is true now."""
+        if self._refusal is None:
+            return
+        if self._is_final:
+            raise self._refusal
+        now = self._clock.monotonic()
+        if now - self._refused_at >= GRACE_S:
+            self._refused_at = now
+            ask()
+            self._refusal = None
+
+    def _note_refusal(self, refusal: SourceRefusedError, *, is_final: bool) -> None:
+        if self._is_final:
+            return
+        if self._refusal is None:
+            self._refused_at = self._clock.monotonic()
+            self._emit(Fact("source_hesitates", Level.WARNING, {"error": str(refusal)}))
+        self._refusal, self._is_final = refusal, is_final
+
+
+def _words(error: KafkaError) -> str:
+    return f"{error.name()}: {error.str()}"

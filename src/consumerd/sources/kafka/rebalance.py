@@ -1,0 +1,126 @@
+"""Partitions come and go: the client's callbacks, in whichever thread polls. Runs in workers.
+
+They never raise: an exception in a callback would cost the records that the same call had fetched.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from threading import Condition
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from consumerd.events.facts import Fact, Level
+from consumerd.model.ledger import UNKNOWN
+from consumerd.sources.kafka.arrivals import Arrivals
+from consumerd.sources.kafka.assigned import AssignedPartition
+from consumerd.sources.kafka.commits import Commits
+from consumerd.sources.kafka.hand import Hand
+
+LEAVE_S = 20.0
+"""How long a revoke waits for the loop to leave the partition's batch; well below max_poll_interval."""
+
+COMMITTED_S = 5.0
+
+
+class Rebalance:
+    """What is done when partitions are assigned, revoked, lost."""
+
+    def __init__(
+        self,
+        assigned: dict[int, AssignedPartition],
+        arrivals: Arrivals,
+        hand: Hand,
+        commits: Commits,
+        *,
+        state: Condition,
+        look_up: Callable[[], None],
+        on_error: Callable[[KafkaError], None],
+        emit: Callable[[Fact], None],
+    ) -> None:
+        """look_up: asks the parking store about partitions that are held; they stay so where it is away."""
+        self._assigned = assigned
+        self._arrivals = arrivals
+        self._hand = hand
+        self._commits = commits
+        self._state = state
+        self._look_up = look_up
+        self._on_error = on_error
+        self._emit = emit
+
+    def on_assign(self, client: Consumer, partitions: list[TopicPartition]) -> None:
+        """Begin at the committed positions, once it is known what is parked above them."""
+        places = self._with_positions(client, partitions)
+        with self._state:
+            coming = [AssignedPartition(place.partition, place.offset) for place in places]
+            for assigned in coming:
+                assigned.is_held = True
+                self._assigned[assigned.partition] = assigned
+        self._look_up()
+        try:
+            client.incremental_assign(places)
+            held = [place for place, assigned in zip(places, coming, strict=True) if assigned.is_held]
+            if held:
+                client.pause(held)
+        except KafkaException as error:
+            self._on_error(error.args[0])
+        self._report("partitions_assigned", partitions)
+
+    def on_revoke(self, client: Consumer, partitions: list[TopicPartition]) -> None:
+        """Let the loop leave them, commit what is finished, let go."""
+        leaving = self._begin_leaving(partitions)
+        self._hand.wait_until_left(leaving, LEAVE_S)
+        with self._state:
+            for assigned in leaving:
+                assigned.fence()
+        self._commits.send_now(client, leaving)
+        self._unassign(client, partitions, leaving)
+        self._report("partitions_revoked", partitions)
+
+    def on_lost(self, client: Consumer, partitions: list[TopicPartition]) -> None:
+        """Others have them already: start nothing, settle nothing."""
+        leaving = self._begin_leaving(partitions)
+        with self._state:
+            for assigned in leaving:
+                assigned.fence()
+        self._hand.interrupt()
+        self._unassign(client, partitions, leaving)
+        self._report("partitions_lost", partitions, Level.WARNING)
+
+    def _with_positions(self, client: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        """The partitions with the group's positions; those that cannot be had are left to librdkafka."""
+        if not partitions:
+            return partitions
+        try:
+            found = client.committed(partitions, timeout=COMMITTED_S)
+        except KafkaException as error:
+            self._on_error(error.args[0])
+            return partitions
+        return [
+            place if place.error is None and place.offset > UNKNOWN else bare
+            for place, bare in zip(found, partitions, strict=True)
+        ]
+
+    def _begin_leaving(self, partitions: list[TopicPartition]) -> list[AssignedPartition]:
+        with self._state:
+            leaving = [found for place in partitions if (found := self._assigned.get(place.partition)) is not None]
+            for assigned in leaving:
+                assigned.is_leaving = True
+                self._arrivals.drop(assigned)
+        return leaving
+
+    def _unassign(self, client: Consumer, partitions: list[TopicPartition], leaving: list[AssignedPartition]) -> None:
+        with self._state:
+            for assigned in leaving:
+                del self._assigned[assigned.partition]
+        try:
+            client.incremental_unassign(partitions)
+        except KafkaException as error:
+            self._on_error(error.args[0])
+
+    def _report(self, name: str, partitions: list[TopicPartition], level: Level = Level.INFO) -> None:
+        if partitions:
+            thread = threading.current_thread().name
+            numbers = sorted(place.partition for place in partitions)
+            self._emit(Fact(name, level, {"partitions": numbers, "thread": thread}))

@@ -1,0 +1,134 @@
+"""The topic as its brokers describe it, read with a client that joins no group: identity, lag.
+
+Runs in workers and the foreground; `probe` in processes of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from typing import TypeVar
+
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec, TopicDescription
+
+from consumerd.clock import monotonic
+from consumerd.errors import SourceAwayError
+from consumerd.sources.contract import ShardLag
+from consumerd.sources.kafka.batch import Identity
+from consumerd.sources.kafka.health import translate
+from consumerd.sources.kafka.options import KafkaOptions
+from consumerd.sources.kafka.settings import admin_settings, reads_uncommitted
+
+DEADLINE_S = 5.0
+_NO_UUID = "AAAAAAAAAAAAAAAAAAAAAA"
+
+ResultT = TypeVar("ResultT")
+
+QUIET = logging.Logger("librdkafka")
+QUIET.addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True, slots=True)
+class _Offsets:
+    """Offsets of one partition; committed is below 0 where the group has none."""
+
+    begin: int
+    end: int
+    committed: int
+
+
+class Topic:
+    """Reads about one topic. Each call raises SourceAwayError or SourceRefusedError, within DEADLINE_S."""
+
+    def __init__(self, options: KafkaOptions, logger: logging.Logger = QUIET) -> None:
+        self._options = options
+        self._logger = logger
+        self._admin: AdminClient | None = None
+
+    def identity(self) -> Identity:
+        """The topic's name and uuid; a topic that is deleted and made anew has another."""
+        uuid = str(self._description(monotonic() + DEADLINE_S).topic_id).rstrip("=")
+        readable = uuid.replace("+", "-").replace("/", "_")  # as Kafka's own tools write it
+        return Identity(self._options.topic_name, "-" if readable == _NO_UUID else readable)
+
+    def lag(self, oldest_s: Callable[[int], float | None] = lambda _: None) -> tuple[ShardLag, ...]:
+        """How far the group is behind in each partition; oldest_s: the age of a partition's oldest task."""
+        offsets = self._offsets(monotonic() + DEADLINE_S)
+        return tuple(self._shard_lag(partition, offsets[partition], oldest_s) for partition in sorted(offsets))
+
+    def close(self) -> None:
+        """Drop the connections; the next call makes new ones."""
+        self._admin = None
+
+    def _shard_lag(self, partition: int, found: _Offsets, oldest_s: Callable[[int], float | None]) -> ShardLag:
+        position = found.committed
+        if position < 0:
+            position = found.end if self._options.auto_offset_reset == "latest" else found.begin
+        tasks = max(0, found.end - max(position, found.begin))
+        return ShardLag(partition, tasks, oldest_s(partition) if tasks else 0.0, position)
+
+    def _offsets(self, deadline: float) -> dict[int, _Offsets]:
+        partitions = [partition.id for partition in self._description(deadline).partitions]
+        begins = self._listed(partitions, OffsetSpec.earliest(), deadline)
+        ends = self._listed(partitions, OffsetSpec.latest(), deadline)
+        committed = self._committed(partitions, deadline)
+        return {
+            partition: _Offsets(begins[partition], ends[partition], committed.get(partition, -1))
+            for partition in partitions
+        }
+
+    def _description(self, deadline: float) -> TopicDescription:
+        name = self._options.topic_name
+        futures = self._client.describe_topics(TopicCollection([name]), request_timeout=_left(deadline))
+        return self._answer(futures[name], deadline)
+
+    def _listed(self, partitions: Iterable[int], spec: OffsetSpec, deadline: float) -> dict[int, int]:
+        wanted = {TopicPartition(self._options.topic_name, partition): spec for partition in partitions}
+        isolation = (
+            IsolationLevel.READ_UNCOMMITTED if reads_uncommitted(self._options) else IsolationLevel.READ_COMMITTED
+        )
+        futures = self._client.list_offsets(wanted, isolation_level=isolation, request_timeout=_left(deadline))
+        return {place.partition: self._answer(future, deadline).offset for place, future in futures.items()}
+
+    def _committed(self, partitions: Iterable[int], deadline: float) -> dict[int, int]:
+        group = self._options.consumer_group
+        wanted = [TopicPartition(self._options.topic_name, partition) for partition in partitions]
+        request = [ConsumerGroupTopicPartitions(group, wanted)]
+        future = self._client.list_consumer_group_offsets(request, request_timeout=_left(deadline))[group]
+        found = self._answer(future, deadline).topic_partitions
+        return {place.partition: place.offset for place in found if place.error is None}
+
+    def _answer(self, future: Future[ResultT], deadline: float) -> ResultT:
+        try:
+            return future.result(_left(deadline))
+        except FutureTimeoutError as error:
+            raise SourceAwayError(
+                f"the brokers at {self._options.brokers} did not answer in {DEADLINE_S:g} s"
+            ) from error
+        except KafkaException as error:
+            raise translate(error.args[0], topic=self._options.topic_name, brokers=self._options.brokers) from error
+
+    @property
+    def _client(self) -> AdminClient:
+        if self._admin is None:
+            self._admin = AdminClient(admin_settings(self._options), logger=self._logger)
+        return self._admin
+
+
+def probe(options: KafkaOptions) -> tuple[ShardLag, ...]:
+    """The lag of all partitions, read without joining the group."""
+    return Topic(options).lag()
+
+
+def _left(deadline: float) -> float:
+    return max(0.1, deadline - monotonic())

@@ -1,0 +1,25 @@
+"""A SQLite table as a source: rows are claimed with a lease, and settled where they stand. The embedded default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from consumerd.sources.contract import ShardLag, Source, SourceKind, Traits
+from consumerd.sources.table.options import TableOptions
+
+TRAITS = Traits(positional=False, durable_defer=True, unlimited_workers=True)
+
+
+def _make() -> Source:
+    from consumerd.sources.table.source import TableSource
+
+    return TableSource()
+
+
+def _probe(options: Mapping[str, object]) -> tuple[ShardLag, ...]:
+    from consumerd.sources.table.probe import probe
+
+    return probe(TableOptions.model_validate(dict(options)))
+
+
+KIND = SourceKind(name="table", options=TableOptions, make=_make, traits=TRAITS, probe=_probe)

@@ -1,0 +1,50 @@
+"""A claim: the rows that one worker took in one transaction, under one token. Runs in workers and the foreground."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from itertools import repeat
+from typing import Any
+
+from consumerd.model.task import Task, TaskId
+
+Raw = tuple[int, Any, bytes, int, float | None]
+"""(index in the batch, id of whatever type the table has, payload, attempts, first attempt)"""
+
+_id_of = operator.itemgetter(1)
+
+
+class TableBatch:
+    """Claimed rows. `unsettled` counts those that are not settled durably; `is_lost`: others have taken some."""
+
+    shard = 0
+    offset: Callable[[Raw], int] = staticmethod(operator.itemgetter(0))
+    payload: Callable[[Raw], bytes] = staticmethod(operator.itemgetter(2))
+
+    def __init__(self, table: str, token: str, raws: Sequence[Raw], decode: Callable[[bytes], object]) -> None:
+        self.raws = raws
+        self.decode = decode
+        self.token = token
+        self.leased_at = 0.0
+        self.unsettled = len(raws)
+        self.is_lost = False
+        self._table = table
+
+    def task(self, index: int) -> Task:
+        offset, row_id, payload, attempts, first_at = self.raws[index]
+        return Task(
+            id=TaskId(f"{self._table}:{row_id}"),
+            offset=offset,
+            source=self._table,
+            shard=self.shard,
+            position=0,
+            payload=payload,
+            attempts=attempts,
+            first_at=first_at,
+        )
+
+    def marks(self, start: int, stop: int, *before: object) -> list[tuple[object, ...]]:
+        """The parameters that settle these rows: what comes `before`, the id, the token."""
+        ids = map(_id_of, self.raws[start:stop])
+        return list(zip(*map(repeat, before), ids, repeat(self.token)))

@@ -1,0 +1,276 @@
+"""The source that claims rows of a SQLite table. Runs in workers and the foreground.
+
+What was handled is settled in the transaction that claims the next batch: one commit a batch, one wait for the disk.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from sqlalchemy import Connection
+
+from consumerd.errors import SourceAwayError, SourceRefusedError
+from consumerd.events.facts import Fact, Level
+from consumerd.model.interrupts import Interrupt
+from consumerd.model.outcome import Dead, Done, Expired, Retry, Skipped
+from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
+from consumerd.sources.decoding import decode_json, limited, quick_decode
+from consumerd.sources.table import TRAITS
+from consumerd.sources.table.batch import TableBatch
+from consumerd.sources.table.lag import measure
+from consumerd.sources.table.options import TableOptions
+from consumerd.sources.table.schema import check_table
+from consumerd.sources.table.statements import Statements, statements_for
+from consumerd.store.embedded import EmbeddedDatabase, EmbeddedFile
+from consumerd.store.lock import FileLock
+
+FIRST_PAUSE_S = 0.01
+LONGEST_PAUSE_S = 0.1
+RENEWED_AFTER = 1 / 3
+"""The part of a lease after which it is renewed."""
+TRUSTED_FOR = 0.8
+"""The part of a lease after which no task is started any more."""
+CLOSING_WAIT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """Rows of one batch to be written with one statement."""
+
+    batch: TableBatch
+    statement: str
+    parameters: list[tuple[object, ...]]
+
+
+class TableSource:
+    """Claims, settles, renews. `tick` and `lag` have a connection of their own; `_turn` keeps them apart."""
+
+    traits = TRAITS
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._live: list[TableBatch] = []
+        self._marks: list[_Mark] = []
+        self._claims = 0
+        self._is_busy = True
+        self._is_doubtful = False
+
+    # The loop's thread
+
+    def open(self, context: SourceContext) -> None:
+        self._context = context
+        self._options = cast("TableOptions", context.options)
+        self._sql: Statements = statements_for(self._options)
+        self._first_token, self._last_token = _own_tokens(context)
+        if not self._options.path.exists():
+            raise SourceRefusedError(f"there is no database {self._options.path}: make it, or correct `database`")
+        lock = FileLock(self._options.lock_path)
+        own = EmbeddedFile(self._options.path, prepare=self._make_ready)
+        self._database = EmbeddedDatabase(own, lock, self._away)
+        self._keepers = EmbeddedDatabase(EmbeddedFile(self._options.path), lock, self._away)
+        self._database.read(lambda connection: None)
+
+    def fetch(self, limit: int, timeout_s: float) -> Batch | None:
+        clock = self._context.clock
+        deadline = clock.monotonic() + timeout_s
+        pause = FIRST_PAUSE_S
+        while True:
+            batch = self._claim(min(limit, self._options.batch_size))
+            left = deadline - clock.monotonic()
+            if batch is not None or left <= 0:
+                return batch
+            asleep_since = clock.monotonic()
+            self._context.wait(min(pause, left))
+            if clock.monotonic() - asleep_since < min(pause, left) / 2:
+                return None  # an interrupt: the loop wants to look at it
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    def settle(self, settlements: Sequence[Settlement], *, is_due: bool) -> None:
+        self._marks += map(self._mark, settlements)
+        if is_due:
+            self._settle_now()
+
+    def unsettled(self) -> int:
+        return sum(batch.unsettled for batch in self._live)
+
+    def keeps(self, batch: Batch) -> bool:
+        claimed = cast("TableBatch", batch)
+        age = self._context.clock.monotonic() - claimed.leased_at
+        return not claimed.is_lost and age < self._options.lease * TRUSTED_FOR
+
+    def decode(self, payload: bytes) -> object:
+        return decode_json(payload)
+
+    def release(self, batch: Batch, start: int) -> None:
+        claimed = cast("TableBatch", batch)
+        freed = claimed.marks(start, len(claimed.raws), self._context.clock.wall())
+        self._marks.append(_Mark(claimed, self._sql.free, freed))
+        self._settle_now()
+
+    def close(self, deadline: float) -> None:
+        self._settle_now()
+        self._live.clear()
+        wait_s = min(CLOSING_WAIT_S, max(0.0, deadline - self._context.clock.monotonic()))
+        try:
+            self._database.write(self._give_back)
+        except SourceAwayError as error:
+            self._emit("release_failed", error=str(error), then="the lease runs out")
+        self._database.close()
+        if self._turn.acquire(timeout=wait_s):
+            self._keepers.close()
+            self._turn.release()
+
+    # The keeper's thread
+
+    def tick(self) -> None:
+        """Renew what is claimed, once a third of the lease is over."""
+        with self._turn:
+            now = self._context.clock.monotonic()
+            oldest = min((batch.leased_at for batch in self._live), default=now)
+            if now - oldest < self._options.lease * RENEWED_AFTER:
+                return
+            try:
+                self._keepers.write(lambda connection: self._renew(connection, now))
+            finally:
+                if not all(map(self.keeps, self._live)):
+                    self._context.interrupt(Interrupt.REVOKED)
+
+    def lag(self) -> tuple[ShardLag, ...]:
+        now = self._context.clock.wall()
+        return self._keepers.read(lambda connection: (measure(connection, self._sql, now),))
+
+    # Steps
+
+    def _claim(self, limit: int) -> TableBatch | None:
+        """Settle what is noted and claim, in one transaction; nothing is written where there is neither."""
+        self._drop_lost()
+        if limit <= 0:
+            self._settle_now()
+            return None
+        if not self._marks and not self._is_busy and not self._has_due():
+            return None
+        with self._turn:
+            started = self._context.clock.monotonic()
+            batch = self._write(lambda connection: self._take(connection, limit))
+            self._is_busy = batch is not None
+            if batch is not None:
+                batch.leased_at = started
+                self._live.append(batch)
+        return batch
+
+    def _take(self, connection: Connection, limit: int) -> TableBatch | None:
+        self._write_marks(connection)
+        self._claims += 1
+        token = f"{self._context.lease_owner}/{self._claims}"
+        now = self._context.clock.wall()
+        parameters = (now + self._options.lease, token, now, limit, now, limit, limit)
+        rows = connection.exec_driver_sql(self._sql.claim, parameters).all()
+        if not rows:
+            return None
+        raws = [(index, *row) for index, row in enumerate(rows)]
+        return TableBatch(self._options.table, token, raws, self._decoder_for(raws))
+
+    def _decoder_for(self, raws: Sequence[tuple[object, ...]]) -> Callable[[bytes], object]:
+        limit = self._context.payload_limit_bytes
+        if max(map(len, map(TableBatch.payload, raws))) <= limit:  # type: ignore[arg-type]  # a Raw, by the SQL
+            return quick_decode
+        return limited(quick_decode, limit)
+
+    def _has_due(self) -> bool:
+        now = self._context.clock.wall()
+        return bool(
+            self._database.read(lambda connection: connection.exec_driver_sql(self._sql.has_due, (now, now)).scalar())
+        )
+
+    def _mark(self, settlement: Settlement) -> _Mark:
+        batch = cast("TableBatch", settlement.batch)
+        now = self._context.clock.wall()
+        start, stop = settlement.start, settlement.stop
+        match settlement.outcome:
+            case Done():
+                return _Mark(batch, self._sql.done, batch.marks(start, stop, now))
+            case Dead() | Expired() | Skipped():
+                return _Mark(batch, self._sql.dead, batch.marks(start, stop, now))
+            case Retry(after=after):
+                task = settlement.task or batch.task(start)
+                tried = (now + after, task.attempts, task.first_at or now)
+                return _Mark(batch, self._sql.defer, batch.marks(start, stop, *tried))
+
+    def _settle_now(self) -> None:
+        """Write what is noted. Where that fails it stays noted, and the next fetch says that the source is away."""
+        if not self._marks:
+            return
+        with self._turn:
+            try:
+                self._write(self._write_marks)
+            except SourceAwayError as error:
+                self._emit("settling_failed", error=str(error), unsettled=self.unsettled())
+
+    def _write(self, step: Callable[[Connection], TableBatch | int | None]) -> TableBatch | None:
+        """Run `step`, which writes all marks; they are forgotten when it is committed."""
+        try:
+            result = self._database.write(step)
+        except BaseException:
+            self._is_doubtful = True
+            raise
+        self._forget_marks()
+        self._is_doubtful = False
+        return result if isinstance(result, TableBatch) else None
+
+    def _write_marks(self, connection: Connection) -> int:
+        """Write all marks; how many rows were not ours any more."""
+        missing = 0
+        for mark in self._marks:
+            missing += len(mark.parameters) - connection.exec_driver_sql(mark.statement, mark.parameters).rowcount
+        if missing and not self._is_doubtful:
+            self._emit("lease_lost", tasks=missing, then="another worker has them, or had")
+        return missing
+
+    def _forget_marks(self) -> None:
+        for mark in self._marks:
+            mark.batch.unsettled -= len(mark.parameters)
+        self._marks.clear()
+        self._live = [batch for batch in self._live if batch.unsettled > 0]
+
+    def _drop_lost(self) -> None:
+        """The loop has left the batches that were lost: what is still ours of them goes back."""
+        if not any(batch.is_lost for batch in self._live):
+            return
+        self._settle_now()
+        with self._turn:
+            self._live = [batch for batch in self._live if not batch.is_lost]
+            self._database.write(self._give_back)
+
+    def _renew(self, connection: Connection, now: float) -> None:
+        until = self._context.clock.wall() + self._options.lease
+        for batch in self._live:
+            renewed = connection.exec_driver_sql(self._sql.renew, (until, batch.token)).rowcount
+            batch.is_lost = batch.is_lost or renewed < batch.unsettled
+            if not batch.is_lost:
+                batch.leased_at = now
+
+    def _make_ready(self, connection: Connection) -> None:
+        check_table(connection, self._options)
+        self._give_back(connection)
+
+    def _give_back(self, connection: Connection) -> None:
+        """Free what this slot's earlier processes had claimed, and what a broken transaction left behind."""
+        spared = json.dumps([batch.token for batch in self._live])
+        parameters = (self._context.clock.wall(), self._first_token, self._last_token, spared)
+        connection.exec_driver_sql(self._sql.give_back, parameters)
+
+    def _away(self, cause: str) -> SourceAwayError:
+        return SourceAwayError(f"the database {self._options.path} is away: {cause}")
+
+    def _emit(self, name: str, **fields: object) -> None:
+        self._context.emit(Fact(name, Level.WARNING, fields))
+
+
+def _own_tokens(context: SourceContext) -> tuple[str, str]:
+    """The range of the tokens of this slot: of all its generations, or of a guest's one process."""
+    prefix = f"{context.member}#" if context.member is not None else f"{context.lease_owner}/"
+    return prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)

@@ -1,0 +1,299 @@
+"""The loop, over a source in memory and a store that can be taken away; time moves by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from consumerd import BaseConsumer, Dead, Retry
+from consumerd.model.exits import WorkerExit
+from consumerd.model.interrupts import Interrupt
+from consumerd.sources.memory.source import MemorySource
+from consumerd.testing.running import NAME, Run
+from consumerd.wire.board import BoardFlag
+
+
+class Recording(BaseConsumer):
+    """Keeps what it handled; a record says how its handling ends."""
+
+    SOURCE: ClassVar[str] = "memory"
+
+    def __init__(self, worker_id: int, **kwargs: Any) -> None:
+        super().__init__(worker_id, **kwargs)
+        self.handled: list[int] = []
+
+    def handle_task(self, offset: int, record: Any) -> object:
+        self.handled.append(offset)
+        match record:
+            case "fail":
+                raise ValueError("it failed")
+            case "exit":
+                raise SystemExit(1)
+            case "dead":
+                return Dead("no such user")
+            case "retry":
+                return Retry(after=5)
+            case "value":
+                return {"rows": 1}
+        return None
+
+
+class General(Recording):
+    """The same by the general loop."""
+
+    def pre_handle_task(self) -> None:
+        """One hook overridden is enough."""
+
+
+BOTH_LOOPS = pytest.mark.parametrize("consumer_class", [Recording, General])
+
+
+def task_id(number: int) -> str:
+    return f"{NAME}:{number}"
+
+
+@BOTH_LOOPS
+def test_every_task_is_handled_once_in_order(consumer_class: type[Recording]) -> None:
+    run = Run(consumer_class, ["ok"] * 1_234)
+    run.until_idle()
+    assert run.consumer.handled == list(range(1_234))
+    assert run.consumer.number_of_consumed == 1_234
+    assert run.board.read().handled == 1_234
+    assert run.source.unsettled() == 0
+
+
+@BOTH_LOOPS
+@pytest.mark.parametrize("bad", ["fail", "exit", "dead"])
+def test_a_failing_task_is_parked_and_those_behind_it_are_handled(consumer_class: type[Recording], bad: str) -> None:
+    run = Run(consumer_class, ["ok", "ok", bad, "ok", bad])
+    run.until_idle()
+    assert run.consumer.handled == [0, 1, 2, 3, 4]
+    assert set(run.dead()) == {task_id(2), task_id(4)}
+    assert run.source.unsettled() == 0
+    assert run.board.read().failed == run.board.read().parked == 2
+
+
+@BOTH_LOOPS
+def test_other_values_are_done_and_reported_once(consumer_class: type[Recording]) -> None:
+    run = Run(consumer_class, ["value", "ok", "value", "value"])
+    run.until_idle()
+    assert run.consumer.handled == [0, 1, 2, 3]
+    assert run.store.rows == {}
+    if consumer_class is Recording:
+        assert [fact.fields["type"] for fact in run.told("value_returned")] == ["dict"]
+
+
+@BOTH_LOOPS
+def test_immediate_retries_come_before_the_next_task(consumer_class: type[Recording]) -> None:
+    run = Run(consumer_class, ["fail", "ok"], configs={"task_retry_times": 2})
+    run.until_idle()
+    assert run.consumer.handled == [0, 0, 0, 1]
+    assert run.store.rows[task_id(0)].attempts == 3
+
+
+@BOTH_LOOPS
+def test_a_deferred_task_waits_in_the_store_and_comes_again_when_due(consumer_class: type[Recording]) -> None:
+    run = Run(consumer_class, ["retry", "ok"])
+    run.until_idle()
+    assert set(run.waiting()) == {task_id(0)}
+    assert run.consumer.handled == [0, 1]
+    run.clock.advance(5)
+    run.turn()
+    assert run.consumer.handled == [0, 1, 0]
+    assert run.store.rows[task_id(0)].attempts == 2
+
+
+def test_a_deferred_task_that_succeeds_leaves_the_store() -> None:
+    class Second(Recording):
+        def handle_task(self, offset: int, record: Any) -> object:
+            super().handle_task(offset, "ok")
+            return Retry(after=3) if self.attempt == 1 else None
+
+    run = Run(Second, ["x"])
+    run.until_idle()
+    assert len(run.store.rows) == 1
+    run.clock.advance(3)
+    run.turn()
+    assert run.store.rows == {}
+    assert run.consumer.handled == [0, 0]
+
+
+@BOTH_LOOPS
+def test_while_the_store_is_away_nothing_settles_past_a_failed_task_and_no_attempt_is_burnt(
+    consumer_class: type[Recording],
+) -> None:
+    run = Run(consumer_class, ["ok", "fail", "ok"])
+    run.store.is_away = True
+    run.turn(200)
+    assert run.consumer.handled == [0, 1, 2]
+    assert run.source.unsettled() == 1
+    assert run.board.read().flags == BoardFlag.STORE_AWAY
+    assert len(run.told("store_away")) == 1
+    run.store.is_away = False
+    run.clock.advance(30)
+    run.until_idle()
+    assert set(run.dead()) == {task_id(1)}
+    assert run.store.rows[task_id(1)].attempts == 1
+    assert run.source.unsettled() == 0
+    assert run.board.read().flags == BoardFlag(0)
+    assert len(run.told("store_back")) == 1
+
+
+def test_while_the_store_is_away_fetching_pauses_at_max_unsettled() -> None:
+    run = Run(Recording, ["fail"] * 100, configs={"max_unsettled": 10})
+    run.store.is_away = True
+    run.turn(300)
+    assert run.consumer.handled == list(range(10))
+
+
+@BOTH_LOOPS
+def test_a_stop_leaves_the_batch_after_the_running_task_and_gives_back_the_rest(
+    consumer_class: type[Recording],
+) -> None:
+    class Stopped(consumer_class):  # type: ignore[misc,valid-type]  # a class that the test was given
+        def handle_task(self, offset: int, record: Any) -> object:
+            if offset == 3:
+                run.interrupts.set(Interrupt.STOP)
+            return super().handle_task(offset, record)
+
+    run = Run(Stopped, ["ok"] * 10)
+    assert run.loop.run() is WorkerExit.DRAINED
+    assert run.consumer.handled == [0, 1, 2, 3]
+    assert run.source.unsettled() == 0
+    assert isinstance(run.source, MemorySource)
+    assert run.source.lag()[0].tasks == 6
+
+
+@BOTH_LOOPS
+def test_an_interrupt_that_is_no_stop_loses_and_repeats_nothing(consumer_class: type[Recording]) -> None:
+    class Interrupted(consumer_class):  # type: ignore[misc,valid-type]  # a class that the test was given
+        def handle_task(self, offset: int, record: Any) -> object:
+            run.interrupts.set(Interrupt.SETTLE_DUE)
+            return super().handle_task(offset, record)
+
+    run = Run(Interrupted, ["ok", "fail", "ok", "retry", "ok"])
+    run.until_idle()
+    assert run.consumer.handled == [0, 1, 2, 3, 4]
+    assert len(run.store.rows) == 2
+
+
+def test_can_stop_consume_finishes_the_slot_before_the_next_task() -> None:
+    class Three(Recording):
+        def can_stop_consume(self) -> bool:
+            return len(self.handled) == 3
+
+    run = Run(Three, ["ok"] * 10)
+    assert run.loop.run() is WorkerExit.FINISHED
+    assert run.consumer.handled == [0, 1, 2]
+
+
+def test_hooks_surround_each_task_and_around_task_each_attempt() -> None:
+    class Hooked(Recording):
+        def pre_handle_task(self) -> None:
+            self.handled.append(-1)
+
+        def post_handle_task(self) -> None:
+            self.handled.append(-2)
+
+        @contextmanager
+        def around_task(self, offset: int, record: Any) -> Iterator[None]:
+            self.handled.append(100 + offset)
+            yield
+
+    run = Run(Hooked, ["ok", "fail"], configs={"task_retry_times": 1})
+    run.until_idle()
+    assert run.consumer.handled == [-1, 100, 0, -2, -1, 101, 1, 101, 1, -2]
+
+
+def test_reload_config_runs_before_the_first_task_and_then_every_interval() -> None:
+    class Reloading(Recording):
+        def reload_config(self) -> None:
+            self.handled.append(-1)
+
+    run = Run(Reloading, ["ok", "ok"], configs={"reload_interval": 60})
+    run.until_idle()
+    assert run.consumer.handled == [-1, 0, 1]
+    run.clock.advance(61)
+    run.turn()
+    assert run.consumer.handled == [-1, 0, 1, -1]
+
+
+def test_a_handler_knows_its_attempt_and_when_it_was_first_made() -> None:
+    class Asking(Recording):
+        def handle_task(self, offset: int, record: Any) -> object:
+            self.handled.append(self.attempt)
+            first_seen.append(self.first_seen)
+            return Retry(after=1) if self.attempt < 3 else None
+
+    first_seen: list[float | None] = []
+    run = Run(Asking, ["x"])
+    started = run.clock.wall()
+    for _ in range(3):
+        run.turn(2)
+        run.clock.advance(2)
+    assert run.consumer.handled == [1, 2, 3]
+    assert first_seen == [None, started, started]
+
+
+def test_asking_between_tasks_is_an_error_of_the_callers() -> None:
+    run = Run(Recording)
+    with pytest.raises(RuntimeError, match="no task is being handled"):
+        _ = run.consumer.attempt
+
+
+def test_a_coroutine_handler_runs_to_its_end() -> None:
+    class Async(Recording):
+        async def handle_task(self, offset: int, record: Any) -> object:  # type: ignore[override]  # both are allowed
+            return super().handle_task(offset, record)
+
+    run = Run(Async, ["ok", "fail", "ok"])
+    run.until_idle()
+    assert run.consumer.handled == [0, 1, 2]
+    assert set(run.dead()) == {task_id(1)}
+
+
+class Login(BaseModel):
+    uid: int
+
+
+@pytest.mark.parametrize("is_general", [False, True])
+def test_a_pydantic_record_is_validated_and_an_invalid_one_parked_unhandled(is_general: bool) -> None:
+    class Typed(General if is_general else Recording):  # type: ignore[misc]  # one of two bases
+        def handle_task(self, offset: int, record: Login) -> object:
+            assert isinstance(record, Login)
+            return super().handle_task(offset, "ok")
+
+    run = Run(Typed, [{"uid": 7}, {"uid": "seven"}, {}], configs={"task_retry_times": 3})
+    run.until_idle()
+    assert run.consumer.handled == [0]
+    assert set(run.dead()) == {task_id(1), task_id(2)}
+    assert "the record is no Login: uid:" in run.dead()[task_id(2)]
+
+
+@given(
+    st.lists(st.sampled_from(["ok", "fail", "dead", "retry", "value"]), max_size=60),
+    st.sets(st.integers(0, 59)),
+    st.booleans(),
+)
+def test_every_task_is_done_or_parked_whatever_fails_and_whenever_interrupts_come(
+    records: list[str], interrupted_at: set[int], is_general: bool
+) -> None:
+    class Interrupted(General if is_general else Recording):  # type: ignore[misc]  # one of two bases
+        def handle_task(self, offset: int, record: Any) -> object:
+            if offset in interrupted_at:
+                run.interrupts.set(Interrupt.SETTLE_DUE)
+            return super().handle_task(offset, record)
+
+    run = Run(Interrupted, records)
+    run.until_idle()
+    assert run.consumer.handled == list(range(len(records)))
+    assert set(run.store.rows) == {
+        task_id(n) for n, record in enumerate(records) if record in ("fail", "dead", "retry")
+    }
+    assert run.source.unsettled() == 0
