@@ -42,9 +42,8 @@ def command(state_dir: StateDirectory, as_json: bool, with_workers: bool, is_che
 
 def render(document: Plain, *, with_workers: bool) -> str:
     """The document for people."""
-    lines = [
-        f"{document['config']}: {document['state']}, master {document['pid']}, since {clock.iso(document['started_at'])}"
-    ]
+    since = clock.iso(document["started_at"])
+    lines = [f"{document['config']}: {document['state']}, master {document['pid']}, since {since}"]
     lines += ["", *table(POOL_HEADINGS, map(_pool_row, document["pools"]))]
     if with_workers:
         for pool in document["pools"]:

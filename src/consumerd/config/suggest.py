@@ -11,23 +11,17 @@ _LONGEST_WORD = 64
 
 
 def edit_distance(left: str, right: str) -> int:
-    """How many characters must be inserted, deleted, replaced, or swapped with their neighbour.
+    """How many characters must be inserted, deleted or replaced (Levenshtein). Two that are swapped count as two.
 
-    The optimal string alignment distance: a swap counts once, and no part is edited twice.
+    Counting a swap once would take `brokers`, a key of Kafka's, for a slip in `workers`.
     """
-    before: list[int] = []
     previous = list(range(len(right) + 1))
     for row, from_left in enumerate(left, start=1):
         current = [row]
         for column, from_right in enumerate(right, start=1):
-            cost = min(
-                previous[column] + 1,
-                current[column - 1] + 1,
-                previous[column - 1] + (from_left != from_right),
-            )
-            is_swap = row > 1 and column > 1 and from_left == right[column - 2] and left[row - 2] == from_right
-            current.append(min(cost, before[column - 2] + 1) if is_swap else cost)
-        before, previous = previous, current
+            inserted, deleted = current[column - 1] + 1, previous[column] + 1
+            current.append(min(inserted, deleted, previous[column - 1] + (from_left != from_right)))
+        previous = current
     return previous[-1]
 
 
@@ -45,7 +39,7 @@ def nearest(word: str, known: Iterable[str], *, within: int = NEAR) -> str | Non
     for candidate in known:
         if abs(len(candidate) - len(word)) > within:
             continue
-        distance = 0 if candidate == word else max(edit_distance(folded, _fold(candidate)), 0)
+        distance = edit_distance(folded, _fold(candidate))
         if distance < best_distance and 2 * distance < max(len(word), len(candidate)):
             best, best_distance = candidate, distance
     return best

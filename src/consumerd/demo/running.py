@@ -7,9 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from types import TracebackType
 
-from consumerd import clock
 from consumerd.demo.workspace import STOP_TIMEOUT_S, Workspace
 from consumerd.errors import ConsumerdError, NotRunningError
 from consumerd.wire import control
@@ -46,7 +46,7 @@ class RunningMaster:
                 stdout=log,
                 stderr=log,
                 process_group=0,
-                preexec_fn=_stop_with_parent,  # noqa: PLW1509 - no thread runs yet, and the function takes no lock
+                preexec_fn=partial(_stop_with_parent, os.getpid()),  # takes no lock, and no thread runs yet
             )
         return self
 
@@ -84,27 +84,10 @@ class RunningMaster:
         return " / ".join(lines[-_LOG_LINES:]) or "it said nothing"
 
 
-def _stop_with_parent() -> None:
+def _stop_with_parent(parent_pid: int) -> None:
     """In the child: SIGTERM when the demo's main thread ends in whatever way, so that nothing is left behind."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() == 1:
+        if os.getppid() != parent_pid:
             os.kill(os.getpid(), signal.SIGTERM)
 
-
-def wait_until_gone(pids: frozenset[int], timeout_s: float) -> frozenset[int]:
-    """Those of `pids` that still live after at most `timeout_s`."""
-    deadline = clock.monotonic() + timeout_s
-    alive = pids
-    while alive and clock.monotonic() < deadline:
-        alive = frozenset(pid for pid in alive if _is_alive(pid))
-        clock.SYSTEM_CLOCK.sleep(0.02)
-    return alive
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

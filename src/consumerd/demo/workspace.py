@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from consumerd.config.state_dir import StateDirectory
 from consumerd.demo.grants import opened
 from consumerd.errors import StateDirectoryError, UsageError
+from consumerd.sources.table.schema import create_table, enqueue
 
 GROUP, CONSUMER, TABLE = "demo", "logins", "login_task"
 TARGET = f"{GROUP}/{CONSUMER}"
@@ -30,11 +32,11 @@ class = "consumerd.demo.login_consumer:LoginConsumer"
 [{group}.configs]
 workers = {workers}
 task_retry_times = 1  # a failed task is tried once more at once, then parked
-database = "{database}"
+database = {database}
 table = "{table}"
 
 # The demo consumer's own keys
-grants = "{grants}"
+grants = {grants}
 pause_s = {pause_s}
 """
 
@@ -99,9 +101,9 @@ class Workspace:
             group=GROUP,
             name=CONSUMER,
             workers=workers,
-            database=self.tasks_url,
+            database=json.dumps(self.tasks_url),  # a JSON string is a TOML string
             table=TABLE,
-            grants=self.grants,
+            grants=json.dumps(str(self.grants)),
             pause_s=pause_s,
         )
         self.configuration.write_text(text)
@@ -111,7 +113,8 @@ class Workspace:
         """Make the tables, and put the tasks into theirs."""
         with opened(self.grants) as grants:
             grants.create()
-        _enqueue_all(self.tasks_url, payloads)
+        create_table(self.tasks_url, TABLE)
+        enqueue(self.tasks_url, payloads, TABLE)
 
     def _has_short_path(self) -> bool:
         try:

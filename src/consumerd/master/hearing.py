@@ -30,7 +30,7 @@ BACK = {"store_back": "store", "source_back": "source"}
 
 @dataclass(frozen=True)
 class Hearing:
-    """Takes arrivals and ends, one at a time. judge: asked about each consumer once it is loaded; refuse: told its no."""
+    """Takes arrivals and ends, one at a time. judge: asked about each loaded consumer; refuse: told when it says no."""
 
     means: Means
     judge: Judge
@@ -194,7 +194,7 @@ class Hearing:
         self._tell_ended(name, slot, worker, status=status, was=was.state, last_words=last_words, now=now)
 
     def _let_go(self, name: ConsumerName, slot: int, worker: Worker) -> str:
-        """Close the master's ends of a worker; what it last wrote to stderr. One that still lives sees it, and leaves."""
+        """Close the master's ends of a worker, which leaves if it still lives; what it last wrote to stderr."""
         del self.means.pools.processes[name].workers[slot]
         self.means.post.close(worker.seating.channel)
         worker.close()
@@ -231,6 +231,7 @@ def describe_end(status: int | None) -> str:
     code = history.exit_code(status)
     if code is None:
         return "unknown"
+    names = {int(number): number.name for number in signal.Signals}
     if code < 0:
-        return signal.Signals(-code).name if -code in iter(signal.Signals) else f"signal {-code}"
-    return WorkerExit(code).name.lower() if code in iter(WorkerExit) else f"exit {code}"
+        return names.get(-code, f"signal {-code}")
+    return {int(known): known.name.lower() for known in WorkerExit}.get(code, f"exit {code}")

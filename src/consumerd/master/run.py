@@ -48,7 +48,10 @@ class Outcome:
 
 
 def run_master(document: Document, state_dir: StateDirectory) -> Outcome:
-    """Run all that `document` says until asked to stop, in the foreground. StateDirectoryError when it can't be ours."""
+    """Run all that `document` says until asked to stop, in the foreground.
+
+    StateDirectoryError when the directory cannot be ours.
+    """
     state_dir.prepare()
     lock = master_lock.hold(state_dir)
     try:
@@ -94,8 +97,8 @@ def _entries(document: Document, state_dir: StateDirectory, own_id: str) -> list
         Entry(
             settings=consumer,
             seated=Seated(
-                consumer=consumer.model_dump(),
-                settings=document.settings.model_dump(),
+                consumer=consumer.model_dump_json(),
+                settings=document.settings.model_dump_json(),
                 directory=str(document.directory),
                 state_dir=str(state_dir.path),
                 member_prefix=f"{own_id}.{consumer.group}.{consumer.name}",
@@ -109,7 +112,8 @@ def _entries(document: Document, state_dir: StateDirectory, own_id: str) -> list
 
 def _serve(document: Document, state_dir: StateDirectory) -> Serve:
     consumers = tuple(str(consumer.full_name) for consumer in document.consumers)
-    return Serve(document.settings.model_dump(), str(state_dir.path), consumers)
+    settings = document.settings.model_dump_json()
+    return Serve(settings, str(document.directory), str(state_dir.path), consumers)
 
 
 class Durability:

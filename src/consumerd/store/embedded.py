@@ -140,7 +140,14 @@ class EmbeddedDatabase:
             self._transact(connection, _WRITING, self._file.prepare)
 
     def _send_begin(self, connection: Connection) -> None:
-        connection.exec_driver_sql(self._begin)
+        driver_of(connection).execute(self._begin)
+
+
+def driver_of(connection: Connection) -> sqlite3.Connection:
+    """The driver's own connection, for statements that are run so often that SQLAlchemy's share of them counts."""
+    driver: sqlite3.Connection | None = connection.connection.driver_connection
+    assert driver is not None
+    return driver
 
 
 def _engine(path: Path) -> Engine:

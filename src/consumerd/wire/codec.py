@@ -23,7 +23,7 @@ _BYTES, _PLAIN = "$bytes", "$plain"
 
 def to_plain(message: Message) -> dict[str, object]:
     """A message as an object for `framing.encode`."""
-    kind = type_name(type(message))
+    kind = type_name(typing.cast("type", type(message)))
     try:
         values = {field.name: plain_value(getattr(message, field.name)) for field in fields(message)}
     except RecursionError as error:

@@ -13,6 +13,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Self
 
 from consumerd import clock
 from consumerd.errors import ConsumerdError, NotRunningError, UsageError, WireError
@@ -86,7 +87,7 @@ class Connection:
             self._socket.close()
             raise UsageError(f"{self._path} belongs to another user: use it as the user who runs the master") from error
 
-    def __enter__(self) -> Connection:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 class Seated:
     """master → zygote: the first message, what it is to load. Settings travel as they are written, nothing resolved.
 
-    consumer, settings: `ConsumerSettings` and `Settings`, dumped; directory: of the configuration.
+    consumer, settings: `ConsumerSettings` and `Settings` as JSON, for `model_validate_json`.
+    directory: of the configuration, to which the `file:` references of `settings` are relative.
     member_prefix: `<id>.<group>.<name>`, to which a slot adds its number.
     """
 
-    consumer: dict[str, object]
-    settings: dict[str, object]
+    consumer: str
+    settings: str
     directory: str
     state_dir: str
     member_prefix: str
@@ -118,10 +119,12 @@ class Serve:
     """master → store helper: the first message. It is executed as `python -m consumerd.store.helper FD`, FD its end
     of the channel (`wire.inherited` reads it), and leaves when the channel ends.
 
-    settings: `Settings`, dumped, nothing resolved; consumers: `group/name` of every consumer.
+    settings: `Settings` as JSON, nothing resolved; directory: of the configuration, to which its `file:` references
+    are relative; consumers: `group/name` of every consumer.
     """
 
-    settings: dict[str, object]
+    settings: str
+    directory: str
     state_dir: str
     consumers: tuple[str, ...] = ()
 

@@ -11,13 +11,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from consumerd.errors import WireError
 from consumerd.model.exits import WorkerExit
 from consumerd.wire.channel import Channel
-from consumerd.wire.messages import Fork, Seated
 from consumerd.wire.inherited import die_with_parent, inherited_channel
+from consumerd.wire.messages import Fork, Seated
 from consumerd.worker.loading import Failure, load
 from consumerd.worker.seating import DEFAULT_SIGNALS, Ends, Work, become_worker
 
@@ -48,12 +47,12 @@ def main(arguments: Sequence[str]) -> int:
     channel = inherited_channel(arguments)
     work, fork, ends = _receive(channel)
     channel.close()
-    loaded = load(work.consumer, Path(work.seated.directory))
-    if isinstance(loaded, Failure):
-        sys.stderr.write(f"consumerd: {loaded.reason}\n{loaded.traceback}")
-        return WorkerExit.LOAD_FAILED
-    die_with_parent(False)
-    become_worker(work, loaded, fork, ends)
+    loaded = load(work.consumer)
+    if not isinstance(loaded, Failure):
+        die_with_parent(False)
+        become_worker(work, loaded, fork, ends)
+    sys.stderr.write(f"consumerd: {loaded.reason}\n{loaded.traceback}")
+    return WorkerExit.LOAD_FAILED
 
 
 def _receive(channel: Channel) -> tuple[Work, Fork, Ends]:

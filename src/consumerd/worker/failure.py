@@ -5,13 +5,17 @@ An exception of the user's may be hostile: its `__str__` raises, or answers a hu
 
 from __future__ import annotations
 
+import itertools
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 ERROR_CHARACTERS = 1_000
 TRACEBACK_CHARACTERS = 32_000
 TRACEBACK_FRAMES = 40
+
+_OURS = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,10 @@ def _message(error: BaseException) -> str:
 
 
 def _traceback(error: BaseException) -> str:
-    frames = traceback.format_list(traceback.extract_tb(error.__traceback__, limit=-TRACEBACK_FRAMES))
+    """From the first frame that is not the worker's own: readers look for theirs."""
+    found = traceback.extract_tb(error.__traceback__)
+    theirs = list(itertools.dropwhile(lambda frame: Path(frame.filename).parent == _OURS, found))
+    frames = traceback.format_list((theirs or found)[-TRACEBACK_FRAMES:])
     causes = []
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause is not None:

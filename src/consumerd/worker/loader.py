@@ -156,7 +156,8 @@ class _Examination:
 
     def _examined(self, loaded: LoadedConsumer | None, problems: list[Problem]) -> Examined:
         """Without a secret, once each, in the order of the document."""
-        ordered = self._place.in_order(problems, self._written)
+        of_entry = [each for each in problems if each.path[: len(self._place.path)] != self._place.path]
+        ordered = [*of_entry, *self._place.in_order([each for each in problems if each not in of_entry], self._written)]
         redact = self._redactor.redact
         said = dict.fromkeys(
             Problem(each.origin, each.path, redact(each.sentence), redact(each.details)) for each in ordered

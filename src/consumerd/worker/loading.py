@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import traceback
 from dataclasses import dataclass
-from pathlib import Path
 
 from consumerd.config.shape import ConsumerSettings
 from consumerd.errors import ConsumerdError
@@ -20,7 +19,7 @@ class Failure:
     traceback: str
 
 
-def load(consumer: ConsumerSettings, directory: Path) -> LoadedConsumer | Failure:
+def load(consumer: ConsumerSettings) -> LoadedConsumer | Failure:
     """Load the consumer's code and check its options, with the environment of this process."""
     try:
         return load_consumer(consumer, os.environ)

@@ -107,8 +107,12 @@ class Runtime:
             loop = self.open()
             self._consume(loop)
         finally:
-            self._close_handler()
-            self._consumer.post_consume()
+            self.shut()
+
+    def shut(self) -> None:
+        """What must come last, however it ended: the handler's event loop closed, `post_consume`."""
+        self._close_handler()
+        self._consumer.post_consume()
 
     def open(self) -> Loop:
         """Everything up to the first turn: `pre_consume`, old claims given back, the source open, the loop made."""

@@ -37,8 +37,8 @@ class Work:
     def of(cls, seated: Seated) -> Work:
         return cls(
             seated=seated,
-            consumer=ConsumerSettings.model_validate(seated.consumer),
-            settings=Settings.model_validate(seated.settings),
+            consumer=ConsumerSettings.model_validate_json(seated.consumer),
+            settings=Settings.model_validate_json(seated.settings),
         )
 
     @property

@@ -24,9 +24,9 @@ from consumerd.errors import ConsumerdError, WireError
 from consumerd.model.exits import WorkerExit
 from consumerd.version import __version__
 from consumerd.wire.channel import Channel
+from consumerd.wire.inherited import die_with_parent, inherited_channel
 from consumerd.wire.messages import Exited, Fork, Forked, Hello, Loaded, LoadFailed, Message, Seated, Stop
 from consumerd.worker.executed import execute_worker
-from consumerd.wire.inherited import die_with_parent, inherited_channel
 from consumerd.worker.loader import LoadedConsumer
 from consumerd.worker.loading import Failure, load
 from consumerd.worker.seating import Ends, Work, become_worker
@@ -172,7 +172,7 @@ def serve(channel: Channel) -> int:
         raise WireError(f"a zygote was sent {type(seated).__name__} first")
     work = Work.of(seated)
     setproctitle.setproctitle(work.title("zygote"))
-    loaded = load(work.consumer, Path(seated.directory))
+    loaded = load(work.consumer)
     if isinstance(loaded, Failure):
         channel.send(LoadFailed(loaded.reason, loaded.traceback))
         return WorkerExit.LOAD_FAILED

@@ -7,15 +7,16 @@ object: what is settled late for the old one changes nothing.
 from __future__ import annotations
 
 from consumerd.model.ledger import UNKNOWN, ShardLedger
+from consumerd.model.task import TaskId
 
 
 class AssignedPartition:
     """The state of one assignment of one partition.
 
     durable: the position that the broker has confirmed, UNKNOWN where it has none.
-    parked: the positions to skip, because their tasks are in the parking store.
+    parked: the positions to skip, because their tasks are in the parking store; parked_ids: those tasks.
     is_held: not to be handed out before the parking store was asked; is_leaving: no further task may start;
-    is_fenced: taken away, what is still settled comes too late. in_hand: how many batches the loop has of it.
+    is_fenced: taken away, what is still settled comes too late.
     """
 
     __slots__ = (
@@ -37,8 +38,8 @@ class AssignedPartition:
         self.durable = max(committed, UNKNOWN)
         self.ledger = ShardLedger(self.durable)
         self.parked: frozenset[int] = frozenset()
+        self.parked_ids: frozenset[TaskId] = frozenset()
         self.settled = 0
-        self.in_hand = 0
         self.is_held = False
         self.is_leaving = False
         self.is_fenced = False

@@ -26,7 +26,7 @@ class Part:
 class KafkaBatch:
     """Messages of one partition, in order. `offset`, `payload` and `decode` are the client's and orjson's own."""
 
-    __slots__ = ("_end", "_task_of", "assigned", "decode", "is_left", "offset", "parts", "payload", "raws", "shard")
+    __slots__ = ("_end", "_task_of", "assigned", "decode", "offset", "parts", "payload", "raws", "shard")
 
     def __init__(
         self,
@@ -46,7 +46,6 @@ class KafkaBatch:
         if max(map(len, messages)) > payload_limit_bytes:
             self.decode = limited(quick_decode, payload_limit_bytes)
         self.assigned = assigned
-        self.is_left = False
         self.parts = [Part(0, len(messages), assigned.ledger.take(self.offset(messages[0]), end, len(messages)))]
         self._end = end
         self._task_of = task_of
@@ -55,34 +54,32 @@ class KafkaBatch:
         """The task of one message, with its payload byte for byte."""
         return self._task_of(self.raws[index])
 
-    def position(self, index: int) -> int:
+    def _position(self, index: int) -> int:
         """The position of a message; of the index after the last, the position after the batch."""
         return self.offset(self.raws[index]) if index < len(self.raws) else self._end
 
+    def finish(self, start: int, stop: int) -> None:
+        """The tasks `start` to `stop` (exclusive) are finished. What lies before them may stay unfinished, for later."""
+        while start < stop:
+            part = self._part_from(start)
+            reached = min(stop, part.stop)
+            self.assigned.ledger.advance(part.span, self._position(reached), reached - part.start)
+            part.start = reached
+            if part.start == part.stop:
+                self.parts.remove(part)
+            start = reached
 
-def finish(batch: KafkaBatch, start: int, stop: int) -> None:
-    """The tasks `start` to `stop` (exclusive) are finished. What lies before them may stay unfinished, for later."""
-    while start < stop:
-        part = _part_from(batch, start)
-        reached = min(stop, part.stop)
-        batch.assigned.ledger.advance(part.span, batch.position(reached), reached - part.start)
-        part.start = reached
-        if part.start == part.stop:
-            batch.parts.remove(part)
-        start = reached
-
-
-def _part_from(batch: KafkaBatch, start: int) -> Part:
-    """The part that begins with the task at `start`, cut from the part it is in where need be."""
-    found = next((part for part in batch.parts if part.start <= start < part.stop), None)
-    assert found is not None, f"task {start} of the batch is settled twice"
-    if found.start == start:
-        return found
-    rest = batch.assigned.ledger.split(found.span, batch.position(start), start - found.start)
-    part = Part(start, found.stop, rest)
-    found.stop = start
-    batch.parts.append(part)
-    return part
+    def _part_from(self, start: int) -> Part:
+        """The part that begins with the task at `start`, cut from the part it is in where need be."""
+        found = next((part for part in self.parts if part.start <= start < part.stop), None)
+        assert found is not None, f"task {start} of the batch is settled twice"
+        if found.start == start:
+            return found
+        rest = self.assigned.ledger.split(found.span, self._position(start), start - found.start)
+        part = Part(start, found.stop, rest)
+        found.stop = start
+        self.parts.append(part)
+        return part
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +95,8 @@ class Identity:
     def positions(self, partition: int, ids: frozenset[TaskId]) -> frozenset[int]:
         """The positions, in this partition of this very topic, of the tasks with these ids."""
         prefix = f"{self.topic}:{self.uuid}:{partition}:"
-        return frozenset(int(task_id.removeprefix(prefix)) for task_id in ids if task_id.startswith(prefix))
+        ends = (task_id.removeprefix(prefix) for task_id in ids if task_id.startswith(prefix))
+        return frozenset(int(end) for end in ends if end.isdecimal())
 
     def task(self, message: Message) -> Task:
         """The task of a message, its payload byte for byte."""

@@ -25,7 +25,7 @@ from consumerd.sources.table.lag import measure
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.schema import check_table
 from consumerd.sources.table.statements import Statements, statements_for
-from consumerd.store.embedded import EmbeddedDatabase, EmbeddedFile
+from consumerd.store.embedded import EmbeddedDatabase, EmbeddedFile, driver_of
 from consumerd.store.lock import FileLock
 
 FIRST_PAUSE_S = 0.01
@@ -168,7 +168,7 @@ class TableSource:
         token = f"{self._context.lease_owner}/{self._claims}"
         now = self._context.clock.wall()
         parameters = (now + self._options.lease, token, now, limit, now, limit, limit)
-        rows = connection.exec_driver_sql(self._sql.claim, parameters).all()
+        rows = driver_of(connection).execute(self._sql.claim, parameters).fetchall()
         if not rows:
             return None
         raws = [(index, *row) for index, row in enumerate(rows)]
@@ -223,9 +223,9 @@ class TableSource:
 
     def _write_marks(self, connection: Connection) -> int:
         """Write all marks; how many rows were not ours any more."""
-        missing = 0
+        driver, missing = driver_of(connection), 0
         for mark in self._marks:
-            missing += len(mark.parameters) - connection.exec_driver_sql(mark.statement, mark.parameters).rowcount
+            missing += len(mark.parameters) - driver.executemany(mark.statement, mark.parameters).rowcount
         if missing and not self._is_doubtful:
             self._emit("lease_lost", tasks=missing, then="another worker has them, or had")
         return missing

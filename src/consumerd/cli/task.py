@@ -1,0 +1,71 @@
+"""`consumerd task TARGET --record JSON|@FILE`: one task through the real handler, in the foreground; nothing settled.
+
+The handler runs in a child with this terminal, so that a debugger in it works.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from consumerd.cli.options import state_dir_option, target_argument
+from consumerd.config.loading import load
+from consumerd.config.shape import ConsumerSettings, Document
+from consumerd.config.state_dir import StateDirectory
+from consumerd.errors import NotRunningError, UsageError
+from consumerd.wire.control import call
+
+
+@click.command()
+@target_argument
+@click.option("--record", required=True, metavar="JSON|@FILE", help="The payload, or a file that holds it.")
+@click.option("--config", metavar="CONFIG", help="The configuration; by default the running master's.")
+@state_dir_option
+def command(target: str, record: str, config: str | None, state_dir: StateDirectory) -> int:
+    """Run one task of TARGET, a group/name, through its handler. Exit code 0 where it is done, 1 where it failed.
+
+    Its effects are real; no source is opened, nothing is settled or parked.
+    """
+    document = load(config if config is not None else _running_config(state_dir))
+    consumer = _chosen(document, target)
+    asked = {"settings": consumer.model_dump_json(), "payload": _payload(record).decode("latin-1")}
+    with os.fdopen(os.memfd_create("consumerd-task", 0), "w+") as question:
+        json.dump(asked, question)
+        question.flush()
+        question.seek(0)
+        command_line = [sys.executable, "-m", "consumerd.worker.single", str(question.fileno())]
+        return subprocess.run(command_line, pass_fds=(question.fileno(),), check=False).returncode
+
+
+def _running_config(state_dir: StateDirectory) -> str:
+    try:
+        status = call(state_dir.control_socket, "status", {})
+    except NotRunningError as error:
+        raise UsageError("no master runs whose configuration could be used: name one with --config") from error
+    assert isinstance(status, dict)
+    return str(status["config"])
+
+
+def _chosen(document: Document, target: str) -> ConsumerSettings:
+    """The one consumer that TARGET means."""
+    chosen = [consumer for consumer in document.consumers if consumer.full_name.matches(target)]
+    names = ", ".join(str(consumer.full_name) for consumer in (chosen or document.consumers))
+    if not chosen:
+        raise UsageError(f"there is no consumer {target!r} in {document.origin}: it has {names}")
+    if len(chosen) > 1:
+        raise UsageError(f"{target!r} means several consumers: choose one of {names}")
+    return chosen[0]
+
+
+def _payload(record: str) -> bytes:
+    if not record.startswith("@"):
+        return record.encode("utf-8", "surrogateescape")
+    try:
+        return sys.stdin.buffer.read() if record == "@-" else Path(record[1:]).read_bytes()
+    except OSError as error:
+        raise UsageError(f"--record {record}: the file cannot be read ({error.strerror})") from error

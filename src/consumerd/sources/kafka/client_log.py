@@ -1,0 +1,21 @@
+"""librdkafka's own log lines, as debug facts: it would write them on stderr otherwise. Runs in workers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from consumerd.events.facts import Fact, Level
+
+
+class FactLogger(logging.Logger):
+    """A logger of its own, outside the tree of `logging`, whose lines become facts."""
+
+    def __init__(self, emit: Callable[[Fact], None]) -> None:
+        super().__init__("librdkafka")
+        self.propagate = False
+        self._emit = emit
+
+    def handle(self, record: logging.LogRecord) -> None:
+        """Emit the line."""
+        self._emit(Fact("client_logged", Level.DEBUG, {"line": record.getMessage()}))

@@ -1,0 +1,169 @@
+"""Everything that calls the client: one thread at a time polls it, the loop in `fetch` or the keeper in `tick`.
+
+The client's lock is held for each call: since 2.16 the client itself lets a second thread wait for the first, which
+would deadlock a revoke that waits for the loop. Callbacks run in the thread that polls. Runs in workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Condition, RLock
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from consumerd.clock import Clock
+from consumerd.sources.kafka.arrivals import Arrivals
+from consumerd.sources.kafka.assigned import AssignedPartition
+from consumerd.sources.kafka.commits import Commits
+from consumerd.sources.kafka.health import Health
+from consumerd.sources.kafka.lookup import Lookup
+
+SLICE_S = 0.2
+"""The longest single poll: signal handlers run, and the keeper has its turn, between two."""
+
+KEPT_AT_MOST = 8
+QUIET_S = 1.0
+ALIVE_AGAIN_S = 1.0
+
+
+class Receiver:
+    """Polls the client into `arrivals`."""
+
+    def __init__(
+        self,
+        client: Consumer,
+        topic: str,
+        assigned: dict[int, AssignedPartition],
+        *,
+        arrivals: Arrivals,
+        commits: Commits,
+        health: Health,
+        lookup: Lookup,
+        state: Condition,
+        clock: Clock,
+    ) -> None:
+        self.client = client
+        self.lock = RLock()
+        self.is_closed = False
+        self._topic = topic
+        self._assigned = assigned
+        self._arrivals = arrivals
+        self._commits = commits
+        self._health = health
+        self._lookup = lookup
+        self._state = state
+        self._clock = clock
+        self._was_full = False
+        self._kept = 0
+        self._is_paused = False
+        self._polled_at = clock.monotonic()
+        self._asked_at = 0.0
+
+    def receive(self, limit: int, timeout_s: float) -> None:
+        """Wait for records, at most `limit` of them; with a limit of 0, for callbacks. The loop's thread."""
+        deadline = self._clock.monotonic() + timeout_s
+        with self.lock:
+            self._prepare(limit)
+        while True:
+            with self.lock:
+                has_any = self._receive_slice(limit, min(SLICE_S, max(0.0, deadline - self._clock.monotonic())))
+                self._polled_at = self._clock.monotonic()
+            if has_any or self._polled_at >= deadline:
+                return
+
+    def send_commits(self) -> None:
+        """Send what is finished, unless another thread has the client: it sends it then."""
+        self._commits.is_wanted = True
+        if self.lock.acquire(blocking=False):
+            try:
+                if not self.is_closed:
+                    self._commits.send(self.client)
+            finally:
+                self.lock.release()
+
+    def keep_alive(self) -> None:
+        """Poll for a loop that has not for a second: its handler is busy. The keeper's thread."""
+        if self._clock.monotonic() - self._polled_at < QUIET_S or not self.lock.acquire(blocking=False):
+            return
+        try:
+            if not self.is_closed:
+                self._keep_one(self.client.poll(0))
+                self._commits.send(self.client)
+        finally:
+            self.lock.release()
+
+    def _keep_one(self, message: Message | None) -> None:
+        if message is None:
+            return
+        self._add([message])
+        self._kept += 1
+        if self._kept >= KEPT_AT_MOST and not self._is_paused:
+            self._is_paused = True
+            self._switch(self.client.pause)
+
+    def _prepare(self, limit: int) -> None:
+        if limit > 0:
+            self._kept = 0
+            if self._is_paused:
+                self._is_paused = False
+                self._switch(self.client.resume)
+        if self._lookup.is_due:
+            freed = self._lookup.free_held()
+            self._resume(freed)
+        if self._commits.is_wanted:
+            self._commits.send(self.client)
+
+    def _receive_slice(self, limit: int, timeout_s: float) -> bool:
+        """One poll; whether there is something to hand out."""
+        if limit < 1:
+            self._keep_one(self.client.poll(timeout_s))
+            return False
+        messages = self.client.consume(limit, 0) if self._was_full else []
+        if not messages:
+            first = self.client.poll(timeout_s)
+            messages = [] if first is None else [first]
+            if messages and limit > 1:
+                messages += self.client.consume(limit - 1, 0)
+        self._was_full = len(messages) >= limit
+        if messages:
+            self._add(messages)
+        elif self._health.away is not None:
+            self._ask_whether_alive()
+        if self._commits.is_wanted:
+            self._commits.send(self.client)
+        return self._arrivals.has_any
+
+    def _add(self, messages: list[Message]) -> None:
+        if messages[-1].error() is None or messages[0].error() is None:
+            self._health.note_alive()
+        with self._state:
+            self._arrivals.add(messages)
+
+    def _ask_whether_alive(self) -> None:
+        """Nothing tells that brokers are back while no record comes: ask for metadata."""
+        now = self._clock.monotonic()
+        if now - self._asked_at < ALIVE_AGAIN_S:
+            return
+        self._asked_at = now
+        try:
+            self.client.list_topics(self._topic, timeout=SLICE_S)
+        except KafkaException:
+            return  # still away, as was reported
+        self._health.note_alive()
+
+    def _switch(self, act: Callable[[list[TopicPartition]], None]) -> None:
+        """Pause or resume all partitions but those that are held."""
+        with self._state:
+            partitions = [assigned.partition for assigned in self._assigned.values() if not assigned.is_held]
+        self._act(act, partitions)
+
+    def _resume(self, freed: list[AssignedPartition]) -> None:
+        with self._state:
+            partitions = [assigned.partition for assigned in freed if not assigned.is_leaving]
+        self._act(self.client.resume, partitions)
+
+    def _act(self, act: Callable[[list[TopicPartition]], None], partitions: list[int]) -> None:
+        try:
+            act([TopicPartition(self._topic, partition) for partition in partitions])
+        except KafkaException as error:
+            self._health.note(error.args[0])

@@ -1,0 +1,116 @@
+"""What a user's own `iterate_task` yields of a Kafka topic: one task a batch. Runs in workers and the foreground."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
+from typing import Any
+
+from consumerd.errors import UndecodableError
+from consumerd.model.ledger import Span
+from consumerd.model.task import Task
+from consumerd.sources.kafka.assigned import AssignedPartition
+from consumerd.sources.records import encode_record
+
+
+class KafkaOffset(int):
+    """The offset of a message, which remembers its partition: yielded on, it says which position is meant."""
+
+    assigned: AssignedPartition
+    task: Task  # of the message, its payload byte for byte
+
+    @classmethod
+    def of(cls, task: Task, assigned: AssignedPartition) -> KafkaOffset:
+        """The offset of this message."""
+        offset = cls(task.offset)
+        offset.assigned = assigned
+        offset.task = task
+        return offset
+
+    @property
+    def partition(self) -> int:
+        """The partition that the message is in."""
+        return self.assigned.partition
+
+
+@dataclass(slots=True)
+class Position:
+    """What one or more yielded tasks stand for: finished when all are, and the generator has asked for more.
+
+    spans: what it covers in the ledgers; end: the position behind it; pending: yielded tasks that are not finished;
+    yielded: all that were yielded; is_left: no more will be yielded for it.
+    """
+
+    spans: list[tuple[AssignedPartition, Span]]
+    end: int = -1
+    pending: int = 0
+    yielded: int = 0
+    is_left: bool = False
+
+    def finish_one(self) -> None:
+        """One of its tasks is finished."""
+        self.pending -= 1
+        self._finish_when_done()
+
+    def leave(self) -> None:
+        """The generator goes on."""
+        self.is_left = True
+        self._finish_when_done()
+
+    def _finish_when_done(self) -> None:
+        if self.is_left and self.pending == 0:
+            for assigned, span in self.spans:
+                assigned.ledger.advance(span, span.end, span.count)
+            self.spans = []
+
+
+def _itself(record: Any) -> object:
+    return record
+
+
+@dataclass(slots=True, eq=False)
+class YieldedBatch:
+    """One task. `source_task` is its message's, or one that knows no message; the payload is the record's encoding."""
+
+    assigned: AssignedPartition | None
+    at: Position
+    number: int
+    record: Any  # the user's
+    source_task: Task
+    raws: Sequence[Any] = field(init=False)
+    shard: int = field(init=False)
+    offset: Callable[[Any], int] = itemgetter(0)
+    payload: Callable[[Any], Any] = itemgetter(1)
+    decode: Callable[[Any], object] = _itself
+
+    def __post_init__(self) -> None:
+        self.raws = [(self.number, self.record)]
+        self.shard = self.source_task.shard
+
+    def task(self, index: int) -> Task:
+        """The task, with the record as the generator made it."""
+        assert index == 0
+        return replace(self.source_task, offset=self.number, payload=encode_record(self.record))
+
+    def finish(self, start: int, stop: int) -> None:
+        """The task is finished."""
+        if stop > start:
+            self.at.finish_one()
+
+
+class RefusedBatch(YieldedBatch):
+    """A message at which the user's `iterate_task` raised: undecodable, parked with the message's own bytes."""
+
+    def task(self, index: int) -> Task:
+        return self.source_task
+
+
+def refuse(error: Exception) -> Callable[[Any], object]:
+    """A decoder that raises what the generator raised, as what it is: the payload's fault."""
+
+    def refuse_payload(payload: object) -> object:
+        del payload
+        raise UndecodableError(f"iterate_task raised {type(error).__name__}: {str(error)[:500]}") from error
+
+    return refuse_payload

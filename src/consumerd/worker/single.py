@@ -1,0 +1,124 @@
+"""One task through the real handler, for `consumerd task`. Runs in a process of its own.
+
+Executed as `python -m consumerd.worker.single FD`; the descriptor holds the consumer's settings and the payload. The
+task comes from memory, and what would be parked is shown instead: nothing is opened, settled or kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from consumerd.clock import SYSTEM_CLOCK, iso
+from consumerd.config.shape import ConsumerSettings
+from consumerd.errors import ConsumerdError, UndecodableError
+from consumerd.model.parked import ParkedState, ParkedTask
+from consumerd.model.shards import Shard
+from consumerd.sources.memory.options import MemoryOptions
+from consumerd.sources.memory.source import MemorySource
+from consumerd.store.thread import StoreThread
+from consumerd.wire.board import HANDLED, Board
+from consumerd.worker.interrupts import Interrupts
+from consumerd.worker.loader import LoadedConsumer, load_consumer
+from consumerd.worker.runtime import Runtime, Surroundings
+from consumerd.worker.timer import StopDeadline
+
+DONE, FAILED = 0, 1
+
+
+class ShownInstead:
+    """In the place of the parking store: it is empty, and keeps what it is given only to show it."""
+
+    def __init__(self) -> None:
+        self.parked: list[ParkedTask] = []
+
+    def call(self, function: Callable[[Any], Any], timeout_s: float = 0.0, *, undo: object = None) -> Any:  # as a store
+        del timeout_s, undo
+        return function(self)
+
+    def park(self, tasks: Sequence[ParkedTask]) -> None:
+        self.parked.extend(tasks)
+
+    def claim_due(self, *_: object) -> tuple[ParkedTask, ...]:
+        return ()
+
+    def next_due(self, *_: object) -> None:
+        return None
+
+
+def run_single(settings: ConsumerSettings, payload: bytes) -> int:
+    """Run the task, and say what became of it; the exit code."""
+    loaded = load_consumer(settings, os.environ)
+    try:
+        record = loaded.kind.make().decode(payload)
+    except UndecodableError as error:
+        return _say(f"undecodable: {error}", FAILED)
+    store = ShownInstead()
+    board, board_fd = Board.create()
+    os.close(board_fd)
+    consumer = loaded.consumer_class(0, **loaded.configs)
+    runtime = Runtime(consumer, _surroundings(settings, loaded, record, store, board))
+    consumer._runtime = runtime  # noqa: SLF001 - the base class keeps it there for the worker
+    loop = runtime.open()
+    while not board.words[HANDLED] and not store.parked:
+        loop.turn()
+    runtime.shut()
+    if not store.parked:
+        return _say("done", DONE)
+    return _show(store.parked[0])
+
+
+def _surroundings(
+    settings: ConsumerSettings, loaded: LoadedConsumer, record: object, store: ShownInstead, board: Board
+) -> Surroundings:
+    return Surroundings(
+        name=str(settings.full_name),
+        common=loaded.common,
+        shard=Shard(0, 1),
+        member=None,
+        lease_owner="task#0",
+        options=MemoryOptions(records=[record]),
+        source=MemorySource(),
+        store=cast(StoreThread, store),
+        interrupts=Interrupts(),
+        words=board.words,
+        deadline=StopDeadline(0.0),
+        emit=lambda fact: None,  # what became of the task is said at the end
+        redact=loaded.redactor.redact,
+        on_ready=lambda: None,
+    )
+
+
+def _show(parked: ParkedTask) -> int:
+    if parked.traceback:
+        sys.stdout.write(f"\n{parked.traceback}\n\n")
+    if parked.state is ParkedState.WAITING:
+        in_s = (parked.due_at or 0.0) - SYSTEM_CLOCK.wall()
+        due = iso(parked.due_at or 0.0)
+        return _say(f"failed, would be tried again in {max(0.0, in_s):.0f} s ({due}): {parked.error}", FAILED)
+    return _say(f"failed, would be parked as dead after {parked.attempts} attempt(s): {parked.error}", FAILED)
+
+
+def _say(sentence: str, exit_code: int) -> int:
+    sys.stdout.write(f"{sentence}\n")
+    return exit_code
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The top of the process."""
+    with os.fdopen(int(arguments[0])) as question:
+        asked = json.load(question)
+    settings = ConsumerSettings.model_validate_json(asked["settings"])
+    try:
+        return run_single(settings, asked["payload"].encode("latin-1"))
+    except ConsumerdError as error:
+        for line in str(error).splitlines():
+            sys.stderr.write(f"consumerd: {line}\n")
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
