@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help setup demo check test unit integration servers lint types format bench bench-loop bench-restart bench-memory clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z][a-z -]*:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/dev.stamp  ## make .venv, with all that development needs
 
@@ -43,10 +43,10 @@ format: setup  ## format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: setup servers  ## run all benchmarks
+bench: setup servers  ## run all benchmarks; bench-loop, bench-restart, bench-memory run one
 	PYTHONPATH=tests $(BIN)/python -m benchmarks
 
-bench-loop bench-restart bench-memory: bench-%: setup servers  ## run one benchmark
+bench-loop bench-restart bench-memory: bench-%: setup servers
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $*
 
 clean:  ## remove all that these targets made

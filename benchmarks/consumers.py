@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar
 
-from consumerd import BaseConsumer, KafkaBaseConsumer
 from benchmarks.hello import HELLO
+from consumerd import BaseConsumer, KafkaBaseConsumer
 
 
 class Announcing(BaseConsumer):

@@ -25,7 +25,14 @@ def figures() -> Iterator[Figure]:
     milliseconds = sorted(second * 1000 for second in seconds)
     p99 = milliseconds[int(len(milliseconds) * 0.99) - 1]
     what = "SIGKILL → replacement handles a task"
-    yield Figure(f"{what}, median", f"{statistics.median(milliseconds):.1f} ms", "–", statistics.median(milliseconds), 10, Better.LOWER)
+    yield Figure(
+        f"{what}, median",
+        f"{statistics.median(milliseconds):.1f} ms",
+        "–",
+        statistics.median(milliseconds),
+        10,
+        Better.LOWER,
+    )
     yield Figure(f"{what}, p99", f"{p99:.1f} ms", f"{KILLS} kills, {WORKERS} workers", p99, 50, Better.LOWER)
 
 

@@ -86,7 +86,8 @@ def postgres_url(postgres: DatabaseServer) -> Iterator[str]:
 @pytest.fixture(params=["mariadb", "postgres"])
 def database_url(request: pytest.FixtureRequest) -> str:
     """The test runs once for each kind of server, with the URL of an empty database there."""
-    return request.getfixturevalue(f"{request.param}_url")
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
 
 
 def _shared(name: str, foreign: Callable[[str], Server], launch: Callable[[], Server]) -> Iterator[Server]:

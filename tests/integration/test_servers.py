@@ -18,7 +18,6 @@ from servers.kafka import KafkaServer, TopicFactory
 from servers.process import Plan, ServerProcess
 from servers.waiting import wait_until
 
-_TESTS = Path(__file__).parents[1]
 _GONE_S = 15.0
 
 _LAUNCHES = {
@@ -122,13 +121,15 @@ def test_a_server_that_cannot_be_prepared_says_so() -> None:
 @pytest.fixture(params=["mariadb", "postgres"])
 def database(request: pytest.FixtureRequest) -> DatabaseServer:
     """Each kind of shared database server in turn."""
-    return request.getfixturevalue(request.param)
+    server: DatabaseServer = request.getfixturevalue(request.param)
+    return server
 
 
 @pytest.fixture(params=["mariadb", "postgres"])
 def restartable_database(request: pytest.FixtureRequest) -> DatabaseServer:
     """Each kind of database server that may be stopped."""
-    return request.getfixturevalue(f"restartable_{request.param}")
+    server: DatabaseServer = request.getfixturevalue(f"restartable_{request.param}")
+    return server
 
 
 def _produce(kafka: KafkaServer, topic: str, value: bytes) -> None:
@@ -137,7 +138,7 @@ def _produce(kafka: KafkaServer, topic: str, value: bytes) -> None:
     assert producer.flush(30) == 0
 
 
-def _consume(kafka: KafkaServer, topic: str, count: int) -> set[bytes]:
+def _consume(kafka: KafkaServer, topic: str, count: int) -> set[bytes | None]:
     consumer = Consumer(
         {"bootstrap.servers": kafka.brokers, "group.id": topic, "auto.offset.reset": "earliest", "log_level": 0}
     )
@@ -156,7 +157,7 @@ def _execute(url: str, statement: str) -> object:
 
 def _run(script: str) -> "subprocess.Popen[str]":
     """A test run to be killed: its input is a pipe, so that it ends with us, too."""
-    environment = os.environ | {"PYTHONPATH": str(_TESTS)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     )

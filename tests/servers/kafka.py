@@ -136,7 +136,8 @@ class KafkaServer:
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic."""
-        _admin(self.brokers).delete_topics([name])[name].result(_TOPIC_S)
+        admin = _admin(self.brokers)  # has to outlive the call
+        admin.delete_topics([name])[name].result(_TOPIC_S)
 
 
 def ensure_installed() -> tuple[str, Path]:

@@ -27,10 +27,10 @@ def consumerd() -> None:
     """Run daemon consumers, and keep them running. CONFIG is a .toml or .json file, or module:NAME."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, command: click.Command = consumerd) -> int:
     """Run one verb and return its exit code. All that goes wrong ends here, said on stderr."""
     try:
-        exit_code = _run(arguments)
+        exit_code = _run(arguments, command)
         sys.stdout.flush()
     except BrokenPipeError:
         _leave_closed_pipe()
@@ -38,9 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return exit_code
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _run(arguments: Sequence[str] | None, command: click.Command) -> int:
     try:
-        result = consumerd.main(arguments, prog_name="consumerd", standalone_mode=False)
+        result: object = command.main(arguments, prog_name="consumerd", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from consumerd.config.problems import Path as Place
-from consumerd.config.problems import shown
 
 LARGEST_FILE_BYTES = 65_536
 
@@ -83,9 +82,7 @@ class Resolver:
             return _read_text(path)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise UnresolvedError(
-                f"the file {shown(str(path))} cannot be read ({reason}): check {_FILE}PATH"
-            ) from error
+            raise UnresolvedError(f"the file {str(path)!r} cannot be read ({reason}): check {_FILE}PATH") from error
 
 
 def _read_text(path: Path) -> str:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from consumerd.config.state_dir import StateDirectory
 from consumerd.demo.grants import opened
@@ -34,6 +35,7 @@ workers = {workers}
 task_retry_times = 1  # a failed task is tried once more at once, then parked
 database = {database}
 table = "{table}"
+batch_size = 25  # small, so that one can watch; the default is 100
 
 # The demo consumer's own keys
 grants = {grants}
@@ -78,7 +80,7 @@ class Workspace:
 
     @property
     def tasks_url(self) -> str:
-        return f"sqlite:///{self.tasks}"
+        return f"sqlite:///{quote(str(self.tasks))}"
 
     @property
     def grants(self) -> Path:

@@ -13,8 +13,8 @@ from consumerd.master.helper import StoreHelper
 from consumerd.master.status import status_document
 from consumerd.master.supervisor import Supervisor
 from consumerd.model.slots import SlotState
-from consumerd.wire.codec import plain_value, real_value
 from consumerd.wire.messages import Wake
+from consumerd.wire.plain import plain_value, real_value
 
 PARKED = "parked."
 

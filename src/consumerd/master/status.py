@@ -81,6 +81,7 @@ def _worker_document(pool: Pool, number: int, worker: Worker | None, now: float)
         busy_s = round(now - reading.busy_since_ns / 1e9, 3) if reading.busy_since_ns else None
         document |= {"handled": reading.handled, "failed": reading.failed, "parked": reading.parked}
         document |= {"unsettled": reading.unsettled, "busy_s": busy_s, "shard": reading.shard, "offset": reading.cursor}
+        document["flags"] = [f"{away}_away" for flag, away in _FLAGS.items() if flag in reading.flags]
     return document
 
 

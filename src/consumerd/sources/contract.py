@@ -113,6 +113,8 @@ class SourceContext:
     emit: reports a fact (a source that went away, that came back).
     wait: sleeps for so many seconds, less when an interrupt comes; the loop's thread only.
     user_reads_shard: whether `get_next_batch` has read `self.shard`, and so divides the rows itself.
+    attend: does what the loop does between two fetches, for a source that waits within the user's generator; false
+    when the worker is to stop. The loop's thread only.
     """
 
     name: str
@@ -130,6 +132,7 @@ class SourceContext:
     clock: Clock
     wait: Callable[[float], None] = SYSTEM_CLOCK.sleep
     user_reads_shard: Callable[[], bool] = lambda: False
+    attend: Callable[[], bool] = lambda: True
 
 
 class Source(Protocol):

@@ -68,7 +68,7 @@ def _escaped(value: object) -> object:
     return value
 
 
-def _tagged(value: object) -> object:  # noqa: PLR0911 - one line a type
+def _tagged(value: object) -> object:
     match value:
         case datetime():
             return {TAG: "datetime", "value": value.isoformat()}

@@ -50,7 +50,6 @@ class EmbeddedDatabase:
         self._file = file
         self._lock = lock
         self._away = away
-        self._begin = _READING
         self._identity: tuple[int, int] | None = None
         self._engine: Engine | None = None
         self._connection: Connection | None = None
@@ -107,9 +106,19 @@ class EmbeddedDatabase:
             )
 
     def _transact(self, connection: Connection, begin: str, step: Callable[[Connection], ResultT]) -> ResultT:
-        self._begin = begin
-        with connection.begin():
-            return step(connection)
+        """BEGIN and COMMIT go past SQLAlchemy where `step` did too: for small steps that is a good part of the cost."""
+        driver = driver_of(connection)
+        driver.execute(begin)
+        try:
+            result = step(connection)
+            if connection.in_transaction():
+                connection.commit()
+            driver.commit()
+        except BaseException:
+            connection.rollback()
+            driver.rollback()
+            raise
+        return result
 
     def _opened(self) -> Connection:
         """The connection; a new one where there is none. The lock is held where there is none."""
@@ -121,7 +130,6 @@ class EmbeddedDatabase:
             _create(self._file.path)
         self._identity = _identity(self._file.path)
         self._engine = _engine(self._file.path)
-        event.listen(self._engine, "begin", self._send_begin)
         connection = self._connection = self._engine.connect()
         is_settled = False
         try:
@@ -138,9 +146,6 @@ class EmbeddedDatabase:
             _pragma(raw, "journal_mode=WAL")
         if self._file.prepare is not None:
             self._transact(connection, _WRITING, self._file.prepare)
-
-    def _send_begin(self, connection: Connection) -> None:
-        driver_of(connection).execute(self._begin)
 
 
 def driver_of(connection: Connection) -> sqlite3.Connection:

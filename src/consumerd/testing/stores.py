@@ -26,7 +26,7 @@ class MemoryStore:
 
     def as_thread(self) -> StoreThread:
         """Where a worker wants its store thread."""
-        return cast(StoreThread, self)
+        return cast("StoreThread", self)
 
     def call(
         self, function: Callable[[Any], Any], timeout_s: float = 5.0, *, undo: object = None

@@ -17,7 +17,7 @@ from typing import Self
 
 from consumerd import clock
 from consumerd.errors import ConsumerdError, NotRunningError, UsageError, WireError
-from consumerd.wire import codec
+from consumerd.wire.plain import plain_value, real_value
 
 LINE_LIMIT_BYTES = 65_536
 RESULT_LIMIT_BYTES = 256 * 1_048_576
@@ -105,14 +105,14 @@ class Connection:
         """
         deadline = clock.monotonic() + timeout_s
         self._last_id += 1
-        request = {"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": codec.plain_value(params or {})}
+        request = {"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": plain_value(params or {})}
         line = json.dumps(request, separators=(",", ":")).encode("ascii") + b"\n"
         if len(line) > LINE_LIMIT_BYTES:
             raise UsageError(f"{method}: its parameters are longer than {LINE_LIMIT_BYTES} bytes: ask for less at once")
         try:
             self._socket.settimeout(timeout_s)
             self._socket.sendall(line)
-            return codec.real_value(self._result(deadline))
+            return real_value(self._result(deadline))
         except TimeoutError as error:
             raise ConsumerdError(f"the master did not answer {method} within {timeout_s:g} s: try again") from error
         except (BrokenPipeError, ConnectionResetError) as error:

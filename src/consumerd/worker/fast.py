@@ -37,9 +37,9 @@ def run_fast(
     The answer is that something: a verdict, or the first other value (`values_are_known` false); else None. Whatever
     the handler or the decoder raises passes through; `remaining` then stands behind the task that raised.
     """
-    offset, payload, cell = batch.offset, batch.payload, interrupts.cell
+    offset, payload, cell, cursor = batch.offset, batch.payload, interrupts.cell, CURSOR
     for raw in remaining:
-        words[CURSOR] = here = offset(raw)
+        words[cursor] = here = offset(raw)
         result = handle(offset=here, record=decode(payload(raw)))
         if result is not None and (isinstance(result, VERDICTS) or not values_are_known):
             return result

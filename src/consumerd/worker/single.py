@@ -82,7 +82,7 @@ def _surroundings(
         lease_owner="task#0",
         options=MemoryOptions(records=[record]),
         source=MemorySource(),
-        store=cast(StoreThread, store),
+        store=cast("StoreThread", store),
         interrupts=Interrupts(),
         words=board.words,
         deadline=StopDeadline(0.0),

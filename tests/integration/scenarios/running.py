@@ -160,14 +160,14 @@ def kill(pid: int) -> None:
 
 def _slots(status: Answer) -> Iterator[Slot]:
     for pool in status["pools"]:
-        for slot in pool["slots"]:
+        for slot in pool["workers"]:
             yield Slot(
-                consumer=pool["consumer"],
+                consumer=pool["name"],
                 slot=slot["slot"],
                 pid=slot["pid"],
                 generation=slot["generation"],
                 state=slot["state"],
-                flags=tuple(slot["flags"]),
+                flags=tuple(slot.get("flags", ())),
             )
 
 

@@ -12,7 +12,10 @@ from itertools import groupby
 
 from confluent_kafka import KafkaError, Message
 
+from consumerd.events.facts import Level
+from consumerd.model.ledger import UNKNOWN
 from consumerd.sources.kafka.assigned import AssignedPartition
+from consumerd.sources.kafka.membership import Membership
 
 # The codes are constants of the C extension, out of reach for type stubs of other versions: read once.
 END_OF_PARTITION = KafkaError._PARTITION_EOF  # noqa: SLF001 - the client's name for it
@@ -30,12 +33,12 @@ class Run:
 class Arrivals:
     """The runs that have come and were not handed out, oldest first.
 
-    on_error is told of each error among the records; find of an unassigned partition returns None, and its records
-    are dropped: they come again to whoever has it now.
+    Records of a partition that is not assigned are dropped: they come again to whoever has it now.
     """
 
-    def __init__(self, find: Callable[[int], AssignedPartition | None], on_error: Callable[[KafkaError], None]) -> None:
-        self._find = find
+    def __init__(self, membership: Membership, on_error: Callable[[KafkaError], None]) -> None:
+        """on_error: is told of each error among the records."""
+        self._membership = membership
         self._on_error = on_error
         self._runs: deque[Run] = deque()
 
@@ -59,12 +62,39 @@ class Arrivals:
         for index, run in enumerate(self._runs):
             if not run.assigned.is_held:
                 del self._runs[index]
+                if run.messages and _offset(run.messages[0]) < run.assigned.next_position:
+                    self._go_back(run)
                 return self._cut(run, limit, index)
         return None
+
+    def first_of(self, assigned: AssignedPartition) -> Message | None:
+        """The oldest record of a partition."""
+        return next((run.messages[0] for run in self._runs if run.assigned is assigned and run.messages), None)
 
     def drop(self, assigned: AssignedPartition) -> None:
         """Forget the records of a partition that was taken away."""
         self._runs = deque(run for run in self._runs if run.assigned is not assigned)
+
+    def _go_back(self, run: Run) -> None:
+        """The position went back (`auto_offset_reset` after a truncation): begin anew, with a partition of its own."""
+        old = run.assigned
+        new = AssignedPartition(old.partition, UNKNOWN)
+        new.parked, new.parked_ids = old.parked, old.parked_ids
+        old.fence()
+        self._membership.assigned[old.partition] = new
+        for other in (run, *self._runs):
+            if other.assigned is old:
+                other.assigned = new
+        position = _offset(run.messages[0])
+        self._membership.report(
+            "position_went_back", Level.WARNING, partition=old.partition, position=position, before=old.next_position
+        )
+
+    def _find(self, message: Message) -> AssignedPartition | None:
+        partition = message.partition()
+        assert partition is not None  # what was received has its place
+        found = self._membership.assigned.get(partition)
+        return None if found is None or found.is_leaving else found
 
     def _cut(self, run: Run, limit: int, index: int) -> Run:
         if len(run.messages) <= limit:
@@ -85,7 +115,7 @@ class Arrivals:
             self._append(gathered)
 
     def _append(self, messages: list[Message]) -> None:
-        assigned = self._find(_partition(messages[0]))
+        assigned = self._find(messages[0])
         if assigned is not None:
             self._runs.append(Run(assigned, messages, _offset(messages[-1]) + 1))
 
@@ -95,14 +125,8 @@ class Arrivals:
             assert error is not None
             if error.code() != END_OF_PARTITION:
                 self._on_error(error)
-            elif (assigned := self._find(_partition(message))) is not None:
+            elif (assigned := self._find(message)) is not None:
                 self._runs.append(Run(assigned, [], _offset(message)))
-
-
-def _partition(message: Message) -> int:
-    partition = message.partition()
-    assert partition is not None  # a record that was received has its place
-    return partition
 
 
 def _offset(message: Message) -> int:

@@ -17,6 +17,7 @@ class AssignedPartition:
     parked: the positions to skip, because their tasks are in the parking store; parked_ids: those tasks.
     is_held: not to be handed out before the parking store was asked; is_leaving: no further task may start;
     is_fenced: taken away, what is still settled comes too late.
+    read_to: the position after what the user's own `iterate_task` has read, where it has one.
     """
 
     __slots__ = (
@@ -29,6 +30,7 @@ class AssignedPartition:
         "ledger",
         "parked",
         "partition",
+        "read_to",
         "settled",
     )
 
@@ -40,6 +42,7 @@ class AssignedPartition:
         self.parked: frozenset[int] = frozenset()
         self.parked_ids: frozenset[TaskId] = frozenset()
         self.settled = 0
+        self.read_to = UNKNOWN
         self.is_held = False
         self.is_leaving = False
         self.is_fenced = False
@@ -49,6 +52,16 @@ class AssignedPartition:
     def unsettled(self) -> int:
         """How many tasks were handed out and are not durably settled."""
         return self.ledger.taken - self.settled
+
+    @property
+    def next_position(self) -> int:
+        """The position after everything that has left the arrivals."""
+        return max(self.ledger.taken_to, self.read_to)
+
+    @property
+    def has_unyielded(self) -> bool:
+        """Whether the user's `iterate_task` has read messages and not yielded them: they may not be skipped."""
+        return self.read_to > self.ledger.taken_to
 
     def position_to_commit(self) -> int | None:
         """The watermark, where the broker has not confirmed it yet."""

@@ -7,13 +7,12 @@ time; what finishes meanwhile goes with the next.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from threading import Condition
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from consumerd.clock import Clock
-from consumerd.events.facts import Fact, Level
+from consumerd.events.facts import Level
 from consumerd.sources.kafka.assigned import AssignedPartition
+from consumerd.sources.kafka.membership import Membership
 
 # ruff: noqa: SLF001 - codes with an underscore are the client's public constants for its own errors
 OVERDUE_S = 10.0
@@ -24,30 +23,19 @@ class Commits:
     """Sends what is finished. `send` and `send_now` need the client's lock; all else the state lock at most."""
 
     def __init__(
-        self,
-        topic: str,
-        assigned: dict[int, AssignedPartition],
-        state: Condition,
-        *,
-        on_error: Callable[[KafkaError], None],
-        on_success: Callable[[], None],
-        emit: Callable[[Fact], None],
-        clock: Clock,
+        self, membership: Membership, *, on_error: Callable[[KafkaError], None], on_success: Callable[[], None]
     ) -> None:
-        self._topic = topic
-        self._assigned = assigned
-        self._state = state
+        self._membership = membership
+        self._state = membership.state
         self._on_error = on_error
         self._on_success = on_success
-        self._emit = emit
-        self._clock = clock
         self._sent_at: float | None = None
         self.is_wanted = False
 
     @property
     def is_outstanding(self) -> bool:
         """Whether an answer is being waited for."""
-        return self._sent_at is not None and self._clock.monotonic() - self._sent_at < OVERDUE_S
+        return self._sent_at is not None and self._membership.clock.monotonic() - self._sent_at < OVERDUE_S
 
     def send(self, client: Consumer) -> None:
         """Send the watermarks that are not confirmed; the answer comes to `answered`."""
@@ -55,10 +43,10 @@ class Commits:
             return
         with self._state:
             self.is_wanted = False
-            offsets = self._due(self._assigned.values())
+            offsets = self._due(self._membership.assigned.values())
             if not offsets:
                 return
-            self._sent_at = self._clock.monotonic()
+            self._sent_at = self._membership.clock.monotonic()
         try:
             client.commit(offsets=offsets, asynchronous=True)
         except KafkaException as error:
@@ -80,7 +68,7 @@ class Commits:
     def answered(self, error: KafkaError | None, offsets: list[TopicPartition]) -> None:
         """The client's callback for asynchronous commits."""
         self._sent_at = None
-        self._note(error, offsets, self._assigned.values())
+        self._note(error, offsets, self._membership.assigned.values())
 
     def _due(self, partitions: Iterable[AssignedPartition]) -> list[TopicPartition]:
         offsets = []
@@ -88,7 +76,7 @@ class Commits:
             position = assigned.position_to_commit()
             if position is not None:
                 assigned.note_sent(position)
-                offsets.append(TopicPartition(self._topic, assigned.partition, position))
+                offsets.append(TopicPartition(self._membership.topic, assigned.partition, position))
         return offsets
 
     def _note(
@@ -115,5 +103,10 @@ class Commits:
         if problem.code() in (KafkaError._NO_OFFSET, KafkaError._DESTROY):
             return  # nothing was to be committed, or the client is closing: not an answer of the broker
         self._on_error(problem)
-        fields: dict[str, object] = {"partitions": sorted(refused), "error": f"{problem.name()}: {problem.str()}"}
-        self._emit(Fact("settlement_refused", Level.WARNING, {**fields, "then": "it goes with the next commit"}))
+        self._membership.report(
+            "settlement_refused",
+            Level.WARNING,
+            partitions=sorted(refused),
+            error=f"{problem.name()}: {problem.str()}",
+            then="it goes with the next commit",
+        )

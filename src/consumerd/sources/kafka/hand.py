@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Sequence
 from threading import Condition
 
+from confluent_kafka import Message
+
 from consumerd.sources.kafka.assigned import AssignedPartition
 from consumerd.sources.kafka.batch import KafkaBatch
 from consumerd.sources.kafka.yielded import YieldedBatch
@@ -27,6 +29,14 @@ class Hand:
     def batch(self) -> AnyBatch | None:
         """The batch that the loop has not left. Under the state lock."""
         return self._batch
+
+    def oldest_of(self, assigned: AssignedPartition) -> Message | None:
+        """The first message of this partition that is in hand and not finished. Under the state lock."""
+        batch = self._batch
+        if not isinstance(batch, KafkaBatch) or batch.assigned is not assigned or not batch.parts:
+            return None
+        oldest: Message = batch.raws[min(part.start for part in batch.parts)]
+        return oldest
 
     def give(self, batch: AnyBatch) -> None:
         """The loop gets this batch. Under the state lock."""

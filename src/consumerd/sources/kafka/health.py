@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 from confluent_kafka import KafkaError
 
-from consumerd.clock import Clock
 from consumerd.errors import SourceAwayError, SourceError, SourceRefusedError
-from consumerd.events.facts import Fact, Level
+from consumerd.events.facts import Level
+from consumerd.sources.kafka.membership import Membership
 
 GRACE_S = 10.0
 
@@ -47,11 +47,8 @@ def translate(error: KafkaError, *, topic: str, brokers: str) -> SourceError:
 class Health:
     """What is known of the brokers. Noted in callbacks, judged in `fetch`."""
 
-    def __init__(self, *, topic: str, brokers: str, emit: Callable[[Fact], None], clock: Clock) -> None:
-        self._topic = topic
-        self._brokers = brokers
-        self._emit = emit
-        self._clock = clock
+    def __init__(self, membership: Membership) -> None:
+        self._membership = membership
         self._away: SourceAwayError | None = None
         self._refusal: SourceRefusedError | None = None
         self._refused_at = 0.0
@@ -64,15 +61,17 @@ class Health:
 
     def note(self, error: KafkaError) -> None:
         """librdkafka reported an error: a callback of the client, or an error among the records."""
-        judged = translate(error, topic=self._topic, brokers=self._brokers)
+        judged = translate(error, topic=self._membership.topic, brokers=self._membership.brokers)
         if isinstance(judged, SourceRefusedError):
             self._note_refusal(judged, is_final=error.code() in _FATAL or error.fatal())
         elif error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._away = SourceAwayError(f"none of the brokers at {self._brokers} answers: librdkafka goes on trying")
+            self._away = SourceAwayError(
+                f"none of the brokers at {self._membership.brokers} answers: librdkafka goes on trying"
+            )
         elif error.code() == KafkaError._MAX_POLL_EXCEEDED:
-            self._emit(Fact("poll_overdue", Level.WARNING, {"error": _words(error)}))
+            self._membership.report("poll_overdue", Level.WARNING, error=_words(error))
         else:
-            self._emit(Fact("client_reported", Level.DEBUG, {"error": _words(error)}))
+            self._membership.report("client_reported", Level.DEBUG, error=_words(error))
 
     def note_alive(self) -> None:
         """The brokers serve us: a record, an assignment, a confirmed commit."""
@@ -86,7 +85,7 @@ class Health:
             return
         if self._is_final:
             raise self._refusal
-        now = self._clock.monotonic()
+        now = self._membership.clock.monotonic()
         if now - self._refused_at >= GRACE_S:
             self._refused_at = now
             ask()
@@ -96,8 +95,8 @@ class Health:
         if self._is_final:
             return
         if self._refusal is None:
-            self._refused_at = self._clock.monotonic()
-            self._emit(Fact("source_hesitates", Level.WARNING, {"error": str(refusal)}))
+            self._refused_at = self._membership.clock.monotonic()
+            self._membership.report("source_hesitated", Level.WARNING, error=str(refusal))
         self._refusal, self._is_final = refusal, is_final
 
 

@@ -9,44 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from threading import Condition
-from typing import Any, Protocol
-
-from confluent_kafka import Message
+from typing import Any
 
 from consumerd.errors import SourceRefusedError, UndecodableError
-from consumerd.events.facts import Fact, Level
+from consumerd.events.facts import Level
 from consumerd.model.ledger import UNKNOWN, Span
 from consumerd.model.task import Task, TaskId
 from consumerd.sources.contract import EndOfSource, SourceContext
 from consumerd.sources.kafka.assigned import AssignedPartition
+from consumerd.sources.kafka.membership import Membership
+from consumerd.sources.kafka.reader import MessageReader
 from consumerd.sources.kafka.yielded import KafkaOffset, Position, RefusedBatch, YieldedBatch, refuse
-
-
-class Reader(Protocol):
-    """Where the messages come from."""
-
-    def read(self) -> tuple[AssignedPartition, Message] | None:
-        """The next message, waited for; None when the worker is to stop."""
-        ...
-
-    def task_of(self, message: Message) -> Task:
-        """The task of a message."""
-        ...
 
 
 class Iteration:
     """The user's generator, and what its yields stand for. The loop's thread."""
 
-    def __init__(self, reader: Reader, context: SourceContext, state: Condition) -> None:
+    def __init__(self, reader: MessageReader, context: SourceContext, membership: Membership) -> None:
         self._reader = reader
         self._context = context
-        self._state = state
+        self._membership = membership
+        self._state = membership.state
         self._tasks: Iterator[Any] = iter(())
         self._is_running = False
         self._open: Position | None = None
         self._last: KafkaOffset | None = None
-        self._read_to: dict[AssignedPartition, int] = {}
         self._is_unknown_reported = False
 
     def messages(self) -> Iterator[tuple[int, bytes]]:
@@ -58,7 +45,6 @@ class Iteration:
                 return
             assigned, message = read
             self._last = KafkaOffset.of(self._reader.task_of(message), assigned)
-            self._note_read(assigned, self._last + 1)
             yield self._last, message.value()  # type: ignore[misc]  # None for a tombstone, as the client has it
 
     def next_batch(self) -> YieldedBatch:
@@ -83,7 +69,7 @@ class Iteration:
             yielded = next(self._tasks)
         except StopIteration:
             self._is_running = False
-            raise EndOfSource from None
+            raise self._reader.refusal or EndOfSource() from None
         except (UndecodableError, ValueError) as error:
             self._is_running = False
             return self._refused(error)
@@ -123,13 +109,12 @@ class Iteration:
     def _of_unknown(self, number: int, record: object) -> YieldedBatch:
         if not self._is_unknown_reported:
             self._is_unknown_reported = True
-            fields: dict[str, object] = {"offset": int(number), "then": "tasks finish in the order they are read"}
-            self._context.emit(Fact("positions_unknown", Level.WARNING, fields))
-        unyielded = {assigned: end for assigned, end in self._read_to.items() if end > assigned.ledger.taken_to}
+            then = "tasks finish in the order they are read; what iterate_task holds back is not safe"
+            self._membership.report("positions_unknown", Level.WARNING, offset=int(number), then=then)
+        unyielded = [assigned for assigned in self._membership.assigned.values() if assigned.has_unyielded]
         if unyielded or self._open is None:
             self._leave_open()
-            spans = [self._span(assigned, end, 1) for assigned, end in unyielded.items() if not assigned.is_leaving]
-            self._open = Position(spans)
+            self._open = Position([self._span(assigned, assigned.read_to, 1) for assigned in unyielded])
         self._open.pending += 1
         self._open.yielded += 1
         return YieldedBatch(None, self._open, number, record, self._unknown_task(number, record))
@@ -156,15 +141,6 @@ class Iteration:
             batch.decode = refuse(error)
             self._last = None
             return batch
-
-    def _note_read(self, assigned: AssignedPartition, end: int) -> None:
-        with self._state:
-            self._read_to = {known: to for known, to in self._read_to.items() if not known.is_fenced}
-            self._read_to[assigned] = end
-
-    def holds_unyielded(self, assigned: AssignedPartition) -> bool:
-        """Whether messages of the partition were read and not yielded: what lies behind them may not be skipped."""
-        return self._read_to.get(assigned, UNKNOWN) > assigned.ledger.taken_to
 
     def _span(self, assigned: AssignedPartition, end: int, count: int) -> tuple[AssignedPartition, Span]:
         start = assigned.ledger.taken_to if assigned.ledger.taken_to > UNKNOWN else end - 1

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Condition
 
-from consumerd.clock import Clock
 from consumerd.errors import SourceError, StoreAwayError
 from consumerd.model.ledger import UNKNOWN
 from consumerd.sources.contract import ParkedIndex
 from consumerd.sources.kafka.assigned import AssignedPartition
 from consumerd.sources.kafka.batch import Identity
+from consumerd.sources.kafka.membership import Membership
 
 AGAIN_S = 1.0
 
@@ -19,22 +18,14 @@ class Lookup:
     """Frees held partitions. `away` says why some are still held: the parking store, or the topic's brokers."""
 
     def __init__(
-        self,
-        assigned: dict[int, AssignedPartition],
-        index: ParkedIndex,
-        *,
-        identify: Callable[[], Identity],
-        by_position: bool,
-        state: Condition,
-        clock: Clock,
+        self, membership: Membership, index: ParkedIndex, *, identify: Callable[[], Identity], by_position: bool
     ) -> None:
         """identify: asks for the topic's identity; by_position: skip positions, not the tasks yielded for them."""
-        self._assigned = assigned
+        self._membership = membership
+        self._state = membership.state
         self._index = index
         self._identify = identify
         self._by_position = by_position
-        self._state = state
-        self._clock = clock
         self._identity: Identity | None = None
         self._again_at = 0.0
         self.away: StoreAwayError | SourceError | None = None
@@ -52,12 +43,12 @@ class Lookup:
     @property
     def is_due(self) -> bool:
         """Whether partitions are held and it is time to ask again."""
-        return self.away is not None and self._clock.monotonic() >= self._again_at
+        return self.away is not None and self._membership.clock.monotonic() >= self._again_at
 
     def free_held(self) -> list[AssignedPartition]:
         """Ask for all partitions that are held; those that were freed."""
         with self._state:
-            held = [assigned for assigned in self._assigned.values() if assigned.is_held]
+            held = [assigned for assigned in self._membership.assigned.values() if assigned.is_held]
         freed: list[AssignedPartition] = []
         try:
             for assigned in held:
@@ -65,7 +56,7 @@ class Lookup:
                 freed.append(assigned)
         except (StoreAwayError, SourceError) as error:
             self.away = error
-            self._again_at = self._clock.monotonic() + AGAIN_S
+            self._again_at = self._membership.clock.monotonic() + AGAIN_S
         else:
             self.away = None
         return freed

@@ -5,18 +5,17 @@ They never raise: an exception in a callback would cost the records that the sam
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from threading import Condition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-
-from consumerd.events.facts import Fact, Level
+from consumerd.events.facts import Level
 from consumerd.model.ledger import UNKNOWN
 from consumerd.sources.kafka.arrivals import Arrivals
 from consumerd.sources.kafka.assigned import AssignedPartition
 from consumerd.sources.kafka.commits import Commits
 from consumerd.sources.kafka.hand import Hand
+from consumerd.sources.kafka.health import Health
+from consumerd.sources.kafka.lookup import Lookup
+from consumerd.sources.kafka.membership import Membership
 
 LEAVE_S = 20.0
 """How long a revoke waits for the loop to leave the partition's batch; well below max_poll_interval."""
@@ -29,25 +28,22 @@ class Rebalance:
 
     def __init__(
         self,
-        assigned: dict[int, AssignedPartition],
+        membership: Membership,
         arrivals: Arrivals,
+        *,
         hand: Hand,
         commits: Commits,
-        *,
-        state: Condition,
-        look_up: Callable[[], None],
-        on_error: Callable[[KafkaError], None],
-        emit: Callable[[Fact], None],
+        health: Health,
+        lookup: Lookup,
     ) -> None:
-        """look_up: asks the parking store about partitions that are held; they stay so where it is away."""
-        self._assigned = assigned
+        self._membership = membership
+        self._assigned = membership.assigned
+        self._state = membership.state
         self._arrivals = arrivals
         self._hand = hand
         self._commits = commits
-        self._state = state
-        self._look_up = look_up
-        self._on_error = on_error
-        self._emit = emit
+        self._health = health
+        self._lookup = lookup
 
     def on_assign(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         """Begin at the committed positions, once it is known what is parked above them."""
@@ -57,14 +53,16 @@ class Rebalance:
             for assigned in coming:
                 assigned.is_held = True
                 self._assigned[assigned.partition] = assigned
-        self._look_up()
+        if partitions:
+            self._health.note_alive()
+            self._lookup.free_held()
         try:
             client.incremental_assign(places)
             held = [place for place, assigned in zip(places, coming, strict=True) if assigned.is_held]
             if held:
                 client.pause(held)
         except KafkaException as error:
-            self._on_error(error.args[0])
+            self._health.note(error.args[0])
         self._report("partitions_assigned", partitions)
 
     def on_revoke(self, client: Consumer, partitions: list[TopicPartition]) -> None:
@@ -95,7 +93,7 @@ class Rebalance:
         try:
             found = client.committed(partitions, timeout=COMMITTED_S)
         except KafkaException as error:
-            self._on_error(error.args[0])
+            self._health.note(error.args[0])
             return partitions
         return [
             place if place.error is None and place.offset > UNKNOWN else bare
@@ -114,13 +112,14 @@ class Rebalance:
         with self._state:
             for assigned in leaving:
                 del self._assigned[assigned.partition]
+            if not self._assigned:
+                self._lookup.forget_identity()
         try:
             client.incremental_unassign(partitions)
         except KafkaException as error:
-            self._on_error(error.args[0])
+            self._health.note(error.args[0])
 
     def _report(self, name: str, partitions: list[TopicPartition], level: Level = Level.INFO) -> None:
         if partitions:
-            thread = threading.current_thread().name
             numbers = sorted(place.partition for place in partitions)
-            self._emit(Fact(name, level, {"partitions": numbers, "thread": thread}))
+            self._membership.report(name, level, partitions=numbers)

@@ -7,16 +7,16 @@ would deadlock a revoke that waits for the loop. Callbacks run in the thread tha
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Condition, RLock
+from threading import RLock
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from consumerd.clock import Clock
 from consumerd.sources.kafka.arrivals import Arrivals
 from consumerd.sources.kafka.assigned import AssignedPartition
 from consumerd.sources.kafka.commits import Commits
 from consumerd.sources.kafka.health import Health
 from consumerd.sources.kafka.lookup import Lookup
+from consumerd.sources.kafka.membership import Membership
 
 SLICE_S = 0.2
 """The longest single poll: signal handlers run, and the keeper has its turn, between two."""
@@ -32,31 +32,26 @@ class Receiver:
     def __init__(
         self,
         client: Consumer,
-        topic: str,
-        assigned: dict[int, AssignedPartition],
+        membership: Membership,
         *,
         arrivals: Arrivals,
         commits: Commits,
         health: Health,
         lookup: Lookup,
-        state: Condition,
-        clock: Clock,
     ) -> None:
         self.client = client
         self.lock = RLock()
         self.is_closed = False
-        self._topic = topic
-        self._assigned = assigned
+        self._membership = membership
+        self._clock = membership.clock
         self._arrivals = arrivals
         self._commits = commits
         self._health = health
         self._lookup = lookup
-        self._state = state
-        self._clock = clock
         self._was_full = False
         self._kept = 0
         self._is_paused = False
-        self._polled_at = clock.monotonic()
+        self._polled_at = self._clock.monotonic()
         self._asked_at = 0.0
 
     def receive(self, limit: int, timeout_s: float) -> None:
@@ -136,7 +131,7 @@ class Receiver:
     def _add(self, messages: list[Message]) -> None:
         if messages[-1].error() is None or messages[0].error() is None:
             self._health.note_alive()
-        with self._state:
+        with self._membership.state:
             self._arrivals.add(messages)
 
     def _ask_whether_alive(self) -> None:
@@ -146,24 +141,24 @@ class Receiver:
             return
         self._asked_at = now
         try:
-            self.client.list_topics(self._topic, timeout=SLICE_S)
+            self.client.list_topics(self._membership.topic, timeout=SLICE_S)
         except KafkaException:
             return  # still away, as was reported
         self._health.note_alive()
 
     def _switch(self, act: Callable[[list[TopicPartition]], None]) -> None:
         """Pause or resume all partitions but those that are held."""
-        with self._state:
-            partitions = [assigned.partition for assigned in self._assigned.values() if not assigned.is_held]
+        with self._membership.state:
+            partitions = [assigned.partition for assigned in self._membership.assigned.values() if not assigned.is_held]
         self._act(act, partitions)
 
     def _resume(self, freed: list[AssignedPartition]) -> None:
-        with self._state:
+        with self._membership.state:
             partitions = [assigned.partition for assigned in freed if not assigned.is_leaving]
         self._act(self.client.resume, partitions)
 
     def _act(self, act: Callable[[list[TopicPartition]], None], partitions: list[int]) -> None:
         try:
-            act([TopicPartition(self._topic, partition) for partition in partitions])
+            act([TopicPartition(self._membership.topic, partition) for partition in partitions])
         except KafkaException as error:
             self._health.note(error.args[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from consumerd.errors import SourceRefusedError
 from consumerd.model.outcome import SKIPPED, Outcome
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import SourceContext
+from consumerd.sources.records import encode_record
 from consumerd.sources.rows import Raw
 
 
@@ -30,7 +32,7 @@ class Selection:
     def of(self, records: Sequence[object]) -> Selected:
         """What to take of `records`. Raises StoreAwayError while the store cannot say what is parked."""
         candidates = self._candidates(records)
-        ids = [task_id for _, _, task_id in candidates if task_id is not None]
+        ids = list({task_id: None for _, _, task_id in candidates if task_id is not None})
         parked = self._context.parked.parked_among(ids) if ids else frozenset()
         return Selected(
             rows=[raw for raw in candidates if raw[2] not in parked],
@@ -47,24 +49,25 @@ class Selection:
         seen: set[TaskId] = set()
         candidates: list[Raw] = []
         for index, record in enumerate(records):
-            task_id = self._id_of(record)
-            if task_id is not None:
-                if task_id in seen or task_id in self._done_at or not self._is_ours(task_id):
+            named = self._context.consumer.task_id(record)
+            task_id = self._nameless_id(record) if named is None else TaskId(f"{self._context.name}:{named}")
+            if task_id in self._done_at or task_id in seen:
+                continue
+            if named is not None:
+                if not self._is_ours(task_id):
                     continue
                 seen.add(task_id)
             candidates.append((index, record, task_id))
         return candidates
 
-    def _id_of(self, record: object) -> TaskId | None:
-        found = self._context.consumer.task_id(record)
-        if found is not None:
-            return TaskId(f"{self._context.name}:{found}")
+    def _nameless_id(self, record: object) -> TaskId:
+        """By its content: the same row is known again, once it is parked. Rows that are alike are all handled."""
         if self._context.shard.count > 1 and not self._user_shards():
             raise SourceRefusedError(
                 f"a record of {self._context.name} has no id, so {self._context.shard.count} workers cannot divide "
                 f"the rows: define task_id(record), read self.shard in get_next_batch, or set workers to 1"
             )
-        return None
+        return TaskId(f"{self._context.name}:~{hashlib.blake2b(encode_record(record), digest_size=12).hexdigest()}")
 
     def _is_ours(self, task_id: TaskId) -> bool:
         return self._user_shards() or self._context.shard.owns(task_id)

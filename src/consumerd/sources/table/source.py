@@ -171,14 +171,13 @@ class TableSource:
         rows = driver_of(connection).execute(self._sql.claim, parameters).fetchall()
         if not rows:
             return None
-        raws = [(index, *row) for index, row in enumerate(rows)]
-        return TableBatch(self._options.table, token, raws, self._decoder_for(raws))
+        ids, payloads, attempts, firsts = zip(*rows, strict=True)
+        raws = list(zip(range(len(rows)), ids, payloads, attempts, firsts, strict=True))
+        return TableBatch(self._options.table, token, raws, self._decoder_for(payloads))
 
-    def _decoder_for(self, raws: Sequence[tuple[object, ...]]) -> Callable[[bytes], object]:
+    def _decoder_for(self, payloads: Sequence[bytes]) -> Callable[[bytes], object]:
         limit = self._context.payload_limit_bytes
-        if max(map(len, map(TableBatch.payload, raws))) <= limit:  # type: ignore[arg-type]  # a Raw, by the SQL
-            return quick_decode
-        return limited(quick_decode, limit)
+        return quick_decode if max(map(len, payloads)) <= limit else limited(quick_decode, limit)
 
     def _has_due(self) -> bool:
         now = self._context.clock.wall()

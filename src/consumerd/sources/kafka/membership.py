@@ -1,0 +1,32 @@
+"""What all parts of the source share: the partitions that this member has, and the lock over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Condition, RLock
+
+from consumerd.clock import Clock
+from consumerd.events.facts import Fact, Level
+from consumerd.sources.kafka.assigned import AssignedPartition
+
+
+@dataclass(frozen=True)
+class Membership:
+    """One member of the group. `state` guards `assigned` and everything reached from it; it is held for moments only."""
+
+    topic: str
+    brokers: str
+    emit: Callable[[Fact], None]
+    clock: Clock
+    assigned: dict[int, AssignedPartition] = field(default_factory=dict)
+    state: Condition = field(default_factory=lambda: Condition(RLock()))
+
+    def report(self, name: str, level: Level = Level.INFO, **fields: object) -> None:
+        """Emit a fact about the topic."""
+        self.emit(Fact(name, level, {"topic": self.topic, **fields}))
+
+    @property
+    def unsettled(self) -> int:
+        """Tasks handed out and not confirmed by the broker as committed. Under the state lock."""
+        return sum(assigned.unsettled for assigned in self.assigned.values())

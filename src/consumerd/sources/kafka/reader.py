@@ -1,0 +1,96 @@
+"""Messages one at a time, for the user's own `iterate_task`. Runs in workers and the foreground.
+
+It waits within the user's generator, where nothing may be raised: whatever the loop must know goes through facts,
+`refusal`, and `attend`, which lets the loop do meanwhile what it would do between two fetches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from confluent_kafka import Message
+
+from consumerd.errors import SourceError, SourceRefusedError
+from consumerd.events.facts import Level
+from consumerd.model.task import Task
+from consumerd.sources.kafka.arrivals import Arrivals
+from consumerd.sources.kafka.assigned import AssignedPartition
+from consumerd.sources.kafka.health import Health
+from consumerd.sources.kafka.lookup import Lookup
+from consumerd.sources.kafka.membership import Membership
+from consumerd.sources.kafka.receiver import SLICE_S, Receiver
+
+READ_AT_ONCE = 500
+
+
+class MessageReader:
+    """Reads on for the generator. `refusal` is set where the source answered no; the reading ends then."""
+
+    def __init__(
+        self,
+        membership: Membership,
+        receiver: Receiver,
+        *,
+        arrivals: Arrivals,
+        health: Health,
+        lookup: Lookup,
+        check: Callable[[], None],
+        attend: Callable[[], bool],
+    ) -> None:
+        """check: raises where the source refuses; attend: false when the worker is to stop."""
+        self._membership = membership
+        self._receiver = receiver
+        self._arrivals = arrivals
+        self._health = health
+        self._lookup = lookup
+        self._check = check
+        self._attend = attend
+        self._away_since: float | None = None
+        self.refusal: SourceRefusedError | None = None
+
+    def read(self) -> tuple[AssignedPartition, Message] | None:
+        """The next message, waited for; None when the worker is to stop or the source refuses."""
+        while self.refusal is None:
+            with self._membership.state:
+                found = self._take()
+            if found is not None:
+                return found
+            if not self._attend():
+                return None
+            self._wait()
+        return None
+
+    def task_of(self, message: Message) -> Task:
+        """The task of a message."""
+        return self._lookup.identity.task(message)
+
+    def _take(self) -> tuple[AssignedPartition, Message] | None:
+        while (run := self._arrivals.take(1)) is not None:
+            assigned = run.assigned
+            if run.messages:
+                assigned.read_to = run.end
+                return assigned, run.messages[0]
+            if not assigned.has_unyielded:
+                assigned.ledger.skip_to(run.end)
+        return None
+
+    def _wait(self) -> None:
+        try:
+            self._check()
+        except SourceRefusedError as refusal:
+            self.refusal = refusal
+            return
+        except SourceError as error:
+            self._note_away(error)
+        self._receiver.receive(READ_AT_ONCE, SLICE_S)
+        self._note_away(self._health.away or self._lookup.away)
+
+    def _note_away(self, error: Exception | None) -> None:
+        """Report once that the source, or the store it must ask, is away, and once that it is back."""
+        now = self._membership.clock.monotonic()
+        if error is not None and self._away_since is None:
+            self._away_since = now
+            self._membership.report("source_away", Level.ERROR, error=str(error))
+        elif error is None and self._away_since is not None:
+            self._membership.report("source_back", away_s=round(now - self._away_since, 3))
+            self._away_since = None

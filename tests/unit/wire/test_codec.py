@@ -1,0 +1,117 @@
+import typing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumerd.errors import WireError
+from consumerd.wire.codec import from_plain, to_plain, type_name
+from consumerd.wire.framing import Parser, encode
+from consumerd.wire.messages import (
+    Fork,
+    Hello,
+    Lag,
+    Loaded,
+    LoadFailed,
+    Message,
+    Reported,
+    Stop,
+    StoreRequest,
+    StoreResult,
+    Wake,
+)
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.binary(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["$bytes", "$plain", "a", "b"]), inner, max_size=2)
+    ),
+    max_leaves=8,
+)
+mappings = st.dictionaries(st.sampled_from(["$bytes", "$plain", "a", "b"]), plain, max_size=3)
+messages = st.one_of(
+    st.builds(Fork, st.integers(), st.integers()),
+    st.builds(Stop, st.floats(allow_nan=False, allow_infinity=False)),
+    st.builds(Wake),
+    st.builds(Loaded, st.text(), st.dictionaries(st.text(), st.booleans()), st.lists(st.text()).map(tuple)),
+    st.builds(Reported, st.text(), st.text(), mappings),
+    st.builds(StoreRequest, st.integers(), st.text(), mappings),
+    st.builds(
+        StoreResult, st.integers(), st.lists(mappings, max_size=2).map(tuple), st.booleans(), st.none() | st.text()
+    ),
+    st.builds(
+        Lag,
+        st.lists(st.tuples(st.integers(), st.integers(), st.none() | st.floats(0, 9e9), st.integers()), max_size=3).map(
+            tuple
+        ),
+    ),
+)
+
+
+@given(messages)
+def test_a_message_comes_back_as_it_was(message: Message) -> None:
+    (received,) = Parser().feed(encode(to_plain(message)))
+    assert from_plain(received) == message
+
+
+def test_types_are_the_class_names_in_snake_case_and_differ() -> None:
+    names = [type_name(message) for message in typing.get_args(Message)]
+    assert type_name(LoadFailed) == "load_failed"
+    assert type_name(StoreResult) == "store_result"
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    "received",
+    [
+        {},
+        {"type": "nonsense"},
+        {"type": ["fork"]},
+        {"type": "fork", "slot": 1},
+        {"type": "fork", "slot": 1, "generation": 1, "more": 2},
+        {"type": "fork", "slot": "1", "generation": 1},
+        {"type": "fork", "slot": True, "generation": 1},
+        {"type": "stop", "deadline_s": "soon"},
+        {"type": "loaded", "source": "x", "traits": {"positional": 1}},
+        {"type": "loaded", "source": "x", "traits": []},
+        {"type": "lag", "shards": [[1, 2, 3.0]]},
+        {"type": "lag", "shards": {"a": 1}},
+        {"type": "reported", "name": "x", "level": "info", "fields": {"$bytes": "no base64"}},
+        {"type": "reported", "name": "x", "level": "info", "fields": {"$bytes": 1}},
+        {"type": "reported", "name": "x", "level": "info", "fields": {"$plain": 1}},
+    ],
+    ids=repr,
+)
+def test_what_is_no_message_is_refused(received: dict[str, object]) -> None:
+    with pytest.raises(WireError):
+        from_plain(received)
+
+
+@given(st.dictionaries(st.sampled_from(["type", "slot", "version"]), plain))
+def test_any_object_is_a_message_or_a_wire_error(received: dict[str, object]) -> None:
+    try:
+        from_plain(received)
+    except WireError:
+        return
+    assert received["type"] in ("hello", "wake")
+
+
+def test_a_value_nested_without_end_is_refused() -> None:
+    nested: dict[str, object] = {}
+    for _ in range(100_000):
+        nested = {"a": nested}
+    with pytest.raises(WireError):
+        to_plain(Reported("x", "info", nested))
+    with pytest.raises(WireError):
+        from_plain({"type": "reported", "name": "x", "level": "info", "fields": nested})
+
+
+def test_a_number_without_a_fraction_is_a_float_where_one_belongs() -> None:
+    stop = from_plain({"type": "stop", "deadline_s": 5})
+    assert isinstance(stop, Stop)
+    assert isinstance(stop.deadline_s, float)
+
+
+def test_hello_has_a_version() -> None:
+    assert from_plain({"type": "hello", "version": "1"}) == Hello("1")

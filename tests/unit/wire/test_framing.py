@@ -1,0 +1,130 @@
+import base64
+import json
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumerd.errors import WireError
+from consumerd.wire import framing
+from consumerd.wire.framing import FRAME_LIMIT_BYTES, OBJECT_LIMIT_BYTES, Parser, encode
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=())),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+objects = st.dictionaries(st.text(max_size=8).filter(lambda key: key != "piece"), values, max_size=6)
+
+
+def frame(text: bytes) -> bytes:
+    return struct.pack("!I", len(text)) + text
+
+
+@given(st.lists(objects, max_size=4), st.lists(st.integers(1, 200), min_size=1))
+def test_objects_come_back_whatever_the_cuts(sent: list[dict[str, object]], cuts: list[int]) -> None:
+    stream = b"".join(map(encode, sent))
+    parser, received, start = Parser(), [], 0
+    while start < len(stream):
+        size = cuts[start % len(cuts)]
+        received += parser.feed(stream[start : start + size])
+        start += size
+    assert received == sent
+    assert parser.is_between_objects
+
+
+def test_a_stream_cut_at_any_byte_gives_what_is_whole_and_waits_for_the_rest() -> None:
+    stream = encode({"a": 1}) + encode({"b": "x" * 50})
+    for cut in range(len(stream)):
+        parser = Parser()
+        first = parser.feed(stream[:cut])
+        assert first + parser.feed(stream[cut:]) == [{"a": 1}, {"b": "x" * 50}]
+
+
+@given(st.integers(FRAME_LIMIT_BYTES - 20, FRAME_LIMIT_BYTES + 20))
+def test_an_object_around_the_frame_limit_comes_back(size: int) -> None:
+    assert Parser().feed(encode({"text": "x" * size})) == [{"text": "x" * size}]
+
+
+def test_no_frame_of_a_large_object_is_above_the_limit() -> None:
+    stream = encode({"text": "é" * 200_000})
+    while stream:
+        (length,) = struct.unpack_from("!I", stream)
+        assert length <= FRAME_LIMIT_BYTES
+        stream = stream[4 + length :]
+
+
+@given(st.binary(max_size=400), st.integers(1, 50))
+def test_garbage_is_a_wire_error_or_waits_and_never_grows(garbage: bytes, size: int) -> None:
+    parser = Parser()
+    try:
+        for start in range(0, len(garbage), size):
+            parser.feed(garbage[start : start + size])
+    except WireError:
+        with pytest.raises(WireError):
+            parser.feed(encode({"good": True}))
+
+
+@pytest.mark.parametrize("length", [0, FRAME_LIMIT_BYTES + 1, 2**32 - 1])
+def test_a_length_that_is_not_allowed_is_refused_before_anything_is_kept(length: int) -> None:
+    with pytest.raises(WireError):
+        Parser().feed(struct.pack("!I", length))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"{",
+        b"[1]",
+        b"1",
+        b'{"a": NaN}',
+        b'{"a": Infinity}',
+        b"\xff\xfe",
+        b"[" * 60_000,
+        b'{"a":' * 10_000,
+        b'{"n": ' + b"9" * 10_000 + b"}",
+        b'{"piece": 1}',
+        b'{"piece": "!!"}',
+        b'{"piece": ""}',
+    ],
+    ids=lambda text: repr(text[:16]),
+)
+def test_a_frame_that_is_no_object_is_refused(text: bytes) -> None:
+    with pytest.raises(WireError):
+        Parser().feed(frame(text))
+
+
+def test_a_whole_object_between_pieces_is_refused() -> None:
+    piece = json.dumps({"piece": base64.b64encode(b"{").decode(), "more": True}).encode()
+    parser = Parser()
+    assert parser.feed(frame(piece)) == []
+    with pytest.raises(WireError):
+        parser.feed(frame(b"{}"))
+
+
+def test_pieces_without_end_are_refused_at_the_limit() -> None:
+    piece = frame(json.dumps({"piece": base64.b64encode(b"x" * framing.PIECE_BYTES).decode(), "more": True}).encode())
+    parser = Parser()
+    for _ in range(OBJECT_LIMIT_BYTES // framing.PIECE_BYTES):
+        assert parser.feed(piece) == []
+    with pytest.raises(WireError):
+        parser.feed(piece)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}, object()], ids=repr)
+def test_what_is_no_json_is_not_sent(value: object) -> None:
+    with pytest.raises(WireError):
+        encode({"value": value})
+
+
+def test_a_value_nested_without_end_is_not_sent() -> None:
+    nested: list[object] = []
+    for _ in range(100_000):
+        nested = [nested]
+    with pytest.raises(WireError):
+        encode({"nested": nested})
