@@ -55,9 +55,8 @@ def table(figures: Sequence[Figure]) -> str:
     verdicts = {True: "yes", False: "**no**", None: "–"}
     for figure in figures:
         bar = "–" if figure.bar is None else f"{figure.better.value} {figure.bar:g}"
-        lines.append(
-            f"| {figure.what} | {figure.ours} | {figure.beside} | {figure.value:.3g} | {bar} | {verdicts[figure.holds]} |"
-        )
+        cells = (figure.what, figure.ours, figure.beside, f"{figure.value:.3g}", bar, verdicts[figure.holds])
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

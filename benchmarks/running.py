@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 
 class RunningMaster:
@@ -26,7 +27,7 @@ class RunningMaster:
         self.directory = Path(tempfile.mkdtemp(prefix="consumerd-benchmark-"))
         self.process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> RunningMaster:
+    def __enter__(self) -> Self:
         os.mkfifo(self.directory / "hello")
         configuration = self.directory / "benchmark.json"
         configuration.write_text(json.dumps(self._configuration))

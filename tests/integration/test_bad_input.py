@@ -90,9 +90,9 @@ def produce(brokers: str, topic: str) -> Produced:
     return Produced(bad, good)
 
 
-def shown_raw(master: Running, task_id: str) -> bytes:
+def shown_raw(master: Running, handle: str) -> bytes:
     """The record as `parked show --raw` gives it."""
-    done = master.verb("parked", "show", task_id, "--raw")
+    done = master.verb("parked", "show", handle, "--raw")
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -134,12 +134,12 @@ def assert_parked_well(master: Running, task: Answer, title: str) -> None:
     assert task["state"] == "dead", title
     assert task["error"].strip(), title
     assert "\n" not in task["error"], title
-    assert shown_raw(master, task["id"]) == (BAD[title] or b""), title
+    assert shown_raw(master, task["handle"]) == (BAD[title] or b""), title
 
 
 def retry_all(master: Running, before: dict[tuple[int, int], Answer]) -> None:
     """`parked retry`: each has one attempt more, and is parked again."""
-    done = master.verb("parked", "retry", "scenario")
+    done = master.verb("parked", "retry", "--all", "--target", "scenario")
     assert done.returncode == 0, done.stderr
     wait_until(
         lambda: all(
@@ -155,7 +155,7 @@ def retry_all(master: Running, before: dict[tuple[int, int], Answer]) -> None:
 def discard_all(master: Running) -> None:
     """`parked discard`: first one, then all."""
     first, *others = master.parked()
-    assert master.verb("parked", "discard", first["id"]).returncode == 0
-    assert {task["id"] for task in master.parked()} == {task["id"] for task in others}
-    assert master.verb("parked", "discard", "scenario", "--yes").returncode == 0
+    assert master.verb("parked", "discard", first["handle"]).returncode == 0
+    assert {task["handle"] for task in master.parked()} == {task["handle"] for task in others}
+    assert master.verb("parked", "discard", "--all").returncode == 0
     assert master.parked() == []

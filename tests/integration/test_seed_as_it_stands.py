@@ -179,10 +179,11 @@ def test_a_consumer_runs_in_the_foreground_without_a_master_and_stops_on_sigterm
     group = GroupObserver(kafka.brokers, topic=topic, group=topic)
     try:
         wait_until(
-            lambda: notes.exists() and len(notes.read_text().splitlines()) >= RECORDS,
+            lambda: process.poll() is not None or _lines(notes) >= RECORDS,
             deadline_s=END_S,
             message=lambda: f"{RECORDS} logins noted{log.read_text()}",
         )
+        assert process.poll() is None, log.read_text()
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0, log.read_text()
     finally:
@@ -190,3 +191,7 @@ def test_a_consumer_runs_in_the_foreground_without_a_master_and_stops_on_sigterm
         process.wait()
     assert sorted(notes.read_text().splitlines()) == sorted(expected)
     assert group.committed_total() == RECORDS
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_text().splitlines()) if path.exists() else 0

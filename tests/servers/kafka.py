@@ -160,7 +160,7 @@ def _fetch_jars(maven: str, jars: Path) -> None:
             subprocess.run(
                 command, check=True, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_FETCH_S
             )
-        except (OSError, subprocess.SubprocessError) as error:
+        except subprocess.SubprocessError as error:
             raise UnavailableError(
                 f"Maven could not fetch the broker ({_reason(error)}); it needs a repository"
             ) from error

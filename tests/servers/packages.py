@@ -52,5 +52,7 @@ def _apt_get(*arguments: str) -> None:
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     try:
         subprocess.run(command, check=True, env=environment, stdin=subprocess.DEVNULL, timeout=_INSTALL_S)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise UnavailableError(f"apt-get {arguments[0]} failed: {error}") from error
+    except subprocess.CalledProcessError as error:
+        raise UnavailableError(f"`apt-get {' '.join(arguments)}` failed, see above; do it by hand") from error
+    except subprocess.TimeoutExpired as error:
+        raise UnavailableError(f"`apt-get {arguments[0]}` took over {_INSTALL_S} s; do it by hand") from error

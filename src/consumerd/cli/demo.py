@@ -23,7 +23,9 @@ INTERRUPTED = 128
 
 
 @click.command()
-@click.option("--logins", default=4000, show_default=True, type=click.IntRange(1, 1_000_000), help="How many to produce.")
+@click.option(
+    "--logins", default=4000, show_default=True, type=click.IntRange(1, 1_000_000), help="How many to produce."
+)
 @click.option("--rm", "is_removed", is_flag=True, help="Remove the demo's directory at the end, if it balances.")
 @json_option
 def command(logins: int, is_removed: bool, as_json: bool) -> int:
@@ -49,7 +51,9 @@ def _run(interruption: Interruption, count: int, *, is_removed: bool, is_json: b
     balance = Demo(workspace, logins, view, interruption).run()
     if balance is None:
         shutil.rmtree(workspace.path)
-        console.print("interrupted: the master and its workers are gone, and so is the demo's directory", soft_wrap=True)
+        console.print(
+            "interrupted: the master and its workers are gone, and so is the demo's directory", soft_wrap=True
+        )
         return INTERRUPTED + (interruption.number or 0)
     print_balance(console, balance)
     if is_json:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from consumerd.config.problems import Problem
+from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolver
 from consumerd.config.shape import CommonKeys
 from consumerd.config.tables import Place, keys_of, read_table
@@ -27,4 +28,6 @@ def read_common_keys(
         problems.append(place.problem(sentence, "workers"))
         del resolved.value["workers"]
     keys, wrong = read_table(CommonKeys, resolved.value, place, resolved=[str(steps[0]) for steps in resolved.places])
-    return keys or CommonKeys(), tuple(place.in_order([*problems, *wrong], common))
+    redact = Redactor(resolved.secrets).redact
+    ordered = place.in_order([*problems, *wrong], common)
+    return keys or CommonKeys(), tuple(problem.redacted(redact) for problem in ordered)

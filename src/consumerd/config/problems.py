@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from consumerd.errors import ConfigurationError
 
@@ -34,6 +34,10 @@ class Problem:
     def __str__(self) -> str:
         place = path_text(self.path)
         return f"{self.origin}: {place}: {self.sentence}" if place else f"{self.origin}: {self.sentence}"
+
+    def redacted(self, redact: Callable[[str], str]) -> Problem:
+        """The same without secrets."""
+        return replace(self, sentence=redact(self.sentence), details=redact(self.details))
 
     def as_json(self) -> dict[str, str]:
         """What `--json` prints."""

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from consumerd.config.settings_table import RESERVED
 from consumerd.config.shape import CommonKeys, Entry, Settings
-from consumerd.config.tables import numeric_keys
+from consumerd.config.tables import keys_of, numeric_keys
 from consumerd.model.identity import NAME_PATTERN
 
 Schema = dict[str, Any]  # a JSON Schema is a free tree
@@ -41,9 +41,11 @@ def json_schema() -> Schema:
 
 
 def _of(model: type[BaseModel]) -> Schema:
-    """A model's schema, in which a number may also be written as a reference."""
+    """A model's schema, in which a number, or one of a few words, may also be written as a reference."""
     schema = model.model_json_schema(by_alias=True)
-    for key in numeric_keys(model):
+    for key in keys_of(model):
+        if key not in numeric_keys(model) and "enum" not in schema["properties"][key]:
+            continue
         described = schema["properties"][key]
         default = {"default": described.pop("default")} if "default" in described else {}
         schema["properties"][key] = {"anyOf": [described, {"$ref": "#/$defs/reference"}], **default}

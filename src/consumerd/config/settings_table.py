@@ -6,6 +6,7 @@ from typing import Any
 
 from consumerd.config.common_keys import read_common_keys
 from consumerd.config.problems import Problem, shown
+from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolver, has_reference
 from consumerd.config.shape import Settings
 from consumerd.config.tables import Place, read_table
@@ -27,7 +28,8 @@ def read_settings(value: object, place: Place, resolver: Resolver) -> tuple[Sett
     settings, problems = read_table(Settings, taken, place, resolved=[str(steps[0]) for steps in resolved.places])
     found = [*problems, *_parking_problems(value, place), *_default_problems(value, place, resolver)]
     unresolved = {problem.path for problem in failures}
-    found = [problem for problem in found if problem.path not in unresolved]
+    redact = Redactor(resolved.secrets).redact
+    found = [problem.redacted(redact) for problem in found if problem.path not in unresolved]
     return settings or Settings(), tuple(place.in_order([*failures, *found], value))
 
 

@@ -35,7 +35,9 @@ class Interruption:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Record signals until the end of the block."""
-        before = {number: signal.signal(number, self._record) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        before = {
+            number: signal.signal(number, self._record) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        }
         try:
             yield
         finally:
@@ -95,10 +97,10 @@ class Demo:
         if kill is not None and kill.replaced_by is None:
             kill = with_replacement(kill, snapshot, before.elapsed_s)
             if kill.replaced_by is not None:
-                self.view.say(f"worker {kill.slot} runs again: pid {kill.replaced_by}, {kill.after_s:.2f} s later", "green")
-        return replace(
-            before, done=grants.count(), pending=count_pending(self.workspace), snapshot=snapshot, kill=kill
-        )
+                self.view.say(
+                    f"worker {kill.slot} runs again: pid {kill.replaced_by}, {kill.after_s:.2f} s later", "green"
+                )
+        return replace(before, done=grants.count(), pending=count_pending(self.workspace), snapshot=snapshot, kill=kill)
 
     def _snapshot(self, master: RunningMaster) -> Snapshot | None:
         document = master.status()
@@ -125,5 +127,3 @@ class Demo:
         if exit_code != 0:
             return replace(balance, problems=(*balance.problems, f"the master left with exit code {exit_code}"))
         return balance
-
-

@@ -62,8 +62,9 @@ def perform(means: Means, action: Action, now: float) -> None:
             _kill_holder(means, name, slot, now)
         case Vacate(name, slot):
             pools[name] = history.vacated(pools[name], slot, now)
-        case AskZygoteToLeave(name):
-            _ask_zygote_to_leave(means, name, now)
+        case AskZygoteToLeave(name, deadline):
+            _ask_zygote_to_leave(means, name, deadline)
+            pools[name] = history.zygote_asked_to_leave(pools[name], now, deadline=deadline)
         case KillZygote(name):
             _kill_zygote(means, name)
         case StopPool(name):
@@ -141,11 +142,10 @@ def _kill_holder(means: Means, name: ConsumerName, slot: int, now: float) -> Non
         means.emit(Fact("lock_holder_killed", Level.WARNING, {"consumer": str(name), "worker": slot, "pid": holder}))
 
 
-def _ask_zygote_to_leave(means: Means, name: ConsumerName, now: float) -> None:
+def _ask_zygote_to_leave(means: Means, name: ConsumerName, deadline: float) -> None:
     zygote = means.pools.processes[name].zygote
     assert zygote is not None
-    means.pools[name] = history.zygote_asked_to_leave(means.pools[name], now)
-    means.post.send(zygote.channel, Stop(means.pools[name].zygote.deadline))
+    means.post.send(zygote.channel, Stop(deadline))
 
 
 def _kill_zygote(means: Means, name: ConsumerName) -> None:

@@ -25,7 +25,7 @@ ENDS_WHILE_LOADING = 3
 """So many zygotes in a row that end without a word while they import, and the pool has failed."""
 
 ZYGOTE_LEAVES_IN_S = 5.0
-"""How long a zygote without workers may take to end."""
+"""How long a zygote that has said why it can't load may take to end."""
 
 
 def new_pool(workers: int, now: float) -> Pool:
@@ -58,8 +58,8 @@ def load_failed(pool: Pool, now: float, *, reason: str, traceback: str) -> Pool:
     return failed(pool, now, reason=reason, traceback=traceback)
 
 
-def zygote_asked_to_leave(pool: Pool, now: float) -> Pool:
-    return _with_zygote(pool, ZygoteState.LEAVING, now, deadline=now + ZYGOTE_LEAVES_IN_S)
+def zygote_asked_to_leave(pool: Pool, now: float, *, deadline: float) -> Pool:
+    return _with_zygote(pool, ZygoteState.LEAVING, now, deadline=deadline)
 
 
 def zygote_killed(pool: Pool) -> Pool:

@@ -16,6 +16,9 @@ from consumerd.model.slots import PoolState, SlotState, ZygoteState
 KILL_GRACE_S = 0.5
 """How much later than its deadline a process is killed: at the deadline it hands back what it has by itself."""
 
+ZYGOTE_GRACE_S = 0.4
+"""How much later than its deadline, or the end of its last worker, a zygote is killed."""
+
 ALL_FAILED_S = 300.0
 """When every pool has been lost for so long, the master gives up."""
 
@@ -73,6 +76,7 @@ class AskZygoteToLeave:
     """The last worker is gone."""
 
     pool: ConsumerName
+    deadline: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +138,7 @@ def _plan_pool(name: ConsumerName, wanted: WantedPool, pool: Pool, now: float) -
         yield StopPool(name)
     elif pool.state is PoolState.STOPPING and wanted.stop_deadline is not None:
         yield from _empty(name, pool, wanted.stop_deadline)
-        yield from _close(name, pool)
+        yield from _close(name, pool, max(now, wanted.stop_deadline) + ZYGOTE_GRACE_S)
     else:
         yield from _fill(name, pool, now)
     yield from _kill_late(name, pool, now)
@@ -165,14 +169,14 @@ def _empty(name: ConsumerName, pool: Pool, deadline: float) -> Iterator[Action]:
             yield Vacate(name, number)
 
 
-def _close(name: ConsumerName, pool: Pool) -> Iterator[Action]:
+def _close(name: ConsumerName, pool: Pool, zygote_deadline: float) -> Iterator[Action]:
     """Once no slot has a process: the zygote leaves, then the pool is gone. One that loads has nothing to lose."""
     if any(slot.state is not SlotState.ABSENT for slot in pool.slots.values()):
         return
     if pool.zygote.state is ZygoteState.ABSENT:
         yield ClosePool(name)
     elif pool.zygote.state is ZygoteState.READY:
-        yield AskZygoteToLeave(name)
+        yield AskZygoteToLeave(name, zygote_deadline)
     elif pool.zygote.state is ZygoteState.LOADING and not pool.zygote.is_killed:
         yield KillZygote(name)
 

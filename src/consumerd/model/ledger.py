@@ -80,7 +80,8 @@ class ShardLedger:
 
     def advance(self, span: Span, start: int, count: int) -> None:
         """`count` more tasks of `span` are finished: all below `start`."""
-        assert span.start <= start <= span.end and 0 <= count <= span.count, (span, start, count)
+        assert span.start <= start <= span.end, (span, start)
+        assert 0 <= count <= span.count, (span, count)
         span.start = start
         span.count -= count
         span.credit += count
@@ -91,7 +92,8 @@ class ShardLedger:
 
         So one task can stay unfinished while those behind it go on.
         """
-        assert span.start < start < span.end and 0 <= count <= span.count, (span, start, count)
+        assert span.start < start < span.end, (span, start)
+        assert 0 <= count <= span.count, (span, count)
         rest = Span(start, span.end, span.count - count)
         self._spans.insert(self._spans.index(span) + 1, rest)
         span.end = start

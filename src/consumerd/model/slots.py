@@ -44,12 +44,13 @@ class ZygoteState(StrEnum):
     LEAVING = "leaving"
 
 
+# starting and running → absent: its zygote died before it could name the process, which is left to leave by itself.
 SLOT_MOVES: Mapping[SlotState, frozenset[SlotState]] = {
     SlotState.ABSENT: frozenset({SlotState.STARTING, SlotState.BACKING_OFF}),
     SlotState.STARTING: frozenset(
         {SlotState.RUNNING, SlotState.DRAINING, SlotState.BACKING_OFF, SlotState.FINISHED, SlotState.ABSENT}
     ),
-    SlotState.RUNNING: frozenset({SlotState.DRAINING, SlotState.BACKING_OFF, SlotState.FINISHED}),
+    SlotState.RUNNING: frozenset({SlotState.DRAINING, SlotState.BACKING_OFF, SlotState.FINISHED, SlotState.ABSENT}),
     SlotState.DRAINING: frozenset({SlotState.ABSENT}),
     SlotState.BACKING_OFF: frozenset({SlotState.STARTING, SlotState.ABSENT}),
     SlotState.FINISHED: frozenset({SlotState.STARTING, SlotState.ABSENT}),

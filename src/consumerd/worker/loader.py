@@ -159,9 +159,7 @@ class _Examination:
         of_entry = [each for each in problems if each.path[: len(self._place.path)] != self._place.path]
         ordered = [*of_entry, *self._place.in_order([each for each in problems if each not in of_entry], self._written)]
         redact = self._redactor.redact
-        said = dict.fromkeys(
-            Problem(each.origin, each.path, redact(each.sentence), redact(each.details)) for each in ordered
-        )
+        said = dict.fromkeys(each.redacted(redact) for each in ordered)
         return Examined(None if said else loaded, tuple(said))
 
 

@@ -98,9 +98,9 @@ class Running:
         )
 
     def parked(self) -> list[Answer]:
-        """`consumerd parked list --json`."""
-        parked: list[Answer] = self.answer("parked", "list")
-        return parked
+        """`consumerd parked list --json`, all of it."""
+        tasks: list[Answer] = self.answer("parked", "list", "--limit", "100000")["tasks"]
+        return tasks
 
     def wait_until_ready(self, workers: int) -> None:
         """Until so many slots are running."""
@@ -160,14 +160,14 @@ def kill(pid: int) -> None:
 
 def _slots(status: Answer) -> Iterator[Slot]:
     for pool in status["pools"]:
-        for slot in pool["workers"]:
+        for worker in pool["workers"]:
             yield Slot(
                 consumer=pool["name"],
-                slot=slot["slot"],
-                pid=slot["pid"],
-                generation=slot["generation"],
-                state=slot["state"],
-                flags=tuple(slot.get("flags", ())),
+                slot=worker["slot"],
+                pid=worker["pid"],
+                generation=worker["generation"],
+                state=worker["state"],
+                flags=tuple(worker.get("flags", ())),
             )
 
 

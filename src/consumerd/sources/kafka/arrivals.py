@@ -20,6 +20,8 @@ from consumerd.sources.kafka.membership import Membership
 # The codes are constants of the C extension, out of reach for type stubs of other versions: read once.
 END_OF_PARTITION = KafkaError._PARTITION_EOF  # noqa: SLF001 - the client's name for it
 
+_NO_ERROR = {None}
+
 
 @dataclass(slots=True)
 class Run:
@@ -48,14 +50,10 @@ class Arrivals:
 
     def add(self, messages: list[Message]) -> None:
         """Keep what the client gave, in the order it gave it."""
-        if any(map(Message.error, messages)):
-            for is_record, group in groupby(messages, lambda message: message.error() is None):
-                if is_record:
-                    self._add_records(list(group))
-                else:
-                    self._note_errors(group)
-        elif messages:
+        if messages and set(map(Message.error, messages)) == _NO_ERROR:
             self._add_records(messages)
+        else:
+            self._add_mixed(messages)
 
     def take(self, limit: int) -> Run | None:
         """The oldest run that may be handed out, at most `limit` records of it."""
@@ -103,9 +101,15 @@ class Arrivals:
         self._runs.insert(index, Run(run.assigned, rest, run.end))
         return Run(run.assigned, run.messages[:limit], _offset(rest[0]))
 
+    def _add_mixed(self, messages: list[Message]) -> None:
+        for is_record, group in groupby(messages, lambda message: message.error() is None):
+            if is_record:
+                self._add_records(list(group))
+            else:
+                self._note_errors(group)
+
     def _add_records(self, messages: list[Message]) -> None:
-        partitions = list(map(Message.partition, messages))
-        if partitions.count(partitions[0]) == len(messages):
+        if len(set(map(Message.partition, messages))) == 1:
             self._append(messages)
             return
         by_partition: dict[int | None, list[Message]] = {}

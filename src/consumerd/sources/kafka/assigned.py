@@ -23,12 +23,12 @@ class AssignedPartition:
     __slots__ = (
         "_sent",
         "durable",
-        "in_hand",
         "is_fenced",
         "is_held",
         "is_leaving",
         "ledger",
         "parked",
+        "parked_ids",
         "partition",
         "read_to",
         "settled",

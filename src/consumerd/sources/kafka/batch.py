@@ -43,7 +43,7 @@ class KafkaBatch:
         self.offset: Callable[[Any], int] = Message.offset  # type: ignore[assignment]  # a received message has one
         self.payload: Callable[[Any], Any] = Message.value
         self.decode: Callable[[Any], object] = quick_decode
-        if max(map(len, messages)) > payload_limit_bytes:
+        if sum(map(len, messages)) > payload_limit_bytes and max(map(len, messages)) > payload_limit_bytes:
             self.decode = limited(quick_decode, payload_limit_bytes)
         self.assigned = assigned
         self.parts = [Part(0, len(messages), assigned.ledger.take(self.offset(messages[0]), end, len(messages)))]
@@ -59,7 +59,7 @@ class KafkaBatch:
         return self.offset(self.raws[index]) if index < len(self.raws) else self._end
 
     def finish(self, start: int, stop: int) -> None:
-        """The tasks `start` to `stop` (exclusive) are finished. What lies before them may stay unfinished, for later."""
+        """The tasks `start` to `stop` (exclusive) are finished; those before them may stay unfinished, for later."""
         while start < stop:
             part = self._part_from(start)
             reached = min(stop, part.stop)
@@ -101,7 +101,8 @@ class Identity:
     def task(self, message: Message) -> Task:
         """The task of a message, its payload byte for byte."""
         partition, offset = message.partition(), message.offset()
-        assert partition is not None and offset is not None  # it was received
+        assert partition is not None  # what was received has its place
+        assert offset is not None
         return Task(
             id=self.task_id(partition, offset),
             offset=offset,

@@ -1,4 +1,4 @@
-"""`consume_client` of a Kafka consumer: what a seed-style `iterate_task` reads from. Runs in workers and the foreground."""
+"""`consume_client` of a Kafka consumer, for a seed-style `iterate_task`. Runs in workers and the foreground."""
 
 from __future__ import annotations
 

@@ -65,9 +65,8 @@ class Health:
         if isinstance(judged, SourceRefusedError):
             self._note_refusal(judged, is_final=error.code() in _FATAL or error.fatal())
         elif error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._away = SourceAwayError(
-                f"none of the brokers at {self._membership.brokers} answers: librdkafka goes on trying"
-            )
+            brokers = self._membership.brokers
+            self._away = SourceAwayError(f"none of the brokers at {brokers} answers: librdkafka goes on trying")
         elif error.code() == KafkaError._MAX_POLL_EXCEEDED:
             self._membership.report("poll_overdue", Level.WARNING, error=_words(error))
         else:

@@ -13,7 +13,7 @@ from consumerd.sources.kafka.assigned import AssignedPartition
 
 @dataclass(frozen=True)
 class Membership:
-    """One member of the group. `state` guards `assigned` and everything reached from it; it is held for moments only."""
+    """One member of the group. `state` guards `assigned` and all that is reached from it, for moments only."""
 
     topic: str
     brokers: str

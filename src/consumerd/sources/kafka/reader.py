@@ -13,12 +13,9 @@ from confluent_kafka import Message
 from consumerd.errors import SourceError, SourceRefusedError
 from consumerd.events.facts import Level
 from consumerd.model.task import Task
-from consumerd.sources.kafka.arrivals import Arrivals
 from consumerd.sources.kafka.assigned import AssignedPartition
-from consumerd.sources.kafka.health import Health
-from consumerd.sources.kafka.lookup import Lookup
-from consumerd.sources.kafka.membership import Membership
 from consumerd.sources.kafka.receiver import SLICE_S, Receiver
+from consumerd.sources.kafka.shared import Shared
 
 READ_AT_ONCE = 500
 
@@ -27,22 +24,14 @@ class MessageReader:
     """Reads on for the generator. `refusal` is set where the source answered no; the reading ends then."""
 
     def __init__(
-        self,
-        membership: Membership,
-        receiver: Receiver,
-        *,
-        arrivals: Arrivals,
-        health: Health,
-        lookup: Lookup,
-        check: Callable[[], None],
-        attend: Callable[[], bool],
+        self, shared: Shared, receiver: Receiver, *, check: Callable[[], None], attend: Callable[[], bool]
     ) -> None:
         """check: raises where the source refuses; attend: false when the worker is to stop."""
-        self._membership = membership
+        self._membership = shared.membership
+        self._arrivals = shared.arrivals
+        self._health = shared.health
+        self._lookup = shared.lookup
         self._receiver = receiver
-        self._arrivals = arrivals
-        self._health = health
-        self._lookup = lookup
         self._check = check
         self._attend = attend
         self._away_since: float | None = None

@@ -9,13 +9,9 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from consumerd.events.facts import Level
 from consumerd.model.ledger import UNKNOWN
-from consumerd.sources.kafka.arrivals import Arrivals
 from consumerd.sources.kafka.assigned import AssignedPartition
-from consumerd.sources.kafka.commits import Commits
 from consumerd.sources.kafka.hand import Hand
-from consumerd.sources.kafka.health import Health
-from consumerd.sources.kafka.lookup import Lookup
-from consumerd.sources.kafka.membership import Membership
+from consumerd.sources.kafka.shared import Shared
 
 LEAVE_S = 20.0
 """How long a revoke waits for the loop to leave the partition's batch; well below max_poll_interval."""
@@ -26,24 +22,15 @@ COMMITTED_S = 5.0
 class Rebalance:
     """What is done when partitions are assigned, revoked, lost."""
 
-    def __init__(
-        self,
-        membership: Membership,
-        arrivals: Arrivals,
-        *,
-        hand: Hand,
-        commits: Commits,
-        health: Health,
-        lookup: Lookup,
-    ) -> None:
-        self._membership = membership
-        self._assigned = membership.assigned
-        self._state = membership.state
-        self._arrivals = arrivals
+    def __init__(self, shared: Shared, hand: Hand) -> None:
+        self._membership = shared.membership
+        self._assigned = shared.membership.assigned
+        self._state = shared.membership.state
+        self._arrivals = shared.arrivals
+        self._commits = shared.commits
+        self._health = shared.health
+        self._lookup = shared.lookup
         self._hand = hand
-        self._commits = commits
-        self._health = health
-        self._lookup = lookup
 
     def on_assign(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         """Begin at the committed positions, once it is known what is parked above them."""

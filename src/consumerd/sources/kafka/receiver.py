@@ -11,12 +11,8 @@ from threading import RLock
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from consumerd.sources.kafka.arrivals import Arrivals
 from consumerd.sources.kafka.assigned import AssignedPartition
-from consumerd.sources.kafka.commits import Commits
-from consumerd.sources.kafka.health import Health
-from consumerd.sources.kafka.lookup import Lookup
-from consumerd.sources.kafka.membership import Membership
+from consumerd.sources.kafka.shared import Shared
 
 SLICE_S = 0.2
 """The longest single poll: signal handlers run, and the keeper has its turn, between two."""
@@ -29,25 +25,16 @@ ALIVE_AGAIN_S = 1.0
 class Receiver:
     """Polls the client into `arrivals`."""
 
-    def __init__(
-        self,
-        client: Consumer,
-        membership: Membership,
-        *,
-        arrivals: Arrivals,
-        commits: Commits,
-        health: Health,
-        lookup: Lookup,
-    ) -> None:
+    def __init__(self, client: Consumer, shared: Shared) -> None:
         self.client = client
         self.lock = RLock()
         self.is_closed = False
-        self._membership = membership
-        self._clock = membership.clock
-        self._arrivals = arrivals
-        self._commits = commits
-        self._health = health
-        self._lookup = lookup
+        self._membership = shared.membership
+        self._clock = shared.membership.clock
+        self._arrivals = shared.arrivals
+        self._commits = shared.commits
+        self._health = shared.health
+        self._lookup = shared.lookup
         self._was_full = False
         self._kept = 0
         self._is_paused = False

@@ -21,7 +21,8 @@ from consumerd.model.interrupts import Interrupt
 from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
 from consumerd.sources.decoding import decode_json
 from consumerd.sources.kafka import TRAITS
-from consumerd.sources.kafka.arrivals import Arrivals
+from consumerd.sources.kafka.arrivals import Arrivals, Run
+from consumerd.sources.kafka.batch import KafkaBatch
 from consumerd.sources.kafka.client_log import FactLogger
 from consumerd.sources.kafka.commits import Commits
 from consumerd.sources.kafka.facade import Facade
@@ -35,6 +36,7 @@ from consumerd.sources.kafka.reader import MessageReader
 from consumerd.sources.kafka.rebalance import Rebalance
 from consumerd.sources.kafka.receiver import Receiver
 from consumerd.sources.kafka.settings import consumer_settings
+from consumerd.sources.kafka.shared import Shared
 from consumerd.sources.kafka.topic import Topic
 from consumerd.sources.records import decode_record
 
@@ -57,15 +59,18 @@ class KafkaSource:
         is_iterated = is_overridden(type(context.consumer), "iterate_task")
         membership = Membership(options.topic_name, options.brokers, context.emit, context.clock)
         self._context, self._membership = context, membership
-        self._topic = Topic(options, FactLogger(context.emit))
+        self._topic = Topic(options, context.emit)
         self._health = Health(membership)
         self._arrivals = Arrivals(membership, self._health.note)
         self._hand = Hand(membership.state, lambda: context.interrupt(Interrupt.REVOKED))
         self._lookup = Lookup(membership, context.parked, identify=self._topic.identity, by_position=not is_iterated)
         self._commits = Commits(membership, on_error=self._health.note, on_success=self._health.note_alive)
-        self._receiver = self._join(options)
+        shared = Shared(membership, self._arrivals, self._commits, self._health, self._lookup)
+        self._receiver = self._join(options, shared)
         if is_iterated:
-            self._iterate()
+            reader = MessageReader(shared, self._receiver, check=self._check, attend=context.attend)
+            self._iteration = Iteration(reader, context, membership)
+            self.facade.serve(self._iteration.messages)
 
     def fetch(self, limit: int, timeout_s: float) -> Batch | None:
         """At most `limit` records of one partition."""
@@ -140,7 +145,7 @@ class KafkaSource:
 
     # Within
 
-    def _join(self, options: KafkaOptions) -> Receiver:
+    def _join(self, options: KafkaOptions, shared: Shared) -> Receiver:
         settings: dict[str, object] = dict(consumer_settings(options, member=self._context.member))
         settings |= {"error_cb": self._health.note, "on_commit": self._commits.answered}
         try:
@@ -148,24 +153,9 @@ class KafkaSource:
         except KafkaException as error:
             refused = f"librdkafka refuses the configuration of {self._context.name}: {error.args[0].str()}"
             raise SourceRefusedError(refused) from error
-        parts = {"health": self._health, "lookup": self._lookup, "commits": self._commits}
-        calls = Rebalance(self._membership, self._arrivals, hand=self._hand, **parts)
+        calls = Rebalance(shared, self._hand)
         client.subscribe([options.topic_name], calls.on_assign, calls.on_revoke, calls.on_lost)
-        return Receiver(client, self._membership, arrivals=self._arrivals, **parts)
-
-    def _iterate(self) -> None:
-        """Read on for the user's own `iterate_task`."""
-        reader = MessageReader(
-            self._membership,
-            self._receiver,
-            arrivals=self._arrivals,
-            health=self._health,
-            lookup=self._lookup,
-            check=self._check,
-            attend=self._context.attend,
-        )
-        self._iteration = Iteration(reader, self._context, self._membership)
-        self.facade.serve(self._iteration.messages)
+        return Receiver(client, shared)
 
     def _check(self) -> None:
         """Raise a refusal that stands."""

@@ -5,7 +5,6 @@ Runs in workers and the foreground; `probe` in processes of its own.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -19,23 +18,28 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec, TopicDescription
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, though not listed as such
+    AdminClient,
+    OffsetSpec,
+    TopicDescription,
+)
 
 from consumerd.clock import monotonic
 from consumerd.errors import SourceAwayError
+from consumerd.events.facts import Fact
 from consumerd.sources.contract import ShardLag
 from consumerd.sources.kafka.batch import Identity
+from consumerd.sources.kafka.client_log import FactLogger
 from consumerd.sources.kafka.health import translate
 from consumerd.sources.kafka.options import KafkaOptions
 from consumerd.sources.kafka.settings import admin_settings, reads_uncommitted
 
 DEADLINE_S = 5.0
+_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the client leaves it unannotated
+_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the same
 _NO_UUID = "AAAAAAAAAAAAAAAAAAAAAA"
 
 ResultT = TypeVar("ResultT")
-
-QUIET = logging.Logger("librdkafka")
-QUIET.addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +54,9 @@ class _Offsets:
 class Topic:
     """Reads about one topic. Each call raises SourceAwayError or SourceRefusedError, within DEADLINE_S."""
 
-    def __init__(self, options: KafkaOptions, logger: logging.Logger = QUIET) -> None:
+    def __init__(self, options: KafkaOptions, emit: Callable[[Fact], None] = lambda fact: None) -> None:
         self._options = options
-        self._logger = logger
+        self._logger = FactLogger(emit)
         self._admin: AdminClient | None = None
 
     def identity(self) -> Identity:
@@ -79,8 +83,8 @@ class Topic:
 
     def _offsets(self, deadline: float) -> dict[int, _Offsets]:
         partitions = [partition.id for partition in self._description(deadline).partitions]
-        begins = self._listed(partitions, OffsetSpec.earliest(), deadline)
-        ends = self._listed(partitions, OffsetSpec.latest(), deadline)
+        begins = self._listed(partitions, _EARLIEST, deadline)
+        ends = self._listed(partitions, _LATEST, deadline)
         committed = self._committed(partitions, deadline)
         return {
             partition: _Offsets(begins[partition], ends[partition], committed.get(partition, -1))
@@ -90,7 +94,8 @@ class Topic:
     def _description(self, deadline: float) -> TopicDescription:
         name = self._options.topic_name
         futures = self._client.describe_topics(TopicCollection([name]), request_timeout=_left(deadline))
-        return self._answer(futures[name], deadline)
+        description: TopicDescription = self._answer(futures[name], deadline)
+        return description
 
     def _listed(self, partitions: Iterable[int], spec: OffsetSpec, deadline: float) -> dict[int, int]:
         wanted = {TopicPartition(self._options.topic_name, partition): spec for partition in partitions}

@@ -1,0 +1,55 @@
+"""Pairs of runs, each in a process of its own: the bare loop and ours, taking turns at going first."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from benchmarks.figures import Figure, ratio_of_medians, spread
+
+
+class Stopwatch:
+    """Runs from the first tenth of the records to the last."""
+
+    def __init__(self, records: int) -> None:
+        self._from, self._to = records // 10, records
+        self._started: tuple[int, float] | None = None
+        self.answer: dict[str, float] | None = None
+
+    def passed(self, handled: int) -> bool:
+        """Note how many are handled; true when all are."""
+        now = time.perf_counter()
+        if self._started is None and handled >= self._from:
+            self._started = (handled, now)
+        if handled >= self._to and self.answer is None:
+            assert self._started is not None
+            self.answer = {"records": handled - self._started[0], "seconds": now - self._started[1]}
+        return self.answer is not None
+
+
+def paired(what: str, module: str, arguments: Sequence[str], *, pairs: int, bar: float) -> Figure:
+    """`python -m MODULE bare|consumerd ARGUMENTS`, so many pairs: the ratio of the medians of their rates."""
+    rates: dict[str, list[float]] = {"bare": [], "consumerd": []}
+    for pair in range(pairs):
+        for loop in ("bare", "consumerd") if pair % 2 else ("consumerd", "bare"):
+            rates[loop].append(_rate([sys.executable, "-m", module, loop, *arguments]))
+    ratios = [ours / bare for ours, bare in zip(rates["consumerd"], rates["bare"], strict=True)]
+    return Figure(
+        what,
+        f"{statistics.median(rates['consumerd']):,.0f}/s",
+        f"bare loop {statistics.median(rates['bare']):,.0f}/s; ratio of {pairs} pairs {spread(ratios, '.3f')}",
+        ratio_of_medians(rates["consumerd"], rates["bare"]),
+        bar,
+    )
+
+
+def _rate(command: Sequence[str]) -> float:
+    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    if found.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed: {found.stderr}")
+    answer = json.loads(found.stdout.splitlines()[-1])
+    return float(answer["records"]) / float(answer["seconds"])

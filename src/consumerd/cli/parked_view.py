@@ -1,0 +1,95 @@
+"""Parked tasks for people's eyes: a list, and one task whole. What came from outside is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from consumerd.cli.parked_store import Item
+from consumerd.cli.status import printable, table
+from consumerd.clock import iso
+
+HEADINGS = ("HANDLE", "CONSUMER", "STATE", "DUE", "ATTEMPTS", "LAST ATTEMPT", "TASK", "ERROR")
+LONGEST_TASK_ID = 60
+LONGEST_ERROR = 80
+LONGEST_TEXT = 64 * 1024
+LONGEST_DUMP_BYTES = 4096
+BYTES_A_LINE = 16
+
+
+def render_list(rows: Sequence[Item]) -> list[str]:
+    """One line a task."""
+    return table(HEADINGS, map(_row, rows))
+
+
+def _row(row: Item) -> Sequence[str]:
+    state = f"{row['state']} (claimed)" if row["is_claimed"] else row["state"]
+    due = "-" if row["due_at"] is None else iso(row["due_at"])
+    task_id, error = cut(printable(row["task_id"]), LONGEST_TASK_ID), cut(printable(row["error"]), LONGEST_ERROR)
+    return (row["handle"], row["consumer"], state, due, str(row["attempts"]), iso(row["last_at"]), task_id, error)
+
+
+def render_task(task: Item) -> list[str]:
+    """One task whole: where it is from, what became of it, its contents."""
+    due = [] if task["due_at"] is None else [f"due           {iso(task['due_at'])}"]
+    lines = [
+        f"handle        {task['handle']}",
+        f"consumer      {task['consumer']}",
+        f"state         {task['state']}",
+        *due,
+        f"task          {printable(task['task_id'])}",
+        f"source        {printable(task['source'])}, shard {task['shard']}, position {task['position']}",
+        f"offset        {task['offset']}",
+        f"attempts      {task['attempts']}",
+        f"first attempt {iso(task['first_at'])}",
+        f"last attempt  {iso(task['last_at'])}",
+        f"error         {printable(task['error'])}",
+    ]
+    lines += [f"header        {printable(name)} = {short(value)}" for name, value in task["headers"]]
+    if task["key"] is not None:
+        lines.append(f"key           {short(task['key'])}")
+    if task["traceback"]:
+        lines += ["", "traceback", *indented(task["traceback"])]
+    return [*lines, "", f"payload, {len(task['payload'])} bytes", *contents(task["payload"])]
+
+
+def indented(text: str) -> Iterator[str]:
+    """The text's own lines, each escaped and moved to the right."""
+    for line in text.split("\n"):
+        yield f"  {printable(line)}"
+
+
+def contents(payload: bytes) -> list[str]:
+    """Text where it is UTF-8, else a dump; its start, where it is long."""
+    try:
+        text = payload.decode("utf-8")
+    except UnicodeDecodeError:
+        lines = list(dump(payload[:LONGEST_DUMP_BYTES]))
+        return lines if len(payload) <= LONGEST_DUMP_BYTES else [*lines, _MORE]
+    lines = list(indented(text[:LONGEST_TEXT]))
+    return lines if len(text) <= LONGEST_TEXT else [*lines, _MORE]
+
+
+_MORE = "  … the rest is left out: see --raw"
+
+
+def dump(content: bytes) -> Iterator[str]:
+    """Sixteen bytes a line: where they begin, in hexadecimal, and what of them is ASCII."""
+    for start in range(0, len(content), BYTES_A_LINE):
+        row = content[start : start + BYTES_A_LINE]
+        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        yield f"  {start:08x}  {row.hex(' '):<{3 * BYTES_A_LINE}} {text}"
+
+
+def short(content: bytes | None) -> str:
+    """A header's value or a key on one line."""
+    if content is None:
+        return "(none)"
+    try:
+        return cut(printable(content.decode("utf-8")), LONGEST_ERROR)
+    except UnicodeDecodeError:
+        return cut(content.hex(" "), LONGEST_ERROR)
+
+
+def cut(text: str, length: int) -> str:
+    """The text's start, where it is longer."""
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,0 +1,316 @@
+"""What the parking store must do on every database, as tests: subclass `ParkingStoreContract`, give it a `Place`.
+
+class TestMyDatabase(ParkingStoreContract):
+    @pytest.fixture
+    def place(self) -> Iterator[Place]: ...
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from consumerd.clock import wall
+from consumerd.model.parked import ParkedState, ParkedTask
+from consumerd.model.task import TaskId
+from consumerd.store.parking import Lease, ParkedFilter, ParkingStore
+
+Place = Callable[[], ParkingStore]
+"""Opens one more store on the same database, which was empty when the test began."""
+
+CONSUMER = "group/consumer"
+OWNER = Lease("0123.group.consumer.0#1", 60.0)
+OTHER = Lease("0123.group.consumer.1#1", 60.0)
+LAPSED = Lease("0123.group.consumer.0#1", -1.0)
+"""A lease that has run out as soon as it is taken: no test waits for one."""
+LARGEST_PAYLOAD_BYTES = 16 * 1024 * 1024
+OPENERS = 8
+
+
+def parked_task(number: int = 0, consumer: str = CONSUMER) -> ParkedTask:
+    """A task that is due."""
+    return ParkedTask(
+        consumer=consumer,
+        task_id=TaskId(f"topic:uuid:0:{number}"),
+        source="topic:uuid",
+        shard=0,
+        position=number,
+        offset=number,
+        state=ParkedState.WAITING,
+        due_at=wall() - 100 + number,
+        attempts=3,
+        first_at=1_700_000_000.125,
+        last_at=1_700_000_100.25 + number,
+        error="ValueError: no",
+        traceback="Traceback\n  line",
+        payload=b'{"number": %d}' % number,
+    )
+
+
+def dead_task(number: int = 0, consumer: str = CONSUMER) -> ParkedTask:
+    """A task that waits for a person."""
+    return replace(parked_task(number, consumer), state=ParkedState.DEAD, due_at=None)
+
+
+class ParkingStoreContract:
+    """The suite."""
+
+    @pytest.fixture
+    def store(self, place: Place) -> Iterator[ParkingStore]:
+        store = place()
+        yield store
+        store.close()
+
+    # Parking
+
+    @pytest.mark.parametrize(
+        "payload",
+        [b"", b"\0", bytes(range(256)), b"\xff\xfe'\"\\%s%(x)s\n", b"\0'\\\xff" * (LARGEST_PAYLOAD_BYTES // 4)],
+        ids=["empty", "nul", "every byte", "quotes", "16 MiB"],
+    )
+    def test_a_payload_comes_back_byte_for_byte(self, store: ParkingStore, payload: bytes) -> None:
+        task = replace(
+            parked_task(), payload=payload, key=payload[:1000], headers=(("h", payload[:99]), ("none", None))
+        )
+        store.park([task])
+        (claimed,) = store.claim_due(CONSUMER, 10, OWNER)
+        assert (claimed.payload, claimed.key, claimed.headers) == (task.payload, task.key, task.headers)
+
+    @pytest.mark.parametrize("text", ["", "ü 漢 🜚", "a\0b", "\udc80 lone", "back\\slash \\0 \\u0041", "x" * 5_000])
+    def test_any_text_can_be_an_id_and_comes_back(self, store: ParkingStore, text: str) -> None:
+        task = replace(parked_task(), task_id=TaskId(text), source=text[:100], error=text[:1000], traceback=text)
+        store.park([task])
+        (claimed,) = store.claim_due(CONSUMER, 10, OWNER)
+        assert (claimed.task_id, claimed.source) == (task.task_id, task.source)
+        assert (claimed.error, claimed.traceback) == (task.error, task.traceback)
+        assert store.parked_among(CONSUMER, [task.task_id]) == {task.task_id}
+
+    def test_a_task_comes_back_as_it_was(self, store: ParkingStore) -> None:
+        task = replace(dead_task(), position=2**62, offset=2**62 + 1, shard=70_000, crashes=2, attempts=10**9)
+        store.park([task])
+        (found,) = store.find(task.task_id)
+        assert found.task == task
+
+    def test_ids_that_differ_in_case_or_trailing_space_are_different_tasks(self, store: ParkingStore) -> None:
+        ids = [TaskId(text) for text in ("a", "A", "a ", "ä", "a\0")]
+        store.park([replace(parked_task(), task_id=task_id) for task_id in ids])
+        assert store.counts(CONSUMER)[0].waiting == len(ids)
+        assert store.parked_among(CONSUMER, ids) == set(ids)
+
+    def test_parking_a_task_again_replaces_its_row_and_voids_its_lease(self, store: ParkingStore) -> None:
+        store.park([replace(parked_task(), payload=b"x" * 3_000_000)])
+        assert store.claim_due(CONSUMER, 1, OWNER)
+        store.park([replace(parked_task(), attempts=4, payload=b"small")])
+        (claimed,) = store.claim_due(CONSUMER, 1, OTHER)
+        assert (claimed.attempts, claimed.payload) == (4, b"small")
+
+    def test_a_task_that_stands_twice_in_one_call_is_kept_as_it_stood_last(self, store: ParkingStore) -> None:
+        store.park([parked_task(), replace(parked_task(), attempts=9)])
+        assert [task.attempts for task in store.claim_due(CONSUMER, 10, OWNER)] == [9]
+
+    def test_parking_nothing_is_no_error(self, store: ParkingStore) -> None:
+        store.park([])
+        assert store.counts() == ()
+
+    # Claiming
+
+    def test_due_tasks_are_claimed_longest_due_first_and_by_one_owner(self, store: ParkingStore) -> None:
+        store.park([parked_task(number) for number in (5, 1, 3)])
+        assert [task.offset for task in store.claim_due(CONSUMER, 2, OWNER)] == [1, 3]
+        assert [task.offset for task in store.claim_due(CONSUMER, 2, OTHER)] == [5]
+        assert store.claim_due(CONSUMER, 2, OTHER) == ()
+
+    def test_neither_dead_tasks_nor_later_ones_nor_other_consumers_are_claimed(self, store: ParkingStore) -> None:
+        later = replace(parked_task(2), due_at=wall() + 1_000)
+        suspect = replace(parked_task(3), state=ParkedState.SUSPECT)
+        store.park([dead_task(1), later, suspect, parked_task(4, "group/other")])
+        assert store.claim_due(CONSUMER, 10, OWNER) == ()
+
+    def test_a_lease_that_ran_out_is_anybodys(self, store: ParkingStore) -> None:
+        store.park([parked_task()])
+        assert len(store.claim_due(CONSUMER, 1, LAPSED)) == 1
+        assert len(store.claim_due(CONSUMER, 1, OTHER)) == 1
+
+    def test_a_claim_takes_no_more_into_memory_than_its_limit(self, store: ParkingStore) -> None:
+        store.park([replace(parked_task(number), payload=b"x" * LARGEST_PAYLOAD_BYTES) for number in range(5)])
+        assert len(store.claim_due(CONSUMER, 5, OWNER)) < 5
+
+    def test_who_lost_its_lease_finishes_nothing_and_writes_nothing(self, store: ParkingStore) -> None:
+        store.park([parked_task()])
+        store.claim_due(CONSUMER, 1, LAPSED)
+        (task,) = store.claim_due(CONSUMER, 1, OTHER)
+        assert not store.finish(CONSUMER, task.task_id, OWNER.owner)
+        assert not store.park_again(replace(task, attempts=99), OWNER.owner)
+        assert store.park_again(replace(task, attempts=4, due_at=wall() - 1), OTHER.owner)
+        assert [claimed.attempts for claimed in store.claim_due(CONSUMER, 1, OWNER)] == [4]
+
+    def test_a_finished_task_is_gone_with_all_its_parts(self, store: ParkingStore) -> None:
+        store.park([replace(parked_task(), payload=b"x" * 3_000_000)])
+        (task,) = store.claim_due(CONSUMER, 1, OWNER)
+        assert store.finish(CONSUMER, task.task_id, OWNER.owner)
+        assert store.counts() == ()
+        store.park([replace(parked_task(), payload=b"y" * 3_000_000)])
+        assert store.claim_due(CONSUMER, 1, OWNER)[0].payload == b"y" * 3_000_000
+
+    def test_renewing_prolongs_all_claims_of_the_owner(self, store: ParkingStore) -> None:
+        store.park([parked_task(1), parked_task(2)])
+        store.claim_due(CONSUMER, 2, LAPSED)
+        assert store.renew(OWNER) == 2
+        assert store.claim_due(CONSUMER, 2, OTHER) == ()
+
+    def test_releasing_a_slots_claims_leaves_those_of_other_slots(self, store: ParkingStore) -> None:
+        store.park([parked_task(1), parked_task(2)])
+        store.claim_due(CONSUMER, 1, OWNER)
+        store.claim_due(CONSUMER, 1, Lease("0123.group.consumer.01#1", 60.0))
+        assert store.release("0123.group.consumer.0#") == 1
+        assert [task.offset for task in store.claim_due(CONSUMER, 2, OTHER)] == [1]
+
+    def test_claims_on_single_tasks_can_be_released(self, store: ParkingStore) -> None:
+        store.park([parked_task(1), parked_task(2)])
+        claimed = store.claim_due(CONSUMER, 2, OWNER)
+        store.release_tasks(claimed[:1], OWNER.owner)
+        assert [task.offset for task in store.claim_due(CONSUMER, 2, OTHER)] == [1]
+
+    def test_the_next_due_task_is_as_far_as_its_time_or_its_lease(self, store: ParkingStore) -> None:
+        assert store.next_due(CONSUMER) is None
+        store.park([dead_task(1), replace(parked_task(2), due_at=wall() + 1_000)])
+        assert 900 < (store.next_due(CONSUMER) or 0) <= 1_000
+        store.park([parked_task(3)])
+        assert store.next_due(CONSUMER) == 0
+        store.claim_due(CONSUMER, 1, OWNER)
+        assert 50 < (store.next_due(CONSUMER) or 0) <= 60
+
+    # What is parked
+
+    def test_parked_are_waiting_and_dead_tasks_but_no_suspects(self, store: ParkingStore) -> None:
+        suspect = replace(parked_task(3), state=ParkedState.SUSPECT)
+        store.park([parked_task(1), dead_task(2), suspect, dead_task(4, "group/other")])
+        ids = [parked_task(number).task_id for number in range(6)]
+        assert store.parked_among(CONSUMER, ids) == {ids[1], ids[2]}
+        assert store.parked_among(CONSUMER, []) == frozenset()
+        assert store.parked_of(CONSUMER) == {ids[1], ids[2]}
+
+    def test_more_ids_can_be_asked_for_than_a_statement_takes_parameters(self, store: ParkingStore) -> None:
+        store.park([dead_task(number) for number in range(0, 3_000, 1_000)])
+        ids = [parked_task(number).task_id for number in range(3_000)]
+        assert store.parked_among(CONSUMER, ids) == {ids[0], ids[1_000], ids[2_000]}
+
+    def test_the_parked_of_a_shard_are_those_from_a_position_on(self, store: ParkingStore) -> None:
+        store.park([dead_task(1), parked_task(5), dead_task(9)])
+        store.park([replace(dead_task(10), shard=1), replace(dead_task(11), source="other")])
+        ids = [parked_task(number).task_id for number in range(10)]
+        assert store.parked_from(CONSUMER, "topic:uuid", 0, 5) == {ids[5], ids[9]}
+
+    # People
+
+    def test_tasks_are_counted_by_consumer(self, store: ParkingStore) -> None:
+        store.park([parked_task(1), dead_task(2), dead_task(3), dead_task(4, "group/other")])
+        assert [(count.consumer, count.waiting, count.dead) for count in store.counts()] == [
+            (CONSUMER, 1, 2),
+            ("group/other", 0, 1),
+        ]
+        assert len(store.counts(CONSUMER)) == 1
+
+    def test_a_list_can_be_read_page_by_page_newest_failure_first(self, store: ParkingStore) -> None:
+        store.park([replace(dead_task(number), last_at=float(number // 3)) for number in range(10)])
+        seen: list[TaskId] = []
+        after: str | None = None
+        while True:
+            page = store.list(limit=4, after=after)
+            seen += [row.task_id for row in page.rows]
+            if (after := page.after) is None:
+                break
+        assert len(seen) == len(set(seen)) == 10
+        assert seen[0] == dead_task(9).task_id
+
+    def test_a_list_is_narrowed_by_group_consumer_and_state(self, store: ParkingStore) -> None:
+        store.park([parked_task(1), dead_task(2), dead_task(3, "group/other"), dead_task(4, "groups/consumer")])
+
+        def offsets(chosen: ParkedFilter) -> set[int]:
+            return {row.offset for row in store.list(chosen).rows}
+
+        assert offsets(ParkedFilter("group")) == {1, 2, 3}
+        assert offsets(ParkedFilter(CONSUMER)) == {1, 2}
+        assert offsets(ParkedFilter("group", ParkedState.DEAD)) == {2, 3}
+        assert offsets(ParkedFilter(state=ParkedState.WAITING)) == {1}
+
+    def test_a_task_is_found_by_its_handle_the_start_of_it_and_its_id(self, store: ParkingStore) -> None:
+        store.park([parked_task(number) for number in range(3)])
+        row = store.list().rows[0]
+        for reference in (row.handle, row.handle[:6], row.handle.upper(), row.task_id):
+            assert [found.task.task_id for found in store.find(reference)] == [row.task_id]
+        assert store.find("nothing") == ()
+        assert store.find(row.handle, "other") == ()
+
+    def test_an_id_of_several_consumers_is_not_unique_until_one_is_named(self, store: ParkingStore) -> None:
+        store.park([dead_task(1), dead_task(1, "group/other")])
+        assert len(store.find(dead_task(1).task_id)) == 2
+        assert len(store.find(dead_task(1).task_id, "group/other")) == 1
+
+    def test_a_retry_makes_tasks_due_now_and_keeps_their_attempts(self, store: ParkingStore) -> None:
+        store.park([dead_task(1), replace(parked_task(2), due_at=wall() + 1_000), dead_task(3, "group/other")])
+        assert store.retry(ParkedFilter(CONSUMER)) == {CONSUMER: 2}
+        assert sorted(task.attempts for task in store.claim_due(CONSUMER, 10, OWNER)) == [3, 3]
+        assert store.counts("group/other")[0].dead == 1
+
+    def test_single_tasks_can_be_retried_and_discarded(self, store: ParkingStore) -> None:
+        store.park([replace(dead_task(number), payload=b"x" * 2_000_000) for number in range(3)])
+        assert store.retry(keys=store.keys_of(dead_task(0).task_id)) == {CONSUMER: 1}
+        assert store.discard(keys=store.keys_of(dead_task(1).task_id)) == {CONSUMER: 1}
+        assert (store.counts()[0].waiting, store.counts()[0].dead) == (1, 1)
+
+    def test_discarding_can_be_narrowed_by_state(self, store: ParkingStore) -> None:
+        store.park([parked_task(1), dead_task(2)])
+        assert store.discard(ParkedFilter(state=ParkedState.DEAD)) == {CONSUMER: 1}
+        assert store.discard() == {CONSUMER: 1}
+        assert store.discard() == {}
+
+    # Several at once
+
+    def test_many_may_open_an_empty_database_at_once(self, place: Place) -> None:
+        def open_and_park(number: int) -> None:
+            store = place()
+            try:
+                store.park([parked_task(number)])
+            finally:
+                store.close()
+
+        self._at_once([lambda number=number: open_and_park(number) for number in range(OPENERS)])
+        store = place()
+        assert store.counts()[0].waiting == OPENERS
+        store.close()
+
+    def test_two_claimers_at_once_share_what_is_due_without_overlap(self, place: Place) -> None:
+        store = place()
+        store.park([parked_task(number) for number in range(200)])
+        store.close()
+        claimed: list[int] = []
+
+        def claim(owner: str) -> None:
+            mine = place()
+            while tasks := mine.claim_due(CONSUMER, 7, Lease(owner, 60.0)):
+                claimed.extend(task.offset for task in tasks)
+            mine.close()
+
+        self._at_once([lambda owner=f"m{number}#1": claim(owner) for number in range(4)])
+        assert sorted(claimed) == list(range(200))
+
+    def _at_once(self, jobs: list[Callable[[], None]]) -> None:
+        errors: list[BaseException] = []
+
+        def run(job: Callable[[], None]) -> None:
+            try:
+                job()
+            except BaseException as error:  # noqa: BLE001 - raised again in the test's thread
+                errors.append(error)
+
+        threads = [threading.Thread(target=run, args=(job,)) for job in jobs]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        if errors:
+            raise errors[0]

@@ -1,0 +1,42 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumerd.master.restart import CAP_S, PROVEN_AFTER_S, is_proven, pause_s
+from consumerd.wire.board import BoardFlag, Reading, WorkerState
+
+LARGEST = 0.999999
+
+
+def reading(*, handled: int, parked: int = 0, unsettled: int = 0) -> Reading:
+    return Reading(1, WorkerState.RUNNING, 0, None, None, handled, 0, parked, unsettled, BoardFlag(0))
+
+
+@given(st.floats(0, LARGEST))
+def test_the_first_failure_is_restarted_at_once(jitter: float) -> None:
+    assert pause_s(1, jitter) == 0
+
+
+def test_pauses_double_up_to_the_cap() -> None:
+    assert [pause_s(failures, 1.0) for failures in range(2, 10)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
+
+
+@given(st.integers(0, 10_000), st.floats(0, LARGEST))
+def test_no_pause_is_above_the_cap_or_below_zero(failures: int, jitter: float) -> None:
+    assert 0 <= pause_s(failures, jitter) <= CAP_S
+
+
+def test_jitter_is_full() -> None:
+    assert pause_s(8, 0.0) == 0
+    assert pause_s(8, 0.5) == CAP_S / 2
+
+
+def test_a_worker_is_proven_by_its_time_in_the_loop() -> None:
+    assert is_proven(PROVEN_AFTER_S, None)
+    assert not is_proven(PROVEN_AFTER_S - 0.1, None)
+
+
+def test_a_worker_is_proven_by_a_settled_task_and_by_a_parked_one() -> None:
+    assert is_proven(0.1, reading(handled=3, unsettled=2))
+    assert is_proven(0.1, reading(handled=0, parked=1))
+    assert not is_proven(0.1, reading(handled=3, unsettled=3))
+    assert not is_proven(0.1, reading(handled=0))

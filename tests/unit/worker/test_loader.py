@@ -1,0 +1,254 @@
+"""From an entry to a class, its source and its options."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from consumerd.config.shape import CommonKeys, ConsumerSettings
+from consumerd.consumers import BaseConsumer
+from consumerd.errors import ConfigurationError, LoadError
+from consumerd.worker.loader import LoadedConsumer, load_consumer, prepare_class
+
+MODULE = """
+from pydantic import BaseModel
+from consumerd import BaseConsumer, KafkaBaseConsumer, MySQLBaseConsumer
+
+class Login(KafkaBaseConsumer):
+    def handle_task(self, offset, record): ...
+
+class Events(MySQLBaseConsumer):
+    def __init__(self, worker_id, **kwargs):
+        self.back_off_time = 10
+        super().__init__(worker_id, **kwargs)
+    def get_next_batch(self): return []
+    def handle_task(self, offset, record): ...
+
+class Shared(Events):
+    def get_next_batch(self): return [row for row in () if self.shard.owns(row)]
+
+class Lines(BaseConsumer):
+    def iterate_task(self): yield 0, {}
+    def handle_task(self, offset, record): ...
+
+class Known(Lines):
+    def task_id(self, record): return record["line"]
+
+class Declared(Lines):
+    class Config(BaseModel):
+        app_id: int
+        hosts: tuple[str, ...] = ("localhost",)
+
+class Unfinished(KafkaBaseConsumer): ...
+
+class Narrow(Lines):
+    def __init__(self, worker_id):
+        super().__init__(worker_id)
+
+class Outer:
+    class Inner(Lines): ...
+
+class Plain: ...
+number = 3
+"""
+
+KAFKA = {"brokers": "b:9092", "topic_name": "t", "consumer_group": "c"}
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Path]:
+    """A directory of user code, taken off the import path afterwards."""
+    (tmp_path / "jobs_pkg").mkdir()
+    (tmp_path / "jobs_pkg" / "__init__.py").touch()
+    (tmp_path / "jobs_pkg" / "jobs.py").write_text(MODULE)
+    (tmp_path / "jobs_pkg" / "raises.py").write_text("raise RuntimeError('no\\ndatabase')\n")
+    (tmp_path / "jobs_pkg" / "leaves.py").write_text("raise SystemExit(3)\n")
+    (tmp_path / "jobs_pkg" / "needs.py").write_text("import no_such_library\n")
+    before = list(sys.path)
+    yield tmp_path
+    sys.path[:] = before
+    for name in [name for name in sys.modules if name.partition(".")[0] == "jobs_pkg"]:
+        del sys.modules[name]
+
+
+def settings(directory: Path, target: str, **configs: object) -> ConsumerSettings:
+    return ConsumerSettings(
+        group="g",
+        name="n",
+        target=target if ":" in target else f"jobs_pkg.jobs:{target}",
+        configs=configs,
+        common=CommonKeys(),
+        origin="f",
+        path=("g", 0),
+        directory=directory,
+    )
+
+
+def loaded(directory: Path, target: str, environ: dict[str, str] | None = None, **configs: object) -> LoadedConsumer:
+    return load_consumer(settings(directory, target, **configs), environ or {})
+
+
+def mistakes(directory: Path, target: str, **configs: object) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        loaded(directory, target, **configs)
+    return list(caught.value.problems)
+
+
+def not_loaded(directory: Path, target: str) -> LoadError:
+    with pytest.raises(LoadError) as caught:
+        loaded(directory, target)
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def test_a_consumer_is_loaded_with_its_source_and_options(directory: Path) -> None:
+    found = loaded(directory, "Login", **KAFKA, workers=3, **{"client.id": "x"})
+    assert (found.consumer_class.__name__, found.kind.name) == ("Login", "kafka")
+    assert found.options.topic_name == "t"
+    assert found.options.properties == {"client.id": "x"}
+    assert found.configs == {**KAFKA, "workers": 3, "client.id": "x"}
+    assert found.remarks == ()
+
+
+def test_a_nested_class_can_be_named(directory: Path) -> None:
+    assert loaded(directory, "Outer.Inner").consumer_class.__qualname__ == "Outer.Inner"
+
+
+def test_references_are_resolved_and_numbers_are_numbers(directory: Path) -> None:
+    environ = {"GROUP": "hunter2", "SECONDS": "20", "N": "4", "URL": "pw:hunter3"}
+    configs = {
+        **KAFKA,
+        "consumer_group": "${GROUP}",
+        "session_timeout": "${SECONDS}",
+        "workers": "${N}",
+        "own": "${URL}",
+    }
+    found = loaded(directory, "Login", environ, **configs)
+    assert (found.options.consumer_group, found.options.session_timeout, found.common.workers) == ("hunter2", 20.0, 4)
+    assert (found.configs["workers"], found.configs["session_timeout"], found.configs["own"]) == (4, 20.0, "pw:hunter3")
+    assert found.redactor.redact("hunter2 pw:hunter3") == "*** ***"
+
+
+@pytest.mark.parametrize(
+    ("target", "place", "part"),
+    [
+        ("jobs_pkg.job:Login", "module", "there is no module jobs_pkg.job in"),
+        ("jobs_pkg.job:Login", "module", "did you mean 'jobs'?"),
+        ("job_pkg.jobs:Login", "module", "did you mean 'jobs_pkg'?"),
+        ("jobs_pkg.jobs.more:Login", "module", "there is no module jobs_pkg.jobs.more"),
+        ("jobs_pkg.raises:Login", "module", "failed with RuntimeError: no database"),
+        ("jobs_pkg.leaves:Login", "module", "failed with SystemExit: 3"),
+        ("jobs_pkg.needs:Login", "module", "No module named 'no_such_library'"),
+        ("Logim", "class", "did you mean 'Login'?"),
+        ("Nothing", "class", "has no Nothing: check the name"),
+        ("Plain", "class", "is not a consumer"),
+        ("number", "class", "is not a consumer"),
+    ],
+)
+def test_a_class_that_cannot_be_had_is_one_sentence(directory: Path, target: str, place: str, part: str) -> None:
+    error = not_loaded(directory, target)
+    assert str(error).startswith(f"f: g[0].{place}: ")
+    assert part in str(error)
+
+
+def test_what_the_import_raised_is_kept(directory: Path) -> None:
+    assert isinstance(not_loaded(directory, "jobs_pkg.raises:Login").__cause__, RuntimeError)
+
+
+def test_a_missing_hook_is_named_with_its_signature(directory: Path) -> None:
+    assert mistakes(directory, "Unfinished", **KAFKA) == [
+        "f: g[0].class: Unfinished has no handle_task: define handle_task(self, offset, record)"
+    ]
+
+
+def test_options_are_checked_by_the_source_all_at_once(directory: Path) -> None:
+    found = mistakes(directory, "Login", topic_nam="t", brokers=3, session_timeout=0, url="${UNSET}")
+    assert [line.split(": ")[1] for line in found] == [
+        "g[0].configs.topic_name",
+        "g[0].configs.consumer_group",
+        "g[0].configs.topic_nam",
+        "g[0].configs.brokers",
+        "g[0].configs.session_timeout",
+        "g[0].configs.url",
+    ]
+
+
+def test_a_key_near_a_known_one_is_a_mistake_and_others_are_passed_on(directory: Path) -> None:
+    [line] = mistakes(directory, "Lines", workrs=3, app_id=7)
+    assert "g[0].configs.workrs: is not a known key; did you mean 'workers'?" in line
+    assert any("configs.app_id" in remark for remark in loaded(directory, "Lines", app_id=7).remarks)
+
+
+def test_a_config_model_closes_the_keys(directory: Path) -> None:
+    found = mistakes(directory, "Declared", app_id="x", colour=1)
+    assert ["app_id: must be a whole number" in found[0], "colour: is not a known key" in found[1]] == [True, True]
+
+
+def test_a_config_model_gives_what_it_made_of_the_values(directory: Path) -> None:
+    found = loaded(directory, "Declared", {"APP": "7"}, app_id="${APP}")
+    assert found.configs == {"app_id": 7, "hosts": ("localhost",)}
+
+
+def test_a_default_for_all_consumers_is_no_mistake_of_one_that_does_not_know_it(directory: Path) -> None:
+    entry = settings(directory, "Declared", app_id=7, brokers="b")
+    found = load_consumer(entry.model_copy(update={"defaulted": frozenset({"brokers"})}), {})
+    assert found.configs["brokers"] == "b"
+    assert not any("brokers" in remark for remark in found.remarks)
+
+
+def test_a_mistake_in_a_default_is_reported_where_the_defaults_stand(directory: Path) -> None:
+    entry = settings(directory, "Login", **{**KAFKA, "brokers": 3})
+    entry = entry.model_copy(update={"defaulted": frozenset({"brokers"})})
+    with pytest.raises(ConfigurationError, match=r"^f: consumerd\.defaults\.brokers: must be text"):
+        load_consumer(entry, {})
+
+
+def test_an_init_that_takes_no_configs_is_a_mistake(directory: Path) -> None:
+    [line] = mistakes(directory, "Narrow", colour=1)
+    assert "Narrow.__init__ does not take its configs" in line
+
+
+def test_no_sentence_holds_what_a_reference_stood_for(directory: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        loaded(directory, "Login", {"SECRET": "hunter2"}, **{**KAFKA, "auto_offset_reset": "${SECRET}"})
+    assert "hunter2" not in str(caught.value)
+    assert "***" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("target", "workers", "part", "is_remarked"),
+    [
+        ("Lines", 1, "gives a task away", True),
+        ("Lines", 1, "no task_id", True),
+        ("Known", 1, "no task_id", False),
+        ("Lines", 2, "each worker gets all of them", True),
+        ("Lines", 1, "each worker gets all of them", False),
+        ("Events", 4, "does not read self.shard", True),
+        ("Events", 1, "does not read self.shard", False),
+        ("Shared", 4, "does not read self.shard", False),
+        ("Events", 1, "a back-off of its own (back_off_time)", True),
+        ("Lines", 1, "a back-off of its own", False),
+    ],
+)
+def test_what_a_class_cannot_guarantee_is_remarked(
+    directory: Path, target: str, workers: int, part: str, is_remarked: bool
+) -> None:
+    remarks = loaded(directory, target, workers=workers).remarks
+    assert any(part in remark for remark in remarks) == is_remarked, remarks
+
+
+class InHand(BaseConsumer):
+    """A class that needs no import."""
+
+    def iterate_task(self) -> Iterator[tuple[int, object]]:
+        yield 0, {}
+
+    def handle_task(self, offset: int, record: object) -> None: ...
+
+
+def test_a_class_in_hand_is_prepared_without_an_entry() -> None:
+    found = prepare_class(InHand, {"app_id": "${APP}", "workers": 2, "connection": object}, {"APP": "seven"})
+    assert found.configs == {"app_id": "seven", "workers": 2, "connection": object}
+    with pytest.raises(ConfigurationError, match=r"^InHand: configs\.workers: must be at least 1"):
+        prepare_class(InHand, {"workers": 0}, {})
