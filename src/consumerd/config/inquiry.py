@@ -146,7 +146,7 @@ class _Child:
 
     def _take_answer(self) -> None:
         read = os.read(self._answer_fd, _LARGEST_READ)
-        if read and not self._answered:
+        if b"\n" in read and b"\n" not in self._answered:
             self._allowed_s = self._question.more_s
             self.deadline = clock.monotonic() + self._allowed_s
         self._answered += read

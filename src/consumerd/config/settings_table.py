@@ -13,6 +13,7 @@ from consumerd.config.tables import Place, read_table
 
 RESERVED = "consumerd"
 EMBEDDED = "embedded"
+PARKING_RULE = f"'{EMBEDDED}' or a database URL, such as postgresql://user:${{PASSWORD}}@host/database"
 
 _USED_ELSEWHERE = ("parking", "defaults")
 """Keys that travel as they are written: their references are resolved where their values are used."""
@@ -35,10 +36,14 @@ def read_settings(value: object, place: Place, resolver: Resolver) -> tuple[Sett
 
 def _parking_problems(value: dict[str, Any], place: Place) -> list[Problem]:  # plain data, not checked yet
     parking = value.get("parking")
-    if not isinstance(parking, str) or parking == EMBEDDED or "://" in parking or has_reference(parking):
+    if not isinstance(parking, str) or is_parking(parking):
         return []
-    wanted = f"must be '{EMBEDDED}' or a database URL, such as postgresql://user:${{PASSWORD}}@host/database"
-    return [place.problem(f"{wanted}, and is {shown(parking)}", "parking")]
+    return [place.problem(f"must be {PARKING_RULE}, and is {shown(parking)}", "parking")]
+
+
+def is_parking(text: str) -> bool:
+    """Whether a text names a parking store: the embedded one, a database, or a reference that is resolved later."""
+    return text == EMBEDDED or "://" in text or has_reference(text)
 
 
 def _default_problems(value: dict[str, Any], place: Place, resolver: Resolver) -> list[Problem]:  # as above

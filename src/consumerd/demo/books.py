@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from consumerd.demo.balance import Books
@@ -17,11 +18,21 @@ BUSY_S = 10.0
 Row = tuple[bytes, str]
 
 
-def count_pending(workspace: Workspace) -> int:
-    """How many tasks of the table are neither done nor parked."""
+@dataclass(frozen=True, slots=True)
+class TableCounts:
+    """What the table of tasks says. pending: neither done nor parked."""
+
+    parked: int
+    pending: int
+
+
+def count_tasks(workspace: Workspace) -> TableCounts:
+    """How the tasks stand in their table."""
     with _opened(workspace.tasks) as tasks:
-        (count,) = tasks.execute(f"SELECT count(*) FROM {TABLE} WHERE state NOT IN ('done', 'dead')").fetchone()
-        return int(count)
+        rows: list[tuple[str, int]] = tasks.execute(f"SELECT state, count(*) FROM {TABLE} GROUP BY state").fetchall()
+    counts = dict(rows)
+    parked = counts.get("dead", 0)
+    return TableCounts(parked, sum(counts.values()) - counts.get("done", 0) - parked)
 
 
 def read_books(
@@ -36,7 +47,7 @@ def read_books(
         handled=handled,
         parked=_read_parked(workspace),
         grants=read,
-        pending=count_pending(workspace),
+        pending=count_tasks(workspace).pending,
         killed_pids=killed_pids,
     )
 
@@ -57,3 +68,12 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
     finally:
         connection.close()
+
+
+def read_parked_key(workspace: Workspace, error: str) -> str | None:
+    """The key of a parked task whose error has `error` in it, as people name it to `consumerd parked`."""
+    if not workspace.state.parked_database.exists():
+        return None
+    with _opened(workspace.state.parked_database) as store:
+        row = store.execute("SELECT id FROM parked WHERE instr(error, ?) LIMIT 1", (error,)).fetchone()
+    return None if row is None else str(row[0])

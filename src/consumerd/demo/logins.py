@@ -1,4 +1,4 @@
-"""What the demo produces: logins, a handful of tasks that must fail, and what the grants have to say in the end. Pure."""
+"""What the demo produces: logins, a handful of tasks that can only fail; and what the grants must be then. Pure."""
 
 from __future__ import annotations
 

@@ -21,11 +21,15 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One look. done, pending: as the databases say; snapshot: as the master says, None until it answers."""
+    """One look. done, parked, pending: as the databases say; snapshot: as the master says, None until it answers.
+
+    pending: tasks that are not settled yet, some of which may be done.
+    """
 
     elapsed_s: float
     produced: int
     done: int
+    parked: int
     pending: int
     snapshot: Snapshot | None = None
     kill: Kill | None = None

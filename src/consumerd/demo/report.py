@@ -13,16 +13,20 @@ from rich.table import Table
 from rich.text import Text
 
 from consumerd.demo.balance import Balance
+from consumerd.demo.books import read_parked_key
 from consumerd.demo.workspace import Workspace
 
-WIDE_COLUMNS = 60
+WIDE_COLUMNS = 80
+HANDLE = 10
+"""How many digits of a parked task's key people type."""
+
+EXAMPLE, MANUAL = "examples/gop", "README.md and docs/"
 
 
 def print_opening(console: Console, workspace: Workspace, configuration: str, *, logins: int, poison: int) -> None:
     """What is about to run, and on what."""
-    _line(console, "consumerd demo", "bold")
     _line(console, f"{logins:,} logins and {poison} tasks that can only fail, in {workspace.tasks}")
-    _line(console, f"the configuration, {workspace.configuration}:")
+    _line(console, f"consumerd run {workspace.configuration} --state-dir {workspace.state_dir}")
     _line(console, "")
     for line in configuration.splitlines():
         _line(console, f"    {line}".rstrip(), "dim")
@@ -39,7 +43,7 @@ def print_balance(console: Console, balance: Balance) -> None:
         table.add_column(style="dim", overflow="fold")
     for name, number, remark, is_bad in _rows(balance):
         cells = [Text(name), Text(f"{number:,}", style="bold red" if is_bad else "bold")]
-        table.add_row(*(cells + [Text(remark)] if is_wide else cells))
+        table.add_row(*([*cells, Text(remark)] if is_wide else cells))
     _line(console, "")
     _line(console, "balance, from the databases alone", "bold")
     console.print(table)
@@ -51,18 +55,22 @@ def print_balance(console: Console, balance: Balance) -> None:
 
 def print_next(console: Console, workspace: Workspace) -> None:
     """Where to look next: commands that work on what the demo left behind, with no master running."""
-    command, state_dir = command_name(), shlex.quote(str(workspace.state_dir))
+    command, place = command_name(), f"--state-dir {shlex.quote(str(workspace.state_dir))}"
+    key = read_parked_key(workspace, ZeroDivisionError.__name__)
     _line(console, "")
     _line(console, "where to look next", "bold")
-    for text, remark in (
-        (f"{command} parked list --state-dir {state_dir}", "the tasks that failed; then parked show ID"),
-        (f"{command} run {shlex.quote(str(workspace.configuration))} --state-dir {state_dir}", "the same once more"),
-        (f"less {shlex.quote(str(workspace.log))}", "what the master and its workers logged"),
-        (f"rm -r {shlex.quote(str(workspace.path))}", "when you have seen enough"),
-    ):
-        _line(console, f"  # {remark}", "dim")
-        _line(console, f"  {text}")
-    _line(console, "examples/gop has the same job on Kafka and MariaDB; README.md the way from here", "dim")
+    _next(console, "the tasks that failed", f"{command} parked list {place}")
+    if key is not None:
+        _next(console, "one of them: its record, error and traceback", f"{command} parked show {key[:HANDLE]} {place}")
+    _next(console, "what the master and its workers logged", f"less {shlex.quote(str(workspace.log))}")
+    _next(console, "when you have seen enough", f"rm -r {shlex.quote(str(workspace.path))}")
+    _line(console, "")
+    _line(console, f"The same job on Kafka and MariaDB: {EXAMPLE}; all the rest: {MANUAL}")
+
+
+def _next(console: Console, remark: str, command: str) -> None:
+    _line(console, f"  # {remark}", "dim")
+    _line(console, f"  {command}")
 
 
 def as_json(balance: Balance, workspace: Workspace) -> dict[str, object]:
@@ -89,7 +97,7 @@ def command_name() -> str:
 
 
 def _rows(balance: Balance) -> tuple[tuple[str, int, str, bool], ...]:
-    again = "handled by the killed worker, not yet settled: at least once" if balance.repeated else ""
+    again = "what the killed worker had not settled yet" if balance.repeated else ""
     return (
         ("produced", balance.produced, "", False),
         ("done", balance.done, "different logins handled", False),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from functools import partial
 from types import TracebackType
+from typing import Self
 
 from consumerd.demo.workspace import STOP_TIMEOUT_S, Workspace
 from consumerd.errors import ConsumerdError, NotRunningError
@@ -38,7 +39,7 @@ class RunningMaster:
         assert self._process is not None
         return self._process.pid
 
-    def __enter__(self) -> RunningMaster:
+    def __enter__(self) -> Self:
         with self._workspace.log.open("wb") as log:
             self._process = subprocess.Popen(
                 self.command,

@@ -11,7 +11,7 @@ from types import FrameType
 
 from consumerd import clock
 from consumerd.demo.balance import Balance, strike
-from consumerd.demo.books import count_pending, read_books
+from consumerd.demo.books import count_tasks, read_books
 from consumerd.demo.grants import Grants, opened
 from consumerd.demo.logins import POISON, Login
 from consumerd.demo.progress import Kill, Progress, choose_victim, with_replacement
@@ -60,7 +60,7 @@ class Demo:
     def run(self) -> Balance | None:
         """Run it to its balance; None where it was interrupted. Either way nothing that it started is left running."""
         with RunningMaster(self.workspace) as master, opened(self.workspace.grants) as grants, self.view:
-            self.view.say(f"running: {' '.join(master.command[1:])} (master, pid {master.pid})")
+            self.view.say(f"the master runs, pid {master.pid}")
             last = self._watch(master, grants)
             if self.interruption.number is not None:
                 return None
@@ -73,7 +73,7 @@ class Demo:
         """Look again and again, and kill one worker half-way; the last look."""
         started = clock.monotonic()
         produced = len(self.logins) + len(POISON)
-        progress = Progress(0.0, produced, 0, produced)
+        progress = Progress(0.0, produced, done=0, parked=0, pending=produced)
         while not self._is_over(progress):
             progress = self._look(master, grants, replace(progress, elapsed_s=clock.monotonic() - started))
             self.view.show(progress)
@@ -100,7 +100,8 @@ class Demo:
                 self.view.say(
                     f"worker {kill.slot} runs again: pid {kill.replaced_by}, {kill.after_s:.2f} s later", "green"
                 )
-        return replace(before, done=grants.count(), pending=count_pending(self.workspace), snapshot=snapshot, kill=kill)
+        done, counts = grants.count(), count_tasks(self.workspace)
+        return replace(before, done=done, parked=counts.parked, pending=counts.pending, snapshot=snapshot, kill=kill)
 
     def _snapshot(self, master: RunningMaster) -> Snapshot | None:
         document = master.status()

@@ -106,15 +106,19 @@ def standing(progress: Progress) -> str:
     """How it stands, in a line."""
     running = sum(worker.is_running for worker in progress.snapshot.workers) if progress.snapshot else 0
     return (
-        f"{progress.elapsed_s:5.1f} s  {progress.done:,} of {progress.produced:,} done, "
-        f"{progress.pending:,} pending, {running} workers running"
+        f"{progress.elapsed_s:4.1f} s: {progress.done:,} of {progress.produced:,} done, "
+        f"{progress.parked} parked, {running} workers running"
     )
 
 
 def picture(progress: Progress, width: int) -> RenderableType:
     """How it stands, as a bar and a table that fit into `width` columns."""
-    bar = ProgressBar(total=progress.produced, completed=progress.done, width=min(BAR_COLUMNS, max(10, width - 2)))
-    return Group(Text(standing(progress), style="bold"), bar, _workers(progress, is_wide=width >= WIDE_COLUMNS))
+    bar = Table.grid()  # a bar alone does not end its line
+    bar.add_row(
+        ProgressBar(total=progress.produced, completed=progress.done, width=min(BAR_COLUMNS, max(10, width - 2)))
+    )
+    workers = _workers(progress, is_wide=width >= WIDE_COLUMNS)
+    return Group(Text(standing(progress), style="bold"), bar, Text(), workers, Text())
 
 
 def _workers(progress: Progress, *, is_wide: bool) -> Table:

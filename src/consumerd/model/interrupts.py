@@ -13,3 +13,4 @@ class Interrupt(Enum):
     SETTLE_DUE = auto()
     REVOKED = auto()
     PARKED_DUE = auto()
+    FINISHED = auto()

@@ -5,8 +5,6 @@ Never the statement nor its parameters, which SQLAlchemy's own texts hold: there
 
 from __future__ import annotations
 
-import errno
-
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 
 LONGEST_CAUSE = 200
@@ -50,7 +48,7 @@ def _words(error: BaseException) -> str:
     if isinstance(error, DBAPIError) and error.orig is not None:
         return _driver_words(error.orig)
     if isinstance(error, OSError) and error.errno is not None:
-        return f"{errno.errorcode.get(error.errno, 'error')} {error.strerror} {error.filename or ''}"
+        return f"{error.strerror} {error.filename or ''}"
     if isinstance(error, NoSuchModuleError):
         return "no such driver"
     return str(error) or type(error).__name__

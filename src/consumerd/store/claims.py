@@ -9,7 +9,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Update, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Dialect,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from consumerd.clock import wall
 from consumerd.model.parked import ParkedState, ParkedTask
@@ -60,10 +74,21 @@ def finish(connection: Connection, consumer: str, task_id: TaskId, token: str) -
 
 def claim_due(connection: Connection, consumer: str, limit: int, lease: Lease) -> tuple[ParkedTask, ...]:
     """Claim waiting tasks whose time has come and that nobody holds, the longest due first."""
-    now = database_now(connection.dialect)
+    candidates = due_candidates(connection.dialect, consumer, limit)
+    keys = within_size([(row.id, row.size_bytes) for row in connection.execute(candidates)], CLAIM_LIMIT_BYTES)
+    if not keys:
+        return ()
+    taken = {"lease_token": lease.owner, "lease_until": database_now(connection.dialect) + lease.seconds}
+    connection.execute(update(PARKED).where(PARKED.c.id.in_(keys)).values(taken))
+    return read_tasks(connection, keys)
+
+
+def due_candidates(dialect: Dialect, consumer: str, limit: int) -> Select[tuple[str, int]]:
+    """The keys and sizes of the rows that a claim may take, in its order; they are locked, and locked ones left out."""
+    now = database_now(dialect)
     is_due = and_(PARKED.c.consumer == consumer, PARKED.c.state == ParkedState.WAITING.value, PARKED.c.due_at <= now)
     is_free = or_(PARKED.c.lease_until.is_(None), PARKED.c.lease_until <= now)
-    candidates = (
+    return (
         select(PARKED.c.id, PARKED.c.size_bytes)
         .with_hint(PARKED, FORCED_DUE_INDEX, "mysql")
         .where(is_due, is_free)
@@ -71,12 +96,6 @@ def claim_due(connection: Connection, consumer: str, limit: int, lease: Lease) -
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    keys = within_size([(row.id, row.size_bytes) for row in connection.execute(candidates)], CLAIM_LIMIT_BYTES)
-    if not keys:
-        return ()
-    taken = {"lease_token": lease.owner, "lease_until": now + lease.seconds}
-    connection.execute(update(PARKED).where(PARKED.c.id.in_(keys)).values(taken))
-    return read_tasks(connection, keys)
 
 
 def within_size(candidates: Sequence[tuple[str, int]], limit_bytes: int) -> list[str]:

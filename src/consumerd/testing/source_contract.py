@@ -179,7 +179,12 @@ class SourceContract:
     def test_the_keeper_may_tick_and_measure_while_a_batch_is_out(self, feed: Feed) -> None:
         source = _opened(feed, 5)
         batch = _one_batch(source)
-        keeper = threading.Thread(target=lambda: (source.tick(), source.lag()))
+
+        def keep() -> None:
+            source.tick()
+            source.lag()
+
+        keeper = threading.Thread(target=keep)
         keeper.start()
         keeper.join(PATIENCE_S)
         assert not keeper.is_alive()

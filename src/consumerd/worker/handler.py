@@ -30,7 +30,7 @@ def plain_handler(consumer: Any) -> tuple[Handler, Callable[[], None]]:  # the u
     runner = asyncio.Runner()
 
     def handle(**arguments: object) -> object:
-        return runner.run(handle_task(**arguments))  # type: ignore[arg-type]  # it is a coroutine function
+        return runner.run(handle_task(**arguments))
 
     return handle, runner.close
 

@@ -26,9 +26,10 @@ from consumerd.worker.fast import Handler
 from consumerd.worker.handler import hooked_handler, needs_general_loop, plain_handler, record_validator
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.keeper import Keeper
-from consumerd.worker.loop import Hooks, Loop, LoopSettings, Parts
+from consumerd.worker.loop import Loop
 from consumerd.worker.parked_index import StoreIndex
 from consumerd.worker.parking import Parking
+from consumerd.worker.parts import Hooks, LoopSettings, Parts
 from consumerd.worker.policy import retry_policy
 from consumerd.worker.timer import StopDeadline
 

@@ -314,7 +314,10 @@ class World(RuleBasedStateMachine):
             self.act()
             self.the_next_deadline_comes()
         assert all(pool.state is PoolState.GONE for pool in self.pools.values())
-        assert self.now <= max(pool.stop_deadline or 0 for pool in self.wanted.values()) + KILL_GRACE_S + ZYGOTE_GRACE_S
+        assert (
+            self.now
+            <= max(pool.stop_deadline or 0 for pool in self.wanted.values()) + KILL_GRACE_S + 2 * ZYGOTE_GRACE_S
+        )
 
     def the_end_of(self, name: ConsumerName, slot: int) -> None:
         del self.workers[name, slot]
@@ -330,4 +333,4 @@ class World(RuleBasedStateMachine):
 
 
 TestWorld = World.TestCase
-TestWorld.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestWorld.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

@@ -76,10 +76,19 @@ def test_a_database_that_was_removed_is_not_written_on_into_nowhere(store: Parki
     store.park([parked_task(1)])
     for file in state_dir.glob("parked.*"):
         file.unlink()
-    with pytest.raises(StoreAwayError, match="removed or replaced"):
+    with pytest.raises(StoreAwayError, match="No such file or directory"):
         store.park([parked_task(2)])
     store.park([parked_task(2)])
     assert (state_dir / "parked.sqlite").exists()
+    store.close()
+
+
+def test_a_database_that_was_replaced_is_noticed(store: ParkingStore, state_dir: Path) -> None:
+    store.park([parked_task(1)])
+    (state_dir / "parked.sqlite").rename(state_dir / "aside")
+    (state_dir / "parked.sqlite").touch()
+    with pytest.raises(StoreAwayError, match="removed or replaced"):
+        store.counts()
     store.close()
 
 
@@ -98,7 +107,7 @@ def test_a_store_of_a_newer_consumerd_is_left_alone(store: ParkingStore, state_d
     with sqlite3.connect(state_dir / "parked.sqlite") as connection:
         connection.execute("UPDATE parked_schema SET version = 99")
     connection.close()
-    with pytest.raises(StoreAwayError, match="version 99.*update consumerd"):
+    with pytest.raises(StoreAwayError, match=r"version 99.*update consumerd"):
         store.counts()
 
 

@@ -1,0 +1,145 @@
+"""One batch, from its first task to its last, or to where the loop must leave it. Runs in workers and the foreground.
+
+The fast loop takes it unless a hook runs between tasks. Either way a task that does not simply end goes through
+`_conclude` to its outcome, and what must be parked is held until the batch is left.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from consumerd.errors import UndecodableError
+from consumerd.events.facts import Fact, Level
+from consumerd.model.interrupts import Interrupt
+from consumerd.model.outcome import DONE, Dead, Retry
+from consumerd.model.task import Task
+from consumerd.sources.contract import Batch, Settlement
+from consumerd.wire.board import BUSY_SINCE_NS, CURSOR, FAILED, HANDLED, NONE, SHARD
+from consumerd.worker.fast import VERDICTS, run_fast
+from consumerd.worker.handler import validating
+from consumerd.worker.parking import must_be_parked
+from consumerd.worker.parts import LoopSettings, Parts
+
+
+class Handling:
+    """Handles batches. `attend` looks at the interrupts and answers whether the batch must be left."""
+
+    def __init__(self, parts: Parts, settings: LoopSettings, attend: Callable[[], bool]) -> None:
+        self._parts = parts
+        self._settings = settings
+        self._attend = attend
+        self._source = parts.source
+        self._words = parts.words
+        self._values_are_known = False
+        self._batch: Batch | None = None
+        self._remaining: Iterator[Any] = iter(())  # over the raws of whatever source
+
+    def current_task(self) -> Task:
+        """The task that the handler is running now; RuntimeError between tasks."""
+        running = self._parts.attempts.running
+        if running is not None:
+            return running
+        if self._batch is None:
+            raise RuntimeError("no task is being handled now: ask from within handle_task")
+        return self._batch.task(self._handed_out() - 1)
+
+    def handle(self, batch: Batch) -> int:
+        """Handle the batch; how many of its tasks. The rest was given back."""
+        self._words[CURSOR] = NONE
+        self._words[SHARD] = batch.shard
+        self._words[BUSY_SINCE_NS] = int(self._parts.clock.monotonic() * 1e9)
+        self._batch, self._remaining = batch, iter(batch.raws)
+        run = self._run_general if self._settings.is_general else self._run_fast
+        handled = 0
+        while handled < len(batch.raws):
+            handled = run(batch, handled)
+            if self._attend() or not self._source.keeps(batch):
+                break
+        if handled < len(batch.raws):
+            self._source.release(batch, handled)
+        self._batch = None
+        self._words[CURSOR] = NONE
+        self._words[BUSY_SINCE_NS] = 0
+        return handled
+
+    def _handed_out(self) -> int:
+        assert self._batch is not None
+        return len(self._batch.raws) - operator.length_hint(self._remaining)
+
+    def _run_fast(self, batch: Batch, start: int) -> int:
+        """Handle tasks from `start` on; how many of the batch are handled when the fast loop is left."""
+        ended: object = None
+        try:
+            ended = run_fast(
+                batch,
+                self._remaining,
+                self._parts.handle,
+                decode=validating(batch.decode, self._settings.validate),
+                interrupts=self._parts.interrupts,
+                words=self._words,
+                values_are_known=self._values_are_known,
+            )
+        except BaseException as error:  # noqa: BLE001 - anything raised, SystemExit included, is a failed attempt
+            ended = error
+        stop = self._handed_out()
+        if isinstance(ended, (BaseException, *VERDICTS)):
+            self._settle_done(batch, start, stop - 1)
+            return self._conclude(batch, stop - 1, ended)
+        if ended is not None:
+            self._report_value(ended)
+        self._settle_done(batch, start, stop)
+        return stop
+
+    def _run_general(self, batch: Batch, start: int) -> int:
+        """Handle one task, hooks and all; `start` again where the consumer wants to stop before it."""
+        hooks = self._parts.hooks
+        if hooks.can_stop_consume():
+            self._parts.interrupts.set(Interrupt.FINISHED)
+            return start
+        next(self._remaining)
+        self._words[CURSOR] = batch.offset(batch.raws[start])
+        hooks.pre_handle_task()
+        handled = self._conclude(batch, start, None)
+        hooks.post_handle_task()
+        return handled
+
+    def _conclude(self, batch: Batch, index: int, ended: BaseException | Retry | Dead | None) -> int:
+        """Take one task to its outcome; how many of the batch are handled then."""
+        task = batch.task(index)
+        conclusion = self._parts.attempts.conclude(task, lambda: self._decode(batch, index, task), ended)
+        outcome = conclusion.outcome
+        if outcome is None:  # a stop came between two attempts: hand the task back
+            return index
+        if outcome == DONE:
+            self._settle_done(batch, index, index + 1)
+            return index + 1
+        self._words[FAILED] += 1
+        if must_be_parked(outcome, is_durable_defer=self._source.traits.durable_defer):
+            self._parts.parking.hold(batch, index, conclusion)
+            if isinstance(outcome, Retry):
+                self._parts.due.look_soon()
+        else:
+            self._source.settle((Settlement(batch, index, index + 1, outcome, conclusion.task),), is_due=False)
+        return index + 1
+
+    def _decode(self, batch: Batch, index: int, task: Task) -> object:
+        decode = validating(batch.decode, self._settings.validate)
+        try:
+            return decode(batch.payload(batch.raws[index]))
+        except UndecodableError:
+            raise
+        except Exception:
+            self._source.decode(task.payload)  # says in a sentence what a quick decoder says in its own way
+            raise
+
+    def _settle_done(self, batch: Batch, start: int, stop: int) -> None:
+        if stop > start:
+            self._source.settle((Settlement(batch, start, stop, DONE),), is_due=False)
+            self._words[HANDLED] += stop - start
+            self._parts.hooks.count(stop - start)
+
+    def _report_value(self, value: object) -> None:
+        self._values_are_known = True
+        self._parts.emit(Fact("value_returned", Level.INFO, {"type": type(value).__name__, "taken_as": "done"}))

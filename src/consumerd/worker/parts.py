@@ -1,0 +1,63 @@
+"""What a worker's loop is made of, and how it is set. Runs in workers and the foreground."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from consumerd.clock import Clock
+from consumerd.events.facts import Fact
+from consumerd.sources.contract import Source
+from consumerd.worker.attempt import Attempts
+from consumerd.worker.due import DueTasks
+from consumerd.worker.fast import Handler
+from consumerd.worker.handler import Decode
+from consumerd.worker.interrupts import Interrupts
+from consumerd.worker.parking import Parking
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSettings:
+    """How the loop is set: from the common keys, and from what the consumer's class overrides.
+
+    validate: makes a model of a decoded record; None: records are used as they are decoded.
+    """
+
+    settle_interval_s: float
+    max_unsettled: int
+    is_general: bool
+    reload_interval_s: float
+    validate: Decode | None = None
+
+
+class Hooks:
+    """The hooks that the loop itself calls; `consumer` is the user's instance, known by them alone."""
+
+    def __init__(self, consumer: Any) -> None:  # the user's class
+        self.reload_config: Callable[[], None] = consumer.reload_config
+        self.can_stop_consume: Callable[[], bool] = consumer.can_stop_consume
+        self.pre_handle_task: Callable[[], None] = consumer.pre_handle_task
+        self.post_handle_task: Callable[[], None] = consumer.post_handle_task
+        self._consumer = consumer
+
+    def count(self, tasks: int) -> None:
+        """Keep the seed's `number_of_consumed`."""
+        self._consumer.number_of_consumed += tasks
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the loop works with; all of one worker."""
+
+    source: Source
+    handle: Handler
+    hooks: Hooks
+    attempts: Attempts
+    parking: Parking
+    due: DueTasks
+    interrupts: Interrupts
+    wait: Callable[[float], None]
+    words: memoryview
+    emit: Callable[[Fact], None]
+    clock: Clock

@@ -1,0 +1,93 @@
+"""What people ask of the store, and what they are answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from consumerd.errors import UsageError
+from consumerd.store.opening import open_store
+from consumerd.store.parking import ParkingStore
+from consumerd.store.requests import PAGE_ROWS, Item, answer
+from consumerd.testing.store_contract import CONSUMER, dead_task, parked_task
+
+
+@pytest.fixture
+def store(state_dir: Path) -> Iterator[ParkingStore]:
+    store = open_store(None, state_dir)
+    yield store
+    store.close()
+
+
+def items(store: ParkingStore, verb: str, **arguments: object) -> list[Item]:
+    return [item for page in answer(store, verb, arguments) for item in page]
+
+
+def test_a_list_comes_in_pages_and_ends(store: ParkingStore) -> None:
+    store.park([dead_task(number) for number in range(2 * PAGE_ROWS)])
+    pages = list(answer(store, "list", {}))
+    assert [len(page) for page in pages] == [PAGE_ROWS, PAGE_ROWS, 0]
+
+
+def test_a_list_stops_at_its_limit(store: ParkingStore) -> None:
+    store.park([dead_task(number) for number in range(PAGE_ROWS + 50)])
+    assert len(items(store, "list", limit=PAGE_ROWS + 20)) == PAGE_ROWS + 20
+
+
+def test_show_answers_the_task_with_its_bytes(store: ParkingStore) -> None:
+    store.park([dead_task(1)])
+    (row,) = items(store, "list")
+    (task,) = items(store, "show", reference=row["handle"])
+    assert (task["payload"], task["state"], task["handle"]) == (b'{"number": 1}', "dead", row["handle"])
+
+
+def test_a_retry_answers_how_many_of_which_consumer(store: ParkingStore) -> None:
+    store.park([dead_task(1), dead_task(2), dead_task(3, "group/other")])
+    assert items(store, "retry", all=True, target=CONSUMER) == [{"consumer": CONSUMER, "tasks": 2}]
+
+
+def test_single_tasks_are_discarded_by_handle_or_id(store: ParkingStore) -> None:
+    store.park([dead_task(1), parked_task(2), dead_task(3)])
+    assert items(store, "discard", references=[dead_task(1).task_id]) == [{"consumer": CONSUMER, "tasks": 1}]
+    assert len(items(store, "list")) == 2
+
+
+def test_nothing_changes_where_one_of_several_is_not_there(store: ParkingStore) -> None:
+    store.park([dead_task(1)])
+    with pytest.raises(UsageError, match="nothing is parked under 'nosuch'"):
+        items(store, "discard", references=[dead_task(1).task_id, "nosuch"])
+    assert len(items(store, "list")) == 1
+
+
+@pytest.mark.parametrize("verb", ["retry", "discard"])
+@pytest.mark.parametrize("arguments", [{}, {"state": "dead"}, {"references": ["abcd"], "all": True}])
+def test_everything_is_meant_only_by_all(store: ParkingStore, verb: str, arguments: dict[str, object]) -> None:
+    store.park([dead_task(1)])
+    with pytest.raises(UsageError, match="either handles or --all"):
+        items(store, verb, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "complaint"),
+    [
+        ("explode", {}, "no verb 'explode'"),
+        ("list", {"colour": "red"}, "no parameter 'colour'"),
+        ("list", {"limit": "5"}, "limit must be of type int"),
+        ("list", {"state": "undead"}, "parked as 'undead'"),
+        ("show", {}, "needs a handle"),
+        ("show", {"reference": "abcdef"}, "nothing is parked"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    store: ParkingStore, verb: str, arguments: dict[str, object], complaint: str
+) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        items(store, verb, **arguments)
+
+
+def test_an_ambiguous_id_is_refused(store: ParkingStore) -> None:
+    store.park([dead_task(1), dead_task(1, "group/other")])
+    with pytest.raises(UsageError, match="several parked tasks"):
+        items(store, "retry", references=[dead_task(1).task_id])
