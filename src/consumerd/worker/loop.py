@@ -64,20 +64,27 @@ class Loop:
     # One turn
 
     def turn(self) -> None:
-        """Reload when due, attempt parked tasks that are due, handle one batch, settle when due, look up."""
-        self._reload_when_due()
-        if self._parts.due.is_time:
-            self._count_flags()
-            self._words[HANDLED] += self._parts.due.run(self._attend)
-            self._count_flags()
+        """Whatever is due between batches, then one batch."""
+        if not self.between_batches():
+            return
         batch = self._fetch()
         if batch is not None:
             started = self._parts.clock.monotonic()
             handled = self._handling.handle(batch)
             self._park_held()
             self._learn_pace(handled, self._parts.clock.monotonic() - started)
+
+    def between_batches(self) -> bool:
+        """Reload, attempt parked tasks, settle, each when due; look at the interrupts. False when the loop is to stop.
+
+        A source that waits within the user's own generator calls it meanwhile.
+        """
+        self._reload_when_due()
+        if self._parts.due.is_time:
+            self._words[HANDLED] += self._parts.due.run(self._attend)
+            self._count_flags()
         self._settle_when_due()
-        self._attend()
+        return not self._attend()
 
     def _reload_when_due(self) -> None:
         now = self._parts.clock.monotonic()
@@ -101,7 +108,7 @@ class Loop:
             self._parts.wait(IDLE_FETCH_S)
             return None
         except EndOfSource:
-            self.stop(WorkerExit.FINISHED)
+            self._parts.interrupts.set(Interrupt.FINISHED)
             return None
         if self._away.is_away:
             self._away.clear()

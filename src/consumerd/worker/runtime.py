@@ -211,6 +211,7 @@ class Runtime:
             clock=parts.clock,
             wait=self._wait,
             user_reads_shard=lambda: self._user_reads_shard,
+            attend=lambda: self._loop is not None and self._loop.between_batches(),
         )
 
     def _release_old_claims(self, member: str) -> None:

@@ -1,0 +1,72 @@
+"""The keys of a Kafka consumer, and the settings that its clients get."""
+
+import pytest
+from pydantic import ValidationError
+
+from consumerd.sources.kafka.options import OWNED, KafkaOptions
+from consumerd.sources.kafka.settings import admin_settings, consumer_settings
+
+SEED = {"brokers": "broker-1:9092,broker-2:9092", "topic_name": "login_task", "consumer_group": "login_consumer"}
+
+
+def options(**keys: object) -> KafkaOptions:
+    return KafkaOptions.model_validate({**SEED, **keys})
+
+
+def test_the_three_keys_of_the_seed_are_enough():
+    settings = consumer_settings(options(), member=None)
+    assert settings["bootstrap.servers"] == "broker-1:9092,broker-2:9092"
+    assert settings["group.id"] == "login_consumer"
+    assert settings["auto.offset.reset"] == "earliest"
+
+
+def test_a_slot_joins_as_a_static_member_and_a_guest_as_a_dynamic_one():
+    assert consumer_settings(options(), member="a1.group.name.0")["group.instance.id"] == "a1.group.name.0"
+    assert "group.instance.id" not in consumer_settings(options(), member=None)
+
+
+def test_offsets_are_never_committed_or_stored_by_the_client_itself():
+    settings = consumer_settings(options(), member=None)
+    assert (settings["enable.auto.commit"], settings["enable.auto.offset.store"]) == (False, False)
+
+
+def test_a_key_with_a_dot_is_passed_to_librdkafka():
+    keys = {"security.protocol": "SASL_SSL", "sasl.username": "gop", "fetch.min.bytes": 100_000}
+    settings = consumer_settings(options(**keys), member=None)
+    assert {key: settings[key] for key in keys} == keys
+
+
+def test_a_client_that_reads_no_records_gets_what_connecting_needs_and_no_more():
+    keys = {"security.protocol": "SASL_SSL", "sasl.username": "gop", "fetch.min.bytes": 100_000}
+    settings = admin_settings(options(**keys))
+    assert settings["sasl.username"] == "gop"
+    assert "fetch.min.bytes" not in settings
+    assert "group.id" not in settings
+
+
+@pytest.mark.parametrize("key", sorted(OWNED))
+def test_a_property_that_consumerd_must_set_itself_is_refused_with_what_to_do(key):
+    with pytest.raises(ValidationError, match=f"`{key}` cannot be set: {OWNED[key].split('`')[0].strip()}"):
+        options(**{key: "x"})
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ({"topicname": "x"}, "unknown key `topicname`"),
+        ({"ssl.ca.location": ["a"]}, "`ssl.ca.location` must be a string, a number or a boolean, not list"),
+        ({"brokers": ""}, "brokers"),
+        ({"brokers": "a:9092,,b:9092"}, "empty address"),
+        ({"topic_name": "^login.*"}, "topic_name"),
+        ({"auto_offset_reset": "newest"}, "auto_offset_reset"),
+        ({"session_timeout": 90}, r"max_poll_interval \(60\) must be at least session_timeout \(90\)"),
+        ({"session_timeout": 0}, "session_timeout"),
+    ],
+)
+def test_a_mistake_is_named(keys, sentence):
+    with pytest.raises(ValidationError, match=sentence):
+        options(**keys)
+
+
+def test_blanks_around_addresses_do_not_matter():
+    assert options(brokers=" a:9092 , b:9092").brokers == "a:9092,b:9092"
