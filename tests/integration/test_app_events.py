@@ -91,9 +91,10 @@ def test_every_event_is_sent_or_parked_though_endpoints_fail_and_a_worker_is_kil
     create_tables(mariadb_url)
     ledger = tmp_path / "calls.jsonl"
     config = write_configuration(tmp_path / "events.toml")
+    env = environment(GOP_DATABASE=mariadb_url)
     with (
         endpoints(ledger) as address,
-        running(config, state_dir=state_dir, env=environment(GOP_DATABASE=mariadb_url)) as master,
+        running(config, state_dir=state_dir, log=tmp_path / "log", env=env) as master,
     ):
         events = {
             path: add_app(mariadb_url, app_id, endpoint=address + path, events=EVENTS) for path, app_id in APPS.items()

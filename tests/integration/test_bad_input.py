@@ -112,7 +112,7 @@ def test_bad_records_are_parked_byte_for_byte_and_those_behind_them_are_handled(
     config.write_text(CONFIG.format(brokers=kafka.brokers, topic=topic, group=GROUP, ledger=ledger))
     group = GroupObserver(kafka.brokers, topic=topic, group=GROUP)
     ends = group.ends(PARTITIONS)
-    with running(str(config), state_dir=state_dir, env=environment()) as master:
+    with running(str(config), state_dir=state_dir, log=tmp_path / "log", env=environment()) as master:
         wait_until(
             lambda: group.committed() == ends,
             deadline_s=END_S,

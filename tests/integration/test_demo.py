@@ -97,7 +97,7 @@ def test_the_commands_that_the_demo_names_work_when_it_is_over(state_dir: Path) 
         assert len(commands) == 2, demo.output()
         shown = [subprocess.run(command, shell=True, capture_output=True, timeout=60) for command in commands]
         assert [done.returncode for done in shown] == [0, 0], shown
-        parked = json.loads(demo.verb("parked", "list", "--json").stdout)
+        parked = json.loads(demo.verb("parked", "list", "--json").stdout)["tasks"]
         assert len(parked) == 5
         assert b"ZeroDivisionError" in shown[1].stdout
         assert b'"ticks_per_s": 0}' in shown[1].stdout
@@ -156,7 +156,7 @@ def test_the_demo_runs_on_any_terminal(state_dir: Path, term: str, columns: int)
 def _read_to_end(terminal: int) -> str:
     """All that is written to a terminal until nobody has it open any more."""
     shown = b""
-    with contextlib.suppress(OSError), open(terminal, "rb", buffering=0) as reader:  # noqa: PTH123 - a descriptor
+    with contextlib.suppress(OSError), open(terminal, "rb", buffering=0) as reader:
         while data := reader.read(65_536):
             shown += data
     return shown.decode(errors="replace").replace("\r\n", "\n")

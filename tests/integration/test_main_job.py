@@ -76,7 +76,7 @@ def test_the_grants_say_what_the_records_say_though_workers_die_and_the_broker_r
     kafka.create_topic(TOPIC, PARTITIONS)
     expected = tmp_path / "expected.jsonl"
     env = environment(GOP_BROKERS=kafka.brokers, GOP_DATABASE=mariadb_url)
-    with running(SETTING, state_dir=state_dir, env=env) as master:
+    with running(SETTING, state_dir=state_dir, log=tmp_path / "log", env=env) as master:
         job = Job(master, GroupObserver(kafka.brokers, topic=TOPIC, group=GROUP))
         producer = start_producer(kafka, expected)
         master.wait_until_ready(WORKERS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -14,19 +13,28 @@ from typing import Any
 
 import pytest
 
-from consumerd.wire.control import call
-from integration.scenarios.running import Answer, Running, environment, running
+from integration.scenarios.running import Running, environment, running
+from integration.scenarios.small_masters import (
+    SOON_S,
+    STOP_TIMEOUT_S,
+    assert_nothing_left,
+    children,
+    entry,
+    is_alive,
+    open_fds,
+    parent_of,
+    pool,
+    status,
+    stop,
+    title,
+    wait_for,
+    wait_replaced,
+    wait_running,
+    write_config,
+)
 from servers.waiting import wait_until
 
-POOLS = "integration.scenarios.small_pools"
-SOON_S = 20.0
-STOP_TIMEOUT_S = 2
-
 Start = Callable[..., Running]
-
-
-def entry(name: str, workers: int = 1, module: str = POOLS, **configs: Any) -> dict[str, Any]:
-    return {"module": module, "class": name, "name": name.lower(), "configs": {"workers": workers, **configs}}
 
 
 @pytest.fixture
@@ -35,86 +43,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
     with contextlib.ExitStack() as masters:
 
         def begin(*entries: dict[str, Any]) -> Running:
-            config = tmp_path / "config.json"
-            document = {"small": list(entries), "consumerd": {"stop_timeout": STOP_TIMEOUT_S}}
-            config.write_text(json.dumps(document))
-            master = running(str(config), state_dir=tmp_path / "state", env=environment())
-            return masters.enter_context(master)
+            config = write_config(tmp_path, *entries)
+            return masters.enter_context(running(config, state_dir=tmp_path / "state", env=environment()))
 
         yield begin
-
-
-def status(master: Running) -> Answer:
-    return call(master.state_dir / "control.sock", "status")
-
-
-def pool(master: Running, name: str) -> Answer:
-    return next(pool for pool in status(master)["pools"] if pool["name"] == f"small/{name}")
-
-
-def wait_for(master: Running, condition: Callable[[Answer], object], what: str) -> Answer:
-    """The status for which the condition holds."""
-
-    def look() -> Answer:
-        assert master.process.poll() is None, f"the master has left{master.tail()}"
-        with contextlib.suppress(Exception):  # not up yet
-            found = status(master)
-            return found if condition(found) else None
-        return None
-
-    return wait_until(look, deadline_s=SOON_S, message=lambda: f"{what}{master.tail()}")
-
-
-def wait_running(master: Running, workers: int) -> Answer:
-    return wait_for(
-        master, lambda found: sum(pool["workers_running"] for pool in found["pools"]) == workers, f"{workers} workers"
-    )
-
-
-def wait_replaced(master: Running, name: str, slot: int, pid: int) -> Answer:
-    def worker(found: Answer) -> Answer:
-        return next(pool for pool in found["pools"] if pool["name"] == f"small/{name}")["workers"][slot]
-
-    found = wait_for(
-        master,
-        lambda found: worker(found)["state"] == "running" and worker(found)["pid"] not in (None, pid),
-        f"another process than {pid} in slot {slot}",
-    )
-    return worker(found)
-
-
-def children(pid: int) -> set[int]:
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return set(map(int, text.split()))
-
-
-def zygote_of(master: Running, worker_pid: int) -> int:
-    return int(Path(f"/proc/{worker_pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def title(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def open_fds(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
-
-
-def assert_nothing_left(master: Running) -> None:
-    wait_until(lambda: not master.descendants(), deadline_s=SOON_S, message=lambda: f"left: {master.descendants()}")
-
-
-def stop(master: Running) -> int:
-    exit_code = master.stop()
-    assert_nothing_left(master)
-    return exit_code
 
 
 def test_pools_run_side_by_side_and_a_broken_import_takes_only_its_own_out(start: Start) -> None:
@@ -132,7 +64,7 @@ def test_pools_run_side_by_side_and_a_broken_import_takes_only_its_own_out(start
     assert [pool["state"] for pool in found["pools"][:2]] == ["up", "up"]
     worker = found["pools"][0]["workers"][2]
     assert title(worker["pid"]) == "gop: worker 2 small/counting"
-    assert title(zygote_of(master, worker["pid"])) == "gop: zygote small/counting"
+    assert title(parent_of(worker["pid"])) == "gop: zygote small/counting"
     assert title(master.process.pid).startswith("consumerd: master ")
     assert master.verb("status", "--check").returncode == 1
     assert stop(master) == 0
@@ -157,7 +89,7 @@ def test_fifty_restarts_leak_no_descriptor_and_leave_no_zombie(start: Start) -> 
     found = wait_running(master, 2)
     worker = found["pools"][0]["workers"][0]
     wait_for(master, lambda found: found["pools"][0]["handled"] > 10, "tasks")
-    zygote = zygote_of(master, worker["pid"])
+    zygote = parent_of(worker["pid"])
     before = open_fds(master.process.pid), open_fds(zygote), open_fds(worker["pid"])
     pid = worker["pid"]
     for _ in range(50):
@@ -176,14 +108,14 @@ def test_fifty_restarts_leak_no_descriptor_and_leave_no_zombie(start: Start) -> 
 def test_a_killed_zygote_leaves_its_workers_running_and_they_are_reaped_and_replaced(start: Start) -> None:
     master = start(entry("Counting", 2))
     first, second = wait_running(master, 2)["pools"][0]["workers"]
-    zygote = zygote_of(master, first["pid"])
+    zygote = parent_of(first["pid"])
     os.kill(zygote, signal.SIGKILL)
-    wait_until(lambda: zygote_of(master, first["pid"]) == master.process.pid, deadline_s=SOON_S, message="the adoption")
+    wait_until(lambda: parent_of(first["pid"]) == master.process.pid, deadline_s=SOON_S, message="the adoption")
     os.kill(first["pid"], signal.SIGKILL)
     replaced = wait_replaced(master, "counting", 0, first["pid"])
     assert not is_alive(first["pid"])
     assert is_alive(second["pid"])
-    assert zygote_of(master, replaced["pid"]) not in (zygote, master.process.pid)
+    assert parent_of(replaced["pid"]) not in (zygote, master.process.pid)
     assert pool(master, "counting")["workers"][1]["pid"] == second["pid"]
     assert stop(master) == 0
 

@@ -87,6 +87,14 @@ class Scenario:
             message=lambda: f"attempts at {sorted(names - set(self.attempts()))[:3]}{master.tail()}",
         )
 
+    def wait_until_shared(self, master: Running) -> None:
+        """Until each worker has a partition: one that moves later takes its unfinished tasks along."""
+        wait_until(
+            lambda: [len(member.partitions) for member in self.group.members()] == [1] * WORKERS,
+            deadline_s=END_S,
+            message=lambda: f"one partition for each worker, now {self.group.members()}{master.tail()}",
+        )
+
     def wait_until_settled(self, master: Running) -> dict[int, int]:
         """Until the group has committed everything; the offsets."""
         ends = self.group.ends(PARTITIONS)
@@ -120,6 +128,11 @@ class Away:
     thief: Thief
     state_dir: Path
 
+    def running(self) -> AbstractContextManager[Running]:
+        """The master on the scenario's configuration."""
+        config, log = self.scenario.config, self.scenario.config.with_suffix(".log")
+        return running(str(config), state_dir=self.state_dir, log=log, env=environment())
+
 
 @pytest.fixture
 def scenario(kafka: KafkaServer, kafka_topic: TopicFactory, tmp_path: Path) -> Scenario:
@@ -142,6 +155,7 @@ def away(way: Way, scenario: Scenario, state_dir: Path) -> Iterator[Away]:
 def let_tasks_fail_while_away(away: Away, master: Running) -> dict[int, int]:
     """Take the store away and let tasks fail, good ones behind them; what was committed before."""
     scenario = away.scenario
+    scenario.wait_until_shared(master)
     settled = scenario.wait_until_settled(master)
     away.thief.take()
     scenario.produce_failing()
@@ -160,7 +174,7 @@ def let_tasks_fail_while_away(away: Away, master: Running) -> dict[int, int]:
 @pytest.mark.timeout(240)
 def test_tasks_that_fail_while_the_store_is_away_are_parked_when_it_is_back(away: Away) -> None:
     scenario = away.scenario
-    with running(str(scenario.config), state_dir=away.state_dir, env=environment()) as master:
+    with away.running() as master:
         let_tasks_fail_while_away(away, master)
         listed = master.verb("parked", "list")
         assert listed.returncode in (0, 1)
@@ -186,14 +200,14 @@ def test_tasks_that_fail_while_the_store_is_away_are_parked_when_it_is_back(away
 @pytest.mark.timeout(240)
 def test_a_stop_while_the_store_is_away_gives_the_failed_tasks_back(away: Away) -> None:
     scenario = away.scenario
-    with running(str(scenario.config), state_dir=away.state_dir, env=environment()) as master:
+    with away.running() as master:
         settled = let_tasks_fail_while_away(away, master)
         assert master.stop() == 0, master.tail()
         assert master.descendants() == set()
     assert scenario.group.committed() == settled
 
     away.thief.give_back()
-    with running(str(scenario.config), state_dir=away.state_dir, env=environment()) as master:
+    with away.running() as master:
         scenario.wait_until_settled(master)
         assert len(master.parked()) == len(scenario.failing)
         assert master.stop() == 0, master.tail()

@@ -22,14 +22,14 @@ CHUNK_BYTES = 512
 
 
 class Outlet:
-    """Writes whole lines to a descriptor that others write to as well. For one thread at a time.
+    """Writes whole lines to a descriptor that others write to as well, and that stays theirs. For one thread at a time.
 
     patience_s: how long one line may wait in all. `dropped` counts the lines lost since `take_dropped`.
     """
 
     def __init__(self, fd: int, *, patience_s: float) -> None:
         self._patience_s = patience_s
-        self._write, self._wait_fd = _writer(fd)
+        self._write, self._wait_fd, self._close = _writer(fd)
         self._is_stuck = False
         self._is_in_line = False
         self.dropped = 0
@@ -50,6 +50,10 @@ class Outlet:
         dropped, self.dropped = self.dropped, 0
         return dropped
 
+    def close(self) -> None:
+        """Close what was opened for this outlet; the descriptor that it was given stays open."""
+        self._close()
+
     def _write_until(self, deadline: float, line: bytes) -> int:
         written = 0
         while written < len(line):
@@ -68,8 +72,8 @@ class Outlet:
         return bool(poller.poll(max(0.0, deadline - clock.monotonic()) * 1000))
 
 
-def _writer(fd: int) -> tuple[Write, int]:
-    """How to write to `fd` without waiting, and the descriptor to wait for.
+def _writer(fd: int) -> tuple[Write, int, Callable[[], None]]:
+    """How to write to `fd` without waiting, the descriptor to wait for, and how to close what this has opened.
 
     O_NONBLOCK would belong to everyone who shares the file's description (the shell, our workers). So a pipe or a
     terminal is opened anew for a description of our own, a socket is asked for each write not to wait, and a regular
@@ -78,17 +82,21 @@ def _writer(fd: int) -> tuple[Write, int]:
     try:
         mode = os.fstat(fd).st_mode
     except OSError:  # closed: whoever started us wants to hear nothing
-        return _refuse, fd
+        return _refuse, fd, _nothing
     if stat.S_ISSOCK(mode):
         shared = socket.socket(fileno=os.dup(fd))
-        return lambda data: shared.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL), shared.fileno()
+        return lambda data: shared.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL), shared.fileno(), shared.close
     if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
-        return lambda data: os.write(fd, data), fd
+        return lambda data: os.write(fd, data), fd, _nothing
     try:
         own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError:  # another user's terminal, no /proc
-        return lambda data: _write_when_ready(fd, data), fd
-    return lambda data: os.write(own, data), own
+        return lambda data: _write_when_ready(fd, data), fd, _nothing
+    return lambda data: os.write(own, data), own, lambda: os.close(own)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _refuse(data: bytes) -> int:

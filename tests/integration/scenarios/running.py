@@ -138,11 +138,11 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(config: str, *, state_dir: Path, env: Mapping[str, str], parking: str = "embedded") -> Iterator[Running]:
-    """A master on `config`; it and all its children are gone afterwards."""
-    log = state_dir.parent / f"{state_dir.name}.log"
-    command = [sys.executable, "-m", "consumerd", "run", config, "--state-dir", str(state_dir), "--parking", parking]
-    with log.open("wb") as output:
+def running(config: str, *, state_dir: Path, log: Path, env: Mapping[str, str]) -> Iterator[Running]:
+    """A master on `config`, with the embedded parking store; it and all its children are gone afterwards."""
+    options = ["--state-dir", str(state_dir), "--parking", "embedded"]
+    command = [sys.executable, "-m", "consumerd", "run", config, *options]
+    with log.open("ab") as output:
         process = subprocess.Popen(command, env=dict(env), stdout=output, stderr=output, start_new_session=True)
     master = Running(process, state_dir=state_dir, log=log, env=env)
     try:

@@ -67,3 +67,11 @@ class Shouting(Counting):
 
     def pre_consume(self) -> None:
         os.write(2, b"a word from the worker\n")
+
+
+class Failing(Counting):
+    """Each of its first three tasks fails, and is parked."""
+
+    def handle_task(self, offset: int, record: Record) -> None:
+        if offset < 3:
+            raise ValueError(f"task {offset} fails")

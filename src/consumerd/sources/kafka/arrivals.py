@@ -120,7 +120,13 @@ class Arrivals:
 
     def _append(self, messages: list[Message]) -> None:
         assigned = self._find(messages[0])
-        if assigned is not None:
+        if assigned is None:
+            return
+        last = self._runs[-1] if self._runs else None
+        if last is not None and last.assigned is assigned and last.end <= _offset(messages[0]):
+            last.messages.extend(messages)
+            last.end = _offset(messages[-1]) + 1
+        else:
             self._runs.append(Run(assigned, messages, _offset(messages[-1]) + 1))
 
     def _note_errors(self, messages: Iterable[Message]) -> None:

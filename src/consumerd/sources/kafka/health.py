@@ -52,6 +52,7 @@ class Health:
         self._away: SourceAwayError | None = None
         self._refusal: SourceRefusedError | None = None
         self._refused_at = 0.0
+        self._seen_at = 0.0
         self._is_final = False
 
     @property
@@ -87,14 +88,24 @@ class Health:
         now = self._membership.clock.monotonic()
         if now - self._refused_at >= GRACE_S:
             self._refused_at = now
-            ask()
+            self._ask(ask, self._refusal)
             self._refusal = None
+
+    def _ask(self, ask: Callable[[], object], refusal: SourceRefusedError) -> None:
+        """Ask anew. A broker that refuses credentials does not answer at all: then a refusal of late counts."""
+        try:
+            ask()
+        except SourceAwayError as error:
+            if self._membership.clock.monotonic() - self._seen_at < GRACE_S:
+                raise refusal from error
+            raise
 
     def _note_refusal(self, refusal: SourceRefusedError, *, is_final: bool) -> None:
         if self._is_final:
             return
+        self._seen_at = self._membership.clock.monotonic()
         if self._refusal is None:
-            self._refused_at = self._membership.clock.monotonic()
+            self._refused_at = self._seen_at
             self._membership.report("source_hesitated", Level.WARNING, error=str(refusal))
         self._refusal, self._is_final = refusal, is_final
 

@@ -17,6 +17,9 @@ from consumerd.sources.kafka.shared import Shared
 SLICE_S = 0.2
 """The longest single poll: signal handlers run, and the keeper has its turn, between two."""
 
+ANSWER_LOOK_S = 0.0005
+"""Between two looks for the answer to a commit: pausing the partitions instead would throw away what was read ahead."""
+
 KEPT_AT_MOST = 8
 QUIET_S = 1.0
 ALIVE_AGAIN_S = 1.0
@@ -46,12 +49,27 @@ class Receiver:
         deadline = self._clock.monotonic() + timeout_s
         with self.lock:
             self._prepare(limit)
+        if limit < 1 and self._commits.is_outstanding:
+            self._await_answer(deadline)
+            return
         while True:
             with self.lock:
                 has_any = self._receive_slice(limit, min(SLICE_S, max(0.0, deadline - self._clock.monotonic())))
                 self._polled_at = self._clock.monotonic()
             if has_any or self._polled_at >= deadline:
                 return
+
+    def _await_answer(self, deadline: float) -> None:
+        """Poll until the commit on its way is answered, which lets the loop go on. Records that come are kept."""
+        while True:
+            with self.lock:
+                message = self.client.poll(0)
+                self._polled_at = self._clock.monotonic()
+                if message is not None:
+                    self._add([message])
+            if not self._commits.is_outstanding or self._polled_at >= deadline:
+                return
+            self._clock.sleep(ANSWER_LOOK_S)
 
     def send_commits(self) -> None:
         """Send what is finished, unless another thread has the client: it sends it then."""

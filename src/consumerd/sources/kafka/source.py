@@ -91,7 +91,7 @@ class KafkaSource:
         return cast("Batch | None", found)
 
     def settle(self, settlements: Sequence[Settlement], *, is_due: bool) -> None:
-        """Note what is finished; a commit goes out when due, or when half of `max_unsettled` is outstanding."""
+        """Note what is finished; a commit goes out when due, or when a quarter of `max_unsettled` is outstanding."""
         with self._membership.state:
             for settlement in settlements:
                 batch = cast("AnyBatch", settlement.batch)
@@ -99,7 +99,7 @@ class KafkaSource:
                     batch.finish(settlement.start, settlement.stop)
                 if settlement.stop == len(batch.raws):
                     self._hand.leave(batch)
-            must_send = is_due or 2 * self._membership.unsettled >= self._context.max_unsettled
+            must_send = is_due or 4 * self._membership.unsettled >= self._context.max_unsettled
         if must_send:
             self._receiver.send_commits()
 

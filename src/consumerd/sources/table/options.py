@@ -16,7 +16,7 @@ _SCHEME = "sqlite:///"
 
 def _check_database(database: str) -> str:
     path = _path_in(database)
-    if not path or path.startswith((":memory:", "file:")):
+    if not path or "://" in path or path.startswith((":memory:", "file:")):
         raise ValueError(
             "must be the path of a SQLite file, or sqlite:///PATH: a database in memory has no other readers"
         )

@@ -1,0 +1,662 @@
+"""The Kafka source against a real broker."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from consumerd.clock import monotonic
+from consumerd.consumers import KafkaBaseConsumer
+from consumerd.errors import SourceAwayError, SourceRefusedError, StoreAwayError, UndecodableError
+from consumerd.model.interrupts import Interrupt
+from consumerd.model.outcome import DONE, Dead
+from consumerd.model.task import TaskId
+from consumerd.sources.contract import Batch, EndOfSource, Settlement, Source, SourceContext
+from consumerd.sources.kafka import KIND
+from consumerd.sources.kafka.source import KafkaSource
+from consumerd.testing.source_contract import NothingParked, SourceContract
+from integration.scenarios.kafka_member import Member, Seat
+from servers.kafka import KafkaServer, TopicFactory
+from servers.waiting import wait_until
+
+TESTS = Path(__file__).parents[1]
+PATIENCE_S = 60.0
+
+
+# What tests do to a topic and ask of it, with clients of their own
+
+
+def produce(brokers: str, topic: str, records: Iterable[tuple[int, bytes | None]], **settings: object) -> None:
+    """Send (partition, value) pairs and wait until the broker has them."""
+    producer = Producer({"bootstrap.servers": brokers, "log_level": 0, **settings})
+    for partition, value in records:
+        producer.produce(topic, value, partition=partition)
+    assert producer.flush(PATIENCE_S) == 0
+
+
+def numbered(count: int, partitions: int = 1) -> list[tuple[int, bytes]]:
+    return [(number % partitions, b'{"number": %d}' % number) for number in range(count)]
+
+
+def committed(brokers: str, topic: str, group: str) -> dict[int, int]:
+    """The group's committed offset of each partition that has one."""
+    admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
+    found = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(PATIENCE_S)
+    return {place.partition: place.offset for place in found.topic_partitions if place.topic == topic}
+
+
+def next_batch(source: KafkaSource, limit: int = 500) -> Batch:
+    """The next batch, waited for."""
+    batch: Batch | None = wait_until(lambda: source.fetch(limit, 0.2), PATIENCE_S, "no batch came")
+    assert batch is not None
+    return batch
+
+
+def settle_all(source: KafkaSource, batch: Batch, *, is_due: bool = False) -> None:
+    source.settle([Settlement(batch, 0, len(batch.raws), DONE)], is_due=is_due)
+
+
+def until_settled(source: KafkaSource) -> None:
+    """Wait until the broker has confirmed everything that is finished."""
+    source.settle((), is_due=True)
+    wait_until(lambda: source.fetch(0, 0.05) is None and not source.unsettled(), PATIENCE_S, "not settled")
+
+
+def offsets(batch: Batch) -> list[int]:
+    return [batch.offset(raw) for raw in batch.raws]
+
+
+@pytest.fixture
+def group() -> str:
+    return f"group-{uuid.uuid4().hex[:8]}"
+
+
+class KafkaFeed:
+    """The world of the contract suite: one topic with one partition, and what to close at the end."""
+
+    def __init__(self, seat: Seat) -> None:
+        self._seat = seat
+        self._sources: list[Source] = []
+
+    def produce(self, records: Sequence[dict[str, object]]) -> None:
+        produce(self._seat.brokers, self._seat.topic, [(0, json.dumps(record).encode()) for record in records])
+
+    def open(self, context: SourceContext) -> Source:
+        source = KafkaSource()
+        source.open(replace(context, options=self._seat.options))
+        self._sources.append(source)
+        return source
+
+    def close(self) -> None:
+        for source in self._sources:
+            source.close(monotonic() + PATIENCE_S)
+
+
+class TestKafkaSource(SourceContract):
+    """What every source must do."""
+
+    @pytest.fixture
+    def feed(self, kafka: KafkaServer, kafka_topic: TopicFactory, group: str) -> Iterator[KafkaFeed]:
+        feed = KafkaFeed(Seat(kafka.brokers, kafka_topic(), group))
+        yield feed
+        feed.close()
+
+
+@pytest.fixture
+def seat(kafka: KafkaServer, kafka_topic: TopicFactory, group: str) -> Seat:
+    """A seat at a fresh topic of one partition."""
+    return Seat(kafka.brokers, kafka_topic(), group)
+
+
+@pytest.fixture
+def opened(seat: Seat) -> Iterator[Callable[[], KafkaSource]]:
+    """Opens the seat's source; whatever was opened is closed at the end."""
+    sources: list[KafkaSource] = []
+
+    def open_source() -> KafkaSource:
+        sources.append(seat.open())
+        return sources[-1]
+
+    yield open_source
+    for source in sources:
+        source.close(monotonic() + PATIENCE_S)
+
+
+Opened = Callable[[], KafkaSource]
+
+
+# Positions
+
+
+def test_the_committed_offset_never_passes_a_task_left_out(seat: Seat, opened: Opened):
+    produce(seat.brokers, seat.topic, numbered(10))
+    source = opened()
+    batch = next_batch(source)
+    assert len(batch.raws) == 10
+    source.settle([Settlement(batch, 0, 3, DONE), Settlement(batch, 4, 10, DONE)], is_due=True)
+    wait_until(lambda: source.fetch(0, 0.05) or source.unsettled() == 7, PATIENCE_S, "three are not settled")
+    assert committed(seat.brokers, seat.topic, seat.group) == {0: 3}
+    source.settle([Settlement(batch, 3, 4, Dead("parked"))], is_due=True)
+    until_settled(source)
+    assert committed(seat.brokers, seat.topic, seat.group) == {0: 10}
+
+
+def test_a_commit_goes_out_when_half_of_max_unsettled_is_outstanding(seat: Seat, opened: Opened):
+    seat.max_unsettled = 20
+    produce(seat.brokers, seat.topic, numbered(10))
+    source = opened()
+    settle_all(source, next_batch(source))
+    wait_until(lambda: source.fetch(0, 0.05) or not source.unsettled(), PATIENCE_S, "no commit was sent")
+    assert committed(seat.brokers, seat.topic, seat.group) == {0: 10}
+
+
+def test_transaction_markers_at_the_end_leave_no_lag(seat: Seat, opened: Opened):
+    producer = Producer({"bootstrap.servers": seat.brokers, "transactional.id": seat.topic, "log_level": 0})
+    producer.init_transactions(PATIENCE_S)
+    for is_kept in (True, False):
+        producer.begin_transaction()
+        producer.produce(seat.topic, b'{"number": 0}')
+        producer.flush(PATIENCE_S)
+        producer.commit_transaction() if is_kept else producer.abort_transaction()
+    source = opened()
+    batch = next_batch(source)
+    assert offsets(batch) == [0]
+    settle_all(source, batch)
+
+    def lag_is_gone() -> bool:
+        source.fetch(500, 0.1)
+        source.settle((), is_due=True)
+        return [lag.tasks for lag in source.lag()] == [0]
+
+    wait_until(lag_is_gone, PATIENCE_S, "the markers count as lag")
+    assert committed(seat.brokers, seat.topic, seat.group) == {0: 4}
+
+
+def test_an_empty_partition_is_committed_at_its_end(seat: Seat, opened: Opened):
+    source = opened()
+    wait_until(
+        lambda: (
+            source.fetch(10, 0.1) or source.settle((), is_due=True) or committed(seat.brokers, seat.topic, seat.group)
+        ),
+        PATIENCE_S,
+        "nothing is committed",
+    )
+    assert committed(seat.brokers, seat.topic, seat.group) == {0: 0}
+
+
+def test_a_position_beyond_the_end_goes_back_and_is_committed_anew(seat: Seat, opened: Opened):
+    produce(seat.brokers, seat.topic, numbered(5))
+    other = Consumer({"bootstrap.servers": seat.brokers, "group.id": seat.group, "log_level": 0})
+    other.commit(offsets=[TopicPartition(seat.topic, 0, 1000)], asynchronous=False)
+    other.close()
+    source = opened()
+    batch = next_batch(source)
+    assert offsets(batch) == [0, 1, 2, 3, 4]
+    settle_all(source, batch)
+    until_settled(source)
+    assert committed(seat.brokers, seat.topic, seat.group) == {0: 5}
+    assert [fact.fields["before"] for fact in seat.told("position_went_back")] == [1000]
+
+
+def test_lag_is_of_all_partitions_also_of_those_that_others_have(
+    kafka: KafkaServer, kafka_topic: TopicFactory, group: str
+):
+    seat = Seat(kafka.brokers, kafka_topic(partitions=3), group)
+    produce(seat.brokers, seat.topic, numbered(30, 3))
+    keys = {"brokers": seat.brokers, "topic_name": seat.topic, "consumer_group": group}
+    assert [(lag.shard, lag.tasks, lag.position) for lag in KIND.probe(keys)] == [(0, 10, 0), (1, 10, 0), (2, 10, 0)]
+    source = seat.open()
+    batch = next_batch(source, limit=4)
+    source.settle([Settlement(batch, 0, 4, DONE)], is_due=True)
+    wait_until(lambda: source.fetch(0, 0.05) or not source.unsettled(), PATIENCE_S, "not settled")
+    by_shard = {lag.shard: lag for lag in source.lag()}
+    assert by_shard[batch.shard].tasks == 6
+    assert by_shard[batch.shard].position == 4
+    assert by_shard[batch.shard].oldest_s is not None
+    source.close(monotonic() + PATIENCE_S)
+
+
+def test_a_close_past_its_deadline_returns_and_says_so(seat: Seat):
+    source = seat.open()
+    source.close(monotonic())
+    assert seat.told("source_close_overdue")
+
+
+# Records
+
+
+def test_a_record_over_the_payload_limit_arrives_whole_and_is_undecodable(
+    kafka: KafkaServer, kafka_topic: TopicFactory, group: str
+):
+    topic = kafka_topic(config={"max.message.bytes": str(18 * 1024 * 1024)})
+    large = json.dumps({"blob": "x" * (17 * 1024 * 1024)}).encode()
+    values = [b'{"number": 0}', large, b'{"number": 2}']
+    produce(kafka.brokers, topic, [(0, value) for value in values], **{"message.max.bytes": 18 * 1024 * 1024})
+    source = Seat(kafka.brokers, topic, group).open()
+    seen: list[bytes] = []
+    refused: list[str] = []
+    while len(seen) < 3:
+        batch = next_batch(source)
+        for index, raw in enumerate(batch.raws):
+            seen.append(batch.task(index).payload)
+            try:
+                batch.decode(batch.payload(raw))
+            except UndecodableError as error:
+                refused.append(str(error))
+        settle_all(source, batch)
+    assert seen == values
+    assert refused == [f"the payload of {len(large)} bytes is over payload_limit (1048576 bytes)"]
+    source.close(monotonic() + PATIENCE_S)
+
+
+def test_a_tombstone_is_a_task_with_its_key_and_no_payload(seat: Seat, opened: Opened):
+    producer = Producer({"bootstrap.servers": seat.brokers})
+    producer.produce(seat.topic, None, key=b"uid-7", headers=[("trace", b"\x00\xff"), ("empty", None)])
+    producer.flush(PATIENCE_S)
+    source = opened()
+    batch = next_batch(source)
+    task = batch.task(0)
+    assert (task.payload, task.key, task.headers) == (b"", b"uid-7", (("trace", b"\x00\xff"), ("empty", None)))
+    with pytest.raises(ValueError, match="Input must be bytes"):
+        batch.decode(batch.payload(batch.raws[0]))
+    with pytest.raises(UndecodableError, match="tombstone"):
+        source.decode(task.payload)
+
+
+def test_a_task_id_carries_the_uuid_that_the_brokers_tools_show(seat: Seat, opened: Opened):
+    produce(seat.brokers, seat.topic, numbered(1))
+    source = opened()
+    topic, topic_uuid, partition, offset = str(next_batch(source).task(0).id).split(":")
+    assert (topic, partition, offset) == (seat.topic, "0", "0")
+    assert len(topic_uuid) == 22
+    assert not set(topic_uuid) & set("+/=")
+
+
+# The parking store
+
+
+def _parked_at(source: KafkaSource, batch: Batch, positions: Iterable[int]) -> set[TaskId]:
+    return {
+        task.id for index in range(len(batch.raws)) if (task := batch.task(index)).position in positions and task.id
+    }
+
+
+def test_what_is_parked_is_skipped_at_the_next_assignment(seat: Seat):
+    produce(seat.brokers, seat.topic, numbered(10))
+    first = seat.open()
+    batch = next_batch(first)
+    seat.parked.ids = _parked_at(first, batch, {0, 4, 5, 9}) | {TaskId(f"{seat.topic}:another-topic:0:7")}
+    first.release(batch, 0)
+    first.close(monotonic() + PATIENCE_S)
+    second = seat.open()
+    batch = next_batch(second)
+    assert offsets(batch) == [1, 2, 3, 6, 7, 8]
+    settle_all(second, batch)
+    until_settled(second)
+    assert committed(seat.brokers, seat.topic, seat.group) == {0: 10}
+    second.close(monotonic() + PATIENCE_S)
+
+
+class StoreThatComesBack(NothingParked):
+    """A parking store that does not answer until the test lets it."""
+
+    is_away = True
+
+    def parked_from(self, source: str, shard: int, position: int) -> frozenset[TaskId]:
+        if self.is_away:
+            raise StoreAwayError("the store does not answer")
+        return super().parked_from(source, shard, position)
+
+
+def test_nothing_is_handed_out_before_the_parking_store_has_answered(seat: Seat, opened: Opened):
+    seat.parked = store = StoreThatComesBack()
+    produce(seat.brokers, seat.topic, numbered(10))
+    source = opened()
+
+    def refuses() -> bool:
+        try:
+            assert source.fetch(100, 0.1) is None
+        except StoreAwayError:
+            return True
+        return False
+
+    wait_until(refuses, PATIENCE_S, "the store was not asked")
+    assert all(refuses() for _ in range(5))
+    store.is_away = False
+    seat.clock.shift_s += 5
+    assert offsets(next_batch(source)) == list(range(10))
+
+
+# Members of one group
+
+
+def test_a_killed_members_partitions_return_to_its_slot_at_once(
+    kafka: KafkaServer, kafka_topic: TopicFactory, group: str, state_dir: Path
+):
+    topic = kafka_topic(partitions=4)
+    history = state_dir / "history"
+    other = Member(Seat(kafka.brokers, topic, group, "0.test.m.1", {"session_timeout": 45})).start()
+
+    def spawn() -> subprocess.Popen[bytes]:
+        command = [
+            sys.executable,
+            "-m",
+            "integration.scenarios.kafka_member",
+            kafka.brokers,
+            topic,
+            group,
+            "0.test.m.0",
+            str(history),
+        ]
+        return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(TESTS)})
+
+    def handled() -> set[tuple[int, int]]:
+        lines = history.read_text().splitlines() if history.exists() else []
+        return {(int(partition), int(offset)) for partition, offset in map(str.split, lines)} | set(other.handled)
+
+    process = spawn()
+    try:
+        wait_until(lambda: len(other.partitions) == 2 and history.exists(), PATIENCE_S, "the group did not settle")
+        produce(kafka.brokers, topic, numbered(40, 4))
+        wait_until(lambda: len(handled()) == 40, PATIENCE_S, "the first 40 were not handled")
+        before = len(other.seat.told("partitions_revoked")), other.partitions
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        produce(kafka.brokers, topic, numbered(40, 4))
+        killed_at = monotonic()
+        process = spawn()
+        wait_until(lambda: len(handled()) == 80, 40, lambda: f"{len(handled())} of 80 were handled")
+        assert monotonic() - killed_at < 40  # the session of the killed one would have lasted 45 s
+        assert (len(other.seat.told("partitions_revoked")), other.partitions) == before
+    finally:
+        process.kill()
+        process.wait()
+        other.stop()
+
+
+def test_partitions_change_hands_without_a_loss_or_a_duplicate(
+    kafka: KafkaServer, kafka_topic: TopicFactory, group: str
+):
+    topic, total = kafka_topic(partitions=4), 4_000
+    produce(kafka.brokers, topic, numbered(total, 4))
+    pause = threading.Event()
+
+    def handle_slowly(partition: int, offset: int, payload: bytes) -> None:
+        pause.wait(0.001)
+
+    members = [Member(Seat(kafka.brokers, topic, group, f"0.test.m.{slot}"), handle_slowly) for slot in range(3)]
+    for count, member in enumerate(members, 1):
+        member.start()
+        wait_until(lambda: sum(bool(each.partitions) for each in members) >= count, PATIENCE_S, "no partition came")  # noqa: B023
+    all_handled = lambda: [record for member in members for record in member.handled]  # noqa: E731
+    wait_until(lambda: len(all_handled()) >= total, PATIENCE_S, lambda: f"{len(all_handled())} of {total}")
+    for member in members:
+        member.stop()
+    repeated = {record: times for record, times in Counter(all_handled()).items() if times > 1}
+    assert repeated == {}
+    assert len(all_handled()) == total
+    assert committed(kafka.brokers, topic, group) == dict.fromkeys(range(4), total // 4)
+    assert any(member.seat.told("partitions_revoked") for member in members)
+
+
+def test_a_revoke_waits_until_the_loop_has_left_the_batch(kafka: KafkaServer, kafka_topic: TopicFactory, group: str):
+    topic = kafka_topic(partitions=2)
+    produce(kafka.brokers, topic, numbered(20, 2))
+    seat = Seat(kafka.brokers, topic, group)
+    source = seat.open()
+    batch = next_batch(source)
+    seat.clock.shift_s += 2  # the keeper takes the loop for busy
+    newcomer = Member(Seat(kafka.brokers, topic, group)).start()
+    stop = threading.Event()
+
+    def keep() -> None:
+        while not stop.wait(0.05):
+            seat.clock.shift_s += 1
+            source.tick()
+
+    keeper = threading.Thread(target=keep)
+    keeper.start()
+    # Either partition may go; give away the one in hand by waiting for the interrupt, or fetch the other.
+    wait_until(lambda: seat.told("partitions_revoked") or Interrupt.REVOKED in seat.interrupts, PATIENCE_S, "no revoke")
+    if Interrupt.REVOKED in seat.interrupts:
+        assert not seat.told("partitions_revoked")
+        assert not source.keeps(batch)
+        source.settle([Settlement(batch, 0, 4, DONE)], is_due=False)
+        source.release(batch, 4)
+        wait_until(lambda: seat.told("partitions_revoked"), PATIENCE_S, "the revoke did not end")
+        newcomer.until_handled(6)
+        assert newcomer.handled[0] == (batch.shard, 4)
+    else:
+        assert source.keeps(batch)
+        newcomer.until_handled(10)
+        assert {partition for partition, _ in newcomer.handled} == {1 - batch.shard}
+    stop.set()
+    keeper.join()
+    source.close(monotonic() + PATIENCE_S)
+    newcomer.stop()
+
+
+def test_a_busy_members_keeper_keeps_it_in_the_group_and_loses_no_record(seat: Seat, opened: Opened):
+    seat.keys = {"session_timeout": 6, "max_poll_interval": 6}
+    produce(seat.brokers, seat.topic, numbered(100))
+    source = opened()
+    batch = next_batch(source, limit=1)
+    started = monotonic()
+    while monotonic() - started < 8:  # the handler's time, longer than max_poll_interval
+        seat.clock.shift_s += 1
+        source.tick()
+        threading.Event().wait(0.05)
+    assert source.keeps(batch)
+    settle_all(source, batch)
+    seen = offsets(batch)
+    while len(seen) < 100:
+        batch = next_batch(source)
+        seen += offsets(batch)
+        settle_all(source, batch)
+    assert seen == list(range(100))
+    assert not seat.told("partitions_lost")
+
+
+def test_a_member_that_lost_its_partitions_starts_and_settles_nothing_of_them(seat: Seat, opened: Opened):
+    seat.keys = {"session_timeout": 6, "max_poll_interval": 6}
+    produce(seat.brokers, seat.topic, numbered(10))
+    source = opened()
+    batch = next_batch(source, limit=5)
+    successor = Member(Seat(seat.brokers, seat.topic, seat.group)).start()
+    successor.until_handled(10)  # nobody polled for the first member
+    assert [offset for _, offset in successor.handled] == list(range(10))
+    wait_until(lambda: source.fetch(0, 0.1) or seat.told("partitions_lost"), PATIENCE_S, "the loss was not told")
+    assert not source.keeps(batch)
+    source.settle([Settlement(batch, 0, 2, DONE)], is_due=True)
+    assert source.unsettled() == 0
+    successor.stop()
+    assert committed(seat.brokers, seat.topic, seat.group) == {0: 10}
+
+
+def test_a_second_process_in_one_slot_fences_the_first(seat: Seat, opened: Opened):
+    seat.member = "0.test.m.0"
+    first = opened()
+    wait_until(lambda: first.fetch(1, 0.1) or seat.told("partitions_assigned"), PATIENCE_S, "no assignment")
+    second = seat.open()
+
+    def is_refused() -> bool:
+        second.fetch(1, 0.05)
+        try:
+            first.fetch(1, 0.05)
+        except SourceRefusedError as error:
+            return "fenced" in str(error)
+        return False
+
+    wait_until(is_refused, PATIENCE_S, "the first was not fenced")
+    second.close(monotonic() + PATIENCE_S)
+
+
+# A user's own iterate_task
+
+
+class Even(KafkaBaseConsumer):
+    """Yields every other record on."""
+
+    def iterate_task(self) -> Iterator[tuple[int, object]]:
+        for offset, value in self.consume_client.consume():
+            record = json.loads(value)
+            if record["number"] % 2 == 0:
+                yield offset, record
+
+
+def iterated(seat: Seat) -> KafkaSource:
+    """The seat's source, opened for a consumer with an `iterate_task` of its own."""
+    consumer = Even(0)
+    seat.consumer = consumer
+    source = seat.open()
+    consumer.consume_client = source.facade
+    return source
+
+
+def test_a_seed_style_iterate_task_keeps_its_positions(seat: Seat):
+    produce(seat.brokers, seat.topic, numbered(10))
+    is_asked_to_stop = threading.Event()
+    seat.attend = lambda: not is_asked_to_stop.is_set()
+    source = iterated(seat)
+    seen = []
+    for _ in range(5):
+        batch = next_batch(source)
+        seen.append(batch.decode(batch.payload(batch.raws[0])))
+        settle_all(source, batch)
+    assert seen == [{"number": number} for number in (0, 2, 4, 6, 8)]
+    is_asked_to_stop.set()
+    with pytest.raises(EndOfSource):
+        source.fetch(1, 0.1)
+    source.close(monotonic() + PATIENCE_S)
+    assert committed(seat.brokers, seat.topic, seat.group) == {0: 9}  # 9 was read, and nothing after it is finished
+
+
+def test_an_iterate_task_is_not_given_what_is_parked(seat: Seat):
+    produce(seat.brokers, seat.topic, numbered(10))
+    first = iterated(seat)
+    batch = next_batch(first)
+    parked_id = batch.task(0).id
+    assert parked_id is not None
+    seat.parked.ids = {parked_id}
+    first.close(monotonic() + PATIENCE_S)
+    second = iterated(seat)
+    assert offsets(next_batch(second)) == [2]
+    second.close(monotonic() + PATIENCE_S)
+
+
+# Away and refused
+
+
+def test_a_restarted_broker_costs_a_pause_and_no_task(
+    restartable_kafka: KafkaServer, kafka_topic: TopicFactory, group: str
+):
+    topic = kafka_topic(partitions=2)
+    produce(restartable_kafka.brokers, topic, numbered(100, 2))
+    member = Member(Seat(restartable_kafka.brokers, topic, group, "0.test.m.0")).start()
+    member.until_handled(100)
+    restartable_kafka.stop()
+    wait_until(lambda: member.away, PATIENCE_S, "the source was not away")
+    assert isinstance(member.away[0], SourceAwayError)
+    restartable_kafka.start()
+    produce(restartable_kafka.brokers, topic, numbered(100, 2))
+    member.until_handled(200)
+    member.stop()
+    assert set(member.handled) == set(itertools.product(range(2), range(100)))
+    assert committed(restartable_kafka.brokers, topic, group) == {0: 100, 1: 100}
+
+
+def test_the_source_is_away_until_its_broker_is_back_also_when_no_record_comes(
+    restartable_kafka: KafkaServer, kafka_topic: TopicFactory, group: str
+):
+    member = Member(Seat(restartable_kafka.brokers, kafka_topic(), group)).start()
+    wait_until(lambda: member.partitions, PATIENCE_S, "no assignment")
+    restartable_kafka.stop()
+    wait_until(lambda: member.away, PATIENCE_S, "the source was not away")
+    restartable_kafka.start()
+
+    def is_back() -> bool:
+        seen = len(member.away)
+        threading.Event().wait(1)
+        return len(member.away) == seen
+
+    wait_until(is_back, PATIENCE_S, "the source stayed away")
+    member.stop()
+
+
+def test_an_unknown_topic_is_refused_after_a_grace(seat: Seat, opened: Opened):
+    seat.topic = "no-such-topic"
+    source = opened()
+    wait_until(lambda: source.fetch(1, 0.1) or seat.told("source_hesitated"), PATIENCE_S, "nothing was told")
+    assert source.fetch(1, 0.1) is None
+    seat.clock.shift_s += 60
+    with pytest.raises(SourceRefusedError, match=r"there is no topic no-such-topic at .*: create it, or correct"):
+        source.fetch(1, 0.1)
+
+
+def test_a_topic_that_is_made_within_the_grace_is_read(seat: Seat, opened: Opened, kafka: KafkaServer):
+    seat.topic = f"late-{uuid.uuid4().hex[:8]}"
+    seat.keys = {"topic.metadata.refresh.interval.ms": 500}
+    source = opened()
+    wait_until(lambda: source.fetch(1, 0.1) or seat.told("source_hesitated"), PATIENCE_S, "nothing was told")
+    kafka.create_topic(seat.topic)
+    produce(seat.brokers, seat.topic, numbered(3))
+    assert offsets(next_batch(source))[0] == 0
+
+
+def test_refused_credentials_end_the_worker(seat: Seat, opened: Opened):
+    seat.keys = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN"}
+    seat.keys |= {"sasl.username": "gop", "sasl.password": "not-to-be-shown"}
+    source = opened()
+    refusals: list[str] = []
+
+    def is_refused() -> bool:
+        seat.clock.shift_s += 1
+        try:
+            source.fetch(1, 0.1)
+        except SourceRefusedError as error:
+            refusals.append(str(error))
+        except SourceAwayError:
+            return False
+        return bool(refusals)
+
+    wait_until(is_refused, PATIENCE_S, "the credentials were not refused")
+    assert "refuse the credentials: correct the sasl.* or ssl.* keys" in refusals[0]
+    assert not any("not-to-be-shown" in str(fact) for fact in [*seat.facts, *refusals])
+
+
+def test_a_property_that_librdkafka_does_not_know_is_refused(seat: Seat):
+    seat.keys = {"fetch.mim.bytes": 1}
+    with pytest.raises(
+        SourceRefusedError, match=r"librdkafka refuses the configuration of test/consumer: .*fetch.mim.bytes"
+    ):
+        seat.open()
+
+
+def test_a_broker_that_is_down_at_the_start_is_away_and_not_refused(seat: Seat, opened: Opened):
+    seat.brokers = "127.0.0.1:1"
+    source = opened()
+
+    def is_away() -> bool:
+        try:
+            source.fetch(1, 0.1)
+        except SourceAwayError:
+            return True
+        return False
+
+    wait_until(is_away, PATIENCE_S, "the source was not away")
+    with pytest.raises(SourceAwayError):
+        source.lag()

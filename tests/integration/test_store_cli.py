@@ -1,0 +1,127 @@
+"""`consumerd parked` with no master running: it executes a store helper of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consumerd.store.opening import open_store
+from consumerd.store.parking import ParkingStore
+from consumerd.testing.store_contract import CONSUMER, dead_task, parked_task
+from integration.scenarios.running import environment
+
+EVERY_BYTE = bytes(range(256)) * 4_000  # more than one piece of a message holds
+END_S = 60.0
+
+CONFIG = """
+[consumerd]
+parking = "${STORE_URL}"
+
+[group]
+"""
+
+
+@pytest.fixture
+def store(state_dir: Path) -> Iterator[ParkingStore]:
+    store = open_store(None, state_dir)
+    yield store
+    store.close()
+
+
+def parked(state_dir: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "consumerd", "parked", *arguments, "--state-dir", str(state_dir)]
+    return subprocess.run(command, env=environment(**env), capture_output=True, timeout=END_S, check=False)
+
+
+def answer(state_dir: Path, *arguments: str) -> Any:  # JSON of any shape
+    done = parked(state_dir, *arguments, "--json")
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout)
+
+
+def test_a_payload_is_had_back_byte_for_byte(store: ParkingStore, state_dir: Path) -> None:
+    store.park([replace(dead_task(1), payload=EVERY_BYTE)])
+    (row,) = answer(state_dir, "list")["tasks"]
+    done = parked(state_dir, "show", row["handle"], "--raw")
+    assert done.stdout == EVERY_BYTE
+    assert done.returncode == 0
+
+
+def test_a_task_is_shown_with_its_error_and_nothing_of_it_steers_the_terminal(
+    store: ParkingStore, state_dir: Path
+) -> None:
+    store.park([replace(dead_task(1), payload=b'{"a": "\x1b[31mred\n"}', error="bad \x1b]0;title\x07")])
+    text = parked(state_dir, "show", dead_task(1).task_id).stdout.decode()
+    assert "\x1b" not in text
+    assert r"\x1b[31mred" in text
+    assert "Traceback" in text
+    assert "topic:uuid, shard 0, position 1" in text
+
+
+def test_bytes_that_are_no_text_are_dumped(store: ParkingStore, state_dir: Path) -> None:
+    store.park([replace(dead_task(1), payload=b"\xff\x00ab")])
+    assert "00000000  ff 00 61 62" in parked(state_dir, "show", dead_task(1).task_id).stdout.decode()
+
+
+def test_a_list_is_narrowed_and_cut(store: ParkingStore, state_dir: Path) -> None:
+    store.park([dead_task(number) for number in range(150)] + [parked_task(200), dead_task(3, "other/consumer")])
+    assert len(answer(state_dir, "list", "group", "--limit", "120")["tasks"]) == 120
+    assert answer(state_dir, "list", "group", "--limit", "120")["has_more"]
+    assert len(answer(state_dir, "list", CONSUMER, "--state", "waiting")["tasks"]) == 1
+    assert len(answer(state_dir, "list", "other")["tasks"]) == 1
+
+
+def test_tasks_are_retried_and_discarded_by_handle_or_all_of_a_target(store: ParkingStore, state_dir: Path) -> None:
+    store.park([dead_task(1), dead_task(2), dead_task(3, "other/consumer")])
+    handle = answer(state_dir, "list", "other")["tasks"][0]["handle"]
+    assert answer(state_dir, "retry", handle) == {"consumers": [{"consumer": "other/consumer", "tasks": 1}]}
+    assert answer(state_dir, "discard", "--all", "--target", "group") == {
+        "consumers": [{"consumer": CONSUMER, "tasks": 2}]
+    }
+    assert [(count.consumer, count.waiting, count.dead) for count in store.counts()] == [("other/consumer", 1, 0)]
+
+
+@pytest.mark.parametrize("verb", ["retry", "discard"])
+def test_everything_is_meant_only_by_all(store: ParkingStore, state_dir: Path, verb: str) -> None:
+    store.park([dead_task(1)])
+    done = parked(state_dir, verb)
+    assert done.returncode == 2
+    assert b"--all" in done.stderr
+    assert store.counts()[0].dead == 1
+
+
+def test_an_unknown_handle_is_one_sentence(store: ParkingStore, state_dir: Path) -> None:
+    store.park([dead_task(1)])
+    done = parked(state_dir, "show", "abcdef")
+    assert done.returncode == 1
+    assert done.stderr == b"consumerd: nothing is parked under 'abcdef': see consumerd parked list\n"
+
+
+def test_an_empty_state_directory_is_left_empty(state_dir: Path) -> None:
+    done = parked(state_dir, "list")
+    assert done.returncode == 1
+    assert b"no task is parked" in done.stderr
+    assert list(state_dir.iterdir()) == []
+
+
+def test_the_store_of_a_configuration_is_asked_and_its_secrets_resolve(
+    mariadb_url: str, state_dir: Path, tmp_path: Path
+) -> None:
+    store = open_store(mariadb_url, state_dir)
+    store.park([dead_task(1)])
+    store.close()
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"consumerd": {"parking": "${STORE_URL}"}}))
+    done = parked(state_dir, "list", "--config", str(config), "--json", STORE_URL=mariadb_url)
+    assert done.returncode == 0, done.stderr.decode()
+    assert len(json.loads(done.stdout)["tasks"]) == 1
+    unset = parked(state_dir, "list", "--config", str(config))
+    assert unset.returncode != 0
+    assert b"STORE_URL" in unset.stderr

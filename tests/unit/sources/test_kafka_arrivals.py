@@ -1,0 +1,228 @@
+"""Records between the client and the loop, without a broker: runs of one partition, gaps, parked and held ones."""
+
+from itertools import pairwise
+
+import pytest
+from confluent_kafka import KafkaError, Message
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumerd.events.facts import Fact
+from consumerd.model.task import TaskId
+from consumerd.sources.kafka.arrivals import END_OF_PARTITION, Arrivals
+from consumerd.sources.kafka.assigned import AssignedPartition
+from consumerd.sources.kafka.batch import Identity, KafkaBatch
+from consumerd.sources.kafka.membership import Membership
+from consumerd.testing.clock import ManualClock
+
+IDENTITY = Identity("login_task", "uuid")
+
+
+def message(partition: int, offset: int, value: bytes = b"{}") -> Message:
+    return Message(topic="login_task", partition=partition, offset=offset, value=value)
+
+
+def end(partition: int, offset: int) -> Message:
+    return Message(topic="login_task", partition=partition, offset=offset, error=KafkaError(END_OF_PARTITION))
+
+
+class World:
+    """Arrivals at some partitions, all assigned from offset 0."""
+
+    def __init__(self, partitions: int) -> None:
+        self.facts: list[Fact] = []
+        self.errors: list[KafkaError] = []
+        self.membership = Membership("login_task", "broker", self.facts.append, ManualClock())
+        for partition in range(partitions):
+            self.membership.assigned[partition] = AssignedPartition(partition, 0)
+        self.arrivals = Arrivals(self.membership, self.errors.append)
+
+    def runs(self, limit: int = 1000) -> list[tuple[int, list[int | None], int]]:
+        """Everything that can be taken: (partition, offsets, end)."""
+        found = []
+        while (run := self.arrivals.take(limit)) is not None:
+            found.append((run.assigned.partition, [each.offset() for each in run.messages], run.end))
+        return found
+
+
+def test_a_mixed_fetch_becomes_one_run_a_partition_in_order():
+    world = World(2)
+    world.arrivals.add([message(0, 5), message(1, 3), message(0, 6), message(1, 9)])
+    assert world.runs() == [(0, [5, 6], 7), (1, [3, 9], 10)]
+
+
+def test_a_run_is_cut_at_the_limit_and_ends_where_the_next_begins():
+    world = World(1)
+    world.arrivals.add([message(0, offset) for offset in (1, 2, 7, 8)])
+    assert world.runs(limit=2) == [(0, [1, 2], 7), (0, [7, 8], 9)]
+
+
+def test_the_end_of_a_partition_comes_after_its_records():
+    world = World(1)
+    world.arrivals.add([message(0, 1), end(0, 6)])
+    assert world.runs() == [(0, [1], 2), (0, [], 6)]
+
+
+def test_records_that_come_one_by_one_are_handed_out_together():
+    world = World(2)
+    for offset in (1, 2, 5):
+        world.arrivals.add([message(0, offset)])
+    world.arrivals.add([message(1, 1)])
+    world.arrivals.add([message(0, 6)])
+    assert world.runs() == [(0, [1, 2, 5], 6), (1, [1], 2), (0, [6], 7)]
+
+
+def test_an_error_among_the_records_is_told_and_costs_none():
+    world = World(1)
+    error = Message(topic="login_task", error=KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+    world.arrivals.add([message(0, 1), error, message(0, 2)])
+    assert [each.code() for each in world.errors] == [KafkaError.TOPIC_AUTHORIZATION_FAILED]
+    assert world.runs() == [(0, [1, 2], 3)]
+
+
+def test_records_of_a_partition_that_is_not_ours_or_leaving_are_dropped():
+    world = World(2)
+    world.membership.assigned[1].is_leaving = True
+    world.arrivals.add([message(0, 1), message(1, 1), message(2, 1)])
+    assert world.runs() == [(0, [1], 2)]
+
+
+def test_what_has_arrived_of_a_partition_is_dropped_with_it():
+    world = World(2)
+    world.arrivals.add([message(0, 1), message(1, 1)])
+    world.arrivals.drop(world.membership.assigned[0])
+    assert world.runs() == [(1, [1], 2)]
+
+
+def test_a_held_partition_waits_while_the_others_go_on():
+    world = World(2)
+    world.membership.assigned[0].is_held = True
+    world.arrivals.add([message(0, 1), message(1, 1)])
+    assert world.runs() == [(1, [1], 2)]
+    world.membership.assigned[0].is_held = False
+    assert world.runs() == [(0, [1], 2)]
+
+
+def test_a_position_that_went_back_begins_anew_and_fences_what_was_before():
+    world = World(1)
+    before = world.membership.assigned[0]
+    before.ledger.take(0, 500, 500)
+    world.arrivals.add([message(0, 3), message(0, 4)])
+    assert world.runs() == [(0, [3, 4], 5)]
+    assert before.is_fenced
+    assert world.membership.assigned[0] is not before
+    assert [fact.name for fact in world.facts] == ["position_went_back"]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.booleans()), max_size=60),
+    st.lists(st.integers(1, 10), min_size=1, max_size=5),
+    st.integers(1, 7),
+)
+def test_however_records_come_each_partition_gives_all_of_them_once_and_in_order(places, sizes, limit):
+    world = World(3)
+    expected: dict[int, list[int]] = {0: [], 1: [], 2: []}
+    arrived: list[Message] = []
+    for number, (partition, is_end) in enumerate(places):
+        arrived.append(end(partition, number) if is_end else message(partition, number))
+        if not is_end:
+            expected[partition].append(number)
+    for size in sizes * 60:
+        world.arrivals.add(arrived[:size])
+        arrived = arrived[size:]
+    taken: dict[int, list[int | None]] = {0: [], 1: [], 2: []}
+    ends: dict[int, list[int]] = {0: [], 1: [], 2: []}
+    for partition, offsets, after in world.runs(limit):
+        assert len(offsets) <= limit
+        taken[partition] += offsets
+        ends[partition].append(after)
+    assert taken == expected
+    assert all(before <= after for each in ends.values() for before, after in pairwise(each))
+
+
+# The batch
+
+
+def batch_of(offsets: list[int], end_at: int, limit_bytes: int = 1000) -> KafkaBatch:
+    assigned = AssignedPartition(0, 0)
+    messages = [message(0, offset, b"%d" % offset) for offset in offsets]
+    return KafkaBatch(assigned, messages, end_at, task_of=IDENTITY.task, payload_limit_bytes=limit_bytes)
+
+
+def test_the_batch_reads_as_the_bare_client_does():
+    batch = batch_of([4, 6], 9)
+    assert [batch.offset(raw) for raw in batch.raws] == [4, 6]
+    assert [batch.decode(batch.payload(raw)) for raw in batch.raws] == [4, 6]
+    assert batch.task(1).id == "login_task:uuid:0:6"
+
+
+def test_settled_in_parts_the_watermark_passes_the_batch_with_its_last_part():
+    batch = batch_of([4, 6, 7, 8], 12)
+    ledger = batch.assigned.ledger
+    batch.finish(0, 1)
+    assert ledger.watermark == 6
+    batch.finish(2, 4)
+    assert (ledger.watermark, batch.assigned.unsettled) == (6, 4)
+    batch.finish(1, 2)
+    assert (ledger.watermark, ledger.finished_below) == (12, 4)
+
+
+@given(st.permutations(range(6)))
+def test_settled_in_any_order_the_watermark_is_the_first_unfinished_task(order):
+    offsets = [1, 2, 5, 6, 9, 12]
+    batch = batch_of(offsets, 20)
+    finished: set[int] = set()
+    for index in order:
+        batch.finish(index, index + 1)
+        finished.add(offsets[index])
+        assert batch.assigned.ledger.watermark == min((each for each in offsets if each not in finished), default=20)
+
+
+def test_a_task_settled_twice_is_a_bug_that_shows():
+    batch = batch_of([1, 2], 3)
+    batch.finish(0, 1)
+    with pytest.raises(AssertionError, match="settled twice"):
+        batch.finish(0, 1)
+
+
+def test_ids_of_another_topic_of_the_same_name_skip_nothing():
+    ids = frozenset(
+        map(TaskId, ("login_task:uuid:0:7", "login_task:older:0:8", "login_task:uuid:1:9", "login_task:uuid:0:5#1"))
+    )
+    assert IDENTITY.positions(0, ids) == {7}
+
+
+# What is settled
+
+
+def test_a_task_is_unsettled_until_a_commit_above_it_is_confirmed():
+    batch = batch_of([0, 1, 2, 3], 4)
+    assigned = batch.assigned
+    assert assigned.position_to_commit() is None
+    batch.finish(0, 3)
+    assert assigned.position_to_commit() == 3
+    assigned.note_sent(3)
+    batch.finish(3, 4)
+    assigned.note_sent(4)
+    assigned.note_durable(3)
+    assert (assigned.unsettled, assigned.position_to_commit()) == (1, 4)
+    assigned.note_durable(4)
+    assert (assigned.unsettled, assigned.position_to_commit()) == (0, None)
+
+
+def test_a_refused_commit_settles_nothing_and_is_due_again():
+    batch = batch_of([0, 1], 2)
+    batch.finish(0, 2)
+    batch.assigned.note_sent(2)
+    batch.assigned.note_refused(2)
+    assert (batch.assigned.unsettled, batch.assigned.position_to_commit()) == (2, 2)
+
+
+def test_a_later_confirmation_covers_the_earlier_positions():
+    batch = batch_of([0, 1, 2], 3)
+    for position in (1, 2, 3):
+        batch.finish(position - 1, position)
+        batch.assigned.note_sent(position)
+    batch.assigned.note_durable(3)
+    batch.assigned.note_durable(2)  # out of order
+    assert (batch.assigned.unsettled, batch.assigned.durable) == (0, 3)
