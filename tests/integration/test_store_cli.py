@@ -19,13 +19,7 @@ from integration.scenarios.running import environment
 
 EVERY_BYTE = bytes(range(256)) * 4_000  # more than one piece of a message holds
 END_S = 60.0
-
-CONFIG = """
-[consumerd]
-parking = "${STORE_URL}"
-
-[group]
-"""
+ENTRY = {"module": "never_imported", "class": "Consumer", "configs": {}}
 
 
 @pytest.fixture
@@ -118,7 +112,7 @@ def test_the_store_of_a_configuration_is_asked_and_its_secrets_resolve(
     store.park([dead_task(1)])
     store.close()
     config = tmp_path / "config.json"
-    config.write_text(json.dumps({"consumerd": {"parking": "${STORE_URL}"}}))
+    config.write_text(json.dumps({"consumerd": {"parking": "${STORE_URL}"}, "group": [ENTRY]}))
     done = parked(state_dir, "list", "--config", str(config), "--json", STORE_URL=mariadb_url)
     assert done.returncode == 0, done.stderr.decode()
     assert len(json.loads(done.stdout)["tasks"]) == 1

@@ -11,7 +11,7 @@ LONGEST_CAUSE = 200
 
 _REMEDIES = (
     (("disk is full", "no space left"), "free some space"),
-    (("readonly", "read-only", "permission denied", "access denied"), "see who may write there"),
+    (("readonly", "read-only", "permission denied", "not permitted", "access denied"), "see who may write there"),
     (("malformed", "not a database", "corrupt"), "restore it from a copy, or move it away"),
     (("is locked", "lock wait", "lock timeout"), "find the process that holds it"),
     (

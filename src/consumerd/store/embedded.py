@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,13 +28,15 @@ _WRITING, _READING = "BEGIN IMMEDIATE", "BEGIN"
 class EmbeddedFile:
     """A SQLite file: its place, and how it is treated.
 
-    is_created: make it, with mode 0600, where it is missing; is_wal: switch it to a write-ahead log.
-    prepare: runs in a transaction on every new connection.
+    is_created: make it, with mode 0600, where it is missing. prepare: runs in a transaction on every new connection.
+    journal: `wal` for speed; `persist` for what must outlive its disk's troubles, since a WAL's index is mapped into
+    memory: where its page cannot be written any more (the file system went read-only, a full tmpfs), the kernel kills
+    the process with SIGBUS instead of answering with an error. None: as the file's owner has set it.
     """
 
     path: Path
     is_created: bool = False
-    is_wal: bool = False
+    journal: Literal["wal", "persist"] | None = None
     prepare: Callable[[Connection], None] | None = None
 
 
@@ -59,7 +61,7 @@ class EmbeddedDatabase:
         return self._guarded(lambda: self._write(step))
 
     def read(self, step: Callable[[Connection], ResultT]) -> ResultT:
-        """Run `step` on one view of the file; no lock is taken, but to open it."""
+        """Run `step` on one view of the file. The lock is taken to open it, and where readers hold up writers."""
         return self._guarded(lambda: self._read(step))
 
     def close(self) -> None:
@@ -89,15 +91,13 @@ class EmbeddedDatabase:
             self._lock.release()
 
     def _read(self, step: Callable[[Connection], ResultT]) -> ResultT:
-        if self._connection is None:
-            self._take_lock()
-            try:
-                connection = self._opened()
-            finally:
-                self._lock.release()
-        else:
-            connection = self._opened()
-        return self._transact(connection, _READING, step)
+        if self._connection is not None and self._file.journal != "persist":
+            return self._transact(self._opened(), _READING, step)
+        self._take_lock()
+        try:
+            return self._transact(self._opened(), _READING, step)
+        finally:
+            self._lock.release()
 
     def _take_lock(self) -> None:
         if not self._lock.acquire(LONGEST_WAIT_S):
@@ -142,8 +142,8 @@ class EmbeddedDatabase:
 
     def _settle(self, connection: Connection) -> None:
         raw = connection.connection
-        if self._file.is_wal and _pragma(raw, "journal_mode") != "wal":
-            _pragma(raw, "journal_mode=WAL")
+        if self._file.journal is not None and _pragma(raw, "journal_mode") != self._file.journal:
+            _pragma(raw, f"journal_mode={self._file.journal}")
         if self._file.prepare is not None:
             self._transact(connection, _WRITING, self._file.prepare)
 
@@ -168,6 +168,7 @@ def _engine(path: Path) -> Engine:
 
 def _configure(raw: Any, record: object) -> None:  # sqlite3's connection, as SQLAlchemy hands it
     _pragma(raw, "synchronous=FULL")
+    _pragma(raw, "mmap_size=0")
 
 
 def _pragma(raw: Any, text: str) -> object:  # sqlite3's connection, or SQLAlchemy's wrap of it

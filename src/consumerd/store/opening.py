@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, make_url
@@ -54,7 +55,7 @@ def _database(url: URL) -> Database:
         return ServerDatabase(url, away, _prepare(away))
     path = Path(url.database or "")
     away = _away(str(path))
-    file = EmbeddedFile(path, is_created=True, is_wal=True, prepare=_prepare(away))
+    file = EmbeddedFile(path, is_created=True, journal="persist", prepare=_prepare(away))
     return EmbeddedDatabase(file, FileLock(path.with_suffix(".lock")), away)
 
 
@@ -62,18 +63,13 @@ def _away(where: str) -> Away:
     return lambda cause: StoreAwayError(f"the parking store {where} is away, and what fails stays unfinished: {cause}")
 
 
-class _Preparation:
+def _prepare(away: Away) -> Callable[[Connection], None]:
     """Makes the tables, and says why where it cannot."""
 
-    def __init__(self, away: Away) -> None:
-        self._away = away
-
-    def __call__(self, connection: Connection) -> None:
+    def prepare(connection: Connection) -> None:
         try:
             ensure_schema(connection)
         except (ForeignSchemaError, SchemaBusyError) as error:
-            raise self._away(str(error)) from error
+            raise away(str(error)) from error
 
-
-def _prepare(away: Away) -> _Preparation:
-    return _Preparation(away)
+    return prepare

@@ -160,6 +160,11 @@ def thread_count() -> int:
     return len(list(Path("/proc/self/task").iterdir()))
 
 
+def import_all(loaded: LoadedConsumer) -> None:
+    """Import now what each worker would import after its fork, for itself alone: its source's client."""
+    loaded.kind.make()
+
+
 def serve(channel: Channel) -> int:
     """Be a zygote; the exit code."""
     die_with_parent(True)
@@ -176,6 +181,7 @@ def serve(channel: Channel) -> int:
     if isinstance(loaded, Failure):
         channel.send(LoadFailed(loaded.reason, loaded.traceback))
         return WorkerExit.LOAD_FAILED
+    import_all(loaded)
     zygote = Zygote(channel, work, loaded, is_forking=thread_count() == 1)
     gc.collect()
     gc.freeze()

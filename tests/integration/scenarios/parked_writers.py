@@ -1,6 +1,6 @@
 """Processes that write the embedded parking store: `python -m integration.scenarios.parked_writers MODE FOLDER …`.
 
-many FOLDER N    forks N writers at once, each of which parks `TASKS_A_WRITER` tasks, one a transaction; exit 0 if all did
+many FOLDER N    forks N writers at once, each of which parks `TASKS_A_WRITER` tasks, one a transaction
 hold FOLDER      begins a transaction, writes a row, says so on stdout, and stays in it
 """
 

@@ -42,7 +42,7 @@ def test_a_commit_is_on_the_disk_before_it_is_told(store: ParkingStore) -> None:
     store.park([parked_task()])
     database = store._database
     assert database.read(lambda connection: connection.exec_driver_sql("PRAGMA synchronous").scalar()) == 2
-    assert database.read(lambda connection: connection.exec_driver_sql("PRAGMA journal_mode").scalar()) == "wal"
+    assert database.read(lambda connection: connection.exec_driver_sql("PRAGMA journal_mode").scalar()) == "persist"
     store.close()
 
 

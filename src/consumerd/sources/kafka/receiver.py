@@ -21,6 +21,7 @@ ANSWER_LOOK_S = 0.0005
 """Between two looks for the answer to a commit: pausing the partitions instead would throw away what was read ahead."""
 
 KEPT_AT_MOST = 8
+KEPT_FOR_AN_ANSWER = 5_000
 QUIET_S = 1.0
 ALIVE_AGAIN_S = 1.0
 
@@ -65,8 +66,7 @@ class Receiver:
             with self.lock:
                 message = self.client.poll(0)
                 self._polled_at = self._clock.monotonic()
-                if message is not None:
-                    self._add([message])
+                self._keep_one(message, at_most=KEPT_FOR_AN_ANSWER)
             if not self._commits.is_outstanding or self._polled_at >= deadline:
                 return
             self._clock.sleep(ANSWER_LOOK_S)
@@ -92,12 +92,13 @@ class Receiver:
         finally:
             self.lock.release()
 
-    def _keep_one(self, message: Message | None) -> None:
+    def _keep_one(self, message: Message | None, *, at_most: int = KEPT_AT_MOST) -> None:
+        """Keep a record for the next batch; at `at_most` of them, pause the partitions until the next fetch."""
         if message is None:
             return
         self._add([message])
         self._kept += 1
-        if self._kept >= KEPT_AT_MOST and not self._is_paused:
+        if self._kept >= at_most and not self._is_paused:
             self._is_paused = True
             self._switch(self.client.pause)
 

@@ -69,7 +69,7 @@ def _rows(records: Iterable[object]) -> Iterator[tuple[bytes, float]]:
 def _write(options: TableOptions, step: Callable[[Connection], None]) -> None:
     lock = FileLock(options.lock_path)
     database = EmbeddedDatabase(
-        EmbeddedFile(options.path, is_created=True, is_wal=True),
+        EmbeddedFile(options.path, is_created=True, journal="wal"),
         lock,
         lambda cause: SourceAwayError(f"the database {options.path} is away: {cause}"),
     )

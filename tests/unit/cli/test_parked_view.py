@@ -1,0 +1,58 @@
+"""Parked tasks for people's eyes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumerd.cli.parked_view import LONGEST_TEXT, contents, dump, render_list, render_task
+from consumerd.model.parked import ParkedTask
+from consumerd.testing.store_contract import dead_task, parked_task
+
+
+def item(task: ParkedTask) -> dict[str, object]:
+    return asdict(task) | {"handle": "0123456789", "state": task.state.value, "is_claimed": False}
+
+
+@given(st.text(st.characters(min_codepoint=0), max_size=50), st.binary(max_size=50))
+def test_nothing_that_came_from_outside_steers_the_terminal(text: str, content: bytes) -> None:
+    task = replace(dead_task(), error=text, traceback=text, payload=content, key=content, headers=((text, content),))
+    lines = [*render_task(item(task)), *render_list([item(task)])]
+    for line in lines:
+        assert not any(ord(character) < 32 or 127 <= ord(character) < 160 for character in line)
+        line.encode("utf-8")
+
+
+def test_a_task_is_shown_with_all_that_is_known_of_it() -> None:
+    task = replace(parked_task(7), headers=(("trace", b"abc"), ("none", None)), key=b"\xff")
+    text = "\n".join(render_task(item(task)))
+    for part in (
+        "waiting",
+        "topic:uuid:0:7",
+        "shard 0, position 7",
+        "ValueError: no",
+        "trace = abc",
+        "none = (none)",
+        "ff",
+    ):
+        assert part in text
+    assert '  {"number": 7}' in text
+
+
+def test_bytes_are_dumped_sixteen_a_line() -> None:
+    assert list(dump(bytes(range(60, 80)))) == [
+        "  00000000  3c 3d 3e 3f 40 41 42 43 44 45 46 47 48 49 4a 4b  <=>?@ABCDEFGHIJK",
+        "  00000010  4c 4d 4e 4f                                      LMNO",
+    ]
+
+
+def test_a_long_text_is_cut_and_says_how_the_rest_is_had() -> None:
+    lines = contents(b"x" * (LONGEST_TEXT + 1))
+    assert "--raw" in lines[-1]
+    assert sum(map(len, lines)) < LONGEST_TEXT + 200
+
+
+def test_the_lines_of_a_text_stay_lines() -> None:
+    assert contents(b"a\nb") == ["  a", "  b"]
