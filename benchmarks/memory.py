@@ -12,7 +12,7 @@ from benchmarks.brokers import kafka
 from benchmarks.figures import Better, Figure
 from benchmarks.running import RunningMaster
 
-WORKERS = 8
+WORKERS = 16
 
 
 def figures() -> Iterator[Figure]:

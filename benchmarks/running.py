@@ -48,8 +48,10 @@ class RunningMaster:
         shutil.rmtree(self.directory)
 
     def worker_pids(self) -> list[int]:
-        """The pids of the live workers, from `consumerd status`."""
+        """The pids of the live workers, from `consumerd status`; none while the master has not begun to answer."""
         command = [sys.executable, "-m", "consumerd", "status", "--json", "--state-dir", str(self.directory / "state")]
-        found = subprocess.run(command, capture_output=True, check=True, timeout=30)
+        found = subprocess.run(command, capture_output=True, check=False, timeout=30)
+        if found.returncode:
+            return []
         status = json.loads(found.stdout)
         return [worker["pid"] for pool in status["pools"] for worker in pool["workers"] if worker.get("pid")]

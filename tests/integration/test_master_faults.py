@@ -40,7 +40,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
         def begin(*entries: dict[str, Any]) -> Running:
             config = write_config(tmp_path, *entries)
-            return masters.enter_context(running(config, state_dir=tmp_path / "state", env=environment()))
+            return masters.enter_context(
+                running(config, state_dir=tmp_path / "state", log=tmp_path / "log", env=environment())
+            )
 
         yield begin
 

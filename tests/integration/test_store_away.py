@@ -68,10 +68,10 @@ class Scenario:
             self._producer.produce(self.topic, json.dumps({"name": name}), partition=number % PARTITIONS)
         assert self._producer.flush(30) == 0
 
-    def produce_failing(self) -> None:
+    def produce_failing(self, when: str) -> None:
         """The records that fail, the same number in each partition."""
         for number in range(FAILING_A_PARTITION * PARTITIONS):
-            record = {"name": f"failing {number}", "fails": True, "filling": FILLING}
+            record = {"name": f"failing {when} {number}", "fails": True, "filling": FILLING}
             self.failing.add(record["name"])
             self._producer.produce(self.topic, json.dumps(record), partition=number % PARTITIONS)
         assert self._producer.flush(30) == 0
@@ -136,9 +136,10 @@ class Away:
 
 @pytest.fixture
 def scenario(kafka: KafkaServer, kafka_topic: TopicFactory, tmp_path: Path) -> Scenario:
-    """A topic with one wave of good records."""
+    """A topic with one wave of good records, and some that fail: the store is in use from the start."""
     scenario = Scenario(kafka.brokers, kafka_topic("store-away", PARTITIONS), tmp_path)
     scenario.produce_good("before")
+    scenario.produce_failing("before")
     return scenario
 
 
@@ -158,7 +159,7 @@ def let_tasks_fail_while_away(away: Away, master: Running) -> dict[int, int]:
     scenario.wait_until_shared(master)
     settled = scenario.wait_until_settled(master)
     away.thief.take()
-    scenario.produce_failing()
+    scenario.produce_failing("away")
     for wave in ("first", "second", "third"):
         scenario.produce_good(wave)
         scenario.wait_until_attempted(master, scenario.failing | scenario.good)

@@ -54,7 +54,7 @@ class TestMariaDB(ParkingStoreContract):
         engine = create_engine(parking_url(mariadb_url, NOWHERE))
         with engine.connect() as connection:
             connection.execute(text("SET time_zone = '+09:00'"))
-            now = connection.execute(text(f"SELECT {database_now(connection.dialect)}")).scalar_one()
+            now = connection.execute(text(f"SELECT {database_now(connection.dialect.name)}")).scalar_one()
         engine.dispose()
         assert abs(float(now) - wall()) < 60
 

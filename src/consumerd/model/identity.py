@@ -27,7 +27,8 @@ class ConsumerName:
     def parse(cls, text: str) -> ConsumerName:
         """The inverse of `str`; the text comes from consumerd itself."""
         group, _, name = text.partition("/")
-        assert is_name(group) and is_name(name), text
+        assert is_name(group), text
+        assert is_name(name), text
         return cls(group, name)
 
     def matches(self, target: str) -> bool:

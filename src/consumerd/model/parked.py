@@ -9,7 +9,7 @@ from consumerd.model.task import TaskId
 
 
 class ParkedState(StrEnum):
-    """waiting: due again at `due_at`; dead: until a person decides; suspect: pending in its source, `crashes` counts."""
+    """waiting: due at `due_at`; dead: until a person decides; suspect: pending in its source, `crashes` counts."""
 
     WAITING = "waiting"
     DEAD = "dead"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, or_, select, true, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, func, or_, select, true, tuple_, update
 
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import TaskId
@@ -96,28 +97,29 @@ def page(connection: Connection, chosen: ParkedFilter, limit: int, after: str | 
         query = query.where(tuple_(PARKED.c.last_at, PARKED.c.id) < tuple_(*_place(after)))
     query = query.order_by(PARKED.c.last_at.desc(), PARKED.c.id.desc()).limit(limit)
     found = connection.execute(query).all()
-    rows = tuple(
-        ParkedSummary(
-            handle=handle_of(row.id),
-            consumer=row.consumer,
-            task_id=TaskId(original(row.task_id)),
-            source=original(row.source),
-            shard=row.shard,
-            position=row.position,
-            offset=row.offset,
-            state=ParkedState(row.state),
-            due_at=row.due_at,
-            attempts=row.attempts,
-            first_at=row.first_at,
-            last_at=row.last_at,
-            error=original(row.error),
-            size_bytes=row.size_bytes,
-            is_claimed=bool(row.is_claimed),
-        )
-        for row in found
-    )
+    rows = tuple(map(_summary, found))
     is_full = len(found) == limit
     return Page(rows, f"{float(found[-1].last_at).hex()},{found[-1].id}" if found and is_full else None)
+
+
+def _summary(row: Row[Any]) -> ParkedSummary:  # a row of `_summaries`
+    return ParkedSummary(
+        handle=handle_of(row.id),
+        consumer=row.consumer,
+        task_id=TaskId(original(row.task_id)),
+        source=original(row.source),
+        shard=row.shard,
+        position=row.position,
+        offset=row.offset,
+        state=ParkedState(row.state),
+        due_at=row.due_at,
+        attempts=row.attempts,
+        first_at=row.first_at,
+        last_at=row.last_at,
+        error=original(row.error),
+        size_bytes=row.size_bytes,
+        is_claimed=bool(row.is_claimed),
+    )
 
 
 def find(connection: Connection, reference: str, target: str | None) -> tuple[Found, ...]:
@@ -138,7 +140,7 @@ def keys_of(connection: Connection, reference: str, target: str | None, limit: i
 
 def retry(connection: Connection, chosen: ParkedFilter, keys: Sequence[str] | None) -> dict[str, int]:
     """Make dead and waiting tasks due now, their attempts kept; how many, by consumer. `keys` None: all chosen."""
-    change = update(PARKED).values(state=ParkedState.WAITING.value, due_at=database_now(connection.dialect))
+    change = update(PARKED).values(state=ParkedState.WAITING.value, due_at=database_now(connection.dialect.name))
     changed: dict[str, int] = {}
     for condition in _conditions(chosen, keys):
         is_meant = and_(condition, PARKED.c.state.in_(_RETRIED))
@@ -184,7 +186,7 @@ def _is_chosen(chosen: ParkedFilter) -> ColumnElement[bool]:
 
 
 def _summaries(connection: Connection) -> Select[tuple[object, ...]]:
-    now = database_now(connection.dialect)
+    now = database_now(connection.dialect.name)
     contents = {"headers", "key", "payload", "traceback"}
     columns = [column for column in PARKED.c if column.name not in contents]
     is_claimed = func.coalesce(PARKED.c.lease_until > now, False)

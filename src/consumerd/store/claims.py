@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Dialect,
+    Insert,
     Select,
     Update,
     and_,
@@ -51,7 +53,7 @@ def park(connection: Connection, tasks: Sequence[ParkedTask]) -> None:
     """Write the rows, over what is there for the same tasks; whatever lease they had is void."""
     now = wall()
     rows = {row["id"]: row for row in (parameters_of(task, now) for task in tasks)}
-    connection.execute(_parking(connection), list(rows.values()))
+    connection.execute(_parking(connection.dialect.name), list(rows.values()))
     _write_parts(connection, {key_of(task.consumer, task.task_id): task for task in tasks})
 
 
@@ -78,14 +80,14 @@ def claim_due(connection: Connection, consumer: str, limit: int, lease: Lease) -
     keys = within_size([(row.id, row.size_bytes) for row in connection.execute(candidates)], CLAIM_LIMIT_BYTES)
     if not keys:
         return ()
-    taken = {"lease_token": lease.owner, "lease_until": database_now(connection.dialect) + lease.seconds}
+    taken = {"lease_token": lease.owner, "lease_until": database_now(connection.dialect.name) + lease.seconds}
     connection.execute(update(PARKED).where(PARKED.c.id.in_(keys)).values(taken))
     return read_tasks(connection, keys)
 
 
 def due_candidates(dialect: Dialect, consumer: str, limit: int) -> Select[tuple[str, int]]:
     """The keys and sizes of the rows that a claim may take, in its order; they are locked, and locked ones left out."""
-    now = database_now(dialect)
+    now = database_now(dialect.name)
     is_due = and_(PARKED.c.consumer == consumer, PARKED.c.state == ParkedState.WAITING.value, PARKED.c.due_at <= now)
     is_free = or_(PARKED.c.lease_until.is_(None), PARKED.c.lease_until <= now)
     return (
@@ -112,7 +114,7 @@ def within_size(candidates: Sequence[tuple[str, int]], limit_bytes: int) -> list
 
 def renew(connection: Connection, lease: Lease) -> int:
     """Let all claims of the owner run from now on; how many there are."""
-    until = database_now(connection.dialect) + lease.seconds
+    until = database_now(connection.dialect.name) + lease.seconds
     renewal = update(PARKED).where(PARKED.c.lease_token == lease.owner).values(lease_until=until)
     return connection.execute(renewal).rowcount
 
@@ -157,7 +159,7 @@ def parked_from(connection: Connection, consumer: str, *, source: str, shard: in
 
 def next_due(connection: Connection, consumer: str) -> float | None:
     """Seconds until a waiting task can be claimed, 0 when one can be now; None where none waits."""
-    now = connection.execute(select(database_now(connection.dialect))).scalar_one()
+    now = connection.execute(select(database_now(connection.dialect.name))).scalar_one()
     of_consumer = and_(PARKED.c.consumer == consumer, PARKED.c.state == ParkedState.WAITING.value)
     free = select(func.min(PARKED.c.due_at)).where(of_consumer, PARKED.c.lease_token.is_(None))
     leased = select(func.min(PARKED.c.lease_until)).where(of_consumer, PARKED.c.lease_token.is_not(None))
@@ -176,13 +178,15 @@ def starts_with(column: ColumnElement[Any], prefix: str) -> ColumnElement[bool]:
     return and_(column >= prefix, column < prefix[:-1] + chr(ord(prefix[-1]) + 1))
 
 
-def _parking(connection: Connection) -> Any:  # an INSERT of the dialect
-    due_at = database_now(connection.dialect) + bindparam("delay", type_=PARKED.c.due_at.type)
+@cache
+def _parking(dialect: str) -> Insert:
+    """Built once for each dialect: to build it costs more than to run it."""
+    due_at = database_now(dialect) + bindparam("delay", type_=PARKED.c.due_at.type)
     computed = {"due_at": due_at, "lease_token": None, "lease_until": None}
     plain = {
         column.name: bindparam(column.name, type_=column.type) for column in PARKED.c if column.name not in computed
     }
-    return upsert(connection.dialect, PARKED, {**plain, **computed})
+    return upsert(dialect, PARKED, {**plain, **computed})
 
 
 def _write_parts(connection: Connection, tasks: dict[str, ParkedTask]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Dialect, Double, Insert, Table, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Double, Insert, Table, func, literal_column, select
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 _SCHEMA_LOCK = 0x636F6E73  # any number that nobody else locks
@@ -28,16 +28,16 @@ FORCED_DUE_INDEX = "FORCE INDEX (ix_parked_due)"
 """For MySQL and MariaDB: where the choice of due rows is sorted, the first claimer locks every candidate."""
 
 
-def database_now(dialect: Dialect) -> ColumnElement[float]:
+def database_now(dialect: str) -> ColumnElement[float]:
     """The database's clock, in seconds since the epoch."""
-    return literal_column(_NOW[dialect.name], Double())
+    return literal_column(_NOW[dialect], Double())
 
 
-def upsert(dialect: Dialect, table: Table, values: Mapping[str, Any]) -> Insert:  # SQL expressions or parameters
+def upsert(dialect: str, table: Table, values: Mapping[str, Any]) -> Insert:  # SQL expressions or parameters
     """An INSERT that replaces every named column of a row that is there already; the key is the table's own."""
     keys = {column.name for column in table.primary_key}
     replaced = [name for name in values if name not in keys]
-    match dialect.name:
+    match dialect:
         case "mysql":
             insert = mysql.insert(table).values(values)
             return insert.on_duplicate_key_update({name: insert.inserted[name] for name in replaced})

@@ -13,6 +13,7 @@ from consumerd.errors import StoreAwayError, UsageError
 from consumerd.store.database import Away, Database
 from consumerd.store.dialects import SUPPORTED, SchemaBusyError
 from consumerd.store.embedded import EmbeddedDatabase, EmbeddedFile
+from consumerd.store.glance import Glance
 from consumerd.store.lock import FileLock
 from consumerd.store.parking import ParkingStore
 from consumerd.store.schema import ForeignSchemaError, ensure_schema
@@ -45,8 +46,9 @@ def open_store(parking: str | None, state_dir: Path) -> ParkingStore:
 
 def open_store_thread(parking: str | None, state_dir: Path) -> StoreThread:
     """The store thread of a worker; nothing runs before the first call. UsageError as above."""
-    parking_url(parking, state_dir)
-    return StoreThread(lambda: open_store(parking, state_dir))
+    url = parking_url(parking, state_dir)
+    glance = Glance(Path(url.database or "")) if url.get_backend_name() == "sqlite" else None
+    return StoreThread(lambda: open_store(parking, state_dir), glance)
 
 
 def _database(url: URL) -> Database:

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from consumerd.clock import monotonic
 from consumerd.errors import StoreAwayError
+from consumerd.store.glance import Glance
 from consumerd.store.parking import ParkingStore
 
 ResultT = TypeVar("ResultT")
@@ -23,9 +24,10 @@ CALL_TIMEOUT_S = 5.0
 class StoreThread:
     """Runs calls on the parking store, one after the other. Any thread may call. Make it after the fork."""
 
-    def __init__(self, open_store: Callable[[], ParkingStore]) -> None:
-        """open_store: makes the store, in the thread; it connects to nothing yet."""
+    def __init__(self, open_store: Callable[[], ParkingStore], glance: Glance | None = None) -> None:
+        """open_store: makes the store, in the thread; it connects to nothing yet. glance: where that is possible."""
         self._open_store = open_store
+        self._glance = glance
         self._changed = threading.Condition()
         self._calls: deque[_Call[Any]] = deque()  # calls have results of any type
         self._running: _Call[Any] | None = None  # as above
@@ -37,6 +39,10 @@ class StoreThread:
         """Whether the thread still is at a call whose caller has given up; further calls fail at once."""
         running = self._running
         return running is not None and running.progress is _Progress.ABANDONED
+
+    def has_nothing(self, consumer: str) -> bool:
+        """True only when it is certain, without asking the store, that nothing of this consumer is parked."""
+        return self._thread is None and self._glance is not None and self._glance.has_nothing(consumer)
 
     def call(
         self,

@@ -37,6 +37,9 @@ class MemoryStore:
             raise StoreAwayError("the store is away: the test took it")
         return function(self)
 
+    def has_nothing(self, consumer: str) -> bool:
+        return not self.is_away and all(row.consumer != consumer for row in self.rows.values())
+
     def park(self, tasks: Sequence[ParkedTask]) -> None:
         for task in tasks:
             self.rows[task.task_id] = task

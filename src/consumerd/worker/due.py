@@ -17,6 +17,9 @@ from consumerd.store.thread import StoreThread
 from consumerd.worker.attempt import Attempts
 from consumerd.worker.parking import Parking, parked_task, unparked
 
+FIRST_LOOK_S = 0.5
+"""A worker that has just started has its source's tasks to begin with."""
+
 LOOK_WHILE_WAITING_S = 1.0
 LOOK_OTHERWISE_S = 15.0
 CLAIMED_AT_ONCE = 20
@@ -43,8 +46,14 @@ class DueTasks:
         self._lease = lease
         self._decode = decode
         self._clock = clock
-        self._next_look = 0.0
+        self._next_look = clock.monotonic() + FIRST_LOOK_S
         self._has_claims = False
+        self._old_claims: str | None = None
+
+    def release_first(self, owner_prefix: str) -> None:
+        """With the first look, give back what this slot's earlier processes had claimed; the slot's lock says that
+        they are gone."""
+        self._old_claims = owner_prefix
 
     def look_now(self) -> None:
         """Let the next turn look, whenever the last look was."""
@@ -61,7 +70,12 @@ class DueTasks:
 
     def run(self, is_stopping: Callable[[], bool]) -> int:
         """Attempt what is due now; the number of tasks attempted. What a stop left over is released."""
+        if self._store.has_nothing(self._consumer):
+            self._old_claims = None
+            self._next_look = self._clock.monotonic() + LOOK_OTHERWISE_S
+            return 0
         try:
+            self._release_old_claims()
             return self._run_claimed(is_stopping)
         except StoreAwayError as error:
             self._parking.note_away(error)
@@ -73,6 +87,11 @@ class DueTasks:
         if self._has_claims:
             lease = self._lease
             self._store.call(lambda store: store.renew(lease))
+
+    def _release_old_claims(self) -> None:
+        if (owner_prefix := self._old_claims) is not None:
+            self._store.call(lambda store: store.release(owner_prefix))
+            self._old_claims = None
 
     def _run_claimed(self, is_stopping: Callable[[], bool]) -> int:
         consumer, lease = self._consumer, self._lease

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from consumerd.model.task import TaskId
+from consumerd.store.parking import ParkingStore
 from consumerd.store.thread import StoreThread
 
 
@@ -16,11 +17,14 @@ class StoreIndex:
         self._store = store
 
     def parked_among(self, ids: Sequence[TaskId]) -> frozenset[TaskId]:
-        return self._store.call(lambda store: store.parked_among(self._consumer, ids))
+        return self._ask(lambda store: store.parked_among(self._consumer, ids))
 
     def parked_from(self, source: str, shard: int, position: int) -> frozenset[TaskId]:
-        return self._store.call(lambda store: store.parked_from(self._consumer, source, shard, position))
+        return self._ask(lambda store: store.parked_from(self._consumer, source, shard, position))
 
     def all_parked(self) -> frozenset[TaskId]:
         """The ids of all tasks of the consumer that are parked."""
-        return self._store.call(lambda store: store.parked_of(self._consumer))
+        return self._ask(lambda store: store.parked_of(self._consumer))
+
+    def _ask(self, question: Callable[[ParkingStore], frozenset[TaskId]]) -> frozenset[TaskId]:
+        return frozenset() if self._store.has_nothing(self._consumer) else self._store.call(question)

@@ -11,8 +11,7 @@ from typing import Any
 
 from consumerd.clock import SYSTEM_CLOCK, Clock, monotonic
 from consumerd.config.shape import CommonKeys
-from consumerd.errors import StoreAwayError
-from consumerd.events.facts import Fact, Level
+from consumerd.events.facts import Fact
 from consumerd.model.exits import WorkerExit
 from consumerd.model.shards import Shard
 from consumerd.model.task import Task
@@ -122,11 +121,11 @@ class Runtime:
             self._consumer.consume_client = getattr(parts.source, "facade", None)
         self._consumer.pre_consume()
         handle, self._close_handler = plain_handler(self._consumer)
-        if parts.member is not None:
-            self._release_old_claims(parts.member)
         parts.source.open(self._context())
         loop_parts = self._loop_parts(handle)
         self._due = loop_parts.due
+        if parts.member is not None:
+            self._due.release_first(f"{parts.member}#")
         self._loop = Loop(loop_parts, self._loop_settings())
         return self._loop
 
@@ -213,12 +212,3 @@ class Runtime:
             user_reads_shard=lambda: self._user_reads_shard,
             attend=lambda: self._loop is not None and self._loop.between_batches(),
         )
-
-    def _release_old_claims(self, member: str) -> None:
-        """Give back what this slot's earlier processes had claimed; the slot's lock says that they are gone."""
-        parts = self._surroundings
-        owner_prefix = f"{member}#"
-        try:
-            parts.store.call(lambda store: store.release(owner_prefix))
-        except StoreAwayError as error:
-            parts.emit(Fact("release_failed", Level.WARNING, {"error": str(error), "then": "the lease runs out"}))

@@ -39,14 +39,12 @@ class ShownInstead:
         del timeout_s, undo
         return function(self)
 
+    def has_nothing(self, consumer: str) -> bool:
+        del consumer
+        return True
+
     def park(self, tasks: Sequence[ParkedTask]) -> None:
         self.parked.extend(tasks)
-
-    def claim_due(self, *_: object) -> tuple[ParkedTask, ...]:
-        return ()
-
-    def next_due(self, *_: object) -> None:
-        return None
 
 
 def run_single(settings: ConsumerSettings, payload: bytes) -> int:

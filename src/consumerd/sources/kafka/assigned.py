@@ -73,11 +73,11 @@ class AssignedPartition:
         self._sent[position] = self.ledger.finished_below
 
     def note_durable(self, position: int) -> None:
-        """The broker has confirmed `position`."""
+        """The broker has confirmed `position`; what this assignment did not send is of an earlier one."""
         if position in self._sent:
             self.settled = max(self.settled, self._sent[position])
+            self.durable = max(self.durable, position)
             self._sent = {sent: tasks for sent, tasks in self._sent.items() if sent > position}
-        self.durable = max(self.durable, position)
 
     def note_refused(self, position: int) -> None:
         """The commit of `position` failed; the next one goes at least as far."""

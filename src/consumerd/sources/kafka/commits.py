@@ -52,18 +52,17 @@ class Commits:
         except KafkaException as error:
             self.answered(error.args[0], offsets)
 
-    def send_now(self, client: Consumer, leaving: Iterable[AssignedPartition]) -> None:
-        """Commit and wait for the answer: these partitions are about to leave."""
+    def send_now(self, client: Consumer, leaving: Iterable[AssignedPartition]) -> bool:
+        """Commit and wait for the answer: these partitions are about to leave. False when the answer was no."""
         with self._state:
             offsets = self._due(leaving)
         if not offsets:
-            return
+            return True
         try:
             confirmed = client.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
-            self._note(error.args[0], offsets, leaving)
-        else:
-            self._note(None, confirmed, leaving)
+            return self._note(error.args[0], offsets, leaving)
+        return self._note(None, confirmed, leaving)
 
     def answered(self, error: KafkaError | None, offsets: list[TopicPartition]) -> None:
         """The client's callback for asynchronous commits."""
@@ -81,7 +80,8 @@ class Commits:
 
     def _note(
         self, error: KafkaError | None, offsets: list[TopicPartition], partitions: Iterable[AssignedPartition]
-    ) -> None:
+    ) -> bool:
+        """Note the answer; whether it was yes for all."""
         refused: dict[int, KafkaError] = {}
         with self._state:
             known = {assigned.partition: assigned for assigned in partitions}
@@ -97,6 +97,7 @@ class Commits:
             self._report(refused)
         else:
             self._on_success()
+        return not refused
 
     def _report(self, refused: dict[int, KafkaError]) -> None:
         problem = next(iter(refused.values()))

@@ -34,13 +34,14 @@ from consumerd.sources.kafka.membership import Membership
 from consumerd.sources.kafka.options import KafkaOptions
 from consumerd.sources.kafka.reader import MessageReader
 from consumerd.sources.kafka.rebalance import Rebalance
-from consumerd.sources.kafka.receiver import Receiver
+from consumerd.sources.kafka.receiver import SLICE_S, Receiver
 from consumerd.sources.kafka.settings import consumer_settings
 from consumerd.sources.kafka.shared import Shared
 from consumerd.sources.kafka.topic import Topic
 from consumerd.sources.records import decode_record
 
 LARGEST_BATCH = 500
+COMMIT_AGAIN_S = 5.0
 
 
 class KafkaSource:
@@ -136,7 +137,7 @@ class KafkaSource:
         self._hand.enter()
         if self._iteration is not None:
             self._iteration.close()
-        closing = threading.Thread(target=self._leave, name="kafka-close", daemon=True)
+        closing = threading.Thread(target=self._leave, args=(deadline,), name="kafka-close", daemon=True)
         closing.start()
         closing.join(max(0.0, deadline - monotonic()))
         if closing.is_alive():
@@ -204,8 +205,13 @@ class KafkaSource:
         kind, milliseconds = oldest.timestamp()
         return max(0.0, self._context.clock.wall() - milliseconds / 1000) if kind else None
 
-    def _leave(self) -> None:
+    def _leave(self, deadline: float) -> None:
+        """Commit, again where a rebalance or a new coordinator makes the broker say no, and end."""
+        client, patience = self._receiver.client, min(deadline - 1, monotonic() + COMMIT_AGAIN_S)
         with self._receiver.lock:
             self._receiver.is_closed = True
-            self._commits.send_now(self._receiver.client, tuple(self._membership.assigned.values()))
-            self._receiver.client.close()
+            while not self._commits.send_now(client, tuple(self._membership.assigned.values())):
+                if monotonic() >= patience:
+                    break
+                client.poll(SLICE_S)  # what comes is not ours to handle any more; the group must go on
+            client.close()

@@ -1,0 +1,109 @@
+from typing import Any
+
+import pytest
+
+from consumerd.cli.status import printable, render, table
+
+Plain = dict[str, Any]  # parts of a status document
+
+
+def worker(**more: Any) -> Plain:
+    return {
+        "slot": 0,
+        "state": "running",
+        "since_s": 75.0,
+        "pid": 4711,
+        "generation": 2,
+        "starts_in_s": None,
+        "handled": 12,
+        "busy_s": None,
+        "offset": None,
+        "shard": None,
+        **more,
+    }
+
+
+def pool(**more: Any) -> Plain:
+    return {
+        "name": "gop/login",
+        "state": "up",
+        "workers_wanted": 16,
+        "workers_running": 15,
+        "workers_finished": 0,
+        "handled": 1200,
+        "failed": 3,
+        "parked": 2,
+        "unsettled": 40,
+        "restarts": 1,
+        "reason": "",
+        "flags": [],
+        "last_error": None,
+        "workers": [worker()],
+        **more,
+    }
+
+
+def document(*pools: Plain, problems: tuple[str, ...] = ()) -> Plain:
+    return {
+        "config": "gop.toml",
+        "state": "running",
+        "pid": 99,
+        "started_at": 0.0,
+        "pools": pools,
+        "is_healthy": not problems,
+        "problems": problems,
+    }
+
+
+def line_of(text: str, start: str) -> str:
+    return next(line for line in text.splitlines() if line.startswith(start))
+
+
+def test_a_pool_is_one_line_with_its_counts() -> None:
+    line = line_of(render(document(pool()), with_workers=False), "gop/login")
+    assert line.split() == ["gop/login", "up", "15/16", "1200", "3", "2", "40", "1"]
+
+
+def test_the_reason_of_a_failure_is_the_note() -> None:
+    text = render(document(pool(state="failed", reason="no module named x\nmore")), with_workers=False)
+    assert line_of(text, "gop/login").endswith("no module named x")
+
+
+def test_what_is_away_is_the_note_with_its_time() -> None:
+    text = render(document(pool(flags=[{"away": "store", "since": 3600.0}])), with_workers=False)
+    assert line_of(text, "gop/login").endswith("store away since 1970-01-01T01:00:00.000Z")
+
+
+def test_the_last_error_is_the_note_in_one_line_of_bounded_length() -> None:
+    error = {"name": "task_failed", "at": 0.0, "fields": {"error": "x" * 500, "traceback": "secret"}}
+    line = line_of(render(document(pool(last_error=error)), with_workers=False), "gop/login")
+    assert "task_failed: error=xxx" in line
+    assert "secret" not in line
+    assert len(line) < 200
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"busy_s": 12.0, "offset": 7, "shard": 3}, "offset 7 of shard 3 for 12 s"),
+        ({"busy_s": 0.25}, "for 0.2 s"),
+        ({"state": "backing_off", "pid": None, "starts_in_s": 400.0}, "starts in 7 min"),
+    ],
+)
+def test_a_worker_says_what_it_does_now_and_since_when(how: Plain, said: str) -> None:
+    text = render(document(pool(workers=[worker(**how)])), with_workers=True)
+    assert line_of(text, "0 ").endswith(said)
+
+
+def test_problems_come_last_one_a_line() -> None:
+    text = render(document(pool(), problems=("gop/login: 15 of 16 workers are up",)), with_workers=False)
+    assert text.splitlines()[-2:] == ["not healthy:", "  gop/login: 15 of 16 workers are up"]
+    assert render(document(pool()), with_workers=False).splitlines()[-1] == "healthy"
+
+
+def test_columns_are_as_wide_as_their_widest_cell() -> None:
+    assert table(("A", "B"), [("long", "x"), ("y", "z")]) == ["A     B", "long  x", "y     z"]
+
+
+def test_control_characters_of_a_task_do_not_reach_the_terminal() -> None:
+    assert printable("a\x1b[2Jb\u202ec\ud800") == "a\\x1b[2Jb\\u202ec\\ud800"
