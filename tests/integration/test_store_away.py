@@ -88,12 +88,14 @@ class Scenario:
         )
 
     def wait_until_shared(self, master: Running) -> None:
-        """Until each worker has a partition: one that moves later takes its unfinished tasks along."""
+        """Until each worker has a partition, and has handled tasks of it: nothing moves any more."""
         wait_until(
             lambda: [len(member.partitions) for member in self.group.members()] == [1] * WORKERS,
             deadline_s=END_S,
             message=lambda: f"one partition for each worker, now {self.group.members()}{master.tail()}",
         )
+        self.produce_good("shared")
+        self.wait_until_attempted(master, self.good)
 
     def wait_until_settled(self, master: Running) -> dict[int, int]:
         """Until the group has committed everything; the offsets."""

@@ -60,7 +60,7 @@ def _ask_helper(serve: Serve, verb: str, arguments: Mapping[str, object]) -> lis
     channel = Channel(ours)
     try:
         with theirs:
-            command = [sys.executable, "-m", HELPER_MODULE, str(theirs.fileno())]
+            command = [sys.executable, "-P", "-m", HELPER_MODULE, str(theirs.fileno())]
             process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL)
         channel.send(serve)
         channel.send(StoreRequest(1, verb, dict(arguments)))

@@ -7,6 +7,7 @@ import click
 from consumerd.cli.options import config_argument, state_dir_option
 from consumerd.config.loading import load
 from consumerd.config.shape import Document, LogSettings
+from consumerd.config.settings_table import PARKING_RULE, is_parking
 from consumerd.config.state_dir import StateDirectory
 from consumerd.errors import UsageError
 from consumerd.master.run import run_master
@@ -41,6 +42,8 @@ def _overridden(document: Document, parking: str | None, log_format: str | None)
     """The document with what the command line says instead."""
     changes: dict[str, object] = {}
     if parking is not None:
+        if not is_parking(parking):
+            raise UsageError(f"--parking must be {PARKING_RULE}, and is {parking!r}")
         changes["parking"] = parking
     if log_format is not None:
         changes["log"] = LogSettings.model_validate({"format": log_format, "level": document.settings.log.level})

@@ -38,7 +38,7 @@ def command(target: str, record: str, config: str | None, state_dir: StateDirect
         json.dump(asked, question)
         question.flush()
         question.seek(0)
-        command_line = [sys.executable, "-m", "consumerd.worker.single", str(question.fileno())]
+        command_line = [sys.executable, "-P", "-m", "consumerd.worker.single", str(question.fileno())]
         return subprocess.run(command_line, pass_fds=(question.fileno(),), check=False).returncode
 
 

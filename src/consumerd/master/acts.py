@@ -105,7 +105,7 @@ def _fork(means: Means, name: ConsumerName, slot: int, now: float) -> None:
         seating = means.launcher.fork(zygote, slot, generation, lock=entry.slot_lock(slot))
     except OSError as error:
         pools[name] = history.not_forked(pools[name], slot, now, jitter=means.jitter())
-        fields: dict[str, object] = {"consumer": str(name), "worker": slot, "error": str(error)}
+        fields: dict[str, object] = {"consumer": str(name), "worker_id": slot, "error": str(error)}
         means.emit(Fact("worker_not_forked", Level.ERROR, fields))
         return
     pools[name] = history.fork_asked(pools[name], slot, now, look_at=now + entry.stop_timeout_s)
@@ -124,7 +124,7 @@ def _kill(means: Means, name: ConsumerName, slot: int) -> None:
     assert worker.pid is not None
     means.launcher.kill(worker.pid, worker.pidfd)
     means.pools[name] = history.killed(means.pools[name], slot)
-    fields: dict[str, object] = {"consumer": str(name), "worker": slot, "pid": worker.pid}
+    fields: dict[str, object] = {"consumer": str(name), "worker_id": slot, "pid": worker.pid}
     means.emit(Fact("worker_killed", Level.WARNING, {**fields, "reason": "it was not gone by its deadline"}))
 
 
@@ -134,12 +134,12 @@ def _kill_holder(means: Means, name: ConsumerName, slot: int, now: float) -> Non
     try:
         holder = means.launcher.kill_holder(lock, but=own_pid)
     except OSError as error:
-        fields: dict[str, object] = {"consumer": str(name), "worker": slot, "error": str(error)}
+        fields: dict[str, object] = {"consumer": str(name), "worker_id": slot, "error": str(error)}
         means.emit(Fact("lock_not_read", Level.WARNING, fields))
         holder = None
     means.pools[name] = history.holder_looked_up(means.pools[name], slot, look_at=now + entry.stop_timeout_s)
     if holder is not None:
-        means.emit(Fact("lock_holder_killed", Level.WARNING, {"consumer": str(name), "worker": slot, "pid": holder}))
+        means.emit(Fact("lock_holder_killed", Level.WARNING, {"consumer": str(name), "worker_id": slot, "pid": holder}))
 
 
 def _ask_zygote_to_leave(means: Means, name: ConsumerName, deadline: float) -> None:

@@ -98,7 +98,7 @@ class Hearing:
             return
         worker.pid, worker.pidfd = forked.pid, fds[0]
         pools[name] = history.forked(pools[name], forked.slot, forked.pid)
-        fields: dict[str, object] = {"consumer": str(name), "worker": forked.slot, "pid": forked.pid}
+        fields: dict[str, object] = {"consumer": str(name), "worker_id": forked.slot, "pid": forked.pid}
         self.means.emit(Fact("worker_forked", Level.DEBUG, {**fields, "generation": forked.generation}))
 
     def _exited(self, name: ConsumerName, exited: Exited, now: float) -> None:
@@ -157,7 +157,7 @@ class Hearing:
     def _ready(self, name: ConsumerName, slot: int, worker: Worker, now: float) -> None:
         worker.ready_at = now
         self.means.pools[name] = history.ready(self.means.pools[name], slot, now)
-        fields: dict[str, object] = {"consumer": str(name), "worker": slot, "pid": worker.pid}
+        fields: dict[str, object] = {"consumer": str(name), "worker_id": slot, "pid": worker.pid}
         self.means.emit(Fact("worker_seen_ready", Level.DEBUG, {**fields, "generation": worker.generation}))
 
     def _reported(self, name: ConsumerName, slot: int, reported: Reported) -> None:
@@ -169,10 +169,10 @@ class Hearing:
         elif reported.name in BACK:
             away_since.pop(BACK[reported.name], None)
         if reported.level == Level.ERROR or reported.name in AWAY:
-            pools.note_error(name, reported.name, {"worker": slot, **reported.fields})
+            pools.note_error(name, reported.name, {"worker_id": slot, **reported.fields})
 
     def _worker_broken(self, name: ConsumerName, slot: int, worker: Worker, error: str) -> None:
-        self.means.emit(Fact("worker_broken", Level.ERROR, {"consumer": str(name), "worker": slot, "error": error}))
+        self.means.emit(Fact("worker_broken", Level.ERROR, {"consumer": str(name), "worker_id": slot, "error": error}))
         if worker.pid is not None:
             self.means.launcher.kill(worker.pid, worker.pidfd)
 
@@ -214,7 +214,7 @@ class Hearing:
         after = self.means.pools[name].slots[slot]
         fields: dict[str, object] = {
             "consumer": str(name),
-            "worker": slot,
+            "worker_id": slot,
             "pid": worker.pid,
             "generation": worker.generation,
             "end": describe_end(status),
@@ -222,7 +222,7 @@ class Hearing:
         is_asked = was is SlotState.DRAINING or after.state is SlotState.FINISHED
         if not is_asked:
             fields |= {"restarts_in_s": round(max(0.0, after.due_at - now), 3), "stderr": last_words[-1000:]}
-            self.means.pools.note_error(name, "worker_ended", {"worker": slot, "end": fields["end"]})
+            self.means.pools.note_error(name, "worker_ended", {"worker_id": slot, "end": fields["end"]})
         self.means.emit(Fact("worker_ended", Level.INFO if is_asked else Level.WARNING, fields))
 
 

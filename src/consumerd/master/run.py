@@ -101,7 +101,7 @@ def _entries(document: Document, state_dir: StateDirectory, own_id: str) -> list
                 settings=document.settings.model_dump_json(),
                 directory=str(document.directory),
                 state_dir=str(state_dir.path),
-                member_prefix=f"{own_id}.{consumer.group}.{consumer.name}",
+                member_prefix=f"{own_id}.{consumer.full_name.dotted}",
             ),
             state_dir=state_dir,
             stop_timeout_s=consumer.common.stop_timeout or document.settings.stop_timeout,

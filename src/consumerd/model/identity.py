@@ -23,6 +23,11 @@ class ConsumerName:
     def __str__(self) -> str:
         return f"{self.group}/{self.name}"
 
+    @property
+    def dotted(self) -> str:
+        """`group.name` with the dots within each doubled, so that `a.b/c` and `a/b.c` differ where `/` cannot stand."""
+        return ".".join(part.replace(".", "..") for part in (self.group, self.name))
+
     @classmethod
     def parse(cls, text: str) -> ConsumerName:
         """The inverse of `str`; the text comes from consumerd itself."""

@@ -26,7 +26,7 @@ def execute_worker(seated: Seated, fork: Fork, ends: Ends) -> int:
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-m", "consumerd.worker.executed", str(theirs.fileno())],
+            [sys.executable, "-P", "-m", "consumerd.worker.executed", str(theirs.fileno())],
             stdin=subprocess.DEVNULL,
             stderr=ends.stderr_fd,
             pass_fds=(theirs.fileno(),),

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-REQUEST_TIMEOUT_S = 10.0
+REQUEST_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 2 * REQUEST_TIMEOUT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,8 @@ class GroupObserver:
         wanted = ConsumerGroupTopicPartitions(self.group)
         try:
             future = self._admin.list_consumer_group_offsets([wanted], request_timeout=REQUEST_TIMEOUT_S)[self.group]
-            partitions = future.result(REQUEST_TIMEOUT_S).topic_partitions
-        except KafkaException:
+            partitions = future.result(ANSWER_TIMEOUT_S).topic_partitions
+        except (KafkaException, TimeoutError):
             return {}
         return {
             partition.partition: partition.offset
@@ -53,14 +54,14 @@ class GroupObserver:
         """The end offset of each partition."""
         wanted = {TopicPartition(self.topic, number): OffsetSpec.latest() for number in range(partition_count)}
         futures = self._admin.list_offsets(wanted, request_timeout=REQUEST_TIMEOUT_S)
-        return {partition.partition: future.result(REQUEST_TIMEOUT_S).offset for partition, future in futures.items()}
+        return {partition.partition: future.result(ANSWER_TIMEOUT_S).offset for partition, future in futures.items()}
 
     def members(self) -> tuple[Member, ...]:
         """The group's members; empty while the broker is away."""
         try:
             futures = self._admin.describe_consumer_groups([self.group], request_timeout=REQUEST_TIMEOUT_S)
-            described = futures[self.group].result(REQUEST_TIMEOUT_S)
-        except KafkaException:
+            described = futures[self.group].result(ANSWER_TIMEOUT_S)
+        except (KafkaException, TimeoutError):
             return ()
         return tuple(
             Member(

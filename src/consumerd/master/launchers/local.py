@@ -35,7 +35,7 @@ class LocalLauncher:
             channel, channel_end = _channel(ours, theirs)
             stderr_fd, stderr_end = _pipe(ours, theirs)
             process = subprocess.Popen(
-                [sys.executable, "-m", module, str(channel_end.fileno())],
+                [sys.executable, "-P", "-m", module, str(channel_end.fileno())],
                 stdin=subprocess.DEVNULL,
                 stderr=stderr_end,
                 pass_fds=(channel_end.fileno(),),
