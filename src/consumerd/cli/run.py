@@ -6,8 +6,8 @@ import click
 
 from consumerd.cli.options import config_argument, state_dir_option
 from consumerd.config.loading import load
-from consumerd.config.shape import Document, LogSettings
 from consumerd.config.settings_table import PARKING_RULE, is_parking
+from consumerd.config.shape import Document, LogSettings
 from consumerd.config.state_dir import StateDirectory
 from consumerd.errors import UsageError
 from consumerd.master.run import run_master

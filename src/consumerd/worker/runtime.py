@@ -16,13 +16,14 @@ from consumerd.model.exits import WorkerExit
 from consumerd.model.shards import Shard
 from consumerd.model.task import Task
 from consumerd.sources.contract import ShardLag, Source, SourceContext
+from consumerd.sources.decoding import limited
 from consumerd.store.parking import Lease
 from consumerd.store.thread import StoreThread
 from consumerd.wire.board import STATE, WorkerState
 from consumerd.worker.attempt import Attempts
 from consumerd.worker.due import DueTasks
 from consumerd.worker.fast import Handler
-from consumerd.worker.handler import hooked_handler, needs_general_loop, plain_handler, record_validator
+from consumerd.worker.handler import hooked_handler, needs_general_loop, plain_handler, record_validator, validating
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.keeper import Keeper
 from consumerd.worker.loop import Loop
@@ -70,6 +71,7 @@ class Runtime:
         self._consumer = consumer
         self._surroundings = surroundings
         self._index = StoreIndex(surroundings.name, surroundings.store)
+        self._validate = record_validator(type(consumer))
         self._user_reads_shard = False
         self._loop: Loop | None = None
         self._wait = surroundings.wait or surroundings.interrupts.wait
@@ -154,7 +156,7 @@ class Runtime:
         attempts = self._attempts(hooked_handler(self._consumer, handle))
         parking = Parking(parts.name, parts.store, emit=parts.emit, clock=parts.clock)
         lease = Lease(parts.lease_owner, LEASE_S)
-        decode = parts.source.decode
+        decode = validating(limited(parts.source.decode, parts.common.payload_limit), self._validate)
         due = DueTasks(parts.name, parts.store, parking, attempts, lease=lease, decode=decode, clock=parts.clock)
         return Parts(
             source=parts.source,
@@ -189,7 +191,7 @@ class Runtime:
             max_unsettled=common.max_unsettled,
             is_general=needs_general_loop(type(self._consumer)),
             reload_interval_s=float(self._consumer.reload_interval),
-            validate=record_validator(type(self._consumer)),
+            validate=self._validate,
         )
 
     def _context(self) -> SourceContext:

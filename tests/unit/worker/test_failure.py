@@ -13,7 +13,7 @@ class HostileError(Exception):
 def raised(error: BaseException) -> BaseException:
     try:
         raise error
-    except BaseException as caught:
+    except type(error) as caught:
         return caught
 
 

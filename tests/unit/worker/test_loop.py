@@ -14,6 +14,8 @@ from pydantic import BaseModel
 from consumerd import BaseConsumer, Dead, Retry
 from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
+from consumerd.model.parked import ParkedState, ParkedTask
+from consumerd.model.task import TaskId
 from consumerd.sources.memory.source import MemorySource
 from consumerd.testing.running import NAME, Run
 from consumerd.wire.board import BoardFlag
@@ -276,6 +278,20 @@ def test_a_pydantic_record_is_validated_and_an_invalid_one_parked_unhandled(is_g
     assert "the record is no Login: uid:" in run.dead()[task_id(2)]
 
 
+def test_a_deferred_record_is_a_model_again_when_it_comes_from_the_store() -> None:
+    class Later(Recording):
+        def handle_task(self, offset: int, record: Login) -> object:
+            seen.append(record)
+            return Retry(after=1) if self.attempt == 1 else None
+
+    seen: list[object] = []
+    run = Run(Later, [{"uid": 7}])
+    run.until_idle()
+    run.clock.advance(5)
+    run.turn(2)
+    assert seen == [Login(uid=7), Login(uid=7)]
+
+
 @given(
     st.lists(st.sampled_from(["ok", "fail", "dead", "retry", "value"]), max_size=60),
     st.sets(st.integers(0, 59)),
@@ -297,3 +313,33 @@ def test_every_task_is_done_or_parked_whatever_fails_and_whenever_interrupts_com
         task_id(n) for n, record in enumerate(records) if record in ("fail", "dead", "retry")
     }
     assert run.source.unsettled() == 0
+
+
+def test_an_oversized_payload_is_parked_again_however_often_it_is_retried() -> None:
+    run = Run(Recording, configs={"payload_limit": 100})
+    big = parked_task_of(b'"' + b"x" * 200 + b'"')
+    run.store.park([big])
+    run.clock.advance(1)
+    run.turn()
+    assert run.consumer.handled == []
+    assert "payload_limit" in run.dead()[big.task_id]
+
+
+def parked_task_of(payload: bytes) -> ParkedTask:
+    """A waiting task that is due."""
+    return ParkedTask(
+        consumer=NAME,
+        task_id=TaskId(task_id(0)),
+        source=NAME,
+        shard=0,
+        position=0,
+        offset=0,
+        state=ParkedState.WAITING,
+        due_at=0.0,
+        attempts=1,
+        first_at=0.0,
+        last_at=0.0,
+        error="",
+        traceback="",
+        payload=payload,
+    )
