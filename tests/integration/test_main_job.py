@@ -42,8 +42,12 @@ class Job:
         wait_until(
             lambda: self.group.committed_total() >= share * LOGINS,
             deadline_s=PROGRESS_S,
-            message=lambda: f"{share:.0%} committed, now {self.group.committed_total()}{self.master.tail()}",
+            message=lambda: f"{share:.0%} committed, {self._now()}",
         )
+
+    def _now(self) -> str:
+        committed, trouble = self.group.committed_total(), self.group.trouble
+        return f"now {committed} ({trouble=}): {self.master.status()}{self.master.tail()}"
 
     def kill_a_busy_worker(self) -> None:
         """SIGKILL to a worker that holds a partition with work left; until its replacement runs."""

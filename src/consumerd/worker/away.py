@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 from consumerd.clock import Clock
@@ -9,7 +10,7 @@ from consumerd.errors import SourceAwayError
 from consumerd.events.facts import Fact, Level
 
 FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 30.0
+LONGEST_PAUSE_S = 5.0
 
 
 class Away:
@@ -41,7 +42,7 @@ class Away:
             self._since = now
             self._pause_s = FIRST_PAUSE_S
             self._emit(Fact("source_away", Level.ERROR, {"error": str(error)}))
-        self._until = now + self._pause_s
+        self._until = now + self._pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - so that workers do not ask in step
         self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
 
     def clear(self) -> None:

@@ -30,7 +30,9 @@ class GroupObserver:
     def __init__(self, brokers: str, *, topic: str, group: str) -> None:
         self.topic = topic
         self.group = group
-        self._admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0, "reconnect.backoff.max.ms": 500})
+        self.trouble: Exception | None = None  # of the last question, for a message of a test that failed
+        self._brokers = brokers
+        self._admin = self._connect()
 
     def committed(self) -> dict[int, int]:
         """The committed offset of each partition that has one; empty while the broker is away."""
@@ -38,7 +40,8 @@ class GroupObserver:
         try:
             future = self._admin.list_consumer_group_offsets([wanted], request_timeout=REQUEST_TIMEOUT_S)[self.group]
             partitions = future.result(ANSWER_TIMEOUT_S).topic_partitions
-        except (KafkaException, TimeoutError):
+        except (KafkaException, TimeoutError) as error:
+            self._note(error)
             return {}
         return {
             partition.partition: partition.offset
@@ -61,7 +64,8 @@ class GroupObserver:
         try:
             futures = self._admin.describe_consumer_groups([self.group], request_timeout=REQUEST_TIMEOUT_S)
             described = futures[self.group].result(ANSWER_TIMEOUT_S)
-        except (KafkaException, TimeoutError):
+        except (KafkaException, TimeoutError) as error:
+            self._note(error)
             return ()
         return tuple(
             Member(
@@ -74,3 +78,11 @@ class GroupObserver:
             )
             for member in described.members
         )
+
+    def _connect(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self._brokers, "log_level": 0})
+
+    def _note(self, error: Exception) -> None:
+        """Ask with a new client next time: one that was connected to a stopped broker holds on to what it knew."""
+        self.trouble = error
+        self._admin = self._connect()

@@ -20,8 +20,6 @@ from consumerd.sources.kafka.membership import Membership
 # The codes are constants of the C extension, out of reach for type stubs of other versions: read once.
 END_OF_PARTITION = KafkaError._PARTITION_EOF  # noqa: SLF001 - the client's name for it
 
-_NO_ERROR = {None}
-
 
 @dataclass(slots=True)
 class Run:
@@ -50,7 +48,7 @@ class Arrivals:
 
     def add(self, messages: list[Message]) -> None:
         """Keep what the client gave, in the order it gave it."""
-        if messages and set(map(Message.error, messages)) == _NO_ERROR:
+        if not any(map(Message.error, messages)):
             self._add_records(messages)
         else:
             self._add_mixed(messages)
