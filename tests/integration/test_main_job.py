@@ -50,21 +50,36 @@ class Job:
         return f"now {committed} ({trouble=}): {self.master.status()}{self.master.tail()}"
 
     def kill_a_busy_worker(self) -> None:
-        """SIGKILL to a worker that holds a partition with work left; until its replacement runs."""
-        slot = wait_until(self._busy_slot, deadline_s=PROGRESS_S, message="a running worker with work left")
+        """SIGKILL to a worker with work left, just after it has committed; until its replacement runs.
+
+        That is the worst moment for whoever commits what is not finished: it would never come again.
+        """
+        slot, partitions = wait_until(self._busy_slot, deadline_s=PROGRESS_S, message="a running worker with work left")
+        before = self._committed_of(partitions)
+        wait_until(
+            lambda: self._committed_of(partitions) > before,
+            deadline_s=PROGRESS_S,
+            message=lambda: f"a commit by slot {slot.slot}, {self._now()}",
+        )
         self.master.kill_worker(slot)
         self.killed.append(slot.slot)
 
-    def _busy_slot(self) -> Slot | None:
-        """A running slot whose member holds a partition with work left, and that was not killed before."""
-        busy = self._slots_with_work()
-        return next((slot for slot in self.master.slots() if slot.is_running and slot.slot in busy), None)
-
-    def _slots_with_work(self) -> set[int]:
+    def _busy_slot(self) -> tuple[Slot, frozenset[int]] | None:
+        """A running slot that was not killed before, and whose member has the most work left; its partitions."""
         committed = self.group.committed()
-        behind = {partition for partition, end in self.ends.items() if committed.get(partition, 0) < end}
-        members = (member for member in self.group.members() if member.partitions & behind)
-        return {member.slot for member in members} - set(self.killed)
+        left = {number: end - committed.get(number, 0) for number, end in self.ends.items()}
+        running = {slot.slot: slot for slot in self.master.slots() if slot.is_running and slot.slot not in self.killed}
+        busy = [
+            (sum(left[number] for number in member.partitions), member.slot, member.partitions)
+            for member in self.group.members()
+            if member.slot in running
+        ]
+        most, number, partitions = max(busy, default=(0, 0, frozenset()))
+        return (running[number], partitions) if most else None
+
+    def _committed_of(self, partitions: frozenset[int]) -> int:
+        committed = self.group.committed()
+        return sum(committed.get(number, 0) for number in partitions)
 
 
 def start_producer(kafka: KafkaServer, expected: Path) -> subprocess.Popen[bytes]:

@@ -14,6 +14,7 @@ from consumerd.errors import ConsumerdError
 from consumerd.events.facts import Fact, Level
 from consumerd.sources.contract import ShardLag, Source
 from consumerd.worker.due import DueTasks
+from consumerd.worker.failure import describe
 
 BEAT_S = 1.0
 LAG_INTERVAL_S = 10.0
@@ -29,11 +30,13 @@ class Keeper:
         *,
         report_lag: Callable[[tuple[ShardLag, ...]], None] | None,
         emit: Callable[[Fact], None],
+        redact: Callable[[str], str],
     ) -> None:
         self._source = source
         self._due = due
         self._report_lag = report_lag
         self._emit = emit
+        self._redact = redact
         self._closing = threading.Event()
         self._next_lag = 0.0
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -52,7 +55,11 @@ class Keeper:
                 try:
                     duty()
                 except ConsumerdError as error:  # away or refused: the loop meets the same and acts
-                    self._emit(Fact("keeper_failed", Level.DEBUG, {"error": str(error)}))
+                    self._emit(Fact("keeper_hindered", Level.DEBUG, {"error": str(error)}))
+                except Exception as error:  # noqa: BLE001 - the top of a thread, around any source; it must go on
+                    failure = describe(error, self._redact)
+                    fields: dict[str, object] = {"error": failure.error, "traceback": failure.traceback}
+                    self._emit(Fact("keeper_failed", Level.ERROR, fields))
 
     def _measure_lag(self) -> None:
         now = monotonic()

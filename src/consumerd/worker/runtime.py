@@ -133,7 +133,7 @@ class Runtime:
 
     def _consume(self, loop: Loop) -> None:
         parts = self._surroundings
-        keeper = Keeper(parts.source, self._due, report_lag=parts.report_lag, emit=parts.emit)
+        keeper = Keeper(parts.source, self._due, report_lag=parts.report_lag, emit=parts.emit, redact=parts.redact)
         keeper.start()
         parts.on_ready()
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+import traceback
 
 from consumerd.clock import monotonic
 from consumerd.model.exits import WorkerExit
@@ -54,7 +55,7 @@ class Timer:
         self._settle_interval_ns = int(settle_interval_s * 1e9)
         self._beat_s = min(BEAT_S, settle_interval_s)
         self._closing = os.eventfd(0, os.EFD_CLOEXEC)
-        self._thread = threading.Thread(target=self._run, name="timer", daemon=True)
+        self._thread = threading.Thread(target=self._run_or_end, name="timer", daemon=True)
         self._settled_ns = 0
 
     def start(self) -> None:
@@ -65,6 +66,14 @@ class Timer:
         os.eventfd_write(self._closing, 1)
         self._thread.join()
         os.close(self._closing)
+
+    def _run_or_end(self) -> None:
+        """A worker whose timer is gone would hear nothing of its master any more: it ends with it."""
+        try:
+            self._run()
+        except Exception:  # noqa: BLE001 - the top of a thread
+            traceback.print_exc()
+            os._exit(WorkerExit.BUG)
 
     def _run(self) -> None:
         poll = select.poll()
