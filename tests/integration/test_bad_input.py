@@ -151,8 +151,9 @@ def retry_all(master: Running, before: dict[tuple[int, int], Answer]) -> None:
 
 def is_parked_again(task: Answer, before: Answer) -> bool:
     more = 0 if "UndecodableError" in before["error"] else 1
-    is_later = task["last_at"] > before["last_at"]
-    return is_later and task["state"] == "dead" and task["attempts"] == before["attempts"] + more
+    is_later: bool = task["last_at"] > before["last_at"]
+    is_counted: bool = task["attempts"] == before["attempts"] + more
+    return is_later and is_counted and task["state"] == "dead"
 
 
 def discard_all(master: Running) -> None:

@@ -54,7 +54,9 @@ class Job:
 
         That is the worst moment for whoever commits what is not finished: it would never come again.
         """
-        slot, partitions = wait_until(self._busy_slot, deadline_s=PROGRESS_S, message="a running worker with work left")
+        busy = wait_until(self._busy_slot, deadline_s=PROGRESS_S, message="a running worker with work left")
+        assert busy is not None
+        slot, partitions = busy
         before = self._committed_of(partitions)
         wait_until(
             lambda: self._committed_of(partitions) > before,

@@ -71,8 +71,9 @@ class Scenario:
     def produce_failing(self, when: str) -> None:
         """The records that fail, the same number in each partition."""
         for number in range(FAILING_A_PARTITION * PARTITIONS):
-            record = {"name": f"failing {when} {number}", "fails": True, "filling": FILLING}
-            self.failing.add(record["name"])
+            name = f"failing {when} {number}"
+            self.failing.add(name)
+            record = {"name": name, "fails": True, "filling": FILLING}
             self._producer.produce(self.topic, json.dumps(record), partition=number % PARTITIONS)
         assert self._producer.flush(30) == 0
 

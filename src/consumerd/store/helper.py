@@ -10,10 +10,9 @@ import sys
 from pathlib import Path
 
 from consumerd.config.redaction import Redactor
-from consumerd.config.secrets import Resolver
 from consumerd.config.shape import Settings
 from consumerd.errors import ConsumerdError, UsageError
-from consumerd.store.opening import open_store
+from consumerd.store.opening import open_store, resolve_parking
 from consumerd.store.parking import ParkingStore
 from consumerd.store.requests import answer
 from consumerd.wire.channel import Channel
@@ -60,10 +59,8 @@ class Helper:
     def _opened(self, serve: Serve) -> ParkingStore:
         if self._store is None:
             parking = Settings.model_validate_json(serve.settings).parking
-            resolved = Resolver(os.environ, Path(serve.directory)).resolve(parking)
-            self._redactor = Redactor(resolved.secrets)
-            if resolved.failures:
-                raise UsageError(f"`parking` cannot be resolved: {resolved.failures[0][1]}")
+            resolved = resolve_parking(parking, os.environ, Path(serve.directory))
+            self._redactor = resolved.redactor
             self._store = open_store(resolved.value, Path(serve.state_dir))
         return self._store
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError
 
+from consumerd.config.redaction import Redactor
+from consumerd.config.secrets import Resolver
 from consumerd.config.state_dir import StateDirectory
 from consumerd.errors import StoreAwayError, UsageError
 from consumerd.store.database import Away, Database
@@ -17,10 +20,26 @@ from consumerd.store.glance import Glance
 from consumerd.store.lock import FileLock
 from consumerd.store.parking import ParkingStore
 from consumerd.store.schema import ForeignSchemaError, ensure_schema
-from consumerd.store.server import ServerDatabase, with_driver
+from consumerd.store.server import ServerDatabase, check_driver, with_driver
 from consumerd.store.thread import StoreThread
 
 EMBEDDED = "embedded"
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedParking:
+    """The setting `parking` with what its references stand for, and what takes that out of any text."""
+
+    value: str | None
+    redactor: Redactor
+
+
+def resolve_parking(parking: str | None, environ: Mapping[str, str], directory: Path) -> ResolvedParking:
+    """The setting, resolved; `file:` is relative to `directory`. UsageError where a reference stands for nothing."""
+    resolved = Resolver(environ, directory).resolve(parking)
+    if resolved.failures:
+        raise UsageError(f"`parking` cannot be resolved: {resolved.failures[0][1]}")
+    return ResolvedParking(resolved.value, Redactor(resolved.secrets))
 
 
 def parking_url(parking: str | None, state_dir: Path) -> URL:
@@ -37,6 +56,14 @@ def parking_url(parking: str | None, state_dir: Path) -> URL:
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_absolute():
         raise UsageError("`parking` names a SQLite file that is not absolute: write sqlite:////folder/file")
     return url
+
+
+def check_parking(parking: str | None, state_dir: Path) -> None:
+    """That a store can be opened there, by its driver's presence; connects to nothing.
+
+    UsageError where `parking`, resolved, cannot be understood; MissingExtraError where its driver is not installed.
+    """
+    check_driver(parking_url(parking, state_dir))
 
 
 def open_store(parking: str | None, state_dir: Path) -> ParkingStore:

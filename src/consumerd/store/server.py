@@ -101,6 +101,18 @@ def with_driver(url: URL) -> URL:
     return url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
 
 
+def check_driver(url: URL) -> None:
+    """MissingExtraError where the URL's driver is not installed; imports it otherwise."""
+    try:
+        url.get_dialect().import_dbapi()
+    except ModuleNotFoundError as error:
+        raise _missing(url, error) from error
+
+
+def _missing(url: URL, error: ModuleNotFoundError) -> MissingExtraError:
+    return MissingExtraError(f"a database at {url.get_backend_name()}://", _EXTRAS.get(error.name or "", "mysql"))
+
+
 def _engine(url: URL) -> Engine:
     try:
         return create_engine(
@@ -112,9 +124,7 @@ def _engine(url: URL) -> Engine:
             connect_args=_connect_arguments(url.get_backend_name()),
         )
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"a database at {url.get_backend_name()}://", _EXTRAS.get(error.name or "", "mysql")
-        ) from error
+        raise _missing(url, error) from error
 
 
 def _connect_arguments(backend: str) -> dict[str, Any]:  # each driver's own keywords

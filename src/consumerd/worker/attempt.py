@@ -11,11 +11,12 @@ from typing import Any
 
 from consumerd.clock import Clock
 from consumerd.events.facts import Fact, Level
+from consumerd.model.failure import Failure, describe
 from consumerd.model.outcome import DONE, Dead, Outcome, Retry
 from consumerd.model.retry import RetryPolicy, after_round, immediate_delay, within_expiry
 from consumerd.model.task import Task
-from consumerd.worker.failure import Failure, describe
 from consumerd.worker.fast import Handler
+from consumerd.worker.hooks import Hooks
 
 Decode = Callable[[], object]
 
@@ -24,7 +25,7 @@ Decode = Callable[[], object]
 class Conclusion:
     """What became of a task, after all its immediate attempts.
 
-    outcome: None where a stop came between two attempts: the task is unfinished, and no attempt is counted.
+    outcome: None where the worker had to leave between two attempts: the task is unfinished.
     task: with the attempts that were made, and when the first was.
     """
 
@@ -40,25 +41,41 @@ class Attempts:
         self,
         handle: Handler,
         policy: RetryPolicy,
+        hooks: Hooks,
         *,
-        is_stopping: Callable[[], bool],
         wait: Callable[[float], None],
         emit: Callable[[Fact], None],
         redact: Callable[[str], str],
         clock: Clock,
     ) -> None:
-        """handle: the handler with its hooks around it; wait: sleeps, less when a stop comes."""
+        """handle: the handler, with `around_task` about it; wait: sleeps, less when an interrupt comes."""
         self._handle = handle
         self._policy = policy
-        self._is_stopping = is_stopping
+        self._hooks = hooks
         self._wait = wait
         self._emit = emit
         self._redact = redact
         self._clock = clock
         self.running: Task | None = None
 
-    def conclude(self, task: Task, decode: Decode, already: BaseException | Outcome | None = None) -> Conclusion:
-        """Take the task to its outcome. `already` is how a first attempt has just ended: an error or a verdict."""
+    def conclude(
+        self, task: Task, decode: Decode, must_leave: Callable[[], bool], already: BaseException | Outcome | None = None
+    ) -> Conclusion:
+        """Take the task to its outcome, its hooks about it.
+
+        must_leave: asked before each further attempt; true when the worker stops, or has the task no longer.
+        already: how a first attempt has just ended, an error or a verdict; only where no hook is overridden.
+        """
+        if already is not None:
+            return self._concluded(task, decode, must_leave, already)
+        self._hooks.pre_handle_task()
+        conclusion = self._concluded(task, decode, must_leave, None)
+        self._hooks.post_handle_task()
+        return conclusion
+
+    def _concluded(
+        self, task: Task, decode: Decode, must_leave: Callable[[], bool], already: BaseException | Outcome | None
+    ) -> Conclusion:
         try:
             record = decode()
         except Exception as error:  # noqa: BLE001 - whatever a decoder raises, the payload is at fault
@@ -66,11 +83,13 @@ class Attempts:
             self._report(task, failure, attempt=0)
             return Conclusion(self._started(task), Dead("undecodable"), failure)
         try:
-            return self._round(self._started(task), record, already)
+            return self._round(self._started(task), record, must_leave, already)
         finally:
             self.running = None
 
-    def _round(self, task: Task, record: object, already: BaseException | Outcome | None) -> Conclusion:
+    def _round(
+        self, task: Task, record: object, must_leave: Callable[[], bool], already: BaseException | Outcome | None
+    ) -> Conclusion:
         """The immediate attempts, as many as the policy allows in a row."""
         tried = 0
         while True:
@@ -88,7 +107,7 @@ class Attempts:
                 assert task.first_at is not None
                 outcome = after_round(self._policy, task.attempts, task.first_at, self._clock.wall())
                 return Conclusion(task, outcome, failure)
-            if not self._pause(immediate_delay(self._policy, tried)):
+            if not self._pause(immediate_delay(self._policy, tried), must_leave):
                 return Conclusion(task, None, failure)
             tried += 1
 
@@ -114,10 +133,10 @@ class Attempts:
             return Failure(self._redact(f"the handler gave up: {result.reason}"))
         return Failure("the handler asked for a retry")
 
-    def _pause(self, seconds: float) -> bool:
-        """Wait before the next attempt; false when the worker is to stop."""
+    def _pause(self, seconds: float, must_leave: Callable[[], bool]) -> bool:
+        """Wait before the next attempt; false when there must not be one."""
         until = self._clock.monotonic() + seconds
-        while not self._is_stopping():
+        while not must_leave():
             left = until - self._clock.monotonic()
             if left <= 0:
                 return True

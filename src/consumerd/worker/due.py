@@ -10,12 +10,14 @@ from collections.abc import Callable
 
 from consumerd.clock import Clock
 from consumerd.errors import StoreAwayError
+from consumerd.events.facts import Fact, Level
 from consumerd.model.outcome import Done
 from consumerd.model.parked import ParkedTask
 from consumerd.store.parking import Lease
 from consumerd.store.thread import StoreThread
+from consumerd.wire.board import BUSY_SINCE_NS, CURSOR, FAILED, HANDLED, NONE, PARKED, SHARD
 from consumerd.worker.attempt import Attempts
-from consumerd.worker.parking import Parking, parked_task, unparked
+from consumerd.worker.parking import Parking, parked_fact, parked_task, unparked
 
 FIRST_LOOK_S = 0.5
 """A worker that has just started has its source's tasks to begin with."""
@@ -37,6 +39,8 @@ class DueTasks:
         *,
         lease: Lease,
         decode: Callable[[bytes], object],
+        words: memoryview,
+        emit: Callable[[Fact], None],
         clock: Clock,
     ) -> None:
         self._consumer = consumer
@@ -45,6 +49,8 @@ class DueTasks:
         self._attempts = attempts
         self._lease = lease
         self._decode = decode
+        self._words = words
+        self._emit = emit
         self._clock = clock
         self._next_look = clock.monotonic() + FIRST_LOOK_S
         self._has_claims = False
@@ -68,19 +74,18 @@ class DueTasks:
         """Whether it is time to look; while the store is away, only when it may be asked again."""
         return self._clock.monotonic() >= self._next_look and self._parking.may_ask()
 
-    def run(self, is_stopping: Callable[[], bool]) -> int:
-        """Attempt what is due now; the number of tasks attempted. What a stop left over is released."""
+    def run(self, is_stopping: Callable[[], bool]) -> None:
+        """Attempt what is due now. What a stop left over is released."""
         if self._store.has_nothing(self._consumer):
             self._old_claims = None
             self._next_look = self._clock.monotonic() + LOOK_OTHERWISE_S
-            return 0
+            return
         try:
             self._release_old_claims()
-            return self._run_claimed(is_stopping)
+            self._run_claimed(is_stopping)
         except StoreAwayError as error:
             self._parking.note_away(error)
             self._next_look = 0.0
-            return 0
 
     def renew(self) -> None:
         """Keep the claims while their tasks run."""
@@ -93,7 +98,7 @@ class DueTasks:
             self._store.call(lambda store: store.release(owner_prefix))
             self._old_claims = None
 
-    def _run_claimed(self, is_stopping: Callable[[], bool]) -> int:
+    def _run_claimed(self, is_stopping: Callable[[], bool]) -> None:
         consumer, lease = self._consumer, self._lease
         claimed = self._store.call(
             lambda store: store.claim_due(consumer, CLAIMED_AT_ONCE, lease),
@@ -101,28 +106,39 @@ class DueTasks:
         )
         self._parking.note_back()
         self._has_claims = bool(claimed)
-        attempted = 0
         try:
-            for parked in claimed:
-                if is_stopping():
-                    break
-                self._conclude(parked)
-                attempted += 1
+            finished = sum(1 for parked in claimed if not is_stopping() and self._finish(parked, is_stopping))
         finally:
-            if attempted < len(claimed) or is_stopping():
-                self._store.call(lambda store: store.release(lease.owner))
             self._has_claims = False
+            self._words[CURSOR] = NONE
+            self._words[BUSY_SINCE_NS] = 0
+        if finished < len(claimed):
+            self._store.call(lambda store: store.release(lease.owner))
         self._plan_next_look(found_all=len(claimed) == CLAIMED_AT_ONCE)
-        return attempted
 
-    def _conclude(self, parked: ParkedTask) -> None:
-        conclusion = self._attempts.conclude(unparked(parked), lambda: self._decode(parked.payload))
-        consumer, lease = self._consumer, self._lease
+    def _finish(self, parked: ParkedTask, is_stopping: Callable[[], bool]) -> bool:
+        """Attempt one task; false where it is left as it was."""
+        self._words[BUSY_SINCE_NS] = int(self._clock.monotonic() * 1e9)
+        self._words[SHARD] = parked.shard
+        self._words[CURSOR] = parked.offset & NONE
+        conclusion = self._attempts.conclude(unparked(parked), lambda: self._decode(parked.payload), is_stopping)
+        if conclusion.outcome is None:
+            return False
+        consumer, owner = self._consumer, self._lease.owner
         if isinstance(conclusion.outcome, Done):
-            self._store.call(lambda store: store.finish(consumer, parked.task_id, lease.owner))
-        elif conclusion.outcome is not None:
+            self._words[HANDLED] += 1
+            is_ours = self._store.call(lambda store: store.finish(consumer, parked.task_id, owner))
+        else:
+            self._words[FAILED] += 1
             again = parked_task(consumer, conclusion, self._clock.wall())
-            self._store.call(lambda store: store.park_again(again, lease.owner))
+            is_ours = self._store.call(lambda store: store.park_again(again, owner))
+            if is_ours:
+                self._words[PARKED] += 1
+                self._emit(parked_fact(again))
+        if not is_ours:
+            fields: dict[str, object] = {"task": parked.task_id, "then": "another worker has it, or had"}
+            self._emit(Fact("lease_lost", Level.WARNING, fields))
+        return True
 
     def _plan_next_look(self, *, found_all: bool) -> None:
         if found_all:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from consumerd.errors import WireError
 from consumerd.model.exits import WorkerExit
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     channel = inherited_channel(arguments)
     work, fork, ends = _receive(channel)
     channel.close()
-    loaded = load(work.consumer)
+    loaded = load(work.consumer, work.settings, Path(work.seated.state_dir))
     if not isinstance(loaded, Failure):
         die_with_parent(False)
         become_worker(work, loaded, fork, ends)

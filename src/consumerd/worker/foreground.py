@@ -62,8 +62,8 @@ def _surroundings(
     name = str(ConsumerName(GROUP, loaded.consumer_class.__name__))
     redact = loaded.redactor.redact
     log = LogSettings()
-    listener = log_to_stdout(log.format, log.level, redact=redact, bound={"consumer": name, "worker_id": 0})
-    emit = locked_emitter(Listeners([listener]))
+    listener = log_to_stdout(log.format, log.level, bound={"consumer": name, "worker_id": 0})
+    emit = locked_emitter(Listeners([listener]), redact)
     return Surroundings(
         name=name,
         common=loaded.common,

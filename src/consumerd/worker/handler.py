@@ -18,8 +18,8 @@ Decode = Callable[[Any], object]
 
 
 def needs_general_loop(consumer_class: type) -> bool:
-    """Whether a hook runs between tasks, so that the fast loop would pass it by."""
-    return any(is_overridden(consumer_class, hook) for hook in HOOKS_A_TASK)
+    """Whether a hook runs between tasks, so that the fast loop would pass it by; or the offsets are the user's own."""
+    return any(is_overridden(consumer_class, hook) for hook in (*HOOKS_A_TASK, "iterate_task"))
 
 
 def plain_handler(consumer: Any) -> tuple[Handler, Callable[[], None]]:  # the user's class, known by its hooks

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from consumerd.errors import UndecodableError
@@ -55,7 +56,7 @@ class Handling:
         handled = 0
         while handled < len(batch.raws):
             handled = run(batch, handled)
-            if self._attend() or not self._source.keeps(batch):
+            if self._must_leave(batch):
                 break
         if handled < len(batch.raws):
             self._source.release(batch, handled)
@@ -63,6 +64,9 @@ class Handling:
         self._words[CURSOR] = NONE
         self._words[BUSY_SINCE_NS] = 0
         return handled
+
+    def _must_leave(self, batch: Batch) -> bool:
+        return self._attend() or not self._source.keeps(batch)
 
     def _handed_out(self) -> int:
         assert self._batch is not None
@@ -94,24 +98,25 @@ class Handling:
 
     def _run_general(self, batch: Batch, start: int) -> int:
         """Handle one task, hooks and all; `start` again where the consumer wants to stop before it."""
-        hooks = self._parts.hooks
-        if hooks.can_stop_consume():
+        if not self._source.traits.gives_away and self._parts.hooks.can_stop_consume():
             self._parts.interrupts.set(Interrupt.FINISHED)
             return start
         next(self._remaining)
-        self._words[CURSOR] = batch.offset(batch.raws[start])
-        hooks.pre_handle_task()
-        handled = self._conclude(batch, start, None)
-        hooks.post_handle_task()
-        return handled
+        self._words[CURSOR] = batch.offset(batch.raws[start]) & NONE  # a user's own offset may be any number
+        return self._conclude(batch, start, None)
 
     def _conclude(self, batch: Batch, index: int, ended: BaseException | Retry | Dead | None) -> int:
         """Take one task to its outcome; how many of the batch are handled then."""
         task = batch.task(index)
-        conclusion = self._parts.attempts.conclude(task, lambda: self._decode(batch, index, task), ended)
+        conclusion = self._parts.attempts.conclude(
+            task, lambda: self._decode(batch, index, task), lambda: self._must_leave(batch), ended
+        )
         outcome = conclusion.outcome
-        if outcome is None:  # a stop came between two attempts: hand the task back
-            return index
+        if outcome is None:
+            if not self._source.traits.gives_away:
+                return index  # it is given back, and comes again
+            outcome = Retry()
+            conclusion = replace(conclusion, outcome=outcome)
         if outcome == DONE:
             self._settle_done(batch, index, index + 1)
             return index + 1

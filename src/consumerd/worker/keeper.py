@@ -12,9 +12,9 @@ from collections.abc import Callable
 from consumerd.clock import monotonic
 from consumerd.errors import ConsumerdError
 from consumerd.events.facts import Fact, Level
+from consumerd.model.failure import describe
 from consumerd.sources.contract import ShardLag, Source
 from consumerd.worker.due import DueTasks
-from consumerd.worker.failure import describe
 
 BEAT_S = 1.0
 LAG_INTERVAL_S = 10.0

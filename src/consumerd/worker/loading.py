@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import traceback
 from dataclasses import dataclass
+from pathlib import Path
 
-from consumerd.config.shape import ConsumerSettings
+from consumerd.config.shape import ConsumerSettings, Settings
 from consumerd.errors import ConsumerdError
+from consumerd.store.opening import check_parking, resolve_parking
 from consumerd.worker.loader import LoadedConsumer, load_consumer
 
 
@@ -19,11 +21,13 @@ class Failure:
     traceback: str
 
 
-def load(consumer: ConsumerSettings) -> LoadedConsumer | Failure:
-    """Load the consumer's code and check its options, with the environment of this process."""
+def load(consumer: ConsumerSettings, settings: Settings, state_dir: Path) -> LoadedConsumer | Failure:
+    """Load the consumer's code and check its options and its parking store's, with the environment of this process."""
     try:
-        return load_consumer(consumer, os.environ)
+        loaded = load_consumer(consumer, os.environ)
+        check_parking(resolve_parking(settings.parking, os.environ, consumer.directory).value, state_dir)
     except ConsumerdError as error:
         raised = error.__cause__
         trace = "" if raised is None else "".join(traceback.format_exception(raised))
         return Failure(str(error), trace)
+    return loaded

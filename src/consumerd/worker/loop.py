@@ -11,7 +11,7 @@ from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.task import Task
 from consumerd.sources.contract import Batch, EndOfSource
-from consumerd.wire.board import FLAGS, HANDLED, PARKED, UNSETTLED, BoardFlag
+from consumerd.wire.board import FLAGS, PARKED, UNSETTLED, BoardFlag
 from consumerd.worker.away import Away
 from consumerd.worker.handling import Handling
 from consumerd.worker.parts import LoopSettings, Parts
@@ -22,7 +22,7 @@ FIRST_FETCH = 100
 
 
 class Loop:
-    """One worker's loop. `run` returns how the worker ends; `is_stopping` is what everything in it asks."""
+    """One worker's loop. `run` returns how the worker ends."""
 
     def __init__(self, parts: Parts, settings: LoopSettings) -> None:
         self._parts = parts
@@ -56,9 +56,15 @@ class Loop:
         if self._exit is None:
             self._exit = how
 
-    def drain(self) -> None:
-        """After `run`: park what is held and settle what is finished, as far as the store and the source answer."""
-        self._park_held()
+    def drain(self, until: float) -> None:
+        """After `run`: park what is held and settle what is finished, as far as the store and the source answer.
+
+        until: on the monotonic clock; so long the store is asked again, where the source would not give the task again.
+        """
+        self._park_held(is_last=True)
+        while self._source.traits.gives_away and self._parts.parking.held and self._parts.clock.monotonic() < until:
+            self._parts.clock.sleep(IDLE_FETCH_S)
+            self._park_held(is_last=True)
         self._settle(is_due=True)
 
     # One turn
@@ -81,7 +87,7 @@ class Loop:
         """
         self._reload_when_due()
         if self._parts.due.is_time:
-            self._words[HANDLED] += self._parts.due.run(self._attend)
+            self._parts.due.run(self._attend)
             self._count_flags()
         self._settle_when_due()
         return not self._attend()
@@ -95,6 +101,9 @@ class Loop:
     def _fetch(self) -> Batch | None:
         if self._away.is_pausing:
             self._parts.wait(min(self._away.pause_left_s, IDLE_FETCH_S))
+            return None
+        if self._settings.is_general and self._parts.hooks.can_stop_consume():
+            self._parts.interrupts.set(Interrupt.FINISHED)
             return None
         try:
             batch = self._source.fetch(self._fetch_limit(), IDLE_FETCH_S)
@@ -145,8 +154,8 @@ class Loop:
             self.stop(WorkerExit.FINISHED)  # last: a consumer that stops because a stop was asked for is drained
         return self.is_stopping
 
-    def _park_held(self) -> None:
-        settlements = self._parts.parking.flush()
+    def _park_held(self, *, is_last: bool = False) -> None:
+        settlements = self._parts.parking.flush(is_last=is_last)
         if settlements:
             self._words[PARKED] += len(settlements)
             self._source.settle(settlements, is_due=False)

@@ -61,9 +61,12 @@ class Parking:
         parked = parked_task(self._consumer, conclusion, self._clock.wall())
         self._held.append(Held(parked, Settlement(batch, index, index + 1, conclusion.outcome)))
 
-    def flush(self) -> tuple[Settlement, ...]:
-        """Park all that is held; the settlements that may now be made. None while the store is away."""
-        if not self._held or (self.is_away and self._clock.monotonic() < self._next_try):
+    def flush(self, *, is_last: bool = False) -> tuple[Settlement, ...]:
+        """Park all that is held; the settlements that may now be made. None while the store is away.
+
+        is_last: ask the store whatever it said before.
+        """
+        if not self._held or not (is_last or self.may_ask()):
             return ()
         parked = [held.parked for held in self._held]
         try:
@@ -74,7 +77,7 @@ class Parking:
         self.note_back()
         settlements = tuple(held.settlement for held in self._held)
         for held in self._held:
-            self._report(held.parked)
+            self._emit(parked_fact(held.parked))
         self._held.clear()
         return settlements
 
@@ -103,11 +106,13 @@ class Parking:
         """Whether the store should be asked at all now: it is there, or the pause since its last silence is over."""
         return not self.is_away or self._clock.monotonic() >= self._next_try
 
-    def _report(self, parked: ParkedTask) -> None:
-        level = Level.ERROR if parked.state is ParkedState.DEAD else Level.WARNING
-        fields: dict[str, object] = {"task": parked.task_id, "offset": parked.offset, "shard": parked.shard}
-        fields |= {"state": parked.state.value, "attempts": parked.attempts, "error": parked.error}
-        self._emit(Fact("task_parked", level, fields))
+
+def parked_fact(parked: ParkedTask) -> Fact:
+    """That the store has a task now: an error where a person must decide."""
+    level = Level.ERROR if parked.state is ParkedState.DEAD else Level.WARNING
+    fields: dict[str, object] = {"task": parked.task_id, "offset": parked.offset, "shard": parked.shard}
+    fields |= {"state": parked.state.value, "attempts": parked.attempts, "error": parked.error}
+    return Fact("task_parked", level, fields)
 
 
 def parked_task(consumer: str, conclusion: Conclusion, now: float) -> ParkedTask:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from consumerd.clock import Clock
 from consumerd.events.facts import Fact
@@ -13,6 +12,7 @@ from consumerd.worker.attempt import Attempts
 from consumerd.worker.due import DueTasks
 from consumerd.worker.fast import Handler
 from consumerd.worker.handler import Decode
+from consumerd.worker.hooks import Hooks
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.parking import Parking
 
@@ -29,21 +29,6 @@ class LoopSettings:
     is_general: bool
     reload_interval_s: float
     validate: Decode | None = None
-
-
-class Hooks:
-    """The hooks that the loop itself calls; `consumer` is the user's instance, known by them alone."""
-
-    def __init__(self, consumer: Any) -> None:  # the user's class
-        self.reload_config: Callable[[], None] = consumer.reload_config
-        self.can_stop_consume: Callable[[], bool] = consumer.can_stop_consume
-        self.pre_handle_task: Callable[[], None] = consumer.pre_handle_task
-        self.post_handle_task: Callable[[], None] = consumer.post_handle_task
-        self._consumer = consumer
-
-    def count(self, tasks: int) -> None:
-        """Keep the seed's `number_of_consumed`."""
-        self._consumer.number_of_consumed += tasks
 
 
 @dataclass(frozen=True)

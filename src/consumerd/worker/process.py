@@ -8,28 +8,28 @@ from __future__ import annotations
 
 import fcntl
 import os
-import select
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from consumerd.clock import monotonic
-from consumerd.config.secrets import Resolver
-from consumerd.errors import ConfigurationError, SourceRefusedError
+import setproctitle
+
+from consumerd.clock import SYSTEM_CLOCK, monotonic
+from consumerd.errors import ConsumerdError
 from consumerd.events.facts import Fact, Level, Listener
 from consumerd.events.listeners import Listeners
 from consumerd.events.log import log_to_stdout
-from consumerd.model.exits import WorkerExit
+from consumerd.model.contract import is_overridden
+from consumerd.model.failure import describe
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.shards import Shard
 from consumerd.sources.contract import ShardLag
-from consumerd.store.opening import open_store_thread
+from consumerd.store.opening import open_store_thread, resolve_parking
 from consumerd.store.thread import StoreThread
 from consumerd.wire.board import GENERATION, HANDLED, STATE, WorkerState
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Lag, Ready
-from consumerd.worker.failure import describe
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.link import MasterLink
 from consumerd.worker.loader import LoadedConsumer
@@ -37,7 +37,7 @@ from consumerd.worker.runtime import Runtime, Surroundings
 from consumerd.worker.seat import Seat
 from consumerd.worker.timer import StopDeadline, Timer
 
-LOCK_LOOK_MS = 50
+LOCK_LOOK_S = 0.05
 LAG_SLOT = 0
 CRASHED = 1
 
@@ -51,15 +51,14 @@ def run_worker(seat: Seat, loaded: LoadedConsumer) -> int:
     seat.board.words[GENERATION] = seat.generation
     seat.board.words[STATE] = WorkerState.STARTING
     channel = Channel(seat.channel)
-    if not _take_slot(seat, channel):
-        return WorkerExit.MASTER_GONE
-    link = MasterLink(channel)
-    parking = Resolver(os.environ, seat.directory).resolve(seat.settings.parking)
-    redact = loaded.redactor.joined(parking.secrets).redact
-    emit = locked_emitter(Listeners([_log(seat, redact), link.listen]))
     settle_interval_s = seat.consumer.common.settle_interval
-    timer = Timer(interrupts, seat.board.words, deadline, channel=channel, settle_interval_s=settle_interval_s)
-    timer.start()
+    Timer(interrupts, seat.board.words, deadline, channel=channel, settle_interval_s=settle_interval_s).start()
+    if not _take_slot(seat, deadline):
+        return deadline.drained
+    parking = resolve_parking(seat.settings.parking, os.environ, seat.directory)
+    redact = parking.redactor.joined(loaded.redactor.secrets).redact
+    link = MasterLink(channel)
+    emit = locked_emitter(Listeners([_log(seat), link.listen]), redact)
     station = Station(seat, loaded, link, interrupts, deadline, emit, redact, parking.value)
     return station.consume()
 
@@ -77,36 +76,35 @@ def listen_to_signals(interrupts: Interrupts, deadline: StopDeadline) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
-def locked_emitter(listeners: Listeners) -> Callable[[Fact], None]:
-    """The listeners, told by one thread at a time."""
+def locked_emitter(listeners: Listeners, redact: Callable[[str], str]) -> Callable[[Fact], None]:
+    """The listeners, told by one thread at a time, and of no secret: not the log, not the master."""
     lock = threading.Lock()
 
     def emit(fact: Fact) -> None:
+        texts = {name: redact(value) for name, value in fact.fields.items() if isinstance(value, str)}
         with lock:
-            listeners(fact)
+            listeners(replace(fact, fields=fact.fields | texts))
 
     return emit
 
 
-def _take_slot(seat: Seat, channel: Channel) -> bool:
-    """Lock the slot, waiting for an earlier generation to leave it; false when the master went away meanwhile."""
+def _take_slot(seat: Seat, deadline: StopDeadline) -> bool:
+    """Lock the slot, waiting for an earlier generation to leave it; false when a stop was asked for meanwhile."""
     assert seat.lock_fd is not None
-    poll = select.poll()
-    poll.register(channel, 0)  # hang-ups are told without being asked for
-    while True:
+    while deadline.at_s is None:
         try:
             fcntl.lockf(seat.lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
-            if poll.poll(LOCK_LOOK_MS):
-                return False
+            SYSTEM_CLOCK.sleep(LOCK_LOOK_S)
         else:
             return True
+    return False
 
 
-def _log(seat: Seat, redact: Callable[[str], str]) -> Listener:
+def _log(seat: Seat) -> Listener:
     bound: dict[str, object] = {"consumer": str(seat.consumer.full_name), "worker_id": seat.slot}
     settings = seat.settings.log
-    return log_to_stdout(settings.format, settings.level, redact=redact, bound=bound)
+    return log_to_stdout(settings.format, settings.level, bound=bound)
 
 
 @dataclass(frozen=True)
@@ -130,19 +128,21 @@ class Station:
         words = self.seat.board.words
         try:
             consumer = self.loaded.consumer_class(self.seat.slot, **self.loaded.configs)
+            if is_overridden(type(consumer), "get_process_name"):
+                setproctitle.setproctitle(consumer.get_process_name())
             store = open_store_thread(self.parking, self.seat.state_dir)
             runtime = Runtime(consumer, self._surroundings(store))
             consumer._runtime = runtime  # noqa: SLF001 - the base class keeps it there for this module
             consumer.consume()
             store.close(self.deadline.at_s or monotonic())
-        except (SourceRefusedError, ConfigurationError) as error:
+        except ConsumerdError as error:
             self.emit(Fact("consume_failed", Level.ERROR, {"error": str(error)}))
             return error.exit_code
         except Exception as error:  # noqa: BLE001 - the top of a process: hooks and sources are the user's
             failure = describe(error, self.redact)
             self.emit(Fact("consume_failed", Level.ERROR, {"error": failure.error, "traceback": failure.traceback}))
             return CRASHED
-        end = self.deadline.exit if self.deadline.exit is WorkerExit.MASTER_GONE else runtime.exit
+        end = runtime.exit
         self.emit(Fact("worker_drained", Level.INFO, {"end": end.name.lower(), "handled": words[HANDLED]}))
         return end
 

@@ -1,6 +1,6 @@
 """One worker's runtime: the user's instance, its source, its loop and threads, from opening to draining.
 
-Runs in workers and the foreground. The order of a life: pre_consume → open → ready → loop → post_consume → drain.
+Runs in workers and the foreground. The order of a life: pre_consume → open → ready → loop → drain → post_consume.
 """
 
 from __future__ import annotations
@@ -24,16 +24,19 @@ from consumerd.worker.attempt import Attempts
 from consumerd.worker.due import DueTasks
 from consumerd.worker.fast import Handler
 from consumerd.worker.handler import hooked_handler, needs_general_loop, plain_handler, record_validator, validating
+from consumerd.worker.hooks import Hooks
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.keeper import Keeper
 from consumerd.worker.loop import Loop
 from consumerd.worker.parked_index import StoreIndex
 from consumerd.worker.parking import Parking
-from consumerd.worker.parts import Hooks, LoopSettings, Parts
+from consumerd.worker.parts import LoopSettings, Parts
 from consumerd.worker.policy import retry_policy
 from consumerd.worker.timer import StopDeadline
 
 LEASE_S = 30.0
+DRAIN_MARGIN_S = 1.0
+"""What is left of the stop's time for closing the source."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class Runtime:
         self._consumer = consumer
         self._surroundings = surroundings
         self._index = StoreIndex(surroundings.name, surroundings.store)
+        self._hooks = Hooks(consumer)
         self._validate = record_validator(type(consumer))
         self._user_reads_shard = False
         self._loop: Loop | None = None
@@ -123,8 +127,8 @@ class Runtime:
             self._consumer.consume_client = getattr(parts.source, "facade", None)
         self._consumer.pre_consume()
         handle, self._close_handler = plain_handler(self._consumer)
-        parts.source.open(self._context())
         loop_parts = self._loop_parts(handle)
+        parts.source.open(self._context())
         self._due = loop_parts.due
         if parts.member is not None:
             self._due.release_first(f"{parts.member}#")
@@ -147,7 +151,7 @@ class Runtime:
         parts.words[STATE] = WorkerState.DRAINING
         parts.deadline.start()
         assert parts.deadline.at_s is not None
-        loop.drain()
+        loop.drain(parts.deadline.at_s - DRAIN_MARGIN_S)
         keeper.close(min(1.0, parts.deadline.at_s - monotonic()))
         parts.source.close(parts.deadline.at_s)
 
@@ -157,11 +161,21 @@ class Runtime:
         parking = Parking(parts.name, parts.store, emit=parts.emit, clock=parts.clock)
         lease = Lease(parts.lease_owner, LEASE_S)
         decode = validating(limited(parts.source.decode, parts.common.payload_limit), self._validate)
-        due = DueTasks(parts.name, parts.store, parking, attempts, lease=lease, decode=decode, clock=parts.clock)
+        due = DueTasks(
+            parts.name,
+            parts.store,
+            parking,
+            attempts,
+            lease=lease,
+            decode=decode,
+            words=parts.words,
+            emit=parts.emit,
+            clock=parts.clock,
+        )
         return Parts(
             source=parts.source,
             handle=handle,
-            hooks=Hooks(self._consumer),
+            hooks=self._hooks,
             attempts=attempts,
             parking=parking,
             due=due,
@@ -177,7 +191,7 @@ class Runtime:
         return Attempts(
             handle,
             retry_policy(self._consumer, parts.common),
-            is_stopping=lambda: self.is_stopping,
+            self._hooks,
             wait=self._wait,
             emit=parts.emit,
             redact=parts.redact,

@@ -61,9 +61,11 @@ def run_single(settings: ConsumerSettings, payload: bytes) -> int:
     runtime = Runtime(consumer, _surroundings(settings, loaded, record, store, board))
     consumer._runtime = runtime  # noqa: SLF001 - the base class keeps it there for the worker
     loop = runtime.open()
-    while not board.words[HANDLED] and not store.parked:
+    while not (board.words[HANDLED] or store.parked or loop.is_stopping):
         loop.turn()
     runtime.shut()
+    if loop.is_stopping:
+        return _say("not handled: can_stop_consume is true before the first task", FAILED)
     if not store.parked:
         return _say("done", DONE)
     return _show(store.parked[0])

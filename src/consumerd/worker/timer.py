@@ -29,6 +29,11 @@ class StopDeadline:
         self.at_s: float | None = None
         self.exit = WorkerExit.DEADLINE_PASSED
 
+    @property
+    def drained(self) -> WorkerExit:
+        """How a worker ends that was asked to stop and had nothing in hand."""
+        return WorkerExit.MASTER_GONE if self.exit is WorkerExit.MASTER_GONE else WorkerExit.DRAINED
+
     def start(self, at_s: float | None = None) -> None:
         """A stop was asked for. Takes no lock: signal handlers call it."""
         wanted = at_s if at_s is not None else monotonic() + self.stop_timeout_s

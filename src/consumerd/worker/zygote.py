@@ -160,11 +160,6 @@ def thread_count() -> int:
     return len(list(Path("/proc/self/task").iterdir()))
 
 
-def import_all(loaded: LoadedConsumer) -> None:
-    """Import now what each worker would import after its fork, for itself alone: its source's client."""
-    loaded.kind.make()
-
-
 def serve(channel: Channel) -> int:
     """Be a zygote; the exit code."""
     die_with_parent(True)
@@ -177,11 +172,10 @@ def serve(channel: Channel) -> int:
         raise WireError(f"a zygote was sent {type(seated).__name__} first")
     work = Work.of(seated)
     setproctitle.setproctitle(work.title("zygote"))
-    loaded = load(work.consumer)
+    loaded = load(work.consumer, work.settings, Path(seated.state_dir))
     if isinstance(loaded, Failure):
         channel.send(LoadFailed(loaded.reason, loaded.traceback))
         return WorkerExit.LOAD_FAILED
-    import_all(loaded)
     zygote = Zygote(channel, work, loaded, is_forking=thread_count() == 1)
     gc.collect()
     gc.freeze()

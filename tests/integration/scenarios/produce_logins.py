@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ LOGINS_A_USER = 40
 PLATFORMS = (1, 2, 3)
 APP_IDS = (100067, 100068, 100069, 100070)
 
+OnDelivery = Callable[[KafkaError | None, Message], None]
 Grant = tuple[int, int, int]
 """platform, uid, app_id."""
 
@@ -89,7 +90,7 @@ def produce(brokers: str, topic: str, records: Iterator[Login]) -> int:
     return confirmed
 
 
-def _send(producer: Producer, topic: str, login: Login, on_delivery: object) -> None:
+def _send(producer: Producer, topic: str, login: Login, on_delivery: OnDelivery) -> None:
     value = json.dumps(asdict(login))
     while True:
         try:

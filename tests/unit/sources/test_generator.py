@@ -10,6 +10,8 @@ import pytest
 from consumerd import BaseConsumer
 from consumerd.errors import SourceRefusedError
 from consumerd.model.exits import WorkerExit
+from consumerd.model.interrupts import Interrupt
+from consumerd.model.parked import ParkedState
 from consumerd.sources.generator.source import GeneratorSource
 from consumerd.testing.running import NAME, Run
 
@@ -62,7 +64,7 @@ def test_while_the_store_is_away_the_failed_task_is_kept_and_nothing_more_is_tak
     assert run.consumer.handled[-1] == (2, "b")
 
 
-@pytest.mark.parametrize("yielded", ["text", 7, ("a", "b"), (1, 2, 3)])
+@pytest.mark.parametrize("yielded", ["text", 7, ("a", "b"), (1, 2, 3), (2**63, "c")])
 def test_what_is_no_pair_of_offset_and_record_is_refused_with_a_sentence(yielded: object) -> None:
     class Wrong(Popping):
         def iterate_task(self) -> Iterator[Any]:
@@ -71,3 +73,53 @@ def test_what_is_no_pair_of_offset_and_record_is_refused_with_a_sentence(yielded
     run = Run(Wrong, source=GeneratorSource())
     with pytest.raises(SourceRefusedError, match=r"\(offset, record\)"):
         run.turn()
+
+
+def test_a_stop_between_two_attempts_keeps_the_task_in_the_store() -> None:
+    class Stopped(Popping):
+        def handle_task(self, offset: int, record: Any) -> None:
+            if record == "fails":
+                run.interrupts.set(Interrupt.STOP)
+            super().handle_task(offset, record)
+
+    run = Run(Stopped, source=GeneratorSource(), configs={"task_retry_times": 5})
+    assert run.loop.run() is WorkerExit.DRAINED
+    run.loop.drain(run.clock.monotonic())
+    assert run.consumer.handled == [(0, "a"), (1, "fails")]
+    (row,) = run.store.rows.values()
+    assert row.state is ParkedState.WAITING
+    assert row.attempts == 1
+
+
+def test_a_drain_asks_a_store_that_was_away_again_until_its_deadline() -> None:
+    run = Run(Popping, source=GeneratorSource())
+    run.store.is_away = True
+    run.turn(3)
+    asked_before = run.store.calls
+    run.loop.drain(run.clock.monotonic() + 2)
+    assert run.store.calls > asked_before + 5
+    assert run.store.rows == {}
+    run.store.is_away = False
+    run.loop.drain(run.clock.monotonic() + 2)
+    assert len(run.dead()) == 1
+
+
+def test_a_consumer_that_wants_to_stop_is_asked_before_a_task_is_taken_not_after() -> None:
+    class Two(Popping):
+        def can_stop_consume(self) -> bool:
+            return len(self.handled) == 2
+
+    run = Run(Two, source=GeneratorSource())
+    assert run.loop.run() is WorkerExit.FINISHED
+    assert run.consumer.queue == ["b"]
+
+
+def test_an_offset_may_be_any_number_of_64_bits() -> None:
+    class Odd(Popping):
+        def iterate_task(self) -> Iterator[tuple[int, Any]]:
+            yield -1, "a"
+            yield 2**63 - 1, "b"
+
+    run = Run(Odd, source=GeneratorSource())
+    assert run.loop.run() is WorkerExit.FINISHED
+    assert run.consumer.handled == [(-1, "a"), (2**63 - 1, "b")]

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from consumerd import BaseConsumer
 from consumerd.errors import UndecodableError
 from consumerd.events.facts import Fact
-from consumerd.model.outcome import DONE, Dead, Expired, Retry
+from consumerd.model.outcome import DONE, Dead, Expired, Outcome, Retry
 from consumerd.model.retry import RetryPolicy
 from consumerd.model.task import Task, TaskId
 from consumerd.testing.clock import ManualClock
-from consumerd.worker.attempt import Attempts
+from consumerd.worker.attempt import Attempts, Conclusion
+from consumerd.worker.hooks import Hooks
 
 TASK = Task(id=TaskId("t:1"), offset=1, source="t", shard=0, position=1, payload=b'{"uid": 7}')
 RECORD = {"uid": 7}
@@ -35,12 +37,17 @@ class Bench:
         self.attempts = Attempts(
             self.handle,
             self.policy,
-            is_stopping=lambda: self.is_stopping,
+            Hooks(BaseConsumer(0)),
             wait=self.wait,
             emit=self.facts.append,
             redact=lambda text: text.replace("hunter2", "***"),
             clock=self.clock,
         )
+
+    def conclude(
+        self, task: Task, decode: Callable[[], object], already: BaseException | Outcome | None = None
+    ) -> Conclusion:
+        return self.attempts.conclude(task, decode, lambda: self.is_stopping, already)
 
     def handle(self, *, offset: int, record: object) -> object:
         self.calls.append((offset, record))
@@ -60,7 +67,7 @@ def decoded() -> object:
 
 def test_a_handler_that_returns_is_done() -> None:
     bench = Bench(RetryPolicy(), results=[None])
-    conclusion = bench.attempts.conclude(TASK, decoded)
+    conclusion = bench.conclude(TASK, decoded)
     assert conclusion.outcome == DONE
     assert bench.calls == [(1, RECORD)]
     assert bench.facts == []
@@ -68,12 +75,12 @@ def test_a_handler_that_returns_is_done() -> None:
 
 @pytest.mark.parametrize("value", [True, 0, "text", object()])
 def test_any_other_value_is_done_too(value: object) -> None:
-    assert Bench(RetryPolicy(), results=[value]).attempts.conclude(TASK, decoded).outcome == DONE
+    assert Bench(RetryPolicy(), results=[value]).conclude(TASK, decoded).outcome == DONE
 
 
 def test_a_failure_is_tried_again_with_the_linear_back_off() -> None:
     bench = Bench(RetryPolicy(retry_times=3, basic_interval_s=0.1), results=[ValueError(), ValueError(), OSError(), 1])
-    conclusion = bench.attempts.conclude(TASK, decoded)
+    conclusion = bench.conclude(TASK, decoded)
     assert conclusion.outcome == DONE
     assert conclusion.task.attempts == 3
     assert bench.waits == [0.1, 0.2]
@@ -82,7 +89,7 @@ def test_a_failure_is_tried_again_with_the_linear_back_off() -> None:
 
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
 def test_anything_raised_is_a_failed_attempt(error: BaseException) -> None:
-    conclusion = Bench(RetryPolicy(), results=[error]).attempts.conclude(TASK, decoded)
+    conclusion = Bench(RetryPolicy(), results=[error]).conclude(TASK, decoded)
     assert isinstance(conclusion.outcome, Dead)
     assert conclusion.failure is not None
     assert conclusion.failure.error.startswith(type(error).__name__)
@@ -91,7 +98,7 @@ def test_anything_raised_is_a_failed_attempt(error: BaseException) -> None:
 
 def test_a_first_attempt_made_elsewhere_counts() -> None:
     bench = Bench(RetryPolicy(retry_times=1), results=[ValueError("second")])
-    conclusion = bench.attempts.conclude(TASK, decoded, already=ValueError("first"))
+    conclusion = bench.conclude(TASK, decoded, already=ValueError("first"))
     assert len(bench.calls) == 1
     assert conclusion.task.attempts == 2
     assert isinstance(conclusion.outcome, Dead)
@@ -100,7 +107,7 @@ def test_a_first_attempt_made_elsewhere_counts() -> None:
 def test_attempts_of_earlier_rounds_count_and_the_first_time_is_kept() -> None:
     bench = Bench(RetryPolicy(back_off_s=10, max_back_off_s=100), results=[ValueError()])
     earlier = Task(**{name: getattr(TASK, name) for name in TASK.__slots__} | {"attempts": 2, "first_at": 5.0})
-    conclusion = bench.attempts.conclude(earlier, decoded)
+    conclusion = bench.conclude(earlier, decoded)
     assert conclusion.task.attempts == 3
     assert conclusion.task.first_at == 5.0
     assert conclusion.outcome == Retry(after=40)
@@ -108,9 +115,9 @@ def test_attempts_of_earlier_rounds_count_and_the_first_time_is_kept() -> None:
 
 def test_a_returned_verdict_is_not_retried_at_once() -> None:
     bench = Bench(RetryPolicy(retry_times=5), results=[Retry(after=30)])
-    assert bench.attempts.conclude(TASK, decoded).outcome == Retry(after=30)
+    assert bench.conclude(TASK, decoded).outcome == Retry(after=30)
     bench = Bench(RetryPolicy(retry_times=5), results=[Dead("banned")])
-    conclusion = bench.attempts.conclude(TASK, decoded)
+    conclusion = bench.conclude(TASK, decoded)
     assert conclusion.outcome == Dead("banned")
     assert conclusion.failure is not None
     assert conclusion.failure.error == "the handler gave up: banned"
@@ -118,7 +125,7 @@ def test_a_returned_verdict_is_not_retried_at_once() -> None:
 
 def test_a_task_whose_retries_take_too_long_expires() -> None:
     bench = Bench(RetryPolicy(back_off_s=10, expire_s=5), results=[ValueError()])
-    assert isinstance(bench.attempts.conclude(TASK, decoded).outcome, Expired)
+    assert isinstance(bench.conclude(TASK, decoded).outcome, Expired)
 
 
 def test_a_stop_between_two_attempts_leaves_the_task_unfinished() -> None:
@@ -129,7 +136,7 @@ def test_a_stop_between_two_attempts_leaves_the_task_unfinished() -> None:
         bench.is_stopping = True
 
     bench.attempts._wait = stop_while_waiting
-    assert bench.attempts.conclude(TASK, decoded).outcome is None
+    assert bench.conclude(TASK, decoded).outcome is None
 
 
 def failing_decoder(error: Exception) -> Callable[[], object]:
@@ -141,7 +148,7 @@ def failing_decoder(error: Exception) -> Callable[[], object]:
 
 def test_a_payload_that_cannot_be_decoded_is_dead_at_once_and_never_handled() -> None:
     bench = Bench(RetryPolicy(retry_times=5, back_off_s=10), results=[])
-    conclusion = bench.attempts.conclude(TASK, failing_decoder(UndecodableError("not JSON")), already=ValueError())
+    conclusion = bench.conclude(TASK, failing_decoder(UndecodableError("not JSON")), already=ValueError())
     assert isinstance(conclusion.outcome, Dead)
     assert bench.calls == []
     assert conclusion.task.attempts == 0
@@ -149,14 +156,14 @@ def test_a_payload_that_cannot_be_decoded_is_dead_at_once_and_never_handled() ->
 
 def test_a_failure_on_a_record_that_is_no_object_says_so() -> None:
     bench = Bench(RetryPolicy(), results=[TypeError("list indices must be integers")])
-    conclusion = bench.attempts.conclude(TASK, lambda: [1, 2])
+    conclusion = bench.conclude(TASK, lambda: [1, 2])
     assert conclusion.failure is not None
     assert conclusion.failure.error.endswith("(the record is a list, not an object)")
 
 
 def test_errors_carry_no_secrets() -> None:
     bench = Bench(RetryPolicy(), results=[ValueError("mysql://root:hunter2@db")])
-    conclusion = bench.attempts.conclude(TASK, decoded)
+    conclusion = bench.conclude(TASK, decoded)
     assert conclusion.failure is not None
     assert "hunter2" not in conclusion.failure.error + conclusion.failure.traceback
     assert "hunter2" not in str(bench.facts)
@@ -171,6 +178,6 @@ def test_the_running_task_is_known_while_the_handler_runs_and_forgotten_after() 
         seen.append(bench.attempts.running)
 
     bench.attempts._handle = look
-    bench.attempts.conclude(TASK, decoded)
+    bench.conclude(TASK, decoded)
     assert [task.id for task in seen if isinstance(task, Task)] == [TASK.id]
     assert bench.attempts.running is None

@@ -343,3 +343,54 @@ def parked_task_of(payload: bytes) -> ParkedTask:
         traceback="",
         payload=payload,
     )
+
+
+@BOTH_LOOPS
+def test_a_pause_between_attempts_attends_and_does_not_spin(consumer_class: type[Recording]) -> None:
+    class Pausing(consumer_class):  # type: ignore[misc,valid-type]  # a class that the test was given
+        RETRY_BASIC_INTERVAL = 10
+
+        def handle_task(self, offset: int, record: Any) -> object:
+            run.interrupts.set(Interrupt.SETTLE_DUE)
+            return super().handle_task(offset, record)
+
+    run = Run(Pausing, ["fail"], configs={"task_retry_times": 2})
+    started = run.clock.monotonic()
+    run.until_idle()
+    assert run.consumer.handled == [0, 0, 0]
+    assert run.clock.monotonic() - started == pytest.approx(10)
+    assert run.interrupts.cell == [False]
+
+
+@BOTH_LOOPS
+def test_a_stop_between_two_attempts_gives_the_task_back(consumer_class: type[Recording]) -> None:
+    class Stopped(consumer_class):  # type: ignore[misc,valid-type]  # a class that the test was given
+        def handle_task(self, offset: int, record: Any) -> object:
+            run.interrupts.set(Interrupt.STOP)
+            return super().handle_task(offset, record)
+
+    run = Run(Stopped, ["fail", "ok"], configs={"task_retry_times": 5})
+    assert run.loop.run() is WorkerExit.DRAINED
+    assert run.consumer.handled == [0]
+    assert run.store.rows == {}
+    assert isinstance(run.source, MemorySource)
+    assert run.source.lag()[0].tasks == 2
+
+
+def test_a_task_that_comes_back_has_its_hooks_its_facts_and_its_counts() -> None:
+    class Hooked(Recording):
+        def pre_handle_task(self) -> None:
+            self.handled.append(-1)
+
+        def post_handle_task(self) -> None:
+            self.handled.append(-2)
+
+    run = Run(Hooked, ["fail"], configs={"back_off_time": 1, "expire_time": 2})
+    run.until_idle()
+    run.clock.advance(1.5)
+    run.turn()
+    assert run.consumer.handled == [-1, 0, -2, -1, 0, -2]
+    assert [fact.fields["state"] for fact in run.told("task_parked")] == ["waiting", "dead"]
+    reading = run.board.read()
+    assert (reading.handled, reading.failed, reading.parked) == (0, 2, 2)
+    assert reading.busy_since_ns == 0

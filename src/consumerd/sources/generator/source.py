@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from consumerd.errors import SourceRefusedError
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import Batch, EndOfSource, Settlement, ShardLag, SourceContext
 from consumerd.sources.generator import TRAITS
+from consumerd.sources.pairs import parted
 from consumerd.sources.records import decode_record
 from consumerd.sources.rows import RecordBatch
 
@@ -41,7 +41,7 @@ class GeneratorSource:
             yielded = next(self._tasks)
         except StopIteration:
             raise EndOfSource from None
-        offset, record = self._parted(yielded)
+        offset, record = parted(yielded)
         self._in_hand = 1
         return RecordBatch(self._context.name, 0, [(offset, record, self._id_of(record))])
 
@@ -75,15 +75,6 @@ class GeneratorSource:
         close = getattr(self._tasks, "close", None)
         if close is not None:
             close()
-
-    def _parted(self, yielded: object) -> tuple[int, object]:
-        match yielded:
-            case (int() as offset, record):
-                return offset, record
-        raise SourceRefusedError(
-            f"iterate_task yielded {type(yielded).__name__}, not (offset, record) with a whole number as offset: "
-            f"let it yield such pairs"
-        )
 
     def _id_of(self, record: object) -> TaskId | None:
         assert self._context is not None

@@ -20,6 +20,7 @@ from consumerd.sources.kafka.assigned import AssignedPartition
 from consumerd.sources.kafka.membership import Membership
 from consumerd.sources.kafka.reader import MessageReader
 from consumerd.sources.kafka.yielded import KafkaOffset, Position, RefusedBatch, YieldedBatch, refuse
+from consumerd.sources.pairs import parted
 
 
 class Iteration:
@@ -73,7 +74,7 @@ class Iteration:
         except (UndecodableError, ValueError) as error:
             self._is_running = False
             return self._refused(error)
-        number, record = _parted(yielded)
+        number, record = parted(yielded)
         with self._state:
             return self._batch(number, record)
 
@@ -154,13 +155,3 @@ class Iteration:
         if self._open is not None:
             self._open.leave()
             self._open = None
-
-
-def _parted(yielded: object) -> tuple[int, object]:
-    match yielded:
-        case (int() as number, record):
-            return number, record
-    raise SourceRefusedError(
-        f"iterate_task yielded {type(yielded).__name__}, not (offset, record) with a whole number as offset: "
-        f"let it yield such pairs"
-    )

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from consumerd.errors import ConsumerdError, SourceAwayError
 from consumerd.events.facts import Fact, Level
 from consumerd.model.contract import is_overridden
+from consumerd.model.failure import one_line
 from consumerd.model.outcome import Done, Outcome
 from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
 from consumerd.sources.query import TRAITS
@@ -91,7 +92,7 @@ class QuerySource:
         except ConsumerdError:
             raise
         except Exception as error:  # the user's query, and any driver's errors
-            raise SourceAwayError(f"get_next_batch raised {type(error).__name__}: {error}") from error
+            raise SourceAwayError(f"get_next_batch raised {one_line(error)}") from error
         selected = self._selection.of(records)
         self._rows = selected.rows
         for record, outcome in selected.parked:
@@ -118,6 +119,4 @@ class QuerySource:
             try:
                 self._context.consumer.on_parked(record, outcome)
             except Exception as error:  # noqa: BLE001 - the user's hook; the task is parked already
-                self._context.emit(
-                    Fact("on_parked_failed", Level.ERROR, {"error": f"{type(error).__name__}: {error}"[:1000]})
-                )
+                self._context.emit(Fact("on_parked_failed", Level.ERROR, {"error": one_line(error)}))

@@ -100,7 +100,9 @@ class TableSource:
     def keeps(self, batch: Batch) -> bool:
         claimed = cast("TableBatch", batch)
         age = self._context.clock.monotonic() - claimed.leased_at
-        return not claimed.is_lost and age < self._options.lease * TRUSTED_FOR
+        if age >= self._options.lease * TRUSTED_FOR:
+            claimed.is_lost = True  # for good: what the loop has forgotten of it must not be renewed
+        return not claimed.is_lost
 
     def decode(self, payload: bytes) -> object:
         return decode_json(payload)

@@ -1,4 +1,4 @@
-"""What is kept of an error: one line, and a traceback, both short and without secrets. Runs in workers.
+"""What is kept of an error: one line, and a traceback, both short and without secrets.
 
 An exception of the user's may be hostile: its `__str__` raises, or answers a hundred megabytes.
 """
@@ -15,7 +15,7 @@ ERROR_CHARACTERS = 1_000
 TRACEBACK_CHARACTERS = 32_000
 TRACEBACK_FRAMES = 40
 
-_OURS = Path(__file__).parent
+_OURS = Path(__file__).parent.with_name("worker")
 
 
 @dataclass(frozen=True, slots=True)

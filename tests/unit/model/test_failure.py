@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consumerd.worker.failure import ERROR_CHARACTERS, TRACEBACK_CHARACTERS, describe, one_line
+from consumerd.model.failure import ERROR_CHARACTERS, TRACEBACK_CHARACTERS, describe, one_line
 
 
 class HostileError(Exception):
