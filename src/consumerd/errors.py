@@ -12,7 +12,6 @@ ConsumerdError                    1
 │   └── SourceRefusedError        12  the source answered no: authentication, no such topic, fenced
 ├── StoreAwayError                1   the parking store does not answer: what failed stays unfinished
 ├── UndecodableError              1   a payload that cannot become a record: parked at once, bytes kept
-├── SlotTakenError                1   another process holds the slot's lock
 └── WireError                     1   a peer broke the protocol
 """
 
@@ -80,10 +79,6 @@ class StoreAwayError(ConsumerdError):
 
 class UndecodableError(ConsumerdError):
     """A payload cannot become a record. The task is parked at once, with its bytes."""
-
-
-class SlotTakenError(ConsumerdError):
-    """Another process holds the lock of this slot."""
 
 
 class WireError(ConsumerdError):

@@ -11,13 +11,14 @@ from consumerd import clock
 from consumerd.errors import WireError
 from consumerd.events.facts import Fact, Level
 from consumerd.master import history
-from consumerd.master.acts import Means
-from consumerd.master.pools import Worker
+from consumerd.master.acts import Means, perform
+from consumerd.master.plan import KillZygote
+from consumerd.master.pools import MeasuredLag, Worker
 from consumerd.master.post import Arrival, EndOfChannel, Origin
 from consumerd.master.restart import Ended, is_proven
 from consumerd.model.exits import WorkerExit
 from consumerd.model.identity import ConsumerName
-from consumerd.model.slots import PoolState, SlotState
+from consumerd.model.slots import PoolState, SlotState, ZygoteState
 from consumerd.version import __version__
 from consumerd.wire.messages import Exited, Forked, Hello, Lag, Loaded, LoadFailed, Ready, Reported
 
@@ -48,15 +49,8 @@ class Hearing:
     def _hear_zygote(self, arrival: Arrival, now: float) -> None:
         name = arrival.origin.pool
         match arrival.content:
-            case Hello(version) if version != __version__:
-                reason = f"its processes are of version {version} and the master of {__version__}: restart the master"
-                self._fail(name, reason, "", now)
-            case Hello():
-                pass
-            case Loaded() as loaded:
-                self._loaded(name, loaded, now)
-            case LoadFailed(reason, trace):
-                self._fail(name, reason, trace, now)
+            case Hello() | Loaded() | LoadFailed() as news:
+                self._hear_of_import(name, news, now)
             case Forked() as forked:
                 self._forked(name, forked, arrival.fds)
             case Exited() as exited:
@@ -65,6 +59,28 @@ class Hearing:
                 self._zygote_silent(name, broken)
             case other:
                 self._zygote_silent(name, WireError(f"a zygote sent {type(other).__name__}"))
+
+    def _hear_of_import(self, name: ConsumerName, news: Hello | Loaded | LoadFailed, now: float) -> None:
+        """How far a zygote has come. What one that leaves goes on saying changes nothing any more."""
+        state = self.means.pools[name].zygote.state
+        if state is ZygoteState.LEAVING:
+            return
+        if state is not ZygoteState.LOADING:
+            self._zygote_silent(name, WireError(f"a zygote that has loaded sent {type(news).__name__}"))
+            return
+        match news:
+            case Hello(version):
+                self._check_version(name, version, now)
+            case Loaded():
+                self._loaded(name, news, now)
+            case LoadFailed(reason, trace):
+                self._fail(name, reason, trace, now)
+
+    def _check_version(self, name: ConsumerName, version: str, now: float) -> None:
+        if version != __version__:
+            reason = f"its processes are of version {version} and the master of {__version__}: restart the master"
+            self._fail(name, reason, "", now)
+            perform(self.means, KillZygote(name), now)
 
     def _loaded(self, name: ConsumerName, loaded: Loaded, now: float) -> None:
         pools = self.means.pools
@@ -144,9 +160,9 @@ class Hearing:
             case Ready():
                 self._ready(origin.pool, origin.slot, worker, now)
             case Reported() as reported:
-                self._reported(origin.pool, origin.slot, reported)
+                self._reported(origin.pool, origin.slot, worker, reported)
             case Lag(shards):
-                self.means.pools.processes[origin.pool].lag = shards
+                self.means.pools.processes[origin.pool].lag = MeasuredLag(shards, now)
             case EndOfChannel(None):
                 pass  # it ends, and its reaping says how
             case EndOfChannel(broken):
@@ -160,16 +176,14 @@ class Hearing:
         fields: dict[str, object] = {"consumer": str(name), "worker_id": slot, "pid": worker.pid}
         self.means.emit(Fact("worker_seen_ready", Level.DEBUG, {**fields, "generation": worker.generation}))
 
-    def _reported(self, name: ConsumerName, slot: int, reported: Reported) -> None:
+    def _reported(self, name: ConsumerName, slot: int, worker: Worker, reported: Reported) -> None:
         """The worker has logged it; here it is kept for `status`."""
-        pools = self.means.pools
-        away_since = pools.processes[name].away_since
         if reported.name in AWAY:
-            away_since.setdefault(AWAY[reported.name], clock.wall())
+            worker.away_since.setdefault(AWAY[reported.name], clock.wall())
         elif reported.name in BACK:
-            away_since.pop(BACK[reported.name], None)
+            worker.away_since.pop(BACK[reported.name], None)
         if reported.level == Level.ERROR or reported.name in AWAY:
-            pools.note_error(name, reported.name, {"worker_id": slot, **reported.fields})
+            self.means.pools.note_error(name, reported.name, {"worker_id": slot, **reported.fields})
 
     def _worker_broken(self, name: ConsumerName, slot: int, worker: Worker, error: str) -> None:
         self.means.emit(Fact("worker_broken", Level.ERROR, {"consumer": str(name), "worker_id": slot, "error": error}))

@@ -14,7 +14,11 @@ from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 
 KILL_GRACE_S = 0.5
-"""How much later than its deadline a process is killed: at the deadline it hands back what it has by itself."""
+"""How much later than its deadline a worker is killed.
+
+Until then it has time to settle what is finished and to leave. A worker ends itself a second after its deadline
+(`WorkerExit.DEADLINE_PASSED`): that comes too late to be seen here, and is for one whose master is gone or frozen.
+"""
 
 ZYGOTE_GRACE_S = 0.4
 """How much later than its deadline, or the end of its last worker, a zygote is killed."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from consumerd import clock
 from consumerd.config.shape import ConsumerSettings
 from consumerd.config.state_dir import StateDirectory
+from consumerd.errors import WireError
 from consumerd.master import history
 from consumerd.master.launchers.contract import Executed, Seating
 from consumerd.master.observed import Observed, Pool, Wanted, WantedPool
@@ -37,19 +38,23 @@ class Entry:
 
 @dataclass
 class Worker:
-    """A worker's process, from the fork that was asked for until it is reaped. ready_at: when its loop began."""
+    """A worker's process, from the fork that was asked for until it is reaped.
+
+    ready_at: when its loop began. away_since: by its reports, what is away (`store`, `source`), from which wall time.
+    """
 
     generation: int
     seating: Seating
     pid: int | None = None
     pidfd: int | None = None
     ready_at: float | None = None
+    away_since: dict[str, float] = field(default_factory=dict)
 
     def reading(self) -> Reading | None:
         """Its board; None where a crash has left nonsense on it."""
         try:
             return self.seating.board.read()
-        except ValueError:
+        except WireError:
             return None
 
     def close(self) -> None:
@@ -85,6 +90,14 @@ class LastError:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class MeasuredLag:
+    """The lag as a worker told it last: (shard, tasks, oldest_s, position) of each shard. heard_at: monotonic."""
+
+    shards: tuple[tuple[int, int, float | None, int], ...]
+    heard_at: float
+
+
 @dataclass
 class Processes:
     """One pool's processes, and what they have told."""
@@ -93,8 +106,7 @@ class Processes:
     workers: dict[int, Worker] = field(default_factory=dict)
     buried: Counts = field(default_factory=Counts)
     last_error: LastError | None = None
-    away_since: dict[str, float] = field(default_factory=dict)  # `store`, `source`: wall time
-    lag: tuple[tuple[int, int, float | None, int], ...] = ()
+    lag: MeasuredLag | None = None
     source: str | None = None
 
     def counts(self) -> Counts:

@@ -111,9 +111,7 @@ def _entries(document: Document, state_dir: StateDirectory, own_id: str) -> list
 
 
 def _serve(document: Document, state_dir: StateDirectory) -> Serve:
-    consumers = tuple(str(consumer.full_name) for consumer in document.consumers)
-    settings = document.settings.model_dump_json()
-    return Serve(settings, str(document.directory), str(state_dir.path), consumers)
+    return Serve(document.settings.model_dump_json(), str(document.directory), str(state_dir.path))
 
 
 class Durability:

@@ -6,15 +6,19 @@ Counts are read from the boards when somebody asks. Times are seconds: `since_s`
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import asdict
 
 from consumerd import clock
-from consumerd.master.observed import Pool
+from consumerd.master.observed import Pool, Zygote
 from consumerd.master.pools import Entry, Pools, Processes, Worker
 from consumerd.model.identity import ConsumerName
-from consumerd.model.slots import PoolState, SlotState
+from consumerd.model.slots import PoolState, SlotState, ZygoteState
 from consumerd.version import __version__
-from consumerd.wire.board import BoardFlag
+from consumerd.wire.board import BoardFlag, Reading
+
+LONG_IMPORT_S = 30.0
+"""An import that has taken so long may never end."""
 
 _FLAGS = {BoardFlag.STORE_AWAY: "store", BoardFlag.SOURCE_AWAY: "source"}
 
@@ -50,19 +54,25 @@ def pool_document(pools: Pools, name: ConsumerName, now: float) -> dict[str, obj
         "source": processes.source,
         "state": pool.state.value,
         "since_s": round(now - pool.since, 3),
+        "zygote": _zygote_document(pool.zygote, now),
         "workers_wanted": entry.settings.common.workers,
         "workers_running": running,
         "workers_finished": finished,
         **asdict(processes.counts()),
         "restarts": sum(slot.restarts for slot in pool.slots.values()),
-        "lag": [list(shard) for shard in processes.lag],
+        "lag": [] if processes.lag is None else [list(shard) for shard in processes.lag.shards],
+        "lag_age_s": None if processes.lag is None else round(now - processes.lag.heard_at, 3),
         "flags": flags,
         "reason": pool.reason,
         "traceback": pool.traceback,
         "last_error": None if processes.last_error is None else asdict(processes.last_error),
-        "problems": _problems(entry, pool, running + finished, flags),
+        "problems": _problems(entry, pool, running + finished, flags, now=now),
         "workers": [_worker_document(pool, slot, processes.workers.get(slot), now) for slot in sorted(pool.slots)],
     }
+
+
+def _zygote_document(zygote: Zygote, now: float) -> dict[str, object]:
+    return {"state": zygote.state.value, "since_s": round(now - zygote.since, 3), "pid": zygote.pid}
 
 
 def _worker_document(pool: Pool, number: int, worker: Worker | None, now: float) -> dict[str, object]:
@@ -81,31 +91,52 @@ def _worker_document(pool: Pool, number: int, worker: Worker | None, now: float)
         busy_s = round(now - reading.busy_since_ns / 1e9, 3) if reading.busy_since_ns else None
         document |= {"handled": reading.handled, "failed": reading.failed, "parked": reading.parked}
         document |= {"unsettled": reading.unsettled, "busy_s": busy_s, "shard": reading.shard, "offset": reading.cursor}
-        document["flags"] = [f"{away}_away" for flag, away in _FLAGS.items() if flag in reading.flags]
+    if worker is not None:
+        document["flags"] = [f"{away}_away" for away in _away(worker, reading)]
     return document
 
 
 def _flags(processes: Processes) -> list[dict[str, object]]:
-    """What is away, by the boards of those who run; since when, as far as a worker told."""
-    seen = BoardFlag(0)
-    for worker in processes.workers.values():
-        reading = worker.reading()
-        seen |= BoardFlag(0) if reading is None else reading.flags
-    return [{"away": away, "since": processes.away_since.get(away)} for flag, away in _FLAGS.items() if flag in seen]
+    """What is away for any of those who run; since when, by the earliest of their reports."""
+    workers = processes.workers.values()
+    seen = {away for worker in workers for away in _away(worker, worker.reading())}
+    return [{"away": away, "since": _earliest(workers, away)} for away in _FLAGS.values() if away in seen]
 
 
-def _problems(entry: Entry, pool: Pool, up: int, flags: list[dict[str, object]]) -> list[str]:
+def _away(worker: Worker, reading: Reading | None) -> list[str]:
+    """What is away for one worker. Its board and its reports both count: each alone can say it, or say it first."""
+    flags = BoardFlag(0) if reading is None else reading.flags
+    return [away for flag, away in _FLAGS.items() if flag in flags or away in worker.away_since]
+
+
+def _earliest(workers: Iterable[Worker], away: str) -> float | None:
+    return min((worker.away_since[away] for worker in workers if away in worker.away_since), default=None)
+
+
+def _problems(entry: Entry, pool: Pool, up: int, flags: list[dict[str, object]], *, now: float) -> list[str]:
     """Why a pool is not healthy, one sentence each."""
     name = entry.name
     if pool.state is PoolState.FAILED:
         return [f"{name} has failed: {pool.reason.splitlines()[0] if pool.reason else 'no reason is known'}"]
+    long_import = _long_import(name, pool.zygote, now)
     if pool.state is not PoolState.UP:
-        return [f"{name} is {pool.state.value}"]
-    problems = [f"{name}: its {flag['away']} is away" for flag in flags]
+        return long_import or [f"{name} is {pool.state.value}, for {now - pool.since:.0f} s"]
+    problems = [*long_import, *(f"{name}: its {flag['away']} is away" for flag in flags)]
     wanted = entry.settings.common.workers
     if up < wanted:
         problems.append(f"{name}: {up} of {wanted} workers are up")
     return problems
+
+
+def _long_import(name: ConsumerName, zygote: Zygote, now: float) -> list[str]:
+    """The import of a zygote that does not end. Nothing kills it; workers that run already run on."""
+    import_s = now - zygote.since
+    if zygote.state is not ZygoteState.LOADING or import_s < LONG_IMPORT_S:
+        return []
+    return [
+        f"{name}: the import of its module has not ended for {import_s:.0f} s, and until then no worker of it starts: "
+        f"find out what process {zygote.pid} waits for"
+    ]
 
 
 def _texts(value: object) -> list[str]:

@@ -13,6 +13,5 @@ class WorkerExit(IntEnum):
     LOAD_FAILED = 11
     SOURCE_REFUSED = 12
     MASTER_GONE = 13
-    RECYCLED = 14
     DEADLINE_PASSED = 15
     BUG = 70

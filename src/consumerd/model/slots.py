@@ -45,6 +45,7 @@ class ZygoteState(StrEnum):
 
 
 # starting and running → absent: its zygote died before it could name the process, which is left to leave by itself.
+# absent and backing_off → backing_off: the system refused the master what a process needs.
 SLOT_MOVES: Mapping[SlotState, frozenset[SlotState]] = {
     SlotState.ABSENT: frozenset({SlotState.STARTING, SlotState.BACKING_OFF}),
     SlotState.STARTING: frozenset(
@@ -52,7 +53,7 @@ SLOT_MOVES: Mapping[SlotState, frozenset[SlotState]] = {
     ),
     SlotState.RUNNING: frozenset({SlotState.DRAINING, SlotState.BACKING_OFF, SlotState.FINISHED, SlotState.ABSENT}),
     SlotState.DRAINING: frozenset({SlotState.ABSENT}),
-    SlotState.BACKING_OFF: frozenset({SlotState.STARTING, SlotState.ABSENT}),
+    SlotState.BACKING_OFF: frozenset({SlotState.STARTING, SlotState.BACKING_OFF, SlotState.ABSENT}),
     SlotState.FINISHED: frozenset({SlotState.STARTING, SlotState.ABSENT}),
 }
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from consumerd.clock import SYSTEM_CLOCK, Clock
+from consumerd.errors import SourceAwayError, StoreAwayError
 from consumerd.events.facts import Fact
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.outcome import Outcome
@@ -115,6 +116,7 @@ class SourceContext:
     user_reads_shard: whether `get_next_batch` has read `self.shard`, and so divides the rows itself.
     attend: does what the loop does between two fetches, for a source that waits within the user's generator; false
     when the worker is to stop. The loop's thread only.
+    note_away: for the same source: what it would raise from `fetch`, or None when it is back. The loop's thread only.
     """
 
     name: str
@@ -133,6 +135,7 @@ class SourceContext:
     wait: Callable[[float], None] = SYSTEM_CLOCK.sleep
     user_reads_shard: Callable[[], bool] = lambda: False
     attend: Callable[[], bool] = lambda: True
+    note_away: Callable[[SourceAwayError | StoreAwayError | None], None] = lambda error: None
 
 
 class Source(Protocol):

@@ -13,6 +13,6 @@ def parted(yielded: object) -> tuple[int, object]:
         case (int() as offset, record) if -LARGEST_OFFSET <= offset <= LARGEST_OFFSET:
             return offset, record
     raise SourceRefusedError(
-        f"iterate_task yielded {type(yielded).__name__}, not (offset, record) with a whole number of 64 bits as offset: "
-        f"let it yield such pairs"
+        f"iterate_task yielded {type(yielded).__name__}, not (offset, record) whose offset is a whole number of "
+        f"64 bits: let it yield such pairs"
     )

@@ -15,6 +15,8 @@ import os
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
+from consumerd.errors import WireError
+
 BOARD_BYTES = 65_536
 MAGIC = 0xC0_5D_00_01
 NONE = 2**64 - 1
@@ -29,6 +31,9 @@ class WorkerState(IntEnum):
     STARTING = 1
     RUNNING = 2
     DRAINING = 3
+
+
+_STATES = frozenset(WorkerState)
 
 
 class BoardFlag(IntFlag):
@@ -74,9 +79,14 @@ class Board:
         return board, fd
 
     def read(self) -> Reading:
-        """All words, each read whole; taken while the worker writes on, so not of one instant."""
+        """All words, each read whole; taken while the worker writes on, so not of one instant.
+
+        WireError where they are no board's: a worker that crashes may write anywhere.
+        """
         words = self.words
         shard, cursor = words[SHARD], words[CURSOR]
+        if words[MAGIC_WORD] != MAGIC or words[STATE] not in _STATES:
+            raise WireError("the board of a worker holds nonsense: it was written over, or is of another version")
         return Reading(
             generation=words[GENERATION],
             state=WorkerState(words[STATE]),

@@ -69,17 +69,6 @@ class Channel:
         self.queue(message, fds)
         self._flush_until(deadline)
 
-    def try_send(self, message: Message) -> bool:
-        """Send one message without waiting; False when the peer does not read, or is gone: it was not taken."""
-        try:
-            if not self.flush():
-                return False
-            self.queue(message)
-            self.flush()
-        except (BrokenPipeError, ConnectionResetError):
-            return False
-        return True
-
     def receive(self, timeout_s: float | None = None) -> Received | None:
         """The next message and its descriptors; None when the peer is gone.
 
@@ -147,7 +136,10 @@ class Channel:
         return self._inbox.popleft() if self._inbox else None
 
     def queue(self, message: Message, fds: Sequence[int] = ()) -> None:
-        """Put a message where `flush` sends it from. WireError when the peer has left too much unread."""
+        """Put a message where `flush` sends it from. WireError when the peer has left too much unread.
+
+        OSError where the system refuses copies of `fds`: nothing is queued then.
+        """
         assert len(fds) <= FDS_A_MESSAGE
         plain = codec.to_plain(message)
         if fds:
@@ -155,7 +147,7 @@ class Channel:
         frames = framing.encode(plain)
         if self._outbox_bytes + len(frames) > OUTBOX_LIMIT_BYTES:
             raise WireError("the peer of a channel does not read: too much waits for it")
-        self._outbox.append((memoryview(frames), tuple(map(os.dup, fds))))
+        self._outbox.append((memoryview(frames), _copies(fds)))
         self._outbox_bytes += len(frames)
 
     def flush(self) -> bool:
@@ -176,6 +168,17 @@ class Channel:
     def _send_some(self, frames: memoryview, fds: Sequence[int]) -> int:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         return self._socket.sendmsg([frames], rights, socket.MSG_NOSIGNAL)
+
+
+def _copies(fds: Sequence[int]) -> tuple[int, ...]:
+    copies: list[int] = []
+    try:
+        for fd in fds:
+            copies.append(os.dup(fd))
+    except OSError:
+        _close_all(copies)
+        raise
+    return tuple(copies)
 
 
 def _close_all(fds: Sequence[int] | deque[int]) -> None:

@@ -38,7 +38,6 @@ class Method:
     required: tuple[tuple[str, type], ...] = ()
     optional: tuple[tuple[str, type], ...] = ()
     any_parameters: bool = False
-    changes: bool = False
 
     def complaint(self, params: Mapping[str, object]) -> str | None:
         """What is wrong with `params`, in one sentence, or None."""
@@ -58,12 +57,12 @@ METHODS = {
     method.name: method
     for method in (
         Method("status"),
-        Method("stop", changes=True),
-        Method("wake", optional=(("target", str),), changes=True),
+        Method("stop"),
+        Method("wake", optional=(("target", str),)),
         Method("parked.list", any_parameters=True),
         Method("parked.show", any_parameters=True),
-        Method("parked.retry", any_parameters=True, changes=True),
-        Method("parked.discard", any_parameters=True, changes=True),
+        Method("parked.retry", any_parameters=True),
+        Method("parked.discard", any_parameters=True),
     )
 }
 """Every method that there is. `parked.*` go to the store helper, which checks their parameters itself."""

@@ -66,11 +66,6 @@ class Parser:
             self._pieces.clear()
             raise
 
-    @property
-    def is_between_objects(self) -> bool:
-        """Whether the stream may end here."""
-        return not self._unread and not self._pieces
-
     def _objects(self) -> Iterator[dict[str, object]]:
         start = 0
         while (end := self._frame_end(start)) is not None:

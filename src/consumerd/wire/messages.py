@@ -109,7 +109,10 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """worker → master: (shard, tasks, oldest_s, position) of every shard, from the pool's lowest live slot."""
+    """worker → master: (shard, tasks, oldest_s, position) of every shard, from the worker of slot 0.
+
+    While that one is not running nobody measures: whoever shows the lag shows its age.
+    """
 
     shards: tuple[tuple[int, int, float | None, int], ...]
 
@@ -120,13 +123,12 @@ class Serve:
     of the channel (`wire.inherited` reads it), and leaves when the channel ends.
 
     settings: `Settings` as JSON, nothing resolved; directory: of the configuration, to which its `file:` references
-    are relative; consumers: `group/name` of every consumer.
+    are relative.
     """
 
     settings: str
     directory: str
     state_dir: str
-    consumers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,22 +107,28 @@ class Loop:
             return None
         try:
             batch = self._source.fetch(self._fetch_limit(), IDLE_FETCH_S)
-        except SourceAwayError as error:
-            self._away.note(error)
-            self._count_flags()
-            return None
-        except StoreAwayError as error:
-            self._parts.parking.note_away(error)
-            self._count_flags()
+        except (SourceAwayError, StoreAwayError) as error:
+            self.note_away(error)
             self._parts.wait(IDLE_FETCH_S)
             return None
         except EndOfSource:
             self._parts.interrupts.set(Interrupt.FINISHED)
             return None
-        if self._away.is_away:
-            self._away.clear()
-            self._count_flags()
+        self.note_away(None)
         return batch
+
+    def note_away(self, error: SourceAwayError | StoreAwayError | None) -> None:
+        """The source, or the store it must ask, does not answer; or, with None, it does."""
+        match error:
+            case None if not self._away.is_away:
+                return
+            case None:
+                self._away.clear()
+            case SourceAwayError():
+                self._away.note(error)
+            case StoreAwayError():
+                self._parts.parking.note_away(error)
+        self._count_flags()
 
     def _fetch_limit(self) -> int:
         """The least of what may be unsettled, and what takes about `settle_interval`."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from consumerd.clock import SYSTEM_CLOCK, Clock, monotonic
 from consumerd.config.shape import CommonKeys
+from consumerd.errors import SourceAwayError, StoreAwayError
 from consumerd.events.facts import Fact
 from consumerd.model.exits import WorkerExit
 from consumerd.model.shards import Shard
@@ -208,6 +209,10 @@ class Runtime:
             validate=self._validate,
         )
 
+    def _note_away(self, error: SourceAwayError | StoreAwayError | None) -> None:
+        if self._loop is not None:
+            self._loop.note_away(error)
+
     def _context(self) -> SourceContext:
         parts = self._surroundings
         return SourceContext(
@@ -226,5 +231,6 @@ class Runtime:
             clock=parts.clock,
             wait=self._wait,
             user_reads_shard=lambda: self._user_reads_shard,
+            note_away=self._note_away,
             attend=lambda: self._loop is not None and self._loop.between_batches(),
         )

@@ -1,7 +1,7 @@
 """Messages one at a time, for the user's own `iterate_task`. Runs in workers and the foreground.
 
-It waits within the user's generator, where nothing may be raised: whatever the loop must know goes through facts,
-`refusal`, and `attend`, which lets the loop do meanwhile what it would do between two fetches.
+It waits within the user's generator, where nothing may be raised: whatever the loop must know goes through
+`refusal`, `note_away`, and `attend`, which lets the loop do meanwhile what it would do between two fetches.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from collections.abc import Callable
 
 from confluent_kafka import Message
 
-from consumerd.errors import SourceError, SourceRefusedError
-from consumerd.events.facts import Level
+from consumerd.errors import SourceAwayError, SourceRefusedError, StoreAwayError
 from consumerd.model.task import Task
 from consumerd.sources.kafka.assigned import AssignedPartition
 from consumerd.sources.kafka.receiver import SLICE_S, Receiver
@@ -24,9 +23,15 @@ class MessageReader:
     """Reads on for the generator. `refusal` is set where the source answered no; the reading ends then."""
 
     def __init__(
-        self, shared: Shared, receiver: Receiver, *, check: Callable[[], None], attend: Callable[[], bool]
+        self,
+        shared: Shared,
+        receiver: Receiver,
+        *,
+        check: Callable[[], None],
+        attend: Callable[[], bool],
+        note_away: Callable[[SourceAwayError | StoreAwayError | None], None],
     ) -> None:
-        """check: raises where the source refuses; attend: false when the worker is to stop."""
+        """check: raises where the source refuses; attend and note_away: as the context has them."""
         self._membership = shared.membership
         self._arrivals = shared.arrivals
         self._health = shared.health
@@ -34,7 +39,7 @@ class MessageReader:
         self._receiver = receiver
         self._check = check
         self._attend = attend
-        self._away_since: float | None = None
+        self._note_away = note_away
         self.refusal: SourceRefusedError | None = None
 
     def read(self) -> tuple[AssignedPartition, Message] | None:
@@ -66,20 +71,16 @@ class MessageReader:
     def _wait(self) -> None:
         try:
             self._check()
+            self._receiver.receive(READ_AT_ONCE, SLICE_S)
+            self._raise_when_away()
         except SourceRefusedError as refusal:
             self.refusal = refusal
-            return
-        except SourceError as error:
-            self._note_away(error)
-        self._receiver.receive(READ_AT_ONCE, SLICE_S)
-        self._note_away(self._health.away or self._lookup.away)
+        except (SourceAwayError, StoreAwayError) as away:
+            self._note_away(away)
+        else:
+            self._note_away(None)
 
-    def _note_away(self, error: Exception | None) -> None:
-        """Report once that the source, or the store it must ask, is away, and once that it is back."""
-        now = self._membership.clock.monotonic()
-        if error is not None and self._away_since is None:
-            self._away_since = now
-            self._membership.report("source_away", Level.ERROR, error=str(error))
-        elif error is None and self._away_since is not None:
-            self._membership.report("source_back", away_s=round(now - self._away_since, 3))
-            self._away_since = None
+    def _raise_when_away(self) -> None:
+        away = self._health.away or self._lookup.away
+        if away is not None:
+            raise away

@@ -69,7 +69,9 @@ class KafkaSource:
         shared = Shared(membership, self._arrivals, self._commits, self._health, self._lookup)
         self._receiver = self._join(options, shared)
         if is_iterated:
-            reader = MessageReader(shared, self._receiver, check=self._check, attend=context.attend)
+            reader = MessageReader(
+                shared, self._receiver, check=self._check, attend=context.attend, note_away=context.note_away
+            )
             self._iteration = Iteration(reader, context, membership)
             self.facade.serve(self._iteration.messages)
 

@@ -1,0 +1,313 @@
+"""What the master makes of what its processes say: its real parts, but for a launcher that starts no process."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from consumerd.config.shape import CommonKeys, ConsumerSettings
+from consumerd.config.state_dir import StateDirectory
+from consumerd.events.facts import Fact
+from consumerd.events.outlet import Outlet
+from consumerd.master import history
+from consumerd.master.acts import Means, perform
+from consumerd.master.hearing import Hearing
+from consumerd.master.launchers.contract import Executed, Seating
+from consumerd.master.plan import ExecuteZygote, Fork, plan
+from consumerd.master.pools import Entry, Pools
+from consumerd.master.post import Arrival, Origin, Post
+from consumerd.master.status import pool_document
+from consumerd.master.stderr import Relay
+from consumerd.model.identity import ConsumerName
+from consumerd.model.slots import PoolState, SlotState, ZygoteState
+from consumerd.version import __version__
+from consumerd.wire.board import FLAGS, STATE, Board, BoardFlag, WorkerState
+from consumerd.wire.channel import Channel
+from consumerd.wire.messages import Forked, Hello, Lag, Loaded, LoadFailed, Message, Ready, Reported, Seated
+
+NAME = ConsumerName("g", "a")
+ZYGOTE_PID, WORKER_PID = 1_000_000_000, 1_000_000_100  # above what any kernel gives
+LOADED = Loaded("memory", {})
+NO_DESCRIPTOR = OSError(errno.EMFILE, "Too many open files")
+
+
+class PaperLauncher:
+    """A launcher whose processes are pids and the far ends of their channels. refusals: how often the system says no"""
+
+    def __init__(self) -> None:
+        self.refusals = 0
+        self.killed: list[int] = []
+        self.far_ends: list[socket.socket] = []
+
+    def execute(self, module: str) -> Executed:
+        self._may_refuse()
+        return Executed(ZYGOTE_PID, self._channel(), self._stderr())
+
+    def fork(self, zygote: Channel, slot: int, generation: int, *, lock: Path) -> Seating:
+        self._may_refuse()
+        board, board_fd = Board.create()
+        os.close(board_fd)
+        return Seating(self._channel(), board, self._stderr())
+
+    def kill(self, pid: int, pidfd: int | None) -> None:
+        self.killed.append(pid)
+
+    def ended(self) -> Sequence[int]:
+        return ()
+
+    def reap(self, pid: int, *, with_group: bool) -> int | None:
+        return None
+
+    def is_child(self, pid: int) -> bool:
+        return True
+
+    def kill_holder(self, lock: Path, *, but: int | None) -> int | None:
+        return None
+
+    def _may_refuse(self) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise NO_DESCRIPTOR
+
+    def _channel(self) -> Channel:
+        ours, theirs = socket.socketpair()
+        self.far_ends.append(theirs)
+        return Channel(ours)
+
+    def _stderr(self) -> int:
+        read_end, write_end = os.pipe()
+        os.set_blocking(read_end, False)
+        os.close(write_end)
+        return read_end
+
+
+class Stage:
+    """One pool of two workers, and who acts on it and hears of it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, directory: Path) -> None:
+        self.launcher = PaperLauncher()
+        self.facts: list[Fact] = []
+        settings = ConsumerSettings(group="g", name="a", target="m:C", configs={}, common=CommonKeys(workers=2))
+        entry = Entry(settings, Seated("{}", "{}", "", "", "id.g.a"), StateDirectory(directory), 25.0)
+        self.pools = Pools([entry], 0.0)
+        relay = Relay(loop, Outlet(2, patience_s=0.0))
+        self.means = Means(
+            self.pools, self.launcher, Post(loop, lambda: None), relay, self.facts.append, jitter=lambda: 0.5
+        )
+        self.hearing = Hearing(self.means, lambda name, loaded: None, lambda sentence: None)
+
+    def zygote_says(self, *messages: Message, now: float = 0.0, fds: tuple[int, ...] = ()) -> None:
+        for message in messages:
+            self.hearing.hear(Arrival(Origin(NAME), message, fds), now)
+
+    def worker_says(self, slot: int, message: Message, *, generation: int = 1, now: float = 0.0) -> None:
+        self.hearing.hear(Arrival(Origin(NAME, slot, generation), message), now)
+
+    def up(self) -> None:
+        """Both workers run."""
+        perform(self.means, ExecuteZygote(NAME), 0.0)
+        self.zygote_says(Hello(__version__), LOADED)
+        for slot in (0, 1):
+            self.fork(slot, 0.0)
+
+    def fork(self, slot: int, now: float) -> None:
+        perform(self.means, Fork(NAME, slot), now)
+        generation = self.pools[NAME].slots[slot].generation
+        pidfd = os.open(os.devnull, os.O_RDONLY)
+        self.zygote_says(Forked(slot, generation, WORKER_PID + slot), fds=(pidfd,))
+        self.board(slot).words[STATE] = WorkerState.RUNNING
+        self.worker_says(slot, Ready(slot, generation), generation=generation)
+
+    def board(self, slot: int) -> Board:
+        return self.pools.processes[NAME].workers[slot].seating.board
+
+    def turn(self, now: float) -> None:
+        for action in plan(self.pools.wanted, self.pools.observed, now):
+            perform(self.means, action, now)
+
+    @property
+    def flags(self) -> object:
+        return pool_document(self.pools, NAME, 0.0)["flags"]
+
+    def close(self) -> None:
+        processes = self.pools.processes[NAME]
+        for slot in list(processes.workers):
+            self.hearing.worker_ended(NAME, slot, 9, 0.0)
+        if processes.zygote is not None:
+            self.hearing.zygote_ended(NAME, 9, 0.0)
+        for far_end in self.launcher.far_ends:
+            far_end.close()
+
+
+@pytest.fixture
+def stage(state_dir: Path) -> Iterator[Stage]:
+    loop = asyncio.new_event_loop()
+    stage = Stage(loop, state_dir)
+    yield stage
+    stage.close()
+    loop.close()
+
+
+def reported(name: str) -> Reported:
+    return Reported(name, "error" if name.endswith("_away") else "info", {})
+
+
+# What the system refuses
+
+
+def test_a_slot_that_backs_off_goes_on_backing_off_while_the_system_refuses_a_descriptor(stage: Stage) -> None:
+    stage.up()
+    stage.hearing.worker_ended(NAME, 0, 9, 5.0)
+    stage.launcher.refusals = 2
+    pauses = []
+    for _ in range(2):
+        due_at = stage.pools[NAME].slots[0].due_at
+        stage.turn(due_at)
+        slot = stage.pools[NAME].slots[0]
+        assert slot.state is SlotState.BACKING_OFF
+        pauses.append(slot.due_at - due_at)
+    assert 0 < pauses[0] < pauses[1]
+    stage.turn(stage.pools[NAME].slots[0].due_at)
+    assert stage.pools[NAME].slots[0].state is SlotState.STARTING
+    assert [fact.name for fact in stage.facts].count("worker_not_forked") == 2
+
+
+def test_a_zygote_that_the_system_refuses_is_tried_again_later(stage: Stage) -> None:
+    stage.launcher.refusals = 1
+    stage.turn(0.0)
+    assert stage.pools[NAME].zygote.state is ZygoteState.ABSENT
+    stage.turn(stage.pools[NAME].zygote.due_at)
+    assert stage.pools[NAME].zygote.state is ZygoteState.LOADING
+
+
+# What a zygote says
+
+
+@pytest.mark.parametrize("last_words", [LOADED, LoadFailed("no module"), Hello("0.0.0"), Hello(__version__)])
+def test_a_zygote_of_another_version_is_killed_and_not_listened_to_any_more(stage: Stage, last_words: Message) -> None:
+    stage.turn(0.0)
+    stage.zygote_says(Hello("0.0.0"), now=1.0)
+    assert stage.launcher.killed == [ZYGOTE_PID]
+    stage.zygote_says(last_words, now=1.0)
+    pool = stage.pools[NAME]
+    assert (pool.state, pool.zygote.state) == (PoolState.FAILED, ZygoteState.LEAVING)
+    assert "version 0.0.0" in pool.reason
+    stage.turn(100.0)
+    assert stage.launcher.killed == [ZYGOTE_PID], "killed twice"
+    assert [fact.name for fact in stage.facts].count("pool_failed") == 1
+
+
+@pytest.mark.parametrize("message", [LOADED, LoadFailed("no module")])
+def test_a_zygote_that_says_twice_how_its_import_ended_is_killed(stage: Stage, message: Message) -> None:
+    stage.turn(0.0)
+    stage.zygote_says(Hello(__version__), LOADED, message)
+    assert stage.pools[NAME].state is PoolState.UP
+    assert stage.launcher.killed == [ZYGOTE_PID]
+    assert stage.facts[-1].name == "zygote_broken"
+
+
+def test_a_zygote_that_loads_as_its_pool_stops_changes_nothing_of_the_stop(stage: Stage) -> None:
+    stage.turn(0.0)
+    stage.pools.want_stop(1.0)
+    stage.turn(1.0)
+    stage.turn(1.0)
+    stage.zygote_says(LOADED, now=1.0)
+    stage.turn(1.0)
+    assert stage.pools[NAME].state is PoolState.STOPPING
+    assert stage.launcher.killed == [ZYGOTE_PID]
+
+
+# What is away
+
+
+def test_one_worker_that_is_back_does_not_speak_for_another(stage: Stage) -> None:
+    stage.up()
+    stage.worker_says(0, reported("store_away"))
+    stage.worker_says(1, reported("store_away"))
+    earliest = stage.flags
+    stage.worker_says(1, reported("store_back"))
+    assert stage.flags == earliest
+    stage.worker_says(0, reported("store_back"))
+    assert stage.flags == []
+
+
+def test_what_is_away_is_away_since_the_earliest_report_of_those_who_run(stage: Stage) -> None:
+    stage.up()
+    for slot, since in ((0, 50.0), (1, 40.0)):
+        stage.pools.processes[NAME].workers[slot].away_since["source"] = since
+    assert stage.flags == [{"away": "source", "since": 40.0}]
+
+
+def test_what_a_dead_worker_found_away_goes_with_it(stage: Stage) -> None:
+    stage.up()
+    stage.worker_says(0, reported("store_away"))
+    stage.hearing.worker_ended(NAME, 0, 9, 5.0)
+    assert stage.flags == []
+    stage.fork(0, 5.0)
+    assert stage.flags == []
+
+
+def test_away_is_what_the_board_says_also_before_the_report_comes(stage: Stage) -> None:
+    stage.up()
+    stage.board(1).words[FLAGS] = BoardFlag.SOURCE_AWAY
+    assert stage.flags == [{"away": "source", "since": None}]
+
+
+def test_away_is_what_a_report_says_also_where_the_board_says_nothing(stage: Stage) -> None:
+    stage.up()
+    stage.worker_says(1, reported("source_away"))
+    document = pool_document(stage.pools, NAME, 0.0)
+    assert [worker["flags"] for worker in document["workers"]] == [[], ["source_away"]]  # type: ignore[attr-defined]  # plain
+    assert document["problems"] == ["g/a: its source is away"]
+
+
+# The age of what was said
+
+
+def test_the_lag_has_an_age(stage: Stage) -> None:
+    stage.up()
+    assert pool_document(stage.pools, NAME, 100.0)["lag_age_s"] is None
+    stage.worker_says(0, Lag(((3, 7, 1.5, 20),)), now=60.0)
+    document = pool_document(stage.pools, NAME, 100.0)
+    assert (document["lag"], document["lag_age_s"]) == ([[3, 7, 1.5, 20]], 40.0)
+
+
+def problems(stage: Stage, now: float) -> object:
+    return pool_document(stage.pools, NAME, now)["problems"]
+
+
+def test_an_import_that_does_not_end_is_a_problem_that_names_the_process(stage: Stage) -> None:
+    stage.turn(0.0)
+    assert problems(stage, 29.0) == ["g/a is loading, for 29 s"]
+    [problem] = problems(stage, 31.0)  # type: ignore[misc]  # plain
+    assert "has not ended for 31 s" in problem
+    assert str(ZYGOTE_PID) in problem
+    assert pool_document(stage.pools, NAME, 31.0)["zygote"] == {"state": "loading", "since_s": 31.0, "pid": ZYGOTE_PID}
+
+
+def test_an_import_that_does_not_end_is_a_problem_also_while_the_workers_run(stage: Stage) -> None:
+    stage.up()
+    stage.hearing.zygote_ended(NAME, 9, 50.0)
+    stage.turn(stage.pools[NAME].zygote.due_at)
+    assert problems(stage, 79.0) == []
+    [problem] = problems(stage, 81.0)  # type: ignore[misc]  # plain
+    assert str(ZYGOTE_PID) in problem
+
+
+def test_a_pool_without_a_zygote_is_not_said_to_import(stage: Stage) -> None:
+    assert problems(stage, 31.0) == ["g/a is loading, for 31 s"]
+
+
+def test_a_board_full_of_nonsense_is_not_believed(stage: Stage) -> None:
+    stage.up()
+    stage.pools[NAME] = history.forked(stage.pools[NAME], 0, WORKER_PID)
+    for word in range(11):
+        stage.board(0).words[word] = 7
+    document = pool_document(stage.pools, NAME, 0.0)
+    assert document["handled"] == 0
