@@ -43,7 +43,6 @@ class SystemClock:
 SYSTEM_CLOCK: Clock = SystemClock()
 
 monotonic = time.monotonic
-monotonic_ns = time.monotonic_ns
 wall = time.time
 
 

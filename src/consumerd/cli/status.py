@@ -19,9 +19,11 @@ from consumerd.wire.control import call
 
 Plain = Mapping[str, Any]  # a part of the status document, as JSON brought it
 
-POOL_HEADINGS = ("POOL", "STATE", "WORKERS", "HANDLED", "FAILED", "PARKED", "UNSETTLED", "RESTARTS", "NOTE")
+POOL_HEADINGS = ("POOL", "STATE", "WORKERS", "HANDLED", "FAILED", "PARKED", "UNSETTLED", "RESTARTS", "LAG", "NOTE")
 WORKER_HEADINGS = ("WORKER", "PID", "GENERATION", "STATE", "FOR", "HANDLED", "DOING")
 LONGEST_NOTE = 100
+OLD_LAG_S = 30.0
+"""The lag is measured every ten seconds; an older one is shown with its age."""
 
 
 @click.command()
@@ -65,13 +67,24 @@ def _pool_row(pool: Plain) -> Sequence[str]:
     if pool["workers_finished"]:
         workers += f" ({pool['workers_finished']} finished)"
     counts = (pool["handled"], pool["failed"], pool["parked"], pool["unsettled"], pool["restarts"])
-    return (pool["name"], pool["state"], workers, *map(str, counts), _note(pool))
+    return (pool["name"], pool["state"], workers, *map(str, counts), _lag(pool), _note(pool))
+
+
+def _lag(pool: Plain) -> str:
+    """How many tasks wait, in all shards; how old that number is, where nobody has measured for a while."""
+    age_s = pool["lag_age_s"]
+    if age_s is None:
+        return "-"
+    tasks = str(sum(tasks for _, tasks, _, _ in pool["lag"]))
+    return tasks if age_s <= OLD_LAG_S else f"{tasks} ({_duration(age_s)} old)"
 
 
 def _note(pool: Plain) -> str:
-    """The most pressing thing: why it failed, what is away, the last error."""
+    """The most pressing thing: why it failed, for how long it loads, what is away, the last error."""
     if pool["reason"]:
         return _shortened(pool["reason"])
+    if pool["state"] == "loading":
+        return f"for {_duration(pool['since_s'])}"
     if pool["flags"]:
         return ", ".join(map(_flag, pool["flags"]))
     error = pool["last_error"]

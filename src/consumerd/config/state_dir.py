@@ -61,10 +61,6 @@ class StateDirectory:
     def parked_database(self) -> Path:
         return self.path / "parked.sqlite"
 
-    @property
-    def parked_lock(self) -> Path:
-        return self.path / "parked.lock"
-
     def slot_lock(self, consumer: ConsumerName, slot: int) -> Path:
         """The lock file of one slot. `+` is in no name, so that `a.b/c` and `a/b.c` do not share one."""
         return self.path / "slots" / f"{consumer.group}+{consumer.name}.{slot}.lock"

@@ -32,10 +32,6 @@ class RetryPolicy:
     expire_s: float | None = None
 
     @property
-    def is_deferred(self) -> bool:
-        return self.back_off_s is not None
-
-    @property
     def attempts_a_round(self) -> int:
         """How many attempts are made in a row before the task is deferred."""
         return self.retry_times + 1

@@ -24,7 +24,7 @@ from consumerd.model.task import Task, TaskId
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What a source can do; the loop and `check` ask nothing else about it.
+    """What a source can do; nobody asks what kind it is. Of those that nobody asks yet, later work will.
 
     positional: settled by a position that moves on, so that what fails must be kept elsewhere (Kafka, a generator).
     ordered: gives the tasks of one key in order, to one worker.
@@ -125,7 +125,6 @@ class SourceContext:
     shard: Shard
     member: str | None
     lease_owner: str
-    settle_interval_s: float
     max_unsettled: int
     payload_limit_bytes: int
     parked: ParkedIndex

@@ -6,18 +6,13 @@ worker. After `STOPPED_LIMIT_S` it is killed: the kernel then drops the lock, SQ
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import os
-import signal
-import struct
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from consumerd.config.record_lock import holder_of, kill_if
+
 STOPPED_LIMIT_S = 10.0
 
-_FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length, pid
 _STATE, _START_TICKS = 0, 19  # fields of /proc/<pid>/stat, counted after the name's closing parenthesis
 
 
@@ -64,10 +59,8 @@ def must_go(watch: Watch | None, now: float, own_uid: int) -> bool:
 
 def look_at_holder(lock_fd: int) -> Sighting | None:
     """The process that holds the lock on `lock_fd`; None when free, ours, gone, or in another pid namespace."""
-    if sys.platform != "linux":
-        return None
-    pid = _holder_pid(lock_fd)
-    if pid <= 0 or pid == os.getpid():
+    pid = holder_of(lock_fd)
+    if pid is None:
         return None
     try:
         return _sight(pid)
@@ -77,29 +70,7 @@ def look_at_holder(lock_fd: int) -> Sighting | None:
 
 def kill_holder(lock_fd: int, sighting: Sighting) -> bool:
     """Kill the holder if, with a handle on it, it still is exactly what was seen; whether it was killed."""
-    if sys.platform != "linux":
-        return False
-    try:
-        pidfd = os.pidfd_open(sighting.pid)
-    except OSError as error:
-        if error.errno == errno.ESRCH:
-            return False
-        raise
-    try:
-        if look_at_holder(lock_fd) != sighting:
-            return False
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        return True
-    except ProcessLookupError:
-        return False
-    finally:
-        os.close(pidfd)
-
-
-def _holder_pid(lock_fd: int) -> int:
-    question = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-    kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(lock_fd, fcntl.F_GETLK, question))
-    return 0 if kind == fcntl.F_UNLCK else int(pid)
+    return kill_if(sighting.pid, lambda: look_at_holder(lock_fd) == sighting)
 
 
 def _sight(pid: int) -> Sighting:

@@ -63,7 +63,6 @@ def context_for_tests(
         shard=Shard(0, 1),
         member="0123.test.consumer.0",
         lease_owner=f"0123.test.consumer.0#{generation}",
-        settle_interval_s=1.0,
         max_unsettled=10_000,
         payload_limit_bytes=1_048_576,
         parked=parked or NothingParked(),

@@ -84,9 +84,9 @@ class Board:
         WireError where they are no board's: a worker that crashes may write anywhere.
         """
         words = self.words
-        shard, cursor = words[SHARD], words[CURSOR]
         if words[MAGIC_WORD] != MAGIC or words[STATE] not in _STATES:
-            raise WireError("the board of a worker holds nonsense: it was written over, or is of another version")
+            raise WireError("the board of a worker holds nonsense: what the worker did last cannot be known")
+        shard, cursor = words[SHARD], words[CURSOR]
         return Reading(
             generation=words[GENERATION],
             state=WorkerState(words[STATE]),

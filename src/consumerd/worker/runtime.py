@@ -222,7 +222,6 @@ class Runtime:
             shard=parts.shard,
             member=parts.member,
             lease_owner=parts.lease_owner,
-            settle_interval_s=parts.common.settle_interval,
             max_unsettled=parts.common.max_unsettled,
             payload_limit_bytes=parts.common.payload_limit,
             parked=self._index,

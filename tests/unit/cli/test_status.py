@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ def pool(**more: Any) -> Plain:
     return {
         "name": "gop/login",
         "state": "up",
+        "since_s": 60.0,
         "workers_wanted": 16,
         "workers_running": 15,
         "workers_finished": 0,
@@ -35,6 +37,8 @@ def pool(**more: Any) -> Plain:
         "parked": 2,
         "unsettled": 40,
         "restarts": 1,
+        "lag": [],
+        "lag_age_s": None,
         "reason": "",
         "flags": [],
         "last_error": None,
@@ -61,12 +65,24 @@ def line_of(text: str, start: str) -> str:
 
 def test_a_pool_is_one_line_with_its_counts() -> None:
     line = line_of(render(document(pool()), with_workers=False), "gop/login")
-    assert line.split() == ["gop/login", "up", "15/16", "1200", "3", "2", "40", "1"]
+    assert line.split() == ["gop/login", "up", "15/16", "1200", "3", "2", "40", "1", "-"]
 
 
 def test_the_reason_of_a_failure_is_the_note() -> None:
     text = render(document(pool(state="failed", reason="no module named x\nmore")), with_workers=False)
     assert line_of(text, "gop/login").endswith("no module named x")
+
+
+@pytest.mark.parametrize(("age_s", "said"), [(None, "1  -"), (30.0, "1  40"), (45.0, "1  40 (45 s old)")])
+def test_the_lag_of_all_shards_is_shown_and_its_age_once_it_is_old(age_s: float | None, said: str) -> None:
+    lag = [] if age_s is None else [[0, 30, 2.5, 100], [1, 10, None, 7]]
+    text = render(document(pool(lag=lag, lag_age_s=age_s)), with_workers=False)
+    assert re.sub(r" {2,}", "  ", line_of(text, "gop/login")).endswith(said)
+
+
+def test_a_pool_that_loads_says_for_how_long() -> None:
+    text = render(document(pool(state="loading", since_s=400.0)), with_workers=False)
+    assert line_of(text, "gop/login").endswith("for 7 min")
 
 
 def test_what_is_away_is_the_note_with_its_time() -> None:

@@ -89,22 +89,31 @@ def test_a_message_above_the_frame_and_the_socket_buffer_arrives(ends: tuple[Cha
 
 def test_a_peer_that_does_not_read_costs_a_timeout_and_keeps_the_stream_whole(ends: tuple[Channel, Channel]) -> None:
     sent = 0
-    while ends[0].try_send(Reported("x", "info", {"n": "y" * 50_000})):
+    while ends[0].flush():
+        ends[0].queue(Reported("x", "info", {"n": "y" * 50_000}))
         sent += 1
     with pytest.raises(TimeoutError):
         ends[0].send(Wake(), timeout_s=0)
     for _ in range(sent):
         assert ends[1].receive(5) is not None
         ends[0].flush()
-    assert ends[0].try_send(Wake())
+    ends[0].send(Wake(), timeout_s=0)
     assert ends[1].receive(5) == (Wake(), ())
 
 
 def test_sending_to_a_peer_that_is_gone_is_not_taken(ends: tuple[Channel, Channel]) -> None:
     ends[1].close()
-    assert not ends[0].try_send(Wake())
     with pytest.raises((BrokenPipeError, ConnectionResetError)):
         ends[0].send(Wake())
+
+
+def test_descriptors_that_cannot_be_copied_leave_nothing_behind(ends: tuple[Channel, Channel]) -> None:
+    before = open_fds()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        ends[0].queue(Fork(0, 1), (0, 1, -1))
+    assert open_fds() == before
+    ends[0].send(Wake())
+    assert ends[1].receive(5) == (Wake(), ())
 
 
 def test_closing_closes_descriptors_that_nobody_took() -> None:

@@ -35,7 +35,6 @@ def test_objects_come_back_whatever_the_cuts(sent: list[dict[str, object]], cuts
         received += parser.feed(stream[start : start + size])
         start += size
     assert received == sent
-    assert parser.is_between_objects
 
 
 def test_a_stream_cut_at_any_byte_gives_what_is_whole_and_waits_for_the_rest() -> None:

@@ -6,22 +6,19 @@ Each end of a pipe exists in exactly one process: all of ours are close-on-exec,
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import socket
-import struct
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from consumerd.config.record_lock import holder_of, kill_if
 from consumerd.master.launchers.contract import Executed, Seating
 from consumerd.wire.board import Board
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Fork
-
-_FLOCK = struct.Struct("hhqqi4x")  # struct flock: type, whence, start, length, pid
 
 
 class LocalLauncher:
@@ -94,26 +91,10 @@ class LocalLauncher:
 
     def kill_holder(self, lock: Path, *, but: int | None) -> int | None:
         with lock.open("r+b") as file:
-            holder = _holder(file.fileno())
-            if holder in (None, but, os.getpid()):
+            holder = holder_of(file.fileno())
+            if holder is None or holder == but:
                 return None
-            assert holder is not None
-            with contextlib.suppress(ProcessLookupError):
-                pidfd = os.pidfd_open(holder)
-                try:
-                    if _holder(file.fileno()) != holder:  # the pid may have been another's by the time it was opened
-                        return None
-                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-                finally:
-                    os.close(pidfd)
-        return holder
-
-
-def _holder(fd: int) -> int | None:
-    """Who holds the record lock of a file; None: nobody, or someone of another pid namespace."""
-    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-    kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_GETLK, asked))
-    return None if kind == fcntl.F_UNLCK or pid <= 0 else pid
+            return holder if kill_if(holder, lambda: holder_of(file.fileno()) == holder) else None
 
 
 def _channel(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[Channel, socket.socket]:

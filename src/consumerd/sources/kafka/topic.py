@@ -61,7 +61,10 @@ class Topic:
 
     def identity(self) -> Identity:
         """The topic's name and uuid; a topic that is deleted and made anew has another."""
+        was_open = self._admin is not None
         uuid = str(self._description(monotonic() + DEADLINE_S).topic_id).rstrip("=")
+        if not was_open:
+            self._admin = None  # asked once an assignment: its threads and connections are not kept for that
         readable = uuid.replace("+", "-").replace("/", "_")  # as Kafka's own tools write it
         return Identity(self._options.topic_name, "-" if readable == _NO_UUID else readable)
 
@@ -69,10 +72,6 @@ class Topic:
         """How far the group is behind in each partition; oldest_s: the age of a partition's oldest task."""
         offsets = self._offsets(monotonic() + DEADLINE_S)
         return tuple(self._shard_lag(partition, offsets[partition], oldest_s) for partition in sorted(offsets))
-
-    def close(self) -> None:
-        """Drop the connections; the next call makes new ones."""
-        self._admin = None
 
     def _shard_lag(self, partition: int, found: _Offsets, oldest_s: Callable[[int], float | None]) -> ShardLag:
         position = found.committed
