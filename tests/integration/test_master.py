@@ -169,7 +169,10 @@ def test_a_term_stops_everything_within_its_deadline_also_where_a_handler_hangs(
 
 def test_a_stop_answers_while_pools_load_and_needs_no_wait(start: Start) -> None:
     master = start(entry("Counting", module="integration.scenarios.small_endless"))
-    wait_for(master, lambda found: found["pools"][0]["state"] == "loading", "loading")
+    found = wait_for(master, lambda found: found["pools"][0]["zygote"]["pid"], "the zygote")
+    assert found["pools"][0]["state"] == found["pools"][0]["zygote"]["state"] == "loading"
+    assert "is loading, for" in found["problems"][0]
+    assert master.verb("status", "--check").returncode == 1
     done = master.verb("stop")
     assert done.returncode == 0, done.stderr
     assert b"stopped after" in done.stdout

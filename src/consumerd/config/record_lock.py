@@ -28,9 +28,9 @@ def holder_of(fd: int) -> int | None:
 
 
 def kill_if(pid: int, is_still_meant: Callable[[], bool]) -> bool:
-    """Kill a process, unless it has ended, or is not meant any more once there is a handle on it; whether it was killed.
+    """Kill a process, unless it has ended or, with a handle on it, is not the one that is meant; whether it was killed.
 
-    The pid may have become another's before the handle was there; afterwards it cannot.
+    Its pid may have become another's before the handle was there; afterwards it cannot.
     """
     if sys.platform != "linux":
         return False

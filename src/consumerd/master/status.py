@@ -133,10 +133,8 @@ def _long_import(name: ConsumerName, zygote: Zygote, now: float) -> list[str]:
     import_s = now - zygote.since
     if zygote.state is not ZygoteState.LOADING or import_s < LONG_IMPORT_S:
         return []
-    return [
-        f"{name}: the import of its module has not ended for {import_s:.0f} s, and until then no worker of it starts: "
-        f"find out what process {zygote.pid} waits for"
-    ]
+    problem = f"{name}: the import of its module has not ended for {import_s:.0f} s, and no worker of it can start"
+    return [f"{problem}: find out what process {zygote.pid} waits for"]
 
 
 def _texts(value: object) -> list[str]:

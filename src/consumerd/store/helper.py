@@ -6,6 +6,7 @@ It is executed by the master, or by `consumerd parked` where no master runs; in 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -69,7 +70,11 @@ class Helper:
 
 
 def main(arguments: list[str]) -> int:
-    """Serve on the descriptor that is the only argument."""
+    """Serve on the descriptor that is the only argument. It leaves when whoever asked is gone, not before.
+
+    A terminal's Ctrl-C goes to it as well: the master's stop is what ends it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         helper = Helper(inherited_channel(arguments))
     except ConsumerdError as error:

@@ -174,7 +174,7 @@ def _copies(fds: Sequence[int]) -> tuple[int, ...]:
     copies: list[int] = []
     try:
         for fd in fds:
-            copies.append(os.dup(fd))
+            copies.append(os.dup(fd))  # noqa: PERF401 - what was copied before a refusal has to be known
     except OSError:
         _close_all(copies)
         raise

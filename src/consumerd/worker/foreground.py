@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typing import Any
 from consumerd.clock import monotonic
 from consumerd.config.shape import LogSettings, Settings
 from consumerd.config.state_dir import StateDirectory
-from consumerd.errors import UsageError
+from consumerd.errors import ConsumerdError, UsageError
 from consumerd.events.facts import Fact, Level
 from consumerd.events.listeners import Listeners
 from consumerd.events.log import log_to_stdout
@@ -35,7 +36,19 @@ STATE_DIR_VARIABLE = "CONSUMERD_STATE_DIR"
 
 
 def consume_in_foreground(consumer: Any) -> None:  # the user's class, known by its hooks
-    """Consume until SIGTERM or SIGINT, or the source ends. Raises ConsumerdError, and what the hooks raise."""
+    """Consume until SIGTERM or SIGINT, or the source ends. Raises what the hooks raise.
+
+    A mistake in the configuration, a source or a state directory that refuses, is said in a line, and is SystemExit.
+    """
+    try:
+        _consume(consumer)
+    except ConsumerdError as error:
+        for line in str(error).splitlines():
+            sys.stderr.write(f"consumerd: {line}\n")
+        raise SystemExit(error.exit_code) from None
+
+
+def _consume(consumer: Any) -> None:  # as above
     loaded = prepare_class(type(consumer), dict(consumer.config), os.environ)
     directory = StateDirectory.locate(os.environ.get(STATE_DIR_VARIABLE), os.environ, os.geteuid())
     directory.prepare()

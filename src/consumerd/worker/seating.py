@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import socket
@@ -79,6 +80,8 @@ def become_worker(work: Work, loaded: LoadedConsumer, fork: Fork, ends: Ends) ->
         for number in DEFAULT_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, DEFAULT_SIGNALS)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(line_buffering=True)  # what a handler prints is read while it runs, also in a pipe
         setproctitle.setproctitle(work.title(f"worker {fork.slot}"))
         exit_code = run_worker(_seat(work, fork, ends), loaded)
     except BaseException:  # noqa: BLE001 - the top of a process

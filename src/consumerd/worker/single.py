@@ -15,6 +15,7 @@ from typing import Any, cast
 from consumerd.clock import SYSTEM_CLOCK, iso
 from consumerd.config.shape import ConsumerSettings
 from consumerd.errors import ConsumerdError, UndecodableError
+from consumerd.model.failure import describe
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.shards import Shard
 from consumerd.sources.memory.options import MemoryOptions
@@ -60,7 +61,11 @@ def run_single(settings: ConsumerSettings, payload: bytes) -> int:
     consumer = loaded.consumer_class(0, **loaded.configs)
     runtime = Runtime(consumer, _surroundings(settings, loaded, record, store, board))
     consumer._runtime = runtime  # noqa: SLF001 - the base class keeps it there for the worker
-    loop = runtime.open()
+    try:
+        loop = runtime.open()
+    except Exception as error:  # noqa: BLE001 - the user's pre_consume
+        failure = describe(error, loaded.redactor.redact)
+        return _say(f"{failure.traceback}\n\nnot handled: pre_consume failed: {failure.error}", FAILED)
     while not (board.words[HANDLED] or store.parked or loop.is_stopping):
         loop.turn()
     runtime.shut()

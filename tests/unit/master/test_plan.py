@@ -157,7 +157,7 @@ class World(RuleBasedStateMachine):
         self.zygotes: dict[ConsumerName, bool] = {}  # whether it has been killed
         self.workers: dict[tuple[ConsumerName, int], bool] = {}
         self.next_pid = 1000
-        self.exited = False
+        self.refusals = 0  # how often the system will say no to a process or a descriptor
         self.act()
 
     # The master
@@ -177,6 +177,11 @@ class World(RuleBasedStateMachine):
         name = action.pool
         pool = self.pools[name]
         match action:
+            case ExecuteZygote() if self.is_refused():
+                pool = history.zygote_not_executed(pool, self.now, 0.5)
+            case Fork(_, slot) if self.is_refused():
+                assert (name, slot) not in self.workers, "two generations on one slot"
+                pool = history.not_forked(pool, slot, self.now, jitter=0.5)
             case ExecuteZygote():
                 assert name not in self.zygotes
                 self.zygotes[name] = False
@@ -216,6 +221,10 @@ class World(RuleBasedStateMachine):
             if pool.stop_deadline is None:
                 self.wanted[name] = replace(pool, stop_deadline=self.now + STOP_TIMEOUT_S)
 
+    def is_refused(self) -> bool:
+        self.refusals -= self.refusals > 0
+        return self.refusals > 0
+
     def new_pid(self) -> int:
         self.next_pid += 1
         return self.next_pid
@@ -228,8 +237,11 @@ class World(RuleBasedStateMachine):
         name = data.draw(st.sampled_from(sorted(self.zygotes)))
         pool = self.pools[name]
         if pool.zygote.state is ZygoteState.LOADING:
-            if data.draw(st.integers(0, 4)) == 0:
+            outcome = data.draw(st.integers(0, 4))
+            if outcome == 0:
                 self.pools[name] = history.load_failed(pool, self.now, reason="no", traceback="")
+            elif outcome == 1:
+                return  # it goes on importing
             else:
                 self.pools[name] = history.loaded(pool, self.now)
         for slot, seen in self.pools[name].slots.items():
@@ -270,6 +282,10 @@ class World(RuleBasedStateMachine):
         how = Ended(status, is_proven, jitter)
         self.pools[name] = history.worker_ended(self.pools[name], slot, how, self.now, restarts_finished=False)
         self.act()
+
+    @rule(times=st.integers(1, 4))
+    def the_system_runs_out(self, times: int) -> None:
+        self.refusals = times + 1
 
     @rule()
     def the_next_deadline_comes(self) -> None:

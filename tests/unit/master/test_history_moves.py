@@ -1,0 +1,181 @@
+"""Every function of history, from every state in which something calls it: what becomes of it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+import pytest
+from _pytest.mark import ParameterSet
+
+from consumerd.master import history
+from consumerd.master.observed import Pool, Slot, Zygote
+from consumerd.master.restart import Ended
+from consumerd.model.exits import WorkerExit
+from consumerd.model.slots import PoolState, SlotState, ZygoteState
+
+Act = Callable[[Pool], Pool]
+StateT = TypeVar("StateT", SlotState, PoolState, ZygoteState)
+
+NOW = 50.0
+
+
+def ended(status: int, *, restarts_finished: bool = False) -> Act:
+    how = Ended(status, is_proven=False, jitter=1.0)
+    return lambda pool: history.worker_ended(pool, 0, how, NOW, restarts_finished=restarts_finished)
+
+
+ABSENT, STARTING, RUNNING = SlotState.ABSENT, SlotState.STARTING, SlotState.RUNNING
+DRAINING, BACKING_OFF, FINISHED = SlotState.DRAINING, SlotState.BACKING_OFF, SlotState.FINISHED
+
+SLOTS: dict[str, tuple[Act, dict[SlotState, SlotState]]] = {
+    "fork_asked": (
+        lambda pool: history.fork_asked(pool, 0, NOW, look_at=99.0),
+        {ABSENT: STARTING, BACKING_OFF: STARTING, FINISHED: STARTING},
+    ),
+    "not_forked": (
+        lambda pool: history.not_forked(pool, 0, NOW, jitter=1.0),
+        {ABSENT: BACKING_OFF, BACKING_OFF: BACKING_OFF},
+    ),
+    "forked": (
+        lambda pool: history.forked(pool, 0, 201),
+        {STARTING: STARTING, RUNNING: RUNNING, DRAINING: DRAINING},
+    ),
+    "ready": (
+        lambda pool: history.ready(pool, 0, NOW),
+        {STARTING: RUNNING, RUNNING: RUNNING, DRAINING: DRAINING},
+    ),
+    "holder_looked_up": (lambda pool: history.holder_looked_up(pool, 0, look_at=99.0), {STARTING: STARTING}),
+    "asked_to_leave": (
+        lambda pool: history.asked_to_leave(pool, 0, NOW, deadline=75.0),
+        {STARTING: DRAINING, RUNNING: DRAINING},
+    ),
+    "killed": (lambda pool: history.killed(pool, 0), {DRAINING: DRAINING}),
+    "vacated": (lambda pool: history.vacated(pool, 0, NOW), {BACKING_OFF: ABSENT, FINISHED: ABSENT}),
+    "worker_ended: crash": (ended(9), {STARTING: BACKING_OFF, RUNNING: BACKING_OFF, DRAINING: ABSENT}),
+    "worker_ended: finished": (
+        ended(WorkerExit.FINISHED << 8),
+        {STARTING: FINISHED, RUNNING: FINISHED, DRAINING: ABSENT},
+    ),
+    "worker_ended: finished, restarted": (
+        ended(WorkerExit.FINISHED << 8, restarts_finished=True),
+        {STARTING: BACKING_OFF, RUNNING: BACKING_OFF, DRAINING: ABSENT},
+    ),
+    "zygote_ended: the fork was not reported": (
+        lambda pool: history.zygote_ended(
+            replace(pool, slots={0: replace(pool.slots[0], pid=None)}), NOW, jitter=1.0
+        ),
+        dict.fromkeys((STARTING, RUNNING, DRAINING, ABSENT), ABSENT)
+        | {BACKING_OFF: BACKING_OFF, FINISHED: FINISHED},
+    ),
+    "zygote_ended: the fork was reported": (
+        lambda pool: history.zygote_ended(pool, NOW, jitter=1.0),
+        {STARTING: STARTING, RUNNING: RUNNING, DRAINING: DRAINING},
+    ),
+}  # fmt: skip
+
+NO_ZYGOTE, LOADING, READY, LEAVING = ZygoteState.ABSENT, ZygoteState.LOADING, ZygoteState.READY, ZygoteState.LEAVING
+
+ZYGOTES: dict[str, tuple[Act, dict[ZygoteState, ZygoteState]]] = {
+    "zygote_executed": (lambda pool: history.zygote_executed(pool, 101, NOW), {NO_ZYGOTE: LOADING}),
+    "zygote_not_executed": (lambda pool: history.zygote_not_executed(pool, NOW, 1.0), {NO_ZYGOTE: NO_ZYGOTE}),
+    "loaded": (lambda pool: history.loaded(pool, NOW), {LOADING: READY}),
+    "load_failed": (
+        lambda pool: history.load_failed(pool, NOW, reason="no module", traceback=""),
+        {LOADING: LEAVING},
+    ),
+    "zygote_asked_to_leave": (
+        lambda pool: history.zygote_asked_to_leave(pool, NOW, deadline=75.0),
+        {READY: LEAVING},
+    ),
+    "zygote_killed": (lambda pool: history.zygote_killed(pool), {LOADING: LOADING, READY: READY, LEAVING: LEAVING}),
+    "zygote_ended": (
+        lambda pool: history.zygote_ended(pool, NOW, jitter=1.0),
+        {LOADING: NO_ZYGOTE, READY: NO_ZYGOTE, LEAVING: NO_ZYGOTE},
+    ),
+}  # fmt: skip
+
+POOL_LOADING, UP, FAILED = PoolState.LOADING, PoolState.UP, PoolState.FAILED
+STOPPING, GONE = PoolState.STOPPING, PoolState.GONE
+AS_IT_WAS = {state: state for state in PoolState if state is not GONE}
+
+POOLS: dict[str, tuple[Act, dict[PoolState, PoolState]]] = {
+    "loaded": (lambda pool: history.loaded(importing(pool), NOW), AS_IT_WAS | {POOL_LOADING: UP}),
+    "load_failed": (
+        lambda pool: history.load_failed(importing(pool), NOW, reason="no module", traceback=""),
+        AS_IT_WAS | {POOL_LOADING: FAILED, UP: FAILED},
+    ),
+    "zygote_ended": (lambda pool: history.zygote_ended(pool, NOW, jitter=1.0), AS_IT_WAS),
+    "zygote_ended: once too often": (
+        lambda pool: history.zygote_ended(
+            replace(pool, zygote=replace(pool.zygote, failures=history.ENDS_WHILE_LOADING - 1)), NOW, jitter=1.0
+        ),
+        AS_IT_WAS | {POOL_LOADING: FAILED},
+    ),
+    "failed": (
+        lambda pool: history.failed(pool, NOW, reason="lost", traceback=""),
+        AS_IT_WAS | {POOL_LOADING: FAILED, UP: FAILED},
+    ),
+    "stopping": (
+        lambda pool: history.stopping(pool, NOW),
+        {POOL_LOADING: STOPPING, UP: STOPPING, FAILED: STOPPING},
+    ),
+    "gone": (lambda pool: history.gone(pool, NOW), {STOPPING: GONE}),
+}  # fmt: skip
+
+PURE_READERS = {"new_pool", "exit_code"}
+
+
+def importing(pool: Pool) -> Pool:
+    return replace(pool, zygote=replace(pool.zygote, state=LOADING))
+
+
+def pool_with(*, state: PoolState = UP, zygote: ZygoteState = READY, slot: SlotState = RUNNING) -> Pool:
+    slots = {0: Slot(state=slot, generation=1, pid=200, since=1.0)}
+    return Pool(state=state, since=1.0, zygote=Zygote(state=zygote, pid=100, since=1.0), slots=slots)
+
+
+def cases(table: Mapping[str, tuple[Act, Mapping[StateT, StateT]]]) -> list[ParameterSet]:
+    return [
+        pytest.param(act, before, after, id=f"{name}-{before}")
+        for name, (act, becomes) in table.items()
+        for before, after in becomes.items()
+    ]
+
+
+@pytest.mark.parametrize(("act", "before", "after"), cases(SLOTS))
+def test_what_becomes_of_a_slot(act: Act, before: SlotState, after: SlotState) -> None:
+    assert act(pool_with(slot=before)).slots[0].state is after
+
+
+@pytest.mark.parametrize(("act", "before", "after"), cases(ZYGOTES))
+def test_what_becomes_of_a_zygote(act: Act, before: ZygoteState, after: ZygoteState) -> None:
+    assert act(pool_with(zygote=before)).zygote.state is after
+
+
+@pytest.mark.parametrize(("act", "before", "after"), cases(POOLS))
+def test_what_becomes_of_a_pool(act: Act, before: PoolState, after: PoolState) -> None:
+    assert act(pool_with(state=before)).state is after
+
+
+def test_every_function_of_history_is_in_a_table() -> None:
+    functions = {
+        name
+        for name, function in inspect.getmembers(history, inspect.isfunction)
+        if function.__module__ == history.__name__ and not name.startswith("_")
+    }
+    named = {name.split(":")[0] for name in (*SLOTS, *ZYGOTES, *POOLS)}
+    assert functions - PURE_READERS == named
+
+
+@pytest.mark.parametrize("state", [ABSENT, BACKING_OFF])
+def test_each_refusal_of_the_system_makes_the_next_pause_longer(state: SlotState) -> None:
+    pauses = []
+    pool = pool_with(slot=state)
+    for _ in range(3):
+        pool = history.not_forked(pool, 0, NOW, jitter=1.0)
+        pauses.append(pool.slots[0].due_at - NOW)
+    assert pauses == sorted(set(pauses))
+    assert pauses[0] > 0
