@@ -109,6 +109,8 @@ class BaseConsumer:
         """
         if isinstance(record, Mapping):
             return record.get("id")
+        if hasattr(record, "keys"):  # a row of a driver
+            return record["id"] if "id" in record.keys() else None  # noqa: SIM118 - a row's `in` looks at its values
         return getattr(record, "id", None)
 
     @default_hook

@@ -42,7 +42,8 @@ class MissingExtraError(UsageError):
     """An optional dependency is needed and not installed; the message names the install command."""
 
     def __init__(self, needed_for: str, extra: str) -> None:
-        super().__init__(f"{needed_for} needs an optional dependency: pip install 'consumerd[{extra}]'")
+        fix = f"pip install 'consumerd[{extra}]' (from a clone: pip install '.[{extra}]')"
+        super().__init__(f"{needed_for} needs an optional dependency, install the extra: {fix}")
 
 
 class StateDirectoryError(UsageError):

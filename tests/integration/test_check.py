@@ -117,7 +117,8 @@ def test_the_seeds_setting_is_checked_word_for_word(folder: Path) -> None:
 def test_a_source_that_does_not_answer_is_a_warning(folder: Path) -> None:
     ended = check(folder, "settings:KAFKA_SERVER_SETTING")
     assert (ended.exit_code, ended.err) == (0, "")
-    assert "warning: its source is not reachable now" in ended.out
+    brokers = "localhost:1,localhost:2,localhost:3"
+    assert f"warning: its source is not reachable now: none of the brokers at {brokers} answers\n" in ended.out
 
 
 def test_every_mistake_of_every_consumer_is_found_in_one_go_in_order(folder: Path) -> None:
@@ -178,6 +179,27 @@ def test_tracebacks_and_what_imports_printed_are_shown_on_request(folder: Path) 
     assert ended.exit_code == 2
     assert "    from jobs import Nothing" in ended.err
     assert "    no licence" in ended.err
+
+
+def test_a_parking_store_that_cannot_be_opened_is_a_mistake_once(folder: Path) -> None:
+    group = [entry("jobs:Lines"), entry("jobs:Lines", name="other"), entry("fails:Lines", name="fails")]
+    config = written(folder, {"g": group, "consumerd": {"parking": "mysql://a:${UNSET_VARIABLE}@h/d"}})
+    ended = check(folder, config)
+    assert (ended.exit_code, ended.out) == (2, "")
+    [fails, parking] = ended.err.splitlines()
+    assert fails.startswith("c.json: g[2].class: importing fails failed")
+    assert parking.startswith(
+        "c.json: consumerd.parking: `parking` cannot be resolved: the environment variable UNSET_V"
+    )
+
+
+@pytest.mark.parametrize("url", ["hunter22://a:b@h/d", "mysql://a:hunter22@h:hunter22/d"])
+def test_a_parking_url_that_no_store_understands_is_a_mistake_without_its_secret(folder: Path, url: str) -> None:
+    config = written(folder, {"g": [entry("jobs:Lines")], "consumerd": {"parking": "${STORE}"}})
+    ended = check(folder, config, STORE=url)
+    assert ended.exit_code == 2
+    assert ended.err.startswith("c.json: consumerd.parking: `parking` ")
+    assert ended.err.count("\n") == 1
 
 
 def test_json_holds_the_same_for_programs(folder: Path) -> None:

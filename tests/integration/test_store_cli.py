@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from consumerd.model.task import TaskId
 from consumerd.store.opening import open_store
 from consumerd.store.parking import ParkingStore
 from consumerd.testing.store_contract import CONSUMER, dead_task, parked_task
@@ -96,6 +97,28 @@ def test_an_unknown_handle_is_one_sentence(store: ParkingStore, state_dir: Path)
     done = parked(state_dir, "show", "abcdef")
     assert done.returncode == 1
     assert done.stderr == b"consumerd: nothing is parked under 'abcdef': see consumerd parked list\n"
+
+
+def test_too_little_of_a_handle_is_a_wrong_use(store: ParkingStore, state_dir: Path) -> None:
+    store.park([replace(dead_task(1), task_id=TaskId("17"))])
+    done = parked(state_dir, "show", "3f")
+    assert (done.returncode, done.stderr) == (2, b"consumerd: '3f' is too short: write at least 4 characters\n")
+    assert answer(state_dir, "show", "17")["task_id"] == "17"
+
+
+@pytest.mark.parametrize("verb", [["list", "grup"], ["retry", "--all", "--target", "grup"]])
+def test_a_target_that_no_consumer_has_is_a_wrong_use_where_the_consumers_are_known(
+    store: ParkingStore, state_dir: Path, tmp_path: Path, verb: list[str]
+) -> None:
+    store.park([dead_task(1)])
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"group": [ENTRY]}))
+    known = parked(state_dir, *verb, "--config", str(config))
+    assert known.returncode == 2
+    assert known.stderr == b"consumerd: there is no consumer or group 'grup': there are group/Consumer\n"
+    assert parked(state_dir, "list", "group/Consumer", "--config", str(config)).stdout == b"nothing is parked\n"
+    unknown = parked(state_dir, *verb)
+    assert (unknown.returncode, unknown.stdout[:17]) == (0, b"nothing is parked")
 
 
 def test_an_empty_state_directory_is_left_empty(state_dir: Path) -> None:

@@ -84,10 +84,9 @@ def _look(validated: Validated, *, is_probing: bool) -> list[Look]:
     """Ask a child about each consumer, side by side. With mistakes in the document no source is bothered."""
     consumers = validated.document.consumers if validated.document is not None else ()
     probe = is_probing and not validated.problems
-    questions = [
-        Question("consumerd.worker.inspect", {"settings": each.model_dump_json(), "probe": probe}, more_s=PROBE_S)
-        for each in consumers
-    ]
+    parking = validated.document.settings.parking if validated.document is not None else None
+    asked = [{"settings": each.model_dump_json(), "parking": parking, "probe": probe} for each in consumers]
+    questions = [Question("consumerd.worker.inspect", each, more_s=PROBE_S) for each in asked]
     return [_seen(consumer, answer) for consumer, answer in zip(consumers, ask_all(questions), strict=True)]
 
 

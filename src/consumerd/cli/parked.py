@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from consumerd.cli.options import Decorator, json_option, state_dir_option
-from consumerd.cli.parked_store import Item, ask
+from consumerd.cli.parked_store import Item, ask, check_target
 from consumerd.cli.parked_view import render_list, render_task
 from consumerd.config.state_dir import StateDirectory
 
@@ -47,6 +47,8 @@ def list_(
 ) -> None:
     """List parked tasks of TARGET, a group or group/name; the newest failure first."""
     rows = ask(state_dir, config, "list", {"target": target, "state": state, "limit": limit + 1})
+    if not rows:
+        check_target(state_dir, config, target)
     is_cut = len(rows) > limit
     rows = rows[:limit]
     if as_json:
@@ -64,7 +66,7 @@ def list_(
 def show(
     state_dir: StateDirectory, config: str | None, as_json: bool, *, reference: str, target: str | None, is_raw: bool
 ) -> None:
-    """Show one task whole. HANDLE is what the list shows, the start of it, or a task id."""
+    """Show one task whole. HANDLE is what the list shows, at least the first 4 characters of it, or a task id."""
     (task,) = ask(state_dir, config, "show", {"reference": reference, "target": target})
     if is_raw:
         sys.stdout.buffer.write(task["payload"])
@@ -81,8 +83,8 @@ def show(
 @_state_option
 @_all_option
 def retry(state_dir: StateDirectory, config: str | None, as_json: bool, **chosen: Any) -> None:
-    """Have tasks handled again now, their attempts kept."""
-    _report(ask(state_dir, config, "retry", _choice(chosen)), "due now", as_json=as_json)
+    """Have tasks handled again now, their attempts kept. HANDLE: at least 4 characters of it, or a task id."""
+    _report(_change(state_dir, config, "retry", chosen), "due now", as_json=as_json)
 
 
 @_verb("discard")
@@ -91,8 +93,16 @@ def retry(state_dir: StateDirectory, config: str | None, as_json: bool, **chosen
 @_state_option
 @_all_option
 def discard(state_dir: StateDirectory, config: str | None, as_json: bool, **chosen: Any) -> None:
-    """Delete tasks for good."""
-    _report(ask(state_dir, config, "discard", _choice(chosen)), "discarded", as_json=as_json)
+    """Delete tasks for good. HANDLE: at least 4 characters of it, or a task id."""
+    _report(_change(state_dir, config, "discard", chosen), "discarded", as_json=as_json)
+
+
+def _change(state_dir: StateDirectory, config: str | None, verb: str, chosen: Mapping[str, Any]) -> list[Item]:
+    """What was changed; chosen: click's parameters."""
+    changed = ask(state_dir, config, verb, _choice(chosen))
+    if not changed:
+        check_target(state_dir, config, chosen["target"])
+    return changed
 
 
 def _choice(chosen: Mapping[str, Any]) -> dict[str, object]:  # click's parameters

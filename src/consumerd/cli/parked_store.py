@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from consumerd.config.state_dir import StateDirectory
-from consumerd.errors import ConsumerdError, NotRunningError
+from consumerd.errors import ConsumerdError, NotRunningError, UsageError
+from consumerd.model.identity import ConsumerName
 from consumerd.wire.channel import Channel
 from consumerd.wire.control import call
 from consumerd.wire.messages import Message, Serve, StoreRequest, StoreResult
 
 TIMEOUT_S = 60.0
+_TOO_SHORT = " is too short: "
+"""How the store says that somebody wrote too little of a handle. What fails comes as a sentence, without its kind."""
+
 HELPER_MODULE = "consumerd.store.helper"
 
 Item = dict[str, Any]  # a row, as JSON brought it
@@ -27,6 +31,36 @@ def ask(state_dir: StateDirectory, config: str | None, verb: str, arguments: Map
 
     ConsumerdError with one sentence where that failed.
     """
+    try:
+        return _ask(state_dir, config, verb, arguments)
+    except ConsumerdError as error:
+        if _TOO_SHORT in str(error):
+            raise UsageError(str(error)) from error
+        raise
+
+
+def check_target(state_dir: StateDirectory, config: str | None, target: str | None) -> None:
+    """UsageError where no consumer is meant by `target`. Who runs the consumers knows; where nobody does, it passes."""
+    known = [] if target is None else _consumers(state_dir, config)
+    if known and not any(ConsumerName.parse(name).matches(str(target)) for name in known):
+        raise UsageError(f"there is no consumer or group {target!r}: there are {', '.join(known)}")
+
+
+def _consumers(state_dir: StateDirectory, config: str | None) -> list[str]:
+    """The full names of those that are configured, or none where that is not known."""
+    if config is not None:
+        from consumerd.config.loading import load  # pydantic: not for who asks the master
+
+        return [str(consumer.full_name) for consumer in load(config).consumers]
+    try:
+        status = call(state_dir.control_socket, "status")
+    except NotRunningError:
+        return []
+    assert isinstance(status, dict)
+    return [pool["name"] for pool in status["pools"]]
+
+
+def _ask(state_dir: StateDirectory, config: str | None, verb: str, arguments: Mapping[str, object]) -> list[Item]:
     if config is not None:
         return _ask_helper(_serve_for(config, state_dir), verb, arguments)
     try:

@@ -9,6 +9,8 @@ import importlib
 
 import click
 
+from consumerd.config.suggest import did_you_mean
+
 VERBS = {
     "run": "Start the master in the foreground.",
     "check": "Validate a configuration, import every class, probe the sources; change nothing.",
@@ -32,6 +34,15 @@ class Verbs(click.Group):
         command = importlib.import_module(f"consumerd.cli.{cmd_name}").command
         assert isinstance(command, click.Command), cmd_name
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb that is meant by the first argument, or the one that comes near."""
+        name = args[0]
+        if name not in VERBS and not name.startswith("-"):
+            ctx.fail(f"there is no verb '{name}'{did_you_mean(name, VERBS) or ': see consumerd --help'}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in `--help`, from the table above: help must not import every verb."""

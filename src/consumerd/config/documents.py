@@ -14,7 +14,7 @@ from consumerd.config.plain import DEEPEST, Table, plain
 from consumerd.config.problems import Path as Place
 from consumerd.config.problems import Problem
 from consumerd.config.python_object import is_object_name, read_python_object
-from consumerd.config.suggest import did_you_mean
+from consumerd.config.suggest import nearest
 from consumerd.config.written import Written, unreadable
 
 LARGEST_BYTES = 4 * 1_048_576
@@ -40,7 +40,9 @@ def read_document(config: str) -> Written:
         return _read_file(config, directory, _PARSERS[suffix])
     if is_object_name(config):
         return read_python_object(config, str(Path.cwd()))
-    why = _OTHER_FORMS.get(suffix, "CONFIG is a .toml or .json file, or a Python object module:NAME")
+    near = next((name for name in (f"{config}.toml", f"{config}.json") if Path(name).is_file()), None)
+    form = f"; did you mean '{near}'?" if near is not None else ", or a Python object module:NAME"
+    why = _OTHER_FORMS.get(suffix, f"CONFIG is a .toml or .json file{form}")
     return unreadable(config, directory, why)
 
 
@@ -87,11 +89,14 @@ def _content(path: Path) -> bytes:
 
 
 def _nearest_file(path: Path) -> str:
+    """Did you mean, by the names without their suffixes: those are alike in any case."""
     try:
-        names = [entry.name for entry in path.absolute().parent.iterdir() if entry.suffix.lower() in _PARSERS]
+        found = [entry for entry in path.absolute().parent.iterdir() if entry.suffix.lower() in _PARSERS]
     except OSError:
         return ": check the path"
-    return did_you_mean(path.name, names, within=4) or ": check the path"
+    stem = nearest(path.stem, [entry.stem for entry in found])
+    name = next((entry.name for entry in found if entry.stem == stem), None)
+    return f"; did you mean '{name}'?" if name is not None else ": check the path"
 
 
 def _parsed(text: str, parse: Parser) -> Any:  # the document, of any shape

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import importlib
 import sys
-import traceback
 from typing import Any
 
 from consumerd.config.plain import plain
 from consumerd.config.problems import Path
+from consumerd.config.raised import last_line, traceback_of
 from consumerd.config.reply import receive
 from consumerd.config.suggest import did_you_mean
 
@@ -27,10 +27,10 @@ def read(name: str, directory: str) -> Part:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            return _failed_import(module_name, error)
+            return _failed_import(module_name, error, directory)
         return _failed(f"there is no module {error.name} in {directory} or on PYTHONPATH: check the name")
     except BaseException as error:  # noqa: BLE001 - user code, at the top of a process
-        return _failed_import(module_name, error)
+        return _failed_import(module_name, error, directory)
     if not hasattr(module, attribute):
         names = [known for known in vars(module) if not known.startswith("_")]
         return _failed(f"the module {module_name} has no {attribute}{did_you_mean(attribute, names) or ': check it'}")
@@ -47,11 +47,9 @@ def _failed(sentence: str, details: str = "") -> Part:
     return {"data": None, "problems": [], "failed": sentence, "details": details}
 
 
-def _failed_import(module_name: str, error: BaseException) -> Part:
-    last_line = traceback.format_exception_only(error)[-1].strip()
-    return _failed(
-        f"importing the module {module_name} failed with {last_line}: see --traceback", traceback.format_exc()
-    )
+def _failed_import(module_name: str, error: BaseException, directory: str) -> Part:
+    sentence = f"importing the module {module_name} failed with {last_line(error, directory)}: see --traceback"
+    return _failed(sentence, traceback_of(error))
 
 
 def main() -> None:

@@ -25,8 +25,8 @@ def edit_distance(left: str, right: str) -> int:
     return previous[-1]
 
 
-def nearest(word: str, known: Iterable[str], *, within: int = NEAR) -> str | None:
-    """The known word that is nearest to `word`, at most `within` edits away, the first of equals; or None.
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is nearest to `word`, at most NEAR edits away, the first of equals; or None.
 
     Case and the choice between `-` and `_` cost nothing. In a short word fewer than half of its characters may
     differ: `db` is not meant for `id`. A word that is known is its own nearest.
@@ -35,9 +35,9 @@ def nearest(word: str, known: Iterable[str], *, within: int = NEAR) -> str | Non
     if len(folded) > _LONGEST_WORD:
         return None
     best: str | None = None
-    best_distance = within + 1
+    best_distance = NEAR + 1
     for candidate in known:
-        if abs(len(candidate) - len(word)) > within:
+        if abs(len(candidate) - len(word)) > NEAR:
             continue
         distance = edit_distance(folded, _fold(candidate))
         if distance < best_distance and 2 * distance < max(len(word), len(candidate)):
@@ -45,9 +45,9 @@ def nearest(word: str, known: Iterable[str], *, within: int = NEAR) -> str | Non
     return best
 
 
-def did_you_mean(word: str, known: Iterable[str], *, within: int = NEAR) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'workers'?`, or nothing."""
-    found = nearest(word, known, within=within)
+    found = nearest(word, known)
     return f"; did you mean '{found}'?" if found is not None else ""
 
 

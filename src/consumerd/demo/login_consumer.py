@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from pydantic import BaseModel
+
 from consumerd import TableBaseConsumer
 from consumerd.demo.grants import Grants
 
@@ -14,6 +16,10 @@ class LoginConsumer(TableBaseConsumer):
 
     Keys of its own: `grants`, the file of the grants; `pause_s`, how long each task takes more, so that one can watch.
     """
+
+    class Config(BaseModel):
+        grants: str
+        pause_s: float
 
     def pre_consume(self) -> None:
         """Open the grants in the worker: a connection must not cross a fork."""

@@ -9,12 +9,17 @@ from consumerd.demo.snapshot import Snapshot, WorkerSight
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """The worker that was killed. replaced_by: the process that has its slot now; after_s: how long that took."""
+    """The worker that was killed.
+
+    handled: what it had handled when it was last looked at; replaced_by: the process that has its slot now; after_s:
+    how long that took.
+    """
 
     slot: int
     pid: int
     generation: int
     at_s: float
+    handled: int = 0
     replaced_by: int | None = None
     after_s: float = 0.0
 

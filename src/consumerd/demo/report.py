@@ -46,11 +46,22 @@ def print_balance(console: Console, balance: Balance) -> None:
         table.add_row(*([*cells, Text(remark)] if is_wide else cells))
     _line(console, "")
     _line(console, "balance, from the databases alone", "bold")
-    console.print(table)
+    _print_table(console, table)
     for problem in balance.problems:
         _line(console, f"  {problem}", "red")
     verdict = "it balances: produced = done + parked, nothing lost" if balance.is_even else "it does not balance"
     _line(console, verdict, "bold green" if balance.is_even else "bold red")
+
+
+def _print_table(console: Console, table: Table) -> None:
+    """The table; without the blanks at the ends of its lines where it is not for a terminal."""
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        _line(console, line.rstrip())
 
 
 def print_next(console: Console, workspace: Workspace) -> None:

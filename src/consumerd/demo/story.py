@@ -120,7 +120,7 @@ class Demo:
         except ProcessLookupError:
             return None
         self.view.say(f"half-way: SIGKILL to worker {victim.slot}, pid {victim.pid}, with a task in its hands", "red")
-        return Kill(victim.slot, victim.pid, victim.generation, now_s)
+        return Kill(victim.slot, victim.pid, victim.generation, now_s, victim.handled)
 
     def _balance(self, last: Progress, exit_code: int) -> Balance:
         killed = frozenset() if last.kill is None else frozenset({last.kill.pid})

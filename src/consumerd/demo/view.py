@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from consumerd.demo.progress import Progress
+from consumerd.demo.progress import Kill, Progress
 from consumerd.demo.snapshot import WorkerSight
 
 PLAIN_INTERVAL_S = 1.0
@@ -118,7 +118,15 @@ def picture(progress: Progress, width: int) -> RenderableType:
         ProgressBar(total=progress.produced, completed=progress.done, width=min(BAR_COLUMNS, max(10, width - 2)))
     )
     workers = _workers(progress, is_wide=width >= WIDE_COLUMNS)
-    return Group(Text(standing(progress), style="bold"), bar, Text(), workers, Text())
+    return Group(Text(standing(progress), style="bold"), bar, Text(), workers, *_footnote(progress.kill), Text())
+
+
+def _footnote(kill: Kill | None) -> tuple[Text, ...]:
+    """Why the counts of the workers do not add up to what is done."""
+    if kill is None:
+        return ()
+    text = f"not counted here: the {kill.handled:,} or few more that worker {kill.slot} had handled when it was killed"
+    return (Text(text, style="dim"),)
 
 
 def _workers(progress: Progress, *, is_wide: bool) -> Table:

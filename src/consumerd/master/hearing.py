@@ -125,9 +125,7 @@ class Hearing:
     def _zygote_silent(self, name: ConsumerName, broken: WireError | None) -> None:
         """It has closed its channel: it ends, or must. Its end itself comes with its reaping."""
         zygote = self.means.pools.processes[name].zygote
-        if zygote is None:
-            return
-        if broken is not None:
+        if zygote is not None and broken is not None:
             self.means.emit(Fact("zygote_broken", Level.ERROR, {"consumer": str(name), "error": str(broken)}))
             self.means.launcher.kill(zygote.pid, None)
 

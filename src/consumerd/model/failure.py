@@ -28,12 +28,13 @@ class Failure:
 
 def describe(error: BaseException, redact: Callable[[str], str]) -> Failure:
     """The failure that an exception tells of."""
-    return Failure(error=redact(one_line(error)), traceback=redact(_traceback(error)))
+    return Failure(error=one_line(error, redact), traceback=_traceback(error, redact))
 
 
-def one_line(error: BaseException) -> str:
-    """`Type: message` on one line of bounded length."""
-    return shorten(" ".join(f"{type(error).__name__}: {_message(error)}".split()), ERROR_CHARACTERS)
+def one_line(error: BaseException, redact: Callable[[str], str] = str) -> str:
+    """`Type: message` on one line of bounded length. A secret is taken out before white space or length is touched."""
+    text = redact(f"{type(error).__name__}: {_message(error)}")
+    return shorten(" ".join(text.split()), ERROR_CHARACTERS)
 
 
 def shorten(text: str, characters: int) -> str:
@@ -47,11 +48,11 @@ def shorten(text: str, characters: int) -> str:
 def _message(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as second:  # noqa: BLE001 - the user's __str__ may raise anything
+    except BaseException as second:  # noqa: BLE001 - the user's __str__ may raise anything
         return f"(its text cannot be had: {type(second).__name__})"
 
 
-def _traceback(error: BaseException) -> str:
+def _traceback(error: BaseException, redact: Callable[[str], str]) -> str:
     """From the first frame that is not the worker's own: readers look for theirs."""
     found = traceback.extract_tb(error.__traceback__)
     theirs = list(itertools.dropwhile(lambda frame: Path(frame.filename).parent == _OURS, found))
@@ -59,5 +60,5 @@ def _traceback(error: BaseException) -> str:
     causes = []
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause is not None:
-        causes.append(f"Caused by {one_line(cause)}\n")
-    return shorten("".join([*causes, *frames, one_line(error)]), TRACEBACK_CHARACTERS)
+        causes.append(f"Caused by {one_line(cause, redact)}\n")
+    return shorten("".join([*causes, redact("".join(frames)), one_line(error, redact)]), TRACEBACK_CHARACTERS)

@@ -14,3 +14,4 @@ class Interrupt(Enum):
     REVOKED = auto()
     PARKED_DUE = auto()
     FINISHED = auto()
+    FORKED = auto()

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LONGEST_AFTER_S = 30 * 24 * 60 * 60.0
+"""No retry waits longer: thirty days."""
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -22,12 +25,25 @@ class Retry:
 
     after: float = 0.0
 
+    def __post_init__(self) -> None:
+        """ValueError, where the handler made it, for what is no number of seconds within LONGEST_AFTER_S."""
+        after: object = self.after
+        is_number = isinstance(after, (int, float)) and not isinstance(after, bool)
+        if not is_number or not 0 <= self.after <= LONGEST_AFTER_S:
+            raise ValueError(f"Retry(after=…) wants seconds from 0 to {LONGEST_AFTER_S:.0f}")
+
 
 @dataclass(frozen=True, slots=True)
 class Dead:
     """Do not try again: park the task until a person decides."""
 
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        """TypeError, where the handler made it, for a reason that is no text."""
+        reason: object = self.reason
+        if not isinstance(reason, str):
+            raise TypeError(f"Dead(reason) wants text, not {type(reason).__name__}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from consumerd.model.outcome import Dead, Expired, Outcome, Retry
+from consumerd.model.outcome import LONGEST_AFTER_S, Dead, Expired, Outcome, Retry
 
-LARGEST_DELAY_S = 30 * 24 * 60 * 60.0
 _LARGEST_EXPONENT = 62
 
 
@@ -45,9 +44,20 @@ def immediate_delay(policy: RetryPolicy, tried: int) -> float:
 def deferred_delay(policy: RetryPolicy, round_number: int) -> float:
     """Seconds until the round after `round_number` (from 1): doubling, capped."""
     assert policy.back_off_s is not None
-    cap = policy.max_back_off_s if policy.max_back_off_s is not None else LARGEST_DELAY_S
+    cap = LONGEST_AFTER_S if policy.max_back_off_s is None else min(policy.max_back_off_s, LONGEST_AFTER_S)
     exponent = min(max(round_number, 1) - 1, _LARGEST_EXPONENT)
     return min(policy.back_off_s * float(2**exponent), cap)
+
+
+def next_in_round(policy: RetryPolicy, attempts: int) -> Retry | None:
+    """Where immediate retries are made through the parking store: the next of this round, or None after the last.
+
+    For a source that gives its tasks away: from its first failed attempt on, the task is kept.
+    """
+    tried = (attempts - 1) % policy.attempts_a_round
+    if tried >= policy.retry_times:
+        return None
+    return Retry(after=min(immediate_delay(policy, tried), LONGEST_AFTER_S))
 
 
 def after_round(policy: RetryPolicy, attempts: int, first_at: float, now: float) -> Outcome:

@@ -7,10 +7,12 @@ written so (an object of the user's) is kept as its text and cannot be handled a
 from __future__ import annotations
 
 import base64
+import math
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 import orjson
@@ -19,7 +21,9 @@ from consumerd.errors import UndecodableError
 
 TAG = "$consumerd"
 
-_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_NON_STR_KEYS
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS
+_INTEGERS = range(-(2**63), 2**64)
+"""What orjson writes as it is."""
 
 _RESTORE: dict[str, Callable[[Any], object]] = {  # Any: the tagged JSON value
     "datetime": datetime.fromisoformat,
@@ -30,15 +34,23 @@ _RESTORE: dict[str, Callable[[Any], object]] = {  # Any: the tagged JSON value
     "uuid": uuid.UUID,
     "bytes": lambda text: base64.b64decode(text),
     "tuple": tuple,
+    "set": set,
+    "frozenset": frozenset,
+    "items": lambda pairs: {key: value for key, value in pairs},  # noqa: C416 - the pairs are lists
+    "float": float,
+    "int": int,
     "escaped": lambda value: value,
 }
+
+
+_CONTAINERS = frozenset({"tuple", "set", "frozenset", "items"})
 
 
 def encode_record(record: object) -> bytes:
     """The record's bytes. Never fails: what has no encoding is kept as its text."""
     try:
         return orjson.dumps(_escaped(_plain(record)), default=_tagged, option=_OPTIONS)
-    except (TypeError, ValueError, RecursionError):
+    except Exception:  # noqa: BLE001 - a record may be anything of the user's, and its attributes may raise anything
         return orjson.dumps({TAG: "object", "value": _text(record)})
 
 
@@ -54,17 +66,36 @@ def _plain(record: object) -> object:
     mapping = getattr(record, "_mapping", None)  # a row of SQLAlchemy
     if isinstance(mapping, Mapping):
         return dict(mapping)
-    return dict(record) if isinstance(record, Mapping) and type(record) is not dict else record
+    if isinstance(record, Mapping) and type(record) is not dict:
+        return dict(record)
+    if not isinstance(record, Mapping) and hasattr(record, "keys") and hasattr(record, "__getitem__"):
+        return {key: record[key] for key in record.keys()}  # noqa: SIM118 - a row of a driver, no mapping
+    return record
 
 
 def _escaped(value: object) -> object:
     if isinstance(value, dict):
+        if not all(type(key) is str for key in value):
+            return {TAG: "items", "value": [[_escaped(key), _escaped(item)] for key, item in value.items()]}
         inner = {key: _escaped(item) for key, item in value.items()}
         return {TAG: "escaped", "value": inner} if TAG in value else inner
     if isinstance(value, list):
         return [_escaped(item) for item in value]
-    if type(value) is tuple:
-        return {TAG: "tuple", "value": [_escaped(item) for item in value]}
+    if type(value) in (tuple, set, frozenset):
+        return {TAG: type(value).__name__, "value": [_escaped(item) for item in value]}  # type: ignore[attr-defined]  # they iterate
+    return _escaped_scalar(value)
+
+
+def _escaped_scalar(value: object) -> object:
+    match value:
+        case Enum():
+            raise TypeError(f"{type(value).__name__} has no encoding")
+        case uuid.UUID():
+            return {TAG: "uuid", "value": str(value)}
+        case float() if not math.isfinite(value):
+            return {TAG: "float", "value": repr(value)}
+        case int() if value not in _INTEGERS:
+            return {TAG: "int", "value": str(value)}
     return value
 
 
@@ -102,11 +133,11 @@ def _restored(value: object) -> object:
     inner = value["value"]
     if value[TAG] == "escaped":
         return {key: _restored(item) for key, item in inner.items()}
-    return restore(_restored(inner) if value[TAG] == "tuple" else inner)
+    return restore(_restored(inner) if value[TAG] in _CONTAINERS else inner)
 
 
 def _text(record: object) -> str:
     try:
-        return repr(record)[:100_000]
+        return repr(record)[:100_000].encode("utf-8", "backslashreplace").decode()
     except Exception as error:  # noqa: BLE001 - the user's __repr__ may raise anything
         return f"{type(record).__name__}, whose text cannot be had ({type(error).__name__})"

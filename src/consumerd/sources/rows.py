@@ -27,15 +27,16 @@ class RecordBatch:
         self.source = source
         self.shard = shard
         self.raws = raws
+        self._payloads = [encode_record(record) for _, record, _ in raws]  # now: a handler may change its record
 
     def task(self, index: int) -> Task:
         """The task at `index`; its payload is the record's encoding."""
-        offset, record, task_id = self.raws[index]
+        offset, _, task_id = self.raws[index]
         return Task(
             id=task_id,
             offset=int(offset),
             source=self.source,
             shard=self.shard,
             position=int(offset),
-            payload=encode_record(record),
+            payload=self._payloads[index],
         )

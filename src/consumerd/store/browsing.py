@@ -19,6 +19,7 @@ from consumerd.store.schema import KEY_CHARACTERS, PARKED, PARTS
 SHORTEST_HANDLE = 4
 
 _HANDLE = re.compile(f"[0-9a-f]{{{SHORTEST_HANDLE},{KEY_CHARACTERS}}}")
+_SHORT = re.compile(f"[0-9a-f]{{1,{SHORTEST_HANDLE - 1}}}")
 _RETRIED = (ParkedState.WAITING.value, ParkedState.DEAD.value)
 
 
@@ -136,6 +137,11 @@ def keys_of(connection: Connection, reference: str, target: str | None, limit: i
     if _HANDLE.fullmatch(reference.lower()):
         keys = list(connection.execute(query.where(starts_with(PARKED.c.id, reference.lower()))).scalars())
     return keys or list(connection.execute(query.where(PARKED.c.task_id == storable(reference))).scalars())
+
+
+def is_too_short(reference: str) -> bool:
+    """Whether `reference` is the start of a handle, but too little of one to be looked for."""
+    return _SHORT.fullmatch(reference.lower()) is not None
 
 
 def retry(connection: Connection, chosen: ParkedFilter, keys: Sequence[str] | None) -> dict[str, int]:

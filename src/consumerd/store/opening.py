@@ -48,7 +48,7 @@ def parking_url(parking: str | None, state_dir: Path) -> URL:
         return URL.create("sqlite", database=str(StateDirectory(state_dir).parked_database))
     try:
         url = with_driver(make_url(parking))
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
         raise UsageError("`parking` is no URL: write embedded, or mysql://user:password@host/database") from error
     if url.get_backend_name() not in SUPPORTED:
         known = ", ".join(sorted(SUPPORTED))

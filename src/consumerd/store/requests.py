@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from consumerd.errors import UsageError
 from consumerd.model.parked import ParkedState
+from consumerd.store.browsing import SHORTEST_HANDLE, is_too_short
 from consumerd.store.parking import ParkedFilter, ParkingStore
 
 ValueT = TypeVar("ValueT")
@@ -94,6 +95,8 @@ def _key(store: ParkingStore, reference: str, target: str | None) -> str:
 
 
 def _check_one(reference: str, found: int) -> None:
+    if found == 0 and is_too_short(reference):
+        raise UsageError(f"{reference!r} is too short: write at least {SHORTEST_HANDLE} characters")
     if found == 0:
         raise UsageError(f"nothing is parked under {reference!r}: see consumerd parked list")
     if found > 1:

@@ -13,12 +13,17 @@ from consumerd.clock import Clock
 from consumerd.events.facts import Fact, Level
 from consumerd.model.failure import Failure, describe
 from consumerd.model.outcome import DONE, Dead, Outcome, Retry
-from consumerd.model.retry import RetryPolicy, after_round, immediate_delay, within_expiry
+from consumerd.model.retry import RetryPolicy, after_round, immediate_delay, next_in_round, within_expiry
 from consumerd.model.task import Task
-from consumerd.worker.fast import Handler
+from consumerd.worker.family import leave_if_child
+from consumerd.worker.fast import Handler, refused_value
 from consumerd.worker.hooks import Hooks
 
 Decode = Callable[[], object]
+"""Makes a record of the task's payload, a new one each time."""
+
+CUT_OFF_S = 0.2
+"""How long a broken pipe waits for the news that the master is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +48,20 @@ class Attempts:
         policy: RetryPolicy,
         hooks: Hooks,
         *,
+        retries_elsewhere: bool,
         wait: Callable[[float], None],
         emit: Callable[[Fact], None],
         redact: Callable[[str], str],
         clock: Clock,
     ) -> None:
-        """handle: the handler, with `around_task` about it; wait: sleeps, less when an interrupt comes."""
+        """retries_elsewhere: immediate retries go through the parking store, which keeps the task meanwhile.
+
+        handle: the handler, with `around_task` about it; wait: sleeps, less when an interrupt comes.
+        """
         self._handle = handle
         self._policy = policy
         self._hooks = hooks
+        self._retries_elsewhere = retries_elsewhere
         self._wait = wait
         self._emit = emit
         self._redact = redact
@@ -83,14 +93,19 @@ class Attempts:
             self._report(task, failure, attempt=0)
             return Conclusion(self._started(task), Dead("undecodable"), failure)
         try:
-            return self._round(self._started(task), record, must_leave, already)
+            return self._round(self._started(task), record, decode, must_leave, already)
         finally:
             self.running = None
 
     def _round(
-        self, task: Task, record: object, must_leave: Callable[[], bool], already: BaseException | Outcome | None
+        self,
+        task: Task,
+        record: object,
+        decode: Decode,
+        must_leave: Callable[[], bool],
+        already: BaseException | Outcome | None,
     ) -> Conclusion:
-        """The immediate attempts, as many as the policy allows in a row."""
+        """The immediate attempts, as many as the policy allows in a row; each gets a record of its own."""
         tried = 0
         while True:
             self.running = task
@@ -98,24 +113,36 @@ class Attempts:
             already = None
             if not isinstance(result, (BaseException, Retry, Dead)):
                 return Conclusion(task, DONE)
+            if isinstance(result, BrokenPipeError) and self._is_cut_off(must_leave):
+                return Conclusion(task, None)
             failure = self._failure_of(result, record)
             task = replace(task, attempts=task.attempts + 1)
             self._report(task, failure, attempt=task.attempts)
             if not isinstance(result, BaseException):
                 return Conclusion(task, self._verdict(task, result), failure)
-            if tried >= self._policy.retry_times:
+            if self._retries_elsewhere and (retry := next_in_round(self._policy, task.attempts)) is not None:
+                return Conclusion(task, retry, failure)
+            if self._retries_elsewhere or tried >= self._policy.retry_times:
                 assert task.first_at is not None
                 outcome = after_round(self._policy, task.attempts, task.first_at, self._clock.wall())
                 return Conclusion(task, outcome, failure)
             if not self._pause(immediate_delay(self._policy, tried), must_leave):
                 return Conclusion(task, None, failure)
             tried += 1
+            record = decode()
 
     def _attempt(self, task: Task, record: object) -> Any:  # the user's handler returns anything
         try:
-            return self._handle(offset=task.offset, record=record)
+            result = self._handle(offset=task.offset, record=record)
         except BaseException as error:  # noqa: BLE001 - anything raised, SystemExit included, is a failed attempt
+            leave_if_child(error)
             return error
+        return refused_value(result) or result
+
+    def _is_cut_off(self, must_leave: Callable[[], bool]) -> bool:
+        """Whether a write failed because the master, who reads our stderr, is gone: no fault of the task."""
+        self._wait(CUT_OFF_S)
+        return must_leave()
 
     def _verdict(self, task: Task, verdict: Outcome) -> Outcome:
         if isinstance(verdict, Retry):

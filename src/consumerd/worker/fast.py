@@ -6,7 +6,7 @@ test of the interrupt cell (after it). Nothing is counted: how far it came, the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
 from typing import Any
 
 from consumerd.model.outcome import Dead, Retry
@@ -19,6 +19,16 @@ Handler = Callable[..., object]
 
 VERDICTS = (Retry, Dead)
 """What a handler returns to decide its outcome; any other value means done."""
+
+
+def refused_value(result: object) -> TypeError | None:
+    """An error for a result that shows that the handler's body never ran: a coroutine, a generator."""
+    if isinstance(result, (Coroutine, Generator, AsyncGenerator)):
+        kind = type(result).__name__
+        if isinstance(result, Coroutine):
+            result.close()
+        return TypeError(f"handle_task returned a {kind}, so its body never ran: make it `async def`, without yield")
+    return None
 
 
 def run_fast(

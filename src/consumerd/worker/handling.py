@@ -18,7 +18,8 @@ from consumerd.model.outcome import DONE, Dead, Retry
 from consumerd.model.task import Task
 from consumerd.sources.contract import Batch, Settlement
 from consumerd.wire.board import BUSY_SINCE_NS, CURSOR, FAILED, HANDLED, NONE, SHARD
-from consumerd.worker.fast import VERDICTS, run_fast
+from consumerd.worker.family import leave_if_child
+from consumerd.worker.fast import VERDICTS, refused_value, run_fast
 from consumerd.worker.handler import validating
 from consumerd.worker.parking import must_be_parked
 from consumerd.worker.parts import LoopSettings, Parts
@@ -86,7 +87,9 @@ class Handling:
                 values_are_known=self._values_are_known,
             )
         except BaseException as error:  # noqa: BLE001 - anything raised, SystemExit included, is a failed attempt
+            leave_if_child(error)
             ended = error
+        ended = refused_value(ended) or ended
         stop = self._handed_out()
         if isinstance(ended, (BaseException, *VERDICTS)):
             self._settle_done(batch, start, stop - 1)
@@ -109,7 +112,7 @@ class Handling:
         """Take one task to its outcome; how many of the batch are handled then."""
         task = batch.task(index)
         conclusion = self._parts.attempts.conclude(
-            task, lambda: self._decode(batch, index, task), lambda: self._must_leave(batch), ended
+            task, self._decoder(batch, index, task, ended), lambda: self._must_leave(batch), ended
         )
         outcome = conclusion.outcome
         if outcome is None:
@@ -128,6 +131,26 @@ class Handling:
         else:
             self._source.settle((Settlement(batch, index, index + 1, outcome, conclusion.task),), is_due=False)
         return index + 1
+
+    def _decoder(self, batch: Batch, index: int, task: Task, ended: object) -> Callable[[], object]:
+        """Makes the record: the first time as it came, later, or after an attempt, from the payload again."""
+        untouched = iter([ended is None])
+
+        def decode() -> object:
+            is_untouched = next(untouched, False)
+            return self._decode(batch, index, task) if is_untouched else self._decode_again(batch, index, task)
+
+        return decode
+
+    def _decode_again(self, batch: Batch, index: int, task: Task) -> object:
+        """From the payload: the handler may have changed the record. Where there is no way back, as it is."""
+        first = self._decode(batch, index, task)
+        if first is not batch.payload(batch.raws[index]):
+            return first  # it was decoded anew
+        try:
+            return validating(self._source.decode, self._settings.validate)(task.payload)
+        except UndecodableError:
+            return first
 
     def _decode(self, batch: Batch, index: int, task: Task) -> object:
         decode = validating(batch.decode, self._settings.validate)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 import sys
-import traceback
 from pathlib import Path
 from types import ModuleType
 
 from consumerd.config.problems import Problem
+from consumerd.config.raised import last_line, traceback_of
 from consumerd.config.suggest import did_you_mean
 from consumerd.config.tables import Place
 from consumerd.model.contract import is_consumer, missing_hooks
@@ -47,11 +48,29 @@ def import_class(target: str, directory: Path, entry: Place, *, module_key: str)
 
 
 def hook_problems(consumer_class: type, entry: Place) -> list[Problem]:
-    """What the user has still to write."""
-    return [
-        entry.problem(f"{consumer_class.__name__} has no {hook}: define {SIGNATURES.get(hook, hook)}", "class")
-        for hook in missing_hooks(consumer_class)
-    ]
+    """What the user has still to write, or to write otherwise."""
+    name, missing = consumer_class.__name__, missing_hooks(consumer_class)
+    sentences = [f"{name} has no {hook}: define {SIGNATURES.get(hook, hook)}" for hook in missing]
+    if "handle_task" not in missing:
+        sentences += _signature_complaints(consumer_class)
+    return [entry.problem(sentence, "class") for sentence in sentences]
+
+
+def _signature_complaints(consumer_class: type) -> list[str]:
+    """Whether `handle_task` can be called as it will be, with an offset and a record by their names."""
+    found = inspect.getattr_static(consumer_class, "handle_task")
+    bound_to = () if isinstance(found, staticmethod | classmethod) else (None,)
+    try:
+        signature = inspect.signature(getattr(consumer_class, "handle_task"))  # noqa: B009 - a hook, unknown to types
+    except (TypeError, ValueError):  # nothing that Python could read: a callable written in C
+        return []
+    try:
+        signature.bind(*bound_to, offset=0, record=None)
+    except TypeError:
+        bare = [each.replace(annotation=inspect.Parameter.empty) for each in signature.parameters.values()]
+        takes = signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)
+        return [f"{consumer_class.__name__}.handle_task takes {takes}: define {SIGNATURES['handle_task']}"]
+    return []
 
 
 def _put_on_path(directory: str) -> None:
@@ -69,10 +88,9 @@ def _import(name: str, directory: Path, entry: Place, module_key: str) -> Module
                 f"there is no module {error.name} in {directory} or on PYTHONPATH{_nearest_module(str(error.name))}"
             )
             raise NotLoadedError(entry.problem(sentence, module_key)) from None
-        last_line = " ".join(traceback.format_exception_only(error)[-1].split())
-        details = "".join(traceback.format_exception(error))
-        sentence = f"importing {name} failed with {last_line}: see --traceback"
-        raise NotLoadedError(Problem(entry.origin, entry.within(module_key).path, sentence, details)) from error
+        sentence = f"importing {name} failed with {last_line(error, directory)}: see --traceback"
+        problem = Problem(entry.origin, entry.within(module_key).path, sentence, traceback_of(error))
+        raise NotLoadedError(problem) from error
 
 
 def _nearest_module(name: str) -> str:

@@ -1,7 +1,7 @@
 """`python -m consumerd.worker.inspect FD SECONDS`: looks at one consumer for `check`. Runs in a probe of its own.
 
-Asked `{settings, probe}`. Answers twice: what loading the consumer found, `{problems, loaded}`; then, where it is
-asked to probe and the consumer holds up, how far its source is behind, `{lag, away}`. It changes nothing.
+Asked `{settings, parking, probe}`. Answers twice: what loading the consumer found, `{problems, loaded}`; then, where it
+is asked to probe and the consumer holds up, how far its source is behind, `{lag, away}`. It changes nothing.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from consumerd.config.problems import Problem
 from consumerd.config.reply import receive
 from consumerd.config.shape import ConsumerSettings
 from consumerd.errors import ConsumerdError
+from consumerd.store.opening import check_parking, resolve_parking
 from consumerd.worker.loader import Examined, LoadedConsumer, examine_consumer
 
 Part = dict[str, Any]  # plain data, on its way to `check`
@@ -24,7 +26,7 @@ Part = dict[str, Any]  # plain data, on its way to `check`
 def main() -> None:
     reply, asked = receive(sys.argv[1:])
     settings = ConsumerSettings.model_validate_json(asked["settings"])
-    examined = _examine(settings)
+    examined = _with_parking(_examine(settings), settings, asked["parking"])
     is_last = examined.loaded is None or not asked["probe"]
     reply.send(_found(examined), last=is_last)
     if examined.loaded is not None and not is_last:
@@ -39,6 +41,27 @@ def _examine(settings: ConsumerSettings) -> Examined:
         last_line = " ".join(traceback.format_exception_only(error)[-1].split())
         sentence = f"looking at the class failed with {last_line}: see --traceback"
         return Examined(None, (Problem(settings.origin, settings.path, sentence, traceback.format_exc()),))
+
+
+def _with_parking(examined: Examined, settings: ConsumerSettings, parking: str | None) -> Examined:
+    """What keeps the workers from opening the parking store is a problem too; every consumer says the same."""
+    sentence = _parking_complaint(parking, settings.directory)
+    if sentence is None:
+        return examined
+    problem = Problem(settings.origin, ("consumerd", "parking"), sentence)
+    return replace(examined, loaded=None, problems=(*examined.problems, problem))
+
+
+def _parking_complaint(parking: str | None, directory: Path) -> str | None:
+    try:
+        resolved = resolve_parking(parking, os.environ, directory)
+    except ConsumerdError as error:
+        return str(error)
+    try:
+        check_parking(resolved.value, Path())  # an embedded store is wherever the state will be
+    except ConsumerdError as error:
+        return resolved.redactor.redact(str(error))
+    return None
 
 
 def _found(examined: Examined) -> Part:

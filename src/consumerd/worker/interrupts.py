@@ -30,6 +30,11 @@ class Interrupts:
         self.cell[0] = True
         os.eventfd_write(self._wake_fd, 1)
 
+    def set_in_child(self, reason: Interrupt) -> None:
+        """The same in a forked child, whose descriptor is its parent's: nobody is woken."""
+        self._reasons.append(reason)
+        self.cell[0] = True
+
     def take(self) -> frozenset[Interrupt]:
         """The reasons set since the last call."""
         if not self.cell[0]:

@@ -13,6 +13,7 @@ from consumerd.model.task import Task
 from consumerd.sources.contract import Batch, EndOfSource
 from consumerd.wire.board import FLAGS, PARKED, UNSETTLED, BoardFlag
 from consumerd.worker.away import Away
+from consumerd.worker.family import leave_if_child
 from consumerd.worker.handling import Handling
 from consumerd.worker.parts import LoopSettings, Parts
 
@@ -156,6 +157,8 @@ class Loop:
                     self._parts.due.look_now()
                 case Interrupt.FINISHED:
                     is_finished = True
+                case Interrupt.FORKED:
+                    leave_if_child()
         if is_finished:
             self.stop(WorkerExit.FINISHED)  # last: a consumer that stops because a stop was asked for is drained
         return self.is_stopping

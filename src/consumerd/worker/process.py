@@ -30,6 +30,7 @@ from consumerd.store.thread import StoreThread
 from consumerd.wire.board import GENERATION, HANDLED, STATE, WorkerState
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Lag, Ready
+from consumerd.worker.family import leave_if_child, watch_forks
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.link import MasterLink
 from consumerd.worker.loader import LoadedConsumer
@@ -48,6 +49,7 @@ def run_worker(seat: Seat, loaded: LoadedConsumer) -> int:
     interrupts = Interrupts()
     deadline = StopDeadline(seat.consumer.common.stop_timeout or seat.settings.stop_timeout)
     listen_to_signals(interrupts, deadline)
+    watch_forks(interrupts)
     seat.board.words[GENERATION] = seat.generation
     seat.board.words[STATE] = WorkerState.STARTING
     channel = Channel(seat.channel)
@@ -138,7 +140,8 @@ class Station:
         except ConsumerdError as error:
             self.emit(Fact("consume_failed", Level.ERROR, {"error": str(error)}))
             return error.exit_code
-        except Exception as error:  # noqa: BLE001 - the top of a process: hooks and sources are the user's
+        except BaseException as error:  # noqa: BLE001 - the top of a process: hooks and sources are the user's
+            leave_if_child(error)
             failure = describe(error, self.redact)
             self.emit(Fact("consume_failed", Level.ERROR, {"error": failure.error, "traceback": failure.traceback}))
             return CRASHED

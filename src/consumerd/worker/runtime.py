@@ -193,6 +193,7 @@ class Runtime:
             handle,
             retry_policy(self._consumer, parts.common),
             self._hooks,
+            retries_elsewhere=parts.source.traits.gives_away,
             wait=self._wait,
             emit=parts.emit,
             redact=parts.redact,

@@ -102,6 +102,7 @@ class Timer:
             self._obey(received[0])
         if self._channel.is_at_end:
             self._deadline.exit = WorkerExit.MASTER_GONE
+            _drop_stderr()
             self._interrupts.set(Interrupt.MASTER_GONE)  # first: once a deadline stands, the loop finds the reason
             self._deadline.start()
         return not self._channel.is_at_end
@@ -127,3 +128,10 @@ class Timer:
         if busy_since_ns and now_ns - since_ns >= self._settle_interval_ns:
             self._settled_ns = now_ns
             self._interrupts.set(Interrupt.SETTLE_DUE)
+
+
+def _drop_stderr() -> None:
+    """Nobody reads our stderr any more: what a handler writes there must not fail."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)

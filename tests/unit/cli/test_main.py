@@ -49,6 +49,16 @@ def test_a_wrong_use_is_exit_code_2(capsys: pytest.CaptureFixture[str], argument
 
 
 @pytest.mark.parametrize(
+    ("verb_name", "fix"), [("statu", "; did you mean 'status'?"), ("explode", ": see consumerd --help")]
+)
+def test_a_verb_that_is_not_there_brings_one_that_is_to_mind(
+    capsys: pytest.CaptureFixture[str], verb_name: str, fix: str
+) -> None:
+    assert main([verb_name]) == 2
+    assert capsys.readouterr().err.endswith(f"Error: there is no verb '{verb_name}'{fix}\n")
+
+
+@pytest.mark.parametrize(
     ("error", "exit_code"),
     [(ConsumerdError("it broke"), 1), (NotRunningError("it broke"), 1), (LoadError("it broke"), 11)],
 )

@@ -83,6 +83,19 @@ def test_a_file_that_is_not_there_brings_the_one_that_is_to_mind(tmp_path: Path)
     assert "check the path" in sentence(tmp_path / "nowhere" / "a.toml")
 
 
+@pytest.mark.parametrize("name", ["jobs.json", "jbs.toml"])
+def test_files_are_alike_by_their_names_without_suffix(tmp_path: Path, name: str) -> None:
+    file(tmp_path, "jobs.toml", "")
+    assert "did you mean 'jobs.toml'?" in sentence(tmp_path / name)
+    assert "check the path" in sentence(tmp_path / "mails.toml")
+
+
+@pytest.mark.parametrize("suffix", [".toml", ".json"])
+def test_a_name_without_its_suffix_brings_the_file_to_mind(tmp_path: Path, suffix: str) -> None:
+    file(tmp_path, f"jobs{suffix}", "")
+    assert f"did you mean '{tmp_path}/jobs{suffix}'?" in sentence(tmp_path / "jobs")
+
+
 def test_a_directory_and_a_fifo_and_a_device_are_no_files(tmp_path: Path) -> None:
     (tmp_path / "d.toml").mkdir()
     os.mkfifo(tmp_path / "fifo.toml")

@@ -67,6 +67,19 @@ def test_the_picture_says_which_worker_was_killed() -> None:
     assert line.rstrip().endswith("killed")
 
 
+def test_the_picture_says_whose_count_is_missing() -> None:
+    console, out = console_of(width=100)
+    console.print(picture(replace(PROGRESS, kill=Kill(2, 1002, 1, 3.0, handled=1012)), 100))
+    assert "not counted here: the 1,012 or few more that worker 2 had handled when it was killed" in out.getvalue()
+
+
+def test_a_balance_in_a_file_has_no_blanks_at_the_ends_of_its_lines() -> None:
+    console, out = console_of(width=100)
+    print_balance(console, EVEN)
+    assert [line for line in out.getvalue().splitlines() if line != line.rstrip()] == []
+    assert "4,000" in out.getvalue()
+
+
 def test_the_live_view_ends_with_the_last_picture_on_the_screen() -> None:
     console, out = console_of(width=100, is_terminal=True)
     with LiveView(console) as view:

@@ -123,3 +123,30 @@ def test_an_offset_may_be_any_number_of_64_bits() -> None:
     run = Run(Odd, source=GeneratorSource())
     assert run.loop.run() is WorkerExit.FINISHED
     assert run.consumer.handled == [(-1, "a"), (2**63 - 1, "b")]
+
+
+def test_from_its_first_failed_attempt_on_a_task_is_in_the_store_also_between_immediate_retries() -> None:
+    run = Run(Popping, source=GeneratorSource(), configs={"task_retry_times": 2})
+    run.turn(2)
+    (row,) = run.store.rows.values()
+    assert (row.state, row.attempts) == (ParkedState.WAITING, 1)
+    for _ in range(4):
+        run.clock.advance(2)
+        run.turn()
+    (row,) = run.store.rows.values()
+    assert (row.state, row.attempts) == (ParkedState.DEAD, 3)
+    assert [record for _, record in run.consumer.handled].count("fails") == 3
+
+
+def test_tasks_that_share_an_id_are_each_kept() -> None:
+    class Events(Popping):
+        def iterate_task(self) -> Iterator[tuple[int, Any]]:
+            for number in range(3):
+                yield number, {"id": 7, "event": number}
+
+        def handle_task(self, offset: int, record: Any) -> None:
+            raise ValueError(record["event"])
+
+    run = Run(Events, source=GeneratorSource())
+    run.loop.run()
+    assert len(run.store.rows) == 3

@@ -78,6 +78,9 @@ def test_everything_is_meant_only_by_all(store: ParkingStore, verb: str, argumen
         ("list", {"state": "undead"}, "parked as 'undead'"),
         ("show", {}, "needs a handle"),
         ("show", {"reference": "abcdef"}, "nothing is parked"),
+        ("show", {"reference": "xyz"}, "nothing is parked"),
+        ("show", {"reference": "3f"}, "^'3f' is too short: write at least 4 characters$"),
+        ("retry", {"references": ["3F"]}, "^'3F' is too short"),
     ],
 )
 def test_what_makes_no_sense_is_refused(

@@ -38,6 +38,7 @@ class Bench:
             self.handle,
             self.policy,
             Hooks(BaseConsumer(0)),
+            retries_elsewhere=False,
             wait=self.wait,
             emit=self.facts.append,
             redact=lambda text: text.replace("hunter2", "***"),

@@ -42,6 +42,25 @@ class Declared(Lines):
 
 class Unfinished(KafkaBaseConsumer): ...
 
+class NoOffset(KafkaBaseConsumer):
+    def handle_task(self, record: dict) -> None: ...
+
+class OtherNames(KafkaBaseConsumer):
+    async def handle_task(self, number, message): ...
+
+class OneMore(KafkaBaseConsumer):
+    def handle_task(self, offset, record, extra): ...
+
+class AnyNames(KafkaBaseConsumer):
+    def handle_task(self, **kwargs): ...
+
+class Awaited(KafkaBaseConsumer):
+    async def handle_task(self, offset, record, *, tries=3): ...
+
+class Static(KafkaBaseConsumer):
+    @staticmethod
+    def handle_task(offset, record): ...
+
 class Narrow(Lines):
     def __init__(self, worker_id):
         super().__init__(worker_id)
@@ -64,6 +83,8 @@ def directory(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "jobs_pkg" / "jobs.py").write_text(MODULE)
     (tmp_path / "jobs_pkg" / "raises.py").write_text("raise RuntimeError('no\\ndatabase')\n")
     (tmp_path / "jobs_pkg" / "leaves.py").write_text("raise SystemExit(3)\n")
+    (tmp_path / "jobs_pkg" / "broken.py").write_text("\nclass = 3\n")
+    (tmp_path / "jobs_pkg" / "imports_broken.py").write_text("from jobs_pkg import broken\n")
     (tmp_path / "jobs_pkg" / "needs.py").write_text("import no_such_library\n")
     before = list(sys.path)
     yield tmp_path
@@ -139,6 +160,8 @@ def test_references_are_resolved_and_numbers_are_numbers(directory: Path) -> Non
         ("jobs_pkg.jobs.more:Login", "module", "there is no module jobs_pkg.jobs.more"),
         ("jobs_pkg.raises:Login", "module", "failed with RuntimeError: no database"),
         ("jobs_pkg.leaves:Login", "module", "failed with SystemExit: 3"),
+        ("jobs_pkg.broken:Login", "module", "SyntaxError: invalid syntax (jobs_pkg/broken.py, line 2): see"),
+        ("jobs_pkg.imports_broken:Login", "module", "SyntaxError: invalid syntax (jobs_pkg/broken.py, line 2): see"),
         ("jobs_pkg.needs:Login", "module", "No module named 'no_such_library'"),
         ("Logim", "class", "did you mean 'Login'?"),
         ("Nothing", "class", "has no Nothing: check the name"),
@@ -160,6 +183,25 @@ def test_a_missing_hook_is_named_with_its_signature(directory: Path) -> None:
     assert mistakes(directory, "Unfinished", **KAFKA) == [
         "f: g[0].class: Unfinished has no handle_task: define handle_task(self, offset, record)"
     ]
+
+
+@pytest.mark.parametrize(
+    ("target", "takes"),
+    [
+        ("NoOffset", "(self, record)"),
+        ("OtherNames", "(self, number, message)"),
+        ("OneMore", "(self, offset, record, extra)"),
+    ],
+)
+def test_a_handler_that_cannot_be_called_is_a_mistake(directory: Path, target: str, takes: str) -> None:
+    assert mistakes(directory, target, **KAFKA) == [
+        f"f: g[0].class: {target}.handle_task takes {takes}: define handle_task(self, offset, record)"
+    ]
+
+
+@pytest.mark.parametrize("target", ["AnyNames", "Awaited", "Static"])
+def test_a_handler_that_takes_an_offset_and_a_record_is_none(directory: Path, target: str) -> None:
+    assert loaded(directory, target, **KAFKA).consumer_class.__name__ == target
 
 
 def test_options_are_checked_by_the_source_all_at_once(directory: Path) -> None:

@@ -394,3 +394,65 @@ def test_a_task_that_comes_back_has_its_hooks_its_facts_and_its_counts() -> None
     reading = run.board.read()
     assert (reading.handled, reading.failed, reading.parked) == (0, 2, 2)
     assert reading.busy_since_ns == 0
+
+
+class Changing(Recording):
+    """Takes its record apart, fails at first, and keeps what it was given."""
+
+    def handle_task(self, offset: int, record: Any) -> object:
+        self.handled.append(record.pop("n"))
+        raise OSError("away for a moment")
+
+
+class ChangingGeneral(Changing):
+    def pre_handle_task(self) -> None:
+        """By the general loop."""
+
+
+@pytest.mark.parametrize("consumer_class", [Changing, ChangingGeneral])
+def test_a_record_that_the_handler_changed_is_whole_in_each_attempt_and_in_the_store(
+    consumer_class: type[Recording],
+) -> None:
+    run = Run(consumer_class, [{"n": 1}, {"n": 2}], configs={"task_retry_times": 2})
+    run.until_idle()
+    assert run.consumer.handled == [1, 1, 1, 2, 2, 2]
+    assert run.store.rows[task_id(0)].payload == b'{"n":1}'
+
+
+@BOTH_LOOPS
+def test_a_handler_whose_body_never_runs_has_failed(consumer_class: type[Recording]) -> None:
+    class Yielding(consumer_class):  # type: ignore[misc,valid-type]  # a class that the test was given
+        def handle_task(self, offset: int, record: Any) -> object:
+            yield offset
+
+    run = Run(Yielding, ["ok", "ok"])
+    run.until_idle()
+    assert set(run.dead()) == {task_id(0), task_id(1)}
+    assert "its body never ran" in run.dead()[task_id(0)]
+
+
+@BOTH_LOOPS
+@pytest.mark.parametrize("after", ["5", None, -1, float("inf"), float("nan"), 10**400, True])
+def test_a_retry_that_makes_no_sense_is_a_failed_attempt(consumer_class: type[Recording], after: Any) -> None:
+    class Asking(consumer_class):  # type: ignore[misc,valid-type]  # a class that the test was given
+        def handle_task(self, offset: int, record: Any) -> object:
+            return Retry(after=after)
+
+    run = Run(Asking, ["ok"])
+    run.until_idle()
+    assert "wants seconds" in run.dead()[task_id(0)]
+
+
+@BOTH_LOOPS
+def test_an_error_that_exits_when_it_is_read_is_parked_as_any_other(consumer_class: type[Recording]) -> None:
+    class HostileError(Exception):
+        def __str__(self) -> str:
+            raise SystemExit(1)
+
+    class Hostile(consumer_class):  # type: ignore[misc,valid-type]  # a class that the test was given
+        def handle_task(self, offset: int, record: Any) -> object:
+            raise HostileError
+
+    run = Run(Hostile, ["ok"])
+    run.until_idle()
+    assert set(run.dead()) == {task_id(0)}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from consumerd.model.contract import is_overridden
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import Batch, EndOfSource, Settlement, ShardLag, SourceContext
 from consumerd.sources.generator import TRAITS
@@ -78,5 +79,7 @@ class GeneratorSource:
 
     def _id_of(self, record: object) -> TaskId | None:
         assert self._context is not None
+        if not is_overridden(type(self._context.consumer), "task_id"):
+            return None  # an `id` in what a generator yields may be anything's
         found = self._context.consumer.task_id(record)
         return None if found is None else TaskId(f"{self._context.name}:{found}")

@@ -14,6 +14,7 @@ from typing import TypeVar
 from confluent_kafka import (
     ConsumerGroupTopicPartitions,
     IsolationLevel,
+    KafkaError,
     KafkaException,
     TopicCollection,
     TopicPartition,
@@ -25,7 +26,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, tho
 )
 
 from consumerd.clock import monotonic
-from consumerd.errors import SourceAwayError
+from consumerd.errors import SourceAwayError, SourceRefusedError
 from consumerd.events.facts import Fact
 from consumerd.sources.contract import ShardLag
 from consumerd.sources.kafka.batch import Identity
@@ -35,6 +36,10 @@ from consumerd.sources.kafka.options import KafkaOptions
 from consumerd.sources.kafka.settings import admin_settings, reads_uncommitted
 
 DEADLINE_S = 5.0
+SETTLE_S = 1.0
+"""How long a probe still waits when the client has found all brokers down."""
+
+POLL_S = 0.02
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the client leaves it unannotated
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the same
 _NO_UUID = "AAAAAAAAAAAAAAAAAAAAAA"
@@ -130,8 +135,39 @@ class Topic:
 
 
 def probe(options: KafkaOptions) -> tuple[ShardLag, ...]:
-    """The lag of all partitions, read without joining the group."""
+    """The lag of all partitions, read without joining the group. Raises as `Topic` does."""
+    _Knock(options).wait()
     return Topic(options).lag()
+
+
+class _Knock:
+    """Waits for a first answer, with a client that tells of failing connections at once: `Topic` hears the deadline."""
+
+    def __init__(self, options: KafkaOptions) -> None:
+        self._options = options
+        self._gives_up_at = monotonic() + DEADLINE_S
+        self._refusal: SourceRefusedError | None = None
+
+    def wait(self) -> None:
+        """Until the brokers have answered, whatever they did. Raises SourceAwayError or SourceRefusedError."""
+        settings = {**admin_settings(self._options), "error_cb": self._note}
+        client = AdminClient(settings, logger=FactLogger(lambda fact: None))  # type: ignore[arg-type]  # takes callbacks
+        topics = TopicCollection([self._options.topic_name])
+        future = client.describe_topics(topics, request_timeout=2 * DEADLINE_S)[self._options.topic_name]
+        while not future.done():
+            if self._refusal is not None:
+                raise self._refusal
+            if monotonic() >= self._gives_up_at:
+                raise SourceAwayError(f"none of the brokers at {self._options.brokers} answers")
+            client.poll(POLL_S)
+
+    def _note(self, error: KafkaError) -> None:
+        """All are down where the first address of a name refuses: its others get SETTLE_S more."""
+        judged = translate(error, topic=self._options.topic_name, brokers=self._options.brokers)
+        if isinstance(judged, SourceRefusedError):
+            self._refusal = judged
+        elif error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - a public constant of the client
+            self._gives_up_at = min(self._gives_up_at, monotonic() + SETTLE_S)
 
 
 def _left(deadline: float) -> float:

@@ -80,6 +80,7 @@ class YieldedBatch:
     source_task: Task
     raws: Sequence[Any] = field(init=False)
     shard: int = field(init=False)
+    _encoded: bytes = field(init=False)
     offset: Callable[[Any], int] = itemgetter(0)
     payload: Callable[[Any], Any] = itemgetter(1)
     decode: Callable[[Any], object] = _itself
@@ -87,11 +88,12 @@ class YieldedBatch:
     def __post_init__(self) -> None:
         self.raws = [(self.number, self.record)]
         self.shard = self.source_task.shard
+        self._encoded = encode_record(self.record)  # now: a handler may change its record
 
     def task(self, index: int) -> Task:
         """The task, with the record as the generator made it."""
         assert index == 0
-        return replace(self.source_task, offset=self.number, payload=encode_record(self.record))
+        return replace(self.source_task, offset=self.number, payload=self._encoded)
 
     def finish(self, start: int, stop: int) -> None:
         """The task is finished."""

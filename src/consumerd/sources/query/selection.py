@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from consumerd.errors import SourceRefusedError
+from consumerd.errors import SourceAwayError, SourceRefusedError
+from consumerd.model.failure import one_line
 from consumerd.model.outcome import SKIPPED, Outcome
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import SourceContext
@@ -49,7 +50,7 @@ class Selection:
         seen: set[TaskId] = set()
         candidates: list[Raw] = []
         for index, record in enumerate(records):
-            named = self._context.consumer.task_id(record)
+            named = self._named(index, record)
             task_id = self._nameless_id(record) if named is None else TaskId(f"{self._context.name}:{named}")
             if task_id in self._done_at or task_id in seen:
                 continue
@@ -59,6 +60,12 @@ class Selection:
                 seen.add(task_id)
             candidates.append((index, record, task_id))
         return candidates
+
+    def _named(self, index: int, record: object) -> object:
+        try:
+            return self._context.consumer.task_id(record)
+        except Exception as error:
+            raise SourceAwayError(f"task_id raised {one_line(error)} for row {index} of the batch") from error
 
     def _nameless_id(self, record: object) -> TaskId:
         """By its content: the same row is known again, once it is parked. Rows that are alike are all handled."""

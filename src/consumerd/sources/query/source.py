@@ -91,7 +91,7 @@ class QuerySource:
             records = list(self._context.consumer.get_next_batch() or ())
         except ConsumerdError:
             raise
-        except Exception as error:  # the user's query, and any driver's errors
+        except BaseException as error:  # the user's query, and any driver's errors
             raise SourceAwayError(f"get_next_batch raised {one_line(error)}") from error
         selected = self._selection.of(records)
         self._rows = selected.rows

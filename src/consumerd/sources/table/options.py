@@ -47,7 +47,7 @@ class TableOptions(BaseModel):
     first_column: Identifier = "first_at"
     lease_column: Identifier = "lease"
     settled_column: Identifier = "settled_at"
-    lease: float = Field(default=30.0, ge=1.0)
+    lease: float = Field(default=30.0, ge=5.0)
     batch_size: int = Field(default=100, ge=1, le=10_000)
     done: Literal["keep", "delete"] = "keep"
 

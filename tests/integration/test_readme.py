@@ -1,0 +1,56 @@
+"""The README's examples, as a newcomer copies them."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from integration.scenarios.running import environment
+
+README = Path(__file__).parents[2] / "README.md"
+_EXAMPLE = re.compile(r"^```(?:python|toml)\n# (\w+\.\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, text in _EXAMPLE.findall(README.read_text()):
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("logins", "shop/LoginConsumer: logins:LoginConsumer, source kafka, 4 workers"),
+        ("mails", "shop/MailConsumer: mails:MailConsumer, source query, 1 worker"),
+        ("jobs", "shop/JobConsumer: jobs:JobConsumer, source table, 2 workers"),
+    ],
+)
+def test_an_example_passes_its_check_without_a_remark(folder: Path, name: str, line: str) -> None:
+    done = python(folder, "-m", "consumerd", "check", f"{name}.toml", "--no-probe")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{line}\n", "")
+
+
+@pytest.mark.parametrize(("name", "tasks"), [("mails", 2), ("jobs", 1000)])
+def test_an_example_fills_its_own_table(folder: Path, name: str, tasks: int) -> None:
+    made = python(folder, f"{name}.py")
+    assert (made.returncode, made.stderr) == (0, "")
+    table = {"mails": "mail WHERE state = 'new'", "jobs": "tasks"}[name]
+    count = (
+        f"import sqlite3; print(*sqlite3.connect('{name}.sqlite').execute(\"SELECT count(*) FROM {table}\").fetchone())"
+    )
+    assert python(folder, "-c", count).stdout == f"{tasks}\n"
