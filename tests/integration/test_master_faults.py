@@ -18,6 +18,7 @@ import pytest
 from integration.scenarios.running import Running, environment, running
 from integration.scenarios.small_masters import (
     SOON_S,
+    STOP_TIMEOUT_S,
     assert_nothing_left,
     entry,
     is_alive,
@@ -109,6 +110,40 @@ def test_a_zygote_that_dies_while_the_master_is_frozen_loses_no_end_of_a_worker(
     wait_replaced(master, "counting", 0, first["pid"])
     wait_replaced(master, "counting", 1, second["pid"])
     assert stop(master) == 0
+
+
+def test_a_stopped_zygote_does_not_keep_the_master_from_stopping(start: Start) -> None:
+    master = start(entry("Counting", 2), entry("Hanging"))
+    wait_for(master, lambda found: found["pools"][1]["workers"][0].get("busy_s"), "a hanging handler")
+    found = wait_running(master, 3)
+    for pool in found["pools"]:
+        os.kill(pool["zygote"]["pid"], signal.SIGSTOP)
+    os.kill(found["pools"][0]["workers"][0]["pid"], signal.SIGKILL)
+    found = wait_running(master, 2)
+    assert [worker["state"] for worker in found["pools"][0]["workers"]] == ["ended", "running"]
+    assert found["problems"] == ["small/counting: 1 of 2 workers are up"]
+    master.process.send_signal(signal.SIGTERM)
+    assert master.process.wait(STOP_TIMEOUT_S + 5.0) == 0
+    assert_nothing_left(master)
+
+
+def test_where_nothing_loads_the_log_says_what_to_do_and_the_master_stays(start: Start) -> None:
+    master = start(entry("NoSuchClass"), entry("NorThis"))
+    wait_for(master, lambda found: all(pool["state"] == "failed" for pool in found["pools"]), "the failures")
+    wait_until(lambda: "nothing_loaded" in master.log.read_text(), deadline_s=SOON_S, message="the line")
+    assert "consumerd check CONFIG" in master.log.read_text()
+    assert stop(master) == 0
+    assert master.log.read_text().count("nothing_loaded") == 1
+
+
+def test_where_one_pool_loads_nobody_is_told_to_run_again(start: Start) -> None:
+    master = start(entry("NoSuchClass"), entry("Counting"))
+    wait_for(master, lambda found: found["pools"][0]["state"] == "failed", "the failure")
+    wait_running(master, 1)
+    assert stop(master) == 0
+    log = master.log.read_text()
+    assert "nothing_loaded" not in log
+    assert str(master.state_dir) in next(line for line in log.splitlines() if "master_started" in line)
 
 
 HOLD = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.lockf(f, 2); print(flush=True); time.sleep(3600)"

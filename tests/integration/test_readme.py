@@ -1,6 +1,8 @@
 """The README's examples, as a newcomer copies them."""
 
+import contextlib
 import re
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -50,7 +52,5 @@ def test_an_example_fills_its_own_table(folder: Path, name: str, tasks: int) -> 
     made = python(folder, f"{name}.py")
     assert (made.returncode, made.stderr) == (0, "")
     table = {"mails": "mail WHERE state = 'new'", "jobs": "tasks"}[name]
-    count = (
-        f"import sqlite3; print(*sqlite3.connect('{name}.sqlite').execute(\"SELECT count(*) FROM {table}\").fetchone())"
-    )
-    assert python(folder, "-c", count).stdout == f"{tasks}\n"
+    with contextlib.closing(sqlite3.connect(folder / f"{name}.sqlite")) as database:
+        assert database.execute(f"SELECT count(*) FROM {table}").fetchone() == (tasks,)

@@ -16,7 +16,8 @@ from consumerd.model.task import TaskId
 from consumerd.store.opening import open_store
 from consumerd.store.parking import ParkingStore
 from consumerd.testing.store_contract import CONSUMER, dead_task, parked_task
-from integration.scenarios.running import environment
+from integration.scenarios.running import environment, running
+from servers.waiting import wait_until
 
 EVERY_BYTE = bytes(range(256)) * 4_000  # more than one piece of a message holds
 END_S = 60.0
@@ -119,6 +120,19 @@ def test_a_target_that_no_consumer_has_is_a_wrong_use_where_the_consumers_are_kn
     assert parked(state_dir, "list", "group/Consumer", "--config", str(config)).stdout == b"nothing is parked\n"
     unknown = parked(state_dir, *verb)
     assert (unknown.returncode, unknown.stdout[:17]) == (0, b"nothing is parked")
+
+
+def test_a_running_master_knows_its_consumers(state_dir: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    keys = {"database": str(tmp_path / "none"), "grants": str(tmp_path / "grants"), "pause_s": 0}
+    entry = {"class": "consumerd.demo.login_consumer:LoginConsumer", "configs": keys}
+    config.write_text(json.dumps({"shop": [entry]}))
+    with running(str(config), state_dir=state_dir, log=tmp_path / "log", env=environment()) as master:
+        wait_until(lambda: master.verb("status").stdout, END_S, master.tail)
+        wrong = parked(state_dir, "discard", "--all", "--target", "shpo")
+        assert wrong.returncode == 2
+        assert wrong.stderr == b"consumerd: there is no consumer or group 'shpo': there are shop/LoginConsumer\n"
+        assert parked(state_dir, "list", "shop").stdout == b"nothing is parked\n"
 
 
 def test_an_empty_state_directory_is_left_empty(state_dir: Path) -> None:

@@ -22,6 +22,7 @@ from consumerd.config.validate import Validated
 
 PROBE_S = 10.0
 WRONG = 2
+_PARKING = ("consumerd", "parking")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +85,17 @@ def _look(validated: Validated, *, is_probing: bool) -> list[Look]:
     """Ask a child about each consumer, side by side. With mistakes in the document no source is bothered."""
     consumers = validated.document.consumers if validated.document is not None else ()
     probe = is_probing and not validated.problems
-    parking = validated.document.settings.parking if validated.document is not None else None
+    parking = _parking(validated)
     asked = [{"settings": each.model_dump_json(), "parking": parking, "probe": probe} for each in consumers]
     questions = [Question("consumerd.worker.inspect", each, more_s=PROBE_S) for each in asked]
     return [_seen(consumer, answer) for consumer, answer in zip(consumers, ask_all(questions), strict=True)]
+
+
+def _parking(validated: Validated) -> str | None:
+    """The setting that the children try; none where the document says already what is wrong with it."""
+    if validated.document is None or any(problem.path == _PARKING for problem in validated.problems):
+        return None
+    return validated.document.settings.parking
 
 
 def _seen(consumer: ConsumerSettings, answer: Answer) -> Look:

@@ -22,6 +22,9 @@ Plain = Mapping[str, Any]  # a part of the status document, as JSON brought it
 POOL_HEADINGS = ("POOL", "STATE", "WORKERS", "HANDLED", "FAILED", "PARKED", "UNSETTLED", "RESTARTS", "LAG", "NOTE")
 WORKER_HEADINGS = ("WORKER", "PID", "GENERATION", "STATE", "FOR", "HANDLED", "DOING")
 LONGEST_NOTE = 100
+DAY_S = 86_400.0
+OLD_ERROR_S = 60.0
+"""The last error is shown with its age once it is older."""
 OLD_LAG_S = 30.0
 """The lag is measured every ten seconds; an older one is shown with its age."""
 
@@ -32,7 +35,11 @@ OLD_LAG_S = 30.0
 @click.option("--workers", "-v", "with_workers", is_flag=True, help="Show each worker, and what it does now.")
 @click.option("--check", "is_check", is_flag=True, help="Exit 1 unless everything is healthy.")
 def command(state_dir: StateDirectory, as_json: bool, with_workers: bool, is_check: bool) -> int:
-    """Show what is running: pools, what they have done, what is wrong."""
+    """Show what is running: pools, what they have done, what is wrong.
+
+    HANDLED, FAILED, PARKED and RESTARTS count since the master started, also what has been retried or discarded since;
+    what is parked now is shown by consumerd parked list. UNSETTLED and LAG are of this moment.
+    """
     document = call(state_dir.control_socket, "status")
     assert isinstance(document, dict)
     text = (
@@ -52,6 +59,10 @@ def render(document: Plain, *, with_workers: bool) -> str:
             lines += ["", pool["name"], *table(WORKER_HEADINGS, map(_worker_row, pool["workers"]))]
     lines += ["", "healthy" if document["is_healthy"] else "not healthy:"]
     lines += [f"  {printable(problem)}" for problem in document["problems"]]
+    parked = sum(pool["parked"] for pool in document["pools"])
+    if parked:
+        tasks = "1 task was" if parked == 1 else f"{parked} tasks were"
+        lines += ["", f"{tasks} parked since the start: see consumerd parked list"]
     return "\n".join(lines)
 
 
@@ -80,23 +91,41 @@ def _lag(pool: Plain) -> str:
 
 
 def _note(pool: Plain) -> str:
-    """The most pressing thing: why it failed, for how long it loads, what is away, the last error."""
+    """The most pressing thing: why it failed, for how long it loads, what is away and why, the last error."""
     if pool["reason"]:
         return _shortened(pool["reason"])
     if pool["state"] == "loading":
         return f"for {_duration(pool['since_s'])}"
     if pool["flags"]:
         return ", ".join(map(_flag, pool["flags"]))
-    error = pool["last_error"]
-    if error is None:
-        return ""
-    told = ", ".join(f"{name}={value}" for name, value in error["fields"].items() if name != "traceback")
-    return _shortened(f"{clock.iso(error['at'])} {error['name']}: {told}")
+    return "" if pool["last_error"] is None else _last_error(pool["last_error"], pool["restarts"])
+
+
+def _last_error(error: Plain, restarts: int) -> str:
+    """What went wrong; how often workers were restarted, where it ended one; how long ago, once that is a while."""
+    fields = error["fields"]
+    if error["name"] == "consume_failed":
+        told = str(fields.get("error", error["name"]))
+    else:
+        told = ", ".join(f"{name}={value}" for name, value in fields.items() if name != "traceback")
+        told = f"{error['name']}: {told}"
+    more = ""
+    if error["name"] in ("consume_failed", "worker_ended") and restarts:
+        more = f", {restarts} restart{'' if restarts == 1 else 's'}"
+    ago_s = clock.wall() - error["at"]
+    return _shortened(told) + more + (f" ({_duration(ago_s)} ago)" if ago_s > OLD_ERROR_S else "")
 
 
 def _flag(flag: Plain) -> str:
-    since = "" if flag["since"] is None else f" since {clock.iso(flag['since'])}"
-    return f"{flag['away']} away{since}"
+    since = "" if flag["since"] is None else f" since {_moment(flag['since'])}"
+    error = f": {_shortened(flag['error'])}" if flag.get("error") else ""
+    return f"{flag['away']} away{since}{error}"
+
+
+def _moment(at: float) -> str:
+    """The time of day, or the date where that was longer ago; UTC."""
+    date, _, time = clock.iso(at).partition("T")
+    return f"{time[:5]} UTC" if clock.wall() - at < DAY_S else date
 
 
 def _worker_row(worker: Plain) -> Sequence[str]:

@@ -13,7 +13,7 @@ from consumerd.events.facts import Fact, Level
 from consumerd.master import history
 from consumerd.master.acts import Means, perform
 from consumerd.master.plan import KillZygote
-from consumerd.master.pools import MeasuredLag, Worker
+from consumerd.master.pools import Away, MeasuredLag, Worker
 from consumerd.master.post import Arrival, EndOfChannel, Origin
 from consumerd.master.restart import Ended, is_proven
 from consumerd.model.exits import WorkerExit
@@ -177,9 +177,9 @@ class Hearing:
     def _reported(self, name: ConsumerName, slot: int, worker: Worker, reported: Reported) -> None:
         """The worker has logged it; here it is kept for `status`."""
         if reported.name in AWAY:
-            worker.away_since.setdefault(AWAY[reported.name], clock.wall())
+            worker.away.setdefault(AWAY[reported.name], Away(clock.wall(), str(reported.fields.get("error", ""))))
         elif reported.name in BACK:
-            worker.away_since.pop(BACK[reported.name], None)
+            worker.away.pop(BACK[reported.name], None)
         if reported.level == Level.ERROR or reported.name in AWAY:
             self.means.pools.note_error(name, reported.name, {"worker_id": slot, **reported.fields})
 
@@ -234,7 +234,7 @@ class Hearing:
         is_asked = was is SlotState.DRAINING or after.state is SlotState.FINISHED
         if not is_asked:
             fields |= {"restarts_in_s": round(max(0.0, after.due_at - now), 3), "stderr": last_words[-1000:]}
-            self.means.pools.note_error(name, "worker_ended", {"worker_id": slot, "end": fields["end"]})
+            self.means.pools.note_end(name, slot, describe_end(status))
         self.means.emit(Fact("worker_ended", Level.INFO if is_asked else Level.WARNING, fields))
 
 

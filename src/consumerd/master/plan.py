@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from consumerd.master.observed import Observed, Pool, Slot, Wanted, WantedPool
+from consumerd.master.observed import Observed, Pool, Slot, Wanted, WantedPool, Zygote
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 
@@ -186,20 +186,26 @@ def _close(name: ConsumerName, pool: Pool, zygote_deadline: float) -> Iterator[A
 
 
 def _kill_late(name: ConsumerName, pool: Pool, now: float) -> Iterator[Action]:
-    """What is past its deadline. A worker that has no pid yet is the zygote's to answer for."""
-    is_zygote_late = False
-    for number, slot in pool.slots.items():
-        if slot.state is not SlotState.DRAINING or now < slot.deadline + KILL_GRACE_S:
-            continue
-        if slot.pid is None:
-            is_zygote_late = True
-        elif not slot.is_killed:
-            yield Kill(name, number)
+    """What is past its deadline. A worker that has no pid yet, or is killed, is the zygote's to answer for."""
     zygote = pool.zygote
-    if zygote.state is ZygoteState.LEAVING and now >= zygote.deadline:
-        is_zygote_late = True
+    is_zygote_late = zygote.state is ZygoteState.LEAVING and now >= zygote.deadline
+    for number, slot in pool.slots.items():
+        if slot.state is not SlotState.DRAINING or now < _late_at(slot):
+            continue
+        if slot.pid is None or slot.is_killed:
+            is_zygote_late = True
+        else:
+            yield Kill(name, number)
     if is_zygote_late and not zygote.is_killed and zygote.state is not ZygoteState.ABSENT:
         yield KillZygote(name)
+
+
+def _late_at(slot: Slot) -> float:
+    """When a slot that drains is late: its worker, and once that is killed the zygote, which has to tell of its end.
+
+    A zygote that is stopped reaps nobody; when it is dead, its workers are the master's own to reap.
+    """
+    return slot.deadline + (2 * KILL_GRACE_S if slot.is_killed else KILL_GRACE_S)
 
 
 def next_deadline(observed: Observed) -> float | None:
@@ -220,12 +226,14 @@ def _deadlines(pool: Pool) -> Iterator[float]:
             yield slot.look_at
         elif is_filling and slot.state is SlotState.BACKING_OFF and pool.zygote.state is ZygoteState.READY:
             yield slot.due_at
-        elif slot.state is SlotState.DRAINING and not _is_killed(pool, slot):
-            yield slot.deadline + KILL_GRACE_S
+        elif slot.state is SlotState.DRAINING and _is_anybody_left_to_kill(pool.zygote, slot):
+            yield _late_at(slot)
 
 
-def _is_killed(pool: Pool, slot: Slot) -> bool:
-    return slot.is_killed if slot.pid is not None else pool.zygote.is_killed
+def _is_anybody_left_to_kill(zygote: Zygote, slot: Slot) -> bool:
+    if slot.pid is not None and not slot.is_killed:
+        return True
+    return zygote.state is not ZygoteState.ABSENT and not zygote.is_killed
 
 
 def _give_up_at(pools: Mapping[ConsumerName, Pool]) -> float | None:

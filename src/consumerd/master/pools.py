@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,9 @@ from consumerd.master.observed import Observed, Pool, Wanted, WantedPool
 from consumerd.model.identity import ConsumerName
 from consumerd.wire.board import Reading
 from consumerd.wire.messages import Seated
+
+LAST_WORDS_S = 5.0
+"""A failure that a worker told so shortly before its end is why it ended."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,19 @@ class Entry:
         return self.state_dir.slot_lock(self.name, slot)
 
 
+@dataclass(frozen=True, slots=True)
+class Away:
+    """What a worker reported of something that is away. since: wall time; error: as it said it."""
+
+    since: float
+    error: str
+
+
 @dataclass
 class Worker:
     """A worker's process, from the fork that was asked for until it is reaped.
 
-    ready_at: when its loop began. away_since: by its reports, what is away (`store`, `source`), from which wall time.
+    ready_at: when its loop began. away: by its reports, what is away (`store`, `source`).
     """
 
     generation: int
@@ -48,7 +60,7 @@ class Worker:
     pid: int | None = None
     pidfd: int | None = None
     ready_at: float | None = None
-    away_since: dict[str, float] = field(default_factory=dict)
+    away: dict[str, Away] = field(default_factory=dict)
 
     def reading(self) -> Reading | None:
         """Its board; None where a crash has left nonsense on it."""
@@ -56,6 +68,14 @@ class Worker:
             return self.seating.board.read()
         except WireError:
             return None
+
+    def has_ended(self) -> bool:
+        """Whether its process is dead, though nobody may have reaped it yet."""
+        if self.pidfd is None:
+            return False
+        ends = select.poll()
+        ends.register(self.pidfd, select.POLLIN)
+        return bool(ends.poll(0))
 
     def close(self) -> None:
         """Close what is neither the channel nor the stderr pipe: those end where they are read."""
@@ -167,6 +187,13 @@ class Pools:
 
     def note_error(self, name: ConsumerName, what: str, fields: Mapping[str, object]) -> None:
         self.processes[name].last_error = LastError(what, dict(fields), clock.wall())
+
+    def note_end(self, name: ConsumerName, slot: int, end: str) -> None:
+        """A worker's end that nobody asked for: an error, unless the worker has just said itself why it ends."""
+        last, now = self.processes[name].last_error, clock.wall()
+        is_told = last is not None and last.name == "consume_failed" and last.fields.get("worker_id") == slot
+        if last is None or not is_told or now - last.at > LAST_WORDS_S:
+            self.note_error(name, "worker_ended", {"worker_id": slot, "end": end})
 
 
 def _wanted(entry: Entry) -> WantedPool:

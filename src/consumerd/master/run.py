@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import re
 import resource
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import setproctitle
 
 from consumerd import clock
 from consumerd.config import durability, host_identity, master_lock
+from consumerd.config.redaction import MASK
 from consumerd.config.shape import Document
 from consumerd.config.state_dir import StateDirectory
 from consumerd.events.facts import Fact, Level
@@ -37,6 +39,7 @@ PATIENCE_S = 0.05
 FDS_A_WORKER, FDS_BESIDE = 4, 256
 _PR_SET_CHILD_SUBREAPER = 36
 _STDERR = 2
+_WRITTEN_PASSWORDS = (re.compile(r"(://[^/@:]*:)(?!\$\{\w+\}@).*(?=@)"), re.compile(r"([?&]password=)(?!\$\{)[^&]*"))
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,7 @@ async def _run(document: Document, state_dir: StateDirectory, own_id: str) -> Ou
     control = ControlServer(state_dir.control_socket, answers.table(), emit)
     signals.listen()
     await control.start()
-    emit(
-        Fact("master_started", Level.INFO, {"config": document.origin, "pid": os.getpid(), "pools": len(pools.entries)})
-    )
+    emit(Fact("master_started", Level.INFO, _started(document, state_dir)))
     try:
         exit_code = await supervisor.run()
     finally:
@@ -90,6 +91,24 @@ async def _run(document: Document, state_dir: StateDirectory, own_id: str) -> Ou
         await control.close()
         signals.close()
     return Outcome(exit_code, supervisor.refusal)
+
+
+def _started(document: Document, state_dir: StateDirectory) -> dict[str, object]:
+    return {
+        "config": document.origin,
+        "pid": os.getpid(),
+        "pools": len(document.consumers),
+        "state_dir": str(state_dir.path),
+        "parking": shown_parking(document.settings.parking),
+    }
+
+
+def shown_parking(parking: str | None) -> str:
+    """The parking store as it is written, references unresolved; a password that is written out is masked."""
+    shown = "embedded" if parking is None else parking
+    for password in _WRITTEN_PASSWORDS:
+        shown = password.sub(rf"\1{MASK}", shown)
+    return shown
 
 
 def _entries(document: Document, state_dir: StateDirectory, own_id: str) -> list[Entry]:

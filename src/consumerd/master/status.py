@@ -1,6 +1,7 @@
 """The status document: what `consumerd status` shows, and whether it is healthy. Runs in the master.
 
-Counts are read from the boards when somebody asks. Times are seconds: `since_s` ago, `at` on the wall clock.
+Counts are read from the boards when somebody asks. Times are seconds: `since_s` ago, `at` on the wall clock. A worker
+whose process is dead is `ended` until its zygote tells of it, which one that is stopped or busy does late.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def status_document(pools: Pools, *, config: str, started_at: float, stop_deadli
 def pool_document(pools: Pools, name: ConsumerName, now: float) -> dict[str, object]:
     """One pool and its workers."""
     pool, processes, entry = pools[name], pools.processes[name], pools.entries[name]
-    running = sum(slot.state is SlotState.RUNNING for slot in pool.slots.values())
+    dead = {number for number, worker in processes.workers.items() if worker.has_ended()}
+    running = sum(slot.state is SlotState.RUNNING for number, slot in pool.slots.items() if number not in dead)
     finished = sum(slot.state is SlotState.FINISHED for slot in pool.slots.values())
     flags = _flags(processes)
     return {
@@ -79,7 +81,7 @@ def _worker_document(pool: Pool, number: int, worker: Worker | None, now: float)
     slot = pool.slots[number]
     document: dict[str, object] = {
         "slot": number,
-        "state": slot.state.value,
+        "state": "ended" if worker is not None and worker.has_ended() else slot.state.value,
         "since_s": round(now - slot.since, 3),
         "pid": slot.pid,
         "generation": slot.generation,
@@ -97,20 +99,23 @@ def _worker_document(pool: Pool, number: int, worker: Worker | None, now: float)
 
 
 def _flags(processes: Processes) -> list[dict[str, object]]:
-    """What is away for any of those who run; since when, by the earliest of their reports."""
+    """What is away for any of those who run; since when and why, by the earliest of their reports."""
     workers = processes.workers.values()
     seen = {away for worker in workers for away in _away(worker, worker.reading())}
-    return [{"away": away, "since": _earliest(workers, away)} for away in _FLAGS.values() if away in seen]
+    return [{"away": away, **_earliest(workers, away)} for away in _FLAGS.values() if away in seen]
 
 
 def _away(worker: Worker, reading: Reading | None) -> list[str]:
     """What is away for one worker. Its board and its reports both count: each alone can say it, or say it first."""
     flags = BoardFlag(0) if reading is None else reading.flags
-    return [away for flag, away in _FLAGS.items() if flag in flags or away in worker.away_since]
+    return [away for flag, away in _FLAGS.items() if flag in flags or away in worker.away]
 
 
-def _earliest(workers: Iterable[Worker], away: str) -> float | None:
-    return min((worker.away_since[away] for worker in workers if away in worker.away_since), default=None)
+def _earliest(workers: Iterable[Worker], away: str) -> dict[str, object]:
+    reports = [worker.away[away] for worker in workers if away in worker.away]
+    if not reports:
+        return {"since": None, "error": ""}
+    return asdict(min(reports, key=lambda report: report.since))
 
 
 def _problems(entry: Entry, pool: Pool, up: int, flags: list[dict[str, object]], *, now: float) -> list[str]:

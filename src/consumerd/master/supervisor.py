@@ -13,7 +13,8 @@ from consumerd.events.facts import Fact, Level
 from consumerd.master.acts import Means, perform
 from consumerd.master.hearing import Hearing, Judge
 from consumerd.master.helper import StoreHelper
-from consumerd.master.plan import GiveUp, next_deadline, plan
+from consumerd.master.observed import Pool
+from consumerd.master.plan import ALL_FAILED_S, GiveUp, next_deadline, plan
 from consumerd.master.signals import Signals
 from consumerd.model.slots import PoolState
 
@@ -34,6 +35,7 @@ class Supervisor:
         self.exit_code = 0
         self.refusal: str | None = None
         self.stop_deadline: float | None = None
+        self._has_told_that_nothing_loads = False
 
     async def run(self) -> int:
         """Until every pool is gone; the exit code of `consumerd run`."""
@@ -60,6 +62,7 @@ class Supervisor:
         self._hear(now)
         self._reap(now)
         self._act(now)
+        self._tell_if_nothing_loads()
 
     def _attend_signals(self) -> None:
         for number in self._signals.take():
@@ -119,6 +122,16 @@ class Supervisor:
                     perform(self._means, action, now)
         raise AssertionError("the plan does not come to rest")
 
+    def _tell_if_nothing_loads(self) -> None:
+        """Once, where every pool failed before it had a worker: the configuration or its surroundings are wrong."""
+        pools = self._means.pools
+        if self._has_told_that_nothing_loads or not all(_has_never_loaded(pools[name]) for name in pools):
+            return
+        self._has_told_that_nothing_loads = True
+        advice = "correct it and run again: consumerd check CONFIG tells what is wrong"
+        fields: dict[str, object] = {"pools": len(pools.entries), "advice": advice, "gives_up_in_s": ALL_FAILED_S}
+        self._means.emit(Fact("nothing_loaded", Level.ERROR, fields))
+
     def _give_up(self) -> None:
         self._means.emit(Fact("master_gave_up", Level.ERROR, {"reason": "every pool has failed, for too long"}))
         self.exit_code = 1
@@ -146,3 +159,7 @@ class Supervisor:
                 await self._woken.wait()
         except TimeoutError:
             return
+
+
+def _has_never_loaded(pool: Pool) -> bool:
+    return pool.state is PoolState.FAILED and not any(slot.generation for slot in pool.slots.values())

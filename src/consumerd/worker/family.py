@@ -9,19 +9,32 @@ import traceback
 from consumerd.model.interrupts import Interrupt
 from consumerd.worker.interrupts import Interrupts
 
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+
 _IN_CHILD: list[bool] = []  # filled after a fork, in the child: the one state that a fork must mark
 
 
 def watch_forks(interrupts: Interrupts) -> None:
-    """From now on a forked child has the default signals, and leaves when its handler returns or raises."""
+    """From now on a forked child has the default signals, and leaves when its handler returns or raises.
+
+    The signals wait while it forks: Python forgets those that reach the child before its own handlers stand.
+    """
+    masks: list[set[int]] = []
+
+    def hold_signals() -> None:
+        masks.append({*signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)})
+
+    def release_signals() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.pop())
 
     def mark_child() -> None:
         _IN_CHILD.append(True)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in STOPPING:
+            signal.signal(number, signal.SIG_DFL)
         interrupts.set_in_child(Interrupt.FORKED)
+        release_signals()
 
-    os.register_at_fork(after_in_child=mark_child)
+    os.register_at_fork(before=hold_signals, after_in_parent=release_signals, after_in_child=mark_child)
 
 
 def leave_if_child(error: BaseException | None = None) -> None:

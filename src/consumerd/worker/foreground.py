@@ -25,6 +25,7 @@ from consumerd.model.identity import ConsumerName
 from consumerd.model.shards import Shard
 from consumerd.store.opening import open_store_thread
 from consumerd.wire.board import Board
+from consumerd.worker.family import watch_forks
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.loader import LoadedConsumer, prepare_class
 from consumerd.worker.process import listen_to_signals, locked_emitter
@@ -58,6 +59,7 @@ def _consume(consumer: Any) -> None:  # as above
     os.close(board_fd)
     surroundings = _surroundings(loaded, directory, interrupts, deadline, board)
     timer = Timer(interrupts, board.words, deadline, channel=None, settle_interval_s=loaded.common.settle_interval)
+    watch_forks(interrupts)
     with _own_signals(interrupts, deadline):
         timer.start()
         try:

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from consumerd.cli.status import printable, render, table
+from consumerd.clock import wall
 
 Plain = dict[str, Any]  # parts of a status document
 
@@ -86,8 +87,23 @@ def test_a_pool_that_loads_says_for_how_long() -> None:
 
 
 def test_what_is_away_is_the_note_with_its_time() -> None:
-    text = render(document(pool(flags=[{"away": "store", "since": 3600.0}])), with_workers=False)
-    assert line_of(text, "gop/login").endswith("store away since 1970-01-01T01:00:00.000Z")
+    flag = {"away": "source", "since": 3600.0, "error": "no such table: mail\nmore"}
+    text = render(document(pool(flags=[flag])), with_workers=False)
+    assert line_of(text, "gop/login").endswith("source away since 1970-01-01: no such table: mail")
+
+
+def test_what_went_away_today_is_shown_with_its_time_of_day() -> None:
+    text = render(document(pool(flags=[{"away": "store", "since": wall(), "error": ""}])), with_workers=False)
+    assert re.search(r"store away since \d\d:\d\d UTC$", line_of(text, "gop/login"))
+
+
+def test_why_workers_die_is_the_note_with_how_often_and_without_a_timestamp() -> None:
+    error = {"name": "consume_failed", "at": wall(), "fields": {"worker_id": 0, "error": "RuntimeError: no db"}}
+    text = render(document(pool(last_error=error, restarts=2)), with_workers=False)
+    assert line_of(text, "gop/login").endswith("  RuntimeError: no db, 2 restarts")
+    long_ago = {**error, "at": wall() - 3 * 3600}
+    text = render(document(pool(last_error=long_ago, restarts=1)), with_workers=False)
+    assert line_of(text, "gop/login").endswith("  RuntimeError: no db, 1 restart (3 h ago)")
 
 
 def test_the_last_error_is_the_note_in_one_line_of_bounded_length() -> None:
@@ -112,9 +128,15 @@ def test_a_worker_says_what_it_does_now_and_since_when(how: Plain, said: str) ->
 
 
 def test_problems_come_last_one_a_line() -> None:
-    text = render(document(pool(), problems=("gop/login: 15 of 16 workers are up",)), with_workers=False)
+    text = render(document(pool(parked=0), problems=("gop/login: 15 of 16 workers are up",)), with_workers=False)
     assert text.splitlines()[-2:] == ["not healthy:", "  gop/login: 15 of 16 workers are up"]
-    assert render(document(pool()), with_workers=False).splitlines()[-1] == "healthy"
+    assert render(document(pool(parked=0)), with_workers=False).splitlines()[-1] == "healthy"
+
+
+@pytest.mark.parametrize(("parked", "said"), [(1, "1 task was"), (2, "2 tasks were")])
+def test_the_last_line_tells_of_parked_tasks_and_where_to_see_them(parked: int, said: str) -> None:
+    text = render(document(pool(parked=parked), pool(parked=0)), with_workers=False)
+    assert text.splitlines()[-1] == f"{said} parked since the start: see consumerd parked list"
 
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:

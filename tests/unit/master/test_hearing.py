@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from consumerd.master.acts import Means, perform
 from consumerd.master.hearing import Hearing
 from consumerd.master.launchers.contract import Executed, Seating
 from consumerd.master.plan import ExecuteZygote, Fork, plan
-from consumerd.master.pools import Entry, Pools
+from consumerd.master.pools import LAST_WORDS_S, Away, Entry, LastError, Pools
 from consumerd.master.post import Arrival, Origin, Post
 from consumerd.master.status import pool_document
 from consumerd.master.stderr import Relay
@@ -119,7 +120,7 @@ class Stage:
     def fork(self, slot: int, now: float) -> None:
         perform(self.means, Fork(NAME, slot), now)
         generation = self.pools[NAME].slots[slot].generation
-        pidfd = os.open(os.devnull, os.O_RDONLY)
+        pidfd = os.eventfd(0)  # as a pidfd: it can be read once its process is dead
         self.zygote_says(Forked(slot, generation, WORKER_PID + slot), fds=(pidfd,))
         self.board(slot).words[STATE] = WorkerState.RUNNING
         self.worker_says(slot, Ready(slot, generation), generation=generation)
@@ -223,6 +224,42 @@ def test_a_zygote_that_loads_as_its_pool_stops_changes_nothing_of_the_stop(stage
     assert stage.launcher.killed == [ZYGOTE_PID]
 
 
+def test_a_dead_worker_is_not_up_also_before_its_zygote_tells(stage: Stage) -> None:
+    stage.up()
+    pidfd = stage.pools.processes[NAME].workers[1].pidfd
+    assert pidfd is not None
+    os.eventfd_write(pidfd, 1)
+    document = pool_document(stage.pools, NAME, 0.0)
+    assert [worker["state"] for worker in document["workers"]] == ["running", "ended"]  # type: ignore[attr-defined]  # plain
+    assert document["problems"] == ["g/a: 1 of 2 workers are up"]
+
+
+# Why workers die
+
+
+def told(stage: Stage) -> LastError:
+    error = stage.pools.processes[NAME].last_error
+    assert error is not None
+    return error
+
+
+def test_the_end_of_a_worker_does_not_hide_what_it_said_before(stage: Stage) -> None:
+    stage.up()
+    stage.worker_says(0, Reported("consume_failed", "error", {"error": "RuntimeError: no db"}))
+    stage.hearing.worker_ended(NAME, 0, 3 << 8, 5.0)
+    assert told(stage).fields["error"] == "RuntimeError: no db"
+    stage.hearing.worker_ended(NAME, 1, 9, 6.0)
+    assert (told(stage).name, told(stage).fields) == ("worker_ended", {"worker_id": 1, "end": "SIGKILL"})
+
+
+def test_the_end_of_a_worker_is_told_where_what_it_said_was_long_before(stage: Stage) -> None:
+    stage.up()
+    stage.worker_says(0, Reported("consume_failed", "error", {"error": "RuntimeError: no db"}))
+    stage.pools.processes[NAME].last_error = replace(told(stage), at=told(stage).at - LAST_WORDS_S - 1.0)
+    stage.hearing.worker_ended(NAME, 0, 9, 5.0)
+    assert told(stage).name == "worker_ended"
+
+
 # What is away
 
 
@@ -240,8 +277,8 @@ def test_one_worker_that_is_back_does_not_speak_for_another(stage: Stage) -> Non
 def test_what_is_away_is_away_since_the_earliest_report_of_those_who_run(stage: Stage) -> None:
     stage.up()
     for slot, since in ((0, 50.0), (1, 40.0)):
-        stage.pools.processes[NAME].workers[slot].away_since["source"] = since
-    assert stage.flags == [{"away": "source", "since": 40.0}]
+        stage.pools.processes[NAME].workers[slot].away["source"] = Away(since, f"no table, {since:.0f}")
+    assert stage.flags == [{"away": "source", "since": 40.0, "error": "no table, 40"}]
 
 
 def test_what_a_dead_worker_found_away_goes_with_it(stage: Stage) -> None:
@@ -256,7 +293,7 @@ def test_what_a_dead_worker_found_away_goes_with_it(stage: Stage) -> None:
 def test_away_is_what_the_board_says_also_before_the_report_comes(stage: Stage) -> None:
     stage.up()
     stage.board(1).words[FLAGS] = BoardFlag.SOURCE_AWAY
-    assert stage.flags == [{"away": "source", "since": None}]
+    assert stage.flags == [{"away": "source", "since": None, "error": ""}]
 
 
 def test_away_is_what_a_report_says_also_where_the_board_says_nothing(stage: Stage) -> None:

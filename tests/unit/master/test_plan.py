@@ -133,6 +133,19 @@ def test_a_worker_past_its_deadline_is_killed_once() -> None:
     assert planned(history.killed(pool, 0), late, stop_deadline=26.0) == (Kill(A, 1),)
 
 
+def test_a_zygote_that_does_not_tell_the_end_of_a_killed_worker_is_killed_itself() -> None:
+    pool = history.asked_to_leave(history.stopping(running(), 1.0), 0, 1.0, deadline=26.0)
+    pool = history.asked_to_leave(pool, 1, 1.0, deadline=26.0)
+    pool = history.killed(history.killed(pool, 0), 1)
+    late = 26.0 + 2 * KILL_GRACE_S
+    assert planned(pool, late - 0.01, stop_deadline=26.0) == ()
+    assert next_deadline(Observed({A: pool})) == late
+    assert planned(pool, late, stop_deadline=26.0) == (KillZygote(A),)
+    for rest in (history.zygote_killed(pool), history.zygote_ended(pool, late, jitter=1.0)):
+        assert planned(rest, late, stop_deadline=26.0) == ()
+        assert next_deadline(Observed({A: rest})) is None
+
+
 def test_a_zygote_that_never_named_its_fork_is_killed_at_the_deadline() -> None:
     pool = history.stopping(history.fork_asked(up(), 0, 0.0, look_at=99.0), 1.0)
     pool = history.asked_to_leave(pool, 0, 1.0, deadline=26.0)

@@ -33,7 +33,12 @@ def test_a_url_gets_the_driver_that_consumerd_installs(parking: str, driver: str
 
 @pytest.mark.parametrize(
     ("parking", "complaint"),
-    [("nonsense", "no URL"), ("oracle://u@h/d", "kind oracle"), ("sqlite:///relative", "not absolute")],
+    [
+        ("nonsense", "no URL"),
+        ("mysql://u@h:port/d", "no URL"),
+        ("oracle://u@h/d", "kind oracle"),
+        ("sqlite:///relative", "not absolute"),
+    ],
 )
 def test_what_is_no_store_is_refused(parking: str, complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
