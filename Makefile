@@ -4,6 +4,8 @@ BIN := .venv/bin
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 TOO_OLD := consumerd needs Python 3.11 or newer with its venv module: install it, or name it with make PYTHON=/path/to/python
 PYTEST := $(BIN)/python -m pytest
+# Tests that run librdkafka's clients by the dozen in their own process: kept from those that only observe.
+IN_PROCESS := tests/integration/test_kafka_contract.py tests/integration/test_kafka_source.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -26,7 +28,8 @@ unit: setup  ## run the unit tests: seconds, no process, no network
 	$(PYTEST) tests/unit
 
 integration: setup servers  ## run the tests with real processes and servers
-	$(PYTEST) tests/integration
+	$(PYTEST) $(IN_PROCESS)
+	$(PYTEST) tests/integration $(IN_PROCESS:%=--ignore=%)
 
 servers: setup  ## get Kafka, MariaDB and PostgreSQL for the tests, as far as possible
 	PYTHONPATH=tests $(BIN)/python -m servers.install
