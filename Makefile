@@ -24,7 +24,7 @@ check: test lint types  ## all that CI checks
 
 test: unit integration  ## run all tests
 
-unit: setup  ## run the unit tests: seconds, no process, no network
+unit: setup  ## run the unit tests: under a minute, no server
 	$(PYTEST) tests/unit
 
 integration: setup servers  ## run the tests with real processes and servers

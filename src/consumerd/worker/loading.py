@@ -7,6 +7,8 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
+from consumerd.config.redaction import Redactor
+from consumerd.config.secrets import Resolver
 from consumerd.config.shape import ConsumerSettings, Settings
 from consumerd.errors import ConsumerdError
 from consumerd.store.opening import check_parking, resolve_parking
@@ -29,5 +31,13 @@ def load(consumer: ConsumerSettings, settings: Settings, state_dir: Path) -> Loa
     except ConsumerdError as error:
         raised = error.__cause__
         trace = "" if raised is None else "".join(traceback.format_exception(raised))
-        return Failure(str(error), trace)
+        redact = _redactor(consumer, settings).redact
+        return Failure(redact(str(error)), redact(trace))
     return loaded
+
+
+def _redactor(consumer: ConsumerSettings, settings: Settings) -> Redactor:
+    """Of every secret that the consumer's code could have seen."""
+    resolver = Resolver(os.environ, consumer.directory)
+    values = (dict(consumer.configs), settings.parking)
+    return Redactor(frozenset().union(*(resolver.resolve(value).secrets for value in values)))
