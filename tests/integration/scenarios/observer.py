@@ -32,6 +32,7 @@ class GroupObserver:
         self.group = group
         self.trouble: Exception | None = None  # of the last question, for a message of a test that failed
         self._brokers = brokers
+        self._retired: list[AdminClient] = []  # kept: one that goes while a question of its is open ends the process
         self._admin = self._connect()
 
     def committed(self) -> dict[int, int]:
@@ -85,4 +86,5 @@ class GroupObserver:
     def _note(self, error: Exception) -> None:
         """Ask with a new client next time: one that was connected to a stopped broker holds on to what it knew."""
         self.trouble = error
+        self._retired.append(self._admin)
         self._admin = self._connect()
