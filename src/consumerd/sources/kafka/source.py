@@ -132,6 +132,8 @@ class KafkaSource:
 
     def lag(self) -> tuple[ShardLag, ...]:
         """Of all partitions of the topic, whoever has them. Raises SourceAwayError, SourceRefusedError."""
+        if self._health.away is not None:
+            raise self._health.away  # asking brokers that do not answer costs the client a good part of a core
         return self._topic.lag(self._oldest_s)
 
     def close(self, deadline: float) -> None:
