@@ -24,6 +24,11 @@ NONE = 2**64 - 1
 MAGIC_WORD, GENERATION, STATE, BUSY_SINCE_NS, SHARD, CURSOR, HANDLED, FAILED, PARKED, UNSETTLED, FLAGS = range(11)
 
 
+def one_word(words: memoryview, index: int) -> memoryview:
+    """One word of a board by itself, written as `word[()] = value`: cheaper than by its index."""
+    return words[index : index + 1].cast("B").cast("Q", shape=[])
+
+
 class WorkerState(IntEnum):
     """How far a worker has come."""
 

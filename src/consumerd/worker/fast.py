@@ -11,7 +11,6 @@ from typing import Any
 
 from consumerd.model.outcome import Dead, Retry
 from consumerd.sources.contract import Batch
-from consumerd.wire.board import CURSOR
 from consumerd.worker.interrupts import Interrupts
 
 Handler = Callable[..., object]
@@ -38,18 +37,18 @@ def run_fast(
     *,
     decode: Callable[[Any], object],
     interrupts: Interrupts,
-    words: memoryview,
+    cursor: memoryview,
     values_are_known: bool,
 ) -> object:
     """Handle what remains, until all is done, the cell is set, or the handler returned something to look at.
 
-    decode: the batch's own, perhaps with a validation behind it.
+    decode: the batch's own, perhaps with a validation behind it. cursor: that one word of the board.
     The answer is that something: a verdict, or the first other value (`values_are_known` false); else None. Whatever
     the handler or the decoder raises passes through; `remaining` then stands behind the task that raised.
     """
-    offset, payload, cell, cursor = batch.offset, batch.payload, interrupts.cell, CURSOR
+    offset, payload, cell = batch.offset, batch.payload, interrupts.cell
     for raw in remaining:
-        words[cursor] = here = offset(raw)
+        cursor[()] = here = offset(raw)
         result = handle(offset=here, record=decode(payload(raw)))
         if result is not None and (isinstance(result, VERDICTS) or not values_are_known):
             return result

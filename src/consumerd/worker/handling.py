@@ -17,7 +17,7 @@ from consumerd.model.interrupts import Interrupt
 from consumerd.model.outcome import DONE, Dead, Retry
 from consumerd.model.task import Task
 from consumerd.sources.contract import Batch, Settlement
-from consumerd.wire.board import BUSY_SINCE_NS, CURSOR, FAILED, HANDLED, NONE, SHARD
+from consumerd.wire.board import BUSY_SINCE_NS, CURSOR, FAILED, HANDLED, NONE, SHARD, one_word
 from consumerd.worker.family import leave_if_child
 from consumerd.worker.fast import VERDICTS, refused_value, run_fast
 from consumerd.worker.handler import validating
@@ -34,6 +34,7 @@ class Handling:
         self._attend = attend
         self._source = parts.source
         self._words = parts.words
+        self._cursor = one_word(parts.words, CURSOR)
         self._values_are_known = False
         self._batch: Batch | None = None
         self._remaining: Iterator[Any] = iter(())  # over the raws of whatever source
@@ -83,18 +84,18 @@ class Handling:
                 self._parts.handle,
                 decode=validating(batch.decode, self._settings.validate),
                 interrupts=self._parts.interrupts,
-                words=self._words,
+                cursor=self._cursor,
                 values_are_known=self._values_are_known,
             )
         except BaseException as error:  # noqa: BLE001 - anything raised, SystemExit included, is a failed attempt
             leave_if_child(error)
             ended = error
-        ended = refused_value(ended) or ended
         stop = self._handed_out()
-        if isinstance(ended, (BaseException, *VERDICTS)):
-            self._settle_done(batch, start, stop - 1)
-            return self._conclude(batch, stop - 1, ended)
         if ended is not None:
+            ended = refused_value(ended) or ended
+            if isinstance(ended, (BaseException, *VERDICTS)):
+                self._settle_done(batch, start, stop - 1)
+                return self._conclude(batch, stop - 1, ended)
             self._report_value(ended)
         self._settle_done(batch, start, stop)
         return stop

@@ -78,26 +78,26 @@ class Loop:
         if batch is not None:
             started = self._parts.clock.monotonic()
             handled = self._handling.handle(batch)
-            self._park_held()
             self._learn_pace(handled, self._parts.clock.monotonic() - started)
+            if self._parts.parking.held:
+                self._park_held()
 
     def between_batches(self) -> bool:
         """Reload, attempt parked tasks, settle, each when due; look at the interrupts. False when the loop is to stop.
 
         A source that waits within the user's own generator calls it meanwhile.
         """
-        self._reload_when_due()
-        if self._parts.due.is_time:
-            self._parts.due.run(self._attend)
-            self._count_flags()
-        self._settle_when_due()
-        return not self._attend()
-
-    def _reload_when_due(self) -> None:
         now = self._parts.clock.monotonic()
         if now >= self._next_reload:
             self._next_reload = now + self._settings.reload_interval_s
             self._parts.hooks.reload_config()
+        if self._parts.due.is_time:
+            self._parts.due.run(self._attend)
+            self._count_flags()
+        if now - self._last_settle >= self._settings.settle_interval_s:
+            self._park_held()
+            self._settle(is_due=True)
+        return not self._attend()
 
     def _fetch(self) -> Batch | None:
         if self._away.is_pausing:
@@ -115,7 +115,8 @@ class Loop:
         except EndOfSource:
             self._parts.interrupts.set(Interrupt.FINISHED)
             return None
-        self.note_away(None)
+        if self._away.is_away:
+            self.note_away(None)
         return batch
 
     def note_away(self, error: SourceAwayError | StoreAwayError | None) -> None:
@@ -169,11 +170,6 @@ class Loop:
             self._words[PARKED] += len(settlements)
             self._source.settle(settlements, is_due=False)
         self._count_flags()
-
-    def _settle_when_due(self) -> None:
-        if self._parts.clock.monotonic() - self._last_settle >= self._settings.settle_interval_s:
-            self._park_held()
-            self._settle(is_due=True)
 
     def _settle(self, *, is_due: bool) -> None:
         self._source.settle((), is_due=is_due)

@@ -71,10 +71,13 @@ class KafkaBatch:
 
     def _part_from(self, start: int) -> Part:
         """The part that begins with the task at `start`, cut from the part it is in where need be."""
-        found = next((part for part in self.parts if part.start <= start < part.stop), None)
-        assert found is not None, f"task {start} of the batch is settled twice"
-        if found.start == start:
-            return found
+        for found in self.parts:
+            if found.start == start:
+                return found
+            if found.start < start < found.stop:
+                break
+        else:
+            raise AssertionError(f"task {start} of the batch is settled twice")
         rest = self.assigned.ledger.split(found.span, self._position(start), start - found.start)
         part = Part(start, found.stop, rest)
         found.stop = start

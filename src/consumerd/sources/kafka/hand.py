@@ -51,8 +51,9 @@ class Hand:
     def enter(self) -> None:
         """The loop fetches: it has left whatever it had, and this is its thread."""
         self._loop_thread = threading.get_ident()
-        with self._state:
-            self.leave()
+        if self._batch is not None:  # as only this thread gives and leaves, what it sees is so
+            with self._state:
+                self.leave()
 
     def wait_until_left(self, leaving: Sequence[AssignedPartition], timeout_s: float) -> bool:
         """Have the loop leave a batch of these partitions; false when it did not in time.

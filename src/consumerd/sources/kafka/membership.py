@@ -29,4 +29,4 @@ class Membership:
     @property
     def unsettled(self) -> int:
         """Tasks handed out and not confirmed by the broker as committed. Under the state lock."""
-        return sum(assigned.unsettled for assigned in self.assigned.values())
+        return sum([assigned.ledger.taken - assigned.settled for assigned in self.assigned.values()])

@@ -173,6 +173,8 @@ class KafkaSource:
             raise away
 
     def _next_batch(self, limit: int) -> KafkaBatch | None:
+        if not self._arrivals.has_any:
+            return None
         with self._membership.state:
             while limit > 0 and (run := self._arrivals.take(limit)) is not None:
                 batch = self._batch_of(run)
