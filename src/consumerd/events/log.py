@@ -1,21 +1,25 @@
 """The log: one line on stdout for each fact worth knowing, as JSON for machines or in words for people.
 
-structlog renders; nothing of it is configured for the whole process, which is the user's.
+structlog renders for people, and is imported for that alone: with it come rich, pygments and nine megabytes. Nothing
+of it is configured for the whole process, which is the user's.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Literal
-
-import structlog
 
 from consumerd import clock
 from consumerd.events.facts import Fact, Level
 from consumerd.events.outlet import Outlet
 
 LogFormat = Literal["auto", "json", "console"]
+
+STDOUT = 1
+PATIENCE_S = 1.0
+"""How long one line may wait for whoever reads it, where nobody says otherwise."""
 
 _RANKS = {level: rank for rank, level in enumerate((Level.DEBUG, Level.INFO, Level.WARNING, Level.ERROR))}
 _LONGEST_VALUE = 8_192
@@ -72,23 +76,28 @@ def log_to_stdout(
     *,
     redact: Callable[[str], str] = str,
     bound: Mapping[str, object] | None = None,
-    patience_s: float = 1.0,
+    patience_s: float = PATIENCE_S,
 ) -> LogListener:
     """The log of this process, on its stdout. patience_s: how long one line may wait for whoever reads it."""
-    outlet = Outlet(1, patience_s=patience_s)
-    render = renderer(log_format, is_terminal=sys.stdout is not None and sys.stdout.isatty())
-    return LogListener(outlet, render, level=Level(level), redact=redact, bound=bound)
+    outlet = Outlet(STDOUT, patience_s=patience_s)
+    return LogListener(outlet, stdout_renderer(log_format), level=Level(level), redact=redact, bound=bound)
+
+
+def stdout_renderer(log_format: LogFormat) -> Render:
+    """How a line on our stdout looks. What it needs is imported with this call: before a fork, for all."""
+    return renderer(log_format, is_terminal=sys.stdout is not None and sys.stdout.isatty())
 
 
 def renderer(log_format: LogFormat, *, is_terminal: bool) -> Render:
     """How a line looks; `auto` asks whether people read it."""
     if log_format == "console" or (log_format == "auto" and is_terminal):
+        import structlog
+
         console = structlog.dev.ConsoleRenderer(
             colors=is_terminal, exception_formatter=structlog.dev.plain_traceback, pad_event_to=24
         )
         return lambda line: str(console(None, "", line))
-    as_json = structlog.processors.JSONRenderer(ensure_ascii=False, default=repr)
-    return lambda line: str(as_json(None, "", line))
+    return json.JSONEncoder(ensure_ascii=False, default=repr).encode
 
 
 def _shortened(value: object) -> object:

@@ -48,11 +48,11 @@ def main(arguments: Sequence[str]) -> int:
     channel = inherited_channel(arguments)
     work, fork, ends = _receive(channel)
     channel.close()
-    loaded = load(work.consumer, work.settings, Path(work.seated.state_dir))
-    if not isinstance(loaded, Failure):
+    prepared = load(work.consumer, work.settings, Path(work.seated.state_dir))
+    if not isinstance(prepared, Failure):
         die_with_parent(False)
-        become_worker(work, loaded, fork, ends)
-    sys.stderr.write(f"consumerd: {loaded.reason}\n{loaded.traceback}")
+        become_worker(work, prepared, fork, ends)
+    sys.stderr.write(f"consumerd: {prepared.reason}\n{prepared.traceback}")
     return WorkerExit.LOAD_FAILED
 
 

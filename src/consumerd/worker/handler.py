@@ -6,6 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -49,8 +50,12 @@ def hooked_handler(consumer: Any, handle: Handler) -> Handler:  # the user's cla
     return handle_within
 
 
+@cache
 def record_validator(consumer_class: type) -> Decode | None:
-    """Where `handle_task` annotates `record` with a pydantic model: makes one of a decoded record, or raises."""
+    """Where `handle_task` annotates `record` with a pydantic model: makes one of a decoded record, or raises.
+
+    Read off a class once: asked before the fork, each worker has it.
+    """
     try:
         annotation = get_type_hints(consumer_class.handle_task).get("record")  # type: ignore[attr-defined]  # a hook
     except NameError:

@@ -1,9 +1,14 @@
-"""Loading as a zygote or an executed worker does it: the consumer, or why not, told and not raised."""
+"""Loading as a zygote or an executed worker does it: the consumer, or why not, told and not raised.
+
+What need not be done in each worker is done here, once: what runs before the fork stays shared by all workers.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +16,25 @@ from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolver
 from consumerd.config.shape import ConsumerSettings, Settings
 from consumerd.errors import ConsumerdError
-from consumerd.store.opening import check_parking, resolve_parking
+from consumerd.events.log import Render, stdout_renderer
+from consumerd.store.opening import check_parking, open_store_thread, resolve_parking
+from consumerd.store.thread import StoreThread
+from consumerd.worker.handler import record_validator
 from consumerd.worker.loader import LoadedConsumer, load_consumer
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A consumer, ready to be forked into workers.
+
+    redact: takes every resolved secret, the parking store's too, out of a text. store: nothing of it runs or is open
+    before a worker calls it. render: how a line of the workers' log looks.
+    """
+
+    loaded: LoadedConsumer
+    redact: Callable[[str], str]
+    store: StoreThread
+    render: Render
 
 
 @dataclass(frozen=True)
@@ -23,17 +45,26 @@ class Failure:
     traceback: str
 
 
-def load(consumer: ConsumerSettings, settings: Settings, state_dir: Path) -> LoadedConsumer | Failure:
+def load(consumer: ConsumerSettings, settings: Settings, state_dir: Path) -> Prepared | Failure:
     """Load the consumer's code and check its options and its parking store's, with the environment of this process."""
     try:
-        loaded = load_consumer(consumer, os.environ)
-        check_parking(resolve_parking(settings.parking, os.environ, consumer.directory).value, state_dir)
+        return _prepare(load_consumer(consumer, os.environ), consumer, settings, state_dir)
     except ConsumerdError as error:
         raised = error.__cause__
         trace = "" if raised is None else "".join(traceback.format_exception(raised))
         redact = _redactor(consumer, settings).redact
         return Failure(redact(str(error)), redact(trace))
-    return loaded
+
+
+def _prepare(loaded: LoadedConsumer, consumer: ConsumerSettings, settings: Settings, state_dir: Path) -> Prepared:
+    parking = resolve_parking(settings.parking, os.environ, consumer.directory)
+    check_parking(parking.value, state_dir)
+    with contextlib.suppress(Exception):  # what an annotation raises is the worker's to tell: it asks again
+        record_validator(loaded.consumer_class)
+    redactor = parking.redactor.joined(loaded.redactor.secrets)
+    return Prepared(
+        loaded, redactor.redact, open_store_thread(parking.value, state_dir), stdout_renderer(settings.log.format)
+    )
 
 
 def _redactor(consumer: ConsumerSettings, settings: Settings) -> Redactor:

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import setproctitle
 
@@ -19,21 +19,20 @@ from consumerd.clock import SYSTEM_CLOCK, monotonic
 from consumerd.errors import ConsumerdError
 from consumerd.events.facts import Fact, Level, Listener
 from consumerd.events.listeners import Listeners
-from consumerd.events.log import log_to_stdout
+from consumerd.events.log import PATIENCE_S, STDOUT, LogListener, Render
+from consumerd.events.outlet import Outlet
 from consumerd.model.contract import is_overridden
 from consumerd.model.failure import describe
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.shards import Shard
 from consumerd.sources.contract import ShardLag
-from consumerd.store.opening import open_store_thread, resolve_parking
-from consumerd.store.thread import StoreThread
 from consumerd.wire.board import GENERATION, HANDLED, STATE, WorkerState
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Lag, Ready
 from consumerd.worker.family import leave_if_child, watch_forks
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.link import MasterLink
-from consumerd.worker.loader import LoadedConsumer
+from consumerd.worker.loading import Prepared
 from consumerd.worker.runtime import Runtime, Surroundings
 from consumerd.worker.seat import Seat
 from consumerd.worker.timer import StopDeadline, Timer
@@ -43,7 +42,7 @@ LAG_SLOT = 0
 CRASHED = 1
 
 
-def run_worker(seat: Seat, loaded: LoadedConsumer) -> int:
+def run_worker(seat: Seat, prepared: Prepared) -> int:
     """Be the worker of this seat until it ends; the exit code (`model.exits`)."""
     assert seat.channel is not None
     interrupts = Interrupts()
@@ -57,11 +56,9 @@ def run_worker(seat: Seat, loaded: LoadedConsumer) -> int:
     Timer(interrupts, seat.board.words, deadline, channel=channel, settle_interval_s=settle_interval_s).start()
     if not _take_slot(seat, deadline):
         return deadline.drained
-    parking = resolve_parking(seat.settings.parking, os.environ, seat.directory)
-    redact = parking.redactor.joined(loaded.redactor.secrets).redact
     link = MasterLink(channel)
-    emit = locked_emitter(Listeners([_log(seat), link.listen]), redact)
-    station = Station(seat, loaded, link, interrupts, deadline, emit, redact, parking.value)
+    emit = locked_emitter(Listeners([_log(seat, prepared.render), link.listen]), prepared.redact)
+    station = Station(seat, prepared, link, interrupts, deadline, emit)
     return station.consume()
 
 
@@ -85,7 +82,7 @@ def locked_emitter(listeners: Listeners, redact: Callable[[str], str]) -> Callab
     def emit(fact: Fact) -> None:
         texts = {name: redact(value) for name, value in fact.fields.items() if isinstance(value, str)}
         with lock:
-            listeners(replace(fact, fields=fact.fields | texts))
+            listeners(Fact(fact.name, fact.level, fact.fields | texts))
 
     return emit
 
@@ -103,37 +100,31 @@ def _take_slot(seat: Seat, deadline: StopDeadline) -> bool:
     return False
 
 
-def _log(seat: Seat) -> Listener:
+def _log(seat: Seat, render: Render) -> Listener:
     bound: dict[str, object] = {"consumer": str(seat.consumer.full_name), "worker_id": seat.slot}
-    settings = seat.settings.log
-    return log_to_stdout(settings.format, settings.level, bound=bound)
+    level = Level(seat.settings.log.level)
+    return LogListener(Outlet(STDOUT, patience_s=PATIENCE_S), render, level=level, bound=bound)
 
 
 @dataclass(frozen=True)
 class Station:
-    """A worker whose handlers, lock and threads stand: where the user's instance consumes.
-
-    parking: the setting of that name, resolved.
-    """
+    """A worker whose handlers, lock and threads stand: where the user's instance consumes."""
 
     seat: Seat
-    loaded: LoadedConsumer
+    prepared: Prepared
     link: MasterLink
     interrupts: Interrupts
     deadline: StopDeadline
     emit: Callable[[Fact], None]
-    redact: Callable[[str], str]
-    parking: str | None
 
     def consume(self) -> int:
         """Make the user's instance and let it consume; how that ended, as an exit code."""
-        words = self.seat.board.words
+        words, loaded, store = self.seat.board.words, self.prepared.loaded, self.prepared.store
         try:
-            consumer = self.loaded.consumer_class(self.seat.slot, **self.loaded.configs)
+            consumer = loaded.consumer_class(self.seat.slot, **loaded.configs)
             if is_overridden(type(consumer), "get_process_name"):
                 setproctitle.setproctitle(consumer.get_process_name())
-            store = open_store_thread(self.parking, self.seat.state_dir)
-            runtime = Runtime(consumer, self._surroundings(store))
+            runtime = Runtime(consumer, self._surroundings())
             consumer._runtime = runtime  # noqa: SLF001 - the base class keeps it there for this module
             consumer.consume()
             store.close(self.deadline.at_s or monotonic())
@@ -142,14 +133,14 @@ class Station:
             return error.exit_code
         except BaseException as error:  # noqa: BLE001 - the top of a process: hooks and sources are the user's
             leave_if_child(error)
-            failure = describe(error, self.redact)
+            failure = describe(error, self.prepared.redact)
             self.emit(Fact("consume_failed", Level.ERROR, {"error": failure.error, "traceback": failure.traceback}))
             return CRASHED
         end = runtime.exit
         self.emit(Fact("worker_drained", Level.INFO, {"end": end.name.lower(), "handled": words[HANDLED]}))
         return end
 
-    def _surroundings(self, store: StoreThread) -> Surroundings:
+    def _surroundings(self) -> Surroundings:
         seat = self.seat
         return Surroundings(
             name=str(seat.consumer.full_name),
@@ -157,14 +148,14 @@ class Station:
             shard=Shard(seat.slot, seat.consumer.common.workers),
             member=seat.member,
             lease_owner=f"{seat.member}#{seat.generation}",
-            options=self.loaded.options,
-            source=self.loaded.kind.make(),
-            store=store,
+            options=self.prepared.loaded.options,
+            source=self.prepared.loaded.kind.make(),
+            store=self.prepared.store,
             interrupts=self.interrupts,
             words=seat.board.words,
             deadline=self.deadline,
             emit=self.emit,
-            redact=self.redact,
+            redact=self.prepared.redact,
             on_ready=self._tell_ready,
             report_lag=self._report_lag if seat.slot == LAG_SLOT else None,
         )

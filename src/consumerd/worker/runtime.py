@@ -72,11 +72,12 @@ class Runtime:
     """What a consumer's `consume()` runs, and what the consumer may ask of its worker."""
 
     def __init__(self, consumer: Any, surroundings: Surroundings) -> None:  # the user's class, known by its hooks
+        consumer_class: type = type(consumer)
         self._consumer = consumer
         self._surroundings = surroundings
         self._index = StoreIndex(surroundings.name, surroundings.store)
         self._hooks = Hooks(consumer)
-        self._validate = record_validator(type(consumer))
+        self._validate = record_validator(consumer_class)
         self._user_reads_shard = False
         self._loop: Loop | None = None
         self._wait = surroundings.wait or surroundings.interrupts.wait

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
-from pathlib import Path
 
 from consumerd.config.shape import ConsumerSettings, Settings
 from consumerd.wire.board import Board
@@ -15,7 +14,6 @@ class Seat:
     """One slot, as its worker sees it.
 
     consumer: the entry in the configuration, `configs` not resolved; settings: the document's `consumerd` table.
-    directory: of the configuration, to which `file:` is relative.
     member: `<id>.<group>.<name>.<slot>`; None in the foreground, which joins as a guest.
     channel: to the master, closed by its death; None in the foreground.
     lock_fd: the slot's lock file, opened by the master, not locked yet; None in the foreground.
@@ -23,8 +21,6 @@ class Seat:
 
     consumer: ConsumerSettings
     settings: Settings
-    directory: Path
-    state_dir: Path
     slot: int
     generation: int
     member: str | None

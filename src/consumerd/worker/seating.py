@@ -9,7 +9,6 @@ import socket
 import sys
 import traceback
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
 
 import setproctitle
@@ -18,7 +17,7 @@ from consumerd.config.shape import ConsumerSettings, Settings
 from consumerd.model.exits import WorkerExit
 from consumerd.wire.board import Board
 from consumerd.wire.messages import Fork, Seated
-from consumerd.worker.loader import LoadedConsumer
+from consumerd.worker.loading import Prepared
 from consumerd.worker.process import run_worker
 from consumerd.worker.seat import Seat
 
@@ -66,7 +65,7 @@ class Ends:
             os.close(fd)
 
 
-def become_worker(work: Work, loaded: LoadedConsumer, fork: Fork, ends: Ends) -> NoReturn:
+def become_worker(work: Work, prepared: Prepared, fork: Fork, ends: Ends) -> NoReturn:
     """Be the worker of a slot until it ends, and never return: what called this is the zygote's.
 
     Signals are blocked when this is called. Until the worker's own handlers stand, a TERM ends it: it has taken
@@ -83,7 +82,7 @@ def become_worker(work: Work, loaded: LoadedConsumer, fork: Fork, ends: Ends) ->
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(line_buffering=True)  # what a handler prints is read while it runs, also in a pipe
         setproctitle.setproctitle(work.title(f"worker {fork.slot}"))
-        exit_code = run_worker(_seat(work, fork, ends), loaded)
+        exit_code = run_worker(_seat(work, fork, ends), prepared)
     except BaseException:  # noqa: BLE001 - the top of a process
         traceback.print_exc()
     finally:
@@ -96,8 +95,6 @@ def _seat(work: Work, fork: Fork, ends: Ends) -> Seat:
     return Seat(
         consumer=work.consumer,
         settings=work.settings,
-        directory=Path(work.seated.directory),
-        state_dir=Path(work.seated.state_dir),
         slot=fork.slot,
         generation=fork.generation,
         member=f"{work.seated.member_prefix}.{fork.slot}",

@@ -8,7 +8,6 @@ workers see that on their own channels and drain; those still there after `stop_
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import select
 import signal
@@ -27,11 +26,14 @@ from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import die_with_parent, inherited_channel
 from consumerd.wire.messages import Exited, Fork, Forked, Hello, Loaded, LoadFailed, Message, Seated, Stop
 from consumerd.worker.executed import execute_worker
-from consumerd.worker.loader import LoadedConsumer
-from consumerd.worker.loading import Failure, load
+from consumerd.worker.heap import settle_heap
+from consumerd.worker.loading import Failure, Prepared, load
 from consumerd.worker.seating import Ends, Work, become_worker
 
 ENDS_A_FORK = 4
+READS_AT_ONCE = 32
+"""How many messages may wait here with their descriptors, before those are used."""
+
 IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -51,14 +53,17 @@ class Zygote:
     is_forking: False when the import left a thread behind, which a fork would lose: workers are then executed.
     """
 
-    def __init__(self, channel: Channel, work: Work, loaded: LoadedConsumer, *, is_forking: bool) -> None:
+    def __init__(self, channel: Channel, work: Work, prepared: Prepared, *, is_forking: bool) -> None:
         self._channel = channel
         self._work = work
-        self._loaded = loaded
+        self._prepared = prepared
         self._is_forking = is_forking
         self._children: dict[int, Child] = {}  # by pidfd
         self._poller = select.poll()
         self._poller.register(channel, select.POLLIN)
+        self._incoming = select.poll()
+        self._incoming.register(channel, select.POLLIN)
+        self._untold: list[Child] = []
         self._is_leaving = False
         self._kill_at: float | None = None
 
@@ -79,13 +84,25 @@ class Zygote:
         return None if self._kill_at is None else max(0.0, self._kill_at - clock.monotonic()) * 1000 + 1
 
     def _hear(self) -> None:
-        self._channel.read_available()
-        while (received := self._channel.take()) is not None:
-            self._obey(*received)
+        """Read, then fork all, then tell of all: a page written between two forks would be the earlier one's alone."""
+        for _ in range(READS_AT_ONCE):
+            self._channel.read_available()
+            if self._channel.is_at_end or not self._incoming.poll(0):
+                break
+        try:
+            while (received := self._channel.take()) is not None:
+                self._obey(*received)
+        finally:
+            self._tell_of_forked()
         if self._channel.is_at_end:
             self._poller.unregister(self._channel)
             self._is_leaving = True
             self._kill_at = clock.monotonic() + self._work.stop_timeout_s
+
+    def _tell_of_forked(self) -> None:
+        for child in self._untold:
+            self._tell(Forked(child.slot, child.generation, child.pid), child.pidfd)
+        self._untold.clear()
 
     def _obey(self, message: Message, fds: tuple[int, ...]) -> None:
         if isinstance(message, Fork) and len(fds) == ENDS_A_FORK:
@@ -103,9 +120,9 @@ class Zygote:
         with contextlib.suppress(ProcessLookupError, PermissionError):  # the child does it too; whoever comes first
             os.setpgid(pid, pid)
         pidfd = os.pidfd_open(pid)
-        self._children[pidfd] = Child(fork.slot, fork.generation, pid, pidfd)
+        child = self._children[pidfd] = Child(fork.slot, fork.generation, pid, pidfd)
+        self._untold.append(child)
         self._poller.register(pidfd, select.POLLIN)
-        self._tell(Forked(fork.slot, fork.generation, pid), pidfd)
 
     def _fork_worker(self, fork: Fork, ends: Ends) -> int:
         """Signals wait until the child listens to them: the zygote's own ignoring would lose one."""
@@ -115,7 +132,7 @@ class Zygote:
         pid = os.fork()
         if pid == 0:
             self._leave_to_parent()
-            become_worker(self._work, self._loaded, fork, ends)
+            become_worker(self._work, self._prepared, fork, ends)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return pid
 
@@ -172,13 +189,13 @@ def serve(channel: Channel) -> int:
         raise WireError(f"a zygote was sent {type(seated).__name__} first")
     work = Work.of(seated)
     setproctitle.setproctitle(work.title("zygote"))
-    loaded = load(work.consumer, work.settings, Path(seated.state_dir))
-    if isinstance(loaded, Failure):
-        channel.send(LoadFailed(loaded.reason, loaded.traceback))
+    prepared = load(work.consumer, work.settings, Path(seated.state_dir))
+    if isinstance(prepared, Failure):
+        channel.send(LoadFailed(prepared.reason, prepared.traceback))
         return WorkerExit.LOAD_FAILED
-    zygote = Zygote(channel, work, loaded, is_forking=thread_count() == 1)
-    gc.collect()
-    gc.freeze()
+    zygote = Zygote(channel, work, prepared, is_forking=thread_count() == 1)
+    settle_heap()
+    loaded = prepared.loaded
     channel.send(Loaded(loaded.kind.name, asdict(loaded.kind.traits), tuple(loaded.remarks)))
     die_with_parent(False)
     zygote.run()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 
 from consumerd.config.shape import CommonKeys, ConsumerSettings, Settings
-from consumerd.worker.loading import Failure, load
+from consumerd.worker.loading import Failure, Prepared, load
 
 
 def test_what_an_import_raises_is_told_without_the_secrets_that_it_could_see(
@@ -30,3 +31,32 @@ def test_what_an_import_raises_is_told_without_the_secrets_that_it_could_see(
     assert isinstance(found, Failure)
     assert "refused: ***" in found.reason + found.traceback
     assert "hunter2" not in found.reason + found.traceback
+
+
+def test_what_is_prepared_for_the_workers_knows_the_secrets_and_has_opened_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRANT_PASSWORD", "hunter2hunter2")
+    monkeypatch.setenv("PARKING", f"sqlite:///{tmp_path}/correcthorse")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "prepared_module.py").write_text(
+        "from consumerd import BaseConsumer\n"
+        "class Mail(BaseConsumer):\n"
+        "    SOURCE = 'memory'\n"
+        "    def handle_task(self, offset, record): ...\n"
+    )
+    consumer = ConsumerSettings(
+        group="shop",
+        name="Mail",
+        target="prepared_module:Mail",
+        configs={"password": "${GRANT_PASSWORD}"},
+        common=CommonKeys(),
+        directory=tmp_path,
+    )
+    threads = threading.active_count()
+    prepared = load(consumer, Settings(parking="${PARKING}"), tmp_path)
+    assert isinstance(prepared, Prepared)
+    assert prepared.redact("hunter2hunter2 and correcthorse") == "*** and correcthorse"
+    assert prepared.redact(f"sqlite:///{tmp_path}/correcthorse") == "***"
+    assert threading.active_count() == threads
+    assert not (tmp_path / "correcthorse").exists()

@@ -20,10 +20,17 @@ _NO_CONNECTION_PREFIXES = (
 _CONNECTION_ONLY = ("enable.ssl.", "enable.sasl.", "enable.random.", "enable.metrics.", "max.in.flight")
 
 
+_DEFAULTS: dict[str, Property] = {
+    "client.id": "consumerd",
+    "enable.metrics.push": False,  # half a megabyte of histograms for each client, for brokers that may ask for them
+}
+"""What every client has where the configuration does not say otherwise."""
+
+
 def consumer_settings(options: KafkaOptions, *, member: str | None) -> dict[str, Property]:
     """A group member's settings. member: the static identity of its slot; None joins as a guest."""
     settings: dict[str, Property] = {
-        "client.id": "consumerd",
+        **_DEFAULTS,
         "allow.auto.create.topics": False,
         **options.properties,
         "bootstrap.servers": options.brokers,
@@ -45,7 +52,18 @@ def consumer_settings(options: KafkaOptions, *, member: str | None) -> dict[str,
 def admin_settings(options: KafkaOptions) -> dict[str, Property]:
     """The settings of a client that reads no records: how to connect, and nothing else."""
     connection = {key: value for key, value in options.properties.items() if _is_about_connections(key)}
-    return {"client.id": "consumerd", **connection, "bootstrap.servers": options.brokers}
+    return {**_DEFAULTS, **connection, "bootstrap.servers": options.brokers}
+
+
+def onlooker_settings(options: KafkaOptions) -> dict[str, Property]:
+    """The settings of a client that asks for the group's offsets and never joins it."""
+    return {
+        **admin_settings(options),
+        "group.id": options.consumer_group,
+        "enable.auto.commit": False,
+        "isolation.level": "read_uncommitted",  # the offsets as they stand: no open transaction is waited for
+        "log_level": 0,  # the group's members say what is wrong, and nobody listens here
+    }
 
 
 def reads_uncommitted(options: KafkaOptions) -> bool:

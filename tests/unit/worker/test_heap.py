@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import ctypes
+
+import pytest
+
+from consumerd.worker.heap import fill_holes
+
+PIECES = 2_000
+
+
+@pytest.fixture
+def libc() -> ctypes.CDLL:
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallinfo2"):
+        pytest.skip("only glibc since 2.33 tells where its heap ends")
+    libc.malloc.argtypes, libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+    libc.free.argtypes, libc.free.restype = [ctypes.c_void_p], None
+    return libc
+
+
+@pytest.mark.parametrize("size_bytes", [40, 200, 1_000, 5_000])
+def test_what_is_allocated_after_the_filling_lies_beyond_what_was_freed_before(
+    libc: ctypes.CDLL, size_bytes: int
+) -> None:
+    pieces = [libc.malloc(size_bytes) for _ in range(PIECES)]
+    for piece in pieces[::2]:
+        libc.free(piece)
+    fill_holes()
+    after = [libc.malloc(size_bytes) for _ in range(100)]
+    assert min(after) > max(pieces)
+    for piece in (*pieces[1::2], *after):
+        libc.free(piece)
