@@ -1,6 +1,6 @@
 """One run of one loop, in a process of its own: `python -m benchmarks.kafka_run LOOP BROKERS TOPIC RECORDS HANDLER`.
 
-Prints how many records were handled in how many seconds.
+Prints its pace, in records a second.
 """
 
 from __future__ import annotations

@@ -16,8 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from consumerd.clock import monotonic
 from consumerd.consumers import KafkaBaseConsumer
@@ -30,6 +29,7 @@ from consumerd.sources.kafka import KIND
 from consumerd.sources.kafka.source import KafkaSource
 from consumerd.testing.source_contract import NothingParked, SourceContract
 from integration.scenarios.kafka_member import Member, Seat
+from integration.scenarios.late_coordinator import LateCoordinator
 from servers.kafka import KafkaServer, TopicFactory
 from servers.waiting import wait_until
 
@@ -53,15 +53,21 @@ def numbered(count: int, partitions: int = 1) -> list[tuple[int, bytes]]:
 
 
 def committed(brokers: str, topic: str, group: str) -> dict[int, int]:
-    """The group's committed offset of each partition that has one; none while a broker that has just started loads."""
-    admin = AdminClient({"bootstrap.servers": brokers, "log_level": 0})
+    """The group's committed offset of each partition that has one; none while a broker that has just started loads.
+
+    A consumer that never joins is asked: librdkafka's admin client may end the process over it, see `Positions`.
+    """
+    client = Consumer({"bootstrap.servers": brokers, "group.id": group, "enable.auto.commit": False, "log_level": 0})
     try:
-        found = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(PATIENCE_S)
+        partitions = client.list_topics(topic, timeout=PATIENCE_S).topics[topic].partitions
+        found = client.committed([TopicPartition(topic, number) for number in partitions], timeout=PATIENCE_S)
     except KafkaException as error:
-        if error.args[0].code() == KafkaError.COORDINATOR_LOAD_IN_PROGRESS:
+        if error.args[0].code() in (KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.NOT_COORDINATOR):
             return {}
         raise
-    return {place.partition: place.offset for place in found.topic_partitions if place.topic == topic}
+    finally:
+        client.close()
+    return {place.partition: place.offset for place in found if place.error is None and place.offset >= 0}
 
 
 def next_batch(source: KafkaSource, limit: int = 500) -> Batch:
@@ -79,6 +85,23 @@ def until_settled(source: KafkaSource) -> None:
     """Wait until the broker has confirmed everything that is finished."""
     source.settle((), is_due=True)
     wait_until(lambda: source.fetch(0, 0.05) is None and not source.unsettled(), PATIENCE_S, "not settled")
+
+
+def fetch_if_there(source: KafkaSource, limit: int) -> Batch | None:
+    """A batch; None as well while the brokers are away."""
+    try:
+        return source.fetch(limit, 0.1)
+    except SourceAwayError:
+        return None
+
+
+def drain(source: KafkaSource) -> int | None:
+    """Handle what there is now; the partition that it was of."""
+    batch = source.fetch(500, 0.1)
+    if batch is None:
+        return None
+    settle_all(source, batch, is_due=True)
+    return batch.shard
 
 
 def offsets(batch: Batch) -> list[int]:
@@ -233,6 +256,40 @@ def test_lag_is_of_all_partitions_also_of_those_that_others_have(
     assert by_shard[batch.shard].position == 4
     assert by_shard[batch.shard].oldest_s is not None
     source.close(monotonic() + PATIENCE_S)
+
+
+@pytest.fixture
+def late_coordinator() -> Iterator[LateCoordinator]:
+    between = LateCoordinator()
+    yield between
+    between.close()
+
+
+@pytest.fixture
+def broker_behind(late_coordinator: LateCoordinator, kafka: KafkaServer) -> Iterator[KafkaServer]:
+    """A broker of its own that is reached through `late_coordinator`."""
+    if not kafka.is_ours:
+        pytest.skip("where brokers are given, no other is started")
+    advertised = f"BROKER://127.0.0.1:{late_coordinator.port}"
+    broker = KafkaServer.launch({"advertised.listeners": advertised})
+    late_coordinator.forward_to(int(broker.brokers.rpartition(":")[2]))
+    yield broker
+    broker.close()
+
+
+def test_a_lag_whose_coordinator_answers_too_late_is_measured_the_next_time_by_the_same_process(
+    late_coordinator: LateCoordinator, broker_behind: KafkaServer
+):
+    broker_behind.create_topic("topic", 2)
+    brokers = f"127.0.0.1:{late_coordinator.port}"
+    command = [sys.executable, "-m", "integration.scenarios.lag_asker", brokers, "topic", "group"]
+    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as asker:
+        assert asker.stdout is not None
+        assert asker.stdout.readline() == "away\n"
+        late_coordinator.letting_go.set()
+        assert asker.stdout.read().endswith("answered\n")
+        assert asker.wait(PATIENCE_S) == 0
 
 
 def test_a_close_past_its_deadline_returns_and_says_so(seat: Seat):
@@ -455,6 +512,29 @@ def test_a_revoke_waits_until_the_loop_has_left_the_batch(kafka: KafkaServer, ka
     newcomer.stop()
 
 
+def test_a_partition_that_left_while_it_was_paused_is_read_when_it_comes_back(
+    kafka: KafkaServer, kafka_topic: TopicFactory, group: str
+):
+    topic = kafka_topic(partitions=2)
+    produce(kafka.brokers, topic, numbered(200, 2))
+    seat = Seat(kafka.brokers, topic, group)
+    source = seat.open()
+    settle_all(source, next_batch(source, limit=1))
+    for _ in range(20):
+        source.fetch(0, 0.1)  # the loop takes nothing: soon enough is kept, and the partitions are paused
+    newcomer = Member(Seat(kafka.brokers, topic, group)).start()
+    wait_until(lambda: source.fetch(0, 0.1) or seat.told("partitions_revoked"), PATIENCE_S, "no revoke")
+    newcomer.until_handled(99)
+    settle_all(source, next_batch(source), is_due=True)
+    newcomer.stop()
+    came = {partition for partition, _ in newcomer.handled}
+    back = lambda: drain(source) in came or len(seat.told("partitions_assigned")) > 1  # noqa: E731
+    wait_until(back, PATIENCE_S, "it did not come back")
+    produce(kafka.brokers, topic, numbered(20, 2))
+    wait_until(lambda: drain(source) in came, PATIENCE_S, "nothing of the partition that came back is read")
+    source.close(monotonic() + PATIENCE_S)
+
+
 def test_a_busy_members_keeper_keeps_it_in_the_group_and_loses_no_record(seat: Seat, opened: Opened):
     seat.keys = {"session_timeout": 6, "max_poll_interval": 6}
     produce(seat.brokers, seat.topic, numbered(100))
@@ -583,6 +663,38 @@ def test_a_restarted_broker_costs_a_pause_and_no_task(
     wait_until(lambda: committed(restartable_kafka.brokers, topic, group) == ends, PATIENCE_S, "not all is committed")
     member.stop()
     assert set(member.handled) == set(itertools.product(range(2), range(100)))
+
+
+def test_a_member_lives_through_a_restart_that_outlasts_its_session(
+    restartable_kafka: KafkaServer, kafka_topic: TopicFactory, group: str
+):
+    """librdkafka keeps the commit until the broker is back, and is fenced by its answer: it has another id by then."""
+    topic = kafka_topic()
+    produce(restartable_kafka.brokers, topic, numbered(100))
+    keys = {"session_timeout": 20, "heartbeat.interval.ms": 19_000}
+    seat = Seat(restartable_kafka.brokers, topic, group, "0.test.m.0", keys)
+    source = seat.open()
+    batch = next_batch(source, limit=10)
+    joined_at = monotonic()
+    while monotonic() - joined_at < 12:  # the session ends well before the commit's patience
+        fetch_if_there(source, 0)
+    restartable_kafka.kill()
+    settle_all(source, batch, is_due=True)
+    wait_until(lambda: fetch_if_there(source, 0) or seat.told("partitions_lost"), PATIENCE_S, "nothing was lost")
+    restartable_kafka.start()
+    seen: set[int] = set()
+
+    def handle_more() -> bool:
+        found = fetch_if_there(source, 500)
+        if found is not None:
+            seen.update(offsets(found))
+            settle_all(source, found, is_due=True)
+        return max(seen, default=0) == 99
+
+    wait_until(handle_more, PATIENCE_S, lambda: f"{len(seen)} records came: {seat.facts[-5:]}")
+    until_settled(source)
+    assert committed(restartable_kafka.brokers, topic, group) == {0: 100}
+    source.close(monotonic() + PATIENCE_S)
 
 
 def test_the_source_is_away_until_its_broker_is_back_also_when_no_record_comes(

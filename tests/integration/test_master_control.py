@@ -161,10 +161,21 @@ def test_a_client_that_does_not_read_does_not_keep_the_others_waiting(serving: S
         assert call(serving.path, "status") == {"asked": {}}
 
 
-def test_a_crowd_is_cut_off_and_told_of(serving: Serving) -> None:
+def test_in_a_crowd_of_idle_clients_the_one_that_was_idle_for_longest_makes_room(serving: Serving) -> None:
+    with contextlib.ExitStack() as clients:
+        crowd = [clients.enter_context(raw(serving)) for _ in range(MOST_CONNECTIONS)]
+        for client in (*crowd[1:], crowd[0]):
+            said(client, b'{"id": 1, "method": "status"}')
+        assert call(serving.path, "status") == {"asked": {}}
+        assert crowd[1].recv(10) == b""
+        assert "result" in said(crowd[0], b'{"id": 2, "method": "status"}')
+    assert not serving.facts
+
+
+def test_a_crowd_that_is_served_is_not_cut_off_for_one_more_who_is_refused(serving: Serving) -> None:
     with contextlib.ExitStack() as clients:
         for _ in range(MOST_CONNECTIONS):
-            said(clients.enter_context(raw(serving)), b'{"id": 1, "method": "status"}')
+            said(clients.enter_context(raw(serving)), b'{"id": 1, "method": "stop"}')
         with raw(serving) as one_more:
             assert one_more.recv(10) == b""
         assert serving.facts[-1].name == "control_refused"

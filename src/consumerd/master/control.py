@@ -1,7 +1,8 @@
 """The control server: answers the control socket. Runs in the master.
 
 Nobody who connects can hold the master up: connections, lines, answers in flight and waits are all bounded, and a
-client that does not read is cut off. Who may: the user who runs the master, and root.
+client that does not read is cut off. Nor can anybody hold the others up: where there is no room for one more, whoever
+has asked nothing for longest makes room. Who may: the user who runs the master, and root.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class ControlServer:
         self._answers = answers
         self._emit = emit
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._idle: dict[asyncio.Task[None], None] = {}  # those that have asked nothing now, the longest first
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -82,6 +84,7 @@ class ControlServer:
             return
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._connections[task] = writer
+        self._idle[task] = None
         task.add_done_callback(self._forget)
 
     def _refusal(self, writer: asyncio.StreamWriter) -> str | None:
@@ -90,16 +93,35 @@ class ControlServer:
         _, uid, _ = _PEER.unpack(peer)
         if uid not in (os.geteuid(), 0):
             return f"user {uid} may not"
-        return "too many connections" if len(self._connections) >= MOST_CONNECTIONS else None
+        return None if self._has_room() else "too many connections"
+
+    def _has_room(self) -> bool:
+        """Whether one more may connect; the one that has been idle for longest is cut off where that helps."""
+        if len(self._connections) < MOST_CONNECTIONS:
+            return True
+        if not self._idle:
+            return False
+        longest = next(iter(self._idle))
+        self._drop(longest)
+        longest.cancel()
+        return True
+
+    def _drop(self, task: asyncio.Task[None]) -> None:
+        self._idle.pop(task, None)
+        writer = self._connections.pop(task, None)
+        if writer is not None:
+            writer.close()
 
     def _forget(self, task: asyncio.Task[None]) -> None:
-        self._connections.pop(task).close()
+        self._drop(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self._emit(Fact("control_failed", Level.ERROR, {"error": repr(error)}))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One request after another, until the client leaves, idles, or sends or reads too slowly."""
+        own = asyncio.current_task()
+        assert own is not None
         idle_s: float | None = IDLE_S
         with suppress(TimeoutError, ConnectionError):
             while True:
@@ -107,8 +129,11 @@ class ControlServer:
                     line = await _line(reader)
                 if line is None:
                     return
+                self._idle.pop(own, None)
                 if await self._respond(writer, line) == "stop":
                     idle_s = None
+                else:
+                    self._idle[own] = None
 
     async def _respond(self, writer: asyncio.StreamWriter, line: bytes) -> str | None:
         """Answer one request; the method it named."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from consumerd.clock import SYSTEM_CLOCK, Clock
 from consumerd.errors import SourceAwayError, StoreAwayError
@@ -166,7 +166,11 @@ class Source(Protocol):
         ...
 
     def keeps(self, batch: Batch) -> bool:
-        """False when the batch's shard was taken away: what was not started must not be, and settles nowhere."""
+        """False when the batch's shard is being taken away: what was not started must not be."""
+        ...
+
+    def settles(self, batch: Batch) -> bool:
+        """False when what is finished of the batch settles nowhere any more: its tasks are others', and come again."""
         ...
 
     def decode(self, payload: bytes) -> object:
@@ -187,6 +191,19 @@ class Source(Protocol):
 
     def close(self, deadline: float) -> None:
         """Settle durably what is finished, give back the rest, leave, by `deadline` on the monotonic clock."""
+        ...
+
+
+@runtime_checkable
+class KeepsRows(Protocol):
+    """What a source has besides whose rows outlive their tasks: the row says what became of the parked copy, too."""
+
+    def finish_parked(self, task_id: TaskId) -> None:
+        """A task that was settled as dead is done after all: it was parked, and a person had it tried again.
+
+        The loop's thread; before the parking store forgets the task. Raises nothing where the source is away: the row
+        is written with what settles next.
+        """
         ...
 
 

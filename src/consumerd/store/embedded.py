@@ -100,6 +100,7 @@ class EmbeddedDatabase:
             self._lock.release()
 
     def _take_lock(self) -> None:
+        self._engine = self._engine or _engine(self._file.path)  # it takes time, in which no other should have to wait
         if not self._lock.acquire(LONGEST_WAIT_S):
             raise self._away(
                 f"another process has held {self._lock.path} for {LONGEST_WAIT_S:g} s: see which one hangs"
@@ -129,7 +130,7 @@ class EmbeddedDatabase:
         if self._file.is_created:
             _create(self._file.path)
         self._identity = _identity(self._file.path)
-        self._engine = _engine(self._file.path)
+        assert self._engine is not None  # who comes here holds the lock
         connection = self._connection = self._engine.connect()
         is_settled = False
         try:

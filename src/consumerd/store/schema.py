@@ -122,9 +122,20 @@ def ensure_schema(connection: Connection) -> None:
 
 
 def _version(connection: Connection) -> int | None:
+    if connection.dialect.name == "sqlite":
+        return _version_in_file(connection)
     if not inspect(connection).has_table(SCHEMA.name):
         return None
     return connection.execute(select(SCHEMA.c.version)).scalar()
+
+
+def _version_in_file(connection: Connection) -> int | None:
+    """Without SQLAlchemy's inspection: each process that opens the file asks it while all others wait for the lock."""
+    tables = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
+    if not connection.exec_driver_sql(tables, (SCHEMA.name,)).scalar():
+        return None
+    version: int | None = connection.exec_driver_sql(f"SELECT version FROM {SCHEMA.name}").scalar()
+    return version
 
 
 def _create(connection: Connection) -> None:

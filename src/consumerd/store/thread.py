@@ -1,6 +1,7 @@
 """The store thread: one a worker, started at first use; it owns the store's connection and lock. Runs in workers.
 
-A caller waits a few seconds, never longer, however the disk or the database hangs.
+A caller waits a few seconds, never longer, however the disk or the database hangs; and once the store has been found
+away, only moments, until a call has succeeded: what was asked goes on here, and tells.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from consumerd.store.parking import ParkingStore
 ResultT = TypeVar("ResultT")
 
 CALL_TIMEOUT_S = 5.0
+AWAY_TIMEOUT_S = 0.1
+"""How long a caller waits while the store is away: a loop that waited for each try would do little else."""
 
 
 class StoreThread:
@@ -33,6 +36,7 @@ class StoreThread:
         self._running: _Call[Any] | None = None  # as above
         self._thread: threading.Thread | None = None
         self._is_closing = False
+        self._patience_s = CALL_TIMEOUT_S
 
     @property
     def is_stuck(self) -> bool:
@@ -47,11 +51,13 @@ class StoreThread:
     def call(
         self,
         function: Callable[[ParkingStore], ResultT],
-        timeout_s: float = CALL_TIMEOUT_S,
+        timeout_s: float | None = None,
         *,
         undo: Callable[[ParkingStore, ResultT], object] | None = None,
     ) -> ResultT:
         """What `function(store)` returns or raises; StoreAwayError when that takes longer than `timeout_s`.
+
+        None: CALL_TIMEOUT_S, or AWAY_TIMEOUT_S where the store was away when it was last asked.
 
         Given up before it began, it never runs. Given up while it runs, it ends by itself, and `undo` is then run on
         its result: a claim that comes late must be released, a task parked late may stay.
@@ -59,14 +65,16 @@ class StoreThread:
         call = _Call(function, undo)
         with self._changed:
             self._refuse_if_useless()
+            patience_s = self._patience_s if timeout_s is None else timeout_s
             self._calls.append(call)
             self._start()
             self._changed.notify_all()
-            self._changed.wait_for(lambda: call.progress is _Progress.FINISHED, timeout_s)
+            self._changed.wait_for(lambda: call.progress is _Progress.FINISHED, patience_s)
             if call.progress is not _Progress.FINISHED:
                 self._abandon(call)
+                self._patience_s = AWAY_TIMEOUT_S
                 raise StoreAwayError(
-                    f"the parking store has not answered for {timeout_s:g} s: see what its disk or database does"
+                    f"the parking store has not answered for {patience_s:g} s: see what its disk or database does"
                 )
         return call.outcome()
 
@@ -117,6 +125,7 @@ class StoreThread:
     def _hand_over(self, call: _Call[Any]) -> bool:  # as above
         """Give the caller its result; False where it has given up."""
         with self._changed:
+            self._patience_s = AWAY_TIMEOUT_S if call.found_it_away else CALL_TIMEOUT_S
             if call.progress is _Progress.ABANDONED:
                 return False
             call.progress = _Progress.FINISHED
@@ -156,6 +165,10 @@ class _Call(Generic[ResultT]):
             self._results.append(self._function(store))
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             self._error = error
+
+    @property
+    def found_it_away(self) -> bool:
+        return isinstance(self._error, StoreAwayError)
 
     def outcome(self) -> ResultT:
         """What the function returned; or raise what it raised."""

@@ -29,7 +29,7 @@ class MemoryStore:
         return cast("StoreThread", self)
 
     def call(
-        self, function: Callable[[Any], Any], timeout_s: float = 5.0, *, undo: object = None
+        self, function: Callable[[Any], Any], timeout_s: float | None = None, *, undo: object = None
     ) -> Any:  # as StoreThread
         del timeout_s, undo
         self.calls += 1

@@ -13,6 +13,7 @@ from consumerd.errors import StoreAwayError
 from consumerd.events.facts import Fact, Level
 from consumerd.model.outcome import Done
 from consumerd.model.parked import ParkedTask
+from consumerd.sources.contract import KeepsRows, Source
 from consumerd.store.parking import Lease
 from consumerd.store.thread import StoreThread
 from consumerd.wire.board import BUSY_SINCE_NS, CURSOR, FAILED, HANDLED, NONE, PARKED, SHARD
@@ -37,6 +38,7 @@ class DueTasks:
         parking: Parking,
         attempts: Attempts,
         *,
+        source: Source,
         lease: Lease,
         decode: Callable[[bytes], object],
         words: memoryview,
@@ -47,6 +49,7 @@ class DueTasks:
         self._store = store
         self._parking = parking
         self._attempts = attempts
+        self._rows = source if isinstance(source, KeepsRows) else None
         self._lease = lease
         self._decode = decode
         self._words = words
@@ -127,6 +130,8 @@ class DueTasks:
         consumer, owner = self._consumer, self._lease.owner
         if isinstance(conclusion.outcome, Done):
             self._words[HANDLED] += 1
+            if self._rows is not None:
+                self._rows.finish_parked(parked.task_id)  # first: a crash repeats the task, and the row says so
             is_ours = self._store.call(lambda store: store.finish(consumer, parked.task_id, owner))
         else:
             self._words[FAILED] += 1

@@ -153,7 +153,7 @@ class Loop:
                     self._park_held()
                     self._settle(is_due=True)
                 case Interrupt.REVOKED:
-                    self._parts.parking.forget(self._source.keeps)
+                    self._park_held()  # while it still settles: its attempts would be made again elsewhere
                 case Interrupt.PARKED_DUE:
                     self._parts.due.look_now()
                 case Interrupt.FINISHED:
@@ -165,6 +165,7 @@ class Loop:
         return self.is_stopping
 
     def _park_held(self, *, is_last: bool = False) -> None:
+        self._parts.parking.forget(self._source.settles)
         settlements = self._parts.parking.flush(is_last=is_last)
         if settlements:
             self._words[PARKED] += len(settlements)

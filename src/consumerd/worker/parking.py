@@ -17,7 +17,7 @@ from consumerd.model.outcome import Dead, Expired, Outcome, Retry
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import Task, TaskId
 from consumerd.sources.contract import Batch, Settlement
-from consumerd.store.thread import StoreThread
+from consumerd.store.thread import CALL_TIMEOUT_S, StoreThread
 from consumerd.worker.attempt import Conclusion
 
 FIRST_PAUSE_S = 0.5
@@ -70,7 +70,7 @@ class Parking:
             return ()
         parked = [held.parked for held in self._held]
         try:
-            self._store.call(lambda store: store.park(parked))
+            self._store.call(lambda store: store.park(parked), CALL_TIMEOUT_S if is_last else None)
         except StoreAwayError as error:
             self.note_away(error)
             return ()
@@ -81,9 +81,14 @@ class Parking:
         self._held.clear()
         return settlements
 
-    def forget(self, is_kept: Callable[[Batch], bool]) -> None:
-        """Drop what is held of batches that were taken away: their tasks come again elsewhere."""
-        self._held = [held for held in self._held if is_kept(held.settlement.batch)]
+    def forget(self, settles: Callable[[Batch], bool]) -> None:
+        """Drop what is held of batches that were taken away: parked now, a task would be here and there.
+
+        It comes again elsewhere and begins anew: the attempts made here are known to nobody there. They were made
+        once, and counted where they could be: nothing is burnt.
+        """
+        if self._held:
+            self._held = [held for held in self._held if settles(held.settlement.batch)]
 
     def note_away(self, error: StoreAwayError) -> None:
         """The store did not answer: report it once, and try again after a growing pause."""

@@ -168,6 +168,7 @@ class Runtime:
             parts.store,
             parking,
             attempts,
+            source=parts.source,
             lease=lease,
             decode=decode,
             words=parts.words,

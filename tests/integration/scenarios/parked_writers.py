@@ -1,6 +1,7 @@
 """Processes that write the embedded parking store: `python -m integration.scenarios.parked_writers MODE FOLDER …`.
 
-many FOLDER N    forks N writers at once, each of which parks `TASKS_A_WRITER` tasks, one a transaction
+many FOLDER N    forks N writers at once, each of which parks `TASKS_A_WRITER` tasks, one a transaction; one that had
+                 to wait too long, on a busy machine, tries again, as a worker does
 hold FOLDER      begins a transaction, writes a row, says so on stdout, and stays in it
 """
 
@@ -13,8 +14,11 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from consumerd.errors import StoreAwayError
+from consumerd.model.parked import ParkedTask
 from consumerd.store import claims
 from consumerd.store.opening import open_store
+from consumerd.store.parking import ParkingStore
 from consumerd.testing.store_contract import parked_task
 
 TASKS_A_WRITER = 5
@@ -23,8 +27,18 @@ TASKS_A_WRITER = 5
 def write(folder: Path, writer: int) -> None:
     store = open_store(None, folder)
     for number in range(TASKS_A_WRITER):
-        store.park([parked_task(writer * TASKS_A_WRITER + number)])
+        task = parked_task(writer * TASKS_A_WRITER + number)
+        while not has_parked(store, task):
+            pass
     store.close()
+
+
+def has_parked(store: ParkingStore, task: ParkedTask) -> bool:
+    try:
+        store.park([task])
+    except StoreAwayError:
+        return False
+    return True
 
 
 def many(folder: Path, count: int) -> int:

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from consumerd.sources.kafka.options import OWNED, KafkaOptions
-from consumerd.sources.kafka.settings import admin_settings, consumer_settings
+from consumerd.sources.kafka.settings import admin_settings, consumer_settings, onlooker_settings
 
 SEED = {"brokers": "broker-1:9092,broker-2:9092", "topic_name": "login_task", "consumer_group": "login_consumer"}
 
@@ -42,6 +42,13 @@ def test_a_client_that_reads_no_records_gets_what_connecting_needs_and_no_more()
     assert settings["sasl.username"] == "gop"
     assert "fetch.min.bytes" not in settings
     assert "group.id" not in settings
+
+
+def test_a_client_that_asks_for_the_groups_offsets_takes_no_seat_and_waits_for_no_transaction():
+    settings = onlooker_settings(options(**{"isolation.level": "read_committed", "sasl.username": "gop"}))
+    assert (settings["group.id"], settings["sasl.username"]) == ("login_consumer", "gop")
+    assert "group.instance.id" not in settings
+    assert settings["isolation.level"] == "read_uncommitted"
 
 
 @pytest.mark.parametrize("key", sorted(OWNED))

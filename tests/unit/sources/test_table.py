@@ -11,16 +11,20 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from consumerd.consumers import BaseConsumer
 from consumerd.errors import SourceAwayError, SourceRefusedError, UndecodableError
 from consumerd.events.facts import Fact
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.outcome import DONE, SKIPPED, Dead, Expired, Outcome, Retry
+from consumerd.model.parked import ParkedState
+from consumerd.model.task import TaskId
 from consumerd.sources.contract import Batch, Settlement, Source, SourceContext
 from consumerd.sources.table import KIND
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.schema import create_table, enqueue
 from consumerd.sources.table.source import TableSource
 from consumerd.testing.clock import ManualClock
+from consumerd.testing.running import Run
 from consumerd.testing.source_contract import Feed, SourceContract, context_for_tests
 
 LEASE_S = 30.0
@@ -28,9 +32,10 @@ NOW = 4_000_000_000.0  # later than what `enqueue` wrote, by the machine's clock
 
 
 class TableFeed:
-    """A table of its own."""
+    """A table of its own, and a clock that passes only while its sources wait."""
 
     def __init__(self, database: str) -> None:
+        self._clock = ManualClock(NOW)
         self._database = database
         self._opened: list[Source] = []
         create_table(database)
@@ -40,7 +45,8 @@ class TableFeed:
 
     def open(self, context: SourceContext) -> Source:
         source = TableSource()
-        source.open(replace(context, options=TableOptions(database=self._database)))
+        options = TableOptions(database=self._database)
+        source.open(replace(context, options=options, clock=self._clock, wait=self._clock.sleep))
         self._opened.append(source)
         return source
 
@@ -465,3 +471,97 @@ def test_a_whole_life_warns_of_nothing(bench: Bench) -> None:
         source.tick()
         source.lag()
         source.close(0.0)
+
+
+# What became of a parked copy
+
+
+def died(source: TableSource) -> str:
+    """The id of the first task, which is settled as dead."""
+    batch = fetched(source, 1)
+    settle(source, batch, Dead("no"))
+    return str(batch.task(0).id)
+
+
+def test_a_row_whose_parked_copy_was_tried_again_with_success_is_done(bench: Bench) -> None:
+    bench.enqueue(1, 2)
+    source = bench.source()
+    parked_id = died(source)
+    source.finish_parked(TaskId(parked_id))
+    assert bench.rows("state, settled_at IS NULL") == [("done", 0), ("pending", 1)]
+    assert not bench.told("lease_lost")
+
+
+def test_a_row_that_is_deleted_when_done_goes_with_its_parked_copy(bench: Bench) -> None:
+    bench.enqueue(1, 2)
+    source = bench.source(done="delete")
+    source.finish_parked(TaskId(died(source)))
+    assert bench.rows() == ["pending"]
+
+
+def test_a_row_that_its_owner_made_pending_again_is_left_alone(bench: Bench) -> None:
+    bench.enqueue(1)
+    source = bench.source()
+    parked_id = died(source)
+    with sqlite3.connect(bench.database) as connection:
+        connection.execute("UPDATE tasks SET state = 'pending', due_at = 0")
+    connection.close()
+    source.finish_parked(TaskId(parked_id))
+    assert bench.rows() == ["pending"]
+
+
+def test_a_row_is_found_by_an_id_of_text_as_well(bench: Bench) -> None:
+    with sqlite3.connect(bench.database) as connection:
+        connection.execute("CREATE TABLE named AS SELECT * FROM tasks")
+        connection.execute("ALTER TABLE named ADD COLUMN name TEXT")
+        connection.execute("CREATE UNIQUE INDEX by_name ON named (name)")
+        connection.execute("INSERT INTO named (name, payload, state, due_at) VALUES ('a:7', '{}', 'pending', 0)")
+    connection.close()
+    source = bench.source(table="named", id_column="name")
+    source.finish_parked(TaskId(died(source)))
+    with sqlite3.connect(bench.database) as connection:
+        assert connection.execute("SELECT name, state FROM named").fetchall() == [("a:7", "done")]
+    connection.close()
+
+
+def test_a_row_that_cannot_be_marked_now_is_marked_with_what_settles_next(bench: Bench) -> None:
+    bench.enqueue(1)
+    source = bench.source()
+    parked_id = died(source)
+    away = bench.database.with_suffix(".away")
+    bench.database.rename(away)
+    source.finish_parked(TaskId(parked_id))
+    assert bench.told("settling_failed")
+    away.rename(bench.database)
+    source.settle((), is_due=True)
+    assert bench.rows() == ["done"]
+
+
+def test_a_parked_retry_that_succeeds_marks_the_row_before_the_store_forgets_the_task(bench: Bench) -> None:
+    bench.enqueue("x")
+    with sqlite3.connect(bench.database) as connection:
+        connection.execute("UPDATE tasks SET due_at = 0")  # by the run's clock, which is early
+    connection.close()
+    rows_when_finished: list[object] = []
+
+    class Table(TableSource):
+        def open(self, context: SourceContext) -> None:
+            super().open(replace(context, options=TableOptions(database=str(bench.database))))
+
+        def finish_parked(self, task_id: TaskId) -> None:
+            super().finish_parked(task_id)
+            rows_when_finished.extend([bench.rows(), set(run.store.rows)])
+
+    class FailsOnce(BaseConsumer):
+        def handle_task(self, offset: int, record: object) -> object:
+            return Dead("no") if self.attempt == 1 else None
+
+    run = Run(FailsOnce, source=Table())
+    run.until_idle()
+    assert (bench.rows(), set(run.dead())) == (["dead"], {"tasks:1"})
+    run.store.rows["tasks:1"] = replace(run.store.rows["tasks:1"], state=ParkedState.WAITING, due_at=0.0)
+    run.clock.advance(15)
+    run.turn()
+    assert rows_when_finished == [["done"], {"tasks:1"}]
+    assert (bench.rows(), run.store.rows) == (["done"], {})
+    run.source.close(0.0)

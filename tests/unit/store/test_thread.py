@@ -82,6 +82,31 @@ def test_the_store_is_back_when_the_late_call_has_ended(thread: StoreThread) -> 
     assert thread.call(lambda store: 7) == 7
 
 
+def test_who_asks_while_the_store_is_away_waits_only_moments(thread: StoreThread) -> None:
+    def is_away(store: ParkingStore) -> None:
+        raise StoreAwayError("the disk is full")
+
+    with pytest.raises(StoreAwayError, match="the disk is full"):
+        thread.call(is_away)
+    gate = Gate()
+    with pytest.raises(StoreAwayError, match=r"has not answered for 0\.1 s"):
+        thread.call(gate)
+    gate.may_end.set()
+
+
+def test_who_asks_after_a_late_call_has_succeeded_waits_as_long_as_ever(thread: StoreThread) -> None:
+    first, second = Gate(), Gate()
+    thread.call(lambda store: 1)
+    with pytest.raises(StoreAwayError):
+        thread.call(first, 0.01)
+    first.may_end.set()
+    assert first.began.wait(LONG_S)
+    while thread.is_stuck:
+        threading.Event().wait(0.001)
+    threading.Timer(0.3, second.may_end.set).start()
+    assert thread.call(second) == "late"
+
+
 def test_a_claim_that_comes_late_is_released(thread: StoreThread) -> None:
     gate = Gate()
 

@@ -16,6 +16,7 @@ from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import TaskId
+from consumerd.sources.contract import Batch
 from consumerd.sources.memory.source import MemorySource
 from consumerd.testing.running import NAME, Run
 from consumerd.wire.board import BoardFlag
@@ -152,6 +153,48 @@ def test_while_the_store_is_away_fetching_pauses_at_max_unsettled() -> None:
     run.store.is_away = True
     run.turn(300)
     assert run.consumer.handled == list(range(10))
+
+
+class Leaving(MemorySource):
+    """Its shard is being taken away, and then it is gone; in what is left of a batch nobody is interested."""
+
+    is_leaving = is_gone = False
+
+    def keeps(self, batch: Batch) -> bool:
+        return not self.is_leaving
+
+    def settles(self, batch: Batch) -> bool:
+        return not self.is_gone
+
+
+def test_what_failed_of_a_shard_that_is_leaving_is_parked_while_it_still_settles() -> None:
+    source = Leaving()
+
+    class Revoked(Recording):
+        def handle_task(self, offset: int, record: Any) -> object:
+            if offset == 1:
+                source.is_leaving = True
+                run.interrupts.set(Interrupt.REVOKED)
+            return super().handle_task(offset, record)
+
+    run = Run(Revoked, ["fail", "ok", "ok"], source=source)
+    run.turn()
+    assert run.consumer.handled == [0, 1]
+    assert set(run.dead()) == {task_id(0)}
+    assert source.unsettled() == 0
+
+
+def test_what_failed_of_a_shard_that_is_gone_is_not_parked_when_the_store_comes_back() -> None:
+    source = Leaving()
+    run = Run(Recording, ["fail"], source=source)
+    run.store.is_away = True
+    run.turn(3)
+    source.is_gone = True  # while the loop fetched: nothing broke in
+    run.store.is_away = False
+    run.clock.advance(30)
+    run.turn(3)
+    assert run.store.rows == {}
+    assert not run.told("task_parked")
 
 
 @BOTH_LOOPS

@@ -58,6 +58,10 @@ class GeneratorSource:
         del batch
         return True
 
+    def settles(self, batch: Batch) -> bool:
+        del batch
+        return True
+
     def decode(self, payload: bytes) -> object:
         return decode_record(payload)
 

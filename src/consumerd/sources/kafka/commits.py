@@ -37,6 +37,10 @@ class Commits:
         """Whether an answer is being waited for."""
         return self._sent_at is not None and self._membership.clock.monotonic() - self._sent_at < OVERDUE_S
 
+    def forget(self) -> None:
+        """The client is given up, and with it the answers that it owed."""
+        self._sent_at = None
+
     def send(self, client: Consumer) -> None:
         """Send the watermarks that are not confirmed; the answer comes to `answered`."""
         if self.is_outstanding:

@@ -3,10 +3,15 @@
 librdkafka reconnects by itself and tells of each try; the loop is told once that the source is away. Some refusals
 (no such topic, not authorized) also pass by themselves while a cluster starts, so they get a grace, and are then
 checked by asking anew.
+
+A fencing is final: another process has this slot's identity. But for one: librdkafka sends a commit or a heartbeat
+again that it made before it lost its session, with the member id of that time, and takes the broker's answer to it,
+that the identity has a newer member, for its own end, though the newer member is itself.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from confluent_kafka import KafkaError
@@ -17,8 +22,12 @@ from consumerd.sources.kafka.membership import Membership
 
 GRACE_S = 10.0
 
+ECHO_S = 60.0
+"""How long after joining anew a request of the lost session may still be answered: librdkafka's `socket.timeout.ms`."""
+
 # ruff: noqa: SLF001 - codes with an underscore are the client's public constants for its own errors
-_FATAL = frozenset((KafkaError._FATAL, KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID))
+_FENCED = frozenset((KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID))
+_FATAL = _FENCED | {KafkaError._FATAL}
 
 _NO = {
     KafkaError.UNKNOWN_TOPIC_OR_PART: "there is no topic {topic} at {brokers}: create it, or correct `topic_name`",
@@ -54,6 +63,13 @@ class Health:
         self._refused_at = 0.0
         self._seen_at = 0.0
         self._is_final = False
+        self._echoes_until = 0.0
+        self._heard_echo = False
+
+    @property
+    def must_join_anew(self) -> bool:
+        """Whether librdkafka fenced itself with a request of a session that it had lost: its client is of no use."""
+        return self._heard_echo
 
     @property
     def away(self) -> SourceAwayError | None:
@@ -63,8 +79,11 @@ class Health:
     def note(self, error: KafkaError) -> None:
         """librdkafka reported an error: a callback of the client, or an error among the records."""
         judged = translate(error, topic=self._membership.topic, brokers=self._membership.brokers)
-        if isinstance(judged, SourceRefusedError):
-            self._note_refusal(judged, is_final=error.code() in _FATAL or error.fatal())
+        is_final = error.code() in _FATAL or error.fatal()
+        if is_final and self._is_echo(error):
+            self._heard_echo = True
+        elif isinstance(judged, SourceRefusedError):
+            self._note_refusal(judged, is_final=is_final)
         elif error.code() == KafkaError._ALL_BROKERS_DOWN:
             brokers = self._membership.brokers
             self._away = SourceAwayError(f"none of the brokers at {brokers} answers: librdkafka goes on trying")
@@ -79,6 +98,21 @@ class Health:
         if not self._is_final:
             self._refusal = None
 
+    def note_lost(self) -> None:
+        """The session ended. What was sent in it may be answered after the next one has begun."""
+        self._echoes_until = math.inf
+
+    def note_joined(self) -> None:
+        """The group has given us partitions."""
+        self.note_alive()
+        self._echoes_until = min(self._echoes_until, self._membership.clock.monotonic() + ECHO_S)
+
+    def note_new_client(self) -> None:
+        """A client that has sent nothing yet takes the other's place: the next fencing is no echo."""
+        self._heard_echo = False
+        self._echoes_until = 0.0
+        self.note_alive()
+
     def check(self, ask: Callable[[], object]) -> None:
         """Raise a refusal that stands. `ask` reads from the topic and raises what is true now."""
         if self._refusal is None:
@@ -90,6 +124,12 @@ class Health:
             self._refused_at = now
             self._ask(ask, self._refusal)
             self._refusal = None
+
+    def _is_echo(self, error: KafkaError) -> bool:
+        """Whether a fencing may answer what this process itself had sent in a session that it lost; once a loss."""
+        if self._heard_echo:
+            return True  # the client says it again and again
+        return error.code() in _FENCED and self._membership.clock.monotonic() < self._echoes_until
 
     def _ask(self, ask: Callable[[], object], refusal: SourceRefusedError) -> None:
         """Ask anew. A broker that refuses credentials does not answer at all: then a refusal of late counts."""

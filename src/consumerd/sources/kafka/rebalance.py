@@ -40,10 +40,9 @@ class Rebalance:
             for assigned in coming:
                 assigned.is_held = True
                 self._assigned[assigned.partition] = assigned
-        if partitions:
-            self._health.note_alive()
-            self._lookup.free_held()
+        freed = self._come_alive() if partitions else []
         try:
+            client.resume(freed)  # librdkafka remembers a pause, also that of a partition which was away since
             client.incremental_assign(places)
             held = [place for place, assigned in zip(places, coming, strict=True) if assigned.is_held]
             if held:
@@ -65,6 +64,7 @@ class Rebalance:
 
     def on_lost(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         """Others have them already: start nothing, settle nothing."""
+        self._health.note_lost()
         leaving = self._begin_leaving(partitions)
         with self._state:
             for assigned in leaving:
@@ -72,6 +72,11 @@ class Rebalance:
         self._hand.interrupt()
         self._unassign(client, partitions, leaving)
         self._report("partitions_lost", partitions, Level.WARNING)
+
+    def _come_alive(self) -> list[TopicPartition]:
+        """The group serves us: ask what is parked; the partitions that are held no longer, earlier ones as well."""
+        self._health.note_joined()
+        return [TopicPartition(self._membership.topic, freed.partition) for freed in self._lookup.free_held()]
 
     def _with_positions(self, client: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
         """The partitions with the group's positions; those that cannot be had are left to librdkafka."""

@@ -45,6 +45,12 @@ class Receiver:
         self._polled_at = self._clock.monotonic()
         self._asked_at = 0.0
 
+    def replace(self, client: Consumer) -> None:
+        """Go on with another client, which has nothing yet. Under the lock."""
+        self.client = client
+        self._was_full = self._is_paused = False
+        self._kept = 0
+
     def receive(self, limit: int, timeout_s: float) -> None:
         """Wait for records, at most `limit` of them; with a limit of 0, for callbacks. The loop's thread."""
         deadline = self._clock.monotonic() + timeout_s
@@ -98,7 +104,8 @@ class Receiver:
             return
         self._add([message])
         self._kept += 1
-        if self._kept >= at_most and not self._is_paused:
+        if self._kept >= at_most:
+            self._kept = 0  # a partition that is assigned from now on is paused after as many again
             self._is_paused = True
             self._switch(self.client.pause)
 

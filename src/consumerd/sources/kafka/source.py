@@ -11,7 +11,7 @@ import threading
 from collections.abc import Sequence
 from typing import cast
 
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from consumerd.clock import monotonic
 from consumerd.errors import SourceRefusedError
@@ -116,6 +116,11 @@ class KafkaSource:
         assigned = cast("AnyBatch", batch).assigned
         return assigned is None or not assigned.is_leaving
 
+    def settles(self, batch: Batch) -> bool:
+        """False once the partition was taken away; true still while a revoke waits for the loop to leave it."""
+        assigned = cast("AnyBatch", batch).assigned
+        return assigned is None or not assigned.is_fenced
+
     def decode(self, payload: bytes) -> object:
         """The record in a parked payload."""
         return decode_json(payload) if self._iteration is None else decode_record(payload)
@@ -151,6 +156,11 @@ class KafkaSource:
     # Within
 
     def _join(self, options: KafkaOptions, shared: Shared) -> Receiver:
+        self._calls = Rebalance(shared, self._hand)
+        return Receiver(self._new_client(options), shared)
+
+    def _new_client(self, options: KafkaOptions) -> Consumer:
+        """A client that has subscribed, and joins with its first poll."""
         settings: dict[str, object] = dict(consumer_settings(options, member=self._context.member))
         settings |= {"error_cb": self._health.note, "on_commit": self._commits.answered}
         try:
@@ -158,12 +168,26 @@ class KafkaSource:
         except KafkaException as error:
             refused = f"librdkafka refuses the configuration of {self._context.name}: {error.args[0].str()}"
             raise SourceRefusedError(refused) from error
-        calls = Rebalance(shared, self._hand)
+        calls = self._calls
         client.subscribe([options.topic_name], calls.on_assign, calls.on_revoke, calls.on_lost)
-        return Receiver(client, shared)
+        return client
+
+    def _join_anew(self) -> None:
+        """With another client: what it had in hand and had not settled comes again."""
+        membership, client = self._membership, self._new_client(self._context.options)
+        with self._receiver.lock:
+            old = self._receiver.client
+            self._calls.on_lost(old, [TopicPartition(membership.topic, number) for number in membership.assigned])
+            old.close()
+            self._receiver.replace(client)
+            self._commits.forget()
+            self._health.note_new_client()
+        membership.report("group_joined_anew", Level.WARNING, because="a request of a lost session was answered late")
 
     def _check(self) -> None:
-        """Raise a refusal that stands."""
+        """Join anew where that helps; raise a refusal that stands."""
+        if self._health.must_join_anew:
+            self._join_anew()
         self._health.check(self._topic.lag)
 
     def _raise_when_away(self) -> None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -26,13 +25,14 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, tho
 )
 
 from consumerd.clock import monotonic
-from consumerd.errors import SourceAwayError, SourceRefusedError
+from consumerd.errors import SourceAwayError, SourceError, SourceRefusedError
 from consumerd.events.facts import Fact
 from consumerd.sources.contract import ShardLag
 from consumerd.sources.kafka.batch import Identity
 from consumerd.sources.kafka.client_log import FactLogger
 from consumerd.sources.kafka.health import translate
 from consumerd.sources.kafka.options import KafkaOptions
+from consumerd.sources.kafka.positions import Positions
 from consumerd.sources.kafka.settings import admin_settings, reads_uncommitted
 
 DEADLINE_S = 5.0
@@ -62,6 +62,7 @@ class Topic:
     def __init__(self, options: KafkaOptions, emit: Callable[[Fact], None] = lambda fact: None) -> None:
         self._options = options
         self._logger = FactLogger(emit)
+        self._positions = Positions(options)
         self._admin: AdminClient | None = None
 
     def identity(self) -> Identity:
@@ -110,12 +111,10 @@ class Topic:
         return {place.partition: self._answer(future, deadline).offset for place, future in futures.items()}
 
     def _committed(self, partitions: Iterable[int], deadline: float) -> dict[int, int]:
-        group = self._options.consumer_group
-        wanted = [TopicPartition(self._options.topic_name, partition) for partition in partitions]
-        request = [ConsumerGroupTopicPartitions(group, wanted)]
-        future = self._client.list_consumer_group_offsets(request, request_timeout=_left(deadline))[group]
-        found = self._answer(future, deadline).topic_partitions
-        return {place.partition: place.offset for place in found if place.error is None}
+        try:
+            return self._positions.committed(partitions, _left(deadline))
+        except KafkaException as error:
+            raise self._translated(error) from error
 
     def _answer(self, future: Future[ResultT], deadline: float) -> ResultT:
         try:
@@ -125,7 +124,10 @@ class Topic:
                 f"the brokers at {self._options.brokers} did not answer in {DEADLINE_S:g} s"
             ) from error
         except KafkaException as error:
-            raise translate(error.args[0], topic=self._options.topic_name, brokers=self._options.brokers) from error
+            raise self._translated(error) from error
+
+    def _translated(self, error: KafkaException) -> SourceError:
+        return translate(error.args[0], topic=self._options.topic_name, brokers=self._options.brokers)
 
     @property
     def _client(self) -> AdminClient:
@@ -151,15 +153,16 @@ class _Knock:
     def wait(self) -> None:
         """Until the brokers have answered, whatever they did. Raises SourceAwayError or SourceRefusedError."""
         settings = {**admin_settings(self._options), "error_cb": self._note}
-        client = AdminClient(settings, logger=FactLogger(lambda fact: None))  # type: ignore[arg-type]  # takes callbacks
         topics = TopicCollection([self._options.topic_name])
-        future = client.describe_topics(topics, request_timeout=2 * DEADLINE_S)[self._options.topic_name]
-        while not future.done():
-            if self._refusal is not None:
-                raise self._refusal
-            if monotonic() >= self._gives_up_at:
-                raise SourceAwayError(f"none of the brokers at {self._options.brokers} answers")
-            client.poll(POLL_S)
+        # Closed here, with its question open or not: librdkafka ends a process whose garbage collector closes it.
+        with AdminClient(settings, logger=FactLogger(lambda fact: None)) as client:  # type: ignore[arg-type]  # callbacks
+            future = client.describe_topics(topics, request_timeout=2 * DEADLINE_S)[self._options.topic_name]
+            while not future.done():
+                if self._refusal is not None:
+                    raise self._refusal
+                if monotonic() >= self._gives_up_at:
+                    raise SourceAwayError(f"none of the brokers at {self._options.brokers} answers")
+                client.poll(POLL_S)
 
     def _note(self, error: KafkaError) -> None:
         """All are down where the first address of a name refuses: its others get SETTLE_S more."""

@@ -54,6 +54,10 @@ class MemorySource:
         del batch
         return True
 
+    def settles(self, batch: Batch) -> bool:
+        del batch
+        return True
+
     def decode(self, payload: bytes) -> object:
         return decode_record(payload)
 

@@ -68,6 +68,10 @@ class QuerySource:
         del batch
         return True
 
+    def settles(self, batch: Batch) -> bool:
+        del batch
+        return True
+
     def decode(self, payload: bytes) -> object:
         return decode_record(payload)
 

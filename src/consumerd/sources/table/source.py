@@ -17,6 +17,7 @@ from consumerd.errors import SourceAwayError, SourceRefusedError
 from consumerd.events.facts import Fact, Level
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.outcome import Dead, Done, Expired, Retry, Skipped
+from consumerd.model.task import TaskId
 from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
 from consumerd.sources.decoding import decode_json, limited, quick_decode
 from consumerd.sources.table import TRAITS
@@ -39,9 +40,9 @@ CLOSING_WAIT_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """Rows of one batch to be written with one statement."""
+    """Rows to be written with one statement: of one batch, or, with None, of no claim."""
 
-    batch: TableBatch
+    batch: TableBatch | None
     statement: str
     parameters: list[tuple[object, ...]]
 
@@ -94,6 +95,11 @@ class TableSource:
         if is_due:
             self._settle_now()
 
+    def finish_parked(self, task_id: TaskId) -> None:
+        row_id = task_id.removeprefix(f"{self._options.table}:")
+        self._marks.append(_Mark(None, self._sql.resolve, [(self._context.clock.wall(), row_id)]))
+        self._settle_now()
+
     def unsettled(self) -> int:
         return sum(batch.unsettled for batch in self._live)
 
@@ -103,6 +109,9 @@ class TableSource:
         if age >= self._options.lease * TRUSTED_FOR:
             claimed.is_lost = True  # for good: what the loop has forgotten of it must not be renewed
         return not claimed.is_lost
+
+    def settles(self, batch: Batch) -> bool:
+        return not cast("TableBatch", batch).is_lost
 
     def decode(self, payload: bytes) -> object:
         return decode_json(payload)
@@ -226,14 +235,16 @@ class TableSource:
         """Write all marks; how many rows were not ours any more."""
         driver, missing = driver_of(connection), 0
         for mark in self._marks:
-            missing += len(mark.parameters) - driver.executemany(mark.statement, mark.parameters).rowcount
+            written = driver.executemany(mark.statement, mark.parameters).rowcount
+            missing += len(mark.parameters) - written if mark.batch is not None else 0
         if missing and not self._is_doubtful:
             self._emit("lease_lost", tasks=missing, then="another worker has them, or had")
         return missing
 
     def _forget_marks(self) -> None:
         for mark in self._marks:
-            mark.batch.unsettled -= len(mark.parameters)
+            if mark.batch is not None:
+                mark.batch.unsettled -= len(mark.parameters)
         self._marks.clear()
         self._live = [batch for batch in self._live if batch.unsettled > 0]
 

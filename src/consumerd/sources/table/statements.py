@@ -32,6 +32,8 @@ _DELETE = "DELETE FROM {table} WHERE ? IS NOT NULL AND {id} = ? AND {lease} = ?"
 _DEAD = (
     "UPDATE {table} SET {state} = 'dead', {due} = NULL, {lease} = NULL, {settled} = ? WHERE {id} = ? AND {lease} = ?"
 )
+_RESOLVE = "UPDATE {table} SET {state} = 'done', {settled} = ? WHERE {id} = ? AND {state} = 'dead'"
+_DELETE_DEAD = "DELETE FROM {table} WHERE ? IS NOT NULL AND {id} = ? AND {state} = 'dead'"
 _FREE = "UPDATE {table} SET {state} = 'pending', {due} = ?, {lease} = NULL WHERE {id} = ? AND {lease} = ?"
 
 _DEFER = """
@@ -66,14 +68,16 @@ class Statements:
     """One table's SQL. The parameters, in order:
 
     claim: end of the lease, token, now, limit, now, limit, limit · has_due: now, now · done, dead: now, id, token ·
-    free: due, id, token · defer: due, attempts, first attempt, id, token · give_back: now, first token, token after
-    the last, JSON list of tokens to spare · renew: end of the lease, token · lag: now, now · enqueue: payload, due.
+    resolve: now, id as text · free: due, id, token · defer: due, attempts, first attempt, id, token · give_back: now,
+    first token, token after the last, JSON list of tokens to spare · renew: end of the lease, token · lag: now, now ·
+    enqueue: payload, due.
     """
 
     claim: str
     has_due: str
     done: str
     dead: str
+    resolve: str
     free: str
     defer: str
     give_back: str
@@ -104,6 +108,7 @@ def statements_for(options: TableOptions) -> Statements:
         has_due=_HAS_DUE.format(**quoted),
         done=(_KEEP if options.done == "keep" else _DELETE).format(**quoted),
         dead=_DEAD.format(**quoted),
+        resolve=(_RESOLVE if options.done == "keep" else _DELETE_DEAD).format(**quoted),
         free=_FREE.format(**quoted),
         defer=_DEFER.format(**quoted),
         give_back=_GIVE_BACK.format(**quoted),

@@ -1,0 +1,252 @@
+"""A member of the group without a broker: whatever comes and goes, nothing is stuck when all is well again."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumerd.errors import StoreAwayError
+from consumerd.events.facts import Fact
+from consumerd.model.task import TaskId
+from consumerd.sources.kafka.arrivals import Arrivals
+from consumerd.sources.kafka.batch import Identity, KafkaBatch
+from consumerd.sources.kafka.commits import OVERDUE_S, Commits
+from consumerd.sources.kafka.hand import Hand
+from consumerd.sources.kafka.health import Health
+from consumerd.sources.kafka.lookup import Lookup
+from consumerd.sources.kafka.membership import Membership
+from consumerd.sources.kafka.rebalance import Rebalance
+from consumerd.sources.kafka.receiver import Receiver
+from consumerd.sources.kafka.shared import Shared
+from consumerd.testing.clock import ManualClock
+from consumerd.testing.source_contract import NothingParked
+
+TOPIC = "logins"
+PARTITIONS = range(3)
+RECORDS = 40  # in each partition
+COMMIT_REFUSALS = (
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.NOT_COORDINATOR,
+)
+
+
+class Client:
+    """librdkafka's consumer as far as it matters here. A pause outlives the assignment, as librdkafka's does."""
+
+    def __init__(self) -> None:
+        self.assigned: dict[int, int] = {}
+        self.paused: set[int] = set()
+        self.durable: dict[int, int] = {}
+        self.unanswered: deque[list[TopicPartition]] = deque()
+        self.is_reachable = True
+
+    def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        if not self.is_reachable:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        return [TopicPartition(TOPIC, each.partition, self.durable.get(each.partition, -1001)) for each in partitions]
+
+    def incremental_assign(self, partitions: list[TopicPartition]) -> None:
+        for each in partitions:
+            self.assigned[each.partition] = max(each.offset, self.durable.get(each.partition, 0))
+
+    def incremental_unassign(self, partitions: list[TopicPartition]) -> None:
+        for each in partitions:
+            del self.assigned[each.partition]
+
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        self.paused.update(each.partition for each in partitions)
+
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        self.paused.difference_update(each.partition for each in partitions)
+
+    def poll(self, timeout: float) -> Message | None:
+        return next(iter(self.consume(1, timeout)), None)
+
+    def consume(self, count: int, timeout: float) -> list[Message]:
+        del timeout
+        flowing = [each for each in self.assigned if each not in self.paused and self.assigned[each] < RECORDS]
+        found = []
+        while self.is_reachable and flowing and len(found) < count:
+            partition = flowing[0]
+            found.append(Message(topic=TOPIC, partition=partition, offset=self.assigned[partition], value=b"{}"))
+            self.assigned[partition] += 1
+            if self.assigned[partition] == RECORDS:
+                flowing.pop(0)
+        return found
+
+    def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
+        if asynchronous:
+            self.unanswered.append(offsets)
+        elif not self.is_reachable:
+            raise KafkaException(KafkaError(KafkaError._WAIT_COORD))
+        else:
+            self._keep(offsets)
+        return offsets
+
+    def list_topics(self, topic: str, timeout: float) -> None:
+        if not self.is_reachable:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+
+    def answer(self, commits: Commits, refusal: int | None) -> None:
+        """The broker's answer to the oldest commit that has none."""
+        offsets = self.unanswered.popleft()
+        if refusal is None:
+            self._keep(offsets)
+        commits.answered(None if refusal is None else KafkaError(refusal), offsets)
+
+    def _keep(self, offsets: list[TopicPartition]) -> None:
+        self.durable |= {each.partition: each.offset for each in offsets}
+
+
+class Parked(NothingParked):
+    """A parking store that may be away."""
+
+    is_away = False
+
+    def parked_from(self, source: str, shard: int, position: int) -> frozenset[TaskId]:
+        if self.is_away:
+            raise StoreAwayError("the store does not answer")
+        return super().parked_from(source, shard, position)
+
+
+class World:
+    """The loop, the keeper, the group and the store do what they like, one after the other."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.facts: list[Fact] = []
+        self.client = Client()
+        self.parked = Parked()
+        self.membership = Membership(TOPIC, "broker", self.facts.append, self.clock)
+        self.health = Health(self.membership)
+        self.arrivals = Arrivals(self.membership, self.health.note)
+        self.hand = Hand(self.membership.state, lambda: None)
+        lookup = Lookup(self.membership, self.parked, identify=lambda: Identity(TOPIC, "uuid"), by_position=True)
+        self.commits = Commits(self.membership, on_error=self.health.note, on_success=self.health.note_alive)
+        shared = Shared(self.membership, self.arrivals, self.commits, self.health, lookup)
+        self.calls = Rebalance(shared, self.hand)
+        client: Any = self.client  # it stands in for confluent_kafka.Consumer
+        self.receiver = Receiver(client, shared)
+        self.lookup = lookup
+
+    def is_assigned(self, partition: int) -> None:
+        if partition not in self.client.assigned:
+            self.calls.on_assign(self.receiver.client, [TopicPartition(TOPIC, partition)])
+
+    def is_revoked(self, partition: int) -> None:
+        if partition in self.client.assigned:
+            self.calls.on_revoke(self.receiver.client, [TopicPartition(TOPIC, partition)])
+
+    def loses_all(self) -> None:
+        self.calls.on_lost(self.receiver.client, [TopicPartition(TOPIC, each) for each in self.client.assigned])
+
+    def fetches(self, limit: int) -> None:
+        self.hand.enter()
+        self.receiver.receive(limit, 0.0)
+
+    def waits_for_room(self) -> None:
+        for _ in range(10):
+            self.receiver.receive(0, 0.0)
+
+    def handles_what_came(self) -> None:
+        with self.membership.state:
+            while (run := self.arrivals.take(100)) is not None:
+                if not run.messages:
+                    run.assigned.ledger.skip_to(run.end)
+                    continue
+                batch = KafkaBatch(
+                    run.assigned, run.messages, run.end, task_of=self.lookup.identity.task, payload_limit_bytes=100
+                )
+                batch.finish(0, len(run.messages))
+        self.receiver.send_commits()
+
+    def handler_takes_long(self) -> None:
+        for _ in range(10):
+            self.clock.advance(2)
+            self.receiver.keep_alive()
+
+    def time_passes(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    def commit_is_answered(self, refusal: int | None) -> None:
+        if self.client.unanswered:
+            self.client.answer(self.commits, refusal)
+
+    def store_goes_or_comes(self, is_away: bool) -> None:
+        self.parked.is_away = is_away
+
+    def brokers_go_or_come(self, is_reachable: bool) -> None:
+        self.client.is_reachable = is_reachable
+
+    def all_is_well_again(self) -> None:
+        """However things stand: with the store, the brokers and the answers there, all is read and committed."""
+        self.parked.is_away, self.client.is_reachable = False, True
+        for _ in range(2 * len(PARTITIONS) + 3):
+            while self.client.unanswered:
+                self.client.answer(self.commits, None)
+            self.clock.advance(OVERDUE_S)
+            self.fetches(100)
+            self.handles_what_came()
+        assert self.client.paused.isdisjoint(self.client.assigned)
+        assert self.membership.unsettled == 0
+        assert {each: self.client.durable.get(each) for each in self.client.assigned} == dict.fromkeys(
+            self.client.assigned, RECORDS
+        )
+
+
+ACTIONS = st.one_of(
+    st.tuples(st.just(World.is_assigned), st.sampled_from(PARTITIONS)),
+    st.tuples(st.just(World.is_revoked), st.sampled_from(PARTITIONS)),
+    st.tuples(st.just(World.fetches), st.sampled_from([0, 1, 5, 100])),
+    st.tuples(st.just(World.time_passes), st.sampled_from([0.1, 1.5, OVERDUE_S])),
+    st.tuples(st.just(World.commit_is_answered), st.sampled_from([None, *COMMIT_REFUSALS])),
+    st.tuples(st.just(World.store_goes_or_comes), st.booleans()),
+    st.tuples(st.just(World.brokers_go_or_come), st.booleans()),
+    st.tuples(
+        st.sampled_from([World.loses_all, World.waits_for_room, World.handles_what_came, World.handler_takes_long])
+    ),
+)
+
+
+@given(st.lists(ACTIONS, max_size=25))
+def test_whatever_happens_all_is_read_and_committed_when_all_is_well_again(actions: list[tuple[Any, ...]]):
+    world = World()
+    for action, *arguments in actions:
+        action(world, *arguments)
+    world.all_is_well_again()
+
+
+def test_a_partition_that_was_lost_while_it_was_paused_is_read_when_it_comes_back():
+    world = World()
+    world.is_assigned(0)
+    world.waits_for_room()
+    assert world.client.paused == {0}
+    world.loses_all()
+    world.fetches(100)
+    world.is_assigned(0)
+    world.all_is_well_again()
+
+
+def test_a_partition_that_was_held_is_read_when_a_later_assignment_finds_the_store_back():
+    world = World()
+    world.store_goes_or_comes(True)
+    world.is_assigned(0)
+    assert world.client.paused == {0}
+    world.store_goes_or_comes(False)
+    world.is_assigned(1)
+    world.all_is_well_again()
+
+
+def test_a_partition_that_comes_while_there_is_no_room_is_paused_soon():
+    world = World()
+    world.is_assigned(0)
+    world.waits_for_room()
+    world.is_assigned(1)
+    for _ in range(3):
+        world.waits_for_room()
+    assert world.client.paused == {0, 1}
