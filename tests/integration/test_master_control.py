@@ -18,6 +18,7 @@ import pytest
 
 from consumerd.errors import ConsumerdError, NotRunningError, UsageError, WireError
 from consumerd.events.facts import Fact
+from consumerd.master.audit import AuditLog
 from consumerd.master.control import MOST_CONNECTIONS, Answer, ControlServer
 from consumerd.wire.control import METHODS, Connection, call
 from consumerd.wire.plain import plain_value
@@ -39,7 +40,8 @@ class Serving:
         answers: dict[str, Answer] = dict.fromkeys(METHODS, self._echo)
         answers["parked.list"] = self._large
         answers["parked.discard"] = self._fail
-        self._server = ControlServer(path, answers, self.facts.append)
+        audit = AuditLog(path.with_name("audit.log"), self.facts.append)
+        self._server = ControlServer(path, answers, audit, self.facts.append)
         self._thread = threading.Thread(target=self._loop.run_forever)
 
     def __enter__(self) -> Self:

@@ -31,8 +31,11 @@ def command(config: str, parking: str | None, state_dir: StateDirectory, log_for
 
     SIGTERM or Ctrl-C stops it gracefully. CONFIG is a .toml or .json file, or module:NAME.
     """
-    document = _overridden(load(config), parking, log_format)
-    outcome = run_master(document, state_dir)
+
+    def read() -> Document:
+        return _overridden(load(config), parking, log_format)
+
+    outcome = run_master(read(), state_dir, read)
     if outcome.refusal is not None:
         raise UsageError(outcome.refusal)
     return outcome.exit_code

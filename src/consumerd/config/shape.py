@@ -20,12 +20,18 @@ Duration = Annotated[float, Field(gt=0, le=LONGEST_S)]
 ProcessName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
+FullName = Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")]
+
+
 class CommonKeys(BaseModel):
     """The keys of `configs` that every consumer may have. Durations in seconds.
 
     workers: the number of slots of the pool; process_name: the title of its processes.
     task_retry_times: immediate retries. back_off_time, max_back_off_time, expire_time: deferred retries.
     restart: `always` restarts a worker whose `iterate_task` returned; `on-failure` leaves its slot finished.
+    max_unavailable: how many slots a restart or reload may empty at once; None: one, or a tenth.
+    after: consumers, `group/name`, that must be healthy before this one starts. essential: when it has failed for
+    five minutes, `run` ends with exit code 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
@@ -42,6 +48,9 @@ class CommonKeys(BaseModel):
     max_unsettled: int = Field(default=10_000, ge=1)
     payload_limit: int = Field(default=1_048_576, ge=1, le=16 * 1_048_576)
     restart: Literal["on-failure", "always"] = "on-failure"
+    max_unavailable: int | None = Field(default=None, ge=1)
+    after: list[FullName] = Field(default_factory=list)
+    essential: bool = False
 
     @model_validator(mode="after")
     def _delays_are_in_order(self) -> Self:
@@ -101,13 +110,14 @@ class Settings(BaseModel):
     """The `consumerd` table: what belongs to no consumer.
 
     parking: `embedded`, a database URL, or None (embedded, and `run` judges whether that is durable enough).
-    defaults: merged under every consumer's `configs`.
+    defaults: merged under every consumer's `configs`. watch: reload when the configuration's file has changed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     parking: str | None = None
     stop_timeout: Duration = 25.0
+    watch: bool = False
     log: LogSettings = LogSettings()
     defaults: dict[str, Any] = Field(default_factory=dict)  # keys of `configs`, any plain value
 

@@ -61,6 +61,16 @@ class StateDirectory:
     def parked_database(self) -> Path:
         return self.path / "parked.sqlite"
 
+    @property
+    def overrides(self) -> Path:
+        """What operators have set by hand: `master.overrides`."""
+        return self.path / "overrides.json"
+
+    @property
+    def audit_log(self) -> Path:
+        """Who did what, when: `master.audit`."""
+        return self.path / "audit.log"
+
     def slot_lock(self, consumer: ConsumerName, slot: int) -> Path:
         """The lock file of one slot. `+` is in no name, so that `a.b/c` and `a/b.c` do not share one."""
         return self.path / "slots" / f"{consumer.group}+{consumer.name}.{slot}.lock"

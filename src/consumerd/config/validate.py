@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from consumerd.config.entries import NAME_RULE, read_group
+from consumerd.config.order import order_problems
 from consumerd.config.problems import Problem, in_document_order, shown
 from consumerd.config.secrets import Resolver
 from consumerd.config.settings_table import RESERVED, read_settings
@@ -79,6 +80,7 @@ def _read(data: dict[str, Any], place: Place, resolver: Resolver) -> _Reading:  
             consumers, problems = read_group(key, value, place.within(key), resolver, defaults=defaults)
             reading.consumers.extend(consumers)
             reading.problems.extend(problems)
+    reading.problems.extend(order_problems(reading.consumers))
     if not any(key != RESERVED for key in data):
         reading.problems.append(place.problem("holds no group: add one, {group: [{module, class, configs}]}"))
     return reading

@@ -24,10 +24,12 @@ from consumerd.master.plan import (
     StopPool,
     Vacate,
 )
-from consumerd.master.pools import Pools, Worker
+from consumerd.master.pools import Pools
 from consumerd.master.post import Origin, Post
+from consumerd.master.processes import Worker
 from consumerd.master.stderr import Relay
 from consumerd.model.identity import ConsumerName
+from consumerd.wire import messages
 from consumerd.wire.messages import Stop
 
 ZYGOTE_MODULE = "consumerd.worker.zygote"
@@ -49,10 +51,10 @@ def perform(means: Means, action: Action, now: float) -> None:
     """Do one thing, and note it in the pool's history. `GiveUp` is the supervisor's own."""
     pools = means.pools
     match action:
-        case ExecuteZygote(name):
-            _execute_zygote(means, name, now)
-        case Fork(name, slot):
-            _fork(means, name, slot, now)
+        case ExecuteZygote(name, edition):
+            _execute_zygote(means, name, edition, now)
+        case Fork(name, slot, edition):
+            _fork(means, name, slot, edition, now)
         case AskToLeave(name, slot, deadline):
             _ask_to_leave(means, name, slot, deadline)
             pools[name] = history.asked_to_leave(pools[name], slot, now, deadline=deadline)
@@ -62,11 +64,12 @@ def perform(means: Means, action: Action, now: float) -> None:
             _kill_holder(means, name, slot, now)
         case Vacate(name, slot):
             pools[name] = history.vacated(pools[name], slot, now)
-        case AskZygoteToLeave(name, deadline):
-            _ask_zygote_to_leave(means, name, deadline)
-            pools[name] = history.zygote_asked_to_leave(pools[name], now, deadline=deadline)
-        case KillZygote(name):
-            _kill_zygote(means, name)
+        case AskZygoteToLeave(name, edition, deadline):
+            means.post.send(pools.processes[name].zygotes[edition].channel, Stop(deadline))
+            pools[name] = history.zygote_asked_to_leave(pools[name], edition, now, deadline=deadline)
+        case KillZygote(name, edition):
+            means.launcher.kill(pools.processes[name].zygotes[edition].pid, None)
+            pools[name] = history.zygote_killed(pools[name], edition)
         case StopPool(name):
             pools[name] = history.stopping(pools[name], now)
         case ClosePool(name):
@@ -75,40 +78,41 @@ def perform(means: Means, action: Action, now: float) -> None:
             raise AssertionError("giving up is the supervisor's")
 
 
-def _execute_zygote(means: Means, name: ConsumerName, now: float) -> None:
-    pools, entry = means.pools, means.pools.entries[name]
+def _execute_zygote(means: Means, name: ConsumerName, edition: int, now: float) -> None:
+    pools, entry = means.pools, means.pools.entry_of(name, edition)
     try:
         executed = means.launcher.execute(ZYGOTE_MODULE)
     except OSError as error:
-        pools[name] = history.zygote_not_executed(pools[name], now, means.jitter())
+        pools[name] = history.zygote_not_executed(pools[name], edition, now, means.jitter())
         means.emit(Fact("zygote_not_executed", Level.ERROR, {"consumer": str(name), "error": str(error)}))
         return
-    pools[name] = history.zygote_executed(pools[name], executed.pid, now)
-    pools.processes[name].zygote = executed
+    pools[name] = history.zygote_executed(pools[name], edition, executed.pid, now)
+    pools.processes[name].zygotes[edition] = executed
     means.relay.open(executed.stderr_fd)
-    means.post.open(executed.channel, Origin(name))
-    means.emit(Fact("zygote_executed", Level.DEBUG, {"consumer": str(name), "pid": executed.pid}))
+    means.post.open(executed.channel, Origin(name, edition=edition))
+    fields: dict[str, object] = {"consumer": str(name), "edition": edition, "pid": executed.pid}
+    means.emit(Fact("zygote_executed", Level.DEBUG, fields))
     try:
         means.post.send(executed.channel, entry.seated)
     except WireError as error:
         reason = f"its configs cannot be sent to its processes: {error}"
-        pools[name] = history.load_failed(pools[name], now, reason=reason, traceback="")
+        pools[name] = history.load_failed(pools[name], edition, now, reason=reason, traceback="")
         means.emit(Fact("pool_failed", Level.ERROR, {"consumer": str(name), "reason": reason}))
 
 
-def _fork(means: Means, name: ConsumerName, slot: int, now: float) -> None:
-    pools, entry, processes = means.pools, means.pools.entries[name], means.pools.processes[name]
-    assert processes.zygote is not None
+def _fork(means: Means, name: ConsumerName, slot: int, edition: int, now: float) -> None:
+    pools, entry, processes = means.pools, means.pools.entry_of(name, edition), means.pools.processes[name]
     generation = pools[name].slots[slot].generation + 1
-    zygote = processes.zygote.channel
+    zygote = processes.zygotes[edition].channel
+    fork = messages.Fork(slot, generation, pools.workers_wanted(name), is_paused=pools.is_paused(name))
     try:
-        seating = means.launcher.fork(zygote, slot, generation, lock=entry.slot_lock(slot))
+        seating = means.launcher.fork(zygote, fork, lock=entry.slot_lock(slot))
     except OSError as error:
         pools[name] = history.not_forked(pools[name], slot, now, jitter=means.jitter())
         fields: dict[str, object] = {"consumer": str(name), "worker_id": slot, "error": str(error)}
         means.emit(Fact("worker_not_forked", Level.ERROR, fields))
         return
-    pools[name] = history.fork_asked(pools[name], slot, now, look_at=now + entry.stop_timeout_s)
+    pools[name] = history.fork_asked(pools[name], slot, edition, now, look_at=now + entry.stop_timeout_s)
     processes.workers[slot] = Worker(generation, seating)
     means.relay.open(seating.stderr_fd)
     means.post.open(seating.channel, Origin(name, slot, generation))
@@ -129,7 +133,7 @@ def _kill(means: Means, name: ConsumerName, slot: int) -> None:
 
 
 def _kill_holder(means: Means, name: ConsumerName, slot: int, now: float) -> None:
-    entry = means.pools.entries[name]
+    entry = means.pools.entry(name)
     lock, own_pid = entry.slot_lock(slot), means.pools.processes[name].workers[slot].pid
     try:
         holder = means.launcher.kill_holder(lock, but=own_pid)
@@ -140,16 +144,3 @@ def _kill_holder(means: Means, name: ConsumerName, slot: int, now: float) -> Non
     means.pools[name] = history.holder_looked_up(means.pools[name], slot, look_at=now + entry.stop_timeout_s)
     if holder is not None:
         means.emit(Fact("lock_holder_killed", Level.WARNING, {"consumer": str(name), "worker_id": slot, "pid": holder}))
-
-
-def _ask_zygote_to_leave(means: Means, name: ConsumerName, deadline: float) -> None:
-    zygote = means.pools.processes[name].zygote
-    assert zygote is not None
-    means.post.send(zygote.channel, Stop(deadline))
-
-
-def _kill_zygote(means: Means, name: ConsumerName) -> None:
-    zygote = means.pools.processes[name].zygote
-    assert zygote is not None
-    means.launcher.kill(zygote.pid, None)
-    means.pools[name] = history.zygote_killed(means.pools[name])

@@ -10,6 +10,8 @@ from consumerd import clock
 from consumerd.master.acts import Means
 from consumerd.master.control import Answer
 from consumerd.master.helper import StoreHelper
+from consumerd.master.operations import Operations
+from consumerd.master.reloading import Reloading
 from consumerd.master.status import status_document
 from consumerd.master.supervisor import Supervisor
 from consumerd.model.slots import SlotState
@@ -26,13 +28,25 @@ class Answers:
     means: Means
     supervisor: Supervisor
     helper: StoreHelper
+    operations: Operations
+    reloading: Reloading
     config: str
     started_at: float
 
     def table(self) -> dict[str, Answer]:
         """One answer for each method."""
         parked = {f"{PARKED}{verb}": self._parked(verb) for verb in ("list", "show", "retry", "discard")}
-        return {"status": self._status, "stop": self._stop, "wake": self._wake, **parked}
+        return {
+            "status": self._status,
+            "stop": self._stop,
+            "scale": self._scale,
+            "pause": self._pause(is_paused=True),
+            "resume": self._pause(is_paused=False),
+            "restart": self._restart,
+            "reload": self._reload,
+            "wake": self._wake,
+            **parked,
+        }
 
     async def _status(self, params: Mapping[str, object]) -> AsyncIterator[str]:
         del params
@@ -50,6 +64,24 @@ class Answers:
         del params
         deadline = self.supervisor.stop("asked by consumerd stop")
         yield _json({"ends_in_s": round(max(0.0, deadline - clock.monotonic()), 3)})
+
+    async def _scale(self, params: Mapping[str, object]) -> AsyncIterator[str]:
+        """Without `workers`, the number is the configuration's again."""
+        workers = params.get("workers")
+        assert workers is None or isinstance(workers, int)
+        yield _json(self.operations.scale(str(params["target"]), workers))
+
+    def _pause(self, *, is_paused: bool) -> Answer:
+        async def answer(params: Mapping[str, object]) -> AsyncIterator[str]:
+            yield _json(self.operations.pause(str(params["target"]), is_paused=is_paused))
+
+        return answer
+
+    async def _restart(self, params: Mapping[str, object]) -> AsyncIterator[str]:
+        yield _json(self.operations.restart(str(params["target"])))
+
+    async def _reload(self, params: Mapping[str, object]) -> AsyncIterator[str]:
+        yield _json(await self.reloading.reload(is_dry=bool(params.get("dry_run"))))
 
     async def _wake(self, params: Mapping[str, object]) -> AsyncIterator[str]:
         target = params.get("target")

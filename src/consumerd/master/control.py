@@ -16,8 +16,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, suppress
 from pathlib import Path
 
-from consumerd.errors import ConsumerdError, StateDirectoryError
+from consumerd.errors import ConsumerdError, StateDirectoryError, UsageError
 from consumerd.events.facts import Fact, Level
+from consumerd.master.audit import AuditLog, Peer
 from consumerd.wire.control import (
     FAILED,
     INVALID_PARAMS,
@@ -53,10 +54,13 @@ class RequestError(ConsumerdError):
 class ControlServer:
     """Listens on the control socket; `answers` has one for each method of `wire.control.METHODS`."""
 
-    def __init__(self, path: Path, answers: Mapping[str, Answer], emit: Callable[[Fact], None]) -> None:
+    def __init__(
+        self, path: Path, answers: Mapping[str, Answer], audit: AuditLog, emit: Callable[[Fact], None]
+    ) -> None:
         assert answers.keys() == METHODS.keys()
         self._path = path
         self._answers = answers
+        self._audit = audit
         self._emit = emit
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._idle: dict[asyncio.Task[None], None] = {}  # those that have asked nothing now, the longest first
@@ -89,10 +93,10 @@ class ControlServer:
 
     def _refusal(self, writer: asyncio.StreamWriter) -> str | None:
         """Why a client is not served, or None."""
-        peer = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-        _, uid, _ = _PEER.unpack(peer)
-        if uid not in (os.geteuid(), 0):
-            return f"user {uid} may not"
+        peer = _peer(writer)
+        if peer.uid not in (os.geteuid(), 0):
+            self._audit.note(peer, "connect", {}, f"user {peer.uid} may not")
+            return f"user {peer.uid} may not"
         return None if self._has_room() else "too many connections"
 
     def _has_room(self) -> bool:
@@ -138,16 +142,19 @@ class ControlServer:
     async def _respond(self, writer: asyncio.StreamWriter, line: bytes) -> str | None:
         """Answer one request; the method it named."""
         identifier: object = None
-        method = None
+        method = failed = None
+        params: Mapping[str, object] = {}
         try:
             request = _parsed(line)
             identifier = request.get("id")
             method, params = _checked(request)
             await self._answer(writer, identifier, self._answers[method](params))
-        except RequestError as error:
-            await _write(writer, _error(identifier, error.code, str(error)))
         except ConsumerdError as error:
-            await _write(writer, _error(identifier, FAILED, str(error)))
+            failed = str(error)
+            await _write(writer, _error(identifier, _code(error), failed))
+        finally:
+            if method is not None and METHODS[method].is_act:
+                self._audit.note(_peer(writer), method, params, failed)
         return method
 
     async def _answer(self, writer: asyncio.StreamWriter, identifier: object, texts: AsyncIterator[str]) -> None:
@@ -162,6 +169,23 @@ class ControlServer:
             await _write(writer, _piece(identifier, held))
             held = "null"
         await _write(writer, f'{{"jsonrpc":"2.0","id":{json.dumps(identifier)},"result":{held}}}')
+
+
+def _peer(writer: asyncio.StreamWriter) -> Peer:
+    credentials = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    pid, uid, _ = _PEER.unpack(credentials)
+    return Peer(pid, uid)
+
+
+def _code(error: ConsumerdError) -> int:
+    """The client tells by it how `consumerd` is to end: used wrongly, or failed."""
+    match error:
+        case RequestError():
+            return error.code
+        case UsageError():
+            return INVALID_PARAMS
+        case _:
+            return FAILED
 
 
 def _bound(path: Path) -> socket.socket:

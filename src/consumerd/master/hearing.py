@@ -12,9 +12,10 @@ from consumerd.errors import WireError
 from consumerd.events.facts import Fact, Level
 from consumerd.master import history
 from consumerd.master.acts import Means, perform
+from consumerd.master.observed import Pool
 from consumerd.master.plan import KillZygote
-from consumerd.master.pools import Away, MeasuredLag, Worker
 from consumerd.master.post import Arrival, EndOfChannel, Origin
+from consumerd.master.processes import Away, MeasuredLag, Worker
 from consumerd.master.restart import Ended, is_proven
 from consumerd.model.exits import WorkerExit
 from consumerd.model.identity import ConsumerName
@@ -40,70 +41,91 @@ class Hearing:
     def hear(self, arrival: Arrival, now: float) -> None:
         """Note one arrival. Descriptors that come with it are closed unless they are kept."""
         if arrival.origin.slot is None:
-            self._hear_zygote(arrival, now)
+            self._hear_zygote(arrival.origin, arrival, now)
         else:
             self._hear_worker(arrival.origin, arrival, now)
 
     # Zygotes
 
-    def _hear_zygote(self, arrival: Arrival, now: float) -> None:
-        name = arrival.origin.pool
+    def _hear_zygote(self, origin: Origin, arrival: Arrival, now: float) -> None:
+        name = origin.pool
+        if name not in self.means.pools.processes:
+            return
         match arrival.content:
             case Hello() | Loaded() | LoadFailed() as news:
-                self._hear_of_import(name, news, now)
+                self._hear_of_import(origin, news, now)
             case Forked() as forked:
                 self._forked(name, forked, arrival.fds)
             case Exited() as exited:
                 self._exited(name, exited, now)
             case EndOfChannel(broken):
-                self._zygote_silent(name, broken)
+                self._zygote_silent(origin, broken)
             case other:
-                self._zygote_silent(name, WireError(f"a zygote sent {type(other).__name__}"))
+                self._zygote_silent(origin, WireError(f"a zygote sent {type(other).__name__}"))
 
-    def _hear_of_import(self, name: ConsumerName, news: Hello | Loaded | LoadFailed, now: float) -> None:
+    def _hear_of_import(self, origin: Origin, news: Hello | Loaded | LoadFailed, now: float) -> None:
         """How far a zygote has come. What one that leaves goes on saying changes nothing any more."""
-        state = self.means.pools[name].zygote.state
+        state = self.means.pools[origin.pool].zygote(origin.edition).state
         if state is ZygoteState.LEAVING:
             return
         if state is not ZygoteState.LOADING:
-            self._zygote_silent(name, WireError(f"a zygote that has loaded sent {type(news).__name__}"))
+            self._zygote_silent(origin, WireError(f"a zygote that has loaded sent {type(news).__name__}"))
             return
         match news:
             case Hello(version):
-                self._check_version(name, version, now)
+                self._check_version(origin, version, now)
             case Loaded():
-                self._loaded(name, news, now)
+                self._loaded(origin, news, now)
             case LoadFailed(reason, trace):
-                self._fail(name, reason, trace, now)
+                self._fail(origin, reason, trace, now)
 
-    def _check_version(self, name: ConsumerName, version: str, now: float) -> None:
+    def _check_version(self, origin: Origin, version: str, now: float) -> None:
         if version != __version__:
             reason = f"its processes are of version {version} and the master of {__version__}: restart the master"
-            self._fail(name, reason, "", now)
-            perform(self.means, KillZygote(name), now)
+            self._fail(origin, reason, "", now)
+            perform(self.means, KillZygote(origin.pool, origin.edition), now)
 
-    def _loaded(self, name: ConsumerName, loaded: Loaded, now: float) -> None:
-        pools = self.means.pools
-        pools.processes[name].source = loaded.source
+    def _loaded(self, origin: Origin, loaded: Loaded, now: float) -> None:
+        pools, name = self.means.pools, origin.pool
+        pools.note_source(name, loaded.source, loaded.traits)
         refusal = self.judge(name, loaded)
         if refusal is not None:
             self.refuse(refusal)
-        pools[name] = history.loaded(pools[name], now)
-        fields: dict[str, object] = {"consumer": str(name), "source": loaded.source}
+        pools[name] = history.loaded(pools[name], origin.edition, now)
+        fields: dict[str, object] = {"consumer": str(name), "edition": origin.edition, "source": loaded.source}
         self.means.emit(Fact("consumer_loaded", Level.INFO, fields))
         for remark in loaded.remarks:
             self.means.emit(Fact("consumer_remarked", Level.WARNING, {"consumer": str(name), "remark": remark}))
 
-    def _fail(self, name: ConsumerName, reason: str, trace: str, now: float) -> None:
-        pools = self.means.pools
-        pools[name] = history.load_failed(pools[name], now, reason=reason, traceback=trace)
-        self._tell_failed(name)
+    def _fail(self, origin: Origin, reason: str, trace: str, now: float) -> None:
+        pools, was = self.means.pools, self.means.pools[origin.pool]
+        pools[origin.pool] = history.load_failed(was, origin.edition, now, reason=reason, traceback=trace)
+        self._tell_what_became(origin.pool, was)
 
-    def _tell_failed(self, name: ConsumerName) -> None:
+    def _tell_what_became(self, name: ConsumerName, was: Pool) -> None:
+        """Where a pool has failed or is back, or an edition was rejected or is established: one fact."""
         pool = self.means.pools[name]
-        fields: dict[str, object] = {"consumer": str(name), "reason": pool.reason, "traceback": pool.traceback}
-        self.means.pools.note_error(name, "pool_failed", {"reason": pool.reason})
-        self.means.emit(Fact("pool_failed", Level.ERROR, fields))
+        why: dict[str, object] = {"consumer": str(name), "reason": pool.reason, "traceback": pool.traceback}
+        if pool.state is PoolState.FAILED and was.state is not PoolState.FAILED:
+            self.means.pools.note_error(name, "pool_failed", {"reason": pool.reason})
+            self.means.emit(Fact("pool_failed", Level.ERROR, why))
+        elif pool.rejected != was.rejected:
+            self.means.pools.note_error(name, "change_taken_back", {"reason": pool.reason})
+            self.means.emit(Fact("change_taken_back", Level.ERROR, {**why, "edition": pool.rejected}))
+        elif pool.state is PoolState.UP and was.state is PoolState.FAILED:
+            self.means.emit(Fact("pool_recovered", Level.INFO, {"consumer": str(name)}))
+        elif 0 < was.established < pool.established:
+            fields: dict[str, object] = {"consumer": str(name), "edition": pool.established}
+            self.means.emit(Fact("edition_established", Level.INFO, fields))
+
+    def prove(self, now: float) -> None:
+        """Look whether the workers whose proof is waited for have given it."""
+        pools = self.means.pools
+        for name, number, worker in list(pools.unproven()):
+            if worker.ready_at is not None and is_proven(now - worker.ready_at, worker.reading()):
+                was = pools[name]
+                pools[name] = history.proved(was, number, now)
+                self._tell_what_became(name, was)
 
     def _forked(self, name: ConsumerName, forked: Forked, fds: tuple[int, ...]) -> None:
         pools = self.means.pools
@@ -122,36 +144,35 @@ class Hearing:
         if worker is not None and worker.pid == exited.pid:
             self.worker_ended(name, exited.slot, exited.status, now)
 
-    def _zygote_silent(self, name: ConsumerName, broken: WireError | None) -> None:
+    def _zygote_silent(self, origin: Origin, broken: WireError | None) -> None:
         """It has closed its channel: it ends, or must. Its end itself comes with its reaping."""
-        zygote = self.means.pools.processes[name].zygote
+        zygote = self.means.pools.processes[origin.pool].zygotes.get(origin.edition)
         if zygote is not None and broken is not None:
-            self.means.emit(Fact("zygote_broken", Level.ERROR, {"consumer": str(name), "error": str(broken)}))
+            fields: dict[str, object] = {"consumer": str(origin.pool), "error": str(broken)}
+            self.means.emit(Fact("zygote_broken", Level.ERROR, fields))
             self.means.launcher.kill(zygote.pid, None)
 
-    def zygote_ended(self, name: ConsumerName, status: int | None, now: float) -> None:
+    def zygote_ended(self, name: ConsumerName, edition: int, status: int | None, now: float) -> None:
         """A zygote is reaped, and its last words are heard. The workers that it named run on."""
         pools, processes = self.means.pools, self.means.pools.processes[name]
-        assert processes.zygote is not None
-        was = pools[name]
-        self.means.post.close(processes.zygote.channel)
-        last_words = self.means.relay.close(processes.zygote.stderr_fd)
-        processes.zygote = None
-        pools[name] = history.zygote_ended(was, now, jitter=self.means.jitter())
+        was, zygote = pools[name], processes.zygotes.pop(edition)
+        self.means.post.close(zygote.channel)
+        last_words = self.means.relay.close(zygote.stderr_fd)
+        pools[name] = history.zygote_ended(was, edition, now, jitter=self.means.jitter())
         for slot, worker in list(processes.workers.items()):
             if not pools[name].slots[slot].is_occupied:
                 self._let_go(name, slot, worker)
-        if pools[name].zygote.failures:
+        if pools[name].zygote(edition).failures:
             fields: dict[str, object] = {"consumer": str(name), "end": describe_end(status), "stderr": last_words}
             self.means.emit(Fact("zygote_ended", Level.ERROR, fields))
-        if pools[name].state is PoolState.FAILED and was.state is not PoolState.FAILED:
-            self._tell_failed(name)
+        self._tell_what_became(name, was)
 
     # Workers
 
     def _hear_worker(self, origin: Origin, arrival: Arrival, now: float) -> None:
         assert origin.slot is not None
-        worker = self.means.pools.processes[origin.pool].workers.get(origin.slot)
+        processes = self.means.pools.processes.get(origin.pool)
+        worker = None if processes is None else processes.workers.get(origin.slot)
         if worker is None or worker.generation != origin.generation:
             return
         match arrival.content:
@@ -191,7 +212,7 @@ class Hearing:
     def worker_ended(self, name: ConsumerName, slot: int, status: int | None, now: float) -> None:
         """A worker is reaped: hear its last words, add up its board, decide nothing; `plan` does."""
         pools, processes = self.means.pools, self.means.pools.processes[name]
-        worker, was = processes.workers[slot], pools[name].slots[slot]
+        worker, was = processes.workers[slot], pools[name]
         self.means.post.drain(worker.seating.channel)
         for arrival in self.means.post.take_of(Origin(name, slot, worker.generation)):
             self._hear_worker(arrival.origin, arrival, now)
@@ -199,11 +220,12 @@ class Hearing:
         if reading is not None:
             processes.buried.add(reading, is_alive=False)
         loop_s = 0.0 if worker.ready_at is None else now - worker.ready_at
-        ended = Ended(status, is_proven(loop_s, reading), self.means.jitter())
         last_words = self._let_go(name, slot, worker)
-        restarts_finished = pools.wanted.pools[name].restarts_finished
-        pools[name] = history.worker_ended(pools[name], slot, ended, now, restarts_finished=restarts_finished)
-        self._tell_ended(name, slot, worker, status=status, was=was.state, last_words=last_words, now=now)
+        how = ": ".join(filter(None, (describe_end(status), _last_line(last_words))))
+        ended = Ended(status, is_proven(loop_s, reading), self.means.jitter(), how=how, trace=last_words)
+        pools[name] = history.worker_ended(was, slot, ended, now, pools.wanted.pools[name].policy)
+        self._tell_ended(name, slot, worker, status=status, was=was.slots[slot].state, last_words=last_words, now=now)
+        self._tell_what_became(name, was)
 
     def _let_go(self, name: ConsumerName, slot: int, worker: Worker) -> str:
         """Close the master's ends of a worker, which leaves if it still lives; what it last wrote to stderr."""
@@ -236,6 +258,11 @@ class Hearing:
             fields |= {"restarts_in_s": round(max(0.0, after.due_at - now), 3), "stderr": last_words[-1000:]}
             self.means.pools.note_end(name, slot, describe_end(status))
         self.means.emit(Fact("worker_ended", Level.INFO if is_asked else Level.WARNING, fields))
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1].strip()[:200] if lines else ""
 
 
 def describe_end(status: int | None) -> str:

@@ -9,7 +9,7 @@ import os
 from dataclasses import replace
 
 from consumerd.master.observed import Pool, Slot, Zygote
-from consumerd.master.restart import Ended, pause_s
+from consumerd.master.restart import BUDGET_WINDOW_S, Ended, RestartPolicy, pause_s, recent_deaths
 from consumerd.model.exits import WorkerExit
 from consumerd.model.slots import (
     POOL_MOVES,
@@ -27,72 +27,84 @@ ENDS_WHILE_LOADING = 3
 ZYGOTE_LEAVES_IN_S = 5.0
 """How long a zygote that has said why it can't load may take to end."""
 
+TRY_EVERY_S = 60.0
+"""How often a failed pool tries one slot, or to load, again."""
+
 
 def new_pool(workers: int, now: float) -> Pool:
     """A pool that is to be loaded."""
     return Pool(since=now, slots={number: Slot(since=now) for number in range(workers)})
 
 
-# The zygote.
+# Zygotes.
 
 
-def zygote_executed(pool: Pool, pid: int, now: float) -> Pool:
-    return _with_zygote(pool, ZygoteState.LOADING, now, pid=pid, is_killed=False)
+def zygote_executed(pool: Pool, edition: int, pid: int, now: float) -> Pool:
+    pool = _tried(pool, now)
+    return _with_zygote(pool, edition, ZygoteState.LOADING, now, pid=pid, is_killed=False)
 
 
-def zygote_not_executed(pool: Pool, now: float, jitter: float) -> Pool:
+def zygote_not_executed(pool: Pool, edition: int, now: float, jitter: float) -> Pool:
     """The system refused a process or a descriptor."""
-    failures = pool.zygote.failures + 1
-    zygote = replace(pool.zygote, failures=failures, due_at=now + pause_s(failures + 1, jitter))
-    return replace(pool, zygote=zygote)
+    zygote = pool.zygote(edition)
+    failures = zygote.failures + 1
+    refused = replace(zygote, failures=failures, due_at=now + pause_s(failures + 1, jitter))
+    return replace(pool, zygotes={**pool.zygotes, edition: refused})
 
 
-def loaded(pool: Pool, now: float) -> Pool:
-    pool = _with_zygote(pool, ZygoteState.READY, now, failures=0)
-    return _with_state(pool, PoolState.UP, now) if pool.state is PoolState.LOADING else pool
+def loaded(pool: Pool, edition: int, now: float) -> Pool:
+    """Its code is sound: the first edition of a pool, or of one that failed to load, is established by that."""
+    pool = _with_zygote(pool, edition, ZygoteState.READY, now, failures=0)
+    is_first = pool.established == 0 and pool.state in (PoolState.LOADING, PoolState.FAILED)
+    if not is_first:
+        return pool
+    return _with_state(replace(pool, established=edition, reason="", traceback=""), PoolState.UP, now)
 
 
-def load_failed(pool: Pool, now: float, *, reason: str, traceback: str) -> Pool:
-    """Retried only by hand."""
-    pool = _with_zygote(pool, ZygoteState.LEAVING, now, deadline=now + ZYGOTE_LEAVES_IN_S)
-    return failed(pool, now, reason=reason, traceback=traceback)
+def load_failed(pool: Pool, edition: int, now: float, *, reason: str, traceback: str) -> Pool:
+    """A failed pool tries again in a while; an edition that was on trial is rejected."""
+    pool = _with_zygote(pool, edition, ZygoteState.LEAVING, now, deadline=now + ZYGOTE_LEAVES_IN_S)
+    return _not_held_up(pool, edition, now, reason=reason, traceback=traceback)
 
 
-def zygote_asked_to_leave(pool: Pool, now: float, *, deadline: float) -> Pool:
-    return _with_zygote(pool, ZygoteState.LEAVING, now, deadline=deadline)
+def zygote_asked_to_leave(pool: Pool, edition: int, now: float, *, deadline: float) -> Pool:
+    return _with_zygote(pool, edition, ZygoteState.LEAVING, now, deadline=deadline)
 
 
-def zygote_killed(pool: Pool) -> Pool:
-    return replace(pool, zygote=replace(pool.zygote, is_killed=True))
+def zygote_killed(pool: Pool, edition: int) -> Pool:
+    killed_one = replace(pool.zygote(edition), is_killed=True)
+    return replace(pool, zygotes={**pool.zygotes, edition: killed_one})
 
 
-def zygote_ended(pool: Pool, now: float, *, jitter: float) -> Pool:
-    """The zygote is reaped. Workers that it named run on; a fork that it was asked for and did not report is void."""
-    was = pool.zygote
+def zygote_ended(pool: Pool, edition: int, now: float, *, jitter: float) -> Pool:
+    """A zygote is reaped. Workers that it named run on; a fork that it was asked for and did not report is void."""
+    was = pool.zygote(edition)
     is_expected = was.state is ZygoteState.LEAVING
     failures = 0 if is_expected else was.failures + 1
     due_at = now if is_expected else now + pause_s(failures, jitter)
-    pool = _with_zygote(pool, ZygoteState.ABSENT, now, pid=None, failures=failures, due_at=due_at)
+    pool = _with_zygote(pool, edition, ZygoteState.ABSENT, now, pid=None, failures=failures, due_at=due_at)
     for number, slot in pool.slots.items():
-        if slot.is_occupied and slot.pid is None:
+        if slot.is_occupied and slot.pid is None and slot.edition == edition:
             pool = _with_slot(pool, number, SlotState.ABSENT, now)
-    if pool.state is PoolState.LOADING and failures >= ENDS_WHILE_LOADING:
+    is_awaited = pool.state is PoolState.LOADING or pool.is_trial(edition)
+    if is_awaited and was.state is ZygoteState.LOADING and failures >= ENDS_WHILE_LOADING:
         reason = f"its process ended {failures} times while it imported the consumer's module, and said nothing"
-        return failed(pool, now, reason=reason, traceback="")
+        return _not_held_up(pool, edition, now, reason=reason, traceback="")
     return pool
 
 
 # Workers.
 
 
-def fork_asked(pool: Pool, number: int, now: float, *, look_at: float) -> Pool:
+def fork_asked(pool: Pool, number: int, edition: int, now: float, *, look_at: float) -> Pool:
     slot = pool.slots[number]
     return _with_slot(
-        pool,
+        _tried(pool, now),
         number,
         SlotState.STARTING,
         now,
         generation=slot.generation + 1,
+        edition=edition,
         restarts=slot.restarts + (slot.generation > 0),
         look_at=look_at,
         pid=None,
@@ -115,6 +127,15 @@ def ready(pool: Pool, number: int, now: float) -> Pool:
     return _with_slot(pool, number, SlotState.RUNNING, now) if is_starting else pool
 
 
+def proved(pool: Pool, number: int, now: float) -> Pool:
+    """The worker of a slot has shown that it works, and so has its edition; a failed pool is back."""
+    edition = pool.slots[number].edition
+    pool = replace(pool, established=max(pool.established, edition))
+    if pool.state is not PoolState.FAILED:
+        return pool
+    return _with_state(replace(pool, deaths=(), reason="", traceback=""), PoolState.UP, now)
+
+
 def holder_looked_up(pool: Pool, number: int, *, look_at: float) -> Pool:
     return _with_slots(pool, number, replace(pool.slots[number], look_at=look_at))
 
@@ -129,21 +150,38 @@ def killed(pool: Pool, number: int) -> Pool:
 
 def vacated(pool: Pool, number: int, now: float) -> Pool:
     """A slot that backs off or has finished, and is not wanted any more."""
-    return _with_slot(pool, number, SlotState.ABSENT, now)
+    return _with_slot(pool, number, SlotState.ABSENT, now, failures=0)
 
 
-def worker_ended(pool: Pool, number: int, ended: Ended, now: float, *, restarts_finished: bool) -> Pool:
-    """A worker is reaped: what its slot becomes, by how it ended."""
+def worker_ended(pool: Pool, number: int, ended: Ended, now: float, policy: RestartPolicy) -> Pool:
+    """A worker is reaped: what its slot becomes, by how it ended, and whether its pool can bear it."""
     slot = pool.slots[number]
     code = exit_code(ended.status)
     if slot.state is SlotState.DRAINING:
         return _with_slot(pool, number, SlotState.ABSENT, now, pid=None, failures=0)
-    if code == WorkerExit.FINISHED and not restarts_finished:
+    if ended.is_proven or code == WorkerExit.FINISHED:
+        pool = proved(pool, number, now)
+    if code == WorkerExit.FINISHED and not policy.restarts_finished:
         return _with_slot(pool, number, SlotState.FINISHED, now, pid=None, failures=0)
     failures = 1 if ended.is_proven else slot.failures + 1
     if code == WorkerExit.SOURCE_REFUSED:
         failures = max(failures, 2)  # it would be refused again at once
-    return _backed_off(pool, number, now, failures=failures, jitter=ended.jitter)
+    pool = _backed_off(pool, number, now, failures=failures, jitter=ended.jitter)
+    if ended.is_proven or code == WorkerExit.FINISHED:
+        return pool
+    if pool.is_trial(slot.edition):
+        reason = f"its first worker did not hold up: {ended.how}"
+        return vacated(_rejected(pool, slot.edition, reason, ended.trace), number, now)
+    return pool if code == WorkerExit.SOURCE_REFUSED else _unproven_death(pool, ended, now, policy.budget)
+
+
+def _unproven_death(pool: Pool, ended: Ended, now: float, budget: int) -> Pool:
+    """The pool has a budget of them."""
+    pool = replace(pool, deaths=recent_deaths(pool.deaths, now))
+    if len(pool.deaths) <= budget:
+        return pool
+    reason = f"{len(pool.deaths)} of its workers died within {BUDGET_WINDOW_S:.0f} s before they had settled a task"
+    return failed(pool, now, reason=f"{reason}; the last: {ended.how}", traceback=ended.trace)
 
 
 def exit_code(status: int | None) -> int | None:
@@ -154,11 +192,25 @@ def exit_code(status: int | None) -> int | None:
 # The pool.
 
 
+def scaled(pool: Pool, workers: int, now: float) -> Pool:
+    """As many slots as are wanted. Those beyond stay until they are vacant, and keep their generations."""
+    added = {number: Slot(since=now) for number in range(workers) if number not in pool.slots}
+    return replace(pool, slots={**pool.slots, **added})
+
+
 def failed(pool: Pool, now: float, *, reason: str, traceback: str) -> Pool:
-    """Nothing new starts; what runs runs on. A pool that is stopping anyway goes on stopping."""
+    """What runs runs on; one slot, or the import, is tried in a while. A stopping pool goes on stopping."""
     pool = replace(pool, reason=reason, traceback=traceback)
-    is_running = pool.state in (PoolState.LOADING, PoolState.UP)
-    return _with_state(pool, PoolState.FAILED, now) if is_running else pool
+    if pool.state not in (PoolState.LOADING, PoolState.UP):
+        return pool
+    return _with_state(replace(pool, deaths=(), try_at=now + TRY_EVERY_S), PoolState.FAILED, now)
+
+
+def renewed(pool: Pool, now: float) -> Pool:
+    """Somebody restarts or reloads a pool: one that has failed begins anew, and the newest edition needs no trial."""
+    if pool.state is not PoolState.FAILED:
+        return pool
+    return _with_state(replace(pool, established=0, deaths=(), reason="", traceback=""), PoolState.LOADING, now)
 
 
 def stopping(pool: Pool, now: float) -> Pool:
@@ -169,14 +221,30 @@ def gone(pool: Pool, now: float) -> Pool:
     return _with_state(pool, PoolState.GONE, now)
 
 
+def _not_held_up(pool: Pool, edition: int, now: float, *, reason: str, traceback: str) -> Pool:
+    """An edition cannot be loaded. A failed pool's zygote is due when the pool is tried again."""
+    if pool.is_trial(edition):
+        return _rejected(pool, edition, reason, traceback)
+    return failed(pool, now, reason=reason, traceback=traceback)
+
+
+def _rejected(pool: Pool, edition: int, reason: str, traceback: str) -> Pool:
+    return replace(pool, rejected=edition, reason=reason, traceback=traceback)
+
+
+def _tried(pool: Pool, now: float) -> Pool:
+    return replace(pool, try_at=now + TRY_EVERY_S) if pool.state is PoolState.FAILED else pool
+
+
 def _with_state(pool: Pool, state: PoolState, now: float) -> Pool:
     return replace(pool, state=moved(POOL_MOVES, pool.state, state), since=now)
 
 
-def _with_zygote(pool: Pool, state: ZygoteState, now: float, **changes: object) -> Pool:
-    state = moved(ZYGOTE_MOVES, pool.zygote.state, state)
-    zygote: Zygote = replace(pool.zygote, state=state, since=now, **changes)  # type: ignore[arg-type]  # by name
-    return replace(pool, zygote=zygote)
+def _with_zygote(pool: Pool, edition: int, state: ZygoteState, now: float, **changes: object) -> Pool:
+    was = pool.zygote(edition)
+    state = moved(ZYGOTE_MOVES, was.state, state)
+    zygote: Zygote = replace(was, state=state, since=now, **changes)  # type: ignore[arg-type]  # by name
+    return replace(pool, zygotes={**pool.zygotes, edition: zygote})
 
 
 def _with_slot(pool: Pool, number: int, state: SlotState, now: float, **changes: object) -> Pool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from consumerd.master.restart import RestartPolicy, budget_of
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import OCCUPIED, PoolState, SlotState, ZygoteState
 
@@ -16,13 +17,15 @@ from consumerd.model.slots import OCCUPIED, PoolState, SlotState, ZygoteState
 class Slot:
     """One slot.
 
-    generation: of the process in it, or of the last one. pid: None until its zygote has named it.
+    generation: of the process in it, or of the last one; edition: whose code and settings that process has.
+    pid: None until its zygote has named it.
     since: of its state. failures: unproven deaths in a row. due_at: of its next start, while it backs off.
     deadline: while draining, when it has to be gone. look_at: while starting, when to look who holds its lock.
     """
 
     state: SlotState = SlotState.ABSENT
     generation: int = 0
+    edition: int = 0
     pid: int | None = None
     since: float = 0.0
     failures: int = 0
@@ -39,7 +42,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Zygote:
-    """The zygote of a pool. failures: ends in a row that nobody asked for; deadline: while leaving."""
+    """The zygote of one edition. failures: ends in a row that nobody asked for; deadline: while leaving."""
 
     state: ZygoteState = ZygoteState.ABSENT
     pid: int | None = None
@@ -52,19 +55,40 @@ class Zygote:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """One pool. reason, traceback: why it failed."""
+    """One pool.
+
+    An *edition* is the pool's code and settings as of its start, a restart or a reload, each one more than the last.
+    zygotes: by edition. established: the edition that has shown that it works, 0 before one has.
+    rejected: the edition that was tried, did not hold up, and is not tried again. reason, traceback: why it failed, or
+    why the edition was rejected. deaths: when unproven workers died of late. try_at: while failed, of its next try.
+    """
 
     state: PoolState = PoolState.LOADING
     since: float = 0.0
-    zygote: Zygote = Zygote()
+    zygotes: Mapping[int, Zygote] = field(default_factory=dict)
     slots: Mapping[int, Slot] = field(default_factory=dict)
+    established: int = 0
+    rejected: int = 0
     reason: str = ""
     traceback: str = ""
+    deaths: tuple[float, ...] = ()
+    try_at: float = 0.0
 
     @property
     def is_lost(self) -> bool:
         """Failed, and nothing of it runs on."""
         return self.state is PoolState.FAILED and not any(slot.is_occupied for slot in self.slots.values())
+
+    def zygote(self, edition: int) -> Zygote:
+        """Of this edition; one that is absent where there never was one."""
+        return self.zygotes.get(edition, _NO_ZYGOTE)
+
+    def is_trial(self, edition: int) -> bool:
+        """Whether an edition has yet to show that it works, beside one that has."""
+        return 0 < self.established < edition
+
+
+_NO_ZYGOTE = Zygote()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +102,27 @@ class Observed:
 class WantedPool:
     """How one pool should be.
 
-    stop_deadline: when all of it has to be gone; None while it should run.
-    stop_timeout_s: how long a worker that waits for its slot's lock waits for the holder's own end.
+    edition: the newest. stop_deadline: when all of it has to be gone; None while it should run.
+    stop_timeout_s: how long a worker has to drain, and one that waits for its slot's lock waits for the holder's end.
+    max_unavailable: how many slots may be without a running worker because of a restart or reload.
+    is_split: its workers divide the keys by their number, so that no two editions of it may run side by side.
+    after: pools that have to be healthy before this one starts. is_essential: nothing runs without it.
     """
 
     workers: int
     stop_timeout_s: float
     restarts_finished: bool = False
     stop_deadline: float | None = None
+    edition: int = 1
+    max_unavailable: int = 1
+    is_split: bool = False
+    after: frozenset[ConsumerName] = frozenset()
+    is_essential: bool = False
+
+    @property
+    def policy(self) -> RestartPolicy:
+        """By which its dead workers are restarted."""
+        return RestartPolicy(restarts_finished=self.restarts_finished, budget=budget_of(self.workers))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,24 @@
 """The plan, pure: what to do now, from how the pools should be and how they are. Runs in the master.
 
 Performing an action changes what is observed, so that a plan made again does not repeat it; what has to wait is in
-`next_deadline`. Later work adds its actions here: scaling, rolling restarts, watching for stuck workers.
+`next_deadline`.
+
+A new edition is loaded before anything drains. Its first worker is on the highest slot, on trial; the others follow,
+`max_unavailable` at a time, when that one has proved itself. If it dies first, the edition is rejected, and its slot
+goes back to the one that is established. Where the workers divide the keys by their number, all leave together, and
+nobody starts before the last is gone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from consumerd.master.observed import Observed, Pool, Slot, Wanted, WantedPool, Zygote
 from consumerd.model.identity import ConsumerName
-from consumerd.model.slots import PoolState, SlotState, ZygoteState
+from consumerd.model.slots import LIVE, SERVING, PoolState, SlotState, ZygoteState
 
 KILL_GRACE_S = 0.5
 """How much later than its deadline a worker is killed.
@@ -20,26 +27,31 @@ Until then it has time to settle what is finished and to leave. A worker ends it
 (`WorkerExit.DEADLINE_PASSED`): that comes too late to be seen here, and is for one whose master is gone or frozen.
 """
 
+ZYGOTE_LEAVES_IN_S = 5.0
+"""How long a zygote that is not needed any more may take to leave."""
+
 ZYGOTE_GRACE_S = 0.4
 """How much later than its deadline, or the end of its last worker, a zygote is killed."""
 
-ALL_FAILED_S = 300.0
-"""When every pool has been lost for so long, the master gives up."""
+LOST_FOR_S = 300.0
+"""When every pool, or an essential one, has been lost for so long, the master gives up."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExecuteZygote:
-    """Execute the pool's zygote."""
+    """Execute the zygote of an edition."""
 
     pool: ConsumerName
+    edition: int
 
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """Have the zygote fork a worker for a slot."""
+    """Have the zygote of an edition fork a worker for a slot."""
 
     pool: ConsumerName
     slot: int
+    edition: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +89,10 @@ class Vacate:
 
 @dataclass(frozen=True, slots=True)
 class AskZygoteToLeave:
-    """The last worker is gone."""
+    """Its edition is not needed any more, and the last worker of it is gone."""
 
     pool: ConsumerName
+    edition: int
     deadline: float
 
 
@@ -88,6 +101,7 @@ class KillZygote:
     """The zygote did not leave in time, or has nothing to lose."""
 
     pool: ConsumerName
+    edition: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +120,7 @@ class ClosePool:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Every pool has been lost for `ALL_FAILED_S`."""
+    """Every pool, or an essential one, has been lost for `LOST_FOR_S`."""
 
 
 Action = (
@@ -128,11 +142,38 @@ def plan(wanted: Wanted, observed: Observed, now: float) -> tuple[Action, ...]:
     """What to do now; empty when there is nothing to do before `next_deadline`."""
     actions: list[Action] = []
     for name, pool in observed.pools.items():
-        actions += _plan_pool(name, wanted.pools[name], pool, now)
-    give_up_at = _give_up_at(observed.pools)
+        if not _waits(name, wanted, observed):
+            actions += _plan_pool(name, wanted.pools[name], pool, now)
+    give_up_at = _give_up_at(wanted, observed)
     if give_up_at is not None and now >= give_up_at:
         actions.append(GiveUp())
     return tuple(actions)
+
+
+def target_edition(wanted: WantedPool, pool: Pool) -> int:
+    """The edition that every slot should come to run: the newest, unless that did not hold up."""
+    return pool.established if wanted.edition == pool.rejected else wanted.edition
+
+
+def canary_slot(wanted: WantedPool, pool: Pool) -> int | None:
+    """The slot on which a new edition is on trial now, or None."""
+    is_trial = pool.is_trial(target_edition(wanted, pool)) and not wanted.is_split
+    return wanted.workers - 1 if is_trial else None
+
+
+def _waits(name: ConsumerName, everything: Wanted, observed: Observed) -> bool:
+    """Whether a pool has not begun, and those that must be healthy before are not."""
+    wanted, pool = everything.pools[name], observed.pools[name]
+    if pool.state is not PoolState.LOADING or pool.zygotes or wanted.stop_deadline is not None:
+        return False
+    before = (name for name in wanted.after if name in observed.pools)
+    return not all(_is_healthy(everything.pools[earlier], observed.pools[earlier]) for earlier in before)
+
+
+def _is_healthy(wanted: WantedPool, pool: Pool) -> bool:
+    """Up, and every slot does its part."""
+    slots = (pool.slots[number] for number in range(wanted.workers))
+    return pool.state is PoolState.UP and all(slot.state in SERVING for slot in slots)
 
 
 def _plan_pool(name: ConsumerName, wanted: WantedPool, pool: Pool, now: float) -> Iterator[Action]:
@@ -144,60 +185,139 @@ def _plan_pool(name: ConsumerName, wanted: WantedPool, pool: Pool, now: float) -
         yield from _empty(name, pool, wanted.stop_deadline)
         yield from _close(name, pool, max(now, wanted.stop_deadline) + ZYGOTE_GRACE_S)
     else:
-        yield from _fill(name, pool, now)
+        yield from _fill(name, wanted, pool, now)
+        yield from _shrink(name, wanted, pool, now)
+        yield from _roll(name, wanted, pool, now)
+        yield from _retire(name, _needed(wanted, pool), pool, now + ZYGOTE_LEAVES_IN_S)
     yield from _kill_late(name, pool, now)
 
 
-def _fill(name: ConsumerName, pool: Pool, now: float) -> Iterator[Action]:
-    """Bring the pool up, and every slot that is due. A failed pool starts nothing."""
-    if pool.state is PoolState.FAILED:
-        return
-    if pool.zygote.state is ZygoteState.ABSENT and now >= pool.zygote.due_at:
-        yield ExecuteZygote(name)
+def _needed(wanted: WantedPool, pool: Pool) -> frozenset[int]:
+    """The editions that need a zygote: the target, and beside one on trial the established."""
+    target = target_edition(wanted, pool)
+    return frozenset((target, pool.established)) if pool.is_trial(target) else frozenset((target,))
+
+
+def _edition_of(wanted: WantedPool, pool: Pool, number: int) -> int:
+    """What a slot that is to be filled gets: while an edition is on trial, only its slot gets it."""
+    canary = canary_slot(wanted, pool)
+    return pool.established if canary is not None and number != canary else target_edition(wanted, pool)
+
+
+def _fill(name: ConsumerName, wanted: WantedPool, pool: Pool, now: float) -> Iterator[Action]:
+    """Bring the pool up, and every slot that is due. Of a failed pool one thing is tried, when it is time."""
+    starts = _starts(name, wanted, pool, now)
+    if pool.state is not PoolState.FAILED:
+        yield from starts
+    elif now >= pool.try_at:
+        yield from itertools.islice(starts, 1)
     for number, slot in pool.slots.items():
-        if pool.zygote.state is ZygoteState.READY and _is_due(slot, now):
-            yield Fork(name, number)
         if slot.state is SlotState.STARTING and now >= slot.look_at:
             yield LookForHolder(name, number)
 
 
-def _is_due(slot: Slot, now: float) -> bool:
-    return slot.state is SlotState.ABSENT or (slot.state is SlotState.BACKING_OFF and now >= slot.due_at)
+def _starts(name: ConsumerName, wanted: WantedPool, pool: Pool, now: float) -> Iterator[ExecuteZygote | Fork]:
+    for edition in sorted(_needed(wanted, pool)):
+        zygote = pool.zygote(edition)
+        if zygote.state is ZygoteState.ABSENT and now >= zygote.due_at:
+            yield ExecuteZygote(name, edition)
+    if wanted.is_split and _is_mixed(target_edition(wanted, pool), pool):
+        return
+    for number in range(wanted.workers):
+        edition = _edition_of(wanted, pool, number)
+        if pool.zygote(edition).state is ZygoteState.READY and _is_due(pool.slots[number], edition, now):
+            yield Fork(name, number, edition)
+
+
+def _is_mixed(edition: int, pool: Pool) -> bool:
+    """Whether workers of another edition are there."""
+    return any(slot.is_occupied and slot.edition != edition for slot in pool.slots.values())
+
+
+def _is_due(slot: Slot, edition: int, now: float) -> bool:
+    """A slot without a process that is to have one now. One that has finished starts again with a new edition."""
+    match slot.state:
+        case SlotState.ABSENT:
+            return True
+        case SlotState.BACKING_OFF:
+            return now >= slot.due_at or slot.edition < edition
+        case SlotState.FINISHED:
+            return slot.edition < edition
+        case _:
+            return False
+
+
+def _shrink(name: ConsumerName, wanted: WantedPool, pool: Pool, now: float) -> Iterator[Action]:
+    """Empty the slots beyond those that are wanted."""
+    extra = {number: slot for number, slot in pool.slots.items() if number >= wanted.workers}
+    yield from _empty(name, replace(pool, slots=extra), now + wanted.stop_timeout_s)
+
+
+def _roll(name: ConsumerName, wanted: WantedPool, pool: Pool, now: float) -> Iterator[Action]:
+    """Ask workers of other editions to leave, the highest slot first, once the target can replace them."""
+    target, canary = target_edition(wanted, pool), canary_slot(wanted, pool)
+    if pool.zygote(target).state is not ZygoteState.READY or pool.state is PoolState.FAILED:
+        return
+    slots = {number: pool.slots[number] for number in range(wanted.workers)}
+    room = wanted.max_unavailable - sum(slot.state not in SERVING for slot in slots.values())
+    for number in sorted(slots, reverse=True):
+        slot = slots[number]
+        if slot.edition == target or slot.state not in LIVE or (canary is not None and number != canary):
+            continue
+        if slot.state is SlotState.RUNNING and not wanted.is_split:
+            if room < 1:
+                continue
+            room -= 1
+        yield AskToLeave(name, number, now + wanted.stop_timeout_s)
+
+
+def _retire(name: ConsumerName, needed: frozenset[int], pool: Pool, deadline: float) -> Iterator[Action]:
+    """End the zygotes that are not needed and have no worker left. One that loads has nothing to lose."""
+    in_use = {slot.edition for slot in pool.slots.values() if slot.is_occupied}
+    for edition, zygote in pool.zygotes.items():
+        if edition in needed or edition in in_use:
+            continue
+        if zygote.state is ZygoteState.READY:
+            yield AskZygoteToLeave(name, edition, deadline)
+        elif zygote.state is ZygoteState.LOADING and not zygote.is_killed:
+            yield KillZygote(name, edition)
 
 
 def _empty(name: ConsumerName, pool: Pool, deadline: float) -> Iterator[Action]:
     for number, slot in pool.slots.items():
-        if slot.state in (SlotState.STARTING, SlotState.RUNNING):
+        if slot.state in LIVE:
             yield AskToLeave(name, number, deadline)
         elif slot.state in (SlotState.BACKING_OFF, SlotState.FINISHED):
             yield Vacate(name, number)
 
 
 def _close(name: ConsumerName, pool: Pool, zygote_deadline: float) -> Iterator[Action]:
-    """Once no slot has a process: the zygote leaves, then the pool is gone. One that loads has nothing to lose."""
+    """Once no slot has a process: the zygotes leave, then the pool is gone."""
     if any(slot.state is not SlotState.ABSENT for slot in pool.slots.values()):
         return
-    if pool.zygote.state is ZygoteState.ABSENT:
+    yield from _retire(name, frozenset(), pool, zygote_deadline)
+    if all(zygote.state is ZygoteState.ABSENT for zygote in pool.zygotes.values()):
         yield ClosePool(name)
-    elif pool.zygote.state is ZygoteState.READY:
-        yield AskZygoteToLeave(name, zygote_deadline)
-    elif pool.zygote.state is ZygoteState.LOADING and not pool.zygote.is_killed:
-        yield KillZygote(name)
 
 
 def _kill_late(name: ConsumerName, pool: Pool, now: float) -> Iterator[Action]:
     """What is past its deadline. A worker that has no pid yet, or is killed, is the zygote's to answer for."""
-    zygote = pool.zygote
-    is_zygote_late = zygote.state is ZygoteState.LEAVING and now >= zygote.deadline
+    late = {
+        edition
+        for edition, zygote in pool.zygotes.items()
+        if zygote.state is ZygoteState.LEAVING and now >= zygote.deadline
+    }
     for number, slot in pool.slots.items():
         if slot.state is not SlotState.DRAINING or now < _late_at(slot):
             continue
         if slot.pid is None or slot.is_killed:
-            is_zygote_late = True
+            late.add(slot.edition)
         else:
             yield Kill(name, number)
-    if is_zygote_late and not zygote.is_killed and zygote.state is not ZygoteState.ABSENT:
-        yield KillZygote(name)
+    for edition in sorted(late):
+        zygote = pool.zygote(edition)
+        if not zygote.is_killed and zygote.state is not ZygoteState.ABSENT:
+            yield KillZygote(name, edition)
 
 
 def _late_at(slot: Slot) -> float:
@@ -208,26 +328,44 @@ def _late_at(slot: Slot) -> float:
     return slot.deadline + (2 * KILL_GRACE_S if slot.is_killed else KILL_GRACE_S)
 
 
-def next_deadline(observed: Observed) -> float | None:
+def next_deadline(wanted: Wanted, observed: Observed) -> float | None:
     """When a plan has to be made again though nothing happens; None: not before something happens."""
-    deadlines = [deadline for pool in observed.pools.values() for deadline in _deadlines(pool)]
-    give_up_at = _give_up_at(observed.pools)
+    deadlines = [
+        deadline
+        for name, pool in observed.pools.items()
+        if not _waits(name, wanted, observed)
+        for deadline in _deadlines(wanted.pools[name], pool)
+    ]
+    give_up_at = _give_up_at(wanted, observed)
     return min(deadlines if give_up_at is None else [*deadlines, give_up_at], default=None)
 
 
-def _deadlines(pool: Pool) -> Iterator[float]:
-    is_filling = pool.state in (PoolState.LOADING, PoolState.UP)
-    if is_filling and pool.zygote.state is ZygoteState.ABSENT:
-        yield pool.zygote.due_at
-    if pool.zygote.state is ZygoteState.LEAVING and not pool.zygote.is_killed:
-        yield pool.zygote.deadline
+def _deadlines(wanted: WantedPool, pool: Pool) -> Iterator[float]:
+    is_filling = pool.state in (PoolState.LOADING, PoolState.UP, PoolState.FAILED)
+    if is_filling:
+        yield from _start_times(wanted, pool)
+    for zygote in pool.zygotes.values():
+        if zygote.state is ZygoteState.LEAVING and not zygote.is_killed:
+            yield zygote.deadline
     for slot in pool.slots.values():
         if is_filling and slot.state is SlotState.STARTING:
             yield slot.look_at
-        elif is_filling and slot.state is SlotState.BACKING_OFF and pool.zygote.state is ZygoteState.READY:
-            yield slot.due_at
-        elif slot.state is SlotState.DRAINING and _is_anybody_left_to_kill(pool.zygote, slot):
+        elif slot.state is SlotState.DRAINING and _is_anybody_left_to_kill(pool.zygote(slot.edition), slot):
             yield _late_at(slot)
+
+
+def _start_times(wanted: WantedPool, pool: Pool) -> Iterator[float]:
+    """When something is to be started; of a failed pool nothing before its next try."""
+    earliest = pool.try_at if pool.state is PoolState.FAILED else -math.inf
+    for edition in _needed(wanted, pool):
+        if pool.zygote(edition).state is ZygoteState.ABSENT:
+            yield max(earliest, pool.zygote(edition).due_at)
+    if wanted.is_split and _is_mixed(target_edition(wanted, pool), pool):
+        return
+    for number in range(wanted.workers):
+        slot, zygote = pool.slots[number], pool.zygote(_edition_of(wanted, pool, number))
+        if zygote.state is ZygoteState.READY and slot.state in (SlotState.BACKING_OFF, SlotState.ABSENT):
+            yield max(earliest, slot.due_at if slot.state is SlotState.BACKING_OFF else earliest)
 
 
 def _is_anybody_left_to_kill(zygote: Zygote, slot: Slot) -> bool:
@@ -236,7 +374,10 @@ def _is_anybody_left_to_kill(zygote: Zygote, slot: Slot) -> bool:
     return zygote.state is not ZygoteState.ABSENT and not zygote.is_killed
 
 
-def _give_up_at(pools: Mapping[ConsumerName, Pool]) -> float | None:
-    if not pools or not all(pool.is_lost for pool in pools.values()):
-        return None
-    return max(pool.since for pool in pools.values()) + ALL_FAILED_S
+def _give_up_at(wanted: Wanted, observed: Observed) -> float | None:
+    """When the master gives up: every pool is lost, or one without which the others are for nothing."""
+    pools = observed.pools
+    essential = [pool.since for name, pool in pools.items() if wanted.pools[name].is_essential and pool.is_lost]
+    if pools and all(pool.is_lost for pool in pools.values()):
+        essential.append(max(pool.since for pool in pools.values()))
+    return min(essential) + LOST_FOR_S if essential else None

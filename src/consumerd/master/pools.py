@@ -1,22 +1,21 @@
-"""The pools with the master's own ends of their processes: what it acts on and shows. Runs in the master."""
+"""The pools: each with its entries, how it should be, how it is, and its processes. Runs in the master."""
 
 from __future__ import annotations
 
-import os
-import select
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from consumerd import clock
 from consumerd.config.shape import ConsumerSettings
 from consumerd.config.state_dir import StateDirectory
-from consumerd.errors import WireError
 from consumerd.master import history
-from consumerd.master.launchers.contract import Executed, Seating
 from consumerd.master.observed import Observed, Pool, Wanted, WantedPool
+from consumerd.master.plan import target_edition
+from consumerd.master.post import Origin
+from consumerd.master.processes import LastError, Processes, Worker
 from consumerd.model.identity import ConsumerName
-from consumerd.wire.board import Reading
+from consumerd.model.slots import PoolState, SlotState
 from consumerd.wire.messages import Seated
 
 LAST_WORDS_S = 5.0
@@ -39,123 +38,48 @@ class Entry:
     def slot_lock(self, slot: int) -> Path:
         return self.state_dir.slot_lock(self.name, slot)
 
-
-@dataclass(frozen=True, slots=True)
-class Away:
-    """What a worker reported of something that is away. since: wall time; error: as it said it."""
-
-    since: float
-    error: str
-
-
-@dataclass
-class Worker:
-    """A worker's process, from the fork that was asked for until it is reaped.
-
-    ready_at: when its loop began. away: by its reports, what is away (`store`, `source`).
-    """
-
-    generation: int
-    seating: Seating
-    pid: int | None = None
-    pidfd: int | None = None
-    ready_at: float | None = None
-    away: dict[str, Away] = field(default_factory=dict)
-
-    def reading(self) -> Reading | None:
-        """Its board; None where a crash has left nonsense on it."""
-        try:
-            return self.seating.board.read()
-        except WireError:
-            return None
-
-    def has_ended(self) -> bool:
-        """Whether its process is dead, though nobody may have reaped it yet."""
-        if self.pidfd is None:
-            return False
-        ends = select.poll()
-        ends.register(self.pidfd, select.POLLIN)
-        return bool(ends.poll(0))
-
-    def close(self) -> None:
-        """Close what is neither the channel nor the stderr pipe: those end where they are read."""
-        self.seating.board.close()
-        if self.pidfd is not None:
-            os.close(self.pidfd)
-
-
-@dataclass
-class Counts:
-    """What the workers of a pool have done; the boards of the dead are added up here."""
-
-    handled: int = 0
-    failed: int = 0
-    parked: int = 0
-    unsettled: int = 0
-
-    def add(self, reading: Reading, *, is_alive: bool) -> None:
-        """Add a board. What a dead worker left unsettled comes again, and is counted then."""
-        self.handled += reading.handled
-        self.failed += reading.failed
-        self.parked += reading.parked
-        self.unsettled += reading.unsettled if is_alive else 0
-
-
-@dataclass(frozen=True, slots=True)
-class LastError:
-    """The last thing that went wrong in a pool. at: wall time."""
-
-    name: str
-    fields: Mapping[str, object]
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class MeasuredLag:
-    """The lag as a worker told it last: (shard, tasks, oldest_s, position) of each shard. heard_at: monotonic."""
-
-    shards: tuple[tuple[int, int, float | None, int], ...]
-    heard_at: float
-
-
-@dataclass
-class Processes:
-    """One pool's processes, and what they have told."""
-
-    zygote: Executed | None = None
-    workers: dict[int, Worker] = field(default_factory=dict)
-    buried: Counts = field(default_factory=Counts)
-    last_error: LastError | None = None
-    lag: MeasuredLag | None = None
-    source: str | None = None
-
-    def counts(self) -> Counts:
-        """Of the dead and the living."""
-        counts = Counts(self.buried.handled, self.buried.failed, self.buried.parked)
-        for worker in self.workers.values():
-            reading = worker.reading()
-            if reading is not None:
-                counts.add(reading, is_alive=True)
-        return counts
+    def wanted(self, edition: int, workers: int) -> WantedPool:
+        """How its pool should be. workers: perhaps not as many as the entry says."""
+        common = self.settings.common
+        return WantedPool(
+            workers,
+            self.stop_timeout_s,
+            restarts_finished=common.restart == "always",
+            edition=edition,
+            max_unavailable=common.max_unavailable or max(1, workers // 10),
+            after=frozenset(ConsumerName.parse(name) for name in common.after),
+            is_essential=common.essential,
+        )
 
 
 class Pools:
-    """Every pool: its entry, how it should be, how it is, and its processes."""
+    """Every pool. What is observed of one is changed by assignment, and what is wanted follows."""
 
     def __init__(self, entries: Iterable[Entry], now: float) -> None:
-        self.entries = {entry.name: entry for entry in entries}
-        self.processes = {name: Processes() for name in self.entries}
-        self._wanted = {name: _wanted(entry) for name, entry in self.entries.items()}
-        self._observed = {name: history.new_pool(_wanted(entry).workers, now) for name, entry in self.entries.items()}
+        self.processes: dict[ConsumerName, Processes] = {}
+        self._entries: dict[ConsumerName, dict[int, Entry]] = {}
+        self._wanted: dict[ConsumerName, WantedPool] = {}
+        self._observed: dict[ConsumerName, Pool] = {}
+        self._scaled: dict[ConsumerName, int] = {}
+        self._coming: dict[ConsumerName, Entry] = {}
+        self._paused: set[ConsumerName] = set()
+        for entry in entries:
+            self.add(entry, now)
 
     def __getitem__(self, name: ConsumerName) -> Pool:
         return self._observed[name]
 
     def __setitem__(self, name: ConsumerName, pool: Pool) -> None:
+        before = self._observed[name]
         self._observed[name] = pool
+        if (before.established, before.rejected) != (pool.established, pool.rejected):
+            self._refresh(name)
 
     def __iter__(self) -> Iterator[ConsumerName]:
-        return iter(self.entries)
+        return iter(tuple(self._observed))
+
+    def __len__(self) -> int:
+        return len(self._observed)
 
     @property
     def observed(self) -> Observed:
@@ -165,25 +89,134 @@ class Pools:
     def wanted(self) -> Wanted:
         return Wanted(self._wanted)
 
+    # Entries and editions
+
+    def entry(self, name: ConsumerName) -> Entry:
+        """The entry in force: of the newest edition, but while that is on trial, or rejected, of the established."""
+        pool, newest = self._observed[name], self._wanted[name].edition
+        is_trial = pool.is_trial(target_edition(self._wanted[name], pool))
+        return self.entry_of(name, pool.established if is_trial or newest == pool.rejected else newest)
+
+    def entry_of(self, name: ConsumerName, edition: int) -> Entry:
+        return self._entries[name][edition]
+
+    def newest_entry(self, name: ConsumerName) -> Entry:
+        """As the configuration has it, on trial or not."""
+        return self.entry_of(name, self._wanted[name].edition)
+
+    def add(self, entry: Entry, now: float) -> None:
+        """A pool that is to be loaded; where one of that name still stops, once that is gone."""
+        name = entry.name
+        if name in self._observed:
+            self._coming[name] = entry
+            return
+        workers = self._scaled.get(name, entry.settings.common.workers)
+        self.processes[name] = Processes()
+        self._entries[name] = {1: entry}
+        self._wanted[name] = entry.wanted(1, workers)
+        self._observed[name] = history.new_pool(workers, now)
+
+    def remove(self, name: ConsumerName, now: float) -> None:
+        """Want this pool gone, by its own deadline."""
+        wanted = self._wanted[name]
+        if wanted.stop_deadline is None:
+            self._wanted[name] = replace(wanted, stop_deadline=now + wanted.stop_timeout_s)
+
+    def change(self, entry: Entry, now: float) -> None:
+        """A new edition, with this entry; of code that is as it is now."""
+        name = entry.name
+        edition = self._wanted[name].edition + 1
+        self._entries[name][edition] = entry
+        self._wanted[name] = replace(self._wanted[name], edition=edition)
+        self._observed[name] = history.renewed(self._observed[name], now)
+        self._refresh(name)
+
+    def amend(self, entry: Entry, now: float) -> None:
+        """Another entry, which differs in what concerns the master alone: nobody restarts, unless the workers divide
+        the keys by their number, and that is another."""
+        name, before = entry.name, self._workers(entry.name)
+        self._entries[name] = dict.fromkeys(self._entries[name], entry)
+        self._refresh(name)
+        if self._wanted[name].is_split and self._workers(name) != before:
+            self.change(entry, now)
+
+    def forget_gone(self, now: float) -> None:
+        """Drop the pools of which nothing is left; what is to come in place of one is loaded."""
+        for name in [name for name, pool in self._observed.items() if pool.state is PoolState.GONE]:
+            for kept in (self.processes, self._entries, self._wanted, self._observed):
+                del kept[name]
+            if (entry := self._coming.pop(name, None)) is not None:
+                self.add(entry, now)
+
+    # What operators want
+
+    def scale(self, name: ConsumerName, workers: int | None, now: float) -> None:
+        """Want so many workers, whatever the configuration says; None: what it says.
+
+        Workers that divide the keys by their number all have to start anew.
+        """
+        before = self._workers(name)
+        self._scaled.pop(name, None)
+        if workers is not None:
+            self._scaled[name] = workers
+        if self._wanted[name].is_split and self._workers(name) != before:
+            self.change(self.newest_entry(name), now)
+        self._refresh(name)
+
+    def unpin(self, name: ConsumerName) -> None:
+        """Forget a pinned number; whoever calls changes the entry then."""
+        self._scaled.pop(name, None)
+
+    def scaled(self, name: ConsumerName) -> int | None:
+        """The number that an operator has pinned."""
+        return self._scaled.get(name)
+
+    def pause(self, name: ConsumerName, *, is_paused: bool) -> None:
+        (self._paused.add if is_paused else self._paused.discard)(name)
+
+    def is_paused(self, name: ConsumerName) -> bool:
+        return name in self._paused
+
+    def workers_wanted(self, name: ConsumerName) -> int:
+        return self._wanted[name].workers
+
+    def target_edition(self, name: ConsumerName) -> int:
+        """Which edition every slot should come to run."""
+        return target_edition(self._wanted[name], self._observed[name])
+
     def want_stop(self, now: float) -> float:
         """Want every pool gone, each by its own deadline; the latest of them. Asked again, nothing changes."""
-        for name, wanted in self._wanted.items():
-            if wanted.stop_deadline is None:
-                deadline = now + wanted.stop_timeout_s
-                self._wanted[name] = WantedPool(
-                    wanted.workers, wanted.stop_timeout_s, wanted.restarts_finished, stop_deadline=deadline
-                )
+        self._coming.clear()
+        for name in self._observed:
+            self.remove(name, now)
         return max((wanted.stop_deadline or now for wanted in self._wanted.values()), default=now)
 
-    def owner_of(self, pid: int) -> tuple[ConsumerName, int | None] | None:
-        """Whose process it is: a pool's zygote (slot None), or the worker of a slot."""
+    # Processes
+
+    def owner_of(self, pid: int) -> Origin | None:
+        """Whose process it is: an edition's zygote, or the worker of a slot."""
         for name, processes in self.processes.items():
-            if processes.zygote is not None and processes.zygote.pid == pid:
-                return name, None
+            for edition, zygote in processes.zygotes.items():
+                if zygote.pid == pid:
+                    return Origin(name, edition=edition)
             for slot, worker in processes.workers.items():
                 if worker.pid == pid:
-                    return name, slot
+                    return Origin(name, slot, worker.generation)
         return None
+
+    def unproven(self) -> Iterator[tuple[ConsumerName, int, Worker]]:
+        """The running workers whose proof is waited for: of an edition on trial, or of a failed pool."""
+        for name, pool in self._observed.items():
+            is_failed = pool.state is PoolState.FAILED
+            for number, slot in pool.slots.items():
+                if slot.state is SlotState.RUNNING and (is_failed or pool.is_trial(slot.edition)):
+                    yield name, number, self.processes[name].workers[number]
+
+    def note_source(self, name: ConsumerName, source: str, traits: Mapping[str, bool]) -> None:
+        """What a loaded consumer reads, and what that can do."""
+        processes = self.processes[name]
+        processes.source, processes.traits = source, traits
+        self._refresh(name)
 
     def note_error(self, name: ConsumerName, what: str, fields: Mapping[str, object]) -> None:
         self.processes[name].last_error = LastError(what, dict(fields), clock.wall())
@@ -195,7 +228,17 @@ class Pools:
         if last is None or not is_told or now - last.at > LAST_WORDS_S:
             self.note_error(name, "worker_ended", {"worker_id": slot, "end": end})
 
+    def _workers(self, name: ConsumerName) -> int:
+        return self._scaled.get(name, self.entry(name).settings.common.workers)
 
-def _wanted(entry: Entry) -> WantedPool:
-    common = entry.settings.common
-    return WantedPool(common.workers, entry.stop_timeout_s, restarts_finished=common.restart == "always")
+    def _refresh(self, name: ConsumerName) -> None:
+        """What is wanted, from the entry in force; slots for all that are wanted. Entries out of use are dropped."""
+        before, pool, entry = self._wanted[name], self._observed[name], self.entry(name)
+        workers = self._workers(name)
+        wanted = entry.wanted(before.edition, workers)
+        is_split = self.processes[name].traits.get("splits_keys", False)
+        self._wanted[name] = replace(wanted, stop_deadline=before.stop_deadline, is_split=is_split)
+        self._observed[name] = history.scaled(pool, workers, clock.monotonic())
+        in_use = {before.edition, pool.established, *(slot.edition for slot in pool.slots.values())}
+        in_use |= pool.zygotes.keys()
+        self._entries[name] = {edition: kept for edition, kept in self._entries[name].items() if edition in in_use}

@@ -18,11 +18,12 @@ from consumerd.wire.messages import Message
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who is at the other end: the zygote of a pool (slot None), or one generation of a slot's worker."""
+    """Who is at the other end: the zygote of an edition (slot None), or one generation of a slot's worker."""
 
     pool: ConsumerName
     slot: int | None = None
     generation: int = 0
+    edition: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,18 +15,43 @@ CAP_S = 30.0
 PROVEN_AFTER_S = 5.0
 """How long in its loop proves a worker."""
 
+BUDGET_WINDOW_S = 60.0
+SMALLEST_BUDGET = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
     """A worker's end, as far as the policy asks.
 
     status: the wait status, None where nobody could read it. is_proven: see `is_proven`.
-    jitter: drawn from [0, 1) by the caller.
+    jitter: drawn from [0, 1) by the caller. how: the end in words, for people; trace: its last traceback, if any.
     """
 
     status: int | None
     is_proven: bool
     jitter: float
+    how: str = ""
+    trace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """restarts_finished: a worker whose source ended starts again. budget: so many unproven deaths of a pool within
+    `BUDGET_WINDOW_S` are borne; one more, and it has failed.
+    """
+
+    restarts_finished: bool
+    budget: int
+
+
+def budget_of(workers: int) -> int:
+    """How many unproven deaths a pool of so many workers may have."""
+    return max(SMALLEST_BUDGET, 2 * workers)
+
+
+def recent_deaths(deaths: tuple[float, ...], now: float) -> tuple[float, ...]:
+    """Those within the window, and the one now."""
+    return (*(death for death in deaths if death > now - BUDGET_WINDOW_S), now)
 
 
 def is_proven(loop_s: float, reading: Reading | None) -> bool:

@@ -7,14 +7,16 @@ import ctypes
 import os
 import re
 import resource
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import setproctitle
 
 from consumerd import clock
 from consumerd.config import durability, host_identity, master_lock
 from consumerd.config.redaction import MASK
-from consumerd.config.shape import Document
+from consumerd.config.shape import ConsumerSettings, Document
 from consumerd.config.state_dir import StateDirectory
 from consumerd.events.facts import Fact, Level
 from consumerd.events.listeners import Listeners
@@ -22,11 +24,15 @@ from consumerd.events.log import log_to_stdout
 from consumerd.events.outlet import Outlet
 from consumerd.master.acts import Means
 from consumerd.master.answers import Answers
+from consumerd.master.audit import AuditLog
 from consumerd.master.control import ControlServer
 from consumerd.master.helper import StoreHelper
 from consumerd.master.launchers.local import LocalLauncher
+from consumerd.master.operations import Configuration, Operations
+from consumerd.master.overrides import Overrides, load_overrides
 from consumerd.master.pools import Entry, Pools
 from consumerd.master.post import Post
+from consumerd.master.reloading import Reloading
 from consumerd.master.signals import Signals
 from consumerd.master.stderr import Relay
 from consumerd.master.supervisor import Supervisor
@@ -50,10 +56,10 @@ class Outcome:
     refusal: str | None = None
 
 
-def run_master(document: Document, state_dir: StateDirectory) -> Outcome:
+def run_master(document: Document, state_dir: StateDirectory, read: Callable[[], Document]) -> Outcome:
     """Run all that `document` says until asked to stop, in the foreground.
 
-    StateDirectoryError when the directory cannot be ours.
+    read: reads the configuration anew, for a reload. StateDirectoryError when the directory cannot be ours.
     """
     state_dir.prepare()
     lock = master_lock.hold(state_dir)
@@ -61,32 +67,42 @@ def run_master(document: Document, state_dir: StateDirectory) -> Outcome:
         setproctitle.setproctitle(f"consumerd: master {document.origin}")
         _become_subreaper()
         _raise_open_files(sum(consumer.common.workers for consumer in document.consumers))
-        return asyncio.run(_run(document, state_dir, host_identity.own_id(state_dir)))
+        return asyncio.run(_run(document, state_dir, read))
     finally:
         lock.release()
 
 
-async def _run(document: Document, state_dir: StateDirectory, own_id: str) -> Outcome:
+async def _run(document: Document, state_dir: StateDirectory, read: Callable[[], Document]) -> Outcome:
     loop = asyncio.get_running_loop()
     woken = asyncio.Event()
     log = document.settings.log
     emit = Listeners([log_to_stdout(log.format, log.level, patience_s=PATIENCE_S)])
     relay = Relay(loop, Outlet(_STDERR, patience_s=PATIENCE_S))
     launcher = LocalLauncher()
-    pools = Pools(_entries(document, state_dir, own_id), clock.monotonic())
+    make_entry = _entries(state_dir)
+    pools = Pools((make_entry(document, consumer) for consumer in document.consumers), clock.monotonic())
     means = Means(pools, launcher, Post(loop, woken.set), relay, emit)
+    configuration = Configuration(read, make_entry, state_dir.overrides)
+    overrides = _overrides(state_dir, emit)
+    operations = Operations(means, configuration, document, overrides=overrides, wake=woken.set)
+    reloading = Reloading(operations, emit)
     signals = Signals(loop, woken.set)
     helper = StoreHelper(launcher, relay, _serve(document, state_dir))
-    supervisor = Supervisor(means, signals, helper, Durability(document, state_dir, emit).judge, woken)
-    answers = Answers(means, supervisor, helper, document.origin, clock.wall())
-    control = ControlServer(state_dir.control_socket, answers.table(), emit)
+    judge = Durability(document, state_dir, emit).judge
+    supervisor = Supervisor(means, signals, helper, woken, judge=judge, reload=reloading.reload_soon)
+    answers = Answers(means, supervisor, helper, operations, reloading, document.origin, clock.wall())
+    audit = AuditLog(state_dir.audit_log, emit)
+    control = ControlServer(state_dir.control_socket, answers.table(), audit, emit)
     signals.listen()
     await control.start()
     emit(Fact("master_started", Level.INFO, _started(document, state_dir)))
+    if document.settings.watch:
+        _watch(reloading, document, emit)
     try:
         exit_code = await supervisor.run()
     finally:
         helper.close()
+        await reloading.close()
         emit(Fact("master_stopped", Level.INFO, {"pid": os.getpid()}))
         await control.close()
         signals.close()
@@ -111,22 +127,38 @@ def shown_parking(parking: str | None) -> str:
     return shown
 
 
-def _entries(document: Document, state_dir: StateDirectory, own_id: str) -> list[Entry]:
-    return [
-        Entry(
-            settings=consumer,
-            seated=Seated(
-                consumer=consumer.model_dump_json(),
-                settings=document.settings.model_dump_json(),
-                directory=str(document.directory),
-                state_dir=str(state_dir.path),
-                member_prefix=f"{own_id}.{consumer.full_name.dotted}",
-            ),
-            state_dir=state_dir,
-            stop_timeout_s=consumer.common.stop_timeout or document.settings.stop_timeout,
+def _entries(state_dir: StateDirectory) -> Callable[[Document, ConsumerSettings], Entry]:
+    """Makes the entry of a consumer of a document."""
+    own_id = host_identity.own_id(state_dir)
+
+    def entry(document: Document, consumer: ConsumerSettings) -> Entry:
+        seated = Seated(
+            consumer=consumer.model_dump_json(),
+            settings=document.settings.model_dump_json(),
+            directory=str(document.directory),
+            state_dir=str(state_dir.path),
+            member_prefix=f"{own_id}.{consumer.full_name.dotted}",
         )
-        for consumer in document.consumers
-    ]
+        stop_timeout_s = consumer.common.stop_timeout or document.settings.stop_timeout
+        return Entry(settings=consumer, seated=seated, state_dir=state_dir, stop_timeout_s=stop_timeout_s)
+
+    return entry
+
+
+def _overrides(state_dir: StateDirectory, emit: Listeners) -> Overrides:
+    overrides, problem = load_overrides(state_dir.overrides)
+    if problem is not None:
+        emit(Fact("overrides_lost", Level.WARNING, {"reason": problem}))
+    return overrides
+
+
+def _watch(reloading: Reloading, document: Document, emit: Listeners) -> None:
+    """Only a file can be watched: of an object nobody knows which files it is made from."""
+    file = Path(document.origin)
+    if file.is_file():
+        reloading.watch(file)
+    else:
+        emit(Fact("watch_refused", Level.WARNING, {"config": document.origin, "advice": "use consumerd reload"}))
 
 
 def _serve(document: Document, state_dir: StateDirectory) -> Serve:

@@ -12,7 +12,8 @@ from dataclasses import asdict
 
 from consumerd import clock
 from consumerd.master.observed import Pool, Zygote
-from consumerd.master.pools import Entry, Pools, Processes, Worker
+from consumerd.master.pools import Pools
+from consumerd.master.processes import Processes, Worker
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 from consumerd.version import __version__
@@ -45,7 +46,9 @@ def status_document(pools: Pools, *, config: str, started_at: float, stop_deadli
 
 def pool_document(pools: Pools, name: ConsumerName, now: float) -> dict[str, object]:
     """One pool and its workers."""
-    pool, processes, entry = pools[name], pools.processes[name], pools.entries[name]
+    pool, processes, entry = pools[name], pools.processes[name], pools.entry(name)
+    wanted, target = pools.workers_wanted(name), pools.target_edition(name)
+    zygote = pool.zygote(target)
     dead = {number for number, worker in processes.workers.items() if worker.has_ended()}
     running = sum(slot.state is SlotState.RUNNING for number, slot in pool.slots.items() if number not in dead)
     finished = sum(slot.state is SlotState.FINISHED for slot in pool.slots.values())
@@ -56,8 +59,13 @@ def pool_document(pools: Pools, name: ConsumerName, now: float) -> dict[str, obj
         "source": processes.source,
         "state": pool.state.value,
         "since_s": round(now - pool.since, 3),
-        "zygote": _zygote_document(pool.zygote, now),
-        "workers_wanted": entry.settings.common.workers,
+        "edition": target,
+        "established": pool.established,
+        "zygote": _zygote_document(zygote, now),
+        "is_paused": pools.is_paused(name),
+        "workers_configured": entry.settings.common.workers,
+        "workers_pinned": pools.scaled(name),
+        "workers_wanted": wanted,
         "workers_running": running,
         "workers_finished": finished,
         **asdict(processes.counts()),
@@ -68,8 +76,12 @@ def pool_document(pools: Pools, name: ConsumerName, now: float) -> dict[str, obj
         "reason": pool.reason,
         "traceback": pool.traceback,
         "last_error": None if processes.last_error is None else asdict(processes.last_error),
-        "problems": _problems(entry, pool, running + finished, flags, now=now),
-        "workers": [_worker_document(pool, slot, processes.workers.get(slot), now) for slot in sorted(pool.slots)],
+        "problems": _problems(name, pools, running + finished, flags, now=now),
+        "workers": [
+            _worker_document(pool, number, processes.workers.get(number), now)
+            for number, slot in sorted(pool.slots.items())
+            if number < wanted or slot.is_occupied
+        ],
     }
 
 
@@ -85,6 +97,7 @@ def _worker_document(pool: Pool, number: int, worker: Worker | None, now: float)
         "since_s": round(now - slot.since, 3),
         "pid": slot.pid,
         "generation": slot.generation,
+        "edition": slot.edition,
         "restarts": slot.restarts,
         "starts_in_s": round(max(0.0, slot.due_at - now), 3) if slot.state is SlotState.BACKING_OFF else None,
     }
@@ -118,19 +131,24 @@ def _earliest(workers: Iterable[Worker], away: str) -> dict[str, object]:
     return asdict(min(reports, key=lambda report: report.since))
 
 
-def _problems(entry: Entry, pool: Pool, up: int, flags: list[dict[str, object]], *, now: float) -> list[str]:
+def _problems(name: ConsumerName, pools: Pools, up: int, flags: list[dict[str, object]], *, now: float) -> list[str]:
     """Why a pool is not healthy, one sentence each."""
-    name = entry.name
+    pool, wanted = pools[name], pools.workers_wanted(name)
     if pool.state is PoolState.FAILED:
-        return [f"{name} has failed: {pool.reason.splitlines()[0] if pool.reason else 'no reason is known'}"]
-    long_import = _long_import(name, pool.zygote, now)
+        return [f"{name} has failed: {_first_line(pool.reason)}"]
+    long_import = _long_import(name, pool.zygote(pools.target_edition(name)), now)
     if pool.state is not PoolState.UP:
         return long_import or [f"{name} is {pool.state.value}, for {now - pool.since:.0f} s"]
     problems = [*long_import, *(f"{name}: its {flag['away']} is away" for flag in flags)]
-    wanted = entry.settings.common.workers
+    if pool.rejected > pool.established:
+        problems.append(f"{name}: its last change did not hold up and was taken back: {_first_line(pool.reason)}")
     if up < wanted:
         problems.append(f"{name}: {up} of {wanted} workers are up")
     return problems
+
+
+def _first_line(reason: str) -> str:
+    return reason.splitlines()[0] if reason else "no reason is known"
 
 
 def _long_import(name: ConsumerName, zygote: Zygote, now: float) -> list[str]:

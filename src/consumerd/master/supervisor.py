@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 
 from consumerd import clock
 from consumerd.events.facts import Fact, Level
@@ -14,11 +15,14 @@ from consumerd.master.acts import Means, perform
 from consumerd.master.hearing import Hearing, Judge
 from consumerd.master.helper import StoreHelper
 from consumerd.master.observed import Pool
-from consumerd.master.plan import ALL_FAILED_S, GiveUp, next_deadline, plan
+from consumerd.master.plan import LOST_FOR_S, GiveUp, next_deadline, plan
 from consumerd.master.signals import Signals
 from consumerd.model.slots import PoolState
 
 LONGEST_WAIT_S = 3600.0
+LOOK_S = 0.1
+"""How often to look whether a worker on which something depends has proved itself."""
+
 MOST_ROUNDS = 10
 """How often one turn may plan again: performing an action may make room for the next, not for a third and tenth."""
 
@@ -26,10 +30,21 @@ MOST_ROUNDS = 10
 class Supervisor:
     """Runs the pools until they are gone. `wake` makes it take a turn now; from the loop's thread."""
 
-    def __init__(self, means: Means, signals: Signals, helper: StoreHelper, judge: Judge, woken: asyncio.Event) -> None:
+    def __init__(
+        self,
+        means: Means,
+        signals: Signals,
+        helper: StoreHelper,
+        woken: asyncio.Event,
+        *,
+        judge: Judge,
+        reload: Callable[[str], None],
+    ) -> None:
+        """reload: is told why, on SIGHUP."""
         self._means = means
         self._signals = signals
         self._helper = helper
+        self._reload = reload
         self._woken = woken
         self._hearing = Hearing(means, judge, self._refuse)
         self.exit_code = 0
@@ -61,7 +76,9 @@ class Supervisor:
         self._attend_signals()
         self._hear(now)
         self._reap(now)
+        self._hearing.prove(now)
         self._act(now)
+        self._means.pools.forget_gone(now)
         self._tell_if_nothing_loads()
 
     def _attend_signals(self) -> None:
@@ -69,7 +86,7 @@ class Supervisor:
             if number in (signal.SIGTERM, signal.SIGINT):
                 self.stop(number.name)
             elif number is signal.SIGHUP:
-                self._means.emit(Fact("signal_ignored", Level.WARNING, {"signal": number.name}))
+                self._reload(number.name)
 
     def _hear(self, now: float) -> None:
         for arrival in self._means.post.take():
@@ -82,31 +99,27 @@ class Supervisor:
             self._hear_zygotes(now)
             for pid in ended:
                 owner = pools.owner_of(pid)
-                is_worker = owner is not None and owner[1] is not None
-                status = launcher.reap(pid, with_group=is_worker)
+                status = launcher.reap(pid, with_group=owner is not None and owner.slot is not None)
                 if owner is None:
                     self._helper.note_end(pid)
-                elif owner[1] is None:
-                    self._hearing.zygote_ended(owner[0], status, now)
+                elif owner.slot is None:
+                    self._hearing.zygote_ended(owner.pool, owner.edition, status, now)
                     self._find_lost(now)
                 else:
-                    self._hearing.worker_ended(owner[0], owner[1], status, now)
+                    self._hearing.worker_ended(owner.pool, owner.slot, status, now)
 
     def _hear_zygotes(self, now: float) -> None:
         for processes in self._means.pools.processes.values():
-            if processes.zygote is not None:
-                self._means.post.drain(processes.zygote.channel)
+            for zygote in processes.zygotes.values():
+                self._means.post.drain(zygote.channel)
         self._hear(now)
 
     def _find_lost(self, now: float) -> None:
         """Workers whom their zygote reaped, and ended before it could say so."""
         for name, processes in self._means.pools.processes.items():
             for slot, worker in list(processes.workers.items()):
-                if (
-                    processes.zygote is None
-                    and worker.pid is not None
-                    and not self._means.launcher.is_child(worker.pid)
-                ):
+                is_orphan = self._means.pools[name].slots[slot].edition not in processes.zygotes
+                if is_orphan and worker.pid is not None and not self._means.launcher.is_child(worker.pid):
                     self._hearing.worker_ended(name, slot, None, now)
 
     def _act(self, now: float) -> None:
@@ -125,17 +138,19 @@ class Supervisor:
     def _tell_if_nothing_loads(self) -> None:
         """Once, where every pool failed before it had a worker: the configuration or its surroundings are wrong."""
         pools = self._means.pools
-        if self._has_told_that_nothing_loads or not all(_has_never_loaded(pools[name]) for name in pools):
+        are_lost = len(pools) > 0 and all(_has_never_loaded(pools[name]) for name in pools)
+        if self._has_told_that_nothing_loads or not are_lost:
             return
         self._has_told_that_nothing_loads = True
         advice = "correct it and run again: consumerd check CONFIG tells what is wrong"
-        fields: dict[str, object] = {"pools": len(pools.entries), "advice": advice, "gives_up_in_s": ALL_FAILED_S}
+        fields: dict[str, object] = {"pools": len(pools), "advice": advice, "gives_up_in_s": LOST_FOR_S}
         self._means.emit(Fact("nothing_loaded", Level.ERROR, fields))
 
     def _give_up(self) -> None:
-        self._means.emit(Fact("master_gave_up", Level.ERROR, {"reason": "every pool has failed, for too long"}))
+        reason = "every pool, or an essential one, has failed for too long"
+        self._means.emit(Fact("master_gave_up", Level.ERROR, {"reason": reason}))
         self.exit_code = 1
-        self.stop("every pool has failed")
+        self.stop(reason)
 
     def _refuse(self, sentence: str) -> None:
         """A consumer that is loaded must not run so: the master leaves with exit code 2."""
@@ -145,12 +160,14 @@ class Supervisor:
         self.stop("refused")
 
     def _is_over(self) -> bool:
-        pools = self._means.pools
-        return all(pools[name].state is PoolState.GONE for name in pools)
+        return self.stop_deadline is not None and not len(self._means.pools)
 
     async def _wait(self) -> None:
-        deadline = next_deadline(self._means.pools.observed)
+        pools = self._means.pools
+        deadline = next_deadline(pools.wanted, pools.observed)
         timeout_s = LONGEST_WAIT_S if deadline is None else deadline - clock.monotonic()
+        if any(pools.unproven()):
+            timeout_s = min(timeout_s, LOOK_S)
         if timeout_s <= 0:
             await asyncio.sleep(0)
             return

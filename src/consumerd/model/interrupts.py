@@ -15,3 +15,4 @@ class Interrupt(Enum):
     PARKED_DUE = auto()
     FINISHED = auto()
     FORKED = auto()
+    PAUSE = auto()

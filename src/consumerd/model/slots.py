@@ -81,5 +81,11 @@ def moved(moves: Mapping[StateT, frozenset[StateT]], current: StateT, following:
     return following
 
 
-OCCUPIED = frozenset({SlotState.STARTING, SlotState.RUNNING, SlotState.DRAINING})
+LIVE = frozenset({SlotState.STARTING, SlotState.RUNNING})
+"""The states of a slot whose process was not asked to leave."""
+
+OCCUPIED = LIVE | {SlotState.DRAINING}
 """The states of a slot that holds a process."""
+
+SERVING = frozenset({SlotState.RUNNING, SlotState.FINISHED})
+"""The states of a slot that does, or has done, its part."""

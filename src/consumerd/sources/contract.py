@@ -32,6 +32,7 @@ class Traits:
     unlimited_workers: any number of workers can share it.
     transactional: can settle in the handler's own transaction.
     replayable: can be read again from an earlier point.
+    splits_keys: each worker takes the keys of its shard, so that all of a pool must agree on how many they are.
     gives_away: forgets a task once it is fetched (a generator): consumerd keeps it from its first failure on.
     """
 
@@ -41,6 +42,7 @@ class Traits:
     unlimited_workers: bool = True
     transactional: bool = False
     replayable: bool = False
+    splits_keys: bool = False
     gives_away: bool = False
 
 

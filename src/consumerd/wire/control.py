@@ -32,12 +32,14 @@ class Method:
     """One row of the table: what the master answers, and to what parameters.
 
     required, optional: parameters by name, with their JSON types; any_parameters: passed on to who knows them.
+    is_act: it changes something, and is kept in the audit log.
     """
 
     name: str
     required: tuple[tuple[str, type], ...] = ()
     optional: tuple[tuple[str, type], ...] = ()
     any_parameters: bool = False
+    is_act: bool = False
 
     def complaint(self, params: Mapping[str, object]) -> str | None:
         """What is wrong with `params`, in one sentence, or None."""
@@ -57,12 +59,17 @@ METHODS = {
     method.name: method
     for method in (
         Method("status"),
-        Method("stop"),
+        Method("stop", is_act=True),
+        Method("scale", required=(("target", str),), optional=(("workers", int),), is_act=True),
+        Method("pause", required=(("target", str),), is_act=True),
+        Method("resume", required=(("target", str),), is_act=True),
+        Method("restart", required=(("target", str),), is_act=True),
+        Method("reload", optional=(("dry_run", bool),), is_act=True),
         Method("wake", optional=(("target", str),)),
         Method("parked.list", any_parameters=True),
         Method("parked.show", any_parameters=True),
-        Method("parked.retry", any_parameters=True),
-        Method("parked.discard", any_parameters=True),
+        Method("parked.retry", any_parameters=True, is_act=True),
+        Method("parked.discard", any_parameters=True, is_act=True),
     )
 }
 """Every method that there is. `parked.*` go to the store helper, which checks their parameters itself."""

@@ -26,10 +26,15 @@ class Seated:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """master → zygote: fork a worker. Four descriptors travel with it: channel, board, slot lock, stderr."""
+    """master → zygote: fork a worker. Four descriptors travel with it: channel, board, slot lock, stderr.
+
+    workers: how many the pool has; is_paused: it is to fetch nothing until it is told to.
+    """
 
     slot: int
     generation: int
+    workers: int
+    is_paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,13 @@ class Stop:
 @dataclass(frozen=True, slots=True)
 class Wake:
     """master → worker: look at the parking store now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """master → worker: fetch nothing more; or, `is_paused` false, fetch again. What is in hand is finished."""
+
+    is_paused: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +167,7 @@ Message = (
     | Fork
     | Stop
     | Wake
+    | Pause
     | Hello
     | Loaded
     | LoadFailed

@@ -17,7 +17,9 @@ from consumerd.model.interrupts import Interrupt
 class Interrupts:
     """Set from signal handlers and any thread; waited for and taken by the loop's thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_paused: bool = False) -> None:
+        """is_paused: whether the loop is to fetch nothing; whoever changes it sets an interrupt then."""
+        self.is_paused = is_paused
         self.cell: list[bool] = [False]
         self._reasons: deque[Interrupt] = deque()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)

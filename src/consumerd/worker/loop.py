@@ -133,7 +133,9 @@ class Loop:
         self._count_flags()
 
     def _fetch_limit(self) -> int:
-        """The least of what may be unsettled, and what takes about `settle_interval`."""
+        """The least of what may be unsettled, and what takes about `settle_interval`; nothing while paused."""
+        if self._parts.interrupts.is_paused:
+            return 0
         room = self._settings.max_unsettled - self._source.unsettled()
         in_an_interval = int(self._settings.settle_interval_s / max(self._seconds_a_task, 1e-9))
         return max(0, min(room, max(1, in_an_interval), LARGEST_FETCH))
@@ -158,6 +160,8 @@ class Loop:
                     self._parts.due.look_now()
                 case Interrupt.FINISHED:
                     is_finished = True
+                case Interrupt.PAUSE:
+                    pass  # the next fetch sees whether it is one; what is in hand is finished
                 case Interrupt.FORKED:
                     leave_if_child()
         if is_finished:

@@ -45,7 +45,7 @@ CRASHED = 1
 def run_worker(seat: Seat, prepared: Prepared) -> int:
     """Be the worker of this seat until it ends; the exit code (`model.exits`)."""
     assert seat.channel is not None
-    interrupts = Interrupts()
+    interrupts = Interrupts(is_paused=seat.is_paused)
     deadline = StopDeadline(seat.consumer.common.stop_timeout or seat.settings.stop_timeout)
     listen_to_signals(interrupts, deadline)
     watch_forks(interrupts)
@@ -121,7 +121,8 @@ class Station:
         """Make the user's instance and let it consume; how that ended, as an exit code."""
         words, loaded, store = self.seat.board.words, self.prepared.loaded, self.prepared.store
         try:
-            consumer = loaded.consumer_class(self.seat.slot, **loaded.configs)
+            configs = loaded.configs | {"workers": self.seat.workers}
+            consumer = loaded.consumer_class(self.seat.slot, **configs)
             if is_overridden(type(consumer), "get_process_name"):
                 setproctitle.setproctitle(consumer.get_process_name())
             runtime = Runtime(consumer, self._surroundings())
@@ -145,7 +146,7 @@ class Station:
         return Surroundings(
             name=str(seat.consumer.full_name),
             common=seat.consumer.common,
-            shard=Shard(seat.slot, seat.consumer.common.workers),
+            shard=Shard(seat.slot, seat.workers),
             member=seat.member,
             lease_owner=f"{seat.member}#{seat.generation}",
             options=self.prepared.loaded.options,

@@ -15,6 +15,7 @@ class Seat:
 
     consumer: the entry in the configuration, `configs` not resolved; settings: the document's `consumerd` table.
     member: `<id>.<group>.<name>.<slot>`; None in the foreground, which joins as a guest.
+    workers: how many its pool has. is_paused: it is to fetch nothing before it is told to.
     channel: to the master, closed by its death; None in the foreground.
     lock_fd: the slot's lock file, opened by the master, not locked yet; None in the foreground.
     """
@@ -25,5 +26,7 @@ class Seat:
     generation: int
     member: str | None
     board: Board
+    workers: int = 1
+    is_paused: bool = False
     channel: socket.socket | None = None
     lock_fd: int | None = None

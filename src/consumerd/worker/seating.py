@@ -99,6 +99,8 @@ def _seat(work: Work, fork: Fork, ends: Ends) -> Seat:
         generation=fork.generation,
         member=f"{work.seated.member_prefix}.{fork.slot}",
         board=board,
+        workers=fork.workers,
+        is_paused=fork.is_paused,
         channel=socket.socket(fileno=ends.channel_fd),
         lock_fd=ends.lock_fd,
     )

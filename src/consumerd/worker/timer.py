@@ -15,7 +15,7 @@ from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
 from consumerd.wire.board import BUSY_SINCE_NS
 from consumerd.wire.channel import Channel
-from consumerd.wire.messages import Message, Stop, Wake
+from consumerd.wire.messages import Message, Pause, Stop, Wake
 from consumerd.worker.interrupts import Interrupts
 
 BEAT_S = 1.0
@@ -114,6 +114,9 @@ class Timer:
                 self._deadline.start(deadline_s)
             case Wake():
                 self._interrupts.set(Interrupt.PARKED_DUE)
+            case Pause(is_paused):
+                self._interrupts.is_paused = is_paused
+                self._interrupts.set(Interrupt.PAUSE)
             case _:
                 raise AssertionError(f"the master does not send {type(message).__name__} to a worker")
 

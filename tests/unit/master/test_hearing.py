@@ -21,13 +21,15 @@ from consumerd.master.acts import Means, perform
 from consumerd.master.hearing import Hearing
 from consumerd.master.launchers.contract import Executed, Seating
 from consumerd.master.plan import ExecuteZygote, Fork, plan
-from consumerd.master.pools import LAST_WORDS_S, Away, Entry, LastError, Pools
+from consumerd.master.pools import LAST_WORDS_S, Entry, Pools
 from consumerd.master.post import Arrival, Origin, Post
+from consumerd.master.processes import Away, LastError
 from consumerd.master.status import pool_document
 from consumerd.master.stderr import Relay
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 from consumerd.version import __version__
+from consumerd.wire import messages
 from consumerd.wire.board import FLAGS, STATE, Board, BoardFlag, WorkerState
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Forked, Hello, Lag, Loaded, LoadFailed, Message, Ready, Reported, Seated
@@ -50,7 +52,7 @@ class PaperLauncher:
         self._may_refuse()
         return Executed(ZYGOTE_PID, self._channel(), self._stderr())
 
-    def fork(self, zygote: Channel, slot: int, generation: int, *, lock: Path) -> Seating:
+    def fork(self, zygote: Channel, fork: messages.Fork, *, lock: Path) -> Seating:
         self._may_refuse()
         board, board_fd = Board.create()
         os.close(board_fd)
@@ -105,20 +107,20 @@ class Stage:
 
     def zygote_says(self, *messages: Message, now: float = 0.0, fds: tuple[int, ...] = ()) -> None:
         for message in messages:
-            self.hearing.hear(Arrival(Origin(NAME), message, fds), now)
+            self.hearing.hear(Arrival(Origin(NAME, edition=1), message, fds), now)
 
     def worker_says(self, slot: int, message: Message, *, generation: int = 1, now: float = 0.0) -> None:
         self.hearing.hear(Arrival(Origin(NAME, slot, generation), message), now)
 
     def up(self) -> None:
         """Both workers run."""
-        perform(self.means, ExecuteZygote(NAME), 0.0)
+        perform(self.means, ExecuteZygote(NAME, 1), 0.0)
         self.zygote_says(Hello(__version__), LOADED)
         for slot in (0, 1):
             self.fork(slot, 0.0)
 
     def fork(self, slot: int, now: float) -> None:
-        perform(self.means, Fork(NAME, slot), now)
+        perform(self.means, Fork(NAME, slot, 1), now)
         generation = self.pools[NAME].slots[slot].generation
         pidfd = os.eventfd(0)  # as a pidfd: it can be read once its process is dead
         self.zygote_says(Forked(slot, generation, WORKER_PID + slot), fds=(pidfd,))
@@ -140,8 +142,8 @@ class Stage:
         processes = self.pools.processes[NAME]
         for slot in list(processes.workers):
             self.hearing.worker_ended(NAME, slot, 9, 0.0)
-        if processes.zygote is not None:
-            self.hearing.zygote_ended(NAME, 9, 0.0)
+        for edition in list(processes.zygotes):
+            self.hearing.zygote_ended(NAME, edition, 9, 0.0)
         for far_end in self.launcher.far_ends:
             far_end.close()
 
@@ -182,9 +184,9 @@ def test_a_slot_that_backs_off_goes_on_backing_off_while_the_system_refuses_a_de
 def test_a_zygote_that_the_system_refuses_is_tried_again_later(stage: Stage) -> None:
     stage.launcher.refusals = 1
     stage.turn(0.0)
-    assert stage.pools[NAME].zygote.state is ZygoteState.ABSENT
-    stage.turn(stage.pools[NAME].zygote.due_at)
-    assert stage.pools[NAME].zygote.state is ZygoteState.LOADING
+    assert stage.pools[NAME].zygote(1).state is ZygoteState.ABSENT
+    stage.turn(stage.pools[NAME].zygote(1).due_at)
+    assert stage.pools[NAME].zygote(1).state is ZygoteState.LOADING
 
 
 # What a zygote says
@@ -197,7 +199,7 @@ def test_a_zygote_of_another_version_is_killed_and_not_listened_to_any_more(stag
     assert stage.launcher.killed == [ZYGOTE_PID]
     stage.zygote_says(last_words, now=1.0)
     pool = stage.pools[NAME]
-    assert (pool.state, pool.zygote.state) == (PoolState.FAILED, ZygoteState.LEAVING)
+    assert (pool.state, pool.zygote(1).state) == (PoolState.FAILED, ZygoteState.LEAVING)
     assert "version 0.0.0" in pool.reason
     stage.turn(100.0)
     assert stage.launcher.killed == [ZYGOTE_PID], "killed twice"
@@ -330,8 +332,8 @@ def test_an_import_that_does_not_end_is_a_problem_that_names_the_process(stage: 
 
 def test_an_import_that_does_not_end_is_a_problem_also_while_the_workers_run(stage: Stage) -> None:
     stage.up()
-    stage.hearing.zygote_ended(NAME, 9, 50.0)
-    stage.turn(stage.pools[NAME].zygote.due_at)
+    stage.hearing.zygote_ended(NAME, 1, 9, 50.0)
+    stage.turn(stage.pools[NAME].zygote(1).due_at)
     assert problems(stage, 79.0) == []
     [problem] = problems(stage, 81.0)  # type: ignore[misc]  # plain
     assert str(ZYGOTE_PID) in problem

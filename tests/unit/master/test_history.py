@@ -2,11 +2,12 @@ import pytest
 
 from consumerd.master import history
 from consumerd.master.observed import Pool
-from consumerd.master.restart import Ended
+from consumerd.master.restart import Ended, RestartPolicy
 from consumerd.model.exits import WorkerExit
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 
 SIGKILL = 9
+BUDGET = 5
 
 
 def exited(code: int) -> int:
@@ -14,19 +15,19 @@ def exited(code: int) -> int:
 
 
 def up(workers: int = 1) -> Pool:
-    pool = history.zygote_executed(history.new_pool(workers, 0.0), 100, 0.0)
-    return history.loaded(pool, 0.0)
+    pool = history.zygote_executed(history.new_pool(workers, 0.0), 1, 100, 0.0)
+    return history.loaded(pool, 1, 0.0)
 
 
 def started(*, is_ready: bool = True) -> Pool:
-    pool = history.fork_asked(up(), 0, 1.0, look_at=26.0)
+    pool = history.fork_asked(up(), 0, 1, 1.0, look_at=26.0)
     pool = history.forked(pool, 0, 200)
     return history.ready(pool, 0, 1.0) if is_ready else pool
 
 
 def ended(pool: Pool, status: int | None, *, is_proven: bool = False, restarts_finished: bool = False) -> Pool:
     how = Ended(status, is_proven, jitter=1.0)
-    return history.worker_ended(pool, 0, how, 10.0, restarts_finished=restarts_finished)
+    return history.worker_ended(pool, 0, how, 10.0, RestartPolicy(restarts_finished=restarts_finished, budget=BUDGET))
 
 
 @pytest.mark.parametrize("status", [SIGKILL, exited(1), exited(WorkerExit.BUG), exited(WorkerExit.DRAINED), None])
@@ -41,14 +42,14 @@ def test_unproven_ends_in_a_row_wait_longer() -> None:
     for _ in range(4):
         pool = ended(pool, SIGKILL)
         pauses.append(pool.slots[0].due_at - 10.0)
-        pool = history.ready(history.fork_asked(pool, 0, 10.0, look_at=35.0), 0, 10.0)
+        pool = history.ready(history.fork_asked(pool, 0, 1, 10.0, look_at=35.0), 0, 10.0)
     assert pauses == [0.0, 0.5, 1.0, 2.0]
 
 
 def test_a_proven_worker_makes_the_count_begin_anew() -> None:
     pool = started()
     for _ in range(3):
-        pool = history.fork_asked(ended(pool, SIGKILL), 0, 10.0, look_at=35.0)
+        pool = history.fork_asked(ended(pool, SIGKILL), 0, 1, 10.0, look_at=35.0)
     slot = ended(pool, SIGKILL, is_proven=True).slots[0]
     assert (slot.failures, slot.due_at) == (1, 10.0)
 
@@ -72,21 +73,21 @@ def test_a_finished_worker_stays_finished_unless_it_is_restarted_always() -> Non
 def test_each_fork_is_a_generation_and_all_but_the_first_are_restarts() -> None:
     pool = started()
     assert (pool.slots[0].generation, pool.slots[0].restarts) == (1, 0)
-    pool = history.fork_asked(ended(pool, SIGKILL), 0, 10.0, look_at=35.0)
+    pool = history.fork_asked(ended(pool, SIGKILL), 0, 1, 10.0, look_at=35.0)
     assert (pool.slots[0].generation, pool.slots[0].restarts) == (2, 1)
 
 
 def test_a_failed_load_fails_the_pool_with_its_traceback() -> None:
-    pool = history.zygote_executed(history.new_pool(1, 0.0), 100, 0.0)
-    pool = history.load_failed(pool, 2.0, reason="no module", traceback="Traceback")
+    pool = history.zygote_executed(history.new_pool(1, 0.0), 1, 100, 0.0)
+    pool = history.load_failed(pool, 1, 2.0, reason="no module", traceback="Traceback")
     assert (pool.state, pool.reason, pool.traceback) == (PoolState.FAILED, "no module", "Traceback")
-    assert history.zygote_ended(pool, 3.0, jitter=1.0).state is PoolState.FAILED
+    assert history.zygote_ended(pool, 1, 3.0, jitter=1.0).state is PoolState.FAILED
 
 
 def test_a_failed_load_of_a_new_zygote_leaves_the_workers_running() -> None:
-    pool = history.zygote_ended(started(), 2.0, jitter=1.0)
-    pool = history.zygote_executed(pool, 101, 3.0)
-    pool = history.load_failed(pool, 4.0, reason="gone bad", traceback="")
+    pool = history.zygote_ended(started(), 1, 2.0, jitter=1.0)
+    pool = history.zygote_executed(pool, 1, 101, 3.0)
+    pool = history.load_failed(pool, 1, 4.0, reason="gone bad", traceback="")
     assert pool.state is PoolState.FAILED
     assert pool.slots[0].state is SlotState.RUNNING
     assert not pool.is_lost
@@ -95,15 +96,15 @@ def test_a_failed_load_of_a_new_zygote_leaves_the_workers_running() -> None:
 def test_a_zygote_that_dies_while_it_imports_fails_the_pool_the_third_time() -> None:
     pool = history.new_pool(1, 0.0)
     for expected in (PoolState.LOADING, PoolState.LOADING, PoolState.FAILED):
-        pool = history.zygote_ended(history.zygote_executed(pool, 100, 0.0), 1.0, jitter=1.0)
+        pool = history.zygote_ended(history.zygote_executed(pool, 1, 100, 0.0), 1, 1.0, jitter=1.0)
         assert pool.state is expected
 
 
 def test_a_zygote_that_dies_leaves_its_named_workers_and_voids_the_forks_that_it_had_not_reported() -> None:
-    pool = history.fork_asked(up(2), 0, 1.0, look_at=26.0)
-    pool = history.forked(history.fork_asked(pool, 1, 1.0, look_at=26.0), 1, 201)
-    pool = history.zygote_ended(pool, 2.0, jitter=1.0)
-    assert pool.zygote.state is ZygoteState.ABSENT
+    pool = history.fork_asked(up(2), 0, 1, 1.0, look_at=26.0)
+    pool = history.forked(history.fork_asked(pool, 1, 1, 1.0, look_at=26.0), 1, 201)
+    pool = history.zygote_ended(pool, 1, 2.0, jitter=1.0)
+    assert pool.zygote(1).state is ZygoteState.ABSENT
     assert [pool.slots[number].state for number in (0, 1)] == [SlotState.ABSENT, SlotState.STARTING]
 
 

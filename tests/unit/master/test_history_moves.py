@@ -12,7 +12,7 @@ from _pytest.mark import ParameterSet
 
 from consumerd.master import history
 from consumerd.master.observed import Pool, Slot, Zygote
-from consumerd.master.restart import Ended
+from consumerd.master.restart import Ended, RestartPolicy
 from consumerd.model.exits import WorkerExit
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 
@@ -20,11 +20,14 @@ Act = Callable[[Pool], Pool]
 StateT = TypeVar("StateT", SlotState, PoolState, ZygoteState)
 
 NOW = 50.0
+BUDGET = 5
 
 
 def ended(status: int, *, restarts_finished: bool = False) -> Act:
     how = Ended(status, is_proven=False, jitter=1.0)
-    return lambda pool: history.worker_ended(pool, 0, how, NOW, restarts_finished=restarts_finished)
+    return lambda pool: history.worker_ended(
+        pool, 0, how, NOW, RestartPolicy(restarts_finished=restarts_finished, budget=BUDGET)
+    )
 
 
 ABSENT, STARTING, RUNNING = SlotState.ABSENT, SlotState.STARTING, SlotState.RUNNING
@@ -32,7 +35,7 @@ DRAINING, BACKING_OFF, FINISHED = SlotState.DRAINING, SlotState.BACKING_OFF, Slo
 
 SLOTS: dict[str, tuple[Act, dict[SlotState, SlotState]]] = {
     "fork_asked": (
-        lambda pool: history.fork_asked(pool, 0, NOW, look_at=99.0),
+        lambda pool: history.fork_asked(pool, 0, 1, NOW, look_at=99.0),
         {ABSENT: STARTING, BACKING_OFF: STARTING, FINISHED: STARTING},
     ),
     "not_forked": (
@@ -47,6 +50,7 @@ SLOTS: dict[str, tuple[Act, dict[SlotState, SlotState]]] = {
         lambda pool: history.ready(pool, 0, NOW),
         {STARTING: RUNNING, RUNNING: RUNNING, DRAINING: DRAINING},
     ),
+    "proved": (lambda pool: history.proved(pool, 0, NOW), {RUNNING: RUNNING}),
     "holder_looked_up": (lambda pool: history.holder_looked_up(pool, 0, look_at=99.0), {STARTING: STARTING}),
     "asked_to_leave": (
         lambda pool: history.asked_to_leave(pool, 0, NOW, deadline=75.0),
@@ -65,13 +69,13 @@ SLOTS: dict[str, tuple[Act, dict[SlotState, SlotState]]] = {
     ),
     "zygote_ended: the fork was not reported": (
         lambda pool: history.zygote_ended(
-            replace(pool, slots={0: replace(pool.slots[0], pid=None)}), NOW, jitter=1.0
+            replace(pool, slots={0: replace(pool.slots[0], pid=None)}), 1, NOW, jitter=1.0
         ),
         dict.fromkeys((STARTING, RUNNING, DRAINING, ABSENT), ABSENT)
         | {BACKING_OFF: BACKING_OFF, FINISHED: FINISHED},
     ),
     "zygote_ended: the fork was reported": (
-        lambda pool: history.zygote_ended(pool, NOW, jitter=1.0),
+        lambda pool: history.zygote_ended(pool, 1, NOW, jitter=1.0),
         {STARTING: STARTING, RUNNING: RUNNING, DRAINING: DRAINING},
     ),
 }  # fmt: skip
@@ -79,20 +83,20 @@ SLOTS: dict[str, tuple[Act, dict[SlotState, SlotState]]] = {
 NO_ZYGOTE, LOADING, READY, LEAVING = ZygoteState.ABSENT, ZygoteState.LOADING, ZygoteState.READY, ZygoteState.LEAVING
 
 ZYGOTES: dict[str, tuple[Act, dict[ZygoteState, ZygoteState]]] = {
-    "zygote_executed": (lambda pool: history.zygote_executed(pool, 101, NOW), {NO_ZYGOTE: LOADING}),
-    "zygote_not_executed": (lambda pool: history.zygote_not_executed(pool, NOW, 1.0), {NO_ZYGOTE: NO_ZYGOTE}),
-    "loaded": (lambda pool: history.loaded(pool, NOW), {LOADING: READY}),
+    "zygote_executed": (lambda pool: history.zygote_executed(pool, 1, 101, NOW), {NO_ZYGOTE: LOADING}),
+    "zygote_not_executed": (lambda pool: history.zygote_not_executed(pool, 1, NOW, 1.0), {NO_ZYGOTE: NO_ZYGOTE}),
+    "loaded": (lambda pool: history.loaded(pool, 1, NOW), {LOADING: READY}),
     "load_failed": (
-        lambda pool: history.load_failed(pool, NOW, reason="no module", traceback=""),
+        lambda pool: history.load_failed(pool, 1, NOW, reason="no module", traceback=""),
         {LOADING: LEAVING},
     ),
     "zygote_asked_to_leave": (
-        lambda pool: history.zygote_asked_to_leave(pool, NOW, deadline=75.0),
+        lambda pool: history.zygote_asked_to_leave(pool, 1, NOW, deadline=75.0),
         {READY: LEAVING},
     ),
-    "zygote_killed": (lambda pool: history.zygote_killed(pool), {LOADING: LOADING, READY: READY, LEAVING: LEAVING}),
+    "zygote_killed": (lambda pool: history.zygote_killed(pool, 1), {LOADING: LOADING, READY: READY, LEAVING: LEAVING}),
     "zygote_ended": (
-        lambda pool: history.zygote_ended(pool, NOW, jitter=1.0),
+        lambda pool: history.zygote_ended(pool, 1, NOW, jitter=1.0),
         {LOADING: NO_ZYGOTE, READY: NO_ZYGOTE, LEAVING: NO_ZYGOTE},
     ),
 }  # fmt: skip
@@ -102,15 +106,15 @@ STOPPING, GONE = PoolState.STOPPING, PoolState.GONE
 AS_IT_WAS = {state: state for state in PoolState if state is not GONE}
 
 POOLS: dict[str, tuple[Act, dict[PoolState, PoolState]]] = {
-    "loaded": (lambda pool: history.loaded(importing(pool), NOW), AS_IT_WAS | {POOL_LOADING: UP}),
+    "loaded": (lambda pool: history.loaded(importing(pool), 1, NOW), AS_IT_WAS | {POOL_LOADING: UP}),
     "load_failed": (
-        lambda pool: history.load_failed(importing(pool), NOW, reason="no module", traceback=""),
+        lambda pool: history.load_failed(importing(pool), 1, NOW, reason="no module", traceback=""),
         AS_IT_WAS | {POOL_LOADING: FAILED, UP: FAILED},
     ),
-    "zygote_ended": (lambda pool: history.zygote_ended(pool, NOW, jitter=1.0), AS_IT_WAS),
+    "zygote_ended": (lambda pool: history.zygote_ended(pool, 1, NOW, jitter=1.0), AS_IT_WAS),
     "zygote_ended: once too often": (
         lambda pool: history.zygote_ended(
-            replace(pool, zygote=replace(pool.zygote, failures=history.ENDS_WHILE_LOADING - 1)), NOW, jitter=1.0
+            with_zygote(pool, state=LOADING, failures=history.ENDS_WHILE_LOADING - 1), 1, NOW, jitter=1.0
         ),
         AS_IT_WAS | {POOL_LOADING: FAILED},
     ),
@@ -118,6 +122,9 @@ POOLS: dict[str, tuple[Act, dict[PoolState, PoolState]]] = {
         lambda pool: history.failed(pool, NOW, reason="lost", traceback=""),
         AS_IT_WAS | {POOL_LOADING: FAILED, UP: FAILED},
     ),
+    "proved": (lambda pool: history.proved(pool, 0, NOW), AS_IT_WAS | {FAILED: UP}),
+    "scaled": (lambda pool: history.scaled(pool, 3, NOW), AS_IT_WAS),
+    "renewed": (lambda pool: history.renewed(pool, NOW), AS_IT_WAS | {FAILED: POOL_LOADING}),
     "stopping": (
         lambda pool: history.stopping(pool, NOW),
         {POOL_LOADING: STOPPING, UP: STOPPING, FAILED: STOPPING},
@@ -129,12 +136,18 @@ PURE_READERS = {"new_pool", "exit_code"}
 
 
 def importing(pool: Pool) -> Pool:
-    return replace(pool, zygote=replace(pool.zygote, state=LOADING))
+    return with_zygote(pool, state=LOADING)
+
+
+def with_zygote(pool: Pool, **changes: object) -> Pool:
+    return replace(pool, zygotes={1: replace(pool.zygote(1), **changes)})  # type: ignore[arg-type]  # by name
 
 
 def pool_with(*, state: PoolState = UP, zygote: ZygoteState = READY, slot: SlotState = RUNNING) -> Pool:
-    slots = {0: Slot(state=slot, generation=1, pid=200, since=1.0)}
-    return Pool(state=state, since=1.0, zygote=Zygote(state=zygote, pid=100, since=1.0), slots=slots)
+    slots = {0: Slot(state=slot, generation=1, edition=1, pid=200, since=1.0)}
+    zygotes = {1: Zygote(state=zygote, pid=100, since=1.0)}
+    established = 0 if state is POOL_LOADING else 1
+    return Pool(state=state, since=1.0, zygotes=zygotes, slots=slots, established=established)
 
 
 def cases(table: Mapping[str, tuple[Act, Mapping[StateT, StateT]]]) -> list[ParameterSet]:
@@ -152,7 +165,7 @@ def test_what_becomes_of_a_slot(act: Act, before: SlotState, after: SlotState) -
 
 @pytest.mark.parametrize(("act", "before", "after"), cases(ZYGOTES))
 def test_what_becomes_of_a_zygote(act: Act, before: ZygoteState, after: ZygoteState) -> None:
-    assert act(pool_with(zygote=before)).zygote.state is after
+    assert act(pool_with(zygote=before)).zygote(1).state is after
 
 
 @pytest.mark.parametrize(("act", "before", "after"), cases(POOLS))

@@ -5,11 +5,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from consumerd.master import history
+from consumerd.master.history import TRY_EVERY_S
 from consumerd.master.observed import Observed, Pool, Wanted, WantedPool
 from consumerd.master.plan import (
-    ALL_FAILED_S,
     KILL_GRACE_S,
+    LOST_FOR_S,
     ZYGOTE_GRACE_S,
+    ZYGOTE_LEAVES_IN_S,
     Action,
     AskToLeave,
     AskZygoteToLeave,
@@ -24,15 +26,17 @@ from consumerd.master.plan import (
     Vacate,
     next_deadline,
     plan,
+    target_edition,
 )
-from consumerd.master.restart import Ended
+from consumerd.master.restart import Ended, RestartPolicy
 from consumerd.model.exits import WorkerExit
 from consumerd.model.identity import ConsumerName
-from consumerd.model.slots import PoolState, SlotState, ZygoteState
+from consumerd.model.slots import LIVE, PoolState, SlotState, ZygoteState
 
 A, B = ConsumerName("g", "a"), ConsumerName("g", "b")
 STOP_TIMEOUT_S = 25.0
 SIGKILL = 9
+BUDGET = 5
 
 
 def wanted(*, stop_deadline: float | None = None, workers: int = 2) -> WantedPool:
@@ -44,75 +48,203 @@ def planned(pool: Pool, now: float, *, stop_deadline: float | None = None) -> tu
 
 
 def up() -> Pool:
-    return history.loaded(history.zygote_executed(history.new_pool(2, 0.0), 100, 0.0), 0.0)
+    return history.loaded(history.zygote_executed(history.new_pool(2, 0.0), 1, 100, 0.0), 1, 0.0)
 
 
 def running() -> Pool:
     pool = up()
     for number in (0, 1):
-        pool = history.fork_asked(pool, number, 0.0, look_at=STOP_TIMEOUT_S)
+        pool = history.fork_asked(pool, number, 1, 0.0, look_at=STOP_TIMEOUT_S)
         pool = history.ready(history.forked(pool, number, 200 + number), number, 0.0)
     return pool
 
 
 def test_a_new_pool_gets_a_zygote_and_nothing_else() -> None:
-    assert planned(history.new_pool(2, 0.0), 0.0) == (ExecuteZygote(A),)
+    assert planned(history.new_pool(2, 0.0), 0.0) == (ExecuteZygote(A, 1),)
 
 
 def test_a_loaded_pool_forks_every_slot() -> None:
-    assert planned(up(), 0.0) == (Fork(A, 0), Fork(A, 1))
+    assert planned(up(), 0.0) == (Fork(A, 0, 1), Fork(A, 1, 1))
 
 
 def test_a_pool_as_it_should_be_needs_nothing_and_no_deadline() -> None:
     assert planned(running(), 1e9) == ()
-    assert next_deadline(Observed({A: running()})) is None
+    assert next_deadline(Wanted({A: wanted()}), Observed({A: running()})) is None
 
 
 def test_a_dead_worker_is_replaced_in_the_same_turn_and_no_other() -> None:
-    pool = history.worker_ended(running(), 1, Ended(SIGKILL, True, 0.9), 5.0, restarts_finished=False)
-    assert planned(pool, 5.0) == (Fork(A, 1),)
+    pool = history.worker_ended(
+        running(), 1, Ended(SIGKILL, True, 0.9), 5.0, RestartPolicy(restarts_finished=False, budget=BUDGET)
+    )
+    assert planned(pool, 5.0) == (Fork(A, 1, 1),)
 
 
 def test_a_slot_that_backs_off_starts_when_it_is_due() -> None:
     pool = running()
     for _ in range(2):
-        pool = history.worker_ended(pool, 1, Ended(SIGKILL, False, 0.5), 5.0, restarts_finished=False)
+        pool = history.worker_ended(
+            pool, 1, Ended(SIGKILL, False, 0.5), 5.0, RestartPolicy(restarts_finished=False, budget=BUDGET)
+        )
         due_at = pool.slots[1].due_at
         waiting = pool
-        pool = history.fork_asked(pool, 1, due_at, look_at=99.0)
+        pool = history.fork_asked(pool, 1, 1, due_at, look_at=99.0)
     assert planned(waiting, due_at - 0.01) == ()
-    assert next_deadline(Observed({A: waiting})) == due_at
-    assert planned(waiting, due_at) == (Fork(A, 1),)
+    assert next_deadline(Wanted({A: wanted()}), Observed({A: waiting})) == due_at
+    assert planned(waiting, due_at) == (Fork(A, 1, 1),)
 
 
 def test_a_zygote_that_died_is_executed_again_and_the_workers_are_left_alone() -> None:
-    pool = history.zygote_ended(running(), 5.0, jitter=1.0)
-    assert planned(pool, 5.0) == (ExecuteZygote(A),)
+    pool = history.zygote_ended(running(), 1, 5.0, jitter=1.0)
+    assert planned(pool, 5.0) == (ExecuteZygote(A, 1),)
 
 
-def test_a_failed_pool_starts_nothing_and_keeps_the_others_out_of_it() -> None:
-    failed = history.load_failed(
-        history.zygote_executed(history.new_pool(1, 0.0), 1, 0.0), 0.0, reason="", traceback=""
-    )
-    failed = history.zygote_ended(failed, 1.0, jitter=1.0)
-    observed = Observed({A: failed, B: up()})
-    assert plan(Wanted({A: wanted(), B: wanted()}), observed, 1e9) == (Fork(B, 0), Fork(B, 1))
+def lost(now: float = 0.0, workers: int = 2) -> Pool:
+    pool = history.zygote_executed(history.new_pool(workers, 0.0), 1, 100, 0.0)
+    return history.zygote_ended(
+        history.load_failed(pool, 1, now, reason="no", traceback=""), 1, now, jitter=1.0
+    )  # fmt: skip
+
+
+def test_a_pool_that_could_not_load_tries_again_each_minute_and_keeps_the_others_out_of_it() -> None:
+    both = Wanted({A: wanted(), B: wanted()})
+    assert plan(both, Observed({A: lost(), B: up()}), TRY_EVERY_S - 0.01) == (Fork(B, 0, 1), Fork(B, 1, 1))
+    assert planned(lost(), TRY_EVERY_S) == (ExecuteZygote(A, 1),)
+    tried = history.zygote_executed(lost(), 1, 101, TRY_EVERY_S)
+    assert history.loaded(tried, 1, TRY_EVERY_S).state is PoolState.UP
+
+
+def dying(pool: Pool, number: int, now: float) -> Pool:
+    ended = Ended(SIGKILL, is_proven=False, jitter=0.0, how="SIGKILL: out of luck", trace="Traceback")
+    return history.worker_ended(pool, number, ended, now, wanted().policy)
+
+
+def test_a_pool_has_a_budget_of_unproven_deaths_and_past_it_tries_one_slot_each_minute() -> None:
+    pool = running()
+    for _ in range(wanted().policy.budget):
+        pool = history.fork_asked(dying(pool, 1, 5.0), 1, 1, 5.0, look_at=99.0)
+    assert pool.state is PoolState.UP
+    pool = dying(dying(pool, 1, 5.0), 0, 5.0)
+    assert pool.state is PoolState.FAILED
+    assert "SIGKILL: out of luck" in pool.reason
+    assert planned(pool, 5.0 + TRY_EVERY_S - 0.01) == ()
+    assert next_deadline(Wanted({A: wanted()}), Observed({A: pool})) == 5.0 + TRY_EVERY_S
+    assert planned(pool, 5.0 + TRY_EVERY_S) == (Fork(A, 0, 1),)
+    tried = history.ready(history.fork_asked(pool, 0, 1, 70.0, look_at=99.0), 0, 70.0)
+    assert planned(tried, 70.0) == ()
+    assert history.proved(tried, 0, 75.0).state is PoolState.UP
+
+
+def test_deaths_that_lie_a_minute_back_do_not_count() -> None:
+    pool = running()
+    for time in range(20):
+        pool = history.fork_asked(dying(pool, 1, 20.0 * time), 1, 1, 20.0 * time, look_at=999.0)
+    assert pool.state is PoolState.UP
 
 
 def test_the_master_gives_up_when_every_pool_has_been_lost_for_five_minutes() -> None:
-    failed = history.load_failed(
-        history.zygote_executed(history.new_pool(1, 0.0), 1, 0.0), 10.0, reason="", traceback=""
-    )
-    failed = history.zygote_ended(failed, 10.0, jitter=1.0)
-    assert next_deadline(Observed({A: failed})) == 10.0 + ALL_FAILED_S
-    assert planned(failed, 10.0 + ALL_FAILED_S - 0.01) == ()
-    assert planned(failed, 10.0 + ALL_FAILED_S) == (GiveUp(),)
-    with_a_healthy_one = Observed({A: failed, B: running()})
-    assert plan(Wanted({A: wanted(), B: wanted()}), with_a_healthy_one, 1e9) == ()
+    failed = lost(10.0)
+    assert planned(failed, 10.0 + LOST_FOR_S - 0.01)[-1] != GiveUp()
+    assert planned(failed, 10.0 + LOST_FOR_S)[-1] == GiveUp()
+    beside = plan(Wanted({A: wanted(), B: wanted()}), Observed({A: failed, B: running()}), 1e9)
+    assert GiveUp() not in beside
+
+
+def test_the_master_gives_up_when_an_essential_pool_has_been_lost_for_five_minutes() -> None:
+    observed = Observed({A: lost(10.0), B: running()})
+    essential = Wanted({A: replace(wanted(), is_essential=True), B: wanted()})
+    assert plan(essential, observed, 10.0 + LOST_FOR_S)[-1] == GiveUp()
+
+
+def test_a_pool_begins_once_those_that_it_comes_after_are_healthy() -> None:
+    later = Wanted({A: wanted(), B: replace(wanted(), after=frozenset({A}))})
+    assert plan(later, Observed({A: up(), B: history.new_pool(2, 0.0)}), 0.0) == (Fork(A, 0, 1), Fork(A, 1, 1))
+    observed = Observed({A: running(), B: history.new_pool(2, 0.0)})
+    assert plan(later, observed, 0.0) == (ExecuteZygote(B, 1),)
+    begun = Observed({A: lost(), B: up()})
+    assert Fork(B, 0, 1) in plan(later, begun, 1.0)
+
+
+def test_more_workers_restart_nobody_and_fewer_leave_from_the_highest_slot() -> None:
+    more, fewer = replace(wanted(), workers=3), replace(wanted(), workers=1)
+    grown = history.scaled(running(), 3, 1.0)
+    assert plan(Wanted({A: more}), Observed({A: grown}), 1.0) == (Fork(A, 2, 1),)
+    assert plan(Wanted({A: fewer}), Observed({A: running()}), 1.0) == (AskToLeave(A, 1, 1.0 + STOP_TIMEOUT_S),)
+
+
+SECOND = replace(WantedPool(2, STOP_TIMEOUT_S), edition=2)
+
+
+def second(pool: Pool, now: float = 1.0) -> tuple[Action, ...]:
+    return plan(Wanted({A: SECOND}), Observed({A: pool}), now)
+
+
+def reloading() -> Pool:
+    """The second edition is loaded, and nobody has left yet."""
+    return history.loaded(history.zygote_executed(running(), 2, 101, 1.0), 2, 1.0)
+
+
+def on_trial() -> Pool:
+    """Its first worker runs, on the highest slot."""
+    pool = history.asked_to_leave(reloading(), 1, 1.0, deadline=26.0)
+    pool = history.worker_ended(pool, 1, Ended(0, is_proven=True, jitter=0.0), 2.0, SECOND.policy)
+    return history.ready(history.forked(history.fork_asked(pool, 1, 2, 2.0, look_at=99.0), 1, 300), 1, 2.0)
+
+
+def test_a_new_edition_is_loaded_before_anybody_is_asked_to_leave() -> None:
+    assert second(running()) == (ExecuteZygote(A, 2),)
+    assert second(history.zygote_executed(running(), 2, 101, 1.0)) == ()
+
+
+def test_the_highest_slot_is_the_canary_and_the_others_wait_for_its_proof() -> None:
+    assert second(reloading()) == (AskToLeave(A, 1, 1.0 + STOP_TIMEOUT_S),)
+    assert second(on_trial(), 1e3) == ()
+    proven = history.proved(on_trial(), 1, 5.0)
+    assert second(proven, 5.0) == (AskToLeave(A, 0, 5.0 + STOP_TIMEOUT_S),)
+
+
+def test_a_slot_that_dies_while_another_is_on_trial_goes_on_with_the_established_edition() -> None:
+    assert second(dying(on_trial(), 0, 3.0), 3.0) == (Fork(A, 0, 1),)
+
+
+def test_an_edition_whose_first_worker_dies_unproven_is_rejected_and_its_slot_goes_back() -> None:
+    pool = dying(on_trial(), 1, 3.0)
+    assert (pool.state, pool.rejected) == (PoolState.UP, 2)
+    assert second(pool, 3.0) == (Fork(A, 1, 1), AskZygoteToLeave(A, 2, 3.0 + ZYGOTE_LEAVES_IN_S))
+
+
+def test_an_edition_that_cannot_be_loaded_is_rejected_and_nobody_leaves() -> None:
+    pool = history.load_failed(history.zygote_executed(running(), 2, 101, 1.0), 2, 2.0, reason="typo", traceback="")
+    assert (pool.state, pool.rejected, pool.reason) == (PoolState.UP, 2, "typo")
+    assert second(pool, 2.0) == ()
+
+
+def test_the_old_zygote_leaves_when_the_last_worker_of_its_edition_is_gone() -> None:
+    pool = history.asked_to_leave(history.proved(on_trial(), 1, 5.0), 0, 5.0, deadline=30.0)
+    assert second(pool, 6.0) == ()
+    pool = history.worker_ended(pool, 0, Ended(0, is_proven=True, jitter=0.0), 6.0, SECOND.policy)
+    assert second(pool, 6.0) == (Fork(A, 0, 2), AskZygoteToLeave(A, 1, 6.0 + ZYGOTE_LEAVES_IN_S))
+
+
+def test_workers_that_divide_the_keys_all_leave_before_one_of_a_new_edition_starts() -> None:
+    split = Wanted({A: replace(SECOND, is_split=True)})
+    leave = [AskToLeave(A, number, 1.0 + STOP_TIMEOUT_S) for number in (1, 0)]
+    assert plan(split, Observed({A: reloading()}), 1.0) == tuple(leave)
+    pool = history.asked_to_leave(history.asked_to_leave(reloading(), 0, 1.0, deadline=26.0), 1, 1.0, deadline=26.0)
+    pool = history.worker_ended(pool, 0, Ended(0, is_proven=True, jitter=0.0), 2.0, SECOND.policy)
+    assert plan(split, Observed({A: pool}), 2.0) == ()
+    pool = history.worker_ended(pool, 1, Ended(0, is_proven=True, jitter=0.0), 2.0, SECOND.policy)
+    assert plan(split, Observed({A: pool}), 2.0)[:2] == (Fork(A, 0, 2), Fork(A, 1, 2))
+
+
+def test_a_failed_pool_that_is_restarted_begins_anew_without_a_trial() -> None:
+    pool = history.renewed(lost(), 5.0)
+    assert second(pool, 5.0) == (ExecuteZygote(A, 2),)
+    pool = history.loaded(history.zygote_executed(pool, 2, 101, 5.0), 2, 6.0)
+    assert second(pool, 6.0) == (Fork(A, 0, 2), Fork(A, 1, 2))
 
 
 def test_a_worker_that_starts_for_too_long_has_its_lock_looked_at() -> None:
-    pool = history.fork_asked(up(), 0, 0.0, look_at=STOP_TIMEOUT_S)
+    pool = history.fork_asked(up(), 0, 1, 0.0, look_at=STOP_TIMEOUT_S)
     assert LookForHolder(A, 0) not in planned(pool, STOP_TIMEOUT_S - 0.01)
     assert LookForHolder(A, 0) in planned(pool, STOP_TIMEOUT_S)
 
@@ -139,35 +271,38 @@ def test_a_zygote_that_does_not_tell_the_end_of_a_killed_worker_is_killed_itself
     pool = history.killed(history.killed(pool, 0), 1)
     late = 26.0 + 2 * KILL_GRACE_S
     assert planned(pool, late - 0.01, stop_deadline=26.0) == ()
-    assert next_deadline(Observed({A: pool})) == late
-    assert planned(pool, late, stop_deadline=26.0) == (KillZygote(A),)
-    for rest in (history.zygote_killed(pool), history.zygote_ended(pool, late, jitter=1.0)):
+    assert next_deadline(Wanted({A: wanted()}), Observed({A: pool})) == late
+    assert planned(pool, late, stop_deadline=26.0) == (KillZygote(A, 1),)
+    for rest in (history.zygote_killed(pool, 1), history.zygote_ended(pool, 1, late, jitter=1.0)):
         assert planned(rest, late, stop_deadline=26.0) == ()
-        assert next_deadline(Observed({A: rest})) is None
+        assert next_deadline(Wanted({A: wanted()}), Observed({A: rest})) is None
 
 
 def test_a_zygote_that_never_named_its_fork_is_killed_at_the_deadline() -> None:
-    pool = history.stopping(history.fork_asked(up(), 0, 0.0, look_at=99.0), 1.0)
+    pool = history.stopping(history.fork_asked(up(), 0, 1, 0.0, look_at=99.0), 1.0)
     pool = history.asked_to_leave(pool, 0, 1.0, deadline=26.0)
-    assert planned(pool, 26.0 + KILL_GRACE_S, stop_deadline=26.0) == (KillZygote(A),)
+    assert planned(pool, 26.0 + KILL_GRACE_S, stop_deadline=26.0) == (KillZygote(A, 1),)
 
 
 def test_a_pool_that_loads_when_it_is_stopped_loses_its_zygote_at_once() -> None:
-    pool = history.stopping(history.zygote_executed(history.new_pool(2, 0.0), 100, 0.0), 1.0)
-    assert planned(pool, 1.0, stop_deadline=26.0) == (KillZygote(A),)
-    pool = history.zygote_ended(history.zygote_killed(pool), 1.0, jitter=1.0)
+    pool = history.stopping(history.zygote_executed(history.new_pool(2, 0.0), 1, 100, 0.0), 1.0)
+    assert planned(pool, 1.0, stop_deadline=26.0) == (KillZygote(A, 1),)
+    pool = history.zygote_ended(history.zygote_killed(pool, 1), 1, 1.0, jitter=1.0)
     assert planned(pool, 1.0, stop_deadline=26.0) == (ClosePool(A),)
 
 
 class World(RuleBasedStateMachine):
-    """Two pools with processes that do anything that processes can do; the master performs every plan at once."""
+    """Two pools with processes that do anything that processes can do; the master performs every plan at once.
+
+    The workers of B divide the keys by their number.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.pools = {A: history.new_pool(2, 0.0), B: history.new_pool(1, 0.0)}
-        self.wanted = {A: wanted(), B: wanted(workers=1)}
-        self.zygotes: dict[ConsumerName, bool] = {}  # whether it has been killed
+        self.pools = {A: history.new_pool(2, 0.0), B: history.new_pool(2, 0.0)}
+        self.wanted = {A: wanted(), B: replace(wanted(), is_split=True)}
+        self.zygotes: dict[tuple[ConsumerName, int], bool] = {}  # by edition: whether it has been killed
         self.workers: dict[tuple[ConsumerName, int], bool] = {}
         self.next_pid = 1000
         self.refusals = 0  # how often the system will say no to a process or a descriptor
@@ -190,20 +325,21 @@ class World(RuleBasedStateMachine):
         name = action.pool
         pool = self.pools[name]
         match action:
-            case ExecuteZygote() if self.is_refused():
-                pool = history.zygote_not_executed(pool, self.now, 0.5)
+            case ExecuteZygote(_, edition) if self.is_refused():
+                pool = history.zygote_not_executed(pool, edition, self.now, 0.5)
             case Fork(_, slot) if self.is_refused():
                 assert (name, slot) not in self.workers, "two generations on one slot"
                 pool = history.not_forked(pool, slot, self.now, jitter=0.5)
-            case ExecuteZygote():
-                assert name not in self.zygotes
-                self.zygotes[name] = False
-                pool = history.zygote_executed(pool, self.new_pid(), self.now)
-            case Fork(_, slot):
+            case ExecuteZygote(_, edition):
+                assert (name, edition) not in self.zygotes
+                self.zygotes[name, edition] = False
+                pool = history.zygote_executed(pool, edition, self.new_pid(), self.now)
+            case Fork(_, slot, edition):
                 assert (name, slot) not in self.workers, "two generations on one slot"
-                assert name in self.zygotes
+                assert slot < self.wanted[name].workers
+                assert pool.zygote(edition).state is ZygoteState.READY
                 self.workers[name, slot] = False
-                pool = history.fork_asked(pool, slot, self.now, look_at=self.now + STOP_TIMEOUT_S)
+                pool = history.fork_asked(pool, slot, edition, self.now, look_at=self.now + STOP_TIMEOUT_S)
             case AskToLeave(_, slot, deadline):
                 pool = history.asked_to_leave(pool, slot, self.now, deadline=deadline)
             case Kill(_, slot):
@@ -214,16 +350,17 @@ class World(RuleBasedStateMachine):
                 pool = history.holder_looked_up(pool, slot, look_at=self.now + STOP_TIMEOUT_S)
             case Vacate(_, slot):
                 pool = history.vacated(pool, slot, self.now)
-            case AskZygoteToLeave(_, deadline):
-                pool = history.zygote_asked_to_leave(pool, self.now, deadline=deadline)
-            case KillZygote():
-                assert not self.zygotes[name], "killed twice"
-                self.zygotes[name] = True
-                pool = history.zygote_killed(pool)
+            case AskZygoteToLeave(_, edition, deadline):
+                assert not any(self.edition_of(*worker) == edition for worker in self.workers if worker[0] == name)
+                pool = history.zygote_asked_to_leave(pool, edition, self.now, deadline=deadline)
+            case KillZygote(_, edition):
+                assert not self.zygotes[name, edition], "killed twice"
+                self.zygotes[name, edition] = True
+                pool = history.zygote_killed(pool, edition)
             case StopPool():
                 pool = history.stopping(pool, self.now)
             case ClosePool():
-                assert name not in self.zygotes
+                assert not any(zygote[0] == name for zygote in self.zygotes)
                 assert not any(worker[0] == name for worker in self.workers)
                 pool = history.gone(pool, self.now)
         self.pools[name] = pool
@@ -242,42 +379,42 @@ class World(RuleBasedStateMachine):
         self.next_pid += 1
         return self.next_pid
 
+    def edition_of(self, name: ConsumerName, slot: int) -> int:
+        return self.pools[name].slots[slot].edition
+
     # The world
 
     @rule(data=st.data())
     @precondition(lambda self: self.zygotes)
     def a_zygote_speaks(self, data: st.DataObject) -> None:
-        name = data.draw(st.sampled_from(sorted(self.zygotes)))
+        name, edition = data.draw(st.sampled_from(sorted(self.zygotes)))
         pool = self.pools[name]
-        if pool.zygote.state is ZygoteState.LOADING:
+        if pool.zygote(edition).state is ZygoteState.LOADING:
             outcome = data.draw(st.integers(0, 4))
             if outcome == 0:
-                self.pools[name] = history.load_failed(pool, self.now, reason="no", traceback="")
+                self.pools[name] = history.load_failed(pool, edition, self.now, reason="no", traceback="")
             elif outcome == 1:
                 return  # it goes on importing
             else:
-                self.pools[name] = history.loaded(pool, self.now)
+                self.pools[name] = history.loaded(pool, edition, self.now)
         for slot, seen in self.pools[name].slots.items():
-            if seen.is_occupied and seen.pid is None:
+            if seen.is_occupied and seen.pid is None and seen.edition == edition:
                 self.pools[name] = history.forked(self.pools[name], slot, self.new_pid())
         self.act()
 
     @rule(data=st.data(), jitter=st.floats(0, 0.99))
     @precondition(lambda self: self.zygotes)
     def a_zygote_dies(self, data: st.DataObject, jitter: float) -> None:
-        name = data.draw(st.sampled_from(sorted(self.zygotes)))
-        del self.zygotes[name]
-        for slot, seen in self.pools[name].slots.items():
-            if seen.is_occupied and seen.pid is None:
-                del self.workers[name, slot]
-        self.pools[name] = history.zygote_ended(self.pools[name], self.now, jitter=jitter)
+        self.the_end_of_zygote(*data.draw(st.sampled_from(sorted(self.zygotes))), jitter=jitter)
         self.act()
 
-    @rule(data=st.data())
+    @rule(data=st.data(), proves_itself=st.booleans())
     @precondition(lambda self: self.workers)
-    def a_worker_is_ready(self, data: st.DataObject) -> None:
+    def a_worker_is_ready(self, data: st.DataObject, proves_itself: bool) -> None:
         name, slot = data.draw(st.sampled_from(sorted(self.workers)))
         self.pools[name] = history.ready(self.pools[name], slot, self.now)
+        if proves_itself and self.pools[name].slots[slot].state is SlotState.RUNNING:
+            self.pools[name] = history.proved(self.pools[name], slot, self.now)
         self.act()
 
     @rule(
@@ -289,12 +426,9 @@ class World(RuleBasedStateMachine):
     @precondition(lambda self: self.workers)
     def a_worker_ends(self, data: st.DataObject, status: int | None, is_proven: bool, jitter: float) -> None:
         name, slot = data.draw(st.sampled_from(sorted(self.workers)))
-        if self.pools[name].slots[slot].pid is None:
-            return
-        del self.workers[name, slot]
-        how = Ended(status, is_proven, jitter)
-        self.pools[name] = history.worker_ended(self.pools[name], slot, how, self.now, restarts_finished=False)
-        self.act()
+        if self.pools[name].slots[slot].pid is not None:
+            self.the_end_of(name, slot, Ended(status, is_proven, jitter))
+            self.act()
 
     @rule(times=st.integers(1, 4))
     def the_system_runs_out(self, times: int) -> None:
@@ -302,7 +436,7 @@ class World(RuleBasedStateMachine):
 
     @rule()
     def the_next_deadline_comes(self) -> None:
-        deadline = next_deadline(Observed(self.pools))
+        deadline = next_deadline(Wanted(self.wanted), Observed(self.pools))
         if deadline is not None:
             before = plan(Wanted(self.wanted), Observed(self.pools), (self.now + deadline) / 2)
             assert before == (), "something was due before the deadline"
@@ -310,24 +444,69 @@ class World(RuleBasedStateMachine):
             assert plan(Wanted(self.wanted), Observed(self.pools), self.now), "woken for nothing"
             self.act()
 
+    # Operators
+
+    @rule(name=st.sampled_from([A, B]))
+    def a_new_edition_is_wanted(self, name: ConsumerName) -> None:
+        self.wanted[name] = replace(self.wanted[name], edition=self.wanted[name].edition + 1)
+        self.pools[name] = history.renewed(self.pools[name], self.now)
+        self.act()
+
+    @rule(name=st.sampled_from([A, B]), workers=st.integers(1, 4))
+    def another_number_of_workers_is_wanted(self, name: ConsumerName, workers: int) -> None:
+        self.wanted[name] = replace(self.wanted[name], workers=workers)
+        self.pools[name] = history.scaled(self.pools[name], workers, self.now)
+        self.act()
+
     @rule()
     def a_stop_is_asked_for(self) -> None:
         self.want_stop()
         self.act()
+
+    # What always holds
 
     @invariant()
     def slots_and_processes_agree(self) -> None:
         for name, pool in self.pools.items():
             for number, slot in pool.slots.items():
                 assert slot.is_occupied == ((name, number) in self.workers)
-            assert (pool.zygote.state is not ZygoteState.ABSENT) == (name in self.zygotes)
+            assert {edition for edition, zygote in pool.zygotes.items() if zygote.state is not ZygoteState.ABSENT} == {
+                edition for owner, edition in self.zygotes if owner == name
+            }
+
+    @invariant()
+    def no_more_workers_live_than_are_wanted(self) -> None:
+        """But those that drain: and every wanted slot is there."""
+        for name, pool in self.pools.items():
+            live = [number for number, slot in pool.slots.items() if slot.state in LIVE]
+            assert all(number < self.wanted[name].workers for number in live)
+            assert pool.slots.keys() >= set(range(self.wanted[name].workers))
+
+    @invariant()
+    def workers_that_divide_the_keys_agree_on_their_number(self) -> None:
+        assert len({slot.edition for slot in self.pools[B].slots.values() if slot.is_occupied}) <= 1
+
+    @invariant()
+    def an_edition_on_trial_has_one_slot(self) -> None:
+        for name, pool in self.pools.items():
+            if self.wanted[name].is_split:
+                continue
+            target = target_edition(self.wanted[name], pool)
+            if pool.is_trial(target) and pool.state is PoolState.UP:
+                tried = [number for number, slot in pool.slots.items() if slot.state in LIVE and slot.edition == target]
+                assert set(tried) <= {self.wanted[name].workers - 1}
+
+    @invariant()
+    def deaths_stay_within_the_budget(self) -> None:
+        for name, pool in self.pools.items():
+            assert len(pool.deaths) <= self.wanted[name].policy.budget or pool.state is not PoolState.UP
 
     @invariant()
     def nothing_starts_while_stopping(self) -> None:
         for name, pool in self.pools.items():
             if self.wanted[name].stop_deadline is not None:
                 assert pool.state in (PoolState.STOPPING, PoolState.GONE)
-                assert not any(slot.state in (SlotState.STARTING, SlotState.RUNNING) for slot in pool.slots.values())
+                assert not any(slot.state in LIVE for slot in pool.slots.values())
 
     def teardown(self) -> None:
         """However the world stands: a stop ends it by its deadlines, when what is killed dies."""
@@ -336,10 +515,11 @@ class World(RuleBasedStateMachine):
         for _ in range(30):
             for name, slot in sorted(self.workers):
                 if self.workers[name, slot]:
-                    self.the_end_of(name, slot)
-            for name in sorted(self.zygotes):
-                if self.zygotes[name] or self.pools[name].zygote.state is ZygoteState.LEAVING:
-                    self.the_end_of_zygote(name)
+                    self.the_end_of(name, slot, Ended(SIGKILL, False, 0.5))
+            for name, edition in sorted(self.zygotes):
+                is_leaving = self.pools[name].zygote(edition).state is ZygoteState.LEAVING
+                if self.zygotes[name, edition] or is_leaving:
+                    self.the_end_of_zygote(name, edition, jitter=0.5)
             self.act()
             self.the_next_deadline_comes()
         assert all(pool.state is PoolState.GONE for pool in self.pools.values())
@@ -348,18 +528,18 @@ class World(RuleBasedStateMachine):
             <= max(pool.stop_deadline or 0 for pool in self.wanted.values()) + KILL_GRACE_S + 2 * ZYGOTE_GRACE_S
         )
 
-    def the_end_of(self, name: ConsumerName, slot: int) -> None:
+    def the_end_of(self, name: ConsumerName, slot: int, how: Ended) -> None:
         del self.workers[name, slot]
-        how = Ended(SIGKILL, False, 0.5)
-        self.pools[name] = history.worker_ended(self.pools[name], slot, how, self.now, restarts_finished=False)
+        policy = self.wanted[name].policy
+        self.pools[name] = history.worker_ended(self.pools[name], slot, how, self.now, policy)
 
-    def the_end_of_zygote(self, name: ConsumerName) -> None:
-        del self.zygotes[name]
+    def the_end_of_zygote(self, name: ConsumerName, edition: int, *, jitter: float) -> None:
+        del self.zygotes[name, edition]
         for slot, seen in self.pools[name].slots.items():
-            if seen.is_occupied and seen.pid is None:
+            if seen.is_occupied and seen.pid is None and seen.edition == edition:
                 del self.workers[name, slot]
-        self.pools[name] = history.zygote_ended(self.pools[name], self.now, jitter=0.5)
+        self.pools[name] = history.zygote_ended(self.pools[name], edition, self.now, jitter=jitter)
 
 
 TestWorld = World.TestCase
-TestWorld.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestWorld.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

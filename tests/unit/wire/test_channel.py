@@ -26,14 +26,14 @@ def open_fds() -> set[str]:
 def test_a_message_and_its_descriptors_arrive_together(ends: tuple[Channel, Channel]) -> None:
     read_end, write_end = os.pipe()
     ends[0].send(Hello("1"))
-    ends[0].send(Fork(3, 7), (write_end,))
+    ends[0].send(Fork(3, 7, 1), (write_end,))
     ends[0].send(Wake())
     os.close(write_end)
     assert ends[1].receive(5) == (Hello("1"), ())
     received = ends[1].receive(5)
     assert received is not None
     message, (passed,) = received
-    assert message == Fork(3, 7)
+    assert message == Fork(3, 7, 1)
     os.write(passed, b"x")
     os.close(passed)
     assert os.read(read_end, 10) == b"x"
@@ -45,18 +45,18 @@ def test_a_message_and_its_descriptors_arrive_together(ends: tuple[Channel, Chan
 def test_descriptors_of_many_messages_do_not_mix(ends: tuple[Channel, Channel]) -> None:
     pipes = [os.pipe() for _ in range(6)]
     for slot, (_, write_end) in enumerate(pipes):
-        ends[0].send(Fork(slot, 1), (write_end,))
+        ends[0].send(Fork(slot, 1, 1), (write_end,))
     for slot, (read_end, write_end) in enumerate(pipes):
         received = ends[1].receive(5)
         assert received is not None
-        assert received[0] == Fork(slot, 1)
+        assert received[0] == Fork(slot, 1, 1)
         assert os.fstat(received[1][0]).st_ino == os.fstat(read_end).st_ino
         for fd in (read_end, write_end, *received[1]):
             os.close(fd)
 
 
 def test_received_descriptors_are_closed_to_what_is_executed(ends: tuple[Channel, Channel]) -> None:
-    ends[0].send(Fork(0, 1), (0,))
+    ends[0].send(Fork(0, 1, 1), (0,))
     received = ends[1].receive(5)
     assert received is not None
     assert not os.get_inheritable(received[1][0])
@@ -110,7 +110,7 @@ def test_sending_to_a_peer_that_is_gone_is_not_taken(ends: tuple[Channel, Channe
 def test_descriptors_that_cannot_be_copied_leave_nothing_behind(ends: tuple[Channel, Channel]) -> None:
     before = open_fds()
     with pytest.raises(OSError, match="Bad file descriptor"):
-        ends[0].queue(Fork(0, 1), (0, 1, -1))
+        ends[0].queue(Fork(0, 1, 1), (0, 1, -1))
     assert open_fds() == before
     ends[0].send(Wake())
     assert ends[1].receive(5) == (Wake(), ())
@@ -119,8 +119,8 @@ def test_descriptors_that_cannot_be_copied_leave_nothing_behind(ends: tuple[Chan
 def test_closing_closes_descriptors_that_nobody_took() -> None:
     before = open_fds()
     one, other = map(Channel, socket.socketpair())
-    one.send(Fork(0, 1), (0, 1))
-    one.queue(Fork(1, 1), (0, 1))
+    one.send(Fork(0, 1, 1), (0, 1))
+    one.queue(Fork(1, 1, 1), (0, 1))
     other.read_available()
     one.close()
     other.close()

@@ -14,6 +14,7 @@ from consumerd.wire.messages import (
     Loaded,
     LoadFailed,
     Message,
+    Pause,
     Reported,
     Stop,
     StoreRequest,
@@ -31,7 +32,8 @@ plain = st.recursive(
 )
 mappings = st.dictionaries(st.sampled_from(["$bytes", "$plain", "a", "b"]), plain, max_size=3)
 messages = st.one_of(
-    st.builds(Fork, st.integers(), st.integers()),
+    st.builds(Fork, st.integers(), st.integers(), st.integers(), is_paused=st.booleans()),
+    st.builds(Pause, st.booleans()),
     st.builds(Stop, st.floats(allow_nan=False, allow_infinity=False)),
     st.builds(Wake),
     st.builds(Loaded, st.text(), st.dictionaries(st.text(), st.booleans()), st.lists(st.text()).map(tuple)),

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from consumerd.wire.board import Board
 from consumerd.wire.channel import Channel
+from consumerd.wire.messages import Fork
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Launcher(Protocol):
         """A fresh interpreter that runs `module`, which finds its end of the channel by `wire.inherited`."""
         ...
 
-    def fork(self, zygote: Channel, slot: int, generation: int, *, lock: Path) -> Seating:
+    def fork(self, zygote: Channel, fork: Fork, *, lock: Path) -> Seating:
         """Have a zygote fork a worker, which will lock the file `lock`."""
         ...
 

@@ -41,7 +41,7 @@ class LocalLauncher:
         self._executed[process.pid] = process
         return Executed(process.pid, channel, stderr_fd)
 
-    def fork(self, zygote: Channel, slot: int, generation: int, *, lock: Path) -> Seating:
+    def fork(self, zygote: Channel, fork: Fork, *, lock: Path) -> Seating:
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             channel, channel_end = _channel(ours, theirs)
             stderr_fd, stderr_end = _pipe(ours, theirs)
@@ -50,7 +50,7 @@ class LocalLauncher:
             board, board_fd = Board.create()
             ours.callback(board.close)
             theirs.callback(os.close, board_fd)
-            zygote.queue(Fork(slot, generation), (channel_end.fileno(), board_fd, lock_fd, stderr_end))
+            zygote.queue(fork, (channel_end.fileno(), board_fd, lock_fd, stderr_end))
             ours.pop_all()
         return Seating(channel, board, stderr_fd)
 

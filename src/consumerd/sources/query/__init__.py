@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from consumerd.sources.contract import ShardLag, Source, SourceKind, Traits
 from consumerd.sources.query.options import QueryOptions
 
-TRAITS = Traits(positional=False)
+TRAITS = Traits(positional=False, splits_keys=True)
 
 
 def _make() -> Source:

@@ -1,0 +1,23 @@
+"""`consumerd restart TARGET`: new processes, slot by slot, of the code as it is now."""
+
+from __future__ import annotations
+
+import click
+
+from consumerd.cli.acting import ask, show
+from consumerd.cli.options import json_option, state_dir_option, target_argument
+from consumerd.config.state_dir import StateDirectory
+
+
+@click.command()
+@target_argument
+@state_dir_option
+@json_option
+def command(target: str, state_dir: StateDirectory, as_json: bool) -> None:
+    """Restart the workers slot by slot, with the code as it is now. TARGET is a group or group/name.
+
+    The code is imported before anybody leaves. The highest slot goes first; if it does not hold up, it goes back to
+    what ran before, and nobody else is touched. See consumerd status.
+    """
+    answer = ask(state_dir, "restart", {"target": target})
+    show(answer, as_json=as_json, line=lambda name: f"{name}: restarting")

@@ -1,0 +1,101 @@
+"""What differs between two configurations, and what each difference asks for. Pure.
+
+A change of keys that concern the master alone restarts nobody; any other change of a consumer's entry is a new edition
+of its pool. `apply(diff(a, b), a) == b` for the consumers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from consumerd.config.shape import ConsumerSettings, Document, Settings
+from consumerd.model.identity import ConsumerName
+
+MASTERS_KEYS = frozenset({"workers", "max_unavailable", "after", "essential", "restart", "stop_timeout"})
+"""Keys of `configs` that the master alone acts on."""
+
+_WHERE_IT_STANDS = {"origin", "path", "defaulted", "has_module_key"}
+
+
+class ChangeKind(StrEnum):
+    """added, removed: a pool; replaced: a new edition of it; amended: without a restart of anybody."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    REPLACED = "replaced"
+    AMENDED = "amended"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One consumer's change. after: its new entry, None where it is removed; keys: what differs, without values."""
+
+    kind: ChangeKind
+    consumer: ConsumerName
+    after: ConsumerSettings | None
+    keys: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        keys = f" ({', '.join(self.keys)})" if self.keys else ""
+        return f"{self.consumer} {self.kind.value}{keys}"
+
+
+def diff(before: Document, after: Document) -> tuple[Change, ...]:
+    """The changes that lead from `before` to `after`, in the order of `after`, removals last."""
+    old = {consumer.full_name: consumer for consumer in before.consumers}
+    new = {consumer.full_name: consumer for consumer in after.consumers}
+    is_all_new = _for_workers(before.settings) != _for_workers(after.settings)
+    changes = [_change(old.get(name), consumer, is_all_new=is_all_new) for name, consumer in new.items()]
+    removed = [Change(ChangeKind.REMOVED, name, None) for name in old if name not in new]
+    return (*(change for change in changes if change is not None), *removed)
+
+
+def apply(changes: Iterable[Change], consumers: Iterable[ConsumerSettings]) -> dict[ConsumerName, ConsumerSettings]:
+    """The consumers after the changes, by name."""
+    after = {consumer.full_name: consumer for consumer in consumers}
+    for change in changes:
+        if change.after is None:
+            del after[change.consumer]
+        else:
+            after[change.consumer] = change.after
+    return after
+
+
+def needs_new_master(before: Document, after: Document) -> tuple[str, ...]:
+    """The settings that differ and are read at the start of the master alone."""
+    keys = ("log", "watch")
+    return tuple(key for key in keys if getattr(before.settings, key) != getattr(after.settings, key))
+
+
+def _change(before: ConsumerSettings | None, after: ConsumerSettings, *, is_all_new: bool) -> Change | None:
+    name = after.full_name
+    if before is None:
+        return Change(ChangeKind.ADDED, name, after)
+    keys = (*_entry_keys(before, after), *_config_keys(before, after))
+    if is_all_new or not MASTERS_KEYS.issuperset(keys):
+        return Change(ChangeKind.REPLACED, name, after, keys or ("consumerd",))
+    return Change(ChangeKind.AMENDED, name, after, keys) if keys else None
+
+
+def _for_workers(settings: Settings) -> Mapping[str, object]:
+    """What a worker reads of the settings; the defaults are in every consumer's configs already."""
+    return settings.model_dump(exclude={"defaults", "stop_timeout", "watch", "log"})
+
+
+def _entry_keys(before: ConsumerSettings, after: ConsumerSettings) -> tuple[str, ...]:
+    excluded = _WHERE_IT_STANDS | {"configs", "common"}
+    return _differing(before.model_dump(exclude=excluded), after.model_dump(exclude=excluded))
+
+
+def _config_keys(before: ConsumerSettings, after: ConsumerSettings) -> tuple[str, ...]:
+    """Of `configs` as written, and of the common keys as they were resolved."""
+    written = _differing(before.configs, after.configs)
+    resolved = _differing(before.common.model_dump(), after.common.model_dump())
+    return tuple(dict.fromkeys((*written, *resolved)))
+
+
+def _differing(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[str, ...]:
+    keys = dict.fromkeys((*before, *after))
+    return tuple(key for key in keys if key not in before or key not in after or before[key] != after[key])

@@ -1,0 +1,178 @@
+"""What operators do to pools: scale, pause, resume, restart, reload. Runs in the master.
+
+Each returns plain values for the answer. A wrong target, number or state is a UsageError with one sentence, and nothing
+has been changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from consumerd import clock
+from consumerd.config.diff import Change, ChangeKind, diff, needs_new_master
+from consumerd.config.shape import ConsumerSettings, Document
+from consumerd.config.suggest import did_you_mean
+from consumerd.errors import ConsumerdError, UsageError
+from consumerd.events.facts import Fact, Level
+from consumerd.master.acts import Means
+from consumerd.master.overrides import Overrides, Pin
+from consumerd.master.pools import Entry
+from consumerd.model.identity import ConsumerName
+from consumerd.model.slots import OCCUPIED
+from consumerd.wire.messages import Pause
+
+MOST_WORKERS = 4096
+Plain = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Where the configuration comes from.
+
+    read: may take long, and runs in a thread. entry: makes a consumer's, for its pool. overrides: their file.
+    """
+
+    read: Callable[[], Document]
+    entry: Callable[[Document, ConsumerSettings], Entry]
+    overrides: Path
+
+
+class Operations:
+    """Acts on the pools; `wake` makes the supervisor take a turn."""
+
+    def __init__(
+        self,
+        means: Means,
+        configuration: Configuration,
+        document: Document,
+        *,
+        overrides: Overrides,
+        wake: Callable[[], None],
+    ) -> None:
+        """document: what runs now; overrides: what was set by hand before."""
+        self._means = means
+        self._pools = means.pools
+        self._configuration = configuration
+        self._document = document
+        self._overrides = overrides
+        self._wake = wake
+        self._restore()
+
+    @property
+    def configuration(self) -> Configuration:
+        return self._configuration
+
+    # The verbs
+
+    def scale(self, target: str, workers: int | None) -> Plain:
+        """Pin the number of workers of every pool that `target` means, or undo that (None)."""
+        if workers is not None and not 1 <= workers <= MOST_WORKERS:
+            raise UsageError(f"the number of workers must be 1 to {MOST_WORKERS}, and is {workers}: pause stops a pool")
+        now, names = clock.monotonic(), self._matching(target)
+        pins = {name: pin for name, pin in self._overrides.pins.items() if name not in map(str, names)}
+        if workers is not None:
+            pins |= {str(name): Pin(workers, self._configured(name)) for name in names}
+        self._save(Overrides(pins, self._overrides.paused))
+        for name in names:
+            self._pools.scale(name, workers, now)
+            fields: Plain = {"consumer": str(name), "workers": self._pools.workers_wanted(name)}
+            self._means.emit(Fact("pool_scaled", Level.INFO, {**fields, "is_pinned": workers is not None}))
+        self._wake()
+        return {"pools": [{"name": str(name), "workers": self._pools.workers_wanted(name)} for name in names]}
+
+    def pause(self, target: str, *, is_paused: bool) -> Plain:
+        """Let the workers fetch nothing more, or again. What they have in hand they finish."""
+        names = self._matching(target)
+        paused = self._overrides.paused - set(map(str, names))
+        self._save(Overrides(self._overrides.pins, paused | set(map(str, names)) if is_paused else paused))
+        for name in names:
+            self._pools.pause(name, is_paused=is_paused)
+            self._tell_workers(name, Pause(is_paused))
+            fields: Plain = {"consumer": str(name)}
+            self._means.emit(Fact("pool_paused", fields=fields) if is_paused else Fact("pool_resumed", fields=fields))
+        return {"pools": [str(name) for name in names]}
+
+    def restart(self, target: str) -> Plain:
+        """A new edition with the same entry: new processes, of the code as it is now, slot by slot."""
+        now, names = clock.monotonic(), self._matching(target)
+        for name in names:
+            self._pools.change(self._pools.newest_entry(name), now)
+            self._means.emit(Fact("pool_restarting", Level.INFO, {"consumer": str(name)}))
+        self._wake()
+        return {"pools": [str(name) for name in names]}
+
+    def reload(self, document: Document, *, is_dry: bool) -> Plain:
+        """Take over a configuration that was read and is valid. is_dry: only say what that would change."""
+        changes = diff(self._document, document)
+        remarks = [
+            f"{key} is read when the master starts: run it again to change that"
+            for key in needs_new_master(self._document, document)
+        ]
+        if not is_dry:
+            self._apply(document, changes)
+        return {"changes": [str(change) for change in changes], "remarks": remarks, "is_applied": not is_dry}
+
+    # Within
+
+    def _apply(self, document: Document, changes: Iterable[Change]) -> None:
+        now = clock.monotonic()
+        for change in changes:
+            match change.kind, change.after:
+                case ChangeKind.REMOVED, _:
+                    self._pools.remove(change.consumer, now)
+                case ChangeKind.ADDED, ConsumerSettings() as after:
+                    self._pools.add(self._configuration.entry(document, after), now)
+                case ChangeKind.REPLACED, ConsumerSettings() as after:
+                    self._unpin(change)
+                    self._pools.change(self._configuration.entry(document, after), now)
+                case ChangeKind.AMENDED, ConsumerSettings() as after:
+                    self._unpin(change)
+                    self._pools.amend(self._configuration.entry(document, after), now)
+        self._document = document
+        fields: Plain = {"config": document.origin, "changes": [str(change) for change in changes]}
+        self._means.emit(Fact("configuration_reloaded", Level.INFO, fields))
+        self._wake()
+
+    def _unpin(self, change: Change) -> None:
+        """A configuration that has another number of workers undoes what an operator has pinned."""
+        name = str(change.consumer)
+        if "workers" in change.keys and name in self._overrides.pins:
+            pins = {pinned: pin for pinned, pin in self._overrides.pins.items() if pinned != name}
+            self._save(Overrides(pins, self._overrides.paused))
+            self._pools.unpin(change.consumer)
+
+    def _restore(self) -> None:
+        """What was set by hand under an earlier master, where the configuration is still the same in that."""
+        now = clock.monotonic()
+        for name in self._pools:
+            pin = self._overrides.pins.get(str(name))
+            if pin is not None and pin.configured == self._configured(name):
+                self._pools.scale(name, pin.workers, now)
+            if str(name) in self._overrides.paused:
+                self._pools.pause(name, is_paused=True)
+
+    def _configured(self, name: ConsumerName) -> int:
+        return self._pools.newest_entry(name).settings.common.workers
+
+    def _save(self, overrides: Overrides) -> None:
+        path = self._configuration.overrides
+        try:
+            overrides.save(path)
+        except OSError as error:
+            raise ConsumerdError(f"{path} cannot be written ({error.strerror}), so nothing was changed") from error
+        self._overrides = overrides
+
+    def _matching(self, target: str) -> list[ConsumerName]:
+        names = [name for name in self._pools if name.matches(target)]
+        if not names:
+            known = sorted({str(name) for name in self._pools} | {name.group for name in self._pools})
+            advice = did_you_mean(target, known) or f": TARGET is a group or group/name, one of {', '.join(known)}"
+            raise UsageError(f"there is no pool {target!r}{advice}")
+        return names
+
+    def _tell_workers(self, name: ConsumerName, message: Pause) -> None:
+        for slot, worker in self._pools.processes[name].workers.items():
+            if self._pools[name].slots[slot].state in OCCUPIED:
+                self._means.post.send(worker.seating.channel, message)

@@ -1,0 +1,54 @@
+"""What operators have set by hand, kept over restarts of the master: pinned numbers of workers, paused pools.
+
+Runs in the master. A file in the state directory, replaced whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A number of workers that holds until the configuration has another one than `configured`, or it is undone."""
+
+    workers: int
+    configured: int
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """By `group/name`. Consumers that are not in the configuration now may come back."""
+
+    pins: Mapping[str, Pin] = field(default_factory=dict)
+    paused: frozenset[str] = frozenset()
+
+    def save(self, path: Path) -> None:
+        """Replace the file. OSError where that cannot be."""
+        document = {
+            "pins": {name: [pin.workers, pin.configured] for name, pin in sorted(self.pins.items())},
+            "paused": sorted(self.paused),
+        }
+        beside = path.with_suffix(".new")
+        descriptor = os.open(beside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(document, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+
+
+def load_overrides(path: Path) -> tuple[Overrides, str | None]:
+    """What the file holds, and why it holds nothing that can be used, where it does."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        pins = {str(name): Pin(int(pinned), int(configured)) for name, (pinned, configured) in document["pins"].items()}
+        return Overrides(pins, frozenset(map(str, document["paused"]))), None
+    except FileNotFoundError:
+        return Overrides(), None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return Overrides(), f"{path} cannot be read ({error}): scale and pause anew what was scaled and paused"

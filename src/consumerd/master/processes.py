@@ -1,0 +1,112 @@
+"""One pool's processes, with the master's own ends of them, and what they have told. Runs in the master."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from consumerd.errors import WireError
+from consumerd.master.launchers.contract import Executed, Seating
+from consumerd.wire.board import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """What a worker reported of something that is away. since: wall time; error: as it said it."""
+
+    since: float
+    error: str
+
+
+@dataclass
+class Worker:
+    """A worker's process, from the fork that was asked for until it is reaped.
+
+    ready_at: when its loop began. away: by its reports, what is away (`store`, `source`).
+    """
+
+    generation: int
+    seating: Seating
+    pid: int | None = None
+    pidfd: int | None = None
+    ready_at: float | None = None
+    away: dict[str, Away] = field(default_factory=dict)
+
+    def reading(self) -> Reading | None:
+        """Its board; None where a crash has left nonsense on it."""
+        try:
+            return self.seating.board.read()
+        except WireError:
+            return None
+
+    def has_ended(self) -> bool:
+        """Whether its process is dead, though nobody may have reaped it yet."""
+        if self.pidfd is None:
+            return False
+        ends = select.poll()
+        ends.register(self.pidfd, select.POLLIN)
+        return bool(ends.poll(0))
+
+    def close(self) -> None:
+        """Close what is neither the channel nor the stderr pipe: those end where they are read."""
+        self.seating.board.close()
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+
+
+@dataclass
+class Counts:
+    """What the workers of a pool have done; the boards of the dead are added up here."""
+
+    handled: int = 0
+    failed: int = 0
+    parked: int = 0
+    unsettled: int = 0
+
+    def add(self, reading: Reading, *, is_alive: bool) -> None:
+        """Add a board. What a dead worker left unsettled comes again, and is counted then."""
+        self.handled += reading.handled
+        self.failed += reading.failed
+        self.parked += reading.parked
+        self.unsettled += reading.unsettled if is_alive else 0
+
+
+@dataclass(frozen=True, slots=True)
+class LastError:
+    """The last thing that went wrong in a pool. at: wall time."""
+
+    name: str
+    fields: Mapping[str, object]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredLag:
+    """The lag as a worker told it last: (shard, tasks, oldest_s, position) of each shard. heard_at: monotonic."""
+
+    shards: tuple[tuple[int, int, float | None, int], ...]
+    heard_at: float
+
+
+@dataclass
+class Processes:
+    """One pool's processes, and what they have told. zygotes: by edition; traits: of its source."""
+
+    zygotes: dict[int, Executed] = field(default_factory=dict)
+    workers: dict[int, Worker] = field(default_factory=dict)
+    buried: Counts = field(default_factory=Counts)
+    last_error: LastError | None = None
+    lag: MeasuredLag | None = None
+    source: str | None = None
+    traits: Mapping[str, bool] = field(default_factory=dict)
+
+    def counts(self) -> Counts:
+        """Of the dead and the living."""
+        counts = Counts(self.buried.handled, self.buried.failed, self.buried.parked)
+        for worker in self.workers.values():
+            reading = worker.reading()
+            if reading is not None:
+                counts.add(reading, is_alive=True)
+        return counts
