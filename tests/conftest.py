@@ -1,5 +1,6 @@
-"""Fixtures of all tests."""
+"""Fixtures of all tests, and the note of the test that is under way, for `run.py`."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +11,34 @@ from hypothesis import settings
 
 settings.register_profile("no deadline", deadline=None)  # a busy machine is no finding
 settings.load_profile("no deadline")
+
+_NOTE = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take the note's name out of the environment: what a test executes may be a pytest, too."""
+    note = os.environ.pop("CONSUMERD_TEST_UNDER_WAY", None)
+    if note is not None:
+        config.stash[_NOTE] = Path(note)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Note the test; the note stays where this process ends before the test does."""
+    note = item.config.stash.get(_NOTE, None)
+    if note is not None:
+        note.write_text(f"in {item.nodeid}")
+    outcome = yield
+    if note is not None:
+        note.write_text(f"after {item.nodeid}")
+    return outcome
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """All went its way."""
+    note = config.stash.get(_NOTE, None)
+    if note is not None:
+        note.unlink(missing_ok=True)
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ def test_the_grants_say_what_the_records_say_though_workers_die_and_the_broker_r
         producer = start_producer(kafka, expected)
         master.wait_until_ready(WORKERS)
         assert producer.wait(PROGRESS_S) == 0
-        group = GroupObserver(kafka.brokers, topic=TOPIC, group=GROUP)
+        group = GroupObserver(kafka.clerk, topic=TOPIC, group=GROUP)
         job = Job(master, group, ends=group.ends(PARTITIONS))
         assert sum(job.ends.values()) == LOGINS
 

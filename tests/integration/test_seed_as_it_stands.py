@@ -176,7 +176,7 @@ def test_a_consumer_runs_in_the_foreground_without_a_master_and_stops_on_sigterm
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=project_environment(project), stdout=output, stderr=output)
     notes = project / "notes"
-    group = GroupObserver(kafka.brokers, topic=topic, group=topic)
+    group = GroupObserver(kafka.clerk, topic=topic, group=topic)
     try:
         wait_until(
             lambda: process.poll() is not None or _lines(notes) >= RECORDS,

@@ -48,17 +48,17 @@ Way = Callable[[Path], AbstractContextManager[Thief]]
 class Scenario:
     """One topic, what was produced into it, and what the consumers wrote down."""
 
-    def __init__(self, brokers: str, topic: str, folder: Path) -> None:
+    def __init__(self, kafka: KafkaServer, topic: str, folder: Path) -> None:
         self.topic = topic
         self.ledger = folder / "attempts.jsonl"
         self.config = folder / "store_away.toml"
         self.config.write_text(
-            CONFIG.format(brokers=brokers, topic=topic, ledger=self.ledger, workers=WORKERS, retries=RETRIES)
+            CONFIG.format(brokers=kafka.brokers, topic=topic, ledger=self.ledger, workers=WORKERS, retries=RETRIES)
         )
-        self.group = GroupObserver(brokers, topic=topic, group=f"{topic}_group")
+        self.group = GroupObserver(kafka.clerk, topic=topic, group=f"{topic}_group")
         self.good: set[str] = set()
         self.failing: set[str] = set()
-        self._producer = Producer({"bootstrap.servers": brokers})
+        self._producer = Producer({"bootstrap.servers": kafka.brokers})
 
     def produce_good(self, wave: str) -> None:
         """One wave of records that are handled at once."""
@@ -140,7 +140,7 @@ class Away:
 @pytest.fixture
 def scenario(kafka: KafkaServer, kafka_topic: TopicFactory, tmp_path: Path) -> Scenario:
     """A topic with one wave of good records, and some that fail: the store is in use from the start."""
-    scenario = Scenario(kafka.brokers, kafka_topic("store-away", PARTITIONS), tmp_path)
+    scenario = Scenario(kafka, kafka_topic("store-away", PARTITIONS), tmp_path)
     scenario.produce_good("before")
     scenario.produce_failing("before")
     return scenario

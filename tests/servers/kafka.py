@@ -8,14 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, Self
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
-
 from servers.accounts import private_folder
+from servers.clerk import Clerk, ClerkError
 from servers.packages import UnavailableError, require_programs
 from servers.ports import free_port, is_open
 from servers.process import Plan, ServerProcess
-from servers.waiting import wait_until
 
 _HERE = Path(__file__).parent
 _CACHE = _HERE.parents[1] / ".cache"
@@ -24,7 +21,8 @@ _LOG_CONFIGURATION = _HERE / "kafka-log.properties"
 _JAVA_PACKAGES = ("default-jre-headless",)  # 17 or newer, since Debian 12
 _MAVEN_PACKAGES = ("maven",)
 _FETCH_S = 1200
-_TOPIC_S = 30.0
+_TOPIC_S = 90.0
+_LOOK_S = 30.0
 _CLUSTER_ID = "Y29uc3VtZXJkLXRlc3RzMQ"  # any 16 bytes in base64
 _JVM_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 
@@ -58,11 +56,15 @@ class TopicFactory(Protocol):
 
 
 class KafkaServer:
-    """A broker at the address `brokers`: our own, or a foreign one, which we use and neither stop nor start."""
+    """A broker at the address `brokers`: our own, or a foreign one, which we use and neither stop nor start.
 
-    def __init__(self, brokers: str, process: ServerProcess | None = None) -> None:
+    Its `clerk` answers what `servers.kafka_clerk` can, in a process that has the Kafka clients.
+    """
+
+    def __init__(self, brokers: str) -> None:
         self.brokers = brokers
-        self._process = process
+        self.clerk = Clerk("servers.kafka_clerk", brokers)
+        self._process: ServerProcess | None = None
 
     @classmethod
     def launch(cls, properties: Mapping[str, str] | None = None) -> Self:
@@ -88,7 +90,13 @@ class KafkaServer:
             prepare=((*run_java, *format_data, "--config", str(configuration)),),
             command=(*run_java, "kafka.Kafka", str(configuration)),
         )
-        return cls(brokers, ServerProcess.launch(plan, lambda: is_open(port) and _answers(brokers)))
+        server = cls(brokers)
+        try:
+            server._process = ServerProcess.launch(plan, lambda: is_open(port) and server.is_serving())
+        except BaseException:
+            server.close()
+            raise
+        return server
 
     @property
     def is_ours(self) -> bool:
@@ -120,24 +128,25 @@ class KafkaServer:
 
     def close(self) -> None:
         """End our own server for good; a foreign one is left alone."""
+        self.clerk.close()
         if self._process is not None:
             self._process.close()
 
     def create_topic(self, name: str, partitions: int = 1, config: Mapping[str, str] | None = None) -> None:
         """Create a topic and wait until each of its partitions has a leader."""
-        admin = _admin(self.brokers)
-        admin.create_topics([NewTopic(name, partitions, 1, config=dict(config or {}))])[name].result(_TOPIC_S)
-
-        def has_leaders() -> bool:
-            topic = admin.list_topics(timeout=_TOPIC_S).topics.get(name)
-            return topic is not None and [part.leader >= 0 for part in topic.partitions.values()] == [True] * partitions
-
-        wait_until(has_leaders, _TOPIC_S, f"topic {name} has no leader for each of its {partitions} partitions")
+        arguments = {"name": name, "partitions": partitions, "config": dict(config or {})}
+        self.clerk.ask("create_topic", within_s=_TOPIC_S, **arguments)
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic."""
-        admin = _admin(self.brokers)  # has to outlive the call
-        admin.delete_topics([name])[name].result(_TOPIC_S)
+        self.clerk.ask("delete_topic", within_s=_TOPIC_S, name=name)
+
+    def is_serving(self) -> bool:
+        """Whether it answers a client at this moment."""
+        try:
+            return bool(self.clerk.ask("is_serving", within_s=_LOOK_S))
+        except ClerkError:
+            return False
 
 
 def ensure_installed() -> tuple[str, Path]:
@@ -184,15 +193,3 @@ def _addresses(port: int, controller_port: int) -> dict[str, str]:
 
 def _property_lines(properties: Mapping[str, str]) -> str:
     return "".join(f"{name}={value}\n" for name, value in properties.items())
-
-
-def _admin(brokers: str) -> AdminClient:
-    """A client of our own for each call: one that was connected to a stopped broker backs off before it tries again."""
-    return AdminClient({"bootstrap.servers": brokers, "log_level": 0})
-
-
-def _answers(brokers: str) -> bool:
-    try:
-        return bool(_admin(brokers).list_topics(timeout=1).brokers)
-    except KafkaException:
-        return False
