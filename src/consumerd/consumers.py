@@ -139,6 +139,11 @@ class BaseConsumer:
         """The message's headers, where the source has them."""
         return self._running.current_task().headers
 
+    def progress(self) -> None:
+        """Say that a long task goes on: its `task_timeout`, and the time after which it is flagged, begin anew."""
+        if self._runtime is not None:
+            self._runtime.progress()
+
     @property
     def shard(self) -> Shard:
         """The part of the keys that this worker takes. A `get_next_batch` that reads it divides the rows itself."""

@@ -20,6 +20,7 @@ VERBS = {
     "resume": "Fetch again.",
     "restart": "New processes, slot by slot, of the code as it is now.",
     "reload": "Read the configuration anew, and take over what differs.",
+    "cancel": "End the attempt that a worker runs now.",
     "stop": "Stop the master and all its workers, gracefully.",
     "parked": "Show, retry or discard waiting and dead tasks.",
     "task": "Run one task through the real handler in the foreground; settle nothing.",

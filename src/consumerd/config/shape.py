@@ -28,6 +28,7 @@ class CommonKeys(BaseModel):
 
     workers: the number of slots of the pool; process_name: the title of its processes.
     task_retry_times: immediate retries. back_off_time, max_back_off_time, expire_time: deferred retries.
+    task_timeout: of one attempt; the worker of one that takes longer is replaced.
     restart: `always` restarts a worker whose `iterate_task` returned; `on-failure` leaves its slot finished.
     max_unavailable: how many slots a restart or reload may empty at once; None: one, or a tenth.
     after: consumers, `group/name`, that must be healthy before this one starts. essential: when it has failed for
@@ -46,6 +47,7 @@ class CommonKeys(BaseModel):
     stop_timeout: Duration | None = None
     settle_interval: Duration = 1.0
     max_unsettled: int = Field(default=10_000, ge=1)
+    task_timeout: Duration = 300.0
     payload_limit: int = Field(default=1_048_576, ge=1, le=16 * 1_048_576)
     restart: Literal["on-failure", "always"] = "on-failure"
     max_unavailable: int | None = Field(default=None, ge=1)

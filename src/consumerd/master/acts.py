@@ -124,12 +124,18 @@ def _ask_to_leave(means: Means, name: ConsumerName, slot: int, deadline: float) 
 
 
 def _kill(means: Means, name: ConsumerName, slot: int) -> None:
-    worker = means.pools.processes[name].workers[slot]
+    """A condemned worker is killed for its reason, and with its stacks; any other is past its deadline."""
+    worker, sentence = means.pools.processes[name].workers[slot], means.pools[name].slots[slot].condemned
     assert worker.pid is not None
     means.launcher.kill(worker.pid, worker.pidfd)
     means.pools[name] = history.killed(means.pools[name], slot)
     fields: dict[str, object] = {"consumer": str(name), "worker_id": slot, "pid": worker.pid}
-    means.emit(Fact("worker_killed", Level.WARNING, {**fields, "reason": "it was not gone by its deadline"}))
+    if sentence is None:
+        fields["reason"] = "it was not gone by its deadline"
+    else:
+        fields |= {"reason": sentence.reason, "shard": sentence.shard, "offset": sentence.offset}
+        fields["stacks"] = worker.seating.board.stacks()
+    means.emit(Fact("worker_killed", Level.WARNING, fields))
 
 
 def _kill_holder(means: Means, name: ConsumerName, slot: int, now: float) -> None:

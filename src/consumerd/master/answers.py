@@ -14,7 +14,7 @@ from consumerd.master.operations import Operations
 from consumerd.master.reloading import Reloading
 from consumerd.master.status import status_document
 from consumerd.master.supervisor import Supervisor
-from consumerd.model.slots import SlotState
+from consumerd.model.slots import LOOPING
 from consumerd.wire.messages import Wake
 from consumerd.wire.plain import plain_value, real_value
 
@@ -44,6 +44,7 @@ class Answers:
             "resume": self._pause(is_paused=False),
             "restart": self._restart,
             "reload": self._reload,
+            "cancel": self._cancel,
             "wake": self._wake,
             **parked,
         }
@@ -83,6 +84,9 @@ class Answers:
     async def _reload(self, params: Mapping[str, object]) -> AsyncIterator[str]:
         yield _json(await self.reloading.reload(is_dry=bool(params.get("dry_run"))))
 
+    async def _cancel(self, params: Mapping[str, object]) -> AsyncIterator[str]:
+        yield _json(self.operations.cancel(str(params["task"])))
+
     async def _wake(self, params: Mapping[str, object]) -> AsyncIterator[str]:
         target = params.get("target")
         yield _json({"workers": self._wake_workers(target if isinstance(target, str) else None)})
@@ -110,7 +114,7 @@ class Answers:
             if target is not None and not name.matches(target):
                 continue
             for slot, worker in processes.workers.items():
-                if self.means.pools[name].slots[slot].state is SlotState.RUNNING:
+                if self.means.pools[name].slots[slot].state in LOOPING:
                     self.means.post.send(worker.seating.channel, Wake())
                     woken += 1
         return woken

@@ -12,11 +12,13 @@ from consumerd.errors import WireError
 from consumerd.events.facts import Fact, Level
 from consumerd.master import history
 from consumerd.master.acts import Means, perform
+from consumerd.master.flight import FlightRecord
+from consumerd.master.flow import MeasuredLag
 from consumerd.master.observed import Pool
 from consumerd.master.plan import KillZygote
 from consumerd.master.post import Arrival, EndOfChannel, Origin
-from consumerd.master.processes import Away, MeasuredLag, Worker
-from consumerd.master.restart import Ended, is_proven
+from consumerd.master.processes import Away, Worker
+from consumerd.master.restart import Ended, has_settled, is_proven
 from consumerd.model.exits import WorkerExit
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
@@ -219,13 +221,28 @@ class Hearing:
         reading = worker.reading()
         if reading is not None:
             processes.buried.add(reading, is_alive=False)
+        record = self._record(name, slot, worker, status)
         loop_s = 0.0 if worker.ready_at is None else now - worker.ready_at
-        last_words = self._let_go(name, slot, worker)
-        how = ": ".join(filter(None, (describe_end(status), _last_line(last_words))))
-        ended = Ended(status, is_proven(loop_s, reading), self.means.jitter(), how=how, trace=last_words)
+        is_condemned = record.condemned is not None
+        has_proved = has_settled(reading) if is_condemned else is_proven(loop_s, reading)  # to hang proves nothing
+        ended = Ended(status, has_proved, self.means.jitter(), how=record.how, trace=record.stacks or record.stderr)
         pools[name] = history.worker_ended(was, slot, ended, now, pools.wanted.pools[name].policy)
-        self._tell_ended(name, slot, worker, status=status, was=was.slots[slot].state, last_words=last_words, now=now)
+        self._tell_ended(name, slot, record, was=was.slots[slot].state, now=now)
         self._tell_what_became(name, was)
+
+    def _record(self, name: ConsumerName, slot: int, worker: Worker, status: int | None) -> FlightRecord:
+        """What is to be kept of a dead worker, whose ends are closed with this."""
+        reading, stacks = worker.reading(), worker.seating.board.stacks()
+        return FlightRecord(
+            clock.wall(),
+            worker.pid,
+            worker.generation,
+            describe_end(status),
+            reading,
+            stacks=stacks,
+            stderr=self._let_go(name, slot, worker),
+            condemned=self.means.pools[name].slots[slot].condemned,
+        )
 
     def _let_go(self, name: ConsumerName, slot: int, worker: Worker) -> str:
         """Close the master's ends of a worker, which leaves if it still lives; what it last wrote to stderr."""
@@ -234,35 +251,21 @@ class Hearing:
         worker.close()
         return self.means.relay.close(worker.seating.stderr_fd)
 
-    def _tell_ended(
-        self,
-        name: ConsumerName,
-        slot: int,
-        worker: Worker,
-        *,
-        status: int | None,
-        was: SlotState,
-        last_words: str,
-        now: float,
-    ) -> None:
+    def _tell_ended(self, name: ConsumerName, slot: int, record: FlightRecord, *, was: SlotState, now: float) -> None:
         after = self.means.pools[name].slots[slot]
         fields: dict[str, object] = {
             "consumer": str(name),
             "worker_id": slot,
-            "pid": worker.pid,
-            "generation": worker.generation,
-            "end": describe_end(status),
+            "pid": record.pid,
+            "generation": record.generation,
+            "end": record.end,
         }
         is_asked = was is SlotState.DRAINING or after.state is SlotState.FINISHED
         if not is_asked:
-            fields |= {"restarts_in_s": round(max(0.0, after.due_at - now), 3), "stderr": last_words[-1000:]}
-            self.means.pools.note_end(name, slot, describe_end(status))
+            fields |= {"restarts_in_s": round(max(0.0, after.due_at - now), 3), "stderr": record.stderr[-1000:]}
+            self.means.pools.note_end(name, slot, record.how if record.condemned is not None else record.end)
+            self.means.pools.processes[name].last_ends[slot] = record
         self.means.emit(Fact("worker_ended", Level.INFO if is_asked else Level.WARNING, fields))
-
-
-def _last_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1].strip()[:200] if lines else ""
 
 
 def describe_end(status: int | None) -> str:

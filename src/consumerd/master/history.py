@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from consumerd.master.observed import Pool, Slot, Zygote
+from consumerd.master.observed import Condemned, Pool, Slot, Zygote
 from consumerd.master.restart import BUDGET_WINDOW_S, Ended, RestartPolicy, pause_s, recent_deaths
 from consumerd.model.exits import WorkerExit
 from consumerd.model.slots import (
@@ -109,6 +109,7 @@ def fork_asked(pool: Pool, number: int, edition: int, now: float, *, look_at: fl
         look_at=look_at,
         pid=None,
         is_killed=False,
+        condemned=None,
     )
 
 
@@ -136,12 +137,33 @@ def proved(pool: Pool, number: int, now: float) -> Pool:
     return _with_state(replace(pool, deaths=(), reason="", traceback=""), PoolState.UP, now)
 
 
+def stalled(pool: Pool, number: int, now: float) -> Pool:
+    """The worker of a slot makes no progress."""
+    return _with_slot(pool, number, SlotState.STALLED, now)
+
+
+def went_on(pool: Pool, number: int, now: float) -> Pool:
+    """It makes progress again, and is let off."""
+    pool = _with_slots(pool, number, replace(pool.slots[number], condemned=None))
+    is_stalled = pool.slots[number].state is SlotState.STALLED
+    return _with_slot(pool, number, SlotState.RUNNING, now) if is_stalled else pool
+
+
+def condemned(pool: Pool, number: int, sentence: Condemned) -> Pool:
+    """It has to be replaced. The first reason counts."""
+    slot = pool.slots[number]
+    return pool if slot.condemned is not None else _with_slots(pool, number, replace(slot, condemned=sentence))
+
+
 def holder_looked_up(pool: Pool, number: int, *, look_at: float) -> Pool:
     return _with_slots(pool, number, replace(pool.slots[number], look_at=look_at))
 
 
 def asked_to_leave(pool: Pool, number: int, now: float, *, deadline: float) -> Pool:
-    return _with_slot(pool, number, SlotState.DRAINING, now, deadline=deadline)
+    """From now on the deadline of its drain counts: one that is condemned and lives on is let off."""
+    slot = pool.slots[number]
+    sentence = slot.condemned if slot.is_killed else None
+    return _with_slot(pool, number, SlotState.DRAINING, now, deadline=deadline, condemned=sentence)
 
 
 def killed(pool: Pool, number: int) -> Pool:
@@ -172,7 +194,8 @@ def worker_ended(pool: Pool, number: int, ended: Ended, now: float, policy: Rest
     if pool.is_trial(slot.edition):
         reason = f"its first worker did not hold up: {ended.how}"
         return vacated(_rejected(pool, slot.edition, reason, ended.trace), number, now)
-    return pool if code == WorkerExit.SOURCE_REFUSED else _unproven_death(pool, ended, now, policy.budget)
+    is_borne = code == WorkerExit.SOURCE_REFUSED or slot.condemned is not None  # a task is at fault, not the pool
+    return pool if is_borne else _unproven_death(pool, ended, now, policy.budget)
 
 
 def _unproven_death(pool: Pool, ended: Ended, now: float, budget: int) -> Pool:

@@ -14,6 +14,27 @@ from consumerd.model.slots import OCCUPIED, PoolState, SlotState, ZygoteState
 
 
 @dataclass(frozen=True, slots=True)
+class Condemned:
+    """A worker that has to be replaced because of what it runs, or does not. reason: in words, without a subject.
+
+    since: of the sentence. kill_at: until then it may still write its stacks, and is let off where it goes on.
+    is_final: it is not let off.
+    shard, offset: of the running task, which is the culprit; None where none runs, or is at fault.
+    """
+
+    reason: str
+    since: float
+    kill_at: float
+    shard: int | None = None
+    offset: int | None = None
+    is_final: bool = False
+
+    def is_let_off(self, stands_since: float) -> bool:
+        """Whether its board, which stands as it does since then, shows that it went on after the sentence."""
+        return not self.is_final and stands_since > self.since
+
+
+@dataclass(frozen=True, slots=True)
 class Slot:
     """One slot.
 
@@ -21,6 +42,7 @@ class Slot:
     pid: None until its zygote has named it.
     since: of its state. failures: unproven deaths in a row. due_at: of its next start, while it backs off.
     deadline: while draining, when it has to be gone. look_at: while starting, when to look who holds its lock.
+    condemned: why its worker is about to be killed; kept until the slot has another.
     """
 
     state: SlotState = SlotState.ABSENT
@@ -34,6 +56,7 @@ class Slot:
     deadline: float = 0.0
     look_at: float = 0.0
     is_killed: bool = False
+    condemned: Condemned | None = None
 
     @property
     def is_occupied(self) -> bool:

@@ -1,4 +1,4 @@
-"""What operators do to pools: scale, pause, resume, restart, reload. Runs in the master.
+"""What operators do to pools: scale, pause, resume, restart, reload, cancel. Runs in the master.
 
 Each returns plain values for the answer. A wrong target, number or state is a UsageError with one sentence, and nothing
 has been changed.
@@ -17,8 +17,11 @@ from consumerd.config.suggest import did_you_mean
 from consumerd.errors import ConsumerdError, UsageError
 from consumerd.events.facts import Fact, Level
 from consumerd.master.acts import Means
+from consumerd.master.observed import Condemned
 from consumerd.master.overrides import Overrides, Pin
 from consumerd.master.pools import Entry
+from consumerd.master.running_task import find_running_task
+from consumerd.master.watchdog import DIAGNOSE_S, Watchdog
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import OCCUPIED
 from consumerd.wire.messages import Pause
@@ -49,6 +52,7 @@ class Operations:
         document: Document,
         *,
         overrides: Overrides,
+        watchdog: Watchdog,
         wake: Callable[[], None],
     ) -> None:
         """document: what runs now; overrides: what was set by hand before."""
@@ -57,6 +61,7 @@ class Operations:
         self._configuration = configuration
         self._document = document
         self._overrides = overrides
+        self._watchdog = watchdog
         self._wake = wake
         self._restore()
 
@@ -113,6 +118,16 @@ class Operations:
         if not is_dry:
             self._apply(document, changes)
         return {"changes": [str(change) for change in changes], "remarks": remarks, "is_applied": not is_dry}
+
+    def cancel(self, task: str) -> Plain:
+        """End the attempt that a worker runs, by replacing the worker. task: see `master.running_task`."""
+        now, found = clock.monotonic(), find_running_task(self._pools, task)
+        reason = f"cancelled by an operator, on offset {found.offset} of shard {found.shard}"
+        sentence = Condemned(reason, now, now + DIAGNOSE_S, found.shard, found.offset)
+        self._watchdog.condemn(found.pool, found.slot, sentence, now)
+        self._means.emit(Fact("task_cancelled", Level.INFO, {"consumer": str(found.pool), **found.fields()}))
+        self._wake()
+        return {"task": str(found), "consumer": str(found.pool), **found.fields()}
 
     # Within
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from consumerd.master.observed import Observed, Pool, Slot, Wanted, WantedPool, Zygote
 from consumerd.model.identity import ConsumerName
-from consumerd.model.slots import LIVE, SERVING, PoolState, SlotState, ZygoteState
+from consumerd.model.slots import LIVE, LOOPING, SERVING, PoolState, SlotState, ZygoteState
 
 KILL_GRACE_S = 0.5
 """How much later than its deadline a worker is killed.
@@ -65,7 +65,7 @@ class AskToLeave:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """Kill a worker that is past its deadline."""
+    """Kill a worker that is past its deadline, or condemned."""
 
     pool: ConsumerName
     slot: int
@@ -179,6 +179,7 @@ def _is_healthy(wanted: WantedPool, pool: Pool) -> bool:
 def _plan_pool(name: ConsumerName, wanted: WantedPool, pool: Pool, now: float) -> Iterator[Action]:
     if pool.state is PoolState.GONE:
         return
+    yield from (Kill(name, number) for number, slot in pool.slots.items() if now >= _condemned_at(slot))
     if pool.state is not PoolState.STOPPING and wanted.stop_deadline is not None:
         yield StopPool(name)
     elif pool.state is PoolState.STOPPING and wanted.stop_deadline is not None:
@@ -320,6 +321,12 @@ def _kill_late(name: ConsumerName, pool: Pool, now: float) -> Iterator[Action]:
             yield KillZygote(name, edition)
 
 
+def _condemned_at(slot: Slot) -> float:
+    """When a condemned worker is to be killed; never where there is none, or it is killed already."""
+    is_alive = slot.state in LOOPING and slot.pid is not None and not slot.is_killed
+    return slot.condemned.kill_at if is_alive and slot.condemned is not None else math.inf
+
+
 def _late_at(slot: Slot) -> float:
     """When a slot that drains is late: its worker, and once that is killed the zygote, which has to tell of its end.
 
@@ -348,6 +355,8 @@ def _deadlines(wanted: WantedPool, pool: Pool) -> Iterator[float]:
         if zygote.state is ZygoteState.LEAVING and not zygote.is_killed:
             yield zygote.deadline
     for slot in pool.slots.values():
+        if (kill_at := _condemned_at(slot)) < math.inf:
+            yield kill_at
         if is_filling and slot.state is SlotState.STARTING:
             yield slot.look_at
         elif slot.state is SlotState.DRAINING and _is_anybody_left_to_kill(pool.zygote(slot.edition), slot):

@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from consumerd.errors import WireError
+from consumerd.master.flight import FlightRecord
+from consumerd.master.flow import Flow, MeasuredLag
 from consumerd.master.launchers.contract import Executed, Seating
+from consumerd.master.watch import Sight, Stuck
 from consumerd.wire.board import Reading
 
 
@@ -24,7 +27,8 @@ class Away:
 class Worker:
     """A worker's process, from the fork that was asked for until it is reaped.
 
-    ready_at: when its loop began. away: by its reports, what is away (`store`, `source`).
+    ready_at: when its loop began. sight: how it was last seen; stuck: why it makes no progress, as
+    of then. away: by its reports, what is away (`store`, `source`).
     """
 
     generation: int
@@ -32,6 +36,8 @@ class Worker:
     pid: int | None = None
     pidfd: int | None = None
     ready_at: float | None = None
+    sight: Sight | None = None
+    stuck: Stuck | None = None
     away: dict[str, Away] = field(default_factory=dict)
 
     def reading(self) -> Reading | None:
@@ -82,17 +88,13 @@ class LastError:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class MeasuredLag:
-    """The lag as a worker told it last: (shard, tasks, oldest_s, position) of each shard. heard_at: monotonic."""
-
-    shards: tuple[tuple[int, int, float | None, int], ...]
-    heard_at: float
-
-
 @dataclass
 class Processes:
-    """One pool's processes, and what they have told. zygotes: by edition; traits: of its source."""
+    """One pool's processes, and what they have told. zygotes: by edition; traits: of its source.
+
+    last_ends: by slot, of the last worker that ended though nobody had asked it to. flow: whether its source gives what
+    waits; stalled_shards: those of which it does not.
+    """
 
     zygotes: dict[int, Executed] = field(default_factory=dict)
     workers: dict[int, Worker] = field(default_factory=dict)
@@ -101,6 +103,9 @@ class Processes:
     lag: MeasuredLag | None = None
     source: str | None = None
     traits: Mapping[str, bool] = field(default_factory=dict)
+    last_ends: dict[int, FlightRecord] = field(default_factory=dict)
+    flow: Flow | None = None
+    stalled_shards: frozenset[int] = frozenset()
 
     def counts(self) -> Counts:
         """Of the dead and the living."""

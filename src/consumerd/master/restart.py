@@ -56,8 +56,12 @@ def recent_deaths(deaths: tuple[float, ...], now: float) -> tuple[float, ...]:
 
 def is_proven(loop_s: float, reading: Reading | None) -> bool:
     """Whether a worker that was `loop_s` seconds in its loop has shown that it works: by time, or by a settled task."""
-    has_settled = reading is not None and reading.handled + reading.parked > reading.unsettled
-    return loop_s >= PROVEN_AFTER_S or has_settled
+    return loop_s >= PROVEN_AFTER_S or has_settled(reading)
+
+
+def has_settled(reading: Reading | None) -> bool:
+    """Whether a worker has settled a task."""
+    return reading is not None and reading.handled + reading.parked > reading.unsettled
 
 
 def pause_s(failures: int, jitter: float) -> float:

@@ -36,6 +36,7 @@ from consumerd.master.reloading import Reloading
 from consumerd.master.signals import Signals
 from consumerd.master.stderr import Relay
 from consumerd.master.supervisor import Supervisor
+from consumerd.master.watchdog import Watchdog
 from consumerd.model.identity import ConsumerName
 from consumerd.wire.messages import Loaded, Seated, Serve
 
@@ -84,12 +85,13 @@ async def _run(document: Document, state_dir: StateDirectory, read: Callable[[],
     means = Means(pools, launcher, Post(loop, woken.set), relay, emit)
     configuration = Configuration(read, make_entry, state_dir.overrides)
     overrides = _overrides(state_dir, emit)
-    operations = Operations(means, configuration, document, overrides=overrides, wake=woken.set)
+    watchdog = Watchdog(means)
+    operations = Operations(means, configuration, document, overrides=overrides, watchdog=watchdog, wake=woken.set)
     reloading = Reloading(operations, emit)
     signals = Signals(loop, woken.set)
     helper = StoreHelper(launcher, relay, _serve(document, state_dir))
     judge = Durability(document, state_dir, emit).judge
-    supervisor = Supervisor(means, signals, helper, woken, judge=judge, reload=reloading.reload_soon)
+    supervisor = Supervisor(means, signals, helper, woken, judge=judge, reload=reloading.reload_soon, watchdog=watchdog)
     answers = Answers(means, supervisor, helper, operations, reloading, document.origin, clock.wall())
     audit = AuditLog(state_dir.audit_log, emit)
     control = ControlServer(state_dir.control_socket, answers.table(), audit, emit)

@@ -14,10 +14,12 @@ from consumerd import clock
 from consumerd.master.observed import Pool, Zygote
 from consumerd.master.pools import Pools
 from consumerd.master.processes import Processes, Worker
+from consumerd.master.running_task import running_task
 from consumerd.model.identity import ConsumerName
-from consumerd.model.slots import PoolState, SlotState, ZygoteState
+from consumerd.model.slots import LOOPING, PoolState, SlotState, ZygoteState
 from consumerd.version import __version__
 from consumerd.wire.board import BoardFlag, Reading
+from consumerd.wire.standing import standing
 
 LONG_IMPORT_S = 30.0
 """An import that has taken so long may never end."""
@@ -50,7 +52,7 @@ def pool_document(pools: Pools, name: ConsumerName, now: float) -> dict[str, obj
     wanted, target = pools.workers_wanted(name), pools.target_edition(name)
     zygote = pool.zygote(target)
     dead = {number for number, worker in processes.workers.items() if worker.has_ended()}
-    running = sum(slot.state is SlotState.RUNNING for number, slot in pool.slots.items() if number not in dead)
+    running = sum(slot.state in LOOPING for number, slot in pool.slots.items() if number not in dead)
     finished = sum(slot.state is SlotState.FINISHED for slot in pool.slots.values())
     flags = _flags(processes)
     return {
@@ -67,6 +69,7 @@ def pool_document(pools: Pools, name: ConsumerName, now: float) -> dict[str, obj
         "workers_pinned": pools.scaled(name),
         "workers_wanted": wanted,
         "workers_running": running,
+        "workers_stalled": sum(slot.state is SlotState.STALLED for slot in pool.slots.values()),
         "workers_finished": finished,
         **asdict(processes.counts()),
         "restarts": sum(slot.restarts for slot in pool.slots.values()),
@@ -78,7 +81,7 @@ def pool_document(pools: Pools, name: ConsumerName, now: float) -> dict[str, obj
         "last_error": None if processes.last_error is None else asdict(processes.last_error),
         "problems": _problems(name, pools, running + finished, flags, now=now),
         "workers": [
-            _worker_document(pool, number, processes.workers.get(number), now)
+            _worker_document(name, number, pools, now)
             for number, slot in sorted(pool.slots.items())
             if number < wanted or slot.is_occupied
         ],
@@ -89,8 +92,9 @@ def _zygote_document(zygote: Zygote, now: float) -> dict[str, object]:
     return {"state": zygote.state.value, "since_s": round(now - zygote.since, 3), "pid": zygote.pid}
 
 
-def _worker_document(pool: Pool, number: int, worker: Worker | None, now: float) -> dict[str, object]:
-    slot = pool.slots[number]
+def _worker_document(name: ConsumerName, number: int, pools: Pools, now: float) -> dict[str, object]:
+    slot, processes = pools[name].slots[number], pools.processes[name]
+    worker, last_end = processes.workers.get(number), processes.last_ends.get(number)
     document: dict[str, object] = {
         "slot": number,
         "state": "ended" if worker is not None and worker.has_ended() else slot.state.value,
@@ -100,15 +104,28 @@ def _worker_document(pool: Pool, number: int, worker: Worker | None, now: float)
         "edition": slot.edition,
         "restarts": slot.restarts,
         "starts_in_s": round(max(0.0, slot.due_at - now), 3) if slot.state is SlotState.BACKING_OFF else None,
+        "stuck": None if worker is None or worker.stuck is None else worker.stuck.told(now),
+        "last_end": None if last_end is None else last_end.document(),
     }
     reading = None if worker is None else worker.reading()
     if reading is not None:
-        busy_s = round(now - reading.busy_since_ns / 1e9, 3) if reading.busy_since_ns else None
+        assert worker is not None
+        task = running_task(name, number, reading)
+        document["task"] = None if task is None else str(task)
+        busy_s = round(now - _since_s(worker, reading), 3) if reading.busy_since_ns else None
         document |= {"handled": reading.handled, "failed": reading.failed, "parked": reading.parked}
         document |= {"unsettled": reading.unsettled, "busy_s": busy_s, "shard": reading.shard, "offset": reading.cursor}
     if worker is not None:
         document["flags"] = [f"{away}_away" for away in _away(worker, reading)]
     return document
+
+
+def _since_s(worker: Worker, reading: Reading) -> float:
+    """Since when its task runs, as far as is known: since its batch began, or since its board stands as it does."""
+    sight = worker.sight
+    is_same = sight is not None and standing(sight.standing, reading, 0.0).mark == sight.standing.mark
+    first_look_s = sight.standing.since_s if sight is not None and is_same else 0.0
+    return max(reading.busy_since_ns / 1e9, reading.attempt_since_ns / 1e9, first_look_s)
 
 
 def _flags(processes: Processes) -> list[dict[str, object]]:
@@ -142,8 +159,25 @@ def _problems(name: ConsumerName, pools: Pools, up: int, flags: list[dict[str, o
     problems = [*long_import, *(f"{name}: its {flag['away']} is away" for flag in flags)]
     if pool.rejected > pool.established:
         problems.append(f"{name}: its last change did not hold up and was taken back: {_first_line(pool.reason)}")
+    problems += _stuck(name, pool, pools.processes[name], now)
     if up < wanted:
         problems.append(f"{name}: {up} of {wanted} workers are up")
+    return problems
+
+
+def _stuck(name: ConsumerName, pool: Pool, processes: Processes, now: float) -> list[str]:
+    """Workers that make no progress, and shards of which nothing comes: a sentence each."""
+    workers = [(number, worker) for number, worker in processes.workers.items() if worker.stuck is not None]
+    stalled = [pair for pair in sorted(workers) if pool.slots[pair[0]].state is SlotState.STALLED]
+    problems = []
+    if stalled:
+        number, worker = stalled[0]
+        told = f"worker {number} {'' if worker.stuck is None else worker.stuck.told(now)}"
+        told = told if len(stalled) == 1 else f"{len(stalled)} workers are stalled; {told}"
+        problems.append(f"{name}: {told}")
+    if processes.stalled_shards:
+        shards = ", ".join(map(str, sorted(processes.stalled_shards)))
+        problems.append(f"{name}: tasks wait, and none comes to any worker, in shard {shards}")
     return problems
 
 

@@ -1,4 +1,4 @@
-"""The supervisor: one turn is signals → messages → reap → plan → perform → wait. Runs in the master, in one thread.
+"""The supervisor: a turn is signals → messages → reap → scan → plan → perform → wait. Runs in the master, one thread.
 
 A turn never blocks. Whatever wakes it, the same turn runs; there is no other way for anything to change.
 """
@@ -17,6 +17,7 @@ from consumerd.master.helper import StoreHelper
 from consumerd.master.observed import Pool
 from consumerd.master.plan import LOST_FOR_S, GiveUp, next_deadline, plan
 from consumerd.master.signals import Signals
+from consumerd.master.watchdog import Watchdog
 from consumerd.model.slots import PoolState
 
 LONGEST_WAIT_S = 3600.0
@@ -39,12 +40,14 @@ class Supervisor:
         *,
         judge: Judge,
         reload: Callable[[str], None],
+        watchdog: Watchdog,
     ) -> None:
         """reload: is told why, on SIGHUP."""
         self._means = means
         self._signals = signals
         self._helper = helper
         self._reload = reload
+        self._watchdog = watchdog
         self._woken = woken
         self._hearing = Hearing(means, judge, self._refuse)
         self.exit_code = 0
@@ -77,6 +80,7 @@ class Supervisor:
         self._hear(now)
         self._reap(now)
         self._hearing.prove(now)
+        self._watchdog.scan(now)
         self._act(now)
         self._means.pools.forget_gone(now)
         self._tell_if_nothing_loads()
@@ -168,6 +172,8 @@ class Supervisor:
         timeout_s = LONGEST_WAIT_S if deadline is None else deadline - clock.monotonic()
         if any(pools.unproven()):
             timeout_s = min(timeout_s, LOOK_S)
+        if (scan_at := self._watchdog.next_scan_at()) is not None:
+            timeout_s = min(timeout_s, scan_at - clock.monotonic())
         if timeout_s <= 0:
             await asyncio.sleep(0)
             return

@@ -1,7 +1,4 @@
-"""The states of slots and pools, and which may follow which: the tables of DESIGN 5.1 as far as they are built.
-
-`stalled`, the pool's budget and its way back from `failed` belong to the watchdog and to crash isolation.
-"""
+"""The states of slots and pools, and which may follow which: the tables of DESIGN 5.1 as far as they are built."""
 
 from __future__ import annotations
 
@@ -11,13 +8,15 @@ from typing import TypeVar
 
 
 class SlotState(StrEnum):
-    """absent: no process; starting: forked, not ready; running: in its loop; draining: asked to leave;
-    backing_off: died, starts again when due; finished: its source ended, and it is not started again.
+    """absent: no process; starting: forked, not ready; running: in its loop; stalled: in its loop, and makes no
+    progress; draining: asked to leave; backing_off: died, starts again when due; finished: its source ended, and it
+    is not started again.
     """
 
     ABSENT = "absent"
     STARTING = "starting"
     RUNNING = "running"
+    STALLED = "stalled"
     DRAINING = "draining"
     BACKING_OFF = "backing_off"
     FINISHED = "finished"
@@ -44,14 +43,19 @@ class ZygoteState(StrEnum):
     LEAVING = "leaving"
 
 
-# starting and running → absent: its zygote died before it could name the process, which is left to leave by itself.
+# starting, running and stalled → absent: its zygote died before it could name the process, which leaves by itself.
 # absent and backing_off → backing_off: the system refused the master what a process needs.
 SLOT_MOVES: Mapping[SlotState, frozenset[SlotState]] = {
     SlotState.ABSENT: frozenset({SlotState.STARTING, SlotState.BACKING_OFF}),
     SlotState.STARTING: frozenset(
         {SlotState.RUNNING, SlotState.DRAINING, SlotState.BACKING_OFF, SlotState.FINISHED, SlotState.ABSENT}
     ),
-    SlotState.RUNNING: frozenset({SlotState.DRAINING, SlotState.BACKING_OFF, SlotState.FINISHED, SlotState.ABSENT}),
+    SlotState.RUNNING: frozenset(
+        {SlotState.STALLED, SlotState.DRAINING, SlotState.BACKING_OFF, SlotState.FINISHED, SlotState.ABSENT}
+    ),
+    SlotState.STALLED: frozenset(
+        {SlotState.RUNNING, SlotState.DRAINING, SlotState.BACKING_OFF, SlotState.FINISHED, SlotState.ABSENT}
+    ),
     SlotState.DRAINING: frozenset({SlotState.ABSENT}),
     SlotState.BACKING_OFF: frozenset({SlotState.STARTING, SlotState.BACKING_OFF, SlotState.ABSENT}),
     SlotState.FINISHED: frozenset({SlotState.STARTING, SlotState.ABSENT}),
@@ -81,7 +85,10 @@ def moved(moves: Mapping[StateT, frozenset[StateT]], current: StateT, following:
     return following
 
 
-LIVE = frozenset({SlotState.STARTING, SlotState.RUNNING})
+LOOPING = frozenset({SlotState.RUNNING, SlotState.STALLED})
+"""The states of a slot whose worker is in its loop, and was not asked to leave."""
+
+LIVE = LOOPING | {SlotState.STARTING}
 """The states of a slot whose process was not asked to leave."""
 
 OCCUPIED = LIVE | {SlotState.DRAINING}

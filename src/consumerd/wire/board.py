@@ -6,12 +6,15 @@ aligned 64-bit words; each has one writer and is read and written whole, so no l
 word  0 magic and version · 1 generation · 2 state · 3 busy since (monotonic ns; 0: not busy) · 4 shard
       5 cursor: the offset being handled, NONE between batches · 6 handled · 7 failed · 8 parked · 9 unsettled
       10 flags: STORE_AWAY, SOURCE_AWAY
+      11 attempt since (monotonic ns; 0: in the fast loop, which does not say) · 12 the loop's last turn (monotonic ns)
+from byte 32768: the stacks of all threads, as text, written there when the master asks for them
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+import signal
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
@@ -22,6 +25,10 @@ MAGIC = 0xC0_5D_00_01
 NONE = 2**64 - 1
 
 MAGIC_WORD, GENERATION, STATE, BUSY_SINCE_NS, SHARD, CURSOR, HANDLED, FAILED, PARKED, UNSETTLED, FLAGS = range(11)
+ATTEMPT_SINCE_NS, TURNED_NS = 11, 12
+STACKS_AT_BYTE = 32_768
+STACKS_SIGNAL = signal.SIGUSR2
+"""By which the master asks a worker for its stacks. A handler that takes this signal for itself has none."""
 
 
 def one_word(words: memoryview, index: int) -> memoryview:
@@ -50,7 +57,11 @@ class BoardFlag(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A board as read once. `cursor` and `shard` are None between batches; `busy_since_ns` is 0 when idle."""
+    """A board as read once. `cursor` and `shard` are None between batches; `busy_since_ns` is 0 when idle.
+
+    attempt_since_ns: the last `progress()`, or begin of an attempt outside the fast loop, in this batch; 0: none yet.
+    turned_ns: when the loop last took a turn outside the handler.
+    """
 
     generation: int
     state: WorkerState
@@ -62,6 +73,8 @@ class Reading:
     parked: int
     unsettled: int
     flags: BoardFlag
+    attempt_since_ns: int = 0
+    turned_ns: int = 0
 
 
 class Board:
@@ -84,28 +97,39 @@ class Board:
         return board, fd
 
     def read(self) -> Reading:
-        """All words, each read whole; taken while the worker writes on, so not of one instant.
+        """See `read_words`."""
+        return read_words(self.words)
 
-        WireError where they are no board's: a worker that crashes may write anywhere.
-        """
-        words = self.words
-        if words[MAGIC_WORD] != MAGIC or words[STATE] not in _STATES:
-            raise WireError("the board of a worker holds nonsense: what the worker did last cannot be known")
-        shard, cursor = words[SHARD], words[CURSOR]
-        return Reading(
-            generation=words[GENERATION],
-            state=WorkerState(words[STATE]),
-            busy_since_ns=words[BUSY_SINCE_NS],
-            shard=None if shard == NONE else shard,
-            cursor=None if cursor == NONE else cursor,
-            handled=words[HANDLED],
-            failed=words[FAILED],
-            parked=words[PARKED],
-            unsettled=words[UNSETTLED],
-            flags=BoardFlag(words[FLAGS]),
-        )
+    def stacks(self) -> str:
+        """The stacks that the worker has written; empty where it was not asked, or could not."""
+        written = bytes(self._map[STACKS_AT_BYTE:BOARD_BYTES])
+        return written.partition(b"\0")[0].decode("utf-8", "replace")
 
     def close(self) -> None:
         """Unmap; the memory lives on while any process maps it or holds a descriptor."""
         self.words.release()
         self._map.close()
+
+
+def read_words(words: memoryview) -> Reading:
+    """All words, each read whole; taken while the worker writes on, so not of one instant.
+
+    WireError where they are no board's: a worker that crashes may write anywhere.
+    """
+    if words[MAGIC_WORD] != MAGIC or words[STATE] not in _STATES:
+        raise WireError("the board of a worker holds nonsense: what the worker did last cannot be known")
+    shard, cursor = words[SHARD], words[CURSOR]
+    return Reading(
+        generation=words[GENERATION],
+        state=WorkerState(words[STATE]),
+        busy_since_ns=words[BUSY_SINCE_NS],
+        shard=None if shard == NONE else shard,
+        cursor=None if cursor == NONE else cursor,
+        handled=words[HANDLED],
+        failed=words[FAILED],
+        parked=words[PARKED],
+        unsettled=words[UNSETTLED],
+        flags=BoardFlag(words[FLAGS]),
+        attempt_since_ns=words[ATTEMPT_SINCE_NS],
+        turned_ns=words[TURNED_NS],
+    )

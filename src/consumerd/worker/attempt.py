@@ -25,6 +25,9 @@ Decode = Callable[[], object]
 CUT_OFF_S = 0.2
 """How long a broken pipe waits for the news that the master is gone."""
 
+PAUSE_AT_ONCE_S = 5.0
+"""A pause between two attempts is no attempt that does not end: it is told of so often."""
+
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
@@ -50,6 +53,7 @@ class Attempts:
         *,
         retries_elsewhere: bool,
         wait: Callable[[float], None],
+        progress: Callable[[], None],
         emit: Callable[[Fact], None],
         redact: Callable[[str], str],
         clock: Clock,
@@ -57,12 +61,14 @@ class Attempts:
         """retries_elsewhere: immediate retries go through the parking store, which keeps the task meanwhile.
 
         handle: the handler, with `around_task` about it; wait: sleeps, less when an interrupt comes.
+        progress: told at the begin of each attempt, and now and then in the pause before it.
         """
         self._handle = handle
         self._policy = policy
         self._hooks = hooks
         self._retries_elsewhere = retries_elsewhere
         self._wait = wait
+        self._progress = progress
         self._emit = emit
         self._redact = redact
         self._clock = clock
@@ -132,6 +138,7 @@ class Attempts:
             record = decode()
 
     def _attempt(self, task: Task, record: object) -> Any:  # the user's handler returns anything
+        self._progress()
         try:
             result = self._handle(offset=task.offset, record=record)
         except BaseException as error:  # noqa: BLE001 - anything raised, SystemExit included, is a failed attempt
@@ -167,7 +174,8 @@ class Attempts:
             left = until - self._clock.monotonic()
             if left <= 0:
                 return True
-            self._wait(left)
+            self._progress()
+            self._wait(min(left, PAUSE_AT_ONCE_S))
         return False
 
     def _started(self, task: Task) -> Task:

@@ -17,7 +17,7 @@ from consumerd.model.interrupts import Interrupt
 from consumerd.model.outcome import DONE, Dead, Retry
 from consumerd.model.task import Task
 from consumerd.sources.contract import Batch, Settlement
-from consumerd.wire.board import BUSY_SINCE_NS, CURSOR, FAILED, HANDLED, NONE, SHARD, one_word
+from consumerd.wire.board import ATTEMPT_SINCE_NS, BUSY_SINCE_NS, CURSOR, FAILED, HANDLED, NONE, SHARD, one_word
 from consumerd.worker.family import leave_if_child
 from consumerd.worker.fast import VERDICTS, refused_value, run_fast
 from consumerd.worker.handler import validating
@@ -52,6 +52,7 @@ class Handling:
         """Handle the batch; how many of its tasks. The rest was given back."""
         self._words[CURSOR] = NONE
         self._words[SHARD] = batch.shard
+        self._words[ATTEMPT_SINCE_NS] = 0
         self._words[BUSY_SINCE_NS] = int(self._parts.clock.monotonic() * 1e9)
         self._batch, self._remaining = batch, iter(batch.raws)
         run = self._run_general if self._settings.is_general else self._run_fast

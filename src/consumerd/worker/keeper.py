@@ -1,7 +1,8 @@
 """The keeper thread: the I/O that must go on while a handler runs. Runs in workers and the foreground.
 
 Once a second it lets the source poll and renew, and renews the claims on parked tasks; every ten seconds the keeper
-of the pool's lowest slot measures the lag.
+of the pool's lowest slot measures the lag. While an attempt is past the task's timeout it neither polls nor renews: a
+handler that hangs must not hold its partition, or its claims, for ever.
 """
 
 from __future__ import annotations
@@ -14,10 +15,27 @@ from consumerd.errors import ConsumerdError
 from consumerd.events.facts import Fact, Level
 from consumerd.model.failure import describe
 from consumerd.sources.contract import ShardLag, Source
+from consumerd.wire.board import read_words
+from consumerd.wire.standing import Standing, standing
 from consumerd.worker.due import DueTasks
 
 BEAT_S = 1.0
 LAG_INTERVAL_S = 10.0
+
+
+class OwnWatch:
+    """Dates the worker's own running attempt, as the master does from without."""
+
+    def __init__(self, words: memoryview, task_timeout_s: float) -> None:
+        self._words = words
+        self._task_timeout_s = task_timeout_s
+        self._standing: Standing | None = None
+
+    def is_overdue(self) -> bool:
+        """Whether the attempt takes longer than it may; asked once a beat."""
+        now = monotonic()
+        self._standing = standing(self._standing, read_words(self._words), now)
+        return self._standing.is_busy and now - self._standing.since_s >= self._task_timeout_s
 
 
 class Keeper:
@@ -29,12 +47,15 @@ class Keeper:
         due: DueTasks,
         *,
         report_lag: Callable[[tuple[ShardLag, ...]], None] | None,
+        is_overdue: Callable[[], bool],
         emit: Callable[[Fact], None],
         redact: Callable[[str], str],
     ) -> None:
         self._source = source
         self._due = due
         self._report_lag = report_lag
+        self._is_overdue = is_overdue
+        self._has_let_go = False
         self._emit = emit
         self._redact = redact
         self._closing = threading.Event()
@@ -51,7 +72,7 @@ class Keeper:
 
     def _run(self) -> None:
         while not self._closing.wait(BEAT_S):
-            for duty in (self._source.tick, self._due.renew, self._measure_lag):
+            for duty in (self._hold, self._measure_lag):
                 try:
                     duty()
                 except ConsumerdError as error:  # away or refused: the loop meets the same and acts
@@ -60,6 +81,18 @@ class Keeper:
                     failure = describe(error, self._redact)
                     fields: dict[str, object] = {"error": failure.error, "traceback": failure.traceback}
                     self._emit(Fact("keeper_failed", Level.ERROR, fields))
+
+    def _hold(self) -> None:
+        """Keep what the worker has, its partitions and its claims, while it may have them."""
+        is_overdue = self._is_overdue()
+        if is_overdue and not self._has_let_go:
+            self._emit(Fact("keeper_let_go", Level.WARNING, {"reason": "the running attempt is past task_timeout"}))
+        self._has_let_go = is_overdue
+        if not is_overdue:
+            try:
+                self._source.tick()
+            finally:
+                self._due.renew()
 
     def _measure_lag(self) -> None:
         now = monotonic()

@@ -11,7 +11,7 @@ from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.task import Task
 from consumerd.sources.contract import Batch, EndOfSource
-from consumerd.wire.board import FLAGS, PARKED, UNSETTLED, BoardFlag
+from consumerd.wire.board import FLAGS, PARKED, TURNED_NS, UNSETTLED, BoardFlag
 from consumerd.worker.away import Away
 from consumerd.worker.family import leave_if_child
 from consumerd.worker.handling import Handling
@@ -88,6 +88,7 @@ class Loop:
         A source that waits within the user's own generator calls it meanwhile.
         """
         now = self._parts.clock.monotonic()
+        self._words[TURNED_NS] = int(now * 1e9)
         if now >= self._next_reload:
             self._next_reload = now + self._settings.reload_interval_s
             self._parts.hooks.reload_config()

@@ -35,6 +35,7 @@ from consumerd.worker.link import MasterLink
 from consumerd.worker.loading import Prepared
 from consumerd.worker.runtime import Runtime, Surroundings
 from consumerd.worker.seat import Seat
+from consumerd.worker.stacks import write_stacks_when_asked
 from consumerd.worker.timer import StopDeadline, Timer
 
 LOCK_LOOK_S = 0.05
@@ -45,9 +46,11 @@ CRASHED = 1
 def run_worker(seat: Seat, prepared: Prepared) -> int:
     """Be the worker of this seat until it ends; the exit code (`model.exits`)."""
     assert seat.channel is not None
+    assert seat.board_fd is not None
     interrupts = Interrupts(is_paused=seat.is_paused)
     deadline = StopDeadline(seat.consumer.common.stop_timeout or seat.settings.stop_timeout)
     listen_to_signals(interrupts, deadline)
+    write_stacks_when_asked(seat.board_fd)
     watch_forks(interrupts)
     seat.board.words[GENERATION] = seat.generation
     seat.board.words[STATE] = WorkerState.STARTING

@@ -20,14 +20,14 @@ from consumerd.sources.contract import ShardLag, Source, SourceContext
 from consumerd.sources.decoding import limited
 from consumerd.store.parking import Lease
 from consumerd.store.thread import StoreThread
-from consumerd.wire.board import STATE, WorkerState
+from consumerd.wire.board import ATTEMPT_SINCE_NS, BUSY_SINCE_NS, STATE, WorkerState
 from consumerd.worker.attempt import Attempts
 from consumerd.worker.due import DueTasks
 from consumerd.worker.fast import Handler
 from consumerd.worker.handler import hooked_handler, needs_general_loop, plain_handler, record_validator, validating
 from consumerd.worker.hooks import Hooks
 from consumerd.worker.interrupts import Interrupts
-from consumerd.worker.keeper import Keeper
+from consumerd.worker.keeper import Keeper, OwnWatch
 from consumerd.worker.loop import Loop
 from consumerd.worker.parked_index import StoreIndex
 from consumerd.worker.parking import Parking
@@ -97,6 +97,12 @@ class Runtime:
             raise RuntimeError("no task is being handled now: ask from within handle_task")
         return self._loop.current_task()
 
+    def progress(self) -> None:
+        """The running attempt makes progress: whoever watches it dates it from now. Nothing between tasks."""
+        words = self._surroundings.words
+        if words[BUSY_SINCE_NS]:
+            words[ATTEMPT_SINCE_NS] = int(self._surroundings.clock.monotonic() * 1e9)
+
     def shard_read_by_user(self) -> Shard:
         """The worker's part of the keys; from now on the user's query divides the rows."""
         self._user_reads_shard = True
@@ -139,13 +145,27 @@ class Runtime:
 
     def _consume(self, loop: Loop) -> None:
         parts = self._surroundings
-        keeper = Keeper(parts.source, self._due, report_lag=parts.report_lag, emit=parts.emit, redact=parts.redact)
+        keeper = Keeper(
+            parts.source,
+            self._due,
+            report_lag=parts.report_lag,
+            is_overdue=self._is_overdue(),
+            emit=parts.emit,
+            redact=parts.redact,
+        )
         keeper.start()
         parts.on_ready()
         try:
             self.exit = loop.run()
         finally:
             self._drain(loop, keeper)
+
+    def _is_overdue(self) -> Callable[[], bool]:
+        """Whether the running attempt is; in the foreground, where nobody replaces anybody, none ever is."""
+        parts = self._surroundings
+        if parts.member is None:
+            return lambda: False
+        return OwnWatch(parts.words, parts.common.task_timeout).is_overdue
 
     def _drain(self, loop: Loop, keeper: Keeper) -> None:
         """Settle what is finished, park what can be parked, leave; all by the one deadline of the stop."""
@@ -197,6 +217,7 @@ class Runtime:
             self._hooks,
             retries_elsewhere=parts.source.traits.gives_away,
             wait=self._wait,
+            progress=self.progress,
             emit=parts.emit,
             redact=parts.redact,
             clock=parts.clock,

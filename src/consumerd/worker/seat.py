@@ -17,6 +17,7 @@ class Seat:
     member: `<id>.<group>.<name>.<slot>`; None in the foreground, which joins as a guest.
     workers: how many its pool has. is_paused: it is to fetch nothing before it is told to.
     channel: to the master, closed by its death; None in the foreground.
+    board_fd: the board's memory as a file, where stacks are written; None in the foreground.
     lock_fd: the slot's lock file, opened by the master, not locked yet; None in the foreground.
     """
 
@@ -30,3 +31,4 @@ class Seat:
     is_paused: bool = False
     channel: socket.socket | None = None
     lock_fd: int | None = None
+    board_fd: int | None = None

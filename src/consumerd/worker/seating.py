@@ -90,19 +90,18 @@ def become_worker(work: Work, prepared: Prepared, fork: Fork, ends: Ends) -> NoR
 
 
 def _seat(work: Work, fork: Fork, ends: Ends) -> Seat:
-    board = Board(ends.board_fd)
-    os.close(ends.board_fd)
     return Seat(
         consumer=work.consumer,
         settings=work.settings,
         slot=fork.slot,
         generation=fork.generation,
         member=f"{work.seated.member_prefix}.{fork.slot}",
-        board=board,
+        board=Board(ends.board_fd),
         workers=fork.workers,
         is_paused=fork.is_paused,
         channel=socket.socket(fileno=ends.channel_fd),
         lock_fd=ends.lock_fd,
+        board_fd=ends.board_fd,
     )
 
 

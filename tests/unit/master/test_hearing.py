@@ -46,6 +46,8 @@ class PaperLauncher:
     def __init__(self) -> None:
         self.refusals = 0
         self.killed: list[int] = []
+        self.asked: list[int] = []
+        self.stopped: set[int] = set()
         self.far_ends: list[socket.socket] = []
 
     def execute(self, module: str) -> Executed:
@@ -60,6 +62,12 @@ class PaperLauncher:
 
     def kill(self, pid: int, pidfd: int | None) -> None:
         self.killed.append(pid)
+
+    def ask_stacks(self, pid: int, pidfd: int | None) -> None:
+        self.asked.append(pid)
+
+    def is_stopped(self, pid: int) -> bool:
+        return pid in self.stopped
 
     def ended(self) -> Sequence[int]:
         return ()

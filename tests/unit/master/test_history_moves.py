@@ -11,7 +11,7 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from consumerd.master import history
-from consumerd.master.observed import Pool, Slot, Zygote
+from consumerd.master.observed import Condemned, Pool, Slot, Zygote
 from consumerd.master.restart import Ended, RestartPolicy
 from consumerd.model.exits import WorkerExit
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
@@ -32,6 +32,7 @@ def ended(status: int, *, restarts_finished: bool = False) -> Act:
 
 ABSENT, STARTING, RUNNING = SlotState.ABSENT, SlotState.STARTING, SlotState.RUNNING
 DRAINING, BACKING_OFF, FINISHED = SlotState.DRAINING, SlotState.BACKING_OFF, SlotState.FINISHED
+STALLED = SlotState.STALLED
 
 SLOTS: dict[str, tuple[Act, dict[SlotState, SlotState]]] = {
     "fork_asked": (
@@ -44,39 +45,48 @@ SLOTS: dict[str, tuple[Act, dict[SlotState, SlotState]]] = {
     ),
     "forked": (
         lambda pool: history.forked(pool, 0, 201),
-        {STARTING: STARTING, RUNNING: RUNNING, DRAINING: DRAINING},
+        {STARTING: STARTING, RUNNING: RUNNING, STALLED: STALLED, DRAINING: DRAINING},
     ),
     "ready": (
         lambda pool: history.ready(pool, 0, NOW),
         {STARTING: RUNNING, RUNNING: RUNNING, DRAINING: DRAINING},
     ),
-    "proved": (lambda pool: history.proved(pool, 0, NOW), {RUNNING: RUNNING}),
+    "proved": (lambda pool: history.proved(pool, 0, NOW), {RUNNING: RUNNING, STALLED: STALLED}),
+    "stalled": (lambda pool: history.stalled(pool, 0, NOW), {RUNNING: STALLED}),
+    "went_on": (lambda pool: history.went_on(pool, 0, NOW), {RUNNING: RUNNING, STALLED: RUNNING}),
+    "condemned": (
+        lambda pool: history.condemned(pool, 0, Condemned("was stuck", NOW, NOW)),
+        {RUNNING: RUNNING, STALLED: STALLED},
+    ),
     "holder_looked_up": (lambda pool: history.holder_looked_up(pool, 0, look_at=99.0), {STARTING: STARTING}),
     "asked_to_leave": (
         lambda pool: history.asked_to_leave(pool, 0, NOW, deadline=75.0),
-        {STARTING: DRAINING, RUNNING: DRAINING},
+        {STARTING: DRAINING, RUNNING: DRAINING, STALLED: DRAINING},
     ),
-    "killed": (lambda pool: history.killed(pool, 0), {DRAINING: DRAINING}),
+    "killed": (lambda pool: history.killed(pool, 0), {DRAINING: DRAINING, RUNNING: RUNNING, STALLED: STALLED}),
     "vacated": (lambda pool: history.vacated(pool, 0, NOW), {BACKING_OFF: ABSENT, FINISHED: ABSENT}),
-    "worker_ended: crash": (ended(9), {STARTING: BACKING_OFF, RUNNING: BACKING_OFF, DRAINING: ABSENT}),
+    "worker_ended: crash": (
+        ended(9),
+        {STARTING: BACKING_OFF, RUNNING: BACKING_OFF, STALLED: BACKING_OFF, DRAINING: ABSENT},
+    ),
     "worker_ended: finished": (
         ended(WorkerExit.FINISHED << 8),
-        {STARTING: FINISHED, RUNNING: FINISHED, DRAINING: ABSENT},
+        {STARTING: FINISHED, RUNNING: FINISHED, STALLED: FINISHED, DRAINING: ABSENT},
     ),
     "worker_ended: finished, restarted": (
         ended(WorkerExit.FINISHED << 8, restarts_finished=True),
-        {STARTING: BACKING_OFF, RUNNING: BACKING_OFF, DRAINING: ABSENT},
+        {STARTING: BACKING_OFF, RUNNING: BACKING_OFF, STALLED: BACKING_OFF, DRAINING: ABSENT},
     ),
     "zygote_ended: the fork was not reported": (
         lambda pool: history.zygote_ended(
             replace(pool, slots={0: replace(pool.slots[0], pid=None)}), 1, NOW, jitter=1.0
         ),
-        dict.fromkeys((STARTING, RUNNING, DRAINING, ABSENT), ABSENT)
+        dict.fromkeys((STARTING, RUNNING, STALLED, DRAINING, ABSENT), ABSENT)
         | {BACKING_OFF: BACKING_OFF, FINISHED: FINISHED},
     ),
     "zygote_ended: the fork was reported": (
         lambda pool: history.zygote_ended(pool, 1, NOW, jitter=1.0),
-        {STARTING: STARTING, RUNNING: RUNNING, DRAINING: DRAINING},
+        {STARTING: STARTING, RUNNING: RUNNING, STALLED: STALLED, DRAINING: DRAINING},
     ),
 }  # fmt: skip
 

@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from consumerd.master import history
 from consumerd.master.history import TRY_EVERY_S
-from consumerd.master.observed import Observed, Pool, Wanted, WantedPool
+from consumerd.master.observed import Condemned, Observed, Pool, Wanted, WantedPool
 from consumerd.master.plan import (
     KILL_GRACE_S,
     LOST_FOR_S,
@@ -31,7 +31,7 @@ from consumerd.master.plan import (
 from consumerd.master.restart import Ended, RestartPolicy
 from consumerd.model.exits import WorkerExit
 from consumerd.model.identity import ConsumerName
-from consumerd.model.slots import LIVE, PoolState, SlotState, ZygoteState
+from consumerd.model.slots import LIVE, LOOPING, PoolState, SlotState, ZygoteState
 
 A, B = ConsumerName("g", "a"), ConsumerName("g", "b")
 STOP_TIMEOUT_S = 25.0
@@ -291,6 +291,46 @@ def test_a_pool_that_loads_when_it_is_stopped_loses_its_zygote_at_once() -> None
     assert planned(pool, 1.0, stop_deadline=26.0) == (ClosePool(A),)
 
 
+def hung(kill_at: float = 301.0) -> Pool:
+    """The worker of slot 1 is past its task's timeout, and may write its stacks until `kill_at`."""
+    return history.condemned(history.stalled(running(), 1, 15.0), 1, Condemned("was stuck", 300.0, kill_at, 0, 7))
+
+
+def test_a_stalled_worker_is_left_alone_and_a_condemned_one_is_killed_once_when_it_is_time() -> None:
+    assert planned(history.stalled(running(), 1, 15.0), 1e9) == ()
+    assert planned(hung(), 300.9) == ()
+    assert next_deadline(Wanted({A: wanted()}), Observed({A: hung()})) == 301.0
+    assert planned(hung(), 301.0) == (Kill(A, 1),)
+    killed = history.killed(hung(), 1)
+    assert planned(killed, 1e9) == ()
+    assert next_deadline(Wanted({A: wanted()}), Observed({A: killed})) is None
+
+
+def test_a_condemned_worker_that_goes_on_is_let_off() -> None:
+    pool = history.went_on(hung(), 1, 300.5)
+    assert pool.slots[1].state is SlotState.RUNNING
+    assert planned(pool, 1e9) == ()
+
+
+def test_a_condemned_worker_that_is_asked_to_leave_has_the_time_of_its_drain() -> None:
+    pool = history.asked_to_leave(hung(), 1, 300.5, deadline=325.5)
+    assert planned(pool, 325.5) == ()
+    assert Kill(A, 1) in planned(pool, 325.5 + KILL_GRACE_S)
+
+
+def test_a_worker_that_hung_is_replaced_and_its_pool_does_not_count_the_death() -> None:
+    pool = dying(history.killed(hung(), 1), 1, 301.0)
+    assert (pool.slots[1].state, pool.deaths) == (SlotState.BACKING_OFF, ())
+    assert planned(pool, 301.0) == (Fork(A, 1, 1),)
+    assert history.fork_asked(pool, 1, 1, 301.0, look_at=999.0).slots[1].condemned is None
+
+
+def test_a_stalled_worker_is_no_part_of_a_healthy_pool() -> None:
+    later = Wanted({A: wanted(), B: replace(wanted(), after=frozenset({A}))})
+    observed = Observed({A: history.stalled(running(), 1, 15.0), B: history.new_pool(2, 0.0)})
+    assert plan(later, observed, 20.0) == ()
+
+
 class World(RuleBasedStateMachine):
     """Two pools with processes that do anything that processes can do; the master performs every plan at once.
 
@@ -429,6 +469,29 @@ class World(RuleBasedStateMachine):
         if self.pools[name].slots[slot].pid is not None:
             self.the_end_of(name, slot, Ended(status, is_proven, jitter))
             self.act()
+
+    @rule(data=st.data(), goes_on=st.booleans(), is_condemned=st.booleans())
+    @precondition(
+        lambda self: any(slot.state in LOOPING for pool in self.pools.values() for slot in pool.slots.values())
+    )
+    def a_worker_is_watched(self, data: st.DataObject, goes_on: bool, is_condemned: bool) -> None:
+        looping = [
+            (name, slot)
+            for name, pool in sorted(self.pools.items())
+            for slot, seen in pool.slots.items()
+            if seen.state in LOOPING and not seen.is_killed
+        ]
+        if not looping:
+            return
+        name, slot = data.draw(st.sampled_from(looping))
+        pool = self.pools[name]
+        if goes_on:
+            self.pools[name] = history.went_on(pool, slot, self.now)
+        else:
+            pool = pool if pool.slots[slot].state is SlotState.STALLED else history.stalled(pool, slot, self.now)
+            sentence = Condemned("was stuck", self.now, self.now + 1.0)
+            self.pools[name] = history.condemned(pool, slot, sentence) if is_condemned else pool
+        self.act()
 
     @rule(times=st.integers(1, 4))
     def the_system_runs_out(self, times: int) -> None:

@@ -40,6 +40,7 @@ class Bench:
             Hooks(BaseConsumer(0)),
             retries_elsewhere=False,
             wait=self.wait,
+            progress=lambda: None,
             emit=self.facts.append,
             redact=lambda text: text.replace("hunter2", "***"),
             clock=self.clock,

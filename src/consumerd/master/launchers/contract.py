@@ -48,6 +48,14 @@ class Launcher(Protocol):
         """End a process at once; through its pidfd where its pid may be somebody else's by now."""
         ...
 
+    def ask_stacks(self, pid: int, pidfd: int | None) -> None:
+        """Have a worker write the stacks of its threads on its board, which takes it a moment."""
+        ...
+
+    def is_stopped(self, pid: int) -> bool:
+        """Whether a process was stopped by a signal (SIGSTOP) and not continued since."""
+        ...
+
     def ended(self) -> Sequence[int]:
         """Pids of ended children that nobody has reaped yet; adopted ones among them."""
         ...

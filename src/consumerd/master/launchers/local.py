@@ -16,7 +16,7 @@ from pathlib import Path
 
 from consumerd.config.record_lock import holder_of, kill_if
 from consumerd.master.launchers.contract import Executed, Seating
-from consumerd.wire.board import Board
+from consumerd.wire.board import STACKS_SIGNAL, Board
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Fork
 
@@ -55,11 +55,18 @@ class LocalLauncher:
         return Seating(channel, board, stderr_fd)
 
     def kill(self, pid: int, pidfd: int | None) -> None:
-        with contextlib.suppress(ProcessLookupError):  # it has ended, and is about to be reaped
-            if pidfd is None:
-                os.kill(pid, signal.SIGKILL)
-            else:
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        _send(pid, pidfd, signal.SIGKILL)
+
+    def ask_stacks(self, pid: int, pidfd: int | None) -> None:
+        _send(pid, pidfd, STACKS_SIGNAL)
+
+    def is_stopped(self, pid: int) -> bool:
+        """Its state is `T`; one that a debugger holds has another."""
+        try:
+            state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2][:1]
+        except OSError:  # it has ended
+            return False
+        return state == b"T"
 
     def ended(self) -> Sequence[int]:
         """At most one: the kernel shows the next when this one is reaped."""
@@ -95,6 +102,14 @@ class LocalLauncher:
             if holder is None or holder == but:
                 return None
             return holder if kill_if(holder, lambda: holder_of(file.fileno()) == holder) else None
+
+
+def _send(pid: int, pidfd: int | None, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it has ended, and is about to be reaped
+        if pidfd is None:
+            os.kill(pid, number)
+        else:
+            signal.pidfd_send_signal(pidfd, number)
 
 
 def _channel(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[Channel, socket.socket]:

@@ -1,0 +1,65 @@
+"""The flight record: what is kept of a worker that died though nobody had asked it to leave. Runs in the master."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from consumerd.master.observed import Condemned
+from consumerd.wire.board import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class FlightRecord:
+    """at: wall time of the end. end: in words. reading: its board; None where that held nonsense. stderr: the last.
+
+    stacks: of all its threads, where they were asked for. condemned: why the master killed it, if it did.
+    """
+
+    at: float
+    pid: int | None
+    generation: int
+    end: str
+    reading: Reading | None
+    stacks: str = ""
+    stderr: str = ""
+    condemned: Condemned | None = None
+
+    @property
+    def how(self) -> str:
+        """The end in words, with its reason."""
+        if self.condemned is not None:
+            return f"{self.end}: {self.condemned.reason}"
+        return ": ".join(filter(None, (self.end, _last_line(self.stderr))))
+
+    @property
+    def culprit(self) -> tuple[int, int] | None:
+        """(shard, offset) of the task that the worker died of, where that is known for sure: it hung, or was cancelled.
+
+        What a worker that crashed had in hand is in `reading`: its tasks are suspects only.
+        """
+        sentence = self.condemned
+        if sentence is None or sentence.shard is None or sentence.offset is None:
+            return None
+        return sentence.shard, sentence.offset
+
+    def document(self) -> dict[str, object]:
+        """As plain values, for `status`."""
+        reading = self.reading
+        board = None if reading is None else asdict(reading) | {"state": reading.state.name.lower()}
+        culprit = None if self.culprit is None else {"shard": self.culprit[0], "offset": self.culprit[1]}
+        return {
+            "at": self.at,
+            "pid": self.pid,
+            "generation": self.generation,
+            "end": self.end,
+            "reason": "" if self.condemned is None else self.condemned.reason,
+            "culprit": culprit,
+            "board": board,
+            "stacks": self.stacks,
+            "stderr": self.stderr,
+        }
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1].strip()[:200] if lines else ""

@@ -1,0 +1,94 @@
+"""The flow of a pool, pure: whether tasks wait in a shard and nobody gets them. Runs in the master.
+
+A worker measures the lag now and then. A shard is stalled when tasks wait in it, its position has not moved for a
+while, and no worker of the pool has done anything: then the source has fallen silent. A busy worker may rightly be
+working off another shard first. A worker that is replaced joins its source anew, which often helps; where it does not,
+the next is replaced later and later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+SHARD_STALLED_AFTER_S = 15.0
+REPLACE_AFTER_S = 60.0
+"""A shard that has been stalled for so long costs a worker. A client may be silent for a whole session timeout."""
+
+LONGEST_PAUSE_S = 3600.0
+OLD_LAG_S = 30.0
+"""A lag that was measured longer ago says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredLag:
+    """The lag as a worker told it last: (shard, tasks, oldest_s, position) of each shard. heard_at: monotonic."""
+
+    shards: tuple[tuple[int, int, float | None, int], ...]
+    heard_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Tasks wait in a shard, at this position since then. heard_at: of the last measurement."""
+
+    position: int
+    since_s: float
+    heard_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """done: how much the pool has handled, failed or parked. idle_since_s: of its last progress, or sign of work.
+
+    replaced: how many workers have been replaced for this; not_before_s: of the next.
+    """
+
+    done: int
+    idle_since_s: float
+    shards: Mapping[int, Waiting] = field(default_factory=dict)
+    replaced: int = 0
+    not_before_s: float = 0.0
+
+    def stalled(self, now: float) -> Mapping[int, float]:
+        """The stalled shards, each with since when."""
+        if now - self.idle_since_s < SHARD_STALLED_AFTER_S:
+            return {}
+        return {
+            shard: max(waiting.since_s, self.idle_since_s)
+            for shard, waiting in self.shards.items()
+            if waiting.heard_at - waiting.since_s >= SHARD_STALLED_AFTER_S and now - waiting.heard_at < OLD_LAG_S
+        }
+
+    def must_replace(self, now: float) -> bool:
+        """Whether a worker has to be replaced now."""
+        is_long = any(now - since_s >= REPLACE_AFTER_S for since_s in self.stalled(now).values())
+        return is_long and now >= self.not_before_s
+
+
+def flowed(before: Flow | None, lag: MeasuredLag | None, *, done: int, is_at_work: bool, now: float) -> Flow:
+    """After one more look. is_at_work: a worker is busy, or has a reason to fetch nothing (a pause, what is away)."""
+    flow = before or Flow(done, now)
+    if flow.done != done or is_at_work:
+        flow = replace(flow, done=done, idle_since_s=now)
+    if lag is None:
+        return flow
+    shards = {
+        shard: _waiting(flow.shards.get(shard), position, lag.heard_at)
+        for shard, tasks, _, position in lag.shards
+        if tasks > 0
+    }
+    waits_on = any(shard in shards and shards[shard].position == was.position for shard, was in flow.shards.items())
+    return replace(flow, shards=shards, replaced=flow.replaced if waits_on else 0)
+
+
+def one_replaced(flow: Flow, now: float) -> Flow:
+    """A worker is being replaced for it."""
+    pause_s = min(LONGEST_PAUSE_S, REPLACE_AFTER_S * 2.0 ** min(flow.replaced, 16))
+    return replace(flow, replaced=flow.replaced + 1, not_before_s=now + pause_s)
+
+
+def _waiting(before: Waiting | None, position: int, heard_at: float) -> Waiting:
+    if before is None or before.position != position:
+        return Waiting(position, heard_at, heard_at)
+    return replace(before, heard_at=heard_at)

@@ -1,0 +1,65 @@
+"""The task that a worker runs now, by the name that `consumerd cancel` takes. Runs in the master.
+
+`group/name#SLOT` is whatever that worker runs; `group/name#SLOT:SHARD:OFFSET` only this task, and nothing where the
+worker is on another by now.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from consumerd.errors import UsageError
+from consumerd.master.pools import Pools
+from consumerd.model.identity import ConsumerName
+from consumerd.model.slots import LOOPING
+from consumerd.wire.board import Reading
+
+_FORM = re.compile(r"(?P<pool>[^#]+)#(?P<slot>\d{1,9})(?::(?P<shard>\d{1,20}):(?P<offset>\d{1,20}))?")
+ADVICE = "TASK is group/name#WORKER or group/name#WORKER:SHARD:OFFSET, from what consumerd status --workers shows"
+
+
+@dataclass(frozen=True, slots=True)
+class RunningTask:
+    """A worker's task."""
+
+    pool: ConsumerName
+    slot: int
+    shard: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.pool}#{self.slot}:{self.shard}:{self.offset}"
+
+    def fields(self) -> dict[str, object]:
+        """For a fact or an answer."""
+        return {"worker_id": self.slot, "shard": self.shard, "offset": self.offset}
+
+
+def running_task(pool: ConsumerName, slot: int, reading: Reading) -> RunningTask | None:
+    """What a board says that its worker runs."""
+    if not reading.busy_since_ns or reading.shard is None or reading.cursor is None:
+        return None
+    return RunningTask(pool, slot, reading.shard, reading.cursor)
+
+
+def find_running_task(pools: Pools, task: str) -> RunningTask:
+    """The task of this name. UsageError with one sentence where no worker runs it, or it cannot be cancelled now."""
+    match = _FORM.fullmatch(task)
+    if match is None:
+        raise UsageError(f"{task!r} is no task: {ADVICE}")
+    name = next((name for name in pools if str(name) == match["pool"]), None)
+    if name is None:
+        raise UsageError(f"there is no pool {match['pool']!r}: {ADVICE}")
+    number = int(match["slot"])
+    slot = pools[name].slots.get(number)
+    if slot is None or slot.state not in LOOPING or slot.pid is None:
+        state = "not there" if slot is None else slot.state.value
+        raise UsageError(f"worker {number} of {name} is {state}, and runs no task that could be cancelled")
+    reading = pools.processes[name].workers[number].reading()
+    found = None if reading is None else running_task(name, number, reading)
+    if found is None:
+        raise UsageError(f"worker {number} of {name} runs no task now")
+    if match["shard"] is not None and (int(match["shard"]), int(match["offset"])) != (found.shard, found.offset):
+        raise UsageError(f"worker {number} of {name} does not run {task} any more: it is on {found}")
+    return found

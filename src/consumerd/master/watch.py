@@ -1,0 +1,117 @@
+"""The watch, pure: from what is seen of a worker, look after look, to whether it is stuck. Runs in the master.
+
+Three things are a fault, each dated by looks (`wire.standing`): an attempt that does not end, a process that is stopped
+(state `T`), a loop that takes no turn though no handler runs. What happens then is `history`'s and `plan`'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from consumerd.wire.board import Reading, WorkerState
+from consumerd.wire.standing import Standing, standing
+
+STALLED_AFTER_S = 15.0
+"""So long into an attempt, a worker counts as stalled."""
+
+NO_TURN_S = 30.0
+"""A loop that has taken no turn for so long, and is in no handler, counts as stalled."""
+
+SCAN_BUSY_S, SCAN_IDLE_S = 1.0, 5.0
+"""How often the boards of a pool are looked at, while any of its workers is busy or stands still, and otherwise."""
+
+LATE_S = 2.0
+"""A look that comes later than planned by more than this was not possible earlier: master and workers were frozen."""
+
+
+class Why(StrEnum):
+    """task: an attempt does not end; stopped: by a signal; loop: it takes no turn outside the handler."""
+
+    TASK = "task"
+    STOPPED = "stopped"
+    LOOP = "loop"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """task_timeout_s: of one attempt. is_waiting_free: a user's own generator may wait for its next task for ever."""
+
+    task_timeout_s: float
+    is_waiting_free: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What is known of one worker. seen_at: of the last look; stopped_since: the first look at which it was stopped."""
+
+    standing: Standing
+    reading: Reading
+    seen_at: float
+    stopped_since: float | None = None
+
+    @property
+    def is_still(self) -> bool:
+        """Whether it stood the same at the look before."""
+        return self.standing.since_s < self.seen_at
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """Why a worker makes no progress, and since when. is_overdue: it has to be replaced.
+
+    shard, offset: of the attempt that does not end; None where that is not known, or no handler runs.
+    """
+
+    why: Why
+    since_s: float
+    is_overdue: bool
+    shard: int | None = None
+    offset: int | None = None
+
+    def told(self, now: float) -> str:
+        """In words, without a subject: `has been on offset 3 of shard 0 for 20 s`."""
+        for_s = f"for {now - self.since_s:.0f} s"
+        match self.why:
+            case Why.TASK if self.offset is not None:
+                return f"has been on offset {self.offset} of shard {self.shard} {for_s}"
+            case Why.TASK:
+                return f"has been on one task {for_s}"
+            case Why.STOPPED:
+                return f"has been stopped by a signal {for_s}"
+            case Why.LOOP:
+                return f"has taken no turn outside the handler {for_s}"
+
+
+def seen(before: Sight | None, reading: Reading, now: float, *, is_stopped: bool, planned_s: float) -> Sight:
+    """After one more look. planned_s: how long after the last one this was to come."""
+    unseen_s = 0.0 if before is None else now - before.seen_at - planned_s
+    unseen_s = unseen_s if unseen_s > LATE_S else 0.0
+    earlier = None if before is None else before.standing
+    stopped_since = None if before is None else before.stopped_since
+    stopped_since = now if stopped_since is None else stopped_since + unseen_s
+    stands = standing(earlier, reading, now, unseen_s=unseen_s)
+    return Sight(stands, reading, now, stopped_since if is_stopped else None)
+
+
+def judged(sight: Sight, limits: Limits) -> Stuck | None:
+    """Whether a worker is stuck, as it was last seen."""
+    reading, now = sight.reading, sight.seen_at
+    since_s, timeout_s = sight.standing.since_s, limits.task_timeout_s
+    place = (reading.shard, reading.cursor) if reading.busy_since_ns else (None, None)
+    if sight.stopped_since is not None:
+        return Stuck(Why.STOPPED, sight.stopped_since, now - sight.stopped_since >= timeout_s, *place)
+    if reading.state is not WorkerState.RUNNING:
+        return None
+    if reading.busy_since_ns:
+        is_stalled = now - since_s >= min(STALLED_AFTER_S, timeout_s)
+        return Stuck(Why.TASK, since_s, now - since_s >= timeout_s, *place) if is_stalled else None
+    if limits.is_waiting_free or now - since_s < NO_TURN_S:
+        return None
+    return Stuck(Why.LOOP, since_s, now - since_s >= max(NO_TURN_S, timeout_s))
+
+
+def scan_every_s(sights: list[Sight]) -> float:
+    """How soon to look at a pool again."""
+    is_quiet = all(not sight.reading.busy_since_ns and not sight.is_still for sight in sights)
+    return SCAN_IDLE_S if is_quiet else SCAN_BUSY_S

@@ -1,0 +1,160 @@
+"""The watchdog: looks at the boards of running workers, flags and condemns those that are stuck. Runs in the master.
+
+What is stuck is decided in `watch` and `flow`; a condemned worker is asked for its stacks and killed a moment later, by
+`plan`. One that goes on meanwhile is let off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from consumerd.events.facts import Fact, Level
+from consumerd.master import history
+from consumerd.master.acts import Means
+from consumerd.master.flow import Flow, flowed, one_replaced
+from consumerd.master.observed import Condemned
+from consumerd.master.processes import Worker
+from consumerd.master.watch import SCAN_BUSY_S, Limits, Sight, Stuck, judged, scan_every_s, seen
+from consumerd.model.identity import ConsumerName
+from consumerd.model.slots import LOOPING, SlotState
+
+DIAGNOSE_S = 1.0
+"""How long a condemned worker has to write its stacks. A signal's handler in C does it in milliseconds."""
+
+
+class Watchdog:
+    """Looks when it is time: at busy pools once a second, at idle ones every five."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._pools = means.pools
+        self._due: dict[ConsumerName, float] = {}
+
+    def next_scan_at(self) -> float | None:
+        """When to look next; None while no worker is in its loop."""
+        times = [self._due_at(name) for name in self._pools if any(self._looping(name))]
+        return min(times, default=None)
+
+    def scan(self, now: float) -> None:
+        """Look at every pool whose time has come."""
+        for name in self._pools:
+            if now >= self._due_at(name):
+                for number, worker in list(self._looping(name)):
+                    self._look(name, number, worker, now)
+                self._look_at_flow(name, now)
+                self._due[name] = now + self._pause_s(name)
+
+    def condemn(self, name: ConsumerName, number: int, sentence: Condemned, now: float) -> None:
+        """Have a worker replaced: asked for its stacks now, killed at `sentence.kill_at`."""
+        worker = self._pools.processes[name].workers[number]
+        assert worker.pid is not None
+        self._sight(name, worker, now)
+        self._means.launcher.ask_stacks(worker.pid, worker.pidfd)
+        self._pools[name] = history.condemned(self._pools[name], number, sentence)
+        self._due[name] = min(self._due.get(name, now), sentence.kill_at)
+
+    def _due_at(self, name: ConsumerName) -> float:
+        """When to look at a pool next: at once where nobody has looked at one of its workers yet."""
+        is_new = any(worker.sight is None and worker.reading() is not None for _, worker in self._looping(name))
+        return 0.0 if is_new else self._due.get(name, 0.0)
+
+    def _looping(self, name: ConsumerName) -> Iterator[tuple[int, Worker]]:
+        processes = self._pools.processes[name]
+        for number, slot in self._pools[name].slots.items():
+            if slot.state in LOOPING and not slot.is_killed and slot.pid is not None:
+                yield number, processes.workers[number]
+
+    def _pause_s(self, name: ConsumerName) -> float:
+        return scan_every_s([worker.sight for _, worker in self._looping(name) if worker.sight is not None])
+
+    # One worker
+
+    def _look(self, name: ConsumerName, number: int, worker: Worker, now: float) -> None:
+        slot, sight = self._pools[name].slots[number], self._sight(name, worker, now)
+        if sight is None:
+            return
+        is_condemned = slot.condemned is not None
+        if slot.condemned is not None and not slot.condemned.is_let_off(sight.standing.since_s):
+            return
+        stuck = worker.stuck = judged(sight, self._limits(name, slot.edition))
+        if is_condemned or (stuck is None and slot.state is SlotState.STALLED):
+            self._goes_on(name, number, worker, now)
+        if stuck is None:
+            return
+        if self._pools[name].slots[number].state is SlotState.RUNNING:
+            self._stalls(name, number, worker, stuck, now)
+        if stuck.is_overdue:
+            self.condemn(name, number, self._sentence(name, slot.edition, stuck, now), now)
+
+    def _sight(self, name: ConsumerName, worker: Worker, now: float) -> Sight | None:
+        """Look at its board; at its process only where the board stands still."""
+        reading = worker.reading()
+        if reading is None or worker.pid is None:
+            return None
+        planned_s = SCAN_BUSY_S if worker.sight is None else max(0.0, self._due.get(name, now) - worker.sight.seen_at)
+        sight = seen(worker.sight, reading, now, is_stopped=False, planned_s=planned_s)
+        if sight.is_still and self._means.launcher.is_stopped(worker.pid):
+            sight = seen(worker.sight, reading, now, is_stopped=True, planned_s=planned_s)
+        worker.sight = sight
+        return sight
+
+    def _limits(self, name: ConsumerName, edition: int) -> Limits:
+        common = self._pools.entry_of(name, edition).settings.common
+        return Limits(common.task_timeout, self._pools.processes[name].traits.get("gives_away", False))
+
+    def _sentence(self, name: ConsumerName, edition: int, stuck: Stuck, now: float) -> Condemned:
+        timeout_s = self._limits(name, edition).task_timeout_s
+        reason = f"stuck: it {stuck.told(now)}, and task_timeout is {timeout_s:g} s"
+        return Condemned(reason, now, now + DIAGNOSE_S, stuck.shard, stuck.offset)
+
+    def _stalls(self, name: ConsumerName, number: int, worker: Worker, stuck: Stuck, now: float) -> None:
+        self._pools[name] = history.stalled(self._pools[name], number, now)
+        fields: dict[str, object] = {"consumer": str(name), "worker_id": number, "pid": worker.pid}
+        fields |= {"why": stuck.why.value, "shard": stuck.shard, "offset": stuck.offset}
+        self._means.emit(Fact("task_stalled", Level.WARNING, fields | {"for_s": round(now - stuck.since_s, 1)}))
+
+    def _goes_on(self, name: ConsumerName, number: int, worker: Worker, now: float) -> None:
+        stalled_s = now - self._pools[name].slots[number].since
+        self._pools[name] = history.went_on(self._pools[name], number, now)
+        fields: dict[str, object] = {"consumer": str(name), "worker_id": number, "pid": worker.pid}
+        self._means.emit(Fact("task_went_on", Level.INFO, fields | {"stalled_s": round(stalled_s, 1)}))
+
+    # The pool
+
+    def _look_at_flow(self, name: ConsumerName, now: float) -> None:
+        """Whether its source gives what waits in it."""
+        processes = self._pools.processes[name]
+        before = processes.flow
+        sights = [worker.sight for _, worker in self._looping(name) if worker.sight is not None]
+        if not sights:
+            return
+        readings = [sight.reading for sight in sights]
+        buried = processes.buried
+        done = buried.handled + buried.failed + buried.parked
+        done += sum(reading.handled + reading.failed + reading.parked for reading in readings)
+        is_at_work = self._pools.is_paused(name) or any(reading.busy_since_ns or reading.flags for reading in readings)
+        processes.flow = flowed(before, processes.lag, done=done, is_at_work=is_at_work, now=now)
+        self._tell_of_shards(name, before, processes.flow, now)
+        if processes.flow.must_replace(now):
+            self._replace_one(name, processes.flow, now)
+
+    def _tell_of_shards(self, name: ConsumerName, before: Flow | None, after: Flow, now: float) -> None:
+        processes = self._pools.processes[name]
+        was, now_stalled = processes.stalled_shards, frozenset(after.stalled(now))
+        processes.stalled_shards = now_stalled
+        if now_stalled - was:
+            fields: dict[str, object] = {"consumer": str(name), "shards": sorted(now_stalled)}
+            self._means.emit(Fact("shard_stalled", Level.WARNING, fields))
+        elif was and not now_stalled:
+            self._means.emit(Fact("shard_went_on", Level.INFO, {"consumer": str(name), "shards": sorted(was)}))
+
+    def _replace_one(self, name: ConsumerName, flow: Flow, now: float) -> None:
+        """The worker that had last a task of a stalled shard; where nobody had, one after the other."""
+        stalled = flow.stalled(now)
+        workers = list(self._looping(name))
+        having = [pair for pair in workers if pair[1].sight is not None and pair[1].sight.reading.shard in stalled]
+        number, _ = having[0] if having else workers[flow.replaced % len(workers)]
+        for_s = now - min(stalled.values())
+        reason = f"its source is silent: tasks wait in shard {min(stalled)}, and no worker got one for {for_s:.0f} s"
+        self._pools.processes[name].flow = one_replaced(flow, now)
+        self.condemn(name, number, Condemned(reason, now, now + DIAGNOSE_S, is_final=True), now)

@@ -1,0 +1,154 @@
+"""Workers that are alive and make no progress: found, shown, diagnosed and replaced."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from integration.scenarios.running import Answer, Running, environment, running
+from integration.scenarios.small_masters import SOON_S, entry, pool, stop, wait_for, wait_replaced, write_config
+from integration.scenarios.small_stuck import HANG_AT
+from servers.waiting import wait_until
+
+STUCK = "integration.scenarios.small_stuck"
+TIMEOUT_S = 2.0
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts a master on one consumer of `small_stuck`, whose mark is `mark` in the test's directory."""
+    with contextlib.ExitStack() as masters:
+
+        def on(name: str, **configs: Any) -> Running:
+            config = write_config(tmp_path, entry(name, module=STUCK, mark=str(tmp_path / "mark"), **configs))
+            where = {"state_dir": tmp_path / "state", "log": tmp_path / "log"}
+            return masters.enter_context(running(config, **where, env=environment()))
+
+        yield on
+
+
+def worker(found: Answer) -> Answer:
+    return found["pools"][0]["workers"][0]
+
+
+def wait_hanging(master: Running) -> Answer:
+    """Until the worker is in the handler that hangs."""
+    return worker(wait_for(master, lambda found: worker(found).get("offset") == HANG_AT, "the task that hangs"))
+
+
+def facts(master: Running, name: str) -> list[Answer]:
+    lines = [line for line in master.log.read_text().splitlines() if line.startswith("{")]
+    return [fact for fact in map(json.loads, lines) if fact["event"] == name]
+
+
+@pytest.mark.parametrize(
+    ("consumer", "frames"),
+    [
+        ("Stuck", ["in hang", "in handle_task"]),
+        ("Holding", ["in hang"]),
+        ("Deadlocked", ["in hang", "in other_thread"]),
+    ],
+)
+def test_a_handler_that_hangs_is_diagnosed_and_its_worker_replaced(
+    start: Start, consumer: str, frames: list[str]
+) -> None:
+    master = start(consumer, task_timeout=TIMEOUT_S)
+    pid = worker(wait_for(master, lambda found: worker(found)["pid"], "a worker"))["pid"]
+    end = worker(wait_for(master, lambda found: worker(found)["last_end"], "an end"))["last_end"]
+    assert (end["pid"], end["generation"], end["end"]) == (pid, 1, "SIGKILL")
+    assert end["reason"].startswith(f"stuck: it has been on offset {HANG_AT} of shard 0 for ")
+    assert end["reason"].endswith("task_timeout is 2 s")
+    assert end["culprit"] == {"shard": 0, "offset": HANG_AT}
+    assert end["board"]["handled"] == HANG_AT
+    assert [frame for frame in frames if frame not in end["stacks"]] == []
+    found = wait_for(master, lambda found: found["is_healthy"] and worker(found)["handled"] > HANG_AT, "a new worker")
+    assert worker(found)["pid"] != pid
+    assert end["reason"] in found["pools"][0]["last_error"]["fields"]["end"]
+    [killed] = facts(master, "worker_killed")
+    assert (killed["reason"], killed["offset"], killed["stacks"]) == (end["reason"], HANG_AT, end["stacks"])
+    assert facts(master, "task_stalled")[0]["why"] == "task"
+    stop(master)
+
+
+def test_a_stopped_worker_is_flagged_and_goes_on_when_it_is_continued(start: Start) -> None:
+    master = start("Counting")
+    pid = worker(wait_for(master, lambda found: worker(found)["state"] == "running", "a worker"))["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    found = wait_for(master, lambda found: worker(found)["state"] == "stalled", "the flag")
+    assert worker(found)["stuck"].startswith("has been stopped by a signal for ")
+    assert not found["is_healthy"]
+    assert found["problems"][0].startswith("small/counting: worker 0 has been stopped by a signal for ")
+    assert found["pools"][0]["workers_stalled"] == 1
+    os.kill(pid, signal.SIGCONT)
+    found = wait_for(master, lambda found: found["is_healthy"], "no flag any more")
+    assert worker(found)["pid"] == pid
+    assert len(facts(master, "task_went_on")) == 1
+    stop(master)
+
+
+def test_a_worker_that_stays_stopped_is_replaced(start: Start) -> None:
+    master = start("Counting", task_timeout=TIMEOUT_S)
+    before = worker(wait_for(master, lambda found: worker(found)["state"] == "running", "a worker"))
+    os.kill(before["pid"], signal.SIGSTOP)
+    wait_replaced(master, "counting", 0, before["pid"])
+    end = pool(master, "counting")["workers"][0]["last_end"]
+    assert end["reason"].startswith("stuck: it has been stopped by a signal for ")
+    stop(master)
+
+
+def test_a_task_that_says_that_it_goes_on_is_left_alone(start: Start, tmp_path: Path) -> None:
+    master = start("Telling", task_timeout=TIMEOUT_S)
+    pid = wait_hanging(master)["pid"]
+    wait_until((tmp_path / "mark.done").exists, deadline_s=SOON_S, message=lambda: f"its end{master.tail()}")
+    found = wait_for(master, lambda found: worker(found)["handled"] > HANG_AT, "the next task")
+    assert worker(found)["pid"] == pid
+    assert facts(master, "task_stalled") == []
+    stop(master)
+
+
+@pytest.mark.parametrize("form", ["small/stuck#0", f"small/stuck#0:0:{HANG_AT}"])
+def test_an_operator_cancels_a_running_task(start: Start, tmp_path: Path, form: str) -> None:
+    master = start("Stuck")
+    before = wait_hanging(master)
+    assert before["task"] == f"small/stuck#0:0:{HANG_AT}"
+    answer = master.answer("cancel", form)
+    assert answer == {
+        "task": before["task"],
+        "consumer": "small/stuck",
+        "worker_id": 0,
+        "shard": 0,
+        "offset": HANG_AT,
+    }
+    wait_replaced(master, "stuck", 0, before["pid"])
+    end = pool(master, "stuck")["workers"][0]["last_end"]
+    assert end["reason"] == f"cancelled by an operator, on offset {HANG_AT} of shard 0"
+    assert "in hang" in end["stacks"]
+    audited = [json.loads(line) for line in (tmp_path / "state" / "audit.log").read_text().splitlines()]
+    assert [(line["method"], line["params"]) for line in audited] == [("cancel", {"task": form})]
+    stop(master)
+
+
+def test_a_wrong_task_is_refused_with_a_sentence(start: Start) -> None:
+    master = start("Stuck")
+    wait_hanging(master)
+    for task, sentence in {
+        "stuck": "'stuck' is no task: TASK is ",
+        "small/stack#0": "there is no pool 'small/stack'",
+        "small/stuck#7": "worker 7 of small/stuck is not there",
+        "small/stuck#0:0:9": "does not run small/stuck#0:0:9 any more: it is on small/stuck#0:0:3",
+    }.items():
+        done = master.verb("cancel", task)
+        told = done.stderr.decode()
+        assert (done.returncode, told.count("\n")) == (2, 1), told
+        assert sentence in told
+    assert pool(master, "stuck")["workers"][0]["state"] == "running"
+    stop(master)

@@ -1,0 +1,115 @@
+"""When a worker counts as stuck: by what is seen of its board and its process, look after look."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumerd.master.watch import (
+    NO_TURN_S,
+    SCAN_BUSY_S,
+    SCAN_IDLE_S,
+    STALLED_AFTER_S,
+    Limits,
+    Sight,
+    Stuck,
+    Why,
+    judged,
+    scan_every_s,
+    seen,
+)
+from consumerd.wire.board import BoardFlag, Reading, WorkerState
+
+LIMITS = Limits(task_timeout_s=300.0)
+IDLE = Reading(1, WorkerState.RUNNING, 0, None, None, 0, 0, 0, 0, BoardFlag(0), 0, 1)
+BUSY = replace(IDLE, busy_since_ns=1, shard=3, cursor=7)
+
+
+def looked(*readings: Reading, every_s: float = 1.0, is_stopped: bool = False) -> Sight:
+    """After a look each second, the first at 0."""
+    sight: Sight | None = None
+    for number, reading in enumerate(readings):
+        sight = seen(sight, reading, number * every_s, is_stopped=is_stopped, planned_s=every_s)
+    assert sight is not None
+    return sight
+
+
+def standing_for(seconds: int, reading: Reading, *, is_stopped: bool = False) -> Sight:
+    return looked(*([reading] * (seconds + 1)), is_stopped=is_stopped)
+
+
+def test_an_attempt_is_fine_then_stalled_then_overdue() -> None:
+    assert judged(standing_for(int(STALLED_AFTER_S) - 1, BUSY), LIMITS) is None
+    assert judged(standing_for(int(STALLED_AFTER_S), BUSY), LIMITS) == Stuck(Why.TASK, 0.0, False, 3, 7)
+    assert judged(standing_for(299, BUSY), LIMITS) == Stuck(Why.TASK, 0.0, False, 3, 7)
+    assert judged(standing_for(300, BUSY), LIMITS) == Stuck(Why.TASK, 0.0, True, 3, 7)
+
+
+def test_a_task_timeout_below_the_time_of_the_flag_counts_first() -> None:
+    assert judged(standing_for(1, BUSY), Limits(2.0)) is None
+    assert judged(standing_for(2, BUSY), Limits(2.0)) == Stuck(Why.TASK, 0.0, True, 3, 7)
+
+
+def test_whatever_the_loop_changes_is_progress() -> None:
+    for change in ({"cursor": 8}, {"handled": 1}, {"busy_since_ns": 2}, {"attempt_since_ns": 5}, {"failed": 1}):
+        sight = seen(standing_for(100, BUSY), replace(BUSY, **change), 101.0, is_stopped=False, planned_s=1.0)
+        assert judged(sight, LIMITS) is None, change
+
+
+def test_what_others_than_the_loop_change_is_no_progress() -> None:
+    changed = replace(BUSY, flags=BoardFlag.SOURCE_AWAY, unsettled=5)
+    sight = seen(standing_for(100, BUSY), changed, 101.0, is_stopped=False, planned_s=1.0)
+    assert judged(sight, LIMITS) is not None
+
+
+def test_a_stopped_process_is_stuck_at_once_and_overdue_after_the_timeout() -> None:
+    assert judged(standing_for(0, IDLE, is_stopped=True), LIMITS) == Stuck(Why.STOPPED, 0.0, False)
+    assert judged(standing_for(300, BUSY, is_stopped=True), LIMITS) == Stuck(Why.STOPPED, 0.0, True, 3, 7)
+    continued = seen(standing_for(10, IDLE, is_stopped=True), IDLE, 11.0, is_stopped=False, planned_s=1.0)
+    assert judged(continued, LIMITS) is None
+
+
+def test_a_loop_without_a_turn_outside_the_handler_is_stuck() -> None:
+    assert judged(standing_for(int(NO_TURN_S) - 1, IDLE), LIMITS) is None
+    assert judged(standing_for(int(NO_TURN_S), IDLE), LIMITS) == Stuck(Why.LOOP, 0.0, False)
+    assert judged(standing_for(int(NO_TURN_S), IDLE), Limits(1.0)) == Stuck(Why.LOOP, 0.0, True)
+    turning = [replace(IDLE, turned_ns=number) for number in range(100)]
+    assert judged(looked(*turning), LIMITS) is None
+
+
+def test_a_users_own_generator_may_wait_for_its_next_task() -> None:
+    assert judged(standing_for(1000, IDLE), Limits(300.0, is_waiting_free=True)) is None
+
+
+def test_a_worker_that_drains_has_its_own_deadline() -> None:
+    assert judged(standing_for(1000, replace(BUSY, state=WorkerState.DRAINING)), LIMITS) is None
+
+
+def test_time_in_which_the_master_could_not_look_counts_against_no_one() -> None:
+    frozen = seen(standing_for(5, BUSY), BUSY, 1000.0, is_stopped=False, planned_s=1.0)
+    assert judged(frozen, LIMITS) is None
+    assert frozen.seen_at - frozen.standing.since_s == 6.0
+
+
+def test_a_busy_pool_or_one_that_stands_still_is_looked_at_more_often() -> None:
+    assert scan_every_s([standing_for(0, IDLE)]) == SCAN_IDLE_S
+    assert scan_every_s([standing_for(0, IDLE), standing_for(0, BUSY)]) == SCAN_BUSY_S
+    assert scan_every_s([standing_for(1, IDLE)]) == SCAN_BUSY_S
+    assert scan_every_s([]) == SCAN_IDLE_S
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 400.0), st.booleans()), min_size=1, max_size=30))
+def test_nobody_is_overdue_who_went_on_within_the_timeout(looks: list[tuple[float, bool]]) -> None:
+    """However the looks come: what is dated begins with a look at which the board stood as it does now."""
+    now, changed_at, cursor = 0.0, 0.0, 0
+    sight = seen(None, BUSY, now, is_stopped=False, planned_s=1.0)
+    for pause_s, goes_on in looks:
+        now += pause_s
+        cursor += goes_on
+        changed_at = now if goes_on else changed_at
+        sight = seen(sight, replace(BUSY, cursor=cursor), now, is_stopped=False, planned_s=1.0)
+        stuck = judged(sight, LIMITS)
+        assert stuck is None or stuck.since_s >= changed_at
+        assert stuck is None or not stuck.is_overdue or now - changed_at >= LIMITS.task_timeout_s
