@@ -41,7 +41,8 @@ class BaseConsumer:
         """worker_id: the slot, from 0; kwargs: the entry's `configs`."""
         self.worker_id = worker_id
         self.config = kwargs
-        self.worker_count = self.config.get("workers", self.DEFAULT_WORKER_COUNT)
+        workers = self.config.get("workers", self.DEFAULT_WORKER_COUNT)
+        self.worker_count = workers.get("min", 1) if isinstance(workers, dict) else workers
         self.task_retry_times = self.config.get("task_retry_times", self.DEFAULT_RETRY_TIMES)
         self.reload_interval = self.config.get("reload_interval", self.RELOAD_INTERVAL)
         self.consume_client: Any = None  # a facade over the source's client, where it has one

@@ -45,7 +45,7 @@ class Look:
             "name": str(self.consumer.full_name),
             "target": self.consumer.target,
             "source": self.source,
-            "workers": self.consumer.common.workers,
+            "workers": self.consumer.common.model_dump()["workers"],
             "remarks": list(self.remarks),
             "lag": list(self.lag),
             "not_reachable": self.away,
@@ -138,10 +138,10 @@ def _print_problems(problems: list[Problem], *, with_details: bool) -> None:
 
 def _print_looks(looks: list[Look]) -> None:
     for look in looks:
-        workers = look.consumer.common.workers
+        common = look.consumer.common
         click.echo(
             f"{look.consumer.full_name}: {look.consumer.target}, source {look.source}, "
-            f"{workers} {'worker' if workers == 1 else 'workers'}{_lag_text(look)}"
+            f"{common.workers} {'worker' if common.most_workers == 1 else 'workers'}{_lag_text(look)}"
         )
         if look.away:
             click.echo(f"  warning: its source is not reachable now: {look.away}")

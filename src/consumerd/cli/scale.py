@@ -18,7 +18,8 @@ AUTO = "auto"
 @state_dir_option
 @json_option
 def command(target: str, workers: str, state_dir: StateDirectory, as_json: bool) -> None:
-    """Run N workers, whatever the configuration says, until it says something else; auto: what it says.
+    """Run N workers, whatever the configuration says, until it says something else; auto: what it says, or as its range
+    is filled by the lag.
 
     TARGET is a group or group/name. The number holds over reloads and restarts of the master.
     """

@@ -91,14 +91,26 @@ def _lag(pool: Plain) -> str:
 
 
 def _note(pool: Plain) -> str:
-    """The most pressing thing: why it failed, for how long it loads, what is away and why, the last error."""
+    """The most pressing thing: why it failed, for how long it loads, what is away and why, the last error; else why it
+    has so many workers.
+    """
     if pool["reason"]:
         return _shortened(pool["reason"])
     if pool["state"] == "loading":
         return f"for {_duration(pool['since_s'])}"
     if pool["flags"]:
         return ", ".join(map(_flag, pool["flags"]))
-    return "" if pool["last_error"] is None else _last_error(pool["last_error"], pool["restarts"])
+    if pool["last_error"] is not None:
+        return _last_error(pool["last_error"], pool["restarts"])
+    return _scaled(pool)
+
+
+def _scaled(pool: Plain) -> str:
+    """Why the pool has so many workers, where the configuration alone does not say."""
+    if pool["scaling"] is not None:
+        return _shortened(pool["scaling"]["reason"])
+    pinned = pool["workers_pinned"]
+    return "" if pinned is None else f"pinned to {pinned} by hand"
 
 
 def _last_error(error: Plain, restarts: int) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 from consumerd.config.problems import Problem
 from consumerd.config.redaction import Redactor
-from consumerd.config.secrets import Resolver
-from consumerd.config.shape import CommonKeys
+from consumerd.config.secrets import Resolved, Resolver
+from consumerd.config.shape import CommonKeys, WorkerRange
 from consumerd.config.tables import Place, keys_of, read_table
 
 COMMON_KEYS = keys_of(CommonKeys)
@@ -24,10 +24,18 @@ def read_common_keys(
     for key in {str(steps[0]) for steps, _ in resolved.failures}:
         del resolved.value[key]
     if isinstance(resolved.value.get("workers"), dict):
-        sentence = "must be one whole number: a range {min, max} comes with scaling, which this version has not"
-        problems.append(place.problem(sentence, "workers"))
-        del resolved.value["workers"]
+        problems += _read_range(resolved, place)
     keys, wrong = read_table(CommonKeys, resolved.value, place, resolved=[str(steps[0]) for steps in resolved.places])
     redact = Redactor(resolved.secrets).redact
     ordered = place.in_order([*problems, *wrong], common)
     return keys or CommonKeys(), tuple(problem.redacted(redact) for problem in ordered)
+
+
+def _read_range(resolved: Resolved, place: Place) -> tuple[Problem, ...]:
+    """Read `workers` where it is a table, by itself: its references are within it. One with mistakes is left out."""
+    referenced = [str(steps[1]) for steps in resolved.places if steps[0] == "workers" and len(steps) > 1]
+    written = resolved.value.pop("workers")
+    found, problems = read_table(WorkerRange, written, place.within("workers"), resolved=referenced)
+    if found is not None:
+        resolved.value["workers"] = found.model_dump()
+    return problems

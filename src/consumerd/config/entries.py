@@ -75,7 +75,8 @@ def _common(
     """The common keys, defaults included. What is wrong with a default alone is reported where the defaults stand."""
     common, problems = read_common_keys({**defaults, **own}, place, resolver)
     is_own = {place.within(key).path for key in own}
-    return common, [problem for problem in problems if problem.path in is_own or problem.path == place.path]
+    depth = len(place.path)
+    return common, [each for each in problems if each.path[: depth + 1] in is_own or each.path == place.path]
 
 
 def _shape_problems(written: Table, place: Place) -> list[Problem]:

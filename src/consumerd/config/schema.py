@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from consumerd.config.settings_table import RESERVED
-from consumerd.config.shape import CommonKeys, Entry, Settings
+from consumerd.config.shape import CommonKeys, Entry, Settings, WorkerRange
 from consumerd.config.tables import keys_of, numeric_keys
 from consumerd.model.identity import NAME_PATTERN
 
@@ -28,7 +28,7 @@ def json_schema() -> Schema:
     entry["properties"]["configs"] = {"$ref": "#/$defs/configs"}
     settings = _of(Settings)
     settings["properties"]["defaults"] = {"$ref": "#/$defs/configs"}
-    nested = settings.pop("$defs", {})
+    nested = {**settings.pop("$defs", {}), **configs.pop("$defs", {}), WorkerRange.__name__: _of(WorkerRange)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A configuration of consumerd",

@@ -16,6 +16,9 @@ from consumerd.model.identity import ConsumerName
 LONGEST_S = 10 * 366 * 24 * 60 * 60
 """The longest duration that can be configured: ten years. Timers of the system overflow somewhere beyond."""
 
+MOST_WORKERS = 4096
+"""Of one pool."""
+
 Duration = Annotated[float, Field(gt=0, le=LONGEST_S)]
 ProcessName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
@@ -23,10 +26,31 @@ ProcessName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x
 FullName = Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")]
 
 
+class WorkerRange(BaseModel):
+    """`workers` as a table: the master changes the number between `min` and `max`, so that a backlog is worked off
+    within `target_seconds`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    min: int = Field(default=1, ge=1, le=MOST_WORKERS)
+    max: int = Field(ge=1, le=MOST_WORKERS)
+    target_seconds: Duration = 30.0
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> Self:
+        if self.max < self.min:
+            raise ValueError(f"max ({self.max}) must be at least min ({self.min})")
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.min} to {self.max}"
+
+
 class CommonKeys(BaseModel):
     """The keys of `configs` that every consumer may have. Durations in seconds.
 
-    workers: the number of slots of the pool; process_name: the title of its processes.
+    workers: the number of slots of the pool, or its bounds; process_name: the title of its processes.
     task_retry_times: immediate retries. back_off_time, max_back_off_time, expire_time: deferred retries.
     task_timeout: of one attempt; the worker of one that takes longer is replaced.
     restart: `always` restarts a worker whose `iterate_task` returned; `on-failure` leaves its slot finished.
@@ -37,7 +61,7 @@ class CommonKeys(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
-    workers: int = Field(default=1, ge=1, le=4096)
+    workers: Annotated[int, Field(ge=1, le=MOST_WORKERS)] | WorkerRange = 1
     process_name: ProcessName | None = None
     task_retry_times: int | None = Field(default=None, ge=0)
     reload_interval: Annotated[float, Field(ge=0, le=LONGEST_S)] | None = None
@@ -53,6 +77,20 @@ class CommonKeys(BaseModel):
     max_unavailable: int | None = Field(default=None, ge=1)
     after: list[FullName] = Field(default_factory=list)
     essential: bool = False
+
+    @property
+    def scaling(self) -> WorkerRange | None:
+        """Within what the number of workers is changed by the master; None where it is fixed."""
+        return self.workers if isinstance(self.workers, WorkerRange) else None
+
+    @property
+    def fewest_workers(self) -> int:
+        """So many a pool has at first."""
+        return self.workers.min if isinstance(self.workers, WorkerRange) else self.workers
+
+    @property
+    def most_workers(self) -> int:
+        return self.workers.max if isinstance(self.workers, WorkerRange) else self.workers
 
     @model_validator(mode="after")
     def _delays_are_in_order(self) -> Self:

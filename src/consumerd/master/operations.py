@@ -12,7 +12,7 @@ from pathlib import Path
 
 from consumerd import clock
 from consumerd.config.diff import Change, ChangeKind, diff, needs_new_master
-from consumerd.config.shape import ConsumerSettings, Document
+from consumerd.config.shape import MOST_WORKERS, ConsumerSettings, Document
 from consumerd.config.suggest import did_you_mean
 from consumerd.errors import ConsumerdError, UsageError
 from consumerd.events.facts import Fact, Level
@@ -26,7 +26,6 @@ from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import OCCUPIED
 from consumerd.wire.messages import Pause
 
-MOST_WORKERS = 4096
 Plain = dict[str, object]
 
 
@@ -168,8 +167,9 @@ class Operations:
             if str(name) in self._overrides.paused:
                 self._pools.pause(name, is_paused=True)
 
-    def _configured(self, name: ConsumerName) -> int:
-        return self._pools.newest_entry(name).settings.common.workers
+    def _configured(self, name: ConsumerName) -> int | str:
+        workers = self._pools.newest_entry(name).settings.common.workers
+        return workers if isinstance(workers, int) else workers.model_dump_json()
 
     def _save(self, overrides: Overrides) -> None:
         path = self._configuration.overrides

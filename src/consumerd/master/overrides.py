@@ -14,10 +14,13 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """A number of workers that holds until the configuration has another one than `configured`, or it is undone."""
+    """A number of workers that holds until the configuration has another one than `configured`, or it is undone.
+
+    configured: a number, or the bounds as text.
+    """
 
     workers: int
-    configured: int
+    configured: int | str
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,15 @@ def load_overrides(path: Path) -> tuple[Overrides, str | None]:
     """What the file holds, and why it holds nothing that can be used, where it does."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        pins = {str(name): Pin(int(pinned), int(configured)) for name, (pinned, configured) in document["pins"].items()}
+        pins = {str(name): _pin(*pinned) for name, pinned in document["pins"].items()}
         return Overrides(pins, frozenset(map(str, document["paused"]))), None
     except FileNotFoundError:
         return Overrides(), None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return Overrides(), f"{path} cannot be read ({error}): scale and pause anew what was scaled and paused"
+
+
+def _pin(workers: object, configured: object) -> Pin:
+    if not isinstance(workers, int) or not isinstance(configured, int | str):
+        raise TypeError("a pin is two numbers, or a number and a text")
+    return Pin(workers, configured)

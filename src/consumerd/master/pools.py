@@ -61,6 +61,7 @@ class Pools:
         self._wanted: dict[ConsumerName, WantedPool] = {}
         self._observed: dict[ConsumerName, Pool] = {}
         self._scaled: dict[ConsumerName, int] = {}
+        self._autoscaled: dict[ConsumerName, int] = {}
         self._coming: dict[ConsumerName, Entry] = {}
         self._paused: set[ConsumerName] = set()
         for entry in entries:
@@ -110,7 +111,8 @@ class Pools:
         if name in self._observed:
             self._coming[name] = entry
             return
-        workers = self._scaled.get(name, entry.settings.common.workers)
+        self._autoscaled.pop(name, None)
+        workers = self._count(entry)
         self.processes[name] = Processes()
         self._entries[name] = {1: entry}
         self._wanted[name] = entry.wanted(1, workers)
@@ -156,7 +158,7 @@ class Pools:
         Workers that divide the keys by their number all have to start anew.
         """
         before = self._workers(name)
-        self._scaled.pop(name, None)
+        self.unpin(name)
         if workers is not None:
             self._scaled[name] = workers
         if self._wanted[name].is_split and self._workers(name) != before:
@@ -164,8 +166,14 @@ class Pools:
         self._refresh(name)
 
     def unpin(self, name: ConsumerName) -> None:
-        """Forget a pinned number; whoever calls changes the entry then."""
-        self._scaled.pop(name, None)
+        """Forget a pinned number; whoever calls changes the entry then. Scaled by its lag, the pool goes on from it."""
+        if (pinned := self._scaled.pop(name, None)) is not None:
+            self._autoscaled[name] = pinned
+
+    def autoscale(self, name: ConsumerName, workers: int) -> None:
+        """Want so many workers, because of the lag: where the entry has bounds, within those, and nobody pins it."""
+        self._autoscaled[name] = workers
+        self._refresh(name)
 
     def scaled(self, name: ConsumerName) -> int | None:
         """The number that an operator has pinned."""
@@ -229,7 +237,14 @@ class Pools:
             self.note_error(name, "worker_ended", {"worker_id": slot, "end": end})
 
     def _workers(self, name: ConsumerName) -> int:
-        return self._scaled.get(name, self.entry(name).settings.common.workers)
+        return self._count(self.entry(name))
+
+    def _count(self, entry: Entry) -> int:
+        """How many workers are wanted: as pinned, as scaled by the lag, or as the entry says."""
+        common = entry.settings.common
+        if (pinned := self._scaled.get(entry.name)) is not None:
+            return pinned
+        return min(common.most_workers, max(common.fewest_workers, self._autoscaled.get(entry.name, 0)))
 
     def _refresh(self, name: ConsumerName) -> None:
         """What is wanted, from the entry in force; slots for all that are wanted. Entries out of use are dropped."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from consumerd.errors import WireError
+from consumerd.master.autoscale import Judgement
 from consumerd.master.flight import FlightRecord
 from consumerd.master.flow import Flow, MeasuredLag
 from consumerd.master.launchers.contract import Executed, Seating
@@ -94,6 +96,7 @@ class Processes:
 
     last_ends: by slot, of the last worker that ended though nobody had asked it to. flow: whether its source gives what
     waits; stalled_shards: those of which it does not.
+    judgement: how many workers its lag asks for, where that is asked; looked_at: when that lag was heard.
     """
 
     zygotes: dict[int, Executed] = field(default_factory=dict)
@@ -106,6 +109,8 @@ class Processes:
     last_ends: dict[int, FlightRecord] = field(default_factory=dict)
     flow: Flow | None = None
     stalled_shards: frozenset[int] = frozenset()
+    judgement: Judgement | None = None
+    looked_at: float = -math.inf
 
     def counts(self) -> Counts:
         """Of the dead and the living."""

@@ -67,7 +67,7 @@ def run_master(document: Document, state_dir: StateDirectory, read: Callable[[],
     try:
         setproctitle.setproctitle(f"consumerd: master {document.origin}")
         _become_subreaper()
-        _raise_open_files(sum(consumer.common.workers for consumer in document.consumers))
+        _raise_open_files(sum(consumer.common.most_workers for consumer in document.consumers))
         return asyncio.run(_run(document, state_dir, read))
     finally:
         lock.release()

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 
 from consumerd import clock
+from consumerd.master.autoscaler import scaling_document
 from consumerd.master.observed import Pool, Zygote
 from consumerd.master.pools import Pools
 from consumerd.master.processes import Processes, Worker
@@ -65,11 +66,12 @@ def pool_document(pools: Pools, name: ConsumerName, now: float) -> dict[str, obj
         "established": pool.established,
         "zygote": _zygote_document(zygote, now),
         "is_paused": pools.is_paused(name),
-        "workers_configured": entry.settings.common.workers,
+        "workers_configured": entry.settings.common.model_dump()["workers"],
         "workers_pinned": pools.scaled(name),
         "workers_wanted": wanted,
         "workers_running": running,
         "workers_stalled": sum(slot.state is SlotState.STALLED for slot in pool.slots.values()),
+        "scaling": scaling_document(pools, name, now),
         "workers_finished": finished,
         **asdict(processes.counts()),
         "restarts": sum(slot.restarts for slot in pool.slots.values()),

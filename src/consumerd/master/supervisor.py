@@ -12,6 +12,7 @@ from collections.abc import Callable
 from consumerd import clock
 from consumerd.events.facts import Fact, Level
 from consumerd.master.acts import Means, perform
+from consumerd.master.autoscaler import Autoscaler
 from consumerd.master.hearing import Hearing, Judge
 from consumerd.master.helper import StoreHelper
 from consumerd.master.observed import Pool
@@ -50,6 +51,7 @@ class Supervisor:
         self._watchdog = watchdog
         self._woken = woken
         self._hearing = Hearing(means, judge, self._refuse)
+        self._autoscaler = Autoscaler(means.pools, means.emit)
         self.exit_code = 0
         self.refusal: str | None = None
         self.stop_deadline: float | None = None
@@ -81,6 +83,7 @@ class Supervisor:
         self._reap(now)
         self._hearing.prove(now)
         self._watchdog.scan(now)
+        self._autoscaler.turn(now)
         self._act(now)
         self._means.pools.forget_gone(now)
         self._tell_if_nothing_loads()

@@ -29,7 +29,7 @@ class Traits:
     positional: settled by a position that moves on, so that what fails must be kept elsewhere (Kafka, a generator).
     ordered: gives the tasks of one key in order, to one worker.
     durable_defer: keeps a retry, with its due time, in its own rows.
-    unlimited_workers: any number of workers can share it.
+    unlimited_workers: any number of workers can share it; else at most one a shard has something to do.
     transactional: can settle in the handler's own transaction.
     replayable: can be read again from an earlier point.
     splits_keys: each worker takes the keys of its shard, so that all of a pool must agree on how many they are.

@@ -1,8 +1,9 @@
 """The keeper thread: the I/O that must go on while a handler runs. Runs in workers and the foreground.
 
-Once a second it lets the source poll and renew, and renews the claims on parked tasks; every ten seconds the keeper
-of the pool's lowest slot measures the lag. While an attempt is past the task's timeout it neither polls nor renews: a
-handler that hangs must not hold its partition, or its claims, for ever.
+Once a second it lets the source poll and renew, and renews the claims on parked tasks; every ten seconds, more often
+where the pool is scaled by it in a shorter time, the keeper of the pool's lowest slot measures the lag. While an
+attempt is past the task's timeout it neither polls nor renews: a handler that hangs must not hold its partition, or its
+claims, for ever.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import threading
 from collections.abc import Callable
 
 from consumerd.clock import monotonic
+from consumerd.config.shape import WorkerRange
 from consumerd.errors import ConsumerdError
 from consumerd.events.facts import Fact, Level
 from consumerd.model.failure import describe
@@ -38,6 +40,17 @@ class OwnWatch:
         return self._standing.is_busy and now - self._standing.since_s >= self._task_timeout_s
 
 
+LOOKS_A_TARGET = 4
+"""So often the lag is measured within the time in which a backlog is to be worked off."""
+
+
+def lag_interval_s(scaling: WorkerRange | None) -> float:
+    """How often the lag is measured."""
+    if scaling is None:
+        return LAG_INTERVAL_S
+    return min(LAG_INTERVAL_S, max(BEAT_S, scaling.target_seconds / LOOKS_A_TARGET))
+
+
 class Keeper:
     """The thread. `report_lag` is None where another worker measures it."""
 
@@ -48,6 +61,7 @@ class Keeper:
         *,
         report_lag: Callable[[tuple[ShardLag, ...]], None] | None,
         is_overdue: Callable[[], bool],
+        lag_interval_s: float = LAG_INTERVAL_S,
         emit: Callable[[Fact], None],
         redact: Callable[[str], str],
     ) -> None:
@@ -56,6 +70,7 @@ class Keeper:
         self._report_lag = report_lag
         self._is_overdue = is_overdue
         self._has_let_go = False
+        self._lag_interval_s = lag_interval_s
         self._emit = emit
         self._redact = redact
         self._closing = threading.Event()
@@ -97,5 +112,5 @@ class Keeper:
     def _measure_lag(self) -> None:
         now = monotonic()
         if self._report_lag is not None and now >= self._next_lag:
-            self._next_lag = now + LAG_INTERVAL_S
+            self._next_lag = now + self._lag_interval_s
             self._report_lag(self._source.lag())

@@ -24,6 +24,7 @@ from consumerd.worker.imports import NotLoadedError, hook_problems, import_class
 from consumerd.worker.keys import KeyOwners, config_model, judge_unknown
 from consumerd.worker.kinds import import_client, kind_named
 from consumerd.worker.remarks import remarks_on
+from consumerd.worker.scalable import scaling_problems
 
 Values = Mapping[str, Any]  # the user's own keys have any value
 
@@ -128,6 +129,7 @@ class _Examination:
         unknown = judge_unknown(owners, self._resolved.value, self._place, defaulted=self._defaulted)
         options, configs, more = self._read(owners, common)
         problems += [*wrong, *unknown.problems, *more]
+        problems += scaling_problems(kind, common, self._place)
         problems += construction_problems(consumer_class, configs, self._entry)
         remarks = remarks_on(consumer_class, kind, common, unknown.passed_on)
         loaded = LoadedConsumer(consumer_class, kind, common, options, configs, remarks, self._redactor)
@@ -147,6 +149,8 @@ class _Examination:
         given = owners.of_options(values)
         options, problems = read_table(owners.options, given, self._place, resolved=referenced)
         configs = {**values, **_taken_from(common, referenced), **_taken_from(options, referenced)}
+        if common.scaling is not None:
+            configs["workers"] = common.scaling.min  # as in the seed, a class finds a number there
         if owners.config is not None:
             own = owners.of_config(values)
             config, wrong = read_table(owners.config, own, self._place, resolved=referenced)

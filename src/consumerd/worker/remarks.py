@@ -12,6 +12,7 @@ from types import CodeType
 from consumerd.config.shape import CommonKeys
 from consumerd.model.contract import is_overridden
 from consumerd.sources.contract import SourceKind
+from consumerd.worker.scalable import scaling_remarks
 
 BACK_OFF_ATTRIBUTES = ("back_off_time", "max_back_off_time", "expire_time")
 _OUR_PACKAGE = "consumerd."
@@ -21,7 +22,8 @@ def remarks_on(consumer_class: type, kind: SourceKind, common: CommonKeys, passe
     """One sentence each, the most important first."""
     return (
         *_on_what_is_given_away(consumer_class, kind),
-        *_on_shards(consumer_class, kind, common.workers),
+        *_on_shards(consumer_class, kind, common.most_workers),
+        *scaling_remarks(kind, common),
         *_on_back_off(consumer_class, common),
         *_on_worker_count(consumer_class, common),
         *(f"configs.{key} is no key of consumerd or of its source: it is passed on to the class" for key in passed_on),
@@ -69,9 +71,9 @@ def _on_back_off(consumer_class: type, common: CommonKeys) -> Iterator[str]:
 
 def _on_worker_count(consumer_class: type, common: CommonKeys) -> Iterator[str]:
     wanted = getattr(consumer_class, "DEFAULT_WORKER_COUNT", 1)
-    if "workers" not in common.model_fields_set and wanted != common.workers:
+    if "workers" not in common.model_fields_set and wanted != common.fewest_workers:
         yield (
-            f"its DEFAULT_WORKER_COUNT is {wanted}, and as in the seed the master starts {common.workers} where "
+            f"its DEFAULT_WORKER_COUNT is {wanted}, and as in the seed the master starts {common.fewest_workers} where "
             "configs.workers is not written: write it"
         )
 

@@ -27,7 +27,7 @@ from consumerd.worker.fast import Handler
 from consumerd.worker.handler import hooked_handler, needs_general_loop, plain_handler, record_validator, validating
 from consumerd.worker.hooks import Hooks
 from consumerd.worker.interrupts import Interrupts
-from consumerd.worker.keeper import Keeper, OwnWatch
+from consumerd.worker.keeper import Keeper, OwnWatch, lag_interval_s
 from consumerd.worker.loop import Loop
 from consumerd.worker.parked_index import StoreIndex
 from consumerd.worker.parking import Parking
@@ -150,6 +150,7 @@ class Runtime:
             self._due,
             report_lag=parts.report_lag,
             is_overdue=self._is_overdue(),
+            lag_interval_s=lag_interval_s(parts.common.scaling),
             emit=parts.emit,
             redact=parts.redact,
         )

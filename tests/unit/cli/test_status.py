@@ -33,6 +33,8 @@ def pool(**more: Any) -> Plain:
         "workers_wanted": 16,
         "workers_running": 15,
         "workers_finished": 0,
+        "workers_pinned": None,
+        "scaling": None,
         "handled": 1200,
         "failed": 3,
         "parked": 2,
@@ -125,6 +127,12 @@ def test_the_last_error_is_the_note_in_one_line_of_bounded_length() -> None:
 def test_a_worker_says_what_it_does_now_and_since_when(how: Plain, said: str) -> None:
     text = render(document(pool(workers=[worker(**how)])), with_workers=True)
     assert line_of(text, "0 ").endswith(said)
+
+
+def test_why_a_pool_has_so_many_workers_is_the_note_where_nothing_is_more_pressing() -> None:
+    scaling = {"reason": "8 workers wanted, 4 help: its source has 4 partitions"}
+    assert "8 workers wanted, 4 help" in render(document(pool(scaling=scaling)), with_workers=False)
+    assert "pinned to 5 by hand" in render(document(pool(workers_pinned=5)), with_workers=False)
 
 
 def test_problems_come_last_one_a_line() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumerd.config.problems import path_text
-from consumerd.config.shape import Document
+from consumerd.config.shape import Document, WorkerRange
 from consumerd.config.validate import Validated, validate
 from consumerd.config.written import Written
 
@@ -81,6 +81,14 @@ def test_configs_travel_unresolved_and_common_keys_are_resolved() -> None:
     assert "hunter2" not in consumer.model_dump_json()
 
 
+def test_workers_may_be_a_range_with_references() -> None:
+    written = {"min": 2, "max": "${WORKERS}", "target_seconds": 5}
+    [consumer] = document(configured(workers=written)).consumers
+    assert consumer.common.scaling == WorkerRange(min=2, max=8, target_seconds=5.0)
+    assert (consumer.common.fewest_workers, consumer.common.most_workers) == (2, 8)
+    assert consumer.configs == {"workers": written}
+
+
 def test_whole_numbers_will_do_for_seconds() -> None:
     [consumer] = document(configured(expire_time=4)).consumers
     assert consumer.common.expire_time == 4.0
@@ -135,11 +143,15 @@ def test_parking_is_embedded_or_a_url_and_travels_as_written(parking: str) -> No
         ({"g": [entry(conifgs={})]}, "g[0].conifgs", "did you mean 'configs'?"),
         ({"g": [entry(enabled=True)]}, "g[0].enabled", "known are: module, class, name, configs"),
         ({"g": [entry(workers=3)]}, "g[0].workers", "belongs into 'configs'"),
-        (configured(workers=0), "g[0].configs.workers", "must be at least 1, and is 0"),
+        (configured(workers=0), "g[0].configs.workers", "must be at least 1 or a table, and is 0"),
         (configured(workers="16"), "g[0].configs.workers", "write it without quotes"),
-        (configured(workers=True), "g[0].configs.workers", "must be a whole number, and is true"),
-        (configured(workers=1.5), "g[0].configs.workers", "must be a whole number, and is 1.5"),
-        (configured(workers={"min": 1, "max": 3}), "g[0].configs.workers", "comes with scaling"),
+        (configured(workers=True), "g[0].configs.workers", "must be a whole number or a table, and is true"),
+        (configured(workers=1.5), "g[0].configs.workers", "must be a whole number or a table, and is 1.5"),
+        (configured(workers={"min": 4, "max": 3}), "g[0].configs.workers", "max (3) must be at least min (4)"),
+        (configured(workers={"min": 0, "max": 3}), "g[0].configs.workers.min", "must be at least 1, and is 0"),
+        (configured(workers={"min": 1}), "g[0].configs.workers.max", "is missing"),
+        (configured(workers={"max": "many"}), "g[0].configs.workers.max", "must be a whole number"),
+        (configured(workers={"max": 3, "target_second": 5}), "g[0].configs.workers.target_second", "did you mean"),
         (configured(workers="${WORD}"), "g[0].configs.workers", "must be a whole number"),
         (configured(workers="${NOWHERE}"), "g[0].configs.workers", "NOWHERE is not set"),
         (configured(back_off_time=True), "g[0].configs.back_off_time", "must be a number, and is true"),

@@ -151,6 +151,24 @@ def test_references_are_resolved_and_numbers_are_numbers(directory: Path) -> Non
     assert found.redactor.redact("hunter2 pw:hunter3") == "*** ***"
 
 
+def test_a_class_finds_a_number_where_workers_is_a_range(directory: Path) -> None:
+    found = loaded(directory, "Login", {"MOST": "8"}, **KAFKA, workers={"min": 2, "max": "${MOST}"})
+    assert found.common.most_workers == 8
+    assert found.configs["workers"] == 2
+    assert BaseConsumer(0, workers={"min": 2, "max": 8}).worker_count == 2
+
+
+def test_workers_that_divide_the_keys_cannot_be_a_range(directory: Path) -> None:
+    [mistake] = mistakes(directory, "Shared", workers={"max": 8})
+    assert mistake.startswith(
+        "f: g[0].configs.workers: must be one whole number: the workers of a query divide the keys"
+    )
+
+
+def test_a_range_for_a_generator_is_remarked_on(directory: Path) -> None:
+    assert any("stays at 2" in remark for remark in loaded(directory, "Known", workers={"min": 2, "max": 8}).remarks)
+
+
 @pytest.mark.parametrize(
     ("target", "place", "part"),
     [

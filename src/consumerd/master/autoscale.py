@@ -1,0 +1,241 @@
+"""Autoscaling, pure: how many workers a pool should have, from how far it is behind. Runs in the master.
+
+A look is taken whenever the lag has been measured. n workers are needed where
+
+    n × rate = arrivals + backlog / target
+
+rate is what one worker does, measured while a backlog keeps all of them busy; arrivals is what comes in, by the growth
+of the backlog and what was finished meanwhile. The number grows when two looks in a row ask for more, and shrinks by
+half of what no look for four times the target's time has asked for. In between it stays.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+MARGIN = 0.1
+"""So much more than what is there has to be needed, before the number grows."""
+
+HEADROOM = 0.25
+"""So much more than what is needed is kept, when the number shrinks."""
+
+LOOKS = 3
+"""Over so many looks what comes in is compared."""
+
+SHORTEST_REST_S, SHORTEST_QUIET_S = 5.0, 20.0
+
+BUSY_FOR_S = 3.0
+"""With a backlog for so long at both ends of a stretch, its workers were busy throughout."""
+
+FORGET_S = 3600.0
+"""A rate that cannot be measured, for want of a backlog, is believed to double in so long: else a pool whose handler
+has become faster would keep its number for ever.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Of a pool's workers. target_s: a backlog is to be worked off within that."""
+
+    fewest: int
+    most: int
+    target_s: float
+
+    @property
+    def rest_s(self) -> float:
+        """So long after a change the number does not grow: what was added has to take effect."""
+        return max(SHORTEST_REST_S, self.target_s / 2)
+
+    @property
+    def quiet_s(self) -> float:
+        """So long a number must have been more than enough, and unchanged, before it shrinks."""
+        return max(SHORTEST_QUIET_S, self.target_s * 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A pool at the moment when its lag became known.
+
+    at: monotonic. workers: how many are wanted now; running: how many of them run. finished: tasks so far, by all.
+    behind: tasks that are not finished; oldest_s: the age of the oldest, None where it is not known.
+    shards: so many workers at most the source can employ; None: any number.
+    """
+
+    at: float
+    workers: int
+    running: int
+    finished: int
+    behind: int
+    oldest_s: float | None = None
+    shards: int | None = None
+
+    @property
+    def employed(self) -> int:
+        """How many can have something to do."""
+        return self.running if self.shards is None else min(self.running, self.shards)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the looks so far come to.
+
+    wanted: the number that the pool should have now; needed: what its backlog asks for, whatever is allowed.
+    reason: that in a sentence. rate: tasks a worker does in a second, None until it was measured.
+    arrivals: tasks a second that came in, before each of the last looks.
+    short_since, spare_since: since when every look has asked for more, or for fewer; kept: the most that was asked
+    for meanwhile. changed_at: when the number last became another, by whomever.
+    last: the last look; anchor: the look since which all workers have been busy, and as many as now.
+    """
+
+    wanted: int
+    needed: int
+    reason: str
+    rate: float | None = None
+    arrivals: tuple[float, ...] = ()
+    short_since: float | None = None
+    spare_since: float | None = None
+    kept: int = 0
+    changed_at: float = -math.inf
+    last: Look | None = None
+    anchor: Look | None = None
+
+
+def judge(before: Judgement | None, look: Look, bounds: Bounds) -> Judgement:
+    """What is wanted after another look; `before` is None with the first one."""
+    now = _with_change(before or Judgement(look.workers, look.workers, ""), look)
+    now = _measured(now, look, bounds)
+    more, fewer = _needed(now, look, bounds, is_cautious=False), _needed(now, look, bounds, is_cautious=True)
+    is_short = more > look.workers * (1 + MARGIN) and _useful(more, look, bounds) > look.workers
+    is_spare = _useful(fewer, look, bounds) < look.workers and not _is_late(look, bounds)
+    now = replace(
+        now,
+        needed=max(1, math.ceil(_asked(more, fewer, look.workers, is_spare=is_spare))),
+        short_since=_since(now.short_since, look.at, holds=is_short),
+        spare_since=_since(now.spare_since, look.at, holds=is_spare),
+        kept=max(now.kept, _useful(fewer, look, bounds)) if is_spare else 0,
+    )
+    wanted = _wanted(now, look, bounds, goal=_useful(more, look, bounds))
+    return replace(now, wanted=wanted, reason=_sentence(now, look, bounds))
+
+
+def _asked(more: float, fewer: float, present: int, *, is_spare: bool) -> float:
+    """The number asked for: the present one, where that is neither too little nor too much."""
+    if more > present * (1 + MARGIN):
+        return more
+    return fewer if is_spare else present
+
+
+def interrupted(before: Judgement) -> Judgement:
+    """The same where looks had to be left out: what lies between them is not to be measured."""
+    return replace(before, last=None, anchor=None, arrivals=(), short_since=None, spare_since=None, kept=0)
+
+
+def _with_change(before: Judgement, look: Look) -> Judgement:
+    """A number that has become another since the last look: what was asked for until then was about the former."""
+    if before.last is None or before.last.workers == look.workers:
+        return before
+    return replace(before, changed_at=look.at, short_since=None, spare_since=None, kept=0)
+
+
+def _measured(before: Judgement, look: Look, bounds: Bounds) -> Judgement:
+    """With the rate and the arrivals as of this look."""
+    last = before.last
+    if last is None or look.at <= last.at:
+        return replace(before, last=look, anchor=look)
+    elapsed_s, finished = look.at - last.at, max(0, look.finished - last.finished)
+    arrival = max(0.0, (look.behind - last.behind + finished) / elapsed_s)
+    now = replace(before, arrivals=(*before.arrivals, arrival)[-LOOKS:], last=look)
+    is_same = (last.workers, last.running) == (look.workers, look.running) and look.employed > 0
+    if not is_same or not _are_busy(last, look, finished / elapsed_s):
+        return replace(now, rate=_forgotten(before.rate, elapsed_s, finished, look), anchor=look)
+    return _with_rate(now, before.anchor or last, look, bounds)
+
+
+def _are_busy(last: Look, look: Look, finished_a_second: float) -> bool:
+    """Whether no worker can have been idle in between: at both ends more was waiting than they could take."""
+    enough = look.employed + BUSY_FOR_S * finished_a_second
+    return min(last.behind, look.behind) > enough
+
+
+def _with_rate(now: Judgement, anchor: Look, look: Look, bounds: Bounds) -> Judgement:
+    """Measure since the anchor. Where not everybody has finished a task yet, the rate is that at most."""
+    elapsed_s, finished = look.at - anchor.at, max(0, look.finished - anchor.finished)
+    measured = max(1, finished) / elapsed_s / look.employed
+    if finished < look.employed:
+        return replace(now, rate=measured if now.rate is None else min(now.rate, measured), anchor=anchor)
+    return replace(now, rate=measured, anchor=look if elapsed_s >= bounds.target_s else anchor)
+
+
+def _forgotten(rate: float | None, elapsed_s: float, finished: int, look: Look) -> float | None:
+    """A rate that was measured before, if it was; at least as much as was seen now of workers that may have idled."""
+    seen = finished / elapsed_s / max(1, look.running, look.workers)
+    if rate is None:
+        return seen if finished > look.workers else None
+    return float(max(seen, rate * 2.0 ** (elapsed_s / FORGET_S)))
+
+
+def _needed(now: Judgement, look: Look, bounds: Bounds, *, is_cautious: bool) -> float:
+    """So many workers work off what is behind in the target's time, beside what comes in.
+
+    A burst that has come in is not taken for what goes on coming: of the last few arrivals, the least counts.
+    is_cautious: the most, and with headroom.
+    """
+    if now.rate is None:
+        return float(min(look.behind, look.workers))
+    known = now.arrivals if len(now.arrivals) == LOOKS else (0.0, *now.arrivals)
+    arrivals = max(known) if is_cautious else min(known)
+    needed = (arrivals + look.behind / bounds.target_s) / now.rate
+    return needed * (1 + HEADROOM) if is_cautious else needed
+
+
+def _useful(needed: float, look: Look, bounds: Bounds) -> int:
+    """As much of it as helps, within the bounds: beyond one a shard, or one a task, workers would be idle."""
+    helping = math.ceil(needed)
+    if look.shards is not None:
+        helping = min(helping, look.shards)
+    if helping > look.workers:
+        helping = max(look.workers, min(helping, look.behind))
+    return max(bounds.fewest, min(bounds.most, helping))
+
+
+def _is_late(look: Look, bounds: Bounds) -> bool:
+    return look.oldest_s is not None and look.behind > 0 and look.oldest_s > bounds.target_s
+
+
+def _since(since: float | None, at: float, *, holds: bool) -> float | None:
+    if not holds:
+        return None
+    return at if since is None else since
+
+
+def _wanted(now: Judgement, look: Look, bounds: Bounds, *, goal: int) -> int:
+    present = max(bounds.fewest, min(bounds.most, look.workers))
+    if present != look.workers:
+        return present
+    is_rested = look.at - now.changed_at >= bounds.rest_s
+    if now.short_since is not None and (now.short_since < look.at or _is_late(look, bounds)) and is_rested:
+        return goal
+    if now.spare_since is not None and look.at - now.spare_since >= bounds.quiet_s:
+        return present - (present - now.kept + 1) // 2
+    return present
+
+
+def _sentence(now: Judgement, look: Look, bounds: Bounds) -> str:
+    """What is wanted, what helps, and why."""
+    wanted = f"{now.needed} {'worker' if now.needed == 1 else 'workers'} wanted"
+    if look.shards is not None and now.needed > look.shards < bounds.most:
+        return f"{wanted}, {look.shards} help: its source has {look.shards} partitions"
+    if now.needed > bounds.most:
+        return f"{wanted}, {bounds.most} are allowed: {_why(now, look)}"
+    if now.needed < bounds.fewest:
+        return f"{wanted}, {bounds.fewest} are the least: {_why(now, look)}"
+    return f"{wanted}: {_why(now, look)}"
+
+
+def _why(now: Judgement, look: Look) -> str:
+    behind = f"{look.behind} {'task' if look.behind == 1 else 'tasks'} behind"
+    if now.rate is None:
+        return f"{behind}, and how fast a worker is has not shown yet"
+    arrivals = max(now.arrivals, default=0.0)
+    return f"{behind}, {arrivals:.3g}/s come in, a worker does {now.rate:.3g}/s"

@@ -1,0 +1,1 @@
+"""Models on which decisions are tried, without processes and in no time."""

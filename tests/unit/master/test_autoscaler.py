@@ -1,0 +1,129 @@
+"""What the master makes of a lag that is told, for a pool whose number of workers is a range."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from consumerd.config.shape import CommonKeys, ConsumerSettings, WorkerRange
+from consumerd.config.state_dir import StateDirectory
+from consumerd.events.facts import Fact
+from consumerd.master import history
+from consumerd.master.autoscaler import OLD_LAG_S, Autoscaler, scaling_document
+from consumerd.master.pools import Entry, Pools
+from consumerd.master.processes import MeasuredLag
+from consumerd.model.identity import ConsumerName
+from consumerd.wire.messages import Seated
+
+NAME = ConsumerName("g", "a")
+LOOK_S = 7.5
+
+
+def entry(workers: int | WorkerRange) -> Entry:
+    settings = ConsumerSettings(group="g", name="a", target="m:C", configs={}, common=CommonKeys(workers=workers))
+    return Entry(settings, Seated("{}", "{}", "", "", "id.g.a"), StateDirectory(Path()), 25.0)
+
+
+class Stage:
+    """A pool that is up; each look tells its lag, and fills the slots that are wanted by then."""
+
+    def __init__(self, workers: int | WorkerRange) -> None:
+        self.facts: list[Fact] = []
+        self.pools = Pools([entry(workers)], 0.0)
+        self.autoscaler = Autoscaler(self.pools, self.facts.append)
+        self.pools[NAME] = history.loaded(history.zygote_executed(self.pools[NAME], 1, 100, 0.0), 1, 0.0)
+        self.now = 0.0
+
+    def look(self, *behind: int, finished: int = 0) -> int:
+        """Tell the lag of each shard; how many workers are wanted then."""
+        for number in range(self.pools.workers_wanted(NAME)):
+            if not self.pools[NAME].slots[number].is_occupied:
+                asked = history.fork_asked(self.pools[NAME], number, 1, self.now, look_at=99.0)
+                self.pools[NAME] = history.ready(asked, number, self.now)
+        self.now += LOOK_S
+        processes = self.pools.processes[NAME]
+        processes.buried.handled += finished
+        processes.lag = MeasuredLag(tuple((shard, tasks, None, 0) for shard, tasks in enumerate(behind)), self.now)
+        self.autoscaler.turn(self.now)
+        return self.pools.workers_wanted(NAME)
+
+    def document(self) -> dict[str, object]:
+        found = scaling_document(self.pools, NAME, self.now)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage(WorkerRange(min=1, max=8, target_seconds=30.0))
+
+
+def burst(stage: Stage) -> int:
+    stage.look(6000)
+    stage.look(5925, finished=75)
+    return stage.look(5850, finished=75)
+
+
+def test_a_pool_begins_with_the_least_and_grows_with_its_lag(stage: Stage) -> None:
+    assert stage.look(0) == 1
+    assert burst(stage) == 8
+    assert stage.facts[-1].name == "pool_autoscaled"
+    assert stage.facts[-1].fields["before"] == 1
+    assert "20 workers wanted, 8 are allowed" in str(stage.document()["reason"])
+
+
+def test_a_fixed_number_is_left_alone() -> None:
+    stage = Stage(2)
+    assert burst(stage) == 2
+    assert scaling_document(stage.pools, NAME, 0.0) is None
+
+
+def test_a_pinned_number_wins_and_what_would_be_wanted_is_shown(stage: Stage) -> None:
+    stage.pools.scale(NAME, 3, 0.0)
+    assert burst(stage) == 3
+    assert (stage.document()["wanted"], stage.facts) == (8, [])
+    assert str(stage.document()["reason"]).startswith("pinned to 3 by hand; else: ")
+    stage.pools.scale(NAME, None, stage.now)
+    assert stage.pools.workers_wanted(NAME) == 3, "it goes on from there"
+    assert stage.look(5800, finished=75) == 8
+
+
+def test_where_no_lag_is_known_the_number_stays_and_that_is_said(stage: Stage) -> None:
+    assert burst(stage) == 8
+    stage.look()
+    stage.look()
+    assert stage.pools.workers_wanted(NAME) == 8
+    assert stage.document()["reason"] == "8 stay: how many tasks wait is not known"
+    stage.look(10)
+    stage.now += OLD_LAG_S + 1
+    assert "not known" in str(stage.document()["reason"])
+
+
+def test_a_paused_pool_keeps_its_number(stage: Stage) -> None:
+    stage.pools.pause(NAME, is_paused=True)
+    assert burst(stage) == 1
+    assert "paused" in str(stage.document()["reason"])
+
+
+def test_nothing_changes_while_a_change_is_on_trial(stage: Stage) -> None:
+    stage.look(6000)
+    stage.pools.change(entry(WorkerRange(min=1, max=8, target_seconds=30.0)), stage.now)
+    assert burst(stage) == 1
+    assert "on trial" in str(stage.document()["reason"])
+
+
+def test_the_shards_of_a_source_limit_what_helps(stage: Stage) -> None:
+    stage.pools.note_source(NAME, "kafka", {"unlimited_workers": False})
+    for number in range(3):
+        wanted = stage.look(3000, 3000, 3000, finished=75 * bool(number))
+    assert wanted == 3
+    assert ", 3 help: its source has 3 partitions" in str(stage.document()["reason"])
+
+
+def test_another_range_of_the_configuration_holds_at_once(stage: Stage) -> None:
+    assert burst(stage) == 8
+    stage.pools.amend(entry(WorkerRange(min=2, max=4, target_seconds=30.0)), stage.now)
+    assert stage.pools.workers_wanted(NAME) == 4
+    stage.pools.amend(entry(6), stage.now)
+    assert stage.pools.workers_wanted(NAME) == 6
