@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from consumerd.sources.table.schema import create_table, enqueue
 from integration.scenarios.running import Answer, Running, environment, running
 from integration.scenarios.small_masters import SOON_S, entry, pool, stop, wait_for, wait_replaced, write_config
 from integration.scenarios.small_stuck import HANG_AT
@@ -19,6 +20,7 @@ from servers.waiting import wait_until
 
 STUCK = "integration.scenarios.small_stuck"
 TIMEOUT_S = 2.0
+LEASE_S = 30.0
 
 Start = Callable[..., Running]
 
@@ -76,6 +78,21 @@ def test_a_handler_that_hangs_is_diagnosed_and_its_worker_replaced(
     [killed] = facts(master, "worker_killed")
     assert (killed["reason"], killed["offset"], killed["stacks"]) == (end["reason"], HANG_AT, end["stacks"])
     assert facts(master, "task_stalled")[0]["why"] == "task"
+    stop(master)
+
+
+def test_the_task_that_hung_comes_again_and_those_behind_it_are_handled(start: Start, tmp_path: Path) -> None:
+    database = str(tmp_path / "rows.sqlite")
+    create_table(database)
+    enqueue(database, ({"number": number} for number in range(10)))
+    master = start("Claiming", database=database, task_timeout=TIMEOUT_S)
+    rows = tmp_path / "mark.rows"
+    wait_until(
+        lambda: rows.exists() and {*map(int, rows.read_text().split())} == {*range(10)},
+        deadline_s=LEASE_S + SOON_S,
+        message=lambda: f"every row{master.tail()}",
+    )
+    assert len(facts(master, "worker_killed")) == 1
     stop(master)
 
 

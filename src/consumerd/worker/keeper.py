@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from consumerd.clock import monotonic
+from consumerd.clock import Clock, monotonic
 from consumerd.config.shape import WorkerRange
 from consumerd.errors import ConsumerdError
 from consumerd.events.facts import Fact, Level
@@ -28,14 +28,15 @@ LAG_INTERVAL_S = 10.0
 class OwnWatch:
     """Dates the worker's own running attempt, as the master does from without."""
 
-    def __init__(self, words: memoryview, task_timeout_s: float) -> None:
+    def __init__(self, words: memoryview, task_timeout_s: float, clock: Clock) -> None:
         self._words = words
         self._task_timeout_s = task_timeout_s
+        self._clock = clock
         self._standing: Standing | None = None
 
     def is_overdue(self) -> bool:
         """Whether the attempt takes longer than it may; asked once a beat."""
-        now = monotonic()
+        now = self._clock.monotonic()
         self._standing = standing(self._standing, read_words(self._words), now)
         return self._standing.is_busy and now - self._standing.since_s >= self._task_timeout_s
 
@@ -87,7 +88,7 @@ class Keeper:
 
     def _run(self) -> None:
         while not self._closing.wait(BEAT_S):
-            for duty in (self._hold, self._measure_lag):
+            for duty in (self.hold, self._measure_lag):
                 try:
                     duty()
                 except ConsumerdError as error:  # away or refused: the loop meets the same and acts
@@ -97,8 +98,8 @@ class Keeper:
                     fields: dict[str, object] = {"error": failure.error, "traceback": failure.traceback}
                     self._emit(Fact("keeper_failed", Level.ERROR, fields))
 
-    def _hold(self) -> None:
-        """Keep what the worker has, its partitions and its claims, while it may have them."""
+    def hold(self) -> None:
+        """Keep what the worker has, its partitions and its claims, while it may have them. Once a beat."""
         is_overdue = self._is_overdue()
         if is_overdue and not self._has_let_go:
             self._emit(Fact("keeper_let_go", Level.WARNING, {"reason": "the running attempt is past task_timeout"}))

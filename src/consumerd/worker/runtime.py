@@ -166,7 +166,7 @@ class Runtime:
         parts = self._surroundings
         if parts.member is None:
             return lambda: False
-        return OwnWatch(parts.words, parts.common.task_timeout).is_overdue
+        return OwnWatch(parts.words, parts.common.task_timeout, parts.clock).is_overdue
 
     def _drain(self, loop: Loop, keeper: Keeper) -> None:
         """Settle what is finished, park what can be parked, leave; all by the one deadline of the stop."""

@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+from consumerd import TableBaseConsumer
 from integration.scenarios.small_pools import Counting, Record
 
 HANG_AT = 3
@@ -68,3 +69,15 @@ class Telling(Stuck):
             time.sleep(0.1)
             self.progress()
         Path(self.config["mark"] + ".done").touch()
+
+
+class Claiming(TableBaseConsumer):
+    """Writes down each row of a table; the one of number HANG_AT hangs, once."""
+
+    def handle_task(self, offset: int, record: Record) -> None:
+        if record["number"] == HANG_AT and not Path(self.config["mark"]).exists():
+            Path(self.config["mark"]).touch()
+            while True:
+                time.sleep(3600)
+        with Path(self.config["mark"] + ".rows").open("a") as rows:
+            rows.write(f"{record['number']}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -14,7 +15,7 @@ from consumerd.model.outcome import DONE, Dead, Expired, Outcome, Retry
 from consumerd.model.retry import RetryPolicy
 from consumerd.model.task import Task, TaskId
 from consumerd.testing.clock import ManualClock
-from consumerd.worker.attempt import Attempts, Conclusion
+from consumerd.worker.attempt import PAUSE_AT_ONCE_S, Attempts, Conclusion
 from consumerd.worker.hooks import Hooks
 
 TASK = Task(id=TaskId("t:1"), offset=1, source="t", shard=0, position=1, payload=b'{"uid": 7}')
@@ -29,6 +30,7 @@ class Bench:
     results: list[object]
     clock: ManualClock = field(default_factory=ManualClock)
     waits: list[float] = field(default_factory=list)
+    told_at: list[float] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     calls: list[tuple[int, object]] = field(default_factory=list)
     is_stopping: bool = False
@@ -40,7 +42,7 @@ class Bench:
             Hooks(BaseConsumer(0)),
             retries_elsewhere=False,
             wait=self.wait,
-            progress=lambda: None,
+            progress=lambda: self.told_at.append(self.clock.monotonic()),
             emit=self.facts.append,
             redact=lambda text: text.replace("hunter2", "***"),
             clock=self.clock,
@@ -87,6 +89,15 @@ def test_a_failure_is_tried_again_with_the_linear_back_off() -> None:
     assert conclusion.task.attempts == 3
     assert bench.waits == [0.1, 0.2]
     assert [fact.fields["attempt"] for fact in bench.facts] == [1, 2, 3]
+
+
+def test_a_long_pause_between_two_attempts_is_no_attempt_that_does_not_end() -> None:
+    bench = Bench(RetryPolicy(retry_times=2, basic_interval_s=3600.0), results=[ValueError(), ValueError(), 1])
+    began = bench.clock.monotonic()
+    assert bench.conclude(TASK, decoded).outcome == DONE
+    assert (sum(bench.waits), max(bench.waits)) == (3600.0, PAUSE_AT_ONCE_S)
+    silences = [later - earlier for earlier, later in itertools.pairwise([began, *bench.told_at])]
+    assert max(silences) <= PAUSE_AT_ONCE_S
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3), KeyboardInterrupt(), GeneratorExit()])

@@ -1,9 +1,146 @@
-"""How often the lag is measured."""
+"""What a worker says of a running attempt, and what its keeper makes of it; time moves by hand."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, cast
 
 import pytest
 
+from consumerd import BaseConsumer
 from consumerd.config.shape import WorkerRange
-from consumerd.worker.keeper import lag_interval_s
+from consumerd.errors import SourceAwayError
+from consumerd.events.facts import Fact
+from consumerd.sources.contract import Source
+from consumerd.testing.running import Run
+from consumerd.wire.board import Reading
+from consumerd.worker.due import DueTasks
+from consumerd.worker.keeper import Keeper, OwnWatch, lag_interval_s
+
+
+class Watched(BaseConsumer):
+    """Each attempt takes three seconds, says once that it goes on, and looks at its own board."""
+
+    SOURCE: ClassVar[str] = "memory"
+    run: ClassVar[Run]
+
+    def __init__(self, worker_id: int, **kwargs: Any) -> None:
+        super().__init__(worker_id, **kwargs)
+        self.readings: list[Reading] = []
+
+    def handle_task(self, offset: int, record: Any) -> None:
+        self.run.clock.advance(2.0)
+        if record == "tell":
+            self.progress()
+        self.run.clock.advance(1.0)
+        self.readings.append(self.run.board.read())
+        if record == "fail":
+            raise ValueError("it failed")
+
+    def attempts_s(self) -> list[float]:
+        """When each attempt began, or last told, after the begin of its batch."""
+        return [(reading.attempt_since_ns - reading.busy_since_ns) / 1e9 for reading in self.readings]
+
+
+def watched(*records: str, **configs: Any) -> Run:
+    Watched.run = Run(Watched, records, configs=configs)
+    Watched.run.until_idle()
+    return Watched.run
+
+
+def test_progress_is_written_to_the_board() -> None:
+    assert watched("ok", "tell").consumer.readings[0].attempt_since_ns == 0
+    assert Watched.run.consumer.attempts_s()[1] == 5.0
+
+
+def test_each_attempt_outside_the_fast_loop_begins_anew() -> None:
+    run = watched("fail", task_retry_times=2)
+    first, second, third = run.consumer.readings
+    assert first.attempt_since_ns == 0
+    assert 3.0 <= (second.attempt_since_ns - second.busy_since_ns) / 1e9 < third.attempt_since_ns / 1e9
+
+
+def test_progress_between_tasks_and_without_a_worker_changes_nothing() -> None:
+    run = watched("ok")
+    run.consumer.progress()
+    assert run.board.read().attempt_since_ns == 0
+    Watched(0).progress()
+
+
+def test_each_turn_of_the_loop_is_written_to_the_board() -> None:
+    run = watched("ok")
+    before = run.board.read().turned_ns
+    run.clock.advance(1.0)
+    run.turn()
+    assert run.board.read().turned_ns >= before + 1_000_000_000
+
+
+class Held:
+    """In the place of the source and the due tasks: counts how often they were kept."""
+
+    def __init__(self) -> None:
+        self.ticks = 0
+        self.renewals = 0
+        self.is_away = False
+
+    def tick(self) -> None:
+        self.ticks += 1
+        if self.is_away:
+            raise SourceAwayError("no broker answers")
+
+    def renew(self) -> None:
+        self.renewals += 1
+
+
+class Overdue:
+    """A handler's own watch, asked from within a handler that takes longer than it may."""
+
+    def __init__(self) -> None:
+        self.held = Held()
+        self.facts: list[Fact] = []
+        self.is_overdue = False
+        self.keeper = Keeper(
+            cast("Source", self.held),
+            cast("DueTasks", self.held),
+            report_lag=None,
+            is_overdue=lambda: self.is_overdue,
+            emit=self.facts.append,
+            redact=str,
+        )
+
+
+def test_a_keeper_lets_go_while_an_attempt_is_overdue_and_says_so_once() -> None:
+    overdue = Overdue()
+    for is_overdue in (False, True, True, False):
+        overdue.is_overdue = is_overdue
+        overdue.keeper.hold()
+    assert (overdue.held.ticks, overdue.held.renewals) == (2, 2)
+    assert [fact.name for fact in overdue.facts] == ["keeper_let_go"]
+
+
+def test_a_keeper_renews_claims_though_the_source_is_away() -> None:
+    overdue = Overdue()
+    overdue.held.is_away = True
+    with pytest.raises(SourceAwayError):
+        overdue.keeper.hold()
+    assert overdue.held.renewals == 1
+
+
+def test_a_worker_dates_its_own_attempt_from_its_first_look_and_progress_begins_it_anew() -> None:
+    class Slow(Watched):
+        def handle_task(self, offset: int, record: Any) -> None:
+            watch = OwnWatch(self.run.board.words, 10.0, self.run.clock)
+            looks = []
+            for second in range(25):
+                if second == 5:
+                    self.progress()
+                looks.append(watch.is_overdue())
+                self.run.clock.advance(1.0)
+            seen.append(looks.index(True))
+
+    seen: list[int] = []
+    Slow.run = Run(Slow, ["ok"])
+    Slow.run.until_idle()
+    assert seen == [15]
 
 
 @pytest.mark.parametrize(("target_s", "interval_s"), [(1.0, 1.0), (8.0, 2.0), (30.0, 7.5), (600.0, 10.0)])
