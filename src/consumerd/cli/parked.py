@@ -20,7 +20,13 @@ Function = Callable[..., Any]  # a verb's function, as click takes it
 _config_option: Decorator = click.option(
     "--config", metavar="CONFIG", help="Ask the store that this configuration names; the master is not needed."
 )
-_state_option = click.option("--state", type=click.Choice(["waiting", "dead"]), help="Only tasks in this state.")
+_DECIDABLE = ("waiting", "dead")
+
+
+def _state_option(*states: str) -> Decorator:
+    return click.option("--state", type=click.Choice(states), help="Only tasks in this state.")
+
+
 _target_option = click.option("--target", metavar="TARGET", help="Only tasks of this group, or group/name.")
 _all_option = click.option("--all", "is_all", is_flag=True, help="All parked tasks that --target and --state choose.")
 _references = click.argument("references", nargs=-1, metavar="[HANDLE]...")
@@ -40,7 +46,7 @@ def _verb(name: str) -> Callable[[Function], click.Command]:
 
 @_verb("list")
 @click.argument("target", required=False)
-@_state_option
+@_state_option(*_DECIDABLE, "suspect")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="So many, the newest first.")
 def list_(
     state_dir: StateDirectory, config: str | None, as_json: bool, *, target: str | None, state: str | None, limit: int
@@ -80,7 +86,7 @@ def show(
 @_verb("retry")
 @_references
 @_target_option
-@_state_option
+@_state_option(*_DECIDABLE)
 @_all_option
 def retry(state_dir: StateDirectory, config: str | None, as_json: bool, **chosen: Any) -> None:
     """Have tasks handled again now, their attempts kept. HANDLE: at least 4 characters of it, or a task id."""
@@ -90,7 +96,7 @@ def retry(state_dir: StateDirectory, config: str | None, as_json: bool, **chosen
 @_verb("discard")
 @_references
 @_target_option
-@_state_option
+@_state_option(*_DECIDABLE)
 @_all_option
 def discard(state_dir: StateDirectory, config: str | None, as_json: bool, **chosen: Any) -> None:
     """Delete tasks for good. HANDLE: at least 4 characters of it, or a task id."""

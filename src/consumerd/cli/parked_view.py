@@ -44,11 +44,15 @@ def render_task(task: Item) -> list[str]:
         f"last attempt  {iso(task['last_at'])}",
         f"error         {printable(task['error'])}",
     ]
+    if task["crashes"]:
+        lines.append(f"crashes       {task['crashes']}")
     lines += [f"header        {printable(name)} = {short(value)}" for name, value in task["headers"]]
     if task["key"] is not None:
         lines.append(f"key           {short(task['key'])}")
     if task["traceback"]:
         lines += ["", "traceback", *indented(task["traceback"])]
+    if task["state"] == "suspect":
+        return [*lines, "", "payload: its source still has it"]
     return [*lines, "", f"payload, {len(task['payload'])} bytes", *contents(task["payload"])]
 
 

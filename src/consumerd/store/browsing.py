@@ -20,7 +20,8 @@ SHORTEST_HANDLE = 4
 
 _HANDLE = re.compile(f"[0-9a-f]{{{SHORTEST_HANDLE},{KEY_CHARACTERS}}}")
 _SHORT = re.compile(f"[0-9a-f]{{1,{SHORTEST_HANDLE - 1}}}")
-_RETRIED = (ParkedState.WAITING.value, ParkedState.DEAD.value)
+_DECIDABLE = (ParkedState.WAITING.value, ParkedState.DEAD.value)
+"""A suspect is no person's to decide: its task still is in its source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class ParkedSummary:
     state: ParkedState
     due_at: float | None
     attempts: int
+    crashes: int
     first_at: float
     last_at: float
     error: str
@@ -115,6 +117,7 @@ def _summary(row: Row[Any]) -> ParkedSummary:  # a row of `_summaries`
         state=ParkedState(row.state),
         due_at=row.due_at,
         attempts=row.attempts,
+        crashes=row.crashes,
         first_at=row.first_at,
         last_at=row.last_at,
         error=original(row.error),
@@ -145,20 +148,26 @@ def is_too_short(reference: str) -> bool:
 
 
 def retry(connection: Connection, chosen: ParkedFilter, keys: Sequence[str] | None) -> dict[str, int]:
-    """Make dead and waiting tasks due now, their attempts kept; how many, by consumer. `keys` None: all chosen."""
-    change = update(PARKED).values(state=ParkedState.WAITING.value, due_at=database_now(connection.dialect.name))
+    """Make dead and waiting tasks due now, their attempts kept, their crashes forgotten; how many, by consumer.
+
+    `keys` None: all chosen.
+    """
+    change = update(PARKED).values(
+        state=ParkedState.WAITING.value, due_at=database_now(connection.dialect.name), crashes=0
+    )
     changed: dict[str, int] = {}
     for condition in _conditions(chosen, keys):
-        is_meant = and_(condition, PARKED.c.state.in_(_RETRIED))
+        is_meant = and_(condition, PARKED.c.state.in_(_DECIDABLE))
         _add(changed, _counted(connection, is_meant))
         connection.execute(change.where(is_meant))
     return changed
 
 
 def discard(connection: Connection, chosen: ParkedFilter, keys: Sequence[str] | None) -> dict[str, int]:
-    """Delete tasks for good; how many, by consumer. `keys` None: all chosen."""
+    """Delete dead and waiting tasks for good; how many, by consumer. `keys` None: all chosen."""
     gone: dict[str, int] = {}
-    for condition in _conditions(chosen, keys):
+    for chosen_rows in _conditions(chosen, keys):
+        condition = and_(chosen_rows, PARKED.c.state.in_(_DECIDABLE))
         _add(gone, _counted(connection, condition))
         connection.execute(delete(PARTS).where(PARTS.c.id.in_(select(PARKED.c.id).where(condition))))
         connection.execute(delete(PARKED).where(condition))

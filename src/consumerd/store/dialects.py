@@ -53,6 +53,18 @@ def upsert(dialect: str, table: Table, values: Mapping[str, Any]) -> Insert:  # 
             )
 
 
+def insert_if_absent(dialect: str, table: Table, values: Mapping[str, Any]) -> Insert:  # as above
+    """An INSERT that leaves a row with this key as it is."""
+    match dialect:
+        case "mysql":
+            key = next(iter(table.primary_key))
+            return mysql.insert(table).values(values).on_duplicate_key_update({key.name: key})
+        case "postgresql":
+            return postgresql.insert(table).values(values).on_conflict_do_nothing()
+        case _:
+            return sqlite.insert(table).values(values).on_conflict_do_nothing()
+
+
 class SchemaBusyError(Exception):
     """Another process has been changing the schema for too long. It never leaves this package."""
 

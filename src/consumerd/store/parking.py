@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from consumerd.model.parked import ParkedTask
+from consumerd.model.suspects import Suspect
 from consumerd.model.task import TaskId
-from consumerd.store import browsing, claims
+from consumerd.store import browsing, claims, suspects
 from consumerd.store.browsing import Found, Page, ParkedCounts, ParkedFilter
 from consumerd.store.claims import Lease
 from consumerd.store.database import Database
@@ -83,6 +84,18 @@ class ParkingStore:
     def next_due(self, consumer: str) -> float | None:
         """Seconds until a waiting task can be claimed, 0 when one can be now; None where none waits."""
         return self._database.read(lambda connection: claims.next_due(connection, consumer))
+
+    def note_suspect(self, task: ParkedTask) -> None:
+        """Keep how often the task killed a worker, unless more is known; beside what is kept of it, if anything."""
+        self._database.write(lambda connection: suspects.note(connection, task))
+
+    def suspects_of(self, consumer: str) -> tuple[Suspect, ...]:
+        """The tasks that killed a worker, and still are in their source."""
+        return self._database.read(lambda connection: suspects.of_consumer(connection, consumer))
+
+    def clear_suspects(self, consumer: str, ids: Sequence[TaskId]) -> None:
+        """These are suspects no more; what of them is waiting or dead stays."""
+        self._database.write(lambda connection: suspects.clear(connection, consumer, ids))
 
     # For people
 

@@ -85,6 +85,8 @@ def _change(store: ParkingStore, verb: str, arguments: Mapping[str, object]) -> 
     if references:
         keys = [_key(store, str(reference), chosen.target) for reference in references]
     changed = store.retry(chosen, keys) if verb == "retry" else store.discard(chosen, keys)
+    if references and not changed:
+        raise UsageError(f"{references[0]!r} is a suspect: its source still has it, and there it is decided")
     return tuple({"consumer": consumer, "tasks": tasks} for consumer, tasks in sorted(changed.items()))
 
 
@@ -106,7 +108,7 @@ def _check_one(reference: str, found: int) -> None:
 def _filter(arguments: Mapping[str, object]) -> ParkedFilter:
     state = _given(arguments, "state", str)
     if state is not None and state not in tuple(ParkedState):
-        raise UsageError(f"no task is parked as {state!r}: use waiting or dead")
+        raise UsageError(f"no task is parked as {state!r}: use one of {', '.join(ParkedState)}")
     return ParkedFilter(_given(arguments, "target", str), None if state is None else ParkedState(state))
 
 

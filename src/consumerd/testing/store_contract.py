@@ -16,6 +16,7 @@ import pytest
 
 from consumerd.clock import wall
 from consumerd.model.parked import ParkedState, ParkedTask
+from consumerd.model.suspects import Suspect
 from consumerd.model.task import TaskId
 from consumerd.store.parking import Lease, ParkedFilter, ParkingStore
 
@@ -54,6 +55,13 @@ def parked_task(number: int = 0, consumer: str = CONSUMER) -> ParkedTask:
 def dead_task(number: int = 0, consumer: str = CONSUMER) -> ParkedTask:
     """A task that waits for a person."""
     return replace(parked_task(number, consumer), state=ParkedState.DEAD, due_at=None)
+
+
+def suspect_task(number: int, crashes: int, consumer: str = CONSUMER) -> ParkedTask:
+    """What a worker keeps of a task before it runs it again."""
+    ends = f"{crashes} × SIGSEGV"
+    task = replace(dead_task(number, consumer), state=ParkedState.SUSPECT)
+    return replace(task, crashes=crashes, error=ends, payload=b"", key=None, headers=())
 
 
 class ParkingStoreContract:
@@ -200,6 +208,49 @@ class ParkingStoreContract:
         store.park([replace(dead_task(10), shard=1), replace(dead_task(11), source="other")])
         ids = [parked_task(number).task_id for number in range(10)]
         assert store.parked_from(CONSUMER, "topic:uuid", 0, 5) == {ids[5], ids[9]}
+
+    # Suspects
+
+    def test_a_suspect_keeps_the_most_crashes_that_are_known_and_is_not_parked(self, store: ParkingStore) -> None:
+        for crashes in (1, 2, 1):
+            store.note_suspect(suspect_task(1, crashes))
+        store.note_suspect(suspect_task(2, 1, "group/other"))
+        assert store.suspects_of(CONSUMER) == (Suspect(parked_task(1).task_id, 2, "2 × SIGSEGV"),)
+        assert store.parked_of(CONSUMER) == frozenset()
+
+    def test_the_crashes_of_a_parked_task_change_nothing_else_of_it(self, store: ParkingStore) -> None:
+        task = replace(parked_task(1), payload=b"x" * 3_000_000)
+        store.park([task, dead_task(2)])
+        (claimed,) = store.claim_due(CONSUMER, 1, OWNER)
+        store.note_suspect(suspect_task(1, 2))
+        store.note_suspect(suspect_task(2, 1))
+        assert store.suspects_of(CONSUMER) == ()
+        assert store.renew(OWNER) == 1
+        store.release_tasks([claimed], OWNER.owner)
+        (again,) = store.claim_due(CONSUMER, 10, OTHER)
+        assert (again.crashes, again.error, again.payload) == (2, "2 × SIGSEGV", task.payload)
+        store.clear_suspects(CONSUMER, [parked_task(1).task_id, parked_task(2).task_id])
+        assert (store.counts()[0].waiting, store.counts()[0].dead) == (1, 1)
+
+    def test_a_suspect_that_is_cleared_is_gone_and_one_that_is_parked_no_suspect(self, store: ParkingStore) -> None:
+        for number in (1, 2, 3):
+            store.note_suspect(suspect_task(number, 1))
+        store.clear_suspects(CONSUMER, [parked_task(1).task_id, TaskId("nobody's")])
+        store.park([replace(dead_task(2), crashes=3)])
+        assert [suspect.task_id for suspect in store.suspects_of(CONSUMER)] == [parked_task(3).task_id]
+
+    def test_suspects_are_listed_and_nobody_retries_or_discards_them(self, store: ParkingStore) -> None:
+        store.note_suspect(suspect_task(1, 2))
+        store.park([replace(dead_task(2), crashes=3)])
+        keys = store.keys_of(suspect_task(1, 1).task_id)
+        assert store.retry(keys=keys) == store.discard(keys=keys) == {}
+        assert store.retry() == {CONSUMER: 1}
+        assert {(row.offset, row.state, row.crashes) for row in store.list().rows} == {
+            (1, ParkedState.SUSPECT, 2),
+            (2, ParkedState.WAITING, 0),
+        }
+        assert store.discard() == {CONSUMER: 1}
+        assert [row.offset for row in store.list(ParkedFilter(state=ParkedState.SUSPECT)).rows] == [1]
 
     # People
 

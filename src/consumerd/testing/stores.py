@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from consumerd.clock import Clock
 from consumerd.errors import StoreAwayError
 from consumerd.model.parked import ParkedState, ParkedTask
+from consumerd.model.suspects import Suspect
 from consumerd.store.thread import StoreThread
 
 
@@ -45,6 +47,21 @@ class MemoryStore:
             self.rows[task.task_id] = task
             self.claimed.discard(task.task_id)
 
+    def note_suspect(self, task: ParkedTask) -> None:
+        row = self.rows.setdefault(task.task_id, task)
+        if row.crashes < task.crashes:
+            self.rows[task.task_id] = replace(row, crashes=task.crashes, error=task.error, last_at=task.last_at)
+
+    def suspects_of(self, consumer: str) -> tuple[Suspect, ...]:
+        suspects = (row for row in self.rows.values() if row.state is ParkedState.SUSPECT and row.consumer == consumer)
+        return tuple(Suspect(row.task_id, row.crashes, row.error) for row in suspects)
+
+    def clear_suspects(self, consumer: str, ids: Sequence[str]) -> None:
+        del consumer
+        for task_id in ids:
+            if task_id in self.rows and self.rows[task_id].state is ParkedState.SUSPECT:
+                del self.rows[task_id]
+
     def park_again(self, task: ParkedTask, token: str) -> bool:
         del token
         self.park([task])
@@ -75,7 +92,10 @@ class MemoryStore:
         return max(0.0, min(due) - self._clock.wall()) if due else None
 
     def parked_among(self, consumer: str, ids: Sequence[str]) -> frozenset[str]:
-        return frozenset(task_id for task_id in ids if task_id in self.rows and self.rows[task_id].consumer == consumer)
+        rows = (self.rows[task_id] for task_id in ids if task_id in self.rows)
+        return frozenset(
+            row.task_id for row in rows if row.consumer == consumer and row.state is not ParkedState.SUSPECT
+        )
 
     def _is_due(self, row: ParkedTask) -> bool:
         return (

@@ -11,7 +11,7 @@ from consumerd.errors import UsageError
 from consumerd.store.opening import open_store
 from consumerd.store.parking import ParkingStore
 from consumerd.store.requests import PAGE_ROWS, Item, answer
-from consumerd.testing.store_contract import CONSUMER, dead_task, parked_task
+from consumerd.testing.store_contract import CONSUMER, dead_task, parked_task, suspect_task
 
 
 @pytest.fixture
@@ -52,6 +52,14 @@ def test_single_tasks_are_discarded_by_handle_or_id(store: ParkingStore) -> None
     store.park([dead_task(1), parked_task(2), dead_task(3)])
     assert items(store, "discard", references=[dead_task(1).task_id]) == [{"consumer": CONSUMER, "tasks": 1}]
     assert len(items(store, "list")) == 2
+
+
+def test_a_suspect_is_no_persons_to_decide_and_that_is_said(store: ParkingStore) -> None:
+    store.note_suspect(suspect_task(1, 2))
+    for verb in ("retry", "discard"):
+        with pytest.raises(UsageError, match="is a suspect: its source still has it"):
+            items(store, verb, references=[suspect_task(1, 2).task_id])
+    assert [item["crashes"] for item in items(store, "list", state="suspect")] == [2]
 
 
 def test_nothing_changes_where_one_of_several_is_not_there(store: ParkingStore) -> None:

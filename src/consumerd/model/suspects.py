@@ -1,0 +1,55 @@
+"""A suspect: a task that was running when its worker died, and what is known of such deaths. Pure.
+
+What makes a task itself is on the dead worker's board as JSON (`Batch.identities`): a text, to which the offset is
+added; a list, the text first, of what is added for the offsets 0, 1, 2 …; or an object, by offset.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from consumerd.model.task import TaskId
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """crashes: the deaths that count, one after the other; ends: how those workers ended, for people."""
+
+    task_id: TaskId
+    crashes: int
+    ends: str
+
+
+def id_at(identities: bytes, offset: int) -> TaskId | None:
+    """The task of a batch with this offset; None where these identities name none, or are nonsense."""
+    try:
+        match json.loads(identities or b"null"):
+            case str() as start:
+                return TaskId(f"{start}{offset}")
+            case [str() as start, *ends] if 0 <= offset < len(ends):
+                return TaskId(f"{start}{ends[offset]}")
+            case dict() as by_offset:
+                found = by_offset.get(str(offset))
+                return None if found is None else TaskId(found)
+    except ValueError:
+        return None
+    return None
+
+
+def has_one_of(identities: bytes, offsets: Iterable[int], wanted: Collection[TaskId]) -> bool:
+    """Whether one of the wanted tasks is among these, which have these offsets."""
+    match json.loads(identities or b"null"):
+        case str() as start:
+            ends = _ends(start, wanted)
+            return bool(ends) and not ends.isdisjoint(map(str, offsets))
+        case [str() as start, *ends]:
+            return not _ends(start, wanted).isdisjoint(map(str, ends))
+        case dict() as by_offset:
+            return not set(wanted).isdisjoint(by_offset.values())
+    return False
+
+
+def _ends(start: str, wanted: Collection[TaskId]) -> set[str]:
+    return {task_id.removeprefix(start) for task_id in wanted if task_id.startswith(start)}
