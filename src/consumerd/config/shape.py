@@ -53,6 +53,7 @@ class CommonKeys(BaseModel):
     workers: the number of slots of the pool, or its bounds; process_name: the title of its processes.
     task_retry_times: immediate retries. back_off_time, max_back_off_time, expire_time: deferred retries.
     task_timeout: of one attempt; the worker of one that takes longer is replaced.
+    crash_limit: a task that has killed so many workers, one after the other, is parked as dead.
     restart: `always` restarts a worker whose `iterate_task` returned; `on-failure` leaves its slot finished.
     max_unavailable: how many slots a restart or reload may empty at once; None: one, or a tenth.
     after: consumers, `group/name`, that must be healthy before this one starts. essential: when it has failed for
@@ -69,6 +70,7 @@ class CommonKeys(BaseModel):
     max_back_off_time: Duration | None = None
     expire_time: Duration | None = None
     stop_timeout: Duration | None = None
+    crash_limit: int = Field(default=3, ge=1, le=1000)
     settle_interval: Duration = 1.0
     max_unsettled: int = Field(default=10_000, ge=1)
     task_timeout: Duration = 300.0

@@ -37,7 +37,10 @@ ZYGOTE_MODULE = "consumerd.worker.zygote"
 
 @dataclass(frozen=True)
 class Means:
-    """What the master acts with. jitter: a number from [0, 1)."""
+    """What the master acts with. jitter: a number from [0, 1).
+
+    claim_oom_kill: whether the kernel has killed for want of memory once more than was asked for.
+    """
 
     pools: Pools
     launcher: Launcher
@@ -45,6 +48,7 @@ class Means:
     relay: Relay
     emit: Callable[[Fact], None]
     jitter: Callable[[], float] = random.random
+    claim_oom_kill: Callable[[], bool] = lambda: False
 
 
 def perform(means: Means, action: Action, now: float) -> None:
@@ -104,7 +108,8 @@ def _fork(means: Means, name: ConsumerName, slot: int, edition: int, now: float)
     pools, entry, processes = means.pools, means.pools.entry_of(name, edition), means.pools.processes[name]
     generation = pools[name].slots[slot].generation + 1
     zygote = processes.zygotes[edition].channel
-    fork = messages.Fork(slot, generation, pools.workers_wanted(name), is_paused=pools.is_paused(name))
+    told, is_paused = processes.suspects.told(), pools.is_paused(name)
+    fork = messages.Fork(slot, generation, pools.workers_wanted(name), is_paused=is_paused, suspects=told)
     try:
         seating = means.launcher.fork(zygote, fork, lock=entry.slot_lock(slot))
     except OSError as error:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from consumerd import clock
 from consumerd.errors import WireError
 from consumerd.events.facts import Fact, Level
-from consumerd.master import history
+from consumerd.master import history, suspecting
 from consumerd.master.acts import Means, perform
 from consumerd.master.flight import FlightRecord
 from consumerd.master.flow import MeasuredLag
@@ -23,7 +23,7 @@ from consumerd.model.exits import WorkerExit
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 from consumerd.version import __version__
-from consumerd.wire.messages import Exited, Forked, Hello, Lag, Loaded, LoadFailed, Ready, Reported
+from consumerd.wire.messages import Cleared, Exited, Forked, Hello, Lag, Loaded, LoadFailed, Ready, Reported
 
 Judge = Callable[[ConsumerName, Loaded], str | None]
 """Why a consumer that is loaded must not run, in one sentence, or None."""
@@ -182,6 +182,8 @@ class Hearing:
                 self._ready(origin.pool, origin.slot, worker, now)
             case Reported() as reported:
                 self._reported(origin.pool, origin.slot, worker, reported)
+            case Cleared(task_id):
+                suspecting.clear(self.means, origin.pool, task_id)
             case Lag(shards):
                 self.means.pools.processes[origin.pool].lag = MeasuredLag(shards, now)
             case EndOfChannel(None):
@@ -221,11 +223,19 @@ class Hearing:
         reading = worker.reading()
         if reading is not None:
             processes.buried.add(reading, is_alive=False)
+        suspect_deaths = suspecting.note_end(self.means, name, worker, was.slots[slot], status, describe_end(status))
         record = self._record(name, slot, worker, status)
         loop_s = 0.0 if worker.ready_at is None else now - worker.ready_at
         is_condemned = record.condemned is not None
         has_proved = has_settled(reading) if is_condemned else is_proven(loop_s, reading)  # to hang proves nothing
-        ended = Ended(status, has_proved, self.means.jitter(), how=record.how, trace=record.stacks or record.stderr)
+        ended = Ended(
+            status,
+            has_proved,
+            self.means.jitter(),
+            how=record.how,
+            trace=record.stacks or record.stderr,
+            suspect_deaths=suspect_deaths,
+        )
         pools[name] = history.worker_ended(was, slot, ended, now, pools.wanted.pools[name].policy)
         self._tell_ended(name, slot, record, was=was.slots[slot].state, now=now)
         self._tell_what_became(name, was)

@@ -185,11 +185,11 @@ def worker_ended(pool: Pool, number: int, ended: Ended, now: float, policy: Rest
         pool = proved(pool, number, now)
     if code == WorkerExit.FINISHED and not policy.restarts_finished:
         return _with_slot(pool, number, SlotState.FINISHED, now, pid=None, failures=0)
-    failures = 1 if ended.is_proven else slot.failures + 1
+    failures = 1 if ended.is_proven else slot.failures + (not ended.is_excused)
     if code == WorkerExit.SOURCE_REFUSED:
         failures = max(failures, 2)  # it would be refused again at once
-    pool = _backed_off(pool, number, now, failures=failures, jitter=ended.jitter)
-    if ended.is_proven or code == WorkerExit.FINISHED:
+    pool = _backed_off(pool, number, now, failures=failures, jitter=ended.jitter, at_least=ended.suspect_deaths)
+    if ended.is_proven or ended.is_excused or code == WorkerExit.FINISHED:
         return pool
     if pool.is_trial(slot.edition):
         reason = f"its first worker did not hold up: {ended.how}"
@@ -281,6 +281,7 @@ def _with_slots(pool: Pool, number: int, slot: Slot) -> Pool:
     return replace(pool, slots={**pool.slots, number: slot})
 
 
-def _backed_off(pool: Pool, number: int, now: float, *, failures: int, jitter: float) -> Pool:
-    due_at = now + pause_s(failures, jitter)
+def _backed_off(pool: Pool, number: int, now: float, *, failures: int, jitter: float, at_least: int = 0) -> Pool:
+    """at_least: the pause is as long as after so many failures."""
+    due_at = now + pause_s(max(failures, at_least), jitter)
     return _with_slot(pool, number, SlotState.BACKING_OFF, now, pid=None, failures=failures, due_at=due_at)

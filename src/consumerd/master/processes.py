@@ -13,6 +13,7 @@ from consumerd.master.autoscale import Judgement
 from consumerd.master.flight import FlightRecord
 from consumerd.master.flow import Flow, MeasuredLag
 from consumerd.master.launchers.contract import Executed, Seating
+from consumerd.master.suspects import Suspects
 from consumerd.master.watch import Sight, Stuck
 from consumerd.wire.board import Reading
 
@@ -111,6 +112,7 @@ class Processes:
     stalled_shards: frozenset[int] = frozenset()
     judgement: Judgement | None = None
     looked_at: float = -math.inf
+    suspects: Suspects = field(default_factory=Suspects)
 
     def counts(self) -> Counts:
         """Of the dead and the living."""

@@ -23,7 +23,9 @@ SMALLEST_BUDGET = 5
 class Ended:
     """A worker's end, as far as the policy asks.
 
-    status: the wait status, None where nobody could read it. is_proven: see `is_proven`.
+    status: the wait status, None where nobody could read it. is_proven: see `is_proven`. suspect_deaths: where a task
+    that was known to kill its workers did so again, how often by now. Such an end says nothing of the other tasks, nor
+    of the code; 0 for any other.
     jitter: drawn from [0, 1) by the caller. how: the end in words, for people; trace: its last traceback, if any.
     """
 
@@ -32,6 +34,11 @@ class Ended:
     jitter: float
     how: str = ""
     trace: str = ""
+    suspect_deaths: int = 0
+
+    @property
+    def is_excused(self) -> bool:
+        return self.suspect_deaths > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +67,8 @@ def is_proven(loop_s: float, reading: Reading | None) -> bool:
 
 
 def has_settled(reading: Reading | None) -> bool:
-    """Whether a worker has settled a task."""
-    return reading is not None and reading.handled + reading.parked > reading.unsettled
+    """Whether a worker has settled a task; one that was parked unrun, because it kills workers, does not count."""
+    return reading is not None and reading.handled + reading.parked - reading.given_up > reading.unsettled
 
 
 def pause_s(failures: int, jitter: float) -> float:

@@ -28,6 +28,7 @@ from consumerd.master.audit import AuditLog
 from consumerd.master.control import ControlServer
 from consumerd.master.helper import StoreHelper
 from consumerd.master.launchers.local import LocalLauncher
+from consumerd.master.oom import OomKills
 from consumerd.master.operations import Configuration, Operations
 from consumerd.master.overrides import Overrides, load_overrides
 from consumerd.master.pools import Entry, Pools
@@ -82,7 +83,7 @@ async def _run(document: Document, state_dir: StateDirectory, read: Callable[[],
     launcher = LocalLauncher()
     make_entry = _entries(state_dir)
     pools = Pools((make_entry(document, consumer) for consumer in document.consumers), clock.monotonic())
-    means = Means(pools, launcher, Post(loop, woken.set), relay, emit)
+    means = Means(pools, launcher, Post(loop, woken.set), relay, emit, claim_oom_kill=OomKills().claim)
     configuration = Configuration(read, make_entry, state_dir.overrides)
     overrides = _overrides(state_dir, emit)
     watchdog = Watchdog(means)

@@ -74,6 +74,7 @@ def pool_document(pools: Pools, name: ConsumerName, now: float) -> dict[str, obj
         "scaling": scaling_document(pools, name, now),
         "workers_finished": finished,
         **asdict(processes.counts()),
+        "suspects": len(processes.suspects.deaths),
         "restarts": sum(slot.restarts for slot in pool.slots.values()),
         "lag": [] if processes.lag is None else [list(shard) for shard in processes.lag.shards],
         "lag_age_s": None if processes.lag is None else round(now - processes.lag.heard_at, 3),

@@ -63,6 +63,10 @@ class Batch(Protocol):
         """The task at `index`, as an object."""
         ...
 
+    def identities(self) -> bytes:
+        """What makes the tasks themselves, for the board (`sources.identities`); empty where nothing does."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Settlement:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, and_, delete, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
 
 from consumerd.clock import wall
 from consumerd.model.parked import ParkedState, ParkedTask
@@ -16,6 +16,9 @@ from consumerd.model.task import TaskId
 from consumerd.store.dialects import insert_if_absent
 from consumerd.store.records import ERROR_CHARACTERS, in_chunks, key_of, original, parameters_of, storable
 from consumerd.store.schema import PARKED
+
+KEPT_S = 7 * 24 * 60 * 60.0
+"""A suspect that nobody has met for so long has left its source unseen; to forget its crashes costs a few more."""
 
 
 def note(connection: Connection, task: ParkedTask) -> None:
@@ -36,13 +39,18 @@ def note(connection: Connection, task: ParkedTask) -> None:
 
 
 def of_consumer(connection: Connection, consumer: str) -> tuple[Suspect, ...]:
-    """The suspects of a consumer."""
-    is_suspect = and_(PARKED.c.consumer == consumer, PARKED.c.state == ParkedState.SUSPECT.value)
+    """The suspects of a consumer, but for those that are too old."""
+    is_suspect = and_(_is_suspect_of(consumer), PARKED.c.last_at >= wall() - KEPT_S)
     rows = connection.execute(select(PARKED.c.task_id, PARKED.c.crashes, PARKED.c.error).where(is_suspect))
     return tuple(Suspect(TaskId(original(row.task_id)), row.crashes, original(row.error)) for row in rows)
 
 
 def clear(connection: Connection, consumer: str, ids: Sequence[TaskId]) -> None:
-    """Delete the rows of these suspects; what is waiting or dead stays."""
+    """Delete the rows of these suspects, and those that are too old; what is waiting or dead stays."""
     for keys in in_chunks([key_of(consumer, task_id) for task_id in ids]):
-        connection.execute(delete(PARKED).where(PARKED.c.id.in_(keys), PARKED.c.state == ParkedState.SUSPECT.value))
+        connection.execute(delete(PARKED).where(PARKED.c.id.in_(keys), _is_suspect_of(consumer)))
+    connection.execute(delete(PARKED).where(_is_suspect_of(consumer), PARKED.c.last_at < wall() - KEPT_S))
+
+
+def _is_suspect_of(consumer: str) -> ColumnElement[bool]:
+    return and_(PARKED.c.consumer == consumer, PARKED.c.state == ParkedState.SUSPECT.value)

@@ -23,6 +23,7 @@ from consumerd.testing.stores import MemoryStore
 from consumerd.wire.board import Board
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.runtime import Runtime, Surroundings
+from consumerd.worker.suspects import Told
 from consumerd.worker.timer import StopDeadline
 
 NAME = "test/consumer"
@@ -33,6 +34,7 @@ class Run:
     """A consumer on records in memory, or on a source of the caller's.
 
     consumer: the instance; store: what is parked; facts: what was told; clock: moved by `clock.advance`.
+    suspects: put there what a master would tell; cleared: the tasks of which it was told that they are none any more.
     """
 
     def __init__(
@@ -49,6 +51,8 @@ class Run:
         self.store = MemoryStore(self.clock)
         self.facts: list[Fact] = []
         self.interrupts = Interrupts()
+        self.suspects = Told()
+        self.cleared: list[str] = []
         self.source = source or MemorySource()
         self.board, board_fd = Board.create()
         os.close(board_fd)
@@ -69,6 +73,8 @@ class Run:
             redact=str,
             on_ready=lambda: None,
             clock=self.clock,
+            told=self.suspects,
+            tell_cleared=self.cleared.append,
             wait=self.clock.sleep,
         )
         self.runtime = Runtime(self.consumer, surroundings)

@@ -61,7 +61,7 @@ def suspect_task(number: int, crashes: int, consumer: str = CONSUMER) -> ParkedT
     """What a worker keeps of a task before it runs it again."""
     ends = f"{crashes} × SIGSEGV"
     task = replace(dead_task(number, consumer), state=ParkedState.SUSPECT)
-    return replace(task, crashes=crashes, error=ends, payload=b"", key=None, headers=())
+    return replace(task, crashes=crashes, error=ends, last_at=wall(), payload=b"", key=None, headers=())
 
 
 class ParkingStoreContract:
@@ -238,6 +238,15 @@ class ParkingStoreContract:
         store.clear_suspects(CONSUMER, [parked_task(1).task_id, TaskId("nobody's")])
         store.park([replace(dead_task(2), crashes=3)])
         assert [suspect.task_id for suspect in store.suspects_of(CONSUMER)] == [parked_task(3).task_id]
+
+    def test_a_suspect_that_nobody_met_for_a_week_is_none_and_goes_with_the_next_that_is_cleared(
+        self, store: ParkingStore
+    ) -> None:
+        store.note_suspect(replace(suspect_task(1, 1), last_at=wall() - 8 * 24 * 3600))
+        store.note_suspect(suspect_task(2, 1))
+        assert [suspect.task_id for suspect in store.suspects_of(CONSUMER)] == [suspect_task(2, 1).task_id]
+        store.clear_suspects(CONSUMER, [suspect_task(2, 1).task_id])
+        assert store.list().rows == ()
 
     def test_suspects_are_listed_and_nobody_retries_or_discards_them(self, store: ParkingStore) -> None:
         store.note_suspect(suspect_task(1, 2))

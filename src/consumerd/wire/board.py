@@ -7,7 +7,12 @@ word  0 magic and version · 1 generation · 2 state · 3 busy since (monotonic 
       5 cursor: the offset being handled, NONE between batches · 6 handled · 7 failed · 8 parked · 9 unsettled
       10 flags: STORE_AWAY, SOURCE_AWAY
       11 attempt since (monotonic ns; 0: in the fast loop, which does not say) · 12 the loop's last turn (monotonic ns)
-from byte 32768: the stacks of all threads, as text, written there when the master asks for them
+      13 crashes that are known of the task being handled, 0 for all but suspects
+      14 given up: tasks parked, not run, because they kill workers; among those in word 8
+
+From byte 8192: what makes the tasks of the batch themselves, its length before it (`model.suspects` reads it). It is
+written while the cursor is NONE. In the last 32 KiB: the stacks of all threads, as text, written there when the master
+asks for them.
 """
 
 from __future__ import annotations
@@ -19,16 +24,23 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
 from consumerd.errors import WireError
+from consumerd.model.suspects import id_at
+from consumerd.model.task import TaskId
 
-BOARD_BYTES = 65_536
+BOARD_BYTES = 524_288
+"""Pages that nobody writes take no memory: room for the ids of ten thousand rows."""
+
+STACKS_AT_BYTE = BOARD_BYTES - 32_768
+STACKS_SIGNAL = signal.SIGUSR2
+"""By which the master asks a worker for its stacks. A handler that takes this signal for itself has none."""
+
+IDENTITIES_WORD = 1024
+IDENTITIES_BYTES = STACKS_AT_BYTE - 8 * (IDENTITIES_WORD + 1)
 MAGIC = 0xC0_5D_00_01
 NONE = 2**64 - 1
 
 MAGIC_WORD, GENERATION, STATE, BUSY_SINCE_NS, SHARD, CURSOR, HANDLED, FAILED, PARKED, UNSETTLED, FLAGS = range(11)
-ATTEMPT_SINCE_NS, TURNED_NS = 11, 12
-STACKS_AT_BYTE = 32_768
-STACKS_SIGNAL = signal.SIGUSR2
-"""By which the master asks a worker for its stacks. A handler that takes this signal for itself has none."""
+ATTEMPT_SINCE_NS, TURNED_NS, CRASHES, GIVEN_UP = 11, 12, 13, 14
 
 
 def one_word(words: memoryview, index: int) -> memoryview:
@@ -75,6 +87,27 @@ class Reading:
     flags: BoardFlag
     attempt_since_ns: int = 0
     turned_ns: int = 0
+    crashes: int = 0
+    given_up: int = 0
+
+
+class Identities:
+    """The worker's hand on what its board says of its tasks."""
+
+    def __init__(self, words: memoryview) -> None:
+        self._words = words
+        self._bytes = words.cast("B")[8 * (IDENTITIES_WORD + 1) : STACKS_AT_BYTE]
+        self._written = b""
+
+    def write(self, identities: bytes) -> bool:
+        """Write them, unless they stand there; False, and none stand there, where they do not fit."""
+        if identities == self._written:
+            return True
+        does_fit = len(identities) <= IDENTITIES_BYTES
+        self._written = identities if does_fit else b""
+        self._words[IDENTITIES_WORD] = len(self._written)
+        self._bytes[: len(self._written)] = self._written
+        return does_fit
 
 
 class Board:
@@ -105,6 +138,14 @@ class Board:
         written = bytes(self._map[STACKS_AT_BYTE:BOARD_BYTES])
         return written.partition(b"\0")[0].decode("utf-8", "replace")
 
+    def task_in_hand(self) -> TaskId | None:
+        """The task at the cursor; None between batches, and where it has no id. Only of a worker that has ended."""
+        cursor, size = self.words[CURSOR], self.words[IDENTITIES_WORD]
+        if cursor == NONE or size > IDENTITIES_BYTES:
+            return None
+        start = 8 * (IDENTITIES_WORD + 1)
+        return id_at(self._map[start : start + size], cursor)
+
     def close(self) -> None:
         """Unmap; the memory lives on while any process maps it or holds a descriptor."""
         self.words.release()
@@ -130,6 +171,8 @@ def read_words(words: memoryview) -> Reading:
         parked=words[PARKED],
         unsettled=words[UNSETTLED],
         flags=BoardFlag(words[FLAGS]),
+        crashes=words[CRASHES],
+        given_up=words[GIVEN_UP],
         attempt_since_ns=words[ATTEMPT_SINCE_NS],
         turned_ns=words[TURNED_NS],
     )

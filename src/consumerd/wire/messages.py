@@ -28,13 +28,14 @@ class Seated:
 class Fork:
     """master → zygote: fork a worker. Four descriptors travel with it: channel, board, slot lock, stderr.
 
-    workers: how many the pool has; is_paused: it is to fetch nothing until it is told to.
+    workers: how many the pool has; is_paused: it is to fetch nothing until it is told to; suspects: as `Suspects`.
     """
 
     slot: int
     generation: int
     workers: int
     is_paused: bool = False
+    suspects: tuple[tuple[str, int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,23 @@ class Pause:
     """master → worker: fetch nothing more; or, `is_paused` false, fetch again. What is in hand is finished."""
 
     is_paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Suspects:
+    """master → worker: all tasks of the pool that were running when a worker died: (task id, crashes, how they ended).
+
+    crashes: those that count; 0 where a task is only to be handled with care.
+    """
+
+    tasks: tuple[tuple[str, int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """worker → master: this task came to an end, or is parked; it is no suspect any more."""
+
+    task_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +186,8 @@ Message = (
     | Stop
     | Wake
     | Pause
+    | Suspects
+    | Cleared
     | Hello
     | Loaded
     | LoadFailed

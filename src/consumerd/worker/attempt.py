@@ -34,12 +34,13 @@ class Conclusion:
     """What became of a task, after all its immediate attempts.
 
     outcome: None where the worker had to leave between two attempts: the task is unfinished.
-    task: with the attempts that were made, and when the first was.
+    task: with the attempts that were made, and when the first was. crashes: of a task that is not to run again.
     """
 
     task: Task
     outcome: Outcome | None
     failure: Failure | None = None
+    crashes: int = 0
 
 
 class Attempts:

@@ -17,8 +17,9 @@ from consumerd.sources.contract import KeepsRows, Source
 from consumerd.store.parking import Lease
 from consumerd.store.thread import StoreThread
 from consumerd.wire.board import BUSY_SINCE_NS, CURSOR, FAILED, HANDLED, NONE, PARKED, SHARD
-from consumerd.worker.attempt import Attempts
+from consumerd.worker.attempt import Attempts, Conclusion
 from consumerd.worker.parking import Parking, parked_fact, parked_task, unparked
+from consumerd.worker.suspects import Suspects
 
 FIRST_LOOK_S = 0.5
 """A worker that has just started has its source's tasks to begin with."""
@@ -37,6 +38,7 @@ class DueTasks:
         store: StoreThread,
         parking: Parking,
         attempts: Attempts,
+        suspects: Suspects,
         *,
         source: Source,
         lease: Lease,
@@ -50,6 +52,7 @@ class DueTasks:
         self._parking = parking
         self._attempts = attempts
         self._rows = source if isinstance(source, KeepsRows) else None
+        self._suspects = suspects
         self._lease = lease
         self._decode = decode
         self._words = words
@@ -84,6 +87,7 @@ class DueTasks:
             self._next_look = self._clock.monotonic() + LOOK_OTHERWISE_S
             return
         try:
+            self._suspects.load()
             self._release_old_claims()
             self._run_claimed(is_stopping)
         except StoreAwayError as error:
@@ -123,8 +127,7 @@ class DueTasks:
         """Attempt one task; false where it is left as it was."""
         self._words[BUSY_SINCE_NS] = int(self._clock.monotonic() * 1e9)
         self._words[SHARD] = parked.shard
-        self._words[CURSOR] = parked.offset & NONE
-        conclusion = self._attempts.conclude(unparked(parked), lambda: self._decode(parked.payload), is_stopping)
+        conclusion = self._conclude(parked, is_stopping)
         if conclusion.outcome is None:
             return False
         consumer, owner = self._consumer, self._lease.owner
@@ -138,12 +141,25 @@ class DueTasks:
             again = parked_task(consumer, conclusion, self._clock.wall())
             is_ours = self._store.call(lambda store: store.park_again(again, owner))
             if is_ours:
+                self._suspects.clear(parked.task_id)
                 self._words[PARKED] += 1
                 self._emit(parked_fact(again))
         if not is_ours:
             fields: dict[str, object] = {"task": parked.task_id, "then": "another worker has it, or had"}
             self._emit(Fact("lease_lost", Level.WARNING, fields))
         return True
+
+    def _conclude(self, parked: ParkedTask, is_stopping: Callable[[], bool]) -> Conclusion:
+        """Attempt it, unless it has killed too many workers."""
+        task, suspect = unparked(parked), self._suspects.find_parked(parked)
+        if suspect is not None and self._suspects.is_condemned(suspect):
+            return self._suspects.condemn(task, suspect)
+        self._suspects.show(task)
+        if suspect is not None:
+            self._suspects.begin(task, suspect)
+        conclusion = self._attempts.conclude(task, lambda: self._decode(parked.payload), is_stopping)
+        self._suspects.end(parked.task_id, is_cleared=conclusion.outcome is not None)
+        return conclusion
 
     def _plan_next_look(self, *, found_all: bool) -> None:
         if found_all:

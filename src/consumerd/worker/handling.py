@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from consumerd.errors import UndecodableError
+from consumerd.errors import ConsumerdError, StoreAwayError, UndecodableError
 from consumerd.events.facts import Fact, Level
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.outcome import DONE, Dead, Retry
+from consumerd.model.suspects import Suspect
 from consumerd.model.task import Task
 from consumerd.sources.contract import Batch, Settlement
 from consumerd.wire.board import ATTEMPT_SINCE_NS, BUSY_SINCE_NS, CURSOR, FAILED, HANDLED, NONE, SHARD, one_word
@@ -33,6 +34,7 @@ class Handling:
         self._settings = settings
         self._attend = attend
         self._source = parts.source
+        self._suspects = parts.suspects
         self._words = parts.words
         self._cursor = one_word(parts.words, CURSOR)
         self._values_are_known = False
@@ -55,17 +57,26 @@ class Handling:
         self._words[ATTEMPT_SINCE_NS] = 0
         self._words[BUSY_SINCE_NS] = int(self._parts.clock.monotonic() * 1e9)
         self._batch, self._remaining = batch, iter(batch.raws)
-        run = self._run_general if self._settings.is_general else self._run_fast
-        handled = 0
-        while handled < len(batch.raws):
-            handled = run(batch, handled)
-            if self._must_leave(batch):
-                break
+        is_single = self._suspects.must_go_singly(batch, is_given_away=self._source.traits.gives_away)
+        run = self._run_general if self._settings.is_general or is_single else self._run_fast
+        try:
+            handled = self._run_through(batch, run)
+        except ConsumerdError:
+            self._words[CURSOR] = NONE  # a source or a store that gave up: no fault of the task
+            raise
         if handled < len(batch.raws):
             self._source.release(batch, handled)
         self._batch = None
         self._words[CURSOR] = NONE
         self._words[BUSY_SINCE_NS] = 0
+        return handled
+
+    def _run_through(self, batch: Batch, run: Callable[[Batch, int], int]) -> int:
+        handled = 0
+        while handled < len(batch.raws):
+            handled = run(batch, handled)
+            if self._must_leave(batch):
+                break
         return handled
 
     def _must_leave(self, batch: Batch) -> bool:
@@ -107,8 +118,23 @@ class Handling:
             self._parts.interrupts.set(Interrupt.FINISHED)
             return start
         next(self._remaining)
-        self._words[CURSOR] = batch.offset(batch.raws[start]) & NONE  # a user's own offset may be any number
-        return self._conclude(batch, start, None)
+        suspect = self._suspects.enter(batch, start)
+        return self._conclude(batch, start, None) if suspect is None else self._run_suspect(batch, start, suspect)
+
+    def _run_suspect(self, batch: Batch, index: int, suspect: Suspect) -> int:
+        """Handle a task that was running when a worker died; or park it, where that was once too often."""
+        if self._suspects.is_condemned(suspect):
+            self._words[FAILED] += 1
+            self._parts.parking.hold(batch, index, self._suspects.condemn(batch.task(index), suspect))
+            return index + 1
+        self._source.settle((), is_due=True)
+        try:
+            self._suspects.begin(batch.task(index), suspect)
+        except StoreAwayError as error:
+            self._parts.parking.note_away(error)
+        stop = self._conclude(batch, index, None)
+        self._suspects.end(suspect.task_id, is_cleared=stop > index)
+        return stop
 
     def _conclude(self, batch: Batch, index: int, ended: BaseException | Retry | Dead | None) -> int:
         """Take one task to its outcome; how many of the batch are handled then."""

@@ -7,19 +7,23 @@ from collections.abc import Callable, Sequence
 from consumerd.model.task import TaskId
 from consumerd.store.parking import ParkingStore
 from consumerd.store.thread import StoreThread
+from consumerd.worker.suspects import Suspects
 
 
 class StoreIndex:
     """`sources.contract.ParkedIndex` for one consumer."""
 
-    def __init__(self, consumer: str, store: StoreThread) -> None:
+    def __init__(self, consumer: str, store: StoreThread, suspects: Suspects) -> None:
+        """suspects: are looked up with what is parked of a partition that comes, perhaps from another host."""
         self._consumer = consumer
+        self._suspects = suspects
         self._store = store
 
     def parked_among(self, ids: Sequence[TaskId]) -> frozenset[TaskId]:
         return self._ask(lambda store: store.parked_among(self._consumer, ids))
 
     def parked_from(self, source: str, shard: int, position: int) -> frozenset[TaskId]:
+        self._suspects.load()
         return self._ask(lambda store: store.parked_from(self._consumer, source, shard, position))
 
     def all_parked(self) -> frozenset[TaskId]:

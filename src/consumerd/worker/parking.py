@@ -35,11 +35,21 @@ class Held:
 class Parking:
     """Holds what failed, and parks it. The loop's thread alone calls it."""
 
-    def __init__(self, consumer: str, store: StoreThread, *, emit: Callable[[Fact], None], clock: Clock) -> None:
+    def __init__(
+        self,
+        consumer: str,
+        store: StoreThread,
+        *,
+        emit: Callable[[Fact], None],
+        clock: Clock,
+        on_parked: Callable[[TaskId], None],
+    ) -> None:
+        """on_parked: is told of each task that the store has now."""
         self._consumer = consumer
         self._store = store
         self._emit = emit
         self._clock = clock
+        self._on_parked = on_parked
         self._held: list[Held] = []
         self._away_since: float | None = None
         self._next_try = 0.0
@@ -78,6 +88,7 @@ class Parking:
         settlements = tuple(held.settlement for held in self._held)
         for held in self._held:
             self._emit(parked_fact(held.parked))
+            self._on_parked(held.parked.task_id)
         self._held.clear()
         return settlements
 
@@ -142,6 +153,7 @@ def parked_task(consumer: str, conclusion: Conclusion, now: float) -> ParkedTask
         payload=task.payload,
         key=task.key,
         headers=task.headers,
+        crashes=conclusion.crashes,
     )
 
 

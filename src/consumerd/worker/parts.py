@@ -15,6 +15,7 @@ from consumerd.worker.handler import Decode
 from consumerd.worker.hooks import Hooks
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.parking import Parking
+from consumerd.worker.suspects import Suspects
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Parts:
     attempts: Attempts
     parking: Parking
     due: DueTasks
+    suspects: Suspects
     interrupts: Interrupts
     wait: Callable[[float], None]
     words: memoryview

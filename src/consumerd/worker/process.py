@@ -28,7 +28,7 @@ from consumerd.model.shards import Shard
 from consumerd.sources.contract import ShardLag
 from consumerd.wire.board import GENERATION, HANDLED, STATE, WorkerState
 from consumerd.wire.channel import Channel
-from consumerd.wire.messages import Lag, Ready
+from consumerd.wire.messages import Cleared, Lag, Ready
 from consumerd.worker.family import leave_if_child, watch_forks
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.link import MasterLink
@@ -36,6 +36,7 @@ from consumerd.worker.loading import Prepared
 from consumerd.worker.runtime import Runtime, Surroundings
 from consumerd.worker.seat import Seat
 from consumerd.worker.stacks import write_stacks_when_asked
+from consumerd.worker.suspects import Told
 from consumerd.worker.timer import StopDeadline, Timer
 
 LOCK_LOOK_S = 0.05
@@ -55,13 +56,15 @@ def run_worker(seat: Seat, prepared: Prepared) -> int:
     seat.board.words[GENERATION] = seat.generation
     seat.board.words[STATE] = WorkerState.STARTING
     channel = Channel(seat.channel)
+    told = Told(seat.suspects)
     settle_interval_s = seat.consumer.common.settle_interval
-    Timer(interrupts, seat.board.words, deadline, channel=channel, settle_interval_s=settle_interval_s).start()
+    words = seat.board.words
+    Timer(interrupts, words, deadline, channel=channel, settle_interval_s=settle_interval_s, told=told).start()
     if not _take_slot(seat, deadline):
         return deadline.drained
     link = MasterLink(channel)
     emit = locked_emitter(Listeners([_log(seat, prepared.render), link.listen]), prepared.redact)
-    station = Station(seat, prepared, link, interrupts, deadline, emit)
+    station = Station(seat, prepared, link, interrupts, deadline, emit, told)
     return station.consume()
 
 
@@ -119,6 +122,7 @@ class Station:
     interrupts: Interrupts
     deadline: StopDeadline
     emit: Callable[[Fact], None]
+    told: Told
 
     def consume(self) -> int:
         """Make the user's instance and let it consume; how that ended, as an exit code."""
@@ -161,6 +165,8 @@ class Station:
             emit=self.emit,
             redact=self.prepared.redact,
             on_ready=self._tell_ready,
+            told=self.told,
+            tell_cleared=lambda task_id: self.link.post(Cleared(task_id)),
             report_lag=self._report_lag if seat.slot == LAG_SLOT else None,
         )
 

@@ -6,7 +6,7 @@ Runs in workers and the foreground. The order of a life: pre_consume â†’ open â†
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from consumerd.clock import SYSTEM_CLOCK, Clock, monotonic
@@ -15,7 +15,7 @@ from consumerd.errors import SourceAwayError, StoreAwayError
 from consumerd.events.facts import Fact
 from consumerd.model.exits import WorkerExit
 from consumerd.model.shards import Shard
-from consumerd.model.task import Task
+from consumerd.model.task import Task, TaskId
 from consumerd.sources.contract import ShardLag, Source, SourceContext
 from consumerd.sources.decoding import limited
 from consumerd.store.parking import Lease
@@ -33,6 +33,7 @@ from consumerd.worker.parked_index import StoreIndex
 from consumerd.worker.parking import Parking
 from consumerd.worker.parts import LoopSettings, Parts
 from consumerd.worker.policy import retry_policy
+from consumerd.worker.suspects import Suspects, SuspectSettings, Told
 from consumerd.worker.timer import StopDeadline
 
 LEASE_S = 30.0
@@ -47,6 +48,7 @@ class Surroundings:
     name: `group/name`; member: None for a guest without a slot of its own; lease_owner: who holds its claims.
     report_lag: where this worker is the one to measure it.
     wait: how the loop idles; None: until an interrupt comes.
+    told: what the master says of suspects; tell_cleared: lets it know of one that is none any more.
     """
 
     name: str
@@ -66,6 +68,8 @@ class Surroundings:
     report_lag: Callable[[tuple[ShardLag, ...]], None] | None = None
     clock: Clock = SYSTEM_CLOCK
     wait: Callable[[float], None] | None = None
+    told: Told = field(default_factory=Told)
+    tell_cleared: Callable[[TaskId], None] = lambda task_id: None
 
 
 class Runtime:
@@ -75,7 +79,8 @@ class Runtime:
         consumer_class: type = type(consumer)
         self._consumer = consumer
         self._surroundings = surroundings
-        self._index = StoreIndex(surroundings.name, surroundings.store)
+        self._suspects = _suspects(surroundings)
+        self._index = StoreIndex(surroundings.name, surroundings.store, self._suspects)
         self._hooks = Hooks(consumer)
         self._validate = record_validator(consumer_class)
         self._user_reads_shard = False
@@ -137,11 +142,19 @@ class Runtime:
         handle, self._close_handler = plain_handler(self._consumer)
         loop_parts = self._loop_parts(handle)
         parts.source.open(self._context())
+        self._load_suspects(loop_parts.parking)
         self._due = loop_parts.due
         if parts.member is not None:
             self._due.release_first(f"{parts.member}#")
         self._loop = Loop(loop_parts, self._loop_settings())
         return self._loop
+
+    def _load_suspects(self, parking: Parking) -> None:
+        """Those of an earlier master. While the store is away they are not known; the master counts all the same."""
+        try:
+            self._suspects.load()
+        except StoreAwayError as error:
+            parking.note_away(error)
 
     def _consume(self, loop: Loop) -> None:
         parts = self._surroundings
@@ -181,7 +194,7 @@ class Runtime:
     def _loop_parts(self, handle: Handler) -> Parts:
         parts = self._surroundings
         attempts = self._attempts(hooked_handler(self._consumer, handle))
-        parking = Parking(parts.name, parts.store, emit=parts.emit, clock=parts.clock)
+        parking = Parking(parts.name, parts.store, emit=parts.emit, clock=parts.clock, on_parked=self._suspects.clear)
         lease = Lease(parts.lease_owner, LEASE_S)
         decode = validating(limited(parts.source.decode, parts.common.payload_limit), self._validate)
         due = DueTasks(
@@ -189,6 +202,7 @@ class Runtime:
             parts.store,
             parking,
             attempts,
+            self._suspects,
             source=parts.source,
             lease=lease,
             decode=decode,
@@ -203,6 +217,7 @@ class Runtime:
             attempts=attempts,
             parking=parking,
             due=due,
+            suspects=self._suspects,
             interrupts=parts.interrupts,
             wait=self._wait,
             words=parts.words,
@@ -258,3 +273,8 @@ class Runtime:
             note_away=self._note_away,
             attend=lambda: self._loop is not None and self._loop.between_batches(),
         )
+
+
+def _suspects(parts: Surroundings) -> Suspects:
+    settings = SuspectSettings(parts.name, parts.common.crash_limit, parts.told, parts.tell_cleared)
+    return Suspects(settings, parts.store, parts.words, emit=parts.emit, clock=parts.clock)

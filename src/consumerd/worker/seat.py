@@ -16,6 +16,7 @@ class Seat:
     consumer: the entry in the configuration, `configs` not resolved; settings: the document's `consumerd` table.
     member: `<id>.<group>.<name>.<slot>`; None in the foreground, which joins as a guest.
     workers: how many its pool has. is_paused: it is to fetch nothing before it is told to.
+    suspects: tasks that were running when a worker of the pool died, as the `Fork` told them.
     channel: to the master, closed by its death; None in the foreground.
     board_fd: the board's memory as a file, where stacks are written; None in the foreground.
     lock_fd: the slot's lock file, opened by the master, not locked yet; None in the foreground.
@@ -29,6 +30,7 @@ class Seat:
     board: Board
     workers: int = 1
     is_paused: bool = False
+    suspects: tuple[tuple[str, int, str], ...] = ()
     channel: socket.socket | None = None
     lock_fd: int | None = None
     board_fd: int | None = None

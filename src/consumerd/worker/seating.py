@@ -99,6 +99,7 @@ def _seat(work: Work, fork: Fork, ends: Ends) -> Seat:
         board=Board(ends.board_fd),
         workers=fork.workers,
         is_paused=fork.is_paused,
+        suspects=fork.suspects,
         channel=socket.socket(fileno=ends.channel_fd),
         lock_fd=ends.lock_fd,
         board_fd=ends.board_fd,

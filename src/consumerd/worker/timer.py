@@ -15,8 +15,9 @@ from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
 from consumerd.wire.board import BUSY_SINCE_NS
 from consumerd.wire.channel import Channel
-from consumerd.wire.messages import Message, Pause, Stop, Wake
+from consumerd.wire.messages import Message, Pause, Stop, Suspects, Wake
 from consumerd.worker.interrupts import Interrupts
+from consumerd.worker.suspects import Told
 
 BEAT_S = 1.0
 
@@ -52,11 +53,14 @@ class Timer:
         *,
         channel: Channel | None,
         settle_interval_s: float,
+        told: Told | None = None,
     ) -> None:
+        """told: where it puts what the master says of suspects."""
         self._interrupts = interrupts
         self._words = words
         self._deadline = deadline
         self._channel = channel
+        self._told = told
         self._settle_interval_ns = int(settle_interval_s * 1e9)
         self._beat_s = min(BEAT_S, settle_interval_s)
         self._closing = os.eventfd(0, os.EFD_CLOEXEC)
@@ -114,6 +118,8 @@ class Timer:
                 self._deadline.start(deadline_s)
             case Wake():
                 self._interrupts.set(Interrupt.PARKED_DUE)
+            case Suspects(tasks) if self._told is not None:
+                self._told.put(tasks)
             case Pause(is_paused):
                 self._interrupts.is_paused = is_paused
                 self._interrupts.set(Interrupt.PAUSE)

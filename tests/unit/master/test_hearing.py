@@ -28,9 +28,10 @@ from consumerd.master.status import pool_document
 from consumerd.master.stderr import Relay
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
+from consumerd.sources.identities import by_offset
 from consumerd.version import __version__
 from consumerd.wire import messages
-from consumerd.wire.board import FLAGS, STATE, Board, BoardFlag, WorkerState
+from consumerd.wire.board import CRASHES, CURSOR, FLAGS, NONE, STATE, Board, BoardFlag, Identities, WorkerState
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Forked, Hello, Lag, Loaded, LoadFailed, Message, Ready, Reported, Seated
 
@@ -49,6 +50,7 @@ class PaperLauncher:
         self.asked: list[int] = []
         self.stopped: set[int] = set()
         self.far_ends: list[socket.socket] = []
+        self.forks: list[messages.Fork] = []
 
     def execute(self, module: str) -> Executed:
         self._may_refuse()
@@ -56,6 +58,7 @@ class PaperLauncher:
 
     def fork(self, zygote: Channel, fork: messages.Fork, *, lock: Path) -> Seating:
         self._may_refuse()
+        self.forks.append(fork)
         board, board_fd = Board.create()
         os.close(board_fd)
         return Seating(self._channel(), board, self._stderr())
@@ -104,6 +107,7 @@ class Stage:
     def __init__(self, loop: asyncio.AbstractEventLoop, directory: Path) -> None:
         self.launcher = PaperLauncher()
         self.facts: list[Fact] = []
+        self.second: Channel | None = None
         settings = ConsumerSettings(group="g", name="a", target="m:C", configs={}, common=CommonKeys(workers=2))
         entry = Entry(settings, Seated("{}", "{}", "", "", "id.g.a"), StateDirectory(directory), 25.0)
         self.pools = Pools([entry], 0.0)
@@ -135,12 +139,28 @@ class Stage:
         self.board(slot).words[STATE] = WorkerState.RUNNING
         self.worker_says(slot, Ready(slot, generation), generation=generation)
 
+    def take(self, slot: int, task: str, *, crashes: int = 0) -> None:
+        """A worker begins with a task."""
+        board = self.board(slot)
+        Identities(board.words).write(by_offset(task.rstrip("7")))
+        board.words[CURSOR], board.words[CRASHES] = 7, crashes
+
+    def suspects(self) -> tuple[tuple[str, int, str], ...]:
+        return self.pools.processes[NAME].suspects.told()
+
     def board(self, slot: int) -> Board:
         return self.pools.processes[NAME].workers[slot].seating.board
 
     def turn(self, now: float) -> None:
         for action in plan(self.pools.wanted, self.pools.observed, now):
             perform(self.means, action, now)
+
+    def sent_to_second(self) -> list[Message]:
+        """What was sent to the worker of slot 1 since the last call."""
+        channel = self.second = self.second or Channel(self.launcher.far_ends[2])
+        channel.read_available()
+        received = iter(channel.take, None)
+        return [message for message, _ in received]
 
     @property
     def flags(self) -> object:
@@ -167,6 +187,60 @@ def stage(state_dir: Path) -> Iterator[Stage]:
 
 def reported(name: str) -> Reported:
     return Reported(name, "error" if name.endswith("_away") else "info", {})
+
+
+# Tasks that kill their workers
+
+
+def test_the_task_in_hand_is_the_suspect_and_all_who_live_and_come_are_told(stage: Stage) -> None:
+    stage.up()
+    stage.take(0, "t:7")
+    stage.hearing.worker_ended(NAME, 0, 11, 4.0)
+    assert stage.suspects() == (("t:7", 1, "SIGSEGV"),)
+    told = messages.Suspects((("t:7", 1, "SIGSEGV"),))
+    assert stage.sent_to_second() == [told]
+    stage.turn(6.0)
+    assert stage.launcher.forks[-1].suspects == told.tasks
+    assert len(stage.pools[NAME].deaths) == 1
+    stage.worker_says(1, messages.Cleared("t:7"))
+    assert stage.suspects() == ()
+    assert stage.sent_to_second() == [messages.Suspects(())]
+
+
+def test_a_worker_that_dies_between_two_tasks_or_before_its_first_makes_no_suspect(stage: Stage) -> None:
+    stage.up()
+    stage.hearing.worker_ended(NAME, 0, 11, 4.0)
+    stage.take(1, "t:7")
+    stage.board(1).words[CURSOR] = NONE
+    stage.hearing.worker_ended(NAME, 1, 11, 4.0)
+    assert stage.suspects() == ()
+    assert len(stage.pools[NAME].deaths) == 2
+
+
+def test_a_known_suspects_death_costs_the_pool_nothing(stage: Stage) -> None:
+    stage.up()
+    stage.take(0, "t:7", crashes=1)
+    stage.hearing.worker_ended(NAME, 0, 11, 4.0)
+    assert stage.suspects() == (("t:7", 2, "1 earlier, SIGSEGV"),)
+    assert stage.pools[NAME].deaths == ()
+
+
+def test_a_worker_that_is_killed_past_its_deadline_makes_no_suspect(stage: Stage) -> None:
+    stage.up()
+    stage.take(0, "t:7")
+    stage.pools[NAME] = history.killed(history.asked_to_leave(stage.pools[NAME], 0, 1.0, deadline=2.0), 0)
+    stage.hearing.worker_ended(NAME, 0, 9, 4.0)
+    assert stage.suspects() == ()
+
+
+def test_a_kill_of_ours_counts_and_one_of_anybodys_only_makes_a_suspect(stage: Stage) -> None:
+    stage.up()
+    stage.take(0, "t:7")
+    stage.take(1, "u:7")
+    stage.pools[NAME] = history.killed(stage.pools[NAME], 0)
+    for slot in (0, 1):
+        stage.hearing.worker_ended(NAME, slot, 9, 4.0)
+    assert stage.suspects() == (("t:7", 1, "SIGKILL"), ("u:7", 0, "SIGKILL"))
 
 
 # What the system refuses

@@ -25,8 +25,15 @@ def started(*, is_ready: bool = True) -> Pool:
     return history.ready(pool, 0, 1.0) if is_ready else pool
 
 
-def ended(pool: Pool, status: int | None, *, is_proven: bool = False, restarts_finished: bool = False) -> Pool:
-    how = Ended(status, is_proven, jitter=1.0)
+def ended(
+    pool: Pool,
+    status: int | None,
+    *,
+    is_proven: bool = False,
+    restarts_finished: bool = False,
+    suspect_deaths: int = 0,
+) -> Pool:
+    how = Ended(status, is_proven, jitter=1.0, suspect_deaths=suspect_deaths)
     return history.worker_ended(pool, 0, how, 10.0, RestartPolicy(restarts_finished=restarts_finished, budget=BUDGET))
 
 
@@ -111,3 +118,25 @@ def test_a_zygote_that_dies_leaves_its_named_workers_and_voids_the_forks_that_it
 def test_a_worker_that_gets_ready_while_it_is_asked_to_leave_goes_on_leaving() -> None:
     pool = history.asked_to_leave(started(is_ready=False), 0, 2.0, deadline=30.0)
     assert history.ready(pool, 0, 3.0).slots[0].state is SlotState.DRAINING
+
+
+def test_a_known_suspect_costs_no_budget_and_makes_the_pauses_no_longer_than_its_own_deaths_do() -> None:
+    pool = ended(started(), exited(3))
+    assert len(pool.deaths) == 1
+    pauses = []
+    for deaths in range(2, 2 * BUDGET + 2):
+        pool = history.ready(history.fork_asked(pool, 0, 1, 10.0, look_at=35.0), 0, 10.0)
+        pool = ended(pool, exited(3), suspect_deaths=deaths)
+        pauses.append(pool.slots[0].due_at - 10.0)
+    assert (pool.state, len(pool.deaths), pool.slots[0].failures) == (PoolState.UP, 1, 1)
+    assert pauses[:4] == [0.5, 1.0, 2.0, 4.0]
+    assert max(pauses) == 30.0
+
+
+def test_a_known_suspect_that_kills_the_first_of_a_new_edition_does_not_reject_it() -> None:
+    pool = history.loaded(history.zygote_executed(started(), 2, 101, 1.0), 2, 1.0)
+    pool = history.proved(pool, 0, 1.0)
+    pool = history.fork_asked(ended(pool, exited(0)), 0, 2, 1.0, look_at=26.0)
+    assert pool.is_trial(2)
+    assert ended(pool, exited(3), suspect_deaths=2).rejected == 0
+    assert ended(pool, exited(3)).rejected == 2

@@ -462,12 +462,15 @@ class World(RuleBasedStateMachine):
         status=st.sampled_from([SIGKILL, None, 1 << 8, *(code << 8 for code in WorkerExit)]),
         is_proven=st.booleans(),
         jitter=st.floats(0, 0.99),
+        suspect_deaths=st.integers(0, 3),
     )
     @precondition(lambda self: self.workers)
-    def a_worker_ends(self, data: st.DataObject, status: int | None, is_proven: bool, jitter: float) -> None:
+    def a_worker_ends(
+        self, data: st.DataObject, status: int | None, is_proven: bool, jitter: float, suspect_deaths: int
+    ) -> None:
         name, slot = data.draw(st.sampled_from(sorted(self.workers)))
         if self.pools[name].slots[slot].pid is not None:
-            self.the_end_of(name, slot, Ended(status, is_proven, jitter))
+            self.the_end_of(name, slot, Ended(status, is_proven, jitter, suspect_deaths=suspect_deaths))
             self.act()
 
     @rule(data=st.data(), goes_on=st.booleans(), is_condemned=st.booleans())

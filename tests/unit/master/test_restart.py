@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,3 +42,9 @@ def test_a_worker_is_proven_by_a_settled_task_and_by_a_parked_one() -> None:
     assert is_proven(0.1, reading(handled=0, parked=1))
     assert not is_proven(0.1, reading(handled=3, unsettled=3))
     assert not is_proven(0.1, reading(handled=0))
+
+
+def test_a_task_that_was_parked_without_being_run_proves_nothing() -> None:
+    parked = Reading(1, WorkerState.RUNNING, 0, None, None, 0, 1, 1, 0, BoardFlag(0), given_up=1)
+    assert not is_proven(0.0, parked)
+    assert is_proven(0.0, replace(parked, handled=1))

@@ -146,7 +146,7 @@ def test_however_records_come_each_partition_gives_all_of_them_once_and_in_order
 def batch_of(offsets: list[int], end_at: int, limit_bytes: int = 1000) -> KafkaBatch:
     assigned = AssignedPartition(0, 0)
     messages = [message(0, offset, b"%d" % offset) for offset in offsets]
-    return KafkaBatch(assigned, messages, end_at, task_of=IDENTITY.task, payload_limit_bytes=limit_bytes)
+    return KafkaBatch(assigned, messages, end_at, identity=IDENTITY, payload_limit_bytes=limit_bytes)
 
 
 def test_the_batch_reads_as_the_bare_client_does():

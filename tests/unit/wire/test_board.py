@@ -4,7 +4,20 @@ from collections.abc import Iterator
 import pytest
 
 from consumerd.errors import WireError
-from consumerd.wire.board import CURSOR, FLAGS, HANDLED, MAGIC_WORD, SHARD, STATE, Board, BoardFlag, WorkerState
+from consumerd.wire.board import (
+    CURSOR,
+    FLAGS,
+    HANDLED,
+    IDENTITIES_BYTES,
+    IDENTITIES_WORD,
+    MAGIC_WORD,
+    SHARD,
+    STATE,
+    Board,
+    BoardFlag,
+    Identities,
+    WorkerState,
+)
 
 
 @pytest.fixture
@@ -31,6 +44,30 @@ def test_what_one_process_writes_another_reads(boards: tuple[Board, Board]) -> N
 def test_a_new_board_has_nothing_in_hand(boards: tuple[Board, Board]) -> None:
     reading = boards[0].read()
     assert (reading.state, reading.shard, reading.cursor) == (WorkerState.ABSENT, None, None)
+
+
+def test_the_task_in_hand_is_the_one_at_the_cursor(boards: tuple[Board, Board]) -> None:
+    master, worker = boards
+    identities = Identities(worker.words)
+    assert identities.write(b'["t:", 7, 8, 9]')
+    assert master.task_in_hand() is None
+    worker.words[CURSOR] = 2
+    assert master.task_in_hand() == "t:9"
+    assert identities.write(b'"u:"')
+    assert master.task_in_hand() == "u:2"
+
+
+def test_what_does_not_fit_leaves_no_task_in_hand(boards: tuple[Board, Board]) -> None:
+    master, worker = boards
+    identities = Identities(worker.words)
+    worker.words[CURSOR] = 2
+    assert identities.write(b'"u:"')
+    assert not identities.write(b"x" * (IDENTITIES_BYTES + 1))
+    assert master.task_in_hand() is None
+    assert identities.write(b'"' + b"x" * (IDENTITIES_BYTES - 2) + b'"')
+    assert len(master.task_in_hand() or "") == IDENTITIES_BYTES - 1
+    worker.words[IDENTITIES_WORD] = 2**64 - 1
+    assert master.task_in_hand() is None
 
 
 @pytest.mark.parametrize(("word", "value"), [(MAGIC_WORD, 0), (MAGIC_WORD, 0xC0_5D_00_02), (STATE, 4)])

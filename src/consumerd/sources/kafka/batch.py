@@ -11,6 +11,7 @@ from confluent_kafka import Message
 from consumerd.model.ledger import Span
 from consumerd.model.task import Task, TaskId
 from consumerd.sources.decoding import limited, quick_decode
+from consumerd.sources.identities import by_offset
 from consumerd.sources.kafka.assigned import AssignedPartition
 
 
@@ -26,7 +27,7 @@ class Part:
 class KafkaBatch:
     """Messages of one partition, in order. `offset`, `payload` and `decode` are the client's and orjson's own."""
 
-    __slots__ = ("_end", "_task_of", "assigned", "decode", "offset", "parts", "payload", "raws", "shard")
+    __slots__ = ("_end", "_identity", "assigned", "decode", "offset", "parts", "payload", "raws", "shard")
 
     def __init__(
         self,
@@ -34,7 +35,7 @@ class KafkaBatch:
         messages: Sequence[Message],
         end: int,
         *,
-        task_of: Callable[[Message], Task],
+        identity: Identity,
         payload_limit_bytes: int,
     ) -> None:
         """end: the position after the batch. Takes the messages from the ledger of their partition."""
@@ -48,11 +49,15 @@ class KafkaBatch:
         self.assigned = assigned
         self.parts = [Part(0, len(messages), assigned.ledger.take(self.offset(messages[0]), end, len(messages)))]
         self._end = end
-        self._task_of = task_of
+        self._identity = identity
 
     def task(self, index: int) -> Task:
         """The task of one message, with its payload byte for byte."""
-        return self._task_of(self.raws[index])
+        return self._identity.task(self.raws[index])
+
+    def identities(self) -> bytes:
+        """A task is its topic's, its partition's, and its offset."""
+        return by_offset(self._identity.start(self.shard))
 
     def _position(self, index: int) -> int:
         """The position of a message; of the index after the last, the position after the batch."""
@@ -93,11 +98,15 @@ class Identity:
     uuid: str
 
     def task_id(self, partition: int, offset: int) -> TaskId:
-        return TaskId(f"{self.topic}:{self.uuid}:{partition}:{offset}")
+        return TaskId(f"{self.start(partition)}{offset}")
+
+    def start(self, partition: int) -> str:
+        """How the ids of all tasks of a partition begin."""
+        return f"{self.topic}:{self.uuid}:{partition}:"
 
     def positions(self, partition: int, ids: frozenset[TaskId]) -> frozenset[int]:
         """The positions, in this partition of this very topic, of the tasks with these ids."""
-        prefix = f"{self.topic}:{self.uuid}:{partition}:"
+        prefix = self.start(partition)
         ends = (task_id.removeprefix(prefix) for task_id in ids if task_id.startswith(prefix))
         return frozenset(int(end) for end in ends if end.isdecimal())
 

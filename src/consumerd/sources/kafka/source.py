@@ -219,7 +219,7 @@ class KafkaSource:
             run.assigned,
             messages,
             run.end,
-            task_of=self._lookup.identity.task,
+            identity=self._lookup.identity,
             payload_limit_bytes=self._context.payload_limit_bytes,
         )
 

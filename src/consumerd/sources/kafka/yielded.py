@@ -10,6 +10,7 @@ from typing import Any
 from consumerd.errors import UndecodableError
 from consumerd.model.ledger import Span
 from consumerd.model.task import Task
+from consumerd.sources.identities import one_by_one
 from consumerd.sources.kafka.assigned import AssignedPartition
 from consumerd.sources.records import encode_record
 
@@ -94,6 +95,10 @@ class YieldedBatch:
         """The task, with the record as the generator made it."""
         assert index == 0
         return replace(self.source_task, offset=self.number, payload=self._encoded)
+
+    def identities(self) -> bytes:
+        """The message's; a task that knows no message is gone with its worker."""
+        return b"" if self.assigned is None else one_by_one({self.number: self.source_task.id})
 
     def finish(self, start: int, stop: int) -> None:
         """The task is finished."""

@@ -39,7 +39,7 @@ class MemorySource:
             self._context.wait(timeout_s)
             return None
         self._in_hand += len(taken)
-        return RecordBatch(self._context.name, 0, taken)
+        return RecordBatch(self._context.name, 0, taken, id_start=f"{self._context.name}:")
 
     def settle(self, settlements: Sequence[Settlement], *, is_due: bool) -> None:
         del is_due

@@ -8,6 +8,7 @@ from itertools import repeat
 from typing import Any
 
 from consumerd.model.task import Task, TaskId
+from consumerd.sources.identities import in_order
 
 Raw = tuple[int, Any, bytes, int, float | None]
 """(index in the batch, id of whatever type the table has, payload, attempts, first attempt)"""
@@ -43,6 +44,10 @@ class TableBatch:
             attempts=attempts,
             first_at=first_at,
         )
+
+    def identities(self) -> bytes:
+        """A task is its row, by the table's id."""
+        return in_order(f"{self._table}:", map(_id_of, self.raws))
 
     def marks(self, start: int, stop: int, *before: object) -> list[tuple[object, ...]]:
         """The parameters that settle these rows: what comes `before`, the id, the token."""

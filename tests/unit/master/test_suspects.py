@@ -1,0 +1,99 @@
+"""What deaths say of tasks."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from consumerd.master.oom import OomKills
+from consumerd.master.suspects import KILLS_A_CRASH, MOST, Suspects, Verdict, is_excused, judge
+from consumerd.model.exits import WorkerExit
+from consumerd.model.task import TaskId
+
+TASK = TaskId("t:1")
+SIGKILL, SIGSEGV = -int(signal.SIGKILL), -int(signal.SIGSEGV)
+
+
+def verdict(
+    code: int | None, *, is_asked: bool = False, is_ours: bool = False, is_out_of_memory: bool = False
+) -> Verdict:
+    return judge(code, is_asked=is_asked, is_ours=is_ours, is_out_of_memory=is_out_of_memory)
+
+
+@pytest.mark.parametrize("code", [SIGSEGV, -int(signal.SIGABRT), 1, 3, 137, WorkerExit.DRAINED, WorkerExit.FINISHED])
+def test_fatal_signals_and_exits_count_also_while_the_worker_is_to_leave(code: int) -> None:
+    assert verdict(code) is verdict(code, is_asked=True) is Verdict.CRASH
+
+
+def test_a_kill_counts_when_it_was_ours_for_a_timeout_or_the_kernels_for_memory() -> None:
+    assert verdict(SIGKILL, is_ours=True) is verdict(SIGKILL, is_out_of_memory=True) is Verdict.CRASH
+    assert verdict(SIGKILL) is verdict(None) is verdict(-int(signal.SIGTERM)) is Verdict.KILL
+
+
+def test_a_stop_of_ours_says_nothing_and_neither_does_a_worker_that_ends_of_its_own_accord() -> None:
+    assert verdict(SIGKILL, is_asked=True) is Verdict.NOTHING
+    for code in (WorkerExit.DEADLINE_PASSED, WorkerExit.MASTER_GONE, WorkerExit.SOURCE_REFUSED, WorkerExit.BUG):
+        assert verdict(code) is Verdict.NOTHING
+
+
+def after(suspects: Suspects, *deaths: tuple[Verdict, str], known: int = 0) -> Suspects:
+    for what, how in deaths:
+        suspects = suspects.after(TASK, what, how, known=known)
+    return suspects
+
+
+CRASH, KILL = (Verdict.CRASH, "SIGSEGV"), (Verdict.KILL, "SIGKILL")
+
+
+def test_crashes_are_counted_with_how_they_were() -> None:
+    suspects = after(Suspects(), CRASH, CRASH, (Verdict.CRASH, "exit 3"), (Verdict.NOTHING, "drained"))
+    assert suspects.told() == ((TASK, 3, "2 × SIGSEGV, exit 3"),)
+
+
+def test_kills_from_elsewhere_count_a_tenth_and_make_a_suspect_all_the_same() -> None:
+    suspects = after(Suspects(), KILL)
+    assert suspects.told() == ((TASK, 0, "SIGKILL"),)
+    assert after(suspects, *[KILL] * (KILLS_A_CRASH - 1)).told() == ((TASK, 1, "10 × SIGKILL"),)
+
+
+def test_a_task_that_came_to_an_end_begins_anew() -> None:
+    suspects = after(after(Suspects(), CRASH, CRASH).without(TASK), CRASH)
+    assert suspects.deaths[TASK].counted == 1
+
+
+def test_what_the_dead_worker_knew_from_the_store_counts_once() -> None:
+    suspects = after(Suspects(), CRASH, known=2)
+    assert suspects.told() == ((TASK, 3, "2 earlier, SIGSEGV"),)
+    assert after(suspects, CRASH, known=3).told() == ((TASK, 4, "2 earlier, 2 × SIGSEGV"),)
+
+
+def test_not_more_are_kept_than_workers_can_be_told_and_the_worst_stay() -> None:
+    suspects = after(Suspects(), CRASH)
+    for number in range(2 * MOST):
+        suspects = suspects.after(TaskId(f"innocent {number}"), Verdict.KILL, "SIGKILL", known=0)
+    assert len(suspects.deaths) == MOST
+    assert TASK in suspects.deaths
+
+
+def test_only_a_known_suspect_below_its_limit_excuses_a_death() -> None:
+    known = after(Suspects(), CRASH, CRASH).deaths[TASK]
+    assert is_excused(known, Verdict.CRASH, known=0, crash_limit=3)
+    assert is_excused(None, Verdict.CRASH, known=1, crash_limit=3)
+    assert not is_excused(None, Verdict.CRASH, known=0, crash_limit=3)
+    assert not is_excused(known, Verdict.CRASH, known=0, crash_limit=2)
+    assert not is_excused(known, Verdict.NOTHING, known=0, crash_limit=3)
+
+
+def test_each_kill_for_memory_is_claimed_once(tmp_path: Path) -> None:
+    events = tmp_path / "memory.events"
+    events.write_text("low 0\nmax 7\noom 4\noom_kill 2\n")
+    kills = OomKills(events)
+    assert not kills.claim()
+    events.write_text("low 0\nmax 7\noom 4\noom_kill 4\n")
+    assert [kills.claim() for _ in range(3)] == [True, True, False]
+
+
+def test_where_nobody_can_read_the_counter_nothing_is_claimed(tmp_path: Path) -> None:
+    assert not OomKills(tmp_path / "nothing").claim()
