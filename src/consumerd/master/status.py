@@ -98,6 +98,7 @@ def _zygote_document(zygote: Zygote, now: float) -> dict[str, object]:
 def _worker_document(name: ConsumerName, number: int, pools: Pools, now: float) -> dict[str, object]:
     slot, processes = pools[name].slots[number], pools.processes[name]
     worker, last_end = processes.workers.get(number), processes.last_ends.get(number)
+    is_stalled = slot.state is SlotState.STALLED
     document: dict[str, object] = {
         "slot": number,
         "state": "ended" if worker is not None and worker.has_ended() else slot.state.value,
@@ -107,7 +108,7 @@ def _worker_document(name: ConsumerName, number: int, pools: Pools, now: float) 
         "edition": slot.edition,
         "restarts": slot.restarts,
         "starts_in_s": round(max(0.0, slot.due_at - now), 3) if slot.state is SlotState.BACKING_OFF else None,
-        "stuck": None if worker is None or worker.stuck is None else worker.stuck.told(now),
+        "stuck": worker.stuck.told(now) if worker is not None and worker.stuck and is_stalled else None,
         "last_end": None if last_end is None else last_end.document(),
     }
     reading = None if worker is None else worker.reading()

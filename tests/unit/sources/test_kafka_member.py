@@ -160,7 +160,7 @@ class World:
                     run.assigned.ledger.skip_to(run.end)
                     continue
                 batch = KafkaBatch(
-                    run.assigned, run.messages, run.end, task_of=self.lookup.identity.task, payload_limit_bytes=100
+                    run.assigned, run.messages, run.end, identity=self.lookup.identity, payload_limit_bytes=100
                 )
                 batch.finish(0, len(run.messages))
         self.receiver.send_commits()

@@ -1,0 +1,162 @@
+"""What the watchdog does with what it sees: its real parts, on boards that no process writes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from consumerd.master.acts import perform
+from consumerd.master.flow import MeasuredLag
+from consumerd.master.plan import Kill, plan
+from consumerd.master.status import pool_document
+from consumerd.master.watch import NO_TURN_S, SCAN_BUSY_S, SCAN_IDLE_S, STALLED_AFTER_S
+from consumerd.master.watchdog import DIAGNOSE_S, Watchdog
+from consumerd.model.slots import SlotState
+from consumerd.wire.board import BUSY_SINCE_NS, CURSOR, SHARD, TURNED_NS
+from unit.master.test_hearing import NAME, WORKER_PID, Stage
+
+TIMEOUT_S = 300.0
+
+
+class Watched:
+    """A stage whose two workers are in their loops, and a master that looks whenever it is time."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.now = 0.0
+        self.turning = {0, 1}
+        self.killed_at: list[tuple[int, float]] = []
+        self.watchdog = Watchdog(stage.means)
+
+    def words(self, slot: int) -> memoryview:
+        return self.stage.board(slot).words
+
+    def until(self, now: float) -> None:
+        """Let time pass; the loops of `turning` turn."""
+        while self.now < now:
+            self.now += 0.5
+            for slot in self.turning:
+                self.words(slot)[TURNED_NS] = int(self.now * 1e9)
+            self.watchdog.scan(self.now)
+            pools = self.stage.pools
+            for action in plan(pools.wanted, pools.observed, self.now):
+                perform(self.stage.means, action, self.now)
+                if isinstance(action, Kill):
+                    self.killed_at.append((action.slot, self.now))
+
+    def begins(self, slot: int, offset: int) -> None:
+        words = self.words(slot)
+        words[SHARD], words[CURSOR], words[BUSY_SINCE_NS] = 0, offset, int(self.now * 1e9) + 1
+        self.turning.discard(slot)
+
+    def state(self, slot: int) -> SlotState:
+        return self.stage.pools[NAME].slots[slot].state
+
+    def told(self, name: str) -> list[dict[str, object]]:
+        return [dict(fact.fields) for fact in self.stage.facts if fact.name == name]
+
+    def problems(self) -> object:
+        return pool_document(self.stage.pools, NAME, self.now)["problems"]
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    loop = asyncio.new_event_loop()
+    stage = Stage(loop, tmp_path)
+    stage.up()
+    yield Watched(stage)
+    stage.close()
+    loop.close()
+
+
+def test_idle_workers_are_looked_at_every_five_seconds_and_busy_ones_each_second(watched: Watched) -> None:
+    watched.until(20.0)
+    assert watched.watchdog.next_scan_at() == pytest.approx(watched.now, abs=SCAN_IDLE_S)
+    watched.begins(0, 7)
+    watched.until(30.0)
+    next_scan_at = watched.watchdog.next_scan_at()
+    assert next_scan_at is not None
+    assert next_scan_at - watched.now <= SCAN_BUSY_S
+    assert watched.told("task_stalled") == []
+
+
+def test_a_task_that_does_not_end_is_flagged_diagnosed_and_its_worker_killed(watched: Watched) -> None:
+    watched.begins(0, 7)
+    watched.until(STALLED_AFTER_S + SCAN_IDLE_S + 1)
+    assert (watched.state(0), watched.state(1)) == (SlotState.STALLED, SlotState.RUNNING)
+    assert watched.problems() == [f"{NAME}: worker 0 has been on offset 7 of shard 0 for {watched.now - 0.5:.0f} s"]
+    watched.until(TIMEOUT_S)
+    assert watched.stage.launcher.asked == []
+    watched.until(TIMEOUT_S + SCAN_BUSY_S + DIAGNOSE_S + 1)
+    assert watched.stage.launcher.asked == [WORKER_PID]
+    [(slot, killed_at)] = watched.killed_at
+    assert slot == 0
+    assert killed_at >= TIMEOUT_S + DIAGNOSE_S
+    assert len(watched.told("task_stalled")) == 1
+
+
+def test_a_task_that_ends_while_its_worker_writes_its_stacks_saves_the_worker(watched: Watched) -> None:
+    watched.begins(0, 7)
+    while not watched.stage.launcher.asked:
+        watched.until(watched.now + 0.5)
+    watched.begins(0, 8)
+    watched.until(watched.now + STALLED_AFTER_S - 1)
+    assert watched.state(0) is SlotState.RUNNING
+    assert watched.killed_at == []
+    assert len(watched.told("task_went_on")) == 1
+
+
+def test_a_loop_that_takes_no_turn_is_flagged_though_no_task_runs(watched: Watched) -> None:
+    watched.turning = {1}
+    watched.until(NO_TURN_S + 2 * SCAN_IDLE_S)
+    assert watched.state(0) is SlotState.STALLED
+    assert watched.told("task_stalled")[0]["why"] == "loop"
+    watched.turning = {0, 1}
+    watched.until(watched.now + 2)
+    assert watched.state(0) is SlotState.RUNNING
+
+
+def test_a_stopped_process_is_flagged_with_the_next_look_and_killed_after_the_timeout(watched: Watched) -> None:
+    watched.until(10.0)
+    watched.turning = {0}
+    watched.stage.launcher.stopped = {WORKER_PID + 1}
+    watched.until(10.0 + SCAN_IDLE_S + SCAN_BUSY_S + 0.5)
+    assert watched.state(1) is SlotState.STALLED
+    watched.until(10.0 + TIMEOUT_S + SCAN_IDLE_S + 5)
+    assert [slot for slot, _ in watched.killed_at] == [1]
+
+
+def test_a_master_that_was_frozen_with_its_workers_kills_nobody(watched: Watched) -> None:
+    watched.begins(0, 7)
+    watched.until(10.0)
+    watched.now = 10_000.0
+    watched.until(10_003.0)
+    assert watched.state(0) is SlotState.RUNNING
+    assert watched.told("task_stalled") == []
+
+
+def test_a_silent_source_costs_one_worker_and_the_next_later(watched: Watched) -> None:
+    """The worker that last had a task of the shard goes first."""
+    watched.words(1)[SHARD] = 3
+    for measured in range(0, 90, 10):
+        watched.stage.pools.processes[NAME].lag = MeasuredLag(((3, 5, None, 100),), float(measured))
+        watched.until(measured + 10.0)
+        if measured == 30:
+            assert watched.problems() == [f"{NAME}: tasks wait, and none comes to any worker, in shard 3"]
+    assert [slot for slot, _ in watched.killed_at] == [1]
+    assert watched.told("shard_stalled") == [{"consumer": str(NAME), "shards": [3]}]
+
+
+def test_a_worker_that_hung_is_the_culprits_and_kept_as_a_flight_record(watched: Watched) -> None:
+    watched.begins(0, 7)
+    watched.until(TIMEOUT_S + 10)
+    watched.stage.hearing.worker_ended(NAME, 0, 9, watched.now)
+    record = watched.stage.pools.processes[NAME].last_ends[0]
+    assert record.culprit == (0, 7)
+    assert record.how.startswith("SIGKILL: stuck: it has been on offset 7 of shard 0 for 300 s")
+    last_error = watched.stage.pools.processes[NAME].last_error
+    assert last_error is not None
+    assert last_error.fields["end"] == record.how
