@@ -293,8 +293,11 @@ def _empty(name: ConsumerName, pool: Pool, deadline: float) -> Iterator[Action]:
 
 
 def _close(name: ConsumerName, pool: Pool, zygote_deadline: float) -> Iterator[Action]:
-    """Once no slot has a process: the zygotes leave, then the pool is gone."""
+    """Once no slot has a process: the zygotes leave, then the pool is gone. One that loads has nothing to wait for."""
     if any(slot.state is not SlotState.ABSENT for slot in pool.slots.values()):
+        for edition, zygote in pool.zygotes.items():
+            if zygote.state is ZygoteState.LOADING and not zygote.is_killed:
+                yield KillZygote(name, edition)
         return
     yield from _retire(name, frozenset(), pool, zygote_deadline)
     if all(zygote.state is ZygoteState.ABSENT for zygote in pool.zygotes.values()):

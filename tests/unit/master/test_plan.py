@@ -331,6 +331,12 @@ def test_a_stalled_worker_is_no_part_of_a_healthy_pool() -> None:
     assert plan(later, observed, 20.0) == ()
 
 
+def test_a_stopping_pool_kills_what_loads_beside_its_workers_at_once() -> None:
+    pool = history.stopping(history.zygote_executed(running(), 2, 101, 1.0), 1.0)
+    asked = plan(Wanted({A: replace(SECOND, stop_deadline=26.0)}), Observed({A: pool}), 1.0)
+    assert asked == (AskToLeave(A, 0, 26.0), AskToLeave(A, 1, 26.0), KillZygote(A, 2))
+
+
 class World(RuleBasedStateMachine):
     """Two pools with processes that do anything that processes can do; the master performs every plan at once.
 
