@@ -127,6 +127,7 @@ class Running:
                     os.kill(pid, signal.SIGKILL)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(0.05)
+        self.process.wait(EXIT_S)  # killed, perhaps, and not reaped yet
 
     def tail(self, lines: int = 30) -> str:
         """The end of the log, for a message of a test that failed."""
