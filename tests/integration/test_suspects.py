@@ -209,5 +209,5 @@ def test_a_parked_record_that_kills_its_workers_at_its_retry_is_parked_as_dead(
     place.wait(master, lambda: len(dead(master)) == 1, lambda: "the record dead")
     ends_of(master, "exit 3", 3, 3)
     assert dead(master)[0]["attempts"] == 1 + 3
-    assert place.numbers() == {0: 1, 2: 1}
+    assert set(place.numbers()) == {0, 2}
     assert stop(master) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 
+from consumerd import clock
 from consumerd.errors import WireError
 from consumerd.events.facts import Fact, Level
 from consumerd.master.acts import Means
@@ -33,7 +34,7 @@ def note_end(means: Means, name: ConsumerName, worker: Worker, slot: Slot, statu
     verdict = _verdict(means, slot, exit_code(status))
     before = processes.suspects.deaths.get(task_id)
     limit = means.pools.entry_of(name, slot.edition).settings.common.crash_limit
-    processes.suspects = processes.suspects.after(task_id, verdict, how, known=reading.crashes)
+    processes.suspects = processes.suspects.after(task_id, verdict, how, clock.monotonic(), known=reading.crashes)
     if verdict is not Verdict.NOTHING:
         crashes = processes.suspects.deaths[task_id].counted
         fields: dict[str, object] = {"consumer": str(name), "task": task_id, "crashes": crashes, "limit": limit}

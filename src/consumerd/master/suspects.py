@@ -20,6 +20,10 @@ that often only by its own fault."""
 MOST = 200
 """More suspects are not kept: every worker is told all of them, and what hits so many tasks is not their doing."""
 
+KEPT_S = 3600.0
+"""A suspect that killed nobody for so long is forgotten here: it was settled before its worker died, or waits
+elsewhere. What was written down of it is in the store."""
+
 _FROM_ELSEWHERE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _OF_THE_WORKER = frozenset(WorkerExit) - {WorkerExit.DRAINED, WorkerExit.FINISHED}
 """Codes with which a worker ends of its own accord. With a task in flight it neither drains nor finishes: a handler
@@ -53,13 +57,15 @@ def judge(exit_code: int | None, *, is_asked: bool, is_ours: bool, is_out_of_mem
 class Deaths:
     """Those of one task's workers, one after the other.
 
-    earlier: crashes that others have counted before (another host, an earlier master); ends: how often, by how.
+    earlier: crashes that others have counted before (another host, an earlier master); ends: how often, by how;
+    last_at: of the last one, on the monotonic clock.
     """
 
     earlier: int = 0
     crashes: int = 0
     kills: int = 0
     ends: Mapping[str, int] = field(default_factory=dict)
+    last_at: float = 0.0
 
     @property
     def counted(self) -> int:
@@ -81,22 +87,24 @@ class Suspects:
 
     deaths: Mapping[TaskId, Deaths] = field(default_factory=dict)
 
-    def after(self, task_id: TaskId, verdict: Verdict, how: str, *, known: int) -> Suspects:
+    def after(self, task_id: TaskId, verdict: Verdict, how: str, now: float, *, known: int) -> Suspects:
         """After one more death. known: how many crashes the dead worker knew of; perhaps not by us."""
         if verdict is Verdict.NOTHING:
             return self
         before = self.deaths.get(task_id, Deaths())
-        now = replace(
+        after = replace(
             before,
             earlier=before.earlier + max(0, known - before.counted),
             crashes=before.crashes + (verdict is Verdict.CRASH),
             kills=before.kills + (verdict is Verdict.KILL),
             ends={**before.ends, how: before.ends.get(how, 0) + 1},
+            last_at=now,
         )
-        others = {other: deaths for other, deaths in self.deaths.items() if other != task_id}
+        recent = {other: deaths for other, deaths in self.deaths.items() if deaths.last_at > now - KEPT_S}
+        others = {other: deaths for other, deaths in recent.items() if other != task_id}
         while len(others) >= MOST:
             del others[min(others, key=lambda other: others[other].counted)]
-        return Suspects({**others, task_id: now})
+        return Suspects({**others, task_id: after})
 
     def without(self, task_id: TaskId) -> Suspects:
         """After a task has come to an outcome."""

@@ -7,7 +7,7 @@ added; a list, the text first, of what is added for the offsets 0, 1, 2 …; or 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from consumerd.model.task import TaskId
@@ -38,12 +38,11 @@ def id_at(identities: bytes, offset: int) -> TaskId | None:
     return None
 
 
-def has_one_of(identities: bytes, offsets: Iterable[int], wanted: Collection[TaskId]) -> bool:
-    """Whether one of the wanted tasks is among these, which have these offsets."""
+def has_one_of(identities: bytes, first: int, last: int, wanted: Collection[TaskId]) -> bool:
+    """Whether one of the wanted tasks is, or may be, among these, whose offsets begin and end so."""
     match json.loads(identities or b"null"):
         case str() as start:
-            ends = _ends(start, wanted)
-            return bool(ends) and not ends.isdisjoint(map(str, offsets))
+            return any(end.isdecimal() and first <= int(end) <= last for end in _ends(start, wanted))
         case [str() as start, *ends]:
             return not _ends(start, wanted).isdisjoint(map(str, ends))
         case dict() as by_offset:

@@ -93,6 +93,8 @@ class Loop:
             self._next_reload = now + self._settings.reload_interval_s
             self._parts.hooks.reload_config()
         if self._parts.due.is_time:
+            if self._parts.suspects.are_known:
+                self._source.settle((), is_due=True)  # one of them may be due, and kill us
             self._parts.due.run(self._attend)
             self._count_flags()
         if now - self._last_settle >= self._settings.settle_interval_s:

@@ -83,6 +83,12 @@ class Suspects:
 
     # What is known
 
+    @property
+    def are_known(self) -> bool:
+        """Whether there are any."""
+        self._hear()
+        return bool(self._told or self._kept)
+
     def load(self) -> None:
         """Look into the store. StoreAwayError."""
         consumer = self._settings.consumer
@@ -120,7 +126,8 @@ class Suspects:
             return True
         if not self._told and not self._kept:
             return False
-        return has_one_of(identities, map(batch.offset, batch.raws), {*self._told, *self._kept})
+        first, last = batch.offset(batch.raws[0]), batch.offset(batch.raws[-1])
+        return has_one_of(identities, first, last, {*self._told, *self._kept})
 
     def enter(self, batch: Batch, index: int) -> Suspect | None:
         """Put the cursor on a task that is handled by itself; what is known of it, where it is a suspect."""

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from consumerd.master.oom import OomKills
-from consumerd.master.suspects import KILLS_A_CRASH, MOST, Suspects, Verdict, is_excused, judge
+from consumerd.master.suspects import KEPT_S, KILLS_A_CRASH, MOST, Suspects, Verdict, is_excused, judge
 from consumerd.model.exits import WorkerExit
 from consumerd.model.task import TaskId
 
 TASK = TaskId("t:1")
+NOW = 10_000.0
 SIGKILL, SIGSEGV = -int(signal.SIGKILL), -int(signal.SIGSEGV)
 
 
@@ -40,7 +41,7 @@ def test_a_stop_of_ours_says_nothing_and_neither_does_a_worker_that_ends_of_its_
 
 def after(suspects: Suspects, *deaths: tuple[Verdict, str], known: int = 0) -> Suspects:
     for what, how in deaths:
-        suspects = suspects.after(TASK, what, how, known=known)
+        suspects = suspects.after(TASK, what, how, NOW, known=known)
     return suspects
 
 
@@ -72,9 +73,16 @@ def test_what_the_dead_worker_knew_from_the_store_counts_once() -> None:
 def test_not_more_are_kept_than_workers_can_be_told_and_the_worst_stay() -> None:
     suspects = after(Suspects(), CRASH)
     for number in range(2 * MOST):
-        suspects = suspects.after(TaskId(f"innocent {number}"), Verdict.KILL, "SIGKILL", known=0)
+        suspects = suspects.after(TaskId(f"innocent {number}"), Verdict.KILL, "SIGKILL", NOW, known=0)
     assert len(suspects.deaths) == MOST
     assert TASK in suspects.deaths
+
+
+def test_one_that_killed_nobody_for_an_hour_is_forgotten() -> None:
+    suspects = after(Suspects(), CRASH)
+    other = TaskId("t:2")
+    assert set(suspects.after(other, *CRASH, NOW + KEPT_S - 1, known=0).deaths) == {TASK, other}
+    assert set(suspects.after(other, *CRASH, NOW + KEPT_S, known=0).deaths) == {other}
 
 
 def test_only_a_known_suspect_below_its_limit_excuses_a_death() -> None:
