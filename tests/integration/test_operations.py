@@ -247,6 +247,27 @@ def test_a_reload_restarts_only_the_pools_that_changed_and_adds_and_removes_othe
     assert master.answer("reload")["changes"] == []
 
 
+def test_a_reload_that_was_taken_back_is_tried_again_and_undone_without_a_restart(place: Place) -> None:
+    place.configure(one={"color": "red"})
+    master = place.start()
+    before = pids(wait_running(master, 1), "one")
+    place.write_module("second", body="this is no Python")
+    place.configure(one={"color": "blue"})
+    taken = ["small/one replaced (color)"]
+    assert master.answer("reload")["changes"] == taken
+    wait_for(master, lambda found: found["problems"], "the rejection")
+    assert master.answer("reload", "--dry-run")["changes"] == taken
+    place.configure(one={"color": "red"})
+    assert master.answer("reload")["changes"] == []
+    assert pids(master.status(), "one") == before
+    place.write_module("third")
+    place.configure(one={"color": "blue"})
+    assert master.answer("reload")["changes"] == taken
+    place.wait_written("one", "third blue")
+    found = wait_for(master, lambda found: found["is_healthy"], "everything healthy")
+    assert (found["pools"][0]["reason"], found["pools"][0]["last_error"]) == ("", None)
+
+
 def test_a_hangup_reloads_and_a_mistake_changes_nothing(place: Place) -> None:
     config = place.configure(one={"color": "red"})
     master = place.start()

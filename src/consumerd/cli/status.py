@@ -78,7 +78,8 @@ def _pool_row(pool: Plain) -> Sequence[str]:
     if pool["workers_finished"]:
         workers += f" ({pool['workers_finished']} finished)"
     counts = (pool["handled"], pool["failed"], pool["parked"], pool["unsettled"], pool["restarts"])
-    return (pool["name"], pool["state"], workers, *map(str, counts), _lag(pool), _note(pool))
+    state = f"{pool['state']}, paused" if pool["is_paused"] else pool["state"]
+    return (pool["name"], state, workers, *map(str, counts), _lag(pool), _note(pool))
 
 
 def _lag(pool: Plain) -> str:

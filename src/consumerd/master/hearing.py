@@ -115,8 +115,10 @@ class Hearing:
             self.means.pools.note_error(name, "change_taken_back", {"reason": pool.reason})
             self.means.emit(Fact("change_taken_back", Level.ERROR, {**why, "edition": pool.rejected}))
         elif pool.state is PoolState.UP and was.state is PoolState.FAILED:
+            self.means.pools.processes[name].last_error = None
             self.means.emit(Fact("pool_recovered", Level.INFO, {"consumer": str(name)}))
         elif 0 < was.established < pool.established:
+            self.means.pools.processes[name].last_error = None
             fields: dict[str, object] = {"consumer": str(name), "edition": pool.established}
             self.means.emit(Fact("edition_established", Level.INFO, fields))
 

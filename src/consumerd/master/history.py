@@ -131,7 +131,8 @@ def ready(pool: Pool, number: int, now: float) -> Pool:
 def proved(pool: Pool, number: int, now: float) -> Pool:
     """The worker of a slot has shown that it works, and so has its edition; a failed pool is back."""
     edition = pool.slots[number].edition
-    pool = replace(pool, established=max(pool.established, edition))
+    if pool.established < edition:
+        pool = replace(pool, established=edition, reason="", traceback="")  # of an edition that was rejected before
     if pool.state is not PoolState.FAILED:
         return pool
     return _with_state(replace(pool, deaths=(), reason="", traceback=""), PoolState.UP, now)

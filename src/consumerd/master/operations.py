@@ -102,14 +102,14 @@ class Operations:
         """A new edition with the same entry: new processes, of the code as it is now, slot by slot."""
         now, names = clock.monotonic(), self._matching(target)
         for name in names:
-            self._pools.change(self._pools.newest_entry(name), now)
+            self._pools.change(self._entry(name), now)
             self._means.emit(Fact("pool_restarting", Level.INFO, {"consumer": str(name)}))
         self._wake()
         return {"pools": [str(name) for name in names]}
 
     def reload(self, document: Document, *, is_dry: bool) -> Plain:
         """Take over a configuration that was read and is valid. is_dry: only say what that would change."""
-        changes = diff(self._document, document)
+        changes = diff(self._running(), document)
         remarks = [
             f"{key} is read when the master starts: run it again to change that"
             for key in needs_new_master(self._document, document)
@@ -129,6 +129,16 @@ class Operations:
         return {"task": str(found), "consumer": str(found.pool), **found.fields()}
 
     # Within
+
+    def _entry(self, name: ConsumerName) -> Entry:
+        """As the configuration has it now, taken back or not."""
+        found = next((consumer for consumer in self._document.consumers if consumer.full_name == name), None)
+        newest = self._pools.newest_entry(name)
+        return newest if found is None else self._configuration.entry(self._document, found)
+
+    def _running(self) -> Document:
+        """The document as it is in force: without what was taken back, which a reload tries again."""
+        return self._document.model_copy(update={"consumers": self._pools.settings()})
 
     def _apply(self, document: Document, changes: Iterable[Change]) -> None:
         now = clock.monotonic()

@@ -105,6 +105,15 @@ class Pools:
         """As the configuration has it, on trial or not."""
         return self.entry_of(name, self._wanted[name].edition)
 
+    def settings(self) -> tuple[ConsumerSettings, ...]:
+        """Of all pools that are to run: the newest, but where that was rejected what runs instead."""
+        entries = {name: self._kept_entry(name) for name in self if self._wanted[name].stop_deadline is None}
+        return tuple(entry.settings for entry in (entries | self._coming).values())
+
+    def _kept_entry(self, name: ConsumerName) -> Entry:
+        is_rejected = self._wanted[name].edition == self._observed[name].rejected
+        return self.entry(name) if is_rejected else self.newest_entry(name)
+
     def add(self, entry: Entry, now: float) -> None:
         """A pool that is to be loaded; where one of that name still stops, once that is gone."""
         name = entry.name

@@ -92,7 +92,7 @@ class Loop:
         if now >= self._next_reload:
             self._next_reload = now + self._settings.reload_interval_s
             self._parts.hooks.reload_config()
-        if self._parts.due.is_time:
+        if self._parts.due.is_time and not self._parts.interrupts.is_paused:
             if self._parts.suspects.are_known:
                 self._source.settle((), is_due=True)  # one of them may be due, and kill us
             self._parts.due.run(self._attend)

@@ -34,6 +34,7 @@ def pool(**more: Any) -> Plain:
         "workers_running": 15,
         "workers_finished": 0,
         "workers_pinned": None,
+        "is_paused": False,
         "scaling": None,
         "handled": 1200,
         "failed": 3,
@@ -69,6 +70,10 @@ def line_of(text: str, start: str) -> str:
 def test_a_pool_is_one_line_with_its_counts() -> None:
     line = line_of(render(document(pool()), with_workers=False), "gop/login")
     assert line.split() == ["gop/login", "up", "15/16", "1200", "3", "2", "40", "1", "-"]
+
+
+def test_a_paused_pool_says_so() -> None:
+    assert "up, paused" in render(document(pool(is_paused=True)), with_workers=False)
 
 
 def test_the_reason_of_a_failure_is_the_note() -> None:
