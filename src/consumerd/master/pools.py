@@ -146,7 +146,8 @@ class Pools:
         """Another entry, which differs in what concerns the master alone: nobody restarts, unless the workers divide
         the keys by their number, and that is another."""
         name, before = entry.name, self._workers(entry.name)
-        self._entries[name] = dict.fromkeys(self._entries[name], entry)
+        kept = self._entries[name]  # what an edition's processes are given stays its own
+        self._entries[name] = {edition: replace(entry, seated=old.seated) for edition, old in kept.items()}
         self._refresh(name)
         if self._wanted[name].is_split and self._workers(name) != before:
             self.change(entry, now)

@@ -16,7 +16,7 @@ from consumerd.model.parked import ParkedTask
 from consumerd.sources.contract import KeepsRows, Source
 from consumerd.store.parking import Lease
 from consumerd.store.thread import StoreThread
-from consumerd.wire.board import BUSY_SINCE_NS, CURSOR, FAILED, HANDLED, NONE, PARKED, SHARD
+from consumerd.wire.board import BUSY_SINCE_NS, CRASHES, CURSOR, FAILED, HANDLED, NONE, PARKED, SHARD
 from consumerd.worker.attempt import Attempts, Conclusion
 from consumerd.worker.parking import Parking, parked_fact, parked_task, unparked
 from consumerd.worker.suspects import Suspects
@@ -118,6 +118,7 @@ class DueTasks:
         finally:
             self._has_claims = False
             self._words[CURSOR] = NONE
+            self._words[CRASHES] = 0
             self._words[BUSY_SINCE_NS] = 0
         if finished < len(claimed):
             self._store.call(lambda store: store.release(lease.owner))

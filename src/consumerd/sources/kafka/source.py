@@ -229,7 +229,9 @@ class KafkaSource:
             assigned = self._membership.assigned.get(partition)
             if assigned is None:
                 return None
-            oldest = self._hand.oldest_of(assigned) or self._arrivals.first_of(assigned)
+            oldest = self._hand.oldest_of(assigned)
+            if oldest is None:  # an empty message is false
+                oldest = self._arrivals.first_of(assigned)
         if oldest is None:
             return None
         kind, milliseconds = oldest.timestamp()
