@@ -157,8 +157,15 @@ def target_edition(wanted: WantedPool, pool: Pool) -> int:
 
 def canary_slot(wanted: WantedPool, pool: Pool) -> int | None:
     """The slot on which a new edition is on trial now, or None."""
-    is_trial = pool.is_trial(target_edition(wanted, pool)) and not wanted.is_split
-    return wanted.workers - 1 if is_trial else None
+    target = target_edition(wanted, pool)
+    if not pool.is_trial(target) or wanted.is_split:
+        return None
+    tried = (number for number in range(wanted.workers) if _runs(pool.slots[number], target))
+    return next(tried, wanted.workers - 1)  # where it runs already, whatever was scaled since
+
+
+def _runs(slot: Slot, edition: int) -> bool:
+    return slot.is_occupied and slot.edition == edition
 
 
 def _waits(name: ConsumerName, everything: Wanted, observed: Observed) -> bool:
