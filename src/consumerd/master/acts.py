@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from consumerd.errors import WireError
 from consumerd.events.facts import Fact, Level
 from consumerd.master import history
-from consumerd.master.launchers.contract import Launcher
-from consumerd.master.plan import (
+from consumerd.master.actions import (
     Action,
     AskToLeave,
     AskZygoteToLeave,
@@ -24,6 +23,7 @@ from consumerd.master.plan import (
     StopPool,
     Vacate,
 )
+from consumerd.master.launchers.contract import Launcher
 from consumerd.master.pools import Pools
 from consumerd.master.post import Origin, Post
 from consumerd.master.processes import Worker

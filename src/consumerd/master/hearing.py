@@ -11,11 +11,11 @@ from consumerd import clock
 from consumerd.errors import WireError
 from consumerd.events.facts import Fact, Level
 from consumerd.master import history, suspecting
+from consumerd.master.actions import KillZygote
 from consumerd.master.acts import Means, perform
 from consumerd.master.flight import FlightRecord
 from consumerd.master.flow import MeasuredLag
 from consumerd.master.observed import Pool
-from consumerd.master.plan import KillZygote
 from consumerd.master.post import Arrival, EndOfChannel, Origin
 from consumerd.master.processes import Away, Worker
 from consumerd.master.restart import Ended, has_settled, is_proven

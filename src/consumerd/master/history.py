@@ -25,7 +25,7 @@ ENDS_WHILE_LOADING = 3
 """So many zygotes in a row that end without a word while they import, and the pool has failed."""
 
 ZYGOTE_LEAVES_IN_S = 5.0
-"""How long a zygote that has said why it can't load may take to end."""
+"""How long a zygote that cannot load, or is not needed any more, may take to end."""
 
 TRY_EVERY_S = 60.0
 """How often a failed pool tries one slot, or to load, again."""

@@ -14,8 +14,23 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from consumerd.master.actions import (
+    Action,
+    AskToLeave,
+    AskZygoteToLeave,
+    ClosePool,
+    ExecuteZygote,
+    Fork,
+    GiveUp,
+    Kill,
+    KillZygote,
+    LookForHolder,
+    StopPool,
+    Vacate,
+)
+from consumerd.master.history import ZYGOTE_LEAVES_IN_S
 from consumerd.master.observed import Observed, Pool, Slot, Wanted, WantedPool, Zygote
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import LIVE, LOOPING, SERVING, PoolState, SlotState, ZygoteState
@@ -27,115 +42,11 @@ Until then it has time to settle what is finished and to leave. A worker ends it
 (`WorkerExit.DEADLINE_PASSED`): that comes too late to be seen here, and is for one whose master is gone or frozen.
 """
 
-ZYGOTE_LEAVES_IN_S = 5.0
-"""How long a zygote that is not needed any more may take to leave."""
-
 ZYGOTE_GRACE_S = 0.4
 """How much later than its deadline, or the end of its last worker, a zygote is killed."""
 
 LOST_FOR_S = 300.0
 """When every pool, or an essential one, has been lost for so long, the master gives up."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExecuteZygote:
-    """Execute the zygote of an edition."""
-
-    pool: ConsumerName
-    edition: int
-
-
-@dataclass(frozen=True, slots=True)
-class Fork:
-    """Have the zygote of an edition fork a worker for a slot."""
-
-    pool: ConsumerName
-    slot: int
-    edition: int
-
-
-@dataclass(frozen=True, slots=True)
-class AskToLeave:
-    """Ask a worker to drain and leave by `deadline`."""
-
-    pool: ConsumerName
-    slot: int
-    deadline: float
-
-
-@dataclass(frozen=True, slots=True)
-class Kill:
-    """Kill a worker that is past its deadline, or condemned."""
-
-    pool: ConsumerName
-    slot: int
-
-
-@dataclass(frozen=True, slots=True)
-class LookForHolder:
-    """A worker starts for too long: a process of a former master may hold its slot's lock, and is past its deadline."""
-
-    pool: ConsumerName
-    slot: int
-
-
-@dataclass(frozen=True, slots=True)
-class Vacate:
-    """A slot without a process is not wanted any more."""
-
-    pool: ConsumerName
-    slot: int
-
-
-@dataclass(frozen=True, slots=True)
-class AskZygoteToLeave:
-    """Its edition is not needed any more, and the last worker of it is gone."""
-
-    pool: ConsumerName
-    edition: int
-    deadline: float
-
-
-@dataclass(frozen=True, slots=True)
-class KillZygote:
-    """The zygote did not leave in time, or has nothing to lose."""
-
-    pool: ConsumerName
-    edition: int
-
-
-@dataclass(frozen=True, slots=True)
-class StopPool:
-    """The pool is not wanted any more."""
-
-    pool: ConsumerName
-
-
-@dataclass(frozen=True, slots=True)
-class ClosePool:
-    """No process of the pool is left."""
-
-    pool: ConsumerName
-
-
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    """Every pool, or an essential one, has been lost for `LOST_FOR_S`."""
-
-
-Action = (
-    ExecuteZygote
-    | Fork
-    | AskToLeave
-    | Kill
-    | LookForHolder
-    | Vacate
-    | AskZygoteToLeave
-    | KillZygote
-    | StopPool
-    | ClosePool
-    | GiveUp
-)
 
 
 def plan(wanted: Wanted, observed: Observed, now: float) -> tuple[Action, ...]:

@@ -11,12 +11,13 @@ from collections.abc import Callable
 
 from consumerd import clock
 from consumerd.events.facts import Fact, Level
+from consumerd.master.actions import GiveUp
 from consumerd.master.acts import Means, perform
 from consumerd.master.autoscaler import Autoscaler
 from consumerd.master.hearing import Hearing, Judge
 from consumerd.master.helper import StoreHelper
 from consumerd.master.observed import Pool
-from consumerd.master.plan import LOST_FOR_S, GiveUp, next_deadline, plan
+from consumerd.master.plan import LOST_FOR_S, next_deadline, plan
 from consumerd.master.signals import Signals
 from consumerd.master.watchdog import Watchdog
 from consumerd.model.slots import PoolState

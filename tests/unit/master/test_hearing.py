@@ -17,10 +17,11 @@ from consumerd.config.state_dir import StateDirectory
 from consumerd.events.facts import Fact
 from consumerd.events.outlet import Outlet
 from consumerd.master import history
+from consumerd.master.actions import ExecuteZygote, Fork
 from consumerd.master.acts import Means, perform
 from consumerd.master.hearing import Hearing
 from consumerd.master.launchers.contract import Executed, Seating
-from consumerd.master.plan import ExecuteZygote, Fork, plan
+from consumerd.master.plan import plan
 from consumerd.master.pools import LAST_WORDS_S, Entry, Pools
 from consumerd.master.post import Arrival, Origin, Post
 from consumerd.master.processes import Away, LastError

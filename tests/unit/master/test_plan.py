@@ -5,13 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from consumerd.master import history
-from consumerd.master.history import TRY_EVERY_S
-from consumerd.master.observed import Condemned, Observed, Pool, Wanted, WantedPool
-from consumerd.master.plan import (
-    KILL_GRACE_S,
-    LOST_FOR_S,
-    ZYGOTE_GRACE_S,
-    ZYGOTE_LEAVES_IN_S,
+from consumerd.master.actions import (
     Action,
     AskToLeave,
     AskZygoteToLeave,
@@ -24,10 +18,10 @@ from consumerd.master.plan import (
     LookForHolder,
     StopPool,
     Vacate,
-    next_deadline,
-    plan,
-    target_edition,
 )
+from consumerd.master.history import TRY_EVERY_S, ZYGOTE_LEAVES_IN_S
+from consumerd.master.observed import Condemned, Observed, Pool, Wanted, WantedPool
+from consumerd.master.plan import KILL_GRACE_S, LOST_FOR_S, ZYGOTE_GRACE_S, next_deadline, plan, target_edition
 from consumerd.master.restart import Ended, RestartPolicy
 from consumerd.model.exits import WorkerExit
 from consumerd.model.identity import ConsumerName

@@ -1,0 +1,108 @@
+"""What the plan may ask for: each action is done by `acts`, and noted in the pool's history. Runs in the master."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from consumerd.model.identity import ConsumerName
+
+
+@dataclass(frozen=True, slots=True)
+class ExecuteZygote:
+    """Execute the zygote of an edition."""
+
+    pool: ConsumerName
+    edition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Have the zygote of an edition fork a worker for a slot."""
+
+    pool: ConsumerName
+    slot: int
+    edition: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskToLeave:
+    """Ask a worker to drain and leave by `deadline`."""
+
+    pool: ConsumerName
+    slot: int
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Kill a worker that is past its deadline, or condemned."""
+
+    pool: ConsumerName
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class LookForHolder:
+    """A worker starts for too long: a process of a former master may hold its slot's lock, and is past its deadline."""
+
+    pool: ConsumerName
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Vacate:
+    """A slot without a process is not wanted any more."""
+
+    pool: ConsumerName
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskZygoteToLeave:
+    """Its edition is not needed any more, and the last worker of it is gone."""
+
+    pool: ConsumerName
+    edition: int
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class KillZygote:
+    """The zygote did not leave in time, or has nothing to lose."""
+
+    pool: ConsumerName
+    edition: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopPool:
+    """The pool is not wanted any more."""
+
+    pool: ConsumerName
+
+
+@dataclass(frozen=True, slots=True)
+class ClosePool:
+    """No process of the pool is left."""
+
+    pool: ConsumerName
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Every pool, or an essential one, has been lost for `plan.LOST_FOR_S`."""
+
+
+Action = (
+    ExecuteZygote
+    | Fork
+    | AskToLeave
+    | Kill
+    | LookForHolder
+    | Vacate
+    | AskZygoteToLeave
+    | KillZygote
+    | StopPool
+    | ClosePool
+    | GiveUp
+)
