@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -266,6 +267,108 @@ def test_a_reload_that_was_taken_back_is_tried_again_and_undone_without_a_restar
     place.wait_written("one", "third blue")
     found = wait_for(master, lambda found: found["is_healthy"], "everything healthy")
     assert (found["pools"][0]["reason"], found["pools"][0]["last_error"]) == ("", None)
+
+
+def test_code_that_fails_every_task_is_taken_back(place: Place) -> None:
+    place.configure(one={"workers": 2})
+    master = place.start()
+    before = pids(wait_running(master, 2), "one")
+    place.write_module("second", body="raise NameError('prnt')")
+    master.answer("restart", "small/one")
+    wait_for(master, lambda found: found["problems"] and "each of them failed" in found["problems"][0], "the rejection")
+    found = wait_for(master, of_edition("one", 1, 2), "the first edition")
+    assert pids(found, "one")[:1] == before[:1]
+
+
+def test_a_fork_that_the_system_refuses_holds_up_its_slot_and_nobody_else(place: Place) -> None:
+    place.configure(one={"workers": 1}, other={"workers": 1})
+    master = place.start()
+    before = pids(wait_running(master, 2), "other")
+    shutil.rmtree(place.directory / "state" / "slots")
+    master.answer("restart", "small/one")
+    master.answer("scale", "small/other", "2")
+    wait_until(lambda: "worker_not_forked" in master.log.read_text(), deadline_s=SOON_S, message="the refusal")
+    assert pids(master.status(), "other")[:1] == before
+    (place.directory / "state" / "slots").mkdir(mode=0o700)
+    found = wait_running(master, 3)
+    assert pids(found, "other")[:1] == before
+
+
+def test_a_reload_while_the_master_stops_changes_nothing(place: Place) -> None:
+    place.write_module("first", body="time.sleep(1.5)")
+    place.configure(one={}, other={})
+    master = place.start()
+    wait_running(master, 2)
+    place.wait_written("one", "first")
+    place.configure(one={"color": "blue"}, other={}, new={})
+    os.kill(master.process.pid, signal.SIGTERM)
+    wait_until(lambda: "master_stopping" in master.log.read_text(), deadline_s=SOON_S, message="the stop")
+    os.kill(master.process.pid, signal.SIGHUP)
+    assert master.process.wait(SOON_S) == 0
+    assert "configuration_reloaded" not in master.log.read_text()
+
+
+def test_a_watched_file_that_became_a_pipe_holds_up_nothing(place: Place) -> None:
+    config = Path(place.configure(one={"color": "red"}))
+    document = json.loads(config.read_text())
+    document["consumerd"]["watch"] = True
+    config.write_text(json.dumps(document))
+    master = place.start()
+    wait_running(master, 1)
+    config.unlink()
+    os.mkfifo(config)
+    assert "config.json" in refused(master, "reload")
+    config.unlink()
+    document["small"][0]["configs"]["color"] = "blue"
+    config.write_text(json.dumps(document))
+    place.wait_written("one", "first blue")
+    assert stop(master) == 0
+
+
+def test_a_pool_that_is_removed_and_added_again_is_paused_still(place: Place) -> None:
+    place.configure(one={}, other={})
+    master = place.start()
+    wait_running(master, 2)
+    master.answer("pause", "small/one")
+    place.configure(other={})
+    master.answer("reload")
+    wait_running(master, 1)
+    stop(master)
+    master = place.start()
+    wait_running(master, 1)
+    place.configure(one={}, other={})
+    assert master.answer("reload")["changes"] == ["small/one added"]
+    assert wait_running(master, 2)["pools"][-1]["is_paused"]
+
+
+def test_a_reload_that_cannot_keep_what_was_set_by_hand_changes_nothing(place: Place) -> None:
+    place.configure(one={"workers": 1})
+    master = place.start()
+    wait_running(master, 1)
+    master.answer("scale", "small/one", "2")
+    before = pids(wait_running(master, 2), "one")
+    overrides = place.directory / "state" / "overrides.json"
+    overrides.unlink()
+    overrides.mkdir()
+    place.configure(one={"workers": 3}, new={})
+    done = master.verb("reload")
+    assert (done.returncode, b"nothing was changed" in done.stderr) == (1, True)
+    found = master.status()
+    assert [pool["name"] for pool in found["pools"]] == ["small/one"]
+    assert pids(found, "one") == before
+
+
+def test_settings_that_the_master_has_read_stay_and_the_reload_says_so(place: Place) -> None:
+    config = Path(place.configure(one={}))
+    master = place.start()
+    before = pids(wait_running(master, 1), "one")
+    document = json.loads(config.read_text())
+    document["consumerd"] |= {"log": {"level": "debug"}, "stop_timeout": 3}
+    config.write_text(json.dumps(document))
+    answer = master.answer("reload")
+    assert answer["changes"] == ["small/one amended (stop_timeout)"]
+    assert answer["remarks"][0].startswith("log is read when the master starts")
+    assert pids(wait_running(master, 1), "one") == before
 
 
 def test_a_hangup_reloads_and_a_mistake_changes_nothing(place: Place) -> None:

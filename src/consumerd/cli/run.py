@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import click
 
 from consumerd.cli.options import config_argument, state_dir_option
@@ -31,6 +33,8 @@ def command(config: str, parking: str | None, state_dir: StateDirectory, log_for
 
     SIGTERM or Ctrl-C stops it gracefully. CONFIG is a .toml or .json file, or module:NAME.
     """
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the master listens: a reload of what is not read yet
 
     def read() -> Document:
         return _overridden(load(config), parking, log_format)

@@ -1,16 +1,16 @@
 """What differs between two configurations, and what each difference asks for. Pure.
 
 A change of keys that concern the master alone restarts nobody; any other change of a consumer's entry is a new edition
-of its pool. `apply(diff(a, b), a) == b` for the consumers.
+of its pool. The changes from a to b, applied to the consumers of a, make those of b.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from consumerd.config.shape import ConsumerSettings, Document, Settings
+from consumerd.config.shape import ConsumerSettings, Document
 from consumerd.model.identity import ConsumerName
 
 MASTERS_KEYS = frozenset({"workers", "max_unavailable", "after", "essential", "restart", "stop_timeout"})
@@ -46,42 +46,29 @@ def diff(before: Document, after: Document) -> tuple[Change, ...]:
     """The changes that lead from `before` to `after`, in the order of `after`, removals last."""
     old = {consumer.full_name: consumer for consumer in before.consumers}
     new = {consumer.full_name: consumer for consumer in after.consumers}
-    is_all_new = _for_workers(before.settings) != _for_workers(after.settings)
-    changes = [_change(old.get(name), consumer, is_all_new=is_all_new) for name, consumer in new.items()]
+    has_other_default = before.settings.stop_timeout != after.settings.stop_timeout
+    changes = [_change(old.get(name), consumer, has_other_default=has_other_default) for name, consumer in new.items()]
     removed = [Change(ChangeKind.REMOVED, name, None) for name in old if name not in new]
     return (*(change for change in changes if change is not None), *removed)
 
 
-def apply(changes: Iterable[Change], consumers: Iterable[ConsumerSettings]) -> dict[ConsumerName, ConsumerSettings]:
-    """The consumers after the changes, by name."""
-    after = {consumer.full_name: consumer for consumer in consumers}
-    for change in changes:
-        if change.after is None:
-            del after[change.consumer]
-        else:
-            after[change.consumer] = change.after
-    return after
-
-
 def needs_new_master(before: Document, after: Document) -> tuple[str, ...]:
     """The settings that differ and are read at the start of the master alone."""
-    keys = ("log", "watch")
+    keys = ("parking", "log", "watch")
     return tuple(key for key in keys if getattr(before.settings, key) != getattr(after.settings, key))
 
 
-def _change(before: ConsumerSettings | None, after: ConsumerSettings, *, is_all_new: bool) -> Change | None:
+def _change(before: ConsumerSettings | None, after: ConsumerSettings, *, has_other_default: bool) -> Change | None:
+    """has_other_default: those without a `stop_timeout` of their own have another."""
     name = after.full_name
     if before is None:
         return Change(ChangeKind.ADDED, name, after)
     keys = (*_entry_keys(before, after), *_config_keys(before, after))
-    if is_all_new or not MASTERS_KEYS.issuperset(keys):
-        return Change(ChangeKind.REPLACED, name, after, keys or ("consumerd",))
+    if has_other_default and after.common.stop_timeout is None and "stop_timeout" not in keys:
+        keys = (*keys, "stop_timeout")
+    if not MASTERS_KEYS.issuperset(keys):
+        return Change(ChangeKind.REPLACED, name, after, keys)
     return Change(ChangeKind.AMENDED, name, after, keys) if keys else None
-
-
-def _for_workers(settings: Settings) -> Mapping[str, object]:
-    """What a worker reads of the settings; the defaults are in every consumer's configs already."""
-    return settings.model_dump(exclude={"defaults", "stop_timeout", "watch", "log"})
 
 
 def _entry_keys(before: ConsumerSettings, after: ConsumerSettings) -> tuple[str, ...]:

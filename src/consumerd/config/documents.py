@@ -28,7 +28,7 @@ _OTHER_FORMS = {
 Parser = Callable[[str], Any]  # the document, of any shape
 
 
-class _UnreadableError(Exception):
+class UnreadableError(Exception):
     """Why a file cannot be read, as a sentence."""
 
 
@@ -49,7 +49,7 @@ def read_document(config: str) -> Written:
 def _read_file(origin: str, directory: str, parse: Parser) -> Written:
     try:
         data = _parsed(_text(origin), parse)
-    except _UnreadableError as error:
+    except UnreadableError as error:
         return unreadable(origin, directory, str(error))
     found: list[Problem] = []
 
@@ -60,31 +60,31 @@ def _read_file(origin: str, directory: str, parse: Parser) -> Written:
 
 
 def _text(origin: str) -> str:
-    content = _content(Path(origin))
+    content = file_content(Path(origin))
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise _UnreadableError(f"is not UTF-8 (byte {error.start}, line {line}): save it as UTF-8") from error
+        raise UnreadableError(f"is not UTF-8 (byte {error.start}, line {line}): save it as UTF-8") from error
 
 
-def _content(path: Path) -> bytes:
+def file_content(path: Path) -> bytes:
     """A regular file's bytes. It is opened without waiting: a FIFO without a writer would hold us for ever."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(fd, "rb") as stream:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise _UnreadableError("is not a regular file, and cannot be a configuration")
+                raise UnreadableError("is not a regular file, and cannot be a configuration")
             content = stream.read(LARGEST_BYTES + 1)
     except FileNotFoundError as error:
-        raise _UnreadableError(f"there is no such file{_nearest_file(path)}") from error
+        raise UnreadableError(f"there is no such file{_nearest_file(path)}") from error
     except IsADirectoryError as error:
-        raise _UnreadableError("is a directory: name a .toml or .json file in it") from error
+        raise UnreadableError("is a directory: name a .toml or .json file in it") from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise _UnreadableError(f"cannot be read ({reason}): check the file's permissions and path") from error
+        raise UnreadableError(f"cannot be read ({reason}): check the file's permissions and path") from error
     if len(content) > LARGEST_BYTES:
-        raise _UnreadableError(f"has more than {LARGEST_BYTES} bytes, and cannot be a configuration")
+        raise UnreadableError(f"has more than {LARGEST_BYTES} bytes, and cannot be a configuration")
     return content
 
 
@@ -103,16 +103,16 @@ def _parsed(text: str, parse: Parser) -> Any:  # the document, of any shape
     try:
         return parse(text)
     except tomllib.TOMLDecodeError as error:
-        raise _UnreadableError(f"is not valid TOML: {_on_one_line(error)}") from error
+        raise UnreadableError(f"is not valid TOML: {_on_one_line(error)}") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise _UnreadableError(f"is not valid JSON: {error.msg} (at {where})") from error
+        raise UnreadableError(f"is not valid JSON: {error.msg} (at {where})") from error
     except RecursionError as error:
-        raise _UnreadableError(
+        raise UnreadableError(
             f"is nested more than {DEEPEST} levels deep: a configuration has no use for that"
         ) from error
     except ValueError as error:
-        raise _UnreadableError("holds a number with too many digits: write it as text") from error
+        raise UnreadableError("holds a number with too many digits: write it as text") from error
 
 
 def _on_one_line(error: Exception) -> str:

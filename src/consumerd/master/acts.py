@@ -113,7 +113,7 @@ def _fork(means: Means, name: ConsumerName, slot: int, edition: int, now: float)
     try:
         seating = means.launcher.fork(zygote, fork, lock=entry.slot_lock(slot))
     except OSError as error:
-        pools[name] = history.not_forked(pools[name], slot, now, jitter=means.jitter())
+        pools[name] = history.not_forked(pools[name], slot, edition, now, jitter=means.jitter())
         fields: dict[str, object] = {"consumer": str(name), "worker_id": slot, "error": str(error)}
         means.emit(Fact("worker_not_forked", Level.ERROR, fields))
         return

@@ -108,5 +108,5 @@ def _look(pools: Pools, name: ConsumerName) -> Look:
         finished=counts.handled + counts.parked,
         behind=sum(tasks for _, tasks, _, _ in lag.shards),
         oldest_s=max(ages, default=None),
-        shards=None if processes.traits.get("unlimited_workers", True) else len(lag.shards),
+        shards=None if pools.traits(name).get("unlimited_workers", True) else len(lag.shards),
     )

@@ -18,7 +18,7 @@ from consumerd.master.flow import MeasuredLag
 from consumerd.master.observed import Pool
 from consumerd.master.post import Arrival, EndOfChannel, Origin
 from consumerd.master.processes import Away, Worker
-from consumerd.master.restart import Ended, has_settled, is_proven
+from consumerd.master.restart import PROVEN_AFTER_S, Ended, has_settled, is_proven
 from consumerd.model.exits import WorkerExit
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
@@ -34,7 +34,11 @@ BACK = {"store_back": "store", "source_back": "source"}
 
 @dataclass(frozen=True)
 class Hearing:
-    """Takes arrivals and ends, one at a time. judge: asked about each loaded consumer; refuse: told when it says no."""
+    """Takes arrivals and ends, one at a time.
+
+    judge: asked about each loaded consumer. refuse: told when it says no of one with which the master began; later, it
+    is that edition alone which does not hold up.
+    """
 
     means: Means
     judge: Judge
@@ -89,10 +93,14 @@ class Hearing:
 
     def _loaded(self, origin: Origin, loaded: Loaded, now: float) -> None:
         pools, name = self.means.pools, origin.pool
-        pools.note_source(name, loaded.source, loaded.traits)
         refusal = self.judge(name, loaded)
+        if refusal is not None and not pools.is_of_the_start(name, origin.edition):
+            self._fail(origin, refusal, "", now)
+            perform(self.means, KillZygote(name, origin.edition), now)
+            return
         if refusal is not None:
             self.refuse(refusal)
+        pools.note_source(name, origin.edition, loaded.source, loaded.traits)
         pools[name] = history.loaded(pools[name], origin.edition, now)
         fields: dict[str, object] = {"consumer": str(name), "edition": origin.edition, "source": loaded.source}
         self.means.emit(Fact("consumer_loaded", Level.INFO, fields))
@@ -126,10 +134,15 @@ class Hearing:
         """Look whether the workers whose proof is waited for have given it."""
         pools = self.means.pools
         for name, number, worker in list(pools.unproven()):
-            if worker.ready_at is not None and is_proven(now - worker.ready_at, worker.reading()):
-                was = pools[name]
+            if worker.ready_at is None:
+                continue
+            was, loop_s, edition = pools[name], now - worker.ready_at, pools[name].slots[number].edition
+            if is_proven(loop_s, worker.reading()):
                 pools[name] = history.proved(was, number, now)
-                self._tell_what_became(name, was)
+            elif loop_s >= PROVEN_AFTER_S and was.is_trial(edition):
+                reason = "its first worker handled tasks, and each of them failed: see consumerd parked list"
+                pools[name] = history.rejected(was, edition, reason=reason, traceback="")
+            self._tell_what_became(name, was)
 
     def _forked(self, name: ConsumerName, forked: Forked, fds: tuple[int, ...]) -> None:
         pools = self.means.pools

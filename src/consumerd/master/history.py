@@ -113,8 +113,9 @@ def fork_asked(pool: Pool, number: int, edition: int, now: float, *, look_at: fl
     )
 
 
-def not_forked(pool: Pool, number: int, now: float, *, jitter: float) -> Pool:
-    """The system refused a descriptor: as if it had died."""
+def not_forked(pool: Pool, number: int, edition: int, now: float, *, jitter: float) -> Pool:
+    """The system refused a descriptor: as if a worker of this edition had died."""
+    pool = _with_slots(pool, number, replace(pool.slots[number], edition=edition))
     return _backed_off(pool, number, now, failures=pool.slots[number].failures + 2, jitter=jitter)
 
 
@@ -129,11 +130,12 @@ def ready(pool: Pool, number: int, now: float) -> Pool:
 
 
 def proved(pool: Pool, number: int, now: float) -> Pool:
-    """The worker of a slot has shown that it works, and so has its edition; a failed pool is back."""
+    """The worker of a slot has shown that it works, and so has its edition; a failed pool is back, where it began
+    since."""
     edition = pool.slots[number].edition
     if pool.established < edition:
         pool = replace(pool, established=edition, reason="", traceback="")  # of an edition that was rejected before
-    if pool.state is not PoolState.FAILED:
+    if pool.state is not PoolState.FAILED or pool.slots[number].since < pool.since:
         return pool
     return _with_state(replace(pool, deaths=(), reason="", traceback=""), PoolState.UP, now)
 
@@ -194,7 +196,7 @@ def worker_ended(pool: Pool, number: int, ended: Ended, now: float, policy: Rest
         return pool
     if pool.is_trial(slot.edition):
         reason = f"its first worker did not hold up: {ended.how}"
-        return vacated(_rejected(pool, slot.edition, reason, ended.trace), number, now)
+        return vacated(rejected(pool, slot.edition, reason=reason, traceback=ended.trace), number, now)
     is_borne = code == WorkerExit.SOURCE_REFUSED or slot.condemned is not None  # a task is at fault, not the pool
     return pool if is_borne else _unproven_death(pool, ended, now, policy.budget)
 
@@ -237,6 +239,11 @@ def renewed(pool: Pool, now: float) -> Pool:
     return _with_state(replace(pool, established=0, deaths=(), reason="", traceback=""), PoolState.LOADING, now)
 
 
+def rejected(pool: Pool, edition: int, *, reason: str, traceback: str) -> Pool:
+    """An edition that was on trial did not hold up: its slot goes back to the established one."""
+    return replace(pool, rejected=edition, reason=reason, traceback=traceback)
+
+
 def stopping(pool: Pool, now: float) -> Pool:
     return _with_state(pool, PoolState.STOPPING, now)
 
@@ -248,12 +255,8 @@ def gone(pool: Pool, now: float) -> Pool:
 def _not_held_up(pool: Pool, edition: int, now: float, *, reason: str, traceback: str) -> Pool:
     """An edition cannot be loaded. A failed pool's zygote is due when the pool is tried again."""
     if pool.is_trial(edition):
-        return _rejected(pool, edition, reason, traceback)
+        return rejected(pool, edition, reason=reason, traceback=traceback)
     return failed(pool, now, reason=reason, traceback=traceback)
-
-
-def _rejected(pool: Pool, edition: int, reason: str, traceback: str) -> Pool:
-    return replace(pool, rejected=edition, reason=reason, traceback=traceback)
 
 
 def _tried(pool: Pool, now: float) -> Pool:

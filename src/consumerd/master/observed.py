@@ -38,8 +38,8 @@ class Condemned:
 class Slot:
     """One slot.
 
-    generation: of the process in it, or of the last one; edition: whose code and settings that process has.
-    pid: None until its zygote has named it.
+    generation: of the process in it, or of the last one; edition: whose code and settings that process has, or was
+    to have. pid: None until its zygote has named it.
     since: of its state. failures: unproven deaths in a row. due_at: of its next start, while it backs off.
     deadline: while draining, when it has to be gone. look_at: while starting, when to look who holds its lock.
     condemned: why its worker is about to be killed; kept until the slot has another.
@@ -108,7 +108,7 @@ class Pool:
 
     def is_trial(self, edition: int) -> bool:
         """Whether an edition has yet to show that it works, beside one that has."""
-        return 0 < self.established < edition
+        return 0 < self.established < edition != self.rejected
 
 
 _NO_ZYGOTE = Zygote()

@@ -6,7 +6,7 @@ has been changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,13 +109,11 @@ class Operations:
 
     def reload(self, document: Document, *, is_dry: bool) -> Plain:
         """Take over a configuration that was read and is valid. is_dry: only say what that would change."""
-        changes = diff(self._running(), document)
-        remarks = [
-            f"{key} is read when the master starts: run it again to change that"
-            for key in needs_new_master(self._document, document)
-        ]
+        self._check_running()
+        changes, kept = diff(self._running(), document), needs_new_master(self._document, document)
         if not is_dry:
-            self._apply(document, changes)
+            self._apply(_with_settings_of(document, self._document, kept), changes)
+        remarks = [f"{key} is read when the master starts: run it again to change that" for key in kept]
         return {"changes": [str(change) for change in changes], "remarks": remarks, "is_applied": not is_dry}
 
     def cancel(self, task: str) -> Plain:
@@ -140,32 +138,40 @@ class Operations:
         """The document as it is in force: without what was taken back, which a reload tries again."""
         return self._document.model_copy(update={"consumers": self._pools.settings()})
 
-    def _apply(self, document: Document, changes: Iterable[Change]) -> None:
+    def _apply(self, document: Document, changes: tuple[Change, ...]) -> None:
         now = clock.monotonic()
+        self._save(self._overrides_after(changes))
         for change in changes:
+            self._set_by_hand(change.consumer, self._overrides)
             match change.kind, change.after:
                 case ChangeKind.REMOVED, _:
                     self._pools.remove(change.consumer, now)
                 case ChangeKind.ADDED, ConsumerSettings() as after:
                     self._pools.add(self._configuration.entry(document, after), now)
                 case ChangeKind.REPLACED, ConsumerSettings() as after:
-                    self._unpin(change)
                     self._pools.change(self._configuration.entry(document, after), now)
                 case ChangeKind.AMENDED, ConsumerSettings() as after:
-                    self._unpin(change)
                     self._pools.amend(self._configuration.entry(document, after), now)
         self._document = document
         fields: Plain = {"config": document.origin, "changes": [str(change) for change in changes]}
         self._means.emit(Fact("configuration_reloaded", Level.INFO, fields))
         self._wake()
 
-    def _unpin(self, change: Change) -> None:
+    def _overrides_after(self, changes: tuple[Change, ...]) -> Overrides:
         """A configuration that has another number of workers undoes what an operator has pinned."""
-        name = str(change.consumer)
-        if "workers" in change.keys and name in self._overrides.pins:
-            pins = {pinned: pin for pinned, pin in self._overrides.pins.items() if pinned != name}
-            self._save(Overrides(pins, self._overrides.paused))
-            self._pools.unpin(change.consumer)
+        numbers = {str(change.consumer): _number(change.after) for change in changes if change.after is not None}
+        pins = {
+            name: pin
+            for name, pin in self._overrides.pins.items()
+            if numbers.get(name, pin.configured) == pin.configured
+        }
+        return Overrides(pins, self._overrides.paused)
+
+    def _set_by_hand(self, name: ConsumerName, overrides: Overrides) -> None:
+        """What an operator has set for a pool, also under an earlier master, or before it was removed."""
+        pin = overrides.pins.get(str(name))
+        self._pools.pin(name, None if pin is None else pin.workers)
+        self._pools.pause(name, is_paused=str(name) in overrides.paused)
 
     def _restore(self) -> None:
         """What was set by hand under an earlier master, where the configuration is still the same in that."""
@@ -174,12 +180,14 @@ class Operations:
             pin = self._overrides.pins.get(str(name))
             if pin is not None and pin.configured == self._configured(name):
                 self._pools.scale(name, pin.workers, now)
-            if str(name) in self._overrides.paused:
-                self._pools.pause(name, is_paused=True)
+            self._pools.pause(name, is_paused=str(name) in self._overrides.paused)
 
     def _configured(self, name: ConsumerName) -> int | str:
-        workers = self._pools.newest_entry(name).settings.common.workers
-        return workers if isinstance(workers, int) else workers.model_dump_json()
+        return _number(self._entry(name).settings)
+
+    def _check_running(self) -> None:
+        if self._pools.is_stopping:
+            raise ConsumerdError("the master is stopping, so nothing is changed any more")
 
     def _save(self, overrides: Overrides) -> None:
         path = self._configuration.overrides
@@ -190,7 +198,8 @@ class Operations:
         self._overrides = overrides
 
     def _matching(self, target: str) -> list[ConsumerName]:
-        names = [name for name in self._pools if name.matches(target)]
+        self._check_running()
+        names = [name for name in self._pools if self._pools.is_wanted(name) and name.matches(target)]
         if not names:
             known = sorted({str(name) for name in self._pools} | {name.group for name in self._pools})
             advice = did_you_mean(target, known) or f": TARGET is a group or group/name, one of {', '.join(known)}"
@@ -201,3 +210,15 @@ class Operations:
         for slot, worker in self._pools.processes[name].workers.items():
             if self._pools[name].slots[slot].state in OCCUPIED:
                 self._means.post.send(worker.seating.channel, message)
+
+
+def _with_settings_of(document: Document, before: Document, keys: tuple[str, ...]) -> Document:
+    """The document with some of the settings as they were: what the master has read at its start holds for all."""
+    kept = {key: getattr(before.settings, key) for key in keys}
+    return document.model_copy(update={"settings": document.settings.model_copy(update=kept)})
+
+
+def _number(consumer: ConsumerSettings) -> int | str:
+    """The number of workers as the configuration has it, bounds as text."""
+    workers = consumer.common.workers
+    return workers if isinstance(workers, int) else workers.model_dump_json()

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from consumerd.config.shape import MOST_WORKERS
+
 
 @dataclass(frozen=True, slots=True)
 class Pin:
@@ -53,11 +55,13 @@ def load_overrides(path: Path) -> tuple[Overrides, str | None]:
         return Overrides(pins, frozenset(map(str, document["paused"]))), None
     except FileNotFoundError:
         return Overrides(), None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return Overrides(), f"{path} cannot be read ({error}): scale and pause anew what was scaled and paused"
 
 
 def _pin(workers: object, configured: object) -> Pin:
     if not isinstance(workers, int) or not isinstance(configured, int | str):
         raise TypeError("a pin is two numbers, or a number and a text")
+    if not 1 <= workers <= MOST_WORKERS:
+        raise ValueError(f"{workers} workers cannot be")
     return Pin(workers, configured)

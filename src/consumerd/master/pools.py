@@ -64,8 +64,10 @@ class Pools:
         self._autoscaled: dict[ConsumerName, int] = {}
         self._coming: dict[ConsumerName, Entry] = {}
         self._paused: set[ConsumerName] = set()
+        self.is_stopping = False
         for entry in entries:
             self.add(entry, now)
+        self._of_the_start = frozenset(self._observed)
 
     def __getitem__(self, name: ConsumerName) -> Pool:
         return self._observed[name]
@@ -107,8 +109,12 @@ class Pools:
 
     def settings(self) -> tuple[ConsumerSettings, ...]:
         """Of all pools that are to run: the newest, but where that was rejected what runs instead."""
-        entries = {name: self._kept_entry(name) for name in self if self._wanted[name].stop_deadline is None}
+        entries = {name: self._kept_entry(name) for name in self if self.is_wanted(name)}
         return tuple(entry.settings for entry in (entries | self._coming).values())
+
+    def is_wanted(self, name: ConsumerName) -> bool:
+        """Whether this pool is to run, and was not asked to stop."""
+        return self._wanted[name].stop_deadline is None
 
     def _kept_entry(self, name: ConsumerName) -> Entry:
         is_rejected = self._wanted[name].edition == self._observed[name].rejected
@@ -128,14 +134,18 @@ class Pools:
         self._observed[name] = history.new_pool(workers, now)
 
     def remove(self, name: ConsumerName, now: float) -> None:
-        """Want this pool gone, by its own deadline."""
+        """Want this pool gone, by its own deadline, and nothing in its place."""
+        self._coming.pop(name, None)
         wanted = self._wanted[name]
         if wanted.stop_deadline is None:
             self._wanted[name] = replace(wanted, stop_deadline=now + wanted.stop_timeout_s)
 
     def change(self, entry: Entry, now: float) -> None:
-        """A new edition, with this entry; of code that is as it is now."""
+        """A new edition, with this entry; of code that is as it is now. In place of one that stops, another entry."""
         name = entry.name
+        if name in self._coming:
+            self._coming[name] = entry
+            return
         edition = self._wanted[name].edition + 1
         self._entries[name][edition] = entry
         self._wanted[name] = replace(self._wanted[name], edition=edition)
@@ -145,7 +155,10 @@ class Pools:
     def amend(self, entry: Entry, now: float) -> None:
         """Another entry, which differs in what concerns the master alone: nobody restarts, unless the workers divide
         the keys by their number, and that is another."""
-        name, before = entry.name, self._workers(entry.name)
+        if entry.name in self._coming:
+            self._coming[entry.name] = entry
+            return
+        name, before = entry.name, self._wanted[entry.name].workers
         kept = self._entries[name]  # what an edition's processes are given stays its own
         self._entries[name] = {edition: replace(entry, seated=old.seated) for edition, old in kept.items()}
         self._refresh(name)
@@ -157,6 +170,7 @@ class Pools:
         for name in [name for name, pool in self._observed.items() if pool.state is PoolState.GONE]:
             for kept in (self.processes, self._entries, self._wanted, self._observed):
                 del kept[name]
+            self._of_the_start -= {name}
             if (entry := self._coming.pop(name, None)) is not None:
                 self.add(entry, now)
 
@@ -168,17 +182,20 @@ class Pools:
         Workers that divide the keys by their number all have to start anew.
         """
         before = self._workers(name)
-        self.unpin(name)
-        if workers is not None:
-            self._scaled[name] = workers
+        self.pin(name, workers)
         if self._wanted[name].is_split and self._workers(name) != before:
-            self.change(self.newest_entry(name), now)
+            self.change(self._kept_entry(name), now)
         self._refresh(name)
 
-    def unpin(self, name: ConsumerName) -> None:
-        """Forget a pinned number; whoever calls changes the entry then. Scaled by its lag, the pool goes on from it."""
+    def pin(self, name: ConsumerName, workers: int | None) -> None:
+        """Keep a number for a pool whose entry is about to change, or that is about to be added; None: forget it.
+
+        Scaled by its lag, the pool goes on from the number that is forgotten.
+        """
         if (pinned := self._scaled.pop(name, None)) is not None:
             self._autoscaled[name] = pinned
+        if workers is not None:
+            self._scaled[name] = workers
 
     def autoscale(self, name: ConsumerName, workers: int) -> None:
         """Want so many workers, because of the lag: where the entry has bounds, within those, and nobody pins it."""
@@ -198,13 +215,17 @@ class Pools:
     def workers_wanted(self, name: ConsumerName) -> int:
         return self._wanted[name].workers
 
+    def is_of_the_start(self, name: ConsumerName, edition: int) -> bool:
+        """Whether an edition is the first of a pool with which the master began."""
+        return edition == 1 and name in self._of_the_start
+
     def target_edition(self, name: ConsumerName) -> int:
         """Which edition every slot should come to run."""
         return target_edition(self._wanted[name], self._observed[name])
 
     def want_stop(self, now: float) -> float:
         """Want every pool gone, each by its own deadline; the latest of them. Asked again, nothing changes."""
-        self._coming.clear()
+        self.is_stopping = True
         for name in self._observed:
             self.remove(name, now)
         return max((wanted.stop_deadline or now for wanted in self._wanted.values()), default=now)
@@ -225,16 +246,21 @@ class Pools:
     def unproven(self) -> Iterator[tuple[ConsumerName, int, Worker]]:
         """The running workers whose proof is waited for: of an edition on trial, or of a failed pool."""
         for name, pool in self._observed.items():
-            is_failed = pool.state is PoolState.FAILED
             for number, slot in pool.slots.items():
-                if slot.state is SlotState.RUNNING and (is_failed or pool.is_trial(slot.edition)):
+                is_tried = pool.state is PoolState.FAILED and slot.since >= pool.since
+                if slot.state is SlotState.RUNNING and (is_tried or pool.is_trial(slot.edition)):
                     yield name, number, self.processes[name].workers[number]
 
-    def note_source(self, name: ConsumerName, source: str, traits: Mapping[str, bool]) -> None:
-        """What a loaded consumer reads, and what that can do."""
+    def note_source(self, name: ConsumerName, edition: int, source: str, traits: Mapping[str, bool]) -> None:
+        """What a loaded edition reads, and what that can do."""
         processes = self.processes[name]
-        processes.source, processes.traits = source, traits
+        processes.source = source
+        processes.traits[edition] = traits
         self._refresh(name)
+
+    def traits(self, name: ConsumerName) -> Mapping[str, bool]:
+        """What the source of the established edition can do; nothing is known before there is one."""
+        return self.processes[name].traits.get(self._observed[name].established, {})
 
     def note_error(self, name: ConsumerName, what: str, fields: Mapping[str, object]) -> None:
         self.processes[name].last_error = LastError(what, dict(fields), clock.wall())
@@ -261,7 +287,9 @@ class Pools:
         before, pool, entry = self._wanted[name], self._observed[name], self.entry(name)
         workers = self._workers(name)
         wanted = entry.wanted(before.edition, workers)
-        is_split = self.processes[name].traits.get("splits_keys", False)
+        target = target_edition(replace(wanted, edition=before.edition), pool)
+        loaded = (self.processes[name].traits.get(edition, {}) for edition in (target, pool.established))
+        is_split = any(traits.get("splits_keys", False) for traits in loaded)
         self._wanted[name] = replace(wanted, stop_deadline=before.stop_deadline, is_split=is_split)
         self._observed[name] = history.scaled(pool, workers, clock.monotonic())
         in_use = {before.edition, pool.established, *(slot.edition for slot in pool.slots.values())}

@@ -93,7 +93,7 @@ class LastError:
 
 @dataclass
 class Processes:
-    """One pool's processes, and what they have told. zygotes: by edition; traits: of its source.
+    """One pool's processes, and what they have told. zygotes: by edition; traits: by edition, of its source.
 
     last_ends: by slot, of the last worker that ended though nobody had asked it to. flow: whether its source gives what
     waits; stalled_shards: those of which it does not.
@@ -106,7 +106,7 @@ class Processes:
     last_error: LastError | None = None
     lag: MeasuredLag | None = None
     source: str | None = None
-    traits: Mapping[str, bool] = field(default_factory=dict)
+    traits: dict[int, Mapping[str, bool]] = field(default_factory=dict)
     last_ends: dict[int, FlightRecord] = field(default_factory=dict)
     flow: Flow | None = None
     stalled_shards: frozenset[int] = frozenset()

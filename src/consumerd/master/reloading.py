@@ -1,18 +1,24 @@
 """Reading the configuration anew while everything runs: by a verb, by SIGHUP, or as its file changes.
 
-Runs in the master. Reading may take long (an object is read in a child process), so a thread does it; one at a time.
-A configuration that is not valid changes nothing.
+Runs in the master. Reading may take long (an object is read in a child process, a file may lie far away), so a thread
+does it, which nobody waits for at the end; one at a time. A configuration that is not valid changes nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import TypeVar, cast
 
+from consumerd.config.documents import UnreadableError, file_content
 from consumerd.errors import ConsumerdError
 from consumerd.events.facts import Fact, Level
 from consumerd.master.operations import Operations, Plain
+
+Read = TypeVar("Read")
 
 LOOK_S = 2.0
 """How often a watched file is read; it is reloaded when two readings in a row agree, and differ from what runs."""
@@ -30,7 +36,7 @@ class Reloading:
     async def reload(self, *, is_dry: bool = False) -> Plain:
         """What changes. ConfigurationError with one line for each mistake, and then nothing has changed."""
         async with self._turn:
-            document = await asyncio.to_thread(self._operations.configuration.read)
+            document = await _aside(self._operations.configuration.read)
             return self._operations.reload(document, is_dry=is_dry)
 
     def reload_soon(self, reason: str) -> None:
@@ -60,19 +66,45 @@ class Reloading:
             self._emit(Fact("reload_refused", Level.ERROR, fields))
 
     async def _watch(self, file: Path) -> None:
-        running = previous = _content(file)
+        running = previous = await _aside(lambda: _content(file))
         while True:
             await asyncio.sleep(LOOK_S)
-            now = _content(file)
+            now = await _aside(lambda: _content(file))
             if now == previous and now != running and now is not None:
                 running = now
                 await self._reload_and_tell(f"{file} has changed")
             previous = now
 
 
+async def _aside(read: Callable[[], Read]) -> Read:
+    """What `read` returns or raises, in a thread that ends with the process: one that hangs holds up no stop."""
+    loop = asyncio.get_running_loop()
+    answered: asyncio.Future[Read] = loop.create_future()
+
+    def run() -> None:
+        try:
+            answer, error = read(), None
+        except Exception as raised:  # noqa: BLE001 - the top of a thread: it is raised where the answer is awaited
+            answer, error = None, raised
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody awaits it any more
+            loop.call_soon_threadsafe(_answer, answered, answer, error)
+
+    threading.Thread(target=run, name="reading", daemon=True).start()
+    return await answered
+
+
+def _answer(answered: asyncio.Future[Read], answer: Read | None, error: Exception | None) -> None:
+    if answered.done():
+        return  # cancelled
+    if error is None:
+        answered.set_result(cast("Read", answer))
+    else:
+        answered.set_exception(error)
+
+
 def _content(file: Path) -> bytes | None:
     """None while there is no such file, or none that can be read: an editor may be replacing it."""
     try:
-        return file.read_bytes()
-    except OSError:
+        return file_content(file)
+    except UnreadableError:
         return None

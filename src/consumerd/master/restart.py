@@ -15,6 +15,8 @@ CAP_S = 30.0
 PROVEN_AFTER_S = 5.0
 """How long in its loop proves a worker."""
 
+FAILURES_THAT_TELL = 3
+
 BUDGET_WINDOW_S = 60.0
 SMALLEST_BUDGET = 5
 
@@ -63,12 +65,22 @@ def recent_deaths(deaths: tuple[float, ...], now: float) -> tuple[float, ...]:
 
 def is_proven(loop_s: float, reading: Reading | None) -> bool:
     """Whether a worker that was `loop_s` seconds in its loop has shown that it works: by time, or by a settled task."""
-    return loop_s >= PROVEN_AFTER_S or has_settled(reading)
+    return has_settled(reading) or (loop_s >= PROVEN_AFTER_S and not fails_all(reading))
 
 
 def has_settled(reading: Reading | None) -> bool:
-    """Whether a worker has settled a task; one that was parked unrun, because it kills workers, does not count."""
-    return reading is not None and reading.handled + reading.parked - reading.given_up > reading.unsettled
+    """Whether a worker has settled something, and one task was done: those that fail, or are parked unrun because they
+    kill workers, show nothing."""
+    return (
+        reading is not None
+        and reading.handled > 0
+        and reading.handled + reading.parked - reading.given_up > reading.unsettled
+    )
+
+
+def fails_all(reading: Reading | None) -> bool:
+    """Whether every task that a worker has handled failed, and so many that it says something of its code."""
+    return reading is not None and reading.handled == 0 and reading.failed >= FAILURES_THAT_TELL
 
 
 def pause_s(failures: int, jitter: float) -> float:

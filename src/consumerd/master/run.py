@@ -16,7 +16,7 @@ import setproctitle
 from consumerd import clock
 from consumerd.config import durability, host_identity, master_lock
 from consumerd.config.redaction import MASK
-from consumerd.config.shape import ConsumerSettings, Document
+from consumerd.config.shape import MOST_WORKERS, ConsumerSettings, Document
 from consumerd.config.state_dir import StateDirectory
 from consumerd.events.facts import Fact, Level
 from consumerd.events.listeners import Listeners
@@ -68,7 +68,7 @@ def run_master(document: Document, state_dir: StateDirectory, read: Callable[[],
     try:
         setproctitle.setproctitle(f"consumerd: master {document.origin}")
         _become_subreaper()
-        _raise_open_files(sum(consumer.common.most_workers for consumer in document.consumers))
+        _raise_open_files()
         return asyncio.run(_run(document, state_dir, read))
     finally:
         lock.release()
@@ -198,10 +198,10 @@ def _become_subreaper() -> None:
         raise OSError(ctypes.get_errno(), "the kernel does not let the master adopt its workers")
 
 
-def _raise_open_files(workers: int) -> None:
-    """Make room for the descriptors of every worker, as far as the hard limit lets us."""
+def _raise_open_files() -> None:
+    """Make room for the descriptors of as many workers as a pool may be scaled to, as far as the hard limit lets us."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = workers * FDS_A_WORKER + FDS_BESIDE
+    needed = MOST_WORKERS * FDS_A_WORKER + FDS_BESIDE
     if soft != resource.RLIM_INFINITY and soft < needed:
         wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -100,7 +100,7 @@ class Watchdog:
 
     def _limits(self, name: ConsumerName, edition: int) -> Limits:
         common = self._pools.entry_of(name, edition).settings.common
-        return Limits(common.task_timeout, self._pools.processes[name].traits.get("gives_away", False))
+        return Limits(common.task_timeout, self._pools.traits(name).get("gives_away", False))
 
     def _sentence(self, name: ConsumerName, edition: int, stuck: Stuck, now: float) -> Condemned:
         timeout_s = self._limits(name, edition).task_timeout_s

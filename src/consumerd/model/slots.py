@@ -44,7 +44,7 @@ class ZygoteState(StrEnum):
 
 
 # starting, running and stalled → absent: its zygote died before it could name the process, which leaves by itself.
-# absent and backing_off → backing_off: the system refused the master what a process needs.
+# absent, finished and backing_off → backing_off: the system refused the master what a process needs.
 SLOT_MOVES: Mapping[SlotState, frozenset[SlotState]] = {
     SlotState.ABSENT: frozenset({SlotState.STARTING, SlotState.BACKING_OFF}),
     SlotState.STARTING: frozenset(
@@ -58,7 +58,7 @@ SLOT_MOVES: Mapping[SlotState, frozenset[SlotState]] = {
     ),
     SlotState.DRAINING: frozenset({SlotState.ABSENT}),
     SlotState.BACKING_OFF: frozenset({SlotState.STARTING, SlotState.BACKING_OFF, SlotState.ABSENT}),
-    SlotState.FINISHED: frozenset({SlotState.STARTING, SlotState.ABSENT}),
+    SlotState.FINISHED: frozenset({SlotState.STARTING, SlotState.BACKING_OFF, SlotState.ABSENT}),
 }
 
 POOL_MOVES: Mapping[PoolState, frozenset[PoolState]] = {

@@ -127,7 +127,9 @@ class Handling:
             self._words[FAILED] += 1
             self._parts.parking.hold(batch, index, self._suspects.condemn(batch.task(index), suspect))
             return index + 1
-        self._source.settle((), is_due=True)
+        self._parts.interrupts.set(Interrupt.SETTLE_DUE)  # what failed before it is parked, and all of it settled
+        if self._attend():
+            return index
         try:
             self._suspects.begin(batch.task(index), suspect)
         except StoreAwayError as error:

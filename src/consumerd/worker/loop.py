@@ -66,7 +66,7 @@ class Loop:
         while self._source.traits.gives_away and self._parts.parking.held and self._parts.clock.monotonic() < until:
             self._parts.clock.sleep(IDLE_FETCH_S)
             self._park_held(is_last=True)
-        self._settle(is_due=True)
+        self._settle()
 
     # One turn
 
@@ -94,12 +94,13 @@ class Loop:
             self._parts.hooks.reload_config()
         if self._parts.due.is_time and not self._parts.interrupts.is_paused:
             if self._parts.suspects.are_known:
-                self._source.settle((), is_due=True)  # one of them may be due, and kill us
+                self._park_held()
+                self._settle()  # one of them may be due, and kill us
             self._parts.due.run(self._attend)
             self._count_flags()
         if now - self._last_settle >= self._settings.settle_interval_s:
             self._park_held()
-            self._settle(is_due=True)
+            self._settle()
         return not self._attend()
 
     def _fetch(self) -> Batch | None:
@@ -156,7 +157,7 @@ class Loop:
                     self.stop(WorkerExit.MASTER_GONE)
                 case Interrupt.SETTLE_DUE:
                     self._park_held()
-                    self._settle(is_due=True)
+                    self._settle()
                 case Interrupt.REVOKED:
                     self._park_held()  # while it still settles: its attempts would be made again elsewhere
                 case Interrupt.PARKED_DUE:
@@ -179,8 +180,8 @@ class Loop:
             self._source.settle(settlements, is_due=False)
         self._count_flags()
 
-    def _settle(self, *, is_due: bool) -> None:
-        self._source.settle((), is_due=is_due)
+    def _settle(self) -> None:
+        self._source.settle((), is_due=True)
         self._last_settle = self._parts.clock.monotonic()
         self._words[UNSETTLED] = self._source.unsettled()
 

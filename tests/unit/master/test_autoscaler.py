@@ -114,7 +114,7 @@ def test_nothing_changes_while_a_change_is_on_trial(stage: Stage) -> None:
 
 
 def test_the_shards_of_a_source_limit_what_helps(stage: Stage) -> None:
-    stage.pools.note_source(NAME, "kafka", {"unlimited_workers": False})
+    stage.pools.note_source(NAME, 1, "kafka", {"unlimited_workers": False})
     for number in range(3):
         wanted = stage.look(3000, 3000, 3000, finished=75 * bool(number))
     assert wanted == 3

@@ -289,6 +289,20 @@ def test_a_zygote_of_another_version_is_killed_and_not_listened_to_any_more(stag
     assert [fact.name for fact in stage.facts].count("pool_failed") == 1
 
 
+def test_a_consumer_that_must_not_run_ends_the_master_at_its_start_and_later_only_its_edition(stage: Stage) -> None:
+    refused: list[str] = []
+    stage.hearing = Hearing(stage.means, lambda name, loaded: "not durable enough", refused.append)
+    perform(stage.means, ExecuteZygote(NAME, 1), 0.0)
+    stage.zygote_says(Hello(__version__), LOADED)
+    assert refused == ["not durable enough"]
+    stage.pools.change(stage.pools.newest_entry(NAME), 1.0)
+    perform(stage.means, ExecuteZygote(NAME, 2), 1.0)
+    stage.hearing.hear(Arrival(Origin(NAME, edition=2), LOADED), 1.0)
+    assert refused == ["not durable enough"]
+    assert (stage.pools[NAME].state, stage.pools[NAME].rejected) == (PoolState.UP, 2)
+    assert stage.facts[-1].name == "change_taken_back"
+
+
 @pytest.mark.parametrize("message", [LOADED, LoadFailed("no module")])
 def test_a_zygote_that_says_twice_how_its_import_ended_is_killed(stage: Stage, message: Message) -> None:
     stage.turn(0.0)

@@ -40,8 +40,8 @@ SLOTS: dict[str, tuple[Act, dict[SlotState, SlotState]]] = {
         {ABSENT: STARTING, BACKING_OFF: STARTING, FINISHED: STARTING},
     ),
     "not_forked": (
-        lambda pool: history.not_forked(pool, 0, NOW, jitter=1.0),
-        {ABSENT: BACKING_OFF, BACKING_OFF: BACKING_OFF},
+        lambda pool: history.not_forked(pool, 0, 1, NOW, jitter=1.0),
+        {ABSENT: BACKING_OFF, BACKING_OFF: BACKING_OFF, FINISHED: BACKING_OFF},
     ),
     "forked": (
         lambda pool: history.forked(pool, 0, 201),
@@ -134,6 +134,7 @@ POOLS: dict[str, tuple[Act, dict[PoolState, PoolState]]] = {
     ),
     "proved": (lambda pool: history.proved(pool, 0, NOW), AS_IT_WAS | {FAILED: UP}),
     "scaled": (lambda pool: history.scaled(pool, 3, NOW), AS_IT_WAS),
+    "rejected": (lambda pool: history.rejected(pool, 2, reason="no", traceback=""), AS_IT_WAS),
     "renewed": (lambda pool: history.renewed(pool, NOW), AS_IT_WAS | {FAILED: POOL_LOADING}),
     "stopping": (
         lambda pool: history.stopping(pool, NOW),
@@ -198,7 +199,7 @@ def test_each_refusal_of_the_system_makes_the_next_pause_longer(state: SlotState
     pauses = []
     pool = pool_with(slot=state)
     for _ in range(3):
-        pool = history.not_forked(pool, 0, NOW, jitter=1.0)
+        pool = history.not_forked(pool, 0, 1, NOW, jitter=1.0)
         pauses.append(pool.slots[0].due_at - NOW)
     assert pauses == sorted(set(pauses))
     assert pauses[0] > 0

@@ -13,7 +13,18 @@ def test_pins_come_back_whether_the_configuration_had_a_number_or_a_range(tmp_pa
     assert load_overrides(tmp_path / "overrides") == (overrides, None)
 
 
-@pytest.mark.parametrize("text", ["{", "{}", '{"pins": {"g/a": [1]}, "paused": []}', '{"pins": {"g/a": ["1", 2]}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "{}",
+        "[" * 100_000,
+        '{"pins": {"g/a": [1]}, "paused": []}',
+        '{"pins": {"g/a": ["1", 2]}}',
+        '{"pins": {"g/a": [-3, 1]}, "paused": []}',
+        '{"pins": {"g/a": [30000000, 1]}, "paused": []}',
+    ],
+)
 def test_a_file_that_holds_nonsense_is_given_up_with_a_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "overrides").write_text(text)
     overrides, problem = load_overrides(tmp_path / "overrides")

@@ -128,6 +128,13 @@ def test_a_pool_has_a_budget_of_unproven_deaths_and_past_it_tries_one_slot_each_
     assert history.proved(tried, 0, 75.0).state is PoolState.UP
 
 
+def test_a_worker_that_ran_before_its_pool_failed_does_not_bring_it_back() -> None:
+    pool = history.failed(running(), 5.0, reason="too many deaths", traceback="")
+    assert history.proved(pool, 0, 9.0).state is PoolState.FAILED
+    ended = Ended(SIGKILL, is_proven=True, jitter=0.0)
+    assert history.worker_ended(pool, 0, ended, 9.0, wanted().policy).state is PoolState.FAILED
+
+
 def test_deaths_that_lie_a_minute_back_do_not_count() -> None:
     pool = running()
     for time in range(20):
@@ -235,6 +242,16 @@ def test_a_failed_pool_that_is_restarted_begins_anew_without_a_trial() -> None:
     assert second(pool, 5.0) == (ExecuteZygote(A, 2),)
     pool = history.loaded(history.zygote_executed(pool, 2, 101, 5.0), 2, 6.0)
     assert second(pool, 6.0) == (Fork(A, 0, 2), Fork(A, 1, 2))
+
+
+def test_a_slot_whose_fork_is_refused_waits_also_for_a_new_edition() -> None:
+    pool = history.not_forked(up(), 1, 1, 0.0, jitter=1.0)
+    assert planned(pool, 0.0) == (Fork(A, 0, 1),)
+    finished = history.worker_ended(on_trial(), 1, Ended(WorkerExit.FINISHED << 8, True, 0.0), 3.0, SECOND.policy)
+    third = replace(SECOND, edition=3)
+    pool = history.loaded(history.zygote_executed(finished, 3, 102, 3.0), 3, 3.0)
+    refused = history.not_forked(pool, 1, 3, 3.0, jitter=1.0)
+    assert Fork(A, 1, 3) not in plan(Wanted({A: third}), Observed({A: refused}), 3.0)
 
 
 def test_a_worker_that_starts_for_too_long_has_its_lock_looked_at() -> None:
@@ -367,9 +384,9 @@ class World(RuleBasedStateMachine):
         match action:
             case ExecuteZygote(_, edition) if self.is_refused():
                 pool = history.zygote_not_executed(pool, edition, self.now, 0.5)
-            case Fork(_, slot) if self.is_refused():
+            case Fork(_, slot, edition) if self.is_refused():
                 assert (name, slot) not in self.workers, "two generations on one slot"
-                pool = history.not_forked(pool, slot, self.now, jitter=0.5)
+                pool = history.not_forked(pool, slot, edition, self.now, jitter=0.5)
             case ExecuteZygote(_, edition):
                 assert (name, edition) not in self.zygotes
                 self.zygotes[name, edition] = False
@@ -496,7 +513,7 @@ class World(RuleBasedStateMachine):
             self.pools[name] = history.condemned(pool, slot, sentence) if is_condemned else pool
         self.act()
 
-    @rule(times=st.integers(1, 4))
+    @rule(times=st.integers(1, 60))
     def the_system_runs_out(self, times: int) -> None:
         self.refusals = times + 1
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumerd.master.restart import CAP_S, PROVEN_AFTER_S, is_proven, pause_s
+from consumerd.master.restart import CAP_S, FAILURES_THAT_TELL, PROVEN_AFTER_S, is_proven, pause_s
 from consumerd.wire.board import BoardFlag, Reading, WorkerState
 
 LARGEST = 0.999999
@@ -37,11 +37,19 @@ def test_a_worker_is_proven_by_its_time_in_the_loop() -> None:
     assert not is_proven(PROVEN_AFTER_S - 0.1, None)
 
 
-def test_a_worker_is_proven_by_a_settled_task_and_by_a_parked_one() -> None:
+def test_a_worker_is_proven_by_a_task_done_and_settled_not_by_one_that_failed() -> None:
     assert is_proven(0.1, reading(handled=3, unsettled=2))
-    assert is_proven(0.1, reading(handled=0, parked=1))
+    assert is_proven(0.1, reading(handled=1, parked=1, unsettled=1))
+    assert not is_proven(0.1, reading(handled=0, parked=1))
     assert not is_proven(0.1, reading(handled=3, unsettled=3))
     assert not is_proven(0.1, reading(handled=0))
+
+
+def test_a_worker_whose_tasks_all_fail_is_not_proven_by_time() -> None:
+    failing = Reading(1, WorkerState.RUNNING, 0, None, None, 0, FAILURES_THAT_TELL, 3, 0, BoardFlag(0))
+    assert not is_proven(PROVEN_AFTER_S, failing)
+    assert is_proven(PROVEN_AFTER_S, replace(failing, failed=FAILURES_THAT_TELL - 1))
+    assert is_proven(PROVEN_AFTER_S, replace(failing, handled=1))
 
 
 def test_a_task_that_was_parked_without_being_run_proves_nothing() -> None:

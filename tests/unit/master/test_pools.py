@@ -1,0 +1,88 @@
+"""What is wanted of pools while they come, go, and come again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from consumerd.config.shape import CommonKeys, ConsumerSettings
+from consumerd.config.state_dir import StateDirectory
+from consumerd.master import history
+from consumerd.master.pools import Entry, Pools
+from consumerd.model.identity import ConsumerName
+from consumerd.wire.messages import Seated
+
+NAME = ConsumerName("g", "a")
+
+
+def entry(**configs: object) -> Entry:
+    common = CommonKeys.model_validate({key: value for key, value in configs.items() if key in CommonKeys.model_fields})
+    settings = ConsumerSettings(group="g", name="a", target="m:C", configs=configs, common=common)
+    return Entry(settings, Seated("{}", str(configs), "", "", "id.g.a"), StateDirectory(Path("/nowhere")), 25.0)
+
+
+@pytest.fixture
+def pools() -> Pools:
+    """One pool, which drains."""
+    pools = Pools([entry()], 0.0)
+    pools.remove(NAME, 1.0)
+    pools[NAME] = history.stopping(pools[NAME], 1.0)
+    return pools
+
+
+def gone(pools: Pools) -> None:
+    pools[NAME] = history.gone(pools[NAME], 2.0)
+    pools.forget_gone(2.0)
+
+
+def test_a_pool_that_is_added_while_it_drains_comes_when_it_is_gone(pools: Pools) -> None:
+    pools.add(entry(workers=3), 1.0)
+    assert not pools.is_wanted(NAME)
+    assert [found.common.workers for found in pools.settings()] == [3]
+    gone(pools)
+    assert pools.is_wanted(NAME)
+    assert pools.workers_wanted(NAME) == 3
+
+
+def test_one_that_is_removed_again_does_not_come(pools: Pools) -> None:
+    pools.add(entry(), 1.0)
+    pools.remove(NAME, 1.0)
+    assert pools.settings() == ()
+    gone(pools)
+    assert len(pools) == 0
+
+
+def test_one_that_is_changed_meanwhile_comes_as_it_is_then(pools: Pools) -> None:
+    pools.add(entry(), 1.0)
+    pools.change(entry(color="blue"), 1.0)
+    pools.amend(entry(color="blue", workers=2), 1.0)
+    gone(pools)
+    assert pools.newest_entry(NAME).settings.configs == {"color": "blue", "workers": 2}
+    assert pools.workers_wanted(NAME) == 2
+
+
+def test_what_was_pinned_holds_for_one_that_comes_again(pools: Pools) -> None:
+    pools.pin(NAME, 4)
+    pools.add(entry(workers=2), 1.0)
+    gone(pools)
+    assert pools.workers_wanted(NAME) == 4
+
+
+def test_nothing_comes_once_the_master_stops(pools: Pools) -> None:
+    pools.add(entry(), 1.0)
+    pools.want_stop(1.0)
+    gone(pools)
+    assert len(pools) == 0
+
+
+def test_what_an_edition_on_trial_reads_says_nothing_of_the_established_one(pools: Pools) -> None:
+    pools = Pools([entry()], 0.0)
+    pools.note_source(NAME, 1, "table", {"splits_keys": False})
+    pools[NAME] = history.loaded(history.zygote_executed(pools[NAME], 1, 100, 0.0), 1, 0.0)
+    pools.change(entry(color="blue"), 1.0)
+    pools.note_source(NAME, 2, "query", {"splits_keys": True})
+    assert pools.wanted.pools[NAME].is_split
+    pools[NAME] = history.rejected(pools[NAME], 2, reason="no", traceback="")
+    assert not pools.wanted.pools[NAME].is_split
+    assert pools.traits(NAME) == {"splits_keys": False}
