@@ -31,12 +31,8 @@ Plain = dict[str, object]
 
 @dataclass(frozen=True)
 class Configuration:
-    """Where the configuration comes from.
+    """entry: makes a consumer's, for its pool. overrides: the file of what was set by hand."""
 
-    read: may take long, and runs in a thread. entry: makes a consumer's, for its pool. overrides: their file.
-    """
-
-    read: Callable[[], Document]
     entry: Callable[[Document, ConsumerSettings], Entry]
     overrides: Path
 
@@ -63,10 +59,6 @@ class Operations:
         self._watchdog = watchdog
         self._wake = wake
         self._restore()
-
-    @property
-    def configuration(self) -> Configuration:
-        return self._configuration
 
     # The verbs
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from consumerd.config.documents import UnreadableError, file_content
+from consumerd.config.shape import Document
 from consumerd.errors import ConsumerdError
 from consumerd.events.facts import Fact, Level
 from consumerd.master.operations import Operations, Plain
@@ -27,8 +28,10 @@ LOOK_S = 2.0
 class Reloading:
     """Reloads into `operations`. Everything runs in the loop's thread but the reading."""
 
-    def __init__(self, operations: Operations, emit: Callable[[Fact], None]) -> None:
+    def __init__(self, operations: Operations, read: Callable[[], Document], emit: Callable[[Fact], None]) -> None:
+        """read: reads the configuration; it may take long, and runs in a thread."""
         self._operations = operations
+        self._read = read
         self._emit = emit
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -36,7 +39,7 @@ class Reloading:
     async def reload(self, *, is_dry: bool = False) -> Plain:
         """What changes. ConfigurationError with one line for each mistake, and then nothing has changed."""
         async with self._turn:
-            document = await _aside(self._operations.configuration.read)
+            document = await _aside(self._read)
             return self._operations.reload(document, is_dry=is_dry)
 
     def reload_soon(self, reason: str) -> None:

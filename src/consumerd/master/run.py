@@ -84,11 +84,11 @@ async def _run(document: Document, state_dir: StateDirectory, read: Callable[[],
     make_entry = _entries(state_dir)
     pools = Pools((make_entry(document, consumer) for consumer in document.consumers), clock.monotonic())
     means = Means(pools, launcher, Post(loop, woken.set), relay, emit, claim_oom_kill=OomKills().claim)
-    configuration = Configuration(read, make_entry, state_dir.overrides)
+    configuration = Configuration(make_entry, state_dir.overrides)
     overrides = _overrides(state_dir, emit)
     watchdog = Watchdog(means)
     operations = Operations(means, configuration, document, overrides=overrides, watchdog=watchdog, wake=woken.set)
-    reloading = Reloading(operations, emit)
+    reloading = Reloading(operations, read, emit)
     signals = Signals(loop, woken.set)
     helper = StoreHelper(launcher, relay, _serve(document, state_dir))
     judge = Durability(document, state_dir, emit).judge

@@ -1,6 +1,7 @@
 """The supervisor: a turn is signals → messages → reap → scan → plan → perform → wait. Runs in the master, one thread.
 
-A turn never blocks. Whatever wakes it, the same turn runs; there is no other way for anything to change.
+A turn never blocks. Whatever wakes it, the same turn runs. Beside it only what operators ask for acts at once: it
+changes what is wanted; `cancel` condemns a worker, `pause` and a wake are sent.
 """
 
 from __future__ import annotations

@@ -53,9 +53,6 @@ class Interrupts:
         if not self.cell[0]:
             self._poll.poll(max(0.0, seconds) * 1000)
 
-    def close(self) -> None:
-        os.close(self._wake_fd)
-
     def _clear_wake(self) -> None:
         try:
             os.eventfd_read(self._wake_fd)

@@ -1,7 +1,7 @@
 """The worker's line to its master. Runs in workers.
 
-Messages to the master are small and few; when it is frozen and its buffer full, they are dropped and counted: the
-worker never waits for it.
+Messages to the master are small and few; when it is frozen and its buffer full, they are dropped: the worker never
+waits for it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ class MasterLink:
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
-        self.dropped = 0
         self._lock = threading.Lock()
 
     def post(self, message: Message) -> None:
@@ -33,9 +32,7 @@ class MasterLink:
             try:
                 self.channel.queue(message)
                 self.channel.flush()
-            except WireError:
-                self.dropped += 1
-            except (BrokenPipeError, ConnectionResetError):
+            except (WireError, BrokenPipeError, ConnectionResetError):
                 return
 
     def listen(self, fact: Fact) -> None:
