@@ -12,7 +12,7 @@ import pytest
 from integration.scenarios.observer import GroupObserver
 from servers.clerk import Clerk, ClerkError
 from servers.kafka import KafkaServer, TopicFactory
-from servers.waiting import wait_until
+from servers.waiting import has_ended, wait_until
 
 PATIENCE_S = 60.0
 
@@ -89,14 +89,6 @@ def test_a_clerk_ends_with_the_run_that_is_killed(kafka: KafkaServer) -> None:
         clerk = os.pidfd_open(int(run.stdout.readline()))
         run.send_signal(signal.SIGKILL)
     try:
-        wait_until(lambda: _has_ended(clerk), PATIENCE_S, "the clerk goes on")
+        wait_until(lambda: has_ended(clerk), PATIENCE_S, "the clerk goes on")
     finally:
         os.close(clerk)
-
-
-def _has_ended(pidfd: int) -> bool:
-    try:
-        signal.pidfd_send_signal(pidfd, 0)
-    except ProcessLookupError:
-        return True
-    return False

@@ -16,7 +16,7 @@ from servers.database import DatabaseServer
 from servers.environment import foreign_address
 from servers.kafka import KafkaServer, TopicFactory
 from servers.process import Plan, ServerProcess
-from servers.waiting import wait_until
+from servers.waiting import has_ended, wait_until
 
 _GONE_S = 15.0
 
@@ -172,15 +172,7 @@ def _kill_and_expect_gone(run: "subprocess.Popen[str]", pid: int, folder: Path) 
     server = os.pidfd_open(pid)
     run.send_signal(signal.SIGKILL)
     try:
-        wait_until(lambda: _has_ended(server), _GONE_S, f"the server {pid} runs on")
+        wait_until(lambda: has_ended(server), _GONE_S, f"the server {pid} runs on")
         wait_until(lambda: not folder.exists(), _GONE_S, f"{folder} is still there")
     finally:
         os.close(server)
-
-
-def _has_ended(pidfd: int) -> bool:
-    try:
-        signal.pidfd_send_signal(pidfd, 0)
-    except ProcessLookupError:
-        return True
-    return False

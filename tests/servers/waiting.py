@@ -1,5 +1,6 @@
-"""The one place in the tests that sleeps."""
+"""Waiting for events, and for the end of processes: the one place in the tests that sleeps."""
 
+import signal
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -21,3 +22,12 @@ def wait_until(condition: Callable[[], Result], deadline_s: float, message: str 
             raise TimeoutError(f"{message() if callable(message) else message} (waited {deadline_s:g} s)")
         time.sleep(_POLL_S)
     return result
+
+
+def has_ended(pidfd: int) -> bool:
+    """Whether the process behind a pidfd is gone, and reaped."""
+    try:
+        signal.pidfd_send_signal(pidfd, 0)
+    except ProcessLookupError:
+        return True
+    return False
