@@ -143,10 +143,11 @@ def test_a_suspect_is_remembered_over_a_restart_of_the_master(place: Place) -> N
     stop(master)
     (kept,) = _suspects_in(place)
     assert kept >= 2
-    place.start_on_table(rows, crash_limit=kept)
+    master = place.start_on_table(rows, crash_limit=kept)
     place.wait(master, lambda: place.states() == {"dead": 1}, lambda: "the row dead at once")
     later = [fact for fact in place.events("task_parked") if fact["state"] == "dead"]
     assert len(later) == 1
+    assert stop(master) == 0
 
 
 def _suspects_in(place: Place) -> list[int]:
