@@ -13,7 +13,19 @@ from enum import StrEnum
 from consumerd.config.shape import ConsumerSettings, Document
 from consumerd.model.identity import ConsumerName
 
-MASTERS_KEYS = frozenset({"workers", "max_unavailable", "after", "essential", "restart", "stop_timeout"})
+MASTERS_KEYS = frozenset(
+    {
+        "workers",
+        "max_unavailable",
+        "max_tasks",
+        "max_memory",
+        "max_age",
+        "after",
+        "essential",
+        "restart",
+        "stop_timeout",
+    }
+)
 """Keys of `configs` that the master alone acts on."""
 
 _WHERE_IT_STANDS = {"origin", "path", "defaulted", "has_module_key"}

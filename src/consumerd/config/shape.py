@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from consumerd.config.sizes import Size
 from consumerd.model.identity import ConsumerName
 
 LONGEST_S = 10 * 366 * 24 * 60 * 60
@@ -55,7 +56,8 @@ class CommonKeys(BaseModel):
     task_timeout: of one attempt; the worker of one that takes longer is replaced.
     crash_limit: a task that has killed so many workers, one after the other, is parked as dead.
     restart: `always` restarts a worker whose `iterate_task` returned; `on-failure` leaves its slot finished.
-    max_unavailable: how many slots a restart or reload may empty at once; None: one, or a tenth.
+    max_unavailable: how many slots a restart, a reload or recycling may empty at once; None: one, or a tenth.
+    max_tasks, max_memory, max_age: what a worker may come to before it is replaced; memory_limit: what it can't exceed.
     after: consumers, `group/name`, that must be healthy before this one starts. essential: when it has failed for
     five minutes, `run` ends with exit code 1.
     """
@@ -77,6 +79,10 @@ class CommonKeys(BaseModel):
     payload_limit: int = Field(default=1_048_576, ge=1, le=16 * 1_048_576)
     restart: Literal["on-failure", "always"] = "on-failure"
     max_unavailable: int | None = Field(default=None, ge=1)
+    max_tasks: int | None = Field(default=None, ge=1)
+    max_memory: Size | None = None
+    max_age: Duration | None = None
+    memory_limit: Size | None = None
     after: list[FullName] = Field(default_factory=list)
     essential: bool = False
 

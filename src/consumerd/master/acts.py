@@ -118,7 +118,7 @@ def _fork(means: Means, name: ConsumerName, slot: int, edition: int, now: float)
         means.emit(Fact("worker_not_forked", Level.ERROR, fields))
         return
     pools[name] = history.fork_asked(pools[name], slot, edition, now, look_at=now + entry.stop_timeout_s)
-    processes.workers[slot] = Worker(generation, seating)
+    processes.workers[slot] = Worker(generation, seating, jitter=means.jitter())
     means.relay.open(seating.stderr_fd)
     means.post.open(seating.channel, Origin(name, slot, generation))
     means.post.flush(zygote)

@@ -107,6 +107,7 @@ def fork_asked(pool: Pool, number: int, edition: int, now: float, *, look_at: fl
         edition=edition,
         restarts=slot.restarts + (slot.generation > 0),
         look_at=look_at,
+        is_worn=False,
         pid=None,
         is_killed=False,
         condemned=None,
@@ -160,6 +161,11 @@ def condemned(pool: Pool, number: int, sentence: Condemned) -> Pool:
 
 def holder_looked_up(pool: Pool, number: int, *, look_at: float) -> Pool:
     return _with_slots(pool, number, replace(pool.slots[number], look_at=look_at))
+
+
+def worn_out(pool: Pool, number: int) -> Pool:
+    """The worker of a slot is to be replaced as soon as the others can spare it."""
+    return _with_slots(pool, number, replace(pool.slots[number], is_worn=True))
 
 
 def asked_to_leave(pool: Pool, number: int, now: float, *, deadline: float) -> Pool:

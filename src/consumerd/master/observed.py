@@ -41,6 +41,7 @@ class Slot:
     generation: of the process in it, or of the last one; edition: whose code and settings that process has, or was
     to have. pid: None until its zygote has named it.
     since: of its state. failures: unproven deaths in a row. due_at: of its next start, while it backs off.
+    is_worn: its process has done its part, and is to be replaced.
     deadline: while draining, when it has to be gone. look_at: while starting, when to look who holds its lock.
     condemned: why its worker is about to be killed; kept until the slot has another.
     """
@@ -55,6 +56,7 @@ class Slot:
     due_at: float = 0.0
     deadline: float = 0.0
     look_at: float = 0.0
+    is_worn: bool = False
     is_killed: bool = False
     condemned: Condemned | None = None
 
@@ -127,7 +129,7 @@ class WantedPool:
 
     edition: the newest. stop_deadline: when all of it has to be gone; None while it should run.
     stop_timeout_s: how long a worker has to drain, and one that waits for its slot's lock waits for the holder's end.
-    max_unavailable: how many slots may be without a running worker because of a restart or reload.
+    max_unavailable: how many slots may be without a running worker because of a restart or reload, or to be recycled.
     is_split: its workers divide the keys by their number, so that no two editions of it may run side by side.
     after: pools that have to be healthy before this one starts. is_essential: nothing runs without it.
     """

@@ -173,7 +173,9 @@ def _shrink(name: ConsumerName, wanted: WantedPool, pool: Pool, now: float) -> I
 
 
 def _roll(name: ConsumerName, wanted: WantedPool, pool: Pool, now: float) -> Iterator[Action]:
-    """Ask workers of other editions to leave, the highest slot first, once the target can replace them."""
+    """Ask workers that are of other editions, or worn out, to leave, once the target can replace them; the highest
+    slot first, and `max_unavailable` at a time. While an edition is on trial, only its slot.
+    """
     target, canary = target_edition(wanted, pool), canary_slot(wanted, pool)
     if pool.zygote(target).state is not ZygoteState.READY or pool.state is PoolState.FAILED:
         return
@@ -181,9 +183,10 @@ def _roll(name: ConsumerName, wanted: WantedPool, pool: Pool, now: float) -> Ite
     room = wanted.max_unavailable - sum(slot.state not in SERVING for slot in slots.values())
     for number in sorted(slots, reverse=True):
         slot = slots[number]
-        if slot.edition == target or slot.state not in LIVE or (canary is not None and number != canary):
+        is_old = slot.edition != target
+        if not (is_old or slot.is_worn) or slot.state not in LIVE or (canary is not None and number != canary):
             continue
-        if slot.state is SlotState.RUNNING and not wanted.is_split:
+        if slot.state is SlotState.RUNNING and not (is_old and wanted.is_split):
             if room < 1:
                 continue
             room -= 1

@@ -30,6 +30,7 @@ class Away:
 class Worker:
     """A worker's process, from the fork that was asked for until it is reaped.
 
+    jitter: its own, from [0, 1), by which it is recycled earlier. memory_bytes: its own, as read at memory_read_at.
     ready_at: when its loop began. sight: how it was last seen; stuck: why it makes no progress, as
     of then. away: by its reports, what is away (`store`, `source`).
     """
@@ -41,6 +42,9 @@ class Worker:
     ready_at: float | None = None
     sight: Sight | None = None
     stuck: Stuck | None = None
+    jitter: float = 0.0
+    memory_bytes: int | None = None
+    memory_read_at: float | None = None
     away: dict[str, Away] = field(default_factory=dict)
 
     def reading(self) -> Reading | None:

@@ -107,6 +107,7 @@ def _worker_document(name: ConsumerName, number: int, pools: Pools, now: float) 
         "generation": slot.generation,
         "edition": slot.edition,
         "restarts": slot.restarts,
+        "is_worn": slot.is_worn,
         "starts_in_s": round(max(0.0, slot.due_at - now), 3) if slot.state is SlotState.BACKING_OFF else None,
         "stuck": worker.stuck.told(now) if worker is not None and worker.stuck and is_stalled else None,
         "last_end": None if last_end is None else last_end.document(),
@@ -120,6 +121,7 @@ def _worker_document(name: ConsumerName, number: int, pools: Pools, now: float) 
         document |= {"handled": reading.handled, "failed": reading.failed, "parked": reading.parked}
         document |= {"unsettled": reading.unsettled, "busy_s": busy_s, "shard": reading.shard, "offset": reading.cursor}
     if worker is not None:
+        document["memory_bytes"] = worker.memory_bytes
         document["flags"] = [f"{away}_away" for away in _away(worker, reading)]
     return document
 

@@ -19,6 +19,7 @@ from consumerd.master.hearing import Hearing, Judge
 from consumerd.master.helper import StoreHelper
 from consumerd.master.observed import Pool
 from consumerd.master.plan import LOST_FOR_S, next_deadline, plan
+from consumerd.master.recycler import Recycler
 from consumerd.master.signals import Signals
 from consumerd.master.watchdog import Watchdog
 from consumerd.model.slots import PoolState
@@ -54,6 +55,7 @@ class Supervisor:
         self._woken = woken
         self._hearing = Hearing(means, judge, self._refuse)
         self._autoscaler = Autoscaler(means.pools, means.emit)
+        self._recycler = Recycler(means.pools, means.emit)
         self.exit_code = 0
         self.refusal: str | None = None
         self.stop_deadline: float | None = None
@@ -86,6 +88,7 @@ class Supervisor:
         self._hearing.prove(now)
         self._watchdog.scan(now)
         self._autoscaler.turn(now)
+        self._recycler.turn(now)
         self._act(now)
         self._means.pools.forget_gone(now)
         self._tell_if_nothing_loads()
@@ -173,8 +176,9 @@ class Supervisor:
 
     async def _wait(self) -> None:
         pools = self._means.pools
-        deadline = next_deadline(pools.wanted, pools.observed)
-        timeout_s = LONGEST_WAIT_S if deadline is None else deadline - clock.monotonic()
+        deadlines = (next_deadline(pools.wanted, pools.observed), self._recycler.next_look_at)
+        known = [deadline for deadline in deadlines if deadline is not None]
+        timeout_s = min(known) - clock.monotonic() if known else LONGEST_WAIT_S
         if any(pools.unproven()):
             timeout_s = min(timeout_s, LOOK_S)
         if (scan_at := self._watchdog.next_scan_at()) is not None:

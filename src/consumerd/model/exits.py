@@ -13,5 +13,6 @@ class WorkerExit(IntEnum):
     LOAD_FAILED = 11
     SOURCE_REFUSED = 12
     MASTER_GONE = 13
+    RECYCLE = 14
     DEADLINE_PASSED = 15
     BUG = 70

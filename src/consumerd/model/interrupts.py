@@ -15,4 +15,5 @@ class Interrupt(Enum):
     PARKED_DUE = auto()
     FINISHED = auto()
     FORKED = auto()
+    OUT_OF_MEMORY = auto()
     PAUSE = auto()

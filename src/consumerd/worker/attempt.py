@@ -18,6 +18,7 @@ from consumerd.model.task import Task
 from consumerd.worker.family import leave_if_child
 from consumerd.worker.fast import Handler, refused_value
 from consumerd.worker.hooks import Hooks
+from consumerd.worker.memory_limit import Fullness
 
 Decode = Callable[[], object]
 """Makes a record of the task's payload, a new one each time."""
@@ -58,9 +59,11 @@ class Attempts:
         emit: Callable[[Fact], None],
         redact: Callable[[str], str],
         clock: Clock,
+        fullness: Fullness,
     ) -> None:
         """retries_elsewhere: immediate retries go through the parking store, which keeps the task meanwhile.
 
+        fullness: told how each attempt ended.
         handle: the handler, with `around_task` about it; wait: sleeps, less when an interrupt comes.
         progress: told at the begin of each attempt, and now and then in the pause before it.
         """
@@ -73,6 +76,7 @@ class Attempts:
         self._emit = emit
         self._redact = redact
         self._clock = clock
+        self._fullness = fullness
         self.running: Task | None = None
 
     def conclude(
@@ -93,8 +97,11 @@ class Attempts:
     def _concluded(
         self, task: Task, decode: Decode, must_leave: Callable[[], bool], already: BaseException | Outcome | None
     ) -> Conclusion:
+        self._fullness.note(already)
         try:
             record = decode()
+        except MemoryError:
+            raise  # no fault of the payload: this worker is full, and ends
         except Exception as error:  # noqa: BLE001 - whatever a decoder raises, the payload is at fault
             failure = describe(error, self._redact)
             self._report(task, failure, attempt=0)
@@ -103,6 +110,7 @@ class Attempts:
             return self._round(self._started(task), record, decode, must_leave, already)
         finally:
             self.running = None
+            self._fullness.conclude()
 
     def _round(
         self,
@@ -122,6 +130,7 @@ class Attempts:
                 return Conclusion(task, DONE)
             if isinstance(result, BrokenPipeError) and self._is_cut_off(must_leave):
                 return Conclusion(task, None)
+            self._fullness.note(result)
             failure = self._failure_of(result, record)
             task = replace(task, attempts=task.attempts + 1)
             self._report(task, failure, attempt=task.attempts)

@@ -166,6 +166,8 @@ class Loop:
                     is_finished = True
                 case Interrupt.PAUSE:
                     pass  # the next fetch sees whether it is one; what is in hand is finished
+                case Interrupt.OUT_OF_MEMORY:
+                    self.stop(WorkerExit.RECYCLE)
                 case Interrupt.FORKED:
                     leave_if_child()
         if is_finished:

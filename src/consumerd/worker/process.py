@@ -33,6 +33,7 @@ from consumerd.worker.family import leave_if_child, watch_forks
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.link import MasterLink
 from consumerd.worker.loading import Prepared
+from consumerd.worker.memory_limit import limit_memory
 from consumerd.worker.runtime import Runtime, Surroundings
 from consumerd.worker.seat import Seat
 from consumerd.worker.stacks import write_stacks_when_asked
@@ -128,6 +129,7 @@ class Station:
         """Make the user's instance and let it consume; how that ended, as an exit code."""
         words, loaded, store = self.seat.board.words, self.prepared.loaded, self.prepared.store
         try:
+            limit_memory(self.seat.consumer.common.memory_limit)
             configs = loaded.configs | {"workers": self.seat.workers}
             consumer = loaded.consumer_class(self.seat.slot, **configs)
             if is_overridden(type(consumer), "get_process_name"):
@@ -167,6 +169,7 @@ class Station:
             on_ready=self._tell_ready,
             told=self.told,
             tell_cleared=lambda task_id: self.link.post(Cleared(task_id)),
+            leave_when_full=self._leave_full,
             report_lag=self._report_lag if seat.slot == LAG_SLOT else None,
         )
 
@@ -174,6 +177,13 @@ class Station:
         self.seat.board.words[STATE] = WorkerState.RUNNING
         self.link.post(Ready(self.seat.slot, self.seat.generation))
         self.emit(Fact("worker_ready", Level.INFO, {"generation": self.seat.generation, "pid": os.getpid()}))
+
+    def _leave_full(self) -> None:
+        """A worker that has reached its limit leaves, and another takes its slot: what filled it is in its memory."""
+        limit = self.seat.consumer.common.memory_limit
+        if limit is not None:
+            self.emit(Fact("worker_full", Level.WARNING, {"memory_limit_bytes": limit}))
+            self.interrupts.set(Interrupt.OUT_OF_MEMORY)
 
     def _report_lag(self, lag: tuple[ShardLag, ...]) -> None:
         self.link.post(Lag(tuple((shard.shard, shard.tasks, shard.oldest_s, shard.position) for shard in lag)))

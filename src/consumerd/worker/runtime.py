@@ -29,6 +29,7 @@ from consumerd.worker.hooks import Hooks
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.keeper import Keeper, OwnWatch, lag_interval_s
 from consumerd.worker.loop import Loop
+from consumerd.worker.memory_limit import Fullness
 from consumerd.worker.parked_index import StoreIndex
 from consumerd.worker.parking import Parking
 from consumerd.worker.parts import LoopSettings, Parts
@@ -47,6 +48,7 @@ class Surroundings:
 
     name: `group/name`; member: None for a guest without a slot of its own; lease_owner: who holds its claims.
     report_lag: where this worker is the one to measure it.
+    leave_when_full: called after a task for which the memory was not enough.
     wait: how the loop idles; None: until an interrupt comes.
     told: what the master says of suspects; tell_cleared: lets it know of one that is none any more.
     """
@@ -66,6 +68,7 @@ class Surroundings:
     redact: Callable[[str], str]
     on_ready: Callable[[], None]
     report_lag: Callable[[tuple[ShardLag, ...]], None] | None = None
+    leave_when_full: Callable[[], None] = lambda: None
     clock: Clock = SYSTEM_CLOCK
     wait: Callable[[float], None] | None = None
     told: Told = field(default_factory=Told)
@@ -237,6 +240,7 @@ class Runtime:
             emit=parts.emit,
             redact=parts.redact,
             clock=parts.clock,
+            fullness=Fullness(parts.leave_when_full),
         )
 
     def _loop_settings(self) -> LoopSettings:

@@ -12,7 +12,7 @@ from consumerd.config.shape import Document, WorkerRange
 from consumerd.config.validate import Validated, validate
 from consumerd.config.written import Written
 
-ENVIRON = {"WORKERS": "8", "WORD": "eight", "PASSWORD": "hunter2"}
+ENVIRON = {"WORKERS": "8", "WORD": "eight", "PASSWORD": "hunter2", "SIZE": "1GiB"}
 
 SEEDS_SETTING = {
     "gop_consumer": [
@@ -89,6 +89,11 @@ def test_workers_may_be_a_range_with_references() -> None:
     assert consumer.configs == {"workers": written}
 
 
+def test_a_size_may_be_text_or_a_reference() -> None:
+    [consumer] = document(configured(max_memory="512MiB", memory_limit="${SIZE}")).consumers
+    assert (consumer.common.max_memory, consumer.common.memory_limit) == (2**29, 2**30)
+
+
 def test_whole_numbers_will_do_for_seconds() -> None:
     [consumer] = document(configured(expire_time=4)).consumers
     assert consumer.common.expire_time == 4.0
@@ -152,6 +157,10 @@ def test_parking_is_embedded_or_a_url_and_travels_as_written(parking: str) -> No
         (configured(workers={"min": 1}), "g[0].configs.workers.max", "is missing"),
         (configured(workers={"max": "many"}), "g[0].configs.workers.max", "must be a whole number"),
         (configured(workers={"max": 3, "target_second": 5}), "g[0].configs.workers.target_second", "did you mean"),
+        (configured(max_memory="lots"), "g[0].configs.max_memory", 'a text such as "512MiB", and is "lots"'),
+        (configured(max_memory=5), "g[0].configs.max_memory", "must be at least"),
+        (configured(memory_limit=True), "g[0].configs.memory_limit", "must be a whole number, and is true"),
+        (configured(max_tasks=0), "g[0].configs.max_tasks", "must be at least 1"),
         (configured(workers="${WORD}"), "g[0].configs.workers", "must be a whole number"),
         (configured(workers="${NOWHERE}"), "g[0].configs.workers", "NOWHERE is not set"),
         (configured(back_off_time=True), "g[0].configs.back_off_time", "must be a number, and is true"),

@@ -63,6 +63,7 @@ SLOTS: dict[str, tuple[Act, dict[SlotState, SlotState]]] = {
         lambda pool: history.asked_to_leave(pool, 0, NOW, deadline=75.0),
         {STARTING: DRAINING, RUNNING: DRAINING, STALLED: DRAINING},
     ),
+    "worn_out": (lambda pool: history.worn_out(pool, 0), {RUNNING: RUNNING}),
     "killed": (lambda pool: history.killed(pool, 0), {DRAINING: DRAINING, RUNNING: RUNNING, STALLED: STALLED}),
     "vacated": (lambda pool: history.vacated(pool, 0, NOW), {BACKING_OFF: ABSENT, FINISHED: ABSENT}),
     "worker_ended: crash": (

@@ -25,7 +25,7 @@ from consumerd.master.plan import KILL_GRACE_S, LOST_FOR_S, ZYGOTE_GRACE_S, next
 from consumerd.master.restart import Ended, RestartPolicy
 from consumerd.model.exits import WorkerExit
 from consumerd.model.identity import ConsumerName
-from consumerd.model.slots import LIVE, LOOPING, PoolState, SlotState, ZygoteState
+from consumerd.model.slots import LIVE, LOOPING, SERVING, PoolState, SlotState, ZygoteState
 
 A, B = ConsumerName("g", "a"), ConsumerName("g", "b")
 STOP_TIMEOUT_S = 25.0
@@ -172,6 +172,43 @@ def test_more_workers_restart_nobody_and_fewer_leave_from_the_highest_slot() -> 
     assert plan(Wanted({A: fewer}), Observed({A: running()}), 1.0) == (AskToLeave(A, 1, 1.0 + STOP_TIMEOUT_S),)
 
 
+def worn(pool: Pool, *numbers: int) -> Pool:
+    for number in numbers:
+        pool = history.worn_out(pool, number)
+    return pool
+
+
+def left(pool: Pool, number: int, now: float) -> Pool:
+    return history.worker_ended(pool, number, Ended(0, is_proven=True, jitter=0.0), now, wanted().policy)
+
+
+def test_worn_out_workers_are_replaced_one_after_the_other_the_highest_slot_first() -> None:
+    pool = worn(running(), 0, 1)
+    assert planned(pool, 5.0) == (AskToLeave(A, 1, 5.0 + STOP_TIMEOUT_S),)
+    pool = history.asked_to_leave(pool, 1, 5.0, deadline=30.0)
+    assert planned(pool, 6.0) == ()
+    pool = left(pool, 1, 7.0)
+    assert planned(pool, 7.0) == (Fork(A, 1, 1),)
+    pool = history.forked(history.fork_asked(pool, 1, 1, 7.0, look_at=99.0), 1, 300)
+    assert planned(pool, 7.0) == (), "the new one does not run yet"
+    pool = history.ready(pool, 1, 8.0)
+    assert planned(pool, 8.0) == (AskToLeave(A, 0, 8.0 + STOP_TIMEOUT_S),)
+
+
+def test_a_worn_out_worker_stays_while_another_slot_is_empty_or_nobody_can_replace_it() -> None:
+    assert planned(worn(dying(running(), 1, 5.0), 0), 5.0) == (Fork(A, 1, 1),)
+    without_zygote = history.zygote_ended(worn(running(), 0), 1, 5.0, jitter=1.0)
+    assert planned(without_zygote, 5.0) == (ExecuteZygote(A, 1),)
+
+
+def test_a_worn_out_worker_of_a_pool_that_divides_the_keys_goes_alone() -> None:
+    split = Wanted({A: replace(wanted(), is_split=True)})
+    pool = worn(running(), 0, 1)
+    assert plan(split, Observed({A: pool}), 5.0) == (AskToLeave(A, 1, 5.0 + STOP_TIMEOUT_S),)
+    pool = left(history.asked_to_leave(pool, 1, 5.0, deadline=30.0), 1, 6.0)
+    assert plan(split, Observed({A: pool}), 6.0) == (Fork(A, 1, 1),)
+
+
 SECOND = replace(WantedPool(2, STOP_TIMEOUT_S), edition=2)
 
 
@@ -217,6 +254,10 @@ def test_an_edition_that_cannot_be_loaded_is_rejected_and_nobody_leaves() -> Non
     pool = history.load_failed(history.zygote_executed(running(), 2, 101, 1.0), 2, 2.0, reason="typo", traceback="")
     assert (pool.state, pool.rejected, pool.reason) == (PoolState.UP, 2, "typo")
     assert second(pool, 2.0) == ()
+
+
+def test_nobody_is_recycled_while_an_edition_is_on_trial() -> None:
+    assert second(worn(on_trial(), 0), 1e3) == ()
 
 
 def test_the_old_zygote_leaves_when_the_last_worker_of_its_edition_is_gone() -> None:
@@ -398,6 +439,7 @@ class World(RuleBasedStateMachine):
                 self.workers[name, slot] = False
                 pool = history.fork_asked(pool, slot, edition, self.now, look_at=self.now + STOP_TIMEOUT_S)
             case AskToLeave(_, slot, deadline):
+                self.is_spared(name, slot)
                 pool = history.asked_to_leave(pool, slot, self.now, deadline=deadline)
             case Kill(_, slot):
                 assert not self.workers[name, slot], "killed twice"
@@ -422,6 +464,16 @@ class World(RuleBasedStateMachine):
                 pool = history.gone(pool, self.now)
         self.pools[name] = pool
         return None
+
+    def is_spared(self, name: ConsumerName, number: int) -> None:
+        """A worker that is recycled leaves no more than `max_unavailable` slots empty."""
+        wanted, pool = self.wanted[name], self.pools[name]
+        slot = pool.slots[number]
+        is_wanted = number < wanted.workers and pool.state is not PoolState.STOPPING
+        if is_wanted and slot.state is SlotState.RUNNING and slot.edition == target_edition(wanted, pool):
+            assert slot.is_worn
+            others = (pool.slots[other].state for other in range(wanted.workers) if other != number)
+            assert sum(state not in SERVING for state in others) < wanted.max_unavailable
 
     def want_stop(self) -> None:
         for name, pool in self.wanted.items():
@@ -511,6 +563,19 @@ class World(RuleBasedStateMachine):
             pool = pool if pool.slots[slot].state is SlotState.STALLED else history.stalled(pool, slot, self.now)
             sentence = Condemned("was stuck", self.now, self.now + 1.0)
             self.pools[name] = history.condemned(pool, slot, sentence) if is_condemned else pool
+        self.act()
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.workers)
+    def workers_wear_out(self, data: st.DataObject) -> None:
+        for name, slot in data.draw(st.lists(st.sampled_from(sorted(self.workers)), unique=True)):
+            if self.pools[name].slots[slot].state is SlotState.RUNNING:
+                self.pools[name] = history.worn_out(self.pools[name], slot)
+        self.act()
+
+    @rule(name=st.sampled_from([A, B]), number=st.integers(1, 3))
+    def another_number_may_be_unavailable(self, name: ConsumerName, number: int) -> None:
+        self.wanted[name] = replace(self.wanted[name], max_unavailable=number)
         self.act()
 
     @rule(times=st.integers(1, 60))

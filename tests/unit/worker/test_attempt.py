@@ -17,6 +17,7 @@ from consumerd.model.task import Task, TaskId
 from consumerd.testing.clock import ManualClock
 from consumerd.worker.attempt import PAUSE_AT_ONCE_S, Attempts, Conclusion
 from consumerd.worker.hooks import Hooks
+from consumerd.worker.memory_limit import Fullness
 
 TASK = Task(id=TaskId("t:1"), offset=1, source="t", shard=0, position=1, payload=b'{"uid": 7}')
 RECORD = {"uid": 7}
@@ -33,6 +34,7 @@ class Bench:
     told_at: list[float] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     calls: list[tuple[int, object]] = field(default_factory=list)
+    left_after: list[int] = field(default_factory=list)
     is_stopping: bool = False
 
     def __post_init__(self) -> None:
@@ -46,6 +48,7 @@ class Bench:
             emit=self.facts.append,
             redact=lambda text: text.replace("hunter2", "***"),
             clock=self.clock,
+            fullness=Fullness(lambda: self.left_after.append(len(self.calls))),
         )
 
     def conclude(
@@ -67,6 +70,23 @@ class Bench:
 
 def decoded() -> object:
     return RECORD
+
+
+def test_a_task_for_which_the_memory_was_not_enough_has_failed_and_the_worker_leaves_after_its_attempts() -> None:
+    bench = Bench(RetryPolicy(retry_times=1), results=[MemoryError(), MemoryError()])
+    conclusion = bench.conclude(TASK, decoded)
+    assert isinstance(conclusion.outcome, Dead)
+    assert conclusion.task.attempts == 2
+    assert bench.left_after == [2]
+
+
+def test_a_payload_is_not_to_blame_where_a_full_worker_cannot_decode_it() -> None:
+    def decode() -> object:
+        raise MemoryError
+
+    bench = Bench(RetryPolicy(), results=[])
+    with pytest.raises(MemoryError):
+        bench.conclude(TASK, decode)
 
 
 def test_a_handler_that_returns_is_done() -> None:
