@@ -6,7 +6,9 @@ User code is imported, and sources are asked for their lag, in a child process f
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,7 @@ from consumerd.config.loading import examine
 from consumerd.config.problems import Problem, in_document_order
 from consumerd.config.schema import json_schema
 from consumerd.config.shape import ConsumerSettings
+from consumerd.config.shared_store import unreachable_store_problems
 from consumerd.config.validate import Validated
 
 PROBE_S = 10.0
@@ -70,7 +73,7 @@ def command(config: str | None, as_json: bool, is_probing: bool, with_details: b
         raise click.UsageError("Missing argument 'CONFIG'.")
     validated = examine(config)
     looks = _look(validated, is_probing=is_probing)
-    found = [*validated.problems, *(problem for look in looks for problem in look.problems)]
+    found = [*validated.problems, *_unreachable(validated), *(problem for look in looks for problem in look.problems)]
     problems = in_document_order(found, validated.top_level)
     if as_json:
         _print_json(config, problems, looks)
@@ -79,6 +82,11 @@ def command(config: str | None, as_json: bool, is_probing: bool, with_details: b
     else:
         _print_looks(looks)
     return WRONG if problems else 0
+
+
+def _unreachable(validated: Validated) -> Iterator[Problem]:
+    if validated.document is not None:
+        yield from unreachable_store_problems(validated.document, os.geteuid())
 
 
 def _look(validated: Validated, *, is_probing: bool) -> list[Look]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import click
 
 from consumerd.cli.options import config_argument, state_dir_option
 from consumerd.config.loading import load
+from consumerd.config.problems import raise_problems
 from consumerd.config.settings_table import PARKING_RULE, is_parking
 from consumerd.config.shape import Document, LogSettings
+from consumerd.config.shared_store import unreachable_store_problems
 from consumerd.config.state_dir import StateDirectory
 from consumerd.errors import UsageError
 from consumerd.master.run import run_master
@@ -55,4 +58,6 @@ def _overridden(document: Document, parking: str | None, log_format: str | None)
     if log_format is not None:
         changes["log"] = LogSettings.model_validate({"format": log_format, "level": document.settings.log.level})
     settings = document.settings.model_copy(update=changes)
-    return document.model_copy(update={"settings": settings})
+    overridden = document.model_copy(update={"settings": settings})
+    raise_problems(unreachable_store_problems(overridden, os.geteuid()))
+    return overridden

@@ -54,6 +54,8 @@ def render(document: Plain, *, with_workers: bool) -> str:
     since = clock.iso(document["started_at"])
     lines = [f"{document['config']}: {document['state']}, master {document['pid']}, since {since}"]
     lines += ["", *table(POOL_HEADINGS, map(_pool_row, document["pools"]))]
+    if document["disabled"]:
+        lines += ["", f"disabled: {', '.join(document['disabled'])}"]
     if with_workers:
         for pool in document["pools"]:
             lines += ["", pool["name"], *table(WORKER_HEADINGS, map(_worker_row, pool["workers"]))]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from consumerd.config.execution import AS_WRITTEN, Execution, own_uid
 from consumerd.config.problems import Problem
 from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolved, Resolver
@@ -19,7 +21,7 @@ def read_common_keys(
 ) -> tuple[CommonKeys, tuple[Problem, ...]]:
     """The common keys of `configs`, which may hold others; with problems, their default values."""
     common = {key: configs[key] for key in configs if key in COMMON_KEYS}
-    resolved = resolver.resolve(common)
+    resolved = resolve_configs(common, resolver)
     problems = [place.problem(sentence, *steps) for steps, sentence in resolved.failures]
     for key in {str(steps[0]) for steps, _ in resolved.failures}:
         del resolved.value[key]
@@ -39,3 +41,16 @@ def _read_range(resolved: Resolved, place: Place) -> tuple[Problem, ...]:
     if found is not None:
         resolved.value["workers"] = found.model_dump()
     return problems
+
+
+def resolve_configs(configs: Mapping[str, Any], resolver: Resolver) -> Resolved:
+    """`configs` with every reference resolved but those that the execution of a process has resolved, or will."""
+    resolved = resolver.resolve({key: value for key, value in configs.items() if key not in AS_WRITTEN})
+    value = {key: resolved.value.get(key, configs[key]) for key in configs}
+    return replace(resolved, value=value)
+
+
+def execution_problems(common: CommonKeys, place: Place, resolver: Resolver) -> list[Problem]:
+    """What keeps processes from being executed as valid keys say: here, now, and by this user."""
+    execution = Execution.of(common.model_dump(), resolver.directory)
+    return [place.problem(sentence, *steps) for steps, sentence in execution.complaints(resolver.environ, own_uid())]

@@ -15,6 +15,7 @@ from consumerd.model.identity import ConsumerName
 
 MASTERS_KEYS = frozenset(
     {
+        "enabled",
         "workers",
         "max_unavailable",
         "max_tasks",
@@ -32,10 +33,15 @@ _WHERE_IT_STANDS = {"origin", "path", "defaulted", "has_module_key"}
 
 
 class ChangeKind(StrEnum):
-    """added, removed: a pool; replaced: a new edition of it; amended: without a restart of anybody."""
+    """added, removed: a consumer; replaced: a new edition of it; amended: without a restart of anybody.
+
+    enabled, disabled: its pool is, or is not, started from now on; a disabled one that differs stays disabled.
+    """
 
     ADDED = "added"
     REMOVED = "removed"
+    ENABLED = "enabled"
+    DISABLED = "disabled"
     REPLACED = "replaced"
     AMENDED = "amended"
 
@@ -76,6 +82,10 @@ def _change(before: ConsumerSettings | None, after: ConsumerSettings, *, has_oth
     if before is None:
         return Change(ChangeKind.ADDED, name, after)
     keys = (*_entry_keys(before, after), *_config_keys(before, after))
+    if not after.common.enabled:
+        return Change(ChangeKind.DISABLED, name, after, keys) if keys else None
+    if not before.common.enabled:
+        return Change(ChangeKind.ENABLED, name, after, keys)
     if has_other_default and after.common.stop_timeout is None and "stop_timeout" not in keys:
         keys = (*keys, "stop_timeout")
     if not MASTERS_KEYS.issuperset(keys):

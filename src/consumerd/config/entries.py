@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from consumerd.config.common_keys import COMMON_KEYS, read_common_keys
+from consumerd.config.common_keys import COMMON_KEYS, execution_problems, read_common_keys
 from consumerd.config.duplicates import Named, duplicate_problems
 from consumerd.config.problems import Problem, shown
 from consumerd.config.secrets import Resolver
@@ -73,7 +73,8 @@ def _common(
     own: Table, defaults: Mapping[str, Any], place: Place, resolver: Resolver
 ) -> tuple[CommonKeys, list[Problem]]:
     """The common keys, defaults included. What is wrong with a default alone is reported where the defaults stand."""
-    common, problems = read_common_keys({**defaults, **own}, place, resolver)
+    common, wrong = read_common_keys({**defaults, **own}, place, resolver)
+    problems = place.in_order([*wrong, *execution_problems(common, place, resolver)], own)
     is_own = {place.within(key).path for key in own}
     depth = len(place.path)
     return common, [each for each in problems if each.path[: depth + 1] in is_own or each.path == place.path]

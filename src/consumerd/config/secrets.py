@@ -26,7 +26,7 @@ _PLAIN_FILE = "$$file:"
 
 
 class UnresolvedError(Exception):
-    """A reference stands for nothing; the message is a sentence. It never leaves this package."""
+    """What a text refers to is not there; the message is a sentence. Whoever meets it says where the text stands."""
 
 
 def has_reference(value: object) -> bool:
@@ -79,13 +79,13 @@ class Resolver:
         name = reference.removeprefix(_FILE)
         path = self.directory / (name[2:] if name.startswith("///") else name)
         try:
-            return _read_text(path)
+            return read_text(path)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise UnresolvedError(f"the file {str(path)!r} cannot be read ({reason}): check {_FILE}PATH") from error
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
     """A small regular file's text; ValueError says what else it is. Opened without waiting for a pipe's writer."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(fd, "rb") as stream:

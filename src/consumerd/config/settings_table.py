@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from consumerd.config.common_keys import read_common_keys
+from consumerd.config.common_keys import execution_problems, read_common_keys
 from consumerd.config.problems import Problem, shown
 from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolver, has_reference
@@ -51,5 +51,6 @@ def _default_problems(value: dict[str, Any], place: Place, resolver: Resolver) -
     defaults = value.get("defaults")
     if not isinstance(defaults, dict):
         return []
-    _, problems = read_common_keys(defaults, place.within("defaults"), resolver)
-    return list(problems)
+    there = place.within("defaults")
+    common, problems = read_common_keys(defaults, there, resolver)
+    return [*problems, *execution_problems(common, there, resolver)]

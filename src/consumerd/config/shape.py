@@ -1,7 +1,8 @@
 """The shape of a configuration: `{group: [{module, class, configs: {…}}]}`, and one reserved table, `consumerd`.
 
 The master knows the common keys only; a source's options and the consumer's own `Config` are validated in the
-consumer's zygote. Values of common keys are resolved here (`${ENV}`, `file:`); all others travel as they are written.
+consumer's zygote. Values of common keys but `environment` are resolved here (`${ENV}`, `file:`); all others travel as
+they are written.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from consumerd.config.execution import Execution
 from consumerd.config.sizes import Size
 from consumerd.model.identity import ConsumerName
 
@@ -24,6 +26,7 @@ Duration = Annotated[float, Field(gt=0, le=LONGEST_S)]
 ProcessName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
+PathName = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 FullName = Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")]
 
 
@@ -59,7 +62,9 @@ class CommonKeys(BaseModel):
     max_unavailable: how many slots a restart, a reload or recycling may empty at once; None: one, or a tenth.
     max_tasks, max_memory, max_age: what a worker may come to before it is replaced; memory_limit: what it can't exceed.
     after: consumers, `group/name`, that must be healthy before this one starts. essential: when it has failed for
-    five minutes, `run` ends with exit code 1.
+    five minutes, `run` ends with exit code 1. enabled: false keeps the pool from being started.
+    environment, env_file, directory, user, nice: how its processes are executed (`config.execution`); the texts of
+    `environment` are as written, unresolved.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
@@ -85,6 +90,12 @@ class CommonKeys(BaseModel):
     memory_limit: Size | None = None
     after: list[FullName] = Field(default_factory=list)
     essential: bool = False
+    enabled: bool = True
+    environment: dict[str, str] = Field(default_factory=dict)
+    env_file: PathName | None = None
+    directory: PathName | None = None
+    user: Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1)] | None = None
+    nice: int | None = Field(default=None, ge=-20, le=19)
 
     @property
     def scaling(self) -> WorkerRange | None:
@@ -143,6 +154,11 @@ class ConsumerSettings(BaseModel):
     @property
     def full_name(self) -> ConsumerName:
         return ConsumerName(self.group, self.name)
+
+    @property
+    def execution(self) -> Execution:
+        """How its processes are executed."""
+        return Execution.of(self.common.model_dump(), self.directory)
 
 
 class LogSettings(BaseModel):

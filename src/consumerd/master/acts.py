@@ -33,6 +33,8 @@ from consumerd.wire import messages
 from consumerd.wire.messages import Stop
 
 ZYGOTE_MODULE = "consumerd.worker.zygote"
+ENTRANCE_MODULE = "consumerd.worker.entrance"
+"""Becomes a zygote in the surroundings that the entry asks for."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def perform(means: Means, action: Action, now: float) -> None:
 def _execute_zygote(means: Means, name: ConsumerName, edition: int, now: float) -> None:
     pools, entry = means.pools, means.pools.entry_of(name, edition)
     try:
-        executed = means.launcher.execute(ZYGOTE_MODULE)
+        executed = means.launcher.execute(ZYGOTE_MODULE if entry.settings.execution.is_plain else ENTRANCE_MODULE)
     except OSError as error:
         pools[name] = history.zygote_not_executed(pools[name], edition, now, means.jitter())
         means.emit(Fact("zygote_not_executed", Level.ERROR, {"consumer": str(name), "error": str(error)}))

@@ -56,6 +56,7 @@ class Answers:
                 self.means.pools,
                 config=self.config,
                 started_at=self.started_at,
+                disabled=self.operations.disabled,
                 stop_deadline=self.supervisor.stop_deadline,
             )
         )

@@ -60,6 +60,11 @@ class Operations:
         self._wake = wake
         self._restore()
 
+    @property
+    def disabled(self) -> tuple[ConsumerName, ...]:
+        """The consumers whose pools the configuration does not want."""
+        return tuple(each.full_name for each in self._disabled())
+
     # The verbs
 
     def scale(self, target: str, workers: int | None) -> Plain:
@@ -128,7 +133,10 @@ class Operations:
 
     def _running(self) -> Document:
         """The document as it is in force: without what was taken back, which a reload tries again."""
-        return self._document.model_copy(update={"consumers": self._pools.settings()})
+        return self._document.model_copy(update={"consumers": (*self._pools.settings(), *self._disabled())})
+
+    def _disabled(self) -> tuple[ConsumerSettings, ...]:
+        return tuple(consumer for consumer in self._document.consumers if not consumer.common.enabled)
 
     def _apply(self, document: Document, changes: tuple[Change, ...]) -> None:
         now = clock.monotonic()
@@ -136,10 +144,12 @@ class Operations:
         for change in changes:
             self._set_by_hand(change.consumer, self._overrides)
             match change.kind, change.after:
-                case ChangeKind.REMOVED, _:
-                    self._pools.remove(change.consumer, now)
-                case ChangeKind.ADDED, ConsumerSettings() as after:
-                    self._pools.add(self._configuration.entry(document, after), now)
+                case ((ChangeKind.REMOVED | ChangeKind.DISABLED), _):
+                    if change.consumer in self._pools:  # a disabled one has none
+                        self._pools.remove(change.consumer, now)
+                case ((ChangeKind.ADDED | ChangeKind.ENABLED), ConsumerSettings() as after):
+                    if after.common.enabled:
+                        self._pools.add(self._configuration.entry(document, after), now)
                 case ChangeKind.REPLACED, ConsumerSettings() as after:
                     self._pools.change(self._configuration.entry(document, after), now)
                 case ChangeKind.AMENDED, ConsumerSettings() as after:
@@ -193,6 +203,8 @@ class Operations:
         self._check_running()
         names = [name for name in self._pools if self._pools.is_wanted(name) and name.matches(target)]
         if not names:
+            if any(name.matches(target) for name in self.disabled):
+                raise UsageError(f"{target} is disabled: set enabled to true in the configuration, and reload")
             known = sorted({str(name) for name in self._pools} | {name.group for name in self._pools})
             advice = did_you_mean(target, known) or f": TARGET is a group or group/name, one of {', '.join(known)}"
             raise UsageError(f"there is no pool {target!r}{advice}")

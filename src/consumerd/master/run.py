@@ -82,7 +82,8 @@ async def _run(document: Document, state_dir: StateDirectory, read: Callable[[],
     relay = Relay(loop, Outlet(_STDERR, patience_s=PATIENCE_S))
     launcher = LocalLauncher()
     make_entry = _entries(state_dir)
-    pools = Pools((make_entry(document, consumer) for consumer in document.consumers), clock.monotonic())
+    enabled = [consumer for consumer in document.consumers if consumer.common.enabled]
+    pools = Pools((make_entry(document, consumer) for consumer in enabled), clock.monotonic())
     means = Means(pools, launcher, Post(loop, woken.set), relay, emit, claim_oom_kill=OomKills().claim)
     configuration = Configuration(make_entry, state_dir.overrides)
     overrides = _overrides(state_dir, emit)
@@ -116,7 +117,7 @@ def _started(document: Document, state_dir: StateDirectory) -> dict[str, object]
     return {
         "config": document.origin,
         "pid": os.getpid(),
-        "pools": len(document.consumers),
+        "pools": sum(consumer.common.enabled for consumer in document.consumers),
         "state_dir": str(state_dir.path),
         "parking": shown_parking(document.settings.parking),
     }

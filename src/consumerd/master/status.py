@@ -28,8 +28,15 @@ LONG_IMPORT_S = 30.0
 _FLAGS = {BoardFlag.STORE_AWAY: "store", BoardFlag.SOURCE_AWAY: "source"}
 
 
-def status_document(pools: Pools, *, config: str, started_at: float, stop_deadline: float | None) -> dict[str, object]:
-    """Everything that is running, as plain values."""
+def status_document(
+    pools: Pools,
+    *,
+    config: str,
+    started_at: float,
+    stop_deadline: float | None,
+    disabled: Iterable[ConsumerName] = (),
+) -> dict[str, object]:
+    """Everything that is running, as plain values. disabled: consumers that the configuration does not want to run."""
     now = clock.monotonic()
     documents = [pool_document(pools, name, now) for name in pools]
     problems = [problem for document in documents for problem in _texts(document["problems"])]
@@ -44,6 +51,7 @@ def status_document(pools: Pools, *, config: str, started_at: float, stop_deadli
         "is_healthy": not problems,
         "problems": problems,
         "pools": documents,
+        "disabled": [str(name) for name in disabled],
     }
 
 

@@ -6,6 +6,7 @@ is asked to probe and the consumer holds up, how far its source is behind, `{lag
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import traceback
@@ -14,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from consumerd.config.problems import Problem
-from consumerd.config.reply import receive
+from consumerd.config.reply import Reply, receive
 from consumerd.config.shape import ConsumerSettings
 from consumerd.errors import ConsumerdError
 from consumerd.store.opening import check_parking, resolve_parking
+from consumerd.worker.entrance import NotEnteredError, copied, enter
 from consumerd.worker.loader import Examined, LoadedConsumer, examine_consumer
 
 Part = dict[str, Any]  # plain data, on its way to `check`
@@ -26,11 +28,28 @@ Part = dict[str, Any]  # plain data, on its way to `check`
 def main() -> None:
     reply, asked = receive(sys.argv[1:])
     settings = ConsumerSettings.model_validate_json(asked["settings"])
-    examined = _with_parking(_examine(settings), settings, asked["parking"])
+    examined = _entered(settings, asked, reply) or _with_parking(_examine(settings), settings, asked["parking"])
     is_last = examined.loaded is None or not asked["probe"]
     reply.send(_found(examined), last=is_last)
     if examined.loaded is not None and not is_last:
         reply.send(_probe(examined.loaded), last=True)
+
+
+def _entered(settings: ConsumerSettings, asked: Part, reply: Reply) -> Examined | None:
+    """Be executed anew as the entry says, with the same question; why that failed, or None where we are there.
+
+    What can be seen without trying, a variable that is not set for instance, was seen by who asks: it says that.
+    """
+    if settings.execution.is_plain or asked.get("has_entered"):
+        return None
+    if settings.execution.complaints(os.environ, os.geteuid()):
+        return Examined(None, ())
+    question = copied(json.dumps({**asked, "has_entered": True}), "consumerd-question")
+    os.dup2(question, sys.stdin.fileno())
+    try:
+        enter(settings.execution, ["consumerd.worker.inspect", *sys.argv[1:]], pass_fds=(reply.fd,))
+    except NotEnteredError as error:
+        return Examined(None, (Problem(settings.origin, (*settings.path, "configs"), str(error)),))
 
 
 def _examine(settings: ConsumerSettings) -> Examined:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from consumerd.config.common_keys import read_common_keys
+from consumerd.config.common_keys import read_common_keys, resolve_configs
+from consumerd.config.execution import secrets_of_environment
 from consumerd.config.problems import Problem, raise_problems
 from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolved, Resolver
@@ -106,8 +107,9 @@ class _Examination:
         self._defaulted = frozenset(defaulted)
         moved = {key: ("consumerd", "defaults", key) for key in self._defaulted}
         self._place = Place(entry.origin, (*entry.path, "configs"), moved)
-        self._resolved: Resolved = resolver.resolve(dict(configs))
-        self._redactor = Redactor(self._resolved.secrets)
+        self._resolved: Resolved = resolve_configs(configs, resolver)
+        of_environment = secrets_of_environment(configs.get("environment"), resolver.environ, resolver.directory)
+        self._redactor = Redactor(self._resolved.secrets | of_environment)
 
     def without_class(self, error: NotLoadedError) -> Examined:
         """What can be said before there is a class."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from consumerd.config.execution import secrets_of_environment
 from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolver
 from consumerd.config.shape import ConsumerSettings, Settings
@@ -71,4 +72,5 @@ def _redactor(consumer: ConsumerSettings, settings: Settings) -> Redactor:
     """Of every secret that the consumer's code could have seen."""
     resolver = Resolver(os.environ, consumer.directory)
     values = (dict(consumer.configs), settings.parking)
-    return Redactor(frozenset().union(*(resolver.resolve(value).secrets for value in values)))
+    secrets = frozenset[str]().union(*(resolver.resolve(value).secrets for value in values))
+    return Redactor(secrets | secrets_of_environment(consumer.common.environment, os.environ, consumer.directory))

@@ -22,6 +22,7 @@ from consumerd.sources.memory.options import MemoryOptions
 from consumerd.sources.memory.source import MemorySource
 from consumerd.store.thread import StoreThread
 from consumerd.wire.board import HANDLED, Board
+from consumerd.worker.entrance import copied, enter
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.loader import LoadedConsumer, load_consumer
 from consumerd.worker.runtime import Runtime, Surroundings
@@ -118,6 +119,9 @@ def main(arguments: Sequence[str]) -> int:
         asked = json.load(question)
     settings = ConsumerSettings.model_validate_json(asked["settings"])
     try:
+        if not (settings.execution.is_plain or asked.get("has_entered")):
+            fd = copied(json.dumps({**asked, "has_entered": True}), "consumerd-task")
+            enter(settings.execution, ["consumerd.worker.single", str(fd)], pass_fds=(fd,))
         return run_single(settings, asked["payload"].encode("latin-1"))
     except ConsumerdError as error:
         for line in str(error).splitlines():

@@ -1,6 +1,7 @@
 """The zygote: imports a consumer's code once, then only forks its workers. Runs in zygotes.
 
-Executed by the master as `python -m consumerd.worker.zygote FD`. It stays single-threaded, opens no client, ignores
+Executed by the master as `python -m consumerd.worker.zygote FD`, or by an `entrance` with a second descriptor, which
+holds what the master sent. It stays single-threaded, opens no client, ignores
 TERM and INT (a terminal and a service manager send them to everyone), and leaves last: when the master is gone, its
 workers see that on their own channels and drain; those still there after `stop_timeout` are killed from here.
 """
@@ -25,6 +26,7 @@ from consumerd.version import __version__
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import die_with_parent, inherited_channel
 from consumerd.wire.messages import Exited, Fork, Forked, Hello, Loaded, LoadFailed, Message, Seated, Stop
+from consumerd.worker.entrance import IGNORED_SIGNALS, seated_from
 from consumerd.worker.executed import execute_worker
 from consumerd.worker.heap import settle_heap
 from consumerd.worker.loading import Failure, Prepared, load
@@ -33,8 +35,6 @@ from consumerd.worker.seating import Ends, Work, become_worker
 ENDS_A_FORK = 4
 READS_AT_ONCE = 32
 """How many messages may wait here with their descriptors, before those are used."""
-
-IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -177,16 +177,13 @@ def thread_count() -> int:
     return len(list(Path("/proc/self/task").iterdir()))
 
 
-def serve(channel: Channel) -> int:
-    """Be a zygote; the exit code."""
+def serve(channel: Channel, seated_fd: int | None = None) -> int:
+    """Be a zygote; the exit code. seated_fd: what an entrance was sent and has left for us."""
     die_with_parent(True)
     channel.send(Hello(__version__))
-    received = channel.receive()
-    if received is None:
+    seated = _received(channel) if seated_fd is None else seated_from(seated_fd)
+    if seated is None:
         return WorkerExit.MASTER_GONE
-    seated, _ = received
-    if not isinstance(seated, Seated):
-        raise WireError(f"a zygote was sent {type(seated).__name__} first")
     work = Work.of(seated)
     setproctitle.setproctitle(work.title("zygote"))
     prepared = load(work.consumer, work.settings, Path(seated.state_dir))
@@ -202,12 +199,23 @@ def serve(channel: Channel) -> int:
     return WorkerExit.DRAINED
 
 
+def _received(channel: Channel) -> Seated | None:
+    """The first message; None where the master is gone."""
+    received = channel.receive()
+    if received is None:
+        return None
+    seated, _ = received
+    if not isinstance(seated, Seated):
+        raise WireError(f"a zygote was sent {type(seated).__name__} first")
+    return seated
+
+
 def main(arguments: Sequence[str]) -> int:
     """The top of the process."""
     for ignored in IGNORED_SIGNALS:
         signal.signal(ignored, signal.SIG_IGN)
     try:
-        return serve(inherited_channel(arguments))
+        return serve(inherited_channel(arguments[:1]), *map(int, arguments[1:]))
     except (BrokenPipeError, ConnectionResetError):
         return WorkerExit.MASTER_GONE
     except ConsumerdError as error:

@@ -58,6 +58,7 @@ def document(*pools: Plain, problems: tuple[str, ...] = ()) -> Plain:
         "pid": 99,
         "started_at": 0.0,
         "pools": pools,
+        "disabled": [],
         "is_healthy": not problems,
         "problems": problems,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,3 +74,25 @@ def test_what_the_master_reads_at_its_start_is_said_to_need_a_new_one() -> None:
     after = document(parking="postgresql://host/database", watch=True, log=LogSettings(level="debug").model_dump())
     assert needs_new_master(before, after) == ("parking", "log", "watch")
     assert diff(before, after) == ()
+
+
+def kinds(before: Document, after: Document) -> list[ChangeKind]:
+    return [change.kind for change in diff(before, after)]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"environment": {"A": "1"}}, {"env_file": "variables"}, {"directory": "."}, {"nice": 5}, {"user": 0}],
+    ids=str,
+)
+def test_a_change_of_how_processes_are_executed_is_a_new_edition(changed: dict[str, object]) -> None:
+    assert kinds(document(consumer("a")), document(consumer("a", **changed))) == [ChangeKind.REPLACED]
+
+
+def test_a_consumer_is_turned_off_and_on_whatever_else_has_changed() -> None:
+    on, off = document(consumer("a")), document(consumer("a", enabled=False))
+    assert kinds(on, off) == [ChangeKind.DISABLED]
+    assert kinds(off, on) == [ChangeKind.ENABLED]
+    assert kinds(off, document(consumer("a", enabled=False, color="red"))) == [ChangeKind.DISABLED]
+    assert kinds(off, document(consumer("a", color="red"))) == [ChangeKind.ENABLED]
+    assert kinds(off, off) == []

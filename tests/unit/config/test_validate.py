@@ -146,7 +146,7 @@ def test_parking_is_embedded_or_a_url_and_travels_as_written(parking: str) -> No
         ({"g": [entry(name="a/b")]}, "g[0].name", "a name is a letter"),
         ({"g": [entry(configs=[])]}, "g[0].configs", "must be a table"),
         ({"g": [entry(conifgs={})]}, "g[0].conifgs", "did you mean 'configs'?"),
-        ({"g": [entry(enabled=True)]}, "g[0].enabled", "known are: module, class, name, configs"),
+        ({"g": [entry(active=True)]}, "g[0].active", "known are: module, class, name, configs"),
         ({"g": [entry(workers=3)]}, "g[0].workers", "belongs into 'configs'"),
         (configured(workers=0), "g[0].configs.workers", "must be at least 1 or a table, and is 0"),
         (configured(workers="16"), "g[0].configs.workers", "write it without quotes"),

@@ -1,0 +1,153 @@
+"""The entrance: what a process does before it becomes a consumer's, where its entry says so. Imports nothing heavy.
+
+Executed by the master in a zygote's place, as `python -m consumerd.worker.entrance FD`: it takes on the user, the
+directory and the environment, and executes the zygote in its own place, with its pid. So what is read at the start of a
+process (PYTHONPATH, LD_PRELOAD, MALLOC_…) counts, and what belongs to a user is that user's from the first import on.
+Secrets are read as the master's user: a `file:` need not be readable for the consumer's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from consumerd.config.accounts import Account
+from consumerd.config.execution import Execution
+from consumerd.config.secrets import UnresolvedError
+from consumerd.errors import ConsumerdError, UsageError, WireError
+from consumerd.model.exits import WorkerExit
+from consumerd.version import __version__
+from consumerd.wire.channel import Channel
+from consumerd.wire.codec import from_plain, to_plain
+from consumerd.wire.inherited import die_with_parent, inherited_channel
+from consumerd.wire.messages import Hello, LoadFailed, Seated
+
+ZYGOTE_MODULE = "consumerd.worker.zygote"
+IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""A terminal and a service manager send them to everyone; the master alone says what they mean."""
+
+
+class NotEnteredError(UsageError):
+    """A process cannot be executed as its entry says; one sentence."""
+
+
+def execution_of(consumer: str) -> Execution:
+    """From `ConsumerSettings` as JSON, without its model."""
+    settings = json.loads(consumer)
+    return Execution.of(settings["common"], Path(settings["directory"]))
+
+
+def enter(execution: Execution, arguments: Sequence[str], *, pass_fds: Sequence[int]) -> NoReturn:
+    """Become `python -P -m ARGUMENTS` as the execution says, with these descriptors; NotEnteredError if that fails.
+
+    The user is taken on last but for the directory, which must be the user's to enter. Nothing runs as somebody else
+    than the entry names: where any step is refused, this process has to end.
+    """
+    try:
+        environment, account = execution.variables(os.environ), execution.account()
+    except UnresolvedError as error:
+        raise NotEnteredError(str(error)) from error
+    try:
+        if execution.nice is not None:
+            os.setpriority(os.PRIO_PROCESS, 0, execution.nice)
+    except OSError as error:
+        raise NotEnteredError(
+            f"nice {execution.nice} is refused ({error.strerror}): only root can lower it below the master's"
+        ) from error
+    if account is not None:
+        become(account)
+    try:
+        directory = execution.path_of_directory()
+        if directory is not None:
+            os.chdir(directory)
+            environment["PWD"] = str(directory)
+        for fd in pass_fds:
+            os.set_inheritable(fd, True)
+        os.execve(sys.executable, [sys.executable, "-P", "-m", *arguments], environment)  # noqa: S606 - ourselves
+    except (OSError, ValueError) as error:
+        whose = "" if account is None else f" as the user {account.name!r}"
+        raise NotEnteredError(f"its process cannot be executed{whose}: {error}") from error
+
+
+def become(account: Account) -> None:
+    """Take on a user with all groups, for good; NotEnteredError where anything of the old one would be left."""
+    if account.uid == os.geteuid() == os.getuid():
+        return
+    try:
+        os.initgroups(account.name, account.gid)
+        os.setresgid(account.gid, account.gid, account.gid)
+        os.setresuid(account.uid, account.uid, account.uid)
+    except OSError as error:
+        raise NotEnteredError(
+            f"the user {account.name!r} cannot be taken on ({error.strerror}): only root can do that"
+        ) from error
+    if (os.getresuid(), os.getresgid()) != ((account.uid,) * 3, (account.gid,) * 3) or _can_be_root_again(account):
+        raise NotEnteredError(f"the user {account.name!r} was not taken on for good: nothing runs like that")
+
+
+def _can_be_root_again(account: Account) -> bool:
+    if account.uid == 0:
+        return False
+    try:
+        os.setuid(0)
+    except OSError:
+        return False
+    return True
+
+
+def copied(content: str, name: str) -> int:
+    """A descriptor from which the next program reads this content."""
+    fd = os.memfd_create(name, os.MFD_CLOEXEC)
+    with os.fdopen(os.dup(fd), "w", encoding="utf-8") as file:
+        file.write(content)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def seated_from(fd: int) -> Seated:
+    """What `main` has put there for the zygote that it became."""
+    with os.fdopen(fd, encoding="utf-8") as file:
+        message = from_plain(json.load(file))
+    if not isinstance(message, Seated):
+        raise WireError(f"a zygote found {type(message).__name__} first")
+    return message
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The top of the process, in a zygote's place."""
+    for ignored in IGNORED_SIGNALS:
+        signal.signal(ignored, signal.SIG_IGN)
+    try:
+        return _serve(inherited_channel(arguments))
+    except (BrokenPipeError, ConnectionResetError):
+        return WorkerExit.MASTER_GONE
+    except ConsumerdError as error:
+        sys.stderr.write(f"consumerd: {error}\n")
+        return error.exit_code
+
+
+def _serve(channel: Channel) -> int:
+    die_with_parent(True)
+    channel.send(Hello(__version__))
+    received = channel.receive()
+    if received is None:
+        return WorkerExit.MASTER_GONE
+    seated, _ = received
+    if not isinstance(seated, Seated):
+        raise WireError(f"a zygote was sent {type(seated).__name__} first")
+    seated_fd = copied(json.dumps(to_plain(seated)), "consumerd-seated")
+    try:
+        zygote = [ZYGOTE_MODULE, str(channel.fileno()), str(seated_fd)]
+        enter(execution_of(seated.consumer), zygote, pass_fds=(channel.fileno(), seated_fd))
+    except NotEnteredError as error:
+        channel.send(LoadFailed(str(error)))
+        return WorkerExit.LOAD_FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
