@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -28,10 +29,19 @@ LOOK_S = 2.0
 class Reloading:
     """Reloads into `operations`. Everything runs in the loop's thread but the reading."""
 
-    def __init__(self, operations: Operations, read: Callable[[], Document], emit: Callable[[Fact], None]) -> None:
-        """read: reads the configuration; it may take long, and runs in a thread."""
+    def __init__(
+        self,
+        operations: Operations,
+        read: Callable[[], Document],
+        emit: Callable[[Fact], None],
+        around: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """read: reads the configuration; it may take long, and runs in a thread. around: is entered for each reload
+        that is not dry.
+        """
         self._operations = operations
         self._read = read
+        self._around = around
         self._emit = emit
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -39,8 +49,9 @@ class Reloading:
     async def reload(self, *, is_dry: bool = False) -> Plain:
         """What changes. ConfigurationError with one line for each mistake, and then nothing has changed."""
         async with self._turn:
-            document = await _aside(self._read)
-            return self._operations.reload(document, is_dry=is_dry)
+            with nullcontext() if is_dry else self._around():
+                document = await _aside(self._read)
+                return self._operations.reload(document, is_dry=is_dry)
 
     def reload_soon(self, reason: str) -> None:
         """Reload, and tell in the log what becomes of it."""

@@ -34,6 +34,7 @@ from consumerd.master.overrides import Overrides, load_overrides
 from consumerd.master.pools import Entry, Pools
 from consumerd.master.post import Post
 from consumerd.master.reloading import Reloading
+from consumerd.master.service import Service, own_service_socket
 from consumerd.master.signals import Signals
 from consumerd.master.stderr import Relay
 from consumerd.master.supervisor import Supervisor
@@ -89,11 +90,14 @@ async def _run(document: Document, state_dir: StateDirectory, read: Callable[[],
     overrides = _overrides(state_dir, emit)
     watchdog = Watchdog(means)
     operations = Operations(means, configuration, document, overrides=overrides, watchdog=watchdog, wake=woken.set)
-    reloading = Reloading(operations, read, emit)
+    service = Service(own_service_socket(), pools, emit)
+    reloading = Reloading(operations, read, emit, service.reloading)
     signals = Signals(loop, woken.set)
     helper = StoreHelper(launcher, relay, _serve(document, state_dir))
     judge = Durability(document, state_dir, emit).judge
-    supervisor = Supervisor(means, signals, helper, woken, judge=judge, reload=reloading.reload_soon, watchdog=watchdog)
+    supervisor = Supervisor(
+        means, signals, helper, woken, service=service, judge=judge, reload=reloading.reload_soon, watchdog=watchdog
+    )
     answers = Answers(means, supervisor, helper, operations, reloading, document.origin, clock.wall())
     audit = AuditLog(state_dir.audit_log, emit)
     control = ControlServer(state_dir.control_socket, answers.table(), audit, emit)

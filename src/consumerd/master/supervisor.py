@@ -20,6 +20,7 @@ from consumerd.master.helper import StoreHelper
 from consumerd.master.observed import Pool
 from consumerd.master.plan import LOST_FOR_S, next_deadline, plan
 from consumerd.master.recycler import Recycler
+from consumerd.master.service import Service
 from consumerd.master.signals import Signals
 from consumerd.master.watchdog import Watchdog
 from consumerd.model.slots import PoolState
@@ -42,14 +43,16 @@ class Supervisor:
         helper: StoreHelper,
         woken: asyncio.Event,
         *,
+        service: Service,
         judge: Judge,
         reload: Callable[[str], None],
         watchdog: Watchdog,
     ) -> None:
-        """reload: is told why, on SIGHUP."""
+        """service: is told how things are; reload: is told why, on SIGHUP."""
         self._means = means
         self._signals = signals
         self._helper = helper
+        self._service = service
         self._reload = reload
         self._watchdog = watchdog
         self._woken = woken
@@ -77,6 +80,7 @@ class Supervisor:
             self.stop_deadline = self._means.pools.want_stop(now)
             timeout_s = round(self.stop_deadline - now, 3)
             self._means.emit(Fact("master_stopping", Level.INFO, {"reason": reason, "timeout_s": timeout_s}))
+            self._service.stopping()
             self._woken.set()
         return self.stop_deadline
 
@@ -91,6 +95,7 @@ class Supervisor:
         self._recycler.turn(now)
         self._act(now)
         self._means.pools.forget_gone(now)
+        self._service.turn(now)
         self._tell_if_nothing_loads()
 
     def _attend_signals(self) -> None:
@@ -176,13 +181,12 @@ class Supervisor:
 
     async def _wait(self) -> None:
         pools = self._means.pools
-        deadlines = (next_deadline(pools.wanted, pools.observed), self._recycler.next_look_at)
+        plan_at, recycle_at = next_deadline(pools.wanted, pools.observed), self._recycler.next_look_at
+        deadlines = (plan_at, recycle_at, self._watchdog.next_scan_at(), self._service.next_deadline())
         known = [deadline for deadline in deadlines if deadline is not None]
         timeout_s = min(known) - clock.monotonic() if known else LONGEST_WAIT_S
         if any(pools.unproven()):
             timeout_s = min(timeout_s, LOOK_S)
-        if (scan_at := self._watchdog.next_scan_at()) is not None:
-            timeout_s = min(timeout_s, scan_at - clock.monotonic())
         if timeout_s <= 0:
             await asyncio.sleep(0)
             return
