@@ -15,6 +15,8 @@ VERBS = {
     "run": "Start the master in the foreground.",
     "check": "Validate a configuration, import every class, probe the sources; change nothing.",
     "status": "Show what is running.",
+    "events": "Follow what becomes true.",
+    "logs": "Show the last events and lines of stderr, and follow them.",
     "scale": "Run another number of workers.",
     "pause": "Fetch nothing more for now.",
     "resume": "Fetch again.",

@@ -39,7 +39,7 @@ ENTRANCE_MODULE = "consumerd.worker.entrance"
 
 @dataclass(frozen=True)
 class Means:
-    """What the master acts with. jitter: a number from [0, 1).
+    """What the master acts with. jitter: a number from [0, 1). tell: takes facts that are in the log already.
 
     claim_oom_kill: whether the kernel has killed for want of memory once more than was asked for.
     """
@@ -51,6 +51,7 @@ class Means:
     emit: Callable[[Fact], None]
     jitter: Callable[[], float] = random.random
     claim_oom_kill: Callable[[], bool] = lambda: False
+    tell: Callable[[Fact], None] = lambda fact: None
 
 
 def perform(means: Means, action: Action, now: float) -> None:
@@ -94,7 +95,7 @@ def _execute_zygote(means: Means, name: ConsumerName, edition: int, now: float) 
         return
     pools[name] = history.zygote_executed(pools[name], edition, executed.pid, now)
     pools.processes[name].zygotes[edition] = executed
-    means.relay.open(executed.stderr_fd)
+    means.relay.open(executed.stderr_fd, str(name))
     means.post.open(executed.channel, Origin(name, edition=edition))
     fields: dict[str, object] = {"consumer": str(name), "edition": edition, "pid": executed.pid}
     means.emit(Fact("zygote_executed", Level.DEBUG, fields))
@@ -121,7 +122,7 @@ def _fork(means: Means, name: ConsumerName, slot: int, edition: int, now: float)
         return
     pools[name] = history.fork_asked(pools[name], slot, edition, now, look_at=now + entry.stop_timeout_s)
     processes.workers[slot] = Worker(generation, seating, jitter=means.jitter())
-    means.relay.open(seating.stderr_fd)
+    means.relay.open(seating.stderr_fd, str(name))
     means.post.open(seating.channel, Origin(name, slot, generation))
     means.post.flush(zygote)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from consumerd import clock
 from consumerd.master.acts import Means
+from consumerd.master.broadcast import Broadcast, Wish
 from consumerd.master.control import Answer
 from consumerd.master.helper import StoreHelper
 from consumerd.master.operations import Operations
@@ -30,6 +32,7 @@ class Answers:
     helper: StoreHelper
     operations: Operations
     reloading: Reloading
+    broadcast: Broadcast
     config: str
     started_at: float
 
@@ -46,6 +49,7 @@ class Answers:
             "reload": self._reload,
             "cancel": self._cancel,
             "wake": self._wake,
+            "events": self._events,
             **parked,
         }
 
@@ -91,6 +95,22 @@ class Answers:
     async def _wake(self, params: Mapping[str, object]) -> AsyncIterator[str]:
         target = params.get("target")
         yield _json({"workers": self._wake_workers(target if isinstance(target, str) else None)})
+
+    async def _events(self, params: Mapping[str, object]) -> AsyncIterator[str]:
+        """Facts as the master knows them, and stderr lines. What comes of pools that are added later is wanted too."""
+        target, recent = params.get("target"), params.get("recent", 0)
+        assert isinstance(recent, int)
+        if isinstance(target, str):
+            self.operations.matching(target)
+        wish = Wish(
+            wants=(lambda name: name.matches(target)) if isinstance(target, str) else None,
+            recent=max(0, recent),
+            with_stderr=bool(params.get("stderr")),
+            is_following=bool(params.get("follow", True)),
+        )
+        async with aclosing(self.broadcast.follow(wish)) as items:  # type: ignore[type-var]  # an async generator
+            async for item in items:
+                yield item
 
     def _parked(self, verb: str) -> Answer:
         async def answer(params: Mapping[str, object]) -> AsyncIterator[str]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from consumerd.errors import ConsumerdError, StateDirectoryError, UsageError
 from consumerd.events.facts import Fact, Level
 from consumerd.master.audit import AuditLog, Peer
+from consumerd.master.streams import item_line, until_gone
 from consumerd.wire.control import (
     FAILED,
     INVALID_PARAMS,
@@ -134,7 +135,8 @@ class ControlServer:
                 if line is None:
                     return
                 self._idle.pop(own, None)
-                if await self._respond(writer, line) == "stop":
+                answer = self._respond(writer, line)
+                if await (until_gone(reader, answer) if _is_stream(line) else answer) == "stop":
                     idle_s = None
                 else:
                     self._idle[own] = None
@@ -148,7 +150,8 @@ class ControlServer:
             request = _parsed(line)
             identifier = request.get("id")
             method, params = _checked(request)
-            await self._answer(writer, identifier, self._answers[method](params))
+            respond = self._stream if METHODS[method].is_stream else self._answer
+            await respond(writer, identifier, self._answers[method](params))
         except ConsumerdError as error:
             failed = str(error)
             await _write(writer, _error(identifier, _code(error), failed))
@@ -156,6 +159,13 @@ class ControlServer:
             if method is not None and METHODS[method].is_act:
                 self._audit.note(_peer(writer), method, params, failed)
         return method
+
+    async def _stream(self, writer: asyncio.StreamWriter, identifier: object, items: AsyncIterator[str]) -> None:
+        """Each item as it comes; `_serve` looks meanwhile whether the client is still there."""
+        async with aclosing(items):  # type: ignore[type-var]  # every Answer is an async generator
+            async for item in items:
+                await _write(writer, item_line(identifier, item))
+        await _write(writer, f'{{"jsonrpc":"2.0","id":{json.dumps(identifier)},"result":null}}')
 
     async def _answer(self, writer: asyncio.StreamWriter, identifier: object, texts: AsyncIterator[str]) -> None:
         held, is_in_pieces = "", False
@@ -241,6 +251,15 @@ def _checked(request: Mapping[str, object]) -> tuple[str, Mapping[str, object]]:
     if complaint is not None:
         raise RequestError(INVALID_PARAMS, complaint)
     return method.name, params
+
+
+def _is_stream(line: bytes) -> bool:
+    """Whether a request, which may be none at all, asks for a stream."""
+    try:
+        method, _ = _checked(_parsed(line))
+    except RequestError:
+        return False
+    return METHODS[method].is_stream
 
 
 def _piece(identifier: object, text: str) -> str:

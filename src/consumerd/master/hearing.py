@@ -215,7 +215,9 @@ class Hearing:
         self.means.emit(Fact("worker_seen_ready", Level.DEBUG, {**fields, "generation": worker.generation}))
 
     def _reported(self, name: ConsumerName, slot: int, worker: Worker, reported: Reported) -> None:
-        """The worker has logged it; here it is kept for `status`."""
+        """The worker has logged it; here it is kept for `status`, and passed on to who follows."""
+        fields: dict[str, object] = {"consumer": str(name), "worker_id": slot, **reported.fields}
+        self.means.tell(Fact(reported.name, Level(reported.level), fields))
         if reported.name in AWAY:
             worker.away.setdefault(AWAY[reported.name], Away(clock.wall(), str(reported.fields.get("error", ""))))
         elif reported.name in BACK:

@@ -71,7 +71,7 @@ class Operations:
         """Pin the number of workers of every pool that `target` means, or undo that (None)."""
         if workers is not None and not 1 <= workers <= MOST_WORKERS:
             raise UsageError(f"the number of workers must be 1 to {MOST_WORKERS}, and is {workers}: pause stops a pool")
-        now, names = clock.monotonic(), self._matching(target)
+        now, names = clock.monotonic(), self._changeable(target)
         pins = {name: pin for name, pin in self._overrides.pins.items() if name not in map(str, names)}
         if workers is not None:
             pins |= {str(name): Pin(workers, self._configured(name)) for name in names}
@@ -85,7 +85,7 @@ class Operations:
 
     def pause(self, target: str, *, is_paused: bool) -> Plain:
         """Let the workers fetch nothing more, or again. What they have in hand they finish."""
-        names = self._matching(target)
+        names = self._changeable(target)
         paused = self._overrides.paused - set(map(str, names))
         self._save(Overrides(self._overrides.pins, paused | set(map(str, names)) if is_paused else paused))
         for name in names:
@@ -97,7 +97,7 @@ class Operations:
 
     def restart(self, target: str) -> Plain:
         """A new edition with the same entry: new processes, of the code as it is now, slot by slot."""
-        now, names = clock.monotonic(), self._matching(target)
+        now, names = clock.monotonic(), self._changeable(target)
         for name in names:
             self._pools.change(self._entry(name), now)
             self._means.emit(Fact("pool_restarting", Level.INFO, {"consumer": str(name)}))
@@ -122,6 +122,17 @@ class Operations:
         self._means.emit(Fact("task_cancelled", Level.INFO, {"consumer": str(found.pool), **found.fields()}))
         self._wake()
         return {"task": str(found), "consumer": str(found.pool), **found.fields()}
+
+    def matching(self, target: str) -> list[ConsumerName]:
+        """The pools that TARGET means; UsageError where there is none."""
+        names = [name for name in self._pools if name.matches(target)]
+        if not names:
+            if any(name.matches(target) for name in self.disabled):
+                raise UsageError(f"{target} is disabled: set enabled to true in the configuration, and reload")
+            known = sorted({str(name) for name in self._pools} | {name.group for name in self._pools})
+            advice = did_you_mean(target, known) or f": TARGET is a group or group/name, one of {', '.join(known)}"
+            raise UsageError(f"there is no pool {target!r}{advice}")
+        return names
 
     # Within
 
@@ -199,15 +210,12 @@ class Operations:
             raise ConsumerdError(f"{path} cannot be written ({error.strerror}), so nothing was changed") from error
         self._overrides = overrides
 
-    def _matching(self, target: str) -> list[ConsumerName]:
+    def _changeable(self, target: str) -> list[ConsumerName]:
+        """The pools that TARGET means and that are to run."""
         self._check_running()
-        names = [name for name in self._pools if self._pools.is_wanted(name) and name.matches(target)]
+        names = [name for name in self.matching(target) if self._pools.is_wanted(name)]
         if not names:
-            if any(name.matches(target) for name in self.disabled):
-                raise UsageError(f"{target} is disabled: set enabled to true in the configuration, and reload")
-            known = sorted({str(name) for name in self._pools} | {name.group for name in self._pools})
-            advice = did_you_mean(target, known) or f": TARGET is a group or group/name, one of {', '.join(known)}"
-            raise UsageError(f"there is no pool {target!r}{advice}")
+            raise UsageError(f"the workers of {target} leave: ask again when they are gone")
         return names
 
     def _tell_workers(self, name: ConsumerName, message: Pause) -> None:

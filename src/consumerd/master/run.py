@@ -25,6 +25,7 @@ from consumerd.events.outlet import Outlet
 from consumerd.master.acts import Means
 from consumerd.master.answers import Answers
 from consumerd.master.audit import AuditLog
+from consumerd.master.broadcast import Broadcast
 from consumerd.master.control import ControlServer
 from consumerd.master.helper import StoreHelper
 from consumerd.master.launchers.local import LocalLauncher
@@ -44,6 +45,9 @@ from consumerd.wire.messages import Loaded, Seated, Serve
 
 PATIENCE_S = 0.05
 """How long one of the master's log lines may wait for its reader."""
+
+FOLLOWERS_LEAVE_IN_S = 0.5
+"""How long those who follow events may read on at the end."""
 
 FDS_A_WORKER, FDS_BESIDE = 4, 256
 _PR_SET_CHILD_SUBREAPER = 36
@@ -80,12 +84,15 @@ async def _run(document: Document, state_dir: StateDirectory, read: Callable[[],
     woken = asyncio.Event()
     log = document.settings.log
     emit = Listeners([log_to_stdout(log.format, log.level, patience_s=PATIENCE_S)])
-    relay = Relay(loop, Outlet(_STDERR, patience_s=PATIENCE_S))
+    broadcast = Broadcast(emit)
+    emit.add(broadcast)
+    relay = Relay(loop, Outlet(_STDERR, patience_s=PATIENCE_S), broadcast.hear_stderr)
     launcher = LocalLauncher()
     make_entry = _entries(state_dir)
     enabled = [consumer for consumer in document.consumers if consumer.common.enabled]
     pools = Pools((make_entry(document, consumer) for consumer in enabled), clock.monotonic())
-    means = Means(pools, launcher, Post(loop, woken.set), relay, emit, claim_oom_kill=OomKills().claim)
+    claim = OomKills().claim
+    means = Means(pools, launcher, Post(loop, woken.set), relay, emit, claim_oom_kill=claim, tell=broadcast)
     configuration = Configuration(make_entry, state_dir.overrides)
     overrides = _overrides(state_dir, emit)
     watchdog = Watchdog(means)
@@ -98,7 +105,7 @@ async def _run(document: Document, state_dir: StateDirectory, read: Callable[[],
     supervisor = Supervisor(
         means, signals, helper, woken, service=service, judge=judge, reload=reloading.reload_soon, watchdog=watchdog
     )
-    answers = Answers(means, supervisor, helper, operations, reloading, document.origin, clock.wall())
+    answers = Answers(means, supervisor, helper, operations, reloading, broadcast, document.origin, clock.wall())
     audit = AuditLog(state_dir.audit_log, emit)
     control = ControlServer(state_dir.control_socket, answers.table(), audit, emit)
     signals.listen()
@@ -112,6 +119,7 @@ async def _run(document: Document, state_dir: StateDirectory, read: Callable[[],
         helper.close()
         await reloading.close()
         emit(Fact("master_stopped", Level.INFO, {"pid": os.getpid()}))
+        await broadcast.close(FOLLOWERS_LEAVE_IN_S)
         await control.close()
         signals.close()
     return Outcome(exit_code, supervisor.refusal)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 
 from consumerd.events.outlet import Outlet
 
 KEPT_BYTES = 8_192
 READ_BYTES = 65_536
 READS_AT_THE_END = 4
+
+Hear = Callable[[int, str, bytes], None]
+"""Takes a piece of what a pipe brought, with its descriptor and whose it is; an empty one when the pipe is closed."""
+
+
+def _nobody(fd: int, whose: str, data: bytes) -> None:
+    """Nobody wants to hear."""
 
 
 class Relay:
@@ -18,13 +26,17 @@ class Relay:
     What does not fit is dropped and counted there; the last 8 KiB of each child are kept for who asks why it died.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, outlet: Outlet) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, outlet: Outlet, hear: Hear = _nobody) -> None:
+        """hear: is told of every piece as well."""
         self._loop = loop
         self._outlet = outlet
+        self._hear = hear
+        self._whose: dict[int, str] = {}
         self._tails: dict[int, bytearray] = {}
 
-    def open(self, fd: int) -> None:
-        """Read a pipe, which is the relay's from now on."""
+    def open(self, fd: int, whose: str = "") -> None:
+        """Read a pipe, which is the relay's from now on. whose: of which consumer its process is, if of one."""
+        self._whose[fd] = whose
         self._tails[fd] = bytearray()
         self._loop.add_reader(fd, self._read, fd)
 
@@ -38,6 +50,7 @@ class Relay:
                 break
         self._loop.remove_reader(fd)
         os.close(fd)
+        self._hear(fd, self._whose.pop(fd), b"")
         return self._tails.pop(fd).decode("utf-8", "replace")
 
     def _read(self, fd: int) -> bool:
@@ -51,6 +64,7 @@ class Relay:
         tail = self._tails[fd]
         tail += data
         del tail[:-KEPT_BYTES]
+        self._hear(fd, self._whose[fd], data)
         self._pass_on(data)
         return True
 

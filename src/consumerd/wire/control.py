@@ -2,15 +2,19 @@
 
 One JSON object a line, each line at most 64 KiB. A result that is longer comes in pieces: notifications
 `{"method": "piece", "params": {"id": ID, "text": TEXT}}`, whose texts together are the result as JSON, and at last
-the response, with the result null. Bytes are `{"$bytes": BASE64}`. Imports neither pydantic, asyncio nor SQLAlchemy.
+the response, with the result null. A method that is a stream sends notifications
+`{"method": "item", "params": {"id": ID, "item": ITEM}}` for as long as there are any, and at last its response, null
+or an error; a client that wants no more closes the connection, which carries nothing else meanwhile.
+Bytes are `{"$bytes": BASE64}`. Imports neither pydantic, asyncio nor SQLAlchemy.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -20,6 +24,7 @@ from consumerd.errors import ConsumerdError, NotRunningError, UsageError, WireEr
 from consumerd.wire.plain import plain_value, real_value
 
 LINE_LIMIT_BYTES = 65_536
+SEND_S = 5.0
 RESULT_LIMIT_BYTES = 256 * 1_048_576
 
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS = -32700, -32600, -32601, -32602
@@ -32,7 +37,7 @@ class Method:
     """One row of the table: what the master answers, and to what parameters.
 
     required, optional: parameters by name, with their JSON types; any_parameters: passed on to who knows them.
-    is_act: it changes something, and is kept in the audit log.
+    is_act: it changes something, and is kept in the audit log. is_stream: it is answered by items, as they come.
     """
 
     name: str
@@ -40,6 +45,7 @@ class Method:
     optional: tuple[tuple[str, type], ...] = ()
     any_parameters: bool = False
     is_act: bool = False
+    is_stream: bool = False
 
     def complaint(self, params: Mapping[str, object]) -> str | None:
         """What is wrong with `params`, in one sentence, or None."""
@@ -67,6 +73,11 @@ METHODS = {
         Method("reload", optional=(("dry_run", bool),), is_act=True),
         Method("cancel", required=(("task", str),), is_act=True),
         Method("wake", optional=(("target", str),)),
+        Method(
+            "events",
+            optional=(("target", str), ("recent", int), ("stderr", bool), ("follow", bool)),
+            is_stream=True,
+        ),
         Method("parked.list", any_parameters=True),
         Method("parked.show", any_parameters=True),
         Method("parked.retry", any_parameters=True, is_act=True),
@@ -111,17 +122,25 @@ class Connection:
         ConsumerdError with the master's sentence where it failed; NotRunningError when the master left meanwhile.
         """
         deadline = clock.monotonic() + timeout_s
-        self._last_id += 1
-        request = {"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": plain_value(params or {})}
-        line = json.dumps(request, separators=(",", ":")).encode("ascii") + b"\n"
-        if len(line) > LINE_LIMIT_BYTES:
-            raise UsageError(f"{method}: its parameters are longer than {LINE_LIMIT_BYTES} bytes: ask for less at once")
         try:
-            self._socket.settimeout(timeout_s)
-            self._socket.sendall(line)
+            self._request(method, params or {}, timeout_s)
             return real_value(self._result(deadline))
         except TimeoutError as error:
             raise ConsumerdError(f"the master did not answer {method} within {timeout_s:g} s: try again") from error
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise self._not_running() from error
+
+    def follow(self, method: str, params: Mapping[str, object] | None = None) -> Iterator[object]:
+        """The items of a stream, as they come and for as long as they do. Raises what `call` raises."""
+        try:
+            self._request(method, params or {}, SEND_S)
+            while True:
+                answer = _parsed(self._line(math.inf))
+                if "error" in answer:
+                    raise _error_of(answer["error"])
+                if "result" in answer:
+                    return
+                yield real_value(_item_of(answer))
         except (BrokenPipeError, ConnectionResetError) as error:
             raise self._not_running() from error
 
@@ -136,6 +155,15 @@ class Connection:
         except ConnectionResetError:
             return True
         return True
+
+    def _request(self, method: str, params: Mapping[str, object], timeout_s: float) -> None:
+        self._last_id += 1
+        request = {"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": plain_value(params)}
+        line = json.dumps(request, separators=(",", ":")).encode("ascii") + b"\n"
+        if len(line) > LINE_LIMIT_BYTES:
+            raise UsageError(f"{method}: its parameters are longer than {LINE_LIMIT_BYTES} bytes: ask for less at once")
+        self._socket.settimeout(timeout_s)
+        self._socket.sendall(line)
 
     def _result(self, deadline: float) -> object:
         pieces: list[str] = []
@@ -163,7 +191,8 @@ class Connection:
         return line
 
     def _receive(self, deadline: float) -> bytes:
-        self._socket.settimeout(max(0.001, deadline - clock.monotonic()))
+        is_endless = deadline == math.inf
+        self._socket.settimeout(None if is_endless else max(0.001, deadline - clock.monotonic()))
         return self._socket.recv(65_536)
 
     def _not_running(self) -> NotRunningError:
@@ -200,6 +229,13 @@ def _piece_of(answer: Mapping[str, object]) -> str:
     if answer.get("method") != "piece" or not isinstance(text, str):
         raise WireError("the control socket answers neither a result, an error nor a piece")
     return text
+
+
+def _item_of(answer: Mapping[str, object]) -> object:
+    params = answer.get("params")
+    if answer.get("method") != "item" or not isinstance(params, dict) or "item" not in params:
+        raise WireError("the control socket answers neither a result, an error nor an item")
+    return params["item"]
 
 
 def _error_of(error: object) -> ConsumerdError:

@@ -1,0 +1,48 @@
+"""What the verbs that follow share: a stream of the master's, shown as it comes. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from consumerd.cli.status import printable
+from consumerd.config.state_dir import StateDirectory
+from consumerd.wire.control import Connection
+
+Plain = Mapping[str, Any]  # an item, as JSON brought it
+
+LEVELS = ("debug", "info", "warning", "error")
+_SHOWN_FIRST = ("timestamp", "level", "event", "consumer")
+
+
+def follow(state_dir: StateDirectory, params: Mapping[str, object], *, level: str, as_json: bool) -> None:
+    """Show every item of this level or above until the stream ends; stderr lines always."""
+    lowest = LEVELS.index(level)
+    for item in _items(state_dir, params):
+        if item["event"] == "stderr" or LEVELS.index(item["level"]) >= lowest:
+            click.echo(json.dumps(item) if as_json else render(item))
+
+
+def _items(state_dir: StateDirectory, params: Mapping[str, object]) -> Iterator[Plain]:
+    with Connection(state_dir.control_socket) as connection:
+        for item in connection.follow("events", params):
+            assert isinstance(item, dict)
+            yield item
+
+
+def render(item: Plain) -> str:
+    """One line for people: when, whose, what, and the fields as `name=value`."""
+    head = f"{item['timestamp']} {item['level']:7} {item.get('consumer') or 'master'}"
+    if item["event"] == "stderr":
+        return f"{head} | {printable(item['line'])}"
+    fields = {name: value for name, value in item.items() if name not in _SHOWN_FIRST}
+    told = [f"{name}={_value(value)}" for name, value in fields.items() if value not in ("", None)]
+    return " ".join([head, item["event"], *told])
+
+
+def _value(value: object) -> str:
+    text = printable(value if isinstance(value, str) else json.dumps(value))
+    return json.dumps(text, ensure_ascii=False) if " " in text else text

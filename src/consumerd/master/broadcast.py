@@ -1,0 +1,174 @@
+"""The broadcast: facts and stderr lines, as they come, to whoever follows them. Runs in the master.
+
+The last `KEPT` are kept for those who come later. A follower who reads too slowly is cut off, and told how much it
+missed: nobody who follows can make the master wait, or grow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from consumerd import clock
+from consumerd.errors import ConsumerdError
+from consumerd.events.facts import Fact, Level
+from consumerd.model.identity import ConsumerName
+
+KEPT = 1000
+MOST_WAITING = 1000
+"""How many items may wait for one follower."""
+
+MOST_FOLLOWERS = 16
+LONGEST_VALUE = 2_000
+LONGEST_ITEM = 60_000
+LONGEST_LINE_BYTES = LONGEST_VALUE
+STDERR = "stderr"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to follow. name: of a fact, or `STDERR`; consumer: whose it is, as `group/name`, or empty."""
+
+    at: float
+    name: str
+    level: Level
+    consumer: str
+    fields: dict[str, object]
+
+    def as_json(self) -> str:
+        """One object; long texts shortened."""
+        plain = {"timestamp": clock.iso(self.at), "level": self.level.value, "event": self.name}
+        fields = {name: _shortened(value) for name, value in self.fields.items()}
+        text = json.dumps({**plain, **fields}, default=repr)
+        return text if len(text) <= LONGEST_ITEM else json.dumps({**plain, "consumer": self.consumer, "is_cut": True})
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody follows. wants: whether the items of a consumer; None: everybody's, the master's own too.
+
+    recent: how many of the kept come first; is_following: whether it goes on with what comes.
+    """
+
+    wants: Callable[[ConsumerName], bool] | None = None
+    recent: int = 0
+    with_stderr: bool = False
+    is_following: bool = True
+
+    def matches(self, item: Item) -> bool:
+        if item.name == STDERR and not self.with_stderr:
+            return False
+        return self.wants is None or (bool(item.consumer) and self.wants(ConsumerName.parse(item.consumer)))
+
+
+class CutOffError(ConsumerdError):
+    """A follower has read too slowly."""
+
+
+class Broadcast:
+    """A listener of facts, and of what is written to stderr. All in the loop's thread.
+
+    emit: takes the broadcast's own facts, and tells the broadcast of them as of any other.
+    """
+
+    def __init__(self, emit: Callable[[Fact], None]) -> None:
+        self._emit = emit
+        self._kept: deque[Item] = deque(maxlen=KEPT)
+        self._followers: set[_Follower] = set()
+        self._unfinished: dict[int, bytes] = {}
+        self._is_closed = False
+
+    def __call__(self, fact: Fact) -> None:
+        consumer = fact.fields.get("consumer", "")
+        self._pass_on(Item(clock.wall(), fact.name, fact.level, str(consumer), fact.fields))
+
+    def hear_stderr(self, fd: int, whose: str, data: bytes) -> None:
+        """What came from the pipe `fd`, of a process of the consumer `whose`; nothing, at its end."""
+        *lines, rest = (self._unfinished.pop(fd, b"") + data).split(b"\n")
+        if rest and (not data or len(rest) > LONGEST_LINE_BYTES):
+            lines.append(rest)
+        elif rest:
+            self._unfinished[fd] = rest
+        for line in lines:
+            text = line[:LONGEST_LINE_BYTES].decode("utf-8", "replace")
+            self._pass_on(Item(clock.wall(), STDERR, Level.INFO, whose, {"consumer": whose, "line": text}))
+
+    async def follow(self, wish: Wish) -> AsyncIterator[str]:
+        """Items as JSON: the recent, then, where that is wished, what comes until `close`. ConsumerdError."""
+        if len(self._followers) >= MOST_FOLLOWERS:
+            raise ConsumerdError(f"{MOST_FOLLOWERS} follow already, and no more may: end one of them")
+        follower = _Follower(wish)
+        wanted = [item for item in self._kept if wish.matches(item)]
+        follower.waiting.extend(wanted[len(wanted) - min(wish.recent, len(wanted)) :])
+        if wish.is_following and not self._is_closed:
+            self._followers.add(follower)
+        else:
+            follower.is_ended = True
+        try:
+            async for item in follower.items():
+                yield item.as_json()
+            if follower.missed:
+                raise CutOffError(f"{follower.missed} and more were missed: they were not read as fast as they came")
+        finally:
+            self._leave(follower)
+
+    async def close(self, within_s: float) -> None:
+        """End every following, once what waits is read, or after a while."""
+        self._is_closed = True
+        for follower in self._followers:
+            follower.end()
+        deadline = clock.monotonic() + within_s
+        while self._followers and clock.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+
+    def _pass_on(self, item: Item) -> None:
+        self._kept.append(item)
+        for follower in self._followers:
+            follower.offer(item)
+
+    def _leave(self, follower: _Follower) -> None:
+        self._followers.discard(follower)
+        if follower.missed:
+            self._emit(Fact("follower_cut_off", Level.WARNING, {"missed": follower.missed}))
+
+
+class _Follower:
+    """One who follows, and what waits for it. missed: how many found no room; it is cut off then."""
+
+    def __init__(self, wish: Wish) -> None:
+        self.waiting: deque[Item] = deque()
+        self.missed = 0
+        self.is_ended = False
+        self._wish = wish
+        self._woken = asyncio.Event()
+
+    def offer(self, item: Item) -> None:
+        if not self._wish.matches(item):
+            return
+        if self.missed or len(self.waiting) >= MOST_WAITING:
+            self.missed += 1
+            self.is_ended = True
+        else:
+            self.waiting.append(item)
+        self._woken.set()
+
+    def end(self) -> None:
+        self.is_ended = True
+        self._woken.set()
+
+    async def items(self) -> AsyncIterator[Item]:
+        while self.waiting or not self.is_ended:
+            if self.waiting:
+                yield self.waiting.popleft()
+            else:
+                self._woken.clear()
+                await self._woken.wait()
+
+
+def _shortened(value: object) -> object:
+    if isinstance(value, str) and len(value) > LONGEST_VALUE:
+        return f"{value[:LONGEST_VALUE]}… ({len(value) - LONGEST_VALUE} more characters)"
+    return value
