@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 from consumerd.config.common_keys import execution_problems, read_common_keys
@@ -15,19 +16,23 @@ RESERVED = "consumerd"
 EMBEDDED = "embedded"
 PARKING_RULE = f"'{EMBEDDED}' or a database URL, such as postgresql://user:${{PASSWORD}}@host/database"
 
-_USED_ELSEWHERE = ("parking", "defaults")
+_USED_ELSEWHERE = ("parking", "defaults", "on_event")
 """Keys that travel as they are written: their references are resolved where their values are used."""
+
+_AS_WRITTEN = ("defaults", "on_event")
+"""Keys whose references are not looked at here; those of a command are none: everybody can see its arguments."""
 
 
 def read_settings(value: object, place: Place, resolver: Resolver) -> tuple[Settings, tuple[Problem, ...]]:
     """The table, or default settings and its problems."""
     if not isinstance(value, dict):
         return Settings(), (place.problem(f"must be a table, and is {shown(value)}"),)
-    resolved = resolver.resolve({key: item for key, item in value.items() if key != "defaults"})
+    resolved = resolver.resolve({key: item for key, item in value.items() if key not in _AS_WRITTEN})
     failures = [place.problem(sentence, *steps) for steps, sentence in resolved.failures]
     taken = {key: value[key] if key in _USED_ELSEWHERE else resolved.value[key] for key in value}
     settings, problems = read_table(Settings, taken, place, resolved=[str(steps[0]) for steps in resolved.places])
     found = [*problems, *_parking_problems(value, place), *_default_problems(value, place, resolver)]
+    found += _command_problems(settings, place, resolver)
     unresolved = {problem.path for problem in failures}
     redact = Redactor(resolved.secrets).redact
     found = [problem.redacted(redact) for problem in found if problem.path not in unresolved]
@@ -39,6 +44,16 @@ def _parking_problems(value: dict[str, Any], place: Place) -> list[Problem]:  # 
     if not isinstance(parking, str) or is_parking(parking):
         return []
     return [place.problem(f"must be {PARKING_RULE}, and is {shown(parking)}", "parking")]
+
+
+def _command_problems(settings: Settings | None, place: Place, resolver: Resolver) -> list[Problem]:
+    """Whether the command of `on_event` is there to be executed."""
+    if settings is None or not settings.on_event:
+        return []
+    program = settings.on_event[0]
+    if shutil.which(program, path=resolver.environ.get("PATH")) is not None:
+        return []
+    return [place.problem(f"there is no program {shown(program)} to be executed: check its path", "on_event")]
 
 
 def is_parking(text: str) -> bool:

@@ -175,6 +175,7 @@ class Settings(BaseModel):
 
     parking: `embedded`, a database URL, or None (embedded, and `run` judges whether that is durable enough).
     defaults: merged under every consumer's `configs`. watch: reload when the configuration's file has changed.
+    on_event: a command, which the master executes when a pool fails or recovers and when a task dies.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -182,6 +183,7 @@ class Settings(BaseModel):
     parking: str | None = None
     stop_timeout: Duration = 25.0
     watch: bool = False
+    on_event: list[PathName] = Field(default_factory=list)
     log: LogSettings = LogSettings()
     defaults: dict[str, Any] = Field(default_factory=dict)  # keys of `configs`, any plain value
 

@@ -222,7 +222,8 @@ class Hearing:
             worker.away.setdefault(AWAY[reported.name], Away(clock.wall(), str(reported.fields.get("error", ""))))
         elif reported.name in BACK:
             worker.away.pop(BACK[reported.name], None)
-        if reported.level == Level.ERROR or reported.name in AWAY:
+        is_of_a_task = reported.name == "task_parked"
+        if (reported.level == Level.ERROR and not is_of_a_task) or reported.name in AWAY:
             self.means.pools.note_error(name, reported.name, {"worker_id": slot, **reported.fields})
 
     def _worker_broken(self, name: ConsumerName, slot: int, worker: Worker, error: str) -> None:

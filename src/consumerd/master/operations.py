@@ -12,7 +12,7 @@ from pathlib import Path
 
 from consumerd import clock
 from consumerd.config.diff import Change, ChangeKind, diff, needs_new_master
-from consumerd.config.shape import MOST_WORKERS, ConsumerSettings, Document
+from consumerd.config.shape import MOST_WORKERS, ConsumerSettings, Document, Settings
 from consumerd.config.suggest import did_you_mean
 from consumerd.errors import ConsumerdError, UsageError
 from consumerd.events.facts import Fact, Level
@@ -59,6 +59,11 @@ class Operations:
         self._watchdog = watchdog
         self._wake = wake
         self._restore()
+
+    @property
+    def settings(self) -> Settings:
+        """What belongs to no consumer, as it was read last."""
+        return self._document.settings
 
     @property
     def disabled(self) -> tuple[ConsumerName, ...]:

@@ -27,6 +27,7 @@ from consumerd.master.answers import Answers
 from consumerd.master.audit import AuditLog
 from consumerd.master.broadcast import Broadcast
 from consumerd.master.control import ControlServer
+from consumerd.master.event_command import EventCommand
 from consumerd.master.helper import StoreHelper
 from consumerd.master.launchers.local import LocalLauncher
 from consumerd.master.oom import OomKills
@@ -86,13 +87,14 @@ async def _run(document: Document, state_dir: StateDirectory, read: Callable[[],
     emit = Listeners([log_to_stdout(log.format, log.level, patience_s=PATIENCE_S)])
     broadcast = Broadcast(emit)
     emit.add(broadcast)
+    told = Listeners([broadcast])
     relay = Relay(loop, Outlet(_STDERR, patience_s=PATIENCE_S), broadcast.hear_stderr)
     launcher = LocalLauncher()
     make_entry = _entries(state_dir)
     enabled = [consumer for consumer in document.consumers if consumer.common.enabled]
     pools = Pools((make_entry(document, consumer) for consumer in enabled), clock.monotonic())
     claim = OomKills().claim
-    means = Means(pools, launcher, Post(loop, woken.set), relay, emit, claim_oom_kill=claim, tell=broadcast)
+    means = Means(pools, launcher, Post(loop, woken.set), relay, emit, claim_oom_kill=claim, tell=told)
     configuration = Configuration(make_entry, state_dir.overrides)
     overrides = _overrides(state_dir, emit)
     watchdog = Watchdog(means)
@@ -100,10 +102,23 @@ async def _run(document: Document, state_dir: StateDirectory, read: Callable[[],
     service = Service(own_service_socket(), pools, emit)
     reloading = Reloading(operations, read, emit, service.reloading)
     signals = Signals(loop, woken.set)
+    on_event = EventCommand(
+        launcher, relay, emit, command=lambda: operations.settings.on_event, state_dir=str(state_dir.path)
+    )
+    for listeners in (emit, told):
+        listeners.add(on_event)
     helper = StoreHelper(launcher, relay, _serve(document, state_dir))
     judge = Durability(document, state_dir, emit).judge
     supervisor = Supervisor(
-        means, signals, helper, woken, service=service, judge=judge, reload=reloading.reload_soon, watchdog=watchdog
+        means,
+        signals,
+        helper,
+        woken,
+        service=service,
+        command=on_event,
+        judge=judge,
+        reload=reloading.reload_soon,
+        watchdog=watchdog,
     )
     answers = Answers(means, supervisor, helper, operations, reloading, broadcast, document.origin, clock.wall())
     audit = AuditLog(state_dir.audit_log, emit)
@@ -117,6 +132,7 @@ async def _run(document: Document, state_dir: StateDirectory, read: Callable[[],
         exit_code = await supervisor.run()
     finally:
         helper.close()
+        on_event.close()
         await reloading.close()
         emit(Fact("master_stopped", Level.INFO, {"pid": os.getpid()}))
         await broadcast.close(FOLLOWERS_LEAVE_IN_S)

@@ -15,6 +15,7 @@ from consumerd.events.facts import Fact, Level
 from consumerd.master.actions import GiveUp
 from consumerd.master.acts import Means, perform
 from consumerd.master.autoscaler import Autoscaler
+from consumerd.master.event_command import EventCommand
 from consumerd.master.hearing import Hearing, Judge
 from consumerd.master.helper import StoreHelper
 from consumerd.master.observed import Pool
@@ -44,6 +45,7 @@ class Supervisor:
         woken: asyncio.Event,
         *,
         service: Service,
+        command: EventCommand,
         judge: Judge,
         reload: Callable[[str], None],
         watchdog: Watchdog,
@@ -53,6 +55,7 @@ class Supervisor:
         self._signals = signals
         self._helper = helper
         self._service = service
+        self._command = command
         self._reload = reload
         self._watchdog = watchdog
         self._woken = woken
@@ -119,6 +122,7 @@ class Supervisor:
                 status = launcher.reap(pid, with_group=owner is not None and owner.slot is not None)
                 if owner is None:
                     self._helper.note_end(pid)
+                    self._command.note_end(pid, status)
                 elif owner.slot is None:
                     self._hearing.zygote_ended(owner.pool, owner.edition, status, now)
                     self._find_lost(now)

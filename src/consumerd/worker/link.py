@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 
 from consumerd.errors import WireError
-from consumerd.events.facts import Fact
+from consumerd.events.facts import Fact, Level
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Message, Reported
 
@@ -37,5 +37,10 @@ class MasterLink:
 
     def listen(self, fact: Fact) -> None:
         """A listener: passes on the facts that concern the pool."""
-        if fact.name in REPORTED_FACTS:
+        if fact.name in REPORTED_FACTS or _is_death(fact):
             self.post(Reported(fact.name, fact.level.value, fact.fields))
+
+
+def _is_death(fact: Fact) -> bool:
+    """Whether a task was parked as dead: somebody may want to be told at once."""
+    return fact.name == "task_parked" and fact.level is Level.ERROR

@@ -5,7 +5,7 @@ Nothing here waits. OSError where the system refuses a process or a descriptor.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +25,14 @@ class Executed:
 
 
 @dataclass(frozen=True)
+class Commanded:
+    """A command of the user's that was executed, the leader of a process group; what it writes comes by `stderr_fd`."""
+
+    pid: int
+    stderr_fd: int
+
+
+@dataclass(frozen=True)
 class Seating:
     """What the master keeps of a worker from the fork on; its pid and pidfd come later."""
 
@@ -38,6 +46,14 @@ class Launcher(Protocol):
 
     def execute(self, module: str) -> Executed:
         """A fresh interpreter that runs `module`, which finds its end of the channel by `wire.inherited`."""
+        ...
+
+    def command(self, arguments: Sequence[str], told: str, environment: Mapping[str, str]) -> Commanded:
+        """Execute a command, with `told` on its stdin."""
+        ...
+
+    def kill_group(self, pid: int) -> None:
+        """End a command that is not reaped yet, and what it has started."""
         ...
 
     def fork(self, zygote: Channel, fork: Fork, *, lock: Path) -> Seating:

@@ -11,11 +11,11 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from consumerd.config.record_lock import holder_of, kill_if
-from consumerd.master.launchers.contract import Executed, Seating
+from consumerd.master.launchers.contract import Commanded, Executed, Seating
 from consumerd.wire.board import STACKS_SIGNAL, Board
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Fork
@@ -40,6 +40,25 @@ class LocalLauncher:
             ours.pop_all()
         self._executed[process.pid] = process
         return Executed(process.pid, channel, stderr_fd)
+
+    def command(self, arguments: Sequence[str], told: str, environment: Mapping[str, str]) -> Commanded:
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            output_fd, output_end = _pipe(ours, theirs)
+            stdin = theirs.enter_context(
+                os.fdopen(os.memfd_create("consumerd-event", os.MFD_CLOEXEC), "w+b")
+            )  # a file never fills, as a pipe would
+            stdin.write(told.encode("utf-8", "replace"))
+            stdin.seek(0)
+            process = subprocess.Popen(
+                list(arguments), stdin=stdin, stdout=output_end, stderr=output_end, env=environment, process_group=0
+            )
+            ours.pop_all()
+        self._executed[process.pid] = process
+        return Commanded(process.pid, output_fd)
+
+    def kill_group(self, pid: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
 
     def fork(self, zygote: Channel, fork: Fork, *, lock: Path) -> Seating:
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:

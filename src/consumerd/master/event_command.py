@@ -1,0 +1,190 @@
+"""`on_event`: a command of the user's, executed when a pool fails or recovers, or a task dies. Runs in the master.
+
+One at a time, each bounded; what comes faster than `MOST_A_MINUTE` is counted and said, not queued without end. The
+command is a child of the master like a zygote: nobody waits for it, and the supervisor reaps it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from consumerd import clock
+from consumerd.events.facts import Fact, Level
+from consumerd.master.history import exit_code
+from consumerd.master.launchers.contract import Commanded, Launcher
+from consumerd.master.stderr import Relay
+
+MOST_A_MINUTE = 30
+"""Of each kind of event, so that a flood of dead tasks does not hide that a pool has failed."""
+
+MOST_WAITING = 30
+MINUTE_S = 60.0
+MAY_TAKE_S = 30.0
+LONGEST_TEXT = 8_000
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What the command is told of. name: `pool_failed`, `pool_recovered` or `task_died`; at: wall time."""
+
+    name: str
+    at: float
+    level: Level
+    fields: Mapping[str, object]
+
+    def as_json(self, suppressed: int) -> str:
+        """One object. suppressed: how many of its kind were not told before it."""
+        told = {"event": self.name, "timestamp": clock.iso(self.at), "level": self.level.value}
+        fields = {name: _shortened(value) for name, value in self.fields.items()}
+        return json.dumps({**told, **fields, "suppressed": suppressed}, default=repr)
+
+    def variables(self, suppressed: int) -> dict[str, str]:
+        consumer = str(self.fields.get("consumer", ""))
+        return {
+            "CONSUMERD_EVENT": self.name,
+            "CONSUMERD_CONSUMER": consumer,
+            "CONSUMERD_LEVEL": self.level.value,
+            "CONSUMERD_SUPPRESSED": str(suppressed),
+        }
+
+
+def event_of(fact: Fact, at: float) -> Event | None:
+    """The event that a fact is, or None."""
+    if fact.name in ("pool_failed", "pool_recovered"):
+        return Event(fact.name, at, fact.level, fact.fields)
+    if fact.name == "task_parked" and fact.fields.get("state") == "dead":
+        return Event("task_died", at, fact.level, fact.fields)
+    return None
+
+
+@dataclass
+class Allowance:
+    """How often something may happen: `MOST_A_MINUTE` in any minute. suppressed: how often it might not, of late."""
+
+    taken: deque[float] = field(default_factory=deque)
+    suppressed: int = 0
+
+    def take(self, now: float, *, has_room: bool = True) -> bool:
+        """Whether it may happen now; counted either way. has_room: whether it could wait for its turn."""
+        while self.taken and now - self.taken[0] >= MINUTE_S:
+            self.taken.popleft()
+        if len(self.taken) >= MOST_A_MINUTE or not has_room:
+            self.suppressed += 1
+            return False
+        self.taken.append(now)
+        return True
+
+    def take_suppressed(self) -> int:
+        suppressed, self.suppressed = self.suppressed, 0
+        return suppressed
+
+
+class EventCommand:
+    """A listener of facts. command: what to execute now, empty for nothing; state_dir: so that it can use the verbs."""
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        relay: Relay,
+        emit: Callable[[Fact], None],
+        *,
+        command: Callable[[], Sequence[str]],
+        state_dir: str,
+    ) -> None:
+        self._launcher = launcher
+        self._relay = relay
+        self._emit = emit
+        self._command = command
+        self._variables = {"CONSUMERD_STATE_DIR": state_dir}
+        self._waiting: deque[Event] = deque()
+        self._allowances: dict[str, Allowance] = {}
+        self._running: _Run | None = None
+        self._is_closed = False
+
+    def __call__(self, fact: Fact) -> None:
+        event = event_of(fact, clock.wall())
+        if event is None or not self._command() or self._is_closed:
+            return
+        allowance = self._allowances.setdefault(event.name, Allowance())
+        if allowance.take(clock.monotonic(), has_room=len(self._waiting) < MOST_WAITING):
+            self._waiting.append(event)
+            asyncio.get_running_loop().call_soon(self._start_next)  # the fact is told to everybody first
+        elif allowance.suppressed == 1:
+            asyncio.get_running_loop().call_later(MINUTE_S, self._say_suppressed, event.name)
+
+    def note_end(self, pid: int, status: int | None) -> None:
+        """A child of the master was reaped that is neither a zygote nor a worker; its wait status."""
+        run = self._running
+        if run is None or run.commanded.pid != pid:
+            return
+        self._running = None
+        run.timer.cancel()
+        last_words = self._relay.close(run.commanded.stderr_fd)
+        level = Level.DEBUG if status == 0 else Level.WARNING
+        fields: dict[str, object] = {"on": run.event.name, "end": _end(status)}
+        fields |= {"consumer": run.event.fields.get("consumer", ""), "took_s": round(clock.monotonic() - run.since, 3)}
+        self._emit(Fact("event_command_ended", level, {**fields, "output": last_words[-1000:]}))
+        self._start_next()
+
+    def close(self) -> None:
+        """Start no more, and end what runs: nothing outlives the master."""
+        self._is_closed = True
+        if self._running is not None:
+            self._running.timer.cancel()
+            self._launcher.kill_group(self._running.commanded.pid)
+            self._relay.close(self._running.commanded.stderr_fd)
+            self._running = None
+
+    def _start_next(self) -> None:
+        command = self._command()
+        while self._waiting and self._running is None and not self._is_closed and command:
+            self._start(command, self._waiting.popleft())
+
+    def _start(self, command: Sequence[str], event: Event) -> None:
+        suppressed = self._allowances[event.name].take_suppressed()
+        environment = {**os.environ, **self._variables, **event.variables(suppressed)}
+        try:
+            commanded = self._launcher.command(command, event.as_json(suppressed), environment)
+        except OSError as error:
+            fields: dict[str, object] = {"on": event.name, "command": command[0], "error": str(error)}
+            self._emit(Fact("event_command_not_executed", Level.ERROR, fields))
+            return
+        self._relay.open(commanded.stderr_fd)
+        timer = asyncio.get_running_loop().call_later(MAY_TAKE_S, self._kill, commanded.pid)
+        self._running = _Run(event, commanded, timer, clock.monotonic())
+
+    def _kill(self, pid: int) -> None:
+        """It has taken too long. Its end comes with its reaping."""
+        self._launcher.kill_group(pid)
+
+    def _say_suppressed(self, name: str) -> None:
+        if suppressed := self._allowances[name].take_suppressed():
+            self._emit(Fact("events_suppressed", Level.WARNING, {"on": name, "events": suppressed}))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One execution of the command."""
+
+    event: Event
+    commanded: Commanded
+    timer: asyncio.TimerHandle
+    since: float
+
+
+def _end(status: int | None) -> str:
+    """In words: `exit 3`, `SIGKILL`."""
+    code = exit_code(status)
+    if code is None:
+        return "unknown"
+    return f"exit {code}" if code >= 0 else signal.Signals(-code).name
+
+
+def _shortened(value: object) -> object:
+    return value[:LONGEST_TEXT] if isinstance(value, str) else value
