@@ -1,0 +1,91 @@
+"""The published JSON Schema of the control protocol, made from the table of methods.
+
+`python -m consumerd.wire.control_schema` prints it. A message is one line; which results a method has is said by
+`consumerd VERB --json`, which prints them as they came.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from consumerd.wire.control import (
+    FAILED,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    LINE_LIMIT_BYTES,
+    METHOD_NOT_FOUND,
+    METHODS,
+    PARSE_ERROR,
+    Method,
+)
+
+Schema = dict[str, Any]  # a JSON Schema is a free tree
+
+_TYPES = {str: "string", int: "integer", bool: "boolean"}
+_CODES = (PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, FAILED)
+
+
+def control_schema() -> Schema:
+    """Of every message, by direction: a client sends requests, the master all else."""
+    requests = {f"request.{name}": _request(method) for name, method in METHODS.items()}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "The control protocol of consumerd: JSON-RPC 2.0, one message a line",
+        "description": f"A line has at most {LINE_LIMIT_BYTES} bytes; bytes in a value are {{'$bytes': BASE64}}.",
+        "oneOf": [_ref("request"), _ref("response"), _ref("failure"), _ref("piece"), _ref("item")],
+        "$defs": {
+            "id": {"type": ["integer", "string"]},
+            "request": {"oneOf": [_ref(name) for name in requests]},
+            **requests,
+            "response": _message({"id": _ref("id"), "result": {}}, "What a method has answered."),
+            "failure": _failure(),
+            "piece": _notification("piece", "text", {"type": "string"}, "A part of a result, as JSON text."),
+            "item": _notification("item", "item", {}, "One item of a stream."),
+        },
+    }
+
+
+def _request(method: Method) -> Schema:
+    known = dict(method.required) | dict(method.optional)
+    params: Schema = {"type": "object", "properties": {name: {"type": _TYPES[kind]} for name, kind in known.items()}}
+    params["required"] = [name for name, _ in method.required]
+    params["additionalProperties"] = method.any_parameters
+    members = {"id": _ref("id"), "method": {"const": method.name}, "params": params}
+    message = _message(members, _description(method))
+    message["required"] = ["id", "method", *(["params"] if method.required else [])]
+    return message
+
+
+def _description(method: Method) -> str:
+    is_act = "Kept in the audit log. " if method.is_act else ""
+    return is_act + ("Answered by items." if method.is_stream else "Answered once, in pieces where it is long.")
+
+
+def _failure() -> Schema:
+    error = {
+        "type": "object",
+        "properties": {"code": {"enum": list(_CODES)}, "message": {"type": "string"}},
+        "required": ["code", "message"],
+    }
+    members = {"id": {"type": ["integer", "string", "null"]}, "error": error}
+    return _message(members, "Why a request was not answered, in one sentence.")
+
+
+def _notification(method: str, member: str, content: Schema, description: str) -> Schema:
+    params = {"type": "object", "properties": {"id": _ref("id"), member: content}, "required": ["id", member]}
+    return _message({"method": {"const": method}, "params": params}, description)
+
+
+def _message(members: Schema, description: str) -> Schema:
+    properties = {"jsonrpc": {"const": "2.0"}, **members}
+    return {"description": description, "type": "object", "properties": properties, "required": list(properties)}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(control_schema(), indent=2) + "\n")
