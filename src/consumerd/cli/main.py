@@ -7,6 +7,7 @@ brings its own. A verb ends by returning its exit code (None is 0), or by raisin
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -20,6 +21,9 @@ from consumerd.version import __version__
 
 INTERRUPTED = 130
 
+HELD_BACK = (signal.SIGTERM, signal.SIGHUP)
+"""What the kernel throws away for process 1 of a container until a handler stands. `run` takes them when its own do."""
+
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="consumerd", message="%(prog)s %(version)s")
@@ -29,6 +33,8 @@ def consumerd() -> None:
 
 def main(arguments: Sequence[str] | None = None, command: click.Command = consumerd) -> int:
     """Run one verb and return its exit code. All that goes wrong ends here, said on stderr."""
+    if os.getpid() == 1 and "run" in (sys.argv[1:] if arguments is None else arguments)[:1]:
+        signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
     try:
         exit_code = _run(arguments, command)
         sys.stdout.flush()

@@ -18,8 +18,10 @@ class Signals:
         self._came: list[signal.Signals] = []
 
     def listen(self) -> None:
+        """Hear signals from now on; those that were held back until now, too."""
         for number in HEARD:
             self._loop.add_signal_handler(number, self._record, number)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
 
     def close(self) -> None:
         for number in HEARD:
