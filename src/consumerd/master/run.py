@@ -19,6 +19,7 @@ from consumerd.config.redaction import MASK
 from consumerd.config.shape import MOST_WORKERS, ConsumerSettings, Document
 from consumerd.config.state_dir import StateDirectory
 from consumerd.events.facts import Fact, Level
+from consumerd.events.later import Later
 from consumerd.events.listeners import Listeners
 from consumerd.events.log import log_to_stdout
 from consumerd.events.outlet import Outlet
@@ -94,7 +95,10 @@ async def _run(document: Document, state_dir: StateDirectory, read: Callable[[],
     enabled = [consumer for consumer in document.consumers if consumer.common.enabled]
     pools = Pools((make_entry(document, consumer) for consumer in enabled), clock.monotonic())
     claim = OomKills().claim
-    means = Means(pools, launcher, Post(loop, woken.set), relay, emit, claim_oom_kill=claim, tell=told)
+    later = Later()
+    means = Means(
+        pools, launcher, Post(loop, woken.set), relay, later.of(emit), claim_oom_kill=claim, tell=later.of(told)
+    )
     configuration = Configuration(make_entry, state_dir.overrides)
     overrides = _overrides(state_dir, emit)
     watchdog = Watchdog(means)
@@ -119,6 +123,7 @@ async def _run(document: Document, state_dir: StateDirectory, read: Callable[[],
         judge=judge,
         reload=reloading.reload_soon,
         watchdog=watchdog,
+        later=later,
     )
     answers = Answers(means, supervisor, helper, operations, reloading, broadcast, document.origin, clock.wall())
     audit = AuditLog(state_dir.audit_log, emit)

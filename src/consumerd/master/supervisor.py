@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from consumerd import clock
 from consumerd.events.facts import Fact, Level
+from consumerd.events.later import Later
 from consumerd.master.actions import GiveUp
 from consumerd.master.acts import Means, perform
 from consumerd.master.autoscaler import Autoscaler
@@ -49,8 +50,9 @@ class Supervisor:
         judge: Judge,
         reload: Callable[[str], None],
         watchdog: Watchdog,
+        later: Later,
     ) -> None:
-        """service: is told how things are; reload: is told why, on SIGHUP."""
+        """service: is told how things are; reload: is told why, on SIGHUP. later: holds what a turn emits."""
         self._means = means
         self._signals = signals
         self._helper = helper
@@ -58,6 +60,7 @@ class Supervisor:
         self._command = command
         self._reload = reload
         self._watchdog = watchdog
+        self._later = later
         self._woken = woken
         self._hearing = Hearing(means, judge, self._refuse)
         self._autoscaler = Autoscaler(means.pools, means.emit)
@@ -88,15 +91,17 @@ class Supervisor:
         return self.stop_deadline
 
     def turn(self, now: float) -> None:
-        """All that can be done now."""
+        """All that can be done now. It is told when it is done: a process is started before its predecessor's end is
+        written to the log."""
         self._attend_signals()
-        self._hear(now)
-        self._reap(now)
-        self._hearing.prove(now)
-        self._watchdog.scan(now)
-        self._autoscaler.turn(now)
-        self._recycler.turn(now)
-        self._act(now)
+        with self._later.holding():
+            self._hear(now)
+            self._reap(now)
+            self._hearing.prove(now)
+            self._watchdog.scan(now)
+            self._autoscaler.turn(now)
+            self._recycler.turn(now)
+            self._act(now)
         self._means.pools.forget_gone(now)
         self._service.turn(now)
         self._tell_if_nothing_loads()

@@ -19,7 +19,8 @@ from consumerd.worker.parts import LoopSettings, Parts
 
 IDLE_FETCH_S = 0.2
 LARGEST_FETCH = 10_000
-FIRST_FETCH = 100
+FIRST_FETCH = 10
+"""So few at first: nobody knows yet how long a task takes."""
 
 
 class Loop:
