@@ -32,6 +32,10 @@ class Autoscaler:
         for name in self.pools:
             self._look_at(name, now)
 
+    def next_turn_at(self) -> float | None:
+        """Never by itself: a lag that is heard makes a turn."""
+        return None
+
     def _look_at(self, name: ConsumerName, now: float) -> None:
         pools = self.pools
         bounds, processes = bounds_of(pools, name), pools.processes[name]

@@ -101,6 +101,7 @@ class Processes:
 
     last_ends: by slot, of the last worker that ended though nobody had asked it to. flow: whether its source gives what
     waits; stalled_shards: those of which it does not.
+    are_suspects_told: whether the workers know of the suspects as they are now.
     judgement: how many workers its lag asks for, where that is asked; looked_at: when that lag was heard.
     """
 
@@ -117,6 +118,7 @@ class Processes:
     judgement: Judgement | None = None
     looked_at: float = -math.inf
     suspects: Suspects = field(default_factory=Suspects)
+    are_suspects_told: bool = True
 
     def counts(self) -> Counts:
         """Of the dead and the living."""

@@ -27,19 +27,23 @@ MEMORY_FOR_S = 0.01
 
 @dataclass
 class Recycler:
-    """Marks workers. `next_look_at` is None where no pool has a limit."""
+    """Marks workers."""
 
     pools: Pools
     emit: Callable[[Fact], None]
-    next_look_at: float | None = None
+    _look_at_s: float | None = None
     _memory_until: float = 0.0
+
+    def next_turn_at(self) -> float | None:
+        """When to look next; None where no pool has a limit."""
+        return self._look_at_s
 
     def turn(self, now: float) -> None:
         """Look at every worker, when it is time again."""
-        if self.next_look_at is not None and now < self.next_look_at:
+        if self._look_at_s is not None and now < self._look_at_s:
             return
         limits = {name: Limits.of(self.pools.entry(name).settings.common) for name in self.pools}
-        self.next_look_at = now + LOOK_S if any(each.are_there for each in limits.values()) else None
+        self._look_at_s = now + LOOK_S if any(each.are_there for each in limits.values()) else None
         self._memory_until = clock.monotonic() + MEMORY_FOR_S
         for name, each in limits.items():
             if each.are_there and self.pools[name].state is PoolState.UP:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
-import re
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import setproctitle
 
 from consumerd import clock
-from consumerd.config import durability, host_identity, master_lock
-from consumerd.config.redaction import MASK
-from consumerd.config.shape import MOST_WORKERS, ConsumerSettings, Document
+from consumerd.config import host_identity, master_lock
+from consumerd.config.shape import MOST_WORKERS, ConsumerSettings, Document, LogSettings
 from consumerd.config.state_dir import StateDirectory
 from consumerd.events.facts import Fact, Level
 from consumerd.events.later import Later
@@ -26,8 +24,10 @@ from consumerd.events.outlet import Outlet
 from consumerd.master.acts import Means
 from consumerd.master.answers import Answers
 from consumerd.master.audit import AuditLog
+from consumerd.master.autoscaler import Autoscaler
 from consumerd.master.broadcast import Broadcast
 from consumerd.master.control import ControlServer
+from consumerd.master.durability import Durability, shown_parking
 from consumerd.master.event_command import EventCommand
 from consumerd.master.helper import StoreHelper
 from consumerd.master.launchers.local import LocalLauncher
@@ -36,14 +36,14 @@ from consumerd.master.operations import Configuration, Operations
 from consumerd.master.overrides import Overrides, load_overrides
 from consumerd.master.pools import Entry, Pools
 from consumerd.master.post import Post
+from consumerd.master.recycler import Recycler
 from consumerd.master.reloading import Reloading
 from consumerd.master.service import Service, own_service_socket
 from consumerd.master.signals import Signals
 from consumerd.master.stderr import Relay
 from consumerd.master.supervisor import Supervisor
 from consumerd.master.watchdog import Watchdog
-from consumerd.model.identity import ConsumerName
-from consumerd.wire.messages import Loaded, Seated, Serve
+from consumerd.wire.messages import Seated, Serve
 
 PATIENCE_S = 0.05
 """How long one of the master's log lines may wait for its reader."""
@@ -54,7 +54,6 @@ FOLLOWERS_LEAVE_IN_S = 0.5
 FDS_A_WORKER, FDS_BESIDE = 4, 256
 _PR_SET_CHILD_SUBREAPER = 36
 _STDERR = 2
-_WRITTEN_PASSWORDS = (re.compile(r"(://[^/@:]*:)(?!\$\{\w+\}@).*(?=@)"), re.compile(r"([?&]password=)(?!\$\{)[^&]*"))
 
 
 @dataclass(frozen=True)
@@ -82,68 +81,95 @@ def run_master(document: Document, state_dir: StateDirectory, read: Callable[[],
 
 
 async def _run(document: Document, state_dir: StateDirectory, read: Callable[[], Document]) -> Outcome:
-    loop = asyncio.get_running_loop()
     woken = asyncio.Event()
-    log = document.settings.log
-    emit = Listeners([log_to_stdout(log.format, log.level, patience_s=PATIENCE_S)])
-    broadcast = Broadcast(emit)
-    emit.add(broadcast)
-    told = Listeners([broadcast])
-    relay = Relay(loop, Outlet(_STDERR, patience_s=PATIENCE_S), broadcast.hear_stderr)
-    launcher = LocalLauncher()
-    make_entry = _entries(state_dir)
-    enabled = [consumer for consumer in document.consumers if consumer.common.enabled]
-    pools = Pools((make_entry(document, consumer) for consumer in enabled), clock.monotonic())
-    claim = OomKills().claim
-    later = Later()
-    means = Means(
-        pools, launcher, Post(loop, woken.set), relay, later.of(emit), claim_oom_kill=claim, tell=later.of(told)
-    )
-    configuration = Configuration(make_entry, state_dir.overrides)
-    overrides = _overrides(state_dir, emit)
+    voice = _voice(document.settings.log)
+    means = _means(document, state_dir, voice, woken.set)
     watchdog = Watchdog(means)
+    configuration = Configuration(_entries(state_dir), state_dir.overrides)
+    overrides = _overrides(state_dir, voice.emit)
     operations = Operations(means, configuration, document, overrides=overrides, watchdog=watchdog, wake=woken.set)
-    service = Service(own_service_socket(), pools, emit)
-    reloading = Reloading(operations, read, emit, service.reloading)
-    signals = Signals(loop, woken.set)
-    on_event = EventCommand(
-        launcher, relay, emit, command=lambda: operations.settings.on_event, state_dir=str(state_dir.path)
-    )
-    for listeners in (emit, told):
-        listeners.add(on_event)
-    helper = StoreHelper(launcher, relay, _serve(document, state_dir))
-    judge = Durability(document, state_dir, emit).judge
+    service = Service(own_service_socket(), means.pools, voice.emit)
+    reloading = Reloading(operations, read, voice.emit, service.reloading)
+    on_event = _event_command(means, operations, state_dir, voice)
+    helper = StoreHelper(means.launcher, means.relay, _serve(document, state_dir))
+
+    def note_end(pid: int, status: int | None) -> None:
+        helper.note_end(pid)
+        on_event.note_end(pid, status)
+
+    signals = Signals(asyncio.get_running_loop(), woken.set)
     supervisor = Supervisor(
         means,
         signals,
-        helper,
         woken,
+        looks=(watchdog, Autoscaler(means.pools, means.emit), Recycler(means.pools, means.emit)),
         service=service,
-        command=on_event,
-        judge=judge,
+        later=voice.later,
+        judge=Durability(document, state_dir, voice.emit).judge,
         reload=reloading.reload_soon,
-        watchdog=watchdog,
-        later=later,
+        note_end=note_end,
     )
-    answers = Answers(means, supervisor, helper, operations, reloading, broadcast, document.origin, clock.wall())
-    audit = AuditLog(state_dir.audit_log, emit)
-    control = ControlServer(state_dir.control_socket, answers.table(), audit, emit)
+    answers = Answers(means, supervisor, helper, operations, reloading, voice.broadcast, document.origin, clock.wall())
+    audit = AuditLog(state_dir.audit_log, voice.emit)
+    control = ControlServer(state_dir.control_socket, answers.table(), audit, voice.emit)
     signals.listen()
     await control.start()
-    emit(Fact("master_started", Level.INFO, _started(document, state_dir)))
+    voice.emit(Fact("master_started", Level.INFO, _started(document, state_dir)))
     if document.settings.watch:
-        _watch(reloading, document, emit)
+        _watch(reloading, document, voice.emit)
     try:
         exit_code = await supervisor.run()
     finally:
         helper.close()
         on_event.close()
         await reloading.close()
-        emit(Fact("master_stopped", Level.INFO, {"pid": os.getpid()}))
-        await broadcast.close(FOLLOWERS_LEAVE_IN_S)
+        voice.emit(Fact("master_stopped", Level.INFO, {"pid": os.getpid()}))
+        await voice.broadcast.close(FOLLOWERS_LEAVE_IN_S)
         await control.close()
         signals.close()
     return Outcome(exit_code, supervisor.refusal)
+
+
+@dataclass(frozen=True)
+class Voice:
+    """How the master tells. emit: into the log, and to who follows; told: what is in the log already, to the latter."""
+
+    emit: Listeners
+    told: Listeners
+    broadcast: Broadcast
+    later: Later
+
+
+def _voice(log: LogSettings) -> Voice:
+    emit = Listeners([log_to_stdout(log.format, log.level, patience_s=PATIENCE_S)])
+    broadcast = Broadcast(emit)
+    emit.add(broadcast)
+    return Voice(emit, Listeners([broadcast]), broadcast, Later())
+
+
+def _means(document: Document, state_dir: StateDirectory, voice: Voice, wake: Callable[[], None]) -> Means:
+    loop = asyncio.get_running_loop()
+    make_entry = _entries(state_dir)
+    enabled = [consumer for consumer in document.consumers if consumer.common.enabled]
+    return Means(
+        pools=Pools((make_entry(document, consumer) for consumer in enabled), clock.monotonic()),
+        launcher=LocalLauncher(),
+        post=Post(loop, wake),
+        relay=Relay(loop, Outlet(_STDERR, patience_s=PATIENCE_S), voice.broadcast.hear_stderr),
+        emit=voice.later.of(voice.emit),
+        tell=voice.later.of(voice.told),
+        claim_oom_kill=OomKills().claim,
+    )
+
+
+def _event_command(means: Means, operations: Operations, state_dir: StateDirectory, voice: Voice) -> EventCommand:
+    def command() -> Sequence[str]:
+        return operations.settings.on_event
+
+    found = EventCommand(means.launcher, means.relay, voice.emit, command=command, state_dir=str(state_dir.path))
+    for listeners in (voice.emit, voice.told):
+        listeners.add(found)
+    return found
 
 
 def _started(document: Document, state_dir: StateDirectory) -> dict[str, object]:
@@ -154,14 +180,6 @@ def _started(document: Document, state_dir: StateDirectory) -> dict[str, object]
         "state_dir": str(state_dir.path),
         "parking": shown_parking(document.settings.parking),
     }
-
-
-def shown_parking(parking: str | None) -> str:
-    """The parking store as it is written, references unresolved; a password that is written out is masked."""
-    shown = "embedded" if parking is None else parking
-    for password in _WRITTEN_PASSWORDS:
-        shown = password.sub(rf"\1{MASK}", shown)
-    return shown
 
 
 def _entries(state_dir: StateDirectory) -> Callable[[Document, ConsumerSettings], Entry]:
@@ -200,30 +218,6 @@ def _watch(reloading: Reloading, document: Document, emit: Listeners) -> None:
 
 def _serve(document: Document, state_dir: StateDirectory) -> Serve:
     return Serve(document.settings.model_dump_json(), str(document.directory), str(state_dir.path))
-
-
-class Durability:
-    """Whether the parking store is durable enough for what each consumer reads; says it once where it is the same."""
-
-    def __init__(self, document: Document, state_dir: StateDirectory, emit: Listeners) -> None:
-        self._parking = document.settings.parking
-        self._state_dir = state_dir.path
-        self._where = durability.look_around(state_dir.path, os.environ)
-        self._emit = emit
-        self._said: set[str] = set()
-
-    def judge(self, name: ConsumerName, loaded: Loaded) -> str | None:
-        """Why this consumer must not run with this store, or None."""
-        is_positional = loaded.traits.get("positional", False)
-        verdict = durability.judge(
-            self._parking, is_positional=is_positional, where=self._where, state_dir=self._state_dir
-        )
-        if verdict.is_refused:
-            return f"{name}: {verdict.sentence}"
-        if verdict.sentence and verdict.sentence not in self._said:
-            self._said.add(verdict.sentence)
-            self._emit(Fact("parking_judged", Level.WARNING, {"consumer": str(name), "note": verdict.sentence}))
-        return None
 
 
 def _become_subreaper() -> None:

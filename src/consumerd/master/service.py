@@ -83,7 +83,7 @@ class Service:
             self._send("WATCHDOG=1", now)
         self._flush(now)
 
-    def next_deadline(self) -> float | None:
+    def next_turn_at(self) -> float | None:
         """When a turn is needed though nothing happens."""
         if not self._notify.address:
             return None

@@ -1,4 +1,4 @@
-"""The supervisor: a turn is signals → messages → reap → scan → plan → perform → wait. Runs in the master, one thread.
+"""The supervisor: a turn is signals → messages → reap → look → plan → perform → tell → wait. Runs in the master.
 
 A turn never blocks. Whatever wakes it, the same turn runs. Beside it only what operators ask for acts at once: it
 changes what is wanted; `cancel` condemns a worker, `pause` and a wake are sent.
@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from consumerd import clock
 from consumerd.events.facts import Fact, Level
 from consumerd.events.later import Later
+from consumerd.master import suspecting
 from consumerd.master.actions import GiveUp
 from consumerd.master.acts import Means, perform
-from consumerd.master.autoscaler import Autoscaler
-from consumerd.master.event_command import EventCommand
 from consumerd.master.hearing import Hearing, Judge
-from consumerd.master.helper import StoreHelper
 from consumerd.master.observed import Pool
 from consumerd.master.plan import LOST_FOR_S, next_deadline, plan
-from consumerd.master.recycler import Recycler
 from consumerd.master.service import Service
 from consumerd.master.signals import Signals
-from consumerd.master.watchdog import Watchdog
 from consumerd.model.slots import PoolState
 
 LONGEST_WAIT_S = 3600.0
@@ -35,36 +32,46 @@ MOST_ROUNDS = 10
 """How often one turn may plan again: performing an action may make room for the next, not for a third and tenth."""
 
 
+class Look(Protocol):
+    """Something that looks at the pools in each turn, before it is planned what to do."""
+
+    def turn(self, now: float) -> None:
+        """Look, where it is time, and note what was seen."""
+        ...
+
+    def next_turn_at(self) -> float | None:
+        """When to look again though nothing happens; None: not before something does."""
+        ...
+
+
 class Supervisor:
-    """Runs the pools until they are gone. `wake` makes it take a turn now; from the loop's thread."""
+    """Runs the pools until they are gone. Set `woken`, in the loop's thread, and it takes a turn."""
 
     def __init__(
         self,
         means: Means,
         signals: Signals,
-        helper: StoreHelper,
         woken: asyncio.Event,
         *,
+        looks: Sequence[Look],
         service: Service,
-        command: EventCommand,
+        later: Later,
         judge: Judge,
         reload: Callable[[str], None],
-        watchdog: Watchdog,
-        later: Later,
+        note_end: Callable[[int, int | None], None],
     ) -> None:
-        """service: is told how things are; reload: is told why, on SIGHUP. later: holds what a turn emits."""
+        """service: is told how things are; later: holds what a turn emits. reload: is told why, on SIGHUP. note_end: is
+        told the pid and wait status of children that are of no pool.
+        """
         self._means = means
         self._signals = signals
-        self._helper = helper
-        self._service = service
-        self._command = command
-        self._reload = reload
-        self._watchdog = watchdog
-        self._later = later
         self._woken = woken
+        self._looks = looks
+        self._service = service
+        self._later = later
+        self._reload = reload
+        self._note_end = note_end
         self._hearing = Hearing(means, judge, self._refuse)
-        self._autoscaler = Autoscaler(means.pools, means.emit)
-        self._recycler = Recycler(means.pools, means.emit)
         self.exit_code = 0
         self.refusal: str | None = None
         self.stop_deadline: float | None = None
@@ -98,10 +105,10 @@ class Supervisor:
             self._hear(now)
             self._reap(now)
             self._hearing.prove(now)
-            self._watchdog.scan(now)
-            self._autoscaler.turn(now)
-            self._recycler.turn(now)
+            for look in self._looks:
+                look.turn(now)
             self._act(now)
+        suspecting.tell(self._means)
         self._means.pools.forget_gone(now)
         self._service.turn(now)
         self._tell_if_nothing_loads()
@@ -126,8 +133,7 @@ class Supervisor:
                 owner = pools.owner_of(pid)
                 status = launcher.reap(pid, with_group=owner is not None and owner.slot is not None)
                 if owner is None:
-                    self._helper.note_end(pid)
-                    self._command.note_end(pid, status)
+                    self._note_end(pid, status)
                 elif owner.slot is None:
                     self._hearing.zygote_ended(owner.pool, owner.edition, status, now)
                     self._find_lost(now)
@@ -190,9 +196,8 @@ class Supervisor:
 
     async def _wait(self) -> None:
         pools = self._means.pools
-        plan_at, recycle_at = next_deadline(pools.wanted, pools.observed), self._recycler.next_look_at
-        deadlines = (plan_at, recycle_at, self._watchdog.next_scan_at(), self._service.next_deadline())
-        known = [deadline for deadline in deadlines if deadline is not None]
+        turns_at = (look.next_turn_at() for look in (*self._looks, self._service))
+        known = [at for at in (next_deadline(pools.wanted, pools.observed), *turns_at) if at is not None]
         timeout_s = min(known) - clock.monotonic() if known else LONGEST_WAIT_S
         if any(pools.unproven()):
             timeout_s = min(timeout_s, LOOK_S)

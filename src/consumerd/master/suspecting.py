@@ -39,7 +39,7 @@ def note_end(means: Means, name: ConsumerName, worker: Worker, slot: Slot, statu
         crashes = processes.suspects.deaths[task_id].counted
         fields: dict[str, object] = {"consumer": str(name), "task": task_id, "crashes": crashes, "limit": limit}
         means.emit(Fact("task_suspected", Level.WARNING, {**fields, "end": how}))
-        _tell(means, name)
+        processes.are_suspects_told = False
     is_known = is_excused(before, verdict, known=reading.crashes, crash_limit=limit)
     return processes.suspects.deaths[task_id].total if is_known else 0
 
@@ -48,7 +48,15 @@ def clear(means: Means, name: ConsumerName, task_id: str) -> None:
     """A worker says that this task is no suspect any more."""
     processes = means.pools.processes[name]
     processes.suspects = processes.suspects.without(TaskId(task_id))
-    _tell(means, name)
+    processes.are_suspects_told = False
+
+
+def tell(means: Means) -> None:
+    """Tell the workers, where the suspects are others. A turn does so last: who is forked in it knows already."""
+    for name, processes in means.pools.processes.items():
+        if not processes.are_suspects_told:
+            processes.are_suspects_told = True
+            _tell(means, name)
 
 
 def _verdict(means: Means, slot: Slot, code: int | None) -> Verdict:

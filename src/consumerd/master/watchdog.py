@@ -30,12 +30,12 @@ class Watchdog:
         self._pools = means.pools
         self._due: dict[ConsumerName, float] = {}
 
-    def next_scan_at(self) -> float | None:
+    def next_turn_at(self) -> float | None:
         """When to look next; None while no worker is in its loop."""
         times = [self._due_at(name) for name in self._pools if any(self._looping(name))]
         return min(times, default=None)
 
-    def scan(self, now: float) -> None:
+    def turn(self, now: float) -> None:
         """Look at every pool whose time has come."""
         for name in self._pools:
             if now >= self._due_at(name):

@@ -16,7 +16,7 @@ from consumerd.config.shape import CommonKeys, ConsumerSettings
 from consumerd.config.state_dir import StateDirectory
 from consumerd.events.facts import Fact
 from consumerd.events.outlet import Outlet
-from consumerd.master import history
+from consumerd.master import history, suspecting
 from consumerd.master.actions import ExecuteZygote, Fork
 from consumerd.master.acts import Means, perform
 from consumerd.master.hearing import Hearing
@@ -155,6 +155,7 @@ class Stage:
     def turn(self, now: float) -> None:
         for action in plan(self.pools.wanted, self.pools.observed, now):
             perform(self.means, action, now)
+        suspecting.tell(self.means)
 
     def sent_to_second(self) -> list[Message]:
         """What was sent to the worker of slot 1 since the last call."""
@@ -199,12 +200,13 @@ def test_the_task_in_hand_is_the_suspect_and_all_who_live_and_come_are_told(stag
     stage.hearing.worker_ended(NAME, 0, 11, 4.0)
     assert stage.suspects() == (("t:7", 1, "SIGSEGV"),)
     told = messages.Suspects((("t:7", 1, "SIGSEGV"),))
-    assert stage.sent_to_second() == [told]
     stage.turn(6.0)
     assert stage.launcher.forks[-1].suspects == told.tasks
+    assert stage.sent_to_second() == [told]
     assert len(stage.pools[NAME].deaths) == 1
     stage.worker_says(1, messages.Cleared("t:7"))
     assert stage.suspects() == ()
+    stage.turn(7.0)
     assert stage.sent_to_second() == [messages.Suspects(())]
 
 

@@ -41,7 +41,7 @@ class Watched:
             self.now += 0.5
             for slot in self.turning:
                 self.words(slot)[TURNED_NS] = int(self.now * 1e9)
-            self.watchdog.scan(self.now)
+            self.watchdog.turn(self.now)
             pools = self.stage.pools
             for action in plan(pools.wanted, pools.observed, self.now):
                 perform(self.stage.means, action, self.now)
@@ -75,12 +75,12 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
 
 def test_idle_workers_are_looked_at_every_five_seconds_and_busy_ones_each_second(watched: Watched) -> None:
     watched.until(20.0)
-    assert watched.watchdog.next_scan_at() == pytest.approx(watched.now, abs=SCAN_IDLE_S)
+    assert watched.watchdog.next_turn_at() == pytest.approx(watched.now, abs=SCAN_IDLE_S)
     watched.begins(0, 7)
     watched.until(30.0)
-    next_scan_at = watched.watchdog.next_scan_at()
-    assert next_scan_at is not None
-    assert next_scan_at - watched.now <= SCAN_BUSY_S
+    next_turn_at = watched.watchdog.next_turn_at()
+    assert next_turn_at is not None
+    assert next_turn_at - watched.now <= SCAN_BUSY_S
     assert watched.told("task_stalled") == []
 
 

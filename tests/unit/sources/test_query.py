@@ -140,7 +140,7 @@ def test_workers_divide_the_rows_by_their_ids() -> None:
     seen: list[int] = []
     for index in range(4):
         run = run_of(rows_of(base=All), Shard(index, 4))
-        run.turn(2)
+        run.turn(4)
         seen += [row_id for _, row_id in run.consumer.handled]
     assert sorted(seen) == list(range(100))
 

@@ -1,6 +1,6 @@
 import pytest
 
-from consumerd.master.run import shown_parking
+from consumerd.master.durability import shown_parking
 
 
 @pytest.mark.parametrize(
