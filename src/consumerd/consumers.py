@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from consumerd.model.contract import default_hook
@@ -25,6 +25,8 @@ class BaseConsumer:
     DEFAULT_WORKER_COUNT: workers, where `workers` is not configured.
     RETRY_BASIC_INTERVAL: seconds; an immediate retry waits this × the number of retries before it.
     RELOAD_INTERVAL: seconds between two calls of `reload_config`, where `reload_interval` is not configured.
+    LIVE_CONFIGS: keys of `configs` of your own that may change while a worker runs. A reload that changes no others
+    restarts nobody: `self.config` has the new values, and `reload_config` is called at once.
     """
 
     SOURCE: ClassVar[str] = "generator"
@@ -34,6 +36,7 @@ class BaseConsumer:
     DEFAULT_WORKER_COUNT = 1
     RETRY_BASIC_INTERVAL = 0.1
     RELOAD_INTERVAL: float = 60 * 5
+    LIVE_CONFIGS: ClassVar[Collection[str]] = ()
 
     _runtime: Runtime | None = None
 
@@ -89,7 +92,8 @@ class BaseConsumer:
 
     @default_hook
     def reload_config(self) -> None:
-        """Called before the first task, then between tasks every `reload_interval` seconds."""
+        """Called before the first task, then between tasks every `reload_interval` seconds, and when a key of
+        `LIVE_CONFIGS` has changed."""
 
     @default_hook
     def can_stop_consume(self) -> bool:

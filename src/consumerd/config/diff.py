@@ -6,7 +6,7 @@ of its pool. The changes from a to b, applied to the consumers of a, make those 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -60,12 +60,20 @@ class Change:
         return f"{self.consumer} {self.kind.value}{keys}"
 
 
-def diff(before: Document, after: Document) -> tuple[Change, ...]:
-    """The changes that lead from `before` to `after`, in the order of `after`, removals last."""
+def diff(
+    before: Document, after: Document, live: Callable[[ConsumerName], frozenset[str]] = lambda name: frozenset()
+) -> tuple[Change, ...]:
+    """The changes that lead from `before` to `after`, in the order of `after`, removals last.
+
+    live: the keys of a consumer's own that its workers take over while they run.
+    """
     old = {consumer.full_name: consumer for consumer in before.consumers}
     new = {consumer.full_name: consumer for consumer in after.consumers}
     has_other_default = before.settings.stop_timeout != after.settings.stop_timeout
-    changes = [_change(old.get(name), consumer, has_other_default=has_other_default) for name, consumer in new.items()]
+    changes = [
+        _change(old.get(name), consumer, MASTERS_KEYS | live(name), has_other_default=has_other_default)
+        for name, consumer in new.items()
+    ]
     removed = [Change(ChangeKind.REMOVED, name, None) for name in old if name not in new]
     return (*(change for change in changes if change is not None), *removed)
 
@@ -76,8 +84,13 @@ def needs_new_master(before: Document, after: Document) -> tuple[str, ...]:
     return tuple(key for key in keys if getattr(before.settings, key) != getattr(after.settings, key))
 
 
-def _change(before: ConsumerSettings | None, after: ConsumerSettings, *, has_other_default: bool) -> Change | None:
-    """has_other_default: those without a `stop_timeout` of their own have another."""
+def _change(
+    before: ConsumerSettings | None, after: ConsumerSettings, gentle: frozenset[str], *, has_other_default: bool
+) -> Change | None:
+    """gentle: the keys whose change restarts nobody.
+
+    has_other_default: those without a `stop_timeout` of their own have another.
+    """
     name = after.full_name
     if before is None:
         return Change(ChangeKind.ADDED, name, after)
@@ -88,7 +101,7 @@ def _change(before: ConsumerSettings | None, after: ConsumerSettings, *, has_oth
         return Change(ChangeKind.ENABLED, name, after, keys)
     if has_other_default and after.common.stop_timeout is None and "stop_timeout" not in keys:
         keys = (*keys, "stop_timeout")
-    if not MASTERS_KEYS.issuperset(keys):
+    if not gentle.issuperset(keys):
         return Change(ChangeKind.REPLACED, name, after, keys)
     return Change(ChangeKind.AMENDED, name, after, keys) if keys else None
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from consumerd import clock
 from consumerd.errors import WireError
 from consumerd.events.facts import Fact, Level
-from consumerd.master import history, suspecting
+from consumerd.master import amending, history, suspecting
 from consumerd.master.actions import KillZygote
 from consumerd.master.acts import Means, perform
 from consumerd.master.flight import FlightRecord
@@ -23,7 +23,7 @@ from consumerd.model.exits import WorkerExit
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 from consumerd.version import __version__
-from consumerd.wire.messages import Cleared, Exited, Forked, Hello, Lag, Loaded, LoadFailed, Ready, Reported
+from consumerd.wire.messages import Amended, Cleared, Exited, Forked, Hello, Lag, Loaded, LoadFailed, Ready, Reported
 
 Judge = Callable[[ConsumerName, Loaded], str | None]
 """Why a consumer that is loaded must not run, in one sentence, or None."""
@@ -64,6 +64,8 @@ class Hearing:
                 self._forked(name, forked, arrival.fds)
             case Exited() as exited:
                 self._exited(name, exited, now)
+            case Amended(failed) if self.means.pools.amendments.get(name):
+                amending.end(self.means, name, failed, now)
             case EndOfChannel(broken):
                 self._zygote_silent(origin, broken)
             case other:
@@ -100,7 +102,7 @@ class Hearing:
             return
         if refusal is not None:
             self.refuse(refusal)
-        pools.note_source(name, origin.edition, loaded.source, loaded.traits)
+        pools.note_loaded(name, origin.edition, loaded)
         pools[name] = history.loaded(pools[name], origin.edition, now)
         fields: dict[str, object] = {"consumer": str(name), "edition": origin.edition, "source": loaded.source}
         self.means.emit(Fact("consumer_loaded", Level.INFO, fields))
@@ -176,6 +178,7 @@ class Hearing:
         self.means.post.close(zygote.channel)
         last_words = self.means.relay.close(zygote.stderr_fd)
         pools[name] = history.zygote_ended(was, edition, now, jitter=self.means.jitter())
+        amending.give_up(self.means, name, edition, now)
         for slot, worker in list(processes.workers.items()):
             if not pools[name].slots[slot].is_occupied:
                 self._let_go(name, slot, worker)

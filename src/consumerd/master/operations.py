@@ -16,6 +16,7 @@ from consumerd.config.shape import MOST_WORKERS, ConsumerSettings, Document, Set
 from consumerd.config.suggest import did_you_mean
 from consumerd.errors import ConsumerdError, UsageError
 from consumerd.events.facts import Fact, Level
+from consumerd.master import amending
 from consumerd.master.acts import Means
 from consumerd.master.observed import Condemned
 from consumerd.master.overrides import Overrides, Pin
@@ -112,7 +113,8 @@ class Operations:
     def reload(self, document: Document, *, is_dry: bool) -> Plain:
         """Take over a configuration that was read and is valid. is_dry: only say what that would change."""
         self._check_running()
-        changes, kept = diff(self._running(), document), needs_new_master(self._document, document)
+        changes = diff(self._running(), document, self._pools.live_keys)
+        kept = needs_new_master(self._document, document)
         if not is_dry:
             self._apply(_with_settings_of(document, self._document, kept), changes)
         remarks = [f"{key} is read when the master starts: run it again to change that" for key in kept]
@@ -169,11 +171,18 @@ class Operations:
                 case ChangeKind.REPLACED, ConsumerSettings() as after:
                     self._pools.change(self._configuration.entry(document, after), now)
                 case ChangeKind.AMENDED, ConsumerSettings() as after:
-                    self._pools.amend(self._configuration.entry(document, after), now)
+                    self._amend(self._configuration.entry(document, after), change, now)
         self._document = document
         fields: Plain = {"config": document.origin, "changes": [str(change) for change in changes]}
         self._means.emit(Fact("configuration_reloaded", Level.INFO, fields))
         self._wake()
+
+    def _amend(self, entry: Entry, change: Change, now: float) -> None:
+        """Where live keys are among those that differ, its zygote has to find them good first."""
+        if self._pools.live_keys(entry.name).isdisjoint(change.keys):
+            self._pools.amend(entry, now)
+        else:
+            amending.begin(self._means, entry)
 
     def _overrides_after(self, changes: tuple[Change, ...]) -> Overrides:
         """A configuration that has another number of workers undoes what an operator has pinned."""

@@ -15,8 +15,8 @@ from consumerd.master.plan import target_edition
 from consumerd.master.post import Origin
 from consumerd.master.processes import LastError, Processes, Worker
 from consumerd.model.identity import ConsumerName
-from consumerd.model.slots import PoolState, SlotState
-from consumerd.wire.messages import Seated
+from consumerd.model.slots import PoolState, SlotState, ZygoteState
+from consumerd.wire.messages import Loaded, Seated
 
 LAST_WORDS_S = 5.0
 """A failure that a worker told so shortly before its end is why it ended."""
@@ -53,7 +53,10 @@ class Entry:
 
 
 class Pools:
-    """Every pool. What is observed of one is changed by assignment, and what is wanted follows."""
+    """Every pool. What is observed of one is changed by assignment, and what is wanted follows.
+
+    amendments: what zygotes were asked to take over and have not answered yet, with the edition, oldest first.
+    """
 
     def __init__(self, entries: Iterable[Entry], now: float) -> None:
         self.processes: dict[ConsumerName, Processes] = {}
@@ -64,6 +67,7 @@ class Pools:
         self._autoscaled: dict[ConsumerName, int] = {}
         self._coming: dict[ConsumerName, Entry] = {}
         self._paused: set[ConsumerName] = set()
+        self.amendments: dict[ConsumerName, list[tuple[int, Entry]]] = {}
         self.is_stopping = False
         for entry in entries:
             self.add(entry, now)
@@ -165,11 +169,20 @@ class Pools:
         if self._wanted[name].is_split and self._workers(name) != before:
             self.change(entry, now)
 
+    def take_over(self, entry: Entry, edition: int, now: float) -> None:
+        """The processes of this edition have taken over an entry. Where a newer one is wanted, that keeps its own."""
+        if edition == self._wanted[entry.name].edition:
+            self.amend(entry, now)
+        if edition in self._entries[entry.name]:
+            self._entries[entry.name][edition] = entry
+            self._refresh(entry.name)
+
     def forget_gone(self, now: float) -> None:
         """Drop the pools of which nothing is left; what is to come in place of one is loaded."""
         for name in [name for name, pool in self._observed.items() if pool.state is PoolState.GONE]:
             for kept in (self.processes, self._entries, self._wanted, self._observed):
                 del kept[name]
+            self.amendments.pop(name, None)
             self._of_the_start -= {name}
             if (entry := self._coming.pop(name, None)) is not None:
                 self.add(entry, now)
@@ -251,12 +264,24 @@ class Pools:
                 if slot.state is SlotState.RUNNING and (is_tried or pool.is_trial(slot.edition)):
                     yield name, number, self.processes[name].workers[number]
 
-    def note_source(self, name: ConsumerName, edition: int, source: str, traits: Mapping[str, bool]) -> None:
-        """What a loaded edition reads, and what that can do."""
+    def note_loaded(self, name: ConsumerName, edition: int, loaded: Loaded) -> None:
+        """What a loaded edition reads, what that can do, and which keys its class takes live."""
         processes = self.processes[name]
-        processes.source = source
-        processes.traits[edition] = traits
+        processes.source = loaded.source
+        processes.traits[edition] = loaded.traits
+        processes.live[edition] = frozenset(loaded.live)
         self._refresh(name)
+
+    def live_keys(self, name: ConsumerName) -> frozenset[str]:
+        """The keys of `configs` whose change restarts nobody now: none while the pool is not up, or changes itself."""
+        if name not in self._observed:
+            return frozenset()
+        pool, edition = self._observed[name], self._wanted[name].edition
+        is_settled = pool.state is PoolState.UP and pool.established == edition and self.is_wanted(name)
+        is_alone = all(slot.edition == edition for slot in pool.slots.values() if slot.is_occupied)
+        if not (is_settled and is_alone and pool.zygote(edition).state is ZygoteState.READY):
+            return frozenset()
+        return self.processes[name].live.get(edition, frozenset())
 
     def traits(self, name: ConsumerName) -> Mapping[str, bool]:
         """What the source of the established edition can do; nothing is known before there is one."""

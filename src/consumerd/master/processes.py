@@ -97,7 +97,8 @@ class LastError:
 
 @dataclass
 class Processes:
-    """One pool's processes, and what they have told. zygotes: by edition; traits: by edition, of its source.
+    """One pool's processes, and what they have told. zygotes: by edition; traits: by edition, of its source; live: the
+    keys that its class takes live.
 
     last_ends: by slot, of the last worker that ended though nobody had asked it to. flow: whether its source gives what
     waits; stalled_shards: those of which it does not.
@@ -112,6 +113,7 @@ class Processes:
     lag: MeasuredLag | None = None
     source: str | None = None
     traits: dict[int, Mapping[str, bool]] = field(default_factory=dict)
+    live: dict[int, frozenset[str]] = field(default_factory=dict)
     last_ends: dict[int, FlightRecord] = field(default_factory=dict)
     flow: Flow | None = None
     stalled_shards: frozenset[int] = frozenset()

@@ -16,6 +16,9 @@ _MARK = "__consumerd_default__"
 SOURCE_ATTRIBUTE = "SOURCE"
 """The class attribute that names the kind of source, as registered; every base class has it."""
 
+LIVE_ATTRIBUTE = "LIVE_CONFIGS"
+"""The class attribute that names those of the consumer's own keys that may change while it runs."""
+
 HOOKS_A_TASK = ("pre_handle_task", "post_handle_task", "around_task", "can_stop_consume")
 """Hooks that run between tasks: one of them overridden, and the batch takes the general loop."""
 
@@ -44,6 +47,14 @@ def is_overridden(consumer_class: type, hook: str) -> bool:
 def is_consumer(candidate: object) -> bool:
     """Whether `candidate` is a class that descends from one of the base classes."""
     return isinstance(candidate, type) and isinstance(getattr(candidate, SOURCE_ATTRIBUTE, None), str)
+
+
+def live_keys(consumer_class: type) -> frozenset[str]:
+    """The keys of `configs` that the class takes live; TypeError where that is no collection of texts."""
+    found = getattr(consumer_class, LIVE_ATTRIBUTE, ())
+    if isinstance(found, str) or not all(isinstance(key, str) for key in found):
+        raise TypeError(f"{LIVE_ATTRIBUTE} is {found!r}")
+    return frozenset(found)
 
 
 def source_kind(consumer_class: type) -> str:

@@ -17,3 +17,4 @@ class Interrupt(Enum):
     FORKED = auto()
     OUT_OF_MEMORY = auto()
     PAUSE = auto()
+    AMENDED = auto()

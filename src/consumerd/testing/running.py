@@ -84,11 +84,16 @@ class Run:
     def until_idle(self) -> None:
         """Turn until nothing is in hand, nothing was handled and nothing is due; time passes only by idle waits."""
         for _ in range(TURNS_AT_MOST):
-            before = self.board.read().handled
+            before = self._counted()
             self.loop.turn()
-            if self.loop.is_stopping or (self.board.read().handled == before and self.source.unsettled() == 0):
+            if self.loop.is_stopping or (self._counted() == before and self.source.unsettled() == 0):
                 return
         raise AssertionError(f"the consumer was not idle after {TURNS_AT_MOST} turns")
+
+    def _counted(self) -> tuple[int, ...]:
+        """What is counted of tasks that were attempted."""
+        reading = self.board.read()
+        return reading.handled, reading.failed, reading.parked
 
     def turn(self, times: int = 1) -> None:
         """So many turns of the loop."""

@@ -51,6 +51,13 @@ class Wake:
 
 
 @dataclass(frozen=True, slots=True)
+class Amend:
+    """master → zygote, then worker: the entry with other values of live keys, as `Seated.consumer`."""
+
+    consumer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """master → worker: fetch nothing more; or, `is_paused` false, fetch again. What is in hand is finished."""
 
@@ -91,6 +98,7 @@ class Loaded:
     source: str
     traits: dict[str, bool]
     remarks: tuple[str, ...] = ()
+    live: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,13 @@ class LoadFailed:
 
     reason: str
     traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Amended:
+    """zygote → master: how it took an `Amend`. failed: why it did not, and goes on as before; or None."""
+
+    failed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +200,14 @@ Message = (
     | Fork
     | Stop
     | Wake
+    | Amend
     | Pause
     | Suspects
     | Cleared
     | Hello
     | Loaded
     | LoadFailed
+    | Amended
     | Forked
     | Exited
     | Ready

@@ -6,8 +6,23 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from consumerd.config.common_keys import COMMON_KEYS
 from consumerd.config.problems import Problem
-from consumerd.config.tables import Place
+from consumerd.config.tables import Place, keys_of
+from consumerd.model.contract import live_keys
+from consumerd.worker.keys import KeyOwners
+
+
+def live_problems(consumer_class: type, owners: KeyOwners, entry: Place) -> list[Problem]:
+    """What is wrong with the class's LIVE_CONFIGS."""
+    try:
+        live = live_keys(consumer_class)
+    except TypeError as error:
+        fix = 'write the keys of its configs, as ("price_limit",)'
+        return [entry.problem(f"{consumer_class.__name__}: {error}: {fix}", "class")]
+    taken = sorted(live & {*COMMON_KEYS, *keys_of(owners.options)})
+    why = "consumerd or the source uses it, and a worker starts anew when it changes: take it out"
+    return [entry.problem(f"{consumer_class.__name__}: LIVE_CONFIGS names {key!r}: {why}", "class") for key in taken]
 
 
 def construction_problems(

@@ -20,7 +20,7 @@ from consumerd.config.tables import Place, read_table
 from consumerd.errors import LoadError, UsageError
 from consumerd.model.contract import source_kind
 from consumerd.sources.contract import SourceKind
-from consumerd.worker.construction import construction_problems
+from consumerd.worker.construction import construction_problems, live_problems
 from consumerd.worker.imports import NotLoadedError, hook_problems, import_class
 from consumerd.worker.keys import KeyOwners, config_model, judge_unknown
 from consumerd.worker.kinds import import_client, kind_named
@@ -132,6 +132,7 @@ class _Examination:
         options, configs, more = self._read(owners, common)
         problems += [*wrong, *unknown.problems, *more]
         problems += scaling_problems(kind, common, self._place)
+        problems += live_problems(consumer_class, owners, self._entry)
         problems += construction_problems(consumer_class, configs, self._entry)
         remarks = remarks_on(consumer_class, kind, common, unknown.passed_on)
         loaded = LoadedConsumer(consumer_class, kind, common, options, configs, remarks, self._redactor)

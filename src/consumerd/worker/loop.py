@@ -165,6 +165,8 @@ class Loop:
                     self._parts.due.look_now()
                 case Interrupt.FINISHED:
                     is_finished = True
+                case Interrupt.AMENDED:
+                    self._parts.hooks.amend()
                 case Interrupt.PAUSE:
                     pass  # the next fetch sees whether it is one; what is in hand is finished
                 case Interrupt.OUT_OF_MEMORY:

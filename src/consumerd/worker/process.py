@@ -29,6 +29,7 @@ from consumerd.sources.contract import ShardLag
 from consumerd.wire.board import GENERATION, HANDLED, STATE, WorkerState
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Cleared, Lag, Ready
+from consumerd.worker.amendments import Amendments, Redaction
 from consumerd.worker.family import leave_if_child, watch_forks
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.link import MasterLink
@@ -59,13 +60,22 @@ def run_worker(seat: Seat, prepared: Prepared) -> int:
     channel = Channel(seat.channel)
     told = Told(seat.suspects)
     settle_interval_s = seat.consumer.common.settle_interval
-    words = seat.board.words
-    Timer(interrupts, words, deadline, channel=channel, settle_interval_s=settle_interval_s, told=told).start()
+    redaction = Redaction(prepared.redact)
+    amendments = Amendments(redaction)
+    Timer(
+        interrupts,
+        seat.board.words,
+        deadline,
+        channel=channel,
+        settle_interval_s=settle_interval_s,
+        told=told,
+        amendments=amendments,
+    ).start()
     if not _take_slot(seat, deadline):
         return deadline.drained
     link = MasterLink(channel)
-    emit = locked_emitter(Listeners([_log(seat, prepared.render), link.listen]), prepared.redact)
-    station = Station(seat, prepared, link, interrupts, deadline, emit, told)
+    emit = locked_emitter(Listeners([_log(seat, prepared.render), link.listen]), redaction)
+    station = Station(seat, prepared, link, interrupts, deadline, emit, told, redaction, amendments)
     return station.consume()
 
 
@@ -124,6 +134,8 @@ class Station:
     deadline: StopDeadline
     emit: Callable[[Fact], None]
     told: Told
+    redaction: Redaction
+    amendments: Amendments
 
     def consume(self) -> int:
         """Make the user's instance and let it consume; how that ended, as an exit code."""
@@ -143,7 +155,7 @@ class Station:
             return error.exit_code
         except BaseException as error:  # noqa: BLE001 - the top of a process: hooks and sources are the user's
             leave_if_child(error)
-            failure = describe(error, self.prepared.redact)
+            failure = describe(error, self.redaction)
             self.emit(Fact("consume_failed", Level.ERROR, {"error": failure.error, "traceback": failure.traceback}))
             return CRASHED
         end = runtime.exit
@@ -165,7 +177,8 @@ class Station:
             words=seat.board.words,
             deadline=self.deadline,
             emit=self.emit,
-            redact=self.prepared.redact,
+            redact=self.redaction,
+            amendments=self.amendments,
             on_ready=self._tell_ready,
             told=self.told,
             tell_cleared=lambda task_id: self.link.post(Cleared(task_id)),

@@ -21,6 +21,7 @@ from consumerd.sources.decoding import limited
 from consumerd.store.parking import Lease
 from consumerd.store.thread import StoreThread
 from consumerd.wire.board import ATTEMPT_SINCE_NS, BUSY_SINCE_NS, STATE, WorkerState
+from consumerd.worker.amendments import Amendments
 from consumerd.worker.attempt import Attempts
 from consumerd.worker.due import DueTasks
 from consumerd.worker.fast import Handler
@@ -51,6 +52,7 @@ class Surroundings:
     leave_when_full: called after a task for which the memory was not enough.
     wait: how the loop idles; None: until an interrupt comes.
     told: what the master says of suspects; tell_cleared: lets it know of one that is none any more.
+    amendments: what the master says of live configs.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Surroundings:
     wait: Callable[[float], None] | None = None
     told: Told = field(default_factory=Told)
     tell_cleared: Callable[[TaskId], None] = lambda task_id: None
+    amendments: Amendments | None = None
 
 
 class Runtime:
@@ -84,7 +87,7 @@ class Runtime:
         self._surroundings = surroundings
         self._suspects = _suspects(surroundings)
         self._index = StoreIndex(surroundings.name, surroundings.store, self._suspects)
-        self._hooks = Hooks(consumer)
+        self._hooks = Hooks(consumer, surroundings.amendments)
         self._validate = record_validator(consumer_class)
         self._user_reads_shard = False
         self._loop: Loop | None = None

@@ -14,18 +14,31 @@ import select
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import setproctitle
 
 from consumerd import clock
 from consumerd.errors import ConsumerdError, WireError
+from consumerd.model.contract import live_keys
 from consumerd.model.exits import WorkerExit
 from consumerd.version import __version__
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import die_with_parent, inherited_channel
-from consumerd.wire.messages import Exited, Fork, Forked, Hello, Loaded, LoadFailed, Message, Seated, Stop
+from consumerd.wire.messages import (
+    Amend,
+    Amended,
+    Exited,
+    Fork,
+    Forked,
+    Hello,
+    Loaded,
+    LoadFailed,
+    Message,
+    Seated,
+    Stop,
+)
 from consumerd.worker.entrance import IGNORED_SIGNALS, seated_from
 from consumerd.worker.executed import execute_worker
 from consumerd.worker.heap import settle_heap
@@ -107,10 +120,22 @@ class Zygote:
     def _obey(self, message: Message, fds: tuple[int, ...]) -> None:
         if isinstance(message, Fork) and len(fds) == ENDS_A_FORK:
             self._fork(message, Ends(*fds))
+        elif isinstance(message, Amend):
+            self._amend(message)
         elif isinstance(message, Stop):
             self._is_leaving = True
         else:
             raise WireError(f"a zygote was sent {type(message).__name__} with {len(fds)} descriptors")
+
+    def _amend(self, amend: Amend) -> None:
+        """Fork from another entry from now on, if nothing is wrong with it."""
+        work = Work.of(replace(self._work.seated, consumer=amend.consumer))
+        prepared = load(work.consumer, work.settings, Path(work.seated.state_dir))
+        if isinstance(prepared, Failure):
+            self._tell(Amended(prepared.reason))
+        else:
+            self._work, self._prepared = work, prepared
+            self._tell(Amended())
 
     def _fork(self, fork: Fork, ends: Ends) -> None:
         try:
@@ -193,7 +218,8 @@ def serve(channel: Channel, seated_fd: int | None = None) -> int:
     zygote = Zygote(channel, work, prepared, is_forking=thread_count() == 1)
     settle_heap()
     loaded = prepared.loaded
-    channel.send(Loaded(loaded.kind.name, asdict(loaded.kind.traits), tuple(loaded.remarks)))
+    live = tuple(sorted(live_keys(loaded.consumer_class)))
+    channel.send(Loaded(loaded.kind.name, asdict(loaded.kind.traits), tuple(loaded.remarks), live))
     die_with_parent(False)
     zygote.run()
     return WorkerExit.DRAINED

@@ -14,7 +14,7 @@ from consumerd.master.autoscaler import OLD_LAG_S, Autoscaler, scaling_document
 from consumerd.master.pools import Entry, Pools
 from consumerd.master.processes import MeasuredLag
 from consumerd.model.identity import ConsumerName
-from consumerd.wire.messages import Seated
+from consumerd.wire.messages import Loaded, Seated
 
 NAME = ConsumerName("g", "a")
 LOOK_S = 7.5
@@ -114,7 +114,7 @@ def test_nothing_changes_while_a_change_is_on_trial(stage: Stage) -> None:
 
 
 def test_the_shards_of_a_source_limit_what_helps(stage: Stage) -> None:
-    stage.pools.note_source(NAME, 1, "kafka", {"unlimited_workers": False})
+    stage.pools.note_loaded(NAME, 1, Loaded("kafka", {"unlimited_workers": False}))
     for number in range(3):
         wanted = stage.look(3000, 3000, 3000, finished=75 * bool(number))
     assert wanted == 3

@@ -11,7 +11,7 @@ from consumerd.config.state_dir import StateDirectory
 from consumerd.master import history
 from consumerd.master.pools import Entry, Pools
 from consumerd.model.identity import ConsumerName
-from consumerd.wire.messages import Seated
+from consumerd.wire.messages import Loaded, Seated
 
 NAME = ConsumerName("g", "a")
 
@@ -78,10 +78,10 @@ def test_nothing_comes_once_the_master_stops(pools: Pools) -> None:
 
 def test_what_an_edition_on_trial_reads_says_nothing_of_the_established_one(pools: Pools) -> None:
     pools = Pools([entry()], 0.0)
-    pools.note_source(NAME, 1, "table", {"splits_keys": False})
+    pools.note_loaded(NAME, 1, Loaded("table", {"splits_keys": False}))
     pools[NAME] = history.loaded(history.zygote_executed(pools[NAME], 1, 100, 0.0), 1, 0.0)
     pools.change(entry(color="blue"), 1.0)
-    pools.note_source(NAME, 2, "query", {"splits_keys": True})
+    pools.note_loaded(NAME, 2, Loaded("query", {"splits_keys": True}))
     assert pools.wanted.pools[NAME].is_split
     pools[NAME] = history.rejected(pools[NAME], 2, reason="no", traceback="")
     assert not pools.wanted.pools[NAME].is_split

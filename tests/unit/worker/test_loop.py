@@ -399,7 +399,7 @@ def test_a_pause_between_attempts_attends_and_does_not_spin(consumer_class: type
 
     run = Run(Pausing, ["fail"], configs={"task_retry_times": 2})
     started = run.clock.monotonic()
-    run.until_idle()
+    run.turn()
     assert run.consumer.handled == [0, 0, 0]
     assert run.clock.monotonic() - started == pytest.approx(10)
     assert run.interrupts.cell == [False]

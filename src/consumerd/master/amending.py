@@ -1,0 +1,46 @@
+"""Amending: other values of live keys for a pool that runs, and nobody restarts. Runs in the master.
+
+The zygote is asked first: it reads the new entry as it would at its start. When it has found nothing wrong, it forks
+from that, and the workers are told; else everything goes on as before. A zygote that ends before it has answered is
+followed by one of a new edition, which has the new entry anyway.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from consumerd.errors import WireError
+from consumerd.events.facts import Fact, Level
+from consumerd.master.acts import Means
+from consumerd.master.pools import Entry
+from consumerd.model.identity import ConsumerName
+from consumerd.wire.messages import Amend
+
+
+def begin(means: Means, entry: Entry) -> None:
+    """Ask the zygote of the established edition, which has loaded and runs."""
+    pools, edition = means.pools, means.pools[entry.name].established
+    pools.amendments.setdefault(entry.name, []).append((edition, entry))
+    means.post.send(pools.processes[entry.name].zygotes[edition].channel, Amend(entry.seated.consumer))
+
+
+def end(means: Means, name: ConsumerName, failed: str | None, now: float) -> None:
+    """The zygote has answered the oldest that it was asked. failed: why it goes on as before."""
+    pools, (edition, entry) = means.pools, means.pools.amendments[name].pop(0)
+    if failed is not None:
+        pools.note_error(name, "change_taken_back", {"reason": failed})
+        means.emit(Fact("change_taken_back", Level.ERROR, {"consumer": str(name), "reason": failed}))
+        return
+    pools.take_over(entry, edition, now)
+    for slot, worker in pools.processes[name].workers.items():
+        if pools[name].slots[slot].edition == edition and not worker.has_ended():
+            with contextlib.suppress(WireError):  # it has read nothing for long: the watchdog's business
+                means.post.send(worker.seating.channel, Amend(entry.seated.consumer))
+    means.emit(Fact("configs_amended", Level.INFO, {"consumer": str(name)}))
+
+
+def give_up(means: Means, name: ConsumerName, edition: int, now: float) -> None:
+    """A zygote has ended without an answer: the newest entry that it was asked to take becomes a new edition's."""
+    asked = [entry for asked_of, entry in means.pools.amendments.pop(name, []) if asked_of == edition]
+    if asked and means.pools.is_wanted(name):
+        means.pools.change(asked[-1], now)
