@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from servers.waiting import wait_until
 STUCK = "integration.scenarios.small_stuck"
 TIMEOUT_S = 2.0
 LEASE_S = 30.0
+FLAGGED_S = 120.0
+"""Three measurements of the lag, ten seconds apart, or half a minute without a turn; and room for a slow machine."""
 
 Start = Callable[..., Running]
 
@@ -169,3 +172,23 @@ def test_a_wrong_task_is_refused_with_a_sentence(start: Start) -> None:
         assert sentence in told
     assert pool(master, "stuck")["workers"][0]["state"] == "running"
     stop(master)
+
+
+def test_a_source_that_falls_silent_or_hangs_is_flagged(tmp_path: Path) -> None:
+    """The table's rows can be seen, and claiming one changes nothing; the query of the other never comes back."""
+    database = str(tmp_path / "rows.sqlite")
+    create_table(database)
+    enqueue(database, ({"number": number} for number in range(10)))
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("CREATE TRIGGER silent BEFORE UPDATE ON tasks BEGIN SELECT RAISE(IGNORE); END")
+    silent = entry("Claiming", module=STUCK, mark=str(tmp_path / "mark"), database=database)
+    config = write_config(tmp_path, silent, entry("Asking", module=STUCK))
+    with running(config, state_dir=tmp_path / "state", log=tmp_path / "log", env=environment()) as master:
+        wait_until(lambda: facts(master, "shard_stalled"), deadline_s=FLAGGED_S, message=master.tail)
+        wait_until(lambda: facts(master, "task_stalled"), deadline_s=FLAGGED_S, message=master.tail)
+        [stalled] = facts(master, "task_stalled")
+        assert (stalled["consumer"], stalled["why"]) == ("small/asking", "loop")
+        problems = "\n".join(master.status()["problems"])
+        assert "small/claiming" in problems
+        assert "small/asking: worker 0" in problems
+        stop(master)

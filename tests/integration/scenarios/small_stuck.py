@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from consumerd import TableBaseConsumer
+from consumerd import SQLBaseConsumer, TableBaseConsumer
 from integration.scenarios.small_pools import Counting, Record
 
 HANG_AT = 3
@@ -81,3 +81,18 @@ class Claiming(TableBaseConsumer):
                 time.sleep(3600)
         with Path(self.config["mark"] + ".rows").open("a") as rows:
             rows.write(f"{record['number']}\n")
+
+
+class Asking(SQLBaseConsumer):
+    """Its second query hangs."""
+
+    has_asked = False
+
+    def get_next_batch(self) -> list[Record]:
+        while self.has_asked:
+            time.sleep(3600)
+        self.has_asked = True
+        return [{"id": 1}]
+
+    def handle_task(self, offset: int, record: Record) -> None:
+        return None
