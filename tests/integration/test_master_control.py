@@ -18,8 +18,8 @@ import pytest
 
 from consumerd.errors import ConsumerdError, NotRunningError, UsageError, WireError
 from consumerd.events.facts import Fact
-from consumerd.master.audit import AuditLog
-from consumerd.master.control import MOST_CONNECTIONS, Answer, ControlServer
+from consumerd.master.control.audit import AuditLog
+from consumerd.master.control.server import MOST_CONNECTIONS, Answer, ControlServer
 from consumerd.wire.control import METHODS, Connection, call
 from consumerd.wire.plain import plain_value
 from servers.waiting import wait_until

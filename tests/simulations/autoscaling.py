@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from consumerd.master.autoscale import Bounds, Judgement, Look, judge
+from consumerd.master.rules.autoscale import Bounds, Judgement, Look, judge
 
 STEP_S = 1.0
 LOOK_EVERY_S = 7.5

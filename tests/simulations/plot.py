@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
-from consumerd.master.autoscale import Bounds
+from consumerd.master.rules.autoscale import Bounds
 from simulations.autoscaling import Load, Moment, Run, Workers, bursts, days, simulate
 
 SECONDS = 3600.0

@@ -1,6 +1,6 @@
 """`consumerd status`: what is running, once. Imports nothing heavy: it answers within 150 ms.
 
-The document is the master's (`master.status`), shown as it is with `--json`.
+The document is the master's (`master.control.status`), shown as it is with `--json`.
 """
 
 from __future__ import annotations

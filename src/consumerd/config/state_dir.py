@@ -63,12 +63,12 @@ class StateDirectory:
 
     @property
     def overrides(self) -> Path:
-        """What operators have set by hand: `master.overrides`."""
+        """What operators have set by hand: `master.control.overrides`."""
         return self.path / "overrides.json"
 
     @property
     def audit_log(self) -> Path:
-        """Who did what, when: `master.audit`."""
+        """Who did what, when: `master.control.audit`."""
         return self.path / "audit.log"
 
     def slot_lock(self, consumer: ConsumerName, slot: int) -> Path:

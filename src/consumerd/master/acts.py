@@ -8,8 +8,12 @@ from dataclasses import dataclass
 
 from consumerd.errors import WireError
 from consumerd.events.facts import Fact, Level
-from consumerd.master import history
-from consumerd.master.actions import (
+from consumerd.master.launchers.contract import Launcher
+from consumerd.master.pools import Pools
+from consumerd.master.post import Origin, Post
+from consumerd.master.processes import Worker
+from consumerd.master.rules import history
+from consumerd.master.rules.actions import (
     Action,
     AskToLeave,
     AskZygoteToLeave,
@@ -23,10 +27,6 @@ from consumerd.master.actions import (
     StopPool,
     Vacate,
 )
-from consumerd.master.launchers.contract import Launcher
-from consumerd.master.pools import Pools
-from consumerd.master.post import Origin, Post
-from consumerd.master.processes import Worker
 from consumerd.master.stderr import Relay
 from consumerd.model.identity import ConsumerName
 from consumerd.wire import messages

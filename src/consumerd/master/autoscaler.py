@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from consumerd.events.facts import Fact, Level
-from consumerd.master.autoscale import Bounds, Judgement, Look, interrupted, judge
-from consumerd.master.plan import canary_slot
 from consumerd.master.pools import Pools
+from consumerd.master.rules.autoscale import Bounds, Judgement, Look, interrupted, judge
+from consumerd.master.rules.plan import canary_slot
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 
 from consumerd import clock
 from consumerd.events.facts import Fact, Level
-from consumerd.master.history import exit_code
 from consumerd.master.launchers.contract import Commanded, Launcher
+from consumerd.master.rules.history import exit_code
 from consumerd.master.stderr import Relay
 
 MOST_A_MINUTE = 30

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from consumerd.master.observed import Condemned
+from consumerd.master.rules.observed import Condemned
 from consumerd.wire.board import Reading
 
 

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from consumerd import clock
 from consumerd.errors import WireError
 from consumerd.events.facts import Fact, Level
-from consumerd.master import amending, history, suspecting
-from consumerd.master.actions import KillZygote
+from consumerd.master import amending, suspecting
 from consumerd.master.acts import Means, perform
 from consumerd.master.flight import FlightRecord
-from consumerd.master.flow import MeasuredLag
-from consumerd.master.observed import Pool
 from consumerd.master.post import Arrival, EndOfChannel, Origin
 from consumerd.master.processes import Away, Worker
-from consumerd.master.restart import PROVEN_AFTER_S, Ended, has_settled, is_proven
+from consumerd.master.rules import history
+from consumerd.master.rules.actions import KillZygote
+from consumerd.master.rules.flow import MeasuredLag
+from consumerd.master.rules.observed import Pool
+from consumerd.master.rules.restart import PROVEN_AFTER_S, Ended, has_settled, is_proven
 from consumerd.model.exits import WorkerExit
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState, ZygoteState

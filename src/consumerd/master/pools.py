@@ -9,11 +9,11 @@ from pathlib import Path
 from consumerd import clock
 from consumerd.config.shape import ConsumerSettings
 from consumerd.config.state_dir import StateDirectory
-from consumerd.master import history
-from consumerd.master.observed import Observed, Pool, Wanted, WantedPool
-from consumerd.master.plan import target_edition
 from consumerd.master.post import Origin
 from consumerd.master.processes import LastError, Processes, Worker
+from consumerd.master.rules import history
+from consumerd.master.rules.observed import Observed, Pool, Wanted, WantedPool
+from consumerd.master.rules.plan import target_edition
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 from consumerd.wire.messages import Loaded, Seated

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from consumerd.errors import WireError
-from consumerd.master.autoscale import Judgement
 from consumerd.master.flight import FlightRecord
-from consumerd.master.flow import Flow, MeasuredLag
 from consumerd.master.launchers.contract import Executed, Seating
-from consumerd.master.suspects import Suspects
-from consumerd.master.watch import Sight, Stuck
+from consumerd.master.rules.autoscale import Judgement
+from consumerd.master.rules.flow import Flow, MeasuredLag
+from consumerd.master.rules.suspects import Suspects
+from consumerd.master.rules.watch import Sight, Stuck
 from consumerd.wire.board import Reading
 
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from consumerd import clock
 from consumerd.events.facts import Fact
-from consumerd.master import history
 from consumerd.master.memory import own_bytes
 from consumerd.master.pools import Pools
 from consumerd.master.processes import Worker
-from consumerd.master.wear import Limits, Worn, worn_out
+from consumerd.master.rules import history
+from consumerd.master.rules.wear import Limits, Worn, worn_out
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState
 

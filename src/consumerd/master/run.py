@@ -22,22 +22,22 @@ from consumerd.events.listeners import Listeners
 from consumerd.events.log import log_to_stdout
 from consumerd.events.outlet import Outlet
 from consumerd.master.acts import Means
-from consumerd.master.answers import Answers
-from consumerd.master.audit import AuditLog
 from consumerd.master.autoscaler import Autoscaler
-from consumerd.master.broadcast import Broadcast
-from consumerd.master.control import ControlServer
+from consumerd.master.control.answers import Answers
+from consumerd.master.control.audit import AuditLog
+from consumerd.master.control.broadcast import Broadcast
+from consumerd.master.control.operations import Configuration, Operations
+from consumerd.master.control.overrides import Overrides, load_overrides
+from consumerd.master.control.reloading import Reloading
+from consumerd.master.control.server import ControlServer
 from consumerd.master.durability import Durability, shown_parking
 from consumerd.master.event_command import EventCommand
 from consumerd.master.helper import StoreHelper
 from consumerd.master.launchers.local import LocalLauncher
 from consumerd.master.oom import OomKills
-from consumerd.master.operations import Configuration, Operations
-from consumerd.master.overrides import Overrides, load_overrides
 from consumerd.master.pools import Entry, Pools
 from consumerd.master.post import Post
 from consumerd.master.recycler import Recycler
-from consumerd.master.reloading import Reloading
 from consumerd.master.service import Service, own_service_socket
 from consumerd.master.signals import Signals
 from consumerd.master.stderr import Relay

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from consumerd import clock
 from consumerd.events.facts import Fact, Level
-from consumerd.master.observed import Observed, Pool, Wanted
 from consumerd.master.pools import Pools
+from consumerd.master.rules.observed import Observed, Pool, Wanted
 from consumerd.model.slots import PoolState, SlotState
 
 READY_WITHIN_S = 60.0

@@ -15,11 +15,11 @@ from consumerd import clock
 from consumerd.events.facts import Fact, Level
 from consumerd.events.later import Later
 from consumerd.master import suspecting
-from consumerd.master.actions import GiveUp
 from consumerd.master.acts import Means, perform
 from consumerd.master.hearing import Hearing, Judge
-from consumerd.master.observed import Pool
-from consumerd.master.plan import LOST_FOR_S, next_deadline, plan
+from consumerd.master.rules.actions import GiveUp
+from consumerd.master.rules.observed import Pool
+from consumerd.master.rules.plan import LOST_FOR_S, next_deadline, plan
 from consumerd.master.service import Service
 from consumerd.master.signals import Signals
 from consumerd.model.slots import PoolState

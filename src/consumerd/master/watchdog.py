@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from consumerd.events.facts import Fact, Level
-from consumerd.master import history
 from consumerd.master.acts import Means
-from consumerd.master.flow import Flow, flowed, one_replaced
-from consumerd.master.observed import Condemned
 from consumerd.master.processes import Worker
-from consumerd.master.watch import SCAN_BUSY_S, Limits, Sight, Stuck, judged, scan_every_s, seen
+from consumerd.master.rules import history
+from consumerd.master.rules.flow import Flow, flowed, one_replaced
+from consumerd.master.rules.observed import Condemned
+from consumerd.master.rules.watch import SCAN_BUSY_S, Limits, Sight, Stuck, judged, scan_every_s, seen
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import LOOPING, SlotState
 

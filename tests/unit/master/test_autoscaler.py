@@ -9,10 +9,10 @@ import pytest
 from consumerd.config.shape import CommonKeys, ConsumerSettings, WorkerRange
 from consumerd.config.state_dir import StateDirectory
 from consumerd.events.facts import Fact
-from consumerd.master import history
 from consumerd.master.autoscaler import OLD_LAG_S, Autoscaler, scaling_document
 from consumerd.master.pools import Entry, Pools
 from consumerd.master.processes import MeasuredLag
+from consumerd.master.rules import history
 from consumerd.model.identity import ConsumerName
 from consumerd.wire.messages import Loaded, Seated
 

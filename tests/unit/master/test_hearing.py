@@ -16,16 +16,17 @@ from consumerd.config.shape import CommonKeys, ConsumerSettings
 from consumerd.config.state_dir import StateDirectory
 from consumerd.events.facts import Fact
 from consumerd.events.outlet import Outlet
-from consumerd.master import history, suspecting
-from consumerd.master.actions import ExecuteZygote, Fork
+from consumerd.master import suspecting
 from consumerd.master.acts import Means, perform
+from consumerd.master.control.status import pool_document
 from consumerd.master.hearing import Hearing
 from consumerd.master.launchers.contract import Executed, Seating
-from consumerd.master.plan import plan
 from consumerd.master.pools import LAST_WORDS_S, Entry, Pools
 from consumerd.master.post import Arrival, Origin, Post
 from consumerd.master.processes import Away, LastError
-from consumerd.master.status import pool_document
+from consumerd.master.rules import history
+from consumerd.master.rules.actions import ExecuteZygote, Fork
+from consumerd.master.rules.plan import plan
 from consumerd.master.stderr import Relay
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState, ZygoteState

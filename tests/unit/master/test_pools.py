@@ -8,8 +8,8 @@ import pytest
 
 from consumerd.config.shape import CommonKeys, ConsumerSettings
 from consumerd.config.state_dir import StateDirectory
-from consumerd.master import history
 from consumerd.master.pools import Entry, Pools
+from consumerd.master.rules import history
 from consumerd.model.identity import ConsumerName
 from consumerd.wire.messages import Loaded, Seated
 

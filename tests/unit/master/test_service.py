@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from consumerd.master.observed import Observed, Pool, Slot, Wanted, WantedPool
+from consumerd.master.rules.observed import Observed, Pool, Slot, Wanted, WantedPool
 from consumerd.master.service import ServiceSocket, is_started, status_line
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from consumerd.master.actions import Kill
 from consumerd.master.acts import perform
-from consumerd.master.flow import MeasuredLag
-from consumerd.master.plan import plan
-from consumerd.master.status import pool_document
-from consumerd.master.watch import NO_TURN_S, SCAN_BUSY_S, SCAN_IDLE_S, STALLED_AFTER_S
+from consumerd.master.control.status import pool_document
+from consumerd.master.rules.actions import Kill
+from consumerd.master.rules.flow import MeasuredLag
+from consumerd.master.rules.plan import plan
+from consumerd.master.rules.watch import NO_TURN_S, SCAN_BUSY_S, SCAN_IDLE_S, STALLED_AFTER_S
 from consumerd.master.watchdog import DIAGNOSE_S, Watchdog
 from consumerd.model.slots import SlotState
 from consumerd.wire.board import BUSY_SINCE_NS, CURSOR, SHARD, TURNED_NS

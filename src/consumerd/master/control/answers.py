@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from consumerd import clock
 from consumerd.master.acts import Means
-from consumerd.master.broadcast import Broadcast, Wish
-from consumerd.master.control import Answer
+from consumerd.master.control.broadcast import Broadcast, Wish
+from consumerd.master.control.operations import Operations
+from consumerd.master.control.reloading import Reloading
+from consumerd.master.control.server import Answer
+from consumerd.master.control.status import status_document
 from consumerd.master.helper import StoreHelper
-from consumerd.master.operations import Operations
-from consumerd.master.reloading import Reloading
-from consumerd.master.status import status_document
 from consumerd.master.supervisor import Supervisor
 from consumerd.model.slots import LOOPING
 from consumerd.wire.messages import Wake

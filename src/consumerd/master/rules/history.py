@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from consumerd.master.observed import Condemned, Pool, Slot, Zygote
-from consumerd.master.restart import BUDGET_WINDOW_S, Ended, RestartPolicy, pause_s, recent_deaths
+from consumerd.master.rules.observed import Condemned, Pool, Slot, Zygote
+from consumerd.master.rules.restart import BUDGET_WINDOW_S, Ended, RestartPolicy, pause_s, recent_deaths
 from consumerd.model.exits import WorkerExit
 from consumerd.model.slots import (
     POOL_MOVES,

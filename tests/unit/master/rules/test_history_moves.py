@@ -10,9 +10,9 @@ from typing import TypeVar
 import pytest
 from _pytest.mark import ParameterSet
 
-from consumerd.master import history
-from consumerd.master.observed import Condemned, Pool, Slot, Zygote
-from consumerd.master.restart import Ended, RestartPolicy
+from consumerd.master.rules import history
+from consumerd.master.rules.observed import Condemned, Pool, Slot, Zygote
+from consumerd.master.rules.restart import Ended, RestartPolicy
 from consumerd.model.exits import WorkerExit
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 

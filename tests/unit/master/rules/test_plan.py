@@ -4,8 +4,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from consumerd.master import history
-from consumerd.master.actions import (
+from consumerd.master.rules import history
+from consumerd.master.rules.actions import (
     Action,
     AskToLeave,
     AskZygoteToLeave,
@@ -19,10 +19,10 @@ from consumerd.master.actions import (
     StopPool,
     Vacate,
 )
-from consumerd.master.history import TRY_EVERY_S, ZYGOTE_LEAVES_IN_S
-from consumerd.master.observed import Condemned, Observed, Pool, Wanted, WantedPool
-from consumerd.master.plan import KILL_GRACE_S, LOST_FOR_S, ZYGOTE_GRACE_S, next_deadline, plan, target_edition
-from consumerd.master.restart import Ended, RestartPolicy
+from consumerd.master.rules.history import TRY_EVERY_S, ZYGOTE_LEAVES_IN_S
+from consumerd.master.rules.observed import Condemned, Observed, Pool, Wanted, WantedPool
+from consumerd.master.rules.plan import KILL_GRACE_S, LOST_FOR_S, ZYGOTE_GRACE_S, next_deadline, plan, target_edition
+from consumerd.master.rules.restart import Ended, RestartPolicy
 from consumerd.model.exits import WorkerExit
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import LIVE, LOOPING, SERVING, PoolState, SlotState, ZygoteState

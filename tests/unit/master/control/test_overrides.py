@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from consumerd.master.overrides import Overrides, Pin, load_overrides
+from consumerd.master.control.overrides import Overrides, Pin, load_overrides
 
 
 def test_pins_come_back_whether_the_configuration_had_a_number_or_a_range(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumerd.master.autoscale import Bounds, Judgement, Look, interrupted, judge
+from consumerd.master.rules.autoscale import Bounds, Judgement, Look, interrupted, judge
 from simulations import plot
 from simulations.autoscaling import LOOK_EVERY_S, START_S, Load, Run, Workers, bursts, days, noise, simulate
 
-PLOT = Path(__file__).parents[3] / "docs" / "plots" / "autoscale.svg"
+PLOT = Path(__file__).parents[4] / "docs" / "plots" / "autoscale.svg"
 BOUNDS = Bounds(fewest=1, most=20, target_s=30.0)
 HOUR_S = 3600.0
 

@@ -6,7 +6,7 @@ import pytest
 
 from consumerd.config.shape import CommonKeys
 from consumerd.master.memory import own_bytes, own_bytes_in
-from consumerd.master.wear import SPREAD, Limits, Worn, worn_out
+from consumerd.master.rules.wear import SPREAD, Limits, Worn, worn_out
 
 MIB = 2**20
 ANYTHING = Limits(None, None, None)

@@ -18,7 +18,7 @@ from consumerd.config.documents import UnreadableError, file_content
 from consumerd.config.shape import Document
 from consumerd.errors import ConsumerdError
 from consumerd.events.facts import Fact, Level
-from consumerd.master.operations import Operations, Plain
+from consumerd.master.control.operations import Operations, Plain
 
 Read = TypeVar("Read")
 

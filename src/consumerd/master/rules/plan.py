@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from consumerd.master.actions import (
+from consumerd.master.rules.actions import (
     Action,
     AskToLeave,
     AskZygoteToLeave,
@@ -30,8 +30,8 @@ from consumerd.master.actions import (
     StopPool,
     Vacate,
 )
-from consumerd.master.history import ZYGOTE_LEAVES_IN_S
-from consumerd.master.observed import Observed, Pool, Slot, Wanted, WantedPool, Zygote
+from consumerd.master.rules.history import ZYGOTE_LEAVES_IN_S
+from consumerd.master.rules.observed import Observed, Pool, Slot, Wanted, WantedPool, Zygote
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import LIVE, LOOPING, SERVING, PoolState, SlotState, ZygoteState
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from consumerd.errors import ConsumerdError, StateDirectoryError, UsageError
 from consumerd.events.facts import Fact, Level
-from consumerd.master.audit import AuditLog, Peer
-from consumerd.master.streams import item_line, until_gone
+from consumerd.master.control.audit import AuditLog, Peer
+from consumerd.master.control.streams import item_line, until_gone
 from consumerd.wire.control import (
     FAILED,
     INVALID_PARAMS,

@@ -18,10 +18,10 @@ from consumerd.errors import ConsumerdError, UsageError
 from consumerd.events.facts import Fact, Level
 from consumerd.master import amending
 from consumerd.master.acts import Means
-from consumerd.master.observed import Condemned
-from consumerd.master.overrides import Overrides, Pin
+from consumerd.master.control.overrides import Overrides, Pin
+from consumerd.master.control.running_task import find_running_task
 from consumerd.master.pools import Entry
-from consumerd.master.running_task import find_running_task
+from consumerd.master.rules.observed import Condemned
 from consumerd.master.watchdog import DIAGNOSE_S, Watchdog
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import OCCUPIED
@@ -121,7 +121,7 @@ class Operations:
         return {"changes": [str(change) for change in changes], "remarks": remarks, "is_applied": not is_dry}
 
     def cancel(self, task: str) -> Plain:
-        """End the attempt that a worker runs, by replacing the worker. task: see `master.running_task`."""
+        """End the attempt that a worker runs, by replacing the worker. task: see `master.control.running_task`."""
         now, found = clock.monotonic(), find_running_task(self._pools, task)
         reason = f"cancelled by an operator, on offset {found.offset} of shard {found.shard}"
         sentence = Condemned(reason, now, now + DIAGNOSE_S, found.shard, found.offset)

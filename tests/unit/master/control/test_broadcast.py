@@ -12,7 +12,7 @@ import pytest
 from consumerd.errors import ConsumerdError
 from consumerd.events.facts import Fact, Level
 from consumerd.events.listeners import Listeners
-from consumerd.master.broadcast import (
+from consumerd.master.control.broadcast import (
     KEPT,
     LONGEST_ITEM,
     LONGEST_LINE_BYTES,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from consumerd.master.restart import RestartPolicy, budget_of
+from consumerd.master.rules.restart import RestartPolicy, budget_of
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import OCCUPIED, PoolState, SlotState, ZygoteState
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumerd.master.restart import CAP_S, FAILURES_THAT_TELL, PROVEN_AFTER_S, is_proven, pause_s
+from consumerd.master.rules.restart import CAP_S, FAILURES_THAT_TELL, PROVEN_AFTER_S, is_proven, pause_s
 from consumerd.wire.board import BoardFlag, Reading, WorkerState
 
 LARGEST = 0.999999

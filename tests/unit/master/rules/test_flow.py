@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from consumerd.master.flow import REPLACE_AFTER_S, SHARD_STALLED_AFTER_S, Flow, MeasuredLag, flowed, one_replaced
+from consumerd.master.rules.flow import REPLACE_AFTER_S, SHARD_STALLED_AFTER_S, Flow, MeasuredLag, flowed, one_replaced
 
 
 def lag(at: float, *shards: tuple[int, int, int]) -> MeasuredLag:

@@ -1,8 +1,8 @@
 import pytest
 
-from consumerd.master import history
-from consumerd.master.observed import Pool
-from consumerd.master.restart import Ended, RestartPolicy
+from consumerd.master.rules import history
+from consumerd.master.rules.observed import Pool
+from consumerd.master.rules.restart import Ended, RestartPolicy
 from consumerd.model.exits import WorkerExit
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumerd.master.watch import (
+from consumerd.master.rules.watch import (
     NO_TURN_S,
     SCAN_BUSY_S,
     SCAN_IDLE_S,

@@ -12,10 +12,10 @@ from dataclasses import asdict
 
 from consumerd import clock
 from consumerd.master.autoscaler import scaling_document
-from consumerd.master.observed import Pool, Zygote
+from consumerd.master.control.running_task import running_task
 from consumerd.master.pools import Pools
 from consumerd.master.processes import Processes, Worker
-from consumerd.master.running_task import running_task
+from consumerd.master.rules.observed import Pool, Zygote
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import LOOPING, PoolState, SlotState, ZygoteState
 from consumerd.version import __version__

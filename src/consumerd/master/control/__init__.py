@@ -1,0 +1,1 @@
+"""What operators ask of a running master, and what they are shown."""
