@@ -1,0 +1,26 @@
+"""The consumer of the chaos run: it writes down that it begins and ends a row, one write a line, and takes its time."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, ClassVar
+
+from consumerd import TableBaseConsumer
+
+
+class ChaosRows(TableBaseConsumer):
+    """`color` makes a new edition, `tint` is live."""
+
+    LIVE_CONFIGS: ClassVar[tuple[str, ...]] = ("tint",)
+
+    def pre_consume(self) -> None:
+        self._book = os.open(self.config["book"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+    def handle_task(self, offset: int, record: dict[str, Any]) -> None:
+        self._write("begin", record["number"])
+        time.sleep(self.config["task_s"])
+        self._write("end", record["number"])
+
+    def _write(self, what: str, number: int) -> None:
+        os.write(self._book, f"{what} {number} {os.getpid()} {time.monotonic_ns()}\n".encode())
