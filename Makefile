@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo check test unit integration servers lint types format bench bench-loop bench-restart bench-memory clean
+.PHONY: help setup demo check test unit integration servers lint types format bench bench-loop bench-restart bench-memory chaos changes clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,12 @@ bench: setup servers  ## run all benchmarks; bench-loop, bench-restart, bench-me
 
 bench-loop bench-restart bench-memory: bench-%: setup servers
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $*
+
+chaos: setup  ## ten minutes of random faults on a pool; every repeat must have its fault
+	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.chaos $(CHAOS)
+
+changes: setup  ## 1,000 reloads and 200 rolling restarts under load; nothing may be repeated
+	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.changes
 
 clean:  ## remove all that these targets made
 	rm -rf .venv .cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist

@@ -1,8 +1,8 @@
-"""The checker of the chaos run must see what it is there for."""
+"""The checker of the books must see what it is there for."""
 
 from __future__ import annotations
 
-from integration.scenarios.chaos_book import complaints, read_runs, repeated
+from integration.scenarios.numbered_book import complaints, read_runs, repeated
 
 
 def book(*lines: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The consumer of the chaos run: it writes down that it begins and ends a row, one write a line, and takes its time."""
+"""A consumer that writes down when it begins and ends a row, one write a line, and takes its time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from consumerd import TableBaseConsumer
 
 
-class ChaosRows(TableBaseConsumer):
+class NumberedRows(TableBaseConsumer):
     """`color` makes a new edition, `tint` is live."""
 
     LIVE_CONFIGS: ClassVar[tuple[str, ...]] = ("tint",)

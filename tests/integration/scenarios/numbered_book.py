@@ -1,4 +1,4 @@
-"""What the book of a chaos run must say, pure: every row once, or again for a reason that is known."""
+"""What the book of a pool of numbered rows must say, pure: every row once, or again for a reason that is known."""
 
 from __future__ import annotations
 

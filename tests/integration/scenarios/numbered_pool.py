@@ -1,0 +1,176 @@
+"""One pool of numbered rows under load, its master, and the judgement at the end.
+
+The book of the handlers says what happened (`numbered_book`); the master is asked for nothing but pids and states.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from consumerd.sources.table.schema import create_table, enqueue
+from consumerd.wire.control import call
+from integration.scenarios.numbered_book import complaints, read_runs, repeated
+from integration.scenarios.running import environment, running
+from integration.scenarios.small_masters import children, entry, open_fds, write_config
+from servers.waiting import wait_until
+
+POOL = "small/rows"
+TASK_S = 0.02
+MAX_UNSETTLED = 20
+BACKLOG = 2000
+TASK_TIMEOUT_S = 3.0
+QUIET_S = 180.0
+FDS_MORE = 2
+
+
+@dataclass
+class Report:
+    """What a run came to. own_kb: of the master, sampled; complaints: what must not be, empty where all is well."""
+
+    rows: int = 0
+    repeats: int = 0
+    done: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    own_kb: list[int] = field(default_factory=list)
+    fds: tuple[int, int] = (0, 0)
+    complaints: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        done = ", ".join(f"{count} {name}" for name, count in sorted(self.done.items()))
+        early, late = self.own_kb[len(self.own_kb) // 5], self.own_kb[-1]
+        memory = f"master {early} kB after a fifth of the time, {late} kB at the end, descriptors {self.fds}"
+        what = f"{self.rows} rows, {self.repeats} repeats; {done}; {memory}"
+        refused = [f"refused: {count} {name}" for name, count in self.refused.items()]
+        return "\n".join([what, *refused, *self.complaints])
+
+
+class NumberedPool:
+    """The pool, in a directory. `configured` are the keys that a run changes: `configure` writes them down."""
+
+    def __init__(self, directory: Path, workers: int) -> None:
+        self.directory = directory
+        self.workers = workers
+        self.configured: dict[str, Any] = {"color": 0, "tint": 0, "max_unavailable": 2}
+        self.report = Report()
+        self._database = str(directory / "rows.sqlite")
+        create_table(self._database)
+        self.configure()
+
+    @contextlib.contextmanager
+    def started(self, *, killed: Collection[int] = (), frozen: Collection[int] = ()) -> Iterator[None]:
+        """A master on the pool. At the end all that lasts is undone, every row is done, and it is judged."""
+        config, state_dir = str(self.directory / "config.json"), self.directory / "state"
+        with running(config, state_dir=state_dir, log=self.directory / "log", env=environment()) as master:
+            self.master = master
+            self.fill()
+            master.wait_until_ready(self.workers)
+            before = open_fds(master.process.pid)
+            yield
+            self._be_quiet()
+            self.sample()
+            self.report.fds = before, open_fds(master.process.pid)
+            self._judge(killed, frozen)
+
+    def configure(self) -> None:
+        configs = {
+            "workers": self.workers,
+            "book": str(self.directory / "book"),
+            "task_s": TASK_S,
+            "database": self._database,
+            "batch_size": 10,
+            "max_unsettled": MAX_UNSETTLED,
+            "settle_interval": 0.2,
+            "task_timeout": TASK_TIMEOUT_S,
+            **self.configured,
+        }
+        pool = entry("NumberedRows", module="integration.scenarios.numbered_rows", **configs) | {"name": "rows"}
+        write_config(self.directory, pool)
+
+    def fill(self) -> None:
+        """Keep the workers busy."""
+        if self._pending() < BACKLOG // 2:
+            first = self.report.rows
+            self.report.rows += enqueue(self._database, ({"number": first + more} for more in range(BACKLOG)))
+
+    def call(self, method: str, **params: object) -> Any:
+        return call(self.master.state_dir / "control.sock", method, params, timeout_s=30)
+
+    def pool(self) -> Any:
+        """Its status."""
+        [pool] = self.call("status")["pools"]
+        return pool
+
+    def sample(self) -> None:
+        """Note what the master's memory is now."""
+        found = re.search(r"^RssAnon:\s+(\d+) kB", self._status_file(), re.MULTILINE)
+        assert found is not None
+        self.report.own_kb.append(int(found[1]))
+
+    def wait(self, condition: Callable[[], object], what: str) -> None:
+        wait_until(condition, QUIET_S, lambda: f"{what}{self.master.tail()}")
+
+    def wait_all_run(self) -> None:
+        def all_run() -> bool:
+            workers = self.pool()["workers"]
+            return sum(worker["state"] == "running" for worker in workers) == len(workers) == self.workers
+
+        self.wait(all_run, f"{self.workers} workers")
+
+    def _status_file(self) -> str:
+        return Path(f"/proc/{self.master.process.pid}/status").read_text()
+
+    def _pending(self) -> int:
+        with contextlib.closing(sqlite3.connect(self._database, timeout=30)) as connection:
+            found: int = connection.execute("SELECT count(*) FROM tasks WHERE state <> 'done'").fetchone()[0]
+        return found
+
+    def _be_quiet(self) -> None:
+        self.call("resume", target=POOL)
+        self.call("scale", target=POOL, workers=self.workers)
+        self.wait(lambda: self._pending() == 0, "every row done")
+        self.wait_all_run()
+
+    def _judge(self, killed: Collection[int], frozen: Collection[int]) -> None:
+        report, master = self.report, self.master
+        found = report.complaints
+        found += [f"{child} is a zombie" for child in children(master.process.pid) if _state(child) == "Z"]
+        found += [f"{task['id']} is parked: {task['error']}" for task in master.parked()]
+        before, after = report.fds
+        if after > before + FDS_MORE:
+            found.append(f"the master has {after} descriptors, and had {before}")
+        own = master.descendants()
+        if code := master.stop():
+            found.append(f"the master left with {code}")
+        found += [f"process {left} is left" for left in master.descendants() & own]
+        runs = read_runs((self.directory / "book").read_text().splitlines())
+        report.repeats = repeated(runs)
+        numbers = range(report.rows)
+        found += complaints(runs, numbers, killed=killed, frozen=frozen, most_repeats=MAX_UNSETTLED)
+        log = master.log.read_text(errors="replace")
+        found += sorted(set(re.findall(r"Traceback.*|\"event\": \"(?:worker|zygote)_broken\".*", log)))
+
+
+def _state(pid: int) -> str:
+    with contextlib.suppress(FileNotFoundError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+    return ""
+
+
+def own_directory(directory: str, what: str) -> Path:
+    """A directory for a run by hand; said, so that its books can be read afterwards."""
+    path = Path(directory)
+    print(f"{what}, in {path}", flush=True)
+    return path
+
+
+def exit_code(report: Report) -> int:
+    print(report, flush=True)
+    return 1 if report.complaints else os.EX_OK
