@@ -25,6 +25,7 @@ from consumerd.wire.plain import plain_value, real_value
 
 LINE_LIMIT_BYTES = 65_536
 SEND_S = 5.0
+CONNECT_AGAIN_S = 0.02
 RESULT_LIMIT_BYTES = 256 * 1_048_576
 
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS = -32700, -32600, -32601, -32602
@@ -97,13 +98,26 @@ class Connection:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(timeout_s)
         try:
-            self._socket.connect(self._path)
-        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError, BlockingIOError) as error:
+            self._connect(clock.monotonic() + timeout_s)
+        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
             self._socket.close()
             raise self._not_running() from error
         except PermissionError as error:
             self._socket.close()
             raise UsageError(f"{self._path} belongs to another user: use it as the user who runs the master") from error
+
+    def _connect(self, deadline: float) -> None:
+        """Wait for a place in the queue of those who connect; a crowd may fill it, or a frozen master leave it full."""
+        while True:
+            try:
+                self._socket.connect(self._path)
+            except BlockingIOError:
+                if clock.monotonic() >= deadline:
+                    self._socket.close()
+                    raise ConsumerdError(f"the master accepts nobody on {self._path} now: try again") from None
+                clock.SYSTEM_CLOCK.sleep(CONNECT_AGAIN_S)
+            else:
+                return
 
     def __enter__(self) -> Self:
         return self

@@ -31,6 +31,7 @@ from consumerd.wire.control import (
 )
 
 MOST_CONNECTIONS = 64
+MOST_QUEUED = 1024
 IDLE_S = 60.0
 """How long a client may keep a connection without a request; one that asked for a stop waits for the end."""
 
@@ -70,7 +71,9 @@ class ControlServer:
     async def start(self) -> None:
         """Listen. The caller holds the lock of the state directory, so that a socket found there is a dead master's."""
         sock = _bound(self._path)
-        self._server = await asyncio.start_unix_server(self._accept, sock=sock, limit=LINE_LIMIT_BYTES)
+        self._server = await asyncio.start_unix_server(
+            self._accept, sock=sock, limit=LINE_LIMIT_BYTES, backlog=MOST_QUEUED
+        )
 
     async def close(self) -> None:
         """Stop listening, cut every connection off: whoever waits for the master's end sees it."""
