@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from integration.scenarios.numbered_book import read_runs
 from integration.scenarios.running import Running, environment, running
 from integration.scenarios.small_masters import (
     SOON_S,
@@ -32,6 +34,7 @@ from integration.scenarios.small_masters import (
     wait_running,
     write_config,
 )
+from integration.scenarios.small_pools import DIVIDED_ROWS
 from servers.waiting import wait_until
 
 Start = Callable[..., Running]
@@ -131,6 +134,23 @@ def test_a_killed_master_leaves_nobody_behind_and_a_new_one_takes_over(start: St
     wait_running(successor, 3)
     assert_nothing_left(master)
     assert stop(successor) == 0
+
+
+def test_another_number_after_a_killed_master_divides_no_key_twice(start: Start, tmp_path: Path) -> None:
+    """The old workers are in a row each when the new ones, more of them, begin to go through all rows."""
+    book = tmp_path / "book"
+    master = start(entry("Dividing", 2, book=str(book), task_s=3.0, stop_timeout=10))
+    wait_until(lambda: book.exists() and book.read_text().count("begin") == 2, SOON_S, "a row of each worker")
+    os.kill(master.process.pid, signal.SIGKILL)
+    master.process.wait(SOON_S)
+    successor = start(entry("Dividing", 5, book=str(book), task_s=0.01, stop_timeout=10))
+    wait_until(lambda: book.read_text().count("end") > 2 * DIVIDED_ROWS, SOON_S, successor.tail)
+    assert stop(successor) == 0
+    runs = read_runs(book.read_text().splitlines())
+    for number in range(DIVIDED_ROWS):
+        for earlier, later in itertools.pairwise(run for run in runs if run.number == number):
+            assert earlier.ended_ns is not None
+            assert later.began_ns >= earlier.ended_ns, f"row {number} is handled by {earlier.pid} and {later.pid}"
 
 
 def test_a_killed_master_leaves_no_endless_import_behind(start: Start) -> None:

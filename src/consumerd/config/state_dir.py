@@ -5,6 +5,7 @@ Imports neither pydantic nor a SQL client: the control verbs use it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Mapping
@@ -74,6 +75,14 @@ class StateDirectory:
     def slot_lock(self, consumer: ConsumerName, slot: int) -> Path:
         """The lock file of one slot. `+` is in no name, so that `a.b/c` and `a/b.c` do not share one."""
         return self.path / "slots" / f"{consumer.group}+{consumer.name}.{slot}.lock"
+
+    def slot_locks(self, consumer: ConsumerName) -> tuple[Path, ...]:
+        """The lock files of all slots that a consumer ever had here."""
+        start = f"{consumer.group}+{consumer.name}."
+        with contextlib.suppress(FileNotFoundError):
+            found = sorted((self.path / "slots").iterdir())
+            return tuple(path for path in found if path.name.startswith(start) and path.name.endswith(".lock"))
+        return ()
 
     def prepare(self) -> None:
         """Make the directory, 0700, and what it holds; check that it is ours and can be written.

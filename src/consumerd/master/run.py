@@ -41,6 +41,7 @@ from consumerd.master.recycler import Recycler
 from consumerd.master.service import Service, own_service_socket
 from consumerd.master.signals import Signals
 from consumerd.master.stderr import Relay
+from consumerd.master.strangers import Strangers
 from consumerd.master.supervisor import Supervisor
 from consumerd.master.watchdog import Watchdog
 from consumerd.wire.messages import Seated, Serve
@@ -102,7 +103,7 @@ async def _run(document: Document, state_dir: StateDirectory, read: Callable[[],
         means,
         signals,
         woken,
-        looks=(watchdog, Autoscaler(means.pools, means.emit), Recycler(means.pools, means.emit)),
+        looks=(Strangers(means), watchdog, Autoscaler(means.pools, means.emit), Recycler(means.pools, means.emit)),
         service=service,
         later=voice.later,
         judge=Durability(document, state_dir, voice.emit).judge,

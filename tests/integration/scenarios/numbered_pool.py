@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from consumerd.errors import SourceAwayError
 from consumerd.sources.table.schema import create_table, enqueue
 from consumerd.wire.control import call
 from integration.scenarios.numbered_book import complaints, read_runs, repeated
@@ -95,10 +96,13 @@ class NumberedPool:
         write_config(self.directory, pool)
 
     def fill(self) -> None:
-        """Keep the workers busy."""
+        """Keep the workers busy. One that is stopped while it holds the table's lock keeps everybody out a while."""
         if self._pending() < BACKLOG // 2:
             first = self.report.rows
-            self.report.rows += enqueue(self._database, ({"number": first + more} for more in range(BACKLOG)))
+            try:
+                self.report.rows += enqueue(self._database, ({"number": first + more} for more in range(BACKLOG)))
+            except SourceAwayError:
+                self.report.refused["fill"] += 1
 
     def call(self, method: str, **params: object) -> Any:
         return call(self.master.state_dir / "control.sock", method, params, timeout_s=30)

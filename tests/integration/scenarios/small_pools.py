@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from consumerd import BaseConsumer
+from consumerd import BaseConsumer, SQLBaseConsumer
 
 Record = dict[str, Any]  # what a generator yields has any shape
+
+DIVIDED_ROWS = 40
 
 
 class Counting(BaseConsumer):
@@ -75,3 +77,17 @@ class Failing(Counting):
     def handle_task(self, offset: int, record: Record) -> None:
         if offset < 3:
             raise ValueError(f"task {offset} fails")
+
+
+class Dividing(SQLBaseConsumer):
+    """Many rows, again and again, divided by the number of workers; a row takes a while, and is written down."""
+
+    def get_next_batch(self) -> list[Record]:
+        return [{"id": number} for number in range(DIVIDED_ROWS)]
+
+    def handle_task(self, offset: int, record: Record) -> None:
+        with Path(self.config["book"]).open("a") as book:
+            book.write(f"begin {record['id']} {os.getpid()} {time.monotonic_ns()}\n")
+            book.flush()
+            time.sleep(self.config["task_s"])
+            book.write(f"end {record['id']} {os.getpid()} {time.monotonic_ns()}\n")

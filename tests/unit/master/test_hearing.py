@@ -51,6 +51,7 @@ class PaperLauncher:
         self.killed: list[int] = []
         self.asked: list[int] = []
         self.stopped: set[int] = set()
+        self.holders: dict[str, int] = {}
         self.far_ends: list[socket.socket] = []
         self.forks: list[messages.Fork] = []
 
@@ -68,6 +69,13 @@ class PaperLauncher:
     def kill(self, pid: int, pidfd: int | None) -> None:
         self.killed.append(pid)
 
+    def holder(self, lock: Path) -> int | None:
+        return self.holders.get(lock.name)
+
+    def kill_holder(self, lock: Path, *, but: int | None) -> int | None:
+        assert but is None
+        return self.holders.pop(lock.name, None)
+
     def ask_stacks(self, pid: int, pidfd: int | None) -> None:
         self.asked.append(pid)
 
@@ -82,9 +90,6 @@ class PaperLauncher:
 
     def is_child(self, pid: int) -> bool:
         return True
-
-    def kill_holder(self, lock: Path, *, but: int | None) -> int | None:
-        return None
 
     def _may_refuse(self) -> None:
         if self.refusals:

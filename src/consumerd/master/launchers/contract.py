@@ -84,6 +84,10 @@ class Launcher(Protocol):
         """Whether this process is a child of ours, alive or not yet reaped."""
         ...
 
+    def holder(self, lock: Path) -> int | None:
+        """Who holds the lock of a slot; None where nobody does. OSError where that cannot be read."""
+        ...
+
     def kill_holder(self, lock: Path, *, but: int | None) -> int | None:
         """Kill whoever holds the lock of a slot, unless it is `but`; the pid, or None where there was no one."""
         ...

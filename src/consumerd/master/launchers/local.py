@@ -115,6 +115,10 @@ class LocalLauncher:
             return False
         return True
 
+    def holder(self, lock: Path) -> int | None:
+        with lock.open("r+b") as file:
+            return holder_of(file.fileno())
+
     def kill_holder(self, lock: Path, *, but: int | None) -> int | None:
         with lock.open("r+b") as file:
             holder = holder_of(file.fileno())

@@ -159,6 +159,11 @@ def condemned(pool: Pool, number: int, sentence: Condemned) -> Pool:
     return pool if slot.condemned is not None else _with_slots(pool, number, replace(slot, condemned=sentence))
 
 
+def strangers_seen(pool: Pool, *, are_there: bool) -> Pool:
+    """Whether workers of an earlier master hold slots of this pool."""
+    return replace(pool, has_strangers=are_there)
+
+
 def holder_looked_up(pool: Pool, number: int, *, look_at: float) -> Pool:
     return _with_slots(pool, number, replace(pool.slots[number], look_at=look_at))
 

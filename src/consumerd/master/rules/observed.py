@@ -86,6 +86,7 @@ class Pool:
     zygotes: by edition. established: the edition that has shown that it works, 0 before one has.
     rejected: the edition that was tried, did not hold up, and is not tried again. reason, traceback: why it failed, or
     why the edition was rejected. deaths: when unproven workers died of late. try_at: while failed, of its next try.
+    has_strangers: workers that an earlier master left are still there; nobody knows how they divide the keys.
     """
 
     state: PoolState = PoolState.LOADING
@@ -98,6 +99,7 @@ class Pool:
     traceback: str = ""
     deaths: tuple[float, ...] = ()
     try_at: float = 0.0
+    has_strangers: bool = False
 
     @property
     def is_lost(self) -> bool:

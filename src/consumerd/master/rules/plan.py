@@ -140,7 +140,7 @@ def _starts(name: ConsumerName, wanted: WantedPool, pool: Pool, now: float) -> I
         zygote = pool.zygote(edition)
         if zygote.state is ZygoteState.ABSENT and now >= zygote.due_at:
             yield ExecuteZygote(name, edition)
-    if wanted.is_split and _is_mixed(target_edition(wanted, pool), pool):
+    if _must_wait_for_others(wanted, pool):
         return
     for number in range(wanted.workers):
         edition = _edition_of(wanted, pool, number)
@@ -148,9 +148,11 @@ def _starts(name: ConsumerName, wanted: WantedPool, pool: Pool, now: float) -> I
             yield Fork(name, number, edition)
 
 
-def _is_mixed(edition: int, pool: Pool) -> bool:
-    """Whether workers of another edition are there."""
-    return any(slot.is_occupied and slot.edition != edition for slot in pool.slots.values())
+def _must_wait_for_others(wanted: WantedPool, pool: Pool) -> bool:
+    """Whether workers are there that divide the keys by another number, perhaps: of another edition, or master."""
+    target = target_edition(wanted, pool)
+    is_mixed = any(slot.is_occupied and slot.edition != target for slot in pool.slots.values())
+    return wanted.is_split and (is_mixed or pool.has_strangers)
 
 
 def _is_due(slot: Slot, edition: int, now: float) -> bool:
@@ -293,7 +295,7 @@ def _start_times(wanted: WantedPool, pool: Pool) -> Iterator[float]:
     for edition in _needed(wanted, pool):
         if pool.zygote(edition).state is ZygoteState.ABSENT:
             yield max(earliest, pool.zygote(edition).due_at)
-    if wanted.is_split and _is_mixed(target_edition(wanted, pool), pool):
+    if _must_wait_for_others(wanted, pool):
         return
     for number in range(wanted.workers):
         slot, zygote = pool.slots[number], pool.zygote(_edition_of(wanted, pool, number))

@@ -209,6 +209,16 @@ def test_a_worn_out_worker_of_a_pool_that_divides_the_keys_goes_alone() -> None:
     assert plan(split, Observed({A: pool}), 6.0) == (Fork(A, 1, 1),)
 
 
+def test_where_the_keys_are_divided_nobody_starts_beside_workers_of_an_earlier_master() -> None:
+    loaded = up()
+    haunted = history.strangers_seen(loaded, are_there=True)
+    split = Wanted({A: replace(wanted(), is_split=True)})
+    assert plan(split, Observed({A: haunted}), 2.0) == ()
+    assert next_deadline(split, Observed({A: haunted})) is None
+    assert plan(split, Observed({A: loaded}), 2.0) == (Fork(A, 0, 1), Fork(A, 1, 1))
+    assert planned(haunted, 2.0) == (Fork(A, 0, 1), Fork(A, 1, 1)), "the locks are enough where keys are not divided"
+
+
 SECOND = replace(WantedPool(2, STOP_TIMEOUT_S), edition=2)
 
 

@@ -1,0 +1,67 @@
+"""Workers of an earlier master, as the new one sees them by their locks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from consumerd.config.state_dir import StateDirectory
+from consumerd.master.strangers import Strangers
+from unit.master.test_hearing import NAME, Stage
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    loop = asyncio.new_event_loop()
+    directory = StateDirectory(tmp_path)
+    directory.prepare()
+    for slot in range(4):
+        directory.slot_lock(NAME, slot).touch()
+    stage = Stage(loop, tmp_path)
+    yield stage
+    stage.close()
+    loop.close()
+
+
+def has_strangers(stage: Stage) -> bool:
+    return stage.pools[NAME].has_strangers
+
+
+def lock_name(slot: int) -> str:
+    return f"g+a.{slot}.lock"
+
+
+def test_a_pool_waits_while_somebody_holds_any_slot_of_its_consumer(stage: Stage) -> None:
+    strangers = Strangers(stage.means)
+    stage.launcher.holders[lock_name(3)] = 77
+    strangers.turn(1.0)
+    assert has_strangers(stage)
+    assert strangers.next_turn_at() == pytest.approx(1.05)
+    del stage.launcher.holders[lock_name(3)]
+    strangers.turn(1.1)
+    assert not has_strangers(stage)
+    assert strangers.next_turn_at() is None
+
+
+def test_one_that_does_not_leave_in_the_time_of_a_stop_is_killed(stage: Stage) -> None:
+    strangers = Strangers(stage.means)
+    stage.launcher.holders[lock_name(3)] = 77
+    strangers.turn(1.0)
+    strangers.turn(26.0)
+    assert stage.launcher.holders == {}
+    assert [fact.fields["pid"] for fact in stage.facts if fact.name == "lock_holder_killed"] == [77]
+    strangers.turn(26.1)
+    assert not has_strangers(stage)
+
+
+def test_once_a_pool_has_forked_the_locks_are_its_own_workers(stage: Stage) -> None:
+    strangers = Strangers(stage.means)
+    stage.launcher.holders[lock_name(0)] = 77
+    strangers.turn(1.0)
+    stage.up()
+    strangers.turn(99.0)
+    assert not has_strangers(stage)
+    assert stage.launcher.holders == {lock_name(0): 77}
