@@ -250,3 +250,16 @@ def test_a_partition_that_comes_while_there_is_no_room_is_paused_soon():
     for _ in range(3):
         world.waits_for_room()
     assert world.client.paused == {0, 1}
+
+
+def test_an_idle_fetch_polls_once_though_the_client_waits_whole_milliseconds_only() -> None:
+    world, waits = World(), []
+
+    def poll(timeout: float) -> None:
+        waits.append(timeout)
+        world.clock.advance(max(int(timeout * 1000), 0.1) / 1000)
+
+    world.client.poll = poll  # type: ignore[method-assign]  # one that waits, and nothing comes
+    world.clock.advance(0.12345)
+    world.receiver.receive(100, 0.1999)
+    assert len(waits) == 1

@@ -17,6 +17,9 @@ from consumerd.sources.kafka.shared import Shared
 SLICE_S = 0.2
 """The longest single poll: signal handlers run, and the keeper has its turn, between two."""
 
+GRAIN_S = 0.001
+"""librdkafka waits whole milliseconds, rounded down: for less than one it would be asked again and again."""
+
 ANSWER_LOOK_S = 0.0005
 """Between two looks for the answer to a commit: pausing the partitions instead would throw away what was read ahead."""
 
@@ -52,7 +55,10 @@ class Receiver:
         self._kept = 0
 
     def receive(self, limit: int, timeout_s: float) -> None:
-        """Wait for records, at most `limit` of them; with a limit of 0, for callbacks. The loop's thread."""
+        """Wait for records, at most `limit` of them; with a limit of 0, for callbacks. The loop's thread.
+
+        timeout_s: to the millisecond.
+        """
         deadline = self._clock.monotonic() + timeout_s
         with self.lock:
             self._prepare(limit)
@@ -63,7 +69,7 @@ class Receiver:
             with self.lock:
                 has_any = self._receive_slice(limit, min(SLICE_S, max(0.0, deadline - self._clock.monotonic())))
                 self._polled_at = self._clock.monotonic()
-            if has_any or self._polled_at >= deadline:
+            if has_any or deadline - self._polled_at < GRAIN_S:
                 return
 
     def _await_answer(self, deadline: float) -> None:
