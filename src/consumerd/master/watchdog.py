@@ -55,7 +55,8 @@ class Watchdog:
 
     def _due_at(self, name: ConsumerName) -> float:
         """When to look at a pool next: at once where nobody has looked at one of its workers yet."""
-        is_new = any(worker.sight is None and worker.reading() is not None for _, worker in self._looping(name))
+        unseen = any(worker.sight is None for worker in self._pools.processes[name].workers.values())
+        is_new = unseen and any(worker.sight is None and worker.reading() for _, worker in self._looping(name))
         return 0.0 if is_new else self._due.get(name, 0.0)
 
     def _looping(self, name: ConsumerName) -> Iterator[tuple[int, Worker]]:
@@ -76,7 +77,7 @@ class Watchdog:
         is_condemned = slot.condemned is not None
         if slot.condemned is not None and not slot.condemned.is_let_off(sight.standing.since_s):
             return
-        stuck = worker.stuck = judged(sight, self._limits(name, slot.edition))
+        stuck = worker.stuck = None if sight.is_idling else judged(sight, self._limits(name, slot.edition))
         if is_condemned or (stuck is None and slot.state is SlotState.STALLED):
             self._goes_on(name, number, worker, now)
         if stuck is None:

@@ -75,3 +75,10 @@ def test_a_board_that_was_written_over_is_refused(boards: tuple[Board, Board], w
     boards[1].words[word] = value
     with pytest.raises(WireError, match="nonsense"):
         boards[0].read()
+
+
+def test_flags_are_read_whatever_bits_a_crash_has_left(boards: tuple[Board, Board]) -> None:
+    master, worker = boards
+    for flags in (0, 1, 2, 3, 2**63 + 1):
+        worker.words[FLAGS] = flags
+        assert master.read().flags == BoardFlag(flags)

@@ -142,10 +142,15 @@ def _starts(name: ConsumerName, wanted: WantedPool, pool: Pool, now: float) -> I
             yield ExecuteZygote(name, edition)
     if _must_wait_for_others(wanted, pool):
         return
-    for number in range(wanted.workers):
+    for number in _vacant(wanted, pool):
         edition = _edition_of(wanted, pool, number)
         if pool.zygote(edition).state is ZygoteState.READY and _is_due(pool.slots[number], edition, now):
             yield Fork(name, number, edition)
+
+
+def _vacant(wanted: WantedPool, pool: Pool) -> Iterator[int]:
+    """The slots that are wanted and have no process."""
+    return (number for number in range(wanted.workers) if not pool.slots[number].is_occupied)
 
 
 def _must_wait_for_others(wanted: WantedPool, pool: Pool) -> bool:
@@ -179,14 +184,15 @@ def _roll(name: ConsumerName, wanted: WantedPool, pool: Pool, now: float) -> Ite
     slot first, and `max_unavailable` at a time. While an edition is on trial, only its slot.
     """
     target, canary = target_edition(wanted, pool), canary_slot(wanted, pool)
-    if pool.zygote(target).state is not ZygoteState.READY or pool.state is PoolState.FAILED:
-        return
     slots = {number: pool.slots[number] for number in range(wanted.workers)}
+    leaving = [number for number, slot in slots.items() if slot.edition != target or slot.is_worn]
+    if not leaving or pool.zygote(target).state is not ZygoteState.READY or pool.state is PoolState.FAILED:
+        return
     room = wanted.max_unavailable - sum(slot.state not in SERVING for slot in slots.values())
-    for number in sorted(slots, reverse=True):
+    for number in sorted(leaving, reverse=True):
         slot = slots[number]
         is_old = slot.edition != target
-        if not (is_old or slot.is_worn) or slot.state not in LIVE or (canary is not None and number != canary):
+        if slot.state not in LIVE or (canary is not None and number != canary):
             continue
         if slot.state is SlotState.RUNNING and not (is_old and wanted.is_split):
             if room < 1:
@@ -297,7 +303,7 @@ def _start_times(wanted: WantedPool, pool: Pool) -> Iterator[float]:
             yield max(earliest, pool.zygote(edition).due_at)
     if _must_wait_for_others(wanted, pool):
         return
-    for number in range(wanted.workers):
+    for number in _vacant(wanted, pool):
         slot, zygote = pool.slots[number], pool.zygote(_edition_of(wanted, pool, number))
         if zygote.state is ZygoteState.READY and slot.state in (SlotState.BACKING_OFF, SlotState.ABSENT):
             yield max(earliest, slot.due_at if slot.state is SlotState.BACKING_OFF else earliest)

@@ -55,6 +55,11 @@ class Sight:
         """Whether it stood the same at the look before."""
         return self.standing.since_s < self.seen_at
 
+    @property
+    def is_idling(self) -> bool:
+        """Whether it went on since the look before, and has nothing to do: there is nothing to judge."""
+        return not (self.reading.busy_since_ns or self.is_still) and self.stopped_since is None
+
 
 @dataclass(frozen=True, slots=True)
 class Stuck:

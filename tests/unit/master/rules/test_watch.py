@@ -113,3 +113,10 @@ def test_nobody_is_overdue_who_went_on_within_the_timeout(looks: list[tuple[floa
         stuck = judged(sight, LIMITS)
         assert stuck is None or stuck.since_s >= changed_at
         assert stuck is None or not stuck.is_overdue or now - changed_at >= LIMITS.task_timeout_s
+
+
+@given(st.lists(st.sampled_from([IDLE, replace(IDLE, turned_ns=2), BUSY]), min_size=1, max_size=4), st.booleans())
+def test_of_what_idles_there_is_nothing_to_judge(readings: list[Reading], is_stopped: bool) -> None:
+    sight = looked(*readings, every_s=SCAN_IDLE_S, is_stopped=is_stopped)
+    assert not sight.is_idling or judged(sight, Limits(task_timeout_s=0.0)) is None
+    assert looked(IDLE, replace(IDLE, turned_ns=2)).is_idling
