@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo check test unit integration servers lint types format bench bench-loop bench-restart bench-memory chaos changes clean
+.PHONY: help setup demo check test unit integration servers lint types format bench bench-loop bench-restart bench-memory bench-supervision chaos changes clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,10 +46,10 @@ format: setup  ## format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: setup servers  ## run all benchmarks; bench-loop, bench-restart, bench-memory run one
+bench: setup servers  ## run all benchmarks; bench-loop, -restart, -memory, -supervision run one
 	PYTHONPATH=tests $(BIN)/python -m benchmarks
 
-bench-loop bench-restart bench-memory: bench-%: setup servers
+bench-loop bench-restart bench-memory bench-supervision: bench-%: setup servers
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $*
 
 chaos: setup  ## ten minutes of random faults on a pool; every repeat must have its fault

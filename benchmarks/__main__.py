@@ -1,22 +1,29 @@
-"""`python -m benchmarks [loop|restart|memory …]`: measure, print the table. Exit code 1 where a bar does not hold."""
+"""`python -m benchmarks [loop|memory|restart|supervision …]`: measure, print the table.
+
+Exit code 1 where a bar does not hold.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import kafka_loop, memory, restart, sqlite_loop
+from benchmarks import kafka_loop, memory, sqlite_loop
 from benchmarks.figures import Figure, machine, table
+from benchmarks.supervision import restart, whole
 
 AREAS: dict[str, tuple[Callable[[], Iterator[Figure]], ...]] = {
     "loop": (kafka_loop.figures, sqlite_loop.figures),
     "restart": (restart.figures,),
     "memory": (memory.figures,),
+    "supervision": (whole.figures,),
 }
+ALL = ("loop", "supervision")
+"""What an empty command line means: the others are parts of these."""
 
 
 def main(arguments: list[str]) -> int:
-    wanted = arguments or list(AREAS)
+    wanted = arguments or ALL
     if unknown := [area for area in wanted if area not in AREAS]:
         print(f"benchmarks: no area {unknown[0]!r}: choose from {', '.join(AREAS)}", file=sys.stderr)
         return 2

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 from typing import Any, ClassVar
 
-from benchmarks.hello import HELLO
+from benchmarks.hello import announce
 from consumerd import BaseConsumer, KafkaBaseConsumer
 
 
@@ -20,10 +19,36 @@ class Announcing(BaseConsumer):
     def handle_task(self, offset: int, record: Any) -> None:
         if not self._has_announced:
             self._has_announced = True
-            fifo = os.open(Path(os.environ["BENCHMARK_DIRECTORY"]) / "hello", os.O_WRONLY)
-            os.write(fifo, HELLO.pack(self.worker_id, os.getpid(), time.monotonic_ns()))
-            os.close(fifo)
+            announce(self.worker_id)
         time.sleep(0.001)
+
+
+class Crashing(BaseConsumer):
+    """Tells the benchmark of it, and ends, as soon as it is to begin."""
+
+    SOURCE: ClassVar[str] = "memory"
+
+    def pre_consume(self) -> None:
+        announce(self.worker_id)
+        os._exit(1)
+
+    def handle_task(self, offset: int, record: Any) -> None:
+        raise AssertionError("it has ended")
+
+
+class Busy(BaseConsumer):
+    """Numbered tasks from memory that take 20 µs of a CPU each."""
+
+    SOURCE: ClassVar[str] = "memory"
+    _has_announced = False
+
+    def handle_task(self, offset: int, record: Any) -> None:
+        if not self._has_announced:
+            self._has_announced = True
+            announce(self.worker_id)
+        until = time.perf_counter() + 20e-6
+        while time.perf_counter() < until:
+            pass
 
 
 class Idle(KafkaBaseConsumer):
@@ -31,3 +56,14 @@ class Idle(KafkaBaseConsumer):
 
     def handle_task(self, offset: int, record: Any) -> None:
         raise AssertionError("the topic is empty")
+
+
+class Receiving(KafkaBaseConsumer):
+    """Tells the benchmark of its first task."""
+
+    _has_announced = False
+
+    def handle_task(self, offset: int, record: Any) -> None:
+        if not self._has_announced:
+            self._has_announced = True
+            announce(self.worker_id)

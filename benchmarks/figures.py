@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import platform
 import statistics
 from collections.abc import Sequence
@@ -44,6 +46,11 @@ def ratio_of_medians(ours: Sequence[float], theirs: Sequence[float]) -> float:
     return statistics.median(ours) / statistics.median(theirs)
 
 
+def percentile(values: Sequence[float], percent: int) -> float:
+    """The least of the values that is not below `percent` of a hundred of them."""
+    return sorted(values)[math.ceil(len(values) * percent / 100) - 1]
+
+
 def spread(values: Sequence[float], form: str) -> str:
     """`median (minimum–maximum)`."""
     return f"{statistics.median(values):{form}} ({min(values):{form}}–{max(values):{form}})"
@@ -64,4 +71,5 @@ def machine() -> str:
     """What the figures were taken on, and with which versions."""
     packages = ("confluent-kafka", "orjson", "SQLAlchemy", "pydantic")
     versions = ", ".join(f"{package} {metadata.version(package)}" for package in packages)
-    return f"{platform.python_implementation()} {platform.python_version()}, {platform.system()}, {versions}"
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{python}, {platform.system()}, {os.cpu_count()} CPUs, {versions}"

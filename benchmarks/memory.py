@@ -1,53 +1,44 @@
-"""What an idle worker weighs: PSS, with a Kafka client subscribed and the keeper running."""
+"""What idle workers weigh: PSS, with a Kafka client subscribed and the keeper running."""
 
 from __future__ import annotations
 
-import re
 import statistics
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 from benchmarks.brokers import kafka
 from benchmarks.figures import Better, Figure
+from benchmarks.groups import await_joined
+from benchmarks.proc import pss_bytes, tree
 from benchmarks.running import RunningMaster
 
 WORKERS = 16
+SETTLES_IN_S = 15.0
 
 
 def figures() -> Iterator[Figure]:
-    """The median PSS of the workers of an idle pool, a while after all have joined."""
+    """On a broker of our own."""
     with kafka() as server:
-        topic = "idle"
-        server.create_topic(topic, WORKERS)
-        configs: dict[str, object] = {"brokers": server.brokers, "topic_name": topic, "consumer_group": "idle"}
-        with RunningMaster(consumer="benchmarks.consumers:Idle", workers=WORKERS, configs=configs) as master:
-            pids = _all_running(master)
-            time.sleep(15)
-            megabytes = [pss_bytes(pid) / 1e6 for pid in pids]
-    median = statistics.median(megabytes)
+        yield from figures_on(server.brokers, server.create_topic)
+
+
+def figures_on(brokers: str, create_topic: Callable[[str, int], object]) -> Iterator[Figure]:
+    """The median of the workers of an idle pool, and the whole tree, a while after all have joined."""
+    create_topic("idle", WORKERS)
+    configs = {"brokers": brokers, "topic_name": "idle", "consumer_group": "idle"}
+    with RunningMaster.of_pool("benchmarks.consumers:Idle", WORKERS, configs) as master:
+        await_joined(brokers, "idle", WORKERS)
+        time.sleep(SETTLES_IN_S)
+        master_mb, zygote_mb, *megabytes = (pss_bytes(pid) / 1e6 for pid in tree(master.process.pid))
+    median, total = statistics.median(megabytes), master_mb + zygote_mb + sum(megabytes)
     yield Figure(
         "PSS of an idle worker, Kafka client subscribed, keeper running",
         f"{median:.2f} MB",
-        f"{WORKERS} workers, {min(megabytes):.2f}–{max(megabytes):.2f}",
+        f"{len(megabytes)} workers, {min(megabytes):.2f}–{max(megabytes):.2f}",
         median,
         6.5,
         Better.LOWER,
     )
-
-
-def pss_bytes(pid: int) -> int:
-    """The proportional set size of a process: its own pages, and its share of those it shares."""
-    found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-    assert found is not None
-    return int(found[1]) * 1024
-
-
-def _all_running(master: RunningMaster) -> list[int]:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        time.sleep(0.5)
-        pids = master.worker_pids()
-        if len(pids) == WORKERS:
-            return pids
-    raise TimeoutError(f"{WORKERS} workers did not start within 60 s")
+    beside = f"master {master_mb:.1f}, zygote {zygote_mb:.1f} MB"
+    what = f"PSS of {WORKERS} of them with zygote and master"
+    yield Figure(what, f"{total:.1f} MB", beside, total, 135, Better.LOWER)
