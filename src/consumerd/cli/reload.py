@@ -11,6 +11,14 @@ from consumerd.cli.options import json_option, state_dir_option
 from consumerd.config.state_dir import StateDirectory
 
 LONGEST_READ_S = 120.0
+MEANING = {
+    "added": "its workers start",
+    "removed": "its workers leave",
+    "enabled": "its workers start",
+    "disabled": "its workers leave",
+    "replaced": "its workers are replaced, the first one on trial",
+    "amended": "nobody restarts",
+}
 
 
 @click.command()
@@ -28,7 +36,7 @@ def command(dry_run: bool, state_dir: StateDirectory, as_json: bool) -> None:
         click.echo(json.dumps(answer))
         return
     for change in answer["changes"]:
-        click.echo(change)
+        click.echo(f"{change}: {MEANING[change.split()[1]]}")
     for remark in answer["remarks"]:
         click.echo(remark)
     if not answer["changes"]:

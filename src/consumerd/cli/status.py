@@ -24,6 +24,9 @@ WORKER_HEADINGS = ("WORKER", "PID", "GENERATION", "STATE", "FOR", "HANDLED", "DO
 LONGEST_NOTE = 100
 DAY_S = 86_400.0
 OLD_ERROR_S = 60.0
+KNOWN_S = 1.0
+"""How long a task runs is known by looks a second apart, and not shown below that."""
+
 """The last error is shown with its age once it is older."""
 OLD_LAG_S = 30.0
 """The lag is measured every ten seconds; an older one is shown with its age."""
@@ -94,8 +97,8 @@ def _lag(pool: Plain) -> str:
 
 
 def _note(pool: Plain) -> str:
-    """The most pressing thing: why it failed, for how long it loads, what is away and why, the last error; else why it
-    has so many workers.
+    """The most pressing thing: why it failed, for how long it loads, what is away and why, what is on trial, the last
+    error; else why it has so many workers.
     """
     if pool["reason"]:
         return _shortened(pool["reason"])
@@ -103,6 +106,8 @@ def _note(pool: Plain) -> str:
         return f"for {_duration(pool['since_s'])}"
     if pool["flags"]:
         return ", ".join(map(_flag, pool["flags"]))
+    if 0 < pool["established"] < pool["edition"]:
+        return f"edition {pool['edition']} is on trial"
     if pool["last_error"] is not None:
         return _last_error(pool["last_error"], pool["restarts"])
     return _scaled(pool)
@@ -162,8 +167,9 @@ def _doing(worker: Plain) -> str:
         return f"starts in {_duration(worker['starts_in_s'])}"
     if worker.get("busy_s") is None:
         return ""
-    task = "" if worker["offset"] is None else f"offset {worker['offset']} of shard {worker['shard']} "
-    return f"{task}for {_duration(worker['busy_s'])}"
+    task = "" if worker["offset"] is None else f"offset {worker['offset']} of shard {worker['shard']}"
+    is_known = worker["busy_s"] >= KNOWN_S
+    return f"{task} for {_duration(worker['busy_s'])}".lstrip() if is_known else task or "a batch"
 
 
 def _duration(seconds: float) -> str:

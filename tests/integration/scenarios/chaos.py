@@ -17,15 +17,14 @@ from pathlib import Path
 
 from consumerd.errors import ConsumerdError
 from integration.scenarios.numbered_pool import (
+    LONGEST_FREEZE_S,
     POOL,
-    TASK_TIMEOUT_S,
     NumberedPool,
     Report,
     exit_code,
     own_directory,
 )
 
-LONGEST_FREEZE_S = 2 * TASK_TIMEOUT_S
 TICK_S = 0.05
 
 

@@ -28,6 +28,9 @@ TASK_S = 0.02
 MAX_UNSETTLED = 20
 BACKLOG = 2000
 TASK_TIMEOUT_S = 3.0
+LONGEST_FREEZE_S = 2 * TASK_TIMEOUT_S
+STOP_TIMEOUT_S = 2 * LONGEST_FREEZE_S
+"""Who is asked to leave must settle first, and waits for the table's lock while its holder is frozen."""
 QUIET_S = 180.0
 FDS_MORE = 2
 
@@ -90,6 +93,7 @@ class NumberedPool:
             "max_unsettled": MAX_UNSETTLED,
             "settle_interval": 0.2,
             "task_timeout": TASK_TIMEOUT_S,
+            "stop_timeout": STOP_TIMEOUT_S,
             **self.configured,
         }
         pool = entry("NumberedRows", module="integration.scenarios.numbered_rows", **configs) | {"name": "rows"}

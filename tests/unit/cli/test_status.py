@@ -41,6 +41,8 @@ def pool(**more: Any) -> Plain:
         "parked": 2,
         "unsettled": 40,
         "restarts": 1,
+        "edition": 2,
+        "established": 2,
         "lag": [],
         "lag_age_s": None,
         "reason": "",
@@ -122,11 +124,17 @@ def test_the_last_error_is_the_note_in_one_line_of_bounded_length() -> None:
     assert len(line) < 200
 
 
+def test_an_edition_on_trial_is_the_note() -> None:
+    assert "edition 3 is on trial" in render(document(pool(edition=3)), with_workers=False)
+    assert "on trial" not in render(document(pool(edition=1, established=0)), with_workers=False)
+
+
 @pytest.mark.parametrize(
     ("how", "said"),
     [
         ({"busy_s": 12.0, "offset": 7, "shard": 3}, "offset 7 of shard 3 for 12 s"),
-        ({"busy_s": 0.25}, "for 0.2 s"),
+        ({"busy_s": 0.25, "offset": 7, "shard": 3}, "offset 7 of shard 3"),
+        ({"busy_s": 2.5}, "for 2.5 s"),
         ({"state": "backing_off", "pid": None, "starts_in_s": 400.0}, "starts in 7 min"),
     ],
 )

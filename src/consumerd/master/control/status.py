@@ -135,11 +135,14 @@ def _worker_document(name: ConsumerName, number: int, pools: Pools, now: float) 
 
 
 def _since_s(worker: Worker, reading: Reading) -> float:
-    """Since when its task runs, as far as is known: since its batch began, or since its board stands as it does."""
-    sight = worker.sight
-    is_same = sight is not None and standing(sight.standing, reading, 0.0).mark == sight.standing.mark
-    first_look_s = sight.standing.since_s if sight is not None and is_same else 0.0
-    return max(reading.busy_since_ns / 1e9, reading.attempt_since_ns / 1e9, first_look_s)
+    """Since when its task runs at most: since its batch began, its board stands as it does, or the last look, at which
+    it stood otherwise.
+    """
+    sight, looked_s = worker.sight, 0.0
+    if sight is not None:
+        is_same = standing(sight.standing, reading, 0.0).mark == sight.standing.mark
+        looked_s = sight.standing.since_s if is_same else sight.seen_at
+    return max(reading.busy_since_ns / 1e9, reading.attempt_since_ns / 1e9, looked_s)
 
 
 def _flags(processes: Processes) -> list[dict[str, object]]:

@@ -105,7 +105,7 @@ def fork_asked(pool: Pool, number: int, edition: int, now: float, *, look_at: fl
         now,
         generation=slot.generation + 1,
         edition=edition,
-        restarts=slot.restarts + (slot.generation > 0),
+        restarts=slot.restarts + (slot.state is SlotState.BACKING_OFF),
         look_at=look_at,
         is_worn=False,
         pid=None,

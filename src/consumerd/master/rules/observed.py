@@ -41,6 +41,7 @@ class Slot:
     generation: of the process in it, or of the last one; edition: whose code and settings that process has, or was
     to have. pid: None until its zygote has named it.
     since: of its state. failures: unproven deaths in a row. due_at: of its next start, while it backs off.
+    restarts: how often it was filled again after an end that nobody had asked for.
     is_worn: its process has done its part, and is to be replaced.
     deadline: while draining, when it has to be gone. look_at: while starting, when to look who holds its lock.
     condemned: why its worker is about to be killed; kept until the slot has another.
