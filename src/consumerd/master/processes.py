@@ -14,7 +14,7 @@ from consumerd.master.launchers.contract import Executed, Seating
 from consumerd.master.rules.autoscale import Judgement
 from consumerd.master.rules.flow import Flow, MeasuredLag
 from consumerd.master.rules.suspects import Suspects
-from consumerd.master.rules.watch import Sight, Stuck
+from consumerd.master.rules.watch import Glance, Sight, Stuck
 from consumerd.wire.board import Reading
 
 
@@ -31,8 +31,9 @@ class Worker:
     """A worker's process, from the fork that was asked for until it is reaped.
 
     jitter: its own, from [0, 1), by which it is recycled earlier. memory_bytes: its own, as read at memory_read_at.
-    ready_at: when its loop began. sight: how it was last seen; stuck: why it makes no progress, as
-    of then. away: by its reports, what is away (`store`, `source`).
+    ready_at: when its loop began. sight: how it was last seen; stuck: why it makes no progress, as of then.
+    glance: its board at the last look, which the sight may be older than: then it has idled on since.
+    away: by its reports, what is away (`store`, `source`).
     """
 
     generation: int
@@ -41,6 +42,7 @@ class Worker:
     pidfd: int | None = None
     ready_at: float | None = None
     sight: Sight | None = None
+    glance: Glance | None = None
     stuck: Stuck | None = None
     jitter: float = 0.0
     memory_bytes: int | None = None
@@ -53,6 +55,20 @@ class Worker:
             return self.seating.board.read()
         except WireError:
             return None
+
+    def idles_on(self, now: float) -> bool:
+        """A quick look: whether it idles as it did at the last one, and its loop has turned since.
+
+        Its sight is left as it was; where it does not idle on, that is first brought up to the last look.
+        """
+        before, self.glance = self.glance, Glance(self.seating.board.look(), now)
+        if before is None or self.sight is None:
+            return False
+        if self.sight.is_idling and before.has_only_turned(self.glance):
+            return True
+        if self.sight.seen_at < before.at:
+            self.sight = before.sight()
+        return False
 
     def has_ended(self) -> bool:
         """Whether its process is dead, though nobody may have reaped it yet."""

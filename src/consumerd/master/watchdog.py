@@ -71,7 +71,9 @@ class Watchdog:
     # One worker
 
     def _look(self, name: ConsumerName, number: int, worker: Worker, now: float) -> None:
-        slot, sight = self._pools[name].slots[number], self._sight(name, worker, now)
+        slot = self._pools[name].slots[number]
+        is_quick = worker.idles_on(now) and slot.state is SlotState.RUNNING and slot.condemned is None
+        sight = None if is_quick else self._sight(name, worker, now)
         if sight is None:
             return
         is_condemned = slot.condemned is not None

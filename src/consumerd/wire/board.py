@@ -20,6 +20,7 @@ from __future__ import annotations
 import mmap
 import os
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
@@ -135,6 +136,11 @@ class Board:
         """See `read_words`."""
         return read_words(self.words)
 
+    def look(self) -> list[int]:
+        """Its first `WORDS` words, whatever they say."""
+        found: list[int] = self.words[:WORDS].tolist()
+        return found
+
     def stacks(self) -> str:
         """The stacks that the worker has written; empty where it was not asked, or could not."""
         written = bytes(self._map[STACKS_AT_BYTE:BOARD_BYTES])
@@ -159,7 +165,11 @@ def read_words(words: memoryview) -> Reading:
 
     WireError where they are no board's: a worker that crashes may write anywhere.
     """
-    found = words[:WORDS].tolist()
+    return reading_in(words[:WORDS].tolist())
+
+
+def reading_in(found: Sequence[int]) -> Reading:
+    """The reading in the first `WORDS` words of a board; WireError where they are no board's."""
     state, shard, cursor, flags = _STATES.get(found[STATE]), found[SHARD], found[CURSOR], found[FLAGS]
     if found[MAGIC_WORD] != MAGIC or state is None:
         raise WireError("the board of a worker holds nonsense: what the worker did last cannot be known")

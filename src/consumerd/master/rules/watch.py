@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from consumerd.wire.board import Reading, WorkerState
+from consumerd.wire.board import BUSY_SINCE_NS, STATE, TURNED_NS, Reading, WorkerState, reading_in
 from consumerd.wire.standing import Standing, standing
 
 STALLED_AFTER_S = 15.0
@@ -59,6 +59,29 @@ class Sight:
     def is_idling(self) -> bool:
         """Whether it went on since the look before, and has nothing to do: there is nothing to judge."""
         return not (self.reading.busy_since_ns or self.is_still) and self.stopped_since is None
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """The words of a board as they stood at a time. For the many workers that idle: far quicker than a sight."""
+
+    words: list[int]
+    at: float
+
+    def has_only_turned(self, after: Glance) -> bool:
+        """Whether the worker idles as it did, and its loop has turned meanwhile: what was seen of it is so still."""
+        before, words = self.words, after.words
+        return (
+            before[TURNED_NS] != words[TURNED_NS]
+            and words[STATE] == WorkerState.RUNNING
+            and not words[BUSY_SINCE_NS]
+            and before[:TURNED_NS] == words[:TURNED_NS]
+            and before[TURNED_NS + 1 :] == words[TURNED_NS + 1 :]
+        )
+
+    def sight(self) -> Sight:
+        """What it saw: a loop that had just gone on."""
+        return seen(None, reading_in(self.words), self.at, is_stopped=False, planned_s=0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from consumerd.master.rules.watch import (
     SCAN_BUSY_S,
     SCAN_IDLE_S,
     STALLED_AFTER_S,
+    Glance,
     Limits,
     Sight,
     Stuck,
@@ -20,7 +22,19 @@ from consumerd.master.rules.watch import (
     scan_every_s,
     seen,
 )
-from consumerd.wire.board import BoardFlag, Reading, WorkerState
+from consumerd.wire.board import (
+    BUSY_SINCE_NS,
+    HANDLED,
+    MAGIC,
+    MAGIC_WORD,
+    STATE,
+    TURNED_NS,
+    WORDS,
+    BoardFlag,
+    Reading,
+    WorkerState,
+    reading_in,
+)
 
 LIMITS = Limits(task_timeout_s=300.0)
 IDLE = Reading(1, WorkerState.RUNNING, 0, None, None, 0, 0, 0, 0, BoardFlag(0), 0, 1)
@@ -120,3 +134,32 @@ def test_of_what_idles_there_is_nothing_to_judge(readings: list[Reading], is_sto
     sight = looked(*readings, every_s=SCAN_IDLE_S, is_stopped=is_stopped)
     assert not sight.is_idling or judged(sight, Limits(task_timeout_s=0.0)) is None
     assert looked(IDLE, replace(IDLE, turned_ns=2)).is_idling
+
+
+def words_of(*, state: int = WorkerState.RUNNING, busy: int = 0, handled: int = 0, turned: int = 0) -> list[int]:
+    words = [0] * WORDS
+    words[MAGIC_WORD], words[STATE], words[BUSY_SINCE_NS] = MAGIC, state, busy
+    words[HANDLED], words[TURNED_NS] = handled, turned
+    return words
+
+
+BOARDS = st.builds(
+    words_of,
+    state=st.sampled_from([WorkerState.RUNNING, WorkerState.DRAINING]),
+    busy=st.sampled_from([0, 1]),
+    handled=st.sampled_from([0, 1]),
+    turned=st.integers(0, 2),
+)
+
+
+@given(st.lists(BOARDS, min_size=2, max_size=6))
+def test_what_a_glance_passes_over_a_look_would_have_seen_as_it_was(boards: list[list[int]]) -> None:
+    sight = seen(None, reading_in(boards[0]), 0.0, is_stopped=False, planned_s=0.0)
+    for number, (before, after) in enumerate(pairwise(boards), start=1):
+        then, now = Glance(before, number - 1.0), Glance(after, float(number))
+        full = seen(sight, reading_in(after), now.at, is_stopped=False, planned_s=1.0)
+        if sight.is_idling and then.has_only_turned(now):
+            assert full == now.sight()
+            assert full.is_idling
+            assert replace(full.reading, turned_ns=0) == replace(sight.reading, turned_ns=0)
+        sight = full
