@@ -20,18 +20,16 @@ PEER_KILLS = 12
 PEER_FOR_S = 12.0
 """No peer's worker is killed later than so long after the first."""
 
-REST_S = 0.3
-"""Before each kill: a worker of ours has settled a task until its turn comes again, so that no back-off is measured."""
+REST_S = 0.75
+"""Before each kill: until its turn comes again a worker of ours has settled a task. One that has proved nothing would
+back off, as it must."""
 
 NEVER_S = 30.0
 
 
 def figures(peers: Sequence[Peer] = ()) -> Iterator[Figure]:
-    """The median and the 99th percentile of so many kills, one after the other.
-
-    A worker gets one task from memory: with more, it would be killed in the same one again, which backs off as it must.
-    """
-    with RunningMaster.of_pool("benchmarks.consumers:Announcing", WORKERS, {"count": WORKERS}) as master:
+    """The median and the 99th percentile of so many kills, one after the other, of workers that are busy."""
+    with RunningMaster.of_pool("benchmarks.consumers:Announcing", WORKERS) as master:
         workers = {hello.slot: hello.pid for hello in master.hellos.gather(WORKERS, NEVER_S)}
         time.sleep(PROVEN_AFTER_S)
         milliseconds = [second * 1000 for second in replaced(master.hellos, workers, KILLS)]
