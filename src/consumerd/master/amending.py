@@ -20,13 +20,13 @@ from consumerd.wire.messages import Amend
 def begin(means: Means, entry: Entry) -> None:
     """Ask the zygote of the established edition, which has loaded and runs."""
     pools, edition = means.pools, means.pools[entry.name].established
-    pools.amendments.setdefault(entry.name, []).append((edition, entry))
+    pools.amendments.setdefault((entry.name, edition), []).append(entry)
     means.post.send(pools.processes[entry.name].zygotes[edition].channel, Amend(entry.seated.consumer))
 
 
-def end(means: Means, name: ConsumerName, failed: str | None, now: float) -> None:
-    """The zygote has answered the oldest that it was asked. failed: why it goes on as before."""
-    pools, (edition, entry) = means.pools, means.pools.amendments[name].pop(0)
+def end(means: Means, name: ConsumerName, edition: int, failed: str | None, now: float) -> None:
+    """The zygote of an edition has answered the oldest that it was asked. failed: why it goes on as before."""
+    pools, entry = means.pools, means.pools.amendments[name, edition].pop(0)
     if failed is not None:
         pools.note_error(name, "change_taken_back", {"reason": failed})
         means.emit(Fact("change_taken_back", Level.ERROR, {"consumer": str(name), "reason": failed}))
@@ -41,6 +41,6 @@ def end(means: Means, name: ConsumerName, failed: str | None, now: float) -> Non
 
 def give_up(means: Means, name: ConsumerName, edition: int, now: float) -> None:
     """A zygote has ended without an answer: the newest entry that it was asked to take becomes a new edition's."""
-    asked = [entry for asked_of, entry in means.pools.amendments.pop(name, []) if asked_of == edition]
+    asked = means.pools.amendments.pop((name, edition), [])
     if asked and means.pools.is_wanted(name):
         means.pools.change(asked[-1], now)

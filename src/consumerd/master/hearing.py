@@ -65,8 +65,8 @@ class Hearing:
                 self._forked(name, forked, arrival.fds)
             case Exited() as exited:
                 self._exited(name, exited, now)
-            case Amended(failed) if self.means.pools.amendments.get(name):
-                amending.end(self.means, name, failed, now)
+            case Amended(failed) if self.means.pools.amendments.get((name, origin.edition)):
+                amending.end(self.means, name, origin.edition, failed, now)
             case EndOfChannel(broken):
                 self._zygote_silent(origin, broken)
             case other:

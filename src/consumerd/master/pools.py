@@ -55,7 +55,7 @@ class Entry:
 class Pools:
     """Every pool. What is observed of one is changed by assignment, and what is wanted follows.
 
-    amendments: what zygotes were asked to take over and have not answered yet, with the edition, oldest first.
+    amendments: what the zygote of an edition was asked to take over and has not answered yet, oldest first.
     """
 
     def __init__(self, entries: Iterable[Entry], now: float) -> None:
@@ -67,7 +67,7 @@ class Pools:
         self._autoscaled: dict[ConsumerName, int] = {}
         self._coming: dict[ConsumerName, Entry] = {}
         self._paused: set[ConsumerName] = set()
-        self.amendments: dict[ConsumerName, list[tuple[int, Entry]]] = {}
+        self.amendments: dict[tuple[ConsumerName, int], list[Entry]] = {}
         self.is_stopping = False
         for entry in entries:
             self.add(entry, now)
@@ -182,7 +182,7 @@ class Pools:
         for name in [name for name, pool in self._observed.items() if pool.state is PoolState.GONE]:
             for kept in (self.processes, self._entries, self._wanted, self._observed):
                 del kept[name]
-            self.amendments.pop(name, None)
+            self.amendments = {asked: entries for asked, entries in self.amendments.items() if asked[0] != name}
             self._of_the_start -= {name}
             if (entry := self._coming.pop(name, None)) is not None:
                 self.add(entry, now)
