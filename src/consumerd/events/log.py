@@ -44,16 +44,21 @@ class LogListener:
     ) -> None:
         self._outlet = outlet
         self._render = render
-        self._lowest = _RANKS[level]
+        self._level = level
         self._redact = redact
         self._bound = dict(bound or {})
 
     def __call__(self, fact: Fact) -> None:
-        if _RANKS[fact.level] < self._lowest:
+        if _RANKS[fact.level] < _RANKS[self._level]:
             return
         self._write(fact)
         if self._outlet.dropped and fact.name != "log_lines_dropped":
             self._tell_dropped()
+
+    def bound_to(self, fields: Mapping[str, object]) -> LogListener:
+        """The same log, with these fields too on each line."""
+        bound = {**self._bound, **fields}
+        return LogListener(self._outlet, self._render, level=self._level, redact=self._redact, bound=bound)
 
     def _write(self, fact: Fact) -> None:
         line: dict[str, object] = {"timestamp": clock.iso(clock.wall()), "level": fact.level.value, "event": fact.name}
@@ -79,13 +84,9 @@ def log_to_stdout(
     patience_s: float = PATIENCE_S,
 ) -> LogListener:
     """The log of this process, on its stdout. patience_s: how long one line may wait for whoever reads it."""
+    render = renderer(log_format, is_terminal=sys.stdout is not None and sys.stdout.isatty())
     outlet = Outlet(STDOUT, patience_s=patience_s)
-    return LogListener(outlet, stdout_renderer(log_format), level=Level(level), redact=redact, bound=bound)
-
-
-def stdout_renderer(log_format: LogFormat) -> Render:
-    """How a line on our stdout looks. What it needs is imported with this call: before a fork, for all."""
-    return renderer(log_format, is_terminal=sys.stdout is not None and sys.stdout.isatty())
+    return LogListener(outlet, render, level=Level(level), redact=redact, bound=bound)
 
 
 def renderer(log_format: LogFormat, *, is_terminal: bool) -> Render:

@@ -216,7 +216,7 @@ class Hearing:
         worker.ready_at = now
         self.means.pools[name] = history.ready(self.means.pools[name], slot, now)
         fields: dict[str, object] = {"consumer": str(name), "worker_id": slot, "pid": worker.pid}
-        self.means.emit(Fact("worker_seen_ready", Level.DEBUG, {**fields, "generation": worker.generation}))
+        self.means.emit(Fact("worker_ready", Level.INFO, {**fields, "generation": worker.generation}))
 
     def _reported(self, name: ConsumerName, slot: int, worker: Worker, reported: Reported) -> None:
         """The worker has logged it; here it is kept for `status`, and passed on to who follows."""

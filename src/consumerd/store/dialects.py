@@ -1,6 +1,7 @@
 """What differs between SQLite, MySQL/MariaDB and PostgreSQL: the database's clock, the upsert, the lock on the schema.
 
-Due times and leases are compared by the database's clock, never by the worker's.
+Due times and leases are compared by the database's clock, never by the worker's. SQLAlchemy's dialect is imported where
+a statement is made for it: each is some three megabytes, of which a process needs one.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Double, Insert, Table, func, literal_column, select
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 _SCHEMA_LOCK = 0x636F6E73  # any number that nobody else locks
 _SCHEMA_LOCK_WAIT_S = 5
@@ -39,14 +39,20 @@ def upsert(dialect: str, table: Table, values: Mapping[str, Any]) -> Insert:  # 
     replaced = [name for name in values if name not in keys]
     match dialect:
         case "mysql":
+            from sqlalchemy.dialects import mysql
+
             insert = mysql.insert(table).values(values)
             return insert.on_duplicate_key_update({name: insert.inserted[name] for name in replaced})
         case "postgresql":
+            from sqlalchemy.dialects import postgresql
+
             onto = postgresql.insert(table).values(values)
             return onto.on_conflict_do_update(
                 index_elements=keys, set_={name: onto.excluded[name] for name in replaced}
             )
         case _:
+            from sqlalchemy.dialects import sqlite
+
             into = sqlite.insert(table).values(values)
             return into.on_conflict_do_update(
                 index_elements=keys, set_={name: into.excluded[name] for name in replaced}
@@ -57,11 +63,17 @@ def insert_if_absent(dialect: str, table: Table, values: Mapping[str, Any]) -> I
     """An INSERT that leaves a row with this key as it is."""
     match dialect:
         case "mysql":
+            from sqlalchemy.dialects import mysql
+
             key = next(iter(table.primary_key))
             return mysql.insert(table).values(values).on_duplicate_key_update({key.name: key})
         case "postgresql":
+            from sqlalchemy.dialects import postgresql
+
             return postgresql.insert(table).values(values).on_conflict_do_nothing()
         case _:
+            from sqlalchemy.dialects import sqlite
+
             return sqlite.insert(table).values(values).on_conflict_do_nothing()
 
 

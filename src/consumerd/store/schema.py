@@ -23,7 +23,6 @@ from sqlalchemy import (
     inspect,
     select,
 )
-from sqlalchemy.dialects.mysql import LONGBLOB, MEDIUMTEXT
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.types import TypeEngine
 
@@ -35,6 +34,9 @@ KEY_CHARACTERS = 32
 CONSUMER_CHARACTERS = 129
 SOURCE_CHARACTERS = 500
 OWNER_CHARACTERS = 255
+
+_LONGBLOB_BYTES, _MEDIUMTEXT_BYTES = 2**32 - 1, 2**24 - 1
+"""By the longest content MySQL and MariaDB choose the type."""
 
 _MYSQL: dict[str, Any] = {  # options of a dialect
     "mysql_engine": "InnoDB",
@@ -52,11 +54,11 @@ def _name(length: int) -> TypeEngine[str]:
 
 
 def _bytes() -> TypeEngine[bytes]:
-    return LargeBinary().with_variant(LONGBLOB(), "mysql")
+    return LargeBinary().with_variant(LargeBinary(_LONGBLOB_BYTES), "mysql")
 
 
 def _text() -> TypeEngine[str]:
-    return Text().with_variant(MEDIUMTEXT(), "mysql")
+    return Text().with_variant(Text(_MEDIUMTEXT_BYTES), "mysql")
 
 
 PARKED = Table(

@@ -9,7 +9,6 @@ import re
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import fields
 from functools import cache
 
 from consumerd.errors import WireError
@@ -21,8 +20,9 @@ from consumerd.wire.plain import plain_value, real_value
 def to_plain(message: Message) -> dict[str, object]:
     """A message as an object for `framing.encode`."""
     kind = type_name(typing.cast("type", type(message)))
+    names: tuple[str, ...] = type(message).__match_args__
     try:
-        values = {field.name: plain_value(getattr(message, field.name)) for field in fields(message)}
+        values = {name: plain_value(getattr(message, name)) for name in names}
     except RecursionError as error:
         raise WireError(f"message {kind!r} is nested too deep") from error
     return {"type": kind, **values}

@@ -20,6 +20,7 @@ OBJECT_LIMIT_BYTES = 64 * 1_048_576
 """The longest text of one object: a page of parked tasks with a payload of 16 MiB, twice in base64, and room."""
 
 _LENGTH = struct.Struct("!I")
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 def encode(plain: dict[str, object]) -> bytes:
@@ -115,7 +116,7 @@ def _piece_of(plain: dict[str, object]) -> bytes:
 def _to_json(plain: dict[str, object]) -> bytes:
     """ASCII, so that lone surrogates (file names, the environment) come back as they were."""
     try:
-        return json.dumps(plain, separators=(",", ":"), allow_nan=False).encode("ascii")
+        return _ENCODER.encode(plain).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
         raise WireError(f"a message cannot be written as JSON: {error}") from error
 

@@ -18,8 +18,9 @@ from consumerd.model.exits import WorkerExit
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import die_with_parent, inherited_channel
 from consumerd.wire.messages import Fork, Seated
+from consumerd.worker.entrance import IGNORED_SIGNALS
 from consumerd.worker.loading import Failure, load
-from consumerd.worker.seating import DEFAULT_SIGNALS, Ends, Work, become_worker
+from consumerd.worker.seating import Ends, Work, become_worker
 
 
 def execute_worker(seated: Seated, fork: Fork, ends: Ends) -> int:
@@ -44,7 +45,7 @@ def execute_worker(seated: Seated, fork: Fork, ends: Ends) -> int:
 def main(arguments: Sequence[str]) -> int:
     """The top of the process, until it is a worker. An import that hangs must not outlive the zygote."""
     die_with_parent(True)
-    signal.pthread_sigmask(signal.SIG_BLOCK, DEFAULT_SIGNALS)
+    signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
     channel = inherited_channel(arguments)
     work, fork, ends = _receive(channel)
     channel.close()

@@ -26,6 +26,10 @@ class Interrupts:
         self._poll = select.poll()
         self._poll.register(self._wake_fd, select.POLLIN)
 
+    def close(self) -> None:
+        """Nothing is set or waited for any more."""
+        os.close(self._wake_fd)
+
     def set(self, reason: Interrupt) -> None:
         """Make the loop look up for this reason."""
         self._reasons.append(reason)

@@ -6,7 +6,9 @@ What need not be done in each worker is done here, once: what runs before the fo
 from __future__ import annotations
 
 import contextlib
+import io
 import os
+import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolver
 from consumerd.config.shape import ConsumerSettings, Settings
 from consumerd.errors import ConsumerdError
-from consumerd.events.log import Render, stdout_renderer
+from consumerd.events.log import LogListener, log_to_stdout
 from consumerd.store.opening import check_parking, open_store_thread, resolve_parking
 from consumerd.store.thread import StoreThread
 from consumerd.worker.handler import record_validator
@@ -29,13 +31,13 @@ class Prepared:
     """A consumer, ready to be forked into workers.
 
     redact: takes every resolved secret, the parking store's too, out of a text. store: nothing of it runs or is open
-    before a worker calls it. render: how a line of the workers' log looks.
+    before a worker calls it. log: the workers', to which each binds its number.
     """
 
     loaded: LoadedConsumer
     redact: Callable[[str], str]
     store: StoreThread
-    render: Render
+    log: LogListener
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Failure:
 
 def load(consumer: ConsumerSettings, settings: Settings, state_dir: Path) -> Prepared | Failure:
     """Load the consumer's code and check its options and its parking store's, with the environment of this process."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # what a handler prints is read while it runs, also in a pipe
     try:
         return _prepare(load_consumer(consumer, os.environ), consumer, settings, state_dir)
     except ConsumerdError as error:
@@ -63,9 +67,8 @@ def _prepare(loaded: LoadedConsumer, consumer: ConsumerSettings, settings: Setti
     with contextlib.suppress(Exception):  # what an annotation raises is the worker's to tell: it asks again
         record_validator(loaded.consumer_class)
     redactor = parking.redactor.joined(loaded.redactor.secrets)
-    return Prepared(
-        loaded, redactor.redact, open_store_thread(parking.value, state_dir), stdout_renderer(settings.log.format)
-    )
+    log = log_to_stdout(settings.log.format, settings.log.level, bound={"consumer": str(consumer.full_name)})
+    return Prepared(loaded, redactor.redact, open_store_thread(parking.value, state_dir), log)
 
 
 def _redactor(consumer: ConsumerSettings, settings: Settings) -> Redactor:

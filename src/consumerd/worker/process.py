@@ -1,13 +1,12 @@
 """A worker's process, from its fork to its exit code. Runs in workers.
 
-The order matters: signal handlers first, so that a TERM is never lost; then the slot's lock, so that no two
+The order matters: signal handlers first, for which a TERM has waited; then the slot's lock, so that no two
 generations run; then the threads, the user's instance, its source.
 """
 
 from __future__ import annotations
 
 import fcntl
-import os
 import signal
 import threading
 from collections.abc import Callable
@@ -17,10 +16,8 @@ import setproctitle
 
 from consumerd.clock import SYSTEM_CLOCK, monotonic
 from consumerd.errors import ConsumerdError
-from consumerd.events.facts import Fact, Level, Listener
+from consumerd.events.facts import Fact, Level
 from consumerd.events.listeners import Listeners
-from consumerd.events.log import PATIENCE_S, STDOUT, LogListener, Render
-from consumerd.events.outlet import Outlet
 from consumerd.model.contract import is_overridden
 from consumerd.model.failure import describe
 from consumerd.model.interrupts import Interrupt
@@ -30,6 +27,7 @@ from consumerd.wire.board import GENERATION, HANDLED, STATE, WorkerState
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Cleared, Lag, Ready
 from consumerd.worker.amendments import Amendments, Redaction
+from consumerd.worker.entrance import IGNORED_SIGNALS
 from consumerd.worker.family import leave_if_child, watch_forks
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.link import MasterLink
@@ -53,6 +51,7 @@ def run_worker(seat: Seat, prepared: Prepared) -> int:
     interrupts = Interrupts(is_paused=seat.is_paused)
     deadline = StopDeadline(seat.consumer.common.stop_timeout or seat.settings.stop_timeout)
     listen_to_signals(interrupts, deadline)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
     write_stacks_when_asked(seat.board_fd)
     watch_forks(interrupts)
     seat.board.words[GENERATION] = seat.generation
@@ -74,7 +73,7 @@ def run_worker(seat: Seat, prepared: Prepared) -> int:
     if not _take_slot(seat, deadline):
         return deadline.drained
     link = MasterLink(channel)
-    emit = locked_emitter(Listeners([_log(seat, prepared.render), link.listen]), redaction)
+    emit = locked_emitter(Listeners([prepared.log.bound_to({"worker_id": seat.slot}), link.listen]), redaction)
     station = Station(seat, prepared, link, interrupts, deadline, emit, told, redaction, amendments)
     return station.consume()
 
@@ -115,12 +114,6 @@ def _take_slot(seat: Seat, deadline: StopDeadline) -> bool:
         else:
             return True
     return False
-
-
-def _log(seat: Seat, render: Render) -> Listener:
-    bound: dict[str, object] = {"consumer": str(seat.consumer.full_name), "worker_id": seat.slot}
-    level = Level(seat.settings.log.level)
-    return LogListener(Outlet(STDOUT, patience_s=PATIENCE_S), render, level=level, bound=bound)
 
 
 @dataclass(frozen=True)
@@ -188,8 +181,7 @@ class Station:
 
     def _tell_ready(self) -> None:
         self.seat.board.words[STATE] = WorkerState.RUNNING
-        self.link.post(Ready(self.seat.slot, self.seat.generation))
-        self.emit(Fact("worker_ready", Level.INFO, {"generation": self.seat.generation, "pid": os.getpid()}))
+        self.link.post(Ready(self.seat.slot, self.seat.generation))  # the master logs it
 
     def _leave_full(self) -> None:
         """A worker that has reached its limit leaves, and another takes its slot: what filled it is in its memory."""

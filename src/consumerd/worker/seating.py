@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import os
-import signal
 import socket
 import sys
 import traceback
@@ -22,7 +20,6 @@ from consumerd.worker.process import run_worker
 from consumerd.worker.seat import Seat
 
 DEFAULT_PROCESS_NAME = "consumerd"
-DEFAULT_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -68,19 +65,13 @@ class Ends:
 def become_worker(work: Work, prepared: Prepared, fork: Fork, ends: Ends) -> NoReturn:
     """Be the worker of a slot until it ends, and never return: what called this is the zygote's.
 
-    Signals are blocked when this is called. Until the worker's own handlers stand, a TERM ends it: it has taken
-    nothing yet.
+    Signals are blocked when this is called, and wait until the worker's own handlers stand.
     """
     exit_code = int(WorkerExit.BUG)
     try:
         os.setpgid(0, 0)
         os.dup2(ends.stderr_fd, 2)
         os.close(ends.stderr_fd)
-        for number in DEFAULT_SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, DEFAULT_SIGNALS)
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(line_buffering=True)  # what a handler prints is read while it runs, also in a pipe
         setproctitle.setproctitle(work.title(f"worker {fork.slot}"))
         exit_code = run_worker(_seat(work, fork, ends), prepared)
     except BaseException:  # noqa: BLE001 - the top of a process

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import cast
 
 from consumerd.clock import SYSTEM_CLOCK, iso
 from consumerd.config.shape import ConsumerSettings
@@ -26,27 +26,10 @@ from consumerd.worker.entrance import copied, enter
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.loader import LoadedConsumer, load_consumer
 from consumerd.worker.runtime import Runtime, Surroundings
+from consumerd.worker.stand_in import StoreStandIn
 from consumerd.worker.timer import StopDeadline
 
 DONE, FAILED = 0, 1
-
-
-class ShownInstead:
-    """In the place of the parking store: it is empty, and keeps what it is given only to show it."""
-
-    def __init__(self) -> None:
-        self.parked: list[ParkedTask] = []
-
-    def call(self, function: Callable[[Any], Any], timeout_s: float = 0.0, *, undo: object = None) -> Any:  # as a store
-        del timeout_s, undo
-        return function(self)
-
-    def has_nothing(self, consumer: str) -> bool:
-        del consumer
-        return True
-
-    def park(self, tasks: Sequence[ParkedTask]) -> None:
-        self.parked.extend(tasks)
 
 
 def run_single(settings: ConsumerSettings, payload: bytes) -> int:
@@ -56,7 +39,7 @@ def run_single(settings: ConsumerSettings, payload: bytes) -> int:
         record = loaded.kind.make().decode(payload)
     except UndecodableError as error:
         return _say(f"undecodable: {error}", FAILED)
-    store = ShownInstead()
+    store = StoreStandIn()
     board, board_fd = Board.create()
     os.close(board_fd)
     consumer = loaded.consumer_class(0, **loaded.configs)
@@ -78,7 +61,7 @@ def run_single(settings: ConsumerSettings, payload: bytes) -> int:
 
 
 def _surroundings(
-    settings: ConsumerSettings, loaded: LoadedConsumer, record: object, store: ShownInstead, board: Board
+    settings: ConsumerSettings, loaded: LoadedConsumer, record: object, store: StoreStandIn, board: Board
 ) -> Surroundings:
     return Surroundings(
         name=str(settings.full_name),

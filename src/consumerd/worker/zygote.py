@@ -43,6 +43,7 @@ from consumerd.worker.entrance import IGNORED_SIGNALS, seated_from
 from consumerd.worker.executed import execute_worker
 from consumerd.worker.heap import settle_heap
 from consumerd.worker.loading import Failure, Prepared, load
+from consumerd.worker.rehearsal import rehearse
 from consumerd.worker.seating import Ends, Work, become_worker
 
 ENDS_A_FORK = 4
@@ -216,6 +217,7 @@ def serve(channel: Channel, seated_fd: int | None = None) -> int:
         channel.send(LoadFailed(prepared.reason, prepared.traceback))
         return WorkerExit.LOAD_FAILED
     zygote = Zygote(channel, work, prepared, is_forking=thread_count() == 1)
+    rehearse(work.consumer.common)
     settle_heap()
     loaded = prepared.loaded
     live = tuple(sorted(live_keys(loaded.consumer_class)))

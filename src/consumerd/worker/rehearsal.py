@@ -1,0 +1,126 @@
+"""The rehearsal: a worker's first moments, played in its zygote, with nobody's tasks. Runs in zygotes.
+
+The interpreter rewrites code for the types that run through it, and keeps what it has looked up. A worker that has to
+teach it that again writes to hundreds of pages that it would otherwise share, and each is copied at once (ADR 12).
+Nothing of the user's runs here, nothing is asked of the store, and nothing that was opened stays open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from typing import Any, cast
+
+from consumerd.clock import SYSTEM_CLOCK
+from consumerd.config.shape import CommonKeys
+from consumerd.events.facts import Fact
+from consumerd.events.listeners import Listeners
+from consumerd.events.log import LogListener
+from consumerd.events.outlet import Outlet
+from consumerd.model.contract import default_hook
+from consumerd.model.shards import Shard
+from consumerd.sources.memory.options import MemoryOptions
+from consumerd.sources.memory.source import MemorySource
+from consumerd.store.thread import StoreThread
+from consumerd.wire.board import BOARD_BYTES
+from consumerd.wire.channel import Channel
+from consumerd.wire.messages import Ready
+from consumerd.worker.amendments import Amendments, Redaction
+from consumerd.worker.interrupts import Interrupts
+from consumerd.worker.link import MasterLink
+from consumerd.worker.process import locked_emitter
+from consumerd.worker.runtime import Runtime, Surroundings
+from consumerd.worker.stand_in import StoreStandIn
+from consumerd.worker.suspects import Told
+from consumerd.worker.timer import StopDeadline
+
+TIMES = 10
+"""The interpreter takes code for worth rewriting when it has run eight times."""
+
+TURNS = 3
+
+
+class Nobody:
+    """A consumer as the worker knows one, in the user's place."""
+
+    RETRY_BASIC_INTERVAL = 0.1
+    reload_interval = 300.0
+    number_of_consumed = 0
+    consume_client: Any = None  # as a consumer's
+    _runtime: Runtime | None = None
+
+    @default_hook
+    def pre_consume(self) -> None: ...
+
+    @default_hook
+    def post_consume(self) -> None: ...
+
+    @default_hook
+    def pre_handle_task(self) -> None: ...
+
+    @default_hook
+    def post_handle_task(self) -> None: ...
+
+    @default_hook
+    def reload_config(self) -> None: ...
+
+    @default_hook
+    def can_stop_consume(self) -> bool:
+        return False
+
+    def handle_task(self, offset: int, record: object) -> None: ...
+
+
+def rehearse(common: CommonKeys) -> None:
+    """Play it, as often as it takes. common: of the consumer whose workers are to be forked."""
+    with contextlib.ExitStack() as stage:
+        ours, masters = socket.socketpair()
+        stage.enter_context(masters)
+        channel = Channel(ours)
+        stage.callback(channel.close)
+        interrupts = Interrupts()
+        stage.callback(interrupts.close)
+        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        stage.callback(os.close, nowhere)
+        outlet = Outlet(nowhere, patience_s=0.0)
+        stage.callback(outlet.close)
+        words = memoryview(bytearray(BOARD_BYTES)).cast("Q")
+        for _ in range(TIMES):
+            _play(common, words, channel, interrupts, outlet)
+
+
+def _play(common: CommonKeys, words: memoryview, channel: Channel, interrupts: Interrupts, outlet: Outlet) -> None:
+    link, redaction = MasterLink(channel), Redaction(str)
+    log = LogListener(outlet, repr)
+    emit = locked_emitter(Listeners([log.bound_to({"worker_id": 0}), link.listen]), redaction)
+    nobody = Nobody()
+    runtime = Runtime(
+        nobody,
+        Surroundings(
+            name="nobody",
+            common=common,
+            shard=Shard(0, 1),
+            member="nobody.0",
+            lease_owner="nobody.0#0",
+            options=MemoryOptions(count=TURNS),
+            source=MemorySource(),
+            store=cast("StoreThread", StoreStandIn()),
+            interrupts=interrupts,
+            words=words,
+            deadline=StopDeadline(0.0),
+            emit=emit,
+            redact=redaction,
+            on_ready=lambda: link.post(Ready(0, 0)),
+            wait=lambda seconds: None,
+            told=Told(),
+            amendments=Amendments(redaction),
+        ),
+    )
+    loop = runtime.open()
+    link.post(Ready(0, 0))
+    for _ in range(TURNS):
+        loop.turn()
+    emit(Fact("worker_drained", fields={"handled": TURNS}))
+    loop.drain(SYSTEM_CLOCK.monotonic())
+    interrupts.take()

@@ -1,0 +1,23 @@
+"""The rehearsal leaves nothing behind that a fork would share or lose."""
+
+from __future__ import annotations
+
+import gc
+import os
+from pathlib import Path
+
+from consumerd.config.shape import CommonKeys
+from consumerd.worker.rehearsal import rehearse
+
+
+def test_a_rehearsal_leaves_no_descriptor_and_no_thread() -> None:
+    rehearse(CommonKeys())
+    gc.collect()
+    descriptors, threads = _inventory()
+    rehearse(CommonKeys())
+    gc.collect()
+    assert _inventory() == (descriptors, threads)
+
+
+def _inventory() -> tuple[list[str], list[str]]:
+    return sorted(os.listdir("/proc/self/fd")), [task.name for task in Path("/proc/self/task").iterdir()]
