@@ -15,12 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from consumerd.config.execution import Execution
 from consumerd.config.sizes import Size
 from consumerd.model.identity import ConsumerName
+from consumerd.model.slots import MOST_WORKERS
 
 LONGEST_S = 10 * 366 * 24 * 60 * 60
 """The longest duration that can be configured: ten years. Timers of the system overflow somewhere beyond."""
-
-MOST_WORKERS = 4096
-"""Of one pool."""
 
 Duration = Annotated[float, Field(gt=0, le=LONGEST_S)]
 ProcessName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]

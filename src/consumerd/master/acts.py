@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from consumerd.errors import WireError
 from consumerd.events.facts import Fact, Level
-from consumerd.master.launchers.contract import Launcher
+from consumerd.master.launchers.contract import ENTRANCE_MODULE, ZYGOTE_MODULE, Launcher
 from consumerd.master.pools import Pools
 from consumerd.master.post import Origin, Post
 from consumerd.master.processes import Worker
@@ -31,10 +31,6 @@ from consumerd.master.stderr import Relay
 from consumerd.model.identity import ConsumerName
 from consumerd.wire import messages
 from consumerd.wire.messages import Stop
-
-ZYGOTE_MODULE = "consumerd.worker.zygote"
-ENTRANCE_MODULE = "consumerd.worker.entrance"
-"""Becomes a zygote in the surroundings that the entry asks for."""
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
-import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ import setproctitle
 
 from consumerd import clock
 from consumerd.config import host_identity, master_lock
-from consumerd.config.shape import MOST_WORKERS, ConsumerSettings, Document, LogSettings
+from consumerd.config.shape import ConsumerSettings, Document, LogSettings
 from consumerd.config.state_dir import StateDirectory
 from consumerd.events.facts import Fact, Level
 from consumerd.events.later import Later
@@ -33,12 +31,13 @@ from consumerd.master.control.server import ControlServer
 from consumerd.master.durability import Durability, shown_parking
 from consumerd.master.event_command import EventCommand
 from consumerd.master.helper import StoreHelper
-from consumerd.master.launchers.local import LocalLauncher
+from consumerd.master.launchers.contract import Launcher
 from consumerd.master.oom import OomKills
 from consumerd.master.pools import Entry, Pools
 from consumerd.master.post import Post
 from consumerd.master.recycler import Recycler
-from consumerd.master.service import Service, own_service_socket
+from consumerd.master.service import Service
+from consumerd.master.service_socket import ServiceSocket
 from consumerd.master.signals import Signals
 from consumerd.master.stderr import Relay
 from consumerd.master.strangers import Strangers
@@ -52,8 +51,6 @@ PATIENCE_S = 0.05
 FOLLOWERS_LEAVE_IN_S = 0.5
 """How long those who follow events may read on at the end."""
 
-FDS_A_WORKER, FDS_BESIDE = 4, 256
-_PR_SET_CHILD_SUBREAPER = 36
 _STDERR = 2
 
 
@@ -65,7 +62,13 @@ class Outcome:
     refusal: str | None = None
 
 
-def run_master(document: Document, state_dir: StateDirectory, read: Callable[[], Document]) -> Outcome:
+def run_master(
+    document: Document,
+    state_dir: StateDirectory,
+    read: Callable[[], Document],
+    service_socket: ServiceSocket,
+    launcher: Launcher,
+) -> Outcome:
     """Run all that `document` says until asked to stop, in the foreground.
 
     read: reads the configuration anew, for a reload. StateDirectoryError when the directory cannot be ours.
@@ -74,22 +77,26 @@ def run_master(document: Document, state_dir: StateDirectory, read: Callable[[],
     lock = master_lock.hold(state_dir)
     try:
         setproctitle.setproctitle(f"consumerd: master {document.origin}")
-        _become_subreaper()
-        _raise_open_files()
-        return asyncio.run(_run(document, state_dir, read))
+        return asyncio.run(_run(document, state_dir, read, service_socket, launcher))
     finally:
         lock.release()
 
 
-async def _run(document: Document, state_dir: StateDirectory, read: Callable[[], Document]) -> Outcome:
+async def _run(
+    document: Document,
+    state_dir: StateDirectory,
+    read: Callable[[], Document],
+    service_socket: ServiceSocket,
+    launcher: Launcher,
+) -> Outcome:
     woken = asyncio.Event()
     voice = _voice(document.settings.log)
-    means = _means(document, state_dir, voice, woken.set)
+    means = _means(document, state_dir, voice, launcher, woken.set)
     watchdog = Watchdog(means)
     configuration = Configuration(_entries(state_dir), state_dir.overrides)
     overrides = _overrides(state_dir, voice.emit)
     operations = Operations(means, configuration, document, overrides=overrides, watchdog=watchdog, wake=woken.set)
-    service = Service(own_service_socket(), means.pools, voice.emit)
+    service = Service(service_socket, means.pools, voice.emit)
     reloading = Reloading(operations, read, voice.emit, service.reloading)
     on_event = _event_command(means, operations, state_dir, voice)
     helper = StoreHelper(means.launcher, means.relay, _serve(document, state_dir))
@@ -148,13 +155,15 @@ def _voice(log: LogSettings) -> Voice:
     return Voice(emit, Listeners([broadcast]), broadcast, Later())
 
 
-def _means(document: Document, state_dir: StateDirectory, voice: Voice, wake: Callable[[], None]) -> Means:
+def _means(
+    document: Document, state_dir: StateDirectory, voice: Voice, launcher: Launcher, wake: Callable[[], None]
+) -> Means:
     loop = asyncio.get_running_loop()
     make_entry = _entries(state_dir)
     enabled = [consumer for consumer in document.consumers if consumer.common.enabled]
     return Means(
         pools=Pools((make_entry(document, consumer) for consumer in enabled), clock.monotonic()),
-        launcher=LocalLauncher(),
+        launcher=launcher,
         post=Post(loop, wake),
         relay=Relay(loop, Outlet(_STDERR, patience_s=PATIENCE_S), voice.broadcast.hear_stderr),
         emit=voice.later.of(voice.emit),
@@ -219,18 +228,3 @@ def _watch(reloading: Reloading, document: Document, emit: Listeners) -> None:
 
 def _serve(document: Document, state_dir: StateDirectory) -> Serve:
     return Serve(document.settings.model_dump_json(), str(document.directory), str(state_dir.path))
-
-
-def _become_subreaper() -> None:
-    """Workers whose zygote dies become our children: we reap them, nobody else does."""
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "the kernel does not let the master adopt its workers")
-
-
-def _raise_open_files() -> None:
-    """Make room for the descriptors of as many workers as a pool may be scaled to, as far as the hard limit lets us."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = MOST_WORKERS * FDS_A_WORKER + FDS_BESIDE
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,22 +1,19 @@
 """What the service manager is told: that we are ready, reload, stop and live, and one line of how things are.
 
-Runs in the master. The protocol is sd_notify(3): one datagram of lines `KEY=VALUE` to the socket that NOTIFY_SOCKET
-names. Where it names none, nothing is told. Nothing here waits, and nothing that fails here hinders a pool.
+Runs in the master, by `service_socket`. Nothing here waits, and nothing that fails here hinders a pool.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
 from collections import deque
-from collections.abc import Callable, Iterator, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 
 from consumerd import clock
 from consumerd.events.facts import Fact, Level
 from consumerd.master.pools import Pools
 from consumerd.master.rules.observed import Observed, Pool, Wanted
+from consumerd.master.service_socket import ServiceSocket
 from consumerd.model.slots import PoolState, SlotState
 
 READY_WITHIN_S = 60.0
@@ -26,30 +23,6 @@ STATUS_EVERY_S = 1.0
 RETRY_S = 1.0
 MOST_UNSENT = 16
 LONGEST_STATUS = 200
-VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceSocket:
-    """Where the service manager listens. address: empty where there is none; watchdog_s: within which it must hear."""
-
-    address: str = ""
-    watchdog_s: float | None = None
-
-    @classmethod
-    def take_from(cls, environ: MutableMapping[str, str], pid: int) -> ServiceSocket:
-        """As the variables say, which are taken out: they are the master's, not its children's."""
-        address, watchdog, watched = (environ.pop(name, "") for name in VARIABLES)
-        if not address.startswith(("/", "@")):
-            return cls()
-        is_watched = watchdog.isascii() and watchdog.isdigit() and int(watchdog) > 0 and watched in ("", str(pid))
-        return cls(address, int(watchdog) / 1e6 if is_watched else None)
-
-    def send(self, text: str) -> None:
-        """Send one datagram, without waiting; OSError where nobody takes it."""
-        address = f"\0{self.address[1:]}" if self.address.startswith("@") else self.address
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as sock:
-            sock.sendto(text.encode("utf-8", "replace"), address)
 
 
 class Service:
@@ -164,8 +137,3 @@ def status_line(wanted: Wanted, observed: Observed) -> str:
 
 def _running(pool: Pool) -> int:
     return sum(slot.state is SlotState.RUNNING for slot in pool.slots.values())
-
-
-def own_service_socket() -> ServiceSocket:
-    """Of this process, once: what it leaves in the environment is for its children."""
-    return ServiceSocket.take_from(os.environ, os.getpid())

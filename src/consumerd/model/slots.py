@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import TypeVar
 
+MOST_WORKERS = 4096
+"""Of one pool."""
+
 
 class SlotState(StrEnum):
     """absent: no process; starting: forked, not ready; running: in its loop; stalled: in its loop, and makes no

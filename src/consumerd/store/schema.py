@@ -5,8 +5,6 @@ The key of a row is a hash of its consumer and task id: task ids may be of any l
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -38,7 +36,7 @@ OWNER_CHARACTERS = 255
 _LONGBLOB_BYTES, _MEDIUMTEXT_BYTES = 2**32 - 1, 2**24 - 1
 """By the longest content MySQL and MariaDB choose the type."""
 
-_MYSQL: dict[str, Any] = {  # options of a dialect
+_MYSQL = {
     "mysql_engine": "InnoDB",
     "mysql_charset": "utf8mb4",
     "mysql_collate": "utf8mb4_bin",
@@ -90,7 +88,6 @@ PARKED = Table(
     Index("ix_parked_position", "consumer", "source", "shard", "position"),
     Index("ix_parked_lease", "lease_token"),
     Index("ix_parked_last", "last_at"),
-    **_MYSQL,
 )
 """Times are seconds since the epoch. `parts`: how many rows of `parked_part` hold what is too long for this one."""
 
@@ -100,11 +97,10 @@ PARTS = Table(
     Column("id", _name(KEY_CHARACTERS), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("content", _bytes(), nullable=False),
-    **_MYSQL,
 )
 """Long contents, cut: a server refuses a statement of more than `max_allowed_packet`, 16 MiB on MariaDB."""
 
-SCHEMA = Table("parked_schema", METADATA, Column("version", Integer, primary_key=True, autoincrement=False), **_MYSQL)
+SCHEMA = Table("parked_schema", METADATA, Column("version", Integer, primary_key=True, autoincrement=False))
 
 
 class ForeignSchemaError(Exception):
@@ -143,6 +139,8 @@ def _version_in_file(connection: Connection) -> int | None:
 def _create(connection: Connection) -> None:
     """Each step may have been done before by a process that died half-way; the version comes last."""
     for table in METADATA.sorted_tables:
+        if connection.dialect.name == "mysql":
+            table.dialect_kwargs.update(_MYSQL)  # here: a table that is made with them imports the dialect
         connection.execute(CreateTable(table, if_not_exists=True))
         there = {index["name"] for index in inspect(connection).get_indexes(table.name)}
         for index in table.indexes:

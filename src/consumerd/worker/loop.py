@@ -17,7 +17,8 @@ from consumerd.worker.family import leave_if_child
 from consumerd.worker.handling import Handling
 from consumerd.worker.parts import LoopSettings, Parts
 
-IDLE_FETCH_S = 0.2
+IDLE_FETCH_S = 0.4
+"""So long a source may wait for its next task, and an idle worker for whatever cannot break into that wait."""
 LARGEST_FETCH = 10_000
 FIRST_FETCH = 10
 """So few at first: nobody knows yet how long a task takes."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from consumerd.master.rules.observed import Observed, Pool, Slot, Wanted, WantedPool
-from consumerd.master.service import ServiceSocket, is_started, status_line
+from consumerd.master.service import is_started, status_line
+from consumerd.master.service_socket import ServiceSocket
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState
 

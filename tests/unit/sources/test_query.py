@@ -64,7 +64,7 @@ def test_an_empty_answer_waits_sleep_time_before_the_next_query() -> None:
     run = run_of(rows_of())
     run.turn()
     started = run.clock.monotonic()
-    run.turn(5)  # each waits 0.2 s at most
+    run.turn(3)  # 0.4 s, 0.4 s, and what is left of the second
     assert run.consumer.queries == 1
     run.turn()
     assert run.consumer.queries == 2

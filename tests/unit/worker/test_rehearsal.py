@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 from pathlib import Path
 
 from consumerd.config.shape import CommonKeys
@@ -20,4 +19,8 @@ def test_a_rehearsal_leaves_no_descriptor_and_no_thread() -> None:
 
 
 def _inventory() -> tuple[list[str], list[str]]:
-    return sorted(os.listdir("/proc/self/fd")), [task.name for task in Path("/proc/self/task").iterdir()]
+    return _names("/proc/self/fd"), _names("/proc/self/task")
+
+
+def _names(directory: str) -> list[str]:
+    return sorted(path.name for path in Path(directory).iterdir())

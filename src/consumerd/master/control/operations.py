@@ -12,7 +12,7 @@ from pathlib import Path
 
 from consumerd import clock
 from consumerd.config.diff import Change, ChangeKind, diff, needs_new_master
-from consumerd.config.shape import MOST_WORKERS, ConsumerSettings, Document, Settings
+from consumerd.config.shape import ConsumerSettings, Document, Settings
 from consumerd.config.suggest import did_you_mean
 from consumerd.errors import ConsumerdError, UsageError
 from consumerd.events.facts import Fact, Level
@@ -24,7 +24,7 @@ from consumerd.master.pools import Entry
 from consumerd.master.rules.observed import Condemned
 from consumerd.master.watchdog import DIAGNOSE_S, Watchdog
 from consumerd.model.identity import ConsumerName
-from consumerd.model.slots import OCCUPIED
+from consumerd.model.slots import MOST_WORKERS, OCCUPIED
 from consumerd.wire.messages import Pause
 
 Plain = dict[str, object]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from consumerd.config.shape import MOST_WORKERS
+from consumerd.model.slots import MOST_WORKERS
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,27 @@ class LocalLauncher:
 
     def __init__(self) -> None:
         self._executed: dict[int, subprocess.Popen[bytes]] = {}
+        self._ahead: dict[str, Executed] = {}  # by module
+
+    def execute_ahead(self, module: str) -> None:
+        """Execute `module` now, for the first who asks for it."""
+        self._ahead[module] = self._execute(module)
+
+    def close(self) -> None:
+        """End what was executed ahead and nobody has asked for."""
+        while self._ahead:
+            _, unused = self._ahead.popitem()
+            if unused.pid in self._executed:
+                self.kill(unused.pid, None)
+                self.reap(unused.pid, with_group=False)
+            unused.channel.close()
+            os.close(unused.stderr_fd)
 
     def execute(self, module: str) -> Executed:
+        ahead = self._ahead.pop(module, None)
+        return self._execute(module) if ahead is None else ahead
+
+    def _execute(self, module: str) -> Executed:
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             channel, channel_end = _channel(ours, theirs)
             stderr_fd, stderr_end = _pipe(ours, theirs)

@@ -1,0 +1,55 @@
+"""How `consumerd run` goes on once its first zygote has been executed. What this imports takes a third of a second."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from consumerd.config.loading import load
+from consumerd.config.problems import raise_problems
+from consumerd.config.settings_table import PARKING_RULE, is_parking
+from consumerd.config.shape import Document, LogSettings
+from consumerd.config.shared_store import unreachable_store_problems
+from consumerd.config.state_dir import StateDirectory
+from consumerd.errors import UsageError
+from consumerd.master.launchers.local import LocalLauncher
+from consumerd.master.run import run_master
+from consumerd.master.service_socket import ServiceSocket
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line says: the configuration, and what counts instead of what it says."""
+
+    config: str
+    parking: str | None
+    log_format: str | None
+
+    def read(self) -> Document:
+        """The configuration as it is now. ConsumerdError."""
+        document = load(self.config)
+        settings = document.settings.model_copy(update=self._changes(document.settings.log))
+        overridden = document.model_copy(update={"settings": settings})
+        raise_problems(unreachable_store_problems(overridden, os.geteuid()))
+        return overridden
+
+    def _changes(self, log: LogSettings) -> dict[str, object]:
+        changes: dict[str, object] = {}
+        if self.parking is not None:
+            if not is_parking(self.parking):
+                raise UsageError(f"--parking must be {PARKING_RULE}, and is {self.parking!r}")
+            changes["parking"] = self.parking
+        if self.log_format is not None:
+            changes["log"] = LogSettings.model_validate({"format": self.log_format, "level": log.level})
+        return changes
+
+
+def start(asked: Asked, state_dir: StateDirectory, service_socket: ServiceSocket, launcher: LocalLauncher) -> int:
+    """Be the master until it ends; the exit code."""
+    document = asked.read()
+    if not any(entry.common.enabled and entry.execution.is_plain for entry in document.consumers):
+        launcher.close()  # each consumer brings surroundings of its own
+    outcome = run_master(document, state_dir, asked.read, service_socket, launcher)
+    if outcome.refusal is not None:
+        raise UsageError(outcome.refusal)
+    return outcome.exit_code

@@ -1,0 +1,37 @@
+"""A zygote that is executed before anybody knows whose it is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+
+from consumerd.master.launchers.contract import ENTRANCE_MODULE, ZYGOTE_MODULE, Executed
+from consumerd.master.launchers.local import LocalLauncher
+
+
+def test_the_first_who_asks_is_given_what_was_executed_ahead_and_the_next_another() -> None:
+    with contextlib.closing(LocalLauncher()) as launcher:
+        launcher.execute_ahead(ZYGOTE_MODULE)
+        first, second = launcher.execute(ZYGOTE_MODULE), launcher.execute(ZYGOTE_MODULE)
+        assert first.pid != second.pid
+        assert _end(launcher, first) == _end(launcher, second) == signal.SIGKILL
+
+
+def test_what_nobody_asked_for_is_ended_at_the_close_and_reaped() -> None:
+    launcher = LocalLauncher()
+    launcher.execute_ahead(ZYGOTE_MODULE)
+    other = launcher.execute(ENTRANCE_MODULE)
+    launcher.close()
+    assert [pid for pid in launcher.ended() if pid != other.pid] == []
+    assert launcher.is_child(other.pid)
+    assert _end(launcher, other) == signal.SIGKILL
+
+
+def _end(launcher: LocalLauncher, executed: Executed) -> int:
+    executed.channel.close()
+    os.close(executed.stderr_fd)
+    launcher.kill(executed.pid, None)
+    status = launcher.reap(executed.pid, with_group=False)
+    assert status is not None
+    return os.WTERMSIG(status)
