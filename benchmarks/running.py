@@ -46,7 +46,7 @@ class Running:
         self.begun_ns = time.monotonic_ns()
         self.process = subprocess.Popen(
             command,
-            env=os.environ | {DIRECTORY: str(self.directory), "PYTHONPATH": str(ROOT), "HOME": str(self.directory)},
+            env=_environment() | {DIRECTORY: str(self.directory), "PYTHONPATH": str(ROOT), "HOME": str(self.directory)},
             cwd=self.directory,
             stdin=subprocess.DEVNULL,
             stdout=stdout,
@@ -85,6 +85,11 @@ class Running:
         seconds = time.monotonic() - begun
         self.process.wait()
         return seconds
+
+
+def _environment() -> dict[str, str]:
+    """Ours, but bytecode is kept, as what is installed has it: else each process would compile all it imports."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _pidfds(pids: Iterable[int]) -> Iterator[int]:

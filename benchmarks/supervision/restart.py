@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import statistics
 import time
@@ -21,8 +22,9 @@ PEER_FOR_S = 12.0
 """No peer's worker is killed later than so long after the first."""
 
 REST_S = 0.75
-"""Before each kill: until its turn comes again a worker of ours has settled a task. One that has proved nothing would
-back off, as it must."""
+"""Before each kill, and up to twice that: until its turn comes again a worker of ours has settled a task. One that has
+proved nothing would back off, as it must; and so does one that is killed on the task on which one was killed before,
+which comes of rests that are all the same, for each worker begins with the same numbers."""
 
 NEVER_S = 30.0
 
@@ -44,7 +46,7 @@ def replaced(hellos: Hellos, workers: dict[int, int], kills: int, *, rest_s: flo
     """Kill one slot's worker after the other; the seconds until its next one tells of its first task."""
     for number in range(kills):
         slot = number % WORKERS
-        time.sleep(rest_s)
+        time.sleep(rest_s * (1 + random.random()))
         killed_ns = time.monotonic_ns()
         os.kill(workers[slot], signal.SIGKILL)
         for hello in hellos.until(time.monotonic() + NEVER_S):

@@ -269,6 +269,32 @@ def test_a_reload_that_was_taken_back_is_tried_again_and_undone_without_a_restar
     assert (found["pools"][0]["reason"], found["pools"][0]["last_error"]) == ("", None)
 
 
+def test_with_wait_a_restart_and_a_reload_return_when_every_slot_runs_the_change(place: Place) -> None:
+    place.configure(one={"workers": 3, "color": "red"})
+    master = place.start()
+    wait_running(master, 3)
+    master.answer("restart", "small", "--wait")
+    assert of_edition("one", 2, 3)(master.status())
+    place.configure(one={"workers": 3, "color": "blue"})
+    master.answer("reload", "--wait")
+    assert of_edition("one", 3, 3)(master.status())
+    master.answer("reload", "--wait")  # nothing to wait for
+
+
+def test_with_wait_a_change_that_is_taken_back_is_a_failure_with_its_reason(place: Place) -> None:
+    place.configure(one={"workers": 2})
+    master = place.start()
+    wait_running(master, 2)
+    place.write_module("second", body="import os; os._exit(9)")
+    done = master.verb("restart", "small", "--wait")
+    assert done.returncode == 1
+    assert "small/one: the change did not hold up and was taken back: its first worker" in done.stderr.decode()
+    place.write_module("third", body="this is no Python")
+    done = master.verb("restart", "small", "--wait")
+    assert done.returncode == 1
+    assert "taken back" in done.stderr.decode()
+
+
 def test_code_that_fails_every_task_is_taken_back(place: Place) -> None:
     place.configure(one={"workers": 2})
     master = place.start()

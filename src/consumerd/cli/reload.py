@@ -6,8 +6,9 @@ import json
 
 import click
 
-from consumerd.cli.acting import ask
+from consumerd.cli.acting import Plain, ask
 from consumerd.cli.options import json_option, state_dir_option
+from consumerd.cli.waiting import wait_for, wait_option
 from consumerd.config.state_dir import StateDirectory
 
 LONGEST_READ_S = 120.0
@@ -19,13 +20,15 @@ MEANING = {
     "replaced": "its workers are replaced, the first one on trial",
     "amended": "nobody restarts",
 }
+BRINGS_WORKERS = frozenset({"added", "enabled", "replaced"})
 
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only show what differs.")
 @state_dir_option
 @json_option
-def command(dry_run: bool, state_dir: StateDirectory, as_json: bool) -> None:
+@wait_option
+def command(dry_run: bool, state_dir: StateDirectory, as_json: bool, is_waiting: bool) -> None:
     """Read the configuration anew, show what differs, and take it over: only pools that changed restart.
 
     A configuration with a mistake changes nothing. A change that does not hold up at a pool's highest slot is taken
@@ -34,12 +37,19 @@ def command(dry_run: bool, state_dir: StateDirectory, as_json: bool) -> None:
     answer = ask(state_dir, "reload", {"dry_run": dry_run}, timeout_s=LONGEST_READ_S)
     if as_json:
         click.echo(json.dumps(answer))
-        return
+    else:
+        _show(answer, is_dry=dry_run)
+    if is_waiting and not dry_run:
+        changes = [change.split() for change in answer["changes"]]
+        wait_for(state_dir, [name for name, kind, *_ in changes if kind in BRINGS_WORKERS])
+
+
+def _show(answer: Plain, *, is_dry: bool) -> None:
     for change in answer["changes"]:
         click.echo(f"{change}: {MEANING[change.split()[1]]}")
     for remark in answer["remarks"]:
         click.echo(remark)
     if not answer["changes"]:
         click.echo("nothing differs")
-    elif dry_run:
+    elif is_dry:
         click.echo("nothing was changed: this was a dry run")

@@ -6,6 +6,7 @@ import click
 
 from consumerd.cli.acting import ask, show
 from consumerd.cli.options import json_option, state_dir_option, target_argument
+from consumerd.cli.waiting import wait_for, wait_option
 from consumerd.config.state_dir import StateDirectory
 
 
@@ -13,7 +14,8 @@ from consumerd.config.state_dir import StateDirectory
 @target_argument
 @state_dir_option
 @json_option
-def command(target: str, state_dir: StateDirectory, as_json: bool) -> None:
+@wait_option
+def command(target: str, state_dir: StateDirectory, as_json: bool, is_waiting: bool) -> None:
     """Restart the workers slot by slot, with the code as it is now. TARGET is a group or group/name.
 
     The code is imported before anybody leaves. The highest slot goes first; if it does not hold up, it goes back to
@@ -21,3 +23,5 @@ def command(target: str, state_dir: StateDirectory, as_json: bool) -> None:
     """
     answer = ask(state_dir, "restart", {"target": target})
     show(answer, as_json=as_json, line=lambda name: f"{name}: restarting")
+    if is_waiting:
+        wait_for(state_dir, answer["pools"])

@@ -72,6 +72,7 @@ def pool_document(pools: Pools, name: ConsumerName, now: float) -> dict[str, obj
         "since_s": round(now - pool.since, 3),
         "edition": target,
         "established": pool.established,
+        "rejected": pool.rejected,
         "zygote": _zygote_document(zygote, now),
         "is_paused": pools.is_paused(name),
         "workers_configured": entry.settings.common.model_dump()["workers"],

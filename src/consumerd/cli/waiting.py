@@ -1,0 +1,55 @@
+"""`--wait`: look at the status until a change has reached every slot, or was taken back. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import click
+
+from consumerd.clock import SYSTEM_CLOCK
+from consumerd.config.state_dir import StateDirectory
+from consumerd.errors import ConsumerdError
+from consumerd.wire.control import call
+
+LOOK_EVERY_S = 0.2
+UP = frozenset({"running", "stalled", "finished"})
+
+Plain = Mapping[str, Any]  # a pool of the status document, as JSON brought it
+
+wait_option = click.option(
+    "--wait", "is_waiting", is_flag=True, help="Return when every slot runs it; exit 1 if it was taken back."
+)
+
+
+def wait_for(state_dir: StateDirectory, names: Iterable[str]) -> None:
+    """Until these pools run what they were just asked to, in every slot. ConsumerdError where one does not hold up."""
+    pools = _pools(state_dir)
+    asked: dict[str, int] = {name: pools[name]["edition"] for name in names if name in pools}
+    while waiting := [name for name in asked if not _is_done(pools.get(name), asked[name])]:
+        failures = [text for name in waiting if (text := _failure(pools[name], asked[name]))]
+        if failures:
+            raise ConsumerdError("\n".join(failures))
+        SYSTEM_CLOCK.sleep(LOOK_EVERY_S)
+        pools = _pools(state_dir)
+
+
+def _pools(state_dir: StateDirectory) -> dict[str, Plain]:
+    status: Any = call(state_dir.control_socket, "status")
+    return {pool["name"]: pool for pool in status["pools"]}
+
+
+def _is_done(pool: Plain | None, edition: int) -> bool:
+    """Whether every slot has come to run this edition, or a later one; a pool that is gone has nobody to wait for."""
+    if pool is None:
+        return True
+    workers = pool["workers"]
+    are_new = all(worker["edition"] >= edition and worker["state"] in UP for worker in workers)
+    return pool["state"] == "up" and pool["established"] >= edition and are_new
+
+
+def _failure(pool: Plain, edition: int) -> str:
+    """Why it will not come to that; or nothing yet."""
+    if pool["rejected"] >= edition:
+        return f"{pool['name']}: the change did not hold up and was taken back: {pool['reason']}"
+    return f"{pool['name']} has failed: {pool['reason']}" if pool["state"] == "failed" else ""
