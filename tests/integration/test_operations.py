@@ -289,6 +289,8 @@ def test_with_wait_a_change_that_is_taken_back_is_a_failure_with_its_reason(plac
     done = master.verb("restart", "small", "--wait")
     assert done.returncode == 1
     assert "small/one: the change did not hold up and was taken back: its first worker" in done.stderr.decode()
+    audited = [json.loads(line) for line in (place.directory / "state" / "audit.log").read_text().splitlines()]
+    assert [line.get("method") or line["event"] for line in audited] == ["restart", "change_taken_back"]
     place.write_module("third", body="this is no Python")
     done = master.verb("restart", "small", "--wait")
     assert done.returncode == 1

@@ -97,7 +97,10 @@ def _class_problems(written: Table, place: Place) -> list[Problem]:
     if colon and module is not None:
         return [place.problem(f"names a module, and so does 'module': write the class alone, '{own_class}'", "class")]
     if not colon and module is None:
+        module_of, dot, class_of = name.rpartition(".")
         fix = f"add the module that holds {shown(name)}, or write class = 'package.module:{name}'"
+        if dot:
+            fix = f"write class = '{module_of}:{class_of}', with a colon before the class"
         return [place.problem(f"is missing: {fix}", "module")]
     parts = [("class", own_class if colon else name), ("class" if colon else "module", inner if colon else module)]
     return [

@@ -119,6 +119,7 @@ async def _run(
     )
     answers = Answers(means, supervisor, helper, operations, reloading, voice.broadcast, document.origin, clock.wall())
     audit = AuditLog(state_dir.audit_log, voice.emit)
+    voice.emit.add(audit)
     control = ControlServer(state_dir.control_socket, answers.table(), audit, voice.emit)
     signals.listen()
     await control.start()

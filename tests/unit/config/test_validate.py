@@ -137,6 +137,7 @@ def test_parking_is_embedded_or_a_url_and_travels_as_written(parking: str) -> No
         ({"1g": [entry()]}, "1g", "a name is a letter"),
         ({"g": [3]}, "g[0]", "must be a table"),
         ({"g": [{"class": "C"}]}, "g[0].module", "is missing"),
+        ({"g": [{"class": "mails.Mail"}]}, "g[0].module", "write class = 'mails:Mail', with a colon before the class"),
         ({"g": [{"module": "m"}]}, "g[0].class", "is missing"),
         ({"g": [{"module": "m", "class": "a:C"}]}, "g[0].class", "write the class alone, 'C'"),
         ({"g": [{"module": "m-n", "class": "C"}]}, "g[0].module", "must be a dotted name"),

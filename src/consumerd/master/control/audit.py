@@ -1,4 +1,7 @@
-"""The audit log: who did what, when, and how it ended; a JSON object a line. Runs in the master."""
+"""The audit log: who did what, when, how it ended, and what became of it later; a JSON object a line.
+
+Runs in the master.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,9 @@ from pathlib import Path
 
 from consumerd import clock
 from consumerd.events.facts import Fact, Level
+
+
+OUTCOMES = frozenset({"change_taken_back", "edition_established"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +43,17 @@ class AuditLog:
         self._emit = emit
         self._is_broken = False
 
+    def __call__(self, fact: Fact) -> None:
+        """A listener: notes what became later of a change that somebody had asked for."""
+        if fact.name in OUTCOMES:
+            self._append({"at": clock.iso(clock.wall()), "event": fact.name, **fact.fields})
+
     def note(self, peer: Peer, method: str, params: Mapping[str, object], failed: str | None) -> None:
         """failed: the sentence with which it was refused, or None."""
-        entry = {
-            "at": clock.iso(clock.wall()),
-            "user": peer.user,
-            "uid": peer.uid,
-            "pid": peer.pid,
-            "method": method,
-            "params": params,
-            "failed": failed,
-        }
+        who: dict[str, object] = {"user": peer.user, "uid": peer.uid, "pid": peer.pid}
+        self._append({"at": clock.iso(clock.wall()), **who, "method": method, "params": params, "failed": failed})
+
+    def _append(self, entry: Mapping[str, object]) -> None:
         line = json.dumps(entry, separators=(",", ":"), default=str).encode() + b"\n"
         try:
             descriptor = os.open(self._path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
