@@ -15,7 +15,6 @@ from pathlib import Path
 from consumerd import clock
 from consumerd.events.facts import Fact, Level
 
-
 OUTCOMES = frozenset({"change_taken_back", "edition_established"})
 
 
