@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 from consumerd.sources.table.schema import create_table, enqueue
@@ -67,4 +69,24 @@ def test_a_pinned_number_stays_whatever_is_behind_until_it_is_given_back(state_d
         assert found["workers_configured"] == {"min": 1, "max": MOST, "target_seconds": 4.0}
         master.answer("scale", "small/slowrows", "auto")
         wait_for_workers(master, MOST)
+        assert stop(master) == 0
+
+
+def test_while_the_worker_of_slot_0_is_stopped_another_measures_the_lag(state_dir: Path) -> None:
+    database = str(state_dir / "tasks.sqlite")
+    create_table(database)
+    config = write_config(state_dir, entry("SlowRows", 2, module=TABLE, database=database))
+    with running(config, state_dir=state_dir / "state", log=state_dir / "log", env=environment()) as master:
+        first = wait_running(master, 2)["pools"][0]["workers"][0]["pid"]
+        wait_until(lambda: pool(master, "slowrows")["lag"], deadline_s=END_S, message=master.tail)
+        os.kill(first, signal.SIGSTOP)
+
+        def is_measured_since() -> bool:
+            found = pool(master, "slowrows")
+            slot = found["workers"][0]
+            return slot["state"] == "stalled" and found["lag_age_s"] < slot["since_s"]
+
+        wait_until(is_measured_since, deadline_s=END_S, message=master.tail)
+        os.kill(first, signal.SIGCONT)
+        wait_for(master, lambda found: found["is_healthy"], "health")
         assert stop(master) == 0

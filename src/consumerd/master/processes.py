@@ -120,6 +120,7 @@ class Processes:
     waits; stalled_shards: those of which it does not.
     are_suspects_told: whether the workers know of the suspects as they are now.
     judgement: how many workers its lag asks for, where that is asked; looked_at: when that lag was heard.
+    surveyor: who was asked to measure the lag in the place of slot 0's worker: slot and generation.
     """
 
     zygotes: dict[int, Executed] = field(default_factory=dict)
@@ -135,6 +136,7 @@ class Processes:
     stalled_shards: frozenset[int] = frozenset()
     judgement: Judgement | None = None
     looked_at: float = -math.inf
+    surveyor: tuple[int, int] | None = None
     suspects: Suspects = field(default_factory=Suspects)
     are_suspects_told: bool = True
 

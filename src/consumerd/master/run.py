@@ -42,6 +42,7 @@ from consumerd.master.signals import Signals
 from consumerd.master.stderr import Relay
 from consumerd.master.strangers import Strangers
 from consumerd.master.supervisor import Supervisor
+from consumerd.master.surveyor import Surveyor
 from consumerd.master.watchdog import Watchdog
 from consumerd.wire.messages import Seated, Serve
 
@@ -110,7 +111,13 @@ async def _run(
         means,
         signals,
         woken,
-        looks=(Strangers(means), watchdog, Autoscaler(means.pools, means.emit), Recycler(means.pools, means.emit)),
+        looks=(
+            Strangers(means),
+            watchdog,
+            Autoscaler(means.pools, means.emit),
+            Recycler(means.pools, means.emit),
+            Surveyor(means.pools, means.post),
+        ),
         service=service,
         later=voice.later,
         judge=Durability(document, state_dir, voice.emit).judge,

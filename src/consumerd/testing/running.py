@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from consumerd.config.shape import CommonKeys
@@ -22,6 +23,7 @@ from consumerd.testing.clock import ManualClock
 from consumerd.testing.stores import MemoryStore
 from consumerd.wire.board import Board
 from consumerd.worker.interrupts import Interrupts
+from consumerd.worker.orders import Orders
 from consumerd.worker.runtime import Runtime, Surroundings
 from consumerd.worker.suspects import Told
 from consumerd.worker.timer import StopDeadline
@@ -73,7 +75,7 @@ class Run:
             redact=str,
             on_ready=lambda: None,
             clock=self.clock,
-            told=self.suspects,
+            orders=replace(Orders.of_nobody(), told=self.suspects),
             tell_cleared=self.cleared.append,
             wait=self.clock.sleep,
         )

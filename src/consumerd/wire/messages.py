@@ -65,6 +65,13 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class Measure:
+    """master → worker: measure the lag of the whole source, or no longer. The worker of slot 0 does so unasked."""
+
+    is_wanted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Suspects:
     """master → worker: all tasks of the pool that were running when a worker died: (task id, crashes, how they ended).
 
@@ -154,9 +161,9 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """worker → master: (shard, tasks, oldest_s, position) of every shard, from the worker of slot 0.
+    """worker → master: (shard, tasks, oldest_s, position) of every shard, from the worker whose duty it is.
 
-    While that one is not running nobody measures: whoever shows the lag shows its age.
+    Whoever shows the lag shows its age: while no worker is in its loop nobody measures.
     """
 
     shards: tuple[tuple[int, int, float | None, int], ...]
@@ -202,6 +209,7 @@ Message = (
     | Wake
     | Amend
     | Pause
+    | Measure
     | Suspects
     | Cleared
     | Hello

@@ -12,7 +12,7 @@ from consumerd.worker.amendments import Amendments
 class Hooks:
     """Of one consumer; `consumer` is the user's instance, known by them alone."""
 
-    def __init__(self, consumer: Any, amendments: Amendments | None = None) -> None:  # the user's class
+    def __init__(self, consumer: Any, amendments: Amendments) -> None:  # the user's class
         self.reload_config: Callable[[], None] = consumer.reload_config
         self.can_stop_consume: Callable[[], bool] = consumer.can_stop_consume
         self.pre_handle_task: Callable[[], None] = consumer.pre_handle_task
@@ -23,7 +23,7 @@ class Hooks:
     def amend(self) -> None:
         """Give the consumer what has come for its live keys, and call its hook."""
         live = live_keys(type(self._consumer))
-        if self._amendments is not None and self._amendments.apply(self._consumer.config, live):
+        if self._amendments.apply(self._consumer.config, live):
             self.reload_config()
 
     def count(self, tasks: int) -> None:

@@ -1,7 +1,7 @@
 """The keeper thread: the I/O that must go on while a handler runs. Runs in workers and the foreground.
 
 Once a second it lets the source poll and renew, and renews the claims on parked tasks; every ten seconds, more often
-where the pool is scaled by it in a shorter time, the keeper of the pool's lowest slot measures the lag. While an
+where the pool is scaled by it in a shorter time, the keeper of one worker of the pool measures the lag. While an
 attempt is past the task's timeout it neither polls nor renews: a handler that hangs must not hold its partition, or its
 claims, for ever.
 """
@@ -20,6 +20,7 @@ from consumerd.sources.contract import ShardLag, Source
 from consumerd.wire.board import read_words
 from consumerd.wire.standing import Standing, standing
 from consumerd.worker.due import DueTasks
+from consumerd.worker.orders import LagDuty
 
 BEAT_S = 1.0
 LAG_INTERVAL_S = 10.0
@@ -53,14 +54,15 @@ def lag_interval_s(scaling: WorkerRange | None) -> float:
 
 
 class Keeper:
-    """The thread. `report_lag` is None where another worker measures it."""
+    """The thread. report_lag: is told the lag while `duty` is on."""
 
     def __init__(
         self,
         source: Source,
         due: DueTasks,
         *,
-        report_lag: Callable[[tuple[ShardLag, ...]], None] | None,
+        duty: LagDuty,
+        report_lag: Callable[[tuple[ShardLag, ...]], None],
         is_overdue: Callable[[], bool],
         lag_interval_s: float = LAG_INTERVAL_S,
         emit: Callable[[Fact], None],
@@ -68,6 +70,7 @@ class Keeper:
     ) -> None:
         self._source = source
         self._due = due
+        self._duty = duty
         self._report_lag = report_lag
         self._is_overdue = is_overdue
         self._has_let_go = False
@@ -112,6 +115,6 @@ class Keeper:
 
     def _measure_lag(self) -> None:
         now = monotonic()
-        if self._report_lag is not None and now >= self._next_lag:
+        if self._duty.is_on and now >= self._next_lag:
             self._next_lag = now + self._lag_interval_s
             self._report_lag(self._source.lag())

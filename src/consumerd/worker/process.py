@@ -33,6 +33,7 @@ from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.link import MasterLink
 from consumerd.worker.loading import Prepared
 from consumerd.worker.memory_limit import limit_memory
+from consumerd.worker.orders import LagDuty, Orders
 from consumerd.worker.runtime import Runtime, Surroundings
 from consumerd.worker.seat import Seat
 from consumerd.worker.stacks import write_stacks_when_asked
@@ -57,24 +58,22 @@ def run_worker(seat: Seat, prepared: Prepared) -> int:
     seat.board.words[GENERATION] = seat.generation
     seat.board.words[STATE] = WorkerState.STARTING
     channel = Channel(seat.channel)
-    told = Told(seat.suspects)
     settle_interval_s = seat.consumer.common.settle_interval
     redaction = Redaction(prepared.redact)
-    amendments = Amendments(redaction)
+    orders = Orders(Told(seat.suspects), Amendments(redaction), LagDuty(is_on=seat.slot == LAG_SLOT))
     Timer(
         interrupts,
         seat.board.words,
         deadline,
         channel=channel,
         settle_interval_s=settle_interval_s,
-        told=told,
-        amendments=amendments,
+        orders=orders,
     ).start()
     if not _take_slot(seat, deadline):
         return deadline.drained
     link = MasterLink(channel)
     emit = locked_emitter(Listeners([prepared.log.bound_to({"worker_id": seat.slot}), link.listen]), redaction)
-    station = Station(seat, prepared, link, interrupts, deadline, emit, told, redaction, amendments)
+    station = Station(seat, prepared, link, interrupts, deadline, emit, redaction, orders)
     return station.consume()
 
 
@@ -126,9 +125,8 @@ class Station:
     interrupts: Interrupts
     deadline: StopDeadline
     emit: Callable[[Fact], None]
-    told: Told
     redaction: Redaction
-    amendments: Amendments
+    orders: Orders
 
     def consume(self) -> int:
         """Make the user's instance and let it consume; how that ended, as an exit code."""
@@ -171,12 +169,11 @@ class Station:
             deadline=self.deadline,
             emit=self.emit,
             redact=self.redaction,
-            amendments=self.amendments,
             on_ready=self._tell_ready,
-            told=self.told,
+            orders=self.orders,
             tell_cleared=lambda task_id: self.link.post(Cleared(task_id)),
             leave_when_full=self._leave_full,
-            report_lag=self._report_lag if seat.slot == LAG_SLOT else None,
+            report_lag=self._report_lag,
         )
 
     def _tell_ready(self) -> None:

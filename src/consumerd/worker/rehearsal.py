@@ -26,13 +26,12 @@ from consumerd.store.thread import StoreThread
 from consumerd.wire.board import BOARD_BYTES
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Ready
-from consumerd.worker.amendments import Amendments, Redaction
+from consumerd.worker.amendments import Redaction
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.link import MasterLink
 from consumerd.worker.process import locked_emitter
 from consumerd.worker.runtime import Runtime, Surroundings
 from consumerd.worker.stand_in import StoreStandIn
-from consumerd.worker.suspects import Told
 from consumerd.worker.timer import StopDeadline
 
 TIMES = 10
@@ -113,8 +112,6 @@ def _play(common: CommonKeys, words: memoryview, channel: Channel, interrupts: I
             redact=redaction,
             on_ready=lambda: link.post(Ready(0, 0)),
             wait=lambda seconds: None,
-            told=Told(),
-            amendments=Amendments(redaction),
         ),
     )
     loop = runtime.open()

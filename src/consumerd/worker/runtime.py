@@ -21,7 +21,6 @@ from consumerd.sources.decoding import limited
 from consumerd.store.parking import Lease
 from consumerd.store.thread import StoreThread
 from consumerd.wire.board import ATTEMPT_SINCE_NS, BUSY_SINCE_NS, STATE, WorkerState
-from consumerd.worker.amendments import Amendments
 from consumerd.worker.attempt import Attempts
 from consumerd.worker.due import DueTasks
 from consumerd.worker.fast import Handler
@@ -31,11 +30,12 @@ from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.keeper import Keeper, OwnWatch, lag_interval_s
 from consumerd.worker.loop import Loop
 from consumerd.worker.memory_limit import Fullness
+from consumerd.worker.orders import Orders
 from consumerd.worker.parked_index import StoreIndex
 from consumerd.worker.parking import Parking
 from consumerd.worker.parts import LoopSettings, Parts
 from consumerd.worker.policy import retry_policy
-from consumerd.worker.suspects import Suspects, SuspectSettings, Told
+from consumerd.worker.suspects import Suspects, SuspectSettings
 from consumerd.worker.timer import StopDeadline
 
 LEASE_S = 30.0
@@ -48,11 +48,10 @@ class Surroundings:
     """What a runtime is put into: by a worker's process, or by the foreground.
 
     name: `group/name`; member: None for a guest without a slot of its own; lease_owner: who holds its claims.
-    report_lag: where this worker is the one to measure it.
+    report_lag: is told the lag while that is this worker's duty.
     leave_when_full: called after a task for which the memory was not enough.
     wait: how the loop idles; None: until an interrupt comes.
-    told: what the master says of suspects; tell_cleared: lets it know of one that is none any more.
-    amendments: what the master says of live configs.
+    orders: what the master says; tell_cleared: lets it know of a suspect that is none any more.
     """
 
     name: str
@@ -69,13 +68,12 @@ class Surroundings:
     emit: Callable[[Fact], None]
     redact: Callable[[str], str]
     on_ready: Callable[[], None]
-    report_lag: Callable[[tuple[ShardLag, ...]], None] | None = None
+    report_lag: Callable[[tuple[ShardLag, ...]], None] = lambda lag: None
     leave_when_full: Callable[[], None] = lambda: None
     clock: Clock = SYSTEM_CLOCK
     wait: Callable[[float], None] | None = None
-    told: Told = field(default_factory=Told)
+    orders: Orders = field(default_factory=Orders.of_nobody)
     tell_cleared: Callable[[TaskId], None] = lambda task_id: None
-    amendments: Amendments | None = None
 
 
 class Runtime:
@@ -87,7 +85,7 @@ class Runtime:
         self._surroundings = surroundings
         self._suspects = _suspects(surroundings)
         self._index = StoreIndex(surroundings.name, surroundings.store, self._suspects)
-        self._hooks = Hooks(consumer, surroundings.amendments)
+        self._hooks = Hooks(consumer, surroundings.orders.amendments)
         self._validate = record_validator(consumer_class)
         self._user_reads_shard = False
         self._loop: Loop | None = None
@@ -167,6 +165,7 @@ class Runtime:
         keeper = Keeper(
             parts.source,
             self._due,
+            duty=parts.orders.lag_duty,
             report_lag=parts.report_lag,
             is_overdue=self._is_overdue(),
             lag_interval_s=lag_interval_s(parts.common.scaling),
@@ -283,5 +282,5 @@ class Runtime:
 
 
 def _suspects(parts: Surroundings) -> Suspects:
-    settings = SuspectSettings(parts.name, parts.common.crash_limit, parts.told, parts.tell_cleared)
+    settings = SuspectSettings(parts.name, parts.common.crash_limit, parts.orders.told, parts.tell_cleared)
     return Suspects(settings, parts.store, parts.words, emit=parts.emit, clock=parts.clock)

@@ -15,10 +15,9 @@ from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
 from consumerd.wire.board import BUSY_SINCE_NS
 from consumerd.wire.channel import Channel
-from consumerd.wire.messages import Amend, Message, Pause, Stop, Suspects, Wake
-from consumerd.worker.amendments import Amendments
+from consumerd.wire.messages import Amend, Measure, Message, Pause, Stop, Suspects, Wake
 from consumerd.worker.interrupts import Interrupts
-from consumerd.worker.suspects import Told
+from consumerd.worker.orders import Orders
 
 BEAT_S = 1.0
 
@@ -54,16 +53,14 @@ class Timer:
         *,
         channel: Channel | None,
         settle_interval_s: float,
-        told: Told | None = None,
-        amendments: Amendments | None = None,
+        orders: Orders | None = None,
     ) -> None:
-        """told, amendments: where it puts what the master says of suspects, and of live configs."""
+        """orders: where it puts what the master says."""
         self._interrupts = interrupts
         self._words = words
         self._deadline = deadline
         self._channel = channel
-        self._told = told
-        self._amendments = amendments
+        self._orders = orders or Orders.of_nobody()
         self._settle_interval_ns = int(settle_interval_s * 1e9)
         self._beat_s = min(BEAT_S, settle_interval_s)
         self._closing = os.eventfd(0, os.EFD_CLOEXEC)
@@ -121,11 +118,13 @@ class Timer:
                 self._deadline.start(deadline_s)
             case Wake():
                 self._interrupts.set(Interrupt.PARKED_DUE)
-            case Suspects(tasks) if self._told is not None:
-                self._told.put(tasks)
-            case Amend(consumer) if self._amendments is not None:
-                self._amendments.put(consumer)
+            case Suspects(tasks):
+                self._orders.told.put(tasks)
+            case Amend(consumer):
+                self._orders.amendments.put(consumer)
                 self._interrupts.set(Interrupt.AMENDED)
+            case Measure(is_wanted):
+                self._orders.lag_duty.is_on = is_wanted
             case Pause(is_paused):
                 self._interrupts.is_paused = is_paused
                 self._interrupts.set(Interrupt.PAUSE)

@@ -18,6 +18,7 @@ from consumerd.testing.clock import ManualClock
 from consumerd.worker.attempt import PAUSE_AT_ONCE_S, Attempts, Conclusion
 from consumerd.worker.hooks import Hooks
 from consumerd.worker.memory_limit import Fullness
+from consumerd.worker.orders import Orders
 
 TASK = Task(id=TaskId("t:1"), offset=1, source="t", shard=0, position=1, payload=b'{"uid": 7}')
 RECORD = {"uid": 7}
@@ -41,7 +42,7 @@ class Bench:
         self.attempts = Attempts(
             self.handle,
             self.policy,
-            Hooks(BaseConsumer(0)),
+            Hooks(BaseConsumer(0), Orders.of_nobody().amendments),
             retries_elsewhere=False,
             wait=self.wait,
             progress=lambda: self.told_at.append(self.clock.monotonic()),

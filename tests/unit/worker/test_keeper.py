@@ -15,6 +15,7 @@ from consumerd.testing.running import Run
 from consumerd.wire.board import Reading
 from consumerd.worker.due import DueTasks
 from consumerd.worker.keeper import Keeper, OwnWatch, lag_interval_s
+from consumerd.worker.orders import LagDuty
 
 
 class Watched(BaseConsumer):
@@ -101,7 +102,8 @@ class Overdue:
         self.keeper = Keeper(
             cast("Source", self.held),
             cast("DueTasks", self.held),
-            report_lag=None,
+            duty=LagDuty(is_on=False),
+            report_lag=lambda lag: None,
             is_overdue=lambda: self.is_overdue,
             emit=self.facts.append,
             redact=str,
