@@ -6,8 +6,9 @@ import contextlib
 import os
 import signal
 
-from consumerd.master.launchers.contract import ENTRANCE_MODULE, ZYGOTE_MODULE, Executed
+from consumerd.master.launchers.contract import Executed
 from consumerd.master.launchers.local import LocalLauncher
+from consumerd.wire.inherited import ENTRANCE_MODULE, ZYGOTE_MODULE
 
 
 def test_the_first_who_asks_is_given_what_was_executed_ahead_and_the_next_another() -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import signal
 
 import click
 
 from consumerd.cli.options import config_argument, state_dir_option
 from consumerd.config.state_dir import StateDirectory
-from consumerd.master.launchers.contract import ZYGOTE_MODULE
 from consumerd.master.launchers.local import LocalLauncher
 from consumerd.master.own_process import make_ready
+from consumerd.wire.inherited import ZYGOTE_MODULE
 
 
 @click.command()
@@ -36,6 +37,10 @@ def command(config: str, parking: str | None, state_dir: StateDirectory, log_for
     service_socket = make_ready()
     with contextlib.closing(LocalLauncher()) as launcher:
         launcher.execute_ahead(ZYGOTE_MODULE)  # it imports what it needs while we do
+        gc.disable()  # nothing of what is imported is garbage
         from consumerd.cli.starting import Asked, start
+
+        gc.freeze()  # and nothing of it is looked through ever again
+        gc.enable()
 
         return start(Asked(config, parking, log_format), state_dir, service_socket, launcher)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from consumerd.errors import WireError
 from consumerd.events.facts import Fact, Level
-from consumerd.master.launchers.contract import ENTRANCE_MODULE, ZYGOTE_MODULE, Launcher
+from consumerd.master.launchers.contract import Launcher
 from consumerd.master.pools import Pools
 from consumerd.master.post import Origin, Post
 from consumerd.master.processes import Worker
@@ -30,6 +30,7 @@ from consumerd.master.rules.actions import (
 from consumerd.master.stderr import Relay
 from consumerd.model.identity import ConsumerName
 from consumerd.wire import messages
+from consumerd.wire.inherited import ENTRANCE_MODULE, ZYGOTE_MODULE
 from consumerd.wire.messages import Stop
 
 

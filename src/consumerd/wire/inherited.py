@@ -11,6 +11,13 @@ from collections.abc import Sequence
 from consumerd.errors import UsageError
 from consumerd.wire.channel import Channel
 
+ZYGOTE_MODULE = "consumerd.worker.zygote"
+ENTRANCE_MODULE = "consumerd.worker.entrance"
+"""Becomes a zygote in the surroundings that the entry asks for."""
+
+IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""A terminal and a service manager send them to everyone; the master alone says what they mean."""
+
 _PR_SET_PDEATHSIG = 1
 
 

@@ -24,12 +24,8 @@ from consumerd.model.exits import WorkerExit
 from consumerd.version import __version__
 from consumerd.wire.channel import Channel
 from consumerd.wire.codec import from_plain, to_plain
-from consumerd.wire.inherited import die_with_parent, inherited_channel
+from consumerd.wire.inherited import IGNORED_SIGNALS, ZYGOTE_MODULE, die_with_parent, inherited_channel
 from consumerd.wire.messages import Hello, LoadFailed, Seated
-
-ZYGOTE_MODULE = "consumerd.worker.zygote"
-IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""A terminal and a service manager send them to everyone; the master alone says what they mean."""
 
 
 class NotEnteredError(UsageError):

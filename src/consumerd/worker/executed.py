@@ -16,9 +16,8 @@ from pathlib import Path
 from consumerd.errors import WireError
 from consumerd.model.exits import WorkerExit
 from consumerd.wire.channel import Channel
-from consumerd.wire.inherited import die_with_parent, inherited_channel
+from consumerd.wire.inherited import IGNORED_SIGNALS, die_with_parent, inherited_channel
 from consumerd.wire.messages import Fork, Seated
-from consumerd.worker.entrance import IGNORED_SIGNALS
 from consumerd.worker.loading import Failure, load
 from consumerd.worker.seating import Ends, Work, become_worker
 

@@ -25,9 +25,9 @@ from consumerd.model.shards import Shard
 from consumerd.sources.contract import ShardLag
 from consumerd.wire.board import GENERATION, HANDLED, STATE, WorkerState
 from consumerd.wire.channel import Channel
+from consumerd.wire.inherited import IGNORED_SIGNALS
 from consumerd.wire.messages import Cleared, Lag, Ready
 from consumerd.worker.amendments import Amendments, Redaction
-from consumerd.worker.entrance import IGNORED_SIGNALS
 from consumerd.worker.family import leave_if_child, watch_forks
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.link import MasterLink

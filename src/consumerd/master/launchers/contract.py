@@ -14,10 +14,6 @@ from consumerd.wire.board import Board
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Fork
 
-ZYGOTE_MODULE = "consumerd.worker.zygote"
-ENTRANCE_MODULE = "consumerd.worker.entrance"
-"""Becomes a zygote in the surroundings that the entry asks for."""
-
 
 @dataclass(frozen=True)
 class Executed:
