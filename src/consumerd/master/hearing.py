@@ -19,7 +19,7 @@ from consumerd.master.rules import history
 from consumerd.master.rules.actions import KillZygote
 from consumerd.master.rules.flow import MeasuredLag
 from consumerd.master.rules.observed import Pool
-from consumerd.master.rules.restart import PROVEN_AFTER_S, Ended, has_settled, is_proven
+from consumerd.master.rules.restart import Ended, has_settled, is_proven, is_refuted
 from consumerd.model.exits import WorkerExit
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
@@ -140,9 +140,10 @@ class Hearing:
             if worker.ready_at is None:
                 continue
             was, loop_s, edition = pools[name], now - worker.ready_at, pools[name].slots[number].edition
-            if is_proven(loop_s, worker.reading()):
+            reading = worker.reading()
+            if is_proven(loop_s, reading):
                 pools[name] = history.proved(was, number, now)
-            elif loop_s >= PROVEN_AFTER_S and was.is_trial(edition):
+            elif was.is_trial(edition) and is_refuted(loop_s, reading):
                 reason = "its first worker handled tasks, and each of them failed: see consumerd parked list"
                 pools[name] = history.rejected(was, edition, reason=reason, traceback="")
             self._tell_what_became(name, was)

@@ -217,9 +217,11 @@ def serve(channel: Channel, seated_fd: int | None = None) -> int:
     if isinstance(prepared, Failure):
         channel.send(LoadFailed(prepared.reason, prepared.traceback))
         return WorkerExit.LOAD_FAILED
-    zygote = Zygote(channel, work, prepared, is_forking=thread_count() == 1)
-    rehearse(work.consumer.common)
-    settle_heap()
+    is_forking = thread_count() == 1
+    zygote = Zygote(channel, work, prepared, is_forking=is_forking)
+    if is_forking:
+        rehearse(work.consumer.common)
+        settle_heap()
     loaded = prepared.loaded
     live = tuple(sorted(live_keys(loaded.consumer_class)))
     channel.send(Loaded(loaded.kind.name, asdict(loaded.kind.traits), tuple(loaded.remarks), live))

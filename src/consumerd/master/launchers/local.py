@@ -29,8 +29,9 @@ class LocalLauncher:
         self._ahead: dict[str, Executed] = {}  # by module
 
     def execute_ahead(self, module: str) -> None:
-        """Execute `module` now, for the first who asks for it."""
-        self._ahead[module] = self._execute(module)
+        """Execute `module` now, for the first who asks for it. Where the system refuses, that one tries again."""
+        with contextlib.suppress(OSError):
+            self._ahead[module] = self._execute(module)
 
     def close(self) -> None:
         """End what was executed ahead and nobody has asked for."""

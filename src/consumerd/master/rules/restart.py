@@ -16,6 +16,9 @@ PROVEN_AFTER_S = 5.0
 """How long in its loop proves a worker."""
 
 FAILURES_THAT_TELL = 3
+FAILURES_THAT_REJECT = 20
+"""So many, and no task done, say so before that time: each further one would be parked for nothing."""
+
 
 BUDGET_WINDOW_S = 60.0
 SMALLEST_BUDGET = 5
@@ -81,6 +84,13 @@ def has_settled(reading: Reading | None) -> bool:
 def fails_all(reading: Reading | None) -> bool:
     """Whether every task that a worker has handled failed, and so many that it says something of its code."""
     return reading is not None and reading.handled == 0 and reading.failed >= FAILURES_THAT_TELL
+
+
+def is_refuted(loop_s: float, reading: Reading | None) -> bool:
+    """Whether a worker that has not proved itself will not any more: all that it handled failed, for long or often."""
+    if not fails_all(reading):
+        return False
+    return loop_s >= PROVEN_AFTER_S or (reading is not None and reading.failed >= FAILURES_THAT_REJECT)
 
 
 def pause_s(failures: int, jitter: float) -> float:

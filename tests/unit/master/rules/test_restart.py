@@ -3,7 +3,15 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumerd.master.rules.restart import CAP_S, FAILURES_THAT_TELL, PROVEN_AFTER_S, is_proven, pause_s
+from consumerd.master.rules.restart import (
+    CAP_S,
+    FAILURES_THAT_REJECT,
+    FAILURES_THAT_TELL,
+    PROVEN_AFTER_S,
+    is_proven,
+    is_refuted,
+    pause_s,
+)
 from consumerd.wire.board import BoardFlag, Reading, WorkerState
 
 LARGEST = 0.999999
@@ -50,6 +58,16 @@ def test_a_worker_whose_tasks_all_fail_is_not_proven_by_time() -> None:
     assert not is_proven(PROVEN_AFTER_S, failing)
     assert is_proven(PROVEN_AFTER_S, replace(failing, failed=FAILURES_THAT_TELL - 1))
     assert is_proven(PROVEN_AFTER_S, replace(failing, handled=1))
+
+
+def test_a_worker_is_refuted_by_few_failures_in_time_or_by_many_at_once_and_by_none_beside_a_task_done() -> None:
+    few = Reading(1, WorkerState.RUNNING, 0, None, None, 0, FAILURES_THAT_TELL, 3, 0, BoardFlag(0))
+    many = replace(few, failed=FAILURES_THAT_REJECT)
+    assert is_refuted(PROVEN_AFTER_S, few)
+    assert not is_refuted(PROVEN_AFTER_S - 0.1, few)
+    assert is_refuted(0.1, many)
+    assert not is_refuted(0.1, replace(many, handled=1))
+    assert not is_refuted(PROVEN_AFTER_S, None)
 
 
 def test_a_task_that_was_parked_without_being_run_proves_nothing() -> None:
