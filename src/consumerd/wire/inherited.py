@@ -12,7 +12,7 @@ from consumerd.errors import UsageError
 from consumerd.wire.channel import Channel
 
 ZYGOTE_MODULE = "consumerd.worker.zygote"
-ENTRANCE_MODULE = "consumerd.worker.entrance"
+ENTRANCE_MODULE = "consumerd.worker.zygote.entrance"
 """Becomes a zygote in the surroundings that the entry asks for."""
 
 IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

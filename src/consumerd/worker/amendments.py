@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from consumerd.config.shape import ConsumerSettings
-from consumerd.worker.loader import load_consumer
+from consumerd.worker.code.loader import load_consumer
 
 
 class Redaction:

@@ -25,9 +25,9 @@ from consumerd.model.identity import ConsumerName
 from consumerd.model.shards import Shard
 from consumerd.store.opening import open_store_thread
 from consumerd.wire.board import Board
+from consumerd.worker.code.loader import LoadedConsumer, prepare_class
 from consumerd.worker.family import watch_forks
 from consumerd.worker.interrupts import Interrupts
-from consumerd.worker.loader import LoadedConsumer, prepare_class
 from consumerd.worker.process import listen_to_signals, locked_emitter
 from consumerd.worker.runtime import Runtime, Surroundings
 from consumerd.worker.timer import StopDeadline, Timer

@@ -19,8 +19,8 @@ from consumerd.config.reply import Reply, receive
 from consumerd.config.shape import ConsumerSettings
 from consumerd.errors import ConsumerdError
 from consumerd.store.opening import check_parking, resolve_parking
-from consumerd.worker.entrance import NotEnteredError, copied, enter
-from consumerd.worker.loader import Examined, LoadedConsumer, examine_consumer
+from consumerd.worker.code.loader import Examined, LoadedConsumer, examine_consumer
+from consumerd.worker.zygote.entrance import NotEnteredError, copied, enter
 
 Part = dict[str, Any]  # plain data, on its way to `check`
 

@@ -31,7 +31,6 @@ from consumerd.worker.amendments import Amendments, Redaction
 from consumerd.worker.family import leave_if_child, watch_forks
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.link import MasterLink
-from consumerd.worker.loading import Prepared
 from consumerd.worker.memory_limit import limit_memory
 from consumerd.worker.orders import LagDuty, Orders
 from consumerd.worker.runtime import Runtime, Surroundings
@@ -39,6 +38,7 @@ from consumerd.worker.seat import Seat
 from consumerd.worker.stacks import write_stacks_when_asked
 from consumerd.worker.suspects import Told
 from consumerd.worker.timer import StopDeadline, Timer
+from consumerd.worker.zygote.loading import Prepared
 
 LOCK_LOOK_S = 0.05
 LAG_SLOT = 0

@@ -22,12 +22,12 @@ from consumerd.sources.memory.options import MemoryOptions
 from consumerd.sources.memory.source import MemorySource
 from consumerd.store.thread import StoreThread
 from consumerd.wire.board import HANDLED, Board
-from consumerd.worker.entrance import copied, enter
+from consumerd.worker.code.loader import LoadedConsumer, load_consumer
 from consumerd.worker.interrupts import Interrupts
-from consumerd.worker.loader import LoadedConsumer, load_consumer
 from consumerd.worker.runtime import Runtime, Surroundings
 from consumerd.worker.stand_in import StoreStandIn
 from consumerd.worker.timer import StopDeadline
+from consumerd.worker.zygote.entrance import copied, enter
 
 DONE, FAILED = 0, 1
 

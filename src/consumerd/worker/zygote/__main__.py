@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     die_with_parent(True)
     gc.disable()  # while we import: a tenth of that time would go into looking for garbage, and there is none
     try:
-        from consumerd.worker.forking import serve
+        from consumerd.worker.zygote.forking import serve
 
         return serve(inherited_channel(arguments[:1]), *map(int, arguments[1:]))
     except (BrokenPipeError, ConnectionResetError):

@@ -15,9 +15,9 @@ from consumerd.config.shape import ConsumerSettings, Settings
 from consumerd.model.exits import WorkerExit
 from consumerd.wire.board import Board
 from consumerd.wire.messages import Fork, Seated
-from consumerd.worker.loading import Prepared
 from consumerd.worker.process import run_worker
 from consumerd.worker.seat import Seat
+from consumerd.worker.zygote.loading import Prepared
 
 DEFAULT_PROCESS_NAME = "consumerd"
 

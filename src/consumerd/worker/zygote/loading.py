@@ -22,8 +22,8 @@ from consumerd.errors import ConsumerdError
 from consumerd.events.log import LogListener, log_to_stdout
 from consumerd.store.opening import check_parking, open_store_thread, resolve_parking
 from consumerd.store.thread import StoreThread
+from consumerd.worker.code.loader import LoadedConsumer, load_consumer
 from consumerd.worker.handler import record_validator
-from consumerd.worker.loader import LoadedConsumer, load_consumer
 
 
 @dataclass(frozen=True)

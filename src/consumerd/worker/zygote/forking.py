@@ -37,12 +37,12 @@ from consumerd.wire.messages import (
     Seated,
     Stop,
 )
-from consumerd.worker.entrance import seated_from
-from consumerd.worker.executed import execute_worker
-from consumerd.worker.heap import settle_heap
-from consumerd.worker.loading import Failure, Prepared, load
-from consumerd.worker.rehearsal import rehearse
-from consumerd.worker.seating import Ends, Work, become_worker
+from consumerd.worker.zygote.entrance import seated_from
+from consumerd.worker.zygote.executed import execute_worker
+from consumerd.worker.zygote.heap import settle_heap
+from consumerd.worker.zygote.loading import Failure, Prepared, load
+from consumerd.worker.zygote.rehearsal import rehearse
+from consumerd.worker.zygote.seating import Ends, Work, become_worker
 
 ENDS_A_FORK = 4
 READS_AT_ONCE = 32

@@ -6,7 +6,7 @@ import gc
 from pathlib import Path
 
 from consumerd.config.shape import CommonKeys
-from consumerd.worker.rehearsal import rehearse
+from consumerd.worker.zygote.rehearsal import rehearse
 
 
 def test_a_rehearsal_leaves_no_descriptor_and_no_thread() -> None:

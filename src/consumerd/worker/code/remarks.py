@@ -12,7 +12,7 @@ from types import CodeType
 from consumerd.config.shape import CommonKeys
 from consumerd.model.contract import is_overridden
 from consumerd.sources.contract import SourceKind
-from consumerd.worker.scalable import scaling_remarks
+from consumerd.worker.code.scalable import scaling_remarks
 
 BACK_OFF_ATTRIBUTES = ("back_off_time", "max_back_off_time", "expire_time")
 _OUR_PACKAGE = "consumerd."

@@ -9,7 +9,7 @@ import pytest
 from consumerd.config.shape import CommonKeys, ConsumerSettings
 from consumerd.consumers import BaseConsumer
 from consumerd.errors import ConfigurationError, LoadError
-from consumerd.worker.loader import LoadedConsumer, load_consumer, prepare_class
+from consumerd.worker.code.loader import LoadedConsumer, load_consumer, prepare_class
 
 MODULE = """
 from pydantic import BaseModel

@@ -20,12 +20,12 @@ from consumerd.config.tables import Place, read_table
 from consumerd.errors import LoadError, UsageError
 from consumerd.model.contract import source_kind
 from consumerd.sources.contract import SourceKind
-from consumerd.worker.construction import construction_problems, live_problems
-from consumerd.worker.imports import NotLoadedError, hook_problems, import_class
-from consumerd.worker.keys import KeyOwners, config_model, judge_unknown
-from consumerd.worker.kinds import import_client, kind_named
-from consumerd.worker.remarks import remarks_on
-from consumerd.worker.scalable import scaling_problems
+from consumerd.worker.code.construction import construction_problems, live_problems
+from consumerd.worker.code.imports import NotLoadedError, hook_problems, import_class
+from consumerd.worker.code.keys import KeyOwners, config_model, judge_unknown
+from consumerd.worker.code.kinds import import_client, kind_named
+from consumerd.worker.code.remarks import remarks_on
+from consumerd.worker.code.scalable import scaling_problems
 
 Values = Mapping[str, Any]  # the user's own keys have any value
 

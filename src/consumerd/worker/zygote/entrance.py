@@ -1,8 +1,9 @@
 """The entrance: what a process does before it becomes a consumer's, where its entry says so. Imports nothing heavy.
 
-Executed by the master in a zygote's place, as `python -m consumerd.worker.entrance FD`: it takes on the user, the
-directory and the environment, and executes the zygote in its own place, with its pid. So what is read at the start of a
-process (PYTHONPATH, LD_PRELOAD, MALLOC_…) counts, and what belongs to a user is that user's from the first import on.
+Executed by the master in a zygote's place, as `python -m consumerd.worker.zygote.entrance FD`: it takes on the user,
+the directory and the environment, and executes the zygote in its own place, with its pid. So what is read at the start
+of a process (PYTHONPATH, LD_PRELOAD, MALLOC_…) counts, and what belongs to a user is that user's from the first import
+on.
 Secrets are read as the master's user: a `file:` need not be readable for the consumer's.
 """
 

@@ -10,7 +10,7 @@ from consumerd.config.common_keys import COMMON_KEYS
 from consumerd.config.problems import Problem
 from consumerd.config.tables import Place, keys_of
 from consumerd.model.contract import live_keys
-from consumerd.worker.keys import KeyOwners
+from consumerd.worker.code.keys import KeyOwners
 
 
 def live_problems(consumer_class: type, owners: KeyOwners, entry: Place) -> list[Problem]:

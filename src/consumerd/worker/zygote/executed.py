@@ -1,7 +1,7 @@
 """A worker that is executed instead of forked: for consumers whose import leaves a thread behind.
 
-Runs in workers, as `python -m consumerd.worker.executed FD`; `execute_worker` runs in their zygote. The tested equal
-of a fork: the same seat, the same exit codes, reaped by the same zygote.
+Runs in workers, as `python -m consumerd.worker.zygote.executed FD`; `execute_worker` runs in their zygote. The tested
+equal of a fork: the same seat, the same exit codes, reaped by the same zygote.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from consumerd.model.exits import WorkerExit
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import IGNORED_SIGNALS, die_with_parent, inherited_channel
 from consumerd.wire.messages import Fork, Seated
-from consumerd.worker.loading import Failure, load
-from consumerd.worker.seating import Ends, Work, become_worker
+from consumerd.worker.zygote.loading import Failure, load
+from consumerd.worker.zygote.seating import Ends, Work, become_worker
 
 
 def execute_worker(seated: Seated, fork: Fork, ends: Ends) -> int:
@@ -27,7 +27,7 @@ def execute_worker(seated: Seated, fork: Fork, ends: Ends) -> int:
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "consumerd.worker.executed", str(theirs.fileno())],
+            [sys.executable, "-P", "-m", "consumerd.worker.zygote.executed", str(theirs.fileno())],
             stdin=subprocess.DEVNULL,
             stderr=ends.stderr_fd,
             pass_fds=(theirs.fileno(),),

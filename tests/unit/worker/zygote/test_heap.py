@@ -4,7 +4,7 @@ import ctypes
 
 import pytest
 
-from consumerd.worker.heap import fill_holes
+from consumerd.worker.zygote.heap import fill_holes
 
 PIECES = 2_000
 
