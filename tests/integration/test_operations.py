@@ -297,6 +297,18 @@ def test_with_wait_a_change_that_is_taken_back_is_a_failure_with_its_reason(plac
     assert "taken back" in done.stderr.decode()
 
 
+def test_code_whose_first_worker_does_not_come_to_its_loop_is_taken_back(place: Place) -> None:
+    place.configure(one={"workers": 2, "task_timeout": 1})
+    master = place.start()
+    before = pids(wait_running(master, 2), "one")
+    place.write_module("second", body="pass\n\n    def pre_consume(self):\n        time.sleep(1000)")
+    done = master.verb("restart", "small", "--wait")
+    assert done.returncode == 1
+    assert "its first worker did not hold up: SIGKILL: stuck: it has not come to its loop" in done.stderr.decode()
+    found = wait_for(master, of_edition("one", 1, 2), "the first edition")
+    assert pids(found, "one")[:1] == before[:1]
+
+
 def test_code_that_fails_every_task_is_taken_back(place: Place) -> None:
     place.configure(one={"workers": 2})
     master = place.start()

@@ -18,6 +18,9 @@ from consumerd.master.rules.watch import SCAN_BUSY_S, Limits, Sight, Stuck, judg
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import LOOPING, SlotState
 
+LEAST_START_S = 30.0
+"""A worker may take so long to come to its loop, however short its tasks are."""
+
 DIAGNOSE_S = 1.0
 """How long a condemned worker has to write its stacks. A signal's handler in C does it in milliseconds."""
 
@@ -33,11 +36,15 @@ class Watchdog:
     def next_turn_at(self) -> float | None:
         """When to look next; None while no worker is in its loop."""
         times = [self._due_at(name) for name in self._pools if any(self._looping(name))]
-        return min(times, default=None)
+        late = [at for name in self._pools for _, at in self._starting(name)]
+        return min([*times, *late], default=None)
 
     def turn(self, now: float) -> None:
         """Look at every pool whose time has come."""
         for name in self._pools:
+            for number, late_at in list(self._starting(name)):
+                if now >= late_at:
+                    self.condemn(name, number, self._sentence_of_start(name, number, now), now)
             if now >= self._due_at(name):
                 for number, worker in list(self._looping(name)):
                     self._look(name, number, worker, now)
@@ -64,6 +71,12 @@ class Watchdog:
         for number, slot in self._pools[name].slots.items():
             if slot.state in LOOPING and not slot.is_killed and slot.pid is not None:
                 yield number, processes.workers[number]
+
+    def _starting(self, name: ConsumerName) -> Iterator[tuple[int, float]]:
+        """The workers that are not in their loops yet, and when each of them should have been."""
+        for number, slot in self._pools[name].slots.items():
+            if slot.state is SlotState.STARTING and slot.pid is not None and slot.condemned is None:
+                yield number, slot.since + max(LEAST_START_S, self._limits(name, slot.edition).task_timeout_s)
 
     def _pause_s(self, name: ConsumerName) -> float:
         return scan_every_s([worker.sight for _, worker in self._looping(name) if worker.sight is not None])
@@ -109,6 +122,11 @@ class Watchdog:
         timeout_s = self._limits(name, edition).task_timeout_s
         reason = f"stuck: it {stuck.told(now)}, and task_timeout is {timeout_s:g} s"
         return Condemned(reason, now, now + DIAGNOSE_S, stuck.shard, stuck.offset)
+
+    def _sentence_of_start(self, name: ConsumerName, number: int, now: float) -> Condemned:
+        start_s = now - self._pools[name].slots[number].since
+        reason = f"stuck: it has not come to its loop for {start_s:.0f} s: see what its pre_consume waits for"
+        return Condemned(reason, now, now + DIAGNOSE_S)
 
     def _stalls(self, name: ConsumerName, number: int, worker: Worker, stuck: Stuck, now: float) -> None:
         self._pools[name] = history.stalled(self._pools[name], number, now)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from consumerd.master.acts import perform
 from consumerd.master.control.status import pool_document
+from consumerd.master.rules import history
 from consumerd.master.rules.actions import Kill
 from consumerd.master.rules.flow import MeasuredLag
 from consumerd.master.rules.plan import plan
@@ -52,6 +55,11 @@ class Watched:
         words = self.words(slot)
         words[SHARD], words[CURSOR], words[BUSY_SINCE_NS] = 0, offset, int(self.now * 1e9) + 1
         self.turning.discard(slot)
+
+    def starts_again(self, slot: int) -> None:
+        pool = self.stage.pools[NAME]
+        starting = replace(pool.slots[slot], state=SlotState.STARTING, since=self.now, look_at=math.inf)
+        self.stage.pools[NAME] = replace(pool, slots={**pool.slots, slot: starting})
 
     def state(self, slot: int) -> SlotState:
         return self.stage.pools[NAME].slots[slot].state
@@ -161,3 +169,24 @@ def test_a_worker_that_hung_is_the_culprits_and_kept_as_a_flight_record(watched:
     last_error = watched.stage.pools.processes[NAME].last_error
     assert last_error is not None
     assert last_error.fields["end"] == record.how
+
+
+def test_a_worker_that_does_not_come_to_its_loop_is_shown_diagnosed_and_killed(watched: Watched) -> None:
+    watched.starts_again(0)
+    watched.until(TIMEOUT_S - 1)
+    told = f"worker 0 has been starting for {watched.now:.0f} s: see what its pre_consume waits for"
+    assert watched.problems() == [f"{NAME}: 1 of 2 workers are up; {told}"]
+    assert watched.stage.launcher.asked == []
+    watched.until(TIMEOUT_S + DIAGNOSE_S + 1)
+    assert watched.stage.launcher.asked == [WORKER_PID]
+    assert [slot for slot, _ in watched.killed_at] == [0]
+
+
+def test_a_worker_that_comes_to_its_loop_while_it_writes_its_stacks_is_let_off(watched: Watched) -> None:
+    watched.starts_again(0)
+    while not watched.stage.launcher.asked:
+        watched.until(watched.now + 0.5)
+    watched.stage.pools[NAME] = history.ready(watched.stage.pools[NAME], 0, watched.now)
+    watched.until(watched.now + 2 * DIAGNOSE_S)
+    assert watched.killed_at == []
+    assert watched.state(0) is SlotState.RUNNING

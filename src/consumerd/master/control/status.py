@@ -25,6 +25,9 @@ from consumerd.wire.standing import standing
 LONG_IMPORT_S = 30.0
 """An import that has taken so long may never end."""
 
+SLOW_START_S = 15.0
+"""A worker that has been starting for so long is worth a word."""
+
 _FLAGS = {BoardFlag.STORE_AWAY: "store", BoardFlag.SOURCE_AWAY: "source"}
 
 
@@ -179,7 +182,7 @@ def _problems(name: ConsumerName, pools: Pools, up: int, flags: list[dict[str, o
         problems.append(f"{name}: its last change did not hold up and was taken back: {_first_line(pool.reason)}")
     problems += _stuck(name, pool, pools.processes[name], now)
     if up < wanted:
-        problems.append(f"{name}: {up} of {wanted} workers are up")
+        problems.append(f"{name}: {up} of {wanted} workers are up{_slow_start(pool, now)}")
     return problems
 
 
@@ -197,6 +200,15 @@ def _stuck(name: ConsumerName, pool: Pool, processes: Processes, now: float) -> 
         shards = ", ".join(map(str, sorted(processes.stalled_shards)))
         problems.append(f"{name}: tasks wait, and none comes to any worker, in shard {shards}")
     return problems
+
+
+def _slow_start(pool: Pool, now: float) -> str:
+    """What to look at, where a worker does not come to its loop."""
+    since = {number: slot.since for number, slot in pool.slots.items() if slot.state is SlotState.STARTING}
+    number = min(since, key=lambda number: since[number], default=None)
+    if number is None or now - since[number] < SLOW_START_S:
+        return ""
+    return f"; worker {number} has been starting for {now - since[number]:.0f} s: see what its pre_consume waits for"
 
 
 def _first_line(reason: str) -> str:

@@ -127,7 +127,7 @@ def forked(pool: Pool, number: int, pid: int) -> Pool:
 def ready(pool: Pool, number: int, now: float) -> Pool:
     """Its loop begins; a worker that was asked to leave meanwhile goes on leaving."""
     is_starting = pool.slots[number].state is SlotState.STARTING
-    return _with_slot(pool, number, SlotState.RUNNING, now) if is_starting else pool
+    return _with_slot(pool, number, SlotState.RUNNING, now, condemned=None) if is_starting else pool
 
 
 def proved(pool: Pool, number: int, now: float) -> Pool:

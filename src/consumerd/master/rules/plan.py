@@ -33,7 +33,7 @@ from consumerd.master.rules.actions import (
 from consumerd.master.rules.history import ZYGOTE_LEAVES_IN_S
 from consumerd.master.rules.observed import Observed, Pool, Slot, Wanted, WantedPool, Zygote
 from consumerd.model.identity import ConsumerName
-from consumerd.model.slots import LIVE, LOOPING, SERVING, PoolState, SlotState, ZygoteState
+from consumerd.model.slots import LIVE, SERVING, PoolState, SlotState, ZygoteState
 
 KILL_GRACE_S = 0.5
 """How much later than its deadline a worker is killed.
@@ -255,7 +255,7 @@ def _kill_late(name: ConsumerName, pool: Pool, now: float) -> Iterator[Action]:
 
 def _condemned_at(slot: Slot) -> float:
     """When a condemned worker is to be killed; never where there is none, or it is killed already."""
-    is_alive = slot.state in LOOPING and slot.pid is not None and not slot.is_killed
+    is_alive = slot.state in LIVE and slot.pid is not None and not slot.is_killed
     return slot.condemned.kill_at if is_alive and slot.condemned is not None else math.inf
 
 
