@@ -34,11 +34,10 @@ from consumerd.worker.link import MasterLink
 from consumerd.worker.memory_limit import limit_memory
 from consumerd.worker.orders import LagDuty, Orders
 from consumerd.worker.runtime import Runtime, Surroundings
-from consumerd.worker.seat import Seat
+from consumerd.worker.seat import Prepared, Seat
 from consumerd.worker.stacks import write_stacks_when_asked
 from consumerd.worker.suspects import Told
 from consumerd.worker.timer import StopDeadline, Timer
-from consumerd.worker.zygote.loading import Prepared
 
 LOCK_LOOK_S = 0.05
 LAG_SLOT = 0
@@ -47,8 +46,6 @@ CRASHED = 1
 
 def run_worker(seat: Seat, prepared: Prepared) -> int:
     """Be the worker of this seat until it ends; the exit code (`model.exits`)."""
-    assert seat.channel is not None
-    assert seat.board_fd is not None
     interrupts = Interrupts(is_paused=seat.is_paused)
     deadline = StopDeadline(seat.consumer.common.stop_timeout or seat.settings.stop_timeout)
     listen_to_signals(interrupts, deadline)
@@ -104,7 +101,6 @@ def locked_emitter(listeners: Listeners, redact: Callable[[str], str]) -> Callab
 
 def _take_slot(seat: Seat, deadline: StopDeadline) -> bool:
     """Lock the slot, waiting for an earlier generation to leave it; false when a stop was asked for meanwhile."""
-    assert seat.lock_fd is not None
     while deadline.at_s is None:
         try:
             fcntl.lockf(seat.lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,12 +1,16 @@
-"""A worker's seat: everything that it is given at its fork. Runs in zygotes, workers and the foreground."""
+"""A worker's seat: what it is given at its fork, and what was made ready before. Runs in zygotes and workers."""
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from consumerd.config.shape import ConsumerSettings, Settings
+from consumerd.events.log import LogListener
+from consumerd.store.thread import StoreThread
 from consumerd.wire.board import Board
+from consumerd.worker.code.loader import LoadedConsumer
 
 
 @dataclass(frozen=True)
@@ -14,23 +18,36 @@ class Seat:
     """One slot, as its worker sees it.
 
     consumer: the entry in the configuration, `configs` not resolved; settings: the document's `consumerd` table.
-    member: `<id>.<group>.<name>.<slot>`; None in the foreground, which joins as a guest.
+    member: `<id>.<group>.<name>.<slot>`.
     workers: how many its pool has. is_paused: it is to fetch nothing before it is told to.
     suspects: tasks that were running when a worker of the pool died, as the `Fork` told them.
-    channel: to the master, closed by its death; None in the foreground.
-    board_fd: the board's memory as a file, where stacks are written; None in the foreground.
-    lock_fd: the slot's lock file, opened by the master, not locked yet; None in the foreground.
+    channel: to the master, closed by its death. lock_fd: the slot's lock file, opened by the master, not locked yet.
+    board_fd: the board's memory as a file, where stacks are written.
     """
 
     consumer: ConsumerSettings
     settings: Settings
     slot: int
     generation: int
-    member: str | None
+    member: str
     board: Board
-    workers: int = 1
-    is_paused: bool = False
-    suspects: tuple[tuple[str, int, str], ...] = ()
-    channel: socket.socket | None = None
-    lock_fd: int | None = None
-    board_fd: int | None = None
+    workers: int
+    is_paused: bool
+    suspects: tuple[tuple[str, int, str], ...]
+    channel: socket.socket
+    lock_fd: int
+    board_fd: int
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A consumer, ready to be forked into workers.
+
+    redact: takes every resolved secret, the parking store's too, out of a text. store: nothing of it runs or is open
+    before a worker calls it. log: the workers', to which each binds its number.
+    """
+
+    loaded: LoadedConsumer
+    redact: Callable[[str], str]
+    store: StoreThread
+    log: LogListener

@@ -37,10 +37,11 @@ from consumerd.wire.messages import (
     Seated,
     Stop,
 )
+from consumerd.worker.seat import Prepared
 from consumerd.worker.zygote.entrance import seated_from
 from consumerd.worker.zygote.executed import execute_worker
 from consumerd.worker.zygote.heap import settle_heap
-from consumerd.worker.zygote.loading import Failure, Prepared, load
+from consumerd.worker.zygote.loading import Failure, load
 from consumerd.worker.zygote.rehearsal import rehearse
 from consumerd.worker.zygote.seating import Ends, Work, become_worker
 

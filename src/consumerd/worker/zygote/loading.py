@@ -10,7 +10,6 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,25 +18,11 @@ from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolver
 from consumerd.config.shape import ConsumerSettings, Settings
 from consumerd.errors import ConsumerdError
-from consumerd.events.log import LogListener, log_to_stdout
+from consumerd.events.log import log_to_stdout
 from consumerd.store.opening import check_parking, open_store_thread, resolve_parking
-from consumerd.store.thread import StoreThread
 from consumerd.worker.code.loader import LoadedConsumer, load_consumer
 from consumerd.worker.handler import record_validator
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A consumer, ready to be forked into workers.
-
-    redact: takes every resolved secret, the parking store's too, out of a text. store: nothing of it runs or is open
-    before a worker calls it. log: the workers', to which each binds its number.
-    """
-
-    loaded: LoadedConsumer
-    redact: Callable[[str], str]
-    store: StoreThread
-    log: LogListener
+from consumerd.worker.seat import Prepared
 
 
 @dataclass(frozen=True)

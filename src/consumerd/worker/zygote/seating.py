@@ -16,8 +16,7 @@ from consumerd.model.exits import WorkerExit
 from consumerd.wire.board import Board
 from consumerd.wire.messages import Fork, Seated
 from consumerd.worker.process import run_worker
-from consumerd.worker.seat import Seat
-from consumerd.worker.zygote.loading import Prepared
+from consumerd.worker.seat import Prepared, Seat
 
 DEFAULT_PROCESS_NAME = "consumerd"
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from consumerd.config.shape import CommonKeys, ConsumerSettings, Settings
-from consumerd.worker.zygote.loading import Failure, Prepared, load
+from consumerd.worker.seat import Prepared
+from consumerd.worker.zygote.loading import Failure, load
 
 
 def test_what_an_import_raises_is_told_without_the_secrets_that_it_could_see(
