@@ -19,6 +19,17 @@ def test_the_first_who_asks_is_given_what_was_executed_ahead_and_the_next_anothe
         assert _end(launcher, first) == _end(launcher, second) == signal.SIGKILL
 
 
+def test_one_that_has_ended_and_is_reaped_is_not_handed_out() -> None:
+    with contextlib.closing(LocalLauncher()) as launcher:
+        ahead = launcher.execute_ahead(ZYGOTE_MODULE)
+        assert ahead is not None
+        launcher.kill(ahead, None)
+        assert launcher.reap(ahead, with_group=False) == signal.SIGKILL
+        afresh = launcher.execute(ZYGOTE_MODULE)
+        assert launcher.is_child(afresh.pid)
+        assert _end(launcher, afresh) == signal.SIGKILL
+
+
 def test_what_nobody_asked_for_is_ended_at_the_close_and_reaped() -> None:
     launcher = LocalLauncher()
     launcher.execute_ahead(ZYGOTE_MODULE)

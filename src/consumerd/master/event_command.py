@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from dataclasses import dataclass, field
 from consumerd import clock
 from consumerd.events.facts import Fact, Level
 from consumerd.master.launchers.contract import Commanded, Launcher
-from consumerd.master.rules.history import exit_code
+from consumerd.master.rules.wait_status import described
 from consumerd.master.stderr import Relay
 
 MOST_A_MINUTE = 30
@@ -127,7 +126,7 @@ class EventCommand:
         run.timer.cancel()
         last_words = self._relay.close(run.commanded.stderr_fd)
         level = Level.DEBUG if status == 0 else Level.WARNING
-        fields: dict[str, object] = {"on": run.event.name, "end": _end(status)}
+        fields: dict[str, object] = {"on": run.event.name, "end": described(status)}
         fields |= {"consumer": run.event.fields.get("consumer", ""), "took_s": round(clock.monotonic() - run.since, 3)}
         self._emit(Fact("event_command_ended", level, {**fields, "output": last_words[-1000:]}))
         self._start_next()
@@ -176,14 +175,6 @@ class _Run:
     commanded: Commanded
     timer: asyncio.TimerHandle
     since: float
-
-
-def _end(status: int | None) -> str:
-    """In words: `exit 3`, `SIGKILL`."""
-    code = exit_code(status)
-    if code is None:
-        return "unknown"
-    return f"exit {code}" if code >= 0 else signal.Signals(-code).name
 
 
 def _shortened(value: object) -> object:

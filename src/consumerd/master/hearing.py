@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,7 +19,7 @@ from consumerd.master.rules.actions import KillZygote
 from consumerd.master.rules.flow import MeasuredLag
 from consumerd.master.rules.observed import Pool
 from consumerd.master.rules.restart import Ended, has_settled, is_proven, is_refuted
-from consumerd.model.exits import WorkerExit
+from consumerd.master.rules.wait_status import worker_described
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 from consumerd.version import __version__
@@ -185,7 +184,7 @@ class Hearing:
             if not pools[name].slots[slot].is_occupied:
                 self._let_go(name, slot, worker)
         if pools[name].zygote(edition).failures:
-            fields: dict[str, object] = {"consumer": str(name), "end": describe_end(status), "stderr": last_words}
+            fields: dict[str, object] = {"consumer": str(name), "end": worker_described(status), "stderr": last_words}
             self.means.emit(Fact("zygote_ended", Level.ERROR, fields))
         self._tell_what_became(name, was)
 
@@ -246,7 +245,9 @@ class Hearing:
         reading = worker.reading()
         if reading is not None:
             processes.buried.add(reading, is_alive=False)
-        suspect_deaths = suspecting.note_end(self.means, name, worker, was.slots[slot], status, describe_end(status))
+        suspect_deaths = suspecting.note_end(
+            self.means, name, worker, was.slots[slot], status, worker_described(status)
+        )
         record = self._record(name, slot, worker, status)
         loop_s = 0.0 if worker.ready_at is None else now - worker.ready_at
         is_condemned = record.condemned is not None
@@ -270,7 +271,7 @@ class Hearing:
             clock.wall(),
             worker.pid,
             worker.generation,
-            describe_end(status),
+            worker_described(status),
             reading,
             stacks=stacks,
             stderr=self._let_go(name, slot, worker),
@@ -299,14 +300,3 @@ class Hearing:
             self.means.pools.note_end(name, slot, record.how if record.condemned is not None else record.end)
             self.means.pools.processes[name].last_ends[slot] = record
         self.means.emit(Fact("worker_ended", Level.INFO if is_asked else Level.WARNING, fields))
-
-
-def describe_end(status: int | None) -> str:
-    """A wait status in words: `SIGKILL`, `finished`, `exit 3`."""
-    code = history.exit_code(status)
-    if code is None:
-        return "unknown"
-    names = {int(number): number.name for number in signal.Signals}
-    if code < 0:
-        return names.get(-code, f"signal {-code}")
-    return {int(known): known.name.lower() for known in WorkerExit}.get(code, f"exit {code}")

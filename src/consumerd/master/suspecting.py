@@ -10,9 +10,9 @@ from consumerd.errors import WireError
 from consumerd.events.facts import Fact, Level
 from consumerd.master.acts import Means
 from consumerd.master.processes import Worker
-from consumerd.master.rules.history import exit_code
 from consumerd.master.rules.observed import Slot
 from consumerd.master.rules.suspects import Verdict, is_excused, judge
+from consumerd.master.rules.wait_status import exit_code
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import SlotState
 from consumerd.model.task import TaskId

@@ -28,10 +28,14 @@ class LocalLauncher:
         self._executed: dict[int, subprocess.Popen[bytes]] = {}
         self._ahead: dict[str, Executed] = {}  # by module
 
-    def execute_ahead(self, module: str) -> None:
-        """Execute `module` now, for the first who asks for it. Where the system refuses, that one tries again."""
-        with contextlib.suppress(OSError):
-            self._ahead[module] = self._execute(module)
+    def execute_ahead(self, module: str) -> int | None:
+        """Execute `module` now, for the first who asks for it, unless it is reaped before; its pid, None where the
+        system refuses."""
+        try:
+            ahead = self._ahead[module] = self._execute(module)
+        except OSError:
+            return None
+        return ahead.pid
 
     def close(self) -> None:
         """End what was executed ahead and nobody has asked for."""
@@ -40,12 +44,16 @@ class LocalLauncher:
             if unused.pid in self._executed:
                 self.kill(unused.pid, None)
                 self.reap(unused.pid, with_group=False)
-            unused.channel.close()
-            os.close(unused.stderr_fd)
+            _close(unused)
 
     def execute(self, module: str) -> Executed:
         ahead = self._ahead.pop(module, None)
-        return self._execute(module) if ahead is None else ahead
+        if ahead is None:
+            return self._execute(module)
+        if ahead.pid in self._executed:
+            return ahead
+        _close(ahead)
+        return self._execute(module)
 
     def _execute(self, module: str) -> Executed:
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
@@ -145,6 +153,11 @@ class LocalLauncher:
             if holder is None or holder == but:
                 return None
             return holder if kill_if(holder, lambda: holder_of(file.fileno()) == holder) else None
+
+
+def _close(executed: Executed) -> None:
+    executed.channel.close()
+    os.close(executed.stderr_fd)
 
 
 def _send(pid: int, pidfd: int | None, number: signal.Signals) -> None:

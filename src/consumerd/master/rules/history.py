@@ -5,11 +5,11 @@ Each function takes a pool and returns it changed; `plan` decides, from the resu
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 from consumerd.master.rules.observed import Condemned, Pool, Slot, Zygote
 from consumerd.master.rules.restart import BUDGET_WINDOW_S, Ended, RestartPolicy, pause_s, recent_deaths
+from consumerd.master.rules.wait_status import exit_code
 from consumerd.model.exits import WorkerExit
 from consumerd.model.slots import (
     POOL_MOVES,
@@ -125,9 +125,11 @@ def forked(pool: Pool, number: int, pid: int) -> Pool:
 
 
 def ready(pool: Pool, number: int, now: float) -> Pool:
-    """Its loop begins; a worker that was asked to leave meanwhile goes on leaving."""
+    """Its loop begins, and it is let off, unless it is killed already; one that was asked to leave meanwhile goes on
+    leaving."""
     is_starting = pool.slots[number].state is SlotState.STARTING
-    return _with_slot(pool, number, SlotState.RUNNING, now, condemned=None) if is_starting else pool
+    sentence = pool.slots[number].condemned if pool.slots[number].is_killed else None
+    return _with_slot(pool, number, SlotState.RUNNING, now, condemned=sentence) if is_starting else pool
 
 
 def proved(pool: Pool, number: int, now: float) -> Pool:
@@ -219,11 +221,6 @@ def _unproven_death(pool: Pool, ended: Ended, now: float, budget: int) -> Pool:
         return pool
     reason = f"{len(pool.deaths)} of its workers died within {BUDGET_WINDOW_S:.0f} s before they had settled a task"
     return failed(pool, now, reason=f"{reason}; the last: {ended.how}", traceback=ended.trace)
-
-
-def exit_code(status: int | None) -> int | None:
-    """Of a wait status: the exit code, or minus the number of the signal; None where nobody could read it."""
-    return None if status is None else os.waitstatus_to_exitcode(status)
 
 
 # The pool.

@@ -1,7 +1,7 @@
 import pytest
 
 from consumerd.master.rules import history
-from consumerd.master.rules.observed import Pool
+from consumerd.master.rules.observed import Condemned, Pool
 from consumerd.master.rules.restart import Ended, RestartPolicy
 from consumerd.model.exits import WorkerExit
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
@@ -113,6 +113,14 @@ def test_a_zygote_that_dies_leaves_its_named_workers_and_voids_the_forks_that_it
     pool = history.zygote_ended(pool, 1, 2.0, jitter=1.0)
     assert pool.zygote(1).state is ZygoteState.ABSENT
     assert [pool.slots[number].state for number in (0, 1)] == [SlotState.ABSENT, SlotState.STARTING]
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_worker_that_gets_ready_is_let_off_unless_it_is_killed_already(is_killed: bool) -> None:
+    sentence = Condemned("stuck", 2.0, 3.0)
+    pool = history.condemned(started(is_ready=False), 0, sentence)
+    pool = history.killed(pool, 0) if is_killed else pool
+    assert history.ready(pool, 0, 3.0).slots[0].condemned == (sentence if is_killed else None)
 
 
 def test_a_worker_that_gets_ready_while_it_is_asked_to_leave_goes_on_leaving() -> None:

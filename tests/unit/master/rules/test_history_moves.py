@@ -145,7 +145,7 @@ POOLS: dict[str, tuple[Act, dict[PoolState, PoolState]]] = {
     "gone": (lambda pool: history.gone(pool, NOW), {STOPPING: GONE}),
 }  # fmt: skip
 
-PURE_READERS = {"new_pool", "exit_code"}
+PURE_READERS = {"new_pool"}
 
 
 def importing(pool: Pool) -> Pool:
