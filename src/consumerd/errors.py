@@ -13,6 +13,7 @@ ConsumerdError                    1
 ├── StoreAwayError                1   the parking store does not answer: what failed stays unfinished
 ├── UndecodableError              1   a payload that cannot become a record: parked at once, bytes kept
 └── WireError                     1   a peer broke the protocol
+    └── UnreadError               1   a peer does not read what is sent to it
 """
 
 from __future__ import annotations
@@ -84,3 +85,7 @@ class UndecodableError(ConsumerdError):
 
 class WireError(ConsumerdError):
     """A peer sent what the protocol does not allow."""
+
+
+class UnreadError(WireError):
+    """A peer has left so much unread that nothing more is kept for it."""

@@ -40,6 +40,7 @@ class Serving:
         answers: dict[str, Answer] = dict.fromkeys(METHODS, self._echo)
         answers["parked.list"] = self._large
         answers["parked.discard"] = self._fail
+        answers["pause"] = self._crash
         audit = AuditLog(path.with_name("audit.log"), self.facts.append)
         self._server = ControlServer(path, answers, audit, self.facts.append)
         self._thread = threading.Thread(target=self._loop.run_forever)
@@ -76,6 +77,10 @@ class Serving:
     async def _fail(self, params: Mapping[str, object]) -> AsyncIterator[str]:
         yield "["
         raise ConsumerdError("the store is away: try again")
+
+    async def _crash(self, params: Mapping[str, object]) -> AsyncIterator[str]:
+        yield "["
+        raise ZeroDivisionError("a mistake of ours")
 
 
 @pytest.fixture
@@ -123,6 +128,16 @@ def test_a_failure_is_its_sentence_also_in_the_middle_of_a_result(serving: Servi
         with pytest.raises(ConsumerdError, match="the store is away"):
             connection.call("parked.discard")
         assert connection.call("status") == {"asked": {}}
+
+
+def test_an_act_that_crashes_is_a_failure_in_the_audit_log_and_costs_one_connection(serving: Serving) -> None:
+    with pytest.raises(NotRunningError):
+        call(serving.path, "pause", {"target": "g/a"})
+    assert call(serving.path, "resume", {"target": "g/a"}) == {"asked": {"target": "g/a"}}
+    audit = serving.path.with_name("audit.log")
+    first, second = (json.loads(line) for line in audit.read_text().splitlines())
+    assert (first["method"], "ZeroDivisionError" in json.dumps(first)) == ("pause", True)
+    assert (second["method"], "ZeroDivisionError" in json.dumps(second)) == ("resume", False)
 
 
 @pytest.mark.parametrize(

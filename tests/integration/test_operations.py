@@ -144,6 +144,20 @@ def test_a_pinned_number_holds_over_a_restart_of_the_master_until_it_is_undone(p
     assert wait_running(master, 1)["pools"][0]["workers_pinned"] is None
 
 
+def test_a_pinned_number_that_was_undone_while_no_master_ran_does_not_come_back(place: Place) -> None:
+    place.configure(one={"workers": 1})
+    master = place.start()
+    wait_running(master, 1)
+    master.answer("scale", "small/one", "3")
+    stop(master)
+    place.configure(one={"workers": 2})
+    master = place.start()
+    assert wait_running(master, 2)["pools"][0]["workers_pinned"] is None
+    stop(master)
+    place.configure(one={"workers": 1})
+    assert wait_running(place.start(), 1)["pools"][0]["workers_pinned"] is None
+
+
 def test_a_configuration_with_another_number_undoes_a_pinned_one(place: Place) -> None:
     place.configure(one={"workers": 1})
     master = place.start()

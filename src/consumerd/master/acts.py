@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from consumerd.errors import WireError
+from consumerd.errors import UnreadError, WireError
 from consumerd.events.facts import Fact, Level
 from consumerd.master.launchers.contract import Launcher
 from consumerd.master.pools import Pools
@@ -112,7 +112,7 @@ def _fork(means: Means, name: ConsumerName, slot: int, edition: int, now: float)
     fork = messages.Fork(slot, generation, pools.workers_wanted(name), is_paused=is_paused, suspects=told)
     try:
         seating = means.launcher.fork(zygote, fork, lock=entry.slot_lock(slot))
-    except OSError as error:
+    except (OSError, UnreadError) as error:
         pools[name] = history.not_forked(pools[name], slot, edition, now, jitter=means.jitter())
         fields: dict[str, object] = {"consumer": str(name), "worker_id": slot, "error": str(error)}
         means.emit(Fact("worker_not_forked", Level.ERROR, fields))

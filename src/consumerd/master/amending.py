@@ -7,8 +7,6 @@ followed by one of a new edition, which has the new entry anyway.
 
 from __future__ import annotations
 
-import contextlib
-
 from consumerd.errors import WireError
 from consumerd.events.facts import Fact, Level
 from consumerd.master.acts import Means
@@ -20,22 +18,24 @@ from consumerd.wire.messages import Amend
 def begin(means: Means, entry: Entry) -> None:
     """Ask the zygote of the established edition, which has loaded and runs."""
     pools, edition = means.pools, means.pools[entry.name].established
-    pools.amendments.setdefault((entry.name, edition), []).append(entry)
-    means.post.send(pools.processes[entry.name].zygotes[edition].channel, Amend(entry.seated.consumer))
+    try:
+        means.post.send(pools.processes[entry.name].zygotes[edition].channel, Amend(entry.seated.consumer))
+    except WireError as error:
+        _take_back(means, entry.name, f"its configs cannot be sent to its processes: {error}")
+    else:
+        pools.amendments.setdefault((entry.name, edition), []).append(entry)
 
 
 def end(means: Means, name: ConsumerName, edition: int, failed: str | None, now: float) -> None:
     """The zygote of an edition has answered the oldest that it was asked. failed: why it goes on as before."""
     pools, entry = means.pools, means.pools.amendments[name, edition].pop(0)
     if failed is not None:
-        pools.note_error(name, "change_taken_back", {"reason": failed})
-        means.emit(Fact("change_taken_back", Level.ERROR, {"consumer": str(name), "reason": failed}))
+        _take_back(means, name, failed)
         return
     pools.take_over(entry, edition, now)
     for slot, worker in pools.processes[name].workers.items():
         if pools[name].slots[slot].edition == edition and not worker.has_ended():
-            with contextlib.suppress(WireError):  # it has read nothing for long: the watchdog's business
-                means.post.send(worker.seating.channel, Amend(entry.seated.consumer))
+            means.post.send(worker.seating.channel, Amend(entry.seated.consumer))
     means.emit(Fact("configs_amended", Level.INFO, {"consumer": str(name)}))
 
 
@@ -44,3 +44,8 @@ def give_up(means: Means, name: ConsumerName, edition: int, now: float) -> None:
     asked = means.pools.amendments.pop((name, edition), [])
     if asked and means.pools.is_wanted(name):
         means.pools.change(asked[-1], now)
+
+
+def _take_back(means: Means, name: ConsumerName, reason: str) -> None:
+    means.pools.note_error(name, "change_taken_back", {"reason": reason})
+    means.emit(Fact("change_taken_back", Level.ERROR, {"consumer": str(name), "reason": reason}))

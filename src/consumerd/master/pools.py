@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from consumerd import clock
+from consumerd.config.diff import MASTERS_KEYS
 from consumerd.config.shape import ConsumerSettings
 from consumerd.config.state_dir import StateDirectory
 from consumerd.master.post import Origin
@@ -34,6 +35,12 @@ class Entry:
     @property
     def name(self) -> ConsumerName:
         return self.settings.full_name
+
+    def with_masters_keys_of(self, other: Entry) -> Entry:
+        """This entry, with what concerns the master alone of another: what its processes are given stays its own."""
+        theirs = {key: getattr(other.settings.common, key) for key in MASTERS_KEYS}
+        settings = self.settings.model_copy(update={"common": self.settings.common.model_copy(update=theirs)})
+        return replace(self, settings=settings, stop_timeout_s=other.stop_timeout_s)
 
     def slot_lock(self, slot: int) -> Path:
         return self.state_dir.slot_lock(self.name, slot)
@@ -163,8 +170,9 @@ class Pools:
             self._coming[entry.name] = entry
             return
         name, before = entry.name, self._wanted[entry.name].workers
-        kept = self._entries[name]  # what an edition's processes are given stays its own
-        self._entries[name] = {edition: replace(entry, seated=old.seated) for edition, old in kept.items()}
+        kept, newest = self._entries[name], self._wanted[name].edition
+        self._entries[name] = {edition: old.with_masters_keys_of(entry) for edition, old in kept.items()}
+        self._entries[name][newest] = replace(entry, seated=kept[newest].seated)
         self._refresh(name)
         if self._wanted[name].is_split and self._workers(name) != before:
             self.change(entry, now)
@@ -316,7 +324,9 @@ class Pools:
         loaded = (self.processes[name].traits.get(edition, {}) for edition in (target, pool.established))
         is_split = any(traits.get("splits_keys", False) for traits in loaded)
         self._wanted[name] = replace(wanted, stop_deadline=before.stop_deadline, is_split=is_split)
-        self._observed[name] = history.scaled(pool, workers, clock.monotonic())
         in_use = {before.edition, pool.established, *(slot.edition for slot in pool.slots.values())}
+        pool = history.editions_forgotten(history.scaled(pool, workers, clock.monotonic()), in_use)
+        self._observed[name] = pool
         in_use |= pool.zygotes.keys()
         self._entries[name] = {edition: kept for edition, kept in self._entries[name].items() if edition in in_use}
+        self.processes[name].forget_editions(but=in_use)

@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from consumerd.errors import WireError
+from consumerd.errors import UnreadError, WireError
 from consumerd.model.identity import ConsumerName
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Message
@@ -28,7 +28,9 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class EndOfChannel:
-    """The peer is gone. broken: it sent what the protocol does not allow, and is not listened to any more."""
+    """The peer is gone. broken: it sent what the protocol does not allow, or does not read, and is not listened to any
+    more.
+    """
 
     broken: WireError | None = None
 
@@ -74,14 +76,19 @@ class Post:
 
     def drain(self, channel: Channel) -> None:
         """Read all that lies in a channel now, up to its end where the peer is dead."""
-        before = None
-        while channel in self._open and before != len(self._arrivals):
-            before = len(self._arrivals)
-            self._read(channel)
+        while channel in self._open and self._read(channel):
+            pass
 
     def send(self, channel: Channel, message: Message, fds: Sequence[int] = ()) -> None:
-        """Send as soon as the peer reads. One that has gone is found by its end of file."""
-        channel.queue(message, fds)
+        """Send as soon as the peer reads. One that has gone is found by its end of file, and so is one for which too
+        much waits. WireError when the message cannot be written.
+        """
+        try:
+            channel.queue(message, fds)
+        except UnreadError as error:
+            if channel in self._open:
+                self._end(channel, EndOfChannel(error))
+            return
         self.flush(channel)
 
     def flush(self, channel: Channel) -> None:
@@ -95,17 +102,19 @@ class Post:
         else:
             self._loop.add_writer(channel.fileno(), self.flush, channel)
 
-    def _read(self, channel: Channel) -> None:
+    def _read(self, channel: Channel) -> bool:
+        """Read once; whether there was anything."""
         origin = self._open[channel]
         try:
-            channel.read_available()
+            is_read = channel.read_available()
         except WireError as error:
             self._take_all(channel, origin)
             self._end(channel, EndOfChannel(error))
-            return
+            return False
         self._take_all(channel, origin)
         if channel.is_at_end:
             self._end(channel, EndOfChannel())
+        return is_read
 
     def _take_all(self, channel: Channel, origin: Origin) -> None:
         while (received := channel.take()) is not None:

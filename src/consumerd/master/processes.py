@@ -140,6 +140,11 @@ class Processes:
     suspects: Suspects = field(default_factory=Suspects)
     are_suspects_told: bool = True
 
+    def forget_editions(self, *, but: set[int]) -> None:
+        """Drop what the zygotes of other editions have told."""
+        self.traits = {edition: traits for edition, traits in self.traits.items() if edition in but}
+        self.live = {edition: keys for edition, keys in self.live.items() if edition in but}
+
     def counts(self) -> Counts:
         """Of the dead and the living."""
         counts = Counts(self.buried.handled, self.buried.failed, self.buried.parked)

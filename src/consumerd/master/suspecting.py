@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 
 from consumerd import clock
-from consumerd.errors import WireError
 from consumerd.events.facts import Fact, Level
 from consumerd.master.acts import Means
 from consumerd.master.processes import Worker
@@ -72,5 +70,4 @@ def _tell(means: Means, name: ConsumerName) -> None:
     told = messages.Suspects(processes.suspects.told())
     for slot, worker in processes.workers.items():
         if means.pools[name].slots[slot].is_occupied and not worker.has_ended():
-            with contextlib.suppress(WireError):  # it has read nothing for long, and is told with its next fork
-                means.post.send(worker.seating.channel, told)
+            means.post.send(worker.seating.channel, told)

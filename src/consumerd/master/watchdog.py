@@ -135,10 +135,12 @@ class Watchdog:
         self._means.emit(Fact("task_stalled", Level.WARNING, fields | {"for_s": round(now - stuck.since_s, 1)}))
 
     def _goes_on(self, name: ConsumerName, number: int, worker: Worker, now: float) -> None:
-        stalled_s = now - self._pools[name].slots[number].since
+        was = self._pools[name].slots[number]
         self._pools[name] = history.went_on(self._pools[name], number, now)
+        if was.state is not SlotState.STALLED:
+            return  # it was condemned for another reason, cancelled perhaps
         fields: dict[str, object] = {"consumer": str(name), "worker_id": number, "pid": worker.pid}
-        self._means.emit(Fact("task_went_on", Level.INFO, fields | {"stalled_s": round(stalled_s, 1)}))
+        self._means.emit(Fact("task_went_on", Level.INFO, fields | {"stalled_s": round(now - was.since, 1)}))
 
     # The pool
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from consumerd import clock
-from consumerd.errors import WireError
+from consumerd.errors import UnreadError, WireError
 from consumerd.wire import codec, framing
 from consumerd.wire.messages import Message
 
@@ -94,12 +94,15 @@ class Channel:
 
     # For an event loop.
 
-    def read_available(self) -> None:
-        """Read once, without waiting, what the socket holds. WireError when that breaks the protocol."""
+    def read_available(self) -> bool:
+        """Read once, without waiting, what the socket holds; whether that was anything.
+
+        WireError when it breaks the protocol.
+        """
         try:
             data, fds, flags = self._receive_some()
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except ConnectionResetError:
             data, fds, flags = b"", [], 0
         self._fds.extend(fds)
@@ -107,9 +110,10 @@ class Channel:
             raise WireError("descriptors of a message were cut off: raise the limit on open files (ulimit -n)")
         if not data:
             self.is_at_end = True
-            return
+            return False
         for plain in self._parser.feed(data):
             self._accept(plain)
+        return True
 
     def _receive_some(self) -> tuple[bytes, list[int], int]:
         room = socket.CMSG_SPACE(FDS_A_MESSAGE * array.array("i").itemsize)
@@ -136,7 +140,7 @@ class Channel:
         return self._inbox.popleft() if self._inbox else None
 
     def queue(self, message: Message, fds: Sequence[int] = ()) -> None:
-        """Put a message where `flush` sends it from. WireError when the peer has left too much unread.
+        """Put a message where `flush` sends it from. UnreadError when the peer has left too much unread.
 
         OSError where the system refuses copies of `fds`: nothing is queued then.
         """
@@ -146,9 +150,14 @@ class Channel:
             plain[_FDS_KEY] = len(fds)
         frames = framing.encode(plain)
         if self._outbox_bytes + len(frames) > OUTBOX_LIMIT_BYTES:
-            raise WireError("the peer of a channel does not read: too much waits for it")
+            raise UnreadError("the peer of a channel does not read: too much waits for it")
         self._outbox.append((memoryview(frames), _copies(fds)))
         self._outbox_bytes += len(frames)
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether something is queued."""
+        return bool(self._outbox)
 
     def flush(self) -> bool:
         """Send, without waiting, what is queued; whether that was all."""

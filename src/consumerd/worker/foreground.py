@@ -58,7 +58,7 @@ def _consume(consumer: Any) -> None:  # as above
     board, board_fd = Board.create()
     os.close(board_fd)
     surroundings = _surroundings(loaded, directory, interrupts, deadline, board)
-    timer = Timer(interrupts, board.words, deadline, channel=None, settle_interval_s=loaded.common.settle_interval)
+    timer = Timer(interrupts, board.words, deadline, link=None, settle_interval_s=loaded.common.settle_interval)
     watch_forks(interrupts)
     with _own_signals(interrupts, deadline):
         timer.start()

@@ -1,22 +1,26 @@
 """The worker's line to its master. Runs in workers.
 
-Messages to the master are small and few; when it is frozen and its buffer full, they are dropped: the worker never
-waits for it.
+The worker never waits for it. Messages are small and few, and kept for a frozen master; but what is told of single
+tasks, which may be much, is dropped while it reads nothing.
 """
 
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
 from consumerd.errors import WireError
 from consumerd.events.facts import Fact, Level
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Message, Reported
 
-REPORTED_FACTS = frozenset(
-    {"store_away", "store_back", "source_away", "source_back", "starved", "task_failed", "consume_failed"}
-)
-"""The facts that concern the pool, so that `status` can tell of them."""
+FACTS_OF_THE_POOL = frozenset({"store_away", "store_back", "source_away", "source_back", "starved"})
+"""So that `status` can tell of them."""
+
+FACTS_OF_TASKS = frozenset({"task_failed", "consume_failed"})
+
+_UNSENT = suppress(WireError, BrokenPipeError, ConnectionResetError)
+"""A master that reads nothing, or is gone; a message that cannot be written, which is in the worker's own log."""
 
 
 class MasterLink:
@@ -27,18 +31,34 @@ class MasterLink:
         self._lock = threading.Lock()
 
     def post(self, message: Message) -> None:
-        """Send, unless the master reads nothing; a master that is gone is the timer's business."""
-        with self._lock:
-            try:
+        """Send, as soon as the master reads; one that is gone is the timer's business."""
+        with self._lock, _UNSENT:
+            self.channel.queue(message)
+            self.channel.flush()
+
+    def offer(self, message: Message) -> None:
+        """Send, where the master has read what was sent before; else it is not told of this."""
+        with self._lock, _UNSENT:
+            if self.channel.flush():
                 self.channel.queue(message)
                 self.channel.flush()
-            except (WireError, BrokenPipeError, ConnectionResetError):
-                return
+
+    def flush(self) -> None:
+        """Send what the master left unread until now."""
+        if self.channel.has_unsent:
+            with self._lock, _UNSENT:
+                self.channel.flush()
 
     def listen(self, fact: Fact) -> None:
         """A listener: passes on the facts that concern the pool."""
-        if fact.name in REPORTED_FACTS or _is_death(fact):
-            self.post(Reported(fact.name, fact.level.value, fact.fields))
+        if fact.name in FACTS_OF_THE_POOL:
+            self.post(_reported(fact))
+        elif fact.name in FACTS_OF_TASKS or _is_death(fact):
+            self.offer(_reported(fact))
+
+
+def _reported(fact: Fact) -> Reported:
+    return Reported(fact.name, fact.level.value, fact.fields)
 
 
 def _is_death(fact: Fact) -> bool:

@@ -54,7 +54,7 @@ def run_worker(seat: Seat, prepared: Prepared) -> int:
     watch_forks(interrupts)
     seat.board.words[GENERATION] = seat.generation
     seat.board.words[STATE] = WorkerState.STARTING
-    channel = Channel(seat.channel)
+    link = MasterLink(Channel(seat.channel))
     settle_interval_s = seat.consumer.common.settle_interval
     redaction = Redaction(prepared.redact)
     orders = Orders(Told(seat.suspects), Amendments(redaction), LagDuty(is_on=seat.slot == LAG_SLOT))
@@ -62,13 +62,12 @@ def run_worker(seat: Seat, prepared: Prepared) -> int:
         interrupts,
         seat.board.words,
         deadline,
-        channel=channel,
+        link=link,
         settle_interval_s=settle_interval_s,
         orders=orders,
     ).start()
     if not _take_slot(seat, deadline):
         return deadline.drained
-    link = MasterLink(channel)
     emit = locked_emitter(Listeners([prepared.log.bound_to({"worker_id": seat.slot}), link.listen]), redaction)
     station = Station(seat, prepared, link, interrupts, deadline, emit, redaction, orders)
     return station.consume()

@@ -1,6 +1,6 @@
 """The timer thread: watches the clock and the master, and interrupts the loop. Runs in workers and the foreground.
 
-It does no I/O but to read what the master says. It wakes once a second, and at once when the master speaks or dies.
+It does no I/O but with the master. It wakes once a second, and at once when the master speaks or dies.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from consumerd.clock import monotonic
 from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
 from consumerd.wire.board import BUSY_SINCE_NS
-from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Amend, Measure, Message, Pause, Stop, Suspects, Wake
 from consumerd.worker.interrupts import Interrupts
+from consumerd.worker.link import MasterLink
 from consumerd.worker.orders import Orders
 
 BEAT_S = 1.0
@@ -43,7 +43,7 @@ class StopDeadline:
 
 
 class Timer:
-    """The thread. `channel` is None in the foreground, where there is no master to watch."""
+    """The thread. `link` is None in the foreground, where there is no master to watch."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Timer:
         words: memoryview,
         deadline: StopDeadline,
         *,
-        channel: Channel | None,
+        link: MasterLink | None,
         settle_interval_s: float,
         orders: Orders | None = None,
     ) -> None:
@@ -59,7 +59,7 @@ class Timer:
         self._interrupts = interrupts
         self._words = words
         self._deadline = deadline
-        self._channel = channel
+        self._link = link
         self._orders = orders or Orders.of_nobody()
         self._settle_interval_ns = int(settle_interval_s * 1e9)
         self._beat_s = min(BEAT_S, settle_interval_s)
@@ -87,29 +87,29 @@ class Timer:
     def _run(self) -> None:
         poll = select.poll()
         poll.register(self._closing, select.POLLIN)
-        if self._channel is not None:
-            poll.register(self._channel.fileno(), select.POLLIN)
+        if self._link is not None:
+            poll.register(self._link.channel.fileno(), select.POLLIN)
         while True:
             ready = dict(poll.poll(self._beat_s * 1000))
             if self._closing in ready:
                 return
             if ready and not self._hear_master():
-                assert self._channel is not None
-                poll.unregister(self._channel.fileno())
+                assert self._link is not None
+                poll.unregister(self._link.channel.fileno())
             self._beat()
 
     def _hear_master(self) -> bool:
         """Act on what the master says; false when it is gone."""
-        assert self._channel is not None
-        self._channel.read_available()
-        while (received := self._channel.take()) is not None:
+        assert self._link is not None
+        self._link.channel.read_available()
+        while (received := self._link.channel.take()) is not None:
             self._obey(received[0])
-        if self._channel.is_at_end:
+        if self._link.channel.is_at_end:
             self._deadline.exit = WorkerExit.MASTER_GONE
             _drop_stderr()
             self._interrupts.set(Interrupt.MASTER_GONE)  # first: once a deadline stands, the loop finds the reason
             self._deadline.start()
-        return not self._channel.is_at_end
+        return not self._link.channel.is_at_end
 
     def _obey(self, message: Message) -> None:
         match message:
@@ -132,6 +132,8 @@ class Timer:
                 raise AssertionError(f"the master does not send {type(message).__name__} to a worker")
 
     def _beat(self) -> None:
+        if self._link is not None:
+            self._link.flush()
         now = monotonic()
         at_s = self._deadline.at_s
         if at_s is not None and now >= at_s + BEAT_S:

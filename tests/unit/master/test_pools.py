@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,31 @@ def test_what_an_edition_on_trial_reads_says_nothing_of_the_established_one(pool
     pools[NAME] = history.rejected(pools[NAME], 2, reason="no", traceback="")
     assert not pools.wanted.pools[NAME].is_split
     assert pools.traits(NAME) == {"splits_keys": False}
+
+
+def test_an_older_edition_is_amended_in_what_the_master_acts_on_and_in_nothing_else() -> None:
+    pools = Pools([entry(user="nobody", color="red")], 0.0)
+    pools[NAME] = history.loaded(history.zygote_executed(pools[NAME], 1, 100, 0.0), 1, 0.0)
+    pools.change(entry(color="blue"), 1.0)
+    pools.amend(entry(color="blue", workers=3, max_unavailable=2), 2.0)
+    old, new = pools.entry_of(NAME, 1), pools.entry_of(NAME, 2)
+    assert (old.settings.common.workers, old.settings.common.max_unavailable) == (3, 2)
+    assert (old.settings.common.user, old.settings.configs["color"]) == ("nobody", "red")
+    assert not old.settings.execution.is_plain
+    assert (new.settings.common.workers, new.settings.configs["color"]) == (3, "blue")
+    assert pools.workers_wanted(NAME) == 3
+
+
+def test_editions_that_nobody_runs_any_more_are_forgotten() -> None:
+    pools = Pools([entry()], 0.0)
+    for edition in range(1, 20):
+        pools.note_loaded(NAME, edition, Loaded("table", {}))
+        pool = history.loaded(history.zygote_executed(pools[NAME], edition, 100, 0.0), edition, 0.0)
+        slots = {number: replace(slot, edition=edition) for number, slot in pool.slots.items()}
+        pools[NAME] = replace(pool, slots=slots, established=edition)
+        if edition > 1:
+            leaving = history.zygote_asked_to_leave(pools[NAME], edition - 1, 0.0, deadline=1.0)
+            pools[NAME] = history.zygote_ended(leaving, edition - 1, 0.0, jitter=0.0)
+        pools.change(entry(color=str(edition)), 1.0)
+    assert set(pools[NAME].zygotes) <= {18, 19, 20}
+    assert set(pools.processes[NAME].traits) <= {18, 19, 20}

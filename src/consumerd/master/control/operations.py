@@ -201,11 +201,18 @@ class Operations:
         self._pools.pause(name, is_paused=str(name) in overrides.paused)
 
     def _restore(self) -> None:
-        """What was set by hand under an earlier master, where the configuration is still the same in that."""
+        """What was set by hand under an earlier master. A pin that the configuration has undone since is forgotten."""
         now = clock.monotonic()
+        undone = {
+            str(name)
+            for name in self._pools
+            if (pin := self._overrides.pins.get(str(name))) is not None and pin.configured != self._configured(name)
+        }
+        if undone:
+            pins = {name: pin for name, pin in self._overrides.pins.items() if name not in undone}
+            self._save(Overrides(pins, self._overrides.paused))
         for name in self._pools:
-            pin = self._overrides.pins.get(str(name))
-            if pin is not None and pin.configured == self._configured(name):
+            if (pin := self._overrides.pins.get(str(name))) is not None:
                 self._pools.scale(name, pin.workers, now)
             self._pools.pause(name, is_paused=str(name) in self._overrides.paused)
 

@@ -81,6 +81,8 @@ class Reloading:
 
     async def _watch(self, file: Path) -> None:
         running = previous = await _aside(lambda: _content(file))
+        if await self._differs():
+            await self._reload_and_tell(f"{file} has changed since it was read")
         while True:
             await asyncio.sleep(LOOK_S)
             now = await _aside(lambda: _content(file))
@@ -88,6 +90,14 @@ class Reloading:
                 running = now
                 await self._reload_and_tell(f"{file} has changed")
             previous = now
+
+    async def _differs(self) -> bool:
+        """Whether the configuration is another one now than what runs, or is not valid any more."""
+        try:
+            found = await self.reload(is_dry=True)
+        except ConsumerdError:
+            return True
+        return bool(found["changes"])
 
 
 async def _aside(read: Callable[[], Read]) -> Read:

@@ -158,6 +158,11 @@ class ControlServer:
         except ConsumerdError as error:
             failed = str(error)
             await _write(writer, _error(identifier, _code(error), failed))
+        except (TimeoutError, ConnectionError):
+            raise  # it is done; the client has not read that
+        except Exception as error:
+            failed = f"{type(error).__name__}: {error}"
+            raise
         finally:
             if method is not None and METHODS[method].is_act:
                 self._audit.note(_peer(writer), method, params, failed)

@@ -232,6 +232,13 @@ def scaled(pool: Pool, workers: int, now: float) -> Pool:
     return replace(pool, slots={**pool.slots, **added})
 
 
+def editions_forgotten(pool: Pool, in_use: set[int]) -> Pool:
+    """Drop the zygotes that are gone of editions that nobody runs any more."""
+    zygotes = pool.zygotes.items()
+    kept = {edition: each for edition, each in zygotes if edition in in_use or each.state is not ZygoteState.ABSENT}
+    return replace(pool, zygotes=kept)
+
+
 def failed(pool: Pool, now: float, *, reason: str, traceback: str) -> Pool:
     """What runs runs on; one slot, or the import, is tried in a while. A stopping pool goes on stopping."""
     pool = replace(pool, reason=reason, traceback=traceback)

@@ -40,10 +40,13 @@ def load(consumer: ConsumerSettings, settings: Settings, state_dir: Path) -> Pre
     try:
         return _prepare(load_consumer(consumer, os.environ), consumer, settings, state_dir)
     except ConsumerdError as error:
-        raised = error.__cause__
-        trace = "" if raised is None else "".join(traceback.format_exception(raised))
-        redact = _redactor(consumer, settings).redact
-        return Failure(redact(str(error)), redact(trace))
+        failed, raised = str(error), error.__cause__
+    except Exception as error:  # noqa: BLE001 - around user code: a validator, a property of the class
+        last_line = " ".join(traceback.format_exception_only(error)[-1].split())
+        failed, raised = f"looking at the class failed with {last_line}", error
+    trace = "" if raised is None else "".join(traceback.format_exception(raised))
+    redact = _redactor(consumer, settings).redact
+    return Failure(redact(failed), redact(trace))
 
 
 def _prepare(loaded: LoadedConsumer, consumer: ConsumerSettings, settings: Settings, state_dir: Path) -> Prepared:

@@ -61,3 +61,25 @@ def test_what_is_prepared_for_the_workers_knows_the_secrets_and_has_opened_nothi
     assert prepared.redact(f"sqlite:///{tmp_path}/correcthorse") == "***"
     assert threading.active_count() == threads
     assert not (tmp_path / "correcthorse").exists()
+
+
+def test_what_user_code_raises_when_its_class_is_looked_at_is_told_and_ends_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "raising_module.py").write_text(
+        "from consumerd import BaseConsumer\n"
+        "class Raising:\n"
+        "    def __get__(self, instance, owner): raise RuntimeError('odd')\n"
+        "class Mail(BaseConsumer):\n"
+        "    SOURCE = Raising()\n"
+        "    def handle_task(self, offset, record): ...\n"
+    )
+    target = "raising_module:Mail"
+    consumer = ConsumerSettings(
+        group="shop", name="Mail", target=target, configs={}, common=CommonKeys(), directory=tmp_path
+    )
+    found = load(consumer, Settings(), tmp_path)
+    assert isinstance(found, Failure)
+    assert "RuntimeError: odd" in found.reason
+    assert "raising_module.py" in found.traceback
