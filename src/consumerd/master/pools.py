@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from consumerd import clock
-from consumerd.config.diff import MASTERS_KEYS
 from consumerd.config.shape import ConsumerSettings
-from consumerd.config.state_dir import StateDirectory
+from consumerd.master.entry import Entry
 from consumerd.master.post import Origin
 from consumerd.master.processes import LastError, Processes, Worker
 from consumerd.master.rules import history
@@ -17,46 +15,10 @@ from consumerd.master.rules.observed import Observed, Pool, Wanted, WantedPool
 from consumerd.master.rules.plan import target_edition
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
-from consumerd.wire.messages import Loaded, Seated
+from consumerd.wire.messages import Loaded
 
 LAST_WORDS_S = 5.0
 """A failure that a worker told so shortly before its end is why it ended."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One consumer's entry, as the master uses it. stop_timeout_s: of this pool."""
-
-    settings: ConsumerSettings
-    seated: Seated
-    state_dir: StateDirectory
-    stop_timeout_s: float
-
-    @property
-    def name(self) -> ConsumerName:
-        return self.settings.full_name
-
-    def with_masters_keys_of(self, other: Entry) -> Entry:
-        """This entry, with what concerns the master alone of another: what its processes are given stays its own."""
-        theirs = {key: getattr(other.settings.common, key) for key in MASTERS_KEYS}
-        settings = self.settings.model_copy(update={"common": self.settings.common.model_copy(update=theirs)})
-        return replace(self, settings=settings, stop_timeout_s=other.stop_timeout_s)
-
-    def slot_lock(self, slot: int) -> Path:
-        return self.state_dir.slot_lock(self.name, slot)
-
-    def wanted(self, edition: int, workers: int) -> WantedPool:
-        """How its pool should be. workers: perhaps not as many as the entry says."""
-        common = self.settings.common
-        return WantedPool(
-            workers,
-            self.stop_timeout_s,
-            restarts_finished=common.restart == "always",
-            edition=edition,
-            max_unavailable=common.max_unavailable or max(1, workers // 10),
-            after=frozenset(ConsumerName.parse(name) for name in common.after),
-            is_essential=common.essential,
-        )
 
 
 class Pools:

@@ -29,11 +29,12 @@ from consumerd.master.control.overrides import Overrides, load_overrides
 from consumerd.master.control.reloading import Reloading
 from consumerd.master.control.server import ControlServer
 from consumerd.master.durability import Durability, shown_parking
+from consumerd.master.entry import Entry
 from consumerd.master.event_command import EventCommand
 from consumerd.master.helper import StoreHelper
 from consumerd.master.launchers.contract import Launcher
 from consumerd.master.oom import OomKills
-from consumerd.master.pools import Entry, Pools
+from consumerd.master.pools import Pools
 from consumerd.master.post import Post
 from consumerd.master.recycler import Recycler
 from consumerd.master.service import Service

@@ -1,4 +1,4 @@
-"""The states of slots and pools, and which may follow which: the tables of DESIGN 5.1 as far as they are built."""
+"""The states of slots, zygotes and pools, and which may follow which."""
 
 from __future__ import annotations
 

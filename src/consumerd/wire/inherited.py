@@ -1,4 +1,4 @@
-"""What an executed process inherits from the master: its end of a channel. Runs in zygotes, workers, helpers."""
+"""What an executed process has from its parent: a channel's end, signals to ignore, its life."""
 
 from __future__ import annotations
 

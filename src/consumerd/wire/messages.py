@@ -137,7 +137,6 @@ class Exited:
     """zygote → master: the worker is reaped. `status` is the wait status."""
 
     slot: int
-    generation: int
     pid: int
     status: int
 
@@ -145,9 +144,6 @@ class Exited:
 @dataclass(frozen=True, slots=True)
 class Ready:
     """worker → master: signal handlers stand, the source is open, the loop begins."""
-
-    slot: int
-    generation: int
 
 
 @dataclass(frozen=True, slots=True)

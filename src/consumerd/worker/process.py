@@ -173,7 +173,7 @@ class Station:
 
     def _tell_ready(self) -> None:
         self.seat.board.words[STATE] = WorkerState.RUNNING
-        self.link.post(Ready(self.seat.slot, self.seat.generation))  # the master logs it
+        self.link.post(Ready())  # the master logs it
 
     def _leave_full(self) -> None:
         """A worker that has reached its limit leaves, and another takes its slot: what filled it is in its memory."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from consumerd.master import amending
-from consumerd.master.pools import Entry
+from consumerd.master.entry import Entry
 from consumerd.wire.messages import Amend, Amended, Message
 from unit.master.test_hearing import NAME, Stage
 

@@ -10,7 +10,8 @@ from consumerd.config.shape import CommonKeys, ConsumerSettings, WorkerRange
 from consumerd.config.state_dir import StateDirectory
 from consumerd.events.facts import Fact
 from consumerd.master.autoscaler import OLD_LAG_S, Autoscaler, scaling_document
-from consumerd.master.pools import Entry, Pools
+from consumerd.master.entry import Entry
+from consumerd.master.pools import Pools
 from consumerd.master.processes import MeasuredLag
 from consumerd.master.rules import history
 from consumerd.model.identity import ConsumerName

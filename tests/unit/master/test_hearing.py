@@ -19,9 +19,10 @@ from consumerd.events.outlet import Outlet
 from consumerd.master import suspecting
 from consumerd.master.acts import Means, perform
 from consumerd.master.control.status import pool_document
+from consumerd.master.entry import Entry
 from consumerd.master.hearing import Hearing
 from consumerd.master.launchers.contract import Executed, Seating
-from consumerd.master.pools import LAST_WORDS_S, Entry, Pools
+from consumerd.master.pools import LAST_WORDS_S, Pools
 from consumerd.master.post import Arrival, Origin, Post
 from consumerd.master.processes import Away, LastError
 from consumerd.master.rules import history
@@ -144,7 +145,7 @@ class Stage:
         pidfd = os.eventfd(0)  # as a pidfd: it can be read once its process is dead
         self.zygote_says(Forked(slot, generation, WORKER_PID + slot), fds=(pidfd,))
         self.board(slot).words[STATE] = WorkerState.RUNNING
-        self.worker_says(slot, Ready(slot, generation), generation=generation)
+        self.worker_says(slot, Ready(), generation=generation)
 
     def take(self, slot: int, task: str, *, crashes: int = 0) -> None:
         """A worker begins with a task."""

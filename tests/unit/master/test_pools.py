@@ -9,7 +9,8 @@ import pytest
 
 from consumerd.config.shape import CommonKeys, ConsumerSettings
 from consumerd.config.state_dir import StateDirectory
-from consumerd.master.pools import Entry, Pools
+from consumerd.master.entry import Entry
+from consumerd.master.pools import Pools
 from consumerd.master.rules import history
 from consumerd.model.identity import ConsumerName
 from consumerd.wire.messages import Loaded, Seated

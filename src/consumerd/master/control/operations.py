@@ -20,7 +20,7 @@ from consumerd.master import amending
 from consumerd.master.acts import Means
 from consumerd.master.control.overrides import Overrides, Pin
 from consumerd.master.control.running_task import find_running_task
-from consumerd.master.pools import Entry
+from consumerd.master.entry import Entry
 from consumerd.master.rules.observed import Condemned
 from consumerd.master.watchdog import DIAGNOSE_S, Watchdog
 from consumerd.model.identity import ConsumerName

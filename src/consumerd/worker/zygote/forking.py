@@ -175,7 +175,7 @@ class Zygote:
         self._poller.unregister(child.pidfd)
         del self._children[child.pidfd]
         os.close(child.pidfd)
-        self._tell(Exited(child.slot, child.generation, child.pid, status))
+        self._tell(Exited(child.slot, child.pid, status))
 
     def _tell(self, message: Message, *fds: int) -> None:
         """Tell the master, now or when it reads again: it may be frozen."""

@@ -110,12 +110,12 @@ def _play(common: CommonKeys, words: memoryview, channel: Channel, interrupts: I
             deadline=StopDeadline(0.0),
             emit=emit,
             redact=redaction,
-            on_ready=lambda: link.post(Ready(0, 0)),
+            on_ready=lambda: link.post(Ready()),
             wait=lambda seconds: None,
         ),
     )
     loop = runtime.open()
-    link.post(Ready(0, 0))
+    link.post(Ready())
     for _ in range(TURNS):
         loop.turn()
     emit(Fact("worker_drained", fields={"handled": TURNS}))
