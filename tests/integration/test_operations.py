@@ -274,7 +274,8 @@ def test_a_reload_that_was_taken_back_is_tried_again_and_undone_without_a_restar
     assert master.answer("reload", "--dry-run")["changes"] == taken
     place.configure(one={"color": "red"})
     assert master.answer("reload")["changes"] == []
-    assert pids(master.status(), "one") == before
+    restored = master.status()
+    assert (pids(restored, "one"), restored["is_healthy"]) == (before, True)
     place.write_module("third")
     place.configure(one={"color": "blue"})
     assert master.answer("reload")["changes"] == taken
@@ -293,6 +294,19 @@ def test_with_wait_a_restart_and_a_reload_return_when_every_slot_runs_the_change
     master.answer("reload", "--wait")
     assert of_edition("one", 3, 3)(master.status())
     master.answer("reload", "--wait")  # nothing to wait for
+
+
+def test_a_pool_in_which_everything_fails_is_not_healthy_until_something_succeeds(place: Place) -> None:
+    place.configure(one={"workers": 2, "task_retry_times": 0})
+    broken = place.directory / "broken"
+    place.write_module("first", body=f"__import__('os').path.exists({str(broken)!r}) and 1 / 0")
+    master = place.start()
+    assert wait_running(master, 2)["is_healthy"]
+    broken.touch()
+    found = wait_for(master, lambda found: found["problems"], "the streak")
+    assert "attempts have all failed" in found["problems"][0]
+    broken.unlink()
+    wait_for(master, lambda found: found["is_healthy"], "everything healthy")
 
 
 def test_with_wait_a_change_that_is_taken_back_is_a_failure_with_its_reason(place: Place) -> None:

@@ -20,4 +20,4 @@ def command(target: str, state_dir: StateDirectory, as_json: bool) -> None:
     master too.
     """
     answer = ask(state_dir, "pause", {"target": target})
-    show(answer, as_json=as_json, line=lambda name: f"{name}: paused")
+    show(answer, as_json=as_json, line=lambda name: f"{name}: paused; what its workers have in hand, they finish")

@@ -8,7 +8,7 @@ import click
 
 from consumerd.cli.acting import Plain, ask
 from consumerd.cli.options import json_option, state_dir_option
-from consumerd.cli.waiting import wait_for, wait_option
+from consumerd.cli.waiting import tell_nobody, wait_for, wait_option
 from consumerd.config.state_dir import StateDirectory
 
 LONGEST_READ_S = 120.0
@@ -41,7 +41,8 @@ def command(dry_run: bool, state_dir: StateDirectory, as_json: bool, is_waiting:
         _show(answer, is_dry=dry_run)
     if is_waiting and not dry_run:
         changes = [change.split() for change in answer["changes"]]
-        wait_for(state_dir, [name for name, kind, *_ in changes if kind in BRINGS_WORKERS])
+        names = [name for name, kind, *_ in changes if kind in BRINGS_WORKERS]
+        wait_for(state_dir, names, tell=tell_nobody if as_json else click.echo)
 
 
 def _show(answer: Plain, *, is_dry: bool) -> None:
@@ -52,4 +53,4 @@ def _show(answer: Plain, *, is_dry: bool) -> None:
     if not answer["changes"]:
         click.echo("nothing differs")
     elif is_dry:
-        click.echo("nothing was changed: this was a dry run")
+        click.echo("nothing was changed: this was a dry run; consumerd check looks at the code and its own keys too")

@@ -6,7 +6,7 @@ import click
 
 from consumerd.cli.acting import ask, show
 from consumerd.cli.options import json_option, state_dir_option, target_argument
-from consumerd.cli.waiting import wait_for, wait_option
+from consumerd.cli.waiting import tell_nobody, wait_for, wait_option
 from consumerd.config.state_dir import StateDirectory
 
 
@@ -24,4 +24,4 @@ def command(target: str, state_dir: StateDirectory, as_json: bool, is_waiting: b
     answer = ask(state_dir, "restart", {"target": target})
     show(answer, as_json=as_json, line=lambda name: f"{name}: restarting")
     if is_waiting:
-        wait_for(state_dir, answer["pools"])
+        wait_for(state_dir, answer["pools"], tell=tell_nobody if as_json else click.echo)

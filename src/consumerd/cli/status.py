@@ -19,7 +19,7 @@ from consumerd.wire.control import call
 
 Plain = Mapping[str, Any]  # a part of the status document, as JSON brought it
 
-POOL_HEADINGS = ("POOL", "STATE", "WORKERS", "HANDLED", "FAILED", "PARKED", "UNSETTLED", "RESTARTS", "LAG", "NOTE")
+POOL_HEADINGS = ("POOL", "STATE", "WORKERS", "HANDLED", "FAILED", "PARKED", "UNSETTLED", "RESTARTS", "LAG")
 WORKER_HEADINGS = ("WORKER", "PID", "GENERATION", "STATE", "FOR", "HANDLED", "DOING")
 LONGEST_NOTE = 100
 DAY_S = 86_400.0
@@ -56,7 +56,7 @@ def render(document: Plain, *, with_workers: bool) -> str:
     """The document for people."""
     since = clock.iso(document["started_at"])
     lines = [f"{document['config']}: {document['state']}, master {document['pid']}, since {since}"]
-    lines += ["", *table(POOL_HEADINGS, map(_pool_row, document["pools"]))]
+    lines += ["", *_pool_table(document["pools"])]
     if document["disabled"]:
         lines += ["", f"disabled: {', '.join(document['disabled'])}"]
     if with_workers:
@@ -71,11 +71,23 @@ def render(document: Plain, *, with_workers: bool) -> str:
     return "\n".join(lines)
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lines with columns as wide as their widest cell."""
+def _pool_table(pools: Sequence[Plain]) -> list[str]:
+    """A line for each pool, and below it what there is to note of it."""
+    heading, *rows = table(POOL_HEADINGS, map(_pool_row, pools), numbers=POOL_HEADINGS[3:])
+    notes = [f"  {note}" if (note := _note(pool)) else "" for pool in pools]
+    return [heading, *(line for pair in zip(rows, notes, strict=True) for line in pair if line)]
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[str] = ()) -> list[str]:
+    """Lines with columns as wide as their widest cell; the columns of `numbers` end together."""
     cells = [headings, *rows]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    signs = [">" if heading in numbers else "<" for heading in headings]
+    return ["  ".join(map(_aligned, row, signs, widths)).rstrip() for row in cells]
+
+
+def _aligned(cell: str, sign: str, width: int) -> str:
+    return f"{cell:{sign}{width}}"
 
 
 def _pool_row(pool: Plain) -> Sequence[str]:
@@ -84,7 +96,7 @@ def _pool_row(pool: Plain) -> Sequence[str]:
         workers += f" ({pool['workers_finished']} finished)"
     counts = (pool["handled"], pool["failed"], pool["parked"], pool["unsettled"], pool["restarts"])
     state = f"{pool['state']}, paused" if pool["is_paused"] else pool["state"]
-    return (pool["name"], state, workers, *map(str, counts), _lag(pool), _note(pool))
+    return (pool["name"], state, workers, *map(str, counts), _lag(pool))
 
 
 def _lag(pool: Plain) -> str:

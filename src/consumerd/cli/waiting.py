@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import click
@@ -22,16 +22,32 @@ wait_option = click.option(
 )
 
 
-def wait_for(state_dir: StateDirectory, names: Iterable[str]) -> None:
-    """Until these pools run what they were just asked to, in every slot. ConsumerdError where one does not hold up."""
+def wait_for(state_dir: StateDirectory, names: Iterable[str], *, tell: Callable[[str], object]) -> None:
+    """Until these pools run what they were just asked to, in every slot; told of each. ConsumerdError with a line for
+    each that does not hold up, once the others have come to their ends.
+    """
     pools = _pools(state_dir)
     asked: dict[str, int] = {name: pools[name]["edition"] for name in names if name in pools}
-    while waiting := [name for name in asked if not _is_done(pools.get(name), asked[name])]:
-        failures = [text for name in waiting if (text := _failure(pools[name], asked[name]))]
-        if failures:
-            raise ConsumerdError("\n".join(failures))
-        SYSTEM_CLOCK.sleep(LOOK_EVERY_S)
-        pools = _pools(state_dir)
+    failures: dict[str, str] = {}
+    while asked:
+        for name, edition in tuple(asked.items()):
+            failure = _failure(pools.get(name), edition)
+            if failure:
+                failures[name] = failure
+            elif _is_done(pools.get(name), edition):
+                tell(f"{name}: every worker runs it")
+            else:
+                continue
+            del asked[name]
+        if asked:
+            SYSTEM_CLOCK.sleep(LOOK_EVERY_S)
+            pools = _pools(state_dir)
+    if failures:
+        raise ConsumerdError("\n".join(failures.values()))
+
+
+def tell_nobody(text: str) -> None:
+    """For those who want the answer alone."""
 
 
 def _pools(state_dir: StateDirectory) -> dict[str, Plain]:
@@ -48,8 +64,10 @@ def _is_done(pool: Plain | None, edition: int) -> bool:
     return pool["state"] == "up" and pool["established"] >= edition and are_new
 
 
-def _failure(pool: Plain, edition: int) -> str:
+def _failure(pool: Plain | None, edition: int) -> str:
     """Why it will not come to that; or nothing yet."""
+    if pool is None:
+        return ""
     if pool["rejected"] >= edition:
         return f"{pool['name']}: the change did not hold up and was taken back: {pool['reason']}"
     return f"{pool['name']} has failed: {pool['reason']}" if pool["state"] == "failed" else ""

@@ -48,7 +48,9 @@ def _failed(sentence: str, details: str = "") -> Part:
 
 
 def _failed_import(module_name: str, error: BaseException, directory: str) -> Part:
-    sentence = f"importing the module {module_name} failed with {last_line(error, directory)}: see --traceback"
+    sentence = (
+        f"importing the module {module_name} failed with {last_line(error, directory)}: see consumerd check --traceback"
+    )
     return _failed(sentence, traceback_of(error))
 
 

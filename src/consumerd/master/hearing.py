@@ -103,11 +103,13 @@ class Hearing:
         if refusal is not None:
             self.refuse(refusal)
         pools.note_loaded(name, origin.edition, loaded)
-        pools[name] = history.loaded(pools[name], origin.edition, now)
+        was = pools[name]
+        pools[name] = history.loaded(was, origin.edition, now)
         fields: dict[str, object] = {"consumer": str(name), "edition": origin.edition, "source": loaded.source}
         self.means.emit(Fact("consumer_loaded", Level.INFO, fields))
         for remark in loaded.remarks:
             self.means.emit(Fact("consumer_remarked", Level.WARNING, {"consumer": str(name), "remark": remark}))
+        self._tell_what_became(name, was)
 
     def _fail(self, origin: Origin, reason: str, trace: str, now: float) -> None:
         pools, was = self.means.pools, self.means.pools[origin.pool]
@@ -124,11 +126,14 @@ class Hearing:
         elif pool.rejected != was.rejected:
             self.means.pools.note_error(name, "change_taken_back", {"reason": pool.reason})
             self.means.emit(Fact("change_taken_back", Level.ERROR, {**why, "edition": pool.rejected}))
+        elif pool.state is PoolState.UP and was.state is PoolState.LOADING:
+            self.means.pools.processes[name].last_error = None  # of an edition that failed before
         elif pool.state is PoolState.UP and was.state is PoolState.FAILED:
             self.means.pools.processes[name].last_error = None
             self.means.emit(Fact("pool_recovered", Level.INFO, {"consumer": str(name)}))
         elif 0 < was.established < pool.established:
-            self.means.pools.processes[name].last_error = None
+            processes = self.means.pools.processes[name]
+            processes.last_error, processes.streak = None, processes.streak.ended()
             fields: dict[str, object] = {"consumer": str(name), "edition": pool.established}
             self.means.emit(Fact("edition_established", Level.INFO, fields))
 
@@ -185,7 +190,8 @@ class Hearing:
                 self._let_go(name, slot, worker)
         if pools[name].zygote(edition).failures:
             fields: dict[str, object] = {"consumer": str(name), "end": worker_described(status), "stderr": last_words}
-            self.means.emit(Fact("zygote_ended", Level.ERROR, fields))
+            level = Level.INFO if was.state is PoolState.STOPPING else Level.ERROR  # one that loads is killed then
+            self.means.emit(Fact("zygote_ended", level, fields))
         self._tell_what_became(name, was)
 
     # Workers

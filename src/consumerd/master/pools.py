@@ -139,6 +139,14 @@ class Pools:
         if self._wanted[name].is_split and self._workers(name) != before:
             self.change(entry, now)
 
+    def withdraw_rejected(self, name: ConsumerName) -> None:
+        """The configuration asks again for what runs, in place of an entry that did not hold up."""
+        rejected, established = self.newest_entry(name).settings, self.entry(name).settings
+        if rejected == established or self._wanted[name].edition != self._observed[name].rejected:
+            return  # the same entry: it was its code
+        self._observed[name] = history.rejection_withdrawn(self._observed[name])
+        self.processes[name].last_error = None
+
     def take_over(self, entry: Entry, edition: int, now: float) -> None:
         """The processes of this edition have taken over an entry. Where a newer one is wanted, that keeps its own."""
         if edition == self._wanted[entry.name].edition:

@@ -13,6 +13,7 @@ from consumerd.master.flight import FlightRecord
 from consumerd.master.launchers.contract import Executed, Seating
 from consumerd.master.rules.autoscale import Judgement
 from consumerd.master.rules.flow import Flow, MeasuredLag
+from consumerd.master.rules.streak import Streak
 from consumerd.master.rules.suspects import Suspects
 from consumerd.master.rules.watch import Glance, Sight, Stuck
 from consumerd.wire.board import Reading
@@ -120,7 +121,8 @@ class Processes:
     waits; stalled_shards: those of which it does not.
     are_suspects_told: whether the workers know of the suspects as they are now.
     judgement: how many workers its lag asks for, where that is asked; looked_at: when that lag was heard.
-    surveyor: who was asked to measure the lag in the place of slot 0's worker: slot and generation.
+    streak: of failed attempts. surveyor: who was asked to measure the lag in the place of slot 0's worker: slot and
+    generation.
     """
 
     zygotes: dict[int, Executed] = field(default_factory=dict)
@@ -137,6 +139,7 @@ class Processes:
     judgement: Judgement | None = None
     looked_at: float = -math.inf
     surveyor: tuple[int, int] | None = None
+    streak: Streak = field(default_factory=Streak)
     suspects: Suspects = field(default_factory=Suspects)
     are_suspects_told: bool = True
 

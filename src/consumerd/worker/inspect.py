@@ -58,7 +58,7 @@ def _examine(settings: ConsumerSettings) -> Examined:
         return examine_consumer(settings, os.environ)
     except Exception as error:  # noqa: BLE001 - the top of a process, around user code
         last_line = " ".join(traceback.format_exception_only(error)[-1].split())
-        sentence = f"looking at the class failed with {last_line}: see --traceback"
+        sentence = f"looking at the class failed with {last_line}: see consumerd check --traceback"
         return Examined(None, (Problem(settings.origin, settings.path, sentence, traceback.format_exc()),))
 
 

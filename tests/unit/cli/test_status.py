@@ -70,6 +70,12 @@ def line_of(text: str, start: str) -> str:
     return next(line for line in text.splitlines() if line.startswith(start))
 
 
+def note_of(text: str) -> str:
+    """What stands below the pool's line."""
+    lines = text.splitlines()
+    return lines[lines.index(line_of(text, "gop/login")) + 1]
+
+
 def test_a_pool_is_one_line_with_its_counts() -> None:
     line = line_of(render(document(pool()), with_workers=False), "gop/login")
     assert line.split() == ["gop/login", "up", "15/16", "1200", "3", "2", "40", "1", "-"]
@@ -81,7 +87,7 @@ def test_a_paused_pool_says_so() -> None:
 
 def test_the_reason_of_a_failure_is_the_note() -> None:
     text = render(document(pool(state="failed", reason="no module named x\nmore")), with_workers=False)
-    assert line_of(text, "gop/login").endswith("no module named x")
+    assert note_of(text).endswith("no module named x")
 
 
 @pytest.mark.parametrize(("age_s", "said"), [(None, "1  -"), (30.0, "1  40"), (45.0, "1  40 (45 s old)")])
@@ -93,32 +99,32 @@ def test_the_lag_of_all_shards_is_shown_and_its_age_once_it_is_old(age_s: float 
 
 def test_a_pool_that_loads_says_for_how_long() -> None:
     text = render(document(pool(state="loading", since_s=400.0)), with_workers=False)
-    assert line_of(text, "gop/login").endswith("for 7 min")
+    assert note_of(text).endswith("for 7 min")
 
 
 def test_what_is_away_is_the_note_with_its_time() -> None:
     flag = {"away": "source", "since": 3600.0, "error": "no such table: mail\nmore"}
     text = render(document(pool(flags=[flag])), with_workers=False)
-    assert line_of(text, "gop/login").endswith("source away since 1970-01-01: no such table: mail")
+    assert note_of(text).endswith("source away since 1970-01-01: no such table: mail")
 
 
 def test_what_went_away_today_is_shown_with_its_time_of_day() -> None:
     text = render(document(pool(flags=[{"away": "store", "since": wall(), "error": ""}])), with_workers=False)
-    assert re.search(r"store away since \d\d:\d\d UTC$", line_of(text, "gop/login"))
+    assert re.search(r"store away since \d\d:\d\d UTC$", note_of(text))
 
 
 def test_why_workers_die_is_the_note_with_how_often_and_without_a_timestamp() -> None:
     error = {"name": "consume_failed", "at": wall(), "fields": {"worker_id": 0, "error": "RuntimeError: no db"}}
     text = render(document(pool(last_error=error, restarts=2)), with_workers=False)
-    assert line_of(text, "gop/login").endswith("  RuntimeError: no db, 2 restarts")
+    assert note_of(text).endswith("  RuntimeError: no db, 2 restarts")
     long_ago = {**error, "at": wall() - 3 * 3600}
     text = render(document(pool(last_error=long_ago, restarts=1)), with_workers=False)
-    assert line_of(text, "gop/login").endswith("  RuntimeError: no db, 1 restart (3 h ago)")
+    assert note_of(text).endswith("  RuntimeError: no db, 1 restart (3 h ago)")
 
 
 def test_the_last_error_is_the_note_in_one_line_of_bounded_length() -> None:
     error = {"name": "task_failed", "at": 0.0, "fields": {"error": "x" * 500, "traceback": "secret"}}
-    line = line_of(render(document(pool(last_error=error)), with_workers=False), "gop/login")
+    line = note_of(render(document(pool(last_error=error)), with_workers=False))
     assert "task_failed: error=xxx" in line
     assert "secret" not in line
     assert len(line) < 200

@@ -172,6 +172,10 @@ class Operations:
                     self._pools.change(self._configuration.entry(document, after), now)
                 case ChangeKind.AMENDED, ConsumerSettings() as after:
                     self._amend(self._configuration.entry(document, after), change, now)
+        changed = {change.consumer for change in changes}
+        for name in self._pools:
+            if name not in changed:
+                self._pools.withdraw_rejected(name)
         self._document = document
         fields: Plain = {"config": document.origin, "changes": [str(change) for change in changes]}
         self._means.emit(Fact("configuration_reloaded", Level.INFO, fields))

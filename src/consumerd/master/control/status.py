@@ -178,8 +178,10 @@ def _problems(name: ConsumerName, pools: Pools, up: int, flags: list[dict[str, o
     if pool.state is not PoolState.UP:
         return long_import or [f"{name} is {pool.state.value}, for {now - pool.since:.0f} s"]
     problems = [*long_import, *(f"{name}: its {flag['away']} is away" for flag in flags)]
-    if pool.rejected > pool.established:
+    if pool.rejected > pool.established and pool.reason:
         problems.append(f"{name}: its last change did not hold up and was taken back: {_first_line(pool.reason)}")
+    if failures := pools.processes[name].streak.failures:
+        problems.append(f"{name}: its last {failures} attempts have all failed: see consumerd parked list")
     problems += _stuck(name, pool, pools.processes[name], now)
     if up < wanted:
         problems.append(f"{name}: {up} of {wanted} workers are up{_slow_start(pool, now)}")

@@ -259,6 +259,11 @@ def rejected(pool: Pool, edition: int, *, reason: str, traceback: str) -> Pool:
     return replace(pool, rejected=edition, reason=reason, traceback=traceback)
 
 
+def rejection_withdrawn(pool: Pool) -> Pool:
+    """What was rejected is not asked for any more: nothing is left to say of it."""
+    return replace(pool, reason="", traceback="")
+
+
 def stopping(pool: Pool, now: float) -> Pool:
     return _with_state(pool, PoolState.STOPPING, now)
 

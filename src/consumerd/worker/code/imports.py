@@ -88,7 +88,7 @@ def _import(name: str, directory: Path, entry: Place, module_key: str) -> Module
                 f"there is no module {error.name} in {directory} or on PYTHONPATH{_nearest_module(str(error.name))}"
             )
             raise NotLoadedError(entry.problem(sentence, module_key)) from None
-        sentence = f"importing {name} failed with {last_line(error, directory)}: see --traceback"
+        sentence = f"importing {name} failed with {last_line(error, directory)}: see consumerd check --traceback"
         problem = Problem(entry.origin, entry.within(module_key).path, sentence, traceback_of(error))
         raise NotLoadedError(problem) from error
 

@@ -135,6 +135,7 @@ POOLS: dict[str, tuple[Act, dict[PoolState, PoolState]]] = {
     ),
     "proved": (lambda pool: history.proved(pool, 0, NOW), AS_IT_WAS | {FAILED: UP}),
     "scaled": (lambda pool: history.scaled(pool, 3, NOW), AS_IT_WAS),
+    "rejection_withdrawn": (history.rejection_withdrawn, AS_IT_WAS),
     "editions_forgotten": (lambda pool: history.editions_forgotten(pool, {1}), AS_IT_WAS),
     "strangers_seen": (lambda pool: history.strangers_seen(pool, are_there=True), AS_IT_WAS),
     "rejected": (lambda pool: history.rejected(pool, 2, reason="no", traceback=""), AS_IT_WAS),
