@@ -107,7 +107,8 @@ def test_logs_show_the_last_lines_of_stderr_and_end_or_follow(directory: Path) -
         shown = master.verb("logs", "small/talking", "-n", "1000").stdout.decode().splitlines()
         assert any("small/talking | line 0" in line for line in shown)
         assert not any("small/other" in line for line in shown)
-        assert "pool_failed" in master.verb("logs").stdout.decode()
+        wait_until(lambda: "pool_failed" in master.log.read_text(), deadline_s=SOON_S, message="the other's failure")
+        assert "pool_failed" in master.verb("logs", "-n", "1000").stdout.decode()
         assert len(master.verb("logs", "-n", "2").stdout.decode().splitlines()) == 2
         with Following(master, "logs", "-f", "-n", "0") as logs:
             logs.wait_line("small/talking | line")

@@ -135,9 +135,19 @@ def test_an_act_that_crashes_is_a_failure_in_the_audit_log_and_costs_one_connect
         call(serving.path, "pause", {"target": "g/a"})
     assert call(serving.path, "resume", {"target": "g/a"}) == {"asked": {"target": "g/a"}}
     audit = serving.path.with_name("audit.log")
+    wait_until(lambda: audit.read_text().count("\n") == 2, deadline_s=SOON_S, message="both acts, noted when answered")
     first, second = (json.loads(line) for line in audit.read_text().splitlines())
     assert (first["method"], "ZeroDivisionError" in json.dumps(first)) == ("pause", True)
     assert (second["method"], "ZeroDivisionError" in json.dumps(second)) == ("resume", False)
+
+
+def test_a_socket_that_is_another_masters_by_now_is_left_there(serving: Serving) -> None:
+    serving.path.unlink()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(serving.path))
+        serving.close()
+        assert serving.path.exists()
+        serving.path.unlink()
 
 
 @pytest.mark.parametrize(

@@ -513,3 +513,13 @@ def test_every_act_is_in_the_audit_log_with_who_and_how_it_ended(place: Place) -
     assert lines[0]["uid"] == os.geteuid()
     assert lines[0]["params"] == {"target": "small/one", "workers": 2}
     assert audit.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_worker_whose_descriptors_were_closed_from_within_is_replaced(place: Place) -> None:
+    once = place.directory / "once"
+    place.configure(one={})
+    touch = f"__import__('pathlib').Path({str(once)!r}).touch()"
+    close = "__import__('os').closerange(3, 4096)"
+    place.write_module("first", body=f"__import__('pathlib').Path({str(once)!r}).exists() or ({touch}, {close})")
+    master = place.start()
+    wait_for(master, lambda found: found["pools"][0]["restarts"] == 1 and found["is_healthy"], "its successor")

@@ -61,7 +61,7 @@ class Hearing:
             case Hello() | Loaded() | LoadFailed() as news:
                 self._hear_of_import(origin, news, now)
             case Forked() as forked:
-                self._forked(name, forked, arrival.fds)
+                self._forked(origin, forked, arrival.fds)
             case Exited() as exited:
                 self._exited(name, exited, now)
             case Amended(failed) if self.means.pools.amendments.get((name, origin.edition)):
@@ -152,13 +152,23 @@ class Hearing:
                 pools[name] = history.rejected(was, edition, reason=reason, traceback="")
             self._tell_what_became(name, was)
 
-    def _forked(self, name: ConsumerName, forked: Forked, fds: tuple[int, ...]) -> None:
-        pools = self.means.pools
+    def _forked(self, origin: Origin, forked: Forked, fds: tuple[int, ...]) -> None:
+        pools, name = self.means.pools, origin.pool
         worker = pools.processes[name].workers.get(forked.slot)
-        if worker is None or worker.generation != forked.generation or len(fds) != 1:
+        is_awaited = worker is not None and worker.generation == forked.generation and worker.pid is None
+        zygote = pools.processes[name].zygotes.get(origin.edition)
+        is_its_own = (
+            zygote is not None
+            and len(fds) == 1
+            and self.means.launcher.is_worker(forked.pid, fds[0], zygote=zygote.pid)
+        )
+        if not (is_awaited and is_its_own):
             for fd in fds:
                 os.close(fd)
+            if is_awaited:
+                self._zygote_silent(origin, WireError("a zygote named a process that it has not forked"))
             return
+        assert worker is not None
         worker.pid, worker.pidfd = forked.pid, fds[0]
         pools[name] = history.forked(pools[name], forked.slot, forked.pid)
         fields: dict[str, object] = {"consumer": str(name), "worker_id": forked.slot, "pid": forked.pid}

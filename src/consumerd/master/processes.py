@@ -6,6 +6,7 @@ import math
 import os
 import select
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from consumerd.errors import WireError
@@ -68,7 +69,8 @@ class Worker:
         if self.sight.is_idling and before.has_only_turned(self.glance):
             return True
         if self.sight.seen_at < before.at:
-            self.sight = before.sight()
+            with suppress(WireError):  # nonsense by now: the look that follows says so
+                self.sight = before.sight()
         return False
 
     def has_ended(self) -> bool:

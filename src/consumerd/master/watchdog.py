@@ -24,6 +24,8 @@ LEAST_START_S = 30.0
 DIAGNOSE_S = 1.0
 """How long a condemned worker has to write its stacks. A signal's handler in C does it in milliseconds."""
 
+NONSENSE = "its board holds nonsense: something in it writes where it must not"
+
 
 class Watchdog:
     """Looks when it is time: at busy pools once a second, at idle ones every five."""
@@ -85,6 +87,9 @@ class Watchdog:
 
     def _look(self, name: ConsumerName, number: int, worker: Worker, now: float) -> None:
         slot = self._pools[name].slots[number]
+        if worker.reading() is None and slot.condemned is None:
+            self.condemn(name, number, Condemned(NONSENSE, now, now + DIAGNOSE_S), now)
+            return
         is_quick = worker.idles_on(now) and slot.state is SlotState.RUNNING and slot.condemned is None
         sight = None if is_quick else self._sight(name, worker, now)
         if sight is None:

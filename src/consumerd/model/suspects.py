@@ -32,8 +32,8 @@ def id_at(identities: bytes, offset: int) -> TaskId | None:
                 return TaskId(f"{start}{ends[offset]}")
             case dict() as by_offset:
                 found = by_offset.get(str(offset))
-                return None if found is None else TaskId(found)
-    except ValueError:
+                return TaskId(found) if isinstance(found, str) else None
+    except (ValueError, RecursionError):
         return None
     return None
 

@@ -56,6 +56,11 @@ class Helper:
             self._send(StoreResult(request.request))
         except ConsumerdError as error:
             self._send(StoreResult(request.request, failed=self._redactor.redact(str(error))))
+        except OSError:
+            raise  # of the channel: whoever asked has left
+        except Exception as error:  # noqa: BLE001 - around one request: the others are to be answered
+            told = f"the request failed with {type(error).__name__}: {error}"
+            self._send(StoreResult(request.request, failed=self._redactor.redact(told)))
 
     def _opened(self, serve: Serve) -> ParkingStore:
         if self._store is None:

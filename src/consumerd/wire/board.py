@@ -17,6 +17,7 @@ asks for them.
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import signal
@@ -123,9 +124,10 @@ class Board:
 
     @classmethod
     def create(cls) -> tuple[Board, int]:
-        """A new board and its descriptor, which the caller owns."""
-        fd = os.memfd_create("consumerd-board", os.MFD_CLOEXEC)
+        """A new board and its descriptor, which the caller owns. Nobody can make it shorter: who reads it would die."""
+        fd = os.memfd_create("consumerd-board", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(fd, BOARD_BYTES)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         board = cls(fd)
         board.words[MAGIC_WORD] = MAGIC
         board.words[CURSOR] = NONE

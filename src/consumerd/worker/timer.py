@@ -92,7 +92,9 @@ class Timer:
         while True:
             ready = dict(poll.poll(self._beat_s * 1000))
             if self._closing in ready:
-                return
+                if ready[self._closing] & select.POLLIN:
+                    return
+                raise OSError("a descriptor of the worker was closed by code that does not own it")
             if ready and not self._hear_master():
                 assert self._link is not None
                 poll.unregister(self._link.channel.fileno())

@@ -52,6 +52,7 @@ class PaperLauncher:
         self.killed: list[int] = []
         self.asked: list[int] = []
         self.stopped: set[int] = set()
+        self.strangers: set[int] = set()
         self.holders: dict[str, int] = {}
         self.far_ends: list[socket.socket] = []
         self.forks: list[messages.Fork] = []
@@ -76,6 +77,9 @@ class PaperLauncher:
     def kill_holder(self, lock: Path, *, but: int | None) -> int | None:
         assert but is None
         return self.holders.pop(lock.name, None)
+
+    def is_worker(self, pid: int, pidfd: int, *, zygote: int) -> bool:
+        return pid not in self.strangers
 
     def ask_stacks(self, pid: int, pidfd: int | None) -> None:
         self.asked.append(pid)
@@ -456,3 +460,14 @@ def test_a_board_full_of_nonsense_is_not_believed(stage: Stage) -> None:
         stage.board(0).words[word] = 7
     document = pool_document(stage.pools, NAME, 0.0)
     assert document["handled"] == 0
+
+
+def test_a_process_that_a_zygote_has_not_forked_is_not_taken_and_the_zygote_ends(stage: Stage) -> None:
+    perform(stage.means, ExecuteZygote(NAME, 1), 0.0)
+    stage.zygote_says(Hello(__version__), LOADED)
+    perform(stage.means, Fork(NAME, 0, 1), 0.0)
+    stage.launcher.strangers.add(1)
+    stage.zygote_says(Forked(0, 1, 1), fds=(os.eventfd(0),))
+    assert stage.pools.processes[NAME].workers[0].pid is None
+    assert stage.launcher.killed == [ZYGOTE_PID]
+    assert [fact.name for fact in stage.facts][-1] == "zygote_broken"

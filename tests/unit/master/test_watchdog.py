@@ -19,7 +19,7 @@ from consumerd.master.rules.plan import plan
 from consumerd.master.rules.watch import NO_TURN_S, SCAN_BUSY_S, SCAN_IDLE_S, STALLED_AFTER_S
 from consumerd.master.watchdog import DIAGNOSE_S, Watchdog
 from consumerd.model.slots import SlotState
-from consumerd.wire.board import BUSY_SINCE_NS, CURSOR, SHARD, TURNED_NS
+from consumerd.wire.board import BUSY_SINCE_NS, CURSOR, MAGIC_WORD, SHARD, STATE, TURNED_NS
 from unit.master.test_hearing import NAME, WORKER_PID, Stage
 
 TIMEOUT_S = 300.0
@@ -190,3 +190,17 @@ def test_a_worker_that_comes_to_its_loop_while_it_writes_its_stacks_is_let_off(w
     watched.until(watched.now + 2 * DIAGNOSE_S)
     assert watched.killed_at == []
     assert watched.state(0) is SlotState.RUNNING
+
+
+@pytest.mark.parametrize("word", [MAGIC_WORD, STATE])
+@pytest.mark.parametrize("idled_s", [0.0, 12.0])
+def test_a_worker_that_writes_over_its_board_is_replaced_and_nobody_else(
+    watched: Watched, word: int, idled_s: float
+) -> None:
+    watched.until(idled_s)
+    watched.words(0)[word] = 77
+    watched.until(idled_s + SCAN_IDLE_S + DIAGNOSE_S + 2)
+    assert watched.stage.launcher.asked == [WORKER_PID]
+    assert [slot for slot, _ in watched.killed_at] == [0]
+    watched.stage.hearing.worker_ended(NAME, 0, 9, watched.now)
+    assert "holds nonsense" in watched.stage.pools.processes[NAME].last_ends[0].how

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,3 +22,8 @@ def test_every_key_belongs_to_exactly_one_worker(key: object, count: int) -> Non
 
 def test_a_key_has_the_same_bucket_in_every_process() -> None:
     assert [bucket_of(key) for key in (1, "1", "user-7")] == [4023, 4023, 801]
+
+
+@pytest.mark.parametrize("key", ["a\ud800b", "\udfff", "\udc80\ud800"])
+def test_a_key_that_is_no_text_has_a_bucket_too(key: str) -> None:
+    assert bucket_of(key) in range(BUCKET_COUNT)

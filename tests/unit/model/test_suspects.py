@@ -37,3 +37,8 @@ def test_wanted_tasks_are_found_and_no_others(identities: bytes) -> None:
 def test_an_offset_outside_of_a_list_has_no_task() -> None:
     assert id_at(in_order("t:", ["a"]), 1) is None
     assert id_at(in_order("t:", ["a"]), 2**64 - 1) is None
+
+
+@pytest.mark.parametrize("nonsense", [b'{"0": 7}', b'{"0": null}', b"[" * 100_000, b"\xff", b"7", b"[1, 2]"])
+def test_identities_that_a_crash_has_written_over_name_no_task(nonsense: bytes) -> None:
+    assert id_at(nonsense, 0) is None

@@ -82,3 +82,11 @@ def test_flags_are_read_whatever_bits_a_crash_has_left(boards: tuple[Board, Boar
     for flags in (0, 1, 2, 3, 2**63 + 1):
         worker.words[FLAGS] = flags
         assert master.read().flags == BoardFlag(flags)
+
+
+def test_nobody_makes_a_board_shorter_under_its_reader() -> None:
+    board, fd = Board.create()
+    with pytest.raises(PermissionError):
+        os.ftruncate(fd, 0)
+    os.close(fd)
+    board.close()

@@ -228,6 +228,8 @@ class Operations:
             raise ConsumerdError("the master is stopping, so nothing is changed any more")
 
     def _save(self, overrides: Overrides) -> None:
+        if overrides == self._overrides:
+            return
         path = self._configuration.overrides
         try:
             overrides.save(path)

@@ -32,6 +32,9 @@ from consumerd.wire.control import (
 
 MOST_CONNECTIONS = 64
 MOST_QUEUED = 1024
+ACCEPTED_AT_ONCE = 16
+"""Where there is no descriptor for one more, asyncio says so this often, and tries again a second later."""
+
 IDLE_S = 60.0
 """How long a client may keep a connection without a request; one that asked for a stop waits for the end."""
 
@@ -67,19 +70,23 @@ class ControlServer:
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._idle: dict[asyncio.Task[None], None] = {}  # those that have asked nothing now, the longest first
         self._server: asyncio.Server | None = None
+        self._bound: tuple[int, int] | None = None
 
     async def start(self) -> None:
         """Listen. The caller holds the lock of the state directory, so that a socket found there is a dead master's."""
         sock = _bound(self._path)
+        self._bound = _identity(self._path)
         self._server = await asyncio.start_unix_server(
-            self._accept, sock=sock, limit=LINE_LIMIT_BYTES, backlog=MOST_QUEUED
+            self._accept, sock=sock, limit=LINE_LIMIT_BYTES, backlog=ACCEPTED_AT_ONCE
         )
+        sock.listen(MOST_QUEUED)
 
     async def close(self) -> None:
         """Stop listening, cut every connection off: whoever waits for the master's end sees it."""
         assert self._server is not None
         self._server.close()
-        self._path.unlink(missing_ok=True)
+        if self._bound is not None and self._bound == _identity(self._path):  # else it is another master's by now
+            self._path.unlink(missing_ok=True)
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
@@ -204,6 +211,15 @@ def _code(error: ConsumerdError) -> int:
             return INVALID_PARAMS
         case _:
             return FAILED
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file lies there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _bound(path: Path) -> socket.socket:

@@ -68,6 +68,12 @@ class Launcher(Protocol):
         """Have a worker write the stacks of its threads on its board, which takes it a moment."""
         ...
 
+    def is_worker(self, pid: int, pidfd: int, *, zygote: int) -> bool:
+        """Whether the descriptor is of this process, and that is a child of the zygote; what a zygote tells of itself
+        is not believed.
+        """
+        ...
+
     def is_stopped(self, pid: int) -> bool:
         """Whether a process was stopped by a signal (SIGSTOP) and not continued since."""
         ...

@@ -107,6 +107,20 @@ class LocalLauncher:
     def ask_stacks(self, pid: int, pidfd: int | None) -> None:
         _send(pid, pidfd, STACKS_SIGNAL)
 
+    def is_worker(self, pid: int, pidfd: int, *, zygote: int) -> bool:
+        """A worker that has ended, and is reaped, has neither a pid nor a parent any more."""
+        try:
+            named = Path(f"/proc/self/fdinfo/{pidfd}").read_text().partition("\nPid:")[2].split()
+        except OSError:
+            return False
+        if named[:1] == ["-1"]:
+            return True
+        try:
+            parent = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].split()[1])
+        except OSError:
+            return named[:1] == [str(pid)]
+        return named[:1] == [str(pid)] and parent in (zygote, os.getpid())  # ours, where the zygote has just ended
+
     def is_stopped(self, pid: int) -> bool:
         """Its state is `T`; one that a debugger holds has another."""
         try:
@@ -161,7 +175,7 @@ def _close(executed: Executed) -> None:
 
 
 def _send(pid: int, pidfd: int | None, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):  # it has ended, and is about to be reaped
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended, or may not be ended by us
         if pidfd is None:
             os.kill(pid, number)
         else:

@@ -1,0 +1,42 @@
+"""What the launcher believes of processes that others name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from consumerd.master.launchers.local import LocalLauncher
+
+NO_ZYGOTE = 2**22 + 1  # above what the kernel gives
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        yield child
+        child.kill()
+
+
+def test_a_worker_is_the_child_that_its_descriptor_says(child: subprocess.Popen[bytes]) -> None:
+    launcher, pidfd, own = LocalLauncher(), os.pidfd_open(child.pid), os.pidfd_open(os.getpid())
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, pidfd)
+        stack.callback(os.close, own)
+        assert launcher.is_worker(child.pid, pidfd, zygote=os.getpid())
+        assert not launcher.is_worker(child.pid, own, zygote=os.getpid())
+        assert not launcher.is_worker(os.getpid(), own, zygote=NO_ZYGOTE)
+        assert not launcher.is_worker(child.pid, 0, zygote=os.getpid())
+
+
+def test_one_that_is_gone_already_is_believed(child: subprocess.Popen[bytes]) -> None:
+    pidfd = os.pidfd_open(child.pid)
+    child.kill()
+    assert LocalLauncher().is_worker(child.pid, pidfd, zygote=os.getpid()), "dead, and not reaped"
+    child.wait()
+    assert LocalLauncher().is_worker(child.pid, pidfd, zygote=NO_ZYGOTE)
+    os.close(pidfd)
