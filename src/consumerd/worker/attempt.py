@@ -102,7 +102,8 @@ class Attempts:
             record = decode()
         except MemoryError:
             raise  # no fault of the payload: this worker is full, and ends
-        except Exception as error:  # noqa: BLE001 - whatever a decoder raises, the payload is at fault
+        except BaseException as error:  # noqa: BLE001 - whatever a decoder or validator raises, the payload is at fault
+            leave_if_child(error)
             failure = describe(error, self._redact)
             self._report(task, failure, attempt=0)
             return Conclusion(self._started(task), Dead("undecodable"), failure)

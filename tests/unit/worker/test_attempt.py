@@ -173,7 +173,7 @@ def test_a_stop_between_two_attempts_leaves_the_task_unfinished() -> None:
     assert bench.conclude(TASK, decoded).outcome is None
 
 
-def failing_decoder(error: Exception) -> Callable[[], object]:
+def failing_decoder(error: BaseException) -> Callable[[], object]:
     def decode() -> object:
         raise error
 
@@ -186,6 +186,12 @@ def test_a_payload_that_cannot_be_decoded_is_dead_at_once_and_never_handled() ->
     assert isinstance(conclusion.outcome, Dead)
     assert bench.calls == []
     assert conclusion.task.attempts == 0
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+def test_whatever_a_validator_raises_is_the_payloads_and_ends_no_worker(error: BaseException) -> None:
+    conclusion = Bench(RetryPolicy(), results=[]).conclude(TASK, failing_decoder(error), already=error)
+    assert conclusion.outcome == Dead("undecodable")
 
 
 def test_a_failure_on_a_record_that_is_no_object_says_so() -> None:
