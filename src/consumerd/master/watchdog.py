@@ -87,12 +87,12 @@ class Watchdog:
 
     def _look(self, name: ConsumerName, number: int, worker: Worker, now: float) -> None:
         slot = self._pools[name].slots[number]
-        if worker.reading() is None and slot.condemned is None:
-            self.condemn(name, number, Condemned(NONSENSE, now, now + DIAGNOSE_S), now)
+        if worker.idles_on(now) and slot.state is SlotState.RUNNING and slot.condemned is None:
             return
-        is_quick = worker.idles_on(now) and slot.state is SlotState.RUNNING and slot.condemned is None
-        sight = None if is_quick else self._sight(name, worker, now)
+        sight = self._sight(name, worker, now)
         if sight is None:
+            if slot.condemned is None:
+                self.condemn(name, number, Condemned(NONSENSE, now, now + DIAGNOSE_S), now)
             return
         is_condemned = slot.condemned is not None
         if slot.condemned is not None and not slot.condemned.is_let_off(sight.standing.since_s):
@@ -108,9 +108,10 @@ class Watchdog:
             self.condemn(name, number, self._sentence(name, slot.edition, stuck, now), now)
 
     def _sight(self, name: ConsumerName, worker: Worker, now: float) -> Sight | None:
-        """Look at its board; at its process only where the board stands still."""
+        """Look at its board; at its process only where the board stands still. None where the board holds nonsense."""
+        assert worker.pid is not None
         reading = worker.reading()
-        if reading is None or worker.pid is None:
+        if reading is None:
             return None
         planned_s = SCAN_BUSY_S if worker.sight is None else max(0.0, self._due.get(name, now) - worker.sight.seen_at)
         sight = seen(worker.sight, reading, now, is_stopped=False, planned_s=planned_s)
