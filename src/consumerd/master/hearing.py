@@ -222,7 +222,7 @@ class Hearing:
             case Lag(shards):
                 self.means.pools.processes[origin.pool].lag = MeasuredLag(shards, now)
             case EndOfChannel(None):
-                pass  # it ends, and its reaping says how
+                worker.silent_since = now  # it ends, and its reaping says how; else the watchdog sees that it does not
             case EndOfChannel(broken):
                 self._worker_broken(origin.pool, origin.slot, worker, str(broken))
             case other:

@@ -35,7 +35,7 @@ class Worker:
     jitter: its own, from [0, 1), by which it is recycled earlier. memory_bytes: its own, as read at memory_read_at.
     ready_at: when its loop began. sight: how it was last seen; stuck: why it makes no progress, as of then.
     glance: its board at the last look, which the sight may be older than: then it has idled on since.
-    away: by its reports, what is away (`store`, `source`).
+    away: by its reports, what is away (`store`, `source`). silent_since: when its channel ended.
     """
 
     generation: int
@@ -50,6 +50,7 @@ class Worker:
     memory_bytes: int | None = None
     memory_read_at: float | None = None
     away: dict[str, Away] = field(default_factory=dict)
+    silent_since: float | None = None
 
     def reading(self) -> Reading | None:
         """Its board; None where a crash has left nonsense on it."""

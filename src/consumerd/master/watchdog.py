@@ -21,6 +21,9 @@ from consumerd.model.slots import LOOPING, SlotState
 LEAST_START_S = 30.0
 """A worker may take so long to come to its loop, however short its tasks are."""
 
+ENDS_IN_S = 5.0
+"""A worker whose channel has ended, and that has not ended by then, hears nothing any more, and is killed."""
+
 DIAGNOSE_S = 1.0
 """How long a condemned worker has to write its stacks. A signal's handler in C does it in milliseconds."""
 
@@ -87,6 +90,8 @@ class Watchdog:
 
     def _look(self, name: ConsumerName, number: int, worker: Worker, now: float) -> None:
         slot = self._pools[name].slots[number]
+        if worker.silent_since is not None and now - worker.silent_since > ENDS_IN_S:
+            self._end_silent(name, number, worker)
         if worker.idles_on(now) and slot.state is SlotState.RUNNING and slot.condemned is None:
             return
         sight = self._sight(name, worker, now)
@@ -106,6 +111,15 @@ class Watchdog:
             self._stalls(name, number, worker, stuck, now)
         if stuck.is_overdue:
             self.condemn(name, number, self._sentence(name, slot.edition, stuck, now), now)
+
+    def _end_silent(self, name: ConsumerName, number: int, worker: Worker) -> None:
+        """Something in it has closed what it hears the master by."""
+        assert worker.pid is not None
+        fields: dict[str, object] = {"consumer": str(name), "worker_id": number, "pid": worker.pid}
+        error = "it has closed its channel to the master, and lives on"
+        self._means.emit(Fact("worker_broken", Level.ERROR, fields | {"error": error}))
+        self._means.launcher.kill(worker.pid, worker.pidfd)
+        worker.silent_since = None
 
     def _sight(self, name: ConsumerName, worker: Worker, now: float) -> Sight | None:
         """Look at its board; at its process only where the board stands still. None where the board holds nonsense."""

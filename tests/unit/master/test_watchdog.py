@@ -12,6 +12,7 @@ import pytest
 
 from consumerd.master.acts import perform
 from consumerd.master.control.status import pool_document
+from consumerd.master.post import Arrival, EndOfChannel, Origin
 from consumerd.master.rules import history
 from consumerd.master.rules.actions import Kill
 from consumerd.master.rules.flow import MeasuredLag
@@ -204,3 +205,12 @@ def test_a_worker_that_writes_over_its_board_is_replaced_and_nobody_else(
     assert [slot for slot, _ in watched.killed_at] == [0]
     watched.stage.hearing.worker_ended(NAME, 0, 9, watched.now)
     assert "holds nonsense" in watched.stage.pools.processes[NAME].last_ends[0].how
+
+
+def test_a_worker_that_has_closed_its_channel_and_lives_on_is_killed_once(watched: Watched) -> None:
+    watched.stage.hearing.hear(Arrival(Origin(NAME, 0, 1), EndOfChannel()), watched.now)
+    watched.until(4.0)
+    assert watched.stage.launcher.killed == []
+    watched.until(30.0)
+    assert watched.stage.launcher.killed == [WORKER_PID]
+    assert [told["worker_id"] for told in watched.told("worker_broken")] == [0]
