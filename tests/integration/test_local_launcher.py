@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from consumerd.master.launchers.local import LocalLauncher
+from consumerd.wire.inherited import ZYGOTE_MODULE
 
 NO_ZYGOTE = 2**22 + 1  # above what the kernel gives
 
@@ -39,4 +40,14 @@ def test_one_that_is_gone_already_is_believed(child: subprocess.Popen[bytes]) ->
     assert LocalLauncher().is_worker(child.pid, pidfd, zygote=os.getpid()), "dead, and not reaped"
     child.wait()
     assert LocalLauncher().is_worker(child.pid, pidfd, zygote=NO_ZYGOTE)
+    assert not LocalLauncher().is_worker(os.getpid(), pidfd, zygote=os.getppid()), "another's pid, by a dead descriptor"
     os.close(pidfd)
+
+
+def test_what_the_master_executed_itself_is_nobodys_worker() -> None:
+    with contextlib.closing(LocalLauncher()) as launcher:
+        pid = launcher.execute_ahead(ZYGOTE_MODULE)
+        assert pid is not None
+        pidfd = os.pidfd_open(pid)
+        assert not launcher.is_worker(pid, pidfd, zygote=NO_ZYGOTE)
+        os.close(pidfd)

@@ -108,18 +108,17 @@ class LocalLauncher:
         _send(pid, pidfd, STACKS_SIGNAL)
 
     def is_worker(self, pid: int, pidfd: int, *, zygote: int) -> bool:
-        """A worker that has ended, and is reaped, has neither a pid nor a parent any more."""
+        """Where its zygote has just ended, a worker is our child; what we executed ourselves is no worker."""
         try:
-            named = Path(f"/proc/self/fdinfo/{pidfd}").read_text().partition("\nPid:")[2].split()
+            named = Path(f"/proc/self/fdinfo/{pidfd}").read_text().partition("\nPid:")[2].split()[:1]
         except OSError:
             return False
-        if named[:1] == ["-1"]:
-            return True
         try:
             parent = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].split()[1])
         except OSError:
-            return named[:1] == [str(pid)]
-        return named[:1] == [str(pid)] and parent in (zygote, os.getpid())  # ours, where the zygote has just ended
+            return named in (["-1"], [str(pid)])  # it has ended, and is reaped
+        is_ours = parent == os.getpid() and pid not in self._executed
+        return named == [str(pid)] and (parent == zygote or is_ours)
 
     def is_stopped(self, pid: int) -> bool:
         """Its state is `T`; one that a debugger holds has another."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-FAILURES_THAT_TELL = 20
+FAILURES_IN_A_ROW = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,4 +30,4 @@ class Streak:
     def failures(self) -> int:
         """How many in a row; 0 while they are too few to tell."""
         failures = self.failed - self.failed_before
-        return failures if failures >= FAILURES_THAT_TELL else 0
+        return failures if failures >= FAILURES_IN_A_ROW else 0

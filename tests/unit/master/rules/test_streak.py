@@ -5,15 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumerd.master.rules.streak import FAILURES_THAT_TELL, Streak
+from consumerd.master.rules.streak import FAILURES_IN_A_ROW, Streak
 
 
 def test_a_success_ends_a_streak_and_other_code_does() -> None:
-    streak = Streak().after(handled=5, failed=3).after(handled=5, failed=3 + FAILURES_THAT_TELL)
-    assert streak.failures == FAILURES_THAT_TELL
+    streak = Streak().after(handled=5, failed=3).after(handled=5, failed=3 + FAILURES_IN_A_ROW)
+    assert streak.failures == FAILURES_IN_A_ROW
     assert streak.after(handled=6, failed=30).failures == 0
     assert streak.ended().failures == 0
-    assert streak.ended().after(handled=5, failed=3 + 2 * FAILURES_THAT_TELL).failures == FAILURES_THAT_TELL
+    assert streak.ended().after(handled=5, failed=3 + 2 * FAILURES_IN_A_ROW).failures == FAILURES_IN_A_ROW
 
 
 @given(st.lists(st.booleans(), max_size=200))
@@ -22,4 +22,4 @@ def test_it_is_never_longer_than_it_was(successes: list[bool]) -> None:
     for is_success in successes:
         handled, failed, in_a_row = handled + is_success, failed + (not is_success), 0 if is_success else in_a_row + 1
         streak = streak.after(handled=handled, failed=failed)
-        assert streak.failures == (in_a_row if in_a_row >= FAILURES_THAT_TELL else 0)
+        assert streak.failures == (in_a_row if in_a_row >= FAILURES_IN_A_ROW else 0)
