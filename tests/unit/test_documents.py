@@ -131,3 +131,16 @@ def test_every_example_can_be_read(document: Path) -> None:
         ast.parse(block)
     for block in blocks(document, "toml"):
         tomllib.loads(block)
+
+
+@pytest.mark.parametrize("name", ["docs/writing-a-consumer.md", "docs/testing.md"])
+def test_the_examples_of_a_page_run(name: str) -> None:
+    examples = blocks(ROOT / name, "python")
+    assert examples
+    for example in examples:
+        names: dict[str, object] = {}
+        exec(compile(example, name, "exec"), names)
+        tests = [found for called, found in names.items() if called.startswith("test_") and callable(found)]
+        assert tests, f"an example of {name} tests nothing"
+        for test in tests:
+            test()

@@ -1,1 +1,16 @@
-"""What consumerd's own tests use, shipped to users: a manual clock, fakes, contract suites."""
+"""For tests of your consumers: `run_consumer` runs one on records, with no process, no server and no waiting.
+
+    from consumerd.testing import run_consumer
+
+    def test_a_login_is_granted():
+        run = run_consumer(LoginConsumer, [{"uid": 7}])
+        assert (run.done, run.dead()) == (1, {})
+
+The contract suites for sources, and the other parts that consumerd's own tests use, are modules of this package.
+"""
+
+from consumerd.testing.clock import ManualClock
+from consumerd.testing.messages import Message
+from consumerd.testing.running import Run, run_consumer
+
+__all__ = ["ManualClock", "Message", "Run", "run_consumer"]

@@ -1,9 +1,4 @@
-"""Runs a consumer on records, in the caller's thread: no process, no server, and time that a test moves.
-
-run = Run(LoginConsumer, [{"platform": 1, "uid": 7, "app_id": 3, "now": 12}])
-run.until_idle()
-assert run.dead() == {}
-"""
+"""Runs a consumer in the caller's thread: no process, no server, and a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -14,14 +9,19 @@ from typing import Any
 
 from consumerd.config.shape import CommonKeys
 from consumerd.events.facts import Fact
+from consumerd.model.contract import source_kind
 from consumerd.model.parked import ParkedState
 from consumerd.model.shards import Shard
 from consumerd.sources.contract import Source
+from consumerd.sources.decoding import decode_json
 from consumerd.sources.memory.options import MemoryOptions
 from consumerd.sources.memory.source import MemorySource
 from consumerd.testing.clock import ManualClock
+from consumerd.testing.messages import MessageBatch, messages_of
 from consumerd.testing.stores import MemoryStore
 from consumerd.wire.board import Board
+from consumerd.worker.code.keys import KeyOwners, config_model
+from consumerd.worker.code.kinds import kind_named
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.orders import Orders
 from consumerd.worker.runtime import Runtime, Surroundings
@@ -32,11 +32,49 @@ NAME = "test/consumer"
 TURNS_AT_MOST = 10_000
 
 
-class Run:
-    """A consumer on records in memory, or on a source of the caller's.
+def run_consumer(
+    consumer_class: type,
+    records: Sequence[object] | None = None,
+    *,
+    configs: dict[str, Any] | None = None,  # the user's own keys have any value
+) -> Run:
+    """Run a consumer until nothing is left to do, and return the run, to ask what became of its tasks.
 
-    consumer: the instance; store: what is parked; facts: what was told; clock: moved by `clock.advance`.
-    suspects: put there what a master would tell; cleared: the tasks of which it was told that they are none any more.
+    records: the tasks, for a consumer of any source. For Kafka and for a claimed table each one is a payload: a value
+    that is written as JSON, bytes that come as they are, or a `Message` with a key and headers. For a query and for a
+    generator each one is a row, and is handed over as it is.
+    None: the consumer brings its own tasks, by its `get_next_batch` or its `iterate_task`.
+    configs: what its entry has under `configs`. Keys of the source (`brokers`, `topic_name`) may be left out.
+
+    Raises TypeError where there are no records and the consumer has none of its own, and whatever `pre_consume` raises.
+
+        run = run_consumer(LoginConsumer, [{"uid": 7}, b"no JSON"])
+        assert run.done == 1
+        assert list(run.dead().values()) == ["UndecodableError: the payload is not JSON: …"]
+    """
+    kind = source_kind(consumer_class)
+    brings_its_own = kind in ("query", "generator")
+    if records is None and not brings_its_own:
+        raise TypeError(f"{consumer_class.__name__} has no tasks of its own: give run_consumer the records of some")
+    if records is None:
+        run = Run(consumer_class, configs=configs, source=kind_named(kind).make())
+    elif brings_its_own:
+        run = Run(consumer_class, records, configs=configs)
+    else:
+        messages = messages_of(records)
+        run = Run(consumer_class, messages, configs=configs, source=MemorySource(MessageBatch, decode_json))
+    run.until_idle()
+    return run
+
+
+class Run:
+    """One run of a consumer, on records in memory or on a source of the caller's. Most tests want `run_consumer`.
+
+    consumer: the instance, as the worker made it.
+    clock: the run's only time. `advance` moves it, and so do the pauses between attempts.
+    store: the parking store, in memory; `store.is_away = True` takes it away.
+    facts: what was reported, in order.
+    suspects, cleared: what a master would tell of crashed tasks, and which of them it was told to forget.
     """
 
     def __init__(
@@ -48,7 +86,7 @@ class Run:
         source: Source | None = None,
         shard: Shard | None = None,
     ) -> None:
-        configs = configs or {}
+        configs = _with_own_config(consumer_class, configs or {})
         self.clock = ManualClock()
         self.store = MemoryStore(self.clock)
         self.facts: list[Fact] = []
@@ -83,8 +121,25 @@ class Run:
         self.consumer._runtime = self.runtime  # noqa: SLF001 - the base class keeps it there
         self.loop = self.runtime.open()
 
+    @property
+    def done(self) -> int:
+        """How many tasks were done, retries included."""
+        return self.board.read().handled
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, and run what is due then: retries that wait, the next query."""
+        self.clock.advance(seconds)
+        self.until_idle()
+
+    def stop(self) -> None:
+        """Stop the consumer: `post_consume` is called."""
+        self.runtime.shut()
+
     def until_idle(self) -> None:
-        """Turn until nothing is in hand, nothing was handled and nothing is due; time passes only by idle waits."""
+        """Turn the loop until a turn finds nothing to do. Time passes only by pauses and idle waits.
+
+        Raises AssertionError where there is no end of tasks.
+        """
         for _ in range(TURNS_AT_MOST):
             before = self._counted()
             self.loop.turn()
@@ -103,16 +158,24 @@ class Run:
             self.loop.turn()
 
     def dead(self) -> dict[str, str]:
-        """The errors of the dead tasks, by task id."""
+        """The errors of the dead tasks, by task id: `test/consumer:` and the task's number or own id."""
         return self._errors(ParkedState.DEAD)
 
     def waiting(self) -> dict[str, str]:
-        """The errors of the tasks that wait to be tried again, by task id."""
+        """The errors of the tasks that wait to be tried again, by task id as in `dead`."""
         return self._errors(ParkedState.WAITING)
 
     def told(self, name: str) -> list[Fact]:
-        """The facts of this name, in order."""
+        """The events of this name (`docs/events.md`), in order."""
         return [fact for fact in self.facts if fact.name == name]
 
     def _errors(self, state: ParkedState) -> dict[str, str]:
         return {task_id: row.error for task_id, row in self.store.rows.items() if row.state is state}
+
+
+def _with_own_config(consumer_class: type, configs: dict[str, Any]) -> dict[str, Any]:
+    """`configs` with the defaults of the consumer's `Config`, as a worker gives them to the class."""
+    own = config_model(consumer_class)
+    if own is None:
+        return configs
+    return {**configs, **dict(own.model_validate(KeyOwners(MemoryOptions, own).of_config(configs)))}

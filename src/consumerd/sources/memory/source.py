@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
@@ -15,12 +15,23 @@ from consumerd.sources.rows import Raw, RecordBatch
 LARGEST_BATCH = 500
 
 
+def _record_batch(name: str, raws: Sequence[Raw]) -> Batch:
+    return RecordBatch(name, 0, raws, id_start=f"{name}:")
+
+
 class MemorySource:
     """Hands out its tasks once; what is released comes again."""
 
     traits = TRAITS
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        make_batch: Callable[[str, Sequence[Raw]], Batch] = _record_batch,
+        decode: Callable[[bytes], object] = decode_record,
+    ) -> None:
+        """make_batch: of the source's name and its tasks; decode: makes the record of a parked task's payload."""
+        self._make_batch = make_batch
+        self.decode = decode
         self._tasks: Iterator[Raw] = iter(())
         self._released: list[Raw] = []
         self._in_hand = 0
@@ -39,7 +50,7 @@ class MemorySource:
             self._context.wait(timeout_s)
             return None
         self._in_hand += len(taken)
-        return RecordBatch(self._context.name, 0, taken, id_start=f"{self._context.name}:")
+        return self._make_batch(self._context.name, taken)
 
     def settle(self, settlements: Sequence[Settlement], *, is_due: bool) -> None:
         del is_due
@@ -57,9 +68,6 @@ class MemorySource:
     def settles(self, batch: Batch) -> bool:
         del batch
         return True
-
-    def decode(self, payload: bytes) -> object:
-        return decode_record(payload)
 
     def release(self, batch: Batch, start: int) -> None:
         self._released = [*batch.raws[start:], *self._released]

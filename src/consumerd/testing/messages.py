@@ -1,0 +1,86 @@
+"""Messages as a topic or a claimed table brings them: bytes, with a key and headers. For tests of consumers."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from consumerd.model.task import Task, TaskId
+from consumerd.sources.decoding import decode_json
+from consumerd.sources.identities import by_offset
+from consumerd.sources.rows import Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message for `run_consumer`.
+
+    value: the payload's bytes as they come, or a value that is written as JSON.
+    key, headers: what the handler finds as `self.key` and `self.headers`.
+
+        Message(b"no JSON at all")
+        Message({"uid": 7}, key=b"7", headers=(("trace", b"1"),))
+    """
+
+    value: object
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+
+    @property
+    def payload(self) -> bytes:
+        """The bytes. Raises TypeError where the value cannot be written as JSON."""
+        if isinstance(self.value, bytes):
+            return self.value
+        try:
+            return orjson.dumps(self.value)
+        except TypeError as error:
+            raise TypeError(f"the value {self.value!r} is no JSON ({error}): give the payload as bytes") from error
+
+
+def messages_of(records: Sequence[object]) -> list[Message]:
+    """A message for each record that is none yet. Raises TypeError where one cannot be written as JSON."""
+    messages = [record if isinstance(record, Message) else Message(record) for record in records]
+    for message in messages:
+        message.payload  # noqa: B018 - before anything runs
+    return messages
+
+
+class MessageBatch:
+    """A batch of messages: the loop decodes their payloads, as it does a topic's."""
+
+    shard: int = 0
+    offset: Callable[[Raw], int] = staticmethod(operator.itemgetter(0))
+    payload: Callable[[Raw], bytes] = staticmethod(lambda raw: _message(raw).payload)
+    decode: Callable[[bytes], object] = staticmethod(decode_json)
+
+    def __init__(self, source: str, raws: Sequence[Raw]) -> None:
+        self.source = source
+        self.raws: Sequence[Any] = raws  # as the contract has it
+
+    def identities(self) -> bytes:
+        """Each id is the source and the offset."""
+        return by_offset(f"{self.source}:")
+
+    def task(self, index: int) -> Task:
+        """The task at `index`, with its message's key and headers."""
+        offset, _, task_id = self.raws[index]
+        message = _message(self.raws[index])
+        return Task(
+            id=TaskId(task_id) if task_id is not None else None,
+            offset=offset,
+            source=self.source,
+            shard=self.shard,
+            position=offset,
+            payload=message.payload,
+            key=message.key,
+            headers=message.headers,
+        )
+
+
+def _message(raw: Raw) -> Message:
+    assert isinstance(raw[1], Message)
+    return raw[1]

@@ -1,0 +1,111 @@
+"""`consumerd.testing` as users have it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from consumerd import BaseConsumer, Dead, KafkaBaseConsumer, Retry, SQLBaseConsumer, TableBaseConsumer
+from consumerd.testing import Message, run_consumer
+
+
+class Logins(KafkaBaseConsumer):
+    def pre_consume(self) -> None:
+        self.seen: list[Any] = []  # whatever JSON holds
+
+    def handle_task(self, offset: int, record: Any) -> object:  # as above
+        self.seen.append((offset, record, self.key, dict(self.headers)))
+        if record == "later" and self.attempt == 1:
+            return Retry(after=30)
+        return Dead("never") if record == "never" else None
+
+
+def test_a_message_has_its_payload_its_key_and_its_headers() -> None:
+    run = run_consumer(Logins, [{"uid": 7}, Message(b'{"uid": 8}', key=b"8", headers=(("trace", b"1"),))])
+    assert run.consumer.seen == [(0, {"uid": 7}, None, {}), (1, {"uid": 8}, b"8", {"trace": b"1"})]
+    assert (run.done, run.dead(), run.waiting()) == (2, {}, {})
+
+
+def test_a_payload_that_is_no_json_is_parked_as_it_would_be() -> None:
+    run = run_consumer(Logins, [b"{", {"uid": 7}])
+    [(task_id, error)] = run.dead().items()
+    assert task_id == "test/consumer:0"
+    assert "the payload is not JSON" in error
+    assert (run.done, run.store.rows[task_id].payload) == (1, b"{")
+
+
+def test_a_value_that_json_cannot_hold_is_said_before_anything_runs() -> None:
+    with pytest.raises(TypeError, match=r"is no JSON .*: give the payload as bytes"):
+        run_consumer(Logins, [{1, 2}])
+
+
+def test_time_brings_a_retry_with_its_key() -> None:
+    run = run_consumer(Logins, [Message("later", key=b"k"), "never"])
+    assert (run.done, list(run.waiting()), list(run.dead())) == (0, ["test/consumer:0"], ["test/consumer:1"])
+    run.advance(31)
+    assert (run.done, run.waiting()) == (1, {})
+    assert run.consumer.seen[-1] == (0, "later", b"k", {})
+
+
+def test_a_claimed_table_brings_payloads_too() -> None:
+    class Jobs(TableBaseConsumer):
+        def handle_task(self, offset: int, record: Any) -> object:  # whatever JSON holds
+            return None if record["name"] else Dead("no name")
+
+    assert list(run_consumer(Jobs, [{"name": "a"}, {"name": ""}]).dead()) == ["test/consumer:1"]
+
+
+def test_a_consumer_runs_its_own_query_with_its_own_config() -> None:
+    class Mails(SQLBaseConsumer):
+        class Config(BaseModel):
+            limit: int = 2
+
+        def pre_consume(self) -> None:
+            self.rows = [{"id": 1}, {"id": 2}, {"id": 3}]
+
+        def get_next_batch(self) -> list[dict[str, int]]:
+            return self.rows[: self.config["limit"]]
+
+        def handle_task(self, offset: int, record: Any) -> object:  # a row
+            del offset
+            return self.rows.remove(record)  # type: ignore[func-returns-value]
+
+        def post_consume(self) -> None:
+            self.rows = []
+
+    run = run_consumer(Mails)
+    assert (run.done, run.consumer.rows) == (3, [])
+    run.consumer.rows = [{"id": 4}]
+    run.advance(1)
+    assert run.done == 4
+    run.consumer.rows = [{"id": 5}]
+    run.stop()
+    assert run.consumer.rows == []
+
+
+def test_a_query_consumer_handles_the_rows_that_a_test_gives() -> None:
+    class Mails(SQLBaseConsumer):
+        def get_next_batch(self) -> list[Any]:
+            raise AssertionError("the test has given the rows")
+
+        def handle_task(self, offset: int, record: Any) -> object:  # a row
+            assert record[1] == "ann"
+
+    assert run_consumer(Mails, [(1, "ann")]).done == 1
+
+
+def test_a_generator_runs_to_its_end() -> None:
+    class Numbers(BaseConsumer):
+        def iterate_task(self) -> Iterator[tuple[int, int]]:
+            yield from enumerate([5, 6])
+
+        def handle_task(self, offset: int, record: Any) -> object:  # as yielded
+            assert record == offset + 5
+
+    assert run_consumer(Numbers).done == 2
+
+
+def test_a_kafka_consumer_needs_records() -> None:
+    with pytest.raises(TypeError, match="Logins has no tasks of its own: give run_consumer the records of some"):
+        run_consumer(Logins)
