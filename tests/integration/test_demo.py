@@ -84,7 +84,7 @@ def test_the_demo_balances_though_a_worker_was_killed(state_dir: Path) -> None:
         balance = json.loads(next(line for line in demo.output().splitlines() if line.startswith("{")))
         assert balance["is_even"] is True
         assert (balance["produced"], balance["done"], balance["parked"]) == (LOGINS + 5, LOGINS, 5)
-        assert (balance["lost"], balance["pending"], balance["unexplained"]) == (0, 0, 0)
+        assert (balance["lost"], balance["pending"], balance["problems"]) == (0, 0, [])
         assert "SIGKILL to worker" in demo.output()
         assert "runs again" in demo.output()
 
@@ -110,7 +110,7 @@ def test_a_task_that_vanishes_is_missed(state_dir: Path) -> None:
             tasks.execute(f"DELETE FROM login_task WHERE id = {LOGINS} AND state = 'pending'")
             assert tasks.execute("SELECT changes()").fetchone() == (1,)
         assert demo.process.wait(END_S) == 1, demo.output()
-        assert "1 login(s) are neither done nor parked" in demo.output()
+        assert "1 task(s) are neither done nor parked" in demo.output()
         assert "it does not balance" in demo.output()
         assert demo.directory.is_dir(), "what does not balance is kept, also with --rm"
 

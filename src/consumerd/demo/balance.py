@@ -1,42 +1,47 @@
-"""The balance of a demo: what was produced against what became of it, from the databases alone. Pure.
+"""The balance of a demo: what was produced against what became of it, by plain SQL from the databases alone.
 
 Nothing that consumerd says of itself goes in here: not its counters, not its log.
 """
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from consumerd.demo.grants import Handling
-from consumerd.demo.logins import GrantKey, Login, Poison, newest
-
-_SHOWN = 5
+from consumerd.demo.logins import POISON, GrantKey, Login, newest
 
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What is in the databases, and what is known to have gone into them.
+    """What is in the databases at the end, and what is known to have gone into them.
 
-    handled: every time that a login was handled; parked: the payloads in the parking store, with their errors;
-    pending: rows of the task table that are neither done nor parked; killed_pids: the workers that the demo killed.
+    logins: what was produced, beside the poison.
+    handled: (login id, pid of the worker), for every time that a login was handled, in that order.
+    parked: (payload, error) of each task in the parking store.
+    grants: the last use of each grant.
+    pending: how many rows of the table are neither done nor parked.
+    killed_pids: the workers that the demo killed.
     """
 
-    logins: tuple[Login, ...]
-    poison: tuple[Poison, ...]
-    handled: tuple[Handling, ...]
-    parked: tuple[tuple[bytes, str], ...]
+    logins: Sequence[Login]
+    handled: Sequence[tuple[int, int]]
+    parked: Sequence[tuple[bytes, str]]
     grants: Mapping[GrantKey, int]
     pending: int
-    killed_pids: frozenset[int]
+    killed_pids: Collection[int]
 
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """The result. `problems` has a sentence for everything that is not as it must be.
+    """The result.
 
-    repeated: how often a login was handled once more; unexplained: those that no kill accounts for.
+    lost: tasks that are neither done nor parked. repeated: how often a login was handled once more.
+    problems: a sentence for everything that is not as it must be.
     """
 
     produced: int
@@ -44,104 +49,71 @@ class Balance:
     parked: int
     lost: int
     pending: int
-    grants: int
-    wrong_grants: int
     repeated: int
-    unexplained: int
     problems: tuple[str, ...]
 
-    @property
-    def is_even(self) -> bool:
-        return not self.problems
+
+def read_books(
+    tasks: Path, parked: Path, grants: Path, *, logins: Sequence[Login], killed_pids: Collection[int]
+) -> Books:
+    """Read the three SQLite files. That of the parked tasks is missing where none was ever parked."""
+    states = dict(select(tasks, "SELECT state, count(*) FROM login_task GROUP BY state"))
+    rows = select(grants, "SELECT platform, uid, app_id, last_use_time FROM login_grant")
+    return Books(
+        logins=logins,
+        handled=select(grants, "SELECT login_id, worker_pid FROM handled ORDER BY rowid"),
+        parked=select(parked, "SELECT payload, error FROM parked ORDER BY position") if parked.exists() else (),
+        grants={(platform, uid, app_id): last for platform, uid, app_id, last in rows},
+        pending=sum(count for state, count in states.items() if state not in ("done", "dead")),
+        killed_pids=killed_pids,
+    )
 
 
 def strike(books: Books) -> Balance:
     """The balance of these books."""
-    done = {handling.login_id for handling in books.handled}
-    parked = {payload for payload, _ in books.parked}
-    lost_logins = [login.id for login in books.logins if login.id not in done and login.payload not in parked]
-    lost_poison = [poison for poison in books.poison if poison.payload not in parked]
+    done = {login_id for login_id, _ in books.handled}
+    parked = Counter(payload for payload, _ in books.parked)
+    lost = [login.payload for login in books.logins if login.id not in done and login.payload not in parked]
+    lost += [payload for payload in POISON if payload not in parked]
     expected = newest(books.logins)
     wrong = [key for key in expected.keys() | books.grants.keys() if expected.get(key) != books.grants.get(key)]
+    never_produced = done - {login.id for login in books.logins}
+    misplaced = [f"{payload!r} ({error})" for payload, error in books.parked if POISON.get(payload, "\0") not in error]
+    twice = [payload for payload, times in parked.items() if times > 1]
     unexplained = _unexplained(books)
+    findings = (
+        (lost, "task(s) are neither done nor parked"),
+        (twice, "task(s) are parked more than once"),
+        (misplaced, "task(s) are parked that were made to succeed, or for another reason than theirs"),
+        (wrong, "grant(s) are not the newest that was produced"),
+        (never_produced, "login(s) were handled and never produced"),
+        (unexplained, "repetition(s) that no kill explains"),
+        (["in the table"] * books.pending, "task(s) are still pending"),
+    )
     return Balance(
-        produced=len(books.logins) + len(books.poison),
+        produced=len(books.logins) + len(POISON),
         done=len(done),
         parked=len(books.parked),
-        lost=len(lost_logins) + len(lost_poison),
+        lost=len(lost),
         pending=books.pending,
-        grants=len(books.grants),
-        wrong_grants=len(wrong),
         repeated=len(books.handled) - len(done),
-        unexplained=len(unexplained),
-        problems=(
-            *_loss_problems(lost_logins, lost_poison),
-            *_parking_problems(books, done),
-            *_grant_problems(wrong),
-            *_handling_problems(books, done, unexplained),
-            *_pending_problems(books.pending),
-        ),
+        problems=tuple(f"{len(found)} {what}, first {next(iter(found))}" for found, what in findings if found),
     )
 
 
 def _unexplained(books: Books) -> list[int]:
-    """Logins that were handled again though the worker that had handled them was not killed; one for each time."""
+    """Logins that were handled again though the worker that had handled them was not killed."""
     last_pids: dict[int, int] = {}
     unexplained = []
-    for handling in books.handled:
-        before = last_pids.get(handling.login_id)
+    for login_id, pid in books.handled:
+        before = last_pids.get(login_id)
         if before is not None and before not in books.killed_pids:
-            unexplained.append(handling.login_id)
-        last_pids[handling.login_id] = handling.worker_pid
+            unexplained.append(login_id)
+        last_pids[login_id] = pid
     return unexplained
 
 
-def _loss_problems(logins: list[int], poison: list[Poison]) -> list[str]:
-    problems = []
-    if logins:
-        problems.append(f"{len(logins)} login(s) are neither done nor parked: {_some(logins)}")
-    problems += [f"the poison task with {bad.why} is not parked" for bad in poison]
-    return problems
-
-
-def _parking_problems(books: Books, done: set[int]) -> list[str]:
-    """A parked task must be one that was produced, once, with the error that it was made for, and not done as well."""
-    causes = {bad.payload: bad for bad in books.poison}
-    logins = {login.payload: login.id for login in books.logins}
-    problems = []
-    for payload, times in Counter(payload for payload, _ in books.parked).items():
-        if times > 1:
-            problems.append(f"a task is parked {times} times: {payload!r}")
-        if payload in logins:
-            also = " and done as well" if logins[payload] in done else ""
-            problems.append(f"login {logins[payload]} is parked{also}, and was made to succeed")
-        elif payload not in causes:
-            problems.append(f"what is parked was never produced: {payload[:80]!r}")
-    for payload, error in books.parked:
-        if payload in causes and causes[payload].error not in error:
-            problems.append(f"the task with {causes[payload].why} is parked for another reason: {error}")
-    return problems
-
-
-def _grant_problems(wrong: list[GrantKey]) -> list[str]:
-    return [f"{len(wrong)} grant(s) are not the newest that was produced: {_some(sorted(wrong))}"] if wrong else []
-
-
-def _handling_problems(books: Books, done: set[int], unexplained: list[int]) -> list[str]:
-    problems = []
-    strangers = sorted(done - {login.id for login in books.logins})
-    if strangers:
-        problems.append(f"{len(strangers)} login(s) were handled and never produced: {_some(strangers)}")
-    if unexplained:
-        problems.append(f"{len(unexplained)} repetition(s) that no kill explains: logins {_some(unexplained)}")
-    return problems
-
-
-def _pending_problems(pending: int) -> list[str]:
-    return [f"{pending} task(s) are still pending in the table"] if pending else []
-
-
-def _some(items: list[int] | list[GrantKey]) -> str:
-    """The first few."""
-    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-    return ", ".join(str(item) for item in items[:_SHOWN]) + more
+def select(path: Path, statement: str) -> list[tuple[Any, ...]]:  # columns of any type
+    """The rows of a SELECT on a SQLite file."""
+    with contextlib.closing(sqlite3.connect(path, timeout=10)) as database:
+        return database.execute(statement).fetchall()

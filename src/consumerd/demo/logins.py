@@ -1,4 +1,4 @@
-"""What the demo produces: logins, a handful of tasks that can only fail; and what the grants must be then. Pure."""
+"""What the demo produces: logins, and a handful of tasks that can only fail. Pure."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-PLATFORMS = (1, 2)
-APPS = (100067, 100068, 100069)
-USERS = 300
-FIRST_LOGIN_AT = 1_700_000_000
-
 GrantKey = tuple[int, int, int]
 """(platform, uid, app_id)"""
+
+_USERS = 300
+_FIRST_LOGIN_AT = 1_700_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """One login, as its record says it. `id` tells two equal logins apart in the books."""
+    """One login, as its record says it. `id` tells two equal logins apart in the balance."""
 
     id: int
     platform: int
@@ -27,60 +25,53 @@ class Login:
     now: int
 
     @property
+    def grant(self) -> GrantKey:
+        """The grant that it uses."""
+        return self.platform, self.uid, self.app_id
+
+    @property
     def payload(self) -> bytes:
+        """Its record as JSON."""
         return json.dumps(asdict(self)).encode()
 
 
-@dataclass(frozen=True, slots=True)
-class Poison:
-    """A task that can only fail. `why` is for people, `error` the type that its parked row must name."""
-
-    why: str
-    payload: bytes
-    error: str
-
-
-POISON = (
-    Poison("not JSON", b'{"id": -1, "platform": 1, "uid": 7, "app_', "UndecodableError"),
-    Poison("a list, not an object", b"[1, 7, 100067, 1700000000]", "TypeError"),
-    Poison("no uid", b'{"id": -3, "platform": 1, "app_id": 100067, "now": 1700000000}', "KeyError"),
-    Poison("a time that is text", b'{"id": -4, "platform": 1, "uid": 7, "app_id": 100067, "now": "noon"}', "TypeError"),
-    Poison(
-        "a handler that divides by zero",
-        b'{"id": -5, "platform": 1, "uid": 7, "app_id": 100067, "now": 1700000000, "ticks_per_s": 0}',
-        "ZeroDivisionError",
-    ),
-)
+POISON = {
+    b'{"id": -1, "platform": 1, "uid": 7, "app_': "UndecodableError",
+    b"[1, 7, 100067, 1700000000]": "TypeError",
+    b'{"id": -3, "platform": 1, "app_id": 100067, "now": 1700000000}': "KeyError",
+    b'{"id": -4, "platform": 1, "uid": 7, "app_id": 100067, "now": "noon"}': "TypeError",
+    b'{"id": -5, "platform": 1, "uid": 7, "app_id": 100067, "now": 1700000000, "ticks_per_s": 0}': "ZeroDivisionError",
+}
+"""Payloads that can only fail, with the type of error that each must be parked with."""
 
 
-def make_logins(count: int, seed: int = 1) -> tuple[Login, ...]:
-    """`count` logins, the same for the same seed. Those of one grant are out of order: only the newest may stay."""
-    chance = random.Random(seed)  # noqa: S311 - nothing here is a secret
+def make_logins(count: int) -> tuple[Login, ...]:
+    """`count` logins, always the same. Those of one grant are out of order: only the newest may stay."""
+    chance = random.Random(1)  # noqa: S311 - nothing here is a secret
     return tuple(
         Login(
             id=number,
-            platform=chance.choice(PLATFORMS),
-            uid=chance.randrange(USERS),
-            app_id=chance.choice(APPS),
-            now=FIRST_LOGIN_AT + chance.randrange(count * 10),
+            platform=chance.choice((1, 2)),
+            uid=chance.randrange(_USERS),
+            app_id=chance.choice((100067, 100068, 100069)),
+            now=_FIRST_LOGIN_AT + chance.randrange(count * 10),
         )
         for number in range(1, count + 1)
     )
 
 
-def payloads(logins: Sequence[Login], poison: Sequence[Poison] = POISON) -> list[bytes]:
+def payloads(logins: Sequence[Login]) -> list[bytes]:
     """All tasks in the order in which they are produced, the poison spread evenly among the logins."""
     mixed = [login.payload for login in logins]
-    gap = max(1, len(mixed) // (len(poison) + 1))
-    for number, bad in enumerate(poison, start=1):
-        mixed.insert(min(number * gap + number - 1, len(mixed)), bad.payload)
+    gap = max(1, len(mixed) // (len(POISON) + 1))
+    for number, bad in enumerate(POISON, start=1):
+        mixed.insert(min(number * gap + number - 1, len(mixed)), bad)
     return mixed
 
 
 def newest(logins: Iterable[Login]) -> dict[GrantKey, int]:
-    """The newest `now` for each (platform, uid, app_id): what the grants must be."""
+    """The newest `now` of each grant: what the grants must be in the end."""
     grants: dict[GrantKey, int] = {}
     for login in logins:
-        key = (login.platform, login.uid, login.app_id)
-        grants[key] = max(login.now, grants.get(key, login.now))
+        grants[login.grant] = max(login.now, grants.get(login.grant, login.now))
     return grants
