@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +34,13 @@ def store(state_dir: Path) -> Iterator[ParkingStore]:
     store.close()
 
 
-def parked(state_dir: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[bytes]:
+def parked(
+    state_dir: Path, *arguments: str, stdin: int = subprocess.DEVNULL, **env: str
+) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "consumerd", "parked", *arguments, "--state-dir", str(state_dir)]
-    return subprocess.run(command, env=environment(**env), capture_output=True, timeout=END_S, check=False)
+    run = partial(subprocess.run, capture_output=True, timeout=END_S, check=False)
+    done: subprocess.CompletedProcess[bytes] = run(command, env=environment(**env), stdin=stdin)
+    return done
 
 
 def answer(state_dir: Path, *arguments: str) -> Any:  # JSON of any shape
@@ -77,11 +84,45 @@ def test_a_list_is_narrowed_and_cut(store: ParkingStore, state_dir: Path) -> Non
 def test_tasks_are_retried_and_discarded_by_handle_or_all_of_a_target(store: ParkingStore, state_dir: Path) -> None:
     store.park([dead_task(1), dead_task(2), dead_task(3, "other/consumer")])
     handle = answer(state_dir, "list", "other")["tasks"][0]["handle"]
-    assert answer(state_dir, "retry", handle) == {"consumers": [{"consumer": "other/consumer", "tasks": 1}]}
+    assert answer(state_dir, "retry", handle) == {
+        "consumers": [{"consumer": "other/consumer", "tasks": 1}],
+        "left": [],
+    }
     assert answer(state_dir, "discard", "--all", "--target", "group") == {
-        "consumers": [{"consumer": CONSUMER, "tasks": 2}]
+        "consumers": [{"consumer": CONSUMER, "tasks": 2}],
+        "left": [],
     }
     assert [(count.consumer, count.waiting, count.dead) for count in store.counts()] == [("other/consumer", 1, 0)]
+
+
+def test_all_reaches_the_configurations_own_tasks_and_a_terminal_is_asked_before(
+    store: ParkingStore, state_dir: Path, tmp_path: Path
+) -> None:
+    store.park([dead_task(1), dead_task(2), dead_task(3, "other/consumer")])
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"group": [{**ENTRY, "name": "consumer"}]}))
+    terminal, stdin = pty.openpty()
+    for agreed, exit_code, said in ((b"n\n", 1, "nothing was changed"), (b"y\n", 0, "group/consumer: 2 discarded")):
+        os.write(terminal, agreed)
+        done = parked(state_dir, "discard", "--all", "--config", str(config), stdin=stdin)
+        assert done.stderr == b"discard 2 tasks (group/consumer 2)? [y/N]: ", done.stdout
+        assert done.stdout.decode().splitlines()[0] == said
+        assert done.returncode == exit_code
+    assert b"other/consumer: 1 left as they are, since it is not run here: add --target other/consumer" in done.stdout
+    assert [(count.consumer, count.dead) for count in store.counts()] == [("other/consumer", 1)]
+    os.close(terminal)
+    os.close(stdin)
+
+
+def test_a_wrong_time_is_a_wrong_use(store: ParkingStore, state_dir: Path) -> None:
+    store.park([dead_task(1)])
+    wrong = parked(state_dir, "discard", "--all", "--since", "yesterday")
+    assert wrong.returncode == 2
+    assert b"'yesterday' is no time: write 30min, 2h or 3d ago" in wrong.stderr
+    dry = parked(state_dir, "discard", "--all", "--until", "1h", "--dry-run", "--error", "ValueError")
+    assert dry.stdout == b"group/consumer: 1 would be discarded\n"
+    assert parked(state_dir, "retry", "--all", "--since", "1 h ago").stdout == b"nothing is parked there\n"
+    assert store.counts()[0].dead == 1
 
 
 @pytest.mark.parametrize("verb", ["retry", "discard"])
@@ -122,7 +163,8 @@ def test_a_target_that_no_consumer_has_is_a_wrong_use_where_the_consumers_are_kn
     assert (unknown.returncode, unknown.stdout[:17]) == (0, b"nothing is parked")
 
 
-def test_a_running_master_knows_its_consumers(state_dir: Path, tmp_path: Path) -> None:
+def test_a_running_master_knows_its_consumers(store: ParkingStore, state_dir: Path, tmp_path: Path) -> None:
+    store.park([dead_task(1, "shop/Other")])
     config = tmp_path / "config.json"
     keys = {"database": str(tmp_path / "none"), "grants": str(tmp_path / "grants"), "pause_s": 0}
     entry = {"class": "consumerd.demo.login_consumer:LoginConsumer", "configs": keys}
@@ -132,6 +174,9 @@ def test_a_running_master_knows_its_consumers(state_dir: Path, tmp_path: Path) -
         wrong = parked(state_dir, "discard", "--all", "--target", "shpo")
         assert wrong.returncode == 2
         assert wrong.stderr == b"consumerd: there is no consumer or group 'shpo': there are shop/LoginConsumer\n"
+        left = [{"consumer": "shop/Other", "tasks": 1}]
+        assert answer(state_dir, "discard", "--all", "--target", "shop") == {"consumers": [], "left": left}
+        assert parked(state_dir, "discard", "--all", "--target", "shop/Other").stdout == b"shop/Other: 1 discarded\n"
         assert parked(state_dir, "list", "shop").stdout == b"nothing is parked\n"
 
 

@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import click
 
+from consumerd import clock
 from consumerd.cli.options import Decorator, json_option, state_dir_option
+from consumerd.cli.parked_options import DECIDABLE, Function, changing, narrowed, target_option
 from consumerd.cli.parked_store import Item, ask, check_target
-from consumerd.cli.parked_view import render_list, render_task
+from consumerd.cli.parked_view import agrees, is_asked, render_changed, render_list, render_task
 from consumerd.config.state_dir import StateDirectory
-
-Function = Callable[..., Any]  # a verb's function, as click takes it
 
 _config_option: Decorator = click.option(
     "--config", metavar="CONFIG", help="Ask the store that this configuration names; the master is not needed."
 )
-_DECIDABLE = ("waiting", "dead")
-
-
-def _state_option(*states: str) -> Decorator:
-    return click.option("--state", type=click.Choice(states), help="Only tasks in this state.")
-
-
-_target_option = click.option("--target", metavar="TARGET", help="Only tasks of this group, or group/name.")
-_all_option = click.option("--all", "is_all", is_flag=True, help="All parked tasks that --target and --state choose.")
-_references = click.argument("references", nargs=-1, metavar="[HANDLE]...")
 
 
 @click.group()
@@ -46,13 +37,19 @@ def _verb(name: str) -> Callable[[Function], click.Command]:
 
 @_verb("list")
 @click.argument("target", required=False)
-@_state_option(*_DECIDABLE, "suspect")
+@narrowed(*DECIDABLE, "suspect")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="So many, the newest first.")
 def list_(
-    state_dir: StateDirectory, config: str | None, as_json: bool, *, target: str | None, state: str | None, limit: int
+    state_dir: StateDirectory,
+    config: str | None,
+    as_json: bool,
+    *,
+    target: str | None,
+    limit: int,
+    **narrowing: Any,  # click's parameters
 ) -> None:
     """List parked tasks of TARGET, a group or group/name; the newest failure first."""
-    rows = ask(state_dir, config, "list", {"target": target, "state": state, "limit": limit + 1})
+    rows = ask(state_dir, config, "list", {"target": target, "limit": limit + 1, **narrowing})
     if not rows:
         check_target(state_dir, config, target)
     is_cut = len(rows) > limit
@@ -67,7 +64,7 @@ def list_(
 
 @_verb("show")
 @click.argument("reference", metavar="HANDLE")
-@_target_option
+@target_option
 @click.option("--raw", "is_raw", is_flag=True, help="Write the payload's bytes to stdout, and nothing else.")
 def show(
     state_dir: StateDirectory, config: str | None, as_json: bool, *, reference: str, target: str | None, is_raw: bool
@@ -84,53 +81,45 @@ def show(
 
 
 @_verb("retry")
-@_references
-@_target_option
-@_state_option(*_DECIDABLE)
-@_all_option
-def retry(state_dir: StateDirectory, config: str | None, as_json: bool, **chosen: Any) -> None:
+@changing
+def retry(state_dir: StateDirectory, config: str | None, as_json: bool, **chosen: Any) -> int:
     """Have tasks handled again now, their attempts kept. HANDLE: at least 4 characters of it, or a task id."""
-    _report(_change(state_dir, config, "retry", chosen), "due now", as_json=as_json)
+    return _change(state_dir, config, "retry", chosen, as_json=as_json)
 
 
 @_verb("discard")
-@_references
-@_target_option
-@_state_option(*_DECIDABLE)
-@_all_option
-def discard(state_dir: StateDirectory, config: str | None, as_json: bool, **chosen: Any) -> None:
+@changing
+def discard(state_dir: StateDirectory, config: str | None, as_json: bool, **chosen: Any) -> int:
     """Delete tasks for good. HANDLE: at least 4 characters of it, or a task id."""
-    _report(_change(state_dir, config, "discard", chosen), "discarded", as_json=as_json)
+    return _change(state_dir, config, "discard", chosen, as_json=as_json)
 
 
-def _change(state_dir: StateDirectory, config: str | None, verb: str, chosen: Mapping[str, Any]) -> list[Item]:
-    """What was changed; chosen: click's parameters."""
-    changed = ask(state_dir, config, verb, _choice(chosen))
-    if not changed:
+def _change(state_dir: StateDirectory, config: str | None, verb: str, chosen: dict[str, Any], *, as_json: bool) -> int:
+    """Change what is chosen, by click's parameters; on a terminal not before a person has agreed to their number."""
+    arguments = _arguments(chosen)
+    if chosen["is_all"] and not chosen["is_sure"] and not chosen["dry_run"] and is_asked():
+        arguments["until"] = min(arguments["until"] or math.inf, clock.wall())  # no more than are counted
+        if not agrees(verb, ask(state_dir, config, verb, {**arguments, "dry_run": True})):
+            click.echo("nothing was changed")
+            return 1
+    items = ask(state_dir, config, verb, arguments)
+    if not items:
         check_target(state_dir, config, chosen["target"])
-    return changed
-
-
-def _choice(chosen: Mapping[str, Any]) -> dict[str, object]:  # click's parameters
-    references: Sequence[str] = chosen["references"]
-    if bool(references) == chosen["is_all"]:
-        raise click.UsageError("write either handles or --all, which --target and --state narrow down")
-    return {
-        "references": list(references),
-        "all": chosen["is_all"],
-        "target": chosen["target"],
-        "state": chosen["state"],
-    }
-
-
-def _report(changed: Sequence[Item], done: str, *, as_json: bool) -> None:
     if as_json:
-        _print_json({"consumers": list(changed)})
-        return
-    for item in changed:
-        click.echo(f"{item['consumer']}: {item['tasks']} {done}")
-    if not changed:
-        click.echo("nothing is parked there")
+        consumers = [{"consumer": item["consumer"], "tasks": item["tasks"]} for item in items if not item["is_left"]]
+        left = [{"consumer": item["consumer"], "tasks": item["tasks"]} for item in items if item["is_left"]]
+        _print_json({"consumers": consumers, "left": left})
+    else:
+        click.echo("\n".join(render_changed(verb, items, is_dry=chosen["dry_run"])))
+    return 0
+
+
+def _arguments(chosen: dict[str, Any]) -> dict[str, Any]:  # what the store helper takes
+    """The request. UsageError where neither handles nor --all say what is meant."""
+    if bool(chosen["references"]) == chosen["is_all"]:
+        raise click.UsageError("write either handles or --all, which --target, --state and the like narrow down")
+    arguments = {name: value for name, value in chosen.items() if name not in ("is_all", "is_sure")}
+    return {**arguments, "all": chosen["is_all"], "references": list(chosen["references"])}
 
 
 def _as_json(task: Item) -> Item:

@@ -21,6 +21,9 @@ TIMEOUT_S = 60.0
 _TOO_SHORT = " is too short: "
 """How the store says that somebody wrote too little of a handle. What fails comes as a sentence, without its kind."""
 
+CHANGES = ("retry", "discard")
+"""The verbs that reach the tasks of the consumers that are run here, and others only by their full names."""
+
 HELPER_MODULE = "consumerd.store.helper"
 
 Item = dict[str, Any]  # a row, as JSON brought it
@@ -62,7 +65,7 @@ def _consumers(state_dir: StateDirectory, config: str | None) -> list[str]:
 
 def _ask(state_dir: StateDirectory, config: str | None, verb: str, arguments: Mapping[str, object]) -> list[Item]:
     if config is not None:
-        return _ask_helper(_serve_for(config, state_dir), verb, arguments)
+        return _ask_configured(config, state_dir, verb, arguments)
     try:
         result = call(state_dir.control_socket, f"parked.{verb}", arguments, timeout_s=TIMEOUT_S)
     except NotRunningError:
@@ -81,11 +84,14 @@ def _ask_embedded(state_dir: StateDirectory, verb: str, arguments: Mapping[str, 
     return _ask_helper(Serve(json.dumps({}), str(Path.cwd()), str(state_dir.path)), verb, arguments)
 
 
-def _serve_for(config: str, state_dir: StateDirectory) -> Serve:
-    from consumerd.config.loading import load  # pydantic: not for who asks the master
+def _ask_configured(config: str, state_dir: StateDirectory, verb: str, arguments: Mapping[str, object]) -> list[Item]:
+    from consumerd.config.loading import load
 
     document = load(config)
-    return Serve(document.settings.model_dump_json(), str(document.directory), str(state_dir.path))
+    if verb in CHANGES:
+        arguments = {**arguments, "consumers": [str(consumer.full_name) for consumer in document.consumers]}
+    serve = Serve(document.settings.model_dump_json(), str(document.directory), str(state_dir.path))
+    return _ask_helper(serve, verb, arguments)
 
 
 def _ask_helper(serve: Serve, verb: str, arguments: Mapping[str, object]) -> list[Item]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
+
+import click
 
 from consumerd.cli.parked_store import Item
 from consumerd.cli.status import printable, table
@@ -26,6 +29,32 @@ def _row(row: Item) -> Sequence[str]:
     due = "-" if row["due_at"] is None else iso(row["due_at"])
     task_id, error = cut(printable(row["task_id"]), LONGEST_TASK_ID), cut(printable(row["error"]), LONGEST_ERROR)
     return (row["handle"], row["consumer"], state, due, str(row["attempts"]), iso(row["last_at"]), task_id, error)
+
+
+def render_changed(verb: str, items: Sequence[Item], *, is_dry: bool) -> list[str]:
+    """What a retry or discard did, or would do, and what it left of consumers that are not run here."""
+    done = {"retry": "due now", "discard": "discarded"}[verb]
+    done = f"would be {done}" if is_dry else done
+    lines = [f"{item['consumer']}: {item['tasks']} {done}" for item in items if not item["is_left"]]
+    lines = lines or ["nothing is parked there"]
+    for item in items:
+        if item["is_left"]:
+            name = item["consumer"]
+            lines.append(f"{name}: {item['tasks']} left as they are, since it is not run here: add --target {name}")
+    return lines
+
+
+def is_asked() -> bool:
+    """Whether a person sits before us, whom we can ask."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def agrees(verb: str, counted: Sequence[Item]) -> bool:
+    """Ask whether so many tasks are to be changed; nobody is asked about none."""
+    meant = [item for item in counted if not item["is_left"]]
+    total = sum(item["tasks"] for item in meant)
+    names = ", ".join(f"{item['consumer']} {item['tasks']}" for item in meant)
+    return not total or click.confirm(f"{verb} {total} {'task' if total == 1 else 'tasks'} ({names})?", err=True)
 
 
 def render_task(task: Item) -> list[str]:

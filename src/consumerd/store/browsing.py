@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, func, or_, select, true, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, func, select, tuple_, update
 
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import TaskId
 from consumerd.store.claims import read_tasks, starts_with
 from consumerd.store.dialects import database_now
+from consumerd.store.filters import ParkedFilter
 from consumerd.store.records import handle_of, in_chunks, original, storable
 from consumerd.store.schema import KEY_CHARACTERS, PARKED, PARTS
 
@@ -22,14 +23,6 @@ _HANDLE = re.compile(f"[0-9a-f]{{{SHORTEST_HANDLE},{KEY_CHARACTERS}}}")
 _SHORT = re.compile(f"[0-9a-f]{{1,{SHORTEST_HANDLE - 1}}}")
 _DECIDABLE = (ParkedState.WAITING.value, ParkedState.DEAD.value)
 """A suspect is no person's to decide: its task still is in its source."""
-
-
-@dataclass(frozen=True, slots=True)
-class ParkedFilter:
-    """Which rows are meant. target: a group or `group/name`; None: every one."""
-
-    target: str | None = None
-    state: ParkedState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +88,7 @@ def counts(connection: Connection, consumer: str | None) -> tuple[ParkedCounts, 
 
 def page(connection: Connection, chosen: ParkedFilter, limit: int, after: str | None) -> Page:
     """At most `limit` rows, from where `after`, of an earlier page, says. ValueError for an `after` of nobody's."""
-    query = _summaries(connection).where(_is_chosen(chosen))
+    query = _summaries(connection).where(chosen.condition(connection.dialect.name))
     if after is not None:
         query = query.where(tuple_(PARKED.c.last_at, PARKED.c.id) < tuple_(*_place(after)))
     query = query.order_by(PARKED.c.last_at.desc(), PARKED.c.id.desc()).limit(limit)
@@ -128,14 +121,13 @@ def _summary(row: Row[Any]) -> ParkedSummary:  # a row of `_summaries`
 
 def find(connection: Connection, reference: str, target: str | None) -> tuple[Found, ...]:
     """The tasks that a person means by a handle, the start of one, or a task id. Two at most are looked for."""
-    keys = keys_of(connection, reference, target, limit=2)
+    keys = keys_of(connection, reference, ParkedFilter(target), limit=2)
     return tuple(Found(handle_of(key), task) for key, task in zip(keys, read_tasks(connection, keys), strict=True))
 
 
-def keys_of(connection: Connection, reference: str, target: str | None, limit: int) -> list[str]:
-    """The rows that `reference` means: by handle, or else by task id."""
-    is_chosen = _is_chosen(ParkedFilter(target))
-    query = select(PARKED.c.id).where(is_chosen).order_by(PARKED.c.id).limit(limit)
+def keys_of(connection: Connection, reference: str, chosen: ParkedFilter, limit: int) -> list[str]:
+    """The chosen rows that `reference` means: by handle, or else by task id."""
+    query = select(PARKED.c.id).where(chosen.condition(connection.dialect.name)).order_by(PARKED.c.id).limit(limit)
     keys: list[str] = []
     if _HANDLE.fullmatch(reference.lower()):
         keys = list(connection.execute(query.where(starts_with(PARKED.c.id, reference.lower()))).scalars())
@@ -156,26 +148,32 @@ def retry(connection: Connection, chosen: ParkedFilter, keys: Sequence[str] | No
         state=ParkedState.WAITING.value, due_at=database_now(connection.dialect.name), crashes=0
     )
     changed: dict[str, int] = {}
-    for condition in _conditions(chosen, keys):
-        is_meant = and_(condition, PARKED.c.state.in_(_DECIDABLE))
-        _add(changed, _counted(connection, is_meant))
-        connection.execute(change.where(is_meant))
+    for condition in _conditions(connection, chosen, keys):
+        _add(changed, _counted(connection, condition))
+        connection.execute(change.where(condition))
     return changed
 
 
 def discard(connection: Connection, chosen: ParkedFilter, keys: Sequence[str] | None) -> dict[str, int]:
     """Delete dead and waiting tasks for good; how many, by consumer. `keys` None: all chosen."""
     gone: dict[str, int] = {}
-    for chosen_rows in _conditions(chosen, keys):
-        condition = and_(chosen_rows, PARKED.c.state.in_(_DECIDABLE))
+    for condition in _conditions(connection, chosen, keys):
         _add(gone, _counted(connection, condition))
         connection.execute(delete(PARTS).where(PARTS.c.id.in_(select(PARKED.c.id).where(condition))))
         connection.execute(delete(PARKED).where(condition))
     return gone
 
 
-def _conditions(chosen: ParkedFilter, keys: Sequence[str] | None) -> list[ColumnElement[bool]]:
-    is_chosen = _is_chosen(chosen)
+def count(connection: Connection, chosen: ParkedFilter, keys: Sequence[str] | None) -> dict[str, int]:
+    """How many tasks a retry or discard would change, by consumer. `keys` None: all chosen."""
+    found: dict[str, int] = {}
+    for condition in _conditions(connection, chosen, keys):
+        _add(found, _counted(connection, condition))
+    return found
+
+
+def _conditions(connection: Connection, chosen: ParkedFilter, keys: Sequence[str] | None) -> list[ColumnElement[bool]]:
+    is_chosen = and_(chosen.condition(connection.dialect.name), PARKED.c.state.in_(_DECIDABLE))
     if keys is None:
         return [is_chosen]
     return [and_(is_chosen, PARKED.c.id.in_(some)) for some in in_chunks(keys)]
@@ -189,15 +187,6 @@ def _counted(connection: Connection, condition: ColumnElement[bool]) -> dict[str
 def _add(totals: dict[str, int], more: dict[str, int]) -> None:
     for consumer, tasks in more.items():
         totals[consumer] = totals.get(consumer, 0) + tasks
-
-
-def _is_chosen(chosen: ParkedFilter) -> ColumnElement[bool]:
-    conditions: list[ColumnElement[bool]] = [true()]
-    if chosen.state is not None:
-        conditions.append(PARKED.c.state == chosen.state.value)
-    if chosen.target is not None:
-        conditions.append(or_(PARKED.c.consumer == chosen.target, starts_with(PARKED.c.consumer, f"{chosen.target}/")))
-    return and_(*conditions)
 
 
 def _summaries(connection: Connection) -> Select[tuple[object, ...]]:

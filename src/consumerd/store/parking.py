@@ -12,9 +12,10 @@ from consumerd.model.parked import ParkedTask
 from consumerd.model.suspects import Suspect
 from consumerd.model.task import TaskId
 from consumerd.store import browsing, claims, suspects
-from consumerd.store.browsing import Found, Page, ParkedCounts, ParkedFilter
+from consumerd.store.browsing import Found, Page, ParkedCounts
 from consumerd.store.claims import Lease
 from consumerd.store.database import Database
+from consumerd.store.filters import ParkedFilter
 
 __all__ = ["Found", "Lease", "Page", "ParkedCounts", "ParkedFilter", "ParkingStore"]
 
@@ -111,9 +112,13 @@ class ParkingStore:
         """What a handle, the start of one, or a task id means, whole: nothing, one, or two where it is not unique."""
         return self._database.read(lambda connection: browsing.find(connection, reference, target))
 
-    def keys_of(self, reference: str, target: str | None = None) -> tuple[str, ...]:
+    def keys_of(self, reference: str, chosen: ParkedFilter = EVERY) -> tuple[str, ...]:
         """The rows that such a reference means, for `retry` and `discard`; two at most are looked for."""
-        return tuple(self._database.read(lambda connection: browsing.keys_of(connection, reference, target, limit=2)))
+        return tuple(self._database.read(lambda connection: browsing.keys_of(connection, reference, chosen, limit=2)))
+
+    def count(self, chosen: ParkedFilter = EVERY, keys: Sequence[str] | None = None) -> dict[str, int]:
+        """How many tasks a retry or discard would change, by consumer. `keys` None: all that the filter chooses."""
+        return self._database.read(lambda connection: browsing.count(connection, chosen, keys))
 
     def retry(self, chosen: ParkedFilter = EVERY, keys: Sequence[str] | None = None) -> dict[str, int]:
         """Make dead and waiting tasks due now; how many, by consumer. `keys` None: all that the filter chooses."""

@@ -1,21 +1,26 @@
 """Requests of people on parked tasks: what they ask for, checked, and what they are answered. Runs in the helper.
 
-list     target?, state?, limit?                    one item a row, newest failure first
+list     limit?, and what narrows it down           one item a row, newest failure first
 show     reference, target?                         one item, its contents as bytes
-retry    references? | all, target?, state?         {consumer, tasks} for each consumer concerned
+retry    references | all, dry_run?, and the same   {consumer, tasks, is_left} for each consumer concerned
 discard  the same
+
+target, state, error, text, since and until narrow down: see `ParkedFilter`. consumers: those of whoever asks. A retry
+or discard reaches the tasks of others by their full name alone; what `all` left of them is told with `is_left`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TypeVar
 
 from consumerd.errors import UsageError
+from consumerd.model.identity import ConsumerName
 from consumerd.model.parked import ParkedState
 from consumerd.store.browsing import SHORTEST_HANDLE, is_too_short
-from consumerd.store.parking import ParkedFilter, ParkingStore
+from consumerd.store.filters import ParkedFilter
+from consumerd.store.parking import ParkingStore
 
 ValueT = TypeVar("ValueT")
 
@@ -23,11 +28,13 @@ PAGE_ROWS = 100
 
 Item = dict[str, object]
 
+_NARROWING = {"target": str, "state": str, "error": str, "text": str, "since": float, "until": float}
+_CHANGING = {"references": list, "all": bool, "dry_run": bool, "consumers": list, **_NARROWING}
 _PARAMETERS: Mapping[str, Mapping[str, type]] = {
-    "list": {"target": str, "state": str, "limit": int},
+    "list": {"limit": int, **_NARROWING},
     "show": {"reference": str, "target": str},
-    "retry": {"references": list, "all": bool, "target": str, "state": str},
-    "discard": {"references": list, "all": bool, "target": str, "state": str},
+    "retry": _CHANGING,
+    "discard": _CHANGING,
 }
 
 
@@ -78,20 +85,44 @@ def _show(store: ParkingStore, arguments: Mapping[str, object]) -> Item:
 
 
 def _change(store: ParkingStore, verb: str, arguments: Mapping[str, object]) -> tuple[Item, ...]:
-    chosen, references = _filter(arguments), _given(arguments, "references", list) or []
+    every, references = _filter(arguments), _given(arguments, "references", list) or []
     if bool(references) == bool(_given(arguments, "all", bool)):
-        raise UsageError(f"parked {verb} needs either handles or --all, which TARGET and --state narrow down")
-    keys: list[str] | None = None
-    if references:
-        keys = [_key(store, str(reference), chosen.target) for reference in references]
-    changed = store.retry(chosen, keys) if verb == "retry" else store.discard(chosen, keys)
+        raise UsageError(f"parked {verb} needs either handles or --all, which --target and the like narrow down")
+    chosen = _owned(every, _given(arguments, "consumers", list))
+    keys = [_key(store, str(reference), chosen) for reference in references] if references else None
+    if _given(arguments, "dry_run", bool):
+        changed = store.count(chosen, keys)
+    else:
+        changed = store.retry(chosen, keys) if verb == "retry" else store.discard(chosen, keys)
     if references and not changed:
         raise UsageError(f"{references[0]!r} is a suspect: its source still has it, and there it is decided")
-    return tuple({"consumer": consumer, "tasks": tasks} for consumer, tasks in sorted(changed.items()))
+    items = [{"consumer": consumer, "tasks": tasks, "is_left": False} for consumer, tasks in sorted(changed.items())]
+    return (*items, *(() if references or chosen == every else _left(store, every, chosen)))
 
 
-def _key(store: ParkingStore, reference: str, target: str | None) -> str:
-    keys = store.keys_of(reference, target)
+def _left(store: ParkingStore, every: ParkedFilter, chosen: ParkedFilter) -> Iterator[Item]:
+    """What the filter would choose besides, of consumers that are not those of whoever asks."""
+    for consumer, tasks in sorted(store.count(every).items()):
+        if consumer not in (chosen.consumers or ()):
+            yield {"consumer": consumer, "tasks": tasks, "is_left": True}
+
+
+def _owned(chosen: ParkedFilter, own: list[str] | None) -> ParkedFilter:
+    """The filter, confined to the consumers of whoever asks; but a full name, or a group of others, means what it says.
+
+    own: None where nobody knows who they are.
+    """
+    if own is None or (chosen.target is not None and "/" in chosen.target):
+        return chosen
+    meant = [name for name in own if chosen.target is None or ConsumerName.parse(name).matches(chosen.target)]
+    return replace(chosen, consumers=tuple(meant)) if meant or chosen.target is None else chosen
+
+
+def _key(store: ParkingStore, reference: str, chosen: ParkedFilter) -> str:
+    keys = store.keys_of(reference, ParkedFilter(chosen.target, consumers=chosen.consumers))
+    if not keys and chosen.consumers is not None and (others := store.find(reference, chosen.target)):
+        other = others[0].task.consumer
+        raise UsageError(f"{reference!r} is a task of {other}, which is not run here: add --target {other}")
     _check_one(reference, len(keys))
     return keys[0]
 
@@ -109,7 +140,14 @@ def _filter(arguments: Mapping[str, object]) -> ParkedFilter:
     state = _given(arguments, "state", str)
     if state is not None and state not in tuple(ParkedState):
         raise UsageError(f"no task is parked as {state!r}: use one of {', '.join(ParkedState)}")
-    return ParkedFilter(_given(arguments, "target", str), None if state is None else ParkedState(state))
+    return ParkedFilter(
+        target=_given(arguments, "target", str),
+        state=None if state is None else ParkedState(state),
+        error=_given(arguments, "error", str),
+        text=_given(arguments, "text", str),
+        since=_given(arguments, "since", float),
+        until=_given(arguments, "until", float),
+    )
 
 
 def _given(arguments: Mapping[str, object], name: str, kind: type[ValueT]) -> ValueT | None:

@@ -307,6 +307,34 @@ class ParkingStoreContract:
         assert len(store.find(dead_task(1).task_id)) == 2
         assert len(store.find(dead_task(1).task_id, "group/other")) == 1
 
+    @pytest.mark.parametrize(
+        ("chosen", "numbers"),
+        [
+            (ParkedFilter(error="valueerror"), {0, 1}),
+            (ParkedFilter(error="100%_\\\x00"), {2}),
+            (ParkedFilter(error="%"), {2}),
+            (ParkedFilter(text="topic:uuid:0:1"), {1}),
+            (ParkedFilter(text="in_handler"), {2}),
+            (ParkedFilter(text="köln\x00"), {0}),
+            (ParkedFilter(text="needle"), {1}),
+            (ParkedFilter(text="nowhere"), set()),
+            (ParkedFilter(since=dead_task(1).last_at), {1, 2}),
+            (ParkedFilter(until=dead_task(1).last_at), {0}),
+            (ParkedFilter(consumers=(CONSUMER,)), {0, 1, 2}),
+            (ParkedFilter(consumers=()), set()),
+        ],
+    )
+    def test_tasks_are_chosen_by_error_text_time_and_consumer(
+        self, store: ParkingStore, chosen: ParkedFilter, numbers: set[int]
+    ) -> None:
+        large = b" " * LARGEST_PAYLOAD_BYTES + b"needle"
+        strange = replace(dead_task(2), error="OSError: 100%_\\\x00", traceback="File x, in in_handler")
+        store.park(
+            [replace(dead_task(0), payload="Köln köln\0".encode()), replace(dead_task(1), payload=large), strange]
+        )
+        assert {row.position for row in store.list(chosen).rows} == numbers
+        assert sum(store.count(chosen).values()) == len(numbers)
+
     def test_a_retry_makes_tasks_due_now_and_keeps_their_attempts(self, store: ParkingStore) -> None:
         store.park([dead_task(1), replace(parked_task(2), due_at=wall() + 1_000), dead_task(3, "group/other")])
         assert store.retry(ParkedFilter(CONSUMER)) == {CONSUMER: 2}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,10 @@ def items(store: ParkingStore, verb: str, **arguments: object) -> list[Item]:
     return [item for page in answer(store, verb, arguments) for item in page]
 
 
+def changed(tasks: int, consumer: str = CONSUMER, *, is_left: bool = False) -> Item:
+    return {"consumer": consumer, "tasks": tasks, "is_left": is_left}
+
+
 def test_a_list_comes_in_pages_and_ends(store: ParkingStore) -> None:
     store.park([dead_task(number) for number in range(2 * PAGE_ROWS)])
     pages = list(answer(store, "list", {}))
@@ -45,12 +50,12 @@ def test_show_answers_the_task_with_its_bytes(store: ParkingStore) -> None:
 
 def test_a_retry_answers_how_many_of_which_consumer(store: ParkingStore) -> None:
     store.park([dead_task(1), dead_task(2), dead_task(3, "group/other")])
-    assert items(store, "retry", all=True, target=CONSUMER) == [{"consumer": CONSUMER, "tasks": 2}]
+    assert items(store, "retry", all=True, target=CONSUMER) == [changed(2)]
 
 
 def test_single_tasks_are_discarded_by_handle_or_id(store: ParkingStore) -> None:
     store.park([dead_task(1), parked_task(2), dead_task(3)])
-    assert items(store, "discard", references=[dead_task(1).task_id]) == [{"consumer": CONSUMER, "tasks": 1}]
+    assert items(store, "discard", references=[dead_task(1).task_id]) == [changed(1)]
     assert len(items(store, "list")) == 2
 
 
@@ -102,3 +107,57 @@ def test_an_ambiguous_id_is_refused(store: ParkingStore) -> None:
     store.park([dead_task(1), dead_task(1, "group/other")])
     with pytest.raises(UsageError, match="several parked tasks"):
         items(store, "retry", references=[dead_task(1).task_id])
+
+
+@pytest.mark.parametrize("verb", ["retry", "discard"])
+def test_all_means_the_tasks_of_the_consumers_of_whoever_asks_and_says_what_is_left(
+    store: ParkingStore, verb: str
+) -> None:
+    store.park([dead_task(1), dead_task(2), dead_task(3, "group/others"), dead_task(4, "billing/others")])
+    left = [changed(1, "billing/others", is_left=True), changed(1, "group/others", is_left=True)]
+    assert items(store, verb, all=True, consumers=[CONSUMER]) == [changed(2), *left]
+    assert sum(count.dead for count in store.counts() if count.consumer != CONSUMER) == 2
+
+
+def test_a_group_means_our_part_of_it_and_a_full_name_anybodys_tasks(store: ParkingStore) -> None:
+    store.park([dead_task(1), dead_task(3, "group/others"), dead_task(4, "billing/others")])
+    assert items(store, "discard", all=True, target="group", consumers=[CONSUMER]) == [
+        changed(1),
+        changed(1, "group/others", is_left=True),
+    ]
+    for target in ("group/others", "billing"):
+        (item,) = items(store, "discard", all=True, target=target, consumers=[CONSUMER])
+        assert item["tasks"] == 1
+    assert store.counts() == ()
+
+
+def test_who_runs_no_consumer_reaches_nobodys_tasks_without_a_name(store: ParkingStore) -> None:
+    store.park([dead_task(1)])
+    assert items(store, "discard", all=True, consumers=[]) == [changed(1, is_left=True)]
+
+
+def test_a_handle_of_anothers_task_needs_a_name(store: ParkingStore) -> None:
+    store.park([dead_task(1, "group/others")])
+    reference = dead_task(1).task_id
+    with pytest.raises(UsageError, match="is a task of group/others, which is not run here: add --target group/others"):
+        items(store, "discard", references=[reference], consumers=[CONSUMER])
+    store.park([dead_task(1)])
+    assert items(store, "discard", references=[reference], consumers=[CONSUMER]) == [changed(1)]
+    assert items(store, "discard", references=[reference], consumers=[CONSUMER], target="group/others")
+
+
+@pytest.mark.parametrize("verb", ["retry", "discard"])
+def test_a_dry_run_counts_and_changes_nothing(store: ParkingStore, verb: str) -> None:
+    store.park([dead_task(1), dead_task(2)])
+    before = items(store, "list")
+    assert items(store, verb, all=True, dry_run=True, consumers=[CONSUMER]) == [changed(2)]
+    assert items(store, verb, references=[dead_task(1).task_id], dry_run=True) == [changed(1)]
+    assert items(store, "list") == before
+
+
+def test_the_same_filters_narrow_down_a_list_and_a_change(store: ParkingStore) -> None:
+    store.park([dead_task(1), replace(dead_task(2), error="TimeoutError: the bank is silent")])
+    narrowed = {"error": "timeouterror", "since": dead_task(2).last_at, "until": dead_task(3).last_at, "text": "bank"}
+    assert [item["task_id"] for item in items(store, "list", **narrowed)] == [dead_task(2).task_id]
+    assert items(store, "discard", all=True, **narrowed) == [changed(1)]
+    assert [item["task_id"] for item in items(store, "list")] == [dead_task(1).task_id]

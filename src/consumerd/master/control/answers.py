@@ -17,6 +17,7 @@ from consumerd.master.control.status import status_document
 from consumerd.master.helper import StoreHelper
 from consumerd.master.supervisor import Supervisor
 from consumerd.model.slots import LOOPING
+from consumerd.wire.control import METHODS
 from consumerd.wire.messages import Wake
 from consumerd.wire.plain import plain_value, real_value
 
@@ -117,6 +118,8 @@ class Answers:
             """`{"items": […]}`, page by page; after a retry the workers look at the store at once."""
             arguments = real_value(params)
             assert isinstance(arguments, dict)
+            if METHODS[f"{PARKED}{verb}"].is_act:
+                arguments["consumers"] = [*map(str, self.means.pools), *map(str, self.operations.disabled)]
             separator = '{"items":['
             async for page in self.helper.ask(verb, arguments):
                 for item in page:
