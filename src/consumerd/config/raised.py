@@ -6,14 +6,16 @@ import importlib
 import traceback
 from pathlib import Path
 
+from consumerd.model.failure import one_line
+
 _FROZEN = "<frozen importlib"
 
 
 def last_line(error: BaseException, directory: str | Path) -> str:
     """`KeyError: 'x'`, on one line; with the place of what does not parse, its file relative to `directory`."""
-    line = " ".join(traceback.format_exception_only(error)[-1].split())
     if not isinstance(error, SyntaxError) or error.filename is None:
-        return line
+        return one_line(error)
+    line = f"{type(error).__name__}: {error.msg}"
     file, base = Path(error.filename), Path(directory).absolute()
     return f"{line} ({file.relative_to(base) if file.is_relative_to(base) else file}, line {error.lineno})"
 

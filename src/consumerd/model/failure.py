@@ -6,16 +6,25 @@ An exception of the user's may be hostile: its `__str__` raises, or answers a hu
 from __future__ import annotations
 
 import itertools
+import textwrap
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 ERROR_CHARACTERS = 1_000
 TRACEBACK_CHARACTERS = 32_000
 TRACEBACK_FRAMES = 40
+CHAIN_LENGTH = 10
+"""So many errors are told of a chain of causes: the last ones."""
+GROUP_SIZE = 10
+"""So many errors are told of a group: the first ones."""
+GROUP_DEPTH = 4
 
 _OURS = Path(__file__).parent.with_name("worker")
+
+Redact = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +35,40 @@ class Failure:
     traceback: str = ""
 
 
-def describe(error: BaseException, redact: Callable[[str], str]) -> Failure:
+def describe(error: BaseException, redact: Redact) -> Failure:
     """The failure that an exception tells of."""
-    return Failure(error=one_line(error, redact), traceback=_traceback(error, redact))
+    line = one_line(error, redact)
+    try:
+        told = "".join(_told(error, redact, GROUP_DEPTH))
+    except Exception as second:  # noqa: BLE001 - an exception of the user's: each of its attributes may raise
+        told = f"{line}\n(its traceback cannot be had: {type(second).__name__})"
+    return Failure(error=line, traceback=shorten(told.rstrip(), TRACEBACK_CHARACTERS))
 
 
-def one_line(error: BaseException, redact: Callable[[str], str] = str) -> str:
-    """`Type: message` on one line of bounded length. A secret is taken out before white space or length is touched."""
-    text = redact(f"{type(error).__name__}: {_message(error)}")
-    return shorten(" ".join(text.split()), ERROR_CHARACTERS)
+def drop_tracebacks(error: BaseException) -> None:
+    """Let an error and its causes forget where they were raised. A frame that holds its own error is a cycle, and all
+    that it holds besides, the record and what the handler made of it, would wait for the garbage collector.
+
+    The frames themselves are left alone: one of them may be a coroutine that goes on.
+    """
+    seen: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        each = pending.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            each.__traceback__ = None
+            pending += (each.__cause__, each.__context__, *_members(each))
+
+
+def one_line(error: BaseException, redact: Redact = str) -> str:
+    """`Type: message` on one line of bounded length, for a group with the errors in it.
+
+    A secret is taken out before white space or length is touched.
+    """
+    text = _line(error, redact)
+    leaves = itertools.islice(_leaves(error, GROUP_DEPTH), GROUP_SIZE) if _members(error) else ()
+    return shorten("; ".join([text, *(_line(leaf, redact) for leaf in leaves)]), ERROR_CHARACTERS)
 
 
 def shorten(text: str, characters: int) -> str:
@@ -45,20 +79,65 @@ def shorten(text: str, characters: int) -> str:
     return f"{text[:half]} … {len(text) - characters} characters left out … {text[-half:]}"
 
 
-def _message(error: BaseException) -> str:
+def _line(error: BaseException, redact: Redact) -> str:
+    text = shorten(redact(f"{type(error).__name__}: {_text(error)}"), 4 * ERROR_CHARACTERS)
+    return shorten(" ".join(text.split()), ERROR_CHARACTERS)
+
+
+def _text(value: object) -> str:
     try:
-        return str(error)
+        return str(value)
     except BaseException as second:  # noqa: BLE001 - the user's __str__ may raise anything
         return f"(its text cannot be had: {type(second).__name__})"
 
 
-def _traceback(error: BaseException, redact: Callable[[str], str]) -> str:
-    """From the first frame that is not the worker's own: readers look for theirs."""
-    found = traceback.extract_tb(error.__traceback__)
-    theirs = list(itertools.dropwhile(lambda frame: Path(frame.filename).parent == _OURS, found))
-    frames = traceback.format_list((theirs or found)[-TRACEBACK_FRAMES:])
-    causes = []
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    if cause is not None:
-        causes.append(f"Caused by {one_line(cause, redact)}\n")
-    return shorten("".join([*causes, redact("".join(frames)), one_line(error, redact)]), TRACEBACK_CHARACTERS)
+def _members(error: BaseException) -> tuple[BaseException, ...]:
+    return error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+
+
+def _leaves(error: BaseException, depth: int) -> Iterator[BaseException]:
+    """The errors in a group that are no groups themselves, and the groups that are too deep."""
+    members = _members(error)
+    if not members or depth == 0:
+        yield error
+    for member in members if depth else ():
+        yield from _leaves(member, depth - 1)
+
+
+def _told(error: BaseException, redact: Redact, depth: int) -> Iterator[str]:
+    """An error after its causes, as Python prints it: each with its frames, its notes, and the errors in it."""
+    for each in reversed(list(itertools.islice(_chain(error), CHAIN_LENGTH))):
+        yield redact("".join(_frames(each.__traceback__)))
+        yield f"{_line(each, redact)}\n"
+        for note in _notes(each):
+            yield f"{shorten(redact(_text(note)), ERROR_CHARACTERS)}\n"
+        members = _members(each) if depth else ()
+        for number, member in enumerate(members[:GROUP_SIZE], 1):
+            yield f"  {number} of {len(members)} in it:\n"
+            yield textwrap.indent("".join(_told(member, redact, depth - 1)), "    ")
+        if each is not error:
+            yield "\nwhich led to:\n\n"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error, its cause, the cause of that: each once."""
+    seen: set[int] = set()
+    each: BaseException | None = error
+    while each is not None and id(each) not in seen:
+        seen.add(id(each))
+        yield each
+        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
+
+
+def _frames(trace: TracebackType | None) -> Iterable[str]:
+    """The last ones, from the first that is not the worker's own: readers look for theirs."""
+    theirs = trace
+    while theirs is not None and Path(theirs.tb_frame.f_code.co_filename).parent == _OURS:
+        theirs = theirs.tb_next
+    return traceback.format_list(traceback.extract_tb(theirs or trace, limit=-TRACEBACK_FRAMES))
+
+
+def _notes(error: BaseException) -> list[object]:
+    """What `add_note` was given, where nobody has put another thing in its place."""
+    notes = getattr(error, "__notes__", None)
+    return notes[:GROUP_SIZE] if isinstance(notes, list) else []

@@ -11,7 +11,7 @@ from typing import Any
 
 from consumerd.clock import Clock
 from consumerd.events.facts import Fact, Level
-from consumerd.model.failure import Failure, describe
+from consumerd.model.failure import Failure, describe, drop_tracebacks
 from consumerd.model.outcome import DONE, Dead, Outcome, Retry
 from consumerd.model.retry import RetryPolicy, after_round, immediate_delay, next_in_round, within_expiry
 from consumerd.model.task import Task
@@ -28,6 +28,14 @@ CUT_OFF_S = 0.2
 
 PAUSE_AT_ONCE_S = 5.0
 """A pause between two attempts is no attempt that does not end: it is told of so often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """What is kept of an error that ended an attempt; the error itself would hold all that the handler held."""
+
+    kind: type[BaseException]
+    failure: Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +88,7 @@ class Attempts:
         self.running: Task | None = None
 
     def conclude(
-        self, task: Task, decode: Decode, must_leave: Callable[[], bool], already: BaseException | Outcome | None = None
+        self, task: Task, decode: Decode, must_leave: Callable[[], bool], already: Raised | Outcome | None = None
     ) -> Conclusion:
         """Take the task to its outcome, its hooks about it.
 
@@ -95,16 +103,14 @@ class Attempts:
         return conclusion
 
     def _concluded(
-        self, task: Task, decode: Decode, must_leave: Callable[[], bool], already: BaseException | Outcome | None
+        self, task: Task, decode: Decode, must_leave: Callable[[], bool], already: Raised | Outcome | None
     ) -> Conclusion:
-        self._fullness.note(already)
         try:
             record = decode()
         except MemoryError:
             raise  # no fault of the payload: this worker is full, and ends
         except BaseException as error:  # noqa: BLE001 - whatever a decoder or validator raises, the payload is at fault
-            leave_if_child(error)
-            failure = describe(error, self._redact)
+            failure = self.raised(error).failure
             self._report(task, failure, attempt=0)
             return Conclusion(self._started(task), Dead("undecodable"), failure)
         try:
@@ -119,7 +125,7 @@ class Attempts:
         record: object,
         decode: Decode,
         must_leave: Callable[[], bool],
-        already: BaseException | Outcome | None,
+        already: Raised | Outcome | None,
     ) -> Conclusion:
         """The immediate attempts, as many as the policy allows in a row; each gets a record of its own."""
         tried = 0
@@ -127,15 +133,14 @@ class Attempts:
             self.running = task
             result = already if already is not None else self._attempt(task, record)
             already = None
-            if not isinstance(result, (BaseException, Retry, Dead)):
+            if not isinstance(result, (Raised, Retry, Dead)):
                 return Conclusion(task, DONE)
-            if isinstance(result, BrokenPipeError) and self._is_cut_off(must_leave):
+            if isinstance(result, Raised) and self._is_cut_off(result, must_leave):
                 return Conclusion(task, None)
-            self._fullness.note(result)
             failure = self._failure_of(result, record)
             task = replace(task, attempts=task.attempts + 1)
             self._report(task, failure, attempt=task.attempts)
-            if not isinstance(result, BaseException):
+            if not isinstance(result, Raised):
                 return Conclusion(task, self._verdict(task, result), failure)
             if self._retries_elsewhere and (retry := next_in_round(self._policy, task.attempts)) is not None:
                 return Conclusion(task, retry, failure)
@@ -146,19 +151,38 @@ class Attempts:
             if not self._pause(immediate_delay(self._policy, tried), must_leave):
                 return Conclusion(task, None, failure)
             tried += 1
-            record = decode()
+            try:
+                record = decode()
+            except MemoryError:
+                raise  # as above
+            except BaseException as error:  # noqa: BLE001 - a validator that has changed its mind: a failed attempt
+                already = self.raised(error)
 
     def _attempt(self, task: Task, record: object) -> Any:  # the user's handler returns anything
         self._progress()
         try:
             result = self._handle(offset=task.offset, record=record)
         except BaseException as error:  # noqa: BLE001 - anything raised, SystemExit included, is a failed attempt
-            leave_if_child(error)
-            return error
-        return refused_value(result) or result
+            return self.raised(error)
+        return self.returned(result)
 
-    def _is_cut_off(self, must_leave: Callable[[], bool]) -> bool:
+    def raised(self, error: BaseException) -> Raised:
+        """What is kept of an error that ended an attempt. In a handler's forked child, the child ends."""
+        leave_if_child(error)
+        self._fullness.note(error)
+        raised = Raised(type(error), describe(error, self._redact))
+        drop_tracebacks(error)
+        return raised
+
+    def returned(self, result: object) -> object:
+        """What the handler returned, or the error that it is, where it shows that the handler's body never ran."""
+        refused = refused_value(result)
+        return result if refused is None else self.raised(refused)
+
+    def _is_cut_off(self, result: Raised, must_leave: Callable[[], bool]) -> bool:
         """Whether a write failed because the master, who reads our stderr, is gone: no fault of the task."""
+        if not issubclass(result.kind, BrokenPipeError):
+            return False
         self._wait(CUT_OFF_S)
         return must_leave()
 
@@ -168,9 +192,9 @@ class Attempts:
             return within_expiry(self._policy, verdict.after, task.first_at, self._clock.wall())
         return verdict
 
-    def _failure_of(self, result: BaseException | Outcome, record: object) -> Failure:
-        if isinstance(result, BaseException):
-            failure = describe(result, self._redact)
+    def _failure_of(self, result: Raised | Outcome, record: object) -> Failure:
+        if isinstance(result, Raised):
+            failure = result.failure
             if isinstance(record, (dict,)) or hasattr(record, "__dict__"):
                 return failure
             return replace(failure, error=f"{failure.error} (the record is a {_json_name(record)}, not an object)")

@@ -19,8 +19,8 @@ from consumerd.model.suspects import Suspect
 from consumerd.model.task import Task
 from consumerd.sources.contract import Batch, Settlement
 from consumerd.wire.board import ATTEMPT_SINCE_NS, BUSY_SINCE_NS, CURSOR, FAILED, HANDLED, NONE, SHARD, one_word
-from consumerd.worker.family import leave_if_child
-from consumerd.worker.fast import VERDICTS, refused_value, run_fast
+from consumerd.worker.attempt import Raised
+from consumerd.worker.fast import VERDICTS, run_fast
 from consumerd.worker.handler import validating
 from consumerd.worker.parking import must_be_parked
 from consumerd.worker.parts import LoopSettings, Parts
@@ -66,7 +66,7 @@ class Handling:
             raise
         if handled < len(batch.raws):
             self._source.release(batch, handled)
-        self._batch = None
+        self._batch, self._remaining = None, iter(())
         self._words[CURSOR] = NONE
         self._words[BUSY_SINCE_NS] = 0
         return handled
@@ -88,7 +88,6 @@ class Handling:
 
     def _run_fast(self, batch: Batch, start: int) -> int:
         """Handle tasks from `start` on; how many of the batch are handled when the fast loop is left."""
-        ended: object = None
         try:
             ended = run_fast(
                 batch,
@@ -100,12 +99,11 @@ class Handling:
                 values_are_known=self._values_are_known,
             )
         except BaseException as error:  # noqa: BLE001 - anything raised, SystemExit included, is a failed attempt
-            leave_if_child(error)
-            ended = error
+            ended = self._parts.attempts.raised(error)
         stop = self._handed_out()
         if ended is not None:
-            ended = refused_value(ended) or ended
-            if isinstance(ended, (BaseException, *VERDICTS)):
+            ended = self._parts.attempts.returned(ended)
+            if isinstance(ended, (Raised, *VERDICTS)):
                 self._settle_done(batch, start, stop - 1)
                 return self._conclude(batch, stop - 1, ended)
             self._report_value(ended)
@@ -138,7 +136,7 @@ class Handling:
         self._suspects.end(suspect.task_id, is_cleared=stop > index)
         return stop
 
-    def _conclude(self, batch: Batch, index: int, ended: BaseException | Retry | Dead | None) -> int:
+    def _conclude(self, batch: Batch, index: int, ended: Raised | Retry | Dead | None) -> int:
         """Take one task to its outcome; how many of the batch are handled then."""
         task = batch.task(index)
         conclusion = self._parts.attempts.conclude(

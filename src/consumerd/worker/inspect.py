@@ -18,6 +18,7 @@ from consumerd.config.problems import Problem
 from consumerd.config.reply import Reply, receive
 from consumerd.config.shape import ConsumerSettings
 from consumerd.errors import ConsumerdError
+from consumerd.model.failure import one_line
 from consumerd.store.opening import check_parking, resolve_parking
 from consumerd.worker.code.loader import Examined, LoadedConsumer, examine_consumer
 from consumerd.worker.zygote.entrance import NotEnteredError, copied, enter
@@ -57,8 +58,7 @@ def _examine(settings: ConsumerSettings) -> Examined:
     try:
         return examine_consumer(settings, os.environ)
     except Exception as error:  # noqa: BLE001 - the top of a process, around user code
-        last_line = " ".join(traceback.format_exception_only(error)[-1].split())
-        sentence = f"looking at the class failed with {last_line}: see consumerd check --traceback"
+        sentence = f"looking at the class failed with {one_line(error)}: see consumerd check --traceback"
         return Examined(None, (Problem(settings.origin, settings.path, sentence, traceback.format_exc()),))
 
 

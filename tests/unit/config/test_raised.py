@@ -13,6 +13,14 @@ def test_an_error_is_its_last_line_on_one_line() -> None:
     assert last_line(RuntimeError("no\n  database"), "/") == "RuntimeError: no database"
 
 
+def test_the_last_line_is_the_error_and_not_its_note_and_a_group_names_its_errors() -> None:
+    error = RuntimeError("no database")
+    error.add_note("see the wiki")
+    assert last_line(error, "/") == "RuntimeError: no database"
+    group = ExceptionGroup("both are gone", [KeyError("alpha"), KeyError("beta")])
+    assert last_line(group, "/").endswith("; KeyError: 'alpha'; KeyError: 'beta'")
+
+
 @pytest.mark.parametrize(("directory", "shown"), [("/site", "jobs/login.py"), ("/other", "/site/jobs/login.py")])
 def test_what_does_not_parse_is_named_with_its_place(directory: str, shown: str) -> None:
     error = SyntaxError("invalid syntax", ("/site/jobs/login.py", 7, 1, "class = 3", 7, 2))

@@ -55,7 +55,8 @@ class Bench:
     def conclude(
         self, task: Task, decode: Callable[[], object], already: BaseException | Outcome | None = None
     ) -> Conclusion:
-        return self.attempts.conclude(task, decode, lambda: self.is_stopping, already)
+        ended = self.attempts.raised(already) if isinstance(already, BaseException) else already
+        return self.attempts.conclude(task, decode, lambda: self.is_stopping, ended)
 
     def handle(self, *, offset: int, record: object) -> object:
         self.calls.append((offset, record))
@@ -221,3 +222,19 @@ def test_the_running_task_is_known_while_the_handler_runs_and_forgotten_after() 
     bench.conclude(TASK, decoded)
     assert [task.id for task in seen if isinstance(task, Task)] == [TASK.id]
     assert bench.attempts.running is None
+
+
+def test_a_record_that_is_refused_before_a_retry_is_a_failed_attempt() -> None:
+    records = iter([RECORD])
+
+    def decode() -> object:
+        for record in records:
+            return record
+        raise LookupError("the validator's table is gone")
+
+    bench = Bench(RetryPolicy(retry_times=1), results=[ValueError("first")])
+    conclusion = bench.conclude(TASK, decode)
+    assert isinstance(conclusion.outcome, Dead)
+    assert conclusion.failure is not None
+    assert conclusion.failure.error == "LookupError: the validator's table is gone"
+    assert conclusion.task.attempts == 2

@@ -299,6 +299,7 @@ def test_a_coroutine_handler_runs_to_its_end() -> None:
 
     run = Run(Async, ["ok", "fail", "ok"])
     run.until_idle()
+    run.runtime.shut()
     assert run.consumer.handled == [0, 1, 2]
     assert set(run.dead()) == {task_id(1)}
 

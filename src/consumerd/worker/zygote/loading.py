@@ -9,7 +9,6 @@ import contextlib
 import io
 import os
 import sys
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from consumerd.config.secrets import Resolver
 from consumerd.config.shape import ConsumerSettings, Settings
 from consumerd.errors import ConsumerdError
 from consumerd.events.log import log_to_stdout
+from consumerd.model.failure import describe, one_line
 from consumerd.store.opening import check_parking, open_store_thread, resolve_parking
 from consumerd.worker.code.loader import LoadedConsumer, load_consumer
 from consumerd.worker.handler import record_validator
@@ -42,11 +42,9 @@ def load(consumer: ConsumerSettings, settings: Settings, state_dir: Path) -> Pre
     except ConsumerdError as error:
         failed, raised = str(error), error.__cause__
     except Exception as error:  # noqa: BLE001 - around user code: a validator, a property of the class
-        last_line = " ".join(traceback.format_exception_only(error)[-1].split())
-        failed, raised = f"looking at the class failed with {last_line}", error
-    trace = "" if raised is None else "".join(traceback.format_exception(raised))
+        failed, raised = f"looking at the class failed with {one_line(error)}", error
     redact = _redactor(consumer, settings).redact
-    return Failure(redact(failed), redact(trace))
+    return Failure(redact(failed), "" if raised is None else describe(raised, redact).traceback)
 
 
 def _prepare(loaded: LoadedConsumer, consumer: ConsumerSettings, settings: Settings, state_dir: Path) -> Prepared:
