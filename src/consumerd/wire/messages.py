@@ -1,15 +1,25 @@
-"""The messages between the master and its children: one frozen dataclass each, one JSON object on the wire.
+"""The messages between the master and its children: one class each, one JSON object on the wire (`wire.codec`).
 
 A message's `type` is its class's name in snake case. Both ends are equal versions of consumerd, or refuse.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Seated:
+def _snake(name: str) -> str:
+    """`LoadFailed` → `load_failed`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag=_snake):
+    """What every message is."""
+
+
+class Seated(Message, frozen=True):
     """master → zygote: the first message, what it is to load. Settings travel as they are written, nothing resolved.
 
     consumer, settings: `ConsumerSettings` and `Settings` as JSON, for `model_validate_json`.
@@ -24,8 +34,7 @@ class Seated:
     member_prefix: str
 
 
-@dataclass(frozen=True, slots=True)
-class Fork:
+class Fork(Message, frozen=True):
     """master → zygote: fork a worker. Four descriptors travel with it: channel, board, slot lock, stderr.
 
     workers: how many the pool has; is_paused: it is to fetch nothing until it is told to; suspects: as `Suspects`.
@@ -38,41 +47,35 @@ class Fork:
     suspects: tuple[tuple[str, int, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Message, frozen=True):
     """master → zygote or worker: take no more, settle, leave by `deadline_s` on the machine's monotonic clock."""
 
     deadline_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Wake:
+class Wake(Message, frozen=True):
     """master → worker: look at the parking store now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Amend:
+class Amend(Message, frozen=True):
     """master → zygote, then worker: the entry with other values of live keys, as `Seated.consumer`."""
 
     consumer: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(Message, frozen=True):
     """master → worker: fetch nothing more; or, `is_paused` false, fetch again. What is in hand is finished."""
 
     is_paused: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(Message, frozen=True):
     """master → worker: measure the lag of the whole source, or no longer. The worker of slot 0 does so unasked."""
 
     is_wanted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Suspects:
+class Suspects(Message, frozen=True):
     """master → worker: all tasks of the pool that were running when a worker died: (task id, crashes, how they ended).
 
     crashes: those that count; 0 where a task is only to be handled with care.
@@ -81,22 +84,19 @@ class Suspects:
     tasks: tuple[tuple[str, int, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Cleared:
+class Cleared(Message, frozen=True):
     """worker → master: this task came to an end, or is parked; it is no suspect any more."""
 
     task_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
+class Hello(Message, frozen=True):
     """zygote → master: executed, before any user code is imported."""
 
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Message, frozen=True):
     """zygote → master: the consumer's code is imported and its options hold up.
 
     remarks: what `check` names about this class, one sentence each.
@@ -108,23 +108,20 @@ class Loaded:
     live: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LoadFailed:
+class LoadFailed(Message, frozen=True):
     """zygote → master: the class cannot be loaded, or its options do not hold up."""
 
     reason: str
     traceback: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Amended:
+class Amended(Message, frozen=True):
     """zygote → master: how it took an `Amend`. failed: why it did not, and goes on as before; or None."""
 
     failed: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Forked:
+class Forked(Message, frozen=True):
     """zygote → master: the worker runs. Its pidfd travels with it."""
 
     slot: int
@@ -132,8 +129,7 @@ class Forked:
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Exited:
+class Exited(Message, frozen=True):
     """zygote → master: the worker is reaped. `status` is the wait status."""
 
     slot: int
@@ -141,22 +137,19 @@ class Exited:
     status: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(Message, frozen=True):
     """worker → master: signal handlers stand, the source is open, the loop begins."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reported:
+class Reported(Message, frozen=True):
     """worker → master: a fact that concerns the pool: the store or source went away or came back, the last error."""
 
     name: str
     level: str
-    fields: dict[str, object] = field(default_factory=dict)
+    fields: dict[str, object] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Lag:
+class Lag(Message, frozen=True):
     """worker → master: (shard, tasks, oldest_s, position) of every shard, from the worker whose duty it is.
 
     Whoever shows the lag shows its age: while no worker is in its loop nobody measures.
@@ -165,8 +158,7 @@ class Lag:
     shards: tuple[tuple[int, int, float | None, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Serve:
+class Serve(Message, frozen=True):
     """master → store helper: the first message. It is executed as `python -m consumerd.store.helper FD`, FD its end
     of the channel (`wire.inherited` reads it), and leaves when the channel ends.
 
@@ -179,45 +171,18 @@ class Serve:
     state_dir: str
 
 
-@dataclass(frozen=True, slots=True)
-class StoreRequest:
+class StoreRequest(Message, frozen=True):
     """master → store helper: one verb on parked tasks, with its arguments."""
 
     request: int
     verb: str
-    arguments: dict[str, object] = field(default_factory=dict)
+    arguments: dict[str, object] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class StoreResult:
+class StoreResult(Message, frozen=True):
     """store helper → master: one page of a result; `is_last` ends it. `failed` is one sentence, or None."""
 
     request: int
     items: tuple[dict[str, object], ...] = ()
     is_last: bool = True
     failed: str | None = None
-
-
-Message = (
-    Seated
-    | Fork
-    | Stop
-    | Wake
-    | Amend
-    | Pause
-    | Measure
-    | Suspects
-    | Cleared
-    | Hello
-    | Loaded
-    | LoadFailed
-    | Amended
-    | Forked
-    | Exited
-    | Ready
-    | Reported
-    | Lag
-    | Serve
-    | StoreRequest
-    | StoreResult
-)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from consumerd.master import amending
 from consumerd.master.entry import Entry
@@ -27,7 +28,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 def entry_of(stage: Stage, consumer: str) -> Entry:
     before = stage.pools.newest_entry(NAME)
-    return replace(before, seated=replace(before.seated, consumer=consumer))
+    return replace(before, seated=structs.replace(before.seated, consumer=consumer))
 
 
 def seated(stage: Stage) -> str:

@@ -1,11 +1,9 @@
-import typing
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from consumerd.errors import WireError
-from consumerd.wire.codec import from_plain, to_plain, type_name
+from consumerd.wire.codec import from_plain, to_plain
 from consumerd.wire.framing import Parser, encode
 from consumerd.wire.messages import (
     Fork,
@@ -57,11 +55,9 @@ def test_a_message_comes_back_as_it_was(message: Message) -> None:
     assert from_plain(received) == message
 
 
-def test_types_are_the_class_names_in_snake_case_and_differ() -> None:
-    names = [type_name(message) for message in typing.get_args(Message)]
-    assert type_name(LoadFailed) == "load_failed"
-    assert type_name(StoreResult) == "store_result"
-    assert len(set(names)) == len(names)
+def test_a_type_is_the_class_name_in_snake_case() -> None:
+    assert to_plain(LoadFailed("why"))["type"] == "load_failed"
+    assert to_plain(StoreResult(1))["type"] == "store_result"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,3 @@
-import base64
-import json
 import struct
 
 import pytest
@@ -7,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumerd.errors import WireError
-from consumerd.wire import framing
-from consumerd.wire.framing import FRAME_LIMIT_BYTES, OBJECT_LIMIT_BYTES, Parser, encode
+from consumerd.wire.framing import OBJECT_LIMIT_BYTES, Parser, encode
 
 values = st.recursive(
     st.none()
@@ -19,7 +16,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
-objects = st.dictionaries(st.text(max_size=8).filter(lambda key: key != "piece"), values, max_size=6)
+objects = st.dictionaries(st.text(max_size=8), values, max_size=6)
 
 
 def frame(text: bytes) -> bytes:
@@ -45,17 +42,13 @@ def test_a_stream_cut_at_any_byte_gives_what_is_whole_and_waits_for_the_rest() -
         assert first + parser.feed(stream[cut:]) == [{"a": 1}, {"b": "x" * 50}]
 
 
-@given(st.integers(FRAME_LIMIT_BYTES - 20, FRAME_LIMIT_BYTES + 20))
-def test_an_object_around_the_frame_limit_comes_back(size: int) -> None:
-    assert Parser().feed(encode({"text": "x" * size})) == [{"text": "x" * size}]
+def test_an_object_of_megabytes_comes_back() -> None:
+    assert Parser().feed(encode({"text": "é" * 1_000_000})) == [{"text": "é" * 1_000_000}]
 
 
-def test_no_frame_of_a_large_object_is_above_the_limit() -> None:
-    stream = encode({"text": "é" * 200_000})
-    while stream:
-        (length,) = struct.unpack_from("!I", stream)
-        assert length <= FRAME_LIMIT_BYTES
-        stream = stream[4 + length :]
+def test_an_object_above_the_limit_is_not_sent() -> None:
+    with pytest.raises(WireError, match="above the limit"):
+        encode({"text": "x" * OBJECT_LIMIT_BYTES})
 
 
 @given(st.binary(max_size=400), st.integers(1, 50))
@@ -69,7 +62,7 @@ def test_garbage_is_a_wire_error_or_waits_and_never_grows(garbage: bytes, size: 
             parser.feed(encode({"good": True}))
 
 
-@pytest.mark.parametrize("length", [0, FRAME_LIMIT_BYTES + 1, 2**32 - 1])
+@pytest.mark.parametrize("length", [0, OBJECT_LIMIT_BYTES + 1, 2**32 - 1])
 def test_a_length_that_is_not_allowed_is_refused_before_anything_is_kept(length: int) -> None:
     with pytest.raises(WireError):
         Parser().feed(struct.pack("!I", length))
@@ -87,32 +80,12 @@ def test_a_length_that_is_not_allowed_is_refused_before_anything_is_kept(length:
         b"[" * 60_000,
         b'{"a":' * 10_000,
         b'{"n": ' + b"9" * 10_000 + b"}",
-        b'{"piece": 1}',
-        b'{"piece": "!!"}',
-        b'{"piece": ""}',
     ],
     ids=lambda text: repr(text[:16]),
 )
 def test_a_frame_that_is_no_object_is_refused(text: bytes) -> None:
     with pytest.raises(WireError):
         Parser().feed(frame(text))
-
-
-def test_a_whole_object_between_pieces_is_refused() -> None:
-    piece = json.dumps({"piece": base64.b64encode(b"{").decode(), "more": True}).encode()
-    parser = Parser()
-    assert parser.feed(frame(piece)) == []
-    with pytest.raises(WireError):
-        parser.feed(frame(b"{}"))
-
-
-def test_pieces_without_end_are_refused_at_the_limit() -> None:
-    piece = frame(json.dumps({"piece": base64.b64encode(b"x" * framing.PIECE_BYTES).decode(), "more": True}).encode())
-    parser = Parser()
-    for _ in range(OBJECT_LIMIT_BYTES // framing.PIECE_BYTES):
-        assert parser.feed(piece) == []
-    with pytest.raises(WireError):
-        parser.feed(piece)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}, object()], ids=repr)

@@ -12,10 +12,11 @@ import os
 import select
 import signal
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import setproctitle
+from msgspec import structs
 
 from consumerd import clock
 from consumerd.errors import WireError
@@ -129,7 +130,7 @@ class Zygote:
 
     def _amend(self, amend: Amend) -> None:
         """Fork from another entry from now on, if nothing is wrong with it."""
-        work = Work.of(replace(self._work.seated, consumer=amend.consumer))
+        work = Work.of(structs.replace(self._work.seated, consumer=amend.consumer))
         prepared = load(work.consumer, work.settings, Path(work.seated.state_dir))
         if isinstance(prepared, Failure):
             self._tell(Amended(prepared.reason))
