@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 MASK = "***"
 
@@ -15,16 +15,30 @@ SHORTEST_SECRET = 3
 
 _SHORTEST_LINE = 8
 
+_PARTS = (
+    re.compile(r"://[^:/?#@\s]*:([^@\s]+)@"),  # the password of a URL, as SQLAlchemy finds it
+    re.compile(r"://[^:/?#@\s]*:(\S+)@"),  # and one that has an @ in it
+    re.compile(
+        r"""(?ix) [\w.-]* (?:pass|pwd|secret|token|api_?key|credential) [\w.-]*  # by its name, as in a URL's query
+        ["']? \s* [=:] \s* (?: "([^"]+)" | '([^']+)' | ([^\s;&,"'}/][^\s;&,"'}]*) )"""
+    ),
+    re.compile(r"https?://([^:/?#@\s]{8,})@"),  # a token in the place of a user
+    re.compile(r"https?://[^/?#\s]+(/[^\s]{8,})"),  # what a web hook is known by
+)
+
 
 @dataclass(frozen=True)
 class Redactor:
-    """Replaces each secret in a text, also as a URL, JSON or `repr` writes it, and each long line of one, by `***`."""
+    """Replaces each secret in a text by `***`, also as a URL, JSON or `repr` writes it, each of its long lines, and the
+    passwords in it.
+    """
 
     secrets: frozenset[str] = frozenset()
     _pattern: re.Pattern[str] | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
-        forms = {form for secret in self.secrets for form in _forms(secret)}
+        whole = self.secrets.union(*map(secret_parts, self.secrets))
+        forms = {form for secret in whole for form in _forms(secret)}
         if forms:
             longest_first = sorted(forms, key=lambda form: (-len(form), form))
             object.__setattr__(self, "_pattern", re.compile("|".join(map(re.escape, longest_first))))
@@ -41,10 +55,21 @@ class Redactor:
         return Redactor(self.secrets | frozenset(secrets))
 
 
+def secret_parts(text: str) -> frozenset[str]:
+    """The passwords, tokens and the like within a text that is a URL or a list of named values; decoded, too."""
+    return frozenset(form for part in _written_parts(text) for form in (part, unquote(part), unquote_plus(part)))
+
+
+def _written_parts(text: str) -> Iterator[str]:
+    for pattern in _PARTS:
+        for match in pattern.finditer(text):
+            yield from (group for group in match.groups() if group)
+
+
 def _forms(secret: str) -> Iterable[str]:
     """Every way in which a secret may stand in a text."""
     if len(secret) < SHORTEST_SECRET:
         return
-    yield from (secret, quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1])
+    yield from (secret, quote(secret, safe=""), quote(secret, safe=" +"), quote_plus(secret), repr(secret)[1:-1])
     yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
     yield from (line.strip() for line in secret.splitlines() if len(line.strip()) >= _SHORTEST_LINE)

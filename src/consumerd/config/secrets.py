@@ -16,9 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from consumerd.config.problems import Path as Place
+from consumerd.config.redaction import secret_parts
 
 LARGEST_FILE_BYTES = 65_536
 
+SHOWN_KEYS = frozenset(
+    {"brokers", "topic_name", "consumer_group", "database", "table", "directory", "env_file", "user"}
+)
+"""Keys whose values people must see in a message to know what is meant; but for the passwords within them."""
+
+_HOST = re.compile(r"://(?:[^/?#]*@)?([^/?#]*)")
 _REFERENCE = re.compile(r"(\$\$\{)|\$\{([^}]*)(\}?)")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FILE = "file:"
@@ -40,8 +47,9 @@ def has_reference(value: object) -> bool:
 class Resolved:
     """A value with its references resolved.
 
-    secrets: what they stood for; failures: the place and the sentence of each that stands for nothing (its text is
-    left as it was); places: where a reference stood.
+    secrets: what they stood for, and must not be shown.
+    failures: the place and the sentence of each that stands for nothing; its text is left as it was.
+    places: where a reference stood.
     """
 
     value: Any  # plain data of any shape
@@ -119,25 +127,38 @@ class _Walk:
     def _text(self, text: str, place: Place) -> str:
         if has_reference(text):
             self.places.add(place)
+        values: set[str] = set()
         try:
-            return self._resolved(text)
+            resolved = self._resolved(text, values)
         except UnresolvedError as error:
             self.failures.append((place, str(error)))
-            return text
+            resolved = text
+        self._note_secrets(resolved, values, place)
+        return resolved
 
-    def _resolved(self, text: str) -> str:
+    def _resolved(self, text: str, values: set[str]) -> str:
+        """The text; `values` takes what its references stood for."""
         if text.startswith(_FILE):
-            return self._secret(self.resolver.read_file(text))
+            values.add(self.resolver.read_file(text))
+            return next(iter(values))
         plain = text.removeprefix("$$") if text.startswith(_PLAIN_FILE) else text
-        return _REFERENCE.sub(self._reference, plain)
+        return _REFERENCE.sub(lambda match: self._reference(match, values), plain)
 
-    def _reference(self, match: re.Match[str]) -> str:
+    def _reference(self, match: re.Match[str], values: set[str]) -> str:
         if match[1]:
             return "${"
         if not match[3]:
             raise UnresolvedError("'${' is never closed: write ${NAME}, or $${ for a plain ${")
-        return self._secret(self.resolver.read_variable(match[2]))
-
-    def _secret(self, value: str) -> str:
-        self.secrets.add(value)
+        value = self.resolver.read_variable(match[2])
+        values.add(value)
         return value
+
+    def _note_secrets(self, resolved: str, values: set[str], place: Place) -> None:
+        """Every value is a secret, but addresses, names and paths: those are shown, without the passwords in them."""
+        parts = {part for part in secret_parts(resolved) if any(value in part or part in value for value in values)}
+        is_shown = bool(place) and (place[-1] in SHOWN_KEYS or str(place[-1]).endswith(".location"))
+        host = _HOST.search(resolved) if resolved not in values else None
+        shown = {value for value in values if is_shown or (host is not None and value in host[1])}
+        self.secrets |= parts | {
+            value for value in values if value not in shown or any(value in part for part in parts)
+        }

@@ -14,7 +14,10 @@ from consumerd.events.listeners import Listeners
 from consumerd.model.identity import ConsumerName
 from consumerd.wire.messages import Loaded
 
-_WRITTEN_PASSWORDS = (re.compile(r"(://[^/@:]*:)(?!\$\{\w+\}@).*(?=@)"), re.compile(r"([?&]password=)(?!\$\{)[^&]*"))
+_WRITTEN_PASSWORDS = (
+    re.compile(r"(://[^/@:]*:)(?!\$\{\w+\}@).*(?=@)"),
+    re.compile(r"(?i)([?&][\w.-]*(?:pass|pwd|secret|token)[\w.-]*=)(?!\$\{)[^&]*"),
+)
 
 
 class Durability:

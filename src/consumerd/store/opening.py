@@ -20,7 +20,7 @@ from consumerd.store.glance import Glance
 from consumerd.store.lock import FileLock
 from consumerd.store.parking import ParkingStore
 from consumerd.store.schema import ForeignSchemaError, ensure_schema
-from consumerd.store.server import ServerDatabase, check_driver, with_driver
+from consumerd.store.server import ServerDatabase, check_driver, shown, with_driver
 from consumerd.store.thread import StoreThread
 
 EMBEDDED = "embedded"
@@ -79,7 +79,7 @@ def open_store_thread(parking: str | None, state_dir: Path) -> StoreThread:
 
 
 def _database(url: URL) -> Database:
-    away = _away(url.render_as_string(hide_password=True))
+    away = _away(shown(url))
     if url.get_backend_name() != "sqlite":
         return ServerDatabase(url, away, _prepare(away))
     path = Path(url.database or "")

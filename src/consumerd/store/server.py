@@ -34,7 +34,7 @@ class ServerDatabase:
     def __init__(self, url: URL, away: Away, prepare: Callable[[Connection], None] | None = None) -> None:
         """prepare: runs in a transaction of its own, once for each time that the server was found."""
         self._url = with_driver(url)
-        self.where = self._url.render_as_string(hide_password=True)
+        self.where = shown(url)
         self._away = away
         self._prepare = prepare
         self._engine: Engine | None = None
@@ -99,6 +99,11 @@ class ServerDatabase:
 def with_driver(url: URL) -> URL:
     """The URL with the driver that consumerd installs, where it names none."""
     return url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
+
+
+def shown(url: URL) -> str:
+    """The URL without what may be secret in it: its password, and all of its query."""
+    return url.set(query={}).render_as_string(hide_password=True)
 
 
 def check_driver(url: URL) -> None:

@@ -115,3 +115,64 @@ def test_a_redactor_shows_no_secret_of_its_own() -> None:
 
 def test_redactors_join() -> None:
     assert Redactor(frozenset(["one1"])).joined(["two2"]).redact("one1 two2") == f"{MASK} {MASK}"
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "postgresql://app:hunter2word@db/tasks?sslmode=require",
+        "postgresql://db/tasks?user=app&password=hunter2word",
+        "mysql://app@db/tasks?ssl_key_password=hunter2word&charset=utf8mb4",
+        "redis://:hunter2word@cache:6379/0",
+        "mysql://app:hunter2word@db-1,db-2/tasks?contact=a@b",
+        "host=db user=app password=hunter2word dbname=tasks",
+        "host=db password='hunter2word' dbname=tasks",
+        "Server=db;Pwd=hunter2word;Database=tasks",
+        '{"user": "app", "password": "hunter2word"}',
+        "https://hunter2word@sentry.example/17",
+        "org.apache.kafka.PlainLoginModule required username='app' password='hunter2word';",
+    ],
+)
+def test_what_is_secret_in_a_url_or_a_list_of_values_is_masked_alone_too(secret: str) -> None:
+    redact = Resolver({"URL": secret}).resolve({"own": "${URL}", "database": "${URL}"}).secrets
+    assert "hunter2word" not in Redactor(redact).redact(f"login with ('hunter2word') and /hunter2word at db: {secret}")
+    assert Redactor(redact).redact("app at db, tasks, sslmode=require") == "app at db, tasks, sslmode=require"
+
+
+def test_the_path_of_a_web_hook_is_masked_alone_too() -> None:
+    redactor = Redactor(frozenset(["https://hooks.example/services/T0/hunter2word"]))
+    assert redactor.redact("POST /services/T0/hunter2word at hooks.example") == f"POST {MASK} at hooks.example"
+
+
+def test_a_password_is_masked_as_it_was_written_and_decoded() -> None:
+    redactor = Redactor(frozenset(["mysql://app:p%40ss+w%2Frd@db/mail"]))
+    for form in (
+        "p%40ss+w%2Frd",
+        "p@ss+w/rd",
+        "p@ss w/rd",
+        "p%40ss w%2Frd",
+        "mysql+pymysql://app:p%40ss+w%2Frd@db/mail",
+    ):
+        assert "ss" not in redactor.redact(form), form
+
+
+@pytest.mark.parametrize(
+    ("key", "written", "text"),
+    [
+        ("brokers", "${BROKERS}", "none of the brokers at kafka-1:9092,kafka-2:9092 answers"),
+        ("database", "${FOLDER}/tasks.sqlite", "there is no database /srv/jobs/tasks.sqlite"),
+        ("ssl.ca.location", "${FOLDER}/ca.pem", "there is no file /srv/jobs/ca.pem"),
+        ("own", "mysql://app:${PASSWORD}@${HOST}/mail", "the server at db.example does not answer"),
+    ],
+)
+def test_addresses_names_and_paths_are_no_secrets(key: str, written: str, text: str) -> None:
+    environ = {
+        "BROKERS": "kafka-1:9092,kafka-2:9092",
+        "FOLDER": "/srv/jobs",
+        "PASSWORD": "s3cr3t",
+        "HOST": "db.example",
+    }
+    resolved = Resolver(environ).resolve({key: written})
+    redactor = Redactor(resolved.secrets)
+    assert redactor.redact(text) == text
+    assert redactor.redact("s3cr3t") == (MASK if "PASSWORD" in written else "s3cr3t")

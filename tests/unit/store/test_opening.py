@@ -46,4 +46,10 @@ def test_what_is_no_store_is_refused(parking: str, complaint: str) -> None:
 
 
 def test_a_password_is_never_told() -> None:
-    assert "hunter2" not in open_store("mysql://u:hunter2@h/d", STATE).where
+    for url in (
+        "mysql://u:hunter2@h/d",
+        "mysql://h/d?user=u&password=hunter2",
+        "postgresql://u:hunter2@h/d?sslkey=hunter2",
+    ):
+        assert "hunter2" not in (where := open_store(url, STATE).where)
+        assert "h/d" in where
