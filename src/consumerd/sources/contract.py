@@ -123,6 +123,7 @@ class SourceContext:
     attend: does what the loop does between two fetches, for a source that waits within the user's generator; false
     when the worker is to stop. The loop's thread only.
     note_away: for the same source: what it would raise from `fetch`, or None when it is back. The loop's thread only.
+    call_hook: calls a hook of the user's, named; where that raises, it is reported, and the last argument returned.
     """
 
     name: str
@@ -141,6 +142,9 @@ class SourceContext:
     user_reads_shard: Callable[[], bool] = lambda: False
     attend: Callable[[], bool] = lambda: True
     note_away: Callable[[SourceAwayError | StoreAwayError | None], None] = lambda error: None
+    call_hook: Callable[[str, Callable[[], Any], Any], Any] = lambda name, hook, otherwise: (
+        hook()
+    )  # hooks return anything
 
 
 class Source(Protocol):

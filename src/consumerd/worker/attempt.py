@@ -86,6 +86,7 @@ class Attempts:
         self._clock = clock
         self._fullness = fullness
         self.running: Task | None = None
+        self._is_prepared = True
 
     def conclude(
         self, task: Task, decode: Decode, must_leave: Callable[[], bool], already: Raised | Outcome | None = None
@@ -97,10 +98,20 @@ class Attempts:
         """
         if already is not None:
             return self._concluded(task, decode, must_leave, already)
-        self._hooks.pre_handle_task()
-        conclusion = self._concluded(task, decode, must_leave, None)
+        self._is_prepared = False
+        conclusion = self._concluded(task, decode, must_leave, self._prepare())
         self._hooks.post_handle_task()
         return conclusion
+
+    def _prepare(self) -> Raised | None:
+        """Call `pre_handle_task`, and again before each attempt until it succeeds; what it raised ended the attempt."""
+        if not self._is_prepared:
+            try:
+                self._hooks.pre_handle_task()
+            except BaseException as error:  # noqa: BLE001 - as of the handler
+                return self.raised(error)
+        self._is_prepared = True
+        return None
 
     def _concluded(
         self, task: Task, decode: Decode, must_leave: Callable[[], bool], already: Raised | Outcome | None
@@ -111,6 +122,8 @@ class Attempts:
             raise  # no fault of the payload: this worker is full, and ends
         except BaseException as error:  # noqa: BLE001 - whatever a decoder or validator raises, the payload is at fault
             failure = self.raised(error).failure
+            if isinstance(already, Raised) and not self._is_prepared:
+                self._report(task, already.failure, attempt=0)  # of pre_handle_task
             self._report(task, failure, attempt=0)
             return Conclusion(self._started(task), Dead("undecodable"), failure)
         try:
@@ -159,7 +172,10 @@ class Attempts:
                 already = self.raised(error)
 
     def _attempt(self, task: Task, record: object) -> Any:  # the user's handler returns anything
+        """The handler's answer, or what it or `pre_handle_task` raised."""
         self._progress()
+        if (unprepared := self._prepare()) is not None:
+            return unprepared
         try:
             result = self._handle(offset=task.offset, record=record)
         except BaseException as error:  # noqa: BLE001 - anything raised, SystemExit included, is a failed attempt

@@ -130,9 +130,10 @@ class Station:
             limit_memory(self.seat.consumer.common.memory_limit)
             configs = loaded.configs | {"workers": self.seat.workers}
             consumer = loaded.consumer_class(self.seat.slot, **configs)
-            if is_overridden(type(consumer), "get_process_name"):
-                setproctitle.setproctitle(consumer.get_process_name())
             runtime = Runtime(consumer, self._surroundings())
+            if is_overridden(type(consumer), "get_process_name"):
+                name = "get_process_name"
+                runtime.hooks.call(name, lambda: setproctitle.setproctitle(consumer.get_process_name()), None)
             consumer._runtime = runtime  # noqa: SLF001 - the base class keeps it there for this module
             consumer.consume()
             store.close(self.deadline.at_s or monotonic())

@@ -85,7 +85,15 @@ class Runtime:
         self._surroundings = surroundings
         self._suspects = _suspects(surroundings)
         self._index = StoreIndex(surroundings.name, surroundings.store, self._suspects)
-        self._hooks = Hooks(consumer, surroundings.orders.amendments)
+        self._fullness = Fullness(surroundings.leave_when_full)
+        self.hooks = Hooks(
+            consumer,
+            surroundings.orders.amendments,
+            emit=surroundings.emit,
+            redact=surroundings.redact,
+            clock=surroundings.clock,
+            fullness=self._fullness,
+        )
         self._validate = record_validator(consumer_class)
         self._user_reads_shard = False
         self._loop: Loop | None = None
@@ -125,7 +133,8 @@ class Runtime:
     # Its life
 
     def run(self) -> None:
-        """Consume until asked to stop. Exceptions of the hooks and of the source pass through, after the drain."""
+        """Consume until asked to stop. What `pre_consume`, the user's generator and the source raise passes through,
+        after the drain."""
         try:
             loop = self.open()
             self._consume(loop)
@@ -135,7 +144,7 @@ class Runtime:
     def shut(self) -> None:
         """What must come last, however it ended: the handler's event loop closed, `post_consume`."""
         self._close_handler()
-        self._consumer.post_consume()
+        self.hooks.call("post_consume", self._consumer.post_consume, None)
 
     def open(self) -> Loop:
         """Everything up to the first turn: `pre_consume`, old claims given back, the source open, the loop made."""
@@ -218,7 +227,7 @@ class Runtime:
         return Parts(
             source=parts.source,
             handle=handle,
-            hooks=self._hooks,
+            hooks=self.hooks,
             attempts=attempts,
             parking=parking,
             due=due,
@@ -235,14 +244,14 @@ class Runtime:
         return Attempts(
             handle,
             retry_policy(self._consumer, parts.common),
-            self._hooks,
+            self.hooks,
             retries_elsewhere=parts.source.traits.gives_away,
             wait=self._wait,
             progress=self.progress,
             emit=parts.emit,
             redact=parts.redact,
             clock=parts.clock,
-            fullness=Fullness(parts.leave_when_full),
+            fullness=self._fullness,
         )
 
     def _loop_settings(self) -> LoopSettings:
@@ -277,6 +286,7 @@ class Runtime:
             wait=self._wait,
             user_reads_shard=lambda: self._user_reads_shard,
             note_away=self._note_away,
+            call_hook=self.hooks.call,
             attend=lambda: self._loop is not None and self._loop.between_batches(),
         )
 

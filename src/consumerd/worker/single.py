@@ -15,6 +15,7 @@ from typing import cast
 from consumerd.clock import SYSTEM_CLOCK, iso
 from consumerd.config.shape import ConsumerSettings
 from consumerd.errors import ConsumerdError, UndecodableError
+from consumerd.events.facts import Fact
 from consumerd.model.failure import describe
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.shards import Shard
@@ -47,7 +48,7 @@ def run_single(settings: ConsumerSettings, payload: bytes) -> int:
     consumer._runtime = runtime  # noqa: SLF001 - the base class keeps it there for the worker
     try:
         loop = runtime.open()
-    except Exception as error:  # noqa: BLE001 - the user's pre_consume
+    except BaseException as error:  # noqa: BLE001 - the user's pre_consume, SystemExit included
         failure = describe(error, loaded.redactor.redact)
         return _say(f"{failure.traceback}\n\nnot handled: pre_consume failed: {failure.error}", FAILED)
     while not (board.words[HANDLED] or store.parked or loop.is_stopping):
@@ -75,10 +76,16 @@ def _surroundings(
         interrupts=Interrupts(),
         words=board.words,
         deadline=StopDeadline(0.0),
-        emit=lambda fact: None,  # what became of the task is said at the end
+        emit=_tell_of_hook,
         redact=loaded.redactor.redact,
         on_ready=lambda: None,
     )
+
+
+def _tell_of_hook(fact: Fact) -> None:
+    """A hook that raised; what became of the task is said at the end."""
+    if fact.name == "hook_failed":
+        sys.stdout.write(f"\n{fact.fields['traceback']}\n\n{fact.fields['hook']} failed: {fact.fields['error']}\n")
 
 
 def _show(parked: ParkedTask) -> int:

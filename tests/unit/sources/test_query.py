@@ -115,7 +115,7 @@ def test_a_hook_that_fails_is_reported_and_stops_nothing() -> None:
     run = run_of(rows_of({"id": 1, "fails": True}, {"id": 2}, base=Broken))
     run.turn(3)
     assert run.consumer.handled == [(0, 1), (1, 2)]
-    assert run.told("on_parked_failed")
+    assert [fact.fields["hook"] for fact in run.told("hook_failed")] == ["on_parked"]
 
 
 def test_a_row_that_was_done_and_comes_again_is_left_out_for_sleep_time_and_then_handled_again() -> None:

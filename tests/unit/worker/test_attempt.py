@@ -39,17 +39,26 @@ class Bench:
     is_stopping: bool = False
 
     def __post_init__(self) -> None:
+        fullness = Fullness(lambda: self.left_after.append(len(self.calls)))
+        hooks = Hooks(
+            BaseConsumer(0),
+            Orders.of_nobody().amendments,
+            emit=self.facts.append,
+            redact=str,
+            clock=self.clock,
+            fullness=fullness,
+        )
         self.attempts = Attempts(
             self.handle,
             self.policy,
-            Hooks(BaseConsumer(0), Orders.of_nobody().amendments),
+            hooks,
             retries_elsewhere=False,
             wait=self.wait,
             progress=lambda: self.told_at.append(self.clock.monotonic()),
             emit=self.facts.append,
             redact=lambda text: text.replace("hunter2", "***"),
             clock=self.clock,
-            fullness=Fullness(lambda: self.left_after.append(len(self.calls))),
+            fullness=fullness,
         )
 
     def conclude(

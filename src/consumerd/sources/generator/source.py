@@ -85,5 +85,6 @@ class GeneratorSource:
         assert self._context is not None
         if not is_overridden(type(self._context.consumer), "task_id"):
             return None  # an `id` in what a generator yields may be anything's
-        found = self._context.consumer.task_id(record)
+        task_id = self._context.consumer.task_id
+        found = self._context.call_hook("task_id", lambda: task_id(record), None)
         return None if found is None else TaskId(f"{self._context.name}:{found}")

@@ -121,7 +121,8 @@ class Iteration:
         return YieldedBatch(None, self._open, number, record, self._unknown_task(number, record))
 
     def _unknown_task(self, number: int, record: object) -> Task:
-        found = self._context.consumer.task_id(record)
+        task_id = self._context.consumer.task_id
+        found = self._context.call_hook("task_id", lambda: task_id(record), None)
         task_id = None if found is None else TaskId(f"{self._context.name}:{found}")
         return Task(id=task_id, offset=number, source=self._context.name, shard=0, position=0, payload=b"")
 

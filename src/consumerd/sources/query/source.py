@@ -7,6 +7,7 @@ their ids, leaves out what is parked, and paces the queries. One batch is out at
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from consumerd.errors import ConsumerdError, SourceAwayError
 from consumerd.events.facts import Fact, Level
@@ -119,8 +120,6 @@ class QuerySource:
     def _tell_parked(self, records: Sequence[object], outcome: Outcome) -> None:
         if not self._tells_parked:
             return
-        for record in records:
-            try:
-                self._context.consumer.on_parked(record, outcome)
-            except Exception as error:  # noqa: BLE001 - the user's hook; the task is parked already
-                self._context.emit(Fact("on_parked_failed", Level.ERROR, {"error": one_line(error)}))
+        on_parked = self._context.consumer.on_parked
+        for record in records:  # parked already, whatever the hook does
+            self._context.call_hook("on_parked", partial(on_parked, record, outcome), None)
