@@ -1,15 +1,13 @@
-"""The log: one line on stdout for each fact worth knowing, as JSON for machines or in words for people.
-
-structlog renders for people, and is imported for that alone: with it come rich, pygments and nine megabytes. Nothing
-of it is configured for the whole process, which is the user's.
-"""
+"""The log: one line on stdout for each fact worth knowing, as JSON for machines or in words for people."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, MutableMapping
-from typing import Any, Literal
+import textwrap
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Literal
 
 from consumerd import clock
 from consumerd.events.facts import Fact, Level
@@ -24,7 +22,10 @@ PATIENCE_S = 1.0
 _RANKS = {level: rank for rank, level in enumerate((Level.DEBUG, Level.INFO, Level.WARNING, Level.ERROR))}
 _LONGEST_VALUE = 8_192
 
-Render = Callable[[MutableMapping[str, Any]], str]  # structlog's event dictionary
+_COLORS = {"error": "\x1b[31m", "warning": "\x1b[33m", "info": "\x1b[32m", "debug": "\x1b[2m"}
+
+Render = Callable[[Mapping[str, object]], str]
+"""Makes a line of the fields of one: `timestamp`, `level`, `event`, and what the fact and the process add."""
 
 
 class LogListener:
@@ -92,13 +93,19 @@ def log_to_stdout(
 def renderer(log_format: LogFormat, *, is_terminal: bool) -> Render:
     """How a line looks; `auto` asks whether people read it."""
     if log_format == "console" or (log_format == "auto" and is_terminal):
-        import structlog
-
-        console = structlog.dev.ConsoleRenderer(
-            colors=is_terminal, exception_formatter=structlog.dev.plain_traceback, pad_event_to=24
-        )
-        return lambda line: str(console(None, "", line))
+        return partial(_in_words, is_colored=is_terminal)
     return json.JSONEncoder(ensure_ascii=False, default=repr).encode
+
+
+def _in_words(line: Mapping[str, object], *, is_colored: bool) -> str:
+    """`TIME level event  name=value …`. A value of several lines, such as a traceback, stands below, indented."""
+    level, event = str(line["level"]), str(line["event"])
+    color, plain = (_COLORS.get(level, ""), "\x1b[0m") if is_colored else ("", "")
+    fields = {name: str(value) for name, value in line.items() if name not in ("timestamp", "level", "event")}
+    short = [f"{name}={repr(text) if ' ' in text else text}" for name, text in fields.items() if "\n" not in text]
+    blocks = [f"\n  {name}:\n{textwrap.indent(text, '    ')}" for name, text in fields.items() if "\n" in text]
+    head = f"{line['timestamp']} {color}{level:<7}{plain} {event:<22} {' '.join(short)}"
+    return head.rstrip() + "".join(blocks)
 
 
 def _shortened(value: object) -> object:

@@ -74,12 +74,14 @@ def test_secrets_are_taken_out_of_whatever_was_rendered(pipe: tuple[int, Read]) 
     assert "hunter2" not in pipe[1]()
 
 
-def test_people_get_words(pipe: tuple[int, Read]) -> None:
-    listener(pipe[0], "console")(Fact("worker_ready", fields={"worker_id": 3}))
-    line = pipe[1]()
-    assert "worker_ready" in line
-    assert "worker_id=3" in line
-    assert not line.startswith("{")
+def test_people_get_words_and_a_traceback_below_them(pipe: tuple[int, Read]) -> None:
+    fields = {"worker_id": 3, "error": "no route", "traceback": "Traceback:\n  line 1"}
+    listener(pipe[0], "console")(Fact("worker_ended", Level.ERROR, fields=fields))
+    time, rest = pipe[1]().split(" ", 1)
+    assert time.endswith("Z")
+    assert rest == (
+        "error   worker_ended           worker_id=3 error='no route'\n  traceback:\n    Traceback:\n      line 1\n"
+    )
 
 
 def test_auto_is_json_where_nobody_sits(pipe: tuple[int, Read]) -> None:
