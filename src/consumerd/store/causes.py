@@ -7,21 +7,45 @@ from __future__ import annotations
 
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 
-LONGEST_CAUSE = 200
+LONGEST_CAUSE = 300
 
 _REMEDIES = (
-    (("disk is full", "no space left"), "free some space"),
-    (("readonly", "read-only", "permission denied", "not permitted", "access denied"), "see who may write there"),
+    (("disk is full", "no space left", "disk full"), "free some space"),
+    (
+        ("' to database '", "denied for table", "denied for schema", "denied for database", "command denied"),
+        "grant its user what it needs",
+    ),
+    (
+        ("no encryption", "ssl", "tls", "certificate", "secure transport", "insecure transport"),
+        "set what TLS asks for in the URL's query",
+    ),
+    (
+        ("password", "access denied", "authentication", "login denied", "has expired", "is locked for"),
+        "correct its user and password; some accounts also ask for TLS",
+    ),
+    (("pg_hba.conf", "is not allowed to connect"), "let the server accept this user from this host"),
+    (
+        ("too many", "max_user_connections", "max_connections", "connection slots", "connection limit"),
+        "let the server take more connections, or run fewer workers",
+    ),
+    (
+        ("could not translate host", "resolve host", "name or service", "name resolution", "getaddrinfo", "nodename"),
+        "correct its host, or the name service",
+    ),
+    (("max_allowed_packet",), "raise max_allowed_packet on the server"),
+    (("unknown database", "does not exist", "doesn't exist", "no such table"), "create it, or correct its name"),
+    (("readonly", "read-only", "read only", "permission denied", "not permitted"), "see who may write there"),
     (("malformed", "not a database", "corrupt"), "restore it from a copy, or move it away"),
     (("is locked", "lock wait", "lock timeout"), "find the process that holds it"),
     (
         ("unable to open", "no such file", "not a directory", "i/o error"),
         "see that its folder is there and can be written",
     ),
-    (("connect", "server has gone", "lost connection", "closed", "shutting down", "timed out"), "see that it runs"),
-    (("max_allowed_packet",), "raise max_allowed_packet on the server"),
-    (("unknown database", "does not exist"), "create it"),
+    (("starting up", "shutting down", "recovery", "not yet accepting"), "wait until it is up"),
+    (("timed out", "timeout", "no route", "unreachable"), "see that it runs, and that nothing on the way blocks it"),
+    (("connect", "server has gone", "closed", "refused", "reset by peer"), "see that it runs"),
 )
+"""Words of an error, in lower case, and what to do; the first that fits. A refused login says "connect", too."""
 
 _TRANSIENT_CODES = frozenset({"1205", "1213", "40001", "40P01"})
 
@@ -55,6 +79,8 @@ def _words(error: BaseException) -> str:
 
 
 def _driver_words(error: BaseException) -> str:
-    """The first line; PyMySQL's errors are (code, text)."""
+    """The first line; PyMySQL's errors are (code, text). Of psycopg's attempts on several addresses, the last one's."""
     words = str(error.args[1]) if len(error.args) == 2 and isinstance(error.args[0], int) else str(error)
-    return (words.strip().splitlines() or [type(error).__name__])[0]
+    lines = words.strip().splitlines() or [type(error).__name__]
+    attempts = [line for line in lines if line.startswith("- host: ")]
+    return attempts[-1].removeprefix("- ") if attempts else lines[0]

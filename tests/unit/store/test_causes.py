@@ -9,6 +9,8 @@ from sqlalchemy.exc import OperationalError
 
 from consumerd.store.causes import LONGEST_CAUSE, cause_of, is_transient
 
+SERVER = 'connection failed: connection to server at "127.0.0.1", port 5432 failed:'
+
 
 def wrapped(error: Exception) -> OperationalError:
     return OperationalError("INSERT INTO parked VALUES (?)", ("a secret payload",), error)
@@ -25,7 +27,33 @@ def wrapped(error: Exception) -> OperationalError:
             Exception(2003, "Can't connect to MySQL server on 'h'"),
             "Can't connect to MySQL server on 'h': see that it runs",
         ),
-        (Exception('database "x" does not exist\nDETAIL: more'), 'database "x" does not exist: create it'),
+        (Exception('FATAL:  database "x" does not exist\nDETAIL: more'), 'database "x" does not exist: create it'),
+        (Exception(1049, "Unknown database 'x'"), "Unknown database 'x': create it, or correct its name"),
+        (Exception(f"{SERVER} FATAL:  password authentication failed for user"), "correct its user and password"),
+        (Exception("connection failed: fe_sendauth: no password supplied"), "correct its user and password"),
+        (Exception(1045, "Access denied for user 'u'@'h' (using password: YES)"), "correct its user and password"),
+        (Exception(1044, "Access denied for user 'u'@'h' to database 'd'"), "grant its user what it needs"),
+        (Exception(1142, "INSERT command denied to user 'u'@'h' for table 'parked'"), "grant its user what it needs"),
+        (Exception(f'{SERVER} FATAL:  too many connections for role "few"'), "or run fewer workers"),
+        (Exception(f"{SERVER} FATAL:  sorry, too many clients already"), "or run fewer workers"),
+        (Exception(f"{SERVER} FATAL:  remaining connection slots are reserved"), "or run fewer workers"),
+        (Exception(1226, "User 'u' has exceeded the 'max_user_connections' resource"), "or run fewer workers"),
+        (Exception(3159, "Connections using insecure transport are prohibited"), "set what TLS asks for"),
+        (Exception(f'{SERVER} FATAL:  no pg_hba.conf entry for host "h", no encryption'), "set what TLS asks for"),
+        (Exception(f"{SERVER} SSL error: certificate verify failed"), "set what TLS asks for in the URL's query"),
+        (Exception(f'{SERVER} FATAL:  no pg_hba.conf entry for host "h", user "u"'), "accept this user from this host"),
+        (Exception("failed to resolve host 'nowhere': [Errno -2] Name or service not known"), "correct its host"),
+        (Exception(f"{SERVER} FATAL:  the database system is starting up"), "wait until it is up"),
+        (Exception("cannot execute INSERT in a read-only transaction"), "see who may write there"),
+        (Exception(f"{SERVER} Connection refused\n\tIs the server running?"), "Connection refused: see that it runs"),
+        (
+            Exception(
+                "connection failed: Multiple connection attempts failed. All failures were:\n"
+                "- host: 'h', port: 1, hostaddr: '::1': connection failed: Connection refused\n"
+                "- host: 'h', port: 1, hostaddr: '127.0.0.1': connection failed: password authentication failed"
+            ),
+            "hostaddr: '127.0.0.1': connection failed: password authentication failed: correct its user and password",
+        ),
         (Exception("something else"), "something else: see its log"),
     ],
 )
