@@ -171,11 +171,20 @@ class KafkaBaseConsumer(BaseConsumer):
     SOURCE = "kafka"
 
     @default_hook
+    def handle_tombstone(self, offset: int, key: bytes | None) -> object:
+        """Handle a message without a value: in a compacted topic, it deletes what its key stands for.
+
+        It answers and fails as `handle_task` does. Without an override, such messages are passed over.
+        """
+
+    @default_hook
     def iterate_task(self) -> Iterator[tuple[int, Any]]:
         """What an override builds on: (offset, record) from `self.consume_client`, as the seed had it."""
         from consumerd.sources.decoding import decode_json
 
         for offset, value in self.consume_client.consume():
+            if value is None:
+                continue  # a tombstone is no record
             yield offset, decode_json(value)
 
 

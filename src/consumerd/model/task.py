@@ -19,6 +19,7 @@ class Task:
     offset: the seed's number, which the handler gets.
     position: its place in its shard, for the parking store (a Kafka offset; 0 where there is none).
     payload: its bytes, as they came; for a source of records, their encoding (`sources.records`).
+    is_tombstone: it came without a payload, which deletes its key; it is no record of its own.
     attempts: how many attempts were made before now; first_at: when the first was made, seconds since the epoch.
     """
 
@@ -32,3 +33,4 @@ class Task:
     headers: tuple[tuple[str, bytes | None], ...] = ()
     attempts: int = 0
     first_at: float | None = None
+    is_tombstone: bool = False

@@ -6,13 +6,27 @@ The loop decodes with `orjson.loads` itself; what that refuses comes here once m
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import orjson
 
 from consumerd.errors import UndecodableError
 
+
+class Tombstone:
+    """The kind of `TOMBSTONE`."""
+
+
+TOMBSTONE: Final = Tombstone()
+"""What stands for the record of a message without a value: in a compacted topic, it deletes its key."""
+
 quick_decode: Callable[[bytes], object] = orjson.loads
 """What the fast path decodes with; raises a ValueError in orjson's own words."""
+
+
+REGISTRY_MAGIC = 0
+REGISTRY_HEADER_BYTES = 5
+"""The wire format of schema registries: a zero byte and the schema's id in four bytes, then the message."""
 
 
 def decode_json(payload: bytes | None) -> object:
@@ -40,6 +54,13 @@ def limited(decode: Callable[[bytes], object], limit_bytes: int) -> Callable[[by
 
 
 def _sentence(payload: bytes, error: orjson.JSONDecodeError) -> str:
+    if payload[0] == REGISTRY_MAGIC and len(payload) > REGISTRY_HEADER_BYTES:
+        schema = int.from_bytes(payload[1:REGISTRY_HEADER_BYTES])
+        return (
+            "the payload is not JSON: it begins as a schema registry's messages do "
+            f"(a zero byte, then schema id {schema}): override iterate_task, "
+            "and decode what consume_client gives with the registry's deserializer"
+        )
     try:
         payload.decode("utf-8")
     except UnicodeDecodeError as not_utf8:

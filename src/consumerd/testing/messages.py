@@ -19,7 +19,8 @@ from consumerd.sources.rows import Raw
 class Message:
     """One message for `run_consumer`.
 
-    value: the payload's bytes as they come, or a value that is written as JSON.
+    value: the payload's bytes as they come, or a value that is written as JSON. None is a tombstone: a message without
+    a value (`null` in JSON is `b"null"`).
     key, headers: what the handler finds as `self.key` and `self.headers`.
 
         Message(b"no JSON at all")
@@ -35,6 +36,8 @@ class Message:
         """The bytes. Raises TypeError where the value cannot be written as JSON."""
         if isinstance(self.value, bytes):
             return self.value
+        if self.value is None:
+            return b""
         try:
             return orjson.dumps(self.value)
         except TypeError as error:
@@ -78,6 +81,7 @@ class MessageBatch:
             payload=message.payload,
             key=message.key,
             headers=message.headers,
+            is_tombstone=message.value is None,
         )
 
 

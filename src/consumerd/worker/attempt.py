@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from consumerd.clock import Clock
+from consumerd.errors import UndecodableError
 from consumerd.events.facts import Fact, Level
 from consumerd.model.failure import Failure, describe, drop_tracebacks
 from consumerd.model.outcome import DONE, Dead, Outcome, Retry
 from consumerd.model.retry import RetryPolicy, after_round, immediate_delay, next_in_round, within_expiry
 from consumerd.model.task import Task
+from consumerd.sources.decoding import TOMBSTONE
 from consumerd.worker.family import leave_if_child
 from consumerd.worker.fast import Handler, refused_value
 from consumerd.worker.hooks import Hooks
@@ -117,7 +119,7 @@ class Attempts:
         self, task: Task, decode: Decode, must_leave: Callable[[], bool], already: Raised | Outcome | None
     ) -> Conclusion:
         try:
-            record = decode()
+            record = _record(task, decode)
         except MemoryError:
             raise  # no fault of the payload: this worker is full, and ends
         except BaseException as error:  # noqa: BLE001 - whatever a decoder or validator raises, the payload is at fault
@@ -165,7 +167,7 @@ class Attempts:
                 return Conclusion(task, None, failure)
             tried += 1
             try:
-                record = decode()
+                record = _record(task, decode)
             except MemoryError:
                 raise  # as above
             except BaseException as error:  # noqa: BLE001 - a validator that has changed its mind: a failed attempt
@@ -236,6 +238,16 @@ class Attempts:
         fields: dict[str, object] = {"offset": task.offset, "shard": task.shard, "attempt": attempt}
         fields |= {"task": task.id, "error": failure.error}
         self._emit(Fact("task_failed", Level.WARNING, fields))
+
+
+def _record(task: Task, decode: Decode) -> object:
+    """The decoded record; TOMBSTONE for a task that has no payload to decode."""
+    try:
+        return decode()
+    except UndecodableError:
+        if task.is_tombstone:
+            return TOMBSTONE
+        raise
 
 
 def _json_name(record: object) -> str:

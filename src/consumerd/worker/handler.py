@@ -12,7 +12,9 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from consumerd.errors import UndecodableError
+from consumerd.events.facts import Fact, Level
 from consumerd.model.contract import HOOKS_A_TASK, is_overridden
+from consumerd.sources.decoding import TOMBSTONE
 from consumerd.worker.fast import Handler
 
 Decode = Callable[[Any], object]
@@ -23,17 +25,48 @@ def needs_general_loop(consumer_class: type) -> bool:
     return any(is_overridden(consumer_class, hook) for hook in (*HOOKS_A_TASK, "iterate_task"))
 
 
-def plain_handler(consumer: Any) -> tuple[Handler, Callable[[], None]]:  # the user's class, known by its hooks
-    """`handle_task` as a synchronous callable, and what closes it. A coroutine runs to its end on one event loop."""
-    handle_task: Handler = consumer.handle_task
-    if not inspect.iscoroutinefunction(handle_task):
-        return handle_task, lambda: None
-    runner = asyncio.Runner()
+class Handlers:
+    """The consumer's `handle_task` and `handle_tombstone` as synchronous callables.
 
-    def handle(**arguments: object) -> object:
-        return runner.run(handle_task(**arguments))
+    Where they are coroutines, each call runs to its end on one event loop, which `close` closes.
+    tombstone: None where the class has no such hook of its own; else it takes a record too, which is None.
+    """
 
-    return handle, runner.close
+    def __init__(self, consumer: Any) -> None:  # the user's class, known by its hooks
+        self._runner = asyncio.Runner()  # without an event loop until it runs something
+        self.close = self._runner.close
+        self.task: Handler = self._synchronous(consumer.handle_task)
+        self.tombstone: Handler | None = None
+        if is_overridden(type(consumer), "handle_tombstone"):
+            delete = self._synchronous(consumer.handle_tombstone)
+            self.tombstone = lambda *, offset, record: delete(offset=offset, key=consumer.key)
+
+    def _synchronous(self, method: Handler) -> Handler:
+        if not inspect.iscoroutinefunction(method):
+            return method
+        return lambda **arguments: self._runner.run(method(**arguments))
+
+
+def for_any_record(consumer: Any, handlers: Handlers, emit: Callable[[Fact], None]) -> Handler:
+    """The handler of tasks and tombstones, `around_task` about both. Tombstones nobody handles are passed over.
+
+    consumer: the user's class, known by its hooks. emit: is told once that tombstones are passed over.
+    """
+    handle = hooked_handler(consumer, handlers.task)
+    delete = None if handlers.tombstone is None else hooked_handler(consumer, handlers.tombstone)
+    is_first = iter([True])
+
+    def handle_any(*, offset: int, record: object) -> object:
+        if record is not TOMBSTONE:
+            return handle(offset=offset, record=record)
+        if delete is not None:
+            return delete(offset=offset, record=None)
+        if next(is_first, False):
+            advice = "give the consumer a method handle_tombstone(self, offset, key) to handle them"
+            emit(Fact("tombstones_passed_over", Level.INFO, {"offset": offset, "advice": advice}))
+        return None
+
+    return handle_any
 
 
 def hooked_handler(consumer: Any, handle: Handler) -> Handler:  # the user's class, known by its hooks

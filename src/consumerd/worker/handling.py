@@ -99,16 +99,23 @@ class Handling:
                 values_are_known=self._values_are_known,
             )
         except BaseException as error:  # noqa: BLE001 - anything raised, SystemExit included, is a failed attempt
+            if batch.task(self._handed_out() - 1).is_tombstone:
+                return self._leave_fast(batch, start, None)  # the decoder had nothing to decode
             ended = self._parts.attempts.raised(error)
         stop = self._handed_out()
         if ended is not None:
             ended = self._parts.attempts.returned(ended)
             if isinstance(ended, (Raised, *VERDICTS)):
-                self._settle_done(batch, start, stop - 1)
-                return self._conclude(batch, stop - 1, ended)
+                return self._leave_fast(batch, start, ended)
             self._report_value(ended)
         self._settle_done(batch, start, stop)
         return stop
+
+    def _leave_fast(self, batch: Batch, start: int, ended: Raised | Retry | Dead | None) -> int:
+        """Take the last task that was handed out to its outcome, those from `start` to before it being done."""
+        last = self._handed_out() - 1
+        self._settle_done(batch, start, last)
+        return self._conclude(batch, last, ended)
 
     def _run_general(self, batch: Batch, start: int) -> int:
         """Handle one task, hooks and all; `start` again where the consumer wants to stop before it."""

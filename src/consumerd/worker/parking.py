@@ -177,6 +177,7 @@ def unparked(parked: ParkedTask) -> Task:
         headers=parked.headers,
         attempts=parked.attempts,
         first_at=parked.first_at,
+        is_tombstone=not parked.payload and parked.attempts > 0,  # without a payload, nothing else is ever attempted
     )
 
 

@@ -23,8 +23,7 @@ from consumerd.store.thread import StoreThread
 from consumerd.wire.board import ATTEMPT_SINCE_NS, BUSY_SINCE_NS, STATE, WorkerState
 from consumerd.worker.attempt import Attempts
 from consumerd.worker.due import DueTasks
-from consumerd.worker.fast import Handler
-from consumerd.worker.handler import hooked_handler, needs_general_loop, plain_handler, record_validator, validating
+from consumerd.worker.handler import Handlers, for_any_record, needs_general_loop, record_validator, validating
 from consumerd.worker.hooks import Hooks
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.keeper import Keeper, OwnWatch, lag_interval_s
@@ -152,8 +151,9 @@ class Runtime:
         if self._consumer.consume_client is None:
             self._consumer.consume_client = getattr(parts.source, "facade", None)
         self._consumer.pre_consume()
-        handle, self._close_handler = plain_handler(self._consumer)
-        loop_parts = self._loop_parts(handle)
+        handlers = Handlers(self._consumer)
+        self._close_handler = handlers.close
+        loop_parts = self._loop_parts(handlers)
         parts.source.open(self._context())
         self._load_suspects(loop_parts.parking)
         self._due = loop_parts.due
@@ -205,9 +205,9 @@ class Runtime:
         keeper.close(min(1.0, parts.deadline.at_s - monotonic()))
         parts.source.close(parts.deadline.at_s)
 
-    def _loop_parts(self, handle: Handler) -> Parts:
+    def _loop_parts(self, handlers: Handlers) -> Parts:
         parts = self._surroundings
-        attempts = self._attempts(hooked_handler(self._consumer, handle))
+        attempts = self._attempts(for_any_record(self._consumer, handlers, parts.emit))
         parking = Parking(parts.name, parts.store, emit=parts.emit, clock=parts.clock, on_parked=self._suspects.clear)
         lease = Lease(parts.lease_owner, LEASE_S)
         decode = validating(limited(parts.source.decode, parts.common.payload_limit), self._validate)
@@ -226,7 +226,7 @@ class Runtime:
         )
         return Parts(
             source=parts.source,
-            handle=handle,
+            handle=handlers.task,
             hooks=self.hooks,
             attempts=attempts,
             parking=parking,

@@ -22,6 +22,9 @@ from consumerd.sources.decoding import decode_json, limited, quick_decode
         (b"9" * 1_000_000, "not JSON: number is infinity"),
         (b'{"name": "\xff"}', "not UTF-8: byte 0xff at position 10"),
         (b'"\xed\xa0\x80"', "not UTF-8: byte 0xed at position 1"),
+        (b"\0\0\0\0\x2aObj", "a zero byte, then schema id 42.*deserializer"),
+        (b"\0\0\0\x01\0" + b'{"uid": 1}', "schema id 256"),
+        (b"\0{}", "not JSON: .* at position 0"),
         (b"[" * 100_000, "nested too deeply: deeper than 1024 at position 102[0-9]"),
     ],
 )

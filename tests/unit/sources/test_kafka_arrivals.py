@@ -1,6 +1,7 @@
 """Records between the client and the loop, without a broker: runs of one partition, gaps, parked and held ones."""
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, Message
@@ -190,6 +191,49 @@ def test_ids_of_another_topic_of_the_same_name_skip_nothing():
         map(TaskId, ("login_task:uuid:0:7", "login_task:older:0:8", "login_task:uuid:1:9", "login_task:uuid:0:5#1"))
     )
     assert IDENTITY.positions(0, ids) == {7}
+
+
+class ForeignHeaders:
+    """A message with a header whose name is not UTF-8; the client reads the headers when it is asked for them."""
+
+    def topic(self) -> str:
+        return "login_task"
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return 7
+
+    def key(self) -> bytes:
+        return b"uid-7"
+
+    def value(self) -> bytes:
+        return b"{"
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        return [(b"\xff\xfename".decode(), b"v")]
+
+
+def test_a_header_whose_name_is_not_utf8_costs_the_headers_and_not_the_task():
+    foreign: Any = ForeignHeaders()  # it stands in for a Message, which cannot be made so
+    task = IDENTITY.task(foreign)
+    assert (task.payload, task.key) == (b"{", b"uid-7")
+    [(name, value)] = task.headers
+    assert name == "unreadable-headers"
+    assert value is not None
+    assert b"can't decode byte 0xff" in value
+
+
+def test_a_message_without_a_value_is_a_tombstone_and_an_empty_one_is_not():
+    batch = KafkaBatch(
+        AssignedPartition(0, 0),
+        [Message(topic="login_task", partition=0, offset=0, key=b"k"), message(0, 1, b"")],
+        2,
+        identity=IDENTITY,
+        payload_limit_bytes=10,
+    )
+    assert [batch.task(index).is_tombstone for index in (0, 1)] == [True, False]
 
 
 # What is settled

@@ -1,6 +1,7 @@
 """`consumerd.testing` as users have it."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -25,6 +26,74 @@ def test_a_message_has_its_payload_its_key_and_its_headers() -> None:
     run = run_consumer(Logins, [{"uid": 7}, Message(b'{"uid": 8}', key=b"8", headers=(("trace", b"1"),))])
     assert run.consumer.seen == [(0, {"uid": 7}, None, {}), (1, {"uid": 8}, b"8", {"trace": b"1"})]
     assert (run.done, run.dead(), run.waiting()) == (2, {}, {})
+
+
+class Accounts(KafkaBaseConsumer):
+    def pre_consume(self) -> None:
+        self.seen: list[Any] = []  # records, and the keys that were deleted
+
+    def handle_task(self, offset: int, record: Any) -> None:  # whatever JSON holds
+        self.seen.append((offset, record))
+
+
+class OneByOne(Accounts):
+    def pre_handle_task(self) -> None:
+        """One hook overridden is enough for the general loop."""
+
+
+BOTH_LOOPS = pytest.mark.parametrize("consumer_class", [Accounts, OneByOne])
+TOMBSTONES = [Message(None, key=b"a"), {"uid": 7}, Message(None, key=b"b"), Message(None), b""]
+
+
+@BOTH_LOOPS
+def test_tombstones_are_passed_over_and_said_once(consumer_class: type[Accounts]) -> None:
+    run = run_consumer(consumer_class, TOMBSTONES)
+    assert run.consumer.seen == [(1, {"uid": 7})]
+    assert (run.done, list(run.dead())) == (4, ["test/consumer:4"])
+    [told] = run.told("tombstones_passed_over")
+    assert "handle_tombstone(self, offset, key)" in str(told.fields["advice"])
+
+
+@BOTH_LOOPS
+def test_a_consumer_that_handles_tombstones_gets_their_keys_in_order(consumer_class: type[Accounts]) -> None:
+    class Deleting(consumer_class):  # type: ignore[valid-type, misc]  # a parameter
+        def handle_tombstone(self, offset: int, key: bytes | None) -> None:
+            self.seen.append((offset, key))
+
+    run = run_consumer(Deleting, TOMBSTONES)
+    assert run.consumer.seen == [(0, b"a"), (1, {"uid": 7}), (2, b"b"), (3, None)]
+    assert (run.done, run.told("tombstones_passed_over")) == (4, [])
+
+
+@BOTH_LOOPS
+def test_a_tombstone_that_fails_is_parked_and_comes_again_as_one(consumer_class: type[Accounts]) -> None:
+    class Failing(consumer_class):  # type: ignore[valid-type, misc]  # a parameter
+        async def handle_tombstone(self, offset: int, key: bytes | None) -> object:
+            self.seen.append((self.attempt, key))
+            if self.attempt < 3:
+                raise OSError("the cache is away")
+            return Retry(after=30) if self.attempt == 3 else None
+
+    run = run_consumer(Failing, [Message(None, key=b"a"), {"uid": 7}], configs={"task_retry_times": 2})
+    assert run.consumer.seen == [(1, b"a"), (2, b"a"), (3, b"a"), (1, {"uid": 7})]
+    assert list(run.waiting()) == ["test/consumer:0"]
+    run.advance(31)
+    run.stop()
+    assert run.consumer.seen[-1] == (4, b"a")
+    assert (run.waiting(), run.dead()) == ({}, {})
+
+
+def test_around_task_is_about_a_tombstone_too_without_a_record() -> None:
+    class Around(Accounts):
+        @contextmanager
+        def around_task(self, offset: int, record: Any) -> Iterator[None]:  # None for a tombstone
+            self.seen.append(("around", offset, record))
+            yield
+
+        def handle_tombstone(self, offset: int, key: bytes | None) -> None:
+            self.seen.append((offset, key))
+
+    assert run_consumer(Around, [Message(None, key=b"a")]).consumer.seen == [("around", 0, None), (0, b"a")]
 
 
 def test_a_payload_that_is_no_json_is_parked_as_it_would_be() -> None:

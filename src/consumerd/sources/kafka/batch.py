@@ -14,6 +14,9 @@ from consumerd.sources.decoding import limited, quick_decode
 from consumerd.sources.identities import by_offset
 from consumerd.sources.kafka.assigned import AssignedPartition
 
+UNREADABLE_HEADERS = "unreadable-headers"
+"""The name of the header that stands for those of a message whose headers cannot be read; its value says why."""
+
 
 @dataclass(slots=True)
 class Part:
@@ -124,10 +127,15 @@ class Identity:
             payload=message.value() or b"",
             key=message.key(),
             headers=_headers(message),
+            is_tombstone=message.value() is None,
         )
 
 
 def _headers(message: Message) -> tuple[tuple[str, bytes | None], ...]:
-    headers = message.headers() or ()
+    """The headers. Where the name of one is not UTF-8 the client gives none at all: then the only one says so."""
+    try:
+        headers = message.headers() or ()
+    except UnicodeDecodeError as error:
+        return ((UNREADABLE_HEADERS, str(error).encode()),)
     pairs = headers.items() if isinstance(headers, dict) else headers
     return tuple((name, value.encode() if isinstance(value, str) else value) for name, value in pairs)
