@@ -153,7 +153,10 @@ class Source(Protocol):
     traits: Traits
 
     def open(self, context: SourceContext) -> None:
-        """Connect, join, claim. The slot's lock is held and the signal handlers stand."""
+        """Connect, join, claim. The slot's lock is held and the signal handlers stand.
+
+        Raises SourceAwayError where the source does not answer. It is called again then, until it succeeds.
+        """
         ...
 
     def fetch(self, limit: int, timeout_s: float) -> Batch | None:

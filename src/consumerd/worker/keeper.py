@@ -63,6 +63,7 @@ class Keeper:
         *,
         duty: LagDuty,
         report_lag: Callable[[tuple[ShardLag, ...]], None],
+        is_open: Callable[[], bool],
         is_overdue: Callable[[], bool],
         lag_interval_s: float = LAG_INTERVAL_S,
         emit: Callable[[Fact], None],
@@ -72,6 +73,7 @@ class Keeper:
         self._due = due
         self._duty = duty
         self._report_lag = report_lag
+        self._is_open = is_open
         self._is_overdue = is_overdue
         self._has_let_go = False
         self._lag_interval_s = lag_interval_s
@@ -103,6 +105,8 @@ class Keeper:
 
     def hold(self) -> None:
         """Keep what the worker has, its partitions and its claims, while it may have them. Once a beat."""
+        if not self._is_open():
+            return
         is_overdue = self._is_overdue()
         if is_overdue and not self._has_let_go:
             self._emit(Fact("keeper_let_go", Level.WARNING, {"reason": "the running attempt is past task_timeout"}))
@@ -115,6 +119,6 @@ class Keeper:
 
     def _measure_lag(self) -> None:
         now = monotonic()
-        if self._duty.is_on and now >= self._next_lag:
+        if self._duty.is_on and self._is_open() and now >= self._next_lag:
             self._next_lag = now + self._lag_interval_s
             self._report_lag(self._source.lag())

@@ -10,7 +10,7 @@ from consumerd.errors import SourceAwayError, StoreAwayError
 from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.task import Task
-from consumerd.sources.contract import Batch, EndOfSource
+from consumerd.sources.contract import Batch, EndOfSource, SourceContext
 from consumerd.wire.board import FLAGS, PARKED, TURNED_NS, UNSETTLED, BoardFlag
 from consumerd.worker.away import Away
 from consumerd.worker.family import leave_if_child
@@ -25,9 +25,11 @@ FIRST_FETCH = 10
 
 
 class Loop:
-    """One worker's loop. `run` returns how the worker ends."""
+    """One worker's loop. `run` returns how the worker ends. is_open: whether the source has been opened."""
 
-    def __init__(self, parts: Parts, settings: LoopSettings) -> None:
+    def __init__(self, parts: Parts, settings: LoopSettings, context: SourceContext) -> None:
+        self.is_open = False
+        self._context = context
         self._parts = parts
         self._settings = settings
         self._source = parts.source
@@ -47,6 +49,17 @@ class Loop:
     def current_task(self) -> Task:
         """The task that the handler is running now."""
         return self._handling.current_task()
+
+    def open_source(self) -> None:
+        """Open it, unless it is away: then it is asked again, after growing pauses, before anything is fetched."""
+        try:
+            self._source.open(self._context)
+        except (SourceAwayError, StoreAwayError) as error:
+            self.note_away(error)
+            self._parts.wait(IDLE_FETCH_S)
+        else:
+            self.is_open = True
+            self.note_away(None)
 
     def run(self) -> WorkerExit:
         """Turn until asked to stop or the source ends."""
@@ -74,6 +87,9 @@ class Loop:
 
     def turn(self) -> None:
         """Whatever is due between batches, then one batch."""
+        if not self.is_open:
+            self._wait_for_source()
+            return
         if not self.between_batches():
             return
         batch = self._fetch()
@@ -83,6 +99,15 @@ class Loop:
             self._learn_pace(handled, self._parts.clock.monotonic() - started)
             if self._parts.parking.held:
                 self._park_held()
+
+    def _wait_for_source(self) -> None:
+        self._words[TURNED_NS] = int(self._parts.clock.monotonic() * 1e9)
+        if self._attend():
+            return
+        if self._away.is_pausing:
+            self._parts.wait(min(self._away.pause_left_s, IDLE_FETCH_S))
+        else:
+            self.open_source()
 
     def between_batches(self) -> bool:
         """Reload, attempt parked tasks, settle, each when due; look at the interrupts. False when the loop is to stop.

@@ -146,7 +146,7 @@ class Runtime:
         self.hooks.call("post_consume", self._consumer.post_consume, None)
 
     def open(self) -> Loop:
-        """Everything up to the first turn: `pre_consume`, old claims given back, the source open, the loop made."""
+        """Everything up to the first turn: `pre_consume`, the loop made, the source opened unless it is away."""
         parts = self._surroundings
         if self._consumer.consume_client is None:
             self._consumer.consume_client = getattr(parts.source, "facade", None)
@@ -154,12 +154,12 @@ class Runtime:
         handlers = Handlers(self._consumer)
         self._close_handler = handlers.close
         loop_parts = self._loop_parts(handlers)
-        parts.source.open(self._context())
         self._load_suspects(loop_parts.parking)
         self._due = loop_parts.due
         if parts.member is not None:
             self._due.release_first(f"{parts.member}#")
-        self._loop = Loop(loop_parts, self._loop_settings())
+        self._loop = Loop(loop_parts, self._loop_settings(), self._context())
+        self._loop.open_source()
         return self._loop
 
     def _load_suspects(self, parking: Parking) -> None:
@@ -176,6 +176,7 @@ class Runtime:
             self._due,
             duty=parts.orders.lag_duty,
             report_lag=parts.report_lag,
+            is_open=lambda: loop.is_open,
             is_overdue=self._is_overdue(),
             lag_interval_s=lag_interval_s(parts.common.scaling),
             emit=parts.emit,
@@ -201,9 +202,11 @@ class Runtime:
         parts.words[STATE] = WorkerState.DRAINING
         parts.deadline.start()
         assert parts.deadline.at_s is not None
-        loop.drain(parts.deadline.at_s - DRAIN_MARGIN_S)
+        if loop.is_open:
+            loop.drain(parts.deadline.at_s - DRAIN_MARGIN_S)
         keeper.close(min(1.0, parts.deadline.at_s - monotonic()))
-        parts.source.close(parts.deadline.at_s)
+        if loop.is_open:
+            parts.source.close(parts.deadline.at_s)
 
     def _loop_parts(self, handlers: Handlers) -> Parts:
         parts = self._surroundings

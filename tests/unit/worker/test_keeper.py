@@ -99,11 +99,13 @@ class Overdue:
         self.held = Held()
         self.facts: list[Fact] = []
         self.is_overdue = False
+        self.is_open = True
         self.keeper = Keeper(
             cast("Source", self.held),
             cast("DueTasks", self.held),
             duty=LagDuty(is_on=False),
             report_lag=lambda lag: None,
+            is_open=lambda: self.is_open,
             is_overdue=lambda: self.is_overdue,
             emit=self.facts.append,
             redact=str,
@@ -117,6 +119,13 @@ def test_a_keeper_lets_go_while_an_attempt_is_overdue_and_says_so_once() -> None
         overdue.keeper.hold()
     assert (overdue.held.ticks, overdue.held.renewals) == (2, 2)
     assert [fact.name for fact in overdue.facts] == ["keeper_let_go"]
+
+
+def test_a_keeper_keeps_nothing_of_a_source_that_is_not_open_yet() -> None:
+    overdue = Overdue()
+    overdue.is_open = False
+    overdue.keeper.hold()
+    assert (overdue.held.ticks, overdue.held.renewals) == (0, 0)
 
 
 def test_a_keeper_renews_claims_though_the_source_is_away() -> None:

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from consumerd import BaseConsumer, Dead, Retry
+from consumerd.errors import SourceAwayError
 from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import TaskId
-from consumerd.sources.contract import Batch
+from consumerd.sources.contract import Batch, SourceContext
 from consumerd.sources.memory.source import MemorySource
 from consumerd.testing.running import NAME, Run
 from consumerd.wire.board import BoardFlag
@@ -236,6 +237,38 @@ def test_can_stop_consume_finishes_the_slot_before_the_next_task() -> None:
     run = Run(Three, ["ok"] * 10)
     assert run.loop.run() is WorkerExit.FINISHED
     assert run.consumer.handled == [0, 1, 2]
+
+
+class AwayAtFirst(MemorySource):
+    """Does not answer when it is opened, some times."""
+
+    silences = 3
+
+    def open(self, context: SourceContext) -> None:
+        if self.silences > 0:
+            self.silences -= 1
+            raise SourceAwayError("the source is away: it is locked")
+        super().open(context)
+
+
+def test_a_source_that_is_away_at_the_start_is_asked_again_and_said_once() -> None:
+    run = Run(Recording, ["ok", "fail"], source=AwayAtFirst())
+    assert run.board.read().flags == BoardFlag.SOURCE_AWAY
+    turned_ns = run.board.read().turned_ns
+    run.turn(20)
+    assert run.board.read().turned_ns > turned_ns
+    assert run.consumer.handled == [0, 1]
+    assert [fact.name for fact in run.facts if fact.name.startswith("source_")] == ["source_away", "source_back"]
+    assert run.board.read().flags == 0
+
+
+def test_a_worker_whose_source_was_never_there_leaves_when_it_is_asked_to() -> None:
+    source = AwayAtFirst()
+    source.silences = 10**9
+    run = Run(Recording, ["ok"], source=source)
+    run.turn(5)
+    run.interrupts.set(Interrupt.STOP)
+    assert run.loop.run() is WorkerExit.DRAINED
 
 
 def test_hooks_surround_each_task_and_around_task_each_attempt() -> None:

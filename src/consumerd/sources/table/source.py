@@ -54,6 +54,7 @@ class TableSource:
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
+        self._lock: FileLock | None = None
         self._live: list[TableBatch] = []
         self._marks: list[_Mark] = []
         self._claims = 0
@@ -69,10 +70,10 @@ class TableSource:
         self._first_token, self._last_token = _own_tokens(context)
         if not self._options.path.exists():
             raise SourceRefusedError(f"there is no database {self._options.path}: make it, or correct `database`")
-        lock = FileLock(self._options.lock_path)
+        self._lock = self._lock or FileLock(self._options.lock_path)  # the one of this process, however often it opens
         own = EmbeddedFile(self._options.path, prepare=self._make_ready)
-        self._database = EmbeddedDatabase(own, lock, self._away)
-        self._keepers = EmbeddedDatabase(EmbeddedFile(self._options.path), lock, self._away)
+        self._database = EmbeddedDatabase(own, self._lock, self._away)
+        self._keepers = EmbeddedDatabase(EmbeddedFile(self._options.path), self._lock, self._away)
         self._database.read(lambda connection: None)
 
     def fetch(self, limit: int, timeout_s: float) -> Batch | None:
