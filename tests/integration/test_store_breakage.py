@@ -17,7 +17,7 @@ from consumerd.errors import StoreAwayError
 from consumerd.store.holders import STOPPED_LIMIT_S
 from consumerd.store.opening import open_store, open_store_thread
 from consumerd.store.parking import ParkingStore
-from consumerd.testing.store_contract import parked_task
+from contracts.parking_store import parked_task
 from integration.scenarios.parked_writers import TASKS_A_WRITER
 from integration.scenarios.running import environment
 from integration.scenarios.store_away import CannotTakeAwayError, Thief, full, held, read_only, replaced

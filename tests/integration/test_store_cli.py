@@ -18,7 +18,7 @@ import pytest
 from consumerd.model.task import TaskId
 from consumerd.store.opening import open_store
 from consumerd.store.parking import ParkingStore
-from consumerd.testing.store_contract import CONSUMER, dead_task, parked_task
+from contracts.parking_store import CONSUMER, dead_task, parked_task
 from integration.scenarios.running import environment, running
 from servers.waiting import wait_until
 

@@ -14,7 +14,7 @@ from consumerd.store.claims import due_candidates
 from consumerd.store.dialects import database_now
 from consumerd.store.opening import open_store, parking_url
 from consumerd.store.parking import ParkingStore
-from consumerd.testing.store_contract import CONSUMER, OTHER, OWNER, ParkingStoreContract, Place, parked_task
+from contracts.parking_store import CONSUMER, OTHER, OWNER, ParkingStoreContract, Place, parked_task
 from servers.database import DatabaseServer
 from servers.waiting import wait_until
 

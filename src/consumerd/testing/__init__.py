@@ -6,7 +6,7 @@
         run = run_consumer(LoginConsumer, [{"uid": 7}])
         assert (run.done, run.dead()) == (1, {})
 
-The contract suites for sources, and the other parts that consumerd's own tests use, are modules of this package.
+The contract suite for sources, `consumerd.testing.source_contract`, is for those who write a source.
 """
 
 from consumerd.testing.clock import ManualClock

@@ -19,7 +19,7 @@ from consumerd.model.parked import ParkedTask
 from consumerd.store import claims
 from consumerd.store.opening import open_store
 from consumerd.store.parking import ParkingStore
-from consumerd.testing.store_contract import parked_task
+from contracts.parking_store import parked_task
 
 TASKS_A_WRITER = 5
 

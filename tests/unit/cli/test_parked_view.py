@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from consumerd.cli.parked_view import LONGEST_TEXT, contents, dump, render_list, render_task
 from consumerd.model.parked import ParkedTask
-from consumerd.testing.store_contract import dead_task, parked_task
+from contracts.parking_store import dead_task, parked_task
 
 
 def item(task: ParkedTask) -> dict[str, object]:

@@ -11,7 +11,7 @@ import pytest
 from consumerd.errors import StoreAwayError
 from consumerd.store.opening import open_store
 from consumerd.store.parking import ParkingStore
-from consumerd.testing.store_contract import ParkingStoreContract, Place, parked_task
+from contracts.parking_store import ParkingStoreContract, Place, parked_task
 
 
 class TestEmbedded(ParkingStoreContract):

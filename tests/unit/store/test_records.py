@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from consumerd.store.claims import within_size
 from consumerd.store.records import INLINE_LIMIT_BYTES, PART_BYTES, joined, key_of, original, parts_of, storable
-from consumerd.testing.store_contract import parked_task
+from contracts.parking_store import parked_task
 
 ANY_TEXT = st.text(st.characters(min_codepoint=0))
 

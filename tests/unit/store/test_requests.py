@@ -12,7 +12,7 @@ from consumerd.errors import UsageError
 from consumerd.store.opening import open_store
 from consumerd.store.parking import ParkingStore
 from consumerd.store.requests import PAGE_ROWS, Item, answer
-from consumerd.testing.store_contract import CONSUMER, dead_task, parked_task, suspect_task
+from contracts.parking_store import CONSUMER, dead_task, parked_task, suspect_task
 
 
 @pytest.fixture

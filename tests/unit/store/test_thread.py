@@ -13,7 +13,7 @@ from consumerd.errors import StoreAwayError
 from consumerd.store.opening import open_store_thread
 from consumerd.store.parking import Lease, ParkingStore
 from consumerd.store.thread import StoreThread
-from consumerd.testing.store_contract import CONSUMER, parked_task
+from contracts.parking_store import CONSUMER, parked_task
 
 LONG_S = 30.0
 LEASE = Lease("m#1", 60.0)
