@@ -24,24 +24,18 @@ from consumerd.model.task import Task, TaskId
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What a source can do; nobody asks what kind it is. Of those that nobody asks yet, later work will.
+    """What a source can do. Nobody asks what kind it is.
 
     positional: settled by a position that moves on, so that what fails must be kept elsewhere (Kafka, a generator).
-    ordered: gives the tasks of one key in order, to one worker.
     durable_defer: keeps a retry, with its due time, in its own rows.
     unlimited_workers: any number of workers can share it; else at most one a shard has something to do.
-    transactional: can settle in the handler's own transaction.
-    replayable: can be read again from an earlier point.
     splits_keys: each worker takes the keys of its shard, so that all of a pool must agree on how many they are.
     gives_away: forgets a task once it is fetched (a generator): consumerd keeps it from its first failure on.
     """
 
     positional: bool
-    ordered: bool = False
     durable_defer: bool = False
     unlimited_workers: bool = True
-    transactional: bool = False
-    replayable: bool = False
     splits_keys: bool = False
     gives_away: bool = False
 

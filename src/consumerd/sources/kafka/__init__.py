@@ -8,7 +8,7 @@ from consumerd.errors import MissingExtraError
 from consumerd.sources.contract import ShardLag, Source, SourceKind, Traits
 from consumerd.sources.kafka.options import KafkaOptions
 
-TRAITS = Traits(positional=True, ordered=True, unlimited_workers=False, replayable=True)
+TRAITS = Traits(positional=True, unlimited_workers=False)
 
 
 def _make() -> Source:
