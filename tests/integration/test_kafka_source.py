@@ -348,6 +348,23 @@ def test_a_task_id_carries_the_uuid_that_the_brokers_tools_show(seat: Seat, open
     assert not set(topic_uuid) & set("+/=")
 
 
+def test_a_cluster_without_a_controller_that_answers_is_read_all_the_same():
+    """librdkafka's own mock cluster is one."""
+    mock = Producer({"test.mock.num.brokers": 1, "log_level": 0})
+    brokers = ",".join(f"{each.host}:{each.port}" for each in mock.list_topics(timeout=PATIENCE_S).brokers.values())
+    produce(brokers, "mocked", [(0, value) for _, value in numbered(10)])
+    seat = Seat(brokers, "mocked", "group")
+    source = seat.open()
+    batch = next_batch(source)
+    assert offsets(batch) == list(range(10))
+    milliseconds = batch.raws[0].timestamp()[1]
+    assert batch.task(0).id == f"mocked:-:0:0@{milliseconds}"
+    settle_all(source, batch)
+    until_settled(source)
+    assert sum(lag.tasks for lag in source.lag()) == 0
+    source.close(monotonic() + PATIENCE_S)
+
+
 # The parking store
 
 

@@ -12,7 +12,8 @@ from consumerd.events.facts import Fact
 from consumerd.model.task import TaskId
 from consumerd.sources.kafka.arrivals import END_OF_PARTITION, Arrivals
 from consumerd.sources.kafka.assigned import AssignedPartition
-from consumerd.sources.kafka.batch import Identity, KafkaBatch
+from consumerd.sources.kafka.batch import KafkaBatch
+from consumerd.sources.kafka.identity import Identity
 from consumerd.sources.kafka.membership import Membership
 from consumerd.testing.clock import ManualClock
 

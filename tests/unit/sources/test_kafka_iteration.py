@@ -12,8 +12,8 @@ from consumerd.events.facts import Fact
 from consumerd.model.task import Task, TaskId
 from consumerd.sources.contract import EndOfSource
 from consumerd.sources.kafka.assigned import AssignedPartition
-from consumerd.sources.kafka.batch import Identity
 from consumerd.sources.kafka.facade import Facade
+from consumerd.sources.kafka.identity import Identity
 from consumerd.sources.kafka.iteration import Iteration
 from consumerd.sources.kafka.membership import Membership
 from consumerd.sources.kafka.yielded import YieldedBatch

@@ -13,10 +13,11 @@ from consumerd.errors import StoreAwayError
 from consumerd.events.facts import Fact
 from consumerd.model.task import TaskId
 from consumerd.sources.kafka.arrivals import Arrivals
-from consumerd.sources.kafka.batch import Identity, KafkaBatch
+from consumerd.sources.kafka.batch import KafkaBatch
 from consumerd.sources.kafka.commits import OVERDUE_S, Commits
 from consumerd.sources.kafka.hand import Hand
 from consumerd.sources.kafka.health import Health
+from consumerd.sources.kafka.identity import Identity, IdentityQuestion
 from consumerd.sources.kafka.lookup import Lookup
 from consumerd.sources.kafka.membership import Membership
 from consumerd.sources.kafka.rebalance import Rebalance
@@ -126,7 +127,8 @@ class World:
         self.health = Health(self.membership)
         self.arrivals = Arrivals(self.membership, self.health.note)
         self.hand = Hand(self.membership.state, lambda: None)
-        lookup = Lookup(self.membership, self.parked, identify=lambda: Identity(TOPIC, "uuid"), by_position=True)
+        question = IdentityQuestion(TOPIC, lambda: Identity(TOPIC, "uuid"))
+        lookup = Lookup(self.membership, self.parked, question, by_position=True)
         self.commits = Commits(self.membership, on_error=self.health.note, on_success=self.health.note_alive)
         shared = Shared(self.membership, self.arrivals, self.commits, self.health, lookup)
         self.calls = Rebalance(shared, self.hand)

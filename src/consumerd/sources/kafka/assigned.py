@@ -14,7 +14,7 @@ class AssignedPartition:
     """The state of one assignment of one partition.
 
     durable: the position that the broker has confirmed, UNKNOWN where it has none.
-    parked: the positions to skip, because their tasks are in the parking store; parked_ids: those tasks.
+    parked: positions to skip where their task is among `parked_ids`, the tasks of the partition in the parking store.
     is_held: not to be handed out before the parking store was asked; is_leaving: no further task may start;
     is_fenced: taken away, what is still settled comes too late.
     read_to: the position after what the user's own `iterate_task` has read, where it has one.

@@ -9,13 +9,11 @@ from typing import Any
 from confluent_kafka import Message
 
 from consumerd.model.ledger import Span
-from consumerd.model.task import Task, TaskId
+from consumerd.model.task import Task
 from consumerd.sources.decoding import limited, quick_decode
-from consumerd.sources.identities import by_offset
+from consumerd.sources.identities import by_offset, one_by_one
 from consumerd.sources.kafka.assigned import AssignedPartition
-
-UNREADABLE_HEADERS = "unreadable-headers"
-"""The name of the header that stands for those of a message whose headers cannot be read; its value says why."""
+from consumerd.sources.kafka.identity import Identity
 
 
 @dataclass(slots=True)
@@ -59,8 +57,10 @@ class KafkaBatch:
         return self._identity.task(self.raws[index])
 
     def identities(self) -> bytes:
-        """A task is its topic's, its partition's, and its offset."""
-        return by_offset(self._identity.start(self.shard))
+        """A task is its topic's, its partition's, and its offset; without a topic's uuid its timestamp, too."""
+        if self._identity.is_known:
+            return by_offset(self._identity.start(self.shard))
+        return one_by_one({self.offset(raw): self._identity.task_id(raw) for raw in self.raws})
 
     def _position(self, index: int) -> int:
         """The position of a message; of the index after the last, the position after the batch."""
@@ -91,51 +91,3 @@ class KafkaBatch:
         found.stop = start
         self.parts.append(part)
         return part
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What makes a topic's tasks themselves: its name and uuid, `-` where the broker has none."""
-
-    topic: str
-    uuid: str
-
-    def task_id(self, partition: int, offset: int) -> TaskId:
-        return TaskId(f"{self.start(partition)}{offset}")
-
-    def start(self, partition: int) -> str:
-        """How the ids of all tasks of a partition begin."""
-        return f"{self.topic}:{self.uuid}:{partition}:"
-
-    def positions(self, partition: int, ids: frozenset[TaskId]) -> frozenset[int]:
-        """The positions, in this partition of this very topic, of the tasks with these ids."""
-        prefix = self.start(partition)
-        ends = (task_id.removeprefix(prefix) for task_id in ids if task_id.startswith(prefix))
-        return frozenset(int(end) for end in ends if end.isdecimal())
-
-    def task(self, message: Message) -> Task:
-        """The task of a message, its payload byte for byte."""
-        partition, offset = message.partition(), message.offset()
-        assert partition is not None  # what was received has its place
-        assert offset is not None
-        return Task(
-            id=self.task_id(partition, offset),
-            offset=offset,
-            source=self.topic,
-            shard=partition,
-            position=offset,
-            payload=message.value() or b"",
-            key=message.key(),
-            headers=_headers(message),
-            is_tombstone=message.value() is None,
-        )
-
-
-def _headers(message: Message) -> tuple[tuple[str, bytes | None], ...]:
-    """The headers. Where the name of one is not UTF-8 the client gives none at all: then the only one says so."""
-    try:
-        headers = message.headers() or ()
-    except UnicodeDecodeError as error:
-        return ((UNREADABLE_HEADERS, str(error).encode()),)
-    pairs = headers.items() if isinstance(headers, dict) else headers
-    return tuple((name, value.encode() if isinstance(value, str) else value) for name, value in pairs)

@@ -2,43 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from consumerd.errors import SourceError, StoreAwayError
+from consumerd.errors import StoreAwayError
 from consumerd.model.ledger import UNKNOWN
 from consumerd.sources.contract import ParkedIndex
 from consumerd.sources.kafka.assigned import AssignedPartition
-from consumerd.sources.kafka.batch import Identity
+from consumerd.sources.kafka.identity import Identity, IdentityQuestion
 from consumerd.sources.kafka.membership import Membership
 
 AGAIN_S = 1.0
 
 
 class Lookup:
-    """Frees held partitions. `away` says why some are still held: the parking store, or the topic's brokers."""
+    """Frees held partitions. `away` says why some are still held: the parking store does not answer."""
 
     def __init__(
-        self, membership: Membership, index: ParkedIndex, *, identify: Callable[[], Identity], by_position: bool
+        self, membership: Membership, index: ParkedIndex, question: IdentityQuestion, *, by_position: bool
     ) -> None:
-        """identify: asks for the topic's identity; by_position: skip positions, not the tasks yielded for them."""
+        """by_position: skip positions, not the tasks yielded for them."""
         self._membership = membership
         self._state = membership.state
         self._index = index
-        self._identify = identify
+        self._question = question
         self._by_position = by_position
-        self._identity: Identity | None = None
         self._again_at = 0.0
-        self.away: StoreAwayError | SourceError | None = None
+        self.away: StoreAwayError | None = None
+        question.begin()
 
     @property
     def identity(self) -> Identity:
-        """The topic's identity; known as soon as anything was handed out."""
-        assert self._identity is not None
-        return self._identity
+        """The topic's identity, as far as it is known."""
+        return self._question.identity
 
     def forget_identity(self) -> None:
         """All partitions are gone: the topic may be made anew before the next come."""
-        self._identity = None
+        self._question.forget()
 
     @property
     def is_due(self) -> bool:
@@ -54,7 +51,7 @@ class Lookup:
             for assigned in held:
                 self._free(assigned)
                 freed.append(assigned)
-        except (StoreAwayError, SourceError) as error:
+        except StoreAwayError as error:
             self.away = error
             self._again_at = self._membership.clock.monotonic() + AGAIN_S
         else:
@@ -62,12 +59,10 @@ class Lookup:
         return freed
 
     def _free(self, assigned: AssignedPartition) -> None:
-        identity = self._identity = self._identity or self._identify()
+        identity = self._question.awaited()
         position = max(assigned.durable, UNKNOWN + 1)
         ids = self._index.parked_from(identity.topic, assigned.partition, position)
         with self._state:
-            if self._by_position:
-                assigned.parked = identity.positions(assigned.partition, ids)
-            else:
-                assigned.parked_ids = ids
+            assigned.parked_ids = ids
+            assigned.parked = identity.positions(assigned.partition, ids) if self._by_position else frozenset()
             assigned.is_held = False

@@ -28,6 +28,7 @@ from consumerd.sources.kafka.commits import Commits
 from consumerd.sources.kafka.facade import Facade
 from consumerd.sources.kafka.hand import AnyBatch, Hand
 from consumerd.sources.kafka.health import Health
+from consumerd.sources.kafka.identity import IdentityQuestion
 from consumerd.sources.kafka.iteration import Iteration
 from consumerd.sources.kafka.lookup import Lookup
 from consumerd.sources.kafka.membership import Membership
@@ -64,7 +65,8 @@ class KafkaSource:
         self._health = Health(membership)
         self._arrivals = Arrivals(membership, self._health.note)
         self._hand = Hand(membership.state, lambda: context.interrupt(Interrupt.REVOKED))
-        self._lookup = Lookup(membership, context.parked, identify=self._topic.identity, by_position=not is_iterated)
+        question = IdentityQuestion(options.topic_name, self._topic.identity)
+        self._lookup = Lookup(membership, context.parked, question, by_position=not is_iterated)
         self._commits = Commits(membership, on_error=self._health.note, on_success=self._health.note_alive)
         shared = Shared(membership, self._arrivals, self._commits, self._health, self._lookup)
         self._receiver = self._join(options, shared)
@@ -209,9 +211,10 @@ class KafkaSource:
 
     def _batch_of(self, run: Run) -> KafkaBatch | None:
         """The run without what is parked, which is finished for the ledger as if it had never been."""
-        messages, parked = run.messages, run.assigned.parked
+        messages, parked, identity = run.messages, run.assigned.parked, self._lookup.identity
         if parked:
-            messages = [message for message in messages if message.offset() not in parked]
+            ids = run.assigned.parked_ids
+            messages = [each for each in messages if each.offset() not in parked or not identity.is_parked(each, ids)]
         if not messages:
             run.assigned.ledger.skip_to(run.end)
             return None
@@ -219,7 +222,7 @@ class KafkaSource:
             run.assigned,
             messages,
             run.end,
-            identity=self._lookup.identity,
+            identity=identity,
             payload_limit_bytes=self._context.payload_limit_bytes,
         )
 

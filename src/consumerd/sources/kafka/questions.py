@@ -1,0 +1,77 @@
+"""Questions to the brokers by clients that read no records, and what such a client hears while it waits.
+
+An answer that does not come says nothing of its reason: refused credentials, an address at which nobody listens, a
+group that may not be read are told by the client's callback alone, and some of it once. So a question is put in
+slices, and between two of them the callback is served. Runs in workers and the foreground.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+
+from consumerd.clock import monotonic
+from consumerd.errors import SourceAwayError, SourceError, SourceRefusedError
+from consumerd.sources.kafka.health import translate
+from consumerd.sources.kafka.options import KafkaOptions
+
+SLICE_S = 0.2
+SETTLE_S = 1.0
+"""How long to wait on when the client has found all brokers down: other addresses of the first name may answer."""
+
+AnswerT = TypeVar("AnswerT")
+
+
+class Questions:
+    """Asks by a deadline; raises SourceAwayError or SourceRefusedError, with what the clients have told meanwhile."""
+
+    def __init__(self, options: KafkaOptions) -> None:
+        self._options = options
+        self._refusal: SourceRefusedError | None = None
+        self._words = ""
+        self._down_at: float | None = None
+
+    def note(self, error: KafkaError) -> None:
+        """A client's error callback."""
+        judged = self.translated(error)
+        if isinstance(judged, SourceRefusedError):
+            self._refusal = judged
+        elif error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - a public constant of the client
+            self._words = f" (the client says: {error.str()})"
+        elif self._down_at is None:
+            self._down_at = monotonic()
+
+    def ask(self, question: Callable[[float], AnswerT], serve: Callable[[], object], deadline: float) -> AnswerT:
+        """The answer. question: waits so many seconds for it, and raises KafkaException or TimeoutError; serve: runs
+        the callbacks of the client that is asked.
+        """
+        serve()
+        while True:
+            try:
+                answer = question(SLICE_S)
+            except (KafkaException, TimeoutError) as error:
+                serve()
+                self._give_up(error, deadline)
+            else:
+                self._refusal, self._words, self._down_at = None, "", None
+                return answer
+
+    def translated(self, error: KafkaError) -> SourceError:
+        """The error as a sentence."""
+        return translate(error, topic=self._options.topic_name, brokers=self._options.brokers)
+
+    def _give_up(self, error: Exception, deadline: float) -> None:
+        """Raise where it is of no use to ask on."""
+        judged = self.translated(error.args[0]) if isinstance(error, KafkaException) else None
+        refusal = self._refusal or (judged if isinstance(judged, SourceRefusedError) else None)
+        if refusal is not None:
+            raise refusal from error
+        down_at = self._down_at
+        if monotonic() >= (deadline if down_at is None else min(deadline, down_at + SETTLE_S)):
+            whom = f"the brokers at {self._options.brokers} did not answer in time"
+            if down_at is not None:
+                whom = f"none of the brokers at {self._options.brokers} answers"
+            self._down_at = None
+            raise SourceAwayError(f"{whom}{self._words}") from error
