@@ -195,7 +195,11 @@ def test_ids_of_another_topic_of_the_same_name_skip_nothing():
 
 
 class ForeignHeaders:
-    """A message with a header whose name is not UTF-8; the client reads the headers when it is asked for them."""
+    """A message with a header whose name is not UTF-8, as the client has it: asked a second time, it breaks."""
+
+    def __init__(self) -> None:
+        self.is_asked = False
+        self.put: list[tuple[str, bytes]] | None = None
 
     def topic(self) -> str:
         return "login_task"
@@ -206,6 +210,9 @@ class ForeignHeaders:
     def offset(self) -> int:
         return 7
 
+    def timestamp(self) -> tuple[int, int]:
+        return 1, 1_700_000_000_000
+
     def key(self) -> bytes:
         return b"uid-7"
 
@@ -213,12 +220,21 @@ class ForeignHeaders:
         return b"{"
 
     def headers(self) -> list[tuple[str, bytes]]:
-        return [(b"\xff\xfename".decode(), b"v")]
+        assert self.put is not None or not self.is_asked
+        self.is_asked = True
+        try:
+            return self.put or [(b"\xff\xfename".decode(), b"v")]
+        except UnicodeDecodeError as error:
+            raise SystemError("returned a result with an exception set") from error
+
+    def set_headers(self, headers: list[tuple[str, bytes]]) -> None:
+        self.put = headers
 
 
 def test_a_header_whose_name_is_not_utf8_costs_the_headers_and_not_the_task():
     foreign: Any = ForeignHeaders()  # it stands in for a Message, which cannot be made so
     task = IDENTITY.task(foreign)
+    assert IDENTITY.task(foreign) == task
     assert (task.payload, task.key) == (b"{", b"uid-7")
     [(name, value)] = task.headers
     assert name == "unreadable-headers"

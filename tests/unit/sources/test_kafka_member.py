@@ -45,6 +45,7 @@ class Client:
         self.durable: dict[int, int] = {}
         self.unanswered: deque[list[TopicPartition]] = deque()
         self.is_reachable = True
+        self.thrown_away = 0
 
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         if not self.is_reachable:
@@ -60,6 +61,9 @@ class Client:
             del self.assigned[each.partition]
 
     def pause(self, partitions: list[TopicPartition]) -> None:
+        """It has fetched ahead all that there is, and throws away what was not taken."""
+        fetched = {each.partition for each in partitions} - self.paused
+        self.thrown_away += sum(RECORDS - self.assigned[each] for each in fetched)
         self.paused.update(each.partition for each in partitions)
 
     def resume(self, partitions: list[TopicPartition]) -> None:
@@ -153,6 +157,7 @@ class World:
 
     def waits_for_room(self) -> None:
         for _ in range(10):
+            self.clock.advance(1)
             self.receiver.receive(0, 0.0)
 
     def handles_what_came(self) -> None:
@@ -252,6 +257,26 @@ def test_a_partition_that_comes_while_there_is_no_room_is_paused_soon():
     for _ in range(3):
         world.waits_for_room()
     assert world.client.paused == {0, 1}
+
+
+def test_a_slow_handler_is_kept_all_that_was_fetched_so_that_nothing_is_fetched_twice():
+    world = World()
+    world.is_assigned(0)
+    world.is_assigned(1)
+    world.fetches(1)
+    world.handler_takes_long()
+    assert (world.client.paused, world.client.thrown_away) == ({0, 1}, 0)
+    world.all_is_well_again()
+
+
+def test_a_loop_that_goes_on_fetching_is_not_paused():
+    world = World()
+    world.is_assigned(0)
+    for _ in range(20):
+        world.fetches(1)
+        world.clock.advance(2)
+        world.receiver.keep_alive()
+    assert (world.client.paused, world.client.thrown_away) == (set(), 0)
 
 
 def test_an_idle_fetch_polls_once_though_the_client_waits_whole_milliseconds_only() -> None:

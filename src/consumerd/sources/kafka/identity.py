@@ -127,10 +127,14 @@ class IdentityQuestion:
 
 
 def _headers(message: Message) -> tuple[tuple[str, bytes | None], ...]:
-    """The headers. Where the name of one is not UTF-8 the client gives none at all: then the only one says so."""
+    """The headers. Where the name of one is not UTF-8 the client gives none at all: then the only one says so.
+
+    Asked a second time, the client would give pairs with nothing in them, which end a process that looks into one.
+    """
     try:
         headers = message.headers() or ()
-    except UnicodeDecodeError as error:
-        return ((UNREADABLE_HEADERS, str(error).encode()),)
+    except (SystemError, UnicodeDecodeError) as error:
+        headers = [(UNREADABLE_HEADERS, str(error.__cause__ or error).encode())]
+        message.set_headers(headers)
     pairs = headers.items() if isinstance(headers, dict) else headers
     return tuple((name, value.encode() if isinstance(value, str) else value) for name, value in pairs)

@@ -23,9 +23,14 @@ GRAIN_S = 0.001
 ANSWER_LOOK_S = 0.0005
 """Between two looks for the answer to a commit: pausing the partitions instead would throw away what was read ahead."""
 
-KEPT_AT_MOST = 8
-KEPT_FOR_AN_ANSWER = 5_000
+KEPT_AT_MOST = 10_000
+"""So many records are kept for a busy loop; a pause throws away those that the client still has."""
+
+KEPT_AT_ONCE = 500
 QUIET_S = 1.0
+SLOW_S = 5.0
+"""A loop that asks for no records for so long is slow: what has been fetched is kept for it, and no more is fetched."""
+
 ALIVE_AGAIN_S = 1.0
 
 
@@ -45,7 +50,7 @@ class Receiver:
         self._was_full = False
         self._kept = 0
         self._is_paused = False
-        self._polled_at = self._clock.monotonic()
+        self._polled_at = self._received_at = self._clock.monotonic()
         self._asked_at = 0.0
 
     def replace(self, client: Consumer) -> None:
@@ -78,7 +83,8 @@ class Receiver:
             with self.lock:
                 message = self.client.poll(0)
                 self._polled_at = self._clock.monotonic()
-                self._keep_one(message, at_most=KEPT_FOR_AN_ANSWER)
+                if message is not None:
+                    self._keep([message])
             if not self._commits.is_outstanding or self._polled_at >= deadline:
                 return
             self._clock.sleep(ANSWER_LOOK_S)
@@ -99,25 +105,39 @@ class Receiver:
             return
         try:
             if not self.is_closed:
-                self._keep_one(self.client.poll(0))
+                self._keep_fetched(self.client.poll(0))
                 self._commits.send(self.client)
         finally:
             self.lock.release()
 
-    def _keep_one(self, message: Message | None, *, at_most: int = KEPT_AT_MOST) -> None:
-        """Keep a record for the next batch; at `at_most` of them, pause the partitions until the next fetch."""
-        if message is None:
-            return
-        self._add([message])
-        self._kept += 1
-        if self._kept >= at_most:
-            self._kept = 0  # a partition that is assigned from now on is paused after as many again
-            self._is_paused = True
-            self._switch(self.client.pause)
+    def _keep_fetched(self, first: Message | None) -> None:
+        """Keep a record that was polled; for a slow loop all that have been fetched, and pause the partitions then.
+
+        Callbacks wait behind the records in the client's queue, so they must not pile up there. But a pause throws
+        away what it finds in that queue: it would be fetched again and again.
+        """
+        messages = [] if first is None else [first]
+        is_slow = self._clock.monotonic() - self._received_at >= SLOW_S
+        while messages:
+            self._keep(messages)
+            messages = self.client.consume(KEPT_AT_ONCE, 0) if is_slow and self._kept < KEPT_AT_MOST else []
+        if first is not None and is_slow:
+            self._pause()
+
+    def _keep(self, messages: list[Message]) -> None:
+        self._add(messages)
+        self._kept += len(messages)
+        if self._kept >= KEPT_AT_MOST:
+            self._pause()
+
+    def _pause(self) -> None:
+        """Fetch nothing more until the next fetch with a limit. A partition that is assigned later is not paused."""
+        self._is_paused = True
+        self._switch(self.client.pause)
 
     def _prepare(self, limit: int) -> None:
         if limit > 0:
-            self._kept = 0
+            self._kept, self._received_at = 0, self._clock.monotonic()
             if self._is_paused:
                 self._is_paused = False
                 self._switch(self.client.resume)
@@ -130,7 +150,7 @@ class Receiver:
     def _receive_slice(self, limit: int, timeout_s: float) -> bool:
         """One poll; whether there is something to hand out."""
         if limit < 1:
-            self._keep_one(self.client.poll(timeout_s))
+            self._keep_fetched(self.client.poll(timeout_s))
             return False
         messages = self.client.consume(limit, 0) if self._was_full else []
         if not messages:
