@@ -13,6 +13,7 @@ class FlightRecord:
     """at: wall time of the end. end: in words. reading: its board; None where that held nonsense. stderr: the last.
 
     stacks: of all its threads, where they were asked for. condemned: why the master killed it, if it did.
+    error, traceback: what it reported itself to have ended of.
     """
 
     at: float
@@ -23,13 +24,20 @@ class FlightRecord:
     stacks: str = ""
     stderr: str = ""
     condemned: Condemned | None = None
+    error: str = ""
+    traceback: str = ""
 
     @property
     def how(self) -> str:
         """The end in words, with its reason."""
         if self.condemned is not None:
             return f"{self.end}: {self.condemned.reason}"
-        return ": ".join(filter(None, (self.end, _last_line(self.stderr))))
+        return end_with(self.end, self.error or self.stderr)
+
+    @property
+    def trace(self) -> str:
+        """The best there is of where it ended."""
+        return self.stacks or self.traceback or self.stderr
 
     @property
     def culprit(self) -> tuple[int, int] | None:
@@ -52,7 +60,7 @@ class FlightRecord:
             "pid": self.pid,
             "generation": self.generation,
             "end": self.end,
-            "reason": "" if self.condemned is None else self.condemned.reason,
+            "reason": self.error if self.condemned is None else self.condemned.reason,
             "culprit": culprit,
             "board": board,
             "stacks": self.stacks,
@@ -60,6 +68,7 @@ class FlightRecord:
         }
 
 
-def _last_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1].strip()[:200] if lines else ""
+def end_with(end: str, said: str) -> str:
+    """The end of a process, and the last line of what it said."""
+    lines = said.strip().splitlines()
+    return f"{end}: {lines[-1].strip()[:200]}" if lines else end

@@ -11,7 +11,7 @@ from consumerd.errors import WireError
 from consumerd.events.facts import Fact, Level
 from consumerd.master import amending, suspecting
 from consumerd.master.acts import Means, perform
-from consumerd.master.flight import FlightRecord
+from consumerd.master.flight import FlightRecord, end_with
 from consumerd.master.post import Arrival, EndOfChannel, Origin
 from consumerd.master.processes import Away, Worker
 from consumerd.master.rules import history
@@ -19,7 +19,7 @@ from consumerd.master.rules.actions import KillZygote
 from consumerd.master.rules.flow import MeasuredLag
 from consumerd.master.rules.observed import Pool
 from consumerd.master.rules.restart import Ended, has_settled, is_proven, is_refuted
-from consumerd.master.rules.wait_status import worker_described
+from consumerd.master.rules.wait_status import described, worker_described
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 from consumerd.version import __version__
@@ -148,7 +148,8 @@ class Hearing:
             if is_proven(loop_s, reading):
                 pools[name] = history.proved(was, number, now)
             elif was.is_trial(edition) and is_refuted(loop_s, reading):
-                reason = "its first worker handled tasks, and each of them failed: see consumerd parked list"
+                last = "" if worker.failed is None else f", the last with {worker.failed.fields.get('error')}"
+                reason = f"its first worker handled tasks, and each of them failed{last}: see consumerd parked list"
                 pools[name] = history.rejected(was, edition, reason=reason, traceback="")
             self._tell_what_became(name, was)
 
@@ -193,13 +194,16 @@ class Hearing:
         was, zygote = pools[name], processes.zygotes.pop(edition)
         self.means.post.close(zygote.channel)
         last_words = self.means.relay.close(zygote.stderr_fd)
-        pools[name] = history.zygote_ended(was, edition, now, jitter=self.means.jitter())
+        end = described(status)
+        how = end_with(end, last_words)
+        pools[name] = history.zygote_ended(was, edition, now, jitter=self.means.jitter(), how=how, trace=last_words)
         amending.give_up(self.means, name, edition, now)
         for slot, worker in list(processes.workers.items()):
             if not pools[name].slots[slot].is_occupied:
                 self._let_go(name, slot, worker)
         if pools[name].zygote(edition).failures:
-            fields: dict[str, object] = {"consumer": str(name), "end": worker_described(status), "stderr": last_words}
+            fields: dict[str, object] = {"consumer": str(name), "end": end, "stderr": last_words}
+            pools.note_error(name, "zygote_ended", {"end": how})
             level = Level.INFO if was.state is PoolState.STOPPING else Level.ERROR  # one that loads is killed then
             self.means.emit(Fact("zygote_ended", level, fields))
         self._tell_what_became(name, was)
@@ -242,6 +246,8 @@ class Hearing:
             worker.away.setdefault(AWAY[reported.name], Away(clock.wall(), str(reported.fields.get("error", ""))))
         elif reported.name in BACK:
             worker.away.pop(BACK[reported.name], None)
+        elif reported.name in ("task_failed", "consume_failed"):
+            worker.failed = reported
         is_of_a_task = reported.name == "task_parked"
         if (reported.level == Level.ERROR and not is_of_a_task) or reported.name in AWAY:
             self.means.pools.note_error(name, reported.name, {"worker_id": slot, **reported.fields})
@@ -273,7 +279,7 @@ class Hearing:
             has_proved,
             self.means.jitter(),
             how=record.how,
-            trace=record.stacks or record.stderr,
+            trace=record.trace,
             suspect_deaths=suspect_deaths,
         )
         pools[name] = history.worker_ended(was, slot, ended, now, pools.wanted.pools[name].policy)
@@ -283,6 +289,8 @@ class Hearing:
     def _record(self, name: ConsumerName, slot: int, worker: Worker, status: int | None) -> FlightRecord:
         """What is to be kept of a dead worker, whose ends are closed with this."""
         reading, stacks = worker.reading(), worker.seating.board.stacks()
+        is_told = worker.failed is not None and worker.failed.name == "consume_failed"
+        last = worker.failed.fields if worker.failed is not None and is_told else {}
         return FlightRecord(
             clock.wall(),
             worker.pid,
@@ -292,6 +300,8 @@ class Hearing:
             stacks=stacks,
             stderr=self._let_go(name, slot, worker),
             condemned=self.means.pools[name].slots[slot].condemned,
+            error=str(last.get("error", "")),
+            traceback=str(last.get("traceback", "")),
         )
 
     def _let_go(self, name: ConsumerName, slot: int, worker: Worker) -> str:

@@ -18,6 +18,7 @@ from consumerd.master.rules.streak import Streak
 from consumerd.master.rules.suspects import Suspects
 from consumerd.master.rules.watch import Glance, Sight, Stuck
 from consumerd.wire.board import Reading
+from consumerd.wire.messages import Reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Worker:
     ready_at: when its loop began. sight: how it was last seen; stuck: why it makes no progress, as of then.
     glance: its board at the last look, which the sight may be older than: then it has idled on since.
     away: by its reports, what is away (`store`, `source`). silent_since: when its channel ended.
+    failed: by its reports, the last error of a task, or what it ends of, with `error` and, for an end, `traceback`.
     """
 
     generation: int
@@ -51,6 +53,7 @@ class Worker:
     memory_read_at: float | None = None
     away: dict[str, Away] = field(default_factory=dict)
     silent_since: float | None = None
+    failed: Reported | None = None
 
     def reading(self) -> Reading | None:
         """Its board; None where a crash has left nonsense on it."""

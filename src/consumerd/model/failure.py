@@ -6,12 +6,13 @@ An exception of the user's may be hostile: its `__str__` raises, or answers a hu
 from __future__ import annotations
 
 import itertools
+import sys
 import textwrap
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 
 ERROR_CHARACTERS = 1_000
 TRACEBACK_CHARACTERS = 32_000
@@ -80,15 +81,27 @@ def shorten(text: str, characters: int) -> str:
 
 
 def _line(error: BaseException, redact: Redact) -> str:
-    text = shorten(redact(f"{type(error).__name__}: {_text(error)}"), 4 * ERROR_CHARACTERS)
+    text = shorten(redact(f"{type(error).__name__}: {_text(error, _place_of)}"), 4 * ERROR_CHARACTERS)
     return shorten(" ".join(text.split()), ERROR_CHARACTERS)
 
 
-def _text(value: object) -> str:
+def _text(value: object, more: Callable[[object], str] = lambda value: "") -> str:
     try:
-        return str(value)
+        return f"{value}{more(value)}"
     except BaseException as second:  # noqa: BLE001 - the user's __str__ may raise anything
         return f"(its text cannot be had: {type(second).__name__})"
+
+
+def _place_of(error: object) -> str:
+    """Where a module was found that lacks what was looked for: it may stand in the place of another of its name."""
+    module: object = None
+    match error:
+        case AttributeError(obj=ModuleType() as module):
+            pass
+        case ModuleNotFoundError(name=str(name)):
+            module = sys.modules.get(name.rpartition(".")[0])
+    file = getattr(module, "__file__", None)
+    return f" ({module.__name__} is {file})" if isinstance(module, ModuleType) and file else ""
 
 
 def _members(error: BaseException) -> tuple[BaseException, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 from collections.abc import Callable
 
 from consumerd.model.failure import ERROR_CHARACTERS, TRACEBACK_CHARACTERS, Failure, describe, one_line
@@ -143,6 +145,14 @@ def raised_in(function: Callable[[], None]) -> Exception:
     except Exception as error:  # noqa: BLE001 - whatever it raises
         return error
     raise AssertionError("it raised nothing")
+
+
+def test_a_module_in_which_something_is_missing_is_named_with_its_file() -> None:
+    line = one_line(raised_in(lambda: getattr(json, "no_such_thing")))  # noqa: B009 - that is the test
+    assert line == f"AttributeError: module 'json' has no attribute 'no_such_thing' (json is {json.__file__})"
+    line = one_line(raised_in(lambda: importlib.import_module("json.decoder.inner")))
+    assert line.endswith(f"(json.decoder is {json.decoder.__file__})")
+    assert one_line(raised_in(lambda: getattr(7, "no_such_thing"))).endswith("'no_such_thing'")  # noqa: B009 - as above
 
 
 def test_secrets_are_taken_out_of_error_and_traceback() -> None:

@@ -76,8 +76,11 @@ def zygote_killed(pool: Pool, edition: int) -> Pool:
     return replace(pool, zygotes={**pool.zygotes, edition: killed_one})
 
 
-def zygote_ended(pool: Pool, edition: int, now: float, *, jitter: float) -> Pool:
-    """A zygote is reaped. Workers that it named run on; a fork that it was asked for and did not report is void."""
+def zygote_ended(pool: Pool, edition: int, now: float, *, jitter: float, how: str = "", trace: str = "") -> Pool:
+    """A zygote is reaped. Workers that it named run on; a fork that it was asked for and did not report is void.
+
+    how: the end in words, with the last line that it said; trace: its last lines.
+    """
     was = pool.zygote(edition)
     is_expected = was.state is ZygoteState.LEAVING
     failures = 0 if is_expected else was.failures + 1
@@ -88,8 +91,8 @@ def zygote_ended(pool: Pool, edition: int, now: float, *, jitter: float) -> Pool
             pool = _with_slot(pool, number, SlotState.ABSENT, now)
     is_awaited = pool.state is PoolState.LOADING or pool.is_trial(edition)
     if is_awaited and was.state is ZygoteState.LOADING and failures >= ENDS_WHILE_LOADING:
-        reason = f"its process ended {failures} times while it imported the consumer's module, and said nothing"
-        return _not_held_up(pool, edition, now, reason=reason, traceback="")
+        reason = f"its process ended {failures} times while it imported the consumer's module; the last: {how}"
+        return _not_held_up(pool, edition, now, reason=reason, traceback=trace)
     return pool
 
 

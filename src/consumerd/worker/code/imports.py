@@ -38,7 +38,7 @@ def import_class(target: str, directory: Path, entry: Place, *, module_key: str)
     module_name, _, class_name = target.partition(":")
     _put_on_path(str(directory.absolute()))
     module = _import(module_name, directory, entry, module_key)
-    found = _attribute(module, class_name, entry)
+    found = _attribute(module, class_name, directory, entry)
     if not is_consumer(found):
         hint = did_you_mean(class_name, _consumers_in(module))
         sentence = f"{class_name} is not a consumer{hint or ': derive it from BaseConsumer or a class that does'}"
@@ -84,13 +84,22 @@ def _import(name: str, directory: Path, entry: Place, module_key: str) -> Module
         return importlib.import_module(name)
     except BaseException as error:  # user code raises what it likes, SystemExit included
         if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
-            sentence = (
-                f"there is no module {error.name} in {directory} or on PYTHONPATH{_nearest_module(str(error.name))}"
-            )
+            advice = _hidden(name, directory) or _nearest_module(str(error.name))
+            sentence = f"there is no module {error.name} in {directory} or on PYTHONPATH{advice}"
             raise NotLoadedError(entry.problem(sentence, module_key)) from None
         sentence = f"importing {name} failed with {last_line(error, directory)}: see consumerd check --traceback"
         problem = Problem(entry.origin, entry.within(module_key).path, sentence, traceback_of(error))
         raise NotLoadedError(problem) from error
+
+
+def _hidden(name: str, directory: Path) -> str:
+    """That another module of the same name was there before the user's own, a module of the library perhaps."""
+    top = name.partition(".")[0]
+    found = getattr(sys.modules.get(top), "__file__", None)
+    own = next((each for each in (directory / f"{top}.py", directory / top) if each.exists()), None)
+    if found is None or own is None or Path(found).is_relative_to(directory.absolute()):
+        return ""
+    return f": {top} is {found}, and {own} is hidden by it: give yours another name"
 
 
 def _nearest_module(name: str) -> str:
@@ -101,13 +110,14 @@ def _nearest_module(name: str) -> str:
     return did_you_mean(last, siblings) or ": check the name"
 
 
-def _attribute(module: ModuleType, class_name: str, entry: Place) -> object:
+def _attribute(module: ModuleType, class_name: str, directory: Path, entry: Place) -> object:
     """The class, also one that is nested in another."""
     found: object = module
     for step in class_name.split("."):
         if not hasattr(found, step):
             near = did_you_mean(step, _consumers_in(module)) or did_you_mean(step, vars(found))
-            sentence = f"the module {module.__name__} has no {class_name}{near or ': check the name'}"
+            advice = _hidden(module.__name__, directory) or near or ": check the name"
+            sentence = f"the module {module.__name__} has no {class_name}{advice}"
             raise NotLoadedError(entry.problem(sentence, "class"))
         found = getattr(found, step)
     return found

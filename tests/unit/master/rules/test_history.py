@@ -103,8 +103,11 @@ def test_a_failed_load_of_a_new_zygote_leaves_the_workers_running() -> None:
 def test_a_zygote_that_dies_while_it_imports_fails_the_pool_the_third_time() -> None:
     pool = history.new_pool(1, 0.0)
     for expected in (PoolState.LOADING, PoolState.LOADING, PoolState.FAILED):
-        pool = history.zygote_ended(history.zygote_executed(pool, 1, 100, 0.0), 1, 1.0, jitter=1.0)
+        executed = history.zygote_executed(pool, 1, 100, 0.0)
+        pool = history.zygote_ended(executed, 1, 1.0, jitter=1.0, how="exit 1: no such model", trace="the last lines")
         assert pool.state is expected
+    assert pool.reason.endswith("3 times while it imported the consumer's module; the last: exit 1: no such model")
+    assert pool.traceback == "the last lines"
 
 
 def test_a_zygote_that_dies_leaves_its_named_workers_and_voids_the_forks_that_it_had_not_reported() -> None:

@@ -1,5 +1,6 @@
 """From an entry to a class, its source and its options."""
 
+import email
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -191,6 +192,13 @@ def test_a_class_that_cannot_be_had_is_one_sentence(directory: Path, target: str
     error = not_loaded(directory, target)
     assert str(error).startswith(f"f: g[0].{place}: ")
     assert part in str(error)
+
+
+@pytest.mark.parametrize("target", ["email:Login", "email.jobs:Login"])
+def test_a_module_that_the_library_hides_is_told_from_it_by_its_file(directory: Path, target: str) -> None:
+    (directory / "email.py").touch()
+    sentence = str(not_loaded(directory, target))
+    assert f"email is {email.__file__}, and {directory / 'email.py'} is hidden by it" in sentence
 
 
 def test_what_the_import_raised_is_kept(directory: Path) -> None:
