@@ -153,6 +153,8 @@ def _print_looks(looks: list[Look]) -> None:
         )
         if look.away:
             click.echo(f"  warning: its source is not reachable now: {look.away}")
+        for complaint in dict.fromkeys(shard["complaint"] for shard in look.lag if shard["complaint"]):
+            click.echo(f"  warning: {complaint}")
         for remark in look.remarks:
             click.echo(f"  remark: {remark}")
 
@@ -160,6 +162,7 @@ def _print_looks(looks: list[Look]) -> None:
 def _lag_text(look: Look) -> str:
     if not look.lag:
         return ""
-    tasks = sum(shard["tasks"] for shard in look.lag)
+    tasks, later = (sum(shard[name] for shard in look.lag) for name in ("tasks", "later"))
     ages = [shard["oldest_s"] for shard in look.lag if shard["oldest_s"] is not None]
-    return f", {tasks} {'task' if tasks == 1 else 'tasks'} behind" + (f", the oldest {max(ages):.0f} s" if ages else "")
+    oldest = f", the oldest {max(ages):.0f} s" if ages else ""
+    return f", {tasks} {'task' if tasks == 1 else 'tasks'} behind{oldest}" + (f", {later} due later" if later else "")

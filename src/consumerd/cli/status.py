@@ -102,9 +102,10 @@ def _pool_row(pool: Plain) -> Sequence[str]:
 def _lag(pool: Plain) -> str:
     """How many tasks wait, in all shards; how old that number is, where nobody has measured for a while."""
     age_s = pool["lag_age_s"]
-    if age_s is None:
+    if age_s is None or not pool["lag"]:
         return "-"
     tasks = str(sum(tasks for _, tasks, _, _ in pool["lag"]))
+    tasks += f" +{pool['later']} later" if pool["later"] else ""
     return tasks if age_s <= OLD_LAG_S else f"{tasks} ({_duration(age_s)} old)"
 
 

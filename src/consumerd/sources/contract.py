@@ -82,12 +82,16 @@ class ShardLag:
 
     tasks: how many wait; oldest_s: the age of the oldest unfinished one in seconds, None where it is not known;
     position: what is settled, in the source's own terms (a Kafka offset; a count of finished rows).
+    later: how many more have a time, which has not come yet.
+    complaint: a sentence on tasks that nobody can ever take as they are; empty where there is none.
     """
 
     shard: int
     tasks: int
     oldest_s: float | None
     position: int
+    later: int = 0
+    complaint: str = ""
 
 
 class ParkedIndex(Protocol):

@@ -184,4 +184,6 @@ class Station:
             self.interrupts.set(Interrupt.OUT_OF_MEMORY)
 
     def _report_lag(self, lag: tuple[ShardLag, ...]) -> None:
-        self.link.post(Lag(tuple((shard.shard, shard.tasks, shard.oldest_s, shard.position) for shard in lag)))
+        shards = tuple((shard.shard, shard.tasks, shard.oldest_s, shard.position) for shard in lag)
+        complaints = tuple(dict.fromkeys(shard.complaint for shard in lag if shard.complaint))
+        self.link.post(Lag(shards, sum(shard.later for shard in lag), complaints))

@@ -45,6 +45,7 @@ def pool(**more: Any) -> Plain:
         "established": 2,
         "lag": [],
         "lag_age_s": None,
+        "later": None,
         "reason": "",
         "flags": [],
         "last_error": None,
@@ -95,6 +96,15 @@ def test_the_lag_of_all_shards_is_shown_and_its_age_once_it_is_old(age_s: float 
     lag = [] if age_s is None else [[0, 30, 2.5, 100], [1, 10, None, 7]]
     text = render(document(pool(lag=lag, lag_age_s=age_s)), with_workers=False)
     assert re.sub(r" {2,}", "  ", line_of(text, "gop/login")).endswith(said)
+
+
+def test_tasks_that_are_due_later_are_told_beside_the_lag() -> None:
+    text = render(document(pool(lag=[[0, 3, None, 7]], lag_age_s=1.0, later=10)), with_workers=False)
+    assert line_of(text, "gop/login").endswith("  3 +10 later")
+
+
+def test_a_lag_that_a_source_cannot_know_is_no_zero() -> None:
+    assert line_of(render(document(pool(lag=[], lag_age_s=1.0)), with_workers=False), "gop/login").endswith("  -")
 
 
 def test_a_pool_that_loads_says_for_how_long() -> None:

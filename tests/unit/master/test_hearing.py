@@ -427,6 +427,15 @@ def test_the_lag_has_an_age(stage: Stage) -> None:
     assert (document["lag"], document["lag_age_s"]) == ([[3, 7, 1.5, 20]], 40.0)
 
 
+def test_tasks_that_nobody_can_take_are_a_problem_and_those_of_later_a_number(stage: Stage) -> None:
+    stage.up()
+    stage.worker_says(
+        0, Lag(((0, 7, 1.5, 20),), 12, ("3 rows of tasks can never be claimed: 3 without due_at",)), now=60.0
+    )
+    assert pool_document(stage.pools, NAME, 100.0)["later"] == 12
+    assert "g/a: 3 rows of tasks can never be claimed: 3 without due_at" in problems(stage, 100.0)  # type: ignore[operator]  # plain
+
+
 def problems(stage: Stage, now: float) -> object:
     return pool_document(stage.pools, NAME, now)["problems"]
 

@@ -23,6 +23,7 @@ from consumerd.sources.table import KIND
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.schema import create_table, enqueue
 from consumerd.sources.table.source import TableSource
+from consumerd.sources.table.unclaimable import ROWS_A_LOOK
 from consumerd.testing.clock import ManualClock
 from consumerd.testing.running import Run
 from consumerd.testing.source_contract import Feed, SourceContract, context_for_tests
@@ -565,3 +566,91 @@ def test_a_parked_retry_that_succeeds_marks_the_row_before_the_store_forgets_the
     assert rows_when_finished == [["done"], {"tasks:1"}]
     assert (bench.rows(), run.store.rows) == (["done"], {})
     run.source.close(0.0)
+
+
+def test_rows_that_can_never_be_claimed_are_counted_with_why(bench: Bench) -> None:
+    bench.enqueue(*range(9))
+    spoilt = {
+        1: "due_at = NULL",
+        2: "due_at = '2024-01-01 00:00:00'",
+        3: "due_at = 1764000000000",
+        4: "state = 'PENDING'",
+        5: "state = 'queued'",
+        6: "state = 'archived', due_at = NULL",
+        7: "state = 'done', due_at = NULL",
+        8: "state = 'claimed', due_at = NULL",
+    }
+    with sqlite3.connect(bench.database) as connection:
+        for row, change in spoilt.items():
+            connection.execute(f"UPDATE tasks SET {change} WHERE id = {row}")
+    connection.close()
+    complaint = (
+        "6 rows of tasks can never be claimed: 1 whose due_at is a text (id 2), "
+        "1 whose due_at is no unix time in seconds (id 3), 2 whose state is neither "
+        "pending, claimed, done nor dead (id 4), 2 without due_at (id 1)"
+    )
+    source = bench.source()
+    for lag in (*source.lag(), *KIND.probe({"database": str(bench.database)})):
+        assert (lag.tasks, lag.complaint) == (1, complaint)
+    with sqlite3.connect(bench.database) as connection:
+        connection.execute("UPDATE tasks SET state = 'pending', due_at = 0")
+    connection.close()
+    assert bench.source().lag()[0].complaint == ""
+    source.lag()
+    assert source.lag()[0].complaint == ""
+
+
+def test_rows_are_looked_at_window_by_window_and_what_is_corrected_is_forgotten(bench: Bench) -> None:
+    with sqlite3.connect(bench.database) as connection:
+        for row in (3, 4 * ROWS_A_LOOK + 1, 9 * ROWS_A_LOOK):
+            connection.execute("INSERT INTO tasks (id, payload) VALUES (?, '{}')", (row,))
+    connection.close()
+    source = bench.source()
+    counts = [int(source.lag()[0].complaint.partition(" ")[0]) for _ in range(4)]
+    assert counts == [1, 2, 3, 3]
+    assert KIND.probe({"database": str(bench.database)})[0].complaint.startswith("3 rows of tasks")
+    with sqlite3.connect(bench.database) as connection:
+        connection.execute("DELETE FROM tasks WHERE id > 3")
+        connection.execute("UPDATE tasks SET due_at = 0")
+    connection.close()
+    assert [bool(source.lag()[0].complaint) for _ in range(3)][-1] is False
+
+
+def test_a_row_without_a_key_is_never_claimed_and_told(bench: Bench) -> None:
+    with sqlite3.connect(bench.database) as connection:
+        connection.execute("CREATE TABLE named AS SELECT * FROM tasks")
+        connection.execute("ALTER TABLE named ADD COLUMN name TEXT")
+        connection.execute("CREATE UNIQUE INDEX by_name ON named (name)")
+        connection.execute("INSERT INTO named (payload, state, due_at) VALUES ('{}', 'pending', 0)")
+    connection.close()
+    source = bench.source(table="named", id_column="name")
+    assert source.fetch(10, 0.0) is None
+    lag = source.lag()[0]
+    assert (lag.tasks, lag.complaint) == (
+        0,
+        "1 row of named can never be claimed: 1 without name",
+    )
+
+
+def test_rows_that_are_due_later_are_counted(bench: Bench) -> None:
+    bench.enqueue(1, 2, 3)
+    with sqlite3.connect(bench.database) as connection:
+        connection.execute("UPDATE tasks SET due_at = ? WHERE id > 1", (NOW + 7200,))
+    connection.close()
+    lag = bench.source().lag()[0]
+    assert (lag.tasks, lag.later, lag.complaint) == (1, 2, "")
+
+
+@pytest.mark.parametrize("row_id", [b"\x00\xff", b"", 7, -3, 1.5, "7", "x'0g'", "", 2**62])
+def test_a_key_of_any_type_is_the_tables_own_from_claim_to_parked_copy(bench: Bench, row_id: object) -> None:
+    with sqlite3.connect(bench.database) as connection:
+        connection.execute("CREATE TABLE keyed AS SELECT * FROM tasks")
+        connection.execute("ALTER TABLE keyed ADD COLUMN key")
+        connection.execute("CREATE UNIQUE INDEX by_key ON keyed (key)")
+        connection.execute("INSERT INTO keyed (key, payload, state, due_at) VALUES (?, '{}', 'pending', 0)", (row_id,))
+    connection.close()
+    source = bench.source(table="keyed", id_column="key")
+    source.finish_parked(TaskId(died(source)))
+    with sqlite3.connect(bench.database) as connection:
+        assert connection.execute("SELECT key, state FROM keyed").fetchall() == [(row_id, "done")]
+    connection.close()

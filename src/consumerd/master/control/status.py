@@ -90,6 +90,7 @@ def pool_document(pools: Pools, name: ConsumerName, now: float) -> dict[str, obj
         "restarts": sum(slot.restarts for slot in pool.slots.values()),
         "lag": [] if processes.lag is None else [list(shard) for shard in processes.lag.shards],
         "lag_age_s": None if processes.lag is None else round(now - processes.lag.heard_at, 3),
+        "later": None if processes.lag is None else processes.lag.later,
         "flags": flags,
         "reason": pool.reason,
         "traceback": pool.traceback,
@@ -183,6 +184,8 @@ def _problems(name: ConsumerName, pools: Pools, up: int, flags: list[dict[str, o
     if failures := pools.processes[name].streak.failures:
         problems.append(f"{name}: its last {failures} attempts have all failed: see consumerd parked list")
     problems += _stuck(name, pool, pools.processes[name], now)
+    lag = pools.processes[name].lag
+    problems += [f"{name}: {complaint}" for complaint in (() if lag is None else lag.complaints)]
     if up < wanted:
         problems.append(f"{name}: {up} of {wanted} workers are up{_slow_start(pool, now)}")
     return problems

@@ -22,10 +22,15 @@ OLD_LAG_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class MeasuredLag:
-    """The lag as a worker told it last: (shard, tasks, oldest_s, position) of each shard. heard_at: monotonic."""
+    """The lag as a worker told it last: (shard, tasks, oldest_s, position) of each shard. heard_at: monotonic.
+
+    later: how many more have a time that has not come. complaints: sentences on tasks that nobody can ever take.
+    """
 
     shards: tuple[tuple[int, int, float | None, int], ...]
     heard_at: float
+    later: int = 0
+    complaints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

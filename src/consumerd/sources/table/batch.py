@@ -8,7 +8,7 @@ from itertools import repeat
 from typing import Any
 
 from consumerd.model.task import Task, TaskId
-from consumerd.sources.identities import in_order
+from consumerd.sources.identities import in_order, text_of
 
 Raw = tuple[int, Any, bytes, int, float | None]
 """(index in the batch, id of whatever type the table has, payload, attempts, first attempt)"""
@@ -35,7 +35,7 @@ class TableBatch:
     def task(self, index: int) -> Task:
         offset, row_id, payload, attempts, first_at = self.raws[index]
         return Task(
-            id=TaskId(f"{self._table}:{row_id}"),
+            id=TaskId(f"{self._table}:{text_of(row_id)}"),
             offset=offset,
             source=self._table,
             shard=self.shard,

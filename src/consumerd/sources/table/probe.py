@@ -15,7 +15,11 @@ from consumerd.sources.table.lag import measure
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.schema import check_table
 from consumerd.sources.table.statements import statements_for
+from consumerd.sources.table.unclaimable import UnclaimableRows
 from consumerd.store.causes import cause_of
+
+MOST_LOOKS = 20
+"""A million rows are looked at for some that can never be claimed; more would take too long."""
 
 
 def probe(options: TableOptions) -> tuple[ShardLag, ...]:
@@ -29,7 +33,12 @@ def probe(options: TableOptions) -> tuple[ShardLag, ...]:
     try:
         with engine.connect() as connection:
             check_table(connection, options)
-            return (measure(connection, statements_for(options), wall()),)
+            sql, now = statements_for(options), wall()
+            unclaimable = UnclaimableRows(options.table, sql)
+            for _ in range(MOST_LOOKS):
+                if not unclaimable.look(connection, now):
+                    break
+            return (measure(connection, sql, unclaimable, now),)
     except DBAPIError as error:
         raise SourceRefusedError(f"the database {options.path} cannot be read: {cause_of(error)}") from error
     finally:

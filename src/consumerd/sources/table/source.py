@@ -20,12 +20,14 @@ from consumerd.model.outcome import Dead, Done, Expired, Retry, Skipped
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
 from consumerd.sources.decoding import decode_json, limited, quick_decode
+from consumerd.sources.identities import values_of
 from consumerd.sources.table import TRAITS
 from consumerd.sources.table.batch import TableBatch
 from consumerd.sources.table.lag import measure
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.schema import check_table
 from consumerd.sources.table.statements import Statements, statements_for
+from consumerd.sources.table.unclaimable import UnclaimableRows
 from consumerd.store.embedded import EmbeddedDatabase, EmbeddedFile, driver_of
 from consumerd.store.lock import FileLock
 
@@ -67,6 +69,7 @@ class TableSource:
         self._context = context
         self._options = cast("TableOptions", context.options)
         self._sql: Statements = statements_for(self._options)
+        self._unclaimable = UnclaimableRows(self._options.table, self._sql)
         self._first_token, self._last_token = _own_tokens(context)
         if not self._options.path.exists():
             raise SourceRefusedError(f"there is no database {self._options.path}: make it, or correct `database`")
@@ -97,8 +100,8 @@ class TableSource:
             self._settle_now()
 
     def finish_parked(self, task_id: TaskId) -> None:
-        row_id = task_id.removeprefix(f"{self._options.table}:")
-        self._marks.append(_Mark(None, self._sql.resolve, [(self._context.clock.wall(), row_id)]))
+        row_ids = values_of(task_id.removeprefix(f"{self._options.table}:"))
+        self._marks.append(_Mark(None, self._sql.resolve, [(self._context.clock.wall(), *row_ids)]))
         self._settle_now()
 
     def unsettled(self) -> int:
@@ -152,10 +155,14 @@ class TableSource:
                     self._context.interrupt(Interrupt.REVOKED)
 
     def lag(self) -> tuple[ShardLag, ...]:
-        now = self._context.clock.wall()
-        return self._keepers.read(lambda connection: (measure(connection, self._sql, now),))
+        return self._keepers.read(self._measure)
 
     # Steps
+
+    def _measure(self, connection: Connection) -> tuple[ShardLag, ...]:
+        now = self._context.clock.wall()
+        self._unclaimable.look(connection, now)
+        return (measure(connection, self._sql, self._unclaimable, now),)
 
     def _claim(self, limit: int) -> TableBatch | None:
         """Settle what is noted and claim, in one transaction; nothing is written where there is neither."""

@@ -11,19 +11,24 @@ from dataclasses import dataclass
 
 from consumerd.sources.table.options import TableOptions
 
+FAR_S = 100 * 365 * 86_400.0
+"""A row that is due later than that is due never: its time is in another unit."""
+
 PENDING, CLAIMED, DONE, DEAD = "pending", "claimed", "done", "dead"
 
 _CLAIM = """
 UPDATE {table} SET {state} = 'claimed', {due} = ?, {lease} = ? WHERE rowid IN (
-  SELECT * FROM (SELECT rowid FROM {table} WHERE {state} = 'claimed' AND {due} <= ? ORDER BY {due} LIMIT ?)
+  SELECT * FROM (
+    SELECT rowid FROM {table} WHERE {state} = 'claimed' AND {due} <= ? AND {id} IS NOT NULL ORDER BY {due} LIMIT ?)
   UNION ALL
-  SELECT * FROM (SELECT rowid FROM {table} WHERE {state} = 'pending' AND {due} <= ? ORDER BY {due} LIMIT ?)
+  SELECT * FROM (
+    SELECT rowid FROM {table} WHERE {state} = 'pending' AND {due} <= ? AND {id} IS NOT NULL ORDER BY {due} LIMIT ?)
   LIMIT ?
 ) RETURNING {id}, coalesce(CAST({payload} AS BLOB), x''), coalesce({attempts}, 0), {first}"""
 
 _HAS_DUE = """
-SELECT EXISTS (SELECT 1 FROM {table} WHERE {state} = 'pending' AND {due} <= ?)
-    OR EXISTS (SELECT 1 FROM {table} WHERE {state} = 'claimed' AND {due} <= ?)"""
+SELECT EXISTS (SELECT 1 FROM {table} WHERE {state} = 'pending' AND {due} <= ? AND {id} IS NOT NULL)
+    OR EXISTS (SELECT 1 FROM {table} WHERE {state} = 'claimed' AND {due} <= ? AND {id} IS NOT NULL)"""
 
 _KEEP = (
     "UPDATE {table} SET {state} = 'done', {due} = NULL, {lease} = NULL, {settled} = ? WHERE {id} = ? AND {lease} = ?"
@@ -32,8 +37,8 @@ _DELETE = "DELETE FROM {table} WHERE ? IS NOT NULL AND {id} = ? AND {lease} = ?"
 _DEAD = (
     "UPDATE {table} SET {state} = 'dead', {due} = NULL, {lease} = NULL, {settled} = ? WHERE {id} = ? AND {lease} = ?"
 )
-_RESOLVE = "UPDATE {table} SET {state} = 'done', {settled} = ? WHERE {id} = ? AND {state} = 'dead'"
-_DELETE_DEAD = "DELETE FROM {table} WHERE ? IS NOT NULL AND {id} = ? AND {state} = 'dead'"
+_RESOLVE = "UPDATE {table} SET {state} = 'done', {settled} = ? WHERE {id} IN (?, ?, ?) AND {state} = 'dead'"
+_DELETE_DEAD = "DELETE FROM {table} WHERE ? IS NOT NULL AND {id} IN (?, ?, ?) AND {state} = 'dead'"
 _FREE = "UPDATE {table} SET {state} = 'pending', {due} = ?, {lease} = NULL WHERE {id} = ? AND {lease} = ?"
 
 _DEFER = """
@@ -48,11 +53,29 @@ WHERE {state} = 'claimed' AND {due} IS NOT NULL AND {lease} >= ? AND {lease} < ?
 _RENEW = "UPDATE {table} SET {due} = ? WHERE {state} = 'claimed' AND {due} IS NOT NULL AND {lease} = ?"
 
 _LAG = """
-SELECT (SELECT count(*) FROM {table} WHERE {state} = 'pending' AND {due} <= ?),
+SELECT (SELECT count(*) FROM {table} WHERE {state} = 'pending' AND {due} <= ?)
+         - (SELECT count(*) FROM {table} WHERE {id} IS NULL AND {state} = 'pending' AND {due} <= ?),
        (SELECT count(*) FROM {table} WHERE {state} = 'claimed' AND {due} IS NOT NULL),
        (SELECT min({due}) FROM {table} WHERE {state} = 'pending' AND {due} <= ?),
        (SELECT count(*) FROM {table} WHERE {due} IS NOT NULL),
-       (SELECT max(rowid) FROM {table})"""
+       (SELECT max(rowid) FROM {table}),
+       (SELECT count(*) FROM {table} WHERE {state} = 'pending' AND {due} > ? AND {due} <= ?)"""
+
+_NEXT_ROWID = "SELECT min(rowid) FROM {table} WHERE rowid > ?"
+
+_UNCLAIMABLE = """
+SELECT why, count(*), min(id) FROM (
+  SELECT {id} AS id, CASE
+    WHEN {state} IN ('done', 'dead') THEN NULL
+    WHEN {id} IS NULL THEN 'without {id_name}'
+    WHEN {state} IN ('pending', 'claimed') THEN CASE
+      WHEN {due} IS NULL THEN 'without {due_name}'
+      WHEN typeof({due}) NOT IN ('integer', 'real') AND {due} GLOB '*[^0-9.]*' THEN 'whose {due_name} is a text'
+      WHEN {due} > ? THEN 'whose {due_name} is no unix time in seconds' END
+    WHEN {state} IS NULL THEN 'without {state_name}'
+    WHEN {due} IS NOT NULL OR lower(trim({state})) IN ('pending', 'claimed')
+      THEN 'whose {state_name} is neither pending, claimed, done nor dead' END AS why
+  FROM {table} WHERE rowid > ? AND rowid <= ?) WHERE why IS NOT NULL GROUP BY why"""
 
 _CREATE = """
 CREATE TABLE IF NOT EXISTS {table} (
@@ -68,9 +91,10 @@ class Statements:
     """One table's SQL. The parameters, in order:
 
     claim: end of the lease, token, now, limit, now, limit, limit · has_due: now, now · done, dead: now, id, token ·
-    resolve: now, id as text · free: due, id, token · defer: due, attempts, first attempt, id, token · give_back: now,
-    first token, token after the last, JSON list of tokens to spare · renew: end of the lease, token · lag: now, now ·
-    enqueue: payload, due.
+    resolve: now, what the id may be, thrice · free: due, id, token · defer: due, attempts, first attempt, id, token ·
+    give_back: now, first token, token after the last, JSON list of tokens to spare · renew: end of the lease, token ·
+    lag: now, now, now, now, the farthest time · next_rowid: rowid · unclaimable: the farthest time, rowid before the
+    first, rowid of the last · enqueue: payload, due.
     """
 
     claim: str
@@ -83,6 +107,8 @@ class Statements:
     give_back: str
     renew: str
     lag: str
+    next_rowid: str
+    unclaimable: str
     create: str
     index: str
     enqueue: str
@@ -114,6 +140,10 @@ def statements_for(options: TableOptions) -> Statements:
         give_back=_GIVE_BACK.format(**quoted),
         renew=_RENEW.format(**quoted),
         lag=_LAG.format(**quoted),
+        next_rowid=_NEXT_ROWID.format(**quoted),
+        unclaimable=_UNCLAIMABLE.format(
+            **quoted, id_name=names["id"], due_name=names["due"], state_name=names["state"]
+        ),
         create=_CREATE.format(**quoted),
         index=_INDEX.format(**quoted),
         enqueue=_ENQUEUE.format(**quoted),
