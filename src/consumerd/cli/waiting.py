@@ -70,4 +70,9 @@ def _failure(pool: Plain | None, edition: int) -> str:
         return ""
     if pool["rejected"] >= edition:
         return f"{pool['name']}: the change did not hold up and was taken back: {pool['reason']}"
-    return f"{pool['name']} has failed: {pool['reason']}" if pool["state"] == "failed" else ""
+    if pool["state"] == "failed":
+        return f"{pool['name']} has failed: {pool['reason']}"
+    is_on_trial = pool["established"] < edition
+    refused = next((worker for worker in pool["workers"] if worker["is_refused"] and not is_on_trial), None)
+    why = "" if refused is None else f"worker {refused['slot']} cannot be started: {refused['refused']}"
+    return why and f"{pool['name']}: {why}; it is tried again"

@@ -27,8 +27,11 @@ from consumerd.master.rules.actions import (
     StopPool,
     Vacate,
 )
+from consumerd.master.rules.observed import Pool
 from consumerd.master.stderr import Relay
 from consumerd.model.identity import ConsumerName
+from consumerd.model.refusal import refusal
+from consumerd.model.slots import PoolState
 from consumerd.wire import messages
 from consumerd.wire.inherited import ENTRANCE_MODULE, ZYGOTE_MODULE
 from consumerd.wire.messages import Stop
@@ -82,13 +85,38 @@ def perform(means: Means, action: Action, now: float) -> None:
             raise AssertionError("giving up is the supervisor's")
 
 
+def tell_what_became(means: Means, name: ConsumerName, was: Pool) -> None:
+    """Where a pool has failed or is back, or an edition was rejected or is established: one fact."""
+    pool = means.pools[name]
+    why: dict[str, object] = {"consumer": str(name), "reason": pool.reason, "traceback": pool.traceback}
+    if pool.state is PoolState.FAILED and was.state is not PoolState.FAILED:
+        means.pools.note_error(name, "pool_failed", {"reason": pool.reason})
+        means.emit(Fact("pool_failed", Level.ERROR, why))
+    elif pool.rejected != was.rejected:
+        means.pools.note_error(name, "change_taken_back", {"reason": pool.reason})
+        means.emit(Fact("change_taken_back", Level.ERROR, {**why, "edition": pool.rejected}))
+    elif pool.state is PoolState.UP and was.state is PoolState.LOADING:
+        means.pools.processes[name].last_error = None  # of an edition that failed before
+    elif pool.state is PoolState.UP and was.state is PoolState.FAILED:
+        means.pools.processes[name].last_error = None
+        means.emit(Fact("pool_recovered", Level.INFO, {"consumer": str(name)}))
+    elif 0 < was.established < pool.established:
+        processes = means.pools.processes[name]
+        processes.last_error, processes.streak = None, processes.streak.ended()
+        fields: dict[str, object] = {"consumer": str(name), "edition": pool.established}
+        means.emit(Fact("edition_established", Level.INFO, fields))
+
+
 def _execute_zygote(means: Means, name: ConsumerName, edition: int, now: float) -> None:
-    pools, entry = means.pools, means.pools.entry_of(name, edition)
+    pools, entry, was = means.pools, means.pools.entry_of(name, edition), means.pools[name]
     try:
         executed = means.launcher.execute(ZYGOTE_MODULE if entry.settings.execution.is_plain else ENTRANCE_MODULE)
     except OSError as error:
-        pools[name] = history.zygote_not_executed(pools[name], edition, now, means.jitter())
-        means.emit(Fact("zygote_not_executed", Level.ERROR, {"consumer": str(name), "error": str(error)}))
+        why = refusal(error)
+        pools[name] = history.zygote_not_executed(pools[name], edition, now, means.jitter(), error=why)
+        level = _level(why, was.zygote(edition).refused)
+        means.emit(Fact("zygote_not_executed", level, {"consumer": str(name), "error": why}))
+        tell_what_became(means, name, was)
         return
     pools[name] = history.zygote_executed(pools[name], edition, executed.pid, now)
     pools.processes[name].zygotes[edition] = executed
@@ -101,7 +129,7 @@ def _execute_zygote(means: Means, name: ConsumerName, edition: int, now: float) 
     except WireError as error:
         reason = f"its configs cannot be sent to its processes: {error}"
         pools[name] = history.load_failed(pools[name], edition, now, reason=reason, traceback="")
-        means.emit(Fact("pool_failed", Level.ERROR, {"consumer": str(name), "reason": reason}))
+        tell_what_became(means, name, was)
 
 
 def _fork(means: Means, name: ConsumerName, slot: int, edition: int, now: float) -> None:
@@ -111,17 +139,31 @@ def _fork(means: Means, name: ConsumerName, slot: int, edition: int, now: float)
     told, is_paused = processes.suspects.told(), pools.is_paused(name)
     fork = messages.Fork(slot, generation, pools.workers_wanted(name), is_paused=is_paused, suspects=told)
     try:
-        seating = means.launcher.fork(zygote, fork, lock=entry.slot_lock(slot))
+        seating = means.launcher.fork(zygote, fork, lock=entry.slot_lock(slot), awaited=pools.unnamed_workers())
     except (OSError, UnreadError) as error:
-        pools[name] = history.not_forked(pools[name], slot, edition, now, jitter=means.jitter())
-        fields: dict[str, object] = {"consumer": str(name), "worker_id": slot, "error": str(error)}
-        means.emit(Fact("worker_not_forked", Level.ERROR, fields))
+        note_not_forked(means, name, slot, edition, now, error=error)
         return
     pools[name] = history.fork_asked(pools[name], slot, edition, now, look_at=now + entry.stop_timeout_s)
     processes.workers[slot] = Worker(generation, seating, jitter=means.jitter())
     means.relay.open(seating.stderr_fd, str(name))
     means.post.open(seating.channel, Origin(name, slot, generation))
     means.post.flush(zygote)
+
+
+def note_not_forked(
+    means: Means, name: ConsumerName, slot: int, edition: int, now: float, *, error: OSError | UnreadError | str
+) -> None:
+    """The system refuses a slot its worker: here, in its zygote, or where the zygote tells of it."""
+    why, was = refusal(error) if isinstance(error, OSError) else str(error), means.pools[name]
+    means.pools[name] = history.not_forked(was, slot, edition, now, error=why, jitter=means.jitter())
+    fields: dict[str, object] = {"consumer": str(name), "worker_id": slot, "error": why}
+    means.emit(Fact("worker_not_forked", _level(why, was.slots[slot].refused), fields))
+    tell_what_became(means, name, was)
+
+
+def _level(why: str, before: str) -> Level:
+    """What the system goes on refusing is told once."""
+    return Level.DEBUG if why == before else Level.ERROR
 
 
 def _ask_to_leave(means: Means, name: ConsumerName, slot: int, deadline: float) -> None:

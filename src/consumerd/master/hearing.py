@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,20 +11,31 @@ from consumerd import clock
 from consumerd.errors import WireError
 from consumerd.events.facts import Fact, Level
 from consumerd.master import amending, suspecting
-from consumerd.master.acts import Means, perform
+from consumerd.master.acts import Means, note_not_forked, perform, tell_what_became
 from consumerd.master.flight import FlightRecord, end_with
 from consumerd.master.post import Arrival, EndOfChannel, Origin
 from consumerd.master.processes import Away, Worker
 from consumerd.master.rules import history
 from consumerd.master.rules.actions import KillZygote
 from consumerd.master.rules.flow import MeasuredLag
-from consumerd.master.rules.observed import Pool
 from consumerd.master.rules.restart import Ended, has_settled, is_proven, is_refuted
 from consumerd.master.rules.wait_status import described, worker_described
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 from consumerd.version import __version__
-from consumerd.wire.messages import Amended, Cleared, Exited, Forked, Hello, Lag, Loaded, LoadFailed, Ready, Reported
+from consumerd.wire.messages import (
+    Amended,
+    Cleared,
+    Exited,
+    Forked,
+    Hello,
+    Lag,
+    Loaded,
+    LoadFailed,
+    NotForked,
+    Ready,
+    Reported,
+)
 
 Judge = Callable[[ConsumerName, Loaded], str | None]
 """Why a consumer that is loaded must not run, in one sentence, or None."""
@@ -61,7 +73,9 @@ class Hearing:
             case Hello() | Loaded() | LoadFailed() as news:
                 self._hear_of_import(origin, news, now)
             case Forked() as forked:
-                self._forked(origin, forked, arrival.fds)
+                self._forked(origin, forked, arrival.fds, now)
+            case NotForked(slot, generation, error):
+                self._not_forked(origin, slot, generation, now, error=error)
             case Exited() as exited:
                 self._exited(name, exited, now)
             case Amended(failed) if self.means.pools.amendments.get((name, origin.edition)):
@@ -109,33 +123,12 @@ class Hearing:
         self.means.emit(Fact("consumer_loaded", Level.INFO, fields))
         for remark in loaded.remarks:
             self.means.emit(Fact("consumer_remarked", Level.WARNING, {"consumer": str(name), "remark": remark}))
-        self._tell_what_became(name, was)
+        tell_what_became(self.means, name, was)
 
     def _fail(self, origin: Origin, reason: str, trace: str, now: float) -> None:
         pools, was = self.means.pools, self.means.pools[origin.pool]
         pools[origin.pool] = history.load_failed(was, origin.edition, now, reason=reason, traceback=trace)
-        self._tell_what_became(origin.pool, was)
-
-    def _tell_what_became(self, name: ConsumerName, was: Pool) -> None:
-        """Where a pool has failed or is back, or an edition was rejected or is established: one fact."""
-        pool = self.means.pools[name]
-        why: dict[str, object] = {"consumer": str(name), "reason": pool.reason, "traceback": pool.traceback}
-        if pool.state is PoolState.FAILED and was.state is not PoolState.FAILED:
-            self.means.pools.note_error(name, "pool_failed", {"reason": pool.reason})
-            self.means.emit(Fact("pool_failed", Level.ERROR, why))
-        elif pool.rejected != was.rejected:
-            self.means.pools.note_error(name, "change_taken_back", {"reason": pool.reason})
-            self.means.emit(Fact("change_taken_back", Level.ERROR, {**why, "edition": pool.rejected}))
-        elif pool.state is PoolState.UP and was.state is PoolState.LOADING:
-            self.means.pools.processes[name].last_error = None  # of an edition that failed before
-        elif pool.state is PoolState.UP and was.state is PoolState.FAILED:
-            self.means.pools.processes[name].last_error = None
-            self.means.emit(Fact("pool_recovered", Level.INFO, {"consumer": str(name)}))
-        elif 0 < was.established < pool.established:
-            processes = self.means.pools.processes[name]
-            processes.last_error, processes.streak = None, processes.streak.ended()
-            fields: dict[str, object] = {"consumer": str(name), "edition": pool.established}
-            self.means.emit(Fact("edition_established", Level.INFO, fields))
+        tell_what_became(self.means, origin.pool, was)
 
     def prove(self, now: float) -> None:
         """Look whether the workers whose proof is waited for have given it."""
@@ -151,25 +144,42 @@ class Hearing:
                 last = "" if worker.failed is None else f", the last with {worker.failed.fields.get('error')}"
                 reason = f"its first worker handled tasks, and each of them failed{last}: see consumerd parked list"
                 pools[name] = history.rejected(was, edition, reason=reason, traceback="")
-            self._tell_what_became(name, was)
+            tell_what_became(self.means, name, was)
 
-    def _forked(self, origin: Origin, forked: Forked, fds: tuple[int, ...]) -> None:
+    def _awaited(self, origin: Origin, slot: int, generation: int) -> Worker | None:
+        """The worker that a zygote was asked for and has not named yet."""
+        worker = self.means.pools.processes[origin.pool].workers.get(slot)
+        is_awaited = worker is not None and worker.generation == generation and worker.pid is None
+        return worker if is_awaited else None
+
+    def _not_forked(self, origin: Origin, slot: int, generation: int, now: float, *, error: OSError | str) -> None:
+        """The system refuses a worker that was asked for. One that is there all the same is let go of, and leaves."""
+        worker, name = self._awaited(origin, slot, generation), origin.pool
+        if worker is not None:
+            self._let_go(name, slot, worker)
+            note_not_forked(self.means, name, slot, origin.edition, now, error=error)
+
+    def _forked(self, origin: Origin, forked: Forked, fds: tuple[int, ...], now: float) -> None:
         pools, name = self.means.pools, origin.pool
-        worker = pools.processes[name].workers.get(forked.slot)
-        is_awaited = worker is not None and worker.generation == forked.generation and worker.pid is None
+        worker = self._awaited(origin, forked.slot, forked.generation)
         zygote = pools.processes[name].zygotes.get(origin.edition)
-        is_its_own = (
-            zygote is not None
-            and len(fds) == 1
-            and self.means.launcher.is_worker(forked.pid, fds[0], zygote=zygote.pid)
-        )
-        if not (is_awaited and is_its_own):
-            for fd in fds:
-                os.close(fd)
-            if is_awaited:
+        try:
+            if worker is not None and not fds:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            is_its_own = (
+                zygote is not None
+                and len(fds) == 1
+                and self.means.launcher.is_worker(forked.pid, fds[0], zygote=zygote.pid)
+            )
+        except OSError as error:
+            _close_all(fds)
+            self._not_forked(origin, forked.slot, forked.generation, now, error=error)
+            return
+        if worker is None or not is_its_own:
+            _close_all(fds)
+            if worker is not None:
                 self._zygote_silent(origin, WireError("a zygote named a process that it has not forked"))
             return
-        assert worker is not None
         worker.pid, worker.pidfd = forked.pid, fds[0]
         pools[name] = history.forked(pools[name], forked.slot, forked.pid)
         fields: dict[str, object] = {"consumer": str(name), "worker_id": forked.slot, "pid": forked.pid}
@@ -206,7 +216,7 @@ class Hearing:
             pools.note_error(name, "zygote_ended", {"end": how})
             level = Level.INFO if was.state is PoolState.STOPPING else Level.ERROR  # one that loads is killed then
             self.means.emit(Fact("zygote_ended", level, fields))
-        self._tell_what_became(name, was)
+        tell_what_became(self.means, name, was)
 
     # Workers
 
@@ -284,7 +294,7 @@ class Hearing:
         )
         pools[name] = history.worker_ended(was, slot, ended, now, pools.wanted.pools[name].policy)
         self._tell_ended(name, slot, record, was=was.slots[slot].state, now=now)
-        self._tell_what_became(name, was)
+        tell_what_became(self.means, name, was)
 
     def _record(self, name: ConsumerName, slot: int, worker: Worker, status: int | None) -> FlightRecord:
         """What is to be kept of a dead worker, whose ends are closed with this."""
@@ -326,3 +336,8 @@ class Hearing:
             self.means.pools.note_end(name, slot, record.how if record.condemned is not None else record.end)
             self.means.pools.processes[name].last_ends[slot] = record
         self.means.emit(Fact("worker_ended", Level.INFO if is_asked else Level.WARNING, fields))
+
+
+def _close_all(fds: tuple[int, ...]) -> None:
+    for fd in fds:
+        os.close(fd)

@@ -234,6 +234,10 @@ class Pools:
                     return Origin(name, slot, worker.generation)
         return None
 
+    def unnamed_workers(self) -> int:
+        """How many workers were asked for and are not named yet: for each, a descriptor is still to come."""
+        return sum(worker.pid is None for each in self.processes.values() for worker in each.workers.values())
+
     def unproven(self) -> Iterator[tuple[ConsumerName, int, Worker]]:
         """The running workers whose proof is waited for: of an edition on trial, or of a failed pool."""
         for name, pool in self._observed.items():

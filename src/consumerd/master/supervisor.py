@@ -131,7 +131,7 @@ class Supervisor:
             self._hear_zygotes(now)
             for pid in ended:
                 owner = pools.owner_of(pid)
-                status = launcher.reap(pid, with_group=owner is not None and owner.slot is not None)
+                status = launcher.reap(pid, with_group=owner is not None)
                 if owner is None:
                     self._note_end(pid, status)
                 elif owner.slot is None:

@@ -37,7 +37,7 @@ class Channel:
         self._socket = sock
         self._parser = framing.Parser()
         self._inbox: deque[Received] = deque()
-        self._fds: deque[int] = deque()
+        self._fds: deque[tuple[int, ...] | None] = deque()  # of one message each; None: the system had no room
         self._outbox: deque[tuple[memoryview, tuple[int, ...]]] = deque()
         self._outbox_bytes = 0
         self.is_at_end = False
@@ -47,9 +47,8 @@ class Channel:
 
     def close(self) -> None:
         """Close this end, and every descriptor that was received or queued here and not taken or sent."""
-        for _, fds in (*self._inbox, *self._outbox):
-            _close_all(fds)
-        _close_all(self._fds)
+        for fds in (*(fds for _, fds in (*self._inbox, *self._outbox)), *self._fds):
+            _close_all(fds or ())
         self._inbox.clear()
         self._outbox.clear()
         self._fds.clear()
@@ -97,7 +96,8 @@ class Channel:
     def read_available(self) -> bool:
         """Read once, without waiting, what the socket holds; whether that was anything.
 
-        WireError when it breaks the protocol.
+        A message for whose descriptors this process had no room comes without any. WireError when the peer breaks the
+        protocol.
         """
         try:
             data, fds, flags = self._receive_some()
@@ -105,9 +105,11 @@ class Channel:
             return False
         except ConnectionResetError:
             data, fds, flags = b"", [], 0
-        self._fds.extend(fds)
         if flags & socket.MSG_CTRUNC:
-            raise WireError("descriptors of a message were cut off: raise the limit on open files (ulimit -n)")
+            _close_all(fds)
+            self._fds.append(None)
+        elif fds:
+            self._fds.append(tuple(fds))
         if not data:
             self.is_at_end = True
             return False
@@ -126,9 +128,13 @@ class Channel:
 
     def _accept(self, plain: dict[str, object]) -> None:
         count = plain.pop(_FDS_KEY, 0)
-        if type(count) is not int or not 0 <= count <= len(self._fds):
-            raise WireError(f"a message came with {len(self._fds)} descriptors and says {count!r}")
-        fds = tuple(self._fds.popleft() for _ in range(count))
+        if type(count) is not int or not 0 <= count <= FDS_A_MESSAGE:
+            raise WireError(f"a message says that it has {count!r} descriptors")
+        came = self._fds.popleft() if count and self._fds else ()
+        fds = came or ()
+        if came is not None and len(fds) != count:
+            _close_all(fds)
+            raise WireError(f"a message came with {len(fds)} descriptors and says {count}")
         try:
             self._inbox.append((codec.from_plain(plain), fds))
         except WireError:
@@ -190,6 +196,6 @@ def _copies(fds: Sequence[int]) -> tuple[int, ...]:
     return tuple(copies)
 
 
-def _close_all(fds: Sequence[int] | deque[int]) -> None:
+def _close_all(fds: Sequence[int]) -> None:
     for fd in fds:
         os.close(fd)

@@ -129,12 +129,20 @@ class Forked(Message, frozen=True):
     pid: int
 
 
+class NotForked(Message, frozen=True):
+    """zygote → master: the system refused the worker that a `Fork` asked for; why, as a sentence."""
+
+    slot: int
+    generation: int
+    error: str
+
+
 class Exited(Message, frozen=True):
-    """zygote → master: the worker is reaped. `status` is the wait status."""
+    """zygote → master: the worker is reaped. `status` is the wait status; None where somebody else has taken it."""
 
     slot: int
     pid: int
-    status: int
+    status: int | None
 
 
 class Ready(Message, frozen=True):

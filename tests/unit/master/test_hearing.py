@@ -36,7 +36,7 @@ from consumerd.version import __version__
 from consumerd.wire import messages
 from consumerd.wire.board import CRASHES, CURSOR, FLAGS, NONE, STATE, Board, BoardFlag, Identities, WorkerState
 from consumerd.wire.channel import Channel
-from consumerd.wire.messages import Forked, Hello, Lag, Loaded, LoadFailed, Message, Ready, Reported, Seated
+from consumerd.wire.messages import Forked, Hello, Lag, Loaded, LoadFailed, Message, NotForked, Ready, Reported, Seated
 
 NAME = ConsumerName("g", "a")
 ZYGOTE_PID, WORKER_PID = 1_000_000_000, 1_000_000_100  # above what any kernel gives
@@ -61,7 +61,7 @@ class PaperLauncher:
         self._may_refuse()
         return Executed(ZYGOTE_PID, self._channel(), self._stderr())
 
-    def fork(self, zygote: Channel, fork: messages.Fork, *, lock: Path) -> Seating:
+    def fork(self, zygote: Channel, fork: messages.Fork, *, lock: Path, awaited: int) -> Seating:
         self._may_refuse()
         self.forks.append(fork)
         board, board_fd = Board.create()
@@ -79,6 +79,7 @@ class PaperLauncher:
         return self.holders.pop(lock.name, None)
 
     def is_worker(self, pid: int, pidfd: int, *, zygote: int) -> bool:
+        self._may_refuse()
         return pid not in self.strangers
 
     def ask_stacks(self, pid: int, pidfd: int | None) -> None:
@@ -283,6 +284,74 @@ def test_a_zygote_that_the_system_refuses_is_tried_again_later(stage: Stage) -> 
     assert stage.pools[NAME].zygote(1).state is ZygoteState.ABSENT
     stage.turn(stage.pools[NAME].zygote(1).due_at)
     assert stage.pools[NAME].zygote(1).state is ZygoteState.LOADING
+
+
+def test_a_change_whose_process_the_system_keeps_refusing_is_taken_back_and_said_meanwhile(stage: Stage) -> None:
+    stage.up()
+    stage.pools.change(stage.pools.newest_entry(NAME), 1.0)
+    stage.launcher.refusals = history.REFUSALS_THAT_TELL
+    stage.turn(1.0)
+    (problem,) = pool_document(stage.pools, NAME, 1.0)["problems"]
+    assert problem.startswith("g/a: no process can be executed: the system refuses it (Too many open files): raise")
+    for _ in range(history.REFUSALS_THAT_TELL - 1):
+        stage.turn(stage.pools[NAME].zygote(2).due_at)
+    assert stage.pools[NAME].rejected == 2
+    assert "its process cannot be executed" in stage.pools[NAME].reason
+    assert stage.facts[-1].name == "change_taken_back"
+
+
+def test_a_pool_whose_first_process_the_system_keeps_refusing_has_failed(stage: Stage) -> None:
+    stage.launcher.refusals = history.REFUSALS_THAT_TELL
+    for _ in range(history.REFUSALS_THAT_TELL):
+        stage.turn(stage.pools[NAME].zygote(1).due_at)
+    assert stage.pools[NAME].state is PoolState.FAILED
+    assert stage.facts[-1].name == "pool_failed"
+
+
+def test_a_worker_that_its_zygote_could_not_fork_waits_and_status_says_why(stage: Stage) -> None:
+    stage.up()
+    stage.hearing.worker_ended(NAME, 0, 9, 5.0)
+    for round_ in range(history.REFUSALS_THAT_TELL):
+        stage.turn(stage.pools[NAME].slots[0].due_at)
+        generation = stage.pools[NAME].slots[0].generation
+        stage.zygote_says(NotForked(0, generation, f"no room {round_}"), now=5.0)
+    assert stage.pools[NAME].state is PoolState.UP
+    document = pool_document(stage.pools, NAME, 5.0)
+    assert f"g/a: worker 0 cannot be started: no room {round_}" in document["problems"]
+    assert [worker["is_refused"] for worker in document["workers"]] == [True, False]
+    assert stage.launcher.killed == []
+    stage.fork(0, stage.pools[NAME].slots[0].due_at)
+    assert pool_document(stage.pools, NAME, 5.0)["problems"] == []
+
+
+def test_a_first_worker_that_is_always_refused_ends_the_trial(stage: Stage) -> None:
+    stage.up()
+    stage.pools.change(stage.pools.newest_entry(NAME), 1.0)
+    perform(stage.means, ExecuteZygote(NAME, 2), 1.0)
+    for message in (Hello(__version__), LOADED):
+        stage.hearing.hear(Arrival(Origin(NAME, edition=2), message), 1.0)
+    stage.pools[NAME] = history.asked_to_leave(stage.pools[NAME], 1, 1.0, deadline=20.0)
+    stage.hearing.worker_ended(NAME, 1, 0, 2.0)
+    stage.launcher.refusals = history.REFUSALS_THAT_TELL
+    for _ in range(history.REFUSALS_THAT_TELL):
+        stage.turn(max(2.0, stage.pools[NAME].slots[1].due_at))
+    assert stage.pools[NAME].rejected == 2
+    assert "its first worker cannot be started: the system refuses it" in stage.pools[NAME].reason
+
+
+@pytest.mark.parametrize("has_come", [False, True])
+def test_a_worker_for_whose_pidfd_there_is_no_room_is_let_go_and_its_zygote_not_accused(
+    stage: Stage, has_come: bool
+) -> None:
+    perform(stage.means, ExecuteZygote(NAME, 1), 0.0)
+    stage.zygote_says(Hello(__version__), LOADED)
+    perform(stage.means, Fork(NAME, 0, 1), 0.0)
+    stage.launcher.refusals = 1
+    stage.zygote_says(Forked(0, 1, WORKER_PID), fds=(os.eventfd(0),) if has_come else ())
+    assert stage.pools[NAME].slots[0].state is SlotState.BACKING_OFF
+    assert stage.launcher.killed == []
+    stage.launcher.far_ends[1].settimeout(5)
+    assert stage.launcher.far_ends[1].recv(1) == b"", "the worker has not been let go"
 
 
 # What a zygote says

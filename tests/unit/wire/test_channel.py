@@ -1,4 +1,5 @@
 import os
+import resource
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,3 +150,28 @@ def test_garbage_is_a_wire_error_each_time() -> None:
         channel.receive(5)
     ours.close()
     channel.close()
+
+
+def test_a_message_whose_descriptors_find_no_room_comes_without_them_and_the_next_with_its_own() -> None:
+    ours, theirs = socket.socketpair()
+    one, other = Channel(ours), Channel(theirs)
+    one.send(Fork(0, 1, 1), (0, 1))
+    one.send(Fork(1, 1, 1), (0, 1))
+    before = open_fds()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, before)) + 1, hard))
+    try:
+        filled = [os.dup(0) for _ in range(max(map(int, before)) + 1 - len(before))]
+        assert other.receive(5) == (Fork(0, 1, 1), ())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for fd in filled:
+            os.close(fd)
+    received = other.receive(5)
+    assert received is not None
+    assert received[0] == Fork(1, 1, 1)
+    assert len(received[1]) == 2
+    for fd in received[1]:
+        os.close(fd)
+    one.close()
+    other.close()

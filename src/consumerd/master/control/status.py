@@ -6,6 +6,7 @@ whose process is dead is `ended` until its zygote tells of it, which one that is
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -15,6 +16,7 @@ from consumerd.master.autoscaler import scaling_document
 from consumerd.master.control.running_task import running_task
 from consumerd.master.pools import Pools
 from consumerd.master.processes import Processes, Worker
+from consumerd.master.rules.history import REFUSALS_THAT_TELL
 from consumerd.master.rules.observed import Pool, Zygote
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import LOOPING, PoolState, SlotState, ZygoteState
@@ -121,6 +123,8 @@ def _worker_document(name: ConsumerName, number: int, pools: Pools, now: float) 
         "edition": slot.edition,
         "restarts": slot.restarts,
         "is_worn": slot.is_worn,
+        "refused": slot.refused,
+        "is_refused": slot.refusals >= REFUSALS_THAT_TELL,
         "starts_in_s": round(max(0.0, slot.due_at - now), 3) if slot.state is SlotState.BACKING_OFF else None,
         "stuck": worker.stuck.told(now) if worker is not None and worker.stuck and is_stalled else None,
         "last_end": None if last_end is None else last_end.document(),
@@ -176,9 +180,10 @@ def _problems(name: ConsumerName, pools: Pools, up: int, flags: list[dict[str, o
     if pool.state is PoolState.FAILED:
         return [f"{name} has failed: {_first_line(pool.reason)}"]
     long_import = _long_import(name, pool.zygote(pools.target_edition(name)), now)
+    refused = _refused(name, pool)
     if pool.state is not PoolState.UP:
-        return long_import or [f"{name} is {pool.state.value}, for {now - pool.since:.0f} s"]
-    problems = [*long_import, *(f"{name}: its {flag['away']} is away" for flag in flags)]
+        return long_import or refused or [f"{name} is {pool.state.value}, for {now - pool.since:.0f} s"]
+    problems = [*long_import, *refused, *(f"{name}: its {flag['away']} is away" for flag in flags)]
     if pool.rejected > pool.established and pool.reason:
         problems.append(f"{name}: its last change did not hold up and was taken back: {_first_line(pool.reason)}")
     if failures := pools.processes[name].streak.failures:
@@ -214,6 +219,14 @@ def _slow_start(pool: Pool, now: float) -> str:
     if number is None or now - since[number] < SLOW_START_S:
         return ""
     return f"; worker {number} has been starting for {now - since[number]:.0f} s: see what its pre_consume waits for"
+
+
+def _refused(name: ConsumerName, pool: Pool) -> list[str]:
+    """What the system refuses the pool: the first of what it waits for."""
+    zygotes = (f"{name}: no process can be executed: {each.refused}" for each in pool.zygotes.values() if each.refused)
+    refused = {number: slot.refused for number, slot in pool.slots.items() if slot.refused}
+    workers = (f"{name}: worker {number} cannot be started: {why}" for number, why in sorted(refused.items()))
+    return list(itertools.islice(itertools.chain(zygotes, workers), 1))
 
 
 def _first_line(reason: str) -> str:

@@ -56,8 +56,10 @@ class Launcher(Protocol):
         """End a command that is not reaped yet, and what it has started."""
         ...
 
-    def fork(self, zygote: Channel, fork: Fork, *, lock: Path) -> Seating:
-        """Have a zygote fork a worker, which will lock the file `lock`."""
+    def fork(self, zygote: Channel, fork: Fork, *, lock: Path, awaited: int) -> Seating:
+        """Have a zygote fork a worker, which will lock the file `lock`. awaited: so many descriptors are still to come
+        for workers that were asked for before.
+        """
         ...
 
     def kill(self, pid: int, pidfd: int | None) -> None:
@@ -70,7 +72,7 @@ class Launcher(Protocol):
 
     def is_worker(self, pid: int, pidfd: int, *, zygote: int) -> bool:
         """Whether the descriptor is of this process, and that is a child of the zygote; what a zygote tells of itself
-        is not believed.
+        is not believed. OSError where the system has no descriptor for the look.
         """
         ...
 

@@ -6,7 +6,9 @@ Each end of a pipe exists in exactly one process: all of ours are close-on-exec,
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -19,6 +21,9 @@ from consumerd.master.launchers.contract import Commanded, Executed, Seating
 from consumerd.wire.board import STACKS_SIGNAL, Board
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Fork
+
+FDS_OF_A_FORK = 12
+FDS_SPARED = 16
 
 
 class LocalLauncher:
@@ -64,6 +69,7 @@ class LocalLauncher:
                 stdin=subprocess.DEVNULL,
                 stderr=stderr_end,
                 pass_fds=(channel_end.fileno(),),
+                process_group=0,
             )
             ours.pop_all()
         self._executed[process.pid] = process
@@ -88,7 +94,8 @@ class LocalLauncher:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
 
-    def fork(self, zygote: Channel, fork: Fork, *, lock: Path) -> Seating:
+    def fork(self, zygote: Channel, fork: Fork, *, lock: Path, awaited: int) -> Seating:
+        _require_descriptors(FDS_OF_A_FORK + awaited + FDS_SPARED)
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             channel, channel_end = _channel(ours, theirs)
             stderr_fd, stderr_end = _pipe(ours, theirs)
@@ -111,11 +118,11 @@ class LocalLauncher:
         """Where its zygote has just ended, a worker is our child; what we executed ourselves is no worker."""
         try:
             named = Path(f"/proc/self/fdinfo/{pidfd}").read_text().partition("\nPid:")[2].split()[:1]
-        except OSError:
+        except FileNotFoundError:
             return False
         try:
             parent = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].split()[1])
-        except OSError:
+        except (FileNotFoundError, ProcessLookupError):
             return named in (["-1"], [str(pid)])  # it has ended, and is reaped
         is_ours = parent == os.getpid() and pid not in self._executed
         return named == [str(pid)] and (parent == zygote or is_ours)
@@ -166,6 +173,14 @@ class LocalLauncher:
             if holder is None or holder == but:
                 return None
             return holder if kill_if(holder, lambda: holder_of(file.fileno()) == holder) else None
+
+
+def _require_descriptors(count: int) -> None:
+    """OSError unless so many are free. Some are spared, so that a master at its limit can still be asked why."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    is_limited = limit != resource.RLIM_INFINITY
+    if is_limited and limit - sum(1 for _ in Path("/proc/self/fd").iterdir()) < count:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 def _close(executed: Executed) -> None:

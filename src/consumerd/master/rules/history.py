@@ -24,6 +24,9 @@ from consumerd.model.slots import (
 ENDS_WHILE_LOADING = 3
 """So many zygotes in a row that end without a word while they import, and the pool has failed."""
 
+REFUSALS_THAT_TELL = 6
+"""So many times in a row, over some ten seconds, the system refuses a process: nobody should wait for it any more."""
+
 ZYGOTE_LEAVES_IN_S = 5.0
 """How long a zygote that cannot load, or is not needed any more, may take to end."""
 
@@ -41,15 +44,18 @@ def new_pool(workers: int, now: float) -> Pool:
 
 def zygote_executed(pool: Pool, edition: int, pid: int, now: float) -> Pool:
     pool = _tried(pool, now)
-    return _with_zygote(pool, edition, ZygoteState.LOADING, now, pid=pid, is_killed=False)
+    return _with_zygote(pool, edition, ZygoteState.LOADING, now, pid=pid, is_killed=False, refused="")
 
 
-def zygote_not_executed(pool: Pool, edition: int, now: float, jitter: float) -> Pool:
-    """The system refused a process or a descriptor."""
+def zygote_not_executed(pool: Pool, edition: int, now: float, jitter: float, *, error: str) -> Pool:
+    """The system refused a process or a descriptor. It is tried again; what waits for this edition alone is not."""
     zygote = pool.zygote(edition)
     failures = zygote.failures + 1
-    refused = replace(zygote, failures=failures, due_at=now + pause_s(failures + 1, jitter))
-    return replace(pool, zygotes={**pool.zygotes, edition: refused})
+    refused = replace(zygote, failures=failures, due_at=now + pause_s(failures + 1, jitter), refused=error)
+    pool = replace(pool, zygotes={**pool.zygotes, edition: refused})
+    if failures < REFUSALS_THAT_TELL or not _is_awaited(pool, edition):
+        return pool
+    return _not_held_up(pool, edition, now, reason=f"its process cannot be executed: {error}", traceback="")
 
 
 def loaded(pool: Pool, edition: int, now: float) -> Pool:
@@ -89,8 +95,7 @@ def zygote_ended(pool: Pool, edition: int, now: float, *, jitter: float, how: st
     for number, slot in pool.slots.items():
         if slot.is_occupied and slot.pid is None and slot.edition == edition:
             pool = _with_slot(pool, number, SlotState.ABSENT, now)
-    is_awaited = pool.state is PoolState.LOADING or pool.is_trial(edition)
-    if is_awaited and was.state is ZygoteState.LOADING and failures >= ENDS_WHILE_LOADING:
+    if _is_awaited(pool, edition) and was.state is ZygoteState.LOADING and failures >= ENDS_WHILE_LOADING:
         reason = f"its process ended {failures} times while it imported the consumer's module; the last: {how}"
         return _not_held_up(pool, edition, now, reason=reason, traceback=trace)
     return pool
@@ -117,14 +122,22 @@ def fork_asked(pool: Pool, number: int, edition: int, now: float, *, look_at: fl
     )
 
 
-def not_forked(pool: Pool, number: int, edition: int, now: float, *, jitter: float) -> Pool:
-    """The system refused a descriptor: as if a worker of this edition had died."""
-    pool = _with_slots(pool, number, replace(pool.slots[number], edition=edition))
-    return _backed_off(pool, number, now, failures=pool.slots[number].failures + 2, jitter=jitter)
+def not_forked(pool: Pool, number: int, edition: int, now: float, *, error: str, jitter: float) -> Pool:
+    """The system refused a process or a descriptor. It is tried again, later each time; a trial ends."""
+    slot = pool.slots[number]
+    slot = replace(slot, edition=edition, refused=error, refusals=slot.refusals + 1)
+    pool = _with_slots(pool, number, slot)
+    if slot.state is SlotState.DRAINING:
+        return _with_slot(pool, number, SlotState.ABSENT, now, failures=0)
+    pool = _backed_off(pool, number, now, failures=min(slot.refusals, REFUSALS_THAT_TELL) + 1, jitter=jitter)
+    if slot.refusals < REFUSALS_THAT_TELL or not pool.is_trial(edition):
+        return pool
+    reason = f"its first worker cannot be started: {error}"
+    return vacated(rejected(pool, edition, reason=reason, traceback=""), number, now)
 
 
 def forked(pool: Pool, number: int, pid: int) -> Pool:
-    return _with_slots(pool, number, replace(pool.slots[number], pid=pid))
+    return _with_slots(pool, number, replace(pool.slots[number], pid=pid, refused="", refusals=0))
 
 
 def ready(pool: Pool, number: int, now: float) -> Pool:
@@ -273,6 +286,11 @@ def stopping(pool: Pool, now: float) -> Pool:
 
 def gone(pool: Pool, now: float) -> Pool:
     return _with_state(pool, PoolState.GONE, now)
+
+
+def _is_awaited(pool: Pool, edition: int) -> bool:
+    """Whether something waits for this edition to be loaded: the pool, or a change that is on trial."""
+    return pool.state is PoolState.LOADING or pool.is_trial(edition)
 
 
 def _not_held_up(pool: Pool, edition: int, now: float, *, reason: str, traceback: str) -> Pool:

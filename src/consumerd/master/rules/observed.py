@@ -45,6 +45,7 @@ class Slot:
     is_worn: its process has done its part, and is to be replaced.
     deadline: while draining, when it has to be gone. look_at: while starting, when to look who holds its lock.
     condemned: why its worker is about to be killed; kept until the slot has another.
+    refused: why the system refuses it a process, empty where it does not; refusals: how often in a row.
     """
 
     state: SlotState = SlotState.ABSENT
@@ -60,6 +61,8 @@ class Slot:
     is_worn: bool = False
     is_killed: bool = False
     condemned: Condemned | None = None
+    refused: str = ""
+    refusals: int = 0
 
     @property
     def is_occupied(self) -> bool:
@@ -68,7 +71,10 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Zygote:
-    """The zygote of one edition. failures: ends in a row that nobody asked for; deadline: while leaving."""
+    """The zygote of one edition. failures: ends in a row that nobody asked for; deadline: while leaving.
+
+    refused: why the system refuses its process, empty where it does not.
+    """
 
     state: ZygoteState = ZygoteState.ABSENT
     pid: int | None = None
@@ -77,6 +83,7 @@ class Zygote:
     due_at: float = 0.0
     deadline: float = 0.0
     is_killed: bool = False
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)

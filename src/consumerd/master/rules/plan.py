@@ -4,7 +4,8 @@ Performing an action changes what is observed, so that a plan made again does no
 `next_deadline`.
 
 A new edition is loaded before anything drains. Its first worker is on the highest slot, on trial; the others follow,
-`max_unavailable` at a time, when that one has proved itself. If it dies first, the edition is rejected, and its slot
+`max_unavailable` at a time, when that one has proved itself. A slot that is empty anyway is taken first: nobody has to
+leave for the trial then. If it dies first, the edition is rejected, and its slot
 goes back to the one that is established. Where the workers divide the keys by their number, all leave together, and
 nobody starts before the last is gone.
 """
@@ -71,8 +72,12 @@ def canary_slot(wanted: WantedPool, pool: Pool) -> int | None:
     target = target_edition(wanted, pool)
     if not pool.is_trial(target) or wanted.is_split:
         return None
-    tried = (number for number in range(wanted.workers) if _runs(pool.slots[number], target))
-    return next(tried, wanted.workers - 1)  # where it runs already, whatever was scaled since
+    slots = [(number, pool.slots[number]) for number in range(wanted.workers)]
+    tried = (
+        number for number, slot in slots if _runs(slot, target)
+    )  # where it runs already, whatever was scaled since
+    empty = (number for number, slot in reversed(slots) if slot.state in (SlotState.ABSENT, SlotState.BACKING_OFF))
+    return next(tried, next(empty, wanted.workers - 1))
 
 
 def _runs(slot: Slot, edition: int) -> bool:

@@ -40,8 +40,16 @@ SLOTS: dict[str, tuple[Act, dict[SlotState, SlotState]]] = {
         {ABSENT: STARTING, BACKING_OFF: STARTING, FINISHED: STARTING},
     ),
     "not_forked": (
-        lambda pool: history.not_forked(pool, 0, 1, NOW, jitter=1.0),
-        {ABSENT: BACKING_OFF, BACKING_OFF: BACKING_OFF, FINISHED: BACKING_OFF},
+        lambda pool: history.not_forked(pool, 0, 1, NOW, error="no room", jitter=1.0),
+        {
+            ABSENT: BACKING_OFF,
+            BACKING_OFF: BACKING_OFF,
+            FINISHED: BACKING_OFF,
+            STARTING: BACKING_OFF,
+            RUNNING: BACKING_OFF,
+            STALLED: BACKING_OFF,
+            DRAINING: ABSENT,
+        },
     ),
     "forked": (
         lambda pool: history.forked(pool, 0, 201),
@@ -95,7 +103,10 @@ NO_ZYGOTE, LOADING, READY, LEAVING = ZygoteState.ABSENT, ZygoteState.LOADING, Zy
 
 ZYGOTES: dict[str, tuple[Act, dict[ZygoteState, ZygoteState]]] = {
     "zygote_executed": (lambda pool: history.zygote_executed(pool, 1, 101, NOW), {NO_ZYGOTE: LOADING}),
-    "zygote_not_executed": (lambda pool: history.zygote_not_executed(pool, 1, NOW, 1.0), {NO_ZYGOTE: NO_ZYGOTE}),
+    "zygote_not_executed": (
+        lambda pool: history.zygote_not_executed(pool, 1, NOW, 1.0, error="no room"),
+        {NO_ZYGOTE: NO_ZYGOTE},
+    ),
     "loaded": (lambda pool: history.loaded(pool, 1, NOW), {LOADING: READY}),
     "load_failed": (
         lambda pool: history.load_failed(pool, 1, NOW, reason="no module", traceback=""),
@@ -203,7 +214,7 @@ def test_each_refusal_of_the_system_makes_the_next_pause_longer(state: SlotState
     pauses = []
     pool = pool_with(slot=state)
     for _ in range(3):
-        pool = history.not_forked(pool, 0, 1, NOW, jitter=1.0)
+        pool = history.not_forked(pool, 0, 1, NOW, error="no room", jitter=1.0)
         pauses.append(pool.slots[0].due_at - NOW)
     assert pauses == sorted(set(pauses))
     assert pauses[0] > 0

@@ -288,6 +288,13 @@ def test_workers_that_divide_the_keys_all_leave_before_one_of_a_new_edition_star
     assert plan(split, Observed({A: pool}), 2.0)[:2] == (Fork(A, 0, 2), Fork(A, 1, 2))
 
 
+def test_a_slot_that_is_empty_anyway_has_the_trial_and_nobody_is_asked_to_leave_for_it() -> None:
+    pool = history.worker_ended(running(), 0, Ended(9, is_proven=True, jitter=0.0), 1.0, SECOND.policy)
+    pool = history.not_forked(pool, 0, 1, 1.0, error="no room", jitter=1.0)
+    pool = history.loaded(history.zygote_executed(pool, 2, 101, 1.0), 2, 1.0)
+    assert second(pool, 1.0) == (Fork(A, 0, 2),)
+
+
 def test_a_failed_pool_that_is_restarted_begins_anew_without_a_trial() -> None:
     pool = history.renewed(lost(), 5.0)
     assert second(pool, 5.0) == (ExecuteZygote(A, 2),)
@@ -296,12 +303,12 @@ def test_a_failed_pool_that_is_restarted_begins_anew_without_a_trial() -> None:
 
 
 def test_a_slot_whose_fork_is_refused_waits_also_for_a_new_edition() -> None:
-    pool = history.not_forked(up(), 1, 1, 0.0, jitter=1.0)
+    pool = history.not_forked(up(), 1, 1, 0.0, error="no room", jitter=1.0)
     assert planned(pool, 0.0) == (Fork(A, 0, 1),)
     finished = history.worker_ended(on_trial(), 1, Ended(WorkerExit.FINISHED << 8, True, 0.0), 3.0, SECOND.policy)
     third = replace(SECOND, edition=3)
     pool = history.loaded(history.zygote_executed(finished, 3, 102, 3.0), 3, 3.0)
-    refused = history.not_forked(pool, 1, 3, 3.0, jitter=1.0)
+    refused = history.not_forked(pool, 1, 3, 3.0, error="no room", jitter=1.0)
     assert Fork(A, 1, 3) not in plan(Wanted({A: third}), Observed({A: refused}), 3.0)
 
 
@@ -434,10 +441,10 @@ class World(RuleBasedStateMachine):
         pool = self.pools[name]
         match action:
             case ExecuteZygote(_, edition) if self.is_refused():
-                pool = history.zygote_not_executed(pool, edition, self.now, 0.5)
+                pool = history.zygote_not_executed(pool, edition, self.now, 0.5, error="no room")
             case Fork(_, slot, edition) if self.is_refused():
                 assert (name, slot) not in self.workers, "two generations on one slot"
-                pool = history.not_forked(pool, slot, edition, self.now, jitter=0.5)
+                pool = history.not_forked(pool, slot, edition, self.now, error="no room", jitter=0.5)
             case ExecuteZygote(_, edition):
                 assert (name, edition) not in self.zygotes
                 self.zygotes[name, edition] = False
