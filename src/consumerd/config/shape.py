@@ -61,6 +61,8 @@ class CommonKeys(BaseModel):
     max_tasks, max_memory, max_age: what a worker may come to before it is replaced; memory_limit: what it can't exceed.
     after: consumers, `group/name`, that must be healthy before this one starts. essential: when it has failed for
     five minutes, `run` ends with exit code 1. enabled: false keeps the pool from being started.
+    start: whether workers are forked from one process that has imported the code, or executed, so that each imports
+    it; `auto` executes them where the import leaves threads or connections behind.
     environment, env_file, directory, user, nice: how its processes are executed (`config.execution`); the texts of
     `environment` are as written, unresolved.
     """
@@ -81,6 +83,7 @@ class CommonKeys(BaseModel):
     task_timeout: Duration = 300.0
     payload_limit: int = Field(default=1_048_576, ge=1, le=16 * 1_048_576)
     restart: Literal["on-failure", "always"] = "on-failure"
+    start: Literal["auto", "fork", "exec"] = "auto"
     max_unavailable: int | None = Field(default=None, ge=1)
     max_tasks: int | None = Field(default=None, ge=1)
     max_memory: Size | None = None

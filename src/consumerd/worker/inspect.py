@@ -20,6 +20,7 @@ from consumerd.config.shape import ConsumerSettings
 from consumerd.errors import ConsumerdError
 from consumerd.model.failure import one_line
 from consumerd.store.opening import check_parking, resolve_parking
+from consumerd.worker.code.leftovers import Inventory
 from consumerd.worker.code.loader import Examined, LoadedConsumer, examine_consumer
 from consumerd.worker.zygote.entrance import NotEnteredError, copied, enter
 
@@ -29,7 +30,9 @@ Part = dict[str, Any]  # plain data, on its way to `check`
 def main() -> None:
     reply, asked = receive(sys.argv[1:])
     settings = ConsumerSettings.model_validate_json(asked["settings"])
+    before = Inventory.now()
     examined = _entered(settings, asked, reply) or _with_parking(_examine(settings), settings, asked["parking"])
+    examined = _with_leftovers(examined, before, settings.common.start)
     is_last = examined.loaded is None or not asked["probe"]
     reply.send(_found(examined), last=is_last)
     if examined.loaded is not None and not is_last:
@@ -60,6 +63,14 @@ def _examine(settings: ConsumerSettings) -> Examined:
     except Exception as error:  # noqa: BLE001 - the top of a process, around user code
         sentence = f"looking at the class failed with {one_line(error)}: see consumerd check --traceback"
         return Examined(None, (Problem(settings.origin, settings.path, sentence, traceback.format_exc()),))
+
+
+def _with_leftovers(examined: Examined, before: Inventory, start: str) -> Examined:
+    """What the import leaves behind is a remark, as the zygote will make it."""
+    if examined.loaded is None:
+        return examined
+    remarks = before.left_since().remarks(is_forking=start == "fork")
+    return replace(examined, loaded=replace(examined.loaded, remarks=(*examined.loaded.remarks, *remarks)))
 
 
 def _with_parking(examined: Examined, settings: ConsumerSettings, parking: str | None) -> Examined:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 
 from consumerd.errors import ConsumerdError
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     die_with_parent(True)
     gc.disable()  # while we import: a tenth of that time would go into looking for garbage, and there is none
     try:
-        from consumerd.worker.zygote.forking import serve
+        from consumerd.worker.zygote.serving import serve
 
         return serve(inherited_channel(arguments[:1]), *map(int, arguments[1:]))
     except (BrokenPipeError, ConnectionResetError):
@@ -35,4 +36,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        exit_code = main(sys.argv[1:])
+    except BaseException:  # noqa: BLE001 - the top of a process
+        traceback.print_exc()
+        exit_code = int(WorkerExit.BUG)
+    from consumerd.worker.zygote.serving import leave
+
+    leave(exit_code)

@@ -1,51 +1,36 @@
-"""Forking: a zygote's work, from what the master sends first to its end. Runs in zygotes.
+"""Forking: a zygote forks workers when the master says so, and tells it of their ends. Runs in zygotes.
 
-It imports a consumer's code once, stays single-threaded, opens no client, and leaves last: when the master is gone, its
-workers see that on their own channels and drain; those still there after `stop_timeout` are killed from here.
+A zygote leaves last: when the master is gone, its workers see that on their own channels and drain; those still there
+after `stop_timeout` are killed from here.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gc
+import errno
 import os
 import select
 import signal
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
-import setproctitle
 from msgspec import structs
 
 from consumerd import clock
 from consumerd.errors import WireError
-from consumerd.model.contract import live_keys
-from consumerd.model.exits import WorkerExit
-from consumerd.version import __version__
+from consumerd.model.refusal import refusal
 from consumerd.wire.channel import Channel
-from consumerd.wire.inherited import IGNORED_SIGNALS, die_with_parent
-from consumerd.wire.messages import (
-    Amend,
-    Amended,
-    Exited,
-    Fork,
-    Forked,
-    Hello,
-    Loaded,
-    LoadFailed,
-    Message,
-    Seated,
-    Stop,
-)
+from consumerd.wire.inherited import IGNORED_SIGNALS
+from consumerd.wire.messages import Amend, Amended, Exited, Fork, Forked, Message, NotForked, Stop
 from consumerd.worker.seat import Prepared
-from consumerd.worker.zygote.entrance import seated_from
-from consumerd.worker.zygote.executed import execute_worker
-from consumerd.worker.zygote.heap import settle_heap
 from consumerd.worker.zygote.loading import Failure, load
-from consumerd.worker.zygote.rehearsal import rehearse
 from consumerd.worker.zygote.seating import Ends, Work, become_worker
 
+SignalHandler = Callable[[int, FrameType | None], Any] | int | None  # as `signal` types it
 ENDS_A_FORK = 4
 READS_AT_ONCE = 32
 """How many messages may wait here with their descriptors, before those are used."""
@@ -64,14 +49,23 @@ class Child:
 class Zygote:
     """Forks when the master says so, reaps what ends, and tells it of both.
 
-    is_forking: False when the import left a thread behind, which a fork would lose: workers are then executed.
+    execute: executes a worker instead, where a fork would lose or share what the import left behind; or None.
+    on_child: what the import has made of SIGCHLD; a worker has that again.
     """
 
-    def __init__(self, channel: Channel, work: Work, prepared: Prepared, *, is_forking: bool) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        work: Work,
+        prepared: Prepared,
+        execute: Callable[[Work, Fork, Ends], int] | None,
+        on_child: SignalHandler,
+    ) -> None:
         self._channel = channel
         self._work = work
         self._prepared = prepared
-        self._is_forking = is_forking
+        self._execute = execute
+        self._on_child = on_child
         self._children: dict[int, Child] = {}  # by pidfd
         self._poller = select.poll()
         self._poller.register(channel, select.POLLIN)
@@ -121,6 +115,8 @@ class Zygote:
     def _obey(self, message: Message, fds: tuple[int, ...]) -> None:
         if isinstance(message, Fork) and len(fds) == ENDS_A_FORK:
             self._fork(message, Ends(*fds))
+        elif isinstance(message, Fork) and not fds:
+            self._refuse(message, OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
         elif isinstance(message, Amend):
             self._amend(message)
         elif isinstance(message, Stop):
@@ -140,22 +136,31 @@ class Zygote:
 
     def _fork(self, fork: Fork, ends: Ends) -> None:
         try:
-            pid = self._fork_worker(fork, ends) if self._is_forking else execute_worker(self._work.seated, fork, ends)
+            pid = self._fork_worker(fork, ends) if self._execute is None else self._execute(self._work, fork, ends)
+            pidfd = _watched(pid)
+        except OSError as error:
+            self._refuse(fork, error)
+            return
         finally:
             ends.close()
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # the child does it too; whoever comes first
-            os.setpgid(pid, pid)
-        pidfd = os.pidfd_open(pid)
         child = self._children[pidfd] = Child(fork.slot, fork.generation, pid, pidfd)
         self._untold.append(child)
         self._poller.register(pidfd, select.POLLIN)
+
+    def _refuse(self, fork: Fork, error: OSError) -> None:
+        """The system refuses the worker. Those that live are not concerned."""
+        self._tell(NotForked(fork.slot, fork.generation, refusal(error)))
 
     def _fork_worker(self, fork: Fork, ends: Ends) -> int:
         """Signals wait until the child listens to them: the zygote's own ignoring would lose one."""
         sys.stdout.flush()
         sys.stderr.flush()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            raise
         if pid == 0:
             self._leave_to_parent()
             become_worker(self._work, self._prepared, fork, ends)
@@ -163,7 +168,13 @@ class Zygote:
         return pid
 
     def _leave_to_parent(self) -> None:
-        """In the child: close what is the zygote's. A copy kept here would keep an end of file from ever coming."""
+        """In the child: close what is the zygote's. A copy kept here would keep an end of file from ever coming.
+
+        Python has seeded its own random numbers anew by now; numpy's would be the same in each worker.
+        """
+        signal.signal(signal.SIGCHLD, self._on_child)
+        if (numpy_random := sys.modules.get("numpy.random")) is not None:
+            numpy_random.seed()
         self._channel.close()
         for pidfd in self._children:
             os.close(pidfd)
@@ -172,7 +183,7 @@ class Zygote:
         """Kill what the worker's process group still holds while its pid is still its own, then reap and tell."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)
-        _, status = os.waitpid(child.pid, 0)
+        status = _reaped(child.pid)
         self._poller.unregister(child.pidfd)
         del self._children[child.pidfd]
         os.close(child.pidfd)
@@ -198,46 +209,21 @@ class Zygote:
         self._kill_at = None
 
 
-def thread_count() -> int:
-    """How many threads this process has; Python's own count misses those of libraries."""
-    return len(list(Path("/proc/self/task").iterdir()))
+def _watched(pid: int) -> int:
+    """The pidfd of a new child, now in a group of its own; where there is none, the child is ended."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # the child does it too; whoever comes first
+        os.setpgid(pid, pid)
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        _reaped(pid)
+        raise
 
 
-def serve(channel: Channel, seated_fd: int | None = None) -> int:
-    """Be a zygote; the exit code. seated_fd: what an entrance was sent and has left for us.
-
-    Until its code is loaded it dies with its parent.
-    """
-    gc.enable()
-    channel.send(Hello(__version__))
-    seated = _received(channel) if seated_fd is None else seated_from(seated_fd)
-    if seated is None:
-        return WorkerExit.MASTER_GONE
-    work = Work.of(seated)
-    setproctitle.setproctitle(work.title("zygote"))
-    prepared = load(work.consumer, work.settings, Path(seated.state_dir))
-    if isinstance(prepared, Failure):
-        channel.send(LoadFailed(prepared.reason, prepared.traceback))
-        return WorkerExit.LOAD_FAILED
-    is_forking = thread_count() == 1
-    zygote = Zygote(channel, work, prepared, is_forking=is_forking)
-    if is_forking:
-        rehearse(work.consumer.common)
-        settle_heap()
-    loaded = prepared.loaded
-    live = tuple(sorted(live_keys(loaded.consumer_class)))
-    channel.send(Loaded(loaded.kind.name, asdict(loaded.kind.traits), tuple(loaded.remarks), live))
-    die_with_parent(False)
-    zygote.run()
-    return WorkerExit.DRAINED
-
-
-def _received(channel: Channel) -> Seated | None:
-    """The first message; None where the master is gone."""
-    received = channel.receive()
-    if received is None:
+def _reaped(pid: int) -> int | None:
+    """A child's wait status; None where what the consumer's module has set up has taken it from us."""
+    try:
+        return os.waitpid(pid, 0)[1]
+    except ChildProcessError:
         return None
-    seated, _ = received
-    if not isinstance(seated, Seated):
-        raise WireError(f"a zygote was sent {type(seated).__name__} first")
-    return seated

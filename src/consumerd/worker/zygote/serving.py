@@ -1,0 +1,114 @@
+"""A zygote's life, from the first message of the master to its end. Runs in zygotes.
+
+It imports a consumer's code once, looks at what that has left behind, and then only forks.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import os
+import signal
+import sys
+import threading
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+import setproctitle
+
+from consumerd.errors import WireError
+from consumerd.model.contract import live_keys
+from consumerd.model.exits import WorkerExit
+from consumerd.version import __version__
+from consumerd.wire.channel import Channel
+from consumerd.wire.inherited import IGNORED_SIGNALS, die_with_parent
+from consumerd.wire.messages import Hello, Loaded, LoadFailed, Seated
+from consumerd.worker.code.leftovers import Inventory
+from consumerd.worker.zygote.entrance import seated_from
+from consumerd.worker.zygote.executed import Origin, execute_worker
+from consumerd.worker.zygote.forking import SignalHandler, Zygote
+from consumerd.worker.zygote.heap import settle_heap
+from consumerd.worker.zygote.loading import Failure, load
+from consumerd.worker.zygote.rehearsal import rehearse
+from consumerd.worker.zygote.seating import Work
+
+EXIT_HANDLERS_S = 2.0
+"""How long exit handlers that the consumer's module has registered may run."""
+
+
+def serve(channel: Channel, seated_fd: int | None = None) -> int:
+    """Be a zygote; the exit code. seated_fd: what an entrance was sent and has left for us.
+
+    Until its code is loaded it dies with its parent.
+    """
+    gc.enable()
+    channel.send(Hello(__version__))
+    seated = _received(channel) if seated_fd is None else seated_from(seated_fd)
+    if seated is None:
+        return WorkerExit.MASTER_GONE
+    work = Work.of(seated)
+    setproctitle.setproctitle(work.title("zygote"))
+    origin, before = Origin.of_this_process(), Inventory.now()
+    prepared = load(work.consumer, work.settings, Path(seated.state_dir))
+    if isinstance(prepared, Failure):
+        channel.send(LoadFailed(prepared.reason, prepared.traceback))
+        return WorkerExit.LOAD_FAILED
+    left = before.left_since()
+    start = work.consumer.common.start
+    is_forking = left.is_forkable if start == "auto" else start == "fork"
+    loaded = prepared.loaded
+    remarks = (*loaded.remarks, *left.remarks(is_forking=is_forking))
+    on_child = _take_signals_back()
+    if is_forking:
+        origin.forget()
+        rehearse(work.consumer.common)
+        settle_heap()
+    execute = None if is_forking else partial(execute_worker, origin.with_sources(work.consumer))
+    live = tuple(sorted(live_keys(loaded.consumer_class)))
+    channel.send(Loaded(loaded.kind.name, asdict(loaded.kind.traits), remarks, live))
+    die_with_parent(False)
+    Zygote(channel, work, prepared, execute, on_child).run()
+    return WorkerExit.MASTER_GONE if channel.is_at_end else WorkerExit.DRAINED
+
+
+def _take_signals_back() -> SignalHandler:
+    """What the import has made of the signals that a zygote lives by is undone: it must learn how its workers end, and
+    the master alone says when it leaves. The handler of SIGCHLD that was there.
+    """
+    signal.set_wakeup_fd(-1)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for ignored in IGNORED_SIGNALS:
+        signal.signal(ignored, signal.SIG_IGN)
+    return signal.signal(signal.SIGCHLD, signal.SIG_DFL) or signal.SIG_DFL  # None: not Python's to put back
+
+
+def leave(exit_code: int) -> NoReturn:
+    """End a zygote. Exit handlers run, for a moment; threads that the import has left behind are not waited for.
+
+    The master ends what is left of the process group; where it is gone, that is done here.
+    """
+    with contextlib.suppress(RuntimeError):  # no thread can be started: the handlers may take as long as they like
+        limit = threading.Timer(EXIT_HANDLERS_S, os._exit, [exit_code])
+        limit.daemon = True
+        limit.start()
+    atexit._run_exitfuncs()  # noqa: SLF001 - sys.exit would do so, but wait for threads before
+    with contextlib.suppress(Exception):  # the streams may be anything by now, and nobody is left to be told
+        sys.stdout.flush()
+        sys.stderr.flush()
+    if exit_code == WorkerExit.MASTER_GONE and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(exit_code)
+
+
+def _received(channel: Channel) -> Seated | None:
+    """The first message; None where the master is gone."""
+    received = channel.receive()
+    if received is None:
+        return None
+    seated, _ = received
+    if not isinstance(seated, Seated):
+        raise WireError(f"a zygote was sent {type(seated).__name__} first")
+    return seated
