@@ -11,6 +11,7 @@ ConsumerdError                    1
 │   ├── SourceAwayError           1   the source does not answer: wait and try again, no task has failed
 │   └── SourceRefusedError        12  the source answered no: authentication, no such topic, fenced
 ├── StoreAwayError                1   the parking store does not answer: what failed stays unfinished
+│   └── UnstorableError           1   it answers, and does not take this one task: that one stays unfinished
 ├── UndecodableError              1   a payload that cannot become a record: parked at once, bytes kept
 └── WireError                     1   a peer broke the protocol
     └── UnreadError               1   a peer does not read what is sent to it
@@ -77,6 +78,10 @@ class SourceRefusedError(SourceError):
 
 class StoreAwayError(ConsumerdError):
     """The parking store does not answer in time. Nothing settles past a task that waits for it."""
+
+
+class UnstorableError(StoreAwayError):
+    """The parking store answers, and refuses what one task holds. That task stays unfinished; others are kept."""
 
 
 class UndecodableError(ConsumerdError):

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import URL, NullPool, create_engine, make_url, text
 
 from consumerd.clock import wall
-from consumerd.errors import StoreAwayError
+from consumerd.errors import StoreAwayError, UnstorableError
+from consumerd.model.task import TaskId
 from consumerd.store import claims
 from consumerd.store.claims import due_candidates
 from consumerd.store.dialects import database_now
 from consumerd.store.opening import open_store, parking_url
-from consumerd.store.parking import ParkingStore
-from contracts.parking_store import CONSUMER, OTHER, OWNER, ParkingStoreContract, Place, parked_task
+from consumerd.store.parking import ParkedFilter, ParkingStore
+from consumerd.store.records import INLINE_LIMIT_BYTES
+from contracts.parking_store import (
+    CONSUMER,
+    OTHER,
+    OWNER,
+    ParkingStoreContract,
+    Place,
+    dead_task,
+    parked_task,
+    suspect_task,
+)
 from servers.database import DatabaseServer
 from servers.waiting import wait_until
 
 NOWHERE = Path("/nowhere")
+PASSING = ("utf-8", "surrogatepass")
 
 
 class TestMariaDB(ParkingStoreContract):
@@ -63,6 +78,76 @@ class TestPostgreSQL(ParkingStoreContract):
     @pytest.fixture
     def place(self, postgres_url: str) -> Place:
         return lambda: open_store(postgres_url, NOWHERE)
+
+
+ODD = "🎉 Zoë 漢 a\0b \udc80 \r back\\slash \\u0041"
+
+
+@pytest.mark.parametrize("charset", ["latin1", "utf8mb3"])
+def test_any_text_is_kept_in_a_mariadb_database_of_another_charset(mariadb_url: str, charset: str) -> None:
+    engine = create_engine(mariadb_url)
+    with engine.begin() as connection:
+        connection.execute(text(f"ALTER DATABASE CHARACTER SET {charset}"))
+    engine.dispose()
+    _keeps_odd_text(make_url(mariadb_url).set(query={"charset": "utf8mb3"}))
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_any_text_is_kept_in_a_postgres_database_of_another_encoding(postgres: DatabaseServer, encoding: str) -> None:
+    with postgres.fresh_database(f"ENCODING {encoding} TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'") as url:
+        _keeps_odd_text(make_url(url))
+
+
+def _keeps_odd_text(url: URL) -> None:
+    store = open_store(url.render_as_string(hide_password=False), NOWHERE)
+    odd = replace(dead_task(), task_id=TaskId(ODD), source=ODD, error=ODD, traceback=ODD, payload=ODD.encode(*PASSING))
+    odd = replace(odd, key=b"\xff\0", headers=((ODD, b"\xf0\0"),))
+    store.park([odd, replace(dead_task(2), error="Zoë", traceback="x" * 100_000)])
+    (found,) = store.find(ODD)
+    assert found.task == odd
+    assert store.parked_from(CONSUMER, ODD, 0, 0) == {ODD}
+    assert [row.error for row in store.list(ParkedFilter(error="Zoë 漢")).rows] == [ODD]
+    store.note_suspect(replace(suspect_task(3, 1), error=ODD, source=ODD))
+    assert [suspect.ends for suspect in store.suspects_of(CONSUMER)] == [ODD]
+    store.close()
+
+
+def test_a_task_is_kept_in_pieces_that_a_server_of_small_packets_takes(restartable_mariadb: DatabaseServer) -> None:
+    with restartable_mariadb.fresh_database() as url, _small_packets(url):
+        store = open_store(url, NOWHERE)
+        for payload in (b"\0'" * 1_000_000, b"'" * INLINE_LIMIT_BYTES):
+            task = replace(dead_task(), payload=payload, key=b"\0" * 90, traceback="'漢" * 40_000, error="'" * 9_000)
+            store.park([task, *(replace(dead_task(n), payload=payload) for n in range(1, 4))])
+            assert store.find(task.task_id)[0].task.payload == payload
+        store.close()
+
+
+@contextmanager
+def _small_packets(url: str) -> Iterator[None]:
+    """Let new connections to the server send no statement above 1 MiB."""
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.begin() as connection:
+        before = connection.execute(text("SELECT @@global.max_allowed_packet")).scalar_one()
+        connection.execute(text("SET GLOBAL max_allowed_packet = 1048576"))
+    try:
+        yield
+    finally:
+        with engine.begin() as connection:
+            connection.execute(text(f"SET GLOBAL max_allowed_packet = {before:d}"))
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [{"position": 2**70}, {"offset": -(2**63) - 1}, {"shard": 2**40}],
+    ids=["a position too large", "an offset too small", "a shard too large"],
+)
+def test_what_no_column_holds_is_refused_and_the_store_is_not_away(database_url: str, refused: dict[str, int]) -> None:
+    store = open_store(database_url, NOWHERE)
+    with pytest.raises(UnstorableError):
+        store.park([dead_task(1), replace(dead_task(2), **refused)])  # type: ignore[arg-type]  # numbers of any size
+    store.park([dead_task(1)])
+    assert store.counts()[0].dead == 1
+    store.close()
 
 
 def test_a_server_that_stopped_is_told_and_found_again(restartable_mariadb: DatabaseServer) -> None:

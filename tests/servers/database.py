@@ -51,11 +51,14 @@ class DatabaseServer:
             self._process.close()
 
     @contextmanager
-    def fresh_database(self) -> Iterator[str]:
-        """The URL, with its password, of an empty database; dropped at the end, whoever is still connected."""
+    def fresh_database(self, options: str = "") -> Iterator[str]:
+        """The URL, with its password, of an empty database; dropped at the end, whoever is still connected.
+
+        options: what `CREATE DATABASE` is to say besides the name.
+        """
         name = f"test_{uuid.uuid4().hex[:12]}"
         with _administer(self.url) as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
+            connection.execute(text(f"CREATE DATABASE {name} {options}"))
         try:
             yield self.url.set(database=name).render_as_string(hide_password=False)
         finally:

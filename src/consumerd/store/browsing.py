@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, fun
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import TaskId
 from consumerd.store.claims import read_tasks, starts_with
-from consumerd.store.dialects import database_now
+from consumerd.store.dialects import database_now, takes_unicode
 from consumerd.store.filters import ParkedFilter
 from consumerd.store.records import handle_of, in_chunks, original, storable
 from consumerd.store.schema import KEY_CHARACTERS, PARKED, PARTS
@@ -88,7 +88,7 @@ def counts(connection: Connection, consumer: str | None) -> tuple[ParkedCounts, 
 
 def page(connection: Connection, chosen: ParkedFilter, limit: int, after: str | None) -> Page:
     """At most `limit` rows, from where `after`, of an earlier page, says. ValueError for an `after` of nobody's."""
-    query = _summaries(connection).where(chosen.condition(connection.dialect.name))
+    query = _summaries(connection).where(chosen.condition(connection))
     if after is not None:
         query = query.where(tuple_(PARKED.c.last_at, PARKED.c.id) < tuple_(*_place(after)))
     query = query.order_by(PARKED.c.last_at.desc(), PARKED.c.id.desc()).limit(limit)
@@ -127,11 +127,12 @@ def find(connection: Connection, reference: str, target: str | None) -> tuple[Fo
 
 def keys_of(connection: Connection, reference: str, chosen: ParkedFilter, limit: int) -> list[str]:
     """The chosen rows that `reference` means: by handle, or else by task id."""
-    query = select(PARKED.c.id).where(chosen.condition(connection.dialect.name)).order_by(PARKED.c.id).limit(limit)
+    query = select(PARKED.c.id).where(chosen.condition(connection)).order_by(PARKED.c.id).limit(limit)
     keys: list[str] = []
     if _HANDLE.fullmatch(reference.lower()):
         keys = list(connection.execute(query.where(starts_with(PARKED.c.id, reference.lower()))).scalars())
-    return keys or list(connection.execute(query.where(PARKED.c.task_id == storable(reference))).scalars())
+    task_id = storable(reference, is_unicode=takes_unicode(connection))
+    return keys or list(connection.execute(query.where(PARKED.c.task_id == task_id)).scalars())
 
 
 def is_too_short(reference: str) -> bool:
@@ -173,7 +174,7 @@ def count(connection: Connection, chosen: ParkedFilter, keys: Sequence[str] | No
 
 
 def _conditions(connection: Connection, chosen: ParkedFilter, keys: Sequence[str] | None) -> list[ColumnElement[bool]]:
-    is_chosen = and_(chosen.condition(connection.dialect.name), PARKED.c.state.in_(_DECIDABLE))
+    is_chosen = and_(chosen.condition(connection), PARKED.c.state.in_(_DECIDABLE))
     if keys is None:
         return [is_chosen]
     return [and_(is_chosen, PARKED.c.id.in_(some)) for some in in_chunks(keys)]

@@ -5,7 +5,12 @@ Never the statement nor its parameters, which SQLAlchemy's own texts hold: there
 
 from __future__ import annotations
 
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NoSuchModuleError
+
+from consumerd.errors import UnstorableError
 
 LONGEST_CAUSE = 300
 
@@ -52,12 +57,26 @@ _TRANSIENT_CODES = frozenset({"1205", "1213", "40001", "40P01"})
 
 def cause_of(error: BaseException) -> str:
     """What went wrong, on one line, and what to do."""
-    text = " ".join(_words(error).split())[:LONGEST_CAUSE].rstrip(". ")
+    text = _one_line(error)
     lowered = text.lower()
     for signs, remedy in _REMEDIES:
         if any(sign in lowered for sign in signs):
             return f"{text}: {remedy}"
     return f"{text}: see its log"
+
+
+@contextmanager
+def content_refused() -> Iterator[None]:
+    """Raise UnstorableError for what a database, or its driver, refuses of one task's content, and would refuse again.
+
+    Errors that have nothing to do with the content pass through.
+    """
+    try:
+        yield
+    except (DataError, IntegrityError) as error:
+        raise UnstorableError(f"the parking store refuses its content: {_one_line(error)}") from error
+    except (ValueError, TypeError, ArithmeticError) as error:  # the driver has no form for a value
+        raise UnstorableError(f"the parking store has no form for its content: {_one_line(error)}") from error
 
 
 def is_transient(error: BaseException) -> bool:
@@ -66,6 +85,10 @@ def is_transient(error: BaseException) -> bool:
         return False
     code = getattr(error.orig, "sqlstate", None) or (error.orig.args[0] if error.orig.args else None)
     return str(code) in _TRANSIENT_CODES
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(_words(error).split())[:LONGEST_CAUSE].rstrip(". ")
 
 
 def _words(error: BaseException) -> str:

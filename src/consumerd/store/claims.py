@@ -30,8 +30,9 @@ from sqlalchemy import (
 from consumerd.clock import wall
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import TaskId
-from consumerd.store.dialects import FORCED_DUE_INDEX, database_now, upsert
-from consumerd.store.records import in_chunks, key_of, original, parameters_of, parts_of, storable, task_of
+from consumerd.store.causes import content_refused
+from consumerd.store.dialects import FORCED_DUE_INDEX, database_now, takes_unicode, upsert
+from consumerd.store.records import in_chunks, key_of, original, parameters_of, parts_of, storable_source, task_of
 from consumerd.store.schema import PARKED, PARTS
 
 CLAIM_LIMIT_BYTES = 64 * 1024 * 1024
@@ -50,11 +51,16 @@ class Lease:
 
 
 def park(connection: Connection, tasks: Sequence[ParkedTask]) -> None:
-    """Write the rows, over what is there for the same tasks; whatever lease they had is void."""
+    """Write the rows, over what is there for the same tasks; whatever lease they had is void.
+
+    UnstorableError where the database answers, and refuses what one of them holds.
+    """
     now = wall()
-    rows = {row["id"]: row for row in (parameters_of(task, now) for task in tasks)}
-    connection.execute(_parking(connection.dialect.name), list(rows.values()))
-    _write_parts(connection, {key_of(task.consumer, task.task_id): task for task in tasks})
+    is_unicode = takes_unicode(connection)
+    rows = {row["id"]: row for row in (parameters_of(task, now, is_unicode=is_unicode) for task in tasks)}
+    with content_refused():
+        connection.execute(_parking(connection.dialect.name), list(rows.values()))
+        _write_parts(connection, {key_of(task.consumer, task.task_id): task for task in tasks})
 
 
 def park_again(connection: Connection, task: ParkedTask, token: str) -> bool:
@@ -150,7 +156,7 @@ def parked_from(connection: Connection, consumer: str, *, source: str, shard: in
     """The ids of one shard's tasks, at or above `position`, that are parked as waiting or dead."""
     is_there = and_(
         PARKED.c.consumer == consumer,
-        PARKED.c.source == storable(source),
+        PARKED.c.source == storable_source(source, is_unicode=takes_unicode(connection)),
         PARKED.c.shard == shard,
         PARKED.c.position >= position,
     )

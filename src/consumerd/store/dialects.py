@@ -33,6 +33,14 @@ def database_now(dialect: str) -> ColumnElement[float]:
     return literal_column(_NOW[dialect], Double())
 
 
+def takes_unicode(connection: Connection) -> bool:
+    """Whether the database takes every Unicode character: our tables on MySQL do, some on PostgreSQL do not."""
+    if connection.dialect.name != "postgresql":
+        return True
+    driver: Any = connection.connection.driver_connection  # psycopg's, which is imported where it is used
+    return bool(driver.info.parameter_status("server_encoding") == "UTF8")
+
+
 def upsert(dialect: str, table: Table, values: Mapping[str, Any]) -> Insert:  # SQL expressions or parameters
     """An INSERT that replaces every named column of a row that is there already; the key is the table's own."""
     keys = {column.name for column in table.primary_key}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, exists, func, literal, or_, true
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal, or_, true
 
 from consumerd.model.parked import ParkedState
 from consumerd.store.claims import starts_with
+from consumerd.store.dialects import takes_unicode
 from consumerd.store.records import storable
 from consumerd.store.schema import PARKED, PARTS
 
@@ -32,8 +33,8 @@ class ParkedFilter:
     since: float | None = None
     until: float | None = None
 
-    def condition(self, dialect: str) -> ColumnElement[bool]:
-        """The same as a condition on `PARKED`, in a database of this dialect."""
+    def condition(self, connection: Connection) -> ColumnElement[bool]:
+        """The same as a condition on `PARKED`, in this connection's database."""
         conditions: list[ColumnElement[bool]] = [true()]
         if self.state is not None:
             conditions.append(PARKED.c.state == self.state.value)
@@ -43,9 +44,9 @@ class ParkedFilter:
         if self.consumers is not None:
             conditions.append(PARKED.c.consumer.in_(self.consumers))
         if self.error is not None:
-            conditions.append(_holds(PARKED.c.error, self.error))
+            conditions.append(_holds(PARKED.c.error, self.error, connection))
         if self.text is not None:
-            conditions.append(_mentions(self.text, dialect))
+            conditions.append(_mentions(self.text, connection))
         if self.since is not None:
             conditions.append(PARKED.c.last_at >= self.since)
         if self.until is not None:
@@ -53,16 +54,16 @@ class ParkedFilter:
         return and_(*conditions)
 
 
-def _mentions(text: str, dialect: str) -> ColumnElement[bool]:
+def _mentions(text: str, connection: Connection) -> ColumnElement[bool]:
     content = text.encode("utf-8", "surrogatepass")
-    in_parts = exists().where(PARTS.c.id == PARKED.c.id, _contains(PARTS.c.content, content, dialect))
+    in_parts = exists().where(PARTS.c.id == PARKED.c.id, _contains(PARTS.c.content, content, connection.dialect.name))
     columns = (PARKED.c.task_id, PARKED.c.error, PARKED.c.traceback)
-    in_texts = [_holds(column, text) for column in columns]
-    return or_(*in_texts, func.coalesce(_contains(PARKED.c.payload, content, dialect), False), in_parts)
+    in_texts = [_holds(column, text, connection) for column in columns]
+    return or_(*in_texts, func.coalesce(_contains(PARKED.c.payload, content, connection.dialect.name), False), in_parts)
 
 
-def _holds(column: ColumnElement[str], text: str) -> ColumnElement[bool]:
-    return column.icontains(storable(text), autoescape=True)
+def _holds(column: ColumnElement[str], text: str, connection: Connection) -> ColumnElement[bool]:
+    return column.icontains(storable(text, is_unicode=takes_unicode(connection)), autoescape=True)
 
 
 def _contains(column: ColumnElement[bytes], content: bytes, dialect: str) -> ColumnElement[bool]:

@@ -14,15 +14,19 @@ from sqlalchemy import Row
 
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import TaskId
+from consumerd.store.schema import SOURCE_CHARACTERS
 
 HANDLE_CHARACTERS = 10
-INLINE_LIMIT_BYTES = 512 * 1024
-PART_BYTES = 1024 * 1024
+INLINE_LIMIT_BYTES = 128 * 1024
+PART_BYTES = 256 * 1024
+"""A statement with so much of a task stays below 1 MiB, also where the driver doubles every byte to escape it: what
+`max_allowed_packet` is at least on any MySQL or MariaDB that was set up on purpose."""
 ERROR_CHARACTERS = 4_000
 TRACEBACK_CHARACTERS = 64_000
 
-_UNSTORABLE = re.compile("[\\\\\x00\ud800-\udfff]")
-_ESCAPED = re.compile(r"\\(\\|0|u[0-9a-f]{4})")
+_REFUSED = re.compile("[\\\\\x00\ud800-\udfff]")
+_REFUSED_WITHOUT_UNICODE = re.compile("[\\\\\x00\x80-\U0010ffff]")
+_ESCAPED = re.compile(r"\\(\\|0|u[0-9a-f]{4}|U[0-9a-f]{8})")
 
 
 def key_of(consumer: str, task_id: str) -> str:
@@ -36,9 +40,18 @@ def handle_of(key: str) -> str:
     return key[:HANDLE_CHARACTERS]
 
 
-def storable(text: str) -> str:
-    """`text` without what some database refuses (NUL, lone surrogates); `original` gives it back."""
-    return _UNSTORABLE.sub(_escape, text)
+def storable(text: str, *, is_unicode: bool) -> str:
+    """`text` without what the database refuses (NUL, lone surrogates); `original` gives it back.
+
+    is_unicode: the database takes every Unicode character; otherwise all but ASCII is escaped.
+    """
+    return (_REFUSED if is_unicode else _REFUSED_WITHOUT_UNICODE).sub(_escape, text)
+
+
+def storable_source(source: str, *, is_unicode: bool) -> str:
+    """The same of a source's name. One that is longer than its column is cut, and ends with a digest of the whole."""
+    text = storable(source, is_unicode=is_unicode)
+    return text if len(text) <= SOURCE_CHARACTERS else f"{text[: SOURCE_CHARACTERS - 33]}~{key_of('', source)}"
 
 
 def original(text: str) -> str:
@@ -50,7 +63,9 @@ def _escape(match: re.Match[str]) -> str:
     character = match[0]
     if character == "\\":
         return "\\\\"
-    return "\\0" if character == "\0" else f"\\u{ord(character):04x}"
+    if character == "\0":
+        return "\\0"
+    return f"\\u{ord(character):04x}" if character <= "\uffff" else f"\\U{ord(character):08x}"
 
 
 def _unescape(match: re.Match[str]) -> str:
@@ -60,15 +75,18 @@ def _unescape(match: re.Match[str]) -> str:
     return "\0" if code == "0" else chr(int(code[1:], 16))
 
 
-def parameters_of(task: ParkedTask, now: float) -> dict[str, Any]:  # parameters of a statement
-    """The columns of the row, and `delay`: seconds from `now`, the worker's clock, until the task is due."""
+def parameters_of(task: ParkedTask, now: float, *, is_unicode: bool) -> dict[str, Any]:  # parameters of a statement
+    """The columns of the row, and `delay`: seconds from `now`, the worker's clock, until the task is due.
+
+    is_unicode: see `storable`.
+    """
     parts = parts_of(task)
     headers = _packed_headers(task)
     return {
         "id": key_of(task.consumer, task.task_id),
         "consumer": task.consumer,
-        "task_id": storable(task.task_id),
-        "source": storable(task.source),
+        "task_id": storable(task.task_id, is_unicode=is_unicode),
+        "source": storable_source(task.source, is_unicode=is_unicode),
         "shard": task.shard,
         "position": task.position,
         "offset": task.offset,
@@ -78,8 +96,8 @@ def parameters_of(task: ParkedTask, now: float) -> dict[str, Any]:  # parameters
         "crashes": task.crashes,
         "first_at": task.first_at,
         "last_at": task.last_at,
-        "error": storable(task.error)[:ERROR_CHARACTERS],
-        "traceback": storable(task.traceback)[:TRACEBACK_CHARACTERS],
+        "error": storable(task.error[:ERROR_CHARACTERS], is_unicode=is_unicode),
+        "traceback": storable(task.traceback[:TRACEBACK_CHARACTERS], is_unicode=is_unicode),
         "headers": None if parts else headers,
         "key": None if parts else task.key,
         "payload": None if parts else task.payload,

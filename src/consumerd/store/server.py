@@ -133,15 +133,20 @@ def _engine(url: URL) -> Engine:
 
 
 def _connect_arguments(backend: str) -> dict[str, Any]:  # each driver's own keywords
-    """Deadlines, so that a server that is gone is noticed; strict mode, so that nothing is cut silently."""
+    """Deadlines, so that a server that is gone is noticed; strict mode, so that nothing is cut silently.
+
+    The tables are in Unicode whatever the URL says of the connection's character set, and the rows are read by all.
+    """
     if backend == "mysql":
         return {
+            "charset": "utf8mb4",
             "connect_timeout": CONNECT_TIMEOUT_S,
             "read_timeout": ANSWER_TIMEOUT_S,
             "write_timeout": ANSWER_TIMEOUT_S,
             "sql_mode": "STRICT_ALL_TABLES",
         }
     return {
+        "client_encoding": "utf8",
         "connect_timeout": CONNECT_TIMEOUT_S,
         "keepalives_idle": CONNECT_TIMEOUT_S,
         "keepalives_interval": CONNECT_TIMEOUT_S,

@@ -13,7 +13,7 @@ from consumerd.clock import wall
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.suspects import Suspect
 from consumerd.model.task import TaskId
-from consumerd.store.dialects import insert_if_absent
+from consumerd.store.dialects import insert_if_absent, takes_unicode
 from consumerd.store.records import ERROR_CHARACTERS, in_chunks, key_of, original, parameters_of, storable
 from consumerd.store.schema import PARKED
 
@@ -30,10 +30,10 @@ def note(connection: Connection, task: ParkedTask) -> None:
     assert not task.payload
     is_there = PARKED.c.id == key_of(task.consumer, task.task_id)
     if connection.execute(select(PARKED.c.id).where(is_there)).first() is None:
-        row = parameters_of(task, wall())
+        row = parameters_of(task, wall(), is_unicode=takes_unicode(connection))
         del row["delay"]
         connection.execute(insert_if_absent(connection.dialect.name, PARKED, row))
-    error = storable(task.error)[:ERROR_CHARACTERS]
+    error = storable(task.error[:ERROR_CHARACTERS], is_unicode=takes_unicode(connection))
     more = {"crashes": task.crashes, "error": error, "last_at": task.last_at}
     connection.execute(update(PARKED).where(is_there, PARKED.c.crashes < task.crashes).values(more))
 

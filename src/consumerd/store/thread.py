@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import Any, Generic, TypeVar
 
 from consumerd.clock import monotonic
-from consumerd.errors import StoreAwayError
+from consumerd.errors import StoreAwayError, UnstorableError
 from consumerd.store.glance import Glance
 from consumerd.store.parking import ParkingStore
 
@@ -168,7 +168,7 @@ class _Call(Generic[ResultT]):
 
     @property
     def found_it_away(self) -> bool:
-        return isinstance(self._error, StoreAwayError)
+        return isinstance(self._error, StoreAwayError) and not isinstance(self._error, UnstorableError)
 
     def outcome(self) -> ResultT:
         """What the function returned; or raise what it raised."""

@@ -16,7 +16,10 @@ from consumerd.store.thread import StoreThread
 class MemoryStore:
     """The part of `ParkingStore` that a worker uses, and the `call` of its thread, in one.
 
-    rows: by task id; is_away: every call raises StoreAwayError; calls: how many there were.
+    rows: by task id.
+    is_away: every call raises StoreAwayError.
+    refuses: by task id, what parking this task raises.
+    calls: how many there were.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -24,6 +27,7 @@ class MemoryStore:
         self.rows: dict[str, ParkedTask] = {}
         self.claimed: set[str] = set()
         self.is_away = False
+        self.refuses: dict[str, StoreAwayError] = {}
         self.calls = 0
 
     def as_thread(self) -> StoreThread:
@@ -43,6 +47,9 @@ class MemoryStore:
         return not self.is_away and all(row.consumer != consumer for row in self.rows.values())
 
     def park(self, tasks: Sequence[ParkedTask]) -> None:
+        for task in tasks:
+            if (refusal := self.refuses.get(task.task_id)) is not None:
+                raise refusal
         for task in tasks:
             self.rows[task.task_id] = task
             self.claimed.discard(task.task_id)

@@ -61,14 +61,15 @@ class WorkerState(IntEnum):
 
 
 class BoardFlag(IntFlag):
-    """What keeps a worker from working, though it is alive."""
+    """What keeps a worker from working, though it is alive; UNSTORABLE: from finishing one task."""
 
     STORE_AWAY = 1
     SOURCE_AWAY = 2
+    UNSTORABLE = 4
 
 
 _STATES = {int(state): state for state in WorkerState}
-_FLAGS = {word: BoardFlag(word) for word in range(4)}  # found: to make one takes as long as to read ten words
+_FLAGS = {word: BoardFlag(word) for word in range(8)}  # found: to make one takes as long as to read ten words
 
 
 @dataclass(frozen=True, slots=True)

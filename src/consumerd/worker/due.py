@@ -111,7 +111,7 @@ class DueTasks:
             lambda store: store.claim_due(consumer, CLAIMED_AT_ONCE, lease),
             undo=lambda store, late: store.release_tasks(late, lease.owner),
         )
-        self._parking.note_back()
+        self._parking.note_answer()
         self._has_claims = bool(claimed)
         try:
             finished = sum(1 for parked in claimed if not is_stopping() and self._finish(parked, is_stopping))

@@ -14,7 +14,9 @@ from consumerd.events.facts import Fact, Level
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Message, Reported
 
-FACTS_OF_THE_POOL = frozenset({"store_away", "store_back", "source_away", "source_back", "starved", "hook_failed"})
+FACTS_OF_THE_POOL = frozenset(
+    {"store_away", "store_back", "source_away", "source_back", "starved", "hook_failed", "task_unstorable"}
+)
 """So that `status` can tell of them."""
 
 FACTS_OF_TASKS = frozenset({"task_failed", "consume_failed"})

@@ -220,6 +220,8 @@ class Loop:
         flags = BoardFlag(0)
         if self._parts.parking.is_away:
             flags |= BoardFlag.STORE_AWAY
+        if self._parts.parking.refuses_some:
+            flags |= BoardFlag.UNSTORABLE
         if self._away.is_away:
             flags |= BoardFlag.SOURCE_AWAY
         self._words[FLAGS] = int(flags)

@@ -2,6 +2,9 @@
 
 What failed is *held* until the store has it: one write for all that a batch brought. While the store is away, held
 tasks stay unfinished, their shards settle up to the first of them, and the loop stops fetching at `max_unsettled`.
+
+What one task brings must not hold up the others. A write that fails is repeated with half of its tasks; a task that is
+not taken, though others are, is told by itself, stays held, and is tried again after growing pauses.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from consumerd.clock import Clock
-from consumerd.errors import StoreAwayError
+from consumerd.errors import StoreAwayError, UnstorableError
 from consumerd.events.facts import Fact, Level
 from consumerd.model.outcome import Dead, Expired, Outcome, Retry
 from consumerd.model.parked import ParkedState, ParkedTask
@@ -22,14 +25,24 @@ from consumerd.worker.attempt import Conclusion
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
+LONGEST_REFUSED_PAUSE_S = 60.0
+MOST_AT_ONCE = 512
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Held:
-    """A task that waits for the store, and how it settles once it is there."""
+    """A task that waits for the store, and how it settles once it is there.
+
+    failures: writes of this task alone that failed.
+    is_refused: the store took others meanwhile, and this was told.
+    again_at: the task is not tried before this time of the monotonic clock.
+    """
 
     parked: ParkedTask
     settlement: Settlement
+    failures: int = 0
+    is_refused: bool = False
+    again_at: float = 0.0
 
 
 class Parking:
@@ -54,6 +67,7 @@ class Parking:
         self._away_since: float | None = None
         self._next_try = 0.0
         self._pause_s = FIRST_PAUSE_S
+        self._at_once = MOST_AT_ONCE
 
     @property
     def held(self) -> int:
@@ -64,6 +78,11 @@ class Parking:
     def is_away(self) -> bool:
         """Whether the store did not answer when it was last asked."""
         return self._away_since is not None
+
+    @property
+    def refuses_some(self) -> bool:
+        """Whether the store takes other tasks, and does not take one that is held."""
+        return any(held.is_refused for held in self._held)
 
     def hold(self, batch: Batch, index: int, conclusion: Conclusion) -> None:
         """Keep the task at `index` for the next flush."""
@@ -78,19 +97,63 @@ class Parking:
         """
         if not self._held or not (is_last or self.may_ask()):
             return ()
-        parked = [held.parked for held in self._held]
+        now = self._clock.monotonic()
+        stored = self._store_of([held for held in self._held if is_last or held.again_at <= now], is_last=is_last)
+        self._held = [held for held in self._held if held not in stored]
+        for held in stored:
+            self._emit(parked_fact(held.parked))
+            self._on_parked(held.parked.task_id)
+        return tuple(held.settlement for held in stored)
+
+    def _store_of(self, asked: list[Held], *, is_last: bool) -> list[Held]:
+        """Park as many of the tasks as the store takes; which they are. Those that failed alone come last, alone.
+
+        Whether the store or the task is to blame shows in what it takes in between: a store that is away takes none.
+        """
+        stored: list[Held] = []
+        answers = False
+        while asked:
+            some = [held for held in asked if not held.failures][: self._at_once]
+            some = some or [min(asked, key=lambda held: held.failures)]
+            error = self._park(some, is_last=is_last)
+            if error is None:
+                stored += some
+            elif len(some) == 1 and _is_to_blame(some[0], error, answers=answers):
+                self._put_off(some[0], error)
+            elif not answers and not isinstance(error, UnstorableError):
+                some[0].failures += len(some) == 1  # another task is the first to be tried next time
+                self.note_away(error)
+                break
+            elif len(some) > 1:
+                continue
+            else:
+                some[0].failures += 1
+            answers = error is None or isinstance(error, UnstorableError)
+            asked = [held for held in asked if held not in some]
+        return stored
+
+    def _park(self, some: list[Held], *, is_last: bool) -> StoreAwayError | None:
+        """Park these in one write, or say why not; the next write takes twice, or half, as many."""
+        parked = [held.parked for held in some]
         try:
             self._store.call(lambda store: store.park(parked), CALL_TIMEOUT_S if is_last else None)
         except StoreAwayError as error:
-            self.note_away(error)
-            return ()
+            self._at_once = max(1, len(some) // 2)
+            if isinstance(error, UnstorableError):
+                self.note_back()
+            return error
+        self._at_once = min(MOST_AT_ONCE, self._at_once * 2)
         self.note_back()
-        settlements = tuple(held.settlement for held in self._held)
-        for held in self._held:
-            self._emit(parked_fact(held.parked))
-            self._on_parked(held.parked.task_id)
-        self._held.clear()
-        return settlements
+        return None
+
+    def _put_off(self, held: Held, refusal: StoreAwayError) -> None:
+        """Try a task that is refused again after a while. That it is refused is told once."""
+        held.failures += 1
+        held.again_at = self._clock.monotonic() + min(FIRST_PAUSE_S * 2**held.failures, LONGEST_REFUSED_PAUSE_S)
+        if not held.is_refused:
+            held.is_refused = True
+            fields: dict[str, object] = {"task": held.parked.task_id, "offset": held.parked.offset}
+            self._emit(Fact("task_unstorable", Level.ERROR, {**fields, "error": str(refusal)}))
 
     def forget(self, settles: Callable[[Batch], bool]) -> None:
         """Drop what is held of batches that were taken away: parked now, a task would be here and there.
@@ -111,8 +174,13 @@ class Parking:
         self._next_try = now + self._pause_s
         self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
 
+    def note_answer(self) -> None:
+        """The store answered a question. While tasks are held for it, only a write shows whether it is back."""
+        if not self._held:
+            self.note_back()
+
     def note_back(self) -> None:
-        """The store answered."""
+        """The store is there."""
         if self._away_since is not None:
             downtime = self._clock.monotonic() - self._away_since
             self._away_since = None
@@ -121,6 +189,11 @@ class Parking:
     def may_ask(self) -> bool:
         """Whether the store should be asked at all now: it is there, or the pause since its last silence is over."""
         return not self.is_away or self._clock.monotonic() >= self._next_try
+
+
+def _is_to_blame(held: Held, error: StoreAwayError, *, answers: bool) -> bool:
+    """Whether the task is refused, and the store not away. answers: the store took another task just before."""
+    return isinstance(error, UnstorableError) or held.is_refused or (answers and held.failures > 0)
 
 
 def parked_fact(parked: ParkedTask) -> Fact:

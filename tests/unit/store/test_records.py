@@ -8,25 +8,44 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumerd.store.claims import within_size
-from consumerd.store.records import INLINE_LIMIT_BYTES, PART_BYTES, joined, key_of, original, parts_of, storable
+from consumerd.store.records import (
+    INLINE_LIMIT_BYTES,
+    PART_BYTES,
+    joined,
+    key_of,
+    original,
+    parts_of,
+    storable,
+    storable_source,
+)
+from consumerd.store.schema import SOURCE_CHARACTERS
 from contracts.parking_store import parked_task
 
 ANY_TEXT = st.text(st.characters(min_codepoint=0))
 
 
-@given(ANY_TEXT)
-def test_storable_text_comes_back_as_it_was(text: str) -> None:
-    assert original(storable(text)) == text
+@given(ANY_TEXT, st.booleans())
+def test_storable_text_comes_back_as_it_was(text: str, is_unicode: bool) -> None:
+    assert original(storable(text, is_unicode=is_unicode)) == text
 
 
 @given(ANY_TEXT)
-def test_storable_text_is_utf8_without_a_nul(text: str) -> None:
-    assert b"\0" not in storable(text).encode("utf-8")
+def test_storable_text_is_utf8_without_a_nul_or_ascii_where_that_is_wanted(text: str) -> None:
+    assert b"\0" not in storable(text, is_unicode=True).encode("utf-8")
+    assert b"\0" not in storable(text, is_unicode=False).encode("ascii")
 
 
 @given(ANY_TEXT, ANY_TEXT)
 def test_different_texts_stay_different(one: str, other: str) -> None:
-    assert (storable(one) == storable(other)) == (one == other)
+    assert (storable(one, is_unicode=True) == storable(other, is_unicode=True)) == (one == other)
+    assert (storable(one, is_unicode=False) == storable(other, is_unicode=False)) == (one == other)
+
+
+def test_a_source_that_is_too_long_for_its_column_stays_itself() -> None:
+    one, other = (storable_source("📦" * 600 + end, is_unicode=True) for end in "ab")
+    assert len(one) == len(other) == SOURCE_CHARACTERS
+    assert one != other
+    assert storable_source("short", is_unicode=True) == "short"
 
 
 @given(ANY_TEXT, ANY_TEXT)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from consumerd import BaseConsumer, Dead, Retry
-from consumerd.errors import SourceAwayError
+from consumerd.errors import SourceAwayError, StoreAwayError, UnstorableError
 from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.parked import ParkedState, ParkedTask
@@ -154,6 +154,48 @@ def test_while_the_store_is_away_fetching_pauses_at_max_unsettled() -> None:
     run.store.is_away = True
     run.turn(300)
     assert run.consumer.handled == list(range(10))
+
+
+def test_a_task_that_the_store_refuses_is_told_once_and_holds_up_no_other() -> None:
+    run = Run(Recording, ["fail", "fail", "ok", "fail"] * 10)
+    run.store.refuses[task_id(5)] = UnstorableError("the parking store refuses its content: too odd")
+    run.turn(200)
+    assert run.consumer.handled == list(range(40))
+    assert len(run.store.rows) == 29
+    assert [fact.fields["task"] for fact in run.told("task_unstorable")] == [task_id(5)]
+    assert not run.told("store_away")
+    assert run.board.read().flags == BoardFlag.UNSTORABLE
+    assert run.source.unsettled() == 1
+    run.store.refuses.clear()
+    run.advance(120)
+    assert len(run.store.rows) == 30
+    assert run.board.read().flags == BoardFlag(0)
+    assert run.source.unsettled() == 0
+
+
+def test_a_task_at_which_the_store_seems_away_does_not_keep_it_away_for_the_others() -> None:
+    run = Run(Recording, ["fail"] * 30, configs={"task_retry_times": 0})
+    run.store.refuses[task_id(5)] = StoreAwayError("server has gone away")
+    for _ in range(50):
+        run.clock.advance(20)
+        run.turn()
+    assert len(run.store.rows) == 29
+    assert len(run.told("store_away")) == len(run.told("store_back"))
+    assert [fact.fields["task"] for fact in run.told("task_unstorable")] == [task_id(5)]
+    assert run.board.read().flags == BoardFlag.UNSTORABLE
+
+
+def test_while_the_store_is_away_no_task_is_called_unstorable() -> None:
+    run = Run(Recording, ["fail"] * 30)
+    run.store.is_away = True
+    for _ in range(50):
+        run.clock.advance(20)
+        run.turn()
+    assert not run.told("task_unstorable")
+    run.store.is_away = False
+    run.advance(20)
+    assert len(run.store.rows) == 30
+    assert not run.told("task_unstorable")
 
 
 class Leaving(MemorySource):

@@ -184,6 +184,9 @@ def _problems(name: ConsumerName, pools: Pools, up: int, flags: list[dict[str, o
     if pool.state is not PoolState.UP:
         return long_import or refused or [f"{name} is {pool.state.value}, for {now - pool.since:.0f} s"]
     problems = [*long_import, *refused, *(f"{name}: its {flag['away']} is away" for flag in flags)]
+    readings = (worker.reading() for worker in pools.processes[name].workers.values())
+    if any(reading is not None and BoardFlag.UNSTORABLE in reading.flags for reading in readings):
+        problems.append(f"{name}: a task cannot be parked, and stays unfinished: see consumerd events")
     if pool.rejected > pool.established and pool.reason:
         problems.append(f"{name}: its last change did not hold up and was taken back: {_first_line(pool.reason)}")
     if failures := pools.processes[name].streak.failures:
