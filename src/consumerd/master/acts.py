@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from consumerd import clock
 from consumerd.errors import UnreadError, WireError
 from consumerd.events.facts import Fact, Level
 from consumerd.master.launchers.contract import Launcher
@@ -35,6 +36,7 @@ from consumerd.model.slots import PoolState
 from consumerd.wire import messages
 from consumerd.wire.inherited import ENTRANCE_MODULE, ZYGOTE_MODULE
 from consumerd.wire.messages import Stop
+from consumerd.wire.recent import Recent
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ def tell_what_became(means: Means, name: ConsumerName, was: Pool) -> None:
         means.emit(Fact("pool_recovered", Level.INFO, {"consumer": str(name)}))
     elif 0 < was.established < pool.established:
         processes = means.pools.processes[name]
-        processes.last_error, processes.streak = None, processes.streak.ended()
+        processes.last_error = None
+        processes.recent = Recent(done_ns=int(clock.monotonic() * 1e9))  # of this code nothing has failed
         fields: dict[str, object] = {"consumer": str(name), "edition": pool.established}
         means.emit(Fact("edition_established", Level.INFO, fields))
 

@@ -275,8 +275,7 @@ class Hearing:
         for arrival in self.means.post.take_of(Origin(name, slot, worker.generation)):
             self._hear_worker(arrival.origin, arrival, now)
         reading = worker.reading()
-        if reading is not None:
-            processes.buried.add(reading, is_alive=False)
+        processes.bury(worker)
         suspect_deaths = suspecting.note_end(
             self.means, name, worker, was.slots[slot], status, worker_described(status)
         )

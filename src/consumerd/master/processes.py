@@ -14,11 +14,11 @@ from consumerd.master.flight import FlightRecord
 from consumerd.master.launchers.contract import Executed, Seating
 from consumerd.master.rules.autoscale import Judgement
 from consumerd.master.rules.flow import Flow, MeasuredLag
-from consumerd.master.rules.streak import Streak
 from consumerd.master.rules.suspects import Suspects
 from consumerd.master.rules.watch import Glance, Sight, Stuck
 from consumerd.wire.board import Reading
 from consumerd.wire.messages import Reported
+from consumerd.wire.recent import KEPT, Recent, recent_in, together
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +127,8 @@ class Processes:
     waits; stalled_shards: those of which it does not.
     are_suspects_told: whether the workers know of the suspects as they are now.
     judgement: how many workers its lag asks for, where that is asked; looked_at: when that lag was heard.
-    streak: of failed attempts. surveyor: who was asked to measure the lag in the place of slot 0's worker: slot and
-    generation.
+    recent: what became of late of the tasks of workers that are dead.
+    surveyor: who was asked to measure the lag in the place of slot 0's worker: slot and generation.
     """
 
     zygotes: dict[int, Executed] = field(default_factory=dict)
@@ -145,7 +145,7 @@ class Processes:
     judgement: Judgement | None = None
     looked_at: float = -math.inf
     surveyor: tuple[int, int] | None = None
-    streak: Streak = field(default_factory=Streak)
+    recent: Recent = field(default_factory=Recent)
     suspects: Suspects = field(default_factory=Suspects)
     are_suspects_told: bool = True
 
@@ -162,3 +162,18 @@ class Processes:
             if reading is not None:
                 counts.add(reading, is_alive=True)
         return counts
+
+    @property
+    def failures_in_a_row(self) -> int:
+        """How many attempts of the pool, whoever made them, have failed since one last succeeded; 0 while they are too
+        few to tell."""
+        living = (worker.seating.board.words for worker in self.workers.values() if worker.reading() is not None)
+        failures = len(together([self.recent, *map(recent_in, living)]).failed_ns)
+        return failures if failures >= KEPT else 0
+
+    def bury(self, worker: Worker) -> None:
+        """Keep what a dead worker has done, as far as its board can be believed."""
+        reading = worker.reading()
+        if reading is not None:
+            self.buried.add(reading, is_alive=False)
+            self.recent = together([self.recent, recent_in(worker.seating.board.words)])

@@ -173,10 +173,8 @@ class Watchdog:
             return
         readings = [sight.reading for sight in sights]
         buried = processes.buried
-        handled = buried.handled + sum(reading.handled for reading in readings)
-        failed = buried.failed + sum(reading.failed for reading in readings)
-        done = handled + failed + buried.parked + sum(reading.parked for reading in readings)
-        processes.streak = processes.streak.after(handled=handled, failed=failed)
+        done = buried.handled + buried.failed + buried.parked
+        done += sum(reading.handled + reading.failed + reading.parked for reading in readings)
         is_at_work = self._pools.is_paused(name) or any(reading.busy_since_ns or reading.flags for reading in readings)
         processes.flow = flowed(before, processes.lag, done=done, is_at_work=is_at_work, now=now)
         self._tell_of_shards(name, before, processes.flow, now)

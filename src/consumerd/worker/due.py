@@ -16,7 +16,8 @@ from consumerd.model.parked import ParkedTask
 from consumerd.sources.contract import KeepsRows, Source
 from consumerd.store.parking import Lease
 from consumerd.store.thread import StoreThread
-from consumerd.wire.board import BUSY_SINCE_NS, CRASHES, CURSOR, FAILED, HANDLED, NONE, PARKED, SHARD
+from consumerd.wire.board import BUSY_SINCE_NS, CRASHES, CURSOR, NONE, PARKED, SHARD
+from consumerd.wire.recent import note_done, note_failed
 from consumerd.worker.attempt import Attempts, Conclusion
 from consumerd.worker.parking import Parking, parked_fact, parked_task, unparked
 from consumerd.worker.suspects import Suspects
@@ -133,12 +134,12 @@ class DueTasks:
             return False
         consumer, owner = self._consumer, self._lease.owner
         if isinstance(conclusion.outcome, Done):
-            self._words[HANDLED] += 1
+            note_done(self._words, 1, self._clock.monotonic())
             if self._rows is not None:
                 self._rows.finish_parked(parked.task_id)  # first: a crash repeats the task, and the row says so
             is_ours = self._store.call(lambda store: store.finish(consumer, parked.task_id, owner))
         else:
-            self._words[FAILED] += 1
+            note_failed(self._words, self._clock.monotonic())
             again = parked_task(consumer, conclusion, self._clock.wall())
             is_ours = self._store.call(lambda store: store.park_again(again, owner))
             if is_ours:

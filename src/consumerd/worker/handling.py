@@ -18,7 +18,8 @@ from consumerd.model.outcome import DONE, Dead, Retry
 from consumerd.model.suspects import Suspect
 from consumerd.model.task import Task
 from consumerd.sources.contract import Batch, Settlement
-from consumerd.wire.board import ATTEMPT_SINCE_NS, BUSY_SINCE_NS, CURSOR, FAILED, HANDLED, NONE, SHARD, one_word
+from consumerd.wire.board import ATTEMPT_SINCE_NS, BUSY_SINCE_NS, CURSOR, NONE, SHARD, one_word
+from consumerd.wire.recent import note_done, note_failed
 from consumerd.worker.attempt import Raised
 from consumerd.worker.fast import VERDICTS, run_fast
 from consumerd.worker.handler import validating
@@ -129,7 +130,7 @@ class Handling:
     def _run_suspect(self, batch: Batch, index: int, suspect: Suspect) -> int:
         """Handle a task that was running when a worker died; or park it, where that was once too often."""
         if self._suspects.is_condemned(suspect):
-            self._words[FAILED] += 1
+            note_failed(self._words, self._parts.clock.monotonic())
             self._parts.parking.hold(batch, index, self._suspects.condemn(batch.task(index), suspect))
             return index + 1
         self._parts.interrupts.set(Interrupt.SETTLE_DUE)  # what failed before it is parked, and all of it settled
@@ -158,7 +159,7 @@ class Handling:
         if outcome == DONE:
             self._settle_done(batch, index, index + 1)
             return index + 1
-        self._words[FAILED] += 1
+        note_failed(self._words, self._parts.clock.monotonic())
         if must_be_parked(outcome, is_durable_defer=self._source.traits.durable_defer):
             self._parts.parking.hold(batch, index, conclusion)
             if isinstance(outcome, Retry):
@@ -200,7 +201,7 @@ class Handling:
     def _settle_done(self, batch: Batch, start: int, stop: int) -> None:
         if stop > start:
             self._source.settle((Settlement(batch, start, stop, DONE),), is_due=False)
-            self._words[HANDLED] += stop - start
+            note_done(self._words, stop - start, self._parts.clock.monotonic())
             self._parts.hooks.count(stop - start)
 
     def _report_value(self, value: object) -> None:

@@ -189,7 +189,7 @@ def _problems(name: ConsumerName, pools: Pools, up: int, flags: list[dict[str, o
         problems.append(f"{name}: a task cannot be parked, and stays unfinished: see consumerd events")
     if pool.rejected > pool.established and pool.reason:
         problems.append(f"{name}: its last change did not hold up and was taken back: {_first_line(pool.reason)}")
-    if failures := pools.processes[name].streak.failures:
+    if failures := pools.processes[name].failures_in_a_row:
         problems.append(f"{name}: its last {failures} attempts have all failed: see consumerd parked list")
     problems += _stuck(name, pool, pools.processes[name], now)
     lag = pools.processes[name].lag

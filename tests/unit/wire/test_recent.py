@@ -1,0 +1,42 @@
+"""Of which tasks of a pool's workers the last ones failed, whoever had them."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumerd.wire.board import Board
+from consumerd.wire.recent import KEPT, Recent, note_done, note_failed, recent_in, together
+
+WORKERS = 3
+
+
+def board() -> Board:
+    made, fd = Board.create()
+    os.close(fd)
+    return made
+
+
+@given(st.lists(st.tuples(st.integers(0, WORKERS - 1), st.booleans()), max_size=150))
+def test_the_failures_in_a_row_are_known_whichever_worker_had_them(tasks: list[tuple[int, bool]]) -> None:
+    boards = [board() for _ in range(WORKERS)]
+    in_a_row, handled, failed = 0, 0, 0
+    for now, (worker, is_success) in enumerate(tasks, start=1):
+        if is_success:
+            note_done(boards[worker].words, 1, now)
+        else:
+            note_failed(boards[worker].words, now)
+        in_a_row = 0 if is_success else in_a_row + 1
+        handled, failed = handled + is_success, failed + (not is_success)
+    counted = len(together(recent_in(each.words) for each in boards).failed_ns)
+    assert min(counted, KEPT) == min(in_a_row, KEPT)
+    readings = [each.read() for each in boards]
+    assert (sum(each.handled for each in readings), sum(each.failed for each in readings)) == (handled, failed)
+
+
+def test_the_failures_of_one_worker_are_no_streak_while_another_has_successes() -> None:
+    failing, succeeding = Recent(1, tuple(range(2, 2 + KEPT))), Recent(2 + KEPT)
+    assert together([failing, succeeding]).failed_ns == ()
+    assert len(together([failing, Recent(1)]).failed_ns) == KEPT
