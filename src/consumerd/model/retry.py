@@ -13,6 +13,9 @@ from consumerd.model.outcome import LONGEST_AFTER_S, Dead, Expired, Outcome, Ret
 
 _LARGEST_EXPONENT = 62
 
+LARGEST_JITTER = 0.2
+"""The part of a deferred delay by which it may be shorter."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -42,7 +45,7 @@ def immediate_delay(policy: RetryPolicy, tried: int) -> float:
 
 
 def deferred_delay(policy: RetryPolicy, round_number: int) -> float:
-    """Seconds until the round after `round_number` (from 1): doubling, capped."""
+    """Seconds until the round after `round_number` (from 1), at the longest: doubling, capped."""
     assert policy.back_off_s is not None
     cap = LONGEST_AFTER_S if policy.max_back_off_s is None else min(policy.max_back_off_s, LONGEST_AFTER_S)
     exponent = min(max(round_number, 1) - 1, _LARGEST_EXPONENT)
@@ -60,15 +63,16 @@ def next_in_round(policy: RetryPolicy, attempts: int) -> Retry | None:
     return Retry(after=min(immediate_delay(policy, tried), LONGEST_AFTER_S))
 
 
-def after_round(policy: RetryPolicy, attempts: int, first_at: float, now: float) -> Outcome:
+def after_round(policy: RetryPolicy, attempts: int, first_at: float, now: float, *, jitter: float = 0.0) -> Outcome:
     """What becomes of a task whose round of immediate attempts has failed.
 
     attempts: all attempts so far, of this and earlier rounds; first_at and now: seconds on one clock.
+    jitter: drawn from [0, 1) for each task, so that those that failed together do not all come back at one moment.
     """
     if policy.back_off_s is None:
         return Dead(f"failed {attempts} time(s), and no deferred retry is configured")
     round_number = -(-attempts // policy.attempts_a_round)
-    delay = deferred_delay(policy, round_number)
+    delay = deferred_delay(policy, round_number) * (1 - LARGEST_JITTER * jitter)
     return within_expiry(policy, delay, first_at, now)
 
 

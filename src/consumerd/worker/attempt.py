@@ -5,6 +5,7 @@ The fast loop handles tasks itself and comes here with the first failure; the ge
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -161,7 +162,8 @@ class Attempts:
                 return Conclusion(task, retry, failure)
             if self._retries_elsewhere or tried >= self._policy.retry_times:
                 assert task.first_at is not None
-                outcome = after_round(self._policy, task.attempts, task.first_at, self._clock.wall())
+                now, jitter = self._clock.wall(), random.random()  # noqa: S311 - it only spreads
+                outcome = after_round(self._policy, task.attempts, task.first_at, now, jitter=jitter)
                 return Conclusion(task, outcome, failure)
             if not self._pause(immediate_delay(self._policy, tried), must_leave):
                 return Conclusion(task, None, failure)

@@ -19,6 +19,7 @@ from consumerd.store.thread import StoreThread
 from consumerd.wire.board import BUSY_SINCE_NS, CRASHES, CURSOR, NONE, PARKED, SHARD
 from consumerd.wire.recent import note_done, note_failed
 from consumerd.worker.attempt import Attempts, Conclusion
+from consumerd.worker.pace import Pace
 from consumerd.worker.parking import Parking, parked_fact, parked_task, unparked
 from consumerd.worker.suspects import Suspects
 
@@ -28,6 +29,8 @@ FIRST_LOOK_S = 0.5
 LOOK_WHILE_WAITING_S = 1.0
 LOOK_OTHERWISE_S = 15.0
 CLAIMED_AT_ONCE = 20
+TURN_S = 0.5
+"""So long parked tasks are tried before it is the source's turn again, and each of them once begun to its end."""
 
 
 class DueTasks:
@@ -60,6 +63,7 @@ class DueTasks:
         self._emit = emit
         self._clock = clock
         self._next_look = clock.monotonic() + FIRST_LOOK_S
+        self._pace = Pace(TURN_S)
         self._has_claims = False
         self._old_claims: str | None = None
 
@@ -82,7 +86,7 @@ class DueTasks:
         return self._clock.monotonic() >= self._next_look and self._parking.may_ask()
 
     def run(self, is_stopping: Callable[[], bool]) -> None:
-        """Attempt what is due now. What a stop left over is released."""
+        """Attempt what is due now, for a turn. What is claimed and not begun in it is released."""
         if self._store.has_nothing(self._consumer):
             self._old_claims = None
             self._next_look = self._clock.monotonic() + LOOK_OTHERWISE_S
@@ -108,14 +112,15 @@ class DueTasks:
 
     def _run_claimed(self, is_stopping: Callable[[], bool]) -> None:
         consumer, lease = self._consumer, self._lease
+        limit = min(self._pace.fitting(TURN_S), CLAIMED_AT_ONCE)
         claimed = self._store.call(
-            lambda store: store.claim_due(consumer, CLAIMED_AT_ONCE, lease),
+            lambda store: store.claim_due(consumer, limit, lease),
             undo=lambda store, late: store.release_tasks(late, lease.owner),
         )
         self._parking.note_answer()
         self._has_claims = bool(claimed)
         try:
-            finished = sum(1 for parked in claimed if not is_stopping() and self._finish(parked, is_stopping))
+            finished = self._finish_for_a_turn(claimed, is_stopping)
         finally:
             self._has_claims = False
             self._words[CURSOR] = NONE
@@ -123,7 +128,18 @@ class DueTasks:
             self._words[BUSY_SINCE_NS] = 0
         if finished < len(claimed):
             self._store.call(lambda store: store.release(lease.owner))
-        self._plan_next_look(found_all=len(claimed) == CLAIMED_AT_ONCE)
+        self._plan_next_look(is_more_due=len(claimed) == limit or finished < len(claimed))
+
+    def _finish_for_a_turn(self, claimed: tuple[ParkedTask, ...], is_stopping: Callable[[], bool]) -> int:
+        """How many tasks of those claimed came to an outcome."""
+        finished, began = 0, self._clock.monotonic()
+        for parked in claimed:
+            took_s = self._clock.monotonic() - began
+            if took_s >= TURN_S or is_stopping() or not self._finish(parked, is_stopping):
+                break
+            finished += 1
+        self._pace.learn(finished, self._clock.monotonic() - began)
+        return finished
 
     def _finish(self, parked: ParkedTask, is_stopping: Callable[[], bool]) -> bool:
         """Attempt one task; false where it is left as it was."""
@@ -163,8 +179,8 @@ class DueTasks:
         self._suspects.end(parked.task_id, is_cleared=conclusion.outcome is not None)
         return conclusion
 
-    def _plan_next_look(self, *, found_all: bool) -> None:
-        if found_all:
+    def _plan_next_look(self, *, is_more_due: bool) -> None:
+        if is_more_due:
             self._next_look = 0.0
             return
         consumer = self._consumer

@@ -15,6 +15,7 @@ from consumerd.wire.board import FLAGS, PARKED, TURNED_NS, UNSETTLED, BoardFlag
 from consumerd.worker.away import Away
 from consumerd.worker.family import leave_if_child
 from consumerd.worker.handling import Handling
+from consumerd.worker.pace import Pace
 from consumerd.worker.parts import LoopSettings, Parts
 
 IDLE_FETCH_S = 0.4
@@ -36,7 +37,7 @@ class Loop:
         self._words = parts.words
         self._exit: WorkerExit | None = None
         self._away = Away(parts.emit, parts.clock)
-        self._seconds_a_task = settings.settle_interval_s / FIRST_FETCH
+        self._pace = Pace(settings.settle_interval_s / FIRST_FETCH)
         self._last_settle = parts.clock.monotonic()
         self._next_reload = 0.0
         self._handling = Handling(parts, settings, self._attend)
@@ -96,7 +97,7 @@ class Loop:
         if batch is not None:
             started = self._parts.clock.monotonic()
             handled = self._handling.handle(batch)
-            self._learn_pace(handled, self._parts.clock.monotonic() - started)
+            self._pace.learn(handled, self._parts.clock.monotonic() - started)
             if self._parts.parking.held:
                 self._park_held()
 
@@ -119,7 +120,7 @@ class Loop:
         if now >= self._next_reload:
             self._next_reload = now + self._settings.reload_interval_s
             self._parts.hooks.reload_config()
-        if self._parts.due.is_time and not self._parts.interrupts.is_paused:
+        if self._may_try_parked:
             if self._parts.suspects.are_known:
                 self._park_held()
                 self._settle()  # one of them may be due, and kill us
@@ -130,15 +131,21 @@ class Loop:
             self._settle()
         return not self._attend()
 
+    @property
+    def _may_try_parked(self) -> bool:
+        return self._parts.due.is_time and not self._parts.interrupts.is_paused
+
     def _fetch(self) -> Batch | None:
+        """The next batch; where parked tasks are due still, only what is there at once: they take turns."""
+        wait_s = 0.0 if self._may_try_parked else IDLE_FETCH_S
         if self._away.is_pausing:
-            self._parts.wait(min(self._away.pause_left_s, IDLE_FETCH_S))
+            self._parts.wait(min(self._away.pause_left_s, wait_s))
             return None
         if self._settings.is_general and self._parts.hooks.can_stop_consume():
             self._parts.interrupts.set(Interrupt.FINISHED)
             return None
         try:
-            batch = self._source.fetch(self._fetch_limit(), IDLE_FETCH_S)
+            batch = self._source.fetch(self._fetch_limit(), wait_s)
         except (SourceAwayError, StoreAwayError) as error:
             self.note_away(error)
             self._parts.wait(IDLE_FETCH_S)
@@ -168,8 +175,7 @@ class Loop:
         if self._parts.interrupts.is_paused:
             return 0
         room = self._settings.max_unsettled - self._source.unsettled()
-        in_an_interval = int(self._settings.settle_interval_s / max(self._seconds_a_task, 1e-9))
-        return max(0, min(room, max(1, in_an_interval), LARGEST_FETCH))
+        return max(0, min(room, self._pace.fitting(self._settings.settle_interval_s), LARGEST_FETCH))
 
     # Between batches, and when interrupted
 
@@ -225,7 +231,3 @@ class Loop:
         if self._away.is_away:
             flags |= BoardFlag.SOURCE_AWAY
         self._words[FLAGS] = int(flags)
-
-    def _learn_pace(self, handled: int, seconds: float) -> None:
-        if handled:
-            self._seconds_a_task += (seconds / handled - self._seconds_a_task) / 4

@@ -39,6 +39,17 @@ def test_rounds_are_counted_in_attempts_with_their_immediate_retries() -> None:
     assert after_round(policy, attempts=6, first_at=0, now=0) == Retry(after=20)
 
 
+@given(policies, st.integers(1, 10**6), st.floats(0, 1, exclude_max=True))
+def test_jitter_makes_a_deferred_delay_shorter_by_a_fifth_at_most(
+    policy: RetryPolicy, attempts: int, jitter: float
+) -> None:
+    plain = after_round(policy, attempts, first_at=0, now=0)
+    spread = after_round(policy, attempts, first_at=0, now=0, jitter=jitter)
+    if isinstance(plain, Retry):
+        assert isinstance(spread, Retry)
+        assert 0.8 * plain.after * 0.999 <= spread.after <= plain.after
+
+
 def test_a_retry_past_expire_time_expires_the_task() -> None:
     policy = RetryPolicy(back_off_s=10, expire_s=25)
     assert after_round(policy, attempts=1, first_at=100, now=100) == Retry(after=10)

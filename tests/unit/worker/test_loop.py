@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -21,6 +22,7 @@ from consumerd.sources.contract import Batch, SourceContext
 from consumerd.sources.memory.source import MemorySource
 from consumerd.testing.running import NAME, Run
 from consumerd.wire.board import BoardFlag
+from consumerd.worker.pace import Pace
 
 
 class Recording(BaseConsumer):
@@ -311,6 +313,59 @@ def test_a_worker_whose_source_was_never_there_leaves_when_it_is_asked_to() -> N
     run.turn(5)
     run.interrupts.set(Interrupt.STOP)
     assert run.loop.run() is WorkerExit.DRAINED
+
+
+class Slow(Recording):
+    """Fails at first; each attempt takes half a second."""
+
+    def handle_task(self, offset: int, record: Any) -> object:
+        super().handle_task(offset, "ok")
+        run = self.config["run"][0]
+        run.clock.advance(0.5)
+        return Retry(after=1) if record == "slow" else None
+
+
+def test_fresh_tasks_and_due_retries_take_turns() -> None:
+    holder: list[Run] = []
+    run = Run(Slow, ["slow"] * 30 + ["ok"] * 30, configs={"run": holder, "max_unsettled": 30})
+    holder.append(run)
+    run.turn(200)  # the thirty come back again and again, each second, and take fifteen
+    handled = run.consumer.handled
+    order = ["due" if offset in handled[:place] else "fresh" for place, offset in enumerate(handled)]
+    assert order.count("fresh") == 60
+    until_last = order[: len(order) - order[::-1].index("fresh")]
+    assert max(len(list(group)) for kind, group in itertools.groupby(until_last) if kind == "due") == 1
+    assert max(len(list(group)) for kind, group in itertools.groupby(until_last) if kind == "fresh") <= 10
+
+
+def test_slow_due_tasks_are_claimed_one_at_a_time_so_that_other_workers_find_theirs() -> None:
+    holder: list[Run] = []
+    run = Run(Slow, ["slow"] * 10, configs={"run": holder})
+    holder.append(run)
+    run.turn(12)
+    most: list[int] = []
+    claim_due = run.store.claim_due
+
+    def counted(consumer: str, limit: int, lease: object) -> tuple[ParkedTask, ...]:
+        claimed = claim_due(consumer, limit, lease)
+        most.append(len(claimed))
+        return claimed
+
+    run.store.claim_due = counted  # type: ignore[method-assign]  # looked at, not changed
+    run.turn(10)
+    assert max(most) == 1
+    assert len(run.store.claimed) == 0
+
+
+@given(st.lists(st.floats(0.0001, 100), min_size=1), st.floats(0.01, 10))
+def test_what_fits_into_a_turn_is_one_task_or_no_longer_than_the_slowest_would_take(
+    times: list[float], turn_s: float
+) -> None:
+    pace = Pace(1.0)
+    for seconds in times:
+        pace.learn(1, seconds)
+    fitting = pace.fitting(turn_s)
+    assert fitting == 1 or fitting * min(*times, 1.0) <= turn_s * 1.001
 
 
 def test_hooks_surround_each_task_and_around_task_each_attempt() -> None:
