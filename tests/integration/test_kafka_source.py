@@ -95,6 +95,19 @@ def fetch_if_there(source: KafkaSource, limit: int) -> Batch | None:
         return None
 
 
+def until_away(source: KafkaSource, reason: str) -> None:
+    """Fetch until the source says that it is away for this reason."""
+
+    def is_away() -> bool:
+        try:
+            source.fetch(1, 0.1)
+        except SourceAwayError as error:
+            return reason in str(error)
+        return False
+
+    wait_until(is_away, PATIENCE_S, lambda: f"not away because of: {reason}")
+
+
 def drain(source: KafkaSource) -> int | None:
     """Handle what there is now; the partition that it was of."""
     batch = source.fetch(500, 0.1)
@@ -735,8 +748,7 @@ def test_the_source_is_away_until_its_broker_is_back_also_when_no_record_comes(
 def test_an_unknown_topic_is_refused_after_a_grace(seat: Seat, opened: Opened):
     seat.topic = "no-such-topic"
     source = opened()
-    wait_until(lambda: source.fetch(1, 0.1) or seat.told("source_hesitated"), PATIENCE_S, "nothing was told")
-    assert source.fetch(1, 0.1) is None
+    until_away(source, "there is no topic no-such-topic")
     seat.clock.shift_s += 60
     with pytest.raises(SourceRefusedError, match=r"there is no topic no-such-topic at .*: create it, or correct"):
         source.fetch(1, 0.1)
@@ -746,10 +758,13 @@ def test_a_topic_that_is_made_within_the_grace_is_read(seat: Seat, opened: Opene
     seat.topic = f"late-{uuid.uuid4().hex[:8]}"
     seat.keys = {"topic.metadata.refresh.interval.ms": 500}
     source = opened()
-    wait_until(lambda: source.fetch(1, 0.1) or seat.told("source_hesitated"), PATIENCE_S, "nothing was told")
+    until_away(source, "there is no topic late-")
     kafka.create_topic(seat.topic)
     produce(seat.brokers, seat.topic, numbered(3))
-    assert offsets(next_batch(source))[0] == 0
+    batch = wait_until(lambda: fetch_if_there(source, 1), PATIENCE_S, "nothing came")
+    assert batch is not None
+    assert offsets(batch)[0] == 0
+    assert source.trouble() is None
 
 
 def test_refused_credentials_end_the_worker(seat: Seat, opened: Opened):
@@ -784,14 +799,6 @@ def test_a_property_that_librdkafka_does_not_know_is_refused(seat: Seat):
 def test_a_broker_that_is_down_at_the_start_is_away_and_not_refused(seat: Seat, opened: Opened):
     seat.brokers = "127.0.0.1:1"
     source = opened()
-
-    def is_away() -> bool:
-        try:
-            source.fetch(1, 0.1)
-        except SourceAwayError:
-            return True
-        return False
-
-    wait_until(is_away, PATIENCE_S, "the source was not away")
+    until_away(source, "none of the brokers at 127.0.0.1:1 answers")
     with pytest.raises(SourceAwayError):
         source.lag()

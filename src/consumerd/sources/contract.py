@@ -218,6 +218,17 @@ class KeepsRows(Protocol):
         ...
 
 
+@runtime_checkable
+class TellsTrouble(Protocol):
+    """What a source has besides whose tasks may go on coming while something is wrong: from what it has read ahead, or
+    from its other shards.
+    """
+
+    def trouble(self) -> SourceAwayError | None:
+        """What is wrong now; asked after each fetch. The loop's thread."""
+        ...
+
+
 class EndOfSource(Exception):  # noqa: N818 - it is no error: a generator returned
     """There will never be more tasks: the user's `iterate_task` returned."""
 

@@ -35,13 +35,15 @@ class Away:
     def pause_left_s(self) -> float:
         return self._until - self._clock.monotonic()
 
-    def note(self, error: SourceAwayError) -> None:
-        """It did not answer."""
+    def note(self, error: SourceAwayError, *, gives_tasks: bool = False) -> None:
+        """It did not answer. gives_tasks: nevertheless, so that it is asked for more at once."""
         now = self._clock.monotonic()
         if self._since is None:
             self._since = now
             self._pause_s = FIRST_PAUSE_S
             self._emit(Fact("source_away", Level.ERROR, {"error": str(error)}))
+        if gives_tasks:
+            return
         self._until = now + self._pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - so that workers do not ask in step
         self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
 

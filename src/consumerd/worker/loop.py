@@ -10,7 +10,7 @@ from consumerd.errors import SourceAwayError, StoreAwayError
 from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.task import Task
-from consumerd.sources.contract import Batch, EndOfSource, SourceContext
+from consumerd.sources.contract import Batch, EndOfSource, SourceContext, TellsTrouble
 from consumerd.wire.board import FLAGS, PARKED, TURNED_NS, UNSETTLED, BoardFlag
 from consumerd.worker.away import Away
 from consumerd.worker.family import leave_if_child
@@ -34,6 +34,7 @@ class Loop:
         self._parts = parts
         self._settings = settings
         self._source = parts.source
+        self._trouble = parts.source.trouble if isinstance(parts.source, TellsTrouble) else None
         self._words = parts.words
         self._exit: WorkerExit | None = None
         self._away = Away(parts.emit, parts.clock)
@@ -153,11 +154,12 @@ class Loop:
         except EndOfSource:
             self._parts.interrupts.set(Interrupt.FINISHED)
             return None
-        if self._away.is_away:
-            self.note_away(None)
+        trouble = None if self._trouble is None else self._trouble()
+        if trouble is not None or self._away.is_away:
+            self.note_away(trouble, gives_tasks=batch is not None)
         return batch
 
-    def note_away(self, error: SourceAwayError | StoreAwayError | None) -> None:
+    def note_away(self, error: SourceAwayError | StoreAwayError | None, *, gives_tasks: bool = False) -> None:
         """The source, or the store it must ask, does not answer; or, with None, it does."""
         match error:
             case None if not self._away.is_away:
@@ -165,7 +167,7 @@ class Loop:
             case None:
                 self._away.clear()
             case SourceAwayError():
-                self._away.note(error)
+                self._away.note(error, gives_tasks=gives_tasks)
             case StoreAwayError():
                 self._parts.parking.note_away(error)
         self._count_flags()

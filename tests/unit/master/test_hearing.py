@@ -200,7 +200,9 @@ def stage(state_dir: Path) -> Iterator[Stage]:
 
 
 def reported(name: str) -> Reported:
-    return Reported(name, "error" if name.endswith("_away") else "info", {})
+    return (
+        Reported(name, "error", {"error": "nobody answers"}) if name.endswith("_away") else Reported(name, "info", {})
+    )
 
 
 # Tasks that kill their workers
@@ -482,7 +484,7 @@ def test_away_is_what_a_report_says_also_where_the_board_says_nothing(stage: Sta
     stage.worker_says(1, reported("source_away"))
     document = pool_document(stage.pools, NAME, 0.0)
     assert [worker["flags"] for worker in document["workers"]] == [[], ["source_away"]]  # type: ignore[attr-defined]  # plain
-    assert document["problems"] == ["g/a: its source is away"]
+    assert document["problems"] == ["g/a: its source is away: nobody answers"]
 
 
 # The age of what was said

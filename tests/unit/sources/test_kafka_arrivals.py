@@ -37,7 +37,7 @@ class World:
         self.membership = Membership("login_task", "broker", self.facts.append, ManualClock())
         for partition in range(partitions):
             self.membership.assigned[partition] = AssignedPartition(partition, 0)
-        self.arrivals = Arrivals(self.membership, self.errors.append)
+        self.arrivals = Arrivals(self.membership, lambda error, partition: self.errors.append(error))
 
     def runs(self, limit: int = 1000) -> list[tuple[int, list[int | None], int]]:
         """Everything that can be taken: (partition, offsets, end)."""

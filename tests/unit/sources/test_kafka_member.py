@@ -20,6 +20,7 @@ from consumerd.sources.kafka.health import Health
 from consumerd.sources.kafka.identity import Identity, IdentityQuestion
 from consumerd.sources.kafka.lookup import Lookup
 from consumerd.sources.kafka.membership import Membership
+from consumerd.sources.kafka.options import KafkaOptions
 from consumerd.sources.kafka.rebalance import Rebalance
 from consumerd.sources.kafka.receiver import Receiver
 from consumerd.sources.kafka.shared import Shared
@@ -27,6 +28,7 @@ from consumerd.testing.clock import ManualClock
 from consumerd.testing.source_contract import NothingParked
 
 TOPIC = "logins"
+OPTIONS = KafkaOptions(brokers="broker", topic_name=TOPIC, consumer_group="group")
 PARTITIONS = range(3)
 RECORDS = 40  # in each partition
 COMMIT_REFUSALS = (
@@ -128,12 +130,12 @@ class World:
         self.client = Client()
         self.parked = Parked()
         self.membership = Membership(TOPIC, "broker", self.facts.append, self.clock)
-        self.health = Health(self.membership)
+        self.health = Health(self.membership, OPTIONS)
         self.arrivals = Arrivals(self.membership, self.health.note)
         self.hand = Hand(self.membership.state, lambda: None)
         question = IdentityQuestion(TOPIC, lambda: Identity(TOPIC, "uuid"))
         lookup = Lookup(self.membership, self.parked, question, by_position=True)
-        self.commits = Commits(self.membership, on_error=self.health.note, on_success=self.health.note_alive)
+        self.commits = Commits(self.membership, self.health)
         shared = Shared(self.membership, self.arrivals, self.commits, self.health, lookup)
         self.calls = Rebalance(shared, self.hand)
         client: Any = self.client  # it stands in for confluent_kafka.Consumer

@@ -306,6 +306,28 @@ def test_a_source_that_is_away_at_the_start_is_asked_again_and_said_once() -> No
     assert run.board.read().flags == 0
 
 
+class Hampered(MemorySource):
+    """Gives tasks though something is wrong."""
+
+    reason = "a partition may not be read"
+
+    def trouble(self) -> SourceAwayError | None:
+        return SourceAwayError(self.reason) if self.reason else None
+
+
+def test_a_source_that_gives_tasks_though_something_is_wrong_is_shown_and_goes_on_at_full_speed() -> None:
+    source = Hampered()
+    run = Run(Recording, ["ok"] * 40, source=source)
+    run.turn(20)
+    assert run.consumer.handled == list(range(40))
+    assert run.board.read().flags == BoardFlag.SOURCE_AWAY
+    assert [fact.fields["error"] for fact in run.told("source_away")] == ["a partition may not be read"]
+    source.reason = ""
+    run.turn(20)
+    assert run.board.read().flags == 0
+    assert len(run.told("source_back")) == 1
+
+
 def test_a_worker_whose_source_was_never_there_leaves_when_it_is_asked_to() -> None:
     source = AwayAtFirst()
     source.silences = 10**9

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
 from consumerd import clock
@@ -183,7 +183,7 @@ def _problems(name: ConsumerName, pools: Pools, up: int, flags: list[dict[str, o
     refused = _refused(name, pool)
     if pool.state is not PoolState.UP:
         return long_import or refused or [f"{name} is {pool.state.value}, for {now - pool.since:.0f} s"]
-    problems = [*long_import, *refused, *(f"{name}: its {flag['away']} is away" for flag in flags)]
+    problems = [*long_import, *refused, *(_absence(name, flag) for flag in flags)]
     readings = (worker.reading() for worker in pools.processes[name].workers.values())
     if any(reading is not None and BoardFlag.UNSTORABLE in reading.flags for reading in readings):
         problems.append(f"{name}: a task cannot be parked, and stays unfinished: see consumerd events")
@@ -230,6 +230,12 @@ def _refused(name: ConsumerName, pool: Pool) -> list[str]:
     refused = {number: slot.refused for number, slot in pool.slots.items() if slot.refused}
     workers = (f"{name}: worker {number} cannot be started: {why}" for number, why in sorted(refused.items()))
     return list(itertools.islice(itertools.chain(zygotes, workers), 1))
+
+
+def _absence(name: ConsumerName, flag: Mapping[str, object]) -> str:
+    """What is away, with the reason that was told first."""
+    why = f": {flag['error']}" if flag["error"] else ""
+    return f"{name}: its {flag['away']} is away{why}"
 
 
 def _first_line(reason: str) -> str:

@@ -36,8 +36,8 @@ class Arrivals:
     Records of a partition that is not assigned are dropped: they come again to whoever has it now.
     """
 
-    def __init__(self, membership: Membership, on_error: Callable[[KafkaError], None]) -> None:
-        """on_error: is told of each error among the records."""
+    def __init__(self, membership: Membership, on_error: Callable[[KafkaError, int | None], None]) -> None:
+        """on_error: is told of each error among the records, and of its partition."""
         self._membership = membership
         self._on_error = on_error
         self._runs: deque[Run] = deque()
@@ -132,7 +132,7 @@ class Arrivals:
             error = message.error()
             assert error is not None
             if error.code() != END_OF_PARTITION:
-                self._on_error(error)
+                self._on_error(error, message.partition())
             elif (assigned := self._find(message)) is not None:
                 self._runs.append(Run(assigned, [], _offset(message)))
 

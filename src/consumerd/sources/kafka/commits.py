@@ -6,12 +6,13 @@ time; what finishes meanwhile goes with the next.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumerd.events.facts import Level
 from consumerd.sources.kafka.assigned import AssignedPartition
+from consumerd.sources.kafka.health import Health
 from consumerd.sources.kafka.membership import Membership
 
 # ruff: noqa: SLF001 - codes with an underscore are the client's public constants for its own errors
@@ -22,13 +23,10 @@ OVERDUE_S = 10.0
 class Commits:
     """Sends what is finished. `send` and `send_now` need the client's lock; all else the state lock at most."""
 
-    def __init__(
-        self, membership: Membership, *, on_error: Callable[[KafkaError], None], on_success: Callable[[], None]
-    ) -> None:
+    def __init__(self, membership: Membership, health: Health) -> None:
         self._membership = membership
         self._state = membership.state
-        self._on_error = on_error
-        self._on_success = on_success
+        self._health = health
         self._sent_at: float | None = None
         self.is_wanted = False
 
@@ -45,6 +43,9 @@ class Commits:
         """Send the watermarks that are not confirmed; the answer comes to `answered`."""
         if self.is_outstanding:
             return
+        if self._sent_at is not None:
+            self._sent_at = None
+            self._health.note_unanswered()
         with self._state:
             self.is_wanted = False
             offsets = self._due(self._membership.assigned.values())
@@ -100,14 +101,14 @@ class Commits:
         if refused:
             self._report(refused)
         else:
-            self._on_success()
+            self._health.note_answer()
         return not refused
 
     def _report(self, refused: dict[int, KafkaError]) -> None:
         problem = next(iter(refused.values()))
         if problem.code() in (KafkaError._NO_OFFSET, KafkaError._DESTROY):
             return  # nothing was to be committed, or the client is closing: not an answer of the broker
-        self._on_error(problem)
+        self._health.note(problem)
         self._membership.report(
             "settlement_refused",
             Level.WARNING,

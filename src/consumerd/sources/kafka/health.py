@@ -1,8 +1,9 @@
-"""What librdkafka reports of its brokers, judged: passing, away, or an answer that will stay no.
+"""Whether the group gives this member records, and if not, why. Runs in workers.
 
-librdkafka reconnects by itself and tells of each try; the loop is told once that the source is away. Some refusals
-(no such topic, not authorized) also pass by themselves while a cluster starts, so they get a grace, and are then
-checked by asking anew.
+librdkafka goes on trying whatever happens, and tells of most things once: that all brokers are down, that the group
+may not be read, that a partition may not. So what was heard stands until something shows that it is over: of the
+group an assignment, a commit or an answered question; of a partition a record. A refusal that stands for GRACE_S
+ends the worker: the next one begins with a client that knows nothing yet.
 
 A fencing is final: another process has this slot's identity. But for one: librdkafka sends a commit or a heartbeat
 again that it made before it lost its session, with the member id of that time, and takes the broker's answer to it,
@@ -12,57 +13,42 @@ that the identity has a newer member, for its own end, though the newer member i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterable
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, Message
 
-from consumerd.errors import SourceAwayError, SourceError, SourceRefusedError
+from consumerd.errors import SourceAwayError, SourceRefusedError
 from consumerd.events.facts import Level
 from consumerd.sources.kafka.membership import Membership
+from consumerd.sources.kafka.options import KafkaOptions
+from consumerd.sources.kafka.refusals import FENCED, OF_THE_GROUP, is_final, translate, words
 
 GRACE_S = 10.0
+"""How long a refusal may stand: some pass by themselves while a cluster starts, or a topic is made."""
+
+JOIN_S = 10.0
+"""How long the group may take to let a member in before that is told."""
 
 ECHO_S = 60.0
 """How long after joining anew a request of the lost session may still be answered: librdkafka's `socket.timeout.ms`."""
 
 # ruff: noqa: SLF001 - codes with an underscore are the client's public constants for its own errors
-_FENCED = frozenset((KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID))
-_FATAL = _FENCED | {KafkaError._FATAL}
-
-_NO = {
-    KafkaError.UNKNOWN_TOPIC_OR_PART: "there is no topic {topic} at {brokers}: create it, or correct `topic_name`",
-    KafkaError._UNKNOWN_TOPIC: "there is no topic {topic} at {brokers}: create it, or correct `topic_name`",
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: "reading the topic {topic} at {brokers} is not allowed: grant Read on it",
-    KafkaError.GROUP_AUTHORIZATION_FAILED: "joining the group is not allowed at {brokers}: grant Read on it",
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "the cluster at {brokers} does not allow it: grant what it asks for",
-    KafkaError.INVALID_GROUP_ID: "the brokers at {brokers} take no such group: correct `consumer_group`",
-    KafkaError._AUTHENTICATION: "the brokers at {brokers} refuse the credentials: correct the sasl.* or ssl.* keys",
-    KafkaError.SASL_AUTHENTICATION_FAILED: "the brokers at {brokers} refuse the credentials: correct the sasl.* keys",
-    KafkaError._SSL: "TLS with the brokers at {brokers} fails: correct the ssl.* keys",
-    KafkaError._AUTO_OFFSET_RESET: "a partition of {topic} has no usable position, and auto_offset_reset is error",
-}
-
-
-def translate(error: KafkaError, *, topic: str, brokers: str) -> SourceError:
-    """The error as the loop understands it, in a sentence."""
-    if error.code() in _FATAL or error.fatal():
-        return SourceRefusedError(f"Kafka ended this member of {topic} for good: {_words(error)}")
-    sentence = _NO.get(error.code())
-    if sentence is not None:
-        return SourceRefusedError(f"{sentence.format(topic=topic, brokers=brokers)} ({_words(error)})")
-    return SourceAwayError(f"the brokers at {brokers} do not serve {topic}: {_words(error)}")
 
 
 class Health:
-    """What is known of the brokers. Noted in callbacks, judged in `fetch`."""
+    """What is known of the brokers and the group. Noted in callbacks, judged in `fetch`."""
 
-    def __init__(self, membership: Membership) -> None:
+    def __init__(self, membership: Membership, options: KafkaOptions) -> None:
         self._membership = membership
-        self._away: SourceAwayError | None = None
-        self._refusal: SourceRefusedError | None = None
+        self._options = options
+        self._clock = membership.clock
+        self._refusals: dict[int | None, SourceRefusedError] = {}
         self._refused_at = 0.0
-        self._seen_at = 0.0
-        self._is_final = False
+        self._final: SourceRefusedError | None = None
+        self._silence = ""
+        self._last_words = ""
+        self.is_joined = False
+        self._late_at = self._clock.monotonic() + JOIN_S
         self._echoes_until = 0.0
         self._heard_echo = False
 
@@ -72,83 +58,100 @@ class Health:
         return self._heard_echo
 
     @property
-    def away(self) -> SourceAwayError | None:
-        """Why the source is away, or None."""
-        return self._away
+    def is_served(self) -> bool:
+        """Whether the group has let this member in, and no broker is known to be silent."""
+        return self.is_joined and not self._silence and self._final is None
 
-    def note(self, error: KafkaError) -> None:
-        """librdkafka reported an error: a callback of the client, or an error among the records."""
-        judged = translate(error, topic=self._membership.topic, brokers=self._membership.brokers)
-        is_final = error.code() in _FATAL or error.fatal()
-        if is_final and self._is_echo(error):
+    @property
+    def trouble(self) -> SourceAwayError | None:
+        """Why no record, or none of some partition, can come now; None where nothing is known to be wrong."""
+        refusal = self._final or self._standing()
+        if refusal is not None:
+            return SourceAwayError(str(refusal))
+        if self._silence:
+            words = self._last_words or " (does `security.protocol` fit?)"
+            return SourceAwayError(f"{self._silence}{words}: librdkafka goes on trying")
+        if not self.is_joined and self._clock.monotonic() >= self._late_at:
+            group, brokers = self._options.consumer_group, self._options.brokers
+            return SourceAwayError(f"the group {group} at {brokers} has not let this member in{self._last_words}")
+        return None
+
+    def check(self) -> None:
+        """Raise a refusal that is final or has stood for `GRACE_S`."""
+        if self._final is not None:
+            raise self._final
+        refusal = self._standing()
+        if refusal is not None and self._clock.monotonic() - self._refused_at >= GRACE_S:
+            raise refusal
+
+    def note(self, error: KafkaError, partition: int | None = None) -> None:
+        """librdkafka reported an error: a callback of the client, or an error among the records of a partition."""
+        judged, code = translate(error, self._options), error.code()
+        if is_final(error) and self._is_echo(error):
             self._heard_echo = True
+        elif is_final(error):
+            self._final = self._final or SourceRefusedError(str(judged))
         elif isinstance(judged, SourceRefusedError):
-            self._note_refusal(judged, is_final=is_final)
-        elif error.code() == KafkaError._ALL_BROKERS_DOWN:
-            brokers = self._membership.brokers
-            self._away = SourceAwayError(f"none of the brokers at {brokers} answers: librdkafka goes on trying")
-        elif error.code() == KafkaError._MAX_POLL_EXCEEDED:
-            self._membership.report("poll_overdue", Level.WARNING, error=_words(error))
+            is_of_all = not self.is_joined or code in OF_THE_GROUP
+            self._note_refusal(judged, None if is_of_all else partition)
+        elif code == KafkaError._ALL_BROKERS_DOWN:
+            self._silence = f"none of the brokers at {self._options.brokers} answers"
+        elif code == KafkaError._MAX_POLL_EXCEEDED:
+            self._membership.report("poll_overdue", Level.WARNING, error=words(error))
         else:
-            self._membership.report("client_reported", Level.DEBUG, error=_words(error))
+            self._last_words = f" (the client says: {error.str()})"
+            self._membership.report("client_reported", Level.DEBUG, error=words(error))
 
-    def note_alive(self) -> None:
-        """The brokers serve us: a record, an assignment, a confirmed commit."""
-        self._away = None
-        if not self._is_final:
-            self._refusal = None
+    def note_unanswered(self) -> None:
+        """A commit was not answered in time."""
+        self._silence = f"the brokers at {self._options.brokers} do not answer a commit"
+
+    def note_messages(self, messages: Iterable[Message]) -> None:
+        """A partition whose last message is a record, or its end, is read: whatever was wrong there is over."""
+        if self._refusals:
+            is_read = {message.partition(): _is_read(message) for message in messages}
+            self._refusals = {where: each for where, each in self._refusals.items() if not is_read.get(where, False)}
+
+    def note_answer(self) -> None:
+        """The group answers this member: an assignment, a confirmed commit, a question."""
+        self._silence = self._last_words = ""
+        self._refusals = {where: each for where, each in self._refusals.items() if where is not None}
 
     def note_lost(self) -> None:
         """The session ended. What was sent in it may be answered after the next one has begun."""
         self._echoes_until = math.inf
+        self.is_joined, self._late_at = False, self._clock.monotonic()
 
     def note_joined(self) -> None:
-        """The group has given us partitions."""
-        self.note_alive()
-        self._echoes_until = min(self._echoes_until, self._membership.clock.monotonic() + ECHO_S)
+        """The group has let us in, and given us the partitions that are ours, perhaps none."""
+        self.is_joined = True
+        self.note_answer()
+        self._echoes_until = min(self._echoes_until, self._clock.monotonic() + ECHO_S)
 
     def note_new_client(self) -> None:
         """A client that has sent nothing yet takes the other's place: the next fencing is no echo."""
         self._heard_echo = False
         self._echoes_until = 0.0
-        self.note_alive()
+        self._refusals, self._silence, self._last_words = {}, "", ""
+        self.is_joined, self._late_at = False, self._clock.monotonic() + JOIN_S
 
-    def check(self, ask: Callable[[], object]) -> None:
-        """Raise a refusal that stands. `ask` reads from the topic and raises what is true now."""
-        if self._refusal is None:
-            return
-        if self._is_final:
-            raise self._refusal
-        now = self._membership.clock.monotonic()
-        if now - self._refused_at >= GRACE_S:
-            self._refused_at = now
-            self._ask(ask, self._refusal)
-            self._refusal = None
+    def _standing(self) -> SourceRefusedError | None:
+        """A refusal of the group, or of a partition that is ours still."""
+        mine = (each for where, each in self._refusals.items() if where is None or where in self._membership.assigned)
+        return next(mine, None)
+
+    def _note_refusal(self, refusal: SourceRefusedError, partition: int | None) -> None:
+        if self._standing() is None:
+            self._refused_at = self._clock.monotonic()
+        self._refusals[partition] = refusal
 
     def _is_echo(self, error: KafkaError) -> bool:
         """Whether a fencing may answer what this process itself had sent in a session that it lost; once a loss."""
         if self._heard_echo:
             return True  # the client says it again and again
-        return error.code() in _FENCED and self._membership.clock.monotonic() < self._echoes_until
-
-    def _ask(self, ask: Callable[[], object], refusal: SourceRefusedError) -> None:
-        """Ask anew. A broker that refuses credentials does not answer at all: then a refusal of late counts."""
-        try:
-            ask()
-        except SourceAwayError as error:
-            if self._membership.clock.monotonic() - self._seen_at < GRACE_S:
-                raise refusal from error
-            raise
-
-    def _note_refusal(self, refusal: SourceRefusedError, *, is_final: bool) -> None:
-        if self._is_final:
-            return
-        self._seen_at = self._membership.clock.monotonic()
-        if self._refusal is None:
-            self._refused_at = self._seen_at
-            self._membership.report("source_hesitated", Level.WARNING, error=str(refusal))
-        self._refusal, self._is_final = refusal, is_final
+        return error.code() in FENCED and self._clock.monotonic() < self._echoes_until
 
 
-def _words(error: KafkaError) -> str:
-    return f"{error.name()}: {error.str()}"
+def _is_read(message: Message) -> bool:
+    error = message.error()
+    return error is None or error.code() == KafkaError._PARTITION_EOF

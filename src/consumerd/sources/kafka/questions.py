@@ -14,8 +14,8 @@ from confluent_kafka import KafkaError, KafkaException
 
 from consumerd.clock import monotonic
 from consumerd.errors import SourceAwayError, SourceError, SourceRefusedError
-from consumerd.sources.kafka.health import translate
 from consumerd.sources.kafka.options import KafkaOptions
+from consumerd.sources.kafka.refusals import translate
 
 SLICE_S = 0.2
 SETTLE_S = 1.0
@@ -60,7 +60,7 @@ class Questions:
 
     def translated(self, error: KafkaError) -> SourceError:
         """The error as a sentence."""
-        return translate(error, topic=self._options.topic_name, brokers=self._options.brokers)
+        return translate(error, self._options)
 
     def _give_up(self, error: Exception, deadline: float) -> None:
         """Raise where it is of no use to ask on."""

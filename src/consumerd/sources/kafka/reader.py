@@ -81,6 +81,6 @@ class MessageReader:
             self._note_away(None)
 
     def _raise_when_away(self) -> None:
-        away = self._health.away or self._lookup.away
+        away = self._health.trouble or self._lookup.away
         if away is not None:
             raise away

@@ -40,7 +40,8 @@ class Rebalance:
             for assigned in coming:
                 assigned.is_held = True
                 self._assigned[assigned.partition] = assigned
-        freed = self._come_alive() if partitions else []
+        self._health.note_joined()
+        freed = [TopicPartition(self._membership.topic, found.partition) for found in self._lookup.free_held()]
         try:
             client.resume(freed)  # librdkafka remembers a pause, also that of a partition which was away since
             client.incremental_assign(places)
@@ -72,11 +73,6 @@ class Rebalance:
         self._hand.interrupt()
         self._unassign(client, partitions, leaving)
         self._report("partitions_lost", partitions, Level.WARNING)
-
-    def _come_alive(self) -> list[TopicPartition]:
-        """The group serves us: ask what is parked; the partitions that are held no longer, earlier ones as well."""
-        self._health.note_joined()
-        return [TopicPartition(self._membership.topic, freed.partition) for freed in self._lookup.free_held()]
 
     def _with_positions(self, client: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
         """The partitions with the group's positions; those that cannot be had are left to librdkafka."""

@@ -31,7 +31,7 @@ QUIET_S = 1.0
 SLOW_S = 5.0
 """A loop that asks for no records for so long is slow: what has been fetched is kept for it, and no more is fetched."""
 
-ALIVE_AGAIN_S = 1.0
+LOOK_AGAIN_S = 1.0
 
 
 class Receiver:
@@ -151,6 +151,7 @@ class Receiver:
         """One poll; whether there is something to hand out."""
         if limit < 1:
             self._keep_fetched(self.client.poll(timeout_s))
+            self._look_again()
             return False
         messages = self.client.consume(limit, 0) if self._was_full else []
         if not messages:
@@ -161,29 +162,33 @@ class Receiver:
         self._was_full = len(messages) >= limit
         if messages:
             self._add(messages)
-        elif self._health.away is not None:
-            self._ask_whether_alive()
+        else:
+            self._look_again()
         if self._commits.is_wanted:
             self._commits.send(self.client)
         return self._arrivals.has_any
 
     def _add(self, messages: list[Message]) -> None:
-        if messages[-1].error() is None or messages[0].error() is None:
-            self._health.note_alive()
         with self._membership.state:
             self._arrivals.add(messages)
+        self._health.note_messages(messages)
 
-    def _ask_whether_alive(self) -> None:
-        """Nothing tells that brokers are back while no record comes: ask for metadata."""
-        now = self._clock.monotonic()
-        if now - self._asked_at < ALIVE_AGAIN_S:
+    def _look_again(self) -> None:
+        """Something wrong may be over, which librdkafka tells as little as it looks for it by itself: ask it to."""
+        now, topic = self._clock.monotonic(), self._membership.topic
+        if self._health.trouble is None or now - self._asked_at < LOOK_AGAIN_S:
             return
         self._asked_at = now
         try:
-            self.client.list_topics(self._membership.topic, timeout=SLICE_S)
+            if not self._health.is_joined:
+                self.client.list_topics(topic, timeout=SLICE_S)  # whether it is there now, and may be read
+                return
+            one = next(iter(self._membership.assigned), 0)
+            (found,) = self.client.committed([TopicPartition(topic, one)], timeout=SLICE_S)
         except KafkaException:
-            return  # still away, as was reported
-        self._health.note_alive()
+            return  # as before
+        if found.error is None:
+            self._health.note_answer()
 
     def _switch(self, act: Callable[[list[TopicPartition]], None]) -> None:
         """Pause or resume all partitions but those that are held."""

@@ -14,7 +14,7 @@ from typing import cast
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from consumerd.clock import monotonic
-from consumerd.errors import SourceRefusedError
+from consumerd.errors import SourceAwayError, SourceRefusedError
 from consumerd.events.facts import Fact, Level
 from consumerd.model.contract import is_overridden
 from consumerd.model.interrupts import Interrupt
@@ -62,12 +62,12 @@ class KafkaSource:
         membership = Membership(options.topic_name, options.brokers, context.emit, context.clock)
         self._context, self._membership = context, membership
         self._topic = Topic(options, context.emit)
-        self._health = Health(membership)
+        self._health = Health(membership, options)
         self._arrivals = Arrivals(membership, self._health.note)
         self._hand = Hand(membership.state, lambda: context.interrupt(Interrupt.REVOKED))
         question = IdentityQuestion(options.topic_name, self._topic.identity)
         self._lookup = Lookup(membership, context.parked, question, by_position=not is_iterated)
-        self._commits = Commits(membership, on_error=self._health.note, on_success=self._health.note_alive)
+        self._commits = Commits(membership, self._health)
         shared = Shared(membership, self._arrivals, self._commits, self._health, self._lookup)
         self._receiver = self._join(options, shared)
         if is_iterated:
@@ -123,6 +123,10 @@ class KafkaSource:
         assigned = cast("AnyBatch", batch).assigned
         return assigned is None or not assigned.is_fenced
 
+    def trouble(self) -> SourceAwayError | None:
+        """What keeps records from coming, or those of some partition, whatever is handed out meanwhile."""
+        return self._health.trouble
+
     def decode(self, payload: bytes) -> object:
         """The record in a parked payload."""
         return decode_json(payload) if self._iteration is None else decode_record(payload)
@@ -139,8 +143,9 @@ class KafkaSource:
 
     def lag(self) -> tuple[ShardLag, ...]:
         """Of all partitions of the topic, whoever has them. Raises SourceAwayError, SourceRefusedError."""
-        if self._health.away is not None:
-            raise self._health.away  # asking brokers that do not answer costs the client a good part of a core
+        trouble = self._health.trouble
+        if trouble is not None and not self._health.is_served:
+            raise trouble  # asking brokers that do not answer costs the client a good part of a core
         return self._topic.lag(self._oldest_s)
 
     def close(self, deadline: float) -> None:
@@ -190,11 +195,11 @@ class KafkaSource:
         """Join anew where that helps; raise a refusal that stands."""
         if self._health.must_join_anew:
             self._join_anew()
-        self._health.check(self._topic.lag)
+        self._health.check()
 
     def _raise_when_away(self) -> None:
         """There is nothing to hand out: say so where that is because somebody does not answer."""
-        away = self._health.away or self._lookup.away
+        away = self._health.trouble or self._lookup.away
         if away is not None:
             raise away
 
