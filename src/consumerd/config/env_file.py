@@ -26,7 +26,7 @@ def read_env_file(path: Path) -> dict[str, str]:
 def parse_env_file(text: str) -> dict[str, str]:
     """The variables of a file's text. ValueError names the first line that has none."""
     variables = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         written = line.strip()
         if not written or written.startswith("#"):
             continue

@@ -94,7 +94,10 @@ class Resolver:
 
 
 def read_text(path: Path) -> str:
-    """A small regular file's text; ValueError says what else it is. Opened without waiting for a pipe's writer."""
+    """A small regular file's text, without a byte order mark and its last newline; ValueError says what else it is.
+
+    It is opened without waiting for a pipe's writer.
+    """
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(fd, "rb") as stream:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -103,7 +106,7 @@ def read_text(path: Path) -> str:
     if len(content) > LARGEST_FILE_BYTES:
         raise ValueError(f"it has more than {LARGEST_FILE_BYTES} bytes")
     try:
-        return content.decode("utf-8").removesuffix("\n").removesuffix("\r")
+        return content.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8") from None
 

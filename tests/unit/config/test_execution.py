@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from consumerd.config.env_file import parse_env_file
+from consumerd.config.env_file import parse_env_file, read_env_file
 from consumerd.config.execution import Execution, secrets_of_environment
 from consumerd.config.problems import path_text
 from consumerd.config.secrets import UnresolvedError
@@ -39,10 +39,16 @@ def problems(directory: Path, configs: dict[str, Any]) -> dict[str, str]:
         ("A=\"it's\"\nB='a=b'\nC=\"half\nD=\n", {"A": "it's", "B": "a=b", "C": '"half', "D": ""}),
         ("A=${B} $C #no comment\n", {"A": "${B} $C #no comment"}),
         ("A=1\nA=2\n", {"A": "2"}),
+        ("A=a\u2028b\x0cc\x85d\n", {"A": "a\u2028b\x0cc\x85d"}),
     ],
 )
 def test_an_env_file_holds_keys_and_values_as_they_stand(text: str, variables: dict[str, str]) -> None:
     assert parse_env_file(text) == variables
+
+
+def test_a_byte_order_mark_belongs_to_no_name(tmp_path: Path) -> None:
+    (tmp_path / "app.env").write_bytes(b"\xef\xbb\xbfFIRST=1\r\nSECOND=2\r\n")
+    assert read_env_file(tmp_path / "app.env") == {"FIRST": "1", "SECOND": "2"}
 
 
 @pytest.mark.parametrize("line", ["nothing", "=1", "export A=1", "A B=1", "A=\0"])

@@ -73,6 +73,11 @@ def test_a_file_is_read_without_its_last_newline(tmp_path: Path) -> None:
         assert resolver(tmp_path).resolve(reference).value == "two\nlines"
 
 
+def test_a_byte_order_mark_is_no_part_of_a_secret(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"\xef\xbb\xbfhunter2\r\n")
+    assert resolver(tmp_path).resolve("file:secret").value == "hunter2"
+
+
 def test_a_fifo_or_a_huge_or_a_binary_file_is_no_secret(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "huge").write_bytes(b"x" * 70_000)
