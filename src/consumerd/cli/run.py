@@ -14,6 +14,9 @@ from consumerd.master.launchers.local import LocalLauncher
 from consumerd.master.own_process import make_ready
 from consumerd.wire.inherited import ZYGOTE_MODULE
 
+WITHOUT_MEANING = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
+"""Signals that other programs take for a request, such as to reopen their log. They must not end the master."""
+
 
 @click.command()
 @config_argument
@@ -33,7 +36,10 @@ def command(config: str, parking: str | None, state_dir: StateDirectory, log_for
 
     SIGTERM or Ctrl-C stops it gracefully. CONFIG is a .toml or .json file, or module:NAME.
     """
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the master listens: a reload of what is not read yet
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # it waits until the master listens
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # a terminal with `tostop` would stop workers that write to it
+    for number in WITHOUT_MEANING:
+        signal.signal(number, lambda number, frame: None)  # no SIG_IGN, which workers and commands would inherit
     service_socket = make_ready()
     with contextlib.closing(LocalLauncher()) as launcher:
         launcher.execute_ahead(ZYGOTE_MODULE)  # it imports what it needs while we do

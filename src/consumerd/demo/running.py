@@ -229,13 +229,15 @@ class Demo:
 
     @contextlib.contextmanager
     def _listening(self) -> Iterator[None]:
-        """Note SIGINT, SIGTERM and SIGHUP until the end of the block; the demo looks at each turn."""
+        """Note SIGINT, SIGTERM and, without nohup, SIGHUP until the end of the block; the demo looks at each turn."""
 
         def note(number: int, frame: object) -> None:
             del frame
             self.interrupted_by = number
 
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        is_deaf_to_hangup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        heard = [signal.SIGINT, signal.SIGTERM, *([] if is_deaf_to_hangup else [signal.SIGHUP])]
+        before = {number: signal.signal(number, note) for number in heard}
         try:
             yield
         finally:

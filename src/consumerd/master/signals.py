@@ -16,15 +16,17 @@ class Signals:
         self._loop = loop
         self._wake = wake
         self._came: list[signal.Signals] = []
+        is_deaf_to_hangup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # nohup: it is to stay so
+        self._heard = [number for number in HEARD if not (is_deaf_to_hangup and number is signal.SIGHUP)]
 
     def listen(self) -> None:
         """Hear signals from now on; those that were held back until now, too."""
-        for number in HEARD:
+        for number in self._heard:
             self._loop.add_signal_handler(number, self._record, number)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
 
     def close(self) -> None:
-        for number in HEARD:
+        for number in self._heard:
             self._loop.remove_signal_handler(number)
 
     def take(self) -> list[signal.Signals]:

@@ -21,6 +21,13 @@ IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
 
 
+def ignore_signals() -> None:
+    """Ignore what the master alone is to hear, also where a signal was held back for it."""
+    for ignored in IGNORED_SIGNALS:
+        signal.signal(ignored, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
+
+
 def inherited_channel(arguments: Sequence[str]) -> Channel:
     """The channel whose descriptor is the only argument; closed to whatever this process executes."""
     try:

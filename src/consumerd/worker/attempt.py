@@ -26,8 +26,12 @@ from consumerd.worker.memory_limit import Fullness
 Decode = Callable[[], object]
 """Makes a record of the task's payload, a new one each time."""
 
-CUT_OFF_S = 0.2
-"""How long a broken pipe waits for the news that the master is gone."""
+ENDS_OF_A_WORKER = (SystemExit, KeyboardInterrupt, BrokenPipeError)
+"""What an attempt may raise because its worker is to end, which is no fault of the task: the user's own handler of a
+signal raises it, or a print to a stderr that nobody reads since the master is gone."""
+
+NEWS_S = 0.5
+"""How long such an attempt waits for the news of a stop, which may come by another way and a little later."""
 
 PAUSE_AT_ONCE_S = 5.0
 """A pause between two attempts is no attempt that does not end: it is told of so often."""
@@ -151,9 +155,9 @@ class Attempts:
             already = None
             if not isinstance(result, (Raised, Retry, Dead)):
                 return Conclusion(task, DONE)
-            if isinstance(result, Raised) and self._is_cut_off(result, must_leave):
-                return Conclusion(task, None)
             failure = self._failure_of(result, record)
+            if isinstance(result, Raised) and self._is_end_of_worker(result, must_leave):
+                return Conclusion(task, None, failure)
             task = replace(task, attempts=task.attempts + 1)
             self._report(task, failure, attempt=task.attempts)
             if not isinstance(result, Raised):
@@ -199,12 +203,8 @@ class Attempts:
         refused = refused_value(result)
         return result if refused is None else self.raised(refused)
 
-    def _is_cut_off(self, result: Raised, must_leave: Callable[[], bool]) -> bool:
-        """Whether a write failed because the master, who reads our stderr, is gone: no fault of the task."""
-        if not issubclass(result.kind, BrokenPipeError):
-            return False
-        self._wait(CUT_OFF_S)
-        return must_leave()
+    def _is_end_of_worker(self, result: Raised, must_leave: Callable[[], bool]) -> bool:
+        return issubclass(result.kind, ENDS_OF_A_WORKER) and not self._pause(NEWS_S, must_leave)
 
     def _verdict(self, task: Task, verdict: Outcome) -> Outcome:
         if isinstance(verdict, Retry):

@@ -12,6 +12,7 @@ from consumerd.model.interrupts import Interrupt
 from consumerd.model.task import Task
 from consumerd.sources.contract import Batch, EndOfSource, SourceContext, TellsTrouble
 from consumerd.wire.board import FLAGS, PARKED, TURNED_NS, UNSETTLED, BoardFlag
+from consumerd.worker.attempt import NEWS_S
 from consumerd.worker.away import Away
 from consumerd.worker.family import leave_if_child
 from consumerd.worker.handling import Handling
@@ -64,9 +65,14 @@ class Loop:
             self.note_away(None)
 
     def run(self) -> WorkerExit:
-        """Turn until asked to stop or the source ends."""
+        """Turn until asked to stop or the source ends; the user's own handler of a signal may exit anywhere."""
         while self._exit is None:
-            self.turn()
+            try:
+                self.turn()
+            except (SystemExit, KeyboardInterrupt):
+                self._parts.wait(NEWS_S)
+                if not self._attend():
+                    raise
         return self._exit
 
     def stop(self, how: WorkerExit) -> None:

@@ -37,6 +37,7 @@ class Bench:
     calls: list[tuple[int, object]] = field(default_factory=list)
     left_after: list[int] = field(default_factory=list)
     is_stopping: bool = False
+    is_stopped_by_a_wait: bool = False
 
     def __post_init__(self) -> None:
         fullness = Fullness(lambda: self.left_after.append(len(self.calls)))
@@ -77,6 +78,7 @@ class Bench:
     def wait(self, seconds: float) -> None:
         self.waits.append(round(seconds, 6))
         self.clock.advance(seconds)
+        self.is_stopping |= self.is_stopped_by_a_wait
 
 
 def decoded() -> object:
@@ -138,6 +140,15 @@ def test_anything_raised_is_a_failed_attempt(error: BaseException) -> None:
     assert conclusion.failure is not None
     assert conclusion.failure.error.startswith(type(error).__name__)
     assert conclusion.task.attempts == 1
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), KeyboardInterrupt(), BrokenPipeError()])
+@pytest.mark.parametrize("is_stopping", [True, False], ids=["asked before", "asked a moment later"])
+def test_an_attempt_that_ends_with_its_worker_has_not_failed(error: BaseException, is_stopping: bool) -> None:
+    bench = Bench(RetryPolicy(), results=[error], is_stopping=is_stopping, is_stopped_by_a_wait=True)
+    conclusion = bench.conclude(TASK, decoded)
+    assert (conclusion.outcome, conclusion.task.attempts, bench.facts) == (None, 0, [])
+    assert conclusion.failure is not None, "from a generator it is parked, with a reason"
 
 
 def test_a_first_attempt_made_elsewhere_counts() -> None:

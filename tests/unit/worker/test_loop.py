@@ -86,6 +86,34 @@ def test_a_failing_task_is_parked_and_those_behind_it_are_handled(consumer_class
 
 
 @BOTH_LOOPS
+def test_a_handler_that_exits_after_a_stop_was_asked_for_has_not_failed(consumer_class: type[Recording]) -> None:
+    class Stopped(consumer_class):  # type: ignore[misc,valid-type]  # a class that is a parameter
+        def handle_task(self, offset: int, record: Any) -> object:
+            if record == "exit":
+                run.interrupts.set(Interrupt.STOP)
+            return super().handle_task(offset, record)
+
+    run = Run(Stopped, ["ok", "exit", "ok"])
+    assert run.loop.run() is WorkerExit.DRAINED
+    assert run.consumer.handled == [0, 1]
+    assert (run.store.rows, run.board.read().handled, run.board.read().failed) == ({}, 1, 0)
+
+
+def test_an_exit_between_tasks_after_a_stop_was_asked_for_is_that_stop() -> None:
+    class Interrupted(MemorySource):
+        def fetch(self, limit: int, timeout_s: float) -> Batch | None:
+            if has_stop:
+                run.interrupts.set(Interrupt.STOP)
+            raise SystemExit(0)
+
+    run, has_stop = Run(Recording, source=Interrupted()), False
+    with pytest.raises(SystemExit):
+        run.loop.run()
+    has_stop = True
+    assert run.loop.run() is WorkerExit.DRAINED
+
+
+@BOTH_LOOPS
 def test_other_values_are_done_and_reported_once(consumer_class: type[Recording]) -> None:
     run = Run(consumer_class, ["value", "ok", "value", "value"])
     run.until_idle()

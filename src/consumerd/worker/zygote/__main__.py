@@ -8,20 +8,18 @@ a terminal and a service manager send to everyone, and dies with its master.
 from __future__ import annotations
 
 import gc
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
 
 from consumerd.errors import ConsumerdError
 from consumerd.model.exits import WorkerExit
-from consumerd.wire.inherited import IGNORED_SIGNALS, die_with_parent, inherited_channel
+from consumerd.wire.inherited import die_with_parent, ignore_signals, inherited_channel
 
 
 def main(arguments: Sequence[str]) -> int:
     """The top of the process."""
-    for ignored in IGNORED_SIGNALS:
-        signal.signal(ignored, signal.SIG_IGN)
+    ignore_signals()
     die_with_parent(True)
     gc.disable()  # while we import: a tenth of that time would go into looking for garbage, and there is none
     try:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from consumerd.model.exits import WorkerExit
 from consumerd.version import __version__
 from consumerd.wire.channel import Channel
 from consumerd.wire.codec import from_plain, to_plain
-from consumerd.wire.inherited import IGNORED_SIGNALS, ZYGOTE_MODULE, die_with_parent, inherited_channel
+from consumerd.wire.inherited import ZYGOTE_MODULE, die_with_parent, ignore_signals, inherited_channel
 from consumerd.wire.messages import Hello, LoadFailed, Seated
 
 
@@ -117,8 +116,7 @@ def seated_from(fd: int) -> Seated:
 
 def main(arguments: Sequence[str]) -> int:
     """The top of the process, in a zygote's place."""
-    for ignored in IGNORED_SIGNALS:
-        signal.signal(ignored, signal.SIG_IGN)
+    ignore_signals()
     try:
         return _serve(inherited_channel(arguments))
     except (BrokenPipeError, ConnectionResetError):
