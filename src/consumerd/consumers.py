@@ -98,7 +98,7 @@ class BaseConsumer:
     @default_hook
     def can_stop_consume(self) -> bool:
         """Whether to stop; asked before each task. Overridden, a true answer finishes this worker's slot."""
-        return self._runtime is not None and self._runtime.is_stopping
+        return self._runtime is not None and self._runtime.may_stop()
 
     @default_hook
     def get_process_name(self) -> str:

@@ -64,6 +64,7 @@ class DueTasks:
         self._clock = clock
         self._next_look = clock.monotonic() + FIRST_LOOK_S
         self._pace = Pace(TURN_S)
+        self._has_waiting = False
         self._has_claims = False
         self._old_claims: str | None = None
 
@@ -79,6 +80,12 @@ class DueTasks:
     def look_soon(self) -> None:
         """A task was parked as waiting: look again within a second."""
         self._next_look = min(self._next_look, self._clock.monotonic() + LOOK_WHILE_WAITING_S)
+        self._has_waiting = True
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether a task of the consumer waits to be tried again, as of the last look."""
+        return self._has_waiting
 
     @property
     def is_time(self) -> bool:
@@ -88,7 +95,7 @@ class DueTasks:
     def run(self, is_stopping: Callable[[], bool]) -> None:
         """Attempt what is due now, for a turn. What is claimed and not begun in it is released."""
         if self._store.has_nothing(self._consumer):
-            self._old_claims = None
+            self._old_claims, self._has_waiting = None, False
             self._next_look = self._clock.monotonic() + LOOK_OTHERWISE_S
             return
         try:
@@ -180,10 +187,12 @@ class DueTasks:
         return conclusion
 
     def _plan_next_look(self, *, is_more_due: bool) -> None:
+        self._has_waiting = is_more_due
         if is_more_due:
             self._next_look = 0.0
             return
         consumer = self._consumer
         due_in_s = self._store.call(lambda store: store.next_due(consumer))
+        self._has_waiting = due_in_s is not None
         pause_s = LOOK_OTHERWISE_S if due_in_s is None else min(max(due_in_s, LOOK_WHILE_WAITING_S), LOOK_OTHERWISE_S)
         self._next_look = self._clock.monotonic() + pause_s

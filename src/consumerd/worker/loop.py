@@ -6,7 +6,10 @@ and the batch goes on with the rest.
 
 from __future__ import annotations
 
+from threading import get_ident
+
 from consumerd.errors import SourceAwayError, StoreAwayError
+from consumerd.events.facts import Fact, Level
 from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.task import Task
@@ -42,6 +45,10 @@ class Loop:
         self._pace = Pace(settings.settle_interval_s / FIRST_FETCH)
         self._last_settle = parts.clock.monotonic()
         self._next_reload = 0.0
+        self._thread = get_ident()
+        self._is_in_source = False
+        self._has_ended = False
+        self._has_told_of_end = False
         self._handling = Handling(parts, settings, self._attend)
 
     @property
@@ -100,6 +107,9 @@ class Loop:
             return
         if not self.between_batches():
             return
+        if self._has_ended:
+            self._finish_or_stay()
+            return
         batch = self._fetch()
         if batch is not None:
             started = self._parts.clock.monotonic()
@@ -138,6 +148,29 @@ class Loop:
             self._settle()
         return not self._attend()
 
+    def attend_meanwhile(self) -> None:
+        """A user's generator that gives its tasks away asks whether to stop: do what is due before its next task.
+
+        Nothing where it is not being waited for: in a handler, or from another thread.
+        """
+        if self._is_in_source and self._source.traits.gives_away and get_ident() == self._thread:
+            self._is_in_source = False
+            try:
+                self.between_batches()
+            finally:
+                self._is_in_source = True
+
+    def _finish_or_stay(self) -> None:
+        """The source has ended. A worker that alone has its tasks stays until none waits to be tried again."""
+        parking, due = self._parts.parking, self._parts.due
+        if not self._settings.stays_for_retries or not (parking.held or parking.is_away or due.has_waiting):
+            self._parts.interrupts.set(Interrupt.FINISHED)
+        elif not self._may_try_parked:
+            if not self._has_told_of_end:
+                self._has_told_of_end = True
+                self._parts.emit(Fact("source_ended", Level.INFO, {"then": "it stays for the tasks that wait"}))
+            self._parts.wait(IDLE_FETCH_S)
+
     @property
     def _may_try_parked(self) -> bool:
         return self._parts.due.is_time and not self._parts.interrupts.is_paused
@@ -152,14 +185,18 @@ class Loop:
             self._parts.interrupts.set(Interrupt.FINISHED)
             return None
         try:
+            self._is_in_source = True
             batch = self._source.fetch(self._fetch_limit(), wait_s)
         except (SourceAwayError, StoreAwayError) as error:
             self.note_away(error)
             self._parts.wait(IDLE_FETCH_S)
             return None
         except EndOfSource:
-            self._parts.interrupts.set(Interrupt.FINISHED)
+            self._has_ended = True
+            self._parts.due.look_now()
             return None
+        finally:
+            self._is_in_source = False
         trouble = None if self._trouble is None else self._trouble()
         if trouble is not None or self._away.is_away:
             self.note_away(trouble, gives_tasks=batch is not None)
@@ -214,6 +251,9 @@ class Loop:
                 case Interrupt.FORKED:
                     leave_if_child()
         if is_finished:
+            if self._parts.due.has_waiting and not self.is_stopping:
+                advice = "a worker of this consumer tries them when it runs: consumerd restart starts this one again"
+                self._parts.emit(Fact("retries_left", Level.WARNING, {"advice": advice}))
             self.stop(WorkerExit.FINISHED)  # last: a consumer that stops because a stop was asked for is drained
         return self.is_stopping
 

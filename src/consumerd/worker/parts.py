@@ -23,6 +23,7 @@ class LoopSettings:
     """How the loop is set: from the common keys, and from what the consumer's class overrides.
 
     validate: makes a model of a decoded record; None: records are used as they are decoded.
+    stays_for_retries: when the source has ended, the worker ends only when no task waits to be tried again.
     """
 
     settle_interval_s: float
@@ -30,6 +31,7 @@ class LoopSettings:
     is_general: bool
     reload_interval_s: float
     validate: Decode | None = None
+    stays_for_retries: bool = False
 
 
 @dataclass(frozen=True)

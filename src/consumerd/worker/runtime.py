@@ -102,10 +102,11 @@ class Runtime:
 
     # What a consumer may ask
 
-    @property
-    def is_stopping(self) -> bool:
-        """Whether the worker was asked to stop."""
-        return self._surroundings.deadline.at_s is not None
+    def may_stop(self) -> bool:
+        """Whether the worker was asked to stop. Where its own generator asks, what is due is done meanwhile."""
+        if self._loop is not None:
+            self._loop.attend_meanwhile()
+        return self._surroundings.deadline.at_s is not None or (self._loop is not None and self._loop.is_stopping)
 
     def current_task(self) -> Task:
         """The task that is being handled; RuntimeError between tasks."""
@@ -265,6 +266,7 @@ class Runtime:
             is_general=needs_general_loop(type(self._consumer)),
             reload_interval_s=float(self._consumer.reload_interval),
             validate=self._validate,
+            stays_for_retries=self._surroundings.source.traits.gives_away and common.restart != "always",
         )
 
     def _note_away(self, error: SourceAwayError | StoreAwayError | None) -> None:

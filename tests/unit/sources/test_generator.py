@@ -42,6 +42,62 @@ def test_what_it_yields_is_handled_one_at_a_time_and_its_return_finishes_the_slo
     assert run.consumer.handled == [(0, "a"), (1, "fails"), (2, "b")]
 
 
+class Again(Popping):
+    """Fails at its first attempt of each task."""
+
+    clock: Any = None
+
+    def handle_task(self, offset: int, record: Any) -> None:
+        self.handled.append((offset, record))
+        if self.attempt == 1:
+            raise ValueError("it failed")
+
+
+def test_a_worker_whose_generator_has_returned_stays_for_what_waits_and_says_so() -> None:
+    run = Run(Again, source=GeneratorSource(), configs={"back_off_time": 3600})
+    assert run.loop.run() is WorkerExit.FINISHED
+    assert sorted(run.consumer.handled) == sorted([(0, "a"), (1, "fails"), (2, "b")] * 2)
+    assert run.store.rows == {}
+    assert len(run.told("source_ended")) == 1
+    assert run.told("retries_left") == []
+
+
+def test_a_worker_that_is_restarted_when_its_generator_returns_does_not_stay() -> None:
+    run = Run(Again, source=GeneratorSource(), configs={"back_off_time": 3600, "restart": "always"})
+    assert run.loop.run() is WorkerExit.FINISHED
+    assert len(run.consumer.handled) == 3
+    assert len(run.waiting()) == 3
+
+
+def test_a_consumer_that_stops_by_itself_says_that_tasks_are_left_waiting() -> None:
+    class Stopping(Again):
+        def can_stop_consume(self) -> bool:
+            return len(self.handled) == 2
+
+    run = Run(Stopping, source=GeneratorSource(), configs={"back_off_time": 3600})
+    assert run.loop.run() is WorkerExit.FINISHED
+    assert len(run.told("retries_left")) == 1
+
+
+def test_what_is_due_is_tried_while_the_generator_waits_and_asks_whether_to_stop() -> None:
+    class Waiting(Again):
+        def iterate_task(self) -> Iterator[tuple[int, Any]]:
+            yield 0, "a"
+            while not self.can_stop_consume() and len(self.handled) < 2:
+                self.clock.sleep(0.5)
+            yield 1, "b"
+
+        def handle_task(self, offset: int, record: Any) -> None:
+            super().handle_task(offset, record)
+            assert not self.can_stop_consume()  # in a handler, too, it is only an answer
+
+    run = Run(Waiting, source=GeneratorSource(), configs={"back_off_time": 60, "max_back_off_time": 60})
+    run.consumer.clock = run.clock
+    run.turn(2)
+    assert run.consumer.handled[:2] == [(0, "a"), (0, "a")]
+    assert run.consumer.handled[2] == (1, "b")
+
+
 def test_a_task_without_an_id_is_parked_under_a_random_one_before_the_next_is_asked_for() -> None:
     run = Run(Popping, source=GeneratorSource())
     run.turn(2)
