@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from consumerd.errors import ConfigurationError
@@ -42,6 +42,14 @@ class Problem:
     def as_json(self) -> dict[str, str]:
         """What `--json` prints."""
         return {"origin": self.origin, "path": path_text(self.path), "problem": self.sentence}
+
+
+class KeyMistakesError(ValueError):
+    """What a model finds wrong with keys that it does not name itself: a sentence for each key."""
+
+    def __init__(self, by_key: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"`{key}` {sentence}" for key, sentence in by_key.items()))
+        self.by_key = by_key
 
 
 def path_text(path: Path) -> str:

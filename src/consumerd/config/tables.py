@@ -12,7 +12,7 @@ from typing import Any, TypeGuard, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from consumerd.config.problems import Path, Problem
+from consumerd.config.problems import KeyMistakesError, Path, Problem
 from consumerd.config.sentences import sentence_for
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -118,9 +118,15 @@ def _problems(
 ) -> tuple[Problem, ...]:
     """One problem for each place; a union's branches complain each, and make one sentence."""
     by_steps: dict[Path, list[ErrorDetails]] = {}
+    found: list[Problem] = []
     for error in errors:
-        by_steps.setdefault(_steps(error, values), []).append(error)
-    found = [
+        mistakes = error.get("ctx", {}).get("error")
+        if isinstance(mistakes, KeyMistakesError):
+            steps = _steps(error, values)
+            found += [place.problem(sentence, *steps, key) for key, sentence in mistakes.by_key.items()]
+        else:
+            by_steps.setdefault(_steps(error, values), []).append(error)
+    found += [
         place.problem(sentence_for(complaints, _keys_at(model, steps), place.within(*steps).path), *steps)
         for steps, complaints in by_steps.items()
     ]

@@ -9,7 +9,7 @@ with one outcome; a span may be left out for later (its task waits for the parki
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -241,6 +241,8 @@ class SourceKind:
     make: the source, not opened; imports the client library, and raises MissingExtraError where that is not installed.
     traits: what it can do with these options.
     probe: reads the lag without joining, claiming or locking anything; `check` uses it.
+    complaints: what the client library has against options that the model takes, (key, sentence) each, an empty key for
+    several; connects to nothing, but may make clients: never in a process that forks. `check` uses it.
     """
 
     name: str
@@ -248,3 +250,4 @@ class SourceKind:
     make: Callable[[], Source]
     traits: Traits
     probe: Callable[[Mapping[str, object]], tuple[ShardLag, ...]]
+    complaints: Callable[[Any], Iterable[tuple[str, str]]] = lambda options: ()

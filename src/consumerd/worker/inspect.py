@@ -30,9 +30,7 @@ Part = dict[str, Any]  # plain data, on its way to `check`
 def main() -> None:
     reply, asked = receive(sys.argv[1:])
     settings = ConsumerSettings.model_validate_json(asked["settings"])
-    before = Inventory.now()
-    examined = _entered(settings, asked, reply) or _with_parking(_examine(settings), settings, asked["parking"])
-    examined = _with_leftovers(examined, before, settings.common.start)
+    examined = _entered(settings, asked, reply) or _examined(settings, asked["parking"])
     is_last = examined.loaded is None or not asked["probe"]
     reply.send(_found(examined), last=is_last)
     if examined.loaded is not None and not is_last:
@@ -54,6 +52,13 @@ def _entered(settings: ConsumerSettings, asked: Part, reply: Reply) -> Examined 
         enter(settings.execution, ["consumerd.worker.inspect", *sys.argv[1:]], pass_fds=(reply.fd,))
     except NotEnteredError as error:
         return Examined(None, (Problem(settings.origin, (*settings.path, "configs"), str(error)),))
+
+
+def _examined(settings: ConsumerSettings, parking: str | None) -> Examined:
+    """All that is found without asking the source."""
+    before = Inventory.now()
+    examined = _with_leftovers(_examine(settings), before, settings.common.start)
+    return _with_parking(_with_complaints(examined, settings), settings, parking)
 
 
 def _examine(settings: ConsumerSettings) -> Examined:
@@ -80,6 +85,26 @@ def _with_parking(examined: Examined, settings: ConsumerSettings, parking: str |
         return examined
     problem = Problem(settings.origin, ("consumerd", "parking"), sentence)
     return replace(examined, loaded=None, problems=(*examined.problems, problem))
+
+
+def _with_complaints(examined: Examined, settings: ConsumerSettings) -> Examined:
+    """What the source's client library has against the options."""
+    if examined.loaded is None:
+        return examined
+    redact = examined.loaded.redactor.redact
+    try:
+        found = tuple(examined.loaded.kind.complaints(examined.loaded.options))
+    except ConsumerdError as error:
+        found = (("", str(error)),)
+    problems = tuple(Problem(settings.origin, _path_of(key, settings), redact(sentence)) for key, sentence in found)
+    return replace(examined, loaded=None if problems else examined.loaded, problems=(*examined.problems, *problems))
+
+
+def _path_of(key: str, settings: ConsumerSettings) -> tuple[str | int, ...]:
+    """Where a key is written; the consumer's keys as a whole for none."""
+    if key in settings.defaulted:
+        return ("consumerd", "defaults", key)
+    return (*settings.path, "configs", *([key] if key else []))
 
 
 def _parking_complaint(parking: str | None, directory: Path) -> str | None:

@@ -10,6 +10,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from consumerd.config.problems import KeyMistakesError, shown
+
 Property = str | int | float | bool
 """The value of a librdkafka property."""
 
@@ -30,6 +32,8 @@ OWNED = {
     "enable.auto.offset.store": "offsets are committed when their tasks are finished",
     "offset.store.method": "offsets are kept by the broker",
     "enable.partition.eof": "the end of a partition is where its lag is zero",
+    "max.poll.records": "a worker takes so many at once as it handles in `settle_interval`",
+    "share.acknowledgement.mode": "consumers join by the classic protocol",
 }
 """librdkafka properties that may not be configured, and what to do instead."""
 
@@ -77,18 +81,19 @@ class KafkaOptions(BaseModel):
 
     @model_validator(mode="after")
     def _other_keys_are_properties(self) -> Self:
-        mistakes = [mistake for key, value in (self.model_extra or {}).items() if (mistake := _mistake(key, value))]
+        found = {key: _mistake(key, value) for key, value in (self.model_extra or {}).items()}
+        mistakes = {key: sentence for key, sentence in found.items() if sentence is not None}
         if mistakes:
-            raise ValueError("; ".join(mistakes))
+            raise KeyMistakesError(mistakes)
         return self
 
 
 def _mistake(key: str, value: object) -> str | None:
     """What is wrong with a key that the model does not name, or None."""
     if "." not in key:
-        return f"unknown key `{key}` (a key with a dot is a librdkafka property)"
+        return "is not a known key (a key with a dot is a librdkafka property): correct or remove it"
     if key in OWNED:
-        return f"`{key}` cannot be set: {OWNED[key]}"
+        return f"is {shown(value, (key,))}, and cannot be set: {OWNED[key]}"
     if not isinstance(value, Property):
-        return f"`{key}` must be a string, a number or a boolean, not {type(value).__name__}"
+        return f"is {shown(value, (key,))}, and must be a text, a number or a boolean"
     return None
