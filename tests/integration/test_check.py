@@ -198,6 +198,18 @@ def test_a_parking_store_that_cannot_be_opened_is_a_mistake_once(folder: Path, u
     assert parking.startswith(f"c.json: consumerd.parking: {part}")
 
 
+def test_a_parking_store_that_does_not_run_is_a_remark_and_one_whose_options_are_wrong_a_mistake(folder: Path) -> None:
+    config = written(folder, {"g": [entry("jobs:Lines")], "consumerd": {"parking": "mysql://a@127.0.0.1:9/d"}})
+    ended = check(folder, config)
+    assert ended.exit_code == 0
+    assert "remark: the parking store mysql+pymysql://a@127.0.0.1:9/d cannot be used: " in ended.out
+    assert "remark: the parking store" not in check(folder, config, "--no-probe").out
+    config = written(folder, {"g": [entry("jobs:Lines")], "consumerd": {"parking": "mysql://a@h/d?ssl_mode=VERIFY"}})
+    ended = check(folder, config)
+    assert ended.exit_code == 2
+    assert "ssl_mode" in ended.err
+
+
 @pytest.mark.parametrize("url", ["oracle://a:hunter22@h/d", "mysql://a:hunter22@h:hunter22/d"])
 def test_a_parking_url_that_no_store_understands_is_a_mistake_without_its_secret(folder: Path, url: str) -> None:
     config = written(folder, {"g": [entry("jobs:Lines")], "consumerd": {"parking": "${STORE}"}})

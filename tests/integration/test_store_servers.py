@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, NullPool, create_engine, make_url, text
+from sqlalchemy import URL, NullPool, create_engine, inspect, make_url, text
 
 from consumerd.clock import wall
-from consumerd.errors import StoreAwayError, UnstorableError
+from consumerd.errors import StoreAwayError, UnstorableError, UsageError
 from consumerd.model.task import TaskId
 from consumerd.store import claims
 from consumerd.store.claims import due_candidates
 from consumerd.store.dialects import database_now
-from consumerd.store.opening import open_store, parking_url
+from consumerd.store.opening import ask_parking, open_store, parking_url
 from consumerd.store.parking import ParkedFilter, ParkingStore
 from consumerd.store.records import INLINE_LIMIT_BYTES
 from contracts.parking_store import (
@@ -180,6 +181,72 @@ def test_a_wrong_password_is_told_without_it(mariadb_url: str) -> None:
         store.park([parked_task()])
     assert "hunter2" not in str(told.value)
     assert "\n" not in str(told.value)
+
+
+def test_check_names_a_wrong_password_and_an_unknown_database(database_url: str) -> None:
+    url = make_url(database_url)
+    for wrong, words in ((url.set(password="hunter2"), "correct its user"), (url.set(database="nosuch"), "nosuch")):
+        with pytest.raises(UsageError, match=words) as told:
+            ask_parking(wrong.render_as_string(hide_password=False))
+        assert "hunter2" not in str(told.value)
+
+
+def test_check_is_content_with_a_store_whatever_is_there_and_changes_nothing(database_url: str) -> None:
+    ask_parking(database_url)
+    engine = create_engine(database_url, poolclass=NullPool)
+    assert inspect(engine).get_table_names() == []
+    store = open_store(database_url, NOWHERE)
+    store.park([dead_task()])
+    ask_parking(database_url)
+    assert store.counts()[0].dead == 1
+    store.close()
+
+
+def test_check_says_of_a_server_that_does_not_run_that_it_may_be_up_later() -> None:
+    for url in ("mysql://u@127.0.0.1:9/d", "postgresql://u@127.0.0.1:9/d"):
+        with pytest.raises(StoreAwayError, match=r"cannot be used.*see that it runs"):
+            ask_parking(url)
+
+
+@pytest.mark.parametrize(
+    ("rights", "has_tables"),
+    [("SELECT", False), ("SELECT, INSERT, UPDATE, DELETE, CREATE", False), ("SELECT, INSERT, UPDATE", True)],
+)
+def test_check_names_a_right_that_is_missing(database_url: str, rights: str, has_tables: bool) -> None:
+    if has_tables:
+        store = open_store(database_url, NOWHERE)
+        store.park([dead_task()])
+        store.close()
+    with _account(database_url, rights) as url:
+        if "CREATE" in rights and url.startswith("postgresql"):
+            ask_parking(url)  # who may make a table there may index it
+            return
+        with pytest.raises(UsageError, match=r"denied.*grant its user|denied.*see who may"):
+            ask_parking(url)
+
+
+@contextmanager
+def _account(database_url: str, rights: str) -> Iterator[str]:
+    """The URL of an account that has these rights alone, on what the database holds now."""
+    url, name = make_url(database_url), f"u{uuid.uuid4().hex[:8]}"
+    is_mysql = url.get_backend_name() == "mysql"
+    engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    tables, create = rights.removesuffix(", CREATE"), rights.endswith("CREATE")
+    made = [f"CREATE USER {name} PASSWORD 'x'", f"GRANT {tables} ON ALL TABLES IN SCHEMA public TO {name}"]
+    made += [f"GRANT CREATE ON SCHEMA public TO {name}"] if create else []
+    dropped = [f"DROP OWNED BY {name}", f"DROP ROLE {name}"]
+    if is_mysql:
+        account = f"{name}@'127.0.0.1'"
+        made = [f"CREATE USER {account} IDENTIFIED BY 'x'", f"GRANT {rights} ON {url.database}.* TO {account}"]
+        dropped = [f"DROP USER {account}"]
+    with engine.connect() as connection:
+        for statement in made:
+            connection.exec_driver_sql(statement)
+        try:
+            yield url.set(username=name, password="x").render_as_string(hide_password=False)
+        finally:
+            for statement in dropped:
+                connection.exec_driver_sql(statement)
 
 
 def test_a_database_that_is_not_there_is_told(postgres_url: str) -> None:

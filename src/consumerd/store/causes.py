@@ -52,17 +52,26 @@ _REMEDIES = (
 )
 """Words of an error, in lower case, and what to do; the first that fits. A refused login says "connect", too."""
 
+_PASSING = frozenset(remedy for signs, remedy in _REMEDIES if "too many" in signs or "resolve host" in signs)
+_PASSING |= {remedy for _, remedy in _REMEDIES[-3:]}
+
 _TRANSIENT_CODES = frozenset({"1205", "1213", "40001", "40P01"})
 
 
 def cause_of(error: BaseException) -> str:
     """What went wrong, on one line, and what to do."""
-    text = _one_line(error)
+    text = words_of(error)
+    return f"{text}: {_remedy(text) or 'see its log'}"
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether what went wrong may be over when it is tried later: the server does not run, or has no room."""
+    return _remedy(words_of(error)) in _PASSING
+
+
+def _remedy(text: str) -> str | None:
     lowered = text.lower()
-    for signs, remedy in _REMEDIES:
-        if any(sign in lowered for sign in signs):
-            return f"{text}: {remedy}"
-    return f"{text}: see its log"
+    return next((remedy for signs, remedy in _REMEDIES if any(sign in lowered for sign in signs)), None)
 
 
 @contextmanager
@@ -74,9 +83,9 @@ def content_refused() -> Iterator[None]:
     try:
         yield
     except (DataError, IntegrityError) as error:
-        raise UnstorableError(f"the parking store refuses its content: {_one_line(error)}") from error
+        raise UnstorableError(f"the parking store refuses its content: {words_of(error)}") from error
     except (ValueError, TypeError, ArithmeticError) as error:  # the driver has no form for a value
-        raise UnstorableError(f"the parking store has no form for its content: {_one_line(error)}") from error
+        raise UnstorableError(f"the parking store has no form for its content: {words_of(error)}") from error
 
 
 def is_transient(error: BaseException) -> bool:
@@ -87,7 +96,8 @@ def is_transient(error: BaseException) -> bool:
     return str(code) in _TRANSIENT_CODES
 
 
-def _one_line(error: BaseException) -> str:
+def words_of(error: BaseException) -> str:
+    """What whoever raised it says, on one line, of no more than 300 characters."""
     return " ".join(_words(error).split())[:LONGEST_CAUSE].rstrip(". ")
 
 

@@ -13,13 +13,14 @@ from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolver
 from consumerd.config.state_dir import StateDirectory
 from consumerd.errors import StoreAwayError, UsageError
+from consumerd.store.causes import may_pass
 from consumerd.store.database import Away, Database
 from consumerd.store.dialects import SUPPORTED, SchemaBusyError
 from consumerd.store.embedded import EmbeddedDatabase, EmbeddedFile
 from consumerd.store.glance import Glance
 from consumerd.store.lock import FileLock
 from consumerd.store.parking import ParkingStore
-from consumerd.store.schema import ForeignSchemaError, ensure_schema
+from consumerd.store.schema import ForeignSchemaError, check_rights, ensure_schema
 from consumerd.store.server import ServerDatabase, check_driver, shown, with_driver
 from consumerd.store.thread import StoreThread
 
@@ -59,11 +60,33 @@ def parking_url(parking: str | None, state_dir: Path) -> URL:
 
 
 def check_parking(parking: str | None, state_dir: Path) -> None:
-    """That a store can be opened there, by its driver's presence; connects to nothing.
+    """That a store can be opened there, by its driver's presence and its options; connects to nothing.
 
     UsageError where `parking`, resolved, cannot be understood; MissingExtraError where its driver is not installed.
     """
     check_driver(parking_url(parking, state_dir))
+
+
+def ask_parking(parking: str | None) -> None:
+    """Connect to the server of the parking store, and see that its user may do there what workers do; change nothing.
+
+    UsageError where it refuses; StoreAwayError where it cannot be reached now. A file is not looked at.
+    """
+    url = parking_url(parking, Path())
+    if url.get_backend_name() == "sqlite":
+        return
+    away = _unusable(f"the parking store {shown(url)} cannot be used")
+    database = ServerDatabase(url, away)
+    try:
+        database.read(check_rights)
+    except ForeignSchemaError as error:
+        raise UsageError(str(away(str(error)))) from error
+    except StoreAwayError as error:
+        if error.__cause__ is None or may_pass(error.__cause__):
+            raise
+        raise UsageError(str(error)) from error
+    finally:
+        database.close()
 
 
 def open_store(parking: str | None, state_dir: Path) -> ParkingStore:
@@ -89,7 +112,11 @@ def _database(url: URL) -> Database:
 
 
 def _away(where: str) -> Away:
-    return lambda cause: StoreAwayError(f"the parking store {where} is away, and what fails stays unfinished: {cause}")
+    return _unusable(f"the parking store {where} is away, and what fails stays unfinished")
+
+
+def _unusable(told: str) -> Away:
+    return lambda cause: StoreAwayError(f"{told}: {cause}")
 
 
 def _prepare(away: Away) -> Callable[[Connection], None]:

@@ -5,6 +5,8 @@ The key of a row is a hash of its consumer and task id: task ids may be of any l
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -17,16 +19,21 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    delete,
+    false,
     insert,
     inspect,
     select,
+    update,
 )
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.types import TypeEngine
 
 from consumerd.store.dialects import schema_lock
 
 SCHEMA_VERSION = 1
+_NOWHERE = "parked_that_is_nowhere"
 
 KEY_CHARACTERS = 32
 CONSUMER_CHARACTERS = 129
@@ -117,6 +124,35 @@ def ensure_schema(connection: Connection) -> None:
         raise ForeignSchemaError(
             f"its tables have version {version}, and this consumerd knows version {SCHEMA_VERSION}: update consumerd"
         )
+
+
+def check_rights(connection: Connection) -> None:
+    """Do what takes the rights that a worker needs, and change nothing; an error of the database where one is missing.
+
+    ForeignSchemaError for tables of another version.
+    """
+    if _version(connection) is None:
+        _check_creation(connection)
+        return
+    ensure_schema(connection)
+    for table in (PARKED, PARTS):
+        nothing = select(table).where(false())
+        connection.execute(nothing)
+        connection.execute(insert(table).from_select(list(table.columns), nothing))
+        connection.execute(update(table).where(false()).values({column: column for column in table.columns}))
+        connection.execute(delete(table).where(false()))
+
+
+def _check_creation(connection: Connection) -> None:
+    """Make the tables and take them back. MySQL commits each: it is asked for what has no table to begin with."""
+    if connection.dialect.name != "mysql":
+        with schema_lock(connection), connection.begin_nested() as made:
+            _create(connection)
+            made.rollback()
+        return
+    for statement in (f"CREATE TABLE {SCHEMA.name} LIKE {_NOWHERE}", f"CREATE INDEX ix_nowhere ON {_NOWHERE} (id)"):
+        with suppress(ProgrammingError):  # there is no such table; without the right, that is an OperationalError
+            connection.exec_driver_sql(statement)
 
 
 def _version(connection: Connection) -> int | None:

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from sqlalchemy import URL, Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from consumerd.errors import MissingExtraError
-from consumerd.store.causes import cause_of, is_transient
+from consumerd.errors import MissingExtraError, UsageError
+from consumerd.store.causes import cause_of, is_transient, words_of
 from consumerd.store.database import Away
 
 ResultT = TypeVar("ResultT")
@@ -107,11 +107,33 @@ def shown(url: URL) -> str:
 
 
 def check_driver(url: URL) -> None:
-    """MissingExtraError where the URL's driver is not installed; imports it otherwise."""
+    """Import the URL's driver, and have it look at the URL's options; it connects to nothing.
+
+    MissingExtraError where the driver is not installed; UsageError, with the driver's words, for an option that it does
+    not take.
+    """
     try:
-        url.get_dialect().import_dbapi()
+        driver = url.get_dialect().import_dbapi()
     except ModuleNotFoundError as error:
         raise _missing(url, error) from error
+    try:
+        _check_options(url, driver)
+    except AttributeError as error:  # what PyMySQL says of a character set that it does not know
+        raise UsageError(f"`parking` has an option that is unknown: charset={url.query.get('charset')}") from error
+    except (TypeError, ValueError, OSError, driver.Error) as error:
+        raise UsageError(f"`parking` has an option that its driver does not take: {words_of(error)}") from error
+
+
+def _check_options(url: URL, driver: Any) -> None:  # a DBAPI module
+    """Have the driver take the URL apart, as far as each does so without a connection."""
+    arguments, options = url.get_dialect()().create_connect_args(url)
+    match driver.__name__:
+        case "pymysql":
+            driver.connect(*arguments, **options, defer_connect=True)
+        case "psycopg":
+            int(options.pop("prepare_threshold", 0))
+            parsed = driver.conninfo.conninfo_to_dict(driver.conninfo.make_conninfo(*arguments, **options))
+            driver.conninfo.timeout_from_conninfo(parsed)
 
 
 def _missing(url: URL, error: ModuleNotFoundError) -> MissingExtraError:
@@ -126,27 +148,35 @@ def _engine(url: URL) -> Engine:
             pool_size=1,
             max_overflow=0,
             pool_pre_ping=True,
-            connect_args=_connect_arguments(url.get_backend_name()),
+            connect_args=_connect_arguments(url),
         )
     except ModuleNotFoundError as error:
         raise _missing(url, error) from error
 
 
-def _connect_arguments(backend: str) -> dict[str, Any]:  # each driver's own keywords
+def _connect_arguments(url: URL) -> dict[str, Any]:  # each driver's own keywords
+    """What the URL leaves open; and the character set, since the tables are in Unicode, and read by all."""
+    fixed = {"charset": "utf8mb4"} if url.get_backend_name() == "mysql" else {"client_encoding": "utf8"}
+    defaults = {name: value for name, value in _defaults(url).items() if name not in url.query}
+    if "prepare_threshold" in url.query:
+        defaults["prepare_threshold"] = int(str(url.query["prepare_threshold"]))
+    return defaults | fixed
+
+
+def _defaults(url: URL) -> dict[str, Any]:  # as above
     """Deadlines, so that a server that is gone is noticed; strict mode, so that nothing is cut silently.
 
-    The tables are in Unicode whatever the URL says of the connection's character set, and the rows are read by all.
+    psycopg prepares no statements on the server: a pooler such as PgBouncer gives each transaction another connection.
     """
-    if backend == "mysql":
+    if url.get_backend_name() == "mysql":
         return {
-            "charset": "utf8mb4",
             "connect_timeout": CONNECT_TIMEOUT_S,
             "read_timeout": ANSWER_TIMEOUT_S,
             "write_timeout": ANSWER_TIMEOUT_S,
             "sql_mode": "STRICT_ALL_TABLES",
         }
     return {
-        "client_encoding": "utf8",
+        **({"prepare_threshold": None} if url.get_driver_name() == "psycopg" else {}),
         "connect_timeout": CONNECT_TIMEOUT_S,
         "keepalives_idle": CONNECT_TIMEOUT_S,
         "keepalives_interval": CONNECT_TIMEOUT_S,

@@ -17,9 +17,9 @@ from typing import Any
 from consumerd.config.problems import Problem
 from consumerd.config.reply import Reply, receive
 from consumerd.config.shape import ConsumerSettings
-from consumerd.errors import ConsumerdError
+from consumerd.errors import ConsumerdError, StoreAwayError
 from consumerd.model.failure import one_line
-from consumerd.store.opening import check_parking, resolve_parking
+from consumerd.store.opening import ask_parking, check_parking, resolve_parking
 from consumerd.worker.code.leftovers import Inventory
 from consumerd.worker.code.loader import Examined, LoadedConsumer, examine_consumer
 from consumerd.worker.zygote.entrance import NotEnteredError, copied, enter
@@ -30,7 +30,7 @@ Part = dict[str, Any]  # plain data, on its way to `check`
 def main() -> None:
     reply, asked = receive(sys.argv[1:])
     settings = ConsumerSettings.model_validate_json(asked["settings"])
-    examined = _entered(settings, asked, reply) or _examined(settings, asked["parking"])
+    examined = _entered(settings, asked, reply) or _examined(settings, asked)
     is_last = examined.loaded is None or not asked["probe"]
     reply.send(_found(examined), last=is_last)
     if examined.loaded is not None and not is_last:
@@ -54,11 +54,11 @@ def _entered(settings: ConsumerSettings, asked: Part, reply: Reply) -> Examined 
         return Examined(None, (Problem(settings.origin, (*settings.path, "configs"), str(error)),))
 
 
-def _examined(settings: ConsumerSettings, parking: str | None) -> Examined:
+def _examined(settings: ConsumerSettings, asked: Part) -> Examined:
     """All that is found without asking the source."""
     before = Inventory.now()
     examined = _with_leftovers(_examine(settings), before, settings.common.start)
-    return _with_parking(_with_complaints(examined, settings), settings, parking)
+    return _with_parking(_with_complaints(examined, settings), settings, asked)
 
 
 def _examine(settings: ConsumerSettings) -> Examined:
@@ -78,9 +78,17 @@ def _with_leftovers(examined: Examined, before: Inventory, start: str) -> Examin
     return replace(examined, loaded=replace(examined.loaded, remarks=(*examined.loaded.remarks, *remarks)))
 
 
-def _with_parking(examined: Examined, settings: ConsumerSettings, parking: str | None) -> Examined:
-    """What keeps the workers from opening the parking store is a problem too; every consumer says the same."""
-    sentence = _parking_complaint(parking, settings.directory)
+def _with_parking(examined: Examined, settings: ConsumerSettings, asked: Part) -> Examined:
+    """What keeps the workers from using the parking store is a problem too; every consumer says the same.
+
+    A store that cannot be reached now is a remark: it may be up when the consumers run.
+    """
+    try:
+        sentence = _parking_complaint(asked["parking"], settings.directory, is_asking=asked["probe"])
+    except StoreAwayError as error:
+        if examined.loaded is None:
+            return examined
+        return replace(examined, loaded=replace(examined.loaded, remarks=(*examined.loaded.remarks, str(error))))
     if sentence is None:
         return examined
     problem = Problem(settings.origin, ("consumerd", "parking"), sentence)
@@ -107,13 +115,18 @@ def _path_of(key: str, settings: ConsumerSettings) -> tuple[str | int, ...]:
     return (*settings.path, "configs", *([key] if key else []))
 
 
-def _parking_complaint(parking: str | None, directory: Path) -> str | None:
+def _parking_complaint(parking: str | None, directory: Path, *, is_asking: bool) -> str | None:
+    """What is wrong with the parking store, or None. StoreAwayError where it was to be asked, and cannot be reached."""
     try:
         resolved = resolve_parking(parking, os.environ, directory)
     except ConsumerdError as error:
         return str(error)
     try:
         check_parking(resolved.value, Path())  # an embedded store is wherever the state will be
+        if is_asking:
+            ask_parking(resolved.value)
+    except StoreAwayError as error:
+        raise StoreAwayError(resolved.redactor.redact(str(error))) from error
     except ConsumerdError as error:
         return resolved.redactor.redact(str(error))
     return None
