@@ -335,6 +335,23 @@ class ParkingStoreContract:
         assert {row.position for row in store.list(chosen).rows} == numbers
         assert sum(store.count(chosen).values()) == len(numbers)
 
+    @pytest.mark.parametrize("content", [b"another", b"a" * (4 * 1024 * 1024)])
+    def test_a_parked_task_is_never_overwritten_by_another_of_the_same_id(
+        self, store: ParkingStore, content: bytes
+    ) -> None:
+        first = replace(dead_task(1), payload=content)
+        second, third = replace(parked_task(1), payload=b"second"), replace(dead_task(1), payload=b"third")
+        store.park([first])
+        store.park([second, replace(second, attempts=7), third])
+        found = {task.payload: (str(task.task_id), task.attempts) for task in everything(store)}
+        assert found.keys() == {content, b"second", b"third"}
+        assert found[b"third"] == (first.task_id, 3)
+        assert found[b"second"][1] == 7
+        assert found[content][0].startswith(f"{first.task_id}~")
+        assert store.parked_among(CONSUMER, [first.task_id]) == {first.task_id}
+        store.park([third, third])
+        assert len(everything(store)) == 3
+
     def test_a_retry_makes_tasks_due_now_and_keeps_their_attempts(self, store: ParkingStore) -> None:
         store.park([dead_task(1), replace(parked_task(2), due_at=wall() + 1_000), dead_task(3, "group/other")])
         assert store.retry(ParkedFilter(CONSUMER)) == {CONSUMER: 2}
@@ -399,3 +416,8 @@ class ParkingStoreContract:
             thread.join(60)
         if errors:
             raise errors[0]
+
+
+def everything(store: ParkingStore) -> list[ParkedTask]:
+    """All parked tasks, whole."""
+    return [store.find(row.handle)[0].task for row in store.list().rows]

@@ -5,6 +5,7 @@ Each function is one step within the caller's transaction.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -32,7 +33,16 @@ from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import TaskId
 from consumerd.store.causes import content_refused
 from consumerd.store.dialects import FORCED_DUE_INDEX, database_now, takes_unicode, upsert
-from consumerd.store.records import in_chunks, key_of, original, parameters_of, parts_of, storable_source, task_of
+from consumerd.store.records import (
+    in_chunks,
+    key_of,
+    original,
+    parameters_of,
+    parts_of,
+    storable,
+    storable_source,
+    task_of,
+)
 from consumerd.store.schema import PARKED, PARTS
 
 CLAIM_LIMIT_BYTES = 64 * 1024 * 1024
@@ -53,14 +63,48 @@ class Lease:
 def park(connection: Connection, tasks: Sequence[ParkedTask]) -> None:
     """Write the rows, over what is there for the same tasks; whatever lease they had is void.
 
+    A row of the same id with another payload is another task's, whose id was given again: it is kept, under a new id.
     UnstorableError where the database answers, and refuses what one of them holds.
     """
+    by_key: dict[str, ParkedTask] = {}
+    for task in tasks:
+        key = key_of(task.consumer, task.task_id)
+        if key in by_key:
+            _park(connection, by_key)
+            by_key = {}
+        by_key[key] = task
+    _park(connection, by_key)
+
+
+def _park(connection: Connection, tasks: dict[str, ParkedTask]) -> None:
+    for keys in in_chunks(list(tasks)):
+        is_there = and_(PARKED.c.id.in_(keys), PARKED.c.state.in_(SKIPPED_STATES))
+        there = list(connection.execute(select(PARKED.c.id).where(is_there)).scalars())
+        for key in there:
+            (earlier,) = read_tasks(connection, [key])
+            if earlier.payload != tasks[key].payload:
+                _set_aside(connection, key, earlier)
+    _write(connection, tasks)
+
+
+def _set_aside(connection: Connection, key: str, task: ParkedTask) -> None:
+    """Give a row an id that no source gives; over one of the same content that was set aside before."""
+    task_id = f"{task.task_id}~{hashlib.blake2b(task.payload, digest_size=4).hexdigest()}"
+    new_key = key_of(task.consumer, task_id)
+    for table in (PARTS, PARKED):
+        connection.execute(delete(table).where(table.c.id == new_key))
+        connection.execute(update(table).where(table.c.id == key).values(id=new_key))
+    stored = storable(task_id, is_unicode=takes_unicode(connection))
+    connection.execute(update(PARKED).where(PARKED.c.id == new_key).values(task_id=stored))
+
+
+def _write(connection: Connection, tasks: dict[str, ParkedTask]) -> None:
     now = wall()
     is_unicode = takes_unicode(connection)
-    rows = {row["id"]: row for row in (parameters_of(task, now, is_unicode=is_unicode) for task in tasks)}
+    rows = [parameters_of(task, now, is_unicode=is_unicode) for task in tasks.values()]
     with content_refused():
-        connection.execute(_parking(connection.dialect.name), list(rows.values()))
-        _write_parts(connection, {key_of(task.consumer, task.task_id): task for task in tasks})
+        connection.execute(_parking(connection.dialect.name), rows)
+        _write_parts(connection, tasks)
 
 
 def park_again(connection: Connection, task: ParkedTask, token: str) -> bool:
@@ -68,7 +112,7 @@ def park_again(connection: Connection, task: ParkedTask, token: str) -> bool:
     owned = select(PARKED.c.id).where(_is_owned(task.consumer, task.task_id, token)).with_for_update()
     if connection.execute(owned).first() is None:
         return False
-    park(connection, [task])
+    _write(connection, {key_of(task.consumer, task.task_id): task})
     return True
 
 
