@@ -53,7 +53,9 @@ class StateDirectoryError(UsageError):
 
 
 class NotRunningError(ConsumerdError):
-    """No master answers on the control socket of this state directory."""
+    """No master answers on the control socket of this state directory. socket: its path, where there is none."""
+
+    socket: str = ""
 
 
 class LoadError(ConsumerdError):

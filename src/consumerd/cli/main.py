@@ -11,11 +11,14 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
 from consumerd.cli.verbs import Verbs
-from consumerd.errors import ConsumerdError
+from consumerd.config import master_lock
+from consumerd.config.state_dir import StateDirectory
+from consumerd.errors import ConsumerdError, NotRunningError
 from consumerd.model.exits import WorkerExit
 from consumerd.version import __version__
 
@@ -52,6 +55,8 @@ def _run(arguments: Sequence[str] | None, command: click.Command) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
+    except NotRunningError as error:
+        return _say(error, more=_unreachable_master(error))
     except ConsumerdError as error:
         return _say(error)
     except BrokenPipeError:
@@ -62,9 +67,17 @@ def _run(arguments: Sequence[str] | None, command: click.Command) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _say(error: ConsumerdError) -> int:
+def _unreachable_master(error: NotRunningError) -> str:
+    """What to say of a master that lives and cannot be reached; empty where there is none."""
+    pid = master_lock.holder(StateDirectory(Path(error.socket).parent)) if error.socket else None
+    if pid is None:
+        return ""
+    return f"but the master with pid {pid} runs and makes its socket anew: try again, or end it by its pid"
+
+
+def _say(error: ConsumerdError, more: str = "") -> int:
     """One line for an error, one for each of its problems where it has several."""
-    for line in str(error).splitlines():
+    for line in f"{error}\n{more}".splitlines():
         sys.stderr.write(f"consumerd: {line}\n")
     return error.exit_code
 

@@ -10,6 +10,7 @@ import click
 
 from consumerd.cli.options import config_argument, state_dir_option
 from consumerd.config.state_dir import StateDirectory
+from consumerd.config.working_directory import working_directory
 from consumerd.master.launchers.local import LocalLauncher
 from consumerd.master.own_process import make_ready
 from consumerd.wire.inherited import ZYGOTE_MODULE
@@ -40,8 +41,8 @@ def command(config: str, parking: str | None, state_dir: StateDirectory, log_for
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # a terminal with `tostop` would stop workers that write to it
     for number in WITHOUT_MEANING:
         signal.signal(number, lambda number, frame: None)  # no SIG_IGN, which workers and commands would inherit
-    service_socket = make_ready()
-    with contextlib.closing(LocalLauncher()) as launcher:
+    service_socket, directory = make_ready(), working_directory()
+    with contextlib.closing(LocalLauncher(directory)) as launcher:
         launcher.execute_ahead(ZYGOTE_MODULE)  # it imports what it needs while we do
         gc.disable()  # nothing of what is imported is garbage
         from consumerd.cli.starting import Asked, start
@@ -49,4 +50,4 @@ def command(config: str, parking: str | None, state_dir: StateDirectory, log_for
         gc.freeze()  # and nothing of it is looked through ever again
         gc.enable()
 
-        return start(Asked(config, parking, log_format), state_dir, service_socket, launcher)
+        return start(Asked(config, parking, log_format, directory), state_dir, service_socket, launcher)

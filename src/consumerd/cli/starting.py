@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from consumerd.config.loading import load
 from consumerd.config.problems import raise_problems
@@ -11,6 +12,7 @@ from consumerd.config.settings_table import PARKING_RULE, is_parking
 from consumerd.config.shape import Document, LogSettings
 from consumerd.config.shared_store import unreachable_store_problems
 from consumerd.config.state_dir import StateDirectory
+from consumerd.config.working_directory import enter
 from consumerd.errors import UsageError
 from consumerd.master.launchers.local import LocalLauncher
 from consumerd.master.run import run_master
@@ -19,14 +21,19 @@ from consumerd.master.service_socket import ServiceSocket
 
 @dataclass(frozen=True)
 class Asked:
-    """What the command line says: the configuration, and what counts instead of what it says."""
+    """What the command line says: the configuration, and what counts instead of what it says.
+
+    directory: in which it was said. A deploy may have put another one in its place, or may be about to.
+    """
 
     config: str
     parking: str | None
     log_format: str | None
+    directory: Path
 
     def read(self) -> Document:
         """The configuration as it is now. ConsumerdError."""
+        enter(self.directory)
         document = load(self.config)
         settings = document.settings.model_copy(update=self._changes(document.settings.log))
         overridden = document.model_copy(update={"settings": settings})

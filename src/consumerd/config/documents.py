@@ -15,6 +15,7 @@ from consumerd.config.problems import Path as Place
 from consumerd.config.problems import Problem
 from consumerd.config.python_object import is_object_name, read_python_object
 from consumerd.config.suggest import nearest
+from consumerd.config.working_directory import absolute, working_directory
 from consumerd.config.written import Written, unreadable
 
 LARGEST_BYTES = 4 * 1_048_576
@@ -35,11 +36,11 @@ class UnreadableError(Exception):
 def read_document(config: str) -> Written:
     """Read CONFIG. Whatever is wrong with it is among the result's problems; nothing is raised."""
     suffix = Path(config).suffix.lower()
-    directory = str(Path(config).absolute().parent)
+    directory = str(absolute(config).parent)
     if suffix in _PARSERS:
         return _read_file(config, directory, _PARSERS[suffix])
     if is_object_name(config):
-        return read_python_object(config, str(Path.cwd()))
+        return read_python_object(config, str(working_directory()))
     near = next((name for name in (f"{config}.toml", f"{config}.json") if Path(name).is_file()), None)
     form = f"; did you mean '{near}'?" if near is not None else ", or a Python object module:NAME"
     why = _OTHER_FORMS.get(suffix, f"CONFIG is a .toml or .json file{form}")

@@ -36,6 +36,11 @@ def own_id(directory: StateDirectory, machine: str | None = None) -> str:
     return made
 
 
+def keep_id(directory: StateDirectory, known: str) -> None:
+    """Write the id that this directory had, where the directory is made anew. OSError."""
+    _write(directory.id_file, {"id": known, "bound_to": _binding(machine_id(), directory.path)})
+
+
 def machine_id() -> str:
     """What tells this machine from others: systemd's machine id, or the host name where there is none."""
     for file in MACHINE_ID_FILES:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from consumerd.config.working_directory import absolute
 from consumerd.errors import StateDirectoryError
 from consumerd.model.identity import ConsumerName
 
@@ -35,7 +36,7 @@ class StateDirectory:
 
         Raises StateDirectoryError where there is no such place, or the control socket's path would be too long.
         """
-        directory = cls(Path(chosen).absolute() if chosen else _default(environ, uid))
+        directory = cls(absolute(chosen) if chosen else _default(environ, uid))
         length = len(os.fsencode(directory.control_socket))
         if length > LONGEST_SOCKET_PATH_BYTES:
             raise StateDirectoryError(

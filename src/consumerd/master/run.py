@@ -40,6 +40,7 @@ from consumerd.master.recycler import Recycler
 from consumerd.master.service import Service
 from consumerd.master.service_socket import ServiceSocket
 from consumerd.master.signals import Signals
+from consumerd.master.state_watch import StateWatch
 from consumerd.master.stderr import Relay
 from consumerd.master.strangers import Strangers
 from consumerd.master.supervisor import Supervisor
@@ -79,19 +80,19 @@ def run_master(
     lock = master_lock.hold(state_dir)
     try:
         setproctitle.setproctitle(f"consumerd: master {document.origin}")
-        return asyncio.run(_run(document, state_dir, read, service_socket, launcher))
+        return asyncio.run(_run(document, lock, read, service_socket, launcher))
     finally:
         lock.release()
 
 
 async def _run(
     document: Document,
-    state_dir: StateDirectory,
+    lock: master_lock.MasterLock,
     read: Callable[[], Document],
     service_socket: ServiceSocket,
     launcher: Launcher,
 ) -> Outcome:
-    woken = asyncio.Event()
+    woken, state_dir = asyncio.Event(), lock.directory
     voice = _voice(document.settings.log)
     means = _means(document, state_dir, voice, launcher, woken.set)
     watchdog = Watchdog(means)
@@ -129,14 +130,23 @@ async def _run(
     audit = AuditLog(state_dir.audit_log, voice.emit)
     voice.emit.add(audit)
     control = ControlServer(state_dir.control_socket, answers.table(), audit, voice.emit)
+    own_id = host_identity.own_id(state_dir)
+
+    def restore() -> None:
+        host_identity.keep_id(state_dir, own_id)
+        operations.keep_overrides()
+
+    state_watch = StateWatch(lock, control, voice.emit, restore, supervisor.give_up)
     signals.listen()
     await control.start()
+    watching = asyncio.create_task(state_watch.run())
     voice.emit(Fact("master_started", Level.INFO, _started(document, state_dir)))
     if document.settings.watch:
         _watch(reloading, document, voice.emit)
     try:
         exit_code = await supervisor.run()
     finally:
+        watching.cancel()
         helper.close()
         on_event.close()
         await reloading.close()

@@ -162,7 +162,7 @@ class Supervisor:
                 return
             for action in actions:
                 if isinstance(action, GiveUp):
-                    self._give_up()
+                    self.give_up("every pool, or an essential one, has failed for too long")
                 else:
                     perform(self._means, action, now)
         raise AssertionError("the plan does not come to rest")
@@ -178,8 +178,10 @@ class Supervisor:
         fields: dict[str, object] = {"pools": len(pools), "advice": advice, "gives_up_in_s": LOST_FOR_S}
         self._means.emit(Fact("nothing_loaded", Level.ERROR, fields))
 
-    def _give_up(self) -> None:
-        reason = "every pool, or an essential one, has failed for too long"
+    def give_up(self, reason: str) -> None:
+        """Stop, with exit code 1, unless a stop was asked for before."""
+        if self.stop_deadline is not None:
+            return
         self._means.emit(Fact("master_gave_up", Level.ERROR, {"reason": reason}))
         self.exit_code = 1
         self.stop(reason)

@@ -101,7 +101,9 @@ class Connection:
             self._connect(clock.monotonic() + timeout_s)
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
             self._socket.close()
-            raise self._not_running() from error
+            not_running = self._not_running()
+            not_running.socket = self._path
+            raise not_running from error
         except PermissionError as error:
             self._socket.close()
             raise UsageError(f"{self._path} belongs to another user: use it as the user who runs the master") from error

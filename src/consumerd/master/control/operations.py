@@ -227,6 +227,10 @@ class Operations:
         if self._pools.is_stopping:
             raise ConsumerdError("the master is stopping, so nothing is changed any more")
 
+    def keep_overrides(self) -> None:
+        """Write what is set by hand anew, where the state directory is made anew. OSError."""
+        self._overrides.save(self._configuration.overrides)
+
     def _save(self, overrides: Overrides) -> None:
         if overrides == self._overrides:
             return

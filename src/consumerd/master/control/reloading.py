@@ -75,8 +75,9 @@ class Reloading:
     async def _reload_and_tell(self, reason: str) -> None:
         try:
             await self.reload()
-        except ConsumerdError as error:
-            fields: Plain = {"reason": reason, "error": str(error), "then": "everything runs on as it was"}
+        except Exception as error:  # noqa: BLE001 - the top of a task: nobody else would tell of it
+            text = str(error) if isinstance(error, ConsumerdError) else f"{type(error).__name__}: {error}"
+            fields: Plain = {"reason": reason, "error": text, "then": "everything runs on as it was"}
             self._emit(Fact("reload_refused", Level.ERROR, fields))
 
     async def _watch(self, file: Path) -> None:
@@ -95,7 +96,7 @@ class Reloading:
         """Whether the configuration is another one now than what runs, or is not valid any more."""
         try:
             found = await self.reload(is_dry=True)
-        except ConsumerdError:
+        except Exception:  # noqa: BLE001 - the reload that follows tells of it
             return True
         return bool(found["changes"])
 

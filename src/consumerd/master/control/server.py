@@ -63,7 +63,7 @@ class ControlServer:
         self, path: Path, answers: Mapping[str, Answer], audit: AuditLog, emit: Callable[[Fact], None]
     ) -> None:
         assert answers.keys() == METHODS.keys()
-        self._path = path
+        self.path = path
         self._answers = answers
         self._audit = audit
         self._emit = emit
@@ -74,19 +74,28 @@ class ControlServer:
 
     async def start(self) -> None:
         """Listen. The caller holds the lock of the state directory, so that a socket found there is a dead master's."""
-        sock = _bound(self._path)
-        self._bound = _identity(self._path)
+        sock = _bound(self.path)
+        self._bound = _identity(self.path)
         self._server = await asyncio.start_unix_server(
             self._accept, sock=sock, limit=LINE_LIMIT_BYTES, backlog=ACCEPTED_AT_ONCE
         )
         sock.listen(MOST_QUEUED)
 
+    async def listen_again(self) -> bool:
+        """Make the socket anew where it is gone, or is another's; whether that was so. Raises what `start` raises."""
+        if self._bound is not None and self._bound == _identity(self.path):
+            return False
+        if self._server is not None:
+            self._server.close()
+        await self.start()
+        return True
+
     async def close(self) -> None:
         """Stop listening, cut every connection off: whoever waits for the master's end sees it."""
         assert self._server is not None
         self._server.close()
-        if self._bound is not None and self._bound == _identity(self._path):  # else it is another master's by now
-            self._path.unlink(missing_ok=True)
+        if self._bound is not None and self._bound == _identity(self.path):  # else it is another master's by now
+            self.path.unlink(missing_ok=True)
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
@@ -167,9 +176,11 @@ class ControlServer:
             await _write(writer, _error(identifier, _code(error), failed))
         except (TimeoutError, ConnectionError):
             raise  # it is done; the client has not read that
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the top of an answer: whoever asks is told, and asks again
             failed = f"{type(error).__name__}: {error}"
-            raise
+            self._emit(Fact("control_failed", Level.ERROR, {"method": method, "error": failed}))
+            sentence = f"the master could not answer {method}, which is an error of consumerd's: {failed}"
+            await _write(writer, _error(identifier, FAILED, sentence))
         finally:
             if method is not None and METHODS[method].is_act:
                 self._audit.note(_peer(writer), method, params, failed)

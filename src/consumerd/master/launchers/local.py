@@ -29,7 +29,9 @@ FDS_SPARED = 16
 class LocalLauncher:
     """Implements the launcher's contract with execve, fork and waitpid."""
 
-    def __init__(self) -> None:
+    def __init__(self, directory: Path | None = None) -> None:
+        """directory: in which processes are executed, looked up each time; None: where the master is."""
+        self._directory = directory
         self._executed: dict[int, subprocess.Popen[bytes]] = {}
         self._ahead: dict[str, Executed] = {}  # by module
 
@@ -70,6 +72,7 @@ class LocalLauncher:
                 stderr=stderr_end,
                 pass_fds=(channel_end.fileno(),),
                 process_group=0,
+                cwd=self._directory if self._directory is not None and self._directory.is_dir() else None,
             )
             ours.pop_all()
         self._executed[process.pid] = process

@@ -1,0 +1,50 @@
+"""The directory to which relative paths are relative, looked up each time: a deploy may replace it.
+
+Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from consumerd.errors import UsageError
+
+
+def working_directory() -> Path:
+    """The current directory, by the name that the shell has for it: through a symbolic link that leads elsewhere later.
+
+    UsageError where it was removed or replaced since it was entered.
+    """
+    named = os.environ.get("PWD", "")
+    if named.startswith("/") and _is_current(Path(named)):
+        return Path(named)
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise UsageError(
+            "the current directory was removed or replaced: change to one that is there, and try again"
+        ) from error
+
+
+def absolute(path: str | os.PathLike[str]) -> Path:
+    """A path as an absolute one. UsageError as above, where it is relative."""
+    return Path(path) if Path(path).is_absolute() else working_directory() / path
+
+
+def _is_current(directory: Path) -> bool:
+    try:
+        return directory.samefile(".")
+    except OSError:
+        return False
+
+
+def enter(directory: Path) -> None:
+    """Enter a directory again that may be another one by now. UsageError where there is none."""
+    try:
+        os.chdir(directory)
+    except OSError as error:
+        raise UsageError(
+            f"the directory {directory}, in which the master was started, cannot be entered ({error.strerror}): "
+            "make it anew, or restart the master elsewhere"
+        ) from error

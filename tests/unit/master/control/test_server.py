@@ -1,0 +1,64 @@
+"""The control server where an answer fails, or its socket is taken away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from consumerd.errors import ConsumerdError
+from consumerd.events.facts import Fact
+from consumerd.master.control.audit import AuditLog
+from consumerd.master.control.server import ControlServer
+from consumerd.wire.control import METHODS, call
+
+
+async def answer(params: Mapping[str, object]) -> AsyncIterator[str]:
+    yield "7"
+
+
+async def broken(params: Mapping[str, object]) -> AsyncIterator[str]:
+    if params is not None:
+        raise FileNotFoundError(2, "No such file or directory")
+    yield ""
+
+
+def served(directory: Path, facts: list[Fact], act: Callable[[ControlServer], Awaitable[None]]) -> None:
+    async def serve() -> None:
+        answers = {name: broken if name == "reload" else answer for name in METHODS}
+        audit = AuditLog(directory / "audit.log", facts.append)
+        server = ControlServer(directory / "control.sock", answers, audit, facts.append)
+        await server.start()
+        await act(server)
+        await server.close()
+
+    asyncio.run(serve())
+
+
+def test_an_unexpected_error_reaches_the_client_as_one_and_the_log(state_dir: Path) -> None:
+    facts: list[Fact] = []
+
+    async def act(server: ControlServer) -> None:
+        with pytest.raises(ConsumerdError, match=r"the master could not answer reload.*FileNotFoundError"):
+            await asyncio.to_thread(call, server.path, "reload")
+        assert await asyncio.to_thread(call, server.path, "status") == 7
+
+    served(state_dir, facts, act)
+    assert [fact.name for fact in facts] == ["control_failed"]
+
+
+def test_a_socket_that_was_removed_or_replaced_is_made_anew(state_dir: Path) -> None:
+    async def act(server: ControlServer) -> None:
+        assert not await server.listen_again()
+        server.path.unlink()
+        assert await server.listen_again()
+        assert await asyncio.to_thread(call, server.path, "status") == 7
+        server.path.unlink()
+        server.path.touch()
+        assert await server.listen_again()
+        assert await asyncio.to_thread(call, server.path, "status") == 7
+
+    served(state_dir, [], act)
+    assert not (state_dir / "control.sock").exists()
