@@ -30,7 +30,7 @@ from consumerd.sources.kafka.source import KafkaSource
 from consumerd.testing.source_contract import NothingParked, SourceContract
 from integration.scenarios.kafka_member import Member, Seat
 from integration.scenarios.late_coordinator import LateCoordinator
-from servers.kafka import KafkaServer, TopicFactory
+from servers.kafka import PASSWORD, USER, KafkaServer, TopicFactory
 from servers.waiting import wait_until
 
 TESTS = Path(__file__).parents[1]
@@ -115,6 +115,13 @@ def drain(source: KafkaSource) -> int | None:
         return None
     settle_all(source, batch, is_due=True)
     return batch.shard
+
+
+def drain_one(source: KafkaSource) -> None:
+    """Handle one record, if there is one."""
+    batch = fetch_if_there(source, 1)
+    if batch is not None:
+        settle_all(source, batch, is_due=True)
 
 
 def offsets(batch: Batch) -> list[int]:
@@ -767,25 +774,133 @@ def test_a_topic_that_is_made_within_the_grace_is_read(seat: Seat, opened: Opene
     assert source.trouble() is None
 
 
-def test_refused_credentials_end_the_worker(seat: Seat, opened: Opened):
-    seat.keys = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN"}
-    seat.keys |= {"sasl.username": "gop", "sasl.password": "not-to-be-shown"}
+def guarded(kafka: KafkaServer, topic: str, group: str) -> Seat:
+    """A seat of somebody who may do nothing, at an address where rights are needed."""
+    if not kafka.is_ours:
+        pytest.skip("the rights at brokers that are given are not ours to set")
+    keys = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN"}
+    return Seat(kafka.guarded, topic, group, keys={**keys, "sasl.username": USER, "sasl.password": PASSWORD})
+
+
+def first_batch(source: KafkaSource) -> Batch:
+    """The next batch, waited for though the source says that it is away."""
+    batch = wait_until(lambda: fetch_if_there(source, 500), PATIENCE_S, "nothing came")
+    assert batch is not None
+    return batch
+
+
+def probe_refusal(seat: Seat) -> str:
+    with pytest.raises(SourceRefusedError) as refused:
+        KIND.probe(seat.options.model_dump())
+    return str(refused.value)
+
+
+def test_read_on_the_topic_and_the_group_is_all_that_consuming_needs(
+    kafka: KafkaServer, kafka_topic: TopicFactory, group: str
+):
+    seat = guarded(kafka, kafka_topic(), group)
+    produce(kafka.brokers, seat.topic, numbered(10))
+    kafka.allow("TOPIC", seat.topic)
+    kafka.allow("GROUP", group)
+    assert [lag.tasks for lag in KIND.probe(seat.options.model_dump())] == [10]
+    source = seat.open()
+    batch = next_batch(source)
+    assert len(str(batch.task(0).id).split(":")[1]) == 22
+    settle_all(source, batch)
+    until_settled(source)
+    assert [lag.tasks for lag in source.lag()] == [0]
+    source.close(monotonic() + PATIENCE_S)
+    assert committed(kafka.brokers, seat.topic, group) == {0: 10}
+
+
+@pytest.mark.parametrize(
+    ("has", "lacks", "sentence"),
+    [
+        ("TOPIC", "GROUP", "reading as the group {group} is not allowed at {brokers}: grant Read on it"),
+        ("GROUP", "TOPIC", "reading the topic {topic} at {brokers} is not allowed: grant Read on it"),
+    ],
+)
+def test_a_right_that_lacks_is_named_and_the_topic_read_once_it_is_granted(
+    kafka: KafkaServer, kafka_topic: TopicFactory, group: str, has: str, lacks: str, sentence: str
+):
+    seat = guarded(kafka, kafka_topic(), group)
+    names = {"TOPIC": seat.topic, "GROUP": group}
+    produce(kafka.brokers, seat.topic, numbered(10))
+    kafka.allow(has, names[has])
+    expected = sentence.format(topic=seat.topic, group=group, brokers=seat.brokers)
+    assert expected in probe_refusal(seat)
+    source = seat.open()
+    until_away(source, expected)
+    with pytest.raises(SourceAwayError, match="is not allowed"):
+        source.lag()
+    kafka.allow(lacks, names[lacks])
+    assert offsets(first_batch(source)) == list(range(10))
+    assert source.trouble() is None
+    source.close(monotonic() + PATIENCE_S)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("sasl.password", "not-to-be-shown"), ("sasl.mechanism", "SCRAM-SHA-256"), ("sasl.username", "x")],
+)
+def test_refused_credentials_are_named_and_end_the_worker_after_a_grace(
+    kafka: KafkaServer, kafka_topic: TopicFactory, group: str, key: str, value: str
+):
+    seat = guarded(kafka, kafka_topic(), group)
+    seat.keys[key] = value
+    told = "refuse the credentials: correct the sasl.* or ssl.* keys"
+    assert told in probe_refusal(seat)
+    source = seat.open()
+    until_away(source, told)
+    seat.clock.shift_s += 60
+    with pytest.raises(SourceRefusedError) as refused:
+        wait_until(lambda: fetch_if_there(source, 1), PATIENCE_S, "the credentials were not refused")
+    assert told in str(refused.value)
+    assert not any("not-to-be-shown" in str(fact) for fact in [*seat.facts, refused.value])
+    source.close(monotonic() + PATIENCE_S)
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ({"session_timeout": 3}, "refuse a session timeout of 3 s: set `session_timeout` within"),
+        ({"auto_offset_reset": "error"}, "has no usable position in a partition of"),
+        ({"security.protocol": "SSL"}, "none of the brokers at"),
+    ],
+)
+def test_what_the_brokers_refuse_of_the_configuration_is_named(
+    seat: Seat, opened: Opened, keys: dict[str, object], sentence: str
+):
+    seat.keys = keys
+    produce(seat.brokers, seat.topic, numbered(1))
+    until_away(opened(), sentence)
+
+
+def test_another_assignor_in_the_group_is_named_and_the_topic_read_once_its_member_is_gone(seat: Seat, opened: Opened):
+    produce(seat.brokers, seat.topic, numbered(10))
+    other = Consumer({"bootstrap.servers": seat.brokers, "group.id": seat.group, "enable.auto.commit": False})
+    other.subscribe([seat.topic])
+    wait_until(lambda: other.poll(0.2) or other.assignment(), PATIENCE_S, "the other did not join")
     source = opened()
-    refusals: list[str] = []
+    until_away(source, f"the group {seat.group} has members that share partitions in another way")
+    other.close()
+    assert offsets(first_batch(source))[0] == 0
+    assert source.trouble() is None
 
-    def is_refused() -> bool:
-        seat.clock.shift_s += 1
-        try:
-            source.fetch(1, 0.1)
-        except SourceRefusedError as error:
-            refusals.append(str(error))
-        except SourceAwayError:
-            return False
-        return bool(refusals)
 
-    wait_until(is_refused, PATIENCE_S, "the credentials were not refused")
-    assert "refuse the credentials: correct the sasl.* or ssl.* keys" in refusals[0]
-    assert not any("not-to-be-shown" in str(fact) for fact in [*seat.facts, *refusals])
+def test_a_broker_that_hangs_is_away_though_records_that_were_read_ahead_come(
+    restartable_kafka: KafkaServer, kafka_topic: TopicFactory, group: str
+):
+    seat = Seat(restartable_kafka.brokers, kafka_topic(), group, keys={"session_timeout": 6})
+    produce(seat.brokers, seat.topic, numbered(1000))
+    source = seat.open()
+    settle_all(source, next_batch(source, limit=1), is_due=True)
+    with restartable_kafka.frozen():
+        wait_until(lambda: drain_one(source) or source.trouble(), PATIENCE_S, "the broker is not away")
+        assert "has not let this member in" in str(source.trouble())
+    first_batch(source)
+    assert source.trouble() is None
+    source.close(monotonic() + PATIENCE_S)
 
 
 def test_a_property_that_librdkafka_does_not_know_is_refused(seat: Seat):

@@ -2,9 +2,11 @@
 
 import contextlib
 import hashlib
+import os
+import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -26,12 +28,21 @@ _LOOK_S = 30.0
 _CLUSTER_ID = "Y29uc3VtZXJkLXRlc3RzMQ"  # any 16 bytes in base64
 _JVM_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 
+USER, PASSWORD = "guest", "guests-password"
+"""Who comes to a broker of ours by its guarded address, where nothing is allowed but what `allow` has allowed."""
+
 _PROPERTIES = {
     "process.roles": "broker,controller",
     "node.id": "1",
-    "listener.security.protocol.map": "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "listener.security.protocol.map": "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT,GUARDED:SASL_PLAINTEXT",
     "inter.broker.listener.name": "BROKER",
     "controller.listener.names": "CONTROLLER",
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super.users": "User:ANONYMOUS",  # whoever does not come by the guarded listener
+    "sasl.enabled.mechanisms": "PLAIN",
+    "listener.name.guarded.plain.sasl.jaas.config": (
+        f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}="{PASSWORD}";'
+    ),
     "auto.create.topics.enable": "false",
     "group.initial.rebalance.delay.ms": "0",
     "message.max.bytes": str(20 * 1024 * 1024),
@@ -58,11 +69,14 @@ class TopicFactory(Protocol):
 class KafkaServer:
     """A broker at the address `brokers`: our own, or a foreign one, which we use and neither stop nor start.
 
+    guarded: another address of our own, where clients are to log in by SASL_PLAINTEXT and PLAIN, and need rights.
+
     Its `clerk` answers what `servers.kafka_clerk` can, in a process that has the Kafka clients.
     """
 
     def __init__(self, brokers: str) -> None:
         self.brokers = brokers
+        self.guarded = ""
         self.clerk = Clerk("servers.kafka_clerk", brokers)
         self._process: ServerProcess | None = None
 
@@ -70,11 +84,11 @@ class KafkaServer:
     def launch(cls, properties: Mapping[str, str] | None = None) -> Self:
         """Start a broker of our own on free ports; `properties` of server.properties go over those of the tests."""
         java, jars = ensure_installed()
-        port, controller_port = free_port(), free_port()
+        port, controller_port, guarded_port = free_port(), free_port(), free_port()
         brokers = f"127.0.0.1:{port}"
         folder = private_folder("kafka")
         configuration = folder / "server.properties"
-        addresses = _addresses(port, controller_port) | {"log.dirs": str(folder / "data")}
+        addresses = _addresses(port, controller_port, guarded_port) | {"log.dirs": str(folder / "data")}
         configuration.write_text(_property_lines(_PROPERTIES | addresses | dict(properties or {})))
         run_java = (
             java,
@@ -91,6 +105,7 @@ class KafkaServer:
             command=(*run_java, "kafka.Kafka", str(configuration)),
         )
         server = cls(brokers)
+        server.guarded = f"127.0.0.1:{guarded_port}"
         try:
             server._process = ServerProcess.launch(plan, lambda: is_open(port) and server.is_serving())
         except BaseException:
@@ -126,6 +141,15 @@ class KafkaServer:
         """Stop it and start it again."""
         self.process.restart()
 
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It neither answers nor closes a connection."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.process.pid, signal.SIGCONT)
+
     def close(self) -> None:
         """End our own server for good; a foreign one is left alone."""
         self.clerk.close()
@@ -140,6 +164,10 @@ class KafkaServer:
     def delete_topic(self, name: str) -> None:
         """Delete a topic."""
         self.clerk.ask("delete_topic", within_s=_TOPIC_S, name=name)
+
+    def allow(self, kind: str, name: str, right: str = "READ") -> None:
+        """Allow something to who comes to the guarded address; kind: TOPIC or GROUP."""
+        self.clerk.ask("allow", within_s=_LOOK_S, user=USER, kind=kind, name=name, right=right)
 
     def is_serving(self) -> bool:
         """Whether it answers a client at this moment."""
@@ -182,11 +210,12 @@ def _reason(error: Exception) -> str:
     return next((line for line in output.splitlines() if "ERROR" in line), str(error))
 
 
-def _addresses(port: int, controller_port: int) -> dict[str, str]:
+def _addresses(port: int, controller_port: int, guarded_port: int) -> dict[str, str]:
     controller = f"127.0.0.1:{controller_port}"
+    for_clients = f"BROKER://127.0.0.1:{port},GUARDED://127.0.0.1:{guarded_port}"
     return {
-        "listeners": f"BROKER://127.0.0.1:{port},CONTROLLER://{controller}",
-        "advertised.listeners": f"BROKER://127.0.0.1:{port}",
+        "listeners": f"{for_clients},CONTROLLER://{controller}",
+        "advertised.listeners": for_clients,
         "controller.quorum.bootstrap.servers": controller,
     }
 

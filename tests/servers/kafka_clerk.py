@@ -11,7 +11,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    NewTopic,
+    OffsetSpec,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from servers.waiting import wait_until
 
@@ -42,6 +51,21 @@ class _KafkaClerk:
         admin = self._fresh_admin()
         admin.create_topics([NewTopic(name, partitions, 1, config=dict(config))])[name].result(TOPIC_S)
         self.ends(name, partitions)
+
+    def allow(self, user: str, kind: str, name: str, right: str) -> None:
+        """Add an ACL."""
+        binding = AclBinding(
+            ResourceType[kind],
+            name,
+            ResourcePatternType.LITERAL,
+            f"User:{user}",
+            "*",
+            AclOperation[right],
+            AclPermissionType.ALLOW,
+        )
+        admin = self._fresh_admin()  # has to outlive the call
+        for future in admin.create_acls([binding]).values():
+            future.result(ANSWER_S)
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic."""
