@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from consumerd.clock import monotonic
 from consumerd.consumers import KafkaBaseConsumer
@@ -609,22 +610,37 @@ def test_a_member_that_lost_its_partitions_starts_and_settles_nothing_of_them(se
     assert committed(seat.brokers, seat.topic, seat.group) == {0: 10}
 
 
-def test_a_second_process_in_one_slot_fences_the_first(seat: Seat, opened: Opened):
+def test_a_member_whose_identity_another_process_has_goes_on_without_one(seat: Seat, opened: Opened):
     seat.member = "0.test.m.0"
     first = opened()
     wait_until(lambda: first.fetch(1, 0.1) or seat.told("partitions_assigned"), PATIENCE_S, "no assignment")
-    second = seat.open()
-
-    def is_refused() -> bool:
-        second.fetch(1, 0.05)
-        try:
-            first.fetch(1, 0.05)
-        except SourceRefusedError as error:
-            return "fenced" in str(error)
-        return False
-
-    wait_until(is_refused, PATIENCE_S, "the first was not fenced")
+    other = replace(seat, facts=[])
+    second = other.open()
+    wait_until(
+        lambda: second.fetch(1, 0.05) or first.fetch(1, 0.05) or seat.told("identity_taken"),
+        PATIENCE_S,
+        "the first does not say that it was fenced",
+    )
+    assert seat.told("identity_taken")[0].fields["member"] == "0.test.m.0"
+    other.is_replaced = False
     second.close(monotonic() + PATIENCE_S)
+    produce(seat.brokers, seat.topic, numbered(3))
+    assert offsets(next_batch(first)) == [0, 1, 2]
+    assert len(seat.told("group_joined_anew")) == len(seat.told("identity_taken")) == 1
+    assert not other.told("identity_taken")
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_member_leaves_its_group_where_no_process_takes_over(
+    kafka: KafkaServer, kafka_topic: TopicFactory, group: str, is_replaced: bool
+):
+    seat = Seat(kafka.brokers, kafka_topic(), group, "0.test.m.0", {"session_timeout": 45}, is_replaced=is_replaced)
+    member = Member(seat).start()
+    wait_until(lambda: member.partitions, PATIENCE_S, "no assignment")
+    member.stop()
+    onlooker = AdminClient({"bootstrap.servers": kafka.brokers, "log_level": 0})
+    found = onlooker.describe_consumer_groups([group])[group].result(PATIENCE_S)
+    assert [each.group_instance_id for each in found.members] == (["0.test.m.0"] if is_replaced else [])
 
 
 # A user's own iterate_task

@@ -64,8 +64,9 @@ def perform(means: Means, action: Action, now: float) -> None:
             _execute_zygote(means, name, edition, now)
         case Fork(name, slot, edition):
             _fork(means, name, slot, edition, now)
-        case AskToLeave(name, slot, deadline):
-            _ask_to_leave(means, name, slot, deadline)
+        case AskToLeave(name, slot, deadline, is_last):
+            stop = Stop(deadline, is_last)
+            means.post.send(pools.processes[name].workers[slot].seating.channel, stop)
             pools[name] = history.asked_to_leave(pools[name], slot, now, deadline=deadline)
         case Kill(name, slot):
             _kill(means, name, slot)
@@ -167,10 +168,6 @@ def note_not_forked(
 def _level(why: str, before: str) -> Level:
     """What the system goes on refusing is told once."""
     return Level.DEBUG if why == before else Level.ERROR
-
-
-def _ask_to_leave(means: Means, name: ConsumerName, slot: int, deadline: float) -> None:
-    means.post.send(means.pools.processes[name].workers[slot].seating.channel, Stop(deadline))
 
 
 def _kill(means: Means, name: ConsumerName, slot: int) -> None:

@@ -120,6 +120,7 @@ class SourceContext:
     user_reads_shard: whether `get_next_batch` has read `self.shard`, and so divides the rows itself.
     attend: does what the loop does between two fetches, for a source that waits within the user's generator; false
     when the worker is to stop. The loop's thread only.
+    is_replaced: whether another process takes this worker's place; asked by `close`. False where the slot is given up.
     note_away: for the same source: what it would raise from `fetch`, or None when it is back. The loop's thread only.
     call_hook: calls a hook of the user's, named; where that raises, it is reported, and the last argument returned.
     """
@@ -139,6 +140,7 @@ class SourceContext:
     wait: Callable[[float], None] = SYSTEM_CLOCK.sleep
     user_reads_shard: Callable[[], bool] = lambda: False
     attend: Callable[[], bool] = lambda: True
+    is_replaced: Callable[[], bool] = lambda: True
     note_away: Callable[[SourceAwayError | StoreAwayError | None], None] = lambda error: None
     call_hook: Callable[[str, Callable[[], Any], Any], Any] = lambda name, hook, otherwise: (
         hook()

@@ -48,9 +48,13 @@ class Fork(Message, frozen=True):
 
 
 class Stop(Message, frozen=True):
-    """master → zygote or worker: take no more, settle, leave by `deadline_s` on the machine's monotonic clock."""
+    """master → zygote or worker: take no more, settle, leave by `deadline_s` on the machine's monotonic clock.
+
+    is_last: no other worker takes the slot over.
+    """
 
     deadline_s: float
+    is_last: bool = False
 
 
 class Wake(Message, frozen=True):

@@ -16,6 +16,7 @@ from consumerd.wire.messages import Message, Reported
 
 FACTS_OF_THE_POOL = frozenset(
     {"store_away", "store_back", "source_away", "source_back", "starved", "hook_failed", "task_unstorable"}
+    | {"identity_taken"}
 )
 """So that `status` can tell of them."""
 

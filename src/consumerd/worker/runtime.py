@@ -291,6 +291,7 @@ class Runtime:
             wait=self._wait,
             user_reads_shard=lambda: self._user_reads_shard,
             note_away=self._note_away,
+            is_replaced=lambda: not (parts.deadline.is_last or self.exit is WorkerExit.FINISHED),
             call_hook=self.hooks.call,
             attend=lambda: self._loop is not None and self._loop.between_batches(),
         )

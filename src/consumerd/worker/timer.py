@@ -23,12 +23,16 @@ BEAT_S = 1.0
 
 
 class StopDeadline:
-    """When a stop must have ended, on the monotonic clock; the earliest that was asked for counts."""
+    """When a stop must have ended, on the monotonic clock; the earliest that was asked for counts.
+
+    is_last: no other worker takes the slot over, as far as the master has said.
+    """
 
     def __init__(self, stop_timeout_s: float) -> None:
         self.stop_timeout_s = stop_timeout_s
         self.at_s: float | None = None
         self.exit = WorkerExit.DEADLINE_PASSED
+        self.is_last = False
 
     @property
     def drained(self) -> WorkerExit:
@@ -115,7 +119,8 @@ class Timer:
 
     def _obey(self, message: Message) -> None:
         match message:
-            case Stop(deadline_s):
+            case Stop(deadline_s, is_last):
+                self._deadline.is_last = is_last
                 self._interrupts.set(Interrupt.STOP)
                 self._deadline.start(deadline_s)
             case Wake():

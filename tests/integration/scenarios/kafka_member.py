@@ -60,6 +60,7 @@ class Seat:
     interrupts: list[Interrupt] = field(default_factory=list)
     max_unsettled: int = 10_000
     attend: Callable[[], bool] = lambda: True
+    is_replaced: bool = True
 
     @property
     def options(self) -> KafkaOptions:
@@ -76,6 +77,7 @@ class Seat:
             emit=self.facts.append,
             clock=self.clock,
             attend=self.attend,
+            is_replaced=lambda: self.is_replaced,
         )
 
     def open(self) -> KafkaSource:

@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError, Message
 
 from consumerd.errors import SourceRefusedError
 from consumerd.sources.kafka.assigned import AssignedPartition
-from consumerd.sources.kafka.health import ECHO_S, GRACE_S, JOIN_S, Health
+from consumerd.sources.kafka.health import ECHO_S, GRACE_S, JOIN_S, Fencing, Health
 from consumerd.sources.kafka.membership import Membership
 from consumerd.sources.kafka.options import KafkaOptions
 from consumerd.testing.clock import ManualClock
@@ -27,19 +27,25 @@ def health(clock: ManualClock) -> Health:
     return Health(membership, KafkaOptions(brokers="broker", topic_name="logins", consumer_group="gop"))
 
 
-def test_a_fencing_of_a_member_that_lost_nothing_is_anothers_and_final(health: Health):
+def test_a_fencing_of_a_member_that_lost_nothing_is_anothers(health: Health):
     health.note_joined()
     health.note(FENCED)
-    assert not health.must_join_anew
     health.note_answer()
-    with pytest.raises(SourceRefusedError, match="FENCED"):
-        health.check()
+    assert health.fencing is Fencing.BY_ANOTHER
+    assert health.is_final
+    health.note_new_client()
+    assert (health.fencing, health.is_final) == (None, False)
+
+
+def test_a_fatal_error_with_the_brokers_words_for_a_fencing_is_one(health: Health):
+    health.note(KafkaError(KafkaError._FATAL, f"Fatal error: {FENCED.str()}: Fatal consumer error: {FENCED.str()}"))
+    assert health.fencing is Fencing.BY_ANOTHER
 
 
 def test_a_fencing_after_a_loss_answers_what_was_sent_before_it(health: Health):
     health.note_lost()
     health.note(FENCED)
-    assert health.must_join_anew
+    assert health.fencing is Fencing.BY_ITSELF
     health.check()
     health.note(FENCED)  # librdkafka says it with every call
     health.note(KafkaError(KafkaError._FATAL))
@@ -52,7 +58,7 @@ def test_a_fencing_soon_after_joining_anew_is_still_an_answer_to_the_lost_sessio
     health.note_joined()
     clock.advance(ECHO_S - 1)
     health.note(FENCED)
-    assert health.must_join_anew
+    assert health.fencing is Fencing.BY_ITSELF
 
 
 def test_a_fencing_long_after_joining_anew_is_anothers(health: Health, clock: ManualClock):
@@ -61,26 +67,22 @@ def test_a_fencing_long_after_joining_anew_is_anothers(health: Health, clock: Ma
     clock.advance(ECHO_S)
     health.note_joined()  # further partitions prove nothing
     health.note(FENCED)
-    assert not health.must_join_anew
-    with pytest.raises(SourceRefusedError):
-        health.check()
+    assert health.fencing is Fencing.BY_ANOTHER
 
 
 def test_one_loss_explains_one_fencing(health: Health):
     health.note_lost()
     health.note(FENCED)
     health.note_new_client()
-    assert not health.must_join_anew
     health.note_joined()
     health.note(FENCED)
-    with pytest.raises(SourceRefusedError):
-        health.check()
+    assert health.fencing is Fencing.BY_ANOTHER
 
 
 def test_another_fatal_error_is_final_also_after_a_loss(health: Health):
     health.note_lost()
     health.note(KafkaError(KafkaError.UNSUPPORTED_VERSION, "too old", True))
-    assert not health.must_join_anew
+    assert health.fencing is None
     with pytest.raises(SourceRefusedError):
         health.check()
 

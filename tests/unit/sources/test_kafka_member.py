@@ -137,7 +137,7 @@ class World:
         lookup = Lookup(self.membership, self.parked, question, by_position=True)
         self.commits = Commits(self.membership, self.health)
         shared = Shared(self.membership, self.arrivals, self.commits, self.health, lookup)
-        self.calls = Rebalance(shared, self.hand)
+        self.calls = Rebalance(shared, self.hand, leave_s=20)
         client: Any = self.client  # it stands in for confluent_kafka.Consumer
         self.receiver = Receiver(client, shared)
         self.lookup = lookup

@@ -26,11 +26,12 @@ class Fork:
 
 @dataclass(frozen=True, slots=True)
 class AskToLeave:
-    """Ask a worker to drain and leave by `deadline`."""
+    """Ask a worker to drain and leave by `deadline`. is_last: no other takes its slot over."""
 
     pool: ConsumerName
     slot: int
     deadline: float
+    is_last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

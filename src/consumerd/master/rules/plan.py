@@ -221,7 +221,7 @@ def _retire(name: ConsumerName, needed: frozenset[int], pool: Pool, deadline: fl
 def _empty(name: ConsumerName, pool: Pool, deadline: float) -> Iterator[Action]:
     for number, slot in pool.slots.items():
         if slot.state in LIVE:
-            yield AskToLeave(name, number, deadline)
+            yield AskToLeave(name, number, deadline, is_last=True)
         elif slot.state in (SlotState.BACKING_OFF, SlotState.FINISHED):
             yield Vacate(name, number)
 

@@ -5,7 +5,7 @@ may not be read, that a partition may not. So what was heard stands until someth
 group an assignment, a commit or an answered question; of a partition a record. A refusal that stands for GRACE_S
 ends the worker: the next one begins with a client that knows nothing yet.
 
-A fencing is final: another process has this slot's identity. But for one: librdkafka sends a commit or a heartbeat
+A fencing says that another process has this slot's identity. But for one: librdkafka sends a commit or a heartbeat
 again that it made before it lost its session, with the member id of that time, and takes the broker's answer to it,
 that the identity has a newer member, for its own end, though the newer member is itself.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from enum import Enum
 
 from confluent_kafka import KafkaError, Message
 
@@ -21,7 +22,7 @@ from consumerd.errors import SourceAwayError, SourceRefusedError
 from consumerd.events.facts import Level
 from consumerd.sources.kafka.membership import Membership
 from consumerd.sources.kafka.options import KafkaOptions
-from consumerd.sources.kafka.refusals import FENCED, OF_THE_GROUP, is_final, translate, words
+from consumerd.sources.kafka.refusals import OF_THE_GROUP, is_fencing, is_final, translate, words
 
 GRACE_S = 10.0
 """How long a refusal may stand: some pass by themselves while a cluster starts, or a topic is made."""
@@ -33,6 +34,13 @@ ECHO_S = 60.0
 """How long after joining anew a request of the lost session may still be answered: librdkafka's `socket.timeout.ms`."""
 
 # ruff: noqa: SLF001 - codes with an underscore are the client's public constants for its own errors
+
+
+class Fencing(Enum):
+    """Why the brokers take nothing more of a member with a fixed identity: a newer member has it."""
+
+    BY_ITSELF = "a request of a lost session was answered late"
+    BY_ANOTHER = "another process has this worker's identity"
 
 
 class Health:
@@ -50,12 +58,17 @@ class Health:
         self.is_joined = False
         self._late_at = self._clock.monotonic() + JOIN_S
         self._echoes_until = 0.0
-        self._heard_echo = False
+        self._fencing: Fencing | None = None
 
     @property
-    def must_join_anew(self) -> bool:
-        """Whether librdkafka fenced itself with a request of a session that it had lost: its client is of no use."""
-        return self._heard_echo
+    def fencing(self) -> Fencing | None:
+        """Why the client was fenced: it is of no use any more, and another one must join in its place. Or None."""
+        return self._fencing
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing that is sent by this client will be taken any more."""
+        return self._final is not None or self._fencing is not None
 
     @property
     def is_served(self) -> bool:
@@ -87,8 +100,8 @@ class Health:
     def note(self, error: KafkaError, partition: int | None = None) -> None:
         """librdkafka reported an error: a callback of the client, or an error among the records of a partition."""
         judged, code = translate(error, self._options), error.code()
-        if is_final(error) and self._is_echo(error):
-            self._heard_echo = True
+        if is_final(error) and (self._fencing is not None or is_fencing(error)):
+            self._fencing = self._fencing or self._fenced_by()  # the client says it again and again
         elif is_final(error):
             self._final = self._final or SourceRefusedError(str(judged))
         elif isinstance(judged, SourceRefusedError):
@@ -130,7 +143,7 @@ class Health:
 
     def note_new_client(self) -> None:
         """A client that has sent nothing yet takes the other's place: the next fencing is no echo."""
-        self._heard_echo = False
+        self._fencing = None
         self._echoes_until = 0.0
         self._refusals, self._silence, self._last_words = {}, "", ""
         self.is_joined, self._late_at = False, self._clock.monotonic() + JOIN_S
@@ -145,11 +158,9 @@ class Health:
             self._refused_at = self._clock.monotonic()
         self._refusals[partition] = refusal
 
-    def _is_echo(self, error: KafkaError) -> bool:
-        """Whether a fencing may answer what this process itself had sent in a session that it lost; once a loss."""
-        if self._heard_echo:
-            return True  # the client says it again and again
-        return error.code() in FENCED and self._clock.monotonic() < self._echoes_until
+    def _fenced_by(self) -> Fencing:
+        """A fencing may answer what this process itself had sent in a session that it lost; once a loss."""
+        return Fencing.BY_ITSELF if self._clock.monotonic() < self._echoes_until else Fencing.BY_ANOTHER
 
 
 def _is_read(message: Message) -> bool:

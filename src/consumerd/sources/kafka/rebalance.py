@@ -13,16 +13,14 @@ from consumerd.sources.kafka.assigned import AssignedPartition
 from consumerd.sources.kafka.hand import Hand
 from consumerd.sources.kafka.shared import Shared
 
-LEAVE_S = 20.0
-"""How long a revoke waits for the loop to leave the partition's batch; well below max_poll_interval."""
-
 COMMITTED_S = 5.0
 
 
 class Rebalance:
     """What is done when partitions are assigned, revoked, lost."""
 
-    def __init__(self, shared: Shared, hand: Hand) -> None:
+    def __init__(self, shared: Shared, hand: Hand, *, leave_s: float) -> None:
+        """leave_s: how long a revoke waits for the loop to leave the partition's batch; below `max_poll_interval`."""
         self._membership = shared.membership
         self._assigned = shared.membership.assigned
         self._state = shared.membership.state
@@ -31,6 +29,7 @@ class Rebalance:
         self._health = shared.health
         self._lookup = shared.lookup
         self._hand = hand
+        self._leave_s = leave_s
 
     def on_assign(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         """Begin at the committed positions, once it is known what is parked above them."""
@@ -55,7 +54,7 @@ class Rebalance:
     def on_revoke(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         """Let the loop leave them, commit what is finished, let go."""
         leaving = self._begin_leaving(partitions)
-        self._hand.wait_until_left(leaving, LEAVE_S)
+        self._hand.wait_until_left(leaving, self._leave_s)
         with self._state:
             for assigned in leaving:
                 assigned.fence()

@@ -108,6 +108,11 @@ def is_final(error: KafkaError) -> bool:
     return error.code() in FATAL or error.fatal()
 
 
+def is_fencing(error: KafkaError) -> bool:
+    """Whether a member was fenced; librdkafka may tell of it as of any fatal error, with the broker's words in it."""
+    return error.code() in FENCED or KafkaError(KafkaError.FENCED_INSTANCE_ID).str() in error.str()
+
+
 def translate(error: KafkaError, options: KafkaOptions) -> SourceError:
     """The error in a sentence: SourceRefusedError where a person has to act, SourceAwayError where it passes."""
     names = {

@@ -11,10 +11,8 @@ import threading
 from collections.abc import Sequence
 from typing import cast
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
-
 from consumerd.clock import monotonic
-from consumerd.errors import SourceAwayError, SourceRefusedError
+from consumerd.errors import SourceAwayError
 from consumerd.events.facts import Fact, Level
 from consumerd.model.contract import is_overridden
 from consumerd.model.interrupts import Interrupt
@@ -23,9 +21,9 @@ from consumerd.sources.decoding import decode_json
 from consumerd.sources.kafka import TRAITS
 from consumerd.sources.kafka.arrivals import Arrivals, Run
 from consumerd.sources.kafka.batch import KafkaBatch
-from consumerd.sources.kafka.client_log import FactLogger
 from consumerd.sources.kafka.commits import Commits
 from consumerd.sources.kafka.facade import Facade
+from consumerd.sources.kafka.group import GroupMember
 from consumerd.sources.kafka.hand import AnyBatch, Hand
 from consumerd.sources.kafka.health import Health
 from consumerd.sources.kafka.identity import IdentityQuestion
@@ -34,15 +32,11 @@ from consumerd.sources.kafka.lookup import Lookup
 from consumerd.sources.kafka.membership import Membership
 from consumerd.sources.kafka.options import KafkaOptions
 from consumerd.sources.kafka.reader import MessageReader
-from consumerd.sources.kafka.rebalance import Rebalance
-from consumerd.sources.kafka.receiver import SLICE_S, Receiver
-from consumerd.sources.kafka.settings import consumer_settings
 from consumerd.sources.kafka.shared import Shared
 from consumerd.sources.kafka.topic import Topic
 from consumerd.sources.records import decode_record
 
 LARGEST_BATCH = 500
-COMMIT_AGAIN_S = 5.0
 
 
 class KafkaSource:
@@ -69,7 +63,8 @@ class KafkaSource:
         self._lookup = Lookup(membership, context.parked, question, by_position=not is_iterated)
         self._commits = Commits(membership, self._health)
         shared = Shared(membership, self._arrivals, self._commits, self._health, self._lookup)
-        self._receiver = self._join(options, shared)
+        self._member = GroupMember(context, options, shared, self._hand)
+        self._receiver = self._member.receiver
         if is_iterated:
             reader = MessageReader(
                 shared, self._receiver, check=self._check, attend=context.attend, note_away=context.note_away
@@ -149,11 +144,11 @@ class KafkaSource:
         return self._topic.lag(self._oldest_s)
 
     def close(self, deadline: float) -> None:
-        """Commit what is finished and end. A static member does not leave: its slot's next process takes over."""
+        """Commit what is finished and end; where no process takes the slot over, leave the group."""
         self._hand.enter()
         if self._iteration is not None:
             self._iteration.close()
-        closing = threading.Thread(target=self._leave, args=(deadline,), name="kafka-close", daemon=True)
+        closing = threading.Thread(target=self._member.leave, args=(deadline,), name="kafka-close", daemon=True)
         closing.start()
         closing.join(max(0.0, deadline - monotonic()))
         if closing.is_alive():
@@ -162,39 +157,10 @@ class KafkaSource:
 
     # Within
 
-    def _join(self, options: KafkaOptions, shared: Shared) -> Receiver:
-        self._calls = Rebalance(shared, self._hand)
-        return Receiver(self._new_client(options), shared)
-
-    def _new_client(self, options: KafkaOptions) -> Consumer:
-        """A client that has subscribed, and joins with its first poll."""
-        settings: dict[str, object] = dict(consumer_settings(options, member=self._context.member))
-        settings |= {"error_cb": self._health.note, "on_commit": self._commits.answered}
-        try:
-            client = Consumer(settings, logger=FactLogger(self._context.emit))
-        except KafkaException as error:
-            refused = f"librdkafka refuses the configuration of {self._context.name}: {error.args[0].str()}"
-            raise SourceRefusedError(refused) from error
-        calls = self._calls
-        client.subscribe([options.topic_name], calls.on_assign, calls.on_revoke, calls.on_lost)
-        return client
-
-    def _join_anew(self) -> None:
-        """With another client: what it had in hand and had not settled comes again."""
-        membership, client = self._membership, self._new_client(self._context.options)
-        with self._receiver.lock:
-            old = self._receiver.client
-            self._calls.on_lost(old, [TopicPartition(membership.topic, number) for number in membership.assigned])
-            old.close()
-            self._receiver.replace(client)
-            self._commits.forget()
-            self._health.note_new_client()
-        membership.report("group_joined_anew", Level.WARNING, because="a request of a lost session was answered late")
-
     def _check(self) -> None:
         """Join anew where that helps; raise a refusal that stands."""
-        if self._health.must_join_anew:
-            self._join_anew()
+        if self._health.fencing is not None:
+            self._member.join_anew(self._health.fencing)
         self._health.check()
 
     def _raise_when_away(self) -> None:
@@ -244,14 +210,3 @@ class KafkaSource:
             return None
         kind, milliseconds = oldest.timestamp()
         return max(0.0, self._context.clock.wall() - milliseconds / 1000) if kind else None
-
-    def _leave(self, deadline: float) -> None:
-        """Commit, again where a rebalance or a new coordinator makes the broker say no, and end."""
-        client, patience = self._receiver.client, min(deadline - 1, monotonic() + COMMIT_AGAIN_S)
-        with self._receiver.lock:
-            self._receiver.is_closed = True
-            while not self._commits.send_now(client, tuple(self._membership.assigned.values())):
-                if monotonic() >= patience:
-                    break
-                client.poll(SLICE_S)  # what comes is not ours to handle any more; the group must go on
-            client.close()

@@ -169,7 +169,9 @@ def test_more_workers_restart_nobody_and_fewer_leave_from_the_highest_slot() -> 
     more, fewer = replace(wanted(), workers=3), replace(wanted(), workers=1)
     grown = history.scaled(running(), 3, 1.0)
     assert plan(Wanted({A: more}), Observed({A: grown}), 1.0) == (Fork(A, 2, 1),)
-    assert plan(Wanted({A: fewer}), Observed({A: running()}), 1.0) == (AskToLeave(A, 1, 1.0 + STOP_TIMEOUT_S),)
+    assert plan(Wanted({A: fewer}), Observed({A: running()}), 1.0) == (
+        AskToLeave(A, 1, 1.0 + STOP_TIMEOUT_S, is_last=True),
+    )
 
 
 def worn(pool: Pool, *numbers: int) -> Pool:
@@ -321,7 +323,10 @@ def test_a_worker_that_starts_for_too_long_has_its_lock_looked_at() -> None:
 def test_a_stop_asks_every_worker_with_the_one_deadline() -> None:
     assert planned(running(), 1.0, stop_deadline=26.0) == (StopPool(A),)
     stopping = history.stopping(running(), 1.0)
-    assert planned(stopping, 1.0, stop_deadline=26.0) == (AskToLeave(A, 0, 26.0), AskToLeave(A, 1, 26.0))
+    assert planned(stopping, 1.0, stop_deadline=26.0) == (
+        AskToLeave(A, 0, 26.0, is_last=True),
+        AskToLeave(A, 1, 26.0, is_last=True),
+    )
 
 
 def test_a_worker_past_its_deadline_is_killed_once() -> None:
@@ -403,7 +408,11 @@ def test_a_stalled_worker_is_no_part_of_a_healthy_pool() -> None:
 def test_a_stopping_pool_kills_what_loads_beside_its_workers_at_once() -> None:
     pool = history.stopping(history.zygote_executed(running(), 2, 101, 1.0), 1.0)
     asked = plan(Wanted({A: replace(SECOND, stop_deadline=26.0)}), Observed({A: pool}), 1.0)
-    assert asked == (AskToLeave(A, 0, 26.0), AskToLeave(A, 1, 26.0), KillZygote(A, 2))
+    assert asked == (
+        AskToLeave(A, 0, 26.0, is_last=True),
+        AskToLeave(A, 1, 26.0, is_last=True),
+        KillZygote(A, 2),
+    )
 
 
 class World(RuleBasedStateMachine):

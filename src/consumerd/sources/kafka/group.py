@@ -1,0 +1,104 @@
+"""The client that is a member of the consumer group: made, made anew, and how it leaves. Runs in workers.
+
+A member with a fixed identity (`group.instance.id`) keeps its partitions while it is away for less than its session:
+so the next process of its slot has them at once, and nothing moves. Where no process takes over, it has to leave by
+itself: closing the client does not tell the group.
+"""
+
+from __future__ import annotations
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from consumerd.clock import monotonic
+from consumerd.errors import SourceRefusedError
+from consumerd.events.facts import Level
+from consumerd.sources.contract import SourceContext
+from consumerd.sources.kafka.client_log import FactLogger
+from consumerd.sources.kafka.hand import Hand
+from consumerd.sources.kafka.health import Fencing
+from consumerd.sources.kafka.options import KafkaOptions
+from consumerd.sources.kafka.rebalance import Rebalance
+from consumerd.sources.kafka.receiver import SLICE_S, Receiver
+from consumerd.sources.kafka.settings import consumer_settings
+from consumerd.sources.kafka.shared import Shared
+
+COMMIT_AGAIN_S = 5.0
+RESIGN_S = 5.0
+
+REVOKE_MARGIN = 0.1
+"""The part of `max_poll_interval` that a revoke leaves for the commit, and for the poll before it."""
+
+
+class GroupMember:
+    """One member of the group, as one client after the other. `receiver` has the present one."""
+
+    def __init__(self, context: SourceContext, options: KafkaOptions, shared: Shared, hand: Hand) -> None:
+        """Raises SourceRefusedError for settings that cannot be."""
+        self._context = context
+        self._options = options
+        self._shared = shared
+        self._identity = context.member
+        leave_s = options.max_poll_interval * (1 - REVOKE_MARGIN)
+        self._calls = Rebalance(shared, hand, leave_s=leave_s)
+        self.receiver = Receiver(self._new_client(), shared)
+
+    def join_anew(self, fencing: Fencing) -> None:
+        """With another client: what this one had in hand and had not settled comes again.
+
+        Where another process has this member's identity, it goes on without one: the two would end each other for ever.
+        """
+        membership, receiver = self._shared.membership, self.receiver
+        if fencing is Fencing.BY_ANOTHER:
+            advice = "is a copy of its state directory in use? Give each master a directory of its own"
+            membership.report("identity_taken", Level.ERROR, member=self._identity, advice=advice)
+            self._identity = None
+        client = self._new_client()
+        with receiver.lock:
+            old = receiver.client
+            self._calls.on_lost(old, [TopicPartition(membership.topic, number) for number in membership.assigned])
+            old.close()
+            receiver.replace(client)
+            self._shared.commits.forget()
+            self._shared.health.note_new_client()
+        membership.report("group_joined_anew", Level.WARNING, because=fencing.value)
+
+    def leave(self, deadline: float) -> None:
+        """Commit what is finished, and end; out of the group where no process takes over."""
+        receiver = self.receiver
+        with receiver.lock:
+            receiver.is_closed = True
+            self._commit(min(deadline - 1, monotonic() + COMMIT_AGAIN_S))
+            if self._identity is not None and not self._context.is_replaced():
+                self._resign(min(deadline - 1, monotonic() + RESIGN_S))
+            receiver.client.close()
+
+    def _commit(self, patience: float) -> None:
+        """Commit, again where a rebalance or a new coordinator makes the broker say no."""
+        client, assigned = self.receiver.client, tuple(self._shared.membership.assigned.values())
+        while not self._shared.commits.send_now(client, assigned):
+            if self._shared.health.is_final or monotonic() >= patience:
+                return
+            client.poll(SLICE_S)  # what comes is not ours to handle any more; the group must go on
+
+    def _resign(self, patience: float) -> None:
+        """Give the partitions back and leave the group: a client that has unsubscribed tells it so."""
+        client = self.receiver.client
+        try:
+            client.unsubscribe()
+            while client.assignment() and monotonic() < patience:
+                client.poll(SLICE_S)
+        except KafkaException as error:
+            self._shared.health.note(error.args[0])
+
+    def _new_client(self) -> Consumer:
+        """A client that has subscribed, and joins with its first poll."""
+        settings: dict[str, object] = dict(consumer_settings(self._options, member=self._identity))
+        settings |= {"error_cb": self._shared.health.note, "on_commit": self._shared.commits.answered}
+        try:
+            client = Consumer(settings, logger=FactLogger(self._context.emit))
+        except KafkaException as error:
+            refused = f"librdkafka refuses the configuration of {self._context.name}: {error.args[0].str()}"
+            raise SourceRefusedError(refused) from error
+        calls = self._calls
+        client.subscribe([self._options.topic_name], calls.on_assign, calls.on_revoke, calls.on_lost)
+        return client
