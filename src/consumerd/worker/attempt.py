@@ -6,7 +6,8 @@ The fast loop handles tasks itself and comes here with the first failure; the ge
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -94,6 +95,16 @@ class Attempts:
         self._fullness = fullness
         self.running: Task | None = None
         self._is_prepared = True
+
+    @contextmanager
+    def made_by(self, handle: Handler, hooks: Hooks) -> Iterator[None]:
+        """Make the attempts by another instance of the consumer's class meanwhile."""
+        before = self._handle, self._hooks
+        self._handle, self._hooks = handle, hooks
+        try:
+            yield
+        finally:
+            self._handle, self._hooks = before
 
     def conclude(
         self, task: Task, decode: Decode, must_leave: Callable[[], bool], already: Raised | Outcome | None = None

@@ -92,6 +92,18 @@ class DueTasks:
         """Whether it is time to look; while the store is away, only when it may be asked again."""
         return self._clock.monotonic() >= self._next_look and self._parking.may_ask()
 
+    def has_due(self) -> bool:
+        """Whether a task is due now; where none is, the next look is planned."""
+        if self._store.has_nothing(self._consumer):
+            self._has_waiting = False
+            self._next_look = self._clock.monotonic() + LOOK_OTHERWISE_S
+            return False
+        try:
+            return self._plan_next_look(is_more_due=False) == 0
+        except StoreAwayError as error:
+            self._parking.note_away(error)
+            return False
+
     def run(self, is_stopping: Callable[[], bool]) -> None:
         """Attempt what is due now, for a turn. What is claimed and not begun in it is released."""
         if self._store.has_nothing(self._consumer):
@@ -186,13 +198,15 @@ class DueTasks:
         self._suspects.end(parked.task_id, is_cleared=conclusion.outcome is not None)
         return conclusion
 
-    def _plan_next_look(self, *, is_more_due: bool) -> None:
+    def _plan_next_look(self, *, is_more_due: bool) -> float | None:
+        """In how many seconds the next task is due; None where none waits."""
         self._has_waiting = is_more_due
         if is_more_due:
             self._next_look = 0.0
-            return
+            return 0.0
         consumer = self._consumer
         due_in_s = self._store.call(lambda store: store.next_due(consumer))
         self._has_waiting = due_in_s is not None
         pause_s = LOOK_OTHERWISE_S if due_in_s is None else min(max(due_in_s, LOOK_WHILE_WAITING_S), LOOK_OTHERWISE_S)
         self._next_look = self._clock.monotonic() + pause_s
+        return due_in_s

@@ -6,7 +6,7 @@ and the batch goes on with the rest.
 
 from __future__ import annotations
 
-from threading import get_ident
+from threading import Lock, get_ident
 
 from consumerd.errors import SourceAwayError, StoreAwayError
 from consumerd.events.facts import Fact, Level
@@ -30,10 +30,15 @@ FIRST_FETCH = 10
 
 
 class Loop:
-    """One worker's loop. `run` returns how the worker ends. is_open: whether the source has been opened."""
+    """One worker's loop. `run` returns how the worker ends.
+
+    is_open: whether the source has been opened. gate: held by whoever handles tasks; the loop's thread, unless it waits
+    in its source.
+    """
 
     def __init__(self, parts: Parts, settings: LoopSettings, context: SourceContext) -> None:
         self.is_open = False
+        self.gate = Lock()
         self._context = context
         self._parts = parts
         self._settings = settings
@@ -46,7 +51,8 @@ class Loop:
         self._last_settle = parts.clock.monotonic()
         self._next_reload = 0.0
         self._thread = get_ident()
-        self._is_in_source = False
+        self._in_source_since: float | None = None
+        self.gate.acquire()
         self._has_ended = False
         self._has_told_of_end = False
         self._handling = Handling(parts, settings, self._attend)
@@ -137,7 +143,7 @@ class Loop:
         if now >= self._next_reload:
             self._next_reload = now + self._settings.reload_interval_s
             self._parts.hooks.reload_config()
-        if self._may_try_parked:
+        if self.may_try_parked:
             if self._parts.suspects.are_known:
                 self._park_held()
                 self._settle()  # one of them may be due, and kill us
@@ -153,31 +159,39 @@ class Loop:
 
         Nothing where it is not being waited for: in a handler, or from another thread.
         """
-        if self._is_in_source and self._source.traits.gives_away and get_ident() == self._thread:
-            self._is_in_source = False
+        if self._in_source_since is None or not self._source.traits.gives_away or get_ident() != self._thread:
+            return
+        with self.gate:
+            self._in_source_since = None
             try:
                 self.between_batches()
             finally:
-                self._is_in_source = True
+                self._in_source_since = self._parts.clock.monotonic()
+
+    def has_waited(self, seconds: float) -> bool:
+        """Whether the loop's thread has been in its source for so long, and is there still."""
+        since = self._in_source_since
+        return since is not None and self._parts.clock.monotonic() - since >= seconds
 
     def _finish_or_stay(self) -> None:
         """The source has ended. A worker that alone has its tasks stays until none waits to be tried again."""
         parking, due = self._parts.parking, self._parts.due
         if not self._settings.stays_for_retries or not (parking.held or parking.is_away or due.has_waiting):
             self._parts.interrupts.set(Interrupt.FINISHED)
-        elif not self._may_try_parked:
+        elif not self.may_try_parked:
             if not self._has_told_of_end:
                 self._has_told_of_end = True
                 self._parts.emit(Fact("source_ended", Level.INFO, {"then": "it stays for the tasks that wait"}))
             self._parts.wait(IDLE_FETCH_S)
 
     @property
-    def _may_try_parked(self) -> bool:
+    def may_try_parked(self) -> bool:
+        """Whether it is time to look for parked tasks that are due."""
         return self._parts.due.is_time and not self._parts.interrupts.is_paused
 
     def _fetch(self) -> Batch | None:
         """The next batch; where parked tasks are due still, only what is there at once: they take turns."""
-        wait_s = 0.0 if self._may_try_parked else IDLE_FETCH_S
+        wait_s = 0.0 if self.may_try_parked else IDLE_FETCH_S
         if self._away.is_pausing:
             self._parts.wait(min(self._away.pause_left_s, wait_s))
             return None
@@ -185,8 +199,7 @@ class Loop:
             self._parts.interrupts.set(Interrupt.FINISHED)
             return None
         try:
-            self._is_in_source = True
-            batch = self._source.fetch(self._fetch_limit(), wait_s)
+            batch = self._fetch_outside(wait_s)
         except (SourceAwayError, StoreAwayError) as error:
             self.note_away(error)
             self._parts.wait(IDLE_FETCH_S)
@@ -195,12 +208,20 @@ class Loop:
             self._has_ended = True
             self._parts.due.look_now()
             return None
-        finally:
-            self._is_in_source = False
         trouble = None if self._trouble is None else self._trouble()
         if trouble is not None or self._away.is_away:
             self.note_away(trouble, gives_tasks=batch is not None)
         return batch
+
+    def _fetch_outside(self, wait_s: float) -> Batch | None:
+        """Fetch, and let another thread handle what is due while the source waits."""
+        self._in_source_since = self._parts.clock.monotonic()
+        self.gate.release()
+        try:
+            return self._source.fetch(self._fetch_limit(), wait_s)
+        finally:
+            self._in_source_since = None
+            self.gate.acquire()
 
     def note_away(self, error: SourceAwayError | StoreAwayError | None, *, gives_tasks: bool = False) -> None:
         """The source, or the store it must ask, does not answer; or, with None, it does."""

@@ -34,6 +34,7 @@ from consumerd.worker.parked_index import StoreIndex
 from consumerd.worker.parking import Parking
 from consumerd.worker.parts import LoopSettings, Parts
 from consumerd.worker.policy import retry_policy
+from consumerd.worker.retry_thread import RetryThread, StandIn
 from consumerd.worker.suspects import Suspects, SuspectSettings
 from consumerd.worker.timer import StopDeadline
 
@@ -85,14 +86,7 @@ class Runtime:
         self._suspects = _suspects(surroundings)
         self._index = StoreIndex(surroundings.name, surroundings.store, self._suspects)
         self._fullness = Fullness(surroundings.leave_when_full)
-        self.hooks = Hooks(
-            consumer,
-            surroundings.orders.amendments,
-            emit=surroundings.emit,
-            redact=surroundings.redact,
-            clock=surroundings.clock,
-            fullness=self._fullness,
-        )
+        self.hooks = self._hooks_of(consumer)
         self._validate = record_validator(consumer_class)
         self._user_reads_shard = False
         self._loop: Loop | None = None
@@ -154,7 +148,7 @@ class Runtime:
         self._consumer.pre_consume()
         handlers = Handlers(self._consumer)
         self._close_handler = handlers.close
-        loop_parts = self._loop_parts(handlers)
+        loop_parts = self._parts = self._loop_parts(handlers)
         self._load_suspects(loop_parts.parking)
         self._due = loop_parts.due
         if parts.member is not None:
@@ -184,11 +178,49 @@ class Runtime:
             redact=parts.redact,
         )
         keeper.start()
+        retries = self._retry_thread(loop)
         parts.on_ready()
         try:
             self.exit = loop.run()
         finally:
-            self._drain(loop, keeper)
+            self._drain(loop, keeper, retries)
+
+    def _retry_thread(self, loop: Loop) -> RetryThread | None:
+        """For a generator, which may wait for its next task for ever."""
+        if not self._surroundings.source.traits.gives_away:
+            return None
+        thread = RetryThread(
+            loop,
+            self._parts,
+            lambda: self.hooks.call("pre_consume", self._make_stand_in, None),
+            is_stopping=lambda: self._surroundings.deadline.at_s is not None,
+            redact=self._surroundings.redact,
+        )
+        thread.start()
+        return thread
+
+    def _make_stand_in(self) -> StandIn:
+        consumer = type(self._consumer)(self._consumer.worker_id, **self._consumer.config)
+        consumer._runtime = self  # noqa: SLF001 - as of the first
+        consumer.pre_consume()
+        handlers, hooks = Handlers(consumer), self._hooks_of(consumer)
+
+        def close() -> None:
+            handlers.close()
+            hooks.call("post_consume", consumer.post_consume, None)
+
+        return StandIn(for_any_record(consumer, handlers, self._surroundings.emit), hooks, close)
+
+    def _hooks_of(self, consumer: Any) -> Hooks:  # the user's class
+        parts = self._surroundings
+        return Hooks(
+            consumer,
+            parts.orders.amendments,
+            emit=parts.emit,
+            redact=parts.redact,
+            clock=parts.clock,
+            fullness=self._fullness,
+        )
 
     def _is_overdue(self) -> Callable[[], bool]:
         """Whether the running attempt is; in the foreground, where nobody replaces anybody, none ever is."""
@@ -197,17 +229,20 @@ class Runtime:
             return lambda: False
         return OwnWatch(parts.words, parts.common.task_timeout, parts.clock).is_overdue
 
-    def _drain(self, loop: Loop, keeper: Keeper) -> None:
+    def _drain(self, loop: Loop, keeper: Keeper, retries: RetryThread | None) -> None:
         """Settle what is finished, park what can be parked, leave; all by the one deadline of the stop."""
         parts = self._surroundings
         parts.words[STATE] = WorkerState.DRAINING
         parts.deadline.start()
-        assert parts.deadline.at_s is not None
+        deadline = parts.deadline.at_s
+        assert deadline is not None
+        if retries is not None:
+            retries.close(deadline - DRAIN_MARGIN_S - monotonic())
         if loop.is_open:
-            loop.drain(parts.deadline.at_s - DRAIN_MARGIN_S)
-        keeper.close(min(1.0, parts.deadline.at_s - monotonic()))
+            loop.drain(deadline - DRAIN_MARGIN_S)
+        keeper.close(min(1.0, deadline - monotonic()))
         if loop.is_open:
-            parts.source.close(parts.deadline.at_s)
+            parts.source.close(deadline)
 
     def _loop_parts(self, handlers: Handlers) -> Parts:
         parts = self._surroundings

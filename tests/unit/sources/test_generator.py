@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
 
 import pytest
 
@@ -14,6 +14,7 @@ from consumerd.model.interrupts import Interrupt
 from consumerd.model.parked import ParkedState
 from consumerd.sources.generator.source import GeneratorSource
 from consumerd.testing.running import NAME, Run
+from consumerd.worker.retry_thread import RetryThread
 
 
 class Popping(BaseConsumer):
@@ -96,6 +97,73 @@ def test_what_is_due_is_tried_while_the_generator_waits_and_asks_whether_to_stop
     run.turn(2)
     assert run.consumer.handled[:2] == [(0, "a"), (0, "a")]
     assert run.consumer.handled[2] == (1, "b")
+
+
+class Blocking(Again):
+    """Waits within its generator; `during` is what happens there."""
+
+    made: ClassVar[list[BaseConsumer]] = []
+    can_be_made: ClassVar[bool] = True
+    during: Callable[[], None] = staticmethod(lambda: None)
+
+    def iterate_task(self) -> Iterator[tuple[int, Any]]:
+        yield 0, "a"
+        self.during()
+
+    def pre_consume(self) -> None:
+        if self.made and not self.can_be_made:
+            raise OSError("no connection")
+        self.made.append(self)
+
+
+def blocking(*, can_be_made: bool) -> tuple[Run, RetryThread]:
+    """A run that has parked its task and will wait next; and its thread, which a test lets look."""
+    consumer_class = type("Blocked", (Blocking,), {"made": [], "can_be_made": can_be_made})
+    run = Run(consumer_class, source=GeneratorSource(), configs={"back_off_time": 2})
+    runtime = run.runtime
+    thread = RetryThread(
+        run.loop,
+        runtime._parts,
+        lambda: runtime.hooks.call("pre_consume", runtime._make_stand_in, None),
+        is_stopping=lambda: False,
+        redact=str,
+    )
+    run.turn(1)
+    return run, thread
+
+
+def test_what_is_due_while_the_generator_waits_is_tried_by_a_second_instance() -> None:
+    run, thread = blocking(can_be_made=True)
+    made = type(run.consumer).made
+    looks: list[tuple[int, int]] = []
+
+    def during() -> None:
+        for _ in range(4):
+            thread.beat()
+            looks.append((len(made), len(run.store.rows)))
+            run.clock.advance(1.5)
+
+    run.consumer.during = during
+    thread.beat()  # the loop's thread is not in its source: nothing happens
+    run.turn(1)
+    assert looks == [(1, 1), (1, 1), (2, 0), (2, 0)]
+    first, second = made
+    assert (first.handled, second.handled) == ([(0, "a")], [(0, "a")])
+    assert run.board.read().busy_since_ns == 0
+
+
+def test_a_second_instance_that_cannot_be_made_is_reported_and_burns_no_attempt() -> None:
+    run, thread = blocking(can_be_made=False)
+
+    def during() -> None:
+        for _ in range(5):
+            run.clock.advance(1.5)
+            thread.beat()
+
+    run.consumer.during = during
+    run.turn(1)
+    assert [fact.fields["hook"] for fact in run.told("hook_failed")] == ["pre_consume"]
+    assert [row.attempts for row in run.store.rows.values()] == [1]
 
 
 def test_a_task_without_an_id_is_parked_under_a_random_one_before_the_next_is_asked_for() -> None:
