@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from consumerd.cli.lines import note, terminal_width
 from consumerd.cli.options import json_option
 from consumerd.config.inquiry import Answer, Question, ask_all
 from consumerd.config.loading import examine
@@ -152,11 +153,15 @@ def _print_looks(looks: list[Look]) -> None:
             f"{common.workers} {'worker' if common.most_workers == 1 else 'workers'}{_lag_text(look)}"
         )
         if look.away:
-            click.echo(f"  warning: its source is not reachable now: {look.away}")
+            _print_note(f"warning: its source is not reachable now: {look.away}")
         for complaint in dict.fromkeys(shard["complaint"] for shard in look.lag if shard["complaint"]):
-            click.echo(f"  warning: {complaint}")
+            _print_note(f"warning: {complaint}")
         for remark in look.remarks:
-            click.echo(f"  remark: {remark}")
+            _print_note(f"remark: {remark}")
+
+
+def _print_note(text: str) -> None:
+    click.echo("\n".join(note(text, terminal_width())))
 
 
 def _lag_text(look: Look) -> str:

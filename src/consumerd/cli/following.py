@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from consumerd.cli.status import printable
+from consumerd.cli.lines import printable
 from consumerd.config.state_dir import StateDirectory
 from consumerd.wire.control import Connection
 

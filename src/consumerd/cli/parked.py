@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from consumerd import clock
+from consumerd.cli.lines import terminal_width
 from consumerd.cli.options import Decorator, json_option, state_dir_option
 from consumerd.cli.parked_options import DECIDABLE, Function, changing, narrowed, target_option
 from consumerd.cli.parked_store import Item, ask, check_target
@@ -57,7 +58,7 @@ def list_(
     if as_json:
         _print_json({"tasks": rows, "has_more": is_cut})
         return
-    click.echo("\n".join(render_list(rows)) if rows else "nothing is parked")
+    click.echo("\n".join(render_list(rows, width=terminal_width())) if rows else "nothing is parked")
     if is_cut:
         click.echo(f"only the newest {limit} are shown: see --limit", err=True)
 

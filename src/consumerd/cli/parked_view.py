@@ -7,28 +7,45 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from consumerd.cli.lines import duration, printable, table
 from consumerd.cli.parked_store import Item
-from consumerd.cli.status import printable, table
-from consumerd.clock import iso
+from consumerd.clock import iso, wall
 
-HEADINGS = ("HANDLE", "CONSUMER", "STATE", "DUE", "ATTEMPTS", "LAST ATTEMPT", "TASK", "ERROR")
-LONGEST_TASK_ID = 60
+HEADINGS = ("HANDLE", "STATE", "ATTEMPTS", "LAST", "DUE", "CONSUMER")
+LONGEST_TASK_ID = 80
 LONGEST_ERROR = 80
 LONGEST_TEXT = 64 * 1024
 LONGEST_DUMP_BYTES = 4096
 BYTES_A_LINE = 16
 
 
-def render_list(rows: Sequence[Item]) -> list[str]:
-    """One line a task."""
-    return table(HEADINGS, map(_row, rows))
+def render_list(rows: Sequence[Item], *, width: int | None = None) -> list[str]:
+    """A line for each task, and below it which it is and how it failed; on a terminal of so many columns."""
+    lines = table(HEADINGS, map(_row, rows), numbers=("ATTEMPTS",))
+    is_narrow = width is not None and max(map(len, lines)) > width
+    if is_narrow:
+        lines = table(HEADINGS[:-1], [_row(row)[:-1] for row in rows], numbers=("ATTEMPTS",))
+    shown = lines[:1]
+    for row, line in zip(rows, lines[1:], strict=True):
+        shown += [line, *([f"  {row['consumer']}"] if is_narrow else []), *_what_failed(row, width)]
+    return shown
+
+
+def _what_failed(row: Item, width: int | None) -> list[str]:
+    task_id, error = printable(row["task_id"]), printable(row["error"])
+    if width is None:
+        return [f"  {within(task_id, LONGEST_TASK_ID)}  {cut(error, LONGEST_ERROR)}"]
+    room = max(width - 2, 20)
+    whole = f"{task_id}  {error}"
+    return [f"  {text}" for text in ([whole] if len(whole) <= room else [within(task_id, room), cut(error, room)])]
 
 
 def _row(row: Item) -> Sequence[str]:
-    state = f"{row['state']} (claimed)" if row["is_claimed"] else row["state"]
-    due = "-" if row["due_at"] is None else iso(row["due_at"])
-    task_id, error = cut(printable(row["task_id"]), LONGEST_TASK_ID), cut(printable(row["error"]), LONGEST_ERROR)
-    return (row["handle"], row["consumer"], state, due, str(row["attempts"]), iso(row["last_at"]), task_id, error)
+    state = "claimed" if row["is_claimed"] else row["state"]
+    now = wall()
+    due = "-" if row["due_at"] is None else f"in {duration(row['due_at'] - now)}" if row["due_at"] > now else "now"
+    last = f"{duration(max(0.0, now - row['last_at']))} ago"
+    return (row["handle"], state, str(row["attempts"]), last, due, row["consumer"])
 
 
 def render_changed(verb: str, items: Sequence[Item], *, is_dry: bool) -> list[str]:
@@ -126,3 +143,8 @@ def short(content: bytes | None) -> str:
 def cut(text: str, length: int) -> str:
     """The text's start, where it is longer."""
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def within(text: str, length: int) -> str:
+    """The text without its middle, where it is longer: ids differ at their ends."""
+    return text if len(text) <= length else f"{text[: length // 2 - 1]}…{text[-(length - length // 2) :]}"

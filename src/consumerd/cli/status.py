@@ -6,13 +6,13 @@ The document is the master's (`master.control.status`), shown as it is with `--j
 from __future__ import annotations
 
 import json
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 from consumerd import clock
+from consumerd.cli.lines import duration, named_table, note, table, terminal_width
 from consumerd.cli.options import json_option, state_dir_option
 from consumerd.config.state_dir import StateDirectory
 from consumerd.wire.control import call
@@ -21,7 +21,7 @@ Plain = Mapping[str, Any]  # a part of the status document, as JSON brought it
 
 POOL_HEADINGS = ("POOL", "STATE", "WORKERS", "HANDLED", "FAILED", "PARKED", "UNSETTLED", "RESTARTS", "LAG")
 WORKER_HEADINGS = ("WORKER", "PID", "GENERATION", "STATE", "FOR", "HANDLED", "DOING")
-LONGEST_NOTE = 100
+LONGEST_NOTE = 1_000
 DAY_S = 86_400.0
 OLD_ERROR_S = 60.0
 KNOWN_S = 1.0
@@ -45,25 +45,25 @@ def command(state_dir: StateDirectory, as_json: bool, with_workers: bool, is_che
     """
     document = call(state_dir.control_socket, "status")
     assert isinstance(document, dict)
-    text = (
-        json.dumps(document, indent=2, ensure_ascii=False) if as_json else render(document, with_workers=with_workers)
-    )
-    click.echo(text)
+    if as_json:
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        click.echo(render(document, with_workers=with_workers, width=terminal_width()))
     return 1 if is_check and not document["is_healthy"] else 0
 
 
-def render(document: Plain, *, with_workers: bool) -> str:
-    """The document for people."""
+def render(document: Plain, *, with_workers: bool, width: int | None = None) -> str:
+    """The document for people, on a terminal of so many columns; None: on whole lines."""
     since = clock.iso(document["started_at"])
     lines = [f"{document['config']}: {document['state']}, master {document['pid']}, since {since}"]
-    lines += ["", *_pool_table(document["pools"])]
+    lines += ["", *_pool_table(document["pools"], width)]
     if document["disabled"]:
         lines += ["", f"disabled: {', '.join(document['disabled'])}"]
     if with_workers:
         for pool in document["pools"]:
             lines += ["", pool["name"], *table(WORKER_HEADINGS, map(_worker_row, pool["workers"]))]
     lines += ["", "healthy" if document["is_healthy"] else "not healthy:"]
-    lines += [f"  {printable(problem)}" for problem in document["problems"]]
+    lines += [line for problem in document["problems"] for line in note(problem, width)]
     parked = sum(pool["parked"] for pool in document["pools"])
     if parked:
         tasks = "1 task was" if parked == 1 else f"{parked} tasks were"
@@ -71,23 +71,13 @@ def render(document: Plain, *, with_workers: bool) -> str:
     return "\n".join(lines)
 
 
-def _pool_table(pools: Sequence[Plain]) -> list[str]:
+def _pool_table(pools: Sequence[Plain], width: int | None) -> list[str]:
     """A line for each pool, and below it what there is to note of it."""
-    heading, *rows = table(POOL_HEADINGS, map(_pool_row, pools), numbers=POOL_HEADINGS[3:])
-    notes = [f"  {note}" if (note := _note(pool)) else "" for pool in pools]
-    return [heading, *(line for pair in zip(rows, notes, strict=True) for line in pair if line)]
-
-
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[str] = ()) -> list[str]:
-    """Lines with columns as wide as their widest cell; the columns of `numbers` end together."""
-    cells = [headings, *rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
-    signs = [">" if heading in numbers else "<" for heading in headings]
-    return ["  ".join(map(_aligned, row, signs, widths)).rstrip() for row in cells]
-
-
-def _aligned(cell: str, sign: str, width: int) -> str:
-    return f"{cell:{sign}{width}}"
+    rows = list(map(_pool_row, pools))
+    lines, of_pools = named_table(POOL_HEADINGS, rows, numbers=POOL_HEADINGS[3:], width=width)
+    for pool, of_pool in zip(pools, of_pools, strict=True):
+        lines += [*of_pool, *note(_note(pool), width)]
+    return lines
 
 
 def _pool_row(pool: Plain) -> Sequence[str]:
@@ -106,7 +96,7 @@ def _lag(pool: Plain) -> str:
         return "-"
     tasks = str(sum(tasks for _, tasks, _, _ in pool["lag"]))
     tasks += f" +{pool['later']} later" if pool["later"] else ""
-    return tasks if age_s <= OLD_LAG_S else f"{tasks} ({_duration(age_s)} old)"
+    return tasks if age_s <= OLD_LAG_S else f"{tasks} ({duration(age_s)} old)"
 
 
 def _note(pool: Plain) -> str:
@@ -116,7 +106,7 @@ def _note(pool: Plain) -> str:
     if pool["reason"]:
         return _shortened(pool["reason"])
     if pool["state"] == "loading":
-        return f"for {_duration(pool['since_s'])}"
+        return f"for {duration(pool['since_s'])}"
     if pool["flags"]:
         return ", ".join(map(_flag, pool["flags"]))
     if 0 < pool["established"] < pool["edition"]:
@@ -136,23 +126,21 @@ def _scaled(pool: Plain) -> str:
 
 def _last_error(error: Plain, restarts: int) -> str:
     """What went wrong; how often workers were restarted, where it ended one; how long ago, once that is a while."""
-    fields = error["fields"]
-    if error["name"] == "consume_failed":
-        told = str(fields.get("error", error["name"]))
-    else:
-        told = ", ".join(f"{name}={value}" for name, value in fields.items() if name != "traceback")
-        told = f"{error['name']}: {told}"
+    fields = {name: value for name, value in error["fields"].items() if name not in ("consumer", "traceback")}
+    told = str(fields.pop("error", fields.pop("reason", "")))
+    if error["name"] != "consume_failed":
+        others = [f"{name}={value}" for name, value in fields.items() if value not in ("", None)]
+        told = f"{error['name']}: {', '.join([told, *others] if told else others)}"
     more = ""
     if error["name"] in ("consume_failed", "worker_ended") and restarts:
         more = f", {restarts} restart{'' if restarts == 1 else 's'}"
     ago_s = clock.wall() - error["at"]
-    return _shortened(told) + more + (f" ({_duration(ago_s)} ago)" if ago_s > OLD_ERROR_S else "")
+    return _shortened(told) + more + (f" ({duration(ago_s)} ago)" if ago_s > OLD_ERROR_S else "")
 
 
 def _flag(flag: Plain) -> str:
-    since = "" if flag["since"] is None else f" since {_moment(flag['since'])}"
-    error = f": {_shortened(flag['error'])}" if flag.get("error") else ""
-    return f"{flag['away']} away{since}{error}"
+    """Since when; why, stands among the problems."""
+    return f"{flag['away']} away" + ("" if flag["since"] is None else f" since {_moment(flag['since'])}")
 
 
 def _moment(at: float) -> str:
@@ -169,7 +157,7 @@ def _worker_row(worker: Plain) -> Sequence[str]:
         pid,
         str(worker["generation"]),
         worker["state"],
-        _duration(worker["since_s"]),
+        duration(worker["since_s"]),
         handled,
         _doing(worker),
     )
@@ -177,32 +165,15 @@ def _worker_row(worker: Plain) -> Sequence[str]:
 
 def _doing(worker: Plain) -> str:
     if worker["starts_in_s"] is not None:
-        return f"starts in {_duration(worker['starts_in_s'])}"
+        return f"starts in {duration(worker['starts_in_s'])}"
     if worker.get("busy_s") is None:
         return ""
     task = "" if worker["offset"] is None else f"offset {worker['offset']} of shard {worker['shard']}"
     is_known = worker["busy_s"] >= KNOWN_S
-    return f"{task} for {_duration(worker['busy_s'])}".lstrip() if is_known else task or "a batch"
-
-
-def _duration(seconds: float) -> str:
-    """`0.3 s`, `12 s`, `5 min`, `3 h`, `4 d`."""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{task} for {duration(worker['busy_s'])}".lstrip() if is_known else task or "a batch"
 
 
 def _shortened(text: str) -> str:
-    line = printable(text.splitlines()[0] if text else "")
+    """Its first line, whole unless it is longer than anybody writes."""
+    line = text.splitlines()[0] if text else ""
     return line if len(line) <= LONGEST_NOTE else line[: LONGEST_NOTE - 1] + "…"
-
-
-def printable(text: str) -> str:
-    """Text for a terminal: control characters, which may come from a task, as escapes."""
-    return "".join(
-        character.encode("unicode_escape").decode("ascii")
-        if unicodedata.category(character) in ("Cc", "Cf", "Cs")
-        else character
-        for character in text
-    )

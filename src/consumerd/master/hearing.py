@@ -258,8 +258,8 @@ class Hearing:
             worker.away.pop(BACK[reported.name], None)
         elif reported.name in ("task_failed", "consume_failed"):
             worker.failed = reported
-        is_of_a_task = reported.name == "task_parked"
-        if (reported.level == Level.ERROR and not is_of_a_task) or reported.name in AWAY:
+        is_told_elsewhere = reported.name == "task_parked" or reported.name in AWAY  # as a count, and while it lasts
+        if reported.level == Level.ERROR and not is_told_elsewhere:
             self.means.pools.note_error(name, reported.name, {"worker_id": slot, **reported.fields})
 
     def _worker_broken(self, name: ConsumerName, slot: int, worker: Worker, error: str) -> None:

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumerd.cli.parked_view import LONGEST_TEXT, contents, dump, render_list, render_task
+from consumerd.clock import wall
 from consumerd.model.parked import ParkedTask
+from consumerd.model.task import TaskId
 from contracts.parking_store import dead_task, parked_task
 
 
@@ -56,3 +58,19 @@ def test_a_long_text_is_cut_and_says_how_the_rest_is_had() -> None:
 
 def test_the_lines_of_a_text_stay_lines() -> None:
     assert contents(b"a\nb") == ["  a", "  b"]
+
+
+def test_a_list_fits_a_terminal_of_80_columns() -> None:
+    long = "topic_of_invoices:5uXpQ2rWT9aJk3mLQ0aZxg:17:" + "9" * 30
+    task = replace(parked_task(), task_id=TaskId(long), due_at=wall() + 400, error="ValueError: " + "x" * 300)
+    lines = render_list([item(task), item(dead_task(1))], width=80)
+    assert max(map(len, lines)) <= 80
+    assert lines[2].startswith("  topic_of_invoices:5uXpQ2rWT9aJk3mLQ0aZxg:17:999")
+    assert lines[3].startswith("  ValueError: xxx")
+    assert lines[5] == "  topic:uuid:0:1  ValueError: no"
+    assert lines[1].endswith("in 7 min  group/consumer")
+    named = replace(task, consumer="payments-platform/InvoiceSettlementReminderConsumer", task_id=TaskId(long * 3))
+    lines = render_list([item(named)], width=80)
+    assert max(map(len, lines)) <= 80
+    assert lines[2] == "  payments-platform/InvoiceSettlementReminderConsumer"
+    assert lines[3].endswith("…" + (long * 3)[-39:])

@@ -487,6 +487,14 @@ def test_away_is_what_a_report_says_also_where_the_board_says_nothing(stage: Sta
     assert document["problems"] == ["g/a: its source is away: nobody answers"]
 
 
+def test_what_was_away_leaves_nothing_behind_once_it_is_back(stage: Stage) -> None:
+    stage.up()
+    stage.worker_says(0, Reported("source_away", "error", {"error": "no broker"}))
+    stage.worker_says(0, Reported("source_back", "info", {"away_s": 3.0}))
+    document = pool_document(stage.pools, NAME, 0.0)
+    assert (document["flags"], document["last_error"]) == ([], None)
+
+
 # The age of what was said
 
 

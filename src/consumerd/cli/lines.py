@@ -1,0 +1,71 @@
+"""Lines for people: tables, notes that fit the terminal, and nothing in them that steers it. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+
+def terminal_width() -> int | None:
+    """How many columns the terminal has that stdout is; None where stdout is none: a program reads whole lines."""
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    return shutil.get_terminal_size().columns if is_terminal else None
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[str] = ()) -> list[str]:
+    """Lines with columns as wide as their widest cell; the columns of `numbers` end together."""
+    cells = [headings, *rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
+    signs = [">" if heading in numbers else "<" for heading in headings]
+    return ["  ".join(map(_aligned, row, signs, widths)).rstrip() for row in cells]
+
+
+def _aligned(cell: str, sign: str, width: int) -> str:
+    return f"{cell:{sign}{width}}"
+
+
+def named_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[str] = (), width: int | None
+) -> tuple[list[str], list[list[str]]]:
+    """The heading, and the lines of each row. Where the table is too wide, names, its first cells, have own lines."""
+    heading, *lines = table(headings, rows, numbers=numbers)
+    if width is None or max(map(len, (heading, *lines))) <= width:
+        return [heading], [[line] for line in lines]
+    heading, *lines = table(headings[1:], [row[1:] for row in rows], numbers=numbers)
+    return [headings[0], f"  {heading}"], [[row[0], f"  {line}"] for row, line in zip(rows, lines, strict=True)]
+
+
+def note(text: str, width: int | None) -> list[str]:
+    """A text below a line, moved to the right; over several lines where it is wider than the terminal."""
+    line = printable(text)
+    if width is None or not line:
+        return [f"  {line}"] if line else []
+    return textwrap.wrap(
+        line,
+        max(width, 20),
+        initial_indent="  ",
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def printable(text: str) -> str:
+    """Text for a terminal: control characters, which may come from a task, as escapes."""
+    return "".join(
+        character.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs")
+        else character
+        for character in text
+    )
+
+
+def duration(seconds: float) -> str:
+    """`0.3 s`, `12 s`, `5 min`, `3 h`, `4 d`."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
