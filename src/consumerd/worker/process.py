@@ -17,6 +17,7 @@ import setproctitle
 from consumerd.clock import SYSTEM_CLOCK, monotonic
 from consumerd.errors import ConsumerdError
 from consumerd.events.facts import Fact, Level
+from consumerd.events.folding import Folding
 from consumerd.events.listeners import Listeners
 from consumerd.model.contract import is_overridden
 from consumerd.model.failure import describe
@@ -68,7 +69,8 @@ def run_worker(seat: Seat, prepared: Prepared) -> int:
     ).start()
     if not _take_slot(seat, deadline):
         return deadline.drained
-    emit = locked_emitter(Listeners([prepared.log.bound_to({"worker_id": seat.slot}), link.listen]), redaction)
+    log = Folding(prepared.log.bound_to({"worker_id": seat.slot}))
+    emit = locked_emitter(Listeners([log, link.listen]), redaction)
     station = Station(seat, prepared, link, interrupts, deadline, emit, redaction, orders)
     return station.consume()
 
