@@ -28,7 +28,7 @@ def health(clock: ManualClock) -> Health:
 
 
 def test_a_fencing_of_a_member_that_lost_nothing_is_anothers(health: Health):
-    health.note_joined()
+    health.note_joined(2)
     health.note(FENCED)
     health.note_answer()
     assert health.fencing is Fencing.BY_ANOTHER
@@ -55,7 +55,7 @@ def test_a_fencing_after_a_loss_answers_what_was_sent_before_it(health: Health):
 def test_a_fencing_soon_after_joining_anew_is_still_an_answer_to_the_lost_session(health: Health, clock: ManualClock):
     health.note_lost()
     clock.advance(10 * ECHO_S)  # so long the brokers were away
-    health.note_joined()
+    health.note_joined(2)
     clock.advance(ECHO_S - 1)
     health.note(FENCED)
     assert health.fencing is Fencing.BY_ITSELF
@@ -63,9 +63,9 @@ def test_a_fencing_soon_after_joining_anew_is_still_an_answer_to_the_lost_sessio
 
 def test_a_fencing_long_after_joining_anew_is_anothers(health: Health, clock: ManualClock):
     health.note_lost()
-    health.note_joined()
+    health.note_joined(2)
     clock.advance(ECHO_S)
-    health.note_joined()  # further partitions prove nothing
+    health.note_joined(2)  # further partitions prove nothing
     health.note(FENCED)
     assert health.fencing is Fencing.BY_ANOTHER
 
@@ -74,7 +74,7 @@ def test_one_loss_explains_one_fencing(health: Health):
     health.note_lost()
     health.note(FENCED)
     health.note_new_client()
-    health.note_joined()
+    health.note_joined(2)
     health.note(FENCED)
     assert health.fencing is Fencing.BY_ANOTHER
 
@@ -100,7 +100,7 @@ def record(partition: int, error: int | None = None) -> Message:
 
 def test_a_member_that_is_served_has_no_trouble(health: Health, clock: ManualClock):
     assert health.trouble is None
-    health.note_joined()
+    health.note_joined(2)
     clock.advance(10 * JOIN_S)
     health.note(KafkaError(KafkaError._TRANSPORT))
     health.note(KafkaError(KafkaError.REBALANCE_IN_PROGRESS))
@@ -115,22 +115,22 @@ def test_a_member_that_is_not_let_in_says_so_with_what_the_client_heard(health: 
         reason(health)
         == "the group gop at broker has not let this member in (the client says: Connect to advertised:1 failed)"
     )
-    health.note_joined()
+    health.note_joined(2)
     assert health.trouble is None
 
 
 def test_a_member_that_lost_its_session_is_away_until_it_is_let_in_again(health: Health):
-    health.note_joined()
+    health.note_joined(2)
     health.note_lost()
     assert "has not let this member in" in reason(health)
     health.note_messages([record(0)])  # read ahead
     assert health.trouble is not None
-    health.note_joined()
+    health.note_joined(2)
     assert health.trouble is None
 
 
 def test_brokers_that_are_down_stay_away_though_records_read_ahead_come(health: Health):
-    health.note_joined()
+    health.note_joined(2)
     health.note(KafkaError(KafkaError._ALL_BROKERS_DOWN))
     health.note_messages([record(0)])
     assert reason(health).startswith("none of the brokers at broker answers")
@@ -165,13 +165,31 @@ def test_a_refusal_is_told_once_and_stands_until_the_group_lets_the_member_in(
     clock.advance(GRACE_S)
     with pytest.raises(SourceRefusedError, match=re.escape(sentence)):
         health.check()
-    health.note_joined()
+    health.note_joined(2)
     assert health.trouble is None
     health.check()
 
 
+def test_a_member_that_may_not_join_again_says_so_though_its_commits_are_confirmed(health: Health):
+    health.note_joined(2)
+    health.note(KafkaError(KafkaError.GROUP_MAX_SIZE_REACHED), 0)
+    health.note_messages([record(0)])
+    health.note_answer()
+    assert "as many members as the brokers allow" in reason(health)
+    health.note_joined(0)
+    assert health.trouble is None
+
+
+def test_a_spare_member_of_the_group_is_not_told_that_its_topic_is_there(health: Health):
+    health.note(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART), 0)
+    health.note_joined(0)
+    assert "there is no topic logins" in reason(health)
+    health.note_joined(1)
+    assert health.trouble is None
+
+
 def test_a_refusal_of_the_group_outlasts_records_read_before(health: Health):
-    health.note_joined()
+    health.note_joined(2)
     health.note(KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED))
     health.note_messages([record(0), record(1)])
     assert "grant Read" in reason(health)
@@ -180,7 +198,7 @@ def test_a_refusal_of_the_group_outlasts_records_read_before(health: Health):
 
 
 def test_a_refusal_of_a_partition_stands_until_a_record_of_it_comes(health: Health):
-    health.note_joined()
+    health.note_joined(2)
     health.note(KafkaError(KafkaError._AUTO_OFFSET_RESET), 1)
     health.note_answer()
     health.note_messages([record(0), record(1, KafkaError._AUTO_OFFSET_RESET)])
@@ -190,7 +208,7 @@ def test_a_refusal_of_a_partition_stands_until_a_record_of_it_comes(health: Heal
 
 
 def test_a_refusal_of_a_partition_leaves_with_the_partition(health: Health):
-    health.note_joined()
+    health.note_joined(2)
     health.note(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED), 7)
     assert health.trouble is None
 

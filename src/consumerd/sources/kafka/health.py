@@ -22,16 +22,19 @@ from consumerd.errors import SourceAwayError, SourceRefusedError
 from consumerd.events.facts import Level
 from consumerd.sources.kafka.membership import Membership
 from consumerd.sources.kafka.options import KafkaOptions
-from consumerd.sources.kafka.refusals import OF_THE_GROUP, is_fencing, is_final, translate, words
+from consumerd.sources.kafka.refusals import OF_JOINING, OF_THE_TOPIC, is_fencing, is_final, translate, words
 
 GRACE_S = 10.0
 """How long a refusal may stand: some pass by themselves while a cluster starts, or a topic is made."""
 
-JOIN_S = 10.0
+JOIN_S = 5.0
 """How long the group may take to let a member in before that is told."""
 
 ECHO_S = 60.0
 """How long after joining anew a request of the lost session may still be answered: librdkafka's `socket.timeout.ms`."""
+
+JOINING, GROUP, TOPIC = -3, -2, -1
+"""Where something was refused, if that is no partition."""
 
 # ruff: noqa: SLF001 - codes with an underscore are the client's public constants for its own errors
 
@@ -50,12 +53,12 @@ class Health:
         self._membership = membership
         self._options = options
         self._clock = membership.clock
-        self._refusals: dict[int | None, SourceRefusedError] = {}
+        self._refusals: dict[int, SourceRefusedError] = {}
         self._refused_at = 0.0
         self._final: SourceRefusedError | None = None
         self._silence = ""
         self._last_words = ""
-        self.is_joined = False
+        self.is_joined = self._is_lost = False
         self._late_at = self._clock.monotonic() + JOIN_S
         self._echoes_until = 0.0
         self._fencing: Fencing | None = None
@@ -85,8 +88,10 @@ class Health:
             words = self._last_words or " (does `security.protocol` fit?)"
             return SourceAwayError(f"{self._silence}{words}: librdkafka goes on trying")
         if not self.is_joined and self._clock.monotonic() >= self._late_at:
-            group, brokers = self._options.consumer_group, self._options.brokers
-            return SourceAwayError(f"the group {group} at {brokers} has not let this member in{self._last_words}")
+            group, again = f"the group {self._options.consumer_group} at {self._options.brokers}", ""
+            if self._is_lost:
+                again = " again since its session ended: it was not heard in time, or the brokers did not answer"
+            return SourceAwayError(f"{group} has not let this member in{again}{self._last_words}")
         return None
 
     def check(self) -> None:
@@ -105,8 +110,7 @@ class Health:
         elif is_final(error):
             self._final = self._final or SourceRefusedError(str(judged))
         elif isinstance(judged, SourceRefusedError):
-            is_of_all = not self.is_joined or code in OF_THE_GROUP
-            self._note_refusal(judged, None if is_of_all else partition)
+            self._note_refusal(judged, self._whereabouts(code, partition))
         elif code == KafkaError._ALL_BROKERS_DOWN:
             self._silence = f"none of the brokers at {self._options.brokers} answers"
         elif code == KafkaError._MAX_POLL_EXCEEDED:
@@ -128,17 +132,20 @@ class Health:
     def note_answer(self) -> None:
         """The group answers this member: an assignment, a confirmed commit, a question."""
         self._silence = self._last_words = ""
-        self._refusals = {where: each for where, each in self._refusals.items() if where is not None}
+        self._refusals.pop(GROUP, None)
 
     def note_lost(self) -> None:
         """The session ended. What was sent in it may be answered after the next one has begun."""
         self._echoes_until = math.inf
-        self.is_joined, self._late_at = False, self._clock.monotonic()
+        self.is_joined, self._is_lost, self._late_at = False, True, self._clock.monotonic()
 
-    def note_joined(self) -> None:
-        """The group has let us in, and given us the partitions that are ours, perhaps none."""
+    def note_joined(self, partitions: int) -> None:
+        """The group has let us in, and given us so many partitions: none also of a topic that is not there."""
         self.is_joined = True
+        self._refusals.pop(JOINING, None)
         self.note_answer()
+        if partitions:
+            self._refusals.pop(TOPIC, None)
         self._echoes_until = min(self._echoes_until, self._clock.monotonic() + ECHO_S)
 
     def note_new_client(self) -> None:
@@ -150,13 +157,25 @@ class Health:
 
     def _standing(self) -> SourceRefusedError | None:
         """A refusal of the group, or of a partition that is ours still."""
-        mine = (each for where, each in self._refusals.items() if where is None or where in self._membership.assigned)
-        return next(mine, None)
+        if not self._refusals:
+            return None
+        mine = (JOINING, GROUP, TOPIC, *self._membership.assigned)
+        return next((each for where, each in self._refusals.items() if where in mine), None)
 
-    def _note_refusal(self, refusal: SourceRefusedError, partition: int | None) -> None:
+    def _whereabouts(self, code: int, partition: int | None) -> int:
+        """What it is that was refused: to join, anything of the group, the topic as a whole, or one partition of it."""
+        if code in OF_JOINING:
+            return JOINING
+        if partition is None or code == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            return GROUP
+        if self.is_joined:
+            return partition
+        return TOPIC if code in OF_THE_TOPIC else GROUP
+
+    def _note_refusal(self, refusal: SourceRefusedError, where: int) -> None:
         if self._standing() is None:
             self._refused_at = self._clock.monotonic()
-        self._refusals[partition] = refusal
+        self._refusals[where] = refusal
 
     def _fenced_by(self) -> Fencing:
         """A fencing may answer what this process itself had sent in a session that it lost; once a loss."""

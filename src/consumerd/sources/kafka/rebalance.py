@@ -39,7 +39,7 @@ class Rebalance:
             for assigned in coming:
                 assigned.is_held = True
                 self._assigned[assigned.partition] = assigned
-        self._health.note_joined()
+        self._health.note_joined(len(partitions))
         freed = [TopicPartition(self._membership.topic, found.partition) for found in self._lookup.free_held()]
         try:
             client.resume(freed)  # librdkafka remembers a pause, also that of a partition which was away since

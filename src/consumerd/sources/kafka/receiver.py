@@ -180,8 +180,8 @@ class Receiver:
             return
         self._asked_at = now
         try:
+            self.client.list_topics(topic, timeout=SLICE_S)  # it may be there now, or be allowed: librdkafka sees that
             if not self._health.is_joined:
-                self.client.list_topics(topic, timeout=SLICE_S)  # whether it is there now, and may be read
                 return
             one = next(iter(self._membership.assigned), 0)
             (found,) = self.client.committed([TopicPartition(topic, one)], timeout=SLICE_S)

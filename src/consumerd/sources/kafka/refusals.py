@@ -13,15 +13,16 @@ from consumerd.sources.kafka.options import KafkaOptions
 FENCED = frozenset((KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID))
 FATAL = FENCED | {KafkaError._FATAL}
 
-_OF_THE_TOPIC: Mapping[int, str] = {
+OF_THE_TOPIC: Mapping[int, str] = {
     KafkaError.UNKNOWN_TOPIC_OR_PART: "there is no topic {topic} at {brokers}: create it, or correct `topic_name`",
     KafkaError._UNKNOWN_TOPIC: "there is no topic {topic} at {brokers}: create it, or correct `topic_name`",
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "reading the topic {topic} at {brokers} is not allowed: grant Read on it",
     KafkaError._AUTO_OFFSET_RESET: "the group {group} has no usable position in a partition of {topic}, and "
     "`auto_offset_reset` is error: set one, or say where to begin",
 }
-OF_THE_GROUP: Mapping[int, str] = {
-    KafkaError.GROUP_AUTHORIZATION_FAILED: "reading as the group {group} is not allowed at {brokers}: grant Read on it",
+"""A member that has no partition, or not this one, is not told that these are over."""
+
+OF_JOINING: Mapping[int, str] = {
     KafkaError.INVALID_GROUP_ID: "the brokers at {brokers} take no group {group}: correct `consumer_group`",
     KafkaError.INCONSISTENT_GROUP_PROTOCOL: "the group {group} has members that share partitions in another way: stop "
     "them, give them the assignor cooperative-sticky, or set another `consumer_group`",
@@ -31,16 +32,17 @@ OF_THE_GROUP: Mapping[int, str] = {
     "set fewer `workers`, or another `consumer_group`",
     KafkaError.UNSUPPORTED_VERSION: "the brokers at {brokers} are too old for what the group {group} needs",
 }
-"""Only the group shows that these are over: records read before go on coming."""
+"""Only that it joins shows that these are over: a member that is to join again is refused, and reads on meanwhile."""
 
 _OTHERS: Mapping[int, str] = {
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "reading as the group {group} is not allowed at {brokers}: grant Read on it",
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "the cluster at {brokers} does not allow it: grant what it asks for",
     KafkaError._AUTHENTICATION: "the brokers at {brokers} refuse the credentials: correct the sasl.* or ssl.* keys",
     KafkaError.SASL_AUTHENTICATION_FAILED: "the brokers at {brokers} refuse the credentials: correct the sasl.* keys",
     KafkaError._SSL: "TLS with the brokers at {brokers} fails: correct the ssl.* keys",
 }
 
-_SENTENCES = {**_OF_THE_TOPIC, **OF_THE_GROUP, **_OTHERS}
+_SENTENCES = {**OF_THE_TOPIC, **OF_JOINING, **_OTHERS}
 _ANY = "the brokers at {brokers} do not serve {topic} to the group {group}"
 
 _PASSING = frozenset(
