@@ -352,6 +352,16 @@ class ParkingStoreContract:
         store.park([third, third])
         assert len(everything(store)) == 3
 
+    def test_what_became_of_a_task_whose_lease_was_lost_can_be_said(self, store: ParkingStore) -> None:
+        store.park([parked_task(1)])
+        (task,) = store.claim_due(CONSUMER, 1, LAPSED)
+        store.claim_due(CONSUMER, 1, OTHER)
+        assert store.fate(CONSUMER, task.task_id) == "another worker has it by now"
+        store.park_again(replace(task, state=ParkedState.DEAD, due_at=None), OTHER.owner)
+        assert store.fate(CONSUMER, task.task_id) == "is dead by now, as another worker or a person left it"
+        store.discard()
+        assert store.fate(CONSUMER, task.task_id) == "was discarded meanwhile, or done by another worker"
+
     def test_a_retry_makes_tasks_due_now_and_keeps_their_attempts(self, store: ParkingStore) -> None:
         store.park([dead_task(1), replace(parked_task(2), due_at=wall() + 1_000), dead_task(3, "group/other")])
         assert store.retry(ParkedFilter(CONSUMER)) == {CONSUMER: 2}

@@ -124,6 +124,18 @@ def finish(connection: Connection, consumer: str, task_id: TaskId, token: str) -
     return True
 
 
+def fate(connection: Connection, consumer: str, task_id: TaskId) -> str:
+    """What became of a task whose lease was lost, in words without a subject."""
+    row = connection.execute(
+        select(PARKED.c.state, PARKED.c.lease_token).where(PARKED.c.id == key_of(consumer, task_id))
+    ).first()
+    if row is None:
+        return "was discarded meanwhile, or done by another worker"
+    if row.lease_token is not None:
+        return "another worker has it by now"
+    return f"is {row.state} by now, as another worker or a person left it"
+
+
 def claim_due(connection: Connection, consumer: str, limit: int, lease: Lease) -> tuple[ParkedTask, ...]:
     """Claim waiting tasks whose time has come and that nobody holds, the longest due first."""
     candidates = due_candidates(connection.dialect, consumer, limit)

@@ -56,6 +56,10 @@ class ParkingStore:
         """A claimed task is done: its row goes. False where the lease was lost."""
         return self._database.write(lambda connection: claims.finish(connection, consumer, task_id, token))
 
+    def fate(self, consumer: str, task_id: TaskId) -> str:
+        """What became of a task whose lease was lost, in words."""
+        return self._database.read(lambda connection: claims.fate(connection, consumer, task_id))
+
     def renew(self, lease: Lease) -> int:
         """Prolong all claims of the owner; how many they are."""
         return self._database.write(lambda connection: claims.renew(connection, lease))

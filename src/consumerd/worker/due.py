@@ -182,7 +182,8 @@ class DueTasks:
                 self._words[PARKED] += 1
                 self._emit(parked_fact(again))
         if not is_ours:
-            fields: dict[str, object] = {"task": parked.task_id, "then": "another worker has it, or had"}
+            fate = self._store.call(lambda store: store.fate(consumer, parked.task_id))
+            fields: dict[str, object] = {"task": parked.task_id, "then": fate}
             self._emit(Fact("lease_lost", Level.WARNING, fields))
         return True
 

@@ -226,6 +226,22 @@ def test_who_lost_its_lease_settles_nothing_and_says_so(bench: Bench) -> None:
     assert [fact.fields["tasks"] for fact in bench.told("lease_lost")] == [1]
 
 
+def test_another_worker_is_said_to_have_rows_only_where_it_has(bench: Bench) -> None:
+    bench.enqueue(1, 2)
+    source = bench.source()
+    batch = fetched(source)
+    with sqlite3.connect(bench.database) as connection:
+        connection.execute("DELETE FROM tasks WHERE id = 1")
+        connection.execute("UPDATE tasks SET lease = 'other' WHERE id = 2")
+    connection.close()
+    source.settle([Settlement(batch, 0, 1, DONE)], is_due=True)
+    source.settle([Settlement(batch, 1, 2, DONE)], is_due=True)
+    assert [fact.fields["then"] for fact in bench.told("lease_lost")] == [
+        "they were done by another worker, changed or deleted meanwhile",
+        "another worker has them by now",
+    ]
+
+
 def test_what_is_released_is_pending_again_at_once(bench: Bench) -> None:
     bench.enqueue(*range(3))
     source = bench.source()

@@ -241,12 +241,15 @@ class TableSource:
 
     def _write_marks(self, connection: Connection) -> int:
         """Write all marks; how many rows were not ours any more."""
-        driver, missing = driver_of(connection), 0
+        driver, missing, others = driver_of(connection), 0, 0
         for mark in self._marks:
             written = driver.executemany(mark.statement, mark.parameters).rowcount
-            missing += len(mark.parameters) - written if mark.batch is not None else 0
+            if mark.batch is not None and written < len(mark.parameters):
+                missing += len(mark.parameters) - written
+                ids = [(parameters[-2],) for parameters in mark.parameters]
+                others += sum(bool(driver.execute(self._sql.is_claimed, each).fetchone()) for each in ids)
         if missing and not self._is_doubtful:
-            self._emit("lease_lost", tasks=missing, then="another worker has them, or had")
+            self._emit("lease_lost", tasks=missing, then=_fate(missing, others))
         return missing
 
     def _forget_marks(self) -> None:
@@ -288,6 +291,14 @@ class TableSource:
 
     def _emit(self, name: str, **fields: object) -> None:
         self._context.emit(Fact(name, Level.WARNING, fields))
+
+
+def _fate(missing: int, others: int) -> str:
+    """What became of rows that are ours no more, so many of which others have claimed."""
+    if others >= missing:
+        return "another worker has them by now"
+    gone = "they were done by another worker, changed or deleted meanwhile"
+    return f"another worker has {others} of them by now; of the rest: {gone}" if others else gone
 
 
 def _own_tokens(context: SourceContext) -> tuple[str, str]:

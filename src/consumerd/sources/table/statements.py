@@ -61,6 +61,7 @@ SELECT (SELECT count(*) FROM {table} WHERE {state} = 'pending' AND {due} <= ?)
        (SELECT max(rowid) FROM {table}),
        (SELECT count(*) FROM {table} WHERE {state} = 'pending' AND {due} > ? AND {due} <= ?)"""
 
+_IS_CLAIMED = "SELECT 1 FROM {table} WHERE {id} = ? AND {state} = 'claimed'"
 _NEXT_ROWID = "SELECT min(rowid) FROM {table} WHERE rowid > ?"
 
 _UNCLAIMABLE = """
@@ -93,8 +94,8 @@ class Statements:
     claim: end of the lease, token, now, limit, now, limit, limit · has_due: now, now · done, dead: now, id, token ·
     resolve: now, what the id may be, thrice · free: due, id, token · defer: due, attempts, first attempt, id, token ·
     give_back: now, first token, token after the last, JSON list of tokens to spare · renew: end of the lease, token ·
-    lag: now, now, now, now, the farthest time · next_rowid: rowid · unclaimable: the farthest time, rowid before the
-    first, rowid of the last · enqueue: payload, due.
+    lag: now, now, now, now, the farthest time · is_claimed: id · next_rowid: rowid · unclaimable: the farthest time,
+    rowid before the first, rowid of the last · enqueue: payload, due.
     """
 
     claim: str
@@ -107,6 +108,7 @@ class Statements:
     give_back: str
     renew: str
     lag: str
+    is_claimed: str
     next_rowid: str
     unclaimable: str
     create: str
@@ -140,6 +142,7 @@ def statements_for(options: TableOptions) -> Statements:
         give_back=_GIVE_BACK.format(**quoted),
         renew=_RENEW.format(**quoted),
         lag=_LAG.format(**quoted),
+        is_claimed=_IS_CLAIMED.format(**quoted),
         next_rowid=_NEXT_ROWID.format(**quoted),
         unclaimable=_UNCLAIMABLE.format(
             **quoted, id_name=names["id"], due_name=names["due"], state_name=names["state"]
