@@ -10,6 +10,7 @@ ConsumerdError                    1
 ├── SourceError                   1
 │   ├── SourceAwayError           1   the source does not answer: wait and try again, no task has failed
 │   └── SourceRefusedError        12  the source answered no: authentication, no such topic, fenced
+├── SystemRefusedError            16  the system refuses a thread or a descriptor: wait and try again
 ├── StoreAwayError                1   the parking store does not answer: what failed stays unfinished
 │   └── UnstorableError           1   it answers, and does not take this one task: that one stays unfinished
 ├── UndecodableError              1   a payload that cannot become a record: parked at once, bytes kept
@@ -62,6 +63,12 @@ class LoadError(ConsumerdError):
     """A consumer's module or class cannot be loaded."""
 
     exit_code = 11
+
+
+class SystemRefusedError(ConsumerdError):
+    """The system refuses this process a thread or a descriptor that it cannot be without."""
+
+    exit_code = 16
 
 
 class SourceError(ConsumerdError):

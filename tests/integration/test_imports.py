@@ -266,3 +266,28 @@ def test_a_zygote_without_descriptors_refuses_workers_and_keeps_those_it_has(pla
     found = wait_running(master, 30)
     assert found["pools"][0]["zygote"]["pid"] == zygote
     assert stop(master) == 0
+
+
+def test_a_thread_that_the_system_refuses_a_worker_is_waited_for_and_costs_the_pool_nothing(place: Place) -> None:
+    place.write_module(
+        "import threading\n"
+        "start_new_thread = threading._start_new_thread\n"
+        "def refused(*arguments):\n"
+        "    if (HERE / 'refuse').exists(): raise RuntimeError(\"can't start new thread\")\n"
+        "    return start_new_thread(*arguments)\n"
+        "threading._start_new_thread = refused"
+    )
+    master = place.start()
+    worker = worker_pid(wait_running(master, 1))
+    (place.directory / "refuse").touch()
+    os.kill(worker, signal.SIGKILL)
+    found = wait_for(
+        master, lambda found: found["pools"][0]["workers"][0]["generation"] > 3 and found["problems"], "refusals"
+    )
+    assert found["pools"][0]["state"] == "up"
+    assert "worker 0 cannot be started" in str(found["problems"])
+    assert "a worker needs a thread" in str(found["problems"])
+    assert "raise the limit on processes" in str(found["problems"])
+    (place.directory / "refuse").unlink()
+    wait_replaced(master, "counting", 0, worker)
+    assert stop(master) == 0

@@ -15,4 +15,5 @@ class WorkerExit(IntEnum):
     MASTER_GONE = 13
     RECYCLE = 14
     DEADLINE_PASSED = 15
+    SYSTEM_REFUSED = 16
     BUG = 70

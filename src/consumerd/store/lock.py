@@ -114,7 +114,11 @@ class _Waiter:
     def _start(self) -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="consumerd-lock", daemon=True)
-            self._thread.start()
+            try:
+                self._thread.start()
+            except RuntimeError as error:
+                self._thread = None
+                raise OSError(errno.EAGAIN, str(error)) from error
 
     def _wait(self, deadline: float) -> bool:
         while self._state is not _Wait.TAKEN:

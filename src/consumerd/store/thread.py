@@ -66,8 +66,8 @@ class StoreThread:
         with self._changed:
             self._refuse_if_useless()
             patience_s = self._patience_s if timeout_s is None else timeout_s
-            self._calls.append(call)
             self._start()
+            self._calls.append(call)
             self._changed.notify_all()
             self._changed.wait_for(lambda: call.progress is _Progress.FINISHED, patience_s)
             if call.progress is not _Progress.FINISHED:
@@ -95,7 +95,11 @@ class StoreThread:
     def _start(self) -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="consumerd-store", daemon=True)
-            self._thread.start()
+            try:
+                self._thread.start()
+            except RuntimeError as error:
+                self._thread = None
+                raise StoreAwayError(f"the parking store needs a thread, which the system refuses ({error})") from error
 
     def _abandon(self, call: _Call[Any]) -> None:  # as above
         if call.progress is _Progress.WAITING:

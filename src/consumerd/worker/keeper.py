@@ -19,6 +19,7 @@ from consumerd.model.failure import describe
 from consumerd.sources.contract import ShardLag, Source
 from consumerd.wire.board import read_words
 from consumerd.wire.standing import Standing, standing
+from consumerd.worker import threads
 from consumerd.worker.due import DueTasks
 from consumerd.worker.orders import LagDuty
 
@@ -84,7 +85,7 @@ class Keeper:
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        threads.start(self._thread)
 
     def close(self, timeout_s: float) -> None:
         """End the thread; it may be within a call, which has a deadline of its own."""

@@ -15,6 +15,7 @@ from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
 from consumerd.wire.board import BUSY_SINCE_NS
 from consumerd.wire.messages import Amend, Measure, Message, Pause, Stop, Suspects, Wake
+from consumerd.worker import threads
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.link import MasterLink
 from consumerd.worker.orders import Orders
@@ -72,7 +73,7 @@ class Timer:
         self._settled_ns = 0
 
     def start(self) -> None:
-        self._thread.start()
+        threads.start(self._thread)
 
     def close(self) -> None:
         """End the thread."""

@@ -125,7 +125,7 @@ def fork_asked(pool: Pool, number: int, edition: int, now: float, *, look_at: fl
 def not_forked(pool: Pool, number: int, edition: int, now: float, *, error: str, jitter: float) -> Pool:
     """The system refused a process or a descriptor. It is tried again, later each time; a trial ends."""
     slot = pool.slots[number]
-    slot = replace(slot, edition=edition, refused=error, refusals=slot.refusals + 1)
+    slot = replace(slot, edition=edition, pid=None, refused=error, refusals=slot.refusals + 1)
     pool = _with_slots(pool, number, slot)
     if slot.state is SlotState.DRAINING:
         return _with_slot(pool, number, SlotState.ABSENT, now, failures=0)
@@ -137,7 +137,7 @@ def not_forked(pool: Pool, number: int, edition: int, now: float, *, error: str,
 
 
 def forked(pool: Pool, number: int, pid: int) -> Pool:
-    return _with_slots(pool, number, replace(pool.slots[number], pid=pid, refused="", refusals=0))
+    return _with_slots(pool, number, replace(pool.slots[number], pid=pid, refused=""))
 
 
 def ready(pool: Pool, number: int, now: float) -> Pool:
@@ -145,7 +145,7 @@ def ready(pool: Pool, number: int, now: float) -> Pool:
     leaving."""
     is_starting = pool.slots[number].state is SlotState.STARTING
     sentence = pool.slots[number].condemned if pool.slots[number].is_killed else None
-    return _with_slot(pool, number, SlotState.RUNNING, now, condemned=sentence) if is_starting else pool
+    return _with_slot(pool, number, SlotState.RUNNING, now, condemned=sentence, refusals=0) if is_starting else pool
 
 
 def proved(pool: Pool, number: int, now: float) -> Pool:
@@ -213,6 +213,8 @@ def worker_ended(pool: Pool, number: int, ended: Ended, now: float, policy: Rest
     code = exit_code(ended.status)
     if slot.state is SlotState.DRAINING:
         return _with_slot(pool, number, SlotState.ABSENT, now, pid=None, failures=0)
+    if code == WorkerExit.SYSTEM_REFUSED:
+        return not_forked(pool, number, slot.edition, now, error=ended.how, jitter=ended.jitter)
     if ended.is_proven or code == WorkerExit.FINISHED:
         pool = proved(pool, number, now)
     if code == WorkerExit.FINISHED and not policy.restarts_finished:

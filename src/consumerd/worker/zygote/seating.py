@@ -12,7 +12,9 @@ from typing import NoReturn
 import setproctitle
 
 from consumerd.config.shape import ConsumerSettings, Settings
+from consumerd.errors import SystemRefusedError
 from consumerd.model.exits import WorkerExit
+from consumerd.model.refusal import refusal
 from consumerd.wire.board import Board
 from consumerd.wire.messages import Fork, Seated
 from consumerd.worker.process import run_worker
@@ -73,6 +75,10 @@ def become_worker(work: Work, prepared: Prepared, fork: Fork, ends: Ends) -> NoR
         os.close(ends.stderr_fd)
         setproctitle.setproctitle(work.title(f"worker {fork.slot}"))
         exit_code = run_worker(_seat(work, fork, ends), prepared)
+    except (SystemRefusedError, OSError) as error:  # before user code runs: `run_worker` tells of what that raises
+        told = refusal(error) if isinstance(error, OSError) else str(error)
+        os.write(2, f"consumerd: {told}\n".encode(errors="backslashreplace"))
+        exit_code = WorkerExit.SYSTEM_REFUSED
     except BaseException:  # noqa: BLE001 - the top of a process
         traceback.print_exc()
     finally:

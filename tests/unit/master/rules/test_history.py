@@ -65,6 +65,19 @@ def test_a_refused_source_is_not_tried_again_at_once() -> None:
     assert ended(started(), exited(WorkerExit.SOURCE_REFUSED)).slots[0].due_at > 10.0
 
 
+def test_a_worker_that_the_system_refuses_a_thread_costs_the_pool_nothing_and_says_why() -> None:
+    pool = started()
+    for number in range(20):
+        refused = Ended(exited(WorkerExit.SYSTEM_REFUSED), is_proven=False, jitter=1.0, how=f"no thread {number}")
+        policy = RestartPolicy(restarts_finished=False, budget=BUDGET)
+        pool = history.worker_ended(pool, 0, refused, 10.0, policy)
+        assert pool.slots[0].refused == f"no thread {number}"
+        pool = history.forked(history.fork_asked(pool, 0, 1, 10.0, look_at=99.0), 0, 7)
+        assert pool.slots[0].refused == ""
+    assert (pool.state, pool.deaths, pool.slots[0].refusals) == (PoolState.UP, (), 20)
+    assert history.ready(pool, 0, 11.0).slots[0].refusals == 0
+
+
 def test_a_worker_that_was_asked_leaves_an_absent_slot_however_it_ends() -> None:
     for status in (exited(WorkerExit.DRAINED), exited(WorkerExit.MASTER_GONE), SIGKILL, exited(WorkerExit.FINISHED)):
         pool = history.asked_to_leave(started(), 0, 5.0, deadline=30.0)

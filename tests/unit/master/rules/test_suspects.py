@@ -35,7 +35,13 @@ def test_a_kill_counts_when_it_was_ours_for_a_timeout_or_the_kernels_for_memory(
 
 def test_a_stop_of_ours_says_nothing_and_neither_does_a_worker_that_ends_of_its_own_accord() -> None:
     assert verdict(SIGKILL, is_asked=True) is Verdict.NOTHING
-    for code in (WorkerExit.DEADLINE_PASSED, WorkerExit.MASTER_GONE, WorkerExit.SOURCE_REFUSED, WorkerExit.BUG):
+    for code in (
+        WorkerExit.DEADLINE_PASSED,
+        WorkerExit.MASTER_GONE,
+        WorkerExit.SOURCE_REFUSED,
+        WorkerExit.SYSTEM_REFUSED,
+        WorkerExit.BUG,
+    ):
         assert verdict(code) is Verdict.NOTHING
 
 
