@@ -15,11 +15,11 @@ from consumerd.config.state_dir import StateDirectory
 @click.option("--level", type=click.Choice(LEVELS), default="info", help="Show nothing below; info by default.")
 @state_dir_option
 @json_option
-def command(target: str | None, recent: int, level: str, state_dir: StateDirectory, as_json: bool) -> None:
+def command(target: str | None, recent: int, level: str, state_dir: StateDirectory, as_json: bool) -> int:
     """Follow events, the master's own and those that workers report to it, until it ends. TARGET: group or group/name.
 
     What only a worker knows, each task that it handles for instance, is in the log alone. With --json each is an
     object on a line. Exit code 1 where they were not read as fast as they came.
     """
     params = {"recent": recent} if target is None else {"recent": recent, "target": target}
-    follow(state_dir, params, level=level, as_json=as_json)
+    return follow(state_dir, params, level=level, as_json=as_json)

@@ -10,6 +10,7 @@ import click
 
 from consumerd.cli.lines import printable
 from consumerd.config.state_dir import StateDirectory
+from consumerd.standard_streams import lost_output, shown
 from consumerd.wire.control import Connection
 
 Plain = Mapping[str, Any]  # an item, as JSON brought it
@@ -18,12 +19,18 @@ LEVELS = ("debug", "info", "warning", "error")
 _SHOWN_FIRST = ("timestamp", "level", "event", "consumer")
 
 
-def follow(state_dir: StateDirectory, params: Mapping[str, object], *, level: str, as_json: bool) -> None:
-    """Show every item of this level or above until the stream ends; stderr lines always."""
+def follow(state_dir: StateDirectory, params: Mapping[str, object], *, level: str, as_json: bool) -> int:
+    """Show every item of this level or above until the stream ends or nobody reads on; stderr lines always.
+
+    The exit code of that.
+    """
     lowest = LEVELS.index(level)
     for item in _items(state_dir, params):
         if item["event"] == "stderr" or LEVELS.index(item["level"]) >= lowest:
             click.echo(json.dumps(item) if as_json else render(item))
+        if lost_output() is not None:
+            break
+    return shown()
 
 
 def _items(state_dir: StateDirectory, params: Mapping[str, object]) -> Iterator[Plain]:

@@ -18,7 +18,7 @@ from consumerd.config.state_dir import StateDirectory
 @json_option
 def command(
     target: str | None, is_following: bool, lines: int, level: str, state_dir: StateDirectory, as_json: bool
-) -> None:
+) -> int:
     """Show the last events and lines of stderr of all processes, or of those of TARGET, a group or group/name.
 
     The master keeps the last thousand. The whole log is wherever its stdout goes.
@@ -26,4 +26,4 @@ def command(
     params: dict[str, object] = {"recent": lines, "stderr": True, "follow": is_following}
     if target is not None:
         params["target"] = target
-    follow(state_dir, params, level=level, as_json=as_json)
+    return follow(state_dir, params, level=level, as_json=as_json)

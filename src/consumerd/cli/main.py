@@ -1,7 +1,8 @@
 """The command `consumerd`: finds the verb, and turns whatever comes out of it into one sentence and an exit code.
 
 Exit codes: 0 fine, 1 failed, 2 used or configured wrongly, 70 a bug of ours, 130 interrupted; an error of our own tree
-brings its own. A verb ends by returning its exit code (None is 0), or by raising.
+brings its own. A verb ends by returning its exit code (None is 0), or by raising. What becomes of its output changes
+that for no verb but those that only show something.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from consumerd.config import master_lock
 from consumerd.config.state_dir import StateDirectory
 from consumerd.errors import ConsumerdError, NotRunningError
 from consumerd.model.exits import WorkerExit
+from consumerd.standard_streams import make_streams_lenient
 from consumerd.version import __version__
 
 INTERRUPTED = 130
@@ -38,12 +40,10 @@ def main(arguments: Sequence[str] | None = None, command: click.Command = consum
     """Run one verb and return its exit code. All that goes wrong ends here, said on stderr."""
     if os.getpid() == 1 and "run" in (sys.argv[1:] if arguments is None else arguments)[:1]:
         signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
-    try:
-        exit_code = _run(arguments, command)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _leave_closed_pipe()
-        return 1
+    if arguments is None:
+        make_streams_lenient(hushed=(BrokenPipeError,))
+    exit_code = _run(arguments, command)
+    sys.stdout.flush()
     return exit_code
 
 
@@ -59,8 +59,6 @@ def _run(arguments: Sequence[str] | None, command: click.Command) -> int:
         return _say(error, more=_unreachable_master(error))
     except ConsumerdError as error:
         return _say(error)
-    except BrokenPipeError:
-        raise
     except Exception:  # noqa: BLE001 - the top of a process
         sys.stderr.write("consumerd: internal error, please report it with what follows\n" + traceback.format_exc())
         return int(WorkerExit.BUG)
@@ -80,10 +78,3 @@ def _say(error: ConsumerdError, more: str = "") -> int:
     for line in f"{error}\n{more}".splitlines():
         sys.stderr.write(f"consumerd: {line}\n")
     return error.exit_code
-
-
-def _leave_closed_pipe() -> None:
-    """Who reads our output has left; without this the interpreter would complain of it at its end."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, sys.stdout.fileno())
-    os.close(devnull)

@@ -18,6 +18,7 @@ from consumerd.cli.parked_options import DECIDABLE, Function, changing, narrowed
 from consumerd.cli.parked_store import Item, ask, check_target
 from consumerd.cli.parked_view import agrees, is_asked, render_changed, render_list, render_task
 from consumerd.config.state_dir import StateDirectory
+from consumerd.standard_streams import shown
 
 _config_option: Decorator = click.option(
     "--config", metavar="CONFIG", help="Ask the store that this configuration names; the master is not needed."
@@ -48,7 +49,7 @@ def list_(
     target: str | None,
     limit: int,
     **narrowing: Any,  # click's parameters
-) -> None:
+) -> int:
     """List parked tasks of TARGET, a group or group/name; the newest failure first."""
     rows = ask(state_dir, config, "list", {"target": target, "limit": limit + 1, **narrowing})
     if not rows:
@@ -57,10 +58,11 @@ def list_(
     rows = rows[:limit]
     if as_json:
         _print_json({"tasks": rows, "has_more": is_cut})
-        return
+        return shown()
     click.echo("\n".join(render_list(rows, width=terminal_width())) if rows else "nothing is parked")
     if is_cut:
         click.echo(f"only the newest {limit} are shown: see --limit", err=True)
+    return shown()
 
 
 @_verb("show")
@@ -69,7 +71,7 @@ def list_(
 @click.option("--raw", "is_raw", is_flag=True, help="Write the payload's bytes to stdout, and nothing else.")
 def show(
     state_dir: StateDirectory, config: str | None, as_json: bool, *, reference: str, target: str | None, is_raw: bool
-) -> None:
+) -> int:
     """Show one task whole. HANDLE is what the list shows, at least the first 4 characters of it, or a task id."""
     (task,) = ask(state_dir, config, "show", {"reference": reference, "target": target})
     if is_raw:
@@ -79,6 +81,7 @@ def show(
         _print_json(_as_json(task))
     else:
         click.echo("\n".join(render_task(task)))
+    return shown()
 
 
 @_verb("retry")

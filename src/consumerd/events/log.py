@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import os
 import textwrap
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -12,10 +12,10 @@ from typing import Literal
 from consumerd import clock
 from consumerd.events.facts import Fact, Level
 from consumerd.events.outlet import Outlet
+from consumerd.standard_streams import STDOUT
 
 LogFormat = Literal["auto", "json", "console"]
 
-STDOUT = 1
 PATIENCE_S = 1.0
 """How long one line may wait for whoever reads it, where nobody says otherwise."""
 
@@ -85,7 +85,7 @@ def log_to_stdout(
     patience_s: float = PATIENCE_S,
 ) -> LogListener:
     """The log of this process, on its stdout. patience_s: how long one line may wait for whoever reads it."""
-    render = renderer(log_format, is_terminal=sys.stdout is not None and sys.stdout.isatty())
+    render = renderer(log_format, is_terminal=os.isatty(STDOUT))
     outlet = Outlet(STDOUT, patience_s=patience_s)
     return LogListener(outlet, render, level=Level(level), redact=redact, bound=bound)
 

@@ -6,6 +6,7 @@ drops lines and counts them until the descriptor takes one again.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import socket
@@ -16,6 +17,9 @@ from consumerd import clock
 
 Write = Callable[[bytes], int]
 """Writes what fits without waiting and returns how much that was; BlockingIOError when nothing does."""
+
+FIRST_OWN = 3
+"""The lowest descriptor that is no standard one."""
 
 CHUNK_BYTES = 512
 """What a terminal that is ready takes without blocking, where it cannot be opened again."""
@@ -77,21 +81,23 @@ def _writer(fd: int) -> tuple[Write, int, Callable[[], None]]:
 
     O_NONBLOCK would belong to everyone who shares the file's description (the shell, our workers). So a pipe or a
     terminal is opened anew for a description of our own, a socket is asked for each write not to wait, and a regular
-    file does not block.
+    file does not block. Each goes by a descriptor of our own: user code may close `fd`, and open another file there.
     """
     try:
         mode = os.fstat(fd).st_mode
+        fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST_OWN)
     except OSError:  # closed: whoever started us wants to hear nothing
         return _refuse, fd, _nothing
     if stat.S_ISSOCK(mode):
-        shared = socket.socket(fileno=os.dup(fd))
+        shared = socket.socket(fileno=fd)
         return lambda data: shared.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL), shared.fileno(), shared.close
     if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
-        return lambda data: os.write(fd, data), fd, _nothing
+        return lambda data: os.write(fd, data), fd, lambda: os.close(fd)
     try:
         own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError:  # another user's terminal, no /proc
-        return lambda data: _write_when_ready(fd, data), fd, _nothing
+        return lambda data: _write_when_ready(fd, data), fd, lambda: os.close(fd)
+    os.close(fd)
     return lambda data: os.write(own, data), own, lambda: os.close(own)
 
 

@@ -46,6 +46,7 @@ from consumerd.master.strangers import Strangers
 from consumerd.master.supervisor import Supervisor
 from consumerd.master.surveyor import Surveyor
 from consumerd.master.watchdog import Watchdog
+from consumerd.standard_streams import STDERR
 from consumerd.wire.messages import Seated, Serve
 
 PATIENCE_S = 0.05
@@ -53,8 +54,6 @@ PATIENCE_S = 0.05
 
 FOLLOWERS_LEAVE_IN_S = 0.5
 """How long those who follow events may read on at the end."""
-
-_STDERR = 2
 
 
 @dataclass(frozen=True)
@@ -184,7 +183,7 @@ def _means(
         pools=Pools((make_entry(document, consumer) for consumer in enabled), clock.monotonic()),
         launcher=launcher,
         post=Post(loop, wake),
-        relay=Relay(loop, Outlet(_STDERR, patience_s=PATIENCE_S), voice.broadcast.hear_stderr),
+        relay=Relay(loop, Outlet(STDERR, patience_s=PATIENCE_S), voice.broadcast.hear_stderr),
         emit=voice.later.of(voice.emit),
         tell=voice.later.of(voice.told),
         claim_oom_kill=OomKills().claim,

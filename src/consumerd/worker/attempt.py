@@ -19,6 +19,7 @@ from consumerd.model.outcome import DONE, Dead, Outcome, Retry
 from consumerd.model.retry import RetryPolicy, after_round, immediate_delay, next_in_round, within_expiry
 from consumerd.model.task import Task
 from consumerd.sources.decoding import TOMBSTONE
+from consumerd.standard_streams import drop_gone_outputs
 from consumerd.worker.family import leave_if_child
 from consumerd.worker.fast import Handler, refused_value
 from consumerd.worker.hooks import Hooks
@@ -169,6 +170,9 @@ class Attempts:
             failure = self._failure_of(result, record)
             if isinstance(result, Raised) and self._is_end_of_worker(result, must_leave):
                 return Conclusion(task, None, failure)
+            if isinstance(result, Raised) and drop_gone_outputs():
+                record, already = self._record_again(task, decode, record)
+                continue  # it may have failed at its output alone: once more, where it goes to nobody
             task = replace(task, attempts=task.attempts + 1)
             self._report(task, failure, attempt=task.attempts)
             if not isinstance(result, Raised):
@@ -183,12 +187,16 @@ class Attempts:
             if not self._pause(immediate_delay(self._policy, tried), must_leave):
                 return Conclusion(task, None, failure)
             tried += 1
-            try:
-                record = _record(task, decode)
-            except MemoryError:
-                raise  # as above
-            except BaseException as error:  # noqa: BLE001 - a validator that has changed its mind: a failed attempt
-                already = self.raised(error)
+            record, already = self._record_again(task, decode, record)
+
+    def _record_again(self, task: Task, decode: Decode, before: object) -> tuple[object, Raised | None]:
+        """A further attempt's record, or that of the attempt before, with why there is none."""
+        try:
+            return _record(task, decode), None
+        except MemoryError:
+            raise  # no fault of the payload: this worker is full, and ends
+        except BaseException as error:  # noqa: BLE001 - a validator that has changed its mind: a failed attempt
+            return before, self.raised(error)
 
     def _attempt(self, task: Task, record: object) -> Any:  # the user's handler returns anything
         """The handler's answer, or what it or `pre_handle_task` raised."""

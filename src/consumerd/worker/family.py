@@ -7,6 +7,7 @@ import signal
 import traceback
 
 from consumerd.model.interrupts import Interrupt
+from consumerd.standard_streams import say
 from consumerd.worker.interrupts import Interrupts
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
@@ -45,5 +46,5 @@ def leave_if_child(error: BaseException | None = None) -> None:
     if code is None or isinstance(code, int):
         os._exit(code or 0)
     if not isinstance(error, SystemExit):
-        traceback.print_exception(error)
+        say("".join(traceback.format_exception(error)))
     os._exit(1)

@@ -23,6 +23,7 @@ from consumerd.events.listeners import Listeners
 from consumerd.events.log import log_to_stdout
 from consumerd.model.identity import ConsumerName
 from consumerd.model.shards import Shard
+from consumerd.standard_streams import open_standard_descriptors
 from consumerd.store.opening import open_store_thread
 from consumerd.wire.board import Board
 from consumerd.worker.code.loader import LoadedConsumer, prepare_class
@@ -50,6 +51,7 @@ def consume_in_foreground(consumer: Any) -> None:  # the user's class, known by 
 
 
 def _consume(consumer: Any) -> None:  # as above
+    open_standard_descriptors()
     loaded = prepare_class(type(consumer), dict(consumer.config), os.environ)
     directory = StateDirectory.locate(os.environ.get(STATE_DIR_VARIABLE), os.environ, os.geteuid())
     directory.prepare()

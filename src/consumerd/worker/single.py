@@ -21,6 +21,7 @@ from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.shards import Shard
 from consumerd.sources.memory.options import MemoryOptions
 from consumerd.sources.memory.source import MemorySource
+from consumerd.standard_streams import STDOUT, make_streams_lenient, say
 from consumerd.store.thread import StoreThread
 from consumerd.wire.board import HANDLED, Board
 from consumerd.worker.code.loader import LoadedConsumer, load_consumer
@@ -85,12 +86,12 @@ def _surroundings(
 def _tell_of_hook(fact: Fact) -> None:
     """A hook that raised; what became of the task is said at the end."""
     if fact.name == "hook_failed":
-        sys.stdout.write(f"\n{fact.fields['traceback']}\n\n{fact.fields['hook']} failed: {fact.fields['error']}\n")
+        say(f"\n{fact.fields['traceback']}\n\n{fact.fields['hook']} failed: {fact.fields['error']}\n", STDOUT)
 
 
 def _show(parked: ParkedTask) -> int:
     if parked.traceback:
-        sys.stdout.write(f"\n{parked.traceback}\n\n")
+        say(f"\n{parked.traceback}\n\n", STDOUT)
     if parked.state is ParkedState.WAITING:
         in_s = (parked.due_at or 0.0) - SYSTEM_CLOCK.wall()
         due = iso(parked.due_at or 0.0)
@@ -99,12 +100,13 @@ def _show(parked: ParkedTask) -> int:
 
 
 def _say(sentence: str, exit_code: int) -> int:
-    sys.stdout.write(f"{sentence}\n")
+    say(f"{sentence}\n", STDOUT)
     return exit_code
 
 
 def main(arguments: Sequence[str]) -> int:
     """The top of the process."""
+    make_streams_lenient()
     with os.fdopen(int(arguments[0])) as question:
         asked = json.load(question)
     settings = ConsumerSettings.model_validate_json(asked["settings"])
@@ -115,7 +117,7 @@ def main(arguments: Sequence[str]) -> int:
         return run_single(settings, asked["payload"].encode("latin-1"))
     except ConsumerdError as error:
         for line in str(error).splitlines():
-            sys.stderr.write(f"consumerd: {line}\n")
+            say(f"consumerd: {line}\n")
         return error.exit_code
 
 

@@ -13,6 +13,7 @@ import traceback
 from consumerd.clock import monotonic
 from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
+from consumerd.standard_streams import STDERR, discard, say
 from consumerd.wire.board import BUSY_SINCE_NS
 from consumerd.wire.messages import Amend, Measure, Message, Pause, Stop, Suspects, Wake
 from consumerd.worker import threads
@@ -86,7 +87,7 @@ class Timer:
         try:
             self._run()
         except Exception:  # noqa: BLE001 - the top of a thread
-            traceback.print_exc()
+            say(traceback.format_exc())
             os._exit(WorkerExit.BUG)
 
     def _run(self) -> None:
@@ -113,7 +114,7 @@ class Timer:
             self._obey(received[0])
         if self._link.channel.is_at_end:
             self._deadline.exit = WorkerExit.MASTER_GONE
-            _drop_stderr()
+            discard(STDERR)  # nobody reads it any more: what a handler writes there must not fail
             self._interrupts.set(Interrupt.MASTER_GONE)  # first: once a deadline stands, the loop finds the reason
             self._deadline.start()
         return not self._link.channel.is_at_end
@@ -152,10 +153,3 @@ class Timer:
         if busy_since_ns and now_ns - since_ns >= self._settle_interval_ns:
             self._settled_ns = now_ns
             self._interrupts.set(Interrupt.SETTLE_DUE)
-
-
-def _drop_stderr() -> None:
-    """Nobody reads our stderr any more: what a handler writes there must not fail."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from consumerd.events.facts import Fact, Level
-from consumerd.events.log import LogFormat, LogListener, renderer
+from consumerd.events.log import LogFormat, LogListener, log_to_stdout, renderer
 from consumerd.events.outlet import Outlet
 
 Read = Callable[[], str]
@@ -27,6 +27,12 @@ def pipe() -> Iterator[tuple[int, Read]]:
     yield write_end, read
     os.close(read_end)
     os.close(write_end)
+
+
+def test_whatever_stands_for_stdout_the_log_can_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    for stream in (None, object()):
+        monkeypatch.setattr("sys.stdout", stream)
+        log_to_stdout("auto", "info")
 
 
 def listener(fd: int, log_format: LogFormat = "json", **more: object) -> LogListener:

@@ -82,6 +82,17 @@ def test_a_file_is_written_where_its_other_writers_are(tmp_path: Path) -> None:
     assert path.read_bytes() == b"before\nline\nafter\n"
 
 
+def test_a_file_that_takes_the_number_of_a_closed_output_is_not_written(tmp_path: Path) -> None:
+    output = os.open(tmp_path / "output", os.O_WRONLY | os.O_CREAT)
+    outlet = Outlet(output, patience_s=0)
+    os.close(output)
+    assert os.open(tmp_path / "stranger", os.O_WRONLY | os.O_CREAT) == output
+    outlet.write(b"a line\n")
+    outlet.close()
+    os.close(output)
+    assert [(tmp_path / name).read_bytes() for name in ("output", "stranger")] == [b"a line\n", b""]
+
+
 def test_a_socket_that_nobody_reads_drops_lines() -> None:
     ours, theirs = socket.socketpair()
     outlet = Outlet(ours.fileno(), patience_s=0)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from consumerd.errors import ConsumerdError
 from consumerd.model.exits import WorkerExit
+from consumerd.standard_streams import make_streams_lenient, say
 from consumerd.wire.inherited import die_with_parent, ignore_signals, inherited_channel
 
 
@@ -21,6 +22,7 @@ def main(arguments: Sequence[str]) -> int:
     """The top of the process."""
     ignore_signals()
     die_with_parent(True)
+    make_streams_lenient()
     gc.disable()  # while we import: a tenth of that time would go into looking for garbage, and there is none
     try:
         from consumerd.worker.zygote.serving import serve
@@ -29,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     except (BrokenPipeError, ConnectionResetError):
         return WorkerExit.MASTER_GONE
     except ConsumerdError as error:
-        sys.stderr.write(f"consumerd: {error}\n")
+        say(f"consumerd: {error}\n")
         return error.exit_code
 
 
@@ -37,7 +39,7 @@ if __name__ == "__main__":
     try:
         exit_code = main(sys.argv[1:])
     except BaseException:  # noqa: BLE001 - the top of a process
-        traceback.print_exc()
+        say(traceback.format_exc())
         exit_code = int(WorkerExit.BUG)
     from consumerd.worker.zygote.serving import leave
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from consumerd.config.shape import ConsumerSettings
 from consumerd.errors import WireError
 from consumerd.model.exits import WorkerExit
+from consumerd.standard_streams import make_streams_lenient, say
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import IGNORED_SIGNALS, die_with_parent, inherited_channel
 from consumerd.wire.messages import Fork, Seated
@@ -91,6 +92,7 @@ def _execute(origin: Origin, channel_fd: int, stderr_fd: int) -> subprocess.Pope
 def main(arguments: Sequence[str]) -> int:
     """The top of the process, until it is a worker. An import that hangs must not outlive the zygote."""
     die_with_parent(True)
+    make_streams_lenient()
     signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
     channel = inherited_channel(arguments[:1])
     sources_fd = int(arguments[1])
@@ -102,7 +104,7 @@ def main(arguments: Sequence[str]) -> int:
     if not isinstance(prepared, Failure):
         die_with_parent(False)
         become_worker(work, prepared, fork, ends)
-    sys.stderr.write(f"consumerd: {prepared.reason}\n{prepared.traceback}")
+    say(f"consumerd: {prepared.reason}\n{prepared.traceback}")
     return WorkerExit.LOAD_FAILED
 
 

@@ -23,6 +23,7 @@ from msgspec import structs
 from consumerd import clock
 from consumerd.errors import WireError
 from consumerd.model.refusal import refusal
+from consumerd.standard_streams import flush_streams
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import IGNORED_SIGNALS
 from consumerd.wire.messages import Amend, Amended, Exited, Fork, Forked, Message, NotForked, Stop
@@ -153,8 +154,7 @@ class Zygote:
 
     def _fork_worker(self, fork: Fork, ends: Ends) -> int:
         """Signals wait until the child listens to them: the zygote's own ignoring would lose one."""
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush_streams()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
         try:
             pid = os.fork()

@@ -6,9 +6,7 @@ What need not be done in each worker is done here, once: what runs before the fo
 from __future__ import annotations
 
 import contextlib
-import io
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from consumerd.config.shape import ConsumerSettings, Settings
 from consumerd.errors import ConsumerdError
 from consumerd.events.log import log_to_stdout
 from consumerd.model.failure import describe, one_line
+from consumerd.standard_streams import open_standard_descriptors
 from consumerd.store.opening import check_parking, open_store_thread, resolve_parking
 from consumerd.worker.code.loader import LoadedConsumer, load_consumer
 from consumerd.worker.handler import record_validator
@@ -35,8 +34,6 @@ class Failure:
 
 def load(consumer: ConsumerSettings, settings: Settings, state_dir: Path) -> Prepared | Failure:
     """Load the consumer's code and check its options and its parking store's, with the environment of this process."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # what a handler prints is read while it runs, also in a pipe
     try:
         return _prepare(load_consumer(consumer, os.environ), consumer, settings, state_dir)
     except ConsumerdError as error:
@@ -48,6 +45,7 @@ def load(consumer: ConsumerSettings, settings: Settings, state_dir: Path) -> Pre
 
 
 def _prepare(loaded: LoadedConsumer, consumer: ConsumerSettings, settings: Settings, state_dir: Path) -> Prepared:
+    open_standard_descriptors()  # the import may have closed them
     parking = resolve_parking(settings.parking, os.environ, consumer.directory)
     check_parking(parking.value, state_dir)
     with contextlib.suppress(Exception):  # what an annotation raises is the worker's to tell: it asks again

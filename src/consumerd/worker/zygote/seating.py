@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 import traceback
 from dataclasses import dataclass
 from typing import NoReturn
@@ -15,6 +14,7 @@ from consumerd.config.shape import ConsumerSettings, Settings
 from consumerd.errors import SystemRefusedError
 from consumerd.model.exits import WorkerExit
 from consumerd.model.refusal import refusal
+from consumerd.standard_streams import flush_streams, say
 from consumerd.wire.board import Board
 from consumerd.wire.messages import Fork, Seated
 from consumerd.worker.process import run_worker
@@ -77,10 +77,10 @@ def become_worker(work: Work, prepared: Prepared, fork: Fork, ends: Ends) -> NoR
         exit_code = run_worker(_seat(work, fork, ends), prepared)
     except (SystemRefusedError, OSError) as error:  # before user code runs: `run_worker` tells of what that raises
         told = refusal(error) if isinstance(error, OSError) else str(error)
-        os.write(2, f"consumerd: {told}\n".encode(errors="backslashreplace"))
+        say(f"consumerd: {told}\n")
         exit_code = WorkerExit.SYSTEM_REFUSED
     except BaseException:  # noqa: BLE001 - the top of a process
-        traceback.print_exc()
+        say(traceback.format_exc())
     finally:
         _leave(exit_code)
 
@@ -104,10 +104,5 @@ def _seat(work: Work, fork: Fork, ends: Ends) -> Seat:
 
 def _leave(exit_code: int) -> NoReturn:
     """Without the interpreter's own end, which would run the zygote's."""
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except (OSError, ValueError):
-        pass  # nobody reads any more, or user code closed it: there is nowhere to say so
-    finally:
-        os._exit(exit_code)
+    flush_streams()
+    os._exit(exit_code)

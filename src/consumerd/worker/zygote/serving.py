@@ -10,7 +10,6 @@ import contextlib
 import gc
 import os
 import signal
-import sys
 import threading
 from dataclasses import asdict
 from functools import partial
@@ -22,6 +21,7 @@ import setproctitle
 from consumerd.errors import WireError
 from consumerd.model.contract import live_keys
 from consumerd.model.exits import WorkerExit
+from consumerd.standard_streams import flush_streams
 from consumerd.version import __version__
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import IGNORED_SIGNALS, die_with_parent
@@ -95,9 +95,7 @@ def leave(exit_code: int) -> NoReturn:
         limit.daemon = True
         limit.start()
     atexit._run_exitfuncs()  # noqa: SLF001 - sys.exit would do so, but wait for threads before
-    with contextlib.suppress(Exception):  # the streams may be anything by now, and nobody is left to be told
-        sys.stdout.flush()
-        sys.stderr.flush()
+    flush_streams()
     if exit_code == WorkerExit.MASTER_GONE and os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(exit_code)
