@@ -233,8 +233,8 @@ class Hearing:
                 self._reported(origin.pool, origin.slot, worker, reported)
             case Cleared(task_id):
                 suspecting.clear(self.means, origin.pool, task_id)
-            case Lag(shards, later, complaints):
-                self.means.pools.processes[origin.pool].lag = MeasuredLag(shards, now, later, complaints)
+            case Lag(shards, later, complaints, blocked):
+                self.means.pools.processes[origin.pool].lag = MeasuredLag(shards, now, later, complaints, blocked)
             case EndOfChannel(None):
                 worker.silent_since = now  # it ends, and its reaping says how; else the watchdog sees that it does not
             case EndOfChannel(broken):

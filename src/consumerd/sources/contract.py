@@ -83,7 +83,8 @@ class ShardLag:
     tasks: how many wait; oldest_s: the age of the oldest unfinished one in seconds, None where it is not known;
     position: what is settled, in the source's own terms (a Kafka offset; a count of finished rows).
     later: how many more have a time, which has not come yet.
-    complaint: a sentence on tasks that nobody can ever take as they are; empty where there is none.
+    complaint: a sentence on tasks that nobody can take as they are; empty where there is none.
+    is_blocked: no task can come to any worker now, and no worker is to blame.
     """
 
     shard: int
@@ -92,6 +93,7 @@ class ShardLag:
     position: int
     later: int = 0
     complaint: str = ""
+    is_blocked: bool = False
 
 
 class ParkedIndex(Protocol):

@@ -165,12 +165,14 @@ class Lag(Message, frozen=True):
     """worker → master: (shard, tasks, oldest_s, position) of every shard, from the worker whose duty it is.
 
     later: how many tasks of all shards have a time that has not come. complaints: sentences on tasks that nobody can
-    ever take. Whoever shows the lag shows its age: while no worker is in its loop nobody measures.
+    take. blocked: the shards of which no task can come now, whoever asks. Whoever shows the lag shows its age: while no
+    worker is in its loop nobody measures.
     """
 
     shards: tuple[tuple[int, int, float | None, int], ...]
     later: int = 0
     complaints: tuple[str, ...] = ()
+    blocked: frozenset[int] = frozenset()
 
 
 class Serve(Message, frozen=True):

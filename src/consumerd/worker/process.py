@@ -188,4 +188,5 @@ class Station:
     def _report_lag(self, lag: tuple[ShardLag, ...]) -> None:
         shards = tuple((shard.shard, shard.tasks, shard.oldest_s, shard.position) for shard in lag)
         complaints = tuple(dict.fromkeys(shard.complaint for shard in lag if shard.complaint))
-        self.link.post(Lag(shards, sum(shard.later for shard in lag), complaints))
+        blocked = frozenset(shard.shard for shard in lag if shard.is_blocked)
+        self.link.post(Lag(shards, sum(shard.later for shard in lag), complaints, blocked))

@@ -24,13 +24,15 @@ OLD_LAG_S = 30.0
 class MeasuredLag:
     """The lag as a worker told it last: (shard, tasks, oldest_s, position) of each shard. heard_at: monotonic.
 
-    later: how many more have a time that has not come. complaints: sentences on tasks that nobody can ever take.
+    later: how many more have a time that has not come. complaints: sentences on tasks that nobody can take.
+    blocked: the shards of which no task can come now: no worker has fallen silent there.
     """
 
     shards: tuple[tuple[int, int, float | None, int], ...]
     heard_at: float
     later: int = 0
     complaints: tuple[str, ...] = ()
+    blocked: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def flowed(before: Flow | None, lag: MeasuredLag | None, *, done: int, is_at_wor
     shards = {
         shard: _waiting(flow.shards.get(shard), position, lag.heard_at)
         for shard, tasks, _, position in lag.shards
-        if tasks > 0
+        if tasks > 0 and shard not in lag.blocked
     }
     waits_on = any(shard in shards and shards[shard].position == was.position for shard, was in flow.shards.items())
     return replace(flow, shards=shards, replaced=flow.replaced if waits_on else 0)

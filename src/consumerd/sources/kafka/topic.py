@@ -25,6 +25,7 @@ from consumerd.sources.kafka.options import KafkaOptions
 from consumerd.sources.kafka.positions import Positions
 from consumerd.sources.kafka.questions import Questions
 from consumerd.sources.kafka.settings import admin_settings, reads_uncommitted
+from consumerd.sources.kafka.transactions import OpenTransactions
 
 DEADLINE_S = 5.0
 
@@ -35,9 +36,13 @@ _NO_UUID = "AAAAAAAAAAAAAAAAAAAAAA"
 
 @dataclass(frozen=True, slots=True)
 class _Offsets:
-    """Offsets of one partition; committed is below 0 where the group has none."""
+    """Offsets of one partition. stable: records from there on wait for an open transaction; `end` where there is none.
+
+    committed is below 0 where the group has none.
+    """
 
     begin: int
+    stable: int
     end: int
     committed: int
 
@@ -51,6 +56,9 @@ class Topic:
         self._questions = Questions(options)
         self._positions = Positions(options, self._questions)
         self._admin: AdminClient | None = None
+        self._transactions = OpenTransactions()
+        self.uncommitted: frozenset[int] = frozenset()
+        """The partitions in which tasks waited at the last measurement, and of which the group had no position."""
 
     def identity(self) -> Identity:
         """The topic's name and uuid; a topic that is deleted and made anew has another. Only the controller answers.
@@ -68,6 +76,7 @@ class Topic:
     def lag(self, oldest_s: Callable[[int], float | None] = lambda _: None) -> tuple[ShardLag, ...]:
         """How far the group is behind in each partition; oldest_s: the age of a partition's oldest task."""
         offsets = self._offsets(monotonic() + DEADLINE_S)
+        self.uncommitted = frozenset(number for number, at in offsets.items() if at.committed < 0 and at.end > at.begin)
         return tuple(self._shard_lag(partition, offsets[partition], oldest_s) for partition in sorted(offsets))
 
     def _shard_lag(self, partition: int, found: _Offsets, oldest_s: Callable[[int], float | None]) -> ShardLag:
@@ -75,15 +84,23 @@ class Topic:
         if position < 0:
             position = found.end if self._options.auto_offset_reset == "latest" else found.begin
         tasks = max(0, found.end - max(position, found.begin))
-        return ShardLag(partition, tasks, oldest_s(partition) if tasks else 0.0, position)
+        is_blocked = found.stable < found.end and position >= found.stable
+        complaint = self._transactions.complaint(
+            self._options.topic_name, partition, stable=found.stable, end=found.end, now=monotonic()
+        )
+        oldest = oldest_s(partition) if tasks else 0.0
+        return ShardLag(partition, tasks, oldest, position, complaint=complaint, is_blocked=is_blocked)
 
     def _offsets(self, deadline: float) -> dict[int, _Offsets]:
         partitions = self._partitions(deadline)
         begins = self._listed(partitions, _EARLIEST, deadline)
         ends = self._listed(partitions, _LATEST, deadline)
+        stable = ends
+        if not reads_uncommitted(self._options):
+            stable = self._listed(partitions, _LATEST, deadline, IsolationLevel.READ_COMMITTED)
         committed = self._positions.committed(partitions, deadline)
         return {
-            partition: _Offsets(begins[partition], ends[partition], committed.get(partition, -1))
+            partition: _Offsets(begins[partition], stable[partition], ends[partition], committed.get(partition, -1))
             for partition in partitions
         }
 
@@ -97,11 +114,14 @@ class Topic:
             raise self._questions.translated(error)
         return sorted(found.topics[name].partitions)
 
-    def _listed(self, partitions: Iterable[int], spec: OffsetSpec, deadline: float) -> dict[int, int]:
+    def _listed(
+        self,
+        partitions: Iterable[int],
+        spec: OffsetSpec,
+        deadline: float,
+        isolation: IsolationLevel = IsolationLevel.READ_UNCOMMITTED,
+    ) -> dict[int, int]:
         wanted = {TopicPartition(self._options.topic_name, partition): spec for partition in partitions}
-        isolation = (
-            IsolationLevel.READ_UNCOMMITTED if reads_uncommitted(self._options) else IsolationLevel.READ_COMMITTED
-        )
         futures = self._client.list_offsets(wanted, isolation_level=isolation, request_timeout=_left(deadline))
         ask, serve = self._questions.ask, partial(self._client.poll, 0)
         return {place.partition: ask(future.result, serve, deadline).offset for place, future in futures.items()}

@@ -42,6 +42,13 @@ def test_a_shard_is_not_stalled_while_anything_moves() -> None:
         assert not flow.must_replace(100.0)
 
 
+def test_a_shard_whose_tasks_can_come_to_no_worker_is_not_stalled() -> None:
+    measured = MeasuredLag(((3, 5, None, 100),), 90.0, blocked=frozenset({3}))
+    flow = watched(80)
+    assert flow.stalled(80.0) == {3: 0.0}
+    assert flowed(flow, measured, done=0, is_at_work=False, now=90.0).stalled(90.0) == {}
+
+
 def test_a_lag_that_nobody_has_measured_for_long_says_nothing() -> None:
     flow = watched(60)
     assert flow.stalled(89.0) == {3: 0.0}
