@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: ignore[attr-defined]  # public
 
 from consumerd.clock import monotonic
 from consumerd.consumers import KafkaBaseConsumer
@@ -233,6 +233,80 @@ def test_transaction_markers_at_the_end_leave_no_lag(seat: Seat, opened: Opened)
 
     wait_until(lag_is_gone, PATIENCE_S, "the markers count as lag")
     assert committed(seat.brokers, seat.topic, seat.group) == {0: 4}
+
+
+def test_what_waits_behind_an_open_transaction_is_lag_for_which_no_worker_is_to_blame(seat: Seat, opened: Opened):
+    producer = Producer({"bootstrap.servers": seat.brokers, "transactional.id": seat.topic, "log_level": 0})
+    producer.init_transactions(PATIENCE_S)
+    producer.begin_transaction()
+    producer.produce(seat.topic, b'{"number": 0}')
+    producer.flush(PATIENCE_S)
+    produce(seat.brokers, seat.topic, numbered(4))
+    source = opened()
+    wait_until(lambda: source.fetch(1, 0.1) or seat.told("partitions_assigned"), PATIENCE_S, "no assignment")
+    assert [(lag.tasks, lag.is_blocked) for lag in source.lag()] == [(5, True)]
+    producer.commit_transaction()
+    assert offsets(next_batch(source)) == [0, 1, 2, 3, 4]
+    assert [(lag.tasks, lag.is_blocked) for lag in source.lag()] == [(6, False)]
+
+
+def test_a_topic_that_grew_while_its_only_member_was_away_is_read_whole(seat: Seat, opened: Opened):
+    seat.member, seat.keys = "0.test.m.0", {"session_timeout": 45}
+    member = Member(seat).start()
+    wait_until(lambda: member.partitions, PATIENCE_S, "no assignment")
+    member.stop()
+    admin = AdminClient({"bootstrap.servers": seat.brokers, "log_level": 0})
+    admin.create_partitions([NewPartitions(seat.topic, 2)])[seat.topic].result(PATIENCE_S)
+    produce(seat.brokers, seat.topic, [(1, b"{}")])
+    source = opened()
+
+    def came() -> Batch | None:
+        source.lag()
+        return source.fetch(10, 0.2)
+
+    batch = wait_until(came, PATIENCE_S, "nobody reads the new partition")
+    assert batch.shard == 1
+    assert len(seat.told("group_joined_anew")) == 1
+
+
+def test_a_topic_made_anew_between_two_polls_loses_none_of_its_records(seat: Seat, opened: Opened):
+    produce(seat.brokers, seat.topic, numbered(5))
+    source = opened()
+    settle_all(source, next_batch(source), is_due=True)
+    admin = AdminClient({"bootstrap.servers": seat.brokers, "log_level": 0})
+    admin.delete_topics([seat.topic])[seat.topic].result(PATIENCE_S)
+    wait_until(lambda: is_made(admin, seat.topic), PATIENCE_S, "the topic is not made anew")
+    wait_until(lambda: is_produced(seat, 9), PATIENCE_S, "nothing can be written to it")
+    seen: list[int] = []
+
+    def has_all() -> bool:
+        seat.clock.shift_s += 1
+        source.tick()
+        if (batch := source.fetch(500, 0.1)) is not None:
+            seen.extend(offsets(batch))
+            settle_all(source, batch, is_due=True)
+        return set(seen) == set(range(9)) and committed(seat.brokers, seat.topic, seat.group) == {0: 9}
+
+    wait_until(has_all, PATIENCE_S, lambda: f"only {seen} came: {seat.facts[-5:]}")
+    assert Counter(seen).most_common(1)[0][1] <= 2
+
+
+def is_made(admin: AdminClient, topic: str) -> bool:
+    """Whether the topic, just deleted, could be made again."""
+    try:
+        admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(PATIENCE_S)
+    except KafkaException:
+        return False
+    return True
+
+
+def is_produced(seat: Seat, count: int) -> bool:
+    """Whether so many records could be written; by a client of its own, which knows the new topic."""
+    try:
+        produce(seat.brokers, seat.topic, numbered(count))
+    except KafkaException:
+        return False
+    return True
 
 
 def test_an_empty_partition_is_committed_at_its_end(seat: Seat, opened: Opened):

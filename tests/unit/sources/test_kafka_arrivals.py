@@ -105,6 +105,23 @@ def test_a_held_partition_waits_while_the_others_go_on():
     assert world.runs() == [(0, [1], 2)]
 
 
+@pytest.mark.parametrize("arrived", [[message(0, 60)], [end(0, 60)]])
+def test_a_gap_before_what_comes_is_looked_at(arrived: list[Message]):
+    world = World(1)
+    world.membership.assigned[0] = AssignedPartition(0, 10)
+    world.arrivals.add(arrived)
+    world.runs()
+    assert world.arrivals.losses.is_due
+
+
+def test_no_gap_is_looked_at_where_nothing_was_committed_or_nothing_is_missing():
+    world = World(2)
+    world.membership.assigned[0] = AssignedPartition(0, -1)
+    world.arrivals.add([message(0, 60), message(1, 0), message(1, 1)])
+    world.runs()
+    assert not world.arrivals.losses.is_due
+
+
 def test_a_position_that_went_back_begins_anew_and_fences_what_was_before():
     world = World(1)
     before = world.membership.assigned[0]

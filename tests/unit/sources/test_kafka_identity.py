@@ -72,6 +72,21 @@ def test_a_question_without_an_answer_is_waited_for_once():
     wait_until(lambda: question.identity == KNOWN, PATIENCE_S, "what was forgotten is not asked again")
 
 
+def test_an_answer_that_is_another_is_kept_apart_until_it_is_taken():
+    newer = Identity("logins", "another")
+    answers = [KNOWN, KNOWN, UNKNOWN, newer]
+    question = IdentityQuestion("logins", lambda: answers.pop(0))
+    assert question.awaited() == KNOWN
+    confirmed_at = question.confirmed_at
+    for left in (2, 1, 0):
+        wait_until(lambda: question.ask_again() or len(answers) <= left, PATIENCE_S, "it is not asked")  # noqa: B023
+    wait_until(lambda: question.newer, PATIENCE_S, "another answer is not noticed")
+    assert question.identity == KNOWN
+    assert question.confirmed_at > confirmed_at
+    question.take_newer()
+    assert (question.identity, question.newer) == (newer, None)
+
+
 def test_a_refused_question_is_asked_again_when_partitions_come():
     answers: list[Identity | None] = [None, KNOWN]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+import pytest
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,11 +27,13 @@ from consumerd.sources.kafka.receiver import Receiver
 from consumerd.sources.kafka.shared import Shared
 from consumerd.testing.clock import ManualClock
 from consumerd.testing.source_contract import NothingParked
+from servers.waiting import wait_until
 
 TOPIC = "logins"
 OPTIONS = KafkaOptions(brokers="broker", topic_name=TOPIC, consumer_group="group")
 PARTITIONS = range(3)
 RECORDS = 40  # in each partition
+UUID, ANOTHER = "u" * 22, "v" * 22
 COMMIT_REFUSALS = (
     KafkaError.REBALANCE_IN_PROGRESS,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
@@ -48,15 +51,26 @@ class Client:
         self.unanswered: deque[list[TopicPartition]] = deque()
         self.is_reachable = True
         self.thrown_away = 0
+        self.uuids: dict[int, str] = {}
+
+    def seek(self, place: TopicPartition) -> None:
+        assert place.offset == OFFSET_BEGINNING
+        self.assigned[place.partition] = 0
 
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         if not self.is_reachable:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-        return [TopicPartition(TOPIC, each.partition, self.durable.get(each.partition, -1001)) for each in partitions]
+        return [
+            TopicPartition(
+                TOPIC, each.partition, self.durable.get(each.partition, -1001), self.uuids.get(each.partition, "")
+            )
+            for each in partitions
+        ]
 
     def incremental_assign(self, partitions: list[TopicPartition]) -> None:
         for each in partitions:
-            self.assigned[each.partition] = max(each.offset, self.durable.get(each.partition, 0))
+            is_begin = each.offset == OFFSET_BEGINNING
+            self.assigned[each.partition] = 0 if is_begin else max(each.offset, self.durable.get(each.partition, 0))
 
     def incremental_unassign(self, partitions: list[TopicPartition]) -> None:
         for each in partitions:
@@ -108,6 +122,7 @@ class Client:
 
     def _keep(self, offsets: list[TopicPartition]) -> None:
         self.durable |= {each.partition: each.offset for each in offsets}
+        self.uuids |= {each.partition: each.metadata or "" for each in offsets}
 
 
 class Parked(NothingParked):
@@ -133,7 +148,8 @@ class World:
         self.health = Health(self.membership, OPTIONS)
         self.arrivals = Arrivals(self.membership, self.health.note)
         self.hand = Hand(self.membership.state, lambda: None)
-        question = IdentityQuestion(TOPIC, lambda: Identity(TOPIC, "uuid"))
+        self.uuid = UUID
+        question = self.question = IdentityQuestion(TOPIC, lambda: Identity(TOPIC, self.uuid))
         lookup = Lookup(self.membership, self.parked, question, by_position=True)
         self.commits = Commits(self.membership, self.health)
         shared = Shared(self.membership, self.arrivals, self.commits, self.health, lookup)
@@ -279,6 +295,52 @@ def test_a_loop_that_goes_on_fetching_is_not_paused():
         world.clock.advance(2)
         world.receiver.keep_alive()
     assert (world.client.paused, world.client.thrown_away) == (set(), 0)
+
+
+def read_and_committed(world: World) -> None:
+    world.fetches(100)
+    world.handles_what_came()
+    world.commit_is_answered(None)
+
+
+def test_a_topic_made_anew_is_read_from_its_begin_whatever_was_committed_meanwhile():
+    world = World()
+    world.is_assigned(0)
+    read_and_committed(world)
+    assert (world.client.durable, world.client.uuids) == ({0: RECORDS}, {0: UUID})
+    world.uuid, before = ANOTHER, world.membership.assigned[0]
+    world.question.ask_again()
+    wait_until(lambda: world.lookup.is_made_anew, 60, "it is not noticed")
+    world.calls.begin_anew(world.receiver.client)
+    assert before.is_fenced
+    assert world.client.assigned == {0: 0}
+    assert [fact.name for fact in world.facts][-1] == "topic_made_anew"
+    world.fetches(10)
+    world.handles_what_came()
+    world.commit_is_answered(None)
+    assert (world.client.durable, world.client.uuids) == ({0: 10}, {0: ANOTHER})
+
+
+def test_a_partition_that_went_back_by_itself_is_not_read_twice_when_the_topic_turns_out_to_be_another():
+    world = World()
+    world.is_assigned(0)
+    read_and_committed(world)
+    world.uuid, world.client.assigned[0] = ANOTHER, 0  # deleted and made anew: the brokers say that 40 is out of range
+    world.fetches(10)
+    world.handles_what_came()
+    world.question.ask_again()
+    wait_until(lambda: world.lookup.is_made_anew, 60, "it is not noticed")
+    world.calls.begin_anew(world.receiver.client)
+    assert world.client.assigned == {0: 10}
+    assert world.membership.assigned[0].topic_uuid == ANOTHER
+
+
+@pytest.mark.parametrize(("beside", "begin"), [(UUID, 30), (ANOTHER, 0), ("", 30), ("a note of an operator", 30)])
+def test_a_position_that_was_committed_for_an_earlier_topic_of_the_name_does_not_count(beside: str, begin: int):
+    world = World()
+    world.client.durable, world.client.uuids = {0: 30}, {0: beside}
+    world.is_assigned(0)
+    assert world.client.assigned == {0: begin}
 
 
 def test_an_idle_fetch_polls_once_though_the_client_waits_whole_milliseconds_only() -> None:

@@ -12,9 +12,11 @@ from itertools import groupby
 
 from confluent_kafka import KafkaError, Message
 
+from consumerd.clock import monotonic
 from consumerd.events.facts import Level
 from consumerd.model.ledger import UNKNOWN
 from consumerd.sources.kafka.assigned import AssignedPartition
+from consumerd.sources.kafka.losses import Losses
 from consumerd.sources.kafka.membership import Membership
 
 # The codes are constants of the C extension, out of reach for type stubs of other versions: read once.
@@ -41,6 +43,7 @@ class Arrivals:
         self._membership = membership
         self._on_error = on_error
         self._runs: deque[Run] = deque()
+        self.losses = Losses(membership)
 
     @property
     def has_any(self) -> bool:
@@ -58,8 +61,11 @@ class Arrivals:
         for index, run in enumerate(self._runs):
             if not run.assigned.is_held:
                 del self._runs[index]
-                if run.messages and _offset(run.messages[0]) < run.assigned.next_position:
+                first = _offset(run.messages[0]) if run.messages else run.end
+                if run.messages and first < run.assigned.next_position:
                     self._go_back(run)
+                elif first > run.assigned.next_position > UNKNOWN:
+                    self.losses.note_gap(run.assigned.partition, run.assigned.next_position, first)
                 return self._cut(run, limit, index)
         return None
 
@@ -75,7 +81,8 @@ class Arrivals:
         """The position went back (`auto_offset_reset` after a truncation): begin anew, with a partition of its own."""
         old = run.assigned
         new = AssignedPartition(old.partition, UNKNOWN)
-        new.parked, new.parked_ids = old.parked, old.parked_ids
+        new.parked, new.parked_ids, new.topic_uuid = old.parked, old.parked_ids, old.topic_uuid
+        new.went_back_at = monotonic()
         old.fence()
         self._membership.assigned[old.partition] = new
         for other in (run, *self._runs):

@@ -17,6 +17,8 @@ class AssignedPartition:
     parked: positions to skip where their task is among `parked_ids`, the tasks of the partition in the parking store.
     is_held: not to be handed out before the parking store was asked; is_leaving: no further task may start;
     is_fenced: taken away, what is still settled comes too late.
+    went_back_at: when the position went back to the begin of the partition, on the monotonic clock; 0: it did not.
+    topic_uuid: of the topic that it is a partition of; empty where it is not known.
     read_to: the position after what the user's own `iterate_task` has read, where it has one.
     """
 
@@ -32,6 +34,8 @@ class AssignedPartition:
         "partition",
         "read_to",
         "settled",
+        "topic_uuid",
+        "went_back_at",
     )
 
     def __init__(self, partition: int, committed: int) -> None:
@@ -42,6 +46,8 @@ class AssignedPartition:
         self.parked: frozenset[int] = frozenset()
         self.parked_ids: frozenset[TaskId] = frozenset()
         self.settled = 0
+        self.topic_uuid = ""
+        self.went_back_at = 0.0
         self.read_to = UNKNOWN
         self.is_held = False
         self.is_leaving = False

@@ -80,7 +80,8 @@ class Commits:
             position = assigned.position_to_commit()
             if position is not None:
                 assigned.note_sent(position)
-                offsets.append(TopicPartition(self._membership.topic, assigned.partition, position))
+                place = TopicPartition(self._membership.topic, assigned.partition, position, assigned.topic_uuid)
+                offsets.append(place)
         return offsets
 
     def _note(

@@ -2,7 +2,8 @@
 
 A member with a fixed identity (`group.instance.id`) keeps its partitions while it is away for less than its session:
 so the next process of its slot has them at once, and nothing moves. Where no process takes over, it has to leave by
-itself: closing the client does not tell the group.
+itself: closing the client does not tell the group. What nobody tells such members is that their topic has grown
+while they were away: the group has the partitions that it had, and no member looks.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ class GroupMember:
         self._shared = shared
         self._identity = context.member
         leave_s = options.max_poll_interval * (1 - REVOKE_MARGIN)
+        self._uncommitted: frozenset[int] = frozenset()
+        self._rejoined_for: frozenset[int] = frozenset()
+        self.unread: frozenset[int] = frozenset()
+        """The partitions that no member reads, where the group has to share the topic out anew for them."""
         self._calls = Rebalance(shared, hand, leave_s=leave_s)
         self.receiver = Receiver(self._new_client(), shared)
 
@@ -61,6 +66,34 @@ class GroupMember:
             self._shared.commits.forget()
             self._shared.health.note_new_client()
         membership.report("group_joined_anew", Level.WARNING, because=fencing.value)
+
+    def note_uncommitted(self, partitions: frozenset[int]) -> None:
+        """Tasks wait in these partitions, and the group has no position there: seen twice, nobody has the partition.
+
+        A member commits where it begins soon after it was given a partition. It is rejoined once for each of them:
+        they may have a member that cannot commit. The keeper's thread.
+        """
+        with self._shared.membership.state:
+            others = partitions.difference(self._shared.membership.assigned)
+        self.unread = (others & self._uncommitted) - self._rejoined_for
+        self._uncommitted = others
+
+    def rejoin(self) -> None:
+        """Leave and join again, so that the group shares out what the topic has now. Within `fetch`."""
+        unread, receiver = self.unread, self.receiver
+        self._rejoined_for |= unread
+        self.unread = frozenset()
+        with receiver.lock:
+            self._resign(monotonic() + RESIGN_S)
+            self._subscribe(receiver.client)
+            receiver.replace(receiver.client)
+        because = f"no member reads the partitions {sorted(unread)}"
+        self._shared.membership.report("group_joined_anew", Level.WARNING, because=because)
+
+    def begin_anew(self) -> None:
+        """The topic was deleted and made anew. Within `fetch`."""
+        with self.receiver.lock:
+            self._calls.begin_anew(self.receiver.client)
 
     def leave(self, deadline: float) -> None:
         """Commit what is finished, and end; out of the group where no process takes over."""
@@ -99,6 +132,9 @@ class GroupMember:
         except KafkaException as error:
             refused = f"librdkafka refuses the configuration of {self._context.name}: {error.args[0].str()}"
             raise SourceRefusedError(refused) from error
+        self._subscribe(client)
+        return client
+
+    def _subscribe(self, client: Consumer) -> None:
         calls = self._calls
         client.subscribe([self._options.topic_name], calls.on_assign, calls.on_revoke, calls.on_lost)
-        return client

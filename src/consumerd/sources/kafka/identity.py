@@ -13,10 +13,12 @@ from threading import Event, Thread
 
 from confluent_kafka import Message
 
+from consumerd.clock import monotonic
 from consumerd.errors import SourceError
 from consumerd.model.task import Task, TaskId
 
 UNKNOWN_UUID = "-"
+UUID_LENGTH = 22
 UNREADABLE_HEADERS = "unreadable-headers"
 """The name of the header that stands for those of a message whose headers cannot be read; its value says why."""
 
@@ -79,6 +81,11 @@ class Identity:
         return TaskId(f"{self.topic}:{UNKNOWN_UUID}:{message.partition()}:{message.offset()}@{milliseconds}")
 
 
+def is_uuid(text: str) -> bool:
+    """Whether a text has the form of a topic's uuid: what others write beside an offset has not."""
+    return len(text) == UUID_LENGTH and text.replace("-", "").replace("_", "").isalnum()
+
+
 class IdentityQuestion:
     """Asks for a topic's identity in a thread of its own, so that a question without an answer stops nobody."""
 
@@ -88,6 +95,8 @@ class IdentityQuestion:
         self._ask = ask
         self._patience_s = patience_s
         self._found: Identity | None = None
+        self._newer: Identity | None = None
+        self._asked_at = self._confirmed_at = 0.0
         self._is_worth_waiting = True
         self._answered = Event()
         self._answered.set()
@@ -97,11 +106,31 @@ class IdentityQuestion:
         """What is known now."""
         return self._found or self._unknown
 
+    @property
+    def newer(self) -> Identity | None:
+        """What the last answer was, where it is not what was known: the topic was deleted and made anew."""
+        return self._newer
+
+    @property
+    def confirmed_at(self) -> float:
+        """When it was last certain that the topic was the one that is known, on the monotonic clock."""
+        return self._confirmed_at
+
     def begin(self) -> None:
         """Ask, unless that is under way or the answer is there."""
-        if self._found is None and self._answered.is_set():
+        if self._found is None:
+            self.ask_again()
+
+    def ask_again(self) -> None:
+        """Ask, unless that is under way. Another answer than the first becomes `newer`."""
+        if self._answered.is_set():
             self._answered.clear()
+            self._asked_at = monotonic()
             Thread(target=self._run, name="kafka-topic-id", daemon=True).start()
+
+    def take_newer(self) -> None:
+        """From now on, the newer topic is the one that is read."""
+        self._found, self._newer = self._newer, None
 
     def awaited(self) -> Identity:
         """The identity, waited for with patience, but not where the last wait was for nothing."""
@@ -113,15 +142,19 @@ class IdentityQuestion:
 
     def forget(self) -> None:
         """The topic may be made anew: what was told does not count any more, and is asked again."""
-        self._found = None
+        self._found = self._newer = None
         self.begin()
 
     def _run(self) -> None:
         try:
-            self._found = self._ask()
+            answer = self._ask()
+            if self._found in (None, self._unknown, answer):
+                self._found, self._confirmed_at = answer, self._asked_at
+            elif answer.is_known:
+                self._newer = answer
             self._is_worth_waiting = True
         except SourceError:
-            self._found = None  # whatever is wrong there, consuming tells of it where it matters
+            pass  # whatever is wrong there, consuming tells of it where it matters
         finally:
             self._answered.set()
 

@@ -11,6 +11,9 @@ from consumerd.sources.kafka.membership import Membership
 
 AGAIN_S = 1.0
 
+IDENTITY_S = 5.0
+"""So often, while records come, it is asked whether the topic still is the one that it was."""
+
 
 class Lookup:
     """Frees held partitions. `away` says why some are still held: the parking store does not answer."""
@@ -25,6 +28,8 @@ class Lookup:
         self._question = question
         self._by_position = by_position
         self._again_at = 0.0
+        self._has_news = False
+        self._asked_at = membership.clock.monotonic()
         self.away: StoreAwayError | None = None
         question.begin()
 
@@ -32,6 +37,32 @@ class Lookup:
     def identity(self) -> Identity:
         """The topic's identity, as far as it is known."""
         return self._question.identity
+
+    def known_identity(self) -> Identity:
+        """The same, waited for a moment where it is not known yet."""
+        return self._question.awaited()
+
+    def note_records(self) -> None:
+        """Records have come: of this topic, as far as anybody knows."""
+        self._has_news = True
+
+    def look_again(self) -> None:
+        """Ask for the identity anew, now and then, where records have come since. The keeper's thread, which it does
+        not hold up."""
+        now = self._membership.clock.monotonic()
+        if self._has_news and now - self._asked_at >= IDENTITY_S:
+            self._has_news, self._asked_at = False, now
+            self._question.ask_again()
+
+    @property
+    def is_made_anew(self) -> bool:
+        """Whether the topic turned out to be another one than was read so far."""
+        return self._question.newer is not None
+
+    def take_newer(self) -> float:
+        """What is read from now on is of the newer topic; until when it was surely the one before."""
+        self._question.take_newer()
+        return self._question.confirmed_at
 
     def forget_identity(self) -> None:
         """All partitions are gone: the topic may be made anew before the next come."""
@@ -63,6 +94,7 @@ class Lookup:
         position = max(assigned.durable, UNKNOWN + 1)
         ids = self._index.parked_from(identity.topic, assigned.partition, position)
         with self._state:
+            assigned.topic_uuid = identity.uuid if identity.is_known else ""
             assigned.parked_ids = ids
             assigned.parked = identity.positions(assigned.partition, ids) if self._by_position else frozenset()
             assigned.is_held = False

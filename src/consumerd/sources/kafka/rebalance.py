@@ -5,12 +5,13 @@ They never raise: an exception in a callback would cost the records that the sam
 
 from __future__ import annotations
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from consumerd.events.facts import Level
 from consumerd.model.ledger import UNKNOWN
 from consumerd.sources.kafka.assigned import AssignedPartition
 from consumerd.sources.kafka.hand import Hand
+from consumerd.sources.kafka.identity import UNKNOWN_UUID, is_uuid
 from consumerd.sources.kafka.shared import Shared
 
 COMMITTED_S = 5.0
@@ -35,10 +36,7 @@ class Rebalance:
         """Begin at the committed positions, once it is known what is parked above them."""
         places = self._with_positions(client, partitions)
         with self._state:
-            coming = [AssignedPartition(place.partition, place.offset) for place in places]
-            for assigned in coming:
-                assigned.is_held = True
-                self._assigned[assigned.partition] = assigned
+            coming = [self._begin(place) for place in places]
         self._health.note_joined(len(partitions))
         freed = [TopicPartition(self._membership.topic, found.partition) for found in self._lookup.free_held()]
         try:
@@ -50,6 +48,30 @@ class Rebalance:
         except KafkaException as error:
             self._health.note(error.args[0])
         self._report("partitions_assigned", partitions)
+
+    def begin_anew(self, client: Consumer) -> None:
+        """The topic was made anew: what was read and finished of the one before counts for nothing.
+
+        A partition whose position has gone back since is read from its begin already.
+        """
+        last_seen = self._lookup.take_newer()
+        with self._state:
+            before = [each for each in self._assigned.values() if each.went_back_at <= last_seen]
+            for assigned in self._assigned.values():
+                assigned.is_held = True
+            for assigned in before:
+                assigned.fence()
+                self._arrivals.drop(assigned)
+            places = [TopicPartition(self._membership.topic, each.partition, OFFSET_BEGINNING) for each in before]
+            coming = [self._begin(place) for place in places]
+        self._lookup.free_held()
+        try:
+            client.pause([place for place, assigned in zip(places, coming, strict=True) if assigned.is_held])
+            for place in places:
+                client.seek(place)
+        except KafkaException as error:
+            self._health.note(error.args[0])
+        self._membership.report("topic_made_anew", Level.WARNING, partitions=sorted(self._assigned))
 
     def on_revoke(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         """Let the loop leave them, commit what is finished, let go."""
@@ -82,10 +104,21 @@ class Rebalance:
         except KafkaException as error:
             self._health.note(error.args[0])
             return partitions
-        return [
+        uuid = self._lookup.known_identity().uuid
+        places = [
             place if place.error is None and place.offset > UNKNOWN else bare
             for place, bare in zip(found, partitions, strict=True)
         ]
+        foreign = [place for place in places if place.metadata and is_uuid(place.metadata) and place.metadata != uuid]
+        for place in foreign if uuid != UNKNOWN_UUID else ():
+            place.offset = OFFSET_BEGINNING  # committed for an earlier topic of this name
+        return places
+
+    def _begin(self, place: TopicPartition) -> AssignedPartition:
+        """A partition at this position, held until it is known what of it is parked. Under the state lock."""
+        assigned = self._assigned[place.partition] = AssignedPartition(place.partition, place.offset)
+        assigned.is_held = True
+        return assigned
 
     def _begin_leaving(self, partitions: list[TopicPartition]) -> list[AssignedPartition]:
         with self._state:

@@ -144,6 +144,8 @@ class Receiver:
         if self._lookup.is_due:
             freed = self._lookup.free_held()
             self._resume(freed)
+        if self._arrivals.losses.is_due:
+            self._arrivals.losses.look(self.client)
         if self._commits.is_wanted:
             self._commits.send(self.client)
 
@@ -171,6 +173,7 @@ class Receiver:
     def _add(self, messages: list[Message]) -> None:
         with self._membership.state:
             self._arrivals.add(messages)
+        self._lookup.note_records()
         self._health.note_messages(messages)
 
     def _look_again(self) -> None:

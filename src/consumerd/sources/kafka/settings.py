@@ -32,6 +32,7 @@ def consumer_settings(options: KafkaOptions, *, member: str | None) -> dict[str,
     settings: dict[str, Property] = {
         **_DEFAULTS,
         "allow.auto.create.topics": False,
+        "topic.metadata.refresh.interval.ms": 10_000,  # a topic that grows, or is made anew, is seen by then
         **options.properties,
         "bootstrap.servers": options.brokers,
         "group.id": options.consumer_group,

@@ -135,13 +135,16 @@ class KafkaSource:
     def tick(self) -> None:
         """Poll for a loop whose handler takes long, so that the group goes on; send what it has finished."""
         self._receiver.keep_alive()
+        self._lookup.look_again()
 
     def lag(self) -> tuple[ShardLag, ...]:
         """Of all partitions of the topic, whoever has them. Raises SourceAwayError, SourceRefusedError."""
         trouble = self._health.trouble
         if trouble is not None and not self._health.is_served:
             raise trouble  # asking brokers that do not answer costs the client a good part of a core
-        return self._topic.lag(self._oldest_s)
+        lag = self._topic.lag(self._oldest_s)
+        self._member.note_uncommitted(self._topic.uncommitted)
+        return lag
 
     def close(self, deadline: float) -> None:
         """Commit what is finished and end; where no process takes the slot over, leave the group."""
@@ -161,6 +164,10 @@ class KafkaSource:
         """Join anew where that helps; raise a refusal that stands."""
         if self._health.fencing is not None:
             self._member.join_anew(self._health.fencing)
+        elif self._member.unread:
+            self._member.rejoin()
+        elif self._lookup.is_made_anew:
+            self._member.begin_anew()
         self._health.check()
 
     def _raise_when_away(self) -> None:
