@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from consumerd.config.plain import DEEPEST, Table, plain
+from consumerd.config.plain import DEEPEST, Table, is_unicode, plain
 from consumerd.config.problems import Path as Place
 from consumerd.config.problems import Problem
 from consumerd.config.python_object import is_object_name, read_python_object
@@ -37,6 +37,9 @@ def read_document(config: str) -> Written:
     """Read CONFIG. Whatever is wrong with it is among the result's problems; nothing is raised."""
     suffix = Path(config).suffix.lower()
     directory = str(absolute(config).parent)
+    if not is_unicode(str(absolute(config))):
+        why = "its path is not UTF-8, or this locale is not: rename what is written otherwise, or set LC_ALL=C.UTF-8"
+        return unreadable(config, directory, why)
     if suffix in _PARSERS:
         return _read_file(config, directory, _PARSERS[suffix])
     if is_object_name(config):

@@ -45,7 +45,7 @@ def _plain_table(table: dict[Any, Any], found: Found, path: Path) -> dict[str, A
     for key in getattr(table, "repeated", ()):
         found((*path, key), "stands twice in this table: remove one of the two")
     for key, value in table.items():
-        if not isinstance(key, str) or _is_broken(key):
+        if not isinstance(key, str) or not is_unicode(key):
             found(path, f"the key {shown(key)} is not text: a table's keys are text")
         else:
             result[str(key)] = plain(value, found, (*path, str(key)))
@@ -61,15 +61,16 @@ def _complaint(value: object, path: Path) -> str | None:
         case float():
             return None if math.isfinite(value) else f"{value} is not a number that can be used: write a finite one"
         case str():
-            return "text that is not valid Unicode (half a surrogate pair)" if _is_broken(value) else None
+            return "text that is not valid Unicode (half a surrogate pair)" if not is_unicode(value) else None
         case _:
             kind = type(value).__name__
             return f"a {kind} ({shown(repr(value), path)}) is not plain data: write text, a number, a list or a table"
 
 
-def _is_broken(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can write a text. A file's name whose bytes the locale cannot read is no such text."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        return True
-    return False
+        return False
+    return True

@@ -6,6 +6,7 @@ import shutil
 from typing import Any
 
 from consumerd.config.common_keys import execution_problems, read_common_keys
+from consumerd.config.plain import is_unicode
 from consumerd.config.problems import Problem, shown
 from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolver, has_reference
@@ -58,7 +59,7 @@ def _command_problems(settings: Settings | None, place: Place, resolver: Resolve
 
 def is_parking(text: str) -> bool:
     """Whether a text names a parking store: the embedded one, a database, or a reference that is resolved later."""
-    return text == EMBEDDED or "://" in text or has_reference(text)
+    return text == EMBEDDED or (is_unicode(text) and ("://" in text or has_reference(text)))
 
 
 def _default_problems(value: dict[str, Any], place: Place, resolver: Resolver) -> list[Problem]:  # as above

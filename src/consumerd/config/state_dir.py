@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from consumerd.config.plain import is_unicode
 from consumerd.config.working_directory import absolute
 from consumerd.errors import StateDirectoryError
 from consumerd.model.identity import ConsumerName
@@ -34,9 +35,11 @@ class StateDirectory:
     def locate(cls, chosen: str | os.PathLike[str] | None, environ: Mapping[str, str], uid: int) -> StateDirectory:
         """Where the state is: as chosen, else under `$XDG_STATE_HOME`, else root's default, else under HOME.
 
-        Raises StateDirectoryError where there is no such place, or the control socket's path would be too long.
+        Raises StateDirectoryError where there is no such place, or its path is not UTF-8, or too long for the socket.
         """
         directory = cls(absolute(chosen) if chosen else _default(environ, uid))
+        if not is_unicode(str(directory.path)):
+            raise StateDirectoryError(f"the path {str(directory.path)!r} is not UTF-8, and must be: {ADVICE}")
         length = len(os.fsencode(directory.control_socket))
         if length > LONGEST_SOCKET_PATH_BYTES:
             raise StateDirectoryError(

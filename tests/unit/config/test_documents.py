@@ -126,6 +126,15 @@ def test_other_names_are_no_configuration(config: str, part: str) -> None:
     assert part in sentence(config)
 
 
+@pytest.mark.parametrize("name", [b"pr\xfcfung.toml", b"pr\xfcfung/config.toml"])
+def test_a_path_that_is_not_utf8_is_one_sentence(tmp_path: Path, name: bytes) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("")
+    [problem] = read_document(str(path)).problems
+    assert problem.sentence.startswith("its path is not UTF-8")
+
+
 def test_an_unreadable_file_is_one_line_with_exit_code_2(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(str(tmp_path / "none.toml"))

@@ -29,6 +29,11 @@ def test_without_a_home_the_option_is_named() -> None:
         located(None)
 
 
+def test_a_path_that_is_not_utf8_names_the_option() -> None:
+    with pytest.raises(StateDirectoryError, match=r"not UTF-8.*--state-dir"):
+        located("/pr\udcfcfung")
+
+
 def test_a_socket_path_of_107_bytes_is_the_longest() -> None:
     longest = "/" + "ö" * ((LONGEST_SOCKET_PATH_BYTES - 1 - len("/control.sock")) // 2)
     longest += "x" * (LONGEST_SOCKET_PATH_BYTES - len("/control.sock") - len(longest.encode()))
