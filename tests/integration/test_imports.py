@@ -166,7 +166,10 @@ def test_a_program_that_an_import_starts_ends_with_its_zygote_and_a_thread_holds
         "child = subprocess.Popen(['sleep', '3600'])\n"
         "with (HERE / 'children').open('a') as children: children.write(f'{child.pid}\\n')\n"
         "atexit.register(lambda: (HERE / f'exited.{os.getpid()}').touch())\n"
-        "threading.Thread(target=time.sleep, args=(3600,)).start()"
+        "threading.Thread(target=time.sleep, args=(3600,)).start()\n"
+        "from multiprocessing import shared_memory\n"
+        "memory = shared_memory.SharedMemory(create=True, size=64)\n"
+        "if sys.argv[0].endswith('zygote/__main__.py'): (HERE / 'memory').write_text(memory.name)"
     )
     master = place.start(stop_timeout=NEVER_S)
     first = wait_running(master, 1)["pools"][0]["zygote"]["pid"]
@@ -178,6 +181,8 @@ def test_a_program_that_an_import_starts_ends_with_its_zygote_and_a_thread_holds
     assert "has started a process (sleep" in master.log.read_text()
     assert stop(master) == 0
     assert not any(map(is_alive, started))
+    memory = Path("/dev/shm", (place.directory / "memory").read_text())
+    wait_until(lambda: not memory.exists(), deadline_s=SOON_S, message="the end of the shared memory")
     assert {f"exited.{first}", f"exited.{second}"} <= {path.name for path in place.directory.glob("exited.*")}
 
 

@@ -18,6 +18,7 @@ from typing import NoReturn
 
 import setproctitle
 
+from consumerd import clock
 from consumerd.errors import WireError
 from consumerd.model.contract import live_keys
 from consumerd.model.exits import WorkerExit
@@ -37,6 +38,11 @@ from consumerd.worker.zygote.seating import Work
 
 EXIT_HANDLERS_S = 2.0
 """How long exit handlers that the consumer's module has registered may run."""
+
+PROGRAMS_S = 0.5
+"""How long programs that the consumer's module has started may take to end by themselves."""
+
+LOOK_S = 0.01
 
 
 def serve(channel: Channel, seated_fd: int | None = None) -> int:
@@ -86,16 +92,31 @@ def _take_signals_back() -> SignalHandler:
 
 
 def leave(exit_code: int) -> NoReturn:
-    """End a zygote. Exit handlers run, for a moment; threads that the import has left behind are not waited for.
-
-    The master ends what is left of the process group; where it is gone, that is done here.
-    """
+    """End a zygote. Exit handlers run, for a moment; threads that the import has left behind are not waited for."""
     with contextlib.suppress(RuntimeError):  # no thread can be started: the handlers may take as long as they like
-        limit = threading.Timer(EXIT_HANDLERS_S, os._exit, [exit_code])
+        limit = threading.Timer(EXIT_HANDLERS_S, _end, [exit_code])
         limit.daemon = True
         limit.start()
     atexit._run_exitfuncs()  # noqa: SLF001 - sys.exit would do so, but wait for threads before
     flush_streams()
+    _await_programs()
+    _end(exit_code)
+
+
+def _await_programs() -> None:
+    """Give the programs that the import has started a moment in which to end by themselves, as some do when nobody
+    holds the other end of their pipe: what tracks shared memory removes it then.
+    """
+    deadline = clock.monotonic() + PROGRAMS_S
+    with contextlib.suppress(ChildProcessError):  # there is none, or none any more
+        os.waitpid(-1, os.WNOHANG)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        while os.waitpid(-1, os.WNOHANG)[0] or clock.monotonic() < deadline:
+            clock.SYSTEM_CLOCK.sleep(LOOK_S)
+
+
+def _end(exit_code: int) -> NoReturn:
+    """The master kills what is left of the process group; where it is gone, that is done here."""
     if exit_code == WorkerExit.MASTER_GONE and os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(exit_code)
