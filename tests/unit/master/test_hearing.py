@@ -435,6 +435,24 @@ def test_the_end_of_a_worker_does_not_hide_what_it_said_before(stage: Stage) -> 
     assert (told(stage).name, told(stage).fields) == ("worker_ended", {"worker_id": 1, "end": "SIGKILL"})
 
 
+def test_the_flight_record_has_what_a_worker_said_it_ended_of(stage: Stage) -> None:
+    stage.up()
+    said = {"error": "RuntimeError: no db", "traceback": "where it was raised"}
+    stage.worker_says(0, Reported("consume_failed", "error", said))
+    stage.hearing.worker_ended(NAME, 0, 1 << 8, 5.0)
+    record = stage.pools.processes[NAME].last_ends[0]
+    assert (record.how, record.trace) == ("exit 1: RuntimeError: no db", "where it was raised")
+    stage.worker_says(1, Reported("task_failed", "warning", {"error": "ValueError: of a task that it handled before"}))
+    stage.hearing.worker_ended(NAME, 1, 9, 6.0)
+    assert stage.pools.processes[NAME].last_ends[1].how == "SIGKILL"
+
+
+def test_the_end_of_a_zygote_is_an_error_of_its_pool(stage: Stage) -> None:
+    stage.up()
+    stage.hearing.zygote_ended(NAME, 1, 11, 5.0)
+    assert (told(stage).name, told(stage).fields) == ("zygote_ended", {"end": "SIGSEGV"})
+
+
 def test_the_end_of_a_worker_is_told_where_what_it_said_was_long_before(stage: Stage) -> None:
     stage.up()
     stage.worker_says(0, Reported("consume_failed", "error", {"error": "RuntimeError: no db"}))
