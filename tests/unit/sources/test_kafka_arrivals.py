@@ -126,10 +126,12 @@ def test_a_position_that_went_back_begins_anew_and_fences_what_was_before():
     world = World(1)
     before = world.membership.assigned[0]
     before.ledger.take(0, 500, 500)
+    before.parked = frozenset({3})
     world.arrivals.add([message(0, 3), message(0, 4)])
     assert world.runs() == [(0, [3, 4], 5)]
     assert before.is_fenced
     assert world.membership.assigned[0] is not before
+    assert world.membership.assigned[0].parked == frozenset()
     assert [fact.name for fact in world.facts] == ["position_went_back"]
 
 

@@ -78,10 +78,13 @@ class Arrivals:
         self._runs = deque(run for run in self._runs if run.assigned is not assigned)
 
     def _go_back(self, run: Run) -> None:
-        """The position went back (`auto_offset_reset` after a truncation): begin anew, with a partition of its own."""
+        """The position went back, after a truncation or because the topic was made anew: begin with another assignment.
+
+        What was parked before says nothing of the records that have those offsets now.
+        """
         old = run.assigned
         new = AssignedPartition(old.partition, UNKNOWN)
-        new.parked, new.parked_ids, new.topic_uuid = old.parked, old.parked_ids, old.topic_uuid
+        new.topic_uuid = old.topic_uuid
         new.went_back_at = monotonic()
         old.fence()
         self._membership.assigned[old.partition] = new
