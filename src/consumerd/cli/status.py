@@ -76,7 +76,7 @@ def _pool_table(pools: Sequence[Plain], width: int | None) -> list[str]:
     rows = list(map(_pool_row, pools))
     lines, of_pools = named_table(POOL_HEADINGS, rows, numbers=POOL_HEADINGS[3:], width=width)
     for pool, of_pool in zip(pools, of_pools, strict=True):
-        lines += [*of_pool, *note(_note(pool), width)]
+        lines += [*of_pool, *note(_paused(pool), width), *note(_note(pool), width)]
     return lines
 
 
@@ -97,6 +97,12 @@ def _lag(pool: Plain) -> str:
     tasks = str(sum(tasks for _, tasks, _, _ in pool["lag"]))
     tasks += f" +{pool['later']} later" if pool["later"] else ""
     return tasks if age_s <= OLD_LAG_S else f"{tasks} ({duration(age_s)} old)"
+
+
+def _paused(pool: Plain) -> str:
+    """Since when and by whom, where it is."""
+    paused = pool["paused"]
+    return "" if paused is None else f"paused since {_moment(paused['at'])} by {paused['by']}"
 
 
 def _note(pool: Plain) -> str:

@@ -36,6 +36,7 @@ def pool(**more: Any) -> Plain:
         "workers_finished": 0,
         "workers_pinned": None,
         "is_paused": False,
+        "paused": None,
         "scaling": None,
         "handled": 1200,
         "failed": 3,
@@ -85,6 +86,12 @@ def test_a_pool_is_one_line_with_its_counts() -> None:
 
 def test_a_paused_pool_says_so() -> None:
     assert "up, paused" in render(document(pool(is_paused=True)), with_workers=False)
+
+
+def test_since_when_and_by_whom_a_pool_is_paused_is_said_beside_what_else_there_is() -> None:
+    paused = pool(is_paused=True, paused={"at": 3600.0, "by": "anna"}, workers_pinned=3)
+    assert note_of(render(document(paused), with_workers=False)) == "  paused since 1970-01-01 by anna"
+    assert "  pinned to 3 by hand" in render(document(paused), with_workers=False).splitlines()
 
 
 def test_the_reason_of_a_failure_is_the_note() -> None:

@@ -12,7 +12,7 @@ from consumerd.master.acts import Means
 from consumerd.master.control.broadcast import Broadcast, Wish
 from consumerd.master.control.operations import Operations
 from consumerd.master.control.reloading import Reloading
-from consumerd.master.control.server import Answer
+from consumerd.master.control.server import BY, Answer
 from consumerd.master.control.status import status_document
 from consumerd.master.helper import StoreHelper
 from consumerd.master.supervisor import Supervisor
@@ -62,6 +62,7 @@ class Answers:
                 config=self.config,
                 started_at=self.started_at,
                 disabled=self.operations.disabled,
+                paused=self.operations.paused,
                 stop_deadline=self.supervisor.stop_deadline,
             )
         )
@@ -80,7 +81,7 @@ class Answers:
 
     def _pause(self, *, is_paused: bool) -> Answer:
         async def answer(params: Mapping[str, object]) -> AsyncIterator[str]:
-            yield _json(self.operations.pause(str(params["target"]), is_paused=is_paused))
+            yield _json(self.operations.pause(str(params["target"]), is_paused=is_paused, by=str(params[BY])))
 
         return answer
 
@@ -116,7 +117,7 @@ class Answers:
     def _parked(self, verb: str) -> Answer:
         async def answer(params: Mapping[str, object]) -> AsyncIterator[str]:
             """`{"items": […]}`, page by page; after a retry the workers look at the store at once."""
-            arguments = real_value(params)
+            arguments = real_value({name: value for name, value in params.items() if name != BY})
             assert isinstance(arguments, dict)
             if METHODS[f"{PARKED}{verb}"].is_act:
                 arguments["consumers"] = [*map(str, self.means.pools), *map(str, self.operations.disabled)]

@@ -6,7 +6,7 @@ has been changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from consumerd.errors import ConsumerdError, UsageError
 from consumerd.events.facts import Fact, Level
 from consumerd.master import amending
 from consumerd.master.acts import Means
-from consumerd.master.control.overrides import Overrides, Pin
+from consumerd.master.control.overrides import Overrides, Paused, Pin
 from consumerd.master.control.running_task import find_running_task
 from consumerd.master.entry import Entry
 from consumerd.master.rules.observed import Condemned
@@ -71,6 +71,11 @@ class Operations:
         """The consumers whose pools the configuration does not want."""
         return tuple(each.full_name for each in self._disabled())
 
+    @property
+    def paused(self) -> Mapping[str, Paused]:
+        """Since when and by whom pools are paused, by `group/name`."""
+        return self._overrides.paused
+
     # The verbs
 
     def scale(self, target: str, workers: int | None) -> Plain:
@@ -89,11 +94,13 @@ class Operations:
         self._wake()
         return {"pools": [{"name": str(name), "workers": self._pools.workers_wanted(name)} for name in names]}
 
-    def pause(self, target: str, *, is_paused: bool) -> Plain:
-        """Let the workers fetch nothing more, or again. What they have in hand they finish."""
+    def pause(self, target: str, *, is_paused: bool, by: str = "") -> Plain:
+        """Let the workers fetch nothing more, or again. What they have in hand they finish. by: the user who asks."""
         names = self._changeable(target)
-        paused = self._overrides.paused - set(map(str, names))
-        self._save(Overrides(self._overrides.pins, paused | set(map(str, names)) if is_paused else paused))
+        meant = set(map(str, names))
+        others = {name: paused for name, paused in self._overrides.paused.items() if name not in meant}
+        again = {name: self._overrides.paused.get(name, Paused(clock.wall(), by)) for name in meant}
+        self._save(Overrides(self._overrides.pins, others | again if is_paused else others))
         for name in names:
             self._pools.pause(name, is_paused=is_paused)
             self._tell_workers(name, Pause(is_paused))

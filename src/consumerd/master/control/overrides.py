@@ -25,18 +25,26 @@ class Pin:
     configured: int | str
 
 
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Since when, on the wall clock, and by which user a pool is paused."""
+
+    at: float
+    by: str
+
+
 @dataclass(frozen=True)
 class Overrides:
     """By `group/name`. Consumers that are not in the configuration now may come back."""
 
     pins: Mapping[str, Pin] = field(default_factory=dict)
-    paused: frozenset[str] = frozenset()
+    paused: Mapping[str, Paused] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Replace the file. OSError where that cannot be."""
         document = {
             "pins": {name: [pin.workers, pin.configured] for name, pin in sorted(self.pins.items())},
-            "paused": sorted(self.paused),
+            "paused": {name: [paused.at, paused.by] for name, paused in sorted(self.paused.items())},
         }
         beside = path.with_suffix(".new")
         descriptor = os.open(beside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -52,7 +60,8 @@ def load_overrides(path: Path) -> tuple[Overrides, str | None]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         pins = {str(name): _pin(*pinned) for name, pinned in document["pins"].items()}
-        return Overrides(pins, frozenset(map(str, document["paused"]))), None
+        paused = {str(name): Paused(float(at), str(by)) for name, (at, by) in document["paused"].items()}
+        return Overrides(pins, paused), None
     except FileNotFoundError:
         return Overrides(), None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

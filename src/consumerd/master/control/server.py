@@ -44,6 +44,9 @@ READ_IN_S = 10.0
 PIECE_CHARACTERS = 30_000  # each may be escaped to two in a line
 _PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
+BY = "by"
+"""The parameter in which the answer of an act finds the user who asks, whatever the client has written there."""
+
 Answer = Callable[[Mapping[str, object]], AsyncIterator[str]]
 """Answers one method: texts that together are the result, as JSON. Failures are a ConsumerdError."""
 
@@ -170,7 +173,8 @@ class ControlServer:
             identifier = request.get("id")
             method, params = _checked(request)
             respond = self._stream if METHODS[method].is_stream else self._answer
-            await respond(writer, identifier, self._answers[method](params))
+            given = {**params, BY: _peer(writer).user} if METHODS[method].is_act else params
+            await respond(writer, identifier, self._answers[method](given))
         except ConsumerdError as error:
             failed = str(error)
             await _write(writer, _error(identifier, _code(error), failed))

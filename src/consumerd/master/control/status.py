@@ -10,9 +10,11 @@ import itertools
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 
 from consumerd import clock
 from consumerd.master.autoscaler import scaling_document
+from consumerd.master.control.overrides import Paused
 from consumerd.master.control.running_task import running_task
 from consumerd.master.pools import Pools
 from consumerd.master.processes import Processes, Worker
@@ -40,10 +42,12 @@ def status_document(
     started_at: float,
     stop_deadline: float | None,
     disabled: Iterable[ConsumerName] = (),
+    paused: Mapping[str, Paused] = MappingProxyType({}),
 ) -> dict[str, object]:
-    """Everything that is running, as plain values. disabled: consumers that the configuration does not want to run."""
+    """Everything that is running, as plain values. disabled: consumers that the configuration does not want to
+    run. paused: pools, by `group/name`."""
     now = clock.monotonic()
-    documents = [pool_document(pools, name, now) for name in pools]
+    documents = [pool_document(pools, name, now) | {"paused": _plain(paused.get(str(name)))} for name in pools]
     problems = [problem for document in documents for problem in _texts(document["problems"])]
     if stop_deadline is not None:
         problems.insert(0, f"the master is stopping, and ends within {max(0.0, stop_deadline - now):.0f} s")
@@ -249,6 +253,10 @@ def _long_import(name: ConsumerName, zygote: Zygote, now: float) -> list[str]:
         return []
     problem = f"{name}: the import of its module has not ended for {import_s:.0f} s, and no worker of it can start"
     return [f"{problem}: find out what process {zygote.pid} waits for"]
+
+
+def _plain(paused: Paused | None) -> dict[str, object] | None:
+    return None if paused is None else asdict(paused)
 
 
 def _texts(value: object) -> list[str]:
