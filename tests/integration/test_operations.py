@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pwd
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -179,6 +182,8 @@ def test_a_paused_pool_handles_nothing_and_keeps_its_workers_also_new_ones(place
     master.answer("scale", "small/one", "2")
     found = wait_running(master, 3)
     assert pids(found, "one")[:1] == before
+    assert found["pools"][0]["paused"]["by"] == pwd.getpwuid(os.geteuid()).pw_name
+    assert b" UTC by " in master.verb("status").stdout
     handled = settled_count(master, "one")
     others = pool(master, "other")["handled"]
     wait_for(master, lambda found: found["pools"][1]["handled"] > others + 20, "tasks of the other pool")
@@ -490,6 +495,21 @@ def test_a_wrong_target_gets_one_sentence_with_what_there_is(place: Place, verb:
     more = ["2"] if verb == "scale" else []
     assert "did you mean 'small/one'" in refused(master, verb, "small/on", *more)
     assert "small/one" in refused(master, verb, "elsewhere", *more)
+
+
+def test_the_configuration_names_the_state_directory_unless_the_caller_does(place: Place) -> None:
+    place.configure(one={})
+    config = place.directory / "config.json"
+    document = json.loads(config.read_text())
+    config.write_text(json.dumps({**document, "consumerd": {"state_dir": "kept"}}))
+    command = [sys.executable, "-m", "consumerd", "run", str(config)]
+    process = subprocess.Popen(command, env=environment(CONSUMERD_STATE_DIR=""), stdout=subprocess.DEVNULL)
+    try:
+        kept = place.directory / "kept"
+        wait_until((kept / "control.sock").exists, deadline_s=SOON_S, message="the master in its configured directory")
+    finally:
+        process.terminate()
+        assert process.wait(SOON_S) == 0
 
 
 def test_a_wrong_number_gets_one_sentence(place: Place) -> None:

@@ -157,6 +157,40 @@ def test_an_operator_cancels_a_running_task(start: Start, tmp_path: Path, form: 
     stop(master)
 
 
+def test_a_task_that_hangs_for_good_is_cancelled_and_parked(start: Start, tmp_path: Path) -> None:
+    database = str(tmp_path / "rows.sqlite")
+    create_table(database)
+    enqueue(database, ({"number": number} for number in range(10)))
+    master = start("Claiming", database=database)
+    wait_until((tmp_path / "mark").exists, deadline_s=SOON_S, message=lambda: f"a hanging task{master.tail()}")
+    (tmp_path / "mark").unlink()  # it would hang again
+    master.answer("cancel", "small/claiming#0", "--park")
+    (parked,) = wait_for_parked(master)
+    assert (parked["state"], parked["error"]) == ("dead", "an operator cancelled it, and had it parked")
+    rows, handled = tmp_path / "mark.rows", {*range(10)} - {HANG_AT}
+    wait_until(lambda: {*map(int, rows.read_text().split())} == handled, deadline_s=SOON_S, message="all other rows")
+    stop(master)
+
+
+def test_what_its_source_gives_away_cannot_be_parked_and_runs_on(start: Start) -> None:
+    master = start("Stuck")
+    before = wait_hanging(master)
+    done = master.verb("cancel", "small/stuck#0", "--park")
+    assert done.returncode == 2
+    assert b"its source has given the task away, so that it cannot be parked: cancel it without --park" in done.stderr
+    assert wait_hanging(master)["pid"] == before["pid"]
+    stop(master)
+
+
+def wait_for_parked(master: Running) -> list[Answer]:
+    def parked() -> list[Answer]:
+        found: list[Answer] = master.answer("parked", "list")["tasks"]
+        return found
+
+    wait_until(lambda: bool(parked()), deadline_s=SOON_S, message=lambda: f"a parked task{master.tail()}")
+    return parked()
+
+
 def test_a_wrong_task_is_refused_with_a_sentence(start: Start) -> None:
     master = start("Stuck")
     wait_hanging(master)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from consumerd.config.state_dir import StateDirectory
 
@@ -20,14 +22,28 @@ def _located(ctx: click.Context, parameter: click.Parameter, value: str | None) 
     return StateDirectory.locate(value, os.environ, os.geteuid())
 
 
-state_dir_option: Decorator = click.option(
-    "--state-dir",
-    "state_dir",
-    envvar="CONSUMERD_STATE_DIR",
-    metavar="DIRECTORY",
-    callback=_located,
-    help="Where the state is kept: identity, control socket, locks, embedded store. [env: CONSUMERD_STATE_DIR]",
-)
+def _state_dir_option(**more: Any) -> Decorator:  # click's own keywords
+    return click.option(
+        "--state-dir",
+        "state_dir",
+        envvar="CONSUMERD_STATE_DIR",
+        metavar="DIRECTORY",
+        help="Where the state is kept: identity, control socket, locks, embedded store. [env: CONSUMERD_STATE_DIR]",
+        **more,
+    )
+
+
+state_dir_option = _state_dir_option(callback=_located)
+chosen_state_dir_option = _state_dir_option()
+"""For a verb that takes it as it was written, `state_dir: str | None`: its configuration may name a directory, too."""
+
+
+def state_dir_of(configured: Path | None, otherwise: StateDirectory) -> StateDirectory:
+    """The directory that the configuration names, unless the command line or the environment named one."""
+    source = click.get_current_context().get_parameter_source("state_dir")
+    is_chosen = source is not None and source is not ParameterSource.DEFAULT
+    return otherwise if is_chosen or configured is None else StateDirectory.locate(configured, os.environ, os.geteuid())
+
 
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 

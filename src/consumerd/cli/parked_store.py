@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from consumerd.cli.options import state_dir_of
 from consumerd.config.state_dir import StateDirectory
 from consumerd.errors import ConsumerdError, NotRunningError, UsageError
 from consumerd.model.identity import ConsumerName
@@ -90,7 +91,8 @@ def _ask_configured(config: str, state_dir: StateDirectory, verb: str, arguments
     document = load(config)
     if verb in CHANGES:
         arguments = {**arguments, "consumers": [str(consumer.full_name) for consumer in document.consumers]}
-    serve = Serve(document.settings.model_dump_json(), str(document.directory), str(state_dir.path))
+    path = state_dir_of(document.state_dir, state_dir).path
+    serve = Serve(document.settings.model_dump_json(), str(document.directory), str(path))
     return _ask_helper(serve, verb, arguments)
 
 

@@ -48,9 +48,11 @@ def command(dry_run: bool, state_dir: StateDirectory, as_json: bool, is_waiting:
 def _show(answer: Plain, *, is_dry: bool) -> None:
     for change in answer["changes"]:
         click.echo(f"{change}: {MEANING[change.split()[1]]}")
+    for setting in answer["settings"]:
+        click.echo(f"{setting}: taken over, nobody restarts")
     for remark in answer["remarks"]:
         click.echo(remark)
-    if not answer["changes"]:
+    if not (answer["changes"] or answer["settings"] or answer["remarks"]):
         click.echo("nothing differs")
     elif is_dry:
         click.echo("nothing was changed: this was a dry run; consumerd check looks at the code and its own keys too")

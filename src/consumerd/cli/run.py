@@ -8,8 +8,7 @@ import signal
 
 import click
 
-from consumerd.cli.options import config_argument, state_dir_option
-from consumerd.config.state_dir import StateDirectory
+from consumerd.cli.options import chosen_state_dir_option, config_argument
 from consumerd.config.working_directory import working_directory
 from consumerd.master.launchers.local import LocalLauncher
 from consumerd.master.own_process import make_ready
@@ -26,13 +25,13 @@ WITHOUT_MEANING = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
     metavar="embedded|URL",
     help="Where failed tasks are kept: the embedded store of the state directory, or a database; overrides CONFIG.",
 )
-@state_dir_option
+@chosen_state_dir_option
 @click.option(
     "--log-format",
     type=click.Choice(["auto", "json", "console"]),
     help="JSON for machines, or lines for people; overrides CONFIG.",
 )
-def command(config: str, parking: str | None, state_dir: StateDirectory, log_format: str | None) -> int:
+def command(config: str, parking: str | None, state_dir: str | None, log_format: str | None) -> int:
     """Start the master in the foreground: systemd, Kubernetes and people all use this.
 
     SIGTERM or Ctrl-C stops it gracefully. CONFIG is a .toml or .json file, or module:NAME.

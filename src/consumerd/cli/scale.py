@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from consumerd.cli.acting import ask, show
+from consumerd.cli.acting import Plain, ask, show
 from consumerd.cli.options import json_option, state_dir_option, target_argument
+from consumerd.cli.status import shards_help
 from consumerd.config.state_dir import StateDirectory
 from consumerd.errors import UsageError
 
@@ -27,7 +28,13 @@ def command(target: str, workers: str, state_dir: StateDirectory, as_json: bool)
     if workers != AUTO:
         params["workers"] = _number(workers)
     answer = ask(state_dir, "scale", params)
-    show(answer, as_json=as_json, line=lambda pool: f"{pool['name']}: {pool['workers']} workers")
+    show(answer, as_json=as_json, line=_line)
+
+
+def _line(pool: Plain) -> str:
+    helping = pool["helping"]
+    workers = "1 worker" if pool["workers"] == 1 else f"{pool['workers']} workers"
+    return f"{pool['name']}: {workers}" + ("" if helping is None else f", {shards_help(helping)}")
 
 
 def _number(text: str) -> int:

@@ -51,9 +51,10 @@ class Asked:
         return changes
 
 
-def start(asked: Asked, state_dir: StateDirectory, service_socket: ServiceSocket, launcher: LocalLauncher) -> int:
-    """Be the master until it ends; the exit code."""
+def start(asked: Asked, chosen: str | None, service_socket: ServiceSocket, launcher: LocalLauncher) -> int:
+    """Be the master until it ends; the exit code. chosen: the state directory, where the caller names one."""
     document = asked.read()
+    state_dir = StateDirectory.locate(chosen or document.state_dir, os.environ, os.geteuid())
     if not any(entry.common.enabled and entry.execution.is_plain for entry in document.consumers):
         launcher.close()  # each consumer brings surroundings of its own
     outcome = run_master(document, state_dir, asked.read, service_socket, launcher)

@@ -127,7 +127,16 @@ def _scaled(pool: Plain) -> str:
     if pool["scaling"] is not None:
         return _shortened(pool["scaling"]["reason"])
     pinned = pool["workers_pinned"]
-    return "" if pinned is None else f"pinned to {pinned} by hand"
+    told = "" if pinned is None else f"pinned to {pinned} by hand"
+    helping = pool["workers_helping"]
+    if helping is None or helping >= pool["workers_wanted"]:
+        return told
+    return f"{told + ', ' if told else ''}{shards_help(helping)}"
+
+
+def shards_help(shards: int) -> str:
+    """So many workers help, and no more."""
+    return f"{shards} help: its source has {shards} {'partition' if shards == 1 else 'partitions'}"
 
 
 def _last_error(error: Plain, restarts: int) -> str:

@@ -6,7 +6,7 @@ of its pool. The changes from a to b, applied to the consumers of a, make those 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -80,7 +80,15 @@ def diff(
 
 def needs_new_master(before: Document, after: Document) -> tuple[str, ...]:
     """The settings that differ and are read at the start of the master alone."""
-    keys = ("parking", "log", "watch")
+    return _differing_settings(before, after, ("parking", "log", "watch", "state_dir"))
+
+
+def taken_over(before: Document, after: Document) -> tuple[str, ...]:
+    """The settings that differ, and that the master takes over as it runs; nobody restarts."""
+    return _differing_settings(before, after, ("on_event",))
+
+
+def _differing_settings(before: Document, after: Document, keys: Sequence[str]) -> tuple[str, ...]:
     return tuple(key for key in keys if getattr(before.settings, key) != getattr(after.settings, key))
 
 

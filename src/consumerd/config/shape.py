@@ -177,11 +177,13 @@ class Settings(BaseModel):
     parking: `embedded`, a database URL, or None (embedded, and `run` judges whether that is durable enough).
     defaults: merged under every consumer's `configs`. watch: reload when the configuration's file has changed.
     on_event: a command, which the master executes when a pool fails or recovers and when a task dies.
+    state_dir: where `run` keeps its state, unless its caller names a directory; relative to the configuration's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     parking: str | None = None
+    state_dir: PathName | None = None
     stop_timeout: Duration = 25.0
     watch: bool = False
     on_event: list[PathName] = Field(default_factory=list)
@@ -198,3 +200,8 @@ class Document(BaseModel):
     directory: Path
     settings: Settings
     consumers: tuple[ConsumerSettings, ...]
+
+    @property
+    def state_dir(self) -> Path | None:
+        """Where the configuration wants the state kept; None where it does not say."""
+        return None if self.settings.state_dir is None else self.directory / self.settings.state_dir

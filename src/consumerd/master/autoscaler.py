@@ -112,5 +112,11 @@ def _look(pools: Pools, name: ConsumerName) -> Look:
         finished=counts.handled + counts.parked,
         behind=sum(tasks for _, tasks, _, _ in lag.shards),
         oldest_s=max(ages, default=None),
-        shards=None if pools.traits(name).get("unlimited_workers", True) else len(lag.shards),
+        shards=shards_of(pools, name),
     )
+
+
+def shards_of(pools: Pools, name: ConsumerName) -> int | None:
+    """How many workers at most have something to do, by the shards of the source; None where that is not known."""
+    lag = pools.processes[name].lag
+    return None if lag is None or pools.traits(name).get("unlimited_workers", True) else len(lag.shards)

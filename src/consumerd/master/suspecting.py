@@ -29,6 +29,11 @@ def note_end(means: Means, name: ConsumerName, worker: Worker, slot: Slot, statu
     task_id = None if reading is None else worker.seating.board.task_in_hand()
     if reading is None or task_id is None or len(task_id) > LONGEST_ID:
         return 0
+    if slot.condemned is not None and slot.condemned.parks(reading.shard, reading.cursor):
+        limit = means.pools.entry_of(name, slot.edition).settings.common.crash_limit
+        processes.suspects = processes.suspects.given_up(task_id, limit, clock.monotonic())
+        processes.are_suspects_told = False
+        return processes.suspects.deaths[task_id].total
     verdict = _verdict(means, slot, exit_code(status))
     before = processes.suspects.deaths.get(task_id)
     limit = means.pools.entry_of(name, slot.edition).settings.common.crash_limit

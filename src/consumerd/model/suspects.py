@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 from consumerd.model.task import TaskId
 
+CANCELLED_FOR_GOOD = "an operator cancelled it, and had it parked"
+"""Instead of the ends of workers: the task is to be parked as dead, and not to be run again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Suspect:

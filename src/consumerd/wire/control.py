@@ -72,7 +72,7 @@ METHODS = {
         Method("resume", required=(("target", str),), is_act=True),
         Method("restart", required=(("target", str),), is_act=True),
         Method("reload", optional=(("dry_run", bool),), is_act=True),
-        Method("cancel", required=(("task", str),), is_act=True),
+        Method("cancel", required=(("task", str),), optional=(("park", bool),), is_act=True),
         Method("wake", optional=(("target", str),)),
         Method(
             "events",

@@ -39,7 +39,10 @@ def control_schema() -> Schema:
             "id": {"type": ["integer", "string"]},
             "request": {"oneOf": [_ref(name) for name in requests]},
             **requests,
-            "response": _message({"id": _ref("id"), "result": {}}, "What a method has answered."),
+            "response": _message(
+                {"id": _ref("id"), "result": {"anyOf": [_ref("status"), {}]}}, "What a method has answered."
+            ),
+            "status": _status(),
             "failure": _failure(),
             "piece": _notification("piece", "text", {"type": "string"}, "A part of a result, as JSON text."),
             "item": _notification("item", "item", {}, "One item of a stream."),
@@ -61,6 +64,36 @@ def _request(method: Method) -> Schema:
 def _description(method: Method) -> str:
     is_act = "Kept in the audit log. " if method.is_act else ""
     return is_act + ("Answered by items." if method.is_stream else "Answered once, in pieces where it is long.")
+
+
+def _status() -> Schema:
+    """Of the status, what its names do not say."""
+    lag = {
+        "description": "How far each shard is behind; empty where nobody can know, and then it is no zero.",
+        "type": "array",
+        "items": {
+            "type": "array",
+            "prefixItems": [
+                {"type": "integer", "description": "The shard; of Kafka, the partition."},
+                {"type": "integer", "description": "How many tasks wait in it."},
+                {
+                    "type": ["number", "null"],
+                    "description": "Seconds: the age of the oldest unfinished task, if known.",
+                },
+                {
+                    "type": "integer",
+                    "description": "What is settled: of Kafka the committed offset, of a table how many rows are done.",
+                },
+            ],
+        },
+    }
+    pool = {
+        "lag": lag,
+        "lag_age_s": {"type": ["number", "null"], "description": "Seconds since the lag was measured; null: never."},
+        "later": {"type": ["integer", "null"], "description": "How many more tasks have a time that has not come."},
+    }
+    pools = {"type": "array", "items": {"type": "object", "properties": pool}}
+    return {"description": "What `status` answers.", "type": "object", "properties": {"pools": pools}}
 
 
 def _failure() -> Schema:

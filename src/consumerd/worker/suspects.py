@@ -18,7 +18,7 @@ from consumerd.events.facts import Fact, Level
 from consumerd.model.failure import Failure
 from consumerd.model.outcome import Dead
 from consumerd.model.parked import ParkedState, ParkedTask
-from consumerd.model.suspects import Suspect, has_one_of
+from consumerd.model.suspects import CANCELLED_FOR_GOOD, Suspect, has_one_of
 from consumerd.model.task import Task, TaskId
 from consumerd.sources.contract import Batch
 from consumerd.sources.identities import one_by_one
@@ -153,10 +153,12 @@ class Suspects:
     def condemn(self, task: Task, suspect: Suspect) -> Conclusion:
         """Its end: dead, with an error that says why."""
         self._words[GIVEN_UP] += 1
-        limit = self._settings.crash_limit
-        failure = Failure(f"the workers that ran it died: {suspect.ends} (crashes {suspect.crashes}, limit {limit})")
-        task = replace(task, attempts=task.attempts + suspect.crashes, first_at=task.first_at or self._clock.wall())
-        return Conclusion(task, Dead(REASON), failure, crashes=suspect.crashes)
+        limit, crashes = self._settings.crash_limit, suspect.crashes
+        failure = Failure(f"the workers that ran it died: {suspect.ends} (crashes {crashes}, limit {limit})")
+        if suspect.ends == CANCELLED_FOR_GOOD:
+            failure, crashes = Failure(CANCELLED_FOR_GOOD), 1
+        task = replace(task, attempts=task.attempts + crashes, first_at=task.first_at or self._clock.wall())
+        return Conclusion(task, Dead(REASON), failure, crashes=crashes)
 
     def begin(self, task: Task, suspect: Suspect) -> None:
         """It is about to run: write its crashes down. StoreAwayError; the master knows them all the same."""

@@ -32,6 +32,7 @@ def pool(**more: Any) -> Plain:
         "state": "up",
         "since_s": 60.0,
         "workers_wanted": 16,
+        "workers_helping": None,
         "workers_running": 15,
         "workers_finished": 0,
         "workers_pinned": None,
@@ -171,6 +172,14 @@ def test_why_a_pool_has_so_many_workers_is_the_note_where_nothing_is_more_pressi
     scaling = {"reason": "8 workers wanted, 4 help: its source has 4 partitions"}
     assert "8 workers wanted, 4 help" in render(document(pool(scaling=scaling)), with_workers=False)
     assert "pinned to 5 by hand" in render(document(pool(workers_pinned=5)), with_workers=False)
+
+
+def test_more_workers_than_the_source_has_partitions_are_said_to_help_nobody() -> None:
+    shown = pool(workers_pinned=8, workers_wanted=8, workers_helping=4)
+    text = render(document(shown), with_workers=False)
+    assert note_of(text) == "  pinned to 8 by hand, 4 help: its source has 4 partitions"
+    text = render(document({**shown, "workers_helping": 8}), with_workers=False)
+    assert note_of(text) == "  pinned to 8 by hand"
 
 
 def test_problems_come_last_one_a_line() -> None:

@@ -73,6 +73,7 @@ def test_what_the_master_reads_at_its_start_is_said_to_need_a_new_one() -> None:
     before = document(parking="embedded")
     after = document(parking="postgresql://host/database", watch=True, log=LogSettings(level="debug").model_dump())
     assert needs_new_master(before, after) == ("parking", "log", "watch")
+    assert needs_new_master(before, document(parking="embedded", state_dir="there")) == ("state_dir",)
     assert diff(before, after) == ()
 
 

@@ -9,7 +9,7 @@ import pytest
 from consumerd.config.shape import CommonKeys, ConsumerSettings, WorkerRange
 from consumerd.config.state_dir import StateDirectory
 from consumerd.events.facts import Fact
-from consumerd.master.autoscaler import OLD_LAG_S, Autoscaler, scaling_document
+from consumerd.master.autoscaler import OLD_LAG_S, Autoscaler, scaling_document, shards_of
 from consumerd.master.entry import Entry
 from consumerd.master.pools import Pools
 from consumerd.master.processes import MeasuredLag
@@ -128,3 +128,11 @@ def test_another_range_of_the_configuration_holds_at_once(stage: Stage) -> None:
     assert stage.pools.workers_wanted(NAME) == 4
     stage.pools.amend(entry(6), stage.now)
     assert stage.pools.workers_wanted(NAME) == 6
+
+
+def test_as_many_workers_help_as_a_source_of_partitions_has(stage: Stage) -> None:
+    assert shards_of(stage.pools, NAME) is None
+    stage.look(0, 0, 0, 0)
+    assert shards_of(stage.pools, NAME) is None  # any number of workers shares a table
+    stage.pools.note_loaded(NAME, 1, Loaded("kafka", {"unlimited_workers": False}))
+    assert shards_of(stage.pools, NAME) == 4

@@ -92,7 +92,7 @@ class Answers:
         yield _json(await self.reloading.reload(is_dry=bool(params.get("dry_run"))))
 
     async def _cancel(self, params: Mapping[str, object]) -> AsyncIterator[str]:
-        yield _json(self.operations.cancel(str(params["task"])))
+        yield _json(self.operations.cancel(str(params["task"]), does_park=bool(params.get("park"))))
 
     async def _wake(self, params: Mapping[str, object]) -> AsyncIterator[str]:
         target = params.get("target")

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consumerd import clock
-from consumerd.config.diff import Change, ChangeKind, diff, needs_new_master
+from consumerd.config.diff import Change, ChangeKind, diff, needs_new_master, taken_over
 from consumerd.config.shape import ConsumerSettings, Document, Settings
 from consumerd.config.suggest import did_you_mean
 from consumerd.errors import ConsumerdError, UsageError
 from consumerd.events.facts import Fact, Level
 from consumerd.master import amending
 from consumerd.master.acts import Means
+from consumerd.master.autoscaler import shards_of
 from consumerd.master.control.overrides import Overrides, Paused, Pin
 from consumerd.master.control.running_task import find_running_task
 from consumerd.master.entry import Entry
@@ -92,7 +93,7 @@ class Operations:
             fields: Plain = {"consumer": str(name), "workers": self._pools.workers_wanted(name)}
             self._means.emit(Fact("pool_scaled", Level.INFO, {**fields, "is_pinned": workers is not None}))
         self._wake()
-        return {"pools": [{"name": str(name), "workers": self._pools.workers_wanted(name)} for name in names]}
+        return {"pools": [self._scaled(name) for name in names]}
 
     def pause(self, target: str, *, is_paused: bool, by: str = "") -> Plain:
         """Let the workers fetch nothing more, or again. What they have in hand they finish. by: the user who asks."""
@@ -121,18 +122,25 @@ class Operations:
         """Take over a configuration that was read and is valid. is_dry: only say what that would change."""
         self._check_running()
         changes = diff(self._running(), document, self._pools.live_keys)
-        kept = needs_new_master(self._document, document)
+        kept, settings = needs_new_master(self._document, document), taken_over(self._document, document)
         if not is_dry:
             self._apply(_with_settings_of(document, self._document, kept), changes)
         remarks = [f"{key} is read when the master starts: run it again to change that" for key in kept]
-        return {"changes": [str(change) for change in changes], "remarks": remarks, "is_applied": not is_dry}
+        found = [str(change) for change in changes]
+        return {"changes": found, "settings": list(settings), "remarks": remarks, "is_applied": not is_dry}
 
-    def cancel(self, task: str) -> Plain:
-        """End the attempt that a worker runs, by replacing the worker. task: see `master.control.running_task`."""
+    def cancel(self, task: str, *, does_park: bool = False) -> Plain:
+        """End the attempt that a worker runs, by replacing the worker. task: see `master.control.running_task`.
+
+        does_park: have the next worker that meets the task park it as dead.
+        """
         now, found = clock.monotonic(), find_running_task(self._pools, task)
+        if does_park and self._pools.traits(found.pool).get("gives_away", False):
+            sentence = "its source has given the task away, so that it cannot be parked: cancel it without --park"
+            raise UsageError(f"{found}: {sentence}")
         reason = f"cancelled by an operator, on offset {found.offset} of shard {found.shard}"
-        sentence = Condemned(reason, now, now + DIAGNOSE_S, found.shard, found.offset)
-        self._watchdog.condemn(found.pool, found.slot, sentence, now)
+        condemned = Condemned(reason, now, now + DIAGNOSE_S, found.shard, found.offset, does_park=does_park)
+        self._watchdog.condemn(found.pool, found.slot, condemned, now)
         self._means.emit(Fact("task_cancelled", Level.INFO, {"consumer": str(found.pool), **found.fields()}))
         self._wake()
         return {"task": str(found), "consumer": str(found.pool), **found.fields()}
@@ -149,6 +157,11 @@ class Operations:
         return names
 
     # Within
+
+    def _scaled(self, name: ConsumerName) -> Plain:
+        """helping: how many workers its source has something to do for, where that is fewer."""
+        workers, shards = self._pools.workers_wanted(name), shards_of(self._pools, name)
+        return {"name": str(name), "workers": workers, "helping": shards if shards and shards < workers else None}
 
     def _entry(self, name: ConsumerName) -> Entry:
         """As the configuration has it now, taken back or not."""

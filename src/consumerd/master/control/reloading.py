@@ -98,7 +98,7 @@ class Reloading:
             found = await self.reload(is_dry=True)
         except Exception:  # noqa: BLE001 - the reload that follows tells of it
             return True
-        return bool(found["changes"])
+        return bool(found["changes"] or found["settings"])
 
 
 async def _aside(read: Callable[[], Read]) -> Read:

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from types import MappingProxyType
 
 from consumerd import clock
-from consumerd.master.autoscaler import scaling_document
+from consumerd.master.autoscaler import scaling_document, shards_of
 from consumerd.master.control.overrides import Paused
 from consumerd.master.control.running_task import running_task
 from consumerd.master.pools import Pools
@@ -87,6 +87,7 @@ def pool_document(pools: Pools, name: ConsumerName, now: float) -> dict[str, obj
         "workers_configured": entry.settings.common.model_dump()["workers"],
         "workers_pinned": pools.scaled(name),
         "workers_wanted": wanted,
+        "workers_helping": shards_of(pools, name),
         "workers_running": running,
         "workers_stalled": sum(slot.state is SlotState.STALLED for slot in pool.slots.values()),
         "scaling": scaling_document(pools, name, now),

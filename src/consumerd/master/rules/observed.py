@@ -18,7 +18,7 @@ class Condemned:
     """A worker that has to be replaced because of what it runs, or does not. reason: in words, without a subject.
 
     since: of the sentence. kill_at: until then it may still write its stacks, and is let off where it goes on.
-    is_final: it is not let off.
+    is_final: it is not let off. does_park: its running task is parked as dead, and not run again.
     shard, offset: of the running task, which is the culprit; None where none runs, or is at fault.
     """
 
@@ -28,6 +28,11 @@ class Condemned:
     shard: int | None = None
     offset: int | None = None
     is_final: bool = False
+    does_park: bool = False
+
+    def parks(self, shard: int | None, offset: int | None) -> bool:
+        """Whether the task there, which the worker was running at its end, is to be parked."""
+        return self.does_park and (shard, offset) == (self.shard, self.offset)
 
     def is_let_off(self, stands_since: float) -> bool:
         """Whether its board, which stands as it does since then, shows that it went on after the sentence."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from consumerd.model.exits import WorkerExit
+from consumerd.model.suspects import CANCELLED_FOR_GOOD
 from consumerd.model.task import TaskId
 
 KILLS_A_CRASH = 10
@@ -77,6 +78,8 @@ class Deaths:
 
     def described(self) -> str:
         """`2 × SIGSEGV, exit 3`"""
+        if CANCELLED_FOR_GOOD in self.ends:
+            return CANCELLED_FOR_GOOD
         ends = [how if times == 1 else f"{times} × {how}" for how, times in self.ends.items()]
         return ", ".join([f"{self.earlier} earlier", *ends] if self.earlier else ends)
 
@@ -105,6 +108,11 @@ class Suspects:
         while len(others) >= MOST:
             del others[min(others, key=lambda other: others[other].counted)]
         return Suspects({**others, task_id: after})
+
+    def given_up(self, task_id: TaskId, crash_limit: int, now: float) -> Suspects:
+        """After an operator decided that a task is not to be run again."""
+        given_up = Deaths(earlier=crash_limit, ends={CANCELLED_FOR_GOOD: 1}, last_at=now)
+        return Suspects({**self.without(task_id).deaths, task_id: given_up})
 
     def without(self, task_id: TaskId) -> Suspects:
         """After a task has come to an outcome."""
