@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from servers.kafka import KafkaServer
 from servers.waiting import wait_until
 
 JOBS = """
@@ -118,7 +119,17 @@ def test_a_source_that_does_not_answer_is_a_warning(folder: Path) -> None:
     ended = check(folder, "settings:KAFKA_SERVER_SETTING")
     assert (ended.exit_code, ended.err) == (0, "")
     brokers = "localhost:1,localhost:2,localhost:3"
-    assert f"warning: its source is not reachable now: none of the brokers at {brokers} answers\n" in ended.out
+    said = " ".join(ended.out.split())
+    assert f"warning: its source is not reachable now: none of the brokers at {brokers} answers (the client" in said
+
+
+def test_a_source_that_answers_and_refuses_is_a_mistake(folder: Path, kafka: KafkaServer) -> None:
+    keys = {"brokers": kafka.brokers, "topic_name": "no-such-topic", "consumer_group": "gop"}
+    document = {"g": [entry("jobs:LoginConsumer", configs=keys)]}
+    ended = check(folder, written(folder, document))
+    assert (ended.exit_code, ended.out) == (2, "")
+    assert f"c.json: g[0].configs: there is no topic no-such-topic at {kafka.brokers}: create it" in ended.err
+    assert check(folder, "c.json", "--no-probe").exit_code == 0
 
 
 def test_every_mistake_of_every_consumer_is_found_in_one_go_in_order(folder: Path) -> None:

@@ -65,7 +65,8 @@ class Look:
 def command(config: str | None, as_json: bool, is_probing: bool, with_details: bool, only_schema: bool) -> int:
     """Validate CONFIG, import every class in a child process, probe the sources; change nothing.
 
-    A source that cannot be reached is a warning: it may be up when the consumers run. Exit code 2 for any mistake.
+    A source that cannot be reached is a warning: it may be up when the consumers run. One that answers and refuses is a
+    mistake. Exit code 2 for any mistake.
     """
     if only_schema:
         click.echo(json.dumps(json_schema(), indent=2))
@@ -115,6 +116,9 @@ def _seen(consumer: ConsumerSettings, answer: Answer) -> Look:
     if found["loaded"] is None:
         return Look(consumer, problems)
     source, remarks = found["loaded"]["source"], tuple(found["loaded"]["remarks"])
+    if probed and probed[0].get("refused"):
+        refusal = Problem(consumer.origin, (*consumer.path, "configs"), probed[0]["refused"])
+        return Look(consumer, (*problems, refusal), source, remarks)
     if probed:
         return Look(consumer, problems, source, remarks, tuple(probed[0]["lag"]), probed[0]["away"])
     return Look(consumer, problems, source, remarks, away=answer.ending)

@@ -1,7 +1,7 @@
 """`python -m consumerd.worker.inspect FD SECONDS`: looks at one consumer for `check`. Runs in a probe of its own.
 
 Asked `{settings, parking, probe}`. Answers twice: what loading the consumer found, `{problems, loaded}`; then, where it
-is asked to probe and the consumer holds up, how far its source is behind, `{lag, away}`. It changes nothing.
+is asked to probe and the consumer holds up, how far its source is behind, `{lag, away, refused}`. It changes nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from consumerd.config.problems import Problem
 from consumerd.config.reply import Reply, receive
 from consumerd.config.shape import ConsumerSettings
-from consumerd.errors import ConsumerdError, StoreAwayError
+from consumerd.errors import ConsumerdError, SourceRefusedError, StoreAwayError
 from consumerd.model.failure import one_line
 from consumerd.store.opening import ask_parking, check_parking, resolve_parking
 from consumerd.worker.code.leftovers import Inventory
@@ -141,9 +141,11 @@ def _found(examined: Examined) -> Part:
 
 
 def _probe(loaded: LoadedConsumer) -> Part:
-    """The lag of every shard; or why the source cannot be asked, as a sentence."""
+    """The lag of every shard; or why the source cannot be asked, or refuses, as a sentence."""
     try:
         lag = loaded.kind.probe(loaded.options.model_dump(by_alias=True))
+    except SourceRefusedError as error:
+        return {"lag": [], "away": "", "refused": loaded.redactor.redact(str(error))}
     except ConsumerdError as error:
         return {"lag": [], "away": loaded.redactor.redact(str(error))}
     except Exception as error:  # noqa: BLE001 - the top of a process, around a source that may be anybody's
