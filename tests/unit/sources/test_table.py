@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import warnings
 from collections.abc import Iterator, Sequence
@@ -151,6 +152,26 @@ def test_a_deferred_row_comes_when_it_is_due_with_its_attempts(bench: Bench) -> 
     bench.clock.advance(61)
     again = fetched(source).task(0)
     assert (again.attempts, again.first_at, again.id) == (4, NOW - 5, "tasks:1")
+
+
+def test_fresh_rows_and_rows_that_are_tried_again_take_turns(bench: Bench) -> None:
+    source = bench.source()
+    bench.enqueue(*({"number": number} for number in range(6)))
+    batch = fetched(source, 6)
+    for index in range(6):
+        task = replace(batch.task(index), attempts=1)
+        source.settle((Settlement(batch, index, index + 1, Retry(after=0), task),), is_due=False)
+    source.settle((), is_due=True)
+    bench.enqueue(*({"number": number} for number in range(6, 9)))
+    with contextlib.closing(sqlite3.connect(bench.database, isolation_level=None)) as connection:
+        connection.execute("UPDATE tasks SET due_at = ? WHERE attempts = 0", (NOW + 1,))  # behind all that were tried
+    bench.clock.advance(2)
+    attempts = []
+    for _ in range(9):
+        batch = fetched(source, 1)
+        attempts.append(batch.task(0).attempts)
+        settle(source, batch)
+    assert attempts == [1, 0, 1, 0, 1, 0, 1, 1, 1]
 
 
 def test_a_fetch_waits_no_longer_than_its_time(bench: Bench) -> None:

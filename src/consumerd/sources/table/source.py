@@ -62,6 +62,7 @@ class TableSource:
         self._claims = 0
         self._is_busy = True
         self._is_doubtful = False
+        self._had_retries = False
 
     # The loop's thread
 
@@ -187,7 +188,13 @@ class TableSource:
         token = f"{self._context.lease_owner}/{self._claims}"
         now = self._context.clock.wall()
         parameters = (now + self._options.lease, token, now, limit, now, limit, limit)
-        rows = driver_of(connection).execute(self._sql.claim, parameters).fetchall()
+        rows = []
+        if self._had_retries:  # now it is the turn of those that were never tried
+            rows = driver_of(connection).execute(self._sql.claim_fresh, parameters).fetchall()
+            self._had_retries = False
+        if not rows:
+            rows = driver_of(connection).execute(self._sql.claim, parameters).fetchall()
+            self._had_retries = any(attempts for *_, attempts, _ in rows)
         if not rows:
             return None
         ids, payloads, attempts, firsts = zip(*rows, strict=True)

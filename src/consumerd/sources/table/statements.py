@@ -22,9 +22,12 @@ UPDATE {table} SET {state} = 'claimed', {due} = ?, {lease} = ? WHERE rowid IN (
     SELECT rowid FROM {table} WHERE {state} = 'claimed' AND {due} <= ? AND {id} IS NOT NULL ORDER BY {due} LIMIT ?)
   UNION ALL
   SELECT * FROM (
-    SELECT rowid FROM {table} WHERE {state} = 'pending' AND {due} <= ? AND {id} IS NOT NULL ORDER BY {due} LIMIT ?)
+    SELECT rowid FROM {table} WHERE {state} = 'pending' AND {due} <= ? AND {id} IS NOT NULL {only}
+    ORDER BY {due} LIMIT ?)
   LIMIT ?
 ) RETURNING {id}, coalesce(CAST({payload} AS BLOB), x''), coalesce({attempts}, 0), {first}"""
+
+_FRESH = "AND coalesce({attempts}, 0) = 0"
 
 _HAS_DUE = """
 SELECT EXISTS (SELECT 1 FROM {table} WHERE {state} = 'pending' AND {due} <= ? AND {id} IS NOT NULL)
@@ -91,14 +94,16 @@ _ENQUEUE = "INSERT INTO {table} ({payload}, {state}, {due}) VALUES (?, 'pending'
 class Statements:
     """One table's SQL. The parameters, in order:
 
-    claim: end of the lease, token, now, limit, now, limit, limit · has_due: now, now · done, dead: now, id, token ·
-    resolve: now, what the id may be, thrice · free: due, id, token · defer: due, attempts, first attempt, id, token ·
+    claim, claim_fresh: end of the lease, token, now, limit, now, limit, limit · has_due: now, now ·
+    done, dead: now, id, token · resolve: now, what the id may be, thrice · free: due, id, token ·
+    defer: due, attempts, first attempt, id, token ·
     give_back: now, first token, token after the last, JSON list of tokens to spare · renew: end of the lease, token ·
     lag: now, now, now, now, the farthest time · is_claimed: id · next_rowid: rowid · unclaimable: the farthest time,
     rowid before the first, rowid of the last · enqueue: payload, due.
     """
 
     claim: str
+    claim_fresh: str
     has_due: str
     done: str
     dead: str
@@ -132,7 +137,8 @@ def statements_for(options: TableOptions) -> Statements:
     }
     quoted = {part: f'"{name}"' for part, name in names.items()}
     return Statements(
-        claim=_CLAIM.format(**quoted),
+        claim=_CLAIM.format(**quoted, only=""),
+        claim_fresh=_CLAIM.format(**quoted, only=_FRESH.format(**quoted)),
         has_due=_HAS_DUE.format(**quoted),
         done=(_KEEP if options.done == "keep" else _DELETE).format(**quoted),
         dead=_DEAD.format(**quoted),
