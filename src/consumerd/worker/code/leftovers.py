@@ -73,7 +73,7 @@ class Inventory:
 
     @classmethod
     def now(cls) -> Inventory:
-        return cls(_names("/proc/self/task"), _descriptors(), _children(), _target("/proc/self/cwd"))
+        return cls(_names("/proc/self/task"), _descriptors(), children(), _target("/proc/self/cwd"))
 
     def left_since(self) -> Leftovers:
         """What is there now and was not then. What only waits to be collected as garbage does not count."""
@@ -86,25 +86,24 @@ class Inventory:
     def _left(self) -> Leftovers:
         now = Inventory.now()
         added = [(int(fd), target) for fd, target in now.descriptors - self.descriptors]
-        children = sorted(now.children - self.children, key=int)
-        connections = (_connection(fd, target, children) for fd, target in sorted(added))
+        started = sorted(now.children - self.children, key=int)
+        connections = (_connection(fd, target, started) for fd, target in sorted(added))
         return Leftovers(
             threads=tuple(_thread_names(now.threads - self.threads)),
             connections=tuple(found for found in connections if found),
             event_loops=sum(target == "anon_inode:[eventpoll]" for _, target in added),
-            children=tuple(f"{_command(pid)}, pid {pid}" for pid in children),
+            children=tuple(f"{_command(pid)}, pid {pid}" for pid in started),
             directory=now.directory if now.directory != self.directory else None,
         )
 
 
-def _connection(fd: int, target: str, children: list[str]) -> str:
+def _connection(fd: int, target: str, started: list[str]) -> str:
     """What this descriptor is connected to, in words; empty where sharing it does no harm, or where it is gone."""
     with suppress(OSError):
         if target.startswith("socket:"):
             return _peer_of(fd)
         if target.startswith("pipe:") and fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
-            ends = ((pid, Path(f"/proc/{pid}/fd").iterdir()) for pid in children)
-            writer = next((pid for pid, links in ends if target in map(_target, links)), None)
+            writer = next((pid for pid in started if target in _targets(pid)), None)
             return "" if writer is None else f"a pipe from {_command(writer)}"
         if target.startswith("/") and os.pread(fd, len(SQLITE_MAGIC), 0) == SQLITE_MAGIC:
             return f"the SQLite file {target}"
@@ -143,8 +142,22 @@ def _descriptors() -> frozenset[tuple[str, str]]:
     return frozenset((name, _target(f"/proc/self/fd/{name}")) for name in _names("/proc/self/fd"))
 
 
-def _children() -> frozenset[str]:
+def children() -> frozenset[str]:
+    """The pids of this process's children."""
     return frozenset(_text(f"/proc/self/task/{os.getpid()}/children").split())
+
+
+def children_by_pipe() -> frozenset[str]:
+    """Those that hold an end of a pipe of this process, but for its standard streams."""
+    ours = {target for fd, target in _descriptors() if int(fd) > 2 and target.startswith("pipe:")}
+    return frozenset(pid for pid in children() if ours & set(_targets(pid)))
+
+
+def _targets(pid: str) -> list[str]:
+    """What a process's descriptors are."""
+    with suppress(OSError):
+        return [_target(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    return []
 
 
 def _command(pid: str) -> str:

@@ -27,7 +27,7 @@ from consumerd.version import __version__
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import IGNORED_SIGNALS, die_with_parent
 from consumerd.wire.messages import Hello, Loaded, LoadFailed, Seated
-from consumerd.worker.code.leftovers import Inventory
+from consumerd.worker.code.leftovers import Inventory, children, children_by_pipe
 from consumerd.worker.zygote.entrance import seated_from
 from consumerd.worker.zygote.executed import Origin, execute_worker
 from consumerd.worker.zygote.forking import SignalHandler, Zygote
@@ -104,9 +104,11 @@ def leave(exit_code: int) -> NoReturn:
 
 
 def _await_programs() -> None:
-    """Give the programs that the import has started a moment in which to end by themselves, as some do when nobody
-    holds the other end of their pipe: what tracks shared memory removes it then.
+    """End the programs that the import has started. Those that hold the other end of a pipe have a moment in which to
+    end by themselves when it is closed: what tracks shared memory removes it then.
     """
+    for pid in children() - children_by_pipe():
+        os.kill(int(pid), signal.SIGKILL)
     deadline = clock.monotonic() + PROGRAMS_S
     with contextlib.suppress(ChildProcessError):  # there is none, or none any more
         os.waitpid(-1, os.WNOHANG)
