@@ -352,6 +352,12 @@ class ParkingStoreContract:
         store.park([third, third])
         assert len(everything(store)) == 3
 
+    def test_a_consumers_waiting_and_dead_tasks_are_counted(self, store: ParkingStore) -> None:
+        assert store.parked_count(CONSUMER) == (0, 0)
+        store.park([parked_task(1), dead_task(2), dead_task(3), dead_task(4, "group/other")])
+        store.note_suspect(suspect_task(5, 1))
+        assert store.parked_count(CONSUMER) == (1, 2)
+
     def test_what_became_of_a_task_whose_lease_was_lost_can_be_said(self, store: ParkingStore) -> None:
         store.park([parked_task(1)])
         (task,) = store.claim_due(CONSUMER, 1, LAPSED)

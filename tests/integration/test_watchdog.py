@@ -167,6 +167,7 @@ def test_a_task_that_hangs_for_good_is_cancelled_and_parked(start: Start, tmp_pa
     master.answer("cancel", "small/claiming#0", "--park")
     (parked,) = wait_for_parked(master)
     assert (parked["state"], parked["error"]) == ("dead", "an operator cancelled it, and had it parked")
+    wait_for(master, lambda found: (found["pools"][0]["parked_now"] or {}).get("dead") == 1, "the count of the parked")
     rows, handled = tmp_path / "mark.rows", {*range(10)} - {HANG_AT}
     wait_until(lambda: {*map(int, rows.read_text().split())} == handled, deadline_s=SOON_S, message="all other rows")
     stop(master)

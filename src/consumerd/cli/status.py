@@ -40,8 +40,8 @@ OLD_LAG_S = 30.0
 def command(state_dir: StateDirectory, as_json: bool, with_workers: bool, is_check: bool) -> int:
     """Show what is running: pools, what they have done, what is wrong.
 
-    HANDLED, FAILED, PARKED and RESTARTS count since the master started, also what has been retried or discarded since;
-    what is parked now is shown by consumerd parked list. UNSETTLED and LAG are of this moment.
+    HANDLED, FAILED and RESTARTS count since the master started. PARKED, UNSETTLED and LAG are of this moment; the last
+    and PARKED are taken every ten seconds.
     """
     document = call(state_dir.control_socket, "status")
     assert isinstance(document, dict)
@@ -64,10 +64,9 @@ def render(document: Plain, *, with_workers: bool, width: int | None = None) -> 
             lines += ["", pool["name"], *table(WORKER_HEADINGS, map(_worker_row, pool["workers"]))]
     lines += ["", "healthy" if document["is_healthy"] else "not healthy:"]
     lines += [line for problem in document["problems"] for line in note(problem, width)]
-    parked = sum(pool["parked"] for pool in document["pools"])
+    parked = sum(sum(_parked_now(pool)) for pool in document["pools"])
     if parked:
-        tasks = "1 task was" if parked == 1 else f"{parked} tasks were"
-        lines += ["", f"{tasks} parked since the start: see consumerd parked list"]
+        lines += ["", f"{parked} {'task is' if parked == 1 else 'tasks are'} parked: see consumerd parked list"]
     return "\n".join(lines)
 
 
@@ -84,9 +83,16 @@ def _pool_row(pool: Plain) -> Sequence[str]:
     workers = f"{pool['workers_running']}/{pool['workers_wanted']}"
     if pool["workers_finished"]:
         workers += f" ({pool['workers_finished']} finished)"
-    counts = (pool["handled"], pool["failed"], pool["parked"], pool["unsettled"], pool["restarts"])
+    parked = "-" if pool["parked_now"] is None else str(sum(_parked_now(pool)))
+    counts = (pool["handled"], pool["failed"], parked, pool["unsettled"], pool["restarts"])
     state = f"{pool['state']}, paused" if pool["is_paused"] else pool["state"]
     return (pool["name"], state, workers, *map(str, counts), _lag(pool))
+
+
+def _parked_now(pool: Plain) -> tuple[int, int]:
+    """How many tasks are waiting, and dead; none where nobody has counted yet."""
+    counted = pool["parked_now"] or {"waiting": 0, "dead": 0}
+    return counted["waiting"], counted["dead"]
 
 
 def _lag(pool: Plain) -> str:

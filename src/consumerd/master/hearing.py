@@ -14,7 +14,7 @@ from consumerd.master import amending, suspecting
 from consumerd.master.acts import Means, note_not_forked, perform, tell_what_became
 from consumerd.master.flight import FlightRecord, end_with
 from consumerd.master.post import Arrival, EndOfChannel, Origin
-from consumerd.master.processes import Away, Worker
+from consumerd.master.processes import Away, ParkedCount, Worker
 from consumerd.master.rules import history
 from consumerd.master.rules.actions import KillZygote
 from consumerd.master.rules.flow import MeasuredLag
@@ -33,6 +33,7 @@ from consumerd.wire.messages import (
     Loaded,
     LoadFailed,
     NotForked,
+    ParkedNow,
     Ready,
     Reported,
 )
@@ -235,6 +236,8 @@ class Hearing:
                 suspecting.clear(self.means, origin.pool, task_id)
             case Lag(shards, later, complaints, blocked):
                 self.means.pools.processes[origin.pool].lag = MeasuredLag(shards, now, later, complaints, blocked)
+            case ParkedNow(waiting, dead):
+                self.means.pools.processes[origin.pool].parked_now = ParkedCount(waiting, dead, now)
             case EndOfChannel(None):
                 worker.silent_since = now  # it ends, and its reaping says how; else the watchdog sees that it does not
             case EndOfChannel(broken):

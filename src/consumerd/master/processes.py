@@ -118,6 +118,15 @@ class LastError:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class ParkedCount:
+    """How many tasks are parked, as a worker counted them. heard_at: monotonic."""
+
+    waiting: int
+    dead: int
+    heard_at: float
+
+
 @dataclass
 class Processes:
     """One pool's processes, and what they have told. zygotes: by edition; traits: by edition, of its source; live: the
@@ -136,6 +145,7 @@ class Processes:
     buried: Counts = field(default_factory=Counts)
     last_error: LastError | None = None
     lag: MeasuredLag | None = None
+    parked_now: ParkedCount | None = None
     source: str | None = None
     traits: dict[int, Mapping[str, bool]] = field(default_factory=dict)
     live: dict[int, frozenset[str]] = field(default_factory=dict)

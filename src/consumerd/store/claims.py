@@ -48,6 +48,9 @@ from consumerd.store.schema import PARKED, PARTS
 CLAIM_LIMIT_BYTES = 64 * 1024 * 1024
 """A claim takes no more than this into memory, but one task at least."""
 
+MOST_COUNTED = 100_000
+"""A count that is made every few seconds must not read millions of rows."""
+
 SKIPPED_STATES = (ParkedState.WAITING.value, ParkedState.DEAD.value)
 """Parked tasks that their source must not hand out; a suspect still is pending there."""
 
@@ -217,6 +220,15 @@ def parked_from(connection: Connection, consumer: str, *, source: str, shard: in
         PARKED.c.position >= position,
     )
     return _ids(connection, is_there, PARKED.c.state.in_(SKIPPED_STATES))
+
+
+def parked_count(connection: Connection, consumer: str) -> tuple[int, int]:
+    """How many tasks of a consumer are waiting, and how many dead; of no more than MOST_COUNTED in all."""
+    of_consumer = and_(PARKED.c.consumer == consumer, PARKED.c.state.in_(SKIPPED_STATES))
+    some = select(PARKED.c.state).where(of_consumer).limit(MOST_COUNTED).subquery()
+    rows = connection.execute(select(some.c.state, func.count().label("tasks")).group_by(some.c.state))
+    tasks = {row.state: row.tasks for row in rows}
+    return tasks.get(ParkedState.WAITING.value, 0), tasks.get(ParkedState.DEAD.value, 0)
 
 
 def next_due(connection: Connection, consumer: str) -> float | None:

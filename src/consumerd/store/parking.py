@@ -86,6 +86,10 @@ class ParkingStore:
         """The ids of all tasks of a consumer that are parked, waiting or dead."""
         return self._database.read(lambda connection: claims.parked_of(connection, consumer))
 
+    def parked_count(self, consumer: str) -> tuple[int, int]:
+        """How many tasks of a consumer are waiting, and how many dead; counted up to 100,000 in all."""
+        return self._database.read(lambda connection: claims.parked_count(connection, consumer))
+
     def next_due(self, consumer: str) -> float | None:
         """Seconds until a waiting task can be claimed, 0 when one can be now; None where none waits."""
         return self._database.read(lambda connection: claims.next_due(connection, consumer))

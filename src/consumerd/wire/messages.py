@@ -175,6 +175,13 @@ class Lag(Message, frozen=True):
     blocked: frozenset[int] = frozenset()
 
 
+class ParkedNow(Message, frozen=True):
+    """worker → master: how many tasks of its consumer are parked, whose duty that is as for the lag."""
+
+    waiting: int
+    dead: int
+
+
 class Serve(Message, frozen=True):
     """master → store helper: the first message. It is executed as `python -m consumerd.store.helper FD`, FD its end
     of the channel (`wire.inherited` reads it), and leaves when the channel ends.

@@ -6,6 +6,7 @@ otherwise, and at once when the master wakes it (an operator's retry).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from consumerd.clock import Clock
@@ -29,6 +30,7 @@ FIRST_LOOK_S = 0.5
 LOOK_WHILE_WAITING_S = 1.0
 LOOK_OTHERWISE_S = 15.0
 CLAIMED_AT_ONCE = 20
+COUNT_AGAIN_S = 10.0
 TURN_S = 0.5
 """So long parked tasks are tried before it is the source's turn again, and each of them once begun to its end."""
 
@@ -67,6 +69,8 @@ class DueTasks:
         self._has_waiting = False
         self._has_claims = False
         self._old_claims: str | None = None
+        self._tried = 0
+        self._counted = (0, -math.inf)
 
     def release_first(self, owner_prefix: str) -> None:
         """With the first look, give back what this slot's earlier processes had claimed; the slot's lock says that
@@ -76,6 +80,7 @@ class DueTasks:
     def look_now(self) -> None:
         """Let the next turn look, whenever the last look was."""
         self._next_look = 0.0
+        self._counted = (0, -math.inf)
 
     def look_soon(self) -> None:
         """A task was parked as waiting: look again within a second."""
@@ -117,6 +122,20 @@ class DueTasks:
         except StoreAwayError as error:
             self._parking.note_away(error)
             self._next_look = 0.0
+
+    def parked_count(self) -> tuple[int, int] | None:
+        """How many tasks of the consumer are waiting, and how many dead; the keeper asks once a beat.
+
+        None where that was counted a while ago, and this worker has parked or tried nothing since. StoreAwayError.
+        """
+        changes, now = self._words[PARKED] + self._tried, self._clock.monotonic()
+        if self._counted[0] == changes and now - self._counted[1] < COUNT_AGAIN_S:
+            return None
+        self._counted = (changes, now)
+        consumer = self._consumer
+        if self._store.has_nothing(consumer):
+            return 0, 0
+        return self._store.call(lambda store: store.parked_count(consumer))
 
     def renew(self) -> None:
         """Keep the claims while their tasks run."""
@@ -181,6 +200,7 @@ class DueTasks:
                 self._suspects.clear(parked.task_id)
                 self._words[PARKED] += 1
                 self._emit(parked_fact(again))
+        self._tried += 1
         if not is_ours:
             fate = self._store.call(lambda store: store.fate(consumer, parked.task_id))
             fields: dict[str, object] = {"task": parked.task_id, "then": fate}

@@ -55,7 +55,9 @@ def lag_interval_s(scaling: WorkerRange | None) -> float:
 
 
 class Keeper:
-    """The thread. report_lag: is told the lag while `duty` is on."""
+    """The thread. report_lag, report_parked: are told the lag, and how many tasks are waiting and dead, while `duty`
+    is on.
+    """
 
     def __init__(
         self,
@@ -64,6 +66,7 @@ class Keeper:
         *,
         duty: LagDuty,
         report_lag: Callable[[tuple[ShardLag, ...]], None],
+        report_parked: Callable[[int, int], None] = lambda waiting, dead: None,
         is_open: Callable[[], bool],
         is_overdue: Callable[[], bool],
         lag_interval_s: float = LAG_INTERVAL_S,
@@ -74,6 +77,7 @@ class Keeper:
         self._due = due
         self._duty = duty
         self._report_lag = report_lag
+        self._report_parked = report_parked
         self._is_open = is_open
         self._is_overdue = is_overdue
         self._has_let_go = False
@@ -94,7 +98,7 @@ class Keeper:
 
     def _run(self) -> None:
         while not self._closing.wait(BEAT_S):
-            for duty in (self.hold, self._measure_lag):
+            for duty in (self.hold, self._measure_lag, self._count_parked):
                 try:
                     duty()
                 except ConsumerdError as error:  # away or refused: the loop meets the same and acts
@@ -123,3 +127,7 @@ class Keeper:
         if self._duty.is_on and self._is_open() and now >= self._next_lag:
             self._next_lag = now + self._lag_interval_s
             self._report_lag(self._source.lag())
+
+    def _count_parked(self) -> None:
+        if self._duty.is_on and self._is_open() and (counted := self._due.parked_count()) is not None:
+            self._report_parked(*counted)

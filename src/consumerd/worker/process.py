@@ -27,7 +27,7 @@ from consumerd.sources.contract import ShardLag
 from consumerd.wire.board import GENERATION, HANDLED, STATE, WorkerState
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import IGNORED_SIGNALS
-from consumerd.wire.messages import Cleared, Lag, Ready
+from consumerd.wire.messages import Cleared, Lag, ParkedNow, Ready
 from consumerd.worker.amendments import Amendments, Redaction
 from consumerd.worker.family import leave_if_child, watch_forks
 from consumerd.worker.interrupts import Interrupts
@@ -172,6 +172,7 @@ class Station:
             tell_cleared=lambda task_id: self.link.post(Cleared(task_id)),
             leave_when_full=self._leave_full,
             report_lag=self._report_lag,
+            report_parked=lambda waiting, dead: self.link.post(ParkedNow(waiting, dead)),
         )
 
     def _tell_ready(self) -> None:

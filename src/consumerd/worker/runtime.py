@@ -48,7 +48,7 @@ class Surroundings:
     """What a runtime is put into: by a worker's process, or by the foreground.
 
     name: `group/name`; member: None for a guest without a slot of its own; lease_owner: who holds its claims.
-    report_lag: is told the lag while that is this worker's duty.
+    report_lag: is told the lag while that is this worker's duty; report_parked: how many tasks wait, and are dead.
     leave_when_full: called after a task for which the memory was not enough.
     wait: how the loop idles; None: until an interrupt comes.
     orders: what the master says; tell_cleared: lets it know of a suspect that is none any more.
@@ -69,6 +69,7 @@ class Surroundings:
     redact: Callable[[str], str]
     on_ready: Callable[[], None]
     report_lag: Callable[[tuple[ShardLag, ...]], None] = lambda lag: None
+    report_parked: Callable[[int, int], None] = lambda waiting, dead: None
     leave_when_full: Callable[[], None] = lambda: None
     clock: Clock = SYSTEM_CLOCK
     wait: Callable[[float], None] | None = None
@@ -171,6 +172,7 @@ class Runtime:
             self._due,
             duty=parts.orders.lag_duty,
             report_lag=parts.report_lag,
+            report_parked=parts.report_parked,
             is_open=lambda: loop.is_open,
             is_overdue=self._is_overdue(),
             lag_interval_s=lag_interval_s(parts.common.scaling),

@@ -41,7 +41,7 @@ def pool(**more: Any) -> Plain:
         "scaling": None,
         "handled": 1200,
         "failed": 3,
-        "parked": 2,
+        "parked_now": {"waiting": 1, "dead": 1, "age_s": 3.0},
         "unsettled": 40,
         "restarts": 1,
         "edition": 2,
@@ -83,6 +83,11 @@ def note_of(text: str) -> str:
 def test_a_pool_is_one_line_with_its_counts() -> None:
     line = line_of(render(document(pool()), with_workers=False), "gop/login")
     assert line.split() == ["gop/login", "up", "15/16", "1200", "3", "2", "40", "1", "-"]
+
+
+def test_how_many_are_parked_is_unknown_before_somebody_counted() -> None:
+    line = line_of(render(document(pool(parked_now=None)), with_workers=False), "gop/login")
+    assert line.split() == ["gop/login", "up", "15/16", "1200", "3", "-", "40", "1", "-"]
 
 
 def test_a_paused_pool_says_so() -> None:
@@ -183,15 +188,18 @@ def test_more_workers_than_the_source_has_partitions_are_said_to_help_nobody() -
 
 
 def test_problems_come_last_one_a_line() -> None:
-    text = render(document(pool(parked=0), problems=("gop/login: 15 of 16 workers are up",)), with_workers=False)
+    text = render(document(pool(parked_now=None), problems=("gop/login: 15 of 16 workers are up",)), with_workers=False)
     assert text.splitlines()[-2:] == ["not healthy:", "  gop/login: 15 of 16 workers are up"]
-    assert render(document(pool(parked=0)), with_workers=False).splitlines()[-1] == "healthy"
+    assert render(document(pool(parked_now=None)), with_workers=False).splitlines()[-1] == "healthy"
 
 
-@pytest.mark.parametrize(("parked", "said"), [(1, "1 task was"), (2, "2 tasks were")])
+@pytest.mark.parametrize(("parked", "said"), [(1, "1 task is"), (2, "2 tasks are")])
 def test_the_last_line_tells_of_parked_tasks_and_where_to_see_them(parked: int, said: str) -> None:
-    text = render(document(pool(parked=parked), pool(parked=0)), with_workers=False)
-    assert text.splitlines()[-1] == f"{said} parked since the start: see consumerd parked list"
+    text = render(
+        document(pool(parked_now={"waiting": 0, "dead": parked, "age_s": 0.0}), pool(parked_now=None)),
+        with_workers=False,
+    )
+    assert text.splitlines()[-1] == f"{said} parked: see consumerd parked list"
 
 
 CAUSE = (

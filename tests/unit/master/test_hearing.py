@@ -36,7 +36,19 @@ from consumerd.version import __version__
 from consumerd.wire import messages
 from consumerd.wire.board import CRASHES, CURSOR, FLAGS, NONE, STATE, Board, BoardFlag, Identities, WorkerState
 from consumerd.wire.channel import Channel
-from consumerd.wire.messages import Forked, Hello, Lag, Loaded, LoadFailed, Message, NotForked, Ready, Reported, Seated
+from consumerd.wire.messages import (
+    Forked,
+    Hello,
+    Lag,
+    Loaded,
+    LoadFailed,
+    Message,
+    NotForked,
+    ParkedNow,
+    Ready,
+    Reported,
+    Seated,
+)
 
 NAME = ConsumerName("g", "a")
 ZYGOTE_PID, WORKER_PID = 1_000_000_000, 1_000_000_100  # above what any kernel gives
@@ -522,6 +534,13 @@ def test_the_lag_has_an_age(stage: Stage) -> None:
     stage.worker_says(0, Lag(((3, 7, 1.5, 20),)), now=60.0)
     document = pool_document(stage.pools, NAME, 100.0)
     assert (document["lag"], document["lag_age_s"]) == ([[3, 7, 1.5, 20]], 40.0)
+
+
+def test_what_is_parked_now_is_as_a_worker_counted_it_and_has_an_age(stage: Stage) -> None:
+    stage.up()
+    assert pool_document(stage.pools, NAME, 100.0)["parked_now"] is None
+    stage.worker_says(0, ParkedNow(2, 5), now=60.0)
+    assert pool_document(stage.pools, NAME, 100.0)["parked_now"] == {"waiting": 2, "dead": 5, "age_s": 40.0}
 
 
 def test_tasks_that_nobody_can_take_are_a_problem_and_those_of_later_a_number(stage: Stage) -> None:

@@ -17,7 +17,7 @@ from consumerd.master.autoscaler import scaling_document, shards_of
 from consumerd.master.control.overrides import Paused
 from consumerd.master.control.running_task import running_task
 from consumerd.master.pools import Pools
-from consumerd.master.processes import Processes, Worker
+from consumerd.master.processes import ParkedCount, Processes, Worker
 from consumerd.master.rules.history import REFUSALS_THAT_TELL
 from consumerd.master.rules.observed import Pool, Zygote
 from consumerd.model.identity import ConsumerName
@@ -93,6 +93,7 @@ def pool_document(pools: Pools, name: ConsumerName, now: float) -> dict[str, obj
         "scaling": scaling_document(pools, name, now),
         "workers_finished": finished,
         **asdict(processes.counts()),
+        "parked_now": _parked_now(processes.parked_now, now),
         "suspects": len(processes.suspects.deaths),
         "restarts": sum(slot.restarts for slot in pool.slots.values()),
         "lag": [] if processes.lag is None else [list(shard) for shard in processes.lag.shards],
@@ -109,6 +110,13 @@ def pool_document(pools: Pools, name: ConsumerName, now: float) -> dict[str, obj
             if number < wanted or slot.is_occupied
         ],
     }
+
+
+def _parked_now(parked: ParkedCount | None, now: float) -> dict[str, object] | None:
+    """What is parked, unlike `parked`, which counts how often something was since the start."""
+    if parked is None:
+        return None
+    return {"waiting": parked.waiting, "dead": parked.dead, "age_s": round(now - parked.heard_at, 3)}
 
 
 def _zygote_document(zygote: Zygote, now: float) -> dict[str, object]:
