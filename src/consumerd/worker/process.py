@@ -29,6 +29,7 @@ from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import IGNORED_SIGNALS
 from consumerd.wire.messages import Cleared, Lag, ParkedNow, Ready
 from consumerd.worker.amendments import Amendments, Redaction
+from consumerd.worker.ending import TaskThreads, run_exit_handlers
 from consumerd.worker.family import leave_if_child, watch_forks
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.link import MasterLink
@@ -71,8 +72,10 @@ def run_worker(seat: Seat, prepared: Prepared) -> int:
         return deadline.drained
     log = Folding(prepared.log.bound_to({"worker_id": seat.slot}))
     emit = locked_emitter(Listeners([log, link.listen]), redaction)
-    station = Station(seat, prepared, link, interrupts, deadline, emit, redaction, orders)
-    return station.consume()
+    station = Station(seat, prepared, link, interrupts, deadline, emit, redaction, orders, TaskThreads())
+    exit_code = station.consume()
+    station.end()
+    return exit_code
 
 
 def listen_to_signals(interrupts: Interrupts, deadline: StopDeadline) -> None:
@@ -124,6 +127,7 @@ class Station:
     emit: Callable[[Fact], None]
     redaction: Redaction
     orders: Orders
+    task_threads: TaskThreads
 
     def consume(self) -> int:
         """Make the user's instance and let it consume; how that ended, as an exit code."""
@@ -151,6 +155,15 @@ class Station:
         self.emit(Fact("worker_drained", Level.INFO, {"end": end.name.lower(), "handled": words[HANDLED]}))
         return end
 
+    def end(self) -> None:
+        """Give what tasks have begun the rest of the stop's time; the timer ends the process behind it."""
+        self.deadline.start()
+        assert self.deadline.at_s is not None
+        left = self.task_threads.join(self.deadline.at_s)
+        if left:
+            self.emit(Fact("threads_cut", Level.WARNING, {"threads": ", ".join(left)}))
+        run_exit_handlers()
+
     def _surroundings(self) -> Surroundings:
         seat = self.seat
         return Surroundings(
@@ -176,6 +189,7 @@ class Station:
         )
 
     def _tell_ready(self) -> None:
+        self.task_threads.begin()
         self.seat.board.words[STATE] = WorkerState.RUNNING
         self.link.post(Ready())  # the master logs it
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import cast
 
-from consumerd.clock import SYSTEM_CLOCK, iso
-from consumerd.config.shape import ConsumerSettings
+from consumerd.clock import SYSTEM_CLOCK, iso, monotonic
+from consumerd.config.shape import ConsumerSettings, Settings
 from consumerd.errors import ConsumerdError, UndecodableError
 from consumerd.events.facts import Fact
+from consumerd.model.exits import WorkerExit
 from consumerd.model.failure import describe
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.shards import Shard
@@ -25,6 +27,7 @@ from consumerd.standard_streams import STDOUT, make_streams_lenient, say
 from consumerd.store.thread import StoreThread
 from consumerd.wire.board import HANDLED, Board
 from consumerd.worker.code.loader import LoadedConsumer, load_consumer
+from consumerd.worker.ending import TaskThreads, leave
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.runtime import Runtime, Surroundings
 from consumerd.worker.stand_in import StoreStandIn
@@ -32,10 +35,21 @@ from consumerd.worker.timer import StopDeadline
 from consumerd.worker.zygote.entrance import copied, enter
 
 DONE, FAILED = 0, 1
+EXIT_HANDLERS_S = 5.0
 
 
 def run_single(settings: ConsumerSettings, payload: bytes) -> int:
-    """Run the task, and say what became of it; the exit code."""
+    """Run the task, say what became of it, and wait for the threads that it has begun; the exit code."""
+    threads = TaskThreads()
+    exit_code = _run(settings, payload, threads)
+    within_s = settings.common.stop_timeout or Settings().stop_timeout
+    left = threads.join(monotonic() + within_s)
+    if left:
+        _say(f"what the task has begun is cut off after {within_s:g} s: {', '.join(left)}", exit_code)
+    return exit_code
+
+
+def _run(settings: ConsumerSettings, payload: bytes, threads: TaskThreads) -> int:
     loaded = load_consumer(settings, os.environ)
     try:
         record = loaded.kind.make().decode(payload)
@@ -52,6 +66,7 @@ def run_single(settings: ConsumerSettings, payload: bytes) -> int:
     except BaseException as error:  # noqa: BLE001 - the user's pre_consume, SystemExit included
         failure = describe(error, loaded.redactor.redact)
         return _say(f"{failure.traceback}\n\nnot handled: pre_consume failed: {failure.error}", FAILED)
+    threads.begin()
     while not (board.words[HANDLED] or store.parked or loop.is_stopping):
         loop.turn()
     runtime.shut()
@@ -122,4 +137,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    ended = int(WorkerExit.BUG)
+    try:
+        ended = main(sys.argv[1:])
+    except BaseException:  # noqa: BLE001 - the top of a process
+        say(traceback.format_exc())
+    leave(ended, within_s=EXIT_HANDLERS_S)

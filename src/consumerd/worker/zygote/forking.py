@@ -27,6 +27,7 @@ from consumerd.standard_streams import flush_streams
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import IGNORED_SIGNALS
 from consumerd.wire.messages import Amend, Amended, Exited, Fork, Forked, Message, NotForked, Stop
+from consumerd.worker.ending import forget_exit_handlers
 from consumerd.worker.seat import Prepared
 from consumerd.worker.zygote.loading import Failure, load
 from consumerd.worker.zygote.seating import Ends, Work, become_worker
@@ -175,6 +176,7 @@ class Zygote:
         signal.signal(signal.SIGCHLD, self._on_child)
         if (numpy_random := sys.modules.get("numpy.random")) is not None:
             numpy_random.seed()
+        forget_exit_handlers()
         self._channel.close()
         for pidfd in self._children:
             os.close(pidfd)
