@@ -246,7 +246,8 @@ def test_what_waits_behind_an_open_transaction_is_lag_for_which_no_worker_is_to_
     wait_until(lambda: source.fetch(1, 0.1) or seat.told("partitions_assigned"), PATIENCE_S, "no assignment")
     assert [(lag.tasks, lag.is_blocked) for lag in source.lag()] == [(5, True)]
     producer.commit_transaction()
-    assert offsets(next_batch(source)) == [0, 1, 2, 3, 4]
+    came: list[int] = []
+    wait_until(lambda: came.extend(offsets(next_batch(source))) or len(came) == 5, PATIENCE_S, "they do not come")  # type: ignore[func-returns-value]
     assert [(lag.tasks, lag.is_blocked) for lag in source.lag()] == [(6, False)]
 
 

@@ -23,6 +23,7 @@ def main() -> None:
     answered = 0
     while answered < ANSWERS:
         try:
+            source.fetch(0, 0.0)
             source.lag()
         except SourceAwayError:
             print("away", flush=True)
