@@ -18,6 +18,8 @@ from consumerd.sources.kafka.options import KafkaOptions
 from consumerd.sources.kafka.refusals import translate
 
 SLICE_S = 0.2
+"""The first wait for an answer. Each is twice as long as the one before: brokers may be far away."""
+
 SETTLE_S = 1.0
 """How long to wait on when the client has found all brokers down: other addresses of the first name may answer."""
 
@@ -48,12 +50,14 @@ class Questions:
         the callbacks of the client that is asked.
         """
         serve()
+        patience_s = SLICE_S
         while True:
             try:
-                answer = question(SLICE_S)
+                answer = question(patience_s)
             except (KafkaException, TimeoutError) as error:
                 serve()
                 self._give_up(error, deadline)
+                patience_s = max(SLICE_S, min(2 * patience_s, deadline - monotonic()))
             else:
                 self._refusal, self._words, self._down_at = None, "", None
                 return answer

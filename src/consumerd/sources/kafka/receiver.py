@@ -32,6 +32,8 @@ SLOW_S = 5.0
 """A loop that asks for no records for so long is slow: what has been fetched is kept for it, and no more is fetched."""
 
 LOOK_AGAIN_S = 1.0
+ANSWER_S = 1.0
+"""How long brokers have for the answer that shows that all is well again: they may be far away."""
 
 
 class Receiver:
@@ -183,11 +185,11 @@ class Receiver:
             return
         self._asked_at = now
         try:
-            self.client.list_topics(topic, timeout=SLICE_S)  # it may be there now, or be allowed: librdkafka sees that
+            self.client.list_topics(topic, timeout=ANSWER_S)  # it may be there now, or be allowed: librdkafka sees that
             if not self._health.is_joined:
                 return
             one = next(iter(self._membership.assigned), 0)
-            (found,) = self.client.committed([TopicPartition(topic, one)], timeout=SLICE_S)
+            (found,) = self.client.committed([TopicPartition(topic, one)], timeout=ANSWER_S)
         except KafkaException:
             return  # as before
         if found.error is None:
