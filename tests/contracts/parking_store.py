@@ -8,7 +8,8 @@ class TestMyDatabase(ParkingStoreContract):
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -18,6 +19,7 @@ from consumerd.clock import wall
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.suspects import Suspect
 from consumerd.model.task import TaskId
+from consumerd.store import claims
 from consumerd.store.parking import Lease, ParkedFilter, ParkingStore
 
 Place = Callable[[], ParkingStore]
@@ -62,6 +64,14 @@ def suspect_task(number: int, crashes: int, consumer: str = CONSUMER) -> ParkedT
     ends = f"{crashes} × SIGSEGV"
     task = replace(dead_task(number, consumer), state=ParkedState.SUSPECT)
     return replace(task, crashes=crashes, error=ends, last_at=wall(), payload=b"", key=None, headers=())
+
+
+def total(steps: Iterable[dict[str, int]]) -> dict[str, int]:
+    """What all steps of a change did together."""
+    counted: Counter[str] = Counter()
+    for changed in steps:
+        counted.update(changed)
+    return dict(counted)
 
 
 class ParkingStoreContract:
@@ -199,9 +209,21 @@ class ParkingStoreContract:
         assert store.parked_of(CONSUMER) == {ids[1], ids[2]}
 
     def test_more_ids_can_be_asked_for_than_a_statement_takes_parameters(self, store: ParkingStore) -> None:
-        store.park([dead_task(number) for number in range(0, 3_000, 1_000)])
-        ids = [parked_task(number).task_id for number in range(3_000)]
-        assert store.parked_among(CONSUMER, ids) == {ids[0], ids[1_000], ids[2_000]}
+        store.park([dead_task(number) for number in range(0, 12_000, 4_000)])
+        ids = [parked_task(number).task_id for number in range(12_000)]
+        steps: list[None] = []
+        store.on_step = lambda: steps.append(None)
+        assert store.parked_among(CONSUMER, ids) == {ids[0], ids[4_000], ids[8_000]}
+        assert len(steps) == 3
+
+    def test_more_can_be_parked_than_are_read_in_one_step(
+        self, store: ParkingStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(claims, "IDS_A_STEP", 7)
+        store.park([replace(dead_task(number), position=number // 10) for number in range(30)])
+        ids = [parked_task(number).task_id for number in range(30)]
+        assert store.parked_of(CONSUMER) == set(ids)
+        assert store.parked_from(CONSUMER, "topic:uuid", 0, 1) == set(ids[10:])
 
     def test_the_parked_of_a_shard_are_those_from_a_position_on(self, store: ParkingStore) -> None:
         store.park([dead_task(1), parked_task(5), dead_task(9)])
@@ -252,13 +274,13 @@ class ParkingStoreContract:
         store.note_suspect(suspect_task(1, 2))
         store.park([replace(dead_task(2), crashes=3)])
         keys = store.keys_of(suspect_task(1, 1).task_id)
-        assert store.retry(keys=keys) == store.discard(keys=keys) == {}
-        assert store.retry() == {CONSUMER: 1}
+        assert total(store.retry(keys=keys)) == total(store.discard(keys=keys)) == {}
+        assert total(store.retry()) == {CONSUMER: 1}
         assert {(row.offset, row.state, row.crashes) for row in store.list().rows} == {
             (1, ParkedState.SUSPECT, 2),
             (2, ParkedState.WAITING, 0),
         }
-        assert store.discard() == {CONSUMER: 1}
+        assert total(store.discard()) == {CONSUMER: 1}
         assert [row.offset for row in store.list(ParkedFilter(state=ParkedState.SUSPECT)).rows] == [1]
 
     # People
@@ -333,7 +355,7 @@ class ParkingStoreContract:
             [replace(dead_task(0), payload="Köln köln\0".encode()), replace(dead_task(1), payload=large), strange]
         )
         assert {row.position for row in store.list(chosen).rows} == numbers
-        assert sum(store.count(chosen).values()) == len(numbers)
+        assert sum(total(store.count(chosen)).values()) == len(numbers)
 
     @pytest.mark.parametrize("content", [b"another", b"a" * (4 * 1024 * 1024)])
     def test_a_parked_task_is_never_overwritten_by_another_of_the_same_id(
@@ -365,26 +387,26 @@ class ParkingStoreContract:
         assert store.fate(CONSUMER, task.task_id) == "another worker has it by now"
         store.park_again(replace(task, state=ParkedState.DEAD, due_at=None), OTHER.owner)
         assert store.fate(CONSUMER, task.task_id) == "is dead by now, as another worker or a person left it"
-        store.discard()
+        total(store.discard())
         assert store.fate(CONSUMER, task.task_id) == "was discarded meanwhile, or done by another worker"
 
     def test_a_retry_makes_tasks_due_now_and_keeps_their_attempts(self, store: ParkingStore) -> None:
         store.park([dead_task(1), replace(parked_task(2), due_at=wall() + 1_000), dead_task(3, "group/other")])
-        assert store.retry(ParkedFilter(CONSUMER)) == {CONSUMER: 2}
+        assert total(store.retry(ParkedFilter(CONSUMER))) == {CONSUMER: 2}
         assert sorted(task.attempts for task in store.claim_due(CONSUMER, 10, OWNER)) == [3, 3]
         assert store.counts("group/other")[0].dead == 1
 
     def test_single_tasks_can_be_retried_and_discarded(self, store: ParkingStore) -> None:
         store.park([replace(dead_task(number), payload=b"x" * 2_000_000) for number in range(3)])
-        assert store.retry(keys=store.keys_of(dead_task(0).task_id)) == {CONSUMER: 1}
-        assert store.discard(keys=store.keys_of(dead_task(1).task_id)) == {CONSUMER: 1}
+        assert total(store.retry(keys=store.keys_of(dead_task(0).task_id))) == {CONSUMER: 1}
+        assert total(store.discard(keys=store.keys_of(dead_task(1).task_id))) == {CONSUMER: 1}
         assert (store.counts()[0].waiting, store.counts()[0].dead) == (1, 1)
 
     def test_discarding_can_be_narrowed_by_state(self, store: ParkingStore) -> None:
         store.park([parked_task(1), dead_task(2)])
-        assert store.discard(ParkedFilter(state=ParkedState.DEAD)) == {CONSUMER: 1}
-        assert store.discard() == {CONSUMER: 1}
-        assert store.discard() == {}
+        assert total(store.discard(ParkedFilter(state=ParkedState.DEAD))) == {CONSUMER: 1}
+        assert total(store.discard()) == {CONSUMER: 1}
+        assert total(store.discard()) == {}
 
     # Several at once
 

@@ -15,6 +15,7 @@ from consumerd.clock import wall
 from consumerd.errors import StoreAwayError, UnstorableError, UsageError
 from consumerd.model.task import TaskId
 from consumerd.store import claims
+from consumerd.store.browsing import listed
 from consumerd.store.claims import due_candidates
 from consumerd.store.dialects import database_now
 from consumerd.store.opening import ask_parking, open_store, parking_url
@@ -52,6 +53,18 @@ class TestMariaDB(ParkingStoreContract):
             plan = connection.exec_driver_sql(f"EXPLAIN {compiled}").mappings().one()
         engine.dispose()
         assert plan["key"] == "ix_parked_due"
+        assert "filesort" not in plan["Extra"]
+
+    def test_a_page_of_a_list_is_found_by_the_index(self, store: ParkingStore, mariadb_url: str) -> None:
+        store.park([dead_task(number) for number in range(1_000)])
+        after = store.list(limit=10).after
+        engine = create_engine(parking_url(mariadb_url, NOWHERE))
+        with engine.connect() as connection:
+            query = listed(connection, ParkedFilter(), after).limit(10)
+            compiled = str(query.compile(connection, compile_kwargs={"literal_binds": True}))
+            plan = connection.exec_driver_sql(f"EXPLAIN {compiled}").mappings().one()
+        engine.dispose()
+        assert (plan["key"], plan["type"]) == ("ix_parked_last", "range")
         assert "filesort" not in plan["Extra"]
 
     def test_a_claim_leaves_free_what_it_does_not_take(self, store: ParkingStore, mariadb_url: str) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from consumerd import clock
 from consumerd.cli.options import state_dir_of
 from consumerd.config.state_dir import StateDirectory
 from consumerd.errors import ConsumerdError, NotRunningError, UsageError
@@ -19,11 +21,14 @@ from consumerd.wire.control import call
 from consumerd.wire.messages import Message, Serve, StoreRequest, StoreResult
 
 TIMEOUT_S = 60.0
+PROGRESS_S = 2.0
 _TOO_SHORT = " is too short: "
 """How the store says that somebody wrote too little of a handle. What fails comes as a sentence, without its kind."""
 
 CHANGES = ("retry", "discard")
 """The verbs that reach the tasks of the consumers that are run here, and others only by their full names."""
+
+_TASKS = re.compile(r'"tasks":(\d+)')
 
 HELPER_MODULE = "consumerd.store.helper"
 
@@ -68,12 +73,14 @@ def _ask(state_dir: StateDirectory, config: str | None, verb: str, arguments: Ma
     if config is not None:
         return _ask_configured(config, state_dir, verb, arguments)
     try:
-        result = call(state_dir.control_socket, f"parked.{verb}", arguments, timeout_s=TIMEOUT_S)
+        progress = _Progress()
+        method, socket_path = f"parked.{verb}", state_dir.control_socket
+        result = call(socket_path, method, arguments, timeout_s=TIMEOUT_S, on_piece=progress.hear)
     except NotRunningError:
         return _ask_embedded(state_dir, verb, arguments)
     assert isinstance(result, dict)
     items: list[Item] = result["items"]
-    return items
+    return added_up(items) if verb in CHANGES else items
 
 
 def _ask_embedded(state_dir: StateDirectory, verb: str, arguments: Mapping[str, object]) -> list[Item]:
@@ -112,11 +119,12 @@ def _ask_helper(serve: Serve, verb: str, arguments: Mapping[str, object]) -> lis
     finally:
         channel.close()
     process.wait(TIMEOUT_S)
-    return items
+    return added_up(items) if verb in CHANGES else items
 
 
 def _items(channel: Channel) -> list[Item]:
     items: list[Item] = []
+    progress = _Progress()
     while True:
         received = channel.receive(TIMEOUT_S)
         result: Message | None = None if received is None else received[0]
@@ -124,6 +132,37 @@ def _items(channel: Channel) -> list[Item]:
             raise ConsumerdError("the store helper ended before it had answered: what it wrote says why")
         if result.failed is not None:
             raise ConsumerdError(result.failed)
-        items += result.items
+        page: Sequence[Item] = result.items
+        items += page
+        progress.add(sum(item.get("tasks", 0) for item in page))
         if result.is_last:
             return items
+
+
+def added_up(items: list[Item]) -> list[Item]:
+    """What a change did in steps, as one item for each consumer; what was left comes last."""
+    totals: dict[Any, int] = {}  # by what an item says besides
+    for item in items:
+        key = item["is_left"], item["consumer"]
+        totals[key] = totals.get(key, 0) + item["tasks"]
+    return [{"consumer": name, "tasks": tasks, "is_left": left} for (left, name), tasks in sorted(totals.items())]
+
+
+class _Progress:
+    """How many tasks a change has gone through, now and then, on a terminal; elsewhere nothing."""
+
+    def __init__(self) -> None:
+        self._tasks = 0
+        self._told_at = clock.monotonic()
+
+    def hear(self, piece: str) -> None:
+        """A piece of the master's answer, as JSON."""
+        self.add(sum(map(int, _TASKS.findall(piece))))
+
+    def add(self, tasks: int) -> None:
+        self._tasks += tasks
+        now = clock.monotonic()
+        if self._tasks and now - self._told_at >= PROGRESS_S and sys.stderr is not None and sys.stderr.isatty():
+            self._told_at = now
+            sys.stderr.write(f"{self._tasks} tasks so far …\n")
+            sys.stderr.flush()

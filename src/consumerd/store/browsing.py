@@ -1,4 +1,7 @@
-"""What people do with parked rows: count, list, show, retry, discard. One step each within the caller's transaction."""
+"""What people do with parked rows: count, list, show, retry, discard. One step each within the caller's transaction.
+
+What may concern millions of rows is done span by span (`store.spans`), each in a transaction of its own.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, false, func, or_, select, update
 
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import TaskId
 from consumerd.store.claims import read_tasks, starts_with
 from consumerd.store.dialects import database_now, takes_unicode
 from consumerd.store.filters import ParkedFilter
-from consumerd.store.records import handle_of, in_chunks, original, storable
+from consumerd.store.records import handle_of, original, storable
 from consumerd.store.schema import KEY_CHARACTERS, PARKED, PARTS
+from consumerd.store.spans import Span
 
 SHORTEST_HANDLE = 4
 
@@ -23,6 +27,13 @@ _HANDLE = re.compile(f"[0-9a-f]{{{SHORTEST_HANDLE},{KEY_CHARACTERS}}}")
 _SHORT = re.compile(f"[0-9a-f]{{1,{SHORTEST_HANDLE - 1}}}")
 _DECIDABLE = (ParkedState.WAITING.value, ParkedState.DEAD.value)
 """A suspect is no person's to decide: its task still is in its source."""
+
+
+Changed = dict[str, int]
+"""How many tasks, by consumer."""
+
+Among = Span | Sequence[str]
+"""Where rows are chosen: in a span of the store, or among these keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +99,19 @@ def counts(connection: Connection, consumer: str | None) -> tuple[ParkedCounts, 
 
 def page(connection: Connection, chosen: ParkedFilter, limit: int, after: str | None) -> Page:
     """At most `limit` rows, from where `after`, of an earlier page, says. ValueError for an `after` of nobody's."""
-    query = _summaries(connection).where(chosen.condition(connection))
-    if after is not None:
-        query = query.where(tuple_(PARKED.c.last_at, PARKED.c.id) < tuple_(*_place(after)))
-    query = query.order_by(PARKED.c.last_at.desc(), PARKED.c.id.desc()).limit(limit)
-    found = connection.execute(query).all()
+    found = connection.execute(listed(connection, chosen, after).limit(limit)).all()
     rows = tuple(map(_summary, found))
     is_full = len(found) == limit
     return Page(rows, f"{float(found[-1].last_at).hex()},{found[-1].id}" if found and is_full else None)
+
+
+def listed(connection: Connection, chosen: ParkedFilter, after: str | None) -> Select[tuple[object, ...]]:
+    """The chosen rows, newest failure first, behind the place that `after` names."""
+    query = _summaries(connection).where(chosen.condition(connection))
+    if after is not None:
+        last_at, key = _place(after)  # no row constructor: for one, MySQL and MariaDB use no index
+        query = query.where(PARKED.c.last_at <= last_at, or_(PARKED.c.last_at < last_at, PARKED.c.id < key))
+    return query.order_by(PARKED.c.last_at.desc(), PARKED.c.id.desc())
 
 
 def _summary(row: Row[Any]) -> ParkedSummary:  # a row of `_summaries`
@@ -140,54 +156,53 @@ def is_too_short(reference: str) -> bool:
     return _SHORT.fullmatch(reference.lower()) is not None
 
 
-def retry(connection: Connection, chosen: ParkedFilter, keys: Sequence[str] | None) -> dict[str, int]:
-    """Make dead and waiting tasks due now, their attempts kept, their crashes forgotten; how many, by consumer.
-
-    `keys` None: all chosen.
-    """
-    change = update(PARKED).values(
-        state=ParkedState.WAITING.value, due_at=database_now(connection.dialect.name), crashes=0
-    )
-    changed: dict[str, int] = {}
-    for condition in _conditions(connection, chosen, keys):
-        _add(changed, _counted(connection, condition))
-        connection.execute(change.where(condition))
+def retry(connection: Connection, chosen: ParkedFilter, among: Among) -> Changed:
+    """Make dead and waiting tasks due now, their attempts kept, their crashes forgotten."""
+    condition = _decidable(connection, chosen, among)
+    changed = _counted(connection, condition)
+    if changed:
+        now = database_now(connection.dialect.name)
+        due = update(PARKED).values(state=ParkedState.WAITING.value, due_at=now, crashes=0)
+        connection.execute(due.where(condition))
     return changed
 
 
-def discard(connection: Connection, chosen: ParkedFilter, keys: Sequence[str] | None) -> dict[str, int]:
-    """Delete dead and waiting tasks for good; how many, by consumer. `keys` None: all chosen."""
-    gone: dict[str, int] = {}
-    for condition in _conditions(connection, chosen, keys):
-        _add(gone, _counted(connection, condition))
-        connection.execute(delete(PARTS).where(PARTS.c.id.in_(select(PARKED.c.id).where(condition))))
+def discard(connection: Connection, chosen: ParkedFilter, among: Among) -> Changed:
+    """Delete dead and waiting tasks for good."""
+    condition = _decidable(connection, chosen, among)
+    gone = _counted(connection, condition)
+    if gone:
+        connection.execute(delete(PARTS).where(_within(PARTS.c.id, among), PARTS.c.id.in_(_with_parts(condition))))
         connection.execute(delete(PARKED).where(condition))
     return gone
 
 
-def count(connection: Connection, chosen: ParkedFilter, keys: Sequence[str] | None) -> dict[str, int]:
-    """How many tasks a retry or discard would change, by consumer. `keys` None: all chosen."""
-    found: dict[str, int] = {}
-    for condition in _conditions(connection, chosen, keys):
-        _add(found, _counted(connection, condition))
-    return found
+def count(connection: Connection, chosen: ParkedFilter, among: Among) -> Changed:
+    """How many tasks a retry or discard would change."""
+    return _counted(connection, _decidable(connection, chosen, among))
 
 
-def _conditions(connection: Connection, chosen: ParkedFilter, keys: Sequence[str] | None) -> list[ColumnElement[bool]]:
-    is_chosen = and_(chosen.condition(connection), PARKED.c.state.in_(_DECIDABLE))
-    if keys is None:
-        return [is_chosen]
-    return [and_(is_chosen, PARKED.c.id.in_(some)) for some in in_chunks(keys)]
+def _decidable(connection: Connection, chosen: ParkedFilter, among: Among) -> ColumnElement[bool]:
+    """What may be decided of the chosen rows. The rows are found by their keys and nothing else.
+
+    An optimizer that has no current statistics would prefer an index on the consumer, and read most of the table at
+    each step: from it the condition's columns are hidden.
+    """
+    condition = and_(chosen.condition(connection), PARKED.c.state.in_(_DECIDABLE))
+    return and_(_within(PARKED.c.id, among), func.coalesce(condition, false()))
 
 
-def _counted(connection: Connection, condition: ColumnElement[bool]) -> dict[str, int]:
+def _within(key: ColumnElement[str], among: Among) -> ColumnElement[bool]:
+    return among.holds(key) if isinstance(among, Span) else key.in_(among)
+
+
+def _with_parts(condition: ColumnElement[bool]) -> Select[tuple[str]]:
+    return select(PARKED.c.id).where(condition, PARKED.c.parts > 0)
+
+
+def _counted(connection: Connection, condition: ColumnElement[bool]) -> Changed:
     query = select(PARKED.c.consumer, func.count().label("tasks")).where(condition).group_by(PARKED.c.consumer)
     return {row.consumer: row.tasks for row in connection.execute(query)}
-
-
-def _add(totals: dict[str, int], more: dict[str, int]) -> None:
-    for consumer, tasks in more.items():
-        totals[consumer] = totals.get(consumer, 0) + tasks
 
 
 def _summaries(connection: Connection) -> Select[tuple[object, ...]]:

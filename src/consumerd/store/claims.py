@@ -16,6 +16,7 @@ from sqlalchemy import (
     Connection,
     Dialect,
     Insert,
+    Row,
     Select,
     Update,
     and_,
@@ -53,6 +54,21 @@ MOST_COUNTED = 100_000
 
 SKIPPED_STATES = (ParkedState.WAITING.value, ParkedState.DEAD.value)
 """Parked tasks that their source must not hand out; a suspect still is pending there."""
+
+
+IDS_A_STEP = 5_000
+"""So many ids are looked up or read in one transaction, which takes about a tenth of a second."""
+
+Place = tuple[int, str]
+"""A position and a key: where a page of ids ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdPage:
+    """At most `IDS_A_STEP` ids. after: where the next page begins, or None."""
+
+    ids: frozenset[TaskId]
+    after: Place | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,20 +222,23 @@ def parked_among(connection: Connection, consumer: str, ids: Sequence[TaskId]) -
     return frozenset(found)
 
 
-def parked_of(connection: Connection, consumer: str) -> frozenset[TaskId]:
-    """The ids of all tasks of a consumer that are parked as waiting or dead."""
-    return _ids(connection, PARKED.c.consumer == consumer, PARKED.c.state.in_(SKIPPED_STATES))
+def parked_of(connection: Connection, consumer: str, after: Place) -> IdPage:
+    """Ids of a consumer's tasks that are parked as waiting or dead, in the order of their keys."""
+    rows = _ids(connection, PARKED.c.consumer == consumer, PARKED.c.id > after[1], order=[PARKED.c.id])
+    return _id_page(rows)
 
 
-def parked_from(connection: Connection, consumer: str, *, source: str, shard: int, position: int) -> frozenset[TaskId]:
-    """The ids of one shard's tasks, at or above `position`, that are parked as waiting or dead."""
+def parked_from(connection: Connection, consumer: str, source: str, shard: int, after: Place) -> IdPage:
+    """Ids of one shard's tasks that are parked as waiting or dead, in the order of their positions."""
+    position, key = after
     is_there = and_(
         PARKED.c.consumer == consumer,
         PARKED.c.source == storable_source(source, is_unicode=takes_unicode(connection)),
         PARKED.c.shard == shard,
         PARKED.c.position >= position,
+        or_(PARKED.c.position > position, PARKED.c.id > key),
     )
-    return _ids(connection, is_there, PARKED.c.state.in_(SKIPPED_STATES))
+    return _id_page(_ids(connection, is_there, order=[PARKED.c.position, PARKED.c.id]))
 
 
 def parked_count(connection: Connection, consumer: str) -> tuple[int, int]:
@@ -284,6 +303,13 @@ def _unleased() -> Update:
     return update(PARKED).values(lease_token=None, lease_until=None)
 
 
-def _ids(connection: Connection, *conditions: ColumnElement[bool]) -> frozenset[TaskId]:
-    rows = connection.execute(select(PARKED.c.task_id).where(*conditions))
-    return frozenset(TaskId(original(text)) for text in rows.scalars())
+def _ids(
+    connection: Connection, *conditions: ColumnElement[bool], order: Sequence[ColumnElement[Any]]
+) -> Sequence[Row[str, int, str]]:  # columns of any type
+    query = select(PARKED.c.task_id, PARKED.c.position, PARKED.c.id).where(*conditions)
+    return connection.execute(query.where(PARKED.c.state.in_(SKIPPED_STATES)).order_by(*order).limit(IDS_A_STEP)).all()
+
+
+def _id_page(rows: Sequence[Row[str, int, str]]) -> IdPage:
+    after = (rows[-1].position, rows[-1].id) if len(rows) == IDS_A_STEP else None
+    return IdPage(frozenset(TaskId(original(row.task_id)) for row in rows), after)

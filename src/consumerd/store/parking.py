@@ -1,21 +1,24 @@
 """The parking store: one table, on the embedded SQLite file or on a database that all hosts share.
 
-Every method is one transaction, and raises StoreAwayError when that cannot be; nothing is half done then, though a
-COMMIT whose answer was lost may have happened: repeat it. Not for several threads at once.
+Every method is one transaction, but for those that say otherwise, and raises StoreAwayError when that cannot be.
+Nothing is half done then, though a COMMIT whose answer was lost may have happened: repeat it. Not for several threads
+at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from consumerd.model.parked import ParkedTask
 from consumerd.model.suspects import Suspect
 from consumerd.model.task import TaskId
 from consumerd.store import browsing, claims, suspects
-from consumerd.store.browsing import Found, Page, ParkedCounts
-from consumerd.store.claims import Lease
+from consumerd.store.browsing import Among, Changed, Found, Page, ParkedCounts
+from consumerd.store.claims import IdPage, Lease, Place
 from consumerd.store.database import Database
 from consumerd.store.filters import ParkedFilter
+from consumerd.store.spans import walk
 
 __all__ = ["Found", "Lease", "Page", "ParkedCounts", "ParkedFilter", "ParkingStore"]
 
@@ -27,6 +30,8 @@ class ParkingStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.on_step: Callable[[], None] = lambda: None
+        """Is called after each step of what takes several transactions."""
 
     @property
     def where(self) -> str:
@@ -73,18 +78,31 @@ class ParkingStore:
         self._database.write(lambda connection: claims.release_tasks(connection, tasks, token))
 
     def parked_among(self, consumer: str, ids: Sequence[TaskId]) -> frozenset[TaskId]:
-        """Which of `ids` are parked, waiting or dead."""
-        return self._database.read(lambda connection: claims.parked_among(connection, consumer, ids))
+        """Which of `ids` are parked, waiting or dead; looked up in steps."""
+        found: set[TaskId] = set()
+        for start in range(0, len(ids), claims.IDS_A_STEP):
+            some = ids[start : start + claims.IDS_A_STEP]
+            found |= self._database.read(partial(claims.parked_among, consumer=consumer, ids=some))
+            self.on_step()
+        return frozenset(found)
 
     def parked_from(self, consumer: str, source: str, shard: int, position: int) -> frozenset[TaskId]:
-        """The ids parked, waiting or dead, of this shard at or above `position`."""
-        return self._database.read(
-            lambda connection: claims.parked_from(connection, consumer, source=source, shard=shard, position=position)
-        )
+        """The ids parked, waiting or dead, of this shard at or above `position`; read in steps."""
+        return self._all_ids(partial(claims.parked_from, consumer=consumer, source=source, shard=shard), (position, ""))
 
     def parked_of(self, consumer: str) -> frozenset[TaskId]:
-        """The ids of all tasks of a consumer that are parked, waiting or dead."""
-        return self._database.read(lambda connection: claims.parked_of(connection, consumer))
+        """The ids of all tasks of a consumer that are parked, waiting or dead; read in steps."""
+        return self._all_ids(partial(claims.parked_of, consumer=consumer), (0, ""))
+
+    def _all_ids(self, page: Callable[..., IdPage], first: Place) -> frozenset[TaskId]:
+        found: set[TaskId] = set()
+        after: Place | None = first
+        while after is not None:
+            read = self._database.read(partial(page, after=after))
+            found |= read.ids
+            after = read.after
+            self.on_step()
+        return frozenset(found)
 
     def parked_count(self, consumer: str) -> tuple[int, int]:
         """How many tasks of a consumer are waiting, and how many dead; counted up to 100,000 in all."""
@@ -124,14 +142,25 @@ class ParkingStore:
         """The rows that such a reference means, for `retry` and `discard`; two at most are looked for."""
         return tuple(self._database.read(lambda connection: browsing.keys_of(connection, reference, chosen, limit=2)))
 
-    def count(self, chosen: ParkedFilter = EVERY, keys: Sequence[str] | None = None) -> dict[str, int]:
-        """How many tasks a retry or discard would change, by consumer. `keys` None: all that the filter chooses."""
-        return self._database.read(lambda connection: browsing.count(connection, chosen, keys))
+    def count(self, chosen: ParkedFilter = EVERY, keys: Sequence[str] | None = None) -> Iterator[Changed]:
+        """How many tasks a retry or discard would change; in parts as `retry` has them."""
+        return _in_steps(lambda among: self._database.read(lambda step: browsing.count(step, chosen, among)), keys)
 
-    def retry(self, chosen: ParkedFilter = EVERY, keys: Sequence[str] | None = None) -> dict[str, int]:
-        """Make dead and waiting tasks due now; how many, by consumer. `keys` None: all that the filter chooses."""
-        return self._database.write(lambda connection: browsing.retry(connection, chosen, keys))
+    def retry(self, chosen: ParkedFilter = EVERY, keys: Sequence[str] | None = None) -> Iterator[Changed]:
+        """Make dead and waiting tasks due now; how many, by consumer.
 
-    def discard(self, chosen: ParkedFilter = EVERY, keys: Sequence[str] | None = None) -> dict[str, int]:
-        """Delete tasks for good; how many, by consumer. `keys` None: all that the filter chooses."""
-        return self._database.write(lambda connection: browsing.discard(connection, chosen, keys))
+        `keys`: these alone, all in one transaction. None: all that the filter chooses, in steps of less than a second,
+        each a transaction and one part of the result; what was changed stays so where a later step fails.
+        """
+        return _in_steps(lambda among: self._database.write(lambda step: browsing.retry(step, chosen, among)), keys)
+
+    def discard(self, chosen: ParkedFilter = EVERY, keys: Sequence[str] | None = None) -> Iterator[Changed]:
+        """Delete tasks for good; how many, by consumer, in parts as `retry` has them."""
+        return _in_steps(lambda among: self._database.write(lambda step: browsing.discard(step, chosen, among)), keys)
+
+
+def _in_steps(step: Callable[[Among], Changed], keys: Sequence[str] | None) -> Iterator[Changed]:
+    if keys is None:
+        yield from walk(step)
+    else:
+        yield step(keys)

@@ -5,6 +5,7 @@ show     reference, target?                         one item, its contents as by
 retry    references | all, dry_run?, and the same   {consumer, tasks, is_left} for each consumer concerned
 discard  the same
 
+A retry or discard of all goes through the store in steps, each with its own items: those of a consumer are added up.
 target, state, error, text, since and until narrow down: see `ParkedFilter`. consumers: those of whoever asks. A retry
 or discard reaches the tasks of others by their full name alone; what `all` left of them is told with `is_left`.
 """
@@ -47,7 +48,7 @@ def answer(store: ParkingStore, verb: str, arguments: Mapping[str, object]) -> I
         case "show":
             yield (_show(store, arguments),)
         case _:
-            yield _change(store, verb, arguments)
+            yield from _change(store, verb, arguments)
 
 
 def _check(verb: str, arguments: Mapping[str, object]) -> None:
@@ -84,27 +85,29 @@ def _show(store: ParkingStore, arguments: Mapping[str, object]) -> Item:
     return asdict(task) | {"handle": found[0].handle, "state": task.state.value, "headers": headers}
 
 
-def _change(store: ParkingStore, verb: str, arguments: Mapping[str, object]) -> tuple[Item, ...]:
+def _change(store: ParkingStore, verb: str, arguments: Mapping[str, object]) -> Iterator[tuple[Item, ...]]:
+    """A page for each step, also where it changed nothing: whoever waits sees that it goes on."""
     every, references = _filter(arguments), _given(arguments, "references", list) or []
     if bool(references) == bool(_given(arguments, "all", bool)):
         raise UsageError(f"parked {verb} needs either handles or --all, which --target and the like narrow down")
     chosen = _owned(every, _given(arguments, "consumers", list))
     keys = [_key(store, str(reference), chosen) for reference in references] if references else None
-    if _given(arguments, "dry_run", bool):
-        changed = store.count(chosen, keys)
-    else:
-        changed = store.retry(chosen, keys) if verb == "retry" else store.discard(chosen, keys)
-    if references and not changed:
-        raise UsageError(f"{references[0]!r} is a suspect: its source still has it, and there it is decided")
-    items = [{"consumer": consumer, "tasks": tasks, "is_left": False} for consumer, tasks in sorted(changed.items())]
-    return (*items, *(() if references or chosen == every else _left(store, every, chosen)))
+    act = store.count if _given(arguments, "dry_run", bool) else store.retry if verb == "retry" else store.discard
+    for changed in act(chosen, keys):
+        if references and not changed:
+            raise UsageError(f"{references[0]!r} is a suspect: its source still has it, and there it is decided")
+        yield _items(changed, is_left=False)
+    if not references and chosen != every:
+        own = chosen.consumers or ()
+        for found in store.count(every):
+            yield _items({name: tasks for name, tasks in found.items() if name not in own}, is_left=True)
 
 
-def _left(store: ParkingStore, every: ParkedFilter, chosen: ParkedFilter) -> Iterator[Item]:
-    """What the filter would choose besides, of consumers that are not those of whoever asks."""
-    for consumer, tasks in sorted(store.count(every).items()):
-        if consumer not in (chosen.consumers or ()):
-            yield {"consumer": consumer, "tasks": tasks, "is_left": True}
+def _items(changed: Mapping[str, int], *, is_left: bool) -> tuple[Item, ...]:
+    """is_left: the tasks are left as they are, of consumers that are not those of whoever asks."""
+    return tuple(
+        {"consumer": consumer, "tasks": tasks, "is_left": is_left} for consumer, tasks in sorted(changed.items())
+    )
 
 
 def _owned(chosen: ParkedFilter, own: list[str] | None) -> ParkedFilter:

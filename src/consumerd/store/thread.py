@@ -1,7 +1,7 @@
 """The store thread: one a worker, started at first use; it owns the store's connection and lock. Runs in workers.
 
-A caller waits a few seconds, never longer, however the disk or the database hangs; and once the store has been found
-away, only moments, until a call has succeeded: what was asked goes on here, and tells.
+A caller waits a few seconds for each step of what it asks, never longer, however the disk or the database hangs; and
+once the store has been found away, only moments, until a call has succeeded: what was asked goes on here, and tells.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class StoreThread:
         self._thread: threading.Thread | None = None
         self._is_closing = False
         self._patience_s = CALL_TIMEOUT_S
+        self._stepped_at = 0.0
 
     @property
     def is_stuck(self) -> bool:
@@ -55,7 +56,7 @@ class StoreThread:
         *,
         undo: Callable[[ParkingStore, ResultT], object] | None = None,
     ) -> ResultT:
-        """What `function(store)` returns or raises; StoreAwayError when that takes longer than `timeout_s`.
+        """What `function(store)` returns or raises; StoreAwayError when a step of it takes longer than `timeout_s`.
 
         None: CALL_TIMEOUT_S, or AWAY_TIMEOUT_S where the store was away when it was last asked.
 
@@ -69,14 +70,24 @@ class StoreThread:
             self._start()
             self._calls.append(call)
             self._changed.notify_all()
-            self._changed.wait_for(lambda: call.progress is _Progress.FINISHED, patience_s)
-            if call.progress is not _Progress.FINISHED:
+            if not self._wait(call, patience_s):
                 self._abandon(call)
                 self._patience_s = AWAY_TIMEOUT_S
                 raise StoreAwayError(
                     f"the parking store has not answered for {patience_s:g} s: see what its disk or database does"
                 )
         return call.outcome()
+
+    def _wait(self, call: _Call[Any], patience_s: float) -> bool:  # as above
+        """Whether the call finished, with no more than `patience_s` between two steps of what the store does."""
+        began = monotonic()
+        while (left_s := max(began, self._stepped_at) + patience_s - monotonic()) > 0:
+            if self._changed.wait_for(lambda: call.progress is _Progress.FINISHED, left_s):
+                return True
+        return False
+
+    def _note_step(self) -> None:
+        self._stepped_at = monotonic()
 
     def close(self, deadline: float) -> None:
         """Run what was asked for, close the store, end the thread; given up at `deadline` on the monotonic clock."""
@@ -108,6 +119,7 @@ class StoreThread:
 
     def _run(self) -> None:
         store = self._open_store()
+        store.on_step = self._note_step
         try:
             while (call := self._next_call()) is not None:
                 call.run(store)

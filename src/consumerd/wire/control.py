@@ -14,7 +14,7 @@ import json
 import math
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -132,15 +132,23 @@ class Connection:
     def close(self) -> None:
         self._socket.close()
 
-    def call(self, method: str, params: Mapping[str, object] | None = None, *, timeout_s: float = 5.0) -> object:
-        """The result of one method, which is waited for `timeout_s` seconds in all.
+    def call(
+        self,
+        method: str,
+        params: Mapping[str, object] | None = None,
+        *,
+        timeout_s: float = 5.0,
+        on_piece: Callable[[str], None] = lambda piece: None,
+    ) -> object:
+        """The result of one method; it, or each next piece of it, is waited for `timeout_s` seconds.
+
+        on_piece: is told each piece of a long result, as it comes.
 
         ConsumerdError with the master's sentence where it failed; NotRunningError when the master left meanwhile.
         """
-        deadline = clock.monotonic() + timeout_s
         try:
             self._request(method, params or {}, timeout_s)
-            return real_value(self._result(deadline))
+            return real_value(self._result(timeout_s, on_piece))
         except TimeoutError as error:
             raise ConsumerdError(f"the master did not answer {method} within {timeout_s:g} s: try again") from error
         except (BrokenPipeError, ConnectionResetError) as error:
@@ -181,16 +189,17 @@ class Connection:
         self._socket.settimeout(timeout_s)
         self._socket.sendall(line)
 
-    def _result(self, deadline: float) -> object:
+    def _result(self, timeout_s: float, on_piece: Callable[[str], None]) -> object:
         pieces: list[str] = []
         size = 0
         while True:
-            answer = _parsed(self._line(deadline))
+            answer = _parsed(self._line(clock.monotonic() + timeout_s))
             if "error" in answer:
                 raise _error_of(answer["error"])
             if "result" in answer:
                 return json.loads("".join(pieces)) if pieces else answer["result"]
             pieces.append(_piece_of(answer))
+            on_piece(pieces[-1])
             size += len(pieces[-1])
             if size > RESULT_LIMIT_BYTES:
                 raise WireError(f"a result is longer than {RESULT_LIMIT_BYTES} bytes: ask for less at once")
@@ -223,10 +232,11 @@ def call(
     params: Mapping[str, object] | None = None,
     *,
     timeout_s: float = 5.0,
+    on_piece: Callable[[str], None] = lambda piece: None,
 ) -> object:
     """Connect, call one method, close. Raises what `Connection` and `Connection.call` raise."""
     with Connection(socket_path, timeout_s=timeout_s) as connection:
-        return connection.call(method, params, timeout_s=timeout_s)
+        return connection.call(method, params, timeout_s=timeout_s, on_piece=on_piece)
 
 
 def _parsed(line: bytes) -> dict[str, object]:

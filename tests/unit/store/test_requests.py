@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from consumerd.cli.parked_store import added_up
 from consumerd.errors import UsageError
 from consumerd.store.opening import open_store
 from consumerd.store.parking import ParkingStore
@@ -23,7 +24,9 @@ def store(state_dir: Path) -> Iterator[ParkingStore]:
 
 
 def items(store: ParkingStore, verb: str, **arguments: object) -> list[Item]:
-    return [item for page in answer(store, verb, arguments) for item in page]
+    """The items of all pages; those of a change added up, as `consumerd parked` does."""
+    found = [item for page in answer(store, verb, arguments) for item in page]
+    return added_up(found) if verb in ("retry", "discard") else found
 
 
 def changed(tasks: int, consumer: str = CONSUMER, *, is_left: bool = False) -> Item:

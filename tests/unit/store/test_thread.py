@@ -70,6 +70,18 @@ def test_who_waits_too_long_is_told_and_so_is_the_next_at_once(thread: StoreThre
     gate.may_end.set()
 
 
+def test_who_asks_for_much_waits_for_each_step_of_it(thread: StoreThread) -> None:
+    patience_s = 0.5
+
+    def take_steps(store: ParkingStore) -> str:
+        end = monotonic() + 2 * patience_s
+        while monotonic() < end:
+            store.on_step()
+        return "all of it"
+
+    assert thread.call(take_steps, patience_s) == "all of it"
+
+
 def test_the_store_is_back_when_the_late_call_has_ended(thread: StoreThread) -> None:
     gate, undone = Gate(), threading.Event()
     with pytest.raises(StoreAwayError):

@@ -123,6 +123,8 @@ class Answers:
                 arguments["consumers"] = [*map(str, self.means.pools), *map(str, self.operations.disabled)]
             separator = '{"items":['
             async for page in self.helper.ask(verb, arguments):
+                if not page:
+                    yield " "  # a step that found nothing: whoever waits sees that it goes on
                 for item in page:
                     yield separator + _json(item)
                     separator = ","

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, suppress
 from pathlib import Path
 
+from consumerd import clock
 from consumerd.errors import ConsumerdError, StateDirectoryError, UsageError
 from consumerd.events.facts import Fact, Level
 from consumerd.master.control.audit import AuditLog, Peer
@@ -42,6 +43,8 @@ READ_IN_S = 10.0
 """How long a client may leave an answer unread."""
 
 PIECE_CHARACTERS = 30_000  # each may be escaped to two in a line
+SILENCE_S = 1.0
+"""So long a client waits for a piece of an answer that is made in steps, and then has what there is."""
 _PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 BY = "by"
@@ -198,13 +201,14 @@ class ControlServer:
         await _write(writer, f'{{"jsonrpc":"2.0","id":{json.dumps(identifier)},"result":null}}')
 
     async def _answer(self, writer: asyncio.StreamWriter, identifier: object, texts: AsyncIterator[str]) -> None:
-        held, is_in_pieces = "", False
+        held, is_in_pieces, written_at = "", False, clock.monotonic()
         async with aclosing(texts):  # type: ignore[type-var]  # every Answer is an async generator
             async for text in texts:
                 held += text
-                while len(held) > PIECE_CHARACTERS:
+                while len(held) > PIECE_CHARACTERS or (held and clock.monotonic() - written_at > SILENCE_S):
                     piece, held, is_in_pieces = held[:PIECE_CHARACTERS], held[PIECE_CHARACTERS:], True
                     await _write(writer, _piece(identifier, piece))
+                    written_at = clock.monotonic()
         if is_in_pieces:
             await _write(writer, _piece(identifier, held))
             held = "null"
