@@ -19,7 +19,7 @@ from consumerd.clock import wall
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.suspects import Suspect
 from consumerd.model.task import TaskId
-from consumerd.store import claims
+from consumerd.store import browsing, claims
 from consumerd.store.parking import Lease, ParkedFilter, ParkingStore
 
 Place = Callable[[], ParkingStore]
@@ -219,7 +219,7 @@ class ParkingStoreContract:
     def test_more_can_be_parked_than_are_read_in_one_step(
         self, store: ParkingStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(claims, "IDS_A_STEP", 7)
+        monkeypatch.setattr(claims, "IDS_A_PAGE", 7)
         store.park([replace(dead_task(number), position=number // 10) for number in range(30)])
         ids = [parked_task(number).task_id for number in range(30)]
         assert store.parked_of(CONSUMER) == set(ids)
@@ -304,6 +304,18 @@ class ParkingStoreContract:
                 break
         assert len(seen) == len(set(seen)) == 10
         assert seen[0] == dead_task(9).task_id
+
+    def test_a_list_looks_at_so_many_rows_for_a_page_and_goes_on_with_the_next(
+        self, store: ParkingStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(browsing, "ROWS_LOOKED_AT", 4)
+        odd = {0, 9, 10}
+        store.park([replace(dead_task(number), error="odd" if number in odd else "even") for number in range(12)])
+        pages = [store.list(ParkedFilter(error="odd"), limit=2)]
+        while pages[-1].after is not None:
+            pages.append(store.list(ParkedFilter(error="odd"), limit=2, after=pages[-1].after))
+        assert [row.offset for page in pages for row in page.rows] == [10, 9, 0]
+        assert len(pages) == 3
 
     def test_a_list_is_narrowed_by_group_consumer_and_state(self, store: ParkingStore) -> None:
         store.park([parked_task(1), dead_task(2), dead_task(3, "group/other"), dead_task(4, "groups/consumer")])

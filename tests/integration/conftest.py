@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 import pytest
+from sqlalchemy import make_url
 
 from servers.database import DatabaseServer
 from servers.environment import address_variable, foreign_address, is_ci
 from servers.kafka import KafkaServer, TopicFactory
 from servers.mariadb import launch_mariadb
 from servers.packages import UnavailableError
+from servers.pgbouncer import launch_pgbouncer
 from servers.postgres import launch_postgres
 
 Server = TypeVar("Server", KafkaServer, DatabaseServer)
@@ -81,6 +83,19 @@ def postgres_url(postgres: DatabaseServer) -> Iterator[str]:
     """The SQLAlchemy URL of an empty PostgreSQL database, dropped after the test."""
     with postgres.fresh_database() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(postgres: DatabaseServer) -> Iterator[DatabaseServer]:
+    """A PgBouncer before the shared PostgreSQL."""
+    yield from _shared("pgbouncer", DatabaseServer, lambda: launch_pgbouncer(postgres.url))
+
+
+@pytest.fixture
+def pgbouncer_url(pgbouncer: DatabaseServer, postgres_url: str) -> str:
+    """The URL of an empty PostgreSQL database, through PgBouncer in transaction mode."""
+    through = make_url(postgres_url).set(host=pgbouncer.url.host, port=pgbouncer.url.port)
+    return through.render_as_string(hide_password=False)
 
 
 @pytest.fixture(params=["mariadb", "postgres"])

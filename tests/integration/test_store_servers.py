@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from sqlalchemy import URL, NullPool, create_engine, inspect, make_url, text
 
-from consumerd.clock import wall
+from consumerd.clock import monotonic, wall
 from consumerd.errors import StoreAwayError, UnstorableError, UsageError
 from consumerd.model.task import TaskId
 from consumerd.store import claims
 from consumerd.store.browsing import listed
 from consumerd.store.claims import due_candidates
 from consumerd.store.dialects import database_now
-from consumerd.store.opening import ask_parking, open_store, parking_url
+from consumerd.store.opening import ask_parking, open_store, open_store_thread, parking_url
 from consumerd.store.parking import ParkedFilter, ParkingStore
 from consumerd.store.records import INLINE_LIMIT_BYTES
+from consumerd.store.thread import StoreThread
 from contracts.parking_store import (
     CONSUMER,
     OTHER,
@@ -57,10 +60,10 @@ class TestMariaDB(ParkingStoreContract):
 
     def test_a_page_of_a_list_is_found_by_the_index(self, store: ParkingStore, mariadb_url: str) -> None:
         store.park([dead_task(number) for number in range(1_000)])
-        after = store.list(limit=10).after
+        after = store.list(limit=500).after
         engine = create_engine(parking_url(mariadb_url, NOWHERE))
         with engine.connect() as connection:
-            query = listed(connection, ParkedFilter(), after).limit(10)
+            query = listed(connection, ParkedFilter(), after, None).limit(10)
             compiled = str(query.compile(connection, compile_kwargs={"literal_binds": True}))
             plan = connection.exec_driver_sql(f"EXPLAIN {compiled}").mappings().one()
         engine.dispose()
@@ -174,6 +177,78 @@ def test_a_postgres_that_stopped_is_told_and_found_again(restartable_postgres: D
         _stop_and_start(restartable_postgres, open_store(url, NOWHERE))
 
 
+def test_a_pooler_that_gives_each_transaction_another_connection_can_stand_before_the_store(pgbouncer_url: str) -> None:
+    """Statements that one transaction had prepared on its server connection would be missing, or twice, in the next."""
+    stores = [open_store(pgbouncer_url, NOWHERE) for _ in range(4)]
+    ask_parking(pgbouncer_url)
+
+    def work(store: ParkingStore, first: int) -> None:
+        for number in range(first, first + 20):
+            store.park([parked_task(number)])
+            store.claim_due(CONSUMER, 1, OWNER)
+            assert store.next_due(CONSUMER) is not None
+
+    _side_by_side(partial(work, store, 1_000 * number) for number, store in enumerate(stores))
+    assert stores[0].counts()[0].waiting == 80
+    for store in stores:
+        store.close()
+
+
+def test_fewer_connections_than_stores_are_shared(database_url: str) -> None:
+    _park_one(database_url)
+    with _account(database_url, "SELECT, INSERT, UPDATE, DELETE", connections=2) as url:
+        threads = [open_store_thread(url, NOWHERE) for _ in range(8)]
+
+        def work(thread: StoreThread, first: int) -> None:
+            for number in range(first, first + 5):
+                park = partial(ParkingStore.park, tasks=[parked_task(number)])
+                thread.call(park, 60)
+                assert not thread.has_nothing(CONSUMER)
+
+        _side_by_side(partial(work, thread, 1_000 * number) for number, thread in enumerate(threads, 1))
+        for thread in threads:
+            thread.close(monotonic() + 10)
+    store = open_store(database_url, NOWHERE)
+    assert store.counts()[0].waiting == 41
+    store.close()
+
+
+def test_a_store_that_is_not_used_holds_no_connection(database_url: str) -> None:
+    with _account(database_url, "SELECT, INSERT, UPDATE, DELETE, CREATE") as url:
+        assert open_store(url, NOWHERE).has_nothing(CONSUMER)
+    _park_one(database_url)
+    with _account(database_url, "SELECT, INSERT, UPDATE, DELETE") as url:
+        thread = open_store_thread(url, NOWHERE)
+        assert thread.has_nothing("group/other")
+        assert not thread.has_nothing(CONSUMER)
+        assert thread.call(lambda store: store.next_due(CONSUMER)) == 0
+        wait_until(lambda: _connections_of(database_url, url) == 0, 20, "it holds its connection")
+        assert thread.call(lambda store: store.next_due(CONSUMER)) == 0
+        thread.close(monotonic() + 10)
+
+
+def _park_one(url: str) -> None:
+    store = open_store(url, NOWHERE)
+    store.park([parked_task()])
+    store.close()
+
+
+def _side_by_side(works: Iterable[Callable[[], None]]) -> None:
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        for done in [pool.submit(work) for work in works]:
+            done.result(60)
+
+
+def _connections_of(database_url: str, account_url: str) -> int:
+    """How many connections the account has now."""
+    url, name = make_url(database_url), make_url(account_url).username
+    views = {"mysql": "information_schema.processlist WHERE user", "postgresql": "pg_stat_activity WHERE usename"}
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect() as connection:
+        question = text(f"SELECT count(*) FROM {views[url.get_backend_name()]} = :name")
+        return int(connection.execute(question, {"name": name}).scalar_one())
+
+
 def test_a_connection_that_was_cut_while_idle_is_replaced_unseen(mariadb_url: str) -> None:
     store = open_store(mariadb_url, NOWHERE)
     store.park([parked_task(1)])
@@ -239,18 +314,24 @@ def test_check_names_a_right_that_is_missing(database_url: str, rights: str, has
 
 
 @contextmanager
-def _account(database_url: str, rights: str) -> Iterator[str]:
-    """The URL of an account that has these rights alone, on what the database holds now."""
+def _account(database_url: str, rights: str, connections: int = 50) -> Iterator[str]:
+    """The URL of an account that has these rights alone, on what the database holds now, and so many connections."""
     url, name = make_url(database_url), f"u{uuid.uuid4().hex[:8]}"
     is_mysql = url.get_backend_name() == "mysql"
     engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     tables, create = rights.removesuffix(", CREATE"), rights.endswith("CREATE")
-    made = [f"CREATE USER {name} PASSWORD 'x'", f"GRANT {tables} ON ALL TABLES IN SCHEMA public TO {name}"]
+    made = [
+        f"CREATE USER {name} PASSWORD 'x' CONNECTION LIMIT {connections}",
+        f"GRANT {tables} ON ALL TABLES IN SCHEMA public TO {name}",
+    ]
     made += [f"GRANT CREATE ON SCHEMA public TO {name}"] if create else []
     dropped = [f"DROP OWNED BY {name}", f"DROP ROLE {name}"]
     if is_mysql:
         account = f"{name}@'127.0.0.1'"
-        made = [f"CREATE USER {account} IDENTIFIED BY 'x'", f"GRANT {rights} ON {url.database}.* TO {account}"]
+        made = [
+            f"CREATE USER {account} IDENTIFIED BY 'x' WITH MAX_USER_CONNECTIONS {connections}",
+            f"GRANT {rights} ON {url.database}.* TO {account}",
+        ]
         dropped = [f"DROP USER {account}"]
     with engine.connect() as connection:
         for statement in made:

@@ -6,13 +6,14 @@ Says a line for each server. What cannot be had fails the command under CI; else
 import sys
 from collections.abc import Callable
 
-from servers import environment, kafka, mariadb, postgres
+from servers import environment, kafka, mariadb, pgbouncer, postgres
 from servers.packages import UnavailableError
 
 _INSTALLERS: dict[str, Callable[[], object]] = {
     "kafka": kafka.ensure_installed,
     "mariadb": mariadb.ensure_installed,
     "postgres": postgres.ensure_installed,
+    "pgbouncer": pgbouncer.ensure_installed,
 }
 
 

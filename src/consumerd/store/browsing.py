@@ -22,6 +22,8 @@ from consumerd.store.schema import KEY_CHARACTERS, PARKED, PARTS
 from consumerd.store.spans import Span
 
 SHORTEST_HANDLE = 4
+ROWS_LOOKED_AT = 5_000
+"""So many rows a statement may compare with a text that a person looks for: in less than a second."""
 
 _HANDLE = re.compile(f"[0-9a-f]{{{SHORTEST_HANDLE},{KEY_CHARACTERS}}}")
 _SHORT = re.compile(f"[0-9a-f]{{1,{SHORTEST_HANDLE - 1}}}")
@@ -69,7 +71,7 @@ class ParkedSummary:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some rows of a list, newest failure first. `after` continues it; None at its end."""
+    """Some rows of a list, or none, newest failure first. `after` continues it; None at its end."""
 
     rows: tuple[ParkedSummary, ...]
     after: str | None
@@ -98,18 +100,34 @@ def counts(connection: Connection, consumer: str | None) -> tuple[ParkedCounts, 
 
 
 def page(connection: Connection, chosen: ParkedFilter, limit: int, after: str | None) -> Page:
-    """At most `limit` rows, from where `after`, of an earlier page, says. ValueError for an `after` of nobody's."""
-    found = connection.execute(listed(connection, chosen, after).limit(limit)).all()
-    rows = tuple(map(_summary, found))
-    is_full = len(found) == limit
-    return Page(rows, f"{float(found[-1].last_at).hex()},{found[-1].id}" if found and is_full else None)
+    """At most `limit` rows, from where `after`, of an earlier page, says. ValueError for an `after` of nobody's.
+
+    No more than `ROWS_LOOKED_AT` are looked at: a page may have fewer rows than `limit`, or none, and not be the last.
+    """
+    last = connection.execute(_behind(select(PARKED.c.last_at, PARKED.c.id), after).offset(ROWS_LOOKED_AT).limit(1))
+    until = last.first()
+    found = connection.execute(listed(connection, chosen, after, until).limit(limit)).all()
+    goes_on = found[-1] if len(found) == limit else until
+    place = None if goes_on is None else f"{float(goes_on.last_at).hex()},{goes_on.id}"
+    return Page(tuple(map(_summary, found)), place)
 
 
-def listed(connection: Connection, chosen: ParkedFilter, after: str | None) -> Select[tuple[object, ...]]:
-    """The chosen rows, newest failure first, behind the place that `after` names."""
-    query = _summaries(connection).where(chosen.condition(connection))
+def listed(
+    connection: Connection, chosen: ParkedFilter, after: str | None, until: Row[Any] | None
+) -> Select[Any]:  # a row of two columns, and the list's own
+    """The chosen rows, newest failure first, behind the place that `after` names, up to the row `until`."""
+    query = _behind(_summaries(connection).where(chosen.condition(connection)), after)
+    if until is None:
+        return query
+    return query.where(
+        PARKED.c.last_at >= until.last_at, or_(PARKED.c.last_at > until.last_at, PARKED.c.id >= until.id)
+    )
+
+
+def _behind(query: Select[Any], after: str | None) -> Select[Any]:  # of any columns
+    """The same, newest failure first, behind the place. No row constructor: MySQL and MariaDB use no index for one."""
     if after is not None:
-        last_at, key = _place(after)  # no row constructor: for one, MySQL and MariaDB use no index
+        last_at, key = _place(after)
         query = query.where(PARKED.c.last_at <= last_at, or_(PARKED.c.last_at < last_at, PARKED.c.id < key))
     return query.order_by(PARKED.c.last_at.desc(), PARKED.c.id.desc())
 

@@ -52,10 +52,12 @@ _REMEDIES = (
 )
 """Words of an error, in lower case, and what to do; the first that fits. A refused login says "connect", too."""
 
-_PASSING = frozenset(remedy for signs, remedy in _REMEDIES if "too many" in signs or "resolve host" in signs)
-_PASSING |= {remedy for _, remedy in _REMEDIES[-3:]}
+_NO_ROOM = frozenset(remedy for signs, remedy in _REMEDIES if "too many" in signs)
+_PASSING = _NO_ROOM | {remedy for signs, remedy in _REMEDIES if "resolve host" in signs or "starting up" in signs}
+_PASSING |= {remedy for _, remedy in _REMEDIES[-2:]}
 
 _TRANSIENT_CODES = frozenset({"1205", "1213", "40001", "40P01"})
+_NO_TABLE_CODES = frozenset({"1146", "42P01"})
 
 
 def cause_of(error: BaseException) -> str:
@@ -88,12 +90,26 @@ def content_refused() -> Iterator[None]:
         raise UnstorableError(f"the parking store has no form for its content: {words_of(error)}") from error
 
 
+def has_no_room(error: DBAPIError) -> bool:
+    """Whether the server takes no more connections now."""
+    return _remedy(words_of(error)) in _NO_ROOM
+
+
+def is_of_no_table(error: BaseException) -> bool:
+    """Whether a driver says that a table is not there."""
+    return not _NO_TABLE_CODES.isdisjoint(_codes(error))
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether the same transaction can be tried again at once: a deadlock, a lost race."""
     if not isinstance(error, DBAPIError) or error.orig is None:
         return False
-    code = getattr(error.orig, "sqlstate", None) or (error.orig.args[0] if error.orig.args else None)
-    return str(code) in _TRANSIENT_CODES
+    return not _TRANSIENT_CODES.isdisjoint(_codes(error.orig))
+
+
+def _codes(error: BaseException) -> tuple[str, ...]:
+    """The SQLSTATE, and the server's own number, as far as the driver has them."""
+    return tuple(map(str, (getattr(error, "sqlstate", None), *error.args[:1])))
 
 
 def words_of(error: BaseException) -> str:

@@ -31,6 +31,14 @@ class Database(Protocol):
         """Run `step`, which changes nothing, on one consistent view."""
         ...
 
+    def has_nothing(self, consumer: str) -> bool:
+        """True only when it is certain, at little cost, that nothing of this consumer is parked."""
+        ...
+
+    def rest(self) -> None:
+        """Let go of a connection that somebody else may need; the next use takes one again."""
+        ...
+
     def close(self) -> None:
         """Close the connection; the next use opens a new one."""
         ...

@@ -38,6 +38,10 @@ class ParkingStore:
         """The store's place, without a password."""
         return self._database.where
 
+    def rest(self) -> None:
+        """Let go of a connection that somebody else may need; the next call takes one again."""
+        self._database.rest()
+
     def close(self) -> None:
         """Close the connection; the next call opens a new one."""
         self._database.close()
@@ -107,6 +111,10 @@ class ParkingStore:
     def parked_count(self, consumer: str) -> tuple[int, int]:
         """How many tasks of a consumer are waiting, and how many dead; counted up to 100,000 in all."""
         return self._database.read(lambda connection: claims.parked_count(connection, consumer))
+
+    def has_nothing(self, consumer: str) -> bool:
+        """True only when it is certain, at little cost, that nothing of this consumer is parked."""
+        return self._database.has_nothing(consumer)
 
     def next_due(self, consumer: str) -> float | None:
         """Seconds until a waiting task can be claimed, 0 when one can be now; None where none waits."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
+import random
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from consumerd.clock import SYSTEM_CLOCK, monotonic
 from consumerd.errors import MissingExtraError, UsageError
-from consumerd.store.causes import cause_of, is_transient, words_of
+from consumerd.store.causes import cause_of, has_no_room, is_of_no_table, is_transient, words_of
 from consumerd.store.database import Away
 
 ResultT = TypeVar("ResultT")
@@ -17,6 +21,8 @@ ResultT = TypeVar("ResultT")
 CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_S = 10
 TRIES = 4
+WAIT_FOR_ROOM_S = 4.0
+LONGEST_HELD_S = 1.0
 
 _DRIVERS = {
     "mysql": "mysql+pymysql",
@@ -29,7 +35,11 @@ _EXTRAS = {"pymysql": "mysql", "psycopg": "postgres"}
 
 
 class ServerDatabase:
-    """A `Database` behind a URL. One connection, tested before each transaction, made anew when it is dead."""
+    """A `Database` behind a URL, for more processes than the server may take connections.
+
+    It has one connection at most, tested before each transaction, made anew when it is dead, and let go of after a
+    while. A server that has no room for one is asked again for some seconds, not in step with others.
+    """
 
     def __init__(self, url: URL, away: Away, prepare: Callable[[Connection], None] | None = None) -> None:
         """prepare: runs in a transaction of its own, once for each time that the server was found."""
@@ -38,6 +48,7 @@ class ServerDatabase:
         self._away = away
         self._prepare = prepare
         self._engine: Engine | None = None
+        self._connected_at: float | None = None
 
     def write(self, step: Callable[[Connection], ResultT]) -> ResultT:
         """Run `step` in a transaction, READ COMMITTED, and commit; again where it lost a race."""
@@ -47,32 +58,62 @@ class ServerDatabase:
         """Run `step` in a transaction."""
         return self._transact(step)
 
+    def has_nothing(self, consumer: str) -> bool:
+        """True only when certain, by the driver alone: to use SQLAlchemy costs a process ten megabytes of its own."""
+        if self._engine is not None:
+            return False
+        driver = self._url.get_dialect().import_dbapi()
+        arguments, asked = self._url.get_dialect()().create_connect_args(self._url)
+        options = {**asked, **_connect_arguments(self._url)}
+        try:
+            with closing(driver.connect(*arguments, **options)) as connection:
+                cursor = connection.cursor()
+                cursor.execute("SELECT 1 FROM parked WHERE consumer = %s LIMIT 1", (consumer,))
+                return cursor.fetchone() is None
+        except (driver.Error, RuntimeError) as error:
+            return is_of_no_table(error)  # what else is wrong is told where the store is used
+
+    def rest(self) -> None:
+        """Close the connection; what was prepared for the next one is kept."""
+        if self._engine is not None and self._connected_at is not None:
+            self._engine.dispose()
+        self._connected_at = None
+
     def close(self) -> None:
         """Close the connection."""
         if self._engine is not None:
             self._engine.dispose()
-            self._engine = None
+        self._engine = self._connected_at = None
 
     def _transact(self, step: Callable[[Connection], ResultT]) -> ResultT:
-        for _ in range(TRIES - 1):
+        began, tries = monotonic(), 1
+        while True:
             try:
                 return self._try(step)
             except DBAPIError as error:
-                if not is_transient(error):
+                if has_no_room(error) and monotonic() - began < WAIT_FOR_ROOM_S:
+                    SYSTEM_CLOCK.sleep(random.uniform(0.02, 0.2))  # noqa: S311 - so that processes do not ask in step
+                elif is_transient(error) and tries < TRIES:
+                    tries += 1
+                else:
                     raise self._lost(error) from error
-        try:
-            return self._try(step)
-        except DBAPIError as error:
-            raise self._lost(error) from error
 
     def _try(self, step: Callable[[Connection], ResultT]) -> ResultT:
         try:
             with self._opened().begin() as connection:
-                return step(connection)
+                self._connected_at = self._connected_at or monotonic()
+                result = step(connection)
         except DBAPIError:
             raise
-        except (SQLAlchemyError, OSError) as error:
+        except (
+            SQLAlchemyError,
+            OSError,
+            RuntimeError,
+        ) as error:  # the last: a driver that misses a package for a login
             raise self._lost(error) from error
+        if monotonic() - self._connected_at > LONGEST_HELD_S:
+            self.rest()
+        return result
 
     def _lost(self, error: BaseException) -> Exception:
         self.close()
@@ -116,6 +157,7 @@ def check_driver(url: URL) -> None:
         driver = url.get_dialect().import_dbapi()
     except ModuleNotFoundError as error:
         raise _missing(url, error) from error
+    codecs.lookup("idna")  # imported by a first connection otherwise: by each worker for itself
     try:
         _check_options(url, driver)
     except AttributeError as error:  # what PyMySQL says of a character set that it does not know

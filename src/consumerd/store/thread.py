@@ -20,6 +20,8 @@ from consumerd.store.parking import ParkingStore
 ResultT = TypeVar("ResultT")
 
 CALL_TIMEOUT_S = 5.0
+REST_AFTER_S = 0.1
+"""A connection is kept for the next call, when that comes so soon."""
 AWAY_TIMEOUT_S = 0.1
 """How long a caller waits while the store is away: a loop that waited for each try would do little else."""
 
@@ -46,8 +48,10 @@ class StoreThread:
         return running is not None and running.progress is _Progress.ABANDONED
 
     def has_nothing(self, consumer: str) -> bool:
-        """True only when it is certain, without asking the store, that nothing of this consumer is parked."""
-        return self._thread is None and self._glance is not None and self._glance.has_nothing(consumer)
+        """True only when it is certain, at little cost, that nothing of this consumer is parked. StoreAwayError."""
+        if self._glance is not None:
+            return self._thread is None and self._glance.has_nothing(consumer)
+        return self.call(lambda store: store.has_nothing(consumer))
 
     def call(
         self,
@@ -121,7 +125,7 @@ class StoreThread:
         store = self._open_store()
         store.on_step = self._note_step
         try:
-            while (call := self._next_call()) is not None:
+            while (call := self._next_call(store)) is not None:
                 call.run(store)
                 if not self._hand_over(call):
                     call.take_back(store)
@@ -129,8 +133,10 @@ class StoreThread:
         finally:
             store.close()
 
-    def _next_call(self) -> _Call[Any] | None:  # as above
+    def _next_call(self, store: ParkingStore) -> _Call[Any] | None:  # as above
         with self._changed:
+            if not self._changed.wait_for(lambda: self._calls or self._is_closing, REST_AFTER_S):
+                store.rest()
             self._changed.wait_for(lambda: self._calls or self._is_closing)
             if not self._calls:
                 return None

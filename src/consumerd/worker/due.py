@@ -99,11 +99,11 @@ class DueTasks:
 
     def has_due(self) -> bool:
         """Whether a task is due now; where none is, the next look is planned."""
-        if self._store.has_nothing(self._consumer):
-            self._has_waiting = False
-            self._next_look = self._clock.monotonic() + LOOK_OTHERWISE_S
-            return False
         try:
+            if self._store.has_nothing(self._consumer):
+                self._has_waiting = False
+                self._next_look = self._clock.monotonic() + LOOK_OTHERWISE_S
+                return False
             return self._plan_next_look(is_more_due=False) == 0
         except StoreAwayError as error:
             self._parking.note_away(error)
@@ -111,11 +111,11 @@ class DueTasks:
 
     def run(self, is_stopping: Callable[[], bool]) -> None:
         """Attempt what is due now, for a turn. What is claimed and not begun in it is released."""
-        if self._store.has_nothing(self._consumer):
-            self._old_claims, self._has_waiting = None, False
-            self._next_look = self._clock.monotonic() + LOOK_OTHERWISE_S
-            return
         try:
+            if self._store.has_nothing(self._consumer):
+                self._old_claims, self._has_waiting = None, False
+                self._next_look = self._clock.monotonic() + LOOK_OTHERWISE_S
+                return
             self._suspects.load()
             self._release_old_claims()
             self._run_claimed(is_stopping)
