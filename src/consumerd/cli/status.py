@@ -161,7 +161,8 @@ def _last_error(error: Plain, restarts: int) -> str:
 
 def _flag(flag: Plain) -> str:
     """Since when; why, stands among the problems."""
-    return f"{flag['away']} away" + ("" if flag["since"] is None else f" since {_moment(flag['since'])}")
+    away = flag["away"] if flag["away"] == "starved" else f"{flag['away']} away"
+    return away + ("" if flag["since"] is None else f" since {_moment(flag['since'])}")
 
 
 def _moment(at: float) -> str:

@@ -41,8 +41,8 @@ from consumerd.wire.messages import (
 Judge = Callable[[ConsumerName, Loaded], str | None]
 """Why a consumer that is loaded must not run, in one sentence, or None."""
 
-AWAY = {"store_away": "store", "source_away": "source"}
-BACK = {"store_back": "store", "source_back": "source"}
+AWAY = {"store_away": "store", "source_away": "source", "starved": "starved"}
+BACK = {"store_back": "store", "source_back": "source", "fed": "starved"}
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ class Hearing:
         assert origin.slot is not None
         processes = self.means.pools.processes.get(origin.pool)
         worker = None if processes is None else processes.workers.get(origin.slot)
-        if worker is None or worker.generation != origin.generation:
+        if processes is None or worker is None or worker.generation != origin.generation:
             return
         match arrival.content:
             case Ready():
@@ -235,7 +235,8 @@ class Hearing:
             case Cleared(task_id):
                 suspecting.clear(self.means, origin.pool, task_id)
             case Lag(shards, later, complaints, blocked):
-                self.means.pools.processes[origin.pool].lag = MeasuredLag(shards, now, later, complaints, blocked)
+                lag = MeasuredLag(shards, now, later, complaints, blocked)
+                processes.note_lag(lag, is_paused=self.means.pools.is_paused(origin.pool))
             case ParkedNow(waiting, dead):
                 self.means.pools.processes[origin.pool].parked_now = ParkedCount(waiting, dead, now)
             case EndOfChannel(None):
@@ -256,7 +257,8 @@ class Hearing:
         fields: dict[str, object] = {"consumer": str(name), "worker_id": slot, **reported.fields}
         self.means.tell(Fact(reported.name, Level(reported.level), fields))
         if reported.name in AWAY:
-            worker.away.setdefault(AWAY[reported.name], Away(clock.wall(), str(reported.fields.get("error", ""))))
+            why = reported.fields.get("error", reported.fields.get("advice", ""))
+            worker.away.setdefault(AWAY[reported.name], Away(clock.wall(), str(why)))
         elif reported.name in BACK:
             worker.away.pop(BACK[reported.name], None)
         elif reported.name in ("task_failed", "consume_failed"):

@@ -136,6 +136,7 @@ class Processes:
     waits; stalled_shards: those of which it does not.
     are_suspects_told: whether the workers know of the suspects as they are now.
     judgement: how many workers its lag asks for, where that is asked; looked_at: when that lag was heard.
+    lag_at_pause: how many tasks waited when the lag was first measured in the pause that lasts.
     recent: what became of late of the tasks of workers that are dead.
     surveyor: who was asked to measure the lag in the place of slot 0's worker: slot and generation.
     """
@@ -146,6 +147,7 @@ class Processes:
     last_error: LastError | None = None
     lag: MeasuredLag | None = None
     parked_now: ParkedCount | None = None
+    lag_at_pause: int | None = None
     source: str | None = None
     traits: dict[int, Mapping[str, bool]] = field(default_factory=dict)
     live: dict[int, frozenset[str]] = field(default_factory=dict)
@@ -163,6 +165,12 @@ class Processes:
         """Drop what the zygotes of other editions have told."""
         self.traits = {edition: traits for edition, traits in self.traits.items() if edition in but}
         self.live = {edition: keys for edition, keys in self.live.items() if edition in but}
+
+    def note_lag(self, lag: MeasuredLag, *, is_paused: bool) -> None:
+        """A worker has measured it."""
+        self.lag = lag
+        before = lag.tasks if self.lag_at_pause is None else self.lag_at_pause
+        self.lag_at_pause = before if is_paused else None
 
     def counts(self) -> Counts:
         """Of the dead and the living."""

@@ -154,6 +154,11 @@ class Source(Protocol):
 
     traits: Traits
 
+    @property
+    def has_answered(self) -> bool:
+        """Whether it has answered since `open`, by tasks or by saying that there are none: the worker can work."""
+        ...
+
     def open(self, context: SourceContext) -> None:
         """Connect, join, claim. The slot's lock is held and the signal handlers stand.
 

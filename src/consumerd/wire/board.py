@@ -9,6 +9,7 @@ word  0 magic and version · 1 generation · 2 state · 3 busy since (monotonic 
       11 attempt since (monotonic ns; 0: in the fast loop, which does not say) · 12 the loop's last turn (monotonic ns)
       13 crashes that are known of the task being handled, 0 for all but suspects
       14 given up: tasks parked, not run, because they kill workers; among those in word 8
+      15 whether the source has answered since it was opened: 1, or 0
 
 From byte 8192: what makes the tasks of the batch themselves, its length before it (`model.suspects` reads it). It is
 written while the cursor is NONE. In the last 32 KiB: the stacks of all threads, as text, written there when the master
@@ -42,8 +43,8 @@ MAGIC = 0xC0_5D_00_01
 NONE = 2**64 - 1
 
 MAGIC_WORD, GENERATION, STATE, BUSY_SINCE_NS, SHARD, CURSOR, HANDLED, FAILED, PARKED, UNSETTLED, FLAGS = range(11)
-ATTEMPT_SINCE_NS, TURNED_NS, CRASHES, GIVEN_UP = 11, 12, 13, 14
-WORDS = 15
+ATTEMPT_SINCE_NS, TURNED_NS, CRASHES, GIVEN_UP, ANSWERED = 11, 12, 13, 14, 15
+WORDS = 16
 
 
 def one_word(words: memoryview, index: int) -> memoryview:
@@ -94,6 +95,7 @@ class Reading:
     turned_ns: int = 0
     crashes: int = 0
     given_up: int = 0
+    has_answered: bool = False
 
 
 class Identities:
@@ -189,6 +191,7 @@ def reading_in(found: Sequence[int]) -> Reading:
         flags=_FLAGS[flags] if flags in _FLAGS else BoardFlag(flags),
         crashes=found[CRASHES],
         given_up=found[GIVEN_UP],
+        has_answered=bool(found[ANSWERED]),
         attempt_since_ns=found[ATTEMPT_SINCE_NS],
         turned_ns=found[TURNED_NS],
     )

@@ -14,7 +14,7 @@ from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.task import Task
 from consumerd.sources.contract import Batch, EndOfSource, SourceContext, TellsTrouble
-from consumerd.wire.board import FLAGS, PARKED, TURNED_NS, UNSETTLED, BoardFlag
+from consumerd.wire.board import ANSWERED, FLAGS, PARKED, TURNED_NS, UNSETTLED, BoardFlag
 from consumerd.worker.attempt import NEWS_S
 from consumerd.worker.away import Away
 from consumerd.worker.family import leave_if_child
@@ -140,6 +140,7 @@ class Loop:
         """
         now = self._parts.clock.monotonic()
         self._words[TURNED_NS] = int(now * 1e9)
+        self._words[ANSWERED] = self._source.has_answered  # it may do so while the user's generator waits for it
         if now >= self._next_reload:
             self._next_reload = now + self._settings.reload_interval_s
             self._parts.hooks.reload_config()
@@ -200,6 +201,7 @@ class Loop:
             return None
         try:
             batch = self._fetch_outside(wait_s)
+            self._words[ANSWERED] = self._source.has_answered
         except (SourceAwayError, StoreAwayError) as error:
             self.note_away(error)
             self._parts.wait(IDLE_FETCH_S)

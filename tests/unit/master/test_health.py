@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from consumerd.master.control.status import pool_document
+import pytest
+
+from consumerd.errors import SourceRefusedError
+from consumerd.master.control.status import SLOW_START_S, pool_document
+from consumerd.master.control.unrun import unrun
+from consumerd.master.rules import history
+from consumerd.master.rules.restart import PROVEN_AFTER_S
+from consumerd.model.identity import ConsumerName
+from consumerd.model.slots import PoolState, SlotState
+from consumerd.wire.board import ANSWERED
+from consumerd.wire.messages import Lag, Reported
 from consumerd.wire.recent import KEPT, note_done, note_failed
 from unit.master.test_hearing import NAME, Stage, stage
 
@@ -28,3 +38,79 @@ def test_failures_in_a_row_are_a_problem_though_a_success_came_a_moment_before_a
     assert any("attempts have all failed" in problem for problem in problems(stage))
     note_done(stage.board(1).words, 1, 3.0)
     assert not any("attempts have all failed" in problem for problem in problems(stage))
+
+
+def test_a_worker_whose_source_never_answers_is_a_problem_in_time_and_one_that_waits_for_tasks_is_none(
+    stage: Stage,
+) -> None:
+    stage.up()
+    assert problems(stage, 3600.0) == []
+    stage.board(1).words[ANSWERED] = 0
+    assert problems(stage, SLOW_START_S - 1) == []
+    (problem,) = problems(stage, SLOW_START_S)
+    assert "the source has not answered worker 1 for 15 s" in problem
+
+
+def test_a_slot_that_is_refused_again_and_again_is_a_problem_also_while_its_next_worker_tries(stage: Stage) -> None:
+    stage.up()
+    stage.board(0).words[ANSWERED] = 0
+    refused = Reported("consume_failed", "error", {"error": "there is no topic logn"})
+    stage.worker_says(0, refused)
+    stage.hearing.worker_ended(NAME, 0, SourceRefusedError.exit_code << 8, 10.0)
+    stage.fork(0, 12.0)
+    stage.board(0).words[ANSWERED] = 0
+    (problem,) = problems(stage, 13.0)
+    assert "worker 0 dies before it can do anything" in problem
+    assert "there is no topic logn" in problem
+    stage.board(0).words[ANSWERED] = 1
+    assert problems(stage, 12.0 + PROVEN_AFTER_S) == []
+
+
+def test_a_pool_is_starved_until_its_query_gives_something_again(stage: Stage) -> None:
+    stage.up()
+    stage.worker_says(1, Reported("starved", "warning", {"advice": "the query returns only rows that are parked"}))
+    assert problems(stage) == ["g/a: it handles nothing, for the query returns only rows that are parked"]
+    stage.worker_says(1, Reported("fed", "info", {}))
+    assert problems(stage) == []
+
+
+def test_a_pause_is_a_problem_once_what_waits_grows_behind_it(stage: Stage) -> None:
+    stage.up()
+    stage.worker_says(0, Lag(((0, 900, None, 0),)))
+    stage.pools.pause(NAME, is_paused=True)
+    stage.worker_says(0, Lag(((0, 10, None, 0), (1, 5, None, 0))))
+    assert problems(stage) == []
+    stage.worker_says(0, Lag(((0, 10, None, 0), (1, 6, None, 0))))
+    assert problems(stage) == ["g/a is paused, and 16 tasks wait, 15 when it was: consumerd resume g/a"]
+    stage.pools.pause(NAME, is_paused=False)
+    assert problems(stage) == []
+    stage.worker_says(0, Lag(((0, 900, None, 0),)))
+    stage.pools.pause(NAME, is_paused=True)
+    assert problems(stage) == []
+
+
+@pytest.mark.parametrize("how", ["paused", "failed", "finished", "stopping"])
+def test_a_pool_that_runs_nothing_says_why_and_what_to_do(stage: Stage, how: str) -> None:
+    stage.up()
+    assert unrun(stage.pools, ()) == {}
+    if how == "paused":
+        stage.pools.pause(NAME, is_paused=True)
+    elif how == "stopping":
+        stage.pools.remove(NAME, 1.0)
+    else:
+        for slot in (0, 1):
+            status = 10 << 8 if how == "finished" else 9
+            stage.hearing.worker_ended(NAME, slot, status, 1.0)
+        if how == "failed":
+            stage.pools[NAME] = history.failed(stage.pools[NAME], 1.0, reason="no", traceback="")
+            assert stage.pools[NAME].state is PoolState.FAILED
+        else:
+            assert stage.pools[NAME].slots[0].state is SlotState.FINISHED
+    assert f"g/a {'is' if how in ('paused', 'stopping') else 'has'} {how}" in unrun(stage.pools, ())["g/a"]
+
+
+def test_a_failed_pool_of_which_a_worker_runs_on_runs_what_is_retried_and_a_disabled_one_does_not(stage: Stage) -> None:
+    stage.up()
+    stage.hearing.worker_ended(NAME, 0, 9, 1.0)
+    stage.pools[NAME] = history.failed(stage.pools[NAME], 1.0, reason="no", traceback="")
+    assert list(unrun(stage.pools, [ConsumerName("g", "b")])) == ["g/b"]

@@ -34,7 +34,18 @@ from consumerd.model.slots import PoolState, SlotState, ZygoteState
 from consumerd.sources.identities import by_offset
 from consumerd.version import __version__
 from consumerd.wire import messages
-from consumerd.wire.board import CRASHES, CURSOR, FLAGS, NONE, STATE, Board, BoardFlag, Identities, WorkerState
+from consumerd.wire.board import (
+    ANSWERED,
+    CRASHES,
+    CURSOR,
+    FLAGS,
+    NONE,
+    STATE,
+    Board,
+    BoardFlag,
+    Identities,
+    WorkerState,
+)
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import (
     Forked,
@@ -161,7 +172,7 @@ class Stage:
         generation = self.pools[NAME].slots[slot].generation
         pidfd = os.eventfd(0)  # as a pidfd: it can be read once its process is dead
         self.zygote_says(Forked(slot, generation, WORKER_PID + slot), fds=(pidfd,))
-        self.board(slot).words[STATE] = WorkerState.RUNNING
+        self.board(slot).words[STATE], self.board(slot).words[ANSWERED] = WorkerState.RUNNING, 1
         self.worker_says(slot, Ready(), generation=generation)
 
     def take(self, slot: int, task: str, *, crashes: int = 0) -> None:

@@ -215,3 +215,8 @@ def test_a_query_that_returns_only_parked_rows_is_asked_ever_more_rarely_and_rep
     assert 4 <= run.consumer.queries - before <= 8
     assert len(run.told("starved")) == 1
     assert "self.parked_ids()" in str(run.told("starved")[0].fields["advice"])
+    assert not run.told("fed")
+    run.consumer.rows = []
+    run.clock.advance(30)
+    run.turn()
+    assert len(run.told("fed")) == 1

@@ -8,12 +8,14 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from consumerd import clock
+from consumerd.errors import UsageError
 from consumerd.master.acts import Means
 from consumerd.master.control.broadcast import Broadcast, Wish
 from consumerd.master.control.operations import Operations
 from consumerd.master.control.reloading import Reloading
 from consumerd.master.control.server import BY, Answer
 from consumerd.master.control.status import status_document
+from consumerd.master.control.unrun import unrun
 from consumerd.master.helper import StoreHelper
 from consumerd.master.supervisor import Supervisor
 from consumerd.model.slots import LOOPING
@@ -121,6 +123,8 @@ class Answers:
             assert isinstance(arguments, dict)
             if METHODS[f"{PARKED}{verb}"].is_act:
                 arguments["consumers"] = [*map(str, self.means.pools), *map(str, self.operations.disabled)]
+            if verb == "retry":
+                await self._check_retried(arguments)
             separator = '{"items":['
             async for page in self.helper.ask(verb, arguments):
                 if not page:
@@ -133,6 +137,16 @@ class Answers:
                 self._wake_workers(None)
 
         return answer
+
+    async def _check_retried(self, arguments: dict[str, object]) -> None:
+        """UsageError where one of the tasks that are asked for is of a pool that would not run it."""
+        why = unrun(self.means.pools, self.operations.disabled)
+        if not why:
+            return
+        async for page in self.helper.ask("retry", {**arguments, "dry_run": True}):
+            for item in page:
+                if not item["is_left"] and item["tasks"] and str(item["consumer"]) in why:
+                    raise UsageError(f"nothing is retried: {why[str(item['consumer'])]}")
 
     def _wake_workers(self, target: str | None) -> int:
         """Have running workers look at the parking store; how many."""

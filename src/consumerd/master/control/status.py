@@ -20,6 +20,7 @@ from consumerd.master.pools import Pools
 from consumerd.master.processes import ParkedCount, Processes, Worker
 from consumerd.master.rules.history import REFUSALS_THAT_TELL
 from consumerd.master.rules.observed import Pool, Zygote
+from consumerd.master.rules.restart import is_proven
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import LOOPING, PoolState, SlotState, ZygoteState
 from consumerd.version import __version__
@@ -32,6 +33,10 @@ LONG_IMPORT_S = 30.0
 SLOW_START_S = 15.0
 """A worker that has been starting for so long is worth a word."""
 
+DEATHS_THAT_TELL = 2
+"""So many unproven deaths in a row of a slot, or a refusal of its source, tell of the next as well."""
+
+STARVED = "starved"
 _FLAGS = {BoardFlag.STORE_AWAY: "store", BoardFlag.SOURCE_AWAY: "source"}
 
 
@@ -152,7 +157,7 @@ def _worker_document(name: ConsumerName, number: int, pools: Pools, now: float) 
         document |= {"unsettled": reading.unsettled, "busy_s": busy_s, "shard": reading.shard, "offset": reading.cursor}
     if worker is not None:
         document["memory_bytes"] = worker.memory_bytes
-        document["flags"] = [f"{away}_away" for away in _away(worker, reading)]
+        document["flags"] = [away if away == STARVED else f"{away}_away" for away in _away(worker, reading)]
     return document
 
 
@@ -171,13 +176,13 @@ def _flags(processes: Processes) -> list[dict[str, object]]:
     """What is away for any of those who run; since when and why, by the earliest of their reports."""
     workers = processes.workers.values()
     seen = {away for worker in workers for away in _away(worker, worker.reading())}
-    return [{"away": away, **_earliest(workers, away)} for away in _FLAGS.values() if away in seen]
+    return [{"away": away, **_earliest(workers, away)} for away in sorted(seen)]
 
 
 def _away(worker: Worker, reading: Reading | None) -> list[str]:
     """What is away for one worker. Its board and its reports both count: each alone can say it, or say it first."""
     flags = BoardFlag(0) if reading is None else reading.flags
-    return [away for flag, away in _FLAGS.items() if flag in flags or away in worker.away]
+    return sorted({away for flag, away in _FLAGS.items() if flag in flags} | worker.away.keys())
 
 
 def _earliest(workers: Iterable[Worker], away: str) -> dict[str, object]:
@@ -185,6 +190,34 @@ def _earliest(workers: Iterable[Worker], away: str) -> dict[str, object]:
     if not reports:
         return {"since": None, "error": ""}
     return asdict(min(reports, key=lambda report: report.since))
+
+
+def _paused(name: ConsumerName, pools: Pools) -> list[str]:
+    """A pause is somebody's wish, until what waits grows behind it."""
+    processes = pools.processes[name]
+    before, lag = processes.lag_at_pause, processes.lag
+    if not pools.is_paused(name) or before is None or lag is None or lag.tasks <= before:
+        return []
+    return [f"{name} is paused, and {lag.tasks} tasks wait, {before} when it was: consumerd resume {name}"]
+
+
+def _unproven(name: ConsumerName, pools: Pools, now: float) -> list[str]:
+    """Workers that run and have shown nothing: those before them have not either, or their source does not answer. The
+    first of them.
+    """
+    for number, slot in sorted(pools[name].slots.items()):
+        worker = pools.processes[name].workers.get(number)
+        if slot.state is not SlotState.RUNNING or worker is None or worker.ready_at is None:
+            continue
+        loop_s, reading = now - worker.ready_at, worker.reading()
+        if is_proven(loop_s, reading):
+            continue
+        last = pools.processes[name].last_ends.get(number)
+        if slot.failures >= DEATHS_THAT_TELL and last is not None:
+            return [f"{name}: worker {number} dies before it can do anything, the last time {last.how}"]
+        if loop_s >= SLOW_START_S and (reading is None or not reading.has_answered):
+            return [f"{name}: the source has not answered worker {number} for {loop_s:.0f} s"]
+    return []
 
 
 def _problems(name: ConsumerName, pools: Pools, up: int, flags: list[dict[str, object]], *, now: float) -> list[str]:
@@ -202,6 +235,8 @@ def _problems(name: ConsumerName, pools: Pools, up: int, flags: list[dict[str, o
         problems.append(f"{name}: a task cannot be parked, and stays unfinished: see consumerd events")
     if pool.rejected > pool.established and pool.reason:
         problems.append(f"{name}: its last change did not hold up and was taken back: {_first_line(pool.reason)}")
+    problems += _paused(name, pools)
+    problems += _unproven(name, pools, now)
     if failures := pools.processes[name].failures_in_a_row:
         problems.append(f"{name}: its last {failures} attempts have all failed: see consumerd parked list")
     problems += _stuck(name, pool, pools.processes[name], now)
@@ -247,6 +282,8 @@ def _refused(name: ConsumerName, pool: Pool) -> list[str]:
 
 def _absence(name: ConsumerName, flag: Mapping[str, object]) -> str:
     """What is away, with the reason that was told first."""
+    if flag["away"] == STARVED:
+        return f"{name}: it handles nothing, for {flag['error']}"
     why = f": {flag['error']}" if flag["error"] else ""
     return f"{name}: its {flag['away']} is away{why}"
 

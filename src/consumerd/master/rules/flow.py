@@ -34,6 +34,11 @@ class MeasuredLag:
     complaints: tuple[str, ...] = ()
     blocked: frozenset[int] = frozenset()
 
+    @property
+    def tasks(self) -> int:
+        """How many wait, in all shards."""
+        return sum(tasks for _, tasks, _, _ in self.shards)
+
 
 @dataclass(frozen=True, slots=True)
 class Waiting:

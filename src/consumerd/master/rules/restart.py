@@ -13,7 +13,7 @@ from consumerd.wire.board import Reading
 BASE_S = 0.5
 CAP_S = 30.0
 PROVEN_AFTER_S = 5.0
-"""How long in its loop proves a worker."""
+"""How long in its loop, with a source that answers, proves a worker."""
 
 FAILURES_THAT_TELL = 3
 FAILURES_THAT_REJECT = 20
@@ -67,8 +67,11 @@ def recent_deaths(deaths: tuple[float, ...], now: float) -> tuple[float, ...]:
 
 
 def is_proven(loop_s: float, reading: Reading | None) -> bool:
-    """Whether a worker that was `loop_s` seconds in its loop has shown that it works: by time, or by a settled task."""
-    return has_settled(reading) or (loop_s >= PROVEN_AFTER_S and not fails_all(reading))
+    """Whether a worker that was `loop_s` seconds in its loop has shown that it works: by a settled task, or because its
+    source has answered and nothing went wrong for a while. To wait for a source that does not answer shows nothing.
+    """
+    has_answered = reading is not None and reading.has_answered
+    return has_settled(reading) or (has_answered and loop_s >= PROVEN_AFTER_S and not fails_all(reading))
 
 
 def has_settled(reading: Reading | None) -> bool:

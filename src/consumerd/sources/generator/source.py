@@ -23,6 +23,7 @@ class GeneratorSource:
     """Tasks of a generator, one at a time."""
 
     traits = TRAITS
+    has_answered = True
 
     def __init__(self) -> None:
         self._context: SourceContext | None = None

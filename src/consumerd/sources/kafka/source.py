@@ -72,6 +72,11 @@ class KafkaSource:
             self._iteration = Iteration(reader, context, membership)
             self.facade.serve(self._iteration.messages)
 
+    @property
+    def has_answered(self) -> bool:
+        """Whether the group has let this member in, as it does for no topic, too, and nothing is known to be wrong."""
+        return self._health.is_served and self._health.trouble is None
+
     def fetch(self, limit: int, timeout_s: float) -> Batch | None:
         """At most `limit` records of one partition."""
         self._hand.enter()

@@ -23,6 +23,7 @@ class MemorySource:
     """Hands out its tasks once; what is released comes again."""
 
     traits = TRAITS
+    has_answered = True
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ class Pace:
         self._pause_s = sleep_time_s
         self._next_query = 0.0
         self._skipped_since: float | None = None
-        self._is_reported = False
+        self.is_starved = False
 
     @property
     def pause_left_s(self) -> float:
@@ -27,11 +27,11 @@ class Pace:
         """What the last query brought. Seconds of starvation, when it is time to report them; else None."""
         now = self._clock.monotonic()
         if taken:
-            self._pause_s, self._skipped_since, self._is_reported = self._sleep_time_s, None, False
+            self._pause_s, self._skipped_since, self.is_starved = self._sleep_time_s, None, False
             self._next_query = now
             return None
         if not returned:
-            self._pause_s, self._skipped_since, self._is_reported = self._sleep_time_s, None, False
+            self._pause_s, self._skipped_since, self.is_starved = self._sleep_time_s, None, False
             self._next_query = now + self._sleep_time_s
             return None
         if self._skipped_since is None:
@@ -39,7 +39,7 @@ class Pace:
         self._next_query = now + self._pause_s
         self._pause_s = min(self._pause_s * 2, LONGEST_SLEEP_S)
         starved_s = now - self._skipped_since
-        if starved_s < STARVED_AFTER_S or self._is_reported:
+        if starved_s < STARVED_AFTER_S or self.is_starved:
             return None
-        self._is_reported = True
+        self.is_starved = True
         return starved_s

@@ -30,6 +30,7 @@ class QuerySource:
     def __init__(self) -> None:
         self._rows: list[Raw] = []
         self._in_hand = 0
+        self.has_answered = False
 
     def open(self, context: SourceContext) -> None:
         self._context = context
@@ -39,6 +40,7 @@ class QuerySource:
 
     def fetch(self, limit: int, timeout_s: float) -> Batch | None:
         if limit < 1 or (self._in_hand and not self._rows):
+            self.has_answered = True  # nobody wants it to be asked
             self._context.wait(timeout_s)
             return None
         if not self._rows:
@@ -98,11 +100,15 @@ class QuerySource:
             raise
         except BaseException as error:  # the user's query, and any driver's errors
             raise SourceAwayError(f"get_next_batch raised {one_line(error)}") from error
+        self.has_answered = True
         selected = self._selection.of(records)
         self._rows = selected.rows
         for record, outcome in selected.parked:
             self._tell_parked([record], outcome)
+        was_starved = self._pace.is_starved
         starved_s = self._pace.note(returned=len(records), taken=len(selected.rows))
+        if was_starved and not self._pace.is_starved:
+            self._context.emit(Fact("fed", Level.INFO, {}))
         if starved_s is not None:
             self._context.emit(
                 Fact(

@@ -53,6 +53,7 @@ class TableSource:
     """Claims, settles, renews. `tick` and `lag` have a connection of their own; `_turn` keeps them apart."""
 
     traits = TRAITS
+    has_answered = True
 
     def __init__(self) -> None:
         self._turn = threading.Lock()

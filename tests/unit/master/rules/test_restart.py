@@ -40,9 +40,12 @@ def test_jitter_is_full() -> None:
     assert pause_s(8, 0.5) == CAP_S / 2
 
 
-def test_a_worker_is_proven_by_its_time_in_the_loop() -> None:
-    assert is_proven(PROVEN_AFTER_S, None)
-    assert not is_proven(PROVEN_AFTER_S - 0.1, None)
+def test_a_worker_is_proven_by_its_time_in_the_loop_where_its_source_answers() -> None:
+    answered = replace(reading(handled=0), has_answered=True)
+    assert is_proven(PROVEN_AFTER_S, answered)
+    assert not is_proven(PROVEN_AFTER_S - 0.1, answered)
+    assert not is_proven(3600, replace(answered, has_answered=False))
+    assert not is_proven(3600, None)
 
 
 def test_a_worker_is_proven_by_a_task_done_and_settled_not_by_one_that_failed() -> None:
@@ -54,7 +57,7 @@ def test_a_worker_is_proven_by_a_task_done_and_settled_not_by_one_that_failed() 
 
 
 def test_a_worker_whose_tasks_all_fail_is_not_proven_by_time() -> None:
-    failing = Reading(1, WorkerState.RUNNING, 0, None, None, 0, FAILURES_THAT_TELL, 3, 0, BoardFlag(0))
+    failing = replace(reading(handled=0, parked=3), failed=FAILURES_THAT_TELL, has_answered=True)
     assert not is_proven(PROVEN_AFTER_S, failing)
     assert is_proven(PROVEN_AFTER_S, replace(failing, failed=FAILURES_THAT_TELL - 1))
     assert is_proven(PROVEN_AFTER_S, replace(failing, handled=1))
