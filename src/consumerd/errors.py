@@ -9,6 +9,7 @@ ConsumerdError                    1
 ├── LoadError                     11  the consumer's module or class cannot be loaded
 ├── SourceError                   1
 │   ├── SourceAwayError           1   the source does not answer: wait and try again, no task has failed
+│   │   └── QueryFailedError      1   the user's query raised: another process may do better
 │   └── SourceRefusedError        12  the source answered no: authentication, no such topic, fenced
 ├── SystemRefusedError            16  the system refuses a thread or a descriptor: wait and try again
 ├── StoreAwayError                1   the parking store does not answer: what failed stays unfinished
@@ -77,6 +78,10 @@ class SourceError(ConsumerdError):
 
 class SourceAwayError(SourceError):
     """The source does not answer. No task has failed: wait, try again, report once."""
+
+
+class QueryFailedError(SourceAwayError):
+    """The user's own query raised. Its connection is the process's: another process may do better."""
 
 
 class SourceRefusedError(SourceError):

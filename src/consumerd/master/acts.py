@@ -34,6 +34,7 @@ from consumerd.model.identity import ConsumerName
 from consumerd.model.refusal import refusal
 from consumerd.model.slots import PoolState
 from consumerd.wire import messages
+from consumerd.wire.board import BoardFlag
 from consumerd.wire.inherited import ENTRANCE_MODULE, ZYGOTE_MODULE
 from consumerd.wire.messages import Stop
 from consumerd.wire.recent import Recent
@@ -141,7 +142,10 @@ def _fork(means: Means, name: ConsumerName, slot: int, edition: int, now: float)
     generation = pools[name].slots[slot].generation + 1
     zygote = processes.zygotes[edition].channel
     told, is_paused = processes.suspects.told(), pools.is_paused(name)
-    fork = messages.Fork(slot, generation, pools.workers_wanted(name), is_paused=is_paused, suspects=told)
+    last = processes.last_ends.get(slot)
+    is_wary = last is not None and last.reading is not None and BoardFlag.DESTINATION_AWAY in last.reading.flags
+    workers = pools.workers_wanted(name)
+    fork = messages.Fork(slot, generation, workers, is_paused=is_paused, suspects=told, is_wary=is_wary)
     try:
         seating = means.launcher.fork(zygote, fork, lock=entry.slot_lock(slot), awaited=pools.unnamed_workers())
     except (OSError, UnreadError) as error:

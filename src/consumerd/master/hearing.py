@@ -41,8 +41,8 @@ from consumerd.wire.messages import (
 Judge = Callable[[ConsumerName, Loaded], str | None]
 """Why a consumer that is loaded must not run, in one sentence, or None."""
 
-AWAY = {"store_away": "store", "source_away": "source", "starved": "starved"}
-BACK = {"store_back": "store", "source_back": "source", "fed": "starved"}
+AWAY = {"store_away": "store", "source_away": "source", "starved": "starved", "destination_away": "destination"}
+BACK = {"store_back": "store", "source_back": "source", "fed": "starved", "destination_back": "destination"}
 
 
 @dataclass(frozen=True)

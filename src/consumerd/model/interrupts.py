@@ -16,5 +16,6 @@ class Interrupt(Enum):
     FINISHED = auto()
     FORKED = auto()
     OUT_OF_MEMORY = auto()
+    STALE = auto()
     PAUSE = auto()
     AMENDED = auto()

@@ -5,7 +5,7 @@ aligned 64-bit words; each has one writer and is read and written whole, so no l
 
 word  0 magic and version · 1 generation · 2 state · 3 busy since (monotonic ns; 0: not busy) · 4 shard
       5 cursor: the offset being handled, NONE between batches · 6 handled · 7 failed · 8 parked · 9 unsettled
-      10 flags: STORE_AWAY, SOURCE_AWAY
+      10 flags: see `BoardFlag`
       11 attempt since (monotonic ns; 0: in the fast loop, which does not say) · 12 the loop's last turn (monotonic ns)
       13 crashes that are known of the task being handled, 0 for all but suspects
       14 given up: tasks parked, not run, because they kill workers; among those in word 8
@@ -62,15 +62,18 @@ class WorkerState(IntEnum):
 
 
 class BoardFlag(IntFlag):
-    """What keeps a worker from working, though it is alive; UNSTORABLE: from finishing one task."""
+    """What keeps a worker from working, though it is alive; UNSTORABLE: from finishing one task;
+    DESTINATION_AWAY: from finishing any, for want of what they need.
+    """
 
     STORE_AWAY = 1
     SOURCE_AWAY = 2
     UNSTORABLE = 4
+    DESTINATION_AWAY = 8
 
 
 _STATES = {int(state): state for state in WorkerState}
-_FLAGS = {word: BoardFlag(word) for word in range(8)}  # found: to make one takes as long as to read ten words
+_FLAGS = {word: BoardFlag(word) for word in range(16)}  # found: to make one takes as long as to read ten words
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,8 @@ class Seated(Message, frozen=True):
 class Fork(Message, frozen=True):
     """master → zygote: fork a worker. Four descriptors travel with it: channel, board, slot lock, stderr.
 
-    workers: how many the pool has; is_paused: it is to fetch nothing until it is told to; suspects: as `Suspects`.
+    workers: how many the pool has; is_paused: it is to fetch nothing until it is told to; suspects: as `Suspects`;
+    is_wary: the worker before it left because nothing answered its tasks.
     """
 
     slot: int
@@ -45,6 +46,7 @@ class Fork(Message, frozen=True):
     workers: int
     is_paused: bool = False
     suspects: tuple[tuple[str, int, str], ...] = ()
+    is_wary: bool = False
 
 
 class Stop(Message, frozen=True):

@@ -14,12 +14,14 @@ from typing import Any
 from consumerd.clock import Clock
 from consumerd.errors import UndecodableError
 from consumerd.events.facts import Fact, Level
+from consumerd.model.connection_errors import connection_error
 from consumerd.model.failure import Failure, describe, drop_tracebacks
 from consumerd.model.outcome import DONE, Dead, Outcome, Retry
 from consumerd.model.retry import RetryPolicy, after_round, immediate_delay, next_in_round, within_expiry
 from consumerd.model.task import Task
 from consumerd.sources.decoding import TOMBSTONE
 from consumerd.standard_streams import drop_gone_outputs
+from consumerd.worker.breaker import Breaker, put_off_s
 from consumerd.worker.family import leave_if_child
 from consumerd.worker.fast import Handler, refused_value
 from consumerd.worker.hooks import Hooks
@@ -41,10 +43,14 @@ PAUSE_AT_ONCE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """What is kept of an error that ended an attempt; the error itself would hold all that the handler held."""
+    """What is kept of an error that ended an attempt; the error itself would hold all that the handler held.
+
+    connection: see `connection_error`.
+    """
 
     kind: type[BaseException]
     failure: Failure
+    connection: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,7 @@ class Attempts:
         handle: Handler,
         policy: RetryPolicy,
         hooks: Hooks,
+        breaker: Breaker,
         *,
         retries_elsewhere: bool,
         wait: Callable[[float], None],
@@ -87,6 +94,7 @@ class Attempts:
         self._handle = handle
         self._policy = policy
         self._hooks = hooks
+        self._breaker = breaker
         self._retries_elsewhere = retries_elsewhere
         self._wait = wait
         self._progress = progress
@@ -117,6 +125,8 @@ class Attempts:
         """
         if already is not None:
             return self._concluded(task, decode, must_leave, already)
+        if self._breaker.is_open and not self._pause(self._breaker.pause_left_s, must_leave):
+            return Conclusion(task, None)
         self._is_prepared = False
         conclusion = self._concluded(task, decode, must_leave, self._prepare())
         self._hooks.post_handle_task()
@@ -175,15 +185,14 @@ class Attempts:
                 continue  # it may have failed at its output alone: once more, where it goes to nobody
             task = replace(task, attempts=task.attempts + 1)
             self._report(task, failure, attempt=task.attempts)
+            connection = result.connection if isinstance(result, Raised) else ""
+            self._breaker.note_failed(connection, failure.error, is_first=tried == 0)
             if not isinstance(result, Raised):
                 return Conclusion(task, self._verdict(task, result), failure)
             if self._retries_elsewhere and (retry := next_in_round(self._policy, task.attempts)) is not None:
                 return Conclusion(task, retry, failure)
-            if self._retries_elsewhere or tried >= self._policy.retry_times:
-                assert task.first_at is not None
-                now, jitter = self._clock.wall(), random.random()  # noqa: S311 - it only spreads
-                outcome = after_round(self._policy, task.attempts, task.first_at, now, jitter=jitter)
-                return Conclusion(task, outcome, failure)
+            if self._retries_elsewhere or tried >= self._policy.retry_times or self._breaker.is_open:
+                return Conclusion(task, self._after_round(task, is_connection=bool(connection)), failure)
             if not self._pause(immediate_delay(self._policy, tried), must_leave):
                 return Conclusion(task, None, failure)
             tried += 1
@@ -197,6 +206,17 @@ class Attempts:
             raise  # no fault of the payload: this worker is full, and ends
         except BaseException as error:  # noqa: BLE001 - a validator that has changed its mind: a failed attempt
             return before, self.raised(error)
+
+    def _after_round(self, task: Task, *, is_connection: bool) -> Outcome:
+        """What the policy says; but a task for which a connection failed is no dead one, unless another one got through
+        meanwhile."""
+        assert task.first_at is not None
+        now, jitter = self._clock.wall(), random.random()  # noqa: S311 - it only spreads
+        outcome = after_round(self._policy, task.attempts, task.first_at, now, jitter=jitter)
+        if isinstance(outcome, Dead) and is_connection and not self._breaker.is_at_fault(task.first_at):
+            rounds = -(-task.attempts // self._policy.attempts_a_round)
+            return within_expiry(self._policy, put_off_s(rounds), task.first_at, now)
+        return outcome
 
     def _attempt(self, task: Task, record: object) -> Any:  # the user's handler returns anything
         """The handler's answer, or what it or `pre_handle_task` raised."""
@@ -213,7 +233,7 @@ class Attempts:
         """What is kept of an error that ended an attempt. In a handler's forked child, the child ends."""
         leave_if_child(error)
         self._fullness.note(error)
-        raised = Raised(type(error), describe(error, self._redact))
+        raised = Raised(type(error), describe(error, self._redact), connection_error(error))
         drop_tracebacks(error)
         return raised
 

@@ -28,6 +28,11 @@ class Away:
         return self._since is not None
 
     @property
+    def lasts_s(self) -> float:
+        """For how long it has been away."""
+        return 0.0 if self._since is None else self._clock.monotonic() - self._since
+
+    @property
     def is_pausing(self) -> bool:
         return self.is_away and self.pause_left_s > 0
 

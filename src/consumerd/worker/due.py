@@ -20,6 +20,7 @@ from consumerd.store.thread import StoreThread
 from consumerd.wire.board import BUSY_SINCE_NS, CRASHES, CURSOR, NONE, PARKED, SHARD
 from consumerd.wire.recent import note_done, note_failed
 from consumerd.worker.attempt import Attempts, Conclusion
+from consumerd.worker.breaker import Breaker
 from consumerd.worker.pace import Pace
 from consumerd.worker.parking import Parking, parked_fact, parked_task, unparked
 from consumerd.worker.suspects import Suspects
@@ -45,6 +46,7 @@ class DueTasks:
         parking: Parking,
         attempts: Attempts,
         suspects: Suspects,
+        breaker: Breaker,
         *,
         source: Source,
         lease: Lease,
@@ -59,6 +61,7 @@ class DueTasks:
         self._attempts = attempts
         self._rows = source if isinstance(source, KeepsRows) else None
         self._suspects = suspects
+        self._breaker = breaker
         self._lease = lease
         self._decode = decode
         self._words = words
@@ -189,6 +192,7 @@ class DueTasks:
         consumer, owner = self._consumer, self._lease.owner
         if isinstance(conclusion.outcome, Done):
             note_done(self._words, 1, self._clock.monotonic())
+            self._breaker.note_done()
             if self._rows is not None:
                 self._rows.finish_parked(parked.task_id)  # first: a crash repeats the task, and the row says so
             is_ours = self._store.call(lambda store: store.finish(consumer, parked.task_id, owner))

@@ -59,9 +59,8 @@ class Handling:
         self._words[BUSY_SINCE_NS] = int(self._parts.clock.monotonic() * 1e9)
         self._batch, self._remaining = batch, iter(batch.raws)
         is_single = self._suspects.must_go_singly(batch, is_given_away=self._source.traits.gives_away)
-        run = self._run_general if self._settings.is_general or is_single else self._run_fast
         try:
-            handled = self._run_through(batch, run)
+            handled = self._run_through(batch, is_single=is_single or self._settings.is_general)
         except ConsumerdError:
             self._words[CURSOR] = NONE  # a source or a store that gave up: no fault of the task
             raise
@@ -72,9 +71,10 @@ class Handling:
         self._words[BUSY_SINCE_NS] = 0
         return handled
 
-    def _run_through(self, batch: Batch, run: Callable[[Batch, int], int]) -> int:
+    def _run_through(self, batch: Batch, *, is_single: bool) -> int:
         handled = 0
         while handled < len(batch.raws):
+            run = self._run_general if is_single or self._parts.breaker.is_open else self._run_fast
             handled = run(batch, handled)
             if self._must_leave(batch):
                 break
@@ -202,6 +202,7 @@ class Handling:
         if stop > start:
             self._source.settle((Settlement(batch, start, stop, DONE),), is_due=False)
             note_done(self._words, stop - start, self._parts.clock.monotonic())
+            self._parts.breaker.note_done()
             self._parts.hooks.count(stop - start)
 
     def _report_value(self, value: object) -> None:

@@ -17,6 +17,7 @@ from consumerd.wire.messages import Message, Reported
 FACTS_OF_THE_POOL = frozenset(
     {"store_away", "store_back", "source_away", "source_back", "starved", "fed", "hook_failed", "task_unstorable"}
     | {"identity_taken", "records_deleted", "topic_made_anew"}
+    | {"destination_away", "destination_back"}
 )
 """So that `status` can tell of them."""
 

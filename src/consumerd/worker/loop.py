@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from threading import Lock, get_ident
 
-from consumerd.errors import SourceAwayError, StoreAwayError
+from consumerd.errors import QueryFailedError, SourceAwayError, StoreAwayError
 from consumerd.events.facts import Fact, Level
 from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
@@ -17,6 +17,7 @@ from consumerd.sources.contract import Batch, EndOfSource, SourceContext, TellsT
 from consumerd.wire.board import ANSWERED, FLAGS, PARKED, TURNED_NS, UNSETTLED, BoardFlag
 from consumerd.worker.attempt import NEWS_S
 from consumerd.worker.away import Away
+from consumerd.worker.breaker import RENEW_AFTER_S
 from consumerd.worker.family import leave_if_child
 from consumerd.worker.handling import Handling
 from consumerd.worker.pace import Pace
@@ -25,6 +26,9 @@ from consumerd.worker.parts import LoopSettings, Parts
 IDLE_FETCH_S = 0.4
 """So long a source may wait for its next task, and an idle worker for whatever cannot break into that wait."""
 LARGEST_FETCH = 10_000
+RENEW_SOON_S = 15.0
+"""So long a query may fail that has answered before, until another process is tried."""
+
 FIRST_FETCH = 10
 """So few at first: nobody knows yet how long a task takes."""
 
@@ -117,7 +121,9 @@ class Loop:
             self._finish_or_stay()
             return
         batch = self._fetch()
-        if batch is not None:
+        if batch is None:
+            self._parts.breaker.rest()
+        else:
             started = self._parts.clock.monotonic()
             handled = self._handling.handle(batch)
             self._pace.learn(handled, self._parts.clock.monotonic() - started)
@@ -234,9 +240,16 @@ class Loop:
                 self._away.clear()
             case SourceAwayError():
                 self._away.note(error, gives_tasks=gives_tasks)
+                self._renew_if_stale(error)
             case StoreAwayError():
                 self._parts.parking.note_away(error)
         self._count_flags()
+
+    def _renew_if_stale(self, error: SourceAwayError) -> None:
+        """A connection of the user's own comes back with another process, where it does not by itself."""
+        patience_s = RENEW_SOON_S if self._words[ANSWERED] else RENEW_AFTER_S
+        if isinstance(error, QueryFailedError) and self._away.lasts_s >= patience_s:
+            self._parts.renew()
 
     def _fetch_limit(self) -> int:
         """The least of what may be unsettled, and what takes about `settle_interval`; nothing while paused."""
@@ -269,7 +282,7 @@ class Loop:
                     self._parts.hooks.amend()
                 case Interrupt.PAUSE:
                     pass  # the next fetch sees whether it is one; what is in hand is finished
-                case Interrupt.OUT_OF_MEMORY:
+                case Interrupt.OUT_OF_MEMORY | Interrupt.STALE:
                     self.stop(WorkerExit.RECYCLE)
                 case Interrupt.FORKED:
                     leave_if_child()
@@ -301,4 +314,6 @@ class Loop:
             flags |= BoardFlag.UNSTORABLE
         if self._away.is_away:
             flags |= BoardFlag.SOURCE_AWAY
+        if self._parts.breaker.is_open:
+            flags |= BoardFlag.DESTINATION_AWAY
         self._words[FLAGS] = int(flags)

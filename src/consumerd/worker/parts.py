@@ -9,6 +9,7 @@ from consumerd.clock import Clock
 from consumerd.events.facts import Fact
 from consumerd.sources.contract import Source
 from consumerd.worker.attempt import Attempts
+from consumerd.worker.breaker import Breaker
 from consumerd.worker.due import DueTasks
 from consumerd.worker.fast import Handler
 from consumerd.worker.handler import Decode
@@ -45,6 +46,8 @@ class Parts:
     parking: Parking
     due: DueTasks
     suspects: Suspects
+    breaker: Breaker
+    renew: Callable[[], None]
     interrupts: Interrupts
     wait: Callable[[float], None]
     words: memoryview

@@ -19,7 +19,9 @@ from consumerd.errors import ConsumerdError
 from consumerd.events.facts import Fact, Level
 from consumerd.events.folding import Folding
 from consumerd.events.listeners import Listeners
+from consumerd.model.connection_errors import connection_error
 from consumerd.model.contract import is_overridden
+from consumerd.model.exits import WorkerExit
 from consumerd.model.failure import describe
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.shards import Shard
@@ -150,7 +152,7 @@ class Station:
             leave_if_child(error)
             failure = describe(error, self.redaction)
             self.emit(Fact("consume_failed", Level.ERROR, {"error": failure.error, "traceback": failure.traceback}))
-            return CRASHED
+            return WorkerExit.SOURCE_REFUSED if connection_error(error) else CRASHED
         end = runtime.exit
         self.emit(Fact("worker_drained", Level.INFO, {"end": end.name.lower(), "handled": words[HANDLED]}))
         return end
@@ -184,6 +186,8 @@ class Station:
             orders=self.orders,
             tell_cleared=lambda task_id: self.link.post(Cleared(task_id)),
             leave_when_full=self._leave_full,
+            renew=lambda: self.interrupts.set(Interrupt.STALE),
+            is_wary=seat.is_wary,
             report_lag=self._report_lag,
             report_parked=lambda waiting, dead: self.link.post(ParkedNow(waiting, dead)),
         )

@@ -22,6 +22,7 @@ from consumerd.store.parking import Lease
 from consumerd.store.thread import StoreThread
 from consumerd.wire.board import ATTEMPT_SINCE_NS, BUSY_SINCE_NS, STATE, WorkerState
 from consumerd.worker.attempt import Attempts
+from consumerd.worker.breaker import Breaker
 from consumerd.worker.due import DueTasks
 from consumerd.worker.handler import Handlers, for_any_record, needs_general_loop, record_validator, validating
 from consumerd.worker.hooks import Hooks
@@ -50,6 +51,7 @@ class Surroundings:
     name: `group/name`; member: None for a guest without a slot of its own; lease_owner: who holds its claims.
     report_lag: is told the lag while that is this worker's duty; report_parked: how many tasks wait, and are dead.
     leave_when_full: called after a task for which the memory was not enough.
+    renew: has another process take this one's place; is_wary: the one before it left because nothing answered.
     wait: how the loop idles; None: until an interrupt comes.
     orders: what the master says; tell_cleared: lets it know of a suspect that is none any more.
     """
@@ -71,6 +73,8 @@ class Surroundings:
     report_lag: Callable[[tuple[ShardLag, ...]], None] = lambda lag: None
     report_parked: Callable[[int, int], None] = lambda waiting, dead: None
     leave_when_full: Callable[[], None] = lambda: None
+    renew: Callable[[], None] = lambda: None
+    is_wary: bool = False
     clock: Clock = SYSTEM_CLOCK
     wait: Callable[[float], None] | None = None
     orders: Orders = field(default_factory=Orders.of_nobody)
@@ -85,6 +89,13 @@ class Runtime:
         self._consumer = consumer
         self._surroundings = surroundings
         self._suspects = _suspects(surroundings)
+        self._breaker = Breaker(
+            surroundings.emit,
+            surroundings.clock,
+            renew=surroundings.renew,
+            is_wary=surroundings.is_wary,
+            is_kept=surroundings.source.traits.gives_away,
+        )
         self._index = StoreIndex(surroundings.name, surroundings.store, self._suspects)
         self._fullness = Fullness(surroundings.leave_when_full)
         self.hooks = self._hooks_of(consumer)
@@ -258,6 +269,7 @@ class Runtime:
             parking,
             attempts,
             self._suspects,
+            self._breaker,
             source=parts.source,
             lease=lease,
             decode=decode,
@@ -273,6 +285,8 @@ class Runtime:
             parking=parking,
             due=due,
             suspects=self._suspects,
+            breaker=self._breaker,
+            renew=parts.renew,
             interrupts=parts.interrupts,
             wait=self._wait,
             words=parts.words,
@@ -286,6 +300,7 @@ class Runtime:
             handle,
             retry_policy(self._consumer, parts.common),
             self.hooks,
+            self._breaker,
             retries_elsewhere=parts.source.traits.gives_away,
             wait=self._wait,
             progress=self.progress,

@@ -20,7 +20,7 @@ class Seat:
     consumer: the entry in the configuration, `configs` not resolved; settings: the document's `consumerd` table.
     member: `<id>.<group>.<name>.<slot>`.
     workers: how many its pool has. is_paused: it is to fetch nothing before it is told to.
-    suspects: tasks that were running when a worker of the pool died, as the `Fork` told them.
+    suspects: tasks that were running when a worker of the pool died, as the `Fork` told them; is_wary: as it told that.
     channel: to the master, closed by its death. lock_fd: the slot's lock file, opened by the master, not locked yet.
     board_fd: the board's memory as a file, where stacks are written.
     """
@@ -34,6 +34,7 @@ class Seat:
     workers: int
     is_paused: bool
     suspects: tuple[tuple[str, int, str], ...]
+    is_wary: bool
     channel: socket.socket
     lock_fd: int
     board_fd: int

@@ -16,6 +16,7 @@ from consumerd.model.retry import RetryPolicy
 from consumerd.model.task import Task, TaskId
 from consumerd.testing.clock import ManualClock
 from consumerd.worker.attempt import PAUSE_AT_ONCE_S, Attempts, Conclusion
+from consumerd.worker.breaker import Breaker
 from consumerd.worker.hooks import Hooks
 from consumerd.worker.memory_limit import Fullness
 from consumerd.worker.orders import Orders
@@ -53,6 +54,7 @@ class Bench:
             self.handle,
             self.policy,
             hooks,
+            Breaker(self.facts.append, self.clock, renew=lambda: None, is_wary=False, is_kept=True),
             retries_elsewhere=False,
             wait=self.wait,
             progress=lambda: self.told_at.append(self.clock.monotonic()),

@@ -36,8 +36,8 @@ SLOW_START_S = 15.0
 DEATHS_THAT_TELL = 2
 """So many unproven deaths in a row of a slot, or a refusal of its source, tell of the next as well."""
 
-STARVED = "starved"
-_FLAGS = {BoardFlag.STORE_AWAY: "store", BoardFlag.SOURCE_AWAY: "source"}
+STARVED, DESTINATION = "starved", "destination"
+_FLAGS = {BoardFlag.STORE_AWAY: "store", BoardFlag.SOURCE_AWAY: "source", BoardFlag.DESTINATION_AWAY: DESTINATION}
 
 
 def status_document(
@@ -285,6 +285,8 @@ def _absence(name: ConsumerName, flag: Mapping[str, object]) -> str:
     if flag["away"] == STARVED:
         return f"{name}: it handles nothing, for {flag['error']}"
     why = f": {flag['error']}" if flag["error"] else ""
+    if flag["away"] == DESTINATION:
+        return f"{name}: what its tasks need does not answer, so it tries one at a time, and gives none up{why}"
     return f"{name}: its {flag['away']} is away{why}"
 
 

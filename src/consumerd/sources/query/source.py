@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from consumerd.errors import ConsumerdError, SourceAwayError
+from consumerd.errors import ConsumerdError, QueryFailedError
 from consumerd.events.facts import Fact, Level
 from consumerd.model.contract import is_overridden
 from consumerd.model.failure import one_line
@@ -99,7 +99,7 @@ class QuerySource:
         except ConsumerdError:
             raise
         except BaseException as error:  # the user's query, and any driver's errors
-            raise SourceAwayError(f"get_next_batch raised {one_line(error)}") from error
+            raise QueryFailedError(f"get_next_batch raised {one_line(error)}") from error
         self.has_answered = True
         selected = self._selection.of(records)
         self._rows = selected.rows

@@ -96,6 +96,7 @@ def _seat(work: Work, fork: Fork, ends: Ends) -> Seat:
         workers=fork.workers,
         is_paused=fork.is_paused,
         suspects=fork.suspects,
+        is_wary=fork.is_wary,
         channel=socket.socket(fileno=ends.channel_fd),
         lock_fd=ends.lock_fd,
         board_fd=ends.board_fd,
