@@ -24,6 +24,7 @@ from consumerd.wire.messages import Fork
 
 FDS_OF_A_FORK = 12
 FDS_SPARED = 16
+LOW_LIMIT = 4096
 
 
 class LocalLauncher:
@@ -179,10 +180,13 @@ class LocalLauncher:
 
 
 def _require_descriptors(count: int) -> None:
-    """OSError unless so many are free. Some are spared, so that a master at its limit can still be asked why."""
+    """OSError unless so many are free. Some are spared, so that a master at its limit can still be asked why.
+
+    A limit that leaves room for thousands is not looked at: that would cost more with each worker.
+    """
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    is_limited = limit != resource.RLIM_INFINITY
-    if is_limited and limit - sum(1 for _ in Path("/proc/self/fd").iterdir()) < count:
+    is_low = 0 <= limit < LOW_LIMIT
+    if is_low and limit - sum(1 for _ in Path("/proc/self/fd").iterdir()) < count:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
