@@ -103,7 +103,7 @@ class Member:
         self.failure: BaseException | None = None
         self._handle = handle
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> Member:
         self._thread.start()
@@ -142,7 +142,7 @@ class Member:
     def _run(self) -> None:
         try:
             source = self.seat.open()
-            keeper = threading.Thread(target=self._keep, args=(source,))
+            keeper = threading.Thread(target=self._keep, args=(source,), daemon=True)
             keeper.start()
             try:
                 while not self._stop.is_set():
