@@ -21,6 +21,7 @@ from consumerd.model.suspects import Suspect
 from consumerd.model.task import TaskId
 from consumerd.store import browsing, claims
 from consumerd.store.parking import Lease, ParkedFilter, ParkingStore
+from consumerd.store.spans import FIRST_ROWS
 
 Place = Callable[[], ParkingStore]
 """Opens one more store on the same database, which was empty when the test began."""
@@ -419,6 +420,12 @@ class ParkingStoreContract:
         assert total(store.discard(ParkedFilter(state=ParkedState.DEAD))) == {CONSUMER: 1}
         assert total(store.discard()) == {CONSUMER: 1}
         assert total(store.discard()) == {}
+
+    def test_all_are_gone_through_in_steps_of_so_many_rows(self, store: ParkingStore) -> None:
+        store.park([dead_task(number) for number in range(FIRST_ROWS + 50)])
+        for act in (store.count, store.retry, store.discard):
+            assert list(act()) == [{CONSUMER: FIRST_ROWS}, {CONSUMER: 50}]
+        assert list(store.discard()) == [{}]
 
     # Several at once
 

@@ -200,6 +200,12 @@ def count(connection: Connection, chosen: ParkedFilter, among: Among) -> Changed
     return _counted(connection, _decidable(connection, chosen, among))
 
 
+def span_of(connection: Connection, after: str, rows: int) -> Span:
+    """The next so many rows behind a key, all that are left where they are fewer."""
+    keys = select(PARKED.c.id).where(PARKED.c.id > after).order_by(PARKED.c.id)
+    return Span(after, connection.execute(keys.offset(rows - 1).limit(1)).scalar())
+
+
 def _decidable(connection: Connection, chosen: ParkedFilter, among: Among) -> ColumnElement[bool]:
     """What may be decided of the chosen rows. The rows are found by their keys and nothing else.
 

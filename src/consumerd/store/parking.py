@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection
 
 from consumerd.model.parked import ParkedTask
 from consumerd.model.suspects import Suspect
 from consumerd.model.task import TaskId
 from consumerd.store import browsing, claims, suspects
-from consumerd.store.browsing import Among, Changed, Found, Page, ParkedCounts
+from consumerd.store.browsing import Changed, Found, Page, ParkedCounts
 from consumerd.store.claims import IdPage, Lease, Place
 from consumerd.store.database import Database
 from consumerd.store.filters import ParkedFilter
@@ -152,23 +155,33 @@ class ParkingStore:
 
     def count(self, chosen: ParkedFilter = EVERY, keys: Sequence[str] | None = None) -> Iterator[Changed]:
         """How many tasks a retry or discard would change; in parts as `retry` has them."""
-        return _in_steps(lambda among: self._database.read(lambda step: browsing.count(step, chosen, among)), keys)
+        return self._in_steps(self._database.read, partial(browsing.count, chosen=chosen), keys)
 
     def retry(self, chosen: ParkedFilter = EVERY, keys: Sequence[str] | None = None) -> Iterator[Changed]:
         """Make dead and waiting tasks due now; how many, by consumer.
 
         `keys`: these alone, all in one transaction. None: all that the filter chooses, in steps of less than a second,
-        each a transaction and one part of the result; what was changed stays so where a later step fails.
+        each a transaction and one part of the result; what was changed stays so where a later step fails. A step that
+        failed is tried again: what it did in spite of that, a COMMIT whose answer was lost, may not be counted.
         """
-        return _in_steps(lambda among: self._database.write(lambda step: browsing.retry(step, chosen, among)), keys)
+        return self._in_steps(self._database.write, partial(browsing.retry, chosen=chosen), keys)
 
     def discard(self, chosen: ParkedFilter = EVERY, keys: Sequence[str] | None = None) -> Iterator[Changed]:
         """Delete tasks for good; how many, by consumer, in parts as `retry` has them."""
-        return _in_steps(lambda among: self._database.write(lambda step: browsing.discard(step, chosen, among)), keys)
+        return self._in_steps(self._database.write, partial(browsing.discard, chosen=chosen), keys)
 
+    def _in_steps(
+        self, transact: Callable[..., Any], change: Callable[..., Changed], keys: Sequence[str] | None
+    ) -> Iterator[Changed]:  # `transact`: the database's read or write, whose result is of any type
+        def step(after: str, rows: int) -> tuple[Changed, str | None]:
+            def within(connection: Connection) -> tuple[Changed, str | None]:
+                span = browsing.span_of(connection, after, rows)
+                return change(connection, among=span), span.last
 
-def _in_steps(step: Callable[[Among], Changed], keys: Sequence[str] | None) -> Iterator[Changed]:
-    if keys is None:
-        yield from walk(step)
-    else:
-        yield step(keys)
+            done: tuple[Changed, str | None] = transact(within)
+            return done
+
+        if keys is None:
+            yield from walk(step)
+        else:
+            yield transact(partial(change, among=keys))

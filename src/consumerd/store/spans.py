@@ -1,6 +1,6 @@
-"""A walk over all rows of the parking store, in steps of less than a second, however many rows there are.
+"""A walk over all rows of the parking store in the order of their keys, in steps of less than a second.
 
-The key of a row is a hash. So a part of the range of all keys holds that part of the rows, whatever they are.
+A step is so many rows, not a part of the range of keys: keys need not be spread over it evenly.
 """
 
 from __future__ import annotations
@@ -12,39 +12,49 @@ from typing import TypeVar
 from sqlalchemy import ColumnElement, and_
 
 from consumerd.clock import monotonic
-from consumerd.store.schema import KEY_CHARACTERS
+from consumerd.errors import StoreAwayError
 
 ResultT = TypeVar("ResultT")
 
-KEYS: int = 16**KEY_CHARACTERS
-FIRST_PART = 256
+FIRST_ROWS, MOST_ROWS = 100, 5_000
 LONGEST_STEP_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The keys from `low` on, below `high`, as numbers."""
+    """The keys behind `after` up to `last`, which is one of them; None: all behind `after`."""
 
-    low: int
-    high: int
+    after: str
+    last: str | None
 
     def holds(self, key: ColumnElement[str]) -> ColumnElement[bool]:
         """Whether a key is within the span."""
-        is_below = [key < f"{self.high:0{KEY_CHARACTERS}x}"] if self.high < KEYS else []
-        return and_(key >= f"{self.low:0{KEY_CHARACTERS}x}", *is_below)
+        is_below = [] if self.last is None else [key <= self.last]
+        return and_(key > self.after, *is_below)
 
 
-def walk(step: Callable[[Span], ResultT], now: Callable[[], float] = monotonic) -> Iterator[ResultT]:
-    """The results of `step` on spans that together are all keys; their width follows from how long a step takes."""
-    low, width = 0, KEYS // FIRST_PART
-    while low < KEYS:
-        span = Span(low, min(low + width, KEYS))
+def walk(
+    step: Callable[[str, int], tuple[ResultT, str | None]], now: Callable[[], float] = monotonic
+) -> Iterator[ResultT]:
+    """The results of `step` on the next so many rows behind a key; it says their last key, or None for the end.
+
+    How many follows from how long a step takes. One that failed is done again with fewer rows, since the server may
+    have become too slow for so many; StoreAwayError where it fails with the fewest.
+    """
+    after: str | None = ""
+    rows = FIRST_ROWS
+    while after is not None:
         began = now()
-        result = step(span)
+        try:
+            result, after = step(after, rows)
+        except StoreAwayError:
+            if rows <= FIRST_ROWS:
+                raise
+            rows = max(rows // 4, FIRST_ROWS)
+            continue
         took_s = now() - began
         if took_s > LONGEST_STEP_S:
-            width = max(width // 2, 1)
+            rows = max(rows // 2, 1)
         elif took_s < LONGEST_STEP_S / 2:
-            width *= 2
-        low = span.high
+            rows = min(rows * 2, MOST_ROWS)
         yield result
