@@ -214,6 +214,31 @@ def test_executed_workers_begin_where_their_zygote_began_and_run_what_it_has_rea
     assert stop(master) == 0
 
 
+def test_an_error_in_a_zygote_ends_the_zygote_alone(place: Place) -> None:
+    place.write_module(
+        "from consumerd.worker.zygote.forking import Zygote\n"
+        "wait_ms = Zygote._wait_ms\n"
+        "def raising(self):\n"
+        "    if (HERE / 'raise').exists():\n"
+        "        (HERE / 'raise').unlink()\n"
+        "        raise RuntimeError('nobody expected this')\n"
+        "    return min(wait_ms(self) or 100, 100)\n"
+        "Zygote._wait_ms = raising"
+    )
+    master = place.start(2)
+    before = wait_running(master, 2)["pools"][0]
+    (place.directory / "raise").touch()
+    wait_until(
+        lambda: "zygote_ended" in master.log.read_text(), deadline_s=SOON_S, message=lambda: "the zygote has not ended"
+    )
+    ready = wait_for(master, lambda found: found["pools"][0]["zygote"]["state"] == "ready", "another zygote")["pools"][
+        0
+    ]
+    assert ready["zygote"]["pid"] != before["zygote"]["pid"]
+    assert [worker["pid"] for worker in ready["workers"]] == [worker["pid"] for worker in before["workers"]]
+    assert stop(master) == 0
+
+
 # What the system refuses
 
 

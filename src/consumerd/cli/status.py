@@ -24,10 +24,9 @@ WORKER_HEADINGS = ("WORKER", "PID", "GENERATION", "STATE", "FOR", "HANDLED", "DO
 LONGEST_NOTE = 1_000
 DAY_S = 86_400.0
 OLD_ERROR_S = 60.0
+"""The last error is shown with its age once it is older."""
 KNOWN_S = 1.0
 """How long a task runs is known by looks a second apart, and not shown below that."""
-
-"""The last error is shown with its age once it is older."""
 OLD_LAG_S = 30.0
 """The lag is measured every ten seconds; an older one is shown with its age."""
 

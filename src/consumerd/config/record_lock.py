@@ -9,7 +9,6 @@ import fcntl
 import os
 import signal
 import struct
-import sys
 from collections.abc import Callable
 
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux: type, whence, start, length, pid
@@ -20,8 +19,6 @@ def holder_of(fd: int) -> int | None:
 
     None: nobody, this process itself, or one in another pid namespace.
     """
-    if sys.platform != "linux":
-        return None
     asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_GETLK, asked))
     return None if kind == fcntl.F_UNLCK or pid <= 0 else int(pid)
@@ -32,8 +29,6 @@ def kill_if(pid: int, is_still_meant: Callable[[], bool]) -> bool:
 
     Its pid may have become another's before the handle was there; afterwards it cannot.
     """
-    if sys.platform != "linux":
-        return False
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:

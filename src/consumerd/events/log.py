@@ -29,7 +29,7 @@ Render = Callable[[Mapping[str, object]], str]
 
 
 class LogListener:
-    """Writes a line for each fact at or above `level`, redacted, with the fields of `bound` on each.
+    """Writes a line for each fact at or above `level`, with the fields of `bound` on each.
 
     Lines never hold a payload: facts carry none.
     """
@@ -40,13 +40,11 @@ class LogListener:
         render: Render,
         *,
         level: Level = Level.INFO,
-        redact: Callable[[str], str] = str,
         bound: Mapping[str, object] | None = None,
     ) -> None:
         self._outlet = outlet
         self._render = render
         self._level = level
-        self._redact = redact
         self._bound = dict(bound or {})
 
     def __call__(self, fact: Fact) -> None:
@@ -59,13 +57,13 @@ class LogListener:
     def bound_to(self, fields: Mapping[str, object]) -> LogListener:
         """The same log, with these fields too on each line."""
         bound = {**self._bound, **fields}
-        return LogListener(self._outlet, self._render, level=self._level, redact=self._redact, bound=bound)
+        return LogListener(self._outlet, self._render, level=self._level, bound=bound)
 
     def _write(self, fact: Fact) -> None:
         line: dict[str, object] = {"timestamp": clock.iso(clock.wall()), "level": fact.level.value, "event": fact.name}
         line |= self._bound
         line |= {name: _shortened(value) for name, value in fact.fields.items()}
-        text = self._redact(self._render(line))
+        text = self._render(line)
         self._outlet.write(text.encode("utf-8", "backslashreplace") + b"\n")
 
     def _tell_dropped(self) -> None:
@@ -80,14 +78,13 @@ def log_to_stdout(
     log_format: LogFormat,
     level: str,
     *,
-    redact: Callable[[str], str] = str,
     bound: Mapping[str, object] | None = None,
     patience_s: float = PATIENCE_S,
 ) -> LogListener:
     """The log of this process, on its stdout. patience_s: how long one line may wait for whoever reads it."""
     render = renderer(log_format, is_terminal=os.isatty(STDOUT))
     outlet = Outlet(STDOUT, patience_s=patience_s)
-    return LogListener(outlet, render, level=Level(level), redact=redact, bound=bound)
+    return LogListener(outlet, render, level=Level(level), bound=bound)
 
 
 def renderer(log_format: LogFormat, *, is_terminal: bool) -> Render:

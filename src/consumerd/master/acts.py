@@ -143,7 +143,8 @@ def _fork(means: Means, name: ConsumerName, slot: int, edition: int, now: float)
     zygote = processes.zygotes[edition].channel
     told, is_paused = processes.suspects.told(), pools.is_paused(name)
     last = processes.last_ends.get(slot)
-    is_wary = last is not None and last.reading is not None and BoardFlag.DESTINATION_AWAY in last.reading.flags
+    reading = None if last is None or last.generation != generation - 1 else last.reading
+    is_wary = reading is not None and BoardFlag.DESTINATION_AWAY in reading.flags
     workers = pools.workers_wanted(name)
     fork = messages.Fork(slot, generation, workers, is_paused=is_paused, suspects=told, is_wary=is_wary)
     try:

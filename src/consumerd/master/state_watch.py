@@ -32,6 +32,7 @@ class StateWatch:
     restore: Callable[[], None]
     give_up: Callable[[str], None]
     _is_lost: bool = False
+    _is_bare: bool = False
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -44,6 +45,8 @@ class StateWatch:
         try:
             if not self.lock.is_in_place:
                 self._make_directory()
+            if self._is_bare:
+                self._fill_directory()
             if await self.control.listen_again():
                 self.emit(Fact("control_socket_made", Level.WARNING, {"socket": str(self.control.path)}))
         except HeldError as error:
@@ -56,9 +59,13 @@ class StateWatch:
             self._is_lost = False
 
     def _make_directory(self) -> None:
-        directory = self.lock.directory
-        directory.prepare()
+        self.lock.directory.prepare()
         self.lock.take_again()
+        self._is_bare = True
+
+    def _fill_directory(self) -> None:
         self.restore()
+        self._is_bare = False
         advice = "it was removed: what was kept in it, as tasks that were parked there, is gone with it"
-        self.emit(Fact("state_directory_made", Level.ERROR, {"state_dir": str(directory.path), "advice": advice}))
+        fields: dict[str, object] = {"state_dir": str(self.lock.directory.path), "advice": advice}
+        self.emit(Fact("state_directory_made", Level.ERROR, fields))

@@ -135,8 +135,10 @@ class StoreThread:
 
     def _next_call(self, store: ParkingStore) -> _Call[Any] | None:  # as above
         with self._changed:
-            if not self._changed.wait_for(lambda: self._calls or self._is_closing, REST_AFTER_S):
-                store.rest()
+            is_wanted = self._changed.wait_for(lambda: self._calls or self._is_closing, REST_AFTER_S)
+        if not is_wanted:
+            store.rest()  # without the lock, which callers want within their own time
+        with self._changed:
             self._changed.wait_for(lambda: self._calls or self._is_closing)
             if not self._calls:
                 return None

@@ -10,6 +10,7 @@ word  0 magic and version · 1 generation · 2 state · 3 busy since (monotonic 
       13 crashes that are known of the task being handled, 0 for all but suspects
       14 given up: tasks parked, not run, because they kill workers; among those in word 8
       15 whether the source has answered since it was opened: 1, or 0
+      1002 to 1023 when its last tasks failed, and when one was last done (`wire.recent`)
 
 From byte 8192: what makes the tasks of the batch themselves, its length before it (`model.suspects` reads it). It is
 written while the cursor is NONE. In the last 32 KiB: the stacks of all threads, as text, written there when the master

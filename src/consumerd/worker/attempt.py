@@ -126,7 +126,7 @@ class Attempts:
         if already is not None:
             return self._concluded(task, decode, must_leave, already)
         if self._breaker.is_open and not self._pause(self._breaker.pause_left_s, must_leave):
-            return Conclusion(task, None)
+            return Conclusion(task, None, Failure("it was not tried: what its tasks need did not answer"))
         self._is_prepared = False
         conclusion = self._concluded(task, decode, must_leave, self._prepare())
         self._hooks.post_handle_task()

@@ -33,7 +33,8 @@ class TaskThreads:
         """Wait for those that are no daemons, until then on the monotonic clock; the names of those that still run."""
         if self._before is None:
             return []
-        threading.Thread(target=_close_executors, name="executors", daemon=True).start()
+        with contextlib.suppress(RuntimeError):  # no thread can be started: executors that idle are waited for in vain
+            threading.Thread(target=_close_executors, name="executors", daemon=True).start()
         while running := self._running():
             left_s = until_s - monotonic()
             if left_s <= 0:

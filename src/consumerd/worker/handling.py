@@ -134,7 +134,7 @@ class Handling:
             self._parts.parking.hold(batch, index, self._suspects.condemn(batch.task(index), suspect))
             return index + 1
         self._parts.interrupts.set(Interrupt.SETTLE_DUE)  # what failed before it is parked, and all of it settled
-        if self._attend():
+        if self._attend() and not self._source.traits.gives_away:  # such a task would come from nowhere again
             return index
         try:
             self._suspects.begin(batch.task(index), suspect)

@@ -99,7 +99,8 @@ class Parking:
             return ()
         now = self._clock.monotonic()
         stored = self._store_of([held for held in self._held if is_last or held.again_at <= now], is_last=is_last)
-        self._held = [held for held in self._held if held not in stored]
+        gone = set(stored)
+        self._held = [held for held in self._held if held not in gone]
         for held in stored:
             self._emit(parked_fact(held.parked))
             self._on_parked(held.parked.task_id)
@@ -129,7 +130,8 @@ class Parking:
             else:
                 some[0].failures += 1
             answers = error is None or isinstance(error, UnstorableError)
-            asked = [held for held in asked if held not in some]
+            tried = set(some)
+            asked = [held for held in asked if held not in tried]
         return stored
 
     def _park(self, some: list[Held], *, is_last: bool) -> StoreAwayError | None:

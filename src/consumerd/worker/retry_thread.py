@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from consumerd.clock import monotonic
 from consumerd.events.facts import Fact, Level
 from consumerd.model.failure import describe
+from consumerd.worker import threads
 from consumerd.worker.fast import Handler
 from consumerd.worker.hooks import Hooks
 from consumerd.worker.loop import Loop
@@ -58,7 +59,7 @@ class RetryThread:
         self._thread = threading.Thread(target=self._run, name="retries", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        threads.start(self._thread)
 
     def close(self, timeout_s: float) -> None:
         """End the thread, after the attempt that it makes; its instance's `post_consume` is called."""

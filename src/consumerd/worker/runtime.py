@@ -216,7 +216,9 @@ class Runtime:
         consumer = type(self._consumer)(self._consumer.worker_id, **self._consumer.config)
         consumer._runtime = self  # noqa: SLF001 - as of the first
         consumer.pre_consume()
+        consumer.config = self._consumer.config  # live keys change in it
         handlers, hooks = Handlers(consumer), self._hooks_of(consumer)
+        hooks.reload_config()
 
         def close() -> None:
             handlers.close()

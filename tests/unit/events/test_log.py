@@ -74,12 +74,6 @@ def test_facts_below_the_level_are_not_written(pipe: tuple[int, Read]) -> None:
     assert [json.loads(line)["event"] for line in pipe[1]().splitlines()] == ["a_warning", "an_error"]
 
 
-def test_secrets_are_taken_out_of_whatever_was_rendered(pipe: tuple[int, Read]) -> None:
-    log = listener(pipe[0], redact=lambda text: text.replace("hunter2", "***"))
-    log(Fact("source_away", fields={"error": "no route to user:hunter2@db", "hunter2": 1}))
-    assert "hunter2" not in pipe[1]()
-
-
 def test_people_get_words_and_a_traceback_below_them(pipe: tuple[int, Read]) -> None:
     fields = {"worker_id": 3, "error": "no route", "traceback": "Traceback:\n  line 1"}
     listener(pipe[0], "console")(Fact("worker_ended", Level.ERROR, fields=fields))

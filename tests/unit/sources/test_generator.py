@@ -114,6 +114,10 @@ class Blocking(Again):
         if self.made and not self.can_be_made:
             raise OSError("no connection")
         self.made.append(self)
+        self.reloads = 0
+
+    def reload_config(self) -> None:
+        self.reloads += 1
 
 
 def blocking(*, can_be_made: bool) -> tuple[Run, RetryThread]:
@@ -149,6 +153,8 @@ def test_what_is_due_while_the_generator_waits_is_tried_by_a_second_instance() -
     assert looks == [(1, 1), (1, 1), (2, 0), (2, 0)]
     first, second = made
     assert (first.handled, second.handled) == ([(0, "a")], [(0, "a")])
+    assert (first.reloads, second.reloads) == (1, 1)
+    assert second.config is first.config  # in which live keys change
     assert run.board.read().busy_since_ns == 0
 
 
@@ -213,6 +219,29 @@ def test_a_stop_between_two_attempts_keeps_the_task_in_the_store() -> None:
     (row,) = run.store.rows.values()
     assert row.state is ParkedState.WAITING
     assert row.attempts == 1
+
+
+def test_a_stop_before_a_first_attempt_that_an_outage_holds_up_keeps_the_task_in_the_store() -> None:
+    class Needing(BaseConsumer):
+        yielded = 0
+
+        def iterate_task(self) -> Iterator[tuple[int, Any]]:
+            for number in range(100):
+                if run.told("destination_away"):
+                    run.interrupts.set(Interrupt.STOP)
+                self.yielded += 1
+                yield number, number
+
+        def task_id(self, record: Any) -> object:
+            return record
+
+        def handle_task(self, offset: int, record: Any) -> None:
+            raise ConnectionRefusedError("the database is down")
+
+    run = Run(Needing, source=GeneratorSource(), configs={"back_off_time": 1_000})
+    assert run.loop.run() is WorkerExit.DRAINED
+    run.loop.drain(run.clock.monotonic())
+    assert len(run.store.rows) == run.consumer.yielded
 
 
 def test_a_drain_asks_a_store_that_was_away_again_until_its_deadline() -> None:

@@ -160,7 +160,7 @@ class Health:
         if not self._refusals:
             return None
         mine = (JOINING, GROUP, TOPIC, *self._membership.assigned)
-        return next((each for where, each in self._refusals.items() if where in mine), None)
+        return next((each for where, each in tuple(self._refusals.items()) if where in mine), None)  # two threads write
 
     def _whereabouts(self, code: int, partition: int | None) -> int:
         """What it is that was refused: to join, anything of the group, the topic as a whole, or one partition of it."""

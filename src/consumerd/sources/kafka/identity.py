@@ -126,7 +126,10 @@ class IdentityQuestion:
         if self._answered.is_set():
             self._answered.clear()
             self._asked_at = monotonic()
-            Thread(target=self._run, name="kafka-topic-id", daemon=True).start()
+            try:
+                Thread(target=self._run, name="kafka-topic-id", daemon=True).start()
+            except RuntimeError:  # the system refuses a thread: it is asked again later
+                self._answered.set()
 
     def take_newer(self) -> None:
         """From now on, the newer topic is the one that is read."""

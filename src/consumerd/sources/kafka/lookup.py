@@ -11,7 +11,7 @@ from consumerd.sources.kafka.membership import Membership
 
 AGAIN_S = 1.0
 
-IDENTITY_S = 5.0
+IDENTITY_S = 15.0
 """So often, while records come, it is asked whether the topic still is the one that it was."""
 
 

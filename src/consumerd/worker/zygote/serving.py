@@ -11,6 +11,7 @@ import gc
 import os
 import signal
 import threading
+import traceback
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from consumerd import clock
 from consumerd.errors import WireError
 from consumerd.model.contract import live_keys
 from consumerd.model.exits import WorkerExit
-from consumerd.standard_streams import flush_streams
+from consumerd.standard_streams import flush_streams, say
 from consumerd.version import __version__
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import IGNORED_SIGNALS, die_with_parent
@@ -76,7 +77,11 @@ def serve(channel: Channel, seated_fd: int | None = None) -> int:
     live = tuple(sorted(live_keys(loaded.consumer_class)))
     channel.send(Loaded(loaded.kind.name, asdict(loaded.kind.traits), remarks, live))
     die_with_parent(False)
-    Zygote(channel, work, prepared, execute, on_child).run()
+    try:
+        Zygote(channel, work, prepared, execute, on_child).run()
+    except BaseException:  # noqa: BLE001 - its workers run on, as the master has it: `leave` would end them as programs
+        say(traceback.format_exc())
+        os._exit(WorkerExit.BUG)
     return WorkerExit.MASTER_GONE if channel.is_at_end else WorkerExit.DRAINED
 
 
@@ -108,7 +113,8 @@ def _await_programs() -> None:
     end by themselves when it is closed: what tracks shared memory removes it then.
     """
     for pid in children() - children_by_pipe():
-        os.kill(int(pid), signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended, or is another user's
+            os.kill(int(pid), signal.SIGKILL)
     deadline = clock.monotonic() + PROGRAMS_S
     with contextlib.suppress(ChildProcessError):  # there is none, or none any more
         os.waitpid(-1, os.WNOHANG)
