@@ -422,9 +422,9 @@ class ParkingStoreContract:
         assert total(store.discard()) == {}
 
     def test_all_are_gone_through_in_steps_of_so_many_rows(self, store: ParkingStore) -> None:
-        store.park([dead_task(number) for number in range(FIRST_ROWS + 50)])
+        store.park([dead_task(number) for number in range(FIRST_ROWS + 40)])
         for act in (store.count, store.retry, store.discard):
-            assert list(act()) == [{CONSUMER: FIRST_ROWS}, {CONSUMER: 50}]
+            assert list(act()) == [{CONSUMER: FIRST_ROWS}, {CONSUMER: 40}]
         assert list(store.discard()) == [{}]
 
     # Several at once
