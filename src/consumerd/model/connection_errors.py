@@ -23,8 +23,44 @@ _ERRNOS = frozenset(
         errno.EHOSTUNREACH,
     )
 )
-_NAMES = re.compile("Connect|^Network|^Timeout")
-"""Of redis, requests, httpx, urllib3, aiohttp, pymongo, pika, botocore and others."""
+_NAMES = frozenset(
+    [
+        "AMQPConnectionError",
+        "AutoReconnect",
+        "ClientConnectionError",
+        "CloseError",
+        "ConnectError",
+        "ConnectTimeout",
+        "ConnectTimeoutError",
+        "ConnectionClosed",
+        "ConnectionClosedError",
+        "ConnectionError",
+        "ConnectionFailure",
+        "ConnectionTimeout",
+        "EndpointConnectionError",
+        "NameResolutionError",
+        "NetworkError",
+        "NetworkTimeout",
+        "NewConnectionError",
+        "NoBrokersAvailable",
+        "PendingRollbackError",
+        "PoolTimeout",
+        "ProtocolError",
+        "ReadError",
+        "ReadTimeout",
+        "ReadTimeoutError",
+        "RemoteProtocolError",
+        "ServerSelectionTimeoutError",
+        "ServerTimeoutError",
+        "StreamLostError",
+        "Timeout",
+        "TimeoutError",
+        "WriteError",
+        "WriteTimeout",
+    ]
+)
+"""Whole names, of redis, requests, httpx, urllib3, aiohttp, pymongo, pika, botocore, SQLAlchemy and Python itself: an
+application's own `PlayerNotConnected` says nothing of the kind."""
 
 _DATABASE = frozenset(("OperationalError", "InterfaceError"))
 """Of every driver by PEP 249. Drivers use them for much else, too, and say by a code what it is."""
@@ -38,7 +74,10 @@ _MYSQL_CODES = frozenset((0, 1040, 1042, 1043, 1044, 1045, 1049, 1053, 1152, 115
 
 def connection_error(error: BaseException) -> str:
     """The class of the error, or of what it is explicitly raised from, that says so; an empty text where none does."""
-    return _kind(error, DEPTH)
+    try:
+        return _kind(error, DEPTH)
+    except BaseException:  # noqa: BLE001 - an exception of the user's: each of its attributes may raise
+        return ""
 
 
 def _kind(error: BaseException, depth: int) -> str:
@@ -61,7 +100,7 @@ def _says_so(error: BaseException) -> bool:
         return _says_so_by_code(error)
     if isinstance(error, OSError) and (error.errno in _ERRNOS or isinstance(error, (socket.gaierror, socket.herror))):
         return True
-    return "PendingRollbackError" in names or any(map(_NAMES.search, names))
+    return not _NAMES.isdisjoint(names)
 
 
 def _says_so_by_code(error: BaseException) -> bool:

@@ -23,6 +23,13 @@ GROUP_SIZE = 10
 """So many errors are told of a group: the first ones."""
 GROUP_DEPTH = 4
 
+# As Python has them: a class of the user's may have put properties that raise, or nothing that can be set, before them.
+_TRACEBACK = vars(BaseException)["__traceback__"]
+_CAUSE = vars(BaseException)["__cause__"]
+_CONTEXT = vars(BaseException)["__context__"]
+_IS_SUPPRESSED = vars(BaseException)["__suppress_context__"]
+_EXCEPTIONS = vars(BaseExceptionGroup)["exceptions"]
+
 _OURS = Path(__file__).parent.with_name("worker")
 
 Redact = Callable[[str], str]
@@ -38,10 +45,11 @@ class Failure:
 
 def describe(error: BaseException, redact: Redact) -> Failure:
     """The failure that an exception tells of."""
-    line = one_line(error, redact)
+    line = "an error whose text cannot be had"
     try:
+        line = one_line(error, redact)
         told = "".join(_told(error, redact, GROUP_DEPTH))
-    except Exception as second:  # noqa: BLE001 - an exception of the user's: each of its attributes may raise
+    except BaseException as second:  # noqa: BLE001 - an exception of the user's: each of its attributes may raise
         told = f"{line}\n(its traceback cannot be had: {type(second).__name__})"
     return Failure(error=line, traceback=shorten(told.rstrip(), TRACEBACK_CHARACTERS))
 
@@ -58,8 +66,8 @@ def drop_tracebacks(error: BaseException) -> None:
         each = pending.pop()
         if each is not None and id(each) not in seen:
             seen.add(id(each))
-            each.__traceback__ = None
-            pending += (each.__cause__, each.__context__, *_members(each))
+            _TRACEBACK.__set__(each, None)
+            pending += (_CAUSE.__get__(each), _CONTEXT.__get__(each), *_members(each))
 
 
 def one_line(error: BaseException, redact: Redact = str) -> str:
@@ -105,7 +113,7 @@ def _place_of(error: object) -> str:
 
 
 def _members(error: BaseException) -> tuple[BaseException, ...]:
-    return error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    return tuple(_EXCEPTIONS.__get__(error)) if issubclass(type(error), BaseExceptionGroup) else ()
 
 
 def _leaves(error: BaseException, depth: int) -> Iterator[BaseException]:
@@ -120,7 +128,7 @@ def _leaves(error: BaseException, depth: int) -> Iterator[BaseException]:
 def _told(error: BaseException, redact: Redact, depth: int) -> Iterator[str]:
     """An error after its causes, as Python prints it: each with its frames, its notes, and the errors in it."""
     for each in reversed(list(itertools.islice(_chain(error), CHAIN_LENGTH))):
-        yield redact("".join(_frames(each.__traceback__)))
+        yield redact("".join(_frames(_TRACEBACK.__get__(each))))
         yield f"{_line(each, redact)}\n"
         for note in _notes(each):
             yield f"{shorten(redact(_text(note)), ERROR_CHARACTERS)}\n"
@@ -139,7 +147,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     while each is not None and id(each) not in seen:
         seen.add(id(each))
         yield each
-        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
+        cause, is_suppressed = _CAUSE.__get__(each), _IS_SUPPRESSED.__get__(each)
+        each = cause if cause is not None or is_suppressed else _CONTEXT.__get__(each)
 
 
 def _frames(trace: TracebackType | None) -> Iterable[str]:

@@ -78,7 +78,7 @@ class Attempts:
         breaker: Breaker,
         *,
         retries_elsewhere: bool,
-        wait: Callable[[float], None],
+        wait: Callable[[float], object],
         progress: Callable[[], None],
         emit: Callable[[Fact], None],
         redact: Callable[[str], str],
@@ -106,14 +106,14 @@ class Attempts:
         self._is_prepared = True
 
     @contextmanager
-    def made_by(self, handle: Handler, hooks: Hooks) -> Iterator[None]:
-        """Make the attempts by another instance of the consumer's class meanwhile."""
-        before = self._handle, self._hooks
-        self._handle, self._hooks = handle, hooks
+    def made_by(self, handle: Handler, hooks: Hooks, wait: Callable[[float], object]) -> Iterator[None]:
+        """Make the attempts by another instance of the consumer's class meanwhile, in a thread that waits by `wait`."""
+        before = self._handle, self._hooks, self._wait
+        self._handle, self._hooks, self._wait = handle, hooks, wait
         try:
             yield
         finally:
-            self._handle, self._hooks = before
+            self._handle, self._hooks, self._wait = before
 
     def conclude(
         self, task: Task, decode: Decode, must_leave: Callable[[], bool], already: Raised | Outcome | None = None

@@ -21,6 +21,7 @@ from consumerd.worker.breaker import RENEW_AFTER_S
 from consumerd.worker.family import leave_if_child
 from consumerd.worker.handling import Handling
 from consumerd.worker.pace import Pace
+from consumerd.worker.parking import lost_fact
 from consumerd.worker.parts import LoopSettings, Parts
 
 IDLE_FETCH_S = 0.4
@@ -107,6 +108,9 @@ class Loop:
             self._parts.clock.sleep(IDLE_FETCH_S)
             self._park_held(is_last=True)
         self._settle()
+        if self._source.traits.gives_away:
+            for parked in self._parts.parking.lost():
+                self._parts.emit(lost_fact(parked))
 
     # One turn
 

@@ -90,6 +90,10 @@ class Parking:
         parked = parked_task(self._consumer, conclusion, self._clock.wall())
         self._held.append(Held(parked, Settlement(batch, index, index + 1, conclusion.outcome)))
 
+    def lost(self) -> tuple[ParkedTask, ...]:
+        """What the store did not take until the end, of a source that will not give it again."""
+        return tuple(held.parked for held in self._held)
+
     def flush(self, *, is_last: bool = False) -> tuple[Settlement, ...]:
         """Park all that is held; the settlements that may now be made. None while the store is away.
 
@@ -196,6 +200,13 @@ class Parking:
 def _is_to_blame(held: Held, error: StoreAwayError, *, answers: bool) -> bool:
     """Whether the task is refused, and the store not away. answers: the store took another task just before."""
     return isinstance(error, UnstorableError) or held.is_refused or (answers and held.failures > 0)
+
+
+def lost_fact(parked: ParkedTask) -> Fact:
+    """That nobody has a task any more: its generator gave it away, and the store did not take it until the end."""
+    fields: dict[str, object] = {"task": parked.task_id, "offset": parked.offset, "error": parked.error}
+    advice = "the parking store did not answer until the stop's deadline: the task is to be produced again"
+    return Fact("task_lost", Level.ERROR, {**fields, "advice": advice})
 
 
 def parked_fact(parked: ParkedTask) -> Fact:

@@ -92,5 +92,5 @@ class RetryThread:
             self._make_at = monotonic() + MAKE_AGAIN_S
             self._stand_in = self._make()
         if self._stand_in is not None:
-            with self._parts.attempts.made_by(self._stand_in.handle, self._stand_in.hooks):
+            with self._parts.attempts.made_by(self._stand_in.handle, self._stand_in.hooks, self._closing.wait):
                 self._parts.due.run(self._is_stopping)

@@ -67,6 +67,7 @@ def test_an_error_of_a_connection_is_known(error: BaseException) -> None:
     "error",
     [
         ValueError("no such user"),
+        type("PlayerNotConnected", (Exception,), {})("of a game, not of a network"),
         FileNotFoundError(errno.ENOENT, "no file"),
         OSError(errno.ENOSPC, "full"),
         HTTPError("http://x", 404, "Not Found", None, None),  # type: ignore[arg-type]  # no headers

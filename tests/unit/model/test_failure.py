@@ -5,8 +5,19 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from consumerd.model.failure import ERROR_CHARACTERS, TRACEBACK_CHARACTERS, Failure, describe, one_line
+import pytest
+
+from consumerd.model.connection_errors import connection_error
+from consumerd.model.failure import (
+    ERROR_CHARACTERS,
+    TRACEBACK_CHARACTERS,
+    Failure,
+    describe,
+    drop_tracebacks,
+    one_line,
+)
 
 
 class HostileError(Exception):
@@ -159,3 +170,34 @@ def test_secrets_are_taken_out_of_error_and_traceback() -> None:
     failure = describe(raised(ValueError("password hunter2 refused")), lambda text: text.replace("hunter2", "***"))
     assert failure.error == "ValueError: password *** refused"
     assert "hunter2" not in failure.traceback
+
+
+@dataclass(frozen=True)
+class FrozenError(Exception):
+    uid: int = 7
+
+
+class AskingError(Exception):
+    """Has any attribute, and none."""
+
+    def __getattr__(self, name: str) -> object:
+        raise KeyError(name)
+
+
+class NoneOfItError(ExceptionGroup[Exception]):
+    exceptions = property(lambda self: 1 / 0)  # type: ignore[assignment]  # it is hostile
+    __cause__ = property(lambda self: 1 / 0)  # type: ignore[assignment]  # as above
+    __notes__ = property(lambda self: 1 / 0)  # type: ignore[assignment]  # as above
+
+
+HOSTILE = [FrozenError(), AskingError("x"), NoneOfItError("x", [ValueError("inside")])]
+
+
+@pytest.mark.parametrize("error", HOSTILE, ids=lambda error: type(error).__name__)
+def test_an_exception_of_any_making_is_described_asked_for_its_connection_and_let_go(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        raise error
+    assert type(error).__name__ in describe(error, str).error
+    assert connection_error(error) == ""
+    drop_tracebacks(error)
+    assert vars(BaseException)["__traceback__"].__get__(error) is None

@@ -242,6 +242,7 @@ def test_a_stop_before_a_first_attempt_that_an_outage_holds_up_keeps_the_task_in
     assert run.loop.run() is WorkerExit.DRAINED
     run.loop.drain(run.clock.monotonic())
     assert len(run.store.rows) == run.consumer.yielded
+    assert run.told("task_lost") == []
 
 
 def test_a_drain_asks_a_store_that_was_away_again_until_its_deadline() -> None:
@@ -252,9 +253,10 @@ def test_a_drain_asks_a_store_that_was_away_again_until_its_deadline() -> None:
     run.loop.drain(run.clock.monotonic() + 2)
     assert run.store.calls > asked_before + 5
     assert run.store.rows == {}
+    assert [fact.fields["offset"] for fact in run.told("task_lost")] == [1]
     run.store.is_away = False
     run.loop.drain(run.clock.monotonic() + 2)
-    assert len(run.dead()) == 1
+    assert len(run.dead()) == len(run.told("task_lost")) == 1
 
 
 def test_a_consumer_that_wants_to_stop_is_asked_before_a_task_is_taken_not_after() -> None:
