@@ -41,15 +41,25 @@ def _items(state_dir: StateDirectory, params: Mapping[str, object]) -> Iterator[
 
 
 def render(item: Plain) -> str:
-    """One line for people: when, whose, what, and the fields as `name=value`."""
+    """For people: a line of when, whose, what, and the fields as `name=value`; texts of several lines stand below."""
     head = f"{item['timestamp']} {item['level']:7} {item.get('consumer') or 'master'}"
     if item["event"] == "stderr":
         return f"{head} | {printable(item['line'])}"
-    fields = {name: value for name, value in item.items() if name not in _SHOWN_FIRST}
-    told = [f"{name}={_value(value)}" for name, value in fields.items() if value not in ("", None)]
-    return " ".join([head, item["event"], *told])
+    fields = {
+        name: _text(value) for name, value in item.items() if name not in _SHOWN_FIRST and value not in ("", None)
+    }
+    told = [f"{name}={_quoted(printable(text))}" for name, text in fields.items() if "\n" not in text]
+    below = [line for name, text in fields.items() if "\n" in text for line in (f"  {name}:", *_indented(text))]
+    return "\n".join([" ".join([head, item["event"], *told]), *below])
 
 
-def _value(value: object) -> str:
-    text = printable(value if isinstance(value, str) else json.dumps(value))
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False) if " " in text else text
+
+
+def _indented(text: str) -> list[str]:
+    return [f"    {printable(line)}" for line in text.splitlines()]
