@@ -19,9 +19,11 @@ _NOTE = pytest.StashKey[Path]()
 def pytest_configure(config: pytest.Config) -> None:
     """Take the note's name out of the environment: what a test executes may be a pytest, too.
 
-    A shell that starts a run in the background has it ignore Ctrl-C; what the tests execute must not inherit that.
+    A shell that starts a run in the background has it ignore Ctrl-C, and nohup a hangup; what the tests execute must
+    not inherit that.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     note = os.environ.pop("CONSUMERD_TEST_UNDER_WAY", None)
     if note is not None:
         config.stash[_NOTE] = Path(note)

@@ -125,7 +125,8 @@ def test_more_workers_restart_nobody_and_fewer_leave_from_the_highest_slot(place
     place.configure(one={"workers": 2})
     master = place.start()
     two = pids(wait_running(master, 2), "one")
-    assert master.answer("scale", "small/one", "4") == {"pools": [{"name": "small/one", "workers": 4}]}
+    scaled = {"name": "small/one", "workers": 4, "helping": None}
+    assert master.answer("scale", "small/one", "4") == {"pools": [scaled]}
     four = pids(wait_running(master, 4), "one")
     assert four[:2] == two
     master.answer("scale", "small", "1")
