@@ -17,7 +17,7 @@ TASKS_THAT_OPEN = 3
 """So many attempts in a row, at so many tasks at least, that ended with one and the same connection error."""
 
 FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 5.0
+LONGEST_PAUSE_S = 2.0
 
 RENEW_AFTER_S = 120.0
 """A worker in which nothing has answered for so long is replaced: it may hold a connection that was never good."""
