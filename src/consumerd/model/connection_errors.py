@@ -15,6 +15,7 @@ DEPTH = 5
 _ERRNOS = frozenset(
     (
         errno.ENETDOWN,
+        errno.ETIMEDOUT,
         errno.ENETUNREACH,
         errno.ENETRESET,
         errno.ENOTCONN,
@@ -40,27 +41,21 @@ _NAMES = frozenset(
         "EndpointConnectionError",
         "NameResolutionError",
         "NetworkError",
-        "NetworkTimeout",
         "NewConnectionError",
         "NoBrokersAvailable",
         "PendingRollbackError",
         "PoolTimeout",
         "ProtocolError",
         "ReadError",
-        "ReadTimeout",
-        "ReadTimeoutError",
         "RemoteProtocolError",
         "ServerSelectionTimeoutError",
-        "ServerTimeoutError",
         "StreamLostError",
-        "Timeout",
-        "TimeoutError",
         "WriteError",
-        "WriteTimeout",
     ]
 )
 """Whole names, of redis, requests, httpx, urllib3, aiohttp, pymongo, pika, botocore, SQLAlchemy and Python itself: an
-application's own `PlayerNotConnected` says nothing of the kind."""
+application's own `PlayerNotConnected` says nothing of the kind. Nor does an answer that takes too long, `ReadTimeout`
+or a bare `TimeoutError`: somebody is there, and a task may be what keeps them."""
 
 _DATABASE = frozenset(("OperationalError", "InterfaceError"))
 """Of every driver by PEP 249. Drivers use them for much else, too, and say by a code what it is."""

@@ -7,6 +7,7 @@ As a process (`python -m integration.scenarios.kafka_member BROKERS TOPIC GROUP 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -193,6 +194,7 @@ def main() -> None:
 
     keys = {"session_timeout": 45, "max_poll_interval": 60}
     Member(Seat(brokers, topic, group, member, keys), note).start()
+    signal.pause()
 
 
 if __name__ == "__main__":

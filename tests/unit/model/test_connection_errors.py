@@ -22,6 +22,7 @@ class RedisError(Exception):
 
 RedisConnectionError = type("ConnectionError", (RedisError,), {"__module__": "redis.exceptions"})
 ReadTimeout = type("ReadTimeout", (type("Timeout", (OSError,), {}),), {"__module__": "requests.exceptions"})
+ConnectTimeout = type("ConnectTimeout", (OSError,), {"__module__": "requests.exceptions"})
 
 
 def wrapped(error: Exception) -> exc.DBAPIError:
@@ -39,7 +40,7 @@ def caused(error: Exception) -> Exception:
     [
         ConnectionRefusedError(errno.ECONNREFUSED, "refused"),
         BrokenPipeError(),
-        TimeoutError("timed out"),
+        TimeoutError(errno.ETIMEDOUT, "no answer to the connect"),
         OSError(errno.EHOSTUNREACH, "no route"),
         socket.gaierror(-2, "unknown"),
         URLError(ConnectionRefusedError()),
@@ -53,9 +54,9 @@ def caused(error: Exception) -> Exception:
         wrapped(pymysql.err.OperationalError(2013, "lost")),
         exc.PendingRollbackError("can't reconnect until the invalid transaction is rolled back"),
         RedisConnectionError("reset"),
-        ReadTimeout("slow"),
+        ConnectTimeout("nobody"),
         caused(ConnectionResetError()),
-        ExceptionGroup("two", [ConnectionResetError(), TimeoutError()]),
+        ExceptionGroup("two", [ConnectionResetError(), BrokenPipeError()]),
     ],
     ids=repr,
 )
@@ -67,6 +68,8 @@ def test_an_error_of_a_connection_is_known(error: BaseException) -> None:
     "error",
     [
         ValueError("no such user"),
+        TimeoutError("the answer took too long"),
+        ReadTimeout("slow"),
         type("PlayerNotConnected", (Exception,), {})("of a game, not of a network"),
         FileNotFoundError(errno.ENOENT, "no file"),
         OSError(errno.ENOSPC, "full"),
