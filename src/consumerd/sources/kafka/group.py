@@ -26,6 +26,9 @@ from consumerd.sources.kafka.shared import Shared
 COMMIT_AGAIN_S = 5.0
 RESIGN_S = 5.0
 
+TAKEN_WITHIN_S = 60.0
+"""Fenced twice within this time, a member's identity is another process's. Once may be an echo of a lost session."""
+
 REVOKE_MARGIN = 0.1
 """The part of `max_poll_interval` that a revoke leaves for the commit, and for the poll before it."""
 
@@ -39,6 +42,7 @@ class GroupMember:
         self._options = options
         self._shared = shared
         self._identity = context.member
+        self._fenced_at: float | None = None
         leave_s = options.max_poll_interval * (1 - REVOKE_MARGIN)
         self._uncommitted: frozenset[int] = frozenset()
         self._rejoined_for: frozenset[int] = frozenset()
@@ -53,7 +57,7 @@ class GroupMember:
         Where another process has this member's identity, it goes on without one: the two would end each other for ever.
         """
         membership, receiver = self._shared.membership, self.receiver
-        if fencing is Fencing.BY_ANOTHER:
+        if fencing is Fencing.BY_ANOTHER and self._is_fenced_again():
             advice = "is a copy of its state directory in use? Give each master a directory of its own"
             membership.report("identity_taken", Level.ERROR, member=self._identity, advice=advice)
             self._identity = None
@@ -66,6 +70,10 @@ class GroupMember:
             self._shared.commits.forget()
             self._shared.health.note_new_client()
         membership.report("group_joined_anew", Level.WARNING, because=fencing.value)
+
+    def _is_fenced_again(self) -> bool:
+        before, self._fenced_at = self._fenced_at, monotonic()
+        return before is not None and self._fenced_at - before < TAKEN_WITHIN_S
 
     def note_uncommitted(self, partitions: frozenset[int]) -> None:
         """Tasks wait in these partitions, and the group has no position there: seen twice, nobody has the partition.
