@@ -19,9 +19,9 @@ from consumerd.clock import wall
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.suspects import Suspect
 from consumerd.model.task import TaskId
-from consumerd.store import browsing, claims
-from consumerd.store.parking import Lease, ParkedFilter, ParkingStore
-from consumerd.store.spans import FIRST_ROWS
+from consumerd.parking import browsing, claims
+from consumerd.parking.contract import Lease, ParkedFilter, ParkingStore
+from consumerd.parking.spans import FIRST_ROWS
 
 Place = Callable[[], ParkingStore]
 """Opens one more store on the same database, which was empty when the test began."""

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from consumerd.config.inquiry import SIDE_BY_SIDE, Question, ask, ask_all
+from consumerd.inquiry.asking import SIDE_BY_SIDE, Question, ask, ask_all
 
 ECHO = """
 import sys
-from consumerd.config.reply import receive
+from consumerd.inquiry.answering import receive
 reply, asked = receive(sys.argv[1:])
 print("noise" * 1000, flush=True)
 """

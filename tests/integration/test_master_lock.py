@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from consumerd.config.master_lock import hold
-from consumerd.config.state_dir import StateDirectory
 from consumerd.errors import StateDirectoryError
+from consumerd.state.master_lock import hold
+from consumerd.state.state_dir import StateDirectory
 
 HOLDER = """
 import sys
 from pathlib import Path
-from consumerd.config.master_lock import hold
-from consumerd.config.state_dir import StateDirectory
+from consumerd.state.master_lock import hold
+from consumerd.state.state_dir import StateDirectory
 lock = hold(StateDirectory(Path(sys.argv[1])))
 print("held", flush=True)
 sys.stdin.read()

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from consumerd.clock import monotonic
+from consumerd.database.holders import STOPPED_LIMIT_S
 from consumerd.errors import StoreAwayError
-from consumerd.store.holders import STOPPED_LIMIT_S
-from consumerd.store.opening import open_store, open_store_thread
-from consumerd.store.parking import ParkingStore
+from consumerd.parking.contract import ParkingStore
+from consumerd.parking.opening import open_store, open_store_thread
 from contracts.parking_store import parked_task
 from integration.scenarios.parked_writers import TASKS_A_WRITER
 from integration.scenarios.running import environment

@@ -14,16 +14,16 @@ import pytest
 from sqlalchemy import URL, NullPool, create_engine, inspect, make_url, text
 
 from consumerd.clock import monotonic, wall
+from consumerd.database.dialects import database_now
 from consumerd.errors import StoreAwayError, UnstorableError, UsageError
 from consumerd.model.task import TaskId
-from consumerd.store import claims
-from consumerd.store.browsing import listed
-from consumerd.store.claims import due_candidates
-from consumerd.store.dialects import database_now
-from consumerd.store.opening import ask_parking, open_store, open_store_thread, parking_url
-from consumerd.store.parking import ParkedFilter, ParkingStore
-from consumerd.store.records import INLINE_LIMIT_BYTES
-from consumerd.store.thread import StoreThread
+from consumerd.parking import claims
+from consumerd.parking.browsing import listed
+from consumerd.parking.claims import due_candidates
+from consumerd.parking.contract import ParkedFilter, ParkingStore
+from consumerd.parking.opening import ask_parking, open_store, open_store_thread, parking_url
+from consumerd.parking.records import INLINE_LIMIT_BYTES
+from consumerd.parking.thread import StoreThread
 from contracts.parking_store import (
     CONSUMER,
     OTHER,

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from consumerd.config.state_dir import StateDirectory
 from consumerd.errors import WireError
+from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import call
 
 Plain = Mapping[str, Any]  # an answer, as JSON brought it

@@ -16,13 +16,13 @@ import click
 
 from consumerd.cli.lines import note, terminal_width
 from consumerd.cli.options import json_option
-from consumerd.config.inquiry import Answer, Question, ask_all
 from consumerd.config.loading import examine
 from consumerd.config.problems import Problem, in_document_order
 from consumerd.config.schema import json_schema
 from consumerd.config.shape import ConsumerSettings
 from consumerd.config.shared_store import unreachable_store_problems
 from consumerd.config.validate import Validated
+from consumerd.inquiry.asking import Answer, Question, ask_all
 
 PROBE_S = 10.0
 WRONG = 2

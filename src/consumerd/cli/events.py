@@ -6,7 +6,7 @@ import click
 
 from consumerd.cli.following import LEVELS, follow
 from consumerd.cli.options import json_option, state_dir_option
-from consumerd.config.state_dir import StateDirectory
+from consumerd.state.state_dir import StateDirectory
 
 
 @click.command()

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from consumerd.cli.lines import printable
-from consumerd.config.state_dir import StateDirectory
 from consumerd.standard_streams import lost_output, shown
+from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import Connection
 
 Plain = Mapping[str, Any]  # an item, as JSON brought it

@@ -17,11 +17,11 @@ from pathlib import Path
 import click
 
 from consumerd.cli.verbs import Verbs
-from consumerd.config import master_lock
-from consumerd.config.state_dir import StateDirectory
 from consumerd.errors import ConsumerdError, NotRunningError
 from consumerd.model.exits import WorkerExit
 from consumerd.standard_streams import make_streams_lenient
+from consumerd.state import master_lock
+from consumerd.state.state_dir import StateDirectory
 from consumerd.version import __version__
 
 INTERRUPTED = 130

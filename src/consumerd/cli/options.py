@@ -13,7 +13,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from consumerd.config.state_dir import StateDirectory
+from consumerd.state.state_dir import StateDirectory
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]  # click's decorators take any function
 

@@ -17,8 +17,8 @@ from consumerd.cli.options import Decorator, json_option, state_dir_option
 from consumerd.cli.parked_options import DECIDABLE, Function, changing, narrowed, target_option
 from consumerd.cli.parked_store import Item, ask, check_target
 from consumerd.cli.parked_view import agrees, is_asked, render_changed, render_list, render_task
-from consumerd.config.state_dir import StateDirectory
 from consumerd.standard_streams import shown
+from consumerd.state.state_dir import StateDirectory
 
 _config_option: Decorator = click.option(
     "--config", metavar="CONFIG", help="Ask the store that this configuration names; the master is not needed."

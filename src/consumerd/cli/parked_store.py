@@ -13,9 +13,9 @@ from typing import Any
 
 from consumerd import clock
 from consumerd.cli.options import state_dir_of
-from consumerd.config.state_dir import StateDirectory
 from consumerd.errors import ConsumerdError, NotRunningError, UsageError
 from consumerd.model.identity import ConsumerName
+from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.channel import Channel
 from consumerd.wire.control import call
 from consumerd.wire.messages import Message, Serve, StoreRequest, StoreResult
@@ -30,7 +30,7 @@ CHANGES = ("retry", "discard")
 
 _TASKS = re.compile(r'"tasks":(\d+)')
 
-HELPER_MODULE = "consumerd.store.helper"
+HELPER_MODULE = "consumerd.parking.helper"
 
 Item = dict[str, Any]  # a row, as JSON brought it
 

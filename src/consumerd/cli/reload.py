@@ -9,7 +9,7 @@ import click
 from consumerd.cli.acting import Plain, ask
 from consumerd.cli.options import json_option, state_dir_option
 from consumerd.cli.waiting import tell_nobody, wait_for, wait_option
-from consumerd.config.state_dir import StateDirectory
+from consumerd.state.state_dir import StateDirectory
 
 LONGEST_READ_S = 120.0
 MEANING = {

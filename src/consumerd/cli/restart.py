@@ -7,7 +7,7 @@ import click
 from consumerd.cli.acting import ask, show
 from consumerd.cli.options import json_option, state_dir_option, target_argument
 from consumerd.cli.waiting import tell_nobody, wait_for, wait_option
-from consumerd.config.state_dir import StateDirectory
+from consumerd.state.state_dir import StateDirectory
 
 
 @click.command()

@@ -9,9 +9,9 @@ import signal
 import click
 
 from consumerd.cli.options import chosen_state_dir_option, config_argument
-from consumerd.config.working_directory import working_directory
+from consumerd.master.host.own_process import make_ready
 from consumerd.master.launchers.local import LocalLauncher
-from consumerd.master.own_process import make_ready
+from consumerd.state.working_directory import working_directory
 from consumerd.wire.inherited import ZYGOTE_MODULE
 
 WITHOUT_MEANING = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)

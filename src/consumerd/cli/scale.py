@@ -7,8 +7,8 @@ import click
 from consumerd.cli.acting import Plain, ask, show
 from consumerd.cli.options import json_option, state_dir_option, target_argument
 from consumerd.cli.status import shards_help
-from consumerd.config.state_dir import StateDirectory
 from consumerd.errors import UsageError
+from consumerd.state.state_dir import StateDirectory
 
 AUTO = "auto"
 

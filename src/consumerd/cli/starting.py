@@ -11,12 +11,12 @@ from consumerd.config.problems import raise_problems
 from consumerd.config.settings_table import PARKING_RULE, is_parking
 from consumerd.config.shape import Document, LogSettings
 from consumerd.config.shared_store import unreachable_store_problems
-from consumerd.config.state_dir import StateDirectory
-from consumerd.config.working_directory import enter
 from consumerd.errors import UsageError
+from consumerd.master.host.service_socket import ServiceSocket
 from consumerd.master.launchers.local import LocalLauncher
 from consumerd.master.run import run_master
-from consumerd.master.service_socket import ServiceSocket
+from consumerd.state.state_dir import StateDirectory
+from consumerd.state.working_directory import enter
 
 
 @dataclass(frozen=True)

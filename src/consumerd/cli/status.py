@@ -14,7 +14,7 @@ import click
 from consumerd import clock
 from consumerd.cli.lines import duration, named_table, note, table, terminal_width
 from consumerd.cli.options import json_option, state_dir_option
-from consumerd.config.state_dir import StateDirectory
+from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import call
 
 Plain = Mapping[str, Any]  # a part of the status document, as JSON brought it

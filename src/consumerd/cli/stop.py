@@ -9,8 +9,8 @@ import click
 
 from consumerd import clock
 from consumerd.cli.options import json_option, state_dir_option
-from consumerd.config.state_dir import StateDirectory
 from consumerd.errors import ConsumerdError, WireError
+from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import Connection
 
 GRACE_S = 5.0

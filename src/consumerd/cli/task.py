@@ -16,8 +16,8 @@ import click
 from consumerd.cli.options import state_dir_option, target_argument
 from consumerd.config.loading import load
 from consumerd.config.shape import ConsumerSettings, Document
-from consumerd.config.state_dir import StateDirectory
 from consumerd.errors import NotRunningError, UsageError
+from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import call
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from consumerd.clock import SYSTEM_CLOCK
-from consumerd.config.state_dir import StateDirectory
 from consumerd.errors import ConsumerdError
+from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import call
 
 LOOK_EVERY_S = 0.2

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from consumerd.config.plain import DEEPEST, Table, is_unicode, plain
+from consumerd.config.plain import DEEPEST, Table, plain
 from consumerd.config.problems import Path as Place
 from consumerd.config.problems import Problem
 from consumerd.config.python_object import is_object_name, read_python_object
 from consumerd.config.suggest import nearest
-from consumerd.config.working_directory import absolute, working_directory
 from consumerd.config.written import Written, unreadable
+from consumerd.model.text import is_unicode
+from consumerd.state.working_directory import absolute, working_directory
 
 LARGEST_BYTES = 4 * 1_048_576
 

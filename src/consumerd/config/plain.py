@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from consumerd.config.problems import Path, shown
+from consumerd.model.text import is_unicode
 
 DEEPEST = 32
 LARGEST_INTEGER = 2**63 - 1
@@ -65,12 +66,3 @@ def _complaint(value: object, path: Path) -> str | None:
         case _:
             kind = type(value).__name__
             return f"a {kind} ({shown(repr(value), path)}) is not plain data: write text, a number, a list or a table"
-
-
-def is_unicode(text: str) -> bool:
-    """Whether UTF-8 can write a text. A file's name whose bytes the locale cannot read is no such text."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from consumerd.config.inquiry import Question, ask
 from consumerd.config.problems import Problem
 from consumerd.config.written import Written, unreadable
+from consumerd.inquiry.asking import Question, ask
 
 _OBJECT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from consumerd.config.plain import plain
 from consumerd.config.problems import Path
-from consumerd.config.raised import last_line, traceback_of
-from consumerd.config.reply import receive
 from consumerd.config.suggest import did_you_mean
+from consumerd.inquiry.answering import receive
+from consumerd.inquiry.raised import last_line, traceback_of
 
 Part = dict[str, Any]  # plain data, on its way to the process that asked
 

@@ -6,12 +6,12 @@ import shutil
 from typing import Any
 
 from consumerd.config.common_keys import execution_problems, read_common_keys
-from consumerd.config.plain import is_unicode
 from consumerd.config.problems import Problem, shown
 from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolver, has_reference
 from consumerd.config.shape import Settings
 from consumerd.config.tables import Place, read_table
+from consumerd.model.text import is_unicode
 
 RESERVED = "consumerd"
 EMBEDDED = "embedded"

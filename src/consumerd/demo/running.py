@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from consumerd import clock
-from consumerd.config.state_dir import StateDirectory
 from consumerd.demo.balance import Balance, read_books, select, strike
 from consumerd.demo.login_consumer import SCHEMA
 from consumerd.demo.logins import Login, payloads
 from consumerd.errors import ConsumerdError, NotRunningError, StateDirectoryError, UsageError
 from consumerd.sources.table.schema import create_table, enqueue
+from consumerd.state.state_dir import StateDirectory
 from consumerd.wire import control
 
 LOOK_EVERY_S = 0.05

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from consumerd import clock
 from consumerd.errors import UnreadError, WireError
 from consumerd.events.facts import Fact, Level
+from consumerd.master.host.stderr import Relay
 from consumerd.master.launchers.contract import Launcher
 from consumerd.master.pools import Pools
 from consumerd.master.post import Origin, Post
@@ -29,7 +30,6 @@ from consumerd.master.rules.actions import (
     Vacate,
 )
 from consumerd.master.rules.observed import Pool
-from consumerd.master.stderr import Relay
 from consumerd.model.identity import ConsumerName
 from consumerd.model.refusal import refusal
 from consumerd.model.slots import PoolState

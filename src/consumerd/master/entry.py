@@ -7,9 +7,9 @@ from pathlib import Path
 
 from consumerd.config.diff import MASTERS_KEYS
 from consumerd.config.shape import ConsumerSettings
-from consumerd.config.state_dir import StateDirectory
 from consumerd.master.rules.observed import WantedPool
 from consumerd.model.identity import ConsumerName
+from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.messages import Seated
 
 

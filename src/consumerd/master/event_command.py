@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 
 from consumerd import clock
 from consumerd.events.facts import Fact, Level
+from consumerd.master.host.stderr import Relay
 from consumerd.master.launchers.contract import Commanded, Launcher
 from consumerd.master.rules.wait_status import described
-from consumerd.master.stderr import Relay
 
 MOST_A_MINUTE = 30
 """Of each kind of event, so that a flood of dead tasks does not hide that a pool has failed."""

@@ -11,12 +11,12 @@ from contextlib import suppress
 
 from consumerd import clock
 from consumerd.errors import ConsumerdError, WireError
+from consumerd.master.host.stderr import Relay
 from consumerd.master.launchers.contract import Executed, Launcher
-from consumerd.master.stderr import Relay
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Message, Serve, StoreRequest, StoreResult
 
-HELPER_MODULE = "consumerd.store.helper"
+HELPER_MODULE = "consumerd.parking.helper"
 ANSWER_TIMEOUT_S = 30.0
 IDLE_S = 10.0
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from consumerd import clock
 from consumerd.events.facts import Fact
-from consumerd.master.memory import own_bytes
+from consumerd.master.host.memory import own_bytes
 from consumerd.master.pools import Pools
 from consumerd.master.processes import Worker
 from consumerd.master.rules import history

@@ -11,9 +11,7 @@ from pathlib import Path
 import setproctitle
 
 from consumerd import clock
-from consumerd.config import host_identity, master_lock
 from consumerd.config.shape import ConsumerSettings, Document, LogSettings
-from consumerd.config.state_dir import StateDirectory
 from consumerd.events.facts import Fact, Level
 from consumerd.events.later import Later
 from consumerd.events.listeners import Listeners
@@ -28,25 +26,27 @@ from consumerd.master.control.operations import Configuration, Operations
 from consumerd.master.control.overrides import Overrides, load_overrides
 from consumerd.master.control.reloading import Reloading
 from consumerd.master.control.server import ControlServer
-from consumerd.master.durability import Durability, shown_parking
 from consumerd.master.entry import Entry
 from consumerd.master.event_command import EventCommand
 from consumerd.master.helper import StoreHelper
+from consumerd.master.host.durability import Durability, shown_parking
+from consumerd.master.host.oom import OomKills
+from consumerd.master.host.service import Service
+from consumerd.master.host.service_socket import ServiceSocket
+from consumerd.master.host.signals import Signals
+from consumerd.master.host.state_watch import StateWatch
+from consumerd.master.host.stderr import Relay
 from consumerd.master.launchers.contract import Launcher
-from consumerd.master.oom import OomKills
 from consumerd.master.pools import Pools
 from consumerd.master.post import Post
 from consumerd.master.recycler import Recycler
-from consumerd.master.service import Service
-from consumerd.master.service_socket import ServiceSocket
-from consumerd.master.signals import Signals
-from consumerd.master.state_watch import StateWatch
-from consumerd.master.stderr import Relay
 from consumerd.master.strangers import Strangers
 from consumerd.master.supervisor import Supervisor
 from consumerd.master.surveyor import Surveyor
 from consumerd.master.watchdog import Watchdog
 from consumerd.standard_streams import STDERR
+from consumerd.state import host_identity, master_lock
+from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.messages import Seated, Serve
 
 PATIENCE_S = 0.05

@@ -17,11 +17,11 @@ from consumerd.events.later import Later
 from consumerd.master import suspecting
 from consumerd.master.acts import Means, perform
 from consumerd.master.hearing import Hearing, Judge
+from consumerd.master.host.service import Service
+from consumerd.master.host.signals import Signals
 from consumerd.master.rules.actions import GiveUp
 from consumerd.master.rules.observed import Pool
 from consumerd.master.rules.plan import LOST_FOR_S, next_deadline, plan
-from consumerd.master.service import Service
-from consumerd.master.signals import Signals
 from consumerd.model.slots import PoolState
 
 LONGEST_WAIT_S = 3600.0

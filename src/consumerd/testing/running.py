@@ -25,7 +25,7 @@ from consumerd.worker.code.kinds import kind_named
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.orders import Orders
 from consumerd.worker.runtime import Runtime, Surroundings
-from consumerd.worker.suspects import Told
+from consumerd.worker.tasks.suspects import Told
 from consumerd.worker.timer import StopDeadline
 
 NAME = "test/consumer"

@@ -10,7 +10,7 @@ from consumerd.clock import Clock
 from consumerd.errors import StoreAwayError
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.suspects import Suspect
-from consumerd.store.thread import StoreThread
+from consumerd.parking.thread import StoreThread
 
 
 class MemoryStore:

@@ -185,7 +185,7 @@ class ParkedNow(Message, frozen=True):
 
 
 class Serve(Message, frozen=True):
-    """master → store helper: the first message. It is executed as `python -m consumerd.store.helper FD`, FD its end
+    """master → store helper: the first message. It is executed as `python -m consumerd.parking.helper FD`, FD its end
     of the channel (`wire.inherited` reads it), and leaves when the channel ends.
 
     settings: `Settings` as JSON, nothing resolved; directory: of the configuration, to which its `file:` references

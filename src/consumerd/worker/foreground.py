@@ -16,15 +16,15 @@ from typing import Any
 
 from consumerd.clock import monotonic
 from consumerd.config.shape import LogSettings, Settings
-from consumerd.config.state_dir import StateDirectory
 from consumerd.errors import ConsumerdError, UsageError
 from consumerd.events.facts import Fact, Level
 from consumerd.events.listeners import Listeners
 from consumerd.events.log import log_to_stdout
 from consumerd.model.identity import ConsumerName
 from consumerd.model.shards import Shard
+from consumerd.parking.opening import open_store_thread
 from consumerd.standard_streams import open_standard_descriptors
-from consumerd.store.opening import open_store_thread
+from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.board import Board
 from consumerd.worker.code.loader import LoadedConsumer, prepare_class
 from consumerd.worker.family import watch_forks

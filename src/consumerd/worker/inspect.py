@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from consumerd.config.problems import Problem
-from consumerd.config.reply import Reply, receive
 from consumerd.config.shape import ConsumerSettings
 from consumerd.errors import ConsumerdError, SourceRefusedError, StoreAwayError
+from consumerd.inquiry.answering import Reply, receive
 from consumerd.model.failure import one_line
-from consumerd.store.opening import ask_parking, check_parking, resolve_parking
+from consumerd.parking.opening import ask_parking, check_parking, resolve_parking
 from consumerd.worker.code.leftovers import Inventory
 from consumerd.worker.code.loader import Examined, LoadedConsumer, examine_consumer
 from consumerd.worker.zygote.entrance import NotEnteredError, copied, enter

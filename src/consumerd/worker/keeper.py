@@ -20,8 +20,8 @@ from consumerd.sources.contract import ShardLag, Source
 from consumerd.wire.board import read_words
 from consumerd.wire.standing import Standing, standing
 from consumerd.worker import threads
-from consumerd.worker.due import DueTasks
 from consumerd.worker.orders import LagDuty
+from consumerd.worker.tasks.due import DueTasks
 
 BEAT_S = 1.0
 LAG_INTERVAL_S = 10.0

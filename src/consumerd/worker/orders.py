@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from consumerd.worker.amendments import Amendments, Redaction
-from consumerd.worker.suspects import Told
+from consumerd.worker.tasks.suspects import Told
 
 
 class LagDuty:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from consumerd.clock import Clock
 from consumerd.events.facts import Fact
 from consumerd.sources.contract import Source
-from consumerd.worker.attempt import Attempts
-from consumerd.worker.breaker import Breaker
-from consumerd.worker.due import DueTasks
-from consumerd.worker.fast import Handler
-from consumerd.worker.handler import Decode
-from consumerd.worker.hooks import Hooks
 from consumerd.worker.interrupts import Interrupts
-from consumerd.worker.parking import Parking
-from consumerd.worker.suspects import Suspects
+from consumerd.worker.tasks.attempt import Attempts
+from consumerd.worker.tasks.breaker import Breaker
+from consumerd.worker.tasks.due import DueTasks
+from consumerd.worker.tasks.fast import Handler
+from consumerd.worker.tasks.handler import Decode
+from consumerd.worker.tasks.hooks import Hooks
+from consumerd.worker.tasks.parking import Parking
+from consumerd.worker.tasks.suspects import Suspects
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ from consumerd.worker.orders import LagDuty, Orders
 from consumerd.worker.runtime import Runtime, Surroundings
 from consumerd.worker.seat import Prepared, Seat
 from consumerd.worker.stacks import write_stacks_when_asked
-from consumerd.worker.suspects import Told
+from consumerd.worker.tasks.suspects import Told
 from consumerd.worker.timer import StopDeadline, Timer
 
 LOCK_LOOK_S = 0.05

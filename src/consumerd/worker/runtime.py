@@ -16,27 +16,27 @@ from consumerd.events.facts import Fact
 from consumerd.model.exits import WorkerExit
 from consumerd.model.shards import Shard
 from consumerd.model.task import Task, TaskId
+from consumerd.parking.contract import Lease
+from consumerd.parking.thread import StoreThread
 from consumerd.sources.contract import ShardLag, Source, SourceContext
 from consumerd.sources.decoding import limited
-from consumerd.store.parking import Lease
-from consumerd.store.thread import StoreThread
 from consumerd.wire.board import ATTEMPT_SINCE_NS, BUSY_SINCE_NS, STATE, WorkerState
-from consumerd.worker.attempt import Attempts
-from consumerd.worker.breaker import Breaker
-from consumerd.worker.due import DueTasks
-from consumerd.worker.handler import Handlers, for_any_record, needs_general_loop, record_validator, validating
-from consumerd.worker.hooks import Hooks
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.keeper import Keeper, OwnWatch, lag_interval_s
-from consumerd.worker.loop import Loop
 from consumerd.worker.memory_limit import Fullness
 from consumerd.worker.orders import Orders
-from consumerd.worker.parked_index import StoreIndex
-from consumerd.worker.parking import Parking
 from consumerd.worker.parts import LoopSettings, Parts
-from consumerd.worker.policy import retry_policy
-from consumerd.worker.retry_thread import RetryThread, StandIn
-from consumerd.worker.suspects import Suspects, SuspectSettings
+from consumerd.worker.tasks.attempt import Attempts
+from consumerd.worker.tasks.breaker import Breaker
+from consumerd.worker.tasks.due import DueTasks
+from consumerd.worker.tasks.handler import Handlers, for_any_record, needs_general_loop, record_validator, validating
+from consumerd.worker.tasks.hooks import Hooks
+from consumerd.worker.tasks.loop import Loop
+from consumerd.worker.tasks.parked_index import StoreIndex
+from consumerd.worker.tasks.parking import Parking
+from consumerd.worker.tasks.policy import retry_policy
+from consumerd.worker.tasks.retry_thread import RetryThread, StandIn
+from consumerd.worker.tasks.suspects import Suspects, SuspectSettings
 from consumerd.worker.timer import StopDeadline
 
 LEASE_S = 30.0

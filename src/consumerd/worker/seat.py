@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from consumerd.config.shape import ConsumerSettings, Settings
 from consumerd.events.log import LogListener
-from consumerd.store.thread import StoreThread
+from consumerd.parking.thread import StoreThread
 from consumerd.wire.board import Board
 from consumerd.worker.code.loader import LoadedConsumer
 

@@ -21,16 +21,16 @@ from consumerd.model.exits import WorkerExit
 from consumerd.model.failure import describe
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.shards import Shard
+from consumerd.parking.thread import StoreThread
 from consumerd.sources.memory.options import MemoryOptions
 from consumerd.sources.memory.source import MemorySource
 from consumerd.standard_streams import STDOUT, make_streams_lenient, say
-from consumerd.store.thread import StoreThread
 from consumerd.wire.board import HANDLED, Board
 from consumerd.worker.code.loader import LoadedConsumer, load_consumer
 from consumerd.worker.ending import TaskThreads, leave
 from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.runtime import Runtime, Surroundings
-from consumerd.worker.stand_in import StoreStandIn
+from consumerd.worker.tasks.stand_in import StoreStandIn
 from consumerd.worker.timer import StopDeadline
 from consumerd.worker.zygote.entrance import copied, enter
 

@@ -16,9 +16,9 @@ from sqlalchemy import Connection
 
 from consumerd.errors import StoreAwayError
 from consumerd.model.parked import ParkedTask
-from consumerd.store import claims
-from consumerd.store.opening import open_store
-from consumerd.store.parking import ParkingStore
+from consumerd.parking import claims
+from consumerd.parking.contract import ParkingStore
+from consumerd.parking.opening import open_store
 from contracts.parking_store import parked_task
 
 TASKS_A_WRITER = 5

@@ -8,8 +8,8 @@ import pytest
 from consumerd.cli.main import main
 from consumerd.cli.options import json_option, state_dir_option
 from consumerd.cli.verbs import VERBS
-from consumerd.config.state_dir import StateDirectory
 from consumerd.errors import ConfigurationError, ConsumerdError, LoadError, NotRunningError
+from consumerd.state.state_dir import StateDirectory
 from consumerd.version import __version__
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from consumerd.config.shape import CommonKeys, ConsumerSettings, WorkerRange
-from consumerd.config.state_dir import StateDirectory
 from consumerd.events.facts import Fact
 from consumerd.master.autoscaler import OLD_LAG_S, Autoscaler, scaling_document, shards_of
 from consumerd.master.entry import Entry
@@ -15,6 +14,7 @@ from consumerd.master.pools import Pools
 from consumerd.master.processes import MeasuredLag
 from consumerd.master.rules import history
 from consumerd.model.identity import ConsumerName
+from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.messages import Loaded, Seated
 
 NAME = ConsumerName("g", "a")

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from consumerd.config.shape import CommonKeys, ConsumerSettings
-from consumerd.config.state_dir import StateDirectory
 from consumerd.events.facts import Fact
 from consumerd.events.outlet import Outlet
 from consumerd.master import suspecting
@@ -21,6 +20,7 @@ from consumerd.master.acts import Means, perform
 from consumerd.master.control.status import pool_document
 from consumerd.master.entry import Entry
 from consumerd.master.hearing import Hearing
+from consumerd.master.host.stderr import Relay
 from consumerd.master.launchers.contract import Executed, Seating
 from consumerd.master.pools import LAST_WORDS_S, Pools
 from consumerd.master.post import Arrival, Origin, Post
@@ -28,10 +28,10 @@ from consumerd.master.processes import Away, LastError
 from consumerd.master.rules import history
 from consumerd.master.rules.actions import ExecuteZygote, Fork
 from consumerd.master.rules.plan import plan
-from consumerd.master.stderr import Relay
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 from consumerd.sources.identities import by_offset
+from consumerd.state.state_dir import StateDirectory
 from consumerd.version import __version__
 from consumerd.wire import messages
 from consumerd.wire.board import (

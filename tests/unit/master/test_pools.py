@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from consumerd.config.shape import CommonKeys, ConsumerSettings
-from consumerd.config.state_dir import StateDirectory
 from consumerd.master.entry import Entry
 from consumerd.master.pools import Pools
 from consumerd.master.rules import history
 from consumerd.model.identity import ConsumerName
+from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.messages import Loaded, Seated
 
 NAME = ConsumerName("g", "a")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from consumerd.config.state_dir import StateDirectory
 from consumerd.master.strangers import Strangers
+from consumerd.state.state_dir import StateDirectory
 from unit.master.test_hearing import NAME, Stage
 
 

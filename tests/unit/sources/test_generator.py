@@ -14,7 +14,7 @@ from consumerd.model.interrupts import Interrupt
 from consumerd.model.parked import ParkedState
 from consumerd.sources.generator.source import GeneratorSource
 from consumerd.testing.running import NAME, Run
-from consumerd.worker.retry_thread import RetryThread
+from consumerd.worker.tasks.retry_thread import RetryThread
 
 
 class Popping(BaseConsumer):

@@ -13,9 +13,9 @@ from consumerd.events.facts import Fact
 from consumerd.sources.contract import Source
 from consumerd.testing.running import Run
 from consumerd.wire.board import Reading
-from consumerd.worker.due import DueTasks
 from consumerd.worker.keeper import Keeper, OwnWatch, lag_interval_s
 from consumerd.worker.orders import LagDuty
+from consumerd.worker.tasks.due import DueTasks
 
 
 class Watched(BaseConsumer):

@@ -16,8 +16,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from consumerd.config.record_lock import holder_of, kill_if
 from consumerd.master.launchers.contract import Commanded, Executed, Seating
+from consumerd.state.record_lock import holder_of, kill_if
 from consumerd.wire.board import STACKS_SIGNAL, Board
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Fork

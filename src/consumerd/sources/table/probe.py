@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from consumerd.clock import wall
+from consumerd.database.causes import cause_of
 from consumerd.errors import SourceRefusedError
 from consumerd.sources.contract import ShardLag
 from consumerd.sources.table.lag import measure
@@ -16,7 +17,6 @@ from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.schema import check_table
 from consumerd.sources.table.statements import statements_for
 from consumerd.sources.table.unclaimable import UnclaimableRows
-from consumerd.store.causes import cause_of
 
 MOST_LOOKS = 20
 """A million rows are looked at for some that can never be claimed; more would take too long."""

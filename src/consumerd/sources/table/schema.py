@@ -8,11 +8,11 @@ import orjson
 from sqlalchemy import Connection
 
 from consumerd.clock import wall
+from consumerd.database.lock import FileLock
 from consumerd.errors import SourceAwayError, SourceRefusedError
+from consumerd.parking.embedded import EmbeddedDatabase, EmbeddedFile
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.statements import statements_for
-from consumerd.store.embedded import EmbeddedDatabase, EmbeddedFile
-from consumerd.store.lock import FileLock
 
 
 def create_table(database: str, table: str = "tasks") -> None:

@@ -17,11 +17,11 @@ from consumerd.config.shape import ConsumerSettings, Settings
 from consumerd.errors import ConsumerdError
 from consumerd.events.log import log_to_stdout
 from consumerd.model.failure import describe, one_line
+from consumerd.parking.opening import check_parking, open_store_thread, resolve_parking
 from consumerd.standard_streams import open_standard_descriptors
-from consumerd.store.opening import check_parking, open_store_thread, resolve_parking
 from consumerd.worker.code.loader import LoadedConsumer, load_consumer
-from consumerd.worker.handler import record_validator
 from consumerd.worker.seat import Prepared
+from consumerd.worker.tasks.handler import record_validator
 
 
 @dataclass(frozen=True)

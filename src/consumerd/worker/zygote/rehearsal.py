@@ -20,9 +20,9 @@ from consumerd.events.log import LogListener
 from consumerd.events.outlet import Outlet
 from consumerd.model.contract import default_hook
 from consumerd.model.shards import Shard
+from consumerd.parking.thread import StoreThread
 from consumerd.sources.memory.options import MemoryOptions
 from consumerd.sources.memory.source import MemorySource
-from consumerd.store.thread import StoreThread
 from consumerd.wire.board import BOARD_BYTES
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Ready
@@ -31,7 +31,7 @@ from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.link import MasterLink
 from consumerd.worker.process import locked_emitter
 from consumerd.worker.runtime import Runtime, Surroundings
-from consumerd.worker.stand_in import StoreStandIn
+from consumerd.worker.tasks.stand_in import StoreStandIn
 from consumerd.worker.timer import StopDeadline
 
 TIMES = 10

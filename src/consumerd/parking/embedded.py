@@ -1,0 +1,202 @@
+"""A SQLite file as a database that many processes write: every commit on the disk, the writers in a line."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from consumerd.database.causes import cause_of
+from consumerd.database.database import Away
+from consumerd.database.lock import FileLock
+
+ResultT = TypeVar("ResultT")
+
+LONGEST_WAIT_S = 5.0
+
+_WRITING, _READING = "BEGIN IMMEDIATE", "BEGIN"
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedFile:
+    """A SQLite file: its place, and how it is treated.
+
+    is_created: make it, with mode 0600, where it is missing. prepare: runs in a transaction on every new connection.
+    journal: `wal` for speed; `persist` for what must outlive its disk's troubles, since a WAL's index is mapped into
+    memory: where its page cannot be written any more (the file system went read-only, a full tmpfs), the kernel kills
+    the process with SIGBUS instead of answering with an error. None: as the file's owner has set it.
+    """
+
+    path: Path
+    is_created: bool = False
+    journal: Literal["wal", "persist"] | None = None
+    prepare: Callable[[Connection], None] | None = None
+
+
+class EmbeddedDatabase:
+    """A `Database` on a SQLite file, for one thread. Those of one file and process share one `FileLock`.
+
+    Errors are what `away` makes of a sentence. A file that was removed or replaced is noticed: SQLite itself would
+    write on into what nobody will ever find.
+    """
+
+    def __init__(self, file: EmbeddedFile, lock: FileLock, away: Away) -> None:
+        self.where = str(file.path)
+        self._file = file
+        self._lock = lock
+        self._away = away
+        self._identity: tuple[int, int] | None = None
+        self._engine: Engine | None = None
+        self._connection: Connection | None = None
+
+    def write(self, step: Callable[[Connection], ResultT]) -> ResultT:
+        """Run `step` under the file's lock and `BEGIN IMMEDIATE`, and commit."""
+        return self._guarded(lambda: self._write(step))
+
+    def read(self, step: Callable[[Connection], ResultT]) -> ResultT:
+        """Run `step` on one view of the file. The lock is taken to open it, and where readers hold up writers."""
+        return self._guarded(lambda: self._read(step))
+
+    def has_nothing(self, consumer: str) -> bool:
+        """False: whoever needs to know it at little cost looks with `Glance`, without this object."""
+        del consumer
+        return False
+
+    def rest(self) -> None:
+        """Nothing: nobody else needs a file's connection."""
+
+    def close(self) -> None:
+        """Close the connection."""
+        connection, engine = self._connection, self._engine
+        self._connection = self._engine = self._identity = None
+        if connection is not None:
+            connection.invalidate()
+            connection.close()
+        if engine is not None:
+            engine.dispose()
+
+    def _guarded(self, act: Callable[[], ResultT]) -> ResultT:
+        try:
+            return act()
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+            self.close()
+            self._lock.close()
+            raise self._away(cause_of(error)) from error
+
+    def _write(self, step: Callable[[Connection], ResultT]) -> ResultT:
+        self._take_lock()
+        try:
+            connection = self._opened()
+            return self._transact(connection, _WRITING, step)
+        finally:
+            self._lock.release()
+
+    def _read(self, step: Callable[[Connection], ResultT]) -> ResultT:
+        if self._connection is not None and self._file.journal != "persist":
+            return self._transact(self._opened(), _READING, step)
+        self._take_lock()
+        try:
+            return self._transact(self._opened(), _READING, step)
+        finally:
+            self._lock.release()
+
+    def _take_lock(self) -> None:
+        self._engine = self._engine or _engine(self._file.path)  # it takes time, in which no other should have to wait
+        if not self._lock.acquire(LONGEST_WAIT_S):
+            raise self._away(
+                f"another process has held {self._lock.path} for {LONGEST_WAIT_S:g} s: see which one hangs"
+            )
+
+    def _transact(self, connection: Connection, begin: str, step: Callable[[Connection], ResultT]) -> ResultT:
+        """BEGIN and COMMIT go past SQLAlchemy where `step` did too: for small steps that is a good part of the cost."""
+        driver = driver_of(connection)
+        driver.execute(begin)
+        try:
+            result = step(connection)
+            if connection.in_transaction():
+                connection.commit()
+            driver.commit()
+        except BaseException:
+            connection.rollback()
+            driver.rollback()
+            raise
+        return result
+
+    def _opened(self) -> Connection:
+        """The connection; a new one where there is none. The lock is held where there is none."""
+        if self._connection is not None:
+            if self._identity != _identity(self._file.path):
+                raise FileNotFoundError(2, "it was removed or replaced", str(self._file.path))
+            return self._connection
+        if self._file.is_created:
+            _create(self._file.path)
+        self._identity = _identity(self._file.path)
+        assert self._engine is not None  # who comes here holds the lock
+        connection = self._connection = self._engine.connect()
+        is_settled = False
+        try:
+            self._settle(connection)
+            is_settled = True
+        finally:
+            if not is_settled:
+                self.close()
+        return connection
+
+    def _settle(self, connection: Connection) -> None:
+        raw = connection.connection
+        if self._file.journal is not None and _pragma(raw, "journal_mode") != self._file.journal:
+            _pragma(raw, f"journal_mode={self._file.journal}")
+        if self._file.prepare is not None:
+            self._transact(connection, _WRITING, self._file.prepare)
+
+
+def driver_of(connection: Connection) -> sqlite3.Connection:
+    """The driver's own connection, for statements that are run so often that SQLAlchemy's share of them counts."""
+    driver: sqlite3.Connection | None = connection.connection.driver_connection
+    assert driver is not None
+    return driver
+
+
+def _engine(path: Path) -> Engine:
+    """An engine whose driver leaves BEGIN to us; one thread at a time uses its connection, not always the same."""
+    engine = create_engine(
+        URL.create("sqlite+pysqlite", database=str(path)),
+        connect_args={"timeout": LONGEST_WAIT_S, "isolation_level": None, "check_same_thread": False},
+        poolclass=NullPool,
+    )
+    event.listen(engine, "connect", _configure)
+    return engine
+
+
+def _configure(raw: Any, record: object) -> None:  # sqlite3's connection, as SQLAlchemy hands it
+    _pragma(raw, "synchronous=FULL")
+    _pragma(raw, "mmap_size=0")
+
+
+def _pragma(raw: Any, text: str) -> object:  # sqlite3's connection, or SQLAlchemy's wrap of it
+    cursor = raw.cursor()
+    try:
+        row = cursor.execute(f"PRAGMA {text}").fetchone()
+    finally:
+        cursor.close()
+    return None if row is None else row[0]
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _create(path: Path) -> None:
+    """Make the file before SQLite does, which would let others read it; one that is there must not be opened here."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return

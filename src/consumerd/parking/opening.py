@@ -1,0 +1,131 @@
+"""From the setting `parking` to a store: the embedded file in the state directory, or a database behind a URL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, make_url
+from sqlalchemy.exc import ArgumentError
+
+from consumerd.config.redaction import Redactor
+from consumerd.config.secrets import Resolver
+from consumerd.database.causes import may_pass
+from consumerd.database.database import Away, Database
+from consumerd.database.dialects import SUPPORTED, SchemaBusyError
+from consumerd.database.lock import FileLock
+from consumerd.errors import StoreAwayError, UsageError
+from consumerd.parking.contract import ParkingStore
+from consumerd.parking.embedded import EmbeddedDatabase, EmbeddedFile
+from consumerd.parking.glance import Glance
+from consumerd.parking.schema import ForeignSchemaError, check_rights, ensure_schema
+from consumerd.parking.server import ServerDatabase, check_driver, shown, with_driver
+from consumerd.parking.thread import StoreThread
+from consumerd.state.state_dir import StateDirectory
+
+EMBEDDED = "embedded"
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedParking:
+    """The setting `parking` with what its references stand for, and what takes that out of any text."""
+
+    value: str | None
+    redactor: Redactor
+
+
+def resolve_parking(parking: str | None, environ: Mapping[str, str], directory: Path) -> ResolvedParking:
+    """The setting, resolved; `file:` is relative to `directory`. UsageError where a reference stands for nothing."""
+    resolved = Resolver(environ, directory).resolve(parking)
+    if resolved.failures:
+        raise UsageError(f"`parking` cannot be resolved: {resolved.failures[0][1]}")
+    return ResolvedParking(resolved.value, Redactor(resolved.secrets))
+
+
+def parking_url(parking: str | None, state_dir: Path) -> URL:
+    """Where the parking store is. UsageError where `parking`, resolved, is no URL of a database that we know."""
+    if parking is None or parking == EMBEDDED:
+        return URL.create("sqlite", database=str(StateDirectory(state_dir).parked_database))
+    try:
+        url = with_driver(make_url(parking))
+    except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
+        raise UsageError("`parking` is no URL: write embedded, or mysql://user:password@host/database") from error
+    if url.get_backend_name() not in SUPPORTED:
+        known = ", ".join(sorted(SUPPORTED))
+        raise UsageError(f"`parking` names a database of kind {url.get_backend_name()}: known are {known}")
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_absolute():
+        raise UsageError("`parking` names a SQLite file that is not absolute: write sqlite:////folder/file")
+    return url
+
+
+def check_parking(parking: str | None, state_dir: Path) -> None:
+    """That a store can be opened there, by its driver's presence and its options; connects to nothing.
+
+    UsageError where `parking`, resolved, cannot be understood; MissingExtraError where its driver is not installed.
+    """
+    check_driver(parking_url(parking, state_dir))
+
+
+def ask_parking(parking: str | None) -> None:
+    """Connect to the server of the parking store, and see that its user may do there what workers do; change nothing.
+
+    UsageError where it refuses; StoreAwayError where it cannot be reached now. A file is not looked at.
+    """
+    url = parking_url(parking, Path())
+    if url.get_backend_name() == "sqlite":
+        return
+    away = _unusable(f"the parking store {shown(url)} cannot be used")
+    database = ServerDatabase(url, away)
+    try:
+        database.read(check_rights)
+    except ForeignSchemaError as error:
+        raise UsageError(str(away(str(error)))) from error
+    except StoreAwayError as error:
+        if error.__cause__ is None or may_pass(error.__cause__):
+            raise
+        raise UsageError(str(error)) from error
+    finally:
+        database.close()
+
+
+def open_store(parking: str | None, state_dir: Path) -> ParkingStore:
+    """The parking store; it connects at first use. UsageError where `parking` cannot be understood."""
+    return ParkingStore(_database(parking_url(parking, state_dir)))
+
+
+def open_store_thread(parking: str | None, state_dir: Path) -> StoreThread:
+    """The store thread of a worker; nothing runs before the first call. UsageError as above."""
+    url = parking_url(parking, state_dir)
+    glance = Glance(Path(url.database or "")) if url.get_backend_name() == "sqlite" else None
+    return StoreThread(lambda: open_store(parking, state_dir), glance)
+
+
+def _database(url: URL) -> Database:
+    away = _away(shown(url))
+    if url.get_backend_name() != "sqlite":
+        return ServerDatabase(url, away, _prepare(away))
+    path = Path(url.database or "")
+    away = _away(str(path))
+    file = EmbeddedFile(path, is_created=True, journal="persist", prepare=_prepare(away))
+    return EmbeddedDatabase(file, FileLock(path.with_suffix(".lock")), away)
+
+
+def _away(where: str) -> Away:
+    return _unusable(f"the parking store {where} is away, and what fails stays unfinished")
+
+
+def _unusable(told: str) -> Away:
+    return lambda cause: StoreAwayError(f"{told}: {cause}")
+
+
+def _prepare(away: Away) -> Callable[[Connection], None]:
+    """Makes the tables, and says why where it cannot."""
+
+    def prepare(connection: Connection) -> None:
+        try:
+            ensure_schema(connection)
+        except (ForeignSchemaError, SchemaBusyError) as error:
+            raise away(str(error)) from error
+
+    return prepare

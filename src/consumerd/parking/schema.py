@@ -1,0 +1,186 @@
+"""The tables of the parking store, and how they come to be: at first use, by 64 processes at once if it must be.
+
+The key of a row is a hash of its consumer and task id: task ids may be of any length, a key of MySQL may not.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    delete,
+    false,
+    insert,
+    inspect,
+    select,
+    update,
+)
+from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.schema import CreateTable
+from sqlalchemy.types import TypeEngine
+
+from consumerd.database.dialects import schema_lock
+
+SCHEMA_VERSION = 1
+_NOWHERE = "parked_that_is_nowhere"
+
+KEY_CHARACTERS = 32
+CONSUMER_CHARACTERS = 129
+SOURCE_CHARACTERS = 500
+OWNER_CHARACTERS = 255
+
+_LONGBLOB_BYTES, _MEDIUMTEXT_BYTES = 2**32 - 1, 2**24 - 1
+"""By the longest content MySQL and MariaDB choose the type."""
+
+_MYSQL = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+    "mysql_row_format": "DYNAMIC",
+}
+
+METADATA = MetaData()
+
+
+def _name(length: int) -> TypeEngine[str]:
+    """Text that is compared byte by byte on every database, so that a prefix is a range of its index."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
+def _bytes() -> TypeEngine[bytes]:
+    return LargeBinary().with_variant(LargeBinary(_LONGBLOB_BYTES), "mysql")
+
+
+def _text() -> TypeEngine[str]:
+    return Text().with_variant(Text(_MEDIUMTEXT_BYTES), "mysql")
+
+
+PARKED = Table(
+    "parked",
+    METADATA,
+    Column("id", _name(KEY_CHARACTERS), primary_key=True),
+    Column("consumer", _name(CONSUMER_CHARACTERS), nullable=False),
+    Column("task_id", _text(), nullable=False),
+    Column("source", _name(SOURCE_CHARACTERS), nullable=False),
+    Column("shard", Integer, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("state", String(8), nullable=False),
+    Column("due_at", Double),
+    Column("attempts", Integer, nullable=False),
+    Column("crashes", Integer, nullable=False),
+    Column("first_at", Double, nullable=False),
+    Column("last_at", Double, nullable=False),
+    Column("error", _text(), nullable=False),
+    Column("traceback", _text(), nullable=False),
+    Column("headers", _bytes()),
+    Column("key", _bytes()),
+    Column("payload", _bytes()),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("parts", Integer, nullable=False),
+    Column("lease_token", _name(OWNER_CHARACTERS)),
+    Column("lease_until", Double),
+    Index("ix_parked_due", "consumer", "state", "due_at"),
+    Index("ix_parked_position", "consumer", "source", "shard", "position"),
+    Index("ix_parked_lease", "lease_token"),
+    Index("ix_parked_last", "last_at"),
+)
+"""Times are seconds since the epoch. `parts`: how many rows of `parked_part` hold what is too long for this one."""
+
+PARTS = Table(
+    "parked_part",
+    METADATA,
+    Column("id", _name(KEY_CHARACTERS), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("content", _bytes(), nullable=False),
+)
+"""Long contents, cut: a server refuses a statement of more than `max_allowed_packet`, 16 MiB on MariaDB."""
+
+SCHEMA = Table("parked_schema", METADATA, Column("version", Integer, primary_key=True, autoincrement=False))
+
+
+class ForeignSchemaError(Exception):
+    """The tables were made by another version of consumerd. It never leaves this package."""
+
+
+def ensure_schema(connection: Connection) -> None:
+    """Make what is missing, within the caller's transaction."""
+    if _version(connection) is None:
+        with schema_lock(connection):
+            _create(connection)
+    version = _version(connection)
+    if version != SCHEMA_VERSION:
+        raise ForeignSchemaError(
+            f"its tables have version {version}, and this consumerd knows version {SCHEMA_VERSION}: update consumerd"
+        )
+
+
+def check_rights(connection: Connection) -> None:
+    """Do what takes the rights that a worker needs, and change nothing; an error of the database where one is missing.
+
+    ForeignSchemaError for tables of another version.
+    """
+    if _version(connection) is None:
+        _check_creation(connection)
+        return
+    ensure_schema(connection)
+    for table in (PARKED, PARTS):
+        nothing = select(table).where(false())
+        connection.execute(nothing)
+        connection.execute(insert(table).from_select(list(table.columns), nothing))
+        connection.execute(update(table).where(false()).values({column: column for column in table.columns}))
+        connection.execute(delete(table).where(false()))
+
+
+def _check_creation(connection: Connection) -> None:
+    """Make the tables and take them back. MySQL commits each: it is asked for what has no table to begin with."""
+    if connection.dialect.name != "mysql":
+        with schema_lock(connection), connection.begin_nested() as made:
+            _create(connection)
+            made.rollback()
+        return
+    for statement in (f"CREATE TABLE {SCHEMA.name} LIKE {_NOWHERE}", f"CREATE INDEX ix_nowhere ON {_NOWHERE} (id)"):
+        with suppress(ProgrammingError):  # there is no such table; without the right, that is an OperationalError
+            connection.exec_driver_sql(statement)
+
+
+def _version(connection: Connection) -> int | None:
+    if connection.dialect.name == "sqlite":
+        return _version_in_file(connection)
+    if not inspect(connection).has_table(SCHEMA.name):
+        return None
+    return connection.execute(select(SCHEMA.c.version)).scalar()
+
+
+def _version_in_file(connection: Connection) -> int | None:
+    """Without SQLAlchemy's inspection: each process that opens the file asks it while all others wait for the lock."""
+    tables = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
+    if not connection.exec_driver_sql(tables, (SCHEMA.name,)).scalar():
+        return None
+    version: int | None = connection.exec_driver_sql(f"SELECT version FROM {SCHEMA.name}").scalar()
+    return version
+
+
+def _create(connection: Connection) -> None:
+    """Each step may have been done before by a process that died half-way; the version comes last."""
+    for table in METADATA.sorted_tables:
+        if connection.dialect.name == "mysql":
+            table.dialect_kwargs.update(_MYSQL)  # here: a table that is made with them imports the dialect
+        connection.execute(CreateTable(table, if_not_exists=True))
+        there = {index["name"] for index in inspect(connection).get_indexes(table.name)}
+        for index in table.indexes:
+            if index.name not in there:
+                index.create(connection)
+    if _version(connection) is None:
+        connection.execute(insert(SCHEMA).values(version=SCHEMA_VERSION))

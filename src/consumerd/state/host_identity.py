@@ -1,0 +1,77 @@
+"""The identity of a state directory: random, made once, and bound to its machine and place.
+
+It is a part of each worker's `group.instance.id`, which must differ between hosts and masters: two members of one id
+throw each other out. A directory that was copied, to another machine or beside itself, therefore gets a new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from consumerd.errors import StateDirectoryError
+from consumerd.state.state_dir import ADVICE, StateDirectory
+
+MACHINE_ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
+
+
+def own_id(directory: StateDirectory, machine: str | None = None) -> str:
+    """The directory's id, 16 hexadecimal digits, made now where there is none, or none of this machine and place.
+
+    Only the master, which holds the directory's lock, may call this: two callers could make two ids.
+    """
+    binding = _binding(machine if machine is not None else machine_id(), directory.path)
+    try:
+        found = _read(directory.id_file)
+        if found.get("bound_to") == binding and found.get("id"):
+            return found["id"]
+        made = secrets.token_hex(8)
+        _write(directory.id_file, {"id": made, "bound_to": binding})
+    except OSError as error:
+        raise StateDirectoryError(f"{directory.id_file} cannot be used ({error.strerror}): {ADVICE}") from error
+    return made
+
+
+def keep_id(directory: StateDirectory, known: str) -> None:
+    """Write the id that this directory had, where the directory is made anew. OSError."""
+    _write(directory.id_file, {"id": known, "bound_to": _binding(machine_id(), directory.path)})
+
+
+def machine_id() -> str:
+    """What tells this machine from others: systemd's machine id, or the host name where there is none."""
+    for file in MACHINE_ID_FILES:
+        try:
+            text = file.read_text("ascii", "replace").strip()
+        except OSError:
+            continue
+        if text:
+            return text
+    return socket.gethostname()
+
+
+def _binding(machine: str, path: Path) -> str:
+    """A digest, since machine-id(5) asks that the machine id itself be shown to nobody."""
+    return hashlib.sha256(f"consumerd\0{machine}\0{path.resolve()}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def _read(file: Path) -> dict[str, str]:
+    try:
+        lines = file.read_text("ascii", "replace").splitlines()
+    except FileNotFoundError:
+        return {}
+    return {key: value.strip() for key, _, value in (line.partition("=") for line in lines)}
+
+
+def _write(file: Path, values: Mapping[str, str]) -> None:
+    """Whole or not at all, also when the machine stops in between."""
+    draft = file.with_name(file.name + ".new")
+    fd = os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "w", encoding="ascii") as stream:
+        stream.writelines(f"{key}={value}\n" for key, value in values.items())
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(file)

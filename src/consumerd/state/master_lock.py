@@ -1,0 +1,91 @@
+"""The lock that a master holds on its state directory as long as it lives. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+
+from consumerd.errors import StateDirectoryError
+from consumerd.state.record_lock import holder_of
+from consumerd.state.state_dir import ADVICE, StateDirectory
+
+
+class HeldError(StateDirectoryError):
+    """Another master holds the lock of a state directory."""
+
+
+@dataclass
+class MasterLock:
+    """The lock, held. It ends with the process, or with `release`.
+
+    It is a POSIX record lock: closing *any* descriptor of the file in this process gives it up, so nothing else may
+    open the file here; and a forked child does not inherit it.
+    """
+
+    directory: StateDirectory
+    fd: int
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the file that is locked still is the directory's: else anybody may take another one."""
+        try:
+            return os.path.samestat(self.directory.master_lock.stat(), os.fstat(self.fd))
+        except FileNotFoundError:
+            return False
+
+    def take_again(self) -> None:
+        """Lock the file that lies there now. Raises what `hold` raises."""
+        fd = _locked(self.directory)
+        os.close(self.fd)
+        self.fd = fd
+
+    def release(self) -> None:
+        """Give the lock up; at most once."""
+        os.close(self.fd)
+
+
+def hold(directory: StateDirectory) -> MasterLock:
+    """Take the lock of a prepared directory. HeldError names the other master that holds it; else StateDirectoryError
+    where it cannot be taken.
+    """
+    return MasterLock(directory, _locked(directory))
+
+
+def holder(directory: StateDirectory) -> int | None:
+    """The pid of the master that holds the lock; None where nobody does. Never to be asked by that master."""
+    try:
+        with directory.master_lock.open("r+b") as file:
+            return holder_of(file.fileno())
+    except OSError:
+        return None
+
+
+def _locked(directory: StateDirectory) -> int:
+    try:
+        fd = os.open(directory.master_lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StateDirectoryError(f"{directory.master_lock} cannot be opened ({error.strerror}): {ADVICE}") from error
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _write_pid(fd)
+    except (BlockingIOError, PermissionError) as error:
+        pid = _read_pid(fd)
+        os.close(fd)
+        raise HeldError(
+            f"the master with pid {pid} uses the state directory {directory.path}: stop it, or {ADVICE}"
+        ) from error
+    except OSError as error:
+        os.close(fd)
+        raise StateDirectoryError(f"{directory.master_lock} cannot be locked ({error.strerror}): {ADVICE}") from error
+    return fd
+
+
+def _write_pid(fd: int) -> None:
+    """The holder's pid, in the file: `F_GETLK` would say 0 to a process of another pid namespace."""
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+
+
+def _read_pid(fd: int) -> str:
+    return os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"

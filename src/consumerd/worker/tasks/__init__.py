@@ -1,0 +1,1 @@
+"""What a worker does with its tasks: the loop, attempts, retries, parking, suspects."""

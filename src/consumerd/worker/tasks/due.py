@@ -1,0 +1,237 @@
+"""Parked tasks that are due again: claimed from the parking store, attempted, finished or parked anew. Runs in workers.
+
+Any worker of the consumer takes them. It looks once a second while it knows of waiting tasks, every fifteen seconds
+otherwise, and at once when the master wakes it (an operator's retry).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from consumerd.clock import Clock
+from consumerd.errors import StoreAwayError
+from consumerd.events.facts import Fact, Level
+from consumerd.model.outcome import Done
+from consumerd.model.parked import ParkedTask
+from consumerd.parking.contract import Lease
+from consumerd.parking.thread import StoreThread
+from consumerd.sources.contract import KeepsRows, Source
+from consumerd.wire.board import BUSY_SINCE_NS, CRASHES, CURSOR, NONE, PARKED, SHARD
+from consumerd.wire.recent import note_done, note_failed
+from consumerd.worker.tasks.attempt import Attempts, Conclusion
+from consumerd.worker.tasks.breaker import Breaker
+from consumerd.worker.tasks.pace import Pace
+from consumerd.worker.tasks.parking import Parking, parked_fact, parked_task, unparked
+from consumerd.worker.tasks.suspects import Suspects
+
+FIRST_LOOK_S = 0.5
+"""A worker that has just started has its source's tasks to begin with."""
+
+LOOK_WHILE_WAITING_S = 1.0
+LOOK_OTHERWISE_S = 15.0
+CLAIMED_AT_ONCE = 20
+COUNT_AGAIN_S = 10.0
+TURN_S = 0.5
+"""So long parked tasks are tried before it is the source's turn again, and each of them once begun to its end."""
+
+
+class DueTasks:
+    """The due tasks of one consumer, as one worker takes them. The loop's thread calls it; the keeper calls `renew`."""
+
+    def __init__(
+        self,
+        consumer: str,
+        store: StoreThread,
+        parking: Parking,
+        attempts: Attempts,
+        suspects: Suspects,
+        breaker: Breaker,
+        *,
+        source: Source,
+        lease: Lease,
+        decode: Callable[[bytes], object],
+        words: memoryview,
+        emit: Callable[[Fact], None],
+        clock: Clock,
+    ) -> None:
+        self._consumer = consumer
+        self._store = store
+        self._parking = parking
+        self._attempts = attempts
+        self._rows = source if isinstance(source, KeepsRows) else None
+        self._suspects = suspects
+        self._breaker = breaker
+        self._lease = lease
+        self._decode = decode
+        self._words = words
+        self._emit = emit
+        self._clock = clock
+        self._next_look = clock.monotonic() + FIRST_LOOK_S
+        self._pace = Pace(TURN_S)
+        self._has_waiting = False
+        self._has_claims = False
+        self._old_claims: str | None = None
+        self._tried = 0
+        self._counted = (0, -math.inf)
+
+    def release_first(self, owner_prefix: str) -> None:
+        """With the first look, give back what this slot's earlier processes had claimed; the slot's lock says that
+        they are gone."""
+        self._old_claims = owner_prefix
+
+    def look_now(self) -> None:
+        """Let the next turn look, whenever the last look was."""
+        self._next_look = 0.0
+        self._counted = (0, -math.inf)
+
+    def look_soon(self) -> None:
+        """A task was parked as waiting: look again within a second."""
+        self._next_look = min(self._next_look, self._clock.monotonic() + LOOK_WHILE_WAITING_S)
+        self._has_waiting = True
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether a task of the consumer waits to be tried again, as of the last look."""
+        return self._has_waiting
+
+    @property
+    def is_time(self) -> bool:
+        """Whether it is time to look; while the store is away, only when it may be asked again."""
+        return self._clock.monotonic() >= self._next_look and self._parking.may_ask()
+
+    def has_due(self) -> bool:
+        """Whether a task is due now; where none is, the next look is planned."""
+        try:
+            if self._store.has_nothing(self._consumer):
+                self._has_waiting = False
+                self._next_look = self._clock.monotonic() + LOOK_OTHERWISE_S
+                return False
+            return self._plan_next_look(is_more_due=False) == 0
+        except StoreAwayError as error:
+            self._parking.note_away(error)
+            return False
+
+    def run(self, is_stopping: Callable[[], bool]) -> None:
+        """Attempt what is due now, for a turn. What is claimed and not begun in it is released."""
+        try:
+            if self._store.has_nothing(self._consumer):
+                self._old_claims, self._has_waiting = None, False
+                self._next_look = self._clock.monotonic() + LOOK_OTHERWISE_S
+                return
+            self._suspects.load()
+            self._release_old_claims()
+            self._run_claimed(is_stopping)
+        except StoreAwayError as error:
+            self._parking.note_away(error)
+            self._next_look = 0.0
+
+    def parked_count(self) -> tuple[int, int] | None:
+        """How many tasks of the consumer are waiting, and how many dead; the keeper asks once a beat.
+
+        None where that was counted a while ago, and this worker has parked or tried nothing since. StoreAwayError.
+        """
+        changes, now = self._words[PARKED] + self._tried, self._clock.monotonic()
+        if self._counted[0] == changes and now - self._counted[1] < COUNT_AGAIN_S:
+            return None
+        self._counted = (changes, now)
+        consumer = self._consumer
+        if self._store.has_nothing(consumer):
+            return 0, 0
+        return self._store.call(lambda store: store.parked_count(consumer))
+
+    def renew(self) -> None:
+        """Keep the claims while their tasks run."""
+        if self._has_claims:
+            lease = self._lease
+            self._store.call(lambda store: store.renew(lease))
+
+    def _release_old_claims(self) -> None:
+        if (owner_prefix := self._old_claims) is not None:
+            self._store.call(lambda store: store.release(owner_prefix))
+            self._old_claims = None
+
+    def _run_claimed(self, is_stopping: Callable[[], bool]) -> None:
+        consumer, lease = self._consumer, self._lease
+        limit = min(self._pace.fitting(TURN_S), CLAIMED_AT_ONCE)
+        claimed = self._store.call(
+            lambda store: store.claim_due(consumer, limit, lease),
+            undo=lambda store, late: store.release_tasks(late, lease.owner),
+        )
+        self._parking.note_answer()
+        self._has_claims = bool(claimed)
+        try:
+            finished = self._finish_for_a_turn(claimed, is_stopping)
+        finally:
+            self._has_claims = False
+            self._words[CURSOR] = NONE
+            self._words[CRASHES] = 0
+            self._words[BUSY_SINCE_NS] = 0
+        if finished < len(claimed):
+            self._store.call(lambda store: store.release(lease.owner))
+        self._plan_next_look(is_more_due=len(claimed) == limit or finished < len(claimed))
+
+    def _finish_for_a_turn(self, claimed: tuple[ParkedTask, ...], is_stopping: Callable[[], bool]) -> int:
+        """How many tasks of those claimed came to an outcome."""
+        finished, began = 0, self._clock.monotonic()
+        for parked in claimed:
+            took_s = self._clock.monotonic() - began
+            if took_s >= TURN_S or is_stopping() or not self._finish(parked, is_stopping):
+                break
+            finished += 1
+        self._pace.learn(finished, self._clock.monotonic() - began)
+        return finished
+
+    def _finish(self, parked: ParkedTask, is_stopping: Callable[[], bool]) -> bool:
+        """Attempt one task; false where it is left as it was."""
+        self._words[BUSY_SINCE_NS] = int(self._clock.monotonic() * 1e9)
+        self._words[SHARD] = parked.shard
+        conclusion = self._conclude(parked, is_stopping)
+        if conclusion.outcome is None:
+            return False
+        consumer, owner = self._consumer, self._lease.owner
+        if isinstance(conclusion.outcome, Done):
+            note_done(self._words, 1, self._clock.monotonic())
+            self._breaker.note_done()
+            if self._rows is not None:
+                self._rows.finish_parked(parked.task_id)  # first: a crash repeats the task, and the row says so
+            is_ours = self._store.call(lambda store: store.finish(consumer, parked.task_id, owner))
+        else:
+            note_failed(self._words, self._clock.monotonic())
+            again = parked_task(consumer, conclusion, self._clock.wall())
+            is_ours = self._store.call(lambda store: store.park_again(again, owner))
+            if is_ours:
+                self._suspects.clear(parked.task_id)
+                self._words[PARKED] += 1
+                self._emit(parked_fact(again))
+        self._tried += 1
+        if not is_ours:
+            fate = self._store.call(lambda store: store.fate(consumer, parked.task_id))
+            fields: dict[str, object] = {"task": parked.task_id, "then": fate}
+            self._emit(Fact("lease_lost", Level.WARNING, fields))
+        return True
+
+    def _conclude(self, parked: ParkedTask, is_stopping: Callable[[], bool]) -> Conclusion:
+        """Attempt it, unless it has killed too many workers."""
+        task, suspect = unparked(parked), self._suspects.find_parked(parked)
+        if suspect is not None and self._suspects.is_condemned(suspect):
+            return self._suspects.condemn(task, suspect)
+        self._suspects.show(task)
+        if suspect is not None:
+            self._suspects.begin(task, suspect)
+        conclusion = self._attempts.conclude(task, lambda: self._decode(parked.payload), is_stopping)
+        self._suspects.end(parked.task_id, is_cleared=conclusion.outcome is not None)
+        return conclusion
+
+    def _plan_next_look(self, *, is_more_due: bool) -> float | None:
+        """In how many seconds the next task is due; None where none waits."""
+        self._has_waiting = is_more_due
+        if is_more_due:
+            self._next_look = 0.0
+            return 0.0
+        consumer = self._consumer
+        due_in_s = self._store.call(lambda store: store.next_due(consumer))
+        self._has_waiting = due_in_s is not None
+        pause_s = LOOK_OTHERWISE_S if due_in_s is None else min(max(due_in_s, LOOK_WHILE_WAITING_S), LOOK_OTHERWISE_S)
+        self._next_look = self._clock.monotonic() + pause_s
+        return due_in_s

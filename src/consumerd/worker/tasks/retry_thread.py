@@ -1,0 +1,96 @@
+"""Tries parked tasks that are due while the user's own generator waits for its next one. Runs in workers.
+
+The loop's thread is within the generator then, perhaps for ever. What the generator has open is its own, so a second
+instance of the user's class handles the tasks, made in this thread when the first of them is due. The loop's gate keeps
+the two threads from handling at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from consumerd.clock import monotonic
+from consumerd.events.facts import Fact, Level
+from consumerd.model.failure import describe
+from consumerd.worker import threads
+from consumerd.worker.parts import Parts
+from consumerd.worker.tasks.fast import Handler
+from consumerd.worker.tasks.hooks import Hooks
+from consumerd.worker.tasks.loop import Loop
+
+BEAT_S = 1.0
+WAITS_S = 3.0
+"""A generator that has not yielded for so long waits, and what is due may be tried meanwhile."""
+MAKE_AGAIN_S = 60.0
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """A second instance of the user's class: its handler, its hooks, and what ends it."""
+
+    handle: Handler
+    hooks: Hooks
+    close: Callable[[], None]
+
+
+class RetryThread:
+    """Looks once a second whether the generator waits, and something is due."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        parts: Parts,
+        make: Callable[[], StandIn | None],
+        *,
+        is_stopping: Callable[[], bool],
+        redact: Callable[[str], str],
+    ) -> None:
+        """make: the stand-in, in the thread that it runs in; None where it cannot be made, and that was reported."""
+        self._loop = loop
+        self._parts = parts
+        self._make = make
+        self._is_stopping = is_stopping
+        self._redact = redact
+        self._stand_in: StandIn | None = None
+        self._make_at = 0.0
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="retries", daemon=True)
+
+    def start(self) -> None:
+        threads.start(self._thread)
+
+    def close(self, timeout_s: float) -> None:
+        """End the thread, after the attempt that it makes; its instance's `post_consume` is called."""
+        self._closing.set()
+        self._thread.join(max(0.0, timeout_s))
+
+    def _run(self) -> None:
+        while not self._closing.wait(BEAT_S):
+            try:
+                self.beat()
+            except Exception as error:  # noqa: BLE001 - the top of a thread, around user code; it must go on
+                failure = describe(error, self._redact)
+                fields: dict[str, object] = {"error": failure.error, "traceback": failure.traceback}
+                self._parts.emit(Fact("retries_failed", Level.ERROR, fields))
+        if self._stand_in is not None:
+            self._stand_in.close()
+
+    def beat(self) -> None:
+        """One look, and one turn of what is due."""
+        if not self._loop.gate.acquire(blocking=False):
+            return  # the loop's thread is not in its source
+        try:
+            if self._loop.has_waited(WAITS_S) and self._loop.may_try_parked and self._parts.due.has_due():
+                self._try_parked()
+        finally:
+            self._loop.gate.release()
+
+    def _try_parked(self) -> None:
+        if self._stand_in is None and monotonic() >= self._make_at:
+            self._make_at = monotonic() + MAKE_AGAIN_S
+            self._stand_in = self._make()
+        if self._stand_in is not None:
+            with self._parts.attempts.made_by(self._stand_in.handle, self._stand_in.hooks, self._closing.wait):
+                self._parts.due.run(self._is_stopping)

@@ -1,0 +1,226 @@
+"""Suspects, as a worker treats them: tasks that were running when a worker died. Runs in workers and the foreground.
+
+The master tells who they are; the store knows those of earlier masters and of other hosts. A batch with one goes task
+by task: what came before the suspect is settled, its crashes are written down, and then it runs. One that has killed
+`crash_limit` workers is not run but parked. While there is no suspect, a batch only pays for writing on the board what
+its tasks are.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from consumerd.clock import Clock
+from consumerd.errors import StoreAwayError
+from consumerd.events.facts import Fact, Level
+from consumerd.model.failure import Failure
+from consumerd.model.outcome import Dead
+from consumerd.model.parked import ParkedState, ParkedTask
+from consumerd.model.suspects import CANCELLED_FOR_GOOD, Suspect, has_one_of
+from consumerd.model.task import Task, TaskId
+from consumerd.parking.thread import StoreThread
+from consumerd.sources.contract import Batch
+from consumerd.sources.identities import one_by_one
+from consumerd.wire.board import CRASHES, CURSOR, GIVEN_UP, NONE, Identities
+from consumerd.worker.tasks.attempt import Conclusion
+
+REASON = "its workers die"
+
+
+class Told:
+    """What the master says: put in by the timer's thread, taken by the loop's."""
+
+    def __init__(self, tasks: Iterable[tuple[str, int, str]] = ()) -> None:
+        self._lists: deque[tuple[Suspect, ...]] = deque()
+        self.put(tasks)
+
+    def put(self, tasks: Iterable[tuple[str, int, str]]) -> None:
+        """All suspects of the pool, in place of what was said before."""
+        self._lists.append(tuple(Suspect(TaskId(task_id), crashes, ends) for task_id, crashes, ends in tasks))
+
+    def take(self) -> tuple[Suspect, ...] | None:
+        """What was said last; None where nothing was said since the last call."""
+        last = None
+        while self._lists:
+            last = self._lists.popleft()
+        return last
+
+
+@dataclass(frozen=True)
+class SuspectSettings:
+    """consumer: `group/name`; tell: lets the master know that a task is no suspect any more."""
+
+    consumer: str
+    crash_limit: int
+    told: Told = field(default_factory=Told)
+    tell: Callable[[TaskId], None] = lambda task_id: None
+
+
+class Suspects:
+    """The suspects that this worker knows. The loop's thread calls it; `load` whoever asks the store."""
+
+    def __init__(
+        self,
+        settings: SuspectSettings,
+        store: StoreThread,
+        words: memoryview,
+        *,
+        emit: Callable[[Fact], None],
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._words = words
+        self._identities = Identities(words)
+        self._emit = emit
+        self._clock = clock
+        self._told: dict[TaskId, Suspect] = {}
+        self._kept: dict[TaskId, Suspect] = {}
+        self._to_clear: set[TaskId] = set()
+        self._do_fit = True
+
+    # What is known
+
+    @property
+    def are_known(self) -> bool:
+        """Whether there are any."""
+        self._hear()
+        return bool(self._told or self._kept)
+
+    def load(self) -> None:
+        """Look into the store. StoreAwayError."""
+        consumer = self._settings.consumer
+        self._clear_rows()
+        if self._store.has_nothing(consumer):
+            self._kept = {}
+        else:
+            found = self._store.call(lambda store: store.suspects_of(consumer))
+            self._kept = {suspect.task_id: suspect for suspect in found}
+
+    def find(self, task_id: TaskId | None) -> Suspect | None:
+        """What is known of a task, by whoever knows of more crashes."""
+        told, kept = (None, None) if task_id is None else (self._told.get(task_id), self._kept.get(task_id))
+        return max(filter(None, (told, kept)), key=lambda suspect: suspect.crashes, default=None)
+
+    def find_parked(self, parked: ParkedTask) -> Suspect | None:
+        """The same of a parked task, whose row carries its crashes."""
+        self._hear()
+        told = self._told.get(parked.task_id)
+        if told is None or told.crashes < parked.crashes:
+            return Suspect(parked.task_id, parked.crashes, parked.error) if parked.crashes else None
+        return told
+
+    # On the board
+
+    def must_go_singly(self, batch: Batch, *, is_given_away: bool) -> bool:
+        """Put a batch's tasks on the board; whether one of them is a suspect, or they do not fit.
+
+        is_given_away: their source has them no more, and will not give them again.
+        """
+        self._hear()
+        identities = b"" if is_given_away else batch.identities()
+        self._do_fit = self._identities.write(identities)
+        if not self._do_fit:
+            return True
+        if not self._told and not self._kept:
+            return False
+        first, last = batch.offset(batch.raws[0]), batch.offset(batch.raws[-1])
+        return has_one_of(identities, first, last, {*self._told, *self._kept})
+
+    def enter(self, batch: Batch, index: int) -> Suspect | None:
+        """Put the cursor on a task that is handled by itself; what is known of it, where it is a suspect."""
+        if self._do_fit:
+            self._words[CURSOR] = batch.offset(batch.raws[index]) & NONE  # a user's own offset may be any number
+        else:
+            self.show(batch.task(index))
+        return self.find(batch.task(index).id) if self._told or self._kept else None
+
+    def show(self, task: Task) -> None:
+        """Put one task on the board by itself, and the cursor on it."""
+        self._words[CURSOR] = NONE
+        cursor = task.offset & NONE
+        self._identities.write(one_by_one({cursor: task.id}))
+        self._words[CURSOR] = cursor
+
+    # What is done with one
+
+    def is_condemned(self, suspect: Suspect) -> bool:
+        """Whether it must not be run again."""
+        return suspect.crashes >= self._settings.crash_limit
+
+    def condemn(self, task: Task, suspect: Suspect) -> Conclusion:
+        """Its end: dead, with an error that says why."""
+        self._words[GIVEN_UP] += 1
+        limit, crashes = self._settings.crash_limit, suspect.crashes
+        failure = Failure(f"the workers that ran it died: {suspect.ends} (crashes {crashes}, limit {limit})")
+        if suspect.ends == CANCELLED_FOR_GOOD:
+            failure, crashes = Failure(CANCELLED_FOR_GOOD), 1
+        task = replace(task, attempts=task.attempts + crashes, first_at=task.first_at or self._clock.wall())
+        return Conclusion(task, Dead(REASON), failure, crashes=crashes)
+
+    def begin(self, task: Task, suspect: Suspect) -> None:
+        """It is about to run: write its crashes down. StoreAwayError; the master knows them all the same."""
+        self._words[CRASHES] = suspect.crashes
+        assert task.id is not None
+        kept = self._kept.get(task.id)
+        if suspect.crashes > (0 if kept is None else kept.crashes):
+            row = self._row(task, suspect)
+            self._store.call(lambda store: store.note_suspect(row))
+            self._kept = {**self._kept, task.id: suspect}
+
+    def end(self, task_id: TaskId, *, is_cleared: bool) -> None:
+        """It has run. is_cleared: it came to an outcome; else it comes again."""
+        self._words[CRASHES] = 0
+        if is_cleared:
+            self.clear(task_id)
+
+    def clear(self, task_id: TaskId) -> None:
+        """A task has come to an outcome, or is parked: it is no suspect any more, if it was one."""
+        if task_id not in self._told and task_id not in self._kept:
+            return
+        if task_id in self._kept:
+            self._to_clear.add(task_id)
+        self._told = {other: known for other, known in self._told.items() if other != task_id}
+        self._kept = {other: known for other, known in self._kept.items() if other != task_id}
+        self._settings.tell(task_id)
+        self._emit(Fact("suspect_cleared", Level.INFO, {"task": task_id}))
+        try:
+            self._clear_rows()
+        except StoreAwayError:
+            return  # with the next look into the store
+
+    # Within
+
+    def _hear(self) -> None:
+        told = self._settings.told.take()
+        if told is not None:
+            self._told = {suspect.task_id: suspect for suspect in told}
+
+    def _clear_rows(self) -> None:
+        if self._to_clear:
+            ids = tuple(self._to_clear)
+            self._store.call(lambda store: store.clear_suspects(self._settings.consumer, ids))
+            self._to_clear.difference_update(ids)
+
+    def _row(self, task: Task, suspect: Suspect) -> ParkedTask:
+        assert task.id is not None
+        now = self._clock.wall()
+        return ParkedTask(
+            consumer=self._settings.consumer,
+            task_id=task.id,
+            source=task.source,
+            shard=task.shard,
+            position=task.position,
+            offset=task.offset,
+            state=ParkedState.SUSPECT,
+            due_at=None,
+            attempts=task.attempts,
+            first_at=task.first_at or now,
+            last_at=now,
+            error=suspect.ends,
+            traceback="",
+            payload=b"",
+            crashes=suspect.crashes,
+        )

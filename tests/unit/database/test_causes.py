@@ -1,0 +1,83 @@
+"""Why a database does not do what it should, in one line."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from consumerd.database.causes import LONGEST_CAUSE, cause_of, is_transient
+
+SERVER = 'connection failed: connection to server at "127.0.0.1", port 5432 failed:'
+
+
+def wrapped(error: Exception) -> OperationalError:
+    return OperationalError("INSERT INTO parked VALUES (?)", ("a secret payload",), error)
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (sqlite3.OperationalError("database or disk is full"), "database or disk is full: free some space"),
+        (sqlite3.OperationalError("attempt to write a readonly database"), "see who may write there"),
+        (sqlite3.DatabaseError("database disk image is malformed"), "restore it from a copy"),
+        (sqlite3.OperationalError("database is locked"), "find the process that holds it"),
+        (
+            Exception(2003, "Can't connect to MySQL server on 'h'"),
+            "Can't connect to MySQL server on 'h': see that it runs",
+        ),
+        (Exception('FATAL:  database "x" does not exist\nDETAIL: more'), 'database "x" does not exist: create it'),
+        (Exception(1049, "Unknown database 'x'"), "Unknown database 'x': create it, or correct its name"),
+        (Exception(f"{SERVER} FATAL:  password authentication failed for user"), "correct its user and password"),
+        (Exception("connection failed: fe_sendauth: no password supplied"), "correct its user and password"),
+        (Exception(1045, "Access denied for user 'u'@'h' (using password: YES)"), "correct its user and password"),
+        (Exception(1044, "Access denied for user 'u'@'h' to database 'd'"), "grant its user what it needs"),
+        (Exception(1142, "INSERT command denied to user 'u'@'h' for table 'parked'"), "grant its user what it needs"),
+        (Exception(f'{SERVER} FATAL:  too many connections for role "few"'), "or run fewer workers"),
+        (Exception(f"{SERVER} FATAL:  sorry, too many clients already"), "or run fewer workers"),
+        (Exception(f"{SERVER} FATAL:  remaining connection slots are reserved"), "or run fewer workers"),
+        (Exception(1226, "User 'u' has exceeded the 'max_user_connections' resource"), "or run fewer workers"),
+        (Exception(3159, "Connections using insecure transport are prohibited"), "set what TLS asks for"),
+        (Exception(f'{SERVER} FATAL:  no pg_hba.conf entry for host "h", no encryption'), "set what TLS asks for"),
+        (Exception(f"{SERVER} SSL error: certificate verify failed"), "set what TLS asks for in the URL's query"),
+        (Exception(f'{SERVER} FATAL:  no pg_hba.conf entry for host "h", user "u"'), "accept this user from this host"),
+        (Exception("failed to resolve host 'nowhere': [Errno -2] Name or service not known"), "correct its host"),
+        (Exception(f"{SERVER} FATAL:  the database system is starting up"), "wait until it is up"),
+        (Exception("cannot execute INSERT in a read-only transaction"), "see who may write there"),
+        (Exception(f"{SERVER} Connection refused\n\tIs the server running?"), "Connection refused: see that it runs"),
+        (
+            Exception(
+                "connection failed: Multiple connection attempts failed. All failures were:\n"
+                "- host: 'h', port: 1, hostaddr: '::1': connection failed: Connection refused\n"
+                "- host: 'h', port: 1, hostaddr: '127.0.0.1': connection failed: password authentication failed"
+            ),
+            "hostaddr: '127.0.0.1': connection failed: password authentication failed: correct its user and password",
+        ),
+        (Exception("something else"), "something else: see its log"),
+    ],
+)
+def test_a_cause_is_the_drivers_words_and_what_to_do(error: Exception, cause: str) -> None:
+    assert cause in cause_of(wrapped(error))
+
+
+def test_an_error_of_the_system_names_its_file() -> None:
+    error = FileNotFoundError(2, "No such file or directory", "/x/y")
+    assert cause_of(error).startswith("No such file or directory /x/y: see that its folder is there")
+
+
+def test_neither_the_statement_nor_its_parameters_are_told() -> None:
+    told = cause_of(wrapped(Exception("broken")))
+    assert "secret" not in told
+    assert "INSERT" not in told
+
+
+def test_a_cause_is_one_line_of_bounded_length() -> None:
+    told = cause_of(Exception("x\n" * 1000))
+    assert "\n" not in told
+    assert len(told) < LONGEST_CAUSE + 50
+
+
+@pytest.mark.parametrize(("code", "expected"), [(1213, True), (1205, True), (2006, False)])
+def test_lost_races_are_tried_again_at_once(code: int, expected: bool) -> None:
+    assert is_transient(wrapped(Exception(code, "words"))) == expected

@@ -1,0 +1,40 @@
+"""The master's signals: which it hears."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from consumerd.master.host.signals import Signals
+
+
+@pytest.fixture
+def hangup() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGHUP)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangup")
+@pytest.mark.parametrize(
+    ("before", "heard"), [(signal.SIG_DFL, [signal.SIGHUP, signal.SIGINT]), (signal.SIG_IGN, [signal.SIGINT])]
+)
+def test_a_hangup_that_was_ignored_when_the_master_began_stays_ignored(
+    before: signal.Handlers, heard: list[signal.Signals]
+) -> None:
+    async def hear() -> list[signal.Signals]:
+        woken = asyncio.Event()
+        signals = Signals(asyncio.get_running_loop(), woken.set)
+        signals.listen()
+        for number in (signal.SIGHUP, signal.SIGINT):
+            os.kill(os.getpid(), number)
+        while signal.SIGINT not in (came := signals.take()):
+            assert not came
+            await woken.wait()
+        signals.close()
+        return came
+
+    signal.signal(signal.SIGHUP, before)
+    assert asyncio.run(hear()) == heard

@@ -1,0 +1,166 @@
+"""What people ask of the store, and what they are answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from consumerd.cli.parked_store import added_up
+from consumerd.errors import UsageError
+from consumerd.parking.contract import ParkingStore
+from consumerd.parking.opening import open_store
+from consumerd.parking.requests import PAGE_ROWS, Item, answer
+from contracts.parking_store import CONSUMER, dead_task, parked_task, suspect_task
+
+
+@pytest.fixture
+def store(state_dir: Path) -> Iterator[ParkingStore]:
+    store = open_store(None, state_dir)
+    yield store
+    store.close()
+
+
+def items(store: ParkingStore, verb: str, **arguments: object) -> list[Item]:
+    """The items of all pages; those of a change added up, as `consumerd parked` does."""
+    found = [item for page in answer(store, verb, arguments) for item in page]
+    return added_up(found) if verb in ("retry", "discard") else found
+
+
+def changed(tasks: int, consumer: str = CONSUMER, *, is_left: bool = False) -> Item:
+    return {"consumer": consumer, "tasks": tasks, "is_left": is_left}
+
+
+def test_a_list_comes_in_pages_and_ends(store: ParkingStore) -> None:
+    store.park([dead_task(number) for number in range(2 * PAGE_ROWS)])
+    pages = list(answer(store, "list", {}))
+    assert [len(page) for page in pages] == [PAGE_ROWS, PAGE_ROWS, 0]
+
+
+def test_a_list_stops_at_its_limit(store: ParkingStore) -> None:
+    store.park([dead_task(number) for number in range(PAGE_ROWS + 50)])
+    assert len(items(store, "list", limit=PAGE_ROWS + 20)) == PAGE_ROWS + 20
+
+
+def test_show_answers_the_task_with_its_bytes(store: ParkingStore) -> None:
+    store.park([dead_task(1)])
+    (row,) = items(store, "list")
+    (task,) = items(store, "show", reference=row["handle"])
+    assert (task["payload"], task["state"], task["handle"]) == (b'{"number": 1}', "dead", row["handle"])
+
+
+def test_a_retry_answers_how_many_of_which_consumer(store: ParkingStore) -> None:
+    store.park([dead_task(1), dead_task(2), dead_task(3, "group/other")])
+    assert items(store, "retry", all=True, target=CONSUMER) == [changed(2)]
+
+
+def test_single_tasks_are_discarded_by_handle_or_id(store: ParkingStore) -> None:
+    store.park([dead_task(1), parked_task(2), dead_task(3)])
+    assert items(store, "discard", references=[dead_task(1).task_id]) == [changed(1)]
+    assert len(items(store, "list")) == 2
+
+
+def test_a_suspect_is_no_persons_to_decide_and_that_is_said(store: ParkingStore) -> None:
+    store.note_suspect(suspect_task(1, 2))
+    for verb in ("retry", "discard"):
+        with pytest.raises(UsageError, match="is a suspect: its source still has it"):
+            items(store, verb, references=[suspect_task(1, 2).task_id])
+    assert [item["crashes"] for item in items(store, "list", state="suspect")] == [2]
+
+
+def test_nothing_changes_where_one_of_several_is_not_there(store: ParkingStore) -> None:
+    store.park([dead_task(1)])
+    with pytest.raises(UsageError, match="nothing is parked under 'nosuch'"):
+        items(store, "discard", references=[dead_task(1).task_id, "nosuch"])
+    assert len(items(store, "list")) == 1
+
+
+@pytest.mark.parametrize("verb", ["retry", "discard"])
+@pytest.mark.parametrize("arguments", [{}, {"state": "dead"}, {"references": ["abcd"], "all": True}])
+def test_everything_is_meant_only_by_all(store: ParkingStore, verb: str, arguments: dict[str, object]) -> None:
+    store.park([dead_task(1)])
+    with pytest.raises(UsageError, match="either handles or --all"):
+        items(store, verb, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "complaint"),
+    [
+        ("explode", {}, "no verb 'explode'"),
+        ("list", {"colour": "red"}, "no parameter 'colour'"),
+        ("list", {"limit": "5"}, "limit must be of type int"),
+        ("list", {"state": "undead"}, "parked as 'undead'"),
+        ("show", {}, "needs a handle"),
+        ("show", {"reference": "abcdef"}, "nothing is parked"),
+        ("show", {"reference": "xyz"}, "nothing is parked"),
+        ("show", {"reference": "3f"}, "^'3f' is too short: write at least 4 characters$"),
+        ("retry", {"references": ["3F"]}, "^'3F' is too short"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    store: ParkingStore, verb: str, arguments: dict[str, object], complaint: str
+) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        items(store, verb, **arguments)
+
+
+def test_an_ambiguous_id_is_refused(store: ParkingStore) -> None:
+    store.park([dead_task(1), dead_task(1, "group/other")])
+    with pytest.raises(UsageError, match="several parked tasks"):
+        items(store, "retry", references=[dead_task(1).task_id])
+
+
+@pytest.mark.parametrize("verb", ["retry", "discard"])
+def test_all_means_the_tasks_of_the_consumers_of_whoever_asks_and_says_what_is_left(
+    store: ParkingStore, verb: str
+) -> None:
+    store.park([dead_task(1), dead_task(2), dead_task(3, "group/others"), dead_task(4, "billing/others")])
+    left = [changed(1, "billing/others", is_left=True), changed(1, "group/others", is_left=True)]
+    assert items(store, verb, all=True, consumers=[CONSUMER]) == [changed(2), *left]
+    assert sum(count.dead for count in store.counts() if count.consumer != CONSUMER) == 2
+
+
+def test_a_group_means_our_part_of_it_and_a_full_name_anybodys_tasks(store: ParkingStore) -> None:
+    store.park([dead_task(1), dead_task(3, "group/others"), dead_task(4, "billing/others")])
+    assert items(store, "discard", all=True, target="group", consumers=[CONSUMER]) == [
+        changed(1),
+        changed(1, "group/others", is_left=True),
+    ]
+    for target in ("group/others", "billing"):
+        (item,) = items(store, "discard", all=True, target=target, consumers=[CONSUMER])
+        assert item["tasks"] == 1
+    assert store.counts() == ()
+
+
+def test_who_runs_no_consumer_reaches_nobodys_tasks_without_a_name(store: ParkingStore) -> None:
+    store.park([dead_task(1)])
+    assert items(store, "discard", all=True, consumers=[]) == [changed(1, is_left=True)]
+
+
+def test_a_handle_of_anothers_task_needs_a_name(store: ParkingStore) -> None:
+    store.park([dead_task(1, "group/others")])
+    reference = dead_task(1).task_id
+    with pytest.raises(UsageError, match="is a task of group/others, which is not run here: add --target group/others"):
+        items(store, "discard", references=[reference], consumers=[CONSUMER])
+    store.park([dead_task(1)])
+    assert items(store, "discard", references=[reference], consumers=[CONSUMER]) == [changed(1)]
+    assert items(store, "discard", references=[reference], consumers=[CONSUMER], target="group/others")
+
+
+@pytest.mark.parametrize("verb", ["retry", "discard"])
+def test_a_dry_run_counts_and_changes_nothing(store: ParkingStore, verb: str) -> None:
+    store.park([dead_task(1), dead_task(2)])
+    before = items(store, "list")
+    assert items(store, verb, all=True, dry_run=True, consumers=[CONSUMER]) == [changed(2)]
+    assert items(store, verb, references=[dead_task(1).task_id], dry_run=True) == [changed(1)]
+    assert items(store, "list") == before
+
+
+def test_the_same_filters_narrow_down_a_list_and_a_change(store: ParkingStore) -> None:
+    store.park([dead_task(1), replace(dead_task(2), error="TimeoutError: the bank is silent")])
+    narrowed = {"error": "timeouterror", "since": dead_task(2).last_at, "until": dead_task(3).last_at, "text": "bank"}
+    assert [item["task_id"] for item in items(store, "list", **narrowed)] == [dead_task(2).task_id]
+    assert items(store, "discard", all=True, **narrowed) == [changed(1)]
+    assert [item["task_id"] for item in items(store, "list")] == [dead_task(1).task_id]

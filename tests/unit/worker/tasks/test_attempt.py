@@ -1,0 +1,269 @@
+"""One task, from its payload to its outcome."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from consumerd import BaseConsumer
+from consumerd.errors import UndecodableError
+from consumerd.events.facts import Fact
+from consumerd.model.outcome import DONE, Dead, Expired, Outcome, Retry
+from consumerd.model.retry import RetryPolicy
+from consumerd.model.task import Task, TaskId
+from consumerd.testing.clock import ManualClock
+from consumerd.worker.memory_limit import Fullness
+from consumerd.worker.orders import Orders
+from consumerd.worker.tasks.attempt import PAUSE_AT_ONCE_S, Attempts, Conclusion
+from consumerd.worker.tasks.breaker import Breaker
+from consumerd.worker.tasks.hooks import Hooks
+
+TASK = Task(id=TaskId("t:1"), offset=1, source="t", shard=0, position=1, payload=b'{"uid": 7}')
+RECORD = {"uid": 7}
+
+
+@dataclass
+class Bench:
+    """Attempts by one policy, with what the handler does next, and what was seen."""
+
+    policy: RetryPolicy
+    results: list[object]
+    clock: ManualClock = field(default_factory=ManualClock)
+    waits: list[float] = field(default_factory=list)
+    told_at: list[float] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
+    calls: list[tuple[int, object]] = field(default_factory=list)
+    left_after: list[int] = field(default_factory=list)
+    is_stopping: bool = False
+    is_stopped_by_a_wait: bool = False
+
+    def __post_init__(self) -> None:
+        fullness = Fullness(lambda: self.left_after.append(len(self.calls)))
+        hooks = Hooks(
+            BaseConsumer(0),
+            Orders.of_nobody().amendments,
+            emit=self.facts.append,
+            redact=str,
+            clock=self.clock,
+            fullness=fullness,
+        )
+        self.attempts = Attempts(
+            self.handle,
+            self.policy,
+            hooks,
+            Breaker(self.facts.append, self.clock, renew=lambda: None, is_wary=False, is_kept=True),
+            retries_elsewhere=False,
+            wait=self.wait,
+            progress=lambda: self.told_at.append(self.clock.monotonic()),
+            emit=self.facts.append,
+            redact=lambda text: text.replace("hunter2", "***"),
+            clock=self.clock,
+            fullness=fullness,
+        )
+
+    def conclude(
+        self, task: Task, decode: Callable[[], object], already: BaseException | Outcome | None = None
+    ) -> Conclusion:
+        ended = self.attempts.raised(already) if isinstance(already, BaseException) else already
+        return self.attempts.conclude(task, decode, lambda: self.is_stopping, ended)
+
+    def handle(self, *, offset: int, record: object) -> object:
+        self.calls.append((offset, record))
+        result = self.results.pop(0)
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    def wait(self, seconds: float) -> None:
+        self.waits.append(round(seconds, 6))
+        self.clock.advance(seconds)
+        self.is_stopping |= self.is_stopped_by_a_wait
+
+
+def decoded() -> object:
+    return RECORD
+
+
+def test_a_task_for_which_the_memory_was_not_enough_has_failed_and_the_worker_leaves_after_its_attempts() -> None:
+    bench = Bench(RetryPolicy(retry_times=1), results=[MemoryError(), MemoryError()])
+    conclusion = bench.conclude(TASK, decoded)
+    assert isinstance(conclusion.outcome, Dead)
+    assert conclusion.task.attempts == 2
+    assert bench.left_after == [2]
+
+
+def test_a_payload_is_not_to_blame_where_a_full_worker_cannot_decode_it() -> None:
+    def decode() -> object:
+        raise MemoryError
+
+    bench = Bench(RetryPolicy(), results=[])
+    with pytest.raises(MemoryError):
+        bench.conclude(TASK, decode)
+
+
+def test_a_handler_that_returns_is_done() -> None:
+    bench = Bench(RetryPolicy(), results=[None])
+    conclusion = bench.conclude(TASK, decoded)
+    assert conclusion.outcome == DONE
+    assert bench.calls == [(1, RECORD)]
+    assert bench.facts == []
+
+
+@pytest.mark.parametrize("value", [True, 0, "text", object()])
+def test_any_other_value_is_done_too(value: object) -> None:
+    assert Bench(RetryPolicy(), results=[value]).conclude(TASK, decoded).outcome == DONE
+
+
+def test_a_failure_is_tried_again_with_the_linear_back_off() -> None:
+    bench = Bench(RetryPolicy(retry_times=3, basic_interval_s=0.1), results=[ValueError(), ValueError(), OSError(), 1])
+    conclusion = bench.conclude(TASK, decoded)
+    assert conclusion.outcome == DONE
+    assert conclusion.task.attempts == 3
+    assert bench.waits == [0.1, 0.2]
+    assert [fact.fields["attempt"] for fact in bench.facts] == [1, 2, 3]
+
+
+def test_a_long_pause_between_two_attempts_is_no_attempt_that_does_not_end() -> None:
+    bench = Bench(RetryPolicy(retry_times=2, basic_interval_s=3600.0), results=[ValueError(), ValueError(), 1])
+    began = bench.clock.monotonic()
+    assert bench.conclude(TASK, decoded).outcome == DONE
+    assert (sum(bench.waits), max(bench.waits)) == (3600.0, PAUSE_AT_ONCE_S)
+    silences = [later - earlier for earlier, later in itertools.pairwise([began, *bench.told_at])]
+    assert max(silences) <= PAUSE_AT_ONCE_S
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+def test_anything_raised_is_a_failed_attempt(error: BaseException) -> None:
+    conclusion = Bench(RetryPolicy(), results=[error]).conclude(TASK, decoded)
+    assert isinstance(conclusion.outcome, Dead)
+    assert conclusion.failure is not None
+    assert conclusion.failure.error.startswith(type(error).__name__)
+    assert conclusion.task.attempts == 1
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), KeyboardInterrupt(), BrokenPipeError()])
+@pytest.mark.parametrize("is_stopping", [True, False], ids=["asked before", "asked a moment later"])
+def test_an_attempt_that_ends_with_its_worker_has_not_failed(error: BaseException, is_stopping: bool) -> None:
+    bench = Bench(RetryPolicy(), results=[error], is_stopping=is_stopping, is_stopped_by_a_wait=True)
+    conclusion = bench.conclude(TASK, decoded)
+    assert (conclusion.outcome, conclusion.task.attempts, bench.facts) == (None, 0, [])
+    assert conclusion.failure is not None, "from a generator it is parked, with a reason"
+
+
+def test_a_first_attempt_made_elsewhere_counts() -> None:
+    bench = Bench(RetryPolicy(retry_times=1), results=[ValueError("second")])
+    conclusion = bench.conclude(TASK, decoded, already=ValueError("first"))
+    assert len(bench.calls) == 1
+    assert conclusion.task.attempts == 2
+    assert isinstance(conclusion.outcome, Dead)
+
+
+def test_attempts_of_earlier_rounds_count_and_the_first_time_is_kept() -> None:
+    bench = Bench(RetryPolicy(back_off_s=10, max_back_off_s=100), results=[ValueError()])
+    earlier = Task(**{name: getattr(TASK, name) for name in TASK.__slots__} | {"attempts": 2, "first_at": 5.0})
+    conclusion = bench.conclude(earlier, decoded)
+    assert conclusion.task.attempts == 3
+    assert conclusion.task.first_at == 5.0
+    assert isinstance(conclusion.outcome, Retry)
+    assert 32 < conclusion.outcome.after <= 40
+
+
+def test_a_returned_verdict_is_not_retried_at_once() -> None:
+    bench = Bench(RetryPolicy(retry_times=5), results=[Retry(after=30)])
+    assert bench.conclude(TASK, decoded).outcome == Retry(after=30)
+    bench = Bench(RetryPolicy(retry_times=5), results=[Dead("banned")])
+    conclusion = bench.conclude(TASK, decoded)
+    assert conclusion.outcome == Dead("banned")
+    assert conclusion.failure is not None
+    assert conclusion.failure.error == "the handler gave up: banned"
+
+
+def test_a_task_whose_retries_take_too_long_expires() -> None:
+    bench = Bench(RetryPolicy(back_off_s=10, expire_s=5), results=[ValueError()])
+    assert isinstance(bench.conclude(TASK, decoded).outcome, Expired)
+
+
+def test_a_stop_between_two_attempts_leaves_the_task_unfinished() -> None:
+    bench = Bench(RetryPolicy(retry_times=5, basic_interval_s=1), results=[ValueError(), ValueError()])
+
+    def stop_while_waiting(seconds: float) -> None:
+        del seconds
+        bench.is_stopping = True
+
+    bench.attempts._wait = stop_while_waiting
+    assert bench.conclude(TASK, decoded).outcome is None
+
+
+def failing_decoder(error: BaseException) -> Callable[[], object]:
+    def decode() -> object:
+        raise error
+
+    return decode
+
+
+def test_a_payload_that_cannot_be_decoded_is_dead_at_once_and_never_handled() -> None:
+    bench = Bench(RetryPolicy(retry_times=5, back_off_s=10), results=[])
+    conclusion = bench.conclude(TASK, failing_decoder(UndecodableError("not JSON")), already=ValueError())
+    assert isinstance(conclusion.outcome, Dead)
+    assert bench.calls == []
+    assert conclusion.task.attempts == 0
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+def test_whatever_a_validator_raises_is_the_payloads_and_ends_no_worker(error: BaseException) -> None:
+    conclusion = Bench(RetryPolicy(), results=[]).conclude(TASK, failing_decoder(error), already=error)
+    assert conclusion.outcome == Dead("undecodable")
+
+
+def test_a_failure_on_a_record_that_is_no_object_says_so() -> None:
+    bench = Bench(RetryPolicy(), results=[TypeError("list indices must be integers")])
+    conclusion = bench.conclude(TASK, lambda: [1, 2])
+    assert conclusion.failure is not None
+    assert conclusion.failure.error.endswith("(the record is a list, not an object)")
+
+
+def test_errors_carry_no_secrets() -> None:
+    bench = Bench(RetryPolicy(), results=[ValueError("mysql://root:hunter2@db")])
+    conclusion = bench.conclude(TASK, decoded)
+    assert conclusion.failure is not None
+    assert "hunter2" not in conclusion.failure.error + conclusion.failure.traceback
+    assert "hunter2" not in str(bench.facts)
+
+
+def test_the_running_task_is_known_while_the_handler_runs_and_forgotten_after() -> None:
+    bench = Bench(RetryPolicy(), results=[])
+    seen: list[object] = []
+
+    def look(*, offset: int, record: object) -> None:
+        del offset, record
+        seen.append(bench.attempts.running)
+
+    bench.attempts._handle = look
+    bench.conclude(TASK, decoded)
+    assert [task.id for task in seen if isinstance(task, Task)] == [TASK.id]
+    assert bench.attempts.running is None
+
+
+def test_tasks_that_fail_together_do_not_come_back_together() -> None:
+    bench = Bench(RetryPolicy(back_off_s=60), results=[ValueError()] * 20)
+    outcomes = [bench.conclude(TASK, decoded).outcome for _ in range(20)]
+    assert len(set(outcomes)) > 1
+
+
+def test_a_record_that_is_refused_before_a_retry_is_a_failed_attempt() -> None:
+    records = iter([RECORD])
+
+    def decode() -> object:
+        for record in records:
+            return record
+        raise LookupError("the validator's table is gone")
+
+    bench = Bench(RetryPolicy(retry_times=1), results=[ValueError("first")])
+    conclusion = bench.conclude(TASK, decode)
+    assert isinstance(conclusion.outcome, Dead)
+    assert conclusion.failure is not None
+    assert conclusion.failure.error == "LookupError: the validator's table is gone"
+    assert conclusion.task.attempts == 2
