@@ -22,9 +22,9 @@ from consumerd.testing.stores import MemoryStore
 from consumerd.wire.board import Board
 from consumerd.worker.code.keys import KeyOwners, config_model
 from consumerd.worker.code.kinds import kind_named
-from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.orders import Orders
 from consumerd.worker.runtime import Runtime, Surroundings
+from consumerd.worker.tasks.interrupts import Interrupts
 from consumerd.worker.tasks.suspects import Told
 from consumerd.worker.timer import StopDeadline
 

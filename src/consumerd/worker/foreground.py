@@ -27,10 +27,10 @@ from consumerd.standard_streams import open_standard_descriptors
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.board import Board
 from consumerd.worker.code.loader import LoadedConsumer, prepare_class
-from consumerd.worker.family import watch_forks
-from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.process import listen_to_signals, locked_emitter
 from consumerd.worker.runtime import Runtime, Surroundings
+from consumerd.worker.tasks.forked_child import watch_forks
+from consumerd.worker.tasks.interrupts import Interrupts
 from consumerd.worker.timer import StopDeadline, Timer
 
 GROUP = "foreground"

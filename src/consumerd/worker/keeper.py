@@ -19,8 +19,8 @@ from consumerd.model.failure import describe
 from consumerd.sources.contract import ShardLag, Source
 from consumerd.wire.board import read_words
 from consumerd.wire.standing import Standing, standing
-from consumerd.worker import threads
 from consumerd.worker.orders import LagDuty
+from consumerd.worker.tasks import threads
 from consumerd.worker.tasks.due import DueTasks
 
 BEAT_S = 1.0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from consumerd.worker.amendments import Amendments, Redaction
+from consumerd.worker.tasks.amendments import Amendments, Redaction
 from consumerd.worker.tasks.suspects import Told
 
 

@@ -30,16 +30,16 @@ from consumerd.wire.board import GENERATION, HANDLED, STATE, WorkerState
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import IGNORED_SIGNALS
 from consumerd.wire.messages import Cleared, Lag, ParkedNow, Ready
-from consumerd.worker.amendments import Amendments, Redaction
 from consumerd.worker.ending import TaskThreads, run_exit_handlers
-from consumerd.worker.family import leave_if_child, watch_forks
-from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.link import MasterLink
-from consumerd.worker.memory_limit import limit_memory
 from consumerd.worker.orders import LagDuty, Orders
 from consumerd.worker.runtime import Runtime, Surroundings
 from consumerd.worker.seat import Prepared, Seat
 from consumerd.worker.stacks import write_stacks_when_asked
+from consumerd.worker.tasks.amendments import Amendments, Redaction
+from consumerd.worker.tasks.forked_child import leave_if_child, watch_forks
+from consumerd.worker.tasks.interrupts import Interrupts
+from consumerd.worker.tasks.memory_limit import limit_memory
 from consumerd.worker.tasks.suspects import Told
 from consumerd.worker.timer import StopDeadline, Timer
 

@@ -21,19 +21,19 @@ from consumerd.parking.thread import StoreThread
 from consumerd.sources.contract import ShardLag, Source, SourceContext
 from consumerd.sources.decoding import limited
 from consumerd.wire.board import ATTEMPT_SINCE_NS, BUSY_SINCE_NS, STATE, WorkerState
-from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.keeper import Keeper, OwnWatch, lag_interval_s
-from consumerd.worker.memory_limit import Fullness
 from consumerd.worker.orders import Orders
-from consumerd.worker.parts import LoopSettings, Parts
 from consumerd.worker.tasks.attempt import Attempts
 from consumerd.worker.tasks.breaker import Breaker
 from consumerd.worker.tasks.due import DueTasks
 from consumerd.worker.tasks.handler import Handlers, for_any_record, needs_general_loop, record_validator, validating
 from consumerd.worker.tasks.hooks import Hooks
+from consumerd.worker.tasks.interrupts import Interrupts
 from consumerd.worker.tasks.loop import Loop
+from consumerd.worker.tasks.memory_limit import Fullness
 from consumerd.worker.tasks.parked_index import StoreIndex
 from consumerd.worker.tasks.parking import Parking
+from consumerd.worker.tasks.parts import LoopSettings, Parts
 from consumerd.worker.tasks.policy import retry_policy
 from consumerd.worker.tasks.retry_thread import RetryThread, StandIn
 from consumerd.worker.tasks.suspects import Suspects, SuspectSettings

@@ -28,8 +28,8 @@ from consumerd.standard_streams import STDOUT, make_streams_lenient, say
 from consumerd.wire.board import HANDLED, Board
 from consumerd.worker.code.loader import LoadedConsumer, load_consumer
 from consumerd.worker.ending import TaskThreads, leave
-from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.runtime import Runtime, Surroundings
+from consumerd.worker.tasks.interrupts import Interrupts
 from consumerd.worker.tasks.stand_in import StoreStandIn
 from consumerd.worker.timer import StopDeadline
 from consumerd.worker.zygote.entrance import copied, enter

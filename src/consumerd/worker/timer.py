@@ -16,10 +16,10 @@ from consumerd.model.interrupts import Interrupt
 from consumerd.standard_streams import STDERR, discard, say
 from consumerd.wire.board import BUSY_SINCE_NS
 from consumerd.wire.messages import Amend, Measure, Message, Pause, Stop, Suspects, Wake
-from consumerd.worker import threads
-from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.link import MasterLink
 from consumerd.worker.orders import Orders
+from consumerd.worker.tasks import threads
+from consumerd.worker.tasks.interrupts import Interrupts
 
 BEAT_S = 1.0
 

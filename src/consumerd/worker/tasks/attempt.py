@@ -21,11 +21,11 @@ from consumerd.model.retry import RetryPolicy, after_round, immediate_delay, nex
 from consumerd.model.task import Task
 from consumerd.sources.decoding import TOMBSTONE
 from consumerd.standard_streams import drop_gone_outputs
-from consumerd.worker.family import leave_if_child
-from consumerd.worker.memory_limit import Fullness
 from consumerd.worker.tasks.breaker import Breaker, put_off_s
 from consumerd.worker.tasks.fast import Handler, refused_value
+from consumerd.worker.tasks.forked_child import leave_if_child
 from consumerd.worker.tasks.hooks import Hooks
+from consumerd.worker.tasks.memory_limit import Fullness
 
 Decode = Callable[[], object]
 """Makes a record of the task's payload, a new one each time."""

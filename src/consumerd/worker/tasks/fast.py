@@ -11,7 +11,7 @@ from typing import Any
 
 from consumerd.model.outcome import Dead, Retry
 from consumerd.sources.contract import Batch
-from consumerd.worker.interrupts import Interrupts
+from consumerd.worker.tasks.interrupts import Interrupts
 
 Handler = Callable[..., object]
 

@@ -20,11 +20,11 @@ from consumerd.model.task import Task
 from consumerd.sources.contract import Batch, Settlement
 from consumerd.wire.board import ATTEMPT_SINCE_NS, BUSY_SINCE_NS, CURSOR, NONE, SHARD, one_word
 from consumerd.wire.recent import note_done, note_failed
-from consumerd.worker.parts import LoopSettings, Parts
 from consumerd.worker.tasks.attempt import Raised
 from consumerd.worker.tasks.fast import VERDICTS, run_fast
 from consumerd.worker.tasks.handler import validating
 from consumerd.worker.tasks.parking import must_be_parked
+from consumerd.worker.tasks.parts import LoopSettings, Parts
 
 
 class Handling:

@@ -13,9 +13,9 @@ from consumerd.clock import Clock
 from consumerd.events.facts import Fact, Level
 from consumerd.model.contract import live_keys
 from consumerd.model.failure import describe, drop_tracebacks
-from consumerd.worker.amendments import Amendments
-from consumerd.worker.family import leave_if_child
-from consumerd.worker.memory_limit import Fullness
+from consumerd.worker.tasks.amendments import Amendments
+from consumerd.worker.tasks.forked_child import leave_if_child
+from consumerd.worker.tasks.memory_limit import Fullness
 
 ResultT = TypeVar("ResultT")
 

@@ -15,14 +15,14 @@ from consumerd.model.interrupts import Interrupt
 from consumerd.model.task import Task
 from consumerd.sources.contract import Batch, EndOfSource, SourceContext, TellsTrouble
 from consumerd.wire.board import ANSWERED, FLAGS, PARKED, TURNED_NS, UNSETTLED, BoardFlag
-from consumerd.worker.family import leave_if_child
-from consumerd.worker.parts import LoopSettings, Parts
 from consumerd.worker.tasks.attempt import NEWS_S
 from consumerd.worker.tasks.away import Away
 from consumerd.worker.tasks.breaker import RENEW_AFTER_S
+from consumerd.worker.tasks.forked_child import leave_if_child
 from consumerd.worker.tasks.handling import Handling
 from consumerd.worker.tasks.pace import Pace
 from consumerd.worker.tasks.parking import lost_fact
+from consumerd.worker.tasks.parts import LoopSettings, Parts
 
 IDLE_FETCH_S = 0.4
 """So long a source may wait for its next task, and an idle worker for whatever cannot break into that wait."""

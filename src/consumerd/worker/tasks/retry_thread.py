@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from consumerd.clock import monotonic
 from consumerd.events.facts import Fact, Level
 from consumerd.model.failure import describe
-from consumerd.worker import threads
-from consumerd.worker.parts import Parts
+from consumerd.worker.tasks import threads
 from consumerd.worker.tasks.fast import Handler
 from consumerd.worker.tasks.hooks import Hooks
 from consumerd.worker.tasks.loop import Loop
+from consumerd.worker.tasks.parts import Parts
 
 BEAT_S = 1.0
 WAITS_S = 3.0

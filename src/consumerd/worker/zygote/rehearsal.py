@@ -26,11 +26,11 @@ from consumerd.sources.memory.source import MemorySource
 from consumerd.wire.board import BOARD_BYTES
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Ready
-from consumerd.worker.amendments import Redaction
-from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.link import MasterLink
 from consumerd.worker.process import locked_emitter
 from consumerd.worker.runtime import Runtime, Surroundings
+from consumerd.worker.tasks.amendments import Redaction
+from consumerd.worker.tasks.interrupts import Interrupts
 from consumerd.worker.tasks.stand_in import StoreStandIn
 from consumerd.worker.timer import StopDeadline
 

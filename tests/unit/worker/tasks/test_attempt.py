@@ -15,11 +15,11 @@ from consumerd.model.outcome import DONE, Dead, Expired, Outcome, Retry
 from consumerd.model.retry import RetryPolicy
 from consumerd.model.task import Task, TaskId
 from consumerd.testing.clock import ManualClock
-from consumerd.worker.memory_limit import Fullness
 from consumerd.worker.orders import Orders
 from consumerd.worker.tasks.attempt import PAUSE_AT_ONCE_S, Attempts, Conclusion
 from consumerd.worker.tasks.breaker import Breaker
 from consumerd.worker.tasks.hooks import Hooks
+from consumerd.worker.tasks.memory_limit import Fullness
 
 TASK = Task(id=TaskId("t:1"), offset=1, source="t", shard=0, position=1, payload=b'{"uid": 7}')
 RECORD = {"uid": 7}

@@ -8,7 +8,7 @@ import traceback
 
 from consumerd.model.interrupts import Interrupt
 from consumerd.standard_streams import say
-from consumerd.worker.interrupts import Interrupts
+from consumerd.worker.tasks.interrupts import Interrupts
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from consumerd.clock import Clock
 from consumerd.events.facts import Fact
 from consumerd.sources.contract import Source
-from consumerd.worker.interrupts import Interrupts
 from consumerd.worker.tasks.attempt import Attempts
 from consumerd.worker.tasks.breaker import Breaker
 from consumerd.worker.tasks.due import DueTasks
 from consumerd.worker.tasks.fast import Handler
 from consumerd.worker.tasks.handler import Decode
 from consumerd.worker.tasks.hooks import Hooks
+from consumerd.worker.tasks.interrupts import Interrupts
 from consumerd.worker.tasks.parking import Parking
 from consumerd.worker.tasks.suspects import Suspects
 
