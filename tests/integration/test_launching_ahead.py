@@ -6,13 +6,12 @@ import contextlib
 import os
 import signal
 
-from consumerd.master.launchers.contract import Executed
-from consumerd.master.launchers.local import LocalLauncher
+from consumerd.master.host.launcher import Executed, Launcher
 from consumerd.wire.inherited import ENTRANCE_MODULE, ZYGOTE_MODULE
 
 
 def test_the_first_who_asks_is_given_what_was_executed_ahead_and_the_next_another() -> None:
-    with contextlib.closing(LocalLauncher()) as launcher:
+    with contextlib.closing(Launcher()) as launcher:
         launcher.execute_ahead(ZYGOTE_MODULE)
         first, second = launcher.execute(ZYGOTE_MODULE), launcher.execute(ZYGOTE_MODULE)
         assert first.pid != second.pid
@@ -20,7 +19,7 @@ def test_the_first_who_asks_is_given_what_was_executed_ahead_and_the_next_anothe
 
 
 def test_one_that_has_ended_and_is_reaped_is_not_handed_out() -> None:
-    with contextlib.closing(LocalLauncher()) as launcher:
+    with contextlib.closing(Launcher()) as launcher:
         ahead = launcher.execute_ahead(ZYGOTE_MODULE)
         assert ahead is not None
         launcher.kill(ahead, None)
@@ -31,7 +30,7 @@ def test_one_that_has_ended_and_is_reaped_is_not_handed_out() -> None:
 
 
 def test_what_nobody_asked_for_is_ended_at_the_close_and_reaped() -> None:
-    launcher = LocalLauncher()
+    launcher = Launcher()
     launcher.execute_ahead(ZYGOTE_MODULE)
     other = launcher.execute(ENTRANCE_MODULE)
     launcher.close()
@@ -40,7 +39,7 @@ def test_what_nobody_asked_for_is_ended_at_the_close_and_reaped() -> None:
     assert _end(launcher, other) == signal.SIGKILL
 
 
-def _end(launcher: LocalLauncher, executed: Executed) -> int:
+def _end(launcher: Launcher, executed: Executed) -> int:
     executed.channel.close()
     os.close(executed.stderr_fd)
     launcher.kill(executed.pid, None)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from consumerd.master.launchers.local import LocalLauncher
+from consumerd.master.host.launcher import Launcher
 from consumerd.wire.inherited import ZYGOTE_MODULE
 
 NO_ZYGOTE = 2**22 + 1  # above what the kernel gives
@@ -24,7 +24,7 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_worker_is_the_child_that_its_descriptor_says(child: subprocess.Popen[bytes]) -> None:
-    launcher, pidfd, own = LocalLauncher(), os.pidfd_open(child.pid), os.pidfd_open(os.getpid())
+    launcher, pidfd, own = Launcher(), os.pidfd_open(child.pid), os.pidfd_open(os.getpid())
     with contextlib.ExitStack() as stack:
         stack.callback(os.close, pidfd)
         stack.callback(os.close, own)
@@ -37,15 +37,15 @@ def test_a_worker_is_the_child_that_its_descriptor_says(child: subprocess.Popen[
 def test_one_that_is_gone_already_is_believed(child: subprocess.Popen[bytes]) -> None:
     pidfd = os.pidfd_open(child.pid)
     child.kill()
-    assert LocalLauncher().is_worker(child.pid, pidfd, zygote=os.getpid()), "dead, and not reaped"
+    assert Launcher().is_worker(child.pid, pidfd, zygote=os.getpid()), "dead, and not reaped"
     child.wait()
-    assert LocalLauncher().is_worker(child.pid, pidfd, zygote=NO_ZYGOTE)
-    assert not LocalLauncher().is_worker(os.getpid(), pidfd, zygote=os.getppid()), "another's pid, by a dead descriptor"
+    assert Launcher().is_worker(child.pid, pidfd, zygote=NO_ZYGOTE)
+    assert not Launcher().is_worker(os.getpid(), pidfd, zygote=os.getppid()), "another's pid, by a dead descriptor"
     os.close(pidfd)
 
 
 def test_what_the_master_executed_itself_is_nobodys_worker() -> None:
-    with contextlib.closing(LocalLauncher()) as launcher:
+    with contextlib.closing(Launcher()) as launcher:
         pid = launcher.execute_ahead(ZYGOTE_MODULE)
         assert pid is not None
         pidfd = os.pidfd_open(pid)

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from consumerd.master.rules.autoscale import Bounds, Judgement, Look, judge
+from consumerd.master.rules.autoscale import Bounds, Judgement, Measurement, judge
 
 STEP_S = 1.0
 LOOK_EVERY_S = 7.5
@@ -88,8 +88,8 @@ def simulate(load: Load, bounds: Bounds, workers: Workers, *, seconds: float, se
     return Run(tuple(moments), tuple(changes), judgement)
 
 
-def look(workers: Workers, at: float, unsettled: float) -> Look:
-    return Look(
+def look(workers: Workers, at: float, unsettled: float) -> Measurement:
+    return Measurement(
         at,
         workers.number,
         workers.number - len(workers.starting),

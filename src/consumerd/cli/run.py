@@ -9,8 +9,8 @@ import signal
 import click
 
 from consumerd.cli.options import chosen_state_dir_option, config_argument
+from consumerd.master.host.launcher import Launcher
 from consumerd.master.host.own_process import make_ready
-from consumerd.master.launchers.local import LocalLauncher
 from consumerd.state.working_directory import working_directory
 from consumerd.wire.inherited import ZYGOTE_MODULE
 
@@ -41,7 +41,7 @@ def command(config: str, parking: str | None, state_dir: str | None, log_format:
     for number in WITHOUT_MEANING:
         signal.signal(number, lambda number, frame: None)  # no SIG_IGN, which workers and commands would inherit
     service_socket, directory = make_ready(), working_directory()
-    with contextlib.closing(LocalLauncher(directory)) as launcher:
+    with contextlib.closing(Launcher(directory)) as launcher:
         launcher.execute_ahead(ZYGOTE_MODULE)  # it imports what it needs while we do
         gc.disable()  # nothing of what is imported is garbage
         from consumerd.cli.starting import Asked, start

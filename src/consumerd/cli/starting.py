@@ -12,8 +12,8 @@ from consumerd.config.settings_table import PARKING_RULE, is_parking
 from consumerd.config.shape import Document, LogSettings
 from consumerd.config.shared_store import unreachable_store_problems
 from consumerd.errors import UsageError
+from consumerd.master.host.launcher import Launcher
 from consumerd.master.host.service_socket import ServiceSocket
-from consumerd.master.launchers.local import LocalLauncher
 from consumerd.master.run import run_master
 from consumerd.state.state_dir import StateDirectory
 from consumerd.state.working_directory import enter
@@ -51,7 +51,7 @@ class Asked:
         return changes
 
 
-def start(asked: Asked, chosen: str | None, service_socket: ServiceSocket, launcher: LocalLauncher) -> int:
+def start(asked: Asked, chosen: str | None, service_socket: ServiceSocket, launcher: Launcher) -> int:
     """Be the master until it ends; the exit code. chosen: the state directory, where the caller names one."""
     document = asked.read()
     state_dir = StateDirectory.locate(chosen or document.state_dir, os.environ, os.geteuid())

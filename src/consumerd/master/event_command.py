@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 from consumerd import clock
 from consumerd.events.facts import Fact, Level
-from consumerd.master.host.stderr import Relay
-from consumerd.master.launchers.contract import Commanded, Launcher
+from consumerd.master.host.launcher import Commanded, Launcher
+from consumerd.master.host.stderr import StderrPipes
 from consumerd.master.rules.wait_status import described
 
 MOST_A_MINUTE = 30
@@ -90,7 +90,7 @@ class EventCommand:
     def __init__(
         self,
         launcher: Launcher,
-        relay: Relay,
+        relay: StderrPipes,
         emit: Callable[[Fact], None],
         *,
         command: Callable[[], Sequence[str]],

@@ -11,8 +11,8 @@ from contextlib import suppress
 
 from consumerd import clock
 from consumerd.errors import ConsumerdError, WireError
-from consumerd.master.host.stderr import Relay
-from consumerd.master.launchers.contract import Executed, Launcher
+from consumerd.master.host.launcher import Executed, Launcher
+from consumerd.master.host.stderr import StderrPipes
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Message, Serve, StoreRequest, StoreResult
 
@@ -24,7 +24,7 @@ IDLE_S = 10.0
 class StoreHelper:
     """Asks the helper, and executes it when there is none. All failures are a ConsumerdError with one sentence."""
 
-    def __init__(self, launcher: Launcher, relay: Relay, serve: Serve) -> None:
+    def __init__(self, launcher: Launcher, relay: StderrPipes, serve: Serve) -> None:
         self._launcher = launcher
         self._relay = relay
         self._serve = serve

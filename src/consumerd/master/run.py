@@ -17,8 +17,6 @@ from consumerd.events.later import Later
 from consumerd.events.listeners import Listeners
 from consumerd.events.log import log_to_stdout
 from consumerd.events.outlet import Outlet
-from consumerd.master.acts import Means
-from consumerd.master.autoscaler import Autoscaler
 from consumerd.master.control.answers import Answers
 from consumerd.master.control.audit import AuditLog
 from consumerd.master.control.broadcast import Broadcast
@@ -26,24 +24,26 @@ from consumerd.master.control.operations import Configuration, Operations
 from consumerd.master.control.overrides import Overrides, load_overrides
 from consumerd.master.control.reloading import Reloading
 from consumerd.master.control.server import ControlServer
-from consumerd.master.entry import Entry
+from consumerd.master.duties.autoscaler import Autoscaler
+from consumerd.master.duties.lag_duty import LagDuty
+from consumerd.master.duties.leftover_workers import LeftoverWorkers
+from consumerd.master.duties.recycler import Recycler
+from consumerd.master.duties.service import Service
+from consumerd.master.duties.watchdog import Watchdog
 from consumerd.master.event_command import EventCommand
 from consumerd.master.helper import StoreHelper
 from consumerd.master.host.durability import Durability, shown_parking
+from consumerd.master.host.launcher import Launcher
 from consumerd.master.host.oom import OomKills
-from consumerd.master.host.service import Service
 from consumerd.master.host.service_socket import ServiceSocket
 from consumerd.master.host.signals import Signals
 from consumerd.master.host.state_watch import StateWatch
-from consumerd.master.host.stderr import Relay
-from consumerd.master.launchers.contract import Launcher
-from consumerd.master.pools import Pools
-from consumerd.master.post import Post
-from consumerd.master.recycler import Recycler
-from consumerd.master.strangers import Strangers
+from consumerd.master.host.stderr import StderrPipes
+from consumerd.master.pools.acts import Means
+from consumerd.master.pools.entry import Entry
+from consumerd.master.pools.mailbox import Mailbox
+from consumerd.master.pools.pools import Pools
 from consumerd.master.supervisor import Supervisor
-from consumerd.master.surveyor import Surveyor
-from consumerd.master.watchdog import Watchdog
 from consumerd.standard_streams import STDERR
 from consumerd.state import host_identity, master_lock
 from consumerd.state.state_dir import StateDirectory
@@ -112,12 +112,12 @@ async def _run(
         means,
         signals,
         woken,
-        looks=(
-            Strangers(means),
+        duties=(
+            LeftoverWorkers(means),
             watchdog,
             Autoscaler(means.pools, means.emit),
             Recycler(means.pools, means.emit),
-            Surveyor(means.pools, means.post),
+            LagDuty(means.pools, means.post),
         ),
         service=service,
         later=voice.later,
@@ -135,7 +135,7 @@ async def _run(
         host_identity.keep_id(state_dir, own_id)
         operations.keep_overrides()
 
-    state_watch = StateWatch(lock, control, voice.emit, restore, supervisor.give_up)
+    state_watch = StateWatch(lock, control.listen_again, voice.emit, restore, supervisor.give_up)
     signals.listen()
     await control.start()
     watching = asyncio.create_task(state_watch.run())
@@ -182,8 +182,8 @@ def _means(
     return Means(
         pools=Pools((make_entry(document, consumer) for consumer in enabled), clock.monotonic()),
         launcher=launcher,
-        post=Post(loop, wake),
-        relay=Relay(loop, Outlet(STDERR, patience_s=PATIENCE_S), voice.broadcast.hear_stderr),
+        post=Mailbox(loop, wake),
+        relay=StderrPipes(loop, Outlet(STDERR, patience_s=PATIENCE_S), voice.broadcast.hear_stderr),
         emit=voice.later.of(voice.emit),
         tell=voice.later.of(voice.told),
         claim_oom_kill=OomKills().claim,

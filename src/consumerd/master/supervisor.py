@@ -14,13 +14,13 @@ from typing import Protocol
 from consumerd import clock
 from consumerd.events.facts import Fact, Level
 from consumerd.events.later import Later
-from consumerd.master import suspecting
-from consumerd.master.acts import Means, perform
-from consumerd.master.hearing import Hearing, Judge
-from consumerd.master.host.service import Service
+from consumerd.master.duties.service import Service
 from consumerd.master.host.signals import Signals
+from consumerd.master.pools import suspecting
+from consumerd.master.pools.acts import Means, perform
+from consumerd.master.pools.hearing import Hearing, Judge
 from consumerd.master.rules.actions import GiveUp
-from consumerd.master.rules.observed import Pool
+from consumerd.master.rules.observed import ObservedPool
 from consumerd.master.rules.plan import LOST_FOR_S, next_deadline, plan
 from consumerd.model.slots import PoolState
 
@@ -32,7 +32,7 @@ MOST_ROUNDS = 10
 """How often one turn may plan again: performing an action may make room for the next, not for a third and tenth."""
 
 
-class Look(Protocol):
+class Duty(Protocol):
     """Something that looks at the pools in each turn, before it is planned what to do."""
 
     def turn(self, now: float) -> None:
@@ -53,7 +53,7 @@ class Supervisor:
         signals: Signals,
         woken: asyncio.Event,
         *,
-        looks: Sequence[Look],
+        duties: Sequence[Duty],
         service: Service,
         later: Later,
         judge: Judge,
@@ -66,7 +66,7 @@ class Supervisor:
         self._means = means
         self._signals = signals
         self._woken = woken
-        self._looks = looks
+        self._duties = duties
         self._service = service
         self._later = later
         self._reload = reload
@@ -105,8 +105,8 @@ class Supervisor:
             self._hear(now)
             self._reap(now)
             self._hearing.prove(now)
-            for look in self._looks:
-                look.turn(now)
+            for duty in self._duties:
+                duty.turn(now)
             self._act(now)
         suspecting.tell(self._means)
         self._means.pools.forget_gone(now)
@@ -198,7 +198,7 @@ class Supervisor:
 
     async def _wait(self) -> None:
         pools = self._means.pools
-        turns_at = (look.next_turn_at() for look in (*self._looks, self._service))
+        turns_at = (duty.next_turn_at() for duty in (*self._duties, self._service))
         known = [at for at in (next_deadline(pools.wanted, pools.observed), *turns_at) if at is not None]
         timeout_s = min(known) - clock.monotonic() if known else LONGEST_WAIT_S
         if any(pools.unproven()):
@@ -213,5 +213,5 @@ class Supervisor:
             return
 
 
-def _has_never_loaded(pool: Pool) -> bool:
+def _has_never_loaded(pool: ObservedPool) -> bool:
     return pool.state is PoolState.FAILED and not any(slot.generation for slot in pool.slots.values())

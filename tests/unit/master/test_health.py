@@ -14,7 +14,7 @@ from consumerd.model.slots import PoolState, SlotState
 from consumerd.wire.board import ANSWERED
 from consumerd.wire.messages import Lag, Reported
 from consumerd.wire.recent import KEPT, note_done, note_failed
-from unit.master.test_hearing import NAME, Stage, stage
+from unit.master.pools.test_hearing import NAME, Stage, stage
 
 __all__ = ["stage"]
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from consumerd import clock
 from consumerd.errors import UsageError
-from consumerd.master.acts import Means
 from consumerd.master.control.broadcast import Broadcast, Wish
 from consumerd.master.control.operations import Operations
 from consumerd.master.control.reloading import Reloading
@@ -17,6 +16,7 @@ from consumerd.master.control.server import BY, Answer
 from consumerd.master.control.status import status_document
 from consumerd.master.control.unrun import unrun
 from consumerd.master.helper import StoreHelper
+from consumerd.master.pools.acts import Means
 from consumerd.master.supervisor import Supervisor
 from consumerd.model.slots import LOOPING
 from consumerd.wire.control import METHODS

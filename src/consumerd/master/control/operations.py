@@ -16,14 +16,14 @@ from consumerd.config.shape import ConsumerSettings, Document, Settings
 from consumerd.config.suggest import did_you_mean
 from consumerd.errors import ConsumerdError, UsageError
 from consumerd.events.facts import Fact, Level
-from consumerd.master import amending
-from consumerd.master.acts import Means
-from consumerd.master.autoscaler import shards_of
 from consumerd.master.control.overrides import Overrides, Paused, Pin
 from consumerd.master.control.running_task import find_running_task
-from consumerd.master.entry import Entry
+from consumerd.master.duties.autoscaler import shards_of
+from consumerd.master.duties.watchdog import DIAGNOSE_S, Watchdog
+from consumerd.master.pools import amending
+from consumerd.master.pools.acts import Means
+from consumerd.master.pools.entry import Entry
 from consumerd.master.rules.observed import Condemned
-from consumerd.master.watchdog import DIAGNOSE_S, Watchdog
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import MOST_WORKERS, OCCUPIED
 from consumerd.wire.messages import Pause

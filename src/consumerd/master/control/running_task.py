@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from consumerd.errors import UsageError
-from consumerd.master.pools import Pools
+from consumerd.master.pools.pools import Pools
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import LOOPING
 from consumerd.wire.board import Reading

@@ -13,13 +13,13 @@ from dataclasses import asdict
 from types import MappingProxyType
 
 from consumerd import clock
-from consumerd.master.autoscaler import scaling_document, shards_of
 from consumerd.master.control.overrides import Paused
 from consumerd.master.control.running_task import running_task
-from consumerd.master.pools import Pools
-from consumerd.master.processes import ParkedCount, Processes, Worker
+from consumerd.master.duties.autoscaler import scaling_document, shards_of
+from consumerd.master.pools.pools import Pools
+from consumerd.master.pools.processes import ParkedCount, Processes, Worker
 from consumerd.master.rules.history import REFUSALS_THAT_TELL
-from consumerd.master.rules.observed import Pool, Zygote
+from consumerd.master.rules.observed import ObservedPool, Zygote
 from consumerd.master.rules.restart import is_proven
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import LOOPING, PoolState, SlotState, ZygoteState
@@ -247,7 +247,7 @@ def _problems(name: ConsumerName, pools: Pools, up: int, flags: list[dict[str, o
     return problems
 
 
-def _stuck(name: ConsumerName, pool: Pool, processes: Processes, now: float) -> list[str]:
+def _stuck(name: ConsumerName, pool: ObservedPool, processes: Processes, now: float) -> list[str]:
     """Workers that make no progress, and shards of which nothing comes: a sentence each."""
     workers = [(number, worker) for number, worker in processes.workers.items() if worker.stuck is not None]
     stalled = [pair for pair in sorted(workers) if pool.slots[pair[0]].state is SlotState.STALLED]
@@ -263,7 +263,7 @@ def _stuck(name: ConsumerName, pool: Pool, processes: Processes, now: float) -> 
     return problems
 
 
-def _slow_start(pool: Pool, now: float) -> str:
+def _slow_start(pool: ObservedPool, now: float) -> str:
     """What to look at, where a worker does not come to its loop."""
     since = {number: slot.since for number, slot in pool.slots.items() if slot.state is SlotState.STARTING}
     number = min(since, key=lambda number: since[number], default=None)
@@ -272,7 +272,7 @@ def _slow_start(pool: Pool, now: float) -> str:
     return f"; worker {number} has been starting for {now - since[number]:.0f} s: see what its pre_consume waits for"
 
 
-def _refused(name: ConsumerName, pool: Pool) -> list[str]:
+def _refused(name: ConsumerName, pool: ObservedPool) -> list[str]:
     """What the system refuses the pool: the first of what it waits for."""
     zygotes = (f"{name}: no process can be executed: {each.refused}" for each in pool.zygotes.values() if each.refused)
     refused = {number: slot.refused for number, slot in pool.slots.items() if slot.refused}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from consumerd.master.pools import Pools
+from consumerd.master.pools.pools import Pools
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import SlotState
 

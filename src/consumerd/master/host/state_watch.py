@@ -7,12 +7,11 @@ reaches the master, and without its lock another one would start beside it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from consumerd.errors import StateDirectoryError
 from consumerd.events.facts import Fact, Level
-from consumerd.master.control.server import ControlServer
 from consumerd.state.master_lock import HeldError, MasterLock
 
 LOOK_S = 5.0
@@ -22,12 +21,13 @@ LOOK_S = 5.0
 class StateWatch:
     """Looks every few seconds, and makes anew what is gone.
 
+    listen_again: makes the control socket anew where it is gone; whether it was.
     restore: writes what a new directory has to have, OSError where that fails. give_up: told that another master has
     the directory, and which.
     """
 
     lock: MasterLock
-    control: ControlServer
+    listen_again: Callable[[], Awaitable[bool]]
     emit: Callable[[Fact], None]
     restore: Callable[[], None]
     give_up: Callable[[str], None]
@@ -47,8 +47,10 @@ class StateWatch:
                 self._make_directory()
             if self._is_bare:
                 self._fill_directory()
-            if await self.control.listen_again():
-                self.emit(Fact("control_socket_made", Level.WARNING, {"socket": str(self.control.path)}))
+            if await self.listen_again():
+                self.emit(
+                    Fact("control_socket_made", Level.WARNING, {"socket": str(self.lock.directory.control_socket)})
+                )
         except HeldError as error:
             self.give_up(f"its state directory was replaced: {error}")
         except (StateDirectoryError, OSError) as error:

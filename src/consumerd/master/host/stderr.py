@@ -20,7 +20,7 @@ def _nobody(fd: int, whose: str, data: bytes) -> None:
     """Nobody wants to hear."""
 
 
-class Relay:
+class StderrPipes:
     """Reads stderr pipes as they fill, and writes them on to the master's own stderr without waiting for it.
 
     What does not fit is dropped and counted there; the last 8 KiB of each child are kept for who asks why it died.

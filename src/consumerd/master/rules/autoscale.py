@@ -54,7 +54,7 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Measurement:
     """A pool at the moment when its lag became known.
 
     at: monotonic. workers: how many are wanted now; running: how many of them run. finished: tasks so far, by all.
@@ -97,11 +97,11 @@ class Judgement:
     spare_since: float | None = None
     kept: int = 0
     changed_at: float = -math.inf
-    last: Look | None = None
-    anchor: Look | None = None
+    last: Measurement | None = None
+    anchor: Measurement | None = None
 
 
-def judge(before: Judgement | None, look: Look, bounds: Bounds) -> Judgement:
+def judge(before: Judgement | None, look: Measurement, bounds: Bounds) -> Judgement:
     """What is wanted after another look; `before` is None with the first one."""
     now = _with_change(before or Judgement(look.workers, look.workers, ""), look)
     now = _measured(now, look, bounds)
@@ -131,14 +131,14 @@ def interrupted(before: Judgement) -> Judgement:
     return replace(before, last=None, anchor=None, arrivals=(), short_since=None, spare_since=None, kept=0)
 
 
-def _with_change(before: Judgement, look: Look) -> Judgement:
+def _with_change(before: Judgement, look: Measurement) -> Judgement:
     """A number that has become another since the last look: what was asked for until then was about the former."""
     if before.last is None or before.last.workers == look.workers:
         return before
     return replace(before, changed_at=look.at, short_since=None, spare_since=None, kept=0)
 
 
-def _measured(before: Judgement, look: Look, bounds: Bounds) -> Judgement:
+def _measured(before: Judgement, look: Measurement, bounds: Bounds) -> Judgement:
     """With the rate and the arrivals as of this look."""
     last = before.last
     if last is None or look.at <= last.at:
@@ -152,13 +152,13 @@ def _measured(before: Judgement, look: Look, bounds: Bounds) -> Judgement:
     return _with_rate(now, before.anchor or last, look, bounds)
 
 
-def _are_busy(last: Look, look: Look, finished_a_second: float) -> bool:
+def _are_busy(last: Measurement, look: Measurement, finished_a_second: float) -> bool:
     """Whether no worker can have been idle in between: at both ends more was waiting than they could take."""
     enough = look.employed + BUSY_FOR_S * finished_a_second
     return min(last.behind, look.behind) > enough
 
 
-def _with_rate(now: Judgement, anchor: Look, look: Look, bounds: Bounds) -> Judgement:
+def _with_rate(now: Judgement, anchor: Measurement, look: Measurement, bounds: Bounds) -> Judgement:
     """Measure since the anchor. Where not everybody has finished a task yet, the rate is that at most."""
     elapsed_s, finished = look.at - anchor.at, max(0, look.finished - anchor.finished)
     measured = max(1, finished) / elapsed_s / look.employed
@@ -167,7 +167,7 @@ def _with_rate(now: Judgement, anchor: Look, look: Look, bounds: Bounds) -> Judg
     return replace(now, rate=measured, anchor=look if elapsed_s >= bounds.target_s else anchor)
 
 
-def _forgotten(rate: float | None, elapsed_s: float, finished: int, look: Look) -> float | None:
+def _forgotten(rate: float | None, elapsed_s: float, finished: int, look: Measurement) -> float | None:
     """A rate that was measured before, if it was; at least as much as was seen now of workers that may have idled."""
     seen = finished / elapsed_s / max(1, look.running, look.workers)
     if rate is None:
@@ -175,7 +175,7 @@ def _forgotten(rate: float | None, elapsed_s: float, finished: int, look: Look) 
     return float(max(seen, rate * 2.0 ** (elapsed_s / FORGET_S)))
 
 
-def _needed(now: Judgement, look: Look, bounds: Bounds, *, is_cautious: bool) -> float:
+def _needed(now: Judgement, look: Measurement, bounds: Bounds, *, is_cautious: bool) -> float:
     """So many workers work off what is behind in the target's time, beside what comes in.
 
     A burst that has come in is not taken for what goes on coming: of the last few arrivals, the least counts.
@@ -189,7 +189,7 @@ def _needed(now: Judgement, look: Look, bounds: Bounds, *, is_cautious: bool) ->
     return needed * (1 + HEADROOM) if is_cautious else needed
 
 
-def _useful(needed: float, look: Look, bounds: Bounds) -> int:
+def _useful(needed: float, look: Measurement, bounds: Bounds) -> int:
     """As much of it as helps, within the bounds: beyond one a shard, or one a task, workers would be idle."""
     helping = math.ceil(needed)
     if look.shards is not None:
@@ -199,7 +199,7 @@ def _useful(needed: float, look: Look, bounds: Bounds) -> int:
     return max(bounds.fewest, min(bounds.most, helping))
 
 
-def _is_late(look: Look, bounds: Bounds) -> bool:
+def _is_late(look: Measurement, bounds: Bounds) -> bool:
     return look.oldest_s is not None and look.behind > 0 and look.oldest_s > bounds.target_s
 
 
@@ -209,7 +209,7 @@ def _since(since: float | None, at: float, *, holds: bool) -> float | None:
     return at if since is None else since
 
 
-def _wanted(now: Judgement, look: Look, bounds: Bounds, *, goal: int) -> int:
+def _wanted(now: Judgement, look: Measurement, bounds: Bounds, *, goal: int) -> int:
     present = max(bounds.fewest, min(bounds.most, look.workers))
     if present != look.workers:
         return present
@@ -221,7 +221,7 @@ def _wanted(now: Judgement, look: Look, bounds: Bounds, *, goal: int) -> int:
     return present
 
 
-def _sentence(now: Judgement, look: Look, bounds: Bounds) -> str:
+def _sentence(now: Judgement, look: Measurement, bounds: Bounds) -> str:
     """What is wanted, what helps, and why."""
     wanted = f"{now.needed} {'worker' if now.needed == 1 else 'workers'} wanted"
     if look.shards is not None and now.needed > look.shards < bounds.most:
@@ -233,7 +233,7 @@ def _sentence(now: Judgement, look: Look, bounds: Bounds) -> str:
     return f"{wanted}: {_why(now, look)}"
 
 
-def _why(now: Judgement, look: Look) -> str:
+def _why(now: Judgement, look: Measurement) -> str:
     behind = f"{look.behind} {'task' if look.behind == 1 else 'tasks'} behind"
     if now.rate is None:
         return f"{behind}, and how fast a worker is has not shown yet"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from consumerd.master.rules.observed import Condemned, Pool, Slot, Zygote
+from consumerd.master.rules.observed import Condemned, ObservedPool, Slot, Zygote
 from consumerd.master.rules.restart import BUDGET_WINDOW_S, Ended, RestartPolicy, pause_s, recent_deaths
 from consumerd.master.rules.wait_status import exit_code
 from consumerd.model.exits import WorkerExit
@@ -34,20 +34,20 @@ TRY_EVERY_S = 60.0
 """How often a failed pool tries one slot, or to load, again."""
 
 
-def new_pool(workers: int, now: float) -> Pool:
+def new_pool(workers: int, now: float) -> ObservedPool:
     """A pool that is to be loaded."""
-    return Pool(since=now, slots={number: Slot(since=now) for number in range(workers)})
+    return ObservedPool(since=now, slots={number: Slot(since=now) for number in range(workers)})
 
 
 # Zygotes.
 
 
-def zygote_executed(pool: Pool, edition: int, pid: int, now: float) -> Pool:
+def zygote_executed(pool: ObservedPool, edition: int, pid: int, now: float) -> ObservedPool:
     pool = _tried(pool, now)
     return _with_zygote(pool, edition, ZygoteState.LOADING, now, pid=pid, is_killed=False, refused="")
 
 
-def zygote_not_executed(pool: Pool, edition: int, now: float, jitter: float, *, error: str) -> Pool:
+def zygote_not_executed(pool: ObservedPool, edition: int, now: float, jitter: float, *, error: str) -> ObservedPool:
     """The system refused a process or a descriptor. It is tried again; what waits for this edition alone is not."""
     zygote = pool.zygote(edition)
     failures = zygote.failures + 1
@@ -58,7 +58,7 @@ def zygote_not_executed(pool: Pool, edition: int, now: float, jitter: float, *, 
     return _not_held_up(pool, edition, now, reason=f"its process cannot be executed: {error}", traceback="")
 
 
-def loaded(pool: Pool, edition: int, now: float) -> Pool:
+def loaded(pool: ObservedPool, edition: int, now: float) -> ObservedPool:
     """Its code is sound: the first edition of a pool, or of one that failed to load, is established by that."""
     pool = _with_zygote(pool, edition, ZygoteState.READY, now, failures=0)
     is_first = pool.established == 0 and pool.state in (PoolState.LOADING, PoolState.FAILED)
@@ -67,22 +67,24 @@ def loaded(pool: Pool, edition: int, now: float) -> Pool:
     return _with_state(replace(pool, established=edition, reason="", traceback=""), PoolState.UP, now)
 
 
-def load_failed(pool: Pool, edition: int, now: float, *, reason: str, traceback: str) -> Pool:
+def load_failed(pool: ObservedPool, edition: int, now: float, *, reason: str, traceback: str) -> ObservedPool:
     """A failed pool tries again in a while; an edition that was on trial is rejected."""
     pool = _with_zygote(pool, edition, ZygoteState.LEAVING, now, deadline=now + ZYGOTE_LEAVES_IN_S)
     return _not_held_up(pool, edition, now, reason=reason, traceback=traceback)
 
 
-def zygote_asked_to_leave(pool: Pool, edition: int, now: float, *, deadline: float) -> Pool:
+def zygote_asked_to_leave(pool: ObservedPool, edition: int, now: float, *, deadline: float) -> ObservedPool:
     return _with_zygote(pool, edition, ZygoteState.LEAVING, now, deadline=deadline)
 
 
-def zygote_killed(pool: Pool, edition: int) -> Pool:
+def zygote_killed(pool: ObservedPool, edition: int) -> ObservedPool:
     killed_one = replace(pool.zygote(edition), is_killed=True)
     return replace(pool, zygotes={**pool.zygotes, edition: killed_one})
 
 
-def zygote_ended(pool: Pool, edition: int, now: float, *, jitter: float, how: str = "", trace: str = "") -> Pool:
+def zygote_ended(
+    pool: ObservedPool, edition: int, now: float, *, jitter: float, how: str = "", trace: str = ""
+) -> ObservedPool:
     """A zygote is reaped. Workers that it named run on; a fork that it was asked for and did not report is void.
 
     how: the end in words, with the last line that it said; trace: its last lines.
@@ -104,7 +106,7 @@ def zygote_ended(pool: Pool, edition: int, now: float, *, jitter: float, how: st
 # Workers.
 
 
-def fork_asked(pool: Pool, number: int, edition: int, now: float, *, look_at: float) -> Pool:
+def fork_asked(pool: ObservedPool, number: int, edition: int, now: float, *, look_at: float) -> ObservedPool:
     slot = pool.slots[number]
     return _with_slot(
         _tried(pool, now),
@@ -122,7 +124,7 @@ def fork_asked(pool: Pool, number: int, edition: int, now: float, *, look_at: fl
     )
 
 
-def not_forked(pool: Pool, number: int, edition: int, now: float, *, error: str, jitter: float) -> Pool:
+def not_forked(pool: ObservedPool, number: int, edition: int, now: float, *, error: str, jitter: float) -> ObservedPool:
     """The system refused a process or a descriptor. It is tried again, later each time; a trial ends."""
     slot = pool.slots[number]
     slot = replace(slot, edition=edition, pid=None, refused=error, refusals=slot.refusals + 1)
@@ -136,11 +138,11 @@ def not_forked(pool: Pool, number: int, edition: int, now: float, *, error: str,
     return vacated(rejected(pool, edition, reason=reason, traceback=""), number, now)
 
 
-def forked(pool: Pool, number: int, pid: int) -> Pool:
+def forked(pool: ObservedPool, number: int, pid: int) -> ObservedPool:
     return _with_slots(pool, number, replace(pool.slots[number], pid=pid, refused=""))
 
 
-def ready(pool: Pool, number: int, now: float) -> Pool:
+def ready(pool: ObservedPool, number: int, now: float) -> ObservedPool:
     """Its loop begins, and it is let off, unless it is killed already; one that was asked to leave meanwhile goes on
     leaving."""
     is_starting = pool.slots[number].state is SlotState.STARTING
@@ -148,7 +150,7 @@ def ready(pool: Pool, number: int, now: float) -> Pool:
     return _with_slot(pool, number, SlotState.RUNNING, now, condemned=sentence, refusals=0) if is_starting else pool
 
 
-def proved(pool: Pool, number: int, now: float) -> Pool:
+def proved(pool: ObservedPool, number: int, now: float) -> ObservedPool:
     """The worker of a slot has shown that it works, and so has its edition; a failed pool is back, where it began
     since."""
     edition = pool.slots[number].edition
@@ -159,55 +161,55 @@ def proved(pool: Pool, number: int, now: float) -> Pool:
     return _with_state(replace(pool, deaths=(), reason="", traceback=""), PoolState.UP, now)
 
 
-def stalled(pool: Pool, number: int, now: float) -> Pool:
+def stalled(pool: ObservedPool, number: int, now: float) -> ObservedPool:
     """The worker of a slot makes no progress."""
     return _with_slot(pool, number, SlotState.STALLED, now)
 
 
-def went_on(pool: Pool, number: int, now: float) -> Pool:
+def went_on(pool: ObservedPool, number: int, now: float) -> ObservedPool:
     """It makes progress again, and is let off."""
     pool = _with_slots(pool, number, replace(pool.slots[number], condemned=None))
     is_stalled = pool.slots[number].state is SlotState.STALLED
     return _with_slot(pool, number, SlotState.RUNNING, now) if is_stalled else pool
 
 
-def condemned(pool: Pool, number: int, sentence: Condemned) -> Pool:
+def condemned(pool: ObservedPool, number: int, sentence: Condemned) -> ObservedPool:
     """It has to be replaced. The first reason counts."""
     slot = pool.slots[number]
     return pool if slot.condemned is not None else _with_slots(pool, number, replace(slot, condemned=sentence))
 
 
-def strangers_seen(pool: Pool, *, are_there: bool) -> Pool:
+def leftovers_seen(pool: ObservedPool, *, are_there: bool) -> ObservedPool:
     """Whether workers of an earlier master hold slots of this pool."""
-    return replace(pool, has_strangers=are_there)
+    return replace(pool, has_leftovers=are_there)
 
 
-def holder_looked_up(pool: Pool, number: int, *, look_at: float) -> Pool:
+def holder_looked_up(pool: ObservedPool, number: int, *, look_at: float) -> ObservedPool:
     return _with_slots(pool, number, replace(pool.slots[number], look_at=look_at))
 
 
-def worn_out(pool: Pool, number: int) -> Pool:
+def worn_out(pool: ObservedPool, number: int) -> ObservedPool:
     """The worker of a slot is to be replaced as soon as the others can spare it."""
     return _with_slots(pool, number, replace(pool.slots[number], is_worn=True))
 
 
-def asked_to_leave(pool: Pool, number: int, now: float, *, deadline: float) -> Pool:
+def asked_to_leave(pool: ObservedPool, number: int, now: float, *, deadline: float) -> ObservedPool:
     """From now on the deadline of its drain counts: one that is condemned and lives on is let off."""
     slot = pool.slots[number]
     sentence = slot.condemned if slot.is_killed else None
     return _with_slot(pool, number, SlotState.DRAINING, now, deadline=deadline, condemned=sentence)
 
 
-def killed(pool: Pool, number: int) -> Pool:
+def killed(pool: ObservedPool, number: int) -> ObservedPool:
     return _with_slots(pool, number, replace(pool.slots[number], is_killed=True))
 
 
-def vacated(pool: Pool, number: int, now: float) -> Pool:
+def vacated(pool: ObservedPool, number: int, now: float) -> ObservedPool:
     """A slot that backs off or has finished, and is not wanted any more."""
     return _with_slot(pool, number, SlotState.ABSENT, now, failures=0)
 
 
-def worker_ended(pool: Pool, number: int, ended: Ended, now: float, policy: RestartPolicy) -> Pool:
+def worker_ended(pool: ObservedPool, number: int, ended: Ended, now: float, policy: RestartPolicy) -> ObservedPool:
     """A worker is reaped: what its slot becomes, by how it ended, and whether its pool can bear it."""
     slot = pool.slots[number]
     code = exit_code(ended.status)
@@ -232,7 +234,7 @@ def worker_ended(pool: Pool, number: int, ended: Ended, now: float, policy: Rest
     return pool if is_borne else _unproven_death(pool, ended, now, policy.budget)
 
 
-def _unproven_death(pool: Pool, ended: Ended, now: float, budget: int) -> Pool:
+def _unproven_death(pool: ObservedPool, ended: Ended, now: float, budget: int) -> ObservedPool:
     """The pool has a budget of them."""
     pool = replace(pool, deaths=recent_deaths(pool.deaths, now))
     if len(pool.deaths) <= budget:
@@ -244,20 +246,20 @@ def _unproven_death(pool: Pool, ended: Ended, now: float, budget: int) -> Pool:
 # The pool.
 
 
-def scaled(pool: Pool, workers: int, now: float) -> Pool:
+def scaled(pool: ObservedPool, workers: int, now: float) -> ObservedPool:
     """As many slots as are wanted. Those beyond stay until they are vacant, and keep their generations."""
     added = {number: Slot(since=now) for number in range(workers) if number not in pool.slots}
     return replace(pool, slots={**pool.slots, **added})
 
 
-def editions_forgotten(pool: Pool, in_use: set[int]) -> Pool:
+def editions_forgotten(pool: ObservedPool, in_use: set[int]) -> ObservedPool:
     """Drop the zygotes that are gone of editions that nobody runs any more."""
     zygotes = pool.zygotes.items()
     kept = {edition: each for edition, each in zygotes if edition in in_use or each.state is not ZygoteState.ABSENT}
     return replace(pool, zygotes=kept)
 
 
-def failed(pool: Pool, now: float, *, reason: str, traceback: str) -> Pool:
+def failed(pool: ObservedPool, now: float, *, reason: str, traceback: str) -> ObservedPool:
     """What runs runs on; one slot, or the import, is tried in a while. A stopping pool goes on stopping."""
     pool = replace(pool, reason=reason, traceback=traceback)
     if pool.state not in (PoolState.LOADING, PoolState.UP):
@@ -265,70 +267,72 @@ def failed(pool: Pool, now: float, *, reason: str, traceback: str) -> Pool:
     return _with_state(replace(pool, deaths=(), try_at=now + TRY_EVERY_S), PoolState.FAILED, now)
 
 
-def renewed(pool: Pool, now: float) -> Pool:
+def renewed(pool: ObservedPool, now: float) -> ObservedPool:
     """Somebody restarts or reloads a pool: one that has failed begins anew, and the newest edition needs no trial."""
     if pool.state is not PoolState.FAILED:
         return pool
     return _with_state(replace(pool, established=0, deaths=(), reason="", traceback=""), PoolState.LOADING, now)
 
 
-def rejected(pool: Pool, edition: int, *, reason: str, traceback: str) -> Pool:
+def rejected(pool: ObservedPool, edition: int, *, reason: str, traceback: str) -> ObservedPool:
     """An edition that was on trial did not hold up: its slot goes back to the established one."""
     return replace(pool, rejected=edition, reason=reason, traceback=traceback)
 
 
-def rejection_withdrawn(pool: Pool) -> Pool:
+def rejection_withdrawn(pool: ObservedPool) -> ObservedPool:
     """What was rejected is not asked for any more: nothing is left to say of it."""
     return replace(pool, reason="", traceback="")
 
 
-def stopping(pool: Pool, now: float) -> Pool:
+def stopping(pool: ObservedPool, now: float) -> ObservedPool:
     return _with_state(pool, PoolState.STOPPING, now)
 
 
-def gone(pool: Pool, now: float) -> Pool:
+def gone(pool: ObservedPool, now: float) -> ObservedPool:
     return _with_state(pool, PoolState.GONE, now)
 
 
-def _is_awaited(pool: Pool, edition: int) -> bool:
+def _is_awaited(pool: ObservedPool, edition: int) -> bool:
     """Whether something waits for this edition to be loaded: the pool, or a change that is on trial."""
     return pool.state is PoolState.LOADING or pool.is_trial(edition)
 
 
-def _not_held_up(pool: Pool, edition: int, now: float, *, reason: str, traceback: str) -> Pool:
+def _not_held_up(pool: ObservedPool, edition: int, now: float, *, reason: str, traceback: str) -> ObservedPool:
     """An edition cannot be loaded. A failed pool's zygote is due when the pool is tried again."""
     if pool.is_trial(edition):
         return rejected(pool, edition, reason=reason, traceback=traceback)
     return failed(pool, now, reason=reason, traceback=traceback)
 
 
-def _tried(pool: Pool, now: float) -> Pool:
+def _tried(pool: ObservedPool, now: float) -> ObservedPool:
     return replace(pool, try_at=now + TRY_EVERY_S) if pool.state is PoolState.FAILED else pool
 
 
-def _with_state(pool: Pool, state: PoolState, now: float) -> Pool:
+def _with_state(pool: ObservedPool, state: PoolState, now: float) -> ObservedPool:
     return replace(pool, state=moved(POOL_MOVES, pool.state, state), since=now)
 
 
-def _with_zygote(pool: Pool, edition: int, state: ZygoteState, now: float, **changes: object) -> Pool:
+def _with_zygote(pool: ObservedPool, edition: int, state: ZygoteState, now: float, **changes: object) -> ObservedPool:
     was = pool.zygote(edition)
     state = moved(ZYGOTE_MOVES, was.state, state)
     zygote: Zygote = replace(was, state=state, since=now, **changes)  # type: ignore[arg-type]  # by name
     return replace(pool, zygotes={**pool.zygotes, edition: zygote})
 
 
-def _with_slot(pool: Pool, number: int, state: SlotState, now: float, **changes: object) -> Pool:
+def _with_slot(pool: ObservedPool, number: int, state: SlotState, now: float, **changes: object) -> ObservedPool:
     slot = pool.slots[number]
     state = moved(SLOT_MOVES, slot.state, state)
     changed: Slot = replace(slot, state=state, since=now, **changes)  # type: ignore[arg-type]  # by name
     return _with_slots(pool, number, changed)
 
 
-def _with_slots(pool: Pool, number: int, slot: Slot) -> Pool:
+def _with_slots(pool: ObservedPool, number: int, slot: Slot) -> ObservedPool:
     return replace(pool, slots={**pool.slots, number: slot})
 
 
-def _backed_off(pool: Pool, number: int, now: float, *, failures: int, jitter: float, at_least: int = 0) -> Pool:
+def _backed_off(
+    pool: ObservedPool, number: int, now: float, *, failures: int, jitter: float, at_least: int = 0
+) -> ObservedPool:
     """at_least: the pause is as long as after so many failures."""
     due_at = now + pause_s(max(failures, at_least), jitter)
     return _with_slot(pool, number, SlotState.BACKING_OFF, now, pid=None, failures=failures, due_at=due_at)

@@ -92,14 +92,14 @@ class Zygote:
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class ObservedPool:
     """One pool.
 
     An *edition* is the pool's code and settings as of its start, a restart or a reload, each one more than the last.
     zygotes: by edition. established: the edition that has shown that it works, 0 before one has.
     rejected: the edition that was tried, did not hold up, and is not tried again. reason, traceback: why it failed, or
     why the edition was rejected. deaths: when unproven workers died of late. try_at: while failed, of its next try.
-    has_strangers: workers that an earlier master left are still there; nobody knows how they divide the keys.
+    has_leftovers: workers that an earlier master left are still there; nobody knows how they divide the keys.
     """
 
     state: PoolState = PoolState.LOADING
@@ -112,7 +112,7 @@ class Pool:
     traceback: str = ""
     deaths: tuple[float, ...] = ()
     try_at: float = 0.0
-    has_strangers: bool = False
+    has_leftovers: bool = False
 
     @property
     def is_lost(self) -> bool:
@@ -129,13 +129,6 @@ class Pool:
 
 
 _NO_ZYGOTE = Zygote()
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """All pools, as they are."""
-
-    pools: Mapping[ConsumerName, Pool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +158,8 @@ class WantedPool:
         return RestartPolicy(restarts_finished=self.restarts_finished, budget=budget_of(self.workers))
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """How the pools should be."""
+Observed = Mapping[ConsumerName, ObservedPool]
+"""All pools, as they are."""
 
-    pools: Mapping[ConsumerName, WantedPool]
+Wanted = Mapping[ConsumerName, WantedPool]
+"""How the pools should be."""

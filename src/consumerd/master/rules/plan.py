@@ -32,7 +32,7 @@ from consumerd.master.rules.actions import (
     Vacate,
 )
 from consumerd.master.rules.history import ZYGOTE_LEAVES_IN_S
-from consumerd.master.rules.observed import Observed, Pool, Slot, Wanted, WantedPool, Zygote
+from consumerd.master.rules.observed import Observed, ObservedPool, Slot, Wanted, WantedPool, Zygote
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import LIVE, SERVING, PoolState, SlotState, ZygoteState
 
@@ -53,21 +53,21 @@ LOST_FOR_S = 300.0
 def plan(wanted: Wanted, observed: Observed, now: float) -> tuple[Action, ...]:
     """What to do now; empty when there is nothing to do before `next_deadline`."""
     actions: list[Action] = []
-    for name, pool in observed.pools.items():
+    for name, pool in observed.items():
         if not _waits(name, wanted, observed):
-            actions += _plan_pool(name, wanted.pools[name], pool, now)
+            actions += _plan_pool(name, wanted[name], pool, now)
     give_up_at = _give_up_at(wanted, observed)
     if give_up_at is not None and now >= give_up_at:
         actions.append(GiveUp())
     return tuple(actions)
 
 
-def target_edition(wanted: WantedPool, pool: Pool) -> int:
+def target_edition(wanted: WantedPool, pool: ObservedPool) -> int:
     """The edition that every slot should come to run: the newest, unless that did not hold up."""
     return pool.established if wanted.edition == pool.rejected else wanted.edition
 
 
-def canary_slot(wanted: WantedPool, pool: Pool) -> int | None:
+def canary_slot(wanted: WantedPool, pool: ObservedPool) -> int | None:
     """The slot on which a new edition is on trial now, or None."""
     target = target_edition(wanted, pool)
     if not pool.is_trial(target) or wanted.is_split:
@@ -86,20 +86,20 @@ def _runs(slot: Slot, edition: int) -> bool:
 
 def _waits(name: ConsumerName, everything: Wanted, observed: Observed) -> bool:
     """Whether a pool has not begun, and those that must be healthy before are not."""
-    wanted, pool = everything.pools[name], observed.pools[name]
+    wanted, pool = everything[name], observed[name]
     if pool.state is not PoolState.LOADING or pool.zygotes or wanted.stop_deadline is not None:
         return False
-    before = (name for name in wanted.after if name in observed.pools)
-    return not all(_is_healthy(everything.pools[earlier], observed.pools[earlier]) for earlier in before)
+    before = (name for name in wanted.after if name in observed)
+    return not all(_is_healthy(everything[earlier], observed[earlier]) for earlier in before)
 
 
-def _is_healthy(wanted: WantedPool, pool: Pool) -> bool:
+def _is_healthy(wanted: WantedPool, pool: ObservedPool) -> bool:
     """Up, and every slot does its part."""
     slots = (pool.slots[number] for number in range(wanted.workers))
     return pool.state is PoolState.UP and all(slot.state in SERVING for slot in slots)
 
 
-def _plan_pool(name: ConsumerName, wanted: WantedPool, pool: Pool, now: float) -> Iterator[Action]:
+def _plan_pool(name: ConsumerName, wanted: WantedPool, pool: ObservedPool, now: float) -> Iterator[Action]:
     if pool.state is PoolState.GONE:
         return
     yield from (Kill(name, number) for number, slot in pool.slots.items() if now >= _condemned_at(slot))
@@ -116,19 +116,19 @@ def _plan_pool(name: ConsumerName, wanted: WantedPool, pool: Pool, now: float) -
     yield from _kill_late(name, pool, now)
 
 
-def _needed(wanted: WantedPool, pool: Pool) -> frozenset[int]:
+def _needed(wanted: WantedPool, pool: ObservedPool) -> frozenset[int]:
     """The editions that need a zygote: the target, and beside one on trial the established."""
     target = target_edition(wanted, pool)
     return frozenset((target, pool.established)) if pool.is_trial(target) else frozenset((target,))
 
 
-def _edition_of(wanted: WantedPool, pool: Pool, number: int) -> int:
+def _edition_of(wanted: WantedPool, pool: ObservedPool, number: int) -> int:
     """What a slot that is to be filled gets: while an edition is on trial, only its slot gets it."""
     canary = canary_slot(wanted, pool)
     return pool.established if canary is not None and number != canary else target_edition(wanted, pool)
 
 
-def _fill(name: ConsumerName, wanted: WantedPool, pool: Pool, now: float) -> Iterator[Action]:
+def _fill(name: ConsumerName, wanted: WantedPool, pool: ObservedPool, now: float) -> Iterator[Action]:
     """Bring the pool up, and every slot that is due. Of a failed pool one thing is tried, when it is time."""
     starts = _starts(name, wanted, pool, now)
     if pool.state is not PoolState.FAILED:
@@ -140,7 +140,7 @@ def _fill(name: ConsumerName, wanted: WantedPool, pool: Pool, now: float) -> Ite
             yield LookForHolder(name, number)
 
 
-def _starts(name: ConsumerName, wanted: WantedPool, pool: Pool, now: float) -> Iterator[ExecuteZygote | Fork]:
+def _starts(name: ConsumerName, wanted: WantedPool, pool: ObservedPool, now: float) -> Iterator[ExecuteZygote | Fork]:
     for edition in sorted(_needed(wanted, pool)):
         zygote = pool.zygote(edition)
         if zygote.state is ZygoteState.ABSENT and now >= zygote.due_at:
@@ -153,16 +153,16 @@ def _starts(name: ConsumerName, wanted: WantedPool, pool: Pool, now: float) -> I
             yield Fork(name, number, edition)
 
 
-def _vacant(wanted: WantedPool, pool: Pool) -> Iterator[int]:
+def _vacant(wanted: WantedPool, pool: ObservedPool) -> Iterator[int]:
     """The slots that are wanted and have no process."""
     return (number for number in range(wanted.workers) if not pool.slots[number].is_occupied)
 
 
-def _must_wait_for_others(wanted: WantedPool, pool: Pool) -> bool:
+def _must_wait_for_others(wanted: WantedPool, pool: ObservedPool) -> bool:
     """Whether workers are there that divide the keys by another number, perhaps: of another edition, or master."""
     target = target_edition(wanted, pool)
     is_mixed = any(slot.is_occupied and slot.edition != target for slot in pool.slots.values())
-    return wanted.is_split and (is_mixed or pool.has_strangers)
+    return wanted.is_split and (is_mixed or pool.has_leftovers)
 
 
 def _is_due(slot: Slot, edition: int, now: float) -> bool:
@@ -178,13 +178,13 @@ def _is_due(slot: Slot, edition: int, now: float) -> bool:
             return False
 
 
-def _shrink(name: ConsumerName, wanted: WantedPool, pool: Pool, now: float) -> Iterator[Action]:
+def _shrink(name: ConsumerName, wanted: WantedPool, pool: ObservedPool, now: float) -> Iterator[Action]:
     """Empty the slots beyond those that are wanted."""
     extra = {number: slot for number, slot in pool.slots.items() if number >= wanted.workers}
     yield from _empty(name, replace(pool, slots=extra), now + wanted.stop_timeout_s)
 
 
-def _roll(name: ConsumerName, wanted: WantedPool, pool: Pool, now: float) -> Iterator[Action]:
+def _roll(name: ConsumerName, wanted: WantedPool, pool: ObservedPool, now: float) -> Iterator[Action]:
     """Ask workers that are of other editions, or worn out, to leave, once the target can replace them; the highest
     slot first, and `max_unavailable` at a time. While an edition is on trial, only its slot.
     """
@@ -206,7 +206,7 @@ def _roll(name: ConsumerName, wanted: WantedPool, pool: Pool, now: float) -> Ite
         yield AskToLeave(name, number, now + wanted.stop_timeout_s)
 
 
-def _retire(name: ConsumerName, needed: frozenset[int], pool: Pool, deadline: float) -> Iterator[Action]:
+def _retire(name: ConsumerName, needed: frozenset[int], pool: ObservedPool, deadline: float) -> Iterator[Action]:
     """End the zygotes that are not needed and have no worker left. One that loads has nothing to lose."""
     in_use = {slot.edition for slot in pool.slots.values() if slot.is_occupied}
     for edition, zygote in pool.zygotes.items():
@@ -218,7 +218,7 @@ def _retire(name: ConsumerName, needed: frozenset[int], pool: Pool, deadline: fl
             yield KillZygote(name, edition)
 
 
-def _empty(name: ConsumerName, pool: Pool, deadline: float) -> Iterator[Action]:
+def _empty(name: ConsumerName, pool: ObservedPool, deadline: float) -> Iterator[Action]:
     for number, slot in pool.slots.items():
         if slot.state in LIVE:
             yield AskToLeave(name, number, deadline, is_last=True)
@@ -226,7 +226,7 @@ def _empty(name: ConsumerName, pool: Pool, deadline: float) -> Iterator[Action]:
             yield Vacate(name, number)
 
 
-def _close(name: ConsumerName, pool: Pool, zygote_deadline: float) -> Iterator[Action]:
+def _close(name: ConsumerName, pool: ObservedPool, zygote_deadline: float) -> Iterator[Action]:
     """Once no slot has a process: the zygotes leave, then the pool is gone. One that loads has nothing to wait for."""
     if any(slot.state is not SlotState.ABSENT for slot in pool.slots.values()):
         for edition, zygote in pool.zygotes.items():
@@ -238,7 +238,7 @@ def _close(name: ConsumerName, pool: Pool, zygote_deadline: float) -> Iterator[A
         yield ClosePool(name)
 
 
-def _kill_late(name: ConsumerName, pool: Pool, now: float) -> Iterator[Action]:
+def _kill_late(name: ConsumerName, pool: ObservedPool, now: float) -> Iterator[Action]:
     """What is past its deadline. A worker that has no pid yet, or is killed, is the zygote's to answer for."""
     late = {
         edition
@@ -276,15 +276,15 @@ def next_deadline(wanted: Wanted, observed: Observed) -> float | None:
     """When a plan has to be made again though nothing happens; None: not before something happens."""
     deadlines = [
         deadline
-        for name, pool in observed.pools.items()
+        for name, pool in observed.items()
         if not _waits(name, wanted, observed)
-        for deadline in _deadlines(wanted.pools[name], pool)
+        for deadline in _deadlines(wanted[name], pool)
     ]
     give_up_at = _give_up_at(wanted, observed)
     return min(deadlines if give_up_at is None else [*deadlines, give_up_at], default=None)
 
 
-def _deadlines(wanted: WantedPool, pool: Pool) -> Iterator[float]:
+def _deadlines(wanted: WantedPool, pool: ObservedPool) -> Iterator[float]:
     is_filling = pool.state in (PoolState.LOADING, PoolState.UP, PoolState.FAILED)
     if is_filling:
         yield from _start_times(wanted, pool)
@@ -300,7 +300,7 @@ def _deadlines(wanted: WantedPool, pool: Pool) -> Iterator[float]:
             yield _late_at(slot)
 
 
-def _start_times(wanted: WantedPool, pool: Pool) -> Iterator[float]:
+def _start_times(wanted: WantedPool, pool: ObservedPool) -> Iterator[float]:
     """When something is to be started; of a failed pool nothing before its next try."""
     earliest = pool.try_at if pool.state is PoolState.FAILED else -math.inf
     for edition in _needed(wanted, pool):
@@ -322,8 +322,7 @@ def _is_anybody_left_to_kill(zygote: Zygote, slot: Slot) -> bool:
 
 def _give_up_at(wanted: Wanted, observed: Observed) -> float | None:
     """When the master gives up: every pool is lost, or one without which the others are for nothing."""
-    pools = observed.pools
-    essential = [pool.since for name, pool in pools.items() if wanted.pools[name].is_essential and pool.is_lost]
-    if pools and all(pool.is_lost for pool in pools.values()):
-        essential.append(max(pool.since for pool in pools.values()))
+    essential = [pool.since for name, pool in observed.items() if wanted[name].is_essential and pool.is_lost]
+    if observed and all(pool.is_lost for pool in observed.values()):
+        essential.append(max(pool.since for pool in observed.values()))
     return min(essential) + LOST_FOR_S if essential else None

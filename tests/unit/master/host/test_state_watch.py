@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from consumerd.events.facts import Fact
-from consumerd.master.control.server import ControlServer
 from consumerd.master.host.state_watch import StateWatch
 from consumerd.state.master_lock import MasterLock
 
@@ -22,11 +21,8 @@ class Lock:
         self.is_in_place = True
 
 
-class Control:
-    path = Path("state/control.sock")
-
-    async def listen_again(self) -> bool:
-        return False
+async def listen_again() -> bool:
+    return False
 
 
 def test_what_a_new_directory_must_have_is_written_at_the_next_look_where_it_could_not_be() -> None:
@@ -37,7 +33,7 @@ def test_what_a_new_directory_must_have_is_written_at_the_next_look_where_it_cou
         if (outcome := outcomes.pop(0)) is not None:
             raise outcome
 
-    watch = StateWatch(cast("MasterLock", Lock()), cast("ControlServer", Control()), facts.append, restore, str)
+    watch = StateWatch(cast("MasterLock", Lock()), listen_again, facts.append, restore, str)
     for _ in range(3):
         asyncio.run(watch.look())
     assert outcomes == []

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumerd.master.rules.autoscale import Bounds, Judgement, Look, interrupted, judge
+from consumerd.master.rules.autoscale import Bounds, Judgement, Measurement, interrupted, judge
 from simulations import plot
 from simulations.autoscaling import LOOK_EVERY_S, START_S, Load, Run, Workers, bursts, days, noise, simulate
 
@@ -106,7 +106,7 @@ def steps(levels: list[float]) -> Load:
 # Looks by hand
 
 
-def looked(*looks: Look, bounds: Bounds = BOUNDS) -> Judgement:
+def looked(*looks: Measurement, bounds: Bounds = BOUNDS) -> Judgement:
     judgement: Judgement | None = None
     for look in looks:
         judgement = judge(judgement, look, bounds)
@@ -114,8 +114,10 @@ def looked(*looks: Look, bounds: Bounds = BOUNDS) -> Judgement:
     return judgement
 
 
-def at(seconds: float, *, workers: int = 2, behind: int = 0, finished: int = 0, oldest_s: float | None = None) -> Look:
-    return Look(seconds, workers, workers, finished, behind, oldest_s)
+def at(
+    seconds: float, *, workers: int = 2, behind: int = 0, finished: int = 0, oldest_s: float | None = None
+) -> Measurement:
+    return Measurement(seconds, workers, workers, finished, behind, oldest_s)
 
 
 def test_more_are_wanted_when_two_looks_in_a_row_ask_for_them() -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from consumerd.master.rules import history
-from consumerd.master.rules.observed import Condemned, Pool
+from consumerd.master.rules.observed import Condemned, ObservedPool
 from consumerd.master.rules.restart import Ended, RestartPolicy
 from consumerd.model.exits import WorkerExit
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
@@ -14,25 +14,25 @@ def exited(code: int) -> int:
     return code << 8
 
 
-def up(workers: int = 1) -> Pool:
+def up(workers: int = 1) -> ObservedPool:
     pool = history.zygote_executed(history.new_pool(workers, 0.0), 1, 100, 0.0)
     return history.loaded(pool, 1, 0.0)
 
 
-def started(*, is_ready: bool = True) -> Pool:
+def started(*, is_ready: bool = True) -> ObservedPool:
     pool = history.fork_asked(up(), 0, 1, 1.0, look_at=26.0)
     pool = history.forked(pool, 0, 200)
     return history.ready(pool, 0, 1.0) if is_ready else pool
 
 
 def ended(
-    pool: Pool,
+    pool: ObservedPool,
     status: int | None,
     *,
     is_proven: bool = False,
     restarts_finished: bool = False,
     suspect_deaths: int = 0,
-) -> Pool:
+) -> ObservedPool:
     how = Ended(status, is_proven, jitter=1.0, suspect_deaths=suspect_deaths)
     return history.worker_ended(pool, 0, how, 10.0, RestartPolicy(restarts_finished=restarts_finished, budget=BUDGET))
 

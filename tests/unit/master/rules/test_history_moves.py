@@ -11,12 +11,12 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from consumerd.master.rules import history
-from consumerd.master.rules.observed import Condemned, Pool, Slot, Zygote
+from consumerd.master.rules.observed import Condemned, ObservedPool, Slot, Zygote
 from consumerd.master.rules.restart import Ended, RestartPolicy
 from consumerd.model.exits import WorkerExit
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 
-Act = Callable[[Pool], Pool]
+Act = Callable[[ObservedPool], ObservedPool]
 StateT = TypeVar("StateT", SlotState, PoolState, ZygoteState)
 
 NOW = 50.0
@@ -148,7 +148,7 @@ POOLS: dict[str, tuple[Act, dict[PoolState, PoolState]]] = {
     "scaled": (lambda pool: history.scaled(pool, 3, NOW), AS_IT_WAS),
     "rejection_withdrawn": (history.rejection_withdrawn, AS_IT_WAS),
     "editions_forgotten": (lambda pool: history.editions_forgotten(pool, {1}), AS_IT_WAS),
-    "strangers_seen": (lambda pool: history.strangers_seen(pool, are_there=True), AS_IT_WAS),
+    "leftovers_seen": (lambda pool: history.leftovers_seen(pool, are_there=True), AS_IT_WAS),
     "rejected": (lambda pool: history.rejected(pool, 2, reason="no", traceback=""), AS_IT_WAS),
     "renewed": (lambda pool: history.renewed(pool, NOW), AS_IT_WAS | {FAILED: POOL_LOADING}),
     "stopping": (
@@ -161,19 +161,19 @@ POOLS: dict[str, tuple[Act, dict[PoolState, PoolState]]] = {
 PURE_READERS = {"new_pool"}
 
 
-def importing(pool: Pool) -> Pool:
+def importing(pool: ObservedPool) -> ObservedPool:
     return with_zygote(pool, state=LOADING)
 
 
-def with_zygote(pool: Pool, **changes: object) -> Pool:
+def with_zygote(pool: ObservedPool, **changes: object) -> ObservedPool:
     return replace(pool, zygotes={1: replace(pool.zygote(1), **changes)})  # type: ignore[arg-type]  # by name
 
 
-def pool_with(*, state: PoolState = UP, zygote: ZygoteState = READY, slot: SlotState = RUNNING) -> Pool:
+def pool_with(*, state: PoolState = UP, zygote: ZygoteState = READY, slot: SlotState = RUNNING) -> ObservedPool:
     slots = {0: Slot(state=slot, generation=1, edition=1, pid=200, since=1.0)}
     zygotes = {1: Zygote(state=zygote, pid=100, since=1.0)}
     established = 0 if state is POOL_LOADING else 1
-    return Pool(state=state, since=1.0, zygotes=zygotes, slots=slots, established=established)
+    return ObservedPool(state=state, since=1.0, zygotes=zygotes, slots=slots, established=established)
 
 
 def cases(table: Mapping[str, tuple[Act, Mapping[StateT, StateT]]]) -> list[ParameterSet]:

@@ -20,7 +20,7 @@ from consumerd.master.rules.actions import (
     Vacate,
 )
 from consumerd.master.rules.history import TRY_EVERY_S, ZYGOTE_LEAVES_IN_S
-from consumerd.master.rules.observed import Condemned, Observed, Pool, Wanted, WantedPool
+from consumerd.master.rules.observed import Condemned, ObservedPool, WantedPool
 from consumerd.master.rules.plan import KILL_GRACE_S, LOST_FOR_S, ZYGOTE_GRACE_S, next_deadline, plan, target_edition
 from consumerd.master.rules.restart import Ended, RestartPolicy
 from consumerd.model.exits import WorkerExit
@@ -37,15 +37,15 @@ def wanted(*, stop_deadline: float | None = None, workers: int = 2) -> WantedPoo
     return WantedPool(workers, STOP_TIMEOUT_S, stop_deadline=stop_deadline)
 
 
-def planned(pool: Pool, now: float, *, stop_deadline: float | None = None) -> tuple[Action, ...]:
-    return plan(Wanted({A: wanted(stop_deadline=stop_deadline)}), Observed({A: pool}), now)
+def planned(pool: ObservedPool, now: float, *, stop_deadline: float | None = None) -> tuple[Action, ...]:
+    return plan({A: wanted(stop_deadline=stop_deadline)}, {A: pool}, now)
 
 
-def up() -> Pool:
+def up() -> ObservedPool:
     return history.loaded(history.zygote_executed(history.new_pool(2, 0.0), 1, 100, 0.0), 1, 0.0)
 
 
-def running() -> Pool:
+def running() -> ObservedPool:
     pool = up()
     for number in (0, 1):
         pool = history.fork_asked(pool, number, 1, 0.0, look_at=STOP_TIMEOUT_S)
@@ -63,7 +63,7 @@ def test_a_loaded_pool_forks_every_slot() -> None:
 
 def test_a_pool_as_it_should_be_needs_nothing_and_no_deadline() -> None:
     assert planned(running(), 1e9) == ()
-    assert next_deadline(Wanted({A: wanted()}), Observed({A: running()})) is None
+    assert next_deadline({A: wanted()}, {A: running()}) is None
 
 
 def test_a_dead_worker_is_replaced_in_the_same_turn_and_no_other() -> None:
@@ -83,7 +83,7 @@ def test_a_slot_that_backs_off_starts_when_it_is_due() -> None:
         waiting = pool
         pool = history.fork_asked(pool, 1, 1, due_at, look_at=99.0)
     assert planned(waiting, due_at - 0.01) == ()
-    assert next_deadline(Wanted({A: wanted()}), Observed({A: waiting})) == due_at
+    assert next_deadline({A: wanted()}, {A: waiting}) == due_at
     assert planned(waiting, due_at) == (Fork(A, 1, 1),)
 
 
@@ -92,7 +92,7 @@ def test_a_zygote_that_died_is_executed_again_and_the_workers_are_left_alone() -
     assert planned(pool, 5.0) == (ExecuteZygote(A, 1),)
 
 
-def lost(now: float = 0.0, workers: int = 2) -> Pool:
+def lost(now: float = 0.0, workers: int = 2) -> ObservedPool:
     pool = history.zygote_executed(history.new_pool(workers, 0.0), 1, 100, 0.0)
     return history.zygote_ended(
         history.load_failed(pool, 1, now, reason="no", traceback=""), 1, now, jitter=1.0
@@ -100,14 +100,14 @@ def lost(now: float = 0.0, workers: int = 2) -> Pool:
 
 
 def test_a_pool_that_could_not_load_tries_again_each_minute_and_keeps_the_others_out_of_it() -> None:
-    both = Wanted({A: wanted(), B: wanted()})
-    assert plan(both, Observed({A: lost(), B: up()}), TRY_EVERY_S - 0.01) == (Fork(B, 0, 1), Fork(B, 1, 1))
+    both = {A: wanted(), B: wanted()}
+    assert plan(both, {A: lost(), B: up()}, TRY_EVERY_S - 0.01) == (Fork(B, 0, 1), Fork(B, 1, 1))
     assert planned(lost(), TRY_EVERY_S) == (ExecuteZygote(A, 1),)
     tried = history.zygote_executed(lost(), 1, 101, TRY_EVERY_S)
     assert history.loaded(tried, 1, TRY_EVERY_S).state is PoolState.UP
 
 
-def dying(pool: Pool, number: int, now: float) -> Pool:
+def dying(pool: ObservedPool, number: int, now: float) -> ObservedPool:
     ended = Ended(SIGKILL, is_proven=False, jitter=0.0, how="SIGKILL: out of luck", trace="Traceback")
     return history.worker_ended(pool, number, ended, now, wanted().policy)
 
@@ -121,7 +121,7 @@ def test_a_pool_has_a_budget_of_unproven_deaths_and_past_it_tries_one_slot_each_
     assert pool.state is PoolState.FAILED
     assert "SIGKILL: out of luck" in pool.reason
     assert planned(pool, 5.0 + TRY_EVERY_S - 0.01) == ()
-    assert next_deadline(Wanted({A: wanted()}), Observed({A: pool})) == 5.0 + TRY_EVERY_S
+    assert next_deadline({A: wanted()}, {A: pool}) == 5.0 + TRY_EVERY_S
     assert planned(pool, 5.0 + TRY_EVERY_S) == (Fork(A, 0, 1),)
     tried = history.ready(history.fork_asked(pool, 0, 1, 70.0, look_at=99.0), 0, 70.0)
     assert planned(tried, 70.0) == ()
@@ -146,41 +146,39 @@ def test_the_master_gives_up_when_every_pool_has_been_lost_for_five_minutes() ->
     failed = lost(10.0)
     assert planned(failed, 10.0 + LOST_FOR_S - 0.01)[-1] != GiveUp()
     assert planned(failed, 10.0 + LOST_FOR_S)[-1] == GiveUp()
-    beside = plan(Wanted({A: wanted(), B: wanted()}), Observed({A: failed, B: running()}), 1e9)
+    beside = plan({A: wanted(), B: wanted()}, {A: failed, B: running()}, 1e9)
     assert GiveUp() not in beside
 
 
 def test_the_master_gives_up_when_an_essential_pool_has_been_lost_for_five_minutes() -> None:
-    observed = Observed({A: lost(10.0), B: running()})
-    essential = Wanted({A: replace(wanted(), is_essential=True), B: wanted()})
+    observed = {A: lost(10.0), B: running()}
+    essential = {A: replace(wanted(), is_essential=True), B: wanted()}
     assert plan(essential, observed, 10.0 + LOST_FOR_S)[-1] == GiveUp()
 
 
 def test_a_pool_begins_once_those_that_it_comes_after_are_healthy() -> None:
-    later = Wanted({A: wanted(), B: replace(wanted(), after=frozenset({A}))})
-    assert plan(later, Observed({A: up(), B: history.new_pool(2, 0.0)}), 0.0) == (Fork(A, 0, 1), Fork(A, 1, 1))
-    observed = Observed({A: running(), B: history.new_pool(2, 0.0)})
+    later = {A: wanted(), B: replace(wanted(), after=frozenset({A}))}
+    assert plan(later, {A: up(), B: history.new_pool(2, 0.0)}, 0.0) == (Fork(A, 0, 1), Fork(A, 1, 1))
+    observed = {A: running(), B: history.new_pool(2, 0.0)}
     assert plan(later, observed, 0.0) == (ExecuteZygote(B, 1),)
-    begun = Observed({A: lost(), B: up()})
+    begun = {A: lost(), B: up()}
     assert Fork(B, 0, 1) in plan(later, begun, 1.0)
 
 
 def test_more_workers_restart_nobody_and_fewer_leave_from_the_highest_slot() -> None:
     more, fewer = replace(wanted(), workers=3), replace(wanted(), workers=1)
     grown = history.scaled(running(), 3, 1.0)
-    assert plan(Wanted({A: more}), Observed({A: grown}), 1.0) == (Fork(A, 2, 1),)
-    assert plan(Wanted({A: fewer}), Observed({A: running()}), 1.0) == (
-        AskToLeave(A, 1, 1.0 + STOP_TIMEOUT_S, is_last=True),
-    )
+    assert plan({A: more}, {A: grown}, 1.0) == (Fork(A, 2, 1),)
+    assert plan({A: fewer}, {A: running()}, 1.0) == (AskToLeave(A, 1, 1.0 + STOP_TIMEOUT_S, is_last=True),)
 
 
-def worn(pool: Pool, *numbers: int) -> Pool:
+def worn(pool: ObservedPool, *numbers: int) -> ObservedPool:
     for number in numbers:
         pool = history.worn_out(pool, number)
     return pool
 
 
-def left(pool: Pool, number: int, now: float) -> Pool:
+def left(pool: ObservedPool, number: int, now: float) -> ObservedPool:
     return history.worker_ended(pool, number, Ended(0, is_proven=True, jitter=0.0), now, wanted().policy)
 
 
@@ -204,36 +202,36 @@ def test_a_worn_out_worker_stays_while_another_slot_is_empty_or_nobody_can_repla
 
 
 def test_a_worn_out_worker_of_a_pool_that_divides_the_keys_goes_alone() -> None:
-    split = Wanted({A: replace(wanted(), is_split=True)})
+    split = {A: replace(wanted(), is_split=True)}
     pool = worn(running(), 0, 1)
-    assert plan(split, Observed({A: pool}), 5.0) == (AskToLeave(A, 1, 5.0 + STOP_TIMEOUT_S),)
+    assert plan(split, {A: pool}, 5.0) == (AskToLeave(A, 1, 5.0 + STOP_TIMEOUT_S),)
     pool = left(history.asked_to_leave(pool, 1, 5.0, deadline=30.0), 1, 6.0)
-    assert plan(split, Observed({A: pool}), 6.0) == (Fork(A, 1, 1),)
+    assert plan(split, {A: pool}, 6.0) == (Fork(A, 1, 1),)
 
 
 def test_where_the_keys_are_divided_nobody_starts_beside_workers_of_an_earlier_master() -> None:
     loaded = up()
-    haunted = history.strangers_seen(loaded, are_there=True)
-    split = Wanted({A: replace(wanted(), is_split=True)})
-    assert plan(split, Observed({A: haunted}), 2.0) == ()
-    assert next_deadline(split, Observed({A: haunted})) is None
-    assert plan(split, Observed({A: loaded}), 2.0) == (Fork(A, 0, 1), Fork(A, 1, 1))
+    haunted = history.leftovers_seen(loaded, are_there=True)
+    split = {A: replace(wanted(), is_split=True)}
+    assert plan(split, {A: haunted}, 2.0) == ()
+    assert next_deadline(split, {A: haunted}) is None
+    assert plan(split, {A: loaded}, 2.0) == (Fork(A, 0, 1), Fork(A, 1, 1))
     assert planned(haunted, 2.0) == (Fork(A, 0, 1), Fork(A, 1, 1)), "the locks are enough where keys are not divided"
 
 
 SECOND = replace(WantedPool(2, STOP_TIMEOUT_S), edition=2)
 
 
-def second(pool: Pool, now: float = 1.0) -> tuple[Action, ...]:
-    return plan(Wanted({A: SECOND}), Observed({A: pool}), now)
+def second(pool: ObservedPool, now: float = 1.0) -> tuple[Action, ...]:
+    return plan({A: SECOND}, {A: pool}, now)
 
 
-def reloading() -> Pool:
+def reloading() -> ObservedPool:
     """The second edition is loaded, and nobody has left yet."""
     return history.loaded(history.zygote_executed(running(), 2, 101, 1.0), 2, 1.0)
 
 
-def on_trial() -> Pool:
+def on_trial() -> ObservedPool:
     """Its first worker runs, on the highest slot."""
     pool = history.asked_to_leave(reloading(), 1, 1.0, deadline=26.0)
     pool = history.worker_ended(pool, 1, Ended(0, is_proven=True, jitter=0.0), 2.0, SECOND.policy)
@@ -280,14 +278,14 @@ def test_the_old_zygote_leaves_when_the_last_worker_of_its_edition_is_gone() -> 
 
 
 def test_workers_that_divide_the_keys_all_leave_before_one_of_a_new_edition_starts() -> None:
-    split = Wanted({A: replace(SECOND, is_split=True)})
+    split = {A: replace(SECOND, is_split=True)}
     leave = [AskToLeave(A, number, 1.0 + STOP_TIMEOUT_S) for number in (1, 0)]
-    assert plan(split, Observed({A: reloading()}), 1.0) == tuple(leave)
+    assert plan(split, {A: reloading()}, 1.0) == tuple(leave)
     pool = history.asked_to_leave(history.asked_to_leave(reloading(), 0, 1.0, deadline=26.0), 1, 1.0, deadline=26.0)
     pool = history.worker_ended(pool, 0, Ended(0, is_proven=True, jitter=0.0), 2.0, SECOND.policy)
-    assert plan(split, Observed({A: pool}), 2.0) == ()
+    assert plan(split, {A: pool}, 2.0) == ()
     pool = history.worker_ended(pool, 1, Ended(0, is_proven=True, jitter=0.0), 2.0, SECOND.policy)
-    assert plan(split, Observed({A: pool}), 2.0)[:2] == (Fork(A, 0, 2), Fork(A, 1, 2))
+    assert plan(split, {A: pool}, 2.0)[:2] == (Fork(A, 0, 2), Fork(A, 1, 2))
 
 
 def test_a_slot_that_is_empty_anyway_has_the_trial_and_nobody_is_asked_to_leave_for_it() -> None:
@@ -311,7 +309,7 @@ def test_a_slot_whose_fork_is_refused_waits_also_for_a_new_edition() -> None:
     third = replace(SECOND, edition=3)
     pool = history.loaded(history.zygote_executed(finished, 3, 102, 3.0), 3, 3.0)
     refused = history.not_forked(pool, 1, 3, 3.0, error="no room", jitter=1.0)
-    assert Fork(A, 1, 3) not in plan(Wanted({A: third}), Observed({A: refused}), 3.0)
+    assert Fork(A, 1, 3) not in plan({A: third}, {A: refused}, 3.0)
 
 
 def test_a_worker_that_starts_for_too_long_has_its_lock_looked_at() -> None:
@@ -345,11 +343,11 @@ def test_a_zygote_that_does_not_tell_the_end_of_a_killed_worker_is_killed_itself
     pool = history.killed(history.killed(pool, 0), 1)
     late = 26.0 + 2 * KILL_GRACE_S
     assert planned(pool, late - 0.01, stop_deadline=26.0) == ()
-    assert next_deadline(Wanted({A: wanted()}), Observed({A: pool})) == late
+    assert next_deadline({A: wanted()}, {A: pool}) == late
     assert planned(pool, late, stop_deadline=26.0) == (KillZygote(A, 1),)
     for rest in (history.zygote_killed(pool, 1), history.zygote_ended(pool, 1, late, jitter=1.0)):
         assert planned(rest, late, stop_deadline=26.0) == ()
-        assert next_deadline(Wanted({A: wanted()}), Observed({A: rest})) is None
+        assert next_deadline({A: wanted()}, {A: rest}) is None
 
 
 def test_a_zygote_that_never_named_its_fork_is_killed_at_the_deadline() -> None:
@@ -365,7 +363,7 @@ def test_a_pool_that_loads_when_it_is_stopped_loses_its_zygote_at_once() -> None
     assert planned(pool, 1.0, stop_deadline=26.0) == (ClosePool(A),)
 
 
-def hung(kill_at: float = 301.0) -> Pool:
+def hung(kill_at: float = 301.0) -> ObservedPool:
     """The worker of slot 1 is past its task's timeout, and may write its stacks until `kill_at`."""
     return history.condemned(history.stalled(running(), 1, 15.0), 1, Condemned("was stuck", 300.0, kill_at, 0, 7))
 
@@ -373,11 +371,11 @@ def hung(kill_at: float = 301.0) -> Pool:
 def test_a_stalled_worker_is_left_alone_and_a_condemned_one_is_killed_once_when_it_is_time() -> None:
     assert planned(history.stalled(running(), 1, 15.0), 1e9) == ()
     assert planned(hung(), 300.9) == ()
-    assert next_deadline(Wanted({A: wanted()}), Observed({A: hung()})) == 301.0
+    assert next_deadline({A: wanted()}, {A: hung()}) == 301.0
     assert planned(hung(), 301.0) == (Kill(A, 1),)
     killed = history.killed(hung(), 1)
     assert planned(killed, 1e9) == ()
-    assert next_deadline(Wanted({A: wanted()}), Observed({A: killed})) is None
+    assert next_deadline({A: wanted()}, {A: killed}) is None
 
 
 def test_a_condemned_worker_that_goes_on_is_let_off() -> None:
@@ -400,14 +398,14 @@ def test_a_worker_that_hung_is_replaced_and_its_pool_does_not_count_the_death() 
 
 
 def test_a_stalled_worker_is_no_part_of_a_healthy_pool() -> None:
-    later = Wanted({A: wanted(), B: replace(wanted(), after=frozenset({A}))})
-    observed = Observed({A: history.stalled(running(), 1, 15.0), B: history.new_pool(2, 0.0)})
+    later = {A: wanted(), B: replace(wanted(), after=frozenset({A}))}
+    observed = {A: history.stalled(running(), 1, 15.0), B: history.new_pool(2, 0.0)}
     assert plan(later, observed, 20.0) == ()
 
 
 def test_a_stopping_pool_kills_what_loads_beside_its_workers_at_once() -> None:
     pool = history.stopping(history.zygote_executed(running(), 2, 101, 1.0), 1.0)
-    asked = plan(Wanted({A: replace(SECOND, stop_deadline=26.0)}), Observed({A: pool}), 1.0)
+    asked = plan({A: replace(SECOND, stop_deadline=26.0)}, {A: pool}, 1.0)
     assert asked == (
         AskToLeave(A, 0, 26.0, is_last=True),
         AskToLeave(A, 1, 26.0, is_last=True),
@@ -436,7 +434,7 @@ class World(RuleBasedStateMachine):
 
     def act(self) -> None:
         for _ in range(10):
-            actions = plan(Wanted(self.wanted), Observed(self.pools), self.now)
+            actions = plan(self.wanted, self.pools, self.now)
             if not actions:
                 return
             for action in actions:
@@ -610,12 +608,12 @@ class World(RuleBasedStateMachine):
 
     @rule()
     def the_next_deadline_comes(self) -> None:
-        deadline = next_deadline(Wanted(self.wanted), Observed(self.pools))
+        deadline = next_deadline(self.wanted, self.pools)
         if deadline is not None:
-            before = plan(Wanted(self.wanted), Observed(self.pools), (self.now + deadline) / 2)
+            before = plan(self.wanted, self.pools, (self.now + deadline) / 2)
             assert before == (), "something was due before the deadline"
             self.now = max(self.now, deadline)
-            assert plan(Wanted(self.wanted), Observed(self.pools), self.now), "woken for nothing"
+            assert plan(self.wanted, self.pools, self.now), "woken for nothing"
             self.act()
 
     # Operators

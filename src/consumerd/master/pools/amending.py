@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from consumerd.errors import WireError
 from consumerd.events.facts import Fact, Level
-from consumerd.master.acts import Means
-from consumerd.master.entry import Entry
+from consumerd.master.pools.acts import Means
+from consumerd.master.pools.entry import Entry
 from consumerd.model.identity import ConsumerName
 from consumerd.wire.messages import Amend
 

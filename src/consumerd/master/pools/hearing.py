@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from consumerd import clock
 from consumerd.errors import WireError
 from consumerd.events.facts import Fact, Level
-from consumerd.master import amending, suspecting
-from consumerd.master.acts import Means, note_not_forked, perform, tell_what_became
-from consumerd.master.flight import FlightRecord, end_with
-from consumerd.master.post import Arrival, EndOfChannel, Origin
-from consumerd.master.processes import Away, ParkedCount, Worker
+from consumerd.master.pools import amending, suspecting
+from consumerd.master.pools.acts import Means, note_not_forked, perform, tell_what_became
+from consumerd.master.pools.flight import FlightRecord, end_with
+from consumerd.master.pools.mailbox import Arrival, EndOfChannel, Origin
+from consumerd.master.pools.processes import Away, ParkedCount, Worker
 from consumerd.master.rules import history
 from consumerd.master.rules.actions import KillZygote
 from consumerd.master.rules.flow import MeasuredLag
@@ -296,7 +296,7 @@ class Hearing:
             trace=record.trace,
             suspect_deaths=suspect_deaths,
         )
-        pools[name] = history.worker_ended(was, slot, ended, now, pools.wanted.pools[name].policy)
+        pools[name] = history.worker_ended(was, slot, ended, now, pools.wanted[name].policy)
         self._tell_ended(name, slot, record, was=was.slots[slot].state, now=now)
         tell_what_became(self.means, name, was)
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from consumerd import clock
 from consumerd.events.facts import Fact
 from consumerd.master.host.memory import own_bytes
-from consumerd.master.pools import Pools
-from consumerd.master.processes import Worker
+from consumerd.master.pools.pools import Pools
+from consumerd.master.pools.processes import Worker
 from consumerd.master.rules import history
 from consumerd.master.rules.wear import Limits, Worn, worn_out
 from consumerd.model.identity import ConsumerName

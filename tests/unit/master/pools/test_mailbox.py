@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from consumerd.errors import UnreadError, WireError
-from consumerd.master.post import Arrival, EndOfChannel, Origin, Post
+from consumerd.master.pools.mailbox import Arrival, EndOfChannel, Mailbox, Origin
 from consumerd.model.identity import ConsumerName
 from consumerd.wire import channel as channels
 from consumerd.wire.channel import Channel
@@ -26,10 +26,10 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 @pytest.fixture
-def ends(loop: asyncio.AbstractEventLoop) -> Iterator[tuple[Post, Channel, Channel]]:
+def ends(loop: asyncio.AbstractEventLoop) -> Iterator[tuple[Mailbox, Channel, Channel]]:
     """A post, the end that it listens to, and the peer's."""
     ours, theirs = map(Channel, socket.socketpair())
-    post = Post(loop, lambda: None)
+    post = Mailbox(loop, lambda: None)
     post.open(ours, ORIGIN)
     yield post, ours, theirs
     post.close(ours)
@@ -37,7 +37,7 @@ def ends(loop: asyncio.AbstractEventLoop) -> Iterator[tuple[Post, Channel, Chann
 
 
 def test_the_last_words_of_the_dead_are_heard_also_where_one_reading_is_no_message(
-    ends: tuple[Post, Channel, Channel],
+    ends: tuple[Mailbox, Channel, Channel],
 ) -> None:
     post, ours, theirs = ends
     long = Hello("1" * 100_000)
@@ -51,7 +51,7 @@ def test_the_last_words_of_the_dead_are_heard_also_where_one_reading_is_no_messa
 
 
 def test_a_peer_that_reads_nothing_is_broken_and_raises_nothing(
-    ends: tuple[Post, Channel, Channel], monkeypatch: pytest.MonkeyPatch
+    ends: tuple[Mailbox, Channel, Channel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(channels, "OUTBOX_LIMIT_BYTES", 100_000)
     post, ours, _ = ends
@@ -62,7 +62,7 @@ def test_a_peer_that_reads_nothing_is_broken_and_raises_nothing(
     assert isinstance(end.content.broken, UnreadError)
 
 
-def test_what_cannot_be_written_is_the_senders_to_tell(ends: tuple[Post, Channel, Channel]) -> None:
+def test_what_cannot_be_written_is_the_senders_to_tell(ends: tuple[Mailbox, Channel, Channel]) -> None:
     post, ours, _ = ends
     with pytest.raises(WireError, match="make it smaller"):
         post.send(ours, Hello("1" * 70_000_000))

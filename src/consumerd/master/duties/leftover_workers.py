@@ -1,4 +1,4 @@
-"""Strangers: workers that an earlier master left, which finish and leave. Runs in the master.
+"""LeftoverWorkers: workers that an earlier master left, which finish and leave. Runs in the master.
 
 A slot's lock keeps the next worker of the same slot waiting. Where workers divide the keys by their number that is not
 enough: with another number, two of different slots own the same key. So each pool is looked at once when it is new, and
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from consumerd.events.facts import Fact, Level
-from consumerd.master.acts import Means
+from consumerd.master.pools.acts import Means
 from consumerd.master.rules import history
 from consumerd.model.identity import ConsumerName
 
@@ -18,7 +18,7 @@ LOOK_S = 0.05
 
 
 @dataclass
-class Strangers:
+class LeftoverWorkers:
     """Looks at the locks of pools, until they have forked somebody."""
 
     means: Means
@@ -31,10 +31,10 @@ class Strangers:
         self._known = {name: since for name, since in self._known.items() if name in pools}
         for name in pools:
             is_new = name not in self._known
-            if is_new or pools[name].has_strangers:
+            if is_new or pools[name].has_leftovers:
                 since = self._known.setdefault(name, now)
-                pools[name] = history.strangers_seen(pools[name], are_there=self._are_there(name, since, now))
-        self._next_look_at = now + LOOK_S if any(pools[name].has_strangers for name in pools) else None
+                pools[name] = history.leftovers_seen(pools[name], are_there=self._are_there(name, since, now))
+        self._next_look_at = now + LOOK_S if any(pools[name].has_leftovers for name in pools) else None
 
     def next_turn_at(self) -> float | None:
         """Soon again while there are strangers."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from consumerd.master.host.service import is_started, status_line
+from consumerd.master.duties.service import is_started, status_line
 from consumerd.master.host.service_socket import ServiceSocket
-from consumerd.master.rules.observed import Observed, Pool, Slot, Wanted, WantedPool
+from consumerd.master.rules.observed import Observed, ObservedPool, Slot, WantedPool
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState
 
@@ -38,7 +38,7 @@ def test_the_variables_name_the_socket_and_are_not_left_to_children(
 
 
 def both(first: PoolState, second: PoolState) -> Observed:
-    return Observed({FIRST: Pool(first), SECOND: Pool(second)})
+    return {FIRST: ObservedPool(first), SECOND: ObservedPool(second)}
 
 
 @pytest.mark.parametrize(
@@ -56,18 +56,18 @@ def test_the_master_has_started_when_what_starts_at_once_is_up_or_has_failed(
     first: PoolState, second: PoolState, is_second_after: bool, is_it: bool
 ) -> None:
     after = frozenset({FIRST}) if is_second_after else frozenset[ConsumerName]()
-    wanted = Wanted({FIRST: WantedPool(1, 1.0), SECOND: WantedPool(1, 1.0, after=after)})
+    wanted = {FIRST: WantedPool(1, 1.0), SECOND: WantedPool(1, 1.0, after=after)}
     assert is_started(wanted, both(first, second)) == is_it
 
 
 def test_a_pool_whose_predecessor_is_disabled_starts_at_once() -> None:
-    wanted = Wanted({SECOND: WantedPool(1, 1.0, after=frozenset({FIRST}))})
-    assert not is_started(wanted, Observed({SECOND: Pool(PoolState.LOADING)}))
-    assert is_started(Wanted({}), Observed({}))
+    wanted = {SECOND: WantedPool(1, 1.0, after=frozenset({FIRST}))}
+    assert not is_started(wanted, {SECOND: ObservedPool(PoolState.LOADING)})
+    assert is_started({}, {})
 
 
 def test_one_line_says_how_things_are() -> None:
-    wanted = Wanted({FIRST: WantedPool(2, 1.0), SECOND: WantedPool(1, 1.0)})
+    wanted = {FIRST: WantedPool(2, 1.0), SECOND: WantedPool(1, 1.0)}
     slots = {0: Slot(SlotState.RUNNING), 1: Slot(SlotState.STARTING)}
-    found = Observed({FIRST: Pool(PoolState.UP, slots=slots), SECOND: Pool(PoolState.FAILED, slots={0: Slot()})})
+    found = {FIRST: ObservedPool(PoolState.UP, slots=slots), SECOND: ObservedPool(PoolState.FAILED, slots={0: Slot()})}
     assert status_line(wanted, found) == "1 of 2 pools up, 1 of 3 workers running; failed: g/second"

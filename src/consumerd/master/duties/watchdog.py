@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from consumerd.events.facts import Fact, Level
-from consumerd.master.acts import Means
-from consumerd.master.processes import Worker
+from consumerd.master.pools.acts import Means
+from consumerd.master.pools.processes import Worker
 from consumerd.master.rules import history
 from consumerd.master.rules.flow import Flow, flowed, one_replaced
 from consumerd.master.rules.observed import Condemned

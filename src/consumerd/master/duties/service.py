@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from consumerd import clock
 from consumerd.events.facts import Fact, Level
 from consumerd.master.host.service_socket import ServiceSocket
-from consumerd.master.pools import Pools
-from consumerd.master.rules.observed import Observed, Pool, Wanted
+from consumerd.master.pools.pools import Pools
+from consumerd.master.rules.observed import Observed, ObservedPool, Wanted
 from consumerd.model.slots import PoolState, SlotState
 
 READY_WITHIN_S = 60.0
@@ -119,21 +119,20 @@ class Service:
 def is_started(wanted: Wanted, observed: Observed) -> bool:
     """Whether every pool that starts at once has loaded its code, or has failed. One `after` another may come later."""
     return not any(
-        pool.state is PoolState.LOADING and not any(earlier in observed.pools for earlier in wanted.pools[name].after)
-        for name, pool in observed.pools.items()
+        pool.state is PoolState.LOADING and not any(earlier in observed for earlier in wanted[name].after)
+        for name, pool in observed.items()
     )
 
 
 def status_line(wanted: Wanted, observed: Observed) -> str:
     """How things are: `2 of 3 pools up, 5 of 6 workers running; failed: g/a`."""
-    pools = observed.pools
-    up = sum(pool.state is PoolState.UP for pool in pools.values())
-    running = sum(_running(pool) for pool in pools.values())
-    workers = sum(wanted.pools[name].workers for name in pools)
-    failed = ", ".join(str(name) for name, pool in pools.items() if pool.state is PoolState.FAILED)
-    line = f"{up} of {len(pools)} pools up, {running} of {workers} workers running"
+    up = sum(pool.state is PoolState.UP for pool in observed.values())
+    running = sum(_running(pool) for pool in observed.values())
+    workers = sum(wanted[name].workers for name in observed)
+    failed = ", ".join(str(name) for name, pool in observed.items() if pool.state is PoolState.FAILED)
+    line = f"{up} of {len(observed)} pools up, {running} of {workers} workers running"
     return (f"{line}; failed: {failed}" if failed else line)[:LONGEST_STATUS]
 
 
-def _running(pool: Pool) -> int:
+def _running(pool: ObservedPool) -> int:
     return sum(slot.state is SlotState.RUNNING for slot in pool.slots.values())

@@ -10,8 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from consumerd.errors import WireError
-from consumerd.master.flight import FlightRecord
-from consumerd.master.launchers.contract import Executed, Seating
+from consumerd.master.host.launcher import Executed, Seating
+from consumerd.master.pools.flight import FlightRecord
 from consumerd.master.rules.autoscale import Judgement
 from consumerd.master.rules.flow import Flow, MeasuredLag
 from consumerd.master.rules.suspects import Suspects

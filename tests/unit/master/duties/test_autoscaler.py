@@ -8,10 +8,10 @@ import pytest
 
 from consumerd.config.shape import CommonKeys, ConsumerSettings, WorkerRange
 from consumerd.events.facts import Fact
-from consumerd.master.autoscaler import OLD_LAG_S, Autoscaler, scaling_document, shards_of
-from consumerd.master.entry import Entry
-from consumerd.master.pools import Pools
-from consumerd.master.processes import MeasuredLag
+from consumerd.master.duties.autoscaler import OLD_LAG_S, Autoscaler, scaling_document, shards_of
+from consumerd.master.pools.entry import Entry
+from consumerd.master.pools.pools import Pools
+from consumerd.master.pools.processes import MeasuredLag
 from consumerd.master.rules import history
 from consumerd.model.identity import ConsumerName
 from consumerd.state.state_dir import StateDirectory

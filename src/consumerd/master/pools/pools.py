@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from consumerd import clock
 from consumerd.config.shape import ConsumerSettings
-from consumerd.master.entry import Entry
-from consumerd.master.post import Origin
-from consumerd.master.processes import LastError, Processes, Worker
+from consumerd.master.pools.entry import Entry
+from consumerd.master.pools.mailbox import Origin
+from consumerd.master.pools.processes import LastError, Processes, Worker
 from consumerd.master.rules import history
-from consumerd.master.rules.observed import Observed, Pool, Wanted, WantedPool
+from consumerd.master.rules.observed import Observed, ObservedPool, Wanted, WantedPool
 from consumerd.master.rules.plan import target_edition
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
@@ -31,7 +31,7 @@ class Pools:
         self.processes: dict[ConsumerName, Processes] = {}
         self._entries: dict[ConsumerName, dict[int, Entry]] = {}
         self._wanted: dict[ConsumerName, WantedPool] = {}
-        self._observed: dict[ConsumerName, Pool] = {}
+        self._observed: dict[ConsumerName, ObservedPool] = {}
         self._scaled: dict[ConsumerName, int] = {}
         self._autoscaled: dict[ConsumerName, int] = {}
         self._coming: dict[ConsumerName, Entry] = {}
@@ -42,10 +42,10 @@ class Pools:
             self.add(entry, now)
         self._of_the_start = frozenset(self._observed)
 
-    def __getitem__(self, name: ConsumerName) -> Pool:
+    def __getitem__(self, name: ConsumerName) -> ObservedPool:
         return self._observed[name]
 
-    def __setitem__(self, name: ConsumerName, pool: Pool) -> None:
+    def __setitem__(self, name: ConsumerName, pool: ObservedPool) -> None:
         before = self._observed[name]
         self._observed[name] = pool
         if (before.established, before.rejected) != (pool.established, pool.rejected):
@@ -59,11 +59,11 @@ class Pools:
 
     @property
     def observed(self) -> Observed:
-        return Observed(self._observed)
+        return self._observed
 
     @property
     def wanted(self) -> Wanted:
-        return Wanted(self._wanted)
+        return self._wanted
 
     # Entries and editions
 

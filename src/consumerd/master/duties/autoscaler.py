@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from consumerd.events.facts import Fact, Level
-from consumerd.master.pools import Pools
-from consumerd.master.rules.autoscale import Bounds, Judgement, Look, interrupted, judge
+from consumerd.master.pools.pools import Pools
+from consumerd.master.rules.autoscale import Bounds, Judgement, Measurement, interrupted, judge
 from consumerd.master.rules.plan import canary_slot
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState
@@ -28,7 +28,7 @@ class Autoscaler:
     emit: Callable[[Fact], None]
 
     def turn(self, now: float) -> None:
-        """Look at each pool of which a lag has come since the last turn."""
+        """Measurement at each pool of which a lag has come since the last turn."""
         for name in self.pools:
             self._look_at(name, now)
 
@@ -66,7 +66,7 @@ def bounds_of(pools: Pools, name: ConsumerName) -> Bounds | None:
 
 def why_it_stays(pools: Pools, name: ConsumerName, now: float) -> str | None:
     """Why a number of workers is not to be changed now, whatever is behind; None where it may be."""
-    pool, wanted, lag = pools[name], pools.wanted.pools[name], pools.processes[name].lag
+    pool, wanted, lag = pools[name], pools.wanted[name], pools.processes[name].lag
     if pool.state is not PoolState.UP or wanted.stop_deadline is not None:
         return "the pool is not up"
     if pools.is_paused(name):
@@ -100,12 +100,12 @@ def scaling_document(pools: Pools, name: ConsumerName, now: float) -> dict[str, 
     }
 
 
-def _look(pools: Pools, name: ConsumerName) -> Look:
+def _look(pools: Pools, name: ConsumerName) -> Measurement:
     pool, processes, workers = pools[name], pools.processes[name], pools.workers_wanted(name)
     counts, lag = processes.counts(), processes.lag
     assert lag is not None
     ages = [oldest_s for _, _, oldest_s, _ in lag.shards if oldest_s is not None]
-    return Look(
+    return Measurement(
         at=lag.heard_at,
         workers=workers,
         running=sum(pool.slots[number].state is SlotState.RUNNING for number in range(workers)),

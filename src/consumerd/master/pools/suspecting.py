@@ -6,8 +6,8 @@ import signal
 
 from consumerd import clock
 from consumerd.events.facts import Fact, Level
-from consumerd.master.acts import Means
-from consumerd.master.processes import Worker
+from consumerd.master.pools.acts import Means
+from consumerd.master.pools.processes import Worker
 from consumerd.master.rules.observed import Slot
 from consumerd.master.rules.suspects import Verdict, is_excused, judge
 from consumerd.master.rules.wait_status import exit_code

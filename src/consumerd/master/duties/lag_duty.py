@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from consumerd.master.pools import Pools
-from consumerd.master.post import Post
-from consumerd.master.processes import Processes
-from consumerd.master.rules.observed import Pool
+from consumerd.master.pools.mailbox import Mailbox
+from consumerd.master.pools.pools import Pools
+from consumerd.master.pools.processes import Processes
+from consumerd.master.rules.observed import ObservedPool
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import SlotState
 from consumerd.wire.messages import Measure
@@ -22,11 +22,11 @@ SILENT_S = 20.0
 
 
 @dataclass(frozen=True)
-class Surveyor:
+class LagDuty:
     """Appoints. Whom, is kept with the pool's processes."""
 
     pools: Pools
-    post: Post
+    post: Mailbox
 
     def next_turn_at(self) -> float | None:
         """When the first pool that lacks its usual measurer has been silent for too long."""
@@ -64,7 +64,7 @@ class Surveyor:
         processes.surveyor = None
 
 
-def _lowest_running(pool: Pool) -> int | None:
+def _lowest_running(pool: ObservedPool) -> int | None:
     running = (number for number, slot in pool.slots.items() if slot.state is SlotState.RUNNING)
     return min(running, default=None)
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from consumerd import clock
 from consumerd.errors import UnreadError, WireError
 from consumerd.events.facts import Fact, Level
-from consumerd.master.host.stderr import Relay
-from consumerd.master.launchers.contract import Launcher
-from consumerd.master.pools import Pools
-from consumerd.master.post import Origin, Post
-from consumerd.master.processes import Worker
+from consumerd.master.host.launcher import Launcher
+from consumerd.master.host.stderr import StderrPipes
+from consumerd.master.pools.mailbox import Mailbox, Origin
+from consumerd.master.pools.pools import Pools
+from consumerd.master.pools.processes import Worker
 from consumerd.master.rules import history
 from consumerd.master.rules.actions import (
     Action,
@@ -29,7 +29,7 @@ from consumerd.master.rules.actions import (
     StopPool,
     Vacate,
 )
-from consumerd.master.rules.observed import Pool
+from consumerd.master.rules.observed import ObservedPool
 from consumerd.model.identity import ConsumerName
 from consumerd.model.refusal import refusal
 from consumerd.model.slots import PoolState
@@ -49,8 +49,8 @@ class Means:
 
     pools: Pools
     launcher: Launcher
-    post: Post
-    relay: Relay
+    post: Mailbox
+    relay: StderrPipes
     emit: Callable[[Fact], None]
     jitter: Callable[[], float] = random.random
     claim_oom_kill: Callable[[], bool] = lambda: False
@@ -89,7 +89,7 @@ def perform(means: Means, action: Action, now: float) -> None:
             raise AssertionError("giving up is the supervisor's")
 
 
-def tell_what_became(means: Means, name: ConsumerName, was: Pool) -> None:
+def tell_what_became(means: Means, name: ConsumerName, was: ObservedPool) -> None:
     """Where a pool has failed or is back, or an edition was rejected or is established: one fact."""
     pool = means.pools[name]
     why: dict[str, object] = {"consumer": str(name), "reason": pool.reason, "traceback": pool.traceback}

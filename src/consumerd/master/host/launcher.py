@@ -14,9 +14,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from consumerd.master.launchers.contract import Commanded, Executed, Seating
 from consumerd.state.record_lock import holder_of, kill_if
 from consumerd.wire.board import STACKS_SIGNAL, Board
 from consumerd.wire.channel import Channel
@@ -27,8 +27,34 @@ FDS_SPARED = 16
 LOW_LIMIT = 4096
 
 
-class LocalLauncher:
-    """Implements the launcher's contract with execve, fork and waitpid."""
+@dataclass(frozen=True)
+class Executed:
+    """A process that was executed, a zygote or a store helper, and the master's ends of what it holds."""
+
+    pid: int
+    channel: Channel
+    stderr_fd: int
+
+
+@dataclass(frozen=True)
+class Commanded:
+    """A command of the user's that was executed, the leader of a process group; what it writes comes by `stderr_fd`."""
+
+    pid: int
+    stderr_fd: int
+
+
+@dataclass(frozen=True)
+class Seating:
+    """What the master keeps of a worker from the fork on; its pid and pidfd come later."""
+
+    channel: Channel
+    board: Board
+    stderr_fd: int
+
+
+class Launcher:
+    """Starts, ends and reaps processes, and never waits. OSError where the system refuses a process or a descriptor."""
 
     def __init__(self, directory: Path | None = None) -> None:
         """directory: in which processes are executed, looked up each time; None: where the master is."""
@@ -55,6 +81,7 @@ class LocalLauncher:
             _close(unused)
 
     def execute(self, module: str) -> Executed:
+        """A fresh interpreter that runs `module`, which finds its end of the channel by `wire.inherited`."""
         ahead = self._ahead.pop(module, None)
         if ahead is None:
             return self._execute(module)
@@ -80,6 +107,7 @@ class LocalLauncher:
         return Executed(process.pid, channel, stderr_fd)
 
     def command(self, arguments: Sequence[str], told: str, environment: Mapping[str, str]) -> Commanded:
+        """Execute a command, with `told` on its stdin."""
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             output_fd, output_end = _pipe(ours, theirs)
             stdin = theirs.enter_context(
@@ -95,10 +123,14 @@ class LocalLauncher:
         return Commanded(process.pid, output_fd)
 
     def kill_group(self, pid: int) -> None:
+        """End a command that is not reaped yet, and what it has started."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
 
     def fork(self, zygote: Channel, fork: Fork, *, lock: Path, awaited: int) -> Seating:
+        """Have a zygote fork a worker, which will lock the file `lock`. awaited: so many descriptors are still to come
+        for workers that were asked for before.
+        """
         _require_descriptors(FDS_OF_A_FORK + awaited + FDS_SPARED)
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             channel, channel_end = _channel(ours, theirs)
@@ -113,13 +145,19 @@ class LocalLauncher:
         return Seating(channel, board, stderr_fd)
 
     def kill(self, pid: int, pidfd: int | None) -> None:
+        """End a process at once; through its pidfd where its pid may be somebody else's by now."""
         _send(pid, pidfd, signal.SIGKILL)
 
     def ask_stacks(self, pid: int, pidfd: int | None) -> None:
+        """Have a worker write the stacks of its threads on its board, which takes it a moment."""
         _send(pid, pidfd, STACKS_SIGNAL)
 
     def is_worker(self, pid: int, pidfd: int, *, zygote: int) -> bool:
-        """Where its zygote has just ended, a worker is our child; what we executed ourselves is no worker."""
+        """Whether the descriptor is of this process, and that is a child of the zygote; what a zygote tells of itself
+        is not believed. OSError where the system has no descriptor for the look.
+
+        Where its zygote has just ended, a worker is our child; what we executed ourselves is no worker.
+        """
         try:
             named = Path(f"/proc/self/fdinfo/{pidfd}").read_text().partition("\nPid:")[2].split()[:1]
         except FileNotFoundError:
@@ -132,7 +170,7 @@ class LocalLauncher:
         return named == [str(pid)] and (parent == zygote or is_ours)
 
     def is_stopped(self, pid: int) -> bool:
-        """Its state is `T`; one that a debugger holds has another."""
+        """Whether a process was stopped by a signal (SIGSTOP) and not continued since: its state is `T`."""
         try:
             state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2][:1]
         except OSError:  # it has ended
@@ -140,7 +178,9 @@ class LocalLauncher:
         return state == b"T"
 
     def ended(self) -> Sequence[int]:
-        """At most one: the kernel shows the next when this one is reaped."""
+        """Pids of ended children that nobody has reaped yet, adopted ones among them: at most one, for the kernel shows
+        the next when this one is reaped.
+        """
         try:
             found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
@@ -148,6 +188,7 @@ class LocalLauncher:
         return () if found is None else (found.si_pid,)
 
     def reap(self, pid: int, *, with_group: bool) -> int | None:
+        """Reap an ended child: its wait status. with_group: first kill what its process group still holds."""
         if with_group:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
@@ -161,6 +202,7 @@ class LocalLauncher:
         return status
 
     def is_child(self, pid: int) -> bool:
+        """Whether this process is a child of ours, alive or not yet reaped."""
         try:
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
@@ -168,10 +210,12 @@ class LocalLauncher:
         return True
 
     def holder(self, lock: Path) -> int | None:
+        """Who holds the lock of a slot; None where nobody does. OSError where that cannot be read."""
         with lock.open("r+b") as file:
             return holder_of(file.fileno())
 
     def kill_holder(self, lock: Path, *, but: int | None) -> int | None:
+        """Kill whoever holds the lock of a slot, unless it is `but`; the pid, or None where there was no one."""
         with lock.open("r+b") as file:
             holder = holder_of(file.fileno())
             if holder is None or holder == but:

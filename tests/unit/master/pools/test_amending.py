@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from consumerd.master import amending
-from consumerd.master.entry import Entry
+from consumerd.master.pools import amending
+from consumerd.master.pools.entry import Entry
 from consumerd.wire.messages import Amend, Amended, Message
-from unit.master.test_hearing import NAME, Stage
+from unit.master.pools.test_hearing import NAME, Stage
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from consumerd.master.strangers import Strangers
+from consumerd.master.duties.leftover_workers import LeftoverWorkers
 from consumerd.state.state_dir import StateDirectory
-from unit.master.test_hearing import NAME, Stage
+from unit.master.pools.test_hearing import NAME, Stage
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     loop.close()
 
 
-def has_strangers(stage: Stage) -> bool:
-    return stage.pools[NAME].has_strangers
+def has_leftovers(stage: Stage) -> bool:
+    return stage.pools[NAME].has_leftovers
 
 
 def lock_name(slot: int) -> str:
@@ -35,33 +35,33 @@ def lock_name(slot: int) -> str:
 
 
 def test_a_pool_waits_while_somebody_holds_any_slot_of_its_consumer(stage: Stage) -> None:
-    strangers = Strangers(stage.means)
+    strangers = LeftoverWorkers(stage.means)
     stage.launcher.holders[lock_name(3)] = 77
     strangers.turn(1.0)
-    assert has_strangers(stage)
+    assert has_leftovers(stage)
     assert strangers.next_turn_at() == pytest.approx(1.05)
     del stage.launcher.holders[lock_name(3)]
     strangers.turn(1.1)
-    assert not has_strangers(stage)
+    assert not has_leftovers(stage)
     assert strangers.next_turn_at() is None
 
 
 def test_one_that_does_not_leave_in_the_time_of_a_stop_is_killed(stage: Stage) -> None:
-    strangers = Strangers(stage.means)
+    strangers = LeftoverWorkers(stage.means)
     stage.launcher.holders[lock_name(3)] = 77
     strangers.turn(1.0)
     strangers.turn(26.0)
     assert stage.launcher.holders == {}
     assert [fact.fields["pid"] for fact in stage.facts if fact.name == "lock_holder_killed"] == [77]
     strangers.turn(26.1)
-    assert not has_strangers(stage)
+    assert not has_leftovers(stage)
 
 
 def test_once_a_pool_has_forked_the_locks_are_its_own_workers(stage: Stage) -> None:
-    strangers = Strangers(stage.means)
+    strangers = LeftoverWorkers(stage.means)
     stage.launcher.holders[lock_name(0)] = 77
     strangers.turn(1.0)
     stage.up()
     strangers.turn(99.0)
-    assert not has_strangers(stage)
+    assert not has_leftovers(stage)
     assert stage.launcher.holders == {lock_name(0): 77}

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from consumerd.master.acts import perform
 from consumerd.master.control.status import pool_document
-from consumerd.master.post import Arrival, EndOfChannel, Origin
+from consumerd.master.duties.watchdog import DIAGNOSE_S, Watchdog
+from consumerd.master.pools.acts import perform
+from consumerd.master.pools.mailbox import Arrival, EndOfChannel, Origin
 from consumerd.master.rules import history
 from consumerd.master.rules.actions import Kill
 from consumerd.master.rules.flow import MeasuredLag
 from consumerd.master.rules.plan import plan
 from consumerd.master.rules.watch import NO_TURN_S, SCAN_BUSY_S, SCAN_IDLE_S, STALLED_AFTER_S
-from consumerd.master.watchdog import DIAGNOSE_S, Watchdog
 from consumerd.model.slots import SlotState
 from consumerd.wire.board import BUSY_SINCE_NS, CURSOR, MAGIC_WORD, SHARD, STATE, TURNED_NS
-from unit.master.test_hearing import NAME, WORKER_PID, Stage
+from unit.master.pools.test_hearing import NAME, WORKER_PID, Stage
 
 TIMEOUT_S = 300.0
 

@@ -15,16 +15,16 @@ import pytest
 from consumerd.config.shape import CommonKeys, ConsumerSettings
 from consumerd.events.facts import Fact
 from consumerd.events.outlet import Outlet
-from consumerd.master import suspecting
-from consumerd.master.acts import Means, perform
 from consumerd.master.control.status import pool_document
-from consumerd.master.entry import Entry
-from consumerd.master.hearing import Hearing
-from consumerd.master.host.stderr import Relay
-from consumerd.master.launchers.contract import Executed, Seating
-from consumerd.master.pools import LAST_WORDS_S, Pools
-from consumerd.master.post import Arrival, Origin, Post
-from consumerd.master.processes import Away, LastError
+from consumerd.master.host.launcher import Executed, Seating
+from consumerd.master.host.stderr import StderrPipes
+from consumerd.master.pools import suspecting
+from consumerd.master.pools.acts import Means, perform
+from consumerd.master.pools.entry import Entry
+from consumerd.master.pools.hearing import Hearing
+from consumerd.master.pools.mailbox import Arrival, Mailbox, Origin
+from consumerd.master.pools.pools import LAST_WORDS_S, Pools
+from consumerd.master.pools.processes import Away, LastError
 from consumerd.master.rules import history
 from consumerd.master.rules.actions import ExecuteZygote, Fork
 from consumerd.master.rules.plan import plan
@@ -147,9 +147,9 @@ class Stage:
         settings = ConsumerSettings(group="g", name="a", target="m:C", configs={}, common=CommonKeys(workers=2))
         entry = Entry(settings, Seated("{}", "{}", "", "", "id.g.a"), StateDirectory(directory), 25.0)
         self.pools = Pools([entry], 0.0)
-        relay = Relay(loop, Outlet(2, patience_s=0.0))
+        relay = StderrPipes(loop, Outlet(2, patience_s=0.0))
         self.means = Means(
-            self.pools, self.launcher, Post(loop, lambda: None), relay, self.facts.append, jitter=lambda: 0.5
+            self.pools, self.launcher, Mailbox(loop, lambda: None), relay, self.facts.append, jitter=lambda: 0.5
         )
         self.hearing = Hearing(self.means, lambda name, loaded: None, lambda sentence: None)
 

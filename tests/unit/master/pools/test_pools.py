@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from consumerd.config.shape import CommonKeys, ConsumerSettings
-from consumerd.master.entry import Entry
-from consumerd.master.pools import Pools
+from consumerd.master.pools.entry import Entry
+from consumerd.master.pools.pools import Pools
 from consumerd.master.rules import history
 from consumerd.model.identity import ConsumerName
 from consumerd.state.state_dir import StateDirectory
@@ -84,9 +84,9 @@ def test_what_an_edition_on_trial_reads_says_nothing_of_the_established_one(pool
     pools[NAME] = history.loaded(history.zygote_executed(pools[NAME], 1, 100, 0.0), 1, 0.0)
     pools.change(entry(color="blue"), 1.0)
     pools.note_loaded(NAME, 2, Loaded("query", {"splits_keys": True}))
-    assert pools.wanted.pools[NAME].is_split
+    assert pools.wanted[NAME].is_split
     pools[NAME] = history.rejected(pools[NAME], 2, reason="no", traceback="")
-    assert not pools.wanted.pools[NAME].is_split
+    assert not pools.wanted[NAME].is_split
     assert pools.traits(NAME) == {"splits_keys": False}
 
 

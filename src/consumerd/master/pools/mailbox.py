@@ -44,7 +44,7 @@ class Arrival:
     fds: tuple[int, ...] = ()
 
 
-class Post:
+class Mailbox:
     """Channels by their origin. `wake` is called when something has arrived."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, wake: Callable[[], None]) -> None:
