@@ -15,6 +15,9 @@ PACKAGE = ROOT / "src" / "consumerd"
 DECISIONS = sorted((ROOT / "docs" / "adr").glob("*.md"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
 
+LONGEST_LINE = 105
+NOT_WRAPPED = {"ARCHITECTURE.md", "CHANGELOG.md", "configuration.md", "events.md", "operating.md"}
+
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -71,6 +74,14 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
     (tmp_path.parent / "outside.md").touch()
     document.write_text(f"{' '.join(f'[text]({link})' for link in links)}\n\n# A heading\n")
     assert broken_links(document, tmp_path) == ["missing.md", "#no-such-heading", "../outside.md"]
+
+
+@pytest.mark.parametrize(
+    "document", [found for found in DOCUMENTS if found.name not in NOT_WRAPPED], ids=lambda found: str(found.name)
+)
+def test_prose_is_wrapped_at_about_100_characters(document: Path) -> None:
+    lines = [line for line in prose(document).splitlines() if not line.startswith(("|", "#"))]
+    assert [line for line in lines if len(line) > LONGEST_LINE and " " in line[4:]] == []
 
 
 def test_the_architecture_names_every_folder_and_no_other() -> None:
