@@ -16,12 +16,11 @@ import click
 
 from consumerd.cli.lines import note, terminal_width
 from consumerd.cli.options import json_option
-from consumerd.config.loading import examine
+from consumerd.config.loading import Validated, examine
 from consumerd.config.problems import Problem, in_document_order
 from consumerd.config.schema import json_schema
+from consumerd.config.settings import unreachable_store_problems
 from consumerd.config.shape import ConsumerSettings
-from consumerd.config.shared_store import unreachable_store_problems
-from consumerd.config.validate import Validated
 from consumerd.inquiry.asking import Answer, Question, ask_all
 
 PROBE_S = 10.0

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from consumerd.config.loading import load
 from consumerd.config.problems import raise_problems
-from consumerd.config.settings_table import PARKING_RULE, is_parking
+from consumerd.config.settings import PARKING_RULE, is_parking, unreachable_store_problems
 from consumerd.config.shape import Document, LogSettings
-from consumerd.config.shared_store import unreachable_store_problems
 from consumerd.errors import UsageError
 from consumerd.master.host.launcher import Launcher
 from consumerd.master.host.service_socket import ServiceSocket

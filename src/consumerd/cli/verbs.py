@@ -9,7 +9,7 @@ import importlib
 
 import click
 
-from consumerd.config.suggest import did_you_mean
+from consumerd.config.problems import did_you_mean
 
 VERBS = {
     "run": "Start the master in the foreground.",

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from consumerd.config.plain import DEEPEST, Table, plain
-from consumerd.config.problems import Path as Place
-from consumerd.config.problems import Problem
+from consumerd.config.plain import DEEPEST, Table, Written, plain, unreadable
+from consumerd.config.problems import KeyPath, Problem, nearest
 from consumerd.config.python_object import is_object_name, read_python_object
-from consumerd.config.suggest import nearest
-from consumerd.config.written import Written, unreadable
+from consumerd.config.secrets import UnfitFileError, read_bytes
 from consumerd.model.text import is_unicode
 from consumerd.state.working_directory import absolute, working_directory
 
@@ -58,7 +54,7 @@ def _read_file(origin: str, directory: str, parse: Parser) -> Written:
         return unreadable(origin, directory, str(error))
     found: list[Problem] = []
 
-    def note(path: Place, sentence: str) -> None:
+    def note(path: KeyPath, sentence: str) -> None:
         found.append(Problem(origin, path, sentence))
 
     return Written(origin, directory, plain(data, note), tuple(found))
@@ -74,13 +70,11 @@ def _text(origin: str) -> str:
 
 
 def file_content(path: Path) -> bytes:
-    """A regular file's bytes. It is opened without waiting: a FIFO without a writer would hold us for ever."""
+    """The bytes of a configuration's file. UnreadableError."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(fd, "rb") as stream:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise UnreadableError("is not a regular file, and cannot be a configuration")
-            content = stream.read(LARGEST_BYTES + 1)
+        return read_bytes(path, LARGEST_BYTES)
+    except UnfitFileError as error:
+        raise UnreadableError(f"{error}, and cannot be a configuration") from error
     except FileNotFoundError as error:
         raise UnreadableError(f"there is no such file{_nearest_file(path)}") from error
     except IsADirectoryError as error:
@@ -88,9 +82,6 @@ def file_content(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UnreadableError(f"cannot be read ({reason}): check the file's permissions and path") from error
-    if len(content) > LARGEST_BYTES:
-        raise UnreadableError(f"has more than {LARGEST_BYTES} bytes, and cannot be a configuration")
-    return content
 
 
 def _nearest_file(path: Path) -> str:
@@ -108,20 +99,15 @@ def _parsed(text: str, parse: Parser) -> Any:  # the document, of any shape
     try:
         return parse(text)
     except tomllib.TOMLDecodeError as error:
-        raise UnreadableError(f"is not valid TOML: {_on_one_line(error)}") from error
+        raise UnreadableError(f"is not valid TOML: {' '.join(str(error).split())}") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise UnreadableError(f"is not valid JSON: {error.msg} (at {where})") from error
     except RecursionError as error:
-        raise UnreadableError(
-            f"is nested more than {DEEPEST} levels deep: a configuration has no use for that"
-        ) from error
+        why = f"is nested more than {DEEPEST} levels deep: a configuration has no use for that"
+        raise UnreadableError(why) from error
     except ValueError as error:
         raise UnreadableError("holds a number with too many digits: write it as text") from error
-
-
-def _on_one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _parse_json(text: str) -> Any:  # the document, of any shape

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from consumerd.config.common_keys import COMMON_KEYS, execution_problems, read_common_keys
-from consumerd.config.duplicates import Named, duplicate_problems
-from consumerd.config.problems import Problem, shown
+from consumerd.config.common_keys import COMMON_KEYS, CommonKeys, execution_problems, read_common_keys
+from consumerd.config.problems import Problem, did_you_mean, shown
 from consumerd.config.secrets import Resolver
-from consumerd.config.shape import CommonKeys, ConsumerSettings, Entry
+from consumerd.config.shape import ConsumerSettings, Entry
 from consumerd.config.tables import Place, read_table
 from consumerd.model.identity import is_name
 
 NAME_RULE = "a name is a letter, then at most 63 letters, digits, '_', '.' or '-'"
 
 _IDENTIFIER = r"[^\W\d]\w*"
+_LONGEST_DISTINCTION = 32
 _DOTTED = re.compile(rf"{_IDENTIFIER}(\.{_IDENTIFIER})*")
 
 Table = dict[str, Any]  # plain data, not checked yet
@@ -28,7 +28,6 @@ def read_group(
     """The consumers of one group, as far as their class is known, and the problems of all its entries."""
     consumers: list[ConsumerSettings] = []
     problems: list[Problem] = []
-    named: list[Named] = []
     for index, written in enumerate(entries):
         there = place.within(index)
         if not isinstance(written, dict):
@@ -38,8 +37,7 @@ def read_group(
         problems += found
         if consumer is not None:
             consumers.append(consumer)
-            named.append(Named(consumer.name, consumer.path, consumer.configs))
-    return consumers, problems + duplicate_problems(named, place)
+    return consumers, [*problems, *_duplicate_problems(consumers)]
 
 
 def _read_entry(
@@ -142,3 +140,58 @@ def _default_name(written: Table) -> str:
     """An entry without a name is called like its class."""
     name = written.get("class")
     return name.rpartition(":")[2] if isinstance(name, str) else ""
+
+
+def _duplicate_problems(consumers: Iterable[ConsumerSettings]) -> Iterator[Problem]:
+    """One problem for each name that stands more than once in a group, at its second place, with a name for each."""
+    by_name: dict[str, list[ConsumerSettings]] = {}
+    for consumer in consumers:
+        by_name.setdefault(consumer.name, []).append(consumer)
+    for same in by_name.values():
+        if len(same) > 1:
+            proposed = ", ".join(f"'{name}'" for name in _proposals(same))
+            taken = f"{len(same)} consumers of this group are named '{same[0].name}'"
+            sentence = f"{taken}: give each a name of its own, for instance {proposed}"
+            yield Problem(same[1].origin, same[1].path, sentence)
+
+
+def _proposals(same: Sequence[ConsumerSettings]) -> list[str]:
+    """Different names: by the first key of `configs` in which they differ (a topic, an app_id), else by number."""
+    for key in same[0].configs:
+        names = [f"{consumer.name}-{consumer.configs.get(key)}" for consumer in same]
+        if _tells_apart(key, same) and len(set(names)) == len(names) and all(map(is_name, names)):
+            return names
+    return [f"{consumer.name[:60]}-{number}" for number, consumer in enumerate(same, start=1)]
+
+
+def _tells_apart(key: str, same: Iterable[ConsumerSettings]) -> bool:
+    values = [consumer.configs.get(key) for consumer in same]
+    are_short = all(isinstance(value, str | int) and not isinstance(value, bool) for value in values)
+    return key != "workers" and are_short and all(len(str(value)) <= _LONGEST_DISTINCTION for value in values)
+
+
+def order_problems(consumers: Iterable[ConsumerSettings]) -> Iterator[Problem]:
+    """What is wrong with `after`: names that are no consumer's, and circles, in which nobody would ever start."""
+    after = {str(consumer.full_name): consumer.common.after for consumer in consumers}
+    for consumer in consumers:
+        name = str(consumer.full_name)
+        for earlier in consumer.common.after:
+            path = (*consumer.path, "configs", "after")
+            if earlier not in after:
+                advice = did_you_mean(earlier, after) or ": write group/name of another consumer"
+                yield Problem(consumer.origin, path, f"{shown(earlier)} is no consumer of this configuration{advice}")
+            elif name in _all_before(earlier, after):
+                sentence = f"{name} waits for {earlier}, which waits for it: remove one of the two"
+                yield Problem(consumer.origin, path, sentence)
+
+
+def _all_before(name: str, after: Mapping[str, Iterable[str]]) -> frozenset[str]:
+    """The consumer of this name and all that it waits for."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        current = waiting.pop()
+        if current not in found:
+            found.add(current)
+            waiting += after.get(current, ())
+    return frozenset(found)

@@ -1,31 +1,38 @@
-"""Execution: the surroundings in which a consumer's processes are executed. Imports nothing heavy.
+"""Execution: the environment, directory, user and priority with which a consumer's processes are executed.
 
 The environment is the master's; over it lie what a login as the `user` would set, the `env_file`, and `environment`,
-whose references are resolved there: in the process that becomes the consumer's, before it takes on its user.
+whose references are resolved in the process that becomes the consumer's, before it takes on its user. Imports nothing
+heavy.
 """
 
 from __future__ import annotations
 
-import os
+import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from consumerd.config.accounts import Account, account_of
-from consumerd.config.env_file import is_variable_name, read_env_file
-from consumerd.config.problems import Path as Place
-from consumerd.config.secrets import Resolver, UnresolvedError, has_reference
+from consumerd.config.problems import KeyPath
+from consumerd.config.secrets import Resolver, UnresolvedError, has_reference, read_text
 
 AS_WRITTEN = frozenset({"environment"})
 """Common keys that the master does not resolve: what their references stand for is the consumer's alone."""
 
 ROOT = 0
 
+_QUOTES = ('"', "'")
+
+Account = pwd.struct_passwd
+"""An account of this machine, as the system describes it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What an entry says of its processes' surroundings. base: to which relative paths, and `file:`, are relative."""
+    """What an entry says of how its processes are executed; each field but `base` is the common key of its name.
+
+    base: the directory to which relative paths, and `file:`, are relative.
+    """
 
     base: Path
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -54,21 +61,20 @@ class Execution:
 
     def variables(self, environ: Mapping[str, str]) -> dict[str, str]:
         """The whole environment, over `environ`. Reads files; UnresolvedError, also where several things are wrong."""
-        account = self.account()
-        below = {**environ, **({} if account is None else account.environment), **self._read_env_file()}
+        below = {**environ, **_login_variables(self.account()), **self._file_variables()}
         resolved = Resolver(below, self.base).resolve(dict(self.environment))
         for (name, *_), sentence in resolved.failures:
             raise UnresolvedError(f"environment.{name}: {sentence}")
         return {**below, **resolved.value}
 
-    def _read_env_file(self) -> dict[str, str]:
+    def _file_variables(self) -> dict[str, str]:
         return {} if self.env_file is None else read_env_file(self.base / self.env_file)
 
-    def complaints(self, environ: Mapping[str, str], uid: int) -> list[tuple[Place, str]]:
-        """All that is wrong here and now, for a master of this uid: a place among the common keys, and a sentence."""
-        found: list[tuple[Place, str]] = []
+    def complaints(self, environ: Mapping[str, str], uid: int) -> list[tuple[KeyPath, str]]:
+        """All that is wrong here and now, for a master of this uid: a path among the common keys, and a sentence."""
+        found: list[tuple[KeyPath, str]] = []
         try:
-            below = {**environ, **self._read_env_file()}
+            below = {**environ, **self._file_variables()}
         except UnresolvedError as error:
             below = dict(environ)
             found.append((("env_file",), str(error)))
@@ -76,28 +82,26 @@ class Execution:
         directory = self.path_of_directory()
         if directory is not None and not directory.is_dir():
             found.append((("directory",), f"there is no directory {str(directory)!r}: make it, or name another"))
-        found += [(("user",), sentence) for sentence in self._user_complaints(uid)]
-        return found
-
-    def _environment_complaints(self, resolver: Resolver) -> list[tuple[Place, str]]:
-        names = [name for name in self.environment if not is_variable_name(name)]
-        found: list[tuple[Place, str]] = [
-            (("environment", name), "is no name of a variable: it is empty, or has white space or '=' in it")
-            for name in names
-        ]
-        nul = [name for name, text in self.environment.items() if "\0" in text]
-        found += [(("environment", name), "has a NUL character, which no variable can have") for name in nul]
-        resolved = resolver.resolve(dict(self.environment))
-        return found + [(("environment", *steps), sentence) for steps, sentence in resolved.failures]
-
-    def _user_complaints(self, uid: int) -> list[str]:
         try:
             account = self.account()
         except UnresolvedError as error:
-            return [str(error)]
-        if account is None or account.uid == uid or uid == ROOT:
-            return []
-        return [f"only root can run processes as {account.name!r}: run consumerd as root or as that user"]
+            found.append((("user",), str(error)))
+        else:
+            if account is not None and uid not in (account.pw_uid, ROOT):
+                why = f"only root can run processes as {account.pw_name!r}: run consumerd as root or as that user"
+                found.append((("user",), why))
+        return found
+
+    def _environment_complaints(self, resolver: Resolver) -> list[tuple[KeyPath, str]]:
+        found: list[tuple[KeyPath, str]] = []
+        for name, text in self.environment.items():
+            if not is_variable_name(name):
+                why = "is no name of a variable: it is empty, or has white space or '=' in it"
+                found.append((("environment", name), why))
+            if "\0" in text:
+                found.append((("environment", name), "has a NUL character, which no variable can have"))
+        resolved = resolver.resolve(dict(self.environment))
+        return found + [(("environment", *steps), sentence) for steps, sentence in resolved.failures]
 
     def is_of_another_user(self, uid: int) -> bool:
         """Whether the processes run as somebody else than a master of this uid; not where nobody knows who that is."""
@@ -105,7 +109,7 @@ class Execution:
             account = self.account()
         except UnresolvedError:
             return False
-        return account is not None and account.uid != uid
+        return account is not None and account.pw_uid != uid
 
 
 def secrets_of_environment(written: object, environ: Mapping[str, str], base: Path) -> frozenset[str]:
@@ -117,6 +121,55 @@ def secrets_of_environment(written: object, environ: Mapping[str, str], base: Pa
     return frozenset(whole) | Resolver(environ, base).resolve(referring).secrets
 
 
-def own_uid() -> int:
-    """Of this process."""
-    return os.geteuid()
+def account_of(user: str | int) -> Account:
+    """The account of a name, or of a uid, as a number or as text; UnresolvedError with one sentence."""
+    try:
+        return pwd.getpwuid(user) if isinstance(user, int) else pwd.getpwnam(user)
+    except (KeyError, OverflowError, ValueError) as error:
+        if isinstance(user, str) and user.isascii() and user.isdigit():
+            return account_of(int(user))
+        raise UnresolvedError(
+            f"there is no user {user!r} on this machine: name one that there is, or give a key of your own another name"
+        ) from error
+
+
+def _login_variables(account: Account | None) -> dict[str, str]:
+    """What a login as this user sets; consumerd does as a service manager does."""
+    if account is None:
+        return {}
+    name = account.pw_name
+    return {"HOME": account.pw_dir, "USER": name, "LOGNAME": name, "SHELL": account.pw_shell}
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """The variables of a file, the last of a name; UnresolvedError with one sentence, which holds no value."""
+    try:
+        return parse_env_file(read_text(path))
+    except OSError as error:
+        raise UnresolvedError(f"the file {str(path)!r} cannot be read ({error.strerror}): check the path") from error
+    except ValueError as error:
+        raise UnresolvedError(f"the file {str(path)!r} is no environment file: {error}") from error
+
+
+def parse_env_file(text: str) -> dict[str, str]:
+    """The variables of lines `KEY=VALUE`. ValueError names the first line that is none.
+
+    Blank lines and lines that begin with `#` are skipped. White space around the key and the value is left out, and so
+    is one pair of quotes around the whole value; nothing else has a meaning, so that a password may hold any character.
+    """
+    variables = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        written = line.strip()
+        if not written or written.startswith("#"):
+            continue
+        key, separator, value = (part.strip() for part in written.partition("="))
+        if not separator or not is_variable_name(key) or "\0" in value:
+            raise ValueError(f"line {number} is not KEY=VALUE")
+        is_quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in _QUOTES
+        variables[key] = value[1:-1] if is_quoted else value
+    return variables
+
+
+def is_variable_name(name: str) -> bool:
+    """Whether the system could give a variable of this name to a process, and a person could mean it."""
+    return bool(name) and not any(character in "=\0" or character.isspace() for character in name)

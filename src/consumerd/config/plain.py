@@ -1,22 +1,43 @@
-"""What a configuration may be made of: tables with text keys, lists, text, whole and finite numbers, booleans, null.
+"""A configuration as somebody wrote it: plain data, whose shape is not checked yet. Imports nothing heavy.
 
-Imports nothing heavy: the child process that reads a Python object uses it too.
+Plain data is made of tables with text keys, lists, text, whole and finite numbers, booleans and null.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
-from consumerd.config.problems import Path, shown
+from consumerd.config.problems import KeyPath, Problem, shown
 from consumerd.model.text import is_unicode
 
 DEEPEST = 32
 LARGEST_INTEGER = 2**63 - 1
 
-Found = Callable[[Path, str], None]
+Found = Callable[[KeyPath, str], None]
 """Called with each place that is not plain, and a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A document's plain data, as far as it could be read.
+
+    origin: the file, or `module:NAME`.
+    directory: absolute; relative files and the consumers' modules are looked for there.
+    data: None where nothing could be read; then `problems` says why.
+    """
+
+    origin: str
+    directory: str
+    data: Any  # plain data of any shape
+    problems: tuple[Problem, ...] = ()
+
+
+def unreadable(origin: str, directory: str, sentence: str, *, details: str = "") -> Written:
+    """A document of which nothing could be read."""
+    return Written(origin, directory, None, (Problem(origin, (), sentence, details),))
 
 
 class Table(dict[str, Any]):  # values: whatever the document holds, until it is checked
@@ -29,7 +50,7 @@ class Table(dict[str, Any]):  # values: whatever the document holds, until it is
         self.repeated = [key for key, _ in pairs if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
 
 
-def plain(value: object, found: Found, path: Path = ()) -> Any:  # the document, of any shape
+def plain(value: object, found: Found, path: KeyPath = ()) -> Any:  # the document, of any shape
     """A copy of `value` made of dict, list and scalars only; what cannot be copied is reported and left out."""
     if len(path) > DEEPEST:
         return found(path, f"nested more than {DEEPEST} levels deep: a configuration has no use for that")
@@ -41,7 +62,7 @@ def plain(value: object, found: Found, path: Path = ()) -> Any:  # the document,
     return value if complaint is None else found(path, complaint)
 
 
-def _plain_table(table: dict[Any, Any], found: Found, path: Path) -> dict[str, Any]:  # keys and values not checked yet
+def _plain_table(table: dict[Any, Any], found: Found, path: KeyPath) -> dict[str, Any]:  # keys, values: not checked
     result = {}
     for key in getattr(table, "repeated", ()):
         found((*path, key), "stands twice in this table: remove one of the two")
@@ -53,7 +74,7 @@ def _plain_table(table: dict[Any, Any], found: Found, path: Path) -> dict[str, A
     return result
 
 
-def _complaint(value: object, path: Path) -> str | None:
+def _complaint(value: object, path: KeyPath) -> str | None:
     match value:
         case None | bool():
             return None

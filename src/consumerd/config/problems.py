@@ -1,4 +1,4 @@
-"""A problem: one mistake in a configuration, where it is, and what to do about it."""
+"""A problem: one mistake in a configuration, where it is, and what to do about it. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -9,25 +9,31 @@ from dataclasses import dataclass, replace
 
 from consumerd.errors import ConfigurationError
 
-Path = tuple[str | int, ...]
-"""A place in a document: keys, and indices in lists."""
+KeyPath = tuple[str | int, ...]
+"""Where something stands in a document, or in a table of it: keys, and indices in lists."""
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _SECRET_KEY = re.compile(r"pass|secret|token|credential|private|api_?key|parking|url|dsn", re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"(://[^/@\s:]*:)[^/@\s]+@")
 _LONGEST_VALUE = 60
+_LONGEST_WORD = 64
+
+NEAR = 2
+"""Words this many edits apart, or fewer, are taken for slips of the pen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One mistake.
 
-    origin: the file, or `module:NAME`; path: the place in it, empty for the whole; sentence: what is wrong, with the
-    value where it helps, and the likely fix. It holds no secret. details: what `check --traceback` shows, many lines.
+    origin: the file, or `module:NAME`.
+    path: the place in it, empty for the whole.
+    sentence: what is wrong, with the value where it helps, and the likely fix. It holds no secret.
+    details: what `check --traceback` shows, many lines.
     """
 
     origin: str
-    path: Path
+    path: KeyPath
     sentence: str
     details: str = ""
 
@@ -52,7 +58,7 @@ class KeyMistakesError(ValueError):
         self.by_key = by_key
 
 
-def path_text(path: Path) -> str:
+def path_text(path: KeyPath) -> str:
     """`group[0].configs.workers`; a key that is more than letters, digits, `_` and `-` is quoted, as in TOML."""
     text = ""
     for step in path:
@@ -77,7 +83,7 @@ def in_document_order(problems: Iterable[Problem], top_level: Sequence[str]) -> 
     return sorted(dict.fromkeys(problems), key=rank)
 
 
-def shown(value: object, path: Path = ()) -> str:
+def shown(value: object, path: KeyPath = ()) -> str:
     """A value for a sentence: as JSON, shortened, on one line; hidden where its key says that it is a secret."""
     key = next((step for step in reversed(path) if isinstance(step, str)), "")
     if isinstance(value, str) and _SECRET_KEY.search(key):
@@ -103,3 +109,46 @@ def raise_problems(problems: Iterable[Problem]) -> None:
     lines = tuple(dict.fromkeys(str(problem) for problem in problems))
     if lines:
         raise ConfigurationError(lines)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'workers'?`, or nothing."""
+    found = nearest(word, known)
+    return f"; did you mean '{found}'?" if found is not None else ""
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is nearest to `word`, at most NEAR edits away, the first of equals; or None.
+
+    Case and the choice between `-` and `_` cost nothing. In a short word fewer than half of its characters may
+    differ: `db` is not meant for `id`. A word that is known is its own nearest.
+    """
+    if len(word) > _LONGEST_WORD:
+        return None
+    best: str | None = None
+    best_distance = NEAR + 1
+    for candidate in known:
+        if abs(len(candidate) - len(word)) <= NEAR:
+            distance = edit_distance(_folded(word), _folded(candidate))
+            if distance < best_distance and 2 * distance < max(len(word), len(candidate)):
+                best, best_distance = candidate, distance
+    return best
+
+
+def edit_distance(left: str, right: str) -> int:
+    """How many characters must be inserted, deleted or replaced (Levenshtein). Two that are swapped count as two.
+
+    Counting a swap once would take `brokers`, a key of Kafka's, for a slip in `workers`.
+    """
+    previous = list(range(len(right) + 1))
+    for row, from_left in enumerate(left, start=1):
+        current = [row]
+        for column, from_right in enumerate(right, start=1):
+            inserted, deleted = current[column - 1] + 1, previous[column] + 1
+            current.append(min(inserted, deleted, previous[column - 1] + (from_left != from_right)))
+        previous = current
+    return previous[-1]
+
+
+def _folded(word: str) -> str:
+    return word.casefold().replace("-", "_")

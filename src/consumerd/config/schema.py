@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from consumerd.config.settings_table import RESERVED
-from consumerd.config.shape import CommonKeys, Entry, Settings, WorkerRange
+from consumerd.config.common_keys import CommonKeys, WorkerRange
+from consumerd.config.shape import RESERVED, Entry, Settings
 from consumerd.config.tables import keys_of, numeric_keys
 from consumerd.model.identity import NAME_PATTERN
 

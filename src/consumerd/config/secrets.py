@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from consumerd.config.problems import Path as Place
+from consumerd.config.problems import KeyPath
 from consumerd.config.redaction import secret_parts
 
 LARGEST_FILE_BYTES = 65_536
@@ -48,14 +48,14 @@ class Resolved:
     """A value with its references resolved.
 
     secrets: what they stood for, and must not be shown.
-    failures: the place and the sentence of each that stands for nothing; its text is left as it was.
-    places: where a reference stood.
+    failures: the path and the sentence of each that stands for nothing; its text is left as it was.
+    places: the paths where a reference stood.
     """
 
     value: Any  # plain data of any shape
     secrets: frozenset[str]
-    failures: tuple[tuple[Place, str], ...]
-    places: frozenset[Place]
+    failures: tuple[tuple[KeyPath, str], ...]
+    places: frozenset[KeyPath]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +94,36 @@ class Resolver:
 
 
 def read_text(path: Path) -> str:
-    """A small regular file's text, without a byte order mark and its last newline; ValueError says what else it is.
+    """A small regular file's text, without a byte order mark and its last newline.
 
-    It is opened without waiting for a pipe's writer.
+    OSError where it cannot be read; ValueError says what else it is.
+    """
+    try:
+        content = read_bytes(path, LARGEST_FILE_BYTES)
+        return content.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8") from None
+    except UnfitFileError as error:
+        raise ValueError(f"it {error}") from None
+
+
+class UnfitFileError(Exception):
+    """A file is of another kind or size than what is read here; the message is the end of a sentence about it."""
+
+
+def read_bytes(path: Path, most_bytes: int) -> bytes:
+    """A regular file's bytes. OSError; ValueError for a path that no file can have; UnfitFileError.
+
+    It is opened without waiting: a FIFO without a writer would hold the process for ever.
     """
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(fd, "rb") as stream:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise ValueError("it is not a regular file")
-        content = stream.read(LARGEST_FILE_BYTES + 1)
-    if len(content) > LARGEST_FILE_BYTES:
-        raise ValueError(f"it has more than {LARGEST_FILE_BYTES} bytes")
-    try:
-        return content.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
-    except UnicodeDecodeError:
-        raise ValueError("it is not UTF-8") from None
+            raise UnfitFileError("is not a regular file")
+        content = stream.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise UnfitFileError(f"has more than {most_bytes} bytes")
+    return content
 
 
 @dataclass(slots=True)
@@ -117,26 +132,26 @@ class _Walk:
 
     resolver: Resolver
     secrets: set[str] = field(default_factory=set)
-    failures: list[tuple[Place, str]] = field(default_factory=list)
-    places: set[Place] = field(default_factory=set)
+    failures: list[tuple[KeyPath, str]] = field(default_factory=list)
+    places: set[KeyPath] = field(default_factory=set)
 
-    def visit(self, value: object, place: Place) -> object:
+    def visit(self, value: object, path: KeyPath) -> object:
         if isinstance(value, dict):
-            return {key: self.visit(item, (*place, key)) for key, item in value.items()}
+            return {key: self.visit(item, (*path, key)) for key, item in value.items()}
         if isinstance(value, list):
-            return [self.visit(item, (*place, index)) for index, item in enumerate(value)]
-        return self._text(value, place) if isinstance(value, str) else value
+            return [self.visit(item, (*path, index)) for index, item in enumerate(value)]
+        return self._text(value, path) if isinstance(value, str) else value
 
-    def _text(self, text: str, place: Place) -> str:
+    def _text(self, text: str, path: KeyPath) -> str:
         if has_reference(text):
-            self.places.add(place)
+            self.places.add(path)
         values: set[str] = set()
         try:
             resolved = self._resolved(text, values)
         except UnresolvedError as error:
-            self.failures.append((place, str(error)))
+            self.failures.append((path, str(error)))
             resolved = text
-        self._note_secrets(resolved, values, place)
+        self._note_secrets(resolved, values, path)
         return resolved
 
     def _resolved(self, text: str, values: set[str]) -> str:
@@ -156,10 +171,10 @@ class _Walk:
         values.add(value)
         return value
 
-    def _note_secrets(self, resolved: str, values: set[str], place: Place) -> None:
+    def _note_secrets(self, resolved: str, values: set[str], path: KeyPath) -> None:
         """Every value is a secret, but addresses, names and paths: those are shown, without the passwords in them."""
         parts = {part for part in secret_parts(resolved) if any(value in part or part in value for value in values)}
-        is_shown = bool(place) and (place[-1] in SHOWN_KEYS or str(place[-1]).endswith(".location"))
+        is_shown = bool(path) and (path[-1] in SHOWN_KEYS or str(path[-1]).endswith(".location"))
         host = _HOST.search(resolved) if resolved not in values else None
         shown = {value for value in values if is_shown or (host is not None and value in host[1])}
         self.secrets |= parts | {

@@ -5,17 +5,45 @@ from __future__ import annotations
 import json
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeGuard, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from consumerd.config.problems import KeyMistakesError, Path, Problem
-from consumerd.config.sentences import sentence_for
+from consumerd.config.problems import KeyMistakesError, KeyPath, Problem, did_you_mean, shown
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "string": "text",
+    "bool": "true or false",
+    "list": "a list",
+    "tuple": "a list",
+    "set": "a list",
+    "frozen_set": "a list",
+    "dict": "a table",
+    "model": "a table",
+    "dataclass": "a table",
+    "none_required": "null",
+    "decimal": "a number",
+}
+
+_BOUNDS = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+    "string_too_short": ("min_length", "text of a length of at least"),
+    "string_too_long": ("max_length", "text of a length of at most"),
+    "too_short": ("min_length", "a list of a length of at least"),
+    "too_long": ("max_length", "a list of a length of at most"),
+}
+
+_SUFFIXES = ("_type", "_parsing", "_from_float", "_attributes_type", "_exact_type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +51,8 @@ class Place:
     """A table's place: its document's origin and its path there. `moved` has the paths of keys written elsewhere."""
 
     origin: str
-    path: Path = ()
-    moved: Mapping[str, Path] = field(default_factory=dict)
+    path: KeyPath = ()
+    moved: Mapping[str, KeyPath] = field(default_factory=dict)
 
     def within(self, *steps: str | int) -> Place:
         """The place of something in this table."""
@@ -117,7 +145,7 @@ def _problems(
     model: type[BaseModel], errors: list[ErrorDetails], values: dict[str, Any], place: Place
 ) -> tuple[Problem, ...]:
     """One problem for each place; a union's branches complain each, and make one sentence."""
-    by_steps: dict[Path, list[ErrorDetails]] = {}
+    by_steps: dict[KeyPath, list[ErrorDetails]] = {}
     found: list[Problem] = []
     for error in errors:
         mistakes = error.get("ctx", {}).get("error")
@@ -127,13 +155,13 @@ def _problems(
         else:
             by_steps.setdefault(_steps(error, values), []).append(error)
     found += [
-        place.problem(sentence_for(complaints, _keys_at(model, steps), place.within(*steps).path), *steps)
+        place.problem(_sentence(complaints, _keys_at(model, steps), place.within(*steps).path), *steps)
         for steps, complaints in by_steps.items()
     ]
     return tuple(place.in_order(found, values))
 
 
-def _keys_at(model: type[BaseModel], steps: Path) -> tuple[str, ...]:
+def _keys_at(model: type[BaseModel], steps: KeyPath) -> tuple[str, ...]:
     """The keys that may stand beside the last of `steps`: those of the model that is nested there, if one is."""
     for step in steps[:-1]:
         info = next((info for name, info in model.model_fields.items() if step in (name, info.alias)), None)
@@ -144,7 +172,7 @@ def _keys_at(model: type[BaseModel], steps: Path) -> tuple[str, ...]:
     return keys_of(model)
 
 
-def _steps(error: ErrorDetails, values: Any) -> Path:  # the document's values, of any shape
+def _steps(error: ErrorDetails, values: Any) -> KeyPath:  # the document's values, of any shape
     """The part of pydantic's location that is in the document: it also names the branches of unions."""
     steps: list[str | int] = []
     for step in error["loc"]:
@@ -159,3 +187,60 @@ def _steps(error: ErrorDetails, values: Any) -> Path:  # the document's values, 
         steps.append(step)
         values = values[step] if is_there else None
     return tuple(steps)
+
+
+def _sentence(complaints: Sequence[ErrorDetails], known_keys: Sequence[str], path: KeyPath) -> str:
+    """One sentence for what pydantic says of one place; several complaints are the branches of a union."""
+    first = complaints[0]
+    match first["type"]:
+        case "missing":
+            return "is missing: add it"
+        case "extra_forbidden":
+            key = str(path[-1])
+            return f"is not a known key{did_you_mean(key, known_keys) or '; known are: ' + ', '.join(known_keys)}"
+        case "value_error" | "assertion_error":
+            return str(first.get("ctx", {}).get("error", first["msg"]))
+    wanted = tuple(dict.fromkeys(_wanted(complaint) for complaint in complaints))
+    value = first["input"]
+    if any(kind is None for kind in wanted):
+        return f"{first['msg'][:1].lower()}{first['msg'][1:]}, and is {shown(value, path)}"
+    return f"must be {' or '.join(map(str, wanted))}, and is {shown(value, path)}{_fix(first, value)}"
+
+
+def _wanted(complaint: ErrorDetails) -> str | None:
+    """What should have stood there; None where we have no words of our own for it."""
+    kind = complaint["type"]
+    context = complaint.get("ctx", {})
+    if kind in _BOUNDS:
+        key, words = _BOUNDS[kind]
+        return f"{words} {context[key]:g}"
+    if kind in ("literal_error", "enum"):
+        return f"{context['expected']}"
+    if kind == "string_pattern_mismatch":
+        return f"text of the form {context['pattern']}"
+    for suffix in _SUFFIXES:
+        if kind.endswith(suffix) and kind.removesuffix(suffix) in _KINDS:
+            return _KINDS[kind.removesuffix(suffix)]
+    return _KINDS.get(kind)
+
+
+def _fix(complaint: ErrorDetails, value: object) -> str:
+    kind = complaint["type"]
+    if kind.startswith(("int_", "float_")) and isinstance(value, str):
+        return ": write it without quotes" if _is_number(value) else ""
+    if kind.startswith("bool_") and isinstance(value, str) and value.casefold() in ("true", "false"):
+        return ": write it without quotes"
+    if kind == "string_type" and isinstance(value, int | float):
+        return ": write it in quotes"
+    if kind == "literal_error" and isinstance(value, str):
+        expected = str(complaint.get("ctx", {}).get("expected", ""))
+        return did_you_mean(value, [word.strip("'") for word in expected.replace(" or ", ", ").split(", ")])
+    return ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 
 from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolver
+from consumerd.config.shape import EMBEDDED
 from consumerd.database.causes import may_pass
 from consumerd.database.database import Away, Database
 from consumerd.database.dialects import SUPPORTED, SchemaBusyError
@@ -23,8 +24,6 @@ from consumerd.parking.schema import ForeignSchemaError, check_rights, ensure_sc
 from consumerd.parking.server import ServerDatabase, check_driver, shown, with_driver
 from consumerd.parking.thread import StoreThread
 from consumerd.state.state_dir import StateDirectory
-
-EMBEDDED = "embedded"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from consumerd.config.shape import CommonKeys
+from consumerd.config.common_keys import CommonKeys
 from consumerd.events.facts import Fact
 from consumerd.model.contract import source_kind
 from consumerd.model.parked import ParkedState

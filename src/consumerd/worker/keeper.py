@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 
 from consumerd.clock import Clock, monotonic
-from consumerd.config.shape import WorkerRange
+from consumerd.config.common_keys import WorkerRange
 from consumerd.errors import ConsumerdError
 from consumerd.events.facts import Fact, Level
 from consumerd.model.failure import describe

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from consumerd.clock import SYSTEM_CLOCK, Clock, monotonic
-from consumerd.config.shape import CommonKeys
+from consumerd.config.common_keys import CommonKeys
 from consumerd.errors import SourceAwayError, StoreAwayError
 from consumerd.events.facts import Fact
 from consumerd.model.exits import WorkerExit

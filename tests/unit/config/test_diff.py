@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumerd.config.common_keys import CommonKeys
 from consumerd.config.diff import MASTERS_KEYS, Change, ChangeKind, diff, needs_new_master
-from consumerd.config.shape import CommonKeys, ConsumerSettings, Document, LogSettings, Settings
+from consumerd.config.shape import ConsumerSettings, Document, LogSettings, Settings
 from consumerd.model.identity import ConsumerName
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from consumerd.config.common_keys import CommonKeys
 from consumerd.config.schema import json_schema
-from consumerd.config.shape import CommonKeys, Entry, LogSettings, Settings
+from consumerd.config.shape import Entry, LogSettings, Settings
 from consumerd.config.tables import keys_of
 
 DOCS = Path(__file__).parents[3] / "docs"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumerd.config.plain import DEEPEST, Table, plain
-from consumerd.config.problems import Path
+from consumerd.config.problems import KeyPath
 
 PLAIN = st.recursive(
     st.none()
@@ -23,8 +23,8 @@ PLAIN = st.recursive(
 )
 
 
-def examined(value: object) -> tuple[Any, list[tuple[Path, str]]]:
-    found: list[tuple[Path, str]] = []
+def examined(value: object) -> tuple[Any, list[tuple[KeyPath, str]]]:
+    found: list[tuple[KeyPath, str]] = []
     result = plain(value, lambda path, sentence: found.append((path, sentence)))
     return result, found
 

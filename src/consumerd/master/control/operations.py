@@ -12,8 +12,8 @@ from pathlib import Path
 
 from consumerd import clock
 from consumerd.config.diff import Change, ChangeKind, diff, needs_new_master, taken_over
+from consumerd.config.problems import did_you_mean
 from consumerd.config.shape import ConsumerSettings, Document, Settings
-from consumerd.config.suggest import did_you_mean
 from consumerd.errors import ConsumerdError, UsageError
 from consumerd.events.facts import Fact, Level
 from consumerd.master.control.overrides import Overrides, Paused, Pin

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from consumerd.config.shape import CommonKeys
+from consumerd.config.common_keys import CommonKeys
 from consumerd.config.sizes import size_text
 
 SPREAD = 0.2

@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from confluent_kafka import Consumer, KafkaException
 
-from consumerd.config.problems import shown
-from consumerd.config.suggest import did_you_mean
+from consumerd.config.problems import did_you_mean, shown
 from consumerd.sources.kafka.options import KafkaOptions, Property
 
 _OFTEN_SET = (

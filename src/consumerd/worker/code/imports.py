@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from consumerd.config.problems import Problem
-from consumerd.config.suggest import did_you_mean
+from consumerd.config.problems import Problem, did_you_mean
 from consumerd.config.tables import Place
 from consumerd.inquiry.raised import last_line, traceback_of
 from consumerd.model.contract import is_consumer, missing_hooks

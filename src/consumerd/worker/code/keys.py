@@ -12,8 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from consumerd.config.common_keys import COMMON_KEYS
-from consumerd.config.problems import Problem
-from consumerd.config.suggest import nearest
+from consumerd.config.problems import Problem, nearest
 from consumerd.config.tables import Place, keys_of
 
 CONFIG_CLASS = "Config"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 
-from consumerd.config.suggest import did_you_mean
+from consumerd.config.problems import did_you_mean
 from consumerd.errors import UsageError
 from consumerd.sources.contract import SourceKind
 

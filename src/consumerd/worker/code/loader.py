@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from consumerd.config.common_keys import read_common_keys, resolve_configs
+from consumerd.config.common_keys import CommonKeys, read_common_keys, resolve_configs
 from consumerd.config.execution import secrets_of_environment
 from consumerd.config.problems import Problem, raise_problems
 from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolved, Resolver
-from consumerd.config.shape import CommonKeys, ConsumerSettings
+from consumerd.config.shape import ConsumerSettings
 from consumerd.config.tables import Place, read_table
 from consumerd.errors import LoadError, UsageError
 from consumerd.model.contract import source_kind

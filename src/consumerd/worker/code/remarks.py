@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Iterator, Sequence
 from types import CodeType
 
-from consumerd.config.shape import CommonKeys
+from consumerd.config.common_keys import CommonKeys
 from consumerd.model.contract import is_overridden
 from consumerd.sources.contract import SourceKind
 from consumerd.worker.code.scalable import scaling_remarks

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from consumerd.config.common_keys import CommonKeys
 from consumerd.config.problems import Problem
-from consumerd.config.shape import CommonKeys
 from consumerd.config.tables import Place
 from consumerd.sources.contract import SourceKind
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consumerd.config.shape import CommonKeys
+from consumerd.config.common_keys import CommonKeys
 from consumerd.errors import ConfigurationError
 from consumerd.model.retry import RetryPolicy
 

@@ -16,8 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from consumerd.config.accounts import Account
-from consumerd.config.execution import Execution
+from consumerd.config.execution import Account, Execution
 from consumerd.config.secrets import UnresolvedError
 from consumerd.errors import ConsumerdError, UsageError, WireError
 from consumerd.model.exits import WorkerExit
@@ -66,28 +65,30 @@ def enter(execution: Execution, arguments: Sequence[str], *, pass_fds: Sequence[
             os.set_inheritable(fd, True)
         os.execve(sys.executable, [sys.executable, "-P", "-m", *arguments], environment)  # noqa: S606 - ourselves
     except (OSError, ValueError) as error:
-        whose = "" if account is None else f" as the user {account.name!r}"
+        whose = "" if account is None else f" as the user {account.pw_name!r}"
         raise NotEnteredError(f"its process cannot be executed{whose}: {error}") from error
 
 
 def become(account: Account) -> None:
     """Take on a user with all groups, for good; NotEnteredError where anything of the old one would be left."""
-    if account.uid == os.geteuid() == os.getuid():
+    if account.pw_uid == os.geteuid() == os.getuid():
         return
     try:
-        os.initgroups(account.name, account.gid)
-        os.setresgid(account.gid, account.gid, account.gid)
-        os.setresuid(account.uid, account.uid, account.uid)
+        os.initgroups(account.pw_name, account.pw_gid)
+        os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
+        os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
     except OSError as error:
         raise NotEnteredError(
-            f"the user {account.name!r} cannot be taken on ({error.strerror}): only root can do that"
+            f"the user {account.pw_name!r} cannot be taken on ({error.strerror}): only root can do that"
         ) from error
-    if (os.getresuid(), os.getresgid()) != ((account.uid,) * 3, (account.gid,) * 3) or _can_be_root_again(account):
-        raise NotEnteredError(f"the user {account.name!r} was not taken on for good: nothing runs like that")
+    if (os.getresuid(), os.getresgid()) != ((account.pw_uid,) * 3, (account.pw_gid,) * 3) or _can_be_root_again(
+        account
+    ):
+        raise NotEnteredError(f"the user {account.pw_name!r} was not taken on for good: nothing runs like that")
 
 
 def _can_be_root_again(account: Account) -> bool:
-    if account.uid == 0:
+    if account.pw_uid == 0:
         return False
     try:
         os.setuid(0)

@@ -13,7 +13,7 @@ import socket
 from typing import Any, cast
 
 from consumerd.clock import SYSTEM_CLOCK
-from consumerd.config.shape import CommonKeys
+from consumerd.config.common_keys import CommonKeys
 from consumerd.events.facts import Fact
 from consumerd.events.listeners import Listeners
 from consumerd.events.log import LogListener

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from consumerd.config.shape import CommonKeys, ConsumerSettings, WorkerRange
+from consumerd.config.common_keys import CommonKeys, WorkerRange
+from consumerd.config.shape import ConsumerSettings
 from consumerd.events.facts import Fact
 from consumerd.master.duties.autoscaler import OLD_LAG_S, Autoscaler, scaling_document, shards_of
 from consumerd.master.pools.entry import Entry

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from consumerd.config.shape import CommonKeys, ConsumerSettings
+from consumerd.config.common_keys import CommonKeys
+from consumerd.config.shape import ConsumerSettings
 from consumerd.events.facts import Fact
 from consumerd.events.outlet import Outlet
 from consumerd.master.control.status import pool_document

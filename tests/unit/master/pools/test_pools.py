@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from consumerd.config.shape import CommonKeys, ConsumerSettings
+from consumerd.config.common_keys import CommonKeys
+from consumerd.config.shape import ConsumerSettings
 from consumerd.master.pools.entry import Entry
 from consumerd.master.pools.pools import Pools
 from consumerd.master.rules import history

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from consumerd.config.shape import CommonKeys
+from consumerd.config.common_keys import CommonKeys
 from consumerd.master.host.memory import own_bytes, own_bytes_in
 from consumerd.master.rules.wear import SPREAD, Limits, Worn, worn_out
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from consumerd.config.shape import CommonKeys, ConsumerSettings
+from consumerd.config.common_keys import CommonKeys
+from consumerd.config.shape import ConsumerSettings
 from consumerd.consumers import BaseConsumer
 from consumerd.errors import ConfigurationError, LoadError
 from consumerd.worker.code.loader import LoadedConsumer, load_consumer, prepare_class

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from consumerd.config.shape import CommonKeys, ConsumerSettings, Settings
+from consumerd.config.common_keys import CommonKeys
+from consumerd.config.shape import ConsumerSettings, Settings
 from consumerd.worker.seat import Prepared
 from consumerd.worker.zygote.loading import Failure, load
 

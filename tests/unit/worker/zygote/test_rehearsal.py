@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from pathlib import Path
 
-from consumerd.config.shape import CommonKeys
+from consumerd.config.common_keys import CommonKeys
 from consumerd.worker.zygote.rehearsal import rehearse
 
 

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumerd.config.common_keys import WorkerRange
+from consumerd.config.loading import Validated, validate
+from consumerd.config.plain import Written
 from consumerd.config.problems import path_text
-from consumerd.config.shape import Document, WorkerRange
-from consumerd.config.validate import Validated, validate
-from consumerd.config.written import Written
+from consumerd.config.shape import Document
 
 ENVIRON = {"WORKERS": "8", "WORD": "eight", "PASSWORD": "hunter2", "SIZE": "1GiB"}
 

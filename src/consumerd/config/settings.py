@@ -1,20 +1,19 @@
-"""The reserved table `consumerd`: what belongs to no consumer."""
+"""Reading the reserved table `consumerd`: what belongs to no consumer."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from typing import Any
 
 from consumerd.config.common_keys import execution_problems, read_common_keys
 from consumerd.config.problems import Problem, shown
 from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolver, has_reference
-from consumerd.config.shape import Settings
+from consumerd.config.shape import EMBEDDED, Document, Settings
 from consumerd.config.tables import Place, read_table
 from consumerd.model.text import is_unicode
 
-RESERVED = "consumerd"
-EMBEDDED = "embedded"
 PARKING_RULE = f"'{EMBEDDED}' or a database URL, such as postgresql://user:${{PASSWORD}}@host/database"
 
 _USED_ELSEWHERE = ("parking", "defaults", "on_event")
@@ -70,3 +69,19 @@ def _default_problems(value: dict[str, Any], place: Place, resolver: Resolver) -
     there = place.within("defaults")
     common, problems = read_common_keys(defaults, there, resolver)
     return [*problems, *execution_problems(common, there, resolver)]
+
+
+def unreachable_store_problems(document: Document, uid: int) -> Iterator[Problem]:
+    """A consumer that runs as another user than the master cannot reach the embedded store: its directory is private.
+
+    uid: the master's.
+    """
+    if document.settings.parking not in (None, EMBEDDED):
+        return
+    for consumer in document.consumers:
+        if consumer.execution.is_of_another_user(uid):
+            sentence = (
+                "runs its processes as another user, who cannot reach the embedded parking store of the master: set "
+                "consumerd.parking to a database's URL"
+            )
+            yield Problem(consumer.origin, (*consumer.path, "configs", "user"), sentence)
