@@ -20,8 +20,8 @@ from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.suspects import Suspect
 from consumerd.model.task import TaskId
 from consumerd.parking import browsing, claims
-from consumerd.parking.contract import Lease, ParkedFilter, ParkingStore
 from consumerd.parking.spans import FIRST_ROWS
+from consumerd.parking.store import Lease, ParkedFilter, ParkingStore
 
 Place = Callable[[], ParkingStore]
 """Opens one more store on the same database, which was empty when the test began."""

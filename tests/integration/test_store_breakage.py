@@ -15,8 +15,8 @@ import pytest
 from consumerd.clock import monotonic
 from consumerd.database.holders import STOPPED_LIMIT_S
 from consumerd.errors import StoreAwayError
-from consumerd.parking.contract import ParkingStore
 from consumerd.parking.opening import open_store, open_store_thread
+from consumerd.parking.store import ParkingStore
 from contracts.parking_store import parked_task
 from integration.scenarios.parked_writers import TASKS_A_WRITER
 from integration.scenarios.running import environment

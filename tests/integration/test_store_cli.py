@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from consumerd.model.task import TaskId
-from consumerd.parking.contract import ParkingStore
 from consumerd.parking.opening import open_store
+from consumerd.parking.store import ParkingStore
 from contracts.parking_store import CONSUMER, dead_task, parked_task
 from integration.scenarios.running import environment, running
 from servers.waiting import wait_until

@@ -20,9 +20,10 @@ from consumerd.model.task import TaskId
 from consumerd.parking import claims
 from consumerd.parking.browsing import listed
 from consumerd.parking.claims import due_candidates
-from consumerd.parking.contract import ParkedFilter, ParkingStore
 from consumerd.parking.opening import ask_parking, open_store, open_store_thread, parking_url
+from consumerd.parking.presence import has_nothing_on_server
 from consumerd.parking.records import INLINE_LIMIT_BYTES
+from consumerd.parking.store import ParkedFilter, ParkingStore
 from consumerd.parking.thread import StoreThread
 from contracts.parking_store import (
     CONSUMER,
@@ -215,7 +216,7 @@ def test_fewer_connections_than_stores_are_shared(database_url: str) -> None:
 
 def test_a_store_that_is_not_used_holds_no_connection(database_url: str) -> None:
     with _account(database_url, "SELECT, INSERT, UPDATE, DELETE, CREATE") as url:
-        assert open_store(url, NOWHERE).has_nothing(CONSUMER)
+        assert has_nothing_on_server(parking_url(url, NOWHERE), CONSUMER)
     _park_one(database_url)
     with _account(database_url, "SELECT, INSERT, UPDATE, DELETE") as url:
         thread = open_store_thread(url, NOWHERE)

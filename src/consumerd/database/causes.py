@@ -90,9 +90,9 @@ def content_refused() -> Iterator[None]:
         raise UnstorableError(f"the parking store has no form for its content: {words_of(error)}") from error
 
 
-def has_no_room(error: DBAPIError) -> bool:
+def has_no_room(error: BaseException) -> bool:
     """Whether the server takes no more connections now."""
-    return _remedy(words_of(error)) in _NO_ROOM
+    return isinstance(error, DBAPIError) and _remedy(words_of(error)) in _NO_ROOM
 
 
 def is_of_no_table(error: BaseException) -> bool:

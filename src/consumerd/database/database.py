@@ -1,4 +1,4 @@
-"""A database as the store and the table source use it: whole transactions, or one clear error.
+"""A database as the parking store and the table source use it: whole transactions, or one clear error.
 
 After an error the connection is dropped, never used again: nobody knows in which state it is. A transaction is a
 function of a connection, so that one that lost a race (a deadlock) can be run again.
@@ -29,10 +29,6 @@ class Database(Protocol):
 
     def read(self, step: Callable[[Connection], ResultT]) -> ResultT:
         """Run `step`, which changes nothing, on one consistent view."""
-        ...
-
-    def has_nothing(self, consumer: str) -> bool:
-        """True only when it is certain, at little cost, that nothing of this consumer is parked."""
         ...
 
     def rest(self) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from consumerd.config.redaction import Redactor
 from consumerd.config.shape import Settings
 from consumerd.errors import ConsumerdError, UsageError
-from consumerd.parking.contract import ParkingStore
 from consumerd.parking.opening import open_store, resolve_parking
 from consumerd.parking.requests import answer
+from consumerd.parking.store import ParkingStore
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import inherited_channel
 from consumerd.wire.messages import Serve, StoreRequest, StoreResult

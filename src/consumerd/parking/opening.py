@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL, Connection
 
 from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolver
 from consumerd.config.shape import EMBEDDED
 from consumerd.database.causes import may_pass
 from consumerd.database.database import Away, Database
-from consumerd.database.dialects import SUPPORTED, SchemaBusyError
+from consumerd.database.dialects import SchemaBusyError
+from consumerd.database.embedded import EmbeddedDatabase, EmbeddedFile
 from consumerd.database.lock import FileLock
+from consumerd.database.server import ServerDatabase
+from consumerd.database.urls import check_driver, read_url, shown
 from consumerd.errors import StoreAwayError, UsageError
-from consumerd.parking.contract import ParkingStore
-from consumerd.parking.embedded import EmbeddedDatabase, EmbeddedFile
-from consumerd.parking.glance import Glance
+from consumerd.parking.presence import has_nothing_in_file, has_nothing_on_server
 from consumerd.parking.schema import ForeignSchemaError, check_rights, ensure_schema
-from consumerd.parking.server import ServerDatabase, check_driver, shown, with_driver
+from consumerd.parking.store import ParkingStore
 from consumerd.parking.thread import StoreThread
 from consumerd.state.state_dir import StateDirectory
 
@@ -46,13 +47,7 @@ def parking_url(parking: str | None, state_dir: Path) -> URL:
     """Where the parking store is. UsageError where `parking`, resolved, is no URL of a database that we know."""
     if parking is None or parking == EMBEDDED:
         return URL.create("sqlite", database=str(StateDirectory(state_dir).parked_database))
-    try:
-        url = with_driver(make_url(parking))
-    except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
-        raise UsageError("`parking` is no URL: write embedded, or mysql://user:password@host/database") from error
-    if url.get_backend_name() not in SUPPORTED:
-        known = ", ".join(sorted(SUPPORTED))
-        raise UsageError(f"`parking` names a database of kind {url.get_backend_name()}: known are {known}")
+    url = read_url(parking, "parking")
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_absolute():
         raise UsageError("`parking` names a SQLite file that is not absolute: write sqlite:////folder/file")
     return url
@@ -63,7 +58,7 @@ def check_parking(parking: str | None, state_dir: Path) -> None:
 
     UsageError where `parking`, resolved, cannot be understood; MissingExtraError where its driver is not installed.
     """
-    check_driver(parking_url(parking, state_dir))
+    check_driver(parking_url(parking, state_dir), "parking")
 
 
 def ask_parking(parking: str | None) -> None:
@@ -74,12 +69,12 @@ def ask_parking(parking: str | None) -> None:
     url = parking_url(parking, Path())
     if url.get_backend_name() == "sqlite":
         return
-    away = _unusable(f"the parking store {shown(url)} cannot be used")
-    database = ServerDatabase(url, away)
+    unusable = f"the parking store {shown(url)} cannot be used"
+    database = ServerDatabase(url, lambda cause: StoreAwayError(f"{unusable}: {cause}"))
     try:
         database.read(check_rights)
     except ForeignSchemaError as error:
-        raise UsageError(str(away(str(error)))) from error
+        raise UsageError(f"{unusable}: {error}") from error
     except StoreAwayError as error:
         if error.__cause__ is None or may_pass(error.__cause__):
             raise
@@ -96,8 +91,10 @@ def open_store(parking: str | None, state_dir: Path) -> ParkingStore:
 def open_store_thread(parking: str | None, state_dir: Path) -> StoreThread:
     """The store thread of a worker; nothing runs before the first call. UsageError as above."""
     url = parking_url(parking, state_dir)
-    glance = Glance(Path(url.database or "")) if url.get_backend_name() == "sqlite" else None
-    return StoreThread(lambda: open_store(parking, state_dir), glance)
+    store = partial(open_store, parking, state_dir)
+    if url.get_backend_name() == "sqlite":
+        return StoreThread(store, partial(has_nothing_in_file, Path(url.database or "")))
+    return StoreThread(store, partial(has_nothing_on_server, url), is_remote=True)
 
 
 def _database(url: URL) -> Database:
@@ -111,11 +108,7 @@ def _database(url: URL) -> Database:
 
 
 def _away(where: str) -> Away:
-    return _unusable(f"the parking store {where} is away, and what fails stays unfinished")
-
-
-def _unusable(told: str) -> Away:
-    return lambda cause: StoreAwayError(f"{told}: {cause}")
+    return lambda cause: StoreAwayError(f"the parking store {where} is away, and what fails stays unfinished: {cause}")
 
 
 def _prepare(away: Away) -> Callable[[Connection], None]:

@@ -20,8 +20,8 @@ from consumerd.errors import UsageError
 from consumerd.model.identity import ConsumerName
 from consumerd.model.parked import ParkedState
 from consumerd.parking.browsing import SHORTEST_HANDLE, is_too_short
-from consumerd.parking.contract import ParkingStore
 from consumerd.parking.filters import ParkedFilter
+from consumerd.parking.store import ParkingStore
 
 ValueT = TypeVar("ValueT")
 

@@ -16,7 +16,7 @@ from consumerd.events.facts import Fact
 from consumerd.model.exits import WorkerExit
 from consumerd.model.shards import Shard
 from consumerd.model.task import Task, TaskId
-from consumerd.parking.contract import Lease
+from consumerd.parking.store import Lease
 from consumerd.parking.thread import StoreThread
 from consumerd.sources.contract import ShardLag, Source, SourceContext
 from consumerd.sources.decoding import limited

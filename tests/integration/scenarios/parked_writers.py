@@ -17,8 +17,8 @@ from sqlalchemy import Connection
 from consumerd.errors import StoreAwayError
 from consumerd.model.parked import ParkedTask
 from consumerd.parking import claims
-from consumerd.parking.contract import ParkingStore
 from consumerd.parking.opening import open_store
+from consumerd.parking.store import ParkingStore
 from contracts.parking_store import parked_task
 
 TASKS_A_WRITER = 5

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from consumerd.errors import StoreAwayError
-from consumerd.parking.contract import ParkingStore
 from consumerd.parking.opening import open_store
+from consumerd.parking.store import ParkingStore
 from contracts.parking_store import ParkingStoreContract, Place, parked_task
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from consumerd.clock import monotonic
 from consumerd.errors import StoreAwayError
-from consumerd.parking.contract import Lease, ParkingStore
 from consumerd.parking.opening import open_store_thread
+from consumerd.parking.store import Lease, ParkingStore
 from consumerd.parking.thread import StoreThread
 from contracts.parking_store import CONSUMER, parked_task
 

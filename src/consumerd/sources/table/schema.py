@@ -8,9 +8,9 @@ import orjson
 from sqlalchemy import Connection
 
 from consumerd.clock import wall
+from consumerd.database.embedded import EmbeddedDatabase, EmbeddedFile
 from consumerd.database.lock import FileLock
 from consumerd.errors import SourceAwayError, SourceRefusedError
-from consumerd.parking.embedded import EmbeddedDatabase, EmbeddedFile
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.statements import statements_for
 

@@ -13,13 +13,13 @@ from typing import cast
 
 from sqlalchemy import Connection
 
+from consumerd.database.embedded import EmbeddedDatabase, EmbeddedFile, driver_of
 from consumerd.database.lock import FileLock
 from consumerd.errors import SourceAwayError, SourceRefusedError
 from consumerd.events.facts import Fact, Level
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.outcome import Dead, Done, Expired, Retry, Skipped
 from consumerd.model.task import TaskId
-from consumerd.parking.embedded import EmbeddedDatabase, EmbeddedFile, driver_of
 from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
 from consumerd.sources.decoding import decode_json, limited, quick_decode
 from consumerd.sources.identities import values_of

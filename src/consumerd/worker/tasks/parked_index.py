@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from consumerd.model.task import TaskId
-from consumerd.parking.contract import ParkingStore
+from consumerd.parking.store import ParkingStore
 from consumerd.parking.thread import StoreThread
 from consumerd.worker.tasks.suspects import Suspects
 

@@ -115,10 +115,6 @@ class ParkingStore:
         """How many tasks of a consumer are waiting, and how many dead; counted up to 100,000 in all."""
         return self._database.read(lambda connection: claims.parked_count(connection, consumer))
 
-    def has_nothing(self, consumer: str) -> bool:
-        """True only when it is certain, at little cost, that nothing of this consumer is parked."""
-        return self._database.has_nothing(consumer)
-
     def next_due(self, consumer: str) -> float | None:
         """Seconds until a waiting task can be claimed, 0 when one can be now; None where none waits."""
         return self._database.read(lambda connection: claims.next_due(connection, consumer))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -28,10 +29,11 @@ _WRITING, _READING = "BEGIN IMMEDIATE", "BEGIN"
 class EmbeddedFile:
     """A SQLite file: its place, and how it is treated.
 
-    is_created: make it, with mode 0600, where it is missing. prepare: runs in a transaction on every new connection.
+    is_created: make it, with mode 0600, where it is missing.
     journal: `wal` for speed; `persist` for what must outlive its disk's troubles, since a WAL's index is mapped into
     memory: where its page cannot be written any more (the file system went read-only, a full tmpfs), the kernel kills
     the process with SIGBUS instead of answering with an error. None: as the file's owner has set it.
+    prepare: runs in a transaction on every new connection.
     """
 
     path: Path
@@ -58,16 +60,11 @@ class EmbeddedDatabase:
 
     def write(self, step: Callable[[Connection], ResultT]) -> ResultT:
         """Run `step` under the file's lock and `BEGIN IMMEDIATE`, and commit."""
-        return self._guarded(lambda: self._write(step))
+        return self._run(_WRITING, step, is_locked=True)
 
     def read(self, step: Callable[[Connection], ResultT]) -> ResultT:
         """Run `step` on one view of the file. The lock is taken to open it, and where readers hold up writers."""
-        return self._guarded(lambda: self._read(step))
-
-    def has_nothing(self, consumer: str) -> bool:
-        """False: whoever needs to know it at little cost looks with `Glance`, without this object."""
-        del consumer
-        return False
+        return self._run(_READING, step, is_locked=self._connection is None or self._file.journal == "persist")
 
     def rest(self) -> None:
         """Nothing: nobody else needs a file's connection."""
@@ -82,55 +79,29 @@ class EmbeddedDatabase:
         if engine is not None:
             engine.dispose()
 
-    def _guarded(self, act: Callable[[], ResultT]) -> ResultT:
+    def _run(self, begin: str, step: Callable[[Connection], ResultT], *, is_locked: bool) -> ResultT:
         try:
-            return act()
+            engine = self._engine = self._engine or _engine(self._file.path)  # slow: not while others wait for the lock
+            with self._locked() if is_locked else nullcontext():
+                return _transact(self._opened(engine), begin, step)
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             self.close()
             self._lock.close()
             raise self._away(cause_of(error)) from error
 
-    def _write(self, step: Callable[[Connection], ResultT]) -> ResultT:
-        self._take_lock()
-        try:
-            connection = self._opened()
-            return self._transact(connection, _WRITING, step)
-        finally:
-            self._lock.release()
-
-    def _read(self, step: Callable[[Connection], ResultT]) -> ResultT:
-        if self._connection is not None and self._file.journal != "persist":
-            return self._transact(self._opened(), _READING, step)
-        self._take_lock()
-        try:
-            return self._transact(self._opened(), _READING, step)
-        finally:
-            self._lock.release()
-
-    def _take_lock(self) -> None:
-        self._engine = self._engine or _engine(self._file.path)  # it takes time, in which no other should have to wait
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
         if not self._lock.acquire(LONGEST_WAIT_S):
             raise self._away(
                 f"another process has held {self._lock.path} for {LONGEST_WAIT_S:g} s: see which one hangs"
             )
-
-    def _transact(self, connection: Connection, begin: str, step: Callable[[Connection], ResultT]) -> ResultT:
-        """BEGIN and COMMIT go past SQLAlchemy where `step` did too: for small steps that is a good part of the cost."""
-        driver = driver_of(connection)
-        driver.execute(begin)
         try:
-            result = step(connection)
-            if connection.in_transaction():
-                connection.commit()
-            driver.commit()
-        except BaseException:
-            connection.rollback()
-            driver.rollback()
-            raise
-        return result
+            yield
+        finally:
+            self._lock.release()
 
-    def _opened(self) -> Connection:
-        """The connection; a new one where there is none. The lock is held where there is none."""
+    def _opened(self, engine: Engine) -> Connection:
+        """The connection; a new one where there is none, for which the lock is held."""
         if self._connection is not None:
             if self._identity != _identity(self._file.path):
                 raise FileNotFoundError(2, "it was removed or replaced", str(self._file.path))
@@ -138,23 +109,20 @@ class EmbeddedDatabase:
         if self._file.is_created:
             _create(self._file.path)
         self._identity = _identity(self._file.path)
-        assert self._engine is not None  # who comes here holds the lock
-        connection = self._connection = self._engine.connect()
-        is_settled = False
+        connection = self._connection = engine.connect()
         try:
-            self._settle(connection)
-            is_settled = True
-        finally:
-            if not is_settled:
-                self.close()
+            self._make_ready(connection)
+        except BaseException:
+            self.close()
+            raise
         return connection
 
-    def _settle(self, connection: Connection) -> None:
+    def _make_ready(self, connection: Connection) -> None:
         raw = connection.connection
         if self._file.journal is not None and _pragma(raw, "journal_mode") != self._file.journal:
             _pragma(raw, f"journal_mode={self._file.journal}")
         if self._file.prepare is not None:
-            self._transact(connection, _WRITING, self._file.prepare)
+            _transact(connection, _WRITING, self._file.prepare)
 
 
 def driver_of(connection: Connection) -> sqlite3.Connection:
@@ -162,6 +130,22 @@ def driver_of(connection: Connection) -> sqlite3.Connection:
     driver: sqlite3.Connection | None = connection.connection.driver_connection
     assert driver is not None
     return driver
+
+
+def _transact(connection: Connection, begin: str, step: Callable[[Connection], ResultT]) -> ResultT:
+    """BEGIN and COMMIT go past SQLAlchemy where `step` did too: for small steps that is a good part of the cost."""
+    driver = driver_of(connection)
+    driver.execute(begin)
+    try:
+        result = step(connection)
+        if connection.in_transaction():
+            connection.commit()
+        driver.commit()
+    except BaseException:
+        connection.rollback()
+        driver.rollback()
+        raise
+    return result
 
 
 def _engine(path: Path) -> Engine:
