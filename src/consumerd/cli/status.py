@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from consumerd import clock
+from consumerd import clock, events
 from consumerd.cli.lines import duration, named_table, note, table, terminal_width
 from consumerd.cli.options import json_option, state_dir_option
 from consumerd.state.state_dir import StateDirectory
@@ -148,11 +148,11 @@ def _last_error(error: Plain, restarts: int) -> str:
     """What went wrong; how often workers were restarted, where it ended one; how long ago, once that is a while."""
     fields = {name: value for name, value in error["fields"].items() if name not in ("consumer", "traceback")}
     told = str(fields.pop("error", fields.pop("reason", "")))
-    if error["name"] != "consume_failed":
+    if error["name"] != events.consume_failed.name:
         others = [f"{name}={value}" for name, value in fields.items() if value not in ("", None)]
         told = f"{error['name']}: {', '.join([told, *others] if told else others)}"
     more = ""
-    if error["name"] in ("consume_failed", "worker_ended") and restarts:
+    if error["name"] in (events.consume_failed.name, events.worker_ended.name) and restarts:
         more = f", {restarts} restart{'' if restarts == 1 else 's'}"
     ago_s = clock.wall() - error["at"]
     return _shortened(told) + more + (f" ({duration(ago_s)} ago)" if ago_s > OLD_ERROR_S else "")

@@ -1,13 +1,17 @@
 """Facts: what has become true. Code emits them; listeners write log lines, count, or pass them on.
 
-A fact's name is in the past tense. Its fields are plain values; never a payload, never a secret.
+An event says what kind of fact there can be: its name, its level, its fields, and who is told. All of consumerd's are
+declared in `consumerd.events`, each by the signature of the call that makes its facts.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import Flag, StrEnum, auto
+from typing import Generic, ParamSpec, Protocol
+
+P = ParamSpec("P")
 
 
 class Level(StrEnum):
@@ -19,16 +23,83 @@ class Level(StrEnum):
     ERROR = "error"
 
 
+class Told(Flag):
+    """Who is told of an event, besides the log of the process where it happens.
+
+    MASTER: a worker posts it, and a master that reads nothing gets it later. `status` and followers know of it.
+    MASTER_IF_IT_READS: a worker posts it unless the master reads nothing: of single tasks there may be many.
+    COMMAND: the command that `on_event` names.
+    AUDIT: the audit log.
+    """
+
+    NOBODY = 0
+    MASTER = auto()
+    MASTER_IF_IT_READS = auto()
+    COMMAND = auto()
+    AUDIT = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One thing worth knowing.
+    """One thing worth knowing, as an `Event` makes it, or as a worker has reported it.
 
-    name: past tense, `task_failed`; fields: consumer, worker, task, attempt and whatever else tells about it.
+    name: past tense, `task_failed`.
+    fields: consumer, worker, task, attempt and whatever else tells about it: plain values, no payload, no secret.
     """
 
     name: str
     level: Level = Level.INFO
     fields: dict[str, object] = field(default_factory=dict)
+
+    def at(self, level: Level) -> Fact:
+        """The same fact on another level."""
+        return replace(self, level=level)
+
+
+@dataclass(frozen=True)
+class Event(Generic[P]):
+    """A kind of fact. Called with its fields, it makes one: `source_away(error="refused")`.
+
+    name: as log lines have it.
+    levels: those that its facts may have; the first is the one that they get.
+    own_name: as `on_event` is told of it.
+    away: what is away from now on (`store`, `source`, …); back: what is not any more; empty for most.
+    is_folded: a flood of them is folded in the log.
+    """
+
+    signature: Callable[P, None]
+    name: str
+    levels: tuple[Level, ...]
+    told: Told = Told.NOBODY
+    away: str = ""
+    back: str = ""
+    is_folded: bool = False
+
+    @property
+    def own_name(self) -> str:
+        return self.signature.__name__
+
+    def __call__(self, *args: P.args, **fields: P.kwargs) -> Fact:
+        """A fact with these fields. A field that may be missing is left out where it is None."""
+        optional = getattr(self.signature, "__kwdefaults__", None) or {}
+        given = {name: value for name, value in fields.items() if value is not None or name not in optional}
+        return Fact(self.name, self.levels[0], given)
+
+    def made(self, fact: Fact) -> bool:
+        """Whether a fact is of this event."""
+        return fact.name == self.name and fact.level in self.levels
+
+
+def event(
+    *levels: Level, told: Told = Told.NOBODY, name: str = "", away: str = "", back: str = "", is_folded: bool = False
+) -> Callable[[Callable[P, None]], Event[P]]:
+    """Declare an event by the signature of its fields. name: where two events have one name in the log."""
+
+    def declare(signature: Callable[P, None]) -> Event[P]:
+        own_name = signature.__name__
+        return Event(signature, name or own_name, levels, told, away, back, is_folded)
+
+    return declare
 
 
 class Listener(Protocol):

@@ -1,4 +1,7 @@
-"""A flood of failures, folded: the log gets the first ones, and how many more there were. Runs in workers."""
+"""A flood of failures, folded: the log gets the first ones, and how many more there were. Runs in workers.
+
+A topic of which every record fails would be two lines a record.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,9 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 
+from consumerd import events
 from consumerd.clock import monotonic
-from consumerd.events.facts import Fact, Level, Listener
-
-FOLDED = frozenset({"task_failed", "task_parked"})
-"""Facts of single tasks. A topic of which every record fails would be two lines a record."""
+from consumerd.events.facts import Fact, Listener
 
 MOST = 20
 """So many of one name, state and kind of error are told in a window; an error of another kind is told all the same."""
@@ -48,8 +49,9 @@ class Folding:
     def __call__(self, fact: Fact) -> None:
         """Pass the fact on, or count it."""
         with self._lock:
-            if fact.name not in FOLDED:
-                if fact.name in ("worker_drained", "consume_failed"):
+            event = events.event_of(fact)
+            if event is None or not event.is_folded:
+                if event in (events.worker_drained, events.consume_failed):
                     self._tell()
                 self._listener(fact)
                 return
@@ -80,6 +82,6 @@ class Folding:
         self._told.clear()
         self._left_out.clear()
         if last is not None:
-            fields = {**left_out, "last_task": last.fields.get("task"), "last_error": last.fields.get("error")}
+            task, error = last.fields.get("task"), last.fields.get("error")
             advice = "see consumerd parked list"
-            self._listener(Fact("failures_folded", Level.WARNING, {**fields, "advice": advice}))
+            self._listener(events.failures_folded(**left_out, last_task=task, last_error=error, advice=advice))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from consumerd.events.facts import Fact, Level, Listener
+from consumerd import events
+from consumerd.events.facts import Fact, Listener
 
 
 class Listeners:
@@ -25,8 +26,7 @@ class Listeners:
 
     def _report(self, failed: Listener, fact: Fact, error: Exception) -> None:
         """Tell the others; one that fails at this too has nobody left to tell."""
-        if fact.name == "listener_failed":
+        if events.listener_failed.made(fact):
             return
-        fields: dict[str, object] = {"listener": type(failed).__name__, "fact": fact.name, "error": repr(error)}
         others = Listeners(listener for listener in self._listeners if listener is not failed)
-        others(Fact("listener_failed", Level.ERROR, fields))
+        others(events.listener_failed(listener=type(failed).__name__, fact=fact.name, error=repr(error)))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Literal
 
-from consumerd import clock
+from consumerd import clock, events
 from consumerd.events.facts import Fact, Level
 from consumerd.events.outlet import Outlet
 from consumerd.standard_streams import STDOUT
@@ -51,7 +51,7 @@ class LogListener:
         if _RANKS[fact.level] < _RANKS[self._level]:
             return
         self._write(fact)
-        if self._outlet.dropped and fact.name != "log_lines_dropped":
+        if self._outlet.dropped:
             self._tell_dropped()
 
     def bound_to(self, fields: Mapping[str, object]) -> LogListener:
@@ -69,7 +69,7 @@ class LogListener:
     def _tell_dropped(self) -> None:
         """Once lines get through again. The count is kept where this one does not."""
         dropped = self._outlet.take_dropped()
-        self._write(Fact("log_lines_dropped", Level.WARNING, {"lines": dropped}))
+        self._write(events.log_lines_dropped(lines=dropped))
         if self._outlet.dropped:
             self._outlet.dropped = dropped
 

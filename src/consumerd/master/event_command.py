@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from consumerd import clock
-from consumerd.events.facts import Fact, Level
+from consumerd import clock, events
+from consumerd.events.facts import Fact, Level, Told
 from consumerd.master.host.launcher import Commanded, Launcher
 from consumerd.master.host.stderr import StderrPipes
 from consumerd.master.rules.wait_status import described
@@ -55,11 +55,10 @@ class Event:
 
 def event_of(fact: Fact, at: float) -> Event | None:
     """The event that a fact is, or None."""
-    if fact.name in ("pool_failed", "pool_recovered"):
-        return Event(fact.name, at, fact.level, fact.fields)
-    if fact.name == "task_parked" and fact.fields.get("state") == "dead":
-        return Event("task_died", at, fact.level, fact.fields)
-    return None
+    event = events.event_of(fact)
+    if event is None or Told.COMMAND not in event.told:
+        return None
+    return Event(event.own_name, at, fact.level, fact.fields)
 
 
 @dataclass

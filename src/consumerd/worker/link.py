@@ -9,19 +9,11 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 
+from consumerd import events
 from consumerd.errors import WireError
-from consumerd.events.facts import Fact, Level
+from consumerd.events.facts import Fact, Told
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Message, Reported
-
-FACTS_OF_THE_POOL = frozenset(
-    {"store_away", "store_back", "source_away", "source_back", "starved", "fed", "hook_failed", "task_unstorable"}
-    | {"identity_taken", "records_deleted", "topic_made_anew"}
-    | {"destination_away", "destination_back"}
-)
-"""So that `status` can tell of them."""
-
-FACTS_OF_TASKS = frozenset({"task_failed", "consume_failed"})
 
 _UNSENT = suppress(WireError, BrokenPipeError, ConnectionResetError)
 """A master that reads nothing, or is gone; a message that cannot be written, which is in the worker's own log."""
@@ -54,17 +46,10 @@ class MasterLink:
                 self.channel.flush()
 
     def listen(self, fact: Fact) -> None:
-        """A listener: passes on the facts that concern the pool."""
-        if fact.name in FACTS_OF_THE_POOL:
-            self.post(_reported(fact))
-        elif fact.name in FACTS_OF_TASKS or _is_death(fact):
-            self.offer(_reported(fact))
-
-
-def _reported(fact: Fact) -> Reported:
-    return Reported(fact.name, fact.level.value, fact.fields)
-
-
-def _is_death(fact: Fact) -> bool:
-    """Whether a task was parked as dead: somebody may want to be told at once."""
-    return fact.name == "task_parked" and fact.level is Level.ERROR
+        """A listener: passes on the facts that the master is to be told of."""
+        told = events.told_of(fact)
+        reported = Reported(fact.name, fact.level.value, fact.fields)
+        if Told.MASTER in told:
+            self.post(reported)
+        elif Told.MASTER_IF_IT_READS in told:
+            self.offer(reported)

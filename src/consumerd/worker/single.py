@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Sequence
 from typing import cast
 
+from consumerd import events
 from consumerd.clock import SYSTEM_CLOCK, iso, monotonic
 from consumerd.config.shape import ConsumerSettings, Settings
 from consumerd.errors import ConsumerdError, UndecodableError
@@ -100,7 +101,7 @@ def _surroundings(
 
 def _tell_of_hook(fact: Fact) -> None:
     """A hook that raised; what became of the task is said at the end."""
-    if fact.name == "hook_failed":
+    if events.hook_failed.made(fact):
         say(f"\n{fact.fields['traceback']}\n\n{fact.fields['hook']} failed: {fact.fields['error']}\n", STDOUT)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from consumerd.events.facts import Fact, Level
+from consumerd import events
+from consumerd.events.facts import Fact
 from consumerd.events.folding import MOST, WINDOW_S, Folding
 
 
@@ -30,8 +31,9 @@ class Flood:
 
     def fails(self, times: int, error: str = "ValueError: no") -> None:
         for number in range(times):
-            self.folding(Fact("task_failed", Level.WARNING, {"task": f"t:{number}", "error": error}))
-            self.folding(Fact("task_parked", Level.ERROR, {"task": f"t:{number}", "state": "dead", "error": error}))
+            task = f"t:{number}"
+            self.folding(events.task_failed(offset=number, shard=0, attempt=1, task=task, error=error))
+            self.folding(events.task_died(task=task, offset=number, shard=0, state="dead", attempts=1, error=error))
 
     def counts(self) -> Counter[str]:
         return Counter(fact.name for fact in self.facts)
@@ -75,7 +77,7 @@ def test_errors_of_ever_new_kinds_are_a_flood_as_well() -> None:
 def test_what_was_left_out_is_told_before_the_worker_ends() -> None:
     flood = Flood()
     flood.fails(100)
-    flood.folding(Fact("worker_drained"))
+    flood.folding(events.worker_drained(end="drained", handled=0))
     assert [fact.name for fact in flood.facts[-2:]] == ["failures_folded", "worker_drained"]
 
 

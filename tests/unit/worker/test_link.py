@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from consumerd.events.facts import Fact, Level
+from consumerd import events
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Message, Reported
 from consumerd.worker.link import MasterLink
 
-FAILED = Fact("task_failed", Level.ERROR, {"error": "x" * 1000})
-AWAY = Fact("store_away", Level.ERROR, {"error": "refused"})
+FAILED = events.task_failed(offset=1, shard=0, attempt=1, task="t:1", error="x" * 1000)
+AWAY = events.store_away(error="refused")
 
 
 @pytest.fixture

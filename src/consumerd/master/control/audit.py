@@ -12,10 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from consumerd import clock
-from consumerd.events.facts import Fact, Level
-
-OUTCOMES = frozenset({"change_taken_back", "edition_established"})
+from consumerd import clock, events
+from consumerd.events.facts import Fact, Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ class AuditLog:
 
     def __call__(self, fact: Fact) -> None:
         """A listener: notes what became later of a change that somebody had asked for."""
-        if fact.name in OUTCOMES:
+        if Told.AUDIT in events.told_of(fact):
             self._append({"at": clock.iso(clock.wall()), "event": fact.name, **fact.fields})
 
     def note(self, peer: Peer, method: str, params: Mapping[str, object], failed: str | None) -> None:
@@ -68,4 +66,4 @@ class AuditLog:
     def _report(self, error: OSError) -> None:
         if not self._is_broken:
             self._is_broken = True
-            self._emit(Fact("audit_failed", Level.ERROR, {"file": str(self._path), "error": str(error)}))
+            self._emit(events.audit_failed(file=str(self._path), error=str(error)))

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from consumerd import clock
+from consumerd import clock, events
 from consumerd.errors import UnreadError, WireError
 from consumerd.events.facts import Fact, Level
 from consumerd.master.host.launcher import Launcher
@@ -94,10 +94,10 @@ def tell_what_became(means: Means, name: ConsumerName, was: ObservedPool) -> Non
     pool = means.pools[name]
     why: dict[str, object] = {"consumer": str(name), "reason": pool.reason, "traceback": pool.traceback}
     if pool.state is PoolState.FAILED and was.state is not PoolState.FAILED:
-        means.pools.note_error(name, "pool_failed", {"reason": pool.reason})
+        means.pools.note_error(name, events.pool_failed.name, {"reason": pool.reason})
         means.emit(Fact("pool_failed", Level.ERROR, why))
     elif pool.rejected != was.rejected:
-        means.pools.note_error(name, "change_taken_back", {"reason": pool.reason})
+        means.pools.note_error(name, events.change_taken_back.name, {"reason": pool.reason})
         means.emit(Fact("change_taken_back", Level.ERROR, {**why, "edition": pool.rejected}))
     elif pool.state is PoolState.UP and was.state is PoolState.LOADING:
         means.pools.processes[name].last_error = None  # of an edition that failed before

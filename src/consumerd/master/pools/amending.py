@@ -7,6 +7,7 @@ followed by one of a new edition, which has the new entry anyway.
 
 from __future__ import annotations
 
+from consumerd import events
 from consumerd.errors import WireError
 from consumerd.events.facts import Fact, Level
 from consumerd.master.pools.acts import Means
@@ -47,5 +48,5 @@ def give_up(means: Means, name: ConsumerName, edition: int, now: float) -> None:
 
 
 def _take_back(means: Means, name: ConsumerName, reason: str) -> None:
-    means.pools.note_error(name, "change_taken_back", {"reason": reason})
+    means.pools.note_error(name, events.change_taken_back.name, {"reason": reason})
     means.emit(Fact("change_taken_back", Level.ERROR, {"consumer": str(name), "reason": reason}))

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from consumerd import clock
+from consumerd import clock, events
 from consumerd.errors import WireError
 from consumerd.events.facts import Fact, Level
 from consumerd.master.pools import amending, suspecting
@@ -40,9 +40,6 @@ from consumerd.wire.messages import (
 
 Judge = Callable[[ConsumerName, Loaded], str | None]
 """Why a consumer that is loaded must not run, in one sentence, or None."""
-
-AWAY = {"store_away": "store", "source_away": "source", "starved": "starved", "destination_away": "destination"}
-BACK = {"store_back": "store", "source_back": "source", "fed": "starved", "destination_back": "destination"}
 
 
 @dataclass(frozen=True)
@@ -214,7 +211,7 @@ class Hearing:
                 self._let_go(name, slot, worker)
         if pools[name].zygote(edition).failures:
             fields: dict[str, object] = {"consumer": str(name), "end": end, "stderr": last_words}
-            pools.note_error(name, "zygote_ended", {"end": how})
+            pools.note_error(name, events.zygote_ended.name, {"end": how})
             level = Level.INFO if was.state is PoolState.STOPPING else Level.ERROR  # one that loads is killed then
             self.means.emit(Fact("zygote_ended", level, fields))
         tell_what_became(self.means, name, was)
@@ -255,17 +252,18 @@ class Hearing:
     def _reported(self, name: ConsumerName, slot: int, worker: Worker, reported: Reported) -> None:
         """The worker has logged it; here it is kept for `status`, and passed on to who follows."""
         fields: dict[str, object] = {"consumer": str(name), "worker_id": slot, **reported.fields}
-        self.means.tell(Fact(reported.name, Level(reported.level), fields))
-        if reported.name in AWAY:
-            why = reported.fields.get("error", reported.fields.get("advice", ""))
-            worker.away.setdefault(AWAY[reported.name], Away(clock.wall(), str(why)))
-        elif reported.name in BACK:
-            worker.away.pop(BACK[reported.name], None)
-        elif reported.name in ("task_failed", "consume_failed"):
+        fact = Fact(reported.name, Level(reported.level), fields)
+        self.means.tell(fact)
+        event = events.event_of(fact)
+        if event in (events.task_failed, events.consume_failed):
             worker.failed = reported
-        is_told_elsewhere = reported.name == "task_parked" or reported.name in AWAY  # as a count, and while it lasts
-        if reported.level == Level.ERROR and not is_told_elsewhere:
-            self.means.pools.note_error(name, reported.name, {"worker_id": slot, **reported.fields})
+        if event is not None and event.away:
+            why = reported.fields.get("error", reported.fields.get("advice", ""))
+            worker.away.setdefault(event.away, Away(clock.wall(), str(why)))
+        elif event is not None and event.back:
+            worker.away.pop(event.back, None)
+        elif fact.level is Level.ERROR and event is not events.task_died:  # those that died are counted
+            self.means.pools.note_error(name, fact.name, {"worker_id": slot, **reported.fields})
 
     def _worker_broken(self, name: ConsumerName, slot: int, worker: Worker, error: str) -> None:
         self.means.emit(Fact("worker_broken", Level.ERROR, {"consumer": str(name), "worker_id": slot, "error": error}))
@@ -303,7 +301,7 @@ class Hearing:
     def _record(self, name: ConsumerName, slot: int, worker: Worker, status: int | None) -> FlightRecord:
         """What is to be kept of a dead worker, whose ends are closed with this."""
         reading, stacks = worker.reading(), worker.seating.board.stacks()
-        is_told = worker.failed is not None and worker.failed.name == "consume_failed"
+        is_told = worker.failed is not None and worker.failed.name == events.consume_failed.name
         last = worker.failed.fields if worker.failed is not None and is_told else {}
         return FlightRecord(
             clock.wall(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from consumerd import clock
+from consumerd import clock, events
 from consumerd.config.shape import ConsumerSettings
 from consumerd.master.pools.entry import Entry
 from consumerd.master.pools.mailbox import Origin
@@ -275,9 +275,9 @@ class Pools:
     def note_end(self, name: ConsumerName, slot: int, end: str) -> None:
         """A worker's end that nobody asked for: an error, unless the worker has just said itself why it ends."""
         last, now = self.processes[name].last_error, clock.wall()
-        is_told = last is not None and last.name == "consume_failed" and last.fields.get("worker_id") == slot
+        is_told = last is not None and last.name == events.consume_failed.name and last.fields.get("worker_id") == slot
         if last is None or not is_told or now - last.at > LAST_WORDS_S:
-            self.note_error(name, "worker_ended", {"worker_id": slot, "end": end})
+            self.note_error(name, events.worker_ended.name, {"worker_id": slot, "end": end})
 
     def _workers(self, name: ConsumerName) -> int:
         return self._count(self.entry(name))
