@@ -23,13 +23,12 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: 
 from consumerd.clock import monotonic
 from consumerd.consumers import KafkaBaseConsumer
 from consumerd.errors import SourceAwayError, SourceRefusedError, StoreAwayError, UndecodableError
-from consumerd.model.interrupts import Interrupt
 from consumerd.model.outcome import DONE, Dead
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import Batch, EndOfSource, Settlement, Source, SourceContext
 from consumerd.sources.kafka import KIND
 from consumerd.sources.kafka.source import KafkaSource
-from consumerd.testing.source_contract import NothingParked, SourceContract
+from consumerd.testing.source_contract import NothingParked, SourceContract, StandInWorker
 from integration.scenarios.kafka_member import Member, Seat
 from integration.scenarios.late_coordinator import LateCoordinator
 from servers.kafka import PASSWORD, USER, KafkaServer, TopicFactory
@@ -81,6 +80,7 @@ def next_batch(source: KafkaSource, limit: int = 500) -> Batch:
 
 def settle_all(source: KafkaSource, batch: Batch, *, is_due: bool = False) -> None:
     source.settle([Settlement(batch, 0, len(batch.raws), DONE)], is_due=is_due)
+    source.release(batch, len(batch.raws))
 
 
 def until_settled(source: KafkaSource) -> None:
@@ -607,8 +607,8 @@ def test_a_revoke_waits_until_the_loop_has_left_the_batch(kafka: KafkaServer, ka
     keeper = threading.Thread(target=keep, daemon=True)
     keeper.start()
     # Either partition may go; give away the one in hand by waiting for the interrupt, or fetch the other.
-    wait_until(lambda: seat.told("partitions_revoked") or Interrupt.REVOKED in seat.interrupts, PATIENCE_S, "no revoke")
-    if Interrupt.REVOKED in seat.interrupts:
+    wait_until(lambda: seat.told("partitions_revoked") or seat.worker.interrupts, PATIENCE_S, "no revoke")
+    if seat.worker.interrupts:
         assert not seat.told("partitions_revoked")
         assert not source.keeps(batch)
         source.settle([Settlement(batch, 0, 4, DONE)], is_due=False)
@@ -696,7 +696,7 @@ def test_a_member_whose_identity_another_process_has_goes_on_without_one(seat: S
     seat.member = "0.test.m.0"
     first = opened()
     wait_until(lambda: first.fetch(1, 0.1) or seat.told("partitions_assigned"), PATIENCE_S, "no assignment")
-    other = replace(seat, facts=[])
+    other = replace(seat, facts=[], worker=StandInWorker())
     second = other.open()
     wait_until(
         lambda: second.fetch(1, 0.05) or first.fetch(1, 0.05) or seat.told("identity_taken"),
@@ -704,7 +704,7 @@ def test_a_member_whose_identity_another_process_has_goes_on_without_one(seat: S
         "the first does not say that it was fenced",
     )
     assert seat.told("identity_taken")[0].fields["member"] == "0.test.m.0"
-    other.is_replaced = False
+    other.worker.has_successor = False
     second.close(monotonic() + PATIENCE_S)
     produce(seat.brokers, seat.topic, numbered(3))
     assert offsets(next_batch(first)) == [0, 1, 2]
@@ -717,7 +717,8 @@ def test_a_member_whose_identity_another_process_has_goes_on_without_one(seat: S
 def test_a_member_leaves_its_group_where_no_process_takes_over(
     kafka: KafkaServer, kafka_topic: TopicFactory, group: str, is_replaced: bool
 ):
-    seat = Seat(kafka.brokers, kafka_topic(), group, "0.test.m.0", {"session_timeout": 45}, is_replaced=is_replaced)
+    seat = Seat(kafka.brokers, kafka_topic(), group, "0.test.m.0", {"session_timeout": 45})
+    seat.worker.has_successor = is_replaced
     member = Member(seat).start()
     wait_until(lambda: member.partitions, PATIENCE_S, "no assignment")
     member.stop()
@@ -750,8 +751,6 @@ def iterated(seat: Seat) -> KafkaSource:
 
 def test_a_seed_style_iterate_task_keeps_its_positions(seat: Seat):
     produce(seat.brokers, seat.topic, numbered(10))
-    is_asked_to_stop = threading.Event()
-    seat.attend = lambda: not is_asked_to_stop.is_set()
     source = iterated(seat)
     seen = []
     for _ in range(5):
@@ -759,7 +758,7 @@ def test_a_seed_style_iterate_task_keeps_its_positions(seat: Seat):
         seen.append(batch.decode(batch.payload(batch.raws[0])))
         settle_all(source, batch)
     assert seen == [{"number": number} for number in (0, 2, 4, 6, 8)]
-    is_asked_to_stop.set()
+    seat.worker.is_stopping = True
     with pytest.raises(EndOfSource):
         source.fetch(1, 0.1)
     source.close(monotonic() + PATIENCE_S)

@@ -22,15 +22,6 @@ LIVE_ATTRIBUTE = "LIVE_CONFIGS"
 HOOKS_A_TASK = ("pre_handle_task", "post_handle_task", "around_task", "can_stop_consume")
 """Hooks that run between tasks: one of them overridden, and the batch takes the general loop."""
 
-REQUIRED_HOOKS = {
-    "generator": ("iterate_task", "handle_task"),
-    "query": ("get_next_batch", "handle_task"),
-    "kafka": ("handle_task",),
-    "table": ("handle_task",),
-    "memory": ("handle_task",),
-}
-"""What the user must write, by kind of source."""
-
 
 def default_hook(function: HookT) -> HookT:
     """Mark a base class's own implementation of a hook."""
@@ -66,9 +57,3 @@ def source_kind(consumer_class: type) -> str:
     if declared == "query" and is_overridden(consumer_class, "iterate_task"):
         return "generator"
     return declared
-
-
-def missing_hooks(consumer_class: type) -> tuple[str, ...]:
-    """The hooks that the user must write and has not."""
-    required = REQUIRED_HOOKS.get(source_kind(consumer_class), ("handle_task",))
-    return tuple(hook for hook in required if not is_overridden(consumer_class, hook))

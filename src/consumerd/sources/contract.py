@@ -1,10 +1,14 @@
 """The contract between the worker's loop and a source, which every source's suite of tests checks.
 
-The loop's thread calls everything but `tick` and `lag`, which the keeper calls. The order of calls:
-`open`, then `fetch` and `settle` in turn, `release` for what was fetched and never started, `close`.
+Every source is a `Source`. What only some can do stands in protocols of its own, which the worker asks for by
+`isinstance`: `Leased`, `Measured`, `Revocable`, `KeepsRows`, `TellsTrouble`.
+
+The loop's thread calls everything but `tick` and `lag`, which the keeper calls. The order of calls: `open`, then
+`fetch` and `settle` in turn, `release` once for each batch, `close`.
 
 A batch holds tasks of one shard, in source order. The loop settles a batch from its start to its end in spans, each
 with one outcome; a span may be left out for later (its task waits for the parking store) while those behind it settle.
+Several batches may be in hand at once.
 """
 
 from __future__ import annotations
@@ -13,10 +17,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from consumerd.clock import SYSTEM_CLOCK, Clock
+from consumerd.clock import Clock
 from consumerd.errors import SourceAwayError, StoreAwayError
 from consumerd.events.facts import Fact
-from consumerd.model.interrupts import Interrupt
 from consumerd.model.outcome import Outcome
 from consumerd.model.shards import Shard
 from consumerd.model.task import Task, TaskId
@@ -33,7 +36,7 @@ class Traits:
     gives_away: forgets a task once it is fetched (a generator): consumerd keeps it from its first failure on.
     """
 
-    positional: bool
+    positional: bool = False
     durable_defer: bool = False
     unlimited_workers: bool = True
     splits_keys: bool = False
@@ -108,6 +111,38 @@ class ParkedIndex(Protocol):
         ...
 
 
+class Worker(Protocol):
+    """What a source may ask of the worker that it serves."""
+
+    def interrupt(self) -> None:
+        """Make the loop look up from its batch: something of it is being taken away. Callable from any thread."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Sleep for so many seconds, less when an interrupt comes. The loop's thread only."""
+        ...
+
+    def attend(self, away: SourceAwayError | StoreAwayError | None) -> bool:
+        """Do what the loop does between two fetches, for a source that waits within the user's generator.
+
+        away: what the source would raise from `fetch` now; None while all is well. False when the worker is to stop.
+        The loop's thread only.
+        """
+        ...
+
+    def is_replaced(self) -> bool:
+        """Whether another process takes this worker's place, as `close` asks; false where the slot is given up."""
+        ...
+
+    def user_reads_shard(self) -> bool:
+        """Whether `get_next_batch` has read `self.shard`, and so divides the rows itself."""
+        ...
+
+    def call_hook(self, name: str, hook: Callable[[], Any], otherwise: Any) -> Any:  # hooks return anything
+        """Call a hook of the user's, named; where it raises, that is reported, and `otherwise` returned."""
+        ...
+
+
 @dataclass(frozen=True)
 class SourceContext:
     """What a source is opened with.
@@ -116,15 +151,7 @@ class SourceContext:
     options: the source's own pydantic model, validated, secrets resolved.
     member: identifies this slot among all hosts and masters, `<id>.<group>.<name>.<slot>`; None in the foreground.
     lease_owner: `member` and the generation: who holds a claim.
-    interrupt: makes the loop look up from its batch; callable from any thread.
     emit: reports a fact (a source that went away, that came back).
-    wait: sleeps for so many seconds, less when an interrupt comes; the loop's thread only.
-    user_reads_shard: whether `get_next_batch` has read `self.shard`, and so divides the rows itself.
-    attend: does what the loop does between two fetches, for a source that waits within the user's generator; false
-    when the worker is to stop. The loop's thread only.
-    is_replaced: whether another process takes this worker's place; asked by `close`. False where the slot is given up.
-    note_away: for the same source: what it would raise from `fetch`, or None when it is back. The loop's thread only.
-    call_hook: calls a hook of the user's, named; where that raises, it is reported, and the last argument returned.
     """
 
     name: str
@@ -136,17 +163,9 @@ class SourceContext:
     max_unsettled: int
     payload_limit_bytes: int
     parked: ParkedIndex
-    interrupt: Callable[[Interrupt], None]
+    worker: Worker
     emit: Callable[[Fact], None]
     clock: Clock
-    wait: Callable[[float], None] = SYSTEM_CLOCK.sleep
-    user_reads_shard: Callable[[], bool] = lambda: False
-    attend: Callable[[], bool] = lambda: True
-    is_replaced: Callable[[], bool] = lambda: True
-    note_away: Callable[[SourceAwayError | StoreAwayError | None], None] = lambda error: None
-    call_hook: Callable[[str, Callable[[], Any], Any], Any] = lambda name, hook, otherwise: (
-        hook()
-    )  # hooks return anything
 
 
 class Source(Protocol):
@@ -185,28 +204,12 @@ class Source(Protocol):
         """How many tasks are handled, or being handled, and not yet durably settled."""
         ...
 
-    def keeps(self, batch: Batch) -> bool:
-        """False when the batch's shard is being taken away: what was not started must not be."""
-        ...
-
-    def settles(self, batch: Batch) -> bool:
-        """False when what is finished of the batch settles nowhere any more: its tasks are others', and come again."""
-        ...
-
     def decode(self, payload: bytes) -> object:
         """The record in a parked task's payload; raises UndecodableError."""
         ...
 
     def release(self, batch: Batch, start: int) -> None:
-        """The tasks from `start` on were never started: stop, revoke. Called at most once for a batch."""
-        ...
-
-    def tick(self) -> None:
-        """The keeper, once a second: poll, renew."""
-        ...
-
-    def lag(self) -> tuple[ShardLag, ...]:
-        """How far all shards are behind, measured now. The keeper."""
+        """The loop has left the batch. Its tasks from `start` on were never started, and come again."""
         ...
 
     def close(self, deadline: float) -> None:
@@ -215,8 +218,39 @@ class Source(Protocol):
 
 
 @runtime_checkable
+class Leased(Protocol):
+    """A source that has to be kept in touch with, or it loses what it has: a membership, a lease."""
+
+    def tick(self) -> None:
+        """Poll, renew. The keeper, once a second."""
+        ...
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A source that knows how much waits."""
+
+    def lag(self) -> tuple[ShardLag, ...]:
+        """How far all shards are behind, measured now. The keeper."""
+        ...
+
+
+@runtime_checkable
+class Revocable(Protocol):
+    """A source whose shards or claims may be taken away while their tasks are in hand."""
+
+    def keeps(self, batch: Batch) -> bool:
+        """False when the batch's shard is being taken away: what was not started must not be."""
+        ...
+
+    def settles(self, batch: Batch) -> bool:
+        """False when what is finished of the batch settles nowhere any more: its tasks are others', and come again."""
+        ...
+
+
+@runtime_checkable
 class KeepsRows(Protocol):
-    """What a source has besides whose rows outlive their tasks: the row says what became of the parked copy, too."""
+    """A source whose rows outlive their tasks: the row says what became of the parked copy, too."""
 
     def finish_parked(self, task_id: TaskId) -> None:
         """A task that was settled as dead is done after all: it was parked, and a person had it tried again.
@@ -229,9 +263,7 @@ class KeepsRows(Protocol):
 
 @runtime_checkable
 class TellsTrouble(Protocol):
-    """What a source has besides whose tasks may go on coming while something is wrong: from what it has read ahead, or
-    from its other shards.
-    """
+    """A source whose tasks may go on coming while something is wrong: read ahead, or from its other shards."""
 
     def trouble(self) -> SourceAwayError | None:
         """What is wrong now; asked after each fetch. The loop's thread."""
@@ -249,7 +281,8 @@ class SourceKind:
     options: the pydantic model of its keys in `configs`; it ignores nothing and knows nothing of common keys.
     make: the source, not opened; imports the client library, and raises MissingExtraError where that is not installed.
     traits: what it can do with these options.
-    probe: reads the lag without joining, claiming or locking anything; `check` uses it.
+    hooks: what its consumers have to define.
+    probe: reads the lag without joining, claiming or locking anything; `check` uses it. Nothing where nobody knows.
     complaints: what the client library has against options that the model takes, (key, sentence) each, an empty key for
     several; connects to nothing, but may make clients: never in a process that forks. `check` uses it.
     """
@@ -258,5 +291,6 @@ class SourceKind:
     options: Any  # type[pydantic.BaseModel]; the contract itself stays free of pydantic
     make: Callable[[], Source]
     traits: Traits
-    probe: Callable[[Mapping[str, object]], tuple[ShardLag, ...]]
+    hooks: tuple[str, ...] = ("handle_task",)
+    probe: Callable[[Mapping[str, object]], tuple[ShardLag, ...]] = lambda options: ()
     complaints: Callable[[Any], Iterable[tuple[str, str]]] = lambda options: ()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 
+from consumerd.errors import SourceRefusedError
 from consumerd.model.task import Task, TaskId
 from consumerd.sources.identities import by_offset, one_by_one
 from consumerd.sources.records import encode_record
+
+LARGEST_OFFSET = 2**63 - 1
 
 Raw = tuple[int, object, TaskId | None]
 """(offset, record, id)"""
@@ -18,16 +21,16 @@ def _itself(record: object) -> object:
 
 
 class RecordBatch:
-    """Records with their offsets; `source` and `shard` are the same for all."""
+    """Records with their offsets, all of one source and of its one shard."""
 
+    shard = 0
     offset: Callable[[Raw], int] = staticmethod(operator.itemgetter(0))
     payload: Callable[[Raw], object] = staticmethod(operator.itemgetter(1))
     decode: Callable[[object], object] = staticmethod(_itself)
 
-    def __init__(self, source: str, shard: int, raws: Sequence[Raw], *, id_start: str | None = None) -> None:
+    def __init__(self, source: str, raws: Sequence[Raw], *, id_start: str | None = None) -> None:
         """id_start: where each id is this and the offset."""
         self.source = source
-        self.shard = shard
         self.raws = raws
         self._id_start = id_start
         self._payloads = [encode_record(record) for _, record, _ in raws]  # now: a handler may change its record
@@ -49,3 +52,17 @@ class RecordBatch:
             position=int(offset),
             payload=self._payloads[index],
         )
+
+
+def parted(yielded: object) -> tuple[int, object]:
+    """The pair (offset, record) that a user's `iterate_task` yielded.
+
+    Raises SourceRefusedError where it is none, or its offset is no whole number of 64 bits.
+    """
+    match yielded:
+        case (int() as offset, record) if -LARGEST_OFFSET <= offset <= LARGEST_OFFSET:
+            return offset, record
+    raise SourceRefusedError(
+        f"iterate_task yielded {type(yielded).__name__}, not (offset, record) whose offset is a whole number of "
+        f"64 bits: let it yield such pairs"
+    )

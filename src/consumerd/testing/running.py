@@ -14,8 +14,7 @@ from consumerd.model.parked import ParkedState
 from consumerd.model.shards import Shard
 from consumerd.sources.contract import Source
 from consumerd.sources.decoding import decode_json
-from consumerd.sources.memory.options import MemoryOptions
-from consumerd.sources.memory.source import MemorySource
+from consumerd.sources.memory import MemoryOptions, MemorySource
 from consumerd.testing.clock import ManualClock
 from consumerd.testing.messages import MessageBatch, messages_of
 from consumerd.testing.stores import MemoryStore

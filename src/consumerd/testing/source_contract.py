@@ -9,23 +9,33 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import pytest
 
-from consumerd.clock import SYSTEM_CLOCK, monotonic
+from consumerd.clock import SYSTEM_CLOCK, Clock, monotonic
+from consumerd.errors import SourceAwayError, StoreAwayError
 from consumerd.events.facts import Fact
-from consumerd.model.interrupts import Interrupt
 from consumerd.model.outcome import DONE, SKIPPED, Dead, Outcome
 from consumerd.model.shards import Shard
 from consumerd.model.task import TaskId
-from consumerd.sources.contract import Batch, Settlement, Source, SourceContext
+from consumerd.sources.contract import (
+    Batch,
+    EndOfSource,
+    Leased,
+    Measured,
+    Revocable,
+    Settlement,
+    Source,
+    SourceContext,
+)
 
 PATIENCE_S = 30.0
 
 
 class Feed(Protocol):
-    """What a suite needs of the world behind a source; one of a test."""
+    """The world behind a source, as a suite needs it; each test has one of its own."""
 
     def produce(self, records: Sequence[dict[str, object]]) -> None:
         """Put these records, in this order and into one shard, where the source finds them."""
@@ -50,12 +60,45 @@ class NothingParked:
         return frozenset(self.ids)
 
 
+@dataclass
+class StandInWorker:
+    """The worker that a source in a test serves.
+
+    clock: what it waits by; interrupts: how often the source wanted the loop to look up from its batch; is_stopping:
+    whether the worker is to stop; has_successor: whether another process takes its place.
+    """
+
+    clock: Clock = SYSTEM_CLOCK
+    interrupts: int = 0
+    is_stopping: bool = False
+    has_successor: bool = True
+
+    def interrupt(self) -> None:
+        self.interrupts += 1
+
+    def wait(self, seconds: float) -> None:
+        self.clock.sleep(seconds)
+
+    def attend(self, away: SourceAwayError | StoreAwayError | None) -> bool:
+        del away
+        return not self.is_stopping
+
+    def is_replaced(self) -> bool:
+        return self.has_successor
+
+    def user_reads_shard(self) -> bool:
+        return False
+
+    def call_hook(self, name: str, hook: Callable[[], Any], otherwise: Any) -> Any:  # hooks return anything
+        del name, otherwise
+        return hook()
+
+
 def context_for_tests(
     consumer: object = None, options: object = None, *, generation: int = 1, parked: NothingParked | None = None
 ) -> SourceContext:
     """A context as a worker gives it, for one slot of one worker."""
     facts: list[Fact] = []
-    interrupts: list[Interrupt] = []
     return SourceContext(
         name="test/consumer",
         consumer=consumer,
@@ -66,16 +109,21 @@ def context_for_tests(
         max_unsettled=10_000,
         payload_limit_bytes=1_048_576,
         parked=parked or NothingParked(),
-        interrupt=interrupts.append,
+        worker=StandInWorker(),
         emit=facts.append,
         clock=SYSTEM_CLOCK,
     )
 
 
 class SourceContract:
-    """The suite. `is_durable`: whether what is unsettled outlives the source's process."""
+    """The suite.
+
+    is_durable: whether what is unsettled outlives the source's process, and what is settled does not come again.
+    gives_one_at_a_time: whether a batch never has more than one task, and the next comes when it is settled.
+    """
 
     is_durable: ClassVar[bool] = True
+    gives_one_at_a_time: ClassVar[bool] = False
 
     def test_every_task_is_fetched_once_and_in_order(self, feed: Feed) -> None:
         source = _opened(feed, 250)
@@ -94,8 +142,13 @@ class SourceContract:
 
     def test_an_empty_source_answers_none(self, feed: Feed) -> None:
         source = _opened(feed, 0)
-        assert source.fetch(10, 0.01) is None
+        assert _fetched(source, 0.01) is None
         assert source.unsettled() == 0
+
+    def test_a_source_that_gave_a_task_has_answered(self, feed: Feed) -> None:
+        source = _opened(feed, 1)
+        _one_batch(source)
+        assert source.has_answered
 
     def test_a_task_has_its_payload_and_what_the_readers_say(self, feed: Feed) -> None:
         def look(batch: Batch) -> None:
@@ -124,7 +177,7 @@ class SourceContract:
         _drained(source, 20)
         source.close(monotonic() + PATIENCE_S)
         if self.is_durable:
-            assert _reopened(feed).fetch(10, 0.5) is None
+            assert _fetched(_reopened(feed), 0.5) is None
 
     @pytest.mark.parametrize("outcome", [Dead("x"), SKIPPED], ids=["dead", "skipped"])
     def test_what_was_parked_is_settled_as_well(self, feed: Feed, outcome: Outcome) -> None:
@@ -132,7 +185,7 @@ class SourceContract:
         _drained(source, 3, outcome=outcome)
         source.close(monotonic() + PATIENCE_S)
         if self.is_durable:
-            assert _reopened(feed).fetch(10, 0.5) is None
+            assert _fetched(_reopened(feed), 0.5) is None
 
     def test_what_was_never_started_comes_again(self, feed: Feed) -> None:
         source = _opened(feed, 10)
@@ -144,6 +197,7 @@ class SourceContract:
             assert _drained(_reopened(feed), 9) == list(range(1, 10))
 
     def test_a_task_left_out_for_later_is_not_settled_by_those_behind_it(self, feed: Feed) -> None:
+        self._needs_several_tasks_at_once()
         source = _opened(feed, 6)
         batch = _batch_of_three(feed, source)
         left_out = _numbers(batch)[1]
@@ -155,16 +209,18 @@ class SourceContract:
             assert _numbers(_one_batch(_reopened(feed)))[0] == left_out
 
     def test_a_task_left_out_is_settled_later(self, feed: Feed) -> None:
+        self._needs_several_tasks_at_once()
         source = _opened(feed, 6)
         batch = _batch_of_three(feed, source)
         later = [Settlement(batch, 0, 1, DONE), Settlement(batch, 2, len(batch.raws), DONE)]
         source.settle(later, is_due=True)
+        source.release(batch, len(batch.raws))
         source.settle([Settlement(batch, 1, 2, Dead("x"))], is_due=True)
         rest = 6 - len(batch.raws)
         _drained(source, max(0, rest))
         source.close(monotonic() + PATIENCE_S)
         if self.is_durable:
-            assert _reopened(feed).fetch(10, 0.5) is None
+            assert _fetched(_reopened(feed), 0.5) is None
 
     def test_what_is_settled_is_durable_soon_after_it_is_due(self, feed: Feed) -> None:
         source = _opened(feed, 20)
@@ -175,21 +231,38 @@ class SourceContract:
             source.fetch(0, 0.01)
         assert source.unsettled() == 0
 
+    def test_several_batches_in_hand_are_settled_in_any_order(self, feed: Feed) -> None:
+        self._needs_several_tasks_at_once()
+        source = _opened(feed, 6)
+        first, second = _one_batch(source, 1), _one_batch(source, 1)
+        _settle_all(source, second)
+        _settle_all(source, first)
+        _drained(source, 4)
+        source.close(monotonic() + PATIENCE_S)
+        if self.is_durable:
+            assert _fetched(_reopened(feed), 0.5) is None
+
     def test_the_keeper_may_tick_and_measure_while_a_batch_is_out(self, feed: Feed) -> None:
         source = _opened(feed, 5)
         batch = _one_batch(source)
 
         def keep() -> None:
-            source.tick()
-            source.lag()
+            if isinstance(source, Leased):
+                source.tick()
+            if isinstance(source, Measured):
+                source.lag()
 
         keeper = threading.Thread(target=keep)
         keeper.start()
         keeper.join(PATIENCE_S)
         assert not keeper.is_alive()
-        assert source.keeps(batch)
-        source.settle([Settlement(batch, 0, len(batch.raws), DONE)], is_due=False)
+        assert not isinstance(source, Revocable) or (source.keeps(batch) and source.settles(batch))
+        _settle_all(source, batch)
         source.close(monotonic() + PATIENCE_S)
+
+    def _needs_several_tasks_at_once(self) -> None:
+        if self.gives_one_at_a_time:
+            pytest.skip("this source gives one task at a time")
 
 
 def _opened(feed: Feed, count: int) -> Source:
@@ -201,19 +274,32 @@ def _reopened(feed: Feed) -> Source:
     return feed.open(context_for_tests(generation=2))
 
 
+def _fetched(source: Source, timeout_s: float, limit: int = 100) -> Batch | None:
+    try:
+        return source.fetch(limit, timeout_s)
+    except EndOfSource:
+        return None
+
+
 def _one_batch(source: Source, limit: int = 100) -> Batch:
     deadline = monotonic() + PATIENCE_S
     while monotonic() < deadline:
-        batch = source.fetch(limit, 0.2)
+        batch = _fetched(source, 0.2, limit)
         if batch is not None:
             return batch
     raise AssertionError(f"no task came within {PATIENCE_S:g} s")
 
 
+def _settle_all(source: Source, batch: Batch, outcome: Outcome = DONE, *, is_due: bool = False) -> None:
+    """Settle and leave a batch, as the loop does it."""
+    source.settle([Settlement(batch, 0, len(batch.raws), outcome)], is_due=is_due)
+    source.release(batch, len(batch.raws))
+
+
 def _batch_of_three(feed: Feed, source: Source) -> Batch:
     """A batch of at least three tasks, which a source may take some time to have together."""
     while len((batch := _one_batch(source)).raws) < 3:
-        source.settle([Settlement(batch, 0, len(batch.raws), DONE)], is_due=True)
+        _settle_all(source, batch, is_due=True)
         feed.produce([{"number": number} for number in range(1_000, 1_006)])
     return batch
 
@@ -232,7 +318,7 @@ def _drained(
         batch = _one_batch(source, limit)
         look(batch)
         seen += _numbers(batch)
-        source.settle([Settlement(batch, 0, len(batch.raws), outcome)], is_due=False)
+        _settle_all(source, batch, outcome)
     return seen
 
 

@@ -16,7 +16,7 @@ from consumerd.config.common_keys import WorkerRange
 from consumerd.errors import ConsumerdError
 from consumerd.events.facts import Fact, Level
 from consumerd.model.failure import describe
-from consumerd.sources.contract import ShardLag, Source
+from consumerd.sources.contract import Leased, Measured, ShardLag, Source
 from consumerd.wire.board import read_words
 from consumerd.wire.standing import Standing, standing
 from consumerd.worker.orders import LagDuty
@@ -118,7 +118,8 @@ class Keeper:
         self._has_let_go = is_overdue
         if not is_overdue:
             try:
-                self._source.tick()
+                if isinstance(self._source, Leased):
+                    self._source.tick()
             finally:
                 self._due.renew()
 
@@ -126,7 +127,7 @@ class Keeper:
         now = monotonic()
         if self._duty.is_on and self._is_open() and now >= self._next_lag:
             self._next_lag = now + self._lag_interval_s
-            self._report_lag(self._source.lag())
+            self._report_lag(self._source.lag() if isinstance(self._source, Measured) else ())
 
     def _count_parked(self) -> None:
         if self._duty.is_on and self._is_open() and (counted := self._due.parked_count()) is not None:

@@ -14,6 +14,7 @@ from consumerd.config.common_keys import CommonKeys
 from consumerd.errors import SourceAwayError, StoreAwayError
 from consumerd.events.facts import Fact
 from consumerd.model.exits import WorkerExit
+from consumerd.model.interrupts import Interrupt
 from consumerd.model.shards import Shard
 from consumerd.model.task import Task, TaskId
 from consumerd.parking.store import Lease
@@ -135,6 +136,34 @@ class Runtime:
         """The ids of the consumer's parked tasks, as its `task_id` gave them."""
         prefix = f"{self._surroundings.name}:"
         return sorted(task_id.removeprefix(prefix) for task_id in self._index.all_parked())
+
+    # What its source may ask, as `sources.contract.Worker`
+
+    def interrupt(self) -> None:
+        """Make the loop look up from its batch."""
+        self._surroundings.interrupts.set(Interrupt.REVOKED)
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, until an interrupt comes."""
+        self._wait(seconds)
+
+    def attend(self, away: SourceAwayError | StoreAwayError | None) -> bool:
+        """Do what the loop does between two fetches; false when the worker is to stop."""
+        assert self._loop is not None  # nothing is fetched before it is there
+        self._loop.note_away(away)
+        return self._loop.between_batches()
+
+    def is_replaced(self) -> bool:
+        """Whether another process takes this one's place."""
+        return not (self._surroundings.deadline.is_last or self.exit is WorkerExit.FINISHED)
+
+    def user_reads_shard(self) -> bool:
+        """Whether the user's query divides the rows."""
+        return self._user_reads_shard
+
+    def call_hook(self, name: str, hook: Callable[[], Any], otherwise: Any) -> Any:  # hooks return anything
+        """Call a hook of the user's; where it raises, that is reported."""
+        return self.hooks.call(name, hook, otherwise)
 
     # Its life
 
@@ -323,10 +352,6 @@ class Runtime:
             stays_for_retries=self._surroundings.source.traits.gives_away and common.restart != "always",
         )
 
-    def _note_away(self, error: SourceAwayError | StoreAwayError | None) -> None:
-        if self._loop is not None:
-            self._loop.note_away(error)
-
     def _context(self) -> SourceContext:
         parts = self._surroundings
         return SourceContext(
@@ -339,15 +364,9 @@ class Runtime:
             max_unsettled=parts.common.max_unsettled,
             payload_limit_bytes=parts.common.payload_limit,
             parked=self._index,
-            interrupt=parts.interrupts.set,
+            worker=self,
             emit=parts.emit,
             clock=parts.clock,
-            wait=self._wait,
-            user_reads_shard=lambda: self._user_reads_shard,
-            note_away=self._note_away,
-            is_replaced=lambda: not (parts.deadline.is_last or self.exit is WorkerExit.FINISHED),
-            call_hook=self.hooks.call,
-            attend=lambda: self._loop is not None and self._loop.between_batches(),
         )
 
 

@@ -23,8 +23,7 @@ from consumerd.model.failure import describe
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.shards import Shard
 from consumerd.parking.thread import StoreThread
-from consumerd.sources.memory.options import MemoryOptions
-from consumerd.sources.memory.source import MemorySource
+from consumerd.sources.memory import MemoryOptions, MemorySource
 from consumerd.standard_streams import STDOUT, make_streams_lenient, say
 from consumerd.wire.board import HANDLED, Board
 from consumerd.worker.code.loader import LoadedConsumer, load_consumer

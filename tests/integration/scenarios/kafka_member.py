@@ -17,12 +17,11 @@ from typing import Any
 from consumerd.clock import SYSTEM_CLOCK, monotonic
 from consumerd.errors import SourceAwayError, StoreAwayError
 from consumerd.events.facts import Fact
-from consumerd.model.interrupts import Interrupt
 from consumerd.model.outcome import DONE
 from consumerd.sources.contract import Batch, EndOfSource, Settlement, SourceContext
 from consumerd.sources.kafka.options import KafkaOptions
 from consumerd.sources.kafka.source import KafkaSource
-from consumerd.testing.source_contract import NothingParked, context_for_tests
+from consumerd.testing.source_contract import NothingParked, StandInWorker, context_for_tests
 from servers.waiting import wait_until
 
 PATIENCE_S = 60.0
@@ -58,10 +57,8 @@ class Seat:
     parked: NothingParked = field(default_factory=NothingParked)
     clock: ShiftedClock = field(default_factory=ShiftedClock)
     facts: list[Fact] = field(default_factory=list)
-    interrupts: list[Interrupt] = field(default_factory=list)
+    worker: StandInWorker = field(default_factory=StandInWorker)
     max_unsettled: int = 10_000
-    attend: Callable[[], bool] = lambda: True
-    is_replaced: bool = True
 
     @property
     def options(self) -> KafkaOptions:
@@ -74,11 +71,9 @@ class Seat:
             context_for_tests(self.consumer, self.options, parked=self.parked),
             member=self.member,
             max_unsettled=self.max_unsettled,
-            interrupt=self.interrupts.append,
+            worker=self.worker,
             emit=self.facts.append,
             clock=self.clock,
-            attend=self.attend,
-            is_replaced=lambda: self.is_replaced,
         )
 
     def open(self) -> KafkaSource:
@@ -176,8 +171,7 @@ class Member:
             self.handled.append((batch.shard, batch.offset(raw)))
             count += 1
         source.settle([Settlement(batch, 0, count, DONE)], is_due=False)
-        if count < len(batch.raws):
-            source.release(batch, count)
+        source.release(batch, count)
 
     def _keep(self, source: KafkaSource) -> None:
         while not self._stop.wait(0.2):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
@@ -12,9 +13,49 @@ from consumerd.errors import SourceRefusedError
 from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.parked import ParkedState
-from consumerd.sources.generator.source import GeneratorSource
+from consumerd.sources.contract import Source, SourceContext
+from consumerd.sources.generator import GeneratorSource
 from consumerd.testing.running import NAME, Run
+from consumerd.testing.source_contract import SourceContract
 from consumerd.worker.tasks.retry_thread import RetryThread
+
+
+class Yielding(BaseConsumer):
+    """Yields what its feed has."""
+
+    def __init__(self, records: list[dict[str, object]]) -> None:
+        super().__init__(0)
+        self._records = records
+
+    def iterate_task(self) -> Iterator[tuple[int, Any]]:
+        yield from enumerate(self._records)
+
+    def task_id(self, record: Any) -> object:
+        return record["number"]
+
+
+class GeneratorFeed:
+    """Records go in before the source is opened; none outlives it."""
+
+    def __init__(self) -> None:
+        self._records: list[dict[str, object]] = []
+
+    def produce(self, records: Sequence[dict[str, object]]) -> None:
+        self._records += records
+
+    def open(self, context: SourceContext) -> Source:
+        source = GeneratorSource()
+        source.open(replace(context, consumer=Yielding(self._records)))
+        return source
+
+
+class TestGeneratorSource(SourceContract):
+    is_durable = False
+    gives_one_at_a_time = True
+
+    @pytest.fixture
+    def feed(self) -> GeneratorFeed:
+        return GeneratorFeed()
 
 
 class Popping(BaseConsumer):

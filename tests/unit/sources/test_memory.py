@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 
 from consumerd.sources.contract import Source, SourceContext
-from consumerd.sources.memory.options import MemoryOptions
-from consumerd.sources.memory.source import MemorySource
+from consumerd.sources.memory import MemoryOptions, MemorySource
 from consumerd.testing.source_contract import SourceContract
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,9 +13,52 @@ from consumerd.errors import SourceRefusedError
 from consumerd.model.outcome import Dead, Skipped
 from consumerd.model.outcome import Retry as RetryOutcome
 from consumerd.model.shards import Shard
-from consumerd.sources.query.source import QuerySource
+from consumerd.sources.contract import Source, SourceContext
+from consumerd.sources.query import QuerySource
 from consumerd.testing.running import NAME, Run
+from consumerd.testing.source_contract import SourceContract
 from consumerd.wire.board import BoardFlag
+
+
+class Numbers(SQLBaseConsumer):
+    """Gives its rows once: the state of a row is the user's, and no handler runs here that would change it."""
+
+    SLEEP_TIME = 0.01
+
+    def __init__(self, rows: list[dict[str, object]]) -> None:
+        super().__init__(0)
+        self._rows = rows
+
+    def get_next_batch(self) -> list[dict[str, object]]:
+        rows = self._rows[:]
+        self._rows.clear()
+        return rows
+
+    def task_id(self, record: Any) -> object:
+        return record["number"]
+
+
+class QueryFeed:
+    """Rows that a query returns."""
+
+    def __init__(self) -> None:
+        self._rows: list[dict[str, object]] = []
+
+    def produce(self, records: Sequence[dict[str, object]]) -> None:
+        self._rows += records
+
+    def open(self, context: SourceContext) -> Source:
+        source = QuerySource()
+        source.open(replace(context, consumer=Numbers(self._rows)))
+        return source
+
+
+class TestQuerySource(SourceContract):
+    is_durable = False
+
+    @pytest.fixture
+    def feed(self) -> QueryFeed:
+        return QueryFeed()
 
 
 class Rows(SQLBaseConsumer):

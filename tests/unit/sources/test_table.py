@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from consumerd.consumers import BaseConsumer
 from consumerd.errors import SourceAwayError, SourceRefusedError, UndecodableError
 from consumerd.events.facts import Fact
-from consumerd.model.interrupts import Interrupt
 from consumerd.model.outcome import DONE, SKIPPED, Dead, Expired, Outcome, Retry
 from consumerd.model.parked import ParkedState
 from consumerd.model.task import TaskId
@@ -27,7 +26,7 @@ from consumerd.sources.table.source import TableSource
 from consumerd.sources.table.unclaimable import ROWS_A_LOOK
 from consumerd.testing.clock import ManualClock
 from consumerd.testing.running import Run
-from consumerd.testing.source_contract import Feed, SourceContract, context_for_tests
+from consumerd.testing.source_contract import Feed, SourceContract, StandInWorker, context_for_tests
 
 LEASE_S = 30.0
 NOW = 4_000_000_000.0  # later than what `enqueue` wrote, by the machine's clock
@@ -48,7 +47,7 @@ class TableFeed:
     def open(self, context: SourceContext) -> Source:
         source = TableSource()
         options = TableOptions(database=self._database)
-        source.open(replace(context, options=options, clock=self._clock, wait=self._clock.sleep))
+        source.open(replace(context, options=options, clock=self._clock, worker=StandInWorker(self._clock)))
         self._opened.append(source)
         return source
 
@@ -72,7 +71,7 @@ class Bench:
         self.database = folder / "tasks.sqlite"
         self.clock = ManualClock(NOW)
         self.facts: list[Fact] = []
-        self.interrupts: list[Interrupt] = []
+        self.worker = StandInWorker(self.clock)
         self.sources: list[TableSource] = []
         create_table(str(self.database))
 
@@ -88,9 +87,8 @@ class Bench:
                 member=member,
                 lease_owner=f"{member}#{generation}",
                 clock=self.clock,
-                wait=self.clock.sleep,
+                worker=self.worker,
                 emit=self.facts.append,
-                interrupt=self.interrupts.append,
             )
         )
         self.sources.append(source)
@@ -305,7 +303,7 @@ def test_the_keeper_renews_a_lease_once_a_third_is_over(bench: Bench) -> None:
     assert bench.source("b").fetch(1, 0.0) is None
     settle(source, batch)
     assert bench.rows() == ["done"]
-    assert not bench.interrupts
+    assert not bench.worker.interrupts
 
 
 def test_an_old_lease_is_not_trusted(bench: Bench) -> None:
@@ -326,7 +324,7 @@ def test_a_lease_that_others_took_is_noticed_and_what_is_left_goes_back(bench: B
     fetched(bench.source("b"), 1)
     frozen.tick()
     assert not frozen.keeps(batch)
-    assert Interrupt.REVOKED in bench.interrupts
+    assert bench.worker.interrupts
     frozen.release(batch, 1)
     assert frozen.fetch(0, 0.0) is None
     assert frozen.unsettled() == 0

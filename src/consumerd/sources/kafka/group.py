@@ -109,7 +109,7 @@ class GroupMember:
         with receiver.lock:
             receiver.is_closed = True
             self._commit(min(deadline - 1, monotonic() + COMMIT_AGAIN_S))
-            if self._identity is not None and not self._context.is_replaced():
+            if self._identity is not None and not self._context.worker.is_replaced():
                 self._resign(min(deadline - 1, monotonic() + RESIGN_S))
             receiver.client.close()
 

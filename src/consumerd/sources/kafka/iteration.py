@@ -20,7 +20,7 @@ from consumerd.sources.kafka.assigned import AssignedPartition
 from consumerd.sources.kafka.membership import Membership
 from consumerd.sources.kafka.reader import MessageReader
 from consumerd.sources.kafka.yielded import KafkaOffset, Position, RefusedBatch, YieldedBatch, refuse
-from consumerd.sources.pairs import parted
+from consumerd.sources.rows import parted
 
 
 class Iteration:
@@ -122,7 +122,7 @@ class Iteration:
 
     def _unknown_task(self, number: int, record: object) -> Task:
         task_id = self._context.consumer.task_id
-        found = self._context.call_hook("task_id", lambda: task_id(record), None)
+        found = self._context.worker.call_hook("task_id", lambda: task_id(record), None)
         task_id = None if found is None else TaskId(f"{self._context.name}:{found}")
         return Task(id=task_id, offset=number, source=self._context.name, shard=0, position=0, payload=b"")
 

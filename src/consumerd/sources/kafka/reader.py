@@ -1,7 +1,7 @@
 """Messages one at a time, for the user's own `iterate_task`. Runs in workers and the foreground.
 
 It waits within the user's generator, where nothing may be raised: whatever the loop must know goes through
-`refusal`, `note_away`, and `attend`, which lets the loop do meanwhile what it would do between two fetches.
+`refusal` and `attend`, which lets the loop do meanwhile what it would do between two fetches.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 from confluent_kafka import Message
 
-from consumerd.errors import SourceAwayError, SourceRefusedError, StoreAwayError
+from consumerd.errors import SourceRefusedError
 from consumerd.model.task import Task
+from consumerd.sources.contract import Worker
 from consumerd.sources.kafka.assigned import AssignedPartition
 from consumerd.sources.kafka.receiver import SLICE_S, Receiver
 from consumerd.sources.kafka.shared import Shared
@@ -28,18 +29,16 @@ class MessageReader:
         receiver: Receiver,
         *,
         check: Callable[[], None],
-        attend: Callable[[], bool],
-        note_away: Callable[[SourceAwayError | StoreAwayError | None], None],
+        worker: Worker,
     ) -> None:
-        """check: raises where the source refuses; attend and note_away: as the context has them."""
+        """check: raises where the source refuses."""
         self._membership = shared.membership
         self._arrivals = shared.arrivals
         self._health = shared.health
         self._lookup = shared.lookup
         self._receiver = receiver
         self._check = check
-        self._attend = attend
-        self._note_away = note_away
+        self._worker = worker
         self.refusal: SourceRefusedError | None = None
 
     def read(self) -> tuple[AssignedPartition, Message] | None:
@@ -49,7 +48,7 @@ class MessageReader:
                 found = self._take()
             if found is not None:
                 return found
-            if not self._attend():
+            if not self._worker.attend(self._health.trouble or self._lookup.away):
                 return None
             self._wait()
         return None
@@ -72,15 +71,5 @@ class MessageReader:
         try:
             self._check()
             self._receiver.receive(READ_AT_ONCE, SLICE_S)
-            self._raise_when_away()
         except SourceRefusedError as refusal:
             self.refusal = refusal
-        except (SourceAwayError, StoreAwayError) as away:
-            self._note_away(away)
-        else:
-            self._note_away(None)
-
-    def _raise_when_away(self) -> None:
-        away = self._health.trouble or self._lookup.away
-        if away is not None:
-            raise away

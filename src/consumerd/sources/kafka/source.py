@@ -15,7 +15,6 @@ from consumerd.clock import monotonic
 from consumerd.errors import SourceAwayError
 from consumerd.events.facts import Fact, Level
 from consumerd.model.contract import is_overridden
-from consumerd.model.interrupts import Interrupt
 from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
 from consumerd.sources.decoding import decode_json
 from consumerd.sources.kafka import TRAITS
@@ -58,7 +57,7 @@ class KafkaSource:
         self._topic = Topic(options, context.emit)
         self._health = Health(membership, options)
         self._arrivals = Arrivals(membership, self._health.note)
-        self._hand = Hand(membership.state, lambda: context.interrupt(Interrupt.REVOKED))
+        self._hand = Hand(membership.state, context.worker.interrupt)
         question = IdentityQuestion(options.topic_name, self._topic.identity)
         self._lookup = Lookup(membership, context.parked, question, by_position=not is_iterated)
         self._commits = Commits(membership, self._health)
@@ -66,9 +65,7 @@ class KafkaSource:
         self._member = GroupMember(context, options, shared, self._hand)
         self._receiver = self._member.receiver
         if is_iterated:
-            reader = MessageReader(
-                shared, self._receiver, check=self._check, attend=context.attend, note_away=context.note_away
-            )
+            reader = MessageReader(shared, self._receiver, check=self._check, worker=context.worker)
             self._iteration = Iteration(reader, context, membership)
             self.facade.serve(self._iteration.messages)
 
@@ -102,8 +99,6 @@ class KafkaSource:
                 batch = cast("AnyBatch", settlement.batch)
                 if batch.assigned is None or not batch.assigned.is_fenced:
                     batch.finish(settlement.start, settlement.stop)
-                if settlement.stop == len(batch.raws):
-                    self._hand.leave(batch)
             must_send = is_due or 4 * self._membership.unsettled >= self._context.max_unsettled
         if must_send:
             self._receiver.send_commits()
@@ -153,7 +148,7 @@ class KafkaSource:
 
     def close(self, deadline: float) -> None:
         """Commit what is finished and end; where no process takes the slot over, leave the group."""
-        self._hand.enter()
+        self._hand.leave_all()
         if self._iteration is not None:
             self._iteration.close()
         closing = threading.Thread(target=self._member.leave, args=(deadline,), name="kafka-close", daemon=True)

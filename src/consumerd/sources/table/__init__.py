@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from consumerd.sources.contract import ShardLag, Source, SourceKind, Traits
 from consumerd.sources.table.options import TableOptions
 
-TRAITS = Traits(positional=False, durable_defer=True)
+TRAITS = Traits(durable_defer=True)
 
 
 def _make() -> Source:

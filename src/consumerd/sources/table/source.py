@@ -17,7 +17,6 @@ from consumerd.database.embedded import EmbeddedDatabase, EmbeddedFile, driver_o
 from consumerd.database.lock import FileLock
 from consumerd.errors import SourceAwayError, SourceRefusedError
 from consumerd.events.facts import Fact, Level
-from consumerd.model.interrupts import Interrupt
 from consumerd.model.outcome import Dead, Done, Expired, Retry, Skipped
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
@@ -91,7 +90,7 @@ class TableSource:
             if batch is not None or left <= 0:
                 return batch
             asleep_since = clock.monotonic()
-            self._context.wait(min(pause, left))
+            self._context.worker.wait(min(pause, left))
             if clock.monotonic() - asleep_since < min(pause, left) / 2:
                 return None  # an interrupt: the loop wants to look at it
             pause = min(pause * 2, LONGEST_PAUSE_S)
@@ -124,6 +123,8 @@ class TableSource:
 
     def release(self, batch: Batch, start: int) -> None:
         claimed = cast("TableBatch", batch)
+        if start == len(claimed.raws):
+            return
         freed = claimed.marks(start, len(claimed.raws), self._context.clock.wall())
         self._marks.append(_Mark(claimed, self._sql.free, freed))
         self._settle_now()
@@ -154,7 +155,7 @@ class TableSource:
                 self._keepers.write(lambda connection: self._renew(connection, now))
             finally:
                 if not all(map(self.keeps, self._live)):
-                    self._context.interrupt(Interrupt.REVOKED)
+                    self._context.worker.interrupt()
 
     def lag(self) -> tuple[ShardLag, ...]:
         return self._keepers.read(self._measure)

@@ -6,13 +6,14 @@ import importlib
 import inspect
 import pkgutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
 from consumerd.config.problems import Problem, did_you_mean
 from consumerd.config.tables import Place
 from consumerd.inquiry.raised import last_line, traceback_of
-from consumerd.model.contract import is_consumer, missing_hooks
+from consumerd.model.contract import is_consumer, is_overridden
 
 SIGNATURES = {
     "handle_task": "handle_task(self, offset, record)",
@@ -46,9 +47,9 @@ def import_class(target: str, directory: Path, entry: Place, *, module_key: str)
     return found
 
 
-def hook_problems(consumer_class: type, entry: Place) -> list[Problem]:
-    """What the user has still to write, or to write otherwise."""
-    name, missing = consumer_class.__name__, missing_hooks(consumer_class)
+def hook_problems(consumer_class: type, hooks: Iterable[str], entry: Place) -> list[Problem]:
+    """Which of the hooks that its source needs the user has still to write, or to write otherwise."""
+    name, missing = consumer_class.__name__, [hook for hook in hooks if not is_overridden(consumer_class, hook)]
     sentences = [f"{name} has no {hook}: define {SIGNATURES.get(hook, hook)}" for hook in missing]
     if "handle_task" not in missing:
         sentences += _signature_complaints(consumer_class)

@@ -120,11 +120,11 @@ class _Examination:
         return [self._place.problem(sentence, *steps) for steps, sentence in self._resolved.failures]
 
     def of_class(self, consumer_class: type) -> Examined:
-        problems = [*hook_problems(consumer_class, self._entry), *self._unresolved()]
         try:
             kind = kind_named(source_kind(consumer_class))
         except UsageError as error:
-            return self._examined(None, [*problems, self._entry.problem(str(error), "class")])
+            return self._examined(None, [self._entry.problem(str(error), "class"), *self._unresolved()])
+        problems = [*hook_problems(consumer_class, kind.hooks, self._entry), *self._unresolved()]
         problems += self._client_problems(kind)
         owners = KeyOwners(kind.options, config_model(consumer_class))
         common, wrong = read_common_keys(self._written, self._place, self._resolver)

@@ -17,7 +17,7 @@ from consumerd.model.interrupts import Interrupt
 from consumerd.model.outcome import DONE, Dead, Retry
 from consumerd.model.suspects import Suspect
 from consumerd.model.task import Task
-from consumerd.sources.contract import Batch, Settlement
+from consumerd.sources.contract import Batch, Revocable, Settlement
 from consumerd.wire.board import ATTEMPT_SINCE_NS, BUSY_SINCE_NS, CURSOR, NONE, SHARD, one_word
 from consumerd.wire.recent import note_done, note_failed
 from consumerd.worker.tasks.attempt import Raised
@@ -35,6 +35,7 @@ class Handling:
         self._settings = settings
         self._attend = attend
         self._source = parts.source
+        self._keeps = parts.source.keeps if isinstance(parts.source, Revocable) else lambda batch: True
         self._suspects = parts.suspects
         self._words = parts.words
         self._cursor = one_word(parts.words, CURSOR)
@@ -64,8 +65,7 @@ class Handling:
         except ConsumerdError:
             self._words[CURSOR] = NONE  # a source or a store that gave up: no fault of the task
             raise
-        if handled < len(batch.raws):
-            self._source.release(batch, handled)
+        self._source.release(batch, handled)
         self._batch, self._remaining = None, iter(())
         self._words[CURSOR] = NONE
         self._words[BUSY_SINCE_NS] = 0
@@ -81,7 +81,7 @@ class Handling:
         return handled
 
     def _must_leave(self, batch: Batch) -> bool:
-        return self._attend() or not self._source.keeps(batch)
+        return self._attend() or not self._keeps(batch)
 
     def _handed_out(self) -> int:
         assert self._batch is not None

@@ -13,7 +13,7 @@ from consumerd.events.facts import Fact, Level
 from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.task import Task
-from consumerd.sources.contract import Batch, EndOfSource, SourceContext, TellsTrouble
+from consumerd.sources.contract import Batch, EndOfSource, Revocable, SourceContext, TellsTrouble
 from consumerd.wire.board import ANSWERED, FLAGS, PARKED, TURNED_NS, UNSETTLED, BoardFlag
 from consumerd.worker.tasks.attempt import NEWS_S
 from consumerd.worker.tasks.away import Away
@@ -298,7 +298,8 @@ class Loop:
         return self.is_stopping
 
     def _park_held(self, *, is_last: bool = False) -> None:
-        self._parts.parking.forget(self._source.settles)
+        if isinstance(self._source, Revocable):
+            self._parts.parking.forget(self._source.settles)
         settlements = self._parts.parking.flush(is_last=is_last)
         if settlements:
             self._words[PARKED] += len(settlements)

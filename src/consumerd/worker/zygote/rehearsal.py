@@ -21,8 +21,7 @@ from consumerd.events.outlet import Outlet
 from consumerd.model.contract import default_hook
 from consumerd.model.shards import Shard
 from consumerd.parking.thread import StoreThread
-from consumerd.sources.memory.options import MemoryOptions
-from consumerd.sources.memory.source import MemorySource
+from consumerd.sources.memory import MemoryOptions, MemorySource
 from consumerd.wire.board import BOARD_BYTES
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Ready

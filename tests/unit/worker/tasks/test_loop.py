@@ -19,7 +19,7 @@ from consumerd.model.interrupts import Interrupt
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import Batch, SourceContext
-from consumerd.sources.memory.source import MemorySource
+from consumerd.sources.memory import MemorySource
 from consumerd.testing.running import NAME, Run
 from consumerd.wire.board import BoardFlag
 from consumerd.worker.tasks.pace import Pace

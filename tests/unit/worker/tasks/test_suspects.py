@@ -11,8 +11,8 @@ from consumerd import BaseConsumer, Retry
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import Batch
-from consumerd.sources.generator.source import GeneratorSource
-from consumerd.sources.memory.source import MemorySource
+from consumerd.sources.generator import GeneratorSource
+from consumerd.sources.memory import MemorySource
 from consumerd.testing.running import NAME, Run
 from consumerd.wire.board import CRASHES, CURSOR, IDENTITIES_BYTES, NONE
 

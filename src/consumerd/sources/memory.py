@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from consumerd.model.task import TaskId
-from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
-from consumerd.sources.memory import TRAITS
-from consumerd.sources.memory.options import MemoryOptions
+from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext, SourceKind, Traits
 from consumerd.sources.records import decode_record
 from consumerd.sources.rows import Raw, RecordBatch
 
 LARGEST_BATCH = 500
 
 
+class MemoryOptions(BaseModel):
+    """records: the tasks; or count: so many numbered tasks; or neither: numbered tasks without end.
+
+    Numbered tasks are divided among the workers: worker i of n gets i, i + n, i + 2n …
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    records: list[Any] | None = None  # a record is any plain value
+    count: int | None = Field(default=None, ge=0)
+
+
 def _record_batch(name: str, raws: Sequence[Raw]) -> Batch:
-    return RecordBatch(name, 0, raws, id_start=f"{name}:")
+    return RecordBatch(name, raws, id_start=f"{name}:")
 
 
 class MemorySource:
     """Hands out its tasks once; what is released comes again."""
 
-    traits = TRAITS
+    traits = Traits()
     has_answered = True
 
     def __init__(
@@ -48,7 +61,7 @@ class MemorySource:
         taken, self._released = self._released[:wanted], self._released[wanted:]
         taken += itertools.islice(self._tasks, wanted - len(taken))
         if not taken:
-            self._context.wait(timeout_s)
+            self._context.worker.wait(timeout_s)
             return None
         self._in_hand += len(taken)
         return self._make_batch(self._context.name, taken)
@@ -62,20 +75,9 @@ class MemorySource:
     def unsettled(self) -> int:
         return self._in_hand
 
-    def keeps(self, batch: Batch) -> bool:
-        del batch
-        return True
-
-    def settles(self, batch: Batch) -> bool:
-        del batch
-        return True
-
     def release(self, batch: Batch, start: int) -> None:
         self._released = [*batch.raws[start:], *self._released]
         self._in_hand -= len(batch.raws) - start
-
-    def tick(self) -> None:
-        """Nothing to keep."""
 
     def lag(self) -> tuple[ShardLag, ...]:
         return (ShardLag(shard=0, tasks=len(self._released), oldest_s=None, position=self._settled),)
@@ -93,3 +95,6 @@ class MemorySource:
         for number in numbers:
             record = options.records[number] if options.records is not None else {"number": number}
             yield number, record, TaskId(f"{self._context.name}:{number}")
+
+
+KIND = SourceKind(name="memory", options=MemoryOptions, make=MemorySource, traits=MemorySource.traits)

@@ -1,4 +1,4 @@
-"""The source over `get_next_batch`. Runs in workers and the foreground.
+"""A user's own query as a source: `get_next_batch`. Runs in workers and the foreground.
 
 The query, and the state of its rows, are the user's; consumerd divides the rows among the workers by the hash of
 their ids, leaves out what is parked, and paces the queries. One batch is out at a time.
@@ -9,23 +9,68 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from pydantic import BaseModel, ConfigDict
+
+from consumerd.clock import Clock
 from consumerd.errors import ConsumerdError, QueryFailedError
 from consumerd.events.facts import Fact, Level
 from consumerd.model.contract import is_overridden
 from consumerd.model.failure import one_line
 from consumerd.model.outcome import Done, Outcome
-from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
-from consumerd.sources.query import TRAITS
-from consumerd.sources.query.pace import Pace
-from consumerd.sources.query.selection import Selection
+from consumerd.sources.contract import Batch, Settlement, SourceContext, SourceKind, Traits
 from consumerd.sources.records import decode_record
 from consumerd.sources.rows import Raw, RecordBatch
+from consumerd.sources.selection import Selection
+
+LONGEST_SLEEP_S = 30.0
+STARVED_AFTER_S = 15.0
+
+
+class QueryOptions(BaseModel):
+    """No options: all keys are the user's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Pace:
+    """When to query again: at once after work, after `SLEEP_TIME` when there was nothing.
+
+    A batch of which nothing could be taken doubles the pause, up to 30 seconds.
+    """
+
+    def __init__(self, sleep_time_s: float, clock: Clock) -> None:
+        self._sleep_time_s = sleep_time_s
+        self._clock = clock
+        self._pause_s = sleep_time_s
+        self._next_query = 0.0
+        self._skipped_since: float | None = None
+        self.is_starved = False
+
+    @property
+    def pause_left_s(self) -> float:
+        return self._next_query - self._clock.monotonic()
+
+    def note(self, *, returned: int, taken: int) -> float | None:
+        """What the last query brought. Seconds of starvation, when it is time to report them; else None."""
+        now = self._clock.monotonic()
+        if taken or not returned:
+            self._pause_s, self._skipped_since, self.is_starved = self._sleep_time_s, None, False
+            self._next_query = now if taken else now + self._sleep_time_s
+            return None
+        self._next_query = now + self._pause_s
+        self._pause_s = min(self._pause_s * 2, LONGEST_SLEEP_S)
+        self._skipped_since = now if self._skipped_since is None else self._skipped_since
+        starved_s = now - self._skipped_since
+        if starved_s < STARVED_AFTER_S or self.is_starved:
+            return None
+        self.is_starved = True
+        return starved_s
 
 
 class QuerySource:
     """Rows of the user's query, a batch at a time, in slices no larger than the loop asks for."""
 
-    traits = TRAITS
+    traits = Traits(splits_keys=True)
 
     def __init__(self) -> None:
         self._rows: list[Raw] = []
@@ -41,18 +86,18 @@ class QuerySource:
     def fetch(self, limit: int, timeout_s: float) -> Batch | None:
         if limit < 1 or (self._in_hand and not self._rows):
             self.has_answered = True  # nobody wants it to be asked
-            self._context.wait(timeout_s)
+            self._context.worker.wait(timeout_s)
             return None
         if not self._rows:
             if self._pace.pause_left_s > 0:
-                self._context.wait(min(self._pace.pause_left_s, timeout_s))
+                self._context.worker.wait(min(self._pace.pause_left_s, timeout_s))
                 return None
             self._query()
         if not self._rows:
             return None
         taken, self._rows = self._rows[:limit], self._rows[limit:]
         self._in_hand += len(taken)
-        return RecordBatch(self._context.name, 0, taken)
+        return RecordBatch(self._context.name, taken)
 
     def settle(self, settlements: Sequence[Settlement], *, is_due: bool) -> None:
         del is_due
@@ -67,27 +112,14 @@ class QuerySource:
     def unsettled(self) -> int:
         return self._in_hand
 
-    def keeps(self, batch: Batch) -> bool:
-        del batch
-        return True
-
-    def settles(self, batch: Batch) -> bool:
-        del batch
-        return True
-
     def decode(self, payload: bytes) -> object:
         return decode_record(payload)
 
     def release(self, batch: Batch, start: int) -> None:
-        """The rows are as they were: the query returns them again."""
+        """The rows are as they were: the query returns them again, and with them those behind them."""
         self._in_hand -= len(batch.raws) - start
-        self._rows.clear()
-
-    def tick(self) -> None:
-        """Nothing to keep: the connection is the user's."""
-
-    def lag(self) -> tuple[ShardLag, ...]:
-        return ()
+        if start < len(batch.raws):
+            self._rows.clear()
 
     def close(self, deadline: float) -> None:
         del deadline
@@ -105,27 +137,33 @@ class QuerySource:
         self._rows = selected.rows
         for record, outcome in selected.parked:
             self._tell_parked([record], outcome)
+        self._report_starvation(returned=len(records), taken=len(selected.rows))
+
+    def _report_starvation(self, *, returned: int, taken: int) -> None:
         was_starved = self._pace.is_starved
-        starved_s = self._pace.note(returned=len(records), taken=len(selected.rows))
+        starved_s = self._pace.note(returned=returned, taken=taken)
         if was_starved and not self._pace.is_starved:
             self._context.emit(Fact("fed", Level.INFO, {}))
         if starved_s is not None:
-            self._context.emit(
-                Fact(
-                    "starved",
-                    Level.WARNING,
-                    {
-                        "for_s": round(starved_s, 1),
-                        "returned": len(records),
-                        "advice": "the query returns only rows that are parked, just handled or another worker's: "
-                        "leave them out by self.parked_ids(), self.shard, or mark them in on_parked",
-                    },
-                )
+            advice = (
+                "the query returns only rows that are parked, just handled or another worker's: leave them out by "
+                "self.parked_ids(), self.shard, or mark them in on_parked"
             )
+            fields = {"for_s": round(starved_s, 1), "returned": returned, "advice": advice}
+            self._context.emit(Fact("starved", Level.WARNING, fields))
 
     def _tell_parked(self, records: Sequence[object], outcome: Outcome) -> None:
         if not self._tells_parked:
             return
         on_parked = self._context.consumer.on_parked
         for record in records:  # parked already, whatever the hook does
-            self._context.call_hook("on_parked", partial(on_parked, record, outcome), None)
+            self._context.worker.call_hook("on_parked", partial(on_parked, record, outcome), None)
+
+
+KIND = SourceKind(
+    name="query",
+    options=QueryOptions,
+    make=QuerySource,
+    traits=QuerySource.traits,
+    hooks=("get_next_batch", "handle_task"),
+)

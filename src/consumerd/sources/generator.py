@@ -1,4 +1,4 @@
-"""The source over `iterate_task`. Runs in workers and the foreground.
+"""A user's own `iterate_task` as a source. Runs in workers and the foreground.
 
 What the generator yields is gone from wherever it came: the task is handled by this worker, one at a time, and kept
 by the parking store from its first failure on. The generator is never broken into; it is asked for the next task only
@@ -10,23 +10,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from consumerd.model.contract import is_overridden
 from consumerd.model.task import TaskId
-from consumerd.sources.contract import Batch, EndOfSource, Settlement, ShardLag, SourceContext
-from consumerd.sources.generator import TRAITS
-from consumerd.sources.pairs import parted
+from consumerd.sources.contract import Batch, EndOfSource, Settlement, SourceContext, SourceKind, Traits
 from consumerd.sources.records import decode_record
-from consumerd.sources.rows import RecordBatch
+from consumerd.sources.rows import RecordBatch, parted
+
+
+class GeneratorOptions(BaseModel):
+    """No options: all keys are the user's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class GeneratorSource:
-    """Tasks of a generator, one at a time."""
+    """Tasks of a generator, one at a time. Those that were never started go to nobody: it has forgotten them."""
 
-    traits = TRAITS
+    traits = Traits(positional=True, gives_away=True)
     has_answered = True
 
     def __init__(self) -> None:
-        self._context: SourceContext | None = None
         self._tasks: Iterator[Any] = iter(())
         self._in_hand = 0
 
@@ -35,9 +40,8 @@ class GeneratorSource:
         self._tasks = iter(context.consumer.iterate_task())
 
     def fetch(self, limit: int, timeout_s: float) -> Batch | None:
-        assert self._context is not None
         if limit < 1 or self._in_hand:
-            self._context.wait(timeout_s)
+            self._context.worker.wait(timeout_s)
             return None
         try:
             yielded = next(self._tasks)
@@ -45,7 +49,7 @@ class GeneratorSource:
             raise EndOfSource from None
         offset, record = parted(yielded)
         self._in_hand = 1
-        return RecordBatch(self._context.name, 0, [(offset, record, self._id_of(record))])
+        return RecordBatch(self._context.name, [(offset, record, self._id_of(record))])
 
     def settle(self, settlements: Sequence[Settlement], *, is_due: bool) -> None:
         del is_due
@@ -55,26 +59,11 @@ class GeneratorSource:
     def unsettled(self) -> int:
         return self._in_hand
 
-    def keeps(self, batch: Batch) -> bool:
-        del batch
-        return True
-
-    def settles(self, batch: Batch) -> bool:
-        del batch
-        return True
-
     def decode(self, payload: bytes) -> object:
         return decode_record(payload)
 
     def release(self, batch: Batch, start: int) -> None:
-        """There is nobody to give it back to: only `can_stop_consume` or a stop between two attempts leads here."""
         del batch, start
-
-    def tick(self) -> None:
-        """Nothing to keep."""
-
-    def lag(self) -> tuple[ShardLag, ...]:
-        return ()
 
     def close(self, deadline: float) -> None:
         del deadline
@@ -83,9 +72,17 @@ class GeneratorSource:
             close()
 
     def _id_of(self, record: object) -> TaskId | None:
-        assert self._context is not None
         if not is_overridden(type(self._context.consumer), "task_id"):
             return None  # an `id` in what a generator yields may be anything's
         task_id = self._context.consumer.task_id
-        found = self._context.call_hook("task_id", lambda: task_id(record), None)
+        found = self._context.worker.call_hook("task_id", lambda: task_id(record), None)
         return None if found is None else TaskId(f"{self._context.name}:{found}")
+
+
+KIND = SourceKind(
+    name="generator",
+    options=GeneratorOptions,
+    make=GeneratorSource,
+    traits=GeneratorSource.traits,
+    hooks=("iterate_task", "handle_task"),
+)

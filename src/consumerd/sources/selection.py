@@ -55,7 +55,7 @@ class Selection:
             if task_id in self._done_at or task_id in seen:
                 continue
             if named is not None:
-                if not self._is_ours(task_id):
+                if not (self._context.worker.user_reads_shard() or self._context.shard.owns(task_id)):
                     continue
                 seen.add(task_id)
             candidates.append((index, record, task_id))
@@ -69,18 +69,12 @@ class Selection:
 
     def _nameless_id(self, record: object) -> TaskId:
         """By its content: the same row is known again, once it is parked. Rows that are alike are all handled."""
-        if self._context.shard.count > 1 and not self._user_shards():
+        if self._context.shard.count > 1 and not self._context.worker.user_reads_shard():
             raise SourceRefusedError(
                 f"a record of {self._context.name} has no id, so {self._context.shard.count} workers cannot divide "
                 f"the rows: define task_id(record), read self.shard in get_next_batch, or set workers to 1"
             )
         return TaskId(f"{self._context.name}:~{hashlib.blake2b(encode_record(record), digest_size=12).hexdigest()}")
-
-    def _is_ours(self, task_id: TaskId) -> bool:
-        return self._user_shards() or self._context.shard.owns(task_id)
-
-    def _user_shards(self) -> bool:
-        return self._context.user_reads_shard()
 
     def _forget_old(self) -> None:
         oldest = self._context.clock.monotonic() - float(self._context.consumer.SLEEP_TIME)
