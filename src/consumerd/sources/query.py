@@ -11,9 +11,9 @@ from functools import partial
 
 from pydantic import BaseModel, ConfigDict
 
+from consumerd import events
 from consumerd.clock import Clock
 from consumerd.errors import ConsumerdError, QueryFailedError
-from consumerd.events.facts import Fact, Level
 from consumerd.model.contract import is_overridden
 from consumerd.model.failure import one_line
 from consumerd.model.outcome import Done, Outcome
@@ -143,14 +143,13 @@ class QuerySource:
         was_starved = self._pace.is_starved
         starved_s = self._pace.note(returned=returned, taken=taken)
         if was_starved and not self._pace.is_starved:
-            self._context.emit(Fact("fed", Level.INFO, {}))
+            self._context.emit(events.fed())
         if starved_s is not None:
             advice = (
                 "the query returns only rows that are parked, just handled or another worker's: leave them out by "
                 "self.parked_ids(), self.shard, or mark them in on_parked"
             )
-            fields = {"for_s": round(starved_s, 1), "returned": returned, "advice": advice}
-            self._context.emit(Fact("starved", Level.WARNING, fields))
+            self._context.emit(events.starved(for_s=round(starved_s, 1), returned=returned, advice=advice))
 
     def _tell_parked(self, records: Sequence[object], outcome: Outcome) -> None:
         if not self._tells_parked:

@@ -12,8 +12,8 @@ from itertools import groupby
 
 from confluent_kafka import KafkaError, Message
 
+from consumerd import events
 from consumerd.clock import monotonic
-from consumerd.events.facts import Level
 from consumerd.model.ledger import UNKNOWN
 from consumerd.sources.kafka.assigned import AssignedPartition
 from consumerd.sources.kafka.losses import Losses
@@ -92,9 +92,9 @@ class Arrivals:
             if other.assigned is old:
                 other.assigned = new
         position = _offset(run.messages[0])
-        self._membership.report(
-            "position_went_back", Level.WARNING, partition=old.partition, position=position, before=old.next_position
-        )
+        topic, before = self._membership.topic, old.next_position
+        fact = events.position_went_back(topic=topic, partition=old.partition, position=position, before=before)
+        self._membership.emit(fact)
 
     def _find(self, message: Message) -> AssignedPartition | None:
         partition = message.partition()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from consumerd.events.facts import Fact, Level
+from consumerd import events
+from consumerd.events.facts import Fact
 
 
 class FactLogger(logging.Logger):
@@ -18,4 +19,4 @@ class FactLogger(logging.Logger):
 
     def handle(self, record: logging.LogRecord) -> None:
         """Emit the line."""
-        self._emit(Fact("client_logged", Level.DEBUG, {"line": record.getMessage()}))
+        self._emit(events.client_logged(line=record.getMessage()))

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from consumerd.events.facts import Level
+from consumerd import events
 from consumerd.sources.kafka.assigned import AssignedPartition
 from consumerd.sources.kafka.health import Health
 from consumerd.sources.kafka.membership import Membership
@@ -110,10 +110,11 @@ class Commits:
         if problem.code() in (KafkaError._NO_OFFSET, KafkaError._DESTROY):
             return  # nothing was to be committed, or the client is closing: not an answer of the broker
         self._health.note(problem)
-        self._membership.report(
-            "settlement_refused",
-            Level.WARNING,
-            partitions=sorted(refused),
-            error=f"{problem.name()}: {problem.str()}",
-            then="it goes with the next commit",
+        self._membership.emit(
+            events.settlement_refused(
+                topic=self._membership.topic,
+                partitions=sorted(refused),
+                error=f"{problem.name()}: {problem.str()}",
+                then="it goes with the next commit",
+            )
         )

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from consumerd import events
 from consumerd.clock import monotonic
 from consumerd.errors import SourceRefusedError
-from consumerd.events.facts import Level
 from consumerd.sources.contract import SourceContext
 from consumerd.sources.kafka.client_log import FactLogger
 from consumerd.sources.kafka.hand import Hand
@@ -59,7 +59,7 @@ class GroupMember:
         membership, receiver = self._shared.membership, self.receiver
         if fencing is Fencing.BY_ANOTHER and self._is_fenced_again():
             advice = "is a copy of its state directory in use? Give each master a directory of its own"
-            membership.report("identity_taken", Level.ERROR, member=self._identity, advice=advice)
+            membership.emit(events.identity_taken(topic=membership.topic, member=self._identity, advice=advice))
             self._identity = None
         client = self._new_client()
         with receiver.lock:
@@ -69,7 +69,7 @@ class GroupMember:
             receiver.replace(client)
             self._shared.commits.forget()
             self._shared.health.note_new_client()
-        membership.report("group_joined_anew", Level.WARNING, because=fencing.value)
+        membership.emit(events.group_joined_anew(topic=membership.topic, because=fencing.value))
 
     def _is_fenced_again(self) -> bool:
         before, self._fenced_at = self._fenced_at, monotonic()
@@ -96,7 +96,7 @@ class GroupMember:
             self._subscribe(receiver.client)
             receiver.replace(receiver.client)
         because = f"no member reads the partitions {sorted(unread)}"
-        self._shared.membership.report("group_joined_anew", Level.WARNING, because=because)
+        self._shared.membership.emit(events.group_joined_anew(topic=self._shared.membership.topic, because=because))
 
     def begin_anew(self) -> None:
         """The topic was deleted and made anew. Within `fetch`."""

@@ -18,8 +18,8 @@ from enum import Enum
 
 from confluent_kafka import KafkaError, Message
 
+from consumerd import events
 from consumerd.errors import SourceAwayError, SourceRefusedError
-from consumerd.events.facts import Level
 from consumerd.sources.kafka.membership import Membership
 from consumerd.sources.kafka.options import KafkaOptions
 from consumerd.sources.kafka.refusals import OF_JOINING, OF_THE_TOPIC, is_fencing, is_final, translate, words
@@ -114,10 +114,10 @@ class Health:
         elif code == KafkaError._ALL_BROKERS_DOWN:
             self._silence = f"none of the brokers at {self._options.brokers} answers"
         elif code == KafkaError._MAX_POLL_EXCEEDED:
-            self._membership.report("poll_overdue", Level.WARNING, error=words(error))
+            self._membership.emit(events.poll_overdue(topic=self._membership.topic, error=words(error)))
         else:
             self._last_words = f" (the client says: {error.str()})"
-            self._membership.report("client_reported", Level.DEBUG, error=words(error))
+            self._membership.emit(events.client_reported(topic=self._membership.topic, error=words(error)))
 
     def note_unanswered(self) -> None:
         """A commit was not answered in time."""

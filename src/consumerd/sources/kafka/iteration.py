@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from consumerd import events
 from consumerd.errors import SourceRefusedError, UndecodableError
-from consumerd.events.facts import Level
 from consumerd.model.ledger import UNKNOWN, Span
 from consumerd.model.task import Task, TaskId
 from consumerd.sources.contract import EndOfSource, SourceContext
@@ -111,7 +111,7 @@ class Iteration:
         if not self._is_unknown_reported:
             self._is_unknown_reported = True
             then = "tasks finish in the order they are read; what iterate_task holds back is not safe"
-            self._membership.report("positions_unknown", Level.WARNING, offset=int(number), then=then)
+            self._membership.emit(events.positions_unknown(topic=self._membership.topic, offset=int(number), then=then))
         unyielded = [assigned for assigned in self._membership.assigned.values() if assigned.has_unyielded]
         if unyielded or self._open is None:
             self._leave_open()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from consumerd.events.facts import Level
+from consumerd import events
 from consumerd.sources.kafka.membership import Membership
 
 EARLIEST = -2
@@ -49,11 +49,12 @@ class Losses:
             return  # the loss stays untold, as it does where nobody may ask
         for partition, (expected, found) in gaps.items():
             if expected < begins[partition] <= found:
-                self._membership.report(
-                    "records_deleted",
-                    Level.WARNING,
-                    partition=partition,
-                    records=begins[partition] - expected,
-                    first=expected,
-                    then="they were never handled: keep the topic's records for longer, or add workers",
+                self._membership.emit(
+                    events.records_deleted(
+                        topic=self._membership.topic,
+                        partition=partition,
+                        records=begins[partition] - expected,
+                        first=expected,
+                        then="they were never handled: keep the topic's records for longer, or add workers",
+                    )
                 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from threading import Condition, RLock
 
 from consumerd.clock import Clock
-from consumerd.events.facts import Fact, Level
+from consumerd.events.facts import Fact
 from consumerd.sources.kafka.assigned import AssignedPartition
 
 
@@ -21,10 +21,6 @@ class Membership:
     clock: Clock
     assigned: dict[int, AssignedPartition] = field(default_factory=dict)
     state: Condition = field(default_factory=lambda: Condition(RLock()))
-
-    def report(self, name: str, level: Level = Level.INFO, **fields: object) -> None:
-        """Emit a fact about the topic."""
-        self.emit(Fact(name, level, {"topic": self.topic, **fields}))
 
     @property
     def unsettled(self) -> int:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
-from consumerd.events.facts import Level
+from consumerd import events
+from consumerd.events.facts import Event
 from consumerd.model.ledger import UNKNOWN
 from consumerd.sources.kafka.assigned import AssignedPartition
 from consumerd.sources.kafka.hand import Hand
@@ -47,7 +48,7 @@ class Rebalance:
                 client.pause(held)
         except KafkaException as error:
             self._health.note(error.args[0])
-        self._report("partitions_assigned", partitions)
+        self._report(events.partitions_assigned, partitions)
 
     def begin_anew(self, client: Consumer) -> None:
         """The topic was made anew: what was read and finished of the one before counts for nothing.
@@ -71,7 +72,7 @@ class Rebalance:
                 client.seek(place)
         except KafkaException as error:
             self._health.note(error.args[0])
-        self._membership.report("topic_made_anew", Level.WARNING, partitions=sorted(self._assigned))
+        self._membership.emit(events.topic_made_anew(topic=self._membership.topic, partitions=sorted(self._assigned)))
 
     def on_revoke(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         """Let the loop leave them, commit what is finished, let go."""
@@ -82,7 +83,7 @@ class Rebalance:
                 assigned.fence()
         self._commits.send_now(client, leaving)
         self._unassign(client, partitions, leaving)
-        self._report("partitions_revoked", partitions)
+        self._report(events.partitions_revoked, partitions)
 
     def on_lost(self, client: Consumer, partitions: list[TopicPartition]) -> None:
         """Others have them already: start nothing, settle nothing."""
@@ -93,7 +94,7 @@ class Rebalance:
                 assigned.fence()
         self._hand.interrupt()
         self._unassign(client, partitions, leaving)
-        self._report("partitions_lost", partitions, Level.WARNING)
+        self._report(events.partitions_lost, partitions)
 
     def _with_positions(self, client: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
         """The partitions with the group's positions; those that cannot be had are left to librdkafka."""
@@ -139,7 +140,7 @@ class Rebalance:
         except KafkaException as error:
             self._health.note(error.args[0])
 
-    def _report(self, name: str, partitions: list[TopicPartition], level: Level = Level.INFO) -> None:
+    def _report(self, event: Event[...], partitions: list[TopicPartition]) -> None:
         if partitions:
             numbers = sorted(place.partition for place in partitions)
-            self._membership.report(name, level, partitions=numbers)
+            self._membership.emit(event(topic=self._membership.topic, partitions=numbers))

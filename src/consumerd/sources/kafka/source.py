@@ -11,9 +11,9 @@ import threading
 from collections.abc import Sequence
 from typing import cast
 
+from consumerd import events
 from consumerd.clock import monotonic
 from consumerd.errors import SourceAwayError
-from consumerd.events.facts import Fact, Level
 from consumerd.model.contract import is_overridden
 from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
 from consumerd.sources.decoding import decode_json
@@ -156,7 +156,7 @@ class KafkaSource:
         closing.join(max(0.0, deadline - monotonic()))
         if closing.is_alive():
             then = "what was finished since the last commit comes again"
-            self._context.emit(Fact("source_close_overdue", Level.WARNING, {"then": then}))
+            self._context.emit(events.source_close_overdue(then=then))
 
     # Within
 

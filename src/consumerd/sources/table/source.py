@@ -13,10 +13,10 @@ from typing import cast
 
 from sqlalchemy import Connection
 
+from consumerd import events
 from consumerd.database.embedded import EmbeddedDatabase, EmbeddedFile, driver_of
 from consumerd.database.lock import FileLock
 from consumerd.errors import SourceAwayError, SourceRefusedError
-from consumerd.events.facts import Fact, Level
 from consumerd.model.outcome import Dead, Done, Expired, Retry, Skipped
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
@@ -136,7 +136,7 @@ class TableSource:
         try:
             self._database.write(self._give_back)
         except SourceAwayError as error:
-            self._emit("release_failed", error=str(error), then="the lease runs out")
+            self._context.emit(events.release_failed(error=str(error), then="the lease runs out"))
         self._database.close()
         if self._turn.acquire(timeout=wait_s):
             self._keepers.close()
@@ -235,7 +235,7 @@ class TableSource:
             try:
                 self._write(self._write_marks)
             except SourceAwayError as error:
-                self._emit("settling_failed", error=str(error), unsettled=self.unsettled())
+                self._context.emit(events.settling_failed(error=str(error), unsettled=self.unsettled()))
 
     def _write(self, step: Callable[[Connection], TableBatch | int | None]) -> TableBatch | None:
         """Run `step`, which writes all marks; they are forgotten when it is committed."""
@@ -258,7 +258,7 @@ class TableSource:
                 ids = [(parameters[-2],) for parameters in mark.parameters]
                 others += sum(bool(driver.execute(self._sql.is_claimed, each).fetchone()) for each in ids)
         if missing and not self._is_doubtful:
-            self._emit("lease_lost", tasks=missing, then=_fate(missing, others))
+            self._context.emit(events.lease_lost(tasks=missing, then=_fate(missing, others)))
         return missing
 
     def _forget_marks(self) -> None:
@@ -297,9 +297,6 @@ class TableSource:
 
     def _away(self, cause: str) -> SourceAwayError:
         return SourceAwayError(f"the database {self._options.path} is away: {cause}")
-
-    def _emit(self, name: str, **fields: object) -> None:
-        self._context.emit(Fact(name, Level.WARNING, fields))
 
 
 def _fate(missing: int, others: int) -> str:
