@@ -16,12 +16,14 @@ from functools import partial
 import pytest
 
 from consumerd.clock import wall
+from consumerd.database.claims import Lease
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.suspects import Suspect
 from consumerd.model.task import TaskId
 from consumerd.parking import browsing, claims
-from consumerd.parking.spans import FIRST_ROWS
-from consumerd.parking.store import Lease, ParkedFilter, ParkingStore
+from consumerd.parking.deciding import FIRST_ROWS
+from consumerd.parking.filters import ParkedFilter
+from consumerd.parking.store import ParkingStore
 
 Place = Callable[[], ParkingStore]
 """Opens one more store on the same database, which was empty when the test began."""

@@ -20,10 +20,11 @@ from consumerd.model.task import TaskId
 from consumerd.parking import claims
 from consumerd.parking.browsing import listed
 from consumerd.parking.claims import due_candidates
+from consumerd.parking.filters import ParkedFilter
 from consumerd.parking.opening import ask_parking, open_store, open_store_thread, parking_url
 from consumerd.parking.presence import has_nothing_on_server
 from consumerd.parking.records import INLINE_LIMIT_BYTES
-from consumerd.parking.store import ParkedFilter, ParkingStore
+from consumerd.parking.store import ParkingStore
 from consumerd.parking.thread import StoreThread
 from contracts.parking_store import (
     CONSUMER,
@@ -79,7 +80,7 @@ class TestMariaDB(ParkingStoreContract):
             first = claims.claim_due(connection, CONSUMER, 20, OWNER)  # type: ignore[arg-type]  # a Connection
             return len(first), len(other.claim_due(CONSUMER, 200, OTHER))
 
-        assert store._database.write(claim_both) == (20, 180)
+        assert store.database.write(claim_both) == (20, 180)
         other.close()
 
     def test_the_clock_is_the_same_in_every_time_zone(self, store: ParkingStore, mariadb_url: str) -> None:
@@ -253,7 +254,7 @@ def _connections_of(database_url: str, account_url: str) -> int:
 def test_a_connection_that_was_cut_while_idle_is_replaced_unseen(mariadb_url: str) -> None:
     store = open_store(mariadb_url, NOWHERE)
     store.park([parked_task(1)])
-    number = store._database.read(lambda connection: connection.execute(text("SELECT connection_id()")).scalar_one())
+    number = store.database.read(lambda connection: connection.execute(text("SELECT connection_id()")).scalar_one())
     engine = create_engine(parking_url(mariadb_url, NOWHERE))
     with engine.connect() as connection:
         connection.execute(text(f"KILL {number}"))

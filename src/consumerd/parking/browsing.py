@@ -1,25 +1,23 @@
-"""What people do with parked rows: count, list, show, retry, discard. One step each within the caller's transaction.
+"""What people see of parked rows: how many there are, a list of them, one of them whole.
 
-What may concern millions of rows is done span by span (`store.spans`), each in a transaction of its own.
+Each function is one step within the caller's transaction.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, false, func, or_, select, update
+from sqlalchemy import Connection, Row, Select, func, or_, select
 
 from consumerd.database.dialects import database_now, takes_unicode
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import TaskId
 from consumerd.parking.claims import read_tasks, starts_with
-from consumerd.parking.filters import ParkedFilter
-from consumerd.parking.records import handle_of, original, storable
-from consumerd.parking.schema import KEY_CHARACTERS, PARKED, PARTS
-from consumerd.parking.spans import Span
+from consumerd.parking.filters import EVERY, ParkedFilter
+from consumerd.parking.records import handle_of, storable, values_of
+from consumerd.parking.schema import KEY_CHARACTERS, PARKED
 
 SHORTEST_HANDLE = 4
 ROWS_LOOKED_AT = 5_000
@@ -27,15 +25,6 @@ ROWS_LOOKED_AT = 5_000
 
 _HANDLE = re.compile(f"[0-9a-f]{{{SHORTEST_HANDLE},{KEY_CHARACTERS}}}")
 _SHORT = re.compile(f"[0-9a-f]{{1,{SHORTEST_HANDLE - 1}}}")
-_DECIDABLE = (ParkedState.WAITING.value, ParkedState.DEAD.value)
-"""A suspect is no person's to decide: its task still is in its source."""
-
-
-Changed = dict[str, int]
-"""How many tasks, by consumer."""
-
-Among = Span | Sequence[str]
-"""Where rows are chosen: in a span of the store, or among these keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +38,11 @@ class ParkedCounts:
 
 @dataclass(frozen=True, slots=True)
 class ParkedSummary:
-    """One line of a list: everything but the contents. `is_claimed`: a worker has it now."""
+    """One line of a list: everything but the contents.
+
+    handle: what people type to mean it.
+    is_claimed: a worker has it now.
+    """
 
     handle: str
     consumer: str
@@ -69,6 +62,9 @@ class ParkedSummary:
     is_claimed: bool
 
 
+_COLUMNS = [field.name for field in fields(ParkedSummary) if field.name not in ("handle", "is_claimed")]
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Some rows of a list, or none, newest failure first. `after` continues it; None at its end."""
@@ -85,8 +81,8 @@ class Found:
     task: ParkedTask
 
 
-def counts(connection: Connection, consumer: str | None) -> tuple[ParkedCounts, ...]:
-    """By consumer, in the order of their names."""
+def counts(connection: Connection, consumer: str | None = None) -> tuple[ParkedCounts, ...]:
+    """How many tasks are parked, by consumer, in the order of their names."""
     query = select(PARKED.c.consumer, PARKED.c.state, func.count().label("tasks"))
     if consumer is not None:
         query = query.where(PARKED.c.consumer == consumer)
@@ -99,10 +95,11 @@ def counts(connection: Connection, consumer: str | None) -> tuple[ParkedCounts, 
     )
 
 
-def page(connection: Connection, chosen: ParkedFilter, limit: int, after: str | None) -> Page:
-    """At most `limit` rows, from where `after`, of an earlier page, says. ValueError for an `after` of nobody's.
+def page(connection: Connection, chosen: ParkedFilter = EVERY, *, limit: int = 100, after: str | None = None) -> Page:
+    """At most `limit` rows, newest failure first, from where `after`, of an earlier page, says.
 
     No more than `ROWS_LOOKED_AT` are looked at: a page may have fewer rows than `limit`, or none, and not be the last.
+    ValueError for an `after` of nobody's.
     """
     last = connection.execute(_behind(select(PARKED.c.last_at, PARKED.c.id), after).offset(ROWS_LOOKED_AT).limit(1))
     until = last.first()
@@ -116,7 +113,9 @@ def listed(
     connection: Connection, chosen: ParkedFilter, after: str | None, until: Row[Any] | None
 ) -> Select[Any]:  # a row of two columns, and the list's own
     """The chosen rows, newest failure first, behind the place that `after` names, up to the row `until`."""
-    query = _behind(_summaries(connection).where(chosen.condition(connection)), after)
+    is_claimed = func.coalesce(PARKED.c.lease_until > database_now(connection.dialect.name), False)
+    columns = select(PARKED.c.id, *(PARKED.c[name] for name in _COLUMNS), is_claimed.label("is_claimed"))
+    query = _behind(columns.where(chosen.condition(connection)), after)
     if until is None:
         return query
     return query.where(
@@ -127,116 +126,33 @@ def listed(
 def _behind(query: Select[Any], after: str | None) -> Select[Any]:  # of any columns
     """The same, newest failure first, behind the place. No row constructor: MySQL and MariaDB use no index for one."""
     if after is not None:
-        last_at, key = _place(after)
+        time, _, key = after.partition(",")
+        last_at = float.fromhex(time)
         query = query.where(PARKED.c.last_at <= last_at, or_(PARKED.c.last_at < last_at, PARKED.c.id < key))
     return query.order_by(PARKED.c.last_at.desc(), PARKED.c.id.desc())
 
 
-def _summary(row: Row[Any]) -> ParkedSummary:  # a row of `_summaries`
-    return ParkedSummary(
-        handle=handle_of(row.id),
-        consumer=row.consumer,
-        task_id=TaskId(original(row.task_id)),
-        source=original(row.source),
-        shard=row.shard,
-        position=row.position,
-        offset=row.offset,
-        state=ParkedState(row.state),
-        due_at=row.due_at,
-        attempts=row.attempts,
-        crashes=row.crashes,
-        first_at=row.first_at,
-        last_at=row.last_at,
-        error=original(row.error),
-        size_bytes=row.size_bytes,
-        is_claimed=bool(row.is_claimed),
-    )
+def _summary(row: Row[Any]) -> ParkedSummary:  # a row of `listed`
+    values = values_of(row, _COLUMNS)
+    return ParkedSummary(handle=handle_of(row.id), is_claimed=bool(row.is_claimed), **values)
 
 
-def find(connection: Connection, reference: str, target: str | None) -> tuple[Found, ...]:
-    """The tasks that a person means by a handle, the start of one, or a task id. Two at most are looked for."""
-    keys = keys_of(connection, reference, ParkedFilter(target), limit=2)
+def find(connection: Connection, reference: str, target: str | None = None) -> tuple[Found, ...]:
+    """What a handle, the start of one, or a task id means, whole: nothing, one, or two where it is not unique."""
+    keys = keys_of(connection, reference, ParkedFilter(target))
     return tuple(Found(handle_of(key), task) for key, task in zip(keys, read_tasks(connection, keys), strict=True))
 
 
-def keys_of(connection: Connection, reference: str, chosen: ParkedFilter, limit: int) -> list[str]:
-    """The chosen rows that `reference` means: by handle, or else by task id."""
-    query = select(PARKED.c.id).where(chosen.condition(connection)).order_by(PARKED.c.id).limit(limit)
+def keys_of(connection: Connection, reference: str, chosen: ParkedFilter = EVERY) -> tuple[str, ...]:
+    """The chosen rows that `reference` means, by handle, or else by task id; two at most are looked for."""
+    query = select(PARKED.c.id).where(chosen.condition(connection)).order_by(PARKED.c.id).limit(2)
     keys: list[str] = []
     if _HANDLE.fullmatch(reference.lower()):
         keys = list(connection.execute(query.where(starts_with(PARKED.c.id, reference.lower()))).scalars())
     task_id = storable(reference, is_unicode=takes_unicode(connection))
-    return keys or list(connection.execute(query.where(PARKED.c.task_id == task_id)).scalars())
+    return tuple(keys or connection.execute(query.where(PARKED.c.task_id == task_id)).scalars())
 
 
 def is_too_short(reference: str) -> bool:
     """Whether `reference` is the start of a handle, but too little of one to be looked for."""
     return _SHORT.fullmatch(reference.lower()) is not None
-
-
-def retry(connection: Connection, chosen: ParkedFilter, among: Among) -> Changed:
-    """Make dead and waiting tasks due now, their attempts kept, their crashes forgotten."""
-    condition = _decidable(connection, chosen, among)
-    changed = _counted(connection, condition)
-    if changed:
-        now = database_now(connection.dialect.name)
-        due = update(PARKED).values(state=ParkedState.WAITING.value, due_at=now, crashes=0)
-        connection.execute(due.where(condition))
-    return changed
-
-
-def discard(connection: Connection, chosen: ParkedFilter, among: Among) -> Changed:
-    """Delete dead and waiting tasks for good."""
-    condition = _decidable(connection, chosen, among)
-    gone = _counted(connection, condition)
-    if gone:
-        connection.execute(delete(PARTS).where(_within(PARTS.c.id, among), PARTS.c.id.in_(_with_parts(condition))))
-        connection.execute(delete(PARKED).where(condition))
-    return gone
-
-
-def count(connection: Connection, chosen: ParkedFilter, among: Among) -> Changed:
-    """How many tasks a retry or discard would change."""
-    return _counted(connection, _decidable(connection, chosen, among))
-
-
-def span_of(connection: Connection, after: str, rows: int) -> Span:
-    """The next so many rows behind a key, all that are left where they are fewer."""
-    keys = select(PARKED.c.id).where(PARKED.c.id > after).order_by(PARKED.c.id)
-    return Span(after, connection.execute(keys.offset(rows - 1).limit(1)).scalar())
-
-
-def _decidable(connection: Connection, chosen: ParkedFilter, among: Among) -> ColumnElement[bool]:
-    """What may be decided of the chosen rows. The rows are found by their keys and nothing else.
-
-    An optimizer that has no current statistics would prefer an index on the consumer, and read most of the table at
-    each step: from it the condition's columns are hidden.
-    """
-    condition = and_(chosen.condition(connection), PARKED.c.state.in_(_DECIDABLE))
-    return and_(_within(PARKED.c.id, among), func.coalesce(condition, false()))
-
-
-def _within(key: ColumnElement[str], among: Among) -> ColumnElement[bool]:
-    return among.holds(key) if isinstance(among, Span) else key.in_(among)
-
-
-def _with_parts(condition: ColumnElement[bool]) -> Select[tuple[str]]:
-    return select(PARKED.c.id).where(condition, PARKED.c.parts > 0)
-
-
-def _counted(connection: Connection, condition: ColumnElement[bool]) -> Changed:
-    query = select(PARKED.c.consumer, func.count().label("tasks")).where(condition).group_by(PARKED.c.consumer)
-    return {row.consumer: row.tasks for row in connection.execute(query)}
-
-
-def _summaries(connection: Connection) -> Select[tuple[object, ...]]:
-    now = database_now(connection.dialect.name)
-    contents = {"headers", "key", "payload", "traceback"}
-    columns = [column for column in PARKED.c if column.name not in contents]
-    is_claimed = func.coalesce(PARKED.c.lease_until > now, False)
-    return select(*columns, is_claimed.label("is_claimed"))
-
-
-def _place(after: str) -> tuple[float, str]:
-    last_at, _, key = after.partition(",")
-    return float.fromhex(last_at), key

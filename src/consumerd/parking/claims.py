@@ -31,6 +31,7 @@ from sqlalchemy import (
 
 from consumerd.clock import wall
 from consumerd.database.causes import content_refused
+from consumerd.database.claims import Lease
 from consumerd.database.dialects import FORCED_DUE_INDEX, database_now, takes_unicode, upsert
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import TaskId
@@ -74,18 +75,11 @@ class IdPage:
     after: Place | None
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """Who claims, and for how long. The owner's name is the token: `<member>#<generation>`, one process."""
-
-    owner: str
-    seconds: float
-
-
 def park(connection: Connection, tasks: Sequence[ParkedTask]) -> None:
-    """Write the rows, over what is there for the same tasks; whatever lease they had is void.
+    """Keep these tasks, durably, instead of what was kept of them before; whatever lease they had is void.
 
-    A row of the same id with another payload is another task's, whose id was given again: it is kept, under a new id.
+    Their `due_at` is by the worker's clock. A row of the same id with another payload is another task's, whose id was
+    given again: it is kept, under a new id.
     UnstorableError where the database answers, and refuses what one of them holds.
     """
     by_key: dict[str, ParkedTask] = {}
@@ -121,6 +115,8 @@ def _set_aside(connection: Connection, key: str, task: ParkedTask) -> None:
 
 
 def _write(connection: Connection, tasks: dict[str, ParkedTask]) -> None:
+    if not tasks:
+        return
     now = wall()
     is_unicode = takes_unicode(connection)
     rows = [parameters_of(task, now, is_unicode=is_unicode) for task in tasks.values()]

@@ -54,6 +54,9 @@ class ParkedFilter:
         return and_(*conditions)
 
 
+EVERY = ParkedFilter()
+
+
 def _mentions(text: str, connection: Connection) -> ColumnElement[bool]:
     content = text.encode("utf-8", "surrogatepass")
     in_parts = exists().where(PARTS.c.id == PARKED.c.id, _contains(PARTS.c.content, content, connection.dialect.name))

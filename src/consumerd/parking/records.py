@@ -6,14 +6,12 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row
 
 from consumerd.model.parked import ParkedState, ParkedTask
-from consumerd.model.task import TaskId
 from consumerd.parking.schema import SOURCE_CHARACTERS
 
 HANDLE_CHARACTERS = 10
@@ -82,20 +80,12 @@ def parameters_of(task: ParkedTask, now: float, *, is_unicode: bool) -> dict[str
     """
     parts = parts_of(task)
     headers = _packed_headers(task)
-    return {
+    return {name: getattr(task, name) for name in _AS_THEY_ARE} | {
         "id": key_of(task.consumer, task.task_id),
-        "consumer": task.consumer,
         "task_id": storable(task.task_id, is_unicode=is_unicode),
         "source": storable_source(task.source, is_unicode=is_unicode),
-        "shard": task.shard,
-        "position": task.position,
-        "offset": task.offset,
         "state": task.state.value,
         "delay": None if task.due_at is None else task.due_at - now,
-        "attempts": task.attempts,
-        "crashes": task.crashes,
-        "first_at": task.first_at,
-        "last_at": task.last_at,
         "error": storable(task.error[:ERROR_CHARACTERS], is_unicode=is_unicode),
         "traceback": storable(task.traceback[:TRACEBACK_CHARACTERS], is_unicode=is_unicode),
         "headers": None if parts else headers,
@@ -104,6 +94,19 @@ def parameters_of(task: ParkedTask, now: float, *, is_unicode: bool) -> dict[str
         "size_bytes": len(task.payload) + len(task.key or b"") + len(headers),
         "parts": len(parts),
     }
+
+
+def values_of(row: Row[Any], names: Iterable[str]) -> dict[str, Any]:  # columns of any type
+    """These columns of a row of PARKED, as they were before they were stored."""
+    values = {name: getattr(row, name) for name in names}
+    return {name: _READ[name](value) if name in _READ else value for name, value in values.items()}
+
+
+def task_of(row: Row[Any], parts: Sequence[bytes]) -> ParkedTask:  # a row of all columns of PARKED
+    """The task that was parked."""
+    contents = joined(parts) if row.parts else Contents(bytes(row.payload), row.key, _unpacked_headers(row.headers))
+    key = None if contents.key is None else bytes(contents.key)  # some drivers give their own view of bytes
+    return ParkedTask(payload=contents.payload, key=key, headers=contents.headers, **values_of(row, _ALL))
 
 
 def parts_of(task: ParkedTask) -> tuple[bytes, ...]:
@@ -117,22 +120,7 @@ def parts_of(task: ParkedTask) -> tuple[bytes, ...]:
     return tuple(whole[start : start + PART_BYTES] for start in range(0, len(whole), PART_BYTES))
 
 
-def _packed_headers(task: ParkedTask) -> bytes:
-    if not task.headers:
-        return b""
-    return json.dumps(
-        [[name, None if value is None else base64.b64encode(value).decode()] for name, value in task.headers]
-    ).encode()
-
-
-def _unpacked_headers(packed: bytes | None) -> tuple[tuple[str, bytes | None], ...]:
-    if not packed:
-        return ()
-    return tuple((name, None if value is None else base64.b64decode(value)) for name, value in json.loads(packed))
-
-
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(NamedTuple):
     """What the source gave: the bytes of a parked task."""
 
     payload: bytes
@@ -149,34 +137,24 @@ def joined(parts: Sequence[bytes]) -> Contents:
     return Contents(rest[:payload_length], key, _unpacked_headers(rest[key_end:]))
 
 
-def task_of(row: Row[Any], parts: Sequence[bytes]) -> ParkedTask:  # a row of all columns of PARKED
-    """The task that was parked."""
-    whole = (
-        joined(parts) if row.parts else Contents(bytes(row.payload), _maybe(row.key), _unpacked_headers(row.headers))
-    )
-    return ParkedTask(
-        consumer=row.consumer,
-        task_id=TaskId(original(row.task_id)),
-        source=original(row.source),
-        shard=row.shard,
-        position=row.position,
-        offset=row.offset,
-        state=ParkedState(row.state),
-        due_at=row.due_at,
-        attempts=row.attempts,
-        crashes=row.crashes,
-        first_at=row.first_at,
-        last_at=row.last_at,
-        error=original(row.error),
-        traceback=original(row.traceback),
-        payload=whole.payload,
-        key=whole.key,
-        headers=whole.headers,
-    )
+def _packed_headers(task: ParkedTask) -> bytes:
+    if not task.headers:
+        return b""
+    return json.dumps(
+        [[name, None if value is None else base64.b64encode(value).decode()] for name, value in task.headers]
+    ).encode()
 
 
-def _maybe(content: Any) -> bytes | None:  # bytes, or the driver's own view of them
-    return None if content is None else bytes(content)
+def _unpacked_headers(packed: bytes | None) -> tuple[tuple[str, bytes | None], ...]:
+    if not packed:
+        return ()
+    return tuple((name, None if value is None else base64.b64decode(value)) for name, value in json.loads(packed))
+
+
+_AS_THEY_ARE = ("consumer", "shard", "position", "offset", "attempts", "crashes", "first_at", "last_at")
+_READ = {"task_id": original, "source": original, "error": original, "traceback": original, "state": ParkedState}
+_ALL = (*_AS_THEY_ARE, "due_at", *_READ)
+"""The columns of a task besides its contents: those that are stored as they are, and how the others are read."""
 
 
 def in_chunks(keys: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:

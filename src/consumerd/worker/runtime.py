@@ -11,13 +11,13 @@ from typing import Any
 
 from consumerd.clock import SYSTEM_CLOCK, Clock, monotonic
 from consumerd.config.common_keys import CommonKeys
+from consumerd.database.claims import Lease
 from consumerd.errors import SourceAwayError, StoreAwayError
 from consumerd.events.facts import Fact
 from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.shards import Shard
 from consumerd.model.task import Task, TaskId
-from consumerd.parking.store import Lease
 from consumerd.parking.thread import StoreThread
 from consumerd.sources.contract import ShardLag, Source, SourceContext
 from consumerd.sources.decoding import limited

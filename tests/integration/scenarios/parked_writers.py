@@ -64,7 +64,7 @@ def hold(folder: Path) -> None:
         sys.stdout.flush()
         threading.Event().wait()
 
-    open_store(None, folder)._database.write(stay)
+    open_store(None, folder).database.write(stay)
 
 
 if __name__ == "__main__":

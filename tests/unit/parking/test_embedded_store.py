@@ -40,7 +40,7 @@ def test_nothing_is_made_before_its_first_use(store: ParkingStore, state_dir: Pa
 
 def test_a_commit_is_on_the_disk_before_it_is_told(store: ParkingStore) -> None:
     store.park([parked_task()])
-    database = store._database
+    database = store.database
     assert database.read(lambda connection: connection.exec_driver_sql("PRAGMA synchronous").scalar()) == 2
     assert database.read(lambda connection: connection.exec_driver_sql("PRAGMA journal_mode").scalar()) == "persist"
     store.close()
@@ -117,7 +117,7 @@ def test_an_error_of_a_step_rolls_back_and_leaves_the_store_usable(store: Parkin
 
     store.park([parked_task()])
     with pytest.raises(KeyError):
-        store._database.write(fail)
+        store.database.write(fail)
     store.park([parked_task(2)])
     assert store.counts()[0].waiting == 2
     store.close()

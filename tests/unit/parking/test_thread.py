@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from consumerd.clock import monotonic
+from consumerd.database.claims import Lease
 from consumerd.errors import StoreAwayError
 from consumerd.parking.opening import open_store_thread
-from consumerd.parking.store import Lease, ParkingStore
+from consumerd.parking.store import ParkingStore
 from consumerd.parking.thread import StoreThread
 from contracts.parking_store import CONSUMER, parked_task
 

@@ -10,11 +10,11 @@ import math
 from collections.abc import Callable
 
 from consumerd.clock import Clock
+from consumerd.database.claims import Lease
 from consumerd.errors import StoreAwayError
 from consumerd.events.facts import Fact, Level
 from consumerd.model.outcome import Done
 from consumerd.model.parked import ParkedTask
-from consumerd.parking.store import Lease
 from consumerd.parking.thread import StoreThread
 from consumerd.sources.contract import KeepsRows, Source
 from consumerd.wire.board import BUSY_SINCE_NS, CRASHES, CURSOR, NONE, PARKED, SHARD
