@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from consumerd import events
 from consumerd.clock import monotonic
 from consumerd.config.shape import LogSettings, Settings
 from consumerd.errors import ConsumerdError, UsageError
-from consumerd.events.facts import Fact, Level
 from consumerd.events.listeners import Listeners
 from consumerd.events.log import log_to_stdout
 from consumerd.model.identity import ConsumerName
@@ -95,7 +95,7 @@ def _surroundings(
         deadline=deadline,
         emit=emit,
         redact=redact,
-        on_ready=lambda: emit(Fact("worker_ready", Level.INFO, {"state_dir": str(directory.path)})),
+        on_ready=lambda: emit(events.worker_ready(state_dir=str(directory.path))),
     )
 
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from consumerd import events
 from consumerd.clock import Clock, monotonic
 from consumerd.config.common_keys import WorkerRange
 from consumerd.errors import ConsumerdError
-from consumerd.events.facts import Fact, Level
+from consumerd.events.facts import Fact
 from consumerd.model.failure import describe
 from consumerd.sources.contract import Leased, Measured, ShardLag, Source
 from consumerd.wire.board import read_words
@@ -102,11 +103,10 @@ class Keeper:
                 try:
                     duty()
                 except ConsumerdError as error:  # away or refused: the loop meets the same and acts
-                    self._emit(Fact("keeper_hindered", Level.DEBUG, {"error": str(error)}))
+                    self._emit(events.keeper_hindered(error=str(error)))
                 except Exception as error:  # noqa: BLE001 - the top of a thread, around any source; it must go on
                     failure = describe(error, self._redact)
-                    fields: dict[str, object] = {"error": failure.error, "traceback": failure.traceback}
-                    self._emit(Fact("keeper_failed", Level.ERROR, fields))
+                    self._emit(events.keeper_failed(error=failure.error, traceback=failure.traceback))
 
     def hold(self) -> None:
         """Keep what the worker has, its partitions and its claims, while it may have them. Once a beat."""
@@ -114,7 +114,7 @@ class Keeper:
             return
         is_overdue = self._is_overdue()
         if is_overdue and not self._has_let_go:
-            self._emit(Fact("keeper_let_go", Level.WARNING, {"reason": "the running attempt is past task_timeout"}))
+            self._emit(events.keeper_let_go(reason="the running attempt is past task_timeout"))
         self._has_let_go = is_overdue
         if not is_overdue:
             try:

@@ -10,13 +10,14 @@ import fcntl
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import setproctitle
 
+from consumerd import events
 from consumerd.clock import SYSTEM_CLOCK, monotonic
 from consumerd.errors import ConsumerdError
-from consumerd.events.facts import Fact, Level
+from consumerd.events.facts import Fact
 from consumerd.events.folding import Folding
 from consumerd.events.listeners import Listeners
 from consumerd.model.connection_errors import connection_error
@@ -100,7 +101,7 @@ def locked_emitter(listeners: Listeners, redact: Callable[[str], str]) -> Callab
     def emit(fact: Fact) -> None:
         texts = {name: redact(value) for name, value in fact.fields.items() if isinstance(value, str)}
         with lock:
-            listeners(Fact(fact.name, fact.level, fact.fields | texts))
+            listeners(replace(fact, fields=fact.fields | texts))
 
     return emit
 
@@ -146,15 +147,15 @@ class Station:
             consumer.consume()
             store.close(self.deadline.at_s or monotonic())
         except ConsumerdError as error:
-            self.emit(Fact("consume_failed", Level.ERROR, {"error": str(error)}))
+            self.emit(events.consume_failed(error=str(error)))
             return error.exit_code
         except BaseException as error:  # noqa: BLE001 - the top of a process: hooks and sources are the user's
             leave_if_child(error)
             failure = describe(error, self.redaction)
-            self.emit(Fact("consume_failed", Level.ERROR, {"error": failure.error, "traceback": failure.traceback}))
+            self.emit(events.consume_failed(error=failure.error, traceback=failure.traceback))
             return WorkerExit.SOURCE_REFUSED if connection_error(error) else CRASHED
         end = runtime.exit
-        self.emit(Fact("worker_drained", Level.INFO, {"end": end.name.lower(), "handled": words[HANDLED]}))
+        self.emit(events.worker_drained(end=end.name.lower(), handled=words[HANDLED]))
         return end
 
     def end(self) -> None:
@@ -163,7 +164,7 @@ class Station:
         assert self.deadline.at_s is not None
         left = self.task_threads.join(self.deadline.at_s)
         if left:
-            self.emit(Fact("threads_cut", Level.WARNING, {"threads": ", ".join(left)}))
+            self.emit(events.threads_cut(threads=", ".join(left)))
         run_exit_handlers()
 
     def _surroundings(self) -> Surroundings:
@@ -201,7 +202,7 @@ class Station:
         """A worker that has reached its limit leaves, and another takes its slot: what filled it is in its memory."""
         limit = self.seat.consumer.common.memory_limit
         if limit is not None:
-            self.emit(Fact("worker_full", Level.WARNING, {"memory_limit_bytes": limit}))
+            self.emit(events.worker_full(memory_limit_bytes=limit))
             self.interrupts.set(Interrupt.OUT_OF_MEMORY)
 
     def _report_lag(self, lag: tuple[ShardLag, ...]) -> None:

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from consumerd import events
 from consumerd.clock import Clock
 from consumerd.errors import UndecodableError
-from consumerd.events.facts import Fact, Level
+from consumerd.events.facts import Fact
 from consumerd.model.connection_errors import connection_error
 from consumerd.model.failure import Failure, describe, drop_tracebacks
 from consumerd.model.outcome import DONE, Dead, Outcome, Retry
@@ -276,9 +277,9 @@ class Attempts:
         return task if task.first_at is not None else replace(task, first_at=self._clock.wall())
 
     def _report(self, task: Task, failure: Failure, *, attempt: int) -> None:
-        fields: dict[str, object] = {"offset": task.offset, "shard": task.shard, "attempt": attempt}
-        fields |= {"task": task.id, "error": failure.error}
-        self._emit(Fact("task_failed", Level.WARNING, fields))
+        error = failure.error
+        fact = events.task_failed(offset=task.offset, shard=task.shard, attempt=attempt, task=task.id, error=error)
+        self._emit(fact)
 
 
 def _record(task: Task, decode: Decode) -> object:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from consumerd import events
 from consumerd.clock import Clock
 from consumerd.errors import SourceAwayError
-from consumerd.events.facts import Fact, Level
+from consumerd.events.facts import Fact
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
@@ -46,7 +47,7 @@ class Away:
         if self._since is None:
             self._since = now
             self._pause_s = FIRST_PAUSE_S
-            self._emit(Fact("source_away", Level.ERROR, {"error": str(error)}))
+            self._emit(events.source_away(error=str(error)))
         if gives_tasks:
             return
         self._until = now + self._pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - so that workers do not ask in step
@@ -55,5 +56,5 @@ class Away:
     def clear(self) -> None:
         """It answered."""
         if self._since is not None:
-            self._emit(Fact("source_back", Level.INFO, {"away_s": round(self._clock.monotonic() - self._since, 3)}))
+            self._emit(events.source_back(away_s=round(self._clock.monotonic() - self._since, 3)))
             self._since = None

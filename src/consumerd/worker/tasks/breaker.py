@@ -9,8 +9,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from consumerd import events
 from consumerd.clock import Clock
-from consumerd.events.facts import Fact, Level
+from consumerd.events.facts import Fact
 
 ATTEMPTS_THAT_OPEN = 20
 TASKS_THAT_OPEN = 3
@@ -98,7 +99,7 @@ class Breaker:
         self._pause_s = FIRST_PAUSE_S
         is_stale = not (self._is_wary or self._is_kept)
         then = "another process takes this one's place" if is_stale else "tasks are tried one at a time"
-        self._emit(Fact("destination_away", Level.ERROR, {"error": error, "then": then}))
+        self._emit(events.destination_away(error=error, then=then))
         self._go_on()
         if is_stale:
             self._renew()
@@ -111,12 +112,12 @@ class Breaker:
         if now - self._open_since >= RENEW_AFTER_S:
             self._renew()
 
-    def _end_run(self, then: str = "") -> None:
+    def _end_run(self, then: str | None = None) -> None:
         self._kind, self._attempts, self._tasks = "", 0, 0
         if self._open_since is not None:
-            fields: dict[str, object] = {"away_s": round(self._clock.monotonic() - self._open_since, 3)}
+            away_s = round(self._clock.monotonic() - self._open_since, 3)
             self._open_since = None
-            self._emit(Fact("destination_back", Level.INFO, fields | ({"then": then} if then else {})))
+            self._emit(events.destination_back(away_s=away_s, then=then))
 
 
 def put_off_s(rounds: int) -> float:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from consumerd import events
 from consumerd.clock import Clock
 from consumerd.database.claims import Lease
 from consumerd.errors import StoreAwayError
-from consumerd.events.facts import Fact, Level
+from consumerd.events.facts import Fact
 from consumerd.model.outcome import Done
 from consumerd.model.parked import ParkedTask
 from consumerd.parking.thread import StoreThread
@@ -207,8 +208,7 @@ class DueTasks:
         self._tried += 1
         if not is_ours:
             fate = self._store.call(lambda store: store.fate(consumer, parked.task_id))
-            fields: dict[str, object] = {"task": parked.task_id, "then": fate}
-            self._emit(Fact("lease_lost", Level.WARNING, fields))
+            self._emit(events.lease_lost(task=parked.task_id, then=fate))
         return True
 
     def _conclude(self, parked: ParkedTask, is_stopping: Callable[[], bool]) -> Conclusion:

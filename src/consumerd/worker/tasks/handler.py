@@ -11,8 +11,9 @@ from typing import Any, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from consumerd import events
 from consumerd.errors import UndecodableError
-from consumerd.events.facts import Fact, Level
+from consumerd.events.facts import Fact
 from consumerd.model.contract import HOOKS_A_TASK, is_overridden
 from consumerd.sources.decoding import TOMBSTONE
 from consumerd.worker.tasks.fast import Handler
@@ -63,7 +64,7 @@ def for_any_record(consumer: Any, handlers: Handlers, emit: Callable[[Fact], Non
             return delete(offset=offset, record=None)
         if next(is_first, False):
             advice = "give the consumer a method handle_tombstone(self, offset, key) to handle them"
-            emit(Fact("tombstones_passed_over", Level.INFO, {"offset": offset, "advice": advice}))
+            emit(events.tombstones_passed_over(offset=offset, advice=advice))
         return None
 
     return handle_any

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from consumerd import events
 from consumerd.errors import ConsumerdError, StoreAwayError, UndecodableError
-from consumerd.events.facts import Fact, Level
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.outcome import DONE, Dead, Retry
 from consumerd.model.suspects import Suspect
@@ -207,4 +207,4 @@ class Handling:
 
     def _report_value(self, value: object) -> None:
         self._values_are_known = True
-        self._parts.emit(Fact("value_returned", Level.INFO, {"type": type(value).__name__, "taken_as": "done"}))
+        self._parts.emit(events.value_returned(type=type(value).__name__, taken_as="done"))

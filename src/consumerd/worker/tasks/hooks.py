@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from consumerd import events
 from consumerd.clock import Clock
-from consumerd.events.facts import Fact, Level
+from consumerd.events.facts import Fact
 from consumerd.model.contract import live_keys
 from consumerd.model.failure import describe, drop_tracebacks
 from consumerd.worker.tasks.amendments import Amendments
@@ -85,5 +86,5 @@ class Hooks:
             return
         self._told_at[name], self._untold[name] = now, 0
         failure = describe(error, self._redact)
-        fields: dict[str, object] = {"hook": name, "error": failure.error, "times": times}
-        self._emit(Fact("hook_failed", Level.ERROR, {**fields, "traceback": failure.traceback}))
+        fact = events.hook_failed(hook=name, error=failure.error, times=times, traceback=failure.traceback)
+        self._emit(fact)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from threading import Lock, get_ident
 
+from consumerd import events
 from consumerd.errors import QueryFailedError, SourceAwayError, StoreAwayError
-from consumerd.events.facts import Fact, Level
 from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.task import Task
@@ -192,7 +192,7 @@ class Loop:
         elif not self.may_try_parked:
             if not self._has_told_of_end:
                 self._has_told_of_end = True
-                self._parts.emit(Fact("source_ended", Level.INFO, {"then": "it stays for the tasks that wait"}))
+                self._parts.emit(events.source_ended(then="it stays for the tasks that wait"))
             self._parts.wait(IDLE_FETCH_S)
 
     @property
@@ -293,7 +293,7 @@ class Loop:
         if is_finished:
             if self._parts.due.has_waiting and not self.is_stopping:
                 advice = "a worker of this consumer tries them when it runs: consumerd restart starts this one again"
-                self._parts.emit(Fact("retries_left", Level.WARNING, {"advice": advice}))
+                self._parts.emit(events.retries_left(advice=advice))
             self.stop(WorkerExit.FINISHED)  # last: a consumer that stops because a stop was asked for is drained
         return self.is_stopping
 

@@ -13,9 +13,10 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from consumerd import events
 from consumerd.clock import Clock
 from consumerd.errors import StoreAwayError, UnstorableError
-from consumerd.events.facts import Fact, Level
+from consumerd.events.facts import Fact
 from consumerd.model.outcome import Dead, Expired, Outcome, Retry
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import Task, TaskId
@@ -158,8 +159,8 @@ class Parking:
         held.again_at = self._clock.monotonic() + min(FIRST_PAUSE_S * 2**held.failures, LONGEST_REFUSED_PAUSE_S)
         if not held.is_refused:
             held.is_refused = True
-            fields: dict[str, object] = {"task": held.parked.task_id, "offset": held.parked.offset}
-            self._emit(Fact("task_unstorable", Level.ERROR, {**fields, "error": str(refusal)}))
+            parked = held.parked
+            self._emit(events.task_unstorable(task=parked.task_id, offset=parked.offset, error=str(refusal)))
 
     def forget(self, settles: Callable[[Batch], bool]) -> None:
         """Drop what is held of batches that were taken away: parked now, a task would be here and there.
@@ -176,7 +177,7 @@ class Parking:
         if self._away_since is None:
             self._away_since = now
             self._pause_s = FIRST_PAUSE_S
-            self._emit(Fact("store_away", Level.ERROR, {"error": str(error)}))
+            self._emit(events.store_away(error=str(error)))
         self._next_try = now + self._pause_s
         self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
 
@@ -190,7 +191,7 @@ class Parking:
         if self._away_since is not None:
             downtime = self._clock.monotonic() - self._away_since
             self._away_since = None
-            self._emit(Fact("store_back", Level.INFO, {"away_s": round(downtime, 3)}))
+            self._emit(events.store_back(away_s=round(downtime, 3)))
 
     def may_ask(self) -> bool:
         """Whether the store should be asked at all now: it is there, or the pause since its last silence is over."""
@@ -204,17 +205,21 @@ def _is_to_blame(held: Held, error: StoreAwayError, *, answers: bool) -> bool:
 
 def lost_fact(parked: ParkedTask) -> Fact:
     """That nobody has a task any more: its generator gave it away, and the store did not take it until the end."""
-    fields: dict[str, object] = {"task": parked.task_id, "offset": parked.offset, "error": parked.error}
     advice = "the parking store did not answer until the stop's deadline: the task is to be produced again"
-    return Fact("task_lost", Level.ERROR, {**fields, "advice": advice})
+    return events.task_lost(task=parked.task_id, offset=parked.offset, error=parked.error, advice=advice)
 
 
 def parked_fact(parked: ParkedTask) -> Fact:
     """That the store has a task now: an error where a person must decide."""
-    level = Level.ERROR if parked.state is ParkedState.DEAD else Level.WARNING
-    fields: dict[str, object] = {"task": parked.task_id, "offset": parked.offset, "shard": parked.shard}
-    fields |= {"state": parked.state.value, "attempts": parked.attempts, "error": parked.error}
-    return Fact("task_parked", level, fields)
+    event = events.task_died if parked.state is ParkedState.DEAD else events.task_parked
+    return event(
+        task=parked.task_id,
+        offset=parked.offset,
+        shard=parked.shard,
+        state=parked.state.value,
+        attempts=parked.attempts,
+        error=parked.error,
+    )
 
 
 def parked_task(consumer: str, conclusion: Conclusion, now: float) -> ParkedTask:

@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from consumerd import events
 from consumerd.clock import monotonic
-from consumerd.events.facts import Fact, Level
 from consumerd.model.failure import describe
 from consumerd.worker.tasks import threads
 from consumerd.worker.tasks.fast import Handler
@@ -72,8 +72,7 @@ class RetryThread:
                 self.beat()
             except Exception as error:  # noqa: BLE001 - the top of a thread, around user code; it must go on
                 failure = describe(error, self._redact)
-                fields: dict[str, object] = {"error": failure.error, "traceback": failure.traceback}
-                self._parts.emit(Fact("retries_failed", Level.ERROR, fields))
+                self._parts.emit(events.retries_failed(error=failure.error, traceback=failure.traceback))
         if self._stand_in is not None:
             self._stand_in.close()
 

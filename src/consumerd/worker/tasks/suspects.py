@@ -12,9 +12,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+from consumerd import events
 from consumerd.clock import Clock
 from consumerd.errors import StoreAwayError
-from consumerd.events.facts import Fact, Level
+from consumerd.events.facts import Fact
 from consumerd.model.failure import Failure
 from consumerd.model.outcome import Dead
 from consumerd.model.parked import ParkedState, ParkedTask
@@ -185,7 +186,7 @@ class Suspects:
         self._told = {other: known for other, known in self._told.items() if other != task_id}
         self._kept = {other: known for other, known in self._kept.items() if other != task_id}
         self._settings.tell(task_id)
-        self._emit(Fact("suspect_cleared", Level.INFO, {"task": task_id}))
+        self._emit(events.suspect_cleared(task=task_id))
         try:
             self._clear_rows()
         except StoreAwayError:

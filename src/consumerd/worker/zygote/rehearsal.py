@@ -12,9 +12,9 @@ import os
 import socket
 from typing import Any, cast
 
+from consumerd import events
 from consumerd.clock import SYSTEM_CLOCK
 from consumerd.config.common_keys import CommonKeys
-from consumerd.events.facts import Fact
 from consumerd.events.listeners import Listeners
 from consumerd.events.log import LogListener
 from consumerd.events.outlet import Outlet
@@ -117,6 +117,6 @@ def _play(common: CommonKeys, words: memoryview, channel: Channel, interrupts: I
     link.post(Ready())
     for _ in range(TURNS):
         loop.turn()
-    emit(Fact("worker_drained", fields={"handled": TURNS}))
+    emit(events.worker_drained(end="drained", handled=TURNS))
     loop.drain(SYSTEM_CLOCK.monotonic())
     interrupts.take()
