@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo check test unit integration servers lint types format bench bench-loop bench-restart bench-memory bench-supervision chaos changes clean
+.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-restart bench-memory bench-supervision chaos changes clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ types: setup  ## check the types
 format: setup  ## format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: setup  ## write the documents' tables of keys, and the JSON Schema, from the code
+	$(BIN)/python docs/tables.py
 
 bench: setup servers  ## run all benchmarks; bench-loop, -restart, -memory, -supervision run one
 	PYTHONPATH=tests $(BIN)/python -m benchmarks

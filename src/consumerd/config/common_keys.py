@@ -1,44 +1,38 @@
-"""The common keys: those of `configs` that every consumer may have, and how they are read.
+"""The common keys: those of `configs` that every consumer may have.
 
-The master knows these alone; a source's keys and the consumer's own are read in the consumer's processes.
+A new one is a field here and the code that uses it: the JSON Schema and the manual's table come from the fields.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from consumerd.config.execution import AS_WRITTEN, Execution
-from consumerd.config.problems import Problem
-from consumerd.config.redaction import Redactor
-from consumerd.config.secrets import Resolved, Resolver
-from consumerd.config.sizes import Size
-from consumerd.config.tables import Place, keys_of, read_table
+from consumerd.config.sizes import LONGEST_S, Duration, Size
 from consumerd.model.slots import MOST_WORKERS
 
-LONGEST_S = 10 * 366 * 24 * 60 * 60
-"""The longest duration that can be configured: ten years. Timers of the system overflow somewhere beyond."""
-
-Duration = Annotated[float, Field(gt=0, le=LONGEST_S)]
 ProcessName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 PathName = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 FullName = Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")]
 
+MASTERS = "the master's alone"
+"""Marks a key on which the master alone acts: a change of it restarts nobody."""
+
 
 class WorkerRange(BaseModel):
-    """`workers` as a table: the master changes the number between `min` and `max`, so that a backlog is worked off
-    within `target_seconds`.
-    """
+    """`workers` as a table: the master keeps the number of workers within these bounds, as the backlog asks for."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    min: int = Field(default=1, ge=1, le=MOST_WORKERS)
-    max: int = Field(ge=1, le=MOST_WORKERS)
-    target_seconds: Duration = 30.0
+    min: int = Field(
+        default=1, ge=1, le=MOST_WORKERS, description="The number of workers at first, and the smallest later."
+    )
+    max: int = Field(ge=1, le=MOST_WORKERS, description="The largest number of workers.")
+    target_seconds: Duration = Field(
+        default=30.0,
+        description="Within so many seconds a backlog is to be worked off; at least ten times `settle_interval`.",
+    )
 
     @model_validator(mode="after")
     def _bounds_are_in_order(self) -> Self:
@@ -51,53 +45,154 @@ class WorkerRange(BaseModel):
 
 
 class CommonKeys(BaseModel):
-    """The keys of `configs` that every consumer may have. Durations in seconds.
-
-    workers: the number of slots of the pool, or its bounds; process_name: the title of its processes.
-    task_retry_times: immediate retries. back_off_time, max_back_off_time, expire_time: deferred retries.
-    task_timeout: of one attempt; the worker of one that takes longer is replaced.
-    crash_limit: a task that has killed so many workers, one after the other, is parked as dead.
-    restart: `always` restarts a worker whose `iterate_task` returned; `on-failure` leaves its slot finished.
-    max_unavailable: how many slots a restart, a reload or recycling may empty at once; None: one, or a tenth.
-    max_tasks, max_memory, max_age: what a worker may come to before it is replaced; memory_limit: what it can't exceed.
-    after: consumers, `group/name`, that must be healthy before this one starts. essential: when it has failed for
-    five minutes, `run` ends with exit code 1. enabled: false keeps the pool from being started.
-    start: whether workers are forked from one process that has imported the code, or executed, so that each imports
-    it; `auto` executes them where the import leaves threads or connections behind.
-    environment, env_file, directory, user, nice: how its processes are executed (`config.execution`); the texts of
-    `environment` are as written, unresolved.
-    """
+    """The keys of `configs` that every consumer may have."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
-    workers: Annotated[int, Field(ge=1, le=MOST_WORKERS)] | WorkerRange = 1
-    process_name: ProcessName | None = None
-    task_retry_times: int | None = Field(default=None, ge=0)
-    reload_interval: Annotated[float, Field(ge=0, le=LONGEST_S)] | None = None
-    back_off_time: Duration | None = None
-    max_back_off_time: Duration | None = None
-    expire_time: Duration | None = None
-    stop_timeout: Duration | None = None
-    crash_limit: int = Field(default=3, ge=1, le=1000)
-    settle_interval: Duration = 1.0
-    max_unsettled: int = Field(default=10_000, ge=1)
-    task_timeout: Duration = 300.0
-    payload_limit: int = Field(default=1_048_576, ge=1, le=16 * 1_048_576)
-    restart: Literal["on-failure", "always"] = "on-failure"
-    start: Literal["auto", "fork", "exec"] = "auto"
-    max_unavailable: int | None = Field(default=None, ge=1)
-    max_tasks: int | None = Field(default=None, ge=1)
-    max_memory: Size | None = None
-    max_age: Duration | None = None
-    memory_limit: Size | None = None
-    after: list[FullName] = Field(default_factory=list)
-    essential: bool = False
-    enabled: bool = True
-    environment: dict[str, str] = Field(default_factory=dict)
-    env_file: PathName | None = None
-    directory: PathName | None = None
-    user: Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1)] | None = None
-    nice: int | None = Field(default=None, ge=-20, le=19)
+    workers: Annotated[Annotated[int, Field(ge=1, le=MOST_WORKERS)] | WorkerRange, MASTERS] = Field(
+        default=1,
+        description="How many worker processes run this consumer on this master, 1 to 4096; or a table `{min, max, "
+        "target_seconds}`, within which the master changes the number itself.",
+    )
+    process_name: ProcessName | None = Field(
+        default=None,
+        description="How the titles of its processes begin, as `ps` shows them: `gop: worker 3 billing/Prices`. "
+        "Left out: `consumerd`.",
+    )
+    task_retry_times: int | None = Field(
+        default=None,
+        ge=0,
+        description="How often a failed task is tried again at once; each retry waits the class's "
+        "`RETRY_BASIC_INTERVAL`, 0.1 seconds, times the number of retries before it. Left out: the class's "
+        "`DEFAULT_RETRY_TIMES`, which is 0.",
+    )
+    reload_interval: Annotated[float, Field(ge=0, le=LONGEST_S)] | None = Field(
+        default=None,
+        description="Every so many seconds `reload_config` is called, between two tasks; it is also called at once "
+        "when a reload has changed a key of the class's `LIVE_CONFIGS`. Left out: the class's `RELOAD_INTERVAL`, "
+        "which is 300.",
+    )
+    back_off_time: Duration | None = Field(
+        default=None,
+        description="Seconds before the first deferred retry of a task that has used up its immediate ones. The delay "
+        "doubles with each further retry, and each is up to a fifth shorter, by chance, so that tasks that failed "
+        "together do not come back together. Left out: no deferred retry, the task is parked as dead.",
+    )
+    max_back_off_time: Duration | None = Field(
+        default=None, description="The longest delay before a deferred retry, in seconds. Left out: 30 days."
+    )
+    expire_time: Duration | None = Field(
+        default=None,
+        description="A task that has not succeeded so many seconds after its first attempt is parked as dead. "
+        "Left out: it is retried without end.",
+    )
+    stop_timeout: Annotated[Duration | None, MASTERS] = Field(
+        default=None,
+        description="How many seconds this consumer's workers may take to leave before they are killed. "
+        "Left out: `consumerd.stop_timeout`.",
+    )
+    crash_limit: int = Field(
+        default=3,
+        ge=1,
+        le=1000,
+        description="A task that has killed so many workers, one after the other, is parked as dead; 1 to 1000.",
+    )
+    settle_interval: Duration = Field(
+        default=1.0, description="Every so many seconds finished tasks are settled with the source, between two tasks."
+    )
+    max_unsettled: int = Field(
+        default=10_000,
+        ge=1,
+        description="How many tasks a worker may have handled that are not durably settled yet; 1 settles each task.",
+    )
+    task_timeout: Duration = Field(
+        default=300.0,
+        description="How many seconds one attempt at a task may take; the worker of one that takes longer is "
+        "replaced. `self.progress()` in the handler begins the time anew.",
+    )
+    payload_limit: int = Field(
+        default=1_048_576,
+        ge=1,
+        le=16 * 1_048_576,
+        description="A payload of more bytes is parked as dead without being decoded; at most 16777216 (16 MiB).",
+    )
+    restart: Annotated[Literal["on-failure", "always"], MASTERS] = Field(
+        default="on-failure",
+        description="What becomes of a worker whose `iterate_task` has returned: `on-failure` leaves its slot "
+        "finished, `always` starts it again.",
+    )
+    start: Literal["auto", "fork", "exec"] = Field(
+        default="auto",
+        description="How workers are started. `fork`: from one process that has imported the code. `exec`: each as a "
+        "fresh process, which imports the code itself. `auto`: forked, unless the import leaves a thread or a "
+        "connection behind.",
+    )
+    max_unavailable: Annotated[int | None, MASTERS] = Field(
+        default=None,
+        ge=1,
+        description="How many slots a restart, a reload or recycling may leave without a worker at once. "
+        "Left out: a tenth of the workers, at least 1.",
+    )
+    max_tasks: Annotated[int | None, MASTERS] = Field(
+        default=None,
+        ge=1,
+        description="A worker that has handled about so many tasks is replaced by a new one. Left out: no limit.",
+    )
+    max_memory: Annotated[Size | None, MASTERS] = Field(
+        default=None,
+        description="A worker with about so much memory of its own is replaced by a new one: a number of bytes, or a "
+        'text such as `"512MiB"`. Left out: no limit.',
+    )
+    max_age: Annotated[Duration | None, MASTERS] = Field(
+        default=None,
+        description="A worker that has run for about so many seconds is replaced by a new one. Left out: no limit.",
+    )
+    memory_limit: Size | None = Field(
+        default=None,
+        description="A worker cannot allocate more memory than this: beyond it an allocation fails. A number of bytes, "
+        'or a text such as `"1GiB"`. Left out: no limit.',
+    )
+    after: Annotated[list[FullName], MASTERS] = Field(
+        default_factory=list,
+        description="Consumers that must have been healthy once before this one starts, by their names "
+        '`group/name`: `["billing/Prices"]`.',
+    )
+    essential: Annotated[bool, MASTERS] = Field(
+        default=False,
+        description="Whether `consumerd run` ends with exit code 1 when this pool has failed for five minutes and "
+        "nothing of it runs.",
+    )
+    enabled: Annotated[bool, MASTERS] = Field(
+        default=True,
+        description="Whether the pool is started. `status` shows one that is not as disabled; a reload turns it on "
+        "and off.",
+    )
+    environment: dict[str, str] = Field(
+        default_factory=dict,
+        description='Environment variables of its processes, as a table of texts: `{TZ = "UTC"}`. References in it '
+        "are resolved in the process itself.",
+    )
+    env_file: PathName | None = Field(
+        default=None,
+        description="A file of lines `KEY=VALUE`, environment variables of its processes; relative to the "
+        "configuration's directory.",
+    )
+    directory: PathName | None = Field(
+        default=None,
+        description="The working directory of its processes, relative to the configuration's. Left out: the master's.",
+    )
+    user: Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="The user, by name or uid, as whom its processes run; only root can name another than itself. "
+        "Left out: the master's.",
+    )
+    nice: int | None = Field(
+        default=None,
+        ge=-20,
+        le=19,
+        description="The scheduling priority of its processes, from -20, the most favourable, to 19. "
+        "Left out: the master's.",
+    )
 
     @property
     def scaling(self) -> WorkerRange | None:
@@ -106,7 +201,7 @@ class CommonKeys(BaseModel):
 
     @property
     def fewest_workers(self) -> int:
-        """So many a pool has at first."""
+        """The number of workers that the pool has at first."""
         return self.workers.min if isinstance(self.workers, WorkerRange) else self.workers
 
     @property
@@ -121,44 +216,7 @@ class CommonKeys(BaseModel):
         return self
 
 
-COMMON_KEYS = keys_of(CommonKeys)
+COMMON_KEYS = tuple(CommonKeys.model_fields)
 
-
-def read_common_keys(
-    configs: Mapping[str, Any], place: Place, resolver: Resolver
-) -> tuple[CommonKeys, tuple[Problem, ...]]:
-    """The common keys of `configs`, which may hold others; with problems, their default values."""
-    common = {key: configs[key] for key in configs if key in COMMON_KEYS}
-    resolved = resolve_configs(common, resolver)
-    problems = [place.problem(sentence, *steps) for steps, sentence in resolved.failures]
-    for key in {str(steps[0]) for steps, _ in resolved.failures}:
-        del resolved.value[key]
-    if isinstance(resolved.value.get("workers"), dict):
-        problems += _read_range(resolved, place)
-    keys, wrong = read_table(CommonKeys, resolved.value, place, resolved=[str(steps[0]) for steps in resolved.places])
-    redact = Redactor(resolved.secrets).redact
-    ordered = place.in_order([*problems, *wrong], common)
-    return keys or CommonKeys(), tuple(problem.redacted(redact) for problem in ordered)
-
-
-def _read_range(resolved: Resolved, place: Place) -> tuple[Problem, ...]:
-    """Read `workers` where it is a table, by itself: its references are within it. One with mistakes is left out."""
-    referenced = [str(steps[1]) for steps in resolved.places if steps[0] == "workers" and len(steps) > 1]
-    written = resolved.value.pop("workers")
-    found, problems = read_table(WorkerRange, written, place.within("workers"), resolved=referenced)
-    if found is not None:
-        resolved.value["workers"] = found.model_dump()
-    return problems
-
-
-def resolve_configs(configs: Mapping[str, Any], resolver: Resolver) -> Resolved:
-    """`configs` with every reference resolved but those that the execution of a process has resolved, or will."""
-    resolved = resolver.resolve({key: value for key, value in configs.items() if key not in AS_WRITTEN})
-    value = {key: resolved.value.get(key, configs[key]) for key in configs}
-    return replace(resolved, value=value)
-
-
-def execution_problems(common: CommonKeys, place: Place, resolver: Resolver) -> list[Problem]:
-    """What keeps processes from being executed as valid keys say: here, now, and by this user."""
-    execution = Execution.of(common.model_dump(), resolver.directory)
-    return [place.problem(sentence, *steps) for steps, sentence in execution.complaints(resolver.environ, os.geteuid())]
+MASTERS_KEYS = frozenset(key for key, info in CommonKeys.model_fields.items() if MASTERS in info.metadata)
+"""Keys of `configs` on which the master alone acts."""

@@ -10,24 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from consumerd.config.common_keys import MASTERS_KEYS
 from consumerd.config.shape import ConsumerSettings, Document
 from consumerd.model.identity import ConsumerName
-
-MASTERS_KEYS = frozenset(
-    {
-        "enabled",
-        "workers",
-        "max_unavailable",
-        "max_tasks",
-        "max_memory",
-        "max_age",
-        "after",
-        "essential",
-        "restart",
-        "stop_timeout",
-    }
-)
-"""Keys of `configs` that the master alone acts on."""
 
 _WHERE_IT_STANDS = {"origin", "path", "defaulted", "has_module_key"}
 

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from consumerd.config.common_keys import COMMON_KEYS, CommonKeys, execution_problems, read_common_keys
+from consumerd.config.common_keys import COMMON_KEYS, CommonKeys
 from consumerd.config.problems import Problem, did_you_mean, shown
+from consumerd.config.reading import execution_problems, read_common_keys
 from consumerd.config.secrets import Resolver
 from consumerd.config.shape import ConsumerSettings, Entry
 from consumerd.config.tables import Place, read_table

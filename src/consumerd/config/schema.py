@@ -25,9 +25,9 @@ def json_schema() -> Schema:
     configs = _of(CommonKeys)
     configs["additionalProperties"] = True
     entry = _of(Entry)
-    entry["properties"]["configs"] = {"$ref": "#/$defs/configs"}
+    entry["properties"]["configs"] = _open(entry["properties"]["configs"])
     settings = _of(Settings)
-    settings["properties"]["defaults"] = {"$ref": "#/$defs/configs"}
+    settings["properties"]["defaults"] = _open(settings["properties"]["defaults"])
     nested = {**settings.pop("$defs", {}), **configs.pop("$defs", {}), WorkerRange.__name__: _of(WorkerRange)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -40,6 +40,11 @@ def json_schema() -> Schema:
     }
 
 
+def _open(described: Schema) -> Schema:
+    """A table of the common keys and any others."""
+    return {"$ref": "#/$defs/configs", "description": described["description"]}
+
+
 def _of(model: type[BaseModel]) -> Schema:
     """A model's schema, in which a number, or one of a few words, may also be written as a reference."""
     schema = model.model_json_schema(by_alias=True)
@@ -47,6 +52,6 @@ def _of(model: type[BaseModel]) -> Schema:
         if key not in numeric_keys(model) and "enum" not in schema["properties"][key]:
             continue
         described = schema["properties"][key]
-        default = {"default": described.pop("default")} if "default" in described else {}
-        schema["properties"][key] = {"anyOf": [described, {"$ref": "#/$defs/reference"}], **default}
+        outer = {name: described.pop(name) for name in ("description", "default") if name in described}
+        schema["properties"][key] = {"anyOf": [described, {"$ref": "#/$defs/reference"}], **outer}
     return schema

@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-from consumerd.config.common_keys import execution_problems, read_common_keys
 from consumerd.config.problems import Problem, shown
+from consumerd.config.reading import execution_problems, read_common_keys
 from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolver, has_reference
 from consumerd.config.shape import EMBEDDED, Document, Settings

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from consumerd.config.common_keys import CommonKeys, Duration, PathName
+from consumerd.config.common_keys import CommonKeys, PathName
 from consumerd.config.execution import Execution
+from consumerd.config.sizes import Duration
 from consumerd.model.identity import ConsumerName
 
 RESERVED = "consumerd"
@@ -28,17 +29,34 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    module: str | None = None
-    class_: str = Field(alias="class")
-    name: str | None = None
-    configs: dict[str, Any] = Field(default_factory=dict)  # the user's own keys have any plain value
+    module: str | None = Field(
+        default=None,
+        description="The Python module that holds the class. It is looked for in the configuration's directory first "
+        "(for a configuration `module:NAME`, in the current one). Left out: `class` names it.",
+    )
+    class_: str = Field(
+        alias="class",
+        description="The consumer's class; `package.module:Class` where there is no `module`.",
+    )
+    name: str | None = Field(
+        default=None,
+        description="The second half of the consumer's name, `group/name`; unique in its group. Left out: the class.",
+    )
+    configs: dict[str, Any] = Field(  # the user's own keys have any plain value
+        default_factory=dict,
+        description="The common keys, those of the source, and the consumer's own.",
+    )
 
 
 class ConsumerSettings(BaseModel):
     """One consumer's entry, loaded. `configs` is as written (defaults merged under it), nothing in it resolved.
 
-    origin, path: where the entry stands, for sentences; directory: where its module and its relative files are found;
-    has_module_key: whether the entry has a `module`, or names it in its `class`;
+    target: `package.module:Class`.
+    common: the common keys among `configs`, resolved.
+    origin: the document's file, or `module:NAME`, for sentences about it.
+    path: where the entry stands in the document, for the same.
+    directory: the configuration's, where the module and relative files are looked for.
+    has_module_key: whether the entry has a `module`, or names it in its `class`.
     defaulted: the keys of `configs` that come from `consumerd.defaults`.
     """
 
@@ -46,7 +64,7 @@ class ConsumerSettings(BaseModel):
 
     group: str
     name: str
-    target: str  # "package.module:Class"
+    target: str
     configs: dict[str, Any]  # the user's own keys have any plain value
     common: CommonKeys
     origin: str = ""
@@ -66,32 +84,56 @@ class ConsumerSettings(BaseModel):
 
 
 class LogSettings(BaseModel):
-    """format: `auto` writes for people on a terminal and JSON elsewhere; level: the lowest that is written."""
+    """The table `consumerd.log`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    format: Literal["auto", "json", "console"] = "auto"
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto",
+        description="How the log is written: `json`, one object a line; `console`, for people; `auto`, for people on a "
+        "terminal and as JSON elsewhere.",
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info",
+        description="The lowest level that is written: `debug`, `info`, `warning` or `error`.",
+    )
 
 
 class Settings(BaseModel):
-    """The `consumerd` table: what belongs to no consumer.
-
-    parking: `embedded`, a database URL, or None (embedded, and `run` judges whether that is durable enough).
-    defaults: merged under every consumer's `configs`. watch: reload when the configuration's file has changed.
-    on_event: a command, which the master executes when a pool fails or recovers and when a task dies.
-    state_dir: where `run` keeps its state, unless its caller names a directory; relative to the configuration's.
-    """
+    """The table `consumerd`: what belongs to no consumer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    parking: str | None = None
-    state_dir: PathName | None = None
-    stop_timeout: Duration = 25.0
-    watch: bool = False
-    on_event: list[PathName] = Field(default_factory=list)
-    log: LogSettings = LogSettings()
-    defaults: dict[str, Any] = Field(default_factory=dict)  # keys of `configs`, any plain value
+    parking: str | None = Field(
+        default=None,
+        description="Where waiting and dead tasks are kept: `embedded`, SQLite in the state directory, or a "
+        "database's URL, such as `postgresql://app:${DB_PASSWORD}@db/app`. Left out: the embedded store, if "
+        "`consumerd run` finds the state directory durable enough.",
+    )
+    state_dir: PathName | None = Field(
+        default=None,
+        description="The state directory, relative to the configuration's; `--state-dir` and `CONSUMERD_STATE_DIR` go "
+        "first. Verbs that do not read the configuration have to be told by one of those. Left out: "
+        "`$XDG_STATE_HOME/consumerd`, else `/var/lib/consumerd` for root, else `~/.local/state/consumerd`.",
+    )
+    stop_timeout: Duration = Field(
+        default=25.0, description="How many seconds a stop may take, for all workers together."
+    )
+    watch: bool = Field(
+        default=False,
+        description="Whether to reload when the configuration's file has changed, once two readings 2 seconds apart "
+        "agree.",
+    )
+    on_event: list[PathName] = Field(
+        default_factory=list,
+        description="A command, as a list of texts, that is executed when a pool fails or recovers, and when a task is "
+        'parked as dead: `["/usr/local/bin/page", "--team", "data"]`.',
+    )
+    log: LogSettings = Field(default=LogSettings(), description="How the log is written.")
+    defaults: dict[str, Any] = Field(  # keys of `configs`, any plain value
+        default_factory=dict,
+        description="Keys that are merged under every consumer's `configs`; an entry's own win.",
+    )
 
 
 class Document(BaseModel):

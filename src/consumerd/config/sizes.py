@@ -1,4 +1,4 @@
-"""Sizes in bytes, as people write them. Pure."""
+"""Durations in seconds and sizes in bytes, as people write them. Pure."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ _PATTERN = r"\d+(?:\.\d+)?\s*(?:[kKMG]i?)?B"
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMG]i?|)B")
 
 LARGEST_BYTES = 2**50
+
+LONGEST_S = 10 * 366 * 24 * 60 * 60
+"""The longest duration that can be configured: ten years. Timers of the system overflow somewhere beyond."""
+
+Duration = Annotated[float, Field(gt=0, le=LONGEST_S)]
+"""Seconds, whole or not, more than zero."""
 
 
 def size_bytes(written: object) -> object:

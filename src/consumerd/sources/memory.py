@@ -17,15 +17,15 @@ LARGEST_BATCH = 500
 
 
 class MemoryOptions(BaseModel):
-    """records: the tasks; or count: so many numbered tasks; or neither: numbered tasks without end.
+    """The keys of tasks in memory: records that are given, or numbered ones, without end where neither key is set.
 
     Numbered tasks are divided among the workers: worker i of n gets i, i + n, i + 2n …
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    records: list[Any] | None = None  # a record is any plain value
-    count: int | None = Field(default=None, ge=0)
+    records: list[Any] | None = Field(default=None, description="The tasks.")  # a record is any plain value
+    count: int | None = Field(default=None, ge=0, description="So many numbered tasks, in the place of `records`.")
 
 
 def _record_batch(name: str, raws: Sequence[Raw]) -> Batch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from consumerd.config.diff import MASTERS_KEYS
+from consumerd.config.common_keys import MASTERS_KEYS
 from consumerd.config.shape import ConsumerSettings
 from consumerd.master.rules.observed import WantedPool
 from consumerd.model.identity import ConsumerName

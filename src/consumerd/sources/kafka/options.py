@@ -41,21 +41,34 @@ DURATION = Field(gt=0, le=86_400)
 
 
 class KafkaOptions(BaseModel):
-    """Options of a Kafka source; durations in seconds. Everything else in it is a librdkafka property.
-
-    brokers: `host:port`, several separated by commas. auto_offset_reset: where to begin in a partition for which the
-    group has no offset. session_timeout: how long a silent member keeps its partitions; a killed worker's replacement
-    has them at once. max_poll_interval: how long a worker may go without a poll; its keeper polls once a second.
-    """
+    """Options of a Kafka source. Every other key in it is a librdkafka property."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
-    brokers: Annotated[str, Field(min_length=1)]
-    topic_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
-    consumer_group: Annotated[str, Field(min_length=1, max_length=255)]
-    auto_offset_reset: Literal["earliest", "latest", "error"] = "earliest"
-    session_timeout: Annotated[float, DURATION] = 10.0
-    max_poll_interval: Annotated[float, DURATION] = 60.0
+    brokers: Annotated[str, Field(min_length=1)] = Field(
+        description="The addresses of some brokers, `host:port`, several separated by commas."
+    )
+    topic_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")] = Field(
+        description="The topic that is consumed."
+    )
+    consumer_group: Annotated[str, Field(min_length=1, max_length=255)] = Field(
+        description="The consumer group whose members share the topic's partitions, and whose offsets are committed."
+    )
+    auto_offset_reset: Literal["earliest", "latest", "error"] = Field(
+        default="earliest",
+        description="Where to begin in a partition for which the group has no offset: `earliest`, `latest`, or "
+        "`error`: it is refused, and `status` says so.",
+    )
+    session_timeout: Annotated[float, DURATION] = Field(
+        default=10.0,
+        description="For so many seconds the brokers keep the partitions of a member that has fallen silent; the "
+        "worker that replaces a killed one has them at once.",
+    )
+    max_poll_interval: Annotated[float, DURATION] = Field(
+        default=60.0,
+        description="A worker that does not poll for so many seconds loses its partitions. It polls once a second also "
+        "while a handler runs; at least `session_timeout`.",
+    )
 
     @property
     def properties(self) -> dict[str, Property]:

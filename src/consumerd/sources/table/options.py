@@ -30,26 +30,36 @@ def _path_in(database: str) -> str:
 class TableOptions(BaseModel):
     """A claimed SQLite table, and the columns that consumerd reads and writes in it.
 
-    database: a path, or `sqlite:///PATH`; relative to the directory that the consumer runs in.
-    lease: seconds after which a row whose worker fell silent is claimed by another; it is renewed while work goes on.
-    done: what becomes of a finished row. `sources.table.schema` makes such a table.
+    `sources.table.schema` makes such a table.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    database: Annotated[str, AfterValidator(_check_database)]
-    table: Identifier = "tasks"
-    id_column: Identifier = "id"
-    payload_column: Identifier = "payload"
-    state_column: Identifier = "state"
-    due_column: Identifier = "due_at"
-    attempts_column: Identifier = "attempts"
-    first_column: Identifier = "first_at"
-    lease_column: Identifier = "lease"
-    settled_column: Identifier = "settled_at"
-    lease: float = Field(default=30.0, ge=5.0)
-    batch_size: int = Field(default=100, ge=1, le=10_000)
-    done: Literal["keep", "delete"] = "keep"
+    database: Annotated[str, AfterValidator(_check_database)] = Field(
+        description="The SQLite file: its path, or `sqlite:///PATH`; relative to the directory that the consumer runs "
+        "in."
+    )
+    table: Identifier = Field(default="tasks", description="The table whose rows are the tasks.")
+    id_column: Identifier = Field(default="id", description="Column: the primary key.")
+    payload_column: Identifier = Field(default="payload", description="Column: the record, as JSON.")
+    state_column: Identifier = Field(default="state", description="Column: how far the row has come.")
+    due_column: Identifier = Field(default="due_at", description="Column: when the row is due.")
+    attempts_column: Identifier = Field(default="attempts", description="Column: how often the task was attempted.")
+    first_column: Identifier = Field(default="first_at", description="Column: when it was attempted first.")
+    lease_column: Identifier = Field(default="lease", description="Column: which worker has claimed the row.")
+    settled_column: Identifier = Field(default="settled_at", description="Column: when the row was settled.")
+    lease: float = Field(
+        default=30.0,
+        ge=5.0,
+        description="A row whose worker has been silent for so many seconds is claimed by another; a worker renews its "
+        "claims while it works. At least 5.",
+    )
+    batch_size: int = Field(
+        default=100, ge=1, le=10_000, description="How many rows one claim takes at most; 1 to 10000."
+    )
+    done: Literal["keep", "delete"] = Field(
+        default="keep", description="What becomes of a finished row: `keep` leaves it, `delete` removes it."
+    )
 
     @property
     def path(self) -> Path:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from consumerd.config.common_keys import CommonKeys, read_common_keys, resolve_configs
+from consumerd.config.common_keys import CommonKeys
 from consumerd.config.execution import secrets_of_environment
 from consumerd.config.problems import Problem, raise_problems
+from consumerd.config.reading import read_common_keys, resolve_configs
 from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolved, Resolver
 from consumerd.config.shape import ConsumerSettings

@@ -1,0 +1,55 @@
+"""Reading the common keys of a `configs` table: references resolved, mistakes as problems."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from consumerd.config.common_keys import COMMON_KEYS, CommonKeys, WorkerRange
+from consumerd.config.execution import AS_WRITTEN, Execution
+from consumerd.config.problems import Problem
+from consumerd.config.redaction import Redactor
+from consumerd.config.secrets import Resolved, Resolver
+from consumerd.config.tables import Place, read_table
+
+
+def read_common_keys(
+    configs: Mapping[str, Any], place: Place, resolver: Resolver
+) -> tuple[CommonKeys, tuple[Problem, ...]]:
+    """The common keys of `configs`, which may hold others; with problems, their default values."""
+    common = {key: configs[key] for key in configs if key in COMMON_KEYS}
+    resolved = resolve_configs(common, resolver)
+    problems = [place.problem(sentence, *steps) for steps, sentence in resolved.failures]
+    for key in {str(steps[0]) for steps, _ in resolved.failures}:
+        del resolved.value[key]
+    if isinstance(resolved.value.get("workers"), dict):
+        problems += _read_range(resolved, place)
+    keys, wrong = read_table(CommonKeys, resolved.value, place, resolved=[str(steps[0]) for steps in resolved.places])
+    redact = Redactor(resolved.secrets).redact
+    ordered = place.in_order([*problems, *wrong], common)
+    return keys or CommonKeys(), tuple(problem.redacted(redact) for problem in ordered)
+
+
+def _read_range(resolved: Resolved, place: Place) -> tuple[Problem, ...]:
+    """Read `workers` where it is a table, by itself: its references are within it. One with mistakes is left out."""
+    referenced = [str(steps[1]) for steps in resolved.places if steps[0] == "workers" and len(steps) > 1]
+    written = resolved.value.pop("workers")
+    found, problems = read_table(WorkerRange, written, place.within("workers"), resolved=referenced)
+    if found is not None:
+        resolved.value["workers"] = found.model_dump()
+    return problems
+
+
+def resolve_configs(configs: Mapping[str, Any], resolver: Resolver) -> Resolved:
+    """`configs` with every reference resolved but those that the execution of a process has resolved, or will."""
+    resolved = resolver.resolve({key: value for key, value in configs.items() if key not in AS_WRITTEN})
+    value = {key: resolved.value.get(key, configs[key]) for key in configs}
+    return replace(resolved, value=value)
+
+
+def execution_problems(common: CommonKeys, place: Place, resolver: Resolver) -> list[Problem]:
+    """What keeps processes from being executed as valid keys say: here, now, and by this user."""
+    execution = Execution.of(common.model_dump(), resolver.directory)
+    return [place.problem(sentence, *steps) for steps, sentence in execution.complaints(resolver.environ, os.geteuid())]
