@@ -3,8 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from consumerd.sources.kafka.options import OWNED, KafkaOptions
-from consumerd.sources.kafka.settings import admin_settings, consumer_settings, onlooker_settings
+from consumerd.sources.kafka.options import OWNED, KafkaOptions, admin_settings, consumer_settings, onlooker_settings
 
 SEED = {"brokers": "broker-1:9092,broker-2:9092", "topic_name": "login_task", "consumer_group": "login_consumer"}
 

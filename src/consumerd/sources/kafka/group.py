@@ -14,13 +14,12 @@ from consumerd import events
 from consumerd.clock import monotonic
 from consumerd.errors import SourceRefusedError
 from consumerd.sources.contract import SourceContext
-from consumerd.sources.kafka.client_log import FactLogger
 from consumerd.sources.kafka.hand import Hand
 from consumerd.sources.kafka.health import Fencing
-from consumerd.sources.kafka.options import KafkaOptions
+from consumerd.sources.kafka.options import KafkaOptions, consumer_settings
+from consumerd.sources.kafka.questions import emitting_logger
 from consumerd.sources.kafka.rebalance import Rebalance
 from consumerd.sources.kafka.receiver import SLICE_S, Receiver
-from consumerd.sources.kafka.settings import consumer_settings
 from consumerd.sources.kafka.shared import Shared
 
 COMMIT_AGAIN_S = 5.0
@@ -136,7 +135,7 @@ class GroupMember:
         settings: dict[str, object] = dict(consumer_settings(self._options, member=self._identity))
         settings |= {"error_cb": self._shared.health.note, "on_commit": self._shared.commits.answered}
         try:
-            client = Consumer(settings, logger=FactLogger(self._context.emit))
+            client = Consumer(settings, logger=emitting_logger(self._context.emit))
         except KafkaException as error:
             refused = f"librdkafka refuses the configuration of {self._context.name}: {error.args[0].str()}"
             raise SourceRefusedError(refused) from error

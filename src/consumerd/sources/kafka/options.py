@@ -1,7 +1,7 @@
-"""The keys of a Kafka consumer in `configs`: the seed's three, a few more, and any librdkafka property.
+"""The keys of a Kafka consumer in `configs`, and the settings that its clients are made with. Pure.
 
-A key with a dot is a librdkafka property and passed on as it is (TLS, SASL, fetch sizes), but for those that
-consumerd must set itself to keep its promises.
+The keys are the seed's three, a few more, and any librdkafka property: a key with a dot is one, and passed on as it is
+(TLS, SASL, fetch sizes), but for those that consumerd must set itself to keep its promises.
 """
 
 from __future__ import annotations
@@ -38,6 +38,18 @@ OWNED = {
 """librdkafka properties that may not be configured, and what to do instead."""
 
 DURATION = Field(gt=0, le=86_400)
+
+_OF_CONSUMERS = ("auto.", "check.", "enable.", "fetch.", "group.", "heartbeat.", "isolation.", "max.", "queued.")
+"""How properties of consumers begin. A client that reads no records would warn of each."""
+
+_OF_CONNECTIONS = ("enable.ssl.", "enable.sasl.", "enable.random.", "enable.metrics.", "max.in.flight")
+"""How others begin that look alike."""
+
+_DEFAULTS: dict[str, Property] = {
+    "client.id": "consumerd",
+    "enable.metrics.push": False,  # half a megabyte of histograms for each client, for brokers that may ask for them
+}
+"""What every client has where the configuration does not say otherwise."""
 
 
 class KafkaOptions(BaseModel):
@@ -110,3 +122,47 @@ def _mistake(key: str, value: object) -> str | None:
     if not isinstance(value, Property):
         return f"is {shown(value, (key,))}, and must be a text, a number or a boolean"
     return None
+
+
+def consumer_settings(options: KafkaOptions, *, member: str | None) -> dict[str, Property]:
+    """A group member's settings. member: the static identity of its slot; None joins as a guest."""
+    settings: dict[str, Property] = {
+        **_DEFAULTS,
+        "allow.auto.create.topics": False,
+        "topic.metadata.refresh.interval.ms": 10_000,  # a topic that grows, or is made anew, is seen by then
+        **options.properties,
+        "bootstrap.servers": options.brokers,
+        "group.id": options.consumer_group,
+        "auto.offset.reset": options.auto_offset_reset,
+        "session.timeout.ms": round(options.session_timeout * 1000),
+        "max.poll.interval.ms": round(options.max_poll_interval * 1000),
+        "partition.assignment.strategy": "cooperative-sticky",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "enable.partition.eof": True,  # the end lies behind transaction markers, which no record tells of
+    }
+    settings.setdefault("heartbeat.interval.ms", min(3000, round(options.session_timeout * 1000 / 3)))
+    if member is not None:
+        settings["group.instance.id"] = member
+    return settings
+
+
+def admin_settings(options: KafkaOptions) -> dict[str, Property]:
+    """The settings of a client that reads no records: how to connect, and nothing else."""
+    connection = {
+        key: value
+        for key, value in options.properties.items()
+        if key.startswith(_OF_CONNECTIONS) or not key.startswith(_OF_CONSUMERS)
+    }
+    return {**_DEFAULTS, **connection, "bootstrap.servers": options.brokers}
+
+
+def onlooker_settings(options: KafkaOptions) -> dict[str, Property]:
+    """The settings of a client that asks for the group's offsets and never joins it."""
+    return {
+        **admin_settings(options),
+        "group.id": options.consumer_group,
+        "enable.auto.commit": False,
+        "isolation.level": "read_uncommitted",  # the offsets as they stand: no open transaction is waited for
+        "log_level": 0,  # the group's members say what is wrong, and nobody listens here
+    }

@@ -5,7 +5,6 @@ It makes clients, which is nothing for a process that forks later. None of them 
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator, Mapping
 
@@ -13,6 +12,7 @@ from confluent_kafka import Consumer, KafkaException
 
 from consumerd.config.problems import did_you_mean, shown
 from consumerd.sources.kafka.options import KafkaOptions, Property
+from consumerd.sources.kafka.questions import ClientLogger
 
 _OFTEN_SET = (
     *("client.id", "client.rack", "client.dns.lookup", "debug", "broker.address.family", "check.crcs"),
@@ -30,8 +30,6 @@ _OFTEN_SET = (
 
 _SEARCHED = "probe"
 """With this value of `ssl.ca.location` librdkafka looks for the system's certificates itself."""
-
-_GROUP = {"group.id": "check"}
 
 
 def complaints(options: KafkaOptions) -> Iterator[tuple[str, str]]:
@@ -67,24 +65,11 @@ def _complaint(name: str, value: Property) -> str | None:
 
 def _heard(properties: Mapping[str, Property]) -> tuple[str, str]:
     """Why a client with these properties cannot be made, and what it warns of."""
-    log = _Lines()
+    lines: list[str] = []
     try:
-        client = Consumer({**_GROUP, **properties}, logger=log)
+        client = Consumer({"group.id": "check", **properties}, logger=ClientLogger(lines.append))
     except KafkaException as error:
         return " ".join(error.args[0].str().split()), ""
     client.poll(0)  # the log comes by a callback
     client.close()
-    return "", "\n".join(log.lines)
-
-
-class _Lines(logging.Logger):
-    """What a client logs."""
-
-    def __init__(self) -> None:
-        super().__init__("librdkafka")
-        self.propagate = False
-        self.lines: list[str] = []
-
-    def handle(self, record: logging.LogRecord) -> None:
-        """Keep the line."""
-        self.lines.append(record.getMessage())
+    return "", "\n".join(lines)

@@ -7,13 +7,16 @@ slices, and between two of them the callback is served. Runs in workers and the 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
+from consumerd import events
 from consumerd.clock import monotonic
 from consumerd.errors import SourceAwayError, SourceError, SourceRefusedError
+from consumerd.events.facts import Fact
 from consumerd.sources.kafka.options import KafkaOptions
 from consumerd.sources.kafka.refusals import translate
 
@@ -79,3 +82,21 @@ class Questions:
                 whom = f"none of the brokers at {self._options.brokers} answers"
             self._down_at = None
             raise SourceAwayError(f"{whom}{self._words}") from error
+
+
+class ClientLogger(logging.Logger):
+    """Gives librdkafka's own log lines to `note`: it would write them on stderr otherwise."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        super().__init__("librdkafka")
+        self.propagate = False
+        self._note = note
+
+    def handle(self, record: logging.LogRecord) -> None:
+        """Give the line."""
+        self._note(record.getMessage())
+
+
+def emitting_logger(emit: Callable[[Fact], None]) -> ClientLogger:
+    """Makes a debug fact of each line."""
+    return ClientLogger(lambda line: emit(events.client_logged(line=line)))

@@ -1,4 +1,4 @@
-"""The topic as its brokers describe it, read with a client that joins no group: identity, lag.
+"""The topic as its brokers describe it, and what the group has committed, read by clients that join no group.
 
 Runs in workers and the foreground; `probe` in processes of its own.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from confluent_kafka import IsolationLevel, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, TopicCollection, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, though not listed as such
     AdminClient,
     OffsetSpec,
@@ -19,19 +19,19 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, tho
 from consumerd.clock import monotonic
 from consumerd.events.facts import Fact
 from consumerd.sources.contract import ShardLag
-from consumerd.sources.kafka.client_log import FactLogger
 from consumerd.sources.kafka.identity import UNKNOWN_UUID, Identity
-from consumerd.sources.kafka.options import KafkaOptions
-from consumerd.sources.kafka.positions import Positions
-from consumerd.sources.kafka.questions import Questions
-from consumerd.sources.kafka.settings import admin_settings, reads_uncommitted
-from consumerd.sources.kafka.transactions import OpenTransactions
+from consumerd.sources.kafka.options import KafkaOptions, admin_settings, onlooker_settings
+from consumerd.sources.kafka.questions import Questions, emitting_logger
 
 DEADLINE_S = 5.0
 
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the client leaves it unannotated
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the same
 _NO_UUID = "AAAAAAAAAAAAAAAAAAAAAA"
+_LISTENED_AT_ONCE = 100
+
+OPEN_LONG_S = 25.0
+"""A transaction that is open for so long is told; brokers end those of most producers after a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,10 @@ class Topic:
 
     def __init__(self, options: KafkaOptions, emit: Callable[[Fact], None] = lambda fact: None) -> None:
         self._options = options
-        self._logger = FactLogger(emit)
+        self._logger = emitting_logger(emit)
         self._questions = Questions(options)
-        self._positions = Positions(options, self._questions)
         self._admin: AdminClient | None = None
+        self._onlooker: Consumer | None = None
         self._transactions = OpenTransactions()
         self.uncommitted: frozenset[int] = frozenset()
         """The partitions in which tasks waited at the last measurement, and of which the group had no position."""
@@ -96,9 +96,9 @@ class Topic:
         begins = self._listed(partitions, _EARLIEST, deadline)
         ends = self._listed(partitions, _LATEST, deadline)
         stable = ends
-        if not reads_uncommitted(self._options):
+        if self._options.properties.get("isolation.level") != "read_uncommitted":
             stable = self._listed(partitions, _LATEST, deadline, IsolationLevel.READ_COMMITTED)
-        committed = self._positions.committed(partitions, deadline)
+        committed = self._committed(partitions, deadline)
         return {
             partition: _Offsets(begins[partition], stable[partition], ends[partition], committed.get(partition, -1))
             for partition in partitions
@@ -126,6 +126,27 @@ class Topic:
         ask, serve = self._questions.ask, partial(self._client.poll, 0)
         return {place.partition: ask(future.result, serve, deadline).offset for place, future in futures.items()}
 
+    def _committed(self, partitions: Iterable[int], deadline: float) -> dict[int, int]:
+        """The offset of each partition that the broker tells of, below 0 where there is none.
+
+        The admin client must not be asked for it: librdkafka ends the whole process where the answer comes after the
+        question was given up (librdkafka issues 3663 and 4605), or is that another broker coordinates the group
+        (issue 5040). So a client that belongs to the group and never joins it is.
+        """
+        if self._onlooker is None:
+            self._onlooker = Consumer({**onlooker_settings(self._options), "error_cb": self._questions.note})
+        client, places = self._onlooker, [TopicPartition(self._options.topic_name, number) for number in partitions]
+        serve = partial(self._listen, client)
+        found = self._questions.ask(lambda patience_s: client.committed(places, timeout=patience_s), serve, deadline)
+        return {place.partition: place.offset for place in found if place.error is None}
+
+    def _listen(self, client: Consumer) -> None:
+        """No record comes to a client that is assigned nothing, but what its group says comes as a record's error."""
+        for message in client.consume(_LISTENED_AT_ONCE, 0):
+            error = message.error()
+            if error is not None:
+                self._questions.note(error)
+
     @property
     def _client(self) -> AdminClient:
         if self._admin is None:
@@ -144,3 +165,29 @@ def probe(options: KafkaOptions) -> tuple[ShardLag, ...]:
 
 def _left(deadline: float) -> float:
     return max(0.1, deadline - monotonic())
+
+
+class OpenTransactions:
+    """Transactions that are open for long, by what is measured of a topic now and then."""
+
+    def __init__(self) -> None:
+        self._since: dict[int, tuple[int, float]] = {}
+
+    def complaint(self, topic: str, partition: int, *, stable: int, end: int, now: float) -> str:
+        """A sentence on the open transaction of a partition; empty where there is none, or none for long.
+
+        stable: where the oldest open transaction begins; end: the partition's, the same where none is open.
+        """
+        if stable == end:
+            self._since.pop(partition, None)
+            return ""
+        at, since = self._since.get(partition, (stable, now))
+        if at != stable:
+            since = now
+        self._since[partition] = stable, since
+        if now - since < OPEN_LONG_S:
+            return ""
+        return (
+            f"a transaction is open at offset {stable} of partition {partition} of {topic}, and {end - stable} records "
+            "wait behind it: have its producer end it, or abort it (kafka-transactions.sh)"
+        )

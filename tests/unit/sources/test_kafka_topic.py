@@ -1,6 +1,6 @@
 """Transactions that stay open, as the lag is measured again and again."""
 
-from consumerd.sources.kafka.transactions import OPEN_LONG_S, OpenTransactions
+from consumerd.sources.kafka.topic import OPEN_LONG_S, OpenTransactions
 
 
 def told(*measured: tuple[float, int, int]) -> list[str]:
