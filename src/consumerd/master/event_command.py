@@ -124,10 +124,14 @@ class EventCommand:
         self._running = None
         run.timer.cancel()
         last_words = self._relay.close(run.commanded.stderr_fd)
-        level = Level.DEBUG if status == 0 else Level.WARNING
-        fields: dict[str, object] = {"on": run.event.name, "end": described(status)}
-        fields |= {"consumer": run.event.fields.get("consumer", ""), "took_s": round(clock.monotonic() - run.since, 3)}
-        self._emit(Fact("event_command_ended", level, {**fields, "output": last_words[-1000:]}))
+        fact = events.event_command_ended(
+            on=run.event.name,
+            end=described(status),
+            consumer=run.event.fields.get("consumer", ""),
+            took_s=round(clock.monotonic() - run.since, 3),
+            output=last_words[-1000:],
+        )
+        self._emit(fact.at(Level.DEBUG) if status == 0 else fact)
         self._start_next()
 
     def close(self) -> None:
@@ -150,8 +154,7 @@ class EventCommand:
         try:
             commanded = self._launcher.command(command, event.as_json(suppressed), environment)
         except OSError as error:
-            fields: dict[str, object] = {"on": event.name, "command": command[0], "error": str(error)}
-            self._emit(Fact("event_command_not_executed", Level.ERROR, fields))
+            self._emit(events.event_command_not_executed(on=event.name, command=command[0], error=str(error)))
             return
         self._relay.open(commanded.stderr_fd)
         timer = asyncio.get_running_loop().call_later(MAY_TAKE_S, self._kill, commanded.pid)
@@ -163,7 +166,7 @@ class EventCommand:
 
     def _say_suppressed(self, name: str) -> None:
         if suppressed := self._allowances[name].take_suppressed():
-            self._emit(Fact("events_suppressed", Level.WARNING, {"on": name, "events": suppressed}))
+            self._emit(events.events_suppressed(on=name, events=suppressed))
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import setproctitle
 
-from consumerd import clock
+from consumerd import clock, events
 from consumerd.config.shape import ConsumerSettings, Document, LogSettings
-from consumerd.events.facts import Fact, Level
+from consumerd.events.facts import Fact
 from consumerd.events.later import Later
 from consumerd.events.listeners import Listeners
 from consumerd.events.log import log_to_stdout
@@ -139,7 +139,7 @@ async def _run(
     signals.listen()
     await control.start()
     watching = asyncio.create_task(state_watch.run())
-    voice.emit(Fact("master_started", Level.INFO, _started(document, state_dir)))
+    voice.emit(_started(document, state_dir))
     if document.settings.watch:
         _watch(reloading, document, voice.emit)
     try:
@@ -149,7 +149,7 @@ async def _run(
         helper.close()
         on_event.close()
         await reloading.close()
-        voice.emit(Fact("master_stopped", Level.INFO, {"pid": os.getpid()}))
+        voice.emit(events.master_stopped(pid=os.getpid()))
         await voice.broadcast.close(FOLLOWERS_LEAVE_IN_S)
         await control.close()
         signals.close()
@@ -200,14 +200,14 @@ def _event_command(means: Means, operations: Operations, state_dir: StateDirecto
     return found
 
 
-def _started(document: Document, state_dir: StateDirectory) -> dict[str, object]:
-    return {
-        "config": document.origin,
-        "pid": os.getpid(),
-        "pools": sum(consumer.common.enabled for consumer in document.consumers),
-        "state_dir": str(state_dir.path),
-        "parking": shown_parking(document.settings.parking),
-    }
+def _started(document: Document, state_dir: StateDirectory) -> Fact:
+    return events.master_started(
+        config=document.origin,
+        pid=os.getpid(),
+        pools=sum(consumer.common.enabled for consumer in document.consumers),
+        state_dir=str(state_dir.path),
+        parking=shown_parking(document.settings.parking),
+    )
 
 
 def _entries(state_dir: StateDirectory) -> Callable[[Document, ConsumerSettings], Entry]:
@@ -231,7 +231,7 @@ def _entries(state_dir: StateDirectory) -> Callable[[Document, ConsumerSettings]
 def _overrides(state_dir: StateDirectory, emit: Listeners) -> Overrides:
     overrides, problem = load_overrides(state_dir.overrides)
     if problem is not None:
-        emit(Fact("overrides_lost", Level.WARNING, {"reason": problem}))
+        emit(events.overrides_lost(reason=problem))
     return overrides
 
 
@@ -241,7 +241,7 @@ def _watch(reloading: Reloading, document: Document, emit: Listeners) -> None:
     if file.is_file():
         reloading.watch(file)
     else:
-        emit(Fact("watch_refused", Level.WARNING, {"config": document.origin, "advice": "use consumerd reload"}))
+        emit(events.watch_refused(config=document.origin, advice="use consumerd reload"))
 
 
 def _serve(document: Document, state_dir: StateDirectory) -> Serve:

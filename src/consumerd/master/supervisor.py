@@ -11,8 +11,7 @@ import signal
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from consumerd import clock
-from consumerd.events.facts import Fact, Level
+from consumerd import clock, events
 from consumerd.events.later import Later
 from consumerd.master.duties.service import Service
 from consumerd.master.host.signals import Signals
@@ -92,7 +91,7 @@ class Supervisor:
         if self.stop_deadline is None:
             self.stop_deadline = self._means.pools.want_stop(now)
             timeout_s = round(self.stop_deadline - now, 3)
-            self._means.emit(Fact("master_stopping", Level.INFO, {"reason": reason, "timeout_s": timeout_s}))
+            self._means.emit(events.master_stopping(reason=reason, timeout_s=timeout_s))
             self._service.stopping()
             self._woken.set()
         return self.stop_deadline
@@ -175,14 +174,13 @@ class Supervisor:
             return
         self._has_told_that_nothing_loads = True
         advice = "correct it and run again: consumerd check CONFIG tells what is wrong"
-        fields: dict[str, object] = {"pools": len(pools), "advice": advice, "gives_up_in_s": LOST_FOR_S}
-        self._means.emit(Fact("nothing_loaded", Level.ERROR, fields))
+        self._means.emit(events.nothing_loaded(pools=len(pools), advice=advice, gives_up_in_s=LOST_FOR_S))
 
     def give_up(self, reason: str) -> None:
         """Stop, with exit code 1, unless a stop was asked for before."""
         if self.stop_deadline is not None:
             return
-        self._means.emit(Fact("master_gave_up", Level.ERROR, {"reason": reason}))
+        self._means.emit(events.master_gave_up(reason=reason))
         self.exit_code = 1
         self.stop(reason)
 
@@ -190,7 +188,7 @@ class Supervisor:
         """A consumer that is loaded must not run so: the master leaves with exit code 2."""
         self.exit_code = 2
         self.refusal = sentence
-        self._means.emit(Fact("run_refused", Level.ERROR, {"reason": sentence}))
+        self._means.emit(events.run_refused(reason=sentence))
         self.stop("refused")
 
     def _is_over(self) -> bool:

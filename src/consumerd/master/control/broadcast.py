@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from consumerd import clock
+from consumerd import clock, events
 from consumerd.errors import ConsumerdError
 from consumerd.events.facts import Fact, Level
 from consumerd.model.identity import ConsumerName
@@ -132,7 +132,7 @@ class Broadcast:
     def _leave(self, follower: _Follower) -> None:
         self._followers.discard(follower)
         if follower.missed:
-            self._emit(Fact("follower_cut_off", Level.WARNING, {"missed": follower.missed}))
+            self._emit(events.follower_cut_off(missed=follower.missed))
 
 
 class _Follower:

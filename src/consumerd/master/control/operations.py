@@ -10,12 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from consumerd import clock
+from consumerd import clock, events
 from consumerd.config.diff import Change, ChangeKind, diff, needs_new_master, taken_over
 from consumerd.config.problems import did_you_mean
 from consumerd.config.shape import ConsumerSettings, Document, Settings
 from consumerd.errors import ConsumerdError, UsageError
-from consumerd.events.facts import Fact, Level
 from consumerd.master.control.overrides import Overrides, Paused, Pin
 from consumerd.master.control.running_task import find_running_task
 from consumerd.master.duties.autoscaler import shards_of
@@ -90,8 +89,8 @@ class Operations:
         self._save(Overrides(pins, self._overrides.paused))
         for name in names:
             self._pools.scale(name, workers, now)
-            fields: Plain = {"consumer": str(name), "workers": self._pools.workers_wanted(name)}
-            self._means.emit(Fact("pool_scaled", Level.INFO, {**fields, "is_pinned": workers is not None}))
+            wanted, is_pinned = self._pools.workers_wanted(name), workers is not None
+            self._means.emit(events.pool_scaled(consumer=str(name), workers=wanted, is_pinned=is_pinned))
         self._wake()
         return {"pools": [self._scaled(name) for name in names]}
 
@@ -105,8 +104,7 @@ class Operations:
         for name in names:
             self._pools.pause(name, is_paused=is_paused)
             self._tell_workers(name, Pause(is_paused))
-            fields: Plain = {"consumer": str(name)}
-            self._means.emit(Fact("pool_paused", fields=fields) if is_paused else Fact("pool_resumed", fields=fields))
+            self._means.emit((events.pool_paused if is_paused else events.pool_resumed)(consumer=str(name)))
         return {"pools": [str(name) for name in names]}
 
     def restart(self, target: str) -> Plain:
@@ -114,7 +112,7 @@ class Operations:
         now, names = clock.monotonic(), self._changeable(target)
         for name in names:
             self._pools.change(self._entry(name), now)
-            self._means.emit(Fact("pool_restarting", Level.INFO, {"consumer": str(name)}))
+            self._means.emit(events.pool_restarting(consumer=str(name)))
         self._wake()
         return {"pools": [str(name) for name in names]}
 
@@ -141,7 +139,10 @@ class Operations:
         reason = f"cancelled by an operator, on offset {found.offset} of shard {found.shard}"
         condemned = Condemned(reason, now, now + DIAGNOSE_S, found.shard, found.offset, does_park=does_park)
         self._watchdog.condemn(found.pool, found.slot, condemned, now)
-        self._means.emit(Fact("task_cancelled", Level.INFO, {"consumer": str(found.pool), **found.fields()}))
+        fact = events.task_cancelled(
+            consumer=str(found.pool), worker_id=found.slot, shard=found.shard, offset=found.offset
+        )
+        self._means.emit(fact)
         self._wake()
         return {"task": str(found), "consumer": str(found.pool), **found.fields()}
 
@@ -197,8 +198,7 @@ class Operations:
             if name not in changed:
                 self._pools.withdraw_rejected(name)
         self._document = document
-        fields: Plain = {"config": document.origin, "changes": [str(change) for change in changes]}
-        self._means.emit(Fact("configuration_reloaded", Level.INFO, fields))
+        self._means.emit(events.configuration_reloaded(config=document.origin, changes=[*map(str, changes)]))
         self._wake()
 
     def _amend(self, entry: Entry, change: Change, now: float) -> None:

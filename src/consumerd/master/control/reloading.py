@@ -14,10 +14,11 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TypeVar, cast
 
+from consumerd import events
 from consumerd.config.documents import UnreadableError, file_content
 from consumerd.config.shape import Document
 from consumerd.errors import ConsumerdError
-from consumerd.events.facts import Fact, Level
+from consumerd.events.facts import Fact
 from consumerd.master.control.operations import Operations, Plain
 
 Read = TypeVar("Read")
@@ -77,8 +78,7 @@ class Reloading:
             await self.reload()
         except Exception as error:  # noqa: BLE001 - the top of a task: nobody else would tell of it
             text = str(error) if isinstance(error, ConsumerdError) else f"{type(error).__name__}: {error}"
-            fields: Plain = {"reason": reason, "error": text, "then": "everything runs on as it was"}
-            self._emit(Fact("reload_refused", Level.ERROR, fields))
+            self._emit(events.reload_refused(reason=reason, error=text, then="everything runs on as it was"))
 
     async def _watch(self, file: Path) -> None:
         running = previous = await _aside(lambda: _content(file))

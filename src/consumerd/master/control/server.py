@@ -16,9 +16,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, suppress
 from pathlib import Path
 
-from consumerd import clock
+from consumerd import clock, events
 from consumerd.errors import ConsumerdError, StateDirectoryError, UsageError
-from consumerd.events.facts import Fact, Level
+from consumerd.events.facts import Fact
 from consumerd.master.control.audit import AuditLog, Peer
 from consumerd.master.control.streams import item_line, until_gone
 from consumerd.wire.control import (
@@ -109,7 +109,7 @@ class ControlServer:
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         refusal = self._refusal(writer)
         if refusal is not None:
-            self._emit(Fact("control_refused", Level.WARNING, {"reason": refusal}))
+            self._emit(events.control_refused(reason=refusal))
             writer.close()
             return
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
@@ -146,7 +146,7 @@ class ControlServer:
         self._drop(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            self._emit(Fact("control_failed", Level.ERROR, {"error": repr(error)}))
+            self._emit(events.control_failed(error=repr(error)))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One request after another, until the client leaves, idles, or sends or reads too slowly."""
@@ -185,7 +185,7 @@ class ControlServer:
             raise  # it is done; the client has not read that
         except Exception as error:  # noqa: BLE001 - the top of an answer: whoever asks is told, and asks again
             failed = f"{type(error).__name__}: {error}"
-            self._emit(Fact("control_failed", Level.ERROR, {"method": method, "error": failed}))
+            self._emit(events.control_failed(method=method, error=failed))
             sentence = f"the master could not answer {method}, which is an error of consumerd's: {failed}"
             await _write(writer, _error(identifier, FAILED, sentence))
         finally:

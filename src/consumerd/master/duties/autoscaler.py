@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from consumerd.events.facts import Fact, Level
+from consumerd import events
+from consumerd.events.facts import Fact
 from consumerd.master.pools.pools import Pools
 from consumerd.master.rules.autoscale import Bounds, Judgement, Measurement, interrupted, judge
 from consumerd.master.rules.plan import canary_slot
@@ -54,8 +55,10 @@ class Autoscaler:
         if judgement.wanted == before:
             return
         self.pools.autoscale(name, judgement.wanted)
-        fields: dict[str, object] = {"consumer": str(name), "workers": judgement.wanted, "before": before}
-        self.emit(Fact("pool_autoscaled", Level.INFO, {**fields, "reason": judgement.reason}))
+        fact = events.pool_autoscaled(
+            consumer=str(name), workers=judgement.wanted, before=before, reason=judgement.reason
+        )
+        self.emit(fact)
 
 
 def bounds_of(pools: Pools, name: ConsumerName) -> Bounds | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from consumerd.events.facts import Fact, Level
+from consumerd import events
 from consumerd.master.pools.acts import Means
 from consumerd.master.rules import history
 from consumerd.model.identity import ConsumerName
@@ -50,10 +50,9 @@ class LeftoverWorkers:
             try:
                 pid = self.means.launcher.kill_holder(lock, but=None) if is_late else self.means.launcher.holder(lock)
             except OSError as error:
-                fields: dict[str, object] = {"consumer": str(name), "lock": str(lock), "error": str(error)}
-                self.means.emit(Fact("lock_not_read", Level.WARNING, fields))
+                self.means.emit(events.lock_not_read(consumer=str(name), lock=str(lock), error=str(error)))
                 continue
             if pid is not None and is_late:
-                self.means.emit(Fact("lock_holder_killed", Level.WARNING, {"consumer": str(name), "pid": pid}))
+                self.means.emit(events.lock_holder_killed(consumer=str(name), pid=pid))
             found = found or pid is not None
         return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from consumerd import clock
+from consumerd import clock, events
 from consumerd.events.facts import Fact
 from consumerd.master.host.memory import own_bytes
 from consumerd.master.pools.pools import Pools
@@ -71,5 +71,4 @@ class Recycler:
 
     def _mark(self, name: ConsumerName, number: int, worker: Worker, reason: str) -> None:
         self.pools[name] = history.worn_out(self.pools[name], number)
-        fields: dict[str, object] = {"consumer": str(name), "worker_id": number, "pid": worker.pid}
-        self.emit(Fact("worker_worn_out", fields={**fields, "reason": reason}))
+        self.emit(events.worker_worn_out(consumer=str(name), worker_id=number, pid=worker.pid, reason=reason))

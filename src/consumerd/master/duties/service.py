@@ -9,8 +9,8 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from consumerd import clock
-from consumerd.events.facts import Fact, Level
+from consumerd import clock, events
+from consumerd.events.facts import Fact
 from consumerd.master.host.service_socket import ServiceSocket
 from consumerd.master.pools.pools import Pools
 from consumerd.master.rules.observed import Observed, ObservedPool, Wanted
@@ -108,8 +108,7 @@ class Service:
         except OSError as error:
             self._retry_at = now + RETRY_S
             if not self._has_failed:
-                fields: dict[str, object] = {"socket": self._notify.address, "error": str(error)}
-                self._emit(Fact("service_manager_away", Level.WARNING, fields))
+                self._emit(events.service_manager_away(socket=self._notify.address, error=str(error)))
             self._has_failed = True
             return False
         self._has_failed = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from consumerd.events.facts import Fact, Level
+from consumerd import events
 from consumerd.master.pools.acts import Means
 from consumerd.master.pools.processes import Worker
 from consumerd.master.rules import history
@@ -115,9 +115,8 @@ class Watchdog:
     def _end_silent(self, name: ConsumerName, number: int, worker: Worker) -> None:
         """Something in it has closed what it hears the master by."""
         assert worker.pid is not None
-        fields: dict[str, object] = {"consumer": str(name), "worker_id": number, "pid": worker.pid}
         error = "it has closed its channel to the master, and lives on"
-        self._means.emit(Fact("worker_broken", Level.ERROR, fields | {"error": error}))
+        self._means.emit(events.worker_broken(consumer=str(name), worker_id=number, pid=worker.pid, error=error))
         self._means.launcher.kill(worker.pid, worker.pidfd)
         worker.silent_since = None
 
@@ -150,17 +149,25 @@ class Watchdog:
 
     def _stalls(self, name: ConsumerName, number: int, worker: Worker, stuck: Stuck, now: float) -> None:
         self._pools[name] = history.stalled(self._pools[name], number, now)
-        fields: dict[str, object] = {"consumer": str(name), "worker_id": number, "pid": worker.pid}
-        fields |= {"why": stuck.why.value, "shard": stuck.shard, "offset": stuck.offset}
-        self._means.emit(Fact("task_stalled", Level.WARNING, fields | {"for_s": round(now - stuck.since_s, 1)}))
+        fact = events.task_stalled(
+            consumer=str(name),
+            worker_id=number,
+            pid=worker.pid,
+            why=stuck.why.value,
+            shard=stuck.shard,
+            offset=stuck.offset,
+            for_s=round(now - stuck.since_s, 1),
+        )
+        self._means.emit(fact)
 
     def _goes_on(self, name: ConsumerName, number: int, worker: Worker, now: float) -> None:
         was = self._pools[name].slots[number]
         self._pools[name] = history.went_on(self._pools[name], number, now)
         if was.state is not SlotState.STALLED:
             return  # it was condemned for another reason, cancelled perhaps
-        fields: dict[str, object] = {"consumer": str(name), "worker_id": number, "pid": worker.pid}
-        self._means.emit(Fact("task_went_on", Level.INFO, fields | {"stalled_s": round(now - was.since, 1)}))
+        stalled_s = round(now - was.since, 1)
+        fact = events.task_went_on(consumer=str(name), worker_id=number, pid=worker.pid, stalled_s=stalled_s)
+        self._means.emit(fact)
 
     # The pool
 
@@ -186,10 +193,9 @@ class Watchdog:
         was, now_stalled = processes.stalled_shards, frozenset(after.stalled(now))
         processes.stalled_shards = now_stalled
         if now_stalled - was:
-            fields: dict[str, object] = {"consumer": str(name), "shards": sorted(now_stalled)}
-            self._means.emit(Fact("shard_stalled", Level.WARNING, fields))
+            self._means.emit(events.shard_stalled(consumer=str(name), shards=sorted(now_stalled)))
         elif was and not now_stalled:
-            self._means.emit(Fact("shard_went_on", Level.INFO, {"consumer": str(name), "shards": sorted(was)}))
+            self._means.emit(events.shard_went_on(consumer=str(name), shards=sorted(was)))
 
     def _replace_one(self, name: ConsumerName, flow: Flow, now: float) -> None:
         """The worker that had last a task of a stalled shard; where nobody had, one after the other."""

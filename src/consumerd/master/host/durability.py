@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 
+from consumerd import events
 from consumerd.config.redaction import MASK
 from consumerd.config.shape import Document
-from consumerd.events.facts import Fact, Level
 from consumerd.events.listeners import Listeners
 from consumerd.model.identity import ConsumerName
 from consumerd.state import durability
@@ -40,7 +40,7 @@ class Durability:
             return f"{name}: {verdict.sentence}"
         if verdict.sentence and verdict.sentence not in self._said:
             self._said.add(verdict.sentence)
-            self._emit(Fact("parking_judged", Level.WARNING, {"consumer": str(name), "note": verdict.sentence}))
+            self._emit(events.parking_judged(consumer=str(name), note=verdict.sentence))
         return None
 
 

@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from consumerd import events
 from consumerd.errors import StateDirectoryError
-from consumerd.events.facts import Fact, Level
+from consumerd.events.facts import Fact
 from consumerd.state.master_lock import HeldError, MasterLock
 
 LOOK_S = 5.0
@@ -48,14 +49,12 @@ class StateWatch:
             if self._is_bare:
                 self._fill_directory()
             if await self.listen_again():
-                self.emit(
-                    Fact("control_socket_made", Level.WARNING, {"socket": str(self.lock.directory.control_socket)})
-                )
+                self.emit(events.control_socket_made(socket=str(self.lock.directory.control_socket)))
         except HeldError as error:
             self.give_up(f"its state directory was replaced: {error}")
         except (StateDirectoryError, OSError) as error:
             if not self._is_lost:
-                self.emit(Fact("state_directory_lost", Level.ERROR, {"error": str(error)}))
+                self.emit(events.state_directory_lost(error=str(error)))
             self._is_lost = True
         else:
             self._is_lost = False
@@ -69,5 +68,4 @@ class StateWatch:
         self.restore()
         self._is_bare = False
         advice = "it was removed: what was kept in it, as tasks that were parked there, is gone with it"
-        fields: dict[str, object] = {"state_dir": str(self.lock.directory.path), "advice": advice}
-        self.emit(Fact("state_directory_made", Level.ERROR, fields))
+        self.emit(events.state_directory_made(state_dir=str(self.lock.directory.path), advice=advice))

@@ -92,24 +92,25 @@ def perform(means: Means, action: Action, now: float) -> None:
 def tell_what_became(means: Means, name: ConsumerName, was: ObservedPool) -> None:
     """Where a pool has failed or is back, or an edition was rejected or is established: one fact."""
     pool = means.pools[name]
-    why: dict[str, object] = {"consumer": str(name), "reason": pool.reason, "traceback": pool.traceback}
     if pool.state is PoolState.FAILED and was.state is not PoolState.FAILED:
         means.pools.note_error(name, events.pool_failed.name, {"reason": pool.reason})
-        means.emit(Fact("pool_failed", Level.ERROR, why))
+        means.emit(events.pool_failed(consumer=str(name), reason=pool.reason, traceback=pool.traceback))
     elif pool.rejected != was.rejected:
         means.pools.note_error(name, events.change_taken_back.name, {"reason": pool.reason})
-        means.emit(Fact("change_taken_back", Level.ERROR, {**why, "edition": pool.rejected}))
+        fact = events.change_taken_back(
+            consumer=str(name), reason=pool.reason, traceback=pool.traceback, edition=pool.rejected
+        )
+        means.emit(fact)
     elif pool.state is PoolState.UP and was.state is PoolState.LOADING:
         means.pools.processes[name].last_error = None  # of an edition that failed before
     elif pool.state is PoolState.UP and was.state is PoolState.FAILED:
         means.pools.processes[name].last_error = None
-        means.emit(Fact("pool_recovered", Level.INFO, {"consumer": str(name)}))
+        means.emit(events.pool_recovered(consumer=str(name)))
     elif 0 < was.established < pool.established:
         processes = means.pools.processes[name]
         processes.last_error = None
         processes.recent = Recent(done_ns=int(clock.monotonic() * 1e9))  # of this code nothing has failed
-        fields: dict[str, object] = {"consumer": str(name), "edition": pool.established}
-        means.emit(Fact("edition_established", Level.INFO, fields))
+        means.emit(events.edition_established(consumer=str(name), edition=pool.established))
 
 
 def _execute_zygote(means: Means, name: ConsumerName, edition: int, now: float) -> None:
@@ -120,15 +121,14 @@ def _execute_zygote(means: Means, name: ConsumerName, edition: int, now: float) 
         why = refusal(error)
         pools[name] = history.zygote_not_executed(pools[name], edition, now, means.jitter(), error=why)
         level = _level(why, was.zygote(edition).refused)
-        means.emit(Fact("zygote_not_executed", level, {"consumer": str(name), "error": why}))
+        means.emit(events.zygote_not_executed(consumer=str(name), error=why).at(level))
         tell_what_became(means, name, was)
         return
     pools[name] = history.zygote_executed(pools[name], edition, executed.pid, now)
     pools.processes[name].zygotes[edition] = executed
     means.relay.open(executed.stderr_fd, str(name))
     means.post.open(executed.channel, Origin(name, edition=edition))
-    fields: dict[str, object] = {"consumer": str(name), "edition": edition, "pid": executed.pid}
-    means.emit(Fact("zygote_executed", Level.DEBUG, fields))
+    means.emit(events.zygote_executed(consumer=str(name), edition=edition, pid=executed.pid))
     try:
         means.post.send(executed.channel, entry.seated)
     except WireError as error:
@@ -165,8 +165,8 @@ def note_not_forked(
     """The system refuses a slot its worker: here, in its zygote, or where the zygote tells of it."""
     why, was = refusal(error) if isinstance(error, OSError) else str(error), means.pools[name]
     means.pools[name] = history.not_forked(was, slot, edition, now, error=why, jitter=means.jitter())
-    fields: dict[str, object] = {"consumer": str(name), "worker_id": slot, "error": why}
-    means.emit(Fact("worker_not_forked", _level(why, was.slots[slot].refused), fields))
+    fact = events.worker_not_forked(consumer=str(name), worker_id=slot, error=why)
+    means.emit(fact.at(_level(why, was.slots[slot].refused)))
     tell_what_became(means, name, was)
 
 
@@ -181,13 +181,16 @@ def _kill(means: Means, name: ConsumerName, slot: int) -> None:
     assert worker.pid is not None
     means.launcher.kill(worker.pid, worker.pidfd)
     means.pools[name] = history.killed(means.pools[name], slot)
-    fields: dict[str, object] = {"consumer": str(name), "worker_id": slot, "pid": worker.pid}
-    if sentence is None:
-        fields["reason"] = "it was not gone by its deadline"
-    else:
-        fields |= {"reason": sentence.reason, "shard": sentence.shard, "offset": sentence.offset}
-        fields["stacks"] = worker.seating.board.stacks()
-    means.emit(Fact("worker_killed", Level.WARNING, fields))
+    fact = events.worker_killed(
+        consumer=str(name),
+        worker_id=slot,
+        pid=worker.pid,
+        reason="it was not gone by its deadline" if sentence is None else sentence.reason,
+        shard=None if sentence is None else sentence.shard,
+        offset=None if sentence is None else sentence.offset,
+        stacks=None if sentence is None else worker.seating.board.stacks(),
+    )
+    means.emit(fact)
 
 
 def _kill_holder(means: Means, name: ConsumerName, slot: int, now: float) -> None:
@@ -196,9 +199,8 @@ def _kill_holder(means: Means, name: ConsumerName, slot: int, now: float) -> Non
     try:
         holder = means.launcher.kill_holder(lock, but=own_pid)
     except OSError as error:
-        fields: dict[str, object] = {"consumer": str(name), "worker_id": slot, "error": str(error)}
-        means.emit(Fact("lock_not_read", Level.WARNING, fields))
+        means.emit(events.lock_not_read(consumer=str(name), worker_id=slot, error=str(error)))
         holder = None
     means.pools[name] = history.holder_looked_up(means.pools[name], slot, look_at=now + entry.stop_timeout_s)
     if holder is not None:
-        means.emit(Fact("lock_holder_killed", Level.WARNING, {"consumer": str(name), "worker_id": slot, "pid": holder}))
+        means.emit(events.lock_holder_killed(consumer=str(name), worker_id=slot, pid=holder))

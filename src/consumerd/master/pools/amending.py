@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from consumerd import events
 from consumerd.errors import WireError
-from consumerd.events.facts import Fact, Level
 from consumerd.master.pools.acts import Means
 from consumerd.master.pools.entry import Entry
 from consumerd.model.identity import ConsumerName
@@ -37,7 +36,7 @@ def end(means: Means, name: ConsumerName, edition: int, failed: str | None, now:
     for slot, worker in pools.processes[name].workers.items():
         if pools[name].slots[slot].edition == edition and not worker.has_ended():
             means.post.send(worker.seating.channel, Amend(entry.seated.consumer))
-    means.emit(Fact("configs_amended", Level.INFO, {"consumer": str(name)}))
+    means.emit(events.configs_amended(consumer=str(name)))
 
 
 def give_up(means: Means, name: ConsumerName, edition: int, now: float) -> None:
@@ -49,4 +48,4 @@ def give_up(means: Means, name: ConsumerName, edition: int, now: float) -> None:
 
 def _take_back(means: Means, name: ConsumerName, reason: str) -> None:
     means.pools.note_error(name, events.change_taken_back.name, {"reason": reason})
-    means.emit(Fact("change_taken_back", Level.ERROR, {"consumer": str(name), "reason": reason}))
+    means.emit(events.change_taken_back(consumer=str(name), reason=reason))

@@ -117,10 +117,10 @@ class Hearing:
         pools.note_loaded(name, origin.edition, loaded)
         was = pools[name]
         pools[name] = history.loaded(was, origin.edition, now)
-        fields: dict[str, object] = {"consumer": str(name), "edition": origin.edition, "source": loaded.source}
-        self.means.emit(Fact("consumer_loaded", Level.INFO, fields))
+        fact = events.consumer_loaded(consumer=str(name), edition=origin.edition, source=loaded.source)
+        self.means.emit(fact)
         for remark in loaded.remarks:
-            self.means.emit(Fact("consumer_remarked", Level.WARNING, {"consumer": str(name), "remark": remark}))
+            self.means.emit(events.consumer_remarked(consumer=str(name), remark=remark))
         tell_what_became(self.means, name, was)
 
     def _fail(self, origin: Origin, reason: str, trace: str, now: float) -> None:
@@ -180,8 +180,10 @@ class Hearing:
             return
         worker.pid, worker.pidfd = forked.pid, fds[0]
         pools[name] = history.forked(pools[name], forked.slot, forked.pid)
-        fields: dict[str, object] = {"consumer": str(name), "worker_id": forked.slot, "pid": forked.pid}
-        self.means.emit(Fact("worker_forked", Level.DEBUG, {**fields, "generation": forked.generation}))
+        fact = events.worker_forked(
+            consumer=str(name), worker_id=forked.slot, pid=forked.pid, generation=forked.generation
+        )
+        self.means.emit(fact)
 
     def _exited(self, name: ConsumerName, exited: Exited, now: float) -> None:
         worker = self.means.pools.processes[name].workers.get(exited.slot)
@@ -192,8 +194,7 @@ class Hearing:
         """It has closed its channel: it ends, or must. Its end itself comes with its reaping."""
         zygote = self.means.pools.processes[origin.pool].zygotes.get(origin.edition)
         if zygote is not None and broken is not None:
-            fields: dict[str, object] = {"consumer": str(origin.pool), "error": str(broken)}
-            self.means.emit(Fact("zygote_broken", Level.ERROR, fields))
+            self.means.emit(events.zygote_broken(consumer=str(origin.pool), error=str(broken)))
             self.means.launcher.kill(zygote.pid, None)
 
     def zygote_ended(self, name: ConsumerName, edition: int, status: int | None, now: float) -> None:
@@ -210,10 +211,10 @@ class Hearing:
             if not pools[name].slots[slot].is_occupied:
                 self._let_go(name, slot, worker)
         if pools[name].zygote(edition).failures:
-            fields: dict[str, object] = {"consumer": str(name), "end": end, "stderr": last_words}
+            fact = events.zygote_ended(consumer=str(name), end=end, stderr=last_words)
             pools.note_error(name, events.zygote_ended.name, {"end": how})
-            level = Level.INFO if was.state is PoolState.STOPPING else Level.ERROR  # one that loads is killed then
-            self.means.emit(Fact("zygote_ended", level, fields))
+            is_killed = was.state is PoolState.STOPPING  # one that loads
+            self.means.emit(fact.at(Level.INFO) if is_killed else fact)
         tell_what_became(self.means, name, was)
 
     # Workers
@@ -246,8 +247,8 @@ class Hearing:
     def _ready(self, name: ConsumerName, slot: int, worker: Worker, now: float) -> None:
         worker.ready_at = now
         self.means.pools[name] = history.ready(self.means.pools[name], slot, now)
-        fields: dict[str, object] = {"consumer": str(name), "worker_id": slot, "pid": worker.pid}
-        self.means.emit(Fact("worker_ready", Level.INFO, {**fields, "generation": worker.generation}))
+        fact = events.worker_ready(consumer=str(name), worker_id=slot, pid=worker.pid, generation=worker.generation)
+        self.means.emit(fact)
 
     def _reported(self, name: ConsumerName, slot: int, worker: Worker, reported: Reported) -> None:
         """The worker has logged it; here it is kept for `status`, and passed on to who follows."""
@@ -266,7 +267,7 @@ class Hearing:
             self.means.pools.note_error(name, fact.name, {"worker_id": slot, **reported.fields})
 
     def _worker_broken(self, name: ConsumerName, slot: int, worker: Worker, error: str) -> None:
-        self.means.emit(Fact("worker_broken", Level.ERROR, {"consumer": str(name), "worker_id": slot, "error": error}))
+        self.means.emit(events.worker_broken(consumer=str(name), worker_id=slot, error=error))
         if worker.pid is not None:
             self.means.launcher.kill(worker.pid, worker.pidfd)
 
@@ -325,19 +326,20 @@ class Hearing:
 
     def _tell_ended(self, name: ConsumerName, slot: int, record: FlightRecord, *, was: SlotState, now: float) -> None:
         after = self.means.pools[name].slots[slot]
-        fields: dict[str, object] = {
-            "consumer": str(name),
-            "worker_id": slot,
-            "pid": record.pid,
-            "generation": record.generation,
-            "end": record.end,
-        }
         is_asked = was is SlotState.DRAINING or after.state is SlotState.FINISHED
         if not is_asked:
-            fields |= {"restarts_in_s": round(max(0.0, after.due_at - now), 3), "stderr": record.stderr[-1000:]}
             self.means.pools.note_end(name, slot, record.how if record.condemned is not None else record.end)
             self.means.pools.processes[name].last_ends[slot] = record
-        self.means.emit(Fact("worker_ended", Level.INFO if is_asked else Level.WARNING, fields))
+        fact = events.worker_ended(
+            consumer=str(name),
+            worker_id=slot,
+            pid=record.pid,
+            generation=record.generation,
+            end=record.end,
+            restarts_in_s=None if is_asked else round(max(0.0, after.due_at - now), 3),
+            stderr=None if is_asked else record.stderr[-1000:],
+        )
+        self.means.emit(fact.at(Level.INFO) if is_asked else fact)
 
 
 def _close_all(fds: tuple[int, ...]) -> None:

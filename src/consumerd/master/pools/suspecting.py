@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from consumerd import clock
-from consumerd.events.facts import Fact, Level
+from consumerd import clock, events
 from consumerd.master.pools.acts import Means
 from consumerd.master.pools.processes import Worker
 from consumerd.master.rules.observed import Slot
@@ -40,8 +39,8 @@ def note_end(means: Means, name: ConsumerName, worker: Worker, slot: Slot, statu
     processes.suspects = processes.suspects.after(task_id, verdict, how, clock.monotonic(), known=reading.crashes)
     if verdict is not Verdict.NOTHING:
         crashes = processes.suspects.deaths[task_id].counted
-        fields: dict[str, object] = {"consumer": str(name), "task": task_id, "crashes": crashes, "limit": limit}
-        means.emit(Fact("task_suspected", Level.WARNING, {**fields, "end": how}))
+        fact = events.task_suspected(consumer=str(name), task=task_id, crashes=crashes, limit=limit, end=how)
+        means.emit(fact)
         processes.are_suspects_told = False
     is_known = is_excused(before, verdict, known=reading.crashes, crash_limit=limit)
     return processes.suspects.deaths[task_id].total if is_known else 0
