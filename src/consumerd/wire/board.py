@@ -1,15 +1,16 @@
 """The board: what a worker is doing, in shared memory that outlives it.
 
-One memfd a worker, made by the master, written by the worker alone, read by the master without asking. It holds
-aligned 64-bit words; each has one writer and is read and written whole, so no lock is needed.
+One memfd a worker, made by the master, written by the worker alone (`wire.board_writer`), read by the master without
+asking. It holds aligned 64-bit words; each has one writer and is read and written whole, so no lock is needed.
 
-word  0 magic and version · 1 generation · 2 state · 3 busy since (monotonic ns; 0: not busy) · 4 shard
-      5 cursor: the offset being handled, NONE between batches · 6 handled · 7 failed · 8 parked · 9 unsettled
-      10 flags: see `BoardFlag`
-      11 attempt since (monotonic ns; 0: in the fast loop, which does not say) · 12 the loop's last turn (monotonic ns)
-      13 crashes that are known of the task being handled, 0 for all but suspects
-      14 given up: tasks parked, not run, because they kill workers; among those in word 8
-      15 whether the source has answered since it was opened: 1, or 0
+word  0 magic and version · 1 generation · 2 state · 3 the loop's last turn (monotonic ns)
+      4 handled · 5 failed · 6 parked · 7 given up: tasks parked, not run, because they kill workers; among those in 6
+      8 unsettled · 9 flags: see `BoardFlag` · 11 whether the source has answered since it was opened: 1, or 0
+      16 the first *lane*. A lane is the place of a task that runs, and has eight words:
+         +0 busy since (monotonic ns; 0: not busy) · +1 attempt since (monotonic ns; 0: in the fast loop, which does not
+         say) · +2 shard · +3 cursor: the offset being handled, NONE between batches · +4 crashes that are known of the
+         task being handled, 0 for all but suspects
+      512 to 575 left free, for a histogram of durations
       1002 to 1023 when its last tasks failed, and when one was last done (`wire.recent`)
 
 From byte 8192: what makes the tasks of the batch themselves, its length before it (`model.suspects` reads it). It is
@@ -40,17 +41,20 @@ STACKS_SIGNAL = signal.SIGUSR2
 
 IDENTITIES_WORD = 1024
 IDENTITIES_BYTES = STACKS_AT_BYTE - 8 * (IDENTITIES_WORD + 1)
-MAGIC = 0xC0_5D_00_01
+MAGIC = 0xC0_5D_00_02
 NONE = 2**64 - 1
 
-MAGIC_WORD, GENERATION, STATE, BUSY_SINCE_NS, SHARD, CURSOR, HANDLED, FAILED, PARKED, UNSETTLED, FLAGS = range(11)
-ATTEMPT_SINCE_NS, TURNED_NS, CRASHES, GIVEN_UP, ANSWERED = 11, 12, 13, 14, 15
-WORDS = 16
+MAGIC_WORD, GENERATION, STATE, TURNED_NS, HANDLED, FAILED, PARKED, GIVEN_UP, UNSETTLED, FLAGS = range(10)
+ANSWERED = 11
 
+LANES = 1
+"""How many tasks a worker runs at once."""
+LANES_AT, LANE_WORDS = 16, 8
+BUSY_SINCE_NS, ATTEMPT_SINCE_NS, SHARD, CURSOR, CRASHES = range(LANES_AT, LANES_AT + 5)
+"""Words of the first lane; those of each further one stand LANE_WORDS behind."""
 
-def one_word(words: memoryview, index: int) -> memoryview:
-    """One word of a board by itself, written as `word[()] = value`: cheaper than by its index."""
-    return words[index : index + 1].cast("B").cast("Q", shape=[])
+WORDS = LANES_AT + LANES * LANE_WORDS
+"""What a reader takes of a board."""
 
 
 class WorkerState(IntEnum):
@@ -73,56 +77,59 @@ class BoardFlag(IntFlag):
     DESTINATION_AWAY = 8
 
 
+NOTHING_AWAY = BoardFlag(0)
 _STATES = {int(state): state for state in WorkerState}
 _FLAGS = {word: BoardFlag(word) for word in range(16)}  # found: to make one takes as long as to read ten words
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """A board as read once. `cursor` and `shard` are None between batches; `busy_since_ns` is 0 when idle.
+class Lane:
+    """A place of a board for one running task.
 
+    busy_since_ns: when its batch began; 0 when idle.
     attempt_since_ns: the last `progress()`, or begin of an attempt outside the fast loop, in this batch; 0: none yet.
+    shard: of the task, and of the last one when idle; None before the first.
+    cursor: the offset of the task; None between batches.
+    crashes: how many crashes of the task the worker knew of when it began it.
+    """
+
+    busy_since_ns: int = 0
+    attempt_since_ns: int = 0
+    shard: int | None = None
+    cursor: int | None = None
+    crashes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A board as read once.
+
+    lanes: busy and idle ones.
     turned_ns: when the loop last took a turn outside the handler.
+    given_up: how many of the parked tasks were never run, because they kill workers.
+    has_answered: whether the source has answered since it was opened.
     """
 
     generation: int
     state: WorkerState
-    busy_since_ns: int
-    shard: int | None
-    cursor: int | None
-    handled: int
-    failed: int
-    parked: int
-    unsettled: int
-    flags: BoardFlag
-    attempt_since_ns: int = 0
+    lanes: tuple[Lane, ...] = (Lane(),)
+    handled: int = 0
+    failed: int = 0
+    parked: int = 0
+    unsettled: int = 0
+    flags: BoardFlag = NOTHING_AWAY
     turned_ns: int = 0
-    crashes: int = 0
     given_up: int = 0
     has_answered: bool = False
 
-
-class Identities:
-    """The worker's hand on what its board says of its tasks."""
-
-    def __init__(self, words: memoryview) -> None:
-        self._words = words
-        self._bytes = words.cast("B")[8 * (IDENTITIES_WORD + 1) : STACKS_AT_BYTE]
-        self._written = b""
-
-    def write(self, identities: bytes) -> bool:
-        """Write them, unless they stand there; False, and none stand there, where they do not fit."""
-        if identities == self._written:
-            return True
-        does_fit = len(identities) <= IDENTITIES_BYTES
-        self._written = identities if does_fit else b""
-        self._words[IDENTITIES_WORD] = len(self._written)
-        self._bytes[: len(self._written)] = self._written
-        return does_fit
+    @property
+    def busy(self) -> tuple[Lane, ...]:
+        """The lanes in which a task runs."""
+        return tuple(lane for lane in self.lanes if lane.busy_since_ns)
 
 
 class Board:
-    """One worker's board, mapped. `words` is what the loop writes through: `words[CURSOR] = offset`."""
+    """One worker's board, mapped. `words` is what its worker writes through, by a `BoardWriter`."""
 
     def __init__(self, fd: int) -> None:
         """Map the board behind `fd`, which the caller keeps and closes."""
@@ -179,23 +186,26 @@ def read_words(words: memoryview) -> Reading:
 
 def reading_in(found: Sequence[int]) -> Reading:
     """The reading in the first `WORDS` words of a board; WireError where they are no board's."""
-    state, shard, cursor, flags = _STATES.get(found[STATE]), found[SHARD], found[CURSOR], found[FLAGS]
+    state, flags = _STATES.get(found[STATE]), found[FLAGS]
     if found[MAGIC_WORD] != MAGIC or state is None:
         raise WireError("the board of a worker holds nonsense: what the worker did last cannot be known")
     return Reading(
         generation=found[GENERATION],
         state=state,
-        busy_since_ns=found[BUSY_SINCE_NS],
-        shard=None if shard == NONE else shard,
-        cursor=None if cursor == NONE else cursor,
+        lanes=tuple(_lane(found[start : start + LANE_WORDS]) for start in range(LANES_AT, WORDS, LANE_WORDS)),
         handled=found[HANDLED],
         failed=found[FAILED],
         parked=found[PARKED],
         unsettled=found[UNSETTLED],
         flags=_FLAGS[flags] if flags in _FLAGS else BoardFlag(flags),
-        crashes=found[CRASHES],
+        turned_ns=found[TURNED_NS],
         given_up=found[GIVEN_UP],
         has_answered=bool(found[ANSWERED]),
-        attempt_since_ns=found[ATTEMPT_SINCE_NS],
-        turned_ns=found[TURNED_NS],
+    )
+
+
+def _lane(words: Sequence[int]) -> Lane:
+    busy_since_ns, attempt_since_ns, shard, cursor, crashes = words[:5]
+    return Lane(
+        busy_since_ns, attempt_since_ns, None if shard == NONE else shard, None if cursor == NONE else cursor, crashes
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from consumerd.wire.board import FAILED, HANDLED, IDENTITIES_WORD
+from consumerd.wire.board import IDENTITIES_WORD
 
 KEPT = 20
 """So many failures are kept, the newest."""
@@ -17,7 +17,7 @@ FAILURES = IDENTITIES_WORD - KEPT - 2
 """How many tasks have failed since one was done."""
 
 DONE_NS = FAILURES + 1
-_FAILED_NS = DONE_NS + 1
+FAILED_NS = DONE_NS + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +28,9 @@ class Recent:
     failed_ns: tuple[int, ...] = ()
 
 
-def note_done(words: memoryview, tasks: int, now_s: float) -> None:
-    """So many tasks of a worker are done, the last of them now. The loop's thread, on its own board."""
-    words[HANDLED] += tasks
-    words[DONE_NS] = int(now_s * 1e9)
-    if words[FAILURES]:
-        words[FAILURES] = 0
-        for index in range(KEPT):
-            words[_FAILED_NS + index] = 0
-
-
-def note_failed(words: memoryview, now_s: float) -> None:
-    """A task has failed now, whatever becomes of it. The loop's thread, on its own board."""
-    words[FAILED] += 1
-    words[_FAILED_NS + words[FAILURES] % KEPT] = int(now_s * 1e9)
-    words[FAILURES] += 1
-
-
 def recent_in(words: memoryview) -> Recent:
     """As a board has it now."""
-    failed_ns = words[_FAILED_NS : _FAILED_NS + KEPT].tolist()
+    failed_ns = words[FAILED_NS : FAILED_NS + KEPT].tolist()
     return Recent(words[DONE_NS], tuple(filter(None, failed_ns)))
 
 

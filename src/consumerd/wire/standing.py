@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from consumerd.wire.board import Reading
+from consumerd.wire.board import Lane, Reading
 
-Mark = tuple[int | None, ...]
+Mark = tuple[int | tuple[Lane, ...], ...]
 """All that a loop that goes on changes."""
 
 
@@ -27,7 +27,7 @@ def standing(before: Standing | None, reading: Reading, now: float, *, unseen_s:
     """What is known after this look. unseen_s: how long nobody could look, which counts against no one."""
     mark = _mark(reading)
     if before is None or before.mark != mark:
-        return Standing(mark, now, bool(reading.busy_since_ns))
+        return Standing(mark, now, bool(reading.busy))
     return Standing(mark, min(now, before.since_s + unseen_s), before.is_busy)
 
 
@@ -36,11 +36,8 @@ def _mark(reading: Reading) -> Mark:
     return (
         reading.generation,
         reading.state,
-        reading.busy_since_ns,
-        reading.attempt_since_ns,
         reading.turned_ns,
-        reading.shard,
-        reading.cursor,
+        reading.lanes,
         reading.handled,
         reading.failed,
         reading.parked,

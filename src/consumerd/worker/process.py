@@ -27,7 +27,8 @@ from consumerd.model.failure import describe
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.shards import Shard
 from consumerd.sources.contract import ShardLag
-from consumerd.wire.board import GENERATION, HANDLED, STATE, WorkerState
+from consumerd.wire.board import WorkerState
+from consumerd.wire.board_writer import BoardWriter
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import IGNORED_SIGNALS
 from consumerd.wire.messages import Cleared, Lag, ParkedNow, Ready
@@ -57,8 +58,7 @@ def run_worker(seat: Seat, prepared: Prepared) -> int:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
     write_stacks_when_asked(seat.board_fd)
     watch_forks(interrupts)
-    seat.board.words[GENERATION] = seat.generation
-    seat.board.words[STATE] = WorkerState.STARTING
+    BoardWriter(seat.board.words).starting(seat.generation)
     link = MasterLink(Channel(seat.channel))
     settle_interval_s = seat.consumer.common.settle_interval
     redaction = Redaction(prepared.redact)
@@ -134,7 +134,7 @@ class Station:
 
     def consume(self) -> int:
         """Make the user's instance and let it consume; how that ended, as an exit code."""
-        words, loaded, store = self.seat.board.words, self.prepared.loaded, self.prepared.store
+        loaded, store = self.prepared.loaded, self.prepared.store
         try:
             limit_memory(self.seat.consumer.common.memory_limit)
             configs = loaded.configs | {"workers": self.seat.workers}
@@ -155,7 +155,7 @@ class Station:
             self.emit(events.consume_failed(error=failure.error, traceback=failure.traceback))
             return WorkerExit.SOURCE_REFUSED if connection_error(error) else CRASHED
         end = runtime.exit
-        self.emit(events.worker_drained(end=end.name.lower(), handled=words[HANDLED]))
+        self.emit(events.worker_drained(end=end.name.lower(), handled=self.seat.board.read().handled))
         return end
 
     def end(self) -> None:
@@ -195,7 +195,7 @@ class Station:
 
     def _tell_ready(self) -> None:
         self.task_threads.begin()
-        self.seat.board.words[STATE] = WorkerState.RUNNING
+        BoardWriter(self.seat.board.words).is_in(WorkerState.RUNNING)
         self.link.post(Ready())  # the master logs it
 
     def _leave_full(self) -> None:

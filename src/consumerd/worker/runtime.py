@@ -21,7 +21,8 @@ from consumerd.model.task import Task, TaskId
 from consumerd.parking.thread import StoreThread
 from consumerd.sources.contract import ShardLag, Source, SourceContext
 from consumerd.sources.decoding import limited
-from consumerd.wire.board import ATTEMPT_SINCE_NS, BUSY_SINCE_NS, STATE, WorkerState
+from consumerd.wire.board import WorkerState
+from consumerd.wire.board_writer import BoardWriter
 from consumerd.worker.keeper import Keeper, OwnWatch, lag_interval_s
 from consumerd.worker.orders import Orders
 from consumerd.worker.tasks.attempt import Attempts
@@ -89,7 +90,8 @@ class Runtime:
         consumer_class: type = type(consumer)
         self._consumer = consumer
         self._surroundings = surroundings
-        self._suspects = _suspects(surroundings)
+        self._board = BoardWriter(surroundings.words, surroundings.clock)
+        self._suspects = _suspects(surroundings, self._board)
         self._breaker = Breaker(
             surroundings.emit,
             surroundings.clock,
@@ -123,9 +125,7 @@ class Runtime:
 
     def progress(self) -> None:
         """The running attempt makes progress: whoever watches it dates it from now. Nothing between tasks."""
-        words = self._surroundings.words
-        if words[BUSY_SINCE_NS]:
-            words[ATTEMPT_SINCE_NS] = int(self._surroundings.clock.monotonic() * 1e9)
+        self._board.attempt_goes_on()
 
     def shard_read_by_user(self) -> Shard:
         """The worker's part of the keys; from now on the user's query divides the rows."""
@@ -276,7 +276,7 @@ class Runtime:
     def _drain(self, loop: Loop, keeper: Keeper, retries: RetryThread | None) -> None:
         """Settle what is finished, park what can be parked, leave; all by the one deadline of the stop."""
         parts = self._surroundings
-        parts.words[STATE] = WorkerState.DRAINING
+        self._board.is_in(WorkerState.DRAINING)
         parts.deadline.start()
         deadline = parts.deadline.at_s
         assert deadline is not None
@@ -304,7 +304,7 @@ class Runtime:
             source=parts.source,
             lease=lease,
             decode=decode,
-            words=parts.words,
+            board=self._board,
             emit=parts.emit,
             clock=parts.clock,
         )
@@ -320,7 +320,7 @@ class Runtime:
             renew=parts.renew,
             interrupts=parts.interrupts,
             wait=self._wait,
-            words=parts.words,
+            board=self._board,
             emit=parts.emit,
             clock=parts.clock,
         )
@@ -370,6 +370,6 @@ class Runtime:
         )
 
 
-def _suspects(parts: Surroundings) -> Suspects:
+def _suspects(parts: Surroundings, board: BoardWriter) -> Suspects:
     settings = SuspectSettings(parts.name, parts.common.crash_limit, parts.orders.told, parts.tell_cleared)
-    return Suspects(settings, parts.store, parts.words, emit=parts.emit, clock=parts.clock)
+    return Suspects(settings, parts.store, board, emit=parts.emit, clock=parts.clock)

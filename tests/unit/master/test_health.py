@@ -11,9 +11,11 @@ from consumerd.master.rules import history
 from consumerd.master.rules.restart import PROVEN_AFTER_S
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState
+from consumerd.testing.clock import ManualClock
 from consumerd.wire.board import ANSWERED
+from consumerd.wire.board_writer import BoardWriter
 from consumerd.wire.messages import Lag, Reported
-from consumerd.wire.recent import KEPT, note_done, note_failed
+from consumerd.wire.recent import KEPT
 from unit.master.pools.test_hearing import NAME, Stage, stage
 
 __all__ = ["stage"]
@@ -29,14 +31,18 @@ def test_failures_in_a_row_are_a_problem_though_a_success_came_a_moment_before_a
     stage: Stage,
 ) -> None:
     stage.up()
-    note_done(stage.board(0).words, 1, 1.0)
+    clock = ManualClock()
+    failing, succeeding = (BoardWriter(stage.board(slot).words, clock) for slot in (0, 1))
+    failing.note_done(1)
+    clock.advance(0.001)
     for _ in range(KEPT):
-        note_failed(stage.board(0).words, 1.001)
+        failing.note_failed()
     (problem,) = problems(stage)
     assert f"its last {KEPT} attempts have all failed" in problem
     stage.hearing.worker_ended(NAME, 0, 9, 2.0)
     assert any("attempts have all failed" in problem for problem in problems(stage))
-    note_done(stage.board(1).words, 1, 3.0)
+    clock.advance(2.0)
+    succeeding.note_done(1)
     assert not any("attempts have all failed" in problem for problem in problems(stage))
 
 

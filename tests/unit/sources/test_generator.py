@@ -196,7 +196,7 @@ def test_what_is_due_while_the_generator_waits_is_tried_by_a_second_instance() -
     assert (first.handled, second.handled) == ([(0, "a")], [(0, "a")])
     assert (first.reloads, second.reloads) == (1, 1)
     assert second.config is first.config  # in which live keys change
-    assert run.board.read().busy_since_ns == 0
+    assert run.board.read().busy == ()
 
 
 def test_a_second_instance_that_cannot_be_made_is_reported_and_burns_no_attempt() -> None:

@@ -1,23 +1,23 @@
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from consumerd.errors import WireError
+from consumerd.testing.clock import ManualClock
 from consumerd.wire.board import (
-    CURSOR,
     FLAGS,
-    HANDLED,
     IDENTITIES_BYTES,
     IDENTITIES_WORD,
     MAGIC_WORD,
-    SHARD,
     STATE,
     Board,
     BoardFlag,
-    Identities,
+    Lane,
     WorkerState,
 )
+from consumerd.wire.board_writer import BoardWriter
 
 
 @pytest.fixture
@@ -33,44 +33,67 @@ def boards() -> Iterator[tuple[Board, Board]]:
 
 def test_what_one_process_writes_another_reads(boards: tuple[Board, Board]) -> None:
     master, worker = boards
-    worker.words[STATE] = WorkerState.RUNNING
-    worker.words[SHARD], worker.words[CURSOR], worker.words[HANDLED] = 3, 0, 12
-    worker.words[FLAGS] = BoardFlag.SOURCE_AWAY
+    clock = ManualClock()
+    writer, now_ns = BoardWriter(worker.words, clock), int(clock.monotonic() * 1e9)
+    writer.is_in(WorkerState.RUNNING)
+    writer.begin(3)
+    writer.take(0)
+    writer.note_done(12)
+    writer.stands(BoardFlag.SOURCE_AWAY)
     reading = master.read()
-    assert (reading.state, reading.shard, reading.cursor, reading.handled) == (WorkerState.RUNNING, 3, 0, 12)
-    assert reading.flags == BoardFlag.SOURCE_AWAY
+    assert (reading.state, reading.handled, reading.flags) == (WorkerState.RUNNING, 12, BoardFlag.SOURCE_AWAY)
+    assert reading.busy == (Lane(busy_since_ns=now_ns, shard=3, cursor=0),)
+
+
+def test_a_worker_that_rests_is_on_no_task_and_an_attempt_of_none_makes_no_progress(
+    boards: tuple[Board, Board],
+) -> None:
+    master, worker = boards
+    writer = BoardWriter(worker.words)
+    writer.begin(3)
+    writer.take(-1)
+    writer.attempt_goes_on()
+    writer.note_crashes(2)
+    (lane,) = master.read().busy
+    assert (lane.attempt_since_ns >= lane.busy_since_ns, lane.crashes) == (True, 2)
+    writer.rest()
+    writer.attempt_goes_on()
+    assert master.read().busy == ()
+    assert master.read().lanes == (replace(lane, busy_since_ns=0, cursor=None, crashes=0),)
 
 
 def test_a_new_board_has_nothing_in_hand(boards: tuple[Board, Board]) -> None:
     reading = boards[0].read()
-    assert (reading.state, reading.shard, reading.cursor) == (WorkerState.ABSENT, None, None)
+    assert (reading.state, reading.busy, reading.lanes) == (WorkerState.ABSENT, (), (Lane(),))
 
 
 def test_the_task_in_hand_is_the_one_at_the_cursor(boards: tuple[Board, Board]) -> None:
     master, worker = boards
-    identities = Identities(worker.words)
-    assert identities.write(b'["t:", 7, 8, 9]')
+    writer = BoardWriter(worker.words)
+    assert writer.identify(b'["t:", 7, 8, 9]')
     assert master.task_in_hand() is None
-    worker.words[CURSOR] = 2
+    writer.take(2)
     assert master.task_in_hand() == "t:9"
-    assert identities.write(b'"u:"')
+    assert writer.identify(b'"u:"')
+    writer.take(2)
     assert master.task_in_hand() == "u:2"
 
 
 def test_what_does_not_fit_leaves_no_task_in_hand(boards: tuple[Board, Board]) -> None:
     master, worker = boards
-    identities = Identities(worker.words)
-    worker.words[CURSOR] = 2
-    assert identities.write(b'"u:"')
-    assert not identities.write(b"x" * (IDENTITIES_BYTES + 1))
+    writer = BoardWriter(worker.words)
+    assert writer.identify(b'"u:"')
+    assert not writer.identify(b"x" * (IDENTITIES_BYTES + 1))
+    writer.take(2)
     assert master.task_in_hand() is None
-    assert identities.write(b'"' + b"x" * (IDENTITIES_BYTES - 2) + b'"')
+    assert writer.identify(b'"' + b"x" * (IDENTITIES_BYTES - 2) + b'"')
+    writer.take(2)
     assert len(master.task_in_hand() or "") == IDENTITIES_BYTES - 1
     worker.words[IDENTITIES_WORD] = 2**64 - 1
     assert master.task_in_hand() is None
 
 
-@pytest.mark.parametrize(("word", "value"), [(MAGIC_WORD, 0), (MAGIC_WORD, 0xC0_5D_00_02), (STATE, 4)])
+@pytest.mark.parametrize(("word", "value"), [(MAGIC_WORD, 0), (MAGIC_WORD, 0xC0_5D_00_01), (STATE, 4)])
 def test_a_board_that_was_written_over_is_refused(boards: tuple[Board, Board], word: int, value: int) -> None:
     boards[1].words[word] = value
     with pytest.raises(WireError, match="nonsense"):

@@ -7,8 +7,10 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumerd.testing.clock import ManualClock
 from consumerd.wire.board import Board
-from consumerd.wire.recent import KEPT, Recent, note_done, note_failed, recent_in, together
+from consumerd.wire.board_writer import BoardWriter
+from consumerd.wire.recent import KEPT, Recent, recent_in, together
 
 WORKERS = 3
 
@@ -21,13 +23,15 @@ def board() -> Board:
 
 @given(st.lists(st.tuples(st.integers(0, WORKERS - 1), st.booleans()), max_size=150))
 def test_the_failures_in_a_row_are_known_whichever_worker_had_them(tasks: list[tuple[int, bool]]) -> None:
-    boards = [board() for _ in range(WORKERS)]
+    boards, clock = [board() for _ in range(WORKERS)], ManualClock()
+    writers = [BoardWriter(each.words, clock) for each in boards]
     in_a_row, handled, failed = 0, 0, 0
-    for now, (worker, is_success) in enumerate(tasks, start=1):
+    for worker, is_success in tasks:
+        clock.advance(1.0)
         if is_success:
-            note_done(boards[worker].words, 1, now)
+            writers[worker].note_done(1)
         else:
-            note_failed(boards[worker].words, now)
+            writers[worker].note_failed()
         in_a_row = 0 if is_success else in_a_row + 1
         handled, failed = handled + is_success, failed + (not is_success)
     counted = len(together(recent_in(each.words) for each in boards).failed_ns)

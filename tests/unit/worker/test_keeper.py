@@ -12,7 +12,7 @@ from consumerd.errors import SourceAwayError
 from consumerd.events.facts import Fact
 from consumerd.sources.contract import Source
 from consumerd.testing.running import Run
-from consumerd.wire.board import Reading
+from consumerd.wire.board import Lane
 from consumerd.worker.keeper import Keeper, OwnWatch, lag_interval_s
 from consumerd.worker.orders import LagDuty
 from consumerd.worker.tasks.due import DueTasks
@@ -26,20 +26,20 @@ class Watched(BaseConsumer):
 
     def __init__(self, worker_id: int, **kwargs: Any) -> None:
         super().__init__(worker_id, **kwargs)
-        self.readings: list[Reading] = []
+        self.lanes: list[Lane] = []
 
     def handle_task(self, offset: int, record: Any) -> None:
         self.run.clock.advance(2.0)
         if record == "tell":
             self.progress()
         self.run.clock.advance(1.0)
-        self.readings.append(self.run.board.read())
+        self.lanes += self.run.board.read().lanes
         if record == "fail":
             raise ValueError("it failed")
 
     def attempts_s(self) -> list[float]:
         """When each attempt began, or last told, after the begin of its batch."""
-        return [(reading.attempt_since_ns - reading.busy_since_ns) / 1e9 for reading in self.readings]
+        return [(lane.attempt_since_ns - lane.busy_since_ns) / 1e9 for lane in self.lanes]
 
 
 def watched(*records: str, **configs: Any) -> Run:
@@ -49,13 +49,13 @@ def watched(*records: str, **configs: Any) -> Run:
 
 
 def test_progress_is_written_to_the_board() -> None:
-    assert watched("ok", "tell").consumer.readings[0].attempt_since_ns == 0
+    assert watched("ok", "tell").consumer.lanes[0].attempt_since_ns == 0
     assert Watched.run.consumer.attempts_s()[1] == 5.0
 
 
 def test_each_attempt_outside_the_fast_loop_begins_anew() -> None:
     run = watched("fail", task_retry_times=2)
-    first, second, third = run.consumer.readings
+    first, second, third = run.consumer.lanes
     assert first.attempt_since_ns == 0
     assert 3.0 <= (second.attempt_since_ns - second.busy_since_ns) / 1e9 < third.attempt_since_ns / 1e9
 
@@ -63,7 +63,7 @@ def test_each_attempt_outside_the_fast_loop_begins_anew() -> None:
 def test_progress_between_tasks_and_without_a_worker_changes_nothing() -> None:
     run = watched("ok")
     run.consumer.progress()
-    assert run.board.read().attempt_since_ns == 0
+    assert run.board.read().lanes[0].attempt_since_ns == 0
     Watched(0).progress()
 
 

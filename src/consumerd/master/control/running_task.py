@@ -36,11 +36,13 @@ class RunningTask:
         return {"worker_id": self.slot, "shard": self.shard, "offset": self.offset}
 
 
-def running_task(pool: ConsumerName, slot: int, reading: Reading) -> RunningTask | None:
+def running_tasks(pool: ConsumerName, slot: int, reading: Reading) -> list[RunningTask]:
     """What a board says that its worker runs."""
-    if not reading.busy_since_ns or reading.shard is None or reading.cursor is None:
-        return None
-    return RunningTask(pool, slot, reading.shard, reading.cursor)
+    return [
+        RunningTask(pool, slot, lane.shard, lane.cursor)
+        for lane in reading.busy
+        if lane.shard is not None and lane.cursor is not None
+    ]
 
 
 def find_running_task(pools: Pools, task: str) -> RunningTask:
@@ -57,9 +59,10 @@ def find_running_task(pools: Pools, task: str) -> RunningTask:
         state = "not there" if slot is None else slot.state.value
         raise UsageError(f"worker {number} of {name} is {state}, and runs no task that could be cancelled")
     reading = pools.processes[name].workers[number].reading()
-    found = None if reading is None else running_task(name, number, reading)
-    if found is None:
+    running = [] if reading is None else running_tasks(name, number, reading)
+    if not running:
         raise UsageError(f"worker {number} of {name} runs no task now")
-    if match["shard"] is not None and (int(match["shard"]), int(match["offset"])) != (found.shard, found.offset):
-        raise UsageError(f"worker {number} of {name} does not run {task} any more: it is on {found}")
-    return found
+    meant = [one for one in running if match["shard"] is None or str(one) == task]
+    if not meant:
+        raise UsageError(f"worker {number} of {name} does not run {task} any more: it is on {running[0]}")
+    return meant[0]

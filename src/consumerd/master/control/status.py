@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from consumerd import clock
 from consumerd.master.control.overrides import Paused
-from consumerd.master.control.running_task import running_task
+from consumerd.master.control.running_task import running_tasks
 from consumerd.master.duties.autoscaler import scaling_document, shards_of
 from consumerd.master.pools.pools import Pools
 from consumerd.master.pools.processes import ParkedCount, Processes, Worker
@@ -24,7 +24,7 @@ from consumerd.master.rules.restart import is_proven
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import LOOPING, PoolState, SlotState, ZygoteState
 from consumerd.version import __version__
-from consumerd.wire.board import BoardFlag, Reading
+from consumerd.wire.board import BoardFlag, Lane, Reading
 from consumerd.wire.standing import standing
 
 LONG_IMPORT_S = 30.0
@@ -150,26 +150,26 @@ def _worker_document(name: ConsumerName, number: int, pools: Pools, now: float) 
     reading = None if worker is None else worker.reading()
     if reading is not None:
         assert worker is not None
-        task = running_task(name, number, reading)
-        document["task"] = None if task is None else str(task)
-        busy_s = round(now - _since_s(worker, reading), 3) if reading.busy_since_ns else None
+        tasks, lane = running_tasks(name, number, reading), reading.lanes[0]
+        document["task"] = str(tasks[0]) if tasks else None
+        busy_s = round(now - _since_s(worker, reading, lane), 3) if lane.busy_since_ns else None
         document |= {"handled": reading.handled, "failed": reading.failed, "parked": reading.parked}
-        document |= {"unsettled": reading.unsettled, "busy_s": busy_s, "shard": reading.shard, "offset": reading.cursor}
+        document |= {"unsettled": reading.unsettled, "busy_s": busy_s, "shard": lane.shard, "offset": lane.cursor}
     if worker is not None:
         document["memory_bytes"] = worker.memory_bytes
         document["flags"] = [away if away == STARVED else f"{away}_away" for away in _away(worker, reading)]
     return document
 
 
-def _since_s(worker: Worker, reading: Reading) -> float:
-    """Since when its task runs at most: since its batch began, its board stands as it does, or the last look, at which
-    it stood otherwise.
+def _since_s(worker: Worker, reading: Reading, lane: Lane) -> float:
+    """Since when the task of a lane runs at most: since its batch began, its board stands as it does, or the last look,
+    at which it stood otherwise.
     """
     sight, looked_s = worker.sight, 0.0
     if sight is not None:
         is_same = standing(sight.standing, reading, 0.0).mark == sight.standing.mark
         looked_s = sight.standing.since_s if is_same else sight.seen_at
-    return max(reading.busy_since_ns / 1e9, reading.attempt_since_ns / 1e9, looked_s)
+    return max(lane.busy_since_ns / 1e9, lane.attempt_since_ns / 1e9, looked_s)
 
 
 def _flags(processes: Processes) -> list[dict[str, object]]:

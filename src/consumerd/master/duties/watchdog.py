@@ -182,7 +182,7 @@ class Watchdog:
         buried = processes.buried
         done = buried.handled + buried.failed + buried.parked
         done += sum(reading.handled + reading.failed + reading.parked for reading in readings)
-        is_at_work = self._pools.is_paused(name) or any(reading.busy_since_ns or reading.flags for reading in readings)
+        is_at_work = self._pools.is_paused(name) or any(reading.busy or reading.flags for reading in readings)
         processes.flow = flowed(before, processes.lag, done=done, is_at_work=is_at_work, now=now)
         self._tell_of_shards(name, before, processes.flow, now)
         if processes.flow.must_replace(now):
@@ -201,7 +201,11 @@ class Watchdog:
         """The worker that had last a task of a stalled shard; where nobody had, one after the other."""
         stalled = flow.stalled(now)
         workers = list(self._looping(name))
-        having = [pair for pair in workers if pair[1].sight is not None and pair[1].sight.reading.shard in stalled]
+        having = [
+            pair
+            for pair in workers
+            if pair[1].sight is not None and any(lane.shard in stalled for lane in pair[1].sight.reading.lanes)
+        ]
         number, _ = having[0] if having else workers[flow.replaced % len(workers)]
         for_s = now - min(stalled.values())
         reason = f"its source is silent: tasks wait in shard {min(stalled)}, and no worker got one for {for_s:.0f} s"

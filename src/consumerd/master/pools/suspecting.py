@@ -28,7 +28,8 @@ def note_end(means: Means, name: ConsumerName, worker: Worker, slot: Slot, statu
     task_id = None if reading is None else worker.seating.board.task_in_hand()
     if reading is None or task_id is None or len(task_id) > LONGEST_ID:
         return 0
-    if slot.condemned is not None and slot.condemned.parks(reading.shard, reading.cursor):
+    lane = reading.lanes[0]  # a worker runs one task at a time
+    if slot.condemned is not None and slot.condemned.parks(lane.shard, lane.cursor):
         limit = means.pools.entry_of(name, slot.edition).settings.common.crash_limit
         processes.suspects = processes.suspects.given_up(task_id, limit, clock.monotonic())
         processes.are_suspects_told = False
@@ -36,13 +37,13 @@ def note_end(means: Means, name: ConsumerName, worker: Worker, slot: Slot, statu
     verdict = _verdict(means, slot, exit_code(status))
     before = processes.suspects.deaths.get(task_id)
     limit = means.pools.entry_of(name, slot.edition).settings.common.crash_limit
-    processes.suspects = processes.suspects.after(task_id, verdict, how, clock.monotonic(), known=reading.crashes)
+    processes.suspects = processes.suspects.after(task_id, verdict, how, clock.monotonic(), known=lane.crashes)
     if verdict is not Verdict.NOTHING:
         crashes = processes.suspects.deaths[task_id].counted
         fact = events.task_suspected(consumer=str(name), task=task_id, crashes=crashes, limit=limit, end=how)
         means.emit(fact)
         processes.are_suspects_told = False
-    is_known = is_excused(before, verdict, known=reading.crashes, crash_limit=limit)
+    is_known = is_excused(before, verdict, known=lane.crashes, crash_limit=limit)
     return processes.suspects.deaths[task_id].total if is_known else 0
 
 

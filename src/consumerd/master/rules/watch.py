@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from consumerd.wire.board import BUSY_SINCE_NS, STATE, TURNED_NS, Reading, WorkerState, reading_in
+from consumerd.wire.board import LANE_WORDS, LANES_AT, STATE, TURNED_NS, Reading, WorkerState, reading_in
 from consumerd.wire.standing import Standing, standing
 
 STALLED_AFTER_S = 15.0
@@ -58,7 +58,7 @@ class Sight:
     @property
     def is_idling(self) -> bool:
         """Whether it went on since the look before, and has nothing to do: there is nothing to judge."""
-        return not (self.reading.busy_since_ns or self.is_still) and self.stopped_since is None
+        return not (self.reading.busy or self.is_still) and self.stopped_since is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Glance:
         return (
             before[TURNED_NS] != words[TURNED_NS]
             and words[STATE] == WorkerState.RUNNING
-            and not words[BUSY_SINCE_NS]
+            and not any(words[LANES_AT::LANE_WORDS])
             and before[:TURNED_NS] == words[:TURNED_NS]
             and before[TURNED_NS + 1 :] == words[TURNED_NS + 1 :]
         )
@@ -126,12 +126,12 @@ def judged(sight: Sight, limits: Limits) -> Stuck | None:
     """Whether a worker is stuck, as it was last seen."""
     reading, now = sight.reading, sight.seen_at
     since_s, timeout_s = sight.standing.since_s, limits.task_timeout_s
-    place = (reading.shard, reading.cursor) if reading.busy_since_ns else (None, None)
+    place = next(((lane.shard, lane.cursor) for lane in reading.busy), (None, None))
     if sight.stopped_since is not None:
         return Stuck(Why.STOPPED, sight.stopped_since, now - sight.stopped_since >= timeout_s, *place)
     if reading.state is not WorkerState.RUNNING:
         return None
-    if reading.busy_since_ns:
+    if reading.busy:
         is_stalled = now - since_s >= min(STALLED_AFTER_S, timeout_s)
         return Stuck(Why.TASK, since_s, now - since_s >= timeout_s, *place) if is_stalled else None
     if limits.is_waiting_free or now - since_s < NO_TURN_S:
@@ -141,5 +141,5 @@ def judged(sight: Sight, limits: Limits) -> Stuck | None:
 
 def scan_every_s(sights: list[Sight]) -> float:
     """How soon to look at a pool again."""
-    is_quiet = all(not sight.reading.busy_since_ns and not sight.is_still for sight in sights)
+    is_quiet = all(not sight.reading.busy and not sight.is_still for sight in sights)
     return SCAN_IDLE_S if is_quiet else SCAN_BUSY_S

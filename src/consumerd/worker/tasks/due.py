@@ -18,8 +18,7 @@ from consumerd.model.outcome import Done
 from consumerd.model.parked import ParkedTask
 from consumerd.parking.thread import StoreThread
 from consumerd.sources.contract import KeepsRows, Source
-from consumerd.wire.board import BUSY_SINCE_NS, CRASHES, CURSOR, NONE, PARKED, SHARD
-from consumerd.wire.recent import note_done, note_failed
+from consumerd.wire.board_writer import BoardWriter
 from consumerd.worker.tasks.attempt import Attempts, Conclusion
 from consumerd.worker.tasks.breaker import Breaker
 from consumerd.worker.tasks.pace import Pace
@@ -52,7 +51,7 @@ class DueTasks:
         source: Source,
         lease: Lease,
         decode: Callable[[bytes], object],
-        words: memoryview,
+        board: BoardWriter,
         emit: Callable[[Fact], None],
         clock: Clock,
     ) -> None:
@@ -65,7 +64,7 @@ class DueTasks:
         self._breaker = breaker
         self._lease = lease
         self._decode = decode
-        self._words = words
+        self._board = board
         self._emit = emit
         self._clock = clock
         self._next_look = clock.monotonic() + FIRST_LOOK_S
@@ -132,7 +131,7 @@ class DueTasks:
 
         None where that was counted a while ago, and this worker has parked or tried nothing since. StoreAwayError.
         """
-        changes, now = self._words[PARKED] + self._tried, self._clock.monotonic()
+        changes, now = self._board.parked + self._tried, self._clock.monotonic()
         if self._counted[0] == changes and now - self._counted[1] < COUNT_AGAIN_S:
             return None
         self._counted = (changes, now)
@@ -165,9 +164,7 @@ class DueTasks:
             finished = self._finish_for_a_turn(claimed, is_stopping)
         finally:
             self._has_claims = False
-            self._words[CURSOR] = NONE
-            self._words[CRASHES] = 0
-            self._words[BUSY_SINCE_NS] = 0
+            self._board.rest()
         if finished < len(claimed):
             self._store.call(lambda store: store.release(lease.owner))
         self._plan_next_look(is_more_due=len(claimed) == limit or finished < len(claimed))
@@ -185,25 +182,24 @@ class DueTasks:
 
     def _finish(self, parked: ParkedTask, is_stopping: Callable[[], bool]) -> bool:
         """Attempt one task; false where it is left as it was."""
-        self._words[BUSY_SINCE_NS] = int(self._clock.monotonic() * 1e9)
-        self._words[SHARD] = parked.shard
+        self._board.begin(parked.shard)
         conclusion = self._conclude(parked, is_stopping)
         if conclusion.outcome is None:
             return False
         consumer, owner = self._consumer, self._lease.owner
         if isinstance(conclusion.outcome, Done):
-            note_done(self._words, 1, self._clock.monotonic())
+            self._board.note_done(1)
             self._breaker.note_done()
             if self._rows is not None:
                 self._rows.finish_parked(parked.task_id)  # first: a crash repeats the task, and the row says so
             is_ours = self._store.call(lambda store: store.finish(consumer, parked.task_id, owner))
         else:
-            note_failed(self._words, self._clock.monotonic())
+            self._board.note_failed()
             again = parked_task(consumer, conclusion, self._clock.wall())
             is_ours = self._store.call(lambda store: store.park_again(again, owner))
             if is_ours:
                 self._suspects.clear(parked.task_id)
-                self._words[PARKED] += 1
+                self._board.note_parked(1)
                 self._emit(parked_fact(again))
         self._tried += 1
         if not is_ours:

@@ -18,8 +18,6 @@ from consumerd.model.outcome import DONE, Dead, Retry
 from consumerd.model.suspects import Suspect
 from consumerd.model.task import Task
 from consumerd.sources.contract import Batch, Revocable, Settlement
-from consumerd.wire.board import ATTEMPT_SINCE_NS, BUSY_SINCE_NS, CURSOR, NONE, SHARD, one_word
-from consumerd.wire.recent import note_done, note_failed
 from consumerd.worker.tasks.attempt import Raised
 from consumerd.worker.tasks.fast import VERDICTS, run_fast
 from consumerd.worker.tasks.handler import validating
@@ -37,8 +35,8 @@ class Handling:
         self._source = parts.source
         self._keeps = parts.source.keeps if isinstance(parts.source, Revocable) else lambda batch: True
         self._suspects = parts.suspects
-        self._words = parts.words
-        self._cursor = one_word(parts.words, CURSOR)
+        self._board = parts.board
+        self._cursor = parts.board.cursor()
         self._values_are_known = False
         self._batch: Batch | None = None
         self._remaining: Iterator[Any] = iter(())  # over the raws of whatever source
@@ -54,21 +52,17 @@ class Handling:
 
     def handle(self, batch: Batch) -> int:
         """Handle the batch; how many of its tasks. The rest was given back."""
-        self._words[CURSOR] = NONE
-        self._words[SHARD] = batch.shard
-        self._words[ATTEMPT_SINCE_NS] = 0
-        self._words[BUSY_SINCE_NS] = int(self._parts.clock.monotonic() * 1e9)
+        self._board.begin(batch.shard)
         self._batch, self._remaining = batch, iter(batch.raws)
         is_single = self._suspects.must_go_singly(batch, is_given_away=self._source.traits.gives_away)
         try:
             handled = self._run_through(batch, is_single=is_single or self._settings.is_general)
         except ConsumerdError:
-            self._words[CURSOR] = NONE  # a source or a store that gave up: no fault of the task
+            self._board.put_down()  # a source or a store that gave up: no fault of the task
             raise
         self._source.release(batch, handled)
         self._batch, self._remaining = None, iter(())
-        self._words[CURSOR] = NONE
-        self._words[BUSY_SINCE_NS] = 0
+        self._board.rest()
         return handled
 
     def _run_through(self, batch: Batch, *, is_single: bool) -> int:
@@ -130,7 +124,7 @@ class Handling:
     def _run_suspect(self, batch: Batch, index: int, suspect: Suspect) -> int:
         """Handle a task that was running when a worker died; or park it, where that was once too often."""
         if self._suspects.is_condemned(suspect):
-            note_failed(self._words, self._parts.clock.monotonic())
+            self._board.note_failed()
             self._parts.parking.hold(batch, index, self._suspects.condemn(batch.task(index), suspect))
             return index + 1
         self._parts.interrupts.set(Interrupt.SETTLE_DUE)  # what failed before it is parked, and all of it settled
@@ -159,7 +153,7 @@ class Handling:
         if outcome == DONE:
             self._settle_done(batch, index, index + 1)
             return index + 1
-        note_failed(self._words, self._parts.clock.monotonic())
+        self._board.note_failed()
         if must_be_parked(outcome, is_durable_defer=self._source.traits.durable_defer):
             self._parts.parking.hold(batch, index, conclusion)
             if isinstance(outcome, Retry):
@@ -201,7 +195,7 @@ class Handling:
     def _settle_done(self, batch: Batch, start: int, stop: int) -> None:
         if stop > start:
             self._source.settle((Settlement(batch, start, stop, DONE),), is_due=False)
-            note_done(self._words, stop - start, self._parts.clock.monotonic())
+            self._board.note_done(stop - start)
             self._parts.breaker.note_done()
             self._parts.hooks.count(stop - start)
 

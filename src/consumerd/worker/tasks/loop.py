@@ -14,7 +14,7 @@ from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.task import Task
 from consumerd.sources.contract import Batch, EndOfSource, Revocable, SourceContext, TellsTrouble
-from consumerd.wire.board import ANSWERED, FLAGS, PARKED, TURNED_NS, UNSETTLED, BoardFlag
+from consumerd.wire.board import BoardFlag
 from consumerd.worker.tasks.attempt import NEWS_S
 from consumerd.worker.tasks.away import Away
 from consumerd.worker.tasks.breaker import RENEW_AFTER_S
@@ -49,7 +49,7 @@ class Loop:
         self._settings = settings
         self._source = parts.source
         self._trouble = parts.source.trouble if isinstance(parts.source, TellsTrouble) else None
-        self._words = parts.words
+        self._board = parts.board
         self._exit: WorkerExit | None = None
         self._away = Away(parts.emit, parts.clock)
         self._pace = Pace(settings.settle_interval_s / FIRST_FETCH)
@@ -135,7 +135,7 @@ class Loop:
                 self._park_held()
 
     def _wait_for_source(self) -> None:
-        self._words[TURNED_NS] = int(self._parts.clock.monotonic() * 1e9)
+        self._board.turned(has_answered=False)
         if self._attend():
             return
         if self._away.is_pausing:
@@ -149,8 +149,7 @@ class Loop:
         A source that waits within the user's own generator calls it meanwhile.
         """
         now = self._parts.clock.monotonic()
-        self._words[TURNED_NS] = int(now * 1e9)
-        self._words[ANSWERED] = self._source.has_answered  # it may do so while the user's generator waits for it
+        self._board.turned(has_answered=self._source.has_answered)
         if now >= self._next_reload:
             self._next_reload = now + self._settings.reload_interval_s
             self._parts.hooks.reload_config()
@@ -211,7 +210,7 @@ class Loop:
             return None
         try:
             batch = self._fetch_outside(wait_s)
-            self._words[ANSWERED] = self._source.has_answered
+            self._board.answered(self._source.has_answered)
         except (SourceAwayError, StoreAwayError) as error:
             self.note_away(error)
             self._parts.wait(IDLE_FETCH_S)
@@ -251,7 +250,7 @@ class Loop:
 
     def _renew_if_stale(self, error: SourceAwayError) -> None:
         """A connection of the user's own comes back with another process, where it does not by itself."""
-        patience_s = RENEW_SOON_S if self._words[ANSWERED] else RENEW_AFTER_S
+        patience_s = RENEW_SOON_S if self._source.has_answered else RENEW_AFTER_S
         if isinstance(error, QueryFailedError) and self._away.lasts_s >= patience_s:
             self._parts.renew()
 
@@ -302,14 +301,14 @@ class Loop:
             self._parts.parking.forget(self._source.settles)
         settlements = self._parts.parking.flush(is_last=is_last)
         if settlements:
-            self._words[PARKED] += len(settlements)
+            self._board.note_parked(len(settlements))
             self._source.settle(settlements, is_due=False)
         self._count_flags()
 
     def _settle(self) -> None:
         self._source.settle((), is_due=True)
         self._last_settle = self._parts.clock.monotonic()
-        self._words[UNSETTLED] = self._source.unsettled()
+        self._board.note_unsettled(self._source.unsettled())
 
     def _count_flags(self) -> None:
         flags = BoardFlag(0)
@@ -321,4 +320,4 @@ class Loop:
             flags |= BoardFlag.SOURCE_AWAY
         if self._parts.breaker.is_open:
             flags |= BoardFlag.DESTINATION_AWAY
-        self._words[FLAGS] = int(flags)
+        self._board.stands(flags)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from consumerd.clock import Clock
 from consumerd.events.facts import Fact
 from consumerd.sources.contract import Source
+from consumerd.wire.board_writer import BoardWriter
 from consumerd.worker.tasks.attempt import Attempts
 from consumerd.worker.tasks.breaker import Breaker
 from consumerd.worker.tasks.due import DueTasks
@@ -50,6 +51,6 @@ class Parts:
     renew: Callable[[], None]
     interrupts: Interrupts
     wait: Callable[[float], None]
-    words: memoryview
+    board: BoardWriter
     emit: Callable[[Fact], None]
     clock: Clock

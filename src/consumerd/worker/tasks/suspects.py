@@ -24,7 +24,8 @@ from consumerd.model.task import Task, TaskId
 from consumerd.parking.thread import StoreThread
 from consumerd.sources.contract import Batch
 from consumerd.sources.identities import one_by_one
-from consumerd.wire.board import CRASHES, CURSOR, GIVEN_UP, NONE, Identities
+from consumerd.wire.board import NONE
+from consumerd.wire.board_writer import BoardWriter
 from consumerd.worker.tasks.attempt import Conclusion
 
 REASON = "its workers die"
@@ -66,15 +67,14 @@ class Suspects:
         self,
         settings: SuspectSettings,
         store: StoreThread,
-        words: memoryview,
+        board: BoardWriter,
         *,
         emit: Callable[[Fact], None],
         clock: Clock,
     ) -> None:
         self._settings = settings
         self._store = store
-        self._words = words
-        self._identities = Identities(words)
+        self._board = board
         self._emit = emit
         self._clock = clock
         self._told: dict[TaskId, Suspect] = {}
@@ -122,7 +122,7 @@ class Suspects:
         """
         self._hear()
         identities = b"" if is_given_away else batch.identities()
-        self._do_fit = self._identities.write(identities)
+        self._do_fit = self._board.identify(identities)
         if not self._do_fit:
             return True
         if not self._told and not self._kept:
@@ -133,17 +133,15 @@ class Suspects:
     def enter(self, batch: Batch, index: int) -> Suspect | None:
         """Put the cursor on a task that is handled by itself; what is known of it, where it is a suspect."""
         if self._do_fit:
-            self._words[CURSOR] = batch.offset(batch.raws[index]) & NONE  # a user's own offset may be any number
+            self._board.take(batch.offset(batch.raws[index]))
         else:
             self.show(batch.task(index))
         return self.find(batch.task(index).id) if self._told or self._kept else None
 
     def show(self, task: Task) -> None:
         """Put one task on the board by itself, and the cursor on it."""
-        self._words[CURSOR] = NONE
-        cursor = task.offset & NONE
-        self._identities.write(one_by_one({cursor: task.id}))
-        self._words[CURSOR] = cursor
+        self._board.identify(one_by_one({task.offset & NONE: task.id}))
+        self._board.take(task.offset)
 
     # What is done with one
 
@@ -153,7 +151,7 @@ class Suspects:
 
     def condemn(self, task: Task, suspect: Suspect) -> Conclusion:
         """Its end: dead, with an error that says why."""
-        self._words[GIVEN_UP] += 1
+        self._board.note_given_up()
         limit, crashes = self._settings.crash_limit, suspect.crashes
         failure = Failure(f"the workers that ran it died: {suspect.ends} (crashes {crashes}, limit {limit})")
         if suspect.ends == CANCELLED_FOR_GOOD:
@@ -163,7 +161,7 @@ class Suspects:
 
     def begin(self, task: Task, suspect: Suspect) -> None:
         """It is about to run: write its crashes down. StoreAwayError; the master knows them all the same."""
-        self._words[CRASHES] = suspect.crashes
+        self._board.note_crashes(suspect.crashes)
         assert task.id is not None
         kept = self._kept.get(task.id)
         if suspect.crashes > (0 if kept is None else kept.crashes):
@@ -173,7 +171,7 @@ class Suspects:
 
     def end(self, task_id: TaskId, *, is_cleared: bool) -> None:
         """It has run. is_cleared: it came to an outcome; else it comes again."""
-        self._words[CRASHES] = 0
+        self._board.note_crashes(0)
         if is_cleared:
             self.clear(task_id)
 

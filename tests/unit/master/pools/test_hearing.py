@@ -37,16 +37,15 @@ from consumerd.version import __version__
 from consumerd.wire import messages
 from consumerd.wire.board import (
     ANSWERED,
-    CRASHES,
     CURSOR,
     FLAGS,
     NONE,
     STATE,
     Board,
     BoardFlag,
-    Identities,
     WorkerState,
 )
+from consumerd.wire.board_writer import BoardWriter
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import (
     Forked,
@@ -179,8 +178,10 @@ class Stage:
     def take(self, slot: int, task: str, *, crashes: int = 0) -> None:
         """A worker begins with a task."""
         board = self.board(slot)
-        Identities(board.words).write(by_offset(task.rstrip("7")))
-        board.words[CURSOR], board.words[CRASHES] = 7, crashes
+        writer = BoardWriter(board.words)
+        writer.identify(by_offset(task.rstrip("7")))
+        writer.take(7)
+        writer.note_crashes(crashes)
 
     def suspects(self) -> tuple[tuple[str, int, str], ...]:
         return self.pools.processes[NAME].suspects.told()

@@ -12,13 +12,13 @@ from consumerd.master.rules.restart import (
     is_refuted,
     pause_s,
 )
-from consumerd.wire.board import BoardFlag, Reading, WorkerState
+from consumerd.wire.board import Reading, WorkerState
 
 LARGEST = 0.999999
 
 
 def reading(*, handled: int, parked: int = 0, unsettled: int = 0) -> Reading:
-    return Reading(1, WorkerState.RUNNING, 0, None, None, handled, 0, parked, unsettled, BoardFlag(0))
+    return Reading(1, WorkerState.RUNNING, handled=handled, parked=parked, unsettled=unsettled)
 
 
 @given(st.floats(0, LARGEST))
@@ -64,7 +64,7 @@ def test_a_worker_whose_tasks_all_fail_is_not_proven_by_time() -> None:
 
 
 def test_a_worker_is_refuted_by_few_failures_in_time_or_by_many_at_once_and_by_none_beside_a_task_done() -> None:
-    few = Reading(1, WorkerState.RUNNING, 0, None, None, 0, FAILURES_THAT_TELL, 3, 0, BoardFlag(0))
+    few = Reading(1, WorkerState.RUNNING, failed=FAILURES_THAT_TELL, parked=3)
     many = replace(few, failed=FAILURES_THAT_REJECT)
     assert is_refuted(PROVEN_AFTER_S, few)
     assert not is_refuted(PROVEN_AFTER_S - 0.1, few)
@@ -74,6 +74,6 @@ def test_a_worker_is_refuted_by_few_failures_in_time_or_by_many_at_once_and_by_n
 
 
 def test_a_task_that_was_parked_without_being_run_proves_nothing() -> None:
-    parked = Reading(1, WorkerState.RUNNING, 0, None, None, 0, 1, 1, 0, BoardFlag(0), given_up=1)
+    parked = Reading(1, WorkerState.RUNNING, failed=1, parked=1, given_up=1)
     assert not is_proven(0.0, parked)
     assert is_proven(0.0, replace(parked, handled=1))

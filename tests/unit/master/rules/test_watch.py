@@ -31,14 +31,16 @@ from consumerd.wire.board import (
     TURNED_NS,
     WORDS,
     BoardFlag,
+    Lane,
     Reading,
     WorkerState,
     reading_in,
 )
 
 LIMITS = Limits(task_timeout_s=300.0)
-IDLE = Reading(1, WorkerState.RUNNING, 0, None, None, 0, 0, 0, 0, BoardFlag(0), 0, 1)
-BUSY = replace(IDLE, busy_since_ns=1, shard=3, cursor=7)
+IDLE = Reading(1, WorkerState.RUNNING, turned_ns=1)
+LANE = Lane(busy_since_ns=1, shard=3, cursor=7)
+BUSY = replace(IDLE, lanes=(LANE,))
 
 
 def looked(*readings: Reading, every_s: float = 1.0, is_stopped: bool = False) -> Sight:
@@ -67,9 +69,11 @@ def test_a_task_timeout_below_the_time_of_the_flag_counts_first() -> None:
 
 
 def test_whatever_the_loop_changes_is_progress() -> None:
-    for change in ({"cursor": 8}, {"handled": 1}, {"busy_since_ns": 2}, {"attempt_since_ns": 5}, {"failed": 1}):
-        sight = seen(standing_for(100, BUSY), replace(BUSY, **change), 101.0, is_stopped=False, planned_s=1.0)
-        assert judged(sight, LIMITS) is None, change
+    in_lanes = [replace(LANE, cursor=8), replace(LANE, busy_since_ns=2), replace(LANE, attempt_since_ns=5)]
+    changed = [replace(BUSY, handled=1), replace(BUSY, failed=1), *(replace(BUSY, lanes=(lane,)) for lane in in_lanes)]
+    for reading in changed:
+        sight = seen(standing_for(100, BUSY), reading, 101.0, is_stopped=False, planned_s=1.0)
+        assert judged(sight, LIMITS) is None, reading
 
 
 def test_what_others_than_the_loop_change_is_no_progress() -> None:
@@ -123,7 +127,7 @@ def test_nobody_is_overdue_who_went_on_within_the_timeout(looks: list[tuple[floa
         now += pause_s
         cursor += goes_on
         changed_at = now if goes_on else changed_at
-        sight = seen(sight, replace(BUSY, cursor=cursor), now, is_stopped=False, planned_s=1.0)
+        sight = seen(sight, replace(BUSY, lanes=(replace(LANE, cursor=cursor),)), now, is_stopped=False, planned_s=1.0)
         stuck = judged(sight, LIMITS)
         assert stuck is None or stuck.since_s >= changed_at
         assert stuck is None or not stuck.is_overdue or now - changed_at >= LIMITS.task_timeout_s
