@@ -8,7 +8,7 @@ from typing import Any
 
 from consumerd.config.common_keys import COMMON_KEYS, CommonKeys
 from consumerd.config.problems import Problem, did_you_mean, shown
-from consumerd.config.reading import execution_problems, read_common_keys
+from consumerd.config.reading import read_entry_keys
 from consumerd.config.secrets import Resolver
 from consumerd.config.shape import ConsumerSettings, Entry
 from consumerd.config.tables import Place, read_table
@@ -72,11 +72,11 @@ def _common(
     own: Table, defaults: Mapping[str, Any], place: Place, resolver: Resolver
 ) -> tuple[CommonKeys, list[Problem]]:
     """The common keys, defaults included. What is wrong with a default alone is reported where the defaults stand."""
-    common, wrong = read_common_keys({**defaults, **own}, place, resolver)
-    problems = place.in_order([*wrong, *execution_problems(common, place, resolver)], own)
+    common, problems = read_entry_keys({**defaults, **own}, place, resolver)
     is_own = {place.within(key).path for key in own}
     depth = len(place.path)
-    return common, [each for each in problems if each.path[: depth + 1] in is_own or each.path == place.path]
+    written = [each for each in problems if each.path[: depth + 1] in is_own or each.path == place.path]
+    return common, place.in_order(written, own)
 
 
 def _shape_problems(written: Table, place: Place) -> list[Problem]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pwd
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,11 @@ from typing import Any
 from consumerd.config.problems import KeyPath
 from consumerd.config.secrets import Resolver, UnresolvedError, has_reference, read_text
 
+EXECUTION_KEYS = ("environment", "env_file", "directory", "user", "nice")
+"""The common keys of an execution."""
+
 AS_WRITTEN = frozenset({"environment"})
-"""Common keys that the master does not resolve: what their references stand for is the consumer's alone."""
+"""Common keys that travel unresolved: what their references stand for is the consumer's alone."""
 
 ROOT = 0
 
@@ -25,6 +29,9 @@ _QUOTES = ('"', "'")
 
 Account = pwd.struct_passwd
 """An account of this machine, as the system describes it."""
+
+Complaint = tuple[KeyPath, str]
+"""A path among the common keys, and a sentence about what stands there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +51,7 @@ class Execution:
     @classmethod
     def of(cls, common: Mapping[str, Any], base: Path) -> Execution:  # plain data of a valid entry
         """From an entry's common keys."""
-        keys = ("environment", "env_file", "directory", "user", "nice")
-        return cls(base, **{key: common[key] for key in keys if common.get(key) is not None})
+        return cls(base, **{key: common[key] for key in EXECUTION_KEYS if common.get(key) is not None})
 
     @property
     def is_plain(self) -> bool:
@@ -60,56 +66,54 @@ class Execution:
         return None if self.directory is None else self.base / self.directory
 
     def variables(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """The whole environment, over `environ`. Reads files; UnresolvedError, also where several things are wrong."""
-        below = {**environ, **_login_variables(self.account()), **self._file_variables()}
-        resolved = Resolver(below, self.base).resolve(dict(self.environment))
-        for (name, *_), sentence in resolved.failures:
-            raise UnresolvedError(f"environment.{name}: {sentence}")
-        return {**below, **resolved.value}
+        """The whole environment, over `environ`. Reads files; UnresolvedError for the first mistake."""
+        variables, complaints = self._resolved(environ)
+        for (key, *steps), sentence in complaints:
+            raise UnresolvedError(f"{key}.{steps[0]}: {sentence}" if steps else sentence)
+        return variables
 
-    def _file_variables(self) -> dict[str, str]:
-        return {} if self.env_file is None else read_env_file(self.base / self.env_file)
-
-    def complaints(self, environ: Mapping[str, str], uid: int) -> list[tuple[KeyPath, str]]:
-        """All that is wrong here and now, for a master of this uid: a path among the common keys, and a sentence."""
-        found: list[tuple[KeyPath, str]] = []
-        try:
-            below = {**environ, **self._file_variables()}
-        except UnresolvedError as error:
-            below = dict(environ)
-            found.append((("env_file",), str(error)))
-        found += self._environment_complaints(Resolver(below, self.base))
-        directory = self.path_of_directory()
-        if directory is not None and not directory.is_dir():
-            found.append((("directory",), f"there is no directory {str(directory)!r}: make it, or name another"))
-        try:
-            account = self.account()
-        except UnresolvedError as error:
-            found.append((("user",), str(error)))
-        else:
-            if account is not None and uid not in (account.pw_uid, ROOT):
-                why = f"only root can run processes as {account.pw_name!r}: run consumerd as root or as that user"
-                found.append((("user",), why))
-        return found
-
-    def _environment_complaints(self, resolver: Resolver) -> list[tuple[KeyPath, str]]:
-        found: list[tuple[KeyPath, str]] = []
+    def examine(self, environ: Mapping[str, str], uid: int) -> tuple[dict[str, str], list[Complaint]]:
+        """The environment as far as it can be known, and all that is wrong here and now, for a master of this uid."""
+        variables, found = self._resolved(environ)
         for name, text in self.environment.items():
             if not is_variable_name(name):
                 why = "is no name of a variable: it is empty, or has white space or '=' in it"
                 found.append((("environment", name), why))
             if "\0" in text:
                 found.append((("environment", name), "has a NUL character, which no variable can have"))
-        resolved = resolver.resolve(dict(self.environment))
-        return found + [(("environment", *steps), sentence) for steps, sentence in resolved.failures]
+        directory = self.path_of_directory()
+        if directory is not None and not directory.is_dir():
+            found.append((("directory",), f"there is no directory {str(directory)!r}: make it, or name another"))
+        account = self._known_account()
+        if account is not None and uid not in (account.pw_uid, ROOT):
+            why = f"only root can run processes as {account.pw_name!r}: run consumerd as root or as that user"
+            found.append((("user",), why))
+        return variables, found
+
+    def _resolved(self, environ: Mapping[str, str]) -> tuple[dict[str, str], list[Complaint]]:
+        """The environment, layer by layer, without what stands for nothing, and why it does."""
+        variables, found = dict(environ), list[Complaint]()
+        try:
+            variables |= _login_variables(self.account())
+        except UnresolvedError as error:
+            found.append((("user",), str(error)))
+        try:
+            variables |= {} if self.env_file is None else read_env_file(self.base / self.env_file)
+        except UnresolvedError as error:
+            found.append((("env_file",), str(error)))
+        resolved = Resolver(variables, self.base).resolve(dict(self.environment))
+        found += [(("environment", *steps), sentence) for steps, sentence in resolved.failures]
+        return variables | resolved.value, found
 
     def is_of_another_user(self, uid: int) -> bool:
         """Whether the processes run as somebody else than a master of this uid; not where nobody knows who that is."""
-        try:
-            account = self.account()
-        except UnresolvedError:
-            return False
+        account = self._known_account()
         return account is not None and account.pw_uid != uid
+
+    def _known_account(self) -> Account | None:
+        with suppress(UnresolvedError):
+            return self.account()
+        return None
 
 
 def secrets_of_environment(written: object, environ: Mapping[str, str], base: Path) -> frozenset[str]:

@@ -8,17 +8,33 @@ from dataclasses import replace
 from typing import Any
 
 from consumerd.config.common_keys import COMMON_KEYS, CommonKeys, WorkerRange
-from consumerd.config.execution import AS_WRITTEN, Execution
+from consumerd.config.execution import AS_WRITTEN, EXECUTION_KEYS, Execution
 from consumerd.config.problems import Problem
 from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolved, Resolver
 from consumerd.config.tables import Place, read_table
 
 
-def read_common_keys(
-    configs: Mapping[str, Any], place: Place, resolver: Resolver
-) -> tuple[CommonKeys, tuple[Problem, ...]]:
-    """The common keys of `configs`, which may hold others; with problems, their default values."""
+def read_entry_keys(configs: Mapping[str, Any], place: Place, resolver: Resolver) -> tuple[CommonKeys, list[Problem]]:
+    """The common keys of an entry, as its own processes will read them: with the environment that they will have.
+
+    Also a problem is what keeps processes from being executed as the keys say: here, now, and by this user.
+    """
+    given = {key: configs[key] for key in EXECUTION_KEYS if key in configs}
+    found, problems = read_common_keys(given, place, resolver)
+    written = found.model_dump(exclude_unset=True)
+    variables, complaints = Execution.of(written, resolver.directory).examine(resolver.environ, os.geteuid())
+    problems += [place.problem(sentence, *steps) for steps, sentence in complaints]
+    others = {key: value for key, value in configs.items() if key not in given}
+    common, mistakes = read_common_keys(others, place, Resolver(variables, resolver.directory))
+    return common.model_copy(update=written), place.in_order([*problems, *mistakes], configs)
+
+
+def read_common_keys(configs: Mapping[str, Any], place: Place, resolver: Resolver) -> tuple[CommonKeys, list[Problem]]:
+    """The common keys of `configs`, which may hold others; with problems, their default values.
+
+    resolver: with the environment of the consumer's processes.
+    """
     common = {key: configs[key] for key in configs if key in COMMON_KEYS}
     resolved = resolve_configs(common, resolver)
     problems = [place.problem(sentence, *steps) for steps, sentence in resolved.failures]
@@ -29,7 +45,7 @@ def read_common_keys(
     keys, wrong = read_table(CommonKeys, resolved.value, place, resolved=[str(steps[0]) for steps in resolved.places])
     redact = Redactor(resolved.secrets).redact
     ordered = place.in_order([*problems, *wrong], common)
-    return keys or CommonKeys(), tuple(problem.redacted(redact) for problem in ordered)
+    return keys or CommonKeys(), [problem.redacted(redact) for problem in ordered]
 
 
 def _read_range(resolved: Resolved, place: Place) -> tuple[Problem, ...]:
@@ -43,13 +59,7 @@ def _read_range(resolved: Resolved, place: Place) -> tuple[Problem, ...]:
 
 
 def resolve_configs(configs: Mapping[str, Any], resolver: Resolver) -> Resolved:
-    """`configs` with every reference resolved but those that the execution of a process has resolved, or will."""
+    """`configs` with every reference resolved, but for those of `environment`."""
     resolved = resolver.resolve({key: value for key, value in configs.items() if key not in AS_WRITTEN})
     value = {key: resolved.value.get(key, configs[key]) for key in configs}
     return replace(resolved, value=value)
-
-
-def execution_problems(common: CommonKeys, place: Place, resolver: Resolver) -> list[Problem]:
-    """What keeps processes from being executed as valid keys say: here, now, and by this user."""
-    execution = Execution.of(common.model_dump(), resolver.directory)
-    return [place.problem(sentence, *steps) for steps, sentence in execution.complaints(resolver.environ, os.geteuid())]

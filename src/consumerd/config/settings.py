@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from consumerd.config.problems import Problem, shown
-from consumerd.config.reading import execution_problems, read_common_keys
+from consumerd.config.reading import read_entry_keys
 from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolver, has_reference
 from consumerd.config.shape import EMBEDDED, Document, Settings
@@ -66,9 +66,7 @@ def _default_problems(value: dict[str, Any], place: Place, resolver: Resolver) -
     defaults = value.get("defaults")
     if not isinstance(defaults, dict):
         return []
-    there = place.within("defaults")
-    common, problems = read_common_keys(defaults, there, resolver)
-    return [*problems, *execution_problems(common, there, resolver)]
+    return read_entry_keys(defaults, place.within("defaults"), resolver)[1]
 
 
 def unreachable_store_problems(document: Document, uid: int) -> Iterator[Problem]:

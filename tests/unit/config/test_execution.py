@@ -125,6 +125,16 @@ def test_variables_lie_over_each_other_in_order_and_references_see_the_file(tmp_
     assert secrets_of_environment(written, found, tmp_path) == {"db://u:s3cret@h", "s3cret", "hunter2"}
 
 
+def test_references_are_resolved_with_the_environment_that_the_processes_will_have(tmp_path: Path) -> None:
+    (tmp_path / "variables").write_text("RETRIES=7\n")
+    written = {"environment": {"N": "3", "PATH": "/opt"}, "env_file": "variables", "directory": "${PATH}"}
+    found = validated(tmp_path, {**written, "workers": "${N}", "task_retry_times": "${RETRIES}"})
+    assert found.document is not None
+    assert [path_text(each.path) for each in found.problems] == []
+    common = found.document.consumers[0].common
+    assert (common.workers, common.task_retry_times, common.directory) == (3, 7, "/bin")
+
+
 def test_a_variable_that_stands_for_nothing_is_named(tmp_path: Path) -> None:
     with pytest.raises(UnresolvedError, match=r"environment\.A: .*NOTHING is not set"):
         Execution(tmp_path, environment={"A": "${NOTHING}"}).variables(ENVIRON)
@@ -132,9 +142,9 @@ def test_a_variable_that_stands_for_nothing_is_named(tmp_path: Path) -> None:
 
 def test_only_root_runs_processes_as_another_user(tmp_path: Path) -> None:
     other, own = Execution(tmp_path, user=OTHER.pw_name), Execution(tmp_path, user=str(OTHER.pw_uid))
-    assert other.complaints(ENVIRON, 0) == []
-    assert own.complaints(ENVIRON, OTHER.pw_uid) == []
-    [(place, sentence)] = other.complaints(ENVIRON, OTHER.pw_uid + 1)
+    assert other.examine(ENVIRON, 0)[1] == []
+    assert own.examine(ENVIRON, OTHER.pw_uid)[1] == []
+    [(place, sentence)] = other.examine(ENVIRON, OTHER.pw_uid + 1)[1]
     assert place == ("user",)
     assert sentence.startswith(f"only root can run processes as {OTHER.pw_name!r}")
 
