@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from consumerd.errors import StateDirectoryError
-from consumerd.state.master_lock import hold
+from consumerd.state.locks import hold
 from consumerd.state.state_dir import StateDirectory
 
 HOLDER = """
 import sys
 from pathlib import Path
-from consumerd.state.master_lock import hold
+from consumerd.state.locks import hold
 from consumerd.state.state_dir import StateDirectory
 lock = hold(StateDirectory(Path(sys.argv[1])))
 print("held", flush=True)

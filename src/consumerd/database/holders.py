@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from consumerd.state.record_lock import holder_of, kill_if
+from consumerd.state.locks import holder_of, kill_if
 
 STOPPED_LIMIT_S = 10.0
 

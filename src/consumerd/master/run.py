@@ -45,7 +45,7 @@ from consumerd.master.pools.mailbox import Mailbox
 from consumerd.master.pools.pools import Pools
 from consumerd.master.supervisor import Supervisor
 from consumerd.standard_streams import STDERR
-from consumerd.state import host_identity, master_lock
+from consumerd.state import host_identity, locks
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.messages import Seated, Serve
 
@@ -76,7 +76,7 @@ def run_master(
     read: reads the configuration anew, for a reload. StateDirectoryError when the directory cannot be ours.
     """
     state_dir.prepare()
-    lock = master_lock.hold(state_dir)
+    lock = locks.hold(state_dir)
     try:
         setproctitle.setproctitle(f"consumerd: master {document.origin}")
         return asyncio.run(_run(document, lock, read, service_socket, launcher))
@@ -86,7 +86,7 @@ def run_master(
 
 async def _run(
     document: Document,
-    lock: master_lock.MasterLock,
+    lock: locks.MasterLock,
     read: Callable[[], Document],
     service_socket: ServiceSocket,
     launcher: Launcher,
@@ -121,7 +121,7 @@ async def _run(
         ),
         service=service,
         later=voice.later,
-        judge=Durability(document, state_dir, voice.emit).judge,
+        judge=Durability.of(document, state_dir.path, voice.emit).judge,
         reload=reloading.reload_soon,
         note_end=note_end,
     )

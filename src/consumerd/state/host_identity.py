@@ -7,14 +7,12 @@ throw each other out. A directory that was copied, to another machine or beside 
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import socket
-from collections.abc import Mapping
 from pathlib import Path
 
 from consumerd.errors import StateDirectoryError
-from consumerd.state.state_dir import ADVICE, StateDirectory
+from consumerd.state.state_dir import ADVICE, StateDirectory, write_whole
 
 MACHINE_ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 
@@ -30,7 +28,7 @@ def own_id(directory: StateDirectory, machine: str | None = None) -> str:
         if found.get("bound_to") == binding and found.get("id"):
             return found["id"]
         made = secrets.token_hex(8)
-        _write(directory.id_file, {"id": made, "bound_to": binding})
+        _write(directory, made, binding)
     except OSError as error:
         raise StateDirectoryError(f"{directory.id_file} cannot be used ({error.strerror}): {ADVICE}") from error
     return made
@@ -38,7 +36,7 @@ def own_id(directory: StateDirectory, machine: str | None = None) -> str:
 
 def keep_id(directory: StateDirectory, known: str) -> None:
     """Write the id that this directory had, where the directory is made anew. OSError."""
-    _write(directory.id_file, {"id": known, "bound_to": _binding(machine_id(), directory.path)})
+    _write(directory, known, _binding(machine_id(), directory.path))
 
 
 def machine_id() -> str:
@@ -66,12 +64,5 @@ def _read(file: Path) -> dict[str, str]:
     return {key: value.strip() for key, _, value in (line.partition("=") for line in lines)}
 
 
-def _write(file: Path, values: Mapping[str, str]) -> None:
-    """Whole or not at all, also when the machine stops in between."""
-    draft = file.with_name(file.name + ".new")
-    fd = os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "w", encoding="ascii") as stream:
-        stream.writelines(f"{key}={value}\n" for key, value in values.items())
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(file)
+def _write(directory: StateDirectory, made: str, binding: str) -> None:
+    write_whole(directory.id_file, f"id={made}\nbound_to={binding}\n")

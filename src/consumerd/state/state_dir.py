@@ -1,4 +1,4 @@
-"""The state directory: its place, its files, and the lock that keeps two masters from sharing it.
+"""The state directory: its place and its files.
 
 Imports neither pydantic nor a SQL client: the control verbs use it.
 """
@@ -54,7 +54,7 @@ class StateDirectory:
 
     @property
     def master_lock(self) -> Path:
-        """Held by the master as long as it lives: `master_lock.hold`."""
+        """Held by the master as long as it lives: `locks.hold`."""
         return self.path / "master.lock"
 
     @property
@@ -149,3 +149,14 @@ def _check_writable(directory: Path) -> None:
     probe = directory / f".writable.{os.getpid()}"
     os.close(os.open(probe, os.O_CREAT | os.O_WRONLY | os.O_EXCL | os.O_CLOEXEC, 0o600))
     probe.unlink()
+
+
+def write_whole(file: Path, content: str) -> None:
+    """Replace a file in the state directory: whole or not at all, also when the machine stops in between. OSError."""
+    draft = file.with_name(file.name + ".new")
+    fd = os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(file)

@@ -6,12 +6,12 @@ Runs in the master. A file in the state directory, replaced whole.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from consumerd.model.slots import MOST_WORKERS
+from consumerd.state.state_dir import write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,7 @@ class Overrides:
             "pins": {name: [pin.workers, pin.configured] for name, pin in sorted(self.pins.items())},
             "paused": {name: [paused.at, paused.by] for name, paused in sorted(self.paused.items())},
         }
-        beside = path.with_suffix(".new")
-        descriptor = os.open(beside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        write_whole(path, json.dumps(document, indent=1))
 
 
 def load_overrides(path: Path) -> tuple[Overrides, str | None]:

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from consumerd.state.record_lock import holder_of, kill_if
+from consumerd.state.locks import holder_of, kill_if
 from consumerd.wire.board import STACKS_SIGNAL, Board
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Fork

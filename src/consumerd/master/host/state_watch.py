@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from consumerd import events
 from consumerd.errors import StateDirectoryError
 from consumerd.events.facts import Fact
-from consumerd.state.master_lock import HeldError, MasterLock
+from consumerd.state.locks import HeldError, MasterLock
 
 LOOK_S = 5.0
 

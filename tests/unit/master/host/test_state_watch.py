@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from consumerd.events.facts import Fact
 from consumerd.master.host.state_watch import StateWatch
-from consumerd.state.master_lock import MasterLock
+from consumerd.state.locks import MasterLock
 
 
 class Lock:

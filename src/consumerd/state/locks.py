@@ -1,14 +1,21 @@
-"""The lock that a master holds on its state directory as long as it lives. Imports nothing heavy."""
+"""The locks in the state directory: the one that a master holds as long as it lives, who holds any, ending a holder.
+
+Each is a POSIX record lock: the kernel names its holder, and a forked child does not inherit it. Imports nothing heavy.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import signal
+import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from consumerd.errors import StateDirectoryError
-from consumerd.state.record_lock import holder_of
 from consumerd.state.state_dir import ADVICE, StateDirectory
+
+_FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux: type, whence, start, length, pid
 
 
 class HeldError(StateDirectoryError):
@@ -19,8 +26,7 @@ class HeldError(StateDirectoryError):
 class MasterLock:
     """The lock, held. It ends with the process, or with `release`.
 
-    It is a POSIX record lock: closing *any* descriptor of the file in this process gives it up, so nothing else may
-    open the file here; and a forked child does not inherit it.
+    Closing *any* descriptor of the file in this process gives it up, so nothing else may open the file here.
     """
 
     directory: StateDirectory
@@ -89,3 +95,33 @@ def _write_pid(fd: int) -> None:
 
 def _read_pid(fd: int) -> str:
     return os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+
+
+def holder_of(fd: int) -> int | None:
+    """The pid of the other process that holds the lock of an open file.
+
+    None: nobody, this process itself, or one in another pid namespace.
+    """
+    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_GETLK, asked))
+    return None if kind == fcntl.F_UNLCK or pid <= 0 else int(pid)
+
+
+def kill_if(pid: int, is_still_meant: Callable[[], bool]) -> bool:
+    """Kill a process, unless it has ended or, with a handle on it, is not the one that is meant; whether it was killed.
+
+    Its pid may have become another's before the handle was there; afterwards it cannot.
+    """
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if not is_still_meant():
+            return False
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(pidfd)
+    return True

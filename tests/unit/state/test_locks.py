@@ -1,12 +1,30 @@
-"""Ending a holder only while it is the one that is meant; who holds a lock is tested with real processes."""
+"""The locks in a state directory that is removed or replaced, and ending their holders only while they are meant."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from pathlib import Path
 
-from consumerd.state.record_lock import holder_of, kill_if
+from consumerd.state.locks import hold, holder_of, kill_if
+from consumerd.state.state_dir import StateDirectory
+
+
+def test_a_lock_whose_file_is_gone_is_not_in_place_until_it_is_taken_again(tmp_path: Path) -> None:
+    directory = StateDirectory(tmp_path / "state")
+    directory.prepare()
+    lock = hold(directory)
+    assert lock.is_in_place
+    shutil.rmtree(directory.path)
+    assert not lock.is_in_place
+    directory.prepare()
+    directory.master_lock.touch()
+    assert not lock.is_in_place
+    lock.take_again()
+    assert lock.is_in_place
+    lock.release()
+
 
 NO_PID = 1_000_000_000  # above what any kernel gives
 
