@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from consumerd.config.common_keys import CommonKeys
@@ -19,13 +17,13 @@ from consumerd.testing.clock import ManualClock
 from consumerd.testing.messages import MessageBatch, messages_of
 from consumerd.testing.stores import MemoryStore
 from consumerd.wire.board import Board
+from consumerd.wire.messages import Message
 from consumerd.worker.code.keys import KeyOwners, config_model
 from consumerd.worker.code.kinds import kind_named
-from consumerd.worker.orders import Orders
-from consumerd.worker.runtime import Runtime, Surroundings
-from consumerd.worker.tasks.interrupts import Interrupts
-from consumerd.worker.tasks.suspects import Told
-from consumerd.worker.timer import StopDeadline
+from consumerd.worker.runtime import Runtime
+from consumerd.worker.tasks.context import WorkerContext
+from consumerd.worker.tasks.interrupts import Interrupts, StopDeadline
+from consumerd.worker.tasks.link import Link
 
 NAME = "test/consumer"
 TURNS_AT_MOST = 10_000
@@ -73,7 +71,7 @@ class Run:
     clock: the run's only time. `advance` moves it, and so do the pauses between attempts.
     store: the parking store, in memory; `store.is_away = True` takes it away.
     facts: what was reported, in order.
-    suspects, cleared: what a master would tell of crashed tasks, and which of them it was told to forget.
+    link: the line to a master; `link.told` has what a master would be told, in order.
     """
 
     def __init__(
@@ -89,35 +87,13 @@ class Run:
         self.clock = ManualClock()
         self.store = MemoryStore(self.clock)
         self.facts: list[Fact] = []
-        self.interrupts = Interrupts()
-        self.suspects = Told()
-        self.cleared: list[str] = []
+        self.link = _RecordingLink()
         self.source = source or MemorySource()
-        self.board, board_fd = Board.create()
-        os.close(board_fd)
+        self.board = Board.private()
         self.consumer = consumer_class(0, **configs)
-        surroundings = Surroundings(
-            name=NAME,
-            common=CommonKeys.model_validate(configs),
-            shard=shard or Shard(0, 1),
-            member=None,
-            lease_owner="test#0",
-            options=MemoryOptions(records=list(records)),
-            source=self.source,
-            store=self.store.as_thread(),
-            interrupts=self.interrupts,
-            words=self.board.words,
-            deadline=StopDeadline(25.0),
-            emit=self.facts.append,
-            redact=str,
-            on_ready=lambda: None,
-            clock=self.clock,
-            orders=replace(Orders.of_nobody(), told=self.suspects),
-            tell_cleared=self.cleared.append,
-            wait=self.clock.sleep,
-        )
-        self.runtime = Runtime(self.consumer, surroundings)
-        self.consumer._runtime = self.runtime  # noqa: SLF001 - the base class keeps it there
+        self.context = context_in_memory(self.clock, self.facts, configs, self.board, records, shard=shard)
+        self.interrupts = self.context.interrupts
+        self.runtime = Runtime(self.context, self.consumer, self.source, self.store.as_thread(), self.link)
         self.loop = self.runtime.open()
 
     @property
@@ -170,6 +146,42 @@ class Run:
 
     def _errors(self, state: ParkedState) -> dict[str, str]:
         return {task_id: row.error for task_id, row in self.store.rows.items() if row.state is state}
+
+
+def context_in_memory(
+    clock: ManualClock,
+    facts: list[Fact],
+    configs: dict[str, Any],
+    board: Board | None = None,
+    records: Sequence[object] = (),
+    *,
+    shard: Shard | None = None,
+) -> WorkerContext:
+    """What the parts of a worker share, where its time is moved by hand and what it reports goes into `facts`."""
+    return WorkerContext(
+        name=NAME,
+        shard=shard or Shard(0, 1),
+        member=None,
+        lease_owner="test#0",
+        common=CommonKeys.model_validate(configs),
+        options=MemoryOptions(records=list(records)),
+        emit=facts.append,
+        words=(board or Board.private()).words,
+        deadline=StopDeadline(25.0),
+        interrupts=Interrupts(sleep=clock.sleep),
+        clock=clock,
+    )
+
+
+class _RecordingLink(Link):
+    """Where there is no master: keeps what one would be told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[Message] = []
+
+    def tell(self, message: Message) -> None:
+        self.told.append(message)
 
 
 def _with_own_config(consumer_class: type, configs: dict[str, Any]) -> dict[str, Any]:

@@ -148,6 +148,13 @@ class Board:
         board.words[SHARD] = NONE
         return board, fd
 
+    @classmethod
+    def private(cls) -> Board:
+        """A board that no other process reads."""
+        board, fd = cls.create()
+        os.close(fd)
+        return board
+
     def read(self) -> Reading:
         """See `read_words`."""
         return read_words(self.words)

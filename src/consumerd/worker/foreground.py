@@ -18,7 +18,6 @@ from consumerd import events
 from consumerd.clock import monotonic
 from consumerd.config.shape import LogSettings, Settings
 from consumerd.errors import ConsumerdError, UsageError
-from consumerd.events.listeners import Listeners
 from consumerd.events.log import log_to_stdout
 from consumerd.model.identity import ConsumerName
 from consumerd.model.shards import Shard
@@ -26,12 +25,15 @@ from consumerd.parking.opening import open_store_thread
 from consumerd.standard_streams import open_standard_descriptors
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.board import Board
+from consumerd.wire.messages import Message, Ready
 from consumerd.worker.code.loader import LoadedConsumer, prepare_class
-from consumerd.worker.process import listen_to_signals, locked_emitter
-from consumerd.worker.runtime import Runtime, Surroundings
+from consumerd.worker.process import listen_to_signals
+from consumerd.worker.runtime import Runtime
+from consumerd.worker.tasks.context import Redaction, WorkerContext, emitter
 from consumerd.worker.tasks.forked_child import watch_forks
-from consumerd.worker.tasks.interrupts import Interrupts
-from consumerd.worker.timer import StopDeadline, Timer
+from consumerd.worker.tasks.interrupts import StopDeadline
+from consumerd.worker.tasks.link import Link
+from consumerd.worker.timer import Timer
 
 GROUP = "foreground"
 STATE_DIR_VARIABLE = "CONSUMERD_STATE_DIR"
@@ -55,57 +57,59 @@ def _consume(consumer: Any) -> None:  # as above
     loaded = prepare_class(type(consumer), dict(consumer.config), os.environ)
     directory = StateDirectory.locate(os.environ.get(STATE_DIR_VARIABLE), os.environ, os.geteuid())
     directory.prepare()
-    deadline = StopDeadline(loaded.common.stop_timeout or Settings().stop_timeout)
-    interrupts = Interrupts()
-    board, board_fd = Board.create()
-    os.close(board_fd)
-    surroundings = _surroundings(loaded, directory, interrupts, deadline, board)
-    timer = Timer(interrupts, board.words, deadline, link=None, settle_interval_s=loaded.common.settle_interval)
-    watch_forks(interrupts)
-    with _own_signals(interrupts, deadline):
+    context = _context(loaded)
+    store = open_store_thread(None, directory.path)
+    timer = Timer(context)
+    watch_forks(context.interrupts)
+    with _own_signals(context):
         timer.start()
         try:
-            consumer._runtime = Runtime(consumer, surroundings)  # noqa: SLF001 - the base class keeps it for us
+            Runtime(context, consumer, loaded.kind.make(), store, _ReadyLink(context, directory))
             consumer.consume()
-            surroundings.store.close(deadline.at_s or monotonic())
+            store.close(context.deadline.at_s or monotonic())
         finally:
-            consumer._runtime = None  # noqa: SLF001 - as above
+            consumer._runtime = None  # noqa: SLF001 - the base class keeps it for us
             timer.close()
 
 
-def _surroundings(
-    loaded: LoadedConsumer, directory: StateDirectory, interrupts: Interrupts, deadline: StopDeadline, board: Board
-) -> Surroundings:
+def _context(loaded: LoadedConsumer) -> WorkerContext:
     name = str(ConsumerName(GROUP, loaded.consumer_class.__name__))
-    redact = loaded.redactor.redact
+    redact = Redaction(loaded.redactor.redact)
     log = LogSettings()
-    listener = log_to_stdout(log.format, log.level, bound={"consumer": name, "worker_id": 0})
-    emit = locked_emitter(Listeners([listener]), redact)
-    return Surroundings(
+    return WorkerContext(
         name=name,
-        common=loaded.common,
         shard=Shard(0, 1),
         member=None,
         lease_owner=f"{GROUP}.{uuid.uuid4().hex}#0",
+        common=loaded.common,
         options=loaded.options,
-        source=loaded.kind.make(),
-        store=open_store_thread(None, directory.path),
-        interrupts=interrupts,
-        words=board.words,
-        deadline=deadline,
-        emit=emit,
+        words=Board.private().words,
+        deadline=StopDeadline(loaded.common.stop_timeout or Settings().stop_timeout),
+        emit=emitter(redact, log_to_stdout(log.format, log.level, bound={"consumer": name, "worker_id": 0})),
         redact=redact,
-        on_ready=lambda: emit(events.worker_ready(state_dir=str(directory.path))),
     )
 
 
+class _ReadyLink(Link):
+    """Where there is no master, the log says that the worker is ready."""
+
+    def __init__(self, context: WorkerContext, directory: StateDirectory) -> None:
+        super().__init__()
+        self._emit = context.emit
+        self._state_dir = str(directory.path)
+
+    def tell(self, message: Message) -> None:
+        if isinstance(message, Ready):
+            self._emit(events.worker_ready(state_dir=self._state_dir))
+
+
 @contextmanager
-def _own_signals(interrupts: Interrupts, deadline: StopDeadline) -> Iterator[None]:
+def _own_signals(context: WorkerContext) -> Iterator[None]:
     """Our handlers for TERM and INT while it consumes, the caller's afterwards."""
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     try:
         before = {number: signal.getsignal(number) for number in numbers}
-        listen_to_signals(interrupts, deadline)
+        listen_to_signals(context.interrupts, context.deadline)
     except ValueError as error:
         raise UsageError("consume() must be called in the main thread: it handles signals") from error
     try:

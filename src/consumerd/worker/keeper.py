@@ -8,23 +8,22 @@ claims, for ever.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+from functools import partial
 
 from consumerd import events
 from consumerd.clock import Clock, monotonic
 from consumerd.config.common_keys import WorkerRange
 from consumerd.errors import ConsumerdError
-from consumerd.events.facts import Fact
-from consumerd.model.failure import describe
 from consumerd.sources.contract import Leased, Measured, ShardLag, Source
 from consumerd.wire.board import read_words
+from consumerd.wire.messages import Lag, ParkedNow
 from consumerd.wire.standing import Standing, standing
-from consumerd.worker.orders import LagDuty
-from consumerd.worker.tasks import threads
+from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.due import DueTasks
+from consumerd.worker.tasks.link import Link
+from consumerd.worker.tasks.threads import BEAT_S, BeatingThread
 
-BEAT_S = 1.0
 LAG_INTERVAL_S = 10.0
 
 
@@ -56,65 +55,43 @@ def lag_interval_s(scaling: WorkerRange | None) -> float:
 
 
 class Keeper:
-    """The thread. report_lag, report_parked: are told the lag, and how many tasks are waiting and dead, while `duty`
-    is on.
-    """
+    """The thread, with what it does in each beat."""
 
     def __init__(
-        self,
-        source: Source,
-        due: DueTasks,
-        *,
-        duty: LagDuty,
-        report_lag: Callable[[tuple[ShardLag, ...]], None],
-        report_parked: Callable[[int, int], None] = lambda waiting, dead: None,
-        is_open: Callable[[], bool],
-        is_overdue: Callable[[], bool],
-        lag_interval_s: float = LAG_INTERVAL_S,
-        emit: Callable[[Fact], None],
-        redact: Callable[[str], str],
+        self, context: WorkerContext, source: Source, due: DueTasks, link: Link, *, is_open: Callable[[], bool]
     ) -> None:
+        """link: says whether it is this worker that measures, and is told what it finds. is_open: asked of the source.
+
+        Without a master nobody replaces anybody, and no attempt is overdue.
+        """
+        self._context = context
         self._source = source
         self._due = due
-        self._duty = duty
-        self._report_lag = report_lag
-        self._report_parked = report_parked
+        self._link = link
         self._is_open = is_open
-        self._is_overdue = is_overdue
+        watch = OwnWatch(context.words, context.common.task_timeout, context.clock)
+        self._watch = None if context.member is None else watch
         self._has_let_go = False
-        self._lag_interval_s = lag_interval_s
-        self._emit = emit
-        self._redact = redact
-        self._closing = threading.Event()
+        self._lag_interval_s = lag_interval_s(context.common.scaling)
         self._next_lag = 0.0
-        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+        beats = [partial(self._try, duty) for duty in (self.hold, self._measure_lag, self._count_parked)]
+        thread = BeatingThread("keeper", beats, context, failed=events.keeper_failed)
+        self.start, self.close = thread.start, thread.close
 
-    def start(self) -> None:
-        threads.start(self._thread)
-
-    def close(self, timeout_s: float) -> None:
-        """End the thread; it may be within a call, which has a deadline of its own."""
-        self._closing.set()
-        self._thread.join(max(0.0, timeout_s))
-
-    def _run(self) -> None:
-        while not self._closing.wait(BEAT_S):
-            for duty in (self.hold, self._measure_lag, self._count_parked):
-                try:
-                    duty()
-                except ConsumerdError as error:  # away or refused: the loop meets the same and acts
-                    self._emit(events.keeper_hindered(error=str(error)))
-                except Exception as error:  # noqa: BLE001 - the top of a thread, around any source; it must go on
-                    failure = describe(error, self._redact)
-                    self._emit(events.keeper_failed(error=failure.error, traceback=failure.traceback))
+    def _try(self, duty: Callable[[], None]) -> None:
+        try:
+            duty()
+        except ConsumerdError as error:  # away or refused: the loop meets the same and acts
+            self._context.emit(events.keeper_hindered(error=str(error)))
 
     def hold(self) -> None:
         """Keep what the worker has, its partitions and its claims, while it may have them. Once a beat."""
         if not self._is_open():
             return
-        is_overdue = self._is_overdue()
+        is_overdue = self._watch is not None and self._watch.is_overdue()
         if is_overdue and not self._has_let_go:
-            self._emit(events.keeper_let_go(reason="the running attempt is past task_timeout"))
+            reason = "the running attempt is past task_timeout"
+            self._context.emit(events.keeper_let_go(reason=reason))
         self._has_let_go = is_overdue
         if not is_overdue:
             try:
@@ -125,10 +102,18 @@ class Keeper:
 
     def _measure_lag(self) -> None:
         now = monotonic()
-        if self._duty.is_on and self._is_open() and now >= self._next_lag:
+        if self._link.measures_lag and self._is_open() and now >= self._next_lag:
             self._next_lag = now + self._lag_interval_s
-            self._report_lag(self._source.lag() if isinstance(self._source, Measured) else ())
+            self._link.tell(lag_message(self._source.lag() if isinstance(self._source, Measured) else ()))
 
     def _count_parked(self) -> None:
-        if self._duty.is_on and self._is_open() and (counted := self._due.parked_count()) is not None:
-            self._report_parked(*counted)
+        if self._link.measures_lag and self._is_open() and (counted := self._due.parked_count()) is not None:
+            self._link.tell(ParkedNow(*counted))
+
+
+def lag_message(lag: tuple[ShardLag, ...]) -> Lag:
+    """What the master is told of the lag."""
+    shards = tuple((shard.shard, shard.tasks, shard.oldest_s, shard.position) for shard in lag)
+    complaints = tuple(dict.fromkeys(shard.complaint for shard in lag if shard.complaint))
+    blocked = frozenset(shard.shard for shard in lag if shard.is_blocked)
+    return Lag(shards, sum(shard.later for shard in lag), complaints, blocked)

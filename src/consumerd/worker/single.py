@@ -27,11 +27,12 @@ from consumerd.sources.memory import MemoryOptions, MemorySource
 from consumerd.standard_streams import STDOUT, make_streams_lenient, say
 from consumerd.wire.board import HANDLED, Board
 from consumerd.worker.code.loader import LoadedConsumer, load_consumer
-from consumerd.worker.ending import TaskThreads, leave
-from consumerd.worker.runtime import Runtime, Surroundings
-from consumerd.worker.tasks.interrupts import Interrupts
+from consumerd.worker.runtime import Runtime
+from consumerd.worker.task_threads import TaskThreads, leave
+from consumerd.worker.tasks.context import Redaction, WorkerContext
+from consumerd.worker.tasks.interrupts import StopDeadline
+from consumerd.worker.tasks.link import Link
 from consumerd.worker.tasks.stand_in import StoreStandIn
-from consumerd.worker.timer import StopDeadline
 from consumerd.worker.zygote.entrance import copied, enter
 
 DONE, FAILED = 0, 1
@@ -56,18 +57,16 @@ def _run(settings: ConsumerSettings, payload: bytes, threads: TaskThreads) -> in
     except UndecodableError as error:
         return _say(f"undecodable: {error}", FAILED)
     store = StoreStandIn()
-    board, board_fd = Board.create()
-    os.close(board_fd)
+    context = _context(settings, loaded, record)
     consumer = loaded.consumer_class(0, **loaded.configs)
-    runtime = Runtime(consumer, _surroundings(settings, loaded, record, store, board))
-    consumer._runtime = runtime  # noqa: SLF001 - the base class keeps it there for the worker
+    runtime = Runtime(context, consumer, MemorySource(), cast("StoreThread", store), Link())
     try:
         loop = runtime.open()
     except BaseException as error:  # noqa: BLE001 - the user's pre_consume, SystemExit included
         failure = describe(error, loaded.redactor.redact)
         return _say(f"{failure.traceback}\n\nnot handled: pre_consume failed: {failure.error}", FAILED)
     threads.begin()
-    while not (board.words[HANDLED] or store.parked or loop.is_stopping):
+    while not (context.words[HANDLED] or store.parked or loop.is_stopping):
         loop.turn()
     runtime.shut()
     if loop.is_stopping:
@@ -77,24 +76,18 @@ def _run(settings: ConsumerSettings, payload: bytes, threads: TaskThreads) -> in
     return _show(store.parked[0])
 
 
-def _surroundings(
-    settings: ConsumerSettings, loaded: LoadedConsumer, record: object, store: StoreStandIn, board: Board
-) -> Surroundings:
-    return Surroundings(
+def _context(settings: ConsumerSettings, loaded: LoadedConsumer, record: object) -> WorkerContext:
+    return WorkerContext(
         name=str(settings.full_name),
-        common=loaded.common,
         shard=Shard(0, 1),
         member=None,
         lease_owner="task#0",
+        common=loaded.common,
         options=MemoryOptions(records=[record]),
-        source=MemorySource(),
-        store=cast("StoreThread", store),
-        interrupts=Interrupts(),
-        words=board.words,
+        words=Board.private().words,
         deadline=StopDeadline(0.0),
         emit=_tell_of_hook,
-        redact=loaded.redactor.redact,
-        on_ready=lambda: None,
+        redact=Redaction(loaded.redactor.redact),
     )
 
 

@@ -16,57 +16,22 @@ from consumerd.model.interrupts import Interrupt
 from consumerd.standard_streams import STDERR, discard, say
 from consumerd.wire.board import BUSY_SINCE_NS
 from consumerd.wire.messages import Amend, Measure, Message, Pause, Stop, Suspects, Wake
-from consumerd.worker.link import MasterLink
-from consumerd.worker.orders import Orders
+from consumerd.worker.master_link import MasterLink
 from consumerd.worker.tasks import threads
-from consumerd.worker.tasks.interrupts import Interrupts
+from consumerd.worker.tasks.context import WorkerContext
 
 BEAT_S = 1.0
-
-
-class StopDeadline:
-    """When a stop must have ended, on the monotonic clock; the earliest that was asked for counts.
-
-    is_last: no other worker takes the slot over, as far as the master has said.
-    """
-
-    def __init__(self, stop_timeout_s: float) -> None:
-        self.stop_timeout_s = stop_timeout_s
-        self.at_s: float | None = None
-        self.exit = WorkerExit.DEADLINE_PASSED
-        self.is_last = False
-
-    @property
-    def drained(self) -> WorkerExit:
-        """How a worker ends that was asked to stop and had nothing in hand."""
-        return WorkerExit.MASTER_GONE if self.exit is WorkerExit.MASTER_GONE else WorkerExit.DRAINED
-
-    def start(self, at_s: float | None = None) -> None:
-        """A stop was asked for. Takes no lock: signal handlers call it."""
-        wanted = at_s if at_s is not None else monotonic() + self.stop_timeout_s
-        if self.at_s is None or wanted < self.at_s:
-            self.at_s = wanted
 
 
 class Timer:
     """The thread. `link` is None in the foreground, where there is no master to watch."""
 
-    def __init__(
-        self,
-        interrupts: Interrupts,
-        words: memoryview,
-        deadline: StopDeadline,
-        *,
-        link: MasterLink | None,
-        settle_interval_s: float,
-        orders: Orders | None = None,
-    ) -> None:
-        """orders: where it puts what the master says."""
-        self._interrupts = interrupts
-        self._words = words
-        self._deadline = deadline
+    def __init__(self, context: WorkerContext, link: MasterLink | None = None) -> None:
+        self._interrupts = context.interrupts
+        self._words = context.words
+        self._deadline = context.deadline
         self._link = link
-        self._orders = orders or Orders.of_nobody()
+        settle_interval_s = context.common.settle_interval
         self._settle_interval_ns = int(settle_interval_s * 1e9)
         self._beat_s = min(BEAT_S, settle_interval_s)
         self._closing = os.eventfd(0, os.EFD_CLOEXEC)
@@ -120,6 +85,7 @@ class Timer:
         return not self._link.channel.is_at_end
 
     def _obey(self, message: Message) -> None:
+        assert self._link is not None
         match message:
             case Stop(deadline_s, is_last):
                 self._deadline.is_last = is_last
@@ -128,12 +94,12 @@ class Timer:
             case Wake():
                 self._interrupts.set(Interrupt.PARKED_DUE)
             case Suspects(tasks):
-                self._orders.told.put(tasks)
+                self._link.suspects.put(tasks)
             case Amend(consumer):
-                self._orders.amendments.put(consumer)
+                self._link.entries.put(consumer)
                 self._interrupts.set(Interrupt.AMENDED)
             case Measure(is_wanted):
-                self._orders.lag_duty.is_on = is_wanted
+                self._link.measures_lag = is_wanted
             case Pause(is_paused):
                 self._interrupts.is_paused = is_paused
                 self._interrupts.set(Interrupt.PAUSE)

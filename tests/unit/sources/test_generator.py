@@ -167,11 +167,11 @@ def blocking(*, can_be_made: bool) -> tuple[Run, RetryThread]:
     run = Run(consumer_class, source=GeneratorSource(), configs={"back_off_time": 2})
     runtime = run.runtime
     thread = RetryThread(
+        run.context,
         run.loop,
         runtime._parts,
         lambda: runtime.hooks.call("pre_consume", runtime._make_stand_in, None),
         is_stopping=lambda: False,
-        redact=str,
     )
     run.turn(1)
     return run, thread

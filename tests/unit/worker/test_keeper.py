@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar, cast
 
 import pytest
@@ -11,11 +12,12 @@ from consumerd.config.common_keys import WorkerRange
 from consumerd.errors import SourceAwayError
 from consumerd.events.facts import Fact
 from consumerd.sources.contract import Source
-from consumerd.testing.running import Run
-from consumerd.wire.board import Lane
+from consumerd.testing.clock import ManualClock
+from consumerd.testing.running import Run, context_in_memory
+from consumerd.wire.board import BUSY_SINCE_NS, Lane
 from consumerd.worker.keeper import Keeper, OwnWatch, lag_interval_s
-from consumerd.worker.orders import LagDuty
 from consumerd.worker.tasks.due import DueTasks
+from consumerd.worker.tasks.link import Link
 
 
 class Watched(BaseConsumer):
@@ -92,48 +94,53 @@ class Held:
         self.renewals += 1
 
 
-class Overdue:
-    """A handler's own watch, asked from within a handler that takes longer than it may."""
+class Keeping:
+    """A keeper whose beats a test makes, of a worker with a master."""
 
     def __init__(self) -> None:
         self.held = Held()
         self.facts: list[Fact] = []
-        self.is_overdue = False
+        self.clock = ManualClock()
         self.is_open = True
+        context = context_in_memory(self.clock, self.facts, {"task_timeout": 10})
+        self.words = context.words
         self.keeper = Keeper(
+            replace(context, member="0.shop.Mail.0"),
             cast("Source", self.held),
             cast("DueTasks", self.held),
-            duty=LagDuty(is_on=False),
-            report_lag=lambda lag: None,
+            Link(),
             is_open=lambda: self.is_open,
-            is_overdue=lambda: self.is_overdue,
-            emit=self.facts.append,
-            redact=str,
         )
 
 
 def test_a_keeper_lets_go_while_an_attempt_is_overdue_and_says_so_once() -> None:
-    overdue = Overdue()
-    for is_overdue in (False, True, True, False):
-        overdue.is_overdue = is_overdue
-        overdue.keeper.hold()
-    assert (overdue.held.ticks, overdue.held.renewals) == (2, 2)
-    assert [fact.name for fact in overdue.facts] == ["keeper_let_go"]
+    keeping = Keeping()
+    keeping.words[BUSY_SINCE_NS] = 1
+    renewals = []
+    for _ in range(3):
+        keeping.keeper.hold()
+        renewals.append(keeping.held.renewals)
+        keeping.clock.advance(10.0)
+    keeping.words[BUSY_SINCE_NS] = 0
+    keeping.keeper.hold()
+    assert renewals == [1, 1, 1]
+    assert (keeping.held.ticks, keeping.held.renewals) == (2, 2)
+    assert [fact.name for fact in keeping.facts] == ["keeper_let_go"]
 
 
 def test_a_keeper_keeps_nothing_of_a_source_that_is_not_open_yet() -> None:
-    overdue = Overdue()
-    overdue.is_open = False
-    overdue.keeper.hold()
-    assert (overdue.held.ticks, overdue.held.renewals) == (0, 0)
+    keeping = Keeping()
+    keeping.is_open = False
+    keeping.keeper.hold()
+    assert (keeping.held.ticks, keeping.held.renewals) == (0, 0)
 
 
 def test_a_keeper_renews_claims_though_the_source_is_away() -> None:
-    overdue = Overdue()
-    overdue.held.is_away = True
+    keeping = Keeping()
+    keeping.held.is_away = True
     with pytest.raises(SourceAwayError):
-        overdue.keeper.hold()
-    assert overdue.held.renewals == 1
+        keeping.keeper.hold()
+    assert keeping.held.renewals == 1
 
 
 def test_a_worker_dates_its_own_attempt_from_its_first_look_and_progress_begins_it_anew() -> None:

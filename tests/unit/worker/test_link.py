@@ -10,7 +10,7 @@ import pytest
 from consumerd import events
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Message, Reported
-from consumerd.worker.link import MasterLink
+from consumerd.worker.master_link import MasterLink
 
 FAILED = events.task_failed(offset=1, shard=0, attempt=1, task="t:1", error="x" * 1000)
 AWAY = events.store_away(error="refused")

@@ -12,9 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from consumerd import events
-from consumerd.clock import Clock
 from consumerd.errors import UndecodableError
-from consumerd.events.facts import Fact
 from consumerd.model.connection_errors import connection_error
 from consumerd.model.failure import Failure, describe, drop_tracebacks
 from consumerd.model.outcome import DONE, Dead, Outcome, Retry
@@ -23,6 +21,7 @@ from consumerd.model.task import Task
 from consumerd.sources.decoding import TOMBSTONE
 from consumerd.standard_streams import drop_gone_outputs
 from consumerd.worker.tasks.breaker import Breaker, put_off_s
+from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.fast import Handler, refused_value
 from consumerd.worker.tasks.forked_child import leave_if_child
 from consumerd.worker.tasks.hooks import Hooks
@@ -73,35 +72,29 @@ class Attempts:
 
     def __init__(
         self,
+        context: WorkerContext,
         handle: Handler,
         policy: RetryPolicy,
         hooks: Hooks,
         breaker: Breaker,
+        fullness: Fullness,
         *,
         retries_elsewhere: bool,
-        wait: Callable[[float], object],
-        progress: Callable[[], None],
-        emit: Callable[[Fact], None],
-        redact: Callable[[str], str],
-        clock: Clock,
-        fullness: Fullness,
     ) -> None:
-        """retries_elsewhere: immediate retries go through the parking store, which keeps the task meanwhile.
+        """handle: the handler, with `around_task` about it; fullness: told how each attempt ended.
 
-        fullness: told how each attempt ended.
-        handle: the handler, with `around_task` about it; wait: sleeps, less when an interrupt comes.
-        progress: told at the begin of each attempt, and now and then in the pause before it.
+        retries_elsewhere: immediate retries go through the parking store, which keeps the task meanwhile.
         """
         self._handle = handle
         self._policy = policy
         self._hooks = hooks
         self._breaker = breaker
         self._retries_elsewhere = retries_elsewhere
-        self._wait = wait
-        self._progress = progress
-        self._emit = emit
-        self._redact = redact
-        self._clock = clock
+        self._wait: Callable[[float], object] = context.interrupts.wait
+        self._progress = context.board.attempt_goes_on
+        self._emit = context.emit
+        self._redact = context.redact
+        self._clock = context.clock
         self._fullness = fullness
         self.running: Task | None = None
         self._is_prepared = True

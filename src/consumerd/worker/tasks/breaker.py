@@ -7,11 +7,11 @@ fails is put off. It is closed again by the first attempt that does not end with
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from functools import partial
 
 from consumerd import events
-from consumerd.clock import Clock
-from consumerd.events.facts import Fact
+from consumerd.model.interrupts import Interrupt
+from consumerd.worker.tasks.context import WorkerContext
 
 ATTEMPTS_THAT_OPEN = 20
 TASKS_THAT_OPEN = 3
@@ -33,18 +33,15 @@ LONGEST_PUT_OFF_S = 60.0
 class Breaker:
     """One thread at a time calls it."""
 
-    def __init__(
-        self, emit: Callable[[Fact], None], clock: Clock, *, renew: Callable[[], None], is_wary: bool, is_kept: bool
-    ) -> None:
-        """renew: has another process take this one's place; called again and again.
+    def __init__(self, context: WorkerContext, *, is_kept: bool) -> None:
+        """is_kept: this process is worth keeping: it is not replaced as soon as the breaker opens.
 
-        is_wary: the process before this one left because nothing answered: one more connection error opens it.
-        is_kept: this process is worth keeping: it is not replaced as soon as the breaker opens.
+        Where the process before this one left because nothing answered, one more connection error opens the breaker.
         """
-        self._emit = emit
-        self._clock = clock
-        self._renew = renew
-        self._is_wary = is_wary
+        self._emit = context.emit
+        self._clock = context.clock
+        self._renew = partial(context.ask_for_replacement, Interrupt.STALE)
+        self._is_wary = context.is_wary
         self._is_kept = is_kept
         self._kind = ""
         self._attempts = 0

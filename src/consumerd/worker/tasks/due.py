@@ -10,17 +10,15 @@ import math
 from collections.abc import Callable
 
 from consumerd import events
-from consumerd.clock import Clock
 from consumerd.database.claims import Lease
 from consumerd.errors import StoreAwayError
-from consumerd.events.facts import Fact
 from consumerd.model.outcome import Done
 from consumerd.model.parked import ParkedTask
 from consumerd.parking.thread import StoreThread
 from consumerd.sources.contract import KeepsRows, Source
-from consumerd.wire.board_writer import BoardWriter
 from consumerd.worker.tasks.attempt import Attempts, Conclusion
 from consumerd.worker.tasks.breaker import Breaker
+from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.pace import Pace
 from consumerd.worker.tasks.parking import Parking, parked_fact, parked_task, unparked
 from consumerd.worker.tasks.suspects import Suspects
@@ -32,6 +30,7 @@ LOOK_WHILE_WAITING_S = 1.0
 LOOK_OTHERWISE_S = 15.0
 CLAIMED_AT_ONCE = 20
 COUNT_AGAIN_S = 10.0
+LEASE_S = 30.0
 TURN_S = 0.5
 """So long parked tasks are tried before it is the source's turn again, and each of them once begun to its end."""
 
@@ -41,7 +40,7 @@ class DueTasks:
 
     def __init__(
         self,
-        consumer: str,
+        context: WorkerContext,
         store: StoreThread,
         parking: Parking,
         attempts: Attempts,
@@ -49,36 +48,30 @@ class DueTasks:
         breaker: Breaker,
         *,
         source: Source,
-        lease: Lease,
         decode: Callable[[bytes], object],
-        board: BoardWriter,
-        emit: Callable[[Fact], None],
-        clock: Clock,
     ) -> None:
-        self._consumer = consumer
+        """With the first look, what this slot's earlier processes had claimed is given back; the slot's lock says that
+        they are gone.
+        """
+        self._consumer = context.name
         self._store = store
         self._parking = parking
         self._attempts = attempts
         self._rows = source if isinstance(source, KeepsRows) else None
         self._suspects = suspects
         self._breaker = breaker
-        self._lease = lease
+        self._lease = Lease(context.lease_owner, LEASE_S)
         self._decode = decode
-        self._board = board
-        self._emit = emit
-        self._clock = clock
-        self._next_look = clock.monotonic() + FIRST_LOOK_S
+        self._board = context.board
+        self._emit = context.emit
+        self._clock = context.clock
+        self._next_look = context.clock.monotonic() + FIRST_LOOK_S
         self._pace = Pace(TURN_S)
         self._has_waiting = False
         self._has_claims = False
-        self._old_claims: str | None = None
+        self._old_claims = None if context.member is None else f"{context.member}#"
         self._tried = 0
         self._counted = (0, -math.inf)
-
-    def release_first(self, owner_prefix: str) -> None:
-        """With the first look, give back what this slot's earlier processes had claimed; the slot's lock says that
-        they are gone."""
-        self._old_claims = owner_prefix
 
     def look_now(self) -> None:
         """Let the next turn look, whenever the last look was."""

@@ -6,16 +6,18 @@ attempt, and what `pre_consume` raises ends the worker.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from consumerd import events
-from consumerd.clock import Clock
-from consumerd.events.facts import Fact
+from consumerd.config.shape import ConsumerSettings
 from consumerd.model.contract import live_keys
 from consumerd.model.failure import describe, drop_tracebacks
-from consumerd.worker.tasks.amendments import Amendments
+from consumerd.worker.code.loader import load_consumer
+from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.forked_child import leave_if_child
+from consumerd.worker.tasks.link import Link
 from consumerd.worker.tasks.memory_limit import Fullness
 
 ResultT = TypeVar("ResultT")
@@ -29,25 +31,30 @@ class Hooks:
 
     def __init__(
         self,
+        context: WorkerContext,
         consumer: Any,  # the user's class
-        amendments: Amendments,
-        *,
-        emit: Callable[[Fact], None],
-        redact: Callable[[str], str],
-        clock: Clock,
+        link: Link,
         fullness: Fullness,
     ) -> None:
         self.pre_handle_task: Callable[[], None] = consumer.pre_handle_task
         self._consumer = consumer
-        self._amendments = amendments
-        self._emit = emit
-        self._redact = redact
-        self._clock = clock
+        self._entries = link.entries
+        self._emit = context.emit
+        self._redact = context.redact
+        self._clock = context.clock
         self._fullness = fullness
+        self._next_reload = 0.0
         self._untold: dict[str, int] = {}
         self._told_at: dict[str, float] = {}
 
-    def reload_config(self) -> None:
+    def reload_when_due(self) -> None:
+        """Call `reload_config`, at first and then every `reload_interval` seconds."""
+        now = self._clock.monotonic()
+        if now >= self._next_reload:
+            self._next_reload = now + float(self._consumer.reload_interval)
+            self._reload()
+
+    def _reload(self) -> None:
         self.call("reload_config", self._consumer.reload_config, None)
 
     def can_stop_consume(self) -> bool:
@@ -70,10 +77,20 @@ class Hooks:
         return otherwise
 
     def amend(self) -> None:
-        """Give the consumer what has come for its live keys, and call its hook."""
-        live = live_keys(type(self._consumer))
-        if self._amendments.apply(self._consumer.config, live):
-            self.reload_config()
+        """Give the consumer what has come for its live keys, and call its hook. The zygote has read the same entry
+        before, in the same environment, and found nothing wrong with it.
+        """
+        entry = self._entries.take()
+        if entry is None:
+            return
+        loaded = load_consumer(ConsumerSettings.model_validate_json(entry), os.environ)
+        self._redact.add(loaded.redactor.redact)
+        config = self._consumer.config
+        for key in live_keys(type(self._consumer)):
+            config.pop(key, None)
+            if key in loaded.configs:
+                config[key] = loaded.configs[key]
+        self._reload()
 
     def count(self, tasks: int) -> None:
         """Keep the seed's `number_of_consumed`."""

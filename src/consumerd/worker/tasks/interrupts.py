@@ -1,4 +1,4 @@
-"""What makes the loop look up from its batch. Runs in workers and the foreground.
+"""What makes the loop look up from its batch, and by when it must have ended. Runs in workers and the foreground.
 
 The *cell* is one element that the fast loop tests after each task; it only says "look". The reasons stand in a queue
 beside it, so that none is lost between a thread that sets one and the loop that takes them. The descriptor lets an
@@ -10,16 +10,23 @@ from __future__ import annotations
 import os
 import select
 from collections import deque
+from collections.abc import Callable
 
+from consumerd.clock import monotonic
+from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
 
 
 class Interrupts:
     """Set from signal handlers and any thread; waited for and taken by the loop's thread."""
 
-    def __init__(self, *, is_paused: bool = False) -> None:
-        """is_paused: whether the loop is to fetch nothing; whoever changes it sets an interrupt then."""
+    def __init__(self, *, is_paused: bool = False, sleep: Callable[[float], None] | None = None) -> None:
+        """is_paused: whether the loop is to fetch nothing; whoever changes it sets an interrupt then.
+
+        sleep: how to wait, where no thread can set an interrupt meanwhile: a test's clock.
+        """
         self.is_paused = is_paused
+        self._sleep = sleep
         self.cell: list[bool] = [False]
         self._reasons: deque[Interrupt] = deque()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -54,7 +61,9 @@ class Interrupts:
 
     def wait(self, seconds: float) -> None:
         """Sleep, at most so long; an interrupt that is set, or comes, ends it."""
-        if not self.cell[0]:
+        if self._sleep is not None:
+            self._sleep(seconds)
+        elif not self.cell[0]:
             self._poll.poll(max(0.0, seconds) * 1000)
 
     def _clear_wake(self) -> None:
@@ -62,3 +71,28 @@ class Interrupts:
             os.eventfd_read(self._wake_fd)
         except BlockingIOError:
             return  # set between the append and the write: the write comes after and wakes once too often
+
+
+class StopDeadline:
+    """When a stop must have ended, on the monotonic clock; the earliest that was asked for counts.
+
+    is_last: no other worker takes the slot over, as far as the master has said.
+    """
+
+    def __init__(self, stop_timeout_s: float) -> None:
+        self.stop_timeout_s = stop_timeout_s
+        self.at_s: float | None = None
+        self.exit = WorkerExit.DEADLINE_PASSED
+        self.is_last = False
+
+    @property
+    def drained(self) -> WorkerExit:
+        """How a worker ends that was asked to stop and had nothing in hand."""
+        return WorkerExit.MASTER_GONE if self.exit is WorkerExit.MASTER_GONE else WorkerExit.DRAINED
+
+    def start(self, at_s: float | None = None) -> float:
+        """A stop was asked for; by when it must have ended. Takes no lock: signal handlers call it."""
+        wanted = at_s if at_s is not None else monotonic() + self.stop_timeout_s
+        if self.at_s is None or wanted < self.at_s:
+            self.at_s = wanted
+        return self.at_s

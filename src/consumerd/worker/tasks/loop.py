@@ -54,7 +54,6 @@ class Loop:
         self._away = Away(parts.emit, parts.clock)
         self._pace = Pace(settings.settle_interval_s / FIRST_FETCH)
         self._last_settle = parts.clock.monotonic()
-        self._next_reload = 0.0
         self._thread = get_ident()
         self._in_source_since: float | None = None
         self.gate.acquire()
@@ -150,9 +149,7 @@ class Loop:
         """
         now = self._parts.clock.monotonic()
         self._board.turned(has_answered=self._source.has_answered)
-        if now >= self._next_reload:
-            self._next_reload = now + self._settings.reload_interval_s
-            self._parts.hooks.reload_config()
+        self._parts.hooks.reload_when_due()
         if self.may_try_parked:
             if self._parts.suspects.are_known:
                 self._park_held()

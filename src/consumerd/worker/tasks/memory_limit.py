@@ -7,11 +7,13 @@ its threads). What it shares with its zygote counts as well. A process that the 
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable
 from pathlib import Path
 
+from consumerd import events
 from consumerd.config.sizes import size_text
 from consumerd.errors import UsageError
+from consumerd.model.interrupts import Interrupt
+from consumerd.worker.tasks.context import WorkerContext
 
 ROOM_BYTES = 32 * 2**20
 """What the threads of a worker and its clients reserve before the first task."""
@@ -37,10 +39,10 @@ def limit_memory(limit_bytes: int | None) -> None:
 
 
 class Fullness:
-    """Whether a worker has reached its limit. leave: called then, once the task in hand is concluded."""
+    """Whether a worker has reached its limit. It is replaced then: what has filled it is in its memory."""
 
-    def __init__(self, leave: Callable[[], None]) -> None:
-        self._leave = leave
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
         self._is_full = False
 
     def note(self, ended: object) -> None:
@@ -52,8 +54,10 @@ class Fullness:
 
     def conclude(self) -> None:
         """A task is concluded. Only now the worker leaves: one that is to leave makes no further attempt."""
-        if self._is_full:
-            self._leave()
+        limit = self._context.common.memory_limit
+        if self._is_full and limit is not None and self._context.member is not None:
+            self._context.emit(events.worker_full(memory_limit_bytes=limit))
+            self._context.ask_for_replacement(Interrupt.OUT_OF_MEMORY)
 
 
 def data_bytes() -> int:

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from consumerd import events
-from consumerd.clock import Clock
 from consumerd.errors import StoreAwayError, UnstorableError
 from consumerd.events.facts import Fact
 from consumerd.model.outcome import Dead, Expired, Outcome, Retry
@@ -23,6 +22,7 @@ from consumerd.model.task import Task, TaskId
 from consumerd.parking.thread import CALL_TIMEOUT_S, StoreThread
 from consumerd.sources.contract import Batch, Settlement
 from consumerd.worker.tasks.attempt import Conclusion
+from consumerd.worker.tasks.context import WorkerContext
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
@@ -49,20 +49,12 @@ class Held:
 class Parking:
     """Holds what failed, and parks it. The loop's thread alone calls it."""
 
-    def __init__(
-        self,
-        consumer: str,
-        store: StoreThread,
-        *,
-        emit: Callable[[Fact], None],
-        clock: Clock,
-        on_parked: Callable[[TaskId], None],
-    ) -> None:
+    def __init__(self, context: WorkerContext, store: StoreThread, on_parked: Callable[[TaskId], None]) -> None:
         """on_parked: is told of each task that the store has now."""
-        self._consumer = consumer
+        self._consumer = context.name
         self._store = store
-        self._emit = emit
-        self._clock = clock
+        self._emit = context.emit
+        self._clock = context.clock
         self._on_parked = on_parked
         self._held: list[Held] = []
         self._away_since: float | None = None

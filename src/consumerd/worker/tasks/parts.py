@@ -31,7 +31,6 @@ class LoopSettings:
     settle_interval_s: float
     max_unsettled: int
     is_general: bool
-    reload_interval_s: float
     validate: Decode | None = None
     stays_for_retries: bool = False
 

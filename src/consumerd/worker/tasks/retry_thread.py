@@ -7,20 +7,18 @@ the two threads from handling at once.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from consumerd import events
 from consumerd.clock import monotonic
-from consumerd.model.failure import describe
-from consumerd.worker.tasks import threads
+from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.fast import Handler
 from consumerd.worker.tasks.hooks import Hooks
 from consumerd.worker.tasks.loop import Loop
 from consumerd.worker.tasks.parts import Parts
+from consumerd.worker.tasks.threads import BeatingThread
 
-BEAT_S = 1.0
 WAITS_S = 3.0
 """A generator that has not yielded for so long waits, and what is due may be tried meanwhile."""
 MAKE_AGAIN_S = 60.0
@@ -40,39 +38,27 @@ class RetryThread:
 
     def __init__(
         self,
+        context: WorkerContext,
         loop: Loop,
         parts: Parts,
         make: Callable[[], StandIn | None],
         *,
         is_stopping: Callable[[], bool],
-        redact: Callable[[str], str],
     ) -> None:
-        """make: the stand-in, in the thread that it runs in; None where it cannot be made, and that was reported."""
+        """make: the stand-in, in the thread that it runs in; None where it cannot be made, and that was reported.
+
+        Closing the thread waits for the attempt that it makes; then the instance's `post_consume` is called.
+        """
         self._loop = loop
         self._parts = parts
         self._make = make
         self._is_stopping = is_stopping
-        self._redact = redact
         self._stand_in: StandIn | None = None
         self._make_at = 0.0
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="retries", daemon=True)
+        thread = BeatingThread("retries", [self.beat], context, failed=events.retries_failed, at_end=self._end)
+        self.start, self.close, self._wait = thread.start, thread.close, thread.closing.wait
 
-    def start(self) -> None:
-        threads.start(self._thread)
-
-    def close(self, timeout_s: float) -> None:
-        """End the thread, after the attempt that it makes; its instance's `post_consume` is called."""
-        self._closing.set()
-        self._thread.join(max(0.0, timeout_s))
-
-    def _run(self) -> None:
-        while not self._closing.wait(BEAT_S):
-            try:
-                self.beat()
-            except Exception as error:  # noqa: BLE001 - the top of a thread, around user code; it must go on
-                failure = describe(error, self._redact)
-                self._parts.emit(events.retries_failed(error=failure.error, traceback=failure.traceback))
+    def _end(self) -> None:
         if self._stand_in is not None:
             self._stand_in.close()
 
@@ -91,5 +77,6 @@ class RetryThread:
             self._make_at = monotonic() + MAKE_AGAIN_S
             self._stand_in = self._make()
         if self._stand_in is not None:
-            with self._parts.attempts.made_by(self._stand_in.handle, self._stand_in.hooks, self._closing.wait):
+            self._stand_in.hooks.reload_when_due()
+            with self._parts.attempts.made_by(self._stand_in.handle, self._stand_in.hooks, self._wait):
                 self._parts.due.run(self._is_stopping)

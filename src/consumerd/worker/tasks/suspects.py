@@ -8,14 +8,10 @@ its tasks are.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from consumerd import events
-from consumerd.clock import Clock
 from consumerd.errors import StoreAwayError
-from consumerd.events.facts import Fact
 from consumerd.model.failure import Failure
 from consumerd.model.outcome import Dead
 from consumerd.model.parked import ParkedState, ParkedTask
@@ -25,58 +21,26 @@ from consumerd.parking.thread import StoreThread
 from consumerd.sources.contract import Batch
 from consumerd.sources.identities import one_by_one
 from consumerd.wire.board import NONE
-from consumerd.wire.board_writer import BoardWriter
+from consumerd.wire.messages import Cleared
 from consumerd.worker.tasks.attempt import Conclusion
+from consumerd.worker.tasks.context import WorkerContext
+from consumerd.worker.tasks.link import Link
 
 REASON = "its workers die"
-
-
-class Told:
-    """What the master says: put in by the timer's thread, taken by the loop's."""
-
-    def __init__(self, tasks: Iterable[tuple[str, int, str]] = ()) -> None:
-        self._lists: deque[tuple[Suspect, ...]] = deque()
-        self.put(tasks)
-
-    def put(self, tasks: Iterable[tuple[str, int, str]]) -> None:
-        """All suspects of the pool, in place of what was said before."""
-        self._lists.append(tuple(Suspect(TaskId(task_id), crashes, ends) for task_id, crashes, ends in tasks))
-
-    def take(self) -> tuple[Suspect, ...] | None:
-        """What was said last; None where nothing was said since the last call."""
-        last = None
-        while self._lists:
-            last = self._lists.popleft()
-        return last
-
-
-@dataclass(frozen=True)
-class SuspectSettings:
-    """consumer: `group/name`; tell: lets the master know that a task is no suspect any more."""
-
-    consumer: str
-    crash_limit: int
-    told: Told = field(default_factory=Told)
-    tell: Callable[[TaskId], None] = lambda task_id: None
 
 
 class Suspects:
     """The suspects that this worker knows. The loop's thread calls it; `load` whoever asks the store."""
 
-    def __init__(
-        self,
-        settings: SuspectSettings,
-        store: StoreThread,
-        board: BoardWriter,
-        *,
-        emit: Callable[[Fact], None],
-        clock: Clock,
-    ) -> None:
-        self._settings = settings
+    def __init__(self, context: WorkerContext, store: StoreThread, link: Link) -> None:
+        """link: the master tells who they are, and is told of those that are suspects no more."""
+        self._consumer = context.name
+        self._crash_limit = context.common.crash_limit
+        self._link = link
         self._store = store
-        self._board = board
-        self._emit = emit
-        self._clock = clock
+        self._board = context.board
+        self._emit = context.emit
+        self._clock = context.clock
         self._told: dict[TaskId, Suspect] = {}
         self._kept: dict[TaskId, Suspect] = {}
         self._to_clear: set[TaskId] = set()
@@ -92,7 +56,7 @@ class Suspects:
 
     def load(self) -> None:
         """Look into the store. StoreAwayError."""
-        consumer = self._settings.consumer
+        consumer = self._consumer
         self._clear_rows()
         if self._store.has_nothing(consumer):
             self._kept = {}
@@ -147,12 +111,12 @@ class Suspects:
 
     def is_condemned(self, suspect: Suspect) -> bool:
         """Whether it must not be run again."""
-        return suspect.crashes >= self._settings.crash_limit
+        return suspect.crashes >= self._crash_limit
 
     def condemn(self, task: Task, suspect: Suspect) -> Conclusion:
         """Its end: dead, with an error that says why."""
         self._board.note_given_up()
-        limit, crashes = self._settings.crash_limit, suspect.crashes
+        limit, crashes = self._crash_limit, suspect.crashes
         failure = Failure(f"the workers that ran it died: {suspect.ends} (crashes {crashes}, limit {limit})")
         if suspect.ends == CANCELLED_FOR_GOOD:
             failure, crashes = Failure(CANCELLED_FOR_GOOD), 1
@@ -183,7 +147,7 @@ class Suspects:
             self._to_clear.add(task_id)
         self._told = {other: known for other, known in self._told.items() if other != task_id}
         self._kept = {other: known for other, known in self._kept.items() if other != task_id}
-        self._settings.tell(task_id)
+        self._link.tell(Cleared(task_id))
         self._emit(events.suspect_cleared(task=task_id))
         try:
             self._clear_rows()
@@ -193,21 +157,21 @@ class Suspects:
     # Within
 
     def _hear(self) -> None:
-        told = self._settings.told.take()
+        told = self._link.suspects.take()
         if told is not None:
-            self._told = {suspect.task_id: suspect for suspect in told}
+            self._told = {TaskId(task_id): Suspect(TaskId(task_id), crashes, ends) for task_id, crashes, ends in told}
 
     def _clear_rows(self) -> None:
         if self._to_clear:
             ids = tuple(self._to_clear)
-            self._store.call(lambda store: store.clear_suspects(self._settings.consumer, ids))
+            self._store.call(lambda store: store.clear_suspects(self._consumer, ids))
             self._to_clear.difference_update(ids)
 
     def _row(self, task: Task, suspect: Suspect) -> ParkedTask:
         assert task.id is not None
         now = self._clock.wall()
         return ParkedTask(
-            consumer=self._settings.consumer,
+            consumer=self._consumer,
             task_id=task.id,
             source=task.source,
             shard=task.shard,

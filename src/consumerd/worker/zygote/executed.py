@@ -1,7 +1,7 @@
 """A worker that is executed instead of forked: where a fork would lose or share what the import left behind.
 
 Runs in workers, as `python -m consumerd.worker.zygote.executed FD SOURCES_FD`; `execute_worker` runs in their zygote.
-The tested equal of a fork: the same code, seat and exit codes, reaped by the same zygote.
+The tested equal of a fork: the same code, messages and exit codes, reaped by the same zygote.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from consumerd.config.shape import ConsumerSettings
@@ -23,9 +23,10 @@ from consumerd.standard_streams import make_streams_lenient, say
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import IGNORED_SIGNALS, die_with_parent, inherited_channel
 from consumerd.wire.messages import Fork, Seated
+from consumerd.worker.template import Descriptors, Template
 from consumerd.worker.zygote.entrance import copied
 from consumerd.worker.zygote.loading import Failure, load
-from consumerd.worker.zygote.seating import Ends, Work, become_worker
+from consumerd.worker.zygote.seating import become_worker
 from consumerd.worker.zygote.sources import import_only_from, sources_as_imported
 
 
@@ -54,18 +55,18 @@ class Origin:
         os.close(self.directory_fd)
 
 
-def execute_worker(origin: Origin, work: Work, fork: Fork, ends: Ends) -> int:
-    """Execute a worker for a slot; its pid. The caller reaps it, and closes its own copies of `ends`.
+def execute_worker(origin: Origin, template: Template, fork: Fork, fds: Descriptors) -> int:
+    """Execute a worker for a slot; its pid. The caller reaps it, and closes its own copies of `fds`.
 
     OSError where the system refuses that.
     """
     ours, theirs = socket.socketpair()
     with contextlib.closing(Channel(ours)) as channel:
         with theirs:
-            process = _execute(origin, theirs.fileno(), ends.stderr_fd)
+            process = _execute(origin, theirs.fileno(), fds.stderr)
         try:
-            channel.send(work.seated)
-            channel.send(fork, (ends.channel_fd, ends.board_fd, ends.lock_fd, ends.stderr_fd))
+            channel.send(template.seated)
+            channel.send(fork, astuple(fds))
         except (BrokenPipeError, ConnectionResetError):
             pass  # it has ended already: who reaps it tells how
         except OSError:
@@ -98,24 +99,24 @@ def main(arguments: Sequence[str]) -> int:
     sources_fd = int(arguments[1])
     import_only_from(Path(f"/proc/self/fd/{sources_fd}").read_text(encoding="utf-8"))  # from its begin, as all do
     os.close(sources_fd)
-    work, fork, ends = _receive(channel)
+    seated, fork, fds = _receive(channel)
     channel.close()
-    prepared = load(work.consumer, work.settings, Path(work.seated.state_dir))
-    if not isinstance(prepared, Failure):
+    template = load(seated)
+    if not isinstance(template, Failure):
         die_with_parent(False)
-        become_worker(work, prepared, fork, ends)
-    say(f"consumerd: {prepared.reason}\n{prepared.traceback}")
+        become_worker(template, fork, fds)
+    say(f"consumerd: {template.reason}\n{template.traceback}")
     return WorkerExit.LOAD_FAILED
 
 
-def _receive(channel: Channel) -> tuple[Work, Fork, Ends]:
+def _receive(channel: Channel) -> tuple[Seated, Fork, Descriptors]:
     seated, forked = channel.receive(), channel.receive()
     if seated is None or forked is None:
         raise SystemExit(WorkerExit.MASTER_GONE)
     (seated_message, _), (fork, fds) = seated, forked
     if not isinstance(seated_message, Seated) or not isinstance(fork, Fork):
         raise WireError(f"a worker was sent {type(seated_message).__name__} and {type(fork).__name__} first")
-    return Work.of(seated_message), fork, Ends(*fds)
+    return seated_message, fork, Descriptors(*fds)
 
 
 if __name__ == "__main__":

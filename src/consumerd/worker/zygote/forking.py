@@ -14,7 +14,6 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -27,10 +26,10 @@ from consumerd.standard_streams import flush_streams
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import IGNORED_SIGNALS
 from consumerd.wire.messages import Amend, Amended, Exited, Fork, Forked, Message, NotForked, Stop
-from consumerd.worker.ending import forget_exit_handlers
-from consumerd.worker.seat import Prepared
+from consumerd.worker.task_threads import forget_exit_handlers
+from consumerd.worker.template import Descriptors, Template
 from consumerd.worker.zygote.loading import Failure, load
-from consumerd.worker.zygote.seating import Ends, Work, become_worker
+from consumerd.worker.zygote.seating import become_worker
 
 SignalHandler = Callable[[int, FrameType | None], Any] | int | None  # as `signal` types it
 ENDS_A_FORK = 4
@@ -58,14 +57,12 @@ class Zygote:
     def __init__(
         self,
         channel: Channel,
-        work: Work,
-        prepared: Prepared,
-        execute: Callable[[Work, Fork, Ends], int] | None,
+        template: Template,
+        execute: Callable[[Template, Fork, Descriptors], int] | None,
         on_child: SignalHandler,
     ) -> None:
         self._channel = channel
-        self._work = work
-        self._prepared = prepared
+        self._template = template
         self._execute = execute
         self._on_child = on_child
         self._children: dict[int, Child] = {}  # by pidfd
@@ -107,7 +104,7 @@ class Zygote:
         if self._channel.is_at_end:
             self._poller.unregister(self._channel)
             self._is_leaving = True
-            self._kill_at = clock.monotonic() + self._work.stop_timeout_s
+            self._kill_at = clock.monotonic() + self._template.stop_timeout_s
 
     def _tell_of_forked(self) -> None:
         for child in self._untold:
@@ -116,7 +113,7 @@ class Zygote:
 
     def _obey(self, message: Message, fds: tuple[int, ...]) -> None:
         if isinstance(message, Fork) and len(fds) == ENDS_A_FORK:
-            self._fork(message, Ends(*fds))
+            self._fork(message, Descriptors(*fds))
         elif isinstance(message, Fork) and not fds:
             self._refuse(message, OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
         elif isinstance(message, Amend):
@@ -128,23 +125,22 @@ class Zygote:
 
     def _amend(self, amend: Amend) -> None:
         """Fork from another entry from now on, if nothing is wrong with it."""
-        work = Work.of(structs.replace(self._work.seated, consumer=amend.consumer))
-        prepared = load(work.consumer, work.settings, Path(work.seated.state_dir))
-        if isinstance(prepared, Failure):
-            self._tell(Amended(prepared.reason))
+        template = load(structs.replace(self._template.seated, consumer=amend.consumer))
+        if isinstance(template, Failure):
+            self._tell(Amended(template.reason))
         else:
-            self._work, self._prepared = work, prepared
+            self._template = template
             self._tell(Amended())
 
-    def _fork(self, fork: Fork, ends: Ends) -> None:
+    def _fork(self, fork: Fork, fds: Descriptors) -> None:
         try:
-            pid = self._fork_worker(fork, ends) if self._execute is None else self._execute(self._work, fork, ends)
+            pid = self._fork_worker(fork, fds) if self._execute is None else self._execute(self._template, fork, fds)
             pidfd = _watched(pid)
         except OSError as error:
             self._refuse(fork, error)
             return
         finally:
-            ends.close()
+            fds.close()
         child = self._children[pidfd] = Child(fork.slot, fork.generation, pid, pidfd)
         self._untold.append(child)
         self._poller.register(pidfd, select.POLLIN)
@@ -153,7 +149,7 @@ class Zygote:
         """The system refuses the worker. Those that live are not concerned."""
         self._tell(NotForked(fork.slot, fork.generation, refusal(error)))
 
-    def _fork_worker(self, fork: Fork, ends: Ends) -> int:
+    def _fork_worker(self, fork: Fork, fds: Descriptors) -> int:
         """Signals wait until the child listens to them: the zygote's own ignoring would lose one."""
         flush_streams()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
@@ -164,7 +160,7 @@ class Zygote:
             raise
         if pid == 0:
             self._leave_to_parent()
-            become_worker(self._work, self._prepared, fork, ends)
+            become_worker(self._template, fork, fds)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return pid
 

@@ -19,9 +19,10 @@ from consumerd.events.log import log_to_stdout
 from consumerd.model.failure import describe, one_line
 from consumerd.parking.opening import check_parking, open_store_thread, resolve_parking
 from consumerd.standard_streams import open_standard_descriptors
+from consumerd.wire.messages import Seated
 from consumerd.worker.code.loader import LoadedConsumer, load_consumer
-from consumerd.worker.seat import Prepared
 from consumerd.worker.tasks.handler import record_validator
+from consumerd.worker.template import Template
 
 
 @dataclass(frozen=True)
@@ -32,27 +33,35 @@ class Failure:
     traceback: str
 
 
-def load(consumer: ConsumerSettings, settings: Settings, state_dir: Path) -> Prepared | Failure:
+def load(seated: Seated) -> Template | Failure:
     """Load the consumer's code and check its options and its parking store's, with the environment of this process."""
+    entry, settings = entry_of(seated), Settings.model_validate_json(seated.settings)
     try:
-        return _prepare(load_consumer(consumer, os.environ), consumer, settings, state_dir)
+        return _template(seated, entry, settings, load_consumer(entry, os.environ))
     except ConsumerdError as error:
         failed, raised = str(error), error.__cause__
     except Exception as error:  # noqa: BLE001 - around user code: a validator, a property of the class
         failed, raised = f"looking at the class failed with {one_line(error)}", error
-    redact = _redactor(consumer, settings).redact
+    redact = _redactor(entry, settings).redact
     return Failure(redact(failed), "" if raised is None else describe(raised, redact).traceback)
 
 
-def _prepare(loaded: LoadedConsumer, consumer: ConsumerSettings, settings: Settings, state_dir: Path) -> Prepared:
+def entry_of(seated: Seated) -> ConsumerSettings:
+    """The consumer's entry, `configs` not resolved."""
+    return ConsumerSettings.model_validate_json(seated.consumer)
+
+
+def _template(seated: Seated, entry: ConsumerSettings, settings: Settings, loaded: LoadedConsumer) -> Template:
     open_standard_descriptors()  # the import may have closed them
-    parking = resolve_parking(settings.parking, os.environ, consumer.directory)
+    state_dir = Path(seated.state_dir)
+    parking = resolve_parking(settings.parking, os.environ, entry.directory)
     check_parking(parking.value, state_dir)
     with contextlib.suppress(Exception):  # what an annotation raises is the worker's to tell: it asks again
         record_validator(loaded.consumer_class)
     redactor = parking.redactor.joined(loaded.redactor.secrets)
-    log = log_to_stdout(settings.log.format, settings.log.level, bound={"consumer": str(consumer.full_name)})
-    return Prepared(loaded, redactor.redact, open_store_thread(parking.value, state_dir), log)
+    log = log_to_stdout(settings.log.format, settings.log.level, bound={"consumer": str(entry.full_name)})
+    store = open_store_thread(parking.value, state_dir)
+    return Template(seated, entry, settings, loaded, redactor.redact, store, log)
 
 
 def _redactor(consumer: ConsumerSettings, settings: Settings) -> Redactor:

@@ -15,7 +15,6 @@ from typing import Any, cast
 from consumerd import events
 from consumerd.clock import SYSTEM_CLOCK
 from consumerd.config.common_keys import CommonKeys
-from consumerd.events.listeners import Listeners
 from consumerd.events.log import LogListener
 from consumerd.events.outlet import Outlet
 from consumerd.model.contract import default_hook
@@ -25,13 +24,11 @@ from consumerd.sources.memory import MemoryOptions, MemorySource
 from consumerd.wire.board import BOARD_BYTES
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Ready
-from consumerd.worker.link import MasterLink
-from consumerd.worker.process import locked_emitter
-from consumerd.worker.runtime import Runtime, Surroundings
-from consumerd.worker.tasks.amendments import Redaction
-from consumerd.worker.tasks.interrupts import Interrupts
+from consumerd.worker.master_link import MasterLink
+from consumerd.worker.runtime import Runtime
+from consumerd.worker.tasks.context import Redaction, WorkerContext, emitter
+from consumerd.worker.tasks.interrupts import Interrupts, StopDeadline
 from consumerd.worker.tasks.stand_in import StoreStandIn
-from consumerd.worker.timer import StopDeadline
 
 TIMES = 10
 """The interpreter takes code for worth rewriting when it has run eight times."""
@@ -77,7 +74,7 @@ def rehearse(common: CommonKeys) -> None:
         stage.enter_context(masters)
         channel = Channel(ours)
         stage.callback(channel.close)
-        interrupts = Interrupts()
+        interrupts = Interrupts(sleep=lambda seconds: None)
         stage.callback(interrupts.close)
         nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         stage.callback(os.close, nowhere)
@@ -89,32 +86,25 @@ def rehearse(common: CommonKeys) -> None:
 
 
 def _play(common: CommonKeys, words: memoryview, channel: Channel, interrupts: Interrupts, outlet: Outlet) -> None:
-    link, redaction = MasterLink(channel), Redaction(str)
+    link, redact = MasterLink(channel), Redaction()
     log = LogListener(outlet, repr)
-    emit = locked_emitter(Listeners([log.bound_to({"worker_id": 0}), link.listen]), redaction)
-    nobody = Nobody()
-    runtime = Runtime(
-        nobody,
-        Surroundings(
-            name="nobody",
-            common=common,
-            shard=Shard(0, 1),
-            member="nobody.0",
-            lease_owner="nobody.0#0",
-            options=MemoryOptions(count=TURNS),
-            source=MemorySource(),
-            store=cast("StoreThread", StoreStandIn()),
-            interrupts=interrupts,
-            words=words,
-            deadline=StopDeadline(0.0),
-            emit=emit,
-            redact=redaction,
-            on_ready=lambda: link.post(Ready()),
-            wait=lambda seconds: None,
-        ),
+    emit = emitter(redact, log.bound_to({"worker_id": 0}), link.listen)
+    context = WorkerContext(
+        name="nobody",
+        shard=Shard(0, 1),
+        member="nobody.0",
+        lease_owner="nobody.0#0",
+        common=common,
+        options=MemoryOptions(count=TURNS),
+        interrupts=interrupts,
+        words=words,
+        deadline=StopDeadline(0.0),
+        emit=emit,
+        redact=redact,
     )
+    runtime = Runtime(context, Nobody(), MemorySource(), cast("StoreThread", StoreStandIn()), link)
     loop = runtime.open()
-    link.post(Ready())
+    link.tell(Ready())
     for _ in range(TURNS):
         loop.turn()
     emit(events.worker_drained(end="drained", handled=TURNS))

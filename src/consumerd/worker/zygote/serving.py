@@ -14,7 +14,6 @@ import threading
 import traceback
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import NoReturn
 
 import setproctitle
@@ -33,9 +32,9 @@ from consumerd.worker.zygote.entrance import seated_from
 from consumerd.worker.zygote.executed import Origin, execute_worker
 from consumerd.worker.zygote.forking import SignalHandler, Zygote
 from consumerd.worker.zygote.heap import settle_heap
-from consumerd.worker.zygote.loading import Failure, load
+from consumerd.worker.zygote.loading import Failure, entry_of, load
 from consumerd.worker.zygote.rehearsal import rehearse
-from consumerd.worker.zygote.seating import Work
+from consumerd.worker.zygote.seating import title
 
 EXIT_HANDLERS_S = 2.0
 """How long exit handlers that the consumer's module has registered may run."""
@@ -56,29 +55,28 @@ def serve(channel: Channel, seated_fd: int | None = None) -> int:
     seated = _received(channel) if seated_fd is None else seated_from(seated_fd)
     if seated is None:
         return WorkerExit.MASTER_GONE
-    work = Work.of(seated)
-    setproctitle.setproctitle(work.title("zygote"))
+    setproctitle.setproctitle(title(entry_of(seated), "zygote"))
     origin, before = Origin.of_this_process(), Inventory.now()
-    prepared = load(work.consumer, work.settings, Path(seated.state_dir))
-    if isinstance(prepared, Failure):
-        channel.send(LoadFailed(prepared.reason, prepared.traceback))
+    template = load(seated)
+    if isinstance(template, Failure):
+        channel.send(LoadFailed(template.reason, template.traceback))
         return WorkerExit.LOAD_FAILED
     left = before.left_since()
-    start = work.consumer.common.start
+    loaded = template.loaded
+    start = loaded.common.start
     is_forking = left.is_forkable if start == "auto" else start == "fork"
-    loaded = prepared.loaded
     remarks = (*loaded.remarks, *left.remarks(is_forking=is_forking))
     on_child = _take_signals_back()
     if is_forking:
         origin.forget()
-        rehearse(work.consumer.common)
+        rehearse(loaded.common)
         settle_heap()
-    execute = None if is_forking else partial(execute_worker, origin.with_sources(work.consumer))
+    execute = None if is_forking else partial(execute_worker, origin.with_sources(template.entry))
     live = tuple(sorted(live_keys(loaded.consumer_class)))
     channel.send(Loaded(loaded.kind.name, asdict(loaded.kind.traits), remarks, live))
     die_with_parent(False)
     try:
-        Zygote(channel, work, prepared, execute, on_child).run()
+        Zygote(channel, template, execute, on_child).run()
     except BaseException:  # noqa: BLE001 - its workers run on, as the master has it: `leave` would end them as programs
         say(traceback.format_exc())
         os._exit(WorkerExit.BUG)

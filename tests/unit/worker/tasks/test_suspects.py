@@ -15,6 +15,7 @@ from consumerd.sources.generator import GeneratorSource
 from consumerd.sources.memory import MemorySource
 from consumerd.testing.running import NAME, Run
 from consumerd.wire.board import CRASHES, CURSOR, IDENTITIES_BYTES, NONE
+from consumerd.wire.messages import Cleared
 
 
 class Watching(BaseConsumer):
@@ -50,6 +51,11 @@ class General(Watching):
 BOTH_LOOPS = pytest.mark.parametrize("consumer_class", [Watching, General])
 
 
+def cleared(run: Run) -> list[str]:
+    """Which tasks a master was told to forget."""
+    return [message.task_id for message in run.link.told if isinstance(message, Cleared)]
+
+
 def task_id(number: int) -> TaskId:
     return TaskId(f"{NAME}:{number}")
 
@@ -74,7 +80,7 @@ def test_a_suspect_runs_once_its_crashes_are_written_down_and_is_cleared_when_do
     consumer_class: type[Watching],
 ) -> None:
     run = started(consumer_class, ["ok"] * 4)
-    run.suspects.put([(task_id(2), 2, "2 × SIGSEGV")])
+    run.link.suspects.put(((task_id(2), 2, "2 × SIGSEGV"),))
     run.until_idle()
     assert [(offset, on_board, kept) for offset, _, on_board, kept in run.consumer.seen] == [
         (0, 0, 0),
@@ -83,7 +89,7 @@ def test_a_suspect_runs_once_its_crashes_are_written_down_and_is_cleared_when_do
         (3, 0, 0),
     ]
     assert run.store.rows == {}
-    assert run.cleared == [task_id(2)]
+    assert cleared(run) == [task_id(2)]
     assert run.board.words[CRASHES] == 0
 
 
@@ -98,23 +104,23 @@ def test_what_comes_before_a_suspect_is_settled_before_it_runs() -> None:
 
     source = Settling()
     run = started(Watching, ["ok"] * 10, source)
-    run.suspects.put([(task_id(7), 0, "SIGKILL")])
+    run.link.suspects.put(((task_id(7), 0, "SIGKILL"),))
     run.turn()
     assert source.is_due_with == 7
     assert run.store.calls == 0, "nothing that counts is known of it"
-    assert run.cleared == [task_id(7)]
+    assert cleared(run) == [task_id(7)]
 
 
 @BOTH_LOOPS
 def test_a_task_that_has_killed_too_often_is_parked_and_not_run(consumer_class: type[Watching]) -> None:
     run = started(consumer_class, ["ok"] * 3)
-    run.suspects.put([(task_id(1), 3, "2 × SIGSEGV, exit 3")])
+    run.link.suspects.put(((task_id(1), 3, "2 × SIGSEGV, exit 3"),))
     run.until_idle()
     assert [offset for offset, *_ in run.consumer.seen] == [0, 2]
     assert run.dead() == {task_id(1): "the workers that ran it died: 2 × SIGSEGV, exit 3 (crashes 3, limit 3)"}
     row = run.store.rows[task_id(1)]
     assert (row.crashes, row.attempts, row.payload) == (3, 3, b'"ok"')
-    assert run.cleared == [task_id(1)]
+    assert cleared(run) == [task_id(1)]
     reading = run.board.read()
     assert (reading.failed, reading.parked, reading.given_up) == (1, 1, 1)
     assert run.source.unsettled() == 0
@@ -122,29 +128,39 @@ def test_a_task_that_has_killed_too_often_is_parked_and_not_run(consumer_class: 
 
 def test_while_the_store_is_away_a_suspect_runs_all_the_same_and_one_too_many_waits() -> None:
     run = started(Watching, ["ok"] * 3)
-    run.suspects.put([(task_id(0), 1, "exit 3"), (task_id(1), 3, "3 × exit 3")])
+    run.link.suspects.put(
+        (
+            (task_id(0), 1, "exit 3"),
+            (task_id(1), 3, "3 × exit 3"),
+        )
+    )
     run.store.is_away = True
     run.turn(20)
     assert [offset for offset, *_ in run.consumer.seen] == [0, 2]
-    assert run.cleared == [task_id(0)]
+    assert cleared(run) == [task_id(0)]
     run.store.is_away = False
     run.clock.advance(30)
     run.turn(5)
     assert set(run.dead()) == {task_id(1)}
-    assert run.cleared == [task_id(0), task_id(1)]
+    assert cleared(run) == [task_id(0), task_id(1)]
     assert set(run.store.rows) == {task_id(1)}
 
 
 @BOTH_LOOPS
 def test_a_suspect_that_fails_or_is_deferred_is_a_failed_task_like_any_other(consumer_class: type[Watching]) -> None:
     run = started(consumer_class, ["fail", "retry"])
-    run.suspects.put([(task_id(0), 1, "exit 3"), (task_id(1), 1, "exit 3")])
+    run.link.suspects.put(
+        (
+            (task_id(0), 1, "exit 3"),
+            (task_id(1), 1, "exit 3"),
+        )
+    )
     run.until_idle()
     assert {number: (row.state, row.crashes) for number, row in run.store.rows.items()} == {
         task_id(0): (ParkedState.DEAD, 0),
         task_id(1): (ParkedState.WAITING, 0),
     }
-    assert sorted(run.cleared) == [task_id(0), task_id(1)]
+    assert sorted(cleared(run)) == [task_id(0), task_id(1)]
 
 
 def suspect_row(number: int, crashes: int) -> ParkedTask:
@@ -175,31 +191,31 @@ def test_suspects_of_an_earlier_master_are_found_in_the_store() -> None:
     run.until_idle()
     assert [(offset, on_board) for offset, _, on_board, _ in run.consumer.seen] == [(0, 2)]
     assert run.dead() == {task_id(1): "the workers that ran it died: 2 × SIGABRT (crashes 3, limit 3)"}
-    assert run.cleared == [task_id(0), task_id(1)]
+    assert cleared(run) == [task_id(0), task_id(1)]
 
 
 def test_a_parked_task_carries_its_crashes_and_is_dead_in_the_end() -> None:
     run = started(Watching, ["retry"])
     run.until_idle()
     (seen,) = run.consumer.seen
-    run.suspects.put([(task_id(0), 2, "2 × exit 3")])
+    run.link.suspects.put(((task_id(0), 2, "2 × exit 3"),))
     run.clock.advance(5)
     run.store.rows[task_id(0)] = replace(run.store.rows[task_id(0)], crashes=3)
     run.turn()
     assert run.consumer.seen == [seen]
     assert run.store.rows[task_id(0)].state is ParkedState.DEAD
-    assert run.cleared == [task_id(0)]
+    assert cleared(run) == [task_id(0)]
 
 
 def test_a_parked_suspect_is_written_down_shown_and_cleared_when_done() -> None:
     run = started(Watching, ["retry"])
     run.until_idle()
-    run.suspects.put([(task_id(0), 2, "2 × exit 3")])
+    run.link.suspects.put(((task_id(0), 2, "2 × exit 3"),))
     run.clock.advance(5)
     run.turn()
     assert run.consumer.seen[1] == (0, task_id(0), 2, 2)
     assert run.store.rows == {}
-    assert run.cleared == [task_id(0)]
+    assert cleared(run) == [task_id(0)]
     assert run.board.words[CURSOR] == NONE
 
 
@@ -212,7 +228,7 @@ def test_tasks_whose_ids_do_not_fit_on_the_board_go_one_by_one() -> None:
             return batch
 
     run = started(Watching, ["ok"] * 3, Long())
-    run.suspects.put([(task_id(1), 1, "exit 3")])
+    run.link.suspects.put(((task_id(1), 1, "exit 3"),))
     run.until_idle()
     assert run.consumer.seen == [(0, task_id(0), 0, 0), (1, task_id(1), 1, 1), (2, task_id(2), 0, 0)]
 

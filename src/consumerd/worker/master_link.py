@@ -14,19 +14,21 @@ from consumerd.errors import WireError
 from consumerd.events.facts import Fact, Told
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Message, Reported
+from consumerd.worker.tasks.link import Link
 
 _UNSENT = suppress(WireError, BrokenPipeError, ConnectionResetError)
 """A master that reads nothing, or is gone; a message that cannot be written, which is in the worker's own log."""
 
 
-class MasterLink:
+class MasterLink(Link):
     """Sends to the master, from any thread. The timer alone reads the same channel."""
 
     def __init__(self, channel: Channel) -> None:
+        super().__init__()
         self.channel = channel
         self._lock = threading.Lock()
 
-    def post(self, message: Message) -> None:
+    def tell(self, message: Message) -> None:
         """Send, as soon as the master reads; one that is gone is the timer's business."""
         with self._lock, _UNSENT:
             self.channel.queue(message)
@@ -50,6 +52,6 @@ class MasterLink:
         told = events.told_of(fact)
         reported = Reported(fact.name, fact.level.value, fact.fields)
         if Told.MASTER in told:
-            self.post(reported)
+            self.tell(reported)
         elif Told.MASTER_IF_IT_READS in told:
             self.offer(reported)

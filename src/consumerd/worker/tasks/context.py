@@ -1,0 +1,93 @@
+"""What everything in a worker shares: who the worker is, how it is set, what it reports by. Runs in workers and the
+foreground.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from consumerd.clock import SYSTEM_CLOCK, Clock
+from consumerd.config.common_keys import CommonKeys
+from consumerd.events.facts import Fact, Listener
+from consumerd.events.listeners import Listeners
+from consumerd.model.interrupts import Interrupt
+from consumerd.model.shards import Shard
+from consumerd.wire.board_writer import BoardWriter
+from consumerd.worker.tasks.interrupts import Interrupts, StopDeadline
+
+
+class Redaction:
+    """Takes secrets out of texts. Secrets that become known later are added. Callable from any thread."""
+
+    def __init__(self, redact: Callable[[str], str] = str) -> None:
+        self._all = [redact]
+
+    def __call__(self, text: str) -> str:
+        for redact in self._all:
+            text = redact(text)
+        return text
+
+    def add(self, redact: Callable[[str], str]) -> None:
+        """Take out what this function takes out as well: what the worker knew before, it may still write."""
+        self._all.append(redact)
+
+
+@dataclass(frozen=True)
+class WorkerContext:
+    """What one worker's parts share.
+
+    name: the consumer, as `group/name`.
+    shard: the worker's part of the keys; its index is the number of the slot.
+    member: identifies the slot among all hosts, `<id>.<group>.<name>.<slot>`; None where no master has started this
+    process, and none starts another one in its place.
+    lease_owner: who holds the claims of this process.
+    common: the common keys, as they are read in the consumer's own environment.
+    options: the source's own model of its keys.
+    words: the worker's board.
+    deadline: by when the worker has to be gone, once it was asked to stop.
+    emit: reports a fact, without secrets; any thread.
+    redact: takes secrets out of a text.
+    is_wary: the process that had this slot before left because nothing answered its tasks.
+    """
+
+    name: str
+    shard: Shard
+    member: str | None
+    lease_owner: str
+    common: CommonKeys
+    options: Any  # each source casts it to its own model
+    emit: Callable[[Fact], None]
+    words: memoryview
+    deadline: StopDeadline
+    interrupts: Interrupts = field(default_factory=Interrupts)
+    redact: Redaction = field(default_factory=Redaction)
+    clock: Clock = SYSTEM_CLOCK
+    is_wary: bool = False
+
+    def ask_for_replacement(self, why: Interrupt) -> None:
+        """Have the worker end and another process take its slot. Without a master nothing happens."""
+        if self.member is not None:
+            self.interrupts.set(why)
+
+    @cached_property
+    def board(self) -> BoardWriter:
+        """The worker's own hand on its board."""
+        return BoardWriter(self.words, self.clock)
+
+
+def emitter(redact: Callable[[str], str], *listeners: Listener) -> Callable[[Fact], None]:
+    """A function that tells the listeners of a fact, one thread at a time, and of no secret: not the log, not the
+    master.
+    """
+    lock, tell = threading.Lock(), Listeners(listeners)
+
+    def emit(fact: Fact) -> None:
+        texts = {name: redact(value) for name, value in fact.fields.items() if isinstance(value, str)}
+        with lock:
+            tell(replace(fact, fields=fact.fields | texts))
+
+    return emit
