@@ -19,7 +19,7 @@ from consumerd.errors import StoreAwayError, UnstorableError, UsageError
 from consumerd.model.task import TaskId
 from consumerd.parking import claims
 from consumerd.parking.browsing import listed
-from consumerd.parking.claims import due_candidates
+from consumerd.parking.claims import claims_in
 from consumerd.parking.filters import ParkedFilter
 from consumerd.parking.opening import ask_parking, open_store, open_store_thread, parking_url
 from consumerd.parking.presence import has_nothing_on_server
@@ -53,9 +53,9 @@ class TestMariaDB(ParkingStoreContract):
         store.park([parked_task(number) for number in range(1_000)])
         engine = create_engine(parking_url(mariadb_url, NOWHERE))
         with engine.connect() as connection:
-            query = due_candidates(connection.dialect, CONSUMER, 20)
-            compiled = str(query.compile(connection, compile_kwargs={"literal_binds": True}))
-            plan = connection.exec_driver_sql(f"EXPLAIN {compiled}").mappings().one()
+            query = claims_in(connection.dialect.name).candidates[False][0]
+            parameters = query.parameters(consumer=CONSUMER, limit=20)
+            plan = connection.exec_driver_sql(f"EXPLAIN {query.text}", parameters).mappings().one()
         engine.dispose()
         assert plan["key"] == "ix_parked_due"
         assert "filesort" not in plan["Extra"]

@@ -1,17 +1,221 @@
-"""Rows that are claimed: by whom, and for how long."""
+"""Rows that are claimed: one worker has a row for a while, under a token, and what settles it must still have that.
+
+One engine for every table and dialect. It compares times by the database's clock, never by a worker's, and leaves
+locked rows out, so that claimers do not wait for each other. Each method is one step within the caller's transaction.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection
+
+from consumerd.database.sql import Now, Statement, Writer, quoted, run, run_many
+
+ClaimedRow = Sequence[Any]  # columns of any type, the key first
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
     """Who claims, and for how long.
 
-    owner: the token of the claim; `<member>#<generation>`, which is one process.
+    owner: the token of the claim; its start, `<member>#<generation>`, is one process.
     seconds: how long nobody else gets the row, from the claim or its last renewal on.
     """
 
     owner: str
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedTable:
+    """A table whose rows are claimed, and which of its columns say so. All names are as the table has them.
+
+    table: its name.
+    key: tells a row; unique. A row without one is never claimed.
+    state: what a row is.
+    waiting: the state of a row that may be claimed.
+    due: when a row that waits may be claimed.
+    token: whose claim has the row; NULL where nobody's has.
+    until: when that claim ends. Empty where the table has no column for it: then `due` says it, too.
+    claimed: the state of a claimed row, where `due` says when its claim ends; else a claim leaves the state alone.
+    index: the index on state and due; MySQL and MariaDB are told to use it, since where the choice is sorted, the first
+    claimer locks every candidate.
+    gives: what a claim gives of each row, in SQL with `{part}` for names; the key first.
+    condition: what else must hold of a row, in the same SQL.
+    untried: what holds of a row that was never tried, for claims of such rows alone.
+    more: names of further parts.
+    """
+
+    table: str
+    key: str
+    state: str
+    waiting: str
+    due: str
+    token: str
+    until: str = ""
+    claimed: str = ""
+    index: str = ""
+    gives: str = "{key}"
+    condition: str = "{key} IS NOT NULL"
+    untried: str = "1 = 1"
+    more: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """How a claim is written into a row.
+
+    taken: what a claim sets.
+    freed: what is set where a claim is given back.
+    is_held: what holds of a row that somebody has claimed.
+    is_free: what holds of rows that may be claimed; those of the first condition come first.
+    """
+
+    taken: str
+    freed: str
+    is_held: str
+    is_free: tuple[str, ...]
+
+
+_IN_UNTIL = _Marks(
+    taken="{until} = :now + :seconds, {token} = :token",
+    freed="{until} = NULL, {token} = NULL",
+    is_held="{token} IS NOT NULL",
+    is_free=("{state} = {waiting} AND {due} <= :now AND ({until} IS NULL OR {until} <= :now)",),
+)
+_IN_DUE = _Marks(
+    taken="{state} = {claimed}, {due} = :now + :seconds, {token} = :token",
+    freed="{state} = {waiting}, {due} = :now, {token} = NULL",
+    is_held="{state} = {claimed} AND {due} IS NOT NULL",
+    is_free=("{state} = {claimed} AND {due} <= :now", "{state} = {waiting} AND {due} <= :now"),
+)
+
+_CANDIDATES = """
+SELECT {gives} FROM {table} {hint} WHERE {is_free} AND {condition} ORDER BY {due} LIMIT :limit {skip_locked}"""
+_TAKE = "UPDATE {table} SET {taken} WHERE {key} IN ({keys})"
+
+_QUICK_LOOK = """
+SELECT * FROM (SELECT rowid FROM {table} WHERE {is_free} AND {condition} ORDER BY {due} LIMIT :limit)"""
+_QUICK_CLAIM = "UPDATE {table} SET {taken} WHERE rowid IN ({looks} LIMIT :limit) RETURNING {gives}"
+
+_IS_ONE_FREE = "EXISTS (SELECT 1 FROM {table} WHERE {is_free} AND {condition})"
+_RENEW = "UPDATE {table} SET {taken} WHERE {is_held} AND {token} = :token"
+_RELEASE = "UPDATE {table} SET {freed} WHERE {is_held} AND {token} >= :first AND {token} < :end"
+_IS_CLAIMED = "SELECT 1 FROM {table} WHERE {key} = :key AND {is_held}"
+_IS_OWNED = "SELECT 1 FROM {table} WHERE {key} = :key AND {token} = :token {lock}"
+
+
+class Claims:
+    """The claims on one table, in one dialect.
+
+    write: writes further statements, with the table's names.
+    free, delete: the statements that give back the claim on a row, and that delete the row, for `settle`.
+    candidates: the statements that choose what a claim takes, one after the other; of the second list for claims of
+    what was never tried.
+    quick: SQLite's own in their place, which choose and take at once.
+    """
+
+    def __init__(self, table: ClaimedTable, dialect: str, now: Now | None = None) -> None:
+        """now: the clock of a database that runs in this process; else the database is asked."""
+        self._now = now or (lambda: 0.0)
+        marks = _IN_UNTIL if table.until else _IN_DUE
+        parts = _parts(table, marks, dialect)
+        self.write = write = Writer(dialect, parts, is_clock_given=now is not None)
+        free = [each.format(**parts) for each in marks.is_free]
+        choices = (free, [*free[:-1], f"{free[-1]} AND {parts['untried']}"])
+        self.candidates = [[write(_CANDIDATES, is_free=each) for each in choice] for choice in choices]
+        self.quick = (
+            [write(_QUICK_CLAIM, looks=_looks(choice, parts)) for choice in choices] if not parts["lock"] else []
+        )
+        self.free, self.delete = self.settlement(marks.freed), self.settlement(None)
+        self._is_due = write("SELECT " + " OR ".join(_IS_ONE_FREE.format(is_free=each, **parts) for each in free))
+        self._renew, self._is_claimed, self._is_owned = write(_RENEW), write(_IS_CLAIMED), write(_IS_OWNED)
+
+    def claim(
+        self,
+        connection: Connection,
+        lease: Lease,
+        limit: int,
+        *,
+        is_untried: bool = False,
+        fitting: Callable[[list[ClaimedRow]], list[ClaimedRow]] | None = None,
+        **values: object,
+    ) -> list[ClaimedRow]:
+        """Claim at most `limit` rows that are due; what the table `gives` of each. Expired claims come first.
+
+        is_untried: take of the others only those that were never tried.
+        fitting: chooses of what was found what is taken.
+        values: what the table's condition asks for.
+        """
+        given = {"now": self._now(), "token": lease.owner, "seconds": lease.seconds, **values}
+        if self.quick and fitting is None:
+            quick = self.quick[is_untried]
+            return run(connection, quick.text, quick.parameters(limit=limit, **given)).fetchall()  # type: ignore[no-any-return]  # a driver's rows
+        found: list[ClaimedRow] = []
+        for each in self.candidates[is_untried]:
+            if (left := limit - len(found)) > 0:
+                found += run(connection, each.text, each.parameters(limit=left, **given)).fetchall()
+        taken = found if fitting is None else fitting(found)
+        if taken:
+            keys = {f"key_{number}": row[0] for number, row in enumerate(taken)}
+            take = self.write(_TAKE, keys=", ".join(f":{name}" for name in keys))
+            run(connection, take.text, take.parameters(**given, **keys))
+        return taken
+
+    def is_due(self, connection: Connection, **values: object) -> bool:
+        """Whether a row can be claimed now."""
+        parameters = self._is_due.parameters(now=self._now(), **values)
+        return bool(run(connection, self._is_due.text, parameters).fetchone()[0])
+
+    def renew(self, connection: Connection, lease: Lease) -> int:
+        """Let all claims of this owner run from now on; how many there are."""
+        parameters = self._renew.parameters(now=self._now(), token=lease.owner, seconds=lease.seconds)
+        return int(run(connection, self._renew.text, parameters).rowcount)
+
+    def release(self, connection: Connection, start: str, spared: Sequence[str] = ()) -> int:
+        """Give up all claims whose tokens start so, but for those that are spared; how many there were."""
+        assert start
+        tokens = {f"token_{number}": token for number, token in enumerate(spared)}
+        but = f" AND {{token}} NOT IN ({', '.join(f':{name}' for name in tokens)})" if tokens else ""
+        statement = self.write(_RELEASE + but)
+        end = start[:-1] + chr(ord(start[-1]) + 1)
+        parameters = statement.parameters(now=self._now(), first=start, end=end, **tokens)
+        return int(run(connection, statement.text, parameters).rowcount)
+
+    def settlement(self, sets: str | None) -> Statement:
+        """The statement that settles a claimed row, for `settle`: it sets this, or with None deletes the row."""
+        act = "DELETE FROM {table}" if sets is None else f"UPDATE {{table}} SET {sets}"
+        return self.write(f"{act} WHERE {{key}} = :key AND {{token}} = :token")
+
+    def settle(self, connection: Connection, statement: Statement, rows: list[tuple[object, ...]]) -> int:
+        """Settle rows by the statement's parameters for each; how many of them still had the token."""
+        return run_many(connection, statement.text, rows)
+
+    def is_claimed(self, connection: Connection, key: object) -> bool:
+        """Whether somebody has the row."""
+        return run(connection, self._is_claimed.text, self._is_claimed.parameters(key=key)).fetchone() is not None
+
+    def is_owned(self, connection: Connection, key: object, token: str) -> bool:
+        """Whether the row still has the token; nobody takes it before the transaction has ended."""
+        parameters = self._is_owned.parameters(key=key, token=token)
+        return run(connection, self._is_owned.text, parameters).fetchone() is not None
+
+
+def _parts(table: ClaimedTable, marks: _Marks, dialect: str) -> dict[str, str]:
+    """The parts of statements: the table's names, and the SQL that is made of them."""
+    names = {"table": table.table, "key": table.key, "state": table.state, "due": table.due, "token": table.token}
+    names |= {"until": table.until, **table.more}
+    parts = {part: quoted(dialect, name) for part, name in names.items()}
+    parts |= {"waiting": f"'{table.waiting}'", "claimed": f"'{table.claimed}'"}
+    parts |= {name: getattr(marks, name).format(**parts) for name in ("taken", "freed", "is_held")}
+    parts |= {name: getattr(table, name).format(**parts) for name in ("gives", "condition", "untried")}
+    lock = "" if dialect == "sqlite" else "FOR UPDATE"
+    hint = f"FORCE INDEX ({table.index})" if dialect == "mysql" and table.index else ""
+    return parts | {"lock": lock, "skip_locked": lock and f"{lock} SKIP LOCKED", "hint": hint}
+
+
+def _looks(choice: list[str], parts: Mapping[str, str]) -> str:
+    return " UNION ALL ".join(_QUICK_LOOK.format(is_free=each, **parts) for each in choice)

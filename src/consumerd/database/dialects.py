@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Double, Insert, Table, func, literal_column, select
@@ -15,22 +16,22 @@ from sqlalchemy import ColumnElement, Connection, Double, Insert, Table, func, l
 _SCHEMA_LOCK = 0x636F6E73  # any number that nobody else locks
 _SCHEMA_LOCK_WAIT_S = 5
 
-_NOW = {
+NOW = {
     "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
     "mysql": "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1e6)",
     "postgresql": "CAST(EXTRACT(EPOCH FROM statement_timestamp()) AS DOUBLE PRECISION)",
 }
-"""Seconds since the epoch, whatever the session's time zone, constant within a statement: an index can be used."""
+"""The database's clock: seconds since the epoch, whatever the session's time zone.
 
-SUPPORTED = frozenset(_NOW)
+It is constant within a statement, so that an index can be used.
+"""
 
-FORCED_DUE_INDEX = "FORCE INDEX (ix_parked_due)"
-"""For MySQL and MariaDB: where the choice of due rows is sorted, the first claimer locks every candidate."""
+SUPPORTED = frozenset(NOW)
 
 
 def database_now(dialect: str) -> ColumnElement[float]:
     """The database's clock, in seconds since the epoch."""
-    return literal_column(_NOW[dialect], Double())
+    return literal_column(NOW[dialect], Double())
 
 
 def takes_unicode(connection: Connection) -> bool:
@@ -41,48 +42,26 @@ def takes_unicode(connection: Connection) -> bool:
     return bool(driver.info.parameter_status("server_encoding") == "UTF8")
 
 
-def upsert(dialect: str, table: Table, values: Mapping[str, Any]) -> Insert:  # SQL expressions or parameters
-    """An INSERT that replaces every named column of a row that is there already; the key is the table's own."""
-    keys = {column.name for column in table.primary_key}
-    replaced = [name for name in values if name not in keys]
-    match dialect:
-        case "mysql":
-            from sqlalchemy.dialects import mysql
+def upsert(
+    dialect: str, table: Table, values: Mapping[str, Any], *, replaces: bool = True
+) -> Insert:  # SQL expressions or parameters
+    """An INSERT that replaces every named column of a row that is there already, or with False leaves that as it is.
 
-            insert = mysql.insert(table).values(values)
-            return insert.on_duplicate_key_update({name: insert.inserted[name] for name in replaced})
-        case "postgresql":
-            from sqlalchemy.dialects import postgresql
-
-            onto = postgresql.insert(table).values(values)
-            return onto.on_conflict_do_update(
-                index_elements=keys, set_={name: onto.excluded[name] for name in replaced}
-            )
-        case _:
-            from sqlalchemy.dialects import sqlite
-
-            into = sqlite.insert(table).values(values)
-            return into.on_conflict_do_update(
-                index_elements=keys, set_={name: into.excluded[name] for name in replaced}
-            )
-
-
-def insert_if_absent(dialect: str, table: Table, values: Mapping[str, Any]) -> Insert:  # as above
-    """An INSERT that leaves a row with this key as it is."""
-    match dialect:
-        case "mysql":
-            from sqlalchemy.dialects import mysql
-
-            key = next(iter(table.primary_key))
-            return mysql.insert(table).values(values).on_duplicate_key_update({key.name: key})
-        case "postgresql":
-            from sqlalchemy.dialects import postgresql
-
-            return postgresql.insert(table).values(values).on_conflict_do_nothing()
-        case _:
-            from sqlalchemy.dialects import sqlite
-
-            return sqlite.insert(table).values(values).on_conflict_do_nothing()
+    The key is the table's own.
+    """
+    insert = import_module(f"sqlalchemy.dialects.{dialect}").insert(table).values(values)
+    keys = [column.name for column in table.primary_key]
+    replaced = [name for name in values if name not in keys] if replaces else []
+    made: Insert
+    if dialect == "mysql":
+        made = insert.on_duplicate_key_update({name: insert.inserted[name] for name in replaced or keys})
+    elif replaced:
+        made = insert.on_conflict_do_update(
+            index_elements=keys, set_={name: insert.excluded[name] for name in replaced}
+        )
+    else:
+        made = insert.on_conflict_do_nothing()
+    return made
 
 
 class SchemaBusyError(Exception):

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Row, Select, func, or_, select
 from consumerd.database.dialects import database_now, takes_unicode
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import TaskId
-from consumerd.parking.claims import read_tasks, starts_with
-from consumerd.parking.filters import EVERY, ParkedFilter
+from consumerd.parking.claims import read_tasks
+from consumerd.parking.filters import EVERY, ParkedFilter, starts_with
 from consumerd.parking.records import handle_of, storable, values_of
 from consumerd.parking.schema import KEY_CHARACTERS, PARKED
 

@@ -6,19 +6,17 @@ Each function is one step within the caller's transaction.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Dialect,
     Insert,
     Row,
-    Select,
-    Update,
     and_,
     bindparam,
     delete,
@@ -31,8 +29,8 @@ from sqlalchemy import (
 
 from consumerd.clock import wall
 from consumerd.database.causes import content_refused
-from consumerd.database.claims import Lease
-from consumerd.database.dialects import FORCED_DUE_INDEX, database_now, takes_unicode, upsert
+from consumerd.database.claims import ClaimedRow, ClaimedTable, Claims, Lease
+from consumerd.database.dialects import database_now, takes_unicode, upsert
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import TaskId
 from consumerd.parking.records import (
@@ -126,19 +124,20 @@ def _write(connection: Connection, tasks: dict[str, ParkedTask]) -> None:
 
 
 def park_again(connection: Connection, task: ParkedTask, token: str) -> bool:
-    """Write a claimed task's row; False, and nothing written, where the lease was lost."""
-    owned = select(PARKED.c.id).where(_is_owned(task.consumer, task.task_id, token)).with_for_update()
-    if connection.execute(owned).first() is None:
+    """As `park`, for a task that was claimed; False, and nothing is written, where its lease was lost."""
+    key = key_of(task.consumer, task.task_id)
+    if not _claims(connection).is_owned(connection, key, token):
         return False
-    _write(connection, {key_of(task.consumer, task.task_id): task})
+    _write(connection, {key: task})
     return True
 
 
 def finish(connection: Connection, consumer: str, task_id: TaskId, token: str) -> bool:
-    """Delete the row of a claimed task that is done; False where the lease was lost."""
-    if connection.execute(delete(PARKED).where(_is_owned(consumer, task_id, token))).rowcount == 0:
+    """A claimed task is done: its row goes. False where the lease was lost."""
+    claims, key = _claims(connection), key_of(consumer, task_id)
+    if not claims.settle(connection, claims.delete, [(key, token)]):
         return False
-    connection.execute(delete(PARTS).where(PARTS.c.id == key_of(consumer, task_id)))
+    connection.execute(delete(PARTS).where(PARTS.c.id == key))
     return True
 
 
@@ -155,60 +154,36 @@ def fate(connection: Connection, consumer: str, task_id: TaskId) -> str:
 
 
 def claim_due(connection: Connection, consumer: str, limit: int, lease: Lease) -> tuple[ParkedTask, ...]:
-    """Claim waiting tasks whose time has come and that nobody holds, the longest due first."""
-    candidates = due_candidates(connection.dialect, consumer, limit)
-    keys = within_size([(row.id, row.size_bytes) for row in connection.execute(candidates)], CLAIM_LIMIT_BYTES)
-    if not keys:
-        return ()
-    taken = {"lease_token": lease.owner, "lease_until": database_now(connection.dialect.name) + lease.seconds}
-    connection.execute(update(PARKED).where(PARKED.c.id.in_(keys)).values(taken))
-    return read_tasks(connection, keys)
+    """Claim at most `limit` waiting tasks that are due by the database's clock, the longest due first."""
+    rows = _claims(connection).claim(connection, lease, limit, fitting=within_size, consumer=consumer)
+    return read_tasks(connection, [row[0] for row in rows])
 
 
-def due_candidates(dialect: Dialect, consumer: str, limit: int) -> Select[tuple[str, int]]:
-    """The keys and sizes of the rows that a claim may take, in its order; they are locked, and locked ones left out."""
-    now = database_now(dialect.name)
-    is_due = and_(PARKED.c.consumer == consumer, PARKED.c.state == ParkedState.WAITING.value, PARKED.c.due_at <= now)
-    is_free = or_(PARKED.c.lease_until.is_(None), PARKED.c.lease_until <= now)
-    return (
-        select(PARKED.c.id, PARKED.c.size_bytes)
-        .with_hint(PARKED, FORCED_DUE_INDEX, "mysql")
-        .where(is_due, is_free)
-        .order_by(PARKED.c.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-
-
-def within_size(candidates: Sequence[tuple[str, int]], limit_bytes: int) -> list[str]:
-    """The keys of the first candidates that together stay within the limit; the first one in any case."""
-    keys: list[str] = []
-    total = 0
-    for key, size in candidates:
-        total += size
-        if keys and total > limit_bytes:
-            break
-        keys.append(key)
-    return keys
+def within_size(candidates: Sequence[ClaimedRow], limit_bytes: int = CLAIM_LIMIT_BYTES) -> list[ClaimedRow]:
+    """The first candidates that together stay within the limit; the first one in any case."""
+    totals = accumulate(size for _, size in candidates)
+    return [
+        row
+        for number, (row, total) in enumerate(zip(candidates, totals, strict=True))
+        if not number or total <= limit_bytes
+    ]
 
 
 def renew(connection: Connection, lease: Lease) -> int:
-    """Let all claims of the owner run from now on; how many there are."""
-    until = database_now(connection.dialect.name) + lease.seconds
-    renewal = update(PARKED).where(PARKED.c.lease_token == lease.owner).values(lease_until=until)
-    return connection.execute(renewal).rowcount
+    """Prolong all claims of the owner; how many they are."""
+    return _claims(connection).renew(connection, lease)
 
 
 def release(connection: Connection, owner_prefix: str) -> int:
-    """Give up all claims of owners whose names start so; how many there were."""
-    assert owner_prefix
-    return connection.execute(_unleased().where(starts_with(PARKED.c.lease_token, owner_prefix))).rowcount
+    """Give up the claims of owners whose names start so: a slot's earlier processes; how many they were."""
+    return _claims(connection).release(connection, owner_prefix)
 
 
-def release_tasks(connection: Connection, tasks: Iterable[ParkedTask], token: str) -> None:
+def release_tasks(connection: Connection, tasks: Sequence[ParkedTask], token: str) -> None:
     """Give up the claims on these tasks."""
-    for task in tasks:
-        connection.execute(_unleased().where(_is_owned(task.consumer, task.task_id, token)))
+    claims = _claims(connection)
+    if tasks:
+        claims.settle(connection, claims.free, [(key_of(task.consumer, task.task_id), token) for task in tasks])
 
 
 def parked_among(connection: Connection, consumer: str, ids: Sequence[TaskId]) -> frozenset[TaskId]:
@@ -265,11 +240,6 @@ def read_tasks(connection: Connection, keys: Sequence[str]) -> tuple[ParkedTask,
     return tuple(task_of(rows[key], _read_parts(connection, key) if rows[key].parts else ()) for key in keys)
 
 
-def starts_with(column: ColumnElement[Any], prefix: str) -> ColumnElement[bool]:  # a column of any text type
-    """Whether the column's text starts with `prefix`, as a range that an index knows."""
-    return and_(column >= prefix, column < prefix[:-1] + chr(ord(prefix[-1]) + 1))
-
-
 @cache
 def _parking(dialect: str) -> Insert:
     """Built once for each dialect: to build it costs more than to run it."""
@@ -294,12 +264,29 @@ def _read_parts(connection: Connection, key: str) -> tuple[bytes, ...]:
     return tuple(bytes(content) for content in rows.scalars())
 
 
-def _is_owned(consumer: str, task_id: TaskId, token: str) -> ColumnElement[bool]:
-    return and_(PARKED.c.id == key_of(consumer, task_id), PARKED.c.lease_token == token)
+def _claims(connection: Connection) -> Claims:
+    return claims_in(connection.dialect.name)
 
 
-def _unleased() -> Update:
-    return update(PARKED).values(lease_token=None, lease_until=None)
+@cache
+def claims_in(dialect: str) -> Claims:
+    """The claims on parked tasks. A task stays `waiting` while it is claimed: its lease has columns of its own."""
+    return Claims(
+        ClaimedTable(
+            table=PARKED.name,
+            key="id",
+            state="state",
+            waiting=ParkedState.WAITING.value,
+            due="due_at",
+            token="lease_token",  # noqa: S106 - a column's name
+            until="lease_until",
+            index="ix_parked_due",
+            gives="{key}, {size}",
+            condition="{consumer} = :consumer",
+            more={"size": "size_bytes", "consumer": "consumer"},
+        ),
+        dialect,
+    )
 
 
 def _ids(

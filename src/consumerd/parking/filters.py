@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal, or_, true
 
 from consumerd.database.dialects import takes_unicode
 from consumerd.model.parked import ParkedState
-from consumerd.parking.claims import starts_with
 from consumerd.parking.records import storable
 from consumerd.parking.schema import PARKED, PARTS
 
@@ -55,6 +55,11 @@ class ParkedFilter:
 
 
 EVERY = ParkedFilter()
+
+
+def starts_with(column: ColumnElement[Any], prefix: str) -> ColumnElement[bool]:  # a column of any text type
+    """Whether the column's text starts with `prefix`, as a range that an index knows."""
+    return and_(column >= prefix, column < prefix[:-1] + chr(ord(prefix[-1]) + 1))
 
 
 def _mentions(text: str, connection: Connection) -> ColumnElement[bool]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
 
 from consumerd.clock import wall
-from consumerd.database.dialects import insert_if_absent, takes_unicode
+from consumerd.database.dialects import takes_unicode, upsert
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.suspects import Suspect
 from consumerd.model.task import TaskId
@@ -32,7 +32,7 @@ def note(connection: Connection, task: ParkedTask) -> None:
     if connection.execute(select(PARKED.c.id).where(is_there)).first() is None:
         row = parameters_of(task, wall(), is_unicode=takes_unicode(connection))
         del row["delay"]
-        connection.execute(insert_if_absent(connection.dialect.name, PARKED, row))
+        connection.execute(upsert(connection.dialect.name, PARKED, row, replaces=False))
     error = storable(task.error[:ERROR_CHARACTERS], is_unicode=takes_unicode(connection))
     more = {"crashes": task.crashes, "error": error, "last_at": task.last_at}
     connection.execute(update(PARKED).where(is_there, PARKED.c.crashes < task.crashes).values(more))
