@@ -27,6 +27,7 @@ LEASE_S = 30.0
 def run_bare(path: Path, handler: Handler, watch: Stopwatch) -> None:
     """What a careful person writes by hand, for one process: no lock file, no other reader."""
     sql = statements_for(TableOptions(database=str(path), table="tasks"))
+    claim = sql.claims.quick[False]
     database = sqlite3.connect(path, isolation_level=None)
     database.execute("PRAGMA synchronous=FULL")
     handled: list[tuple[int, bytes]] = []
@@ -34,8 +35,8 @@ def run_bare(path: Path, handler: Handler, watch: Stopwatch) -> None:
     while True:
         now = time.time()
         database.execute("BEGIN IMMEDIATE")
-        database.executemany(sql.done, [(now, row_id, token) for row_id, _ in handled])
-        rows = database.execute(sql.claim, (now + LEASE_S, token, now, BATCH, now, BATCH, BATCH)).fetchall()
+        database.executemany(sql.done.text, [(now, row_id, token) for row_id, _ in handled])
+        rows = database.execute(claim.text, (now, LEASE_S, token, now, BATCH, now, BATCH, BATCH)).fetchall()
         database.execute("COMMIT")
         count += len(handled)
         if watch.passed(count):

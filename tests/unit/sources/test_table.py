@@ -20,10 +20,10 @@ from consumerd.model.parked import ParkedState
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import Batch, Settlement, Source, SourceContext
 from consumerd.sources.table import KIND
+from consumerd.sources.table.lag import ROWS_A_LOOK
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.schema import create_table, enqueue
 from consumerd.sources.table.source import TableSource
-from consumerd.sources.table.unclaimable import ROWS_A_LOOK
 from consumerd.testing.clock import ManualClock
 from consumerd.testing.running import Run
 from consumerd.testing.source_contract import Feed, SourceContract, StandInWorker, context_for_tests
@@ -491,7 +491,9 @@ def test_an_unknown_key_is_refused() -> None:
 def test_the_claim_reads_by_its_index(bench: Bench) -> None:
     source = bench.source()
     connection = sqlite3.connect(bench.database)
-    plan = connection.execute(f"EXPLAIN QUERY PLAN {source._sql.claim}", (1, "t", 1, 1, 1, 1, 1)).fetchall()
+    claim = source._claims.quick[False]
+    parameters = claim.parameters(now=1, seconds=1, token="t", limit=1)
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {claim.text}", parameters).fetchall()
     connection.close()
     steps = [row[3] for row in plan if "tasks" in row[3]]
     assert sum("USING COVERING INDEX ix_tasks_due" in step for step in steps) == 2

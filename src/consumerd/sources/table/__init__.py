@@ -17,7 +17,7 @@ def _make() -> Source:
 
 
 def _probe(options: Mapping[str, object]) -> tuple[ShardLag, ...]:
-    from consumerd.sources.table.probe import probe
+    from consumerd.sources.table.lag import probe
 
     return probe(TableOptions.model_validate(dict(options)))
 

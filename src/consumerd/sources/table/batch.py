@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
-from itertools import repeat
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from consumerd.model.task import Task, TaskId
@@ -17,7 +16,13 @@ _id_of = operator.itemgetter(1)
 
 
 class TableBatch:
-    """Claimed rows. `unsettled` counts those that are not settled durably; `is_lost`: others have taken some."""
+    """Claimed rows.
+
+    token: of the claim.
+    leased_at: when the lease began, or was renewed last, on the monotonic clock.
+    unsettled: how many rows are not settled durably.
+    is_lost: others have taken some.
+    """
 
     shard = 0
     offset: Callable[[Raw], int] = staticmethod(operator.itemgetter(0))
@@ -49,7 +54,6 @@ class TableBatch:
         """A task is its row, by the table's id."""
         return in_order(f"{self._table}:", map(_id_of, self.raws))
 
-    def marks(self, start: int, stop: int, *before: object) -> list[tuple[object, ...]]:
-        """The parameters that settle these rows: what comes `before`, the id, the token."""
-        ids = map(_id_of, self.raws[start:stop])
-        return list(zip(*map(repeat, before), ids, repeat(self.token)))
+    def keys(self, start: int, stop: int) -> Iterable[object]:
+        """The ids of these rows."""
+        return map(_id_of, self.raws[start:stop])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from itertools import repeat
 
 import orjson
 from sqlalchemy import Connection
@@ -10,6 +11,7 @@ from sqlalchemy import Connection
 from consumerd.clock import wall
 from consumerd.database.embedded import EmbeddedDatabase, EmbeddedFile
 from consumerd.database.lock import FileLock
+from consumerd.database.sql import run_many
 from consumerd.errors import SourceAwayError, SourceRefusedError
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.statements import statements_for
@@ -24,8 +26,8 @@ def create_table(database: str, table: str = "tasks") -> None:
     sql = statements_for(options)
 
     def create(connection: Connection) -> None:
-        connection.exec_driver_sql(sql.create)
-        connection.exec_driver_sql(sql.index)
+        connection.exec_driver_sql(sql.create.text)
+        connection.exec_driver_sql(sql.index.text)
 
     _write(options, create)
 
@@ -36,13 +38,11 @@ def enqueue(database: str, records: Iterable[object], table: str = "tasks") -> i
     A record that is `bytes` is taken as the payload itself. Raises SourceAwayError, and then nothing was added.
     """
     options = TableOptions(database=database, table=table)
-    rows = list(_rows(records))
-
-    def insert(connection: Connection) -> None:
-        connection.exec_driver_sql(statements_for(options).enqueue, rows)
-
+    payloads = [record if isinstance(record, bytes) else orjson.dumps(record) for record in records]
+    insert = statements_for(options).enqueue
+    rows = insert.rows(payload=payloads, now=repeat(wall()))
     if rows:
-        _write(options, insert)
+        _write(options, lambda connection: run_many(connection, insert.text, rows))
     return len(rows)
 
 
@@ -61,12 +61,7 @@ def check_table(connection: Connection, options: TableOptions) -> None:
         raise SourceRefusedError(f"{name} is WITHOUT ROWID: make it anew without that")
 
 
-def _rows(records: Iterable[object]) -> Iterator[tuple[bytes, float]]:
-    now = wall()
-    return ((record if isinstance(record, bytes) else orjson.dumps(record), now) for record in records)
-
-
-def _write(options: TableOptions, step: Callable[[Connection], None]) -> None:
+def _write(options: TableOptions, step: Callable[[Connection], object]) -> None:
     lock = FileLock(options.lock_path)
     database = EmbeddedDatabase(
         EmbeddedFile(options.path, is_created=True, journal="wal"),

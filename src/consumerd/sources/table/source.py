@@ -5,17 +5,19 @@ What was handled is settled in the transaction that claims the next batch: one c
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import cast
 
 from sqlalchemy import Connection
 
 from consumerd import events
-from consumerd.database.embedded import EmbeddedDatabase, EmbeddedFile, driver_of
+from consumerd.database.claims import ClaimedRow, Lease
+from consumerd.database.embedded import EmbeddedDatabase, EmbeddedFile
 from consumerd.database.lock import FileLock
+from consumerd.database.sql import Statement
 from consumerd.errors import SourceAwayError, SourceRefusedError
 from consumerd.model.outcome import Dead, Done, Expired, Retry, Skipped
 from consumerd.model.task import TaskId
@@ -24,11 +26,10 @@ from consumerd.sources.decoding import decode_json, limited, quick_decode
 from consumerd.sources.identities import values_of
 from consumerd.sources.table import TRAITS
 from consumerd.sources.table.batch import TableBatch
-from consumerd.sources.table.lag import measure
+from consumerd.sources.table.lag import TableLag
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.schema import check_table
 from consumerd.sources.table.statements import Statements, statements_for
-from consumerd.sources.table.unclaimable import UnclaimableRows
 
 FIRST_PAUSE_S = 0.01
 LONGEST_PAUSE_S = 0.1
@@ -41,11 +42,11 @@ CLOSING_WAIT_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """Rows to be written with one statement: of one batch, or, with None, of no claim."""
+    """Rows to be settled with one statement: of one batch, or, with None, of no claim."""
 
     batch: TableBatch | None
-    statement: str
-    parameters: list[tuple[object, ...]]
+    statement: Statement
+    rows: list[tuple[object, ...]]
 
 
 class TableSource:
@@ -59,7 +60,7 @@ class TableSource:
         self._lock: FileLock | None = None
         self._live: list[TableBatch] = []
         self._marks: list[_Mark] = []
-        self._claims = 0
+        self._claim_number = 0
         self._is_busy = True
         self._is_doubtful = False
         self._had_retries = False
@@ -69,9 +70,10 @@ class TableSource:
     def open(self, context: SourceContext) -> None:
         self._context = context
         self._options = cast("TableOptions", context.options)
-        self._sql: Statements = statements_for(self._options)
-        self._unclaimable = UnclaimableRows(self._options.table, self._sql)
-        self._first_token, self._last_token = _own_tokens(context)
+        self._sql: Statements = statements_for(self._options, context.clock.wall)
+        self._claims = self._sql.claims
+        self._lag = TableLag(self._options.table, self._sql)
+        self._own_tokens = f"{context.lease_owner}/" if context.member is None else f"{context.member}#"
         if not self._options.path.exists():
             raise SourceRefusedError(f"there is no database {self._options.path}: make it, or correct `database`")
         self._lock = self._lock or FileLock(self._options.lock_path)  # the one of this process, however often it opens
@@ -96,13 +98,15 @@ class TableSource:
             pause = min(pause * 2, LONGEST_PAUSE_S)
 
     def settle(self, settlements: Sequence[Settlement], *, is_due: bool) -> None:
-        self._marks += map(self._mark, settlements)
+        self._marks += map(self._settled, settlements)
         if is_due:
             self._settle_now()
 
     def finish_parked(self, task_id: TaskId) -> None:
-        row_ids = values_of(task_id.removeprefix(f"{self._options.table}:"))
-        self._marks.append(_Mark(None, self._sql.resolve, [(self._context.clock.wall(), *row_ids)]))
+        text, number, content = values_of(task_id.removeprefix(f"{self._options.table}:"))
+        now = self._context.clock.wall()
+        resolved = self._sql.resolve.parameters(now=now, text=text, number=number, content=content)
+        self._marks.append(_Mark(None, self._sql.resolve, [resolved]))
         self._settle_now()
 
     def unsettled(self) -> int:
@@ -125,8 +129,7 @@ class TableSource:
         claimed = cast("TableBatch", batch)
         if start == len(claimed.raws):
             return
-        freed = claimed.marks(start, len(claimed.raws), self._context.clock.wall())
-        self._marks.append(_Mark(claimed, self._sql.free, freed))
+        self._marks.append(self._mark(claimed, start, len(claimed.raws), self._claims.free))
         self._settle_now()
 
     def close(self, deadline: float) -> None:
@@ -158,14 +161,9 @@ class TableSource:
                     self._context.worker.interrupt()
 
     def lag(self) -> tuple[ShardLag, ...]:
-        return self._keepers.read(self._measure)
+        return (self._keepers.read(lambda connection: self._lag.measure(connection, self._context.clock.wall())),)
 
     # Steps
-
-    def _measure(self, connection: Connection) -> tuple[ShardLag, ...]:
-        now = self._context.clock.wall()
-        self._unclaimable.look(connection, now)
-        return (measure(connection, self._sql, self._unclaimable, now),)
 
     def _claim(self, limit: int) -> TableBatch | None:
         """Settle what is noted and claim, in one transaction; nothing is written where there is neither."""
@@ -173,7 +171,7 @@ class TableSource:
         if limit <= 0:
             self._settle_now()
             return None
-        if not self._marks and not self._is_busy and not self._has_due():
+        if not self._marks and not self._is_busy and not self._database.read(self._claims.is_due):
             return None
         with self._turn:
             started = self._context.clock.monotonic()
@@ -186,46 +184,43 @@ class TableSource:
 
     def _take(self, connection: Connection, limit: int) -> TableBatch | None:
         self._write_marks(connection)
-        self._claims += 1
-        token = f"{self._context.lease_owner}/{self._claims}"
-        now = self._context.clock.wall()
-        parameters = (now + self._options.lease, token, now, limit, now, limit, limit)
-        rows = []
+        self._claim_number += 1
+        lease = Lease(f"{self._context.lease_owner}/{self._claim_number}", self._options.lease)
+        rows: Sequence[ClaimedRow] = []
         if self._had_retries:  # now it is the turn of those that were never tried
-            rows = driver_of(connection).execute(self._sql.claim_fresh, parameters).fetchall()
+            rows = self._claims.claim(connection, lease, limit, is_untried=True)
             self._had_retries = False
         if not rows:
-            rows = driver_of(connection).execute(self._sql.claim, parameters).fetchall()
+            rows = self._claims.claim(connection, lease, limit)
             self._had_retries = any(attempts for *_, attempts, _ in rows)
         if not rows:
             return None
         ids, payloads, attempts, firsts = zip(*rows, strict=True)
         raws = list(zip(range(len(rows)), ids, payloads, attempts, firsts, strict=True))
-        return TableBatch(self._options.table, token, raws, self._decoder_for(payloads))
+        return TableBatch(self._options.table, lease.owner, raws, self._decoder_for(payloads))
 
     def _decoder_for(self, payloads: Sequence[bytes]) -> Callable[[bytes], object]:
         limit = self._context.payload_limit_bytes
         return quick_decode if max(map(len, payloads)) <= limit else limited(quick_decode, limit)
 
-    def _has_due(self) -> bool:
-        now = self._context.clock.wall()
-        return bool(
-            self._database.read(lambda connection: connection.exec_driver_sql(self._sql.has_due, (now, now)).scalar())
-        )
-
-    def _mark(self, settlement: Settlement) -> _Mark:
+    def _settled(self, settlement: Settlement) -> _Mark:
         batch = cast("TableBatch", settlement.batch)
-        now = self._context.clock.wall()
         start, stop = settlement.start, settlement.stop
         match settlement.outcome:
             case Done():
-                return _Mark(batch, self._sql.done, batch.marks(start, stop, now))
+                return self._mark(batch, start, stop, self._sql.done)
             case Dead() | Expired() | Skipped():
-                return _Mark(batch, self._sql.dead, batch.marks(start, stop, now))
+                return self._mark(batch, start, stop, self._sql.dead)
             case Retry(after=after):
                 task = settlement.task or batch.task(start)
-                tried = (now + after, task.attempts, task.first_at or now)
-                return _Mark(batch, self._sql.defer, batch.marks(start, stop, *tried))
+                first = task.first_at or self._context.clock.wall()
+                tried: dict[str, object] = {"after": after, "attempts": task.attempts, "first": first}
+                return self._mark(batch, start, stop, self._sql.defer, **tried)
+
+    def _mark(self, batch: TableBatch, start: int, stop: int, statement: Statement, **values: object) -> _Mark:
+        same = {"now": self._context.clock.wall(), "token": batch.token, **values}
+        columns = {name: repeat(value) for name, value in same.items()}
+        return _Mark(batch, statement, statement.rows(key=batch.keys(start, stop), **columns))
 
     def _settle_now(self) -> None:
         """Write what is noted. Where that fails it stays noted, and the next fetch says that the source is away."""
@@ -250,13 +245,13 @@ class TableSource:
 
     def _write_marks(self, connection: Connection) -> int:
         """Write all marks; how many rows were not ours any more."""
-        driver, missing, others = driver_of(connection), 0, 0
+        missing, others = 0, 0
         for mark in self._marks:
-            written = driver.executemany(mark.statement, mark.parameters).rowcount
-            if mark.batch is not None and written < len(mark.parameters):
-                missing += len(mark.parameters) - written
-                ids = [(parameters[-2],) for parameters in mark.parameters]
-                others += sum(bool(driver.execute(self._sql.is_claimed, each).fetchone()) for each in ids)
+            written = self._claims.settle(connection, mark.statement, mark.rows)
+            if mark.batch is not None and written < len(mark.rows):
+                missing += len(mark.rows) - written
+                key = mark.statement.names.index("key")
+                others += sum(self._claims.is_claimed(connection, row[key]) for row in mark.rows)
         if missing and not self._is_doubtful:
             self._context.emit(events.lease_lost(tasks=missing, then=_fate(missing, others)))
         return missing
@@ -264,7 +259,7 @@ class TableSource:
     def _forget_marks(self) -> None:
         for mark in self._marks:
             if mark.batch is not None:
-                mark.batch.unsettled -= len(mark.parameters)
+                mark.batch.unsettled -= len(mark.rows)
         self._marks.clear()
         self._live = [batch for batch in self._live if batch.unsettled > 0]
 
@@ -278,9 +273,8 @@ class TableSource:
             self._database.write(self._give_back)
 
     def _renew(self, connection: Connection, now: float) -> None:
-        until = self._context.clock.wall() + self._options.lease
         for batch in self._live:
-            renewed = connection.exec_driver_sql(self._sql.renew, (until, batch.token)).rowcount
+            renewed = self._claims.renew(connection, Lease(batch.token, self._options.lease))
             batch.is_lost = batch.is_lost or renewed < batch.unsettled
             if not batch.is_lost:
                 batch.leased_at = now
@@ -291,9 +285,7 @@ class TableSource:
 
     def _give_back(self, connection: Connection) -> None:
         """Free what this slot's earlier processes had claimed, and what a broken transaction left behind."""
-        spared = json.dumps([batch.token for batch in self._live])
-        parameters = (self._context.clock.wall(), self._first_token, self._last_token, spared)
-        connection.exec_driver_sql(self._sql.give_back, parameters)
+        self._claims.release(connection, self._own_tokens, [batch.token for batch in self._live])
 
     def _away(self, cause: str) -> SourceAwayError:
         return SourceAwayError(f"the database {self._options.path} is away: {cause}")
@@ -305,9 +297,3 @@ def _fate(missing: int, others: int) -> str:
         return "another worker has them by now"
     gone = "they were done by another worker, changed or deleted meanwhile"
     return f"another worker has {others} of them by now; of the rest: {gone}" if others else gone
-
-
-def _own_tokens(context: SourceContext) -> tuple[str, str]:
-    """The range of the tokens of this slot: of all its generations, or of a guest's one process."""
-    prefix = f"{context.member}#" if context.member is not None else f"{context.lease_owner}/"
-    return prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)
