@@ -9,13 +9,14 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
 
 from consumerd.cli.lines import note, terminal_width
 from consumerd.cli.options import json_option
+from consumerd.config.inspection import Inspection
 from consumerd.config.loading import Validated, examine
 from consumerd.config.problems import Problem, in_document_order
 from consumerd.config.schema import json_schema
@@ -30,28 +31,20 @@ _PARKING = ("consumerd", "parking")
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a child found about one consumer.
-
-    source: the kind of its source, empty where it does not hold up; lag: (shard, tasks, oldest_s, position) as the
-    source said; away: why it could not be asked, or empty.
-    """
+    """A consumer, and what a child process has found out about it."""
 
     consumer: ConsumerSettings
-    problems: tuple[Problem, ...]
-    source: str = ""
-    remarks: tuple[str, ...] = ()
-    lag: tuple[dict[str, Any], ...] = ()  # plain data, printed as it is
-    away: str = ""
+    found: Inspection
 
     def as_json(self) -> dict[str, Any]:  # plain data
         return {
             "name": str(self.consumer.full_name),
             "target": self.consumer.target,
-            "source": self.source,
+            "source": self.found.source,
             "workers": self.consumer.common.model_dump()["workers"],
-            "remarks": list(self.remarks),
-            "lag": list(self.lag),
-            "not_reachable": self.away,
+            "remarks": list(self.found.remarks),
+            "lag": list(self.found.lag),
+            "not_reachable": self.found.away,
         }
 
 
@@ -74,8 +67,8 @@ def command(config: str | None, as_json: bool, is_probing: bool, with_details: b
         raise click.UsageError("Missing argument 'CONFIG'.")
     validated = examine(config)
     looks = _look(validated, is_probing=is_probing)
-    found = [*validated.problems, *_unreachable(validated), *(problem for look in looks for problem in look.problems)]
-    problems = in_document_order(found, validated.top_level)
+    of_consumers = (problem for look in looks for problem in look.found.problems)
+    problems = in_document_order([*validated.problems, *_unreachable(validated), *of_consumers], validated.top_level)
     if as_json:
         _print_json(config, problems, looks)
     elif problems:
@@ -109,18 +102,9 @@ def _parking(validated: Validated) -> str | None:
 
 def _seen(consumer: ConsumerSettings, answer: Answer) -> Look:
     if not answer.parts:
-        return Look(consumer, (_unanswered(consumer, answer),))
-    found, *probed = answer.parts
-    problems = tuple(Problem(**{**each, "path": tuple(each["path"])}) for each in found["problems"])
-    if found["loaded"] is None:
-        return Look(consumer, problems)
-    source, remarks = found["loaded"]["source"], tuple(found["loaded"]["remarks"])
-    if probed and probed[0].get("refused"):
-        refusal = Problem(consumer.origin, (*consumer.path, "configs"), probed[0]["refused"])
-        return Look(consumer, (*problems, refusal), source, remarks)
-    if probed:
-        return Look(consumer, problems, source, remarks, tuple(probed[0]["lag"]), probed[0]["away"])
-    return Look(consumer, problems, source, remarks, away=answer.ending)
+        return Look(consumer, Inspection((_unanswered(consumer, answer),)))
+    found = Inspection.of_part(answer.parts[-1])
+    return Look(consumer, found if answer.is_complete else replace(found, away=answer.ending))
 
 
 def _unanswered(consumer: ConsumerSettings, answer: Answer) -> Problem:
@@ -152,14 +136,14 @@ def _print_looks(looks: list[Look]) -> None:
     for look in looks:
         common = look.consumer.common
         click.echo(
-            f"{look.consumer.full_name}: {look.consumer.target}, source {look.source}, "
+            f"{look.consumer.full_name}: {look.consumer.target}, source {look.found.source}, "
             f"{common.workers} {'worker' if common.most_workers == 1 else 'workers'}{_lag_text(look)}"
         )
-        if look.away:
-            _print_note(f"warning: its source is not reachable now: {look.away}")
-        for complaint in dict.fromkeys(shard["complaint"] for shard in look.lag if shard["complaint"]):
+        if look.found.away:
+            _print_note(f"warning: its source is not reachable now: {look.found.away}")
+        for complaint in dict.fromkeys(shard["complaint"] for shard in look.found.lag if shard["complaint"]):
             _print_note(f"warning: {complaint}")
-        for remark in look.remarks:
+        for remark in look.found.remarks:
             _print_note(f"remark: {remark}")
 
 
@@ -168,9 +152,9 @@ def _print_note(text: str) -> None:
 
 
 def _lag_text(look: Look) -> str:
-    if not look.lag:
+    if not look.found.lag:
         return ""
-    tasks, later = (sum(shard[name] for shard in look.lag) for name in ("tasks", "later"))
-    ages = [shard["oldest_s"] for shard in look.lag if shard["oldest_s"] is not None]
+    tasks, later = (sum(shard[name] for shard in look.found.lag) for name in ("tasks", "later"))
+    ages = [shard["oldest_s"] for shard in look.found.lag if shard["oldest_s"] is not None]
     oldest = f", the oldest {max(ages):.0f} s" if ages else ""
     return f", {tasks} {'task' if tasks == 1 else 'tasks'} behind{oldest}" + (f", {later} due later" if later else "")

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from consumerd.config.common_keys import CommonKeys, PathName
 from consumerd.config.execution import Execution
 from consumerd.config.sizes import Duration
+from consumerd.config.tables import Place
 from consumerd.model.identity import ConsumerName
 
 RESERVED = "consumerd"
@@ -76,6 +77,12 @@ class ConsumerSettings(BaseModel):
     @property
     def full_name(self) -> ConsumerName:
         return ConsumerName(self.group, self.name)
+
+    @property
+    def configs_place(self) -> Place:
+        """Where its `configs` stand, and each key that came from the defaults where those stand."""
+        moved = {key: (RESERVED, "defaults", key) for key in self.defaulted}
+        return Place(self.origin, (*self.path, "configs"), moved)
 
     @property
     def execution(self) -> Execution:

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import pkgutil
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
 from consumerd.config.problems import Problem, did_you_mean
 from consumerd.config.tables import Place
 from consumerd.inquiry.raised import last_line, traceback_of
-from consumerd.model.contract import is_consumer, is_overridden
-
-SIGNATURES = {
-    "handle_task": "handle_task(self, offset, record)",
-    "iterate_task": "iterate_task(self), which yields (offset, record)",
-    "get_next_batch": "get_next_batch(self), which returns a list of records",
-}
+from consumerd.model.contract import is_consumer
 
 
 class NotLoadedError(Exception):
@@ -36,7 +28,9 @@ def import_class(target: str, directory: Path, entry: Place, *, module_key: str)
     entry: where the consumer stands; module_key: the key there that names the module. Raises NotLoadedError.
     """
     module_name, _, class_name = target.partition(":")
-    _put_on_path(str(directory.absolute()))
+    if str(directory.absolute()) not in sys.path:
+        sys.path.insert(0, str(directory.absolute()))
+        importlib.invalidate_caches()
     module = _import(module_name, directory, entry, module_key)
     found = _attribute(module, class_name, directory, entry)
     if not is_consumer(found):
@@ -45,38 +39,6 @@ def import_class(target: str, directory: Path, entry: Place, *, module_key: str)
         raise NotLoadedError(entry.problem(sentence, "class"))
     assert isinstance(found, type)
     return found
-
-
-def hook_problems(consumer_class: type, hooks: Iterable[str], entry: Place) -> list[Problem]:
-    """Which of the hooks that its source needs the user has still to write, or to write otherwise."""
-    name, missing = consumer_class.__name__, [hook for hook in hooks if not is_overridden(consumer_class, hook)]
-    sentences = [f"{name} has no {hook}: define {SIGNATURES.get(hook, hook)}" for hook in missing]
-    if "handle_task" not in missing:
-        sentences += _signature_complaints(consumer_class)
-    return [entry.problem(sentence, "class") for sentence in sentences]
-
-
-def _signature_complaints(consumer_class: type) -> list[str]:
-    """Whether `handle_task` can be called as it will be, with an offset and a record by their names."""
-    found = inspect.getattr_static(consumer_class, "handle_task")
-    bound_to = () if isinstance(found, staticmethod | classmethod) else (None,)
-    try:
-        signature = inspect.signature(getattr(consumer_class, "handle_task"))  # noqa: B009 - a hook, unknown to types
-    except (TypeError, ValueError):  # nothing that Python could read: a callable written in C
-        return []
-    try:
-        signature.bind(*bound_to, offset=0, record=None)
-    except TypeError:
-        bare = [each.replace(annotation=inspect.Parameter.empty) for each in signature.parameters.values()]
-        takes = signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)
-        return [f"{consumer_class.__name__}.handle_task takes {takes}: define {SIGNATURES['handle_task']}"]
-    return []
-
-
-def _put_on_path(directory: str) -> None:
-    if directory not in sys.path:
-        sys.path.insert(0, directory)
-        importlib.invalidate_caches()
 
 
 def _import(name: str, directory: Path, entry: Place, module_key: str) -> ModuleType:

@@ -5,7 +5,7 @@ Runs in zygotes, workers, probes and the foreground: only they know the class, a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,11 @@ CONFIG_CLASS = "Config"
 
 @dataclass(frozen=True, slots=True)
 class KeyOwners:
-    """Who knows a key: the common keys, the source's options, the consumer's `Config` where it has one."""
+    """Who knows a key, besides consumerd, which knows the common keys.
+
+    options: the source's model.
+    config: the consumer's `Config`, where it has one.
+    """
 
     options: type[BaseModel]
     config: type[BaseModel] | None
@@ -62,25 +66,18 @@ def config_model(consumer_class: type) -> type[BaseModel] | None:
     return found if isinstance(found, type) and issubclass(found, BaseModel) else None
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownKeys:
-    """What becomes of keys without an owner: mistakes, or passed on to the class as in the seed."""
-
-    problems: tuple[Problem, ...]
-    passed_on: tuple[str, ...]
-
-
 def judge_unknown(
-    owners: KeyOwners, configs: Mapping[str, Any], place: Place, *, defaulted: Iterable[str]
-) -> UnknownKeys:
-    """A key is a mistake where the keys are closed, or where it is nearly a known one; else it is passed on.
+    owners: KeyOwners, configs: Mapping[str, Any], place: Place, *, defaulted: Collection[str]
+) -> tuple[list[Problem], list[str]]:
+    """The keys without an owner: those that are mistakes, as problems, and those that are passed on to the class.
 
+    A key is a mistake where the keys are closed, or where it is nearly a known one.
     defaulted: keys that `consumerd.defaults` gave to every consumer, where another may know them: only one that is
     nearly a common key is a mistake, and none is worth a remark.
     """
     problems, passed_on = [], []
     for key in owners.unknown(configs):
-        is_default = key in set(defaulted)
+        is_default = key in defaulted
         near = nearest(key, COMMON_KEYS if is_default else owners.known)
         if near is not None:
             fix = "" if owners.config is not None else f" If not, declare '{key}' in the class's {CONFIG_CLASS}"
@@ -90,4 +87,4 @@ def judge_unknown(
             problems.append(place.problem(f"is not a known key of this consumer; known are: {known}", key))
         elif not is_default:
             passed_on.append(key)
-    return UnknownKeys(tuple(problems), tuple(passed_on))
+    return problems, passed_on

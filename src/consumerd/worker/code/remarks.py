@@ -12,7 +12,6 @@ from types import CodeType
 from consumerd.config.common_keys import CommonKeys
 from consumerd.model.contract import is_overridden
 from consumerd.sources.contract import SourceKind
-from consumerd.worker.code.scalable import scaling_remarks
 
 BACK_OFF_ATTRIBUTES = ("back_off_time", "max_back_off_time", "expire_time")
 _OUR_PACKAGE = "consumerd."
@@ -23,7 +22,7 @@ def remarks_on(consumer_class: type, kind: SourceKind, common: CommonKeys, passe
     return (
         *_on_what_is_given_away(consumer_class, kind),
         *_on_shards(consumer_class, kind, common.most_workers),
-        *scaling_remarks(kind, common),
+        *_on_scaling(kind, common),
         *_on_back_off(consumer_class, common),
         *_on_worker_count(consumer_class, common),
         *(f"configs.{key} is no key of consumerd or of its source: it is passed on to the class" for key in passed_on),
@@ -57,6 +56,14 @@ def _on_shards(consumer_class: type, kind: SourceKind, workers: int) -> Iterator
         yield (
             f"its query does not read self.shard: each of its {workers} workers reads every row and keeps its share, "
             "by the row's id; let the query read self.shard"
+        )
+
+
+def _on_scaling(kind: SourceKind, common: CommonKeys) -> Iterator[str]:
+    if common.scaling is not None and kind.traits.gives_away:
+        yield (
+            "how many tasks wait is not known of an iterate_task, so its number of workers stays at "
+            f"{common.scaling.min}, the least of configs.workers, unless consumerd scale changes it"
         )
 
 

@@ -1,0 +1,74 @@
+"""What is wrong with a consumer's class, found without making it. Runs in zygotes, probes and the foreground."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from consumerd.config.common_keys import COMMON_KEYS
+from consumerd.config.problems import Problem
+from consumerd.config.tables import Place, keys_of
+from consumerd.model.contract import is_overridden, live_keys
+from consumerd.worker.code.keys import KeyOwners
+
+SIGNATURES = {
+    "handle_task": "handle_task(self, offset, record)",
+    "iterate_task": "iterate_task(self), which yields (offset, record)",
+    "get_next_batch": "get_next_batch(self), which returns a list of records",
+}
+
+
+def hook_problems(consumer_class: type, hooks: Iterable[str], entry: Place) -> Iterator[Problem]:
+    """Which of the hooks that its source needs the user has still to write, or to write otherwise."""
+    name, missing = consumer_class.__name__, [hook for hook in hooks if not is_overridden(consumer_class, hook)]
+    for hook in missing:
+        yield entry.problem(f"{name} has no {hook}: define {SIGNATURES.get(hook, hook)}", "class")
+    takes = None if "handle_task" in missing else _other_signature(consumer_class)
+    if takes is not None:
+        yield entry.problem(f"{name}.handle_task takes {takes}: define {SIGNATURES['handle_task']}", "class")
+
+
+def _other_signature(consumer_class: type) -> inspect.Signature | None:
+    """What `handle_task` takes, where it cannot be called as it will be: with an offset and a record by their names."""
+    found = inspect.getattr_static(consumer_class, "handle_task")
+    bound_to = () if isinstance(found, staticmethod | classmethod) else (None,)
+    try:
+        signature = inspect.signature(getattr(consumer_class, "handle_task"))  # noqa: B009 - a hook, unknown to types
+    except (TypeError, ValueError):  # nothing that Python could read: a callable written in C
+        return None
+    try:
+        signature.bind(*bound_to, offset=0, record=None)
+    except TypeError:
+        bare = [each.replace(annotation=inspect.Parameter.empty) for each in signature.parameters.values()]
+        return signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)
+    return None
+
+
+def live_problems(consumer_class: type, owners: KeyOwners, entry: Place) -> Iterator[Problem]:
+    """What is wrong with the class's LIVE_CONFIGS."""
+    name = consumer_class.__name__
+    try:
+        live = live_keys(consumer_class)
+    except TypeError as error:
+        yield entry.problem(f'{name}: {error}: write the keys of its configs, as ("price_limit",)', "class")
+        return
+    why = "consumerd or the source uses it, and a worker starts anew when it changes: take it out"
+    for key in sorted(live & {*COMMON_KEYS, *keys_of(owners.options)}):
+        yield entry.problem(f"{name}: LIVE_CONFIGS names {key!r}: {why}", "class")
+
+
+def construction_problems(
+    consumer_class: type,
+    configs: Mapping[str, Any],  # the user's own keys have any value
+    entry: Place,
+) -> Iterator[Problem]:
+    """Whether its `__init__` can be called as a worker calls it: `consumer_class(worker_id, **configs)`."""
+    try:
+        inspect.signature(consumer_class).bind(0, **configs)
+    except TypeError as error:
+        fix = "let it take (self, worker_id, **kwargs) and pass them on to super().__init__"
+        sentence = f"{consumer_class.__name__}.__init__ does not take its configs ({error}): {fix}"
+        yield entry.problem(sentence, "class")
+    except ValueError:  # a class without a signature that Python could read, one written in C
+        return
