@@ -19,6 +19,7 @@ from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.channel import Channel
 from consumerd.wire.control import call
 from consumerd.wire.messages import Message, Serve, StoreRequest, StoreResult
+from consumerd.wire.status import ask_status
 
 TIMEOUT_S = 60.0
 PROGRESS_S = 2.0
@@ -62,11 +63,9 @@ def _consumers(state_dir: StateDirectory, config: str | None) -> list[str]:
 
         return [str(consumer.full_name) for consumer in load(config).consumers]
     try:
-        status = call(state_dir.control_socket, "status")
+        return [pool.name for pool in ask_status(state_dir.control_socket).pools]
     except NotRunningError:
         return []
-    assert isinstance(status, dict)
-    return [pool["name"] for pool in status["pools"]]
 
 
 def _ask(state_dir: StateDirectory, config: str | None, verb: str, arguments: Mapping[str, object]) -> list[Item]:

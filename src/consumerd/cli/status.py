@@ -1,23 +1,22 @@
 """`consumerd status`: what is running, once. Imports nothing heavy: it answers within 150 ms.
 
-The document is the master's (`master.control.status`), shown as it is with `--json`.
+`--json` shows the master's answer as it came.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import click
+from msgspec import UNSET
 
 from consumerd import clock, events
 from consumerd.cli.lines import duration, named_table, note, table, terminal_width
 from consumerd.cli.options import json_option, state_dir_option
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import call
-
-Plain = Mapping[str, Any]  # a part of the status document, as JSON brought it
+from consumerd.wire.status import Flag, LastError, PoolStatus, Status, WorkerStatus, status_of
 
 POOL_HEADINGS = ("POOL", "STATE", "WORKERS", "HANDLED", "FAILED", "PARKED", "UNSETTLED", "RESTARTS", "LAG")
 WORKER_HEADINGS = ("WORKER", "PID", "GENERATION", "STATE", "FOR", "HANDLED", "DOING")
@@ -42,101 +41,93 @@ def command(state_dir: StateDirectory, as_json: bool, with_workers: bool, is_che
     HANDLED, FAILED and RESTARTS count since the master started. PARKED, UNSETTLED and LAG are of this moment; the last
     and PARKED are taken every ten seconds.
     """
-    document = call(state_dir.control_socket, "status")
-    assert isinstance(document, dict)
+    answer = call(state_dir.control_socket, "status")
+    status = status_of(answer)
     if as_json:
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
     else:
-        click.echo(render(document, with_workers=with_workers, width=terminal_width()))
-    return 1 if is_check and not document["is_healthy"] else 0
+        click.echo(render(status, with_workers=with_workers, width=terminal_width()))
+    return 1 if is_check and not status.is_healthy else 0
 
 
-def render(document: Plain, *, with_workers: bool, width: int | None = None) -> str:
-    """The document for people, on a terminal of so many columns; None: on whole lines."""
-    since = clock.iso(document["started_at"])
-    lines = [f"{document['config']}: {document['state']}, master {document['pid']}, since {since}"]
-    lines += ["", *_pool_table(document["pools"], width)]
-    if document["disabled"]:
-        lines += ["", f"disabled: {', '.join(document['disabled'])}"]
-    if with_workers:
-        for pool in document["pools"]:
-            lines += ["", pool["name"], *table(WORKER_HEADINGS, map(_worker_row, pool["workers"]))]
-    lines += ["", "healthy" if document["is_healthy"] else "not healthy:"]
-    lines += [line for problem in document["problems"] for line in note(problem, width)]
-    parked = sum(sum(_parked_now(pool)) for pool in document["pools"])
+def render(status: Status, *, with_workers: bool, width: int | None = None) -> str:
+    """The status for people, on a terminal of so many columns; None: on whole lines."""
+    since = clock.iso(status.started_at)
+    lines = [f"{status.config}: {status.state}, master {status.pid}, since {since}"]
+    lines += ["", *_pool_table(status.pools, width)]
+    if status.disabled:
+        lines += ["", f"disabled: {', '.join(status.disabled)}"]
+    for pool in status.pools if with_workers else ():
+        lines += ["", pool.name, *table(WORKER_HEADINGS, map(_worker_row, pool.workers))]
+    lines += ["", "healthy" if status.is_healthy else "not healthy:"]
+    lines += [line for problem in status.problems for line in note(problem, width)]
+    parked = sum(map(_parked_now, status.pools))
     if parked:
         lines += ["", f"{parked} {'task is' if parked == 1 else 'tasks are'} parked: see consumerd parked list"]
     return "\n".join(lines)
 
 
-def _pool_table(pools: Sequence[Plain], width: int | None) -> list[str]:
-    """A line for each pool, and below it what there is to note of it."""
+def _pool_table(pools: Sequence[PoolStatus], width: int | None) -> list[str]:
+    """A line for each pool, and below it what there is to note of it, unless a problem says the same."""
     rows = list(map(_pool_row, pools))
     lines, of_pools = named_table(POOL_HEADINGS, rows, numbers=POOL_HEADINGS[3:], width=width)
     for pool, of_pool in zip(pools, of_pools, strict=True):
-        lines += [*of_pool, *note(_paused(pool), width), *note(_note(pool), width)]
+        paused = "" if pool.paused is None else f"paused since {_moment(pool.paused.at)} by {pool.paused.by}"
+        most_pressing = _note(pool)
+        is_said = any(most_pressing in problem for problem in pool.problems)
+        lines += [*of_pool, *note(paused, width), *note("" if is_said else most_pressing, width)]
     return lines
 
 
-def _pool_row(pool: Plain) -> Sequence[str]:
-    workers = f"{pool['workers_running']}/{pool['workers_wanted']}"
-    if pool["workers_finished"]:
-        workers += f" ({pool['workers_finished']} finished)"
-    parked = "-" if pool["parked_now"] is None else str(sum(_parked_now(pool)))
-    counts = (pool["handled"], pool["failed"], parked, pool["unsettled"], pool["restarts"])
-    state = f"{pool['state']}, paused" if pool["is_paused"] else pool["state"]
-    return (pool["name"], state, workers, *map(str, counts), _lag(pool))
+def _pool_row(pool: PoolStatus) -> Sequence[str]:
+    workers = f"{pool.workers_running}/{pool.workers_wanted}"
+    if pool.workers_finished:
+        workers += f" ({pool.workers_finished} finished)"
+    parked = "-" if pool.parked_now is None else str(_parked_now(pool))
+    counts = (pool.handled, pool.failed, parked, pool.unsettled, pool.restarts)
+    state = f"{pool.state}, paused" if pool.is_paused else pool.state
+    return (pool.name, state, workers, *map(str, counts), _lag(pool))
 
 
-def _parked_now(pool: Plain) -> tuple[int, int]:
-    """How many tasks are waiting, and dead; none where nobody has counted yet."""
-    counted = pool["parked_now"] or {"waiting": 0, "dead": 0}
-    return counted["waiting"], counted["dead"]
+def _parked_now(pool: PoolStatus) -> int:
+    """How many tasks are parked; none where nobody has counted yet."""
+    return 0 if pool.parked_now is None else pool.parked_now.waiting + pool.parked_now.dead
 
 
-def _lag(pool: Plain) -> str:
+def _lag(pool: PoolStatus) -> str:
     """How many tasks wait, in all shards; how old that number is, where nobody has measured for a while."""
-    age_s = pool["lag_age_s"]
-    if age_s is None or not pool["lag"]:
+    if pool.lag_age_s is None or not pool.lag:
         return "-"
-    tasks = str(sum(tasks for _, tasks, _, _ in pool["lag"]))
-    tasks += f" +{pool['later']} later" if pool["later"] else ""
-    return tasks if age_s <= OLD_LAG_S else f"{tasks} ({duration(age_s)} old)"
+    tasks = str(sum(tasks for _, tasks, _, _ in pool.lag))
+    tasks += f" +{pool.later} later" if pool.later else ""
+    return tasks if pool.lag_age_s <= OLD_LAG_S else f"{tasks} ({duration(pool.lag_age_s)} old)"
 
 
-def _paused(pool: Plain) -> str:
-    """Since when and by whom, where it is."""
-    paused = pool["paused"]
-    return "" if paused is None else f"paused since {_moment(paused['at'])} by {paused['by']}"
-
-
-def _note(pool: Plain) -> str:
+def _note(pool: PoolStatus) -> str:
     """The most pressing thing: why it failed, for how long it loads, what is away and why, what is on trial, the last
     error; else why it has so many workers.
     """
-    if pool["reason"]:
-        return _shortened(pool["reason"])
-    if pool["state"] == "loading":
-        return f"for {duration(pool['since_s'])}"
-    if pool["flags"]:
-        return ", ".join(map(_flag, pool["flags"]))
-    if 0 < pool["established"] < pool["edition"]:
-        return f"edition {pool['edition']} is on trial"
-    if pool["last_error"] is not None:
-        return _last_error(pool["last_error"], pool["restarts"])
+    if pool.reason:
+        return _shortened(pool.reason)
+    if pool.state == "loading":
+        return f"for {duration(pool.since_s)}"
+    if pool.flags:
+        return ", ".join(map(_flag, pool.flags))
+    if 0 < pool.established < pool.edition:
+        return f"edition {pool.edition} is on trial"
+    if pool.last_error is not None:
+        return _last_error(pool.last_error, pool.restarts)
     return _scaled(pool)
 
 
-def _scaled(pool: Plain) -> str:
+def _scaled(pool: PoolStatus) -> str:
     """Why the pool has so many workers, where the configuration alone does not say."""
-    if pool["scaling"] is not None:
-        return _shortened(pool["scaling"]["reason"])
-    pinned = pool["workers_pinned"]
-    told = "" if pinned is None else f"pinned to {pinned} by hand"
-    helping = pool["workers_helping"]
-    if helping is None or helping >= pool["workers_wanted"]:
-        return told
-    return f"{told + ', ' if told else ''}{shards_help(helping)}"
+    if pool.scaling is not None:
+        return _shortened(pool.scaling.reason)
+    told = [] if pool.workers_pinned is None else [f"pinned to {pool.workers_pinned} by hand"]
+    if pool.workers_helping is not None and pool.workers_helping < pool.workers_wanted:
+        told.append(shards_help(pool.workers_helping))
+    return ", ".join(told)
 
 
 def shards_help(shards: int) -> str:
@@ -144,24 +135,24 @@ def shards_help(shards: int) -> str:
     return f"{shards} help: its source has {shards} {'partition' if shards == 1 else 'partitions'}"
 
 
-def _last_error(error: Plain, restarts: int) -> str:
+def _last_error(error: LastError, restarts: int) -> str:
     """What went wrong; how often workers were restarted, where it ended one; how long ago, once that is a while."""
-    fields = {name: value for name, value in error["fields"].items() if name not in ("consumer", "traceback")}
+    fields = {name: value for name, value in error.fields.items() if name not in ("consumer", "traceback")}
     told = str(fields.pop("error", fields.pop("reason", "")))
-    if error["name"] != events.consume_failed.name:
+    if error.name != events.consume_failed.name:
         others = [f"{name}={value}" for name, value in fields.items() if value not in ("", None)]
-        told = f"{error['name']}: {', '.join([told, *others] if told else others)}"
+        told = f"{error.name}: {', '.join([told, *others] if told else others)}"
     more = ""
-    if error["name"] in (events.consume_failed.name, events.worker_ended.name) and restarts:
+    if error.name in (events.consume_failed.name, events.worker_ended.name) and restarts:
         more = f", {restarts} restart{'' if restarts == 1 else 's'}"
-    ago_s = clock.wall() - error["at"]
+    ago_s = clock.wall() - error.at
     return _shortened(told) + more + (f" ({duration(ago_s)} ago)" if ago_s > OLD_ERROR_S else "")
 
 
-def _flag(flag: Plain) -> str:
+def _flag(flag: Flag) -> str:
     """Since when; why, stands among the problems."""
-    away = flag["away"] if flag["away"] == "starved" else f"{flag['away']} away"
-    return away + ("" if flag["since"] is None else f" since {_moment(flag['since'])}")
+    away = flag.away if flag.away == "starved" else f"{flag.away} away"
+    return away + ("" if flag.since is None else f" since {_moment(flag.since)}")
 
 
 def _moment(at: float) -> str:
@@ -170,28 +161,21 @@ def _moment(at: float) -> str:
     return f"{time[:5]} UTC" if clock.wall() - at < DAY_S else date
 
 
-def _worker_row(worker: Plain) -> Sequence[str]:
-    pid = "-" if worker["pid"] is None else str(worker["pid"])
-    handled = str(worker.get("handled", "-"))
-    return (
-        str(worker["slot"]),
-        pid,
-        str(worker["generation"]),
-        worker["state"],
-        duration(worker["since_s"]),
-        handled,
-        _doing(worker),
-    )
+def _worker_row(worker: WorkerStatus) -> Sequence[str]:
+    pid = "-" if worker.pid is None else str(worker.pid)
+    handled = "-" if worker.handled is UNSET else str(worker.handled)
+    since = duration(worker.since_s)
+    return (str(worker.slot), pid, str(worker.generation), worker.state, since, handled, _doing(worker))
 
 
-def _doing(worker: Plain) -> str:
-    if worker["starts_in_s"] is not None:
-        return f"starts in {duration(worker['starts_in_s'])}"
-    if worker.get("busy_s") is None:
+def _doing(worker: WorkerStatus) -> str:
+    if worker.starts_in_s is not None:
+        return f"starts in {duration(worker.starts_in_s)}"
+    if worker.busy_s is UNSET or worker.busy_s is None:
         return ""
-    task = "" if worker["offset"] is None else f"offset {worker['offset']} of shard {worker['shard']}"
-    is_known = worker["busy_s"] >= KNOWN_S
-    return f"{task} for {duration(worker['busy_s'])}".lstrip() if is_known else task or "a batch"
+    task = "" if worker.offset is None else f"offset {worker.offset} of shard {worker.shard}"
+    is_known = worker.busy_s >= KNOWN_S
+    return f"{task} for {duration(worker.busy_s)}".lstrip() if is_known else task or "a batch"
 
 
 def _shortened(text: str) -> str:

@@ -18,7 +18,7 @@ from consumerd.config.loading import load
 from consumerd.config.shape import ConsumerSettings, Document
 from consumerd.errors import NotRunningError, UsageError
 from consumerd.state.state_dir import StateDirectory
-from consumerd.wire.control import call
+from consumerd.wire.status import ask_status
 
 
 @click.command()
@@ -44,11 +44,9 @@ def command(target: str, record: str, config: str | None, state_dir: StateDirect
 
 def _running_config(state_dir: StateDirectory) -> str:
     try:
-        status = call(state_dir.control_socket, "status", {})
+        return ask_status(state_dir.control_socket).config
     except NotRunningError as error:
         raise UsageError("no master runs whose configuration could be used: name one with --config") from error
-    assert isinstance(status, dict)
-    return str(status["config"])
 
 
 def _chosen(document: Document, target: str) -> ConsumerSettings:

@@ -10,6 +10,8 @@ import json
 import sys
 from typing import Any
 
+import msgspec
+
 from consumerd.wire.control import (
     FAILED,
     INVALID_PARAMS,
@@ -20,6 +22,7 @@ from consumerd.wire.control import (
     PARSE_ERROR,
     Method,
 )
+from consumerd.wire.status import Status
 
 Schema = dict[str, Any]  # a JSON Schema is a free tree
 
@@ -29,6 +32,7 @@ _CODES = (PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, FAILED
 
 def control_schema() -> Schema:
     """Of every message, by direction: a client sends requests, the master all else."""
+    _, status = msgspec.json.schema_components([Status], ref_template="#/$defs/{name}")
     requests = {f"request.{name}": _request(method) for name, method in METHODS.items()}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -40,9 +44,9 @@ def control_schema() -> Schema:
             "request": {"oneOf": [_ref(name) for name in requests]},
             **requests,
             "response": _message(
-                {"id": _ref("id"), "result": {"anyOf": [_ref("status"), {}]}}, "What a method has answered."
+                {"id": _ref("id"), "result": {"anyOf": [_ref("Status"), {}]}}, "What a method has answered."
             ),
-            "status": _status(),
+            **status,
             "failure": _failure(),
             "piece": _notification("piece", "text", {"type": "string"}, "A part of a result, as JSON text."),
             "item": _notification("item", "item", {}, "One item of a stream."),
@@ -64,36 +68,6 @@ def _request(method: Method) -> Schema:
 def _description(method: Method) -> str:
     is_act = "Kept in the audit log. " if method.is_act else ""
     return is_act + ("Answered by items." if method.is_stream else "Answered once, in pieces where it is long.")
-
-
-def _status() -> Schema:
-    """Of the status, what its names do not say."""
-    lag = {
-        "description": "How far each shard is behind; empty where nobody can know, and then it is no zero.",
-        "type": "array",
-        "items": {
-            "type": "array",
-            "prefixItems": [
-                {"type": "integer", "description": "The shard; of Kafka, the partition."},
-                {"type": "integer", "description": "How many tasks wait in it."},
-                {
-                    "type": ["number", "null"],
-                    "description": "Seconds: the age of the oldest unfinished task, if known.",
-                },
-                {
-                    "type": "integer",
-                    "description": "What is settled: of Kafka the committed offset, of a table how many rows are done.",
-                },
-            ],
-        },
-    }
-    pool = {
-        "lag": lag,
-        "lag_age_s": {"type": ["number", "null"], "description": "Seconds since the lag was measured; null: never."},
-        "later": {"type": ["integer", "null"], "description": "How many more tasks have a time that has not come."},
-    }
-    pools = {"type": "array", "items": {"type": "object", "properties": pool}}
-    return {"description": "What `status` answers.", "type": "object", "properties": {"pools": pools}}
 
 
 def _failure() -> Schema:

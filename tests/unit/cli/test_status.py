@@ -3,9 +3,10 @@ from typing import Any
 
 import pytest
 
+from consumerd.cli import status
 from consumerd.cli.lines import printable, table
-from consumerd.cli.status import render
 from consumerd.clock import wall
+from consumerd.wire.status import status_of
 
 Plain = dict[str, Any]  # parts of a status document
 
@@ -17,6 +18,13 @@ def worker(**more: Any) -> Plain:
         "since_s": 75.0,
         "pid": 4711,
         "generation": 2,
+        "edition": 2,
+        "restarts": 0,
+        "is_worn": False,
+        "refused": "",
+        "is_refused": False,
+        "stuck": None,
+        "last_end": None,
         "starts_in_s": None,
         "handled": 12,
         "busy_s": None,
@@ -29,7 +37,16 @@ def worker(**more: Any) -> Plain:
 def pool(**more: Any) -> Plain:
     return {
         "name": "gop/login",
+        "class": "gop:Login",
+        "source": "kafka",
         "state": "up",
+        "zygote": {"state": "ready", "since_s": 60.0, "pid": 4700},
+        "workers_configured": 16,
+        "workers_stalled": 0,
+        "parked": 2,
+        "suspects": 0,
+        "traceback": "",
+        "problems": [],
         "since_s": 60.0,
         "workers_wanted": 16,
         "workers_helping": None,
@@ -46,6 +63,7 @@ def pool(**more: Any) -> Plain:
         "restarts": 1,
         "edition": 2,
         "established": 2,
+        "rejected": 0,
         "lag": [],
         "lag_age_s": None,
         "later": None,
@@ -59,15 +77,20 @@ def pool(**more: Any) -> Plain:
 
 def document(*pools: Plain, problems: tuple[str, ...] = ()) -> Plain:
     return {
+        "version": "1",
         "config": "gop.toml",
         "state": "running",
         "pid": 99,
         "started_at": 0.0,
-        "pools": pools,
+        "pools": list(pools),
         "disabled": [],
         "is_healthy": not problems,
-        "problems": problems,
+        "problems": list(problems),
     }
+
+
+def render(answer: Plain, *, with_workers: bool, width: int | None = None) -> str:
+    return status.render(status_of(answer), with_workers=with_workers, width=width)
 
 
 def line_of(text: str, start: str) -> str:
@@ -103,6 +126,13 @@ def test_since_when_and_by_whom_a_pool_is_paused_is_said_beside_what_else_there_
 def test_the_reason_of_a_failure_is_the_note() -> None:
     text = render(document(pool(state="failed", reason="no module named x\nmore")), with_workers=False)
     assert note_of(text).endswith("no module named x")
+
+
+def test_a_reason_that_a_problem_tells_is_told_once() -> None:
+    reason = "no module named x"
+    failed = pool(state="failed", reason=reason, problems=[f"gop/login has failed: {reason}"])
+    text = render(document(failed, problems=tuple(failed["problems"])), with_workers=False)
+    assert text.count(reason) == 1
 
 
 @pytest.mark.parametrize(("age_s", "said"), [(None, "1  -"), (30.0, "1  40"), (45.0, "1  40 (45 s old)")])
@@ -174,7 +204,8 @@ def test_a_worker_says_what_it_does_now_and_since_when(how: Plain, said: str) ->
 
 
 def test_why_a_pool_has_so_many_workers_is_the_note_where_nothing_is_more_pressing() -> None:
-    scaling = {"reason": "8 workers wanted, 4 help: its source has 4 partitions"}
+    reason = "8 workers wanted, 4 help: its source has 4 partitions"
+    scaling = {"min": 1, "max": 8, "target_seconds": 30.0, "wanted": 8, "needed": 8, "reason": reason}
     assert "8 workers wanted, 4 help" in render(document(pool(scaling=scaling)), with_workers=False)
     assert "pinned to 5 by hand" in render(document(pool(workers_pinned=5)), with_workers=False)
 

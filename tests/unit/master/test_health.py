@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+import json
+
+import msgspec
 import pytest
 
 from consumerd.errors import SourceRefusedError
-from consumerd.master.control.status import SLOW_START_S, pool_document
+from consumerd.master.control.problems import SLOW_START_S
+from consumerd.master.control.status import pool_status, status
 from consumerd.master.control.unrun import unrun
 from consumerd.master.rules import history
 from consumerd.master.rules.restart import PROVEN_AFTER_S
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState
 from consumerd.testing.clock import ManualClock
-from consumerd.wire.board import ANSWERED
+from consumerd.wire.board import ANSWERED, FLAGS, BoardFlag
 from consumerd.wire.board_writer import BoardWriter
 from consumerd.wire.messages import Lag, Reported
 from consumerd.wire.recent import KEPT
+from consumerd.wire.status import status_of
 from unit.master.pools.test_hearing import NAME, Stage, stage
 
 __all__ = ["stage"]
 
 
 def problems(stage: Stage, now: float = 0.0) -> list[str]:
-    found = pool_document(stage.pools, NAME, now)["problems"]
-    assert isinstance(found, list)
-    return found
+    return pool_status(stage.pools, NAME, now).problems
+
+
+def test_a_status_is_read_as_it_was_made(stage: Stage) -> None:
+    stage.up()
+    stage.board(1).words[FLAGS] = BoardFlag.STORE_AWAY | BoardFlag.SOURCE_AWAY
+    stage.worker_says(0, Lag(((3, 7, None, 20),)))
+    stage.worker_says(0, Reported("hook_failed", "error", {"error": "no"}))
+    stage.hearing.worker_ended(NAME, 0, 9, 2.0)
+    made = status(stage.pools, config="gop.toml", started_at=1.0, stop_deadline=None)
+    answer = json.loads(json.dumps(msgspec.to_builtins(made)))
+    assert json.loads(json.dumps(msgspec.to_builtins(status_of(answer)))) == answer
+    assert [made.is_healthy, made.pools[0].workers[0].handled] == [False, msgspec.UNSET]
 
 
 def test_failures_in_a_row_are_a_problem_though_a_success_came_a_moment_before_and_their_worker_is_dead(

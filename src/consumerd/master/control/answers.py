@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
+import msgspec
+
 from consumerd import clock
 from consumerd.errors import UsageError
 from consumerd.master.control.broadcast import Broadcast, Wish
 from consumerd.master.control.operations import Operations
 from consumerd.master.control.reloading import Reloading
 from consumerd.master.control.server import BY, Answer
-from consumerd.master.control.status import status_document
+from consumerd.master.control.status import status
 from consumerd.master.control.unrun import unrun
 from consumerd.master.helper import StoreHelper
 from consumerd.master.pools.acts import Means
@@ -58,16 +60,15 @@ class Answers:
 
     async def _status(self, params: Mapping[str, object]) -> AsyncIterator[str]:
         del params
-        yield _json(
-            status_document(
-                self.means.pools,
-                config=self.config,
-                started_at=self.started_at,
-                disabled=self.operations.disabled,
-                paused=self.operations.paused,
-                stop_deadline=self.supervisor.stop_deadline,
-            )
+        found = status(
+            self.means.pools,
+            config=self.config,
+            started_at=self.started_at,
+            disabled=self.operations.disabled,
+            paused=self.operations.paused,
+            stop_deadline=self.supervisor.stop_deadline,
         )
+        yield _json(msgspec.to_builtins(found))
 
     async def _stop(self, params: Mapping[str, object]) -> AsyncIterator[str]:
         """The master closes the connection when it ends."""

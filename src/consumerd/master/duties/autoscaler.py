@@ -16,6 +16,7 @@ from consumerd.master.rules.autoscale import Bounds, Judgement, Measurement, int
 from consumerd.master.rules.plan import canary_slot
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState
+from consumerd.wire.status import Scaling
 
 OLD_LAG_S = 60.0
 """A lag that nobody has measured for so long says nothing any more."""
@@ -83,7 +84,7 @@ def why_it_stays(pools: Pools, name: ConsumerName, now: float) -> str | None:
     return None
 
 
-def scaling_document(pools: Pools, name: ConsumerName, now: float) -> dict[str, object] | None:
+def scaling_of(pools: Pools, name: ConsumerName, now: float) -> Scaling | None:
     """For `status`: the bounds, what is wanted within them, and why; None where the number is fixed."""
     bounds, judgement = bounds_of(pools, name), pools.processes[name].judgement
     if bounds is None:
@@ -93,14 +94,14 @@ def scaling_document(pools: Pools, name: ConsumerName, now: float) -> dict[str, 
     if stays is not None or judgement is None:
         judgement = Judgement(workers, workers, f"{workers} stay: {stays or 'nobody has looked yet'}")
     reason = judgement.reason
-    return {
-        "min": bounds.fewest,
-        "max": bounds.most,
-        "target_seconds": bounds.target_s,
-        "wanted": judgement.wanted,
-        "needed": judgement.needed,
-        "reason": reason if pinned is None else f"pinned to {pinned} by hand; else: {reason}",
-    }
+    return Scaling(
+        min=bounds.fewest,
+        max=bounds.most,
+        target_seconds=bounds.target_s,
+        wanted=judgement.wanted,
+        needed=judgement.needed,
+        reason=reason if pinned is None else f"pinned to {pinned} by hand; else: {reason}",
+    )
 
 
 def _look(pools: Pools, name: ConsumerName) -> Measurement:

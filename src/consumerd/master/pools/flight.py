@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from consumerd.master.rules.observed import Condemned
 from consumerd.wire.board import Reading
@@ -49,23 +49,6 @@ class FlightRecord:
         if sentence is None or sentence.shard is None or sentence.offset is None:
             return None
         return sentence.shard, sentence.offset
-
-    def document(self) -> dict[str, object]:
-        """As plain values, for `status`."""
-        reading = self.reading
-        board = None if reading is None else asdict(reading) | {"state": reading.state.name.lower()}
-        culprit = None if self.culprit is None else {"shard": self.culprit[0], "offset": self.culprit[1]}
-        return {
-            "at": self.at,
-            "pid": self.pid,
-            "generation": self.generation,
-            "end": self.end,
-            "reason": self.error if self.condemned is None else self.condemned.reason,
-            "culprit": culprit,
-            "board": board,
-            "stacks": self.stacks,
-            "stderr": self.stderr,
-        }
 
 
 def end_with(end: str, said: str) -> str:

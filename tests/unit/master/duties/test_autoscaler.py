@@ -9,7 +9,7 @@ import pytest
 from consumerd.config.common_keys import CommonKeys, WorkerRange
 from consumerd.config.shape import ConsumerSettings
 from consumerd.events.facts import Fact
-from consumerd.master.duties.autoscaler import OLD_LAG_S, Autoscaler, scaling_document, shards_of
+from consumerd.master.duties.autoscaler import OLD_LAG_S, Autoscaler, scaling_of, shards_of
 from consumerd.master.pools.entry import Entry
 from consumerd.master.pools.pools import Pools
 from consumerd.master.pools.processes import MeasuredLag
@@ -17,6 +17,7 @@ from consumerd.master.rules import history
 from consumerd.model.identity import ConsumerName
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.messages import Loaded, Seated
+from consumerd.wire.status import Scaling
 
 NAME = ConsumerName("g", "a")
 LOOK_S = 7.5
@@ -50,8 +51,8 @@ class Stage:
         self.autoscaler.turn(self.now)
         return self.pools.workers_wanted(NAME)
 
-    def document(self) -> dict[str, object]:
-        found = scaling_document(self.pools, NAME, self.now)
+    def scaling(self) -> Scaling:
+        found = scaling_of(self.pools, NAME, self.now)
         assert found is not None
         return found
 
@@ -72,20 +73,20 @@ def test_a_pool_begins_with_the_least_and_grows_with_its_lag(stage: Stage) -> No
     assert burst(stage) == 8
     assert stage.facts[-1].name == "pool_autoscaled"
     assert stage.facts[-1].fields["before"] == 1
-    assert "20 workers wanted, 8 are allowed" in str(stage.document()["reason"])
+    assert "20 workers wanted, 8 are allowed" in stage.scaling().reason
 
 
 def test_a_fixed_number_is_left_alone() -> None:
     stage = Stage(2)
     assert burst(stage) == 2
-    assert scaling_document(stage.pools, NAME, 0.0) is None
+    assert scaling_of(stage.pools, NAME, 0.0) is None
 
 
 def test_a_pinned_number_wins_and_what_would_be_wanted_is_shown(stage: Stage) -> None:
     stage.pools.scale(NAME, 3, 0.0)
     assert burst(stage) == 3
-    assert (stage.document()["wanted"], stage.facts) == (8, [])
-    assert str(stage.document()["reason"]).startswith("pinned to 3 by hand; else: ")
+    assert (stage.scaling().wanted, stage.facts) == (8, [])
+    assert stage.scaling().reason.startswith("pinned to 3 by hand; else: ")
     stage.pools.scale(NAME, None, stage.now)
     assert stage.pools.workers_wanted(NAME) == 3, "it goes on from there"
     assert stage.look(5800, finished=75) == 8
@@ -96,23 +97,23 @@ def test_where_no_lag_is_known_the_number_stays_and_that_is_said(stage: Stage) -
     stage.look()
     stage.look()
     assert stage.pools.workers_wanted(NAME) == 8
-    assert stage.document()["reason"] == "8 stay: how many tasks wait is not known"
+    assert stage.scaling().reason == "8 stay: how many tasks wait is not known"
     stage.look(10)
     stage.now += OLD_LAG_S + 1
-    assert "not known" in str(stage.document()["reason"])
+    assert "not known" in stage.scaling().reason
 
 
 def test_a_paused_pool_keeps_its_number(stage: Stage) -> None:
     stage.pools.pause(NAME, is_paused=True)
     assert burst(stage) == 1
-    assert "paused" in str(stage.document()["reason"])
+    assert "paused" in stage.scaling().reason
 
 
 def test_nothing_changes_while_a_change_is_on_trial(stage: Stage) -> None:
     stage.look(6000)
     stage.pools.change(entry(WorkerRange(min=1, max=8, target_seconds=30.0)), stage.now)
     assert burst(stage) == 1
-    assert "on trial" in str(stage.document()["reason"])
+    assert "on trial" in stage.scaling().reason
 
 
 def test_the_shards_of_a_source_limit_what_helps(stage: Stage) -> None:
@@ -120,7 +121,7 @@ def test_the_shards_of_a_source_limit_what_helps(stage: Stage) -> None:
     for number in range(3):
         wanted = stage.look(3000, 3000, 3000, finished=75 * bool(number))
     assert wanted == 3
-    assert ", 3 help: its source has 3 partitions" in str(stage.document()["reason"])
+    assert ", 3 help: its source has 3 partitions" in stage.scaling().reason
 
 
 def test_another_range_of_the_configuration_holds_at_once(stage: Stage) -> None:

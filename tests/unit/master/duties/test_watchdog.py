@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from consumerd.master.control.status import pool_document
+from consumerd.master.control.status import pool_status
 from consumerd.master.duties.watchdog import DIAGNOSE_S, Watchdog
 from consumerd.master.pools.acts import perform
 from consumerd.master.pools.mailbox import Arrival, EndOfChannel, Origin
@@ -68,8 +68,8 @@ class Watched:
     def told(self, name: str) -> list[dict[str, object]]:
         return [dict(fact.fields) for fact in self.stage.facts if fact.name == name]
 
-    def problems(self) -> object:
-        return pool_document(self.stage.pools, NAME, self.now)["problems"]
+    def problems(self) -> list[str]:
+        return pool_status(self.stage.pools, NAME, self.now).problems
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from consumerd.config.common_keys import CommonKeys
 from consumerd.config.shape import ConsumerSettings
 from consumerd.events.facts import Fact
 from consumerd.events.outlet import Outlet
-from consumerd.master.control.status import pool_document
+from consumerd.master.control.status import pool_status
 from consumerd.master.host.launcher import Executed, Seating
 from consumerd.master.host.stderr import StderrPipes
 from consumerd.master.pools import suspecting
@@ -60,6 +60,7 @@ from consumerd.wire.messages import (
     Reported,
     Seated,
 )
+from consumerd.wire.status import Flag, ParkedCounts, ZygoteStatus
 
 NAME = ConsumerName("g", "a")
 ZYGOTE_PID, WORKER_PID = 1_000_000_000, 1_000_000_100  # above what any kernel gives
@@ -202,8 +203,8 @@ class Stage:
         return [message for message, _ in received]
 
     @property
-    def flags(self) -> object:
-        return pool_document(self.pools, NAME, 0.0)["flags"]
+    def flags(self) -> list[Flag]:
+        return pool_status(self.pools, NAME, 0.0).flags
 
     def close(self) -> None:
         processes = self.pools.processes[NAME]
@@ -318,7 +319,7 @@ def test_a_change_whose_process_the_system_keeps_refusing_is_taken_back_and_said
     stage.pools.change(stage.pools.newest_entry(NAME), 1.0)
     stage.launcher.refusals = history.REFUSALS_THAT_TELL
     stage.turn(1.0)
-    (problem,) = pool_document(stage.pools, NAME, 1.0)["problems"]
+    (problem,) = pool_status(stage.pools, NAME, 1.0).problems
     assert problem.startswith("g/a: no process can be executed: the system refuses it (Too many open files): raise")
     for _ in range(history.REFUSALS_THAT_TELL - 1):
         stage.turn(stage.pools[NAME].zygote(2).due_at)
@@ -343,12 +344,12 @@ def test_a_worker_that_its_zygote_could_not_fork_waits_and_status_says_why(stage
         generation = stage.pools[NAME].slots[0].generation
         stage.zygote_says(NotForked(0, generation, f"no room {round_}"), now=5.0)
     assert stage.pools[NAME].state is PoolState.UP
-    document = pool_document(stage.pools, NAME, 5.0)
-    assert f"g/a: worker 0 cannot be started: no room {round_}" in document["problems"]
-    assert [worker["is_refused"] for worker in document["workers"]] == [True, False]
+    status = pool_status(stage.pools, NAME, 5.0)
+    assert f"g/a: worker 0 cannot be started: no room {round_}" in status.problems
+    assert [worker.is_refused for worker in status.workers] == [True, False]
     assert stage.launcher.killed == []
     stage.fork(0, stage.pools[NAME].slots[0].due_at)
-    assert pool_document(stage.pools, NAME, 5.0)["problems"] == []
+    assert pool_status(stage.pools, NAME, 5.0).problems == []
 
 
 def test_a_first_worker_that_is_always_refused_ends_the_trial(stage: Stage) -> None:
@@ -437,9 +438,9 @@ def test_a_dead_worker_is_not_up_also_before_its_zygote_tells(stage: Stage) -> N
     pidfd = stage.pools.processes[NAME].workers[1].pidfd
     assert pidfd is not None
     os.eventfd_write(pidfd, 1)
-    document = pool_document(stage.pools, NAME, 0.0)
-    assert [worker["state"] for worker in document["workers"]] == ["running", "ended"]  # type: ignore[attr-defined]  # plain
-    assert document["problems"] == ["g/a: 1 of 2 workers are up"]
+    status = pool_status(stage.pools, NAME, 0.0)
+    assert [worker.state for worker in status.workers] == ["running", "ended"]
+    assert status.problems == ["g/a: 1 of 2 workers are up"]
 
 
 # Why workers die
@@ -504,7 +505,7 @@ def test_what_is_away_is_away_since_the_earliest_report_of_those_who_run(stage: 
     stage.up()
     for slot, since in ((0, 50.0), (1, 40.0)):
         stage.pools.processes[NAME].workers[slot].away["source"] = Away(since, f"no table, {since:.0f}")
-    assert stage.flags == [{"away": "source", "since": 40.0, "error": "no table, 40"}]
+    assert stage.flags == [Flag(away="source", since=40.0, error="no table, 40")]
 
 
 def test_what_a_dead_worker_found_away_goes_with_it(stage: Stage) -> None:
@@ -519,23 +520,23 @@ def test_what_a_dead_worker_found_away_goes_with_it(stage: Stage) -> None:
 def test_away_is_what_the_board_says_also_before_the_report_comes(stage: Stage) -> None:
     stage.up()
     stage.board(1).words[FLAGS] = BoardFlag.SOURCE_AWAY
-    assert stage.flags == [{"away": "source", "since": None, "error": ""}]
+    assert stage.flags == [Flag(away="source", since=None, error="")]
 
 
 def test_away_is_what_a_report_says_also_where_the_board_says_nothing(stage: Stage) -> None:
     stage.up()
     stage.worker_says(1, reported("source_away"))
-    document = pool_document(stage.pools, NAME, 0.0)
-    assert [worker["flags"] for worker in document["workers"]] == [[], ["source_away"]]  # type: ignore[attr-defined]  # plain
-    assert document["problems"] == ["g/a: its source is away: nobody answers"]
+    status = pool_status(stage.pools, NAME, 0.0)
+    assert [worker.flags for worker in status.workers] == [[], ["source_away"]]
+    assert status.problems == ["g/a: its source is away: nobody answers"]
 
 
 def test_what_was_away_leaves_nothing_behind_once_it_is_back(stage: Stage) -> None:
     stage.up()
     stage.worker_says(0, Reported("source_away", "error", {"error": "no broker"}))
     stage.worker_says(0, Reported("source_back", "info", {"away_s": 3.0}))
-    document = pool_document(stage.pools, NAME, 0.0)
-    assert (document["flags"], document["last_error"]) == ([], None)
+    status = pool_status(stage.pools, NAME, 0.0)
+    assert (status.flags, status.last_error) == ([], None)
 
 
 # The age of what was said
@@ -543,17 +544,17 @@ def test_what_was_away_leaves_nothing_behind_once_it_is_back(stage: Stage) -> No
 
 def test_the_lag_has_an_age(stage: Stage) -> None:
     stage.up()
-    assert pool_document(stage.pools, NAME, 100.0)["lag_age_s"] is None
+    assert pool_status(stage.pools, NAME, 100.0).lag_age_s is None
     stage.worker_says(0, Lag(((3, 7, 1.5, 20),)), now=60.0)
-    document = pool_document(stage.pools, NAME, 100.0)
-    assert (document["lag"], document["lag_age_s"]) == ([[3, 7, 1.5, 20]], 40.0)
+    status = pool_status(stage.pools, NAME, 100.0)
+    assert (status.lag, status.lag_age_s) == ([(3, 7, 1.5, 20)], 40.0)
 
 
 def test_what_is_parked_now_is_as_a_worker_counted_it_and_has_an_age(stage: Stage) -> None:
     stage.up()
-    assert pool_document(stage.pools, NAME, 100.0)["parked_now"] is None
+    assert pool_status(stage.pools, NAME, 100.0).parked_now is None
     stage.worker_says(0, ParkedNow(2, 5), now=60.0)
-    assert pool_document(stage.pools, NAME, 100.0)["parked_now"] == {"waiting": 2, "dead": 5, "age_s": 40.0}
+    assert pool_status(stage.pools, NAME, 100.0).parked_now == ParkedCounts(waiting=2, dead=5, age_s=40.0)
 
 
 def test_tasks_that_nobody_can_take_are_a_problem_and_those_of_later_a_number(stage: Stage) -> None:
@@ -561,21 +562,21 @@ def test_tasks_that_nobody_can_take_are_a_problem_and_those_of_later_a_number(st
     stage.worker_says(
         0, Lag(((0, 7, 1.5, 20),), 12, ("3 rows of tasks can never be claimed: 3 without due_at",)), now=60.0
     )
-    assert pool_document(stage.pools, NAME, 100.0)["later"] == 12
-    assert "g/a: 3 rows of tasks can never be claimed: 3 without due_at" in problems(stage, 100.0)  # type: ignore[operator]  # plain
+    assert pool_status(stage.pools, NAME, 100.0).later == 12
+    assert "g/a: 3 rows of tasks can never be claimed: 3 without due_at" in problems(stage, 100.0)
 
 
-def problems(stage: Stage, now: float) -> object:
-    return pool_document(stage.pools, NAME, now)["problems"]
+def problems(stage: Stage, now: float) -> list[str]:
+    return pool_status(stage.pools, NAME, now).problems
 
 
 def test_an_import_that_does_not_end_is_a_problem_that_names_the_process(stage: Stage) -> None:
     stage.turn(0.0)
     assert problems(stage, 29.0) == ["g/a is loading, for 29 s"]
-    [problem] = problems(stage, 31.0)  # type: ignore[misc]  # plain
+    [problem] = problems(stage, 31.0)
     assert "has not ended for 31 s" in problem
     assert str(ZYGOTE_PID) in problem
-    assert pool_document(stage.pools, NAME, 31.0)["zygote"] == {"state": "loading", "since_s": 31.0, "pid": ZYGOTE_PID}
+    assert pool_status(stage.pools, NAME, 31.0).zygote == ZygoteStatus(state="loading", since_s=31.0, pid=ZYGOTE_PID)
 
 
 def test_an_import_that_does_not_end_is_a_problem_also_while_the_workers_run(stage: Stage) -> None:
@@ -583,7 +584,7 @@ def test_an_import_that_does_not_end_is_a_problem_also_while_the_workers_run(sta
     stage.hearing.zygote_ended(NAME, 1, 9, 50.0)
     stage.turn(stage.pools[NAME].zygote(1).due_at)
     assert problems(stage, 79.0) == []
-    [problem] = problems(stage, 81.0)  # type: ignore[misc]  # plain
+    [problem] = problems(stage, 81.0)
     assert str(ZYGOTE_PID) in problem
 
 
@@ -596,8 +597,8 @@ def test_a_board_full_of_nonsense_is_not_believed(stage: Stage) -> None:
     stage.pools[NAME] = history.forked(stage.pools[NAME], 0, WORKER_PID)
     for word in range(11):
         stage.board(0).words[word] = 7
-    document = pool_document(stage.pools, NAME, 0.0)
-    assert document["handled"] == 0
+    status = pool_status(stage.pools, NAME, 0.0)
+    assert status.handled == 0
 
 
 def test_a_process_that_a_zygote_has_not_forked_is_not_taken_and_the_zygote_ends(stage: Stage) -> None:

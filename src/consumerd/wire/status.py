@@ -1,0 +1,198 @@
+"""What `status` answers, as the master makes it, the command line reads it and the published schema describes it.
+
+Times are seconds: `…_s` is a duration or an age, `at` and `since` are of the wall clock.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from consumerd.errors import WireError
+from consumerd.wire.control import call
+
+ShardLagRow = tuple[
+    Annotated[int, Meta(description="The shard; of Kafka, the partition.")],
+    Annotated[int, Meta(description="How many tasks wait in it.")],
+    Annotated[float | None, Meta(description="Seconds: the age of the oldest unfinished task, if known.")],
+    Annotated[
+        int,
+        Meta(description="What is settled: of Kafka the committed offset, of a table how many rows are done."),
+    ],
+]
+
+
+class Answered(Struct, frozen=True, kw_only=True):
+    """What every part of the answer is."""
+
+
+class Paused(Answered, frozen=True):
+    """Since when, and by which user a pool is paused."""
+
+    at: float
+    by: str
+
+
+class ParkedCounts(Answered, frozen=True):
+    """How many tasks are parked, as a worker counted them."""
+
+    waiting: int
+    dead: int
+    age_s: float
+
+
+class ZygoteStatus(Answered, frozen=True):
+    """The process that imports a consumer's code and forks its workers."""
+
+    state: str
+    since_s: float
+    pid: int | None
+
+
+class Scaling(Answered, frozen=True):
+    """How the lag fills the range of `workers`."""
+
+    min: int
+    max: int
+    target_seconds: float
+    wanted: Annotated[int, Meta(description="Workers, within the range.")]
+    needed: Annotated[int, Meta(description="Workers, as the lag alone asks for.")]
+    reason: str
+
+
+class Flag(Answered, frozen=True):
+    """Something that a pool's tasks need and that is away: `source`, `store`, `destination`, or `starved`."""
+
+    away: str
+    since: Annotated[float | None, Meta(description="null: a board says so, and no worker has told of it yet.")]
+    error: str
+
+
+class LastError(Answered, frozen=True):
+    """The last event of a pool that a human must look at, with its fields."""
+
+    name: str
+    fields: dict[str, Any]  # as each event has them
+    at: float
+
+
+class Culprit(Answered, frozen=True):
+    """The task that a worker died of, where that is certain."""
+
+    shard: int
+    offset: int
+
+
+class LastEnd(Answered, frozen=True):
+    """How the last worker of a slot ended that nobody had asked to."""
+
+    at: float
+    pid: int | None
+    generation: int
+    end: str
+    reason: str
+    culprit: Culprit | None
+    board: Annotated[dict[str, Any] | None, Meta(description="Its board at its end.")]  # read by people
+    stacks: str
+    stderr: str
+
+
+class WorkerStatus(Answered, frozen=True):
+    """A slot of a pool and its worker. What the worker's board would say is missing where there is no worker."""
+
+    slot: int
+    state: str
+    since_s: float
+    pid: int | None
+    generation: int
+    edition: int
+    restarts: int
+    is_worn: bool
+    refused: Annotated[str, Meta(description="Why the system refuses it a process; empty where it does not.")]
+    is_refused: Annotated[bool, Meta(description="The system has refused it a process several times in a row.")]
+    starts_in_s: float | None
+    stuck: Annotated[str | None, Meta(description="What it makes no progress in, as a sentence.")]
+    last_end: LastEnd | None
+    task: str | UnsetType | None = UNSET
+    handled: int | UnsetType = UNSET
+    failed: int | UnsetType = UNSET
+    parked: int | UnsetType = UNSET
+    unsettled: int | UnsetType = UNSET
+    busy_s: float | UnsetType | None = UNSET
+    shard: int | UnsetType | None = UNSET
+    offset: int | UnsetType | None = UNSET
+    memory_bytes: int | UnsetType | None = UNSET
+    flags: list[str] | UnsetType = UNSET
+
+
+class PoolStatus(Answered, frozen=True):
+    """One consumer: its workers, what they have done since the master started, and what is wrong."""
+
+    name: str
+    target: str = msgspec.field(name="class")
+    source: str | None
+    state: str
+    since_s: float
+    edition: Annotated[int, Meta(description="What its workers are to run: each restart or reload makes a new one.")]
+    established: Annotated[int, Meta(description="The newest edition of which a worker has proved itself.")]
+    rejected: Annotated[int, Meta(description="The newest edition that did not hold up.")]
+    zygote: ZygoteStatus
+    is_paused: bool
+    workers_configured: Annotated[int | dict[str, Any], Meta(description="A number, or the range.")]  # as written
+    workers_pinned: int | None
+    workers_wanted: int
+    workers_helping: Annotated[int | None, Meta(description="So many have something to do; null: all.")]
+    workers_running: int
+    workers_stalled: int
+    scaling: Scaling | None
+    workers_finished: int
+    handled: int
+    failed: int
+    parked: Annotated[int, Meta(description="How often a task was parked; parked_now has how many are.")]
+    unsettled: int
+    parked_now: ParkedCounts | None
+    suspects: int
+    restarts: int
+    lag: Annotated[
+        list[ShardLagRow],
+        Meta(description="How far each shard is behind; empty where nobody can know, and then it is no zero."),
+    ]
+    lag_age_s: Annotated[float | None, Meta(description="Seconds since the lag was measured; null: never.")]
+    later: Annotated[int | None, Meta(description="How many more tasks have a time that has not come.")]
+    flags: list[Flag]
+    reason: str
+    traceback: str
+    last_error: LastError | None
+    problems: Annotated[list[str], Meta(description="Why it is not healthy, a sentence each.")]
+    workers: list[WorkerStatus]
+    paused: Paused | None
+
+
+class Status(Answered, frozen=True):
+    """All that a master runs."""
+
+    version: str
+    pid: int
+    config: str
+    started_at: float
+    state: Annotated[str, Meta(description="running or stopping")]
+    is_healthy: bool
+    problems: list[str]
+    pools: list[PoolStatus]
+    disabled: list[str]
+
+
+def status_of(answer: object) -> Status:
+    """An answer to `status`, read. WireError where it comes from a master of another version."""
+    try:
+        return msgspec.convert(answer, Status)
+    except msgspec.ValidationError as error:
+        raise WireError(f"the master's status is not understood ({error}): it is of another version") from error
+
+
+def ask_status(socket_path: str | os.PathLike[str]) -> Status:
+    """The status of the master that listens there. Raises what `call` raises."""
+    return status_of(call(socket_path, "status"))
