@@ -6,15 +6,16 @@ locked rows out, so that claimers do not wait for each other. Each method is one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection
 
-from consumerd.database.sql import Now, Statement, Writer, quoted, run, run_many
+from consumerd.database.sql import Statement, quoted, run, run_many, written
 
-ClaimedRow = Sequence[Any]  # columns of any type, the key first
+ClaimedRow = Sequence[Any]  # columns of any type
+"""What a claim gives of a row, the key first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ _QUICK_LOOK = """
 SELECT * FROM (SELECT rowid FROM {table} WHERE {is_free} AND {condition} ORDER BY {due} LIMIT :limit)"""
 _QUICK_CLAIM = "UPDATE {table} SET {taken} WHERE rowid IN ({looks} LIMIT :limit) RETURNING {gives}"
 
-_IS_ONE_FREE = "EXISTS (SELECT 1 FROM {table} WHERE {is_free} AND {condition})"
+_ONE_FREE = "SELECT * FROM (SELECT 1 AS one FROM {table} WHERE {is_free} AND {condition} LIMIT 1) AS look"
 _RENEW = "UPDATE {table} SET {taken} WHERE {is_held} AND {token} = :token"
 _RELEASE = "UPDATE {table} SET {freed} WHERE {is_held} AND {token} >= :first AND {token} < :end"
 _IS_CLAIMED = "SELECT 1 FROM {table} WHERE {key} = :key AND {is_held}"
@@ -111,28 +112,34 @@ _IS_OWNED = "SELECT 1 FROM {table} WHERE {key} = :key AND {token} = :token {lock
 class Claims:
     """The claims on one table, in one dialect.
 
-    write: writes further statements, with the table's names.
-    free, delete: the statements that give back the claim on a row, and that delete the row, for `settle`.
     candidates: the statements that choose what a claim takes, one after the other; of the second list for claims of
     what was never tried.
     quick: SQLite's own in their place, which choose and take at once.
+    free, delete: the statements that give back the claim on a row, and that delete the row, for `settle`.
     """
 
-    def __init__(self, table: ClaimedTable, dialect: str, now: Now | None = None) -> None:
+    def __init__(self, table: ClaimedTable, dialect: str, now: Callable[[], float] | None = None) -> None:
         """now: the clock of a database that runs in this process; else the database is asked."""
-        self._now = now or (lambda: 0.0)
+        self._now = now
+        self._dialect = dialect
         marks = _IN_UNTIL if table.until else _IN_DUE
-        parts = _parts(table, marks, dialect)
-        self.write = write = Writer(dialect, parts, is_clock_given=now is not None)
+        self._parts = parts = _parts(table, marks, dialect)
         free = [each.format(**parts) for each in marks.is_free]
         choices = (free, [*free[:-1], f"{free[-1]} AND {parts['untried']}"])
-        self.candidates = [[write(_CANDIDATES, is_free=each) for each in choice] for choice in choices]
-        self.quick = (
-            [write(_QUICK_CLAIM, looks=_looks(choice, parts)) for choice in choices] if not parts["lock"] else []
-        )
+        self.candidates = [[self.write(_CANDIDATES, is_free=each) for each in choice] for choice in choices]
+        looks = [self._joined(_QUICK_LOOK, choice) for choice in choices if dialect == "sqlite"]
+        self.quick = [self.write(_QUICK_CLAIM, looks=each) for each in looks]
         self.free, self.delete = self.settlement(marks.freed), self.settlement(None)
-        self._is_due = write("SELECT " + " OR ".join(_IS_ONE_FREE.format(is_free=each, **parts) for each in free))
-        self._renew, self._is_claimed, self._is_owned = write(_RENEW), write(_IS_CLAIMED), write(_IS_OWNED)
+        self._is_due = self.write("SELECT count(*) FROM ({looks}) AS looks", looks=self._joined(_ONE_FREE, free))
+        self._renew, self._is_claimed, self._is_owned = map(self.write, (_RENEW, _IS_CLAIMED, _IS_OWNED))
+
+    def write(self, template: str, **texts: str) -> Statement:
+        """A statement on the table, whose names are the parts of the template. texts: more parts, which are SQL."""
+        return written(template, {**self._parts, **texts}, self._dialect, is_clock_given=self._now is not None)
+
+    def run(self, connection: Connection, statement: Statement, **values: object) -> Any:  # a cursor, or the like
+        """Execute a statement once; `now` is known."""
+        return run(connection, statement, now=self._now and self._now(), **values)
 
     def claim(
         self,
@@ -150,40 +157,35 @@ class Claims:
         fitting: chooses of what was found what is taken.
         values: what the table's condition asks for.
         """
-        given = {"now": self._now(), "token": lease.owner, "seconds": lease.seconds, **values}
+        given = {"token": lease.owner, "seconds": lease.seconds, **values}
         if self.quick and fitting is None:
-            quick = self.quick[is_untried]
-            return run(connection, quick.text, quick.parameters(limit=limit, **given)).fetchall()  # type: ignore[no-any-return]  # a driver's rows
-        found: list[ClaimedRow] = []
-        for each in self.candidates[is_untried]:
-            if (left := limit - len(found)) > 0:
-                found += run(connection, each.text, each.parameters(limit=left, **given)).fetchall()
-        taken = found if fitting is None else fitting(found)
+            rows: list[ClaimedRow] = self.run(connection, self.quick[is_untried], limit=limit, **given).fetchall()
+            return rows
+        rows = []
+        for candidates in self.candidates[is_untried]:
+            if (left := limit - len(rows)) > 0:
+                rows += self.run(connection, candidates, limit=left, **given).fetchall()
+        taken = rows if fitting is None else fitting(rows)
         if taken:
             keys = {f"key_{number}": row[0] for number, row in enumerate(taken)}
-            take = self.write(_TAKE, keys=", ".join(f":{name}" for name in keys))
-            run(connection, take.text, take.parameters(**given, **keys))
+            self.run(connection, self.write(_TAKE, keys=_listed(keys)), **given, **keys)
         return taken
 
     def is_due(self, connection: Connection, **values: object) -> bool:
         """Whether a row can be claimed now."""
-        parameters = self._is_due.parameters(now=self._now(), **values)
-        return bool(run(connection, self._is_due.text, parameters).fetchone()[0])
+        return bool(self.run(connection, self._is_due, **values).fetchone()[0])
 
     def renew(self, connection: Connection, lease: Lease) -> int:
         """Let all claims of this owner run from now on; how many there are."""
-        parameters = self._renew.parameters(now=self._now(), token=lease.owner, seconds=lease.seconds)
-        return int(run(connection, self._renew.text, parameters).rowcount)
+        return int(self.run(connection, self._renew, token=lease.owner, seconds=lease.seconds).rowcount)
 
     def release(self, connection: Connection, start: str, spared: Sequence[str] = ()) -> int:
         """Give up all claims whose tokens start so, but for those that are spared; how many there were."""
         assert start
         tokens = {f"token_{number}": token for number, token in enumerate(spared)}
-        but = f" AND {{token}} NOT IN ({', '.join(f':{name}' for name in tokens)})" if tokens else ""
-        statement = self.write(_RELEASE + but)
+        release = self.write(_RELEASE + (f" AND {{token}} NOT IN ({_listed(tokens)})" if tokens else ""))
         end = start[:-1] + chr(ord(start[-1]) + 1)
-        parameters = statement.parameters(now=self._now(), first=start, end=end, **tokens)
-        return int(run(connection, statement.text, parameters).rowcount)
+        return int(self.run(connection, release, first=start, end=end, **tokens).rowcount)
 
     def settlement(self, sets: str | None) -> Statement:
         """The statement that settles a claimed row, for `settle`: it sets this, or with None deletes the row."""
@@ -192,16 +194,22 @@ class Claims:
 
     def settle(self, connection: Connection, statement: Statement, rows: list[tuple[object, ...]]) -> int:
         """Settle rows by the statement's parameters for each; how many of them still had the token."""
-        return run_many(connection, statement.text, rows)
+        return run_many(connection, statement, rows)
 
     def is_claimed(self, connection: Connection, key: object) -> bool:
         """Whether somebody has the row."""
-        return run(connection, self._is_claimed.text, self._is_claimed.parameters(key=key)).fetchone() is not None
+        return self.run(connection, self._is_claimed, key=key).fetchone() is not None
 
     def is_owned(self, connection: Connection, key: object, token: str) -> bool:
         """Whether the row still has the token; nobody takes it before the transaction has ended."""
-        parameters = self._is_owned.parameters(key=key, token=token)
-        return run(connection, self._is_owned.text, parameters).fetchone() is not None
+        return self.run(connection, self._is_owned, key=key, token=token).fetchone() is not None
+
+    def _joined(self, look: str, conditions: Sequence[str]) -> str:
+        return " UNION ALL ".join(look.format(**self._parts, is_free=each) for each in conditions)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f":{name}" for name in names)
 
 
 def _parts(table: ClaimedTable, marks: _Marks, dialect: str) -> dict[str, str]:
@@ -215,7 +223,3 @@ def _parts(table: ClaimedTable, marks: _Marks, dialect: str) -> dict[str, str]:
     lock = "" if dialect == "sqlite" else "FOR UPDATE"
     hint = f"FORCE INDEX ({table.index})" if dialect == "mysql" and table.index else ""
     return parts | {"lock": lock, "skip_locked": lock and f"{lock} SKIP LOCKED", "hint": hint}
-
-
-def _looks(choice: list[str], parts: Mapping[str, str]) -> str:
-    return " UNION ALL ".join(_QUICK_LOOK.format(is_free=each, **parts) for each in choice)

@@ -6,7 +6,7 @@ It goes past SQLAlchemy's expressions, since what is run for each batch must cos
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,40 +29,25 @@ class Statement:
     text: str
     names: tuple[str, ...]
 
-    def parameters(self, **values: object) -> tuple[object, ...]:
-        """The values in the order of the placeholders; those that it does not have are left out."""
-        return tuple(values[name] for name in self.names)
-
     def rows(self, **columns: Iterable[object]) -> list[tuple[object, ...]]:
-        """The same for many rows, of a column of values for each name; as many as the shortest column has."""
+        """The parameters for many rows, of a column of values for each name; as many as the shortest column has."""
         return list(zip(*(columns[name] for name in self.names), strict=False))
 
 
-@dataclass(frozen=True, slots=True)
-class Writer:
-    """Writes statements of templates, in which `{part}` is a name of the table's and `:name` a value.
+def written(template: str, parts: Mapping[str, str], dialect: str, *, is_clock_given: bool) -> Statement:
+    """The statement of a template, in which `{part}` is SQL, such as a name, and `:name` a value.
 
-    dialect: SQLAlchemy's name of it.
-    names: what the parts are called, quoted.
-    is_clock_given: `:now` is a parameter, else the database's clock, in seconds since the epoch.
+    is_clock_given: `:now` is a value, too; else it is the database's clock, in seconds since the epoch.
     """
+    found: list[str] = []
 
-    dialect: str
-    names: Mapping[str, str]
-    is_clock_given: bool = False
+    def placed(match: re.Match[str]) -> str:
+        if match[1] == "now" and not is_clock_given:
+            return NOW[dialect]
+        found.append(match[1])
+        return "?" if dialect == "sqlite" else "%s"
 
-    def __call__(self, template: str, **texts: str) -> Statement:
-        """The statement. texts: more parts, which are SQL themselves."""
-        text = template.format(**texts, **self.names)
-        found: list[str] = []
-
-        def placed(match: re.Match[str]) -> str:
-            if match[1] == "now" and not self.is_clock_given:
-                return NOW[self.dialect]
-            found.append(match[1])
-            return "?" if self.dialect == "sqlite" else "%s"
-
-        return Statement(_PARAMETER.sub(placed, text), tuple(found))
+    return Statement(_PARAMETER.sub(placed, template.format(**parts)), tuple(found))
 
 
 def quoted(dialect: str, name: str) -> str:
@@ -70,19 +55,16 @@ def quoted(dialect: str, name: str) -> str:
     return f"`{name}`" if dialect == "mysql" else f'"{name}"'
 
 
-def run(connection: Connection, text: str, parameters: Sequence[object]) -> Any:  # a cursor, or SQLAlchemy's of it
-    """Execute a statement once. SQLite's driver is spoken to itself: SQLAlchemy's share would count."""
+def run(connection: Connection, statement: Statement, **values: object) -> Any:  # a cursor, or SQLAlchemy's of it
+    """Execute a statement once, with those of the values that it asks for."""
+    parameters = tuple(values[name] for name in statement.names)
     if connection.dialect.name == "sqlite":
-        return driver_of(connection).execute(text, parameters)
-    return connection.exec_driver_sql(text, tuple(parameters))
+        return driver_of(connection).execute(statement.text, parameters)
+    return connection.exec_driver_sql(statement.text, parameters)
 
 
-def run_many(connection: Connection, text: str, rows: list[tuple[object, ...]]) -> int:
+def run_many(connection: Connection, statement: Statement, rows: list[tuple[object, ...]]) -> int:
     """Execute a statement for each of `rows`, one at least; how many rows of the table it changed."""
     if connection.dialect.name == "sqlite":
-        return driver_of(connection).executemany(text, rows).rowcount
-    return connection.exec_driver_sql(text, rows).rowcount
-
-
-Now = Callable[[], float]
-"""The clock of a database that runs in this process: seconds since the epoch."""
+        return driver_of(connection).executemany(statement.text, rows).rowcount
+    return connection.exec_driver_sql(statement.text, rows).rowcount

@@ -67,7 +67,7 @@ class TableLag:
         position: how many rows were ever finished, reckoned from the last row's number, so that no row must be read.
         """
         self.look(connection, now)
-        row = run(connection, self._sql.lag.text, self._sql.lag.parameters(now=now)).fetchone()
+        row = run(connection, self._sql.lag, now=now).fetchone()
         due, claimed, oldest_due, unfinished, last_rowid, later = row
         oldest_s = None if oldest_due is None else max(0.0, now - oldest_due)
         position = (last_rowid or 0) - unfinished
@@ -75,8 +75,7 @@ class TableLag:
 
     def look(self, connection: Connection, now: float) -> bool:
         """Read the next window; false where it was the last one, after which the first follows."""
-        following = self._sql.next_rowid.parameters(rowid=self._last_rowid)
-        (first,) = run(connection, self._sql.next_rowid.text, following).fetchone()
+        (first,) = run(connection, self._sql.next_rowid, rowid=self._last_rowid).fetchone()
         window = None if first is None else (first - 1) // ROWS_A_LOOK
         seen_to = self._last_rowid // ROWS_A_LOOK
         for gone in [each for each in self._found if each >= seen_to and (window is None or each <= window)]:
@@ -85,8 +84,8 @@ class TableLag:
             self._last_rowid = 0
             return False
         start, self._last_rowid = window * ROWS_A_LOOK, (window + 1) * ROWS_A_LOOK
-        query = self._sql.unclaimable.parameters(now=now, after=start, last=self._last_rowid)
-        self._found[window] = run(connection, self._sql.unclaimable.text, query).fetchall()
+        counted = run(connection, self._sql.unclaimable, now=now, after=start, last=self._last_rowid)
+        self._found[window] = counted.fetchall()
         return True
 
     @property

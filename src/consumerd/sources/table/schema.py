@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from consumerd.clock import wall
 from consumerd.database.embedded import EmbeddedDatabase, EmbeddedFile
 from consumerd.database.lock import FileLock
-from consumerd.database.sql import run_many
+from consumerd.database.sql import run, run_many
 from consumerd.errors import SourceAwayError, SourceRefusedError
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.statements import statements_for
@@ -26,8 +26,8 @@ def create_table(database: str, table: str = "tasks") -> None:
     sql = statements_for(options)
 
     def create(connection: Connection) -> None:
-        connection.exec_driver_sql(sql.create.text)
-        connection.exec_driver_sql(sql.index.text)
+        run(connection, sql.create)
+        run(connection, sql.index)
 
     _write(options, create)
 
@@ -42,7 +42,7 @@ def enqueue(database: str, records: Iterable[object], table: str = "tasks") -> i
     insert = statements_for(options).enqueue
     rows = insert.rows(payload=payloads, now=repeat(wall()))
     if rows:
-        _write(options, lambda connection: run_many(connection, insert.text, rows))
+        _write(options, lambda connection: run_many(connection, insert, rows))
     return len(rows)
 
 

@@ -105,8 +105,8 @@ class TableSource:
     def finish_parked(self, task_id: TaskId) -> None:
         text, number, content = values_of(task_id.removeprefix(f"{self._options.table}:"))
         now = self._context.clock.wall()
-        resolved = self._sql.resolve.parameters(now=now, text=text, number=number, content=content)
-        self._marks.append(_Mark(None, self._sql.resolve, [resolved]))
+        rows = self._sql.resolve.rows(now=[now], text=[text], number=[number], content=[content])
+        self._marks.append(_Mark(None, self._sql.resolve, rows))
         self._settle_now()
 
     def unsettled(self) -> int:
