@@ -11,10 +11,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, NullPool, create_engine, inspect, make_url, text
+from sqlalchemy import URL, Connection, NullPool, create_engine, inspect, make_url, text
 
 from consumerd.clock import monotonic, wall
 from consumerd.database.dialects import database_now
+from consumerd.database.sql import run
 from consumerd.errors import StoreAwayError, UnstorableError, UsageError
 from consumerd.model.task import TaskId
 from consumerd.parking import claims
@@ -24,6 +25,7 @@ from consumerd.parking.filters import ParkedFilter
 from consumerd.parking.opening import ask_parking, open_store, open_store_thread, parking_url
 from consumerd.parking.presence import has_nothing_on_server
 from consumerd.parking.records import INLINE_LIMIT_BYTES
+from consumerd.parking.schema import MIGRATIONS, ensure_schema
 from consumerd.parking.store import ParkingStore
 from consumerd.parking.thread import StoreThread
 from contracts.parking_store import (
@@ -54,8 +56,8 @@ class TestMariaDB(ParkingStoreContract):
         engine = create_engine(parking_url(mariadb_url, NOWHERE))
         with engine.connect() as connection:
             query = claims_in(connection.dialect.name).candidates[False][0]
-            parameters = query.parameters(consumer=CONSUMER, limit=20)
-            plan = connection.exec_driver_sql(f"EXPLAIN {query.text}", parameters).mappings().one()
+            explain = replace(query, text=f"EXPLAIN {query.text}")
+            plan = run(connection, explain, consumer=CONSUMER, limit=20).mappings().one()
         engine.dispose()
         assert plan["key"] == "ix_parked_due"
         assert "filesort" not in plan["Extra"]
@@ -290,6 +292,23 @@ def test_check_is_content_with_a_store_whatever_is_there_and_changes_nothing(dat
     ask_parking(database_url)
     assert store.counts()[0].dead == 1
     store.close()
+
+
+def test_an_older_store_is_brought_to_this_version_once_by_many_at_once(database_url: str) -> None:
+    def add_column(connection: Connection) -> None:
+        connection.exec_driver_sql("ALTER TABLE parked ADD COLUMN told_at DOUBLE PRECISION")
+
+    _park_one(database_url)
+    stores = [open_store(database_url, NOWHERE) for _ in range(4)]
+    for store in stores:
+        assert store.counts()[0].waiting == 1
+    bring = partial(ensure_schema, migrations=[*MIGRATIONS, add_column])
+    _side_by_side(partial(store.database.write, bring) for store in stores)
+    assert stores[0].counts()[0].waiting == 1
+    for store in stores:
+        store.close()
+    with pytest.raises(StoreAwayError, match="update consumerd"):
+        _park_one(database_url)
 
 
 def test_check_says_of_a_server_that_does_not_run_that_it_may_be_up_later() -> None:

@@ -89,5 +89,6 @@ def _mysql_lock(connection: Connection) -> Iterator[None]:
         raise SchemaBusyError("another process has been making its tables for too long")
     try:
         yield
+        connection.exec_driver_sql("COMMIT")  # as its changes of tables did: who takes the lock next sees all of it
     finally:
         connection.execute(select(func.release_lock(name)))

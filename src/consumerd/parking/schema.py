@@ -5,6 +5,7 @@ The key of a row is a hash of its consumer and task id: task ids may be of any l
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from sqlalchemy import (
@@ -32,7 +33,6 @@ from sqlalchemy.types import TypeEngine
 
 from consumerd.database.dialects import schema_lock
 
-SCHEMA_VERSION = 1
 _NOWHERE = "parked_that_is_nowhere"
 
 KEY_CHARACTERS = 32
@@ -110,31 +110,44 @@ PARTS = Table(
 SCHEMA = Table("parked_schema", METADATA, Column("version", Integer, primary_key=True, autoincrement=False))
 
 
+Migration = Callable[[Connection], None]
+
+MIGRATIONS: tuple[Migration, ...] = ()
+"""The first brings tables of version 1 to version 2, and so on; the tables above are as after the last.
+
+Each may be run again after a process that died in it: MySQL and MariaDB commit what changes a table at once.
+"""
+
+
 class ForeignSchemaError(Exception):
-    """The tables were made by another version of consumerd. It never leaves this package."""
+    """The tables were made by a newer version of consumerd. It never leaves this package."""
 
 
-def ensure_schema(connection: Connection) -> None:
-    """Make what is missing, within the caller's transaction."""
-    if _version(connection) is None:
-        with schema_lock(connection):
+def ensure_schema(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+    """Make what is missing, and bring older tables to this version, within the caller's transaction."""
+    newest = 1 + len(migrations)
+    if _known_version(connection, newest) == newest:
+        return
+    with schema_lock(connection):
+        version = _known_version(connection, newest)  # another process may have been quicker
+        if version is None:
             _create(connection)
-    version = _version(connection)
-    if version != SCHEMA_VERSION:
-        raise ForeignSchemaError(
-            f"its tables have version {version}, and this consumerd knows version {SCHEMA_VERSION}: update consumerd"
-        )
+            connection.execute(insert(SCHEMA).values(version=newest))
+            return
+        for number in range(version, newest):
+            migrations[number - 1](connection)
+            connection.execute(update(SCHEMA).values(version=number + 1))
 
 
 def check_rights(connection: Connection) -> None:
     """Do what takes the rights that a worker needs, and change nothing; an error of the database where one is missing.
 
-    ForeignSchemaError for tables of another version.
+    ForeignSchemaError for tables of a newer version.
     """
-    if _version(connection) is None:
+    newest = 1 + len(MIGRATIONS)
+    if _known_version(connection, newest) != newest:
         _check_creation(connection)
         return
-    ensure_schema(connection)
     for table in (PARKED, PARTS):
         nothing = select(table).where(false())
         connection.execute(nothing)
@@ -155,25 +168,28 @@ def _check_creation(connection: Connection) -> None:
             connection.exec_driver_sql(statement)
 
 
-def _version(connection: Connection) -> int | None:
+def _known_version(connection: Connection, newest: int) -> int | None:
+    """The version of the tables, None where there are none. ForeignSchemaError where nobody here knows it.
+
+    SQLite is not inspected by SQLAlchemy: each process that opens the file asks it while all others wait for the lock.
+    """
     if connection.dialect.name == "sqlite":
-        return _version_in_file(connection)
-    if not inspect(connection).has_table(SCHEMA.name):
-        return None
-    return connection.execute(select(SCHEMA.c.version)).scalar()
-
-
-def _version_in_file(connection: Connection) -> int | None:
-    """Without SQLAlchemy's inspection: each process that opens the file asks it while all others wait for the lock."""
-    tables = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
-    if not connection.exec_driver_sql(tables, (SCHEMA.name,)).scalar():
-        return None
-    version: int | None = connection.exec_driver_sql(f"SELECT version FROM {SCHEMA.name}").scalar()
+        tables = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
+        is_there = bool(connection.exec_driver_sql(tables, (SCHEMA.name,)).scalar())
+    else:
+        is_there = inspect(connection).has_table(SCHEMA.name)
+    version: int | None = (
+        connection.exec_driver_sql(f"SELECT version FROM {SCHEMA.name}").scalar() if is_there else None
+    )
+    if version is not None and version > newest:
+        raise ForeignSchemaError(
+            f"its tables have version {version}, and this consumerd knows version {newest}: update consumerd"
+        )
     return version
 
 
 def _create(connection: Connection) -> None:
-    """Each step may have been done before by a process that died half-way; the version comes last."""
+    """Make the tables; each step may have been done before by a process that died half-way."""
     for table in METADATA.sorted_tables:
         if connection.dialect.name == "mysql":
             table.dialect_kwargs.update(_MYSQL)  # here: a table that is made with them imports the dialect
@@ -182,5 +198,3 @@ def _create(connection: Connection) -> None:
         for index in table.indexes:
             if index.name not in there:
                 index.create(connection)
-    if _version(connection) is None:
-        connection.execute(insert(SCHEMA).values(version=SCHEMA_VERSION))

@@ -7,9 +7,11 @@ import stat
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from consumerd.errors import StoreAwayError
 from consumerd.parking.opening import open_store
+from consumerd.parking.schema import MIGRATIONS, ensure_schema
 from consumerd.parking.store import ParkingStore
 from contracts.parking_store import ParkingStoreContract, Place, parked_task
 
@@ -108,6 +110,21 @@ def test_a_store_of_a_newer_consumerd_is_left_alone(store: ParkingStore, state_d
         connection.execute("UPDATE parked_schema SET version = 99")
     connection.close()
     with pytest.raises(StoreAwayError, match=r"version 99.*update consumerd"):
+        store.counts()
+
+
+def test_an_older_store_is_brought_to_this_version_once_and_is_then_a_newer_one_for_others(
+    store: ParkingStore, state_dir: Path
+) -> None:
+    def add_column(connection: Connection) -> None:
+        connection.exec_driver_sql("ALTER TABLE parked ADD COLUMN told_at DOUBLE PRECISION")
+
+    store.park([parked_task()])
+    for _ in range(2):
+        store.database.write(lambda connection: ensure_schema(connection, [*MIGRATIONS, add_column]))
+    assert store.counts()[0].waiting == 1
+    store.close()
+    with pytest.raises(StoreAwayError, match=r"update consumerd"):
         store.counts()
 
 
