@@ -39,10 +39,10 @@ from consumerd.master.host.service_socket import ServiceSocket
 from consumerd.master.host.signals import Signals
 from consumerd.master.host.state_watch import StateWatch
 from consumerd.master.host.stderr import StderrPipes
-from consumerd.master.pools.acts import Means
 from consumerd.master.pools.entry import Entry
 from consumerd.master.pools.mailbox import Mailbox
 from consumerd.master.pools.pools import Pools
+from consumerd.master.pools.tools import Tools
 from consumerd.master.supervisor import Supervisor
 from consumerd.standard_streams import STDERR
 from consumerd.state import host_identity, locks
@@ -91,17 +91,19 @@ async def _run(
     service_socket: ServiceSocket,
     launcher: Launcher,
 ) -> Outcome:
-    woken, state_dir = asyncio.Event(), lock.directory
-    voice = _voice(document.settings.log)
-    means = _means(document, state_dir, voice, launcher, woken.set)
-    watchdog = Watchdog(means)
-    configuration = Configuration(_entries(state_dir), state_dir.overrides)
-    overrides = _overrides(state_dir, voice.emit)
-    operations = Operations(means, configuration, document, overrides=overrides, watchdog=watchdog, wake=woken.set)
-    service = Service(service_socket, means.pools, voice.emit)
-    reloading = Reloading(operations, read, voice.emit, service.reloading)
-    on_event = _event_command(means, operations, state_dir, voice)
-    helper = StoreHelper(means.launcher, means.relay, _serve(document, state_dir))
+    woken, state_dir, settings = asyncio.Event(), lock.directory, document.settings
+    reporting = _reporting(settings.log)
+    emit = reporting.emit
+    tools = _tools(document, state_dir, reporting, launcher, woken.set)
+    make_entry = _entries(state_dir)
+    enabled = (consumer for consumer in document.consumers if consumer.common.enabled)
+    pools = Pools((make_entry(document, consumer) for consumer in enabled), tools, clock.monotonic())
+    configuration = Configuration(make_entry, state_dir.overrides)
+    operations = Operations(pools, emit, configuration, document, overrides=_overrides(state_dir, emit), wake=woken.set)
+    service = Service(service_socket, pools, emit)
+    reloading = Reloading(operations, read, emit, service.reloading)
+    on_event = _event_command(tools, operations, state_dir, reporting)
+    helper = StoreHelper(launcher, tools.stderr, _serve(document, state_dir))
 
     def note_end(pid: int, status: int | None) -> None:
         helper.note_end(pid)
@@ -109,39 +111,34 @@ async def _run(
 
     signals = Signals(asyncio.get_running_loop(), woken.set)
     supervisor = Supervisor(
-        means,
+        pools,
+        tools,
         signals,
         woken,
-        duties=(
-            LeftoverWorkers(means),
-            watchdog,
-            Autoscaler(means.pools, means.emit),
-            Recycler(means.pools, means.emit),
-            LagDuty(means.pools, means.post),
-        ),
+        duties=(LeftoverWorkers(pools), Watchdog(pools), Autoscaler(pools), Recycler(pools), LagDuty(pools)),
         service=service,
-        later=voice.later,
-        judge=Durability.of(document, state_dir.path, voice.emit).judge,
+        later=reporting.later,
         reload=reloading.reload_soon,
         note_end=note_end,
     )
-    answers = Answers(means, supervisor, helper, operations, reloading, voice.broadcast, document.origin, clock.wall())
-    audit = AuditLog(state_dir.audit_log, voice.emit)
-    voice.emit.add(audit)
-    control = ControlServer(state_dir.control_socket, answers.table(), audit, voice.emit)
+    broadcast = reporting.broadcast
+    answers = Answers(pools, supervisor, helper, operations, reloading, broadcast, document.origin, clock.wall())
+    audit = AuditLog(state_dir.audit_log, emit)
+    emit.add(audit)
+    control = ControlServer(state_dir.control_socket, answers.table(), audit, emit)
     own_id = host_identity.own_id(state_dir)
 
     def restore() -> None:
         host_identity.keep_id(state_dir, own_id)
         operations.keep_overrides()
 
-    state_watch = StateWatch(lock, control.listen_again, voice.emit, restore, supervisor.give_up)
+    state_watch = StateWatch(lock, control.listen_again, emit, restore, supervisor.give_up)
     signals.listen()
     await control.start()
     watching = asyncio.create_task(state_watch.run())
-    voice.emit(_started(document, state_dir))
+    emit(_started(document, state_dir))
     if document.settings.watch:
-        _watch(reloading, document, voice.emit)
+        _watch(reloading, document, emit)
     try:
         exit_code = await supervisor.run()
     finally:
@@ -149,16 +146,22 @@ async def _run(
         helper.close()
         on_event.close()
         await reloading.close()
-        voice.emit(events.master_stopped(pid=os.getpid()))
-        await voice.broadcast.close(FOLLOWERS_LEAVE_IN_S)
+        emit(events.master_stopped(pid=os.getpid()))
+        await broadcast.close(FOLLOWERS_LEAVE_IN_S)
         await control.close()
         signals.close()
     return Outcome(exit_code, supervisor.refusal)
 
 
 @dataclass(frozen=True)
-class Voice:
-    """How the master tells. emit: into the log, and to who follows; told: what is in the log already, to the latter."""
+class Reporting:
+    """How the master tells what has happened.
+
+    emit: into the log, and to those who follow.
+    told: to those who follow, what is in the log already.
+    broadcast: has those who follow.
+    later: holds back what one turn tells until the turn is done.
+    """
 
     emit: Listeners
     told: Listeners
@@ -166,36 +169,36 @@ class Voice:
     later: Later
 
 
-def _voice(log: LogSettings) -> Voice:
+def _reporting(log: LogSettings) -> Reporting:
     emit = Listeners([log_to_stdout(log.format, log.level, patience_s=PATIENCE_S)])
     broadcast = Broadcast(emit)
     emit.add(broadcast)
-    return Voice(emit, Listeners([broadcast]), broadcast, Later())
+    return Reporting(emit, Listeners([broadcast]), broadcast, Later())
 
 
-def _means(
-    document: Document, state_dir: StateDirectory, voice: Voice, launcher: Launcher, wake: Callable[[], None]
-) -> Means:
+def _tools(
+    document: Document, state_dir: StateDirectory, reporting: Reporting, launcher: Launcher, wake: Callable[[], None]
+) -> Tools:
     loop = asyncio.get_running_loop()
-    make_entry = _entries(state_dir)
-    enabled = [consumer for consumer in document.consumers if consumer.common.enabled]
-    return Means(
-        pools=Pools((make_entry(document, consumer) for consumer in enabled), clock.monotonic()),
+    return Tools(
         launcher=launcher,
-        post=Mailbox(loop, wake),
-        relay=StderrPipes(loop, Outlet(STDERR, patience_s=PATIENCE_S), voice.broadcast.hear_stderr),
-        emit=voice.later.of(voice.emit),
-        tell=voice.later.of(voice.told),
+        mailbox=Mailbox(loop, wake),
+        stderr=StderrPipes(loop, Outlet(STDERR, patience_s=PATIENCE_S), reporting.broadcast.hear_stderr),
+        emit=reporting.later.of(reporting.emit),
+        tell=reporting.later.of(reporting.told),
+        judge=Durability.of(document, state_dir.path, reporting.emit).judge,
         claim_oom_kill=OomKills().claim,
     )
 
 
-def _event_command(means: Means, operations: Operations, state_dir: StateDirectory, voice: Voice) -> EventCommand:
+def _event_command(
+    tools: Tools, operations: Operations, state_dir: StateDirectory, reporting: Reporting
+) -> EventCommand:
     def command() -> Sequence[str]:
         return operations.settings.on_event
 
-    found = EventCommand(means.launcher, means.relay, voice.emit, command=command, state_dir=str(state_dir.path))
-    for listeners in (voice.emit, voice.told):
+    found = EventCommand(tools.launcher, tools.stderr, reporting.emit, command=command, state_dir=str(state_dir.path))
+    for listeners in (reporting.emit, reporting.told):
         listeners.add(found)
     return found
 

@@ -15,11 +15,14 @@ from consumerd import clock, events
 from consumerd.events.later import Later
 from consumerd.master.duties.service import Service
 from consumerd.master.host.signals import Signals
-from consumerd.master.pools import suspecting
-from consumerd.master.pools.acts import Means, perform
-from consumerd.master.pools.hearing import Hearing, Judge
+from consumerd.master.pools import suspects
+from consumerd.master.pools.performing import perform
+from consumerd.master.pools.pool import Pool
+from consumerd.master.pools.pools import Pools
+from consumerd.master.pools.tools import Tools
+from consumerd.master.pools.worker_messages import hear_worker, look_for_proof, unproven, worker_ended
+from consumerd.master.pools.zygote_messages import hear_zygote, zygote_ended
 from consumerd.master.rules.actions import GiveUp
-from consumerd.master.rules.observed import ObservedPool
 from consumerd.master.rules.plan import LOST_FOR_S, next_deadline, plan
 from consumerd.model.slots import PoolState
 
@@ -48,21 +51,22 @@ class Supervisor:
 
     def __init__(
         self,
-        means: Means,
+        pools: Pools,
+        tools: Tools,
         signals: Signals,
         woken: asyncio.Event,
         *,
         duties: Sequence[Duty],
         service: Service,
         later: Later,
-        judge: Judge,
         reload: Callable[[str], None],
         note_end: Callable[[int, int | None], None],
     ) -> None:
         """service: is told how things are; later: holds what a turn emits. reload: is told why, on SIGHUP. note_end: is
         told the pid and wait status of children that are of no pool.
         """
-        self._means = means
+        self._pools = pools
+        self._tools = tools
         self._signals = signals
         self._woken = woken
         self._duties = duties
@@ -70,7 +74,6 @@ class Supervisor:
         self._later = later
         self._reload = reload
         self._note_end = note_end
-        self._hearing = Hearing(means, judge, self._refuse)
         self.exit_code = 0
         self.refusal: str | None = None
         self.stop_deadline: float | None = None
@@ -89,26 +92,29 @@ class Supervisor:
         """Want every pool gone; by when. Asked again, nothing changes."""
         now = clock.monotonic()
         if self.stop_deadline is None:
-            self.stop_deadline = self._means.pools.want_stop(now)
+            self.stop_deadline = self._pools.want_stop(now)
             timeout_s = round(self.stop_deadline - now, 3)
-            self._means.emit(events.master_stopping(reason=reason, timeout_s=timeout_s))
+            self._tools.emit(events.master_stopping(reason=reason, timeout_s=timeout_s))
             self._service.stopping()
             self._woken.set()
         return self.stop_deadline
 
     def turn(self, now: float) -> None:
         """All that can be done now. It is told when it is done: a process is started before its predecessor's end is
-        written to the log."""
+        written to the log.
+        """
         self._attend_signals()
         with self._later.holding():
             self._hear(now)
             self._reap(now)
-            self._hearing.prove(now)
+            for pool in self._pools:
+                look_for_proof(pool, now)
             for duty in self._duties:
                 duty.turn(now)
             self._act(now)
-        suspecting.tell(self._means)
-        self._means.pools.forget_gone(now)
+        for pool in self._pools:
+            suspects.tell(pool)
+        self._pools.forget_gone(now)
         self._service.turn(now)
         self._tell_if_nothing_loads()
 
@@ -120,67 +126,69 @@ class Supervisor:
                 self._reload(number.name)
 
     def _hear(self, now: float) -> None:
-        for arrival in self._means.post.take():
-            self._hearing.hear(arrival, now)
+        for arrival in self._tools.mailbox.take():
+            pool = self._pools.get(arrival.origin.pool)
+            if pool is not None:
+                (hear_zygote if arrival.origin.slot is None else hear_worker)(pool, arrival, now)
+                if pool.refusal is not None:
+                    self._refuse(pool.refusal)
+                    pool.refusal = None
 
     def _reap(self, now: float) -> None:
         """Children of our own, and workers adopted from a zygote that ended; its last words come first."""
-        pools, launcher = self._means.pools, self._means.launcher
+        launcher = self._tools.launcher
         while ended := launcher.ended():
             self._hear_zygotes(now)
             for pid in ended:
-                owner = pools.owner_of(pid)
+                owner = self._pools.owner_of(pid)
                 status = launcher.reap(pid, with_group=owner is not None)
                 if owner is None:
                     self._note_end(pid, status)
                 elif owner.slot is None:
-                    self._hearing.zygote_ended(owner.pool, owner.edition, status, now)
-                    self._find_lost(now)
+                    zygote_ended(self._pools[owner.pool], owner.edition, status, now)
+                    self._find_lost(self._pools[owner.pool], now)
                 else:
-                    self._hearing.worker_ended(owner.pool, owner.slot, status, now)
+                    worker_ended(self._pools[owner.pool], owner.slot, status, now)
 
     def _hear_zygotes(self, now: float) -> None:
-        for processes in self._means.pools.processes.values():
-            for zygote in processes.zygotes.values():
-                self._means.post.drain(zygote.channel)
+        for pool in self._pools:
+            for zygote in pool.zygotes.values():
+                self._tools.mailbox.drain(zygote.channel)
         self._hear(now)
 
-    def _find_lost(self, now: float) -> None:
+    def _find_lost(self, pool: Pool, now: float) -> None:
         """Workers whom their zygote reaped, and ended before it could say so."""
-        for name, processes in self._means.pools.processes.items():
-            for slot, worker in list(processes.workers.items()):
-                is_orphan = self._means.pools[name].slots[slot].edition not in processes.zygotes
-                if is_orphan and worker.pid is not None and not self._means.launcher.is_child(worker.pid):
-                    self._hearing.worker_ended(name, slot, None, now)
+        for slot, worker in list(pool.workers.items()):
+            is_orphan = pool.observed.slots[slot].edition not in pool.zygotes
+            if is_orphan and worker.pid is not None and not self._tools.launcher.is_child(worker.pid):
+                worker_ended(pool, slot, None, now)
 
     def _act(self, now: float) -> None:
-        pools = self._means.pools
         for _ in range(MOST_ROUNDS):
-            actions = plan(pools.wanted, pools.observed, now)
+            actions = plan(self._pools.wanted, self._pools.observed, now)
             if not actions:
                 return
             for action in actions:
                 if isinstance(action, GiveUp):
                     self.give_up("every pool, or an essential one, has failed for too long")
                 else:
-                    perform(self._means, action, now)
+                    perform(self._pools[action.pool], action, now)
         raise AssertionError("the plan does not come to rest")
 
     def _tell_if_nothing_loads(self) -> None:
         """Once, where every pool failed before it had a worker: the configuration or its surroundings are wrong."""
-        pools = self._means.pools
-        are_lost = len(pools) > 0 and all(_has_never_loaded(pools[name]) for name in pools)
+        are_lost = len(self._pools) > 0 and all(map(_has_never_loaded, self._pools))
         if self._has_told_that_nothing_loads or not are_lost:
             return
         self._has_told_that_nothing_loads = True
         advice = "correct it and run again: consumerd check CONFIG tells what is wrong"
-        self._means.emit(events.nothing_loaded(pools=len(pools), advice=advice, gives_up_in_s=LOST_FOR_S))
+        self._tools.emit(events.nothing_loaded(pools=len(self._pools), advice=advice, gives_up_in_s=LOST_FOR_S))
 
     def give_up(self, reason: str) -> None:
         """Stop, with exit code 1, unless a stop was asked for before."""
         if self.stop_deadline is not None:
             return
-        self._means.emit(events.master_gave_up(reason=reason))
+        self._tools.emit(events.master_gave_up(reason=reason))
         self.exit_code = 1
         self.stop(reason)
 
@@ -188,18 +196,18 @@ class Supervisor:
         """A consumer that is loaded must not run so: the master leaves with exit code 2."""
         self.exit_code = 2
         self.refusal = sentence
-        self._means.emit(events.run_refused(reason=sentence))
+        self._tools.emit(events.run_refused(reason=sentence))
         self.stop("refused")
 
     def _is_over(self) -> bool:
-        return self.stop_deadline is not None and not len(self._means.pools)
+        return self.stop_deadline is not None and not len(self._pools)
 
     async def _wait(self) -> None:
-        pools = self._means.pools
         turns_at = (duty.next_turn_at() for duty in (*self._duties, self._service))
-        known = [at for at in (next_deadline(pools.wanted, pools.observed), *turns_at) if at is not None]
+        deadline = next_deadline(self._pools.wanted, self._pools.observed)
+        known = [at for at in (deadline, *turns_at) if at is not None]
         timeout_s = min(known) - clock.monotonic() if known else LONGEST_WAIT_S
-        if any(pools.unproven()):
+        if any(any(unproven(pool)) for pool in self._pools):
             timeout_s = min(timeout_s, LOOK_S)
         if timeout_s <= 0:
             await asyncio.sleep(0)
@@ -211,5 +219,6 @@ class Supervisor:
             return
 
 
-def _has_never_loaded(pool: ObservedPool) -> bool:
-    return pool.state is PoolState.FAILED and not any(slot.generation for slot in pool.slots.values())
+def _has_never_loaded(pool: Pool) -> bool:
+    observed = pool.observed
+    return observed.state is PoolState.FAILED and not any(slot.generation for slot in observed.slots.values())

@@ -11,6 +11,7 @@ from consumerd.errors import SourceRefusedError
 from consumerd.master.control.problems import SLOW_START_S
 from consumerd.master.control.status import pool_status, status
 from consumerd.master.control.unrun import unrun
+from consumerd.master.pools.worker_messages import worker_ended
 from consumerd.master.rules import history
 from consumerd.master.rules.restart import PROVEN_AFTER_S
 from consumerd.model.identity import ConsumerName
@@ -21,13 +22,13 @@ from consumerd.wire.board_writer import BoardWriter
 from consumerd.wire.messages import Lag, Reported
 from consumerd.wire.recent import KEPT
 from consumerd.wire.status import status_of
-from unit.master.pools.test_hearing import NAME, Stage, stage
+from unit.master.pools.test_hearing import Stage, stage
 
 __all__ = ["stage"]
 
 
 def problems(stage: Stage, now: float = 0.0) -> list[str]:
-    return pool_status(stage.pools, NAME, now).problems
+    return pool_status(stage.pool, now).problems
 
 
 def test_a_status_is_read_as_it_was_made(stage: Stage) -> None:
@@ -35,7 +36,7 @@ def test_a_status_is_read_as_it_was_made(stage: Stage) -> None:
     stage.board(1).words[FLAGS] = BoardFlag.STORE_AWAY | BoardFlag.SOURCE_AWAY
     stage.worker_says(0, Lag(((3, 7, None, 20),)))
     stage.worker_says(0, Reported("hook_failed", "error", {"error": "no"}))
-    stage.hearing.worker_ended(NAME, 0, 9, 2.0)
+    worker_ended(stage.pool, 0, 9, 2.0)
     made = status(stage.pools, config="gop.toml", started_at=1.0, stop_deadline=None)
     answer = json.loads(json.dumps(msgspec.to_builtins(made)))
     assert json.loads(json.dumps(msgspec.to_builtins(status_of(answer)))) == answer
@@ -54,7 +55,7 @@ def test_failures_in_a_row_are_a_problem_though_a_success_came_a_moment_before_a
         failing.note_failed()
     (problem,) = problems(stage)
     assert f"its last {KEPT} attempts have all failed" in problem
-    stage.hearing.worker_ended(NAME, 0, 9, 2.0)
+    worker_ended(stage.pool, 0, 9, 2.0)
     assert any("attempts have all failed" in problem for problem in problems(stage))
     clock.advance(2.0)
     succeeding.note_done(1)
@@ -77,7 +78,7 @@ def test_a_slot_that_is_refused_again_and_again_is_a_problem_also_while_its_next
     stage.board(0).words[ANSWERED] = 0
     refused = Reported("consume_failed", "error", {"error": "there is no topic logn"})
     stage.worker_says(0, refused)
-    stage.hearing.worker_ended(NAME, 0, SourceRefusedError.exit_code << 8, 10.0)
+    worker_ended(stage.pool, 0, SourceRefusedError.exit_code << 8, 10.0)
     stage.fork(0, 12.0)
     stage.board(0).words[ANSWERED] = 0
     (problem,) = problems(stage, 13.0)
@@ -98,15 +99,15 @@ def test_a_pool_is_starved_until_its_query_gives_something_again(stage: Stage) -
 def test_a_pause_is_a_problem_once_what_waits_grows_behind_it(stage: Stage) -> None:
     stage.up()
     stage.worker_says(0, Lag(((0, 900, None, 0),)))
-    stage.pools.pause(NAME, is_paused=True)
+    stage.pool.is_paused = True
     stage.worker_says(0, Lag(((0, 10, None, 0), (1, 5, None, 0))))
     assert problems(stage) == []
     stage.worker_says(0, Lag(((0, 10, None, 0), (1, 6, None, 0))))
     assert problems(stage) == ["g/a is paused, and 16 tasks wait, 15 when it was: consumerd resume g/a"]
-    stage.pools.pause(NAME, is_paused=False)
+    stage.pool.is_paused = False
     assert problems(stage) == []
     stage.worker_says(0, Lag(((0, 900, None, 0),)))
-    stage.pools.pause(NAME, is_paused=True)
+    stage.pool.is_paused = True
     assert problems(stage) == []
 
 
@@ -115,23 +116,23 @@ def test_a_pool_that_runs_nothing_says_why_and_what_to_do(stage: Stage, how: str
     stage.up()
     assert unrun(stage.pools, ()) == {}
     if how == "paused":
-        stage.pools.pause(NAME, is_paused=True)
+        stage.pool.is_paused = True
     elif how == "stopping":
-        stage.pools.remove(NAME, 1.0)
+        stage.pool.remove(1.0)
     else:
         for slot in (0, 1):
             status = 10 << 8 if how == "finished" else 9
-            stage.hearing.worker_ended(NAME, slot, status, 1.0)
+            worker_ended(stage.pool, slot, status, 1.0)
         if how == "failed":
-            stage.pools[NAME] = history.failed(stage.pools[NAME], 1.0, reason="no", traceback="")
-            assert stage.pools[NAME].state is PoolState.FAILED
+            stage.pool.become(history.failed(stage.pool.observed, 1.0, reason="no", traceback=""))
+            assert stage.pool.observed.state is PoolState.FAILED
         else:
-            assert stage.pools[NAME].slots[0].state is SlotState.FINISHED
+            assert stage.pool.observed.slots[0].state is SlotState.FINISHED
     assert f"g/a {'is' if how in ('paused', 'stopping') else 'has'} {how}" in unrun(stage.pools, ())["g/a"]
 
 
 def test_a_failed_pool_of_which_a_worker_runs_on_runs_what_is_retried_and_a_disabled_one_does_not(stage: Stage) -> None:
     stage.up()
-    stage.hearing.worker_ended(NAME, 0, 9, 1.0)
-    stage.pools[NAME] = history.failed(stage.pools[NAME], 1.0, reason="no", traceback="")
+    worker_ended(stage.pool, 0, 9, 1.0)
+    stage.pool.become(history.failed(stage.pool.observed, 1.0, reason="no", traceback=""))
     assert list(unrun(stage.pools, [ConsumerName("g", "b")])) == ["g/b"]

@@ -18,7 +18,7 @@ from consumerd.master.control.server import BY, Answer
 from consumerd.master.control.status import status
 from consumerd.master.control.unrun import unrun
 from consumerd.master.helper import StoreHelper
-from consumerd.master.pools.acts import Means
+from consumerd.master.pools.pools import Pools
 from consumerd.master.supervisor import Supervisor
 from consumerd.model.slots import LOOPING
 from consumerd.wire.control import METHODS
@@ -32,7 +32,7 @@ PARKED = "parked."
 class Answers:
     """config: what is run, as it was named; started_at: wall time."""
 
-    means: Means
+    pools: Pools
     supervisor: Supervisor
     helper: StoreHelper
     operations: Operations
@@ -61,7 +61,7 @@ class Answers:
     async def _status(self, params: Mapping[str, object]) -> AsyncIterator[str]:
         del params
         found = status(
-            self.means.pools,
+            self.pools,
             config=self.config,
             started_at=self.started_at,
             disabled=self.operations.disabled,
@@ -123,7 +123,7 @@ class Answers:
             arguments = real_value({name: value for name, value in params.items() if name != BY})
             assert isinstance(arguments, dict)
             if METHODS[f"{PARKED}{verb}"].is_act:
-                arguments["consumers"] = [*map(str, self.means.pools), *map(str, self.operations.disabled)]
+                arguments["consumers"] = [*(pool.consumer for pool in self.pools), *map(str, self.operations.disabled)]
             if verb == "retry":
                 await self._check_retried(arguments)
             separator = '{"items":['
@@ -141,7 +141,7 @@ class Answers:
 
     async def _check_retried(self, arguments: dict[str, object]) -> None:
         """UsageError where one of the tasks that are asked for is of a pool that would not run it."""
-        why = unrun(self.means.pools, self.operations.disabled)
+        why = unrun(self.pools, self.operations.disabled)
         if not why:
             return
         async for page in self.helper.ask("retry", {**arguments, "dry_run": True}):
@@ -152,12 +152,12 @@ class Answers:
     def _wake_workers(self, target: str | None) -> int:
         """Have running workers look at the parking store; how many."""
         woken = 0
-        for name, processes in self.means.pools.processes.items():
-            if target is not None and not name.matches(target):
+        for pool in self.pools:
+            if target is not None and not pool.name.matches(target):
                 continue
-            for slot, worker in processes.workers.items():
-                if self.means.pools[name].slots[slot].state in LOOPING:
-                    self.means.post.send(worker.seating.channel, Wake())
+            for slot in pool.workers:
+                if pool.observed.slots[slot].state in LOOPING:
+                    pool.send(slot, Wake())
                     woken += 1
         return woken
 

@@ -15,16 +15,18 @@ from consumerd.config.diff import Change, ChangeKind, diff, needs_new_master, ta
 from consumerd.config.problems import did_you_mean
 from consumerd.config.shape import ConsumerSettings, Document, Settings
 from consumerd.errors import ConsumerdError, UsageError
+from consumerd.events.facts import Fact
 from consumerd.master.control.overrides import Overrides, Paused, Pin
 from consumerd.master.control.running_task import find_running_task
 from consumerd.master.duties.autoscaler import shards_of
-from consumerd.master.duties.watchdog import DIAGNOSE_S, Watchdog
-from consumerd.master.pools import amending
-from consumerd.master.pools.acts import Means
+from consumerd.master.duties.watchdog import DIAGNOSE_S, condemn
+from consumerd.master.pools import live_keys
 from consumerd.master.pools.entry import Entry
+from consumerd.master.pools.pool import Pool
+from consumerd.master.pools.pools import Pools
 from consumerd.master.rules.observed import Condemned
 from consumerd.model.identity import ConsumerName
-from consumerd.model.slots import MOST_WORKERS, OCCUPIED
+from consumerd.model.slots import MOST_WORKERS
 from consumerd.wire.messages import Pause
 
 Plain = dict[str, object]
@@ -43,21 +45,20 @@ class Operations:
 
     def __init__(
         self,
-        means: Means,
+        pools: Pools,
+        emit: Callable[[Fact], None],
         configuration: Configuration,
         document: Document,
         *,
         overrides: Overrides,
-        watchdog: Watchdog,
         wake: Callable[[], None],
     ) -> None:
         """document: what runs now; overrides: what was set by hand before."""
-        self._means = means
-        self._pools = means.pools
+        self._pools = pools
+        self._emit = emit
         self._configuration = configuration
         self._document = document
         self._overrides = overrides
-        self._watchdog = watchdog
         self._wake = wake
         self._restore()
 
@@ -82,44 +83,45 @@ class Operations:
         """Pin the number of workers of every pool that `target` means, or undo that (None)."""
         if workers is not None and not 1 <= workers <= MOST_WORKERS:
             raise UsageError(f"the number of workers must be 1 to {MOST_WORKERS}, and is {workers}: pause stops a pool")
-        now, names = clock.monotonic(), self._changeable(target)
-        pins = {name: pin for name, pin in self._overrides.pins.items() if name not in map(str, names)}
+        now, pools = clock.monotonic(), self._changeable(target)
+        meant = {pool.consumer for pool in pools}
+        pins = {name: pin for name, pin in self._overrides.pins.items() if name not in meant}
         if workers is not None:
-            pins |= {str(name): Pin(workers, self._configured(name)) for name in names}
+            pins |= {pool.consumer: Pin(workers, self._configured(pool)) for pool in pools}
         self._save(Overrides(pins, self._overrides.paused))
-        for name in names:
-            self._pools.scale(name, workers, now)
-            wanted, is_pinned = self._pools.workers_wanted(name), workers is not None
-            self._means.emit(events.pool_scaled(consumer=str(name), workers=wanted, is_pinned=is_pinned))
+        for pool in pools:
+            pool.scale(workers, now)
+            wanted, is_pinned = pool.wanted.workers, workers is not None
+            self._emit(events.pool_scaled(consumer=pool.consumer, workers=wanted, is_pinned=is_pinned))
         self._wake()
-        return {"pools": [self._scaled(name) for name in names]}
+        return {"pools": [self._scaled(pool) for pool in pools]}
 
     def pause(self, target: str, *, is_paused: bool, by: str = "") -> Plain:
         """Let the workers fetch nothing more, or again. What they have in hand they finish. by: the user who asks."""
-        names = self._changeable(target)
-        meant = set(map(str, names))
+        pools = self._changeable(target)
+        meant = {pool.consumer for pool in pools}
         others = {name: paused for name, paused in self._overrides.paused.items() if name not in meant}
         again = {name: self._overrides.paused.get(name, Paused(clock.wall(), by)) for name in meant}
         self._save(Overrides(self._overrides.pins, others | again if is_paused else others))
-        for name in names:
-            self._pools.pause(name, is_paused=is_paused)
-            self._tell_workers(name, Pause(is_paused))
-            self._means.emit((events.pool_paused if is_paused else events.pool_resumed)(consumer=str(name)))
-        return {"pools": [str(name) for name in names]}
+        for pool in pools:
+            pool.is_paused = is_paused
+            pool.tell_workers(Pause(is_paused))
+            self._emit((events.pool_paused if is_paused else events.pool_resumed)(consumer=pool.consumer))
+        return {"pools": [pool.consumer for pool in pools]}
 
     def restart(self, target: str) -> Plain:
         """A new edition with the same entry: new processes, of the code as it is now, slot by slot."""
-        now, names = clock.monotonic(), self._changeable(target)
-        for name in names:
-            self._pools.change(self._entry(name), now)
-            self._means.emit(events.pool_restarting(consumer=str(name)))
+        now, pools = clock.monotonic(), self._changeable(target)
+        for pool in pools:
+            pool.change(self._entry(pool), now)
+            self._emit(events.pool_restarting(consumer=pool.consumer))
         self._wake()
-        return {"pools": [str(name) for name in names]}
+        return {"pools": [pool.consumer for pool in pools]}
 
     def reload(self, document: Document, *, is_dry: bool) -> Plain:
         """Take over a configuration that was read and is valid. is_dry: only say what that would change."""
         self._check_running()
-        changes = diff(self._running(), document, self._pools.live_keys)
+        changes = diff(self._running(), document, self._live_keys)
         kept, settings = needs_new_master(self._document, document), taken_over(self._document, document)
         if not is_dry:
             self._apply(_with_settings_of(document, self._document, kept), changes)
@@ -133,42 +135,46 @@ class Operations:
         does_park: have the next worker that meets the task park it as dead.
         """
         now, found = clock.monotonic(), find_running_task(self._pools, task)
-        if does_park and self._pools.traits(found.pool).get("gives_away", False):
+        pool = self._pools[found.pool]
+        if does_park and pool.traits.get("gives_away", False):
             sentence = "its source has given the task away, so that it cannot be parked: cancel it without --park"
             raise UsageError(f"{found}: {sentence}")
         reason = f"cancelled by an operator, on offset {found.offset} of shard {found.shard}"
         condemned = Condemned(reason, now, now + DIAGNOSE_S, found.shard, found.offset, does_park=does_park)
-        self._watchdog.condemn(found.pool, found.slot, condemned, now)
+        condemn(pool, found.slot, condemned, now)
         fact = events.task_cancelled(
-            consumer=str(found.pool), worker_id=found.slot, shard=found.shard, offset=found.offset
+            consumer=pool.consumer, worker_id=found.slot, shard=found.shard, offset=found.offset
         )
-        self._means.emit(fact)
+        self._emit(fact)
         self._wake()
         return {"task": str(found), "consumer": str(found.pool), **found.fields()}
 
-    def matching(self, target: str) -> list[ConsumerName]:
+    def matching(self, target: str) -> list[Pool]:
         """The pools that TARGET means; UsageError where there is none."""
-        names = [name for name in self._pools if name.matches(target)]
-        if not names:
+        pools = [pool for pool in self._pools if pool.name.matches(target)]
+        if not pools:
             if any(name.matches(target) for name in self.disabled):
                 raise UsageError(f"{target} is disabled: set enabled to true in the configuration, and reload")
-            known = sorted({str(name) for name in self._pools} | {name.group for name in self._pools})
+            known = sorted({pool.consumer for pool in self._pools} | {pool.name.group for pool in self._pools})
             advice = did_you_mean(target, known) or f": TARGET is a group or group/name, one of {', '.join(known)}"
             raise UsageError(f"there is no pool {target!r}{advice}")
-        return names
+        return pools
 
     # Within
 
-    def _scaled(self, name: ConsumerName) -> Plain:
+    def _scaled(self, pool: Pool) -> Plain:
         """helping: how many workers its source has something to do for, where that is fewer."""
-        workers, shards = self._pools.workers_wanted(name), shards_of(self._pools, name)
-        return {"name": str(name), "workers": workers, "helping": shards if shards and shards < workers else None}
+        workers, shards = pool.wanted.workers, shards_of(pool)
+        helping = shards if shards and shards < workers else None
+        return {"name": pool.consumer, "workers": workers, "helping": helping}
 
-    def _entry(self, name: ConsumerName) -> Entry:
+    def _live_keys(self, name: ConsumerName) -> frozenset[str]:
+        return self._pools[name].live_keys if name in self._pools else frozenset()
+
+    def _entry(self, pool: Pool) -> Entry:
         """As the configuration has it now, taken back or not."""
-        found = next((consumer for consumer in self._document.consumers if consumer.full_name == name), None)
-        newest = self._pools.newest_entry(name)
-        return newest if found is None else self._configuration.entry(self._document, found)
+        found = next((consumer for consumer in self._document.consumers if consumer.full_name == pool.name), None)
+        return pool.newest_entry if found is None else self._configuration.entry(self._document, found)
 
     def _running(self) -> Document:
         """The document as it is in force: without what was taken back, which a reload tries again."""
@@ -181,32 +187,39 @@ class Operations:
         now = clock.monotonic()
         self._save(self._overrides_after(changes))
         for change in changes:
-            self._set_by_hand(change.consumer, self._overrides)
-            match change.kind, change.after:
-                case ((ChangeKind.REMOVED | ChangeKind.DISABLED), _):
-                    if change.consumer in self._pools:  # a disabled one has none
-                        self._pools.remove(change.consumer, now)
-                case ((ChangeKind.ADDED | ChangeKind.ENABLED), ConsumerSettings() as after):
-                    if after.common.enabled:
-                        self._pools.add(self._configuration.entry(document, after), now)
-                case ChangeKind.REPLACED, ConsumerSettings() as after:
-                    self._pools.change(self._configuration.entry(document, after), now)
-                case ChangeKind.AMENDED, ConsumerSettings() as after:
-                    self._amend(self._configuration.entry(document, after), change, now)
+            self._apply_change(document, change, now)
         changed = {change.consumer for change in changes}
-        for name in self._pools:
-            if name not in changed:
-                self._pools.withdraw_rejected(name)
+        for pool in self._pools:
+            if pool.name not in changed:
+                pool.withdraw_rejected()
         self._document = document
-        self._means.emit(events.configuration_reloaded(config=document.origin, changes=[*map(str, changes)]))
+        self._emit(events.configuration_reloaded(config=document.origin, changes=[*map(str, changes)]))
         self._wake()
 
-    def _amend(self, entry: Entry, change: Change, now: float) -> None:
+    def _apply_change(self, document: Document, change: Change, now: float) -> None:
+        pool, (pin, is_paused) = self._pools.get(change.consumer), self._set_by_hand(change.consumer)
+        entry = None
+        if change.after is not None and change.after.common.enabled:
+            entry = self._configuration.entry(document, change.after)
+        if pool is not None:  # a disabled one has none
+            pool.set_pin(pin)
+            pool.is_paused = is_paused
+        match change.kind:
+            case ChangeKind.REMOVED | ChangeKind.DISABLED if pool is not None:
+                pool.remove(now)
+            case ChangeKind.ADDED | ChangeKind.ENABLED if entry is not None:
+                self._pools.add(entry, now, pin=pin, is_paused=is_paused)
+            case ChangeKind.REPLACED if pool is not None and entry is not None:
+                pool.change(entry, now)
+            case ChangeKind.AMENDED if pool is not None and entry is not None:
+                self._amend(pool, entry, change, now)
+
+    def _amend(self, pool: Pool, entry: Entry, change: Change, now: float) -> None:
         """Where live keys are among those that differ, its zygote has to find them good first."""
-        if self._pools.live_keys(entry.name).isdisjoint(change.keys):
-            self._pools.amend(entry, now)
+        if pool.live_keys.isdisjoint(change.keys):
+            pool.amend(entry, now)
         else:
-            amending.begin(self._means, entry)
+            live_keys.ask_zygote(pool, entry)
 
     def _overrides_after(self, changes: tuple[Change, ...]) -> Overrides:
         """A configuration that has another number of workers undoes what an operator has pinned."""
@@ -218,30 +231,32 @@ class Operations:
         }
         return Overrides(pins, self._overrides.paused)
 
-    def _set_by_hand(self, name: ConsumerName, overrides: Overrides) -> None:
-        """What an operator has set for a pool, also under an earlier master, or before it was removed."""
-        pin = overrides.pins.get(str(name))
-        self._pools.pin(name, None if pin is None else pin.workers)
-        self._pools.pause(name, is_paused=str(name) in overrides.paused)
+    def _set_by_hand(self, name: ConsumerName) -> tuple[int | None, bool]:
+        """What an operator has set for a pool, also under an earlier master, or before it was removed: the number of
+        workers that is pinned, and whether it is paused.
+        """
+        pin = self._overrides.pins.get(str(name))
+        return None if pin is None else pin.workers, str(name) in self._overrides.paused
 
     def _restore(self) -> None:
         """What was set by hand under an earlier master. A pin that the configuration has undone since is forgotten."""
         now = clock.monotonic()
         undone = {
-            str(name)
-            for name in self._pools
-            if (pin := self._overrides.pins.get(str(name))) is not None and pin.configured != self._configured(name)
+            name
+            for pool in self._pools
+            if (pin := self._overrides.pins.get(name := pool.consumer)) is not None
+            and pin.configured != self._configured(pool)
         }
         if undone:
             pins = {name: pin for name, pin in self._overrides.pins.items() if name not in undone}
             self._save(Overrides(pins, self._overrides.paused))
-        for name in self._pools:
-            if (pin := self._overrides.pins.get(str(name))) is not None:
-                self._pools.scale(name, pin.workers, now)
-            self._pools.pause(name, is_paused=str(name) in self._overrides.paused)
+        for pool in self._pools:
+            workers, pool.is_paused = self._set_by_hand(pool.name)
+            if workers is not None:
+                pool.scale(workers, now)
 
-    def _configured(self, name: ConsumerName) -> int | str:
-        return _number(self._entry(name).settings)
+    def _configured(self, pool: Pool) -> int | str:
+        return _number(self._entry(pool).settings)
 
     def _check_running(self) -> None:
         if self._pools.is_stopping:
@@ -261,18 +276,13 @@ class Operations:
             raise ConsumerdError(f"{path} cannot be written ({error.strerror}), so nothing was changed") from error
         self._overrides = overrides
 
-    def _changeable(self, target: str) -> list[ConsumerName]:
+    def _changeable(self, target: str) -> list[Pool]:
         """The pools that TARGET means and that are to run."""
         self._check_running()
-        names = [name for name in self.matching(target) if self._pools.is_wanted(name)]
-        if not names:
+        pools = [pool for pool in self.matching(target) if pool.is_wanted]
+        if not pools:
             raise UsageError(f"the workers of {target} leave: ask again when they are gone")
-        return names
-
-    def _tell_workers(self, name: ConsumerName, message: Pause) -> None:
-        for slot, worker in self._pools.processes[name].workers.items():
-            if self._pools[name].slots[slot].state in OCCUPIED:
-                self._means.post.send(worker.seating.channel, message)
+        return pools
 
 
 def _with_settings_of(document: Document, before: Document, keys: tuple[str, ...]) -> Document:

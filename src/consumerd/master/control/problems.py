@@ -6,11 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from consumerd.master.pools.pools import Pools
-from consumerd.master.pools.processes import Processes
-from consumerd.master.rules.observed import ObservedPool
+from consumerd.master.pools.pool import Pool
 from consumerd.master.rules.restart import is_proven
-from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 from consumerd.wire.board import BoardFlag
 from consumerd.wire.status import Flag
@@ -29,15 +26,14 @@ DEATHS_THAT_TELL = 2
 class Diagnosis:
     """What is wrong with one pool now. flags: what is away; up: how many of its workers run or have finished."""
 
-    name: ConsumerName
-    pools: Pools
+    pool: Pool
     flags: Sequence[Flag]
     up: int
     now: float
 
     def problems(self) -> list[str]:
         """Every problem, the gravest first; one that explains the others stands alone."""
-        pool = self._pool
+        pool = self.pool.observed
         if pool.state is PoolState.FAILED:
             return [f"{self.name} has failed: {_first_line(pool.reason)}"]
         if pool.state is not PoolState.UP:
@@ -46,16 +42,13 @@ class Diagnosis:
         return [*self._of_the_start(), *self._of_tasks(), *self._of_workers()]
 
     @property
-    def _pool(self) -> ObservedPool:
-        return self.pools[self.name]
-
-    @property
-    def _processes(self) -> Processes:
-        return self.pools.processes[self.name]
+    def name(self) -> str:
+        return self.pool.consumer
 
     def _of_the_start(self) -> Iterator[str]:
         """An import that does not end, which nothing kills; what the system refuses, the first of it."""
-        zygote, pool = self._pool.zygote(self.pools.target_edition(self.name)), self._pool
+        pool = self.pool.observed
+        zygote = pool.zygote(self.pool.target_edition)
         import_s = self.now - zygote.since
         if zygote.state is ZygoteState.LOADING and import_s >= LONG_IMPORT_S:
             problem = f"the import of its module has not ended for {import_s:.0f} s, and no worker of it can start"
@@ -67,35 +60,35 @@ class Diagnosis:
 
     def _of_tasks(self) -> Iterator[str]:
         """What keeps tasks from being done: something away, a store that refuses one, a change that was taken back."""
-        pool, readings = self._pool, [worker.reading() for worker in self._processes.workers.values()]
+        pool, readings = self.pool.observed, [worker.reading() for worker in self.pool.workers.values()]
         yield from (f"{self.name}: {_absence(flag)}" for flag in self.flags)
         if any(reading is not None and BoardFlag.UNSTORABLE in reading.flags for reading in readings):
             yield f"{self.name}: a task cannot be parked, and stays unfinished: see consumerd events"
         if pool.rejected > pool.established and pool.reason:
             yield f"{self.name}: its last change did not hold up and was taken back: {_first_line(pool.reason)}"
-        before, lag = self._processes.lag_at_pause, self._processes.lag
-        if self.pools.is_paused(self.name) and before is not None and lag is not None and lag.tasks > before:
+        before, lag = self.pool.lag_at_pause, self.pool.lag
+        if self.pool.is_paused and before is not None and lag is not None and lag.tasks > before:
             told = f"{lag.tasks} tasks wait, {before} when it was: consumerd resume {self.name}"
             yield f"{self.name} is paused, and {told}"
 
     def _of_workers(self) -> Iterator[str]:
         """Workers that die, wait, fail or hang; shards of which nothing comes; too few workers."""
-        processes, wanted = self._processes, self.pools.workers_wanted(self.name)
+        pool, wanted = self.pool, self.pool.wanted.workers
         yield from islice(self._unproven(), 1)
-        if failures := processes.failures_in_a_row:
+        if failures := pool.tally.failures_in_a_row(pool.workers.values()):
             yield f"{self.name}: its last {failures} attempts have all failed: see consumerd parked list"
         yield from self._stalled()
-        if processes.stalled_shards:
-            shards = ", ".join(map(str, sorted(processes.stalled_shards)))
+        if pool.stalled_shards:
+            shards = ", ".join(map(str, sorted(pool.stalled_shards)))
             yield f"{self.name}: tasks wait, and none comes to any worker, in shard {shards}"
-        yield from (f"{self.name}: {complaint}" for complaint in (processes.lag.complaints if processes.lag else ()))
+        yield from (f"{self.name}: {complaint}" for complaint in (pool.lag.complaints if pool.lag else ()))
         if self.up < wanted:
             yield f"{self.name}: {self.up} of {wanted} workers are up{self._slow_start()}"
 
     def _unproven(self) -> Iterator[str]:
         """Workers that run and have shown nothing: those before them have not either, or their source is silent."""
-        for number, slot in sorted(self._pool.slots.items()):
-            worker, last = self._processes.workers.get(number), self._processes.last_ends.get(number)
+        for number, slot in sorted(self.pool.observed.slots.items()):
+            worker, last = self.pool.workers.get(number), self.pool.last_ends.get(number)
             if slot.state is not SlotState.RUNNING or worker is None or worker.ready_at is None:
                 continue
             loop_s, reading = self.now - worker.ready_at, worker.reading()
@@ -108,10 +101,10 @@ class Diagnosis:
 
     def _stalled(self) -> Iterator[str]:
         """Workers that make no progress: the first, and how many there are."""
-        slots = self._pool.slots
+        slots = self.pool.observed.slots
         stuck = [
             (number, worker.stuck)
-            for number, worker in sorted(self._processes.workers.items())
+            for number, worker in sorted(self.pool.workers.items())
             if worker.stuck is not None and slots[number].state is SlotState.STALLED
         ]
         if stuck:
@@ -120,7 +113,8 @@ class Diagnosis:
 
     def _slow_start(self) -> str:
         """What to look at, where a worker does not come to its loop."""
-        starting = [(slot.since, n) for n, slot in self._pool.slots.items() if slot.state is SlotState.STARTING]
+        slots = self.pool.observed.slots.items()
+        starting = [(slot.since, number) for number, slot in slots if slot.state is SlotState.STARTING]
         since, number = min(starting, default=(self.now, None))
         if self.now - since < SLOW_START_S:
             return ""

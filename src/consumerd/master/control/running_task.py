@@ -50,19 +50,19 @@ def find_running_task(pools: Pools, task: str) -> RunningTask:
     match = _FORM.fullmatch(task)
     if match is None:
         raise UsageError(f"{task!r} is no task: {ADVICE}")
-    name = next((name for name in pools if str(name) == match["pool"]), None)
-    if name is None:
+    pool = next((pool for pool in pools if pool.consumer == match["pool"]), None)
+    if pool is None:
         raise UsageError(f"there is no pool {match['pool']!r}: {ADVICE}")
     number = int(match["slot"])
-    slot = pools[name].slots.get(number)
+    slot = pool.observed.slots.get(number)
     if slot is None or slot.state not in LOOPING or slot.pid is None:
         state = "not there" if slot is None else slot.state.value
-        raise UsageError(f"worker {number} of {name} is {state}, and runs no task that could be cancelled")
-    reading = pools.processes[name].workers[number].reading()
-    running = [] if reading is None else running_tasks(name, number, reading)
+        raise UsageError(f"worker {number} of {pool.name} is {state}, and runs no task that could be cancelled")
+    reading = pool.workers[number].reading()
+    running = [] if reading is None else running_tasks(pool.name, number, reading)
     if not running:
-        raise UsageError(f"worker {number} of {name} runs no task now")
+        raise UsageError(f"worker {number} of {pool.name} runs no task now")
     meant = [one for one in running if match["shard"] is None or str(one) == task]
     if not meant:
-        raise UsageError(f"worker {number} of {name} does not run {task} any more: it is on {running[0]}")
+        raise UsageError(f"worker {number} of {pool.name} does not run {task} any more: it is on {running[0]}")
     return meant[0]

@@ -7,7 +7,7 @@ it, which one that is stopped or busy does late.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
@@ -17,9 +17,9 @@ from consumerd.master.control import overrides
 from consumerd.master.control.problems import Diagnosis
 from consumerd.master.control.running_task import running_tasks
 from consumerd.master.duties.autoscaler import scaling_of, shards_of
-from consumerd.master.pools.flight import FlightRecord
+from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.pools import Pools
-from consumerd.master.pools.processes import Processes, Worker
+from consumerd.master.pools.worker import FlightRecord, Worker
 from consumerd.master.rules.history import REFUSALS_THAT_TELL
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import LOOPING, SlotState
@@ -55,7 +55,7 @@ def status(
     """Everything that is running. disabled: consumers that the configuration does not want to run. paused: pools, by
     `group/name`."""
     now = clock.monotonic()
-    found = [pool_status(pools, name, now, paused=paused.get(str(name))) for name in pools]
+    found = [pool_status(pool, now, paused=paused.get(pool.consumer)) for pool in pools]
     problems = [problem for pool in found for problem in pool.problems]
     if stop_deadline is not None:
         problems.insert(0, f"the master is stopping, and ends within {max(0.0, stop_deadline - now):.0f} s")
@@ -72,60 +72,57 @@ def status(
     )
 
 
-def pool_status(pools: Pools, name: ConsumerName, now: float, *, paused: overrides.Paused | None = None) -> PoolStatus:
+def pool_status(pool: Pool, now: float, *, paused: overrides.Paused | None = None) -> PoolStatus:
     """One pool and its workers."""
-    pool, processes, entry = pools[name], pools.processes[name], pools.entry(name)
-    wanted, target, slots = pools.workers_wanted(name), pools.target_edition(name), pool.slots
-    zygote, lag, parked, error = pool.zygote(target), processes.lag, processes.parked_now, processes.last_error
-    dead = {number for number, worker in processes.workers.items() if worker.has_ended()}
+    observed, wanted, target, slots = pool.observed, pool.wanted.workers, pool.target_edition, pool.observed.slots
+    zygote, lag, parked, error = observed.zygote(target), pool.lag, pool.parked_now, pool.last_error
+    loaded = list(pool.loaded.values())
+    dead = {number for number, worker in pool.workers.items() if worker.has_ended()}
     running = sum(slot.state in LOOPING for number, slot in slots.items() if number not in dead)
     finished = sum(slot.state is SlotState.FINISHED for slot in slots.values())
-    flags = _flags(processes)
+    flags = _flags(pool.workers.values())
     return PoolStatus(
-        name=str(name),
-        target=entry.settings.target,
-        source=processes.source,
-        state=pool.state.value,
-        since_s=round(now - pool.since, 3),
+        name=pool.consumer,
+        target=pool.entry.settings.target,
+        source=loaded[-1].source if loaded else None,
+        state=observed.state.value,
+        since_s=round(now - observed.since, 3),
         edition=target,
-        established=pool.established,
-        rejected=pool.rejected,
+        established=observed.established,
+        rejected=observed.rejected,
         zygote=ZygoteStatus(state=zygote.state.value, since_s=round(now - zygote.since, 3), pid=zygote.pid),
-        is_paused=pools.is_paused(name),
-        workers_configured=entry.settings.common.model_dump()["workers"],
-        workers_pinned=pools.scaled(name),
+        is_paused=pool.is_paused,
+        workers_configured=pool.entry.settings.common.model_dump()["workers"],
+        workers_pinned=pool.pin,
         workers_wanted=wanted,
-        workers_helping=shards_of(pools, name),
+        workers_helping=shards_of(pool),
         workers_running=running,
         workers_stalled=sum(slot.state is SlotState.STALLED for slot in slots.values()),
-        scaling=scaling_of(pools, name, now),
+        scaling=scaling_of(pool, now),
         workers_finished=finished,
-        **asdict(processes.counts()),
+        **asdict(pool.tally.counts(pool.workers.values())),
         parked_now=None
         if parked is None
         else ParkedCounts(waiting=parked.waiting, dead=parked.dead, age_s=round(now - parked.heard_at, 3)),
-        suspects=len(processes.suspects.deaths),
+        suspects=len(pool.suspects.deaths),
         restarts=sum(slot.restarts for slot in slots.values()),
         lag=[] if lag is None else list(lag.shards),
         lag_age_s=None if lag is None else round(now - lag.heard_at, 3),
         later=None if lag is None else lag.later,
         flags=flags,
-        reason=pool.reason,
-        traceback=pool.traceback,
+        reason=observed.reason,
+        traceback=observed.traceback,
         last_error=None if error is None else LastError(**asdict(error)),
-        problems=Diagnosis(name, pools, flags, running + finished, now).problems(),
+        problems=Diagnosis(pool, flags, running + finished, now).problems(),
         workers=[
-            _worker(name, number, pools, now)
-            for number, slot in sorted(slots.items())
-            if number < wanted or slot.is_occupied
+            _worker(pool, number, now) for number, slot in sorted(slots.items()) if number < wanted or slot.is_occupied
         ],
         paused=None if paused is None else Paused(at=paused.at, by=paused.by),
     )
 
 
-def _worker(name: ConsumerName, number: int, pools: Pools, now: float) -> WorkerStatus:
-    slot, processes = pools[name].slots[number], pools.processes[name]
-    worker, last_end = processes.workers.get(number), processes.last_ends.get(number)
+def _worker(pool: Pool, number: int, now: float) -> WorkerStatus:
+    slot, worker, last_end = pool.observed.slots[number], pool.workers.get(number), pool.last_ends.get(number)
     is_stalled = slot.state is SlotState.STALLED
     return WorkerStatus(
         slot=number,
@@ -141,7 +138,7 @@ def _worker(name: ConsumerName, number: int, pools: Pools, now: float) -> Worker
         starts_in_s=round(max(0.0, slot.due_at - now), 3) if slot.state is SlotState.BACKING_OFF else None,
         stuck=worker.stuck.told(now) if worker is not None and worker.stuck and is_stalled else None,
         last_end=None if last_end is None else _last_end(last_end),
-        **({} if worker is None else _doing(name, number, worker, now)),
+        **({} if worker is None else _doing(pool.name, number, worker, now)),
     )
 
 
@@ -186,9 +183,8 @@ def _last_end(record: FlightRecord) -> LastEnd:
     )
 
 
-def _flags(processes: Processes) -> list[Flag]:
+def _flags(workers: Collection[Worker]) -> list[Flag]:
     """What is away for any of those who run; since when and why, by the earliest of their reports."""
-    workers = processes.workers.values()
     seen = {away for worker in workers for away in _away(worker, worker.reading())}
     return [_flag(workers, away) for away in sorted(seen)]
 

@@ -6,15 +6,14 @@ no lag is told: the number stays as it is. What an operator has pinned stays too
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from consumerd import events
-from consumerd.events.facts import Fact
+from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.pools import Pools
 from consumerd.master.rules.autoscale import Bounds, Judgement, Measurement, interrupted, judge
+from consumerd.master.rules.flow import MeasuredLag
 from consumerd.master.rules.plan import canary_slot
-from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState
 from consumerd.wire.status import Scaling
 
@@ -24,73 +23,57 @@ OLD_LAG_S = 60.0
 
 @dataclass(frozen=True)
 class Autoscaler:
-    """Changes the numbers of workers. What it knows of a pool is kept with the pool's processes."""
+    """Changes the numbers of workers."""
 
     pools: Pools
-    emit: Callable[[Fact], None]
 
     def turn(self, now: float) -> None:
-        """Measurement at each pool of which a lag has come since the last turn."""
-        for name in self.pools:
-            self._look_at(name, now)
+        """Look at each pool of which a lag has come since the last turn."""
+        for pool in self.pools:
+            bounds, lag = bounds_of(pool), pool.lag
+            if bounds is not None and lag is not None and lag.heard_at > pool.judged_at:
+                pool.judged_at = lag.heard_at
+                _judge(pool, lag, bounds, now)
 
     def next_turn_at(self) -> float | None:
         """Never by itself: a lag that is heard makes a turn."""
         return None
 
-    def _look_at(self, name: ConsumerName, now: float) -> None:
-        pools = self.pools
-        bounds, processes = bounds_of(pools, name), pools.processes[name]
-        if bounds is None or processes.lag is None or processes.lag.heard_at <= processes.looked_at:
-            return
-        processes.looked_at = processes.lag.heard_at
-        if why_it_stays(pools, name, now) is not None:
-            processes.judgement = processes.judgement and interrupted(processes.judgement)
-            return
-        processes.judgement = judge(processes.judgement, _look(pools, name), bounds)
-        if pools.scaled(name) is None:
-            self._want(name, processes.judgement)
 
-    def _want(self, name: ConsumerName, judgement: Judgement) -> None:
-        before = self.pools.workers_wanted(name)
-        if judgement.wanted == before:
-            return
-        self.pools.autoscale(name, judgement.wanted)
-        fact = events.pool_autoscaled(
-            consumer=str(name), workers=judgement.wanted, before=before, reason=judgement.reason
-        )
-        self.emit(fact)
-
-
-def bounds_of(pools: Pools, name: ConsumerName) -> Bounds | None:
+def bounds_of(pool: Pool) -> Bounds | None:
     """Within what a pool is scaled; None where its number of workers is fixed."""
-    scaling = pools.entry(name).settings.common.scaling
+    scaling = pool.entry.settings.common.scaling
     return None if scaling is None else Bounds(scaling.min, scaling.max, scaling.target_seconds)
 
 
-def why_it_stays(pools: Pools, name: ConsumerName, now: float) -> str | None:
+def shards_of(pool: Pool) -> int | None:
+    """How many workers at most have something to do, by the shards of the source; None where that is not known."""
+    is_unlimited = pool.traits.get("unlimited_workers", True)
+    return None if pool.lag is None or is_unlimited else len(pool.lag.shards)
+
+
+def why_it_stays(pool: Pool, now: float) -> str | None:
     """Why a number of workers is not to be changed now, whatever is behind; None where it may be."""
-    pool, wanted, lag = pools[name], pools.wanted[name], pools.processes[name].lag
-    if pool.state is not PoolState.UP or wanted.stop_deadline is not None:
+    lag = pool.lag
+    if pool.observed.state is not PoolState.UP or not pool.is_wanted:
         return "the pool is not up"
-    if pools.is_paused(name):
+    if pool.is_paused:
         return "the pool is paused"
-    if canary_slot(wanted, pool) is not None:
+    if canary_slot(pool.wanted, pool.observed) is not None:
         return "a change of the pool is on trial"
-    if wanted.is_split:
+    if pool.wanted.is_split:
         return "the workers divide the keys by their number"
     if lag is None or not lag.shards or now - lag.heard_at > OLD_LAG_S:
         return "how many tasks wait is not known"
     return None
 
 
-def scaling_of(pools: Pools, name: ConsumerName, now: float) -> Scaling | None:
+def scaling_of(pool: Pool, now: float) -> Scaling | None:
     """For `status`: the bounds, what is wanted within them, and why; None where the number is fixed."""
-    bounds, judgement = bounds_of(pools, name), pools.processes[name].judgement
+    bounds, judgement, workers = bounds_of(pool), pool.judgement, pool.wanted.workers
     if bounds is None:
         return None
-    pinned, workers = pools.scaled(name), pools.workers_wanted(name)
-    stays = why_it_stays(pools, name, now)
+    stays = why_it_stays(pool, now)
     if stays is not None or judgement is None:
         judgement = Judgement(workers, workers, f"{workers} stay: {stays or 'nobody has looked yet'}")
     reason = judgement.reason
@@ -100,27 +83,32 @@ def scaling_of(pools: Pools, name: ConsumerName, now: float) -> Scaling | None:
         target_seconds=bounds.target_s,
         wanted=judgement.wanted,
         needed=judgement.needed,
-        reason=reason if pinned is None else f"pinned to {pinned} by hand; else: {reason}",
+        reason=reason if pool.pin is None else f"pinned to {pool.pin} by hand; else: {reason}",
     )
 
 
-def _look(pools: Pools, name: ConsumerName) -> Measurement:
-    pool, processes, workers = pools[name], pools.processes[name], pools.workers_wanted(name)
-    counts, lag = processes.counts(), processes.lag
-    assert lag is not None
+def _judge(pool: Pool, lag: MeasuredLag, bounds: Bounds, now: float) -> None:
+    if why_it_stays(pool, now) is not None:
+        pool.judgement = pool.judgement and interrupted(pool.judgement)
+        return
+    judgement = pool.judgement = judge(pool.judgement, _measurement(pool, lag), bounds)
+    before = pool.wanted.workers
+    if pool.pin is None and judgement.wanted != before:
+        pool.autoscale(judgement.wanted)
+        workers, reason = judgement.wanted, judgement.reason
+        fact = events.pool_autoscaled(consumer=pool.consumer, workers=workers, before=before, reason=reason)
+        pool.tools.emit(fact)
+
+
+def _measurement(pool: Pool, lag: MeasuredLag) -> Measurement:
+    counts, workers = pool.tally.counts(pool.workers.values()), pool.wanted.workers
     ages = [oldest_s for _, _, oldest_s, _ in lag.shards if oldest_s is not None]
     return Measurement(
         at=lag.heard_at,
         workers=workers,
-        running=sum(pool.slots[number].state is SlotState.RUNNING for number in range(workers)),
+        running=sum(pool.observed.slots[number].state is SlotState.RUNNING for number in range(workers)),
         finished=counts.handled + counts.parked,
-        behind=sum(tasks for _, tasks, _, _ in lag.shards),
+        behind=lag.tasks,
         oldest_s=max(ages, default=None),
-        shards=shards_of(pools, name),
+        shards=shards_of(pool),
     )
-
-
-def shards_of(pools: Pools, name: ConsumerName) -> int | None:
-    """How many workers at most have something to do, by the shards of the source; None where that is not known."""
-    lag = pools.processes[name].lag
-    return None if lag is None or pools.traits(name).get("unlimited_workers", True) else len(lag.shards)

@@ -1,4 +1,4 @@
-"""The surveyor: has another worker measure the lag while that of slot 0 does not. Runs in the master.
+"""Has another worker measure the lag while that of slot 0 does not. Runs in the master.
 
 The worker of slot 0 measures by itself. Where its lag has not come for a while, and it is not in its loop, the lowest
 worker that is gets the duty, until slot 0 is back. While no worker of a pool is in its loop, nobody measures.
@@ -8,11 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from consumerd.master.pools.mailbox import Mailbox
+from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.pools import Pools
-from consumerd.master.pools.processes import Processes
-from consumerd.master.rules.observed import ObservedPool
-from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import SlotState
 from consumerd.wire.messages import Measure
 
@@ -23,56 +20,48 @@ SILENT_S = 20.0
 
 @dataclass(frozen=True)
 class LagDuty:
-    """Appoints. Whom, is kept with the pool's processes."""
+    """Gives the duty, and takes it back."""
 
     pools: Pools
-    post: Mailbox
 
     def next_turn_at(self) -> float | None:
         """When the first pool that lacks its usual measurer has been silent for too long."""
-        times = [self._silent_at(name) for name in self.pools if self._lacks_measurer(name)]
-        return min(times, default=None)
+        return min((_silent_at(pool) for pool in self.pools if _substitute(pool) is not None), default=None)
 
     def turn(self, now: float) -> None:
-        for name in self.pools:
-            if self.pools[name].slots[LAG_SLOT].state is SlotState.RUNNING:
-                self._relieve(name)
-            elif self._lacks_measurer(name) and now >= self._silent_at(name):
-                self._appoint(name)
-
-    def _silent_at(self, name: ConsumerName) -> float:
-        lag = self.pools.processes[name].lag
-        return (self.pools[name].since if lag is None else lag.heard_at) + SILENT_S
-
-    def _lacks_measurer(self, name: ConsumerName) -> bool:
-        """Whether slot 0 is not in its loop, another is, and none of those has the duty."""
-        pool, processes = self.pools[name], self.pools.processes[name]
-        is_usual = pool.slots[LAG_SLOT].state is SlotState.RUNNING
-        return not is_usual and _lowest_running(pool) is not None and not _is_appointed(processes)
-
-    def _appoint(self, name: ConsumerName) -> None:
-        processes, slot = self.pools.processes[name], _lowest_running(self.pools[name])
-        assert slot is not None
-        worker = processes.workers[slot]
-        processes.surveyor = (slot, worker.generation)
-        self.post.send(worker.seating.channel, Measure(is_wanted=True))
-
-    def _relieve(self, name: ConsumerName) -> None:
-        processes = self.pools.processes[name]
-        if processes.surveyor is not None and _is_appointed(processes):
-            self.post.send(processes.workers[processes.surveyor[0]].seating.channel, Measure(is_wanted=False))
-        processes.surveyor = None
+        for pool in self.pools:
+            if _is_running(pool, LAG_SLOT):
+                _relieve(pool)
+            elif now >= _silent_at(pool) and (slot := _substitute(pool)) is not None:
+                pool.lag_measurer = (slot, pool.workers[slot].generation)
+                pool.send(slot, Measure(is_wanted=True))
 
 
-def _lowest_running(pool: ObservedPool) -> int | None:
-    running = (number for number, slot in pool.slots.items() if slot.state is SlotState.RUNNING)
-    return min(running, default=None)
+def _silent_at(pool: Pool) -> float:
+    return (pool.observed.since if pool.lag is None else pool.lag.heard_at) + SILENT_S
 
 
-def _is_appointed(processes: Processes) -> bool:
-    """Whether the worker that was appointed still lives."""
-    if processes.surveyor is None:
+def _is_running(pool: Pool, slot: int) -> bool:
+    return pool.observed.slots[slot].state is SlotState.RUNNING
+
+
+def _substitute(pool: Pool) -> int | None:
+    """Who is to have the duty, where slot 0 is not in its loop, and nobody who lives has it."""
+    if _is_running(pool, LAG_SLOT) or _is_given(pool):
+        return None
+    return next((number for number in sorted(pool.observed.slots) if _is_running(pool, number)), None)
+
+
+def _relieve(pool: Pool) -> None:
+    if pool.lag_measurer is not None and _is_given(pool):
+        pool.send(pool.lag_measurer[0], Measure(is_wanted=False))
+    pool.lag_measurer = None
+
+
+def _is_given(pool: Pool) -> bool:
+    """Whether the worker that got the duty still lives."""
+    if pool.lag_measurer is None:
         return False
-    slot, generation = processes.surveyor
-    worker = processes.workers.get(slot)
+    slot, generation = pool.lag_measurer
+    worker = pool.workers.get(slot)
     return worker is not None and worker.generation == generation

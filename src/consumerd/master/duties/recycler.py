@@ -1,4 +1,4 @@
-"""The recycler: looks at the workers of pools with limits, and marks those that are worn out. Runs in the master.
+"""Marks the workers that are worn out, in pools that have limits. Runs in the master.
 
 A marked worker is asked to leave when `max_unavailable` lets it go (`plan`). Boards are looked at each second, memory
 once a quarter of a minute a worker, and only where it is limited.
@@ -6,17 +6,15 @@ once a quarter of a minute a worker, and only where it is limited.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from consumerd import clock, events
-from consumerd.events.facts import Fact
 from consumerd.master.host.memory import own_bytes
+from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.pools import Pools
-from consumerd.master.pools.processes import Worker
+from consumerd.master.pools.worker import Worker
 from consumerd.master.rules import history
 from consumerd.master.rules.wear import Limits, Worn, worn_out
-from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState
 
 LOOK_S = 1.0
@@ -30,9 +28,7 @@ class Recycler:
     """Marks workers."""
 
     pools: Pools
-    emit: Callable[[Fact], None]
     _look_at_s: float | None = None
-    _memory_until: float = 0.0
 
     def next_turn_at(self) -> float | None:
         """When to look next; None where no pool has a limit."""
@@ -42,33 +38,30 @@ class Recycler:
         """Look at every worker, when it is time again."""
         if self._look_at_s is not None and now < self._look_at_s:
             return
-        limits = {name: Limits.of(self.pools.entry(name).settings.common) for name in self.pools}
+        limits = {pool: Limits.of(pool.entry.settings.common) for pool in self.pools}
         self._look_at_s = now + LOOK_S if any(each.are_there for each in limits.values()) else None
-        self._memory_until = clock.monotonic() + MEMORY_FOR_S
-        for name, each in limits.items():
-            if each.are_there and self.pools[name].state is PoolState.UP:
-                self._look_at(name, each, now)
+        memory_until = clock.monotonic() + MEMORY_FOR_S
+        for pool, each in limits.items():
+            if each.are_there and pool.observed.state is PoolState.UP:
+                _look_at(pool, each, now, memory_until)
 
-    def _look_at(self, name: ConsumerName, limits: Limits, now: float) -> None:
-        workers = self.pools.processes[name].workers
-        for number, slot in self.pools[name].slots.items():
-            if slot.state is not SlotState.RUNNING or slot.is_worn:
-                continue
-            worker = workers[number]
-            if limits.memory_bytes is not None:
-                self._read_memory(worker, now)
-            reading = worker.reading()
-            tasks = 0 if reading is None else reading.handled + reading.failed
-            age_s = 0.0 if worker.ready_at is None else now - worker.ready_at
-            reason = worn_out(limits, Worn(tasks, worker.memory_bytes, age_s), worker.jitter)
-            if reason is not None:
-                self._mark(name, number, worker, reason)
 
-    def _read_memory(self, worker: Worker, now: float) -> None:
-        is_time = worker.memory_read_at is None or now - worker.memory_read_at >= MEMORY_EVERY_S
-        if is_time and worker.pid is not None and clock.monotonic() < self._memory_until:
-            worker.memory_read_at, worker.memory_bytes = now, own_bytes(worker.pid)
+def _look_at(pool: Pool, limits: Limits, now: float, memory_until: float) -> None:
+    for number, slot in pool.observed.slots.items():
+        if slot.state is not SlotState.RUNNING or slot.is_worn:
+            continue
+        worker = pool.workers[number]
+        if limits.memory_bytes is not None and clock.monotonic() < memory_until:
+            _read_memory(worker, now)
+        reading = worker.reading()
+        tasks = 0 if reading is None else reading.handled + reading.failed
+        reason = worn_out(limits, Worn(tasks, worker.memory_bytes, worker.loop_s(now)), worker.jitter)
+        if reason is not None:
+            fact = events.worker_worn_out(consumer=pool.consumer, worker_id=number, pid=worker.pid, reason=reason)
+            pool.become(history.worn_out(pool.observed, number), fact)
 
-    def _mark(self, name: ConsumerName, number: int, worker: Worker, reason: str) -> None:
-        self.pools[name] = history.worn_out(self.pools[name], number)
-        self.emit(events.worker_worn_out(consumer=str(name), worker_id=number, pid=worker.pid, reason=reason))
+
+def _read_memory(worker: Worker, now: float) -> None:
+    is_time = worker.memory_read_at is None or now - worker.memory_read_at >= MEMORY_EVERY_S
+    if is_time and worker.pid is not None:
+        worker.memory_read_at, worker.memory_bytes = now, own_bytes(worker.pid)

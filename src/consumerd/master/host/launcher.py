@@ -45,7 +45,7 @@ class Commanded:
 
 
 @dataclass(frozen=True)
-class Seating:
+class WorkerEnds:
     """What the master keeps of a worker from the fork on; its pid and pidfd come later."""
 
     channel: Channel
@@ -127,7 +127,7 @@ class Launcher:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
 
-    def fork(self, zygote: Channel, fork: Fork, *, lock: Path, awaited: int) -> Seating:
+    def fork(self, zygote: Channel, fork: Fork, *, lock: Path, awaited: int) -> WorkerEnds:
         """Have a zygote fork a worker, which will lock the file `lock`. awaited: so many descriptors are still to come
         for workers that were asked for before.
         """
@@ -142,7 +142,7 @@ class Launcher:
             theirs.callback(os.close, board_fd)
             zygote.queue(fork, (channel_end.fileno(), board_fd, lock_fd, stderr_end))
             ours.pop_all()
-        return Seating(channel, board, stderr_fd)
+        return WorkerEnds(channel, board, stderr_fd)
 
     def kill(self, pid: int, pidfd: int | None) -> None:
         """End a process at once; through its pidfd where its pid may be somebody else's by now."""

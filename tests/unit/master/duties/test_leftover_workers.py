@@ -27,7 +27,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 
 def has_leftovers(stage: Stage) -> bool:
-    return stage.pools[NAME].has_leftovers
+    return stage.pool.observed.has_leftovers
 
 
 def lock_name(slot: int) -> str:
@@ -35,7 +35,7 @@ def lock_name(slot: int) -> str:
 
 
 def test_a_pool_waits_while_somebody_holds_any_slot_of_its_consumer(stage: Stage) -> None:
-    strangers = LeftoverWorkers(stage.means)
+    strangers = LeftoverWorkers(stage.pools)
     stage.launcher.holders[lock_name(3)] = 77
     strangers.turn(1.0)
     assert has_leftovers(stage)
@@ -47,7 +47,7 @@ def test_a_pool_waits_while_somebody_holds_any_slot_of_its_consumer(stage: Stage
 
 
 def test_one_that_does_not_leave_in_the_time_of_a_stop_is_killed(stage: Stage) -> None:
-    strangers = LeftoverWorkers(stage.means)
+    strangers = LeftoverWorkers(stage.pools)
     stage.launcher.holders[lock_name(3)] = 77
     strangers.turn(1.0)
     strangers.turn(26.0)
@@ -58,7 +58,7 @@ def test_one_that_does_not_leave_in_the_time_of_a_stop_is_killed(stage: Stage) -
 
 
 def test_once_a_pool_has_forked_the_locks_are_its_own_workers(stage: Stage) -> None:
-    strangers = LeftoverWorkers(stage.means)
+    strangers = LeftoverWorkers(stage.pools)
     stage.launcher.holders[lock_name(0)] = 77
     strangers.turn(1.0)
     stage.up()

@@ -12,8 +12,9 @@ import pytest
 
 from consumerd.master.control.status import pool_status
 from consumerd.master.duties.watchdog import DIAGNOSE_S, Watchdog
-from consumerd.master.pools.acts import perform
 from consumerd.master.pools.mailbox import Arrival, EndOfChannel, Origin
+from consumerd.master.pools.performing import perform
+from consumerd.master.pools.worker_messages import hear_worker, worker_ended
 from consumerd.master.rules import history
 from consumerd.master.rules.actions import Kill
 from consumerd.master.rules.flow import MeasuredLag
@@ -34,7 +35,7 @@ class Watched:
         self.now = 0.0
         self.turning = {0, 1}
         self.killed_at: list[tuple[int, float]] = []
-        self.watchdog = Watchdog(stage.means)
+        self.watchdog = Watchdog(stage.pools)
 
     def words(self, slot: int) -> memoryview:
         return self.stage.board(slot).words
@@ -48,7 +49,7 @@ class Watched:
             self.watchdog.turn(self.now)
             pools = self.stage.pools
             for action in plan(pools.wanted, pools.observed, self.now):
-                perform(self.stage.means, action, self.now)
+                perform(self.stage.pool, action, self.now)
                 if isinstance(action, Kill):
                     self.killed_at.append((action.slot, self.now))
 
@@ -58,18 +59,18 @@ class Watched:
         self.turning.discard(slot)
 
     def starts_again(self, slot: int) -> None:
-        pool = self.stage.pools[NAME]
+        pool = self.stage.pool.observed
         starting = replace(pool.slots[slot], state=SlotState.STARTING, since=self.now, look_at=math.inf)
-        self.stage.pools[NAME] = replace(pool, slots={**pool.slots, slot: starting})
+        self.stage.pool.become(replace(pool, slots={**pool.slots, slot: starting}))
 
     def state(self, slot: int) -> SlotState:
-        return self.stage.pools[NAME].slots[slot].state
+        return self.stage.pool.observed.slots[slot].state
 
     def told(self, name: str) -> list[dict[str, object]]:
         return [dict(fact.fields) for fact in self.stage.facts if fact.name == name]
 
     def problems(self) -> list[str]:
-        return pool_status(self.stage.pools, NAME, self.now).problems
+        return pool_status(self.stage.pool, self.now).problems
 
 
 @pytest.fixture
@@ -152,7 +153,7 @@ def test_a_silent_source_costs_one_worker_and_the_next_later(watched: Watched) -
     """The worker that last had a task of the shard goes first."""
     watched.words(1)[SHARD] = 3
     for measured in range(0, 90, 10):
-        watched.stage.pools.processes[NAME].lag = MeasuredLag(((3, 5, None, 100),), float(measured))
+        watched.stage.pool.lag = MeasuredLag(((3, 5, None, 100),), float(measured))
         watched.until(measured + 10.0)
         if measured == 30:
             assert watched.problems() == [f"{NAME}: tasks wait, and none comes to any worker, in shard 3"]
@@ -163,11 +164,11 @@ def test_a_silent_source_costs_one_worker_and_the_next_later(watched: Watched) -
 def test_a_worker_that_hung_is_the_culprits_and_kept_as_a_flight_record(watched: Watched) -> None:
     watched.begins(0, 7)
     watched.until(TIMEOUT_S + 10)
-    watched.stage.hearing.worker_ended(NAME, 0, 9, watched.now)
-    record = watched.stage.pools.processes[NAME].last_ends[0]
+    worker_ended(watched.stage.pool, 0, 9, watched.now)
+    record = watched.stage.pool.last_ends[0]
     assert record.culprit == (0, 7)
     assert record.how.startswith("SIGKILL: stuck: it has been on offset 7 of shard 0 for 300 s")
-    last_error = watched.stage.pools.processes[NAME].last_error
+    last_error = watched.stage.pool.last_error
     assert last_error is not None
     assert last_error.fields["end"] == record.how
 
@@ -187,7 +188,7 @@ def test_a_worker_that_comes_to_its_loop_while_it_writes_its_stacks_is_let_off(w
     watched.starts_again(0)
     while not watched.stage.launcher.asked:
         watched.until(watched.now + 0.5)
-    watched.stage.pools[NAME] = history.ready(watched.stage.pools[NAME], 0, watched.now)
+    watched.stage.pool.become(history.ready(watched.stage.pool.observed, 0, watched.now))
     watched.until(watched.now + 2 * DIAGNOSE_S)
     assert watched.killed_at == []
     assert watched.state(0) is SlotState.RUNNING
@@ -203,12 +204,12 @@ def test_a_worker_that_writes_over_its_board_is_replaced_and_nobody_else(
     watched.until(idled_s + SCAN_IDLE_S + DIAGNOSE_S + 2)
     assert watched.stage.launcher.asked == [WORKER_PID]
     assert [slot for slot, _ in watched.killed_at] == [0]
-    watched.stage.hearing.worker_ended(NAME, 0, 9, watched.now)
-    assert "holds nonsense" in watched.stage.pools.processes[NAME].last_ends[0].how
+    worker_ended(watched.stage.pool, 0, 9, watched.now)
+    assert "holds nonsense" in watched.stage.pool.last_ends[0].how
 
 
 def test_a_worker_that_has_closed_its_channel_and_lives_on_is_killed_once(watched: Watched) -> None:
-    watched.stage.hearing.hear(Arrival(Origin(NAME, 0, 1), EndOfChannel()), watched.now)
+    hear_worker(watched.stage.pool, Arrival(Origin(NAME, 0, 1), EndOfChannel()), watched.now)
     watched.until(4.0)
     assert watched.stage.launcher.killed == []
     watched.until(30.0)

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from consumerd.master.pools import amending
+from consumerd.master.pools import live_keys
 from consumerd.master.pools.entry import Entry
 from consumerd.wire.messages import Amend, Amended, Message
-from unit.master.pools.test_hearing import NAME, Stage
+from unit.master.pools.test_hearing import Stage
 
 
 @pytest.fixture
@@ -27,12 +27,12 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 
 def entry_of(stage: Stage, consumer: str) -> Entry:
-    before = stage.pools.newest_entry(NAME)
+    before = stage.pool.newest_entry
     return replace(before, seated=structs.replace(before.seated, consumer=consumer))
 
 
 def seated(stage: Stage) -> str:
-    return stage.pools.entry(NAME).seated.consumer
+    return stage.pool.entry.seated.consumer
 
 
 def told(stage: Stage) -> list[Message]:
@@ -40,33 +40,33 @@ def told(stage: Stage) -> list[Message]:
 
 
 def test_the_workers_are_told_when_the_zygote_has_taken_it_over_and_not_before(stage: Stage) -> None:
-    amending.begin(stage.means, entry_of(stage, "red"))
+    live_keys.ask_zygote(stage.pool, entry_of(stage, "red"))
     assert (seated(stage), told(stage)) == ("{}", [])
     stage.zygote_says(Amended())
     assert (seated(stage), told(stage)) == ("red", [Amend("red")])
-    assert stage.pools.workers_wanted(NAME) == 2
+    assert stage.pool.wanted.workers == 2
 
 
 def test_what_the_zygote_finds_wrong_changes_nothing_and_is_the_last_error(stage: Stage) -> None:
-    amending.begin(stage.means, entry_of(stage, "red"))
+    live_keys.ask_zygote(stage.pool, entry_of(stage, "red"))
     stage.zygote_says(Amended("no color"))
     assert (seated(stage), told(stage)) == ("{}", [])
-    error = stage.pools.processes[NAME].last_error
+    error = stage.pool.last_error
     assert error is not None
     assert (error.name, error.fields) == ("change_taken_back", {"reason": "no color"})
 
 
 def test_answers_come_in_the_order_of_what_was_asked(stage: Stage) -> None:
     for color in ("red", "green", "blue"):
-        amending.begin(stage.means, entry_of(stage, color))
+        live_keys.ask_zygote(stage.pool, entry_of(stage, color))
     stage.zygote_says(Amended(), Amended("no green"), Amended())
     assert seated(stage) == "blue"
     assert told(stage) == [Amend("red"), Amend("blue")]
 
 
 def test_the_end_of_another_editions_zygote_is_no_answer(stage: Stage) -> None:
-    amending.begin(stage.means, entry_of(stage, "red"))
-    amending.give_up(stage.means, NAME, 7, 1.0)
+    live_keys.ask_zygote(stage.pool, entry_of(stage, "red"))
+    live_keys.zygote_ended(stage.pool, 7, 1.0)
     stage.zygote_says(Amended())
     assert seated(stage) == "red"
     assert not [fact for fact in stage.facts if fact.name == "zygote_broken"]
@@ -74,10 +74,10 @@ def test_the_end_of_another_editions_zygote_is_no_answer(stage: Stage) -> None:
 
 def test_a_zygote_that_ends_without_an_answer_is_followed_by_a_new_edition_with_the_newest(stage: Stage) -> None:
     for color in ("red", "green"):
-        amending.begin(stage.means, entry_of(stage, color))
-    amending.give_up(stage.means, NAME, 1, 1.0)
-    assert stage.pools.newest_entry(NAME).seated.consumer == "green"
-    assert stage.pools.target_edition(NAME) == 2
+        live_keys.ask_zygote(stage.pool, entry_of(stage, color))
+    live_keys.zygote_ended(stage.pool, 1, 1.0)
+    assert stage.pool.newest_entry.seated.consumer == "green"
+    assert stage.pool.target_edition == 2
 
 
 def test_an_answer_that_nobody_asked_for_breaks_the_protocol(stage: Stage) -> None:

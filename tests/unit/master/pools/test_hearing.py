@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -17,15 +18,18 @@ from consumerd.config.shape import ConsumerSettings
 from consumerd.events.facts import Fact
 from consumerd.events.outlet import Outlet
 from consumerd.master.control.status import pool_status
-from consumerd.master.host.launcher import Executed, Seating
+from consumerd.master.host.launcher import Executed, WorkerEnds
 from consumerd.master.host.stderr import StderrPipes
-from consumerd.master.pools import suspecting
-from consumerd.master.pools.acts import Means, perform
+from consumerd.master.pools import suspects
 from consumerd.master.pools.entry import Entry
-from consumerd.master.pools.hearing import Hearing
 from consumerd.master.pools.mailbox import Arrival, Mailbox, Origin
-from consumerd.master.pools.pools import LAST_WORDS_S, Pools
-from consumerd.master.pools.processes import Away, LastError
+from consumerd.master.pools.performing import perform
+from consumerd.master.pools.pool import LastError, Pool
+from consumerd.master.pools.pools import Pools
+from consumerd.master.pools.tools import Tools
+from consumerd.master.pools.worker import Away
+from consumerd.master.pools.worker_messages import LAST_WORDS_S, hear_worker, worker_ended
+from consumerd.master.pools.zygote_messages import hear_zygote, zygote_ended
 from consumerd.master.rules import history
 from consumerd.master.rules.actions import ExecuteZygote, Fork
 from consumerd.master.rules.plan import plan
@@ -85,12 +89,12 @@ class PaperLauncher:
         self._may_refuse()
         return Executed(ZYGOTE_PID, self._channel(), self._stderr())
 
-    def fork(self, zygote: Channel, fork: messages.Fork, *, lock: Path, awaited: int) -> Seating:
+    def fork(self, zygote: Channel, fork: messages.Fork, *, lock: Path, awaited: int) -> WorkerEnds:
         self._may_refuse()
         self.forks.append(fork)
         board, board_fd = Board.create()
         os.close(board_fd)
-        return Seating(self._channel(), board, self._stderr())
+        return WorkerEnds(self._channel(), board, self._stderr())
 
     def kill(self, pid: int, pidfd: int | None) -> None:
         self.killed.append(pid)
@@ -138,6 +142,12 @@ class PaperLauncher:
         return read_end
 
 
+def tools(facts: list[Fact] | None = None) -> Tools:
+    """Tools that keep facts, for a test in which no process is."""
+    nobody = cast("Any", None)
+    return Tools(nobody, nobody, nobody, ([] if facts is None else facts).append)
+
+
 class Stage:
     """One pool of two workers, and who acts on it and hears of it."""
 
@@ -147,30 +157,39 @@ class Stage:
         self.second: Channel | None = None
         settings = ConsumerSettings(group="g", name="a", target="m:C", configs={}, common=CommonKeys(workers=2))
         entry = Entry(settings, Seated("{}", "{}", "", "", "id.g.a"), StateDirectory(directory), 25.0)
-        self.pools = Pools([entry], 0.0)
-        relay = StderrPipes(loop, Outlet(2, patience_s=0.0))
-        self.means = Means(
-            self.pools, self.launcher, Mailbox(loop, lambda: None), relay, self.facts.append, jitter=lambda: 0.5
+        self.refusal: str | None = None
+        stderr = StderrPipes(loop, Outlet(2, patience_s=0.0))
+        self.tools = Tools(
+            self.launcher,
+            Mailbox(loop, lambda: None),
+            stderr,
+            self.facts.append,
+            judge=lambda name, loaded: self.refusal,
+            jitter=lambda: 0.5,
         )
-        self.hearing = Hearing(self.means, lambda name, loaded: None, lambda sentence: None)
+        self.pools = Pools([entry], self.tools, 0.0)
+
+    @property
+    def pool(self) -> Pool:
+        return self.pools[NAME]
 
     def zygote_says(self, *messages: Message, now: float = 0.0, fds: tuple[int, ...] = ()) -> None:
         for message in messages:
-            self.hearing.hear(Arrival(Origin(NAME, edition=1), message, fds), now)
+            hear_zygote(self.pool, Arrival(Origin(NAME, edition=1), message, fds), now)
 
     def worker_says(self, slot: int, message: Message, *, generation: int = 1, now: float = 0.0) -> None:
-        self.hearing.hear(Arrival(Origin(NAME, slot, generation), message), now)
+        hear_worker(self.pool, Arrival(Origin(NAME, slot, generation), message), now)
 
     def up(self) -> None:
         """Both workers run."""
-        perform(self.means, ExecuteZygote(NAME, 1), 0.0)
+        perform(self.pool, ExecuteZygote(NAME, 1), 0.0)
         self.zygote_says(Hello(__version__), LOADED)
         for slot in (0, 1):
             self.fork(slot, 0.0)
 
     def fork(self, slot: int, now: float) -> None:
-        perform(self.means, Fork(NAME, slot, 1), now)
-        generation = self.pools[NAME].slots[slot].generation
+        perform(self.pool, Fork(NAME, slot, 1), now)
+        generation = self.pool.observed.slots[slot].generation
         pidfd = os.eventfd(0)  # as a pidfd: it can be read once its process is dead
         self.zygote_says(Forked(slot, generation, WORKER_PID + slot), fds=(pidfd,))
         self.board(slot).words[STATE], self.board(slot).words[ANSWERED] = WorkerState.RUNNING, 1
@@ -185,15 +204,15 @@ class Stage:
         writer.note_crashes(crashes)
 
     def suspects(self) -> tuple[tuple[str, int, str], ...]:
-        return self.pools.processes[NAME].suspects.told()
+        return self.pool.suspects.told()
 
     def board(self, slot: int) -> Board:
-        return self.pools.processes[NAME].workers[slot].seating.board
+        return self.pool.workers[slot].ends.board
 
     def turn(self, now: float) -> None:
         for action in plan(self.pools.wanted, self.pools.observed, now):
-            perform(self.means, action, now)
-        suspecting.tell(self.means)
+            perform(self.pool, action, now)
+        suspects.tell(self.pool)
 
     def sent_to_second(self) -> list[Message]:
         """What was sent to the worker of slot 1 since the last call."""
@@ -204,14 +223,14 @@ class Stage:
 
     @property
     def flags(self) -> list[Flag]:
-        return pool_status(self.pools, NAME, 0.0).flags
+        return pool_status(self.pool, 0.0).flags
 
     def close(self) -> None:
-        processes = self.pools.processes[NAME]
+        processes = self.pool
         for slot in list(processes.workers):
-            self.hearing.worker_ended(NAME, slot, 9, 0.0)
+            worker_ended(self.pool, slot, 9, 0.0)
         for edition in list(processes.zygotes):
-            self.hearing.zygote_ended(NAME, edition, 9, 0.0)
+            zygote_ended(self.pool, edition, 9, 0.0)
         for far_end in self.launcher.far_ends:
             far_end.close()
 
@@ -237,13 +256,13 @@ def reported(name: str) -> Reported:
 def test_the_task_in_hand_is_the_suspect_and_all_who_live_and_come_are_told(stage: Stage) -> None:
     stage.up()
     stage.take(0, "t:7")
-    stage.hearing.worker_ended(NAME, 0, 11, 4.0)
+    worker_ended(stage.pool, 0, 11, 4.0)
     assert stage.suspects() == (("t:7", 1, "SIGSEGV"),)
     told = messages.Suspects((("t:7", 1, "SIGSEGV"),))
     stage.turn(6.0)
     assert stage.launcher.forks[-1].suspects == told.tasks
     assert stage.sent_to_second() == [told]
-    assert len(stage.pools[NAME].deaths) == 1
+    assert len(stage.pool.observed.deaths) == 1
     stage.worker_says(1, messages.Cleared("t:7"))
     assert stage.suspects() == ()
     stage.turn(7.0)
@@ -252,27 +271,27 @@ def test_the_task_in_hand_is_the_suspect_and_all_who_live_and_come_are_told(stag
 
 def test_a_worker_that_dies_between_two_tasks_or_before_its_first_makes_no_suspect(stage: Stage) -> None:
     stage.up()
-    stage.hearing.worker_ended(NAME, 0, 11, 4.0)
+    worker_ended(stage.pool, 0, 11, 4.0)
     stage.take(1, "t:7")
     stage.board(1).words[CURSOR] = NONE
-    stage.hearing.worker_ended(NAME, 1, 11, 4.0)
+    worker_ended(stage.pool, 1, 11, 4.0)
     assert stage.suspects() == ()
-    assert len(stage.pools[NAME].deaths) == 2
+    assert len(stage.pool.observed.deaths) == 2
 
 
 def test_a_known_suspects_death_costs_the_pool_nothing(stage: Stage) -> None:
     stage.up()
     stage.take(0, "t:7", crashes=1)
-    stage.hearing.worker_ended(NAME, 0, 11, 4.0)
+    worker_ended(stage.pool, 0, 11, 4.0)
     assert stage.suspects() == (("t:7", 2, "1 earlier, SIGSEGV"),)
-    assert stage.pools[NAME].deaths == ()
+    assert stage.pool.observed.deaths == ()
 
 
 def test_a_worker_that_is_killed_past_its_deadline_makes_no_suspect(stage: Stage) -> None:
     stage.up()
     stage.take(0, "t:7")
-    stage.pools[NAME] = history.killed(history.asked_to_leave(stage.pools[NAME], 0, 1.0, deadline=2.0), 0)
-    stage.hearing.worker_ended(NAME, 0, 9, 4.0)
+    stage.pool.become(history.killed(history.asked_to_leave(stage.pool.observed, 0, 1.0, deadline=2.0), 0))
+    worker_ended(stage.pool, 0, 9, 4.0)
     assert stage.suspects() == ()
 
 
@@ -280,9 +299,9 @@ def test_a_kill_of_ours_counts_and_one_of_anybodys_only_makes_a_suspect(stage: S
     stage.up()
     stage.take(0, "t:7")
     stage.take(1, "u:7")
-    stage.pools[NAME] = history.killed(stage.pools[NAME], 0)
+    stage.pool.become(history.killed(stage.pool.observed, 0))
     for slot in (0, 1):
-        stage.hearing.worker_ended(NAME, slot, 9, 4.0)
+        worker_ended(stage.pool, slot, 9, 4.0)
     assert stage.suspects() == (("t:7", 1, "SIGKILL"), ("u:7", 0, "SIGKILL"))
 
 
@@ -291,92 +310,92 @@ def test_a_kill_of_ours_counts_and_one_of_anybodys_only_makes_a_suspect(stage: S
 
 def test_a_slot_that_backs_off_goes_on_backing_off_while_the_system_refuses_a_descriptor(stage: Stage) -> None:
     stage.up()
-    stage.hearing.worker_ended(NAME, 0, 9, 5.0)
+    worker_ended(stage.pool, 0, 9, 5.0)
     stage.launcher.refusals = 2
     pauses = []
     for _ in range(2):
-        due_at = stage.pools[NAME].slots[0].due_at
+        due_at = stage.pool.observed.slots[0].due_at
         stage.turn(due_at)
-        slot = stage.pools[NAME].slots[0]
+        slot = stage.pool.observed.slots[0]
         assert slot.state is SlotState.BACKING_OFF
         pauses.append(slot.due_at - due_at)
     assert 0 < pauses[0] < pauses[1]
-    stage.turn(stage.pools[NAME].slots[0].due_at)
-    assert stage.pools[NAME].slots[0].state is SlotState.STARTING
+    stage.turn(stage.pool.observed.slots[0].due_at)
+    assert stage.pool.observed.slots[0].state is SlotState.STARTING
     assert [fact.name for fact in stage.facts].count("worker_not_forked") == 2
 
 
 def test_a_zygote_that_the_system_refuses_is_tried_again_later(stage: Stage) -> None:
     stage.launcher.refusals = 1
     stage.turn(0.0)
-    assert stage.pools[NAME].zygote(1).state is ZygoteState.ABSENT
-    stage.turn(stage.pools[NAME].zygote(1).due_at)
-    assert stage.pools[NAME].zygote(1).state is ZygoteState.LOADING
+    assert stage.pool.observed.zygote(1).state is ZygoteState.ABSENT
+    stage.turn(stage.pool.observed.zygote(1).due_at)
+    assert stage.pool.observed.zygote(1).state is ZygoteState.LOADING
 
 
 def test_a_change_whose_process_the_system_keeps_refusing_is_taken_back_and_said_meanwhile(stage: Stage) -> None:
     stage.up()
-    stage.pools.change(stage.pools.newest_entry(NAME), 1.0)
+    stage.pool.change(stage.pool.newest_entry, 1.0)
     stage.launcher.refusals = history.REFUSALS_THAT_TELL
     stage.turn(1.0)
-    (problem,) = pool_status(stage.pools, NAME, 1.0).problems
+    (problem,) = pool_status(stage.pool, 1.0).problems
     assert problem.startswith("g/a: no process can be executed: the system refuses it (Too many open files): raise")
     for _ in range(history.REFUSALS_THAT_TELL - 1):
-        stage.turn(stage.pools[NAME].zygote(2).due_at)
-    assert stage.pools[NAME].rejected == 2
-    assert "its process cannot be executed" in stage.pools[NAME].reason
+        stage.turn(stage.pool.observed.zygote(2).due_at)
+    assert stage.pool.observed.rejected == 2
+    assert "its process cannot be executed" in stage.pool.observed.reason
     assert stage.facts[-1].name == "change_taken_back"
 
 
 def test_a_pool_whose_first_process_the_system_keeps_refusing_has_failed(stage: Stage) -> None:
     stage.launcher.refusals = history.REFUSALS_THAT_TELL
     for _ in range(history.REFUSALS_THAT_TELL):
-        stage.turn(stage.pools[NAME].zygote(1).due_at)
-    assert stage.pools[NAME].state is PoolState.FAILED
+        stage.turn(stage.pool.observed.zygote(1).due_at)
+    assert stage.pool.observed.state is PoolState.FAILED
     assert stage.facts[-1].name == "pool_failed"
 
 
 def test_a_worker_that_its_zygote_could_not_fork_waits_and_status_says_why(stage: Stage) -> None:
     stage.up()
-    stage.hearing.worker_ended(NAME, 0, 9, 5.0)
+    worker_ended(stage.pool, 0, 9, 5.0)
     for round_ in range(history.REFUSALS_THAT_TELL):
-        stage.turn(stage.pools[NAME].slots[0].due_at)
-        generation = stage.pools[NAME].slots[0].generation
+        stage.turn(stage.pool.observed.slots[0].due_at)
+        generation = stage.pool.observed.slots[0].generation
         stage.zygote_says(NotForked(0, generation, f"no room {round_}"), now=5.0)
-    assert stage.pools[NAME].state is PoolState.UP
-    status = pool_status(stage.pools, NAME, 5.0)
+    assert stage.pool.observed.state is PoolState.UP
+    status = pool_status(stage.pool, 5.0)
     assert f"g/a: worker 0 cannot be started: no room {round_}" in status.problems
     assert [worker.is_refused for worker in status.workers] == [True, False]
     assert stage.launcher.killed == []
-    stage.fork(0, stage.pools[NAME].slots[0].due_at)
-    assert pool_status(stage.pools, NAME, 5.0).problems == []
+    stage.fork(0, stage.pool.observed.slots[0].due_at)
+    assert pool_status(stage.pool, 5.0).problems == []
 
 
 def test_a_first_worker_that_is_always_refused_ends_the_trial(stage: Stage) -> None:
     stage.up()
-    stage.pools.change(stage.pools.newest_entry(NAME), 1.0)
-    perform(stage.means, ExecuteZygote(NAME, 2), 1.0)
+    stage.pool.change(stage.pool.newest_entry, 1.0)
+    perform(stage.pool, ExecuteZygote(NAME, 2), 1.0)
     for message in (Hello(__version__), LOADED):
-        stage.hearing.hear(Arrival(Origin(NAME, edition=2), message), 1.0)
-    stage.pools[NAME] = history.asked_to_leave(stage.pools[NAME], 1, 1.0, deadline=20.0)
-    stage.hearing.worker_ended(NAME, 1, 0, 2.0)
+        hear_zygote(stage.pool, Arrival(Origin(NAME, edition=2), message), 1.0)
+    stage.pool.become(history.asked_to_leave(stage.pool.observed, 1, 1.0, deadline=20.0))
+    worker_ended(stage.pool, 1, 0, 2.0)
     stage.launcher.refusals = history.REFUSALS_THAT_TELL
     for _ in range(history.REFUSALS_THAT_TELL):
-        stage.turn(max(2.0, stage.pools[NAME].slots[1].due_at))
-    assert stage.pools[NAME].rejected == 2
-    assert "its first worker cannot be started: the system refuses it" in stage.pools[NAME].reason
+        stage.turn(max(2.0, stage.pool.observed.slots[1].due_at))
+    assert stage.pool.observed.rejected == 2
+    assert "its first worker cannot be started: the system refuses it" in stage.pool.observed.reason
 
 
 @pytest.mark.parametrize("has_come", [False, True])
 def test_a_worker_for_whose_pidfd_there_is_no_room_is_let_go_and_its_zygote_not_accused(
     stage: Stage, has_come: bool
 ) -> None:
-    perform(stage.means, ExecuteZygote(NAME, 1), 0.0)
+    perform(stage.pool, ExecuteZygote(NAME, 1), 0.0)
     stage.zygote_says(Hello(__version__), LOADED)
-    perform(stage.means, Fork(NAME, 0, 1), 0.0)
+    perform(stage.pool, Fork(NAME, 0, 1), 0.0)
     stage.launcher.refusals = 1
     stage.zygote_says(Forked(0, 1, WORKER_PID), fds=(os.eventfd(0),) if has_come else ())
-    assert stage.pools[NAME].slots[0].state is SlotState.BACKING_OFF
+    assert stage.pool.observed.slots[0].state is SlotState.BACKING_OFF
     assert stage.launcher.killed == []
     stage.launcher.far_ends[1].settimeout(5)
     assert stage.launcher.far_ends[1].recv(1) == b"", "the worker has not been let go"
@@ -391,7 +410,7 @@ def test_a_zygote_of_another_version_is_killed_and_not_listened_to_any_more(stag
     stage.zygote_says(Hello("0.0.0"), now=1.0)
     assert stage.launcher.killed == [ZYGOTE_PID]
     stage.zygote_says(last_words, now=1.0)
-    pool = stage.pools[NAME]
+    pool = stage.pool.observed
     assert (pool.state, pool.zygote(1).state) == (PoolState.FAILED, ZygoteState.LEAVING)
     assert "version 0.0.0" in pool.reason
     stage.turn(100.0)
@@ -400,16 +419,16 @@ def test_a_zygote_of_another_version_is_killed_and_not_listened_to_any_more(stag
 
 
 def test_a_consumer_that_must_not_run_ends_the_master_at_its_start_and_later_only_its_edition(stage: Stage) -> None:
-    refused: list[str] = []
-    stage.hearing = Hearing(stage.means, lambda name, loaded: "not durable enough", refused.append)
-    perform(stage.means, ExecuteZygote(NAME, 1), 0.0)
+    stage.refusal = "not durable enough"
+    perform(stage.pool, ExecuteZygote(NAME, 1), 0.0)
     stage.zygote_says(Hello(__version__), LOADED)
-    assert refused == ["not durable enough"]
-    stage.pools.change(stage.pools.newest_entry(NAME), 1.0)
-    perform(stage.means, ExecuteZygote(NAME, 2), 1.0)
-    stage.hearing.hear(Arrival(Origin(NAME, edition=2), LOADED), 1.0)
-    assert refused == ["not durable enough"]
-    assert (stage.pools[NAME].state, stage.pools[NAME].rejected) == (PoolState.UP, 2)
+    assert stage.pool.refusal == "not durable enough"
+    stage.pool.refusal = None
+    stage.pool.change(stage.pool.newest_entry, 1.0)
+    perform(stage.pool, ExecuteZygote(NAME, 2), 1.0)
+    hear_zygote(stage.pool, Arrival(Origin(NAME, edition=2), LOADED), 1.0)
+    assert stage.pool.refusal is None
+    assert (stage.pool.observed.state, stage.pool.observed.rejected) == (PoolState.UP, 2)
     assert stage.facts[-1].name == "change_taken_back"
 
 
@@ -417,7 +436,7 @@ def test_a_consumer_that_must_not_run_ends_the_master_at_its_start_and_later_onl
 def test_a_zygote_that_says_twice_how_its_import_ended_is_killed(stage: Stage, message: Message) -> None:
     stage.turn(0.0)
     stage.zygote_says(Hello(__version__), LOADED, message)
-    assert stage.pools[NAME].state is PoolState.UP
+    assert stage.pool.observed.state is PoolState.UP
     assert stage.launcher.killed == [ZYGOTE_PID]
     assert stage.facts[-1].name == "zygote_broken"
 
@@ -429,16 +448,16 @@ def test_a_zygote_that_loads_as_its_pool_stops_changes_nothing_of_the_stop(stage
     stage.turn(1.0)
     stage.zygote_says(LOADED, now=1.0)
     stage.turn(1.0)
-    assert stage.pools[NAME].state is PoolState.STOPPING
+    assert stage.pool.observed.state is PoolState.STOPPING
     assert stage.launcher.killed == [ZYGOTE_PID]
 
 
 def test_a_dead_worker_is_not_up_also_before_its_zygote_tells(stage: Stage) -> None:
     stage.up()
-    pidfd = stage.pools.processes[NAME].workers[1].pidfd
+    pidfd = stage.pool.workers[1].pidfd
     assert pidfd is not None
     os.eventfd_write(pidfd, 1)
-    status = pool_status(stage.pools, NAME, 0.0)
+    status = pool_status(stage.pool, 0.0)
     assert [worker.state for worker in status.workers] == ["running", "ended"]
     assert status.problems == ["g/a: 1 of 2 workers are up"]
 
@@ -447,7 +466,7 @@ def test_a_dead_worker_is_not_up_also_before_its_zygote_tells(stage: Stage) -> N
 
 
 def told(stage: Stage) -> LastError:
-    error = stage.pools.processes[NAME].last_error
+    error = stage.pool.last_error
     assert error is not None
     return error
 
@@ -455,9 +474,9 @@ def told(stage: Stage) -> LastError:
 def test_the_end_of_a_worker_does_not_hide_what_it_said_before(stage: Stage) -> None:
     stage.up()
     stage.worker_says(0, Reported("consume_failed", "error", {"error": "RuntimeError: no db"}))
-    stage.hearing.worker_ended(NAME, 0, 3 << 8, 5.0)
+    worker_ended(stage.pool, 0, 3 << 8, 5.0)
     assert told(stage).fields["error"] == "RuntimeError: no db"
-    stage.hearing.worker_ended(NAME, 1, 9, 6.0)
+    worker_ended(stage.pool, 1, 9, 6.0)
     assert (told(stage).name, told(stage).fields) == ("worker_ended", {"worker_id": 1, "end": "SIGKILL"})
 
 
@@ -465,25 +484,25 @@ def test_the_flight_record_has_what_a_worker_said_it_ended_of(stage: Stage) -> N
     stage.up()
     said = {"error": "RuntimeError: no db", "traceback": "where it was raised"}
     stage.worker_says(0, Reported("consume_failed", "error", said))
-    stage.hearing.worker_ended(NAME, 0, 1 << 8, 5.0)
-    record = stage.pools.processes[NAME].last_ends[0]
+    worker_ended(stage.pool, 0, 1 << 8, 5.0)
+    record = stage.pool.last_ends[0]
     assert (record.how, record.trace) == ("exit 1: RuntimeError: no db", "where it was raised")
     stage.worker_says(1, Reported("task_failed", "warning", {"error": "ValueError: of a task that it handled before"}))
-    stage.hearing.worker_ended(NAME, 1, 9, 6.0)
-    assert stage.pools.processes[NAME].last_ends[1].how == "SIGKILL"
+    worker_ended(stage.pool, 1, 9, 6.0)
+    assert stage.pool.last_ends[1].how == "SIGKILL"
 
 
 def test_the_end_of_a_zygote_is_an_error_of_its_pool(stage: Stage) -> None:
     stage.up()
-    stage.hearing.zygote_ended(NAME, 1, 11, 5.0)
+    zygote_ended(stage.pool, 1, 11, 5.0)
     assert (told(stage).name, told(stage).fields) == ("zygote_ended", {"end": "SIGSEGV"})
 
 
 def test_the_end_of_a_worker_is_told_where_what_it_said_was_long_before(stage: Stage) -> None:
     stage.up()
     stage.worker_says(0, Reported("consume_failed", "error", {"error": "RuntimeError: no db"}))
-    stage.pools.processes[NAME].last_error = replace(told(stage), at=told(stage).at - LAST_WORDS_S - 1.0)
-    stage.hearing.worker_ended(NAME, 0, 9, 5.0)
+    stage.pool.last_error = replace(told(stage), at=told(stage).at - LAST_WORDS_S - 1.0)
+    worker_ended(stage.pool, 0, 9, 5.0)
     assert told(stage).name == "worker_ended"
 
 
@@ -504,14 +523,14 @@ def test_one_worker_that_is_back_does_not_speak_for_another(stage: Stage) -> Non
 def test_what_is_away_is_away_since_the_earliest_report_of_those_who_run(stage: Stage) -> None:
     stage.up()
     for slot, since in ((0, 50.0), (1, 40.0)):
-        stage.pools.processes[NAME].workers[slot].away["source"] = Away(since, f"no table, {since:.0f}")
+        stage.pool.workers[slot].away["source"] = Away(since, f"no table, {since:.0f}")
     assert stage.flags == [Flag(away="source", since=40.0, error="no table, 40")]
 
 
 def test_what_a_dead_worker_found_away_goes_with_it(stage: Stage) -> None:
     stage.up()
     stage.worker_says(0, reported("store_away"))
-    stage.hearing.worker_ended(NAME, 0, 9, 5.0)
+    worker_ended(stage.pool, 0, 9, 5.0)
     assert stage.flags == []
     stage.fork(0, 5.0)
     assert stage.flags == []
@@ -526,7 +545,7 @@ def test_away_is_what_the_board_says_also_before_the_report_comes(stage: Stage) 
 def test_away_is_what_a_report_says_also_where_the_board_says_nothing(stage: Stage) -> None:
     stage.up()
     stage.worker_says(1, reported("source_away"))
-    status = pool_status(stage.pools, NAME, 0.0)
+    status = pool_status(stage.pool, 0.0)
     assert [worker.flags for worker in status.workers] == [[], ["source_away"]]
     assert status.problems == ["g/a: its source is away: nobody answers"]
 
@@ -535,7 +554,7 @@ def test_what_was_away_leaves_nothing_behind_once_it_is_back(stage: Stage) -> No
     stage.up()
     stage.worker_says(0, Reported("source_away", "error", {"error": "no broker"}))
     stage.worker_says(0, Reported("source_back", "info", {"away_s": 3.0}))
-    status = pool_status(stage.pools, NAME, 0.0)
+    status = pool_status(stage.pool, 0.0)
     assert (status.flags, status.last_error) == ([], None)
 
 
@@ -544,17 +563,17 @@ def test_what_was_away_leaves_nothing_behind_once_it_is_back(stage: Stage) -> No
 
 def test_the_lag_has_an_age(stage: Stage) -> None:
     stage.up()
-    assert pool_status(stage.pools, NAME, 100.0).lag_age_s is None
+    assert pool_status(stage.pool, 100.0).lag_age_s is None
     stage.worker_says(0, Lag(((3, 7, 1.5, 20),)), now=60.0)
-    status = pool_status(stage.pools, NAME, 100.0)
+    status = pool_status(stage.pool, 100.0)
     assert (status.lag, status.lag_age_s) == ([(3, 7, 1.5, 20)], 40.0)
 
 
 def test_what_is_parked_now_is_as_a_worker_counted_it_and_has_an_age(stage: Stage) -> None:
     stage.up()
-    assert pool_status(stage.pools, NAME, 100.0).parked_now is None
+    assert pool_status(stage.pool, 100.0).parked_now is None
     stage.worker_says(0, ParkedNow(2, 5), now=60.0)
-    assert pool_status(stage.pools, NAME, 100.0).parked_now == ParkedCounts(waiting=2, dead=5, age_s=40.0)
+    assert pool_status(stage.pool, 100.0).parked_now == ParkedCounts(waiting=2, dead=5, age_s=40.0)
 
 
 def test_tasks_that_nobody_can_take_are_a_problem_and_those_of_later_a_number(stage: Stage) -> None:
@@ -562,12 +581,12 @@ def test_tasks_that_nobody_can_take_are_a_problem_and_those_of_later_a_number(st
     stage.worker_says(
         0, Lag(((0, 7, 1.5, 20),), 12, ("3 rows of tasks can never be claimed: 3 without due_at",)), now=60.0
     )
-    assert pool_status(stage.pools, NAME, 100.0).later == 12
+    assert pool_status(stage.pool, 100.0).later == 12
     assert "g/a: 3 rows of tasks can never be claimed: 3 without due_at" in problems(stage, 100.0)
 
 
 def problems(stage: Stage, now: float) -> list[str]:
-    return pool_status(stage.pools, NAME, now).problems
+    return pool_status(stage.pool, now).problems
 
 
 def test_an_import_that_does_not_end_is_a_problem_that_names_the_process(stage: Stage) -> None:
@@ -576,13 +595,13 @@ def test_an_import_that_does_not_end_is_a_problem_that_names_the_process(stage: 
     [problem] = problems(stage, 31.0)
     assert "has not ended for 31 s" in problem
     assert str(ZYGOTE_PID) in problem
-    assert pool_status(stage.pools, NAME, 31.0).zygote == ZygoteStatus(state="loading", since_s=31.0, pid=ZYGOTE_PID)
+    assert pool_status(stage.pool, 31.0).zygote == ZygoteStatus(state="loading", since_s=31.0, pid=ZYGOTE_PID)
 
 
 def test_an_import_that_does_not_end_is_a_problem_also_while_the_workers_run(stage: Stage) -> None:
     stage.up()
-    stage.hearing.zygote_ended(NAME, 1, 9, 50.0)
-    stage.turn(stage.pools[NAME].zygote(1).due_at)
+    zygote_ended(stage.pool, 1, 9, 50.0)
+    stage.turn(stage.pool.observed.zygote(1).due_at)
     assert problems(stage, 79.0) == []
     [problem] = problems(stage, 81.0)
     assert str(ZYGOTE_PID) in problem
@@ -594,19 +613,19 @@ def test_a_pool_without_a_zygote_is_not_said_to_import(stage: Stage) -> None:
 
 def test_a_board_full_of_nonsense_is_not_believed(stage: Stage) -> None:
     stage.up()
-    stage.pools[NAME] = history.forked(stage.pools[NAME], 0, WORKER_PID)
+    stage.pool.become(history.forked(stage.pool.observed, 0, WORKER_PID))
     for word in range(11):
         stage.board(0).words[word] = 7
-    status = pool_status(stage.pools, NAME, 0.0)
+    status = pool_status(stage.pool, 0.0)
     assert status.handled == 0
 
 
 def test_a_process_that_a_zygote_has_not_forked_is_not_taken_and_the_zygote_ends(stage: Stage) -> None:
-    perform(stage.means, ExecuteZygote(NAME, 1), 0.0)
+    perform(stage.pool, ExecuteZygote(NAME, 1), 0.0)
     stage.zygote_says(Hello(__version__), LOADED)
-    perform(stage.means, Fork(NAME, 0, 1), 0.0)
+    perform(stage.pool, Fork(NAME, 0, 1), 0.0)
     stage.launcher.strangers.add(1)
     stage.zygote_says(Forked(0, 1, 1), fds=(os.eventfd(0),))
-    assert stage.pools.processes[NAME].workers[0].pid is None
+    assert stage.pool.workers[0].pid is None
     assert stage.launcher.killed == [ZYGOTE_PID]
     assert [fact.name for fact in stage.facts][-1] == "zygote_broken"

@@ -1,0 +1,166 @@
+"""Performing what `plan` says: the thin part that starts, asks, and kills processes. Runs in the master."""
+
+from __future__ import annotations
+
+from consumerd import events
+from consumerd.errors import UnreadError, WireError
+from consumerd.events.facts import Fact, Level
+from consumerd.master.pools.mailbox import Origin
+from consumerd.master.pools.pool import Pool
+from consumerd.master.pools.worker import Worker
+from consumerd.master.rules import history
+from consumerd.master.rules.actions import (
+    Action,
+    AskToLeave,
+    AskZygoteToLeave,
+    ClosePool,
+    ExecuteZygote,
+    Fork,
+    GiveUp,
+    Kill,
+    KillZygote,
+    LookForHolder,
+    StopPool,
+    Vacate,
+)
+from consumerd.model.refusal import refusal
+from consumerd.wire import messages
+from consumerd.wire.board import BoardFlag
+from consumerd.wire.inherited import ENTRANCE_MODULE, ZYGOTE_MODULE
+from consumerd.wire.messages import Stop
+
+
+def perform(pool: Pool, action: Action, now: float) -> None:
+    """Do one thing, and note it in the pool's history. `GiveUp` is the supervisor's own."""
+    match action:
+        case ExecuteZygote(_, edition):
+            _execute_zygote(pool, edition, now)
+        case Fork(_, slot, edition):
+            _fork(pool, slot, edition, now)
+        case AskToLeave(_, slot, deadline, is_last):
+            pool.send(slot, Stop(deadline, is_last))
+            pool.become(history.asked_to_leave(pool.observed, slot, now, deadline=deadline))
+        case Kill(_, slot):
+            _kill(pool, slot)
+        case LookForHolder(_, slot):
+            _kill_holder(pool, slot, now)
+        case Vacate(_, slot):
+            pool.become(history.vacated(pool.observed, slot, now))
+        case AskZygoteToLeave(_, edition, deadline):
+            pool.tools.mailbox.send(pool.zygotes[edition].channel, Stop(deadline))
+            pool.become(history.zygote_asked_to_leave(pool.observed, edition, now, deadline=deadline))
+        case KillZygote(_, edition):
+            kill_zygote(pool, edition)
+        case StopPool():
+            pool.become(history.stopping(pool.observed, now))
+        case ClosePool():
+            pool.become(history.gone(pool.observed, now))
+        case GiveUp():
+            raise AssertionError("giving up is the supervisor's")
+
+
+def kill_zygote(pool: Pool, edition: int) -> None:
+    """End a zygote at once."""
+    pool.tools.launcher.kill(pool.zygotes[edition].pid, None)
+    pool.become(history.zygote_killed(pool.observed, edition))
+
+
+def note_not_forked(pool: Pool, slot: int, edition: int, now: float, *, error: OSError | UnreadError | str) -> None:
+    """The system refuses a slot its worker: here, in its zygote, or where the zygote tells of it."""
+    why = refusal(error) if isinstance(error, OSError) else str(error)
+    fact = events.worker_not_forked(consumer=pool.consumer, worker_id=slot, error=why)
+    before = pool.observed.slots[slot].refused
+    after = history.not_forked(pool.observed, slot, edition, now, error=why, jitter=pool.tools.jitter())
+    pool.become(after, _once(fact, why, before))
+
+
+def _execute_zygote(pool: Pool, edition: int, now: float) -> None:
+    tools, entry = pool.tools, pool.entry_of(edition)
+    try:
+        executed = tools.launcher.execute(ZYGOTE_MODULE if entry.settings.execution.is_plain else ENTRANCE_MODULE)
+    except OSError as error:
+        why = refusal(error)
+        fact = _once(
+            events.zygote_not_executed(consumer=pool.consumer, error=why), why, pool.observed.zygote(edition).refused
+        )
+        pool.become(history.zygote_not_executed(pool.observed, edition, now, tools.jitter(), error=why), fact)
+        return
+    pool.zygotes[edition] = executed
+    tools.stderr.open(executed.stderr_fd, pool.consumer)
+    tools.mailbox.open(executed.channel, Origin(pool.name, edition=edition))
+    fact = events.zygote_executed(consumer=pool.consumer, edition=edition, pid=executed.pid)
+    pool.become(history.zygote_executed(pool.observed, edition, executed.pid, now), fact)
+    try:
+        tools.mailbox.send(executed.channel, entry.seated)
+    except WireError as error:
+        reason = f"its configs cannot be sent to its processes: {error}"
+        pool.become(history.load_failed(pool.observed, edition, now, reason=reason, traceback=""))
+
+
+def _fork(pool: Pool, slot: int, edition: int, now: float) -> None:
+    tools, entry, zygote = pool.tools, pool.entry_of(edition), pool.zygotes[edition].channel
+    fork = messages.Fork(
+        slot,
+        generation=pool.observed.slots[slot].generation + 1,
+        workers=pool.wanted.workers,
+        is_paused=pool.is_paused,
+        suspects=pool.suspects.told(),
+        is_wary=_is_wary(pool, slot),
+    )
+    awaited = sum(worker.pid is None for worker in pool.workers.values())
+    try:
+        ends = tools.launcher.fork(zygote, fork, lock=entry.slot_lock(slot), awaited=awaited)
+    except (OSError, UnreadError) as error:
+        note_not_forked(pool, slot, edition, now, error=error)
+        return
+    pool.become(history.fork_asked(pool.observed, slot, edition, now, look_at=now + entry.stop_timeout_s))
+    pool.workers[slot] = Worker(fork.generation, ends, jitter=tools.jitter())
+    tools.stderr.open(ends.stderr_fd, pool.consumer)
+    tools.mailbox.open(ends.channel, Origin(pool.name, slot, fork.generation))
+    tools.mailbox.flush(zygote)
+
+
+def _is_wary(pool: Pool, slot: int) -> bool:
+    """Whether the worker before left because nothing answered its tasks."""
+    last = pool.last_ends.get(slot)
+    is_latest = last is not None and last.generation == pool.observed.slots[slot].generation
+    reading = last.reading if is_latest and last is not None else None
+    return reading is not None and BoardFlag.DESTINATION_AWAY in reading.flags
+
+
+def _once(fact: Fact, why: str, before: str) -> Fact:
+    """What the system goes on refusing is told once."""
+    return fact.at(Level.DEBUG) if why == before else fact
+
+
+def _kill(pool: Pool, slot: int) -> None:
+    """A condemned worker is killed for its reason, and with its stacks; any other is past its deadline."""
+    worker, sentence = pool.workers[slot], pool.observed.slots[slot].condemned
+    assert worker.pid is not None
+    pool.tools.launcher.kill(worker.pid, worker.pidfd)
+    if sentence is None:
+        reason = "it was not gone by its deadline"
+        fact = events.worker_killed(consumer=pool.consumer, worker_id=slot, pid=worker.pid, reason=reason)
+    else:
+        fact = events.worker_killed(
+            consumer=pool.consumer,
+            worker_id=slot,
+            pid=worker.pid,
+            reason=sentence.reason,
+            shard=sentence.shard,
+            offset=sentence.offset,
+            stacks=worker.ends.board.stacks(),
+        )
+    pool.become(history.killed(pool.observed, slot), fact)
+
+
+def _kill_holder(pool: Pool, slot: int, now: float) -> None:
+    """Look for a process of an earlier master that holds a slot's lock, and kill it."""
+    entry, holder = pool.entry, None
+    try:
+        holder = pool.tools.launcher.kill_holder(entry.slot_lock(slot), but=pool.workers[slot].pid)
+    except OSError as error:
+        pool.tools.emit(events.lock_not_read(consumer=pool.consumer, worker_id=slot, error=str(error)))
+    pool.become(history.holder_looked_up(pool.observed, slot, look_at=now + entry.stop_timeout_s))
+    if holder is not None:
+        pool.tools.emit(events.lock_holder_killed(consumer=pool.consumer, worker_id=slot, pid=holder))

@@ -1,0 +1,63 @@
+"""What the workers of a pool have done, the dead and the living together. Runs in the master."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from consumerd.master.pools.worker import Worker
+from consumerd.wire.board import Reading
+from consumerd.wire.recent import KEPT, Recent, recent_in, together
+
+
+@dataclass
+class Counts:
+    """Tasks that were handled, failed and parked, and that are not settled yet."""
+
+    handled: int = 0
+    failed: int = 0
+    parked: int = 0
+    unsettled: int = 0
+
+    def add(self, reading: Reading, *, is_alive: bool) -> None:
+        """Add a board. What a dead worker left unsettled comes again, and is counted then."""
+        self.handled += reading.handled
+        self.failed += reading.failed
+        self.parked += reading.parked
+        self.unsettled += reading.unsettled if is_alive else 0
+
+
+@dataclass
+class Tally:
+    """The boards of a pool's dead workers, added up. recent: what became of late of their tasks."""
+
+    dead: Counts = field(default_factory=Counts)
+    recent: Recent = field(default_factory=Recent)
+
+    def add_dead(self, worker: Worker) -> None:
+        """Keep what a dead worker has done, as far as its board can be believed."""
+        reading = worker.reading()
+        if reading is not None:
+            self.dead.add(reading, is_alive=False)
+            self.recent = together([self.recent, recent_in(worker.ends.board.words)])
+
+    def begin_anew(self, now: float) -> None:
+        """Of the code that runs now nothing has failed."""
+        self.recent = Recent(done_ns=int(now * 1e9))
+
+    def counts(self, living: Iterable[Worker]) -> Counts:
+        """Of the dead and the living."""
+        counts = Counts(self.dead.handled, self.dead.failed, self.dead.parked)
+        for worker in living:
+            reading = worker.reading()
+            if reading is not None:
+                counts.add(reading, is_alive=True)
+        return counts
+
+    def failures_in_a_row(self, living: Iterable[Worker]) -> int:
+        """How many attempts, whoever made them, have failed since one last succeeded; 0 while they are too few to
+        tell.
+        """
+        boards = (worker.ends.board.words for worker in living if worker.reading() is not None)
+        failures = len(together([self.recent, *map(recent_in, boards)]).failed_ns)
+        return failures if failures >= KEPT else 0

@@ -1,0 +1,151 @@
+"""A worker's process as the master has it, and what is kept of one that died. Runs in the master."""
+
+from __future__ import annotations
+
+import os
+import select
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from consumerd.errors import WireError
+from consumerd.master.host.launcher import WorkerEnds
+from consumerd.master.rules.observed import Condemned
+from consumerd.master.rules.watch import Glance, Sight, Stuck
+from consumerd.wire.board import Reading
+from consumerd.wire.messages import Reported
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """What a worker reported of something that is away. since: wall time; error: as it said it."""
+
+    since: float
+    error: str
+
+
+@dataclass
+class Worker:
+    """A worker's process, from the fork that was asked for until it is reaped.
+
+    generation: of its slot.
+    ends: the master's ends of what it has.
+    pid, pidfd: None until its zygote has named it.
+    jitter: its own, from [0, 1), by which it is recycled earlier.
+    ready_at: when its loop began.
+    sight: how it was last seen.
+    glance: its board at the last look, which the sight may be older than: then it has idled on since.
+    stuck: why it makes no progress, as of the sight.
+    memory_bytes: its own, as read at memory_read_at.
+    away: by its reports, what is away (`store`, `source`, `destination`, `starved`).
+    silent_since: when its channel ended.
+    failed: by its reports, the last error of a task, or what it ends of, with `error` and, for an end, `traceback`.
+    """
+
+    generation: int
+    ends: WorkerEnds
+    pid: int | None = None
+    pidfd: int | None = None
+    jitter: float = 0.0
+    ready_at: float | None = None
+    sight: Sight | None = None
+    glance: Glance | None = None
+    stuck: Stuck | None = None
+    memory_bytes: int | None = None
+    memory_read_at: float | None = None
+    away: dict[str, Away] = field(default_factory=dict)
+    silent_since: float | None = None
+    failed: Reported | None = None
+
+    def reading(self) -> Reading | None:
+        """Its board; None where a crash has left nonsense on it."""
+        try:
+            return self.ends.board.read()
+        except WireError:
+            return None
+
+    def loop_s(self, now: float) -> float:
+        """How long it has been in its loop."""
+        return 0.0 if self.ready_at is None else now - self.ready_at
+
+    def idles_on(self, now: float) -> bool:
+        """A quick look: whether it idles as it did at the last one, and its loop has turned since.
+
+        Its sight is left as it was; where it does not idle on, that is first brought up to the last look.
+        """
+        before, self.glance = self.glance, Glance(self.ends.board.look(), now)
+        if before is None or self.sight is None:
+            return False
+        if self.sight.is_idling and before.has_only_turned(self.glance):
+            return True
+        if self.sight.seen_at < before.at:
+            with suppress(WireError):  # nonsense by now: the look that follows says so
+                self.sight = before.sight()
+        return False
+
+    def has_ended(self) -> bool:
+        """Whether its process is dead, though nobody may have reaped it yet."""
+        if self.pidfd is None:
+            return False
+        ends = select.poll()
+        ends.register(self.pidfd, select.POLLIN)
+        return bool(ends.poll(0))
+
+    def close(self) -> None:
+        """Close what is neither the channel nor the stderr pipe: those end where they are read."""
+        self.ends.board.close()
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+
+
+@dataclass(frozen=True, slots=True)
+class FlightRecord:
+    """What is kept of a worker that died though nobody had asked it to leave.
+
+    at: wall time of the end.
+    end: in words.
+    reading: its board; None where that held nonsense.
+    stacks: of all its threads, where they were asked for.
+    stderr: the last that it wrote.
+    condemned: why the master killed it, if it did.
+    error, traceback: what it reported itself to have ended of.
+    """
+
+    at: float
+    pid: int | None
+    generation: int
+    end: str
+    reading: Reading | None
+    stacks: str = ""
+    stderr: str = ""
+    condemned: Condemned | None = None
+    error: str = ""
+    traceback: str = ""
+
+    @property
+    def how(self) -> str:
+        """The end in words, with its reason."""
+        if self.condemned is not None:
+            return f"{self.end}: {self.condemned.reason}"
+        return end_with(self.end, self.error or self.stderr)
+
+    @property
+    def trace(self) -> str:
+        """The best there is of where it ended."""
+        return self.stacks or self.traceback or self.stderr
+
+    @property
+    def culprit(self) -> tuple[int, int] | None:
+        """(shard, offset) of the task that the worker died of, where that is known for sure: it hung, or was cancelled.
+
+        What a worker that crashed had in hand is in `reading`: its tasks are suspects only.
+        """
+        sentence = self.condemned
+        if sentence is None or sentence.shard is None or sentence.offset is None:
+            return None
+        return sentence.shard, sentence.offset
+
+
+def end_with(end: str, said: str) -> str:
+    """The end of a process, and the last line of what it said."""
+    lines = said.strip().splitlines()
+    return f"{end}: {lines[-1].strip()[:200]}" if lines else end

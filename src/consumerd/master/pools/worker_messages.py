@@ -1,0 +1,181 @@
+"""What a worker says and how it ends, as history and events of its pool. Runs in the master."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from consumerd import clock, events
+from consumerd.events.facts import Fact, Level
+from consumerd.master.pools import suspects
+from consumerd.master.pools.mailbox import Arrival, EndOfChannel, Origin
+from consumerd.master.pools.pool import ParkedCount, Pool
+from consumerd.master.pools.worker import Away, FlightRecord, Worker
+from consumerd.master.rules import history
+from consumerd.master.rules.flow import MeasuredLag
+from consumerd.master.rules.observed import ObservedPool
+from consumerd.master.rules.restart import Ended, has_settled, is_proven, is_refuted
+from consumerd.master.rules.wait_status import worker_described
+from consumerd.model.slots import PoolState, SlotState
+from consumerd.wire.messages import Cleared, Lag, ParkedNow, Ready, Reported
+
+LAST_WORDS_S = 5.0
+"""A failure that a worker told so shortly before its end is why it ended."""
+
+
+def hear_worker(pool: Pool, arrival: Arrival, now: float) -> None:
+    """Note what a worker says, if it is the one that the slot has now."""
+    slot = arrival.origin.slot
+    worker = None if slot is None else pool.workers.get(slot)
+    if slot is None or worker is None or worker.generation != arrival.origin.generation:
+        return
+    match arrival.content:
+        case Ready():
+            worker.ready_at = now
+            pool.become(history.ready(pool.observed, slot, now))
+            if worker.pid is not None:  # else once its zygote has named it
+                tell_ready(pool, slot, worker)
+        case Reported() as reported:
+            _reported(pool, slot, worker, reported)
+        case Cleared(task_id):
+            suspects.clear(pool, task_id)
+        case Lag(shards, later, complaints, blocked):
+            _measured(pool, MeasuredLag(shards, now, later, complaints, blocked))
+        case ParkedNow(waiting, dead):
+            pool.parked_now = ParkedCount(waiting, dead, now)
+        case EndOfChannel(None):
+            worker.silent_since = now  # it ends, and its reaping says how; else the watchdog sees that it does not
+        case EndOfChannel(broken):
+            break_worker(pool, slot, worker, str(broken))
+        case other:
+            break_worker(pool, slot, worker, f"a worker sent {type(other).__name__}")
+
+
+def tell_ready(pool: Pool, slot: int, worker: Worker) -> None:
+    """Its loop has begun, and it has a name."""
+    fact = events.worker_ready(consumer=pool.consumer, worker_id=slot, pid=worker.pid, generation=worker.generation)
+    pool.tools.emit(fact)
+
+
+def break_worker(pool: Pool, slot: int, worker: Worker, error: str) -> None:
+    """A worker does what the protocol does not allow: it is killed."""
+    pool.tools.emit(events.worker_broken(consumer=pool.consumer, worker_id=slot, pid=worker.pid, error=error))
+    if worker.pid is not None:
+        pool.tools.launcher.kill(worker.pid, worker.pidfd)
+
+
+def unproven(pool: Pool) -> Iterator[tuple[int, Worker]]:
+    """The running workers whose proof is waited for: of an edition on trial, or of a failed pool."""
+    observed = pool.observed
+    for number, slot in observed.slots.items():
+        is_tried = observed.state is PoolState.FAILED and slot.since >= observed.since
+        if slot.state is SlotState.RUNNING and (is_tried or observed.is_trial(slot.edition)):
+            yield number, pool.workers[number]
+
+
+def look_for_proof(pool: Pool, now: float) -> None:
+    """Look whether the workers whose proof is waited for have given it."""
+    for number, worker in list(unproven(pool)):
+        loop_s, reading, edition = worker.loop_s(now), worker.reading(), pool.observed.slots[number].edition
+        if is_proven(loop_s, reading):
+            pool.become(history.proved(pool.observed, number, now))
+        elif pool.observed.is_trial(edition) and is_refuted(loop_s, reading):
+            last = "" if worker.failed is None else f", the last with {worker.failed.fields.get('error')}"
+            reason = f"its first worker handled tasks, and each of them failed{last}: see consumerd parked list"
+            pool.become(history.rejected(pool.observed, edition, reason=reason, traceback=""))
+
+
+def worker_ended(pool: Pool, slot: int, status: int | None, now: float) -> None:
+    """A worker is reaped: hear its last words, add up its board, decide nothing; `plan` does."""
+    worker = pool.workers[slot]
+    pool.tools.mailbox.drain(worker.ends.channel)
+    for arrival in pool.tools.mailbox.take_of(Origin(pool.name, slot, worker.generation)):
+        hear_worker(pool, arrival, now)
+    was = pool.observed.slots[slot]
+    pool.tally.add_dead(worker)
+    reading, loop_s = worker.reading(), worker.loop_s(now)
+    suspect_deaths = suspects.note_end(pool, worker, was, status)
+    record = _record(pool, slot, worker, status)
+    # to hang proves nothing
+    has_proved = has_settled(reading) if was.condemned is not None else is_proven(loop_s, reading)
+    jitter = pool.tools.jitter()
+    ended = Ended(status, has_proved, jitter, how=record.how, trace=record.trace, suspect_deaths=suspect_deaths)
+    after = history.worker_ended(pool.observed, slot, ended, now, pool.wanted.policy)
+    _become_without(pool, slot, record, after, now)
+
+
+def _become_without(pool: Pool, slot: int, record: FlightRecord, after: ObservedPool, now: float) -> None:
+    """Without a worker that has ended. What nobody has asked for is a warning, and kept for `status`."""
+    was, becomes = pool.observed.slots[slot], after.slots[slot]
+    is_asked = was.state is SlotState.DRAINING or becomes.state is SlotState.FINISHED
+    fact = events.worker_ended(
+        consumer=pool.consumer,
+        worker_id=slot,
+        pid=record.pid,
+        generation=record.generation,
+        end=record.end,
+        restarts_in_s=None if is_asked else round(max(0.0, becomes.due_at - now), 3),
+        stderr=None if is_asked else record.stderr[-1000:],
+    )
+    if not is_asked:
+        pool.last_ends[slot] = record
+        _note_end(pool, slot, record)
+    pool.become(after, fact.at(Level.INFO) if is_asked else fact)
+
+
+def _note_end(pool: Pool, slot: int, record: FlightRecord) -> None:
+    """An end that nobody asked for is an error, unless the worker has just said itself why it ends."""
+    last = pool.last_error
+    is_told = last is not None and last.name == events.consume_failed.name and last.fields.get("worker_id") == slot
+    if last is None or not is_told or clock.wall() - last.at > LAST_WORDS_S:
+        end = record.end if record.condemned is None else record.how
+        pool.note_error(events.worker_ended.name, worker_id=slot, end=end)
+
+
+def _record(pool: Pool, slot: int, worker: Worker, status: int | None) -> FlightRecord:
+    """What is to be kept of a dead worker, whose ends are closed with this."""
+    reading, stacks = worker.reading(), worker.ends.board.stacks()
+    is_told = worker.failed is not None and worker.failed.name == events.consume_failed.name
+    last = worker.failed.fields if worker.failed is not None and is_told else {}
+    return FlightRecord(
+        clock.wall(),
+        worker.pid,
+        worker.generation,
+        worker_described(status),
+        reading,
+        stacks=stacks,
+        stderr=let_go(pool, slot, worker),
+        condemned=pool.observed.slots[slot].condemned,
+        error=str(last.get("error", "")),
+        traceback=str(last.get("traceback", "")),
+    )
+
+
+def let_go(pool: Pool, slot: int, worker: Worker) -> str:
+    """Close the master's ends of a worker, which leaves if it still lives; what it last wrote to stderr."""
+    del pool.workers[slot]
+    pool.tools.mailbox.close(worker.ends.channel)
+    worker.close()
+    return pool.tools.stderr.close(worker.ends.stderr_fd)
+
+
+def _measured(pool: Pool, lag: MeasuredLag) -> None:
+    pool.lag = lag
+    before = lag.tasks if pool.lag_at_pause is None else pool.lag_at_pause
+    pool.lag_at_pause = before if pool.is_paused else None
+
+
+def _reported(pool: Pool, slot: int, worker: Worker, reported: Reported) -> None:
+    """The worker has logged it; here it is kept for `status`, and passed on to who follows."""
+    fields: dict[str, object] = {"worker_id": slot, **reported.fields}
+    fact = Fact(reported.name, Level(reported.level), {"consumer": pool.consumer, **fields})
+    pool.tools.tell(fact)
+    event = events.event_of(fact)
+    if event in (events.task_failed, events.consume_failed):
+        worker.failed = reported
+    if event is not None and event.away:
+        why = reported.fields.get("error", reported.fields.get("advice", ""))
+        worker.away.setdefault(event.away, Away(clock.wall(), str(why)))
+    elif event is not None and event.back:
+        worker.away.pop(event.back, None)
+    elif fact.level is Level.ERROR and event is not events.task_died:  # those that died are counted
+        pool.note_error(fact.name, **fields)
