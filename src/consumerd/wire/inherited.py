@@ -7,9 +7,13 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
+from typing import TypeVar
 
-from consumerd.errors import UsageError
+from consumerd.errors import UsageError, WireError
 from consumerd.wire.channel import Channel
+from consumerd.wire.messages import Message
+
+MessageT = TypeVar("MessageT", bound=Message)
 
 ZYGOTE_MODULE = "consumerd.worker.zygote"
 ENTRANCE_MODULE = "consumerd.worker.zygote.entrance"
@@ -37,6 +41,20 @@ def inherited_channel(arguments: Sequence[str]) -> Channel:
         raise UsageError("this module is executed by consumerd itself: use consumerd run") from error
     os.set_inheritable(sock.fileno(), False)
     return Channel(sock)
+
+
+def first_message(channel: Channel, kind: type[MessageT]) -> tuple[MessageT, tuple[int, ...]]:
+    """The next message of the parent, which is of this kind, and its descriptors.
+
+    ConnectionResetError where the parent is gone.
+    """
+    received = channel.receive()
+    if received is None:
+        raise ConnectionResetError("the parent is gone")
+    message, fds = received
+    if not isinstance(message, kind):
+        raise WireError(f"a process was sent {type(message).__name__} where {kind.__name__} comes")
+    return message, fds
 
 
 def die_with_parent(is_wanted: bool) -> None:

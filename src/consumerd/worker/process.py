@@ -11,26 +11,31 @@ import fcntl
 import os
 import signal
 import socket
+import traceback
+from typing import NoReturn
 
 import setproctitle
 
 from consumerd import events
 from consumerd.clock import SYSTEM_CLOCK, monotonic
-from consumerd.errors import ConsumerdError
+from consumerd.config.shape import ConsumerSettings
+from consumerd.errors import ConsumerdError, SystemRefusedError
 from consumerd.events.folding import Folding
 from consumerd.model.connection_errors import connection_error
 from consumerd.model.contract import is_overridden
 from consumerd.model.exits import WorkerExit
 from consumerd.model.failure import describe
 from consumerd.model.interrupts import Interrupt
+from consumerd.model.refusal import refusal
 from consumerd.model.shards import Shard
+from consumerd.standard_streams import flush_streams, say
 from consumerd.wire.board import STACKS_AT_BYTE, STACKS_SIGNAL, Board, read_words
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import IGNORED_SIGNALS
 from consumerd.wire.messages import Fork
 from consumerd.worker.master_link import MasterLink
+from consumerd.worker.process_end import TaskThreads, run_exit_handlers
 from consumerd.worker.runtime import Runtime
-from consumerd.worker.task_threads import TaskThreads, run_exit_handlers
 from consumerd.worker.tasks.context import Redaction, WorkerContext, emitter
 from consumerd.worker.tasks.forked_child import leave_if_child, watch_forks
 from consumerd.worker.tasks.interrupts import Interrupts, StopDeadline
@@ -38,9 +43,43 @@ from consumerd.worker.tasks.memory_limit import limit_memory
 from consumerd.worker.template import Descriptors, Template
 from consumerd.worker.timer import Timer
 
+DEFAULT_PROCESS_NAME = "consumerd"
 LOCK_LOOK_S = 0.05
 LAG_SLOT = 0
 CRASHED = 1
+
+
+def title(entry: ConsumerSettings, role: str) -> str:
+    """Of a process: `gop_consumer: worker 3 gop/login`."""
+    return f"{entry.common.process_name or DEFAULT_PROCESS_NAME}: {role} {entry.full_name}"
+
+
+def become_worker(template: Template, fork: Fork, fds: Descriptors) -> NoReturn:
+    """Be the worker of a slot until it ends, and never return: what called this is the zygote's.
+
+    Signals are blocked when this is called, and wait until the worker's own handlers stand.
+    """
+    exit_code = int(WorkerExit.BUG)
+    try:
+        os.setpgid(0, 0)
+        os.dup2(fds.stderr, 2)
+        os.close(fds.stderr)
+        setproctitle.setproctitle(title(template.entry, f"worker {fork.slot}"))
+        exit_code = run_worker(template, fork, fds)
+    except (SystemRefusedError, OSError) as error:  # before user code runs: `run_worker` tells of what that raises
+        told = refusal(error) if isinstance(error, OSError) else str(error)
+        say(f"consumerd: {told}\n")
+        exit_code = WorkerExit.SYSTEM_REFUSED
+    except BaseException:  # noqa: BLE001 - the top of a process
+        say(traceback.format_exc())
+    finally:
+        _leave(exit_code)
+
+
+def _leave(exit_code: int) -> NoReturn:
+    """Without the interpreter's own end, which would run the zygote's."""
+    flush_streams()
+    os._exit(exit_code)
 
 
 def run_worker(template: Template, fork: Fork, fds: Descriptors) -> int:

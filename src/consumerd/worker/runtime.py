@@ -23,7 +23,7 @@ from consumerd.sources.decoding import limited
 from consumerd.wire.board import WorkerState
 from consumerd.wire.messages import Ready
 from consumerd.worker.keeper import Keeper
-from consumerd.worker.task_threads import TaskThreads
+from consumerd.worker.process_end import TaskThreads
 from consumerd.worker.tasks.attempt import Attempts
 from consumerd.worker.tasks.breaker import Breaker
 from consumerd.worker.tasks.context import WorkerContext

@@ -27,8 +27,8 @@ from consumerd.sources.memory import MemoryOptions, MemorySource
 from consumerd.standard_streams import STDOUT, make_streams_lenient, say
 from consumerd.wire.board import HANDLED, Board
 from consumerd.worker.code.loader import LoadedConsumer, load_consumer
+from consumerd.worker.process_end import TaskThreads, leave
 from consumerd.worker.runtime import Runtime
-from consumerd.worker.task_threads import TaskThreads, leave
 from consumerd.worker.tasks.context import Redaction, WorkerContext
 from consumerd.worker.tasks.interrupts import StopDeadline
 from consumerd.worker.tasks.link import Link

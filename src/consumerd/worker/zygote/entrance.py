@@ -18,12 +18,12 @@ from typing import NoReturn
 
 from consumerd.config.execution import Account, Execution
 from consumerd.config.secrets import UnresolvedError
-from consumerd.errors import ConsumerdError, UsageError, WireError
+from consumerd.errors import ConsumerdError, UsageError
 from consumerd.model.exits import WorkerExit
 from consumerd.version import __version__
 from consumerd.wire.channel import Channel
 from consumerd.wire.codec import from_plain, to_plain
-from consumerd.wire.inherited import ZYGOTE_MODULE, die_with_parent, ignore_signals, inherited_channel
+from consumerd.wire.inherited import ZYGOTE_MODULE, die_with_parent, first_message, ignore_signals, inherited_channel
 from consumerd.wire.messages import Hello, LoadFailed, Seated
 
 
@@ -110,8 +110,7 @@ def seated_from(fd: int) -> Seated:
     """What `main` has put there for the zygote that it became."""
     with os.fdopen(fd, encoding="utf-8") as file:
         message = from_plain(json.load(file))
-    if not isinstance(message, Seated):
-        raise WireError(f"a zygote found {type(message).__name__} first")
+    assert isinstance(message, Seated)
     return message
 
 
@@ -130,12 +129,7 @@ def main(arguments: Sequence[str]) -> int:
 def _serve(channel: Channel) -> int:
     die_with_parent(True)
     channel.send(Hello(__version__))
-    received = channel.receive()
-    if received is None:
-        return WorkerExit.MASTER_GONE
-    seated, _ = received
-    if not isinstance(seated, Seated):
-        raise WireError(f"a zygote was sent {type(seated).__name__} first")
+    seated, _ = first_message(channel, Seated)
     seated_fd = copied(json.dumps(to_plain(seated)), "consumerd-seated")
     try:
         zygote = [ZYGOTE_MODULE, str(channel.fileno()), str(seated_fd)]

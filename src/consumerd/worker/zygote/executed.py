@@ -17,16 +17,14 @@ from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from consumerd.config.shape import ConsumerSettings
-from consumerd.errors import WireError
 from consumerd.model.exits import WorkerExit
 from consumerd.standard_streams import make_streams_lenient, say
 from consumerd.wire.channel import Channel
-from consumerd.wire.inherited import IGNORED_SIGNALS, die_with_parent, inherited_channel
+from consumerd.wire.inherited import IGNORED_SIGNALS, die_with_parent, first_message, inherited_channel
 from consumerd.wire.messages import Fork, Seated
-from consumerd.worker.template import Descriptors, Template
+from consumerd.worker.process import become_worker
+from consumerd.worker.template import Descriptors, Failure, Template, load
 from consumerd.worker.zygote.entrance import copied
-from consumerd.worker.zygote.loading import Failure, load
-from consumerd.worker.zygote.seating import become_worker
 from consumerd.worker.zygote.sources import import_only_from, sources_as_imported
 
 
@@ -99,24 +97,17 @@ def main(arguments: Sequence[str]) -> int:
     sources_fd = int(arguments[1])
     import_only_from(Path(f"/proc/self/fd/{sources_fd}").read_text(encoding="utf-8"))  # from its begin, as all do
     os.close(sources_fd)
-    seated, fork, fds = _receive(channel)
+    try:
+        (seated, _), (fork, fds) = first_message(channel, Seated), first_message(channel, Fork)
+    except ConnectionResetError:
+        return WorkerExit.MASTER_GONE
     channel.close()
     template = load(seated)
     if not isinstance(template, Failure):
         die_with_parent(False)
-        become_worker(template, fork, fds)
+        become_worker(template, fork, Descriptors(*fds))
     say(f"consumerd: {template.reason}\n{template.traceback}")
     return WorkerExit.LOAD_FAILED
-
-
-def _receive(channel: Channel) -> tuple[Seated, Fork, Descriptors]:
-    seated, forked = channel.receive(), channel.receive()
-    if seated is None or forked is None:
-        raise SystemExit(WorkerExit.MASTER_GONE)
-    (seated_message, _), (fork, fds) = seated, forked
-    if not isinstance(seated_message, Seated) or not isinstance(fork, Fork):
-        raise WireError(f"a worker was sent {type(seated_message).__name__} and {type(fork).__name__} first")
-    return seated_message, fork, Descriptors(*fds)
 
 
 if __name__ == "__main__":

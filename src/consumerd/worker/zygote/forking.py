@@ -26,10 +26,9 @@ from consumerd.standard_streams import flush_streams
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import IGNORED_SIGNALS
 from consumerd.wire.messages import Amend, Amended, Exited, Fork, Forked, Message, NotForked, Stop
-from consumerd.worker.task_threads import forget_exit_handlers
-from consumerd.worker.template import Descriptors, Template
-from consumerd.worker.zygote.loading import Failure, load
-from consumerd.worker.zygote.seating import become_worker
+from consumerd.worker.process import become_worker
+from consumerd.worker.process_end import forget_exit_handlers
+from consumerd.worker.template import Descriptors, Failure, Template, load
 
 SignalHandler = Callable[[int, FrameType | None], Any] | int | None  # as `signal` types it
 ENDS_A_FORK = 4

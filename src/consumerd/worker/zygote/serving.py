@@ -19,22 +19,20 @@ from typing import NoReturn
 import setproctitle
 
 from consumerd import clock
-from consumerd.errors import WireError
 from consumerd.model.contract import live_keys
 from consumerd.model.exits import WorkerExit
 from consumerd.standard_streams import flush_streams, say
 from consumerd.version import __version__
 from consumerd.wire.channel import Channel
-from consumerd.wire.inherited import IGNORED_SIGNALS, die_with_parent
+from consumerd.wire.inherited import IGNORED_SIGNALS, die_with_parent, first_message
 from consumerd.wire.messages import Hello, Loaded, LoadFailed, Seated
 from consumerd.worker.code.leftovers import Inventory, children, children_by_pipe
+from consumerd.worker.process import title
+from consumerd.worker.template import Failure, entry_of, load
 from consumerd.worker.zygote.entrance import seated_from
 from consumerd.worker.zygote.executed import Origin, execute_worker
 from consumerd.worker.zygote.forking import SignalHandler, Zygote
 from consumerd.worker.zygote.heap import settle_heap
-from consumerd.worker.zygote.loading import Failure, entry_of, load
-from consumerd.worker.zygote.rehearsal import rehearse
-from consumerd.worker.zygote.seating import title
 
 EXIT_HANDLERS_S = 2.0
 """How long exit handlers that the consumer's module has registered may run."""
@@ -48,13 +46,12 @@ LOOK_S = 0.01
 def serve(channel: Channel, seated_fd: int | None = None) -> int:
     """Be a zygote; the exit code. seated_fd: what an entrance was sent and has left for us.
 
-    Until its code is loaded it dies with its parent.
+    ConnectionResetError where the master is gone before it has said what to load. Until its code is loaded it dies with
+    its parent.
     """
     gc.enable()
     channel.send(Hello(__version__))
-    seated = _received(channel) if seated_fd is None else seated_from(seated_fd)
-    if seated is None:
-        return WorkerExit.MASTER_GONE
+    seated = first_message(channel, Seated)[0] if seated_fd is None else seated_from(seated_fd)
     setproctitle.setproctitle(title(entry_of(seated), "zygote"))
     origin, before = Origin.of_this_process(), Inventory.now()
     template = load(seated)
@@ -69,7 +66,6 @@ def serve(channel: Channel, seated_fd: int | None = None) -> int:
     on_child = _take_signals_back()
     if is_forking:
         origin.forget()
-        rehearse(loaded.common)
         settle_heap()
     execute = None if is_forking else partial(execute_worker, origin.with_sources(template.entry))
     live = tuple(sorted(live_keys(loaded.consumer_class)))
@@ -126,14 +122,3 @@ def _end(exit_code: int) -> NoReturn:
     if exit_code == WorkerExit.MASTER_GONE and os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(exit_code)
-
-
-def _received(channel: Channel) -> Seated | None:
-    """The first message; None where the master is gone."""
-    received = channel.receive()
-    if received is None:
-        return None
-    seated, _ = received
-    if not isinstance(seated, Seated):
-        raise WireError(f"a zygote was sent {type(seated).__name__} first")
-    return seated

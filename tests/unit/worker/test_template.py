@@ -10,8 +10,7 @@ import pytest
 from consumerd.config.common_keys import CommonKeys
 from consumerd.config.shape import ConsumerSettings, Settings
 from consumerd.wire.messages import Seated
-from consumerd.worker.template import Template
-from consumerd.worker.zygote.loading import Failure, load
+from consumerd.worker.template import Failure, Template, load
 
 
 def seated(consumer: ConsumerSettings, settings: Settings, state_dir: Path) -> Seated:
