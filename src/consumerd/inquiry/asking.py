@@ -1,14 +1,13 @@
 """Asking a child process: it runs user code, so that the process that asks never does. Imports nothing heavy.
 
-`python -m MODULE FD SECONDS` gets its question as JSON on stdin and answers on a descriptor of its own (`reply`), one
-JSON object a line; the last has `"last": true`. What user code prints goes elsewhere and cannot be taken for an
-answer. Each child has a deadline and a process group, and is gone, with what it forked, when `ask_all` returns,
-however it returns.
+`python -m MODULE FD SECONDS` gets its question as JSON on stdin and answers on a descriptor of its own (`answering`),
+one JSON object a line; the last has `"last": true`. What user code prints goes elsewhere and cannot be taken for an
+answer. Each child has a deadline and a process group, and is gone, with what it forked, when `ask` or `ask_all`
+returns, however it returns.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import selectors
@@ -16,7 +15,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from io import FileIO
 from typing import Any
 
 from consumerd import clock
@@ -30,9 +31,12 @@ _LARGEST_READ = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked: the module that answers, what it is told, and how long it may take.
+    """What is asked.
 
-    timeout_s: until its answer's first part; more_s: from then on, where it answers in several.
+    module: the module that answers.
+    asked: what it is told.
+    timeout_s: how long its answer's first part may take.
+    more_s: how long the others may take from then on, where it answers in several parts.
     """
 
     module: str
@@ -45,8 +49,10 @@ class Question:
 class Answer:
     """What came back.
 
-    parts: the objects that were answered; is_complete: whether the last of them came.
-    ending: how an incomplete one ended, as the end of a sentence; output: the last 8 KiB that the child printed.
+    parts: the objects that were answered.
+    is_complete: whether the last of them came.
+    ending: how the child of an incomplete one ended, as the end of a sentence.
+    output: the last 8 KiB that the child printed.
     """
 
     parts: tuple[dict[str, Any], ...]  # plain data, which the asker knows
@@ -57,137 +63,116 @@ class Answer:
 
 def ask(question: Question) -> Answer:
     """Ask one child."""
-    return ask_all([question])[0]
+    return _ask(question, stopped=None)
 
 
 def ask_all(questions: Sequence[Question]) -> list[Answer]:
-    """Ask a child for each question, some at a time; the answers in the order of the questions."""
-    waiting = list(enumerate(questions))[::-1]
-    children: dict[int, _Child] = {}
-    answers: dict[int, Answer] = {}
-    with selectors.DefaultSelector() as selector:
+    """Ask a child for each question, some at a time, each by a thread; the answers in the order of the questions."""
+    from concurrent.futures import ThreadPoolExecutor  # takes logging along, and a child that answers needs neither
+
+    stopped, stop = os.pipe()
+    pool = ThreadPoolExecutor(SIDE_BY_SIDE, "asking")
+    try:
+        return list(pool.map(lambda question: _ask(question, stopped=stopped), questions))
+    finally:
+        os.close(stop)  # a thread that waits for its child sees that: nobody wants the answer any more
+        pool.shutdown(cancel_futures=True)
+        os.close(stopped)
+
+
+def _ask(question: Question, *, stopped: int | None) -> Answer:
+    """Start a child, listen to it, end it. stopped: a descriptor at whose end nobody wants the answer any more."""
+    with ExitStack() as files:
+        answers, its_answers, output, its_output = map(files.enter_context, (*_pipe(), *_pipe()))
+        process = _start(question, its_answers, its_output)
+        received = _Received()
         try:
-            while waiting or children:
-                while waiting and len(children) < SIDE_BY_SIDE:
-                    index, question = waiting.pop()
-                    children[index] = _Child(question, selector)
-                _serve(selector, min(child.deadline for child in children.values()))
-                for index in [index for index, child in children.items() if child.is_over()]:
-                    answers[index] = children.pop(index).end()
+            late_after_s = received.listen(question, answers.fileno(), output.fileno(), stopped)
         finally:
-            for child in children.values():
-                child.end()
-    return [answers[index] for index in range(len(questions))]
+            _kill(process)
+            status = process.wait()
+        received.take_rest(output.fileno())
+    is_complete = received.is_complete
+    ending = "" if is_complete else _ending(status, late_after_s)
+    return Answer(tuple(received.parts()), is_complete, ending, received.output.decode("utf-8", "replace"))
 
 
-def _serve(selector: selectors.BaseSelector, deadline: float) -> None:
-    """Wait for the next thing that a child does, until the earliest deadline, and take it in."""
-    for key, _ in selector.select(max(0.0, deadline - clock.monotonic())):
-        key.data()
+def _pipe() -> tuple[FileIO, FileIO]:
+    reader, writer = os.pipe()
+    return FileIO(reader, "rb"), FileIO(writer, "wb")
 
 
-class _Child:
-    """One child, from its start to its end."""
+def _start(question: Question, its_answers: FileIO, its_output: FileIO) -> subprocess.Popen[bytes]:
+    """The child, which has its own copies of the files: ours are closed."""
+    fd, longest_s = its_answers.fileno(), question.timeout_s + question.more_s
+    with os.fdopen(os.memfd_create("consumerd-question"), "w+", encoding="utf-8") as asked, its_answers, its_output:
+        json.dump(question.asked, asked)
+        asked.seek(0)
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", question.module, str(fd), str(longest_s)],
+            stdin=asked,
+            stdout=its_output,
+            stderr=its_output,
+            pass_fds=(fd,),
+            start_new_session=True,
+        )
 
-    def __init__(self, question: Question, selector: selectors.BaseSelector) -> None:
-        self._question = question
-        self._selector = selector
-        self._allowed_s = question.timeout_s
-        self.deadline = clock.monotonic() + self._allowed_s
-        self._to_send = memoryview(json.dumps(question.asked).encode())
-        self._answered = bytearray()
-        self._output = bytearray()
-        self._has_closed = False
-        self._start()
 
-    def is_over(self) -> bool:
-        return self._has_closed or self._is_complete() or clock.monotonic() >= self.deadline
+class _Received:
+    """What a child has said so far."""
 
-    def end(self) -> Answer:
-        """Kill what is left of it, reap it, and say what came back."""
-        is_complete = self._is_complete()
-        self._kill()
-        status = self._process.wait()
-        self._take_rest_of_output()
-        for fd in (self._question_fd, self._answer_fd, self._output_fd):
-            self._close(fd)
-        ending = "" if is_complete else _ending(status, None if self._has_closed else self._allowed_s)
-        return Answer(tuple(self._parts()), is_complete, ending, self._output.decode("utf-8", "replace"))
+    def __init__(self) -> None:
+        self.output = b""
+        self._answered = b""
 
-    def _start(self) -> None:
-        its_question, self._question_fd = os.pipe()
-        self._answer_fd, its_answer = os.pipe()
-        self._output_fd, its_output = os.pipe()
-        longest_s = self._question.timeout_s + self._question.more_s
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", self._question.module, str(its_answer), str(longest_s)],
-                stdin=its_question,
-                stdout=its_output,
-                stderr=its_output,
-                pass_fds=(its_answer,),
-                start_new_session=True,
-            )
-        finally:
-            for fd in (its_question, its_answer, its_output):
-                os.close(fd)
-        os.set_blocking(self._question_fd, False)
-        self._selector.register(self._question_fd, selectors.EVENT_WRITE, self._send)
-        self._selector.register(self._answer_fd, selectors.EVENT_READ, self._take_answer)
-        self._selector.register(self._output_fd, selectors.EVENT_READ, self._take_output)
+    def parts(self) -> Iterator[dict[str, Any]]:  # plain data
+        return (json.loads(line) for line in self._answered.split(b"\n")[:-1])
 
-    def _send(self) -> None:
-        try:
-            self._to_send = self._to_send[os.write(self._question_fd, self._to_send) :]
-        except BrokenPipeError:
-            self._to_send = self._to_send[:0]
-        if not self._to_send:
-            self._question_fd = self._close(self._question_fd)
+    @property
+    def is_complete(self) -> bool:
+        return any(part.get("last") for part in self.parts())
 
-    def _take_answer(self) -> None:
-        read = os.read(self._answer_fd, _LARGEST_READ)
-        if b"\n" in read and b"\n" not in self._answered:
-            self._allowed_s = self._question.more_s
-            self.deadline = clock.monotonic() + self._allowed_s
-        self._answered += read
-        if not read:
-            self._has_closed = True
-            self._answer_fd = self._close(self._answer_fd)
+    def listen(self, question: Question, answers: int, output: int, stopped: int | None) -> float | None:
+        """Until the child has said all, or has ended, or its time is over; then the seconds after which it was late."""
+        allowed_s = question.timeout_s
+        deadline = clock.monotonic() + allowed_s
+        with selectors.DefaultSelector() as selector:
+            for fd in (answers, output) if stopped is None else (answers, output, stopped):
+                selector.register(fd, selectors.EVENT_READ)
+            while not self.is_complete and (left_s := deadline - clock.monotonic()) > 0:
+                ready = {key.fd for key, _ in selector.select(left_s)}
+                if stopped in ready:
+                    break
+                if output in ready and not self._take_output(output):
+                    selector.unregister(output)
+                if answers in ready:
+                    read = os.read(answers, _LARGEST_READ)
+                    if not read:
+                        return None
+                    if b"\n" in read and b"\n" not in self._answered:
+                        allowed_s = question.more_s
+                        deadline = clock.monotonic() + allowed_s
+                    self._answered += read
+        return allowed_s
 
-    def _take_output(self) -> None:
-        if self._output_fd < 0:
-            return
-        read = os.read(self._output_fd, _LARGEST_READ)
-        self._output = (self._output + read)[-OUTPUT_KEPT_BYTES:]
-        if not read:
-            self._output_fd = self._close(self._output_fd)
-
-    def _take_rest_of_output(self) -> None:
+    def take_rest(self, output: int) -> None:
         """What it printed last; a program that it started elsewhere may still hold the pipe, and is not waited for."""
-        if self._output_fd >= 0:
-            os.set_blocking(self._output_fd, False)
-            with contextlib.suppress(BlockingIOError):
-                self._take_output()
+        os.set_blocking(output, False)
+        with suppress(BlockingIOError):
+            self._take_output(output)
 
-    def _is_complete(self) -> bool:
-        return any(part.get("last") for part in self._parts())
+    def _take_output(self, fd: int) -> bytes:
+        read = os.read(fd, _LARGEST_READ)
+        self.output = (self.output + read)[-OUTPUT_KEPT_BYTES:]
+        return read
 
-    def _parts(self) -> Iterator[dict[str, Any]]:  # plain data
-        return (json.loads(line) for line in bytes(self._answered).split(b"\n")[:-1])
 
-    def _kill(self) -> None:
-        """Its whole group. It is not reaped yet, so the id is still its own; where it is exiting, its status stands."""
-        try:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            self._process.kill()
-
-    def _close(self, fd: int) -> int:
-        """Close one of our ends, if it is open; what stands for it from now on is -1."""
-        if fd >= 0:
-            self._selector.unregister(fd)
-            os.close(fd)
-        return -1
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Its whole group. It is not reaped yet, so the id is still its own; where it is exiting, its status stands."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        process.kill()
 
 
 def _ending(status: int, late_after_s: float | None) -> str:
