@@ -68,7 +68,7 @@ def command(config: str | None, as_json: bool, is_probing: bool, with_details: b
     validated = examine(config)
     looks = _look(validated, is_probing=is_probing)
     of_consumers = (problem for look in looks for problem in look.found.problems)
-    problems = in_document_order([*validated.problems, *_unreachable(validated), *of_consumers], validated.top_level)
+    problems = in_document_order([*validated.problems, *_unreachable(validated), *of_consumers], validated.data)
     if as_json:
         _print_json(config, problems, looks)
     elif problems:

@@ -50,7 +50,7 @@ def _read_entry(
     common, config_problems = _common(own, defaults, place.within("configs"), resolver)
     target, name = _target(written), _name(written)
     problems = [*_shape_problems(written, place), *_class_problems(written, place), *_name_problems(written, place)]
-    problems = place.in_order([*problems, *config_problems], written)
+    problems += config_problems
     if target is None or name is None:
         return None, problems
     consumer = ConsumerSettings(
@@ -75,8 +75,7 @@ def _common(
     common, problems = read_entry_keys({**defaults, **own}, place, resolver)
     is_own = {place.within(key).path for key in own}
     depth = len(place.path)
-    written = [each for each in problems if each.path[: depth + 1] in is_own or each.path == place.path]
-    return common, place.in_order(written, own)
+    return common, [each for each in problems if each.path[: depth + 1] in is_own or each.path == place.path]
 
 
 def _shape_problems(written: Table, place: Place) -> list[Problem]:

@@ -25,12 +25,12 @@ class Validated:
 
     document: None where nothing could be read. With problems it holds every consumer whose class is known, so that
     `check` can look at those too; nobody else may use it then.
-    top_level: the document's first keys, in its order.
+    data: the document's plain data, by which its problems are ordered.
     """
 
     document: Document | None
     problems: tuple[Problem, ...]
-    top_level: tuple[str, ...] = ()
+    data: object = None
 
 
 @dataclass(slots=True)
@@ -73,14 +73,14 @@ def validate(written: Written, environ: Mapping[str, str]) -> Validated:
         settings=reading.settings,
         consumers=tuple(reading.consumers),
     )
-    return Validated(document, tuple(_all_problems(written, reading)), tuple(written.data))
+    return Validated(document, tuple(_all_problems(written, reading)), written.data)
 
 
 def _all_problems(written: Written, reading: _Reading) -> list[Problem]:
     """Those of reading and of meaning; where something was not plain data, nothing more is said of it."""
     not_plain = {problem.path for problem in written.problems}
     meant = [problem for problem in reading.problems if problem.path not in not_plain]
-    return in_document_order([*written.problems, *meant], tuple(written.data))
+    return in_document_order([*written.problems, *meant], written.data)
 
 
 def _read(data: dict[str, Any], place: Place, resolver: Resolver) -> _Reading:  # plain data, not checked yet

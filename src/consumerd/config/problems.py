@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from consumerd.errors import ConfigurationError
@@ -70,15 +70,25 @@ def path_text(path: KeyPath) -> str:
     return text
 
 
-def in_document_order(problems: Iterable[Problem], top_level: Sequence[str]) -> list[Problem]:
-    """Problems of a whole document by the entry that they are in; within one they keep their order."""
-    ranks = {key: rank for rank, key in enumerate(top_level)}
+def in_document_order(problems: Iterable[Problem], document: object, base: KeyPath = ()) -> list[Problem]:
+    """Problems once each, in the order in which the document has what they are about; of a table as a whole first.
 
-    def rank(problem: Problem) -> tuple[int, int]:
-        if not problem.path:
-            return (-1, 0)
-        index = problem.path[1] if len(problem.path) > 1 else -1
-        return (ranks.get(str(problem.path[0]), len(ranks)), index if isinstance(index, int) else 0)
+    document: the plain data that stands at the path `base`; what is wrong elsewhere comes first.
+    """
+
+    def rank(problem: Problem) -> tuple[int, ...]:
+        if problem.path[: len(base)] != base:
+            return ()
+        ranks, value = [0], document
+        for step in problem.path[len(base) :]:
+            if isinstance(value, dict) and step in value:
+                ranks.append(list(value).index(step))
+            elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+                ranks.append(step)
+            else:
+                return (*ranks, -1)  # it is missing, or within a text
+            value = value[step]  # type: ignore[index]  # a key of the table, or an index in the list
+        return tuple(ranks)
 
     return sorted(dict.fromkeys(problems), key=rank)
 

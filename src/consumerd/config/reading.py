@@ -27,7 +27,7 @@ def read_entry_keys(configs: Mapping[str, Any], place: Place, resolver: Resolver
     problems += [place.problem(sentence, *steps) for steps, sentence in complaints]
     others = {key: value for key, value in configs.items() if key not in given}
     common, mistakes = read_common_keys(others, place, Resolver(variables, resolver.directory))
-    return common.model_copy(update=written), place.in_order([*problems, *mistakes], configs)
+    return common.model_copy(update=written), [*problems, *mistakes]
 
 
 def read_common_keys(configs: Mapping[str, Any], place: Place, resolver: Resolver) -> tuple[CommonKeys, list[Problem]]:
@@ -44,11 +44,10 @@ def read_common_keys(configs: Mapping[str, Any], place: Place, resolver: Resolve
         problems += _read_range(resolved, place)
     keys, wrong = read_table(CommonKeys, resolved.value, place, resolved=[str(steps[0]) for steps in resolved.places])
     redact = Redactor(resolved.secrets).redact
-    ordered = place.in_order([*problems, *wrong], common)
-    return keys or CommonKeys(), [problem.redacted(redact) for problem in ordered]
+    return keys or CommonKeys(), [problem.redacted(redact) for problem in (*problems, *wrong)]
 
 
-def _read_range(resolved: Resolved, place: Place) -> tuple[Problem, ...]:
+def _read_range(resolved: Resolved, place: Place) -> list[Problem]:
     """Read `workers` where it is a table, by itself: its references are within it. One with mistakes is left out."""
     referenced = [str(steps[1]) for steps in resolved.places if steps[0] == "workers" and len(steps) > 1]
     written = resolved.value.pop("workers")

@@ -23,10 +23,10 @@ _AS_WRITTEN = ("defaults", "on_event")
 """Keys whose references are not looked at here; those of a command are none: everybody can see its arguments."""
 
 
-def read_settings(value: object, place: Place, resolver: Resolver) -> tuple[Settings, tuple[Problem, ...]]:
+def read_settings(value: object, place: Place, resolver: Resolver) -> tuple[Settings, list[Problem]]:
     """The table, or default settings and its problems."""
     if not isinstance(value, dict):
-        return Settings(), (place.problem(f"must be a table, and is {shown(value)}"),)
+        return Settings(), [place.problem(f"must be a table, and is {shown(value)}")]
     resolved = resolver.resolve({key: item for key, item in value.items() if key not in _AS_WRITTEN})
     failures = [place.problem(sentence, *steps) for steps, sentence in resolved.failures]
     taken = {key: value[key] if key in _USED_ELSEWHERE else resolved.value[key] for key in value}
@@ -35,8 +35,8 @@ def read_settings(value: object, place: Place, resolver: Resolver) -> tuple[Sett
     found += _command_problems(settings, place, resolver)
     unresolved = {problem.path for problem in failures}
     redact = Redactor(resolved.secrets).redact
-    found = [problem.redacted(redact) for problem in found if problem.path not in unresolved]
-    return settings or Settings(), tuple(place.in_order([*failures, *found], value))
+    meant = [problem.redacted(redact) for problem in found if problem.path not in unresolved]
+    return settings or Settings(), [*failures, *meant]
 
 
 def _parking_problems(value: dict[str, Any], place: Place) -> list[Problem]:  # plain data, not checked yet

@@ -64,23 +64,11 @@ class Place:
         """A problem with this table, or with what `steps` lead to in it."""
         return Problem(self.origin, self.within(*steps).path, sentence)
 
-    def in_order(self, problems: Iterable[Problem], values: Mapping[str, Any]) -> list[Problem]:
-        """The problems of this table in the order of its keys: those of the whole first, of keys elsewhere last."""
-        order = {key: index for index, key in enumerate(values)}
-        depth = len(self.path)
-
-        def rank(problem: Problem) -> int:
-            if problem.path[:depth] != self.path:
-                return len(order)
-            return order.get(str(problem.path[depth]), -1) if len(problem.path) > depth else -1
-
-        return sorted(problems, key=rank)
-
 
 def read_table(
     model: type[ModelT], values: Mapping[str, Any], place: Place, *, resolved: Iterable[str] = ()
-) -> tuple[ModelT | None, tuple[Problem, ...]]:
-    """`values` as a `model`, or its problems in the order of the document.
+) -> tuple[ModelT | None, list[Problem]]:
+    """`values` as a `model`, or None and its problems.
 
     resolved: the keys whose text came from a reference; where the model wants a number, such a text is one.
     """
@@ -88,7 +76,7 @@ def read_table(
     for key in set(resolved) & taken.keys() & numeric_keys(model):
         taken[key] = _from_text(taken[key])
     try:
-        return _validated(model, taken), ()
+        return _validated(model, taken), []
     except ValidationError as error:
         return None, _problems(model, error.errors(include_url=False), taken, place)
 
@@ -143,7 +131,7 @@ def _from_text(text: object) -> object:
 
 def _problems(
     model: type[BaseModel], errors: list[ErrorDetails], values: dict[str, Any], place: Place
-) -> tuple[Problem, ...]:
+) -> list[Problem]:
     """One problem for each place; a union's branches complain each, and make one sentence."""
     by_steps: dict[KeyPath, list[ErrorDetails]] = {}
     found: list[Problem] = []
@@ -158,7 +146,7 @@ def _problems(
         place.problem(_sentence(complaints, _keys_at(model, steps), place.within(*steps).path), *steps)
         for steps, complaints in by_steps.items()
     ]
-    return tuple(place.in_order(found, values))
+    return found
 
 
 def _keys_at(model: type[BaseModel], steps: KeyPath) -> tuple[str, ...]:

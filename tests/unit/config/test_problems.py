@@ -55,7 +55,15 @@ def test_the_password_of_a_url_is_not_shown() -> None:
 def test_problems_stand_in_the_order_of_the_document_and_once() -> None:
     late, early, whole = Problem("f", ("b", 1, "x"), ""), Problem("f", ("b", 0), ""), Problem("f", (), "")
     settings = Problem("f", ("consumerd", "log"), "")
-    assert in_document_order([late, early, whole, late, settings], ["consumerd", "b"]) == [whole, settings, early, late]
+    document = {"consumerd": {"log": 1}, "b": [{}, {"x": 1}]}
+    assert in_document_order([late, early, whole, late, settings], document) == [whole, settings, early, late]
+
+
+def test_problems_of_a_part_stand_behind_those_of_the_rest() -> None:
+    first, second, missing = (Problem("f", ("g", 0, "configs", key), "") for key in ("first", "second", "missing"))
+    entry = Problem("f", ("g", 0, "class"), "")
+    found = in_document_order([second, first, entry, missing], {"first": 1, "second": 2}, ("g", 0, "configs"))
+    assert found == [entry, missing, first, second]
 
 
 def test_problems_are_raised_together() -> None:

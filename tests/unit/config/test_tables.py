@@ -43,7 +43,7 @@ def sentences(**values: object) -> dict[str, str]:
 
 def test_a_good_table_is_the_model() -> None:
     model, problems = read_table(Sample, {"size": 3, "pace": 2, "hosts": ["a"], "class": "ab"}, Place("f"))
-    assert problems == ()
+    assert problems == []
     assert model is not None
     assert (model.size, model.pace, model.hosts, model.class_) == (3, 2.0, ("a",), "ab")
 
@@ -80,14 +80,14 @@ def test_a_mistake_is_said_in_our_words(values: dict[str, object], path: str, se
     assert sentences(**values) == {path: sentence}
 
 
-def test_several_mistakes_stand_in_the_order_of_the_table() -> None:
-    assert list(sentences(nope=1, mode="x", size=0, labels=3)) == ["t.nope", "t.mode", "t.size", "t.labels"]
+def test_every_mistake_is_said_at_once() -> None:
+    assert set(sentences(nope=1, mode="x", size=0, labels=3)) == {"t.nope", "t.mode", "t.size", "t.labels"}
 
 
 def test_a_resolved_text_is_read_as_the_number_that_is_wanted() -> None:
     values = {"size": "3", "pace": " 1.5\n", "flag": "true", "key": "4"}
     model, problems = read_table(Sample, values, Place("f"), resolved=list(values))
-    assert problems == ()
+    assert problems == []
     assert model is not None
     assert (model.size, model.pace, model.flag, model.key) == (3, 1.5, True, "4")
 
@@ -95,7 +95,7 @@ def test_a_resolved_text_is_read_as_the_number_that_is_wanted() -> None:
 def test_a_key_that_stands_elsewhere_is_reported_there() -> None:
     place = Place("f", ("g", 0, "configs"), {"size": ("consumerd", "defaults", "size")})
     _, problems = read_table(Sample, {"size": 0, "flag": 3}, place)
-    assert [problem.path for problem in problems] == [("g", 0, "configs", "flag"), ("consumerd", "defaults", "size")]
+    assert {problem.path for problem in problems} == {("g", 0, "configs", "flag"), ("consumerd", "defaults", "size")}
 
 
 def test_keys_are_called_as_in_the_document() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from consumerd.config.common_keys import CommonKeys
 from consumerd.config.execution import secrets_of_environment
-from consumerd.config.problems import Problem, raise_problems
+from consumerd.config.problems import Problem, in_document_order, raise_problems
 from consumerd.config.reading import read_common_keys, resolve_configs
 from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolver
@@ -176,9 +176,6 @@ class _Examination:
         return {key: getattr(model, key) for key in self._referenced if key in getattr(model, "model_fields_set", ())}
 
     def _ordered_problems(self) -> tuple[Problem, ...]:
-        """Without a secret, once each, in the order of the document: those of the entry, then those of `configs`."""
-        depth = len(self._place.path)
-        of_configs = [each for each in self._problems if each.path[:depth] == self._place.path]
-        of_entry = [each for each in self._problems if each.path[:depth] != self._place.path]
-        ordered = [*of_entry, *self._place.in_order(of_configs, self._written)]
-        return tuple(dict.fromkeys(each.redacted(self._redactor.redact) for each in ordered))
+        """Without a secret, in the order of the document: those of the entry, then those of `configs`."""
+        redacted = (each.redacted(self._redactor.redact) for each in self._problems)
+        return tuple(in_document_order(redacted, self._written, self._place.path))
