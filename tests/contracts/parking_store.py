@@ -21,8 +21,8 @@ from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.suspects import Suspect
 from consumerd.model.task import TaskId
 from consumerd.parking import browsing, claims
+from consumerd.parking.browsing import ParkedFilter
 from consumerd.parking.deciding import FIRST_ROWS
-from consumerd.parking.filters import ParkedFilter
 from consumerd.parking.store import ParkingStore
 
 Place = Callable[[], ParkingStore]

@@ -19,9 +19,8 @@ from consumerd.database.sql import run
 from consumerd.errors import StoreAwayError, UnstorableError, UsageError
 from consumerd.model.task import TaskId
 from consumerd.parking import claims
-from consumerd.parking.browsing import listed
+from consumerd.parking.browsing import ParkedFilter, listed
 from consumerd.parking.claims import claims_in
-from consumerd.parking.filters import ParkedFilter
 from consumerd.parking.opening import ask_parking, open_store, open_store_thread, parking_url
 from consumerd.parking.presence import has_nothing_on_server
 from consumerd.parking.records import INLINE_LIMIT_BYTES

@@ -18,20 +18,16 @@ from consumerd.model.identity import ConsumerName
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.channel import Channel
 from consumerd.wire.control import call
-from consumerd.wire.messages import Message, Serve, StoreRequest, StoreResult
+from consumerd.wire.messages import STORE_HELPER, Message, Serve, StoreRequest, StoreResult
 from consumerd.wire.status import ask_status
 
 TIMEOUT_S = 60.0
 PROGRESS_S = 2.0
-_TOO_SHORT = " is too short: "
-"""How the store says that somebody wrote too little of a handle. What fails comes as a sentence, without its kind."""
 
 CHANGES = ("retry", "discard")
 """The verbs that reach the tasks of the consumers that are run here, and others only by their full names."""
 
 _TASKS = re.compile(r'"tasks":(\d+)')
-
-HELPER_MODULE = "consumerd.parking.helper"
 
 Item = dict[str, Any]  # a row, as JSON brought it
 
@@ -41,12 +37,17 @@ def ask(state_dir: StateDirectory, config: str | None, verb: str, arguments: Map
 
     ConsumerdError with one sentence where that failed.
     """
+    if config is not None:
+        return _ask_configured(config, state_dir, verb, arguments)
     try:
-        return _ask(state_dir, config, verb, arguments)
-    except ConsumerdError as error:
-        if _TOO_SHORT in str(error):
-            raise UsageError(str(error)) from error
-        raise
+        progress = _Progress()
+        method, socket_path = f"parked.{verb}", state_dir.control_socket
+        result = call(socket_path, method, arguments, timeout_s=TIMEOUT_S, on_piece=progress.hear)
+    except NotRunningError:
+        return _ask_embedded(state_dir, verb, arguments)
+    assert isinstance(result, dict)
+    items: list[Item] = result["items"]
+    return added_up(items) if verb in CHANGES else items
 
 
 def check_target(state_dir: StateDirectory, config: str | None, target: str | None) -> None:
@@ -66,20 +67,6 @@ def _consumers(state_dir: StateDirectory, config: str | None) -> list[str]:
         return [pool.name for pool in ask_status(state_dir.control_socket).pools]
     except NotRunningError:
         return []
-
-
-def _ask(state_dir: StateDirectory, config: str | None, verb: str, arguments: Mapping[str, object]) -> list[Item]:
-    if config is not None:
-        return _ask_configured(config, state_dir, verb, arguments)
-    try:
-        progress = _Progress()
-        method, socket_path = f"parked.{verb}", state_dir.control_socket
-        result = call(socket_path, method, arguments, timeout_s=TIMEOUT_S, on_piece=progress.hear)
-    except NotRunningError:
-        return _ask_embedded(state_dir, verb, arguments)
-    assert isinstance(result, dict)
-    items: list[Item] = result["items"]
-    return added_up(items) if verb in CHANGES else items
 
 
 def _ask_embedded(state_dir: StateDirectory, verb: str, arguments: Mapping[str, object]) -> list[Item]:
@@ -108,7 +95,7 @@ def _ask_helper(serve: Serve, verb: str, arguments: Mapping[str, object]) -> lis
     channel = Channel(ours)
     try:
         with theirs:
-            command = [sys.executable, "-P", "-m", HELPER_MODULE, str(theirs.fileno())]
+            command = [sys.executable, "-P", "-m", STORE_HELPER, str(theirs.fileno())]
             process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL)
         channel.send(serve)
         channel.send(StoreRequest(1, verb, dict(arguments)))
@@ -130,7 +117,7 @@ def _items(channel: Channel) -> list[Item]:
         if not isinstance(result, StoreResult):
             raise ConsumerdError("the store helper ended before it had answered: what it wrote says why")
         if result.failed is not None:
-            raise ConsumerdError(result.failed)
+            raise (UsageError if result.is_misuse else ConsumerdError)(result.failed)
         page: Sequence[Item] = result.items
         items += page
         progress.add(sum(item.get("tasks", 0) for item in page))

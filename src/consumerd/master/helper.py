@@ -10,13 +10,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 
 from consumerd import clock
-from consumerd.errors import ConsumerdError, WireError
+from consumerd.errors import ConsumerdError, UsageError, WireError
 from consumerd.master.host.launcher import Executed, Launcher
 from consumerd.master.host.stderr import StderrPipes
 from consumerd.wire.channel import Channel
-from consumerd.wire.messages import Message, Serve, StoreRequest, StoreResult
+from consumerd.wire.messages import STORE_HELPER, Message, Serve, StoreRequest, StoreResult
 
-HELPER_MODULE = "consumerd.parking.helper"
 ANSWER_TIMEOUT_S = 30.0
 IDLE_S = 10.0
 
@@ -42,7 +41,7 @@ class StoreHelper:
                 async for page in self._pages(verb, dict(arguments)):
                     yield page
                 is_whole = True
-            except StoreRequestError:
+            except (StoreRequestError, StoreMisuseError):
                 is_whole = True
                 raise
             finally:
@@ -80,7 +79,7 @@ class StoreHelper:
                 if not isinstance(result, StoreResult) or result.request != request:
                     raise WireError(f"the store helper answered {type(result).__name__}: restart the master")
                 if result.failed is not None:
-                    raise StoreRequestError(result.failed)
+                    raise (StoreMisuseError if result.is_misuse else StoreRequestError)(result.failed)
                 yield result.items
                 if result.is_last:
                     return
@@ -96,7 +95,7 @@ class StoreHelper:
             self._leaves.cancel()
         if self._executed is None:
             try:
-                self._executed = self._launcher.execute(HELPER_MODULE)
+                self._executed = self._launcher.execute(STORE_HELPER)
             except OSError as error:
                 raise ConsumerdError(f"the store helper cannot be executed: {error}") from error
             self._is_reaped = False
@@ -110,6 +109,10 @@ class StoreHelper:
 
 class StoreRequestError(ConsumerdError):
     """The store helper refused or failed one request; its own sentence."""
+
+
+class StoreMisuseError(UsageError):
+    """The same where what was asked for cannot be meant."""
 
 
 async def _send(channel: Channel, message: Message) -> None:

@@ -15,7 +15,7 @@ from consumerd.clock import monotonic
 from consumerd.database.dialects import database_now
 from consumerd.errors import StoreAwayError
 from consumerd.model.parked import ParkedState
-from consumerd.parking.filters import ParkedFilter
+from consumerd.parking.browsing import ParkedFilter
 from consumerd.parking.schema import PARKED, PARTS
 
 ResultT = TypeVar("ResultT")

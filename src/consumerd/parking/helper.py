@@ -14,7 +14,7 @@ from consumerd.config.redaction import Redactor
 from consumerd.config.shape import Settings
 from consumerd.errors import ConsumerdError, UsageError
 from consumerd.parking.opening import open_store, resolve_parking
-from consumerd.parking.requests import answer
+from consumerd.parking.requests import TooShortError, answer
 from consumerd.parking.store import ParkingStore
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import inherited_channel
@@ -50,17 +50,20 @@ class Helper:
         self._channel.close()
 
     def _answer(self, request: StoreRequest, serve: Serve) -> None:
+        number = request.request
         try:
             for page in answer(self._opened(serve), request.verb, request.arguments):
-                self._send(StoreResult(request.request, page, is_last=False))
-            self._send(StoreResult(request.request))
+                self._send(StoreResult(number, page, is_last=False))
+            result = StoreResult(number)
         except ConsumerdError as error:
-            self._send(StoreResult(request.request, failed=self._redactor.redact(str(error))))
+            is_misuse = isinstance(error, TooShortError)
+            result = StoreResult(number, failed=self._redactor.redact(str(error)), is_misuse=is_misuse)
         except OSError:
             raise  # of the channel: whoever asked has left
         except Exception as error:  # noqa: BLE001 - around one request: the others are to be answered
             told = f"the request failed with {type(error).__name__}: {error}"
-            self._send(StoreResult(request.request, failed=self._redactor.redact(told)))
+            result = StoreResult(number, failed=self._redactor.redact(told))
+        self._send(result)
 
     def _opened(self, serve: Serve) -> ParkingStore:
         if self._store is None:

@@ -19,8 +19,7 @@ from typing import TypeVar
 from consumerd.errors import UsageError
 from consumerd.model.identity import ConsumerName
 from consumerd.model.parked import ParkedState
-from consumerd.parking.browsing import SHORTEST_HANDLE, is_too_short
-from consumerd.parking.filters import ParkedFilter
+from consumerd.parking.browsing import SHORTEST_HANDLE, ParkedFilter, is_too_short
 from consumerd.parking.store import ParkingStore
 
 ValueT = TypeVar("ValueT")
@@ -28,6 +27,11 @@ ValueT = TypeVar("ValueT")
 PAGE_ROWS = 100
 
 Item = dict[str, object]
+
+
+class TooShortError(UsageError):
+    """Somebody wrote too little of a handle."""
+
 
 _NARROWING = {"target": str, "state": str, "error": str, "text": str, "since": float, "until": float}
 _CHANGING = {"references": list, "all": bool, "dry_run": bool, "consumers": list, **_NARROWING}
@@ -132,7 +136,7 @@ def _key(store: ParkingStore, reference: str, chosen: ParkedFilter) -> str:
 
 def _check_one(reference: str, found: int) -> None:
     if found == 0 and is_too_short(reference):
-        raise UsageError(f"{reference!r} is too short: write at least {SHORTEST_HANDLE} characters")
+        raise TooShortError(f"{reference!r} is too short: write at least {SHORTEST_HANDLE} characters")
     if found == 0:
         raise UsageError(f"nothing is parked under {reference!r}: see consumerd parked list")
     if found > 1:

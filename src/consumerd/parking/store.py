@@ -16,9 +16,9 @@ from sqlalchemy import Connection
 from consumerd.database.database import Database
 from consumerd.model.task import TaskId
 from consumerd.parking import browsing, claims, deciding, suspects
+from consumerd.parking.browsing import EVERY, ParkedFilter
 from consumerd.parking.claims import IdPage, Place
 from consumerd.parking.deciding import Changed
-from consumerd.parking.filters import EVERY, ParkedFilter
 
 P = ParamSpec("P")
 ResultT = TypeVar("ResultT")

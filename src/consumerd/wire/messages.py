@@ -184,6 +184,10 @@ class ParkedNow(Message, frozen=True):
     dead: int
 
 
+STORE_HELPER = "consumerd.parking.helper"
+"""The module that is executed as the store helper."""
+
+
 class Serve(Message, frozen=True):
     """master → store helper: the first message. It is executed as `python -m consumerd.parking.helper FD`, FD its end
     of the channel (`wire.inherited` reads it), and leaves when the channel ends.
@@ -206,9 +210,13 @@ class StoreRequest(Message, frozen=True):
 
 
 class StoreResult(Message, frozen=True):
-    """store helper → master: one page of a result; `is_last` ends it. `failed` is one sentence, or None."""
+    """store helper → master: one page of a result; `is_last` ends it. `failed` is one sentence, or None.
+
+    is_misuse: it failed for what was asked: the command that asks ends as one that was used wrongly.
+    """
 
     request: int
     items: tuple[dict[str, object], ...] = ()
     is_last: bool = True
     failed: str | None = None
+    is_misuse: bool = False
