@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from consumerd.events.facts import Fact
 from consumerd.model.task import TaskId
 from consumerd.sources.kafka.arrivals import END_OF_PARTITION, Arrivals
-from consumerd.sources.kafka.assigned import AssignedPartition
 from consumerd.sources.kafka.batch import KafkaBatch
 from consumerd.sources.kafka.identity import Identity
-from consumerd.sources.kafka.membership import Membership
-from consumerd.testing.clock import ManualClock
+from consumerd.sources.kafka.membership import AssignedPartition
+from unit.sources.kafka_membership import membership_of
 
 IDENTITY = Identity("login_task", "uuid")
 
@@ -33,11 +32,9 @@ class World:
 
     def __init__(self, partitions: int) -> None:
         self.facts: list[Fact] = []
-        self.errors: list[KafkaError] = []
-        self.membership = Membership("login_task", "broker", self.facts.append, ManualClock())
-        for partition in range(partitions):
-            self.membership.assigned[partition] = AssignedPartition(partition, 0)
-        self.arrivals = Arrivals(self.membership, lambda error, partition: self.errors.append(error))
+        self.membership = membership_of(self.facts, partitions=partitions)
+        self.membership.health.note_joined(partitions)
+        self.arrivals = Arrivals(self.membership)
 
     def runs(self, limit: int = 1000) -> list[tuple[int, list[int | None], int]]:
         """Everything that can be taken: (partition, offsets, end)."""
@@ -76,9 +73,9 @@ def test_records_that_come_one_by_one_are_handed_out_together():
 
 def test_an_error_among_the_records_is_told_and_costs_none():
     world = World(1)
-    error = Message(topic="login_task", error=KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+    error = Message(topic="login_task", partition=0, error=KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))
     world.arrivals.add([message(0, 1), error, message(0, 2)])
-    assert [each.code() for each in world.errors] == [KafkaError.TOPIC_AUTHORIZATION_FAILED]
+    assert "reading the topic logins" in str(world.membership.health.trouble)
     assert world.runs() == [(0, [1, 2], 3)]
 
 
@@ -183,7 +180,7 @@ def test_settled_in_parts_the_watermark_passes_the_batch_with_its_last_part():
     batch.finish(0, 1)
     assert ledger.watermark == 6
     batch.finish(2, 4)
-    assert (ledger.watermark, batch.assigned.unsettled) == (6, 4)
+    assert (ledger.watermark, unsettled(batch)) == (6, 4)
     batch.finish(1, 2)
     assert (ledger.watermark, ledger.finished_below) == (12, 4)
 
@@ -275,34 +272,37 @@ def test_a_message_without_a_value_is_a_tombstone_and_an_empty_one_is_not():
 # What is settled
 
 
+def unsettled(batch: KafkaBatch) -> int:
+    return batch.assigned.ledger.taken - batch.assigned.settled
+
+
 def test_a_task_is_unsettled_until_a_commit_above_it_is_confirmed():
     batch = batch_of([0, 1, 2, 3], 4)
     assigned = batch.assigned
-    assert assigned.position_to_commit() is None
+    assert assigned.take_unsent() is None
     batch.finish(0, 3)
-    assert assigned.position_to_commit() == 3
-    assigned.note_sent(3)
+    assert assigned.take_unsent() == 3
     batch.finish(3, 4)
-    assigned.note_sent(4)
-    assigned.note_durable(3)
-    assert (assigned.unsettled, assigned.position_to_commit()) == (1, 4)
-    assigned.note_durable(4)
-    assert (assigned.unsettled, assigned.position_to_commit()) == (0, None)
+    assert assigned.take_unsent() == 4
+    assigned.note_answer(3, is_refused=False)
+    assert (unsettled(batch), assigned.take_unsent()) == (1, 4)
+    assigned.note_answer(4, is_refused=False)
+    assert (unsettled(batch), assigned.take_unsent()) == (0, None)
 
 
 def test_a_refused_commit_settles_nothing_and_is_due_again():
     batch = batch_of([0, 1], 2)
     batch.finish(0, 2)
-    batch.assigned.note_sent(2)
-    batch.assigned.note_refused(2)
-    assert (batch.assigned.unsettled, batch.assigned.position_to_commit()) == (2, 2)
+    assert batch.assigned.take_unsent() == 2
+    batch.assigned.note_answer(2, is_refused=True)
+    assert (unsettled(batch), batch.assigned.take_unsent()) == (2, 2)
 
 
 def test_a_later_confirmation_covers_the_earlier_positions():
     batch = batch_of([0, 1, 2], 3)
     for position in (1, 2, 3):
         batch.finish(position - 1, position)
-        batch.assigned.note_sent(position)
-    batch.assigned.note_durable(3)
-    batch.assigned.note_durable(2)  # out of order
-    assert (batch.assigned.unsettled, batch.assigned.durable) == (0, 3)
+        assert batch.assigned.take_unsent() == position
+    batch.assigned.note_answer(3, is_refused=False)
+    batch.assigned.note_answer(2, is_refused=False)  # out of order
+    assert (unsettled(batch), batch.assigned.durable) == (0, 3)

@@ -6,9 +6,7 @@ import pytest
 from confluent_kafka import KafkaError, Message
 
 from consumerd.errors import SourceRefusedError
-from consumerd.sources.kafka.assigned import AssignedPartition
 from consumerd.sources.kafka.health import ECHO_S, GRACE_S, JOIN_S, Fencing, Health
-from consumerd.sources.kafka.membership import Membership
 from consumerd.sources.kafka.options import KafkaOptions
 from consumerd.testing.clock import ManualClock
 
@@ -22,9 +20,8 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def health(clock: ManualClock) -> Health:
-    membership = Membership("logins", "broker", lambda fact: None, clock)
-    membership.assigned.update({number: AssignedPartition(number, 0) for number in range(2)})
-    return Health(membership, KafkaOptions(brokers="broker", topic_name="logins", consumer_group="gop"))
+    options = KafkaOptions(brokers="broker", topic_name="logins", consumer_group="gop")
+    return Health(options, range(2), lambda fact: None, clock)
 
 
 def test_a_fencing_of_a_member_that_lost_nothing_is_anothers(health: Health):

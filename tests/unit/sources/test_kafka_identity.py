@@ -4,12 +4,13 @@ from threading import Event
 
 from confluent_kafka import Message
 
+from consumerd.clock import SYSTEM_CLOCK
 from consumerd.errors import SourceAwayError
 from consumerd.model.suspects import id_at
 from consumerd.model.task import TaskId
-from consumerd.sources.kafka.assigned import AssignedPartition
 from consumerd.sources.kafka.batch import KafkaBatch
 from consumerd.sources.kafka.identity import Identity, IdentityQuestion
+from consumerd.sources.kafka.membership import AssignedPartition
 from servers.waiting import wait_until
 
 KNOWN = Identity("logins", "uuid")
@@ -63,7 +64,7 @@ def test_a_question_without_an_answer_is_waited_for_once():
         may_answer.wait(PATIENCE_S)
         return KNOWN
 
-    question = IdentityQuestion("logins", ask, patience_s=0.01)
+    question = IdentityQuestion("logins", ask, SYSTEM_CLOCK, patience_s=0.01)
     assert question.awaited() == UNKNOWN
     assert question.awaited() == UNKNOWN
     may_answer.set()
@@ -75,7 +76,7 @@ def test_a_question_without_an_answer_is_waited_for_once():
 def test_an_answer_that_is_another_is_kept_apart_until_it_is_taken():
     newer = Identity("logins", "another")
     answers = [KNOWN, KNOWN, UNKNOWN, newer]
-    question = IdentityQuestion("logins", lambda: answers.pop(0))
+    question = IdentityQuestion("logins", lambda: answers.pop(0), SYSTEM_CLOCK)
     assert question.awaited() == KNOWN
     confirmed_at = question.confirmed_at
     for left in (2, 1, 0):
@@ -96,7 +97,7 @@ def test_a_refused_question_is_asked_again_when_partitions_come():
             raise SourceAwayError("no controller answers")
         return answer
 
-    question = IdentityQuestion("logins", ask)
+    question = IdentityQuestion("logins", ask, SYSTEM_CLOCK)
     assert question.awaited() == UNKNOWN
     question.awaited()
     assert not answers

@@ -9,58 +9,40 @@ from confluent_kafka import Message
 from consumerd.consumers import KafkaBaseConsumer
 from consumerd.errors import SourceRefusedError, UndecodableError, UsageError
 from consumerd.events.facts import Fact
-from consumerd.model.task import Task, TaskId
+from consumerd.model.task import TaskId
 from consumerd.sources.contract import EndOfSource
-from consumerd.sources.kafka.assigned import AssignedPartition
-from consumerd.sources.kafka.facade import Facade
-from consumerd.sources.kafka.identity import Identity
-from consumerd.sources.kafka.iteration import Iteration
-from consumerd.sources.kafka.membership import Membership
+from consumerd.sources.kafka.arrivals import Arrivals
+from consumerd.sources.kafka.iteration import ConsumeClient, Iteration
 from consumerd.sources.kafka.yielded import YieldedBatch
 from consumerd.sources.records import decode_record
-from consumerd.testing.clock import ManualClock
-from consumerd.testing.source_contract import context_for_tests
+from unit.sources.kafka_membership import membership_of
 
 Pairs = Iterator[tuple[int, Any]]
 
 
-class Topic:
-    """A reader of given (partition, offset, value), then of nothing: the worker is to stop."""
-
-    refusal = None
-
-    def __init__(self, records: list[tuple[int, int, bytes]], membership: Membership) -> None:
-        self._records = iter(records)
-        self._membership = membership
-
-    def read(self) -> tuple[AssignedPartition, Message] | None:
-        for partition, offset, value in self._records:
-            assigned = self._membership.assigned[partition]
-            assigned.read_to = offset + 1
-            return assigned, Message(topic="logins", partition=partition, offset=offset, value=value)
-        return None
-
-    def task_of(self, message: Message) -> Task:
-        return Identity("logins", "uuid").task(message)
-
-
 class World:
-    """An iteration of one consumer over one topic of two partitions."""
+    """An iteration of one consumer over one topic of two partitions, whose worker is to stop after the last record."""
 
     def __init__(self, consumer: KafkaBaseConsumer, records: list[tuple[int, int, bytes]]) -> None:
         self.facts: list[Fact] = []
-        self.membership = Membership("logins", "broker", self.facts.append, ManualClock())
-        self.membership.assigned.update({number: AssignedPartition(number, 0) for number in range(2)})
-        reader: Any = Topic(records, self.membership)  # it stands in for a MessageReader
-        self.iteration = Iteration(reader, context_for_tests(consumer), self.membership)
-        consumer.consume_client = Facade()
-        consumer.consume_client.serve(self.iteration.messages)
+        self.membership = membership_of(self.facts, partitions=2, consumer=consumer)
+        self.membership.question.awaited()
+        arrivals = Arrivals(self.membership)
+        for partition, offset, value in records:
+            arrivals.add([Message(topic="logins", partition=partition, offset=offset, value=value)])
+        self.iteration = Iteration(self.membership, arrivals, receive=lambda: None, trouble=lambda: None)
+        consumer.consume_client = ConsumeClient()
+        consumer.consume_client.iteration = self.iteration
 
     def next(self) -> YieldedBatch:
         return self.iteration.next_batch()
 
     def watermark(self, partition: int = 0) -> int:
         return self.membership.assigned[partition].ledger.watermark
+
+
+def number_of(batch: YieldedBatch) -> object:
+    return batch.offset(batch.raws[0])
 
 
 ONE_TO_FIVE = [(0, offset, b'{"number": %d}' % offset) for offset in range(1, 6)]
@@ -78,10 +60,10 @@ class Filtering(KafkaBaseConsumer):
 def test_a_position_never_yielded_is_finished_with_a_later_one_of_its_partition():
     world = World(Filtering(0), ONE_TO_FIVE)
     first = world.next()
-    assert (first.number, first.record) == (2, {"number": 2})
+    assert first.raws == [(2, {"number": 2})]
     first.finish(0, 1)
     second = world.next()
-    assert (second.number, world.watermark()) == (4, 3)
+    assert (number_of(second), world.watermark()) == (4, 3)
     second.finish(0, 1)
     with pytest.raises(EndOfSource):
         world.next()
@@ -124,7 +106,7 @@ def test_of_two_tasks_of_a_message_only_the_parked_one_is_skipped():
     world = World(Splitting(0), ONE_TO_FIVE[:1])
     world.membership.assigned[0].parked_ids = frozenset([TaskId("logins:uuid:0:1")])
     batch = world.next()
-    assert batch.record == {"half": 2}
+    assert batch.raws[0][1] == {"half": 2}
     batch.finish(0, 1)
     with pytest.raises(EndOfSource):
         world.next()
@@ -168,7 +150,7 @@ def test_other_numbers_are_told_once_and_finish_in_the_order_read():
     assert world.watermark() == 0
     first.finish(0, 1)
     second = world.next()
-    assert (second.number, world.watermark()) == (1, 2)
+    assert (number_of(second), world.watermark()) == (1, 2)
     second.finish(0, 1)
     world.next()
     assert [fact.name for fact in world.facts] == ["positions_unknown"]
@@ -179,7 +161,7 @@ def test_a_task_of_a_partition_that_was_taken_away_is_not_handed_out():
     first = world.next()
     world.membership.assigned[0].fence()
     first.finish(0, 1)
-    assert world.next().number.partition == 1  # type: ignore[attr-defined]  # a KafkaOffset was yielded on
+    assert world.next().raws[0][0].partition == 1
     with pytest.raises(EndOfSource):
         world.next()
 
@@ -192,7 +174,7 @@ def test_a_message_at_which_the_generator_raises_is_undecodable_and_a_new_genera
     task = refused.task(0)
     assert (task.id, task.payload) == ("logins:uuid:0:1", b"not json")
     refused.finish(0, 1)
-    assert world.next().number == 2
+    assert number_of(world.next()) == 2
     assert world.watermark() == 2
 
 
@@ -219,4 +201,4 @@ def test_a_generator_that_yields_no_pairs_is_refused():
 
 def test_the_client_cannot_be_read_outside_iterate_task():
     with pytest.raises(UsageError, match="outside a consumer's own iterate_task"):
-        Facade().consume()
+        ConsumeClient().consume()

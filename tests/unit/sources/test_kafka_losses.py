@@ -1,13 +1,13 @@
 """Gaps between records, of which some are losses."""
 
-from typing import Any
+from typing import cast
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumerd.events.facts import Fact
-from consumerd.sources.kafka.losses import LOOK_S, Losses
-from consumerd.sources.kafka.membership import Membership
+from consumerd.sources.kafka.arrivals import LOOK_S, Losses
 from consumerd.testing.clock import ManualClock
+from unit.sources.kafka_membership import membership_of
 
 
 class Client:
@@ -28,12 +28,13 @@ class World:
         self.facts: list[Fact] = []
         self.clock = ManualClock()
         self.clock.advance(1)
-        self.losses = Losses(Membership("logins", "broker", self.facts.append, self.clock))
+        self.membership = membership_of(self.facts, clock=self.clock)
+        self.losses = Losses(self.membership)
 
     def look(self, begins: dict[int, int] | None) -> list[object]:
         """How many records of which partitions are told as deleted."""
-        client: Any = Client(begins)  # it stands in for confluent_kafka.Consumer
-        self.losses.look(client)
+        self.membership.client = cast("Consumer", Client(begins))
+        self.losses.look()
         return [(fact.fields["partition"], fact.fields["records"]) for fact in self.facts]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from threading import get_ident
+from typing import Any, cast
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,23 +15,16 @@ from consumerd.errors import StoreAwayError
 from consumerd.events.facts import Fact
 from consumerd.model.task import TaskId
 from consumerd.sources.kafka.arrivals import Arrivals
-from consumerd.sources.kafka.batch import KafkaBatch
 from consumerd.sources.kafka.commits import OVERDUE_S, Commits
-from consumerd.sources.kafka.hand import Hand
-from consumerd.sources.kafka.health import Health
-from consumerd.sources.kafka.identity import Identity, IdentityQuestion
-from consumerd.sources.kafka.lookup import Lookup
-from consumerd.sources.kafka.membership import Membership
-from consumerd.sources.kafka.options import KafkaOptions
+from consumerd.sources.kafka.identity import Identity
 from consumerd.sources.kafka.rebalance import Rebalance
 from consumerd.sources.kafka.receiver import Receiver
-from consumerd.sources.kafka.shared import Shared
 from consumerd.testing.clock import ManualClock
 from consumerd.testing.source_contract import NothingParked
 from servers.waiting import wait_until
+from unit.sources.kafka_membership import membership_of
 
 TOPIC = "logins"
-OPTIONS = KafkaOptions(brokers="broker", topic_name=TOPIC, consumer_group="group")
 PARTITIONS = range(3)
 RECORDS = 40  # in each partition
 UUID, ANOTHER = "u" * 22, "v" * 22
@@ -144,33 +138,30 @@ class World:
         self.facts: list[Fact] = []
         self.client = Client()
         self.parked = Parked()
-        self.membership = Membership(TOPIC, "broker", self.facts.append, self.clock)
-        self.health = Health(self.membership, OPTIONS)
-        self.arrivals = Arrivals(self.membership, self.health.note)
-        self.hand = Hand(self.membership.state, lambda: None)
         self.uuid = UUID
-        question = self.question = IdentityQuestion(TOPIC, lambda: Identity(TOPIC, self.uuid))
-        lookup = Lookup(self.membership, self.parked, question, by_position=True)
-        self.commits = Commits(self.membership, self.health)
-        shared = Shared(self.membership, self.arrivals, self.commits, self.health, lookup)
-        self.calls = Rebalance(shared, self.hand, leave_s=20)
-        client: Any = self.client  # it stands in for confluent_kafka.Consumer
-        self.receiver = Receiver(client, shared)
-        self.lookup = lookup
+        self.membership = membership_of(
+            self.facts, ask=lambda: Identity(TOPIC, self.uuid), clock=self.clock, parked=self.parked
+        )
+        self.question = self.membership.question
+        self.membership.client = self.consumer = cast("Consumer", self.client)
+        self.arrivals = Arrivals(self.membership)
+        self.commits = Commits(self.membership)
+        self.calls = Rebalance(self.membership, self.arrivals, self.commits)
+        self.receiver = Receiver(self.membership, self.arrivals, self.commits, self.calls)
 
     def is_assigned(self, partition: int) -> None:
         if partition not in self.client.assigned:
-            self.calls.on_assign(self.receiver.client, [TopicPartition(TOPIC, partition)])
+            self.calls.on_assign(self.consumer, [TopicPartition(TOPIC, partition)])
 
     def is_revoked(self, partition: int) -> None:
         if partition in self.client.assigned:
-            self.calls.on_revoke(self.receiver.client, [TopicPartition(TOPIC, partition)])
+            self.calls.on_revoke(self.consumer, [TopicPartition(TOPIC, partition)])
 
     def loses_all(self) -> None:
-        self.calls.on_lost(self.receiver.client, [TopicPartition(TOPIC, each) for each in self.client.assigned])
+        self.calls.on_lost(self.consumer, [TopicPartition(TOPIC, each) for each in self.client.assigned])
 
     def fetches(self, limit: int) -> None:
-        self.hand.enter()
+        self.membership.loop_thread = get_ident()
         self.receiver.receive(limit, 0.0)
 
     def waits_for_room(self) -> None:
@@ -180,15 +171,10 @@ class World:
 
     def handles_what_came(self) -> None:
         with self.membership.state:
-            while (run := self.arrivals.take(100)) is not None:
-                if not run.messages:
-                    run.assigned.ledger.skip_to(run.end)
-                    continue
-                batch = KafkaBatch(
-                    run.assigned, run.messages, run.end, identity=self.lookup.identity, payload_limit_bytes=100
-                )
-                batch.finish(0, len(run.messages))
-        self.receiver.send_commits()
+            while (batch := self.arrivals.next_batch(100)) is not None:
+                batch.finish(0, len(batch.raws))
+                self.membership.leave((batch,))
+        self.commits.send_soon()
 
     def handler_takes_long(self) -> None:
         for _ in range(10):
@@ -309,9 +295,10 @@ def test_a_topic_made_anew_is_read_from_its_begin_whatever_was_committed_meanwhi
     read_and_committed(world)
     assert (world.client.durable, world.client.uuids) == ({0: RECORDS}, {0: UUID})
     world.uuid, before = ANOTHER, world.membership.assigned[0]
+    world.clock.advance(1)
     world.question.ask_again()
-    wait_until(lambda: world.lookup.is_made_anew, 60, "it is not noticed")
-    world.calls.begin_anew(world.receiver.client)
+    wait_until(lambda: world.question.newer is not None, 60, "it is not noticed")
+    world.calls.begin_anew()
     assert before.is_fenced
     assert world.client.assigned == {0: 0}
     assert [fact.name for fact in world.facts][-1] == "topic_made_anew"
@@ -325,12 +312,13 @@ def test_a_partition_that_went_back_by_itself_is_not_read_twice_when_the_topic_t
     world = World()
     world.is_assigned(0)
     read_and_committed(world)
+    world.clock.advance(1)
     world.uuid, world.client.assigned[0] = ANOTHER, 0  # deleted and made anew: the brokers say that 40 is out of range
     world.fetches(10)
     world.handles_what_came()
     world.question.ask_again()
-    wait_until(lambda: world.lookup.is_made_anew, 60, "it is not noticed")
-    world.calls.begin_anew(world.receiver.client)
+    wait_until(lambda: world.question.newer is not None, 60, "it is not noticed")
+    world.calls.begin_anew()
     assert world.client.assigned == {0: 10}
     assert world.membership.assigned[0].topic_uuid == ANOTHER
 

@@ -12,8 +12,8 @@ from consumerd.model.ledger import Span
 from consumerd.model.task import Task
 from consumerd.sources.decoding import limited, quick_decode
 from consumerd.sources.identities import by_offset, one_by_one
-from consumerd.sources.kafka.assigned import AssignedPartition
 from consumerd.sources.kafka.identity import Identity
+from consumerd.sources.kafka.membership import AssignedPartition
 
 
 @dataclass(slots=True)
@@ -61,6 +61,10 @@ class KafkaBatch:
         if self._identity.is_known:
             return by_offset(self._identity.start(self.shard))
         return one_by_one({self.offset(raw): self._identity.task_id(raw) for raw in self.raws})
+
+    def oldest(self) -> Message | None:
+        """The first message that is not finished."""
+        return self.raws[min(part.start for part in self.parts)] if self.parts else None
 
     def _position(self, index: int) -> int:
         """The position of a message; of the index after the last, the position after the batch."""

@@ -13,14 +13,15 @@ that the identity has a newer member, for its own end, though the newer member i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable
 from enum import Enum
 
 from confluent_kafka import KafkaError, Message
 
 from consumerd import events
+from consumerd.clock import Clock
 from consumerd.errors import SourceAwayError, SourceRefusedError
-from consumerd.sources.kafka.membership import Membership
+from consumerd.events.facts import Fact
 from consumerd.sources.kafka.options import KafkaOptions
 from consumerd.sources.kafka.refusals import OF_JOINING, OF_THE_TOPIC, is_fencing, is_final, translate, words
 
@@ -49,10 +50,14 @@ class Fencing(Enum):
 class Health:
     """What is known of the brokers and the group. Noted in callbacks, judged in `fetch`."""
 
-    def __init__(self, membership: Membership, options: KafkaOptions) -> None:
-        self._membership = membership
+    def __init__(
+        self, options: KafkaOptions, assigned: Container[int], emit: Callable[[Fact], None], clock: Clock
+    ) -> None:
+        """assigned: the partitions that are ours now."""
         self._options = options
-        self._clock = membership.clock
+        self._assigned = assigned
+        self._emit = emit
+        self._clock = clock
         self._refusals: dict[int, SourceRefusedError] = {}
         self._refused_at = 0.0
         self._final: SourceRefusedError | None = None
@@ -61,17 +66,13 @@ class Health:
         self.is_joined = self._is_lost = False
         self._late_at = self._clock.monotonic() + JOIN_S
         self._echoes_until = 0.0
-        self._fencing: Fencing | None = None
-
-    @property
-    def fencing(self) -> Fencing | None:
-        """Why the client was fenced: it is of no use any more, and another one must join in its place. Or None."""
-        return self._fencing
+        self.fencing: Fencing | None = None
+        """Why the client was fenced: it is of no use any more, and another one must join in its place."""
 
     @property
     def is_final(self) -> bool:
         """Whether nothing that is sent by this client will be taken any more."""
-        return self._final is not None or self._fencing is not None
+        return self._final is not None or self.fencing is not None
 
     @property
     def is_served(self) -> bool:
@@ -105,8 +106,8 @@ class Health:
     def note(self, error: KafkaError, partition: int | None = None) -> None:
         """librdkafka reported an error: a callback of the client, or an error among the records of a partition."""
         judged, code = translate(error, self._options), error.code()
-        if is_final(error) and (self._fencing is not None or is_fencing(error)):
-            self._fencing = self._fencing or self._fenced_by()  # the client says it again and again
+        if is_final(error) and (self.fencing is not None or is_fencing(error)):
+            self.fencing = self.fencing or self._fenced_by()  # the client says it again and again
         elif is_final(error):
             self._final = self._final or SourceRefusedError(str(judged))
         elif isinstance(judged, SourceRefusedError):
@@ -114,10 +115,10 @@ class Health:
         elif code == KafkaError._ALL_BROKERS_DOWN:
             self._silence = f"none of the brokers at {self._options.brokers} answers"
         elif code == KafkaError._MAX_POLL_EXCEEDED:
-            self._membership.emit(events.poll_overdue(topic=self._membership.topic, error=words(error)))
+            self._emit(events.poll_overdue(topic=self._options.topic_name, error=words(error)))
         else:
             self._last_words = f" (the client says: {error.str()})"
-            self._membership.emit(events.client_reported(topic=self._membership.topic, error=words(error)))
+            self._emit(events.client_reported(topic=self._options.topic_name, error=words(error)))
 
     def note_unanswered(self) -> None:
         """A commit was not answered in time."""
@@ -150,7 +151,7 @@ class Health:
 
     def note_new_client(self) -> None:
         """A client that has sent nothing yet takes the other's place: the next fencing is no echo."""
-        self._fencing = None
+        self.fencing = None
         self._echoes_until = 0.0
         self._refusals, self._silence, self._last_words = {}, "", ""
         self.is_joined, self._late_at = False, self._clock.monotonic() + JOIN_S
@@ -159,8 +160,8 @@ class Health:
         """A refusal of the group, or of a partition that is ours still."""
         if not self._refusals:
             return None
-        mine = (JOINING, GROUP, TOPIC, *self._membership.assigned)
-        return next((each for where, each in tuple(self._refusals.items()) if where in mine), None)  # two threads write
+        found = tuple(self._refusals.items())  # two threads write
+        return next((each for where, each in found if where < 0 or where in self._assigned), None)
 
     def _whereabouts(self, code: int, partition: int | None) -> int:
         """What it is that was refused: to join, anything of the group, the topic as a whole, or one partition of it."""

@@ -13,7 +13,7 @@ from threading import Event, Thread
 
 from confluent_kafka import Message
 
-from consumerd.clock import monotonic
+from consumerd.clock import Clock
 from consumerd.errors import SourceError
 from consumerd.model.task import Task, TaskId
 
@@ -24,6 +24,12 @@ UNREADABLE_HEADERS = "unreadable-headers"
 
 PATIENCE_S = 3.0
 """How long a first assignment waits for the uuid. A cluster that tells it does so in some milliseconds."""
+
+AGAIN_S = 15.0
+"""So often, while records come, it is asked whether the topic still is the one that it was.
+
+Each worker asks: the group shares nothing out anew where a topic was deleted and made again between two polls.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,57 +93,60 @@ def is_uuid(text: str) -> bool:
 
 
 class IdentityQuestion:
-    """Asks for a topic's identity in a thread of its own, so that a question without an answer stops nobody."""
+    """Asks for a topic's identity in a thread of its own, so that a question without an answer stops nobody.
 
-    def __init__(self, topic: str, ask: Callable[[], Identity], patience_s: float = PATIENCE_S) -> None:
+    has_news: set by whoever has received records since the last question.
+    newer: the last answer, where it is not what was known: the topic was deleted and made anew.
+    confirmed_at: when it was last certain that the topic was the one that is known, on the monotonic clock.
+    """
+
+    def __init__(
+        self, topic: str, ask: Callable[[], Identity], clock: Clock, *, patience_s: float = PATIENCE_S
+    ) -> None:
         """ask: gives the identity, or raises SourceError; it may take longer than `patience_s`, which is waited for."""
         self._unknown = Identity(topic, UNKNOWN_UUID)
         self._ask = ask
+        self._clock = clock
         self._patience_s = patience_s
         self._found: Identity | None = None
-        self._newer: Identity | None = None
-        self._asked_at = self._confirmed_at = 0.0
+        self._asked_at = 0.0
         self._is_worth_waiting = True
         self._answered = Event()
         self._answered.set()
+        self.has_news = False
+        self.newer: Identity | None = None
+        self.confirmed_at = 0.0
 
     @property
     def identity(self) -> Identity:
         """What is known now."""
         return self._found or self._unknown
 
-    @property
-    def newer(self) -> Identity | None:
-        """What the last answer was, where it is not what was known: the topic was deleted and made anew."""
-        return self._newer
-
-    @property
-    def confirmed_at(self) -> float:
-        """When it was last certain that the topic was the one that is known, on the monotonic clock."""
-        return self._confirmed_at
-
-    def begin(self) -> None:
-        """Ask, unless that is under way or the answer is there."""
-        if self._found is None:
-            self.ask_again()
-
     def ask_again(self) -> None:
         """Ask, unless that is under way. Another answer than the first becomes `newer`."""
         if self._answered.is_set():
             self._answered.clear()
-            self._asked_at = monotonic()
+            self._asked_at = self._clock.monotonic()
             try:
                 Thread(target=self._run, name="kafka-topic-id", daemon=True).start()
             except RuntimeError:  # the system refuses a thread: it is asked again later
                 self._answered.set()
 
-    def take_newer(self) -> None:
-        """From now on, the newer topic is the one that is read."""
-        self._found, self._newer = self._newer, None
+    def ask_now_and_then(self) -> None:
+        """Ask, where records have come since, and it is some time since the last question."""
+        if self.has_news and self._clock.monotonic() - self._asked_at >= AGAIN_S:
+            self.has_news = False
+            self.ask_again()
+
+    def take_newer(self) -> float:
+        """What is read from now on is of the newer topic; until when it was surely the one before."""
+        self._found, self.newer = self.newer, None
+        return self.confirmed_at
 
     def awaited(self) -> Identity:
         """The identity, waited for with patience, but not where the last wait was for nothing."""
-        self.begin()
+        if self._found is None:
+            self.ask_again()
         if self._is_worth_waiting:
             self._answered.wait(self._patience_s)
             self._is_worth_waiting = self._found is not None
@@ -145,16 +154,16 @@ class IdentityQuestion:
 
     def forget(self) -> None:
         """The topic may be made anew: what was told does not count any more, and is asked again."""
-        self._found = self._newer = None
-        self.begin()
+        self._found = self.newer = None
+        self.ask_again()
 
     def _run(self) -> None:
         try:
             answer = self._ask()
             if self._found in (None, self._unknown, answer):
-                self._found, self._confirmed_at = answer, self._asked_at
+                self._found, self.confirmed_at = answer, self._asked_at
             elif answer.is_known:
-                self._newer = answer
+                self.newer = answer
             self._is_worth_waiting = True
         except SourceError:
             pass  # whatever is wrong there, consuming tells of it where it matters

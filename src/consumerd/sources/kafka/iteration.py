@@ -3,57 +3,84 @@
 A position is finished when its tasks are and the generator has asked for the next message; one never yielded, when
 a later one of its partition is. A generator that yields other numbers covers, with what it yields, all that it has
 read and not yielded: what it still holds back from an earlier reading is then not safe, and the worker says so once.
+
+Messages are waited for within the user's generator, where nothing may be raised: `attend` lets the worker's loop do
+meanwhile what it would do between two fetches (ADR 27).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from confluent_kafka import Message
+
 from consumerd import events
-from consumerd.errors import SourceRefusedError, UndecodableError
+from consumerd.errors import SourceAwayError, SourceRefusedError, StoreAwayError, UndecodableError, UsageError
 from consumerd.model.ledger import UNKNOWN, Span
 from consumerd.model.task import Task, TaskId
-from consumerd.sources.contract import EndOfSource, SourceContext
-from consumerd.sources.kafka.assigned import AssignedPartition
-from consumerd.sources.kafka.membership import Membership
-from consumerd.sources.kafka.reader import MessageReader
-from consumerd.sources.kafka.yielded import KafkaOffset, Position, RefusedBatch, YieldedBatch, refuse
+from consumerd.sources.contract import EndOfSource
+from consumerd.sources.kafka.arrivals import Arrivals
+from consumerd.sources.kafka.membership import AssignedPartition, Membership
+from consumerd.sources.kafka.yielded import KafkaOffset, Position, RefusedBatch, YieldedBatch
+from consumerd.sources.records import encode_record
 from consumerd.sources.rows import parted
+
+
+class ConsumeClient:
+    """`consume_client` of a Kafka consumer. What is read through it counts as finished when its task is, never before.
+
+    iteration: set where the consumer has an `iterate_task` of its own.
+    """
+
+    iteration: Iteration | None = None
+
+    def consume(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (offset, value) of each message, until the worker is to stop.
+
+        The offset is an int that remembers its partition: yield it on. For `iterate_task` alone, which the worker
+        iterates; UsageError elsewhere, since nobody would know what becomes of the messages.
+        """
+        if self.iteration is None:
+            raise UsageError(
+                "consume_client.consume() was called outside a consumer's own iterate_task: override iterate_task "
+                "and read there"
+            )
+        return self.iteration.messages()
 
 
 class Iteration:
     """The user's generator, and what its yields stand for. The loop's thread."""
 
-    def __init__(self, reader: MessageReader, context: SourceContext, membership: Membership) -> None:
-        self._reader = reader
-        self._context = context
+    def __init__(
+        self,
+        membership: Membership,
+        arrivals: Arrivals,
+        *,
+        receive: Callable[[], None],
+        trouble: Callable[[], SourceAwayError | StoreAwayError | None],
+    ) -> None:
+        """receive: waits a moment for messages, and raises SourceRefusedError where the source answers no.
+
+        trouble: why no message comes, if that is known.
+        """
         self._membership = membership
-        self._state = membership.state
-        self._tasks: Iterator[Any] = iter(())
-        self._is_running = False
+        self._arrivals = arrivals
+        self._receive = receive
+        self._trouble = trouble
+        self._context = membership.context
+        self._tasks: Iterator[Any] | None = None
+        self._refusal: SourceRefusedError | None = None
         self._open: Position | None = None
         self._last: KafkaOffset | None = None
         self._is_unknown_reported = False
 
-    def messages(self) -> Iterator[tuple[int, bytes]]:
-        """What `consume_client.consume()` yields."""
-        while True:
-            self._leave()
-            read = self._reader.read()
-            if read is None:
-                return
-            assigned, message = read
-            self._last = KafkaOffset.of(self._reader.task_of(message), assigned)
-            yield self._last, message.value()  # type: ignore[misc]  # None for a tombstone, as the client has it
-
     def next_batch(self) -> YieldedBatch:
         """The next task that may be handed out. Raises EndOfSource when the generator returns."""
-        while True:
-            batch = self._advance()
-            if batch is not None:
-                return batch
+        while (batch := self._advance()) is None:
+            pass
+        return batch
 
     def close(self) -> None:
         """End the generator."""
@@ -61,98 +88,137 @@ class Iteration:
         if close is not None:
             close()
 
+    # What the generator reads
+
+    def messages(self) -> Iterator[tuple[int, bytes]]:
+        """What `consume_client.consume()` yields."""
+        while True:
+            with self._membership.state:
+                self._leave_open()
+            read = self._read()
+            if read is None:
+                return
+            assigned, message = read
+            self._last = KafkaOffset.of(self._membership.question.identity.task(message), assigned)
+            yield self._last, message.value()  # type: ignore[misc]  # None for a tombstone, as the client has it
+
+    def _read(self) -> tuple[AssignedPartition, Message] | None:
+        """The next message, waited for; None when the worker is to stop or the source refuses."""
+        while self._refusal is None:
+            with self._membership.state:
+                found = self._take()
+            if found is not None:
+                return found
+            if not self._context.worker.attend(self._trouble()):
+                return None
+            try:
+                self._receive()
+            except SourceRefusedError as refusal:
+                self._refusal = refusal
+        return None
+
+    def _take(self) -> tuple[AssignedPartition, Message] | None:
+        while (run := self._arrivals.take(1)) is not None:
+            assigned = run.assigned
+            if run.messages:
+                assigned.read_to = run.end
+                return assigned, run.messages[0]
+            if not assigned.has_unyielded:
+                assigned.ledger.skip_to(run.end)
+        return None
+
+    # What it yields
+
     def _advance(self) -> YieldedBatch | None:
         """What the generator yields next; None where its partition was taken away, or it is parked already."""
-        if not self._is_running:
+        if self._tasks is None:
             self._tasks = iter(self._context.consumer.iterate_task())
-            self._is_running = True
         try:
             yielded = next(self._tasks)
         except StopIteration:
-            self._is_running = False
-            raise self._reader.refusal or EndOfSource() from None
+            self._tasks = None
+            raise self._refusal or EndOfSource() from None
         except (UndecodableError, ValueError) as error:
-            self._is_running = False
-            return self._refused(error)
+            self._tasks = None
+            with self._membership.state:
+                return self._in_hand(self._refused(error))
         number, record = parted(yielded)
-        with self._state:
-            return self._batch(number, record)
+        with self._membership.state:
+            return self._in_hand(self._batch(number, record))
+
+    def _in_hand(self, batch: YieldedBatch | None) -> YieldedBatch | None:
+        if batch is not None:
+            self._membership.in_hand.append(batch)
+        return batch
 
     def _batch(self, number: int, record: object) -> YieldedBatch | None:
-        if isinstance(number, KafkaOffset) and number.assigned.is_leaving:
+        if not isinstance(number, KafkaOffset):
+            return self._of_unknown(number, record)
+        assigned = number.assigned
+        if assigned.is_leaving:
             return None  # it comes again, to whoever has the partition now
-        at = self._position_of(number) if isinstance(number, KafkaOffset) else None
-        if at is None or not isinstance(number, KafkaOffset):
+        at = self._position_of(number)
+        if at is None:
             return self._of_unknown(number, record)
         task_id = number.task.id
-        assert task_id is not None
         if at.yielded:
             task_id = TaskId(f"{task_id}#{at.yielded}")
-        task = replace(number.task, id=task_id)
         at.yielded += 1
-        if task_id in number.assigned.parked_ids:
+        if task_id in assigned.parked_ids:
             return None
-        at.pending += 1
-        return YieldedBatch(number.assigned, at, number, record, task)
+        task = replace(number.task, id=task_id, offset=number, payload=encode_record(record))
+        return YieldedBatch(assigned, at, task, record)
 
     def _position_of(self, offset: KafkaOffset) -> Position | None:
         """The open position of this offset, opened where need be; None where the generator is past it."""
-        assigned, end = offset.assigned, offset + 1
-        opened = self._open
+        assigned, end, opened = offset.assigned, offset + 1, self._open
         if opened is not None and opened.end == end and opened.spans and opened.spans[0][0] is assigned:
             return opened
         if end <= assigned.ledger.taken_to:
             return None
-        self._leave_open()
-        self._open = Position([self._span(assigned, end, 1)], end)
-        return self._open
+        return self._open_position(Position([_span(assigned, end)], end))
 
     def _of_unknown(self, number: int, record: object) -> YieldedBatch:
         if not self._is_unknown_reported:
             self._is_unknown_reported = True
             then = "tasks finish in the order they are read; what iterate_task holds back is not safe"
-            self._membership.emit(events.positions_unknown(topic=self._membership.topic, offset=int(number), then=then))
+            topic = self._membership.topic
+            self._membership.emit(events.positions_unknown(topic=topic, offset=int(number), then=then))
+        at = self._open
         unyielded = [assigned for assigned in self._membership.assigned.values() if assigned.has_unyielded]
-        if unyielded or self._open is None:
-            self._leave_open()
-            self._open = Position([self._span(assigned, assigned.read_to, 1) for assigned in unyielded])
-        self._open.pending += 1
-        self._open.yielded += 1
-        return YieldedBatch(None, self._open, number, record, self._unknown_task(number, record))
-
-    def _unknown_task(self, number: int, record: object) -> Task:
-        task_id = self._context.consumer.task_id
+        if unyielded or at is None:
+            at = self._open_position(Position([_span(assigned, assigned.read_to) for assigned in unyielded]))
+        at.yielded += 1
+        name, task_id = self._context.name, self._context.consumer.task_id
         found = self._context.worker.call_hook("task_id", lambda: task_id(record), None)
-        task_id = None if found is None else TaskId(f"{self._context.name}:{found}")
-        return Task(id=task_id, offset=number, source=self._context.name, shard=0, position=0, payload=b"")
+        task_id = None if found is None else TaskId(f"{name}:{found}")
+        task = Task(id=task_id, offset=number, source=name, shard=0, position=0, payload=encode_record(record))
+        return YieldedBatch(None, at, task, record)
 
     def _refused(self, error: Exception) -> YieldedBatch | None:
         """The message at which the generator raised, as a task that cannot be decoded. A new generator goes on."""
-        last = self._last
+        last, self._last = self._last, None
         if last is None:
             raise SourceRefusedError(f"iterate_task raised before it read a message: {error}: mend it") from error
-        with self._state:
-            if last.assigned.is_leaving:
-                return None
-            at = self._position_of(last)
-            if at is None:
-                raise SourceRefusedError(f"iterate_task raised between messages: {error}: mend it") from error
-            at.pending += 1
-            at.yielded += 1
-            batch = RefusedBatch(last.assigned, at, last, None, last.task)
-            batch.decode = refuse(error)
-            self._last = None
-            return batch
+        if last.assigned.is_leaving:
+            return None
+        at = self._position_of(last)
+        if at is None:
+            raise SourceRefusedError(f"iterate_task raised between messages: {error}: mend it") from error
+        at.yielded += 1
+        return RefusedBatch(last.assigned, at, last.task, error)
 
-    def _span(self, assigned: AssignedPartition, end: int, count: int) -> tuple[AssignedPartition, Span]:
-        start = assigned.ledger.taken_to if assigned.ledger.taken_to > UNKNOWN else end - 1
-        return assigned, assigned.ledger.take(start, end, count)
-
-    def _leave(self) -> None:
-        with self._state:
-            self._leave_open()
+    def _open_position(self, position: Position) -> Position:
+        self._leave_open()
+        self._open = position
+        return position
 
     def _leave_open(self) -> None:
         if self._open is not None:
             self._open.leave()
             self._open = None
+
+
+def _span(assigned: AssignedPartition, end: int) -> tuple[AssignedPartition, Span]:
+    start = assigned.ledger.taken_to if assigned.ledger.taken_to > UNKNOWN else end - 1
+    return assigned, assigned.ledger.take(start, end, 1)

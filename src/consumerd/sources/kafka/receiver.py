@@ -1,18 +1,18 @@
-"""Everything that calls the client: one thread at a time polls it, the loop in `fetch` or the keeper in `tick`.
+"""Receiving records: the client is polled by the loop's thread in `fetch`, and by the keeper while a handler is busy.
 
-The client's lock is held for each call: since 2.16 the client itself lets a second thread wait for the first, which
-would deadlock a revoke that waits for the loop. Callbacks run in the thread that polls. Runs in workers.
+The client's callbacks (assigned, revoked, committed, errors) run in the thread that polls. Runs in workers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import RLock
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaException, Message, TopicPartition
 
-from consumerd.sources.kafka.assigned import AssignedPartition
-from consumerd.sources.kafka.shared import Shared
+from consumerd.sources.kafka.arrivals import Arrivals
+from consumerd.sources.kafka.commits import Commits
+from consumerd.sources.kafka.membership import Membership
+from consumerd.sources.kafka.rebalance import Rebalance
 
 SLICE_S = 0.2
 """The longest single poll: signal handlers run, and the keeper has its turn, between two."""
@@ -37,27 +37,21 @@ ANSWER_S = 1.0
 
 
 class Receiver:
-    """Polls the client into `arrivals`."""
+    """Polls the member's client into `arrivals`."""
 
-    def __init__(self, client: Consumer, shared: Shared) -> None:
-        self.client = client
-        self.lock = RLock()
-        self.is_closed = False
-        self._membership = shared.membership
-        self._clock = shared.membership.clock
-        self._arrivals = shared.arrivals
-        self._commits = shared.commits
-        self._health = shared.health
-        self._lookup = shared.lookup
-        self._was_full = False
-        self._kept = 0
-        self._is_paused = False
+    def __init__(self, membership: Membership, arrivals: Arrivals, commits: Commits, rebalance: Rebalance) -> None:
+        self._membership = membership
+        self._clock = membership.clock
+        self._health = membership.health
+        self._arrivals = arrivals
+        self._commits = commits
+        self._rebalance = rebalance
         self._polled_at = self._received_at = self._clock.monotonic()
         self._asked_at = 0.0
+        self.begin()
 
-    def replace(self, client: Consumer) -> None:
-        """Go on with another client, which has nothing yet. Under the lock."""
-        self.client = client
+    def begin(self) -> None:
+        """The client is a new one, or has joined anew: it has nothing yet, and is not paused. Under its lock."""
         self._was_full = self._is_paused = False
         self._kept = 0
 
@@ -67,50 +61,77 @@ class Receiver:
         timeout_s: to the millisecond.
         """
         deadline = self._clock.monotonic() + timeout_s
-        with self.lock:
+        with self._membership.client_lock:
             self._prepare(limit)
         if limit < 1 and self._commits.is_outstanding:
             self._await_answer(deadline)
             return
         while True:
-            with self.lock:
+            with self._membership.client_lock:
                 has_any = self._receive_slice(limit, min(SLICE_S, max(0.0, deadline - self._clock.monotonic())))
                 self._polled_at = self._clock.monotonic()
             if has_any or deadline - self._polled_at < GRAIN_S:
                 return
 
+    def keep_alive(self) -> None:
+        """Poll for a loop that has not for a second: its handler is busy. The keeper's thread."""
+        member = self._membership
+        is_quiet = self._clock.monotonic() - self._polled_at >= QUIET_S
+        if is_quiet and member.client_lock.acquire(blocking=False):
+            try:
+                if not member.is_closed:
+                    self._keep_fetched(member.client.poll(0))
+                    self._commits.send()
+            finally:
+                member.client_lock.release()
+
+    def _prepare(self, limit: int) -> None:
+        if limit > 0:
+            self._kept, self._received_at = 0, self._clock.monotonic()
+            if self._is_paused:
+                self._is_paused = False
+                self._switch_all(self._membership.client.resume)
+        if self._rebalance.is_store_due:
+            freed = [assigned for assigned in self._rebalance.free_held() if not assigned.is_leaving]
+            self._membership.switch(self._membership.client.resume, freed)
+        if self._arrivals.losses.is_due:
+            self._arrivals.losses.look()
+        if self._commits.is_wanted:
+            self._commits.send()
+
+    def _receive_slice(self, limit: int, timeout_s: float) -> bool:
+        """One poll; whether there is something to hand out."""
+        client = self._membership.client
+        if limit < 1:
+            self._keep_fetched(client.poll(timeout_s))
+            self._look_again()
+            return False
+        messages = client.consume(limit, 0) if self._was_full else []
+        if not messages:
+            first = client.poll(timeout_s)
+            messages = [] if first is None else [first]
+            if messages and limit > 1:
+                messages += client.consume(limit - 1, 0)
+        self._was_full = len(messages) >= limit
+        if messages:
+            self._add(messages)
+        else:
+            self._look_again()
+        if self._commits.is_wanted:
+            self._commits.send()
+        return self._arrivals.has_any
+
     def _await_answer(self, deadline: float) -> None:
         """Poll until the commit on its way is answered, which lets the loop go on. Records that come are kept."""
         while True:
-            with self.lock:
-                message = self.client.poll(0)
+            with self._membership.client_lock:
+                message = self._membership.client.poll(0)
                 self._polled_at = self._clock.monotonic()
                 if message is not None:
                     self._keep([message])
             if not self._commits.is_outstanding or self._polled_at >= deadline:
                 return
             self._clock.sleep(ANSWER_LOOK_S)
-
-    def send_commits(self) -> None:
-        """Send what is finished, unless another thread has the client: it sends it then."""
-        self._commits.is_wanted = True
-        if self.lock.acquire(blocking=False):
-            try:
-                if not self.is_closed:
-                    self._commits.send(self.client)
-            finally:
-                self.lock.release()
-
-    def keep_alive(self) -> None:
-        """Poll for a loop that has not for a second: its handler is busy. The keeper's thread."""
-        if self._clock.monotonic() - self._polled_at < QUIET_S or not self.lock.acquire(blocking=False):
-            return
-        try:
-            if not self.is_closed:
-                self._keep_fetched(self.client.poll(0))
-                self._commits.send(self.client)
-        finally:
-            self.lock.release()
 
     def _keep_fetched(self, first: Message | None) -> None:
         """Keep a record that was polled; for a slow loop all that have been fetched, and pause the partitions then.
@@ -122,7 +143,8 @@ class Receiver:
         is_slow = self._clock.monotonic() - self._received_at >= SLOW_S
         while messages:
             self._keep(messages)
-            messages = self.client.consume(KEPT_AT_ONCE, 0) if is_slow and self._kept < KEPT_AT_MOST else []
+            has_room = is_slow and self._kept < KEPT_AT_MOST
+            messages = self._membership.client.consume(KEPT_AT_ONCE, 0) if has_room else []
         if first is not None and is_slow:
             self._pause()
 
@@ -135,79 +157,32 @@ class Receiver:
     def _pause(self) -> None:
         """Fetch nothing more until the next fetch with a limit. A partition that is assigned later is not paused."""
         self._is_paused = True
-        self._switch(self.client.pause)
+        self._switch_all(self._membership.client.pause)
 
-    def _prepare(self, limit: int) -> None:
-        if limit > 0:
-            self._kept, self._received_at = 0, self._clock.monotonic()
-            if self._is_paused:
-                self._is_paused = False
-                self._switch(self.client.resume)
-        if self._lookup.is_due:
-            freed = self._lookup.free_held()
-            self._resume(freed)
-        if self._arrivals.losses.is_due:
-            self._arrivals.losses.look(self.client)
-        if self._commits.is_wanted:
-            self._commits.send(self.client)
-
-    def _receive_slice(self, limit: int, timeout_s: float) -> bool:
-        """One poll; whether there is something to hand out."""
-        if limit < 1:
-            self._keep_fetched(self.client.poll(timeout_s))
-            self._look_again()
-            return False
-        messages = self.client.consume(limit, 0) if self._was_full else []
-        if not messages:
-            first = self.client.poll(timeout_s)
-            messages = [] if first is None else [first]
-            if messages and limit > 1:
-                messages += self.client.consume(limit - 1, 0)
-        self._was_full = len(messages) >= limit
-        if messages:
-            self._add(messages)
-        else:
-            self._look_again()
-        if self._commits.is_wanted:
-            self._commits.send(self.client)
-        return self._arrivals.has_any
+    def _switch_all(self, act: Callable[[list[TopicPartition]], None]) -> None:
+        """Pause or resume all partitions but those that are held."""
+        with self._membership.state:
+            partitions = [assigned for assigned in self._membership.assigned.values() if not assigned.is_held]
+        self._membership.switch(act, partitions)
 
     def _add(self, messages: list[Message]) -> None:
         with self._membership.state:
             self._arrivals.add(messages)
-        self._lookup.note_records()
         self._health.note_messages(messages)
 
     def _look_again(self) -> None:
         """Something wrong may be over, which librdkafka tells as little as it looks for it by itself: ask it to."""
-        now, topic = self._clock.monotonic(), self._membership.topic
+        now, topic, client = self._clock.monotonic(), self._membership.topic, self._membership.client
         if self._health.trouble is None or now - self._asked_at < LOOK_AGAIN_S:
             return
         self._asked_at = now
         try:
-            self.client.list_topics(topic, timeout=ANSWER_S)  # it may be there now, or be allowed: librdkafka sees that
+            client.list_topics(topic, timeout=ANSWER_S)  # it may be there now, or be allowed: librdkafka sees that
             if not self._health.is_joined:
                 return
             one = next(iter(self._membership.assigned), 0)
-            (found,) = self.client.committed([TopicPartition(topic, one)], timeout=ANSWER_S)
+            (found,) = client.committed([TopicPartition(topic, one)], timeout=ANSWER_S)
         except KafkaException:
             return  # as before
         if found.error is None:
             self._health.note_answer()
-
-    def _switch(self, act: Callable[[list[TopicPartition]], None]) -> None:
-        """Pause or resume all partitions but those that are held."""
-        with self._membership.state:
-            partitions = [assigned.partition for assigned in self._membership.assigned.values() if not assigned.is_held]
-        self._act(act, partitions)
-
-    def _resume(self, freed: list[AssignedPartition]) -> None:
-        with self._membership.state:
-            partitions = [assigned.partition for assigned in freed if not assigned.is_leaving]
-        self._act(self.client.resume, partitions)
-
-    def _act(self, act: Callable[[list[TopicPartition]], None], partitions: list[int]) -> None:
-        try:
-            act([TopicPartition(self._membership.topic, partition) for partition in partitions])
-        except KafkaException as error:
-            self._health.note(error.args[0])

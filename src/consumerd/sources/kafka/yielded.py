@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
+
+from confluent_kafka import Message
 
 from consumerd.errors import UndecodableError
 from consumerd.model.ledger import Span
 from consumerd.model.task import Task
 from consumerd.sources.identities import one_by_one
-from consumerd.sources.kafka.assigned import AssignedPartition
-from consumerd.sources.records import encode_record
+from consumerd.sources.kafka.membership import AssignedPartition
 
 
 class KafkaOffset(int):
@@ -39,8 +40,11 @@ class KafkaOffset(int):
 class Position:
     """What one or more yielded tasks stand for: finished when all are, and the generator has asked for more.
 
-    spans: what it covers in the ledgers; end: the position behind it; pending: yielded tasks that are not finished;
-    yielded: all that were yielded; is_left: no more will be yielded for it.
+    spans: what it covers in the ledgers.
+    end: the position behind it.
+    pending: yielded tasks that are not finished.
+    yielded: all that were yielded.
+    is_left: no more will be yielded for it.
     """
 
     spans: list[tuple[AssignedPartition, Span]]
@@ -70,54 +74,47 @@ def _itself(record: Any) -> object:
     return record
 
 
-@dataclass(slots=True, eq=False)
 class YieldedBatch:
-    """One task. `source_task` is its message's, or one that knows no message; the payload is the record's encoding."""
+    """One task; its payload is the record's encoding. assigned: None where nobody knows its message."""
 
-    assigned: AssignedPartition | None
-    at: Position
-    number: int
-    record: Any  # the user's
-    source_task: Task
-    raws: Sequence[Any] = field(init=False)
-    shard: int = field(init=False)
-    _encoded: bytes = field(init=False)
-    offset: Callable[[Any], int] = itemgetter(0)
-    payload: Callable[[Any], Any] = itemgetter(1)
-    decode: Callable[[Any], object] = _itself
+    offset: Callable[[Any], int] = staticmethod(itemgetter(0))
+    payload: Callable[[Any], Any] = staticmethod(itemgetter(1))
+    decode: Callable[[Any], object] = staticmethod(_itself)
 
-    def __post_init__(self) -> None:
-        self.raws = [(self.number, self.record)]
-        self.shard = self.source_task.shard
-        self._encoded = encode_record(self.record)  # now: a handler may change its record
+    def __init__(self, assigned: AssignedPartition | None, at: Position, task: Task, record: object) -> None:
+        self.assigned = assigned
+        self.shard = task.shard
+        self.raws: Sequence[Any] = [(task.offset, record)]
+        self._at = at
+        self._task = task
+        at.pending += 1
 
     def task(self, index: int) -> Task:
         """The task, with the record as the generator made it."""
         assert index == 0
-        return replace(self.source_task, offset=self.number, payload=self._encoded)
+        return self._task
 
     def identities(self) -> bytes:
         """The message's; a task that knows no message is gone with its worker."""
-        return b"" if self.assigned is None else one_by_one({self.number: self.source_task.id})
+        return b"" if self.assigned is None else one_by_one({self._task.offset: self._task.id})
+
+    def oldest(self) -> Message | None:
+        return None
 
     def finish(self, start: int, stop: int) -> None:
         """The task is finished."""
         if stop > start:
-            self.at.finish_one()
+            self._at.finish_one()
 
 
 class RefusedBatch(YieldedBatch):
     """A message at which the user's `iterate_task` raised: undecodable, parked with the message's own bytes."""
 
-    def task(self, index: int) -> Task:
-        return self.source_task
+    def __init__(self, assigned: AssignedPartition, at: Position, task: Task, error: Exception) -> None:
+        super().__init__(assigned, at, task, None)
 
+        def refuse(payload: object) -> object:
+            del payload
+            raise UndecodableError(f"iterate_task raised {type(error).__name__}: {str(error)[:500]}") from error
 
-def refuse(error: Exception) -> Callable[[Any], object]:
-    """A decoder that raises what the generator raised, as what it is: the payload's fault."""
-
-    def refuse_payload(payload: object) -> object:
-        del payload
-        raise UndecodableError(f"iterate_task raised {type(error).__name__}: {str(error)[:500]}") from error
-
-    return refuse_payload
+        self.decode = refuse
