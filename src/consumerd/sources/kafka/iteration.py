@@ -5,7 +5,7 @@ a later one of its partition is. A generator that yields other numbers covers, w
 read and not yielded: what it still holds back from an earlier reading is then not safe, and the worker says so once.
 
 Messages are waited for within the user's generator, where nothing may be raised: `attend` lets the worker's loop do
-meanwhile what it would do between two fetches (ADR 27).
+meanwhile what it would do between two fetches (ADR 28).
 """
 
 from __future__ import annotations

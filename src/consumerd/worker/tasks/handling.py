@@ -51,7 +51,7 @@ class Handling:
         return self._batch.task(self._handed_out() - 1)
 
     def handle(self, batch: Batch) -> int:
-        """Handle the batch; how many of its tasks. The rest was given back."""
+        """Handle the batch; how many of its tasks, from the first on. The loop has to give the rest back."""
         self._board.begin(batch.shard)
         self._batch, self._remaining = batch, iter(batch.raws)
         is_single = self._suspects.must_go_singly(batch, is_given_away=self._source.traits.gives_away)
@@ -60,7 +60,6 @@ class Handling:
         except ConsumerdError:
             self._board.put_down()  # a source or a store that gave up: no fault of the task
             raise
-        self._source.release(batch, handled)
         self._batch, self._remaining = None, iter(())
         self._board.rest()
         return handled

@@ -131,7 +131,8 @@ class Loop:
             handled = self._handling.handle(batch)
             self._pace.learn(handled, self._parts.clock.monotonic() - started)
             if self._parts.parking.held:
-                self._park_held()
+                self._park_held()  # before the batch is left: whoever takes its shard away waits for that
+            self._source.release(batch, handled)
 
     def _wait_for_source(self) -> None:
         self._board.turned(has_answered=False)
