@@ -56,11 +56,6 @@ class ShardLedger:
         return self._spans[0].start if self._spans else self._next
 
     @property
-    def unfinished(self) -> int:
-        """How many tasks were taken and are not finished."""
-        return sum(span.count for span in self._spans)
-
-    @property
     def taken_to(self) -> int:
         """The position after the last task taken."""
         return self._next
