@@ -45,12 +45,12 @@ def _read_entry(
     group: str, written: Table, place: Place, resolver: Resolver, *, defaults: Mapping[str, Any]
 ) -> tuple[ConsumerSettings | None, list[Problem]]:
     """One entry's consumer, where it says which class that is, and all its problems."""
-    own = written.get("configs")
-    own = own if isinstance(own, dict) else {}
+    configs = written.get("configs")
+    own: Table = configs if isinstance(configs, dict) else {}
     common, config_problems = _common(own, defaults, place.within("configs"), resolver)
-    target, name = _target(written), _name(written)
-    problems = [*_shape_problems(written, place), *_class_problems(written, place), *_name_problems(written, place)]
-    problems += config_problems
+    target, class_problems = _read_target(written, place)
+    name, name_problems = _read_name(written, place)
+    problems = [*_shape_problems(written, place), *class_problems, *name_problems, *config_problems]
     if target is None or name is None:
         return None, problems
     consumer = ConsumerSettings(
@@ -73,73 +73,58 @@ def _common(
 ) -> tuple[CommonKeys, list[Problem]]:
     """The common keys, defaults included. What is wrong with a default alone is reported where the defaults stand."""
     common, problems = read_entry_keys({**defaults, **own}, place, resolver)
-    is_own = {place.within(key).path for key in own}
     depth = len(place.path)
-    return common, [each for each in problems if each.path[: depth + 1] in is_own or each.path == place.path]
+    return common, [each for each in problems if each.path == place.path or each.path[depth] in own]
 
 
 def _shape_problems(written: Table, place: Place) -> list[Problem]:
     """Unknown keys, missing keys, wrong types."""
     misplaced = [key for key in written if key in COMMON_KEYS]
     _, problems = read_table(Entry, {key: written[key] for key in written if key not in misplaced}, place)
-    moves = [place.problem("belongs into 'configs': move it there", key) for key in misplaced]
-    return [*problems, *moves]
+    return [*problems, *(place.problem("belongs into 'configs': move it there", key) for key in misplaced)]
 
 
-def _class_problems(written: Table, place: Place) -> list[Problem]:
-    """What is wrong with `module` and `class`, where both are text."""
+def _read_target(written: Table, place: Place) -> tuple[str | None, list[Problem]]:
+    """`package.module:Class`, where the entry says it, and what is wrong with a `module` and `class` that are texts."""
     module, name = written.get("module"), written.get("class")
     if not isinstance(name, str) or not isinstance(module, str | None):
-        return []
+        return None, []
     inner, colon, own_class = name.partition(":")
-    if colon and module is not None:
-        return [place.problem(f"names a module, and so does 'module': write the class alone, '{own_class}'", "class")]
     if not colon and module is None:
-        module_of, dot, class_of = name.rpartition(".")
-        fix = f"add the module that holds {shown(name)}, or write class = 'package.module:{name}'"
-        if dot:
-            fix = f"write class = '{module_of}:{class_of}', with a colon before the class"
-        return [place.problem(f"is missing: {fix}", "module")]
-    parts = [("class", own_class if colon else name), ("class" if colon else "module", inner if colon else module)]
-    return [
-        place.problem(f"must be a dotted name, such as package.module or ClassName, and is {shown(text)}", key)
-        for key, text in parts
-        if text is not None and not _DOTTED.fullmatch(text)
+        return None, [place.problem(f"is missing: {_module_advice(name)}", "module")]
+    parts = {"class": own_class, "module": inner} if colon else {"class": name, "module": str(module)}
+    wrong = {key: text for key, text in parts.items() if not _DOTTED.fullmatch(text)}
+    target = None if wrong else f"{parts['module']}:{parts['class']}"
+    if colon and module is not None:
+        why = f"names a module, and so does 'module': write the class alone, '{own_class}'"
+        return target, [place.problem(why, "class")]
+    return target, [
+        place.problem(
+            f"must be a dotted name, such as package.module or ClassName, and is {shown(text)}",
+            "class" if colon else key,
+        )
+        for key, text in wrong.items()
     ]
 
 
-def _name_problems(written: Table, place: Place) -> list[Problem]:
-    name = written.get("name")
-    if isinstance(name, str) and not is_name(name):
-        return [place.problem(f"{shown(name)} is no name for a consumer: {NAME_RULE}", "name")]
-    default = _default_name(written)
-    if name is None and default and _DOTTED.fullmatch(default) and not is_name(default):
-        return [
-            place.problem(f"the class {shown(default)} cannot name the consumer: add a 'name'; {NAME_RULE}", "class")
-        ]
-    return []
+def _module_advice(name: str) -> str:
+    module, dot, own_class = name.rpartition(".")
+    if dot:
+        return f"write class = '{module}:{own_class}', with a colon before the class"
+    return f"add the module that holds {shown(name)}, or write class = 'package.module:{name}'"
 
 
-def _target(written: Table) -> str | None:
-    """`package.module:Class`, where the entry says it."""
-    module, name = written.get("module"), written.get("class")
-    if not isinstance(name, str):
-        return None
-    target = name if ":" in name else f"{module}:{name}" if isinstance(module, str) else ""
-    inner, _, own_class = target.partition(":")
-    return target if _DOTTED.fullmatch(inner) and _DOTTED.fullmatch(own_class) else None
-
-
-def _name(written: Table) -> str | None:
-    name = written.get("name")
-    found = name if name is not None else _default_name(written)
-    return found if isinstance(found, str) and is_name(found) else None
-
-
-def _default_name(written: Table) -> str:
-    """An entry without a name is called like its class."""
-    name = written.get("class")
-    return name.rpartition(":")[2] if isinstance(name, str) else ""
+def _read_name(written: Table, place: Place) -> tuple[str | None, list[Problem]]:
+    """The consumer's name, where it can be one: as written, or that of its class."""
+    name, class_ = written.get("name"), written.get("class")
+    if isinstance(name, str):
+        why = f"{shown(name)} is no name for a consumer: {NAME_RULE}"
+        return (name, []) if is_name(name) else (None, [place.problem(why, "name")])
+    default = class_.rpartition(":")[2] if isinstance(class_, str) else ""
+    if name is not None or not _DOTTED.fullmatch(default):
+        return None, []
+    why = f"the class {shown(default)} cannot name the consumer: add a 'name'; {NAME_RULE}"
+    return (default, []) if is_name(default) else (None, [place.problem(why, "class")])
 
 
 def _duplicate_problems(consumers: Iterable[ConsumerSettings]) -> Iterator[Problem]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from consumerd.config.documents import read_document
-from consumerd.config.entries import NAME_RULE, order_problems, read_group
+from consumerd.config.entries import NAME_RULE, Table, order_problems, read_group
 from consumerd.config.plain import Written
 from consumerd.config.problems import Problem, in_document_order, nearest, raise_problems, shown
 from consumerd.config.secrets import Resolver
 from consumerd.config.settings import read_settings
-from consumerd.config.shape import RESERVED, ConsumerSettings, Document, Settings
+from consumerd.config.shape import RESERVED, ConsumerSettings, Document
 from consumerd.config.tables import Place
 from consumerd.model.identity import is_name
 
@@ -31,15 +30,6 @@ class Validated:
     document: Document | None
     problems: tuple[Problem, ...]
     data: object = None
-
-
-@dataclass(slots=True)
-class _Reading:
-    """What has been gathered so far."""
-
-    settings: Settings = field(default_factory=Settings)
-    consumers: list[ConsumerSettings] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
 
 
 def load(config: str, environ: Mapping[str, str] | None = None) -> Document:
@@ -62,47 +52,42 @@ def validate(written: Written, environ: Mapping[str, str]) -> Validated:
     """Check a whole document. What stopped it from being read is among the problems."""
     if written.data is None and written.problems:
         return Validated(None, written.problems)
-    place = Place(written.origin)
-    if not isinstance(written.data, dict):
-        wrong = place.problem(f"must be a table {{group: [consumers]}}, and is {shown(written.data)}")
+    place, data = Place(written.origin), written.data
+    if not isinstance(data, dict):
+        wrong = place.problem(f"must be a table {{group: [consumers]}}, and is {shown(data)}")
         return Validated(None, (*written.problems, wrong))
-    reading = _read(written.data, place, Resolver(environ, Path(written.directory)))
+    resolver = Resolver(environ, Path(written.directory))
+    settings, problems = read_settings(data.get(RESERVED, {}), place.within(RESERVED), resolver)
+    consumers, wrong_groups = _read_groups(data, place, resolver)
     document = Document(
         origin=written.origin,
-        directory=Path(written.directory),
-        settings=reading.settings,
-        consumers=tuple(reading.consumers),
+        directory=resolver.directory,
+        settings=settings,
+        consumers=tuple(consumers),
     )
-    return Validated(document, tuple(_all_problems(written, reading)), written.data)
+    not_plain = {problem.path for problem in written.problems}  # nothing more is said of what stands there
+    meant = [problem for problem in (*problems, *wrong_groups) if problem.path not in not_plain]
+    return Validated(document, tuple(in_document_order([*written.problems, *meant], data)), data)
 
 
-def _all_problems(written: Written, reading: _Reading) -> list[Problem]:
-    """Those of reading and of meaning; where something was not plain data, nothing more is said of it."""
-    not_plain = {problem.path for problem in written.problems}
-    meant = [problem for problem in reading.problems if problem.path not in not_plain]
-    return in_document_order([*written.problems, *meant], written.data)
-
-
-def _read(data: dict[str, Any], place: Place, resolver: Resolver) -> _Reading:  # plain data, not checked yet
-    reading = _Reading()
+def _read_groups(data: Table, place: Place, resolver: Resolver) -> tuple[list[ConsumerSettings], list[Problem]]:
+    """The consumers of all groups, as far as their class is known, and all that is wrong with the groups."""
+    consumers: list[ConsumerSettings] = []
+    problems: list[Problem] = []
     defaults = _defaults(data)
-    for key, value in data.items():
-        if key == RESERVED:
-            reading.settings, wrong = read_settings(value, place.within(key), resolver)
-            reading.problems.extend(wrong)
-            continue
-        reading.problems.extend(_name_problems(key, value, place))
+    groups = {key: value for key, value in data.items() if key != RESERVED}
+    for group, value in groups.items():
+        problems += _name_problems(group, value, place)
         if isinstance(value, list):
-            consumers, problems = read_group(key, value, place.within(key), resolver, defaults=defaults)
-            reading.consumers.extend(consumers)
-            reading.problems.extend(problems)
-    reading.problems.extend(order_problems(reading.consumers))
-    if not any(key != RESERVED for key in data):
-        reading.problems.append(place.problem("holds no group: add one, {group: [{module, class, configs}]}"))
-    return reading
+            found, wrong = read_group(group, value, place.within(group), resolver, defaults=defaults)
+            consumers += found
+            problems += wrong
+    if not groups:
+        problems.append(place.problem("holds no group: add one, {group: [{module, class, configs}]}"))
+    return consumers, [*problems, *order_problems(consumers)]
 
 
-def _defaults(data: dict[str, Any]) -> dict[str, Any]:  # plain data, not checked yet
+def _defaults(data: Table) -> Table:
     """`consumerd.defaults`, wherever in the document it stands; what is wrong with it is reported where it stands."""
     table = data.get(RESERVED)
     defaults = table.get("defaults") if isinstance(table, dict) else None

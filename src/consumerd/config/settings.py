@@ -31,42 +31,34 @@ def read_settings(value: object, place: Place, resolver: Resolver) -> tuple[Sett
     failures = [place.problem(sentence, *steps) for steps, sentence in resolved.failures]
     taken = {key: value[key] if key in _USED_ELSEWHERE else resolved.value[key] for key in value}
     settings, problems = read_table(Settings, taken, place, resolved=[str(steps[0]) for steps in resolved.places])
-    found = [*problems, *_parking_problems(value, place), *_default_problems(value, place, resolver)]
-    found += _command_problems(settings, place, resolver)
+    found = [*problems, *_problems_of_meaning(value, settings, place, resolver)]
     unresolved = {problem.path for problem in failures}
     redact = Redactor(resolved.secrets).redact
     meant = [problem.redacted(redact) for problem in found if problem.path not in unresolved]
     return settings or Settings(), [*failures, *meant]
 
 
-def _parking_problems(value: dict[str, Any], place: Place) -> list[Problem]:  # plain data, not checked yet
-    parking = value.get("parking")
-    if not isinstance(parking, str) or is_parking(parking):
-        return []
-    return [place.problem(f"must be {PARKING_RULE}, and is {shown(parking)}", "parking")]
-
-
-def _command_problems(settings: Settings | None, place: Place, resolver: Resolver) -> list[Problem]:
-    """Whether the command of `on_event` is there to be executed."""
-    if settings is None or not settings.on_event:
-        return []
-    program = settings.on_event[0]
-    if shutil.which(program, path=resolver.environ.get("PATH")) is not None:
-        return []
-    return [place.problem(f"there is no program {shown(program)} to be executed: check its path", "on_event")]
+def _problems_of_meaning(
+    value: dict[str, Any],  # plain data, not checked yet
+    settings: Settings | None,
+    place: Place,
+    resolver: Resolver,
+) -> Iterator[Problem]:
+    """What the types of the keys leave open."""
+    parking, defaults = value.get("parking"), value.get("defaults")
+    if isinstance(parking, str) and not is_parking(parking):
+        yield place.problem(f"must be {PARKING_RULE}, and is {shown(parking)}", "parking")
+    if isinstance(defaults, dict):  # said once, here, and not again for each consumer
+        yield from read_entry_keys(defaults, place.within("defaults"), resolver)[1]
+    if settings is not None and settings.on_event:
+        program = settings.on_event[0]
+        if shutil.which(program, path=resolver.environ.get("PATH")) is None:
+            yield place.problem(f"there is no program {shown(program)} to be executed: check its path", "on_event")
 
 
 def is_parking(text: str) -> bool:
     """Whether a text names a parking store: the embedded one, a database, or a reference that is resolved later."""
     return text == EMBEDDED or (is_unicode(text) and ("://" in text or has_reference(text)))
-
-
-def _default_problems(value: dict[str, Any], place: Place, resolver: Resolver) -> list[Problem]:  # as above
-    """Mistakes in the common keys of `defaults`: said once, here, and not again for each consumer."""
-    defaults = value.get("defaults")
-    if not isinstance(defaults, dict):
-        return []
-    return read_entry_keys(defaults, place.within("defaults"), resolver)[1]
 
 
 def unreachable_store_problems(document: Document, uid: int) -> Iterator[Problem]:

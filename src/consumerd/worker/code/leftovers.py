@@ -1,7 +1,7 @@
 """What importing a consumer's module leaves behind in its process, and whether workers can be forked from that.
 
-Runs in zygotes, and in probes for `check`. A fork loses threads, and shares connections and event loops: two workers
-that write to one connection read each other's answers.
+A forked process does not have the threads of the other, and shares its connections and event loops: two workers that
+write to one connection read each other's answers. Runs in zygotes, and in probes for `check`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,13 @@ _IMPORTED_ONCE = "importing its module, which is done once and before the worker
 
 @dataclass(frozen=True, slots=True)
 class Leftovers:
-    """What an import has left behind, in words. directory: the one it has changed to, or None."""
+    """What an import has left behind, in words.
+
+    threads, connections: a name for each.
+    event_loops: their number.
+    children: a name for each process that it has started.
+    directory: the one to which it has changed, or None.
+    """
 
     threads: tuple[str, ...] = ()
     connections: tuple[str, ...] = ()
@@ -39,27 +45,25 @@ class Leftovers:
 
     def remarks(self, *, is_forking: bool) -> tuple[str, ...]:
         """One sentence for each kind of thing. is_forking: whether the workers will be forked all the same."""
-        return tuple(self._sentences(is_forking=is_forking))
-
-    def _sentences(self, *, is_forking: bool) -> Iterator[str]:
+        found: list[str] = []
         executed = "each worker is executed instead of forked, and imports the module itself"
         if self.threads:
             then = "the forked workers do not have it" if is_forking else executed
-            yield f"{_IMPORTED_ONCE} leaves a thread behind ({_listed(self.threads)}): {then}; start it in pre_consume"
+            found.append(f"leaves a thread behind ({_listed(self.threads)}): {then}; start it in pre_consume")
         shared = [*self.connections, *(["an event loop"] if self.event_loops else [])]
         if shared:
             then = "the forked workers share it, and take each other's answers" if is_forking else executed
-            yield f"{_IMPORTED_ONCE} leaves a connection open ({_listed(shared)}): {then}; open it in pre_consume"
+            found.append(f"leaves a connection open ({_listed(shared)}): {then}; open it in pre_consume")
         if self.children:
-            yield (
-                f"{_IMPORTED_ONCE} has started a process ({_listed(self.children)}): it ends with the process that "
-                "started it, at each restart and reload; start it in pre_consume, or outside consumerd"
+            found.append(
+                f"has started a process ({_listed(self.children)}): it ends with the process that started it, at each "
+                "restart and reload; start it in pre_consume, or outside consumerd"
             )
         if self.directory is not None:
-            yield (
-                f"{_IMPORTED_ONCE} changes the directory to {self.directory}: its workers start there; set "
-                "configs.directory instead"
+            found.append(
+                f"changes the directory to {self.directory}: its workers start there; set configs.directory instead"
             )
+        return tuple(f"{_IMPORTED_ONCE} {sentence}" for sentence in found)
 
 
 @dataclass(frozen=True, slots=True)
