@@ -19,14 +19,77 @@ import pytest
 from consumerd.errors import ConsumerdError, NotRunningError, UsageError, WireError
 from consumerd.events.facts import Fact
 from consumerd.master.control.audit import AuditLog
-from consumerd.master.control.server import MOST_CONNECTIONS, Answer, ControlServer
-from consumerd.wire.control import METHODS, Connection, call
-from consumerd.wire.plain import plain_value
+from consumerd.master.control.server import MOST_CONNECTIONS, ControlServer
+from consumerd.wire.control import Connection, call
+from consumerd.wire.method import Method, json_text
 from servers.waiting import wait_until
 
 SOON_S = 10.0
 NOBODY = 65_534
 SET_USER_CALLS = {"x86_64": (117, 122), "aarch64": (147, 151)}  # bare, they change one thread; libc's change all
+
+
+class Echo(Method, frozen=True):
+    """Answers with its own parameters."""
+
+    async def answer(self, master: Serving, by: str) -> dict[str, object]:
+        master.asked.append(self.parameters())
+        return {"asked": self.parameters()}
+
+
+class Status(Echo, frozen=True):
+    name = "status"
+
+
+class Stop(Echo, frozen=True):
+    name = "stop"
+
+
+class Wake(Echo, frozen=True):
+    name = "wake"
+    target: str
+
+
+class Show(Echo, frozen=True):
+    name = "parked.show"
+    n: int
+
+
+class Resume(Echo, frozen=True):
+    name, is_act = "resume", True
+    target: str
+
+
+class Large(Method, frozen=True):
+    name = "parked.list"
+    items: int = 200
+
+    async def texts(self, master: Serving, by: str) -> AsyncIterator[str]:
+        payload = json_text({"payload": b'\x00\xff"\\' * 1000})
+        yield '{"items":[' + payload
+        for _ in range(self.items):
+            yield "," + payload
+        yield "]}"
+
+
+class Failing(Method, frozen=True):
+    name, is_act = "parked.discard", True
+
+    async def texts(self, master: Serving, by: str) -> AsyncIterator[str]:
+        yield "["
+        raise ConsumerdError("the store is away: try again")
+
+
+class Crashing(Method, frozen=True):
+    name, is_act = "pause", True
+    target: str
+
+    async def texts(self, master: Serving, by: str) -> AsyncIterator[str]:
+        yield "["
+        raise ZeroDivisionError("a mistake of ours")
+
+
+METHODS = {kind.name: kind for kind in (Status, Stop, Wake, Show, Resume, Large, Failing, Crashing)}
 
 
 class Serving:
@@ -37,12 +100,8 @@ class Serving:
         self.facts: list[Fact] = []
         self.asked: list[Mapping[str, object]] = []
         self._loop = asyncio.new_event_loop()
-        answers: dict[str, Answer] = dict.fromkeys(METHODS, self._echo)
-        answers["parked.list"] = self._large
-        answers["parked.discard"] = self._fail
-        answers["pause"] = self._crash
         audit = AuditLog(path.with_name("audit.log"), self.facts.append)
-        self._server = ControlServer(path, answers, audit, self.facts.append)
+        self._server = ControlServer(path, METHODS, self, audit, self.facts.append)
         self._thread = threading.Thread(target=self._loop.run_forever)
 
     def __enter__(self) -> Self:
@@ -62,25 +121,6 @@ class Serving:
 
     def _run(self, coroutine: object) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(SOON_S)  # type: ignore[arg-type]  # a coroutine
-
-    async def _echo(self, params: Mapping[str, object]) -> AsyncIterator[str]:
-        self.asked.append(params)
-        yield json.dumps({"asked": params})
-
-    async def _large(self, params: Mapping[str, object]) -> AsyncIterator[str]:
-        payload = json.dumps(plain_value({"payload": b'\x00\xff"\\' * 1000}))
-        yield '{"items":[' + payload
-        for _ in range(int(str(params.get("items", 200)))):
-            yield "," + payload
-        yield "]}"
-
-    async def _fail(self, params: Mapping[str, object]) -> AsyncIterator[str]:
-        yield "["
-        raise ConsumerdError("the store is away: try again")
-
-    async def _crash(self, params: Mapping[str, object]) -> AsyncIterator[str]:
-        yield "["
-        raise ZeroDivisionError("a mistake of ours")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import textwrap
 import unicodedata
@@ -11,8 +10,11 @@ from collections.abc import Iterable, Sequence
 
 def terminal_width() -> int | None:
     """How many columns the terminal has that stdout is; None where stdout is none: a program reads whole lines."""
-    is_terminal = sys.stdout is not None and sys.stdout.isatty()
-    return shutil.get_terminal_size().columns if is_terminal else None
+    if sys.stdout is None or not sys.stdout.isatty():
+        return None
+    import shutil  # not for programs, which ask often
+
+    return shutil.get_terminal_size().columns
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[str] = ()) -> list[str]:

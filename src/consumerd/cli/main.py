@@ -20,7 +20,6 @@ from consumerd.cli.verbs import Verbs
 from consumerd.errors import ConsumerdError, NotRunningError
 from consumerd.model.exits import WorkerExit
 from consumerd.standard_streams import make_streams_lenient
-from consumerd.state import locks
 from consumerd.state.state_dir import StateDirectory
 from consumerd.version import __version__
 
@@ -67,6 +66,8 @@ def _run(arguments: Sequence[str] | None, command: click.Command) -> int:
 
 def _unreachable_master(error: NotRunningError) -> str:
     """What to say of a master that lives and cannot be reached; empty where there is none."""
+    from consumerd.state import locks  # not on the way of a verb that goes well
+
     pid = locks.holder(StateDirectory(Path(error.socket).parent)) if error.socket else None
     if pid is None:
         return ""

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from consumerd.cli.verbs import methods
 from consumerd.config.loading import load
 from consumerd.config.problems import raise_problems
 from consumerd.config.settings import PARKING_RULE, is_parking, unreachable_store_problems
@@ -56,7 +57,7 @@ def start(asked: Asked, chosen: str | None, service_socket: ServiceSocket, launc
     state_dir = StateDirectory.locate(chosen or document.state_dir, os.environ, os.geteuid())
     if not any(entry.common.enabled and entry.execution.is_plain for entry in document.consumers):
         launcher.close()  # each consumer brings surroundings of its own
-    outcome = run_master(document, state_dir, asked.read, service_socket, launcher)
+    outcome = run_master(document, state_dir, asked.read, service_socket, launcher, methods())
     if outcome.refusal is not None:
         raise UsageError(outcome.refusal)
     return outcome.exit_code

@@ -1,4 +1,4 @@
-"""The verbs: `consumerd VERB` is `command` in `consumerd.cli.VERB`, imported only when it is that verb's turn.
+"""The verbs: which there are, what each is for, and the module of each, imported when it is that verb's turn.
 
 A verb's module may import what it needs at its top; `status` stays quick because nobody imports `run` on its way.
 """
@@ -6,28 +6,60 @@ A verb's module may import what it needs at its top; `status` stays quick becaus
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from consumerd.config.problems import did_you_mean
+if TYPE_CHECKING:
+    from consumerd.wire.method import Method
+
+MASTERS = "consumerd.verbs."
+"""Where the verbs are that a running master answers."""
+
+
+class Listed(NamedTuple):
+    """summary: for `--help`; module: whose `attribute` is the command."""
+
+    summary: str
+    module: str
+    attribute: str = "command"
+
 
 VERBS = {
-    "run": "Start the master in the foreground.",
-    "check": "Validate a configuration, import every class, probe the sources; change nothing.",
-    "status": "Show what is running.",
-    "events": "Follow what becomes true.",
-    "logs": "Show the last events and lines of stderr, and follow them.",
-    "scale": "Run another number of workers.",
-    "pause": "Fetch nothing more for now.",
-    "resume": "Fetch again.",
-    "restart": "New processes, slot by slot, of the code as it is now.",
-    "reload": "Read the configuration anew, and take over what differs.",
-    "cancel": "End the attempt that a worker runs now.",
-    "stop": "Stop the master and all its workers, gracefully.",
-    "parked": "Show, retry or discard waiting and dead tasks.",
-    "task": "Run one task through the real handler in the foreground; settle nothing.",
-    "demo": "The whole thing in a minute, on the embedded default.",
+    "run": Listed("Start the master in the foreground.", "consumerd.cli.run"),
+    "check": Listed(
+        "Validate a configuration, import every class, probe the sources; change nothing.", "consumerd.cli.check"
+    ),
+    "status": Listed("Show what is running.", "consumerd.verbs.status"),
+    "events": Listed("Follow what becomes true.", "consumerd.verbs.events"),
+    "logs": Listed("Show the last events and lines of stderr, and follow them.", "consumerd.verbs.events", "logs"),
+    "scale": Listed("Run another number of workers.", "consumerd.verbs.scale"),
+    "pause": Listed("Fetch nothing more for now.", "consumerd.verbs.pause"),
+    "resume": Listed("Fetch again.", "consumerd.verbs.pause", "resume"),
+    "restart": Listed("New processes, slot by slot, of the code as it is now.", "consumerd.verbs.restart"),
+    "reload": Listed("Read the configuration anew, and take over what differs.", "consumerd.verbs.reload"),
+    "cancel": Listed("End the attempt that a worker runs now.", "consumerd.verbs.cancel"),
+    "stop": Listed("Stop the master and all its workers, gracefully.", "consumerd.verbs.stop"),
+    "parked": Listed("Show, retry or discard waiting and dead tasks.", "consumerd.verbs.parked.command"),
+    "task": Listed("Run one task through the real handler in the foreground; settle nothing.", "consumerd.cli.task"),
+    "demo": Listed("The whole thing in a minute, on the embedded default.", "consumerd.cli.demo"),
 }
+
+
+def methods() -> dict[str, type[Method]]:
+    """Every method of the control socket, by its name: those of all verbs that a master answers."""
+    from consumerd.wire.method import Method  # the command line needs none to find a verb
+
+    for verb in VERBS.values():
+        if verb.module.startswith(MASTERS):
+            importlib.import_module(verb.module)
+    found, unseen = dict[str, type[Method]](), [Method]
+    while unseen:
+        kind = unseen.pop()
+        unseen += kind.__subclasses__()
+        if kind.__module__.startswith(MASTERS) and "name" in vars(kind):
+            found[kind.name] = kind
+    return dict(sorted(found.items()))
 
 
 class Verbs(click.Group):
@@ -39,7 +71,8 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        command = importlib.import_module(f"consumerd.cli.{cmd_name}").command
+        verb = VERBS[cmd_name]
+        command = getattr(importlib.import_module(verb.module), verb.attribute)
         assert isinstance(command, click.Command), cmd_name
         return command
 
@@ -49,10 +82,12 @@ class Verbs(click.Group):
         """The verb that is meant by the first argument, or the one that comes near."""
         name = args[0]
         if name not in VERBS and not name.startswith("-"):
+            from consumerd.config.problems import did_you_mean
+
             ctx.fail(f"there is no verb '{name}'{did_you_mean(name, VERBS) or ': see consumerd --help'}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in `--help`, from the table above: help must not import every verb."""
         with formatter.section("Verbs"):
-            formatter.write_dl(list(VERBS.items()))
+            formatter.write_dl([(name, verb.summary) for name, verb in VERBS.items()])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +17,10 @@ from consumerd.events.later import Later
 from consumerd.events.listeners import Listeners
 from consumerd.events.log import log_to_stdout
 from consumerd.events.outlet import Outlet
-from consumerd.master.control.answers import Answers
 from consumerd.master.control.audit import AuditLog
 from consumerd.master.control.broadcast import Broadcast
-from consumerd.master.control.operations import Configuration, Operations
+from consumerd.master.control.configuration import Configuration
+from consumerd.master.control.controls import Controls
 from consumerd.master.control.overrides import Overrides, load_overrides
 from consumerd.master.control.reloading import Reloading
 from consumerd.master.control.server import ControlServer
@@ -48,6 +48,7 @@ from consumerd.standard_streams import STDERR
 from consumerd.state import host_identity, locks
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.messages import Seated, Serve
+from consumerd.wire.method import Method
 
 PATIENCE_S = 0.05
 """How long one of the master's log lines may wait for its reader."""
@@ -70,16 +71,18 @@ def run_master(
     read: Callable[[], Document],
     service_socket: ServiceSocket,
     launcher: Launcher,
+    methods: Mapping[str, type[Method]],
 ) -> Outcome:
     """Run all that `document` says until asked to stop, in the foreground.
 
-    read: reads the configuration anew, for a reload. StateDirectoryError when the directory cannot be ours.
+    read: reads the configuration anew, for a reload. methods: what the control socket answers, by name.
+    StateDirectoryError when the directory cannot be ours.
     """
     state_dir.prepare()
     lock = locks.hold(state_dir)
     try:
         setproctitle.setproctitle(f"consumerd: master {document.origin}")
-        return asyncio.run(_run(document, lock, read, service_socket, launcher))
+        return asyncio.run(_run(document, lock, read, service_socket, launcher, methods))
     finally:
         lock.release()
 
@@ -90,6 +93,7 @@ async def _run(
     read: Callable[[], Document],
     service_socket: ServiceSocket,
     launcher: Launcher,
+    methods: Mapping[str, type[Method]],
 ) -> Outcome:
     woken, state_dir, settings = asyncio.Event(), lock.directory, document.settings
     reporting = _reporting(settings.log)
@@ -98,11 +102,18 @@ async def _run(
     make_entry = _entries(state_dir)
     enabled = (consumer for consumer in document.consumers if consumer.common.enabled)
     pools = Pools((make_entry(document, consumer) for consumer in enabled), tools, clock.monotonic())
-    configuration = Configuration(make_entry, state_dir.overrides)
-    operations = Operations(pools, emit, configuration, document, overrides=_overrides(state_dir, emit), wake=woken.set)
+    configuration = Configuration(
+        pools,
+        emit,
+        document,
+        make_entry,
+        overrides=_overrides(state_dir, emit),
+        overrides_file=state_dir.overrides,
+        wake=woken.set,
+    )
     service = Service(service_socket, pools, emit)
-    reloading = Reloading(operations, read, emit, service.reloading)
-    on_event = _event_command(tools, operations, state_dir, reporting)
+    reloading = Reloading(configuration, read, emit, service.reloading)
+    on_event = _event_command(tools, configuration, state_dir, reporting)
     helper = StoreHelper(launcher, tools.stderr, _serve(document, state_dir))
 
     def note_end(pid: int, status: int | None) -> None:
@@ -122,15 +133,26 @@ async def _run(
         note_end=note_end,
     )
     broadcast = reporting.broadcast
-    answers = Answers(pools, supervisor, helper, operations, reloading, broadcast, document.origin, clock.wall())
+    controls = Controls(
+        pools=pools,
+        emit=emit,
+        wake=woken.set,
+        supervisor=supervisor,
+        helper=helper,
+        configuration=configuration,
+        reloading=reloading,
+        broadcast=broadcast,
+        config=document.origin,
+        started_at=clock.wall(),
+    )
     audit = AuditLog(state_dir.audit_log, emit)
     emit.add(audit)
-    control = ControlServer(state_dir.control_socket, answers.table(), audit, emit)
+    control = ControlServer(state_dir.control_socket, methods, controls, audit, emit)
     own_id = host_identity.own_id(state_dir)
 
     def restore() -> None:
         host_identity.keep_id(state_dir, own_id)
-        operations.keep_overrides()
+        configuration.keep_overrides()
 
     state_watch = StateWatch(lock, control.listen_again, emit, restore, supervisor.give_up)
     signals.listen()
@@ -192,10 +214,10 @@ def _tools(
 
 
 def _event_command(
-    tools: Tools, operations: Operations, state_dir: StateDirectory, reporting: Reporting
+    tools: Tools, configuration: Configuration, state_dir: StateDirectory, reporting: Reporting
 ) -> EventCommand:
     def command() -> Sequence[str]:
-        return operations.settings.on_event
+        return configuration.settings.on_event
 
     found = EventCommand(tools.launcher, tools.stderr, reporting.emit, command=command, state_dir=str(state_dir.path))
     for listeners in (reporting.emit, reporting.told):

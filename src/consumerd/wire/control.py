@@ -15,7 +15,6 @@ import math
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -31,61 +30,6 @@ RESULT_LIMIT_BYTES = 256 * 1_048_576
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS = -32700, -32600, -32601, -32602
 FAILED = -32000
 """The code of a request that was understood and failed; its message is one sentence."""
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """One row of the table: what the master answers, and to what parameters.
-
-    required, optional: parameters by name, with their JSON types; any_parameters: passed on to who knows them.
-    is_act: it changes something, and is kept in the audit log. is_stream: it is answered by items, as they come.
-    """
-
-    name: str
-    required: tuple[tuple[str, type], ...] = ()
-    optional: tuple[tuple[str, type], ...] = ()
-    any_parameters: bool = False
-    is_act: bool = False
-    is_stream: bool = False
-
-    def complaint(self, params: Mapping[str, object]) -> str | None:
-        """What is wrong with `params`, in one sentence, or None."""
-        if self.any_parameters:
-            return None
-        known = dict(self.required) | dict(self.optional)
-        for name, value in params.items():
-            if name not in known:
-                return f"{self.name} has no parameter {name!r}"
-            if type(value) is not known[name]:
-                return f"{self.name}: {name} must be {known[name].__name__}"
-        missing = [name for name, _ in self.required if name not in params]
-        return f"{self.name} needs the parameter {missing[0]!r}" if missing else None
-
-
-METHODS = {
-    method.name: method
-    for method in (
-        Method("status"),
-        Method("stop", is_act=True),
-        Method("scale", required=(("target", str),), optional=(("workers", int),), is_act=True),
-        Method("pause", required=(("target", str),), is_act=True),
-        Method("resume", required=(("target", str),), is_act=True),
-        Method("restart", required=(("target", str),), is_act=True),
-        Method("reload", optional=(("dry_run", bool),), is_act=True),
-        Method("cancel", required=(("task", str),), optional=(("park", bool),), is_act=True),
-        Method("wake", optional=(("target", str),)),
-        Method(
-            "events",
-            optional=(("target", str), ("recent", int), ("stderr", bool), ("follow", bool)),
-            is_stream=True,
-        ),
-        Method("parked.list", any_parameters=True),
-        Method("parked.show", any_parameters=True),
-        Method("parked.retry", any_parameters=True, is_act=True),
-        Method("parked.discard", any_parameters=True, is_act=True),
-    )
-}
-"""Every method that there is. `parked.*` go to the store helper, which checks their parameters itself."""
 
 
 class Connection:

@@ -10,13 +10,13 @@ import pytest
 from consumerd.errors import SourceRefusedError
 from consumerd.master.control.problems import SLOW_START_S
 from consumerd.master.control.status import pool_status, status
-from consumerd.master.control.unrun import unrun
 from consumerd.master.pools.worker_messages import worker_ended
 from consumerd.master.rules import history
 from consumerd.master.rules.restart import PROVEN_AFTER_S
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState
 from consumerd.testing.clock import ManualClock
+from consumerd.verbs.parked.methods import unrun
 from consumerd.wire.board import ANSWERED, FLAGS, BoardFlag
 from consumerd.wire.board_writer import BoardWriter
 from consumerd.wire.messages import Lag, Reported

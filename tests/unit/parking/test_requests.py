@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from consumerd.cli.parked_store import added_up
 from consumerd.errors import UsageError
 from consumerd.parking.opening import open_store
 from consumerd.parking.requests import PAGE_ROWS, Item, answer
 from consumerd.parking.store import ParkingStore
+from consumerd.verbs.parked.asking import added_up
 from contracts.parking_store import CONSUMER, dead_task, parked_task, suspect_task
 
 

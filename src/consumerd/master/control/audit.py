@@ -45,7 +45,7 @@ class AuditLog:
         if Told.AUDIT in events.told_of(fact):
             self._append({"at": clock.iso(clock.wall()), "event": fact.name, **fact.fields})
 
-    def note(self, peer: Peer, method: str, params: Mapping[str, object], failed: str | None) -> None:
+    def note(self, peer: Peer, method: str, params: object, failed: str | None) -> None:
         """failed: the sentence with which it was refused, or None."""
         who: dict[str, object] = {"user": peer.user, "uid": peer.uid, "pid": peer.pid}
         self._append({"at": clock.iso(clock.wall()), **who, "method": method, "params": params, "failed": failed})

@@ -48,20 +48,15 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What somebody follows. wants: whether the items of a consumer; None: everybody's, the master's own too.
+    """Which items somebody follows. target: those of a consumer or group; None: all, the master's own too."""
 
-    recent: how many of the kept come first; is_following: whether it goes on with what comes.
-    """
-
-    wants: Callable[[ConsumerName], bool] | None = None
-    recent: int = 0
+    target: str | None = None
     with_stderr: bool = False
-    is_following: bool = True
 
     def matches(self, item: Item) -> bool:
         if item.name == STDERR and not self.with_stderr:
             return False
-        return self.wants is None or (bool(item.consumer) and self.wants(ConsumerName.parse(item.consumer)))
+        return self.target is None or (bool(item.consumer) and ConsumerName.parse(item.consumer).matches(self.target))
 
 
 class CutOffError(ConsumerdError):
@@ -96,14 +91,20 @@ class Broadcast:
             text = line[:LONGEST_LINE_BYTES].decode("utf-8", "replace")
             self._pass_on(Item(clock.wall(), STDERR, Level.INFO, whose, {"consumer": whose, "line": text}))
 
-    async def follow(self, wish: Wish) -> AsyncIterator[str]:
-        """Items as JSON: the recent, then, where that is wished, what comes until `close`. ConsumerdError."""
+    async def follow(
+        self, target: str | None = None, recent: int = 0, *, with_stderr: bool = False, is_following: bool = True
+    ) -> AsyncIterator[str]:
+        """Items as JSON: so many of those that are kept, then, where that is wanted, what comes until `close`.
+
+        target: a group, or `group/name`, whose items alone are wanted. ConsumerdError.
+        """
         if len(self._followers) >= MOST_FOLLOWERS:
             raise ConsumerdError(f"{MOST_FOLLOWERS} follow already, and no more may: end one of them")
+        wish = Wish(target, with_stderr)
         follower = _Follower(wish)
         wanted = [item for item in self._kept if wish.matches(item)]
-        follower.waiting.extend(wanted[len(wanted) - min(wish.recent, len(wanted)) :])
-        if wish.is_following and not self._is_closed:
+        follower.waiting.extend(wanted[len(wanted) - max(0, min(recent, len(wanted))) :])
+        if is_following and not self._is_closed:
             self._followers.add(follower)
         else:
             follower.is_ended = True

@@ -5,66 +5,52 @@ Runs in the master. A file in the state directory, replaced whole.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
 
 from consumerd.model.slots import MOST_WORKERS
 from consumerd.state.state_dir import write_whole
 
 
-@dataclass(frozen=True, slots=True)
-class Pin:
+class Pin(msgspec.Struct, frozen=True, array_like=True):
     """A number of workers that holds until the configuration has another one than `configured`, or it is undone.
 
     configured: a number, or the bounds as text.
     """
 
-    workers: int
+    workers: Annotated[int, Meta(ge=1, le=MOST_WORKERS)]
     configured: int | str
 
 
-@dataclass(frozen=True, slots=True)
-class Paused:
+class Paused(msgspec.Struct, frozen=True, array_like=True):
     """Since when, on the wall clock, and by which user a pool is paused."""
 
     at: float
     by: str
 
 
-@dataclass(frozen=True)
-class Overrides:
+class Overrides(msgspec.Struct, frozen=True):
     """By `group/name`. Consumers that are not in the configuration now may come back."""
 
-    pins: Mapping[str, Pin] = field(default_factory=dict)
-    paused: Mapping[str, Paused] = field(default_factory=dict)
+    pins: dict[str, Pin]
+    paused: dict[str, Paused]
 
     def save(self, path: Path) -> None:
         """Replace the file. OSError where that cannot be."""
-        document = {
-            "pins": {name: [pin.workers, pin.configured] for name, pin in sorted(self.pins.items())},
-            "paused": {name: [paused.at, paused.by] for name, paused in sorted(self.paused.items())},
-        }
-        write_whole(path, json.dumps(document, indent=1))
+        write_whole(path, msgspec.json.format(msgspec.json.encode(self, order="sorted"), indent=1).decode())
+
+
+NOTHING_BY_HAND = Overrides({}, {})
 
 
 def load_overrides(path: Path) -> tuple[Overrides, str | None]:
     """What the file holds, and why it holds nothing that can be used, where it does."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        pins = {str(name): _pin(*pinned) for name, pinned in document["pins"].items()}
-        paused = {str(name): Paused(float(at), str(by)) for name, (at, by) in document["paused"].items()}
-        return Overrides(pins, paused), None
+        return msgspec.json.decode(path.read_bytes(), type=Overrides), None
     except FileNotFoundError:
-        return Overrides(), None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        return Overrides(), f"{path} cannot be read ({error}): scale and pause anew what was scaled and paused"
-
-
-def _pin(workers: object, configured: object) -> Pin:
-    if not isinstance(workers, int) or not isinstance(configured, int | str):
-        raise TypeError("a pin is two numbers, or a number and a text")
-    if not 1 <= workers <= MOST_WORKERS:
-        raise ValueError(f"{workers} workers cannot be")
-    return Pin(workers, configured)
+        return NOTHING_BY_HAND, None
+    except (OSError, msgspec.MsgspecError, RecursionError) as error:
+        return NOTHING_BY_HAND, f"{path} cannot be read ({error}): scale and pause anew what was scaled and paused"

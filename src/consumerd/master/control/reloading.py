@@ -19,7 +19,7 @@ from consumerd.config.documents import UnreadableError, file_content
 from consumerd.config.shape import Document
 from consumerd.errors import ConsumerdError
 from consumerd.events.facts import Fact
-from consumerd.master.control.operations import Operations, Plain
+from consumerd.master.control.configuration import Configuration, Differences
 
 Read = TypeVar("Read")
 
@@ -28,11 +28,11 @@ LOOK_S = 2.0
 
 
 class Reloading:
-    """Reloads into `operations`. Everything runs in the loop's thread but the reading."""
+    """Reloads into `configuration`. Everything runs in the loop's thread but the reading."""
 
     def __init__(
         self,
-        operations: Operations,
+        configuration: Configuration,
         read: Callable[[], Document],
         emit: Callable[[Fact], None],
         around: Callable[[], AbstractContextManager[None]] = nullcontext,
@@ -40,19 +40,19 @@ class Reloading:
         """read: reads the configuration; it may take long, and runs in a thread. around: is entered for each reload
         that is not dry.
         """
-        self._operations = operations
+        self._configuration = configuration
         self._read = read
         self._around = around
         self._emit = emit
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def reload(self, *, is_dry: bool = False) -> Plain:
+    async def reload(self, *, is_dry: bool = False) -> Differences:
         """What changes. ConfigurationError with one line for each mistake, and then nothing has changed."""
         async with self._turn:
             with nullcontext() if is_dry else self._around():
                 document = await _aside(self._read)
-                return self._operations.reload(document, is_dry=is_dry)
+                return self._configuration.reload(document, is_dry=is_dry)
 
     def reload_soon(self, reason: str) -> None:
         """Reload, and tell in the log what becomes of it."""
@@ -98,7 +98,7 @@ class Reloading:
             found = await self.reload(is_dry=True)
         except Exception:  # noqa: BLE001 - the reload that follows tells of it
             return True
-        return bool(found["changes"] or found["settings"])
+        return bool(found.changes or found.settings)
 
 
 async def _aside(read: Callable[[], Read]) -> Read:

@@ -31,10 +31,6 @@ class RunningTask:
     def __str__(self) -> str:
         return f"{self.pool}#{self.slot}:{self.shard}:{self.offset}"
 
-    def fields(self) -> dict[str, object]:
-        """For a fact or an answer."""
-        return {"worker_id": self.slot, "shard": self.shard, "offset": self.offset}
-
 
 def running_tasks(pool: ConsumerName, slot: int, reading: Reading) -> list[RunningTask]:
     """What a board says that its worker runs."""

@@ -8,28 +8,19 @@ has asked nothing for longest makes room. Who may: the user who runs the master,
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import socket
-import struct
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from consumerd import clock, events
-from consumerd.errors import ConsumerdError, StateDirectoryError, UsageError
+from consumerd import events
+from consumerd.errors import StateDirectoryError
 from consumerd.events.facts import Fact
-from consumerd.master.control.audit import AuditLog, Peer
-from consumerd.master.control.streams import item_line, until_gone
-from consumerd.wire.control import (
-    FAILED,
-    INVALID_PARAMS,
-    INVALID_REQUEST,
-    LINE_LIMIT_BYTES,
-    METHOD_NOT_FOUND,
-    METHODS,
-    PARSE_ERROR,
-)
+from consumerd.master.control.audit import AuditLog
+from consumerd.master.control.requests import Answering, Request, peer_of
+from consumerd.wire.control import LINE_LIMIT_BYTES
+from consumerd.wire.method import Method
 
 MOST_CONNECTIONS = 64
 MOST_QUEUED = 1024
@@ -39,38 +30,21 @@ ACCEPTED_AT_ONCE = 16
 IDLE_S = 60.0
 """How long a client may keep a connection without a request; one that asked for a stop waits for the end."""
 
-READ_IN_S = 10.0
-"""How long a client may leave an answer unread."""
-
-PIECE_CHARACTERS = 30_000  # each may be escaped to two in a line
-SILENCE_S = 1.0
-"""So long a client waits for a piece of an answer that is made in steps, and then has what there is."""
-_PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid
-
-BY = "by"
-"""The parameter in which the answer of an act finds the user who asks, whatever the client has written there."""
-
-Answer = Callable[[Mapping[str, object]], AsyncIterator[str]]
-"""Answers one method: texts that together are the result, as JSON. Failures are a ConsumerdError."""
-
-
-class RequestError(ConsumerdError):
-    """A request that is not answered. code: of JSON-RPC."""
-
-    def __init__(self, code: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.code = code
-
 
 class ControlServer:
-    """Listens on the control socket; `answers` has one for each method of `wire.control.METHODS`."""
+    """Listens on the control socket. methods: those that there are, by name; master: what they act with."""
 
     def __init__(
-        self, path: Path, answers: Mapping[str, Answer], audit: AuditLog, emit: Callable[[Fact], None]
+        self,
+        path: Path,
+        methods: Mapping[str, type[Method]],
+        master: object,
+        audit: AuditLog,
+        emit: Callable[[Fact], None],
     ) -> None:
-        assert answers.keys() == METHODS.keys()
         self.path = path
-        self._answers = answers
+        self._methods = methods
+        self._answering = Answering(master, audit, emit)
         self._audit = audit
         self._emit = emit
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
@@ -119,7 +93,7 @@ class ControlServer:
 
     def _refusal(self, writer: asyncio.StreamWriter) -> str | None:
         """Why a client is not served, or None."""
-        peer = _peer(writer)
+        peer = peer_of(writer)
         if peer.uid not in (os.geteuid(), 0):
             self._audit.note(peer, "connect", {}, f"user {peer.uid} may not")
             return f"user {peer.uid} may not"
@@ -160,76 +134,12 @@ class ControlServer:
                 if line is None:
                     return
                 self._idle.pop(own, None)
-                answer = self._respond(writer, line)
-                if await (until_gone(reader, answer) if _is_stream(line) else answer) == "stop":
+                request = Request.of(line, self._methods)
+                await self._answering.answer(reader, writer, request)
+                if request.method is not None and request.method.name == "stop":
                     idle_s = None
                 else:
                     self._idle[own] = None
-
-    async def _respond(self, writer: asyncio.StreamWriter, line: bytes) -> str | None:
-        """Answer one request; the method it named."""
-        identifier: object = None
-        method = failed = None
-        params: Mapping[str, object] = {}
-        try:
-            request = _parsed(line)
-            identifier = request.get("id")
-            method, params = _checked(request)
-            respond = self._stream if METHODS[method].is_stream else self._answer
-            given = {**params, BY: _peer(writer).user} if METHODS[method].is_act else params
-            await respond(writer, identifier, self._answers[method](given))
-        except ConsumerdError as error:
-            failed = str(error)
-            await _write(writer, _error(identifier, _code(error), failed))
-        except (TimeoutError, ConnectionError):
-            raise  # it is done; the client has not read that
-        except Exception as error:  # noqa: BLE001 - the top of an answer: whoever asks is told, and asks again
-            failed = f"{type(error).__name__}: {error}"
-            self._emit(events.control_failed(method=method, error=failed))
-            sentence = f"the master could not answer {method}, which is an error of consumerd's: {failed}"
-            await _write(writer, _error(identifier, FAILED, sentence))
-        finally:
-            if method is not None and METHODS[method].is_act:
-                self._audit.note(_peer(writer), method, params, failed)
-        return method
-
-    async def _stream(self, writer: asyncio.StreamWriter, identifier: object, items: AsyncIterator[str]) -> None:
-        """Each item as it comes; `_serve` looks meanwhile whether the client is still there."""
-        async with aclosing(items):  # type: ignore[type-var]  # every Answer is an async generator
-            async for item in items:
-                await _write(writer, item_line(identifier, item))
-        await _write(writer, f'{{"jsonrpc":"2.0","id":{json.dumps(identifier)},"result":null}}')
-
-    async def _answer(self, writer: asyncio.StreamWriter, identifier: object, texts: AsyncIterator[str]) -> None:
-        held, is_in_pieces, written_at = "", False, clock.monotonic()
-        async with aclosing(texts):  # type: ignore[type-var]  # every Answer is an async generator
-            async for text in texts:
-                held += text
-                while len(held) > PIECE_CHARACTERS or (held and clock.monotonic() - written_at > SILENCE_S):
-                    piece, held, is_in_pieces = held[:PIECE_CHARACTERS], held[PIECE_CHARACTERS:], True
-                    await _write(writer, _piece(identifier, piece))
-                    written_at = clock.monotonic()
-        if is_in_pieces:
-            await _write(writer, _piece(identifier, held))
-            held = "null"
-        await _write(writer, f'{{"jsonrpc":"2.0","id":{json.dumps(identifier)},"result":{held}}}')
-
-
-def _peer(writer: asyncio.StreamWriter) -> Peer:
-    credentials = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-    pid, uid, _ = _PEER.unpack(credentials)
-    return Peer(pid, uid)
-
-
-def _code(error: ConsumerdError) -> int:
-    """The client tells by it how `consumerd` is to end: used wrongly, or failed."""
-    match error:
-        case RequestError():
-            return error.code
-        case UsageError():
-            return INVALID_PARAMS
-        case _:
-            return FAILED
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -265,49 +175,3 @@ async def _line(reader: asyncio.StreamReader) -> bytes | None:
         return await reader.readuntil(b"\n")
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         return None
-
-
-async def _write(writer: asyncio.StreamWriter, text: str) -> None:
-    writer.write(text.encode("ascii") + b"\n")
-    async with asyncio.timeout(READ_IN_S):
-        await writer.drain()
-
-
-def _parsed(line: bytes) -> dict[str, object]:
-    try:
-        request = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise RequestError(PARSE_ERROR, "a request must be one JSON object a line") from error
-    if not isinstance(request, dict) or not isinstance(request.get("id"), int | str):
-        raise RequestError(INVALID_REQUEST, "a request must be a JSON object with an id")
-    return request
-
-
-def _checked(request: Mapping[str, object]) -> tuple[str, Mapping[str, object]]:
-    name, params = request.get("method"), request.get("params", {})
-    method = METHODS.get(name) if isinstance(name, str) else None
-    if method is None:
-        raise RequestError(METHOD_NOT_FOUND, f"there is no method {name!r}: the master is of another version")
-    if not isinstance(params, dict):
-        raise RequestError(INVALID_PARAMS, f"{method.name}: parameters must be an object")
-    complaint = method.complaint(params)
-    if complaint is not None:
-        raise RequestError(INVALID_PARAMS, complaint)
-    return method.name, params
-
-
-def _is_stream(line: bytes) -> bool:
-    """Whether a request, which may be none at all, asks for a stream."""
-    try:
-        method, _ = _checked(_parsed(line))
-    except RequestError:
-        return False
-    return METHODS[method].is_stream
-
-
-def _piece(identifier: object, text: str) -> str:
-    return json.dumps({"jsonrpc": "2.0", "method": "piece", "params": {"id": identifier, "text": text}})
-
-
-def _error(identifier: object, code: int, sentence: str) -> str:
-    return json.dumps({"jsonrpc": "2.0", "id": identifier, "error": {"code": code, "message": sentence}})

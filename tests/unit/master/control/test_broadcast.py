@@ -20,14 +20,13 @@ from consumerd.master.control.broadcast import (
     MOST_WAITING,
     Broadcast,
     CutOffError,
-    Wish,
 )
 
 Following = AsyncGenerator[str, None]
 
 
-def follow(broadcast: Broadcast, wish: Wish) -> Following:
-    return cast("Following", broadcast.follow(wish))
+def follow(broadcast: Broadcast, recent: int = 0) -> Following:
+    return cast("Following", broadcast.follow(recent=recent))
 
 
 def run(scene: Callable[[Broadcast], Awaitable[None]]) -> None:
@@ -41,8 +40,7 @@ def run(scene: Callable[[Broadcast], Awaitable[None]]) -> None:
 
 
 async def recent(broadcast: Broadcast, **wish: Any) -> list[dict[str, Any]]:  # items of any shape
-    wished = Wish(is_following=False, **{"recent": KEPT, **wish})
-    return [json.loads(item) async for item in follow(broadcast, wished)]
+    return [json.loads(item) async for item in broadcast.follow(is_following=False, **{"recent": KEPT, **wish})]
 
 
 def fact(number: int, consumer: str = "g/a") -> Fact:
@@ -53,7 +51,7 @@ def test_a_follower_gets_the_recent_and_then_what_comes_until_the_end() -> None:
     async def scene(broadcast: Broadcast) -> None:
         for number in range(3):
             broadcast(fact(number))
-        following = follow(broadcast, Wish(recent=2))
+        following = follow(broadcast, 2)
         numbers = [json.loads(await anext(following))["number"] for _ in range(2)]
         broadcast(fact(3))
         numbers.append(json.loads(await anext(following))["number"])
@@ -62,7 +60,7 @@ def test_a_follower_gets_the_recent_and_then_what_comes_until_the_end() -> None:
         with pytest.raises(StopAsyncIteration):
             await anext(following)
         await closing
-        assert [item async for item in follow(broadcast, Wish())] == []
+        assert [item async for item in follow(broadcast)] == []
 
     run(scene)
 
@@ -73,10 +71,10 @@ def test_a_target_leaves_out_the_others_and_the_masters_own() -> None:
         broadcast(fact(2, "h/b"))
         broadcast(Fact("master_started"))
         broadcast.hear_stderr(5, "h/b", b"a line\n")
-        found = await recent(broadcast, wants=lambda name: name.matches("g"))
+        found = await recent(broadcast, target="g")
         assert [item["number"] for item in found] == [1]
         assert [item["event"] for item in await recent(broadcast)] == ["task_failed", "task_failed", "master_started"]
-        with_stderr = await recent(broadcast, wants=lambda name: name.matches("h/b"), with_stderr=True)
+        with_stderr = await recent(broadcast, target="h/b", with_stderr=True)
         assert [item["event"] for item in with_stderr] == ["task_failed", "stderr"]
 
     run(scene)
@@ -96,7 +94,7 @@ def test_stderr_becomes_lines_whatever_its_pieces() -> None:
 
 def test_who_reads_too_slowly_is_cut_off_and_told_how_much_was_missed() -> None:
     async def scene(broadcast: Broadcast) -> None:
-        following = follow(broadcast, Wish(recent=1))
+        following = follow(broadcast, 1)
         broadcast(fact(0))
         await anext(following)
         for number in range(MOST_WAITING + 5):
@@ -114,14 +112,14 @@ def test_who_reads_too_slowly_is_cut_off_and_told_how_much_was_missed() -> None:
 def test_no_more_may_follow_than_there_is_room_for_and_one_that_leaves_makes_room() -> None:
     async def scene(broadcast: Broadcast) -> None:
         broadcast(fact(0))
-        followings = [follow(broadcast, Wish(recent=1)) for _ in range(MOST_FOLLOWERS)]
+        followings = [follow(broadcast, 1) for _ in range(MOST_FOLLOWERS)]
         for following in followings:
             await anext(following)
-        one_more = follow(broadcast, Wish(recent=1))
+        one_more = follow(broadcast, 1)
         with pytest.raises(ConsumerdError, match="no more may"):
             await anext(one_more)
         await followings[0].aclose()
-        await anext(follow(broadcast, Wish(recent=1)))
+        await anext(follow(broadcast, 1))
 
     run(scene)
 

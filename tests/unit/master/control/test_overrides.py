@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from consumerd.master.control.overrides import Overrides, Paused, Pin, load_overrides
+from consumerd.master.control.overrides import NOTHING_BY_HAND, Overrides, Paused, Pin, load_overrides
 
 
 def test_pins_come_back_whether_the_configuration_had_a_number_or_a_range(tmp_path: Path) -> None:
@@ -30,6 +30,6 @@ def test_pins_come_back_whether_the_configuration_had_a_number_or_a_range(tmp_pa
 def test_a_file_that_holds_nonsense_is_given_up_with_a_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "overrides").write_text(text)
     overrides, problem = load_overrides(tmp_path / "overrides")
-    assert overrides == Overrides()
+    assert overrides == NOTHING_BY_HAND
     assert problem is not None
     assert "scale and pause anew" in problem

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -12,24 +12,30 @@ from consumerd.errors import ConsumerdError
 from consumerd.events.facts import Fact
 from consumerd.master.control.audit import AuditLog
 from consumerd.master.control.server import ControlServer
-from consumerd.wire.control import METHODS, call
+from consumerd.wire.control import call
+from consumerd.wire.method import Method
 
 
-async def answer(params: Mapping[str, object]) -> AsyncIterator[str]:
-    yield "7"
+class Fine(Method, frozen=True):
+    name = "status"
+
+    async def answer(self, master: object, by: str) -> int:
+        return 7
 
 
-async def broken(params: Mapping[str, object]) -> AsyncIterator[str]:
-    if params is not None:
+class Broken(Method, frozen=True):
+    name = "reload"
+
+    async def answer(self, master: object, by: str) -> int:
         raise FileNotFoundError(2, "No such file or directory")
-    yield ""
 
 
 def served(directory: Path, facts: list[Fact], act: Callable[[ControlServer], Awaitable[None]]) -> None:
     async def serve() -> None:
-        answers = {name: broken if name == "reload" else answer for name in METHODS}
         audit = AuditLog(directory / "audit.log", facts.append)
-        server = ControlServer(directory / "control.sock", answers, audit, facts.append)
+        server = ControlServer(
+            directory / "control.sock", {"status": Fine, "reload": Broken}, None, audit, facts.append
+        )
         await server.start()
         await act(server)
         await server.close()

@@ -10,15 +10,17 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from consumerd import clock
 from consumerd.cli.lines import terminal_width
 from consumerd.cli.options import Decorator, json_option, state_dir_option
-from consumerd.cli.parked_options import DECIDABLE, Function, changing, narrowed, target_option
-from consumerd.cli.parked_store import Item, ask, check_target
-from consumerd.cli.parked_view import agrees, is_asked, render_changed, render_list, render_task
 from consumerd.standard_streams import shown
 from consumerd.state.state_dir import StateDirectory
+from consumerd.verbs.parked.asking import Item, ask, check_target
+from consumerd.verbs.parked.methods import ParkedChange, ParkedDiscard, ParkedList, ParkedRetry, ParkedShow
+from consumerd.verbs.parked.options import DECIDABLE, Function, changing, narrowed, target_option
+from consumerd.verbs.parked.view import agrees, is_asked, render_changed, render_list, render_task
 
 _config_option: Decorator = click.option(
     "--config", metavar="CONFIG", help="Ask the store that this configuration names; the master is not needed."
@@ -38,7 +40,8 @@ def _verb(name: str) -> Callable[[Function], click.Command]:
 
 
 @_verb("list")
-@click.argument("target", required=False)
+@click.argument("named", metavar="[TARGET]", required=False)
+@target_option
 @narrowed(*DECIDABLE, "suspect")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="So many, the newest first.")
 def list_(
@@ -46,12 +49,14 @@ def list_(
     config: str | None,
     as_json: bool,
     *,
+    named: str | None,
     target: str | None,
     limit: int,
     **narrowing: Any,  # click's parameters
 ) -> int:
     """List parked tasks of TARGET, a group or group/name; the newest failure first."""
-    rows = ask(state_dir, config, "list", {"target": target, "limit": limit + 1, **narrowing})
+    target = named if target is None else target
+    rows = ask(state_dir, config, ParkedList(target=target, limit=limit + 1, **narrowing))
     if not rows:
         check_target(state_dir, config, target)
     is_cut = len(rows) > limit
@@ -73,7 +78,7 @@ def show(
     state_dir: StateDirectory, config: str | None, as_json: bool, *, reference: str, target: str | None, is_raw: bool
 ) -> int:
     """Show one task whole. HANDLE is what the list shows, at least the first 4 characters of it, or a task id."""
-    (task,) = ask(state_dir, config, "show", {"reference": reference, "target": target})
+    (task,) = ask(state_dir, config, ParkedShow(target=target, reference=reference))
     if is_raw:
         sys.stdout.buffer.write(task["payload"])
         sys.stdout.buffer.flush()
@@ -88,42 +93,39 @@ def show(
 @changing
 def retry(state_dir: StateDirectory, config: str | None, as_json: bool, **chosen: Any) -> int:
     """Have tasks handled again now, their attempts kept. HANDLE: at least 4 characters of it, or a task id."""
-    return _change(state_dir, config, "retry", chosen, as_json=as_json)
+    return _change(state_dir, config, ParkedRetry, chosen, as_json=as_json)
 
 
 @_verb("discard")
 @changing
 def discard(state_dir: StateDirectory, config: str | None, as_json: bool, **chosen: Any) -> int:
     """Delete tasks for good. HANDLE: at least 4 characters of it, or a task id."""
-    return _change(state_dir, config, "discard", chosen, as_json=as_json)
+    return _change(state_dir, config, ParkedDiscard, chosen, as_json=as_json)
 
 
-def _change(state_dir: StateDirectory, config: str | None, verb: str, chosen: dict[str, Any], *, as_json: bool) -> int:
+def _change(
+    state_dir: StateDirectory, config: str | None, kind: type[ParkedChange], chosen: dict[str, Any], *, as_json: bool
+) -> int:
     """Change what is chosen, by click's parameters; on a terminal not before a person has agreed to their number."""
-    arguments = _arguments(chosen)
-    if chosen["is_all"] and not chosen["is_sure"] and not chosen["dry_run"] and is_asked():
-        arguments["until"] = min(arguments["until"] or math.inf, clock.wall())  # no more than are counted
-        if not agrees(verb, ask(state_dir, config, verb, {**arguments, "dry_run": True})):
+    is_sure = chosen.pop("is_sure")
+    asked = kind(**chosen)
+    if bool(asked.references) == asked.all:
+        raise click.UsageError("write either handles or --all, which --target, --state and the like narrow down")
+    if asked.all and not is_sure and not asked.dry_run and is_asked():
+        asked = replace(asked, until=min(asked.until or math.inf, clock.wall()))  # no more than are counted
+        if not agrees(asked.verb, ask(state_dir, config, replace(asked, dry_run=True))):
             click.echo("nothing was changed")
             return 1
-    items = ask(state_dir, config, verb, arguments)
+    items = ask(state_dir, config, asked)
     if not items:
-        check_target(state_dir, config, chosen["target"])
+        check_target(state_dir, config, asked.target)
     if as_json:
         consumers = [{"consumer": item["consumer"], "tasks": item["tasks"]} for item in items if not item["is_left"]]
         left = [{"consumer": item["consumer"], "tasks": item["tasks"]} for item in items if item["is_left"]]
         _print_json({"consumers": consumers, "left": left})
     else:
-        click.echo("\n".join(render_changed(verb, items, is_dry=chosen["dry_run"])))
+        click.echo("\n".join(render_changed(asked.verb, items, is_dry=asked.dry_run)))
     return 0
-
-
-def _arguments(chosen: dict[str, Any]) -> dict[str, Any]:  # what the store helper takes
-    """The request. UsageError where neither handles nor --all say what is meant."""
-    if bool(chosen["references"]) == chosen["is_all"]:
-        raise click.UsageError("write either handles or --all, which --target, --state and the like narrow down")
-    arguments = {name: value for name, value in chosen.items() if name not in ("is_all", "is_sure")}
-    return {**arguments, "all": chosen["is_all"], "references": list(chosen["references"])}
 
 
 def _as_json(task: Item) -> Item:

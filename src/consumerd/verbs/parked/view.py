@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 import click
 
 from consumerd.cli.lines import duration, printable, table
-from consumerd.cli.parked_store import Item
 from consumerd.clock import iso, wall
+from consumerd.verbs.parked.asking import Item
 
 HEADINGS = ("HANDLE", "STATE", "ATTEMPTS", "LAST", "DUE", "CONSUMER")
 LONGEST_TASK_ID = 80

@@ -1,14 +1,10 @@
-"""What operators do to pools: scale, pause, resume, restart, reload, cancel. Runs in the master.
-
-Each returns plain values for the answer. A wrong target, number or state is a UsageError with one sentence, and nothing
-has been changed.
-"""
+"""The configuration in force, and what operators have set by hand, applied to the pools. Runs in the master."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from consumerd import clock, events
 from consumerd.config.diff import Change, ChangeKind, diff, needs_new_master, taken_over
@@ -17,48 +13,49 @@ from consumerd.config.shape import ConsumerSettings, Document, Settings
 from consumerd.errors import ConsumerdError, UsageError
 from consumerd.events.facts import Fact
 from consumerd.master.control.overrides import Overrides, Paused, Pin
-from consumerd.master.control.running_task import find_running_task
-from consumerd.master.duties.autoscaler import shards_of
-from consumerd.master.duties.watchdog import DIAGNOSE_S, condemn
 from consumerd.master.pools import live_keys
 from consumerd.master.pools.entry import Entry
 from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.pools import Pools
-from consumerd.master.rules.observed import Condemned
 from consumerd.model.identity import ConsumerName
-from consumerd.model.slots import MOST_WORKERS
 from consumerd.wire.messages import Pause
 
-Plain = dict[str, object]
+MakeEntry = Callable[[Document, ConsumerSettings], Entry]
+"""Makes the entry of a consumer of a document, for its pool."""
 
 
-@dataclass(frozen=True)
+class Differences(NamedTuple):
+    """What a reload changes: pools, as `group/name KIND …`, and settings by key. remarks: on what needs a new start."""
+
+    changes: list[str]
+    settings: list[str]
+    remarks: list[str]
+
+
 class Configuration:
-    """entry: makes a consumer's, for its pool. overrides: the file of what was set by hand."""
+    """The document in force, pinned numbers and paused pools; `wake` makes the supervisor take a turn.
 
-    entry: Callable[[Document, ConsumerSettings], Entry]
-    overrides: Path
-
-
-class Operations:
-    """Acts on the pools; `wake` makes the supervisor take a turn."""
+    A wrong target or state is a UsageError with one sentence, and nothing has been changed.
+    """
 
     def __init__(
         self,
         pools: Pools,
         emit: Callable[[Fact], None],
-        configuration: Configuration,
         document: Document,
+        entry: MakeEntry,
         *,
         overrides: Overrides,
+        overrides_file: Path,
         wake: Callable[[], None],
     ) -> None:
-        """document: what runs now; overrides: what was set by hand before."""
+        """document: what runs now; overrides: what was set by hand before, and is kept in `overrides_file`."""
         self._pools = pools
         self._emit = emit
-        self._configuration = configuration
         self._document = document
+        self._make_entry = entry
         self._overrides = overrides
+        self._overrides_file = overrides_file
         self._wake = wake
         self._restore()
 
@@ -77,48 +74,32 @@ class Operations:
         """Since when and by whom pools are paused, by `group/name`."""
         return self._overrides.paused
 
-    # The verbs
-
-    def scale(self, target: str, workers: int | None) -> Plain:
-        """Pin the number of workers of every pool that `target` means, or undo that (None)."""
-        if workers is not None and not 1 <= workers <= MOST_WORKERS:
-            raise UsageError(f"the number of workers must be 1 to {MOST_WORKERS}, and is {workers}: pause stops a pool")
-        now, pools = clock.monotonic(), self._changeable(target)
-        meant = {pool.consumer for pool in pools}
+    def pin(self, pools: Collection[Pool], workers: int | None) -> None:
+        """Pin the number of workers of pools, or undo that (None). ConsumerdError where it cannot be written."""
+        now, meant = clock.monotonic(), {pool.consumer for pool in pools}
         pins = {name: pin for name, pin in self._overrides.pins.items() if name not in meant}
         if workers is not None:
             pins |= {pool.consumer: Pin(workers, self._configured(pool)) for pool in pools}
         self._save(Overrides(pins, self._overrides.paused))
         for pool in pools:
             pool.scale(workers, now)
-            wanted, is_pinned = pool.wanted.workers, workers is not None
-            self._emit(events.pool_scaled(consumer=pool.consumer, workers=wanted, is_pinned=is_pinned))
-        self._wake()
-        return {"pools": [self._scaled(pool) for pool in pools]}
 
-    def pause(self, target: str, *, is_paused: bool, by: str = "") -> Plain:
-        """Let the workers fetch nothing more, or again. What they have in hand they finish. by: the user who asks."""
-        pools = self._changeable(target)
+    def pause(self, pools: Collection[Pool], by: str) -> None:
+        """Let the workers of pools fetch nothing more. by: the user who asks. ConsumerdError as for `pin`."""
+        paused = self._overrides.paused
+        again = {pool.consumer: paused.get(pool.consumer, Paused(clock.wall(), by)) for pool in pools}
+        self._set_paused(pools, paused | again)
+
+    def resume(self, pools: Collection[Pool]) -> None:
+        """Let the workers of pools fetch again. ConsumerdError as for `pin`."""
         meant = {pool.consumer for pool in pools}
-        others = {name: paused for name, paused in self._overrides.paused.items() if name not in meant}
-        again = {name: self._overrides.paused.get(name, Paused(clock.wall(), by)) for name in meant}
-        self._save(Overrides(self._overrides.pins, others | again if is_paused else others))
-        for pool in pools:
-            pool.is_paused = is_paused
-            pool.tell_workers(Pause(is_paused))
-            self._emit((events.pool_paused if is_paused else events.pool_resumed)(consumer=pool.consumer))
-        return {"pools": [pool.consumer for pool in pools]}
+        self._set_paused(pools, {name: at for name, at in self._overrides.paused.items() if name not in meant})
 
-    def restart(self, target: str) -> Plain:
-        """A new edition with the same entry: new processes, of the code as it is now, slot by slot."""
-        now, pools = clock.monotonic(), self._changeable(target)
-        for pool in pools:
-            pool.change(self._entry(pool), now)
-            self._emit(events.pool_restarting(consumer=pool.consumer))
-        self._wake()
-        return {"pools": [pool.consumer for pool in pools]}
+    def renew(self, pool: Pool) -> None:
+        """Give a pool a new edition with the same entry."""
+        pool.change(self._entry(pool), clock.monotonic())
 
-    def reload(self, document: Document, *, is_dry: bool) -> Plain:
+    def reload(self, document: Document, *, is_dry: bool) -> Differences:
         """Take over a configuration that was read and is valid. is_dry: only say what that would change."""
         self._check_running()
         changes = diff(self._running(), document, self._live_keys)
@@ -126,28 +107,7 @@ class Operations:
         if not is_dry:
             self._apply(_with_settings_of(document, self._document, kept), changes)
         remarks = [f"{key} is read when the master starts: run it again to change that" for key in kept]
-        found = [str(change) for change in changes]
-        return {"changes": found, "settings": list(settings), "remarks": remarks, "is_applied": not is_dry}
-
-    def cancel(self, task: str, *, does_park: bool = False) -> Plain:
-        """End the attempt that a worker runs, by replacing the worker. task: see `master.control.running_task`.
-
-        does_park: have the next worker that meets the task park it as dead.
-        """
-        now, found = clock.monotonic(), find_running_task(self._pools, task)
-        pool = self._pools[found.pool]
-        if does_park and pool.traits.get("gives_away", False):
-            sentence = "its source has given the task away, so that it cannot be parked: cancel it without --park"
-            raise UsageError(f"{found}: {sentence}")
-        reason = f"cancelled by an operator, on offset {found.offset} of shard {found.shard}"
-        condemned = Condemned(reason, now, now + DIAGNOSE_S, found.shard, found.offset, does_park=does_park)
-        condemn(pool, found.slot, condemned, now)
-        fact = events.task_cancelled(
-            consumer=pool.consumer, worker_id=found.slot, shard=found.shard, offset=found.offset
-        )
-        self._emit(fact)
-        self._wake()
-        return {"task": str(found), "consumer": str(found.pool), **found.fields()}
+        return Differences(list(map(str, changes)), list(settings), remarks)
 
     def matching(self, target: str) -> list[Pool]:
         """The pools that TARGET means; UsageError where there is none."""
@@ -160,13 +120,21 @@ class Operations:
             raise UsageError(f"there is no pool {target!r}{advice}")
         return pools
 
+    def changeable(self, target: str) -> list[Pool]:
+        """The pools that TARGET means and that are to run."""
+        self._check_running()
+        pools = [pool for pool in self.matching(target) if pool.is_wanted]
+        if not pools:
+            raise UsageError(f"the workers of {target} leave: ask again when they are gone")
+        return pools
+
     # Within
 
-    def _scaled(self, pool: Pool) -> Plain:
-        """helping: how many workers its source has something to do for, where that is fewer."""
-        workers, shards = pool.wanted.workers, shards_of(pool)
-        helping = shards if shards and shards < workers else None
-        return {"name": pool.consumer, "workers": workers, "helping": helping}
+    def _set_paused(self, pools: Collection[Pool], paused: dict[str, Paused]) -> None:
+        self._save(Overrides(self._overrides.pins, paused))
+        for pool in pools:
+            pool.is_paused = pool.consumer in paused
+            pool.tell_workers(Pause(pool.is_paused))
 
     def _live_keys(self, name: ConsumerName) -> frozenset[str]:
         return self._pools[name].live_keys if name in self._pools else frozenset()
@@ -174,7 +142,7 @@ class Operations:
     def _entry(self, pool: Pool) -> Entry:
         """As the configuration has it now, taken back or not."""
         found = next((consumer for consumer in self._document.consumers if consumer.full_name == pool.name), None)
-        return pool.newest_entry if found is None else self._configuration.entry(self._document, found)
+        return pool.newest_entry if found is None else self._make_entry(self._document, found)
 
     def _running(self) -> Document:
         """The document as it is in force: without what was taken back, which a reload tries again."""
@@ -185,7 +153,8 @@ class Operations:
 
     def _apply(self, document: Document, changes: tuple[Change, ...]) -> None:
         now = clock.monotonic()
-        self._save(self._overrides_after(changes))
+        numbers = {str(change.consumer): _number(change.after) for change in changes if change.after is not None}
+        self._save(self._overrides_with(numbers))
         for change in changes:
             self._apply_change(document, change, now)
         changed = {change.consumer for change in changes}
@@ -200,7 +169,7 @@ class Operations:
         pool, (pin, is_paused) = self._pools.get(change.consumer), self._set_by_hand(change.consumer)
         entry = None
         if change.after is not None and change.after.common.enabled:
-            entry = self._configuration.entry(document, change.after)
+            entry = self._make_entry(document, change.after)
         if pool is not None:  # a disabled one has none
             pool.set_pin(pin)
             pool.is_paused = is_paused
@@ -221,15 +190,11 @@ class Operations:
         else:
             live_keys.ask_zygote(pool, entry)
 
-    def _overrides_after(self, changes: tuple[Change, ...]) -> Overrides:
-        """A configuration that has another number of workers undoes what an operator has pinned."""
-        numbers = {str(change.consumer): _number(change.after) for change in changes if change.after is not None}
-        pins = {
-            name: pin
-            for name, pin in self._overrides.pins.items()
-            if numbers.get(name, pin.configured) == pin.configured
-        }
-        return Overrides(pins, self._overrides.paused)
+    def _overrides_with(self, configured: Mapping[str, int | str]) -> Overrides:
+        """Without the pins of pools that the configuration gives another number of workers than when they were set."""
+        pins = self._overrides.pins.items()
+        kept = {name: pin for name, pin in pins if configured.get(name, pin.configured) == pin.configured}
+        return Overrides(kept, self._overrides.paused)
 
     def _set_by_hand(self, name: ConsumerName) -> tuple[int | None, bool]:
         """What an operator has set for a pool, also under an earlier master, or before it was removed: the number of
@@ -241,15 +206,7 @@ class Operations:
     def _restore(self) -> None:
         """What was set by hand under an earlier master. A pin that the configuration has undone since is forgotten."""
         now = clock.monotonic()
-        undone = {
-            name
-            for pool in self._pools
-            if (pin := self._overrides.pins.get(name := pool.consumer)) is not None
-            and pin.configured != self._configured(pool)
-        }
-        if undone:
-            pins = {name: pin for name, pin in self._overrides.pins.items() if name not in undone}
-            self._save(Overrides(pins, self._overrides.paused))
+        self._save(self._overrides_with({pool.consumer: self._configured(pool) for pool in self._pools}))
         for pool in self._pools:
             workers, pool.is_paused = self._set_by_hand(pool.name)
             if workers is not None:
@@ -264,25 +221,18 @@ class Operations:
 
     def keep_overrides(self) -> None:
         """Write what is set by hand anew, where the state directory is made anew. OSError."""
-        self._overrides.save(self._configuration.overrides)
+        self._overrides.save(self._overrides_file)
 
     def _save(self, overrides: Overrides) -> None:
         if overrides == self._overrides:
             return
-        path = self._configuration.overrides
         try:
-            overrides.save(path)
+            overrides.save(self._overrides_file)
         except OSError as error:
-            raise ConsumerdError(f"{path} cannot be written ({error.strerror}), so nothing was changed") from error
+            raise ConsumerdError(
+                f"{self._overrides_file} cannot be written ({error.strerror}), so nothing was changed"
+            ) from error
         self._overrides = overrides
-
-    def _changeable(self, target: str) -> list[Pool]:
-        """The pools that TARGET means and that are to run."""
-        self._check_running()
-        pools = [pool for pool in self.matching(target) if pool.is_wanted]
-        if not pools:
-            raise UsageError(f"the workers of {target} leave: ask again when they are gone")
-        return pools
 
 
 def _with_settings_of(document: Document, before: Document, keys: tuple[str, ...]) -> Document:

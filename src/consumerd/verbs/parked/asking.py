@@ -7,7 +7,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from consumerd.cli.options import state_dir_of
 from consumerd.errors import ConsumerdError, NotRunningError, UsageError
 from consumerd.model.identity import ConsumerName
 from consumerd.state.state_dir import StateDirectory
+from consumerd.verbs.parked.methods import ParkedChange, ParkedMethod
 from consumerd.wire.channel import Channel
 from consumerd.wire.control import call
 from consumerd.wire.messages import STORE_HELPER, Message, Serve, StoreRequest, StoreResult
@@ -24,30 +25,30 @@ from consumerd.wire.status import ask_status
 TIMEOUT_S = 60.0
 PROGRESS_S = 2.0
 
-CHANGES = ("retry", "discard")
-"""The verbs that reach the tasks of the consumers that are run here, and others only by their full names."""
-
 _TASKS = re.compile(r'"tasks":(\d+)')
 
 Item = dict[str, Any]  # a row, as JSON brought it
 
 
-def ask(state_dir: StateDirectory, config: str | None, verb: str, arguments: Mapping[str, object]) -> list[Item]:
+def ask(state_dir: StateDirectory, config: str | None, asked: ParkedMethod) -> list[Item]:
     """All items of the answer. `config`: ask the store that it names, with the environment of this process.
 
     ConsumerdError with one sentence where that failed.
     """
-    if config is not None:
-        return _ask_configured(config, state_dir, verb, arguments)
+    items = _ask_master(state_dir, asked) if config is None else _ask_configured(config, state_dir, asked)
+    return added_up(items) if isinstance(asked, ParkedChange) else items
+
+
+def _ask_master(state_dir: StateDirectory, asked: ParkedMethod) -> list[Item]:
     try:
         progress = _Progress()
-        method, socket_path = f"parked.{verb}", state_dir.control_socket
-        result = call(socket_path, method, arguments, timeout_s=TIMEOUT_S, on_piece=progress.hear)
+        parameters = asked.parameters()
+        result = call(state_dir.control_socket, asked.name, parameters, timeout_s=TIMEOUT_S, on_piece=progress.hear)
     except NotRunningError:
-        return _ask_embedded(state_dir, verb, arguments)
+        return _ask_embedded(state_dir, asked)
     assert isinstance(result, dict)
     items: list[Item] = result["items"]
-    return added_up(items) if verb in CHANGES else items
+    return items
 
 
 def check_target(state_dir: StateDirectory, config: str | None, target: str | None) -> None:
@@ -69,27 +70,27 @@ def _consumers(state_dir: StateDirectory, config: str | None) -> list[str]:
         return []
 
 
-def _ask_embedded(state_dir: StateDirectory, verb: str, arguments: Mapping[str, object]) -> list[Item]:
+def _ask_embedded(state_dir: StateDirectory, asked: ParkedMethod) -> list[Item]:
     if not state_dir.parked_database.exists():
         raise NotRunningError(
             f"no master answers on {state_dir.control_socket}, and no task is parked in {state_dir.path}: "
             "name its --state-dir, or with --config the configuration whose store is meant"
         )
-    return _ask_helper(Serve(json.dumps({}), str(Path.cwd()), str(state_dir.path)), verb, arguments)
+    serve = Serve(json.dumps({}), str(Path.cwd()), str(state_dir.path))
+    return _ask_helper(serve, StoreRequest(1, asked.verb, asked.arguments(None)))
 
 
-def _ask_configured(config: str, state_dir: StateDirectory, verb: str, arguments: Mapping[str, object]) -> list[Item]:
+def _ask_configured(config: str, state_dir: StateDirectory, asked: ParkedMethod) -> list[Item]:
     from consumerd.config.loading import load
 
     document = load(config)
-    if verb in CHANGES:
-        arguments = {**arguments, "consumers": [str(consumer.full_name) for consumer in document.consumers]}
+    arguments = asked.arguments([str(consumer.full_name) for consumer in document.consumers])
     path = state_dir_of(document.state_dir, state_dir).path
     serve = Serve(document.settings.model_dump_json(), str(document.directory), str(path))
-    return _ask_helper(serve, verb, arguments)
+    return _ask_helper(serve, StoreRequest(1, asked.verb, arguments))
 
 
-def _ask_helper(serve: Serve, verb: str, arguments: Mapping[str, object]) -> list[Item]:
+def _ask_helper(serve: Serve, request: StoreRequest) -> list[Item]:
     """Execute a helper for one request."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     channel = Channel(ours)
@@ -98,14 +99,14 @@ def _ask_helper(serve: Serve, verb: str, arguments: Mapping[str, object]) -> lis
             command = [sys.executable, "-P", "-m", STORE_HELPER, str(theirs.fileno())]
             process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL)
         channel.send(serve)
-        channel.send(StoreRequest(1, verb, dict(arguments)))
+        channel.send(request)
         items = _items(channel)
     except (TimeoutError, BrokenPipeError, ConnectionResetError) as error:
         raise ConsumerdError(f"the store helper did not answer ({error}): try again") from error
     finally:
         channel.close()
     process.wait(TIMEOUT_S)
-    return added_up(items) if verb in CHANGES else items
+    return items
 
 
 def _items(channel: Channel) -> list[Item]:

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from consumerd.cli import status
 from consumerd.cli.lines import printable, table
 from consumerd.clock import wall
+from consumerd.verbs import status
 from consumerd.wire.status import status_of
 
 Plain = dict[str, Any]  # parts of a status document

@@ -1,6 +1,6 @@
 """Events as people read them."""
 
-from consumerd.cli.following import render
+from consumerd.verbs.events import render
 
 
 def test_an_event_is_a_line_and_a_traceback_stands_below_it() -> None:

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 from msgspec import UNSET
 
-from consumerd import clock, events
+from consumerd import clock
 from consumerd.cli.lines import duration, named_table, note, table, terminal_width
 from consumerd.cli.options import json_option, state_dir_option
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import call
+from consumerd.wire.method import Method
 from consumerd.wire.status import Flag, LastError, PoolStatus, Status, WorkerStatus, status_of
+
+if TYPE_CHECKING:
+    from consumerd.master.control.controls import Controls
 
 POOL_HEADINGS = ("POOL", "STATE", "WORKERS", "HANDLED", "FAILED", "PARKED", "UNSETTLED", "RESTARTS", "LAG")
 WORKER_HEADINGS = ("WORKER", "PID", "GENERATION", "STATE", "FOR", "HANDLED", "DOING")
@@ -28,6 +33,15 @@ KNOWN_S = 1.0
 """How long a task runs is known by looks a second apart, and not shown below that."""
 OLD_LAG_S = 30.0
 """The lag is measured every ten seconds; an older one is shown with its age."""
+
+
+class ShowStatus(Method, frozen=True):
+    """All that runs, and what is wrong with it."""
+
+    name, result = "status", Status
+
+    async def answer(self, master: Controls, by: str) -> Status:
+        return master.status()
 
 
 @click.command()
@@ -137,6 +151,8 @@ def shards_help(shards: int) -> str:
 
 def _last_error(error: LastError, restarts: int) -> str:
     """What went wrong; how often workers were restarted, where it ended one; how long ago, once that is a while."""
+    from consumerd import events  # not on the way of a status without errors
+
     fields = {name: value for name, value in error.fields.items() if name not in ("consumer", "traceback")}
     told = str(fields.pop("error", fields.pop("reason", "")))
     if error.name != events.consume_failed.name:

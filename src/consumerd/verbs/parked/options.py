@@ -60,7 +60,7 @@ changing = _all_of(
     click.argument("references", nargs=-1, metavar="[HANDLE]..."),
     target_option,
     narrowed(*DECIDABLE),
-    click.option("--all", "is_all", is_flag=True, help="All that the other options choose, of the consumers run here."),
+    click.option("--all", is_flag=True, help="All that the other options choose, of the consumers run here."),
     click.option("--dry-run", is_flag=True, help="Only count them."),
     click.option("--yes", "-y", "is_sure", is_flag=True, help="With --all on a terminal: do not ask."),
 )

@@ -1,7 +1,7 @@
-"""The published JSON Schema of the control protocol, made from the table of methods.
+"""The published JSON Schema of the control protocol, made from its methods.
 
-`python -m consumerd.wire.control_schema` prints it. A message is one line; which results a method has is said by
-`consumerd VERB --json`, which prints them as they came.
+`python -m consumerd.cli.control_schema` prints it. A message is one line; which results a method has that is not
+described here is said by `consumerd VERB --json`, which prints them as they came.
 """
 
 from __future__ import annotations
@@ -12,28 +12,29 @@ from typing import Any
 
 import msgspec
 
+from consumerd.cli.verbs import methods
 from consumerd.wire.control import (
     FAILED,
     INVALID_PARAMS,
     INVALID_REQUEST,
     LINE_LIMIT_BYTES,
     METHOD_NOT_FOUND,
-    METHODS,
     PARSE_ERROR,
-    Method,
 )
-from consumerd.wire.status import Status
+from consumerd.wire.method import Method
 
 Schema = dict[str, Any]  # a JSON Schema is a free tree
 
-_TYPES = {str: "string", int: "integer", bool: "boolean"}
 _CODES = (PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, FAILED)
 
 
 def control_schema() -> Schema:
     """Of every message, by direction: a client sends requests, the master all else."""
-    _, status = msgspec.json.schema_components([Status], ref_template="#/$defs/{name}")
-    requests = {f"request.{name}": _request(method) for name, method in METHODS.items()}
+    known = methods()
+    answered = {name: method.result for name, method in known.items() if method.result is not None}
+    results, described = msgspec.json.schema_components(answered.values(), ref_template="#/$defs/{name}")
+    requests = {f"request.{name}": _request(method) for name, method in known.items()}
+    answers = {f"result.{name}": result for name, result in zip(answered, results, strict=True)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "The control protocol of consumerd: JSON-RPC 2.0, one message a line",
@@ -44,9 +45,10 @@ def control_schema() -> Schema:
             "request": {"oneOf": [_ref(name) for name in requests]},
             **requests,
             "response": _message(
-                {"id": _ref("id"), "result": {"anyOf": [_ref("Status"), {}]}}, "What a method has answered."
+                {"id": _ref("id"), "result": {"anyOf": [*map(_ref, answers), {}]}}, "What a method has answered."
             ),
-            **status,
+            **answers,
+            **described,
             "failure": _failure(),
             "piece": _notification("piece", "text", {"type": "string"}, "A part of a result, as JSON text."),
             "item": _notification("item", "item", {}, "One item of a stream."),
@@ -54,18 +56,16 @@ def control_schema() -> Schema:
     }
 
 
-def _request(method: Method) -> Schema:
-    known = dict(method.required) | dict(method.optional)
-    params: Schema = {"type": "object", "properties": {name: {"type": _TYPES[kind]} for name, kind in known.items()}}
-    params["required"] = [name for name, _ in method.required]
-    params["additionalProperties"] = method.any_parameters
+def _request(method: type[Method]) -> Schema:
+    params = msgspec.json.schema(method)["$defs"][method.__name__]
+    description = params.pop("description", "")
     members = {"id": _ref("id"), "method": {"const": method.name}, "params": params}
-    message = _message(members, _description(method))
-    message["required"] = ["id", "method", *(["params"] if method.required else [])]
+    message = _message(members, " ".join(f"{description} {_answered(method)}".split()))
+    message["required"] = ["id", "method", *(["params"] if params["required"] else [])]
     return message
 
 
-def _description(method: Method) -> str:
+def _answered(method: type[Method]) -> str:
     is_act = "Kept in the audit log. " if method.is_act else ""
     return is_act + ("Answered by items." if method.is_stream else "Answered once, in pieces where it is long.")
 

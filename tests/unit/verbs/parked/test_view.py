@@ -7,10 +7,10 @@ from dataclasses import asdict, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumerd.cli.parked_view import LONGEST_TEXT, contents, dump, render_list, render_task
 from consumerd.clock import wall
 from consumerd.model.parked import ParkedTask
 from consumerd.model.task import TaskId
+from consumerd.verbs.parked.view import LONGEST_TEXT, contents, dump, render_list, render_task
 from contracts.parking_store import dead_task, parked_task
 
 

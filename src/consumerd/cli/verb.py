@@ -1,0 +1,158 @@
+"""What a verb that asks the master one thing is made of: the command of a `Method`, and what its answer shows.
+
+Imports nothing heavy: neither the master, nor pydantic, nor SQL.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import typing
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, ClassVar, TypeVar
+
+import click
+import msgspec
+from msgspec import Meta
+
+from consumerd.cli.options import json_option, state_dir_option
+from consumerd.clock import SYSTEM_CLOCK
+from consumerd.errors import ConsumerdError, WireError
+from consumerd.state.state_dir import StateDirectory
+from consumerd.wire.control import call
+from consumerd.wire.method import Method
+from consumerd.wire.status import PoolStatus, ask_status
+
+Target = Annotated[str, Meta(description="A group, or group/name.")]
+ResultT = TypeVar("ResultT")
+
+LOOK_EVERY_S = 0.2
+UP = frozenset({"running", "stalled", "finished"})
+
+
+class Verb(Method, frozen=True):
+    """A method that is a verb: its name is the verb's, its docstring the help.
+
+    A field without a default is an argument, one that is False by default a flag, with its description as help. Any
+    other names in its `Meta(extra={…})` a `metavar`, and how it is read from a text: `read`.
+
+    timeout_s: how long the answer may take. can_wait: there is `--wait`, until the pools that `awaited` names run it.
+    """
+
+    timeout_s: ClassVar[float] = 5.0
+    can_wait: ClassVar[bool] = False
+
+    def lines(self, answer: Any) -> Iterable[str]:  # of the type `result`
+        """What people read of the answer."""
+        raise NotImplementedError
+
+    def awaited(self, answer: Any) -> Iterable[str]:  # of the type `result`
+        """The pools that `--wait` waits for."""
+        return ()
+
+
+class Pools(msgspec.Struct, frozen=True):
+    """The answer of a verb that has acted on pools: their full names."""
+
+    pools: list[str]
+
+
+def ask(state_dir: StateDirectory, method: Method, *, timeout_s: float = 5.0) -> object:
+    """The master's answer, as JSON brought it."""
+    return call(state_dir.control_socket, method.name, method.parameters(), timeout_s=timeout_s)
+
+
+def understood(answer: object, kind: type[ResultT], method: str) -> ResultT:
+    """The answer as the type that it has. WireError where it has another: the master is of another version."""
+    try:
+        return msgspec.convert(answer, kind)
+    except msgspec.ValidationError as error:
+        raise WireError(
+            f"the master's answer to {method} is not understood ({error}): it is of another version"
+        ) from error
+
+
+def command_of(kind: type[Verb]) -> click.Command:
+    """The command of a verb: it asks, and shows the answer as JSON or in lines."""
+
+    @click.command(kind.name, help=inspect.getdoc(kind))
+    @state_dir_option
+    @json_option
+    def command(state_dir: StateDirectory, as_json: bool, is_waiting: bool = False, **given: Any) -> None:  # as read
+        verb = kind(**given)
+        plain = ask(state_dir, verb, timeout_s=verb.timeout_s)
+        answer = understood(plain, kind.result, kind.name)
+        for line in [json.dumps(plain)] if as_json else verb.lines(answer):
+            click.echo(line)
+        if is_waiting:
+            wait_for(state_dir, verb.awaited(answer), tell=(lambda line: None) if as_json else click.echo)
+
+    command.params[:0] = map(_parameter, msgspec.structs.fields(kind))
+    if kind.can_wait:
+        command.params.append(_WAIT)
+    return command
+
+
+_WAIT = click.Option(
+    ["--wait", "is_waiting"], is_flag=True, help="Return when every slot runs it; exit 1 if it was taken back."
+)
+
+
+def _parameter(field: msgspec.structs.FieldInfo) -> click.Parameter:
+    (described,) = [each for each in typing.get_args(field.type) if isinstance(each, Meta)]
+    more = described.extra or {}
+    if field.default is False:
+        return click.Option([f"--{field.name.replace('_', '-')}"], is_flag=True, help=described.description)
+    read: Callable[[str], object] = more.get("read", str)
+    metavar = more.get("metavar", field.name.upper())
+    return click.Argument([field.name], metavar=metavar, callback=lambda ctx, parameter, text: read(text))
+
+
+def wait_for(state_dir: StateDirectory, names: Iterable[str], *, tell: Callable[[str], object]) -> None:
+    """Until these pools run what they were just asked to, in every slot; told of each. ConsumerdError with a line for
+    each that does not hold up, once the others have come to their ends.
+    """
+    pools = _pools(state_dir)
+    asked = {name: pools[name].edition for name in names if name in pools}
+    failures: dict[str, str] = {}
+    while asked:
+        for name, edition in tuple(asked.items()):
+            failure = _failure(pools.get(name), edition)
+            if failure:
+                failures[name] = failure
+            elif _is_done(pools.get(name), edition):
+                tell(f"{name}: every worker runs it")
+            else:
+                continue
+            del asked[name]
+        if asked:
+            SYSTEM_CLOCK.sleep(LOOK_EVERY_S)
+            pools = _pools(state_dir)
+    if failures:
+        raise ConsumerdError("\n".join(failures.values()))
+
+
+def _pools(state_dir: StateDirectory) -> dict[str, PoolStatus]:
+    return {pool.name: pool for pool in ask_status(state_dir.control_socket).pools}
+
+
+def _is_done(pool: PoolStatus | None, edition: int) -> bool:
+    """Whether every slot has come to run this edition, or a later one; a pool that is gone has nobody to wait for."""
+    if pool is None:
+        return True
+    are_new = all(worker.edition >= edition and worker.state in UP for worker in pool.workers)
+    return pool.state == "up" and pool.established >= edition and are_new
+
+
+def _failure(pool: PoolStatus | None, edition: int) -> str:
+    """Why it will not come to that; or nothing yet."""
+    if pool is None:
+        return ""
+    if pool.rejected >= edition:
+        return f"{pool.name}: the change did not hold up and was taken back: {pool.reason}"
+    if pool.state == "failed":
+        return f"{pool.name} has failed: {pool.reason}"
+    is_on_trial = pool.established < edition
+    refused = next((worker for worker in pool.workers if worker.is_refused and not is_on_trial), None)
+    why = "" if refused is None else f"worker {refused.slot} cannot be started: {refused.refused}"
+    return why and f"{pool.name}: {why}; it is tried again"

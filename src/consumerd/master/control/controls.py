@@ -1,0 +1,88 @@
+"""What the verbs act with: the master, as `consumerd.verbs` sees it. Runs in the master."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from consumerd import clock
+from consumerd.events.facts import Fact
+from consumerd.master.control.broadcast import Broadcast
+from consumerd.master.control.configuration import Configuration
+from consumerd.master.control.reloading import Reloading
+from consumerd.master.control.running_task import RunningTask, find_running_task
+from consumerd.master.control.status import status
+from consumerd.master.duties.autoscaler import shards_of
+from consumerd.master.duties.watchdog import DIAGNOSE_S, condemn
+from consumerd.master.helper import StoreHelper
+from consumerd.master.pools.pool import Pool
+from consumerd.master.pools.pools import Pools
+from consumerd.master.rules.observed import Condemned
+from consumerd.master.supervisor import Supervisor
+from consumerd.model.slots import LOOPING
+from consumerd.wire.messages import Wake
+from consumerd.wire.status import Status
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The master's parts, and what several of them do together. A wrong name or state is a UsageError.
+
+    emit: tells the log, and whoever follows.
+    wake: makes the supervisor take a turn.
+    config: what is run, as it was named.
+    started_at: wall time.
+    """
+
+    pools: Pools
+    emit: Callable[[Fact], None]
+    wake: Callable[[], None]
+    supervisor: Supervisor
+    helper: StoreHelper
+    configuration: Configuration
+    reloading: Reloading
+    broadcast: Broadcast
+    config: str
+    started_at: float
+
+    def status(self) -> Status:
+        """All that runs."""
+        return status(
+            self.pools,
+            config=self.config,
+            started_at=self.started_at,
+            disabled=self.configuration.disabled,
+            paused=self.configuration.paused,
+            stop_deadline=self.supervisor.stop_deadline,
+        )
+
+    def consumers(self) -> list[str]:
+        """The full names of all that are configured."""
+        return [*(pool.consumer for pool in self.pools), *map(str, self.configuration.disabled)]
+
+    def helping(self, pool: Pool) -> int | None:
+        """For how many of a pool's workers its source has something to do, where that is fewer than are wanted."""
+        shards = shards_of(pool)
+        return shards if shards and shards < pool.wanted.workers else None
+
+    def running_task(self, task: str) -> RunningTask:
+        """The task of this name, which a worker runs now. UsageError where none does."""
+        return find_running_task(self.pools, task)
+
+    def condemn(self, task: RunningTask, reason: str, *, does_park: bool) -> None:
+        """Replace the worker that runs a task. does_park: whichever worker meets the task next parks it as dead."""
+        now = clock.monotonic()
+        condemned = Condemned(reason, now, now + DIAGNOSE_S, task.shard, task.offset, does_park=does_park)
+        condemn(self.pools[task.pool], task.slot, condemned, now)
+
+    def wake_workers(self, target: str | None = None) -> int:
+        """Have running workers look at the parking store; how many."""
+        woken = 0
+        for pool in self.pools:
+            if target is not None and not pool.name.matches(target):
+                continue
+            for slot in pool.workers:
+                if pool.observed.slots[slot].state in LOOPING:
+                    pool.send(slot, Wake())
+                    woken += 1
+        return woken

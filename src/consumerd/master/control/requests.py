@@ -1,0 +1,171 @@
+"""One request on the control socket: read, checked, answered, kept in the audit log. Runs in the master."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import msgspec
+
+from consumerd import clock, events
+from consumerd.errors import ConsumerdError, UsageError
+from consumerd.events.facts import Fact
+from consumerd.master.control.audit import AuditLog, Peer
+from consumerd.wire.control import FAILED, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR
+from consumerd.wire.method import Method
+
+READ_IN_S = 10.0
+"""How long a client may leave an answer unread."""
+
+PIECE_CHARACTERS = 30_000  # each may be escaped to two in a line
+SILENCE_S = 1.0
+"""So long a client waits for a piece of an answer that is made in steps, and then has what there is."""
+_PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid
+
+
+class RequestError(ConsumerdError):
+    """A request that is not answered. code: of JSON-RPC."""
+
+    def __init__(self, code: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+@dataclass(slots=True)
+class Request:
+    """A line of a client's. method: what it asks, where that holds up; refusal: why it does not."""
+
+    identifier: object = None
+    params: object = None
+    method: Method | None = None
+    refusal: RequestError | None = None
+
+    @classmethod
+    def of(cls, line: bytes, methods: Mapping[str, type[Method]]) -> Request:
+        request = cls()
+        try:
+            request._read(line, methods)
+        except RequestError as error:
+            request.refusal = error
+        return request
+
+    def _read(self, line: bytes, methods: Mapping[str, type[Method]]) -> None:
+        try:
+            plain = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise RequestError(PARSE_ERROR, "a request must be one JSON object a line") from error
+        if not isinstance(plain, dict) or not isinstance(plain.get("id"), int | str):
+            raise RequestError(INVALID_REQUEST, "a request must be a JSON object with an id")
+        self.identifier, name, self.params = plain["id"], plain.get("method"), plain.get("params", {})
+        kind = methods.get(name) if isinstance(name, str) else None
+        if kind is None:
+            raise RequestError(METHOD_NOT_FOUND, f"there is no method {name!r}: the master is of another version")
+        try:
+            self.method = msgspec.convert(self.params, kind)
+        except msgspec.ValidationError as error:
+            raise RequestError(INVALID_PARAMS, f"{kind.name}: {error}") from error
+
+
+class Answering:
+    """Answers requests. master: what the methods act with; every failure is one sentence to whoever asks."""
+
+    def __init__(self, master: object, audit: AuditLog, emit: Callable[[Fact], None]) -> None:
+        self._master = master
+        self._audit = audit
+        self._emit = emit
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: Request) -> None:
+        """Answer one request. TimeoutError or ConnectionError where the client does not read the answer, or leaves."""
+        if request.method is not None and request.method.is_stream:
+            await _until_gone(reader, self._respond(writer, request, request.method))
+        elif request.method is not None:
+            await self._respond(writer, request, request.method)
+        elif request.refusal is not None:
+            await _fail(writer, request, request.refusal.code, str(request.refusal))
+
+    async def _respond(self, writer: asyncio.StreamWriter, request: Request, method: Method) -> None:
+        failed, peer = None, peer_of(writer)
+        respond = _stream if method.is_stream else _answer
+        try:
+            await respond(writer, request.identifier, method.texts(self._master, peer.user))
+        except ConsumerdError as error:
+            failed = str(error)
+            await _fail(writer, request, INVALID_PARAMS if isinstance(error, UsageError) else FAILED, failed)
+        except (TimeoutError, ConnectionError):
+            raise  # it is done; the client has not read that
+        except Exception as error:  # noqa: BLE001 - the top of an answer: whoever asks is told, and asks again
+            failed = f"{type(error).__name__}: {error}"
+            self._emit(events.control_failed(method=method.name, error=failed))
+            sentence = f"the master could not answer {method.name}, which is an error of consumerd's: {failed}"
+            await _fail(writer, request, FAILED, sentence)
+        finally:
+            if method.is_act:
+                self._audit.note(peer, method.name, request.params, failed)
+
+
+def peer_of(writer: asyncio.StreamWriter) -> Peer:
+    """Who is at the other end of a connection."""
+    credentials = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    pid, uid, _ = _PEER.unpack(credentials)
+    return Peer(pid, uid)
+
+
+async def _until_gone(reader: asyncio.StreamReader, answer: Coroutine[object, object, None]) -> None:
+    """An answer to its end. ConnectionResetError when the client leaves first, or sends more, which it is not to."""
+    answering = asyncio.ensure_future(answer)
+    leaving = asyncio.ensure_future(reader.read(1))
+    try:
+        await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if leaving.done():
+            raise ConnectionResetError("the client has left")
+        answering.result()
+    finally:
+        for task in (answering, leaving):
+            task.cancel()
+        await asyncio.gather(answering, leaving, return_exceptions=True)
+
+
+async def _stream(writer: asyncio.StreamWriter, identifier: object, items: AsyncIterator[str]) -> None:
+    """Each item as it comes."""
+    own = json.dumps(identifier)
+    async with aclosing(items):  # type: ignore[type-var]  # `Method.texts` is an async generator
+        async for item in items:
+            await _write(writer, f'{{"jsonrpc":"2.0","method":"item","params":{{"id":{own},"item":{item}}}}}')
+    await _write(writer, f'{{"jsonrpc":"2.0","id":{own},"result":null}}')
+
+
+async def _answer(writer: asyncio.StreamWriter, identifier: object, texts: AsyncIterator[str]) -> None:
+    """The result of all texts; in pieces where it is long, or takes long."""
+    held, is_in_pieces, written_at = "", False, clock.monotonic()
+    async with aclosing(texts):  # type: ignore[type-var]  # `Method.texts` is an async generator
+        async for text in texts:
+            held += text
+            while len(held) > PIECE_CHARACTERS or (held and clock.monotonic() - written_at > SILENCE_S):
+                piece, held, is_in_pieces = held[:PIECE_CHARACTERS], held[PIECE_CHARACTERS:], True
+                await _write(writer, _piece(identifier, piece))
+                written_at = clock.monotonic()
+    if is_in_pieces:
+        await _write(writer, _piece(identifier, held))
+        held = "null"
+    await _write(writer, f'{{"jsonrpc":"2.0","id":{json.dumps(identifier)},"result":{held}}}')
+
+
+async def _write(writer: asyncio.StreamWriter, text: str) -> None:
+    writer.write(text.encode("ascii") + b"\n")
+    async with asyncio.timeout(READ_IN_S):
+        await writer.drain()
+
+
+def _piece(identifier: object, text: str) -> str:
+    return json.dumps({"jsonrpc": "2.0", "method": "piece", "params": {"id": identifier, "text": text}})
+
+
+async def _fail(writer: asyncio.StreamWriter, request: Request, code: int, sentence: str) -> None:
+    """The client tells by the code how `consumerd` is to end: used wrongly, or failed."""
+    error = {"code": code, "message": sentence}
+    await _write(writer, json.dumps({"jsonrpc": "2.0", "id": request.identifier, "error": error}))

@@ -1,0 +1,116 @@
+"""`consumerd events [TARGET]` and `consumerd logs [-f] [TARGET]`: what becomes true, and what is written to stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import click
+from msgspec import UNSET, Meta, UnsetType
+
+from consumerd.cli.lines import printable
+from consumerd.cli.options import json_option, state_dir_option
+from consumerd.standard_streams import lost_output, shown
+from consumerd.state.state_dir import StateDirectory
+from consumerd.wire.control import Connection
+from consumerd.wire.method import Method
+
+if TYPE_CHECKING:
+    from consumerd.master.control.controls import Controls
+
+Plain = Mapping[str, Any]  # an item, as JSON brought it
+
+LEVELS = ("debug", "info", "warning", "error")
+_SHOWN_FIRST = ("timestamp", "level", "event", "consumer")
+
+
+class Events(Method, frozen=True):
+    """Follow facts as the master knows them, and stderr lines; those of pools that are added later too."""
+
+    name, is_stream = "events", True
+    target: Annotated[str | UnsetType, Meta(description="Only of a group, or group/name.")] = UNSET
+    recent: Annotated[int, Meta(description="How many of those that are kept come first.")] = 0
+    stderr: Annotated[bool, Meta(description="Lines of stderr too.")] = False
+    follow: Annotated[bool, Meta(description="Go on with what comes.")] = True
+
+    def texts(self, master: Controls, by: str) -> AsyncIterator[str]:
+        target = None if self.target is UNSET else self.target
+        if target is not None:
+            master.configuration.matching(target)  # UsageError, where nothing is meant by it
+        return master.broadcast.follow(target, self.recent, with_stderr=self.stderr, is_following=self.follow)
+
+
+_target = click.argument("target", metavar="[TARGET]", required=False)
+_level = click.option(
+    "--level", type=click.Choice(LEVELS), default="info", help="Show no event below; info by default."
+)
+
+
+@click.command()
+@_target
+@click.option("--recent", type=click.IntRange(0, 1000), default=0, help="Show so many earlier ones first.")
+@_level
+@state_dir_option
+@json_option
+def command(target: str | None, recent: int, level: str, state_dir: StateDirectory, as_json: bool) -> int:
+    """Follow events, the master's own and those that workers report to it, until it ends. TARGET: group or group/name.
+
+    What only a worker knows, each task that it handles for instance, is in the log alone. With --json each is an
+    object on a line. Exit code 1 where they were not read as fast as they came.
+    """
+    return _follow(state_dir, Events(UNSET if target is None else target, recent), level=level, as_json=as_json)
+
+
+@click.command()
+@_target
+@click.option("-f", "--follow", "is_following", is_flag=True, help="Go on with what comes, until the master ends.")
+@click.option("-n", "--lines", type=click.IntRange(0, 1000), default=100, help="Of the last; 100 by default.")
+@_level
+@state_dir_option
+@json_option
+def logs(
+    target: str | None, is_following: bool, lines: int, level: str, state_dir: StateDirectory, as_json: bool
+) -> int:
+    """Show the last events and lines of stderr of all processes, or of those of TARGET, a group or group/name.
+
+    The master keeps the last thousand. The whole log is wherever its stdout goes.
+    """
+    asked = Events(UNSET if target is None else target, lines, stderr=True, follow=is_following)
+    return _follow(state_dir, asked, level=level, as_json=as_json)
+
+
+def _follow(state_dir: StateDirectory, asked: Events, *, level: str, as_json: bool) -> int:
+    """Show every item of this level or above until the stream ends or nobody reads on; stderr lines always."""
+    lowest = LEVELS.index(level)
+    with Connection(state_dir.control_socket) as connection:
+        for item in connection.follow(asked.name, asked.parameters()):
+            assert isinstance(item, dict)
+            if item["event"] == "stderr" or LEVELS.index(item["level"]) >= lowest:
+                click.echo(json.dumps(item) if as_json else render(item))
+            if lost_output() is not None:
+                break
+    return shown()
+
+
+def render(item: Plain) -> str:
+    """For people: a line of when, whose, what, and the fields as `name=value`; texts of several lines stand below."""
+    head = f"{item['timestamp']} {item['level']:7} {item.get('consumer') or 'master'}"
+    if item["event"] == "stderr":
+        return f"{head} | {printable(item['line'])}"
+    fields = {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in item.items()
+        if name not in _SHOWN_FIRST and value not in ("", None)
+    }
+    told = [f"{name}={_quoted(printable(text))}" for name, text in fields.items() if "\n" not in text]
+    below = [line for name, text in fields.items() if "\n" in text for line in (f"  {name}:", *_indented(text))]
+    return "\n".join([" ".join([head, item["event"], *told]), *below])
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False) if " " in text else text
+
+
+def _indented(text: str) -> list[str]:
+    return [f"    {printable(line)}" for line in text.splitlines()]

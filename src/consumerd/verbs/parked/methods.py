@@ -1,0 +1,142 @@
+"""What a master answers about parked tasks. A store helper does the work, for the master or for the command itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from consumerd.errors import UsageError
+from consumerd.model.identity import ConsumerName
+from consumerd.model.slots import SlotState
+from consumerd.wire.method import Method, json_text
+
+if TYPE_CHECKING:
+    from consumerd.master.control.controls import Controls
+    from consumerd.master.pools.pool import Pool
+    from consumerd.master.pools.pools import Pools
+
+
+class ParkedMethod(Method, frozen=True, kw_only=True):
+    """One request to the store helper: `{"items": […]}`. What narrows it down is None where it does not.
+
+    since, until: on the wall clock, when the last attempt failed.
+    """
+
+    target: Annotated[str | None, Meta(description="Only tasks of a group, or group/name.")] = None
+
+    @property
+    def verb(self) -> str:
+        return self.name.removeprefix("parked.")
+
+    async def texts(self, master: Controls, by: str) -> AsyncIterator[str]:
+        """Page by page."""
+        separator = '{"items":['
+        async for page in master.helper.ask(self.verb, self.arguments(master.consumers())):
+            if not page:
+                yield " "  # a step that found nothing: whoever waits sees that it goes on
+            for item in page:
+                yield separator + json_text(item)
+                separator = ","
+        yield "]}" if separator == "," else separator + "]}"
+
+    def arguments(self, consumers: list[str] | None) -> dict[str, object]:
+        """As the store helper takes them. consumers: those that are run here; None: nobody knows."""
+        return self.parameters()
+
+
+class Narrowed(ParkedMethod, frozen=True, kw_only=True):
+    state: Annotated[str | None, Meta(description="Only tasks in this state.")] = None
+    error: Annotated[str | None, Meta(description="Only tasks that have this in their error.")] = None
+    text: Annotated[str | None, Meta(description="Only those with this in id, error, traceback or payload.")] = None
+    since: Annotated[float | None, Meta(description="Only tasks that failed last since then.")] = None
+    until: Annotated[float | None, Meta(description="Only tasks that failed last before then.")] = None
+
+
+class ParkedList(Narrowed, frozen=True, kw_only=True):
+    """List parked tasks, the newest failure first."""
+
+    name = "parked.list"
+    limit: Annotated[int | None, Meta(description="So many.")] = None
+
+
+class ParkedShow(ParkedMethod, frozen=True, kw_only=True):
+    """Show one task whole."""
+
+    name = "parked.show"
+    reference: Annotated[str, Meta(description="A handle, at least 4 characters of it, or a task id.")]
+
+
+class ParkedChange(Narrowed, frozen=True, kw_only=True):
+    """Change tasks chosen by handles, or `all` that the rest narrows down. An item for each step and consumer."""
+
+    is_act = True
+    references: Annotated[tuple[str, ...], Meta(description="Handles, or task ids.")] = ()
+    all: Annotated[bool, Meta(description="All that the others choose, of the consumers run here.")] = False
+    dry_run: Annotated[bool, Meta(description="Only count them.")] = False
+
+    def arguments(self, consumers: list[str] | None) -> dict[str, object]:
+        return self.parameters() if consumers is None else {**self.parameters(), "consumers": consumers}
+
+
+class ParkedDiscard(ParkedChange, frozen=True, kw_only=True):
+    """Delete tasks for good."""
+
+    name = "parked.discard"
+
+
+class ParkedRetry(ParkedChange, frozen=True, kw_only=True):
+    """Have tasks handled again now; the workers look at the store at once."""
+
+    name = "parked.retry"
+
+    async def texts(self, master: Controls, by: str) -> AsyncIterator[str]:
+        await self._check_run(master)
+        async for text in super().texts(master, by):
+            yield text
+        master.wake_workers()
+
+    async def _check_run(self, master: Controls) -> None:
+        """UsageError where one of the tasks that are asked for is of a pool that would not run it."""
+        why = unrun(master.pools, master.configuration.disabled)
+        if not why:
+            return
+        counting = msgspec.structs.replace(self, dry_run=True)
+        async for page in master.helper.ask(self.verb, counting.arguments(master.consumers())):
+            for item in page:
+                if not item["is_left"] and item["tasks"] and str(item["consumer"]) in why:
+                    raise UsageError(f"nothing is retried: {why[str(item['consumer'])]}")
+
+
+class Wake(Method, frozen=True):
+    """Have workers look at the parking store now."""
+
+    name, result = "wake", dict[str, int]
+    target: Annotated[str | UnsetType, Meta(description="Only those of a group, or group/name.")] = UNSET
+
+    async def answer(self, master: Controls, by: str) -> dict[str, int]:
+        return {"workers": master.wake_workers(None if self.target is UNSET else self.target)}
+
+
+def unrun(pools: Pools, disabled: Iterable[ConsumerName]) -> Mapping[str, str]:
+    """By the consumer's name, why none of its tasks is run now, in a sentence that says what to do."""
+    found = {pool.consumer: why for pool in pools if (why := _why_unrun(pool)) is not None}
+    return found | {
+        str(name): f"{name} is disabled: set enabled to true in the configuration, and reload" for name in disabled
+    }
+
+
+def _why_unrun(pool: Pool) -> str | None:
+    name, observed = pool.name, pool.observed
+    if not pool.is_wanted:
+        return f"{name} is stopping"
+    if pool.is_paused:
+        return f"{name} is paused: ask again after consumerd resume {name}"
+    if observed.is_lost:
+        return f"{name} has failed: mend what consumerd status says of it, and ask again after consumerd restart {name}"
+    slots = [observed.slots[number] for number in range(pool.wanted.workers)]
+    if all(slot.state is SlotState.FINISHED for slot in slots):
+        return f"{name} has finished, and runs nothing: ask again after consumerd restart {name}"
+    return None

@@ -1,0 +1,63 @@
+"""`consumerd reload`: read the configuration anew, show what differs, and take it over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from msgspec import Meta
+
+from consumerd.cli.verb import Verb, command_of
+
+if TYPE_CHECKING:
+    from consumerd.master.control.controls import Controls
+
+MEANING = {
+    "added": "its workers start",
+    "removed": "its workers leave",
+    "enabled": "its workers start",
+    "disabled": "its workers leave",
+    "replaced": "its workers are replaced, the first one on trial",
+    "amended": "nobody restarts",
+}
+BRINGS_WORKERS = frozenset({"added", "enabled", "replaced"})
+
+
+class Reloaded(msgspec.Struct, frozen=True):
+    """What differs: pools, as `group/name KIND …`, and settings by key. remarks: on what needs a new start."""
+
+    changes: list[str]
+    settings: list[str]
+    remarks: list[str]
+    is_applied: bool
+
+
+class Reload(Verb, frozen=True):
+    """Read the configuration anew, show what differs, and take it over: only pools that changed restart.
+
+    A configuration with a mistake changes nothing. A change that does not hold up at a pool's highest slot is taken
+    back, and the other slots are not touched: see consumerd status.
+    """
+
+    name, result, is_act, can_wait, timeout_s = "reload", Reloaded, True, True, 120.0
+    dry_run: Annotated[bool, Meta(description="Only show what differs.")] = False
+
+    async def answer(self, master: Controls, by: str) -> Reloaded:
+        return Reloaded(*await master.reloading.reload(is_dry=self.dry_run), is_applied=not self.dry_run)
+
+    def lines(self, answer: Reloaded) -> Iterator[str]:
+        yield from (f"{change}: {MEANING[change.split()[1]]}" for change in answer.changes)
+        yield from (f"{setting}: taken over, nobody restarts" for setting in answer.settings)
+        yield from answer.remarks
+        if not (answer.changes or answer.settings or answer.remarks):
+            yield "nothing differs"
+        elif self.dry_run:
+            yield "nothing was changed: this was a dry run; consumerd check looks at the code and its own keys too"
+
+    def awaited(self, answer: Reloaded) -> list[str]:
+        changes = [] if self.dry_run else [change.split() for change in answer.changes]
+        return [name for name, kind, *_ in changes if kind in BRINGS_WORKERS]
+
+
+command = command_of(Reload)
