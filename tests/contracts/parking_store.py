@@ -20,7 +20,7 @@ from consumerd.database.claims import Lease
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.suspects import Suspect
 from consumerd.model.task import TaskId
-from consumerd.parking import browsing, claims
+from consumerd.parking import browsing, parked
 from consumerd.parking.browsing import ParkedFilter
 from consumerd.parking.deciding import FIRST_ROWS
 from consumerd.parking.store import ParkingStore
@@ -222,7 +222,7 @@ class ParkingStoreContract:
     def test_more_can_be_parked_than_are_read_in_one_step(
         self, store: ParkingStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(claims, "IDS_A_PAGE", 7)
+        monkeypatch.setattr(parked, "IDS_A_PAGE", 7)
         store.park([replace(dead_task(number), position=number // 10) for number in range(30)])
         ids = [parked_task(number).task_id for number in range(30)]
         assert store.parked_of(CONSUMER) == set(ids)

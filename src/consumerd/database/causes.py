@@ -60,8 +60,14 @@ _TRANSIENT_CODES = frozenset({"1205", "1213", "40001", "40P01"})
 _NO_TABLE_CODES = frozenset({"1146", "42P01"})
 
 
+class NotReadyError(Exception):
+    """A database is there, and is not as its user needs it; its words say why. It never leaves `database` as it is."""
+
+
 def cause_of(error: BaseException) -> str:
     """What went wrong, on one line, and what to do."""
+    if isinstance(error, NotReadyError):
+        return str(error)
     text = words_of(error)
     return f"{text}: {_remedy(text) or 'see its log'}"
 

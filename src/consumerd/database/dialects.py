@@ -13,6 +13,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Double, Insert, Table, func, literal_column, select
 
+from consumerd.database.causes import NotReadyError
+
 _SCHEMA_LOCK = 0x636F6E73  # any number that nobody else locks
 _SCHEMA_LOCK_WAIT_S = 5
 
@@ -64,10 +66,6 @@ def upsert(
     return made
 
 
-class SchemaBusyError(Exception):
-    """Another process has been changing the schema for too long. It never leaves this package."""
-
-
 @contextmanager
 def schema_lock(connection: Connection) -> Iterator[None]:
     """One process at a time changes the schema. SQLite needs none: its write transaction is such a lock."""
@@ -86,7 +84,7 @@ def schema_lock(connection: Connection) -> Iterator[None]:
 def _mysql_lock(connection: Connection) -> Iterator[None]:
     name = func.concat("consumerd.", func.database())
     if connection.execute(select(func.get_lock(name, _SCHEMA_LOCK_WAIT_S))).scalar() != 1:
-        raise SchemaBusyError("another process has been making its tables for too long")
+        raise NotReadyError("another process has been making its tables for too long")
     try:
         yield
         connection.exec_driver_sql("COMMIT")  # as its changes of tables did: who takes the lock next sees all of it

@@ -14,7 +14,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from consumerd.database.causes import cause_of
+from consumerd.database.causes import NotReadyError, cause_of
 from consumerd.database.database import Away
 from consumerd.database.lock import FileLock
 
@@ -84,7 +84,7 @@ class EmbeddedDatabase:
             engine = self._engine = self._engine or _engine(self._file.path)  # slow: not while others wait for the lock
             with self._locked() if is_locked else nullcontext():
                 return _transact(self._opened(engine), begin, step)
-        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        except (SQLAlchemyError, sqlite3.Error, OSError, NotReadyError) as error:
             self.close()
             self._lock.close()
             raise self._away(cause_of(error)) from error

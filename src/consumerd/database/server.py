@@ -10,7 +10,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from consumerd.clock import SYSTEM_CLOCK, monotonic
-from consumerd.database.causes import cause_of, has_no_room, is_transient
+from consumerd.database.causes import NotReadyError, cause_of, has_no_room, is_transient
 from consumerd.database.database import Away
 from consumerd.database.urls import connect_arguments, driver_needed, shown, with_driver
 
@@ -43,7 +43,12 @@ class ServerDatabase:
         while True:
             try:
                 return self._try(step)
-            except (SQLAlchemyError, OSError, RuntimeError) as error:  # the last: a login needs a package that misses
+            except (
+                SQLAlchemyError,
+                OSError,
+                NotReadyError,
+                RuntimeError,
+            ) as error:  # a login lacks a package
                 if has_no_room(error) and monotonic() - began < WAIT_FOR_ROOM_S:
                     SYSTEM_CLOCK.sleep(random.uniform(0.02, 0.2))  # noqa: S311 - so that processes do not ask in step
                 elif is_transient(error) and tries < TRIES:

@@ -1,4 +1,4 @@
-"""What workers do with parked rows: park, claim what is due, finish, renew, release; which tasks are parked.
+"""What workers do with parked rows: park, claim what is due, finish, renew, release.
 
 Each function is one step within the caller's transaction.
 """
@@ -7,22 +7,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
-from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Insert,
-    Row,
     and_,
     bindparam,
     delete,
     func,
     insert,
-    or_,
     select,
     update,
 )
@@ -33,44 +28,19 @@ from consumerd.database.claims import ClaimedRow, ClaimedTable, Claims, Lease
 from consumerd.database.dialects import database_now, takes_unicode, upsert
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import TaskId
+from consumerd.parking.parked import IS_SKIPPED
 from consumerd.parking.records import (
     in_chunks,
     key_of,
-    original,
     parameters_of,
     parts_of,
     storable,
-    storable_source,
     task_of,
 )
 from consumerd.parking.schema import PARKED, PARTS
 
 CLAIM_LIMIT_BYTES = 64 * 1024 * 1024
 """A claim takes no more than this into memory, but one task at least."""
-
-MOST_COUNTED = 100_000
-"""A count that is made every few seconds must not read millions of rows."""
-
-SKIPPED_STATES = (ParkedState.WAITING.value, ParkedState.DEAD.value)
-"""Parked tasks that their source must not hand out; a suspect still is pending there."""
-
-
-IDS_A_STEP = 5_000
-"""So many ids are looked up in one transaction, which takes less than a second."""
-
-IDS_A_PAGE = 50_000
-"""So many ids are read in one transaction. It may sort all that there are, so that few pages are better than many."""
-
-Place = tuple[int, str]
-"""A position and a key: where a page of ids ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class IdPage:
-    """At most `IDS_A_PAGE` ids. after: where the next page begins, or None."""
-
-    ids: frozenset[TaskId]
-    after: Place | None
 
 
 def park(connection: Connection, tasks: Sequence[ParkedTask]) -> None:
@@ -92,8 +62,7 @@ def park(connection: Connection, tasks: Sequence[ParkedTask]) -> None:
 
 def _park(connection: Connection, tasks: dict[str, ParkedTask]) -> None:
     for keys in in_chunks(list(tasks)):
-        is_there = and_(PARKED.c.id.in_(keys), PARKED.c.state.in_(SKIPPED_STATES))
-        there = list(connection.execute(select(PARKED.c.id).where(is_there)).scalars())
+        there = list(connection.execute(select(PARKED.c.id).where(PARKED.c.id.in_(keys), IS_SKIPPED)).scalars())
         for key in there:
             (earlier,) = read_tasks(connection, [key])
             if earlier.payload != tasks[key].payload:
@@ -186,44 +155,6 @@ def release_tasks(connection: Connection, tasks: Sequence[ParkedTask], token: st
         claims.settle(connection, claims.free, [(key_of(task.consumer, task.task_id), token) for task in tasks])
 
 
-def parked_among(connection: Connection, consumer: str, ids: Sequence[TaskId]) -> frozenset[TaskId]:
-    """Which of `ids` are parked as waiting or dead."""
-    by_key = {key_of(consumer, task_id): task_id for task_id in ids}
-    found: set[TaskId] = set()
-    for keys in in_chunks(list(by_key)):
-        rows = connection.execute(select(PARKED.c.id).where(PARKED.c.id.in_(keys), PARKED.c.state.in_(SKIPPED_STATES)))
-        found.update(by_key[key] for key in rows.scalars())
-    return frozenset(found)
-
-
-def parked_of(connection: Connection, consumer: str, after: Place) -> IdPage:
-    """Ids of a consumer's tasks that are parked as waiting or dead, in the order of their keys."""
-    rows = _ids(connection, PARKED.c.consumer == consumer, PARKED.c.id > after[1], order=[PARKED.c.id])
-    return _id_page(rows)
-
-
-def parked_from(connection: Connection, consumer: str, source: str, shard: int, after: Place) -> IdPage:
-    """Ids of one shard's tasks that are parked as waiting or dead, in the order of their positions."""
-    position, key = after
-    is_there = and_(
-        PARKED.c.consumer == consumer,
-        PARKED.c.source == storable_source(source, is_unicode=takes_unicode(connection)),
-        PARKED.c.shard == shard,
-        PARKED.c.position >= position,
-        or_(PARKED.c.position > position, PARKED.c.id > key),
-    )
-    return _id_page(_ids(connection, is_there, order=[PARKED.c.position, PARKED.c.id]))
-
-
-def parked_count(connection: Connection, consumer: str) -> tuple[int, int]:
-    """How many tasks of a consumer are waiting, and how many dead; of no more than MOST_COUNTED in all."""
-    of_consumer = and_(PARKED.c.consumer == consumer, PARKED.c.state.in_(SKIPPED_STATES))
-    some = select(PARKED.c.state).where(of_consumer).limit(MOST_COUNTED).subquery()
-    rows = connection.execute(select(some.c.state, func.count().label("tasks")).group_by(some.c.state))
-    tasks = {row.state: row.tasks for row in rows}
-    return tasks.get(ParkedState.WAITING.value, 0), tasks.get(ParkedState.DEAD.value, 0)
-
-
 def next_due(connection: Connection, consumer: str) -> float | None:
     """Seconds until a waiting task can be claimed, 0 when one can be now; None where none waits."""
     now = connection.execute(select(database_now(connection.dialect.name))).scalar_one()
@@ -287,15 +218,3 @@ def claims_in(dialect: str) -> Claims:
         ),
         dialect,
     )
-
-
-def _ids(
-    connection: Connection, *conditions: ColumnElement[bool], order: Sequence[ColumnElement[Any]]
-) -> Sequence[Row[str, int, str]]:  # columns of any type
-    query = select(PARKED.c.task_id, PARKED.c.position, PARKED.c.id).where(*conditions)
-    return connection.execute(query.where(PARKED.c.state.in_(SKIPPED_STATES)).order_by(*order).limit(IDS_A_PAGE)).all()
-
-
-def _id_page(rows: Sequence[Row[str, int, str]]) -> IdPage:
-    after = (rows[-1].position, rows[-1].id) if len(rows) == IDS_A_PAGE else None
-    return IdPage(frozenset(TaskId(original(row.task_id)) for row in rows), after)

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy import URL, Connection
+from sqlalchemy import URL
 
 from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolver
 from consumerd.config.shape import EMBEDDED
 from consumerd.database.causes import may_pass
 from consumerd.database.database import Away, Database
-from consumerd.database.dialects import SchemaBusyError
 from consumerd.database.embedded import EmbeddedDatabase, EmbeddedFile
 from consumerd.database.lock import FileLock
 from consumerd.database.server import ServerDatabase
 from consumerd.database.urls import check_driver, read_url, shown
 from consumerd.errors import StoreAwayError, UsageError
 from consumerd.parking.presence import has_nothing_in_file, has_nothing_on_server
-from consumerd.parking.schema import ForeignSchemaError, check_rights, ensure_schema
+from consumerd.parking.schema import check_rights, ensure_schema
 from consumerd.parking.store import ParkingStore
 from consumerd.parking.thread import StoreThread
 from consumerd.state.state_dir import StateDirectory
@@ -73,8 +72,6 @@ def ask_parking(parking: str | None) -> None:
     database = ServerDatabase(url, lambda cause: StoreAwayError(f"{unusable}: {cause}"))
     try:
         database.read(check_rights)
-    except ForeignSchemaError as error:
-        raise UsageError(f"{unusable}: {error}") from error
     except StoreAwayError as error:
         if error.__cause__ is None or may_pass(error.__cause__):
             raise
@@ -100,24 +97,12 @@ def open_store_thread(parking: str | None, state_dir: Path) -> StoreThread:
 def _database(url: URL) -> Database:
     away = _away(shown(url))
     if url.get_backend_name() != "sqlite":
-        return ServerDatabase(url, away, _prepare(away))
+        return ServerDatabase(url, away, ensure_schema)
     path = Path(url.database or "")
     away = _away(str(path))
-    file = EmbeddedFile(path, is_created=True, journal="persist", prepare=_prepare(away))
+    file = EmbeddedFile(path, is_created=True, journal="persist", prepare=ensure_schema)
     return EmbeddedDatabase(file, FileLock(path.with_suffix(".lock")), away)
 
 
 def _away(where: str) -> Away:
     return lambda cause: StoreAwayError(f"the parking store {where} is away, and what fails stays unfinished: {cause}")
-
-
-def _prepare(away: Away) -> Callable[[Connection], None]:
-    """Makes the tables, and says why where it cannot."""
-
-    def prepare(connection: Connection) -> None:
-        try:
-            ensure_schema(connection)
-        except (ForeignSchemaError, SchemaBusyError) as error:
-            raise away(str(error)) from error
-
-    return prepare

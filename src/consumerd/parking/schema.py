@@ -31,6 +31,7 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.types import TypeEngine
 
+from consumerd.database.causes import NotReadyError
 from consumerd.database.dialects import schema_lock
 
 _NOWHERE = "parked_that_is_nowhere"
@@ -119,10 +120,6 @@ Each may be run again after a process that died in it: MySQL and MariaDB commit 
 """
 
 
-class ForeignSchemaError(Exception):
-    """The tables were made by a newer version of consumerd. It never leaves this package."""
-
-
 def ensure_schema(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
     """Make what is missing, and bring older tables to this version, within the caller's transaction."""
     newest = 1 + len(migrations)
@@ -142,7 +139,7 @@ def ensure_schema(connection: Connection, migrations: Sequence[Migration] = MIGR
 def check_rights(connection: Connection) -> None:
     """Do what takes the rights that a worker needs, and change nothing; an error of the database where one is missing.
 
-    ForeignSchemaError for tables of a newer version.
+    NotReadyError for tables of a newer version.
     """
     newest = 1 + len(MIGRATIONS)
     if _known_version(connection, newest) != newest:
@@ -169,7 +166,7 @@ def _check_creation(connection: Connection) -> None:
 
 
 def _known_version(connection: Connection, newest: int) -> int | None:
-    """The version of the tables, None where there are none. ForeignSchemaError where nobody here knows it.
+    """The version of the tables, None where there are none. NotReadyError where nobody here knows it.
 
     SQLite is not inspected by SQLAlchemy: each process that opens the file asks it while all others wait for the lock.
     """
@@ -182,7 +179,7 @@ def _known_version(connection: Connection, newest: int) -> int | None:
         connection.exec_driver_sql(f"SELECT version FROM {SCHEMA.name}").scalar() if is_there else None
     )
     if version is not None and version > newest:
-        raise ForeignSchemaError(
+        raise NotReadyError(
             f"its tables have version {version}, and this consumerd knows version {newest}: update consumerd"
         )
     return version

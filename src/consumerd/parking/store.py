@@ -8,16 +8,15 @@ at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial, wraps
+from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
 from consumerd.database.database import Database
 from consumerd.model.task import TaskId
-from consumerd.parking import browsing, claims, deciding, suspects
+from consumerd.parking import browsing, claims, deciding, parked, suspects
 from consumerd.parking.browsing import EVERY, ParkedFilter
-from consumerd.parking.claims import IdPage, Place
 from consumerd.parking.deciding import Changed
 
 P = ParamSpec("P")
@@ -82,7 +81,7 @@ class ParkingStore:
     renew = _writing(claims.renew)
     release = _writing(claims.release)
     release_tasks = _writing(claims.release_tasks)
-    parked_count = _reading(claims.parked_count)
+    parked_count = _reading(parked.count)
     next_due = _reading(claims.next_due)
     note_suspect = _writing(suspects.note)
     suspects_of = _reading(suspects.of_consumer)
@@ -90,28 +89,20 @@ class ParkingStore:
 
     def parked_among(self, consumer: str, ids: Sequence[TaskId]) -> frozenset[TaskId]:
         """Which of `ids` are parked, waiting or dead; looked up in steps."""
-        found: set[TaskId] = set()
-        for start in range(0, len(ids), claims.IDS_A_STEP):
-            some = ids[start : start + claims.IDS_A_STEP]
-            found |= self.database.read(partial(claims.parked_among, consumer=consumer, ids=some))
-            self.on_step()
-        return frozenset(found)
+        return self._gathered(parked.among(self.database.read, consumer, ids))
 
     def parked_from(self, consumer: str, source: str, shard: int, position: int) -> frozenset[TaskId]:
         """The ids parked, waiting or dead, of this shard at or above `position`; read in steps."""
-        return self._all_ids(partial(claims.parked_from, consumer=consumer, source=source, shard=shard), (position, ""))
+        return self._gathered(parked.of_shard(self.database.read, consumer, source, shard, position))
 
     def parked_of(self, consumer: str) -> frozenset[TaskId]:
         """The ids of all tasks of a consumer that are parked, waiting or dead; read in steps."""
-        return self._all_ids(partial(claims.parked_of, consumer=consumer), (0, ""))
+        return self._gathered(parked.of_consumer(self.database.read, consumer))
 
-    def _all_ids(self, page: Callable[..., IdPage], first: Place) -> frozenset[TaskId]:
+    def _gathered(self, parts: Iterator[frozenset[TaskId]]) -> frozenset[TaskId]:
         found: set[TaskId] = set()
-        after: Place | None = first
-        while after is not None:
-            read = self.database.read(partial(page, after=after))
-            found |= read.ids
-            after = read.after
+        for part in parts:
+            found |= part
             self.on_step()
         return frozenset(found)
 

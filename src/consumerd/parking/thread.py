@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -161,44 +162,42 @@ class StoreThread:
         self._stepped_at = monotonic()
 
 
+@dataclass(slots=True, eq=False)
 class _Call(Generic[ResultT]):
     """One call, and what came of it.
 
     is_over: its caller has an answer.
     is_given_up: its caller waits no longer.
+    results: what the function returned, once it has.
+    error: what it raised.
     """
 
-    def __init__(
-        self,
-        function: Callable[[ParkingStore], ResultT],
-        undo: Callable[[ParkingStore, ResultT], object] | None,
-    ) -> None:
-        self.is_over = threading.Event()
-        self.is_given_up = False
-        self._function = function
-        self._undo = undo
-        self._results: list[ResultT] = []
-        self._error: BaseException | None = None
+    function: Callable[[ParkingStore], ResultT]
+    undo: Callable[[ParkingStore, ResultT], object] | None
+    is_over: threading.Event = field(default_factory=threading.Event)
+    is_given_up: bool = False
+    results: list[ResultT] = field(default_factory=list)
+    error: BaseException | None = None
 
     def run(self, store: ParkingStore) -> None:
         """Keep what the function returns or raises, for `outcome`."""
         try:
-            self._results.append(self._function(store))
+            self.results.append(self.function(store))
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
-            self._error = error
+            self.error = error
 
     @property
     def found_it_away(self) -> bool:
-        return isinstance(self._error, StoreAwayError) and not isinstance(self._error, UnstorableError)
+        return isinstance(self.error, StoreAwayError) and not isinstance(self.error, UnstorableError)
 
     def outcome(self) -> ResultT:
         """What the function returned; or raise what it raised."""
-        if self._error is not None:
-            raise self._error
-        return self._results[0]
+        if self.error is not None:
+            raise self.error
+        return self.results[0]
 
     def take_back(self, store: ParkingStore) -> None:
         """Undo a result that nobody waits for any more; where that fails too, a lease runs out by itself."""
-        if self._undo is not None and self._results:
+        if self.undo is not None and self.results:
             with suppress(StoreAwayError):
-                self._undo(store, self._results[0])
+                self.undo(store, self.results[0])
