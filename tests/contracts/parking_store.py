@@ -119,7 +119,7 @@ class ParkingStoreContract:
     def test_ids_that_differ_in_case_or_trailing_space_are_different_tasks(self, store: ParkingStore) -> None:
         ids = [TaskId(text) for text in ("a", "A", "a ", "ä", "a\0")]
         store.park([replace(parked_task(), task_id=task_id) for task_id in ids])
-        assert store.counts(CONSUMER)[0].waiting == len(ids)
+        assert store.parked_count(CONSUMER)[0] == len(ids)
         assert store.parked_among(CONSUMER, ids) == set(ids)
 
     def test_parking_a_task_again_replaces_its_row_and_voids_its_lease(self, store: ParkingStore) -> None:
@@ -135,7 +135,7 @@ class ParkingStoreContract:
 
     def test_parking_nothing_is_no_error(self, store: ParkingStore) -> None:
         store.park([])
-        assert store.counts() == ()
+        assert store.list().rows == ()
 
     # Claiming
 
@@ -169,7 +169,7 @@ class ParkingStoreContract:
         store.park([replace(parked_task(), payload=b"x" * 3_000_000)])
         (task,) = store.claim_due(CONSUMER, 1, OWNER)
         assert store.finish(CONSUMER, task.task_id, OWNER.owner)
-        assert store.counts() == ()
+        assert store.list().rows == ()
         store.park([replace(parked_task(), payload=b"y" * 3_000_000)])
         assert store.claim_due(CONSUMER, 1, OWNER)[0].payload == b"y" * 3_000_000
 
@@ -255,7 +255,7 @@ class ParkingStoreContract:
         (again,) = store.claim_due(CONSUMER, 10, OTHER)
         assert (again.crashes, again.error, again.payload) == (2, "2 × SIGSEGV", task.payload)
         store.clear_suspects(CONSUMER, [parked_task(1).task_id, parked_task(2).task_id])
-        assert (store.counts()[0].waiting, store.counts()[0].dead) == (1, 1)
+        assert store.parked_count(CONSUMER) == (1, 1)
 
     def test_a_suspect_that_is_cleared_is_gone_and_one_that_is_parked_no_suspect(self, store: ParkingStore) -> None:
         for number in (1, 2, 3):
@@ -287,14 +287,6 @@ class ParkingStoreContract:
         assert [row.offset for row in store.list(ParkedFilter(state=ParkedState.SUSPECT)).rows] == [1]
 
     # People
-
-    def test_tasks_are_counted_by_consumer(self, store: ParkingStore) -> None:
-        store.park([parked_task(1), dead_task(2), dead_task(3), dead_task(4, "group/other")])
-        assert [(count.consumer, count.waiting, count.dead) for count in store.counts()] == [
-            (CONSUMER, 1, 2),
-            ("group/other", 0, 1),
-        ]
-        assert len(store.counts(CONSUMER)) == 1
 
     def test_a_list_can_be_read_page_by_page_newest_failure_first(self, store: ParkingStore) -> None:
         store.park([replace(dead_task(number), last_at=float(number // 3)) for number in range(10)])
@@ -409,13 +401,13 @@ class ParkingStoreContract:
         store.park([dead_task(1), replace(parked_task(2), due_at=wall() + 1_000), dead_task(3, "group/other")])
         assert total(store.retry(ParkedFilter(CONSUMER))) == {CONSUMER: 2}
         assert sorted(task.attempts for task in store.claim_due(CONSUMER, 10, OWNER)) == [3, 3]
-        assert store.counts("group/other")[0].dead == 1
+        assert store.parked_count("group/other")[1] == 1
 
     def test_single_tasks_can_be_retried_and_discarded(self, store: ParkingStore) -> None:
         store.park([replace(dead_task(number), payload=b"x" * 2_000_000) for number in range(3)])
         assert total(store.retry(keys=store.keys_of(dead_task(0).task_id))) == {CONSUMER: 1}
         assert total(store.discard(keys=store.keys_of(dead_task(1).task_id))) == {CONSUMER: 1}
-        assert (store.counts()[0].waiting, store.counts()[0].dead) == (1, 1)
+        assert store.parked_count(CONSUMER) == (1, 1)
 
     def test_discarding_can_be_narrowed_by_state(self, store: ParkingStore) -> None:
         store.park([parked_task(1), dead_task(2)])
@@ -441,7 +433,7 @@ class ParkingStoreContract:
 
         self._at_once([partial(open_and_park, number) for number in range(OPENERS)])
         store = place()
-        assert store.counts()[0].waiting == OPENERS
+        assert store.parked_count(CONSUMER)[0] == OPENERS
         store.close()
 
     def test_two_claimers_at_once_share_what_is_due_without_overlap(self, place: Place) -> None:

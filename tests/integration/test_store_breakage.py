@@ -17,7 +17,7 @@ from consumerd.database.holders import STOPPED_LIMIT_S
 from consumerd.errors import StoreAwayError
 from consumerd.parking.opening import open_store, open_store_thread
 from consumerd.parking.store import ParkingStore
-from contracts.parking_store import parked_task
+from contracts.parking_store import CONSUMER, parked_task
 from integration.scenarios.parked_writers import TASKS_A_WRITER
 from integration.scenarios.running import environment
 from integration.scenarios.store_away import CannotTakeAwayError, Thief, full, held, read_only, replaced
@@ -69,7 +69,7 @@ def is_parked(store: ParkingStore) -> bool:
 def test_64_processes_open_an_empty_store_at_once_and_all_of_them_park(store: ParkingStore, state_dir: Path) -> None:
     with writers("many", state_dir, str(WRITERS)) as process:
         assert process.wait(END_S) == 0
-    assert store.counts()[0].waiting == WRITERS * TASKS_A_WRITER
+    assert store.parked_count(CONSUMER)[0] == WRITERS * TASKS_A_WRITER
 
 
 def test_a_holder_killed_inside_its_transaction_holds_nobody_up(store: ParkingStore, state_dir: Path) -> None:

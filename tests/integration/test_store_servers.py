@@ -166,7 +166,7 @@ def test_what_no_column_holds_is_refused_and_the_store_is_not_away(database_url:
     with pytest.raises(UnstorableError):
         store.park([dead_task(1), replace(dead_task(2), **refused)])  # type: ignore[arg-type]  # numbers of any size
     store.park([dead_task(1)])
-    assert store.counts()[0].dead == 1
+    assert store.parked_count(CONSUMER)[1] == 1
     store.close()
 
 
@@ -192,7 +192,7 @@ def test_a_pooler_that_gives_each_transaction_another_connection_can_stand_befor
             assert store.next_due(CONSUMER) is not None
 
     _side_by_side(partial(work, store, 1_000 * number) for number, store in enumerate(stores))
-    assert stores[0].counts()[0].waiting == 80
+    assert stores[0].parked_count(CONSUMER)[0] == 80
     for store in stores:
         store.close()
 
@@ -212,7 +212,7 @@ def test_fewer_connections_than_stores_are_shared(database_url: str) -> None:
         for thread in threads:
             thread.close(monotonic() + 10)
     store = open_store(database_url, NOWHERE)
-    assert store.counts()[0].waiting == 41
+    assert store.parked_count(CONSUMER)[0] == 41
     store.close()
 
 
@@ -261,7 +261,7 @@ def test_a_connection_that_was_cut_while_idle_is_replaced_unseen(mariadb_url: st
         connection.execute(text(f"KILL {number}"))
     engine.dispose()
     store.park([parked_task(2)])
-    assert store.counts()[0].waiting == 2
+    assert store.parked_count(CONSUMER)[0] == 2
     store.close()
 
 
@@ -289,7 +289,7 @@ def test_check_is_content_with_a_store_whatever_is_there_and_changes_nothing(dat
     store = open_store(database_url, NOWHERE)
     store.park([dead_task()])
     ask_parking(database_url)
-    assert store.counts()[0].dead == 1
+    assert store.parked_count(CONSUMER)[1] == 1
     store.close()
 
 
@@ -300,10 +300,10 @@ def test_an_older_store_is_brought_to_this_version_once_by_many_at_once(database
     _park_one(database_url)
     stores = [open_store(database_url, NOWHERE) for _ in range(4)]
     for store in stores:
-        assert store.counts()[0].waiting == 1
+        assert store.parked_count(CONSUMER)[0] == 1
     bring = partial(ensure_schema, migrations=[*MIGRATIONS, add_column])
     _side_by_side(partial(store.database.write, bring) for store in stores)
-    assert stores[0].counts()[0].waiting == 1
+    assert stores[0].parked_count(CONSUMER)[0] == 1
     for store in stores:
         store.close()
     with pytest.raises(StoreAwayError, match="update consumerd"):
@@ -386,5 +386,5 @@ def _stop_and_start(server: DatabaseServer, store: ParkingStore) -> None:
         return True
 
     wait_until(is_back, 60, "the store did not find its server again")
-    assert store.counts()[0].waiting == 2
+    assert store.parked_count(CONSUMER)[0] == 2
     store.close()

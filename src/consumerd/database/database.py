@@ -20,9 +20,6 @@ Away = Callable[[str], Exception]
 class Database(Protocol):
     """Opened at first use. For one thread at a time."""
 
-    where: str
-    """Its place, for people; no password in it."""
-
     def write(self, step: Callable[[Connection], ResultT]) -> ResultT:
         """Run `step` in a transaction of its own and commit. `step` may run more than once."""
         ...

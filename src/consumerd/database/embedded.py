@@ -50,7 +50,6 @@ class EmbeddedDatabase:
     """
 
     def __init__(self, file: EmbeddedFile, lock: FileLock, away: Away) -> None:
-        self.where = str(file.path)
         self._file = file
         self._lock = lock
         self._away = away

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from consumerd.clock import SYSTEM_CLOCK, monotonic
 from consumerd.database.causes import NotReadyError, cause_of, has_no_room, is_transient
 from consumerd.database.database import Away
-from consumerd.database.urls import connect_arguments, driver_needed, shown, with_driver
+from consumerd.database.urls import connect_arguments, driver_needed, with_driver
 
 ResultT = TypeVar("ResultT")
 
@@ -31,7 +31,6 @@ class ServerDatabase:
     def __init__(self, url: URL, away: Away, prepare: Callable[[Connection], None] | None = None) -> None:
         """prepare: runs in a transaction of its own, once for each time that the server was found."""
         self._url = with_driver(url)
-        self.where = shown(url)
         self._away = away
         self._prepare = prepare
         self._engine: Engine | None = None

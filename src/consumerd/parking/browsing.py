@@ -1,4 +1,4 @@
-"""What people see of parked rows: how many there are, a list of them, one of them whole.
+"""What people see of parked rows: a list of them, one of them whole.
 
 Each function is one step within the caller's transaction.
 """
@@ -71,15 +71,6 @@ EVERY = ParkedFilter()
 
 
 @dataclass(frozen=True, slots=True)
-class ParkedCounts:
-    """How many tasks of a consumer are parked."""
-
-    consumer: str
-    waiting: int
-    dead: int
-
-
-@dataclass(frozen=True, slots=True)
 class ParkedSummary:
     """One line of a list: everything but the contents.
 
@@ -122,20 +113,6 @@ class Found:
 
     handle: str
     task: ParkedTask
-
-
-def counts(connection: Connection, consumer: str | None = None) -> tuple[ParkedCounts, ...]:
-    """How many tasks are parked, by consumer, in the order of their names."""
-    query = select(PARKED.c.consumer, PARKED.c.state, func.count().label("tasks"))
-    if consumer is not None:
-        query = query.where(PARKED.c.consumer == consumer)
-    tasks: dict[str, dict[str, int]] = {}
-    for row in connection.execute(query.group_by(PARKED.c.consumer, PARKED.c.state)):
-        tasks.setdefault(row.consumer, {})[row.state] = row.tasks
-    return tuple(
-        ParkedCounts(name, waiting=states.get("waiting", 0), dead=states.get("dead", 0))
-        for name, states in sorted(tasks.items())
-    )
 
 
 def page(connection: Connection, chosen: ParkedFilter = EVERY, *, limit: int = 100, after: str | None = None) -> Page:

@@ -58,11 +58,6 @@ class ParkingStore:
         self.database = database
         self.on_step: Callable[[], None] = lambda: None
 
-    @property
-    def where(self) -> str:
-        """The store's place, without a password."""
-        return self.database.where
-
     def rest(self) -> None:
         """Let go of a connection that somebody else may need; the next call takes one again."""
         self.database.rest()
@@ -108,7 +103,6 @@ class ParkingStore:
 
     # For people
 
-    counts = _reading(browsing.counts)
     list = _reading(browsing.page)
     find = _reading(browsing.find)
     keys_of = _reading(browsing.keys_of)

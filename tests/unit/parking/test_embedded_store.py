@@ -13,7 +13,7 @@ from consumerd.errors import StoreAwayError
 from consumerd.parking.opening import open_store
 from consumerd.parking.schema import MIGRATIONS, ensure_schema
 from consumerd.parking.store import ParkingStore
-from contracts.parking_store import ParkingStoreContract, Place, parked_task
+from contracts.parking_store import CONSUMER, ParkingStoreContract, Place, parked_task
 
 
 class TestEmbedded(ParkingStoreContract):
@@ -70,7 +70,7 @@ def test_a_folder_that_became_a_file_is_told_and_noticed_when_it_is_back(state_d
     folder.unlink()
     aside.rename(folder)
     store.park([parked_task(2)])
-    assert store.counts()[0].waiting == 2
+    assert store.parked_count(CONSUMER)[0] == 2
     store.close()
 
 
@@ -90,7 +90,7 @@ def test_a_database_that_was_replaced_is_noticed(store: ParkingStore, state_dir:
     (state_dir / "parked.sqlite").rename(state_dir / "aside")
     (state_dir / "parked.sqlite").touch()
     with pytest.raises(StoreAwayError, match="removed or replaced"):
-        store.counts()
+        store.parked_count(CONSUMER)
     store.close()
 
 
@@ -110,7 +110,7 @@ def test_a_store_of_a_newer_consumerd_is_left_alone(store: ParkingStore, state_d
         connection.execute("UPDATE parked_schema SET version = 99")
     connection.close()
     with pytest.raises(StoreAwayError, match=r"version 99.*update consumerd"):
-        store.counts()
+        store.parked_count(CONSUMER)
 
 
 def test_an_older_store_is_brought_to_this_version_once_and_is_then_a_newer_one_for_others(
@@ -122,10 +122,10 @@ def test_an_older_store_is_brought_to_this_version_once_and_is_then_a_newer_one_
     store.park([parked_task()])
     for _ in range(2):
         store.database.write(lambda connection: ensure_schema(connection, [*MIGRATIONS, add_column]))
-    assert store.counts()[0].waiting == 1
+    assert store.parked_count(CONSUMER)[0] == 1
     store.close()
     with pytest.raises(StoreAwayError, match=r"update consumerd"):
-        store.counts()
+        store.parked_count(CONSUMER)
 
 
 def test_an_error_of_a_step_rolls_back_and_leaves_the_store_usable(store: ParkingStore) -> None:
@@ -136,7 +136,7 @@ def test_an_error_of_a_step_rolls_back_and_leaves_the_store_usable(store: Parkin
     with pytest.raises(KeyError):
         store.database.write(fail)
     store.park([parked_task(2)])
-    assert store.counts()[0].waiting == 2
+    assert store.parked_count(CONSUMER)[0] == 2
     store.close()
 
 

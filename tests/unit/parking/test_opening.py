@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from consumerd.database.urls import shown
 from consumerd.errors import UsageError
-from consumerd.parking.opening import check_parking, open_store, parking_url
+from consumerd.parking.opening import check_parking, parking_url
 
 STATE = Path("/state")
 
@@ -82,5 +83,5 @@ def test_a_password_is_never_told() -> None:
         "mysql://h/d?user=u&password=hunter2",
         "postgresql://u:hunter2@h/d?sslkey=hunter2",
     ):
-        assert "hunter2" not in (where := open_store(url, STATE).where)
+        assert "hunter2" not in (where := shown(parking_url(url, STATE)))
         assert "h/d" in where

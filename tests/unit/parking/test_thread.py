@@ -41,7 +41,7 @@ class Gate:
 
 def test_a_call_returns_what_the_function_returns(thread: StoreThread) -> None:
     thread.call(lambda store: store.park([parked_task()]))
-    assert thread.call(lambda store: store.counts(CONSUMER)[0].waiting) == 1
+    assert thread.call(lambda store: store.parked_count(CONSUMER)[0]) == 1
 
 
 def test_a_call_raises_what_the_function_raises(thread: StoreThread) -> None:
