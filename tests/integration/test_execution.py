@@ -116,7 +116,7 @@ def test_a_consumer_finds_the_surroundings_that_its_entry_names(place: Place) ->
     assert "hunter2hunter2" not in master.log.read_text() + json.dumps(master.status())
 
 
-def test_nothing_is_left_open_by_the_entrance(place: Place) -> None:
+def test_nothing_is_left_open_by_what_executes_a_zygote(place: Place) -> None:
     place.configure(nice=1)
     entered = place.told(place.start())["fds"]
     (place.directory / "found_by_pythonpath.py").touch()

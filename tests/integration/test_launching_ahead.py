@@ -7,7 +7,7 @@ import os
 import signal
 
 from consumerd.master.host.launcher import Executed, Launcher
-from consumerd.wire.inherited import ENTRANCE_MODULE, ZYGOTE_MODULE
+from consumerd.wire.inherited import EXECUTION_MODULE, ZYGOTE_MODULE
 
 
 def test_the_first_who_asks_is_given_what_was_executed_ahead_and_the_next_another() -> None:
@@ -32,7 +32,7 @@ def test_one_that_has_ended_and_is_reaped_is_not_handed_out() -> None:
 def test_what_nobody_asked_for_is_ended_at_the_close_and_reaped() -> None:
     launcher = Launcher()
     launcher.execute_ahead(ZYGOTE_MODULE)
-    other = launcher.execute(ENTRANCE_MODULE)
+    other = launcher.execute(EXECUTION_MODULE)
     launcher.close()
     assert [pid for pid in launcher.ended() if pid != other.pid] == []
     assert launcher.is_child(other.pid)

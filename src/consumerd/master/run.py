@@ -47,7 +47,7 @@ from consumerd.master.supervisor import Supervisor
 from consumerd.standard_streams import STDERR
 from consumerd.state import host_identity, locks
 from consumerd.state.state_dir import StateDirectory
-from consumerd.wire.messages import Seated, Serve
+from consumerd.wire.messages import Assignment, Serve
 from consumerd.wire.method import Method
 
 PATIENCE_S = 0.05
@@ -240,7 +240,7 @@ def _entries(state_dir: StateDirectory) -> Callable[[Document, ConsumerSettings]
     own_id = host_identity.own_id(state_dir)
 
     def entry(document: Document, consumer: ConsumerSettings) -> Entry:
-        seated = Seated(
+        assignment = Assignment(
             consumer=consumer.model_dump_json(),
             settings=document.settings.model_dump_json(),
             directory=str(document.directory),
@@ -248,7 +248,7 @@ def _entries(state_dir: StateDirectory) -> Callable[[Document, ConsumerSettings]
             member_prefix=f"{own_id}.{consumer.full_name.dotted}",
         )
         stop_timeout_s = consumer.common.stop_timeout or document.settings.stop_timeout
-        return Entry(settings=consumer, seated=seated, state_dir=state_dir, stop_timeout_s=stop_timeout_s)
+        return Entry(settings=consumer, assignment=assignment, state_dir=state_dir, stop_timeout_s=stop_timeout_s)
 
     return entry
 

@@ -16,8 +16,8 @@ from consumerd.wire.messages import Message
 MessageT = TypeVar("MessageT", bound=Message)
 
 ZYGOTE_MODULE = "consumerd.worker.zygote"
-ENTRANCE_MODULE = "consumerd.worker.zygote.entrance"
-"""Becomes a zygote in the surroundings that the entry asks for."""
+EXECUTION_MODULE = "consumerd.worker.execution"
+"""Becomes a zygote with the environment, directory, user and priority that the entry names."""
 
 IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """A terminal and a service manager send them to everyone; the master alone says what they mean."""

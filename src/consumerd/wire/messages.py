@@ -19,7 +19,7 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
     """What every message is."""
 
 
-class Seated(Message, frozen=True):
+class Assignment(Message, frozen=True):
     """master → zygote: the first message, what it is to load. Settings travel as they are written, nothing resolved.
 
     consumer, settings: `ConsumerSettings` and `Settings` as JSON, for `model_validate_json`.
@@ -64,7 +64,7 @@ class Wake(Message, frozen=True):
 
 
 class Amend(Message, frozen=True):
-    """master → zygote, then worker: the entry with other values of live keys, as `Seated.consumer`."""
+    """master → zygote, then worker: the entry with other values of live keys, as `Assignment.consumer`."""
 
     consumer: str
 

@@ -23,7 +23,7 @@ from consumerd.model.failure import one_line
 from consumerd.parking.opening import ask_parking, check_parking, resolve_parking
 from consumerd.worker.code.leftovers import Inventory
 from consumerd.worker.code.loader import LoadedConsumer, examine_consumer
-from consumerd.worker.zygote.entrance import NotEnteredError, copied, enter
+from consumerd.worker.execution import NotExecutedError, copied, execute_as
 
 Asked = dict[str, Any]  # plain data, from `check`
 
@@ -31,7 +31,7 @@ Asked = dict[str, Any]  # plain data, from `check`
 def main() -> None:
     reply, asked = receive(sys.argv[1:])
     settings = ConsumerSettings.model_validate_json(asked["settings"])
-    if not settings.execution.is_plain and not asked.get("has_entered"):
+    if not settings.execution.is_plain and not asked.get("is_executed"):
         found, loaded = _enter(settings, asked, reply), None
     else:
         found, loaded = _inspect(settings, asked)
@@ -48,11 +48,11 @@ def _enter(settings: ConsumerSettings, asked: Asked, reply: Reply) -> Inspection
     """
     if settings.execution.examine(os.environ, os.geteuid())[1]:
         return Inspection()
-    question = copied(json.dumps({**asked, "has_entered": True}), "consumerd-question")
+    question = copied(json.dumps({**asked, "is_executed": True}), "consumerd-question")
     os.dup2(question, sys.stdin.fileno())
     try:
-        enter(settings.execution, ["consumerd.worker.inspect", *sys.argv[1:]], pass_fds=(reply.fd,))
-    except NotEnteredError as error:
+        execute_as(settings.execution, ["consumerd.worker.inspect", *sys.argv[1:]], pass_fds=(reply.fd,))
+    except NotExecutedError as error:
         return Inspection((settings.configs_place.problem(str(error)),))
 
 

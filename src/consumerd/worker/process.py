@@ -112,7 +112,7 @@ def _context(
     deadline: StopDeadline,
     words: memoryview,
 ) -> WorkerContext:
-    member = f"{template.seated.member_prefix}.{fork.slot}"
+    member = f"{template.assignment.member_prefix}.{fork.slot}"
     redact = Redaction(template.redact)
     log = Folding(template.log.bound_to({"worker_id": fork.slot}))
     return WorkerContext(

@@ -27,13 +27,13 @@ from consumerd.sources.memory import MemoryOptions, MemorySource
 from consumerd.standard_streams import STDOUT, make_streams_lenient, say
 from consumerd.wire.board import HANDLED, Board
 from consumerd.worker.code.loader import LoadedConsumer, load_consumer
+from consumerd.worker.execution import copied, execute_as
 from consumerd.worker.process_end import TaskThreads, leave
 from consumerd.worker.runtime import Runtime
 from consumerd.worker.tasks.context import Redaction, WorkerContext
 from consumerd.worker.tasks.interrupts import StopDeadline
 from consumerd.worker.tasks.link import Link
 from consumerd.worker.tasks.stand_in import StoreStandIn
-from consumerd.worker.zygote.entrance import copied, enter
 
 DONE, FAILED = 0, 1
 EXIT_HANDLERS_S = 5.0
@@ -119,9 +119,9 @@ def main(arguments: Sequence[str]) -> int:
         asked = json.load(question)
     settings = ConsumerSettings.model_validate_json(asked["settings"])
     try:
-        if not (settings.execution.is_plain or asked.get("has_entered")):
-            fd = copied(json.dumps({**asked, "has_entered": True}), "consumerd-task")
-            enter(settings.execution, ["consumerd.worker.single", str(fd)], pass_fds=(fd,))
+        if not (settings.execution.is_plain or asked.get("is_executed")):
+            fd = copied(json.dumps({**asked, "is_executed": True}), "consumerd-task")
+            execute_as(settings.execution, ["consumerd.worker.single", str(fd)], pass_fds=(fd,))
         return run_single(settings, asked["payload"].encode("latin-1"))
     except ConsumerdError as error:
         for line in str(error).splitlines():

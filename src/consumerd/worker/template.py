@@ -22,7 +22,7 @@ from consumerd.model.failure import describe, one_line
 from consumerd.parking.opening import check_parking, open_store_thread, resolve_parking
 from consumerd.parking.thread import StoreThread
 from consumerd.standard_streams import open_standard_descriptors
-from consumerd.wire.messages import Seated
+from consumerd.wire.messages import Assignment
 from consumerd.worker.code.loader import LoadedConsumer, load_consumer
 from consumerd.worker.tasks.handler import record_validator
 
@@ -31,7 +31,7 @@ from consumerd.worker.tasks.handler import record_validator
 class Template:
     """What all workers of a pool have in common. Nothing of it is open, and no thread of it runs.
 
-    seated: the master's message that asked for it.
+    assignment: the master's message that asked for it.
     entry: the consumer's entry in the configuration, `configs` not resolved.
     settings: the document's `consumerd` table.
     loaded: the consumer's class, with its keys as they are read in its own environment.
@@ -40,7 +40,7 @@ class Template:
     log: the workers', to which each binds its number.
     """
 
-    seated: Seated
+    assignment: Assignment
     entry: ConsumerSettings
     settings: Settings
     loaded: LoadedConsumer
@@ -82,11 +82,11 @@ class Failure:
     traceback: str
 
 
-def load(seated: Seated) -> Template | Failure:
+def load(assignment: Assignment) -> Template | Failure:
     """Load the consumer's code and check its options and its parking store's, with the environment of this process."""
-    entry, settings = entry_of(seated), Settings.model_validate_json(seated.settings)
+    entry, settings = entry_of(assignment), Settings.model_validate_json(assignment.settings)
     try:
-        return _template(seated, entry, settings, load_consumer(entry, os.environ))
+        return _template(assignment, entry, settings, load_consumer(entry, os.environ))
     except ConsumerdError as error:
         failed, raised = str(error), error.__cause__
     except Exception as error:  # noqa: BLE001 - around user code: a validator, a property of the class
@@ -95,14 +95,14 @@ def load(seated: Seated) -> Template | Failure:
     return Failure(redact(failed), "" if raised is None else describe(raised, redact).traceback)
 
 
-def entry_of(seated: Seated) -> ConsumerSettings:
+def entry_of(assignment: Assignment) -> ConsumerSettings:
     """The consumer's entry, `configs` not resolved."""
-    return ConsumerSettings.model_validate_json(seated.consumer)
+    return ConsumerSettings.model_validate_json(assignment.consumer)
 
 
-def _template(seated: Seated, entry: ConsumerSettings, settings: Settings, loaded: LoadedConsumer) -> Template:
+def _template(assignment: Assignment, entry: ConsumerSettings, settings: Settings, loaded: LoadedConsumer) -> Template:
     open_standard_descriptors()  # the import may have closed them
-    state_dir = Path(seated.state_dir)
+    state_dir = Path(assignment.state_dir)
     parking = resolve_parking(settings.parking, os.environ, entry.directory)
     check_parking(parking.value, state_dir)
     with contextlib.suppress(Exception):  # what an annotation raises is the worker's to tell: it asks again
@@ -110,7 +110,7 @@ def _template(seated: Seated, entry: ConsumerSettings, settings: Settings, loade
     redactor = parking.redactor.joined(loaded.redactor.secrets)
     log = log_to_stdout(settings.log.format, settings.log.level, bound={"consumer": str(entry.full_name)})
     store = open_store_thread(parking.value, state_dir)
-    return Template(seated, entry, settings, loaded, redactor.redact, store, log)
+    return Template(assignment, entry, settings, loaded, redactor.redact, store, log)
 
 
 def _redactor(consumer: ConsumerSettings, settings: Settings) -> Redactor:

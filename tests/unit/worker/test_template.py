@@ -9,12 +9,12 @@ import pytest
 
 from consumerd.config.common_keys import CommonKeys
 from consumerd.config.shape import ConsumerSettings, Settings
-from consumerd.wire.messages import Seated
+from consumerd.wire.messages import Assignment
 from consumerd.worker.template import Failure, Template, load
 
 
-def seated(consumer: ConsumerSettings, settings: Settings, state_dir: Path) -> Seated:
-    return Seated(
+def assignment(consumer: ConsumerSettings, settings: Settings, state_dir: Path) -> Assignment:
+    return Assignment(
         consumer=consumer.model_dump_json(),
         settings=settings.model_dump_json(),
         directory=str(consumer.directory),
@@ -39,7 +39,7 @@ def test_what_an_import_raises_is_told_without_the_secrets_that_it_could_see(
         common=CommonKeys(),
         directory=tmp_path,
     )
-    found = load(seated(consumer, Settings(), tmp_path))
+    found = load(assignment(consumer, Settings(), tmp_path))
     assert isinstance(found, Failure)
     assert "refused: ***" in found.reason + found.traceback
     assert "hunter2" not in found.reason + found.traceback
@@ -66,7 +66,7 @@ def test_what_is_prepared_for_the_workers_knows_the_secrets_and_has_opened_nothi
         directory=tmp_path,
     )
     threads = threading.active_count()
-    prepared = load(seated(consumer, Settings(parking="${PARKING}"), tmp_path))
+    prepared = load(assignment(consumer, Settings(parking="${PARKING}"), tmp_path))
     assert isinstance(prepared, Template)
     assert prepared.redact("hunter2hunter2 and correcthorse") == "*** and correcthorse"
     assert prepared.redact(f"sqlite:///{tmp_path}/correcthorse") == "***"
@@ -90,7 +90,7 @@ def test_what_user_code_raises_when_its_class_is_looked_at_is_told_and_ends_no_p
     consumer = ConsumerSettings(
         group="shop", name="Mail", target=target, configs={}, common=CommonKeys(), directory=tmp_path
     )
-    found = load(seated(consumer, Settings(), tmp_path))
+    found = load(assignment(consumer, Settings(), tmp_path))
     assert isinstance(found, Failure)
     assert "RuntimeError: odd" in found.reason
     assert "raising_module.py" in found.traceback

@@ -10,15 +10,15 @@ from consumerd.config.shape import ConsumerSettings
 from consumerd.master.rules.observed import WantedPool
 from consumerd.model.identity import ConsumerName
 from consumerd.state.state_dir import StateDirectory
-from consumerd.wire.messages import Seated
+from consumerd.wire.messages import Assignment
 
 
 @dataclass(frozen=True)
 class Entry:
-    """seated: what its processes are given. stop_timeout_s: of this pool."""
+    """assignment: what its processes are given. stop_timeout_s: of this pool."""
 
     settings: ConsumerSettings
-    seated: Seated
+    assignment: Assignment
     state_dir: StateDirectory
     stop_timeout_s: float
 

@@ -18,7 +18,7 @@ def ask_zygote(pool: Pool, entry: Entry) -> None:
     """Ask the zygote of the established edition, which has loaded and runs, to take an entry over."""
     edition = pool.observed.established
     try:
-        pool.tools.mailbox.send(pool.zygotes[edition].channel, Amend(entry.seated.consumer))
+        pool.tools.mailbox.send(pool.zygotes[edition].channel, Amend(entry.assignment.consumer))
     except WireError as error:
         pool.take_back(f"its configs cannot be sent to its processes: {error}")
     else:
@@ -32,7 +32,7 @@ def zygote_answered(pool: Pool, edition: int, failed: str | None, now: float) ->
         pool.take_back(failed)
         return
     pool.take_over(entry, edition, now)
-    pool.tell_workers(Amend(entry.seated.consumer), edition)
+    pool.tell_workers(Amend(entry.assignment.consumer), edition)
     pool.tools.emit(events.configs_amended(consumer=pool.consumer))
 
 

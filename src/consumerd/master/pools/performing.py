@@ -26,7 +26,7 @@ from consumerd.master.rules.actions import (
 from consumerd.model.refusal import refusal
 from consumerd.wire import messages
 from consumerd.wire.board import BoardFlag
-from consumerd.wire.inherited import ENTRANCE_MODULE, ZYGOTE_MODULE
+from consumerd.wire.inherited import EXECUTION_MODULE, ZYGOTE_MODULE
 from consumerd.wire.messages import Stop
 
 
@@ -77,7 +77,7 @@ def note_not_forked(pool: Pool, slot: int, edition: int, now: float, *, error: O
 def _execute_zygote(pool: Pool, edition: int, now: float) -> None:
     tools, entry = pool.tools, pool.entry_of(edition)
     try:
-        executed = tools.launcher.execute(ZYGOTE_MODULE if entry.settings.execution.is_plain else ENTRANCE_MODULE)
+        executed = tools.launcher.execute(ZYGOTE_MODULE if entry.settings.execution.is_plain else EXECUTION_MODULE)
     except OSError as error:
         why = refusal(error)
         fact = _once(
@@ -91,7 +91,7 @@ def _execute_zygote(pool: Pool, edition: int, now: float) -> None:
     fact = events.zygote_executed(consumer=pool.consumer, edition=edition, pid=executed.pid)
     pool.become(history.zygote_executed(pool.observed, edition, executed.pid, now), fact)
     try:
-        tools.mailbox.send(executed.channel, entry.seated)
+        tools.mailbox.send(executed.channel, entry.assignment)
     except WireError as error:
         reason = f"its configs cannot be sent to its processes: {error}"
         pool.become(history.load_failed(pool.observed, edition, now, reason=reason, traceback=""))

@@ -215,7 +215,7 @@ class Pool:
             return
         before, newest = self.wanted.workers, self.newest_entry
         self._entries = {edition: old.with_masters_keys_of(entry) for edition, old in self._entries.items()}
-        self._entries[self.wanted.edition] = replace(entry, seated=newest.seated)
+        self._entries[self.wanted.edition] = replace(entry, assignment=newest.assignment)
         self._follow_entry()
         if self.wanted.is_split and self.wanted.workers != before:
             self.change(entry, now)

@@ -1,8 +1,8 @@
 """A zygote's process, from its first instruction. Runs in zygotes. Imports nothing heavy at its top.
 
-Executed by the master as `python -m consumerd.worker.zygote FD`, or by an `entrance` with a second descriptor, which
-holds what the master sent. What it needs takes half a second to import: until then, too, it ignores TERM and INT, which
-a terminal and a service manager send to everyone, and dies with its master.
+Executed by the master as `python -m consumerd.worker.zygote FD`, or by `worker.execution` with a second descriptor,
+which holds what the master sent. What it needs takes half a second to import: until then, too, it ignores TERM and INT,
+which a terminal and a service manager send to everyone, and dies with its master.
 """
 
 from __future__ import annotations

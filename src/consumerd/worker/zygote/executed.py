@@ -21,10 +21,10 @@ from consumerd.model.exits import WorkerExit
 from consumerd.standard_streams import make_streams_lenient, say
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import IGNORED_SIGNALS, die_with_parent, first_message, inherited_channel
-from consumerd.wire.messages import Fork, Seated
+from consumerd.wire.messages import Assignment, Fork
+from consumerd.worker.execution import copied
 from consumerd.worker.process import become_worker
 from consumerd.worker.template import Descriptors, Failure, Template, load
-from consumerd.worker.zygote.entrance import copied
 from consumerd.worker.zygote.sources import import_only_from, sources_as_imported
 
 
@@ -63,7 +63,7 @@ def execute_worker(origin: Origin, template: Template, fork: Fork, fds: Descript
         with theirs:
             process = _execute(origin, theirs.fileno(), fds.stderr)
         try:
-            channel.send(template.seated)
+            channel.send(template.assignment)
             channel.send(fork, astuple(fds))
         except (BrokenPipeError, ConnectionResetError):
             pass  # it has ended already: who reaps it tells how
@@ -98,11 +98,11 @@ def main(arguments: Sequence[str]) -> int:
     import_only_from(Path(f"/proc/self/fd/{sources_fd}").read_text(encoding="utf-8"))  # from its begin, as all do
     os.close(sources_fd)
     try:
-        (seated, _), (fork, fds) = first_message(channel, Seated), first_message(channel, Fork)
+        (assignment, _), (fork, fds) = first_message(channel, Assignment), first_message(channel, Fork)
     except ConnectionResetError:
         return WorkerExit.MASTER_GONE
     channel.close()
-    template = load(seated)
+    template = load(assignment)
     if not isinstance(template, Failure):
         die_with_parent(False)
         become_worker(template, fork, Descriptors(*fds))

@@ -124,7 +124,7 @@ class Zygote:
 
     def _amend(self, amend: Amend) -> None:
         """Fork from another entry from now on, if nothing is wrong with it."""
-        template = load(structs.replace(self._template.seated, consumer=amend.consumer))
+        template = load(structs.replace(self._template.assignment, consumer=amend.consumer))
         if isinstance(template, Failure):
             self._tell(Amended(template.reason))
         else:

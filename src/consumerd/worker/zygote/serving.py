@@ -25,11 +25,11 @@ from consumerd.standard_streams import flush_streams, say
 from consumerd.version import __version__
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import IGNORED_SIGNALS, die_with_parent, first_message
-from consumerd.wire.messages import Hello, Loaded, LoadFailed, Seated
+from consumerd.wire.messages import Assignment, Hello, Loaded, LoadFailed
 from consumerd.worker.code.leftovers import Inventory, children, children_by_pipe
+from consumerd.worker.execution import assignment_from
 from consumerd.worker.process import title
 from consumerd.worker.template import Failure, entry_of, load
-from consumerd.worker.zygote.entrance import seated_from
 from consumerd.worker.zygote.executed import Origin, execute_worker
 from consumerd.worker.zygote.forking import SignalHandler, Zygote
 from consumerd.worker.zygote.heap import settle_heap
@@ -43,18 +43,18 @@ PROGRAMS_S = 0.5
 LOOK_S = 0.01
 
 
-def serve(channel: Channel, seated_fd: int | None = None) -> int:
-    """Be a zygote; the exit code. seated_fd: what an entrance was sent and has left for us.
+def serve(channel: Channel, assignment_fd: int | None = None) -> int:
+    """Be a zygote; the exit code. assignment_fd: what `worker.execution` was sent and has left for us.
 
     ConnectionResetError where the master is gone before it has said what to load. Until its code is loaded it dies with
     its parent.
     """
     gc.enable()
     channel.send(Hello(__version__))
-    seated = first_message(channel, Seated)[0] if seated_fd is None else seated_from(seated_fd)
-    setproctitle.setproctitle(title(entry_of(seated), "zygote"))
+    assignment = first_message(channel, Assignment)[0] if assignment_fd is None else assignment_from(assignment_fd)
+    setproctitle.setproctitle(title(entry_of(assignment), "zygote"))
     origin, before = Origin.of_this_process(), Inventory.now()
-    template = load(seated)
+    template = load(assignment)
     if isinstance(template, Failure):
         channel.send(LoadFailed(template.reason, template.traceback))
         return WorkerExit.LOAD_FAILED

@@ -16,7 +16,7 @@ from consumerd.master.rules import history
 from consumerd.master.rules.flow import MeasuredLag
 from consumerd.model.identity import ConsumerName
 from consumerd.state.state_dir import StateDirectory
-from consumerd.wire.messages import Loaded, Seated
+from consumerd.wire.messages import Assignment, Loaded
 from consumerd.wire.status import Scaling
 from unit.master.pools.test_hearing import tools
 
@@ -26,7 +26,7 @@ LOOK_S = 7.5
 
 def entry(workers: int | WorkerRange) -> Entry:
     settings = ConsumerSettings(group="g", name="a", target="m:C", configs={}, common=CommonKeys(workers=workers))
-    return Entry(settings, Seated("{}", "{}", "", "", "id.g.a"), StateDirectory(Path()), 25.0)
+    return Entry(settings, Assignment("{}", "{}", "", "", "id.g.a"), StateDirectory(Path()), 25.0)
 
 
 class Stage:

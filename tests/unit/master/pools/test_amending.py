@@ -28,11 +28,11 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 def entry_of(stage: Stage, consumer: str) -> Entry:
     before = stage.pool.newest_entry
-    return replace(before, seated=structs.replace(before.seated, consumer=consumer))
+    return replace(before, assignment=structs.replace(before.assignment, consumer=consumer))
 
 
-def seated(stage: Stage) -> str:
-    return stage.pool.entry.seated.consumer
+def assignment(stage: Stage) -> str:
+    return stage.pool.entry.assignment.consumer
 
 
 def told(stage: Stage) -> list[Message]:
@@ -41,16 +41,16 @@ def told(stage: Stage) -> list[Message]:
 
 def test_the_workers_are_told_when_the_zygote_has_taken_it_over_and_not_before(stage: Stage) -> None:
     live_keys.ask_zygote(stage.pool, entry_of(stage, "red"))
-    assert (seated(stage), told(stage)) == ("{}", [])
+    assert (assignment(stage), told(stage)) == ("{}", [])
     stage.zygote_says(Amended())
-    assert (seated(stage), told(stage)) == ("red", [Amend("red")])
+    assert (assignment(stage), told(stage)) == ("red", [Amend("red")])
     assert stage.pool.wanted.workers == 2
 
 
 def test_what_the_zygote_finds_wrong_changes_nothing_and_is_the_last_error(stage: Stage) -> None:
     live_keys.ask_zygote(stage.pool, entry_of(stage, "red"))
     stage.zygote_says(Amended("no color"))
-    assert (seated(stage), told(stage)) == ("{}", [])
+    assert (assignment(stage), told(stage)) == ("{}", [])
     error = stage.pool.last_error
     assert error is not None
     assert (error.name, error.fields) == ("change_taken_back", {"reason": "no color"})
@@ -60,7 +60,7 @@ def test_answers_come_in_the_order_of_what_was_asked(stage: Stage) -> None:
     for color in ("red", "green", "blue"):
         live_keys.ask_zygote(stage.pool, entry_of(stage, color))
     stage.zygote_says(Amended(), Amended("no green"), Amended())
-    assert seated(stage) == "blue"
+    assert assignment(stage) == "blue"
     assert told(stage) == [Amend("red"), Amend("blue")]
 
 
@@ -68,7 +68,7 @@ def test_the_end_of_another_editions_zygote_is_no_answer(stage: Stage) -> None:
     live_keys.ask_zygote(stage.pool, entry_of(stage, "red"))
     live_keys.zygote_ended(stage.pool, 7, 1.0)
     stage.zygote_says(Amended())
-    assert seated(stage) == "red"
+    assert assignment(stage) == "red"
     assert not [fact for fact in stage.facts if fact.name == "zygote_broken"]
 
 
@@ -76,7 +76,7 @@ def test_a_zygote_that_ends_without_an_answer_is_followed_by_a_new_edition_with_
     for color in ("red", "green"):
         live_keys.ask_zygote(stage.pool, entry_of(stage, color))
     live_keys.zygote_ended(stage.pool, 1, 1.0)
-    assert stage.pool.newest_entry.seated.consumer == "green"
+    assert stage.pool.newest_entry.assignment.consumer == "green"
     assert stage.pool.target_edition == 2
 
 

@@ -52,6 +52,7 @@ from consumerd.wire.board import (
 from consumerd.wire.board_writer import BoardWriter
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import (
+    Assignment,
     Forked,
     Hello,
     Lag,
@@ -62,7 +63,6 @@ from consumerd.wire.messages import (
     ParkedNow,
     Ready,
     Reported,
-    Seated,
 )
 from consumerd.wire.status import Flag, ParkedCounts, ZygoteStatus
 
@@ -156,7 +156,7 @@ class Stage:
         self.facts: list[Fact] = []
         self.second: Channel | None = None
         settings = ConsumerSettings(group="g", name="a", target="m:C", configs={}, common=CommonKeys(workers=2))
-        entry = Entry(settings, Seated("{}", "{}", "", "", "id.g.a"), StateDirectory(directory), 25.0)
+        entry = Entry(settings, Assignment("{}", "{}", "", "", "id.g.a"), StateDirectory(directory), 25.0)
         self.refusal: str | None = None
         stderr = StderrPipes(loop, Outlet(2, patience_s=0.0))
         self.tools = Tools(

@@ -14,7 +14,7 @@ from consumerd.master.pools.pools import Pools
 from consumerd.master.rules import history
 from consumerd.model.identity import ConsumerName
 from consumerd.state.state_dir import StateDirectory
-from consumerd.wire.messages import Loaded, Seated
+from consumerd.wire.messages import Assignment, Loaded
 from unit.master.pools.test_hearing import tools
 
 NAME = ConsumerName("g", "a")
@@ -23,7 +23,7 @@ NAME = ConsumerName("g", "a")
 def entry(**configs: object) -> Entry:
     common = CommonKeys.model_validate({key: value for key, value in configs.items() if key in CommonKeys.model_fields})
     settings = ConsumerSettings(group="g", name="a", target="m:C", configs=configs, common=common)
-    return Entry(settings, Seated("{}", str(configs), "", "", "id.g.a"), StateDirectory(Path("/nowhere")), 25.0)
+    return Entry(settings, Assignment("{}", str(configs), "", "", "id.g.a"), StateDirectory(Path("/nowhere")), 25.0)
 
 
 @pytest.fixture

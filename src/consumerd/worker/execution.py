@@ -1,10 +1,9 @@
-"""The entrance: what a process does before it becomes a consumer's, where its entry says so. Imports nothing heavy.
+"""Executes a process with the environment, directory, user and priority that a consumer's entry names for it.
 
-Executed by the master in a zygote's place, as `python -m consumerd.worker.zygote.entrance FD`: it takes on the user,
-the directory and the environment, and executes the zygote in its own place, with its pid. So what is read at the start
-of a process (PYTHONPATH, LD_PRELOAD, MALLOC_…) counts, and what belongs to a user is that user's from the first import
-on.
-Secrets are read as the master's user: a `file:` need not be readable for the consumer's.
+The master executes this module in a zygote's place, as `python -m consumerd.worker.execution FD`: it takes those on,
+and executes the zygote in its own place, with its pid. So what is read at the start of a process (PYTHONPATH,
+LD_PRELOAD, MALLOC_…) counts, and what belongs to a user is that user's from the first import on.
+Secrets are read as the master's user: a `file:` need not be readable for the consumer's. It imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ from consumerd.version import __version__
 from consumerd.wire.channel import Channel
 from consumerd.wire.codec import from_plain, to_plain
 from consumerd.wire.inherited import ZYGOTE_MODULE, die_with_parent, first_message, ignore_signals, inherited_channel
-from consumerd.wire.messages import Hello, LoadFailed, Seated
+from consumerd.wire.messages import Assignment, Hello, LoadFailed
 
 
-class NotEnteredError(UsageError):
+class NotExecutedError(UsageError):
     """A process cannot be executed as its entry says; one sentence."""
 
 
@@ -37,8 +36,8 @@ def execution_of(consumer: str) -> Execution:
     return Execution.of(settings["common"], Path(settings["directory"]))
 
 
-def enter(execution: Execution, arguments: Sequence[str], *, pass_fds: Sequence[int]) -> NoReturn:
-    """Become `python -P -m ARGUMENTS` as the execution says, with these descriptors; NotEnteredError if that fails.
+def execute_as(execution: Execution, arguments: Sequence[str], *, pass_fds: Sequence[int]) -> NoReturn:
+    """Become `python -P -m ARGUMENTS` as the execution says, with these descriptors; NotExecutedError if that fails.
 
     The user is taken on last but for the directory, which must be the user's to enter. Nothing runs as somebody else
     than the entry names: where any step is refused, this process has to end.
@@ -46,12 +45,12 @@ def enter(execution: Execution, arguments: Sequence[str], *, pass_fds: Sequence[
     try:
         environment, account = execution.variables(os.environ), execution.account()
     except UnresolvedError as error:
-        raise NotEnteredError(str(error)) from error
+        raise NotExecutedError(str(error)) from error
     try:
         if execution.nice is not None:
             os.setpriority(os.PRIO_PROCESS, 0, execution.nice)
     except OSError as error:
-        raise NotEnteredError(
+        raise NotExecutedError(
             f"nice {execution.nice} is refused ({error.strerror}): only root can lower it below the master's"
         ) from error
     if account is not None:
@@ -66,11 +65,11 @@ def enter(execution: Execution, arguments: Sequence[str], *, pass_fds: Sequence[
         os.execve(sys.executable, [sys.executable, "-P", "-m", *arguments], environment)  # noqa: S606 - ourselves
     except (OSError, ValueError) as error:
         whose = "" if account is None else f" as the user {account.pw_name!r}"
-        raise NotEnteredError(f"its process cannot be executed{whose}: {error}") from error
+        raise NotExecutedError(f"its process cannot be executed{whose}: {error}") from error
 
 
 def become(account: Account) -> None:
-    """Take on a user with all groups, for good; NotEnteredError where anything of the old one would be left."""
+    """Take on a user with all groups, for good; NotExecutedError where anything of the old one would be left."""
     if account.pw_uid == os.geteuid() == os.getuid():
         return
     try:
@@ -78,13 +77,13 @@ def become(account: Account) -> None:
         os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
         os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
     except OSError as error:
-        raise NotEnteredError(
+        raise NotExecutedError(
             f"the user {account.pw_name!r} cannot be taken on ({error.strerror}): only root can do that"
         ) from error
     if (os.getresuid(), os.getresgid()) != ((account.pw_uid,) * 3, (account.pw_gid,) * 3) or _can_be_root_again(
         account
     ):
-        raise NotEnteredError(f"the user {account.pw_name!r} was not taken on for good: nothing runs like that")
+        raise NotExecutedError(f"the user {account.pw_name!r} was not taken on for good: nothing runs like that")
 
 
 def _can_be_root_again(account: Account) -> bool:
@@ -106,11 +105,11 @@ def copied(content: str, name: str) -> int:
     return fd
 
 
-def seated_from(fd: int) -> Seated:
+def assignment_from(fd: int) -> Assignment:
     """What `main` has put there for the zygote that it became."""
     with os.fdopen(fd, encoding="utf-8") as file:
         message = from_plain(json.load(file))
-    assert isinstance(message, Seated)
+    assert isinstance(message, Assignment)
     return message
 
 
@@ -129,12 +128,12 @@ def main(arguments: Sequence[str]) -> int:
 def _serve(channel: Channel) -> int:
     die_with_parent(True)
     channel.send(Hello(__version__))
-    seated, _ = first_message(channel, Seated)
-    seated_fd = copied(json.dumps(to_plain(seated)), "consumerd-seated")
+    assignment, _ = first_message(channel, Assignment)
+    assignment_fd = copied(json.dumps(to_plain(assignment)), "consumerd-assignment")
     try:
-        zygote = [ZYGOTE_MODULE, str(channel.fileno()), str(seated_fd)]
-        enter(execution_of(seated.consumer), zygote, pass_fds=(channel.fileno(), seated_fd))
-    except NotEnteredError as error:
+        zygote = [ZYGOTE_MODULE, str(channel.fileno()), str(assignment_fd)]
+        execute_as(execution_of(assignment.consumer), zygote, pass_fds=(channel.fileno(), assignment_fd))
+    except NotExecutedError as error:
         channel.send(LoadFailed(str(error)))
         return WorkerExit.LOAD_FAILED
 
