@@ -1,7 +1,6 @@
 """`on_event`: a command of the user's, executed when a pool fails or recovers, or a task dies. Runs in the master.
 
-One at a time, each bounded; what comes faster than `MOST_A_MINUTE` is counted and said, not queued without end. The
-command is a child of the master like a zygote: nobody waits for it, and the supervisor reaps it.
+One at a time, each bounded; what comes faster than `MOST_A_MINUTE` is counted and said, not queued without end.
 """
 
 from __future__ import annotations
@@ -12,11 +11,12 @@ import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from consumerd import clock, events
 from consumerd.events.facts import Fact, Level, Told
-from consumerd.master.host.launcher import Commanded, Launcher
-from consumerd.master.host.stderr import StderrPipes
+from consumerd.master.children import Children, End
+from consumerd.master.host.launcher import Launcher
 from consumerd.master.rules.wait_status import described
 
 MOST_A_MINUTE = 30
@@ -89,20 +89,20 @@ class EventCommand:
     def __init__(
         self,
         launcher: Launcher,
-        relay: StderrPipes,
+        children: Children,
         emit: Callable[[Fact], None],
         *,
         command: Callable[[], Sequence[str]],
         state_dir: str,
     ) -> None:
         self._launcher = launcher
-        self._relay = relay
+        self._children = children
         self._emit = emit
         self._command = command
         self._variables = {"CONSUMERD_STATE_DIR": state_dir}
         self._waiting: deque[Event] = deque()
         self._allowances: dict[str, Allowance] = {}
-        self._running: _Run | None = None
+        self._is_running = False
         self._is_closed = False
 
     def __call__(self, fact: Fact) -> None:
@@ -116,36 +116,13 @@ class EventCommand:
         elif allowance.suppressed == 1:
             asyncio.get_running_loop().call_later(MINUTE_S, self._say_suppressed, event.name)
 
-    def note_end(self, pid: int, status: int | None) -> None:
-        """A child of the master was reaped that is neither a zygote nor a worker; its wait status."""
-        run = self._running
-        if run is None or run.commanded.pid != pid:
-            return
-        self._running = None
-        run.timer.cancel()
-        last_words = self._relay.close(run.commanded.stderr_fd)
-        fact = events.event_command_ended(
-            on=run.event.name,
-            end=described(status),
-            consumer=run.event.fields.get("consumer", ""),
-            took_s=round(clock.monotonic() - run.since, 3),
-            output=last_words[-1000:],
-        )
-        self._emit(fact.at(Level.DEBUG) if status == 0 else fact)
-        self._start_next()
-
     def close(self) -> None:
-        """Start no more, and end what runs: nothing outlives the master."""
+        """Start no more."""
         self._is_closed = True
-        if self._running is not None:
-            self._running.timer.cancel()
-            self._launcher.kill_group(self._running.commanded.pid)
-            self._relay.close(self._running.commanded.stderr_fd)
-            self._running = None
 
     def _start_next(self) -> None:
         command = self._command()
-        while self._waiting and self._running is None and not self._is_closed and command:
+        while self._waiting and not self._is_running and not self._is_closed and command:
             self._start(command, self._waiting.popleft())
 
     def _start(self, command: Sequence[str], event: Event) -> None:
@@ -156,27 +133,24 @@ class EventCommand:
         except OSError as error:
             self._emit(events.event_command_not_executed(on=event.name, command=command[0], error=str(error)))
             return
-        self._relay.open(commanded.stderr_fd)
-        timer = asyncio.get_running_loop().call_later(MAY_TAKE_S, self._kill, commanded.pid)
-        self._running = _Run(event, commanded, timer, clock.monotonic())
+        self._is_running = True
+        self._children.add(commanded, partial(self._ended, event), may_take_s=MAY_TAKE_S)
 
-    def _kill(self, pid: int) -> None:
-        """It has taken too long. Its end comes with its reaping."""
-        self._launcher.kill_group(pid)
+    def _ended(self, event: Event, end: End) -> None:
+        self._is_running = False
+        fact = events.event_command_ended(
+            on=event.name,
+            end=described(end.status),
+            consumer=event.fields.get("consumer", ""),
+            took_s=round(end.took_s, 3),
+            output=end.last_words[-1000:],
+        )
+        self._emit(fact.at(Level.DEBUG) if end.status == 0 else fact)
+        self._start_next()
 
     def _say_suppressed(self, name: str) -> None:
         if suppressed := self._allowances[name].take_suppressed():
             self._emit(events.events_suppressed(on=name, events=suppressed))
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One execution of the command."""
-
-    event: Event
-    commanded: Commanded
-    timer: asyncio.TimerHandle
-    since: float
 
 
 def _shortened(value: object) -> object:

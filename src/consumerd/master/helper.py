@@ -9,10 +9,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 
-from consumerd import clock
+from consumerd import clock, events
 from consumerd.errors import ConsumerdError, UsageError, WireError
+from consumerd.events.facts import Fact
+from consumerd.master.children import Children, End
 from consumerd.master.host.launcher import Executed, Launcher
-from consumerd.master.host.stderr import StderrPipes
+from consumerd.master.rules.wait_status import described
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import STORE_HELPER, Message, Serve, StoreRequest, StoreResult
 
@@ -23,14 +25,14 @@ IDLE_S = 10.0
 class StoreHelper:
     """Asks the helper, and executes it when there is none. All failures are a ConsumerdError with one sentence."""
 
-    def __init__(self, launcher: Launcher, relay: StderrPipes, serve: Serve) -> None:
+    def __init__(self, launcher: Launcher, children: Children, emit: Callable[[Fact], None], serve: Serve) -> None:
         self._launcher = launcher
-        self._relay = relay
+        self._children = children
+        self._emit = emit
         self._serve = serve
         self._executed: Executed | None = None
         self._turn = asyncio.Lock()
         self._last_request = 0
-        self._is_reaped = False
         self._leaves: asyncio.TimerHandle | None = None
 
     async def ask(self, verb: str, arguments: Mapping[str, object]) -> AsyncIterator[tuple[dict[str, object], ...]]:
@@ -57,16 +59,7 @@ class StoreHelper:
         executed, self._executed = self._executed, None
         if executed is not None:
             executed.channel.close()
-            self._relay.close(executed.stderr_fd)
-            if not self._is_reaped:
-                self._launcher.kill(executed.pid, None)
-
-    def note_end(self, pid: int) -> None:
-        """A child that is nobody else's was reaped. A request that waits for the helper learns it by its channel."""
-        if self._executed is not None and self._executed.pid == pid:
-            self._is_reaped = True
-            if not self._turn.locked():
-                self.close()
+            self._children.end(executed)
 
     async def _pages(self, verb: str, arguments: dict[str, object]) -> AsyncIterator[tuple[dict[str, object], ...]]:
         channel = self._channel()
@@ -88,20 +81,33 @@ class StoreHelper:
                 f"the parking store did not answer within {ANSWER_TIMEOUT_S:g} s: try again"
             ) from error
         except OSError as error:
+            self._give_up()
             raise ConsumerdError(f"the store helper ended while it was asked ({error}): its stderr says why") from error
 
     def _channel(self) -> Channel:
         if self._leaves is not None:
             self._leaves.cancel()
+        if self._executed is not None and self._executed not in self._children:
+            self.close()  # it has ended since
         if self._executed is None:
             try:
                 self._executed = self._launcher.execute(STORE_HELPER)
             except OSError as error:
                 raise ConsumerdError(f"the store helper cannot be executed: {error}") from error
-            self._is_reaped = False
-            self._relay.open(self._executed.stderr_fd)
+            self._children.add(self._executed, self._tell_end)
             self._executed.channel.queue(self._serve)
         return self._executed.channel
+
+    def _give_up(self) -> None:
+        """It has closed its channel: it ends, or must."""
+        executed, self._executed = self._executed, None
+        if executed is not None:
+            executed.channel.close()
+            self._children.kill(executed)
+
+    def _tell_end(self, end: End) -> None:
+        """It has ended though nobody wanted that. A request that waits for it learns so by its channel."""
+        self._emit(events.store_helper_ended(end=described(end.status), stderr=end.last_words[-1000:]))
 
     def _rest(self) -> None:
         self._leaves = asyncio.get_running_loop().call_later(IDLE_S, self.close)

@@ -17,6 +17,7 @@ from consumerd.events.later import Later
 from consumerd.events.listeners import Listeners
 from consumerd.events.log import log_to_stdout
 from consumerd.events.outlet import Outlet
+from consumerd.master.children import Children
 from consumerd.master.control.audit import AuditLog
 from consumerd.master.control.broadcast import Broadcast
 from consumerd.master.control.configuration import Configuration
@@ -113,13 +114,9 @@ async def _run(
     )
     service = Service(service_socket, pools, emit)
     reloading = Reloading(configuration, read, emit, service.reloading)
-    on_event = _event_command(tools, configuration, state_dir, reporting)
-    helper = StoreHelper(launcher, tools.stderr, _serve(document, state_dir))
-
-    def note_end(pid: int, status: int | None) -> None:
-        helper.note_end(pid)
-        on_event.note_end(pid, status)
-
+    children = Children(launcher, tools.stderr)
+    on_event = _event_command(tools, children, configuration, state_dir, reporting)
+    helper = StoreHelper(launcher, children, emit, _serve(document, state_dir))
     signals = Signals(asyncio.get_running_loop(), woken.set)
     supervisor = Supervisor(
         pools,
@@ -130,7 +127,7 @@ async def _run(
         service=service,
         later=reporting.later,
         reload=reloading.reload_soon,
-        note_end=note_end,
+        note_end=children.note_end,
     )
     broadcast = reporting.broadcast
     controls = Controls(
@@ -167,6 +164,7 @@ async def _run(
         watching.cancel()
         helper.close()
         on_event.close()
+        children.close()
         await reloading.close()
         emit(events.master_stopped(pid=os.getpid()))
         await broadcast.close(FOLLOWERS_LEAVE_IN_S)
@@ -214,12 +212,12 @@ def _tools(
 
 
 def _event_command(
-    tools: Tools, configuration: Configuration, state_dir: StateDirectory, reporting: Reporting
+    tools: Tools, children: Children, configuration: Configuration, state_dir: StateDirectory, reporting: Reporting
 ) -> EventCommand:
     def command() -> Sequence[str]:
         return configuration.settings.on_event
 
-    found = EventCommand(tools.launcher, tools.stderr, reporting.emit, command=command, state_dir=str(state_dir.path))
+    found = EventCommand(tools.launcher, children, reporting.emit, command=command, state_dir=str(state_dir.path))
     for listeners in (reporting.emit, reporting.told):
         listeners.add(found)
     return found
