@@ -21,7 +21,7 @@ from consumerd.events.facts import Fact
 from consumerd.master.control.audit import AuditLog
 from consumerd.master.control.server import MOST_CONNECTIONS, ControlServer
 from consumerd.wire.control import Connection, call
-from consumerd.wire.method import Method, json_text
+from consumerd.wire.method import Method, result_text
 from servers.waiting import wait_until
 
 SOON_S = 10.0
@@ -65,7 +65,7 @@ class Large(Method, frozen=True):
     items: int = 200
 
     async def texts(self, master: Serving, by: str) -> AsyncIterator[str]:
-        payload = json_text({"payload": b'\x00\xff"\\' * 1000})
+        payload = result_text({"payload": b'\x00\xff"\\' * 1000})
         yield '{"items":[' + payload
         for _ in range(self.items):
             yield "," + payload

@@ -9,7 +9,7 @@ import inspect
 import json
 import typing
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar
 
 import click
 import msgspec
@@ -17,14 +17,13 @@ from msgspec import Meta
 
 from consumerd.cli.options import json_option, state_dir_option
 from consumerd.clock import SYSTEM_CLOCK
-from consumerd.errors import ConsumerdError, WireError
+from consumerd.errors import ConsumerdError
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import call
-from consumerd.wire.method import Method
+from consumerd.wire.method import Method, understood
 from consumerd.wire.status import PoolStatus, ask_status
 
 Target = Annotated[str, Meta(description="A group, or group/name.")]
-ResultT = TypeVar("ResultT")
 
 LOOK_EVERY_S = 0.2
 UP = frozenset({"running", "stalled", "finished"})
@@ -60,16 +59,6 @@ class Pools(msgspec.Struct, frozen=True):
 def ask(state_dir: StateDirectory, method: Method, *, timeout_s: float = 5.0) -> object:
     """The master's answer, as JSON brought it."""
     return call(state_dir.control_socket, method.name, method.parameters(), timeout_s=timeout_s)
-
-
-def understood(answer: object, kind: type[ResultT], method: str) -> ResultT:
-    """The answer as the type that it has. WireError where it has another: the master is of another version."""
-    try:
-        return msgspec.convert(answer, kind)
-    except msgspec.ValidationError as error:
-        raise WireError(
-            f"the master's answer to {method} is not understood ({error}): it is of another version"
-        ) from error
 
 
 def command_of(kind: type[Verb]) -> click.Command:

@@ -10,11 +10,10 @@ import msgspec
 
 from consumerd import clock
 from consumerd.cli.options import json_option, state_dir_option
-from consumerd.cli.verb import understood
 from consumerd.errors import ConsumerdError
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import Connection
-from consumerd.wire.method import Method
+from consumerd.wire.method import Method, understood
 
 if TYPE_CHECKING:
     from consumerd.master.control.controls import Controls

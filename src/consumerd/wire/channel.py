@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from consumerd import clock
 from consumerd.errors import UnreadError, WireError
-from consumerd.wire import codec, framing
+from consumerd.wire import framing
 from consumerd.wire.messages import Message
 
 FDS_A_MESSAGE = 8
@@ -136,7 +136,7 @@ class Channel:
             _close_all(fds)
             raise WireError(f"a message came with {len(fds)} descriptors and says {count}")
         try:
-            self._inbox.append((codec.from_plain(plain), fds))
+            self._inbox.append((framing.from_plain(plain), fds))
         except WireError:
             _close_all(fds)
             raise
@@ -151,7 +151,7 @@ class Channel:
         OSError where the system refuses copies of `fds`: nothing is queued then.
         """
         assert len(fds) <= FDS_A_MESSAGE
-        plain = codec.to_plain(message)
+        plain = framing.to_plain(message)
         if fds:
             plain[_FDS_KEY] = len(fds)
         frames = framing.encode(plain)

@@ -10,17 +10,19 @@ Bytes are `{"$bytes": BASE64}`. Imports neither pydantic, asyncio nor SQLAlchemy
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Literal, Self
+
+import msgspec
+from msgspec import UNSET, Struct
 
 from consumerd import clock
 from consumerd.errors import ConsumerdError, NotRunningError, UsageError, WireError
-from consumerd.wire.plain import plain_value, real_value
+from consumerd.wire.json_text import from_json, to_json
 
 LINE_LIMIT_BYTES = 65_536
 SEND_S = 5.0
@@ -92,7 +94,7 @@ class Connection:
         """
         try:
             self._request(method, params or {}, timeout_s)
-            return real_value(self._result(timeout_s, on_piece))
+            return self._result(timeout_s, on_piece)
         except TimeoutError as error:
             raise ConsumerdError(f"the master did not answer {method} within {timeout_s:g} s: try again") from error
         except (BrokenPipeError, ConnectionResetError) as error:
@@ -104,11 +106,9 @@ class Connection:
             self._request(method, params or {}, SEND_S)
             while True:
                 answer = _parsed(self._line(math.inf))
-                if "error" in answer:
-                    raise _error_of(answer["error"])
-                if "result" in answer:
+                if answer.is_last:
                     return
-                yield real_value(_item_of(answer))
+                yield answer.params.item
         except (BrokenPipeError, ConnectionResetError) as error:
             raise self._not_running() from error
 
@@ -126,8 +126,8 @@ class Connection:
 
     def _request(self, method: str, params: Mapping[str, object], timeout_s: float) -> None:
         self._last_id += 1
-        request = {"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": plain_value(params)}
-        line = json.dumps(request, separators=(",", ":")).encode("ascii") + b"\n"
+        request = {"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params}
+        line = to_json(request).encode("ascii") + b"\n"
         if len(line) > LINE_LIMIT_BYTES:
             raise UsageError(f"{method}: its parameters are longer than {LINE_LIMIT_BYTES} bytes: ask for less at once")
         self._socket.settimeout(timeout_s)
@@ -138,11 +138,9 @@ class Connection:
         size = 0
         while True:
             answer = _parsed(self._line(clock.monotonic() + timeout_s))
-            if "error" in answer:
-                raise _error_of(answer["error"])
-            if "result" in answer:
-                return json.loads("".join(pieces)) if pieces else answer["result"]
-            pieces.append(_piece_of(answer))
+            if answer.is_last:
+                return from_json("".join(pieces)) if pieces else answer.result
+            pieces.append(answer.params.text)
             on_piece(pieces[-1])
             size += len(pieces[-1])
             if size > RESULT_LIMIT_BYTES:
@@ -183,33 +181,39 @@ def call(
         return connection.call(method, params, timeout_s=timeout_s, on_piece=on_piece)
 
 
-def _parsed(line: bytes) -> dict[str, object]:
+class _Params(Struct, frozen=True):
+    text: str = ""
+    item: Any = UNSET  # of any shape
+
+
+class _Failure(Struct):
+    code: int
+    message: str
+
+
+class _Answer(Struct):
+    """Whatever the master sends: the end of an answer, a piece of it, or an item."""
+
+    result: Any = UNSET  # of any shape
+    error: _Failure | None = None
+    method: Literal["piece", "item", ""] = ""
+    params: _Params = _Params()
+
+    @property
+    def is_last(self) -> bool:
+        """Whether nothing follows. Raises what the answer is, where it is an error."""
+        if self.error is None:
+            return self.result is not UNSET
+        is_misuse = self.error.code in (METHOD_NOT_FOUND, INVALID_PARAMS, INVALID_REQUEST)
+        raise (UsageError if is_misuse else ConsumerdError)(self.error.message)
+
+
+def _parsed(line: bytes) -> _Answer:
     try:
-        answer = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise WireError("the control socket answers something that is not JSON: no master of this version") from error
-    if not isinstance(answer, dict):
-        raise WireError("the control socket answers JSON that is no object: no master of this version")
-    return answer
-
-
-def _piece_of(answer: Mapping[str, object]) -> str:
-    params = answer.get("params")
-    text = params.get("text") if isinstance(params, dict) else None
-    if answer.get("method") != "piece" or not isinstance(text, str):
-        raise WireError("the control socket answers neither a result, an error nor a piece")
-    return text
-
-
-def _item_of(answer: Mapping[str, object]) -> object:
-    params = answer.get("params")
-    if answer.get("method") != "item" or not isinstance(params, dict) or "item" not in params:
-        raise WireError("the control socket answers neither a result, an error nor an item")
-    return params["item"]
-
-
-def _error_of(error: object) -> ConsumerdError:
-    code, message = (error.get("code"), error.get("message")) if isinstance(error, dict) else (None, error)
-    if code in (METHOD_NOT_FOUND, INVALID_PARAMS, INVALID_REQUEST):
-        return UsageError(str(message))
-    return ConsumerdError(str(message))
+        answer = msgspec.convert(from_json(line), _Answer)
+        if answer.result is UNSET and answer.error is None and not answer.method:
+            raise WireError("neither a result, an error, an item nor a piece")
+        return answer
+    except (msgspec.ValidationError, WireError) as error:
+        sentence = f"the control socket answers what is none of its messages ({error}): no master of this version"
+        raise WireError(sentence) from error

@@ -1,32 +1,56 @@
-"""Framing: how JSON objects travel on a stream between the master and its children. Pure; no socket in here.
+"""Frames: how messages travel on a stream between the master and its children. Pure; no socket in here.
 
-A frame is four bytes, the length of what follows (big endian), and one JSON object.
+A frame is four bytes, the length of what follows (big endian), and one JSON object: `wire.json_text`.
 """
 
 from __future__ import annotations
 
-import json
+import operator
 import struct
-from collections.abc import Iterator
+from collections.abc import Mapping
+from functools import cache, reduce
+from typing import Any
+
+import msgspec
 
 from consumerd.errors import WireError
+from consumerd.wire.json_text import from_json, to_json
+from consumerd.wire.messages import Message
 
 OBJECT_LIMIT_BYTES = 64 * 1_048_576
 """The longest text of one object: a page of parked tasks with a payload of 16 MiB, twice in base64, and room."""
 
 _LENGTH = struct.Struct("!I")
-_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
-def encode(plain: dict[str, object]) -> bytes:
-    """One object as a frame. Raises WireError when it is no JSON, nested too deep, or longer than the limit.
-
-    The text is ASCII, so that lone surrogates (file names, the environment) come back as they were.
-    """
+def to_plain(message: Message) -> dict[str, object]:
+    """A message as an object for `encode`. WireError where a value of it has no end."""
     try:
-        text = _ENCODER.encode(plain).encode("ascii")
-    except (TypeError, ValueError, RecursionError) as error:
-        raise WireError(f"a message cannot be written as JSON: {error}") from error
+        plain: dict[str, object] = msgspec.to_builtins(message, builtin_types=(bytes,))
+    except (RecursionError, TypeError) as error:
+        raise WireError(f"a {type(message).__name__} cannot be sent: {error}") from error
+    return plain
+
+
+def from_plain(plain: Mapping[str, object]) -> Message:
+    """The message that an object stands for. WireError where its type is unknown, or a field is not as it is."""
+    try:
+        message: Message = msgspec.convert(plain, _any_message())
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise WireError(
+            f"a message is not understood ({error}): restart the master, its processes must be of one version"
+        ) from error
+    return message
+
+
+@cache
+def _any_message() -> Any:  # a union of types, as msgspec takes it
+    return reduce(operator.or_, Message.__subclasses__())
+
+
+def encode(plain: Mapping[str, object]) -> bytes:
+    """One object as a frame. WireError when it is no JSON, or longer than the limit."""
+    text = to_json(plain).encode("ascii")
     if len(text) > OBJECT_LIMIT_BYTES:
         raise WireError(f"a message of {len(text)} bytes is above the limit of {OBJECT_LIMIT_BYTES}: make it smaller")
     return _LENGTH.pack(len(text)) + text
@@ -40,26 +64,19 @@ class Parser:
 
     def __init__(self) -> None:
         self._unread = bytearray()
-        self._broken: WireError | None = None
 
     def feed(self, data: bytes) -> list[dict[str, object]]:
         """The objects that `data` completes, in order."""
-        if self._broken is not None:
-            raise self._broken
         self._unread += data
-        try:
-            return list(self._objects())
-        except WireError as error:
-            self._broken = error
-            self._unread.clear()
-            raise
-
-    def _objects(self) -> Iterator[dict[str, object]]:
-        start = 0
+        found, start = [], 0
         while (end := self._frame_end(start)) is not None:
-            yield _from_json(bytes(self._unread[start + _LENGTH.size : end]))
+            plain = from_json(bytes(self._unread[start + _LENGTH.size : end]))
+            if not isinstance(plain, dict):
+                raise WireError("a frame is JSON, but no object")
+            found.append(plain)
             start = end
         del self._unread[:start]
+        return found
 
     def _frame_end(self, start: int) -> int | None:
         if len(self._unread) < start + _LENGTH.size:
@@ -69,17 +86,3 @@ class Parser:
             raise WireError(f"a frame of {length} bytes is not allowed: the peer does not speak this protocol")
         end: int = start + _LENGTH.size + length
         return end if len(self._unread) >= end else None
-
-
-def _from_json(text: bytes) -> dict[str, object]:
-    try:
-        plain = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise WireError(f"a frame is not JSON: {error}") from error
-    if not isinstance(plain, dict):
-        raise WireError("a frame is JSON, but no object")
-    return plain
-
-
-def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is no JSON")

@@ -1,4 +1,4 @@
-"""The messages between the master and its children: one class each, one JSON object on the wire (`wire.codec`).
+"""The messages between the master and its children: one class each, one JSON object on the wire (`wire.framing`).
 
 A message's `type` is its class's name in snake case. Both ends are equal versions of consumerd, or refuse.
 """

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
-from consumerd.wire.plain import plain_value
+from consumerd.errors import WireError
+from consumerd.wire.json_text import to_json
+
+ResultT = TypeVar("ResultT")
 
 
 class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -36,7 +38,7 @@ class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
     async def texts(self, master: Any, by: str) -> AsyncIterator[str]:  # as in `answer`
         """The answer as JSON: texts that are the result together or, of a stream, an item each."""
-        yield json_text(await self.answer(master, by))
+        yield result_text(await self.answer(master, by))
 
     def parameters(self) -> dict[str, object]:
         """As they travel; what is as by default is left out."""
@@ -44,7 +46,15 @@ class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         return plain
 
 
-def json_text(value: object) -> str:
-    """A result as JSON for the socket: ASCII on one line, bytes as `wire.plain` has them."""
-    plain = msgspec.to_builtins(value, builtin_types=(bytes,), enc_hook=str)
-    return json.dumps(plain_value(plain), separators=(",", ":"))
+def result_text(value: object) -> str:
+    """A result as JSON for the socket."""
+    return to_json(msgspec.to_builtins(value, builtin_types=(bytes,), enc_hook=str))
+
+
+def understood(answer: object, kind: type[ResultT], method: str) -> ResultT:
+    """An answer as the type that it has. WireError where it has another: the master is of another version."""
+    try:
+        return msgspec.convert(answer, kind)
+    except msgspec.ValidationError as error:
+        sentence = f"the master's answer to {method} is not understood ({error}): it is of another version"
+        raise WireError(sentence) from error

@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any
 
-import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from consumerd.errors import WireError
 from consumerd.wire.control import call
+from consumerd.wire.method import understood
 
 ShardLagRow = tuple[
     Annotated[int, Meta(description="The shard; of Kafka, the partition.")],
@@ -132,7 +131,7 @@ class PoolStatus(Answered, frozen=True):
     """One consumer: its workers, what they have done since the master started, and what is wrong."""
 
     name: str
-    target: str = msgspec.field(name="class")
+    target: str = field(name="class")
     source: str | None
     state: str
     since_s: float
@@ -187,10 +186,7 @@ class Status(Answered, frozen=True):
 
 def status_of(answer: object) -> Status:
     """An answer to `status`, read. WireError where it comes from a master of another version."""
-    try:
-        return msgspec.convert(answer, Status)
-    except msgspec.ValidationError as error:
-        raise WireError(f"the master's status is not understood ({error}): it is of another version") from error
+    return understood(answer, Status, "status")
 
 
 def ask_status(socket_path: str | os.PathLike[str]) -> Status:

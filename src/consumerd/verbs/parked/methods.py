@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 from consumerd.errors import UsageError
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import SlotState
-from consumerd.wire.method import Method, json_text
+from consumerd.wire.method import Method, result_text
 
 if TYPE_CHECKING:
     from consumerd.master.control.controls import Controls
@@ -38,7 +38,7 @@ class ParkedMethod(Method, frozen=True, kw_only=True):
             if not page:
                 yield " "  # a step that found nothing: whoever waits sees that it goes on
             for item in page:
-                yield separator + json_text(item)
+                yield separator + result_text(item)
                 separator = ","
         yield "]}" if separator == "," else separator + "]}"
 
