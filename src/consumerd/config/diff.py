@@ -18,22 +18,27 @@ _WHERE_IT_STANDS = {"origin", "path", "defaulted", "has_module_key"}
 
 
 class ChangeKind(StrEnum):
-    """added, removed: a consumer; replaced: a new edition of it; amended: without a restart of anybody.
-
-    enabled, disabled: its pool is, or is not, started from now on; a disabled one that differs stays disabled.
-    """
+    """What becomes of a consumer's pool."""
 
     ADDED = "added"
     REMOVED = "removed"
     ENABLED = "enabled"
+    """It is started from now on."""
     DISABLED = "disabled"
+    """It is not started from now on, or was not and differs."""
     REPLACED = "replaced"
+    """It gets a new edition."""
     AMENDED = "amended"
+    """It changes without a restart of anybody."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One consumer's change. after: its new entry, None where it is removed; keys: what differs, without values."""
+    """One consumer's change.
+
+    after: its new entry; None where it is removed.
+    keys: the names of the keys that differ.
+    """
 
     kind: ChangeKind
     consumer: ConsumerName
@@ -64,7 +69,7 @@ def diff(
 
 
 def needs_new_master(before: Document, after: Document) -> tuple[str, ...]:
-    """The settings that differ and are read at the start of the master alone."""
+    """The settings that differ, and that a master reads only when it starts."""
     return _differing_settings(before, after, ("parking", "log", "watch", "state_dir"))
 
 
@@ -80,9 +85,10 @@ def _differing_settings(before: Document, after: Document, keys: Sequence[str]) 
 def _change(
     before: ConsumerSettings | None, after: ConsumerSettings, gentle: frozenset[str], *, has_other_default: bool
 ) -> Change | None:
-    """gentle: the keys whose change restarts nobody.
+    """What becomes of one consumer, where anything does.
 
-    has_other_default: those without a `stop_timeout` of their own have another.
+    gentle: the keys whose change restarts nobody.
+    has_other_default: whether `consumerd.stop_timeout` differs, which holds where the entry has none of its own.
     """
     name = after.full_name
     if before is None:
@@ -105,7 +111,7 @@ def _entry_keys(before: ConsumerSettings, after: ConsumerSettings) -> tuple[str,
 
 
 def _config_keys(before: ConsumerSettings, after: ConsumerSettings) -> tuple[str, ...]:
-    """Of `configs` as written, and of the common keys as they were resolved."""
+    """The keys that differ in `configs` as written, or among the common keys as they were resolved."""
     written = _differing(before.configs, after.configs)
     resolved = _differing(before.common.model_dump(), after.common.model_dump())
     return tuple(dict.fromkeys((*written, *resolved)))

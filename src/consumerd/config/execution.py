@@ -36,7 +36,7 @@ Complaint = tuple[KeyPath, str]
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What an entry says of how its processes are executed; each field but `base` is the common key of its name.
+    """How an entry's processes are executed. Each field but `base` is the common key of its name.
 
     base: the directory to which relative paths, and `file:`, are relative.
     """
@@ -59,7 +59,7 @@ class Execution:
         return self == Execution(self.base)
 
     def account(self) -> Account | None:
-        """As whom; None as the master. UnresolvedError."""
+        """The account of the `user`; None where the processes run as the master does. UnresolvedError."""
         return None if self.user is None else account_of(self.user)
 
     def path_of_directory(self) -> Path | None:

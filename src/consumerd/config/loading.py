@@ -22,8 +22,9 @@ from consumerd.model.identity import is_name
 class Validated:
     """What a document says, as far as it can be understood, and all that is wrong with it.
 
-    document: None where nothing could be read. With problems it holds every consumer whose class is known, so that
-    `check` can look at those too; nobody else may use it then.
+    document: None where nothing could be read. Where there are problems, it holds every consumer whose class is known,
+    so that `check` can look at those too; nobody else may use it then.
+    problems: all that is wrong, in the order of the document.
     data: the document's plain data, by which its problems are ordered.
     """
 
@@ -88,7 +89,7 @@ def _read_groups(data: Table, place: Place, resolver: Resolver) -> tuple[list[Co
 
 
 def _defaults(data: Table) -> Table:
-    """`consumerd.defaults`, wherever in the document it stands; what is wrong with it is reported where it stands."""
+    """`consumerd.defaults`; what is wrong with the table is said by who reads the settings."""
     table = data.get(RESERVED)
     defaults = table.get("defaults") if isinstance(table, dict) else None
     return defaults if isinstance(defaults, dict) else {}

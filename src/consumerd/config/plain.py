@@ -17,7 +17,7 @@ DEEPEST = 32
 LARGEST_INTEGER = 2**63 - 1
 
 Found = Callable[[KeyPath, str], None]
-"""Called with each place that is not plain, and a sentence."""
+"""Called with the path of each value that is not plain, and a sentence."""
 
 
 @dataclass(frozen=True, slots=True)

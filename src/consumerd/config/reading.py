@@ -18,7 +18,7 @@ from consumerd.config.tables import Place, read_table
 def read_entry_keys(configs: Mapping[str, Any], place: Place, resolver: Resolver) -> tuple[CommonKeys, list[Problem]]:
     """The common keys of an entry, as its own processes will read them: with the environment that they will have.
 
-    Also a problem is what keeps processes from being executed as the keys say: here, now, and by this user.
+    What keeps this user from executing processes here and now as the keys say is a problem too.
     """
     given = {key: configs[key] for key in EXECUTION_KEYS if key in configs}
     found, problems = read_common_keys(given, place, resolver)
@@ -48,7 +48,7 @@ def read_common_keys(configs: Mapping[str, Any], place: Place, resolver: Resolve
 
 
 def _read_range(resolved: Resolved, place: Place) -> list[Problem]:
-    """Read `workers` where it is a table, by itself: its references are within it. One with mistakes is left out."""
+    """Read `workers` where it is a table, and leave it out where it has mistakes: references stand within it."""
     referenced = [str(steps[1]) for steps in resolved.places if steps[0] == "workers" and len(steps) > 1]
     written = resolved.value.pop("workers")
     found, problems = read_table(WorkerRange, written, place.within("workers"), resolved=referenced)

@@ -29,8 +29,9 @@ _PARTS = (
 
 @dataclass(frozen=True)
 class Redactor:
-    """Replaces each secret in a text by `***`, also as a URL, JSON or `repr` writes it, each of its long lines, and the
-    passwords in it.
+    """Replaces each secret in a text by `***`.
+
+    Also replaced are a secret as a URL, JSON or `repr` writes it, each of its long lines, and the passwords within it.
     """
 
     secrets: frozenset[str] = frozenset()

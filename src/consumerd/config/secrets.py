@@ -23,7 +23,7 @@ LARGEST_FILE_BYTES = 65_536
 SHOWN_KEYS = frozenset(
     {"brokers", "topic_name", "consumer_group", "database", "table", "directory", "env_file", "user"}
 )
-"""Keys whose values people must see in a message to know what is meant; but for the passwords within them."""
+"""Keys whose values are shown, without the passwords in them: people must see them to know what is meant."""
 
 _HOST = re.compile(r"://(?:[^/?#]*@)?([^/?#]*)")
 _REFERENCE = re.compile(r"(\$\$\{)|\$\{([^}]*)(\}?)")
@@ -172,7 +172,7 @@ class _Walk:
         return value
 
     def _note_secrets(self, resolved: str, values: set[str], path: KeyPath) -> None:
-        """Every value is a secret, but addresses, names and paths: those are shown, without the passwords in them."""
+        """Note every value as a secret, but addresses, names and paths: of those only the passwords within them."""
         parts = {part for part in secret_parts(resolved) if any(value in part or part in value for value in values)}
         is_shown = bool(path) and (path[-1] in SHOWN_KEYS or str(path[-1]).endswith(".location"))
         host = _HOST.search(resolved) if resolved not in values else None

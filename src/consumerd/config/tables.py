@@ -48,7 +48,12 @@ _SUFFIXES = ("_type", "_parsing", "_from_float", "_attributes_type", "_exact_typ
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A table's place: its document's origin and its path there. `moved` has the paths of keys written elsewhere."""
+    """Where a table stands.
+
+    origin: its document.
+    path: its path there.
+    moved: the paths of those of its keys that are written elsewhere.
+    """
 
     origin: str
     path: KeyPath = ()

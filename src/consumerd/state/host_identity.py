@@ -1,7 +1,7 @@
 """The identity of a state directory: random, made once, and bound to its machine and place.
 
-It is a part of each worker's `group.instance.id`, which must differ between hosts and masters: two members of one id
-throw each other out. A directory that was copied, to another machine or beside itself, therefore gets a new one.
+The identity is a part of each worker's `group.instance.id`, which must differ between hosts and masters: two members
+with one id throw each other out. A directory that was copied, to another machine or beside itself, gets a new one.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class HeldError(StateDirectoryError):
 
 @dataclass
 class MasterLock:
-    """The lock, held. It ends with the process, or with `release`.
+    """The lock of a state directory, held by this process until it ends or calls `release`.
 
     Closing *any* descriptor of the file in this process gives it up, so nothing else may open the file here.
     """
@@ -34,7 +34,7 @@ class MasterLock:
 
     @property
     def is_in_place(self) -> bool:
-        """Whether the file that is locked still is the directory's: else anybody may take another one."""
+        """Whether the locked file is still the one in the directory; if not, another master could lock that one."""
         try:
             return os.path.samestat(self.directory.master_lock.stat(), os.fstat(self.fd))
         except FileNotFoundError:
@@ -52,14 +52,15 @@ class MasterLock:
 
 
 def hold(directory: StateDirectory) -> MasterLock:
-    """Take the lock of a prepared directory. HeldError names the other master that holds it; else StateDirectoryError
-    where it cannot be taken.
+    """Take the lock of a prepared directory.
+
+    Raises HeldError, which names the other master that holds it, or StateDirectoryError where it cannot be taken.
     """
     return MasterLock(directory, _locked(directory))
 
 
 def holder(directory: StateDirectory) -> int | None:
-    """The pid of the master that holds the lock; None where nobody does. Never to be asked by that master."""
+    """The pid of the master that holds the lock; None where nobody does. That master itself must not ask."""
     try:
         with directory.master_lock.open("r+b") as file:
             return holder_of(file.fileno())
@@ -88,7 +89,7 @@ def _locked(directory: StateDirectory) -> int:
 
 
 def _write_pid(fd: int) -> None:
-    """The holder's pid, in the file: `F_GETLK` would say 0 to a process of another pid namespace."""
+    """Write our pid into the file: in another pid namespace the kernel names the holder as 0."""
     os.ftruncate(fd, 0)
     os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
 
@@ -108,9 +109,10 @@ def holder_of(fd: int) -> int | None:
 
 
 def kill_if(pid: int, is_still_meant: Callable[[], bool]) -> bool:
-    """Kill a process, unless it has ended or, with a handle on it, is not the one that is meant; whether it was killed.
+    """Kill a process if it is still the one that is meant; whether it was killed.
 
-    Its pid may have become another's before the handle was there; afterwards it cannot.
+    Its pid may have become another process's before there is a handle (pidfd) on it, but not afterwards: so the
+    question is asked in between.
     """
     try:
         pidfd = os.pidfd_open(pid)

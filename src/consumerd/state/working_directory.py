@@ -28,7 +28,7 @@ def working_directory() -> Path:
 
 
 def absolute(path: str | os.PathLike[str]) -> Path:
-    """A path as an absolute one. UsageError as above, where it is relative."""
+    """The path, absolute. A relative one raises what `working_directory` raises."""
     return Path(path) if Path(path).is_absolute() else working_directory() / path
 
 
@@ -40,7 +40,7 @@ def _is_current(directory: Path) -> bool:
 
 
 def enter(directory: Path) -> None:
-    """Enter a directory again that may be another one by now. UsageError where there is none."""
+    """Enter a directory by its name, where a deploy may have put another one. UsageError where there is none."""
     try:
         os.chdir(directory)
     except OSError as error:

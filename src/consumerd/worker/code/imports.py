@@ -15,7 +15,7 @@ from consumerd.model.contract import is_consumer
 
 
 class NotLoadedError(Exception):
-    """There is no class to run, and why; the cause is what the import raised. It never leaves the loader."""
+    """There is no class to run; `problem` says why. Its cause is what the import raised. It never leaves the loader."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(str(problem))
@@ -25,7 +25,9 @@ class NotLoadedError(Exception):
 def import_class(target: str, directory: Path, entry: Place, *, module_key: str) -> type:
     """The consumer's class behind `package.module:Class`, with `directory` on the import path from now on.
 
-    entry: where the consumer stands; module_key: the key there that names the module. Raises NotLoadedError.
+    entry: where the consumer's entry stands.
+    module_key: the key there that names the module.
+    Raises NotLoadedError.
     """
     module_name, _, class_name = target.partition(":")
     if str(directory.absolute()) not in sys.path:
@@ -55,7 +57,7 @@ def _import(name: str, directory: Path, entry: Place, module_key: str) -> Module
 
 
 def _hidden(name: str, directory: Path) -> str:
-    """That another module of the same name was there before the user's own, a module of the library perhaps."""
+    """Advice where another module of this name, of the standard library perhaps, was imported instead of the user's."""
     top = name.partition(".")[0]
     found = getattr(sys.modules.get(top), "__file__", None)
     own = next((each for each in (directory / f"{top}.py", directory / top) if each.exists()), None)
@@ -65,7 +67,7 @@ def _hidden(name: str, directory: Path) -> str:
 
 
 def _nearest_module(name: str) -> str:
-    """Did you mean, among the modules beside the one that is missing."""
+    """Advice: the module with the nearest name beside the one that is missing."""
     parent, _, last = name.rpartition(".")
     places = getattr(sys.modules.get(parent), "__path__", None) if parent else sys.path[:1]
     siblings = [found.name for found in pkgutil.iter_modules(places)] if places else []
@@ -73,7 +75,7 @@ def _nearest_module(name: str) -> str:
 
 
 def _attribute(module: ModuleType, class_name: str, directory: Path, entry: Place) -> object:
-    """The class, also one that is nested in another."""
+    """The class of this name in the module; `Outer.Inner` is one that is nested in another. NotLoadedError."""
     found: object = module
     for step in class_name.split("."):
         if not hasattr(found, step):
