@@ -55,7 +55,10 @@ class StateDirectoryError(UsageError):
 
 
 class NotRunningError(ConsumerdError):
-    """No master answers on the control socket of this state directory. socket: its path, where there is none."""
+    """No master answers on the control socket of this state directory.
+
+    socket: the path of the socket, where there is none; else empty.
+    """
 
     socket: str = ""
 
@@ -73,7 +76,7 @@ class SystemRefusedError(ConsumerdError):
 
 
 class SourceError(ConsumerdError):
-    """Something about a source; one of its two children is raised."""
+    """Something is wrong with a source; one of the two subclasses is raised."""
 
 
 class SourceAwayError(SourceError):
@@ -81,11 +84,11 @@ class SourceAwayError(SourceError):
 
 
 class QueryFailedError(SourceAwayError):
-    """The user's own query raised. Its connection is the process's: another process may do better."""
+    """The user's own query raised. Its connection belongs to the process: in another process it may succeed."""
 
 
 class SourceRefusedError(SourceError):
-    """The source answered, and the answer is no: authentication, no such topic or table, fenced."""
+    """The source answered and refused: authentication, no such topic or table, fenced."""
 
     exit_code = 12
 
@@ -95,7 +98,7 @@ class StoreAwayError(ConsumerdError):
 
 
 class UnstorableError(StoreAwayError):
-    """The parking store answers, and refuses what one task holds. That task stays unfinished; others are kept."""
+    """The parking store answers, and does not take one task for what it holds. That task stays unfinished."""
 
 
 class UndecodableError(ConsumerdError):

@@ -1,8 +1,8 @@
 """Standard descriptors and streams that can be relied on. Imports nothing of ours, and nothing heavy.
 
-Whoever starts a process may have closed any of the descriptors 0, 1 and 2; the next file that is opened would take the
-number, and what is meant for stdout would go there. Who reads an output may leave, the disk under it may be full, and
-user code may put anything in the place of `sys.stdout`. None of it may change what a process does.
+A process may be started with any of the descriptors 0, 1 and 2 closed; the next file that it opens would take the
+number, and what is meant for stdout would go there. The reader of an output may leave, the disk under it may be full,
+and user code may put anything in the place of `sys.stdout`. None of that may change what a process does.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 
 class LenientFile(io.FileIO):
-    """A descriptor that drops what it cannot write. `lost` is the first error, told on stderr unless it is hushed.
+    """A descriptor that drops what it cannot write.
 
-    hushed: the errors that nobody needs to hear of.
+    lost: the first error, which is also told on stderr, unless it is of a kind in `hushed`.
     """
 
     def __init__(self, fd: int, hushed: tuple[type[OSError], ...] = ()) -> None:
@@ -74,13 +74,13 @@ def make_streams_lenient(hushed: tuple[type[OSError], ...] = ()) -> None:
 
 
 def lost_output() -> OSError | None:
-    """Why something that was written to `sys.stdout` is lost, where it is a lenient stream."""
+    """The error by which something that was written to `sys.stdout` is lost; None where nothing is."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     return raw.lost if isinstance(raw, LenientFile) else None
 
 
 def shown() -> int:
-    """The exit code of who has shown something on stdout: 1 where it is lost, but for a reader who has seen enough."""
+    """The exit code of a command that has printed its answer: 1 if that is lost, but not if its reader has left."""
     lost = lost_output()
     return 0 if lost is None or isinstance(lost, BrokenPipeError) else 1
 
@@ -93,14 +93,14 @@ def say(text: str, fd: int = STDERR) -> None:
 
 
 def flush_streams() -> None:
-    """Flush what stands for the standard streams, as far as it can be."""
+    """Flush the standard streams, those that user code has put in their place too, as far as that is possible."""
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         with contextlib.suppress(Exception):  # None, closed, or an object of the user's that is no stream
             stream.flush()  # type: ignore[union-attr]  # None is suppressed too
 
 
 def drop_gone_outputs() -> bool:
-    """Put /dev/null in the place of stdout and stderr where nobody is there to read them; whether that was so."""
+    """Put /dev/null in the place of stdout and of stderr where their readers have left; whether one has."""
     poller = select.poll()
     for fd in (STDOUT, STDERR):
         poller.register(fd, 0)

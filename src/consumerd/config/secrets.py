@@ -1,6 +1,6 @@
 """References to secrets: `${NAME}` for an environment variable, `file:PATH` for a file. Imports nothing heavy.
 
-A reference travels as it is written and is resolved where its value is used; what it stood for is never written.
+A reference travels as it is written, and is resolved where its value is used. The value is never written anywhere.
 `${NAME}` may stand anywhere in a text; `file:PATH` is the whole text, and the path may be relative to the
 configuration's directory. `$${` is a plain `${`, and `$$file:` a plain `file:`.
 """
@@ -33,7 +33,7 @@ _PLAIN_FILE = "$$file:"
 
 
 class UnresolvedError(Exception):
-    """What a text refers to is not there; the message is a sentence. Whoever meets it says where the text stands."""
+    """What a text refers to is not there. The message is a sentence; who catches it says where the text stands."""
 
 
 def has_reference(value: object) -> bool:
@@ -128,7 +128,7 @@ def read_bytes(path: Path, most_bytes: int) -> bytes:
 
 @dataclass(slots=True)
 class _Walk:
-    """One walk through a value, and what it met."""
+    """One walk through a value, and what it has found there; the fields are those of `Resolved`."""
 
     resolver: Resolver
     secrets: set[str] = field(default_factory=set)

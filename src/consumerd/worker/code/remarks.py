@@ -1,6 +1,6 @@
-"""What a consumer's class cannot guarantee, or does on its own: named by `check`, refused by nobody.
+"""Remarks: what a consumer's class cannot guarantee, or does on its own. `check` names them; nothing refuses them.
 
-Read off the class without running it: which hooks it overrides, and which names the code of its methods uses.
+They are found without running the class: from the hooks that it overrides, and the names that its methods use.
 """
 
 from __future__ import annotations
