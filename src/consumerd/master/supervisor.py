@@ -23,7 +23,7 @@ from consumerd.master.pools.tools import Tools
 from consumerd.master.pools.worker_messages import hear_worker, look_for_proof, unproven, worker_ended
 from consumerd.master.pools.zygote_messages import hear_zygote, zygote_ended
 from consumerd.master.rules.actions import GiveUp
-from consumerd.master.rules.plan import LOST_FOR_S, next_deadline, plan
+from consumerd.master.rules.plan import LOST_FOR_S, plan
 from consumerd.model.slots import PoolState
 
 LONGEST_WAIT_S = 3600.0
@@ -78,6 +78,7 @@ class Supervisor:
         self.refusal: str | None = None
         self.stop_deadline: float | None = None
         self._has_told_that_nothing_loads = False
+        self._planned_at: float | None = None
 
     async def run(self) -> int:
         """Until every pool is gone; the exit code of `consumerd run`."""
@@ -114,7 +115,6 @@ class Supervisor:
             self._act(now)
         for pool in self._pools:
             suspects.tell(pool)
-        self._pools.forget_gone(now)
         self._service.turn(now)
         self._tell_if_nothing_loads()
 
@@ -165,14 +165,16 @@ class Supervisor:
 
     def _act(self, now: float) -> None:
         for _ in range(MOST_ROUNDS):
-            actions = plan(self._pools.wanted, self._pools.observed, now)
-            if not actions:
+            planned = plan(self._pools.wanted, self._pools.observed, now)
+            self._planned_at = planned.next_at
+            if not planned.actions:
                 return
-            for action in actions:
+            for action in planned.actions:
                 if isinstance(action, GiveUp):
                     self.give_up("every pool, or an essential one, has failed for too long")
                 else:
                     perform(self._pools[action.pool], action, now)
+            self._pools.forget_gone(now)
         raise AssertionError("the plan does not come to rest")
 
     def _tell_if_nothing_loads(self) -> None:
@@ -204,8 +206,7 @@ class Supervisor:
 
     async def _wait(self) -> None:
         turns_at = (duty.next_turn_at() for duty in (*self._duties, self._service))
-        deadline = next_deadline(self._pools.wanted, self._pools.observed)
-        known = [at for at in (deadline, *turns_at) if at is not None]
+        known = [at for at in (self._planned_at, *turns_at) if at is not None]
         timeout_s = min(known) - clock.monotonic() if known else LONGEST_WAIT_S
         if any(any(unproven(pool)) for pool in self._pools):
             timeout_s = min(timeout_s, LOOK_S)

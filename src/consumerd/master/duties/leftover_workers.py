@@ -1,25 +1,30 @@
 """Workers that an earlier master left, which finish and leave. Runs in the master.
 
-A slot's lock keeps the next worker of the same slot waiting. Where workers divide the keys by their number that is not
-enough: with another number, two of different slots own the same key. So each pool is looked at once when it is new, and
-as long as there are leftover workers; those that have not left by the time that a stop may take are killed.
+A slot's lock keeps the next worker of the same slot waiting. One that waits for as long as a stop may take has whoever
+holds its lock killed.
+
+Where workers divide the keys by their number that is not enough: with another number, two of different slots own the
+same key. So each pool is looked at once when it is new, and as long as there are leftover workers; those that have not
+left by the time that a stop may take are killed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from consumerd import events
 from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.pools import Pools
 from consumerd.master.rules import history
+from consumerd.model.slots import SlotState
 
 LOOK_S = 0.05
 
 
 @dataclass
 class LeftoverWorkers:
-    """Looks at the locks of pools, until they have forked somebody."""
+    """Looks at the locks of pools until they have forked somebody, and at those for which a worker waits too long."""
 
     pools: Pools
     _next_look_at: float | None = None
@@ -34,9 +39,33 @@ class LeftoverWorkers:
                 pool.become(history.leftovers_seen(pool.observed, are_there=are_there))
                 self._next_look_at = now + LOOK_S if are_there else self._next_look_at
 
+            for number, late_at in list(_starting(pool)):
+                if now >= late_at:
+                    _kill_holder(pool, number, now)
+
     def next_turn_at(self) -> float | None:
-        """Soon again while there are leftover workers."""
-        return self._next_look_at
+        """Soon again while there are leftover workers; and when a worker has waited for too long."""
+        times = [late_at for pool in self.pools for _, late_at in _starting(pool)]
+        return min(times, default=None) if self._next_look_at is None else self._next_look_at
+
+
+def _starting(pool: Pool) -> Iterator[tuple[int, float]]:
+    """The workers that start, and when to look who keeps each of them waiting."""
+    for number, slot in pool.observed.slots.items():
+        if slot.state is SlotState.STARTING:
+            yield number, (pool.workers[number].holder_looked_at or slot.since) + pool.entry.stop_timeout_s
+
+
+def _kill_holder(pool: Pool, number: int, now: float) -> None:
+    worker, lock = pool.workers[number], pool.entry.slot_lock(number)
+    worker.holder_looked_at = now
+    try:
+        holder = pool.tools.launcher.kill_holder(lock, but=worker.pid)
+    except OSError as error:
+        pool.tools.emit(events.lock_not_read(consumer=pool.consumer, worker_id=number, error=str(error)))
+        return
+    if holder is not None:
+        pool.tools.emit(events.lock_holder_killed(consumer=pool.consumer, worker_id=number, pid=holder))
 
 
 def _are_there(pool: Pool, *, is_late: bool) -> bool:

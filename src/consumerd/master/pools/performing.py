@@ -19,7 +19,6 @@ from consumerd.master.rules.actions import (
     GiveUp,
     Kill,
     KillZygote,
-    LookForHolder,
     StopPool,
     Vacate,
 )
@@ -42,8 +41,6 @@ def perform(pool: Pool, action: Action, now: float) -> None:
             pool.become(history.asked_to_leave(pool.observed, slot, now, deadline=deadline))
         case Kill(_, slot):
             _kill(pool, slot)
-        case LookForHolder(_, slot):
-            _kill_holder(pool, slot, now)
         case Vacate(_, slot):
             pool.become(history.vacated(pool.observed, slot, now))
         case AskZygoteToLeave(_, edition, deadline):
@@ -113,7 +110,7 @@ def _fork(pool: Pool, slot: int, edition: int, now: float) -> None:
     except (OSError, UnreadError) as error:
         note_not_forked(pool, slot, edition, now, error=error)
         return
-    pool.become(history.fork_asked(pool.observed, slot, edition, now, look_at=now + entry.stop_timeout_s))
+    pool.become(history.fork_asked(pool.observed, slot, edition, now))
     pool.workers[slot] = Worker(fork.generation, ends, jitter=tools.jitter())
     tools.stderr.open(ends.stderr_fd, pool.consumer)
     tools.mailbox.open(ends.channel, Origin(pool.name, slot, fork.generation))
@@ -152,15 +149,3 @@ def _kill(pool: Pool, slot: int) -> None:
             stacks=worker.ends.board.stacks(),
         )
     pool.become(history.killed(pool.observed, slot), fact)
-
-
-def _kill_holder(pool: Pool, slot: int, now: float) -> None:
-    """Look for a process of an earlier master that holds a slot's lock, and kill it."""
-    entry, holder = pool.entry, None
-    try:
-        holder = pool.tools.launcher.kill_holder(entry.slot_lock(slot), but=pool.workers[slot].pid)
-    except OSError as error:
-        pool.tools.emit(events.lock_not_read(consumer=pool.consumer, worker_id=slot, error=str(error)))
-    pool.become(history.holder_looked_up(pool.observed, slot, look_at=now + entry.stop_timeout_s))
-    if holder is not None:
-        pool.tools.emit(events.lock_holder_killed(consumer=pool.consumer, worker_id=slot, pid=holder))

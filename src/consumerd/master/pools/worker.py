@@ -31,6 +31,7 @@ class Worker:
     ends: the master's ends of what it has.
     pid, pidfd: None until its zygote has named it.
     jitter: its own, from [0, 1), by which it is recycled earlier.
+    holder_looked_at: when it was last looked who holds its slot's lock, for which it waits.
     ready_at: when its loop began.
     sight: how it was last seen.
     glance: its board at the last look, which the sight may be older than: then it has idled on since.
@@ -46,6 +47,7 @@ class Worker:
     pid: int | None = None
     pidfd: int | None = None
     jitter: float = 0.0
+    holder_looked_at: float | None = None
     ready_at: float | None = None
     sight: Sight | None = None
     glance: Glance | None = None

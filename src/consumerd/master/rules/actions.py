@@ -43,14 +43,6 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True)
-class LookForHolder:
-    """A worker starts for too long: a process of a former master may hold its slot's lock, and is past its deadline."""
-
-    pool: ConsumerName
-    slot: int
-
-
-@dataclass(frozen=True, slots=True)
 class Vacate:
     """A slot without a process is not wanted any more."""
 
@@ -95,15 +87,5 @@ class GiveUp:
 
 
 Action = (
-    ExecuteZygote
-    | Fork
-    | AskToLeave
-    | Kill
-    | LookForHolder
-    | Vacate
-    | AskZygoteToLeave
-    | KillZygote
-    | StopPool
-    | ClosePool
-    | GiveUp
+    ExecuteZygote | Fork | AskToLeave | Kill | Vacate | AskZygoteToLeave | KillZygote | StopPool | ClosePool | GiveUp
 )

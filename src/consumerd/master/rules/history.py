@@ -106,7 +106,7 @@ def zygote_ended(
 # Workers.
 
 
-def fork_asked(pool: ObservedPool, number: int, edition: int, now: float, *, look_at: float) -> ObservedPool:
+def fork_asked(pool: ObservedPool, number: int, edition: int, now: float) -> ObservedPool:
     slot = pool.slots[number]
     return _with_slot(
         _tried(pool, now),
@@ -116,7 +116,6 @@ def fork_asked(pool: ObservedPool, number: int, edition: int, now: float, *, loo
         generation=slot.generation + 1,
         edition=edition,
         restarts=slot.restarts + (slot.state is SlotState.BACKING_OFF),
-        look_at=look_at,
         is_worn=False,
         pid=None,
         is_killed=False,
@@ -182,10 +181,6 @@ def condemned(pool: ObservedPool, number: int, sentence: Condemned) -> ObservedP
 def leftovers_seen(pool: ObservedPool, *, are_there: bool) -> ObservedPool:
     """Whether workers of an earlier master hold slots of this pool."""
     return replace(pool, has_leftovers=are_there)
-
-
-def holder_looked_up(pool: ObservedPool, number: int, *, look_at: float) -> ObservedPool:
-    return _with_slots(pool, number, replace(pool.slots[number], look_at=look_at))
 
 
 def worn_out(pool: ObservedPool, number: int) -> ObservedPool:

@@ -48,7 +48,7 @@ class Slot:
     since: of its state. failures: unproven deaths in a row. due_at: of its next start, while it backs off.
     restarts: how often it was filled again after an end that nobody had asked for.
     is_worn: its process has done its part, and is to be replaced.
-    deadline: while draining, when it has to be gone. look_at: while starting, when to look who holds its lock.
+    deadline: while draining, when it has to be gone.
     condemned: why its worker is about to be killed; kept until the slot has another.
     refused: why the system refuses it a process, empty where it does not; refusals: how often in a row.
     """
@@ -62,7 +62,6 @@ class Slot:
     restarts: int = 0
     due_at: float = 0.0
     deadline: float = 0.0
-    look_at: float = 0.0
     is_worn: bool = False
     is_killed: bool = False
     condemned: Condemned | None = None

@@ -1,7 +1,6 @@
-"""The plan, pure: what to do now, from how the pools should be and how they are. Runs in the master.
+"""The plan, pure: what to do now, from how the pools should be and how they are, and when next. Runs in the master.
 
-Performing an action changes what is observed, so that a plan made again does not repeat it; what has to wait is in
-`next_deadline`.
+Performing an action changes what is observed, so that a plan made again does not repeat it.
 
 A new edition is loaded before anything drains. Its first worker is on the highest slot, on trial; the others follow,
 `max_unavailable` at a time, when that one has proved itself. A slot that is empty anyway is taken first: nobody has to
@@ -15,7 +14,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from consumerd.master.rules.actions import (
     Action,
@@ -27,12 +26,11 @@ from consumerd.master.rules.actions import (
     GiveUp,
     Kill,
     KillZygote,
-    LookForHolder,
     StopPool,
     Vacate,
 )
 from consumerd.master.rules.history import ZYGOTE_LEAVES_IN_S
-from consumerd.master.rules.observed import Observed, ObservedPool, Slot, Wanted, WantedPool, Zygote
+from consumerd.master.rules.observed import Observed, ObservedPool, Slot, Wanted, WantedPool
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import LIVE, SERVING, PoolState, SlotState, ZygoteState
 
@@ -50,16 +48,38 @@ LOST_FOR_S = 300.0
 """When every pool, or an essential one, has been lost for so long, the master gives up."""
 
 
-def plan(wanted: Wanted, observed: Observed, now: float) -> tuple[Action, ...]:
-    """What to do now; empty when there is nothing to do before `next_deadline`."""
-    actions: list[Action] = []
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """actions: what to do now. next_at: when a plan has to be made again though nothing happens; None: not before
+    something does.
+    """
+
+    actions: tuple[Action, ...]
+    next_at: float | None
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Says what is due by `now`, and keeps the earliest of the times that it was asked about and that are to come."""
+
+    now: float
+    next_at: float = math.inf
+
+    def is_due(self, at: float) -> bool:
+        if self.now < at:
+            self.next_at = min(self.next_at, at)
+        return self.now >= at
+
+
+def plan(wanted: Wanted, observed: Observed, now: float) -> Plan:
+    """What to do now, and when there will be more to do."""
+    clock, actions = _Clock(now), list[Action]()
     for name, pool in observed.items():
         if not _waits(name, wanted, observed):
-            actions += _plan_pool(name, wanted[name], pool, now)
-    give_up_at = _give_up_at(wanted, observed)
-    if give_up_at is not None and now >= give_up_at:
+            actions += _plan_pool(name, wanted[name], pool, clock)
+    if clock.is_due(_give_up_at(wanted, observed)):
         actions.append(GiveUp())
-    return tuple(actions)
+    return Plan(tuple(actions), clock.next_at if clock.next_at < math.inf else None)
 
 
 def target_edition(wanted: WantedPool, pool: ObservedPool) -> int:
@@ -99,21 +119,22 @@ def _is_healthy(wanted: WantedPool, pool: ObservedPool) -> bool:
     return pool.state is PoolState.UP and all(slot.state in SERVING for slot in slots)
 
 
-def _plan_pool(name: ConsumerName, wanted: WantedPool, pool: ObservedPool, now: float) -> Iterator[Action]:
+def _plan_pool(name: ConsumerName, wanted: WantedPool, pool: ObservedPool, clock: _Clock) -> Iterator[Action]:
     if pool.state is PoolState.GONE:
         return
-    yield from (Kill(name, number) for number, slot in pool.slots.items() if now >= _condemned_at(slot))
+    now = clock.now
+    yield from (Kill(name, number) for number, slot in pool.slots.items() if clock.is_due(_condemned_at(slot)))
     if pool.state is not PoolState.STOPPING and wanted.stop_deadline is not None:
         yield StopPool(name)
     elif pool.state is PoolState.STOPPING and wanted.stop_deadline is not None:
         yield from _empty(name, pool, wanted.stop_deadline)
         yield from _close(name, pool, max(now, wanted.stop_deadline) + ZYGOTE_GRACE_S)
     else:
-        yield from _fill(name, wanted, pool, now)
+        yield from _starts(name, wanted, pool, clock)
         yield from _shrink(name, wanted, pool, now)
         yield from _roll(name, wanted, pool, now)
         yield from _retire(name, _needed(wanted, pool), pool, now + ZYGOTE_LEAVES_IN_S)
-    yield from _kill_late(name, pool, now)
+    yield from _kill_late(name, pool, clock)
 
 
 def _needed(wanted: WantedPool, pool: ObservedPool) -> frozenset[int]:
@@ -128,28 +149,27 @@ def _edition_of(wanted: WantedPool, pool: ObservedPool, number: int) -> int:
     return pool.established if canary is not None and number != canary else target_edition(wanted, pool)
 
 
-def _fill(name: ConsumerName, wanted: WantedPool, pool: ObservedPool, now: float) -> Iterator[Action]:
+def _starts(name: ConsumerName, wanted: WantedPool, pool: ObservedPool, clock: _Clock) -> Iterator[Action]:
     """Bring the pool up, and every slot that is due. Of a failed pool one thing is tried, when it is time."""
-    starts = _starts(name, wanted, pool, now)
     if pool.state is not PoolState.FAILED:
-        yield from starts
-    elif now >= pool.try_at:
-        yield from itertools.islice(starts, 1)
-    for number, slot in pool.slots.items():
-        if slot.state is SlotState.STARTING and now >= slot.look_at:
-            yield LookForHolder(name, number)
+        yield from _starts_due(name, wanted, pool, clock, -math.inf)
+    else:
+        yield from itertools.islice(_starts_due(name, wanted, pool, clock, pool.try_at), 1)
 
 
-def _starts(name: ConsumerName, wanted: WantedPool, pool: ObservedPool, now: float) -> Iterator[ExecuteZygote | Fork]:
+def _starts_due(
+    name: ConsumerName, wanted: WantedPool, pool: ObservedPool, clock: _Clock, earliest: float
+) -> Iterator[ExecuteZygote | Fork]:
     for edition in sorted(_needed(wanted, pool)):
         zygote = pool.zygote(edition)
-        if zygote.state is ZygoteState.ABSENT and now >= zygote.due_at:
+        if zygote.state is ZygoteState.ABSENT and clock.is_due(max(earliest, zygote.due_at)):
             yield ExecuteZygote(name, edition)
     if _must_wait_for_others(wanted, pool):
         return
     for number in _vacant(wanted, pool):
         edition = _edition_of(wanted, pool, number)
-        if pool.zygote(edition).state is ZygoteState.READY and _is_due(pool.slots[number], edition, now):
+        start_at = max(earliest, _start_at(pool.slots[number], edition))
+        if pool.zygote(edition).state is ZygoteState.READY and clock.is_due(start_at):
             yield Fork(name, number, edition)
 
 
@@ -165,17 +185,15 @@ def _must_wait_for_others(wanted: WantedPool, pool: ObservedPool) -> bool:
     return wanted.is_split and (is_mixed or pool.has_leftovers)
 
 
-def _is_due(slot: Slot, edition: int, now: float) -> bool:
-    """A slot without a process that is to have one now. One that has finished starts again with a new edition."""
+def _start_at(slot: Slot, edition: int) -> float:
+    """When a slot without a process is to have one; one that has finished starts again with a new edition only."""
     match slot.state:
-        case SlotState.ABSENT:
-            return True
-        case SlotState.BACKING_OFF:
-            return now >= slot.due_at or slot.edition < edition
-        case SlotState.FINISHED:
-            return slot.edition < edition
+        case SlotState.BACKING_OFF if slot.edition >= edition:
+            return slot.due_at
+        case SlotState.FINISHED if slot.edition >= edition:
+            return math.inf
         case _:
-            return False
+            return -math.inf
 
 
 def _shrink(name: ConsumerName, wanted: WantedPool, pool: ObservedPool, now: float) -> Iterator[Action]:
@@ -238,24 +256,25 @@ def _close(name: ConsumerName, pool: ObservedPool, zygote_deadline: float) -> It
         yield ClosePool(name)
 
 
-def _kill_late(name: ConsumerName, pool: ObservedPool, now: float) -> Iterator[Action]:
+def _kill_late(name: ConsumerName, pool: ObservedPool, clock: _Clock) -> Iterator[Action]:
     """What is past its deadline. A worker that has no pid yet, or is killed, is the zygote's to answer for."""
-    late = {
+    late = [
         edition
         for edition, zygote in pool.zygotes.items()
-        if zygote.state is ZygoteState.LEAVING and now >= zygote.deadline
-    }
+        if zygote.state is ZygoteState.LEAVING and not zygote.is_killed and clock.is_due(zygote.deadline)
+    ]
     for number, slot in pool.slots.items():
-        if slot.state is not SlotState.DRAINING or now < _late_at(slot):
+        if slot.state is not SlotState.DRAINING:
             continue
-        if slot.pid is None or slot.is_killed:
-            late.add(slot.edition)
-        else:
-            yield Kill(name, number)
-    for edition in sorted(late):
-        zygote = pool.zygote(edition)
-        if not zygote.is_killed and zygote.state is not ZygoteState.ABSENT:
-            yield KillZygote(name, edition)
+        zygote, is_out_of_reach = pool.zygote(slot.edition), slot.pid is None or slot.is_killed
+        if is_out_of_reach and (zygote.is_killed or zygote.state is ZygoteState.ABSENT):
+            continue
+        if clock.is_due(_late_at(slot)):
+            if is_out_of_reach:
+                late.append(slot.edition)
+            else:
+                yield Kill(name, number)
+    yield from (KillZygote(name, edition) for edition in sorted(set(late)))
 
 
 def _condemned_at(slot: Slot) -> float:
@@ -272,57 +291,9 @@ def _late_at(slot: Slot) -> float:
     return slot.deadline + (2 * KILL_GRACE_S if slot.is_killed else KILL_GRACE_S)
 
 
-def next_deadline(wanted: Wanted, observed: Observed) -> float | None:
-    """When a plan has to be made again though nothing happens; None: not before something happens."""
-    deadlines = [
-        deadline
-        for name, pool in observed.items()
-        if not _waits(name, wanted, observed)
-        for deadline in _deadlines(wanted[name], pool)
-    ]
-    give_up_at = _give_up_at(wanted, observed)
-    return min(deadlines if give_up_at is None else [*deadlines, give_up_at], default=None)
-
-
-def _deadlines(wanted: WantedPool, pool: ObservedPool) -> Iterator[float]:
-    is_filling = pool.state in (PoolState.LOADING, PoolState.UP, PoolState.FAILED)
-    if is_filling:
-        yield from _start_times(wanted, pool)
-    for zygote in pool.zygotes.values():
-        if zygote.state is ZygoteState.LEAVING and not zygote.is_killed:
-            yield zygote.deadline
-    for slot in pool.slots.values():
-        if (kill_at := _condemned_at(slot)) < math.inf:
-            yield kill_at
-        if is_filling and slot.state is SlotState.STARTING:
-            yield slot.look_at
-        elif slot.state is SlotState.DRAINING and _is_anybody_left_to_kill(pool.zygote(slot.edition), slot):
-            yield _late_at(slot)
-
-
-def _start_times(wanted: WantedPool, pool: ObservedPool) -> Iterator[float]:
-    """When something is to be started; of a failed pool nothing before its next try."""
-    earliest = pool.try_at if pool.state is PoolState.FAILED else -math.inf
-    for edition in _needed(wanted, pool):
-        if pool.zygote(edition).state is ZygoteState.ABSENT:
-            yield max(earliest, pool.zygote(edition).due_at)
-    if _must_wait_for_others(wanted, pool):
-        return
-    for number in _vacant(wanted, pool):
-        slot, zygote = pool.slots[number], pool.zygote(_edition_of(wanted, pool, number))
-        if zygote.state is ZygoteState.READY and slot.state in (SlotState.BACKING_OFF, SlotState.ABSENT):
-            yield max(earliest, slot.due_at if slot.state is SlotState.BACKING_OFF else earliest)
-
-
-def _is_anybody_left_to_kill(zygote: Zygote, slot: Slot) -> bool:
-    if slot.pid is not None and not slot.is_killed:
-        return True
-    return zygote.state is not ZygoteState.ABSENT and not zygote.is_killed
-
-
-def _give_up_at(wanted: Wanted, observed: Observed) -> float | None:
+def _give_up_at(wanted: Wanted, observed: Observed) -> float:
     """When the master gives up: every pool is lost, or one without which the others are for nothing."""
     essential = [pool.since for name, pool in observed.items() if wanted[name].is_essential and pool.is_lost]
     if observed and all(pool.is_lost for pool in observed.values()):
         essential.append(max(pool.since for pool in observed.values()))
-    return min(essential) + LOST_FOR_S if essential else None
+    return min(essential, default=math.inf) + LOST_FOR_S

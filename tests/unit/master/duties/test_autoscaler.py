@@ -44,7 +44,7 @@ class Stage:
         """Tell the lag of each shard; how many workers are wanted then."""
         for number in range(self.pool.wanted.workers):
             if not self.pool.observed.slots[number].is_occupied:
-                asked = history.fork_asked(self.pool.observed, number, 1, self.now, look_at=99.0)
+                asked = history.fork_asked(self.pool.observed, number, 1, self.now)
                 self.pool.become(history.ready(asked, number, self.now))
         self.now += LOOK_S
         self.pool.tally.dead.handled += finished

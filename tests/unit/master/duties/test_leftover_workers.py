@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from consumerd.master.duties.leftover_workers import LeftoverWorkers
+from consumerd.master.pools.performing import perform
+from consumerd.master.rules.actions import ExecuteZygote, Fork
 from consumerd.state.state_dir import StateDirectory
-from unit.master.pools.test_hearing import NAME, Stage
+from consumerd.version import __version__
+from consumerd.wire.messages import Hello
+from unit.master.pools.test_hearing import LOADED, NAME, Stage
 
 
 @pytest.fixture
@@ -35,33 +39,48 @@ def lock_name(slot: int) -> str:
 
 
 def test_a_pool_waits_while_somebody_holds_any_slot_of_its_consumer(stage: Stage) -> None:
-    strangers = LeftoverWorkers(stage.pools)
+    leftovers = LeftoverWorkers(stage.pools)
     stage.launcher.holders[lock_name(3)] = 77
-    strangers.turn(1.0)
+    leftovers.turn(1.0)
     assert has_leftovers(stage)
-    assert strangers.next_turn_at() == pytest.approx(1.05)
+    assert leftovers.next_turn_at() == pytest.approx(1.05)
     del stage.launcher.holders[lock_name(3)]
-    strangers.turn(1.1)
+    leftovers.turn(1.1)
     assert not has_leftovers(stage)
-    assert strangers.next_turn_at() is None
+    assert leftovers.next_turn_at() is None
 
 
 def test_one_that_does_not_leave_in_the_time_of_a_stop_is_killed(stage: Stage) -> None:
-    strangers = LeftoverWorkers(stage.pools)
+    leftovers = LeftoverWorkers(stage.pools)
     stage.launcher.holders[lock_name(3)] = 77
-    strangers.turn(1.0)
-    strangers.turn(26.0)
+    leftovers.turn(1.0)
+    leftovers.turn(26.0)
     assert stage.launcher.holders == {}
     assert [fact.fields["pid"] for fact in stage.facts if fact.name == "lock_holder_killed"] == [77]
-    strangers.turn(26.1)
+    leftovers.turn(26.1)
     assert not has_leftovers(stage)
 
 
 def test_once_a_pool_has_forked_the_locks_are_its_own_workers(stage: Stage) -> None:
-    strangers = LeftoverWorkers(stage.pools)
+    leftovers = LeftoverWorkers(stage.pools)
     stage.launcher.holders[lock_name(0)] = 77
-    strangers.turn(1.0)
+    leftovers.turn(1.0)
     stage.up()
-    strangers.turn(99.0)
+    leftovers.turn(99.0)
     assert not has_leftovers(stage)
     assert stage.launcher.holders == {lock_name(0): 77}
+
+
+def test_a_worker_that_starts_for_too_long_has_whoever_holds_its_lock_killed(stage: Stage) -> None:
+    leftovers = LeftoverWorkers(stage.pools)
+    perform(stage.pool, ExecuteZygote(NAME, 1), 0.0)
+    stage.zygote_says(Hello(__version__), LOADED)
+    perform(stage.pool, Fork(NAME, 0, 1), 0.0)
+    stage.launcher.holders[lock_name(0)] = 77
+    assert leftovers.next_turn_at() == 25.0
+    leftovers.turn(24.9)
+    assert stage.launcher.holders == {lock_name(0): 77}
+    leftovers.turn(25.0)
+    assert stage.launcher.holders == {}
+    assert stage.facts[-1].fields == {"consumer": "g/a", "worker_id": 0, "pid": 77}
+    assert leftovers.next_turn_at() == 50.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +47,7 @@ class Watched:
                 self.words(slot)[TURNED_NS] = int(self.now * 1e9)
             self.watchdog.turn(self.now)
             pools = self.stage.pools
-            for action in plan(pools.wanted, pools.observed, self.now):
+            for action in plan(pools.wanted, pools.observed, self.now).actions:
                 perform(self.stage.pool, action, self.now)
                 if isinstance(action, Kill):
                     self.killed_at.append((action.slot, self.now))
@@ -60,7 +59,7 @@ class Watched:
 
     def starts_again(self, slot: int) -> None:
         pool = self.stage.pool.observed
-        starting = replace(pool.slots[slot], state=SlotState.STARTING, since=self.now, look_at=math.inf)
+        starting = replace(pool.slots[slot], state=SlotState.STARTING, since=self.now)
         self.stage.pool.become(replace(pool, slots={**pool.slots, slot: starting}))
 
     def state(self, slot: int) -> SlotState:

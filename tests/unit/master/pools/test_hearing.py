@@ -103,8 +103,7 @@ class PaperLauncher:
         return self.holders.get(lock.name)
 
     def kill_holder(self, lock: Path, *, but: int | None) -> int | None:
-        assert but is None
-        return self.holders.pop(lock.name, None)
+        return None if self.holders.get(lock.name) in (None, but) else self.holders.pop(lock.name)
 
     def is_worker(self, pid: int, pidfd: int, *, zygote: int) -> bool:
         self._may_refuse()
@@ -210,7 +209,7 @@ class Stage:
         return self.pool.workers[slot].ends.board
 
     def turn(self, now: float) -> None:
-        for action in plan(self.pools.wanted, self.pools.observed, now):
+        for action in plan(self.pools.wanted, self.pools.observed, now).actions:
             perform(self.pool, action, now)
         suspects.tell(self.pool)
 

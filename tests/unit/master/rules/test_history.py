@@ -20,7 +20,7 @@ def up(workers: int = 1) -> ObservedPool:
 
 
 def started(*, is_ready: bool = True) -> ObservedPool:
-    pool = history.fork_asked(up(), 0, 1, 1.0, look_at=26.0)
+    pool = history.fork_asked(up(), 0, 1, 1.0)
     pool = history.forked(pool, 0, 200)
     return history.ready(pool, 0, 1.0) if is_ready else pool
 
@@ -49,14 +49,14 @@ def test_unproven_ends_in_a_row_wait_longer() -> None:
     for _ in range(4):
         pool = ended(pool, SIGKILL)
         pauses.append(pool.slots[0].due_at - 10.0)
-        pool = history.ready(history.fork_asked(pool, 0, 1, 10.0, look_at=35.0), 0, 10.0)
+        pool = history.ready(history.fork_asked(pool, 0, 1, 10.0), 0, 10.0)
     assert pauses == [0.0, 0.5, 1.0, 2.0]
 
 
 def test_a_proven_worker_makes_the_count_begin_anew() -> None:
     pool = started()
     for _ in range(3):
-        pool = history.fork_asked(ended(pool, SIGKILL), 0, 1, 10.0, look_at=35.0)
+        pool = history.fork_asked(ended(pool, SIGKILL), 0, 1, 10.0)
     slot = ended(pool, SIGKILL, is_proven=True).slots[0]
     assert (slot.failures, slot.due_at) == (1, 10.0)
 
@@ -72,7 +72,7 @@ def test_a_worker_that_the_system_refuses_a_thread_costs_the_pool_nothing_and_sa
         policy = RestartPolicy(restarts_finished=False, budget=BUDGET)
         pool = history.worker_ended(pool, 0, refused, 10.0, policy)
         assert pool.slots[0].refused == f"no thread {number}"
-        pool = history.forked(history.fork_asked(pool, 0, 1, 10.0, look_at=99.0), 0, 7)
+        pool = history.forked(history.fork_asked(pool, 0, 1, 10.0), 0, 7)
         assert pool.slots[0].refused == ""
     assert (pool.state, pool.deaths, pool.slots[0].refusals) == (PoolState.UP, (), 20)
     assert history.ready(pool, 0, 11.0).slots[0].refusals == 0
@@ -93,7 +93,7 @@ def test_a_finished_worker_stays_finished_unless_it_is_restarted_always() -> Non
 def test_each_fork_is_a_generation_and_all_but_the_first_are_restarts() -> None:
     pool = started()
     assert (pool.slots[0].generation, pool.slots[0].restarts) == (1, 0)
-    pool = history.fork_asked(ended(pool, SIGKILL), 0, 1, 10.0, look_at=35.0)
+    pool = history.fork_asked(ended(pool, SIGKILL), 0, 1, 10.0)
     assert (pool.slots[0].generation, pool.slots[0].restarts) == (2, 1)
 
 
@@ -124,8 +124,8 @@ def test_a_zygote_that_dies_while_it_imports_fails_the_pool_the_third_time() -> 
 
 
 def test_a_zygote_that_dies_leaves_its_named_workers_and_voids_the_forks_that_it_had_not_reported() -> None:
-    pool = history.fork_asked(up(2), 0, 1, 1.0, look_at=26.0)
-    pool = history.forked(history.fork_asked(pool, 1, 1, 1.0, look_at=26.0), 1, 201)
+    pool = history.fork_asked(up(2), 0, 1, 1.0)
+    pool = history.forked(history.fork_asked(pool, 1, 1, 1.0), 1, 201)
     pool = history.zygote_ended(pool, 1, 2.0, jitter=1.0)
     assert pool.zygote(1).state is ZygoteState.ABSENT
     assert [pool.slots[number].state for number in (0, 1)] == [SlotState.ABSENT, SlotState.STARTING]
@@ -149,7 +149,7 @@ def test_a_known_suspect_costs_no_budget_and_makes_the_pauses_no_longer_than_its
     assert len(pool.deaths) == 1
     pauses = []
     for deaths in range(2, 2 * BUDGET + 2):
-        pool = history.ready(history.fork_asked(pool, 0, 1, 10.0, look_at=35.0), 0, 10.0)
+        pool = history.ready(history.fork_asked(pool, 0, 1, 10.0), 0, 10.0)
         pool = ended(pool, exited(3), suspect_deaths=deaths)
         pauses.append(pool.slots[0].due_at - 10.0)
     assert (pool.state, len(pool.deaths), pool.slots[0].failures) == (PoolState.UP, 1, 1)
@@ -160,7 +160,7 @@ def test_a_known_suspect_costs_no_budget_and_makes_the_pauses_no_longer_than_its
 def test_a_known_suspect_that_kills_the_first_of_a_new_edition_does_not_reject_it() -> None:
     pool = history.loaded(history.zygote_executed(started(), 2, 101, 1.0), 2, 1.0)
     pool = history.proved(pool, 0, 1.0)
-    pool = history.fork_asked(ended(pool, exited(0)), 0, 2, 1.0, look_at=26.0)
+    pool = history.fork_asked(ended(pool, exited(0)), 0, 2, 1.0)
     assert pool.is_trial(2)
     assert ended(pool, exited(3), suspect_deaths=2).rejected == 0
     assert ended(pool, exited(3)).rejected == 2

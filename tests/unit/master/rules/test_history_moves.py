@@ -36,7 +36,7 @@ STALLED = SlotState.STALLED
 
 SLOTS: dict[str, tuple[Act, dict[SlotState, SlotState]]] = {
     "fork_asked": (
-        lambda pool: history.fork_asked(pool, 0, 1, NOW, look_at=99.0),
+        lambda pool: history.fork_asked(pool, 0, 1, NOW),
         {ABSENT: STARTING, BACKING_OFF: STARTING, FINISHED: STARTING},
     ),
     "not_forked": (
@@ -66,7 +66,6 @@ SLOTS: dict[str, tuple[Act, dict[SlotState, SlotState]]] = {
         lambda pool: history.condemned(pool, 0, Condemned("was stuck", NOW, NOW)),
         {RUNNING: RUNNING, STALLED: STALLED},
     ),
-    "holder_looked_up": (lambda pool: history.holder_looked_up(pool, 0, look_at=99.0), {STARTING: STARTING}),
     "asked_to_leave": (
         lambda pool: history.asked_to_leave(pool, 0, NOW, deadline=75.0),
         {STARTING: DRAINING, RUNNING: DRAINING, STALLED: DRAINING},

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 from hypothesis import settings
@@ -5,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from consumerd.master.rules import history
+from consumerd.master.rules import plan as rules
 from consumerd.master.rules.actions import (
     Action,
     AskToLeave,
@@ -15,13 +17,12 @@ from consumerd.master.rules.actions import (
     GiveUp,
     Kill,
     KillZygote,
-    LookForHolder,
     StopPool,
     Vacate,
 )
 from consumerd.master.rules.history import TRY_EVERY_S, ZYGOTE_LEAVES_IN_S
-from consumerd.master.rules.observed import Condemned, ObservedPool, WantedPool
-from consumerd.master.rules.plan import KILL_GRACE_S, LOST_FOR_S, ZYGOTE_GRACE_S, next_deadline, plan, target_edition
+from consumerd.master.rules.observed import Condemned, Observed, ObservedPool, Wanted, WantedPool
+from consumerd.master.rules.plan import KILL_GRACE_S, LOST_FOR_S, ZYGOTE_GRACE_S, target_edition
 from consumerd.master.rules.restart import Ended, RestartPolicy
 from consumerd.model.exits import WorkerExit
 from consumerd.model.identity import ConsumerName
@@ -37,6 +38,14 @@ def wanted(*, stop_deadline: float | None = None, workers: int = 2) -> WantedPoo
     return WantedPool(workers, STOP_TIMEOUT_S, stop_deadline=stop_deadline)
 
 
+def plan(wanted: Wanted, observed: Observed, now: float) -> tuple[Action, ...]:
+    return rules.plan(wanted, observed, now).actions
+
+
+def next_deadline(wanted: Wanted, observed: Observed, now: float = -math.inf) -> float | None:
+    return rules.plan(wanted, observed, now).next_at
+
+
 def planned(pool: ObservedPool, now: float, *, stop_deadline: float | None = None) -> tuple[Action, ...]:
     return plan({A: wanted(stop_deadline=stop_deadline)}, {A: pool}, now)
 
@@ -48,7 +57,7 @@ def up() -> ObservedPool:
 def running() -> ObservedPool:
     pool = up()
     for number in (0, 1):
-        pool = history.fork_asked(pool, number, 1, 0.0, look_at=STOP_TIMEOUT_S)
+        pool = history.fork_asked(pool, number, 1, 0.0)
         pool = history.ready(history.forked(pool, number, 200 + number), number, 0.0)
     return pool
 
@@ -81,7 +90,7 @@ def test_a_slot_that_backs_off_starts_when_it_is_due() -> None:
         )
         due_at = pool.slots[1].due_at
         waiting = pool
-        pool = history.fork_asked(pool, 1, 1, due_at, look_at=99.0)
+        pool = history.fork_asked(pool, 1, 1, due_at)
     assert planned(waiting, due_at - 0.01) == ()
     assert next_deadline({A: wanted()}, {A: waiting}) == due_at
     assert planned(waiting, due_at) == (Fork(A, 1, 1),)
@@ -115,7 +124,7 @@ def dying(pool: ObservedPool, number: int, now: float) -> ObservedPool:
 def test_a_pool_has_a_budget_of_unproven_deaths_and_past_it_tries_one_slot_each_minute() -> None:
     pool = running()
     for _ in range(wanted().policy.budget):
-        pool = history.fork_asked(dying(pool, 1, 5.0), 1, 1, 5.0, look_at=99.0)
+        pool = history.fork_asked(dying(pool, 1, 5.0), 1, 1, 5.0)
     assert pool.state is PoolState.UP
     pool = dying(dying(pool, 1, 5.0), 0, 5.0)
     assert pool.state is PoolState.FAILED
@@ -123,7 +132,7 @@ def test_a_pool_has_a_budget_of_unproven_deaths_and_past_it_tries_one_slot_each_
     assert planned(pool, 5.0 + TRY_EVERY_S - 0.01) == ()
     assert next_deadline({A: wanted()}, {A: pool}) == 5.0 + TRY_EVERY_S
     assert planned(pool, 5.0 + TRY_EVERY_S) == (Fork(A, 0, 1),)
-    tried = history.ready(history.fork_asked(pool, 0, 1, 70.0, look_at=99.0), 0, 70.0)
+    tried = history.ready(history.fork_asked(pool, 0, 1, 70.0), 0, 70.0)
     assert planned(tried, 70.0) == ()
     assert history.proved(tried, 0, 75.0).state is PoolState.UP
 
@@ -138,7 +147,7 @@ def test_a_worker_that_ran_before_its_pool_failed_does_not_bring_it_back() -> No
 def test_deaths_that_lie_a_minute_back_do_not_count() -> None:
     pool = running()
     for time in range(20):
-        pool = history.fork_asked(dying(pool, 1, 20.0 * time), 1, 1, 20.0 * time, look_at=999.0)
+        pool = history.fork_asked(dying(pool, 1, 20.0 * time), 1, 1, 20.0 * time)
     assert pool.state is PoolState.UP
 
 
@@ -189,7 +198,7 @@ def test_worn_out_workers_are_replaced_one_after_the_other_the_highest_slot_firs
     assert planned(pool, 6.0) == ()
     pool = left(pool, 1, 7.0)
     assert planned(pool, 7.0) == (Fork(A, 1, 1),)
-    pool = history.forked(history.fork_asked(pool, 1, 1, 7.0, look_at=99.0), 1, 300)
+    pool = history.forked(history.fork_asked(pool, 1, 1, 7.0), 1, 300)
     assert planned(pool, 7.0) == (), "the new one does not run yet"
     pool = history.ready(pool, 1, 8.0)
     assert planned(pool, 8.0) == (AskToLeave(A, 0, 8.0 + STOP_TIMEOUT_S),)
@@ -235,7 +244,7 @@ def on_trial() -> ObservedPool:
     """Its first worker runs, on the highest slot."""
     pool = history.asked_to_leave(reloading(), 1, 1.0, deadline=26.0)
     pool = history.worker_ended(pool, 1, Ended(0, is_proven=True, jitter=0.0), 2.0, SECOND.policy)
-    return history.ready(history.forked(history.fork_asked(pool, 1, 2, 2.0, look_at=99.0), 1, 300), 1, 2.0)
+    return history.ready(history.forked(history.fork_asked(pool, 1, 2, 2.0), 1, 300), 1, 2.0)
 
 
 def test_a_new_edition_is_loaded_before_anybody_is_asked_to_leave() -> None:
@@ -312,12 +321,6 @@ def test_a_slot_whose_fork_is_refused_waits_also_for_a_new_edition() -> None:
     assert Fork(A, 1, 3) not in plan({A: third}, {A: refused}, 3.0)
 
 
-def test_a_worker_that_starts_for_too_long_has_its_lock_looked_at() -> None:
-    pool = history.fork_asked(up(), 0, 1, 0.0, look_at=STOP_TIMEOUT_S)
-    assert LookForHolder(A, 0) not in planned(pool, STOP_TIMEOUT_S - 0.01)
-    assert LookForHolder(A, 0) in planned(pool, STOP_TIMEOUT_S)
-
-
 def test_a_stop_asks_every_worker_with_the_one_deadline() -> None:
     assert planned(running(), 1.0, stop_deadline=26.0) == (StopPool(A),)
     stopping = history.stopping(running(), 1.0)
@@ -343,15 +346,15 @@ def test_a_zygote_that_does_not_tell_the_end_of_a_killed_worker_is_killed_itself
     pool = history.killed(history.killed(pool, 0), 1)
     late = 26.0 + 2 * KILL_GRACE_S
     assert planned(pool, late - 0.01, stop_deadline=26.0) == ()
-    assert next_deadline({A: wanted()}, {A: pool}) == late
+    assert next_deadline({A: wanted(stop_deadline=26.0)}, {A: pool}) == late
     assert planned(pool, late, stop_deadline=26.0) == (KillZygote(A, 1),)
     for rest in (history.zygote_killed(pool, 1), history.zygote_ended(pool, 1, late, jitter=1.0)):
         assert planned(rest, late, stop_deadline=26.0) == ()
-        assert next_deadline({A: wanted()}, {A: rest}) is None
+        assert next_deadline({A: wanted(stop_deadline=26.0)}, {A: rest}) is None
 
 
 def test_a_zygote_that_never_named_its_fork_is_killed_at_the_deadline() -> None:
-    pool = history.stopping(history.fork_asked(up(), 0, 1, 0.0, look_at=99.0), 1.0)
+    pool = history.stopping(history.fork_asked(up(), 0, 1, 0.0), 1.0)
     pool = history.asked_to_leave(pool, 0, 1.0, deadline=26.0)
     assert planned(pool, 26.0 + KILL_GRACE_S, stop_deadline=26.0) == (KillZygote(A, 1),)
 
@@ -394,7 +397,7 @@ def test_a_worker_that_hung_is_replaced_and_its_pool_does_not_count_the_death() 
     pool = dying(history.killed(hung(), 1), 1, 301.0)
     assert (pool.slots[1].state, pool.deaths) == (SlotState.BACKING_OFF, ())
     assert planned(pool, 301.0) == (Fork(A, 1, 1),)
-    assert history.fork_asked(pool, 1, 1, 301.0, look_at=999.0).slots[1].condemned is None
+    assert history.fork_asked(pool, 1, 1, 301.0).slots[1].condemned is None
 
 
 def test_a_stalled_worker_is_no_part_of_a_healthy_pool() -> None:
@@ -461,7 +464,7 @@ class World(RuleBasedStateMachine):
                 assert slot < self.wanted[name].workers
                 assert pool.zygote(edition).state is ZygoteState.READY
                 self.workers[name, slot] = False
-                pool = history.fork_asked(pool, slot, edition, self.now, look_at=self.now + STOP_TIMEOUT_S)
+                pool = history.fork_asked(pool, slot, edition, self.now)
             case AskToLeave(_, slot, deadline):
                 self.is_spared(name, slot)
                 pool = history.asked_to_leave(pool, slot, self.now, deadline=deadline)
@@ -469,8 +472,6 @@ class World(RuleBasedStateMachine):
                 assert not self.workers[name, slot], "killed twice"
                 self.workers[name, slot] = True
                 pool = history.killed(pool, slot)
-            case LookForHolder(_, slot):
-                pool = history.holder_looked_up(pool, slot, look_at=self.now + STOP_TIMEOUT_S)
             case Vacate(_, slot):
                 pool = history.vacated(pool, slot, self.now)
             case AskZygoteToLeave(_, edition, deadline):
@@ -608,7 +609,7 @@ class World(RuleBasedStateMachine):
 
     @rule()
     def the_next_deadline_comes(self) -> None:
-        deadline = next_deadline(self.wanted, self.pools)
+        deadline = next_deadline(self.wanted, self.pools, self.now)
         if deadline is not None:
             before = plan(self.wanted, self.pools, (self.now + deadline) / 2)
             assert before == (), "something was due before the deadline"
