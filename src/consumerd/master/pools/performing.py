@@ -8,20 +8,8 @@ from consumerd.events.facts import Fact, Level
 from consumerd.master.pools.mailbox import Origin
 from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.worker import Worker
-from consumerd.master.rules import history
-from consumerd.master.rules.actions import (
-    Action,
-    AskToLeave,
-    AskZygoteToLeave,
-    ClosePool,
-    ExecuteZygote,
-    Fork,
-    GiveUp,
-    Kill,
-    KillZygote,
-    StopPool,
-    Vacate,
-)
+from consumerd.master.rules import actions, history
+from consumerd.master.rules.actions import Action
 from consumerd.model.refusal import refusal
 from consumerd.wire import messages
 from consumerd.wire.board import BoardFlag
@@ -32,27 +20,27 @@ from consumerd.wire.messages import Stop
 def perform(pool: Pool, action: Action, now: float) -> None:
     """Do one thing, and note it in the pool's history. `GiveUp` is the supervisor's own."""
     match action:
-        case ExecuteZygote(_, edition):
+        case actions.ExecuteZygote(_, edition):
             _execute_zygote(pool, edition, now)
-        case Fork(_, slot, edition):
+        case actions.Fork(_, slot, edition):
             _fork(pool, slot, edition, now)
-        case AskToLeave(_, slot, deadline, is_last):
+        case actions.AskToLeave(_, slot, deadline, is_last):
             pool.send(slot, Stop(deadline, is_last))
             pool.become(history.asked_to_leave(pool.observed, slot, now, deadline=deadline))
-        case Kill(_, slot):
+        case actions.Kill(_, slot):
             _kill(pool, slot)
-        case Vacate(_, slot):
+        case actions.Vacate(_, slot):
             pool.become(history.vacated(pool.observed, slot, now))
-        case AskZygoteToLeave(_, edition, deadline):
+        case actions.AskZygoteToLeave(_, edition, deadline):
             pool.tools.mailbox.send(pool.zygotes[edition].channel, Stop(deadline))
             pool.become(history.zygote_asked_to_leave(pool.observed, edition, now, deadline=deadline))
-        case KillZygote(_, edition):
+        case actions.KillZygote(_, edition):
             kill_zygote(pool, edition)
-        case StopPool():
+        case actions.StopPool():
             pool.become(history.stopping(pool.observed, now))
-        case ClosePool():
+        case actions.ClosePool():
             pool.become(history.gone(pool.observed, now))
-        case GiveUp():
+        case actions.GiveUp():
             raise AssertionError("giving up is the supervisor's")
 
 

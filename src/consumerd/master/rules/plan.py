@@ -4,31 +4,21 @@ Performing an action changes what is observed, so that a plan made again does no
 
 A new edition is loaded before anything drains. Its first worker is on the highest slot, on trial; the others follow,
 `max_unavailable` at a time, when that one has proved itself. A slot that is empty anyway is taken first: nobody has to
-leave for the trial then. If it dies first, the edition is rejected, and its slot
-goes back to the one that is established. Where the workers divide the keys by their number, all leave together, and
-nobody starts before the last is gone.
+leave for the trial then. If that worker dies first, the edition is rejected, and its slot goes back to the edition that
+is established. Where the workers divide the keys by their number, all leave together, and nobody starts before the last
+is gone.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
-from consumerd.master.rules.actions import (
-    Action,
-    AskToLeave,
-    AskZygoteToLeave,
-    ClosePool,
-    ExecuteZygote,
-    Fork,
-    GiveUp,
-    Kill,
-    KillZygote,
-    StopPool,
-    Vacate,
-)
+from consumerd.master.rules import actions
+from consumerd.master.rules.actions import Action
 from consumerd.master.rules.history import ZYGOTE_LEAVES_IN_S
 from consumerd.master.rules.observed import Observed, ObservedPool, Slot, Wanted, WantedPool
 from consumerd.model.identity import ConsumerName
@@ -50,8 +40,10 @@ LOST_FOR_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """actions: what to do now. next_at: when a plan has to be made again though nothing happens; None: not before
-    something does.
+    """What to do.
+
+    actions: now.
+    next_at: when a plan has to be made again though nothing happens; None: not before something does.
     """
 
     actions: tuple[Action, ...]
@@ -73,13 +65,13 @@ class _Clock:
 
 def plan(wanted: Wanted, observed: Observed, now: float) -> Plan:
     """What to do now, and when there will be more to do."""
-    clock, actions = _Clock(now), list[Action]()
+    clock, planned = _Clock(now), list[Action]()
     for name, pool in observed.items():
-        if not _waits(name, wanted, observed):
-            actions += _plan_pool(name, wanted[name], pool, clock)
+        if pool.state is not PoolState.GONE and not _waits(name, wanted, observed):
+            planned += _PoolPlan(name, wanted[name], pool, clock).actions()
     if clock.is_due(_give_up_at(wanted, observed)):
-        actions.append(GiveUp())
-    return Plan(tuple(actions), clock.next_at if clock.next_at < math.inf else None)
+        planned.append(actions.GiveUp())
+    return Plan(tuple(planned), clock.next_at if clock.next_at < math.inf else None)
 
 
 def target_edition(wanted: WantedPool, pool: ObservedPool) -> int:
@@ -93,15 +85,10 @@ def canary_slot(wanted: WantedPool, pool: ObservedPool) -> int | None:
     if not pool.is_trial(target) or wanted.is_split:
         return None
     slots = [(number, pool.slots[number]) for number in range(wanted.workers)]
-    tried = (
-        number for number, slot in slots if _runs(slot, target)
-    )  # where it runs already, whatever was scaled since
+    # where it runs already, whatever was scaled since
+    tried = (number for number, slot in slots if slot.is_occupied and slot.edition == target)
     empty = (number for number, slot in reversed(slots) if slot.state in (SlotState.ABSENT, SlotState.BACKING_OFF))
     return next(tried, next(empty, wanted.workers - 1))
-
-
-def _runs(slot: Slot, edition: int) -> bool:
-    return slot.is_occupied and slot.edition == edition
 
 
 def _waits(name: ConsumerName, everything: Wanted, observed: Observed) -> bool:
@@ -119,70 +106,154 @@ def _is_healthy(wanted: WantedPool, pool: ObservedPool) -> bool:
     return pool.state is PoolState.UP and all(slot.state in SERVING for slot in slots)
 
 
-def _plan_pool(name: ConsumerName, wanted: WantedPool, pool: ObservedPool, clock: _Clock) -> Iterator[Action]:
-    if pool.state is PoolState.GONE:
-        return
-    now = clock.now
-    yield from (Kill(name, number) for number, slot in pool.slots.items() if clock.is_due(_condemned_at(slot)))
-    if pool.state is not PoolState.STOPPING and wanted.stop_deadline is not None:
-        yield StopPool(name)
-    elif pool.state is PoolState.STOPPING and wanted.stop_deadline is not None:
-        yield from _empty(name, pool, wanted.stop_deadline)
-        yield from _close(name, pool, max(now, wanted.stop_deadline) + ZYGOTE_GRACE_S)
-    else:
-        yield from _starts(name, wanted, pool, clock)
-        yield from _shrink(name, wanted, pool, now)
-        yield from _roll(name, wanted, pool, now)
-        yield from _retire(name, _needed(wanted, pool), pool, now + ZYGOTE_LEAVES_IN_S)
-    yield from _kill_late(name, pool, clock)
+def _give_up_at(wanted: Wanted, observed: Observed) -> float:
+    """When the master gives up: every pool is lost, or one without which the others are for nothing."""
+    essential = [pool.since for name, pool in observed.items() if wanted[name].is_essential and pool.is_lost]
+    if observed and all(pool.is_lost for pool in observed.values()):
+        essential.append(max(pool.since for pool in observed.values()))
+    return min(essential, default=math.inf) + LOST_FOR_S
 
 
-def _needed(wanted: WantedPool, pool: ObservedPool) -> frozenset[int]:
-    """The editions that need a zygote: the target, and beside one on trial the established."""
-    target = target_edition(wanted, pool)
-    return frozenset((target, pool.established)) if pool.is_trial(target) else frozenset((target,))
+@dataclass(frozen=True)
+class _PoolPlan:
+    """The plan of one pool."""
 
+    name: ConsumerName
+    wanted: WantedPool
+    pool: ObservedPool
+    clock: _Clock
 
-def _edition_of(wanted: WantedPool, pool: ObservedPool, number: int) -> int:
-    """What a slot that is to be filled gets: while an edition is on trial, only its slot gets it."""
-    canary = canary_slot(wanted, pool)
-    return pool.established if canary is not None and number != canary else target_edition(wanted, pool)
+    @cached_property
+    def target(self) -> int:
+        return target_edition(self.wanted, self.pool)
 
+    @cached_property
+    def canary(self) -> int | None:
+        return canary_slot(self.wanted, self.pool)
 
-def _starts(name: ConsumerName, wanted: WantedPool, pool: ObservedPool, clock: _Clock) -> Iterator[Action]:
-    """Bring the pool up, and every slot that is due. Of a failed pool one thing is tried, when it is time."""
-    if pool.state is not PoolState.FAILED:
-        yield from _starts_due(name, wanted, pool, clock, -math.inf)
-    else:
-        yield from itertools.islice(_starts_due(name, wanted, pool, clock, pool.try_at), 1)
+    @cached_property
+    def needed(self) -> frozenset[int]:
+        """The editions that need a zygote: the target, and beside one on trial the established."""
+        return frozenset((self.target, self.pool.established) if self.pool.is_trial(self.target) else (self.target,))
 
+    @cached_property
+    def slots(self) -> Mapping[int, Slot]:
+        """Those that are wanted."""
+        return {number: self.pool.slots[number] for number in range(self.wanted.workers)}
 
-def _starts_due(
-    name: ConsumerName, wanted: WantedPool, pool: ObservedPool, clock: _Clock, earliest: float
-) -> Iterator[ExecuteZygote | Fork]:
-    for edition in sorted(_needed(wanted, pool)):
-        zygote = pool.zygote(edition)
-        if zygote.state is ZygoteState.ABSENT and clock.is_due(max(earliest, zygote.due_at)):
-            yield ExecuteZygote(name, edition)
-    if _must_wait_for_others(wanted, pool):
-        return
-    for number in _vacant(wanted, pool):
-        edition = _edition_of(wanted, pool, number)
-        start_at = max(earliest, _start_at(pool.slots[number], edition))
-        if pool.zygote(edition).state is ZygoteState.READY and clock.is_due(start_at):
-            yield Fork(name, number, edition)
+    def actions(self) -> Iterator[Action]:
+        now, stop_deadline = self.clock.now, self.wanted.stop_deadline
+        for number, slot in self.pool.slots.items():
+            if self.clock.is_due(_condemned_at(slot)):
+                yield actions.Kill(self.name, number)
+        if stop_deadline is None:
+            yield from self._start()
+            extra = {number: slot for number, slot in self.pool.slots.items() if number not in self.slots}
+            yield from self._empty(extra, now + self.wanted.stop_timeout_s)
+            yield from self._roll()
+            yield from self._retire(self.needed, now + ZYGOTE_LEAVES_IN_S)
+        elif self.pool.state is not PoolState.STOPPING:
+            yield actions.StopPool(self.name)
+        else:
+            yield from self._empty(self.pool.slots, stop_deadline)
+            yield from self._close(max(now, stop_deadline) + ZYGOTE_GRACE_S)
+        yield from self._kill_late()
 
+    def _start(self) -> Iterator[Action]:
+        """Bring the pool up, and every slot that is due. Of a failed pool one thing is tried, when it is time."""
+        if self.pool.state is PoolState.FAILED:
+            yield from itertools.islice(self._start_due(self.pool.try_at), 1)
+        else:
+            yield from self._start_due(-math.inf)
 
-def _vacant(wanted: WantedPool, pool: ObservedPool) -> Iterator[int]:
-    """The slots that are wanted and have no process."""
-    return (number for number in range(wanted.workers) if not pool.slots[number].is_occupied)
+    def _start_due(self, earliest: float) -> Iterator[Action]:
+        for edition in sorted(self.needed):
+            zygote = self.pool.zygote(edition)
+            if zygote.state is ZygoteState.ABSENT and self.clock.is_due(max(earliest, zygote.due_at)):
+                yield actions.ExecuteZygote(self.name, edition)
+        if self._must_wait_for_others():
+            return
+        for number, slot in self.slots.items():
+            # while an edition is on trial, only its slot gets it
+            edition = self.pool.established if self.canary not in (None, number) else self.target
+            if slot.is_occupied or self.pool.zygote(edition).state is not ZygoteState.READY:
+                continue
+            if self.clock.is_due(max(earliest, _start_at(slot, edition))):
+                yield actions.Fork(self.name, number, edition)
 
+    def _must_wait_for_others(self) -> bool:
+        """Whether workers are there that divide the keys by another number, perhaps: of another edition, or master."""
+        slots = self.pool.slots.values()
+        is_mixed = any(slot.is_occupied and slot.edition != self.target for slot in slots)
+        return self.wanted.is_split and (is_mixed or self.pool.has_leftovers)
 
-def _must_wait_for_others(wanted: WantedPool, pool: ObservedPool) -> bool:
-    """Whether workers are there that divide the keys by another number, perhaps: of another edition, or master."""
-    target = target_edition(wanted, pool)
-    is_mixed = any(slot.is_occupied and slot.edition != target for slot in pool.slots.values())
-    return wanted.is_split and (is_mixed or pool.has_leftovers)
+    def _roll(self) -> Iterator[Action]:
+        """Ask workers that are of other editions, or worn out, to leave, once the target can replace them; the highest
+        slot first, and `max_unavailable` at a time. While an edition is on trial, only its slot.
+        """
+        leaving = [number for number, slot in self.slots.items() if slot.edition != self.target or slot.is_worn]
+        is_ready = self.pool.zygote(self.target).state is ZygoteState.READY
+        if not leaving or not is_ready or self.pool.state is PoolState.FAILED:
+            return
+        room = self.wanted.max_unavailable - sum(slot.state not in SERVING for slot in self.slots.values())
+        for number in sorted(leaving, reverse=True):
+            slot = self.slots[number]
+            if slot.state not in LIVE or self.canary not in (None, number):
+                continue
+            is_one_of_all = self.wanted.is_split and slot.edition != self.target
+            if slot.state is SlotState.RUNNING and not is_one_of_all:
+                if room < 1:
+                    continue
+                room -= 1
+            yield actions.AskToLeave(self.name, number, self.clock.now + self.wanted.stop_timeout_s)
+
+    def _retire(self, needed: frozenset[int], deadline: float) -> Iterator[Action]:
+        """End the zygotes that are not needed and have no worker left. One that loads has nothing to lose."""
+        kept = needed.union(slot.edition for slot in self.pool.slots.values() if slot.is_occupied)
+        for edition, zygote in self.pool.zygotes.items():
+            if zygote.state is ZygoteState.READY and edition not in kept:
+                yield actions.AskZygoteToLeave(self.name, edition, deadline)
+        yield from self._kill_loading(kept)
+
+    def _kill_loading(self, kept: frozenset[int]) -> Iterator[Action]:
+        for edition, zygote in self.pool.zygotes.items():
+            if zygote.state is ZygoteState.LOADING and not zygote.is_killed and edition not in kept:
+                yield actions.KillZygote(self.name, edition)
+
+    def _empty(self, slots: Mapping[int, Slot], deadline: float) -> Iterator[Action]:
+        for number, slot in slots.items():
+            if slot.state in LIVE:
+                yield actions.AskToLeave(self.name, number, deadline, is_last=True)
+            elif slot.state in (SlotState.BACKING_OFF, SlotState.FINISHED):
+                yield actions.Vacate(self.name, number)
+
+    def _close(self, zygote_deadline: float) -> Iterator[Action]:
+        """Once no slot has a process the zygotes leave, then the pool is gone. One that loads need not wait for it."""
+        if any(slot.state is not SlotState.ABSENT for slot in self.pool.slots.values()):
+            yield from self._kill_loading(frozenset())
+            return
+        yield from self._retire(frozenset(), zygote_deadline)
+        if all(zygote.state is ZygoteState.ABSENT for zygote in self.pool.zygotes.values()):
+            yield actions.ClosePool(self.name)
+
+    def _kill_late(self) -> Iterator[Action]:
+        """What is past its deadline. A worker that has no pid yet, or is killed, is the zygote's to answer for."""
+        late = set()
+        for edition, zygote in self.pool.zygotes.items():
+            if zygote.state is ZygoteState.LEAVING and not zygote.is_killed and self.clock.is_due(zygote.deadline):
+                late.add(edition)
+        for number, slot in self.pool.slots.items():
+            if slot.state is not SlotState.DRAINING:
+                continue
+            if slot.pid is not None and not slot.is_killed:
+                if self.clock.is_due(slot.deadline + KILL_GRACE_S):
+                    yield actions.Kill(self.name, number)
+                continue
+            zygote = self.pool.zygote(slot.edition)
+            is_there = zygote.state is not ZygoteState.ABSENT and not zygote.is_killed
+            if is_there and self.clock.is_due(_untold_at(slot)):
+                late.add(slot.edition)
+        yield from (actions.KillZygote(self.name, edition) for edition in sorted(late))
 
 
 def _start_at(slot: Slot, edition: int) -> float:
@@ -196,104 +267,12 @@ def _start_at(slot: Slot, edition: int) -> float:
             return -math.inf
 
 
-def _shrink(name: ConsumerName, wanted: WantedPool, pool: ObservedPool, now: float) -> Iterator[Action]:
-    """Empty the slots beyond those that are wanted."""
-    extra = {number: slot for number, slot in pool.slots.items() if number >= wanted.workers}
-    yield from _empty(name, replace(pool, slots=extra), now + wanted.stop_timeout_s)
-
-
-def _roll(name: ConsumerName, wanted: WantedPool, pool: ObservedPool, now: float) -> Iterator[Action]:
-    """Ask workers that are of other editions, or worn out, to leave, once the target can replace them; the highest
-    slot first, and `max_unavailable` at a time. While an edition is on trial, only its slot.
-    """
-    target, canary = target_edition(wanted, pool), canary_slot(wanted, pool)
-    slots = {number: pool.slots[number] for number in range(wanted.workers)}
-    leaving = [number for number, slot in slots.items() if slot.edition != target or slot.is_worn]
-    if not leaving or pool.zygote(target).state is not ZygoteState.READY or pool.state is PoolState.FAILED:
-        return
-    room = wanted.max_unavailable - sum(slot.state not in SERVING for slot in slots.values())
-    for number in sorted(leaving, reverse=True):
-        slot = slots[number]
-        is_old = slot.edition != target
-        if slot.state not in LIVE or (canary is not None and number != canary):
-            continue
-        if slot.state is SlotState.RUNNING and not (is_old and wanted.is_split):
-            if room < 1:
-                continue
-            room -= 1
-        yield AskToLeave(name, number, now + wanted.stop_timeout_s)
-
-
-def _retire(name: ConsumerName, needed: frozenset[int], pool: ObservedPool, deadline: float) -> Iterator[Action]:
-    """End the zygotes that are not needed and have no worker left. One that loads has nothing to lose."""
-    in_use = {slot.edition for slot in pool.slots.values() if slot.is_occupied}
-    for edition, zygote in pool.zygotes.items():
-        if edition in needed or edition in in_use:
-            continue
-        if zygote.state is ZygoteState.READY:
-            yield AskZygoteToLeave(name, edition, deadline)
-        elif zygote.state is ZygoteState.LOADING and not zygote.is_killed:
-            yield KillZygote(name, edition)
-
-
-def _empty(name: ConsumerName, pool: ObservedPool, deadline: float) -> Iterator[Action]:
-    for number, slot in pool.slots.items():
-        if slot.state in LIVE:
-            yield AskToLeave(name, number, deadline, is_last=True)
-        elif slot.state in (SlotState.BACKING_OFF, SlotState.FINISHED):
-            yield Vacate(name, number)
-
-
-def _close(name: ConsumerName, pool: ObservedPool, zygote_deadline: float) -> Iterator[Action]:
-    """Once no slot has a process: the zygotes leave, then the pool is gone. One that loads has nothing to wait for."""
-    if any(slot.state is not SlotState.ABSENT for slot in pool.slots.values()):
-        for edition, zygote in pool.zygotes.items():
-            if zygote.state is ZygoteState.LOADING and not zygote.is_killed:
-                yield KillZygote(name, edition)
-        return
-    yield from _retire(name, frozenset(), pool, zygote_deadline)
-    if all(zygote.state is ZygoteState.ABSENT for zygote in pool.zygotes.values()):
-        yield ClosePool(name)
-
-
-def _kill_late(name: ConsumerName, pool: ObservedPool, clock: _Clock) -> Iterator[Action]:
-    """What is past its deadline. A worker that has no pid yet, or is killed, is the zygote's to answer for."""
-    late = [
-        edition
-        for edition, zygote in pool.zygotes.items()
-        if zygote.state is ZygoteState.LEAVING and not zygote.is_killed and clock.is_due(zygote.deadline)
-    ]
-    for number, slot in pool.slots.items():
-        if slot.state is not SlotState.DRAINING:
-            continue
-        zygote, is_out_of_reach = pool.zygote(slot.edition), slot.pid is None or slot.is_killed
-        if is_out_of_reach and (zygote.is_killed or zygote.state is ZygoteState.ABSENT):
-            continue
-        if clock.is_due(_late_at(slot)):
-            if is_out_of_reach:
-                late.append(slot.edition)
-            else:
-                yield Kill(name, number)
-    yield from (KillZygote(name, edition) for edition in sorted(set(late)))
-
-
 def _condemned_at(slot: Slot) -> float:
     """When a condemned worker is to be killed; never where there is none, or it is killed already."""
     is_alive = slot.state in LIVE and slot.pid is not None and not slot.is_killed
     return slot.condemned.kill_at if is_alive and slot.condemned is not None else math.inf
 
 
-def _late_at(slot: Slot) -> float:
-    """When a slot that drains is late: its worker, and once that is killed the zygote, which has to tell of its end.
-
-    A zygote that is stopped reaps nobody; when it is dead, its workers are the master's own to reap.
-    """
+def _untold_at(slot: Slot) -> float:
+    """When a zygote should have told of the end of a worker that drains: a zygote that is stopped reaps nobody."""
     return slot.deadline + (2 * KILL_GRACE_S if slot.is_killed else KILL_GRACE_S)
-
-
-def _give_up_at(wanted: Wanted, observed: Observed) -> float:
-    """When the master gives up: every pool is lost, or one without which the others are for nothing."""
-    essential = [pool.since for name, pool in observed.items() if wanted[name].is_essential and pool.is_lost]
-    if observed and all(pool.is_lost for pool in observed.values()):
-        essential.append(max(pool.since for pool in observed.values()))
-    return min(essential, default=math.inf) + LOST_FOR_S
