@@ -30,7 +30,6 @@ from consumerd.wire.status import (
     Culprit,
     Flag,
     LastEnd,
-    LastError,
     ParkedCounts,
     Paused,
     PoolStatus,
@@ -75,7 +74,7 @@ def status(
 def pool_status(pool: Pool, now: float, *, paused: overrides.Paused | None = None) -> PoolStatus:
     """One pool and its workers."""
     observed, wanted, target, slots = pool.observed, pool.wanted.workers, pool.target_edition, pool.observed.slots
-    zygote, lag, parked, error = observed.zygote(target), pool.lag, pool.parked_now, pool.last_error
+    zygote, lag, parked = observed.zygote(target), pool.lag, pool.parked_now
     loaded = list(pool.loaded.values())
     dead = {number for number, worker in pool.workers.items() if worker.has_ended()}
     running = sum(slot.state in LOOPING for number, slot in slots.items() if number not in dead)
@@ -103,7 +102,7 @@ def pool_status(pool: Pool, now: float, *, paused: overrides.Paused | None = Non
         **asdict(pool.tally.counts(pool.workers.values())),
         parked_now=None
         if parked is None
-        else ParkedCounts(waiting=parked.waiting, dead=parked.dead, age_s=round(now - parked.heard_at, 3)),
+        else ParkedCounts(waiting=parked.waiting, dead=parked.dead, age_s=round(now - pool.parked_heard_at, 3)),
         suspects=len(pool.suspects.deaths),
         restarts=sum(slot.restarts for slot in slots.values()),
         lag=[] if lag is None else list(lag.shards),
@@ -112,7 +111,7 @@ def pool_status(pool: Pool, now: float, *, paused: overrides.Paused | None = Non
         flags=flags,
         reason=observed.reason,
         traceback=observed.traceback,
-        last_error=None if error is None else LastError(**asdict(error)),
+        last_error=pool.last_error,
         problems=Diagnosis(pool, flags, running + finished, now).problems(),
         workers=[
             _worker(pool, number, now) for number, slot in sorted(slots.items()) if number < wanted or slot.is_occupied

@@ -14,7 +14,7 @@ from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.pools import Pools
 from consumerd.master.pools.worker import Worker
 from consumerd.master.rules import history
-from consumerd.master.rules.wear import Limits, Worn, worn_out
+from consumerd.master.rules.wear import has_limits, worn_out
 from consumerd.model.slots import PoolState, SlotState
 
 LOOK_S = 1.0
@@ -38,24 +38,26 @@ class Recycler:
         """Look at every worker, when it is time again."""
         if self._look_at_s is not None and now < self._look_at_s:
             return
-        limits = {pool: Limits.of(pool.entry.settings.common) for pool in self.pools}
-        self._look_at_s = now + LOOK_S if any(each.are_there for each in limits.values()) else None
+        limited = [pool for pool in self.pools if has_limits(pool.entry.settings.common)]
+        self._look_at_s = now + LOOK_S if limited else None
         memory_until = clock.monotonic() + MEMORY_FOR_S
-        for pool, each in limits.items():
-            if each.are_there and pool.observed.state is PoolState.UP:
-                _look_at(pool, each, now, memory_until)
+        for pool in limited:
+            if pool.observed.state is PoolState.UP:
+                _look_at(pool, now, memory_until)
 
 
-def _look_at(pool: Pool, limits: Limits, now: float, memory_until: float) -> None:
+def _look_at(pool: Pool, now: float, memory_until: float) -> None:
+    common = pool.entry.settings.common
     for number, slot in pool.observed.slots.items():
         if slot.state is not SlotState.RUNNING or slot.is_worn:
             continue
         worker = pool.workers[number]
-        if limits.memory_bytes is not None and clock.monotonic() < memory_until:
+        if common.max_memory is not None and clock.monotonic() < memory_until:
             _read_memory(worker, now)
         reading = worker.reading()
         tasks = 0 if reading is None else reading.handled + reading.failed
-        reason = worn_out(limits, Worn(tasks, worker.memory_bytes, worker.loop_s(now)), worker.jitter)
+        memory_bytes, age_s = worker.memory_bytes, worker.loop_s(now)
+        reason = worn_out(common, tasks=tasks, memory_bytes=memory_bytes, age_s=age_s, jitter=worker.jitter)
         if reason is not None:
             fact = events.worker_worn_out(consumer=pool.consumer, worker_id=number, pid=worker.pid, reason=reason)
             pool.become(history.worn_out(pool.observed, number), fact)

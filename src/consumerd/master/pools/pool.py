@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from consumerd import clock, events
 from consumerd.events.facts import Fact
@@ -23,25 +23,8 @@ from consumerd.master.rules.observed import ObservedPool
 from consumerd.master.rules.plan import target_edition
 from consumerd.master.rules.suspects import Suspects
 from consumerd.model.slots import PoolState, ZygoteState
-from consumerd.wire.messages import Loaded, Message
-
-
-@dataclass(frozen=True, slots=True)
-class LastError:
-    """The last thing that went wrong in a pool. at: wall time."""
-
-    name: str
-    fields: Mapping[str, object]
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class ParkedCount:
-    """How many tasks are parked, as a worker counted them. heard_at: monotonic."""
-
-    waiting: int
-    dead: int
-    heard_at: float
+from consumerd.wire.messages import Loaded, Message, ParkedNow
+from consumerd.wire.status import LastError
 
 
 class Pool:
@@ -57,6 +40,7 @@ class Pool:
     zygotes: by edition.
     workers: by slot.
     last_ends: by slot, of the last worker that ended though nobody had asked it to.
+    parked_now: how many tasks are parked, as a worker counted them at parked_heard_at.
     refusal: why the master must not run this consumer, where it began with it.
     are_suspects_told: whether the workers know of the suspects as they are now.
     lag_at_pause: how many tasks waited when the lag was first measured in the pause that lasts.
@@ -87,7 +71,8 @@ class Pool:
         self.tally = Tally()
         self.suspects = Suspects()
         self.are_suspects_told = True
-        self.parked_now: ParkedCount | None = None
+        self.parked_now: ParkedNow | None = None
+        self.parked_heard_at = 0.0
         self.lag: MeasuredLag | None = None
         self.lag_at_pause: int | None = None
         self.lag_measurer: tuple[int, int] | None = None
@@ -115,7 +100,7 @@ class Pool:
 
     def note_error(self, what: str, /, **fields: object) -> None:
         """Keep what went wrong for `status`."""
-        self.last_error = LastError(what, fields, clock.wall())
+        self.last_error = LastError(name=what, fields=fields, at=clock.wall())
 
     def take_back(self, reason: str, traceback: str | None = None, edition: int | None = None) -> None:
         """A change does not hold up: the pool goes on as before."""

@@ -8,7 +8,7 @@ from consumerd import clock, events
 from consumerd.events.facts import Fact, Level
 from consumerd.master.pools import suspects
 from consumerd.master.pools.mailbox import Arrival, EndOfChannel, Origin
-from consumerd.master.pools.pool import ParkedCount, Pool
+from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.worker import Away, FlightRecord, Worker
 from consumerd.master.rules import history
 from consumerd.master.rules.flow import MeasuredLag
@@ -40,8 +40,8 @@ def hear_worker(pool: Pool, arrival: Arrival, now: float) -> None:
             suspects.clear(pool, task_id)
         case Lag(shards, later, complaints, blocked):
             _measured(pool, MeasuredLag(shards, now, later, complaints, blocked))
-        case ParkedNow(waiting, dead):
-            pool.parked_now = ParkedCount(waiting, dead, now)
+        case ParkedNow() as parked:
+            pool.parked_now, pool.parked_heard_at = parked, now
         case EndOfChannel(None):
             worker.silent_since = now  # it ends, and its reaping says how; else the watchdog sees that it does not
         case EndOfChannel(broken):
@@ -99,7 +99,7 @@ def worker_ended(pool: Pool, slot: int, status: int | None, now: float) -> None:
     has_proved = has_settled(reading) if was.condemned is not None else is_proven(loop_s, reading)
     jitter = pool.tools.jitter()
     ended = Ended(status, has_proved, jitter, how=record.how, trace=record.trace, suspect_deaths=suspect_deaths)
-    after = history.worker_ended(pool.observed, slot, ended, now, pool.wanted.policy)
+    after = history.worker_ended(pool.observed, slot, ended, now, pool.wanted)
     _become_without(pool, slot, record, after, now)
 
 

@@ -7,19 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from consumerd.master.rules.observed import Condemned, ObservedPool, Slot, Zygote
-from consumerd.master.rules.restart import BUDGET_WINDOW_S, Ended, RestartPolicy, pause_s, recent_deaths
+from consumerd.master.rules.observed import Condemned, ObservedPool, Slot, WantedPool
+from consumerd.master.rules.restart import BUDGET_WINDOW_S, Ended, budget_of, pause_s, recent_deaths
 from consumerd.master.rules.wait_status import exit_code
 from consumerd.model.exits import WorkerExit
-from consumerd.model.slots import (
-    POOL_MOVES,
-    SLOT_MOVES,
-    ZYGOTE_MOVES,
-    PoolState,
-    SlotState,
-    ZygoteState,
-    moved,
-)
+from consumerd.model.slots import PoolState, SlotState, ZygoteState
 
 ENDS_WHILE_LOADING = 3
 """So many zygotes in a row that end without a word while they import, and the pool has failed."""
@@ -44,15 +36,14 @@ def new_pool(workers: int, now: float) -> ObservedPool:
 
 def zygote_executed(pool: ObservedPool, edition: int, pid: int, now: float) -> ObservedPool:
     pool = _tried(pool, now)
-    return _with_zygote(pool, edition, ZygoteState.LOADING, now, pid=pid, is_killed=False, refused="")
+    return pool.zygote_becomes(edition, ZygoteState.LOADING, now, pid=pid, is_killed=False, refused="")
 
 
 def zygote_not_executed(pool: ObservedPool, edition: int, now: float, jitter: float, *, error: str) -> ObservedPool:
     """The system refused a process or a descriptor. It is tried again; what waits for this edition alone is not."""
-    zygote = pool.zygote(edition)
-    failures = zygote.failures + 1
-    refused = replace(zygote, failures=failures, due_at=now + pause_s(failures + 1, jitter), refused=error)
-    pool = replace(pool, zygotes={**pool.zygotes, edition: refused})
+    failures = pool.zygote(edition).failures + 1
+    due_at = now + pause_s(failures + 1, jitter)
+    pool = pool.with_zygote(edition, failures=failures, due_at=due_at, refused=error)
     if failures < REFUSALS_THAT_TELL or not _is_awaited(pool, edition):
         return pool
     return _not_held_up(pool, edition, now, reason=f"its process cannot be executed: {error}", traceback="")
@@ -60,26 +51,25 @@ def zygote_not_executed(pool: ObservedPool, edition: int, now: float, jitter: fl
 
 def loaded(pool: ObservedPool, edition: int, now: float) -> ObservedPool:
     """Its code is sound: the first edition of a pool, or of one that failed to load, is established by that."""
-    pool = _with_zygote(pool, edition, ZygoteState.READY, now, failures=0)
+    pool = pool.zygote_becomes(edition, ZygoteState.READY, now, failures=0)
     is_first = pool.established == 0 and pool.state in (PoolState.LOADING, PoolState.FAILED)
     if not is_first:
         return pool
-    return _with_state(replace(pool, established=edition, reason="", traceback=""), PoolState.UP, now)
+    return replace(pool, established=edition, reason="", traceback="").becomes(PoolState.UP, now)
 
 
 def load_failed(pool: ObservedPool, edition: int, now: float, *, reason: str, traceback: str) -> ObservedPool:
     """A failed pool tries again in a while; an edition that was on trial is rejected."""
-    pool = _with_zygote(pool, edition, ZygoteState.LEAVING, now, deadline=now + ZYGOTE_LEAVES_IN_S)
+    pool = pool.zygote_becomes(edition, ZygoteState.LEAVING, now, deadline=now + ZYGOTE_LEAVES_IN_S)
     return _not_held_up(pool, edition, now, reason=reason, traceback=traceback)
 
 
 def zygote_asked_to_leave(pool: ObservedPool, edition: int, now: float, *, deadline: float) -> ObservedPool:
-    return _with_zygote(pool, edition, ZygoteState.LEAVING, now, deadline=deadline)
+    return pool.zygote_becomes(edition, ZygoteState.LEAVING, now, deadline=deadline)
 
 
 def zygote_killed(pool: ObservedPool, edition: int) -> ObservedPool:
-    killed_one = replace(pool.zygote(edition), is_killed=True)
-    return replace(pool, zygotes={**pool.zygotes, edition: killed_one})
+    return pool.with_zygote(edition, is_killed=True)
 
 
 def zygote_ended(
@@ -93,10 +83,10 @@ def zygote_ended(
     is_expected = was.state is ZygoteState.LEAVING
     failures = 0 if is_expected else was.failures + 1
     due_at = now if is_expected else now + pause_s(failures, jitter)
-    pool = _with_zygote(pool, edition, ZygoteState.ABSENT, now, pid=None, failures=failures, due_at=due_at)
+    pool = pool.zygote_becomes(edition, ZygoteState.ABSENT, now, pid=None, failures=failures, due_at=due_at)
     for number, slot in pool.slots.items():
         if slot.is_occupied and slot.pid is None and slot.edition == edition:
-            pool = _with_slot(pool, number, SlotState.ABSENT, now)
+            pool = pool.slot_becomes(number, SlotState.ABSENT, now)
     if _is_awaited(pool, edition) and was.state is ZygoteState.LOADING and failures >= ENDS_WHILE_LOADING:
         reason = f"its process ended {failures} times while it imported the consumer's module; the last: {how}"
         return _not_held_up(pool, edition, now, reason=reason, traceback=trace)
@@ -108,8 +98,7 @@ def zygote_ended(
 
 def fork_asked(pool: ObservedPool, number: int, edition: int, now: float) -> ObservedPool:
     slot = pool.slots[number]
-    return _with_slot(
-        _tried(pool, now),
+    return _tried(pool, now).slot_becomes(
         number,
         SlotState.STARTING,
         now,
@@ -125,20 +114,19 @@ def fork_asked(pool: ObservedPool, number: int, edition: int, now: float) -> Obs
 
 def not_forked(pool: ObservedPool, number: int, edition: int, now: float, *, error: str, jitter: float) -> ObservedPool:
     """The system refused a process or a descriptor. It is tried again, later each time; a trial ends."""
-    slot = pool.slots[number]
-    slot = replace(slot, edition=edition, pid=None, refused=error, refusals=slot.refusals + 1)
-    pool = _with_slots(pool, number, slot)
-    if slot.state is SlotState.DRAINING:
-        return _with_slot(pool, number, SlotState.ABSENT, now, failures=0)
-    pool = _backed_off(pool, number, now, failures=min(slot.refusals, REFUSALS_THAT_TELL) + 1, jitter=jitter)
-    if slot.refusals < REFUSALS_THAT_TELL or not pool.is_trial(edition):
+    refusals = pool.slots[number].refusals + 1
+    pool = pool.with_slot(number, edition=edition, pid=None, refused=error, refusals=refusals)
+    if pool.slots[number].state is SlotState.DRAINING:
+        return pool.slot_becomes(number, SlotState.ABSENT, now, failures=0)
+    pool = _backed_off(pool, number, now, failures=min(refusals, REFUSALS_THAT_TELL) + 1, jitter=jitter)
+    if refusals < REFUSALS_THAT_TELL or not pool.is_trial(edition):
         return pool
     reason = f"its first worker cannot be started: {error}"
     return vacated(rejected(pool, edition, reason=reason, traceback=""), number, now)
 
 
 def forked(pool: ObservedPool, number: int, pid: int) -> ObservedPool:
-    return _with_slots(pool, number, replace(pool.slots[number], pid=pid, refused=""))
+    return pool.with_slot(number, pid=pid, refused="")
 
 
 def ready(pool: ObservedPool, number: int, now: float) -> ObservedPool:
@@ -146,7 +134,7 @@ def ready(pool: ObservedPool, number: int, now: float) -> ObservedPool:
     leaving."""
     is_starting = pool.slots[number].state is SlotState.STARTING
     sentence = pool.slots[number].condemned if pool.slots[number].is_killed else None
-    return _with_slot(pool, number, SlotState.RUNNING, now, condemned=sentence, refusals=0) if is_starting else pool
+    return pool.slot_becomes(number, SlotState.RUNNING, now, condemned=sentence, refusals=0) if is_starting else pool
 
 
 def proved(pool: ObservedPool, number: int, now: float) -> ObservedPool:
@@ -157,25 +145,25 @@ def proved(pool: ObservedPool, number: int, now: float) -> ObservedPool:
         pool = replace(pool, established=edition, reason="", traceback="")  # of an edition that was rejected before
     if pool.state is not PoolState.FAILED or pool.slots[number].since < pool.since:
         return pool
-    return _with_state(replace(pool, deaths=(), reason="", traceback=""), PoolState.UP, now)
+    return replace(pool, deaths=(), reason="", traceback="").becomes(PoolState.UP, now)
 
 
 def stalled(pool: ObservedPool, number: int, now: float) -> ObservedPool:
     """The worker of a slot makes no progress."""
-    return _with_slot(pool, number, SlotState.STALLED, now)
+    return pool.slot_becomes(number, SlotState.STALLED, now)
 
 
 def went_on(pool: ObservedPool, number: int, now: float) -> ObservedPool:
     """It makes progress again, and is let off."""
-    pool = _with_slots(pool, number, replace(pool.slots[number], condemned=None))
+    pool = pool.with_slot(number, condemned=None)
     is_stalled = pool.slots[number].state is SlotState.STALLED
-    return _with_slot(pool, number, SlotState.RUNNING, now) if is_stalled else pool
+    return pool.slot_becomes(number, SlotState.RUNNING, now) if is_stalled else pool
 
 
 def condemned(pool: ObservedPool, number: int, sentence: Condemned) -> ObservedPool:
     """It has to be replaced. The first reason counts."""
     slot = pool.slots[number]
-    return pool if slot.condemned is not None else _with_slots(pool, number, replace(slot, condemned=sentence))
+    return pool if slot.condemned is not None else pool.with_slot(number, condemned=sentence)
 
 
 def leftovers_seen(pool: ObservedPool, *, are_there: bool) -> ObservedPool:
@@ -185,37 +173,37 @@ def leftovers_seen(pool: ObservedPool, *, are_there: bool) -> ObservedPool:
 
 def worn_out(pool: ObservedPool, number: int) -> ObservedPool:
     """The worker of a slot is to be replaced as soon as the others can spare it."""
-    return _with_slots(pool, number, replace(pool.slots[number], is_worn=True))
+    return pool.with_slot(number, is_worn=True)
 
 
 def asked_to_leave(pool: ObservedPool, number: int, now: float, *, deadline: float) -> ObservedPool:
     """From now on the deadline of its drain counts: one that is condemned and lives on is let off."""
     slot = pool.slots[number]
     sentence = slot.condemned if slot.is_killed else None
-    return _with_slot(pool, number, SlotState.DRAINING, now, deadline=deadline, condemned=sentence)
+    return pool.slot_becomes(number, SlotState.DRAINING, now, deadline=deadline, condemned=sentence)
 
 
 def killed(pool: ObservedPool, number: int) -> ObservedPool:
-    return _with_slots(pool, number, replace(pool.slots[number], is_killed=True))
+    return pool.with_slot(number, is_killed=True)
 
 
 def vacated(pool: ObservedPool, number: int, now: float) -> ObservedPool:
     """A slot that backs off or has finished, and is not wanted any more."""
-    return _with_slot(pool, number, SlotState.ABSENT, now, failures=0)
+    return pool.slot_becomes(number, SlotState.ABSENT, now, failures=0)
 
 
-def worker_ended(pool: ObservedPool, number: int, ended: Ended, now: float, policy: RestartPolicy) -> ObservedPool:
+def worker_ended(pool: ObservedPool, number: int, ended: Ended, now: float, wanted: WantedPool) -> ObservedPool:
     """A worker is reaped: what its slot becomes, by how it ended, and whether its pool can bear it."""
     slot = pool.slots[number]
     code = exit_code(ended.status)
     if slot.state is SlotState.DRAINING:
-        return _with_slot(pool, number, SlotState.ABSENT, now, pid=None, failures=0)
+        return pool.slot_becomes(number, SlotState.ABSENT, now, pid=None, failures=0)
     if code == WorkerExit.SYSTEM_REFUSED:
         return not_forked(pool, number, slot.edition, now, error=ended.how, jitter=ended.jitter)
     if ended.is_proven or code == WorkerExit.FINISHED:
         pool = proved(pool, number, now)
-    if code == WorkerExit.FINISHED and not policy.restarts_finished:
-        return _with_slot(pool, number, SlotState.FINISHED, now, pid=None, failures=0)
+    if code == WorkerExit.FINISHED and not wanted.restarts_finished:
+        return pool.slot_becomes(number, SlotState.FINISHED, now, pid=None, failures=0)
     failures = 1 if ended.is_proven else slot.failures + (not ended.is_excused)
     if code == WorkerExit.SOURCE_REFUSED:
         failures = max(failures, 2)  # it would be refused again at once
@@ -226,7 +214,7 @@ def worker_ended(pool: ObservedPool, number: int, ended: Ended, now: float, poli
         reason = f"its first worker did not hold up: {ended.how}"
         return vacated(rejected(pool, slot.edition, reason=reason, traceback=ended.trace), number, now)
     is_borne = code == WorkerExit.SOURCE_REFUSED or slot.condemned is not None  # a task is at fault, not the pool
-    return pool if is_borne else _unproven_death(pool, ended, now, policy.budget)
+    return pool if is_borne else _unproven_death(pool, ended, now, budget_of(wanted.workers))
 
 
 def _unproven_death(pool: ObservedPool, ended: Ended, now: float, budget: int) -> ObservedPool:
@@ -259,14 +247,14 @@ def failed(pool: ObservedPool, now: float, *, reason: str, traceback: str) -> Ob
     pool = replace(pool, reason=reason, traceback=traceback)
     if pool.state not in (PoolState.LOADING, PoolState.UP):
         return pool
-    return _with_state(replace(pool, deaths=(), try_at=now + TRY_EVERY_S), PoolState.FAILED, now)
+    return replace(pool, deaths=(), try_at=now + TRY_EVERY_S).becomes(PoolState.FAILED, now)
 
 
 def renewed(pool: ObservedPool, now: float) -> ObservedPool:
     """Somebody restarts or reloads a pool: one that has failed begins anew, and the newest edition needs no trial."""
     if pool.state is not PoolState.FAILED:
         return pool
-    return _with_state(replace(pool, established=0, deaths=(), reason="", traceback=""), PoolState.LOADING, now)
+    return replace(pool, established=0, deaths=(), reason="", traceback="").becomes(PoolState.LOADING, now)
 
 
 def rejected(pool: ObservedPool, edition: int, *, reason: str, traceback: str) -> ObservedPool:
@@ -280,11 +268,11 @@ def rejection_withdrawn(pool: ObservedPool) -> ObservedPool:
 
 
 def stopping(pool: ObservedPool, now: float) -> ObservedPool:
-    return _with_state(pool, PoolState.STOPPING, now)
+    return pool.becomes(PoolState.STOPPING, now)
 
 
 def gone(pool: ObservedPool, now: float) -> ObservedPool:
-    return _with_state(pool, PoolState.GONE, now)
+    return pool.becomes(PoolState.GONE, now)
 
 
 def _is_awaited(pool: ObservedPool, edition: int) -> bool:
@@ -303,31 +291,9 @@ def _tried(pool: ObservedPool, now: float) -> ObservedPool:
     return replace(pool, try_at=now + TRY_EVERY_S) if pool.state is PoolState.FAILED else pool
 
 
-def _with_state(pool: ObservedPool, state: PoolState, now: float) -> ObservedPool:
-    return replace(pool, state=moved(POOL_MOVES, pool.state, state), since=now)
-
-
-def _with_zygote(pool: ObservedPool, edition: int, state: ZygoteState, now: float, **changes: object) -> ObservedPool:
-    was = pool.zygote(edition)
-    state = moved(ZYGOTE_MOVES, was.state, state)
-    zygote: Zygote = replace(was, state=state, since=now, **changes)  # type: ignore[arg-type]  # by name
-    return replace(pool, zygotes={**pool.zygotes, edition: zygote})
-
-
-def _with_slot(pool: ObservedPool, number: int, state: SlotState, now: float, **changes: object) -> ObservedPool:
-    slot = pool.slots[number]
-    state = moved(SLOT_MOVES, slot.state, state)
-    changed: Slot = replace(slot, state=state, since=now, **changes)  # type: ignore[arg-type]  # by name
-    return _with_slots(pool, number, changed)
-
-
-def _with_slots(pool: ObservedPool, number: int, slot: Slot) -> ObservedPool:
-    return replace(pool, slots={**pool.slots, number: slot})
-
-
 def _backed_off(
     pool: ObservedPool, number: int, now: float, *, failures: int, jitter: float, at_least: int = 0
 ) -> ObservedPool:
     """at_least: the pause is as long as after so many failures."""
     due_at = now + pause_s(max(failures, at_least), jitter)
-    return _with_slot(pool, number, SlotState.BACKING_OFF, now, pid=None, failures=failures, due_at=due_at)
+    return pool.slot_becomes(number, SlotState.BACKING_OFF, now, pid=None, failures=failures, due_at=due_at)

@@ -6,20 +6,33 @@ All times are on the monotonic clock, in seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from consumerd.master.rules.restart import RestartPolicy, budget_of
 from consumerd.model.identity import ConsumerName
-from consumerd.model.slots import OCCUPIED, PoolState, SlotState, ZygoteState
+from consumerd.model.slots import (
+    OCCUPIED,
+    POOL_MOVES,
+    SLOT_MOVES,
+    ZYGOTE_MOVES,
+    PoolState,
+    SlotState,
+    ZygoteState,
+    moved,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Condemned:
-    """A worker that has to be replaced because of what it runs, or does not. reason: in words, without a subject.
+    """Why a worker has to be replaced: because of what it runs, or does not.
 
-    since: of the sentence. kill_at: until then it may still write its stacks, and is let off where it goes on.
-    is_final: it is not let off. does_park: its running task is parked as dead, and not run again.
+    reason: in words, without a subject.
+    since: when that was decided.
+    kill_at: until then it may still write its stacks, and is let off where it goes on.
     shard, offset: of the running task, which is the culprit; None where none runs, or is at fault.
+    is_final: it is not let off.
+    does_park: its running task is parked as dead, and not run again.
+    is_asked: an operator wants it.
     """
 
     reason: str
@@ -29,6 +42,7 @@ class Condemned:
     offset: int | None = None
     is_final: bool = False
     does_park: bool = False
+    is_asked: bool = False
 
     def parks(self, shard: int | None, offset: int | None) -> bool:
         """Whether the task there, which the worker was running at its end, is to be parked."""
@@ -43,12 +57,15 @@ class Condemned:
 class Slot:
     """One slot.
 
-    generation: of the process in it, or of the last one; edition: whose code and settings that process has, or was
-    to have. pid: None until its zygote has named it.
-    since: of its state. failures: unproven deaths in a row. due_at: of its next start, while it backs off.
+    generation: of the process in it, or of the last one.
+    edition: whose code and settings that process has, or was to have.
+    pid: None until its zygote has named it.
+    since: of its state.
+    failures: unproven deaths in a row.
     restarts: how often it was filled again after an end that nobody had asked for.
-    is_worn: its process has done its part, and is to be replaced.
+    due_at: of its next start, while it backs off.
     deadline: while draining, when it has to be gone.
+    is_worn: its process has done its part, and is to be replaced.
     condemned: why its worker is about to be killed; kept until the slot has another.
     refused: why the system refuses it a process, empty where it does not; refusals: how often in a row.
     """
@@ -75,8 +92,11 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Zygote:
-    """The zygote of one edition. failures: ends in a row that nobody asked for; deadline: while leaving.
+    """The zygote of one edition.
 
+    failures: ends in a row that nobody asked for.
+    due_at: when it may be executed again.
+    deadline: while leaving, when it has to be gone.
     refused: why the system refuses its process, empty where it does not.
     """
 
@@ -95,9 +115,12 @@ class ObservedPool:
     """One pool.
 
     An *edition* is the pool's code and settings as of its start, a restart or a reload, each one more than the last.
-    zygotes: by edition. established: the edition that has shown that it works, 0 before one has.
-    rejected: the edition that was tried, did not hold up, and is not tried again. reason, traceback: why it failed, or
-    why the edition was rejected. deaths: when unproven workers died of late. try_at: while failed, of its next try.
+    zygotes: by edition.
+    established: the edition that has shown that it works, 0 before one has.
+    rejected: the edition that was tried, did not hold up, and is not tried again.
+    reason, traceback: why it failed, or why the edition was rejected.
+    deaths: when unproven workers died of late.
+    try_at: while failed, of its next try.
     has_leftovers: workers that an earlier master left are still there; nobody knows how they divide the keys.
     """
 
@@ -126,6 +149,28 @@ class ObservedPool:
         """Whether an edition has yet to show that it works, beside one that has."""
         return 0 < self.established < edition != self.rejected
 
+    def with_slot(self, number: int, **changes: Any) -> ObservedPool:  # fields of Slot
+        """With a slot that is changed."""
+        return replace(self, slots={**self.slots, number: replace(self.slots[number], **changes)})
+
+    def with_zygote(self, edition: int, **changes: Any) -> ObservedPool:  # fields of Zygote
+        """With a zygote that is changed."""
+        return replace(self, zygotes={**self.zygotes, edition: replace(self.zygote(edition), **changes)})
+
+    def slot_becomes(self, number: int, state: SlotState, now: float, **changes: Any) -> ObservedPool:
+        """With a slot in another state."""
+        state = moved(SLOT_MOVES, self.slots[number].state, state)
+        return self.with_slot(number, state=state, since=now, **changes)
+
+    def zygote_becomes(self, edition: int, state: ZygoteState, now: float, **changes: Any) -> ObservedPool:
+        """With a zygote in another state."""
+        state = moved(ZYGOTE_MOVES, self.zygote(edition).state, state)
+        return self.with_zygote(edition, state=state, since=now, **changes)
+
+    def becomes(self, state: PoolState, now: float) -> ObservedPool:
+        """In another state."""
+        return replace(self, state=moved(POOL_MOVES, self.state, state), since=now)
+
 
 _NO_ZYGOTE = Zygote()
 
@@ -134,11 +179,14 @@ _NO_ZYGOTE = Zygote()
 class WantedPool:
     """How one pool should be.
 
-    edition: the newest. stop_deadline: when all of it has to be gone; None while it should run.
     stop_timeout_s: how long a worker has to drain, and one that waits for its slot's lock waits for the holder's end.
+    restarts_finished: a worker whose source ended starts again.
+    stop_deadline: when all of it has to be gone; None while it should run.
+    edition: the newest.
     max_unavailable: how many slots may be without a running worker because of a restart or reload, or to be recycled.
     is_split: its workers divide the keys by their number, so that no two editions of it may run side by side.
-    after: pools that have to be healthy before this one starts. is_essential: nothing runs without it.
+    after: pools that have to be healthy before this one starts.
+    is_essential: nothing runs without it.
     """
 
     workers: int
@@ -150,11 +198,6 @@ class WantedPool:
     is_split: bool = False
     after: frozenset[ConsumerName] = frozenset()
     is_essential: bool = False
-
-    @property
-    def policy(self) -> RestartPolicy:
-        """By which its dead workers are restarted."""
-        return RestartPolicy(restarts_finished=self.restarts_finished, budget=budget_of(self.workers))
 
 
 Observed = Mapping[ConsumerName, ObservedPool]

@@ -26,12 +26,15 @@ SMALLEST_BUDGET = 5
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A worker's end, as far as the policy asks.
+    """A worker's end, as far as it matters for what becomes of its slot.
 
-    status: the wait status, None where nobody could read it. is_proven: see `is_proven`. suspect_deaths: where a task
-    that was known to kill its workers did so again, how often by now. Such an end says nothing of the other tasks, nor
-    of the code; 0 for any other.
-    jitter: drawn from [0, 1) by the caller. how: the end in words, for people; trace: its last traceback, if any.
+    status: the wait status, None where nobody could read it.
+    is_proven: see `is_proven`.
+    jitter: drawn from [0, 1) by the caller.
+    how: the end in words, for people.
+    trace: its last traceback, if any.
+    suspect_deaths: where a task that was known to kill its workers did so again, how often by now; else 0. Such an end
+    says nothing of the other tasks, nor of the code.
     """
 
     status: int | None
@@ -46,18 +49,8 @@ class Ended:
         return self.suspect_deaths > 0
 
 
-@dataclass(frozen=True, slots=True)
-class RestartPolicy:
-    """restarts_finished: a worker whose source ended starts again. budget: so many unproven deaths of a pool within
-    `BUDGET_WINDOW_S` are borne; one more, and it has failed.
-    """
-
-    restarts_finished: bool
-    budget: int
-
-
 def budget_of(workers: int) -> int:
-    """How many unproven deaths a pool of so many workers may have."""
+    """How many unproven deaths within `BUDGET_WINDOW_S` a pool of so many workers bears, and has not failed."""
     return max(SMALLEST_BUDGET, 2 * workers)
 
 

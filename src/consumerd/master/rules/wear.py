@@ -6,8 +6,6 @@ together do not wear out together.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from consumerd.config.common_keys import CommonKeys
 from consumerd.config.sizes import size_text
 
@@ -15,40 +13,23 @@ SPREAD = 0.2
 """So much below a limit, at most, a worker may be replaced."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a worker of a pool may come to; None: anything."""
-
-    tasks: int | None
-    memory_bytes: int | None
-    age_s: float | None
-
-    @classmethod
-    def of(cls, common: CommonKeys) -> Limits:
-        return cls(common.max_tasks, common.max_memory, common.max_age)
-
-    @property
-    def are_there(self) -> bool:
-        return any(limit is not None for limit in (self.tasks, self.memory_bytes, self.age_s))
+def has_limits(common: CommonKeys) -> bool:
+    """Whether the workers of a consumer wear out at all."""
+    return (common.max_tasks, common.max_memory, common.max_age) != (None, None, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Worn:
-    """What a worker has come to. memory_bytes: None where nobody has read it."""
+def worn_out(
+    common: CommonKeys, *, tasks: int = 0, memory_bytes: int | None = None, age_s: float = 0.0, jitter: float
+) -> str | None:
+    """Why a worker that has come to this is to be replaced, or None.
 
-    tasks: int
-    memory_bytes: int | None
-    age_s: float
-
-
-def worn_out(limits: Limits, worker: Worn, jitter: float) -> str | None:
-    """Why a worker is to be replaced, or None. jitter: its own, from [0, 1)."""
+    memory_bytes: None where nobody has read it. jitter: the worker's own, from [0, 1).
+    """
     share = 1 - SPREAD * jitter
-    if limits.tasks is not None and worker.tasks >= limits.tasks * share:
-        return f"it has done {worker.tasks} tasks, max_tasks is {limits.tasks}"
-    memory_bytes = worker.memory_bytes
-    if limits.memory_bytes is not None and memory_bytes is not None and memory_bytes >= limits.memory_bytes * share:
-        return f"it has {size_text(memory_bytes)} of its own, max_memory is {size_text(limits.memory_bytes)}"
-    if limits.age_s is not None and worker.age_s >= limits.age_s * share:
-        return f"it is {worker.age_s:.0f} s old, max_age is {limits.age_s:g} s"
+    if common.max_tasks is not None and tasks >= common.max_tasks * share:
+        return f"it has done {tasks} tasks, max_tasks is {common.max_tasks}"
+    if common.max_memory is not None and memory_bytes is not None and memory_bytes >= common.max_memory * share:
+        return f"it has {size_text(memory_bytes)} of its own, max_memory is {size_text(common.max_memory)}"
+    if common.max_age is not None and age_s >= common.max_age * share:
+        return f"it is {age_s:.0f} s old, max_age is {common.max_age:g} s"
     return None

@@ -7,11 +7,11 @@ import errno
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from msgspec import structs
 
 from consumerd.config.common_keys import CommonKeys
 from consumerd.config.shape import ConsumerSettings
@@ -24,7 +24,7 @@ from consumerd.master.pools import suspects
 from consumerd.master.pools.entry import Entry
 from consumerd.master.pools.mailbox import Arrival, Mailbox, Origin
 from consumerd.master.pools.performing import perform
-from consumerd.master.pools.pool import LastError, Pool
+from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.pools import Pools
 from consumerd.master.pools.tools import Tools
 from consumerd.master.pools.worker import Away
@@ -64,7 +64,7 @@ from consumerd.wire.messages import (
     Ready,
     Reported,
 )
-from consumerd.wire.status import Flag, ParkedCounts, ZygoteStatus
+from consumerd.wire.status import Flag, LastError, ParkedCounts, ZygoteStatus
 
 NAME = ConsumerName("g", "a")
 ZYGOTE_PID, WORKER_PID = 1_000_000_000, 1_000_000_100  # above what any kernel gives
@@ -500,7 +500,7 @@ def test_the_end_of_a_zygote_is_an_error_of_its_pool(stage: Stage) -> None:
 def test_the_end_of_a_worker_is_told_where_what_it_said_was_long_before(stage: Stage) -> None:
     stage.up()
     stage.worker_says(0, Reported("consume_failed", "error", {"error": "RuntimeError: no db"}))
-    stage.pool.last_error = replace(told(stage), at=told(stage).at - LAST_WORDS_S - 1.0)
+    stage.pool.last_error = structs.replace(told(stage), at=told(stage).at - LAST_WORDS_S - 1.0)
     worker_ended(stage.pool, 0, 9, 5.0)
     assert told(stage).name == "worker_ended"
 

@@ -1,8 +1,8 @@
 import pytest
 
 from consumerd.master.rules import history
-from consumerd.master.rules.observed import Condemned, ObservedPool
-from consumerd.master.rules.restart import Ended, RestartPolicy
+from consumerd.master.rules.observed import Condemned, ObservedPool, WantedPool
+from consumerd.master.rules.restart import Ended
 from consumerd.model.exits import WorkerExit
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 
@@ -34,7 +34,7 @@ def ended(
     suspect_deaths: int = 0,
 ) -> ObservedPool:
     how = Ended(status, is_proven, jitter=1.0, suspect_deaths=suspect_deaths)
-    return history.worker_ended(pool, 0, how, 10.0, RestartPolicy(restarts_finished=restarts_finished, budget=BUDGET))
+    return history.worker_ended(pool, 0, how, 10.0, WantedPool(2, 25.0, restarts_finished=restarts_finished))
 
 
 @pytest.mark.parametrize("status", [SIGKILL, exited(1), exited(WorkerExit.BUG), exited(WorkerExit.DRAINED), None])
@@ -69,7 +69,7 @@ def test_a_worker_that_the_system_refuses_a_thread_costs_the_pool_nothing_and_sa
     pool = started()
     for number in range(20):
         refused = Ended(exited(WorkerExit.SYSTEM_REFUSED), is_proven=False, jitter=1.0, how=f"no thread {number}")
-        policy = RestartPolicy(restarts_finished=False, budget=BUDGET)
+        policy = WantedPool(2, 25.0, restarts_finished=False)
         pool = history.worker_ended(pool, 0, refused, 10.0, policy)
         assert pool.slots[0].refused == f"no thread {number}"
         pool = history.forked(history.fork_asked(pool, 0, 1, 10.0), 0, 7)

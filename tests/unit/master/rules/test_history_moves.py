@@ -11,8 +11,8 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from consumerd.master.rules import history
-from consumerd.master.rules.observed import Condemned, ObservedPool, Slot, Zygote
-from consumerd.master.rules.restart import Ended, RestartPolicy
+from consumerd.master.rules.observed import Condemned, ObservedPool, Slot, WantedPool, Zygote
+from consumerd.master.rules.restart import Ended
 from consumerd.model.exits import WorkerExit
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 
@@ -26,7 +26,7 @@ BUDGET = 5
 def ended(status: int, *, restarts_finished: bool = False) -> Act:
     how = Ended(status, is_proven=False, jitter=1.0)
     return lambda pool: history.worker_ended(
-        pool, 0, how, NOW, RestartPolicy(restarts_finished=restarts_finished, budget=BUDGET)
+        pool, 0, how, NOW, WantedPool(2, 25.0, restarts_finished=restarts_finished)
     )
 
 

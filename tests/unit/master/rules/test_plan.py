@@ -23,7 +23,7 @@ from consumerd.master.rules.actions import (
 from consumerd.master.rules.history import TRY_EVERY_S, ZYGOTE_LEAVES_IN_S
 from consumerd.master.rules.observed import Condemned, Observed, ObservedPool, Wanted, WantedPool
 from consumerd.master.rules.plan import KILL_GRACE_S, LOST_FOR_S, ZYGOTE_GRACE_S, target_edition
-from consumerd.master.rules.restart import Ended, RestartPolicy
+from consumerd.master.rules.restart import Ended, budget_of
 from consumerd.model.exits import WorkerExit
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import LIVE, LOOPING, SERVING, PoolState, SlotState, ZygoteState
@@ -77,7 +77,7 @@ def test_a_pool_as_it_should_be_needs_nothing_and_no_deadline() -> None:
 
 def test_a_dead_worker_is_replaced_in_the_same_turn_and_no_other() -> None:
     pool = history.worker_ended(
-        running(), 1, Ended(SIGKILL, True, 0.9), 5.0, RestartPolicy(restarts_finished=False, budget=BUDGET)
+        running(), 1, Ended(SIGKILL, True, 0.9), 5.0, WantedPool(2, 25.0, restarts_finished=False)
     )
     assert planned(pool, 5.0) == (Fork(A, 1, 1),)
 
@@ -86,7 +86,7 @@ def test_a_slot_that_backs_off_starts_when_it_is_due() -> None:
     pool = running()
     for _ in range(2):
         pool = history.worker_ended(
-            pool, 1, Ended(SIGKILL, False, 0.5), 5.0, RestartPolicy(restarts_finished=False, budget=BUDGET)
+            pool, 1, Ended(SIGKILL, False, 0.5), 5.0, WantedPool(2, 25.0, restarts_finished=False)
         )
         due_at = pool.slots[1].due_at
         waiting = pool
@@ -118,12 +118,12 @@ def test_a_pool_that_could_not_load_tries_again_each_minute_and_keeps_the_others
 
 def dying(pool: ObservedPool, number: int, now: float) -> ObservedPool:
     ended = Ended(SIGKILL, is_proven=False, jitter=0.0, how="SIGKILL: out of luck", trace="Traceback")
-    return history.worker_ended(pool, number, ended, now, wanted().policy)
+    return history.worker_ended(pool, number, ended, now, wanted())
 
 
 def test_a_pool_has_a_budget_of_unproven_deaths_and_past_it_tries_one_slot_each_minute() -> None:
     pool = running()
-    for _ in range(wanted().policy.budget):
+    for _ in range(budget_of(2)):
         pool = history.fork_asked(dying(pool, 1, 5.0), 1, 1, 5.0)
     assert pool.state is PoolState.UP
     pool = dying(dying(pool, 1, 5.0), 0, 5.0)
@@ -141,7 +141,7 @@ def test_a_worker_that_ran_before_its_pool_failed_does_not_bring_it_back() -> No
     pool = history.failed(running(), 5.0, reason="too many deaths", traceback="")
     assert history.proved(pool, 0, 9.0).state is PoolState.FAILED
     ended = Ended(SIGKILL, is_proven=True, jitter=0.0)
-    assert history.worker_ended(pool, 0, ended, 9.0, wanted().policy).state is PoolState.FAILED
+    assert history.worker_ended(pool, 0, ended, 9.0, wanted()).state is PoolState.FAILED
 
 
 def test_deaths_that_lie_a_minute_back_do_not_count() -> None:
@@ -188,7 +188,7 @@ def worn(pool: ObservedPool, *numbers: int) -> ObservedPool:
 
 
 def left(pool: ObservedPool, number: int, now: float) -> ObservedPool:
-    return history.worker_ended(pool, number, Ended(0, is_proven=True, jitter=0.0), now, wanted().policy)
+    return history.worker_ended(pool, number, Ended(0, is_proven=True, jitter=0.0), now, wanted())
 
 
 def test_worn_out_workers_are_replaced_one_after_the_other_the_highest_slot_first() -> None:
@@ -243,7 +243,7 @@ def reloading() -> ObservedPool:
 def on_trial() -> ObservedPool:
     """Its first worker runs, on the highest slot."""
     pool = history.asked_to_leave(reloading(), 1, 1.0, deadline=26.0)
-    pool = history.worker_ended(pool, 1, Ended(0, is_proven=True, jitter=0.0), 2.0, SECOND.policy)
+    pool = history.worker_ended(pool, 1, Ended(0, is_proven=True, jitter=0.0), 2.0, SECOND)
     return history.ready(history.forked(history.fork_asked(pool, 1, 2, 2.0), 1, 300), 1, 2.0)
 
 
@@ -282,7 +282,7 @@ def test_nobody_is_recycled_while_an_edition_is_on_trial() -> None:
 def test_the_old_zygote_leaves_when_the_last_worker_of_its_edition_is_gone() -> None:
     pool = history.asked_to_leave(history.proved(on_trial(), 1, 5.0), 0, 5.0, deadline=30.0)
     assert second(pool, 6.0) == ()
-    pool = history.worker_ended(pool, 0, Ended(0, is_proven=True, jitter=0.0), 6.0, SECOND.policy)
+    pool = history.worker_ended(pool, 0, Ended(0, is_proven=True, jitter=0.0), 6.0, SECOND)
     assert second(pool, 6.0) == (Fork(A, 0, 2), AskZygoteToLeave(A, 1, 6.0 + ZYGOTE_LEAVES_IN_S))
 
 
@@ -291,14 +291,14 @@ def test_workers_that_divide_the_keys_all_leave_before_one_of_a_new_edition_star
     leave = [AskToLeave(A, number, 1.0 + STOP_TIMEOUT_S) for number in (1, 0)]
     assert plan(split, {A: reloading()}, 1.0) == tuple(leave)
     pool = history.asked_to_leave(history.asked_to_leave(reloading(), 0, 1.0, deadline=26.0), 1, 1.0, deadline=26.0)
-    pool = history.worker_ended(pool, 0, Ended(0, is_proven=True, jitter=0.0), 2.0, SECOND.policy)
+    pool = history.worker_ended(pool, 0, Ended(0, is_proven=True, jitter=0.0), 2.0, SECOND)
     assert plan(split, {A: pool}, 2.0) == ()
-    pool = history.worker_ended(pool, 1, Ended(0, is_proven=True, jitter=0.0), 2.0, SECOND.policy)
+    pool = history.worker_ended(pool, 1, Ended(0, is_proven=True, jitter=0.0), 2.0, SECOND)
     assert plan(split, {A: pool}, 2.0)[:2] == (Fork(A, 0, 2), Fork(A, 1, 2))
 
 
 def test_a_slot_that_is_empty_anyway_has_the_trial_and_nobody_is_asked_to_leave_for_it() -> None:
-    pool = history.worker_ended(running(), 0, Ended(9, is_proven=True, jitter=0.0), 1.0, SECOND.policy)
+    pool = history.worker_ended(running(), 0, Ended(9, is_proven=True, jitter=0.0), 1.0, SECOND)
     pool = history.not_forked(pool, 0, 1, 1.0, error="no room", jitter=1.0)
     pool = history.loaded(history.zygote_executed(pool, 2, 101, 1.0), 2, 1.0)
     assert second(pool, 1.0) == (Fork(A, 0, 2),)
@@ -314,7 +314,7 @@ def test_a_failed_pool_that_is_restarted_begins_anew_without_a_trial() -> None:
 def test_a_slot_whose_fork_is_refused_waits_also_for_a_new_edition() -> None:
     pool = history.not_forked(up(), 1, 1, 0.0, error="no room", jitter=1.0)
     assert planned(pool, 0.0) == (Fork(A, 0, 1),)
-    finished = history.worker_ended(on_trial(), 1, Ended(WorkerExit.FINISHED << 8, True, 0.0), 3.0, SECOND.policy)
+    finished = history.worker_ended(on_trial(), 1, Ended(WorkerExit.FINISHED << 8, True, 0.0), 3.0, SECOND)
     third = replace(SECOND, edition=3)
     pool = history.loaded(history.zygote_executed(finished, 3, 102, 3.0), 3, 3.0)
     refused = history.not_forked(pool, 1, 3, 3.0, error="no room", jitter=1.0)
@@ -672,7 +672,7 @@ class World(RuleBasedStateMachine):
     @invariant()
     def deaths_stay_within_the_budget(self) -> None:
         for name, pool in self.pools.items():
-            assert len(pool.deaths) <= self.wanted[name].policy.budget or pool.state is not PoolState.UP
+            assert len(pool.deaths) <= budget_of(self.wanted[name].workers) or pool.state is not PoolState.UP
 
     @invariant()
     def nothing_starts_while_stopping(self) -> None:
@@ -703,7 +703,7 @@ class World(RuleBasedStateMachine):
 
     def the_end_of(self, name: ConsumerName, slot: int, how: Ended) -> None:
         del self.workers[name, slot]
-        policy = self.wanted[name].policy
+        policy = self.wanted[name]
         self.pools[name] = history.worker_ended(self.pools[name], slot, how, self.now, policy)
 
     def the_end_of_zygote(self, name: ConsumerName, edition: int, *, jitter: float) -> None:
