@@ -72,7 +72,9 @@ class Controls:
     def condemn(self, task: RunningTask, reason: str, *, does_park: bool) -> None:
         """Replace the worker that runs a task. does_park: whichever worker meets the task next parks it as dead."""
         now = clock.monotonic()
-        condemned = Condemned(reason, now, now + DIAGNOSE_S, task.shard, task.offset, does_park=does_park)
+        condemned = Condemned(
+            reason, now, now + DIAGNOSE_S, task.shard, task.offset, does_park=does_park, is_asked=True
+        )
         condemn(self.pools[task.pool], task.slot, condemned, now)
 
     def wake_workers(self, target: str | None = None) -> int:

@@ -104,20 +104,22 @@ def worker_ended(pool: Pool, slot: int, status: int | None, now: float) -> None:
 
 
 def _become_without(pool: Pool, slot: int, record: FlightRecord, after: ObservedPool, now: float) -> None:
-    """Without a worker that has ended. What nobody has asked for is a warning, and kept for `status`."""
+    """Without a worker that has ended. What nobody has asked for is a warning, and an error of the pool."""
     was, becomes = pool.observed.slots[slot], after.slots[slot]
-    is_asked = was.state is SlotState.DRAINING or becomes.state is SlotState.FINISHED
+    leaves = was.state is SlotState.DRAINING or becomes.state is SlotState.FINISHED
+    is_asked = leaves or (record.condemned is not None and record.condemned.is_asked)
     fact = events.worker_ended(
         consumer=pool.consumer,
         worker_id=slot,
         pid=record.pid,
         generation=record.generation,
         end=record.end,
-        restarts_in_s=None if is_asked else round(max(0.0, becomes.due_at - now), 3),
-        stderr=None if is_asked else record.stderr[-1000:],
+        restarts_in_s=None if leaves else round(max(0.0, becomes.due_at - now), 3),
+        stderr=None if leaves else record.stderr[-1000:],
     )
-    if not is_asked:
+    if not leaves:
         pool.last_ends[slot] = record
+    if not is_asked:
         _note_end(pool, slot, record)
     pool.become(after, fact.at(Level.INFO) if is_asked else fact)
 

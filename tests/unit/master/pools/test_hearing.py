@@ -32,6 +32,7 @@ from consumerd.master.pools.worker_messages import LAST_WORDS_S, hear_worker, wo
 from consumerd.master.pools.zygote_messages import hear_zygote, zygote_ended
 from consumerd.master.rules import history
 from consumerd.master.rules.actions import ExecuteZygote, Fork
+from consumerd.master.rules.observed import Condemned
 from consumerd.master.rules.plan import plan
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
@@ -489,6 +490,26 @@ def test_the_flight_record_has_what_a_worker_said_it_ended_of(stage: Stage) -> N
     stage.worker_says(1, Reported("task_failed", "warning", {"error": "ValueError: of a task that it handled before"}))
     worker_ended(stage.pool, 1, 9, 6.0)
     assert stage.pool.last_ends[1].how == "SIGKILL"
+
+
+def test_the_end_of_a_worker_whose_task_an_operator_cancelled_is_kept_and_no_error(stage: Stage) -> None:
+    stage.up()
+    cancelled = Condemned("cancelled by an operator", 1.0, 2.0, is_asked=True)
+    stage.pool.become(history.condemned(stage.pool.observed, 0, cancelled))
+    worker_ended(stage.pool, 0, 9, 2.0)
+    assert (stage.facts[-1].name, stage.facts[-1].level) == ("worker_ended", "info")
+    assert stage.pool.last_error is None
+    assert stage.pool.last_ends[0].how == "SIGKILL: cancelled by an operator"
+
+
+def test_a_worker_is_told_to_be_ready_once_its_zygote_has_named_it(stage: Stage) -> None:
+    perform(stage.pool, ExecuteZygote(NAME, 1), 0.0)
+    stage.zygote_says(Hello(__version__), LOADED)
+    perform(stage.pool, Fork(NAME, 0, 1), 0.0)
+    stage.worker_says(0, Ready())
+    assert stage.facts[-1].name != "worker_ready"
+    stage.zygote_says(Forked(0, 1, WORKER_PID), fds=(os.eventfd(0),))
+    assert (stage.facts[-1].name, stage.facts[-1].fields["pid"]) == ("worker_ready", WORKER_PID)
 
 
 def test_the_end_of_a_zygote_is_an_error_of_its_pool(stage: Stage) -> None:
