@@ -13,7 +13,6 @@ class Interrupt(Enum):
     SETTLE_DUE = auto()
     REVOKED = auto()
     PARKED_DUE = auto()
-    FINISHED = auto()
     FORKED = auto()
     OUT_OF_MEMORY = auto()
     STALE = auto()

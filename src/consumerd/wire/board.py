@@ -5,7 +5,9 @@ asking. It holds aligned 64-bit words; each has one writer and is read and writt
 
 word  0 magic and version · 1 generation · 2 state · 3 the loop's last turn (monotonic ns)
       4 handled · 5 failed · 6 parked · 7 given up: tasks parked, not run, because they kill workers; among those in 6
-      8 unsettled · 9 flags: see `BoardFlag` · 11 whether the source has answered since it was opened: 1, or 0
+      8 unsettled · 9 flags: see `BoardFlag`
+      10 what keeps the next task from starting: see `Hold`
+      11 whether the source has answered since it was opened: 1, or 0
       16 the first *lane*. A lane is the place of a task that runs, and has eight words:
          +0 busy since (monotonic ns; 0: not busy) · +1 attempt since (monotonic ns; 0: in the fast loop, which does not
          say) · +2 shard · +3 cursor: the offset being handled, NONE between batches · +4 crashes that are known of the
@@ -45,7 +47,7 @@ MAGIC = 0xC0_5D_00_02
 NONE = 2**64 - 1
 
 MAGIC_WORD, GENERATION, STATE, TURNED_NS, HANDLED, FAILED, PARKED, GIVEN_UP, UNSETTLED, FLAGS = range(10)
-ANSWERED = 11
+HOLD, ANSWERED = 10, 11
 
 LANES = 1
 """How many tasks a worker runs at once."""
@@ -77,6 +79,23 @@ class BoardFlag(IntFlag):
     DESTINATION_AWAY = 8
 
 
+class Hold(IntEnum):
+    """What keeps a worker's next task from starting.
+
+    STORE_AWAY: so many tasks wait for the parking store that no further one may be unsettled.
+    UNSETTLED_FULL: as many are unsettled as may be, though the store answers.
+    DESTINATION_AWAY: what tasks need does not answer; they are tried one at a time, after pauses.
+    """
+
+    NOTHING = 0
+    PAUSED = 1
+    SOURCE_AWAY = 2
+    STORE_AWAY = 3
+    UNSETTLED_FULL = 4
+    DESTINATION_AWAY = 5
+
+
+_HOLDS = {int(hold): hold for hold in Hold}
 NOTHING_AWAY = BoardFlag(0)
 _STATES = {int(state): state for state in WorkerState}
 _FLAGS = {word: BoardFlag(word) for word in range(16)}  # found: to make one takes as long as to read ten words
@@ -105,6 +124,7 @@ class Reading:
     """A board as read once.
 
     lanes: busy and idle ones.
+    hold: what keeps the next task from starting, as of the last time that one was to be fetched.
     turned_ns: when the loop last took a turn outside the handler.
     given_up: how many of the parked tasks were never run, because they kill workers.
     has_answered: whether the source has answered since it was opened.
@@ -118,6 +138,7 @@ class Reading:
     parked: int = 0
     unsettled: int = 0
     flags: BoardFlag = NOTHING_AWAY
+    hold: Hold = Hold.NOTHING
     turned_ns: int = 0
     given_up: int = 0
     has_answered: bool = False
@@ -205,6 +226,7 @@ def reading_in(found: Sequence[int]) -> Reading:
         parked=found[PARKED],
         unsettled=found[UNSETTLED],
         flags=_FLAGS[flags] if flags in _FLAGS else BoardFlag(flags),
+        hold=_HOLDS.get(found[HOLD], Hold.NOTHING),
         turned_ns=found[TURNED_NS],
         given_up=found[GIVEN_UP],
         has_answered=bool(found[ANSWERED]),

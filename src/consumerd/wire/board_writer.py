@@ -17,6 +17,7 @@ from consumerd.wire.board import (
     GENERATION,
     GIVEN_UP,
     HANDLED,
+    HOLD,
     IDENTITIES_BYTES,
     IDENTITIES_WORD,
     NONE,
@@ -26,6 +27,7 @@ from consumerd.wire.board import (
     TURNED_NS,
     UNSETTLED,
     BoardFlag,
+    Hold,
     WorkerState,
 )
 from consumerd.wire.recent import DONE_NS, FAILED_NS, FAILURES, KEPT
@@ -58,9 +60,11 @@ class BoardWriter:
         """Whether the source has answered since it was opened."""
         self._words[ANSWERED] = has_answered
 
-    def stands(self, flags: BoardFlag) -> None:
-        """What keeps the worker from working now."""
+    def stands(self, flags: BoardFlag, hold: Hold | None = None) -> None:
+        """What keeps the worker from working now. hold: from starting its next task; None: as was said last."""
         self._words[FLAGS] = int(flags)
+        if hold is not None:
+            self._words[HOLD] = hold
 
     # The task that runs
 

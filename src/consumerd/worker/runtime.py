@@ -24,20 +24,23 @@ from consumerd.wire.board import WorkerState
 from consumerd.wire.messages import Ready
 from consumerd.worker.keeper import Keeper
 from consumerd.worker.process_end import TaskThreads
-from consumerd.worker.tasks.attempt import Attempts
+from consumerd.worker.tasks.attempts import Attempts
 from consumerd.worker.tasks.breaker import Breaker
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.due import DueTasks
+from consumerd.worker.tasks.fast_runner import FastRunner
+from consumerd.worker.tasks.gate import Gate
 from consumerd.worker.tasks.handler import Handlers, for_any_record, needs_general_loop, record_validator, validating
+from consumerd.worker.tasks.handling import Handling
 from consumerd.worker.tasks.hooks import Hooks
 from consumerd.worker.tasks.link import Link
-from consumerd.worker.tasks.loop import Loop
+from consumerd.worker.tasks.loop import Loop, Parts
 from consumerd.worker.tasks.memory_limit import Fullness
 from consumerd.worker.tasks.parked_index import StoreIndex
-from consumerd.worker.tasks.parking import Parking
-from consumerd.worker.tasks.parts import LoopSettings, Parts
 from consumerd.worker.tasks.policy import retry_policy
 from consumerd.worker.tasks.retry_thread import RetryThread, StandIn
+from consumerd.worker.tasks.runner import Records, SingleRunner
+from consumerd.worker.tasks.settling import Settling
 from consumerd.worker.tasks.suspects import Suspects
 
 DRAIN_MARGIN_S = 1.0
@@ -75,8 +78,8 @@ class Runtime:
 
     def may_stop(self) -> bool:
         """Whether the worker was asked to stop. Where its own generator asks, what is due is done meanwhile."""
-        if self._loop is not None:
-            self._loop.attend_meanwhile()
+        if self._loop is not None and self._source.traits.gives_away:
+            self._loop.attend_in_source()
         return self._is_asked_to_stop() or (self._loop is not None and self._loop.is_stopping)
 
     def current_task(self) -> Task:
@@ -112,8 +115,8 @@ class Runtime:
     def attend(self, away: SourceAwayError | StoreAwayError | None) -> bool:
         """Do what the loop does between two fetches; false when the worker is to stop."""
         assert self._loop is not None  # nothing is fetched before it is there
-        self._loop.note_away(away)
-        return self._loop.between_batches()
+        self._parts.gate.note_source(away)
+        return self._loop.attend_in_source()
 
     def is_replaced(self) -> bool:
         """Whether another process takes this one's place."""
@@ -148,11 +151,11 @@ class Runtime:
             self._consumer.consume_client = getattr(self._source, "facade", None)
         self._consumer.pre_consume()
         self._parts = self._assemble()
-        self._loop = Loop(self._parts, self._loop_settings(), self._source_context())
+        self._loop = Loop(self._context, self._parts, self._source_context())
         try:
             self._suspects.load()
         except StoreAwayError as error:  # they are not known meanwhile; the master counts all the same
-            self._parts.parking.note_away(error)
+            self._parts.settling.outage.note(error)
         self._loop.open_source()
         return self._loop
 
@@ -198,34 +201,34 @@ class Runtime:
         gives_away = source.traits.gives_away
         breaker = Breaker(context, is_kept=gives_away)
         attempts = Attempts(context, handle, policy, self.hooks, breaker, self._fullness, retries_elsewhere=gives_away)
-        parking = Parking(context, store, self._suspects.clear)
-        due = DueTasks(context, store, parking, attempts, self._suspects, breaker, source=source, decode=decode)
+        settling = Settling(context, source, store, self._suspects.clear)
+        due = DueTasks(context, store, settling, attempts, self._suspects, breaker, source=source, decode=decode)
+        records = Records(source, validate)
+        fast = FastRunner(context, handlers.task, attempts, records)
+        is_general = needs_general_loop(consumer_class)
+        handling = Handling(
+            context,
+            source,
+            self.hooks,
+            (fast, SingleRunner(attempts, records)),
+            settling,
+            self._suspects,
+            due,
+            breaker,
+            is_general=is_general,
+        )
         return Parts(
             source=source,
-            handle=handlers.task,
             hooks=self.hooks,
             attempts=attempts,
-            parking=parking,
+            handling=handling,
+            settling=settling,
             due=due,
             suspects=self._suspects,
             breaker=breaker,
-            renew=lambda: context.ask_for_replacement(Interrupt.STALE),
-            interrupts=context.interrupts,
-            wait=context.interrupts.wait,
-            board=context.board,
-            emit=context.emit,
-            clock=context.clock,
-        )
-
-    def _loop_settings(self) -> LoopSettings:
-        common = self._context.common
-        consumer_class: type = type(self._consumer)
-        return LoopSettings(
-            settle_interval_s=common.settle_interval,
-            max_unsettled=common.max_unsettled,
-            is_general=needs_general_loop(consumer_class),
-            validate=record_validator(consumer_class),
-            stays_for_retries=self._source.traits.gives_away and common.restart != "always",
+            gate=Gate(context, source, settling, breaker),
+            is_general=is_general,
+            stays_for_retries=gives_away and context.common.restart != "always",
         )
 
     def _hooks_of(self, consumer: Any) -> Hooks:  # the user's class

@@ -6,12 +6,12 @@ fails is put off. It is closed again by the first attempt that does not end with
 
 from __future__ import annotations
 
-import random
 from functools import partial
 
 from consumerd import events
 from consumerd.model.interrupts import Interrupt
 from consumerd.worker.tasks.context import WorkerContext
+from consumerd.worker.tasks.outage import Outage
 
 ATTEMPTS_THAT_OPEN = 20
 TASKS_THAT_OPEN = 3
@@ -47,18 +47,18 @@ class Breaker:
         self._attempts = 0
         self._tasks = 0
         self._done_at: float | None = None
-        self._open_since: float | None = None
-        self._pause_s = FIRST_PAUSE_S
-        self._next_try = 0.0
+        self._outage = Outage(
+            context, events.destination_away, events.destination_back, first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S
+        )
 
     @property
     def is_open(self) -> bool:
-        return self._open_since is not None
+        return self._outage.is_on
 
     @property
     def pause_left_s(self) -> float:
         """How long the next task has to wait."""
-        return self._next_try - self._clock.monotonic() if self.is_open else 0.0
+        return self._outage.pause_left_s
 
     def note_done(self) -> None:
         """A task is done."""
@@ -76,7 +76,9 @@ class Breaker:
         self._attempts += 1
         self._tasks += is_first
         if self.is_open:
-            self._go_on()
+            self._outage.note(error)
+            if self._outage.lasts_s >= RENEW_AFTER_S:
+                self._renew()
         elif self._is_wary or (self._attempts >= ATTEMPTS_THAT_OPEN and self._tasks >= TASKS_THAT_OPEN):
             self._open(error)
 
@@ -89,32 +91,18 @@ class Breaker:
         """There is no task that could be tried."""
         if self.is_open and -self.pause_left_s > UNTRIED_S:
             self._is_wary = True
-            self._end_run("no task has come by which to try it")
+            self._end_run(then="no task has come by which to try it")
 
     def _open(self, error: str) -> None:
-        self._open_since = self._clock.monotonic()
-        self._pause_s = FIRST_PAUSE_S
         is_stale = not (self._is_wary or self._is_kept)
         then = "another process takes this one's place" if is_stale else "tasks are tried one at a time"
-        self._emit(events.destination_away(error=error, then=then))
-        self._go_on()
+        self._outage.note(error, then=then)
         if is_stale:
             self._renew()
 
-    def _go_on(self) -> None:
-        assert self._open_since is not None
-        now = self._clock.monotonic()
-        self._next_try = now + self._pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - workers do not try in step
-        self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
-        if now - self._open_since >= RENEW_AFTER_S:
-            self._renew()
-
-    def _end_run(self, then: str | None = None) -> None:
+    def _end_run(self, **then: str) -> None:
         self._kind, self._attempts, self._tasks = "", 0, 0
-        if self._open_since is not None:
-            away_s = round(self._clock.monotonic() - self._open_since, 3)
-            self._open_since = None
-            self._emit(events.destination_back(away_s=away_s, then=then))
+        self._outage.end(**then)
 
 
 def put_off_s(rounds: int) -> float:

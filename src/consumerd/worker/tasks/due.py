@@ -7,20 +7,24 @@ otherwise, and at once when the master wakes it (an operator's retry).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from functools import partial
 
 from consumerd import events
 from consumerd.database.claims import Lease
 from consumerd.errors import StoreAwayError
 from consumerd.model.outcome import Done
 from consumerd.model.parked import ParkedTask
+from consumerd.model.task import Task
 from consumerd.parking.thread import StoreThread
 from consumerd.sources.contract import KeepsRows, Source
-from consumerd.worker.tasks.attempt import Attempts, Conclusion
+from consumerd.worker.tasks.attempt import Attempt, Conclusion, Unfinished
+from consumerd.worker.tasks.attempts import Attempts
 from consumerd.worker.tasks.breaker import Breaker
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.pace import Pace
-from consumerd.worker.tasks.parking import Parking, parked_fact, parked_task, unparked
+from consumerd.worker.tasks.parked_rows import parked_fact, parked_task, unparked
+from consumerd.worker.tasks.settling import Settling
 from consumerd.worker.tasks.suspects import Suspects
 
 FIRST_LOOK_S = 0.5
@@ -42,7 +46,7 @@ class DueTasks:
         self,
         context: WorkerContext,
         store: StoreThread,
-        parking: Parking,
+        settling: Settling,
         attempts: Attempts,
         suspects: Suspects,
         breaker: Breaker,
@@ -55,7 +59,8 @@ class DueTasks:
         """
         self._consumer = context.name
         self._store = store
-        self._parking = parking
+        self._settling = settling
+        self._outage = settling.outage
         self._attempts = attempts
         self._rows = source if isinstance(source, KeepsRows) else None
         self._suspects = suspects
@@ -71,6 +76,7 @@ class DueTasks:
         self._has_claims = False
         self._old_claims = None if context.member is None else f"{context.member}#"
         self._tried = 0
+        self._is_leaving = False
         self._counted = (0, -math.inf)
 
     def look_now(self) -> None:
@@ -84,14 +90,19 @@ class DueTasks:
         self._has_waiting = True
 
     @property
+    def task(self) -> Task | None:
+        """The parked task that is attempted now."""
+        return self._attempts.task
+
+    @property
     def has_waiting(self) -> bool:
         """Whether a task of the consumer waits to be tried again, as of the last look."""
         return self._has_waiting
 
     @property
     def is_time(self) -> bool:
-        """Whether it is time to look; while the store is away, only when it may be asked again."""
-        return self._clock.monotonic() >= self._next_look and self._parking.may_ask()
+        """Whether it is time to look."""
+        return self._clock.monotonic() >= self._next_look
 
     def has_due(self) -> bool:
         """Whether a task is due now; where none is, the next look is planned."""
@@ -102,11 +113,19 @@ class DueTasks:
                 return False
             return self._plan_next_look(is_more_due=False) == 0
         except StoreAwayError as error:
-            self._parking.note_away(error)
+            self._outage.note(error)
             return False
 
-    def run(self, is_stopping: Callable[[], bool]) -> None:
-        """Attempt what is due now, for a turn. What is claimed and not begun in it is released."""
+    def leave(self) -> None:
+        """Begin no further task, and no further attempt at one, in this turn."""
+        self._is_leaving = True
+
+    def turn(self, attempts: Attempts) -> Generator[None]:
+        """Attempt what is due now, for a while. Where the caller is to look up it pauses, and may be told to `leave`.
+
+        What is claimed and not begun in it is released.
+        """
+        self._is_leaving = False
         try:
             if self._store.has_nothing(self._consumer):
                 self._old_claims, self._has_waiting = None, False
@@ -114,9 +133,10 @@ class DueTasks:
                 return
             self._suspects.load()
             self._release_old_claims()
-            self._run_claimed(is_stopping)
+            self._attempts = attempts
+            yield from self._run_claimed()
         except StoreAwayError as error:
-            self._parking.note_away(error)
+            self._outage.note(error)
             self._next_look = 0.0
 
     def parked_count(self) -> tuple[int, int] | None:
@@ -144,41 +164,54 @@ class DueTasks:
             self._store.call(lambda store: store.release(owner_prefix))
             self._old_claims = None
 
-    def _run_claimed(self, is_stopping: Callable[[], bool]) -> None:
+    def _run_claimed(self) -> Generator[None]:
         consumer, lease = self._consumer, self._lease
         limit = min(self._pace.fitting(TURN_S), CLAIMED_AT_ONCE)
         claimed = self._store.call(
             lambda store: store.claim_due(consumer, limit, lease),
             undo=lambda store, late: store.release_tasks(late, lease.owner),
         )
-        self._parking.note_answer()
+        self._settling.note_answer()
         self._has_claims = bool(claimed)
+        finished, began = 0, self._clock.monotonic()
         try:
-            finished = self._finish_for_a_turn(claimed, is_stopping)
+            for parked in claimed:
+                yield
+                if self._is_leaving or self._clock.monotonic() - began >= TURN_S:
+                    break
+                self._board.begin(parked.shard)
+                conclusion = yield from self._conclude(parked)
+                if isinstance(conclusion.outcome, Unfinished):
+                    break
+                self._finish(parked, conclusion)
+                finished += 1
         finally:
             self._has_claims = False
             self._board.rest()
+        self._pace.learn(finished, self._clock.monotonic() - began)
         if finished < len(claimed):
             self._store.call(lambda store: store.release(lease.owner))
         self._plan_next_look(is_more_due=len(claimed) == limit or finished < len(claimed))
 
-    def _finish_for_a_turn(self, claimed: tuple[ParkedTask, ...], is_stopping: Callable[[], bool]) -> int:
-        """How many tasks of those claimed came to an outcome."""
-        finished, began = 0, self._clock.monotonic()
-        for parked in claimed:
-            took_s = self._clock.monotonic() - began
-            if took_s >= TURN_S or is_stopping() or not self._finish(parked, is_stopping):
-                break
-            finished += 1
-        self._pace.learn(finished, self._clock.monotonic() - began)
-        return finished
+    def _conclude(self, parked: ParkedTask) -> Generator[None, None, Conclusion]:
+        """Attempt one task, unless it has killed too many workers."""
+        task, suspect = unparked(parked), self._suspects.find_parked(parked)
+        if suspect is not None and self._suspects.is_condemned(suspect):
+            return self._suspects.condemn(task, suspect)
+        self._suspects.show(task)
+        if suspect is not None:
+            self._suspects.begin(task, suspect)
+        decode = partial(self._decode, parked.payload)
+        self._attempts.begin(Attempt(task, decode, decode))
+        while (conclusion := self._attempts.go_on()) is None:
+            yield
+            if self._is_leaving:
+                self._attempts.leave()
+        self._suspects.end(parked.task_id, is_cleared=not isinstance(conclusion.outcome, Unfinished))
+        return conclusion
 
-    def _finish(self, parked: ParkedTask, is_stopping: Callable[[], bool]) -> bool:
-        """Attempt one task; false where it is left as it was."""
-        self._board.begin(parked.shard)
-        conclusion = self._conclude(parked, is_stopping)
-        if conclusion.outcome is None:
-            return False
+    def _finish(self, parked: ParkedTask, conclusion: Conclusion) -> None:
+        """Bring a task to its outcome in the store, where it is still this worker's."""
         consumer, owner = self._consumer, self._lease.owner
         if isinstance(conclusion.outcome, Done):
             self._board.note_done(1)
@@ -198,19 +231,6 @@ class DueTasks:
         if not is_ours:
             fate = self._store.call(lambda store: store.fate(consumer, parked.task_id))
             self._emit(events.lease_lost(task=parked.task_id, then=fate))
-        return True
-
-    def _conclude(self, parked: ParkedTask, is_stopping: Callable[[], bool]) -> Conclusion:
-        """Attempt it, unless it has killed too many workers."""
-        task, suspect = unparked(parked), self._suspects.find_parked(parked)
-        if suspect is not None and self._suspects.is_condemned(suspect):
-            return self._suspects.condemn(task, suspect)
-        self._suspects.show(task)
-        if suspect is not None:
-            self._suspects.begin(task, suspect)
-        conclusion = self._attempts.conclude(task, lambda: self._decode(parked.payload), is_stopping)
-        self._suspects.end(parked.task_id, is_cleared=conclusion.outcome is not None)
-        return conclusion
 
     def _plan_next_look(self, *, is_more_due: bool) -> float | None:
         """In how many seconds the next task is due; None where none waits."""

@@ -7,11 +7,11 @@ test of the interrupt cell (after it). Nothing is counted: how far it came, the 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
+from traceback import walk_tb
 from typing import Any
 
 from consumerd.model.outcome import Dead, Retry
 from consumerd.sources.contract import Batch
-from consumerd.worker.tasks.interrupts import Interrupts
 
 Handler = Callable[..., object]
 
@@ -36,7 +36,7 @@ def run_fast(
     handle: Handler,
     *,
     decode: Callable[[Any], object],
-    interrupts: Interrupts,
+    cell: list[bool],
     cursor: memoryview,
     values_are_known: bool,
 ) -> object:
@@ -46,7 +46,7 @@ def run_fast(
     The answer is that something: a verdict, or the first other value (`values_are_known` false); else None. Whatever
     the handler or the decoder raises passes through; `remaining` then stands behind the task that raised.
     """
-    offset, payload, cell = batch.offset, batch.payload, interrupts.cell
+    offset, payload = batch.offset, batch.payload
     for raw in remaining:
         cursor[()] = here = offset(raw)
         result = handle(offset=here, record=decode(payload(raw)))
@@ -55,3 +55,9 @@ def run_fast(
         if cell[0]:
             return None
     return None
+
+
+def was_begun(handle: Handler, error: BaseException) -> bool:
+    """Whether an error that came out of the loop was raised within the handler's own code, and not by the decoder."""
+    code = getattr(getattr(handle, "__func__", handle), "__code__", None)
+    return code is not None and any(frame.f_code is code for frame, _ in walk_tb(error.__traceback__))

@@ -59,6 +59,10 @@ class Interrupts:
             taken.add(self._reasons.popleft())
         return frozenset(taken)
 
+    def are_set(self) -> bool:
+        """Whether one was set since the last `take`."""
+        return self.cell[0]
+
     def wait(self, seconds: float) -> None:
         """Sleep, at most so long; an interrupt that is set, or comes, ends it."""
         if self._sleep is not None:

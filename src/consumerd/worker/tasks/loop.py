@@ -1,65 +1,88 @@
 """The loop: fetch → handle → settle, until asked to stop. Runs in workers and the foreground.
 
-Whatever must break in sets an interrupt; `handling` then leaves its batch between two tasks, the loop attends to it,
-and the batch goes on with the rest.
+Whatever must break in sets an interrupt. Who runs tasks pauses then, between two tasks or two attempts; the loop
+attends to it, and has them go on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from threading import Lock, get_ident
 
 from consumerd import events
-from consumerd.errors import QueryFailedError, SourceAwayError, StoreAwayError
+from consumerd.errors import SourceAwayError, StoreAwayError
 from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.task import Task
-from consumerd.sources.contract import Batch, EndOfSource, Revocable, SourceContext, TellsTrouble
-from consumerd.wire.board import BoardFlag
-from consumerd.worker.tasks.attempt import NEWS_S
-from consumerd.worker.tasks.away import Away
-from consumerd.worker.tasks.breaker import RENEW_AFTER_S
+from consumerd.sources.contract import Batch, EndOfSource, Source, SourceContext
+from consumerd.wire.board import Hold
+from consumerd.worker.tasks.attempts import NEWS_S, Attempts
+from consumerd.worker.tasks.breaker import Breaker
+from consumerd.worker.tasks.context import WorkerContext
+from consumerd.worker.tasks.due import DueTasks
 from consumerd.worker.tasks.forked_child import leave_if_child
+from consumerd.worker.tasks.gate import Gate
 from consumerd.worker.tasks.handling import Handling
+from consumerd.worker.tasks.hooks import Hooks
 from consumerd.worker.tasks.pace import Pace
-from consumerd.worker.tasks.parking import lost_fact
-from consumerd.worker.tasks.parts import LoopSettings, Parts
+from consumerd.worker.tasks.settling import Settling
+from consumerd.worker.tasks.suspects import Suspects
 
 IDLE_FETCH_S = 0.4
 """So long a source may wait for its next task, and an idle worker for whatever cannot break into that wait."""
 LARGEST_FETCH = 10_000
-RENEW_SOON_S = 15.0
-"""So long a query may fail that has answered before, until another process is tried."""
 
 FIRST_FETCH = 10
 """So few at first: nobody knows yet how long a task takes."""
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What a loop works with; all of one worker.
+
+    is_general: whether hooks of the consumer's run between tasks.
+    stays_for_retries: when the source has ended, the worker ends only when no task waits to be tried again.
+    """
+
+    source: Source
+    hooks: Hooks
+    attempts: Attempts
+    handling: Handling
+    settling: Settling
+    due: DueTasks
+    suspects: Suspects
+    breaker: Breaker
+    gate: Gate
+    is_general: bool
+    stays_for_retries: bool
+
+
 class Loop:
     """One worker's loop. `run` returns how the worker ends.
 
-    is_open: whether the source has been opened. gate: held by whoever handles tasks; the loop's thread, unless it waits
-    in its source.
+    is_open: whether the source has been opened.
+    turn_lock: held by the thread that handles tasks: the loop's, unless it waits in its source.
     """
 
-    def __init__(self, parts: Parts, settings: LoopSettings, context: SourceContext) -> None:
+    def __init__(self, context: WorkerContext, parts: Parts, source_context: SourceContext) -> None:
         self.is_open = False
-        self.gate = Lock()
+        self.turn_lock = Lock()
+        self.turn_lock.acquire()
         self._context = context
+        self._source_context = source_context
         self._parts = parts
-        self._settings = settings
         self._source = parts.source
-        self._trouble = parts.source.trouble if isinstance(parts.source, TellsTrouble) else None
-        self._board = parts.board
+        self._settling = parts.settling
+        self._gate = parts.gate
+        self._clock = context.clock
+        self._wait = context.interrupts.wait
         self._exit: WorkerExit | None = None
-        self._away = Away(parts.emit, parts.clock)
-        self._pace = Pace(settings.settle_interval_s / FIRST_FETCH)
-        self._last_settle = parts.clock.monotonic()
+        self._pace = Pace(context.common.settle_interval / FIRST_FETCH)
         self._thread = get_ident()
         self._in_source_since: float | None = None
-        self.gate.acquire()
         self._has_ended = False
         self._has_told_of_end = False
-        self._handling = Handling(parts, settings, self._attend)
 
     @property
     def is_stopping(self) -> bool:
@@ -67,19 +90,23 @@ class Loop:
         return self._exit is not None
 
     def current_task(self) -> Task:
-        """The task that the handler is running now."""
-        return self._handling.current_task()
+        """The task that the handler is running now; RuntimeError between tasks."""
+        parts = self._parts
+        task = parts.attempts.task or parts.due.task or parts.handling.task
+        if task is None:
+            raise RuntimeError("no task is being handled now: ask from within handle_task")
+        return task
 
     def open_source(self) -> None:
         """Open it, unless it is away: then it is asked again, after growing pauses, before anything is fetched."""
         try:
-            self._source.open(self._context)
+            self._source.open(self._source_context)
         except (SourceAwayError, StoreAwayError) as error:
-            self.note_away(error)
-            self._parts.wait(IDLE_FETCH_S)
+            self._gate.note_source(error)
+            self._wait(IDLE_FETCH_S)
         else:
             self.is_open = True
-            self.note_away(None)
+            self._gate.note_source(None)
 
     def run(self) -> WorkerExit:
         """Turn until asked to stop or the source ends; the user's own handler of a signal may exit anywhere."""
@@ -87,29 +114,14 @@ class Loop:
             try:
                 self.turn()
             except (SystemExit, KeyboardInterrupt):
-                self._parts.wait(NEWS_S)
+                self._wait(NEWS_S)
                 if not self._attend():
                     raise
         return self._exit
 
-    def stop(self, how: WorkerExit) -> None:
-        """End with the next look at the interrupts; the first reason counts."""
-        if self._exit is None:
-            self._exit = how
-
     def drain(self, until: float) -> None:
-        """After `run`: park what is held and settle what is finished, as far as the store and the source answer.
-
-        until: on the monotonic clock; so long the store is asked again, where the source would not give the task again.
-        """
-        self._park_held(is_last=True)
-        while self._source.traits.gives_away and self._parts.parking.held and self._parts.clock.monotonic() < until:
-            self._parts.clock.sleep(IDLE_FETCH_S)
-            self._park_held(is_last=True)
-        self._settle()
-        if self._source.traits.gives_away:
-            for parked in self._parts.parking.lost():
-                self._parts.emit(lost_fact(parked))
+        """After `run`: see `Settling.drain`."""
+        self._settling.drain(until)
 
     # One turn
 
@@ -117,205 +129,172 @@ class Loop:
         """Whatever is due between batches, then one batch."""
         if not self.is_open:
             self._wait_for_source()
+        elif not self._between_batches():
             return
-        if not self.between_batches():
-            return
-        if self._has_ended:
+        elif self._has_ended:
             self._finish_or_stay()
-            return
-        batch = self._fetch()
-        if batch is None:
-            self._parts.breaker.rest()
+        elif (batch := self._fetch()) is not None:
+            self._handle(batch)
         else:
-            started = self._parts.clock.monotonic()
-            handled = self._handling.handle(batch)
-            self._pace.learn(handled, self._parts.clock.monotonic() - started)
-            if self._parts.parking.held:
-                self._park_held()  # before the batch is left: whoever takes its shard away waits for that
-            self._source.release(batch, handled)
+            self._parts.breaker.rest()
 
     def _wait_for_source(self) -> None:
-        self._board.turned(has_answered=False)
+        self._context.board.turned(has_answered=False)
         if self._attend():
             return
-        if self._away.is_pausing:
-            self._parts.wait(min(self._away.pause_left_s, IDLE_FETCH_S))
+        if self._gate.source_pause_s > 0:
+            self._wait(min(self._gate.source_pause_s, IDLE_FETCH_S))
         else:
             self.open_source()
 
-    def between_batches(self) -> bool:
-        """Reload, attempt parked tasks, settle, each when due; look at the interrupts. False when the loop is to stop.
-
-        A source that waits within the user's own generator calls it meanwhile.
-        """
-        now = self._parts.clock.monotonic()
-        self._board.turned(has_answered=self._source.has_answered)
+    def _between_batches(self) -> bool:
+        """Reload, attempt parked tasks, settle, each when due; attend to interrupts. False when the loop is to stop."""
+        self._context.board.turned(has_answered=self._source.has_answered)
         self._parts.hooks.reload_when_due()
         if self.may_try_parked:
             if self._parts.suspects.are_known:
-                self._park_held()
-                self._settle()  # one of them may be due, and kill us
-            self._parts.due.run(self._attend)
-            self._count_flags()
-        if now - self._last_settle >= self._settings.settle_interval_s:
-            self._park_held()
-            self._settle()
+                self._park_and_settle()  # one of them may be due, and kill us
+            self._go_through(self._parts.due.turn(self._parts.attempts), self._parts.due.leave)
+            self._gate.show()
+        if self._settling.is_due:
+            self._park_and_settle()
         return not self._attend()
 
-    def attend_meanwhile(self) -> None:
-        """A user's generator that gives its tasks away asks whether to stop: do what is due before its next task.
-
-        Nothing where it is not being waited for: in a handler, or from another thread.
+    def attend_in_source(self) -> bool:
+        """Do what is due between two batches, for a source that waits in the user's generator; false when the worker is
+        to stop. Nothing is done from another thread, or where the loop does not wait in its source: in a handler.
         """
-        if self._in_source_since is None or not self._source.traits.gives_away or get_ident() != self._thread:
-            return
-        with self.gate:
+        if self._in_source_since is None or get_ident() != self._thread:
+            return not self.is_stopping
+        with self.turn_lock:
             self._in_source_since = None
             try:
-                self.between_batches()
+                return self._between_batches()
             finally:
-                self._in_source_since = self._parts.clock.monotonic()
+                self._in_source_since = self._clock.monotonic()
 
     def has_waited(self, seconds: float) -> bool:
         """Whether the loop's thread has been in its source for so long, and is there still."""
         since = self._in_source_since
-        return since is not None and self._parts.clock.monotonic() - since >= seconds
-
-    def _finish_or_stay(self) -> None:
-        """The source has ended. A worker that alone has its tasks stays until none waits to be tried again."""
-        parking, due = self._parts.parking, self._parts.due
-        if not self._settings.stays_for_retries or not (parking.held or parking.is_away or due.has_waiting):
-            self._parts.interrupts.set(Interrupt.FINISHED)
-        elif not self.may_try_parked:
-            if not self._has_told_of_end:
-                self._has_told_of_end = True
-                self._parts.emit(events.source_ended(then="it stays for the tasks that wait"))
-            self._parts.wait(IDLE_FETCH_S)
+        return since is not None and self._clock.monotonic() - since >= seconds
 
     @property
     def may_try_parked(self) -> bool:
         """Whether it is time to look for parked tasks that are due."""
-        return self._parts.due.is_time and not self._parts.interrupts.is_paused
+        return self._parts.due.is_time and self._gate.is_open_for_parked
+
+    def _handle(self, batch: Batch) -> None:
+        handling, began = self._parts.handling, self._clock.monotonic()
+        self._go_through(handling.handle(batch), handling.leave)
+        self._pace.learn(handling.handled, self._clock.monotonic() - began)
+        if self._settling.held:
+            self._park()  # before the batch is left: whoever takes its shard away waits for that
+        self._source.release(batch, handling.handled)
+        if handling.is_finished:
+            self._finish()
+
+    def _go_through(self, steps: Generator[None], leave: Callable[[], None]) -> None:
+        """Run tasks to their end, attending to what comes meanwhile. leave: has them begin no further one."""
+        try:
+            for _ in steps:
+                if self._attend():
+                    leave()
+        finally:
+            steps.close()
+
+    # The source
 
     def _fetch(self) -> Batch | None:
         """The next batch; where parked tasks are due still, only what is there at once: they take turns."""
         wait_s = 0.0 if self.may_try_parked else IDLE_FETCH_S
-        if self._away.is_pausing:
-            self._parts.wait(min(self._away.pause_left_s, wait_s))
+        opening = self._gate.ask()
+        if opening.hold is Hold.SOURCE_AWAY:
+            self._wait(min(opening.left_s, wait_s))
             return None
-        if self._settings.is_general and self._parts.hooks.can_stop_consume():
-            self._parts.interrupts.set(Interrupt.FINISHED)
+        if self._parts.is_general and self._parts.hooks.can_stop_consume():
+            self._finish()
             return None
+        fitting = self._pace.fitting(self._context.common.settle_interval)
         try:
-            batch = self._fetch_outside(wait_s)
-            self._board.answered(self._source.has_answered)
+            batch = self._fetch_outside(min(opening.room, fitting, LARGEST_FETCH), wait_s)
         except (SourceAwayError, StoreAwayError) as error:
-            self.note_away(error)
-            self._parts.wait(IDLE_FETCH_S)
+            self._gate.note_source(error)
+            self._wait(IDLE_FETCH_S)
             return None
         except EndOfSource:
             self._has_ended = True
             self._parts.due.look_now()
             return None
-        trouble = None if self._trouble is None else self._trouble()
-        if trouble is not None or self._away.is_away:
-            self.note_away(trouble, gives_tasks=batch is not None)
+        self._gate.note_fetched(gives_tasks=batch is not None)
         return batch
 
-    def _fetch_outside(self, wait_s: float) -> Batch | None:
+    def _fetch_outside(self, limit: int, wait_s: float) -> Batch | None:
         """Fetch, and let another thread handle what is due while the source waits."""
-        self._in_source_since = self._parts.clock.monotonic()
-        self.gate.release()
+        self._in_source_since = self._clock.monotonic()
+        self.turn_lock.release()
         try:
-            return self._source.fetch(self._fetch_limit(), wait_s)
+            return self._source.fetch(limit, wait_s)
         finally:
             self._in_source_since = None
-            self.gate.acquire()
+            self.turn_lock.acquire()
+            self._context.board.answered(self._source.has_answered)
 
-    def note_away(self, error: SourceAwayError | StoreAwayError | None, *, gives_tasks: bool = False) -> None:
-        """The source, or the store it must ask, does not answer; or, with None, it does."""
-        match error:
-            case None if not self._away.is_away:
-                return
-            case None:
-                self._away.clear()
-            case SourceAwayError():
-                self._away.note(error, gives_tasks=gives_tasks)
-                self._renew_if_stale(error)
-            case StoreAwayError():
-                self._parts.parking.note_away(error)
-        self._count_flags()
+    # The end
 
-    def _renew_if_stale(self, error: SourceAwayError) -> None:
-        """A connection of the user's own comes back with another process, where it does not by itself."""
-        patience_s = RENEW_SOON_S if self._source.has_answered else RENEW_AFTER_S
-        if isinstance(error, QueryFailedError) and self._away.lasts_s >= patience_s:
-            self._parts.renew()
+    def _finish_or_stay(self) -> None:
+        """The source has ended. A worker that alone has its tasks stays until none waits to be tried again."""
+        waits = self._settling.held or self._settling.outage.is_on or self._parts.due.has_waiting
+        if not self._parts.stays_for_retries or not waits:
+            self._finish()
+        elif not self.may_try_parked:
+            if not self._has_told_of_end:
+                self._has_told_of_end = True
+                self._context.emit(events.source_ended(then="it stays for the tasks that wait"))
+            self._wait(IDLE_FETCH_S)
 
-    def _fetch_limit(self) -> int:
-        """The least of what may be unsettled, and what takes about `settle_interval`; nothing while paused."""
-        if self._parts.interrupts.is_paused:
-            return 0
-        room = self._settings.max_unsettled - self._source.unsettled()
-        return max(0, min(room, self._pace.fitting(self._settings.settle_interval_s), LARGEST_FETCH))
+    def _finish(self) -> None:
+        """End, for there is no task any more, or the consumer wants none: unless a stop was asked for before."""
+        if not self._attend():
+            if self._parts.due.has_waiting:
+                advice = "a worker of this consumer tries them when it runs: consumerd restart starts this one again"
+                self._context.emit(events.retries_left(advice=advice))
+            self._stop(WorkerExit.FINISHED)
 
-    # Between batches, and when interrupted
+    def _stop(self, how: WorkerExit) -> None:
+        """End with the next look at the interrupts; the first reason counts."""
+        if self._exit is None:
+            self._exit = how
+
+    # Interrupts
 
     def _attend(self) -> bool:
         """Act on the interrupts that came; whether the loop is to stop."""
-        is_finished = False
-        for reason in self._parts.interrupts.take():
+        for reason in self._context.interrupts.take():
             match reason:
                 case Interrupt.STOP:
-                    self.stop(WorkerExit.DRAINED)
+                    self._stop(WorkerExit.DRAINED)
                 case Interrupt.MASTER_GONE:
-                    self.stop(WorkerExit.MASTER_GONE)
+                    self._stop(WorkerExit.MASTER_GONE)
                 case Interrupt.SETTLE_DUE:
-                    self._park_held()
-                    self._settle()
+                    self._park_and_settle()
                 case Interrupt.REVOKED:
-                    self._park_held()  # while it still settles: its attempts would be made again elsewhere
+                    self._park()  # while it still settles: its attempts would be made again elsewhere
                 case Interrupt.PARKED_DUE:
                     self._parts.due.look_now()
-                case Interrupt.FINISHED:
-                    is_finished = True
                 case Interrupt.AMENDED:
                     self._parts.hooks.amend()
                 case Interrupt.PAUSE:
                     pass  # the next fetch sees whether it is one; what is in hand is finished
                 case Interrupt.OUT_OF_MEMORY | Interrupt.STALE:
-                    self.stop(WorkerExit.RECYCLE)
+                    self._stop(WorkerExit.RECYCLE)
                 case Interrupt.FORKED:
                     leave_if_child()
-        if is_finished:
-            if self._parts.due.has_waiting and not self.is_stopping:
-                advice = "a worker of this consumer tries them when it runs: consumerd restart starts this one again"
-                self._parts.emit(events.retries_left(advice=advice))
-            self.stop(WorkerExit.FINISHED)  # last: a consumer that stops because a stop was asked for is drained
         return self.is_stopping
 
-    def _park_held(self, *, is_last: bool = False) -> None:
-        if isinstance(self._source, Revocable):
-            self._parts.parking.forget(self._source.settles)
-        settlements = self._parts.parking.flush(is_last=is_last)
-        if settlements:
-            self._board.note_parked(len(settlements))
-            self._source.settle(settlements, is_due=False)
-        self._count_flags()
+    def _park(self) -> None:
+        self._settling.park()
+        self._gate.show()
 
-    def _settle(self) -> None:
-        self._source.settle((), is_due=True)
-        self._last_settle = self._parts.clock.monotonic()
-        self._board.note_unsettled(self._source.unsettled())
-
-    def _count_flags(self) -> None:
-        flags = BoardFlag(0)
-        if self._parts.parking.is_away:
-            flags |= BoardFlag.STORE_AWAY
-        if self._parts.parking.refuses_some:
-            flags |= BoardFlag.UNSTORABLE
-        if self._away.is_away:
-            flags |= BoardFlag.SOURCE_AWAY
-        if self._parts.breaker.is_open:
-            flags |= BoardFlag.DESTINATION_AWAY
-        self._board.stands(flags)
+    def _park_and_settle(self) -> None:
+        self._park()
+        self._settling.settle()

@@ -1,8 +1,8 @@
 """Tries parked tasks that are due while the user's own generator waits for its next one. Runs in workers.
 
 The loop's thread is within the generator then, perhaps for ever. What the generator has open is its own, so a second
-instance of the user's class handles the tasks, made in this thread when the first of them is due. The loop's gate keeps
-the two threads from handling at once.
+instance of the user's class handles the tasks, made in this thread when the first of them is due. The loop's lock
+keeps the two threads from handling at once.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from consumerd.clock import monotonic
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.fast import Handler
 from consumerd.worker.tasks.hooks import Hooks
-from consumerd.worker.tasks.loop import Loop
-from consumerd.worker.tasks.parts import Parts
+from consumerd.worker.tasks.loop import Loop, Parts
 from consumerd.worker.tasks.threads import BeatingThread
 
 WAITS_S = 3.0
@@ -64,19 +63,21 @@ class RetryThread:
 
     def beat(self) -> None:
         """One look, and one turn of what is due."""
-        if not self._loop.gate.acquire(blocking=False):
+        if not self._loop.turn_lock.acquire(blocking=False):
             return  # the loop's thread is not in its source
         try:
             if self._loop.has_waited(WAITS_S) and self._loop.may_try_parked and self._parts.due.has_due():
                 self._try_parked()
         finally:
-            self._loop.gate.release()
+            self._loop.turn_lock.release()
 
     def _try_parked(self) -> None:
         if self._stand_in is None and monotonic() >= self._make_at:
             self._make_at = monotonic() + MAKE_AGAIN_S
             self._stand_in = self._make()
         if self._stand_in is not None:
-            self._stand_in.hooks.reload_when_due()
-            with self._parts.attempts.made_by(self._stand_in.handle, self._stand_in.hooks, self._wait):
-                self._parts.due.run(self._is_stopping)
+            by, due = self._stand_in, self._parts.due
+            by.hooks.reload_when_due()
+            for _ in due.turn(self._parts.attempts.by(by.handle, by.hooks, self._wait, self._is_stopping)):
+                if self._is_stopping():
+                    due.leave()

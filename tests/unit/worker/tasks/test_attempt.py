@@ -11,13 +11,14 @@ from consumerd import BaseConsumer
 from consumerd.errors import UndecodableError
 from consumerd.events.facts import Fact
 from consumerd.model.interrupts import Interrupt
-from consumerd.model.outcome import DONE, Dead, Expired, Outcome, Retry
+from consumerd.model.outcome import DONE, Dead, Expired, Retry
 from consumerd.model.retry import RetryPolicy
 from consumerd.model.task import Task, TaskId
 from consumerd.testing.clock import ManualClock
 from consumerd.testing.running import context_in_memory
 from consumerd.wire.board import read_words
-from consumerd.worker.tasks.attempt import PAUSE_AT_ONCE_S, Attempts, Conclusion
+from consumerd.worker.tasks.attempt import Attempt, Conclusion, Unfinished
+from consumerd.worker.tasks.attempts import PAUSE_AT_ONCE_S, Attempts
 from consumerd.worker.tasks.breaker import Breaker
 from consumerd.worker.tasks.context import Redaction
 from consumerd.worker.tasks.hooks import Hooks
@@ -58,13 +59,24 @@ class Bench:
         self.attempts = Attempts(context, self.handle, self.policy, hooks, breaker, fullness, retries_elsewhere=False)
 
     def conclude(
-        self, task: Task, decode: Callable[[], object], already: BaseException | Outcome | None = None
+        self, task: Task, decode: Callable[[], object], already: BaseException | Retry | Dead | None = None
     ) -> Conclusion:
-        ended = self.attempts.raised(already) if isinstance(already, BaseException) else already
-        return self.attempts.conclude(task, decode, lambda: self.is_stopping, ended)
+        """The conclusion, by a loop that attends to interrupts. already: how a first attempt has ended elsewhere."""
+        if already is None:
+            attempt = Attempt(task, decode, decode)
+        else:
+            ended = self.attempts.raised(already) if isinstance(already, BaseException) else already
+            attempt = Attempt.failed(task, decode, ended)
+        self.attempts.begin(attempt)
+        while (conclusion := self.attempts.go_on()) is None:
+            if Interrupt.STOP in self.interrupts.take():
+                self.attempts.leave()
+        return conclusion
 
     def handle(self, *, offset: int, record: object) -> object:
         self.calls.append((offset, record))
+        if self.is_stopping:
+            self.interrupts.set(Interrupt.STOP)
         result = self.results.pop(0)
         if isinstance(result, BaseException):
             raise result
@@ -75,7 +87,8 @@ class Bench:
         [lane] = read_words(self.words).lanes
         self.silences.append(self.clock.monotonic() - lane.attempt_since_ns / 1e9 + seconds)
         self.clock.advance(seconds)
-        self.is_stopping |= self.is_stopped_by_a_wait
+        if self.is_stopped_by_a_wait:
+            self.interrupts.set(Interrupt.STOP)
 
 
 def decoded() -> object:
@@ -143,7 +156,7 @@ def test_anything_raised_is_a_failed_attempt(error: BaseException) -> None:
 def test_an_attempt_that_ends_with_its_worker_has_not_failed(error: BaseException, is_stopping: bool) -> None:
     bench = Bench(RetryPolicy(), results=[error], is_stopping=is_stopping, is_stopped_by_a_wait=True)
     conclusion = bench.conclude(TASK, decoded)
-    assert (conclusion.outcome, conclusion.task.attempts, bench.facts) == (None, 0, [])
+    assert (conclusion.outcome, conclusion.task.attempts, bench.facts) == (Unfinished.CUT_OFF, 0, [])
     assert conclusion.failure is not None, "from a generator it is parked, with a reason"
 
 
@@ -181,14 +194,24 @@ def test_a_task_whose_retries_take_too_long_expires() -> None:
 
 
 def test_a_stop_between_two_attempts_leaves_the_task_unfinished() -> None:
-    bench = Bench(RetryPolicy(retry_times=5, basic_interval_s=1), results=[ValueError(), ValueError()])
+    bench = Bench(
+        RetryPolicy(retry_times=5, basic_interval_s=1), [ValueError(), ValueError(), 1], is_stopped_by_a_wait=True
+    )
+    conclusion = bench.conclude(TASK, decoded)
+    assert (conclusion.outcome, conclusion.task.attempts) == (Unfinished.BETWEEN_ATTEMPTS, 2)
+    assert len(bench.calls) == 2
 
-    def stop_while_waiting(seconds: float) -> None:
-        del seconds
-        bench.is_stopping = True
 
-    bench.attempts._wait = stop_while_waiting
-    assert bench.conclude(TASK, decoded).outcome is None
+def test_an_interrupt_in_a_pause_lets_the_loop_look_up_and_the_pause_goes_on_where_it_was() -> None:
+    bench = Bench(RetryPolicy(retry_times=2, basic_interval_s=60.0), results=[ValueError(), ValueError(), 1])
+    bench.attempts.begin(Attempt(TASK, decoded, decoded))
+    bench.interrupts.set(Interrupt.SETTLE_DUE)
+    assert bench.attempts.go_on() is None
+    assert (len(bench.calls), bench.waits) == (1, [])
+    bench.interrupts.take()
+    conclusion = bench.attempts.go_on()
+    assert conclusion is not None
+    assert (conclusion.outcome, sum(bench.waits)) == (DONE, 60.0)
 
 
 def failing_decoder(error: BaseException) -> Callable[[], object]:
@@ -200,7 +223,7 @@ def failing_decoder(error: BaseException) -> Callable[[], object]:
 
 def test_a_payload_that_cannot_be_decoded_is_dead_at_once_and_never_handled() -> None:
     bench = Bench(RetryPolicy(retry_times=5, back_off_s=10), results=[])
-    conclusion = bench.conclude(TASK, failing_decoder(UndecodableError("not JSON")), already=ValueError())
+    conclusion = bench.conclude(TASK, failing_decoder(UndecodableError("not JSON")))
     assert isinstance(conclusion.outcome, Dead)
     assert bench.calls == []
     assert conclusion.task.attempts == 0
@@ -208,7 +231,7 @@ def test_a_payload_that_cannot_be_decoded_is_dead_at_once_and_never_handled() ->
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
 def test_whatever_a_validator_raises_is_the_payloads_and_ends_no_worker(error: BaseException) -> None:
-    conclusion = Bench(RetryPolicy(), results=[]).conclude(TASK, failing_decoder(error), already=error)
+    conclusion = Bench(RetryPolicy(), results=[]).conclude(TASK, failing_decoder(error))
     assert conclusion.outcome == Dead("undecodable")
 
 
@@ -233,12 +256,12 @@ def test_the_running_task_is_known_while_the_handler_runs_and_forgotten_after() 
 
     def look(*, offset: int, record: object) -> None:
         del offset, record
-        seen.append(bench.attempts.running)
+        seen.append(bench.attempts.task)
 
     bench.attempts._handle = look
     bench.conclude(TASK, decoded)
     assert [task.id for task in seen if isinstance(task, Task)] == [TASK.id]
-    assert bench.attempts.running is None
+    assert bench.attempts.task is None
 
 
 def test_tasks_that_fail_together_do_not_come_back_together() -> None:
@@ -247,7 +270,7 @@ def test_tasks_that_fail_together_do_not_come_back_together() -> None:
     assert len(set(outcomes)) > 1
 
 
-def test_a_record_that_is_refused_before_a_retry_is_a_failed_attempt() -> None:
+def test_a_record_that_is_refused_before_a_retry_leaves_the_handlers_error_in_front() -> None:
     records = iter([RECORD])
 
     def decode() -> object:
@@ -259,5 +282,6 @@ def test_a_record_that_is_refused_before_a_retry_is_a_failed_attempt() -> None:
     conclusion = bench.conclude(TASK, decode)
     assert isinstance(conclusion.outcome, Dead)
     assert conclusion.failure is not None
-    assert conclusion.failure.error == "LookupError: the validator's table is gone"
+    refused = "before the next attempt its record was refused: LookupError: the validator's table is gone"
+    assert conclusion.failure.error == f"ValueError: first ({refused})"
     assert conclusion.task.attempts == 2

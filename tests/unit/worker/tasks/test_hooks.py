@@ -8,6 +8,7 @@ import pytest
 
 from consumerd import BaseConsumer
 from consumerd.model.exits import WorkerExit
+from consumerd.model.interrupts import Interrupt
 from consumerd.testing.running import NAME, Run
 from consumerd.worker.tasks.hooks import REPORT_AGAIN_S
 
@@ -137,7 +138,8 @@ def test_a_hook_that_goes_on_raising_is_reported_once_a_minute_with_how_often() 
 def test_an_end_stays_what_it_was_when_post_consume_raises() -> None:
     run = run_of("post_consume", SystemExit(3))
     run.until_idle()
-    run.loop.stop(WorkerExit.DRAINED)
+    run.interrupts.set(Interrupt.STOP)
+    run.turn()
     run.runtime.shut()
     assert [fact.fields["hook"] for fact in run.told("hook_failed")] == ["post_consume"]
     assert run.runtime.exit is WorkerExit.DRAINED

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
 from consumerd import BaseConsumer, Dead, Retry
 from consumerd.errors import SourceAwayError, StoreAwayError, UnstorableError
@@ -680,3 +680,73 @@ def test_an_error_that_exits_when_it_is_read_is_parked_as_any_other(consumer_cla
     run = Run(Hostile, ["ok"])
     run.until_idle()
     assert set(run.dead()) == {task_id(0)}
+
+
+class Fickle(BaseModel):
+    """Refuses a record when it is asked for the second time."""
+
+    uid: int
+    asked: ClassVar[int] = 0
+
+    @field_validator("uid")
+    @classmethod
+    def once(cls, uid: int) -> int:
+        cls.asked += 1
+        if cls.asked > 1:
+            raise ValueError("it has changed its mind")
+        return uid
+
+
+@pytest.mark.parametrize("is_general", [False, True])
+def test_a_handlers_own_error_is_kept_whatever_becomes_of_its_record(is_general: bool) -> None:
+    class Typed(General if is_general else Recording):  # type: ignore[misc]  # one of two bases
+        def handle_task(self, offset: int, record: Fickle) -> object:
+            return super().handle_task(offset, "fail")
+
+    Fickle.asked = 0
+    run = Run(Typed, [{"uid": 7}])
+    run.until_idle()
+    assert run.dead() == {task_id(0): "ValueError: it failed"}
+    assert run.consumer.handled == [0]
+
+
+def test_a_settlement_that_is_due_in_a_pause_between_two_attempts_is_made_in_it() -> None:
+    class Settling(MemorySource):
+        def settle(self, settlements: Any, *, is_due: bool) -> None:
+            super().settle(settlements, is_due=is_due)
+            if is_due and settled_at[-1:] != [self._settled]:
+                settled_at.append(self._settled)
+
+    class Pausing(Recording):
+        RETRY_BASIC_INTERVAL = 3600
+
+        def handle_task(self, offset: int, record: Any) -> object:
+            if record == "fail":
+                run.interrupts.set(Interrupt.SETTLE_DUE)
+            return super().handle_task(offset, record)
+
+    settled_at: list[int] = []
+    run = Run(Pausing, ["ok", "ok", "fail", "ok"], source=Settling(), configs={"task_retry_times": 2})
+    run.turn()
+    assert run.consumer.handled == [0, 1, 2, 2, 2, 3]
+    assert settled_at[0] == 2
+
+
+def test_what_failed_is_parked_when_its_shard_is_revoked_in_a_pause_between_two_attempts() -> None:
+    source = Leaving()
+
+    class Pausing(Recording):
+        RETRY_BASIC_INTERVAL = 3600
+
+        def handle_task(self, offset: int, record: Any) -> object:
+            if self.handled.count(1) == 1:
+                source.is_leaving = True
+                run.interrupts.set(Interrupt.REVOKED)
+            return super().handle_task(offset, record)
+
+    run = Run(Pausing, ["dead", "fail", "ok"], source=source, configs={"task_retry_times": 5})
+    run.turn()
+    assert run.consumer.handled == [0, 1, 1]
+    assert set(run.dead()) == {task_id(0)}
+    assert source.lag()[0].tasks == 2
+    assert source.unsettled() == 0

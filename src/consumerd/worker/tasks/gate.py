@@ -1,0 +1,118 @@
+"""The gate: when the next task may start, and why it may not now. Runs in workers and the foreground."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from consumerd import events
+from consumerd.errors import QueryFailedError, SourceAwayError, StoreAwayError
+from consumerd.model.interrupts import Interrupt
+from consumerd.sources.contract import Source, TellsTrouble
+from consumerd.wire.board import BoardFlag, Hold
+from consumerd.worker.tasks.breaker import RENEW_AFTER_S, Breaker
+from consumerd.worker.tasks.context import WorkerContext
+from consumerd.worker.tasks.outage import Outage
+from consumerd.worker.tasks.settling import Settling
+
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 5.0
+
+RENEW_SOON_S = 15.0
+"""So long a query may fail that has answered before, until another process is tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What the gate answers.
+
+    hold: what keeps the next task from starting; NOTHING where it may start.
+    room: how many tasks may be fetched now.
+    left_s: how long what holds them lasts, as far as that is known.
+    """
+
+    hold: Hold
+    room: int = 0
+    left_s: float = 0.0
+
+
+class Gate:
+    """Knows of whatever may keep a task from starting, and writes it on the board. The loop's thread calls it."""
+
+    def __init__(self, context: WorkerContext, source: Source, settling: Settling, breaker: Breaker) -> None:
+        self._context = context
+        self._interrupts = context.interrupts
+        self._source = source
+        self._trouble = source.trouble if isinstance(source, TellsTrouble) else None
+        self._settling = settling
+        self._breaker = breaker
+        self._outage = Outage(
+            context, events.source_away, events.source_back, first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S
+        )
+
+    def ask(self) -> Opening:
+        """Whether a task that the source has may start now. That an open breaker holds it does not keep it from being
+        fetched: it has to be there to be tried.
+        """
+        room = max(0, self._context.common.max_unsettled - self._source.unsettled())
+        if self.source_pause_s > 0:
+            opening = Opening(Hold.SOURCE_AWAY, 0, self.source_pause_s)
+        elif self._interrupts.is_paused:
+            opening = Opening(Hold.PAUSED)
+        elif not room:
+            opening = Opening(Hold.STORE_AWAY if self._settling.outage.is_on else Hold.UNSETTLED_FULL)
+        elif self._breaker.pause_left_s > 0:
+            opening = Opening(Hold.DESTINATION_AWAY, room, self._breaker.pause_left_s)
+        else:
+            opening = Opening(Hold.NOTHING, room)
+        self.show(opening.hold)
+        return opening
+
+    @property
+    def source_pause_s(self) -> float:
+        """In how many seconds to ask a source again that is away."""
+        return self._outage.pause_left_s
+
+    @property
+    def is_open_for_parked(self) -> bool:
+        """Whether parked tasks may be looked for."""
+        return not self._interrupts.is_paused and self._settling.outage.pause_left_s <= 0
+
+    def note_source(self, away: SourceAwayError | StoreAwayError | None, *, gives_tasks: bool = False) -> None:
+        """The source, or the store that it must ask, does not answer; or, with None, it does.
+
+        gives_tasks: it is away, and nevertheless gives some.
+        """
+        match away:
+            case None if not self._outage.is_on:
+                return
+            case None:
+                self._outage.end()
+            case SourceAwayError():
+                self._outage.note(away, is_asked_at_once=gives_tasks)
+                self._renew_if_stale(away)
+            case StoreAwayError():
+                self._settling.outage.note(away)
+        self.show()
+
+    def note_fetched(self, *, gives_tasks: bool) -> None:
+        """The source has been asked, and has not said that it is away; it may be in trouble all the same."""
+        self.note_source(None if self._trouble is None else self._trouble(), gives_tasks=gives_tasks)
+
+    def show(self, hold: Hold | None = None) -> None:
+        """Write on the board what is away, and what holds the next task, where that is known anew."""
+        flags = BoardFlag(0)
+        if self._settling.outage.is_on:
+            flags |= BoardFlag.STORE_AWAY
+        if self._settling.refuses_some:
+            flags |= BoardFlag.UNSTORABLE
+        if self._outage.is_on:
+            flags |= BoardFlag.SOURCE_AWAY
+        if self._breaker.is_open:
+            flags |= BoardFlag.DESTINATION_AWAY
+        self._context.board.stands(flags, hold)
+
+    def _renew_if_stale(self, error: SourceAwayError) -> None:
+        """A connection of the user's own comes back with another process, where it does not by itself."""
+        patience_s = RENEW_SOON_S if self._source.has_answered else RENEW_AFTER_S
+        if isinstance(error, QueryFailedError) and self._outage.lasts_s >= patience_s:
+            self._context.ask_for_replacement(Interrupt.STALE)

@@ -1,0 +1,85 @@
+"""Between tasks and the rows of the parking store. Runs in workers and the foreground."""
+
+from __future__ import annotations
+
+import uuid
+
+from consumerd import events
+from consumerd.events.facts import Fact
+from consumerd.model.outcome import Dead, Expired, Outcome, Retry
+from consumerd.model.parked import ParkedState, ParkedTask
+from consumerd.model.task import Task, TaskId
+from consumerd.worker.tasks.attempt import Conclusion, Unfinished
+
+
+def lost_fact(parked: ParkedTask) -> Fact:
+    """That nobody has a task any more: its generator gave it away, and the store did not take it until the end."""
+    advice = "the parking store did not answer until the stop's deadline: the task is to be produced again"
+    return events.task_lost(task=parked.task_id, offset=parked.offset, error=parked.error, advice=advice)
+
+
+def parked_fact(parked: ParkedTask) -> Fact:
+    """That the store has a task now: an error where a person must decide."""
+    event = events.task_died if parked.state is ParkedState.DEAD else events.task_parked
+    return event(
+        task=parked.task_id,
+        offset=parked.offset,
+        shard=parked.shard,
+        state=parked.state.value,
+        attempts=parked.attempts,
+        error=parked.error,
+    )
+
+
+def parked_task(consumer: str, conclusion: Conclusion, now: float) -> ParkedTask:
+    """The row that a concluded task becomes. A task without an id gets a random one."""
+    task, outcome, failure = conclusion.task, conclusion.outcome, conclusion.failure
+    assert not isinstance(outcome, Unfinished)
+    assert failure is not None
+    return ParkedTask(
+        consumer=consumer,
+        task_id=task.id or TaskId(f"{task.source}:{uuid.uuid4().hex}"),
+        source=task.source,
+        shard=task.shard,
+        position=task.position,
+        offset=task.offset,
+        state=ParkedState.WAITING if isinstance(outcome, Retry) else ParkedState.DEAD,
+        due_at=now + outcome.after if isinstance(outcome, Retry) else None,
+        attempts=task.attempts,
+        first_at=task.first_at or now,
+        last_at=now,
+        error=_error_line(outcome, failure.error),
+        traceback=failure.traceback,
+        payload=task.payload,
+        key=task.key,
+        headers=task.headers,
+        crashes=conclusion.crashes,
+    )
+
+
+def must_be_parked(outcome: Outcome, *, is_durable_defer: bool) -> bool:
+    """Whether the parking store must have the task before it settles; a source with rows keeps a retry itself."""
+    if isinstance(outcome, Retry):
+        return not is_durable_defer
+    return isinstance(outcome, (Dead, Expired))
+
+
+def unparked(parked: ParkedTask) -> Task:
+    """The task that a parked row holds, for its next attempt."""
+    return Task(
+        id=parked.task_id,
+        offset=parked.offset,
+        source=parked.source,
+        shard=parked.shard,
+        position=parked.position,
+        payload=parked.payload,
+        key=parked.key,
+        headers=parked.headers,
+        attempts=parked.attempts,
+        first_at=parked.first_at,
+        is_tombstone=not parked.payload and parked.attempts > 0,  # without a payload, nothing else is ever attempted
+    )
+
+
+def _error_line(outcome: Outcome, error: str) -> str:
+    return f"{error} ({outcome.reason})" if isinstance(outcome, Expired) else error

@@ -1,0 +1,125 @@
+"""What the loop knows of whoever runs its tasks, and the runner that makes one attempt at a time.
+
+Runs in workers and the foreground. `fast.py` has the other one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from consumerd.errors import UndecodableError
+from consumerd.model.task import Task
+from consumerd.sources.contract import Batch, Source
+from consumerd.worker.tasks.attempt import Attempt, Conclusion, Ending
+from consumerd.worker.tasks.attempts import Attempts
+from consumerd.worker.tasks.handler import Decode, validating
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The tasks `start` to `stop` (exclusive) of a batch, which came to the same end.
+
+    conclusion: of the one task; None where all of them are done.
+    """
+
+    batch: Batch
+    start: int
+    stop: int
+    conclusion: Conclusion | None = None
+
+
+class Runner(Protocol):
+    """Runs tasks. It settles and parks nothing; the loop's thread calls it."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether tasks that it was given have not come back yet."""
+        ...
+
+    def start(self, batch: Batch, start: int, stop: int) -> None:
+        """Run the tasks `start` to `stop` (exclusive) of a batch. Not while it is busy."""
+        ...
+
+    def finished(self) -> Sequence[Span]:
+        """Run on until something has ended, which is handed back in order, or interrupts. It may be nothing."""
+        ...
+
+    def leave(self) -> None:
+        """Begin no further task, and no further attempt at one."""
+        ...
+
+
+class Records:
+    """Makes attempts at the tasks of batches, by how their source decodes."""
+
+    def __init__(self, source: Source, validate: Decode | None) -> None:
+        """validate: makes a model of a decoded record; None: records are used as they are decoded."""
+        self._source = source
+        self._validate = validate
+
+    def decoder(self, batch: Batch) -> Decode:
+        """Makes the record of what the batch has as a task's payload."""
+        return validating(batch.decode, self._validate)
+
+    def attempt(self, batch: Batch, index: int) -> Attempt:
+        """The first attempt at the task at `index`."""
+        task = batch.task(index)
+        return Attempt(task, lambda: self._first(batch, index, task), lambda: self._again(batch, index, task))
+
+    def failed(self, batch: Batch, index: int, ended: Ending) -> Attempt:
+        """The task at `index`, whose first attempt has ended so."""
+        task = batch.task(index)
+        return Attempt.failed(task, lambda: self._again(batch, index, task), ended)
+
+    def _first(self, batch: Batch, index: int, task: Task) -> object:
+        try:
+            return self.decoder(batch)(batch.payload(batch.raws[index]))
+        except UndecodableError:
+            raise
+        except Exception:
+            self._source.decode(task.payload)  # says in a sentence what a quick decoder says in its own way
+            raise
+
+    def _again(self, batch: Batch, index: int, task: Task) -> object:
+        """From the payload: the handler may have changed the record. Where there is no way back, as it is."""
+        first = self._first(batch, index, task)
+        if first is not batch.payload(batch.raws[index]):
+            return first  # it was decoded anew
+        try:
+            return validating(self._source.decode, self._validate)(task.payload)
+        except UndecodableError:
+            return first
+
+
+class SingleRunner:
+    """Makes each attempt by itself, hooks and all."""
+
+    def __init__(self, attempts: Attempts, records: Records) -> None:
+        self._attempts = attempts
+        self._records = records
+        self._batch: Batch | None = None
+        self._next = self._stop = 0
+
+    @property
+    def is_busy(self) -> bool:
+        return self._next < self._stop
+
+    def start(self, batch: Batch, start: int, stop: int) -> None:
+        self._batch, self._next, self._stop = batch, start, stop
+        self._attempts.begin(self._records.attempt(batch, start))
+
+    def finished(self) -> Sequence[Span]:
+        assert self._batch is not None
+        conclusion = self._attempts.go_on()
+        if conclusion is None:
+            return ()
+        self._next += 1
+        if self.is_busy:
+            self._attempts.begin(self._records.attempt(self._batch, self._next))
+        return (Span(self._batch, self._next - 1, self._next, conclusion),)
+
+    def leave(self) -> None:
+        self._stop = min(self._stop, self._next + 1)
+        self._attempts.leave()
