@@ -29,6 +29,7 @@ _REMEDIES = (
         "correct its user and password; some accounts also ask for TLS",
     ),
     (("pg_hba.conf", "is not allowed to connect"), "let the server accept this user from this host"),
+    (("too many open files",), "raise the limit on open files (ulimit -n, LimitNOFILE)"),
     (
         ("too many", "max_user_connections", "max_connections", "connection slots", "connection limit"),
         "let the server take more connections, or run fewer workers",

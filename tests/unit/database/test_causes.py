@@ -61,6 +61,12 @@ def test_a_cause_is_the_drivers_words_and_what_to_do(error: Exception, cause: st
     assert cause in cause_of(wrapped(error))
 
 
+def test_too_many_open_files_are_no_matter_of_a_server() -> None:
+    assert cause_of(OSError(24, "Too many open files", "/x")).endswith(
+        "raise the limit on open files (ulimit -n, LimitNOFILE)"
+    )
+
+
 def test_an_error_of_the_system_names_its_file() -> None:
     error = FileNotFoundError(2, "No such file or directory", "/x/y")
     assert cause_of(error).startswith("No such file or directory /x/y: see that its folder is there")
