@@ -7,11 +7,14 @@ function of a connection, so that one that lost a race (a deadlock) can be run a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
 ResultT = TypeVar("ResultT")
+
+Transact = Callable[[Callable[[Connection], Any]], Any]
+"""A database's `write` or `read`, of steps that have any result."""
 
 Away = Callable[[str], Exception]
 """Makes the error that says: not now, and why."""

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -117,9 +117,11 @@ class EmbeddedDatabase:
         return connection
 
     def _make_ready(self, connection: Connection) -> None:
-        raw = connection.connection
-        if self._file.journal is not None and _pragma(raw, "journal_mode") != self._file.journal:
-            _pragma(raw, f"journal_mode={self._file.journal}")
+        driver, journal = driver_of(connection), self._file.journal
+        driver.execute("PRAGMA synchronous=FULL")
+        driver.execute("PRAGMA mmap_size=0")
+        if journal is not None and driver.execute("PRAGMA journal_mode").fetchone()[0] != journal:
+            driver.execute(f"PRAGMA journal_mode={journal}")
         if self._file.prepare is not None:
             _transact(connection, _WRITING, self._file.prepare)
 
@@ -149,27 +151,11 @@ def _transact(connection: Connection, begin: str, step: Callable[[Connection], R
 
 def _engine(path: Path) -> Engine:
     """An engine whose driver leaves BEGIN to us; one thread at a time uses its connection, not always the same."""
-    engine = create_engine(
+    return create_engine(
         URL.create("sqlite+pysqlite", database=str(path)),
         connect_args={"timeout": LONGEST_WAIT_S, "isolation_level": None, "check_same_thread": False},
         poolclass=NullPool,
     )
-    event.listen(engine, "connect", _configure)
-    return engine
-
-
-def _configure(raw: Any, record: object) -> None:  # sqlite3's connection, as SQLAlchemy hands it
-    _pragma(raw, "synchronous=FULL")
-    _pragma(raw, "mmap_size=0")
-
-
-def _pragma(raw: Any, text: str) -> object:  # sqlite3's connection, or SQLAlchemy's wrap of it
-    cursor = raw.cursor()
-    try:
-        row = cursor.execute(f"PRAGMA {text}").fetchone()
-    finally:
-        cursor.close()
-    return None if row is None else row[0]
 
 
 def _identity(path: Path) -> tuple[int, int]:

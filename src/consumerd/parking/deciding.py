@@ -7,11 +7,12 @@ step is so many rows, not a part of the range of keys: keys need not be spread o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, false, func, select, update
 
 from consumerd.clock import monotonic
+from consumerd.database.database import Transact
 from consumerd.database.dialects import database_now
 from consumerd.errors import StoreAwayError
 from consumerd.model.parked import ParkedState
@@ -61,7 +62,7 @@ def count(connection: Connection, chosen: ParkedFilter, among: Among) -> Changed
 
 
 def in_steps(
-    transact: Callable[[Callable[[Connection], Any]], Any],  # the database's read or write, of any result
+    transact: Transact,
     change: Callable[[Connection, ParkedFilter, Among], Changed],
     chosen: ParkedFilter,
     keys: Sequence[str] | None,

@@ -10,14 +10,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, or_, select
 
+from consumerd.database.database import Transact
 from consumerd.database.dialects import takes_unicode
 from consumerd.model.parked import ParkedState
 from consumerd.model.task import TaskId
 from consumerd.parking.records import in_chunks, key_of, original, storable_source
 from consumerd.parking.schema import PARKED
-
-Read = Callable[[Callable[[Connection], Any]], Any]
-"""A database's `read`, of any result."""
 
 Behind = Callable[[Connection, int, str], Select[Any]]
 """Selects some ids behind a position and a key, in their order."""
@@ -35,7 +33,7 @@ IS_SKIPPED = PARKED.c.state.in_((ParkedState.WAITING.value, ParkedState.DEAD.val
 """Tasks that their source must not hand out; a suspect still is pending there."""
 
 
-def among(read: Read, consumer: str, ids: Sequence[TaskId]) -> Iterator[frozenset[TaskId]]:
+def among(read: Transact, consumer: str, ids: Sequence[TaskId]) -> Iterator[frozenset[TaskId]]:
     """Those of `ids` that are parked."""
     for start in range(0, len(ids), IDS_A_STEP):
         by_key = {key_of(consumer, task_id): task_id for task_id in ids[start : start + IDS_A_STEP]}
@@ -47,7 +45,7 @@ def among(read: Read, consumer: str, ids: Sequence[TaskId]) -> Iterator[frozense
         yield frozenset(by_key[key] for key in read(found))
 
 
-def of_consumer(read: Read, consumer: str) -> Iterator[frozenset[TaskId]]:
+def of_consumer(read: Transact, consumer: str) -> Iterator[frozenset[TaskId]]:
     """All of a consumer."""
 
     def behind(connection: Connection, position: int, key: str) -> Select[Any]:  # of any columns
@@ -57,7 +55,7 @@ def of_consumer(read: Read, consumer: str) -> Iterator[frozenset[TaskId]]:
     return _pages(read, behind, 0)
 
 
-def of_shard(read: Read, consumer: str, source: str, shard: int, position: int) -> Iterator[frozenset[TaskId]]:
+def of_shard(read: Transact, consumer: str, source: str, shard: int, position: int) -> Iterator[frozenset[TaskId]]:
     """Those of one shard at or above `position`."""
 
     def behind(connection: Connection, position: int, key: str) -> Select[Any]:  # as above
@@ -80,7 +78,7 @@ def count(connection: Connection, consumer: str) -> tuple[int, int]:
 _IDS = select(PARKED.c.task_id, PARKED.c.position, PARKED.c.id).where(IS_SKIPPED)
 
 
-def _pages(read: Read, behind: Behind, position: int) -> Iterator[frozenset[TaskId]]:
+def _pages(read: Transact, behind: Behind, position: int) -> Iterator[frozenset[TaskId]]:
     """The ids that are selected behind a position and a key, page by page, from `position` on."""
     key, is_more = "", True
     while is_more:
