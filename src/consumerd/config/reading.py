@@ -35,26 +35,27 @@ def read_common_keys(configs: Mapping[str, Any], place: Place, resolver: Resolve
 
     resolver: with the environment of the consumer's processes.
     """
-    common = {key: configs[key] for key in configs if key in COMMON_KEYS}
-    resolved = resolve_configs(common, resolver)
-    problems = [place.problem(sentence, *steps) for steps, sentence in resolved.failures]
-    for key in {str(steps[0]) for steps, _ in resolved.failures}:
-        del resolved.value[key]
-    if isinstance(resolved.value.get("workers"), dict):
-        problems += _read_range(resolved, place)
-    keys, wrong = read_table(CommonKeys, resolved.value, place, resolved=[str(steps[0]) for steps in resolved.places])
+    resolved = resolve_configs({key: configs[key] for key in configs if key in COMMON_KEYS}, resolver)
+    common, wrong = common_keys_of(resolved, place)
+    failures = (place.problem(sentence, *steps) for steps, sentence in resolved.failures)
     redact = Redactor(resolved.secrets).redact
-    return keys or CommonKeys(), [problem.redacted(redact) for problem in (*problems, *wrong)]
+    return common, [problem.redacted(redact) for problem in (*failures, *wrong)]
 
 
-def _read_range(resolved: Resolved, place: Place) -> list[Problem]:
-    """Read `workers` where it is a table, and leave it out where it has mistakes: references stand within it."""
-    referenced = [str(steps[1]) for steps in resolved.places if steps[0] == "workers" and len(steps) > 1]
-    written = resolved.value.pop("workers")
-    found, problems = read_table(WorkerRange, written, place.within("workers"), resolved=referenced)
-    if found is not None:
-        resolved.value["workers"] = found.model_dump()
-    return problems
+def common_keys_of(resolved: Resolved, place: Place) -> tuple[CommonKeys, list[Problem]]:
+    """The common keys of a resolved `configs`; with problems, their default values.
+
+    Keys whose references stand for nothing are left out: that is said by who has resolved them.
+    """
+    failed = {steps[0] for steps, _ in resolved.failures}
+    values = {key: value for key, value in resolved.value.items() if key in COMMON_KEYS and key not in failed}
+    problems: list[Problem] = []
+    if isinstance(values.get("workers"), dict):  # read by itself: references stand within it
+        within = [str(steps[1]) for steps in resolved.places if steps[0] == "workers" and len(steps) > 1]
+        found, problems = read_table(WorkerRange, values.pop("workers"), place.within("workers"), resolved=within)
+        values |= {} if found is None else {"workers": found.model_dump()}
+    keys, wrong = read_table(CommonKeys, values, place, resolved=[str(steps[0]) for steps in resolved.places])
+    return keys or CommonKeys(), [*problems, *wrong]
 
 
 def resolve_configs(configs: Mapping[str, Any], resolver: Resolver) -> Resolved:

@@ -13,7 +13,7 @@ from typing import Any
 from consumerd.config.common_keys import CommonKeys
 from consumerd.config.execution import secrets_of_environment
 from consumerd.config.problems import Problem, in_document_order, raise_problems
-from consumerd.config.reading import read_common_keys, resolve_configs
+from consumerd.config.reading import common_keys_of, resolve_configs
 from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolver
 from consumerd.config.shape import ConsumerSettings
@@ -111,7 +111,6 @@ class _Examination:
         self._written = configs
         self._entry = entry
         self._place = place
-        self._resolver = resolver
         self._resolved = resolve_configs(configs, resolver)
         self._referenced = [str(steps[0]) for steps in self._resolved.places]
         of_environment = secrets_of_environment(configs.get("environment"), resolver.environ, resolver.directory)
@@ -140,7 +139,7 @@ class _Examination:
 
     def _load(self, consumer_class: type, kind: SourceKind) -> LoadedConsumer:
         owners = KeyOwners(kind.options, config_model(consumer_class))
-        common, problems = read_common_keys(self._written, self._place, self._resolver)
+        common, problems = common_keys_of(self._resolved, self._place)
         unknown, passed_on = judge_unknown(owners, self._resolved.value, self._place, defaulted=self._place.moved)
         self._problems += [*problems, *unknown]
         options, configs = self._read(owners, common)
