@@ -1,7 +1,9 @@
 """Questions to brokers that are far away, away, or refuse."""
 
+from typing import cast
+
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from consumerd.clock import monotonic
 from consumerd.errors import SourceAwayError, SourceRefusedError
@@ -10,6 +12,16 @@ from consumerd.sources.kafka.questions import Questions
 
 OPTIONS = KafkaOptions(brokers="broker", topic_name="logins", consumer_group="gop")
 SILENT = KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+
+class Client:
+    """A consumer to which nothing is said."""
+
+    def consume(self, count: int, timeout_s: float) -> list[Message]:
+        return []
+
+
+CLIENT = cast("Consumer", Client())
 
 
 @pytest.fixture
@@ -26,7 +38,7 @@ def test_a_broker_that_is_far_away_is_given_longer_each_time(questions: Question
             raise SILENT
         return "answer"
 
-    assert questions.ask(question, lambda: None, monotonic() + 60) == "answer"
+    assert questions.ask(CLIENT, question, monotonic() + 60) == "answer"
     assert waits == [0.2, 0.4, 0.8, 1.6]
 
 
@@ -36,7 +48,7 @@ def test_a_refusal_that_the_client_hears_ends_the_question_at_once(questions: Qu
         raise SILENT
 
     with pytest.raises(SourceRefusedError, match="refuse the credentials"):
-        questions.ask(question, lambda: None, monotonic() + 60)
+        questions.ask(CLIENT, question, monotonic() + 60)
 
 
 def test_a_question_without_an_answer_says_what_the_client_heard(questions: Questions):
@@ -45,4 +57,4 @@ def test_a_question_without_an_answer_says_what_the_client_heard(questions: Ques
         raise SILENT
 
     with pytest.raises(SourceAwayError, match=r"did not answer in time \(the client says: Connect to b:1 failed\)"):
-        questions.ask(question, lambda: None, monotonic())
+        questions.ask(CLIENT, question, monotonic())

@@ -11,7 +11,8 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
 
 from consumerd import events
 from consumerd.clock import monotonic
@@ -25,6 +26,8 @@ SLICE_S = 0.2
 
 SETTLE_S = 1.0
 """How long to wait on when the client has found all brokers down: other addresses of the first name may answer."""
+
+_LISTENED_AT_ONCE = 100
 
 AnswerT = TypeVar("AnswerT")
 
@@ -48,17 +51,15 @@ class Questions:
         elif self._down_at is None:
             self._down_at = monotonic()
 
-    def ask(self, question: Callable[[float], AnswerT], serve: Callable[[], object], deadline: float) -> AnswerT:
-        """The answer. question: waits so many seconds for it, and raises KafkaException or TimeoutError; serve: runs
-        the callbacks of the client that is asked.
-        """
-        serve()
+    def ask(self, client: AdminClient | Consumer, question: Callable[[float], AnswerT], deadline: float) -> AnswerT:
+        """The answer of the client. question: waits so many seconds for it; raises KafkaException or TimeoutError."""
+        self._listen(client)
         patience_s = SLICE_S
         while True:
             try:
                 answer = question(patience_s)
             except (KafkaException, TimeoutError) as error:
-                serve()
+                self._listen(client)
                 self._give_up(error, deadline)
                 patience_s = max(SLICE_S, min(2 * patience_s, deadline - monotonic()))
             else:
@@ -68,6 +69,17 @@ class Questions:
     def translated(self, error: KafkaError) -> SourceError:
         """The error as a sentence."""
         return translate(error, self._options)
+
+    def _listen(self, client: AdminClient | Consumer) -> None:
+        """Run the callbacks. No record comes to a consumer that is assigned nothing, but what its group says comes as
+        a record's error."""
+        if isinstance(client, AdminClient):
+            client.poll(0)
+            return
+        for message in client.consume(_LISTENED_AT_ONCE, 0):
+            error = message.error()
+            if error is not None:
+                self.note(error)
 
     def _give_up(self, error: Exception, deadline: float) -> None:
         """Raise where it is of no use to ask on."""

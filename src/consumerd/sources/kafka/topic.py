@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 
 from confluent_kafka import Consumer, IsolationLevel, TopicCollection, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, though not listed as such
@@ -28,7 +27,6 @@ DEADLINE_S = 5.0
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the client leaves it unannotated
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the same
 _NO_UUID = "AAAAAAAAAAAAAAAAAAAAAA"
-_LISTENED_AT_ONCE = 100
 
 OPEN_LONG_S = 25.0
 """A transaction that is open for so long is told; brokers end those of most producers after a minute."""
@@ -69,7 +67,7 @@ class Topic:
         deadline = monotonic() + DEADLINE_S
         with self._new_client(questions) as client:  # left with its question open, it would end the process
             described = client.describe_topics(TopicCollection([name]), request_timeout=DEADLINE_S)[name]
-            found: TopicDescription = questions.ask(described.result, partial(client.poll, 0), deadline)
+            found: TopicDescription = questions.ask(client, described.result, deadline)
         readable = str(found.topic_id).rstrip("=").replace("+", "-").replace("/", "_")  # as Kafka's own tools write it
         return Identity(name, UNKNOWN_UUID if readable == _NO_UUID else readable)
 
@@ -107,8 +105,7 @@ class Topic:
     def _partitions(self, deadline: float) -> list[int]:
         """Any broker knows them: the controller may be away."""
         name, client = self._options.topic_name, self._client
-        serve = partial(client.poll, 0)
-        found = self._questions.ask(lambda patience_s: client.list_topics(name, timeout=patience_s), serve, deadline)
+        found = self._questions.ask(client, lambda patience_s: client.list_topics(name, timeout=patience_s), deadline)
         error = found.topics[name].error
         if error is not None:
             raise self._questions.translated(error)
@@ -122,9 +119,9 @@ class Topic:
         isolation: IsolationLevel = IsolationLevel.READ_UNCOMMITTED,
     ) -> dict[int, int]:
         wanted = {TopicPartition(self._options.topic_name, partition): spec for partition in partitions}
-        futures = self._client.list_offsets(wanted, isolation_level=isolation, request_timeout=_left(deadline))
-        ask, serve = self._questions.ask, partial(self._client.poll, 0)
-        return {place.partition: ask(future.result, serve, deadline).offset for place, future in futures.items()}
+        client, ask, left_s = self._client, self._questions.ask, max(0.1, deadline - monotonic())
+        futures = client.list_offsets(wanted, isolation_level=isolation, request_timeout=left_s)
+        return {place.partition: ask(client, future.result, deadline).offset for place, future in futures.items()}
 
     def _committed(self, partitions: Iterable[int], deadline: float) -> dict[int, int]:
         """The offset of each partition that the broker tells of, below 0 where there is none.
@@ -136,16 +133,8 @@ class Topic:
         if self._onlooker is None:
             self._onlooker = Consumer({**onlooker_settings(self._options), "error_cb": self._questions.note})
         client, places = self._onlooker, [TopicPartition(self._options.topic_name, number) for number in partitions]
-        serve = partial(self._listen, client)
-        found = self._questions.ask(lambda patience_s: client.committed(places, timeout=patience_s), serve, deadline)
+        found = self._questions.ask(client, lambda patience_s: client.committed(places, timeout=patience_s), deadline)
         return {place.partition: place.offset for place in found if place.error is None}
-
-    def _listen(self, client: Consumer) -> None:
-        """No record comes to a client that is assigned nothing, but what its group says comes as a record's error."""
-        for message in client.consume(_LISTENED_AT_ONCE, 0):
-            error = message.error()
-            if error is not None:
-                self._questions.note(error)
 
     @property
     def _client(self) -> AdminClient:
@@ -161,10 +150,6 @@ class Topic:
 def probe(options: KafkaOptions) -> tuple[ShardLag, ...]:
     """The lag of all partitions, read without joining the group. Raises as `Topic` does."""
     return Topic(options).lag()
-
-
-def _left(deadline: float) -> float:
-    return max(0.1, deadline - monotonic())
 
 
 class OpenTransactions:
