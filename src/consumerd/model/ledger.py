@@ -16,15 +16,17 @@ UNKNOWN = -1
 class Span:
     """Positions `start` to `end` (exclusive) that are not finished yet, and how many tasks they hold.
 
+    first: the index of its first task among those that were taken with it.
     credit: its tasks that are finished while an older span is not, so that they do not lie below the watermark yet.
     """
 
-    __slots__ = ("count", "credit", "end", "start")
+    __slots__ = ("count", "credit", "end", "first", "start")
 
-    def __init__(self, start: int, end: int, count: int) -> None:
+    def __init__(self, start: int, end: int, count: int, first: int = 0) -> None:
         self.start = start
         self.end = end
         self.count = count
+        self.first = first
         self.credit = 0
 
     def __repr__(self) -> str:
@@ -79,6 +81,7 @@ class ShardLedger:
         assert 0 <= count <= span.count, (span, count)
         span.start = start
         span.count -= count
+        span.first += count
         span.credit += count
         self._raise_watermark()
 
@@ -89,7 +92,7 @@ class ShardLedger:
         """
         assert span.start < start < span.end, (span, start)
         assert 0 <= count <= span.count, (span, count)
-        rest = Span(start, span.end, span.count - count)
+        rest = Span(start, span.end, span.count - count, span.first + count)
         self._spans.insert(self._spans.index(span) + 1, rest)
         span.end = start
         span.count = count

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import Message
@@ -16,19 +15,10 @@ from consumerd.sources.kafka.identity import Identity
 from consumerd.sources.kafka.membership import AssignedPartition
 
 
-@dataclass(slots=True)
-class Part:
-    """The records `start` to `stop` (exclusive) of a batch, not finished, and their span in the ledger."""
-
-    start: int
-    stop: int
-    span: Span
-
-
 class KafkaBatch:
     """Messages of one partition, in order. `offset`, `payload` and `decode` are the client's and orjson's own."""
 
-    __slots__ = ("_end", "_identity", "assigned", "decode", "offset", "parts", "payload", "raws", "shard")
+    __slots__ = ("_end", "_identity", "_spans", "assigned", "decode", "offset", "payload", "raws", "shard")
 
     def __init__(
         self,
@@ -48,7 +38,7 @@ class KafkaBatch:
         if sum(map(len, messages)) > payload_limit_bytes and max(map(len, messages)) > payload_limit_bytes:
             self.decode = limited(quick_decode, payload_limit_bytes)
         self.assigned = assigned
-        self.parts = [Part(0, len(messages), assigned.ledger.take(self.offset(messages[0]), end, len(messages)))]
+        self._spans = [assigned.ledger.take(self.offset(messages[0]), end, len(messages))]
         self._end = end
         self._identity = identity
 
@@ -64,34 +54,29 @@ class KafkaBatch:
 
     def oldest(self) -> Message | None:
         """The first message that is not finished."""
-        return self.raws[min(part.start for part in self.parts)] if self.parts else None
+        return self.raws[min(span.first for span in self._spans)] if self._spans else None
+
+    def finish(self, start: int, stop: int) -> None:
+        """The tasks `start` to `stop` (exclusive) are finished; those before them may stay unfinished, for later."""
+        while start < stop:
+            span = self._span_from(start)
+            reached = min(stop, start + span.count)
+            self.assigned.ledger.advance(span, self._position(reached), reached - start)
+            if not span.count:
+                self._spans.remove(span)
+            start = reached
 
     def _position(self, index: int) -> int:
         """The position of a message; of the index after the last, the position after the batch."""
         return self.offset(self.raws[index]) if index < len(self.raws) else self._end
 
-    def finish(self, start: int, stop: int) -> None:
-        """The tasks `start` to `stop` (exclusive) are finished; those before them may stay unfinished, for later."""
-        while start < stop:
-            part = self._part_from(start)
-            reached = min(stop, part.stop)
-            self.assigned.ledger.advance(part.span, self._position(reached), reached - part.start)
-            part.start = reached
-            if part.start == part.stop:
-                self.parts.remove(part)
-            start = reached
-
-    def _part_from(self, start: int) -> Part:
-        """The part that begins with the task at `start`, cut from the part it is in where need be."""
-        for found in self.parts:
-            if found.start == start:
-                return found
-            if found.start < start < found.stop:
-                break
-        else:
-            raise AssertionError(f"task {start} of the batch is settled twice")
-        rest = self.assigned.ledger.split(found.span, self._position(start), start - found.start)
-        part = Part(start, found.stop, rest)
-        found.stop = start
-        self.parts.append(part)
-        return part
+    def _span_from(self, start: int) -> Span:
+        """The unfinished tasks from the index `start` on, cut from those before them where need be."""
+        for span in self._spans:
+            if span.first == start:
+                return span
+            if span.first < start < span.first + span.count:
+                rest = self.assigned.ledger.split(span, self._position(start), start - span.first)
+                self._spans.append(rest)
+                return rest
+        raise AssertionError(f"task {start} of the batch is settled twice")
