@@ -18,7 +18,7 @@ from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import TaskId
-from consumerd.sources.contract import Batch, SourceContext
+from consumerd.sources.contract import Batch, SourceContext, Worker
 from consumerd.sources.memory import MemorySource
 from consumerd.testing.running import NAME, Run
 from consumerd.wire.board import BoardFlag
@@ -309,6 +309,36 @@ def test_can_stop_consume_finishes_the_slot_before_the_next_task() -> None:
     run = Run(Three, ["ok"] * 10)
     assert run.loop.run() is WorkerExit.FINISHED
     assert run.consumer.handled == [0, 1, 2]
+
+
+class WaitingWithin(MemorySource):
+    """Waits within the user's generator, and lets its worker attend to what is due meanwhile."""
+
+    worker: Worker
+
+    def open(self, context: SourceContext) -> None:
+        super().open(context)
+        self.worker = context.worker
+
+    def fetch(self, limit: int, timeout_s: float) -> Batch | None:
+        assert self.worker.attend(SourceAwayError("nobody answers"))
+        assert self.worker.attend(None)
+        return super().fetch(limit, timeout_s)
+
+
+def test_a_source_that_waits_within_the_users_generator_lets_the_loop_do_what_is_due() -> None:
+    source = WaitingWithin()
+
+    class Asking(Recording):
+        def handle_task(self, offset: int, record: Any) -> object:
+            run.interrupts.set(Interrupt.STOP)
+            assert source.worker.attend(None)  # in a handler it only answers, and the stop is not taken
+            return super().handle_task(offset, record)
+
+    run = Run(Asking, ["ok"], source=source)
+    run.turn()
+    assert run.consumer.handled == [0]
+    assert [fact.name for fact in run.facts if fact.name.startswith("source_")] == ["source_away", "source_back"]
 
 
 class AwayAtFirst(MemorySource):
