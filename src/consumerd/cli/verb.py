@@ -8,14 +8,16 @@ from __future__ import annotations
 import inspect
 import json
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import reduce
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar
 
 import click
 import msgspec
 from msgspec import Meta
 
-from consumerd.cli.options import json_option, state_dir_option
+from consumerd.cli.options import Decorator, json_option, state_dir_option
 from consumerd.clock import SYSTEM_CLOCK
 from consumerd.errors import ConsumerdError
 from consumerd.state.state_dir import StateDirectory
@@ -23,7 +25,7 @@ from consumerd.wire.control import call
 from consumerd.wire.method import Method, understood
 from consumerd.wire.status import PoolStatus, ask_status
 
-Target = Annotated[str, Meta(description="A group, or group/name.")]
+Target = Annotated[str, Meta(description="A group, or group/name.", extra={"metavar": "TARGET"})]
 
 LOOK_EVERY_S = 0.2
 UP = frozenset({"running", "stalled", "finished"})
@@ -32,8 +34,8 @@ UP = frozenset({"running", "stalled", "finished"})
 class Verb(Method, frozen=True):
     """A method that is a verb: its name is the verb's, its docstring the help.
 
-    A field without a default is an argument, one that is False by default a flag, with its description as help. Any
-    other names in its `Meta(extra={…})` a `metavar`, and how it is read from a text: `read`.
+    A field that is False by default is a flag, one that is None an option, any other an argument; its description is
+    the help. `Meta(extra={…})` has its `metavar`, and how an argument is read from a text, `read`.
 
     timeout_s: how long the answer may take. can_wait: there is `--wait`, until the pools that `awaited` names run it.
     """
@@ -65,6 +67,7 @@ def command_of(kind: type[Verb]) -> click.Command:
     """The command of a verb: it asks, and shows the answer as JSON or in lines."""
 
     @click.command(kind.name, help=inspect.getdoc(kind))
+    @parameters(kind)
     @state_dir_option
     @json_option
     def command(state_dir: StateDirectory, as_json: bool, is_waiting: bool = False, **given: Any) -> None:  # as read
@@ -76,7 +79,6 @@ def command_of(kind: type[Verb]) -> click.Command:
         if is_waiting:
             wait_for(state_dir, verb.awaited(answer), tell=(lambda line: None) if as_json else click.echo)
 
-    command.params[:0] = map(_parameter, msgspec.structs.fields(kind))
     if kind.can_wait:
         command.params.append(_WAIT)
     return command
@@ -87,14 +89,24 @@ _WAIT = click.Option(
 )
 
 
-def _parameter(field: msgspec.structs.FieldInfo) -> click.Parameter:
+def parameters(kind: type[Method], types: Mapping[str, click.ParamType[Any]] = MappingProxyType({})) -> Decorator:
+    """The arguments and options of a method's fields, for a command. types: of those that are no plain texts."""
+    found = [_parameter(field, types.get(field.name)) for field in msgspec.structs.fields(kind)]
+    return lambda function: reduce(lambda made, parameter: parameter(made), reversed(found), function)
+
+
+def _parameter(field: msgspec.structs.FieldInfo, kind: click.ParamType[Any] | None) -> Decorator:
     (described,) = [each for each in typing.get_args(field.type) if isinstance(each, Meta)]
     more = described.extra or {}
+    metavar, flag = more.get("metavar"), f"--{field.name.replace('_', '-')}"
     if field.default is False:
-        return click.Option([f"--{field.name.replace('_', '-')}"], is_flag=True, help=described.description)
+        return click.option(flag, is_flag=True, help=described.description)
+    if field.default is None:
+        return click.option(flag, type=kind, metavar=metavar, help=described.description)
+    if field.default == ():
+        return click.argument(field.name, nargs=-1, metavar=metavar)
     read: Callable[[str], object] = more.get("read", str)
-    metavar = more.get("metavar", field.name.upper())
-    return click.Argument([field.name], metavar=metavar, callback=lambda ctx, parameter, text: read(text))
+    return click.argument(field.name, metavar=metavar, callback=lambda ctx, parameter, text: read(text))
 
 
 def wait_for(state_dir: StateDirectory, names: Iterable[str], *, tell: Callable[[str], object]) -> None:

@@ -18,11 +18,12 @@ MASTERS = "consumerd.verbs."
 
 
 class Listed(NamedTuple):
-    """summary: for `--help`; module: whose `attribute` is the command."""
+    """summary: for `--help`; module: whose `attribute` is the command; methods: the module of these, if another."""
 
     summary: str
     module: str
     attribute: str = "command"
+    methods: str | None = None
 
 
 VERBS = {
@@ -40,7 +41,11 @@ VERBS = {
     "reload": Listed("Read the configuration anew, and take over what differs.", "consumerd.verbs.reload"),
     "cancel": Listed("End the attempt that a worker runs now.", "consumerd.verbs.cancel"),
     "stop": Listed("Stop the master and all its workers, gracefully.", "consumerd.verbs.stop"),
-    "parked": Listed("Show, retry or discard waiting and dead tasks.", "consumerd.verbs.parked.command"),
+    "parked": Listed(
+        "Show, retry or discard waiting and dead tasks.",
+        "consumerd.verbs.parked.command",
+        methods="consumerd.verbs.parked.methods",
+    ),
     "task": Listed("Run one task through the real handler in the foreground; settle nothing.", "consumerd.cli.task"),
     "demo": Listed("The whole thing in a minute, on the embedded default.", "consumerd.cli.demo"),
 }
@@ -52,7 +57,7 @@ def methods() -> dict[str, type[Method]]:
 
     for verb in VERBS.values():
         if verb.module.startswith(MASTERS):
-            importlib.import_module(verb.module)
+            importlib.import_module(verb.methods or verb.module)
     found, unseen = dict[str, type[Method]](), [Method]
     while unseen:
         kind = unseen.pop()

@@ -36,7 +36,9 @@ class Cancel(Verb, frozen=True):
     """
 
     name, result, is_act = "cancel", Cancelled, True
-    task: Annotated[str, Meta(description="group/name#WORKER, or group/name#WORKER:SHARD:OFFSET.")]
+    task: Annotated[
+        str, Meta(description="group/name#WORKER, or group/name#WORKER:SHARD:OFFSET.", extra={"metavar": "TASK"})
+    ]
     park: Annotated[
         bool, Meta(description="Park the task as dead; it is not run again before somebody retries it.")
     ] = False

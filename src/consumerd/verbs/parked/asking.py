@@ -77,7 +77,7 @@ def _ask_embedded(state_dir: StateDirectory, asked: ParkedMethod) -> list[Item]:
             "name its --state-dir, or with --config the configuration whose store is meant"
         )
     serve = Serve(json.dumps({}), str(Path.cwd()), str(state_dir.path))
-    return _ask_helper(serve, StoreRequest(1, asked.verb, asked.arguments(None)))
+    return _ask_helper(serve, StoreRequest(1, asked.verb(), asked.arguments(None)))
 
 
 def _ask_configured(config: str, state_dir: StateDirectory, asked: ParkedMethod) -> list[Item]:
@@ -87,7 +87,7 @@ def _ask_configured(config: str, state_dir: StateDirectory, asked: ParkedMethod)
     arguments = asked.arguments([str(consumer.full_name) for consumer in document.consumers])
     path = state_dir_of(document.state_dir, state_dir).path
     serve = Serve(document.settings.model_dump_json(), str(document.directory), str(path))
-    return _ask_helper(serve, StoreRequest(1, asked.verb, arguments))
+    return _ask_helper(serve, StoreRequest(1, asked.verb(), arguments))
 
 
 def _ask_helper(serve: Serve, request: StoreRequest) -> list[Item]:

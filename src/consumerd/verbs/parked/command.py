@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -14,17 +16,44 @@ from msgspec.structs import replace
 
 from consumerd import clock
 from consumerd.cli.lines import terminal_width
-from consumerd.cli.options import Decorator, json_option, state_dir_option
+from consumerd.cli.options import json_option, state_dir_option
+from consumerd.cli.verb import parameters
 from consumerd.standard_streams import shown
 from consumerd.state.state_dir import StateDirectory
 from consumerd.verbs.parked.asking import Item, ask, check_target
-from consumerd.verbs.parked.methods import ParkedChange, ParkedDiscard, ParkedList, ParkedRetry, ParkedShow
-from consumerd.verbs.parked.options import DECIDABLE, Function, changing, narrowed, target_option
+from consumerd.verbs.parked.methods import (
+    ParkedChange,
+    ParkedDiscard,
+    ParkedList,
+    ParkedMethod,
+    ParkedRetry,
+    ParkedShow,
+)
 from consumerd.verbs.parked.view import agrees, is_asked, render_changed, render_list, render_task
 
-_config_option: Decorator = click.option(
-    "--config", metavar="CONFIG", help="Ask the store that this configuration names; the master is not needed."
-)
+MOST_LISTED = 100
+_AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w)(?:\s+ago)?")
+_UNITS_S = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+class Moment(click.ParamType[float]):
+    """A moment as people write it: `30min`, `2h` or `3d` ago, or an ISO date with or without its time, UTC."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # as click has it
+        if (ago := _AGO.fullmatch(value.strip())) is not None:
+            return clock.wall() - float(ago[1]) * _UNITS_S[ago[2]]
+        try:
+            at = datetime.fromisoformat(value)
+            return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no time: write 30min, 2h or 3d ago, 2026-11-28 or 2026-11-28T12:00", param, ctx)
+
+
+MOMENTS = {"since": Moment(), "until": Moment()}
+DECIDABLE = click.Choice(["waiting", "dead"])
+ANY_STATE = click.Choice([*DECIDABLE.choices, "suspect"])
 
 
 @click.group()
@@ -32,18 +61,24 @@ def command() -> None:
     """Show, retry or discard parked tasks: waiting for their next attempt, or dead until a person decides."""
 
 
-def _verb(name: str) -> Callable[[Function], click.Command]:
-    def decorate(function: Function) -> click.Command:
-        return command.command(name)(json_option(_config_option(state_dir_option(function))))
+def _verb(kind: type[ParkedMethod], **types: click.ParamType[Any]) -> Callable[[Callable[..., Any]], click.Command]:
+    """The command of a method: what its fields and the function's own options are, and whom it asks."""
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        common = json_option(_config_option(state_dir_option(function)))
+        return command.command(kind.verb())(parameters(kind, {**MOMENTS, **types})(common))
 
     return decorate
 
 
-@_verb("list")
+_config_option = click.option(
+    "--config", metavar="CONFIG", help="Ask the store that this configuration names; the master is not needed."
+)
+_sure_option = click.option("--yes", "-y", "is_sure", is_flag=True, help="With --all on a terminal: do not ask.")
+
+
+@_verb(ParkedList, state=ANY_STATE, limit=click.IntRange(min=1))
 @click.argument("named", metavar="[TARGET]", required=False)
-@target_option
-@narrowed(*DECIDABLE, "suspect")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="So many, the newest first.")
 def list_(
     state_dir: StateDirectory,
     config: str | None,
@@ -51,10 +86,11 @@ def list_(
     *,
     named: str | None,
     target: str | None,
-    limit: int,
+    limit: int | None,
     **narrowing: Any,  # click's parameters
 ) -> int:
-    """List parked tasks of TARGET, a group or group/name; the newest failure first."""
+    """List parked tasks of TARGET, a group or group/name; the newest failure first, 100 at most without --limit."""
+    limit = MOST_LISTED if limit is None else limit
     target = named if target is None else target
     rows = ask(state_dir, config, ParkedList(target=target, limit=limit + 1, **narrowing))
     if not rows:
@@ -70,9 +106,7 @@ def list_(
     return shown()
 
 
-@_verb("show")
-@click.argument("reference", metavar="HANDLE")
-@target_option
+@_verb(ParkedShow)
 @click.option("--raw", "is_raw", is_flag=True, help="Write the payload's bytes to stdout, and nothing else.")
 def show(
     state_dir: StateDirectory, config: str | None, as_json: bool, *, reference: str, target: str | None, is_raw: bool
@@ -89,15 +123,15 @@ def show(
     return shown()
 
 
-@_verb("retry")
-@changing
+@_verb(ParkedRetry, state=DECIDABLE)
+@_sure_option
 def retry(state_dir: StateDirectory, config: str | None, as_json: bool, **chosen: Any) -> int:
     """Have tasks handled again now, their attempts kept. HANDLE: at least 4 characters of it, or a task id."""
     return _change(state_dir, config, ParkedRetry, chosen, as_json=as_json)
 
 
-@_verb("discard")
-@changing
+@_verb(ParkedDiscard, state=DECIDABLE)
+@_sure_option
 def discard(state_dir: StateDirectory, config: str | None, as_json: bool, **chosen: Any) -> int:
     """Delete tasks for good. HANDLE: at least 4 characters of it, or a task id."""
     return _change(state_dir, config, ParkedDiscard, chosen, as_json=as_json)
@@ -113,7 +147,7 @@ def _change(
         raise click.UsageError("write either handles or --all, which --target, --state and the like narrow down")
     if asked.all and not is_sure and not asked.dry_run and is_asked():
         asked = replace(asked, until=min(asked.until or math.inf, clock.wall()))  # no more than are counted
-        if not agrees(asked.verb, ask(state_dir, config, replace(asked, dry_run=True))):
+        if not agrees(asked.verb(), ask(state_dir, config, replace(asked, dry_run=True))):
             click.echo("nothing was changed")
             return 1
     items = ask(state_dir, config, asked)
@@ -124,7 +158,7 @@ def _change(
         left = [{"consumer": item["consumer"], "tasks": item["tasks"]} for item in items if item["is_left"]]
         _print_json({"consumers": consumers, "left": left})
     else:
-        click.echo("\n".join(render_changed(asked.verb, items, is_dry=asked.dry_run)))
+        click.echo("\n".join(render_changed(asked.verb(), items, is_dry=asked.dry_run)))
     return 0
 
 

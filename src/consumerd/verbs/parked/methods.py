@@ -19,22 +19,32 @@ if TYPE_CHECKING:
     from consumerd.master.pools.pools import Pools
 
 
+TEXT, TIME = {"metavar": "TEXT"}, {"metavar": "2h|3d|DATE"}
+
+
 class ParkedMethod(Method, frozen=True, kw_only=True):
     """One request to the store helper: `{"items": […]}`. What narrows it down is None where it does not.
 
     since, until: on the wall clock, when the last attempt failed.
     """
 
-    target: Annotated[str | None, Meta(description="Only tasks of a group, or group/name.")] = None
+    target: Annotated[
+        str | None,
+        Meta(
+            description="Only tasks of this group, or group/name; one of others by its full name.",
+            extra={"metavar": "TARGET"},
+        ),
+    ] = None
 
-    @property
-    def verb(self) -> str:
-        return self.name.removeprefix("parked.")
+    @classmethod
+    def verb(cls) -> str:
+        """As the store helper calls it."""
+        return cls.name.removeprefix("parked.")
 
     async def texts(self, master: Controls, by: str) -> AsyncIterator[str]:
         """Page by page."""
         separator = '{"items":['
-        async for page in master.helper.ask(self.verb, self.arguments(master.consumers())):
+        async for page in master.helper.ask(self.verb(), self.arguments(master.consumers())):
             if not page:
                 yield " "  # a step that found nothing: whoever waits sees that it goes on
             for item in page:
@@ -49,31 +59,37 @@ class ParkedMethod(Method, frozen=True, kw_only=True):
 
 class Narrowed(ParkedMethod, frozen=True, kw_only=True):
     state: Annotated[str | None, Meta(description="Only tasks in this state.")] = None
-    error: Annotated[str | None, Meta(description="Only tasks that have this in their error.")] = None
-    text: Annotated[str | None, Meta(description="Only those with this in id, error, traceback or payload.")] = None
-    since: Annotated[float | None, Meta(description="Only tasks that failed last since then.")] = None
-    until: Annotated[float | None, Meta(description="Only tasks that failed last before then.")] = None
+    error: Annotated[str | None, Meta(description="Only tasks that have this in their error.", extra=TEXT)] = None
+    text: Annotated[
+        str | None, Meta(description="Only tasks that have this in id, error, traceback or payload.", extra=TEXT)
+    ] = None
+    since: Annotated[float | None, Meta(description="Only tasks that failed last since then.", extra=TIME)] = None
+    until: Annotated[float | None, Meta(description="Only tasks that failed last before then.", extra=TIME)] = None
 
 
 class ParkedList(Narrowed, frozen=True, kw_only=True):
     """List parked tasks, the newest failure first."""
 
     name = "parked.list"
-    limit: Annotated[int | None, Meta(description="So many.")] = None
+    limit: Annotated[int | None, Meta(description="So many, the newest first.")] = None
 
 
 class ParkedShow(ParkedMethod, frozen=True, kw_only=True):
     """Show one task whole."""
 
     name = "parked.show"
-    reference: Annotated[str, Meta(description="A handle, at least 4 characters of it, or a task id.")]
+    reference: Annotated[
+        str, Meta(description="A handle, at least 4 characters of it, or a task id.", extra={"metavar": "HANDLE"})
+    ]
 
 
 class ParkedChange(Narrowed, frozen=True, kw_only=True):
     """Change tasks chosen by handles, or `all` that the rest narrows down. An item for each step and consumer."""
 
     is_act = True
-    references: Annotated[tuple[str, ...], Meta(description="Handles, or task ids.")] = ()
+    references: Annotated[
+        tuple[str, ...], Meta(description="Handles, or task ids.", extra={"metavar": "[HANDLE]..."})
+    ] = ()
     all: Annotated[bool, Meta(description="All that the others choose, of the consumers run here.")] = False
     dry_run: Annotated[bool, Meta(description="Only count them.")] = False
 
@@ -104,7 +120,7 @@ class ParkedRetry(ParkedChange, frozen=True, kw_only=True):
         if not why:
             return
         counting = msgspec.structs.replace(self, dry_run=True)
-        async for page in master.helper.ask(self.verb, counting.arguments(master.consumers())):
+        async for page in master.helper.ask(self.verb(), counting.arguments(master.consumers())):
             for item in page:
                 if not item["is_left"] and item["tasks"] and str(item["consumer"]) in why:
                     raise UsageError(f"nothing is retried: {why[str(item['consumer'])]}")
