@@ -22,7 +22,7 @@ from consumerd.wire.board_writer import BoardWriter
 from consumerd.wire.messages import Lag, Reported
 from consumerd.wire.recent import KEPT
 from consumerd.wire.status import status_of
-from unit.master.pools.test_hearing import Stage, stage
+from unit.master.pools.test_messages import Stage, stage
 
 __all__ = ["stage"]
 

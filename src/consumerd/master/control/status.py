@@ -160,10 +160,10 @@ def _since_s(worker: Worker, reading: Reading, lane: Lane) -> float:
     """Since when the task of a lane runs at most: since its batch began, its board stands as it does, or the last look,
     at which it stood otherwise.
     """
-    sight, looked_s = worker.sight, 0.0
-    if sight is not None:
-        is_same = standing(sight.standing, reading, 0.0).mark == sight.standing.mark
-        looked_s = sight.standing.since_s if is_same else sight.seen_at
+    observation, looked_s = worker.observation, 0.0
+    if observation is not None:
+        is_same = standing(observation.standing, reading, 0.0).mark == observation.standing.mark
+        looked_s = observation.standing.since_s if is_same else observation.seen_at
     return max(lane.busy_since_ns / 1e9, lane.attempt_since_ns / 1e9, looked_s)
 
 

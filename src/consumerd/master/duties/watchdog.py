@@ -17,7 +17,7 @@ from consumerd.master.pools.worker_messages import break_worker
 from consumerd.master.rules import history
 from consumerd.master.rules.flow import Flow, flowed, one_replaced
 from consumerd.master.rules.observed import Condemned
-from consumerd.master.rules.watch import SCAN_BUSY_S, Limits, Sight, Stuck, judged, scan_every_s, seen
+from consumerd.master.rules.watch import SCAN_BUSY_S, Limits, Observation, Stuck, judged, scan_every_s, seen
 from consumerd.model.slots import LOOPING, SlotState
 
 LEAST_START_S = 30.0
@@ -58,8 +58,8 @@ class Watchdog:
                 for number, worker in list(_looping(pool)):
                     _look(pool, number, worker, now)
                 _look_at_flow(pool, now)
-                sights = [worker.sight for _, worker in _looping(pool) if worker.sight is not None]
-                pool.watch_at = now + scan_every_s(sights)
+                observations = [worker.observation for _, worker in _looping(pool) if worker.observation is not None]
+                pool.watch_at = now + scan_every_s(observations)
 
 
 def condemn(pool: Pool, number: int, sentence: Condemned, now: float) -> None:
@@ -74,8 +74,8 @@ def condemn(pool: Pool, number: int, sentence: Condemned, now: float) -> None:
 
 def _due_at(pool: Pool) -> float:
     """When to look at a pool next: at once where nobody has looked at one of its workers yet."""
-    unseen = any(worker.sight is None for worker in pool.workers.values())
-    is_new = unseen and any(worker.sight is None and worker.reading() for _, worker in _looping(pool))
+    unseen = any(worker.observation is None for worker in pool.workers.values())
+    is_new = unseen and any(worker.observation is None and worker.reading() for _, worker in _looping(pool))
     return 0.0 if is_new else pool.watch_at
 
 
@@ -106,15 +106,15 @@ def _look(pool: Pool, number: int, worker: Worker, now: float) -> None:
         worker.silent_since = None
     if worker.idles_on(now) and slot.state is SlotState.RUNNING and slot.condemned is None:
         return
-    sight = _see(pool, worker, now)
-    if sight is None:
+    observation = _see(pool, worker, now)
+    if observation is None:
         if slot.condemned is None:
             condemn(pool, number, Condemned(NONSENSE, now, now + DIAGNOSE_S), now)
         return
-    if slot.condemned is not None and not slot.condemned.is_let_off(sight.standing.since_s):
+    if slot.condemned is not None and not slot.condemned.is_let_off(observation.standing.since_s):
         return
     limits = _limits(pool, slot.edition)
-    stuck = worker.stuck = None if sight.is_idling else judged(sight, limits)
+    stuck = worker.stuck = None if observation.is_idling else judged(observation, limits)
     if slot.condemned is not None or (stuck is None and slot.state is SlotState.STALLED):
         _went_on(pool, number, worker, now)
     if stuck is None:
@@ -126,18 +126,20 @@ def _look(pool: Pool, number: int, worker: Worker, now: float) -> None:
         condemn(pool, number, Condemned(reason, now, now + DIAGNOSE_S, stuck.shard, stuck.offset), now)
 
 
-def _see(pool: Pool, worker: Worker, now: float) -> Sight | None:
+def _see(pool: Pool, worker: Worker, now: float) -> Observation | None:
     """Look at its board; at its process only where the board stands still. None where the board holds nonsense."""
     assert worker.pid is not None
     reading = worker.reading()
     if reading is None:
         return None
-    planned_s = SCAN_BUSY_S if worker.sight is None else max(0.0, (pool.watch_at or now) - worker.sight.seen_at)
-    sight = seen(worker.sight, reading, now, is_stopped=False, planned_s=planned_s)
-    if sight.is_still and pool.tools.launcher.is_stopped(worker.pid):
-        sight = seen(worker.sight, reading, now, is_stopped=True, planned_s=planned_s)
-    worker.sight = sight
-    return sight
+    planned_s = (
+        SCAN_BUSY_S if worker.observation is None else max(0.0, (pool.watch_at or now) - worker.observation.seen_at)
+    )
+    observation = seen(worker.observation, reading, now, is_stopped=False, planned_s=planned_s)
+    if observation.is_still and pool.tools.launcher.is_stopped(worker.pid):
+        observation = seen(worker.observation, reading, now, is_stopped=True, planned_s=planned_s)
+    worker.observation = observation
+    return observation
 
 
 def _stalled(pool: Pool, number: int, worker: Worker, stuck: Stuck, now: float) -> None:
@@ -169,10 +171,10 @@ def _went_on(pool: Pool, number: int, worker: Worker, now: float) -> None:
 
 def _look_at_flow(pool: Pool, now: float) -> None:
     """Whether its source gives what waits in it."""
-    sights = [worker.sight for _, worker in _looping(pool) if worker.sight is not None]
-    if not sights:
+    observations = [worker.observation for _, worker in _looping(pool) if worker.observation is not None]
+    if not observations:
         return
-    readings = [sight.reading for sight in sights]
+    readings = [observation.reading for observation in observations]
     dead = pool.tally.dead
     done = dead.handled + dead.failed + dead.parked
     done += sum(reading.handled + reading.failed + reading.parked for reading in readings)
@@ -198,7 +200,7 @@ def _replace_one(pool: Pool, flow: Flow, now: float) -> None:
     having = [
         pair
         for pair in workers
-        if pair[1].sight is not None and any(lane.shard in stalled for lane in pair[1].sight.reading.lanes)
+        if pair[1].observation is not None and any(lane.shard in stalled for lane in pair[1].observation.reading.lanes)
     ]
     number, _ = having[0] if having else workers[flow.replaced % len(workers)]
     for_s = now - min(stalled.values())

@@ -22,7 +22,7 @@ def perform(pool: Pool, action: Action, now: float) -> None:
     match action:
         case actions.ExecuteZygote(_, edition):
             _execute_zygote(pool, edition, now)
-        case actions.Fork(_, slot, edition):
+        case actions.ForkWorker(_, slot, edition):
             _fork(pool, slot, edition, now)
         case actions.AskToLeave(_, slot, deadline, is_last):
             pool.send(slot, Stop(deadline, is_last))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from consumerd.errors import WireError
 from consumerd.master.host.launcher import WorkerEnds
 from consumerd.master.rules.observed import Condemned
-from consumerd.master.rules.watch import Glance, Sight, Stuck
+from consumerd.master.rules.watch import BoardCopy, Observation, Stuck
 from consumerd.wire.board import Reading
 from consumerd.wire.messages import Reported
 
@@ -33,9 +33,9 @@ class Worker:
     jitter: its own, from [0, 1), by which it is recycled earlier.
     holder_looked_at: when it was last looked who holds its slot's lock, for which it waits.
     ready_at: when its loop began.
-    sight: how it was last seen.
-    glance: its board at the last look, which the sight may be older than: then it has idled on since.
-    stuck: why it makes no progress, as of the sight.
+    observation: how it was last seen.
+    board_copy: its board at the last look, which the observation may be older than: then it has idled on since.
+    stuck: why it makes no progress, as of the observation.
     memory_bytes: its own, as read at memory_read_at.
     away: by its reports, what is away (`store`, `source`, `destination`, `starved`).
     silent_since: when its channel ended.
@@ -49,8 +49,8 @@ class Worker:
     jitter: float = 0.0
     holder_looked_at: float | None = None
     ready_at: float | None = None
-    sight: Sight | None = None
-    glance: Glance | None = None
+    observation: Observation | None = None
+    board_copy: BoardCopy | None = None
     stuck: Stuck | None = None
     memory_bytes: int | None = None
     memory_read_at: float | None = None
@@ -72,16 +72,16 @@ class Worker:
     def idles_on(self, now: float) -> bool:
         """A quick look: whether it idles as it did at the last one, and its loop has turned since.
 
-        Its sight is left as it was; where it does not idle on, that is first brought up to the last look.
+        Its observation is left as it was; where it does not idle on, that is first brought up to the last look.
         """
-        before, self.glance = self.glance, Glance(self.ends.board.look(), now)
-        if before is None or self.sight is None:
+        before, self.board_copy = self.board_copy, BoardCopy(self.ends.board.look(), now)
+        if before is None or self.observation is None:
             return False
-        if self.sight.is_idling and before.has_only_turned(self.glance):
+        if self.observation.is_idling and before.has_only_turned(self.board_copy):
             return True
-        if self.sight.seen_at < before.at:
+        if self.observation.seen_at < before.at:
             with suppress(WireError):  # nonsense by now: the look that follows says so
-                self.sight = before.sight()
+                self.observation = before.observation()
         return False
 
     def has_ended(self) -> bool:

@@ -31,9 +31,8 @@ def hear_worker(pool: Pool, arrival: Arrival, now: float) -> None:
     match arrival.content:
         case Ready():
             worker.ready_at = now
-            pool.become(history.ready(pool.observed, slot, now))
             if worker.pid is not None:  # else once its zygote has named it
-                tell_ready(pool, slot, worker)
+                become_ready(pool, slot, worker, now)
         case Reported() as reported:
             _reported(pool, slot, worker, reported)
         case Cleared(task_id):
@@ -50,10 +49,11 @@ def hear_worker(pool: Pool, arrival: Arrival, now: float) -> None:
             break_worker(pool, slot, worker, f"a worker sent {type(other).__name__}")
 
 
-def tell_ready(pool: Pool, slot: int, worker: Worker) -> None:
-    """Its loop has begun, and it has a name."""
-    fact = events.worker_ready(consumer=pool.consumer, worker_id=slot, pid=worker.pid, generation=worker.generation)
-    pool.tools.emit(fact)
+def become_ready(pool: Pool, slot: int, worker: Worker, now: float) -> None:
+    """A worker has been named by its zygote, and its loop has begun."""
+    pid, generation = worker.pid, worker.generation
+    fact = events.worker_ready(consumer=pool.consumer, worker_id=slot, pid=pid, generation=generation)
+    pool.become(history.ready(pool.observed, slot, now), fact)
 
 
 def break_worker(pool: Pool, slot: int, worker: Worker, error: str) -> None:

@@ -12,7 +12,7 @@ from consumerd.master.pools.mailbox import Arrival, EndOfChannel
 from consumerd.master.pools.performing import kill_zygote, note_not_forked
 from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.worker import Worker, end_with
-from consumerd.master.pools.worker_messages import let_go, tell_ready, worker_ended
+from consumerd.master.pools.worker_messages import become_ready, let_go, worker_ended
 from consumerd.master.rules import history
 from consumerd.master.rules.wait_status import described
 from consumerd.model.slots import PoolState, ZygoteState
@@ -140,7 +140,7 @@ def _forked(pool: Pool, edition: int, forked: Forked, fds: tuple[int, ...], now:
     fact = events.worker_forked(consumer=pool.consumer, worker_id=slot, pid=forked.pid, generation=generation)
     pool.become(history.forked(pool.observed, slot, forked.pid), fact)
     if worker.ready_at is not None:
-        tell_ready(pool, slot, worker)
+        become_ready(pool, slot, worker, now)
 
 
 def _is_its_own(pool: Pool, edition: int, pid: int, fds: tuple[int, ...]) -> bool:

@@ -16,7 +16,7 @@ class ExecuteZygote:
 
 
 @dataclass(frozen=True, slots=True)
-class Fork:
+class ForkWorker:
     """Have the zygote of an edition fork a worker for a slot."""
 
     pool: ConsumerName
@@ -87,5 +87,14 @@ class GiveUp:
 
 
 Action = (
-    ExecuteZygote | Fork | AskToLeave | Kill | Vacate | AskZygoteToLeave | KillZygote | StopPool | ClosePool | GiveUp
+    ExecuteZygote
+    | ForkWorker
+    | AskToLeave
+    | Kill
+    | Vacate
+    | AskZygoteToLeave
+    | KillZygote
+    | StopPool
+    | ClosePool
+    | GiveUp
 )

@@ -179,7 +179,7 @@ class _PoolPlan:
             if slot.is_occupied or self.pool.zygote(edition).state is not ZygoteState.READY:
                 continue
             if self.clock.is_due(max(earliest, _start_at(slot, edition))):
-                yield actions.Fork(self.name, number, edition)
+                yield actions.ForkWorker(self.name, number, edition)
 
     def _must_wait_for_others(self) -> bool:
         """Whether workers are there that divide the keys by another number, perhaps: of another edition, or master."""

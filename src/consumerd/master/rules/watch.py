@@ -42,8 +42,14 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """What is known of one worker. seen_at: of the last look; stopped_since: the first look at which it was stopped."""
+class Observation:
+    """What is known of one worker.
+
+    standing: since when its board stands as it does.
+    reading: its board, as of the last look.
+    seen_at: when that was.
+    stopped_since: the first look at which its process was stopped.
+    """
 
     standing: Standing
     reading: Reading
@@ -62,13 +68,13 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
-    """The words of a board as they stood at a time. For the many workers that idle: far quicker than a sight."""
+class BoardCopy:
+    """The words of a board as they stood at a time. For the many workers that idle: far quicker than an observation."""
 
     words: list[int]
     at: float
 
-    def has_only_turned(self, after: Glance) -> bool:
+    def has_only_turned(self, after: BoardCopy) -> bool:
         """Whether the worker idles as it did, and its loop has turned meanwhile: what was seen of it is so still."""
         before, words = self.words, after.words
         return (
@@ -79,7 +85,7 @@ class Glance:
             and before[TURNED_NS + 1 :] == words[TURNED_NS + 1 :]
         )
 
-    def sight(self) -> Sight:
+    def observation(self) -> Observation:
         """What it saw: a loop that had just gone on."""
         return seen(None, reading_in(self.words), self.at, is_stopped=False, planned_s=0.0)
 
@@ -111,7 +117,9 @@ class Stuck:
                 return f"has taken no turn outside the handler {for_s}"
 
 
-def seen(before: Sight | None, reading: Reading, now: float, *, is_stopped: bool, planned_s: float) -> Sight:
+def seen(
+    before: Observation | None, reading: Reading, now: float, *, is_stopped: bool, planned_s: float
+) -> Observation:
     """After one more look. planned_s: how long after the last one this was to come."""
     unseen_s = 0.0 if before is None else now - before.seen_at - planned_s
     unseen_s = unseen_s if unseen_s > LATE_S else 0.0
@@ -119,16 +127,16 @@ def seen(before: Sight | None, reading: Reading, now: float, *, is_stopped: bool
     stopped_since = None if before is None else before.stopped_since
     stopped_since = now if stopped_since is None else stopped_since + unseen_s
     stands = standing(earlier, reading, now, unseen_s=unseen_s)
-    return Sight(stands, reading, now, stopped_since if is_stopped else None)
+    return Observation(stands, reading, now, stopped_since if is_stopped else None)
 
 
-def judged(sight: Sight, limits: Limits) -> Stuck | None:
+def judged(observation: Observation, limits: Limits) -> Stuck | None:
     """Whether a worker is stuck, as it was last seen."""
-    reading, now = sight.reading, sight.seen_at
-    since_s, timeout_s = sight.standing.since_s, limits.task_timeout_s
+    reading, now = observation.reading, observation.seen_at
+    since_s, timeout_s = observation.standing.since_s, limits.task_timeout_s
     place = next(((lane.shard, lane.cursor) for lane in reading.busy), (None, None))
-    if sight.stopped_since is not None:
-        return Stuck(Why.STOPPED, sight.stopped_since, now - sight.stopped_since >= timeout_s, *place)
+    if observation.stopped_since is not None:
+        return Stuck(Why.STOPPED, observation.stopped_since, now - observation.stopped_since >= timeout_s, *place)
     if reading.state is not WorkerState.RUNNING:
         return None
     if reading.busy:
@@ -139,7 +147,7 @@ def judged(sight: Sight, limits: Limits) -> Stuck | None:
     return Stuck(Why.LOOP, since_s, now - since_s >= max(NO_TURN_S, timeout_s))
 
 
-def scan_every_s(sights: list[Sight]) -> float:
+def scan_every_s(observations: list[Observation]) -> float:
     """How soon to look at a pool again."""
-    is_quiet = all(not sight.reading.busy and not sight.is_still for sight in sights)
+    is_quiet = all(not observation.reading.busy and not observation.is_still for observation in observations)
     return SCAN_IDLE_S if is_quiet else SCAN_BUSY_S

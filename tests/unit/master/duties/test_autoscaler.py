@@ -18,7 +18,7 @@ from consumerd.model.identity import ConsumerName
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.messages import Assignment, Loaded
 from consumerd.wire.status import Scaling
-from unit.master.pools.test_hearing import tools
+from unit.master.pools.test_messages import tools
 
 NAME = ConsumerName("g", "a")
 LOOK_S = 7.5

@@ -10,11 +10,11 @@ import pytest
 
 from consumerd.master.duties.leftover_workers import LeftoverWorkers
 from consumerd.master.pools.performing import perform
-from consumerd.master.rules.actions import ExecuteZygote, Fork
+from consumerd.master.rules.actions import ExecuteZygote, ForkWorker
 from consumerd.state.state_dir import StateDirectory
 from consumerd.version import __version__
 from consumerd.wire.messages import Hello
-from unit.master.pools.test_hearing import LOADED, NAME, Stage
+from unit.master.pools.test_messages import LOADED, NAME, Stage
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_worker_that_starts_for_too_long_has_whoever_holds_its_lock_killed(sta
     leftovers = LeftoverWorkers(stage.pools)
     perform(stage.pool, ExecuteZygote(NAME, 1), 0.0)
     stage.zygote_says(Hello(__version__), LOADED)
-    perform(stage.pool, Fork(NAME, 0, 1), 0.0)
+    perform(stage.pool, ForkWorker(NAME, 0, 1), 0.0)
     stage.launcher.holders[lock_name(0)] = 77
     assert leftovers.next_turn_at() == 25.0
     leftovers.turn(24.9)

@@ -21,7 +21,7 @@ from consumerd.master.rules.plan import plan
 from consumerd.master.rules.watch import NO_TURN_S, SCAN_BUSY_S, SCAN_IDLE_S, STALLED_AFTER_S
 from consumerd.model.slots import SlotState
 from consumerd.wire.board import BUSY_SINCE_NS, CURSOR, MAGIC_WORD, SHARD, STATE, TURNED_NS
-from unit.master.pools.test_hearing import NAME, WORKER_PID, Stage
+from unit.master.pools.test_messages import NAME, WORKER_PID, Stage
 
 TIMEOUT_S = 300.0
 

@@ -15,7 +15,7 @@ from consumerd.master.rules import history
 from consumerd.model.identity import ConsumerName
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.messages import Assignment, Loaded
-from unit.master.pools.test_hearing import tools
+from unit.master.pools.test_messages import tools
 
 NAME = ConsumerName("g", "a")
 

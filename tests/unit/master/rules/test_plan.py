@@ -13,7 +13,7 @@ from consumerd.master.rules.actions import (
     AskZygoteToLeave,
     ClosePool,
     ExecuteZygote,
-    Fork,
+    ForkWorker,
     GiveUp,
     Kill,
     KillZygote,
@@ -67,7 +67,7 @@ def test_a_new_pool_gets_a_zygote_and_nothing_else() -> None:
 
 
 def test_a_loaded_pool_forks_every_slot() -> None:
-    assert planned(up(), 0.0) == (Fork(A, 0, 1), Fork(A, 1, 1))
+    assert planned(up(), 0.0) == (ForkWorker(A, 0, 1), ForkWorker(A, 1, 1))
 
 
 def test_a_pool_as_it_should_be_needs_nothing_and_no_deadline() -> None:
@@ -79,7 +79,7 @@ def test_a_dead_worker_is_replaced_in_the_same_turn_and_no_other() -> None:
     pool = history.worker_ended(
         running(), 1, Ended(SIGKILL, True, 0.9), 5.0, WantedPool(2, 25.0, restarts_finished=False)
     )
-    assert planned(pool, 5.0) == (Fork(A, 1, 1),)
+    assert planned(pool, 5.0) == (ForkWorker(A, 1, 1),)
 
 
 def test_a_slot_that_backs_off_starts_when_it_is_due() -> None:
@@ -93,7 +93,7 @@ def test_a_slot_that_backs_off_starts_when_it_is_due() -> None:
         pool = history.fork_asked(pool, 1, 1, due_at)
     assert planned(waiting, due_at - 0.01) == ()
     assert next_deadline({A: wanted()}, {A: waiting}) == due_at
-    assert planned(waiting, due_at) == (Fork(A, 1, 1),)
+    assert planned(waiting, due_at) == (ForkWorker(A, 1, 1),)
 
 
 def test_a_zygote_that_died_is_executed_again_and_the_workers_are_left_alone() -> None:
@@ -110,7 +110,7 @@ def lost(now: float = 0.0, workers: int = 2) -> ObservedPool:
 
 def test_a_pool_that_could_not_load_tries_again_each_minute_and_keeps_the_others_out_of_it() -> None:
     both = {A: wanted(), B: wanted()}
-    assert plan(both, {A: lost(), B: up()}, TRY_EVERY_S - 0.01) == (Fork(B, 0, 1), Fork(B, 1, 1))
+    assert plan(both, {A: lost(), B: up()}, TRY_EVERY_S - 0.01) == (ForkWorker(B, 0, 1), ForkWorker(B, 1, 1))
     assert planned(lost(), TRY_EVERY_S) == (ExecuteZygote(A, 1),)
     tried = history.zygote_executed(lost(), 1, 101, TRY_EVERY_S)
     assert history.loaded(tried, 1, TRY_EVERY_S).state is PoolState.UP
@@ -131,7 +131,7 @@ def test_a_pool_has_a_budget_of_unproven_deaths_and_past_it_tries_one_slot_each_
     assert "SIGKILL: out of luck" in pool.reason
     assert planned(pool, 5.0 + TRY_EVERY_S - 0.01) == ()
     assert next_deadline({A: wanted()}, {A: pool}) == 5.0 + TRY_EVERY_S
-    assert planned(pool, 5.0 + TRY_EVERY_S) == (Fork(A, 0, 1),)
+    assert planned(pool, 5.0 + TRY_EVERY_S) == (ForkWorker(A, 0, 1),)
     tried = history.ready(history.fork_asked(pool, 0, 1, 70.0), 0, 70.0)
     assert planned(tried, 70.0) == ()
     assert history.proved(tried, 0, 75.0).state is PoolState.UP
@@ -167,17 +167,17 @@ def test_the_master_gives_up_when_an_essential_pool_has_been_lost_for_five_minut
 
 def test_a_pool_begins_once_those_that_it_comes_after_are_healthy() -> None:
     later = {A: wanted(), B: replace(wanted(), after=frozenset({A}))}
-    assert plan(later, {A: up(), B: history.new_pool(2, 0.0)}, 0.0) == (Fork(A, 0, 1), Fork(A, 1, 1))
+    assert plan(later, {A: up(), B: history.new_pool(2, 0.0)}, 0.0) == (ForkWorker(A, 0, 1), ForkWorker(A, 1, 1))
     observed = {A: running(), B: history.new_pool(2, 0.0)}
     assert plan(later, observed, 0.0) == (ExecuteZygote(B, 1),)
     begun = {A: lost(), B: up()}
-    assert Fork(B, 0, 1) in plan(later, begun, 1.0)
+    assert ForkWorker(B, 0, 1) in plan(later, begun, 1.0)
 
 
 def test_more_workers_restart_nobody_and_fewer_leave_from_the_highest_slot() -> None:
     more, fewer = replace(wanted(), workers=3), replace(wanted(), workers=1)
     grown = history.scaled(running(), 3, 1.0)
-    assert plan({A: more}, {A: grown}, 1.0) == (Fork(A, 2, 1),)
+    assert plan({A: more}, {A: grown}, 1.0) == (ForkWorker(A, 2, 1),)
     assert plan({A: fewer}, {A: running()}, 1.0) == (AskToLeave(A, 1, 1.0 + STOP_TIMEOUT_S, is_last=True),)
 
 
@@ -197,7 +197,7 @@ def test_worn_out_workers_are_replaced_one_after_the_other_the_highest_slot_firs
     pool = history.asked_to_leave(pool, 1, 5.0, deadline=30.0)
     assert planned(pool, 6.0) == ()
     pool = left(pool, 1, 7.0)
-    assert planned(pool, 7.0) == (Fork(A, 1, 1),)
+    assert planned(pool, 7.0) == (ForkWorker(A, 1, 1),)
     pool = history.forked(history.fork_asked(pool, 1, 1, 7.0), 1, 300)
     assert planned(pool, 7.0) == (), "the new one does not run yet"
     pool = history.ready(pool, 1, 8.0)
@@ -205,7 +205,7 @@ def test_worn_out_workers_are_replaced_one_after_the_other_the_highest_slot_firs
 
 
 def test_a_worn_out_worker_stays_while_another_slot_is_empty_or_nobody_can_replace_it() -> None:
-    assert planned(worn(dying(running(), 1, 5.0), 0), 5.0) == (Fork(A, 1, 1),)
+    assert planned(worn(dying(running(), 1, 5.0), 0), 5.0) == (ForkWorker(A, 1, 1),)
     without_zygote = history.zygote_ended(worn(running(), 0), 1, 5.0, jitter=1.0)
     assert planned(without_zygote, 5.0) == (ExecuteZygote(A, 1),)
 
@@ -215,7 +215,7 @@ def test_a_worn_out_worker_of_a_pool_that_divides_the_keys_goes_alone() -> None:
     pool = worn(running(), 0, 1)
     assert plan(split, {A: pool}, 5.0) == (AskToLeave(A, 1, 5.0 + STOP_TIMEOUT_S),)
     pool = left(history.asked_to_leave(pool, 1, 5.0, deadline=30.0), 1, 6.0)
-    assert plan(split, {A: pool}, 6.0) == (Fork(A, 1, 1),)
+    assert plan(split, {A: pool}, 6.0) == (ForkWorker(A, 1, 1),)
 
 
 def test_where_the_keys_are_divided_nobody_starts_beside_workers_of_an_earlier_master() -> None:
@@ -224,8 +224,10 @@ def test_where_the_keys_are_divided_nobody_starts_beside_workers_of_an_earlier_m
     split = {A: replace(wanted(), is_split=True)}
     assert plan(split, {A: haunted}, 2.0) == ()
     assert next_deadline(split, {A: haunted}) is None
-    assert plan(split, {A: loaded}, 2.0) == (Fork(A, 0, 1), Fork(A, 1, 1))
-    assert planned(haunted, 2.0) == (Fork(A, 0, 1), Fork(A, 1, 1)), "the locks are enough where keys are not divided"
+    assert plan(split, {A: loaded}, 2.0) == (ForkWorker(A, 0, 1), ForkWorker(A, 1, 1))
+    assert planned(haunted, 2.0) == (ForkWorker(A, 0, 1), ForkWorker(A, 1, 1)), (
+        "the locks are enough where keys are not divided"
+    )
 
 
 SECOND = replace(WantedPool(2, STOP_TIMEOUT_S), edition=2)
@@ -260,13 +262,13 @@ def test_the_highest_slot_is_the_canary_and_the_others_wait_for_its_proof() -> N
 
 
 def test_a_slot_that_dies_while_another_is_on_trial_goes_on_with_the_established_edition() -> None:
-    assert second(dying(on_trial(), 0, 3.0), 3.0) == (Fork(A, 0, 1),)
+    assert second(dying(on_trial(), 0, 3.0), 3.0) == (ForkWorker(A, 0, 1),)
 
 
 def test_an_edition_whose_first_worker_dies_unproven_is_rejected_and_its_slot_goes_back() -> None:
     pool = dying(on_trial(), 1, 3.0)
     assert (pool.state, pool.rejected) == (PoolState.UP, 2)
-    assert second(pool, 3.0) == (Fork(A, 1, 1), AskZygoteToLeave(A, 2, 3.0 + ZYGOTE_LEAVES_IN_S))
+    assert second(pool, 3.0) == (ForkWorker(A, 1, 1), AskZygoteToLeave(A, 2, 3.0 + ZYGOTE_LEAVES_IN_S))
 
 
 def test_an_edition_that_cannot_be_loaded_is_rejected_and_nobody_leaves() -> None:
@@ -283,7 +285,7 @@ def test_the_old_zygote_leaves_when_the_last_worker_of_its_edition_is_gone() -> 
     pool = history.asked_to_leave(history.proved(on_trial(), 1, 5.0), 0, 5.0, deadline=30.0)
     assert second(pool, 6.0) == ()
     pool = history.worker_ended(pool, 0, Ended(0, is_proven=True, jitter=0.0), 6.0, SECOND)
-    assert second(pool, 6.0) == (Fork(A, 0, 2), AskZygoteToLeave(A, 1, 6.0 + ZYGOTE_LEAVES_IN_S))
+    assert second(pool, 6.0) == (ForkWorker(A, 0, 2), AskZygoteToLeave(A, 1, 6.0 + ZYGOTE_LEAVES_IN_S))
 
 
 def test_workers_that_divide_the_keys_all_leave_before_one_of_a_new_edition_starts() -> None:
@@ -294,31 +296,31 @@ def test_workers_that_divide_the_keys_all_leave_before_one_of_a_new_edition_star
     pool = history.worker_ended(pool, 0, Ended(0, is_proven=True, jitter=0.0), 2.0, SECOND)
     assert plan(split, {A: pool}, 2.0) == ()
     pool = history.worker_ended(pool, 1, Ended(0, is_proven=True, jitter=0.0), 2.0, SECOND)
-    assert plan(split, {A: pool}, 2.0)[:2] == (Fork(A, 0, 2), Fork(A, 1, 2))
+    assert plan(split, {A: pool}, 2.0)[:2] == (ForkWorker(A, 0, 2), ForkWorker(A, 1, 2))
 
 
 def test_a_slot_that_is_empty_anyway_has_the_trial_and_nobody_is_asked_to_leave_for_it() -> None:
     pool = history.worker_ended(running(), 0, Ended(9, is_proven=True, jitter=0.0), 1.0, SECOND)
     pool = history.not_forked(pool, 0, 1, 1.0, error="no room", jitter=1.0)
     pool = history.loaded(history.zygote_executed(pool, 2, 101, 1.0), 2, 1.0)
-    assert second(pool, 1.0) == (Fork(A, 0, 2),)
+    assert second(pool, 1.0) == (ForkWorker(A, 0, 2),)
 
 
 def test_a_failed_pool_that_is_restarted_begins_anew_without_a_trial() -> None:
     pool = history.renewed(lost(), 5.0)
     assert second(pool, 5.0) == (ExecuteZygote(A, 2),)
     pool = history.loaded(history.zygote_executed(pool, 2, 101, 5.0), 2, 6.0)
-    assert second(pool, 6.0) == (Fork(A, 0, 2), Fork(A, 1, 2))
+    assert second(pool, 6.0) == (ForkWorker(A, 0, 2), ForkWorker(A, 1, 2))
 
 
 def test_a_slot_whose_fork_is_refused_waits_also_for_a_new_edition() -> None:
     pool = history.not_forked(up(), 1, 1, 0.0, error="no room", jitter=1.0)
-    assert planned(pool, 0.0) == (Fork(A, 0, 1),)
+    assert planned(pool, 0.0) == (ForkWorker(A, 0, 1),)
     finished = history.worker_ended(on_trial(), 1, Ended(WorkerExit.FINISHED << 8, True, 0.0), 3.0, SECOND)
     third = replace(SECOND, edition=3)
     pool = history.loaded(history.zygote_executed(finished, 3, 102, 3.0), 3, 3.0)
     refused = history.not_forked(pool, 1, 3, 3.0, error="no room", jitter=1.0)
-    assert Fork(A, 1, 3) not in plan({A: third}, {A: refused}, 3.0)
+    assert ForkWorker(A, 1, 3) not in plan({A: third}, {A: refused}, 3.0)
 
 
 def test_a_stop_asks_every_worker_with_the_one_deadline() -> None:
@@ -396,7 +398,7 @@ def test_a_condemned_worker_that_is_asked_to_leave_has_the_time_of_its_drain() -
 def test_a_worker_that_hung_is_replaced_and_its_pool_does_not_count_the_death() -> None:
     pool = dying(history.killed(hung(), 1), 1, 301.0)
     assert (pool.slots[1].state, pool.deaths) == (SlotState.BACKING_OFF, ())
-    assert planned(pool, 301.0) == (Fork(A, 1, 1),)
+    assert planned(pool, 301.0) == (ForkWorker(A, 1, 1),)
     assert history.fork_asked(pool, 1, 1, 301.0).slots[1].condemned is None
 
 
@@ -452,14 +454,14 @@ class World(RuleBasedStateMachine):
         match action:
             case ExecuteZygote(_, edition) if self.is_refused():
                 pool = history.zygote_not_executed(pool, edition, self.now, 0.5, error="no room")
-            case Fork(_, slot, edition) if self.is_refused():
+            case ForkWorker(_, slot, edition) if self.is_refused():
                 assert (name, slot) not in self.workers, "two generations on one slot"
                 pool = history.not_forked(pool, slot, edition, self.now, error="no room", jitter=0.5)
             case ExecuteZygote(_, edition):
                 assert (name, edition) not in self.zygotes
                 self.zygotes[name, edition] = False
                 pool = history.zygote_executed(pool, edition, self.new_pid(), self.now)
-            case Fork(_, slot, edition):
+            case ForkWorker(_, slot, edition):
                 assert (name, slot) not in self.workers, "two generations on one slot"
                 assert slot < self.wanted[name].workers
                 assert pool.zygote(edition).state is ZygoteState.READY

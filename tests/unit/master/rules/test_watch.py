@@ -13,9 +13,9 @@ from consumerd.master.rules.watch import (
     SCAN_BUSY_S,
     SCAN_IDLE_S,
     STALLED_AFTER_S,
-    Glance,
+    BoardCopy,
     Limits,
-    Sight,
+    Observation,
     Stuck,
     Why,
     judged,
@@ -43,16 +43,16 @@ LANE = Lane(busy_since_ns=1, shard=3, cursor=7)
 BUSY = replace(IDLE, lanes=(LANE,))
 
 
-def looked(*readings: Reading, every_s: float = 1.0, is_stopped: bool = False) -> Sight:
+def looked(*readings: Reading, every_s: float = 1.0, is_stopped: bool = False) -> Observation:
     """After a look each second, the first at 0."""
-    sight: Sight | None = None
+    observation: Observation | None = None
     for number, reading in enumerate(readings):
-        sight = seen(sight, reading, number * every_s, is_stopped=is_stopped, planned_s=every_s)
-    assert sight is not None
-    return sight
+        observation = seen(observation, reading, number * every_s, is_stopped=is_stopped, planned_s=every_s)
+    assert observation is not None
+    return observation
 
 
-def standing_for(seconds: int, reading: Reading, *, is_stopped: bool = False) -> Sight:
+def standing_for(seconds: int, reading: Reading, *, is_stopped: bool = False) -> Observation:
     return looked(*([reading] * (seconds + 1)), is_stopped=is_stopped)
 
 
@@ -72,14 +72,14 @@ def test_whatever_the_loop_changes_is_progress() -> None:
     in_lanes = [replace(LANE, cursor=8), replace(LANE, busy_since_ns=2), replace(LANE, attempt_since_ns=5)]
     changed = [replace(BUSY, handled=1), replace(BUSY, failed=1), *(replace(BUSY, lanes=(lane,)) for lane in in_lanes)]
     for reading in changed:
-        sight = seen(standing_for(100, BUSY), reading, 101.0, is_stopped=False, planned_s=1.0)
-        assert judged(sight, LIMITS) is None, reading
+        observation = seen(standing_for(100, BUSY), reading, 101.0, is_stopped=False, planned_s=1.0)
+        assert judged(observation, LIMITS) is None, reading
 
 
 def test_what_others_than_the_loop_change_is_no_progress() -> None:
     changed = replace(BUSY, flags=BoardFlag.SOURCE_AWAY, unsettled=5)
-    sight = seen(standing_for(100, BUSY), changed, 101.0, is_stopped=False, planned_s=1.0)
-    assert judged(sight, LIMITS) is not None
+    observation = seen(standing_for(100, BUSY), changed, 101.0, is_stopped=False, planned_s=1.0)
+    assert judged(observation, LIMITS) is not None
 
 
 def test_a_stopped_process_is_stuck_at_once_and_overdue_after_the_timeout() -> None:
@@ -122,21 +122,23 @@ def test_a_busy_pool_or_one_that_stands_still_is_looked_at_more_often() -> None:
 def test_nobody_is_overdue_who_went_on_within_the_timeout(looks: list[tuple[float, bool]]) -> None:
     """However the looks come: what is dated begins with a look at which the board stood as it does now."""
     now, changed_at, cursor = 0.0, 0.0, 0
-    sight = seen(None, BUSY, now, is_stopped=False, planned_s=1.0)
+    observation = seen(None, BUSY, now, is_stopped=False, planned_s=1.0)
     for pause_s, goes_on in looks:
         now += pause_s
         cursor += goes_on
         changed_at = now if goes_on else changed_at
-        sight = seen(sight, replace(BUSY, lanes=(replace(LANE, cursor=cursor),)), now, is_stopped=False, planned_s=1.0)
-        stuck = judged(sight, LIMITS)
+        observation = seen(
+            observation, replace(BUSY, lanes=(replace(LANE, cursor=cursor),)), now, is_stopped=False, planned_s=1.0
+        )
+        stuck = judged(observation, LIMITS)
         assert stuck is None or stuck.since_s >= changed_at
         assert stuck is None or not stuck.is_overdue or now - changed_at >= LIMITS.task_timeout_s
 
 
 @given(st.lists(st.sampled_from([IDLE, replace(IDLE, turned_ns=2), BUSY]), min_size=1, max_size=4), st.booleans())
 def test_of_what_idles_there_is_nothing_to_judge(readings: list[Reading], is_stopped: bool) -> None:
-    sight = looked(*readings, every_s=SCAN_IDLE_S, is_stopped=is_stopped)
-    assert not sight.is_idling or judged(sight, Limits(task_timeout_s=0.0)) is None
+    observation = looked(*readings, every_s=SCAN_IDLE_S, is_stopped=is_stopped)
+    assert not observation.is_idling or judged(observation, Limits(task_timeout_s=0.0)) is None
     assert looked(IDLE, replace(IDLE, turned_ns=2)).is_idling
 
 
@@ -158,12 +160,12 @@ BOARDS = st.builds(
 
 @given(st.lists(BOARDS, min_size=2, max_size=6))
 def test_what_a_glance_passes_over_a_look_would_have_seen_as_it_was(boards: list[list[int]]) -> None:
-    sight = seen(None, reading_in(boards[0]), 0.0, is_stopped=False, planned_s=0.0)
+    observation = seen(None, reading_in(boards[0]), 0.0, is_stopped=False, planned_s=0.0)
     for number, (before, after) in enumerate(pairwise(boards), start=1):
-        then, now = Glance(before, number - 1.0), Glance(after, float(number))
-        full = seen(sight, reading_in(after), now.at, is_stopped=False, planned_s=1.0)
-        if sight.is_idling and then.has_only_turned(now):
-            assert full == now.sight()
+        then, now = BoardCopy(before, number - 1.0), BoardCopy(after, float(number))
+        full = seen(observation, reading_in(after), now.at, is_stopped=False, planned_s=1.0)
+        if observation.is_idling and then.has_only_turned(now):
+            assert full == now.observation()
             assert full.is_idling
-            assert replace(full.reading, turned_ns=0) == replace(sight.reading, turned_ns=0)
-        sight = full
+            assert replace(full.reading, turned_ns=0) == replace(observation.reading, turned_ns=0)
+        observation = full

@@ -13,7 +13,7 @@ from msgspec import structs
 from consumerd.master.pools import live_keys
 from consumerd.master.pools.entry import Entry
 from consumerd.wire.messages import Amend, Amended, Message
-from unit.master.pools.test_hearing import Stage
+from unit.master.pools.test_messages import Stage
 
 
 @pytest.fixture

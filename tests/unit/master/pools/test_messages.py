@@ -31,7 +31,7 @@ from consumerd.master.pools.worker import Away
 from consumerd.master.pools.worker_messages import LAST_WORDS_S, hear_worker, worker_ended
 from consumerd.master.pools.zygote_messages import hear_zygote, zygote_ended
 from consumerd.master.rules import history
-from consumerd.master.rules.actions import ExecuteZygote, Fork
+from consumerd.master.rules.actions import ExecuteZygote, ForkWorker
 from consumerd.master.rules.observed import Condemned
 from consumerd.master.rules.plan import plan
 from consumerd.model.identity import ConsumerName
@@ -188,7 +188,7 @@ class Stage:
             self.fork(slot, 0.0)
 
     def fork(self, slot: int, now: float) -> None:
-        perform(self.pool, Fork(NAME, slot, 1), now)
+        perform(self.pool, ForkWorker(NAME, slot, 1), now)
         generation = self.pool.observed.slots[slot].generation
         pidfd = os.eventfd(0)  # as a pidfd: it can be read once its process is dead
         self.zygote_says(Forked(slot, generation, WORKER_PID + slot), fds=(pidfd,))
@@ -392,7 +392,7 @@ def test_a_worker_for_whose_pidfd_there_is_no_room_is_let_go_and_its_zygote_not_
 ) -> None:
     perform(stage.pool, ExecuteZygote(NAME, 1), 0.0)
     stage.zygote_says(Hello(__version__), LOADED)
-    perform(stage.pool, Fork(NAME, 0, 1), 0.0)
+    perform(stage.pool, ForkWorker(NAME, 0, 1), 0.0)
     stage.launcher.refusals = 1
     stage.zygote_says(Forked(0, 1, WORKER_PID), fds=(os.eventfd(0),) if has_come else ())
     assert stage.pool.observed.slots[0].state is SlotState.BACKING_OFF
@@ -505,9 +505,9 @@ def test_the_end_of_a_worker_whose_task_an_operator_cancelled_is_kept_and_no_err
 def test_a_worker_is_told_to_be_ready_once_its_zygote_has_named_it(stage: Stage) -> None:
     perform(stage.pool, ExecuteZygote(NAME, 1), 0.0)
     stage.zygote_says(Hello(__version__), LOADED)
-    perform(stage.pool, Fork(NAME, 0, 1), 0.0)
+    perform(stage.pool, ForkWorker(NAME, 0, 1), 0.0)
     stage.worker_says(0, Ready())
-    assert stage.facts[-1].name != "worker_ready"
+    assert stage.pool.observed.slots[0].state is SlotState.STARTING
     stage.zygote_says(Forked(0, 1, WORKER_PID), fds=(os.eventfd(0),))
     assert (stage.facts[-1].name, stage.facts[-1].fields["pid"]) == ("worker_ready", WORKER_PID)
 
@@ -643,7 +643,7 @@ def test_a_board_full_of_nonsense_is_not_believed(stage: Stage) -> None:
 def test_a_process_that_a_zygote_has_not_forked_is_not_taken_and_the_zygote_ends(stage: Stage) -> None:
     perform(stage.pool, ExecuteZygote(NAME, 1), 0.0)
     stage.zygote_says(Hello(__version__), LOADED)
-    perform(stage.pool, Fork(NAME, 0, 1), 0.0)
+    perform(stage.pool, ForkWorker(NAME, 0, 1), 0.0)
     stage.launcher.strangers.add(1)
     stage.zygote_says(Forked(0, 1, 1), fds=(os.eventfd(0),))
     assert stage.pool.workers[0].pid is None
