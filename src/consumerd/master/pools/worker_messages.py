@@ -82,6 +82,17 @@ def look_for_proof(pool: Pool, now: float) -> None:
             last = "" if worker.failed is None else f", the last with {worker.failed.fields.get('error')}"
             reason = f"its first worker handled tasks, and each of them failed{last}: see consumerd parked list"
             pool.become(history.rejected(pool.observed, edition, reason=reason, traceback=""))
+    _forget_overcome(pool, now)
+
+
+def _forget_overcome(pool: Pool, now: float) -> None:
+    """What a worker has ended of, as a topic that was not there, is over once the next one of its slot is proven."""
+    last = pool.last_error
+    if last is None or last.name != events.consume_failed.name:
+        return
+    worker = pool.workers.get(last.fields["worker_id"])
+    if worker is not None and worker.failed is None and is_proven(worker.loop_s(now), worker.reading()):
+        pool.last_error = None
 
 
 def worker_ended(pool: Pool, slot: int, status: int | None, now: float) -> None:

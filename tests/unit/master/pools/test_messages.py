@@ -15,6 +15,7 @@ from msgspec import structs
 
 from consumerd.config.common_keys import CommonKeys
 from consumerd.config.shape import ConsumerSettings
+from consumerd.errors import SourceRefusedError
 from consumerd.events.facts import Fact
 from consumerd.events.outlet import Outlet
 from consumerd.master.control.status import pool_status
@@ -28,12 +29,13 @@ from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.pools import Pools
 from consumerd.master.pools.tools import Tools
 from consumerd.master.pools.worker import Away
-from consumerd.master.pools.worker_messages import LAST_WORDS_S, hear_worker, worker_ended
+from consumerd.master.pools.worker_messages import LAST_WORDS_S, hear_worker, look_for_proof, worker_ended
 from consumerd.master.pools.zygote_messages import hear_zygote, zygote_ended
 from consumerd.master.rules import history
 from consumerd.master.rules.actions import ExecuteZygote, ForkWorker
 from consumerd.master.rules.observed import Condemned
 from consumerd.master.rules.plan import plan
+from consumerd.master.rules.restart import PROVEN_AFTER_S
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 from consumerd.sources.identities import by_offset
@@ -74,7 +76,10 @@ NO_DESCRIPTOR = OSError(errno.EMFILE, "Too many open files")
 
 
 class PaperLauncher:
-    """A launcher whose processes are pids and the far ends of their channels. refusals: how often the system says no"""
+    """A launcher whose processes are pids and the far ends of their channels.
+
+    refusals: how often the system says no. dead: pids and wait statuses of those that nobody has reaped yet.
+    """
 
     def __init__(self) -> None:
         self.refusals = 0
@@ -83,6 +88,8 @@ class PaperLauncher:
         self.stopped: set[int] = set()
         self.strangers: set[int] = set()
         self.holders: dict[str, int] = {}
+        self.dead: dict[int, int] = {}
+        self.reaped_elsewhere: set[int] = set()
         self.far_ends: list[socket.socket] = []
         self.forks: list[messages.Fork] = []
 
@@ -117,13 +124,13 @@ class PaperLauncher:
         return pid in self.stopped
 
     def ended(self) -> Sequence[int]:
-        return ()
+        return list(self.dead)[:1]
 
     def reap(self, pid: int, *, with_group: bool) -> int | None:
-        return None
+        return self.dead.pop(pid)
 
     def is_child(self, pid: int) -> bool:
-        return True
+        return pid not in self.reaped_elsewhere
 
     def _may_refuse(self) -> None:
         if self.refusals:
@@ -478,6 +485,18 @@ def test_the_end_of_a_worker_does_not_hide_what_it_said_before(stage: Stage) -> 
     assert told(stage).fields["error"] == "RuntimeError: no db"
     worker_ended(stage.pool, 1, 9, 6.0)
     assert (told(stage).name, told(stage).fields) == ("worker_ended", {"worker_id": 1, "end": "SIGKILL"})
+
+
+def test_what_a_worker_ended_of_is_over_once_its_successor_is_proven(stage: Stage) -> None:
+    stage.up()
+    stage.worker_says(0, Reported("consume_failed", "error", {"error": "there is no topic logn"}))
+    look_for_proof(stage.pool, 100.0)
+    worker_ended(stage.pool, 0, SourceRefusedError.exit_code << 8, 100.0)
+    stage.fork(0, 101.0)
+    look_for_proof(stage.pool, PROVEN_AFTER_S - 1)
+    assert told(stage).fields["error"] == "there is no topic logn"
+    look_for_proof(stage.pool, PROVEN_AFTER_S)
+    assert stage.pool.last_error is None
 
 
 def test_the_flight_record_has_what_a_worker_said_it_ended_of(stage: Stage) -> None:
