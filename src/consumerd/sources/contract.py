@@ -58,11 +58,9 @@ class Batch(Protocol):
 
     def task(self, index: int) -> Task:
         """The task at `index`, as an object."""
-        ...
 
     def identities(self) -> bytes:
         """What makes the tasks themselves, for the board (`sources.identities`); empty where nothing does."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +81,10 @@ class Settlement:
 class ShardLag:
     """How far one shard is behind.
 
-    tasks: how many wait; oldest_s: the age of the oldest unfinished one in seconds, None where it is not known;
+    tasks: how many wait.
+    oldest_s: the age of the oldest unfinished task in seconds, None where it is not known.
     position: what is settled, in the source's own terms (a Kafka offset; a count of finished rows).
-    later: how many more have a time, which has not come yet.
+    later: how many more tasks have a time that has not come yet.
     complaint: a sentence on tasks that nobody can take as they are; empty where there is none.
     is_blocked: no task can come to any worker now, and no worker is to blame.
     """
@@ -104,11 +103,9 @@ class ParkedIndex(Protocol):
 
     def parked_among(self, ids: Sequence[TaskId]) -> frozenset[TaskId]:
         """Which of `ids` are parked, waiting or dead."""
-        ...
 
     def parked_from(self, source: str, shard: int, position: int) -> frozenset[TaskId]:
         """The ids parked, waiting or dead, of this shard at or above `position`."""
-        ...
 
 
 class Worker(Protocol):
@@ -116,11 +113,9 @@ class Worker(Protocol):
 
     def interrupt(self) -> None:
         """Make the loop look up from its batch: something of it is being taken away. Callable from any thread."""
-        ...
 
     def wait(self, seconds: float) -> None:
         """Sleep for so many seconds, less when an interrupt comes. The loop's thread only."""
-        ...
 
     def attend(self, away: SourceAwayError | StoreAwayError | None) -> bool:
         """Do what the loop does between two fetches, for a source that waits within the user's generator.
@@ -128,19 +123,15 @@ class Worker(Protocol):
         away: what the source would raise from `fetch` now; None while all is well. False when the worker is to stop.
         The loop's thread only.
         """
-        ...
 
     def is_replaced(self) -> bool:
         """Whether another process takes this worker's place, as `close` asks; false where the slot is given up."""
-        ...
 
     def user_reads_shard(self) -> bool:
         """Whether `get_next_batch` has read `self.shard`, and so divides the rows itself."""
-        ...
 
     def call_hook(self, name: str, hook: Callable[[], Any], otherwise: Any) -> Any:  # hooks return anything
         """Call a hook of the user's, named; where it raises, that is reported, and `otherwise` returned."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -169,21 +160,22 @@ class SourceContext:
 
 
 class Source(Protocol):
-    """One a worker. Errors: SourceAwayError (the loop waits and tries again), SourceRefusedError (the worker ends)."""
+    """What gives a worker its tasks; each worker has one of its own.
+
+    Any call may raise SourceAwayError (the loop waits and tries again) or SourceRefusedError (the worker ends).
+    """
 
     traits: Traits
 
     @property
     def has_answered(self) -> bool:
         """Whether it has answered since `open`, by tasks or by saying that there are none: the worker can work."""
-        ...
 
     def open(self, context: SourceContext) -> None:
         """Connect, join, claim. The slot's lock is held and the signal handlers stand.
 
         Raises SourceAwayError where the source does not answer. It is called again then, until it succeeds.
         """
-        ...
 
     def fetch(self, limit: int, timeout_s: float) -> Batch | None:
         """At most `limit` tasks of one shard; None when there was nothing for `timeout_s` seconds.
@@ -191,30 +183,24 @@ class Source(Protocol):
         A limit of 0 fetches nothing and waits up to `timeout_s` for what is outstanding (callbacks of commits).
         Raises EndOfSource when there will never be more.
         """
-        ...
 
     def settle(self, settlements: Sequence[Settlement], *, is_due: bool) -> None:
         """Note the outcomes; make them durable, perhaps later and asynchronously.
 
         is_due: settle_interval has passed: send what is finished now, also when `settlements` is empty.
         """
-        ...
 
     def unsettled(self) -> int:
         """How many tasks are handled, or being handled, and not yet durably settled."""
-        ...
 
     def decode(self, payload: bytes) -> object:
         """The record in a parked task's payload; raises UndecodableError."""
-        ...
 
     def release(self, batch: Batch, start: int) -> None:
         """The loop has left the batch. Its tasks from `start` on were never started, and come again."""
-        ...
 
     def close(self, deadline: float) -> None:
         """Settle durably what is finished, give back the rest, leave, by `deadline` on the monotonic clock."""
-        ...
 
 
 @runtime_checkable
@@ -223,7 +209,6 @@ class Leased(Protocol):
 
     def tick(self) -> None:
         """Poll, renew. The keeper, once a second."""
-        ...
 
 
 @runtime_checkable
@@ -232,7 +217,6 @@ class Measured(Protocol):
 
     def lag(self) -> tuple[ShardLag, ...]:
         """How far all shards are behind, measured now. The keeper."""
-        ...
 
 
 @runtime_checkable
@@ -241,11 +225,9 @@ class Revocable(Protocol):
 
     def keeps(self, batch: Batch) -> bool:
         """False when the batch's shard is being taken away: what was not started must not be."""
-        ...
 
     def settles(self, batch: Batch) -> bool:
         """False when what is finished of the batch settles nowhere any more: its tasks are others', and come again."""
-        ...
 
 
 @runtime_checkable
@@ -258,7 +240,6 @@ class KeepsRows(Protocol):
         The loop's thread; before the parking store forgets the task. Raises nothing where the source is away: the row
         is written with what settles next.
         """
-        ...
 
 
 @runtime_checkable
@@ -267,7 +248,6 @@ class TellsTrouble(Protocol):
 
     def trouble(self) -> SourceAwayError | None:
         """What is wrong now; asked after each fetch. The loop's thread."""
-        ...
 
 
 class EndOfSource(Exception):  # noqa: N818 - it is no error: a generator returned

@@ -13,10 +13,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from consumerd.model.contract import is_overridden
-from consumerd.model.task import TaskId
 from consumerd.sources.contract import Batch, EndOfSource, Settlement, SourceContext, SourceKind, Traits
 from consumerd.sources.records import decode_record
-from consumerd.sources.rows import RecordBatch, parted
+from consumerd.sources.rows import RecordBatch, named_id, parted
 
 
 class GeneratorOptions(BaseModel):
@@ -48,8 +47,9 @@ class GeneratorSource:
         except StopIteration:
             raise EndOfSource from None
         offset, record = parted(yielded)
+        has_ids = is_overridden(type(self._context.consumer), "task_id")  # else an `id` may be anything's
         self._in_hand = 1
-        return RecordBatch(self._context.name, [(offset, record, self._id_of(record))])
+        return RecordBatch(self._context.name, [(offset, record, named_id(self._context, record) if has_ids else None)])
 
     def settle(self, settlements: Sequence[Settlement], *, is_due: bool) -> None:
         del is_due
@@ -70,13 +70,6 @@ class GeneratorSource:
         close = getattr(self._tasks, "close", None)
         if close is not None:
             close()
-
-    def _id_of(self, record: object) -> TaskId | None:
-        if not is_overridden(type(self._context.consumer), "task_id"):
-            return None  # an `id` in what a generator yields may be anything's
-        task_id = self._context.consumer.task_id
-        found = self._context.worker.call_hook("task_id", lambda: task_id(record), None)
-        return None if found is None else TaskId(f"{self._context.name}:{found}")
 
 
 KIND = SourceKind(

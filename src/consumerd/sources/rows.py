@@ -1,4 +1,4 @@
-"""A batch of records that come as Python objects: rows of a query, what a generator yielded."""
+"""Records that come as Python objects, rows of a query or what a generator yielded: their batches and ids."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from consumerd.errors import SourceRefusedError
 from consumerd.model.task import Task, TaskId
+from consumerd.sources.contract import SourceContext
 from consumerd.sources.identities import by_offset, one_by_one
 from consumerd.sources.records import encode_record
 
@@ -52,6 +53,13 @@ class RecordBatch:
             position=int(offset),
             payload=self._payloads[index],
         )
+
+
+def named_id(context: SourceContext, record: object) -> TaskId | None:
+    """The id that the user's `task_id` gives a record; None where it gives none, or raises, which is reported."""
+    task_id = context.consumer.task_id
+    found = context.worker.call_hook("task_id", lambda: task_id(record), None)
+    return None if found is None else TaskId(f"{context.name}:{found}")
 
 
 def parted(yielded: object) -> tuple[int, object]:

@@ -39,11 +39,9 @@ class Feed(Protocol):
 
     def produce(self, records: Sequence[dict[str, object]]) -> None:
         """Put these records, in this order and into one shard, where the source finds them."""
-        ...
 
     def open(self, context: SourceContext) -> Source:
         """A source, opened with this context (the feed puts its options in)."""
-        ...
 
 
 class NothingParked:

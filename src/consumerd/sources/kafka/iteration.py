@@ -25,7 +25,7 @@ from consumerd.sources.kafka.arrivals import Arrivals
 from consumerd.sources.kafka.membership import AssignedPartition, Membership
 from consumerd.sources.kafka.yielded import KafkaOffset, Position, RefusedBatch, YieldedBatch
 from consumerd.sources.records import encode_record
-from consumerd.sources.rows import parted
+from consumerd.sources.rows import named_id, parted
 
 
 class ConsumeClient:
@@ -189,9 +189,7 @@ class Iteration:
         if unyielded or at is None:
             at = self._open_position(Position([_span(assigned, assigned.read_to) for assigned in unyielded]))
         at.yielded += 1
-        name, task_id = self._context.name, self._context.consumer.task_id
-        found = self._context.worker.call_hook("task_id", lambda: task_id(record), None)
-        task_id = None if found is None else TaskId(f"{name}:{found}")
+        name, task_id = self._context.name, named_id(self._context, record)
         task = Task(id=task_id, offset=number, source=name, shard=0, position=0, payload=encode_record(record))
         return YieldedBatch(None, at, task, record)
 

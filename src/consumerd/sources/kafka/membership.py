@@ -101,15 +101,12 @@ class BatchInHand(Protocol):
     @property
     def assigned(self) -> AssignedPartition | None:
         """The partition that it is of; None for a task of which nobody knows the message."""
-        ...
 
     def oldest(self) -> Message | None:
         """Its first message that is not finished, where it is known."""
-        ...
 
     def finish(self, start: int, stop: int) -> None:
         """The tasks `start` to `stop` (exclusive) are finished; those before them may stay unfinished, for later."""
-        ...
 
 
 class Membership:
