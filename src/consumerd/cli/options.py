@@ -1,6 +1,6 @@
-"""Options and arguments that several verbs share. Imports nothing heavy: `status` uses it.
+"""Options that several verbs share. Imports nothing heavy: `status` uses it.
 
-A verb takes `state_dir: StateDirectory` (located, nothing made yet), `as_json: bool`, `config: str`, `target: str`.
+A verb takes `state_dir: StateDirectory` (located, nothing made yet) and `as_json: bool`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,3 @@ def state_dir_of(configured: Path | None, otherwise: StateDirectory) -> StateDir
 
 
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-
-config_argument: Decorator = click.argument("config", metavar="CONFIG")
-
-target_argument: Decorator = click.argument("target", metavar="TARGET")

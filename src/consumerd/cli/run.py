@@ -8,7 +8,7 @@ import signal
 
 import click
 
-from consumerd.cli.options import chosen_state_dir_option, config_argument
+from consumerd.cli.options import chosen_state_dir_option
 from consumerd.master.host.launcher import Launcher
 from consumerd.master.host.own_process import make_ready
 from consumerd.state.working_directory import working_directory
@@ -19,7 +19,7 @@ WITHOUT_MEANING = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 
 
 @click.command()
-@config_argument
+@click.argument("config", metavar="CONFIG")
 @click.option(
     "--parking",
     metavar="embedded|URL",
@@ -44,9 +44,9 @@ def command(config: str, parking: str | None, state_dir: str | None, log_format:
     with contextlib.closing(Launcher(directory)) as launcher:
         launcher.execute_ahead(ZYGOTE_MODULE)  # it imports what it needs while we do
         gc.disable()  # nothing of what is imported is garbage
-        from consumerd.cli.starting import Asked, start
+        from consumerd.cli.starting import RunOptions, start
 
         gc.freeze()  # and nothing of it is looked through ever again
         gc.enable()
 
-        return start(Asked(config, parking, log_format, directory), state_dir, service_socket, launcher)
+        return start(RunOptions(config, parking, log_format, directory), state_dir, service_socket, launcher)

@@ -20,7 +20,7 @@ from consumerd.state.working_directory import enter
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunOptions:
     """What the command line says: the configuration, and what counts instead of what it says.
 
     directory: in which it was said. A deploy may have put another one in its place, or may be about to.
@@ -51,13 +51,13 @@ class Asked:
         return changes
 
 
-def start(asked: Asked, chosen: str | None, service_socket: ServiceSocket, launcher: Launcher) -> int:
+def start(options: RunOptions, chosen: str | None, service_socket: ServiceSocket, launcher: Launcher) -> int:
     """Be the master until it ends; the exit code. chosen: the state directory, where the caller names one."""
-    document = asked.read()
+    document = options.read()
     state_dir = StateDirectory.locate(chosen or document.state_dir, os.environ, os.geteuid())
     if not any(entry.common.enabled and entry.execution.is_plain for entry in document.consumers):
         launcher.close()  # each consumer brings surroundings of its own
-    outcome = run_master(document, state_dir, asked.read, service_socket, launcher, methods())
+    outcome = run_master(document, state_dir, options.read, service_socket, launcher, methods())
     if outcome.refusal is not None:
         raise UsageError(outcome.refusal)
     return outcome.exit_code

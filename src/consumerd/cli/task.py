@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from consumerd.cli.options import state_dir_option, target_argument
+from consumerd.cli.options import state_dir_option
 from consumerd.config.loading import load
 from consumerd.config.shape import ConsumerSettings, Document
 from consumerd.errors import NotRunningError, UsageError
@@ -22,7 +22,7 @@ from consumerd.wire.status import ask_status
 
 
 @click.command()
-@target_argument
+@click.argument("target", metavar="TARGET")
 @click.option("--record", required=True, metavar="JSON|@FILE", help="The payload, or a file that holds it.")
 @click.option("--config", metavar="CONFIG", help="The configuration; by default the running master's.")
 @state_dir_option

@@ -22,7 +22,7 @@ from consumerd.clock import SYSTEM_CLOCK
 from consumerd.errors import ConsumerdError
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import call
-from consumerd.wire.method import Method, understood
+from consumerd.wire.method import Method, read_answer
 from consumerd.wire.status import PoolStatus, ask_status
 
 Target = Annotated[str, Meta(description="A group, or group/name.", extra={"metavar": "TARGET"})]
@@ -73,7 +73,7 @@ def command_of(kind: type[Verb]) -> click.Command:
     def command(state_dir: StateDirectory, as_json: bool, is_waiting: bool = False, **given: Any) -> None:  # as read
         verb = kind(**given)
         plain = ask(state_dir, verb, timeout_s=verb.timeout_s)
-        answer = understood(plain, kind.result, kind.name)
+        answer = read_answer(plain, kind.result, kind.name)
         for line in [json.dumps(plain)] if as_json else verb.lines(answer):
             click.echo(line)
         if is_waiting:

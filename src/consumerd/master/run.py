@@ -23,7 +23,7 @@ from consumerd.master.control.broadcast import Broadcast
 from consumerd.master.control.configuration import Configuration
 from consumerd.master.control.controls import Controls
 from consumerd.master.control.overrides import Overrides, load_overrides
-from consumerd.master.control.reloading import Reloading
+from consumerd.master.control.reloader import Reloader
 from consumerd.master.control.server import ControlServer
 from consumerd.master.duties.autoscaler import Autoscaler
 from consumerd.master.duties.lag_duty import LagDuty
@@ -113,7 +113,7 @@ async def _run(
         wake=woken.set,
     )
     service = Service(service_socket, pools, emit)
-    reloading = Reloading(configuration, read, emit, service.reloading)
+    reloader = Reloader(configuration, read, emit, service.reloading)
     children = Children(launcher, tools.stderr)
     on_event = _event_command(tools, children, configuration, state_dir, reporting)
     helper = StoreHelper(launcher, children, emit, _serve(document, state_dir))
@@ -126,7 +126,7 @@ async def _run(
         duties=(LeftoverWorkers(pools), Watchdog(pools), Autoscaler(pools), Recycler(pools), LagDuty(pools)),
         service=service,
         later=reporting.later,
-        reload=reloading.reload_soon,
+        reload=reloader.reload_soon,
         note_end=children.note_end,
     )
     broadcast = reporting.broadcast
@@ -137,7 +137,7 @@ async def _run(
         supervisor=supervisor,
         helper=helper,
         configuration=configuration,
-        reloading=reloading,
+        reloader=reloader,
         broadcast=broadcast,
         config=document.origin,
         started_at=clock.wall(),
@@ -157,7 +157,7 @@ async def _run(
     watching = asyncio.create_task(state_watch.run())
     emit(_started(document, state_dir))
     if document.settings.watch:
-        _watch(reloading, document, emit)
+        _watch(reloader, document, emit)
     try:
         exit_code = await supervisor.run()
     finally:
@@ -165,7 +165,7 @@ async def _run(
         helper.close()
         on_event.close()
         children.close()
-        await reloading.close()
+        await reloader.close()
         emit(events.master_stopped(pid=os.getpid()))
         await broadcast.close(FOLLOWERS_LEAVE_IN_S)
         await control.close()
@@ -258,11 +258,11 @@ def _overrides(state_dir: StateDirectory, emit: Listeners) -> Overrides:
     return overrides
 
 
-def _watch(reloading: Reloading, document: Document, emit: Listeners) -> None:
+def _watch(reloader: Reloader, document: Document, emit: Listeners) -> None:
     """Only a file can be watched: of an object nobody knows which files it is made from."""
     file = Path(document.origin)
     if file.is_file():
-        reloading.watch(file)
+        reloader.watch(file)
     else:
         emit(events.watch_refused(config=document.origin, advice="use consumerd reload"))
 

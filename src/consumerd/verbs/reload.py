@@ -44,7 +44,7 @@ class Reload(Verb, frozen=True):
     dry_run: Annotated[bool, Meta(description="Only show what differs.")] = False
 
     async def answer(self, master: Controls, by: str) -> Reloaded:
-        return Reloaded(*await master.reloading.reload(is_dry=self.dry_run), is_applied=not self.dry_run)
+        return Reloaded(*await master.reloader.reload(is_dry=self.dry_run), is_applied=not self.dry_run)
 
     def lines(self, answer: Reloaded) -> Iterator[str]:
         yield from (f"{change}: {MEANING[change.split()[1]]}" for change in answer.changes)

@@ -13,7 +13,7 @@ from consumerd.cli.options import json_option, state_dir_option
 from consumerd.errors import ConsumerdError
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import Connection
-from consumerd.wire.method import Method, understood
+from consumerd.wire.method import Method, read_answer
 
 if TYPE_CHECKING:
     from consumerd.master.control.controls import Controls
@@ -45,7 +45,7 @@ def command(state_dir: StateDirectory, as_json: bool) -> int:
     """Stop the master and all its workers: they finish what they handle, settle it, and leave."""
     asked_at = clock.monotonic()
     with Connection(state_dir.control_socket) as master:
-        ends_in_s = understood(master.call(Stop.name), Stopping, Stop.name).ends_in_s
+        ends_in_s = read_answer(master.call(Stop.name), Stopping, Stop.name).ends_in_s
         if not as_json:
             click.echo(f"stopping, within {ends_in_s:.0f} s")
         if not master.wait_closed(ends_in_s + GRACE_S):

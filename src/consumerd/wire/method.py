@@ -51,7 +51,7 @@ def result_text(value: object) -> str:
     return to_json(msgspec.to_builtins(value, builtin_types=(bytes,), enc_hook=str))
 
 
-def understood(answer: object, kind: type[ResultT], method: str) -> ResultT:
+def read_answer(answer: object, kind: type[ResultT], method: str) -> ResultT:
     """An answer as the type that it has. WireError where it has another: the master is of another version."""
     try:
         return msgspec.convert(answer, kind)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from consumerd.wire.control import call
-from consumerd.wire.method import understood
+from consumerd.wire.method import read_answer
 
 ShardLagRow = tuple[
     Annotated[int, Meta(description="The shard; of Kafka, the partition.")],
@@ -186,7 +186,7 @@ class Status(Answered, frozen=True):
 
 def status_of(answer: object) -> Status:
     """An answer to `status`, read. WireError where it comes from a master of another version."""
-    return understood(answer, Status, "status")
+    return read_answer(answer, Status, "status")
 
 
 def ask_status(socket_path: str | os.PathLike[str]) -> Status:

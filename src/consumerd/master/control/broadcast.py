@@ -46,23 +46,6 @@ class Item:
         return text if len(text) <= LONGEST_ITEM else json.dumps({**plain, "consumer": self.consumer, "is_cut": True})
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """Which items somebody follows. target: those of a consumer or group; None: all, the master's own too."""
-
-    target: str | None = None
-    with_stderr: bool = False
-
-    def matches(self, item: Item) -> bool:
-        if item.name == STDERR and not self.with_stderr:
-            return False
-        return self.target is None or (bool(item.consumer) and ConsumerName.parse(item.consumer).matches(self.target))
-
-
-class CutOffError(ConsumerdError):
-    """A follower has read too slowly."""
-
-
 class Broadcast:
     """A listener of facts, and of what is written to stderr. All in the loop's thread.
 
@@ -100,9 +83,8 @@ class Broadcast:
         """
         if len(self._followers) >= MOST_FOLLOWERS:
             raise ConsumerdError(f"{MOST_FOLLOWERS} follow already, and no more may: end one of them")
-        wish = Wish(target, with_stderr)
-        follower = _Follower(wish)
-        wanted = [item for item in self._kept if wish.matches(item)]
+        follower = _Follower(target, with_stderr=with_stderr)
+        wanted = [item for item in self._kept if follower.wants(item)]
         follower.waiting.extend(wanted[len(wanted) - max(0, min(recent, len(wanted))) :])
         if is_following and not self._is_closed:
             self._followers.add(follower)
@@ -112,7 +94,7 @@ class Broadcast:
             async for item in follower.items():
                 yield item.as_json()
             if follower.missed:
-                raise CutOffError(f"{follower.missed} and more were missed: they were not read as fast as they came")
+                raise ConsumerdError(f"{follower.missed} and more were missed: they were not read as fast as they came")
         finally:
             self._leave(follower)
 
@@ -137,17 +119,28 @@ class Broadcast:
 
 
 class _Follower:
-    """One who follows, and what waits for it. missed: how many found no room; it is cut off then."""
+    """One who follows the items of `target`, a group or `group/name`; None: all, the master's own too.
 
-    def __init__(self, wish: Wish) -> None:
+    waiting: what it has not read yet. missed: how many items found no room; it is cut off then.
+    """
+
+    def __init__(self, target: str | None, *, with_stderr: bool) -> None:
         self.waiting: deque[Item] = deque()
         self.missed = 0
         self.is_ended = False
-        self._wish = wish
+        self._target = target
+        self._with_stderr = with_stderr
         self._woken = asyncio.Event()
 
+    def wants(self, item: Item) -> bool:
+        if item.name == STDERR and not self._with_stderr:
+            return False
+        if self._target is None:
+            return True
+        return bool(item.consumer) and ConsumerName.parse(item.consumer).matches(self._target)
+
     def offer(self, item: Item) -> None:
-        if not self._wish.matches(item):
+        if not self.wants(item):
             return
         if self.missed or len(self.waiting) >= MOST_WAITING:
             self.missed += 1

@@ -9,7 +9,7 @@ from consumerd import clock
 from consumerd.events.facts import Fact
 from consumerd.master.control.broadcast import Broadcast
 from consumerd.master.control.configuration import Configuration
-from consumerd.master.control.reloading import Reloading
+from consumerd.master.control.reloader import Reloader
 from consumerd.master.control.running_task import RunningTask, find_running_task
 from consumerd.master.control.status import status
 from consumerd.master.duties.autoscaler import shards_of
@@ -40,7 +40,7 @@ class Controls:
     supervisor: Supervisor
     helper: StoreHelper
     configuration: Configuration
-    reloading: Reloading
+    reloader: Reloader
     broadcast: Broadcast
     config: str
     started_at: float

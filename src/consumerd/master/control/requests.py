@@ -71,7 +71,7 @@ class Request:
             raise RequestError(INVALID_PARAMS, f"{kind.name}: {error}") from error
 
 
-class Answering:
+class Responder:
     """Answers requests. master: what the methods act with; every failure is one sentence to whoever asks."""
 
     def __init__(self, master: object, audit: AuditLog, emit: Callable[[Fact], None]) -> None:

@@ -19,7 +19,6 @@ from consumerd.master.control.broadcast import (
     MOST_FOLLOWERS,
     MOST_WAITING,
     Broadcast,
-    CutOffError,
 )
 
 Following = AsyncGenerator[str, None]
@@ -101,7 +100,7 @@ def test_who_reads_too_slowly_is_cut_off_and_told_how_much_was_missed() -> None:
             broadcast(fact(number))
         for number in range(MOST_WAITING):
             assert json.loads(await anext(following))["number"] == number
-        with pytest.raises(CutOffError, match=r"^5 and more were missed"):
+        with pytest.raises(ConsumerdError, match=r"^5 and more were missed"):
             await anext(following)
         last = (await recent(broadcast, recent=1))[0]
         assert (last["event"], last["missed"]) == ("follower_cut_off", 5)

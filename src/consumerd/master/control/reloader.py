@@ -27,7 +27,7 @@ LOOK_S = 2.0
 """How often a watched file is read; it is reloaded when two readings in a row agree, and differ from what runs."""
 
 
-class Reloading:
+class Reloader:
     """Reloads into `configuration`. Everything runs in the loop's thread but the reading."""
 
     def __init__(
