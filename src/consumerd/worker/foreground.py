@@ -109,7 +109,7 @@ def _own_signals(context: WorkerContext) -> Iterator[None]:
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     try:
         before = {number: signal.getsignal(number) for number in numbers}
-        listen_to_signals(context.interrupts, context.deadline)
+        listen_to_signals(context)
     except ValueError as error:
         raise UsageError("consume() must be called in the main thread: it handles signals") from error
     try:

@@ -75,7 +75,7 @@ class Keeper:
         self._lag_interval_s = lag_interval_s(context.common.scaling)
         self._next_lag = 0.0
         beats = [partial(self._try, duty) for duty in (self.hold, self._measure_lag, self._count_parked)]
-        thread = BeatingThread("keeper", beats, context, failed=events.keeper_failed)
+        thread = BeatingThread("keeper", beats, report=partial(context.report, events.keeper_failed))
         self.start, self.close = thread.start, thread.close
 
     def _try(self, duty: Callable[[], None]) -> None:

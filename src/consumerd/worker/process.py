@@ -1,7 +1,7 @@
 """A worker's process, from its fork to its exit code. Runs in workers.
 
-The order matters: signal handlers first, for which a TERM has waited; then the slot's lock, so that no two
-generations run; then the threads, the user's instance, its source.
+The order matters: signal handlers first, for which a TERM has waited; then the slot's lock, so that no two generations
+run; then the threads, the user's instance, its source.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from consumerd.events.folding import Folding
 from consumerd.model.connection_errors import connection_error
 from consumerd.model.contract import is_overridden
 from consumerd.model.exits import WorkerExit
-from consumerd.model.failure import describe
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.refusal import refusal
 from consumerd.model.shards import Shard
@@ -34,7 +33,7 @@ from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import IGNORED_SIGNALS
 from consumerd.wire.messages import Fork
 from consumerd.worker.master_link import MasterLink
-from consumerd.worker.process_end import TaskThreads, run_exit_handlers
+from consumerd.worker.process_end import run_exit_handlers
 from consumerd.worker.runtime import Runtime
 from consumerd.worker.tasks.context import Redaction, WorkerContext, emitter
 from consumerd.worker.tasks.forked_child import leave_if_child, watch_forks
@@ -84,34 +83,26 @@ def _leave(exit_code: int) -> NoReturn:
 
 def run_worker(template: Template, fork: Fork, fds: Descriptors) -> int:
     """Be the worker of a slot until it ends; the exit code (`model.exits`)."""
-    interrupts = Interrupts(is_paused=fork.is_paused)
-    deadline = StopDeadline(template.stop_timeout_s)
-    listen_to_signals(interrupts, deadline)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
-    watch_forks(interrupts)
-    write_stacks_when_asked(fds.board)
     link = MasterLink(Channel(socket.socket(fileno=fds.channel)))
     link.suspects.put(fork.suspects)
     link.measures_lag = fork.slot == LAG_SLOT
-    context = _context(template, fork, link, interrupts, deadline, Board(fds.board).words)
+    context = _context(template, fork, Board(fds.board), link)
+    listen_to_signals(context)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
+    write_stacks_when_asked(fds.board)
+    watch_forks(context.interrupts)
     context.board.starting(fork.generation)
     Timer(context, link).start()
-    if not _take_slot(fds.lock, deadline):
-        return deadline.drained
-    worker = Worker(context, template, fork, link)
-    exit_code = worker.consume()
-    worker.end()
+    if not _take_slot(fds.lock, context.deadline):
+        return context.deadline.drained
+    exit_code = _consume(context, template, fork, link)
+    if left := context.task_threads.join(context.deadline.start()):
+        context.emit(events.threads_cut(threads=", ".join(left)))
+    run_exit_handlers()  # the timer ends the process behind the deadline
     return exit_code
 
 
-def _context(
-    template: Template,
-    fork: Fork,
-    link: MasterLink,
-    interrupts: Interrupts,
-    deadline: StopDeadline,
-    words: memoryview,
-) -> WorkerContext:
+def _context(template: Template, fork: Fork, board: Board, link: MasterLink) -> WorkerContext:
     member = f"{template.assignment.member_prefix}.{fork.slot}"
     redact = Redaction(template.redact)
     log = Folding(template.log.bound_to({"worker_id": fork.slot}))
@@ -122,22 +113,22 @@ def _context(
         lease_owner=f"{member}#{fork.generation}",
         common=template.loaded.common,
         options=template.loaded.options,
-        interrupts=interrupts,
-        words=words,
-        deadline=deadline,
+        interrupts=Interrupts(is_paused=fork.is_paused),
+        words=board.words,
+        deadline=StopDeadline(template.stop_timeout_s),
         emit=emitter(redact, log, link.listen),
         redact=redact,
         is_wary=fork.is_wary,
     )
 
 
-def listen_to_signals(interrupts: Interrupts, deadline: StopDeadline) -> None:
+def listen_to_signals(context: WorkerContext) -> None:
     """TERM and INT ask for a stop, by the stop timeout; a second one changes nothing. HUP is the master's."""
 
     def stop(number: int, frame: object) -> None:
         del number, frame
-        interrupts.set(Interrupt.STOP)
-        deadline.start()
+        context.interrupts.set(Interrupt.STOP)
+        context.deadline.start()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
@@ -167,48 +158,29 @@ def _take_slot(lock_fd: int, deadline: StopDeadline) -> bool:
     return False
 
 
-class Worker:
-    """A worker whose signal handlers, lock and timer stand: where the user's instance consumes."""
+def _consume(context: WorkerContext, template: Template, fork: Fork, link: MasterLink) -> int:
+    """Make the user's instance and let it consume; how that ended, as an exit code."""
+    try:
+        limit_memory(context.common.memory_limit)
+        end = _run_to_end(context, template, fork, link)
+    except ConsumerdError as error:
+        context.emit(events.consume_failed(error=str(error)))
+        return error.exit_code
+    except BaseException as error:  # noqa: BLE001 - the top of a process: hooks and sources are the user's
+        leave_if_child(error)
+        context.report(events.consume_failed, error)
+        return WorkerExit.SOURCE_REFUSED if connection_error(error) else CRASHED
+    context.emit(events.worker_drained(end=end.name.lower(), handled=read_words(context.words).handled))
+    return end
 
-    def __init__(self, context: WorkerContext, template: Template, fork: Fork, link: MasterLink) -> None:
-        self._context = context
-        self._template = template
-        self._fork = fork
-        self._link = link
-        self._task_threads = TaskThreads()
 
-    def consume(self) -> int:
-        """Make the user's instance and let it consume; how that ended, as an exit code."""
-        context = self._context
-        try:
-            limit_memory(context.common.memory_limit)
-            end = self._run_to_end()
-        except ConsumerdError as error:
-            context.emit(events.consume_failed(error=str(error)))
-            return error.exit_code
-        except BaseException as error:  # noqa: BLE001 - the top of a process: hooks and sources are the user's
-            leave_if_child(error)
-            failure = describe(error, context.redact)
-            context.emit(events.consume_failed(error=failure.error, traceback=failure.traceback))
-            return WorkerExit.SOURCE_REFUSED if connection_error(error) else CRASHED
-        context.emit(events.worker_drained(end=end.name.lower(), handled=read_words(context.words).handled))
-        return end
-
-    def _run_to_end(self) -> WorkerExit:
-        loaded, store = self._template.loaded, self._template.store
-        consumer = loaded.consumer_class(self._fork.slot, **loaded.configs | {"workers": self._fork.workers})
-        runtime = Runtime(self._context, consumer, loaded.kind.make(), store, self._link)
-        runtime.task_threads = self._task_threads
-        if is_overridden(loaded.consumer_class, "get_process_name"):
-            name = "get_process_name"
-            runtime.hooks.call(name, lambda: setproctitle.setproctitle(consumer.get_process_name()), None)
-        consumer.consume()
-        store.close(self._context.deadline.at_s or monotonic())
-        return runtime.exit
-
-    def end(self) -> None:
-        """Give what tasks have begun the rest of the stop's time; the timer ends the process behind it."""
-        left = self._task_threads.join(self._context.deadline.start())
-        if left:
-            self._context.emit(events.threads_cut(threads=", ".join(left)))
-        run_exit_handlers()
+def _run_to_end(context: WorkerContext, template: Template, fork: Fork, link: MasterLink) -> WorkerExit:
+    loaded = template.loaded
+    consumer = loaded.consumer_class(fork.slot, **loaded.configs | {"workers": fork.workers})
+    runtime = Runtime(context, consumer, loaded.kind.make(), template.store, link)
+    if is_overridden(loaded.consumer_class, "get_process_name"):
+        name = "get_process_name"
+        runtime.hooks.call(name, lambda: setproctitle.setproctitle(consumer.get_process_name()), None)
+    consumer.consume()
+    template.store.close(context.deadline.at_s or monotonic())
+    return runtime.exit

@@ -1,7 +1,7 @@
-"""The end of a process that has handled tasks: work that they began gets the rest of its time. Runs in workers.
+"""The exit handlers of a process that has handled tasks. Runs in workers.
 
-A task may be done and have left a thread, an executor's job or an exit handler behind. Python waits for those when a
-program ends. A worker does so itself: the interpreter would also wait for, and end, what belongs to the zygote.
+A worker runs those that its tasks have registered, and not by the interpreter's own end: that would also wait for, and
+end, what belongs to the zygote.
 """
 
 from __future__ import annotations
@@ -15,42 +15,7 @@ import threading
 import weakref
 from typing import NoReturn
 
-from consumerd.clock import monotonic
 from consumerd.standard_streams import flush_streams
-
-
-class TaskThreads:
-    """The threads that tasks begin. Those of the import and of `pre_consume`, which may run for ever, are others."""
-
-    def __init__(self) -> None:
-        self._before: frozenset[threading.Thread] | None = None
-
-    def begin(self) -> None:
-        """Whatever is begun from now on, a task has begun."""
-        self._before = frozenset(threading.enumerate())
-
-    def join(self, until_s: float) -> list[str]:
-        """Wait for those that are no daemons, until then on the monotonic clock; the names of those that still run."""
-        if self._before is None:
-            return []
-        with contextlib.suppress(RuntimeError):  # no thread can be started: executors that idle are waited for in vain
-            threading.Thread(target=_close_executors, name="executors", daemon=True).start()
-        while running := self._running():
-            left_s = until_s - monotonic()
-            if left_s <= 0:
-                return [thread.name for thread in running]
-            running[0].join(left_s)
-        return []
-
-    def _running(self) -> list[threading.Thread]:
-        known = (self._before or frozenset()) | {threading.current_thread()}
-        return [thread for thread in threading.enumerate() if not thread.daemon and thread not in known]
-
-
-def _close_executors() -> None:
-    """Let the threads of executors end once they have nothing left to do, as the interpreter does at its end."""
-    for close in reversed(getattr(threading, "_threading_atexits", ())):
-        close()
 
 
 def forget_exit_handlers() -> None:

@@ -23,7 +23,6 @@ from consumerd.sources.decoding import limited
 from consumerd.wire.board import WorkerState
 from consumerd.wire.messages import Ready
 from consumerd.worker.keeper import Keeper
-from consumerd.worker.process_end import TaskThreads
 from consumerd.worker.tasks.attempts import Attempts
 from consumerd.worker.tasks.breaker import Breaker
 from consumerd.worker.tasks.context import WorkerContext
@@ -70,7 +69,6 @@ class Runtime:
         self._close_handler: Callable[[], None] = lambda: None
         self._user_reads_shard = False
         self._loop: Loop | None = None
-        self.task_threads = TaskThreads()
         self.exit = WorkerExit.DRAINED
         consumer._runtime = self  # noqa: SLF001 - the base class keeps it there for us
 
@@ -163,7 +161,7 @@ class Runtime:
         keeper = Keeper(self._context, self._source, self._parts.due, self._link, is_open=lambda: loop.is_open)
         keeper.start()
         retries = self._retry_thread(loop)
-        self.task_threads.begin()
+        self._context.task_threads.begin()
         self._context.board.is_in(WorkerState.RUNNING)
         self._link.tell(Ready())
         try:

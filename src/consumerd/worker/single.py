@@ -10,11 +10,11 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 from consumerd import events
-from consumerd.clock import SYSTEM_CLOCK, iso, monotonic
+from consumerd.clock import SYSTEM_CLOCK, iso
 from consumerd.config.shape import ConsumerSettings, Settings
 from consumerd.errors import ConsumerdError, UndecodableError
 from consumerd.events.facts import Fact
@@ -25,15 +25,14 @@ from consumerd.model.shards import Shard
 from consumerd.parking.thread import StoreThread
 from consumerd.sources.memory import MemoryOptions, MemorySource
 from consumerd.standard_streams import STDOUT, make_streams_lenient, say
-from consumerd.wire.board import HANDLED, Board
+from consumerd.wire.board import Board, read_words
 from consumerd.worker.code.loader import LoadedConsumer, load_consumer
 from consumerd.worker.execution import copied, execute_as
-from consumerd.worker.process_end import TaskThreads, leave
+from consumerd.worker.process_end import leave
 from consumerd.worker.runtime import Runtime
 from consumerd.worker.tasks.context import Redaction, WorkerContext
 from consumerd.worker.tasks.interrupts import StopDeadline
 from consumerd.worker.tasks.link import Link
-from consumerd.worker.tasks.stand_in import StoreStandIn
 
 DONE, FAILED = 0, 1
 EXIT_HANDLERS_S = 5.0
@@ -41,39 +40,34 @@ EXIT_HANDLERS_S = 5.0
 
 def run_single(settings: ConsumerSettings, payload: bytes) -> int:
     """Run the task, say what became of it, and wait for the threads that it has begun; the exit code."""
-    threads = TaskThreads()
-    exit_code = _run(settings, payload, threads)
-    within_s = settings.common.stop_timeout or Settings().stop_timeout
-    left = threads.join(monotonic() + within_s)
-    if left:
-        _say(f"what the task has begun is cut off after {within_s:g} s: {', '.join(left)}", exit_code)
-    return exit_code
-
-
-def _run(settings: ConsumerSettings, payload: bytes, threads: TaskThreads) -> int:
     loaded = load_consumer(settings, os.environ)
     try:
         record = loaded.kind.make().decode(payload)
     except UndecodableError as error:
         return _say(f"undecodable: {error}", FAILED)
-    store = StoreStandIn()
     context = _context(settings, loaded, record)
-    consumer = loaded.consumer_class(0, **loaded.configs)
+    exit_code = _run(context, loaded.consumer_class(0, **loaded.configs))
+    if left := context.task_threads.join(context.deadline.start()):
+        within_s = context.deadline.stop_timeout_s
+        _say(f"what the task has begun is cut off after {within_s:g} s: {', '.join(left)}", exit_code)
+    return exit_code
+
+
+def _run(context: WorkerContext, consumer: Any) -> int:  # the user's class
+    store = StoreStandIn()
     runtime = Runtime(context, consumer, MemorySource(), cast("StoreThread", store), Link())
     try:
         loop = runtime.open()
     except BaseException as error:  # noqa: BLE001 - the user's pre_consume, SystemExit included
-        failure = describe(error, loaded.redactor.redact)
+        failure = describe(error, context.redact)
         return _say(f"{failure.traceback}\n\nnot handled: pre_consume failed: {failure.error}", FAILED)
-    threads.begin()
-    while not (context.words[HANDLED] or store.parked or loop.is_stopping):
+    context.task_threads.begin()
+    while not (read_words(context.words).handled or store.parked or loop.is_stopping):
         loop.turn()
     runtime.shut()
     if loop.is_stopping:
         return _say("not handled: can_stop_consume is true before the first task", FAILED)
-    if not store.parked:
-        return _say("done", DONE)
-    return _show(store.parked[0])
+    return _show(store.parked[0]) if store.parked else _say("done", DONE)
 
 
 def _context(settings: ConsumerSettings, loaded: LoadedConsumer, record: object) -> WorkerContext:
@@ -85,10 +79,28 @@ def _context(settings: ConsumerSettings, loaded: LoadedConsumer, record: object)
         common=loaded.common,
         options=MemoryOptions(records=[record]),
         words=Board.private().words,
-        deadline=StopDeadline(0.0),
+        deadline=StopDeadline(loaded.common.stop_timeout or Settings().stop_timeout),
         emit=_tell_of_hook,
         redact=Redaction(loaded.redactor.redact),
     )
+
+
+class StoreStandIn:
+    """In the place of the store thread: it is empty, and holds what it is given only to show it."""
+
+    def __init__(self) -> None:
+        self.parked: list[ParkedTask] = []
+
+    def call(self, function: Callable[[Any], Any], timeout_s: float = 0.0, *, undo: object = None) -> Any:  # as a store
+        del timeout_s, undo
+        return function(self)
+
+    def has_nothing(self, consumer: str) -> bool:
+        del consumer
+        return True
+
+    def park(self, tasks: Sequence[ParkedTask]) -> None:
+        self.parked.extend(tasks)
 
 
 def _tell_of_hook(fact: Fact) -> None:

@@ -12,12 +12,14 @@ from typing import Any
 
 from consumerd.clock import SYSTEM_CLOCK, Clock
 from consumerd.config.common_keys import CommonKeys
-from consumerd.events.facts import Fact, Listener
+from consumerd.events.facts import Event, Fact, Listener
 from consumerd.events.listeners import Listeners
+from consumerd.model.failure import describe
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.shards import Shard
 from consumerd.wire.board_writer import BoardWriter
 from consumerd.worker.tasks.interrupts import Interrupts, StopDeadline
+from consumerd.worker.tasks.threads import TaskThreads
 
 
 class Redaction:
@@ -52,6 +54,7 @@ class WorkerContext:
     emit: reports a fact, without secrets; any thread.
     redact: takes secrets out of a text.
     is_wary: the process that had this slot before left because nothing answered its tasks.
+    task_threads: those that begin once the worker is ready.
     """
 
     name: str
@@ -67,11 +70,17 @@ class WorkerContext:
     redact: Redaction = field(default_factory=Redaction)
     clock: Clock = SYSTEM_CLOCK
     is_wary: bool = False
+    task_threads: TaskThreads = field(default_factory=TaskThreads)
 
     def ask_for_replacement(self, why: Interrupt) -> None:
         """Have the worker end and another process take its slot. Without a master nothing happens."""
         if self.member is not None:
             self.interrupts.set(why)
+
+    def report(self, event: Event[...], error: BaseException) -> None:
+        """Report by this event what was raised."""
+        failure = describe(error, self.redact)
+        self.emit(event(error=failure.error, traceback=failure.traceback))
 
     @cached_property
     def board(self) -> BoardWriter:

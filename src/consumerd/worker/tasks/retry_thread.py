@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from consumerd import events
 from consumerd.clock import monotonic
@@ -54,7 +55,9 @@ class RetryThread:
         self._is_stopping = is_stopping
         self._stand_in: StandIn | None = None
         self._make_at = 0.0
-        thread = BeatingThread("retries", [self.beat], context, failed=events.retries_failed, at_end=self._end)
+        thread = BeatingThread(
+            "retries", [self.beat], report=partial(context.report, events.retries_failed), at_end=self._end
+        )
         self.start, self.close, self._wait = thread.start, thread.close, thread.closing.wait
 
     def _end(self) -> None:

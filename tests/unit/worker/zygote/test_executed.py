@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from consumerd.worker.zygote.sources import import_only_from, sources_as_imported
+from consumerd.worker.zygote.executed import import_only_from, sources_as_imported
 
 NAMES = ("kept_shop", "kept_shop.prices", "kept_helper")
 
