@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import repeat
-from typing import cast
+from typing import TypeVar, cast
 
 from sqlalchemy import Connection
 
@@ -17,19 +15,19 @@ from consumerd import events
 from consumerd.database.claims import ClaimedRow, Lease
 from consumerd.database.embedded import EmbeddedDatabase, EmbeddedFile
 from consumerd.database.lock import FileLock
-from consumerd.database.sql import Statement
 from consumerd.errors import SourceAwayError, SourceRefusedError
-from consumerd.model.outcome import Dead, Done, Expired, Retry, Skipped
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
 from consumerd.sources.decoding import decode_json, limited, quick_decode
-from consumerd.sources.identities import values_of
 from consumerd.sources.table import TRAITS
 from consumerd.sources.table.batch import TableBatch
 from consumerd.sources.table.lag import TableLag
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.schema import check_table
+from consumerd.sources.table.settling import Settled, Settling
 from consumerd.sources.table.statements import Statements, statements_for
+
+ResultT = TypeVar("ResultT")
 
 FIRST_PAUSE_S = 0.01
 LONGEST_PAUSE_S = 0.1
@@ -38,15 +36,6 @@ RENEWED_AFTER = 1 / 3
 TRUSTED_FOR = 0.8
 """The part of a lease after which no task is started any more."""
 CLOSING_WAIT_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    """Rows to be settled with one statement: of one batch, or, with None, of no claim."""
-
-    batch: TableBatch | None
-    statement: Statement
-    rows: list[tuple[object, ...]]
 
 
 class TableSource:
@@ -59,10 +48,9 @@ class TableSource:
         self._turn = threading.Lock()
         self._lock: FileLock | None = None
         self._live: list[TableBatch] = []
-        self._marks: list[_Mark] = []
+        self._noted: list[Settled] = []
         self._claim_number = 0
         self._is_busy = True
-        self._is_doubtful = False
         self._had_retries = False
 
     # The loop's thread
@@ -73,6 +61,7 @@ class TableSource:
         self._sql: Statements = statements_for(self._options, context.clock.wall)
         self._claims = self._sql.claims
         self._lag = TableLag(self._options.table, self._sql)
+        self._settling = Settling(self._sql, context, self._noted)
         self._own_tokens = f"{context.lease_owner}/" if context.member is None else f"{context.member}#"
         if not self._options.path.exists():
             raise SourceRefusedError(f"there is no database {self._options.path}: make it, or correct `database`")
@@ -98,15 +87,13 @@ class TableSource:
             pause = min(pause * 2, LONGEST_PAUSE_S)
 
     def settle(self, settlements: Sequence[Settlement], *, is_due: bool) -> None:
-        self._marks += map(self._settled, settlements)
+        for settlement in settlements:
+            self._settling.note(settlement)
         if is_due:
             self._settle_now()
 
     def finish_parked(self, task_id: TaskId) -> None:
-        text, number, content = values_of(task_id.removeprefix(f"{self._options.table}:"))
-        now = self._context.clock.wall()
-        rows = self._sql.resolve.rows(now=[now], text=[text], number=[number], content=[content])
-        self._marks.append(_Mark(None, self._sql.resolve, rows))
+        self._settling.note_resolved(task_id.removeprefix(f"{self._options.table}:"))
         self._settle_now()
 
     def unsettled(self) -> int:
@@ -129,7 +116,7 @@ class TableSource:
         claimed = cast("TableBatch", batch)
         if start == len(claimed.raws):
             return
-        self._marks.append(self._mark(claimed, start, len(claimed.raws), self._claims.free))
+        self._settling.note_free(claimed, start)
         self._settle_now()
 
     def close(self, deadline: float) -> None:
@@ -171,11 +158,11 @@ class TableSource:
         if limit <= 0:
             self._settle_now()
             return None
-        if not self._marks and not self._is_busy and not self._database.read(self._claims.is_due):
+        if self._settling.is_empty and not self._is_busy and not self._database.read(self._claims.is_due):
             return None
         with self._turn:
             started = self._context.clock.monotonic()
-            batch = self._write(lambda connection: self._take(connection, limit))
+            batch = self._settle(lambda connection: self._take(connection, limit))
             self._is_busy = batch is not None
             if batch is not None:
                 batch.leased_at = started
@@ -183,7 +170,6 @@ class TableSource:
         return batch
 
     def _take(self, connection: Connection, limit: int) -> TableBatch | None:
-        self._write_marks(connection)
         self._claim_number += 1
         lease = Lease(f"{self._context.lease_owner}/{self._claim_number}", self._options.lease)
         rows: Sequence[ClaimedRow] = []
@@ -203,65 +189,21 @@ class TableSource:
         limit = self._context.payload_limit_bytes
         return quick_decode if max(map(len, payloads)) <= limit else limited(quick_decode, limit)
 
-    def _settled(self, settlement: Settlement) -> _Mark:
-        batch = cast("TableBatch", settlement.batch)
-        start, stop = settlement.start, settlement.stop
-        match settlement.outcome:
-            case Done():
-                return self._mark(batch, start, stop, self._sql.done)
-            case Dead() | Expired() | Skipped():
-                return self._mark(batch, start, stop, self._sql.dead)
-            case Retry(after=after):
-                task = settlement.task or batch.task(start)
-                first = task.first_at or self._context.clock.wall()
-                tried: dict[str, object] = {"after": after, "attempts": task.attempts, "first": first}
-                return self._mark(batch, start, stop, self._sql.defer, **tried)
-
-    def _mark(self, batch: TableBatch, start: int, stop: int, statement: Statement, **values: object) -> _Mark:
-        same = {"now": self._context.clock.wall(), "token": batch.token, **values}
-        columns = {name: repeat(value) for name, value in same.items()}
-        return _Mark(batch, statement, statement.rows(key=batch.keys(start, stop), **columns))
-
     def _settle_now(self) -> None:
         """Write what is noted. Where that fails it stays noted, and the next fetch says that the source is away."""
-        if not self._marks:
+        if self._settling.is_empty:
             return
         with self._turn:
             try:
-                self._write(self._write_marks)
+                self._settle(lambda connection: None)
             except SourceAwayError as error:
                 self._context.emit(events.settling_failed(error=str(error), unsettled=self.unsettled()))
 
-    def _write(self, step: Callable[[Connection], TableBatch | int | None]) -> TableBatch | None:
-        """Run `step`, which writes all marks; they are forgotten when it is committed."""
-        try:
-            result = self._database.write(step)
-        except BaseException:
-            self._is_doubtful = True
-            raise
-        self._forget_marks()
-        self._is_doubtful = False
-        return result if isinstance(result, TableBatch) else None
-
-    def _write_marks(self, connection: Connection) -> int:
-        """Write all marks; how many rows were not ours any more."""
-        missing, others = 0, 0
-        for mark in self._marks:
-            written = self._claims.settle(connection, mark.statement, mark.rows)
-            if mark.batch is not None and written < len(mark.rows):
-                missing += len(mark.rows) - written
-                key = mark.statement.names.index("key")
-                others += sum(self._claims.is_claimed(connection, row[key]) for row in mark.rows)
-        if missing and not self._is_doubtful:
-            self._context.emit(events.lease_lost(tasks=missing, then=_fate(missing, others)))
-        return missing
-
-    def _forget_marks(self) -> None:
-        for mark in self._marks:
-            if mark.batch is not None:
-                mark.batch.unsettled -= len(mark.rows)
-        self._marks.clear()
+    def _settle(self, step: Callable[[Connection], ResultT]) -> ResultT:
+        """Write what is noted, and run `step`, in one transaction."""
+        result = self._settling.write(self._database, step)
         self._live = [batch for batch in self._live if batch.unsettled > 0]
+        return result
 
     def _drop_lost(self) -> None:
         """The loop has left the batches that were lost: what is still ours of them goes back."""
@@ -289,11 +231,3 @@ class TableSource:
 
     def _away(self, cause: str) -> SourceAwayError:
         return SourceAwayError(f"the database {self._options.path} is away: {cause}")
-
-
-def _fate(missing: int, others: int) -> str:
-    """What became of rows that are ours no more, so many of which others have claimed."""
-    if others >= missing:
-        return "another worker has them by now"
-    gone = "they were done by another worker, changed or deleted meanwhile"
-    return f"another worker has {others} of them by now; of the rest: {gone}" if others else gone
