@@ -18,9 +18,15 @@ _STATE, _START_TICKS = 0, 19  # fields of /proc/<pid>/stat, counted after the na
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A holder as seen once. Two equal sightings of a stopped process mean that it never ran in between.
+    """The process that holds a lock, as it was seen once.
 
-    started_ticks: tells a reused pid; switches: how often its main thread left the processor.
+    Two equal sightings of a stopped process mean that it never ran in between.
+
+    pid: its id.
+    owner_uid: the user that it runs as.
+    started_ticks: when it was started, by which a pid that was given again is told.
+    switches: how often its main thread left the processor.
+    is_stopped: whether it was stopped by a signal.
     """
 
     pid: int
@@ -32,14 +38,18 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """The holder that was seen last, and since when it has been seen exactly so."""
+    """The holder that was seen last.
+
+    sighting: how it was seen.
+    since: from when on it has been seen exactly so, on the monotonic clock.
+    """
 
     sighting: Sighting
     since: float
 
 
 def watched(before: Watch | None, sighting: Sighting | None, now: float) -> Watch | None:
-    """What is known after one more look; the time runs on only for a holder that stands exactly as before."""
+    """What is known after one more look. The time starts anew unless the holder is exactly as it was before."""
     if sighting is None:
         return None
     if before is not None and before.sighting == sighting:
@@ -50,7 +60,7 @@ def watched(before: Watch | None, sighting: Sighting | None, now: float) -> Watc
 def must_go(watch: Watch | None, now: float, own_uid: int) -> bool:
     """Whether the holder is one of ours and has been stopped for the limit.
 
-    It is ours when it runs as our user: only such a process can have opened a lock file of mode 0600.
+    A holder is one of ours when it runs as our user: only such a process can have opened a lock file of mode 0600.
     """
     if watch is None or not watch.sighting.is_stopped or watch.sighting.owner_uid != own_uid:
         return False

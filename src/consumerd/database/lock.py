@@ -1,8 +1,9 @@
 """The lock that writers of one SQLite file take before `BEGIN IMMEDIATE`, so that none of them starves.
 
-It is a POSIX record lock: a fork does not inherit it, it names its holder, and it ends with its process. It is a
-matter of fairness only; what keeps a transaction whole is SQLite's own lock. Two traps: record locks belong to the
-process, not to the thread, and closing *any* descriptor of the file drops them. So: one `FileLock` a file and process.
+It is a POSIX record lock: a fork does not inherit it, it names its holder, and it ends with its process. It serves
+fairness only; what keeps a transaction whole is SQLite's own lock. Record locks have two traps: they belong to the
+process, not to the thread, and closing *any* descriptor of the file drops them. A process must therefore have no more
+than one `FileLock` for a file.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The store helper: `python -m consumerd.parking.helper FD`. Runs in a process of its own, while people look at tasks.
 
-It is executed by the master, or by `consumerd parked` where no master runs; in whose environment secrets resolve.
+The master executes it, or `consumerd parked` where no master runs. References to secrets are resolved in the
+environment of that process.
 """
 
 from __future__ import annotations

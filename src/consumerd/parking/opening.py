@@ -28,7 +28,11 @@ from consumerd.state.state_dir import StateDirectory
 
 @dataclass(frozen=True, slots=True)
 class ResolvedParking:
-    """The setting `parking` with what its references stand for, and what takes that out of any text."""
+    """The setting `parking` after its references were resolved.
+
+    value: the setting with what its references stand for.
+    redactor: takes the secrets among that out of any text.
+    """
 
     value: str | None
     redactor: Redactor
@@ -53,7 +57,7 @@ def parking_url(parking: str | None, state_dir: Path) -> URL:
 
 
 def check_parking(parking: str | None, state_dir: Path) -> None:
-    """That a store can be opened there, by its driver's presence and its options; connects to nothing.
+    """Check that a store can be opened there: that its driver is installed, and takes its options. Nothing is opened.
 
     UsageError where `parking`, resolved, cannot be understood; MissingExtraError where its driver is not installed.
     """
@@ -61,7 +65,7 @@ def check_parking(parking: str | None, state_dir: Path) -> None:
 
 
 def ask_parking(parking: str | None) -> None:
-    """Connect to the server of the parking store, and see that its user may do there what workers do; change nothing.
+    """Connect to the server of the parking store, and check that its user may do what workers do. Nothing is changed.
 
     UsageError where it refuses; StoreAwayError where it cannot be reached now. A file is not looked at.
     """

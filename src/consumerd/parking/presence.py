@@ -3,8 +3,8 @@
 An idle worker that only wants to know that must not pay for the store's machinery: using SQLAlchemy costs five
 megabytes of memory of its own, in each worker, that were shared with its zygote until then.
 
-Each function is true only where it is certain that nothing is parked. What else is wrong is told by the store itself,
-to whoever needs it.
+Each function returns true only where it is certain that nothing is parked. Where the answer is false because something
+is wrong, the store itself says what, to whoever asks it next.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _QUERY = "SELECT 1 FROM parked WHERE consumer = {} LIMIT 1"
 
 
 def has_nothing_in_file(path: Path, consumer: str) -> bool:
-    """There is no file yet, or no row of this consumer in it."""
+    """Whether there is no file yet, or no row of this consumer in it."""
     if not path.exists():
         return path.parent.is_dir()
     try:
@@ -35,7 +35,7 @@ def has_nothing_in_file(path: Path, consumer: str) -> bool:
 
 
 def has_nothing_on_server(url: URL, consumer: str) -> bool:
-    """There is no table yet, or no row of this consumer in it. The server may let one wait. url: with its driver."""
+    """Whether there is no table yet, or no row of this consumer in it. It may take long. url: names its driver."""
     driver = url.get_dialect().import_dbapi()
     arguments, asked = url.get_dialect()().create_connect_args(url)
     try:

@@ -1,7 +1,8 @@
 """The store thread: one a worker, started at first use; it owns the store's connection and lock. Runs in workers.
 
-A caller waits a few seconds for each step of what it asks, never longer, however the disk or the database hangs; and
-once the store has been found away, only moments, until a call has succeeded: what was asked goes on here, and tells.
+A caller waits a few seconds for each step of what it asks, never longer, however the disk or the database hangs. Once
+the store has been found away, a caller waits only a moment, until a call has succeeded: what it gave up goes on in this
+thread, and its end shows whether the store is back.
 """
 
 from __future__ import annotations
