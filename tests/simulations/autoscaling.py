@@ -7,7 +7,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from consumerd.master.rules.autoscale import Bounds, Judgement, Measurement, judge
+from consumerd.config.common_keys import WorkerRange
+from consumerd.master.rules.autoscale import Judgement, Measurement, judge
 
 STEP_S = 1.0
 LOOK_EVERY_S = 7.5
@@ -65,7 +66,7 @@ class Run:
     last: Judgement
 
 
-def simulate(load: Load, bounds: Bounds, workers: Workers, *, seconds: float, seed: int = 1) -> Run:
+def simulate(load: Load, bounds: WorkerRange, workers: Workers, *, seconds: float, seed: int = 1) -> Run:
     """Let the workers work off the load, and change their number as `judge` says."""
     chance = random.Random(seed)
     moments, changes = [], []

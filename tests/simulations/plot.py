@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
-from consumerd.master.rules.autoscale import Bounds
+from consumerd.config.common_keys import WorkerRange
 from simulations.autoscaling import Load, Moment, Run, Workers, bursts, days, simulate
 
 SECONDS = 3600.0
-BOUNDS = Bounds(fewest=1, most=12, target_s=30.0)
+BOUNDS = WorkerRange(min=1, max=12, target_seconds=30.0)
 RATE = 10.0
 SAMPLE = 10
 """One moment in so many is drawn."""
@@ -30,7 +30,7 @@ def load() -> Load:
 
 
 def simulated() -> Run:
-    return simulate(load(), BOUNDS, Workers(RATE, BOUNDS.fewest), seconds=SECONDS)
+    return simulate(load(), BOUNDS, Workers(RATE, BOUNDS.min), seconds=SECONDS)
 
 
 def svg(run: Run) -> str:
@@ -50,7 +50,7 @@ def _head() -> Iterator[str]:
         'font-size="12" fill="#374151">'
     )
     yield f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>'
-    title = f"A simulated hour: workers {BOUNDS.fewest} to {BOUNDS.most}, target_seconds {BOUNDS.target_s:.0f}, "
+    title = f"A simulated hour: workers {BOUNDS.min} to {BOUNDS.max}, target_seconds {BOUNDS.target_seconds:.0f}, "
     yield f'<text x="{LEFT}" y="18" font-weight="bold">{title}a worker does {RATE:.0f} tasks a second</text>'
 
 

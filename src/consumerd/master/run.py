@@ -35,7 +35,7 @@ from consumerd.master.event_command import EventCommand
 from consumerd.master.helper import StoreHelper
 from consumerd.master.host.durability import Durability, shown_parking
 from consumerd.master.host.launcher import Launcher
-from consumerd.master.host.oom import OomKills
+from consumerd.master.host.memory import OomKills
 from consumerd.master.host.service_socket import ServiceSocket
 from consumerd.master.host.signals import Signals
 from consumerd.master.host.state_watch import StateWatch

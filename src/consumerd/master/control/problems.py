@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from consumerd.master.pools.pool import Pool
+from consumerd.master.pools.worker import how_ended
 from consumerd.master.rules.restart import is_proven
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 from consumerd.wire.board import BoardFlag
@@ -95,7 +96,7 @@ class Diagnosis:
             if is_proven(loop_s, reading):
                 continue
             if slot.failures >= DEATHS_THAT_TELL and last is not None:
-                yield f"{self.name}: worker {number} dies before it can do anything, the last time {last.how}"
+                yield f"{self.name}: worker {number} dies before it can do anything, the last time {how_ended(last)}"
             elif loop_s >= SLOW_START_S and (reading is None or not reading.has_answered):
                 yield f"{self.name}: the source has not answered worker {number} for {loop_s:.0f} s"
 

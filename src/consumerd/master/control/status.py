@@ -19,7 +19,7 @@ from consumerd.master.control.running_task import running_tasks
 from consumerd.master.duties.autoscaler import scaling_of, shards_of
 from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.pools import Pools
-from consumerd.master.pools.worker import FlightRecord, Worker
+from consumerd.master.pools.worker import Worker
 from consumerd.master.rules.history import REFUSALS_THAT_TELL
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import LOOPING, SlotState
@@ -27,9 +27,7 @@ from consumerd.version import __version__
 from consumerd.wire.board import BoardFlag, Lane, Reading
 from consumerd.wire.standing import standing
 from consumerd.wire.status import (
-    Culprit,
     Flag,
-    LastEnd,
     ParkedCounts,
     Paused,
     PoolStatus,
@@ -121,7 +119,7 @@ def pool_status(pool: Pool, now: float, *, paused: overrides.Paused | None = Non
 
 
 def _worker(pool: Pool, number: int, now: float) -> WorkerStatus:
-    slot, worker, last_end = pool.observed.slots[number], pool.workers.get(number), pool.last_ends.get(number)
+    slot, worker = pool.observed.slots[number], pool.workers.get(number)
     is_stalled = slot.state is SlotState.STALLED
     return WorkerStatus(
         slot=number,
@@ -136,7 +134,7 @@ def _worker(pool: Pool, number: int, now: float) -> WorkerStatus:
         is_refused=slot.refusals >= REFUSALS_THAT_TELL,
         starts_in_s=round(max(0.0, slot.due_at - now), 3) if slot.state is SlotState.BACKING_OFF else None,
         stuck=worker.stuck.told(now) if worker is not None and worker.stuck and is_stalled else None,
-        last_end=None if last_end is None else _last_end(last_end),
+        last_end=pool.last_ends.get(number),
         **({} if worker is None else _doing(pool.name, number, worker, now)),
     )
 
@@ -165,21 +163,6 @@ def _since_s(worker: Worker, reading: Reading, lane: Lane) -> float:
         is_same = standing(observation.standing, reading, 0.0).mark == observation.standing.mark
         looked_s = observation.standing.since_s if is_same else observation.seen_at
     return max(lane.busy_since_ns / 1e9, lane.attempt_since_ns / 1e9, looked_s)
-
-
-def _last_end(record: FlightRecord) -> LastEnd:
-    reading, culprit = record.reading, record.culprit
-    return LastEnd(
-        at=record.at,
-        pid=record.pid,
-        generation=record.generation,
-        end=record.end,
-        reason=record.error if record.condemned is None else record.condemned.reason,
-        culprit=None if culprit is None else Culprit(shard=culprit[0], offset=culprit[1]),
-        board=None if reading is None else asdict(reading) | {"state": reading.state.name.lower()},
-        stacks=record.stacks,
-        stderr=record.stderr,
-    )
 
 
 def _flags(workers: Collection[Worker]) -> list[Flag]:

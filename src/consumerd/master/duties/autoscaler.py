@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from consumerd import events
+from consumerd.config.common_keys import WorkerRange
 from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.pools import Pools
-from consumerd.master.rules.autoscale import Bounds, Judgement, Measurement, interrupted, judge
+from consumerd.master.rules.autoscale import Judgement, Measurement, interrupted, judge
 from consumerd.master.rules.flow import MeasuredLag
 from consumerd.master.rules.plan import canary_slot
 from consumerd.model.slots import PoolState, SlotState
@@ -30,7 +31,7 @@ class Autoscaler:
     def turn(self, now: float) -> None:
         """Look at each pool of which a lag has come since the last turn."""
         for pool in self.pools:
-            bounds, lag = bounds_of(pool), pool.lag
+            bounds, lag = pool.entry.settings.common.scaling, pool.lag
             if bounds is not None and lag is not None and lag.heard_at > pool.judged_at:
                 pool.judged_at = lag.heard_at
                 _judge(pool, lag, bounds, now)
@@ -38,12 +39,6 @@ class Autoscaler:
     def next_turn_at(self) -> float | None:
         """Never by itself: a lag that is heard makes a turn."""
         return None
-
-
-def bounds_of(pool: Pool) -> Bounds | None:
-    """Within what a pool is scaled; None where its number of workers is fixed."""
-    scaling = pool.entry.settings.common.scaling
-    return None if scaling is None else Bounds(scaling.min, scaling.max, scaling.target_seconds)
 
 
 def shards_of(pool: Pool) -> int | None:
@@ -70,7 +65,7 @@ def why_it_stays(pool: Pool, now: float) -> str | None:
 
 def scaling_of(pool: Pool, now: float) -> Scaling | None:
     """For `status`: the bounds, what is wanted within them, and why; None where the number is fixed."""
-    bounds, judgement, workers = bounds_of(pool), pool.judgement, pool.wanted.workers
+    bounds, judgement, workers = pool.entry.settings.common.scaling, pool.judgement, pool.wanted.workers
     if bounds is None:
         return None
     stays = why_it_stays(pool, now)
@@ -78,16 +73,16 @@ def scaling_of(pool: Pool, now: float) -> Scaling | None:
         judgement = Judgement(workers, workers, f"{workers} stay: {stays or 'nobody has looked yet'}")
     reason = judgement.reason
     return Scaling(
-        min=bounds.fewest,
-        max=bounds.most,
-        target_seconds=bounds.target_s,
+        min=bounds.min,
+        max=bounds.max,
+        target_seconds=bounds.target_seconds,
         wanted=judgement.wanted,
         needed=judgement.needed,
         reason=reason if pool.pin is None else f"pinned to {pool.pin} by hand; else: {reason}",
     )
 
 
-def _judge(pool: Pool, lag: MeasuredLag, bounds: Bounds, now: float) -> None:
+def _judge(pool: Pool, lag: MeasuredLag, bounds: WorkerRange, now: float) -> None:
     if why_it_stays(pool, now) is not None:
         pool.judgement = pool.judgement and interrupted(pool.judgement)
         return

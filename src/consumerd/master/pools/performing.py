@@ -109,8 +109,8 @@ def _is_wary(pool: Pool, slot: int) -> bool:
     """Whether the worker before left because nothing answered its tasks."""
     last = pool.last_ends.get(slot)
     is_latest = last is not None and last.generation == pool.observed.slots[slot].generation
-    reading = last.reading if is_latest and last is not None else None
-    return reading is not None and BoardFlag.DESTINATION_AWAY in reading.flags
+    board = last.board if is_latest and last is not None else None
+    return board is not None and BoardFlag.DESTINATION_AWAY in board["flags"]
 
 
 def _once(fact: Fact, why: str, before: str) -> Fact:

@@ -15,7 +15,7 @@ from consumerd.master.host.launcher import Executed
 from consumerd.master.pools.entry import Entry
 from consumerd.master.pools.tally import Tally
 from consumerd.master.pools.tools import Tools
-from consumerd.master.pools.worker import FlightRecord, Worker
+from consumerd.master.pools.worker import Worker
 from consumerd.master.rules import history
 from consumerd.master.rules.autoscale import Judgement
 from consumerd.master.rules.flow import Flow, MeasuredLag
@@ -24,7 +24,7 @@ from consumerd.master.rules.plan import target_edition
 from consumerd.master.rules.suspects import Suspects
 from consumerd.model.slots import PoolState, ZygoteState
 from consumerd.wire.messages import Loaded, Message, ParkedNow
-from consumerd.wire.status import LastError
+from consumerd.wire.status import LastEnd, LastError
 
 
 class Pool:
@@ -66,7 +66,7 @@ class Pool:
         self.zygotes: dict[int, Executed] = {}
         self.workers: dict[int, Worker] = {}
         self.last_error: LastError | None = None
-        self.last_ends: dict[int, FlightRecord] = {}
+        self.last_ends: dict[int, LastEnd] = {}
         self.refusal: str | None = None
         self.tally = Tally()
         self.suspects = Suspects()

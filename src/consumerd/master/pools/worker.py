@@ -1,4 +1,4 @@
-"""A worker's process as the master has it, and what is kept of one that died. Runs in the master."""
+"""A worker's process as the master has it, and how one has ended, in words. Runs in the master."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import select
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from consumerd import events
 from consumerd.errors import WireError
 from consumerd.master.host.launcher import WorkerEnds
-from consumerd.master.rules.observed import Condemned
 from consumerd.master.rules.watch import BoardCopy, Observation, Stuck
 from consumerd.wire.board import Reading
 from consumerd.wire.messages import Reported
+from consumerd.wire.status import LastEnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,12 @@ class Worker:
                 self.observation = before.observation()
         return False
 
+    def told_end(self) -> tuple[str, str]:
+        """Error and traceback of what it has reported itself to end of; empty where it has not."""
+        if self.failed is None or self.failed.name != events.consume_failed.name:
+            return "", ""
+        return str(self.failed.fields.get("error", "")), str(self.failed.fields.get("traceback", ""))
+
     def has_ended(self) -> bool:
         """Whether its process is dead, though nobody may have reaped it yet."""
         if self.pidfd is None:
@@ -99,52 +106,9 @@ class Worker:
             os.close(self.pidfd)
 
 
-@dataclass(frozen=True, slots=True)
-class FlightRecord:
-    """What is kept of a worker that died though nobody had asked it to leave.
-
-    at: wall time of the end.
-    end: in words.
-    reading: its board; None where that held nonsense.
-    stacks: of all its threads, where they were asked for.
-    stderr: the last that it wrote.
-    condemned: why the master killed it, if it did.
-    error, traceback: what it reported itself to have ended of.
-    """
-
-    at: float
-    pid: int | None
-    generation: int
-    end: str
-    reading: Reading | None
-    stacks: str = ""
-    stderr: str = ""
-    condemned: Condemned | None = None
-    error: str = ""
-    traceback: str = ""
-
-    @property
-    def how(self) -> str:
-        """The end in words, with its reason."""
-        if self.condemned is not None:
-            return f"{self.end}: {self.condemned.reason}"
-        return end_with(self.end, self.error or self.stderr)
-
-    @property
-    def trace(self) -> str:
-        """The best there is of where it ended."""
-        return self.stacks or self.traceback or self.stderr
-
-    @property
-    def culprit(self) -> tuple[int, int] | None:
-        """(shard, offset) of the task that the worker died of, where that is known for sure: it hung, or was cancelled.
-
-        What a worker that crashed had in hand is in `reading`: its tasks are suspects only.
-        """
-        sentence = self.condemned
-        if sentence is None or sentence.shard is None or sentence.offset is None:
-            return None
-        return sentence.shard, sentence.offset
+def how_ended(last: LastEnd) -> str:
+    """The end of a worker in words, with its reason."""
+    return end_with(last.end, last.reason or last.stderr)
 
 
 def end_with(end: str, said: str) -> str:

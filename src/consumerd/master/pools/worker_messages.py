@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 
 from consumerd import clock, events
 from consumerd.events.facts import Fact, Level
 from consumerd.master.pools import suspects
 from consumerd.master.pools.mailbox import Arrival, EndOfChannel, Origin
 from consumerd.master.pools.pool import Pool
-from consumerd.master.pools.worker import Away, FlightRecord, Worker
+from consumerd.master.pools.worker import Away, Worker, how_ended
 from consumerd.master.rules import history
 from consumerd.master.rules.flow import MeasuredLag
 from consumerd.master.rules.observed import ObservedPool
@@ -17,6 +18,7 @@ from consumerd.master.rules.restart import Ended, has_settled, is_proven, is_ref
 from consumerd.master.rules.wait_status import worker_described
 from consumerd.model.slots import PoolState, SlotState
 from consumerd.wire.messages import Cleared, Lag, ParkedNow, Ready, Reported
+from consumerd.wire.status import Culprit, LastEnd
 
 LAST_WORDS_S = 5.0
 """A failure that a worker told so shortly before its end is why it ended."""
@@ -105,20 +107,26 @@ def worker_ended(pool: Pool, slot: int, status: int | None, now: float) -> None:
     pool.tally.add_dead(worker)
     reading, loop_s = worker.reading(), worker.loop_s(now)
     suspect_deaths = suspects.note_end(pool, worker, was, status)
-    record = _record(pool, slot, worker, status)
+    record, (_, traceback) = _last_end(pool, slot, worker, status), worker.told_end()
     # to hang proves nothing
     has_proved = has_settled(reading) if was.condemned is not None else is_proven(loop_s, reading)
-    jitter = pool.tools.jitter()
-    ended = Ended(status, has_proved, jitter, how=record.how, trace=record.trace, suspect_deaths=suspect_deaths)
+    ended = Ended(
+        status,
+        has_proved,
+        pool.tools.jitter(),
+        how=how_ended(record),
+        trace=record.stacks or traceback or record.stderr,
+        suspect_deaths=suspect_deaths,
+    )
     after = history.worker_ended(pool.observed, slot, ended, now, pool.wanted)
     _become_without(pool, slot, record, after, now)
 
 
-def _become_without(pool: Pool, slot: int, record: FlightRecord, after: ObservedPool, now: float) -> None:
+def _become_without(pool: Pool, slot: int, record: LastEnd, after: ObservedPool, now: float) -> None:
     """Without a worker that has ended. What nobody has asked for is a warning, and an error of the pool."""
     was, becomes = pool.observed.slots[slot], after.slots[slot]
     leaves = was.state is SlotState.DRAINING or becomes.state is SlotState.FINISHED
-    is_asked = leaves or (record.condemned is not None and record.condemned.is_asked)
+    is_asked = leaves or (was.condemned is not None and was.condemned.is_asked)
     fact = events.worker_ended(
         consumer=pool.consumer,
         worker_id=slot,
@@ -135,31 +143,35 @@ def _become_without(pool: Pool, slot: int, record: FlightRecord, after: Observed
     pool.become(after, fact.at(Level.INFO) if is_asked else fact)
 
 
-def _note_end(pool: Pool, slot: int, record: FlightRecord) -> None:
+def _note_end(pool: Pool, slot: int, record: LastEnd) -> None:
     """An end that nobody asked for is an error, unless the worker has just said itself why it ends."""
     last = pool.last_error
     is_told = last is not None and last.name == events.consume_failed.name and last.fields.get("worker_id") == slot
     if last is None or not is_told or clock.wall() - last.at > LAST_WORDS_S:
-        end = record.end if record.condemned is None else record.how
+        end = how_ended(record) if pool.observed.slots[slot].condemned is not None else record.end
         pool.note_error(events.worker_ended.name, worker_id=slot, end=end)
 
 
-def _record(pool: Pool, slot: int, worker: Worker, status: int | None) -> FlightRecord:
-    """What is to be kept of a dead worker, whose ends are closed with this."""
-    reading, stacks = worker.reading(), worker.ends.board.stacks()
-    is_told = worker.failed is not None and worker.failed.name == events.consume_failed.name
-    last = worker.failed.fields if worker.failed is not None and is_told else {}
-    return FlightRecord(
-        clock.wall(),
-        worker.pid,
-        worker.generation,
-        worker_described(status),
-        reading,
+def _last_end(pool: Pool, slot: int, worker: Worker, status: int | None) -> LastEnd:
+    """What is to be kept of a dead worker, whose ends are closed with this.
+
+    The culprit is the task that it died of, where that is known for sure: it hung, or was cancelled. What a worker that
+    crashed had in hand is on its board, and a suspect only.
+    """
+    reading, stacks, condemned = worker.reading(), worker.ends.board.stacks(), pool.observed.slots[slot].condemned
+    culprit = None
+    if condemned is not None and condemned.shard is not None and condemned.offset is not None:
+        culprit = Culprit(shard=condemned.shard, offset=condemned.offset)
+    return LastEnd(
+        at=clock.wall(),
+        pid=worker.pid,
+        generation=worker.generation,
+        end=worker_described(status),
+        reason=worker.told_end()[0] if condemned is None else condemned.reason,
+        culprit=culprit,
+        board=None if reading is None else asdict(reading) | {"state": reading.state.name.lower()},
         stacks=stacks,
         stderr=let_go(pool, slot, worker),
-        condemned=pool.observed.slots[slot].condemned,
-        error=str(last.get("error", "")),
-        traceback=str(last.get("traceback", "")),
     )
 
 

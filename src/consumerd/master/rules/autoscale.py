@@ -14,6 +14,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from consumerd.config.common_keys import WorkerRange
+
 MARGIN = 0.1
 """So much more than what is there has to be needed, before the number grows."""
 
@@ -35,30 +37,15 @@ has become faster would keep its number for ever.
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """Of a pool's workers. target_s: a backlog is to be worked off within that."""
-
-    fewest: int
-    most: int
-    target_s: float
-
-    @property
-    def rest_s(self) -> float:
-        """So long after a change the number does not grow: what was added has to take effect."""
-        return max(SHORTEST_REST_S, self.target_s / 2)
-
-    @property
-    def quiet_s(self) -> float:
-        """So long a number must have been more than enough, and unchanged, before it shrinks."""
-        return max(SHORTEST_QUIET_S, self.target_s * 4)
-
-
-@dataclass(frozen=True, slots=True)
 class Measurement:
     """A pool at the moment when its lag became known.
 
-    at: monotonic. workers: how many are wanted now; running: how many of them run. finished: tasks so far, by all.
-    behind: tasks that are not finished; oldest_s: the age of the oldest, None where it is not known.
+    at: monotonic.
+    workers: how many are wanted now.
+    running: how many of them run.
+    finished: tasks so far, by all.
+    behind: tasks that are not finished.
+    oldest_s: the age of the oldest of those, None where it is not known.
     shards: so many workers at most the source can employ; None: any number.
     """
 
@@ -80,12 +67,16 @@ class Measurement:
 class Judgement:
     """What the looks so far come to.
 
-    wanted: the number that the pool should have now; needed: what its backlog asks for, whatever is allowed.
-    reason: that in a sentence. rate: tasks a worker does in a second, None until it was measured.
+    wanted: the number that the pool should have now.
+    needed: what its backlog asks for, whatever is allowed.
+    reason: that in a sentence.
+    rate: tasks a worker does in a second, None until it was measured.
     arrivals: tasks a second that came in, before each of the last looks.
-    short_since, spare_since: since when every look has asked for more, or for fewer; kept: the most that was asked
-    for meanwhile. changed_at: when the number last became another, by whomever.
-    last: the last look; anchor: the look since which all workers have been busy, and as many as now.
+    short_since, spare_since: since when every look has asked for more, or for fewer.
+    kept: the most that was asked for while every look asked for fewer.
+    changed_at: when the number last became another, by whomever.
+    last: the last look.
+    anchor: the look since which all workers have been busy, and as many as now.
     """
 
     wanted: int
@@ -101,7 +92,17 @@ class Judgement:
     anchor: Measurement | None = None
 
 
-def judge(before: Judgement | None, look: Measurement, bounds: Bounds) -> Judgement:
+def rest_s(bounds: WorkerRange) -> float:
+    """So long after a change the number does not grow: what was added has to take effect."""
+    return max(SHORTEST_REST_S, bounds.target_seconds / 2)
+
+
+def quiet_s(bounds: WorkerRange) -> float:
+    """So long a number must have been more than enough, and unchanged, before it shrinks."""
+    return max(SHORTEST_QUIET_S, bounds.target_seconds * 4)
+
+
+def judge(before: Judgement | None, look: Measurement, bounds: WorkerRange) -> Judgement:
     """What is wanted after another look; `before` is None with the first one."""
     now = _with_change(before or Judgement(look.workers, look.workers, ""), look)
     now = _measured(now, look, bounds)
@@ -138,7 +139,7 @@ def _with_change(before: Judgement, look: Measurement) -> Judgement:
     return replace(before, changed_at=look.at, short_since=None, spare_since=None, kept=0)
 
 
-def _measured(before: Judgement, look: Measurement, bounds: Bounds) -> Judgement:
+def _measured(before: Judgement, look: Measurement, bounds: WorkerRange) -> Judgement:
     """With the rate and the arrivals as of this look."""
     last = before.last
     if last is None or look.at <= last.at:
@@ -158,13 +159,13 @@ def _are_busy(last: Measurement, look: Measurement, finished_a_second: float) ->
     return min(last.behind, look.behind) > enough
 
 
-def _with_rate(now: Judgement, anchor: Measurement, look: Measurement, bounds: Bounds) -> Judgement:
+def _with_rate(now: Judgement, anchor: Measurement, look: Measurement, bounds: WorkerRange) -> Judgement:
     """Measure since the anchor. Where not everybody has finished a task yet, the rate is that at most."""
     elapsed_s, finished = look.at - anchor.at, max(0, look.finished - anchor.finished)
     measured = max(1, finished) / elapsed_s / look.employed
     if finished < look.employed:
         return replace(now, rate=measured if now.rate is None else min(now.rate, measured), anchor=anchor)
-    return replace(now, rate=measured, anchor=look if elapsed_s >= bounds.target_s else anchor)
+    return replace(now, rate=measured, anchor=look if elapsed_s >= bounds.target_seconds else anchor)
 
 
 def _forgotten(rate: float | None, elapsed_s: float, finished: int, look: Measurement) -> float | None:
@@ -175,7 +176,7 @@ def _forgotten(rate: float | None, elapsed_s: float, finished: int, look: Measur
     return float(max(seen, rate * 2.0 ** (elapsed_s / FORGET_S)))
 
 
-def _needed(now: Judgement, look: Measurement, bounds: Bounds, *, is_cautious: bool) -> float:
+def _needed(now: Judgement, look: Measurement, bounds: WorkerRange, *, is_cautious: bool) -> float:
     """So many workers work off what is behind in the target's time, beside what comes in.
 
     A burst that has come in is not taken for what goes on coming: of the last few arrivals, the least counts.
@@ -185,22 +186,22 @@ def _needed(now: Judgement, look: Measurement, bounds: Bounds, *, is_cautious: b
         return float(min(look.behind, look.workers))
     known = now.arrivals if len(now.arrivals) == LOOKS else (0.0, *now.arrivals)
     arrivals = max(known) if is_cautious else min(known)
-    needed = (arrivals + look.behind / bounds.target_s) / now.rate
+    needed = (arrivals + look.behind / bounds.target_seconds) / now.rate
     return needed * (1 + HEADROOM) if is_cautious else needed
 
 
-def _useful(needed: float, look: Measurement, bounds: Bounds) -> int:
+def _useful(needed: float, look: Measurement, bounds: WorkerRange) -> int:
     """As much of it as helps, within the bounds: beyond one a shard, or one a task, workers would be idle."""
     helping = math.ceil(needed)
     if look.shards is not None:
         helping = min(helping, look.shards)
     if helping > look.workers:
         helping = max(look.workers, min(helping, look.behind))
-    return max(bounds.fewest, min(bounds.most, helping))
+    return max(bounds.min, min(bounds.max, helping))
 
 
-def _is_late(look: Measurement, bounds: Bounds) -> bool:
-    return look.oldest_s is not None and look.behind > 0 and look.oldest_s > bounds.target_s
+def _is_late(look: Measurement, bounds: WorkerRange) -> bool:
+    return look.oldest_s is not None and look.behind > 0 and look.oldest_s > bounds.target_seconds
 
 
 def _since(since: float | None, at: float, *, holds: bool) -> float | None:
@@ -209,27 +210,27 @@ def _since(since: float | None, at: float, *, holds: bool) -> float | None:
     return at if since is None else since
 
 
-def _wanted(now: Judgement, look: Measurement, bounds: Bounds, *, goal: int) -> int:
-    present = max(bounds.fewest, min(bounds.most, look.workers))
+def _wanted(now: Judgement, look: Measurement, bounds: WorkerRange, *, goal: int) -> int:
+    present = max(bounds.min, min(bounds.max, look.workers))
     if present != look.workers:
         return present
-    is_rested = look.at - now.changed_at >= bounds.rest_s
+    is_rested = look.at - now.changed_at >= rest_s(bounds)
     if now.short_since is not None and (now.short_since < look.at or _is_late(look, bounds)) and is_rested:
         return goal
-    if now.spare_since is not None and look.at - now.spare_since >= bounds.quiet_s:
+    if now.spare_since is not None and look.at - now.spare_since >= quiet_s(bounds):
         return present - (present - now.kept + 1) // 2
     return present
 
 
-def _sentence(now: Judgement, look: Measurement, bounds: Bounds) -> str:
+def _sentence(now: Judgement, look: Measurement, bounds: WorkerRange) -> str:
     """What is wanted, what helps, and why."""
     wanted = f"{now.needed} {'worker' if now.needed == 1 else 'workers'} wanted"
-    if look.shards is not None and now.needed > look.shards < bounds.most:
+    if look.shards is not None and now.needed > look.shards < bounds.max:
         return f"{wanted}, {look.shards} help: its source has {look.shards} partitions"
-    if now.needed > bounds.most:
-        return f"{wanted}, {bounds.most} are allowed: {_why(now, look)}"
-    if now.needed < bounds.fewest:
-        return f"{wanted}, {bounds.fewest} are the least: {_why(now, look)}"
+    if now.needed > bounds.max:
+        return f"{wanted}, {bounds.max} are allowed: {_why(now, look)}"
+    if now.needed < bounds.min:
+        return f"{wanted}, {bounds.min} are the least: {_why(now, look)}"
     return f"{wanted}: {_why(now, look)}"
 
 

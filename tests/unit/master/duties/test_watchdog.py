@@ -13,6 +13,7 @@ from consumerd.master.control.status import pool_status
 from consumerd.master.duties.watchdog import DIAGNOSE_S, Watchdog
 from consumerd.master.pools.mailbox import Arrival, EndOfChannel, Origin
 from consumerd.master.pools.performing import perform
+from consumerd.master.pools.worker import how_ended
 from consumerd.master.pools.worker_messages import hear_worker, worker_ended
 from consumerd.master.rules import history
 from consumerd.master.rules.actions import Kill
@@ -21,6 +22,7 @@ from consumerd.master.rules.plan import plan
 from consumerd.master.rules.watch import NO_TURN_S, SCAN_BUSY_S, SCAN_IDLE_S, STALLED_AFTER_S
 from consumerd.model.slots import SlotState
 from consumerd.wire.board import BUSY_SINCE_NS, CURSOR, MAGIC_WORD, SHARD, STATE, TURNED_NS
+from consumerd.wire.status import Culprit
 from unit.master.pools.test_messages import NAME, WORKER_PID, Stage
 
 TIMEOUT_S = 300.0
@@ -165,11 +167,11 @@ def test_a_worker_that_hung_is_the_culprits_and_kept_as_a_flight_record(watched:
     watched.until(TIMEOUT_S + 10)
     worker_ended(watched.stage.pool, 0, 9, watched.now)
     record = watched.stage.pool.last_ends[0]
-    assert record.culprit == (0, 7)
-    assert record.how.startswith("SIGKILL: stuck: it has been on offset 7 of shard 0 for 300 s")
+    assert record.culprit == Culprit(shard=0, offset=7)
+    assert how_ended(record).startswith("SIGKILL: stuck: it has been on offset 7 of shard 0 for 300 s")
     last_error = watched.stage.pool.last_error
     assert last_error is not None
-    assert last_error.fields["end"] == record.how
+    assert last_error.fields["end"] == how_ended(record)
 
 
 def test_a_worker_that_does_not_come_to_its_loop_is_shown_diagnosed_and_killed(watched: Watched) -> None:
@@ -204,7 +206,7 @@ def test_a_worker_that_writes_over_its_board_is_replaced_and_nobody_else(
     assert watched.stage.launcher.asked == [WORKER_PID]
     assert [slot for slot, _ in watched.killed_at] == [0]
     worker_ended(watched.stage.pool, 0, 9, watched.now)
-    assert "holds nonsense" in watched.stage.pool.last_ends[0].how
+    assert "holds nonsense" in how_ended(watched.stage.pool.last_ends[0])
 
 
 def test_a_worker_that_has_closed_its_channel_and_lives_on_is_killed_once(watched: Watched) -> None:

@@ -9,20 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumerd.master.rules.autoscale import Bounds, Judgement, Measurement, interrupted, judge
+from consumerd.config.common_keys import WorkerRange
+from consumerd.master.rules.autoscale import Judgement, Measurement, interrupted, judge, quiet_s, rest_s
 from simulations import plot
 from simulations.autoscaling import LOOK_EVERY_S, START_S, Load, Run, Workers, bursts, days, noise, simulate
 
 PLOT = Path(__file__).parents[4] / "docs" / "plots" / "autoscale.svg"
-BOUNDS = Bounds(fewest=1, most=20, target_s=30.0)
+BOUNDS = WorkerRange(min=1, max=20, target_seconds=30.0)
 HOUR_S = 3600.0
 
 
-def assert_sound(run: Run, bounds: Bounds) -> None:
+def assert_sound(run: Run, bounds: WorkerRange) -> None:
     """Never outside the bounds; rests between changes; no up, down, up in short order."""
-    assert all(bounds.fewest <= moment.workers <= bounds.most for moment in run.moments)
+    assert all(bounds.min <= moment.workers <= bounds.max for moment in run.moments)
     for (earlier_at, _, _), (at, before, after) in itertools.pairwise(run.changes):
-        assert at - earlier_at >= (bounds.rest_s if after > before else bounds.quiet_s)
+        assert at - earlier_at >= (rest_s(bounds) if after > before else quiet_s(bounds))
 
 
 def peak(run: Run) -> int:
@@ -32,13 +33,13 @@ def peak(run: Run) -> int:
 def test_a_burst_is_worked_off_within_the_target_and_what_it_takes_to_see_it() -> None:
     run = simulate(bursts(900, 3000, base=5), BOUNDS, Workers(rate=10, number=1), seconds=2 * HOUR_S)
     assert_sound(run, BOUNDS)
-    within_s = 5 + 3 * LOOK_EVERY_S + START_S + BOUNDS.target_s
+    within_s = 5 + 3 * LOOK_EVERY_S + START_S + BOUNDS.target_seconds
     for burst_at in range(100, int(2 * HOUR_S), 900):
         after = [moment for moment in run.moments if burst_at + within_s <= moment.at < burst_at + 900]
-        assert max(moment.backlog for moment in after) < 5 * BOUNDS.target_s
+        assert max(moment.backlog for moment in after) < 5 * BOUNDS.target_seconds
     assert len(run.changes) <= 6 * 8
-    assert peak(run) < BOUNDS.most
-    assert run.moments[-1].workers == BOUNDS.fewest
+    assert peak(run) < BOUNDS.max
+    assert run.moments[-1].workers == BOUNDS.min
 
 
 def test_the_number_follows_the_day() -> None:
@@ -47,7 +48,7 @@ def test_the_number_follows_the_day() -> None:
     assert 11 <= peak(run) <= 16
     nights = [moment.workers for moment in run.moments if abs(moment.at - 4 * HOUR_S) < 60]
     assert max(nights) <= 3
-    assert max(moment.backlog for moment in run.moments) < 100 * BOUNDS.target_s
+    assert max(moment.backlog for moment in run.moments) < 100 * BOUNDS.target_seconds
     assert len(run.changes) <= 2 * 2 * 18
 
 
@@ -57,7 +58,7 @@ def test_noise_moves_the_number_seldom(seed: int) -> None:
     assert_sound(run, BOUNDS)
     settled = [change for change in run.changes if change[0] > 600]
     assert len(settled) <= 4 * 12
-    assert max(moment.backlog for moment in run.moments if moment.at > 600) < 60 * BOUNDS.target_s
+    assert max(moment.backlog for moment in run.moments if moment.at > 600) < 60 * BOUNDS.target_seconds
 
 
 def test_a_handler_of_minutes_gets_as_many_workers_as_it_has_tasks_and_keeps_them() -> None:
@@ -89,14 +90,16 @@ def test_a_handler_that_becomes_faster_loses_its_workers_within_hours() -> None:
 @given(data=st.data())
 def test_whatever_comes_it_stays_within_its_bounds_and_does_not_thrash(data: st.DataObject) -> None:
     fewest = data.draw(st.integers(1, 5))
-    bounds = Bounds(fewest, data.draw(st.integers(fewest, 40)), data.draw(st.floats(1, 300)))
+    bounds = WorkerRange(
+        min=fewest, max=data.draw(st.integers(fewest, 40)), target_seconds=data.draw(st.floats(1, 300))
+    )
     shards = data.draw(st.none() | st.integers(1, 10))
-    workers = Workers(rate=data.draw(st.floats(0.01, 200)), number=bounds.fewest, shards=shards)
+    workers = Workers(rate=data.draw(st.floats(0.01, 200)), number=bounds.min, shards=shards)
     levels = data.draw(st.lists(st.floats(0, 2000), min_size=1, max_size=10))
     run = simulate(steps(levels), bounds, workers, seconds=600, seed=data.draw(st.integers(0, 99)))
     assert_sound(run, bounds)
     if shards is not None:
-        assert peak(run) <= max(shards, bounds.fewest)
+        assert peak(run) <= max(shards, bounds.min)
 
 
 def steps(levels: list[float]) -> Load:
@@ -106,7 +109,7 @@ def steps(levels: list[float]) -> Load:
 # Looks by hand
 
 
-def looked(*looks: Measurement, bounds: Bounds = BOUNDS) -> Judgement:
+def looked(*looks: Measurement, bounds: WorkerRange = BOUNDS) -> Judgement:
     judgement: Judgement | None = None
     for look in looks:
         judgement = judge(judgement, look, bounds)
@@ -146,7 +149,7 @@ def test_what_nobody_has_looked_at_for_a_while_is_not_measured() -> None:
 
 def test_a_number_outside_of_the_bounds_is_mended_at_once() -> None:
     assert looked(at(0, workers=30)).wanted == 20
-    assert looked(at(0, workers=2), bounds=Bounds(3, 9, 30.0)).wanted == 3
+    assert looked(at(0, workers=2), bounds=WorkerRange(min=3, max=9, target_seconds=30.0)).wanted == 3
 
 
 def test_idle_workers_go_by_halves_each_after_a_quiet_time() -> None:
@@ -157,7 +160,7 @@ def test_idle_workers_go_by_halves_each_after_a_quiet_time() -> None:
             numbers.append((10 * number, judgement.wanted))
             workers = judgement.wanted
     assert [number for _, number in numbers] == [8, 4, 2, 1]
-    assert all(later - earlier >= BOUNDS.quiet_s for (earlier, _), (later, _) in itertools.pairwise(numbers))
+    assert all(later - earlier >= quiet_s(BOUNDS) for (earlier, _), (later, _) in itertools.pairwise(numbers))
 
 
 def test_the_picture_in_the_manual_is_current() -> None:

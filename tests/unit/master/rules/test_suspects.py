@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from consumerd.master.host.oom import OomKills
+from consumerd.master.host.memory import OomKills
 from consumerd.master.rules.suspects import KEPT_S, KILLS_A_CRASH, MOST, Suspects, Verdict, is_excused, judge
 from consumerd.model.exits import WorkerExit
 from consumerd.model.task import TaskId
