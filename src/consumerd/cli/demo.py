@@ -16,7 +16,7 @@ import click
 from consumerd.cli.options import json_option
 from consumerd.demo.balance import Balance, select
 from consumerd.demo.logins import POISON, make_logins
-from consumerd.demo.running import Demo, Workspace
+from consumerd.demo.running import Demo, Interrupted, Workspace, raise_at_signals
 
 UNEVEN = 1
 INTERRUPTED = 128
@@ -38,19 +38,20 @@ def command(logins: int, is_removed: bool, as_json: bool) -> int:
     balance.
     """
     say = partial(click.echo, err=as_json)  # programs get JSON on stdout, and people what is for them on stderr
-    workspace = Workspace.make()
+    workspace = Workspace()
     produced = make_logins(logins)
     configuration = workspace.fill(produced)
     say(f"{logins:,} logins and {len(POISON)} tasks that can only fail, in {workspace.tasks}")
     say(f"$ {_command_name()} {shlex.join(workspace.command[3:])}\n")
     say("".join(f"    {line}".rstrip() + "\n" for line in configuration.splitlines()))
     lines = _Lines(is_err=as_json)
-    demo = Demo(workspace, produced, lines.say, lines.show)
-    balance = demo.run()
-    if balance is None:
+    raise_at_signals()
+    try:
+        balance = Demo(workspace, produced, lines.say, lines.show).run()
+    except Interrupted as interrupted:
         shutil.rmtree(workspace.path)
         say("interrupted: the master and its workers are gone, and so is the demo's directory")
-        return INTERRUPTED + (demo.interrupted_by or 0)
+        return INTERRUPTED + int(interrupted.args[0])
     say(_balance_text(balance))
     if as_json:
         directories = {"directory": str(workspace.path), "state_dir": str(workspace.state.path)}

@@ -15,10 +15,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from consumerd import clock
 from consumerd.demo.balance import Balance, read_books, select, strike
@@ -27,12 +25,13 @@ from consumerd.demo.logins import Login, payloads
 from consumerd.errors import ConsumerdError, NotRunningError, StateDirectoryError, UsageError
 from consumerd.sources.table.schema import create_table, enqueue
 from consumerd.state.state_dir import StateDirectory
-from consumerd.wire import control
+from consumerd.wire.status import WorkerStatus, ask_status
 
 LOOK_EVERY_S = 0.05
 PATIENCE_S = 120.0
 """How long the demo watches before it stops, and its balance says what is missing."""
 STOP_TIMEOUT_S = 10
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
 
 _CONFIGURATION = """\
@@ -59,53 +58,25 @@ pause_s = 0.008
 """
 
 
-@dataclass(frozen=True, slots=True)
+class Interrupted(BaseException):
+    """A signal asks the demo to end. Its number is the first argument."""
+
+
 class Workspace:
-    """One demo's directory, and what lies in it."""
+    """One demo's directory, and what lies in it. UsageError where there is no place for it."""
 
-    path: Path
-
-    @classmethod
-    def make(cls) -> Workspace:
-        """Make a new directory, under TMPDIR where that path is short enough for a Unix socket, else under /tmp.
-
-        Raises UsageError where there is no place for it.
-        """
-        for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - only a place for a fresh private directory
-            try:
-                workspace = cls(Path(tempfile.mkdtemp(prefix="consumerd-demo-", dir=parent)))
-            except OSError as error:
-                raise UsageError(f"no directory can be made in {parent} ({error.strerror}): set TMPDIR") from error
-            with contextlib.suppress(StateDirectoryError):
-                StateDirectory.locate(workspace.state.path, {}, 0)
-                return workspace
-            workspace.path.rmdir()
-        raise UsageError("the path of a temporary directory is too long for a Unix socket: set TMPDIR to a shorter one")
-
-    @property
-    def configuration(self) -> Path:
-        return self.path / "demo.toml"
-
-    @property
-    def tasks(self) -> Path:
-        return self.path / "tasks.sqlite"
-
-    @property
-    def grants(self) -> Path:
-        return self.path / "grants.sqlite"
-
-    @property
-    def log(self) -> Path:
-        return self.path / "consumerd.log"
-
-    @property
-    def state(self) -> StateDirectory:
-        return StateDirectory(self.path / "state")
-
-    @property
-    def command(self) -> list[str]:
-        """What runs the master."""
-        return [sys.executable, "-m", "consumerd", "run", str(self.configuration), "--state-dir", str(self.state.path)]
+    def __init__(self) -> None:
+        try:
+            self.path = Path(tempfile.mkdtemp(prefix="consumerd-demo-"))
+            self.state = StateDirectory.locate(self.path / "state", {}, 0)
+        except (OSError, StateDirectoryError) as error:
+            raise UsageError(f"the demo has no place for its files: {error}: set TMPDIR to a short path") from error
+        self.configuration = self.path / "demo.toml"
+        self.tasks = self.path / "tasks.sqlite"
+        self.grants = self.path / "grants.sqlite"
+        self.log = self.path / "consumerd.log"
+        run = ["run", str(self.configuration), "--state-dir", str(self.state.path)]
+        self.command = [sys.executable, "-m", "consumerd", *run]
 
     def fill(self, logins: tuple[Login, ...]) -> str:
         """Write the configuration, make the tables, produce the tasks; the text of the configuration."""
@@ -122,127 +93,120 @@ class Workspace:
         return text
 
 
-@dataclass
 class Demo:
-    """One demo. say: shows a line for good; show: shows how it stands; interrupted_by: the signal that came, if any."""
+    """One demo. say: shows a line for good; show: shows how it stands."""
 
-    workspace: Workspace
-    logins: tuple[Login, ...]
-    say: Callable[[str], None]
-    show: Callable[[str], None]
-    interrupted_by: int | None = None
+    def __init__(
+        self, workspace: Workspace, logins: tuple[Login, ...], say: Callable[[str], None], show: Callable[[str], None]
+    ) -> None:
+        self._place, self._logins, self._say, self._show = workspace, logins, say, show
 
-    def run(self) -> Balance | None:
-        """Run it to its balance; None where a signal came first. Nothing that it started is left running."""
-        with self._listening(), self._master() as master:
-            self.say(f"the master runs, pid {master.pid}")
+    def run(self) -> Balance:
+        """Run it to its balance. Nothing that it started is left running, also where `Interrupted` ends it."""
+        with _master(self._place) as master:
+            self._say(f"the master runs, pid {master.pid}")
             killed = self._watch(master)
-            if self.interrupted_by is not None:
-                return None
-            self.say("SIGTERM to the master")
+            self._say("SIGTERM to the master")
             exit_code = _stop(master)
-        self.say(f"the master and its workers have left, exit code {exit_code}")
-        place = self.workspace
-        balance = strike(
-            read_books(place.tasks, place.state.parked_database, place.grants, logins=self.logins, killed_pids=killed)
+        self._say(f"the master and its workers have left, exit code {exit_code}")
+        place = self._place
+        books = read_books(
+            place.tasks, place.state.parked_database, place.grants, logins=self._logins, killed_pids=killed
         )
+        balance = strike(books)
         left_wrong = (f"the master left with exit code {exit_code}",) if exit_code != 0 else ()
         return replace(balance, problems=(*balance.problems, *left_wrong))
 
     def _watch(self, master: subprocess.Popen[bytes]) -> set[int]:
         """Look until nothing is pending, and kill one worker half-way; its pid, once its slot has another process."""
-        started = clock.monotonic()
-        victim: dict[str, Any] = {}  # the worker that was killed, as the master's status had it
-        is_replaced = False
-        while self.interrupted_by is None and clock.monotonic() - started < PATIENCE_S:
+        started, victim, is_replaced = clock.monotonic(), None, False
+        while (elapsed_s := clock.monotonic() - started) < PATIENCE_S:
             workers = self._running_workers(master)
             done, pending = self._counts()
-            elapsed_s = clock.monotonic() - started
-            self.show(
-                f"{elapsed_s:4.1f} s: {done:,} of {len(self.logins):,} logins done, {len(workers)} workers running"
-            )
-            if victim and not is_replaced:
+            progress = f"{done:,} of {len(self._logins):,} logins done, {len(workers)} workers running"
+            self._show(f"{elapsed_s:4.1f} s: {progress}")
+            if victim is None and done * 2 >= len(self._logins):
+                victim = self._kill([worker for worker in workers if isinstance(worker.offset, int)])
+            if victim is not None and not is_replaced:
                 is_replaced = self._sees_replacement(victim, workers)
             if is_replaced and pending == 0:
                 break
-            if not victim and done * 2 >= len(self.logins):
-                victim = self._kill([worker for worker in workers if worker.get("offset") is not None])
             clock.SYSTEM_CLOCK.sleep(LOOK_EVERY_S)
-        return {victim["pid"]} if victim else set()
+        return set() if victim is None or victim.pid is None else {victim.pid}
 
-    def _sees_replacement(self, victim: dict[str, Any], workers: list[dict[str, Any]]) -> bool:  # as in status
+    def _sees_replacement(self, victim: WorkerStatus, workers: list[WorkerStatus]) -> bool:
         for worker in workers:
-            if worker["slot"] == victim["slot"] and worker["generation"] > victim["generation"]:
-                self.say(f"worker {worker['slot']} runs again, pid {worker['pid']}")
+            if worker.slot == victim.slot and worker.generation > victim.generation:
+                self._say(f"worker {worker.slot} runs again, pid {worker.pid}")
                 return True
         return False
 
-    def _running_workers(
-        self, master: subprocess.Popen[bytes]
-    ) -> list[dict[str, Any]]:  # as the answer to `status` has them
+    def _running_workers(self, master: subprocess.Popen[bytes]) -> list[WorkerStatus]:
         if master.poll() is not None:
-            raise ConsumerdError(f"the master has left with exit code {master.returncode}: see {self.workspace.log}")
+            raise ConsumerdError(f"the master has left with exit code {master.returncode}: see {self._place.log}")
         try:
-            status: Any = control.call(self.workspace.state.control_socket, "status", timeout_s=5.0)
+            status = ask_status(self._place.state.control_socket)
         except NotRunningError:
             return []  # it is not up yet
-        if status["pools"][0]["state"] == "failed":
-            raise ConsumerdError(f"{'; '.join(status['problems'])}: see {self.workspace.log}")
-        return [worker for worker in status["pools"][0]["workers"] if worker["state"] == "running"]
+        if status.pools[0].state == "failed":
+            raise ConsumerdError(f"{'; '.join(status.problems)}: see {self._place.log}")
+        return [worker for worker in status.pools[0].workers if worker.state == "running"]
 
     def _counts(self) -> tuple[int, int]:
         """How many logins are done, by the consumer's own book, and how many tasks the table still has to settle."""
-        ((done,),) = select(self.workspace.grants, "SELECT count(DISTINCT login_id) FROM handled")
-        ((pending,),) = select(
-            self.workspace.tasks, "SELECT count(*) FROM login_task WHERE state NOT IN ('done', 'dead')"
-        )
+        ((done,),) = select(self._place.grants, "SELECT count(DISTINCT login_id) FROM handled")
+        unsettled = "SELECT count(*) FROM login_task WHERE state NOT IN ('done', 'dead')"
+        ((pending,),) = select(self._place.tasks, unsettled)
         return done, pending
 
-    def _kill(self, busy: list[dict[str, Any]]) -> dict[str, Any]:  # workers as above
-        """Kill the worker that has handled most; empty where none is busy, or it was faster."""
-        victim = max(busy, key=lambda worker: int(worker["handled"]), default={})
-        if not victim:
-            return {}
-        try:
-            os.kill(victim["pid"], signal.SIGKILL)
-        except ProcessLookupError:
-            return {}
-        self.say(f"half-way: SIGKILL to worker {victim['slot']}, pid {victim['pid']}, with a task in its hands")
-        return victim
+    def _kill(self, busy: list[WorkerStatus]) -> WorkerStatus | None:
+        """Kill a worker that has a task; None where none has, or it was faster."""
+        for victim in busy:
+            if victim.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(victim.pid, signal.SIGKILL)
+                    told = f"SIGKILL to worker {victim.slot}, pid {victim.pid}, with a task in its hands"
+                    self._say(f"half-way: {told}")
+                    return victim
+        return None
 
-    @contextlib.contextmanager
-    def _master(self) -> Iterator[subprocess.Popen[bytes]]:
-        """The master in a process group of its own, so that a Ctrl-C is the demo's alone; it ends with the demo."""
-        with self.workspace.log.open("wb") as log:
-            master = subprocess.Popen(
-                self.workspace.command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                process_group=0,
-                preexec_fn=partial(_stop_with_parent, os.getpid()),  # takes no lock, and no thread runs yet
-            )
-        try:
-            yield master
-        finally:
-            _stop(master)
 
-    @contextlib.contextmanager
-    def _listening(self) -> Iterator[None]:
-        """Note SIGINT, SIGTERM and, without nohup, SIGHUP until the end of the block; the demo looks at each turn."""
+def raise_at_signals() -> None:
+    """From now on raise `Interrupted` at the first signal that asks this process to end; its end is not disturbed."""
 
-        def note(number: int, frame: object) -> None:
-            del frame
-            self.interrupted_by = number
+    def interrupt(number: int, frame: object) -> None:
+        for each in INTERRUPTS:
+            signal.signal(each, signal.SIG_IGN)
+        raise Interrupted(number)
 
-        is_deaf_to_hangup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-        heard = [signal.SIGINT, signal.SIGTERM, *([] if is_deaf_to_hangup else [signal.SIGHUP])]
-        before = {number: signal.signal(number, note) for number in heard}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    for each in INTERRUPTS:
+        if signal.getsignal(each) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(each, interrupt)
+
+
+@contextlib.contextmanager
+def _master(place: Workspace) -> Iterator[subprocess.Popen[bytes]]:
+    """The master in a process group of its own, so that a Ctrl-C is the demo's alone; it ends with the demo."""
+    demo_pid = os.getpid()
+
+    def stop_with_demo() -> None:  # in the child: takes no lock, and no thread runs yet
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() != demo_pid:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with place.log.open("wb") as log:
+        master = subprocess.Popen(
+            place.command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            process_group=0,
+            preexec_fn=stop_with_demo,
+        )
+    try:
+        yield master
+    finally:
+        _stop(master)
 
 
 def _stop(master: subprocess.Popen[bytes]) -> int:
@@ -254,11 +218,3 @@ def _stop(master: subprocess.Popen[bytes]) -> int:
     except subprocess.TimeoutExpired:
         master.kill()
         return master.wait()
-
-
-def _stop_with_parent(parent_pid: int) -> None:
-    """In the child: SIGTERM when the demo's main thread ends in whatever way, so that nothing is left behind."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() != parent_pid:
-            os.kill(os.getpid(), signal.SIGTERM)
