@@ -1,0 +1,86 @@
+"""Rules of the house: how large things may be, and where events have their names.
+
+What broke a rule when it was made stands in its list with its size then, and may only shrink.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from consumerd.events import DECLARED
+from consumerd.events.facts import Fact
+
+SOURCES = Path(__file__).parents[2] / "src" / "consumerd"
+
+MOST_FILES = 20
+LARGER_FOLDERS = {"worker/tasks": 28}
+
+MOST_LINES = 300
+LONGER_FILES = {"testing/source_contract.py": 327}
+
+MOST_LINES_OF_A_FUNCTION = 40
+LONGER_FUNCTIONS = {
+    "master/run.py:_run": 90,
+    "master/control/status.py:pool_status": 47,
+    "worker/runtime.py:_assemble": 45,
+}
+
+FLAGS_OF_AN_EVENTS_NAME = {"starved"}
+"""What `status` calls a thing that is away, and an event is called as well."""
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(SOURCES).as_posix()
+
+
+def too_large(sizes: dict[str, int], most: int, exceptions: dict[str, int]) -> dict[str, int]:
+    return {name: size for name, size in sizes.items() if size > exceptions.get(name, most)}
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    for path in SOURCES.rglob("*.py"):
+        yield relative(path), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def test_a_folder_has_at_most_twenty_files() -> None:
+    folders = {path.parent for path in SOURCES.rglob("*.py")}
+    sizes = {relative(folder): len(list(folder.glob("*.py"))) for folder in folders}
+    assert too_large(sizes, MOST_FILES, LARGER_FOLDERS) == {}
+
+
+def test_a_file_has_at_most_three_hundred_lines() -> None:
+    sizes = {relative(path): len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES.rglob("*.py")}
+    assert too_large(sizes, MOST_LINES, LONGER_FILES) == {}
+
+
+def test_a_function_has_at_most_forty_lines() -> None:
+    sizes = {
+        f"{name}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for name, module in modules()
+        for node in ast.walk(module)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert too_large(sizes, MOST_LINES_OF_A_FUNCTION, LONGER_FUNCTIONS) == {}
+
+
+def test_the_name_of_an_event_is_written_in_its_declaration_and_nowhere_else() -> None:
+    names = {event.name for event in DECLARED} - FLAGS_OF_AN_EVENTS_NAME
+    written = {
+        f"{name}:{node.lineno} {node.value}"
+        for name, module in modules()
+        for node in ast.walk(module)
+        if isinstance(node, ast.Constant) and node.value in names and not name.startswith("events/")
+    }
+    assert written == set()
+
+
+def test_a_fact_is_made_by_its_event() -> None:
+    made = {
+        f"{name}:{node.lineno}"
+        for name, module in modules()
+        for node in ast.walk(module)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == Fact.__name__
+    }
+    assert {place.partition(":")[0] for place in made} == {"events/facts.py", "master/pools/worker_messages.py"}
