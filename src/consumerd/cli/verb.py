@@ -52,7 +52,7 @@ class Verb(Method, frozen=True):
         return ()
 
 
-class Pools(msgspec.Struct, frozen=True):
+class PoolNames(msgspec.Struct, frozen=True):
     """The answer of a verb that has acted on pools: their full names."""
 
     pools: list[str]

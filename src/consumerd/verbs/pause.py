@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from consumerd import events
-from consumerd.cli.verb import Pools, Target, Verb, command_of
+from consumerd.cli.verb import PoolNames, Target, Verb, command_of
 
 if TYPE_CHECKING:
     from consumerd.master.control.controls import Controls
@@ -19,34 +19,34 @@ class Pause(Verb, frozen=True):
     master too.
     """
 
-    name, result, is_act = "pause", Pools, True
+    name, result, is_act = "pause", PoolNames, True
     target: Target
 
-    async def answer(self, master: Controls, by: str) -> Pools:
+    async def answer(self, master: Controls, by: str) -> PoolNames:
         pools = master.configuration.changeable(self.target)
         master.configuration.pause(pools, by)
         for pool in pools:
             master.emit(events.pool_paused(consumer=pool.consumer))
-        return Pools([pool.consumer for pool in pools])
+        return PoolNames([pool.consumer for pool in pools])
 
-    def lines(self, answer: Pools) -> Iterator[str]:
+    def lines(self, answer: PoolNames) -> Iterator[str]:
         return (f"{name}: paused; what its workers have in hand, they finish" for name in answer.pools)
 
 
 class Resume(Verb, frozen=True):
     """Let the workers of a paused pool fetch again. TARGET is a group or group/name."""
 
-    name, result, is_act = "resume", Pools, True
+    name, result, is_act = "resume", PoolNames, True
     target: Target
 
-    async def answer(self, master: Controls, by: str) -> Pools:
+    async def answer(self, master: Controls, by: str) -> PoolNames:
         pools = master.configuration.changeable(self.target)
         master.configuration.resume(pools)
         for pool in pools:
             master.emit(events.pool_resumed(consumer=pool.consumer))
-        return Pools([pool.consumer for pool in pools])
+        return PoolNames([pool.consumer for pool in pools])
 
-    def lines(self, answer: Pools) -> Iterator[str]:
+    def lines(self, answer: PoolNames) -> Iterator[str]:
         return (f"{name}: resumed" for name in answer.pools)
 
 

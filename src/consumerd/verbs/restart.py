@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from consumerd import events
-from consumerd.cli.verb import Pools, Target, Verb, command_of
+from consumerd.cli.verb import PoolNames, Target, Verb, command_of
 
 if TYPE_CHECKING:
     from consumerd.master.control.controls import Controls
@@ -19,22 +19,22 @@ class Restart(Verb, frozen=True):
     what ran before, and nobody else is touched. See consumerd status.
     """
 
-    name, result, is_act, can_wait = "restart", Pools, True, True
+    name, result, is_act, can_wait = "restart", PoolNames, True, True
     target: Target
 
-    async def answer(self, master: Controls, by: str) -> Pools:
+    async def answer(self, master: Controls, by: str) -> PoolNames:
         """A new edition with the same entry."""
         pools = master.configuration.changeable(self.target)
         for pool in pools:
             master.configuration.renew(pool)
             master.emit(events.pool_restarting(consumer=pool.consumer))
         master.wake()
-        return Pools([pool.consumer for pool in pools])
+        return PoolNames([pool.consumer for pool in pools])
 
-    def lines(self, answer: Pools) -> Iterator[str]:
+    def lines(self, answer: PoolNames) -> Iterator[str]:
         return (f"{name}: restarting" for name in answer.pools)
 
-    def awaited(self, answer: Pools) -> list[str]:
+    def awaited(self, answer: PoolNames) -> list[str]:
         return answer.pools
 
 
