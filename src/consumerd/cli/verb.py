@@ -22,10 +22,10 @@ from consumerd.clock import SYSTEM_CLOCK
 from consumerd.errors import ConsumerdError
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import call
-from consumerd.wire.method import Method, read_answer
+from consumerd.wire.method import Method, parameter, read_answer
 from consumerd.wire.status import PoolStatus, ask_status
 
-Target = Annotated[str, Meta(description="A group, or group/name.", extra={"metavar": "TARGET"})]
+Target = Annotated[str, parameter("A group, or group/name.", "TARGET")]
 
 LOOK_EVERY_S = 0.2
 UP = frozenset({"running", "stalled", "finished"})
@@ -35,7 +35,7 @@ class Verb(Method, frozen=True):
     """A method that is a verb: its name is the verb's, its docstring the help.
 
     A field that is False by default is a flag, one that is None an option, any other an argument; its description is
-    the help. `Meta(extra={…})` has its `metavar`, and how an argument is read from a text, `read`.
+    the help: see `parameter`.
 
     timeout_s: how long the answer may take. can_wait: there is `--wait`, until the pools that `awaited` names run it.
     """

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-from msgspec import Meta
 
 from consumerd import events
 from consumerd.cli.verb import Verb, command_of
 from consumerd.errors import UsageError
+from consumerd.wire.method import parameter
 
 if TYPE_CHECKING:
     from consumerd.master.control.controls import Controls
@@ -36,12 +36,8 @@ class Cancel(Verb, frozen=True):
     """
 
     name, result, is_act = "cancel", Cancelled, True
-    task: Annotated[
-        str, Meta(description="group/name#WORKER, or group/name#WORKER:SHARD:OFFSET.", extra={"metavar": "TASK"})
-    ]
-    park: Annotated[
-        bool, Meta(description="Park the task as dead; it is not run again before somebody retries it.")
-    ] = False
+    task: Annotated[str, parameter("group/name#WORKER, or group/name#WORKER:SHARD:OFFSET.", "TASK")]
+    park: Annotated[bool, parameter("Park the task as dead; it is not run again before somebody retries it.")] = False
 
     async def answer(self, master: Controls, by: str) -> Cancelled:
         found = master.running_task(self.task)

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import click
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
 from consumerd.cli.lines import printable
 from consumerd.cli.options import json_option, state_dir_option
 from consumerd.standard_streams import lost_output, shown
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import Connection
-from consumerd.wire.method import Method
+from consumerd.wire.method import Method, parameter
 
 if TYPE_CHECKING:
     from consumerd.master.control.controls import Controls
@@ -29,10 +29,10 @@ class Events(Method, frozen=True):
     """Follow facts as the master knows them, and stderr lines; those of pools that are added later too."""
 
     name, is_stream = "events", True
-    target: Annotated[str | UnsetType, Meta(description="Only of a group, or group/name.")] = UNSET
-    recent: Annotated[int, Meta(description="How many of those that are kept come first.")] = 0
-    stderr: Annotated[bool, Meta(description="Lines of stderr too.")] = False
-    follow: Annotated[bool, Meta(description="Go on with what comes.")] = True
+    target: Annotated[str | UnsetType, parameter("Only of a group, or group/name.")] = UNSET
+    recent: Annotated[int, parameter("How many of those that are kept come first.")] = 0
+    stderr: Annotated[bool, parameter("Lines of stderr too.")] = False
+    follow: Annotated[bool, parameter("Go on with what comes.")] = True
 
     def texts(self, master: Controls, by: str) -> AsyncIterator[str]:
         target = None if self.target is UNSET else self.target

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-from msgspec import Meta
 
 from consumerd.cli.verb import Verb, command_of
+from consumerd.wire.method import parameter
 
 if TYPE_CHECKING:
     from consumerd.master.control.controls import Controls
@@ -41,7 +41,7 @@ class Reload(Verb, frozen=True):
     """
 
     name, result, is_act, can_wait, timeout_s = "reload", Reloaded, True, True, 120.0
-    dry_run: Annotated[bool, Meta(description="Only show what differs.")] = False
+    dry_run: Annotated[bool, parameter("Only show what differs.")] = False
 
     async def answer(self, master: Controls, by: str) -> Reloaded:
         return Reloaded(*await master.reloader.reload(is_dry=self.dry_run), is_applied=not self.dry_run)

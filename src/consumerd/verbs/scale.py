@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
 from consumerd import events
 from consumerd.cli.verb import Target, Verb, command_of
 from consumerd.errors import UsageError
 from consumerd.model.slots import MOST_WORKERS
 from consumerd.verbs.status import shards_help
+from consumerd.wire.method import parameter
 
 if TYPE_CHECKING:
     from consumerd.master.control.controls import Controls
@@ -52,10 +53,7 @@ class Scale(Verb, frozen=True):
 
     name, result, is_act = "scale", Scaled, True
     target: Target
-    workers: Annotated[
-        int | UnsetType,
-        Meta(description="Without it, the configuration's.", extra={"metavar": "N|auto", "read": number}),
-    ] = UNSET
+    workers: Annotated[int | UnsetType, parameter("Without it, the configuration's.", "N|auto", number)] = UNSET
 
     async def answer(self, master: Controls, by: str) -> Scaled:
         workers = None if self.workers is UNSET else self.workers

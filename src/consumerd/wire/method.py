@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
@@ -44,6 +44,11 @@ class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         """As they travel; what is as by default is left out."""
         plain: dict[str, object] = msgspec.to_builtins(self)
         return plain
+
+
+def parameter(description: str, metavar: str | None = None, read: Callable[[str], object] = str) -> msgspec.Meta:
+    """What a field of a method means. On the command line: how its value is shown, and read from a text."""
+    return msgspec.Meta(description=description, extra={"metavar": metavar, "read": read})
 
 
 def result_text(value: object) -> str:

@@ -7,12 +7,12 @@ does it, which nobody waits for at the end; one at a time. A configuration that 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from consumerd import events
 from consumerd.config.documents import UnreadableError, file_content
@@ -103,28 +103,17 @@ class Reloader:
 
 async def _aside(read: Callable[[], Read]) -> Read:
     """What `read` returns or raises, in a thread that ends with the process: one that hangs holds up no stop."""
-    loop = asyncio.get_running_loop()
-    answered: asyncio.Future[Read] = loop.create_future()
+    answer: Future[Read] = Future()
+    answer.set_running_or_notify_cancel()  # whoever awaits it may go, and the thread goes on
 
     def run() -> None:
         try:
-            answer, error = read(), None
-        except Exception as raised:  # noqa: BLE001 - the top of a thread: it is raised where the answer is awaited
-            answer, error = None, raised
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody awaits it any more
-            loop.call_soon_threadsafe(_answer, answered, answer, error)
+            answer.set_result(read())
+        except Exception as error:  # noqa: BLE001 - the top of a thread: it is raised where the answer is awaited
+            answer.set_exception(error)
 
     threading.Thread(target=run, name="reading", daemon=True).start()
-    return await answered
-
-
-def _answer(answered: asyncio.Future[Read], answer: Read | None, error: Exception | None) -> None:
-    if answered.done():
-        return  # cancelled
-    if error is None:
-        answered.set_result(cast("Read", answer))
-    else:
-        answered.set_exception(error)
+    return await asyncio.wrap_future(answer)
 
 
 def _content(file: Path) -> bytes | None:

@@ -8,7 +8,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -36,76 +36,80 @@ class RequestError(ConsumerdError):
         self.code = code
 
 
-@dataclass(slots=True)
-class Request:
-    """A line of a client's. method: what it asks, where that holds up; refusal: why it does not."""
+class Request(msgspec.Struct):
+    """A line of a client's, before anybody has looked for its method."""
 
-    identifier: object = None
-    params: object = None
-    method: Method | None = None
-    refusal: RequestError | None = None
-
-    @classmethod
-    def of(cls, line: bytes, methods: Mapping[str, type[Method]]) -> Request:
-        request = cls()
-        try:
-            request._read(line, methods)
-        except RequestError as error:
-            request.refusal = error
-        return request
-
-    def _read(self, line: bytes, methods: Mapping[str, type[Method]]) -> None:
-        try:
-            plain = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise RequestError(PARSE_ERROR, "a request must be one JSON object a line") from error
-        if not isinstance(plain, dict) or not isinstance(plain.get("id"), int | str):
-            raise RequestError(INVALID_REQUEST, "a request must be a JSON object with an id")
-        self.identifier, name, self.params = plain["id"], plain.get("method"), plain.get("params", {})
-        kind = methods.get(name) if isinstance(name, str) else None
-        if kind is None:
-            raise RequestError(METHOD_NOT_FOUND, f"there is no method {name!r}: the master is of another version")
-        try:
-            self.method = msgspec.convert(self.params, kind)
-        except msgspec.ValidationError as error:
-            raise RequestError(INVALID_PARAMS, f"{kind.name}: {error}") from error
+    id: int | str
+    method: Any = None
+    params: Any = {}
 
 
 class Responder:
-    """Answers requests. master: what the methods act with; every failure is one sentence to whoever asks."""
+    """Answers requests; every failure is one sentence to whoever asks. master: what the methods act with."""
 
-    def __init__(self, master: object, audit: AuditLog, emit: Callable[[Fact], None]) -> None:
+    def __init__(
+        self, methods: Mapping[str, type[Method]], master: object, audit: AuditLog, emit: Callable[[Fact], None]
+    ) -> None:
+        self._methods = methods
         self._master = master
         self._audit = audit
         self._emit = emit
 
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: Request) -> None:
-        """Answer one request. TimeoutError or ConnectionError where the client does not read the answer, or leaves."""
-        if request.method is not None and request.method.is_stream:
-            await _until_gone(reader, self._respond(writer, request, request.method))
-        elif request.method is not None:
-            await self._respond(writer, request, request.method)
-        elif request.refusal is not None:
-            await _fail(writer, request, request.refusal.code, str(request.refusal))
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: bytes) -> Method | None:
+        """Answer one request; what it asks, where that can be asked. TimeoutError or ConnectionError where the client
+        does not read the answer, or leaves.
+        """
+        identifier = None
+        try:
+            request = _parsed(line)
+            identifier = request.id
+            method = self._method(request)
+        except RequestError as error:
+            await _fail(writer, identifier, error.code, str(error))
+            return None
+        answer = self._respond(writer, request, method)
+        await (_until_gone(reader, answer) if method.is_stream else answer)
+        return method
+
+    def _method(self, request: Request) -> Method:
+        kind = self._methods.get(request.method) if isinstance(request.method, str) else None
+        if kind is None:
+            sentence = f"there is no method {request.method!r}: the master is of another version"
+            raise RequestError(METHOD_NOT_FOUND, sentence)
+        try:
+            return msgspec.convert(request.params, kind)
+        except msgspec.ValidationError as error:
+            raise RequestError(INVALID_PARAMS, f"{kind.name}: {error}") from error
 
     async def _respond(self, writer: asyncio.StreamWriter, request: Request, method: Method) -> None:
         failed, peer = None, peer_of(writer)
         respond = _stream if method.is_stream else _answer
         try:
-            await respond(writer, request.identifier, method.texts(self._master, peer.user))
+            await respond(writer, request.id, method.texts(self._master, peer.user))
         except ConsumerdError as error:
             failed = str(error)
-            await _fail(writer, request, INVALID_PARAMS if isinstance(error, UsageError) else FAILED, failed)
+            await _fail(writer, request.id, INVALID_PARAMS if isinstance(error, UsageError) else FAILED, failed)
         except (TimeoutError, ConnectionError):
             raise  # it is done; the client has not read that
         except Exception as error:  # noqa: BLE001 - the top of an answer: whoever asks is told, and asks again
             failed = f"{type(error).__name__}: {error}"
             self._emit(events.control_failed(method=method.name, error=failed))
             sentence = f"the master could not answer {method.name}, which is an error of consumerd's: {failed}"
-            await _fail(writer, request, FAILED, sentence)
+            await _fail(writer, request.id, FAILED, sentence)
         finally:
             if method.is_act:
                 self._audit.note(peer, method.name, request.params, failed)
+
+
+def _parsed(line: bytes) -> Request:
+    try:
+        plain = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(PARSE_ERROR, "a request must be one JSON object a line") from error
+    try:
+        return msgspec.convert(plain, Request)
+    except msgspec.ValidationError as error:
+        raise RequestError(INVALID_REQUEST, "a request must be a JSON object with an id") from error
 
 
 def peer_of(writer: asyncio.StreamWriter) -> Peer:
@@ -165,7 +169,7 @@ def _piece(identifier: object, text: str) -> str:
     return json.dumps({"jsonrpc": "2.0", "method": "piece", "params": {"id": identifier, "text": text}})
 
 
-async def _fail(writer: asyncio.StreamWriter, request: Request, code: int, sentence: str) -> None:
+async def _fail(writer: asyncio.StreamWriter, identifier: object, code: int, sentence: str) -> None:
     """The client tells by the code how `consumerd` is to end: used wrongly, or failed."""
     error = {"code": code, "message": sentence}
-    await _write(writer, json.dumps({"jsonrpc": "2.0", "id": request.identifier, "error": error}))
+    await _write(writer, json.dumps({"jsonrpc": "2.0", "id": identifier, "error": error}))

@@ -18,7 +18,7 @@ from consumerd import events
 from consumerd.errors import StateDirectoryError
 from consumerd.events.facts import Fact
 from consumerd.master.control.audit import AuditLog
-from consumerd.master.control.requests import Request, Responder, peer_of
+from consumerd.master.control.requests import Responder, peer_of
 from consumerd.wire.control import LINE_LIMIT_BYTES
 from consumerd.wire.method import Method
 
@@ -43,8 +43,7 @@ class ControlServer:
         emit: Callable[[Fact], None],
     ) -> None:
         self.path = path
-        self._methods = methods
-        self._responder = Responder(master, audit, emit)
+        self._responder = Responder(methods, master, audit, emit)
         self._audit = audit
         self._emit = emit
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
@@ -134,9 +133,8 @@ class ControlServer:
                 if line is None:
                     return
                 self._idle.pop(own, None)
-                request = Request.of(line, self._methods)
-                await self._responder.answer(reader, writer, request)
-                if request.method is not None and request.method.name == "stop":
+                method = await self._responder.answer(reader, writer, line)
+                if method is not None and method.name == "stop":
                     idle_s = None
                 else:
                     self._idle[own] = None

@@ -6,20 +6,17 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
 from consumerd.errors import UsageError
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import SlotState
-from consumerd.wire.method import Method, result_text
+from consumerd.wire.method import Method, parameter, result_text
 
 if TYPE_CHECKING:
     from consumerd.master.control.controls import Controls
     from consumerd.master.pools.pool import Pool
     from consumerd.master.pools.pools import Pools
-
-
-TEXT, TIME = {"metavar": "TEXT"}, {"metavar": "2h|3d|DATE"}
 
 
 class ParkedMethod(Method, frozen=True, kw_only=True):
@@ -29,11 +26,7 @@ class ParkedMethod(Method, frozen=True, kw_only=True):
     """
 
     target: Annotated[
-        str | None,
-        Meta(
-            description="Only tasks of this group, or group/name; one of others by its full name.",
-            extra={"metavar": "TARGET"},
-        ),
+        str | None, parameter("Only tasks of this group, or group/name; one of others by its full name.", "TARGET")
     ] = None
 
     @classmethod
@@ -58,40 +51,36 @@ class ParkedMethod(Method, frozen=True, kw_only=True):
 
 
 class Narrowed(ParkedMethod, frozen=True, kw_only=True):
-    state: Annotated[str | None, Meta(description="Only tasks in this state.")] = None
-    error: Annotated[str | None, Meta(description="Only tasks that have this in their error.", extra=TEXT)] = None
-    text: Annotated[
-        str | None, Meta(description="Only tasks that have this in id, error, traceback or payload.", extra=TEXT)
-    ] = None
-    since: Annotated[float | None, Meta(description="Only tasks that failed last since then.", extra=TIME)] = None
-    until: Annotated[float | None, Meta(description="Only tasks that failed last before then.", extra=TIME)] = None
+    """One request on the tasks that all of this chooses."""
+
+    state: Annotated[str | None, parameter("Only tasks in this state.")] = None
+    error: Annotated[str | None, parameter("Only tasks that have this in their error.", "TEXT")] = None
+    text: Annotated[str | None, parameter("Only tasks with this in id, error, traceback or payload.", "TEXT")] = None
+    since: Annotated[float | None, parameter("Only tasks that failed last since then.", "2h|3d|DATE")] = None
+    until: Annotated[float | None, parameter("Only tasks that failed last before then.", "2h|3d|DATE")] = None
 
 
 class ParkedList(Narrowed, frozen=True, kw_only=True):
     """List parked tasks, the newest failure first."""
 
     name = "parked.list"
-    limit: Annotated[int | None, Meta(description="So many, the newest first.")] = None
+    limit: Annotated[int | None, parameter("So many, the newest first.")] = None
 
 
 class ParkedShow(ParkedMethod, frozen=True, kw_only=True):
     """Show one task whole."""
 
     name = "parked.show"
-    reference: Annotated[
-        str, Meta(description="A handle, at least 4 characters of it, or a task id.", extra={"metavar": "HANDLE"})
-    ]
+    reference: Annotated[str, parameter("A handle, at least 4 characters of it, or a task id.", "HANDLE")]
 
 
 class ParkedChange(Narrowed, frozen=True, kw_only=True):
     """Change tasks chosen by handles, or `all` that the rest narrows down. An item for each step and consumer."""
 
     is_act = True
-    references: Annotated[
-        tuple[str, ...], Meta(description="Handles, or task ids.", extra={"metavar": "[HANDLE]..."})
-    ] = ()
-    all: Annotated[bool, Meta(description="All that the others choose, of the consumers run here.")] = False
-    dry_run: Annotated[bool, Meta(description="Only count them.")] = False
+    references: Annotated[tuple[str, ...], parameter("Handles, or task ids.", "[HANDLE]...")] = ()
+    all: Annotated[bool, parameter("All that the others choose, of the consumers run here.")] = False
+    dry_run: Annotated[bool, parameter("Only count them.")] = False
 
     def arguments(self, consumers: list[str] | None) -> dict[str, object]:
         return self.parameters() if consumers is None else {**self.parameters(), "consumers": consumers}
@@ -130,7 +119,7 @@ class Wake(Method, frozen=True):
     """Have workers look at the parking store now."""
 
     name, result = "wake", dict[str, int]
-    target: Annotated[str | UnsetType, Meta(description="Only those of a group, or group/name.")] = UNSET
+    target: Annotated[str | UnsetType, parameter("Only those of a group, or group/name.")] = UNSET
 
     async def answer(self, master: Controls, by: str) -> dict[str, int]:
         return {"workers": master.wake_workers(None if self.target is UNSET else self.target)}
