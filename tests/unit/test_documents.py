@@ -16,7 +16,7 @@ DECISIONS = sorted((ROOT / "docs" / "adr").glob("*.md"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
 
 LONGEST_LINE = 105
-NOT_WRAPPED = {"ARCHITECTURE.md", "CHANGELOG.md", "configuration.md", "events.md", "operating.md"}
+NOT_WRAPPED = {"ARCHITECTURE.md", "CHANGELOG.md", "configuration.md", "events.md"}
 
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
