@@ -21,9 +21,8 @@ from consumerd.wire.messages import Message
 from consumerd.worker.code.keys import KeyOwners, config_model
 from consumerd.worker.code.kinds import kind_named
 from consumerd.worker.runtime import Runtime
-from consumerd.worker.tasks.context import WorkerContext
+from consumerd.worker.tasks.context import Link, WorkerContext
 from consumerd.worker.tasks.interrupts import Interrupts, StopDeadline
-from consumerd.worker.tasks.link import Link
 
 NAME = "test/consumer"
 TURNS_AT_MOST = 10_000

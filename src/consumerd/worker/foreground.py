@@ -29,10 +29,9 @@ from consumerd.wire.messages import Message, Ready
 from consumerd.worker.code.loader import LoadedConsumer, prepare_class
 from consumerd.worker.process import listen_to_signals
 from consumerd.worker.runtime import Runtime
-from consumerd.worker.tasks.context import Redaction, WorkerContext, emitter
+from consumerd.worker.tasks.context import Link, Redaction, WorkerContext, emitter
 from consumerd.worker.tasks.forked_child import watch_forks
 from consumerd.worker.tasks.interrupts import StopDeadline
-from consumerd.worker.tasks.link import Link
 from consumerd.worker.timer import Timer
 
 GROUP = "foreground"

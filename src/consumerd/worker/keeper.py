@@ -19,9 +19,8 @@ from consumerd.sources.contract import Leased, Measured, ShardLag, Source
 from consumerd.wire.board import read_words
 from consumerd.wire.messages import Lag, ParkedNow
 from consumerd.wire.standing import Standing, standing
-from consumerd.worker.tasks.context import WorkerContext
+from consumerd.worker.tasks.context import Link, WorkerContext
 from consumerd.worker.tasks.due import DueTasks
-from consumerd.worker.tasks.link import Link
 from consumerd.worker.tasks.threads import BEAT_S, BeatingThread
 
 LAG_INTERVAL_S = 10.0

@@ -14,7 +14,7 @@ from consumerd.errors import WireError
 from consumerd.events.facts import Fact, Told
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Message, Reported
-from consumerd.worker.tasks.link import Link
+from consumerd.worker.tasks.context import Link
 
 _UNSENT = suppress(WireError, BrokenPipeError, ConnectionResetError)
 """A master that reads nothing, or is gone; a message that cannot be written, which is in the worker's own log."""

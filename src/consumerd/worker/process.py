@@ -9,9 +9,11 @@ from __future__ import annotations
 import faulthandler
 import fcntl
 import os
+import resource
 import signal
 import socket
 import traceback
+from pathlib import Path
 from typing import NoReturn
 
 import setproctitle
@@ -19,7 +21,8 @@ import setproctitle
 from consumerd import events
 from consumerd.clock import SYSTEM_CLOCK, monotonic
 from consumerd.config.shape import ConsumerSettings
-from consumerd.errors import ConsumerdError, SystemRefusedError
+from consumerd.config.sizes import size_text
+from consumerd.errors import ConsumerdError, SystemRefusedError, UsageError
 from consumerd.events.folding import Folding
 from consumerd.model.connection_errors import connection_error
 from consumerd.model.contract import is_overridden
@@ -38,7 +41,6 @@ from consumerd.worker.runtime import Runtime
 from consumerd.worker.tasks.context import Redaction, WorkerContext, emitter
 from consumerd.worker.tasks.forked_child import leave_if_child, watch_forks
 from consumerd.worker.tasks.interrupts import Interrupts, StopDeadline
-from consumerd.worker.tasks.memory_limit import limit_memory
 from consumerd.worker.template import Descriptors, Template
 from consumerd.worker.timer import Timer
 
@@ -46,6 +48,12 @@ DEFAULT_PROCESS_NAME = "consumerd"
 LOCK_LOOK_S = 0.05
 LAG_SLOT = 0
 CRASHED = 1
+
+ROOM_BYTES = 32 * 2**20
+"""What the threads of a worker and its clients reserve before the first task."""
+
+RELIEF_BYTES = 64 * 2**20
+"""So much more a worker gets that has reached its limit: it has to park what failed, and to settle what is finished."""
 
 
 def title(entry: ConsumerSettings, role: str) -> str:
@@ -184,3 +192,32 @@ def _run_to_end(context: WorkerContext, template: Template, fork: Fork, link: Ma
     consumer.consume()
     template.store.close(context.deadline.at_s or monotonic())
     return runtime.exit
+
+
+def limit_memory(limit_bytes: int | None) -> None:
+    """Have the kernel keep this process's memory below a limit, beyond which an allocation fails; None: no limit.
+
+    `RLIMIT_DATA` counts what a process may write to and nobody else sees, also what it has only reserved (the stacks of
+    its threads), and what it shares with its zygote. A process that the handler starts has the limit too.
+    UsageError where it leaves no room for a worker.
+    """
+    if limit_bytes is None:
+        return
+    least_bytes = _data_bytes() + ROOM_BYTES
+    if limit_bytes < least_bytes:
+        raise UsageError(
+            f"memory_limit is {size_text(limit_bytes)}, and a worker of this consumer needs {size_text(least_bytes)} "
+            "before its first task: raise it"
+        )
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    last = limit_bytes + RELIEF_BYTES
+    last = last if hard == resource.RLIM_INFINITY else min(last, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (min(limit_bytes, last), last))
+
+
+def _data_bytes() -> int:
+    """How much of what the limit counts this process has now."""
+    for line in Path("/proc/self/status").read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith("VmData:"):
+            return int(line.split()[1]) * 1024
+    return 0

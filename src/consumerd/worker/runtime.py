@@ -25,18 +25,21 @@ from consumerd.wire.messages import Ready
 from consumerd.worker.keeper import Keeper
 from consumerd.worker.tasks.attempts import Attempts
 from consumerd.worker.tasks.breaker import Breaker
-from consumerd.worker.tasks.context import WorkerContext
+from consumerd.worker.tasks.context import Link, WorkerContext
 from consumerd.worker.tasks.due import DueTasks
-from consumerd.worker.tasks.fast_runner import FastRunner
+from consumerd.worker.tasks.fast import FastRunner
 from consumerd.worker.tasks.gate import Gate
-from consumerd.worker.tasks.handler import Handlers, for_any_record, needs_general_loop, record_validator, validating
+from consumerd.worker.tasks.handler import (
+    Handlers,
+    needs_general_loop,
+    record_validator,
+    retry_policy,
+    validating,
+)
 from consumerd.worker.tasks.handling import Handling
-from consumerd.worker.tasks.hooks import Hooks
-from consumerd.worker.tasks.link import Link
+from consumerd.worker.tasks.hooks import Fullness, Hooks
 from consumerd.worker.tasks.loop import Loop, Parts
-from consumerd.worker.tasks.memory_limit import Fullness
-from consumerd.worker.tasks.parked_index import StoreIndex
-from consumerd.worker.tasks.policy import retry_policy
+from consumerd.worker.tasks.parked_rows import StoreIndex
 from consumerd.worker.tasks.retry_thread import RetryThread, StandIn
 from consumerd.worker.tasks.runner import Records, SingleRunner
 from consumerd.worker.tasks.settling import Settling
@@ -190,15 +193,16 @@ class Runtime:
         """The parts, each of which knows the context and those that were made before it."""
         context, source, store = self._context, self._source, self._store
         consumer_class: type = type(self._consumer)
-        handlers = Handlers(self._consumer)
+        handlers = Handlers(self._consumer, context.emit)
         self._close_handler = handlers.close
-        handle = for_any_record(self._consumer, handlers, context.emit)
         validate = record_validator(consumer_class)
         decode = validating(limited(source.decode, context.common.payload_limit), validate)
         policy = retry_policy(self._consumer, context.common)
         gives_away = source.traits.gives_away
         breaker = Breaker(context, is_kept=gives_away)
-        attempts = Attempts(context, handle, policy, self.hooks, breaker, self._fullness, retries_elsewhere=gives_away)
+        attempts = Attempts(
+            context, handlers.any_record, policy, self.hooks, breaker, self._fullness, retries_elsewhere=gives_away
+        )
         settling = Settling(context, source, store, self._suspects.clear)
         due = DueTasks(context, store, settling, attempts, self._suspects, breaker, source=source, decode=decode)
         records = Records(source, validate)
@@ -264,10 +268,10 @@ class Runtime:
         consumer._runtime = self  # noqa: SLF001 - as of the first
         consumer.pre_consume()
         consumer.config = self._consumer.config  # live keys change in it
-        handlers, hooks = Handlers(consumer), self._hooks_of(consumer)
+        handlers, hooks = Handlers(consumer, self._context.emit), self._hooks_of(consumer)
 
         def close() -> None:
             handlers.close()
             hooks.call("post_consume", consumer.post_consume, None)
 
-        return StandIn(for_any_record(consumer, handlers, self._context.emit), hooks, close)
+        return StandIn(handlers.any_record, hooks, close)

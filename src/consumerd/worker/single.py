@@ -30,9 +30,8 @@ from consumerd.worker.code.loader import LoadedConsumer, load_consumer
 from consumerd.worker.execution import copied, execute_as
 from consumerd.worker.process_end import leave
 from consumerd.worker.runtime import Runtime
-from consumerd.worker.tasks.context import Redaction, WorkerContext
+from consumerd.worker.tasks.context import Link, Redaction, WorkerContext
 from consumerd.worker.tasks.interrupts import StopDeadline
-from consumerd.worker.tasks.link import Link
 
 DONE, FAILED = 0, 1
 EXIT_HANDLERS_S = 5.0

@@ -16,8 +16,8 @@ from consumerd.testing.clock import ManualClock
 from consumerd.testing.running import Run, context_in_memory
 from consumerd.wire.board import BUSY_SINCE_NS, Lane
 from consumerd.worker.keeper import Keeper, OwnWatch, lag_interval_s
+from consumerd.worker.tasks.context import Link
 from consumerd.worker.tasks.due import DueTasks
-from consumerd.worker.tasks.link import Link
 
 
 class Watched(BaseConsumer):

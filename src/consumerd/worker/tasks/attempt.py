@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -11,6 +11,11 @@ from consumerd.model.failure import Failure
 from consumerd.model.outcome import Dead, Done, Outcome, Retry
 from consumerd.model.task import Task
 from consumerd.sources.decoding import TOMBSTONE
+
+Handler = Callable[..., object]
+
+VERDICTS = (Retry, Dead)
+"""What a handler returns to decide its outcome; any other value means done."""
 
 Decode = Callable[[], object]
 """Makes a record of the task's payload, a new one each time."""
@@ -115,3 +120,13 @@ class Attempt:
             return Conclusion(self.task, Unfinished.BETWEEN_ATTEMPTS, self.failure)
         untried = Failure("it was not tried: what its tasks need did not answer")
         return Conclusion(self.task, Unfinished.UNTRIED, untried)
+
+
+def refused_value(result: object) -> TypeError | None:
+    """An error for a result that shows that the handler's body never ran: a coroutine, a generator."""
+    if isinstance(result, (Coroutine, Generator, AsyncGenerator)):
+        kind = type(result).__name__
+        if isinstance(result, Coroutine):
+            result.close()
+        return TypeError(f"handle_task returned a {kind}, so its body never ran: make it `async def`, without yield")
+    return None

@@ -15,13 +15,20 @@ from consumerd.model.outcome import DONE, Dead, Done, Outcome, Retry
 from consumerd.model.retry import RetryPolicy, after_round, immediate_delay, next_in_round, within_expiry
 from consumerd.model.task import Task
 from consumerd.standard_streams import drop_gone_outputs
-from consumerd.worker.tasks.attempt import ENDS_OF_A_WORKER, Attempt, Conclusion, Ending, Raised, Unfinished
+from consumerd.worker.tasks.attempt import (
+    ENDS_OF_A_WORKER,
+    Attempt,
+    Conclusion,
+    Ending,
+    Handler,
+    Raised,
+    Unfinished,
+    refused_value,
+)
 from consumerd.worker.tasks.breaker import Breaker, put_off_s
 from consumerd.worker.tasks.context import WorkerContext
-from consumerd.worker.tasks.fast import Handler, refused_value
 from consumerd.worker.tasks.forked_child import leave_if_child
-from consumerd.worker.tasks.hooks import Hooks
-from consumerd.worker.tasks.memory_limit import Fullness
+from consumerd.worker.tasks.hooks import Fullness, Hooks
 
 NEWS_S = 0.5
 """How long an attempt that seems to have ended with its worker waits for the news of a stop, which may come by another

@@ -5,10 +5,11 @@ foreground.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from consumerd.clock import SYSTEM_CLOCK, Clock
 from consumerd.config.common_keys import CommonKeys
@@ -18,6 +19,7 @@ from consumerd.model.failure import describe
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.shards import Shard
 from consumerd.wire.board_writer import BoardWriter
+from consumerd.wire.messages import Message
 from consumerd.worker.tasks.interrupts import Interrupts, StopDeadline
 from consumerd.worker.tasks.threads import TaskThreads
 
@@ -100,3 +102,41 @@ def emitter(redact: Callable[[str], str], *listeners: Listener) -> Callable[[Fac
             tell(replace(fact, fields=fact.fields | texts))
 
     return emit
+
+
+ItemT = TypeVar("ItemT")
+
+
+class Newest(Generic[ItemT]):
+    """Hands the newest item from one thread to another; what is older and was not taken is dropped."""
+
+    def __init__(self) -> None:
+        self._items: deque[ItemT] = deque()
+
+    def put(self, item: ItemT) -> None:
+        """In place of the item before."""
+        self._items.append(item)
+
+    def take(self) -> ItemT | None:
+        """The newest item; None where none was put since the last call."""
+        newest = None
+        while self._items:
+            newest = self._items.popleft()
+        return newest
+
+
+class Link:
+    """Where there is no master: what is told goes nowhere, and nothing comes.
+
+    suspects: all tasks of the pool that were running when a worker died, as the message `Suspects` has them.
+    entries: the consumer's entry with other values of live keys, as the message `Amend` has it.
+    measures_lag: whether this worker measures the lag, and counts what is parked, for the whole pool.
+    """
+
+    def __init__(self) -> None:
+        self.suspects: Newest[tuple[tuple[str, int, str], ...]] = Newest()
+        self.entries: Newest[str] = Newest()
+        self.measures_lag = False
+
+    def tell(self, message: Message) -> None:
+        """Send the master a message, as soon as it reads; callable from any thread."""

@@ -22,7 +22,7 @@ from consumerd.worker.tasks.attempt import Attempt, Conclusion, Unfinished
 from consumerd.worker.tasks.attempts import Attempts
 from consumerd.worker.tasks.breaker import Breaker
 from consumerd.worker.tasks.context import WorkerContext
-from consumerd.worker.tasks.pace import Pace
+from consumerd.worker.tasks.gate import Pace
 from consumerd.worker.tasks.parked_rows import parked_fact, parked_task, unparked
 from consumerd.worker.tasks.settling import Settling
 from consumerd.worker.tasks.suspects import Suspects

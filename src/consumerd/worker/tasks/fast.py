@@ -6,28 +6,21 @@ test of the interrupt cell (after it). Nothing is counted: how far it came, the 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
+import operator
+from collections.abc import Callable, Iterator, Sequence
 from traceback import walk_tb
 from typing import Any
 
-from consumerd.model.outcome import Dead, Retry
+from consumerd import events
+from consumerd.model.failure import drop_tracebacks
+from consumerd.model.outcome import Done
+from consumerd.model.task import Task
 from consumerd.sources.contract import Batch
-
-Handler = Callable[..., object]
-
-
-VERDICTS = (Retry, Dead)
-"""What a handler returns to decide its outcome; any other value means done."""
-
-
-def refused_value(result: object) -> TypeError | None:
-    """An error for a result that shows that the handler's body never ran: a coroutine, a generator."""
-    if isinstance(result, (Coroutine, Generator, AsyncGenerator)):
-        kind = type(result).__name__
-        if isinstance(result, Coroutine):
-            result.close()
-        return TypeError(f"handle_task returned a {kind}, so its body never ran: make it `async def`, without yield")
-    return None
+from consumerd.sources.decoding import TOMBSTONE
+from consumerd.worker.tasks.attempt import VERDICTS, Attempt, Handler
+from consumerd.worker.tasks.attempts import UNSEEN, Attempts
+from consumerd.worker.tasks.context import WorkerContext
+from consumerd.worker.tasks.runner import Records, Span
 
 
 def run_fast(
@@ -61,3 +54,108 @@ def was_begun(handle: Handler, error: BaseException) -> bool:
     """Whether an error that came out of the loop was raised within the handler's own code, and not by the decoder."""
     code = getattr(getattr(handle, "__func__", handle), "__code__", None)
     return code is not None and any(frame.f_code is code for frame, _ in walk_tb(error.__traceback__))
+
+
+OF_NO_OBJECT = (TypeError, AttributeError, LookupError)
+"""What a handler raises that takes its record for an object, and it is none: the message then says so."""
+
+
+class FastRunner:
+    """Hands back what is done in one span, and each other task by itself."""
+
+    def __init__(self, context: WorkerContext, handle: Handler, attempts: Attempts, records: Records) -> None:
+        """attempts: go on with what the fast loop has begun."""
+        self._handle = handle
+        self._attempts = attempts
+        self._records = records
+        self._emit = context.emit
+        self._cell = context.interrupts.cell
+        self._cursor = context.board.cursor()
+        self._values_are_known = False
+        self._batch: Batch | None = None
+        self._remaining: Iterator[Any] = iter(())  # over the raws of whatever source
+        self._next = self._stop = 0
+        self._is_at_one = False
+
+    @property
+    def task(self) -> Task | None:
+        """The task that the fast loop is at; None where it is at none."""
+        if self._batch is None or self._is_at_one or not self.is_busy:
+            return None
+        return self._batch.task(self._handed_out() - 1)
+
+    @property
+    def is_busy(self) -> bool:
+        return self._next < self._stop
+
+    def start(self, batch: Batch, start: int, stop: int) -> None:
+        self._batch, self._next, self._stop = batch, start, stop
+        self._remaining = iter(batch.raws[start:stop] if start or stop < len(batch.raws) else batch.raws)
+
+    def finished(self) -> Sequence[Span]:
+        assert self._batch is not None
+        start = self._next
+        if self._is_at_one:
+            conclusion = self._attempts.go_on()
+            if conclusion is None:
+                return ()
+            self._is_at_one, self._next = False, start + 1
+            return (Span(self._batch, start, start + 1, conclusion),)
+        failed = self._run(self._batch)
+        self._next = self._handed_out() - (failed is not None)
+        if failed is not None:
+            self._is_at_one = True
+            self._attempts.begin(failed)
+        return (Span(self._batch, start, self._next),) if self._next > start else ()
+
+    def leave(self) -> None:
+        self._stop = self._next + self._is_at_one
+        if self._is_at_one:
+            self._attempts.leave()
+
+    def _handed_out(self) -> int:
+        return self._stop - operator.length_hint(self._remaining)
+
+    def _run(self, batch: Batch) -> Attempt | None:
+        """Run the fast loop; the last task that it has handed out, where that needs more."""
+        try:
+            ended = run_fast(
+                batch,
+                self._remaining,
+                self._handle,
+                decode=self._records.decoder(batch),
+                cell=self._cell,
+                cursor=self._cursor,
+                values_are_known=self._values_are_known,
+            )
+        except BaseException as error:
+            if self._handed_out() == self._next:
+                raise  # the user's handler of a signal, before there was a task
+            return self._failed(batch, self._handed_out() - 1, error)
+        if ended is None:
+            return None
+        ending = self._attempts.ending(ended)
+        if not isinstance(ending, Done):
+            return self._records.failed(batch, self._handed_out() - 1, ending)
+        self._values_are_known = True
+        self._emit(events.value_returned(type=type(ended).__name__, taken_as="done"))
+        return None
+
+    def _failed(self, batch: Batch, at: int, error: BaseException) -> Attempt:
+        """The task at which the fast loop has ended so: attempted, or still to be, where the payload made no record.
+
+        The fast loop does not say who raised, which would cost time with each task: where the handler's code had not
+        begun, it shows in whether the payload can be decoded now.
+        """
+        is_begun = was_begun(self._handle, error) or isinstance(error, MemoryError)
+        record: object = UNSEEN
+        if not is_begun or isinstance(error, OF_NO_OBJECT):
+            anew = self._records.attempt(batch, at)
+            try:
+                record = anew.record()
+            except BaseException as refusal:  # noqa: BLE001 - of whatever decoder; the attempt that follows meets it again
+                drop_tracebacks(refusal)
+            if not is_begun and (record is UNSEEN or record is TOMBSTONE):
+                drop_tracebacks(error)
+                return self._records.attempt(batch, at)
+        return self._records.failed(batch, at, self._attempts.raised(error, record))

@@ -9,9 +9,8 @@ from consumerd.errors import QueryFailedError, SourceAwayError, StoreAwayError
 from consumerd.model.interrupts import Interrupt
 from consumerd.sources.contract import Source, TellsTrouble
 from consumerd.wire.board import BoardFlag, Hold
-from consumerd.worker.tasks.breaker import RENEW_AFTER_S, Breaker
+from consumerd.worker.tasks.breaker import RENEW_AFTER_S, Breaker, Outage
 from consumerd.worker.tasks.context import WorkerContext
-from consumerd.worker.tasks.outage import Outage
 from consumerd.worker.tasks.settling import Settling
 
 FIRST_PAUSE_S = 0.1
@@ -116,3 +115,19 @@ class Gate:
         patience_s = RENEW_SOON_S if self._source.has_answered else RENEW_AFTER_S
         if isinstance(error, QueryFailedError) and self._outage.lasts_s >= patience_s:
             self._context.ask_for_replacement(Interrupt.STALE)
+
+
+class Pace:
+    """Says how many tasks fit into a time. Until something is known, first_s is taken for what one takes."""
+
+    def __init__(self, first_s: float) -> None:
+        self._task_s = first_s
+
+    def learn(self, tasks: int, seconds: float) -> None:
+        """So many tasks took so long; a mean in which the last of them count most."""
+        if tasks:
+            self._task_s += (seconds / tasks - self._task_s) / 4
+
+    def fitting(self, seconds: float) -> int:
+        """How many tasks take about so long; at least one."""
+        return max(1, int(seconds / max(self._task_s, 1e-9)))

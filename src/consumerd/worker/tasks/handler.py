@@ -1,4 +1,7 @@
-"""The user's handler, made ready to be called for each task. Runs in workers and the foreground."""
+"""What a worker reads off the user's class: the handler, made ready to be called for each task, and how it is retried.
+
+Runs in workers and the foreground.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,13 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from consumerd import events
-from consumerd.errors import UndecodableError
+from consumerd.config.common_keys import CommonKeys
+from consumerd.errors import ConfigurationError, UndecodableError
 from consumerd.events.facts import Fact
 from consumerd.model.contract import HOOKS_A_TASK, is_overridden
+from consumerd.model.retry import RetryPolicy
 from consumerd.sources.decoding import TOMBSTONE
-from consumerd.worker.tasks.fast import Handler
+from consumerd.worker.tasks.attempt import Handler
 
 Decode = Callable[[Any], object]
 
@@ -30,58 +35,54 @@ class Handlers:
     """The consumer's `handle_task` and `handle_tombstone` as synchronous callables.
 
     Where they are coroutines, each call runs to its end on one event loop, which `close` closes.
-    tombstone: None where the class has no such hook of its own; else it takes a record too, which is None.
+    task: the bare `handle_task`, for tasks that need nothing else.
     """
 
-    def __init__(self, consumer: Any) -> None:  # the user's class, known by its hooks
+    def __init__(self, consumer: Any, emit: Callable[[Fact], None]) -> None:
+        """consumer: the user's class, known by its hooks. emit: is told once that tombstones are passed over."""
+        self._consumer = consumer
+        self._emit = emit
         self._runner = asyncio.Runner()  # without an event loop until it runs something
         self.close = self._runner.close
         self.task: Handler = self._synchronous(consumer.handle_task)
-        self.tombstone: Handler | None = None
+        self._task = self._within_around_task(self.task)
+        self._tombstone: Handler | None = None
         if is_overridden(type(consumer), "handle_tombstone"):
             delete = self._synchronous(consumer.handle_tombstone)
-            self.tombstone = lambda *, offset, record: delete(offset=offset, key=consumer.key)
+            self._tombstone = self._within_around_task(
+                lambda *, offset, record: delete(offset=offset, key=consumer.key)
+            )
+        self._passes_over_first = True
+
+    def any_record(self, *, offset: int, record: object) -> object:
+        """Handle a task or a tombstone, `around_task` about either. Tombstones nobody handles are passed over."""
+        if record is not TOMBSTONE:
+            return self._task(offset=offset, record=record)
+        if self._tombstone is not None:
+            return self._tombstone(offset=offset, record=None)
+        if self._passes_over_first:
+            self._passes_over_first = False
+            advice = "give the consumer a method handle_tombstone(self, offset, key) to handle them"
+            self._emit(events.tombstones_passed_over(offset=offset, advice=advice))
+        return None
 
     def _synchronous(self, method: Handler) -> Handler:
         if not inspect.iscoroutinefunction(method):
             return method
         return lambda **arguments: self._runner.run(method(**arguments))
 
+    def _within_around_task(self, handle: Handler) -> Handler:
+        """The handler within what `around_task` returns, a context manager that is entered for each attempt."""
+        if not is_overridden(type(self._consumer), "around_task"):
+            return handle
 
-def for_any_record(consumer: Any, handlers: Handlers, emit: Callable[[Fact], None]) -> Handler:
-    """The handler of tasks and tombstones, `around_task` about both. Tombstones nobody handles are passed over.
+        def handle_within(*, offset: int, record: object) -> object:
+            around: AbstractContextManager[object] = self._consumer.around_task(offset=offset, record=record)
+            with around:
+                return handle(offset=offset, record=record)
+            raise RuntimeError(f"around_task swallowed the error of the task at offset {offset}: let it pass")
 
-    consumer: the user's class, known by its hooks. emit: is told once that tombstones are passed over.
-    """
-    handle = hooked_handler(consumer, handlers.task)
-    delete = None if handlers.tombstone is None else hooked_handler(consumer, handlers.tombstone)
-    is_first = iter([True])
-
-    def handle_any(*, offset: int, record: object) -> object:
-        if record is not TOMBSTONE:
-            return handle(offset=offset, record=record)
-        if delete is not None:
-            return delete(offset=offset, record=None)
-        if next(is_first, False):
-            advice = "give the consumer a method handle_tombstone(self, offset, key) to handle them"
-            emit(events.tombstones_passed_over(offset=offset, advice=advice))
-        return None
-
-    return handle_any
-
-
-def hooked_handler(consumer: Any, handle: Handler) -> Handler:  # the user's class, known by its hooks
-    """The handler with `around_task` about it: a method that returns a context manager, entered for each attempt."""
-    if not is_overridden(type(consumer), "around_task"):
-        return handle
-
-    def handle_within(*, offset: int, record: object) -> object:
-        surroundings: AbstractContextManager[object] = consumer.around_task(offset=offset, record=record)
-        with surroundings:
-            return handle(offset=offset, record=record)
-        raise RuntimeError(f"around_task swallowed the error of the task at offset {offset}: let it pass")
-
-    return handle_within
+        return handle_within
 
 
 @cache
@@ -116,3 +117,25 @@ def validating(decode: Decode, validate: Decode | None) -> Decode:
     if validate is None:
         return decode
     return lambda payload: validate(decode(payload))
+
+
+def retry_policy(consumer: object, common: CommonKeys) -> RetryPolicy:
+    """The policy of this instance. Attributes that its `__init__` set count before `configs`, as in the seed."""
+    return RetryPolicy(
+        retry_times=int(_number(consumer, "task_retry_times", common.task_retry_times) or 0),
+        basic_interval_s=_number(consumer, "RETRY_BASIC_INTERVAL", None) or 0.0,
+        back_off_s=_number(consumer, "back_off_time", common.back_off_time) or None,
+        max_back_off_s=_number(consumer, "max_back_off_time", common.max_back_off_time),
+        expire_s=_number(consumer, "expire_time", common.expire_time),
+    )
+
+
+def _number(consumer: object, name: str, configured: float | None) -> float | None:
+    value = getattr(consumer, name, None)
+    if value is None:
+        return configured
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+        raise ConfigurationError(
+            (f"{type(consumer).__name__}.{name} is {value!r}: make it a number of 0 or more, or leave it out",)
+        )
+    return float(value)

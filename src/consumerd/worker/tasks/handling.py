@@ -17,7 +17,7 @@ from consumerd.worker.tasks.attempt import Unfinished
 from consumerd.worker.tasks.breaker import Breaker
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.due import DueTasks
-from consumerd.worker.tasks.fast_runner import FastRunner
+from consumerd.worker.tasks.fast import FastRunner
 from consumerd.worker.tasks.hooks import Hooks
 from consumerd.worker.tasks.runner import Runner, SingleRunner, Span
 from consumerd.worker.tasks.settling import Settling

@@ -7,6 +7,7 @@ attempt, and what `pre_consume` raises ends the worker.
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -14,11 +15,10 @@ from consumerd import events
 from consumerd.config.shape import ConsumerSettings
 from consumerd.model.contract import live_keys
 from consumerd.model.failure import describe, drop_tracebacks
+from consumerd.model.interrupts import Interrupt
 from consumerd.worker.code.loader import load_consumer
-from consumerd.worker.tasks.context import WorkerContext
+from consumerd.worker.tasks.context import Link, WorkerContext
 from consumerd.worker.tasks.forked_child import leave_if_child
-from consumerd.worker.tasks.link import Link
-from consumerd.worker.tasks.memory_limit import Fullness
 
 ResultT = TypeVar("ResultT")
 
@@ -105,3 +105,25 @@ class Hooks:
         failure = describe(error, self._redact)
         fact = events.hook_failed(hook=name, error=failure.error, times=times, traceback=failure.traceback)
         self._emit(fact)
+
+
+class Fullness:
+    """Whether a worker has reached its limit. It is replaced then: what has filled it is in its memory."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+        self._is_full = False
+
+    def note(self, ended: object) -> None:
+        """How an attempt ended. For want of memory: there is more at once, for what is still to be done."""
+        if isinstance(ended, MemoryError):
+            self._is_full = True
+            _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+            resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+
+    def conclude(self) -> None:
+        """A task is concluded. Only now the worker leaves: one that is to leave makes no further attempt."""
+        limit = self._context.common.memory_limit
+        if self._is_full and limit is not None and self._context.member is not None:
+            self._context.emit(events.worker_full(memory_limit_bytes=limit))
+            self._context.ask_for_replacement(Interrupt.OUT_OF_MEMORY)

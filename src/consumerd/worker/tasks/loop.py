@@ -22,10 +22,9 @@ from consumerd.worker.tasks.breaker import Breaker
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.due import DueTasks
 from consumerd.worker.tasks.forked_child import leave_if_child
-from consumerd.worker.tasks.gate import Gate
+from consumerd.worker.tasks.gate import Gate, Pace
 from consumerd.worker.tasks.handling import Handling
 from consumerd.worker.tasks.hooks import Hooks
-from consumerd.worker.tasks.pace import Pace
 from consumerd.worker.tasks.settling import Settling
 from consumerd.worker.tasks.suspects import Suspects
 

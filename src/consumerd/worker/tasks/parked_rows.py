@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable, Sequence
 
 from consumerd import events
 from consumerd.events.facts import Fact
 from consumerd.model.outcome import Dead, Expired, Outcome, Retry
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import Task, TaskId
+from consumerd.parking.store import ParkingStore
+from consumerd.parking.thread import StoreThread
 from consumerd.worker.tasks.attempt import Conclusion, Unfinished
+from consumerd.worker.tasks.suspects import Suspects
 
 
 def lost_fact(parked: ParkedTask) -> Fact:
@@ -83,3 +87,27 @@ def unparked(parked: ParkedTask) -> Task:
 
 def _error_line(outcome: Outcome, error: str) -> str:
     return f"{error} ({outcome.reason})" if isinstance(outcome, Expired) else error
+
+
+class StoreIndex:
+    """`sources.contract.ParkedIndex` for one consumer."""
+
+    def __init__(self, consumer: str, store: StoreThread, suspects: Suspects) -> None:
+        """suspects: are looked up with what is parked of a partition that comes, perhaps from another host."""
+        self._consumer = consumer
+        self._suspects = suspects
+        self._store = store
+
+    def parked_among(self, ids: Sequence[TaskId]) -> frozenset[TaskId]:
+        return self._ask(lambda store: store.parked_among(self._consumer, ids))
+
+    def parked_from(self, source: str, shard: int, position: int) -> frozenset[TaskId]:
+        self._suspects.load()
+        return self._ask(lambda store: store.parked_from(self._consumer, source, shard, position))
+
+    def all_parked(self) -> frozenset[TaskId]:
+        """The ids of all tasks of the consumer that are parked."""
+        return self._ask(lambda store: store.parked_of(self._consumer))
+
+    def _ask(self, question: Callable[[ParkingStore], frozenset[TaskId]]) -> frozenset[TaskId]:
+        return frozenset() if self._store.has_nothing(self._consumer) else self._store.call(question)

@@ -13,8 +13,8 @@ from functools import partial
 
 from consumerd import events
 from consumerd.clock import monotonic
+from consumerd.worker.tasks.attempt import Handler
 from consumerd.worker.tasks.context import WorkerContext
-from consumerd.worker.tasks.fast import Handler
 from consumerd.worker.tasks.hooks import Hooks
 from consumerd.worker.tasks.loop import Loop, Parts
 from consumerd.worker.tasks.threads import BeatingThread

@@ -21,8 +21,8 @@ from consumerd.model.task import TaskId
 from consumerd.parking.thread import CALL_TIMEOUT_S, StoreThread
 from consumerd.sources.contract import Revocable, Settlement, Source
 from consumerd.worker.tasks.attempt import Unfinished
+from consumerd.worker.tasks.breaker import Outage
 from consumerd.worker.tasks.context import WorkerContext
-from consumerd.worker.tasks.outage import Outage
 from consumerd.worker.tasks.parked_rows import lost_fact, must_be_parked, parked_fact, parked_task
 from consumerd.worker.tasks.runner import Span
 

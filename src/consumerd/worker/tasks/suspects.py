@@ -23,8 +23,7 @@ from consumerd.sources.identities import one_by_one
 from consumerd.wire.board import NONE
 from consumerd.wire.messages import Cleared
 from consumerd.worker.tasks.attempt import Conclusion
-from consumerd.worker.tasks.context import WorkerContext
-from consumerd.worker.tasks.link import Link
+from consumerd.worker.tasks.context import Link, WorkerContext
 
 REASON = "its workers die"
 

@@ -20,11 +20,9 @@ from consumerd.wire.board import read_words
 from consumerd.worker.tasks.attempt import Attempt, Conclusion, Unfinished
 from consumerd.worker.tasks.attempts import PAUSE_AT_ONCE_S, Attempts
 from consumerd.worker.tasks.breaker import Breaker
-from consumerd.worker.tasks.context import Redaction
-from consumerd.worker.tasks.hooks import Hooks
+from consumerd.worker.tasks.context import Link, Redaction
+from consumerd.worker.tasks.hooks import Fullness, Hooks
 from consumerd.worker.tasks.interrupts import Interrupts
-from consumerd.worker.tasks.link import Link
-from consumerd.worker.tasks.memory_limit import Fullness
 
 TASK = Task(id=TaskId("t:1"), offset=1, source="t", shard=0, position=1, payload=b'{"uid": 7}')
 RECORD = {"uid": 7}

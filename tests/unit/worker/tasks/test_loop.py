@@ -22,7 +22,7 @@ from consumerd.sources.contract import Batch, SourceContext, Worker
 from consumerd.sources.memory import MemorySource
 from consumerd.testing.running import NAME, Run
 from consumerd.wire.board import BoardFlag
-from consumerd.worker.tasks.pace import Pace
+from consumerd.worker.tasks.gate import Pace
 
 
 class Recording(BaseConsumer):
