@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row
@@ -106,7 +107,7 @@ def task_of(row: Row[Any], parts: Sequence[bytes]) -> ParkedTask:  # a row of al
     """The task that was parked."""
     contents = joined(parts) if row.parts else Contents(bytes(row.payload), row.key, _unpacked_headers(row.headers))
     key = None if contents.key is None else bytes(contents.key)  # some drivers give their own view of bytes
-    return ParkedTask(payload=contents.payload, key=key, headers=contents.headers, **values_of(row, _ALL))
+    return ParkedTask(payload=contents.payload, key=key, headers=contents.headers, **values_of(row, _COLUMNS))
 
 
 def parts_of(task: ParkedTask) -> tuple[bytes, ...]:
@@ -151,10 +152,10 @@ def _unpacked_headers(packed: bytes | None) -> tuple[tuple[str, bytes | None], .
     return tuple((name, None if value is None else base64.b64decode(value)) for name, value in json.loads(packed))
 
 
-_AS_THEY_ARE = ("consumer", "shard", "position", "offset", "attempts", "crashes", "first_at", "last_at")
 _READ = {"task_id": original, "source": original, "error": original, "traceback": original, "state": ParkedState}
-_ALL = (*_AS_THEY_ARE, "due_at", *_READ)
-"""The columns of a task besides its contents: those that are stored as they are, and how the others are read."""
+"""How the columns are read that are not stored as they are."""
+_COLUMNS = [field.name for field in fields(ParkedTask) if field.name not in Contents._fields]
+_AS_THEY_ARE = [name for name in _COLUMNS if name not in _READ and name != "due_at"]
 
 
 def in_chunks(keys: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:
