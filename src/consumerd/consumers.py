@@ -1,9 +1,5 @@
 """The classes that users subclass: the seed's names, thin, on the contract in `model.contract`.
 
-    class LoginConsumer(KafkaBaseConsumer):
-        def handle_task(self, offset, record):
-            grant_manager.update_grant_use_time(record["platform"], record["uid"], record["app_id"], record["now"])
-
 `LoginConsumer(0, **configs).consume()` runs one consumer in the foreground, with no master: that is how to debug.
 """
 
@@ -19,6 +15,13 @@ from consumerd.worker.runtime import Runtime
 
 class BaseConsumer:
     """A consumer of tasks from a generator of its own: write `iterate_task` and `handle_task`.
+
+        class MailConsumer(BaseConsumer):
+            def iterate_task(self):
+                yield from enumerate(mailbox.unread())
+
+            def handle_task(self, offset, record):
+                answer(record)
 
     SLEEP_TIME: seconds between two looks at a source that had nothing.
     DEFAULT_RETRY_TIMES: immediate retries of a failed task, where `task_retry_times` is not configured.
@@ -166,7 +169,12 @@ class BaseConsumer:
 
 
 class KafkaBaseConsumer(BaseConsumer):
-    """Tasks from a Kafka topic: keys `brokers`, `topic_name`, `consumer_group`; a record is the decoded JSON."""
+    """Tasks from a Kafka topic: keys `brokers`, `topic_name`, `consumer_group`; a record is the decoded JSON.
+
+    class LoginConsumer(KafkaBaseConsumer):
+        def handle_task(self, offset, record):
+            grant_manager.update_grant_use_time(record["platform"], record["uid"], record["app_id"], record["now"])
+    """
 
     SOURCE = "kafka"
 
@@ -189,7 +197,15 @@ class KafkaBaseConsumer(BaseConsumer):
 
 
 class SQLBaseConsumer(BaseConsumer):
-    """Tasks from a query of the user's, on any SQL database: write `get_next_batch` and `handle_task`."""
+    """Tasks from a query of the user's, on any SQL database: write `get_next_batch` and `handle_task`.
+
+    class GrantConsumer(SQLBaseConsumer):
+        def get_next_batch(self):
+            return database.execute("SELECT * FROM grants WHERE state = 'new' LIMIT 100").fetchall()
+
+        def handle_task(self, offset, record):
+            give(record)  # and mark its row, so that the query returns it no more
+    """
 
     SOURCE = "query"
 
@@ -216,6 +232,11 @@ class MySQLBaseConsumer(SQLBaseConsumer):
 
 
 class TableBaseConsumer(BaseConsumer):
-    """Tasks from a table that consumerd claims rows of: keys `database`, `table`; a record is the decoded payload."""
+    """Tasks from a table that consumerd claims rows of: keys `database`, `table`; a record is the decoded payload.
+
+    class InvoiceConsumer(TableBaseConsumer):
+        def handle_task(self, offset, record):
+            send_invoice(record["order"])
+    """
 
     SOURCE = "table"
