@@ -28,7 +28,8 @@ from consumerd.model.task import TaskId
 from consumerd.sources.contract import Batch, EndOfSource, Settlement, Source, SourceContext
 from consumerd.sources.kafka import KIND
 from consumerd.sources.kafka.source import KafkaSource
-from consumerd.testing.source_contract import NothingParked, SourceContract, StandInWorker
+from consumerd.testing.source_context import NothingParked, StandInWorker
+from consumerd.testing.source_contract import SourceContract
 from integration.scenarios.kafka_member import Member, Seat
 from integration.scenarios.late_coordinator import LateCoordinator
 from servers.kafka import PASSWORD, USER, KafkaServer, TopicFactory

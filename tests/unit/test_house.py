@@ -18,7 +18,7 @@ MOST_FILES = 20
 LARGER_FOLDERS = {"worker/tasks": 28}
 
 MOST_LINES = 300
-LONGER_FILES = {"testing/source_contract.py": 327}
+LONGER_FILES: dict[str, int] = {}
 
 MOST_LINES_OF_A_FUNCTION = 40
 LONGER_FUNCTIONS = {

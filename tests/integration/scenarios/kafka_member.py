@@ -21,7 +21,7 @@ from consumerd.model.outcome import DONE
 from consumerd.sources.contract import Batch, EndOfSource, Settlement, SourceContext
 from consumerd.sources.kafka.options import KafkaOptions
 from consumerd.sources.kafka.source import KafkaSource
-from consumerd.testing.source_contract import NothingParked, StandInWorker, context_for_tests
+from consumerd.testing.source_context import NothingParked, StandInWorker, context_for_tests
 from servers.waiting import wait_until
 
 PATIENCE_S = 60.0

@@ -14,7 +14,7 @@ from consumerd.model.outcome import DONE
 from consumerd.sources.contract import Settlement
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.source import TableSource
-from consumerd.testing.source_contract import context_for_tests
+from consumerd.testing.source_context import context_for_tests
 
 BATCH_SIZE = 10
 

@@ -11,7 +11,7 @@ from consumerd.sources.kafka.identity import Identity, IdentityQuestion
 from consumerd.sources.kafka.membership import AssignedPartition, Membership
 from consumerd.sources.kafka.options import KafkaOptions
 from consumerd.testing.clock import ManualClock
-from consumerd.testing.source_contract import NothingParked, StandInWorker, context_for_tests
+from consumerd.testing.source_context import NothingParked, StandInWorker, context_for_tests
 
 OPTIONS = KafkaOptions(brokers="broker", topic_name="logins", consumer_group="group")
 

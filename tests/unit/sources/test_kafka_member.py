@@ -20,7 +20,7 @@ from consumerd.sources.kafka.identity import Identity
 from consumerd.sources.kafka.rebalance import Rebalance
 from consumerd.sources.kafka.receiver import Receiver
 from consumerd.testing.clock import ManualClock
-from consumerd.testing.source_contract import NothingParked
+from consumerd.testing.source_context import NothingParked
 from servers.waiting import wait_until
 from unit.sources.kafka_membership import membership_of
 

@@ -26,7 +26,8 @@ from consumerd.sources.table.schema import create_table, enqueue
 from consumerd.sources.table.source import TableSource
 from consumerd.testing.clock import ManualClock
 from consumerd.testing.running import Run
-from consumerd.testing.source_contract import Feed, SourceContract, StandInWorker, context_for_tests
+from consumerd.testing.source_context import StandInWorker, context_for_tests
+from consumerd.testing.source_contract import Feed, SourceContract
 
 LEASE_S = 30.0
 NOW = 4_000_000_000.0  # later than what `enqueue` wrote, by the machine's clock

@@ -1,0 +1,83 @@
+"""What surrounds a source in a test: a worker, a parking store, the context of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from consumerd.clock import SYSTEM_CLOCK, Clock
+from consumerd.errors import SourceAwayError, StoreAwayError
+from consumerd.events.facts import Fact
+from consumerd.model.shards import Shard
+from consumerd.model.task import TaskId
+from consumerd.sources.contract import SourceContext
+
+
+class NothingParked:
+    """`ParkedIndex` of an empty store, to which a test may add."""
+
+    def __init__(self) -> None:
+        self.ids: set[TaskId] = set()
+
+    def parked_among(self, ids: Sequence[TaskId]) -> frozenset[TaskId]:
+        return frozenset(self.ids.intersection(ids))
+
+    def parked_from(self, source: str, shard: int, position: int) -> frozenset[TaskId]:
+        del source, shard, position
+        return frozenset(self.ids)
+
+
+@dataclass
+class StandInWorker:
+    """The worker that a source in a test serves.
+
+    clock: what it waits by; interrupts: how often the source wanted the loop to look up from its batch; is_stopping:
+    whether the worker is to stop; has_successor: whether another process takes its place.
+    """
+
+    clock: Clock = SYSTEM_CLOCK
+    interrupts: int = 0
+    is_stopping: bool = False
+    has_successor: bool = True
+
+    def interrupt(self) -> None:
+        self.interrupts += 1
+
+    def wait(self, seconds: float) -> None:
+        self.clock.sleep(seconds)
+
+    def attend(self, away: SourceAwayError | StoreAwayError | None) -> bool:
+        del away
+        return not self.is_stopping
+
+    def is_replaced(self) -> bool:
+        return self.has_successor
+
+    def user_reads_shard(self) -> bool:
+        return False
+
+    def call_hook(self, name: str, hook: Callable[[], Any], otherwise: Any) -> Any:  # hooks return anything
+        del name, otherwise
+        return hook()
+
+
+def context_for_tests(
+    consumer: object = None, options: object = None, *, generation: int = 1, parked: NothingParked | None = None
+) -> SourceContext:
+    """A context as a worker gives it, for one slot of one worker."""
+    facts: list[Fact] = []
+    return SourceContext(
+        name="test/consumer",
+        consumer=consumer,
+        options=options,
+        shard=Shard(0, 1),
+        member="0123.test.consumer.0",
+        lease_owner=f"0123.test.consumer.0#{generation}",
+        max_unsettled=10_000,
+        payload_limit_bytes=1_048_576,
+        parked=parked or NothingParked(),
+        worker=StandInWorker(),
+        emit=facts.append,
+        clock=SYSTEM_CLOCK,
+    )
