@@ -37,30 +37,24 @@ class Verb(Method, frozen=True):
     A field that is False by default is a flag, one that is None an option, any other an argument; its description is
     the help: see `parameter`.
 
-    timeout_s: how long the answer may take. can_wait: there is `--wait`, until the pools that `awaited` names run it.
+    timeout_s: how long the answer may take.
     """
 
     timeout_s: ClassVar[float] = 5.0
-    can_wait: ClassVar[bool] = False
 
     def lines(self, answer: Any) -> Iterable[str]:  # of the type `result`
         """What people read of the answer."""
         raise NotImplementedError
 
     def awaited(self, answer: Any) -> Iterable[str]:  # of the type `result`
-        """The pools that `--wait` waits for."""
-        return ()
+        """The pools that `--wait` waits for; a verb that does not say it has no `--wait`."""
+        raise NotImplementedError
 
 
 class PoolNames(msgspec.Struct, frozen=True):
     """The answer of a verb that has acted on pools: their full names."""
 
     pools: list[str]
-
-
-def ask(state_dir: StateDirectory, method: Method, *, timeout_s: float = 5.0) -> object:
-    """The master's answer, as JSON brought it."""
-    return call(state_dir.control_socket, method.name, method.parameters(), timeout_s=timeout_s)
 
 
 def command_of(kind: type[Verb]) -> click.Command:
@@ -72,14 +66,14 @@ def command_of(kind: type[Verb]) -> click.Command:
     @json_option
     def command(state_dir: StateDirectory, as_json: bool, is_waiting: bool = False, **given: Any) -> None:  # as read
         verb = kind(**given)
-        plain = ask(state_dir, verb, timeout_s=verb.timeout_s)
+        plain = call(state_dir.control_socket, kind.name, verb.parameters(), timeout_s=kind.timeout_s)
         answer = read_answer(plain, kind.result, kind.name)
         for line in [json.dumps(plain)] if as_json else verb.lines(answer):
             click.echo(line)
         if is_waiting:
             wait_for(state_dir, verb.awaited(answer), tell=(lambda line: None) if as_json else click.echo)
 
-    if kind.can_wait:
+    if kind.awaited is not Verb.awaited:
         command.params.append(_WAIT)
     return command
 

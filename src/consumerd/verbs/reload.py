@@ -40,7 +40,7 @@ class Reload(Verb, frozen=True):
     back, and the other slots are not touched: see consumerd status.
     """
 
-    name, result, is_act, can_wait, timeout_s = "reload", Reloaded, True, True, 120.0
+    name, result, is_act, timeout_s = "reload", Reloaded, True, 120.0
     dry_run: Annotated[bool, parameter("Only show what differs.")] = False
 
     async def answer(self, master: Controls, by: str) -> Reloaded:

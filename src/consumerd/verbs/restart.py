@@ -19,7 +19,7 @@ class Restart(Verb, frozen=True):
     what ran before, and nobody else is touched. See consumerd status.
     """
 
-    name, result, is_act, can_wait = "restart", PoolNames, True, True
+    name, result, is_act = "restart", PoolNames, True
     target: Target
 
     async def answer(self, master: Controls, by: str) -> PoolNames:

@@ -39,7 +39,7 @@ def test_a_method_says_what_the_master_does_for_it(kind: type[Method]) -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in methods().values() if issubclass(kind, Verb)])
 def test_the_command_of_a_verb_takes_what_its_method_takes(kind: type[Verb]) -> None:
-    more = {"state_dir", "as_json"} | ({"is_waiting"} if kind.can_wait else set())
+    more = {"state_dir", "as_json"} | ({"is_waiting"} if kind.awaited is not Verb.awaited else set())
     assert {parameter.name for parameter in command(kind.name).params} == {*kind.__struct_fields__, *more}
     assert kind.lines is not Verb.lines
     assert kind.result is not None
