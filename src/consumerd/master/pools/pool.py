@@ -140,8 +140,8 @@ class Pool:
 
     @property
     def lasting_entry(self) -> Entry | None:
-        """With what the configuration was taken over: the newest, where that was rejected what runs instead, and where
-        the pool stops its successor's.
+        """The entry with which a reload compares the configuration: the newest, or, where that was rejected, the one
+        that runs instead. Of a pool that stops it is its successor's, and None where it has none.
         """
         if self.successor is not None or not self.is_wanted:
             return self.successor
@@ -181,7 +181,7 @@ class Pool:
         self._follow_entry()
 
     def change(self, entry: Entry, now: float) -> None:
-        """A new edition, with this entry; of code that is as it is now. In place of one that stops, another entry."""
+        """Begin a new edition, with this entry and the code as it is now; where the pool stops, its successor does."""
         if self.successor is not None:
             self.successor = entry
             return
@@ -192,8 +192,8 @@ class Pool:
         self._follow_entry()
 
     def amend(self, entry: Entry, now: float) -> None:
-        """Another entry, which differs in what concerns the master alone: nobody restarts, unless the workers divide
-        the keys by their number, and that is another.
+        """Take an entry that differs only in what concerns the master: nobody restarts, unless the workers divide the
+        keys by their number, and the number is another one.
         """
         if self.successor is not None:
             self.successor = entry
@@ -206,7 +206,7 @@ class Pool:
             self.change(entry, now)
 
     def take_over(self, entry: Entry, edition: int, now: float) -> None:
-        """The processes of this edition have taken over an entry. Where a newer one is wanted, that keeps its own."""
+        """Note that the processes of an edition have taken an entry over. A newer edition keeps its own."""
         if edition == self.wanted.edition:
             self.amend(entry, now)
         if edition in self._entries:

@@ -22,9 +22,12 @@ OLD_LAG_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class MeasuredLag:
-    """The lag as a worker told it last: (shard, tasks, oldest_s, position) of each shard. heard_at: monotonic.
+    """The lag as a worker told it last.
 
-    later: how many more have a time that has not come. complaints: sentences on tasks that nobody can take.
+    shards: (shard, tasks, oldest_s, position) of each.
+    heard_at: when it was told, monotonic.
+    later: how many more tasks have a time that has not come.
+    complaints: sentences on tasks that nobody can take.
     blocked: the shards of which no task can come now: no worker has fallen silent there.
     """
 
@@ -42,7 +45,7 @@ class MeasuredLag:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Tasks wait in a shard, at this position since then. heard_at: of the last measurement."""
+    """Tasks wait in a shard, at this position since then. heard_at: when that was last measured."""
 
     position: int
     since_s: float
@@ -51,9 +54,13 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """done: how much the pool has handled, failed or parked. idle_since_s: of its last progress, or sign of work.
+    """How tasks flow from a pool's source, look after look.
 
-    replaced: how many workers have been replaced for this; not_before_s: of the next.
+    done: how many tasks the pool has handled, failed or parked.
+    idle_since_s: when it last made progress, or showed a sign of work.
+    shards: those in which tasks wait.
+    replaced: how many workers have been replaced because of a silent source.
+    not_before_s: when the next one may be replaced.
     """
 
     done: int

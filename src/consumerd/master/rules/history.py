@@ -130,8 +130,9 @@ def forked(pool: ObservedPool, number: int, pid: int) -> ObservedPool:
 
 
 def ready(pool: ObservedPool, number: int, now: float) -> ObservedPool:
-    """Its loop begins, and it is let off, unless it is killed already; one that was asked to leave meanwhile goes on
-    leaving."""
+    """A worker's loop has begun. A sentence against it is lifted, unless it is killed already; one that was asked to
+    leave meanwhile goes on leaving.
+    """
     is_starting = pool.slots[number].state is SlotState.STARTING
     sentence = pool.slots[number].condemned if pool.slots[number].is_killed else None
     return pool.slot_becomes(number, SlotState.RUNNING, now, condemned=sentence, refusals=0) if is_starting else pool
@@ -154,14 +155,14 @@ def stalled(pool: ObservedPool, number: int, now: float) -> ObservedPool:
 
 
 def went_on(pool: ObservedPool, number: int, now: float) -> ObservedPool:
-    """It makes progress again, and is let off."""
+    """A worker makes progress again, and a sentence against it is lifted."""
     pool = pool.with_slot(number, condemned=None)
     is_stalled = pool.slots[number].state is SlotState.STALLED
     return pool.slot_becomes(number, SlotState.RUNNING, now) if is_stalled else pool
 
 
 def condemned(pool: ObservedPool, number: int, sentence: Condemned) -> ObservedPool:
-    """It has to be replaced. The first reason counts."""
+    """A worker has to be replaced. The first reason counts."""
     slot = pool.slots[number]
     return pool if slot.condemned is not None else pool.with_slot(number, condemned=sentence)
 
@@ -177,7 +178,7 @@ def worn_out(pool: ObservedPool, number: int) -> ObservedPool:
 
 
 def asked_to_leave(pool: ObservedPool, number: int, now: float, *, deadline: float) -> ObservedPool:
-    """From now on the deadline of its drain counts: one that is condemned and lives on is let off."""
+    """A worker drains. From now on the deadline of its drain counts, and a sentence against it is lifted."""
     slot = pool.slots[number]
     sentence = slot.condemned if slot.is_killed else None
     return pool.slot_becomes(number, SlotState.DRAINING, now, deadline=deadline, condemned=sentence)
@@ -188,7 +189,7 @@ def killed(pool: ObservedPool, number: int) -> ObservedPool:
 
 
 def vacated(pool: ObservedPool, number: int, now: float) -> ObservedPool:
-    """A slot that backs off or has finished, and is not wanted any more."""
+    """A slot that backs off or has finished is not wanted any more."""
     return pool.slot_becomes(number, SlotState.ABSENT, now, failures=0)
 
 
@@ -230,7 +231,7 @@ def _unproven_death(pool: ObservedPool, ended: Ended, now: float, budget: int) -
 
 
 def scaled(pool: ObservedPool, workers: int, now: float) -> ObservedPool:
-    """As many slots as are wanted. Those beyond stay until they are vacant, and keep their generations."""
+    """There are as many slots as are wanted. Those beyond stay until they are vacant, and keep their generations."""
     added = {number: Slot(since=now) for number in range(workers) if number not in pool.slots}
     return replace(pool, slots={**pool.slots, **added})
 

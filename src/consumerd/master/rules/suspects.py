@@ -56,10 +56,13 @@ def judge(exit_code: int | None, *, is_asked: bool, is_ours: bool, is_out_of_mem
 
 @dataclass(frozen=True, slots=True)
 class Deaths:
-    """Those of one task's workers, one after the other.
+    """The deaths of the workers that were running one task, one after the other.
 
-    earlier: crashes that others have counted before (another host, an earlier master); ends: how often, by how;
-    last_at: of the last one, on the monotonic clock.
+    earlier: crashes that others have counted before (another host, an earlier master).
+    crashes: those that count.
+    kills: those that anybody may have caused.
+    ends: how often, by how they ended.
+    last_at: when the last one was, on the monotonic clock.
     """
 
     earlier: int = 0

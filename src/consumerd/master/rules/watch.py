@@ -26,7 +26,12 @@ LATE_S = 2.0
 
 
 class Why(StrEnum):
-    """task: an attempt does not end; stopped: by a signal; loop: it takes no turn outside the handler."""
+    """Why a worker is stuck.
+
+    task: an attempt does not end.
+    stopped: its process was stopped by a signal.
+    loop: it takes no turn outside the handler.
+    """
 
     TASK = "task"
     STOPPED = "stopped"
@@ -35,7 +40,11 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """task_timeout_s: of one attempt. is_waiting_free: a user's own generator may wait for its next task for ever."""
+    """What a worker may take its time for.
+
+    task_timeout_s: for one attempt.
+    is_waiting_free: a user's own generator may wait for its next task for ever.
+    """
 
     task_timeout_s: float
     is_waiting_free: bool = False
@@ -76,14 +85,12 @@ class BoardCopy:
 
     def has_only_turned(self, after: BoardCopy) -> bool:
         """Whether the worker idles as it did, and its loop has turned meanwhile: what was seen of it is so still."""
-        before, words = self.words, after.words
-        return (
-            before[TURNED_NS] != words[TURNED_NS]
-            and words[STATE] == WorkerState.RUNNING
-            and not any(words[LANES_AT::LANE_WORDS])
-            and before[:TURNED_NS] == words[:TURNED_NS]
-            and before[TURNED_NS + 1 :] == words[TURNED_NS + 1 :]
-        )
+        words = after.words
+        if words[TURNED_NS] == self.words[TURNED_NS] or words[STATE] != WorkerState.RUNNING:
+            return False
+        turned = self.words.copy()
+        turned[TURNED_NS] = words[TURNED_NS]
+        return turned == words and not any(words[LANES_AT::LANE_WORDS])
 
     def observation(self) -> Observation:
         """What it saw: a loop that had just gone on."""
@@ -92,8 +99,9 @@ class BoardCopy:
 
 @dataclass(frozen=True, slots=True)
 class Stuck:
-    """Why a worker makes no progress, and since when. is_overdue: it has to be replaced.
+    """Why a worker makes no progress, and since when.
 
+    is_overdue: it has to be replaced.
     shard, offset: of the attempt that does not end; None where that is not known, or no handler runs.
     """
 
