@@ -81,96 +81,131 @@ def run_master(
     """
     state_dir.prepare()
     lock = locks.hold(state_dir)
+
+    async def run() -> Outcome:
+        return await _Master(document, lock, read, service_socket, launcher, methods).run()
+
     try:
         setproctitle.setproctitle(f"consumerd: master {document.origin}")
-        return asyncio.run(_run(document, lock, read, service_socket, launcher, methods))
+        return asyncio.run(run())
     finally:
         lock.release()
 
 
-async def _run(
-    document: Document,
-    lock: locks.MasterLock,
-    read: Callable[[], Document],
-    service_socket: ServiceSocket,
-    launcher: Launcher,
-    methods: Mapping[str, type[Method]],
-) -> Outcome:
-    woken, state_dir, settings = asyncio.Event(), lock.directory, document.settings
-    reporting = _reporting(settings.log)
-    emit = reporting.emit
-    tools = _tools(document, state_dir, reporting, launcher, woken.set)
-    make_entry = _entries(state_dir)
-    enabled = (consumer for consumer in document.consumers if consumer.common.enabled)
-    pools = Pools((make_entry(document, consumer) for consumer in enabled), tools, clock.monotonic())
-    configuration = Configuration(
-        pools,
-        emit,
-        document,
-        make_entry,
-        overrides=_overrides(state_dir, emit),
-        overrides_file=state_dir.overrides,
-        wake=woken.set,
-    )
-    service = Service(service_socket, pools, emit)
-    reloader = Reloader(configuration, read, emit, service.reloading)
-    children = Children(launcher, tools.stderr)
-    on_event = _event_command(tools, children, configuration, state_dir, reporting)
-    helper = StoreHelper(launcher, children, emit, _serve(document, state_dir))
-    signals = Signals(asyncio.get_running_loop(), woken.set)
-    supervisor = Supervisor(
-        pools,
-        tools,
-        signals,
-        woken,
-        duties=(LeftoverWorkers(pools), Watchdog(pools), Autoscaler(pools), Recycler(pools), LagDuty(pools)),
-        service=service,
-        later=reporting.later,
-        reload=reloader.reload_soon,
-        note_end=children.note_end,
-    )
-    broadcast = reporting.broadcast
-    controls = Controls(
-        pools=pools,
-        emit=emit,
-        wake=woken.set,
-        supervisor=supervisor,
-        helper=helper,
-        configuration=configuration,
-        reloader=reloader,
-        broadcast=broadcast,
-        config=document.origin,
-        started_at=clock.wall(),
-    )
-    audit = AuditLog(state_dir.audit_log, emit)
-    emit.add(audit)
-    control = ControlServer(state_dir.control_socket, methods, controls, audit, emit)
-    own_id = host_identity.own_id(state_dir)
+class _Master:
+    """The master's parts, put together. Made in the event loop, and run once."""
 
-    def restore() -> None:
-        host_identity.keep_id(state_dir, own_id)
-        configuration.keep_overrides()
+    def __init__(
+        self,
+        document: Document,
+        lock: locks.MasterLock,
+        read: Callable[[], Document],
+        service_socket: ServiceSocket,
+        launcher: Launcher,
+        methods: Mapping[str, type[Method]],
+    ) -> None:
+        self._document = document
+        self._lock = lock
+        self._state_dir = lock.directory
+        self._woken = asyncio.Event()
+        self._reporting = _reporting(document.settings.log)
+        self._emit = self._reporting.emit
+        self._tools = _tools(document, self._state_dir, self._reporting, launcher, self._woken.set)
+        make_entry = _entries(self._state_dir)
+        enabled = (consumer for consumer in document.consumers if consumer.common.enabled)
+        entries = (make_entry(document, consumer) for consumer in enabled)
+        self._pools = Pools(entries, self._tools, clock.monotonic())
+        self._configuration = Configuration(
+            self._pools,
+            self._emit,
+            document,
+            make_entry,
+            overrides=_overrides(self._state_dir, self._emit),
+            overrides_file=self._state_dir.overrides,
+            wake=self._woken.set,
+        )
+        service = Service(service_socket, self._pools, self._emit)
+        self._reloader = Reloader(self._configuration, read, self._emit, service.reloading)
+        self._children = Children(launcher, self._tools.stderr)
+        self._on_event = self._event_command()
+        self._helper = StoreHelper(launcher, self._children, self._emit, _serve(document, self._state_dir))
+        self._signals = Signals(asyncio.get_running_loop(), self._woken.set)
+        self._supervisor = self._supervise(service)
+        self._control = self._control_server(methods)
 
-    state_watch = StateWatch(lock, control.listen_again, emit, restore, supervisor.give_up)
-    signals.listen()
-    await control.start()
-    watching = asyncio.create_task(state_watch.run())
-    emit(_started(document, state_dir))
-    if document.settings.watch:
-        _watch(reloader, document, emit)
-    try:
-        exit_code = await supervisor.run()
-    finally:
-        watching.cancel()
-        helper.close()
-        on_event.close()
-        children.close()
-        await reloader.close()
-        emit(events.master_stopped(pid=os.getpid()))
-        await broadcast.close(FOLLOWERS_LEAVE_IN_S)
-        await control.close()
-        signals.close()
-    return Outcome(exit_code, supervisor.refusal)
+    def _supervise(self, service: Service) -> Supervisor:
+        pools = self._pools
+        return Supervisor(
+            pools,
+            self._tools,
+            self._signals,
+            self._woken,
+            duties=(LeftoverWorkers(pools), Watchdog(pools), Autoscaler(pools), Recycler(pools), LagDuty(pools)),
+            service=service,
+            later=self._reporting.later,
+            reload=self._reloader.reload_soon,
+            note_end=self._children.note_end,
+        )
+
+    def _control_server(self, methods: Mapping[str, type[Method]]) -> ControlServer:
+        controls = Controls(
+            pools=self._pools,
+            emit=self._emit,
+            wake=self._woken.set,
+            supervisor=self._supervisor,
+            helper=self._helper,
+            configuration=self._configuration,
+            reloader=self._reloader,
+            broadcast=self._reporting.broadcast,
+            config=self._document.origin,
+            started_at=clock.wall(),
+        )
+        audit = AuditLog(self._state_dir.audit_log, self._emit)
+        self._emit.add(audit)
+        return ControlServer(self._state_dir.control_socket, methods, controls, audit, self._emit)
+
+    def _event_command(self) -> EventCommand:
+        def command() -> Sequence[str]:
+            return self._configuration.settings.on_event
+
+        state_dir = str(self._state_dir.path)
+        found = EventCommand(self._tools.launcher, self._children, self._emit, command=command, state_dir=state_dir)
+        for listeners in (self._emit, self._reporting.told):
+            listeners.add(found)
+        return found
+
+    async def run(self) -> Outcome:
+        """Until every pool is gone."""
+        own_id = host_identity.own_id(self._state_dir)
+
+        def restore() -> None:
+            host_identity.keep_id(self._state_dir, own_id)
+            self._configuration.keep_overrides()
+
+        give_up = self._supervisor.give_up
+        state_watch = StateWatch(self._lock, self._control.listen_again, self._emit, restore, give_up)
+        self._signals.listen()
+        await self._control.start()
+        watching = asyncio.create_task(state_watch.run())
+        self._emit(_started(self._document, self._state_dir))
+        if self._document.settings.watch:
+            _watch(self._reloader, self._document, self._emit)
+        try:
+            exit_code = await self._supervisor.run()
+        finally:
+            watching.cancel()
+            await self._close()
+        return Outcome(exit_code, self._supervisor.refusal)
+
+    async def _close(self) -> None:
+        self._helper.close()
+        self._on_event.close()
+        self._children.close()
+        await self._reloader.close()
+        self._emit(events.master_stopped(pid=os.getpid()))
+        await self._reporting.broadcast.close(FOLLOWERS_LEAVE_IN_S)
+        await self._control.close()
+        self._signals.close()
 
 
 @dataclass(frozen=True)
@@ -209,18 +244,6 @@ def _tools(
         judge=Durability.of(document, state_dir.path, reporting.emit).judge,
         claim_oom_kill=OomKills().claim,
     )
-
-
-def _event_command(
-    tools: Tools, children: Children, configuration: Configuration, state_dir: StateDirectory, reporting: Reporting
-) -> EventCommand:
-    def command() -> Sequence[str]:
-        return configuration.settings.on_event
-
-    found = EventCommand(tools.launcher, children, reporting.emit, command=command, state_dir=str(state_dir.path))
-    for listeners in (reporting.emit, reporting.told):
-        listeners.add(found)
-    return found
 
 
 def _started(document: Document, state_dir: StateDirectory) -> Fact:
