@@ -48,12 +48,13 @@ class Workers:
 
 def test_every_row_is_handled_and_only_those_of_the_killed_come_again(state_dir: Path) -> None:
     workers = Workers(state_dir)
-    processes = [workers.start(f"m{number}", 1) for number in range(WORKERS)]
+    processes = [workers.start(KILLED, 1)]
 
     def has_begun() -> bool:
         return Counter(member for member, _ in workers.handled())[KILLED] >= 3 * BATCH_SIZE
 
     wait_until(has_begun, END_S, "the worker to be killed handled nothing")
+    processes += [workers.start(f"m{number}", 1) for number in range(1, WORKERS)]
     processes[0].kill()
     processes[0].wait(END_S)
     processes[0] = workers.start(KILLED, 2)
