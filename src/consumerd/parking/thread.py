@@ -64,6 +64,10 @@ class StoreThread:
             return self._ask(_Call(lambda store: self._has_nothing(consumer), None), self._patience_s)
         return self._has_nothing(consumer)
 
+    def ask(self, consumer: str, question: Callable[[ParkingStore], ResultT], nothing: ResultT) -> ResultT:
+        """What `question(store)` returns; `nothing`, without asking, where nothing of the consumer is parked."""
+        return nothing if self.has_nothing(consumer) else self.call(question)
+
     def call(
         self,
         function: Callable[[ParkingStore], ResultT],

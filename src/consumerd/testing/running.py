@@ -10,12 +10,12 @@ from consumerd.events.facts import Fact
 from consumerd.model.contract import source_kind
 from consumerd.model.parked import ParkedState
 from consumerd.model.shards import Shard
+from consumerd.parking.memory import MemoryStore
 from consumerd.sources.contract import Source
 from consumerd.sources.decoding import decode_json
 from consumerd.sources.memory import MemoryOptions, MemorySource
 from consumerd.testing.clock import ManualClock
 from consumerd.testing.messages import MessageBatch, messages_of
-from consumerd.testing.stores import MemoryStore
 from consumerd.wire.board import Board
 from consumerd.wire.messages import Message
 from consumerd.worker.code.keys import KeyOwners, config_model

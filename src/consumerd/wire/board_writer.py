@@ -6,31 +6,8 @@ Runs in workers and the foreground. The loop's thread calls it, but `attempt_goe
 from __future__ import annotations
 
 from consumerd.clock import SYSTEM_CLOCK, Clock
-from consumerd.wire.board import (
-    ANSWERED,
-    ATTEMPT_SINCE_NS,
-    BUSY_SINCE_NS,
-    CRASHES,
-    CURSOR,
-    FAILED,
-    FLAGS,
-    GENERATION,
-    GIVEN_UP,
-    HANDLED,
-    HOLD,
-    IDENTITIES_BYTES,
-    IDENTITIES_WORD,
-    NONE,
-    PARKED,
-    SHARD,
-    STATE,
-    TURNED_NS,
-    UNSETTLED,
-    BoardFlag,
-    Hold,
-    WorkerState,
-)
-from consumerd.wire.recent import DONE_NS, FAILED_NS, FAILURES, KEPT
+from consumerd.wire import board, recent
+from consumerd.wire.board import NONE, BoardFlag, Hold, WorkerState
 
 
 class BoardWriter:
@@ -44,27 +21,27 @@ class BoardWriter:
     # The worker
 
     def starting(self, generation: int) -> None:
-        self._words[GENERATION] = generation
-        self._words[STATE] = WorkerState.STARTING
+        self._words[board.GENERATION] = generation
+        self._words[board.STATE] = WorkerState.STARTING
 
     def is_in(self, state: WorkerState) -> None:
         """So far the worker has come."""
-        self._words[STATE] = state
+        self._words[board.STATE] = state
 
     def turned(self, *, has_answered: bool) -> None:
         """The loop takes a turn. has_answered: as `answered` has it."""
-        self._words[TURNED_NS] = self._now_ns()
-        self._words[ANSWERED] = has_answered
+        self._words[board.TURNED_NS] = self._now_ns()
+        self._words[board.ANSWERED] = has_answered
 
     def answered(self, has_answered: bool) -> None:
         """Whether the source has answered since it was opened."""
-        self._words[ANSWERED] = has_answered
+        self._words[board.ANSWERED] = has_answered
 
     def stands(self, flags: BoardFlag, hold: Hold | None = None) -> None:
         """What keeps the worker from working now. hold: from starting its next task; None: as was said last."""
-        self._words[FLAGS] = int(flags)
+        self._words[board.FLAGS] = int(flags)
         if hold is not None:
-            self._words[HOLD] = hold
+            self._words[board.HOLD] = hold
 
     # The task that runs
 
@@ -72,84 +49,84 @@ class BoardWriter:
         """Write what makes the tasks of a batch themselves, unless it stands there; False, and none stands there, where
         it does not fit. The cursor is on none then.
         """
-        self._words[CURSOR] = NONE
+        self._words[board.CURSOR] = NONE
         if identities == self._written:
             return True
-        does_fit = len(identities) <= IDENTITIES_BYTES
+        does_fit = len(identities) <= board.IDENTITIES_BYTES
         self._written = identities if does_fit else b""
-        self._words[IDENTITIES_WORD] = len(self._written)
-        start = 8 * (IDENTITIES_WORD + 1)
+        self._words[board.IDENTITIES_WORD] = len(self._written)
+        start = 8 * (board.IDENTITIES_WORD + 1)
         self._words.cast("B")[start : start + len(self._written)] = self._written
         return does_fit
 
     def begin(self, shard: int) -> None:
         """The worker is busy from now on, with tasks of this shard."""
-        self._words[CURSOR] = NONE
-        self._words[SHARD] = shard
-        self._words[ATTEMPT_SINCE_NS] = 0
-        self._words[BUSY_SINCE_NS] = self._now_ns()
+        self._words[board.CURSOR] = NONE
+        self._words[board.SHARD] = shard
+        self._words[board.ATTEMPT_SINCE_NS] = 0
+        self._words[board.BUSY_SINCE_NS] = self._now_ns()
 
     def take(self, offset: int) -> None:
         """It is on the task of this offset; a user's own may be any number."""
-        self._words[CURSOR] = offset & NONE
+        self._words[board.CURSOR] = offset & NONE
 
     def cursor(self) -> memoryview:
         """The word of the task that it is on, by itself: `word[()] = offset` is cheaper than by its index."""
-        return self._words[CURSOR : CURSOR + 1].cast("B").cast("Q", shape=[])
+        return self._words[board.CURSOR : board.CURSOR + 1].cast("B").cast("Q", shape=[])
 
     def note_crashes(self, crashes: int) -> None:
         """So many crashes are known of the task that it is on."""
-        self._words[CRASHES] = crashes
+        self._words[board.CRASHES] = crashes
 
     def attempt_goes_on(self) -> None:
         """An attempt begins, or makes progress. Nothing where no task runs."""
-        if self._words[BUSY_SINCE_NS]:
-            self._words[ATTEMPT_SINCE_NS] = self._now_ns()
+        if self._words[board.BUSY_SINCE_NS]:
+            self._words[board.ATTEMPT_SINCE_NS] = self._now_ns()
 
     def put_down(self) -> None:
         """The worker is on no task, though it is busy."""
-        self._words[CURSOR] = NONE
+        self._words[board.CURSOR] = NONE
 
     def rest(self) -> None:
         """No task runs any more."""
-        self._words[CURSOR] = NONE
-        self._words[CRASHES] = 0
-        self._words[BUSY_SINCE_NS] = 0
+        self._words[board.CURSOR] = NONE
+        self._words[board.CRASHES] = 0
+        self._words[board.BUSY_SINCE_NS] = 0
 
     # What became of tasks
 
     @property
     def parked(self) -> int:
         """How many tasks were parked."""
-        parked: int = self._words[PARKED]
+        parked: int = self._words[board.PARKED]
         return parked
 
     def note_done(self, tasks: int) -> None:
         """So many are done, the last of them now."""
-        self._words[HANDLED] += tasks
-        self._words[DONE_NS] = self._now_ns()
-        if self._words[FAILURES]:
-            self._words[FAILURES] = 0
-            for index in range(KEPT):
-                self._words[FAILED_NS + index] = 0
+        self._words[board.HANDLED] += tasks
+        self._words[recent.DONE_NS] = self._now_ns()
+        if self._words[recent.FAILURES]:
+            self._words[recent.FAILURES] = 0
+            for index in range(recent.KEPT):
+                self._words[recent.FAILED_NS + index] = 0
 
     def note_failed(self) -> None:
         """One has failed now, whatever becomes of it."""
-        self._words[FAILED] += 1
-        self._words[FAILED_NS + self._words[FAILURES] % KEPT] = self._now_ns()
-        self._words[FAILURES] += 1
+        self._words[board.FAILED] += 1
+        self._words[recent.FAILED_NS + self._words[recent.FAILURES] % recent.KEPT] = self._now_ns()
+        self._words[recent.FAILURES] += 1
 
     def note_given_up(self) -> None:
         """One is not run any more, because it kills workers."""
-        self._words[GIVEN_UP] += 1
+        self._words[board.GIVEN_UP] += 1
 
     def note_parked(self, tasks: int) -> None:
         """The parking store has so many more."""
-        self._words[PARKED] += tasks
+        self._words[board.PARKED] += tasks
 
     def note_unsettled(self, tasks: int) -> None:
         """So many are not settled yet."""
-        self._words[UNSETTLED] = tasks
+        self._words[board.UNSETTLED] = tasks
 
     def _now_ns(self) -> int:
         return int(self._clock.monotonic() * 1e9)

@@ -67,7 +67,7 @@ class Runtime:
         self._link = link
         self._fullness = Fullness(context)
         self._suspects = Suspects(context, store, link)
-        self._parked = StoreIndex(context.name, store, self._suspects)
+        self._parked = StoreIndex(context.name, store, self._suspects.load)
         self.hooks = self._hooks_of(consumer)
         self._close_handler: Callable[[], None] = lambda: None
         self._user_reads_shard = False
@@ -179,7 +179,7 @@ class Runtime:
         if retries is not None:
             retries.close(deadline - DRAIN_MARGIN_S - monotonic())
         if loop.is_open:
-            loop.drain(deadline - DRAIN_MARGIN_S)
+            self._parts.settling.drain(deadline - DRAIN_MARGIN_S)
         keeper.close(min(1.0, deadline - monotonic()))
         if loop.is_open:
             self._source.close(deadline)
@@ -197,22 +197,19 @@ class Runtime:
         self._close_handler = handlers.close
         validate = record_validator(consumer_class)
         decode = validating(limited(source.decode, context.common.payload_limit), validate)
-        policy = retry_policy(self._consumer, context.common)
         gives_away = source.traits.gives_away
         breaker = Breaker(context, is_kept=gives_away)
-        attempts = Attempts(
-            context, handlers.any_record, policy, self.hooks, breaker, self._fullness, retries_elsewhere=gives_away
-        )
+        attempts = self._attempts(self._consumer, handlers, self.hooks, breaker)
         settling = Settling(context, source, store, self._suspects.clear)
         due = DueTasks(context, store, settling, attempts, self._suspects, breaker, source=source, decode=decode)
-        records = Records(source, validate)
-        fast = FastRunner(context, handlers.task, attempts, records)
+        single = SingleRunner(attempts, Records(source, validate))
+        fast = FastRunner(context, handlers.task, attempts, single)
         is_general = needs_general_loop(consumer_class)
         handling = Handling(
             context,
             source,
             self.hooks,
-            (fast, SingleRunner(attempts, records)),
+            (fast, single),
             settling,
             self._suspects,
             due,
@@ -231,6 +228,28 @@ class Runtime:
             gate=Gate(context, source, settling, breaker),
             is_general=is_general,
             stays_for_retries=gives_away and context.common.restart != "always",
+        )
+
+    def _attempts(
+        self,
+        consumer: Any,  # the user's class
+        handlers: Handlers,
+        hooks: Hooks,
+        breaker: Breaker,
+        wait: Callable[[float], object] | None = None,
+    ) -> Attempts:
+        """By one instance of the class. wait: how its thread waits, where that is not the loop's."""
+        context = self._context
+        return Attempts(
+            context,
+            handlers.any_record,
+            retry_policy(consumer, context.common),
+            hooks,
+            breaker,
+            self._fullness,
+            retries_elsewhere=self._source.traits.gives_away,
+            wait=wait,
+            is_interrupted=None if wait is None else self._is_asked_to_stop,
         )
 
     def _hooks_of(self, consumer: Any) -> Hooks:  # the user's class
@@ -258,12 +277,15 @@ class Runtime:
     def _retry_thread(self, loop: Loop) -> RetryThread | None:
         if not self._source.traits.gives_away:
             return None
-        make = partial(self.hooks.call, "pre_consume", self._make_stand_in, None)
+
+        def make(wait: Callable[[float], object]) -> StandIn | None:
+            return self.hooks.call("pre_consume", partial(self._make_stand_in, wait), None)
+
         thread = RetryThread(self._context, loop, self._parts, make, is_stopping=self._is_asked_to_stop)
         thread.start()
         return thread
 
-    def _make_stand_in(self) -> StandIn:
+    def _make_stand_in(self, wait: Callable[[float], object]) -> StandIn:
         consumer = type(self._consumer)(self._consumer.worker_id, **self._consumer.config)
         consumer._runtime = self  # noqa: SLF001 - as of the first
         consumer.pre_consume()
@@ -274,4 +296,5 @@ class Runtime:
             handlers.close()
             hooks.call("post_consume", consumer.post_consume, None)
 
-        return StandIn(handlers.any_record, hooks, close)
+        attempts = self._attempts(consumer, handlers, hooks, self._parts.breaker, wait)
+        return StandIn(attempts, hooks, close)

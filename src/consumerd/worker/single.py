@@ -10,8 +10,8 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 
 from consumerd import events
 from consumerd.clock import SYSTEM_CLOCK, iso
@@ -22,7 +22,7 @@ from consumerd.model.exits import WorkerExit
 from consumerd.model.failure import describe
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.shards import Shard
-from consumerd.parking.thread import StoreThread
+from consumerd.parking.memory import MemoryStore
 from consumerd.sources.memory import MemoryOptions, MemorySource
 from consumerd.standard_streams import STDOUT, make_streams_lenient, say
 from consumerd.wire.board import Board, read_words
@@ -53,20 +53,20 @@ def run_single(settings: ConsumerSettings, payload: bytes) -> int:
 
 
 def _run(context: WorkerContext, consumer: Any) -> int:  # the user's class
-    store = StoreStandIn()
-    runtime = Runtime(context, consumer, MemorySource(), cast("StoreThread", store), Link())
+    store = MemoryStore(SYSTEM_CLOCK)
+    runtime = Runtime(context, consumer, MemorySource(), store.as_thread(), Link())
     try:
         loop = runtime.open()
     except BaseException as error:  # noqa: BLE001 - the user's pre_consume, SystemExit included
         failure = describe(error, context.redact)
         return _say(f"{failure.traceback}\n\nnot handled: pre_consume failed: {failure.error}", FAILED)
     context.task_threads.begin()
-    while not (read_words(context.words).handled or store.parked or loop.is_stopping):
+    while not (read_words(context.words).handled or store.rows or loop.is_stopping):
         loop.turn()
     runtime.shut()
     if loop.is_stopping:
         return _say("not handled: can_stop_consume is true before the first task", FAILED)
-    return _show(store.parked[0]) if store.parked else _say("done", DONE)
+    return _show(next(iter(store.rows.values()))) if store.rows else _say("done", DONE)
 
 
 def _context(settings: ConsumerSettings, loaded: LoadedConsumer, record: object) -> WorkerContext:
@@ -82,24 +82,6 @@ def _context(settings: ConsumerSettings, loaded: LoadedConsumer, record: object)
         emit=_tell_of_hook,
         redact=Redaction(loaded.redactor.redact),
     )
-
-
-class StoreStandIn:
-    """In the place of the store thread: it is empty, and holds what it is given only to show it."""
-
-    def __init__(self) -> None:
-        self.parked: list[ParkedTask] = []
-
-    def call(self, function: Callable[[Any], Any], timeout_s: float = 0.0, *, undo: object = None) -> Any:  # as a store
-        del timeout_s, undo
-        return function(self)
-
-    def has_nothing(self, consumer: str) -> bool:
-        del consumer
-        return True
-
-    def park(self, tasks: Sequence[ParkedTask]) -> None:
-        self.parked.extend(tasks)
 
 
 def _tell_of_hook(fact: Fact) -> None:

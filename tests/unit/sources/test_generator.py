@@ -170,7 +170,7 @@ def blocking(*, can_be_made: bool) -> tuple[Run, RetryThread]:
         run.context,
         run.loop,
         runtime._parts,
-        lambda: runtime.hooks.call("pre_consume", runtime._make_stand_in, None),
+        lambda wait: runtime.hooks.call("pre_consume", lambda: runtime._make_stand_in(wait), None),
         is_stopping=lambda: False,
     )
     run.turn(1)
@@ -255,7 +255,7 @@ def test_a_stop_between_two_attempts_keeps_the_task_in_the_store() -> None:
 
     run = Run(Stopped, source=GeneratorSource(), configs={"task_retry_times": 5})
     assert run.loop.run() is WorkerExit.DRAINED
-    run.loop.drain(run.clock.monotonic())
+    run.runtime._parts.settling.drain(run.clock.monotonic())
     assert run.consumer.handled == [(0, "a"), (1, "fails")]
     (row,) = run.store.rows.values()
     assert row.state is ParkedState.WAITING
@@ -281,7 +281,7 @@ def test_a_stop_before_a_first_attempt_that_an_outage_holds_up_keeps_the_task_in
 
     run = Run(Needing, source=GeneratorSource(), configs={"back_off_time": 1_000})
     assert run.loop.run() is WorkerExit.DRAINED
-    run.loop.drain(run.clock.monotonic())
+    run.runtime._parts.settling.drain(run.clock.monotonic())
     assert len(run.store.rows) == run.consumer.yielded
     assert run.told("task_lost") == []
 
@@ -291,12 +291,12 @@ def test_a_drain_asks_a_store_that_was_away_again_until_its_deadline() -> None:
     run.store.is_away = True
     run.turn(3)
     asked_before = run.store.calls
-    run.loop.drain(run.clock.monotonic() + 2)
+    run.runtime._parts.settling.drain(run.clock.monotonic() + 2)
     assert run.store.calls > asked_before + 5
     assert run.store.rows == {}
     assert [fact.fields["offset"] for fact in run.told("task_lost")] == [1]
     run.store.is_away = False
-    run.loop.drain(run.clock.monotonic() + 2)
+    run.runtime._parts.settling.drain(run.clock.monotonic() + 2)
     assert len(run.dead()) == len(run.told("task_lost")) == 1
 
 

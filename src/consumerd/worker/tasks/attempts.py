@@ -56,10 +56,13 @@ class Attempts:
         fullness: Fullness,
         *,
         retries_elsewhere: bool,
+        wait: Callable[[float], object] | None = None,
+        is_interrupted: Callable[[], bool] | None = None,
     ) -> None:
         """handle: the handler, with `around_task` about it; fullness: told how each attempt ended.
 
         retries_elsewhere: immediate retries go through the parking store, which keeps the task meanwhile.
+        wait, is_interrupted: how a thread waits that is not the loop's, and what makes it look up.
         """
         self._context = context
         self._handle = handle
@@ -69,27 +72,11 @@ class Attempts:
         self._fullness = fullness
         self._retries_elsewhere = retries_elsewhere
         self._clock = context.clock
-        self._wait: Callable[[float], object] = context.interrupts.wait
-        self._is_interrupted = context.interrupts.are_set
+        self._wait = wait or context.interrupts.wait
+        self._is_interrupted = is_interrupted or context.interrupts.are_set
         self._in_hand: Attempt | None = None
         self._is_leaving = False
         self._is_prepared = True
-
-    def by(
-        self, handle: Handler, hooks: Hooks, wait: Callable[[float], object], is_interrupted: Callable[[], bool]
-    ) -> Attempts:
-        """Others, made by another instance of the consumer's class in a thread that waits and is interrupted so."""
-        others = Attempts(
-            self._context,
-            handle,
-            self._policy,
-            hooks,
-            self._breaker,
-            self._fullness,
-            retries_elsewhere=self._retries_elsewhere,
-        )
-        others._wait, others._is_interrupted = wait, is_interrupted
-        return others
 
     @property
     def task(self) -> Task | None:

@@ -107,10 +107,6 @@ class DueTasks:
     def has_due(self) -> bool:
         """Whether a task is due now; where none is, the next look is planned."""
         try:
-            if self._store.has_nothing(self._consumer):
-                self._has_waiting = False
-                self._next_look = self._clock.monotonic() + LOOK_OTHERWISE_S
-                return False
             return self._plan_next_look(is_more_due=False) == 0
         except StoreAwayError as error:
             self._outage.note(error)
@@ -128,8 +124,8 @@ class DueTasks:
         self._is_leaving = False
         try:
             if self._store.has_nothing(self._consumer):
-                self._old_claims, self._has_waiting = None, False
-                self._next_look = self._clock.monotonic() + LOOK_OTHERWISE_S
+                self._old_claims = None
+                self._plan_next_look(is_more_due=False)
                 return
             self._suspects.load()
             self._release_old_claims()
@@ -149,9 +145,7 @@ class DueTasks:
             return None
         self._counted = (changes, now)
         consumer = self._consumer
-        if self._store.has_nothing(consumer):
-            return 0, 0
-        return self._store.call(lambda store: store.parked_count(consumer))
+        return self._store.ask(consumer, lambda store: store.parked_count(consumer), (0, 0))
 
     def renew(self) -> None:
         """Keep the claims while their tasks run."""
@@ -239,7 +233,7 @@ class DueTasks:
             self._next_look = 0.0
             return 0.0
         consumer = self._consumer
-        due_in_s = self._store.call(lambda store: store.next_due(consumer))
+        due_in_s = self._store.ask(consumer, lambda store: store.next_due(consumer), None)
         self._has_waiting = due_in_s is not None
         pause_s = LOOK_OTHERWISE_S if due_in_s is None else min(max(due_in_s, LOOK_WHILE_WAITING_S), LOOK_OTHERWISE_S)
         self._next_look = self._clock.monotonic() + pause_s

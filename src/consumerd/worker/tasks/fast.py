@@ -20,7 +20,7 @@ from consumerd.sources.decoding import TOMBSTONE
 from consumerd.worker.tasks.attempt import VERDICTS, Attempt, Handler
 from consumerd.worker.tasks.attempts import UNSEEN, Attempts
 from consumerd.worker.tasks.context import WorkerContext
-from consumerd.worker.tasks.runner import Records, Span
+from consumerd.worker.tasks.runner import SingleRunner, Span
 
 
 def run_fast(
@@ -63,11 +63,12 @@ OF_NO_OBJECT = (TypeError, AttributeError, LookupError)
 class FastRunner:
     """Hands back what is done in one span, and each other task by itself."""
 
-    def __init__(self, context: WorkerContext, handle: Handler, attempts: Attempts, records: Records) -> None:
-        """attempts: go on with what the fast loop has begun."""
+    def __init__(self, context: WorkerContext, handle: Handler, attempts: Attempts, single: SingleRunner) -> None:
+        """single: goes on with what the fast loop has begun."""
         self._handle = handle
         self._attempts = attempts
-        self._records = records
+        self._single = single
+        self._records = single.records
         self._emit = context.emit
         self._cell = context.interrupts.cell
         self._cursor = context.board.cursor()
@@ -75,43 +76,34 @@ class FastRunner:
         self._batch: Batch | None = None
         self._remaining: Iterator[Any] = iter(())  # over the raws of whatever source
         self._next = self._stop = 0
-        self._is_at_one = False
 
     @property
     def task(self) -> Task | None:
         """The task that the fast loop is at; None where it is at none."""
-        if self._batch is None or self._is_at_one or not self.is_busy:
-            return None
-        return self._batch.task(self._handed_out() - 1)
+        return self._batch.task(self._handed_out() - 1) if self._batch is not None and self._next < self._stop else None
 
     @property
     def is_busy(self) -> bool:
-        return self._next < self._stop
+        return self._single.is_busy or self._next < self._stop
 
     def start(self, batch: Batch, start: int, stop: int) -> None:
         self._batch, self._next, self._stop = batch, start, stop
         self._remaining = iter(batch.raws[start:stop] if start or stop < len(batch.raws) else batch.raws)
 
     def finished(self) -> Sequence[Span]:
+        if self._single.is_busy:
+            return self._single.finished()
         assert self._batch is not None
-        start = self._next
-        if self._is_at_one:
-            conclusion = self._attempts.go_on()
-            if conclusion is None:
-                return ()
-            self._is_at_one, self._next = False, start + 1
-            return (Span(self._batch, start, start + 1, conclusion),)
-        failed = self._run(self._batch)
-        self._next = self._handed_out() - (failed is not None)
+        start, failed = self._next, self._run(self._batch)
+        self._next = self._handed_out()
+        stop = self._next - (failed is not None)
         if failed is not None:
-            self._is_at_one = True
-            self._attempts.begin(failed)
-        return (Span(self._batch, start, self._next),) if self._next > start else ()
+            self._single.take(self._batch, stop, failed)
+        return (Span(self._batch, start, stop),) if stop > start else ()
 
     def leave(self) -> None:
-        self._stop = self._next + self._is_at_one
-        if self._is_at_one:
-            self._attempts.leave()
+        self._stop = self._next
+        self._single.leave()
 
     def _handed_out(self) -> int:
         return self._stop - operator.length_hint(self._remaining)

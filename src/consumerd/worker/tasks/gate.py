@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from consumerd import events
 from consumerd.errors import QueryFailedError, SourceAwayError, StoreAwayError
 from consumerd.model.interrupts import Interrupt
@@ -20,20 +18,6 @@ RENEW_SOON_S = 15.0
 """So long a query may fail that has answered before, until another process is tried."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """What the gate answers.
-
-    hold: what keeps the next task from starting; NOTHING where it may start.
-    room: how many tasks may be fetched now.
-    left_s: how long what holds them lasts, as far as that is known.
-    """
-
-    hold: Hold
-    room: int = 0
-    left_s: float = 0.0
-
-
 class Gate:
     """Knows of whatever may keep a task from starting, and writes it on the board. The loop's thread calls it."""
 
@@ -48,23 +32,21 @@ class Gate:
             context, events.source_away, events.source_back, first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S
         )
 
-    def ask(self) -> Opening:
-        """Whether a task that the source has may start now. That an open breaker holds it does not keep it from being
-        fetched: it has to be there to be tried.
+    def ask(self) -> tuple[Hold, int]:
+        """What keeps the next task of the source from starting, and how many may be fetched.
+
+        One that an open breaker holds is fetched all the same: it has to be there to be tried.
         """
-        room = max(0, self._context.common.max_unsettled - self._source.unsettled())
         if self.source_pause_s > 0:
-            opening = Opening(Hold.SOURCE_AWAY, 0, self.source_pause_s)
+            hold, room = Hold.SOURCE_AWAY, 0
         elif self._interrupts.is_paused:
-            opening = Opening(Hold.PAUSED)
-        elif not room:
-            opening = Opening(Hold.STORE_AWAY if self._settling.outage.is_on else Hold.UNSETTLED_FULL)
-        elif self._breaker.pause_left_s > 0:
-            opening = Opening(Hold.DESTINATION_AWAY, room, self._breaker.pause_left_s)
+            hold, room = Hold.PAUSED, 0
+        elif (room := max(0, self._context.common.max_unsettled - self._source.unsettled())) == 0:
+            hold = Hold.STORE_AWAY if self._settling.outage.is_on else Hold.UNSETTLED_FULL
         else:
-            opening = Opening(Hold.NOTHING, room)
-        self.show(opening.hold)
-        return opening
+            hold = Hold.DESTINATION_AWAY if self._breaker.pause_left_s > 0 else Hold.NOTHING
+        self.show(hold)
+        return hold, room
 
     @property
     def source_pause_s(self) -> float:
@@ -99,15 +81,13 @@ class Gate:
 
     def show(self, hold: Hold | None = None) -> None:
         """Write on the board what is away, and what holds the next task, where that is known anew."""
-        flags = BoardFlag(0)
-        if self._settling.outage.is_on:
-            flags |= BoardFlag.STORE_AWAY
-        if self._settling.refuses_some:
-            flags |= BoardFlag.UNSTORABLE
-        if self._outage.is_on:
-            flags |= BoardFlag.SOURCE_AWAY
-        if self._breaker.is_open:
-            flags |= BoardFlag.DESTINATION_AWAY
+        away = {
+            BoardFlag.STORE_AWAY: self._settling.outage.is_on,
+            BoardFlag.UNSTORABLE: self._settling.refuses_some,
+            BoardFlag.SOURCE_AWAY: self._outage.is_on,
+            BoardFlag.DESTINATION_AWAY: self._breaker.is_open,
+        }
+        flags = BoardFlag(sum(flag for flag, is_away in away.items() if is_away))
         self._context.board.stands(flags, hold)
 
     def _renew_if_stale(self, error: SourceAwayError) -> None:

@@ -118,10 +118,6 @@ class Loop:
                     raise
         return self._exit
 
-    def drain(self, until: float) -> None:
-        """After `run`: see `Settling.drain`."""
-        self._settling.drain(until)
-
     # One turn
 
     def turn(self) -> None:
@@ -206,16 +202,16 @@ class Loop:
     def _fetch(self) -> Batch | None:
         """The next batch; where parked tasks are due still, only what is there at once: they take turns."""
         wait_s = 0.0 if self.may_try_parked else IDLE_FETCH_S
-        opening = self._gate.ask()
-        if opening.hold is Hold.SOURCE_AWAY:
-            self._wait(min(opening.left_s, wait_s))
+        hold, room = self._gate.ask()
+        if hold is Hold.SOURCE_AWAY:
+            self._wait(min(self._gate.source_pause_s, wait_s))
             return None
         if self._parts.is_general and self._parts.hooks.can_stop_consume():
             self._finish()
             return None
         fitting = self._pace.fitting(self._context.common.settle_interval)
         try:
-            batch = self._fetch_outside(min(opening.room, fitting, LARGEST_FETCH), wait_s)
+            batch = self._fetch_outside(min(room, fitting, LARGEST_FETCH), wait_s)
         except (SourceAwayError, StoreAwayError) as error:
             self._gate.note_source(error)
             self._wait(IDLE_FETCH_S)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from consumerd import events
 from consumerd.events.facts import Fact
 from consumerd.model.outcome import Dead, Expired, Outcome, Retry
 from consumerd.model.parked import ParkedState, ParkedTask
+from consumerd.model.suspects import Suspect
 from consumerd.model.task import Task, TaskId
-from consumerd.parking.store import ParkingStore
 from consumerd.parking.thread import StoreThread
 from consumerd.worker.tasks.attempt import Conclusion, Unfinished
-from consumerd.worker.tasks.suspects import Suspects
 
 
 def lost_fact(parked: ParkedTask) -> Fact:
@@ -40,6 +40,26 @@ def parked_task(consumer: str, conclusion: Conclusion, now: float) -> ParkedTask
     task, outcome, failure = conclusion.task, conclusion.outcome, conclusion.failure
     assert not isinstance(outcome, Unfinished)
     assert failure is not None
+    row = _row(consumer, task, _error_line(outcome, failure.error), now)
+    return replace(
+        row,
+        state=ParkedState.WAITING if isinstance(outcome, Retry) else ParkedState.DEAD,
+        due_at=now + outcome.after if isinstance(outcome, Retry) else None,
+        traceback=failure.traceback,
+        payload=task.payload,
+        key=task.key,
+        headers=task.headers,
+        crashes=conclusion.crashes,
+    )
+
+
+def suspect_row(consumer: str, task: Task, suspect: Suspect, now: float) -> ParkedTask:
+    """The row that keeps the crashes of a task, which is not parked."""
+    return replace(_row(consumer, task, suspect.ends, now), crashes=suspect.crashes)
+
+
+def _row(consumer: str, task: Task, error: str, now: float) -> ParkedTask:
+    """A suspect's, without what only a parked task has."""
     return ParkedTask(
         consumer=consumer,
         task_id=task.id or TaskId(f"{task.source}:{uuid.uuid4().hex}"),
@@ -47,17 +67,14 @@ def parked_task(consumer: str, conclusion: Conclusion, now: float) -> ParkedTask
         shard=task.shard,
         position=task.position,
         offset=task.offset,
-        state=ParkedState.WAITING if isinstance(outcome, Retry) else ParkedState.DEAD,
-        due_at=now + outcome.after if isinstance(outcome, Retry) else None,
+        state=ParkedState.SUSPECT,
+        due_at=None,
         attempts=task.attempts,
         first_at=task.first_at or now,
         last_at=now,
-        error=_error_line(outcome, failure.error),
-        traceback=failure.traceback,
-        payload=task.payload,
-        key=task.key,
-        headers=task.headers,
-        crashes=conclusion.crashes,
+        error=error,
+        traceback="",
+        payload=b"",
     )
 
 
@@ -92,22 +109,21 @@ def _error_line(outcome: Outcome, error: str) -> str:
 class StoreIndex:
     """`sources.contract.ParkedIndex` for one consumer."""
 
-    def __init__(self, consumer: str, store: StoreThread, suspects: Suspects) -> None:
-        """suspects: are looked up with what is parked of a partition that comes, perhaps from another host."""
+    def __init__(self, consumer: str, store: StoreThread, load_suspects: Callable[[], None]) -> None:
+        """load_suspects: looks them up with what is parked of a partition that comes, perhaps from another host."""
         self._consumer = consumer
-        self._suspects = suspects
+        self._load_suspects = load_suspects
         self._store = store
 
     def parked_among(self, ids: Sequence[TaskId]) -> frozenset[TaskId]:
-        return self._ask(lambda store: store.parked_among(self._consumer, ids))
+        return self._store.ask(self._consumer, lambda store: store.parked_among(self._consumer, ids), frozenset())
 
     def parked_from(self, source: str, shard: int, position: int) -> frozenset[TaskId]:
-        self._suspects.load()
-        return self._ask(lambda store: store.parked_from(self._consumer, source, shard, position))
+        self._load_suspects()
+        return self._store.ask(
+            self._consumer, lambda store: store.parked_from(self._consumer, source, shard, position), frozenset()
+        )
 
     def all_parked(self) -> frozenset[TaskId]:
         """The ids of all tasks of the consumer that are parked."""
-        return self._ask(lambda store: store.parked_of(self._consumer))
-
-    def _ask(self, question: Callable[[ParkingStore], frozenset[TaskId]]) -> frozenset[TaskId]:
-        return frozenset() if self._store.has_nothing(self._consumer) else self._store.call(question)
+        return self._store.ask(self._consumer, lambda store: store.parked_of(self._consumer), frozenset())

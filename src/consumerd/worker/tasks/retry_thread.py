@@ -13,7 +13,7 @@ from functools import partial
 
 from consumerd import events
 from consumerd.clock import monotonic
-from consumerd.worker.tasks.attempt import Handler
+from consumerd.worker.tasks.attempts import Attempts
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.hooks import Hooks
 from consumerd.worker.tasks.loop import Loop, Parts
@@ -26,9 +26,9 @@ MAKE_AGAIN_S = 60.0
 
 @dataclass(frozen=True)
 class StandIn:
-    """A second instance of the user's class: its handler, its hooks, and what ends it."""
+    """A second instance of the user's class: what attempts tasks by it, its hooks, and what ends it."""
 
-    handle: Handler
+    attempts: Attempts
     hooks: Hooks
     close: Callable[[], None]
 
@@ -41,11 +41,13 @@ class RetryThread:
         context: WorkerContext,
         loop: Loop,
         parts: Parts,
-        make: Callable[[], StandIn | None],
+        make: Callable[[Callable[[float], object]], StandIn | None],
         *,
         is_stopping: Callable[[], bool],
     ) -> None:
-        """make: the stand-in, in the thread that it runs in; None where it cannot be made, and that was reported.
+        """make: the stand-in, in the thread that it runs in, which waits by the function that it is given.
+
+        It returns None where the stand-in cannot be made, and that was reported.
 
         Closing the thread waits for the attempt that it makes; then the instance's `post_consume` is called.
         """
@@ -77,10 +79,10 @@ class RetryThread:
     def _try_parked(self) -> None:
         if self._stand_in is None and monotonic() >= self._make_at:
             self._make_at = monotonic() + MAKE_AGAIN_S
-            self._stand_in = self._make()
+            self._stand_in = self._make(self._wait)
         if self._stand_in is not None:
             by, due = self._stand_in, self._parts.due
             by.hooks.reload_when_due()
-            for _ in due.turn(self._parts.attempts.by(by.handle, by.hooks, self._wait, self._is_stopping)):
+            for _ in due.turn(by.attempts):
                 if self._is_stopping():
                     due.leave()

@@ -97,8 +97,8 @@ class SingleRunner:
     """Makes each attempt by itself, hooks and all."""
 
     def __init__(self, attempts: Attempts, records: Records) -> None:
+        self.records = records
         self._attempts = attempts
-        self._records = records
         self._batch: Batch | None = None
         self._next = self._stop = 0
 
@@ -107,8 +107,13 @@ class SingleRunner:
         return self._next < self._stop
 
     def start(self, batch: Batch, start: int, stop: int) -> None:
-        self._batch, self._next, self._stop = batch, start, stop
-        self._attempts.begin(self._records.attempt(batch, start))
+        self.take(batch, start, self.records.attempt(batch, start))
+        self._stop = stop
+
+    def take(self, batch: Batch, index: int, attempt: Attempt) -> None:
+        """Go on with an attempt at the task at `index`, and run no other."""
+        self._batch, self._next, self._stop = batch, index, index + 1
+        self._attempts.begin(attempt)
 
     def finished(self) -> Sequence[Span]:
         assert self._batch is not None
@@ -117,7 +122,7 @@ class SingleRunner:
             return ()
         self._next += 1
         if self.is_busy:
-            self._attempts.begin(self._records.attempt(self._batch, self._next))
+            self._attempts.begin(self.records.attempt(self._batch, self._next))
         return (Span(self._batch, self._next - 1, self._next, conclusion),)
 
     def leave(self) -> None:

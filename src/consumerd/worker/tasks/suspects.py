@@ -14,7 +14,7 @@ from consumerd import events
 from consumerd.errors import StoreAwayError
 from consumerd.model.failure import Failure
 from consumerd.model.outcome import Dead
-from consumerd.model.parked import ParkedState, ParkedTask
+from consumerd.model.parked import ParkedTask
 from consumerd.model.suspects import CANCELLED_FOR_GOOD, Suspect, has_one_of
 from consumerd.model.task import Task, TaskId
 from consumerd.parking.thread import StoreThread
@@ -24,6 +24,7 @@ from consumerd.wire.board import NONE
 from consumerd.wire.messages import Cleared
 from consumerd.worker.tasks.attempt import Conclusion
 from consumerd.worker.tasks.context import Link, WorkerContext
+from consumerd.worker.tasks.parked_rows import suspect_row
 
 REASON = "its workers die"
 
@@ -57,11 +58,9 @@ class Suspects:
         """Look into the store. StoreAwayError."""
         consumer = self._consumer
         self._clear_rows()
-        if self._store.has_nothing(consumer):
-            self._kept = {}
-        else:
-            found = self._store.call(lambda store: store.suspects_of(consumer))
-            self._kept = {suspect.task_id: suspect for suspect in found}
+        nothing: tuple[Suspect, ...] = ()
+        found = self._store.ask(consumer, lambda store: store.suspects_of(consumer), nothing)
+        self._kept = {suspect.task_id: suspect for suspect in found}
 
     def find(self, task_id: TaskId | None) -> Suspect | None:
         """What is known of a task, by whoever knows of more crashes."""
@@ -128,7 +127,7 @@ class Suspects:
         assert task.id is not None
         kept = self._kept.get(task.id)
         if suspect.crashes > (0 if kept is None else kept.crashes):
-            row = self._row(task, suspect)
+            row = suspect_row(self._consumer, task, suspect, self._clock.wall())
             self._store.call(lambda store: store.note_suspect(row))
             self._kept = {**self._kept, task.id: suspect}
 
@@ -165,24 +164,3 @@ class Suspects:
             ids = tuple(self._to_clear)
             self._store.call(lambda store: store.clear_suspects(self._consumer, ids))
             self._to_clear.difference_update(ids)
-
-    def _row(self, task: Task, suspect: Suspect) -> ParkedTask:
-        assert task.id is not None
-        now = self._clock.wall()
-        return ParkedTask(
-            consumer=self._consumer,
-            task_id=task.id,
-            source=task.source,
-            shard=task.shard,
-            position=task.position,
-            offset=task.offset,
-            state=ParkedState.SUSPECT,
-            due_at=None,
-            attempts=task.attempts,
-            first_at=task.first_at or now,
-            last_at=now,
-            error=suspect.ends,
-            traceback="",
-            payload=b"",
-            crashes=suspect.crashes,
-        )
