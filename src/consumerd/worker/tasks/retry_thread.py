@@ -71,7 +71,11 @@ class RetryThread:
         if not self._loop.turn_lock.acquire(blocking=False):
             return  # the loop's thread is not in its source
         try:
-            if self._loop.has_waited(WAITS_S) and self._loop.may_try_parked and self._parts.due.has_due():
+            if not self._loop.has_waited(WAITS_S):
+                return
+            if self._stand_in is not None:
+                self._stand_in.hooks.reload_when_due()
+            if self._loop.may_try_parked and self._parts.due.has_due():
                 self._try_parked()
         finally:
             self._loop.turn_lock.release()
