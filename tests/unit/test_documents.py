@@ -16,11 +16,13 @@ DECISIONS = sorted((ROOT / "docs" / "adr").glob("*.md"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
 
 LONGEST_LINE = 105
-NOT_WRAPPED = {"ARCHITECTURE.md", "CHANGELOG.md", "configuration.md", "events.md"}
+FEWEST_CALLS = 8
+NOT_WRAPPED = {"CHANGELOG.md", "configuration.md", "events.md"}
 
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+_CALL = re.compile(r"^\| `([\w/]+\.py)` `([\w.]+)` \|", re.MULTILINE)
 _PLACE = re.compile(r"`([\w/]+(?:/|\.py))`")
 
 
@@ -57,6 +59,18 @@ def folders() -> set[str]:
     return {f"{package.relative_to(PACKAGE)}/" for package in packages if package != PACKAGE}
 
 
+def definitions(module: Path) -> set[str]:
+    """A module's functions, `name`, and the methods of its classes, `Class.name`."""
+    found: set[str] = set()
+    for node in ast.parse(module.read_text()).body:
+        match node:
+            case ast.FunctionDef(name=name):
+                found.add(name)
+            case ast.ClassDef(name=name, body=body):
+                found |= {f"{name}.{inner.name}" for inner in body if isinstance(inner, ast.FunctionDef)}
+    return found
+
+
 def table_places(document: Path) -> set[str]:
     """What stands in the first column of a document's tables."""
     rows = [line for line in prose(document).splitlines() if line.startswith("| `")]
@@ -91,7 +105,9 @@ def test_the_architecture_names_every_folder_and_no_other() -> None:
 
 def test_the_architecture_names_every_module_beside_the_folders() -> None:
     modules = {found.name for found in PACKAGE.glob("*.py")} - {"__main__.py", "version.py"}
-    assert {place for place in table_places(ROOT / "ARCHITECTURE.md") if place.endswith(".py")} == modules
+    assert {
+        place for place in table_places(ROOT / "ARCHITECTURE.md") if place.endswith(".py") and "/" not in place
+    } == modules
 
 
 @pytest.mark.parametrize(
@@ -100,6 +116,12 @@ def test_the_architecture_names_every_module_beside_the_folders() -> None:
 def test_every_module_that_a_document_names_exists(name: str) -> None:
     named = {place for place in _PLACE.findall(prose(ROOT / name)) if "/" in place and place.endswith(".py")}
     assert {place for place in named if not (PACKAGE / place).exists() and not (ROOT / place).exists()} == set()
+
+
+def test_every_call_on_the_way_of_a_task_exists() -> None:
+    calls = _CALL.findall((ROOT / "ARCHITECTURE.md").read_text())
+    assert len(calls) >= FEWEST_CALLS
+    assert [call for call in calls if call[1] not in definitions(PACKAGE / call[0])] == []
 
 
 @pytest.mark.parametrize("verb", VERBS)
