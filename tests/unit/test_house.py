@@ -83,3 +83,13 @@ def test_a_fact_is_made_by_its_event() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == Fact.__name__
     }
     assert {place.partition(":")[0] for place in made} == {"events/facts.py", "master/pools/worker_messages.py"}
+
+
+def test_every_event_is_emitted_somewhere() -> None:
+    used = {
+        node.attr
+        for _, module in modules()
+        for node in ast.walk(module)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "events"
+    }
+    assert {event.own_name for event in DECLARED} - used == set()

@@ -23,7 +23,7 @@ class Level(StrEnum):
     ERROR = "error"
 
 
-class Told(Flag):
+class Audience(Flag):
     """Who is told of an event, besides the log of the process where it happens.
 
     MASTER: a worker posts it, and a master that reads nothing gets it later. `status` and followers know of it.
@@ -63,6 +63,7 @@ class Event(Generic[P]):
     name: as log lines have it.
     levels: those that its facts may have; the first is the one that they get.
     own_name: as `on_event` is told of it.
+    to: who is told of it besides the log.
     away: what is away from now on (`store`, `source`, …); back: what is not any more; empty for most.
     is_folded: a flood of them is folded in the log.
     """
@@ -70,7 +71,7 @@ class Event(Generic[P]):
     signature: Callable[P, None]
     name: str
     levels: tuple[Level, ...]
-    told: Told = Told.NOBODY
+    to: Audience = Audience.NOBODY
     away: str = ""
     back: str = ""
     is_folded: bool = False
@@ -91,13 +92,18 @@ class Event(Generic[P]):
 
 
 def event(
-    *levels: Level, told: Told = Told.NOBODY, name: str = "", away: str = "", back: str = "", is_folded: bool = False
+    *levels: Level,
+    to: Audience = Audience.NOBODY,
+    name: str = "",
+    away: str = "",
+    back: str = "",
+    is_folded: bool = False,
 ) -> Callable[[Callable[P, None]], Event[P]]:
     """Declare an event by the signature of its fields. name: where two events have one name in the log."""
 
     def declare(signature: Callable[P, None]) -> Event[P]:
         own_name = signature.__name__
-        return Event(signature, name or own_name, levels, told, away, back, is_folded)
+        return Event(signature, name or own_name, levels, to, away, back, is_folded)
 
     return declare
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from consumerd import clock, events
-from consumerd.events.facts import Fact, Level, Told
+from consumerd.events.facts import Audience, Fact, Level
 from consumerd.master.children import Children, End
 from consumerd.master.host.launcher import Launcher
 from consumerd.master.rules.wait_status import described
@@ -43,11 +43,14 @@ class Event:
         fields = {name: _shortened(value) for name, value in self.fields.items()}
         return json.dumps({**told, **fields, "suppressed": suppressed}, default=repr)
 
+    @property
+    def consumer(self) -> str:
+        return str(self.fields.get("consumer", ""))
+
     def variables(self, suppressed: int) -> dict[str, str]:
-        consumer = str(self.fields.get("consumer", ""))
         return {
             "CONSUMERD_EVENT": self.name,
-            "CONSUMERD_CONSUMER": consumer,
+            "CONSUMERD_CONSUMER": self.consumer,
             "CONSUMERD_LEVEL": self.level.value,
             "CONSUMERD_SUPPRESSED": str(suppressed),
         }
@@ -56,7 +59,7 @@ class Event:
 def event_of(fact: Fact, at: float) -> Event | None:
     """The event that a fact is, or None."""
     event = events.event_of(fact)
-    if event is None or Told.COMMAND not in event.told:
+    if event is None or Audience.COMMAND not in event.to:
         return None
     return Event(event.own_name, at, fact.level, fact.fields)
 
@@ -141,7 +144,7 @@ class EventCommand:
         fact = events.event_command_ended(
             on=event.name,
             end=described(end.status),
-            consumer=event.fields.get("consumer", ""),
+            consumer=event.consumer,
             took_s=round(end.took_s, 3),
             output=end.last_words[-1000:],
         )

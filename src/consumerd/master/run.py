@@ -12,8 +12,8 @@ import setproctitle
 
 from consumerd import clock, events
 from consumerd.config.shape import ConsumerSettings, Document, LogSettings
+from consumerd.events.buffer import FactBuffer
 from consumerd.events.facts import Fact
-from consumerd.events.later import Later
 from consumerd.events.listeners import Listeners
 from consumerd.events.log import log_to_stdout
 from consumerd.events.outlet import Outlet
@@ -142,7 +142,7 @@ class _Master:
             self._woken,
             duties=(LeftoverWorkers(pools), Watchdog(pools), Autoscaler(pools), Recycler(pools), LagDuty(pools)),
             service=service,
-            later=self._reporting.later,
+            buffer=self._reporting.buffer,
             reload=self._reloader.reload_soon,
             note_end=self._children.note_end,
         )
@@ -215,20 +215,20 @@ class Reporting:
     emit: into the log, and to those who follow.
     told: to those who follow, what is in the log already.
     broadcast: has those who follow.
-    later: holds back what one turn tells until the turn is done.
+    buffer: holds back what one turn tells until the turn is done.
     """
 
     emit: Listeners
     told: Listeners
     broadcast: Broadcast
-    later: Later
+    buffer: FactBuffer
 
 
 def _reporting(log: LogSettings) -> Reporting:
     emit = Listeners([log_to_stdout(log.format, log.level, patience_s=PATIENCE_S)])
     broadcast = Broadcast(emit)
     emit.add(broadcast)
-    return Reporting(emit, Listeners([broadcast]), broadcast, Later())
+    return Reporting(emit, Listeners([broadcast]), broadcast, FactBuffer())
 
 
 def _tools(
@@ -239,8 +239,8 @@ def _tools(
         launcher=launcher,
         mailbox=Mailbox(loop, wake),
         stderr=StderrPipes(loop, Outlet(STDERR, patience_s=PATIENCE_S), reporting.broadcast.hear_stderr),
-        emit=reporting.later.of(reporting.emit),
-        tell=reporting.later.of(reporting.told),
+        emit=reporting.buffer.before(reporting.emit),
+        tell=reporting.buffer.before(reporting.told),
         judge=Durability.of(document, state_dir.path, reporting.emit).judge,
         claim_oom_kill=OomKills().claim,
     )

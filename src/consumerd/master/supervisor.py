@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from consumerd import clock, events
-from consumerd.events.later import Later
+from consumerd.events.buffer import FactBuffer
 from consumerd.master.duties.service import Service
 from consumerd.master.host.signals import Signals
 from consumerd.master.pools import suspects
@@ -58,12 +58,13 @@ class Supervisor:
         *,
         duties: Sequence[Duty],
         service: Service,
-        later: Later,
+        buffer: FactBuffer,
         reload: Callable[[str], None],
         note_end: Callable[[int, int | None], None],
     ) -> None:
-        """service: is told how things are; later: holds what a turn emits. reload: is told why, on SIGHUP. note_end: is
-        told the pid and wait status of children that are of no pool.
+        """service: is told how things are. buffer: holds what a turn emits. reload: is told why, on SIGHUP.
+
+        note_end: is told the pid and wait status of children that are of no pool.
         """
         self._pools = pools
         self._tools = tools
@@ -71,7 +72,7 @@ class Supervisor:
         self._woken = woken
         self._duties = duties
         self._service = service
-        self._later = later
+        self._buffer = buffer
         self._reload = reload
         self._note_end = note_end
         self.exit_code = 0
@@ -105,7 +106,7 @@ class Supervisor:
         written to the log.
         """
         self._attend_signals()
-        with self._later.holding():
+        with self._buffer.holding():
             self._hear(now)
             self._reap(now)
             for pool in self._pools:

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from consumerd import events
 from consumerd.errors import WireError
-from consumerd.events.facts import Fact, Told
+from consumerd.events.facts import Audience, Fact
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Message, Reported
 from consumerd.worker.tasks.context import Link
@@ -49,9 +49,9 @@ class MasterLink(Link):
 
     def listen(self, fact: Fact) -> None:
         """A listener: passes on the facts that the master is to be told of."""
-        told = events.told_of(fact)
+        audience = events.audience_of(fact)
         reported = Reported(fact.name, fact.level.value, fact.fields)
-        if Told.MASTER in told:
+        if Audience.MASTER in audience:
             self.tell(reported)
-        elif Told.MASTER_IF_IT_READS in told:
+        elif Audience.MASTER_IF_IT_READS in audience:
             self.offer(reported)

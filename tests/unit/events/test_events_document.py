@@ -12,7 +12,7 @@ from consumerd.events.facts import Level
 DOCUMENT = Path(__file__).parents[3] / "docs" / "events.md"
 QUOTED = re.compile(r"`([a-z_]+)`")
 COMMON = "consumer"
-"""Told of once, above the tables."""
+"""Audience of once, above the tables."""
 
 Row = tuple[set[Level], set[str]]
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from consumerd.events.later import Later
+from consumerd.events.buffer import FactBuffer
 from consumerd.master.duties.service import Service
 from consumerd.master.host.service_socket import ServiceSocket
 from consumerd.master.rules.plan import LOST_FOR_S
@@ -40,7 +40,7 @@ class Turns:
             self.woken,
             duties=(),
             service=Service(ServiceSocket(), stage.pools, stage.facts.append),
-            later=Later(),
+            buffer=FactBuffer(),
             reload=self.reloads.append,
             note_end=lambda pid, status: self.ends.append((pid, status)),
         )

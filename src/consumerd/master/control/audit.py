@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consumerd import clock, events
-from consumerd.events.facts import Fact, Told
+from consumerd.events.facts import Audience, Fact
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class AuditLog:
 
     def __call__(self, fact: Fact) -> None:
         """A listener: notes what became later of a change that somebody had asked for."""
-        if Told.AUDIT in events.told_of(fact):
+        if Audience.AUDIT in events.audience_of(fact):
             self._append({"at": clock.iso(clock.wall()), "event": fact.name, **fact.fields})
 
     def note(self, peer: Peer, method: str, params: object, failed: str | None) -> None:

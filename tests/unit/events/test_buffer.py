@@ -1,13 +1,14 @@
+from consumerd.events.buffer import FactBuffer
 from consumerd.events.facts import Fact
-from consumerd.events.later import Later
 
 
 def test_what_is_held_is_told_at_the_end_in_the_order_in_which_it_was_emitted() -> None:
     told: list[str] = []
-    later = Later()
-    log, follower = (later.of(lambda fact, who=who: told.append(f"{who} {fact.name}")) for who in ("log", "follower"))
+    buffer = FactBuffer()
+    log = buffer.before(lambda fact: told.append(f"log {fact.name}"))
+    follower = buffer.before(lambda fact: told.append(f"follower {fact.name}"))
     log(Fact("before"))
-    with later.holding():
+    with buffer.holding():
         log(Fact("first"))
         follower(Fact("second"))
         log(Fact("third"))
@@ -18,10 +19,10 @@ def test_what_is_held_is_told_at_the_end_in_the_order_in_which_it_was_emitted() 
 
 def test_what_was_held_is_told_also_when_something_fails() -> None:
     told: list[str] = []
-    later = Later()
+    buffer = FactBuffer()
     try:
-        with later.holding():
-            later.of(lambda fact: told.append(fact.name))(Fact("held"))
+        with buffer.holding():
+            buffer.before(lambda fact: told.append(fact.name))(Fact("held"))
             raise RuntimeError
     except RuntimeError:
         assert told == ["held"]

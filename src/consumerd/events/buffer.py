@@ -1,4 +1,4 @@
-"""Telling later: what is emitted while something urgent is done is told when that is done, in the same order."""
+"""A buffer of facts: what is emitted while something urgent is done is told when that is done, in the same order."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from consumerd.events.facts import Fact, Listener
 
 
-class Later:
+class FactBuffer:
     """Holds facts back for several listeners together, so that the order between them stays. One thread."""
 
     def __init__(self) -> None:
         self._held: list[tuple[Listener, Fact]] = []
         self._is_holding = False
 
-    def of(self, listener: Listener) -> Listener:
-        """A listener that is told later while facts are held, and otherwise at once."""
+    def before(self, listener: Listener) -> Listener:
+        """A listener that passes facts on: at the end of `holding` while that lasts, and otherwise at once."""
 
         def tell(fact: Fact) -> None:
             if self._is_holding:
