@@ -56,34 +56,32 @@ class Fact:
         return replace(self, level=level)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Event(Generic[P]):
     """A kind of fact. Called with its fields, it makes one: `source_away(error="refused")`.
 
     name: as log lines have it.
+    own_name: of its declaration, and as `on_event` is told of it.
+    fields: their names; optional: of those that not every fact has.
     levels: those that its facts may have; the first is the one that they get.
-    own_name: as `on_event` is told of it.
     to: who is told of it besides the log.
     away: what is away from now on (`store`, `source`, …); back: what is not any more; empty for most.
     is_folded: a flood of them is folded in the log.
     """
 
-    signature: Callable[P, None]
     name: str
+    own_name: str
+    fields: tuple[str, ...]
+    optional: frozenset[str]
     levels: tuple[Level, ...]
-    to: Audience = Audience.NOBODY
-    away: str = ""
-    back: str = ""
-    is_folded: bool = False
-
-    @property
-    def own_name(self) -> str:
-        return self.signature.__name__
+    to: Audience
+    away: str
+    back: str
+    is_folded: bool
 
     def __call__(self, *args: P.args, **fields: P.kwargs) -> Fact:
         """A fact with these fields. A field that may be missing is left out where it is None."""
-        optional = getattr(self.signature, "__kwdefaults__", None) or {}
-        given = {name: value for name, value in fields.items() if value is not None or name not in optional}
+        given = {name: value for name, value in fields.items() if value is not None or name not in self.optional}
         return Fact(self.name, self.levels[0], given)
 
     def made(self, fact: Fact) -> bool:
@@ -102,8 +100,9 @@ def event(
     """Declare an event by the signature of its fields. name: where two events have one name in the log."""
 
     def declare(signature: Callable[P, None]) -> Event[P]:
-        own_name = signature.__name__
-        return Event(signature, name or own_name, levels, to, away, back, is_folded)
+        own_name, code = signature.__name__, signature.__code__
+        fields, optional = code.co_varnames[: code.co_kwonlyargcount], frozenset(signature.__kwdefaults__ or ())
+        return Event(name or own_name, own_name, fields, optional, levels, to, away, back, is_folded)
 
     return declare
 

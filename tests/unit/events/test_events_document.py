@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from pathlib import Path
 
@@ -23,7 +22,7 @@ def declared() -> dict[str, Row]:
     for event in DECLARED:
         levels, fields = rows.setdefault(event.name, (set(), set()))
         levels |= set(event.levels)
-        fields |= inspect.signature(event.signature).parameters.keys() - {COMMON}
+        fields |= set(event.fields) - {COMMON}
     return rows
 
 
