@@ -12,7 +12,7 @@ from consumerd.config.plain import DEEPEST, Table, Written, plain, unreadable
 from consumerd.config.problems import KeyPath, Problem, nearest
 from consumerd.config.python_object import is_object_name, read_python_object
 from consumerd.config.secrets import UnfitFileError, read_bytes
-from consumerd.model.text import is_unicode
+from consumerd.model.identity import is_unicode
 from consumerd.state.working_directory import absolute, working_directory
 
 LARGEST_BYTES = 4 * 1_048_576

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from consumerd.config.problems import KeyPath, Problem, shown
-from consumerd.model.text import is_unicode
+from consumerd.model.identity import is_unicode
 
 DEEPEST = 32
 LARGEST_INTEGER = 2**63 - 1

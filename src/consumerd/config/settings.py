@@ -12,7 +12,7 @@ from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolver, has_reference
 from consumerd.config.shape import EMBEDDED, Document, Settings
 from consumerd.config.tables import Place, read_table
-from consumerd.model.text import is_unicode
+from consumerd.model.identity import is_unicode
 
 PARKING_RULE = f"'{EMBEDDED}' or a database URL, such as postgresql://user:${{PASSWORD}}@host/database"
 

@@ -1,10 +1,11 @@
-"""What is kept of an error: one line, and a traceback, both short and without secrets.
+"""What is said of an error: one line, and a traceback, both short and without secrets; of a refusal, what to do.
 
 An exception of the user's may be hostile: its `__str__` raises, or answers a hundred megabytes.
 """
 
 from __future__ import annotations
 
+import errno
 import itertools
 import sys
 import textwrap
@@ -29,6 +30,14 @@ _CAUSE = vars(BaseException)["__cause__"]
 _CONTEXT = vars(BaseException)["__context__"]
 _IS_SUPPRESSED = vars(BaseException)["__suppress_context__"]
 _EXCEPTIONS = vars(BaseExceptionGroup)["exceptions"]
+
+_ADVICE = {
+    errno.EMFILE: "raise the limit on open files (ulimit -n, LimitNOFILE)",
+    errno.ENFILE: "raise the machine's limit on open files (fs.file-max)",
+    errno.EAGAIN: "raise the limit on processes (ulimit -u, TasksMax, the container's limit on pids)",
+    errno.ENOMEM: "give the machine or the container more memory",
+    errno.ENOENT: "put back what was removed, or restart the master",
+}
 
 _OURS = Path(__file__).parent.with_name("worker")
 
@@ -86,6 +95,14 @@ def shorten(text: str, characters: int) -> str:
         return text
     half = characters // 2
     return f"{text[:half]} … {len(text) - characters} characters left out … {text[-half:]}"
+
+
+def refusal(error: OSError) -> str:
+    """One sentence for an error with which the system refused something."""
+    what = error.strerror or str(error)
+    named = f"{what}: {error.filename}" if error.filename is not None else what
+    advice = _ADVICE.get(error.errno or 0)
+    return f"the system refuses it ({named})" + (f": {advice}" if advice else "")
 
 
 def _line(error: BaseException, redact: Redact) -> str:

@@ -1,4 +1,4 @@
-"""Names: of groups, consumers, and the targets of verbs."""
+"""Names: of groups, consumers, and the targets of verbs; which texts can be written."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ NAME_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 def is_name(text: str) -> bool:
     """A group's or consumer's name: a letter, then up to 63 letters, digits, `_`, `.` or `-`."""
     return NAME_PATTERN.fullmatch(text) is not None
+
+
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can write a text. A file's name whose bytes the locale cannot read is no such text."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consumerd.errors import StateDirectoryError
-from consumerd.model.identity import ConsumerName
-from consumerd.model.text import is_unicode
+from consumerd.model.identity import ConsumerName, is_unicode
 from consumerd.state.working_directory import absolute
 
 LONGEST_SOCKET_PATH_BYTES = 107

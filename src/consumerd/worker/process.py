@@ -27,8 +27,8 @@ from consumerd.events.folding import Folding
 from consumerd.model.connection_errors import connection_error
 from consumerd.model.contract import is_overridden
 from consumerd.model.exits import WorkerExit
+from consumerd.model.failure import refusal
 from consumerd.model.interrupts import Interrupt
-from consumerd.model.refusal import refusal
 from consumerd.model.shards import Shard
 from consumerd.standard_streams import flush_streams, say
 from consumerd.wire.board import STACKS_AT_BYTE, STACKS_SIGNAL, Board, read_words

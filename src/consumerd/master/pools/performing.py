@@ -10,7 +10,7 @@ from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.worker import Worker
 from consumerd.master.rules import actions, history
 from consumerd.master.rules.actions import Action
-from consumerd.model.refusal import refusal
+from consumerd.model.failure import refusal
 from consumerd.wire import messages
 from consumerd.wire.board import BoardFlag
 from consumerd.wire.inherited import EXECUTION_MODULE, ZYGOTE_MODULE

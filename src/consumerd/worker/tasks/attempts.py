@@ -11,8 +11,18 @@ from dataclasses import replace
 from consumerd import events
 from consumerd.model.connection_errors import connection_error
 from consumerd.model.failure import Failure, describe, drop_tracebacks
-from consumerd.model.outcome import DONE, Dead, Done, Outcome, Retry
-from consumerd.model.retry import RetryPolicy, after_round, immediate_delay, next_in_round, within_expiry
+from consumerd.model.outcome import (
+    DONE,
+    Dead,
+    Done,
+    Outcome,
+    Retry,
+    RetryPolicy,
+    after_round,
+    immediate_delay,
+    next_in_round,
+    within_expiry,
+)
 from consumerd.model.task import Task
 from consumerd.standard_streams import drop_gone_outputs
 from consumerd.worker.tasks.attempt import (

@@ -19,7 +19,7 @@ from consumerd.config.common_keys import CommonKeys
 from consumerd.errors import ConfigurationError, UndecodableError
 from consumerd.events.facts import Fact
 from consumerd.model.contract import HOOKS_A_TASK, is_overridden
-from consumerd.model.retry import RetryPolicy
+from consumerd.model.outcome import RetryPolicy
 from consumerd.sources.decoding import TOMBSTONE
 from consumerd.worker.tasks.attempt import Handler
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from consumerd.clock import monotonic
 from consumerd.errors import SystemRefusedError
-from consumerd.model.refusal import refusal
+from consumerd.model.failure import refusal
 
 BEAT_S = 1.0
 

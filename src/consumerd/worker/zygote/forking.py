@@ -21,7 +21,7 @@ from msgspec import structs
 
 from consumerd import clock
 from consumerd.errors import WireError
-from consumerd.model.refusal import refusal
+from consumerd.model.failure import refusal
 from consumerd.standard_streams import flush_streams
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import IGNORED_SIGNALS

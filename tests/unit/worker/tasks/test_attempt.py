@@ -11,8 +11,7 @@ from consumerd import BaseConsumer
 from consumerd.errors import UndecodableError
 from consumerd.events.facts import Fact
 from consumerd.model.interrupts import Interrupt
-from consumerd.model.outcome import DONE, Dead, Expired, Retry
-from consumerd.model.retry import RetryPolicy
+from consumerd.model.outcome import DONE, Dead, Expired, Retry, RetryPolicy
 from consumerd.model.task import Task, TaskId
 from consumerd.testing.clock import ManualClock
 from consumerd.testing.running import context_in_memory

@@ -5,8 +5,16 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumerd.model.outcome import Dead, Expired, Retry
-from consumerd.model.retry import RetryPolicy, after_round, deferred_delay, immediate_delay, within_expiry
+from consumerd.model.outcome import (
+    Dead,
+    Expired,
+    Retry,
+    RetryPolicy,
+    after_round,
+    deferred_delay,
+    immediate_delay,
+    within_expiry,
+)
 
 seconds = st.floats(min_value=0.001, max_value=1e7)
 policies = st.builds(
