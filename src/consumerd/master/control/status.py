@@ -72,11 +72,9 @@ def status(
 def pool_status(pool: Pool, now: float, *, paused: overrides.Paused | None = None) -> PoolStatus:
     """One pool and its workers."""
     observed, wanted, target, slots = pool.observed, pool.wanted.workers, pool.target_edition, pool.observed.slots
-    zygote, lag, parked = observed.zygote(target), pool.lag, pool.parked_now
+    zygote = observed.zygote(target)
     loaded = list(pool.loaded.values())
-    dead = {number for number, worker in pool.workers.items() if worker.has_ended()}
-    running = sum(slot.state in LOOPING for number, slot in slots.items() if number not in dead)
-    finished = sum(slot.state is SlotState.FINISHED for slot in slots.values())
+    running, finished = _running(pool), sum(slot.state is SlotState.FINISHED for slot in slots.values())
     flags = _flags(pool.workers.values())
     return PoolStatus(
         name=pool.consumer,
@@ -98,14 +96,9 @@ def pool_status(pool: Pool, now: float, *, paused: overrides.Paused | None = Non
         scaling=scaling_of(pool, now),
         workers_finished=finished,
         **asdict(pool.tally.counts(pool.workers.values())),
-        parked_now=None
-        if parked is None
-        else ParkedCounts(waiting=parked.waiting, dead=parked.dead, age_s=round(now - pool.parked_heard_at, 3)),
         suspects=len(pool.suspects.deaths),
         restarts=sum(slot.restarts for slot in slots.values()),
-        lag=[] if lag is None else list(lag.shards),
-        lag_age_s=None if lag is None else round(now - lag.heard_at, 3),
-        later=None if lag is None else lag.later,
+        **_measured(pool, now),
         flags=flags,
         reason=observed.reason,
         traceback=observed.traceback,
@@ -116,6 +109,23 @@ def pool_status(pool: Pool, now: float, *, paused: overrides.Paused | None = Non
         ],
         paused=None if paused is None else Paused(at=paused.at, by=paused.by),
     )
+
+
+def _running(pool: Pool) -> int:
+    """How many workers are in their loop. One whose process is dead is not, though nobody may have reaped it yet."""
+    dead = {number for number, worker in pool.workers.items() if worker.has_ended()}
+    return sum(slot.state in LOOPING for number, slot in pool.observed.slots.items() if number not in dead)
+
+
+def _measured(pool: Pool, now: float) -> dict[str, Any]:  # fields of PoolStatus
+    """What workers have measured and counted, with its age."""
+    lag, parked, age_s = pool.lag, pool.parked_now, round(now - pool.parked_heard_at, 3)
+    return {
+        "lag": [] if lag is None else list(lag.shards),
+        "lag_age_s": None if lag is None else round(now - lag.heard_at, 3),
+        "later": None if lag is None else lag.later,
+        "parked_now": None if parked is None else ParkedCounts(waiting=parked.waiting, dead=parked.dead, age_s=age_s),
+    }
 
 
 def _worker(pool: Pool, number: int, now: float) -> WorkerStatus:
