@@ -37,11 +37,13 @@ class BoardWriter:
         """Whether the source has answered since it was opened."""
         self._words[board.ANSWERED] = has_answered
 
-    def stands(self, flags: BoardFlag, hold: Hold | None = None) -> None:
-        """What keeps the worker from working now. hold: from starting its next task; None: as was said last."""
+    def stands(self, flags: BoardFlag) -> None:
+        """What is away now."""
         self._words[board.FLAGS] = int(flags)
-        if hold is not None:
-            self._words[board.HOLD] = hold
+
+    def holds(self, hold: Hold) -> None:
+        """What keeps the next task from starting."""
+        self._words[board.HOLD] = hold
 
     # The task that runs
 

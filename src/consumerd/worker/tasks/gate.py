@@ -45,7 +45,7 @@ class Gate:
             hold = Hold.STORE_AWAY if self._settling.outage.is_on else Hold.UNSETTLED_FULL
         else:
             hold = Hold.DESTINATION_AWAY if self._breaker.pause_left_s > 0 else Hold.NOTHING
-        self.show(hold)
+        self._context.board.holds(hold)
         return hold, room
 
     @property
@@ -79,8 +79,8 @@ class Gate:
         """The source has been asked, and has not said that it is away; it may be in trouble all the same."""
         self.note_source(None if self._trouble is None else self._trouble(), gives_tasks=gives_tasks)
 
-    def show(self, hold: Hold | None = None) -> None:
-        """Write on the board what is away, and what holds the next task, where that is known anew."""
+    def show(self) -> None:
+        """Write on the board what is away."""
         away = {
             BoardFlag.STORE_AWAY: self._settling.outage.is_on,
             BoardFlag.UNSTORABLE: self._settling.refuses_some,
@@ -88,7 +88,7 @@ class Gate:
             BoardFlag.DESTINATION_AWAY: self._breaker.is_open,
         }
         flags = BoardFlag(sum(flag for flag, is_away in away.items() if is_away))
-        self._context.board.stands(flags, hold)
+        self._context.board.stands(flags)
 
     def _renew_if_stale(self, error: SourceAwayError) -> None:
         """A connection of the user's own comes back with another process, where it does not by itself."""

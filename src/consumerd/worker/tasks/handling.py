@@ -132,10 +132,11 @@ class Handling:
             if not self._gives_away:
                 return
             conclusion = replace(conclusion, outcome=Retry())
-        if conclusion is not None and conclusion.outcome == DONE:
-            conclusion = None
+            span = replace(span, conclusion=conclusion)
+        elif conclusion is not None and conclusion.outcome == DONE:
+            span, conclusion = replace(span, conclusion=None), None
         self.handled = span.stop
-        self._settling.take(replace(span, conclusion=conclusion))
+        self._settling.take(span)
         if conclusion is None:
             self._board.note_done(span.stop - span.start)
             self._breaker.note_done()

@@ -11,7 +11,7 @@ not taken, though others are, is told by itself, stays held, and is tried again 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from consumerd import events
 from consumerd.errors import StoreAwayError, UnstorableError
@@ -88,15 +88,18 @@ class Settling:
 
     def take(self, span: Span) -> None:
         """These tasks have come to their end: settle them, or hold what must be parked before for the next `park`."""
-        outcome = DONE if span.conclusion is None else span.conclusion.outcome
+        conclusion = span.conclusion
+        if conclusion is None:
+            self._source.settle((Settlement(span.batch, span.start, span.stop, DONE),), is_due=False)
+            return
+        outcome = conclusion.outcome
         assert not isinstance(outcome, Unfinished)
-        settlement = Settlement(span.batch, span.start, span.stop, outcome)
-        if span.conclusion is None or not must_be_parked(outcome, is_durable_defer=self._source.traits.durable_defer):
-            task = None if span.conclusion is None else span.conclusion.task
-            self._source.settle((replace(settlement, task=task),), is_due=False)
+        if must_be_parked(outcome, is_durable_defer=self._source.traits.durable_defer):
+            parked = parked_task(self._context.name, conclusion, self._clock.wall())
+            self._held.append(Held(parked, Settlement(span.batch, span.start, span.stop, outcome)))
         else:
-            parked = parked_task(self._context.name, span.conclusion, self._clock.wall())
-            self._held.append(Held(parked, settlement))
+            settlement = Settlement(span.batch, span.start, span.stop, outcome, conclusion.task)
+            self._source.settle((settlement,), is_due=False)
 
     def park(self, *, is_last: bool = False) -> None:
         """Park what is held, and settle it. Nothing while the store is away. is_last: ask it whatever it said before.
