@@ -49,7 +49,7 @@ _CONTAINERS = frozenset({"tuple", "set", "frozenset", "items"})
 def encode_record(record: object) -> bytes:
     """The record's bytes. Never fails: what has no encoding is kept as its text."""
     try:
-        return orjson.dumps(_escaped(_plain(record)), default=_tagged, option=_OPTIONS)
+        return orjson.dumps(_escaped(plain_record(record)), default=_tagged, option=_OPTIONS)
     except Exception:  # noqa: BLE001 - a record may be anything of the user's, and its attributes may raise anything
         return orjson.dumps({TAG: "object", "value": _text(record)})
 
@@ -62,7 +62,8 @@ def decode_record(payload: bytes) -> object:
         raise UndecodableError(f"the parked record cannot be read back: {error}") from error
 
 
-def _plain(record: object) -> object:
+def plain_record(record: object) -> object:
+    """A row as a `dict`, whichever driver or library it is of; any other record as it is."""
     mapping = getattr(record, "_mapping", None)  # a row of SQLAlchemy
     if isinstance(mapping, Mapping):
         return dict(mapping)

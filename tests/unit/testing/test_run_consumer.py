@@ -1,5 +1,6 @@
 """`consumerd.testing` as users have it."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -178,3 +179,24 @@ def test_a_generator_runs_to_its_end() -> None:
 def test_a_kafka_consumer_needs_records() -> None:
     with pytest.raises(TypeError, match="Logins has no tasks of its own: give run_consumer the records of some"):
         run_consumer(Logins)
+
+
+def test_a_row_of_a_driver_is_made_into_the_model_that_the_handler_names() -> None:
+    class Reminder(BaseModel):
+        id: int
+        text: str
+
+    class Reminders(SQLBaseConsumer):
+        def pre_consume(self) -> None:
+            self.seen: list[Reminder] = []
+            self.database = sqlite3.connect(":memory:")
+            self.database.row_factory = sqlite3.Row
+
+        def get_next_batch(self) -> list[Any]:
+            return [] if self.seen else self.database.execute("SELECT 7 AS id, 'call' AS text").fetchall()
+
+        def handle_task(self, offset: int, record: Reminder) -> None:
+            self.seen.append(record)
+
+    run = run_consumer(Reminders)
+    assert (run.consumer.seen, run.dead()) == ([Reminder(id=7, text="call")], {})

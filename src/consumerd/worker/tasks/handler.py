@@ -21,6 +21,7 @@ from consumerd.events.facts import Fact
 from consumerd.model.contract import HOOKS_A_TASK, is_overridden
 from consumerd.model.outcome import RetryPolicy
 from consumerd.sources.decoding import TOMBSTONE
+from consumerd.sources.records import plain_record
 from consumerd.worker.tasks.attempt import Handler
 
 Decode = Callable[[Any], object]
@@ -101,7 +102,7 @@ def record_validator(consumer_class: type) -> Decode | None:
 
     def validate(record: object) -> object:
         try:
-            return adapter.validate_python(record)
+            return adapter.validate_python(plain_record(record))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(str(part) for part in first["loc"]) or "record"
