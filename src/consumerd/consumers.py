@@ -1,4 +1,4 @@
-"""The classes that users subclass: the seed's names, thin, on the contract in `model.contract`.
+"""The classes that users subclass: the post's names, thin, on the contract in `model.contract`.
 
 `LoginConsumer(0, **configs).consume()` runs one consumer in the foreground, with no master: that is how to debug.
 """
@@ -187,7 +187,7 @@ class KafkaBaseConsumer(BaseConsumer):
 
     @default_hook
     def iterate_task(self) -> Iterator[tuple[int, Any]]:
-        """What an override builds on: (offset, record) from `self.consume_client`, as the seed had it."""
+        """What an override builds on: (offset, record) from `self.consume_client`, as the post had it."""
         from consumerd.sources.decoding import decode_json
 
         for offset, value in self.consume_client.consume():
@@ -228,7 +228,7 @@ class SQLBaseConsumer(BaseConsumer):
 
 
 class MySQLBaseConsumer(SQLBaseConsumer):
-    """The MySQL and MariaDB face of `SQLBaseConsumer`, under the seed's name."""
+    """The MySQL and MariaDB face of `SQLBaseConsumer`, under the post's name."""
 
 
 class TableBaseConsumer(BaseConsumer):

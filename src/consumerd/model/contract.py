@@ -20,7 +20,7 @@ LIVE_ATTRIBUTE = "LIVE_CONFIGS"
 """The class attribute that names those of the consumer's own keys that may change while it runs."""
 
 HOOKS_A_TASK = ("pre_handle_task", "post_handle_task", "around_task", "can_stop_consume")
-"""Hooks that run between tasks: one of them overridden, and the batch takes the general loop."""
+"""Hooks that run between tasks. A consumer that overrides one of them has each task run by itself."""
 
 
 def default_hook(function: HookT) -> HookT:

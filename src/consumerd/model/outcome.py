@@ -1,7 +1,7 @@
 """What becomes of a task after an attempt: a closed set, matched exhaustively, and the policy that decides.
 
 A handler returns `Retry` or `Dead` to say so itself; any other value it returns is *done*. For an attempt that failed
-the policy has two stages, as in the seed. *Immediate* retries are made in the worker, `RETRY_BASIC_INTERVAL` × tried
+the policy has two stages, as in the post. *Immediate* retries are made in the worker, `RETRY_BASIC_INTERVAL` × tried
 apart. Then, where the consumer has a `back_off_time`, come *deferred* ones: the delay doubles from `back_off_time` to
 `max_back_off_time`, until `expire_time` has passed since the first attempt.
 """
@@ -95,7 +95,7 @@ class RetryPolicy:
 
 
 def immediate_delay(policy: RetryPolicy, tried: int) -> float:
-    """Seconds to wait after the failure number `tried` (from 0) of a round; the seed's linear back-off."""
+    """Seconds to wait after the failure number `tried` (from 0) of a round; the post's linear back-off."""
     return policy.basic_interval_s * tried
 
 

@@ -16,7 +16,7 @@ class Task:
     On the fast path no such object exists: a batch makes one for what leaves it (a failure, a hook, a parked task).
 
     id: None where the source has no identity for it (a generator without `task_id`).
-    offset: the seed's number, which the handler gets.
+    offset: the post's number, which the handler gets.
     position: its place in its shard, for the parking store (a Kafka offset; 0 where there is none).
     payload: its bytes, as they came; for a source of records, their encoding (`sources.records`).
     is_tombstone: it came without a payload, which deletes its key; it is no record of its own.

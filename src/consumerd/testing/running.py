@@ -95,6 +95,9 @@ class Run:
         self.runtime = Runtime(self.context, self.consumer, self.source, self.store.as_thread(), self.link)
         self.loop = self.runtime.open()
 
+    def __repr__(self) -> str:
+        return f"<Run of {type(self.consumer).__name__}: {self.done} done, {self.waiting()} wait, {self.dead()} dead>"
+
     @property
     def done(self) -> int:
         """How many tasks were done, retries included."""

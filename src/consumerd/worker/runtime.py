@@ -31,7 +31,7 @@ from consumerd.worker.tasks.fast import FastRunner
 from consumerd.worker.tasks.gate import Gate
 from consumerd.worker.tasks.handler import (
     Handlers,
-    needs_general_loop,
+    has_hooks_between_tasks,
     record_validator,
     retry_policy,
     validating,
@@ -204,7 +204,7 @@ class Runtime:
         due = DueTasks(context, store, settling, attempts, self._suspects, breaker, source=source, decode=decode)
         single = SingleRunner(attempts, Records(source, validate))
         fast = FastRunner(context, handlers.task, attempts, single)
-        is_general = needs_general_loop(consumer_class)
+        has_hooks_between = has_hooks_between_tasks(consumer_class)
         handling = Handling(
             context,
             source,
@@ -214,7 +214,7 @@ class Runtime:
             self._suspects,
             due,
             breaker,
-            is_general=is_general,
+            has_hooks_between=has_hooks_between,
         )
         return Parts(
             source=source,
@@ -226,7 +226,7 @@ class Runtime:
             suspects=self._suspects,
             breaker=breaker,
             gate=Gate(context, source, settling, breaker),
-            is_general=is_general,
+            has_hooks_between=has_hooks_between,
             stays_for_retries=gives_away and context.common.restart != "always",
         )
 

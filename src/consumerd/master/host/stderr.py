@@ -35,7 +35,7 @@ class StderrPipes:
         self._tails: dict[int, bytearray] = {}
 
     def open(self, fd: int, whose: str = "") -> None:
-        """Read a pipe, which is the relay's from now on. whose: of which consumer its process is, if of one."""
+        """Read a pipe, which this object closes from now on. whose: of which consumer its process is, if of one."""
         self._whose[fd] = whose
         self._tails[fd] = bytearray()
         self._loop.add_reader(fd, self._read, fd)

@@ -1,4 +1,4 @@
-"""What the plan may ask for: each action is done by `acts`, and noted in the pool's history. Runs in the master."""
+"""What the plan may ask for. `pools.performing` does it, and notes it in the pool's history. Runs in the master."""
 
 from __future__ import annotations
 

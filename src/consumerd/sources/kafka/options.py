@@ -1,6 +1,6 @@
 """The keys of a Kafka consumer in `configs`, and the settings that its clients are made with. Pure.
 
-The keys are the seed's three, a few more, and any librdkafka property: a key with a dot is one, and passed on as it is
+The keys are the post's three, a few more, and any librdkafka property: a key with a dot is one, and passed on as it is
 (TLS, SASL, fetch sizes), but for those that consumerd must set itself to keep its promises.
 """
 

@@ -80,7 +80,7 @@ def _on_worker_count(consumer_class: type, common: CommonKeys) -> Iterator[str]:
     wanted = getattr(consumer_class, "DEFAULT_WORKER_COUNT", 1)
     if "workers" not in common.model_fields_set and wanted != common.fewest_workers:
         yield (
-            f"its DEFAULT_WORKER_COUNT is {wanted}, and as in the seed the master starts {common.fewest_workers} where "
+            f"its DEFAULT_WORKER_COUNT is {wanted}, and as in the post the master starts {common.fewest_workers} where "
             "configs.workers is not written: write it"
         )
 

@@ -27,7 +27,7 @@ from consumerd.worker.tasks.attempt import Handler
 Decode = Callable[[Any], object]
 
 
-def needs_general_loop(consumer_class: type) -> bool:
+def has_hooks_between_tasks(consumer_class: type) -> bool:
     """Whether a hook runs between tasks, so that the fast loop would pass it by; or the offsets are the user's own."""
     return any(is_overridden(consumer_class, hook) for hook in (*HOOKS_A_TASK, "iterate_task"))
 
@@ -121,7 +121,7 @@ def validating(decode: Decode, validate: Decode | None) -> Decode:
 
 
 def retry_policy(consumer: object, common: CommonKeys) -> RetryPolicy:
-    """The policy of this instance. Attributes that its `__init__` set count before `configs`, as in the seed."""
+    """The policy of this instance. Attributes that its `__init__` set count before `configs`, as in the post."""
     return RetryPolicy(
         retry_times=int(_number(consumer, "task_retry_times", common.task_retry_times) or 0),
         basic_interval_s=_number(consumer, "RETRY_BASIC_INTERVAL", None) or 0.0,

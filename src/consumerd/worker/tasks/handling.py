@@ -42,9 +42,9 @@ class Handling:
         due: DueTasks,
         breaker: Breaker,
         *,
-        is_general: bool,
+        has_hooks_between: bool,
     ) -> None:
-        """is_general: hooks run between tasks."""
+        """has_hooks_between: hooks run between tasks."""
         self.handled = 0
         self.is_finished = False
         self._board = context.board
@@ -57,7 +57,7 @@ class Handling:
         self._suspects = suspects
         self._due = due
         self._breaker = breaker
-        self._is_general = is_general
+        self._has_hooks_between = has_hooks_between
         self._is_leaving = False
 
     @property
@@ -73,7 +73,7 @@ class Handling:
         """Handle the batch. Wherever the loop is to look up it pauses: there the loop may settle, park, or `leave`."""
         self.handled, self._is_leaving = 0, False
         self._board.begin(batch.shard)
-        is_single = self._suspects.must_go_singly(batch, is_given_away=self._gives_away) or self._is_general
+        is_single = self._suspects.must_go_singly(batch, is_given_away=self._gives_away) or self._has_hooks_between
         try:
             while self.handled < len(batch.raws) and not self._is_leaving:
                 if is_single or self._breaker.is_open:

@@ -93,7 +93,7 @@ class Hooks:
         self._reload()
 
     def count(self, tasks: int) -> None:
-        """Keep the seed's `number_of_consumed`."""
+        """Keep the post's `number_of_consumed`."""
         self._consumer.number_of_consumed += tasks
 
     def _report(self, name: str, error: BaseException) -> None:

@@ -40,7 +40,7 @@ FIRST_FETCH = 10
 class Parts:
     """What a loop works with; all of one worker.
 
-    is_general: whether hooks of the consumer's run between tasks.
+    has_hooks_between: whether hooks of the consumer's run between tasks.
     stays_for_retries: when the source has ended, the worker ends only when no task waits to be tried again.
     """
 
@@ -53,7 +53,7 @@ class Parts:
     suspects: Suspects
     breaker: Breaker
     gate: Gate
-    is_general: bool
+    has_hooks_between: bool
     stays_for_retries: bool
 
 
@@ -206,7 +206,7 @@ class Loop:
         if hold is Hold.SOURCE_AWAY:
             self._wait(min(self._gate.source_pause_s, wait_s))
             return None
-        if self._parts.is_general and self._parts.hooks.can_stop_consume():
+        if self._parts.has_hooks_between and self._parts.hooks.can_stop_consume():
             self._finish()
             return None
         fitting = self._pace.fitting(self._context.common.settle_interval)
