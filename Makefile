@@ -46,8 +46,9 @@ format: setup  ## format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: setup  ## write the documents' tables of keys, and the JSON Schema, from the code
+docs: setup  ## write the documents' tables of keys, and the JSON Schemas, from the code
 	$(BIN)/python docs/tables.py
+	$(BIN)/python docs/control_schema.py
 
 bench: setup servers  ## run all benchmarks; bench-loop, -restart, -memory, -supervision run one
 	PYTHONPATH=tests $(BIN)/python -m benchmarks

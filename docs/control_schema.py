@@ -1,13 +1,11 @@
-"""The published JSON Schema of the control protocol, made from its methods.
+"""Writes the JSON Schema of the control protocol from its methods; `make docs` runs it.
 
-`python -m consumerd.cli.control_schema` prints it. A message is one line; which results a method has that is not
-described here is said by `consumerd VERB --json`, which prints them as they came.
+A message is one line; which results a method has that is not described here is said by `consumerd VERB --json`, which
+prints them as they came.
 """
 
-from __future__ import annotations
-
 import json
-import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -24,6 +22,8 @@ from consumerd.wire.control import (
 from consumerd.wire.method import Method
 
 Schema = dict[str, Any]  # a JSON Schema is a free tree
+
+SCHEMA = Path(__file__).with_name("control.schema.json")
 
 _CODES = (PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, FAILED)
 
@@ -95,4 +95,4 @@ def _ref(name: str) -> Schema:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(control_schema(), indent=2) + "\n")
+    SCHEMA.write_text(json.dumps(control_schema(), indent=2) + "\n", encoding="utf-8")
