@@ -80,7 +80,8 @@ class FastRunner:
     @property
     def task(self) -> Task | None:
         """The task that the fast loop is at; None where it is at none."""
-        return self._batch.task(self._handed_out() - 1) if self._batch is not None and self._next < self._stop else None
+        reached = self._handed_out()
+        return self._batch.task(reached - 1) if self._batch is not None and reached > self._next else None
 
     @property
     def is_busy(self) -> bool:

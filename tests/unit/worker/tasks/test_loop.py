@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -18,7 +18,7 @@ from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import TaskId
-from consumerd.sources.contract import Batch, SourceContext, Worker
+from consumerd.sources.contract import Batch, Settlement, SourceContext, Worker
 from consumerd.sources.memory import MemorySource
 from consumerd.testing.running import NAME, Run
 from consumerd.wire.board import BoardFlag
@@ -500,6 +500,27 @@ def test_asking_between_tasks_is_an_error_of_the_callers() -> None:
     run = Run(Recording)
     with pytest.raises(RuntimeError, match="no task is being handled"):
         _ = run.consumer.attempt
+
+
+@BOTH_LOOPS
+def test_a_task_that_is_done_is_not_handled_any_more_while_the_loop_attends(consumer_class: type[Recording]) -> None:
+    class Interrupting(consumer_class):  # type: ignore[misc,valid-type]  # a class that is a parameter
+        def handle_task(self, offset: int, record: Any) -> object:
+            run.interrupts.set(Interrupt.SETTLE_DUE)
+            return super().handle_task(offset, record)
+
+    class Asking(MemorySource):
+        def settle(self, settlements: Sequence[Settlement], *, is_due: bool) -> None:
+            super().settle(settlements, is_due=is_due)
+            if is_due:
+                with pytest.raises(RuntimeError):
+                    run.runtime.current_task()
+                asked.append(len(run.consumer.handled))
+
+    asked: list[int] = []
+    run = Run(Interrupting, ["ok", "ok", "ok"], source=Asking())
+    run.turn()
+    assert asked == [1, 2, 3]
 
 
 def test_a_coroutine_handler_runs_to_its_end() -> None:
