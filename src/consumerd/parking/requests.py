@@ -14,15 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
-from typing import TypeVar
+
+import msgspec
 
 from consumerd.errors import UsageError
 from consumerd.model.identity import ConsumerName
 from consumerd.model.parked import ParkedState
 from consumerd.parking.browsing import SHORTEST_HANDLE, ParkedFilter, is_too_short
 from consumerd.parking.store import ParkingStore
-
-ValueT = TypeVar("ValueT")
 
 PAGE_ROWS = 100
 
@@ -33,41 +32,49 @@ class TooShortError(UsageError):
     """Somebody wrote too little of a handle."""
 
 
-_NARROWING = {"target": str, "state": str, "error": str, "text": str, "since": float, "until": float}
-_CHANGING = {"references": list, "all": bool, "dry_run": bool, "consumers": list, **_NARROWING}
-_PARAMETERS: Mapping[str, Mapping[str, type]] = {
-    "list": {"limit": int, **_NARROWING},
-    "show": {"reference": str, "target": str},
-    "retry": _CHANGING,
-    "discard": _CHANGING,
-}
+class _Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a request says; what it does not need of this is as by default."""
+
+    limit: int | None = None
+    reference: str = ""
+    references: tuple[str, ...] = ()
+    all: bool = False
+    dry_run: bool = False
+    consumers: tuple[str, ...] | None = None
+    target: str | None = None
+    state: str | None = None
+    error: str | None = None
+    text: str | None = None
+    since: float | None = None
+    until: float | None = None
+
+    def chosen(self) -> ParkedFilter:
+        """What narrows it down."""
+        if self.state is not None and self.state not in tuple(ParkedState):
+            raise UsageError(f"no task is parked as {self.state!r}: use one of {', '.join(ParkedState)}")
+        state = None if self.state is None else ParkedState(self.state)
+        return ParkedFilter(self.target, state, None, self.error, self.text, self.since, self.until)
 
 
 def answer(store: ParkingStore, verb: str, arguments: Mapping[str, object]) -> Iterator[tuple[Item, ...]]:
     """The pages of one answer, each read when it is asked for. UsageError, StoreAwayError."""
-    _check(verb, arguments)
+    try:
+        asked = msgspec.convert(arguments, _Asked)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"parked {verb} is asked for wrongly: {error}") from error
     match verb:
         case "list":
-            yield from _list(store, arguments)
+            yield from _list(store, asked)
         case "show":
-            yield (_show(store, arguments),)
+            yield (_show(store, asked),)
+        case "retry" | "discard":
+            yield from _change(store, verb, asked)
         case _:
-            yield from _change(store, verb, arguments)
+            raise UsageError(f"parked has no verb {verb!r}: use list, show, retry or discard")
 
 
-def _check(verb: str, arguments: Mapping[str, object]) -> None:
-    parameters = _PARAMETERS.get(verb)
-    if parameters is None:
-        raise UsageError(f"parked has no verb {verb!r}: use one of {', '.join(_PARAMETERS)}")
-    for name, value in arguments.items():
-        if name not in parameters:
-            raise UsageError(f"parked {verb} has no parameter {name!r}: known are {', '.join(parameters)}")
-        if value is not None and type(value) is not parameters[name]:
-            raise UsageError(f"parked {verb}: {name} must be of type {parameters[name].__name__}")
-
-
-def _list(store: ParkingStore, arguments: Mapping[str, object]) -> Iterator[tuple[Item, ...]]:
-    chosen, left = _filter(arguments), _given(arguments, "limit", int)
+def _list(store: ParkingStore, asked: _Asked) -> Iterator[tuple[Item, ...]]:
+    chosen, left = asked.chosen(), asked.limit
     after: str | None = None
     while left is None or left > 0:
         page = store.list(chosen, limit=PAGE_ROWS if left is None else min(left, PAGE_ROWS), after=after)
@@ -78,25 +85,24 @@ def _list(store: ParkingStore, arguments: Mapping[str, object]) -> Iterator[tupl
         left = None if left is None else left - len(page.rows)
 
 
-def _show(store: ParkingStore, arguments: Mapping[str, object]) -> Item:
-    reference = _given(arguments, "reference", str)
-    if not reference:
+def _show(store: ParkingStore, asked: _Asked) -> Item:
+    if not asked.reference:
         raise UsageError("parked show needs a handle or a task id: see consumerd parked list")
-    found = store.find(reference, _given(arguments, "target", str))
-    _check_one(reference, len(found))
+    found = store.find(asked.reference, asked.target)
+    _check_one(asked.reference, len(found))
     task = found[0].task
     headers = [[name, value] for name, value in task.headers]
     return asdict(task) | {"handle": found[0].handle, "state": task.state.value, "headers": headers}
 
 
-def _change(store: ParkingStore, verb: str, arguments: Mapping[str, object]) -> Iterator[tuple[Item, ...]]:
+def _change(store: ParkingStore, verb: str, asked: _Asked) -> Iterator[tuple[Item, ...]]:
     """A page for each step, also where it changed nothing: whoever waits sees that it goes on."""
-    every, references = _filter(arguments), _given(arguments, "references", list) or []
-    if bool(references) == bool(_given(arguments, "all", bool)):
+    every, references = asked.chosen(), asked.references
+    if bool(references) == asked.all:
         raise UsageError(f"parked {verb} needs either handles or --all, which --target and the like narrow down")
-    chosen = _owned(every, _given(arguments, "consumers", list))
-    keys = [_key(store, str(reference), chosen) for reference in references] if references else None
-    act = store.count if _given(arguments, "dry_run", bool) else store.retry if verb == "retry" else store.discard
+    chosen = _owned(every, asked.consumers)
+    keys = [_key(store, reference, chosen) for reference in references] if references else None
+    act = store.count if asked.dry_run else store.retry if verb == "retry" else store.discard
     for changed in act(chosen, keys):
         if references and not changed:
             raise UsageError(f"{references[0]!r} is a suspect: its source still has it, and there it is decided")
@@ -114,7 +120,7 @@ def _items(changed: Mapping[str, int], *, is_left: bool) -> tuple[Item, ...]:
     )
 
 
-def _owned(chosen: ParkedFilter, own: list[str] | None) -> ParkedFilter:
+def _owned(chosen: ParkedFilter, own: tuple[str, ...] | None) -> ParkedFilter:
     """The filter, confined to the consumers of whoever asks; but a full name, or a group of others, means what it says.
 
     own: None where nobody knows who they are.
@@ -141,22 +147,3 @@ def _check_one(reference: str, found: int) -> None:
         raise UsageError(f"nothing is parked under {reference!r}: see consumerd parked list")
     if found > 1:
         raise UsageError(f"{reference!r} means several parked tasks: write more of the handle, or name its --target")
-
-
-def _filter(arguments: Mapping[str, object]) -> ParkedFilter:
-    state = _given(arguments, "state", str)
-    if state is not None and state not in tuple(ParkedState):
-        raise UsageError(f"no task is parked as {state!r}: use one of {', '.join(ParkedState)}")
-    return ParkedFilter(
-        target=_given(arguments, "target", str),
-        state=None if state is None else ParkedState(state),
-        error=_given(arguments, "error", str),
-        text=_given(arguments, "text", str),
-        since=_given(arguments, "since", float),
-        until=_given(arguments, "until", float),
-    )
-
-
-def _given(arguments: Mapping[str, object], name: str, kind: type[ValueT]) -> ValueT | None:
-    value = arguments.get(name)
-    return value if isinstance(value, kind) else None

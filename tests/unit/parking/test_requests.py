@@ -89,8 +89,8 @@ def test_everything_is_meant_only_by_all(store: ParkingStore, verb: str, argumen
     ("verb", "arguments", "complaint"),
     [
         ("explode", {}, "no verb 'explode'"),
-        ("list", {"colour": "red"}, "no parameter 'colour'"),
-        ("list", {"limit": "5"}, "limit must be of type int"),
+        ("list", {"colour": "red"}, "unknown field `colour`"),
+        ("list", {"limit": "5"}, "got `str` - at `..limit`"),
         ("list", {"state": "undead"}, "parked as 'undead'"),
         ("show", {}, "needs a handle"),
         ("show", {"reference": "abcdef"}, "nothing is parked"),
