@@ -36,9 +36,9 @@ from consumerd.worker.tasks.handler import (
     retry_policy,
     validating,
 )
-from consumerd.worker.tasks.handling import Handling
+from consumerd.worker.tasks.handling import Parts
 from consumerd.worker.tasks.hooks import Fullness, Hooks
-from consumerd.worker.tasks.loop import Loop, Parts
+from consumerd.worker.tasks.loop import Loop
 from consumerd.worker.tasks.parked_rows import StoreIndex
 from consumerd.worker.tasks.retry_thread import RetryThread, StandIn
 from consumerd.worker.tasks.runner import Records, SingleRunner
@@ -203,30 +203,18 @@ class Runtime:
         settling = Settling(context, source, store, self._suspects.clear)
         due = DueTasks(context, store, settling, attempts, self._suspects, breaker, source=source, decode=decode)
         single = SingleRunner(attempts, Records(source, validate))
-        fast = FastRunner(context, handlers.task, attempts, single)
-        has_hooks_between = has_hooks_between_tasks(consumer_class)
-        handling = Handling(
-            context,
-            source,
-            self.hooks,
-            (fast, single),
-            settling,
-            self._suspects,
-            due,
-            breaker,
-            has_hooks_between=has_hooks_between,
-        )
         return Parts(
             source=source,
             hooks=self.hooks,
             attempts=attempts,
-            handling=handling,
+            fast=FastRunner(context, handlers.task, attempts, single),
+            single=single,
             settling=settling,
             due=due,
             suspects=self._suspects,
             breaker=breaker,
             gate=Gate(context, source, settling, breaker),
-            has_hooks_between=has_hooks_between,
+            has_hooks_between=has_hooks_between_tasks(consumer_class),
             stays_for_retries=gives_away and context.common.restart != "always",
         )
 

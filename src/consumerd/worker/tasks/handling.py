@@ -6,22 +6,45 @@ The fast runner takes it, unless a hook runs between tasks or it has a suspect: 
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from consumerd.errors import ConsumerdError, StoreAwayError
 from consumerd.model.outcome import DONE, Retry
 from consumerd.model.suspects import Suspect
-from consumerd.model.task import Task
 from consumerd.sources.contract import Batch, Revocable, Source
 from consumerd.worker.tasks.attempt import Unfinished
+from consumerd.worker.tasks.attempts import Attempts
 from consumerd.worker.tasks.breaker import Breaker
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.due import DueTasks
 from consumerd.worker.tasks.fast import FastRunner
+from consumerd.worker.tasks.gate import Gate
 from consumerd.worker.tasks.hooks import Hooks
 from consumerd.worker.tasks.runner import Runner, SingleRunner, Span
 from consumerd.worker.tasks.settling import Settling
 from consumerd.worker.tasks.suspects import Suspects
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a loop and its handling work with; all of one worker.
+
+    has_hooks_between: whether hooks of the consumer's run between tasks.
+    stays_for_retries: when the source has ended, the worker ends only when no task waits to be tried again.
+    """
+
+    source: Source
+    hooks: Hooks
+    attempts: Attempts
+    fast: FastRunner
+    single: SingleRunner
+    settling: Settling
+    due: DueTasks
+    suspects: Suspects
+    breaker: Breaker
+    gate: Gate
+    has_hooks_between: bool
+    stays_for_retries: bool
 
 
 class Handling:
@@ -31,39 +54,16 @@ class Handling:
     is_finished: whether the consumer wants no further task.
     """
 
-    def __init__(
-        self,
-        context: WorkerContext,
-        source: Source,
-        hooks: Hooks,
-        runners: tuple[FastRunner, SingleRunner],
-        settling: Settling,
-        suspects: Suspects,
-        due: DueTasks,
-        breaker: Breaker,
-        *,
-        has_hooks_between: bool,
-    ) -> None:
-        """has_hooks_between: hooks run between tasks."""
+    def __init__(self, context: WorkerContext, parts: Parts) -> None:
         self.handled = 0
         self.is_finished = False
         self._board = context.board
-        self._source = source
-        self._keeps = source.keeps if isinstance(source, Revocable) else lambda batch: True
-        self._gives_away = source.traits.gives_away
-        self._hooks = hooks
-        self._fast, self._single = runners
-        self._settling = settling
-        self._suspects = suspects
-        self._due = due
-        self._breaker = breaker
-        self._has_hooks_between = has_hooks_between
+        self._parts = parts
+        self._keeps = parts.source.keeps if isinstance(parts.source, Revocable) else lambda batch: True
+        self._traits = parts.source.traits
+        self._settling = parts.settling
+        self._suspects = parts.suspects
         self._is_leaving = False
-
-    @property
-    def task(self) -> Task | None:
-        """The task that the fast loop is at."""
-        return self._fast.task
 
     def leave(self) -> None:
         """Begin no further task of the batch."""
@@ -73,13 +73,14 @@ class Handling:
         """Handle the batch. Wherever the loop is to look up it pauses: there the loop may settle, park, or `leave`."""
         self.handled, self._is_leaving = 0, False
         self._board.begin(batch.shard)
-        is_single = self._suspects.must_go_singly(batch, is_given_away=self._gives_away) or self._has_hooks_between
+        is_single = self._suspects.must_go_singly(batch, is_given_away=self._traits.gives_away)
+        is_single = is_single or self._parts.has_hooks_between
         try:
             while self.handled < len(batch.raws) and not self._is_leaving:
-                if is_single or self._breaker.is_open:
+                if is_single or self._parts.breaker.is_open:
                     yield from self._handle_one(batch)
                 else:
-                    yield from self._run(self._fast, batch, len(batch.raws))
+                    yield from self._run(self._parts.fast, batch, len(batch.raws))
         except (ConsumerdError, GeneratorExit):
             self._board.put_down()  # a source or a store that gave up: no fault of the task
             raise
@@ -87,12 +88,12 @@ class Handling:
 
     def _handle_one(self, batch: Batch) -> Generator[None]:
         """Handle the next task by itself, unless the consumer wants to stop before it."""
-        if not self._gives_away and self._hooks.can_stop_consume():
+        if not self._traits.gives_away and self._parts.hooks.can_stop_consume():
             self.is_finished = self._is_leaving = True
             return
         suspect = self._suspects.enter(batch, self.handled)
         if suspect is None:
-            yield from self._run(self._single, batch, self.handled + 1)
+            yield from self._run(self._parts.single, batch, self.handled + 1)
         else:
             yield from self._handle_suspect(batch, suspect)
 
@@ -105,13 +106,13 @@ class Handling:
         self._settling.park()  # what came before it must not be repeated where it kills the worker
         self._settling.settle()
         yield
-        if self._is_leaving and not self._gives_away:  # such a task would come from nowhere again
+        if self._is_leaving and not self._traits.gives_away:  # such a task would come from nowhere again
             return
         try:
             self._suspects.begin(task, suspect)
         except StoreAwayError as error:
             self._settling.outage.note(error)
-        yield from self._run(self._single, batch, index + 1)
+        yield from self._run(self._parts.single, batch, index + 1)
         self._suspects.end(suspect.task_id, is_cleared=self.handled > index)
 
     def _run(self, runner: Runner, batch: Batch, stop: int) -> Generator[None]:
@@ -129,7 +130,7 @@ class Handling:
         """Count what has ended, and settle it. What is unfinished comes again: from its source, or it is parked."""
         conclusion = span.conclusion
         if conclusion is not None and isinstance(conclusion.outcome, Unfinished):
-            if not self._gives_away:
+            if not self._traits.gives_away:
                 return
             conclusion = replace(conclusion, outcome=Retry())
             span = replace(span, conclusion=conclusion)
@@ -139,9 +140,9 @@ class Handling:
         self._settling.take(span)
         if conclusion is None:
             self._board.note_done(span.stop - span.start)
-            self._breaker.note_done()
-            self._hooks.count(span.stop - span.start)
+            self._parts.breaker.note_done()
+            self._parts.hooks.count(span.stop - span.start)
             return
         self._board.note_failed()
-        if isinstance(conclusion.outcome, Retry) and not self._source.traits.durable_defer:
-            self._due.look_soon()
+        if isinstance(conclusion.outcome, Retry) and not self._traits.durable_defer:
+            self._parts.due.look_soon()

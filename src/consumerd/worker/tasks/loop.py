@@ -7,7 +7,6 @@ attends to it, and has them go on.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from threading import Lock, get_ident
 
 from consumerd import events
@@ -15,18 +14,13 @@ from consumerd.errors import SourceAwayError, StoreAwayError
 from consumerd.model.exits import WorkerExit
 from consumerd.model.interrupts import Interrupt
 from consumerd.model.task import Task
-from consumerd.sources.contract import Batch, EndOfSource, Source, SourceContext
+from consumerd.sources.contract import Batch, EndOfSource, SourceContext
 from consumerd.wire.board import Hold
-from consumerd.worker.tasks.attempts import NEWS_S, Attempts
-from consumerd.worker.tasks.breaker import Breaker
+from consumerd.worker.tasks.attempts import NEWS_S
 from consumerd.worker.tasks.context import WorkerContext
-from consumerd.worker.tasks.due import DueTasks
 from consumerd.worker.tasks.forked_child import leave_if_child
-from consumerd.worker.tasks.gate import Gate, Pace
-from consumerd.worker.tasks.handling import Handling
-from consumerd.worker.tasks.hooks import Hooks
-from consumerd.worker.tasks.settling import Settling
-from consumerd.worker.tasks.suspects import Suspects
+from consumerd.worker.tasks.gate import Pace
+from consumerd.worker.tasks.handling import Handling, Parts
 
 IDLE_FETCH_S = 0.4
 """So long a source may wait for its next task, and an idle worker for whatever cannot break into that wait."""
@@ -34,27 +28,6 @@ LARGEST_FETCH = 10_000
 
 FIRST_FETCH = 10
 """So few at first: nobody knows yet how long a task takes."""
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a loop works with; all of one worker.
-
-    has_hooks_between: whether hooks of the consumer's run between tasks.
-    stays_for_retries: when the source has ended, the worker ends only when no task waits to be tried again.
-    """
-
-    source: Source
-    hooks: Hooks
-    attempts: Attempts
-    handling: Handling
-    settling: Settling
-    due: DueTasks
-    suspects: Suspects
-    breaker: Breaker
-    gate: Gate
-    has_hooks_between: bool
-    stays_for_retries: bool
 
 
 class Loop:
@@ -74,6 +47,7 @@ class Loop:
         self._source = parts.source
         self._settling = parts.settling
         self._gate = parts.gate
+        self._handling = Handling(context, parts)
         self._clock = context.clock
         self._wait = context.interrupts.wait
         self._exit: WorkerExit | None = None
@@ -91,7 +65,7 @@ class Loop:
     def current_task(self) -> Task:
         """The task that the handler is running now; RuntimeError between tasks."""
         parts = self._parts
-        task = parts.attempts.task or parts.due.task or parts.handling.task
+        task = parts.attempts.task or parts.due.task or parts.fast.task
         if task is None:
             raise RuntimeError("no task is being handled now: ask from within handle_task")
         return task
@@ -179,7 +153,7 @@ class Loop:
         return self._parts.due.is_time and self._gate.is_open_for_parked
 
     def _handle(self, batch: Batch) -> None:
-        handling, began = self._parts.handling, self._clock.monotonic()
+        handling, began = self._handling, self._clock.monotonic()
         self._go_through(handling.handle(batch), handling.leave)
         self._pace.learn(handling.handled, self._clock.monotonic() - began)
         if self._settling.held:

@@ -15,8 +15,9 @@ from consumerd import events
 from consumerd.clock import monotonic
 from consumerd.worker.tasks.attempts import Attempts
 from consumerd.worker.tasks.context import WorkerContext
+from consumerd.worker.tasks.handling import Parts
 from consumerd.worker.tasks.hooks import Hooks
-from consumerd.worker.tasks.loop import Loop, Parts
+from consumerd.worker.tasks.loop import Loop
 from consumerd.worker.tasks.threads import BeatingThread
 
 WAITS_S = 3.0
