@@ -80,13 +80,8 @@ def become_worker(template: Template, fork: Fork, fds: Descriptors) -> NoReturn:
     except BaseException:  # noqa: BLE001 - the top of a process
         say(traceback.format_exc())
     finally:
-        _leave(exit_code)
-
-
-def _leave(exit_code: int) -> NoReturn:
-    """Without the interpreter's own end, which would run the zygote's."""
-    flush_streams()
-    os._exit(exit_code)
+        flush_streams()
+        os._exit(exit_code)  # without the interpreter's own end, which would run the zygote's
 
 
 def run_worker(template: Template, fork: Fork, fds: Descriptors) -> int:

@@ -40,7 +40,10 @@ TURN_S = 0.5
 
 
 class DueTasks:
-    """The due tasks of one consumer, as one worker takes them. The loop's thread calls it; the keeper calls `renew`."""
+    """The due tasks of one consumer, as one worker takes them. The loop's thread calls it; the keeper calls `renew`.
+
+    has_waiting: whether a task of the consumer waits to be tried again, as of the last look.
+    """
 
     def __init__(
         self,
@@ -72,7 +75,7 @@ class DueTasks:
         self._clock = context.clock
         self._next_look = context.clock.monotonic() + FIRST_LOOK_S
         self._pace = Pace(TURN_S)
-        self._has_waiting = False
+        self.has_waiting = False
         self._has_claims = False
         self._old_claims = None if context.member is None else f"{context.member}#"
         self._tried = 0
@@ -87,17 +90,12 @@ class DueTasks:
     def look_soon(self) -> None:
         """A task was parked as waiting: look again within a second."""
         self._next_look = min(self._next_look, self._clock.monotonic() + LOOK_WHILE_WAITING_S)
-        self._has_waiting = True
+        self.has_waiting = True
 
     @property
     def task(self) -> Task | None:
         """The parked task that is attempted now."""
         return self._attempts.task
-
-    @property
-    def has_waiting(self) -> bool:
-        """Whether a task of the consumer waits to be tried again, as of the last look."""
-        return self._has_waiting
 
     @property
     def is_time(self) -> bool:
@@ -228,13 +226,13 @@ class DueTasks:
 
     def _plan_next_look(self, *, is_more_due: bool) -> float | None:
         """In how many seconds the next task is due; None where none waits."""
-        self._has_waiting = is_more_due
+        self.has_waiting = is_more_due
         if is_more_due:
             self._next_look = 0.0
             return 0.0
         consumer = self._consumer
         due_in_s = self._store.ask(consumer, lambda store: store.next_due(consumer), None)
-        self._has_waiting = due_in_s is not None
+        self.has_waiting = due_in_s is not None
         pause_s = LOOK_OTHERWISE_S if due_in_s is None else min(max(due_in_s, LOOK_WHILE_WAITING_S), LOOK_OTHERWISE_S)
         self._next_look = self._clock.monotonic() + pause_s
         return due_in_s

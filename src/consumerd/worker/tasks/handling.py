@@ -9,7 +9,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 
 from consumerd.errors import ConsumerdError, StoreAwayError
-from consumerd.model.outcome import DONE, Retry
+from consumerd.model.outcome import Retry
 from consumerd.model.suspects import Suspect
 from consumerd.sources.contract import Batch, Revocable, Source
 from consumerd.worker.tasks.attempt import Unfinished
@@ -134,8 +134,6 @@ class Handling:
                 return
             conclusion = replace(conclusion, outcome=Retry())
             span = replace(span, conclusion=conclusion)
-        elif conclusion is not None and conclusion.outcome == DONE:
-            span, conclusion = replace(span, conclusion=None), None
         self.handled = span.stop
         self._settling.take(span)
         if conclusion is None:

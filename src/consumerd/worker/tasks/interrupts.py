@@ -11,6 +11,7 @@ import os
 import select
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from consumerd.clock import monotonic
 from consumerd.model.exits import WorkerExit
@@ -53,7 +54,8 @@ class Interrupts:
         if not self.cell[0]:
             return frozenset()
         self.cell[0] = False  # before the reasons: one that is set now is seen now or by the next look
-        self._clear_wake()
+        with suppress(BlockingIOError):  # set before it is written: the write comes after and wakes once too often
+            os.eventfd_read(self._wake_fd)
         taken = set()
         while self._reasons:
             taken.add(self._reasons.popleft())
@@ -69,12 +71,6 @@ class Interrupts:
             self._sleep(seconds)
         elif not self.cell[0]:
             self._poll.poll(max(0.0, seconds) * 1000)
-
-    def _clear_wake(self) -> None:
-        try:
-            os.eventfd_read(self._wake_fd)
-        except BlockingIOError:
-            return  # set between the append and the write: the write comes after and wakes once too often
 
 
 class StopDeadline:

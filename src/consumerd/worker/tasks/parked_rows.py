@@ -40,7 +40,8 @@ def parked_task(consumer: str, conclusion: Conclusion, now: float) -> ParkedTask
     task, outcome, failure = conclusion.task, conclusion.outcome, conclusion.failure
     assert not isinstance(outcome, Unfinished)
     assert failure is not None
-    row = _row(consumer, task, _error_line(outcome, failure.error), now)
+    why = f" ({outcome.reason})" if isinstance(outcome, Expired) else ""
+    row = _row(consumer, task, f"{failure.error}{why}", now)
     return replace(
         row,
         state=ParkedState.WAITING if isinstance(outcome, Retry) else ParkedState.DEAD,
@@ -100,10 +101,6 @@ def unparked(parked: ParkedTask) -> Task:
         first_at=parked.first_at,
         is_tombstone=not parked.payload and parked.attempts > 0,  # without a payload, nothing else is ever attempted
     )
-
-
-def _error_line(outcome: Outcome, error: str) -> str:
-    return f"{error} ({outcome.reason})" if isinstance(outcome, Expired) else error
 
 
 class StoreIndex:

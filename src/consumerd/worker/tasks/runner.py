@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from consumerd.errors import UndecodableError
+from consumerd.model.outcome import DONE
 from consumerd.model.task import Task
 from consumerd.sources.contract import Batch, Source
 from consumerd.worker.tasks.attempt import Attempt, Conclusion, Ending
@@ -123,7 +124,8 @@ class SingleRunner:
         self._next += 1
         if self.is_busy:
             self._attempts.begin(self.records.attempt(self._batch, self._next))
-        return (Span(self._batch, self._next - 1, self._next, conclusion),)
+        is_done = conclusion.outcome == DONE
+        return (Span(self._batch, self._next - 1, self._next, None if is_done else conclusion),)
 
     def leave(self) -> None:
         self._stop = min(self._stop, self._next + 1)

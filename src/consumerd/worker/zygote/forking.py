@@ -99,16 +99,13 @@ class Zygote:
             while (received := self._channel.take()) is not None:
                 self._obey(*received)
         finally:
-            self._tell_of_forked()
+            for child in self._untold:
+                self._tell(Forked(child.slot, child.generation, child.pid), child.pidfd)
+            self._untold.clear()
         if self._channel.is_at_end:
             self._poller.unregister(self._channel)
             self._is_leaving = True
             self._kill_at = clock.monotonic() + self._template.stop_timeout_s
-
-    def _tell_of_forked(self) -> None:
-        for child in self._untold:
-            self._tell(Forked(child.slot, child.generation, child.pid), child.pidfd)
-        self._untold.clear()
 
     def _obey(self, message: Message, fds: tuple[int, ...]) -> None:
         if isinstance(message, Fork) and len(fds) == ENDS_A_FORK:
