@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,9 +17,10 @@ from consumerd.config.problems import KeyMistakesError, KeyPath, Problem, did_yo
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
-_KINDS = {
+_WANTED = {
     "int": "a whole number",
     "float": "a number",
+    "decimal": "a number",
     "string": "text",
     "bool": "true or false",
     "list": "a list",
@@ -29,21 +31,21 @@ _KINDS = {
     "model": "a table",
     "dataclass": "a table",
     "none_required": "null",
-    "decimal": "a number",
+    "literal_error": "{expected}",
+    "enum": "{expected}",
+    "string_pattern_mismatch": "text of the form {pattern}",
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "string_too_short": "text of a length of at least {min_length:g}",
+    "string_too_long": "text of a length of at most {max_length:g}",
+    "too_short": "a list of a length of at least {min_length:g}",
+    "too_long": "a list of a length of at most {max_length:g}",
 }
+"""What should have stood there, by pydantic's type of the complaint without its ending, and with its context."""
 
-_BOUNDS = {
-    "greater_than": ("gt", "more than"),
-    "greater_than_equal": ("ge", "at least"),
-    "less_than": ("lt", "less than"),
-    "less_than_equal": ("le", "at most"),
-    "string_too_short": ("min_length", "text of a length of at least"),
-    "string_too_long": ("max_length", "text of a length of at most"),
-    "too_short": ("min_length", "a list of a length of at least"),
-    "too_long": ("max_length", "a list of a length of at most"),
-}
-
-_SUFFIXES = ("_type", "_parsing", "_from_float", "_attributes_type", "_exact_type")
+_ENDING = re.compile(r"_(type|parsing|from_float|attributes_type|exact_type)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,19 +204,8 @@ def _sentence(complaints: Sequence[ErrorDetails], known_keys: Sequence[str], pat
 
 def _wanted(complaint: ErrorDetails) -> str | None:
     """What should have stood there; None where we have no words of our own for it."""
-    kind = complaint["type"]
-    context = complaint.get("ctx", {})
-    if kind in _BOUNDS:
-        key, words = _BOUNDS[kind]
-        return f"{words} {context[key]:g}"
-    if kind in ("literal_error", "enum"):
-        return f"{context['expected']}"
-    if kind == "string_pattern_mismatch":
-        return f"text of the form {context['pattern']}"
-    for suffix in _SUFFIXES:
-        if kind.endswith(suffix) and kind.removesuffix(suffix) in _KINDS:
-            return _KINDS[kind.removesuffix(suffix)]
-    return _KINDS.get(kind)
+    template = _WANTED.get(_ENDING.sub("", complaint["type"]))
+    return None if template is None else template.format(**complaint.get("ctx", {}))
 
 
 def _fix(complaint: ErrorDetails, value: object) -> str:
