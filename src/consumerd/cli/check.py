@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import click
+import msgspec
 
 from consumerd.cli.lines import note, terminal_width
 from consumerd.cli.options import json_option
@@ -68,7 +68,9 @@ def command(config: str | None, as_json: bool, is_probing: bool, with_details: b
     validated = examine(config)
     looks = _look(validated, is_probing=is_probing)
     of_consumers = (problem for look in looks for problem in look.found.problems)
-    problems = in_document_order([*validated.problems, *_unreachable(validated), *of_consumers], validated.data)
+    document = validated.document
+    unreachable = () if document is None else unreachable_store_problems(document, os.geteuid())
+    problems = in_document_order([*validated.problems, *unreachable, *of_consumers], validated.data)
     if as_json:
         _print_json(config, problems, looks)
     elif problems:
@@ -76,11 +78,6 @@ def command(config: str | None, as_json: bool, is_probing: bool, with_details: b
     else:
         _print_looks(looks)
     return WRONG if problems else 0
-
-
-def _unreachable(validated: Validated) -> Iterator[Problem]:
-    if validated.document is not None:
-        yield from unreachable_store_problems(validated.document, os.geteuid())
 
 
 def _look(validated: Validated, *, is_probing: bool) -> list[Look]:
@@ -103,7 +100,7 @@ def _parking(validated: Validated) -> str | None:
 def _seen(consumer: ConsumerSettings, answer: Answer) -> Look:
     if not answer.parts:
         return Look(consumer, Inspection((_unanswered(consumer, answer),)))
-    found = Inspection.of_part(answer.parts[-1])
+    found = msgspec.convert(answer.parts[-1], Inspection)
     return Look(consumer, found if answer.is_complete else replace(found, away=answer.ending))
 
 

@@ -17,7 +17,6 @@ from consumerd.model.identity import is_name
 NAME_RULE = "a name is a letter, then at most 63 letters, digits, '_', '.' or '-'"
 
 _IDENTIFIER = r"[^\W\d]\w*"
-_LONGEST_DISTINCTION = 32
 _DOTTED = re.compile(rf"{_IDENTIFIER}(\.{_IDENTIFIER})*")
 
 Table = dict[str, Any]  # plain data, not checked yet
@@ -143,16 +142,12 @@ def _duplicate_problems(consumers: Iterable[ConsumerSettings]) -> Iterator[Probl
 def _proposals(same: Sequence[ConsumerSettings]) -> list[str]:
     """Different names: by the first key of `configs` in which they differ (a topic, an app_id), else by number."""
     for key in same[0].configs:
-        names = [f"{consumer.name}-{consumer.configs.get(key)}" for consumer in same]
-        if _tells_apart(key, same) and len(set(names)) == len(names) and all(map(is_name, names)):
+        values = [consumer.configs.get(key) for consumer in same]
+        names = [f"{same[0].name}-{value}" for value in values]
+        are_words = key != "workers" and all(type(value) in (str, int) for value in values)
+        if are_words and len(set(names)) == len(names) and all(map(is_name, names)):
             return names
     return [f"{consumer.name[:60]}-{number}" for number, consumer in enumerate(same, start=1)]
-
-
-def _tells_apart(key: str, same: Iterable[ConsumerSettings]) -> bool:
-    values = [consumer.configs.get(key) for consumer in same]
-    are_short = all(isinstance(value, str | int) and not isinstance(value, bool) for value in values)
-    return key != "workers" and are_short and all(len(str(value)) <= _LONGEST_DISTINCTION for value in values)
 
 
 def order_problems(consumers: Iterable[ConsumerSettings]) -> Iterator[Problem]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from consumerd.config.problems import Problem
-
-Part = dict[str, Any]  # plain data, on its way between the two
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +22,5 @@ class Inspection:
     problems: tuple[Problem, ...] = ()
     source: str = ""
     remarks: tuple[str, ...] = ()
-    lag: tuple[Part, ...] = ()
+    lag: tuple[dict[str, Any], ...] = ()  # plain data
     away: str = ""
-
-    def as_part(self) -> Part:
-        return asdict(self)
-
-    @classmethod
-    def of_part(cls, part: Part) -> Inspection:
-        """From what `as_part` gave, once it has been JSON."""
-        problems = tuple(Problem(**{**each, "path": tuple(each["path"])}) for each in part["problems"])
-        return cls(problems, part["source"], tuple(part["remarks"]), tuple(part["lag"]), part["away"])

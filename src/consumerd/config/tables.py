@@ -67,9 +67,9 @@ class Place:
         path = (*first, *steps[1:]) if first is not None else (*self.path, *steps)
         return replace(self, path=path, moved={})
 
-    def problem(self, sentence: str, *steps: str | int) -> Problem:
+    def problem(self, sentence: str, *steps: str | int, details: str = "") -> Problem:
         """A problem with this table, or with what `steps` lead to in it."""
-        return Problem(self.origin, self.within(*steps).path, sentence)
+        return Problem(self.origin, self.within(*steps).path, sentence, details)
 
 
 def read_table(

@@ -61,27 +61,11 @@ class Answer:
     output: str
 
 
-def ask(question: Question) -> Answer:
-    """Ask one child."""
-    return _ask(question, stopped=None)
+def ask(question: Question, *, stopped: int | None = None) -> Answer:
+    """Ask one child: start it, listen to it, end it.
 
-
-def ask_all(questions: Sequence[Question]) -> list[Answer]:
-    """Ask a child for each question, some at a time, each by a thread; the answers in the order of the questions."""
-    from concurrent.futures import ThreadPoolExecutor  # takes logging along, and a child that answers needs neither
-
-    stopped, stop = os.pipe()
-    pool = ThreadPoolExecutor(SIDE_BY_SIDE, "asking")
-    try:
-        return list(pool.map(lambda question: _ask(question, stopped=stopped), questions))
-    finally:
-        os.close(stop)  # a thread that waits for its child sees that: nobody wants the answer any more
-        pool.shutdown(cancel_futures=True)
-        os.close(stopped)
-
-
-def _ask(question: Question, *, stopped: int | None) -> Answer:
-    """Start a child, listen to it, end it. stopped: a descriptor at whose end nobody wants the answer any more."""
+    stopped: a descriptor at whose end nobody wants the answer any more.
+    """
     with ExitStack() as files:
         answers, its_answers, output, its_output = map(files.enter_context, (*_pipe(), *_pipe()))
         process = _start(question, its_answers, its_output)
@@ -95,6 +79,20 @@ def _ask(question: Question, *, stopped: int | None) -> Answer:
     is_complete = received.is_complete
     ending = "" if is_complete else _ending(status, late_after_s)
     return Answer(tuple(received.parts()), is_complete, ending, received.output.decode("utf-8", "replace"))
+
+
+def ask_all(questions: Sequence[Question]) -> list[Answer]:
+    """Ask a child for each question, some at a time, each by a thread; the answers in the order of the questions."""
+    from concurrent.futures import ThreadPoolExecutor  # takes logging along, and a child that answers needs neither
+
+    stopped, stop = os.pipe()
+    pool = ThreadPoolExecutor(SIDE_BY_SIDE, "asking")
+    try:
+        return list(pool.map(lambda question: ask(question, stopped=stopped), questions))
+    finally:
+        os.close(stop)  # a thread that waits for its child sees that: nobody wants the answer any more
+        pool.shutdown(cancel_futures=True)
+        os.close(stopped)
 
 
 def _pipe() -> tuple[FileIO, FileIO]:

@@ -36,9 +36,9 @@ def main() -> None:
     else:
         found, loaded = _inspect(settings, asked)
     is_probing = loaded is not None and asked["probe"]
-    reply.send(found.as_part(), last=not is_probing)
+    reply.send(asdict(found), last=not is_probing)
     if loaded is not None and is_probing:
-        reply.send(_probed(found, loaded, settings).as_part(), last=True)
+        reply.send(asdict(_probed(found, loaded, settings)), last=True)
 
 
 def _enter(settings: ConsumerSettings, asked: Asked, reply: Reply) -> Inspection:
