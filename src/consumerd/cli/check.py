@@ -106,10 +106,9 @@ def _seen(consumer: ConsumerSettings, answer: Answer) -> Look:
 
 def _unanswered(consumer: ConsumerSettings, answer: Answer) -> Problem:
     """The import hung, or ended its process."""
-    key = "module" if consumer.has_module_key else "class"
     module = consumer.target.partition(":")[0]
     sentence = f"importing {module} {answer.ending}: an import must return; see --traceback for what it printed"
-    return Problem(consumer.origin, (*consumer.path, key), sentence, answer.output)
+    return consumer.place.problem(sentence, consumer.module_key, details=answer.output)
 
 
 def _print_json(config: str, problems: list[Problem], looks: list[Look]) -> None:

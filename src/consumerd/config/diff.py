@@ -14,7 +14,7 @@ from consumerd.config.common_keys import MASTERS_KEYS
 from consumerd.config.shape import ConsumerSettings, Document
 from consumerd.model.identity import ConsumerName
 
-_WHERE_IT_STANDS = {"origin", "path", "defaulted", "has_module_key"}
+_WHERE_IT_STANDS = {"origin", "path", "defaulted", "module_key"}
 
 
 class ChangeKind(StrEnum):

@@ -61,7 +61,7 @@ def _read_entry(
         origin=place.origin,
         path=place.path,
         directory=resolver.directory,
-        has_module_key="module" in written,
+        module_key="module" if "module" in written else "class",
         defaulted=frozenset(defaults.keys() - own.keys()),
     )
     return consumer, problems
@@ -135,8 +135,7 @@ def _duplicate_problems(consumers: Iterable[ConsumerSettings]) -> Iterator[Probl
         if len(same) > 1:
             proposed = ", ".join(f"'{name}'" for name in _proposals(same))
             taken = f"{len(same)} consumers of this group are named '{same[0].name}'"
-            sentence = f"{taken}: give each a name of its own, for instance {proposed}"
-            yield Problem(same[1].origin, same[1].path, sentence)
+            yield same[1].place.problem(f"{taken}: give each a name of its own, for instance {proposed}")
 
 
 def _proposals(same: Sequence[ConsumerSettings]) -> list[str]:
@@ -156,13 +155,13 @@ def order_problems(consumers: Iterable[ConsumerSettings]) -> Iterator[Problem]:
     for consumer in consumers:
         name = str(consumer.full_name)
         for earlier in consumer.common.after:
-            path = (*consumer.path, "configs", "after")
             if earlier not in after:
                 advice = did_you_mean(earlier, after) or ": write group/name of another consumer"
-                yield Problem(consumer.origin, path, f"{shown(earlier)} is no consumer of this configuration{advice}")
+                sentence = f"{shown(earlier)} is no consumer of this configuration{advice}"
+                yield consumer.place.problem(sentence, "configs", "after")
             elif name in _all_before(earlier, after):
                 sentence = f"{name} waits for {earlier}, which waits for it: remove one of the two"
-                yield Problem(consumer.origin, path, sentence)
+                yield consumer.place.problem(sentence, "configs", "after")
 
 
 def _all_before(name: str, after: Mapping[str, Iterable[str]]) -> frozenset[str]:

@@ -74,4 +74,4 @@ def unreachable_store_problems(document: Document, uid: int) -> Iterator[Problem
                 "runs its processes as another user, who cannot reach the embedded parking store of the master: set "
                 "consumerd.parking to a database's URL"
             )
-            yield Problem(consumer.origin, (*consumer.path, "configs", "user"), sentence)
+            yield consumer.place.problem(sentence, "configs", "user")

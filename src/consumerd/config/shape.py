@@ -57,7 +57,7 @@ class ConsumerSettings(BaseModel):
     origin: the document's file, or `module:NAME`, for sentences about it.
     path: where the entry stands in the document, for the same.
     directory: the configuration's, where the module and relative files are looked for.
-    has_module_key: whether the entry has a `module`, or names it in its `class`.
+    module_key: the key of the entry that names the module: `module`, or `class`.
     defaulted: the keys of `configs` that come from `consumerd.defaults`.
     """
 
@@ -71,12 +71,17 @@ class ConsumerSettings(BaseModel):
     origin: str = ""
     path: tuple[str | int, ...] = ()
     directory: Path = Path()
-    has_module_key: bool = True
+    module_key: str = "module"
     defaulted: frozenset[str] = frozenset()
 
     @property
     def full_name(self) -> ConsumerName:
         return ConsumerName(self.group, self.name)
+
+    @property
+    def place(self) -> Place:
+        """Where its entry stands."""
+        return Place(self.origin, self.path)
 
     @property
     def configs_place(self) -> Place:

@@ -66,7 +66,7 @@ def _inspect(settings: ConsumerSettings, asked: Asked) -> tuple[Inspection, Load
         examined = examine_consumer(settings, os.environ)
     except Exception as error:  # noqa: BLE001 - the top of a process, around user code
         sentence = f"looking at the class failed with {one_line(error)}: see consumerd check --traceback"
-        return Inspection((Problem(settings.origin, settings.path, sentence, traceback.format_exc()),)), None
+        return Inspection((settings.place.problem(sentence, details=traceback.format_exc()),)), None
     loaded, problems, remarks = examined.loaded, list(examined.problems), list[str]()
     if loaded is not None:
         is_forking = settings.common.start == "fork"

@@ -67,7 +67,7 @@ def test_the_seeds_setting_is_valid_as_it_stands() -> None:
 
 def test_a_class_may_name_its_module() -> None:
     [consumer] = document({"g": [{"class": "app.jobs:Job"}]}).consumers
-    assert (consumer.target, consumer.name, consumer.has_module_key) == ("app.jobs:Job", "Job", False)
+    assert (consumer.target, consumer.name, consumer.module_key) == ("app.jobs:Job", "Job", "class")
 
 
 def test_an_entry_may_have_a_name() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from consumerd.config.problems import Problem, did_you_mean
-from consumerd.config.tables import Place
+from consumerd.config.shape import ConsumerSettings
 from consumerd.inquiry.raised import last_line, traceback_of
 from consumerd.model.contract import is_consumer
 
@@ -22,38 +22,34 @@ class NotLoadedError(Exception):
         self.problem = problem
 
 
-def import_class(target: str, directory: Path, entry: Place, *, module_key: str) -> type:
-    """The consumer's class behind `package.module:Class`, with `directory` on the import path from now on.
-
-    entry: where the consumer's entry stands.
-    module_key: the key there that names the module.
-    Raises NotLoadedError.
-    """
-    module_name, _, class_name = target.partition(":")
-    if str(directory.absolute()) not in sys.path:
-        sys.path.insert(0, str(directory.absolute()))
+def import_class(settings: ConsumerSettings) -> type:
+    """The consumer's class, with the configuration's directory on the import path from now on. NotLoadedError."""
+    module_name, _, class_name = settings.target.partition(":")
+    directory = str(settings.directory.absolute())
+    if directory not in sys.path:
+        sys.path.insert(0, directory)
         importlib.invalidate_caches()
-    module = _import(module_name, directory, entry, module_key)
-    found = _attribute(module, class_name, directory, entry)
+    module = _import(module_name, settings)
+    found = _attribute(module, class_name, settings)
     if not is_consumer(found):
         hint = did_you_mean(class_name, _consumers_in(module))
         sentence = f"{class_name} is not a consumer{hint or ': derive it from BaseConsumer or a class that does'}"
-        raise NotLoadedError(entry.problem(sentence, "class"))
+        raise NotLoadedError(settings.place.problem(sentence, "class"))
     assert isinstance(found, type)
     return found
 
 
-def _import(name: str, directory: Path, entry: Place, module_key: str) -> ModuleType:
+def _import(name: str, settings: ConsumerSettings) -> ModuleType:
+    directory, key = settings.directory, settings.module_key
     try:
         return importlib.import_module(name)
     except BaseException as error:  # user code raises what it likes, SystemExit included
         if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
             advice = _hidden(name, directory) or _nearest_module(str(error.name))
             sentence = f"there is no module {error.name} in {directory} or on PYTHONPATH{advice}"
-            raise NotLoadedError(entry.problem(sentence, module_key)) from None
+            raise NotLoadedError(settings.place.problem(sentence, key)) from None
         sentence = f"importing {name} failed with {last_line(error, directory)}: see consumerd check --traceback"
-        problem = Problem(entry.origin, entry.within(module_key).path, sentence, traceback_of(error))
-        raise NotLoadedError(problem) from error
+        raise NotLoadedError(settings.place.problem(sentence, key, details=traceback_of(error))) from error
 
 
 def _hidden(name: str, directory: Path) -> str:
@@ -74,15 +70,15 @@ def _nearest_module(name: str) -> str:
     return did_you_mean(last, siblings) or ": check the name"
 
 
-def _attribute(module: ModuleType, class_name: str, directory: Path, entry: Place) -> object:
+def _attribute(module: ModuleType, class_name: str, settings: ConsumerSettings) -> object:
     """The class of this name in the module; `Outer.Inner` is one that is nested in another. NotLoadedError."""
     found: object = module
     for step in class_name.split("."):
         if not hasattr(found, step):
             near = did_you_mean(step, _consumers_in(module)) or did_you_mean(step, vars(found))
-            advice = _hidden(module.__name__, directory) or near or ": check the name"
+            advice = _hidden(module.__name__, settings.directory) or near or ": check the name"
             sentence = f"the module {module.__name__} has no {class_name}{advice}"
-            raise NotLoadedError(entry.problem(sentence, "class"))
+            raise NotLoadedError(settings.place.problem(sentence, "class"))
         found = getattr(found, step)
     return found
 

@@ -84,12 +84,10 @@ def prepare_class(consumer_class: type, configs: Values, environ: Mapping[str, s
 
 def examine_consumer(settings: ConsumerSettings, environ: Mapping[str, str]) -> Examined:
     """Import the class and check its options; all problems at once. User code that raises is a problem too."""
-    entry = Place(settings.origin, settings.path)
     resolver = Resolver(environ, settings.directory)
-    examination = _Examination(settings.configs, entry, settings.configs_place, resolver)
-    key = "module" if settings.has_module_key else "class"
+    examination = _Examination(settings.configs, settings.place, settings.configs_place, resolver)
     try:
-        consumer_class = import_class(settings.target, settings.directory, entry, module_key=key)
+        consumer_class = import_class(settings)
     except NotLoadedError as error:
         return examination.of_nothing(error)
     return examination.of_class(consumer_class)
