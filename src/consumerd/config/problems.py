@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from consumerd.config.redaction import without_passwords
 from consumerd.errors import ConfigurationError
 
 KeyPath = tuple[str | int, ...]
@@ -14,7 +15,6 @@ KeyPath = tuple[str | int, ...]
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _SECRET_KEY = re.compile(r"pass|secret|token|credential|private|api_?key|parking|url|dsn", re.IGNORECASE)
-_URL_PASSWORD = re.compile(r"(://[^/@\s:]*:)[^/@\s]+@")
 _LONGEST_VALUE = 60
 _LONGEST_WORD = 64
 
@@ -104,7 +104,7 @@ def shown(value: object, path: KeyPath = ()) -> str:
         return "a list"
     if value is None:
         return "null"
-    text = _URL_PASSWORD.sub(r"\1***@", value) if isinstance(value, str) else value
+    text = without_passwords(value) if isinstance(value, str) else value
     return shortened(json.dumps(text, ensure_ascii=False, default=repr))
 
 

@@ -26,6 +26,11 @@ _PARTS = (
     re.compile(r"https?://[^/?#\s]+(/[^\s]{8,})"),  # what a web hook is known by
 )
 
+_WRITTEN_PASSWORDS = (
+    re.compile(r"(://[^/@:]*:)(?!\$\{\w+\}@).*(?=@)"),
+    re.compile(r"(?i)([?&][\w.-]*(?:pass|pwd|secret|token)[\w.-]*=)(?!\$\{)[^&]*"),
+)
+
 
 @dataclass(frozen=True)
 class Redactor:
@@ -59,6 +64,13 @@ class Redactor:
 def secret_parts(text: str) -> frozenset[str]:
     """The passwords, tokens and the like within a text that is a URL or a list of named values; decoded, too."""
     return frozenset(form for part in _written_parts(text) for form in (part, unquote(part), unquote_plus(part)))
+
+
+def without_passwords(url: str) -> str:
+    """A URL as it is written, its references unresolved; a password that is written out is masked."""
+    for password in _WRITTEN_PASSWORDS:
+        url = password.sub(rf"\1{MASK}", url)
+    return url
 
 
 def _written_parts(text: str) -> Iterator[str]:

@@ -11,7 +11,8 @@ from pathlib import Path
 import setproctitle
 
 from consumerd import clock, events
-from consumerd.config.shape import ConsumerSettings, Document, LogSettings
+from consumerd.config.redaction import without_passwords
+from consumerd.config.shape import EMBEDDED, ConsumerSettings, Document, LogSettings
 from consumerd.events.buffer import FactBuffer
 from consumerd.events.facts import Fact
 from consumerd.events.listeners import Listeners
@@ -33,7 +34,7 @@ from consumerd.master.duties.service import Service
 from consumerd.master.duties.watchdog import Watchdog
 from consumerd.master.event_command import EventCommand
 from consumerd.master.helper import StoreHelper
-from consumerd.master.host.durability import Durability, shown_parking
+from consumerd.master.host.durability import Durability
 from consumerd.master.host.launcher import Launcher
 from consumerd.master.host.memory import OomKills
 from consumerd.master.host.service_socket import ServiceSocket
@@ -252,7 +253,7 @@ def _started(document: Document, state_dir: StateDirectory) -> Fact:
         pid=os.getpid(),
         pools=sum(consumer.common.enabled for consumer in document.consumers),
         state_dir=str(state_dir.path),
-        parking=shown_parking(document.settings.parking),
+        parking=without_passwords(document.settings.parking or EMBEDDED),
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumerd.config.redaction import MASK, SHORTEST_SECRET, Redactor
+from consumerd.config.redaction import MASK, SHORTEST_SECRET, Redactor, without_passwords
 from consumerd.config.secrets import Resolver, has_reference
 
 ENVIRON = {"PASSWORD": "s3cr3t/&?", "EMPTY": "", "LATIN": "\udce4"}
@@ -181,3 +181,20 @@ def test_addresses_names_and_paths_are_no_secrets(key: str, written: str, text: 
     redactor = Redactor(resolved.secrets)
     assert redactor.redact(text) == text
     assert redactor.redact("s3cr3t") == (MASK if "PASSWORD" in written else "s3cr3t")
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("embedded", "embedded"),
+        ("mysql+pymysql://app:${DB_PASSWORD}@db/tasks", "mysql+pymysql://app:${DB_PASSWORD}@db/tasks"),
+        ("${PARKING_URL}", "${PARKING_URL}"),
+        ("postgresql://db/tasks?user=app&password=hunter2&x=1", "postgresql://db/tasks?user=app&password=***&x=1"),
+        ("mysql://db/tasks?sslPassword=hunter2", "mysql://db/tasks?sslPassword=***"),
+        ("postgresql://app:hunter2@db:5432/tasks", "postgresql://app:***@db:5432/tasks"),
+        ("postgresql://app@db:5432/tasks", "postgresql://app@db:5432/tasks"),
+        ("postgresql://app:p@ss$1/2@db/tasks", "postgresql://app:***@db/tasks"),
+    ],
+)
+def test_a_url_is_shown_as_it_is_written_but_for_a_password(written: str, shown: str) -> None:
+    assert without_passwords(written) == shown

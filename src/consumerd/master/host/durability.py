@@ -6,12 +6,10 @@ Such a source (Kafka, a generator) has forgotten a task once it is parked: the s
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from consumerd import events
-from consumerd.config.redaction import MASK
 from consumerd.config.shape import EMBEDDED, Document
 from consumerd.events.facts import Fact
 from consumerd.model.identity import ConsumerName
@@ -27,11 +25,6 @@ _PASSING = {
     "aufs": "goes with its container",
 }
 _KUBERNETES = "KUBERNETES_SERVICE_HOST"
-
-_WRITTEN_PASSWORDS = (
-    re.compile(r"(://[^/@:]*:)(?!\$\{\w+\}@).*(?=@)"),
-    re.compile(r"(?i)([?&][\w.-]*(?:pass|pwd|secret|token)[\w.-]*=)(?!\$\{)[^&]*"),
-)
 
 
 class Durability:
@@ -99,11 +92,3 @@ def _unescaped(text: str) -> str:
     for character in " \t\n\\":
         text = text.replace(f"\\{ord(character):03o}", character)
     return text
-
-
-def shown_parking(parking: str | None) -> str:
-    """The parking store as it is written, references unresolved; a password that is written out is masked."""
-    shown = EMBEDDED if parking is None else parking
-    for password in _WRITTEN_PASSWORDS:
-        shown = password.sub(rf"\1{MASK}", shown)
-    return shown

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from consumerd.events.facts import Fact
-from consumerd.master.host.durability import Durability, filesystem_of, shown_parking, why_it_passes
+from consumerd.master.host.durability import Durability, filesystem_of, why_it_passes
 from consumerd.model.identity import ConsumerName
 from consumerd.wire.messages import Loaded
 
@@ -87,21 +87,3 @@ def test_the_innermost_and_latest_mount_counts(tmp_path: Path, path: str, kind: 
 
 def test_without_a_table_of_mounts_the_type_is_unknown(tmp_path: Path) -> None:
     assert filesystem_of(Path("/x"), tmp_path / "mountinfo") == "unknown"
-
-
-@pytest.mark.parametrize(
-    ("parking", "shown"),
-    [
-        (None, "embedded"),
-        ("embedded", "embedded"),
-        ("mysql+pymysql://app:${DB_PASSWORD}@db/tasks", "mysql+pymysql://app:${DB_PASSWORD}@db/tasks"),
-        ("${PARKING_URL}", "${PARKING_URL}"),
-        ("postgresql://db/tasks?user=app&password=hunter2&x=1", "postgresql://db/tasks?user=app&password=***&x=1"),
-        ("mysql://db/tasks?sslPassword=hunter2", "mysql://db/tasks?sslPassword=***"),
-        ("postgresql://app:hunter2@db:5432/tasks", "postgresql://app:***@db:5432/tasks"),
-        ("postgresql://app@db:5432/tasks", "postgresql://app@db:5432/tasks"),
-        ("postgresql://app:p@ss$1/2@db/tasks", "postgresql://app:***@db/tasks"),
-    ],
-)
-def test_the_parking_store_is_shown_as_it_is_written_but_for_a_password(parking: str | None, shown: str) -> None:
-    assert shown_parking(parking) == shown
