@@ -129,9 +129,8 @@ class Pool:
     @property
     def entry(self) -> Entry:
         """The entry in force: of the newest edition, but while that is on trial, or rejected, of the established."""
-        pool, newest = self.observed, self.wanted.edition
-        is_trial = pool.is_trial(self.target_edition)
-        return self._entries[pool.established if is_trial or newest == pool.rejected else newest]
+        target, pool = self.target_edition, self.observed
+        return self.entry_of(pool.established if pool.is_trial(target) else target)
 
     @property
     def newest_entry(self) -> Entry:
@@ -145,7 +144,7 @@ class Pool:
         """
         if self.successor is not None or not self.is_wanted:
             return self.successor
-        return self._kept_entry
+        return self.entry_of(self.target_edition)
 
     @property
     def target_edition(self) -> int:
@@ -231,7 +230,7 @@ class Pool:
         self.set_pin(workers)
         self._follow_entry()
         if self.wanted.is_split and self.wanted.workers != before:
-            self.change(self._kept_entry, now)
+            self.change(self.entry_of(self.target_edition), now)
 
     def set_pin(self, workers: int | None) -> None:
         """Keep a number, for the entry that is about to come as well; None: forget it.
@@ -267,10 +266,6 @@ class Pool:
                 self.send(number, message)
 
     # Within
-
-    @property
-    def _kept_entry(self) -> Entry:
-        return self.entry if self.wanted.edition == self.observed.rejected else self.newest_entry
 
     def _traits(self, edition: int) -> Mapping[str, bool]:
         return self.loaded[edition].traits if edition in self.loaded else {}
