@@ -12,7 +12,6 @@ from consumerd.master.rules import actions, history
 from consumerd.master.rules.actions import Action
 from consumerd.model.failure import refusal
 from consumerd.wire import messages
-from consumerd.wire.board import BoardFlag
 from consumerd.wire.inherited import EXECUTION_MODULE, ZYGOTE_MODULE
 from consumerd.wire.messages import Stop
 
@@ -90,7 +89,7 @@ def _fork(pool: Pool, slot: int, edition: int, now: float) -> None:
         workers=pool.wanted.workers,
         is_paused=pool.is_paused,
         suspects=pool.suspects.told(),
-        is_wary=_is_wary(pool, slot),
+        is_wary=slot in pool.wary,
     )
     awaited = sum(worker.pid is None for worker in pool.workers.values())
     try:
@@ -103,14 +102,6 @@ def _fork(pool: Pool, slot: int, edition: int, now: float) -> None:
     tools.stderr.open(ends.stderr_fd, pool.consumer)
     tools.mailbox.open(ends.channel, Origin(pool.name, slot, fork.generation))
     tools.mailbox.flush(zygote)
-
-
-def _is_wary(pool: Pool, slot: int) -> bool:
-    """Whether the worker before left because nothing answered its tasks."""
-    last = pool.last_ends.get(slot)
-    is_latest = last is not None and last.generation == pool.observed.slots[slot].generation
-    board = last.board if is_latest and last is not None else None
-    return board is not None and BoardFlag.DESTINATION_AWAY in board["flags"]
 
 
 def _once(fact: Fact, why: str, before: str) -> Fact:

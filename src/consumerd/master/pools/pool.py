@@ -40,6 +40,7 @@ class Pool:
     zygotes: by edition.
     workers: by slot.
     last_ends: by slot, of the last worker that ended though nobody had asked it to.
+    wary: the slots whose last worker ended while nothing answered its tasks.
     parked_now: how many tasks are parked, as a worker counted them at parked_heard_at.
     refusal: why the master must not run this consumer, where it began with it.
     are_suspects_told: whether the workers know of the suspects as they are now.
@@ -67,6 +68,7 @@ class Pool:
         self.workers: dict[int, Worker] = {}
         self.last_error: LastError | None = None
         self.last_ends: dict[int, LastEnd] = {}
+        self.wary: set[int] = set()
         self.refusal: str | None = None
         self.tally = Tally()
         self.suspects = Suspects()

@@ -17,6 +17,7 @@ from consumerd.master.rules.observed import ObservedPool
 from consumerd.master.rules.restart import Ended, has_settled, is_proven, is_refuted
 from consumerd.master.rules.wait_status import worker_described
 from consumerd.model.slots import PoolState, SlotState
+from consumerd.wire.board import BoardFlag, Reading
 from consumerd.wire.messages import Cleared, Lag, ParkedNow, Ready, Reported
 from consumerd.wire.status import Culprit, LastEnd
 
@@ -119,10 +120,10 @@ def worker_ended(pool: Pool, slot: int, status: int | None, now: float) -> None:
         suspect_deaths=suspect_deaths,
     )
     after = history.worker_ended(pool.observed, slot, ended, now, pool.wanted)
-    _become_without(pool, slot, record, after, now)
+    _become_without(pool, slot, record, after, reading)
 
 
-def _become_without(pool: Pool, slot: int, record: LastEnd, after: ObservedPool, now: float) -> None:
+def _become_without(pool: Pool, slot: int, record: LastEnd, after: ObservedPool, reading: Reading | None) -> None:
     """Without a worker that has ended. What nobody has asked for is a warning, and an error of the pool."""
     was, becomes = pool.observed.slots[slot], after.slots[slot]
     leaves = was.state is SlotState.DRAINING or becomes.state is SlotState.FINISHED
@@ -133,11 +134,14 @@ def _become_without(pool: Pool, slot: int, record: LastEnd, after: ObservedPool,
         pid=record.pid,
         generation=record.generation,
         end=record.end,
-        restarts_in_s=None if leaves else round(max(0.0, becomes.due_at - now), 3),
+        restarts_in_s=None if leaves else round(max(0.0, becomes.due_at - becomes.since), 3),
         stderr=None if leaves else record.stderr[-1000:],
     )
+    pool.wary.discard(slot)
     if not leaves:
         pool.last_ends[slot] = record
+        if reading is not None and BoardFlag.DESTINATION_AWAY in reading.flags:
+            pool.wary.add(slot)
     if not is_asked:
         _note_end(pool, slot, record)
     pool.become(after, fact.at(Level.INFO) if is_asked else fact)

@@ -511,6 +511,19 @@ def test_the_flight_record_has_what_a_worker_said_it_ended_of(stage: Stage) -> N
     assert how_ended(stage.pool.last_ends[1]) == "SIGKILL"
 
 
+def test_a_worker_is_wary_where_the_one_before_it_ended_while_nothing_answered_its_tasks(stage: Stage) -> None:
+    stage.up()
+    stage.board(1).words[FLAGS] = BoardFlag.DESTINATION_AWAY | BoardFlag.SOURCE_AWAY
+    for slot in (0, 1):
+        worker_ended(stage.pool, slot, 1 << 8, 1.0)
+        stage.fork(slot, 2.0)
+    assert [fork.is_wary for fork in stage.launcher.forks] == [False, False, False, True]
+    stage.pool.become(history.asked_to_leave(stage.pool.observed, 1, 3.0, deadline=28.0))
+    worker_ended(stage.pool, 1, 0, 4.0)
+    stage.fork(1, 5.0)
+    assert not stage.launcher.forks[-1].is_wary
+
+
 def test_the_end_of_a_worker_whose_task_an_operator_cancelled_is_kept_and_no_error(stage: Stage) -> None:
     stage.up()
     cancelled = Condemned("cancelled by an operator", 1.0, 2.0, is_asked=True)
