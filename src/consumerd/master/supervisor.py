@@ -22,7 +22,6 @@ from consumerd.master.pools.pools import Pools
 from consumerd.master.pools.tools import Tools
 from consumerd.master.pools.worker_messages import hear_worker, look_for_proof, unproven, worker_ended
 from consumerd.master.pools.zygote_messages import hear_zygote, zygote_ended
-from consumerd.master.rules.actions import GiveUp
 from consumerd.master.rules.plan import LOST_FOR_S, plan
 from consumerd.model.slots import PoolState
 
@@ -168,13 +167,12 @@ class Supervisor:
         for _ in range(MOST_ROUNDS):
             planned = plan(self._pools.wanted, self._pools.observed, now)
             self._planned_at = planned.next_at
+            if planned.gives_up:
+                self.give_up("every pool, or an essential one, has failed for too long")
             if not planned.actions:
                 return
             for action in planned.actions:
-                if isinstance(action, GiveUp):
-                    self.give_up("every pool, or an essential one, has failed for too long")
-                else:
-                    perform(self._pools[action.pool], action, now)
+                perform(self._pools[action.pool], action, now)
             self._pools.forget_gone(now)
         raise AssertionError("the plan does not come to rest")
 

@@ -17,7 +17,7 @@ from consumerd.wire.messages import Stop
 
 
 def perform(pool: Pool, action: Action, now: float) -> None:
-    """Do one thing, and note it in the pool's history. `GiveUp` is the supervisor's own."""
+    """Do one thing, and note it in the pool's history."""
     match action:
         case actions.ExecuteZygote(_, edition):
             _execute_zygote(pool, edition, now)
@@ -39,8 +39,6 @@ def perform(pool: Pool, action: Action, now: float) -> None:
             pool.become(history.stopping(pool.observed, now))
         case actions.ClosePool():
             pool.become(history.gone(pool.observed, now))
-        case actions.GiveUp():
-            raise AssertionError("giving up is the supervisor's")
 
 
 def kill_zygote(pool: Pool, edition: int) -> None:

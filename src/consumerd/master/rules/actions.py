@@ -81,20 +81,4 @@ class ClosePool:
     pool: ConsumerName
 
 
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    """Every pool, or an essential one, has been lost for `plan.LOST_FOR_S`."""
-
-
-Action = (
-    ExecuteZygote
-    | ForkWorker
-    | AskToLeave
-    | Kill
-    | Vacate
-    | AskZygoteToLeave
-    | KillZygote
-    | StopPool
-    | ClosePool
-    | GiveUp
-)
+Action = ExecuteZygote | ForkWorker | AskToLeave | Kill | Vacate | AskZygoteToLeave | KillZygote | StopPool | ClosePool

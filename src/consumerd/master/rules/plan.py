@@ -44,10 +44,12 @@ class Plan:
 
     actions: now.
     next_at: when a plan has to be made again though nothing happens; None: not before something does.
+    gives_up: every pool, or an essential one, has been lost for `LOST_FOR_S`.
     """
 
     actions: tuple[Action, ...]
     next_at: float | None
+    gives_up: bool
 
 
 @dataclass(slots=True)
@@ -69,9 +71,8 @@ def plan(wanted: Wanted, observed: Observed, now: float) -> Plan:
     for name, pool in observed.items():
         if pool.state is not PoolState.GONE and not _waits(name, wanted, observed):
             planned += _PoolPlan(name, wanted[name], pool, clock).actions()
-    if clock.is_due(_give_up_at(wanted, observed)):
-        planned.append(actions.GiveUp())
-    return Plan(tuple(planned), clock.next_at if clock.next_at < math.inf else None)
+    gives_up = clock.is_due(_give_up_at(wanted, observed))
+    return Plan(tuple(planned), clock.next_at if clock.next_at < math.inf else None, gives_up)
 
 
 def target_edition(wanted: WantedPool, pool: ObservedPool) -> int:

@@ -14,7 +14,6 @@ from consumerd.master.rules.actions import (
     ClosePool,
     ExecuteZygote,
     ForkWorker,
-    GiveUp,
     Kill,
     KillZygote,
     StopPool,
@@ -153,16 +152,15 @@ def test_deaths_that_lie_a_minute_back_do_not_count() -> None:
 
 def test_the_master_gives_up_when_every_pool_has_been_lost_for_five_minutes() -> None:
     failed = lost(10.0)
-    assert planned(failed, 10.0 + LOST_FOR_S - 0.01)[-1] != GiveUp()
-    assert planned(failed, 10.0 + LOST_FOR_S)[-1] == GiveUp()
-    beside = plan({A: wanted(), B: wanted()}, {A: failed, B: running()}, 1e9)
-    assert GiveUp() not in beside
+    assert not rules.plan({A: wanted()}, {A: failed}, 10.0 + LOST_FOR_S - 0.01).gives_up
+    assert rules.plan({A: wanted()}, {A: failed}, 10.0 + LOST_FOR_S).gives_up
+    assert not rules.plan({A: wanted(), B: wanted()}, {A: failed, B: running()}, 1e9).gives_up
 
 
 def test_the_master_gives_up_when_an_essential_pool_has_been_lost_for_five_minutes() -> None:
     observed = {A: lost(10.0), B: running()}
     essential = {A: replace(wanted(), is_essential=True), B: wanted()}
-    assert plan(essential, observed, 10.0 + LOST_FOR_S)[-1] == GiveUp()
+    assert rules.plan(essential, observed, 10.0 + LOST_FOR_S).gives_up
 
 
 def test_a_pool_begins_once_those_that_it_comes_after_are_healthy() -> None:
@@ -439,16 +437,16 @@ class World(RuleBasedStateMachine):
 
     def act(self) -> None:
         for _ in range(10):
-            actions = plan(self.wanted, self.pools, self.now)
-            if not actions:
+            planned = rules.plan(self.wanted, self.pools, self.now)
+            if planned.gives_up:
+                self.want_stop()
+            elif not planned.actions:
                 return
-            for action in actions:
+            for action in planned.actions:
                 self.perform(action)
-        raise AssertionError(f"the plan does not come to rest: {actions}")
+        raise AssertionError(f"the plan does not come to rest: {planned.actions}")
 
     def perform(self, action: Action) -> None:
-        if isinstance(action, GiveUp):
-            return self.want_stop()
         name = action.pool
         pool = self.pools[name]
         match action:
@@ -490,7 +488,6 @@ class World(RuleBasedStateMachine):
                 assert not any(worker[0] == name for worker in self.workers)
                 pool = history.gone(pool, self.now)
         self.pools[name] = pool
-        return None
 
     def is_spared(self, name: ConsumerName, number: int) -> None:
         """A worker that is recycled leaves no more than `max_unavailable` slots empty."""
@@ -613,10 +610,11 @@ class World(RuleBasedStateMachine):
     def the_next_deadline_comes(self) -> None:
         deadline = next_deadline(self.wanted, self.pools, self.now)
         if deadline is not None:
-            before = plan(self.wanted, self.pools, (self.now + deadline) / 2)
-            assert before == (), "something was due before the deadline"
+            before = rules.plan(self.wanted, self.pools, (self.now + deadline) / 2)
+            assert (before.actions, before.gives_up) == ((), False), "something was due before the deadline"
             self.now = max(self.now, deadline)
-            assert plan(self.wanted, self.pools, self.now), "woken for nothing"
+            planned = rules.plan(self.wanted, self.pools, self.now)
+            assert planned.actions or planned.gives_up, "woken for nothing"
             self.act()
 
     # Operators
