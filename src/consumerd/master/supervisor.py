@@ -137,18 +137,17 @@ class Supervisor:
     def _reap(self, now: float) -> None:
         """Children of our own, and workers adopted from a zygote that ended; its last words come first."""
         launcher = self._tools.launcher
-        while ended := launcher.ended():
+        while (pid := launcher.ended()) is not None:
             self._hear_zygotes(now)
-            for pid in ended:
-                owner = self._pools.owner_of(pid)
-                status = launcher.reap(pid, with_group=owner is not None)
-                if owner is None:
-                    self._note_end(pid, status)
-                elif owner.slot is None:
-                    zygote_ended(self._pools[owner.pool], owner.edition, status, now)
-                    self._find_lost(self._pools[owner.pool], now)
-                else:
-                    worker_ended(self._pools[owner.pool], owner.slot, status, now)
+            owner = self._pools.owner_of(pid)
+            status = launcher.reap(pid, with_group=owner is not None)
+            if owner is None:
+                self._note_end(pid, status)
+            elif owner.slot is None:
+                zygote_ended(self._pools[owner.pool], owner.edition, status, now)
+                self._find_lost(self._pools[owner.pool], now)
+            else:
+                worker_ended(self._pools[owner.pool], owner.slot, status, now)
 
     def _hear_zygotes(self, now: float) -> None:
         for pool in self._pools:

@@ -177,15 +177,13 @@ class Launcher:
             return False
         return state == b"T"
 
-    def ended(self) -> Sequence[int]:
-        """Pids of ended children that nobody has reaped yet, adopted ones among them: at most one, for the kernel shows
-        the next when this one is reaped.
-        """
+    def ended(self) -> int | None:
+        """The pid of an ended child, adopted perhaps, that nobody has reaped yet; the next once this one is reaped."""
         try:
             found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
-            return ()
-        return () if found is None else (found.si_pid,)
+            return None
+        return None if found is None else found.si_pid
 
     def reap(self, pid: int, *, with_group: bool) -> int | None:
         """Reap an ended child: its wait status. with_group: first kill what its process group still holds."""

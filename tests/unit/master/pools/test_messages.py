@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -123,8 +123,8 @@ class PaperLauncher:
     def is_stopped(self, pid: int) -> bool:
         return pid in self.stopped
 
-    def ended(self) -> Sequence[int]:
-        return list(self.dead)[:1]
+    def ended(self) -> int | None:
+        return next(iter(self.dead), None)
 
     def reap(self, pid: int, *, with_group: bool) -> int | None:
         return self.dead.pop(pid)
