@@ -48,18 +48,21 @@ class StoreHelper:
                 raise
             finally:
                 if is_whole:
-                    self._rest()
+                    self._leaves = asyncio.get_running_loop().call_later(IDLE_S, self.close)
                 else:
                     self.close()
 
     def close(self) -> None:
         """End the helper. It holds nothing that it could lose: each request is one transaction."""
+        self._let_go(self._children.end)
+
+    def _let_go(self, end: Callable[[Executed], None]) -> None:
         if self._leaves is not None:
             self._leaves.cancel()
         executed, self._executed = self._executed, None
         if executed is not None:
             executed.channel.close()
-            self._children.end(executed)
+            end(executed)
 
     async def _pages(self, verb: str, arguments: dict[str, object]) -> AsyncIterator[tuple[dict[str, object], ...]]:
         channel = self._channel()
@@ -81,7 +84,7 @@ class StoreHelper:
                 f"the parking store did not answer within {ANSWER_TIMEOUT_S:g} s: try again"
             ) from error
         except OSError as error:
-            self._give_up()
+            self._let_go(self._children.kill)  # it ends, or must, and that is told
             raise ConsumerdError(f"the store helper ended while it was asked ({error}): its stderr says why") from error
 
     def _channel(self) -> Channel:
@@ -98,19 +101,9 @@ class StoreHelper:
             self._executed.channel.queue(self._serve)
         return self._executed.channel
 
-    def _give_up(self) -> None:
-        """It has closed its channel: it ends, or must."""
-        executed, self._executed = self._executed, None
-        if executed is not None:
-            executed.channel.close()
-            self._children.kill(executed)
-
     def _tell_end(self, end: End) -> None:
         """It has ended though nobody wanted that. A request that waits for it learns so by its channel."""
         self._emit(events.store_helper_ended(end=described(end.status), stderr=end.last_words[-1000:]))
-
-    def _rest(self) -> None:
-        self._leaves = asyncio.get_running_loop().call_later(IDLE_S, self.close)
 
 
 class StoreRequestError(ConsumerdError):

@@ -129,7 +129,8 @@ class _Master:
         self._reloader = Reloader(self._configuration, read, self._emit, service.reloading)
         self._children = Children(launcher, self._tools.stderr)
         self._on_event = self._event_command()
-        self._helper = StoreHelper(launcher, self._children, self._emit, _serve(document, self._state_dir))
+        serve = Serve(document.settings.model_dump_json(), str(document.directory), str(self._state_dir.path))
+        self._helper = StoreHelper(launcher, self._children, self._emit, serve)
         self._signals = Signals(asyncio.get_running_loop(), self._woken.set)
         self._supervisor = self._supervise(service)
         self._control = self._control_server(methods)
@@ -289,7 +290,3 @@ def _watch(reloader: Reloader, document: Document, emit: Listeners) -> None:
         reloader.watch(file)
     else:
         emit(events.watch_refused(config=document.origin, advice="use consumerd reload"))
-
-
-def _serve(document: Document, state_dir: StateDirectory) -> Serve:
-    return Serve(document.settings.model_dump_json(), str(document.directory), str(state_dir.path))
