@@ -18,7 +18,7 @@ from benchmarks.handlers import HANDLERS, Handler, consume
 from benchmarks.runs import Stopwatch
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.schema import create_table, enqueue
-from consumerd.sources.table.statements import statements_for
+from consumerd.sources.table.statements import Statements
 
 BATCH = 100
 LEASE_S = 30.0
@@ -26,7 +26,7 @@ LEASE_S = 30.0
 
 def run_bare(path: Path, handler: Handler, watch: Stopwatch) -> None:
     """What a careful person writes by hand, for one process: no lock file, no other reader."""
-    sql = statements_for(TableOptions(database=str(path), table="tasks"))
+    sql = Statements(TableOptions(database=str(path), table="tasks"))
     claim = sql.claims.quick[False]
     database = sqlite3.connect(path, isolation_level=None)
     database.execute("PRAGMA synchronous=FULL")

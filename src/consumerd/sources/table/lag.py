@@ -19,7 +19,7 @@ from consumerd.errors import SourceRefusedError
 from consumerd.sources.contract import ShardLag
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.schema import check_table
-from consumerd.sources.table.statements import Statements, statements_for
+from consumerd.sources.table.statements import Statements
 
 ROWS_A_LOOK = 50_000
 """A look reads so many rows at most: a table may keep millions that are done."""
@@ -38,7 +38,7 @@ def probe(options: TableOptions) -> tuple[ShardLag, ...]:
     try:
         with engine.connect() as connection:
             check_table(connection, options)
-            lag, now = TableLag(options.table, statements_for(options)), wall()
+            lag, now = TableLag(options.table, Statements(options)), wall()
             for _ in range(MOST_LOOKS - 1):
                 if not lag.look(connection, now):
                     break

@@ -14,7 +14,7 @@ from consumerd.database.lock import FileLock
 from consumerd.database.sql import run, run_many
 from consumerd.errors import SourceAwayError, SourceRefusedError
 from consumerd.sources.table.options import TableOptions
-from consumerd.sources.table.statements import statements_for
+from consumerd.sources.table.statements import Statements
 
 
 def create_table(database: str, table: str = "tasks") -> None:
@@ -23,7 +23,7 @@ def create_table(database: str, table: str = "tasks") -> None:
     database: a path or `sqlite:///PATH`. Raises SourceAwayError where the file cannot be written.
     """
     options = TableOptions(database=database, table=table)
-    sql = statements_for(options)
+    sql = Statements(options)
 
     def create(connection: Connection) -> None:
         run(connection, sql.create)
@@ -39,7 +39,7 @@ def enqueue(database: str, records: Iterable[object], table: str = "tasks") -> i
     """
     options = TableOptions(database=database, table=table)
     payloads = [record if isinstance(record, bytes) else orjson.dumps(record) for record in records]
-    insert = statements_for(options).enqueue
+    insert = Statements(options).enqueue
     rows = insert.rows(payload=payloads, now=repeat(wall()))
     if rows:
         _write(options, lambda connection: run_many(connection, insert, rows))
@@ -57,7 +57,8 @@ def check_table(connection: Connection, options: TableOptions) -> None:
         raise SourceRefusedError(f"{name} has no column {', '.join(missing)}: add it, or name another (…_column)")
     if not _is_unique(connection, options):
         raise SourceRefusedError(f"{name} has no unique index on {options.id_column}: make it the primary key")
-    if _has_no_rowid(connection, options):
+    has_no_rowid = "SELECT wr FROM pragma_table_list(?)"
+    if connection.exec_driver_sql(has_no_rowid, (options.table,)).scalar():
         raise SourceRefusedError(f"{name} is WITHOUT ROWID: make it anew without that")
 
 
@@ -85,8 +86,3 @@ def _is_unique(connection: Connection, options: TableOptions) -> bool:
         'WHERE list."unique" AND NOT list.partial GROUP BY list.name'
     )
     return options.id_column.lower() in connection.exec_driver_sql(indexes, (options.table,)).scalars().all()
-
-
-def _has_no_rowid(connection: Connection, options: TableOptions) -> bool:
-    query = "SELECT wr FROM pragma_table_list(?)"
-    return bool(connection.exec_driver_sql(query, (options.table,)).scalar())

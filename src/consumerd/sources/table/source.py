@@ -25,7 +25,7 @@ from consumerd.sources.table.lag import TableLag
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.schema import check_table
 from consumerd.sources.table.settling import Settled, Settling
-from consumerd.sources.table.statements import Statements, statements_for
+from consumerd.sources.table.statements import Statements
 
 ResultT = TypeVar("ResultT")
 
@@ -58,7 +58,7 @@ class TableSource:
     def open(self, context: SourceContext) -> None:
         self._context = context
         self._options = cast("TableOptions", context.options)
-        self._sql: Statements = statements_for(self._options, context.clock.wall)
+        self._sql = Statements(self._options, context.clock.wall)
         self._claims = self._sql.claims
         self._lag = TableLag(self._options.table, self._sql)
         self._settling = Settling(self._sql, context, self._noted)
@@ -183,11 +183,10 @@ class TableSource:
             return None
         ids, payloads, attempts, firsts = zip(*rows, strict=True)
         raws = list(zip(range(len(rows)), ids, payloads, attempts, firsts, strict=True))
-        return TableBatch(self._options.table, lease.owner, raws, self._decoder_for(payloads))
-
-    def _decoder_for(self, payloads: Sequence[bytes]) -> Callable[[bytes], object]:
-        limit = self._context.payload_limit_bytes
-        return quick_decode if max(map(len, payloads)) <= limit else limited(quick_decode, limit)
+        limit_bytes = self._context.payload_limit_bytes
+        is_small = max(map(len, payloads)) <= limit_bytes
+        decode = quick_decode if is_small else limited(quick_decode, limit_bytes)
+        return TableBatch(self._options.table, lease.owner, raws, decode)
 
     def _settle_now(self) -> None:
         """Write what is noted. Where that fails it stays noted, and the next fetch says that the source is away."""

@@ -8,11 +8,9 @@ token of the claim that has the row, `<member>#<generation>/<number>`; what sett
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from consumerd.clock import wall
 from consumerd.database.claims import ClaimedTable, Claims
-from consumerd.database.sql import Statement
 from consumerd.sources.table.options import TableOptions
 
 FAR_S = 100 * 365 * 86_400.0
@@ -63,9 +61,8 @@ _INDEX = "CREATE INDEX IF NOT EXISTS {index} ON {table} ({state}, {due}) WHERE {
 _ENQUEUE = "INSERT INTO {table} ({payload}, {state}, {due}) VALUES (:payload, 'pending', :now)"
 
 
-@dataclass(frozen=True, slots=True)
 class Statements:
-    """The SQL of one table.
+    """The SQL of one table, for the names in its options, which these have checked.
 
     claims: who has which rows; a claim gives a row's id, payload, attempts, and time of the first attempt.
     done, dead, defer: settle a claimed row.
@@ -76,38 +73,17 @@ class Statements:
     create, index, enqueue: make such a table, and fill it.
     """
 
-    claims: Claims
-    done: Statement
-    dead: Statement
-    defer: Statement
-    resolve: Statement
-    lag: Statement
-    next_rowid: Statement
-    unclaimable: Statement
-    create: Statement
-    index: Statement
-    enqueue: Statement
-
-
-def statements_for(options: TableOptions, now: Callable[[], float] = wall) -> Statements:
-    """The SQL for these names, which the options have checked."""
-    claims = Claims(_claimed(options), "sqlite", now)
-    write, is_kept = claims.write, options.done == "keep"
-    finished = {state: _FINISHED.format(state=state) for state in (DONE, DEAD)}
-    names = {"key_name": options.id_column, "due_name": options.due_column, "state_name": options.state_column}
-    return Statements(
-        claims=claims,
-        done=claims.settlement(finished[DONE]) if is_kept else claims.delete,
-        dead=claims.settlement(finished[DEAD]),
-        defer=claims.settlement(_DEFERRED),
-        resolve=write(_RESOLVE if is_kept else _DELETE_DEAD),
-        lag=write(_LAG),
-        next_rowid=write(_NEXT_ROWID),
-        unclaimable=write(_UNCLAIMABLE, **names),
-        create=write(_CREATE),
-        index=write(_INDEX),
-        enqueue=write(_ENQUEUE),
-    )
+    def __init__(self, options: TableOptions, now: Callable[[], float] = wall) -> None:
+        self.claims = claims = Claims(_claimed(options), "sqlite", now)
+        write, is_kept = claims.write, options.done == "keep"
+        self.done = claims.settlement(_FINISHED.format(state=DONE)) if is_kept else claims.delete
+        self.dead = claims.settlement(_FINISHED.format(state=DEAD))
+        self.defer = claims.settlement(_DEFERRED)
+        self.resolve = write(_RESOLVE if is_kept else _DELETE_DEAD)
+        self.lag, self.next_rowid = write(_LAG), write(_NEXT_ROWID)
+        names = {"key_name": options.id_column, "due_name": options.due_column, "state_name": options.state_column}
+        self.unclaimable = write(_UNCLAIMABLE, **names)
+        self.create, self.index, self.enqueue = map(write, (_CREATE, _INDEX, _ENQUEUE))
 
 
 def _claimed(options: TableOptions) -> ClaimedTable:
