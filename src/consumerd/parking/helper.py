@@ -69,9 +69,8 @@ class Helper:
     def _opened(self, serve: Serve) -> ParkingStore:
         if self._store is None:
             parking = Settings.model_validate_json(serve.settings).parking
-            resolved = resolve_parking(parking, os.environ, Path(serve.directory))
-            self._redactor = resolved.redactor
-            self._store = open_store(resolved.value, Path(serve.state_dir))
+            resolved, self._redactor = resolve_parking(parking, os.environ, Path(serve.directory))
+            self._store = open_store(resolved, Path(serve.state_dir))
         return self._store
 
     def _send(self, result: StoreResult) -> None:

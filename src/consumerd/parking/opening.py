@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolver
 from consumerd.config.shape import EMBEDDED
 from consumerd.database.causes import may_pass
-from consumerd.database.database import Away, Database
+from consumerd.database.database import Away
 from consumerd.database.embedded import EmbeddedDatabase, EmbeddedFile
 from consumerd.database.lock import FileLock
 from consumerd.database.server import ServerDatabase
@@ -26,24 +25,15 @@ from consumerd.parking.thread import StoreThread
 from consumerd.state.state_dir import StateDirectory
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedParking:
-    """The setting `parking` after its references were resolved.
+def resolve_parking(parking: str | None, environ: Mapping[str, str], directory: Path) -> tuple[str | None, Redactor]:
+    """The setting `parking` with what its references stand for, and what takes the secrets among that out of a text.
 
-    value: the setting with what its references stand for.
-    redactor: takes the secrets among that out of any text.
+    `file:` is relative to `directory`. UsageError where a reference stands for nothing.
     """
-
-    value: str | None
-    redactor: Redactor
-
-
-def resolve_parking(parking: str | None, environ: Mapping[str, str], directory: Path) -> ResolvedParking:
-    """The setting, resolved; `file:` is relative to `directory`. UsageError where a reference stands for nothing."""
     resolved = Resolver(environ, directory).resolve(parking)
     if resolved.failures:
         raise UsageError(f"`parking` cannot be resolved: {resolved.failures[0][1]}")
-    return ResolvedParking(resolved.value, Redactor(resolved.secrets))
+    return resolved.value, Redactor(resolved.secrets)
 
 
 def parking_url(parking: str | None, state_dir: Path) -> URL:
@@ -86,7 +76,12 @@ def ask_parking(parking: str | None) -> None:
 
 def open_store(parking: str | None, state_dir: Path) -> ParkingStore:
     """The parking store; it connects at first use. UsageError where `parking` cannot be understood."""
-    return ParkingStore(_database(parking_url(parking, state_dir)))
+    url = parking_url(parking, state_dir)
+    if url.get_backend_name() != "sqlite":
+        return ParkingStore(ServerDatabase(url, _away(shown(url)), ensure_schema))
+    path = Path(url.database or "")
+    file = EmbeddedFile(path, is_created=True, journal="persist", prepare=ensure_schema)
+    return ParkingStore(EmbeddedDatabase(file, FileLock(path.with_suffix(".lock")), _away(str(path))))
 
 
 def open_store_thread(parking: str | None, state_dir: Path) -> StoreThread:
@@ -96,16 +91,6 @@ def open_store_thread(parking: str | None, state_dir: Path) -> StoreThread:
     if url.get_backend_name() == "sqlite":
         return StoreThread(store, partial(has_nothing_in_file, Path(url.database or "")))
     return StoreThread(store, partial(has_nothing_on_server, url), is_remote=True)
-
-
-def _database(url: URL) -> Database:
-    away = _away(shown(url))
-    if url.get_backend_name() != "sqlite":
-        return ServerDatabase(url, away, ensure_schema)
-    path = Path(url.database or "")
-    away = _away(str(path))
-    file = EmbeddedFile(path, is_created=True, journal="persist", prepare=ensure_schema)
-    return EmbeddedDatabase(file, FileLock(path.with_suffix(".lock")), away)
 
 
 def _away(where: str) -> Away:

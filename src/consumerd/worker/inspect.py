@@ -98,17 +98,17 @@ def _parking_complaint(parking: str | None, directory: Path, *, is_asking: bool)
     StoreAwayError where the store was to be asked, and cannot be reached: it may be up when the consumers run.
     """
     try:
-        resolved = resolve_parking(parking, os.environ, directory)
+        resolved, redactor = resolve_parking(parking, os.environ, directory)
     except ConsumerdError as error:
         return str(error)
     try:
-        check_parking(resolved.value, Path())  # an embedded store is wherever the state will be
+        check_parking(resolved, Path())  # an embedded store is wherever the state will be
         if is_asking:
-            ask_parking(resolved.value)
+            ask_parking(resolved)
     except StoreAwayError as error:
-        raise StoreAwayError(resolved.redactor.redact(str(error))) from error
+        raise StoreAwayError(redactor.redact(str(error))) from error
     except ConsumerdError as error:
-        return resolved.redactor.redact(str(error))
+        return redactor.redact(str(error))
     return None
 
 

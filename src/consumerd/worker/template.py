@@ -103,13 +103,13 @@ def entry_of(assignment: Assignment) -> ConsumerSettings:
 def _template(assignment: Assignment, entry: ConsumerSettings, settings: Settings, loaded: LoadedConsumer) -> Template:
     open_standard_descriptors()  # the import may have closed them
     state_dir = Path(assignment.state_dir)
-    parking = resolve_parking(settings.parking, os.environ, entry.directory)
-    check_parking(parking.value, state_dir)
+    parking, redactor = resolve_parking(settings.parking, os.environ, entry.directory)
+    check_parking(parking, state_dir)
     with contextlib.suppress(Exception):  # what an annotation raises is the worker's to tell: it asks again
         record_validator(loaded.consumer_class)
-    redactor = parking.redactor.joined(loaded.redactor.secrets)
+    redactor = redactor.joined(loaded.redactor.secrets)
     log = log_to_stdout(settings.log.format, settings.log.level, bound={"consumer": str(entry.full_name)})
-    store = open_store_thread(parking.value, state_dir)
+    store = open_store_thread(parking, state_dir)
     return Template(assignment, entry, settings, loaded, redactor.redact, store, log)
 
 
