@@ -39,7 +39,7 @@ class FileLock:
         is_taken = False
         try:
             if self._waiter is None:
-                self._waiter = _Waiter(_open(self.path))
+                self._waiter = _Waiter(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             is_taken = self._waiter.take(deadline)
         finally:
             if not is_taken:
@@ -163,17 +163,11 @@ class _Waiter:
         self._changed.notify_all()
 
 
-def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-
 def _try_lock(fd: int) -> bool:
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EAGAIN):
-            return False
-        raise
+    except (BlockingIOError, PermissionError):
+        return False
     return True
 
 

@@ -10,17 +10,7 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import accumulate
 
-from sqlalchemy import (
-    Connection,
-    Insert,
-    and_,
-    bindparam,
-    delete,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Insert, and_, bindparam, delete, func, insert, select, update
 
 from consumerd.clock import wall
 from consumerd.database.causes import content_refused
@@ -29,14 +19,7 @@ from consumerd.database.dialects import database_now, takes_unicode, upsert
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import TaskId
 from consumerd.parking.parked import IS_SKIPPED
-from consumerd.parking.records import (
-    in_chunks,
-    key_of,
-    parameters_of,
-    parts_of,
-    storable,
-    task_of,
-)
+from consumerd.parking.records import in_chunks, key_of, parameters_of, parts_of, storable, task_of
 from consumerd.parking.schema import PARKED, PARTS
 
 CLAIM_LIMIT_BYTES = 64 * 1024 * 1024
