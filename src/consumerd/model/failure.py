@@ -171,7 +171,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _frames(trace: TracebackType | None) -> Iterable[str]:
     """The last ones, from the first that is not the worker's own: readers look for theirs."""
     theirs = trace
-    while theirs is not None and Path(theirs.tb_frame.f_code.co_filename).parent == _OURS:
+    while theirs is not None and _OURS in Path(theirs.tb_frame.f_code.co_filename).parents:
         theirs = theirs.tb_next
     return traceback.format_list(traceback.extract_tb(theirs or trace, limit=-TRACEBACK_FRAMES))
 

@@ -105,6 +105,17 @@ def test_a_payload_that_is_no_json_is_parked_as_it_would_be() -> None:
     assert (run.done, run.store.rows[task_id].payload) == (1, b"{")
 
 
+@BOTH_LOOPS
+def test_a_traceback_begins_with_what_is_the_users(consumer_class: type[Accounts]) -> None:
+    class Failing(consumer_class):  # type: ignore[valid-type, misc]  # either of the two
+        def handle_task(self, offset: int, record: Any) -> None:  # whatever JSON holds
+            raise KeyError("uid")
+
+    (task,) = run_consumer(Failing, [{}]).store.rows.values()
+    assert task.traceback.count('  File "') == 1
+    assert "in handle_task" in task.traceback
+
+
 def test_a_value_that_json_cannot_hold_is_said_before_anything_runs() -> None:
     with pytest.raises(TypeError, match=r"is no JSON .*: give the payload as bytes"):
         run_consumer(Logins, [{1, 2}])
