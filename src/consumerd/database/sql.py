@@ -15,7 +15,8 @@ from sqlalchemy import Connection
 from consumerd.database.dialects import NOW
 from consumerd.database.embedded import driver_of
 
-_PARAMETER = re.compile(r":([a-z_0-9]+)")
+_PARAMETER = re.compile(r"""("[^"]*"|`[^`]*`)|:([a-z_0-9]+)""")
+"""A quoted name, which is left as it is, or a value's place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +43,22 @@ def written(template: str, parts: Mapping[str, str], dialect: str, *, is_clock_g
     found: list[str] = []
 
     def placed(match: re.Match[str]) -> str:
-        if match[1] == "now" and not is_clock_given:
+        quoted_name, value = match.groups()
+        if quoted_name is not None:
+            return str(quoted_name)
+        if value == "now" and not is_clock_given:
             return NOW[dialect]
-        found.append(match[1])
+        found.append(value)
         return "?" if dialect == "sqlite" else "%s"
 
     return Statement(_PARAMETER.sub(placed, template.format(**parts)), tuple(found))
 
 
 def quoted(dialect: str, name: str) -> str:
-    """A name as a statement has it."""
-    return f"`{name}`" if dialect == "mysql" else f'"{name}"'
+    """A name, of whatever characters, as a statement has it."""
+    quote = "`" if dialect == "mysql" else '"'
+    written_name = name if dialect == "sqlite" else name.replace("%", "%%")  # there it begins a placeholder
+    return f"{quote}{written_name.replace(quote, 2 * quote)}{quote}"
 
 
 def run(connection: Connection, statement: Statement, **values: object) -> Any:  # a cursor, or SQLAlchemy's of it

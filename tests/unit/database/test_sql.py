@@ -1,0 +1,33 @@
+"""SQL that is written for names of any characters."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from consumerd.database.sql import quoted, written
+
+NAME = 'at 50%: "half" `done`'
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text"),
+    [
+        ("sqlite", 'SELECT "at 50%: ""half"" `done`" FROM jobs WHERE id = ?'),
+        ("mysql", 'SELECT `at 50%%: "half" ``done``` FROM jobs WHERE id = %s'),
+        ("postgresql", 'SELECT "at 50%%: ""half"" `done`" FROM jobs WHERE id = %s'),
+    ],
+)
+def test_a_name_stands_for_itself_and_for_no_value(dialect: str, text: str) -> None:
+    parts = {"done": quoted(dialect, NAME)}
+    statement = written("SELECT {done} FROM jobs WHERE id = :id", parts, dialect, is_clock_given=True)
+    assert (statement.text, statement.names) == (text, ("id",))
+
+
+def test_sqlite_takes_such_a_name_for_what_it_is() -> None:
+    database = sqlite3.connect(":memory:")
+    database.execute(f"CREATE TABLE jobs ({quoted('sqlite', NAME)} TEXT)")
+    ((_, name, *_),) = database.execute("PRAGMA table_info(jobs)")
+    assert name == NAME
+    database.close()
