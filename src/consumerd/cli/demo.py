@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
+import signal
 import sys
 from dataclasses import asdict
 from functools import partial
@@ -16,12 +16,9 @@ import click
 from consumerd.cli.options import json_option
 from consumerd.demo.balance import Balance, select
 from consumerd.demo.logins import POISON, make_logins
-from consumerd.demo.running import Demo, Interrupted, Workspace, raise_at_signals
+from consumerd.demo.running import Demo
 
-UNEVEN = 1
-INTERRUPTED = 128
-SHOW_EVERY = 20
-"""Of so many looks one is shown where lines are not written over."""
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @click.command()
@@ -38,52 +35,40 @@ def command(logins: int, is_removed: bool, as_json: bool) -> int:
     balance.
     """
     say = partial(click.echo, err=as_json)  # programs get JSON on stdout, and people what is for them on stderr
-    workspace = Workspace()
-    produced = make_logins(logins)
-    configuration = workspace.fill(produced)
-    say(f"{logins:,} logins and {len(POISON)} tasks that can only fail, in {workspace.tasks}")
-    say(f"$ {_command_name()} {shlex.join(workspace.command[3:])}\n")
+    demo = Demo(make_logins(logins), say)
+    configuration = demo.fill()
+    say(f"{logins:,} logins and {len(POISON)} tasks that can only fail, in {demo.tasks}")
+    say(f"$ {_command_name()} {shlex.join(demo.arguments)}\n")
     say("".join(f"    {line}".rstrip() + "\n" for line in configuration.splitlines()))
-    lines = _Lines(is_err=as_json)
-    raise_at_signals()
     try:
-        balance = Demo(workspace, produced, lines.say, lines.show).run()
-    except Interrupted as interrupted:
-        shutil.rmtree(workspace.path)
+        _exit_at_signals()
+        balance = demo.run()
+    except SystemExit:
+        shutil.rmtree(demo.path)
         say("interrupted: the master and its workers are gone, and so is the demo's directory")
-        return INTERRUPTED + int(interrupted.args[0])
+        raise
     say(_balance_text(balance))
     if as_json:
-        directories = {"directory": str(workspace.path), "state_dir": str(workspace.state.path)}
+        directories = {"directory": str(demo.path), "state_dir": str(demo.state.path)}
         click.echo(json.dumps({**asdict(balance), "is_even": not balance.problems, **directories}))
     if is_removed and not balance.problems:
-        shutil.rmtree(workspace.path)
+        shutil.rmtree(demo.path)
     else:
-        say(_next_text(workspace))
-    return UNEVEN if balance.problems else 0
+        say(_next_text(demo))
+    return 1 if balance.problems else 0
 
 
-class _Lines:
-    """Lines for people. How it stands is one line that is written over, or a line now and then where none can be."""
+def _exit_at_signals() -> None:
+    """Exit at the first signal that asks this process to end; its end is not disturbed."""
 
-    def __init__(self, *, is_err: bool) -> None:
-        stream = sys.stderr if is_err else sys.stdout
-        self._is_err = is_err
-        self._writes_over = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-        self._looks = 0
+    def leave(number: int, frame: object) -> None:
+        for each in INTERRUPTS:
+            signal.signal(each, signal.SIG_IGN)
+        sys.exit(128 + number)
 
-    def say(self, text: str) -> None:
-        """One thing that happened."""
-        click.echo(f"\r\x1b[K{text}" if self._writes_over else text, err=self._is_err)
-
-    def show(self, text: str) -> None:
-        """How it stands."""
-        if self._writes_over:
-            columns = shutil.get_terminal_size().columns
-            click.echo(f"\r\x1b[K{text[: columns - 1]}", nl=False, err=self._is_err)
-        elif self._looks % SHOW_EVERY == 0:
-            click.echo(text, err=self._is_err)
-        self._looks += 1
+    for each in INTERRUPTS:
+        if signal.getsignal(each) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(each, leave)
 
 
 def _balance_text(balance: Balance) -> str:
@@ -101,10 +86,10 @@ def _balance_text(balance: Balance) -> str:
     return "\n".join(("\nbalance, from the databases alone", *rows, *problems, verdict))
 
 
-def _next_text(workspace: Workspace) -> str:
+def _next_text(demo: Demo) -> str:
     """Where to look next: commands that work on what the demo left behind, with no master running."""
-    parked, place = f"{_command_name()} parked", f"--state-dir {shlex.quote(str(workspace.state.path))}"
-    store = workspace.state.parked_database
+    parked, place = f"{_command_name()} parked", f"--state-dir {shlex.quote(str(demo.state.path))}"
+    store = demo.state.parked_database
     query = "SELECT id FROM parked WHERE error LIKE 'ZeroDivisionError%' LIMIT 1"
     show = [f"  {parked} show {key[:10]} {place}" for (key,) in (select(store, query) if store.exists() else ())]
     lines = (
@@ -113,20 +98,17 @@ def _next_text(workspace: Workspace) -> str:
         f"  {parked} list {place}",
         *show,
         "  # what the master and its workers logged",
-        f"  less {shlex.quote(str(workspace.log))}",
+        f"  less {shlex.quote(str(demo.log))}",
         "  # when you have seen enough",
-        f"  rm -r {shlex.quote(str(workspace.path))}",
+        f"  rm -r {shlex.quote(str(demo.path))}",
         "\nThe same job on Kafka and MariaDB: examples/gop; all the rest: README.md and docs/",
     )
     return "\n".join(lines)
 
 
 def _command_name() -> str:
-    """What a person types here to get this consumerd: its name, or its path where the shell would not find it."""
-    beside = Path(sys.executable).parent / "consumerd"
-    found = shutil.which("consumerd")
-    if found is not None and beside.exists() and Path(found).samefile(beside):
-        return "consumerd"
-    if beside.exists():
-        return shlex.quote(os.path.relpath(beside) if beside.is_relative_to(Path.cwd()) else str(beside))
-    return f"{shlex.quote(sys.executable)} -m consumerd"
+    """What a person types here to get this consumerd."""
+    typed = sys.argv[0]
+    if Path(typed).name != "consumerd":
+        return f"{shlex.quote(sys.executable)} -m consumerd"
+    return "consumerd" if shutil.which("consumerd") == typed else shlex.quote(typed)

@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ class Books:
     parked: (payload, error) of each task in the parking store.
     grants: the last use of each grant.
     pending: how many rows of the table are neither done nor parked.
-    killed_pids: the workers that the demo killed.
+    killed_pid: of the worker that the demo killed.
     """
 
     logins: Sequence[Login]
@@ -33,7 +35,7 @@ class Books:
     parked: Sequence[tuple[bytes, str]]
     grants: Mapping[GrantKey, int]
     pending: int
-    killed_pids: Collection[int]
+    killed_pid: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +55,6 @@ class Balance:
     problems: tuple[str, ...]
 
 
-def read_books(
-    tasks: Path, parked: Path, grants: Path, *, logins: Sequence[Login], killed_pids: Collection[int]
-) -> Books:
-    """Read the three SQLite files. That of the parked tasks is missing where none was ever parked."""
-    states = dict(select(tasks, "SELECT state, count(*) FROM login_task GROUP BY state"))
-    rows = select(grants, "SELECT platform, uid, app_id, last_use_time FROM login_grant")
-    return Books(
-        logins=logins,
-        handled=select(grants, "SELECT login_id, worker_pid FROM handled ORDER BY rowid"),
-        parked=select(parked, "SELECT payload, error FROM parked ORDER BY position") if parked.exists() else (),
-        grants={(platform, uid, app_id): last for platform, uid, app_id, last in rows},
-        pending=sum(count for state, count in states.items() if state not in ("done", "dead")),
-        killed_pids=killed_pids,
-    )
-
-
 def strike(books: Books) -> Balance:
     """The balance of these books."""
     done = {login_id for login_id, _ in books.handled}
@@ -80,7 +66,8 @@ def strike(books: Books) -> Balance:
     never_produced = done - {login.id for login in books.logins}
     misplaced = [f"{payload!r} ({error})" for payload, error in books.parked if POISON.get(payload, "\0") not in error]
     twice = [payload for payload, times in parked.items() if times > 1]
-    unexplained = _unexplained(books)
+    by_login = pairwise(sorted(books.handled, key=itemgetter(0)))  # of one login still in the order of the handling
+    unexplained = [again for (login, pid), (again, _) in by_login if login == again and pid != books.killed_pid]
     findings = (
         (lost, "task(s) are neither done nor parked"),
         (twice, "task(s) are parked more than once"),
@@ -99,18 +86,6 @@ def strike(books: Books) -> Balance:
         repeated=len(books.handled) - len(done),
         problems=tuple(f"{len(found)} {what}, first {next(iter(found))}" for found, what in findings if found),
     )
-
-
-def _unexplained(books: Books) -> list[int]:
-    """Logins that were handled again though the worker that had handled them was not killed."""
-    last_pids: dict[int, int] = {}
-    unexplained = []
-    for login_id, pid in books.handled:
-        before = last_pids.get(login_id)
-        if before is not None and before not in books.killed_pids:
-            unexplained.append(login_id)
-        last_pids[login_id] = pid
-    return unexplained
 
 
 def select(path: Path, statement: str) -> list[tuple[Any, ...]]:  # columns of any type

@@ -65,13 +65,10 @@ def payloads(logins: Sequence[Login]) -> list[bytes]:
     mixed = [login.payload for login in logins]
     gap = max(1, len(mixed) // (len(POISON) + 1))
     for number, bad in enumerate(POISON, start=1):
-        mixed.insert(min(number * gap + number - 1, len(mixed)), bad)
+        mixed.insert(number * gap + number - 1, bad)
     return mixed
 
 
 def newest(logins: Iterable[Login]) -> dict[GrantKey, int]:
     """The newest `now` of each grant: what the grants must be in the end."""
-    grants: dict[GrantKey, int] = {}
-    for login in logins:
-        grants[login.grant] = max(login.now, grants.get(login.grant, login.now))
-    return grants
+    return dict(sorted((login.grant, login.now) for login in logins))  # of one grant the newest comes last

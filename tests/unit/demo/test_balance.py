@@ -22,7 +22,7 @@ def books_in_order(count: int = len(LOGINS)) -> Books:
         parked=PARKED,
         grants=newest(logins),
         pending=0,
-        killed_pids={KILLED},
+        killed_pid=KILLED,
     )
 
 
