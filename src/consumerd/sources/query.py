@@ -16,7 +16,7 @@ from consumerd.clock import Clock
 from consumerd.errors import ConsumerdError, QueryFailedError
 from consumerd.model.contract import is_overridden
 from consumerd.model.failure import one_line
-from consumerd.model.outcome import Done, Outcome
+from consumerd.model.outcome import SKIPPED, Done, Outcome
 from consumerd.sources.contract import Batch, Settlement, SourceContext, SourceKind, Traits
 from consumerd.sources.records import decode_record
 from consumerd.sources.rows import Raw, RecordBatch
@@ -135,8 +135,7 @@ class QuerySource:
         self.has_answered = True
         selected = self._selection.of(records)
         self._rows = selected.rows
-        for record, outcome in selected.parked:
-            self._tell_parked([record], outcome)
+        self._tell_parked(selected.parked, SKIPPED)
         self._report_starvation(returned=len(records), taken=len(selected.rows))
 
     def _report_starvation(self, *, returned: int, taken: int) -> None:

@@ -17,7 +17,8 @@ Raw = tuple[int, object, TaskId | None]
 """(offset, record, id)"""
 
 
-def _itself(record: object) -> object:
+def itself(record: object) -> object:
+    """How a record is decoded that is an object already."""
     return record
 
 
@@ -27,7 +28,7 @@ class RecordBatch:
     shard = 0
     offset: Callable[[Raw], int] = staticmethod(operator.itemgetter(0))
     payload: Callable[[Raw], object] = staticmethod(operator.itemgetter(1))
-    decode: Callable[[object], object] = staticmethod(_itself)
+    decode: Callable[[object], object] = staticmethod(itself)
 
     def __init__(self, source: str, raws: Sequence[Raw], *, id_start: str | None = None) -> None:
         """id_start: where each id is this and the offset."""

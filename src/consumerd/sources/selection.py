@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from consumerd.errors import SourceAwayError, SourceRefusedError
 from consumerd.model.failure import one_line
-from consumerd.model.outcome import SKIPPED, Outcome
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import SourceContext
 from consumerd.sources.records import encode_record
@@ -17,10 +16,10 @@ from consumerd.sources.rows import Raw
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """The rows to handle, with their index in the user's batch; and those left out because they are parked."""
+    """The rows to handle, with their index in the user's batch; and the records left out because they are parked."""
 
     rows: list[Raw]
-    parked: tuple[tuple[object, Outcome], ...]
+    parked: list[object]
 
 
 class Selection:
@@ -37,7 +36,7 @@ class Selection:
         parked = self._context.parked.parked_among(ids) if ids else frozenset()
         return Selected(
             rows=[raw for raw in candidates if raw[2] not in parked],
-            parked=tuple((record, SKIPPED) for _, record, task_id in candidates if task_id in parked),
+            parked=[record for _, record, task_id in candidates if task_id in parked],
         )
 
     def note_done(self, raws: Iterable[Raw]) -> None:

@@ -12,8 +12,8 @@ from consumerd.events.facts import Fact
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import EndOfSource
 from consumerd.sources.kafka.arrivals import Arrivals
+from consumerd.sources.kafka.batch import YieldedBatch
 from consumerd.sources.kafka.iteration import ConsumeClient, Iteration
-from consumerd.sources.kafka.yielded import YieldedBatch
 from consumerd.sources.records import decode_record
 from unit.sources.kafka_membership import membership_of
 

@@ -31,8 +31,8 @@ def _make() -> Source:
 def _probe(options: Mapping[str, object]) -> tuple[ShardLag, ...]:
     """The lag of all partitions, read without joining the group."""
     with _client_needed():
-        from consumerd.sources.kafka.topic import probe
-    return probe(KafkaOptions.model_validate(dict(options)))
+        from consumerd.sources.kafka.topic import Topic
+    return Topic(KafkaOptions.model_validate(dict(options))).lag()
 
 
 def _complaints(options: KafkaOptions) -> Iterable[tuple[str, str]]:

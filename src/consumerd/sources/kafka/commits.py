@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from consumerd import events
 from consumerd.sources.kafka.membership import AssignedPartition, Membership
+from consumerd.sources.kafka.refusals import words
 
 OVERDUE_S = 10.0
 """After so long an unanswered commit is taken for lost, and the next one may go."""
@@ -111,8 +112,7 @@ class Commits:
         problem = next(iter(refused.values()))
         if problem.code() in (KafkaError._NO_OFFSET, KafkaError._DESTROY):  # noqa: SLF001 - the client's own constants
             return  # nothing was to be committed, or the client is closing: not an answer of the broker
-        member, words = self._membership, f"{problem.name()}: {problem.str()}"
+        member, then = self._membership, "it goes with the next commit"
         member.health.note(problem)
-        then = "it goes with the next commit"
-        fact = events.settlement_refused(topic=member.topic, partitions=sorted(refused), error=words, then=then)
-        member.emit(fact)
+        error = words(problem)
+        member.emit(events.settlement_refused(topic=member.topic, partitions=sorted(refused), error=error, then=then))

@@ -111,7 +111,9 @@ class Health:
         elif is_final(error):
             self._final = self._final or SourceRefusedError(str(judged))
         elif isinstance(judged, SourceRefusedError):
-            self._note_refusal(judged, self._whereabouts(code, partition))
+            if self._standing() is None:
+                self._refused_at = self._clock.monotonic()
+            self._refusals[self._whereabouts(code, partition)] = judged
         elif code == KafkaError._ALL_BROKERS_DOWN:
             self._silence = f"none of the brokers at {self._options.brokers} answers"
         elif code == KafkaError._MAX_POLL_EXCEEDED:
@@ -172,11 +174,6 @@ class Health:
         if self.is_joined:
             return partition
         return TOPIC if code in OF_THE_TOPIC else GROUP
-
-    def _note_refusal(self, refusal: SourceRefusedError, where: int) -> None:
-        if self._standing() is None:
-            self._refused_at = self._clock.monotonic()
-        self._refusals[where] = refusal
 
     def _fenced_by(self) -> Fencing:
         """A fencing may answer what this process itself had sent in a session that it lost; once a loss."""

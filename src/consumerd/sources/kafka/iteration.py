@@ -22,8 +22,8 @@ from consumerd.model.ledger import UNKNOWN, Span
 from consumerd.model.task import Task, TaskId
 from consumerd.sources.contract import EndOfSource
 from consumerd.sources.kafka.arrivals import Arrivals
+from consumerd.sources.kafka.batch import KafkaOffset, Position, RefusedBatch, YieldedBatch
 from consumerd.sources.kafka.membership import AssignedPartition, Membership
-from consumerd.sources.kafka.yielded import KafkaOffset, Position, RefusedBatch, YieldedBatch
 from consumerd.sources.records import encode_record
 from consumerd.sources.rows import named_id, parted
 

@@ -1,6 +1,6 @@
 """The topic as its brokers describe it, and what the group has committed, read by clients that join no group.
 
-Runs in workers and the foreground; `probe` in processes of its own.
+Runs in workers, the foreground and probes.
 """
 
 from __future__ import annotations
@@ -145,11 +145,6 @@ class Topic:
     def _new_client(self, questions: Questions) -> AdminClient:
         settings = {**admin_settings(self._options), "error_cb": questions.note}
         return AdminClient(settings, logger=self._logger)  # type: ignore[arg-type]  # callbacks
-
-
-def probe(options: KafkaOptions) -> tuple[ShardLag, ...]:
-    """The lag of all partitions, read without joining the group. Raises as `Topic` does."""
-    return Topic(options).lag()
 
 
 class OpenTransactions:
