@@ -10,18 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from consumerd.model.contract import is_overridden
 from consumerd.sources.contract import Batch, EndOfSource, Settlement, SourceContext, SourceKind, Traits
 from consumerd.sources.records import decode_record
-from consumerd.sources.rows import RecordBatch, named_id, parted
-
-
-class GeneratorOptions(BaseModel):
-    """No options: all keys are the user's."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from consumerd.sources.rows import NoOptions, RecordBatch, named_id, parted
 
 
 class GeneratorSource:
@@ -74,7 +66,7 @@ class GeneratorSource:
 
 KIND = SourceKind(
     name="generator",
-    options=GeneratorOptions,
+    options=NoOptions,
     make=GeneratorSource,
     traits=GeneratorSource.traits,
     hooks=("iterate_task", "handle_task"),

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from pydantic import BaseModel, ConfigDict
-
 from consumerd import events
 from consumerd.clock import Clock
 from consumerd.errors import ConsumerdError, QueryFailedError
@@ -19,17 +17,11 @@ from consumerd.model.failure import one_line
 from consumerd.model.outcome import SKIPPED, Done, Outcome
 from consumerd.sources.contract import Batch, Settlement, SourceContext, SourceKind, Traits
 from consumerd.sources.records import decode_record
-from consumerd.sources.rows import Raw, RecordBatch
+from consumerd.sources.rows import NoOptions, Raw, RecordBatch
 from consumerd.sources.selection import Selection
 
 LONGEST_SLEEP_S = 30.0
 STARVED_AFTER_S = 15.0
-
-
-class QueryOptions(BaseModel):
-    """No options: all keys are the user's."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Pace:
@@ -160,7 +152,7 @@ class QuerySource:
 
 KIND = SourceKind(
     name="query",
-    options=QueryOptions,
+    options=NoOptions,
     make=QuerySource,
     traits=QuerySource.traits,
     hooks=("get_next_batch", "handle_task"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 
+from pydantic import BaseModel, ConfigDict
+
 from consumerd.errors import SourceRefusedError
 from consumerd.model.task import Task, TaskId
 from consumerd.sources.contract import SourceContext
@@ -20,6 +22,12 @@ Raw = tuple[int, object, TaskId | None]
 def itself(record: object) -> object:
     """How a record is decoded that is an object already."""
     return record
+
+
+class NoOptions(BaseModel):
+    """The options of a source that is the user's own code: all keys are the user's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class RecordBatch:

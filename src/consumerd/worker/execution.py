@@ -30,12 +30,6 @@ class NotExecutedError(UsageError):
     """A process cannot be executed as its entry says; one sentence."""
 
 
-def execution_of(consumer: str) -> Execution:
-    """From `ConsumerSettings` as JSON, without its model."""
-    settings = json.loads(consumer)
-    return Execution.of(settings["common"], Path(settings["directory"]))
-
-
 def execute_as(execution: Execution, arguments: Sequence[str], *, pass_fds: Sequence[int]) -> NoReturn:
     """Become `python -P -m ARGUMENTS` as the execution says, with these descriptors; NotExecutedError if that fails.
 
@@ -130,9 +124,11 @@ def _serve(channel: Channel) -> int:
     channel.send(Hello(__version__))
     assignment, _ = first_message(channel, Assignment)
     assignment_fd = copied(json.dumps(to_plain(assignment)), "consumerd-assignment")
+    settings = json.loads(assignment.consumer)  # without its model, which takes long to import
+    execution = Execution.of(settings["common"], Path(settings["directory"]))
     try:
         zygote = [ZYGOTE_MODULE, str(channel.fileno()), str(assignment_fd)]
-        execute_as(execution_of(assignment.consumer), zygote, pass_fds=(channel.fileno(), assignment_fd))
+        execute_as(execution, zygote, pass_fds=(channel.fileno(), assignment_fd))
     except NotExecutedError as error:
         channel.send(LoadFailed(str(error)))
         return WorkerExit.LOAD_FAILED

@@ -20,8 +20,6 @@ from consumerd.worker.master_link import MasterLink
 from consumerd.worker.tasks import threads
 from consumerd.worker.tasks.context import WorkerContext
 
-BEAT_S = 1.0
-
 
 class Timer:
     """The thread. `link` is None in the foreground, where there is no master to watch."""
@@ -33,7 +31,7 @@ class Timer:
         self._link = link
         settle_interval_s = context.common.settle_interval
         self._settle_interval_ns = int(settle_interval_s * 1e9)
-        self._beat_s = min(BEAT_S, settle_interval_s)
+        self._beat_s = min(threads.BEAT_S, settle_interval_s)
         self._closing = os.eventfd(0, os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run_or_end, name="timer", daemon=True)
         self._settled_ns = 0
@@ -111,7 +109,7 @@ class Timer:
             self._link.flush()
         now = monotonic()
         at_s = self._deadline.at_s
-        if at_s is not None and now >= at_s + BEAT_S:
+        if at_s is not None and now >= at_s + threads.BEAT_S:
             os._exit(self._deadline.exit)  # the handler did not end in time: what is in flight comes again
         now_ns = int(now * 1e9)
         busy_since_ns = self._words[BUSY_SINCE_NS]

@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient
 
 from consumerd import events
 from consumerd.clock import monotonic
-from consumerd.errors import SourceAwayError, SourceError, SourceRefusedError
+from consumerd.errors import SourceAwayError, SourceRefusedError
 from consumerd.events.facts import Fact
 from consumerd.sources.kafka.options import KafkaOptions
 from consumerd.sources.kafka.refusals import translate
@@ -43,7 +43,7 @@ class Questions:
 
     def note(self, error: KafkaError) -> None:
         """A client's error callback."""
-        judged = self.translated(error)
+        judged = translate(error, self._options)
         if isinstance(judged, SourceRefusedError):
             self._refusal = judged
         elif error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - a public constant of the client
@@ -66,10 +66,6 @@ class Questions:
                 self._refusal, self._words, self._down_at = None, "", None
                 return answer
 
-    def translated(self, error: KafkaError) -> SourceError:
-        """The error as a sentence."""
-        return translate(error, self._options)
-
     def _listen(self, client: AdminClient | Consumer) -> None:
         """Run the callbacks. No record comes to a consumer that is assigned nothing, but what its group says comes as
         a record's error."""
@@ -83,7 +79,7 @@ class Questions:
 
     def _give_up(self, error: Exception, deadline: float) -> None:
         """Raise where it is of no use to ask on."""
-        judged = self.translated(error.args[0]) if isinstance(error, KafkaException) else None
+        judged = translate(error.args[0], self._options) if isinstance(error, KafkaException) else None
         refusal = self._refusal or (judged if isinstance(judged, SourceRefusedError) else None)
         if refusal is not None:
             raise refusal from error

@@ -21,6 +21,7 @@ from consumerd.sources.contract import ShardLag
 from consumerd.sources.kafka.identity import UNKNOWN_UUID, Identity
 from consumerd.sources.kafka.options import KafkaOptions, admin_settings, onlooker_settings
 from consumerd.sources.kafka.questions import Questions, emitting_logger
+from consumerd.sources.kafka.refusals import translate
 
 DEADLINE_S = 5.0
 
@@ -108,7 +109,7 @@ class Topic:
         found = self._questions.ask(client, lambda patience_s: client.list_topics(name, timeout=patience_s), deadline)
         error = found.topics[name].error
         if error is not None:
-            raise self._questions.translated(error)
+            raise translate(error, self._options)
         return sorted(found.topics[name].partitions)
 
     def _listed(

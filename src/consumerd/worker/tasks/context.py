@@ -111,7 +111,7 @@ class Newest(Generic[ItemT]):
     """Hands the newest item from one thread to another; what is older and was not taken is dropped."""
 
     def __init__(self) -> None:
-        self._items: deque[ItemT] = deque()
+        self._items: deque[ItemT] = deque(maxlen=1)
 
     def put(self, item: ItemT) -> None:
         """In place of the item before."""
@@ -119,10 +119,7 @@ class Newest(Generic[ItemT]):
 
     def take(self) -> ItemT | None:
         """The newest item; None where none was put since the last call."""
-        newest = None
-        while self._items:
-            newest = self._items.popleft()
-        return newest
+        return self._items.pop() if self._items else None
 
 
 class Link:
