@@ -15,6 +15,7 @@ from consumerd.config.shape import ConsumerSettings, Document
 from consumerd.model.identity import ConsumerName
 
 _WHERE_IT_STANDS = {"origin", "path", "defaulted", "module_key"}
+_TABLES = {"configs", "common"}
 
 
 class ChangeKind(StrEnum):
@@ -93,7 +94,7 @@ def _change(
     name = after.full_name
     if before is None:
         return Change(ChangeKind.ADDED, name, after)
-    keys = (*_entry_keys(before, after), *_config_keys(before, after))
+    keys = _keys(before, after)
     if not after.common.enabled:
         return Change(ChangeKind.DISABLED, name, after, keys) if keys else None
     if not before.common.enabled:
@@ -105,16 +106,12 @@ def _change(
     return Change(ChangeKind.AMENDED, name, after, keys) if keys else None
 
 
-def _entry_keys(before: ConsumerSettings, after: ConsumerSettings) -> tuple[str, ...]:
-    excluded = _WHERE_IT_STANDS | {"configs", "common"}
-    return _differing(before.model_dump(exclude=excluded), after.model_dump(exclude=excluded))
-
-
-def _config_keys(before: ConsumerSettings, after: ConsumerSettings) -> tuple[str, ...]:
-    """The keys that differ in `configs` as written, or among the common keys as they were resolved."""
+def _keys(before: ConsumerSettings, after: ConsumerSettings) -> tuple[str, ...]:
+    """The keys that differ in the entry, in `configs` as written, or among the common keys as they were resolved."""
+    entry = _differing(*(each.model_dump(exclude=_WHERE_IT_STANDS | _TABLES) for each in (before, after)))
     written = _differing(before.configs, after.configs)
     resolved = _differing(before.common.model_dump(), after.common.model_dump())
-    return tuple(dict.fromkeys((*written, *resolved)))
+    return tuple(dict.fromkeys((*entry, *written, *resolved)))
 
 
 def _differing(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[str, ...]:

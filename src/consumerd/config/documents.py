@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,8 +111,4 @@ def _parsed(text: str, parse: Parser) -> Any:  # the document, of any shape
         raise UnreadableError("holds a number with too many digits: write it as text") from error
 
 
-def _parse_json(text: str) -> Any:  # the document, of any shape
-    return json.loads(text, object_pairs_hook=Table)
-
-
-_PARSERS: dict[str, Parser] = {".toml": tomllib.loads, ".json": _parse_json}
+_PARSERS: dict[str, Parser] = {".toml": tomllib.loads, ".json": partial(json.loads, object_pairs_hook=Table)}

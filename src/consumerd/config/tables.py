@@ -131,7 +131,7 @@ def _from_text(text: object) -> object:
         return text
     try:
         value = json.loads(text.strip())
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return value if isinstance(value, int | float) else text
 
@@ -210,21 +210,12 @@ def _wanted(complaint: ErrorDetails) -> str | None:
 
 def _fix(complaint: ErrorDetails, value: object) -> str:
     kind = complaint["type"]
-    if kind.startswith(("int_", "float_")) and isinstance(value, str):
-        return ": write it without quotes" if _is_number(value) else ""
-    if kind.startswith("bool_") and isinstance(value, str) and value.casefold() in ("true", "false"):
-        return ": write it without quotes"
+    if kind.startswith(("int_", "float_", "bool_")) and isinstance(value, str):
+        wanted = (bool,) if kind.startswith("bool_") else (int, float)
+        return ": write it without quotes" if type(_from_text(value.casefold())) in wanted else ""
     if kind == "string_type" and isinstance(value, int | float):
         return ": write it in quotes"
     if kind == "literal_error" and isinstance(value, str):
         expected = str(complaint.get("ctx", {}).get("expected", ""))
         return did_you_mean(value, [word.strip("'") for word in expected.replace(" or ", ", ").split(", ")])
     return ""
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

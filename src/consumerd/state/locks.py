@@ -75,9 +75,10 @@ def _locked(directory: StateDirectory) -> int:
         raise StateDirectoryError(f"{directory.master_lock} cannot be opened ({error.strerror}): {ADVICE}") from error
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _write_pid(fd)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)  # in another pid namespace the kernel names the holder as 0
     except (BlockingIOError, PermissionError) as error:
-        pid = _read_pid(fd)
+        pid = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
         os.close(fd)
         raise HeldError(
             f"the master with pid {pid} uses the state directory {directory.path}: stop it, or {ADVICE}"
@@ -86,16 +87,6 @@ def _locked(directory: StateDirectory) -> int:
         os.close(fd)
         raise StateDirectoryError(f"{directory.master_lock} cannot be locked ({error.strerror}): {ADVICE}") from error
     return fd
-
-
-def _write_pid(fd: int) -> None:
-    """Write our pid into the file: in another pid namespace the kernel names the holder as 0."""
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-
-
-def _read_pid(fd: int) -> str:
-    return os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
 
 
 def holder_of(fd: int) -> int | None:

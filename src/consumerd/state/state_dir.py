@@ -118,7 +118,8 @@ class StateDirectory:
                 f"the state directory {directory} belongs to user {found.st_uid}, not to {os.geteuid()}: {ADVICE}, "
                 "for instance a new one inside it"
             )
-        if directory == self.path and _holds_other_things(directory):
+        names = {entry.name for entry in directory.iterdir()} if directory == self.path else set()
+        if names and not names & _OURS:  # it was in use before it was named here
             raise StateDirectoryError(
                 f"the state directory {directory} holds other things than consumerd's state: {ADVICE}, "
                 "for instance a new one inside it"
@@ -135,12 +136,6 @@ def _default(environ: Mapping[str, str], uid: int) -> Path:
     if home.startswith("/"):
         return Path(home) / ".local" / "state" / "consumerd"
     raise StateDirectoryError("there is no HOME to keep the state in: name a directory with --state-dir")
-
-
-def _holds_other_things(directory: Path) -> bool:
-    """Whether the directory was in use before it was named here: it has entries, and none of them is ours."""
-    names = {entry.name for entry in directory.iterdir()}
-    return bool(names) and not names & _OURS
 
 
 def _check_writable(directory: Path) -> None:

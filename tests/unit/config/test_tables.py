@@ -53,6 +53,7 @@ def test_a_good_table_is_the_model() -> None:
     [
         ({"size": "3"}, "t.size", 'must be a whole number, and is "3": write it without quotes'),
         ({"size": "three"}, "t.size", 'must be a whole number, and is "three"'),
+        ({"size": "true"}, "t.size", 'must be a whole number, and is "true"'),
         ({"size": True}, "t.size", "must be a whole number, and is true"),
         ({"size": 2.5}, "t.size", "must be a whole number, and is 2.5"),
         ({"size": 0}, "t.size", "must be at least 1, and is 0"),
@@ -101,3 +102,7 @@ def test_a_key_that_stands_elsewhere_is_reported_there() -> None:
 def test_keys_are_called_as_in_the_document() -> None:
     assert "class" in keys_of(Sample)
     assert numeric_keys(Sample) == {"size", "pace", "flag"}
+
+
+def test_a_deeply_nested_text_is_no_number() -> None:
+    assert "write it" not in sentences(size="[" * 100_000)["t.size"]
