@@ -107,14 +107,6 @@ class Page:
     after: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One task whole, and its handle."""
-
-    handle: str
-    task: ParkedTask
-
-
 def page(connection: Connection, chosen: ParkedFilter = EVERY, *, limit: int = 100, after: str | None = None) -> Page:
     """At most `limit` rows, newest failure first, from where `after`, of an earlier page, says.
 
@@ -157,10 +149,9 @@ def _summary(row: Row[Any]) -> ParkedSummary:  # a row of `listed`
     return ParkedSummary(handle=handle_of(row.id), is_claimed=bool(row.is_claimed), **values)
 
 
-def find(connection: Connection, reference: str, target: str | None = None) -> tuple[Found, ...]:
+def find(connection: Connection, reference: str, target: str | None = None) -> tuple[ParkedTask, ...]:
     """What a handle, the start of one, or a task id means, whole: nothing, one, or two where it is not unique."""
-    keys = keys_of(connection, reference, ParkedFilter(target))
-    return tuple(Found(handle_of(key), task) for key, task in zip(keys, read_tasks(connection, keys), strict=True))
+    return read_tasks(connection, keys_of(connection, reference, ParkedFilter(target)))
 
 
 def keys_of(connection: Connection, reference: str, chosen: ParkedFilter = EVERY) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from consumerd.errors import UsageError
 from consumerd.model.identity import ConsumerName
 from consumerd.model.parked import ParkedState
 from consumerd.parking.browsing import SHORTEST_HANDLE, ParkedFilter, is_too_short
+from consumerd.parking.records import handle_of, key_of
 from consumerd.parking.store import ParkingStore
 
 PAGE_ROWS = 100
@@ -90,9 +91,10 @@ def _show(store: ParkingStore, asked: _Asked) -> Item:
         raise UsageError("parked show needs a handle or a task id: see consumerd parked list")
     found = store.find(asked.reference, asked.target)
     _check_one(asked.reference, len(found))
-    task = found[0].task
+    task = found[0]
+    handle = handle_of(key_of(task.consumer, task.task_id))
     headers = [[name, value] for name, value in task.headers]
-    return asdict(task) | {"handle": found[0].handle, "state": task.state.value, "headers": headers}
+    return asdict(task) | {"handle": handle, "state": task.state.value, "headers": headers}
 
 
 def _change(store: ParkingStore, verb: str, asked: _Asked) -> Iterator[tuple[Item, ...]]:
@@ -134,7 +136,7 @@ def _owned(chosen: ParkedFilter, own: tuple[str, ...] | None) -> ParkedFilter:
 def _key(store: ParkingStore, reference: str, chosen: ParkedFilter) -> str:
     keys = store.keys_of(reference, ParkedFilter(chosen.target, consumers=chosen.consumers))
     if not keys and chosen.consumers is not None and (others := store.find(reference, chosen.target)):
-        other = others[0].task.consumer
+        other = others[0].consumer
         raise UsageError(f"{reference!r} is a task of {other}, which is not run here: add --target {other}")
     _check_one(reference, len(keys))
     return keys[0]
