@@ -86,14 +86,11 @@ def kill_holder(lock_fd: int, sighting: Sighting) -> bool:
 def _sight(pid: int) -> Sighting:
     folder = Path("/proc") / str(pid)
     fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    status = (folder / "status").read_text(errors="replace").splitlines()
     return Sighting(
         pid=pid,
         owner_uid=folder.stat().st_uid,
         started_ticks=int(fields[_START_TICKS]),
-        switches=_switches((folder / "status").read_text(errors="replace")),
+        switches=sum(int(line.split()[1]) for line in status if "ctxt_switches:" in line),
         is_stopped=fields[_STATE] == "T",
     )
-
-
-def _switches(status: str) -> int:
-    return sum(int(line.split()[1]) for line in status.splitlines() if "ctxt_switches:" in line)
