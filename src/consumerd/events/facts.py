@@ -6,10 +6,12 @@ declared in `consumerd.events`, each by the signature of the call that makes its
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Flag, StrEnum, auto
 from typing import Generic, ParamSpec, Protocol
+
+from consumerd.clock import iso
 
 P = ParamSpec("P")
 
@@ -111,3 +113,19 @@ class Listener(Protocol):
     """Who is told of every fact, in the thread that emits it."""
 
     def __call__(self, fact: Fact) -> None: ...
+
+
+def plain(name: str, level: Level, *, at: float, fields: Mapping[str, object], longest: int) -> dict[str, object]:
+    """A fact as logs and programs get it: when, on the wall clock, how grave, which, and the fields. Texts of more than
+    `longest` characters end in a count of what is missing: an error's text may be a hundred megabytes.
+    """
+    known = {"timestamp": iso(at), "level": level.value, "event": name}
+    return known | {key: _shortened(value, longest) for key, value in fields.items()}
+
+
+def _shortened(value: object, longest: int) -> object:
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, str) and len(value) > longest:
+        return f"{value[:longest]}… ({len(value) - longest} more characters)"
+    return value

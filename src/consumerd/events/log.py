@@ -10,7 +10,7 @@ from functools import partial
 from typing import Literal
 
 from consumerd import clock, events
-from consumerd.events.facts import Fact, Level
+from consumerd.events.facts import Fact, Level, plain
 from consumerd.events.outlet import Outlet
 from consumerd.standard_streams import STDOUT
 
@@ -60,9 +60,8 @@ class LogListener:
         return LogListener(self._outlet, self._render, level=self._level, bound=bound)
 
     def _write(self, fact: Fact) -> None:
-        line: dict[str, object] = {"timestamp": clock.iso(clock.wall()), "level": fact.level.value, "event": fact.name}
-        line |= self._bound
-        line |= {name: _shortened(value) for name, value in fact.fields.items()}
+        fields = {**self._bound, **fact.fields}
+        line = plain(fact.name, fact.level, at=clock.wall(), fields=fields, longest=_LONGEST_VALUE)
         text = self._render(line)
         self._outlet.write(text.encode("utf-8", "backslashreplace") + b"\n")
 
@@ -103,12 +102,3 @@ def _in_words(line: Mapping[str, object], *, is_colored: bool) -> str:
     blocks = [f"\n  {name}:\n{textwrap.indent(text, '    ')}" for name, text in fields.items() if "\n" in text]
     head = f"{line['timestamp']} {color}{level:<7}{plain} {event:<22} {' '.join(short)}"
     return head.rstrip() + "".join(blocks)
-
-
-def _shortened(value: object) -> object:
-    """Long texts end in a count of what is missing: an error's text may be a hundred megabytes."""
-    if isinstance(value, bytes):
-        return f"<{len(value)} bytes>"
-    if isinstance(value, str) and len(value) > _LONGEST_VALUE:
-        return f"{value[:_LONGEST_VALUE]}… ({len(value) - _LONGEST_VALUE} more characters)"
-    return value

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from consumerd import clock, events
-from consumerd.events.facts import Audience, Fact, Level
+from consumerd.events.facts import Audience, Fact, Level, plain
 from consumerd.master.children import Children, End
 from consumerd.master.host.launcher import Launcher
 from consumerd.master.rules.wait_status import described
@@ -39,9 +39,8 @@ class Event:
 
     def as_json(self, suppressed: int) -> str:
         """One object. suppressed: how many of its kind were not told before it."""
-        told = {"event": self.name, "timestamp": clock.iso(self.at), "level": self.level.value}
-        fields = {name: _shortened(value) for name, value in self.fields.items()}
-        return json.dumps({**told, **fields, "suppressed": suppressed}, default=repr)
+        fields = {**self.fields, "suppressed": suppressed}
+        return json.dumps(plain(self.name, self.level, at=self.at, fields=fields, longest=LONGEST_TEXT), default=repr)
 
     @property
     def consumer(self) -> str:
@@ -154,7 +153,3 @@ class EventCommand:
     def _say_suppressed(self, name: str) -> None:
         if suppressed := self._allowances[name].take_suppressed():
             self._emit(events.events_suppressed(on=name, events=suppressed))
-
-
-def _shortened(value: object) -> object:
-    return value[:LONGEST_TEXT] if isinstance(value, str) else value

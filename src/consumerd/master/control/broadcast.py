@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from consumerd import clock, events
 from consumerd.errors import ConsumerdError
-from consumerd.events.facts import Fact, Level
+from consumerd.events.facts import Fact, Level, plain
 from consumerd.model.identity import ConsumerName
 
 KEPT = 1000
@@ -40,10 +40,12 @@ class Item:
 
     def as_json(self) -> str:
         """One object; long texts shortened."""
-        plain = {"timestamp": clock.iso(self.at), "level": self.level.value, "event": self.name}
-        fields = {name: _shortened(value) for name, value in self.fields.items()}
-        text = json.dumps({**plain, **fields}, default=repr)
-        return text if len(text) <= LONGEST_ITEM else json.dumps({**plain, "consumer": self.consumer, "is_cut": True})
+        told = plain(self.name, self.level, at=self.at, fields=self.fields, longest=LONGEST_VALUE)
+        text = json.dumps(told, default=repr)
+        if len(text) <= LONGEST_ITEM:
+            return text
+        cut = {"consumer": self.consumer, "is_cut": True}
+        return json.dumps(plain(self.name, self.level, at=self.at, fields=cut, longest=LONGEST_VALUE))
 
 
 class Broadcast:
@@ -160,9 +162,3 @@ class _Follower:
             else:
                 self._woken.clear()
                 await self._woken.wait()
-
-
-def _shortened(value: object) -> object:
-    if isinstance(value, str) and len(value) > LONGEST_VALUE:
-        return f"{value[:LONGEST_VALUE]}… ({len(value) - LONGEST_VALUE} more characters)"
-    return value
