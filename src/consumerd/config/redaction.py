@@ -39,7 +39,7 @@ class Redactor:
     Also replaced are a secret as a URL, JSON or `repr` writes it, each of its long lines, and the passwords within it.
     """
 
-    secrets: frozenset[str] = frozenset()
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
     _pattern: re.Pattern[str] | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
@@ -48,9 +48,6 @@ class Redactor:
         if forms:
             longest_first = sorted(forms, key=lambda form: (-len(form), form))
             object.__setattr__(self, "_pattern", re.compile("|".join(map(re.escape, longest_first))))
-
-    def __repr__(self) -> str:
-        return f"Redactor({len(self.secrets)} secrets)"
 
     def redact(self, text: str) -> str:
         """`text` without a secret."""

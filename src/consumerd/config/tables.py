@@ -8,7 +8,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -121,10 +121,6 @@ def _alternatives(annotation: object) -> frozenset[object]:
     return frozenset((annotation,)) if isinstance(annotation, type) else frozenset()
 
 
-def _is_model(choice: object) -> TypeGuard[type[BaseModel]]:
-    return isinstance(choice, type) and issubclass(choice, BaseModel)
-
-
 def _from_text(text: object) -> object:
     """The number or boolean that a resolved text spells, or the text itself, about which the model then complains."""
     if not isinstance(text, str):
@@ -160,7 +156,8 @@ def _keys_at(model: type[BaseModel], steps: KeyPath) -> tuple[str, ...]:
     """The keys that may stand beside the last of `steps`: those of the model that is nested there, if one is."""
     for step in steps[:-1]:
         info = next((info for name, info in model.model_fields.items() if step in (name, info.alias)), None)
-        nested = [choice for choice in _alternatives(info.annotation) if _is_model(choice)] if info else []
+        choices = _alternatives(info.annotation) if info else ()
+        nested = [choice for choice in choices if isinstance(choice, type) and issubclass(choice, BaseModel)]
         if not nested:
             return ()
         model = nested[0]

@@ -6,6 +6,7 @@ Imports nothing heavy.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from consumerd.errors import UsageError
@@ -17,8 +18,9 @@ def working_directory() -> Path:
     UsageError where it was removed or replaced since it was entered.
     """
     named = os.environ.get("PWD", "")
-    if named.startswith("/") and _is_current(Path(named)):
-        return Path(named)
+    with suppress(OSError):
+        if named.startswith("/") and Path(named).samefile("."):
+            return Path(named)
     try:
         return Path.cwd()
     except FileNotFoundError as error:
@@ -30,13 +32,6 @@ def working_directory() -> Path:
 def absolute(path: str | os.PathLike[str]) -> Path:
     """The path, absolute. A relative one raises what `working_directory` raises."""
     return Path(path) if Path(path).is_absolute() else working_directory() / path
-
-
-def _is_current(directory: Path) -> bool:
-    try:
-        return directory.samefile(".")
-    except OSError:
-        return False
 
 
 def enter(directory: Path) -> None:

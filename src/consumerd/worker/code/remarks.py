@@ -44,8 +44,8 @@ def _on_what_is_given_away(consumer_class: type, kind: SourceKind) -> Iterator[s
 
 
 def _on_shards(consumer_class: type, kind: SourceKind, workers: int) -> Iterator[str]:
-    reads_its_part = bool({"shard", "worker_id"} & set(_names_used(consumer_class)))
-    if workers == 1 or reads_its_part:
+    members = (value for base in _users_classes(consumer_class) for value in vars(base).values())
+    if workers == 1 or any(name in ("shard", "worker_id") for value in members for name in _names_in(value)):
         return
     if kind.name == "generator":
         yield (
@@ -99,14 +99,8 @@ def _sets(consumer_class: type, name: str) -> bool:
     )
 
 
-def _names_used(consumer_class: type) -> Iterator[str]:
-    """Every attribute and global name in the methods of the user's classes."""
-    for base in _users_classes(consumer_class):
-        for value in vars(base).values():
-            yield from _names_in(value)
-
-
 def _names_in(value: object, *, assigned_only: bool = False) -> Iterator[str]:
+    """Every attribute and global name in a method or a property."""
     function = inspect.unwrap(value) if callable(value) else getattr(value, "fget", None)
     code = getattr(function, "__code__", None)
     if isinstance(code, CodeType):
