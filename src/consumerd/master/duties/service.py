@@ -13,7 +13,7 @@ from consumerd import clock, events
 from consumerd.events.facts import Fact
 from consumerd.master.host.service_socket import ServiceSocket
 from consumerd.master.pools.pools import Pools
-from consumerd.master.rules.observed import Observed, ObservedPool, Wanted
+from consumerd.master.rules.observed import Observed, Wanted
 from consumerd.model.slots import PoolState, SlotState
 
 READY_WITHIN_S = 60.0
@@ -126,12 +126,9 @@ def is_started(wanted: Wanted, observed: Observed) -> bool:
 def status_line(wanted: Wanted, observed: Observed) -> str:
     """How things are: `2 of 3 pools up, 5 of 6 workers running; failed: g/a`."""
     up = sum(pool.state is PoolState.UP for pool in observed.values())
-    running = sum(_running(pool) for pool in observed.values())
+    slots = (slot for pool in observed.values() for slot in pool.slots.values())
+    running = sum(slot.state is SlotState.RUNNING for slot in slots)
     workers = sum(wanted[name].workers for name in observed)
     failed = ", ".join(str(name) for name, pool in observed.items() if pool.state is PoolState.FAILED)
     line = f"{up} of {len(observed)} pools up, {running} of {workers} workers running"
     return (f"{line}; failed: {failed}" if failed else line)[:LONGEST_STATUS]
-
-
-def _running(pool: ObservedPool) -> int:
-    return sum(slot.state is SlotState.RUNNING for slot in pool.slots.values())

@@ -82,12 +82,10 @@ class Launcher:
 
     def execute(self, module: str) -> Executed:
         """A fresh interpreter that runs `module`, which finds its end of the channel by `wire.inherited`."""
-        ahead = self._ahead.pop(module, None)
-        if ahead is None:
-            return self._execute(module)
-        if ahead.pid in self._executed:
-            return ahead
-        _close(ahead)
+        if (ahead := self._ahead.pop(module, None)) is not None:
+            if ahead.pid in self._executed:
+                return ahead
+            _close(ahead)
         return self._execute(module)
 
     def _execute(self, module: str) -> Executed:

@@ -16,17 +16,13 @@ Hear = Callable[[int, str, bytes], None]
 """Takes a piece of what a pipe brought, with its descriptor and whose it is; an empty one when the pipe is closed."""
 
 
-def _nobody(fd: int, whose: str, data: bytes) -> None:
-    """Nobody wants to hear."""
-
-
 class StderrPipes:
     """Reads stderr pipes as they fill, and writes them on to the master's own stderr without waiting for it.
 
     What does not fit is dropped and counted there; the last 8 KiB of each child are kept for who asks why it died.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, outlet: Outlet, hear: Hear = _nobody) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, outlet: Outlet, hear: Hear = lambda *_: None) -> None:
         """hear: is told of every piece as well."""
         self._loop = loop
         self._outlet = outlet

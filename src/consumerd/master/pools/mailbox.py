@@ -94,32 +94,26 @@ class Mailbox:
     def flush(self, channel: Channel) -> None:
         if channel not in self._open:
             return
-        is_sent = True
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            is_sent = channel.flush()
-        if is_sent:
-            self._loop.remove_writer(channel.fileno())
-        else:
-            self._loop.add_writer(channel.fileno(), self.flush, channel)
+            if not channel.flush():
+                self._loop.add_writer(channel.fileno(), self.flush, channel)
+                return
+        self._loop.remove_writer(channel.fileno())
 
     def _read(self, channel: Channel) -> bool:
         """Read once; whether there was anything."""
-        origin = self._open[channel]
+        origin, is_read, end = self._open[channel], False, None
         try:
             is_read = channel.read_available()
+            end = EndOfChannel() if channel.is_at_end else None
         except WireError as error:
-            self._take_all(channel, origin)
-            self._end(channel, EndOfChannel(error))
-            return False
-        self._take_all(channel, origin)
-        if channel.is_at_end:
-            self._end(channel, EndOfChannel())
-        return is_read
-
-    def _take_all(self, channel: Channel, origin: Origin) -> None:
+            end = EndOfChannel(error)
         while (received := channel.take()) is not None:
             self._arrivals.append(Arrival(origin, *received))
             self._wake()
+        if end is not None:
+            self._end(channel, end)
+        return is_read
 
     def _end(self, channel: Channel, end: EndOfChannel) -> None:
         self._arrivals.append(Arrival(self._open[channel], end))
