@@ -57,7 +57,7 @@ def _starting(pool: Pool) -> Iterator[tuple[int, float]]:
 
 
 def _kill_holder(pool: Pool, number: int, now: float) -> None:
-    worker, lock = pool.workers[number], pool.entry.slot_lock(number)
+    worker, lock = pool.workers[number], pool.entry.state_dir.slot_lock(pool.name, number)
     worker.holder_looked_at = now
     try:
         holder = pool.tools.launcher.kill_holder(lock, but=worker.pid)

@@ -57,8 +57,8 @@ class Watchdog:
             if now >= _due_at(pool):
                 for number, worker in list(_looping(pool)):
                     _look(pool, number, worker, now)
-                _look_at_flow(pool, now)
                 observations = [worker.observation for _, worker in _looping(pool) if worker.observation is not None]
+                _look_at_flow(pool, observations, now)
                 pool.watch_at = now + scan_every_s(observations)
 
 
@@ -169,9 +169,8 @@ def _went_on(pool: Pool, number: int, worker: Worker, now: float) -> None:
 # The pool
 
 
-def _look_at_flow(pool: Pool, now: float) -> None:
+def _look_at_flow(pool: Pool, observations: list[Observation], now: float) -> None:
     """Whether its source gives what waits in it."""
-    observations = [worker.observation for _, worker in _looping(pool) if worker.observation is not None]
     if not observations:
         return
     readings = [observation.reading for observation in observations]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from consumerd.config.common_keys import MASTERS_KEYS
 from consumerd.config.shape import ConsumerSettings
@@ -31,9 +30,6 @@ class Entry:
         theirs = {key: getattr(other.settings.common, key) for key in MASTERS_KEYS}
         settings = self.settings.model_copy(update={"common": self.settings.common.model_copy(update=theirs)})
         return replace(self, settings=settings, stop_timeout_s=other.stop_timeout_s)
-
-    def slot_lock(self, slot: int) -> Path:
-        return self.state_dir.slot_lock(self.name, slot)
 
     def wanted(self, edition: int, workers: int) -> WantedPool:
         """How its pool should be. workers: perhaps not as many as the entry says."""

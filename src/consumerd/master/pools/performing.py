@@ -91,7 +91,7 @@ def _fork(pool: Pool, slot: int, edition: int, now: float) -> None:
     )
     awaited = sum(worker.pid is None for worker in pool.workers.values())
     try:
-        ends = tools.launcher.fork(zygote, fork, lock=entry.slot_lock(slot), awaited=awaited)
+        ends = tools.launcher.fork(zygote, fork, lock=entry.state_dir.slot_lock(pool.name, slot), awaited=awaited)
     except (OSError, UnreadError) as error:
         note_not_forked(pool, slot, edition, now, error=error)
         return
