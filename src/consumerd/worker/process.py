@@ -28,7 +28,6 @@ from consumerd.model.connection_errors import connection_error
 from consumerd.model.contract import is_overridden
 from consumerd.model.exits import WorkerExit
 from consumerd.model.failure import refusal
-from consumerd.model.interrupts import Interrupt
 from consumerd.model.shards import Shard
 from consumerd.standard_streams import flush_streams, say
 from consumerd.wire.board import STACKS_AT_BYTE, STACKS_SIGNAL, Board, read_words
@@ -40,7 +39,7 @@ from consumerd.worker.process_end import run_exit_handlers
 from consumerd.worker.runtime import Runtime
 from consumerd.worker.tasks.context import Redaction, WorkerContext, emitter
 from consumerd.worker.tasks.forked_child import leave_if_child, watch_forks
-from consumerd.worker.tasks.interrupts import Interrupts, StopDeadline
+from consumerd.worker.tasks.interrupts import Interrupt, Interrupts, StopDeadline
 from consumerd.worker.template import Descriptors, Template
 from consumerd.worker.timer import Timer
 

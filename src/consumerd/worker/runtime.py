@@ -14,7 +14,6 @@ from typing import Any
 from consumerd.clock import monotonic
 from consumerd.errors import SourceAwayError, StoreAwayError
 from consumerd.model.exits import WorkerExit
-from consumerd.model.interrupts import Interrupt
 from consumerd.model.shards import Shard
 from consumerd.model.task import Task
 from consumerd.parking.thread import StoreThread
@@ -38,6 +37,7 @@ from consumerd.worker.tasks.handler import (
 )
 from consumerd.worker.tasks.handling import Parts
 from consumerd.worker.tasks.hooks import Fullness, Hooks
+from consumerd.worker.tasks.interrupts import Interrupt
 from consumerd.worker.tasks.loop import Loop
 from consumerd.worker.tasks.parked_rows import StoreIndex
 from consumerd.worker.tasks.retry_thread import RetryThread, StandIn

@@ -12,13 +12,13 @@ import traceback
 
 from consumerd.clock import monotonic
 from consumerd.model.exits import WorkerExit
-from consumerd.model.interrupts import Interrupt
 from consumerd.standard_streams import STDERR, discard, say
 from consumerd.wire.board import BUSY_SINCE_NS
 from consumerd.wire.messages import Amend, Measure, Message, Pause, Stop, Suspects, Wake
 from consumerd.worker.master_link import MasterLink
 from consumerd.worker.tasks import threads
 from consumerd.worker.tasks.context import WorkerContext
+from consumerd.worker.tasks.interrupts import Interrupt
 
 
 class Timer:

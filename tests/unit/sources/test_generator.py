@@ -11,12 +11,12 @@ import pytest
 from consumerd import BaseConsumer
 from consumerd.errors import SourceRefusedError
 from consumerd.model.exits import WorkerExit
-from consumerd.model.interrupts import Interrupt
 from consumerd.model.parked import ParkedState
 from consumerd.sources.contract import Source, SourceContext
 from consumerd.sources.generator import GeneratorSource
 from consumerd.testing.running import NAME, Run
 from consumerd.testing.source_contract import SourceContract
+from consumerd.worker.tasks.interrupts import Interrupt
 from consumerd.worker.tasks.retry_thread import RetryThread
 
 

@@ -11,8 +11,8 @@ from functools import partial
 
 from consumerd import events
 from consumerd.events.facts import Event
-from consumerd.model.interrupts import Interrupt
 from consumerd.worker.tasks.context import WorkerContext
+from consumerd.worker.tasks.interrupts import Interrupt
 
 
 class Outage:

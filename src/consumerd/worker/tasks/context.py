@@ -16,11 +16,10 @@ from consumerd.config.common_keys import CommonKeys
 from consumerd.events.facts import Event, Fact, Listener
 from consumerd.events.listeners import Listeners
 from consumerd.model.failure import describe
-from consumerd.model.interrupts import Interrupt
 from consumerd.model.shards import Shard
 from consumerd.wire.board_writer import BoardWriter
 from consumerd.wire.messages import Message
-from consumerd.worker.tasks.interrupts import Interrupts, StopDeadline
+from consumerd.worker.tasks.interrupts import Interrupt, Interrupts, StopDeadline
 from consumerd.worker.tasks.threads import TaskThreads
 
 

@@ -6,9 +6,8 @@ import os
 import signal
 import traceback
 
-from consumerd.model.interrupts import Interrupt
 from consumerd.standard_streams import say
-from consumerd.worker.tasks.interrupts import Interrupts
+from consumerd.worker.tasks.interrupts import Interrupt, Interrupts
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 

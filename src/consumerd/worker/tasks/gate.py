@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from consumerd import events
 from consumerd.errors import QueryFailedError, SourceAwayError, StoreAwayError
-from consumerd.model.interrupts import Interrupt
 from consumerd.sources.contract import Source, TellsTrouble
 from consumerd.wire.board import BoardFlag, Hold
 from consumerd.worker.tasks.breaker import RENEW_AFTER_S, Breaker, Outage
 from consumerd.worker.tasks.context import WorkerContext
+from consumerd.worker.tasks.interrupts import Interrupt
 from consumerd.worker.tasks.settling import Settling
 
 FIRST_PAUSE_S = 0.1

@@ -12,10 +12,25 @@ import select
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from enum import Enum, auto
 
 from consumerd.clock import monotonic
 from consumerd.model.exits import WorkerExit
-from consumerd.model.interrupts import Interrupt
+
+
+class Interrupt(Enum):
+    """One reason to look up from the batch."""
+
+    STOP = auto()
+    MASTER_GONE = auto()
+    SETTLE_DUE = auto()
+    REVOKED = auto()
+    PARKED_DUE = auto()
+    FORKED = auto()
+    OUT_OF_MEMORY = auto()
+    STALE = auto()
+    PAUSE = auto()
+    AMENDED = auto()
 
 
 class Interrupts:

@@ -12,7 +12,6 @@ from threading import Lock, get_ident
 from consumerd import events
 from consumerd.errors import SourceAwayError, StoreAwayError
 from consumerd.model.exits import WorkerExit
-from consumerd.model.interrupts import Interrupt
 from consumerd.model.task import Task
 from consumerd.sources.contract import Batch, EndOfSource, SourceContext
 from consumerd.wire.board import Hold
@@ -21,6 +20,7 @@ from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.forked_child import leave_if_child
 from consumerd.worker.tasks.gate import Pace
 from consumerd.worker.tasks.handling import Handling, Parts
+from consumerd.worker.tasks.interrupts import Interrupt
 
 IDLE_FETCH_S = 0.4
 """So long a source may wait for its next task, and an idle worker for whatever cannot break into that wait."""

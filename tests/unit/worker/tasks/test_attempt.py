@@ -10,7 +10,6 @@ import pytest
 from consumerd import BaseConsumer
 from consumerd.errors import UndecodableError
 from consumerd.events.facts import Fact
-from consumerd.model.interrupts import Interrupt
 from consumerd.model.outcome import DONE, Dead, Expired, Retry, RetryPolicy
 from consumerd.model.task import Task, TaskId
 from consumerd.testing.clock import ManualClock
@@ -21,7 +20,7 @@ from consumerd.worker.tasks.attempts import PAUSE_AT_ONCE_S, Attempts
 from consumerd.worker.tasks.breaker import Breaker
 from consumerd.worker.tasks.context import Link, Redaction
 from consumerd.worker.tasks.hooks import Fullness, Hooks
-from consumerd.worker.tasks.interrupts import Interrupts
+from consumerd.worker.tasks.interrupts import Interrupt, Interrupts
 
 TASK = Task(id=TaskId("t:1"), offset=1, source="t", shard=0, position=1, payload=b'{"uid": 7}')
 RECORD = {"uid": 7}

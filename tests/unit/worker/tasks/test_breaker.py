@@ -9,7 +9,6 @@ import pytest
 
 from consumerd import BaseConsumer
 from consumerd.events.facts import Fact
-from consumerd.model.interrupts import Interrupt
 from consumerd.testing.clock import ManualClock
 from consumerd.testing.running import Run, context_in_memory
 from consumerd.wire.board import BoardFlag
@@ -21,6 +20,7 @@ from consumerd.worker.tasks.breaker import (
     UNTRIED_S,
     Breaker,
 )
+from consumerd.worker.tasks.interrupts import Interrupt
 
 OUTAGE_S = 300.0
 

@@ -8,9 +8,9 @@ import pytest
 
 from consumerd import BaseConsumer
 from consumerd.model.exits import WorkerExit
-from consumerd.model.interrupts import Interrupt
 from consumerd.testing.running import NAME, Run
 from consumerd.worker.tasks.hooks import REPORT_AGAIN_S
+from consumerd.worker.tasks.interrupts import Interrupt
 
 
 class QuietExit(BaseException):

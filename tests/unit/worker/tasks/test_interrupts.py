@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from consumerd.model.interrupts import Interrupt
-from consumerd.worker.tasks.interrupts import Interrupts
+from consumerd.worker.tasks.interrupts import Interrupt, Interrupts
 
 
 def test_nothing_set_is_nothing_taken() -> None:

@@ -15,7 +15,6 @@ from pydantic import BaseModel, field_validator
 from consumerd import BaseConsumer, Dead, Retry
 from consumerd.errors import SourceAwayError, StoreAwayError, UnstorableError
 from consumerd.model.exits import WorkerExit
-from consumerd.model.interrupts import Interrupt
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import Batch, Settlement, SourceContext, Worker
@@ -23,6 +22,7 @@ from consumerd.sources.memory import MemorySource
 from consumerd.testing.running import NAME, Run
 from consumerd.wire.board import BoardFlag
 from consumerd.worker.tasks.gate import Pace
+from consumerd.worker.tasks.interrupts import Interrupt
 
 
 class Recording(BaseConsumer):
