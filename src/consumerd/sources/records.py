@@ -32,16 +32,14 @@ _RESTORE: dict[str, Callable[[Any], object]] = {  # Any: the tagged JSON value
     "timedelta": lambda seconds: timedelta(seconds=seconds),
     "decimal": Decimal,
     "uuid": uuid.UUID,
-    "bytes": lambda text: base64.b64decode(text),
+    "bytes": base64.b64decode,
     "tuple": tuple,
     "set": set,
     "frozenset": frozenset,
-    "items": lambda pairs: {key: value for key, value in pairs},  # noqa: C416 - the pairs are lists
+    "items": dict,
     "float": float,
     "int": int,
-    "escaped": lambda value: value,
 }
-
 
 _CONTAINERS = frozenset({"tuple", "set", "frozenset", "items"})
 
@@ -128,12 +126,12 @@ def _restored(value: object) -> object:
         return value
     if TAG not in value:
         return {key: _restored(item) for key, item in value.items()}
+    if value[TAG] == "escaped":
+        return {key: _restored(item) for key, item in value["value"].items()}
     restore = _RESTORE.get(value[TAG])
     if restore is None:
         raise ValueError(f"it was kept as text only: {str(value.get('value'))[:200]}")
     inner = value["value"]
-    if value[TAG] == "escaped":
-        return {key: _restored(item) for key, item in inner.items()}
     return restore(_restored(inner) if value[TAG] in _CONTAINERS else inner)
 
 

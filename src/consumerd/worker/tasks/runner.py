@@ -37,19 +37,15 @@ class Runner(Protocol):
     @property
     def is_busy(self) -> bool:
         """Whether tasks that it was given have not come back yet."""
-        ...
 
     def start(self, batch: Batch, start: int, stop: int) -> None:
         """Run the tasks `start` to `stop` (exclusive) of a batch. Not while it is busy."""
-        ...
 
     def finished(self) -> Sequence[Span]:
         """Run on until something has ended, which is handed back in order, or interrupts. It may be nothing."""
-        ...
 
     def leave(self) -> None:
         """Begin no further task, and no further attempt at one."""
-        ...
 
 
 class Records:

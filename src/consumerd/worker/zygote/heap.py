@@ -31,22 +31,13 @@ def settle_heap() -> None:
 
 
 def fill_holes() -> None:
-    """Take every free piece of this process's heap for good. Other C libraries than glibc are left as they are."""
-    try:
-        _fill_heap(ctypes.CDLL(None))
-    except AttributeError:  # no glibc, or one older than 2.33
+    """Take every free piece of this process's heap for good. Other C libraries than glibc are left as they are.
+
+    From the largest pieces to the smallest; one that comes from beyond the heap's used part says: none is left.
+    """
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallinfo2"):  # no glibc, or one older than 2.33
         return
-
-
-def _forget_lookups() -> None:
-    """Empty the cache of attributes looked up: a worker's own would push out the zygote's, and touch their names."""
-    clear = getattr(sys, "_clear_internal_caches", None) or getattr(sys, "_clear_type_cache", None)
-    if clear is not None:  # the former since 3.13, which deprecates the latter
-        clear()
-
-
-def _fill_heap(libc: ctypes.CDLL) -> None:
-    """From the largest pieces to the smallest; one that comes from beyond the heap's used part says: none is left."""
     libc.mallinfo2.restype = _Mallinfo2
     libc.sbrk.argtypes, libc.sbrk.restype = [ctypes.c_ssize_t], ctypes.c_void_p
     libc.malloc.argtypes, libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
@@ -54,3 +45,10 @@ def _fill_heap(libc: ctypes.CDLL) -> None:
     for size in PIECES_BYTES:
         while 0 < (libc.malloc(size) or 0) < beyond:
             pass
+
+
+def _forget_lookups() -> None:
+    """Empty the cache of attributes looked up: a worker's own would push out the zygote's, and touch their names."""
+    clear = getattr(sys, "_clear_internal_caches", None) or getattr(sys, "_clear_type_cache", None)
+    if clear is not None:  # the former since 3.13, which deprecates the latter
+        clear()
