@@ -30,7 +30,7 @@ from consumerd.wire.status import WorkerStatus, ask_status
 
 LOOK_EVERY_S = 0.05
 SHOW_EVERY = 20
-"""Of so many looks one is shown."""
+"""Of so many looks one is shown, and besides each that sees another number of workers than the last one."""
 PATIENCE_S = 120.0
 """How long the demo watches before it stops, and its balance says what is missing."""
 STOP_TIMEOUT_S = 10
@@ -123,15 +123,15 @@ class Demo:
 
     def _looks(self, master: subprocess.Popen[bytes]) -> Iterator[Look]:
         """How it stands, again and again, for as long as the demo is patient."""
-        started, number = clock.monotonic(), 0
+        started, number, before = clock.monotonic(), 0, 0
         while (elapsed_s := clock.monotonic() - started) < PATIENCE_S:
             workers = self._running_workers(master)
             ((done,),) = select(self._grants, "SELECT count(DISTINCT login_id) FROM handled")
-            if number % SHOW_EVERY == 0:
+            if number % SHOW_EVERY == 0 or len(workers) != before:
                 progress = f"{done:,} of {len(self._logins):,} logins done, {len(workers)} workers running"
                 self._say(f"{elapsed_s:4.1f} s: {progress}")
             yield done, workers
-            number += 1
+            number, before = number + 1, len(workers)
             clock.SYSTEM_CLOCK.sleep(LOOK_EVERY_S)
 
     def _running_workers(self, master: subprocess.Popen[bytes]) -> list[WorkerStatus]:
