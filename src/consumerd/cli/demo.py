@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import sys
+import textwrap
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -39,7 +40,7 @@ def command(logins: int, is_removed: bool, as_json: bool) -> int:
     configuration = demo.fill()
     say(f"{logins:,} logins and {len(POISON)} tasks that can only fail, in {demo.tasks}")
     say(f"$ {_command_name()} {shlex.join(demo.arguments)}\n")
-    say("".join(f"    {line}".rstrip() + "\n" for line in configuration.splitlines()))
+    say(textwrap.indent(configuration, "    "))
     try:
         _exit_at_signals()
         balance = demo.run()

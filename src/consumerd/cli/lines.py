@@ -22,11 +22,8 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Se
     cells = [headings, *rows]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
     signs = [">" if heading in numbers else "<" for heading in headings]
-    return ["  ".join(map(_aligned, row, signs, widths)).rstrip() for row in cells]
-
-
-def _aligned(cell: str, sign: str, width: int) -> str:
-    return f"{cell:{sign}{width}}"
+    form = "  ".join(f"{{:{sign}{width}}}" for sign, width in zip(signs, widths, strict=True))
+    return [form.format(*row).rstrip() for row in cells]
 
 
 def named_table(

@@ -87,7 +87,7 @@ def _writer(fd: int) -> tuple[Write, int, Callable[[], None]]:
         mode = os.fstat(fd).st_mode
         fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST_OWN)
     except OSError:  # closed: whoever started us wants to hear nothing
-        return _refuse, fd, _nothing
+        return _refuse, fd, lambda: None
     if stat.S_ISSOCK(mode):
         shared = socket.socket(fileno=fd)
         return lambda data: shared.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL), shared.fileno(), shared.close
@@ -99,10 +99,6 @@ def _writer(fd: int) -> tuple[Write, int, Callable[[], None]]:
         return lambda data: _write_when_ready(fd, data), fd, lambda: os.close(fd)
     os.close(fd)
     return lambda data: os.write(own, data), own, lambda: os.close(own)
-
-
-def _nothing() -> None:
-    pass
 
 
 def _refuse(data: bytes) -> int:

@@ -79,12 +79,8 @@ class Controls:
 
     def wake_workers(self, target: str | None = None) -> int:
         """Have running workers look at the parking store; how many."""
-        woken = 0
-        for pool in self.pools:
-            if target is not None and not pool.name.matches(target):
-                continue
-            for slot in pool.workers:
-                if pool.observed.slots[slot].state in LOOPING:
-                    pool.send(slot, Wake())
-                    woken += 1
-        return woken
+        meant = [pool for pool in self.pools if target is None or pool.name.matches(target)]
+        woken = [(pool, slot) for pool in meant for slot in pool.workers if pool.observed.slots[slot].state in LOOPING]
+        for pool, slot in woken:
+            pool.send(slot, Wake())
+        return len(woken)
