@@ -52,9 +52,13 @@ class Place:
         self.directory = directory
         self._masters = masters
         self._started = 0
+        self._written = 0
 
     def write_module(self, edition: str, body: str = "pass") -> None:
-        (self.directory / "writing.py").write_text(MODULE.format(edition=edition, body=body))
+        """Of another size each time: Python takes a file of the same size and second for the one it has compiled."""
+        self._written += 1
+        text = MODULE.format(edition=edition, body=body) + "\n" * self._written
+        (self.directory / "writing.py").write_text(text)
 
     def configure(self, **pools: dict[str, Any]) -> str:
         entries = [
