@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +39,18 @@ class Gate:
         return "late"
 
 
+def give_up(
+    thread: StoreThread,
+    gate: Gate,
+    function: Callable[[ParkingStore], object] | None = None,
+    undo: Callable[[ParkingStore, object], object] | None = None,
+) -> None:
+    """Call `function`, or else the gate, and give up while it runs. One that had not begun is dropped."""
+    while not gate.began.is_set():
+        with pytest.raises(StoreAwayError, match=r"has not answered for|does not answer"):
+            thread.call(function or gate, 0.01, undo=undo)
+
+
 def test_a_call_returns_what_the_function_returns(thread: StoreThread) -> None:
     thread.call(lambda store: store.park([parked_task()]))
     assert thread.call(lambda store: store.parked_count(CONSUMER)[0]) == 1
@@ -62,9 +74,7 @@ def test_all_calls_run_in_one_thread_that_starts_with_the_first(state_dir: Path)
 
 def test_who_waits_too_long_is_told_and_so_is_the_next_at_once(thread: StoreThread) -> None:
     gate = Gate()
-    with pytest.raises(StoreAwayError, match="has not answered for"):
-        thread.call(gate, 0.01)
-    assert gate.began.wait(LONG_S)
+    give_up(thread, gate)
     assert thread.is_stuck
     with pytest.raises(StoreAwayError, match="does not answer"):
         thread.call(lambda store: 1, LONG_S)
@@ -85,9 +95,7 @@ def test_who_asks_for_much_waits_for_each_step_of_it(thread: StoreThread) -> Non
 
 def test_the_store_is_back_when_the_late_call_has_ended(thread: StoreThread) -> None:
     gate, undone = Gate(), threading.Event()
-    with pytest.raises(StoreAwayError):
-        thread.call(gate, 0.01, undo=lambda store, result: undone.set())
-    assert gate.began.wait(LONG_S)
+    give_up(thread, gate, undo=lambda store, result: undone.set())
     gate.may_end.set()
     assert undone.wait(LONG_S)
     while thread.is_stuck:
@@ -110,10 +118,8 @@ def test_who_asks_while_the_store_is_away_waits_only_moments(thread: StoreThread
 def test_who_asks_after_a_late_call_has_succeeded_waits_as_long_as_ever(thread: StoreThread) -> None:
     first, second = Gate(), Gate()
     thread.call(lambda store: 1)
-    with pytest.raises(StoreAwayError):
-        thread.call(first, 0.01)
+    give_up(thread, first)
     first.may_end.set()
-    assert first.began.wait(LONG_S)
     while thread.is_stuck:
         threading.Event().wait(0.001)
     threading.Timer(0.3, second.may_end.set).start()
@@ -128,9 +134,7 @@ def test_a_claim_that_comes_late_is_released(thread: StoreThread) -> None:
         return store.claim_due(CONSUMER, 1, LEASE)
 
     thread.call(lambda store: store.park([parked_task()]))
-    with pytest.raises(StoreAwayError):
-        thread.call(claim, 0.01, undo=lambda store, claimed: store.release(LEASE.owner))
-    assert gate.began.wait(LONG_S)
+    give_up(thread, gate, claim, undo=lambda store, claimed: store.release(LEASE.owner))
     gate.may_end.set()
     while thread.is_stuck:
         pass
@@ -159,9 +163,7 @@ def test_a_closed_thread_runs_what_was_asked_and_refuses_more(thread: StoreThrea
 
 def test_closing_gives_up_at_its_deadline(state_dir: Path) -> None:
     thread, gate = open_store_thread(None, state_dir), Gate()
-    with pytest.raises(StoreAwayError):
-        thread.call(gate, 0.01)
-    assert gate.began.wait(LONG_S)
+    give_up(thread, gate)
     thread.close(monotonic() + 0.01)
     gate.may_end.set()
     thread.close(monotonic() + LONG_S)
