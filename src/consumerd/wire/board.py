@@ -156,6 +156,7 @@ class Board:
         """Map the board behind `fd`, which the caller keeps and closes."""
         self._map = mmap.mmap(fd, BOARD_BYTES)
         self.words = memoryview(self._map).cast("Q")
+        self._stacks_at = STACKS_AT_BYTE
 
     @classmethod
     def create(cls) -> tuple[Board, int]:
@@ -185,9 +186,14 @@ class Board:
         found: list[int] = self.words[:WORDS].tolist()
         return found
 
+    def forget_stacks(self) -> None:
+        """Before the worker is asked for its stacks: it writes them behind those that it wrote before, if any."""
+        end = self._map.find(b"\0", self._stacks_at)
+        self._stacks_at = BOARD_BYTES if end < 0 else end
+
     def stacks(self) -> str:
-        """The stacks that the worker has written; empty where it was not asked, or could not."""
-        written = bytes(self._map[STACKS_AT_BYTE:BOARD_BYTES])
+        """The stacks that the worker has written since `forget_stacks`; empty where it could not, or has no room."""
+        written = bytes(self._map[self._stacks_at : BOARD_BYTES])
         return written.partition(b"\0")[0].decode("utf-8", "replace")
 
     def task_in_hand(self) -> TaskId | None:

@@ -7,10 +7,12 @@ import pytest
 from consumerd.errors import WireError
 from consumerd.testing.clock import ManualClock
 from consumerd.wire.board import (
+    BOARD_BYTES,
     FLAGS,
     IDENTITIES_BYTES,
     IDENTITIES_WORD,
     MAGIC_WORD,
+    STACKS_AT_BYTE,
     STATE,
     Board,
     BoardFlag,
@@ -105,6 +107,21 @@ def test_flags_are_read_whatever_bits_a_crash_has_left(boards: tuple[Board, Boar
     for flags in (0, 1, 2, 3, 2**63 + 1):
         worker.words[FLAGS] = flags
         assert master.read().flags == BoardFlag(flags)
+
+
+def test_stacks_are_those_that_were_written_since_they_were_asked_for() -> None:
+    master, fd = Board.create()
+    os.lseek(fd, STACKS_AT_BYTE, os.SEEK_SET)
+    found = []
+    for text in (b"first", b"second"):
+        master.forget_stacks()
+        os.write(fd, text)
+        found.append(master.stacks())
+    os.write(fd, b"x" * (BOARD_BYTES - os.lseek(fd, 0, os.SEEK_CUR)))
+    master.forget_stacks()
+    assert [*found, master.stacks()] == ["first", "second", ""]
+    os.close(fd)
+    master.close()
 
 
 def test_nobody_makes_a_board_shorter_under_its_reader() -> None:

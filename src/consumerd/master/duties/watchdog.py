@@ -67,6 +67,7 @@ def condemn(pool: Pool, number: int, sentence: Condemned, now: float) -> None:
     worker = pool.workers[number]
     assert worker.pid is not None
     _see(pool, worker, now)
+    worker.ends.board.forget_stacks()
     pool.tools.launcher.ask_stacks(worker.pid, worker.pidfd)
     pool.become(history.condemned(pool.observed, number, sentence))
     pool.watch_at = min(pool.watch_at or now, sentence.kill_at)

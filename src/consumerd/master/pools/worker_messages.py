@@ -162,7 +162,7 @@ def _last_end(pool: Pool, slot: int, worker: Worker, status: int | None) -> Last
     The culprit is the task that it died of, where that is known for sure: it hung, or was cancelled. What a worker that
     crashed had in hand is on its board, and a suspect only.
     """
-    reading, stacks, condemned = worker.reading(), worker.ends.board.stacks(), pool.observed.slots[slot].condemned
+    reading, condemned = worker.reading(), pool.observed.slots[slot].condemned
     culprit = None
     if condemned is not None and condemned.shard is not None and condemned.offset is not None:
         culprit = Culprit(shard=condemned.shard, offset=condemned.offset)
@@ -174,7 +174,7 @@ def _last_end(pool: Pool, slot: int, worker: Worker, status: int | None) -> Last
         reason=worker.told_end()[0] if condemned is None else condemned.reason,
         culprit=culprit,
         board=None if reading is None else asdict(reading) | {"state": reading.state.name.lower()},
-        stacks=stacks,
+        stacks="" if condemned is None else worker.ends.board.stacks(),
         stderr=let_go(pool, slot, worker),
     )
 
