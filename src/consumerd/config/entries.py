@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from consumerd.config.common_keys import COMMON_KEYS, CommonKeys
+from consumerd.config.execution import AS_WRITTEN, EXECUTION_KEYS, Execution
 from consumerd.config.problems import Problem, did_you_mean, shown
-from consumerd.config.reading import read_entry_keys
 from consumerd.config.secrets import Resolver
-from consumerd.config.shape import ConsumerSettings, Entry
-from consumerd.config.tables import Place, read_table
+from consumerd.config.shape import ConsumerSettings, Entry, place_of_configs
+from consumerd.config.tables import Place, read_resolved, read_table
 from consumerd.model.identity import is_name
 
 NAME_RULE = "a name is a letter, then at most 63 letters, digits, '_', '.' or '-'"
@@ -46,7 +47,8 @@ def _read_entry(
     """One entry's consumer, where it says which class that is, and all its problems."""
     configs = written.get("configs")
     own: Table = configs if isinstance(configs, dict) else {}
-    common, config_problems = _common(own, defaults, place.within("configs"), resolver)
+    defaulted = frozenset(defaults.keys() - own.keys())
+    common, config_problems = read_entry_keys({**defaults, **own}, place_of_configs(place, defaulted), resolver)
     target, class_problems = _read_target(written, place)
     name, name_problems = _read_name(written, place)
     problems = [*_shape_problems(written, place), *class_problems, *name_problems, *config_problems]
@@ -62,18 +64,25 @@ def _read_entry(
         path=place.path,
         directory=resolver.directory,
         module_key="module" if "module" in written else "class",
-        defaulted=frozenset(defaults.keys() - own.keys()),
+        defaulted=defaulted,
     )
     return consumer, problems
 
 
-def _common(
-    own: Table, defaults: Mapping[str, Any], place: Place, resolver: Resolver
-) -> tuple[CommonKeys, list[Problem]]:
-    """The common keys, defaults included. What is wrong with a default alone is reported where the defaults stand."""
-    common, problems = read_entry_keys({**defaults, **own}, place, resolver)
-    depth = len(place.path)
-    return common, [each for each in problems if each.path == place.path or each.path[depth] in own]
+def read_entry_keys(configs: Mapping[str, Any], place: Place, resolver: Resolver) -> tuple[CommonKeys, list[Problem]]:
+    """The common keys of an entry, as its own processes will read them: with the environment that they will have.
+
+    With problems, they have their default values. What keeps this user from executing processes here and now as the
+    keys say is a problem too.
+    """
+    given = {key: configs[key] for key in EXECUTION_KEYS if key in configs}
+    found, problems = read_resolved(CommonKeys, resolver.resolve(given, but=AS_WRITTEN), place)
+    written = {} if found is None else found.model_dump(exclude_unset=True)
+    variables, complaints = Execution.of(written, resolver.directory).examine(resolver.environ, os.geteuid())
+    problems += [place.problem(sentence, *steps) for steps, sentence in complaints]
+    others = {key: configs[key] for key in COMMON_KEYS if key in configs and key not in given}
+    common, wrong = read_resolved(CommonKeys, Resolver(variables, resolver.directory).resolve(others), place)
+    return (common or CommonKeys()).model_copy(update=written), [*problems, *wrong]
 
 
 def _shape_problems(written: Table, place: Place) -> list[Problem]:

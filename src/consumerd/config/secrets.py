@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,11 @@ class Resolved:
     failures: tuple[tuple[KeyPath, str], ...]
     places: frozenset[KeyPath]
 
+    def known(self, keys: Container[str] | None = None) -> dict[str, Any]:  # as the value
+        """Of a table, what is at these keys (None: at all), without those that a failure is in."""
+        failed = {steps[0] for steps, _ in self.failures}
+        return {key: item for key, item in self.value.items() if key not in failed and (keys is None or key in keys)}
+
 
 @dataclass(frozen=True, slots=True)
 class Resolver:
@@ -65,9 +70,9 @@ class Resolver:
     environ: Mapping[str, str]
     directory: Path = Path()
 
-    def resolve(self, value: object) -> Resolved:
-        """Resolve every reference in a text, list or table. Reads files; raises nothing."""
-        walk = _Walk(self)
+    def resolve(self, value: object, *, but: Container[str] = ()) -> Resolved:
+        """Resolve every reference in a text, list or table, but for these keys of it. Reads files; raises nothing."""
+        walk = _Walk(self, but)
         result = walk.visit(value, ())
         return Resolved(result, frozenset(walk.secrets), tuple(walk.failures), frozenset(walk.places))
 
@@ -131,13 +136,15 @@ class _Walk:
     """One walk through a value, and what it has found there; the fields are those of `Resolved`."""
 
     resolver: Resolver
+    but: Container[str]
     secrets: set[str] = field(default_factory=set)
     failures: list[tuple[KeyPath, str]] = field(default_factory=list)
     places: set[KeyPath] = field(default_factory=set)
 
     def visit(self, value: object, path: KeyPath) -> object:
         if isinstance(value, dict):
-            return {key: self.visit(item, (*path, key)) for key, item in value.items()}
+            kept = () if path else self.but
+            return {key: item if key in kept else self.visit(item, (*path, key)) for key, item in value.items()}
         if isinstance(value, list):
             return [self.visit(item, (*path, index)) for index, item in enumerate(value)]
         return self._text(value, path) if isinstance(value, str) else value

@@ -6,36 +6,27 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
+from consumerd.config.entries import read_entry_keys
 from consumerd.config.problems import Problem, shown
-from consumerd.config.reading import read_entry_keys
-from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolver, has_reference
 from consumerd.config.shape import EMBEDDED, Document, Settings
-from consumerd.config.tables import Place, read_table
+from consumerd.config.tables import Place, read_resolved
 from consumerd.model.identity import is_unicode
 
 PARKING_RULE = f"'{EMBEDDED}' or a database URL, such as postgresql://user:${{PASSWORD}}@host/database"
-
-_USED_ELSEWHERE = ("parking", "defaults", "on_event")
-"""Keys that travel as they are written: their references are resolved where their values are used."""
 
 _AS_WRITTEN = ("defaults", "on_event")
 """Keys whose references are not looked at here; those of a command are none: everybody can see its arguments."""
 
 
 def read_settings(value: object, place: Place, resolver: Resolver) -> tuple[Settings, list[Problem]]:
-    """The table, or default settings and its problems."""
+    """The table, or default settings and its problems. `parking` travels as it is written."""
     if not isinstance(value, dict):
         return Settings(), [place.problem(f"must be a table, and is {shown(value)}")]
-    resolved = resolver.resolve({key: item for key, item in value.items() if key not in _AS_WRITTEN})
-    failures = [place.problem(sentence, *steps) for steps, sentence in resolved.failures]
-    taken = {key: value[key] if key in _USED_ELSEWHERE else resolved.value[key] for key in value}
-    settings, problems = read_table(Settings, taken, place, resolved=[str(steps[0]) for steps in resolved.places])
-    found = [*problems, *_problems_of_meaning(value, settings, place, resolver)]
-    unresolved = {problem.path for problem in failures}
-    redact = Redactor(resolved.secrets).redact
-    meant = [problem.redacted(redact) for problem in found if problem.path not in unresolved]
-    return settings or Settings(), [*failures, *meant]
+    found, problems = read_resolved(Settings, resolver.resolve(value, but=_AS_WRITTEN), place)
+    problems += _problems_of_meaning(value, found, place, resolver)
+    settings = Settings() if found is None else found.model_copy(update={"parking": value.get("parking")})
+    return settings, problems
 
 
 def _problems_of_meaning(

@@ -7,6 +7,7 @@ they are written.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,14 +86,18 @@ class ConsumerSettings(BaseModel):
 
     @property
     def configs_place(self) -> Place:
-        """Where its `configs` stand, and each key that came from the defaults where those stand."""
-        moved = {key: (RESERVED, "defaults", key) for key in self.defaulted}
-        return Place(self.origin, (*self.path, "configs"), moved)
+        return place_of_configs(self.place, self.defaulted)
 
     @property
     def execution(self) -> Execution:
         """How its processes are executed."""
         return Execution.of(self.common.model_dump(), self.directory)
+
+
+def place_of_configs(entry: Place, defaulted: Iterable[str]) -> Place:
+    """Where the `configs` of an entry stand, and each key that came from the defaults where those stand."""
+    moved = {key: (RESERVED, "defaults", key) for key in defaulted}
+    return Place(entry.origin, (*entry.path, "configs"), moved)
 
 
 class LogSettings(BaseModel):

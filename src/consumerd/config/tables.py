@@ -6,7 +6,7 @@ import json
 import re
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -14,6 +14,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from consumerd.config.problems import KeyMistakesError, KeyPath, Problem, did_you_mean, shown
+from consumerd.config.redaction import Redactor
+from consumerd.config.secrets import Resolved
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -45,6 +47,7 @@ _WANTED = {
 }
 """What should have stood there, by pydantic's type of the complaint without its ending, and with its context."""
 
+_OF_VALIDATORS = ("value_error", "assertion_error")
 _ENDING = re.compile(r"_(type|parsing|from_float|attributes_type|exact_type)$")
 
 
@@ -72,16 +75,22 @@ class Place:
         return Problem(self.origin, self.within(*steps).path, sentence, details)
 
 
+def read_resolved(model: type[ModelT], resolved: Resolved, place: Place) -> tuple[ModelT | None, list[Problem]]:
+    """A resolved table as a `model`, or None; its problems and those of its references, without a secret."""
+    found, wrong = read_table(model, resolved.known(), place, resolved=resolved.places)
+    failures = (place.problem(sentence, *steps) for steps, sentence in resolved.failures)
+    redact = Redactor(resolved.secrets).redact
+    return found, [problem.redacted(redact) for problem in (*failures, *wrong)]
+
+
 def read_table(
-    model: type[ModelT], values: Mapping[str, Any], place: Place, *, resolved: Iterable[str] = ()
+    model: type[ModelT], values: Mapping[str, Any], place: Place, *, resolved: Collection[KeyPath] = ()
 ) -> tuple[ModelT | None, list[Problem]]:
     """`values` as a `model`, or None and its problems.
 
-    resolved: the keys whose text came from a reference; where the model wants a number, such a text is one.
+    resolved: the paths of texts that came from a reference; where the model wants a number, such a text is one.
     """
-    taken = dict(values)
-    for key in set(resolved) & taken.keys() & numeric_keys(model):
-        taken[key] = _from_text(taken[key])
+    taken = _with_numbers(model, values, resolved)
     try:
         return _validated(model, taken), []
     except ValidationError as error:
@@ -111,6 +120,26 @@ def numeric_keys(model: type[BaseModel]) -> frozenset[str]:
     )
 
 
+def _with_numbers(model: type[BaseModel], values: Mapping[str, Any], paths: Collection[KeyPath]) -> dict[str, Any]:
+    """`values`, where each text at one of `paths` that is to be a number is one."""
+    taken = dict(values)
+    for key in taken.keys() & {path[0] for path in paths}:
+        within = [path[1:] for path in paths if path[0] == key]
+        nested = _nested(model, key)
+        if () in within and key in numeric_keys(model):
+            taken[key] = _from_text(taken[key])
+        elif nested is not None and isinstance(taken[key], dict):
+            taken[key] = _with_numbers(nested, taken[key], within)
+    return taken
+
+
+def _nested(model: type[BaseModel], key: str | int) -> type[BaseModel] | None:
+    """The model of the table that may stand at a key, if there is one."""
+    info = next((info for name, info in model.model_fields.items() if key in (name, info.alias)), None)
+    choices = _alternatives(info.annotation) if info else ()
+    return next((choice for choice in choices if isinstance(choice, type) and issubclass(choice, BaseModel)), None)
+
+
 def _alternatives(annotation: object) -> frozenset[object]:
     """The plain types of an annotation: `Annotated[float, …] | None` has float and None."""
     origin = typing.get_origin(annotation)
@@ -135,7 +164,10 @@ def _from_text(text: object) -> object:
 def _problems(
     model: type[BaseModel], errors: list[ErrorDetails], values: dict[str, Any], place: Place
 ) -> list[Problem]:
-    """One problem for each place; a union's branches complain each, and make one sentence."""
+    """One problem for each place; a union's branches complain each, and make one sentence.
+
+    Of a place within which something is wrong only that is said: it is what the other branches do not take.
+    """
     by_steps: dict[KeyPath, list[ErrorDetails]] = {}
     found: list[Problem] = []
     for error in errors:
@@ -145,9 +177,11 @@ def _problems(
             found += [place.problem(sentence, *steps, key) for key, sentence in mistakes.by_key.items()]
         else:
             by_steps.setdefault(_steps(error, values), []).append(error)
+    outer = {steps[:depth] for steps in by_steps for depth in range(len(steps))}
     found += [
         place.problem(_sentence(complaints, _keys_at(model, steps), place.within(*steps).path), *steps)
         for steps, complaints in by_steps.items()
+        if steps not in outer
     ]
     return found
 
@@ -155,42 +189,34 @@ def _problems(
 def _keys_at(model: type[BaseModel], steps: KeyPath) -> tuple[str, ...]:
     """The keys that may stand beside the last of `steps`: those of the model that is nested there, if one is."""
     for step in steps[:-1]:
-        info = next((info for name, info in model.model_fields.items() if step in (name, info.alias)), None)
-        choices = _alternatives(info.annotation) if info else ()
-        nested = [choice for choice in choices if isinstance(choice, type) and issubclass(choice, BaseModel)]
-        if not nested:
+        nested = _nested(model, step)
+        if nested is None:
             return ()
-        model = nested[0]
+        model = nested
     return keys_of(model)
 
 
 def _steps(error: ErrorDetails, values: Any) -> KeyPath:  # the document's values, of any shape
     """The part of pydantic's location that is in the document: it also names the branches of unions."""
+    *outer, last = error["loc"] or ("",)
     steps: list[str | int] = []
-    for step in error["loc"]:
-        if isinstance(values, dict):
-            is_there = step in values
-            if not is_there and error["type"] != "missing":
-                continue
-        elif isinstance(values, list):
-            is_there = isinstance(step, int) and step < len(values)
-        else:
-            break
-        steps.append(step)
-        values = values[step] if is_there else None
-    return tuple(steps)
+    for step in (*outer, last):
+        if isinstance(values, dict | list) and step in (values if isinstance(values, dict) else range(len(values))):
+            steps.append(step)
+            values = values[step]  # type: ignore[index]  # a key of the table, or an index in the list
+    return (*steps, last) if error["type"] == "missing" else tuple(steps)
 
 
 def _sentence(complaints: Sequence[ErrorDetails], known_keys: Sequence[str], path: KeyPath) -> str:
     """One sentence for what pydantic says of one place; several complaints are the branches of a union."""
-    first = complaints[0]
+    first = next((complaint for complaint in complaints if complaint["type"] in _OF_VALIDATORS), complaints[0])
     match first["type"]:
         case "missing":
             return "is missing: add it"
         case "extra_forbidden":
             key = str(path[-1])
             return f"is not a known key{did_you_mean(key, known_keys) or '; known are: ' + ', '.join(known_keys)}"
-        case "value_error" | "assertion_error":
+        case kind if kind in _OF_VALIDATORS:
             return str(first.get("ctx", {}).get("error", first["msg"]))
     wanted = tuple(dict.fromkeys(_wanted(complaint) for complaint in complaints))
     value = first["input"]

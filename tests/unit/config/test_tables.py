@@ -87,10 +87,17 @@ def test_every_mistake_is_said_at_once() -> None:
 
 def test_a_resolved_text_is_read_as_the_number_that_is_wanted() -> None:
     values = {"size": "3", "pace": " 1.5\n", "flag": "true", "key": "4"}
-    model, problems = read_table(Sample, values, Place("f"), resolved=list(values))
+    model, problems = read_table(Sample, values, Place("f"), resolved=[(key,) for key in values])
     assert problems == []
     assert model is not None
     assert (model.size, model.pace, model.flag, model.key) == (3, 1.5, True, "4")
+
+
+def test_a_resolved_text_within_a_table_is_read_as_the_number_that_is_wanted() -> None:
+    model, problems = read_table(Sample, {"nested": {"depth": "3"}}, Place("f"), resolved=[("nested", "depth")])
+    assert problems == []
+    assert model is not None
+    assert model.nested.depth == 3
 
 
 def test_a_key_that_stands_elsewhere_is_reported_there() -> None:

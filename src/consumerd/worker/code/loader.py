@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from consumerd.config.common_keys import CommonKeys
-from consumerd.config.execution import secrets_of_environment
+from consumerd.config.common_keys import COMMON_KEYS, CommonKeys
+from consumerd.config.execution import AS_WRITTEN, secrets_of_environment
 from consumerd.config.problems import Problem, in_document_order, raise_problems
-from consumerd.config.reading import common_keys_of, resolve_configs
 from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolver
 from consumerd.config.shape import ConsumerSettings
-from consumerd.config.tables import Place, read_table
+from consumerd.config.tables import ModelT, Place, read_table
 from consumerd.errors import LoadError, UsageError
 from consumerd.model.contract import source_kind
 from consumerd.sources.contract import SourceKind
@@ -109,7 +108,7 @@ class _Examination:
         self._written = configs
         self._entry = entry
         self._place = place
-        self._resolved = resolve_configs(configs, resolver)
+        self._resolved = resolver.resolve(dict(configs), but=AS_WRITTEN)
         self._referenced = [str(steps[0]) for steps in self._resolved.places]
         of_environment = secrets_of_environment(configs.get("environment"), resolver.environ, resolver.directory)
         self._redactor = Redactor(self._resolved.secrets | of_environment)
@@ -137,9 +136,9 @@ class _Examination:
 
     def _load(self, consumer_class: type, kind: SourceKind) -> LoadedConsumer:
         owners = KeyOwners(kind.options, config_model(consumer_class))
-        common, problems = common_keys_of(self._resolved, self._place)
+        common = self._model(CommonKeys, self._resolved.known(COMMON_KEYS)) or CommonKeys()
         unknown, passed_on = judge_unknown(owners, self._resolved.value, self._place, defaulted=self._place.moved)
-        self._problems += [*problems, *unknown]
+        self._problems += unknown
         options, configs = self._read(owners, common)
         if common.scaling is not None and kind.traits.splits_keys:
             sentence = (
@@ -155,18 +154,19 @@ class _Examination:
     def _read(self, owners: KeyOwners, common: CommonKeys) -> tuple[Any, dict[str, Any]]:  # any options
         """The source's options, and what `__init__` gets."""
         values = self._resolved.value
-        options, problems = read_table(
-            owners.options, owners.of_options(values), self._place, resolved=self._referenced
-        )
-        self._problems += problems
+        options = self._model(owners.options, owners.of_options(values))
         configs = {**values, **self._numbers_of(common), **self._numbers_of(options)}
         if common.scaling is not None:
             configs["workers"] = common.scaling.min  # a class finds a number there, whatever is configured
         if owners.config is not None:
-            config, wrong = read_table(owners.config, owners.of_config(values), self._place, resolved=self._referenced)
-            self._problems += wrong
-            configs.update({} if config is None else dict(config))
+            own = self._model(owners.config, owners.of_config(values))
+            configs.update({} if own is None else dict(own))
         return options, configs
+
+    def _model(self, model: type[ModelT], values: Values) -> ModelT | None:
+        found, problems = read_table(model, values, self._place, resolved=self._resolved.places)
+        self._problems += problems
+        return found
 
     def _numbers_of(self, model: Any) -> dict[str, Any]:  # a pydantic model, or None where it was not made
         """The values that references stood for, as the model read them: a number, where it wants one."""
