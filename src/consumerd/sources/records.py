@@ -21,33 +21,32 @@ from consumerd.errors import UndecodableError
 
 TAG = "$consumerd"
 
-_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS
 _INTEGERS = range(-(2**63), 2**64)
 """What orjson writes as it is."""
 
-_RESTORE: dict[str, Callable[[Any], object]] = {  # Any: the tagged JSON value
-    "datetime": datetime.fromisoformat,
-    "date": date.fromisoformat,
-    "time": time.fromisoformat,
-    "timedelta": lambda seconds: timedelta(seconds=seconds),
-    "decimal": Decimal,
-    "uuid": uuid.UUID,
-    "bytes": base64.b64decode,
-    "tuple": tuple,
-    "set": set,
-    "frozenset": frozenset,
-    "items": dict,
-    "float": float,
-    "int": int,
-}
+_Kinds = type | tuple[type, ...]
+_Way = Callable[[Any], object]  # Any: a value of the kind, or what was written of it
 
-_CONTAINERS = frozenset({"tuple", "set", "frozenset", "items"})
+_VALUES: dict[str, tuple[_Kinds, _Way, _Way]] = {
+    "datetime": (datetime, datetime.isoformat, datetime.fromisoformat),
+    "date": (date, date.isoformat, date.fromisoformat),
+    "time": (time, time.isoformat, time.fromisoformat),
+    "timedelta": (timedelta, timedelta.total_seconds, lambda seconds: timedelta(seconds=seconds)),
+    "decimal": (Decimal, str, Decimal),
+    "uuid": (uuid.UUID, str, uuid.UUID),
+    "bytes": ((bytes, bytearray, memoryview), lambda content: base64.b64encode(content).decode(), base64.b64decode),
+    "float": (float, repr, float),
+    "int": (int, str, int),
+}
+"""Each tag of a single value: what it stands for, how that is written, and how it is read."""
+
+_CONTAINERS: dict[str, _Way] = {"tuple": tuple, "set": set, "frozenset": frozenset, "items": dict}
 
 
 def encode_record(record: object) -> bytes:
     """The record's bytes. Never fails: what has no encoding is kept as its text."""
     try:
-        return orjson.dumps(_escaped(plain_record(record)), default=_tagged, option=_OPTIONS)
+        return orjson.dumps(_escaped(plain_record(record)))
     except Exception:  # noqa: BLE001 - a record may be anything of the user's, and its attributes may raise anything
         return orjson.dumps({TAG: "object", "value": _text(record)})
 
@@ -89,33 +88,17 @@ def _escaped_scalar(value: object) -> object:
     match value:
         case Enum():
             raise TypeError(f"{type(value).__name__} has no encoding")
-        case uuid.UUID():
-            return {TAG: "uuid", "value": str(value)}
-        case float() if not math.isfinite(value):
-            return {TAG: "float", "value": repr(value)}
-        case int() if value not in _INTEGERS:
-            return {TAG: "int", "value": str(value)}
-    return value
-
-
-def _tagged(value: object) -> object:
-    match value:
-        case datetime():
-            return {TAG: "datetime", "value": value.isoformat()}
-        case date():
-            return {TAG: "date", "value": value.isoformat()}
-        case time():
-            return {TAG: "time", "value": value.isoformat()}
-        case timedelta():
-            return {TAG: "timedelta", "value": value.total_seconds()}
-        case Decimal():
-            return {TAG: "decimal", "value": str(value)}
-        case bytes() | bytearray() | memoryview():
-            return {TAG: "bytes", "value": base64.b64encode(value).decode()}
-        case int():
-            return int(value)
+        case None | bool():
+            return value
         case str():
             return str(value)
+        case int() if value in _INTEGERS:
+            return int(value)
+        case float() if math.isfinite(value):
+            return float(value)
+    for tag, (kinds, write, _) in _VALUES.items():
+        if isinstance(value, kinds):
+            return {TAG: tag, "value": write(value)}
     raise TypeError(f"{type(value).__name__} has no encoding")
 
 
@@ -128,11 +111,13 @@ def _restored(value: object) -> object:
         return {key: _restored(item) for key, item in value.items()}
     if value[TAG] == "escaped":
         return {key: _restored(item) for key, item in value["value"].items()}
-    restore = _RESTORE.get(value[TAG])
-    if restore is None:
-        raise ValueError(f"it was kept as text only: {str(value.get('value'))[:200]}")
-    inner = value["value"]
-    return restore(_restored(inner) if value[TAG] in _CONTAINERS else inner)
+    tag, inner = value[TAG], value["value"]
+    if tag in _CONTAINERS:
+        return _CONTAINERS[tag](_restored(inner))
+    if tag not in _VALUES:
+        raise ValueError(f"it was kept as text only: {str(inner)[:200]}")
+    _, _, read = _VALUES[tag]
+    return read(inner)
 
 
 def _text(record: object) -> str:

@@ -113,3 +113,10 @@ def test_what_has_no_encoding_is_kept_as_text_and_never_as_something_else() -> N
     for record in (Colour.RED, {"colour": Colour.RED}, Raising(), Surrogate()):
         with pytest.raises(UndecodableError, match="as text only"):
             decode_record(encode_record(record))
+
+
+def test_a_number_of_a_kind_of_its_own_is_kept_as_a_number() -> None:
+    class Ratio(float):
+        """As libraries of numbers have them."""
+
+    assert encode_record({"ratio": Ratio(0.5)}) == b'{"ratio":0.5}'
