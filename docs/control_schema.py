@@ -38,8 +38,8 @@ def control_schema() -> Schema:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "The control protocol of consumerd: JSON-RPC 2.0, one message a line",
-        "description": f"A line has at most {LINE_LIMIT_BYTES} bytes; bytes in a value are {{'$bytes': BASE64}}.",
-        "oneOf": [_ref("request"), _ref("response"), _ref("failure"), _ref("piece"), _ref("item")],
+        "description": f"A request has at most {LINE_LIMIT_BYTES} bytes; bytes in a value are {{'$bytes': BASE64}}.",
+        "oneOf": [_ref("request"), _ref("response"), _ref("failure"), _ref("item")],
         "$defs": {
             "id": {"type": ["integer", "string"]},
             "request": {"oneOf": [_ref(name) for name in requests]},
@@ -50,8 +50,7 @@ def control_schema() -> Schema:
             **answers,
             **described,
             "failure": _failure(),
-            "piece": _notification("piece", "text", {"type": "string"}, "A part of a result, as JSON text."),
-            "item": _notification("item", "item", {}, "One item of a stream."),
+            "item": _item(),
         },
     }
 
@@ -67,7 +66,7 @@ def _request(method: type[Method]) -> Schema:
 
 def _answered(method: type[Method]) -> str:
     is_act = "Kept in the audit log. " if method.is_act else ""
-    return is_act + ("Answered by items." if method.is_stream else "Answered once, in pieces where it is long.")
+    return is_act + ("Answered by items." if method.is_stream else "Answered once.")
 
 
 def _failure() -> Schema:
@@ -80,9 +79,9 @@ def _failure() -> Schema:
     return _message(members, "Why a request was not answered, in one sentence.")
 
 
-def _notification(method: str, member: str, content: Schema, description: str) -> Schema:
-    params = {"type": "object", "properties": {"id": _ref("id"), member: content}, "required": ["id", member]}
-    return _message({"method": {"const": method}, "params": params}, description)
+def _item() -> Schema:
+    params = {"type": "object", "properties": {"id": _ref("id"), "item": {}}, "required": ["id", "item"]}
+    return _message({"method": {"const": "item"}, "params": params}, "One item of a stream.")
 
 
 def _message(members: Schema, description: str) -> Schema:

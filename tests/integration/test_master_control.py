@@ -10,7 +10,7 @@ import os
 import platform
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -61,22 +61,26 @@ class Resume(Echo, frozen=True):
 
 
 class Large(Method, frozen=True):
-    name = "parked.list"
-    items: int = 200
+    name, is_stream = "parked.list", True
+    count: int = 200
 
-    async def texts(self, master: Serving, by: str) -> AsyncIterator[str]:
-        payload = result_text({"payload": b'\x00\xff"\\' * 1000})
-        yield '{"items":[' + payload
-        for _ in range(self.items):
-            yield "," + payload
-        yield "]}"
+    async def items(self, master: Serving, by: str) -> AsyncGenerator[str]:
+        for _ in range(self.count):
+            yield result_text({"payload": b'\x00\xff"\\' * 1000})
+
+
+class Whole(Method, frozen=True):
+    name = "whole"
+
+    async def answer(self, master: Serving, by: str) -> bytes:
+        return bytes(range(256)) * 40_000
 
 
 class Failing(Method, frozen=True):
-    name, is_act = "parked.discard", True
+    name, is_act, is_stream = "parked.discard", True, True
 
-    async def texts(self, master: Serving, by: str) -> AsyncIterator[str]:
-        yield "["
+    async def items(self, master: Serving, by: str) -> AsyncGenerator[str]:
+        yield "[]"
         raise ConsumerdError("the store is away: try again")
 
 
@@ -84,12 +88,11 @@ class Crashing(Method, frozen=True):
     name, is_act = "pause", True
     target: str
 
-    async def texts(self, master: Serving, by: str) -> AsyncIterator[str]:
-        yield "["
+    async def answer(self, master: Serving, by: str) -> None:
         raise ZeroDivisionError("a mistake of ours")
 
 
-METHODS = {kind.name: kind for kind in (Status, Stop, Wake, Show, Resume, Large, Failing, Crashing)}
+METHODS = {kind.name: kind for kind in (Status, Stop, Wake, Show, Resume, Large, Whole, Failing, Crashing)}
 
 
 class Serving:
@@ -156,17 +159,17 @@ def test_one_connection_carries_many_calls(serving: Serving) -> None:
             assert connection.call("parked.show", {"n": number}) == {"asked": {"n": number}}
 
 
-def test_a_result_of_any_length_comes_back_bytes_and_all(serving: Serving) -> None:
-    result = call(serving.path, "parked.list")
-    assert isinstance(result, dict)
-    assert len(result["items"]) == 201
-    assert result["items"][200] == {"payload": b'\x00\xff"\\' * 1000}
+def test_an_answer_of_any_length_comes_back_bytes_and_all(serving: Serving) -> None:
+    assert call(serving.path, "whole") == bytes(range(256)) * 40_000
+    with Connection(serving.path) as connection:
+        assert list(connection.follow("parked.list")) == [{"payload": b'\x00\xff"\\' * 1000}] * 200
+        assert connection.call("status") == {"asked": {}}
 
 
-def test_a_failure_is_its_sentence_also_in_the_middle_of_a_result(serving: Serving) -> None:
+def test_a_failure_is_its_sentence_also_in_the_middle_of_a_stream(serving: Serving) -> None:
     with Connection(serving.path) as connection:
         with pytest.raises(ConsumerdError, match="the store is away"):
-            connection.call("parked.discard")
+            list(connection.follow("parked.discard"))
         assert connection.call("status") == {"asked": {}}
 
 
@@ -226,7 +229,7 @@ def test_a_line_without_end_costs_the_client_its_connection(serving: Serving) ->
 
 def test_a_client_that_does_not_read_does_not_keep_the_others_waiting(serving: Serving) -> None:
     with raw(serving) as client:
-        client.sendall(b'{"id": 1, "method": "parked.list", "params": {"items": 100000}}\n')
+        client.sendall(b'{"id": 1, "method": "parked.list", "params": {"count": 100000}}\n')
         assert call(serving.path, "status") == {"asked": {}}
 
 

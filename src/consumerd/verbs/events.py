@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import click
@@ -34,7 +34,7 @@ class Events(Method, frozen=True):
     stderr: Annotated[bool, parameter("Lines of stderr too.")] = False
     follow: Annotated[bool, parameter("Go on with what comes.")] = True
 
-    def texts(self, master: Controls, by: str) -> AsyncIterator[str]:
+    def items(self, master: Controls, by: str) -> AsyncGenerator[str]:
         target = None if self.target is UNSET else self.target
         if target is not None:
             master.configuration.matching(target)  # UsageError, where nothing is meant by it

@@ -1,8 +1,6 @@
 """The control protocol, and its client: JSON-RPC 2.0 over the Unix socket in the state directory.
 
-One JSON object a line, each line at most 64 KiB. A result that is longer comes in pieces: notifications
-`{"method": "piece", "params": {"id": ID, "text": TEXT}}`, whose texts together are the result as JSON, and at last
-the response, with the result null. A method that is a stream sends notifications
+One JSON object a line; a request's is at most 64 KiB long. A method that is a stream sends notifications
 `{"method": "item", "params": {"id": ID, "item": ITEM}}` for as long as there are any, and at last its response, null
 or an error; a client that wants no more closes the connection, which carries nothing else meanwhile.
 Bytes are `{"$bytes": BASE64}`. Imports neither pydantic, asyncio nor SQLAlchemy.
@@ -13,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -27,7 +25,8 @@ from consumerd.wire.json_text import from_json, to_json
 LINE_LIMIT_BYTES = 65_536
 SEND_S = 5.0
 CONNECT_AGAIN_S = 0.02
-RESULT_LIMIT_BYTES = 256 * 1_048_576
+ANSWER_LIMIT_BYTES = 256 * 1_048_576
+READ_BYTES = 65_536
 
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS = -32700, -32600, -32601, -32602
 FAILED = -32000
@@ -39,7 +38,7 @@ class Connection:
 
     def __init__(self, socket_path: str | os.PathLike[str], *, timeout_s: float = 5.0) -> None:
         self._path = os.fspath(socket_path)
-        self._unread = b""
+        self._unread = bytearray()
         self._last_id = 0
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(timeout_s)
@@ -78,37 +77,35 @@ class Connection:
     def close(self) -> None:
         self._socket.close()
 
-    def call(
-        self,
-        method: str,
-        params: Mapping[str, object] | None = None,
-        *,
-        timeout_s: float = 5.0,
-        on_piece: Callable[[str], None] = lambda piece: None,
-    ) -> object:
-        """The result of one method; it, or each next piece of it, is waited for `timeout_s` seconds.
-
-        on_piece: is told each piece of a long result, as it comes.
+    def call(self, method: str, params: Mapping[str, object] | None = None, *, timeout_s: float = 5.0) -> object:
+        """The result of one method.
 
         ConsumerdError with the master's sentence where it failed; NotRunningError when the master left meanwhile.
         """
+        *_, last = self._answers(method, params or {}, timeout_s)
+        return last.result
+
+    def follow(
+        self, method: str, params: Mapping[str, object] | None = None, *, timeout_s: float = math.inf
+    ) -> Iterator[object]:
+        """The items of a stream, as they come and for as long as they do. Raises what `call` raises.
+
+        timeout_s: how long each of them may take.
+        """
+        answers = self._answers(method, params or {}, timeout_s)
+        return (answer.params.item for answer in answers if not answer.is_last)
+
+    def _answers(self, method: str, params: Mapping[str, object], timeout_s: float) -> Iterator[_Answer]:
+        """All that comes for one request."""
+        is_over = False
         try:
-            self._request(method, params or {}, timeout_s)
-            return self._result(timeout_s, on_piece)
+            self._request(method, params)
+            while not is_over:
+                answer = _parsed(self._line(clock.monotonic() + timeout_s))
+                is_over = answer.is_last
+                yield answer
         except TimeoutError as error:
             raise ConsumerdError(f"the master did not answer {method} within {timeout_s:g} s: try again") from error
-        except (BrokenPipeError, ConnectionResetError) as error:
-            raise self._not_running() from error
-
-    def follow(self, method: str, params: Mapping[str, object] | None = None) -> Iterator[object]:
-        """The items of a stream, as they come and for as long as they do. Raises what `call` raises."""
-        try:
-            self._request(method, params or {}, SEND_S)
-            while True:
-                answer = _parsed(self._line(math.inf))
-                if answer.is_last:
-                    return
-                yield answer.params.item
         except (BrokenPipeError, ConnectionResetError) as error:
             raise self._not_running() from error
 
@@ -124,43 +121,31 @@ class Connection:
             return True
         return True
 
-    def _request(self, method: str, params: Mapping[str, object], timeout_s: float) -> None:
+    def _request(self, method: str, params: Mapping[str, object]) -> None:
         self._last_id += 1
         request = {"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params}
         line = to_json(request).encode("ascii") + b"\n"
         if len(line) > LINE_LIMIT_BYTES:
             raise UsageError(f"{method}: its parameters are longer than {LINE_LIMIT_BYTES} bytes: ask for less at once")
-        self._socket.settimeout(timeout_s)
+        self._socket.settimeout(SEND_S)
         self._socket.sendall(line)
 
-    def _result(self, timeout_s: float, on_piece: Callable[[str], None]) -> object:
-        pieces: list[str] = []
-        size = 0
-        while True:
-            answer = _parsed(self._line(clock.monotonic() + timeout_s))
-            if answer.is_last:
-                return from_json("".join(pieces)) if pieces else answer.result
-            pieces.append(answer.params.text)
-            on_piece(pieces[-1])
-            size += len(pieces[-1])
-            if size > RESULT_LIMIT_BYTES:
-                raise WireError(f"a result is longer than {RESULT_LIMIT_BYTES} bytes: ask for less at once")
-
     def _line(self, deadline: float) -> bytes:
-        while b"\n" not in self._unread:
-            if len(self._unread) > LINE_LIMIT_BYTES:
+        while b"\n" not in self._unread[-READ_BYTES:]:
+            if len(self._unread) > ANSWER_LIMIT_BYTES:
                 raise WireError(f"{self._path} answers with lines that are too long: no master of this version listens")
             data = self._receive(deadline)
             if not data:
                 raise self._not_running()
             self._unread += data
-        line, _, self._unread = self._unread.partition(b"\n")
-        return line
+        line, _, rest = self._unread.partition(b"\n")
+        self._unread = rest
+        return bytes(line)
 
     def _receive(self, deadline: float) -> bytes:
         is_endless = deadline == math.inf
         self._socket.settimeout(None if is_endless else max(0.001, deadline - clock.monotonic()))
-        return self._socket.recv(65_536)
+        return self._socket.recv(READ_BYTES)
 
     def _not_running(self) -> NotRunningError:
         return NotRunningError(
@@ -174,15 +159,13 @@ def call(
     params: Mapping[str, object] | None = None,
     *,
     timeout_s: float = 5.0,
-    on_piece: Callable[[str], None] = lambda piece: None,
 ) -> object:
     """Connect, call one method, close. Raises what `Connection` and `Connection.call` raise."""
     with Connection(socket_path, timeout_s=timeout_s) as connection:
-        return connection.call(method, params, timeout_s=timeout_s, on_piece=on_piece)
+        return connection.call(method, params, timeout_s=timeout_s)
 
 
 class _Params(Struct, frozen=True):
-    text: str = ""
     item: Any = UNSET  # of any shape
 
 
@@ -192,11 +175,11 @@ class _Failure(Struct):
 
 
 class _Answer(Struct):
-    """Whatever the master sends: the end of an answer, a piece of it, or an item."""
+    """Whatever the master sends: the end of an answer, or an item before it."""
 
     result: Any = UNSET  # of any shape
     error: _Failure | None = None
-    method: Literal["piece", "item", ""] = ""
+    method: Literal["item", ""] = ""
     params: _Params = _Params()
 
     @property
@@ -212,7 +195,7 @@ def _parsed(line: bytes) -> _Answer:
     try:
         answer = msgspec.convert(from_json(line), _Answer)
         if answer.result is UNSET and answer.error is None and not answer.method:
-            raise WireError("neither a result, an error, an item nor a piece")
+            raise WireError("neither a result, an error nor an item")
         return answer
     except (msgspec.ValidationError, WireError) as error:
         sentence = f"the control socket answers what is none of its messages ({error}): no master of this version"

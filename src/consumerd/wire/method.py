@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
@@ -17,7 +17,7 @@ class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     """A question to the master. Its fields are the parameters on the socket; one without a default has to be given.
 
     name: on the socket. result: the type of the answer; of a stream, of an item.
-    is_act: it changes something, and is kept in the audit log. is_stream: it is answered by items, as they come.
+    is_act: it changes something, and is kept in the audit log. is_stream: it is answered by `items`, as they come.
 
         class Add(Method, frozen=True):
             name, result = "add", int
@@ -36,9 +36,9 @@ class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         """What the master does for it, and answers. by: the user who asks. ConsumerdError with one sentence."""
         raise NotImplementedError
 
-    async def texts(self, master: Any, by: str) -> AsyncIterator[str]:  # as in `answer`
-        """The answer as JSON: texts that are the result together or, of a stream, an item each."""
-        yield result_text(await self.answer(master, by))
+    def items(self, master: Any, by: str) -> AsyncGenerator[str]:  # as in `answer`
+        """Of a stream: each item as JSON, instead of an answer."""
+        raise NotImplementedError
 
     def parameters(self) -> dict[str, object]:
         """As they travel; what is as by default is left out."""

@@ -34,7 +34,7 @@ def test_a_verb_has_both_ends_in_its_file(name: str) -> None:
 @pytest.mark.parametrize("kind", methods().values(), ids=methods())
 def test_a_method_says_what_the_master_does_for_it(kind: type[Method]) -> None:
     assert inspect.getdoc(kind)
-    assert kind.answer is not Method.answer or kind.texts is not Method.texts
+    assert kind.answer is not Method.answer or kind.items is not Method.items
 
 
 @pytest.mark.parametrize("kind", [kind for kind in methods().values() if issubclass(kind, Verb)])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 
 from consumerd import clock, events
@@ -78,7 +78,7 @@ class Broadcast:
 
     async def follow(
         self, target: str | None = None, recent: int = 0, *, with_stderr: bool = False, is_following: bool = True
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str]:
         """Items as JSON: so many of those that are kept, then, where that is wanted, what comes until `close`.
 
         target: a group, or `group/name`, whose items alone are wanted. ConsumerdError.

@@ -6,25 +6,22 @@ import asyncio
 import json
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import aclosing
 from typing import Any
 
 import msgspec
 
-from consumerd import clock, events
+from consumerd import events
 from consumerd.errors import ConsumerdError, UsageError
 from consumerd.events.facts import Fact
 from consumerd.master.control.audit import AuditLog, Peer
 from consumerd.wire.control import FAILED, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR
-from consumerd.wire.method import Method
+from consumerd.wire.method import Method, result_text
 
 READ_IN_S = 10.0
 """How long a client may leave an answer unread."""
 
-PIECE_CHARACTERS = 30_000  # each may be escaped to two in a line
-SILENCE_S = 1.0
-"""So long a client waits for a piece of an answer that is made in steps, and then has what there is."""
 _PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
@@ -83,9 +80,11 @@ class Responder:
 
     async def _respond(self, writer: asyncio.StreamWriter, request: Request, method: Method) -> None:
         failed, peer = None, peer_of(writer)
-        respond = _stream if method.is_stream else _answer
         try:
-            await respond(writer, request.id, method.texts(self._master, peer.user))
+            if method.is_stream:
+                await _stream(writer, request.id, method.items(self._master, peer.user))
+            else:
+                await _end(writer, request.id, result_text(await method.answer(self._master, peer.user)))
         except ConsumerdError as error:
             failed = str(error)
             await _fail(writer, request.id, INVALID_PARAMS if isinstance(error, UsageError) else FAILED, failed)
@@ -134,39 +133,23 @@ async def _until_gone(reader: asyncio.StreamReader, answer: Coroutine[object, ob
         await asyncio.gather(answering, leaving, return_exceptions=True)
 
 
-async def _stream(writer: asyncio.StreamWriter, identifier: object, items: AsyncIterator[str]) -> None:
+async def _stream(writer: asyncio.StreamWriter, identifier: object, items: AsyncGenerator[str]) -> None:
     """Each item as it comes."""
     own = json.dumps(identifier)
-    async with aclosing(items):  # type: ignore[type-var]  # `Method.texts` is an async generator
+    async with aclosing(items):
         async for item in items:
             await _write(writer, f'{{"jsonrpc":"2.0","method":"item","params":{{"id":{own},"item":{item}}}}}')
-    await _write(writer, f'{{"jsonrpc":"2.0","id":{own},"result":null}}')
+    await _end(writer, identifier, "null")
 
 
-async def _answer(writer: asyncio.StreamWriter, identifier: object, texts: AsyncIterator[str]) -> None:
-    """The result of all texts; in pieces where it is long, or takes long."""
-    held, is_in_pieces, written_at = "", False, clock.monotonic()
-    async with aclosing(texts):  # type: ignore[type-var]  # `Method.texts` is an async generator
-        async for text in texts:
-            held += text
-            while len(held) > PIECE_CHARACTERS or (held and clock.monotonic() - written_at > SILENCE_S):
-                piece, held, is_in_pieces = held[:PIECE_CHARACTERS], held[PIECE_CHARACTERS:], True
-                await _write(writer, _piece(identifier, piece))
-                written_at = clock.monotonic()
-    if is_in_pieces:
-        await _write(writer, _piece(identifier, held))
-        held = "null"
-    await _write(writer, f'{{"jsonrpc":"2.0","id":{json.dumps(identifier)},"result":{held}}}')
+async def _end(writer: asyncio.StreamWriter, identifier: object, result: str) -> None:
+    await _write(writer, f'{{"jsonrpc":"2.0","id":{json.dumps(identifier)},"result":{result}}}')
 
 
 async def _write(writer: asyncio.StreamWriter, text: str) -> None:
     writer.write(text.encode("ascii") + b"\n")
     async with asyncio.timeout(READ_IN_S):
         await writer.drain()
-
-
-def _piece(identifier: object, text: str) -> str:
-    return json.dumps({"jsonrpc": "2.0", "method": "piece", "params": {"id": identifier, "text": text}})
 
 
 async def _fail(writer: asyncio.StreamWriter, identifier: object, code: int, sentence: str) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,12 @@ from consumerd.model.identity import ConsumerName
 from consumerd.state.state_dir import StateDirectory
 from consumerd.verbs.parked.methods import ParkedChange, ParkedMethod
 from consumerd.wire.channel import Channel
-from consumerd.wire.control import call
+from consumerd.wire.control import Connection
 from consumerd.wire.messages import STORE_HELPER, Message, Serve, StoreRequest, StoreResult
 from consumerd.wire.status import ask_status
 
 TIMEOUT_S = 60.0
 PROGRESS_S = 2.0
-
-_TASKS = re.compile(r'"tasks":(\d+)')
 
 Item = dict[str, Any]  # a row, as JSON brought it
 
@@ -41,14 +38,10 @@ def ask(state_dir: StateDirectory, config: str | None, asked: ParkedMethod) -> l
 
 def _ask_master(state_dir: StateDirectory, asked: ParkedMethod) -> list[Item]:
     try:
-        progress = _Progress()
-        parameters = asked.parameters()
-        result = call(state_dir.control_socket, asked.name, parameters, timeout_s=TIMEOUT_S, on_piece=progress.hear)
+        with Connection(state_dir.control_socket) as master:
+            return _gathered(master.follow(asked.name, asked.parameters(), timeout_s=TIMEOUT_S))
     except NotRunningError:
         return _ask_embedded(state_dir, asked)
-    assert isinstance(result, dict)
-    items: list[Item] = result["items"]
-    return items
 
 
 def check_target(state_dir: StateDirectory, config: str | None, target: str | None) -> None:
@@ -100,7 +93,7 @@ def _ask_helper(serve: Serve, request: StoreRequest) -> list[Item]:
             process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL)
         channel.send(serve)
         channel.send(request)
-        items = _items(channel)
+        items = _gathered(_pages(channel))
     except (TimeoutError, BrokenPipeError, ConnectionResetError) as error:
         raise ConsumerdError(f"the store helper did not answer ({error}): try again") from error
     finally:
@@ -109,21 +102,31 @@ def _ask_helper(serve: Serve, request: StoreRequest) -> list[Item]:
     return items
 
 
-def _items(channel: Channel) -> list[Item]:
-    items: list[Item] = []
-    progress = _Progress()
-    while True:
+def _pages(channel: Channel) -> Iterator[Sequence[Item]]:
+    is_last = False
+    while not is_last:
         received = channel.receive(TIMEOUT_S)
         result: Message | None = None if received is None else received[0]
         if not isinstance(result, StoreResult):
             raise ConsumerdError("the store helper ended before it had answered: what it wrote says why")
         if result.failed is not None:
             raise (UsageError if result.is_misuse else ConsumerdError)(result.failed)
-        page: Sequence[Item] = result.items
+        yield result.items
+        is_last = result.is_last
+
+
+def _gathered(pages: Iterable[Any]) -> list[Item]:  # pages of items
+    """The items of all pages. How many tasks a change has gone through is told now and then, on a terminal."""
+    items: list[Item] = []
+    tasks, told_at = 0, clock.monotonic()
+    for page in pages:
         items += page
-        progress.add(sum(item.get("tasks", 0) for item in page))
-        if result.is_last:
-            return items
+        tasks += sum(item.get("tasks", 0) for item in page)
+        if tasks and clock.monotonic() - told_at >= PROGRESS_S and sys.stderr is not None and sys.stderr.isatty():
+            told_at = clock.monotonic()
+            sys.stderr.write(f"{tasks} tasks so far …\n")
+            sys.stderr.flush()
+    return items
 
 
 def added_up(items: list[Item]) -> list[Item]:
@@ -133,23 +136,3 @@ def added_up(items: list[Item]) -> list[Item]:
         key = item["is_left"], item["consumer"]
         totals[key] = totals.get(key, 0) + item["tasks"]
     return [{"consumer": name, "tasks": tasks, "is_left": left} for (left, name), tasks in sorted(totals.items())]
-
-
-class _Progress:
-    """How many tasks a change has gone through, now and then, on a terminal; elsewhere nothing."""
-
-    def __init__(self) -> None:
-        self._tasks = 0
-        self._told_at = clock.monotonic()
-
-    def hear(self, piece: str) -> None:
-        """A piece of the master's answer, as JSON."""
-        self.add(sum(map(int, _TASKS.findall(piece))))
-
-    def add(self, tasks: int) -> None:
-        self._tasks += tasks
-        now = clock.monotonic()
-        if self._tasks and now - self._told_at >= PROGRESS_S and sys.stderr is not None and sys.stderr.isatty():
-            self._told_at = now
-            sys.stderr.write(f"{self._tasks} tasks so far …\n")
-            sys.stderr.flush()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 
 class ParkedMethod(Method, frozen=True, kw_only=True):
-    """One request to the store helper: `{"items": […]}`. What narrows it down is None where it does not.
+    """One request to the store helper, whose answer comes page by page: an item is a list, empty where a step found
+    nothing. What narrows it down is None where it does not.
 
     since, until: on the wall clock, when the last attempt failed.
     """
 
+    is_stream = True
     target: Annotated[
         str | None, parameter("Only tasks of this group, or group/name; one of others by its full name.", "TARGET")
     ] = None
@@ -34,16 +36,9 @@ class ParkedMethod(Method, frozen=True, kw_only=True):
         """As the store helper calls it."""
         return cls.name.removeprefix("parked.")
 
-    async def texts(self, master: Controls, by: str) -> AsyncIterator[str]:
-        """Page by page."""
-        separator = '{"items":['
+    async def items(self, master: Controls, by: str) -> AsyncGenerator[str]:
         async for page in master.helper.ask(self.verb(), self.arguments(master.consumers())):
-            if not page:
-                yield " "  # a step that found nothing: whoever waits sees that it goes on
-            for item in page:
-                yield separator + result_text(item)
-                separator = ","
-        yield "]}" if separator == "," else separator + "]}"
+            yield result_text(page)
 
     def arguments(self, consumers: list[str] | None) -> dict[str, object]:
         """As the store helper takes them. consumers: those that are run here; None: nobody knows."""
@@ -97,11 +92,13 @@ class ParkedRetry(ParkedChange, frozen=True, kw_only=True):
 
     name = "parked.retry"
 
-    async def texts(self, master: Controls, by: str) -> AsyncIterator[str]:
+    async def items(self, master: Controls, by: str) -> AsyncGenerator[str]:
         await self._check_run(master)
-        async for text in super().texts(master, by):
-            yield text
-        master.wake_workers()
+        try:
+            async for page in super().items(master, by):
+                yield page
+        finally:
+            master.wake_workers()
 
     async def _check_run(self, master: Controls) -> None:
         """UsageError where one of the tasks that are asked for is of a pool that would not run it."""
