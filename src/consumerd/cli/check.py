@@ -16,11 +16,9 @@ import msgspec
 
 from consumerd.cli.lines import note, terminal_width
 from consumerd.cli.options import json_option
-from consumerd.config.inspection import Inspection
-from consumerd.config.loading import Validated, examine
-from consumerd.config.problems import Problem, in_document_order
+from consumerd.config.loading import Validated, examine, unreachable_store_problems
+from consumerd.config.problems import Inspection, Problem, in_document_order
 from consumerd.config.schema import json_schema
-from consumerd.config.settings import unreachable_store_problems
 from consumerd.config.shape import ConsumerSettings
 from consumerd.inquiry.asking import Answer, Question, ask_all
 

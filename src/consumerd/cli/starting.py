@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consumerd.cli.verbs import methods
-from consumerd.config.loading import load
+from consumerd.config.loading import PARKING_RULE, is_parking, load, unreachable_store_problems
 from consumerd.config.problems import raise_problems
-from consumerd.config.settings import PARKING_RULE, is_parking, unreachable_store_problems
 from consumerd.config.shape import Document, LogSettings
 from consumerd.errors import UsageError
 from consumerd.master.host.launcher import Launcher

@@ -12,7 +12,7 @@ from typing import Any
 from consumerd.config.plain import DEEPEST, Table, Written, plain, unreadable
 from consumerd.config.problems import KeyPath, Problem, nearest
 from consumerd.config.python_object import is_object_name, read_python_object
-from consumerd.config.secrets import UnfitFileError, read_bytes
+from consumerd.config.secrets import read_bytes
 from consumerd.model.identity import is_unicode
 from consumerd.state.working_directory import absolute, working_directory
 
@@ -74,8 +74,6 @@ def file_content(path: Path) -> bytes:
     """The bytes of a configuration's file. UnreadableError."""
     try:
         return read_bytes(path, LARGEST_BYTES)
-    except UnfitFileError as error:
-        raise UnreadableError(f"{error}, and cannot be a configuration") from error
     except FileNotFoundError as error:
         raise UnreadableError(f"there is no such file{_nearest_file(path)}") from error
     except IsADirectoryError as error:

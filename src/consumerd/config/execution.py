@@ -149,8 +149,6 @@ def read_env_file(path: Path) -> dict[str, str]:
     """The variables of a file, the last of a name; UnresolvedError with one sentence, which holds no value."""
     try:
         return parse_env_file(read_text(path))
-    except OSError as error:
-        raise UnresolvedError(f"the file {str(path)!r} cannot be read ({error.strerror}): check the path") from error
     except ValueError as error:
         raise UnresolvedError(f"the file {str(path)!r} is no environment file: {error}") from error
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from consumerd.config.redaction import without_passwords
 from consumerd.errors import ConfigurationError
@@ -48,6 +49,24 @@ class Problem:
     def as_json(self) -> dict[str, str]:
         """What `--json` prints."""
         return {"origin": self.origin, "path": path_text(self.path), "problem": self.sentence}
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a child process has found out about one consumer so far, for `check`.
+
+    problems: what is wrong with it.
+    source: the kind of its source; empty where the consumer cannot be loaded.
+    remarks: what its class cannot guarantee, or does on its own; a sentence each.
+    lag: how far each shard of its source is behind; the fields of `ShardLag`, printed as they are.
+    away: why its source could not be asked for that; empty where it could, or was not to be asked.
+    """
+
+    problems: tuple[Problem, ...] = ()
+    source: str = ""
+    remarks: tuple[str, ...] = ()
+    lag: tuple[dict[str, Any], ...] = ()  # plain data
+    away: str = ""
 
 
 class KeyMistakesError(ValueError):

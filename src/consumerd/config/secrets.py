@@ -11,6 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Container, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,44 +91,33 @@ class Resolver:
     def read_file(self, reference: str) -> str:
         """The text of the file behind `file:PATH`, without its last newline, or UnresolvedError."""
         name = reference.removeprefix(_FILE)
-        path = self.directory / (name[2:] if name.startswith("///") else name)
-        try:
-            return read_text(path)
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise UnresolvedError(f"the file {str(path)!r} cannot be read ({reason}): check {_FILE}PATH") from error
+        return read_text(self.directory / (name[2:] if name.startswith("///") else name))
 
 
 def read_text(path: Path) -> str:
-    """A small regular file's text, without a byte order mark and its last newline.
-
-    OSError where it cannot be read; ValueError says what else it is.
-    """
+    """A small regular file's text, without a byte order mark and its last newline, or UnresolvedError."""
+    reason: object = "it is not UTF-8"
     try:
         content = read_bytes(path, LARGEST_FILE_BYTES)
-        return content.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
-    except UnicodeDecodeError:
-        raise ValueError("it is not UTF-8") from None
-    except UnfitFileError as error:
-        raise ValueError(f"it {error}") from None
-
-
-class UnfitFileError(Exception):
-    """A file is of another kind or size than what is read here; the message is the end of a sentence about it."""
+        with suppress(UnicodeDecodeError):
+            return content.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+    raise UnresolvedError(f"the file {str(path)!r} cannot be read ({reason}): check the path")
 
 
 def read_bytes(path: Path, most_bytes: int) -> bytes:
-    """A regular file's bytes. OSError; ValueError for a path that no file can have; UnfitFileError.
+    """A regular file's bytes. OSError; ValueError for another file, or a path that no file can have.
 
     It is opened without waiting: a FIFO without a writer would hold the process for ever.
     """
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(fd, "rb") as stream:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise UnfitFileError("is not a regular file")
+            raise ValueError("it is not a regular file")
         content = stream.read(most_bytes + 1)
     if len(content) > most_bytes:
-        raise UnfitFileError(f"has more than {most_bytes} bytes")
+        raise ValueError(f"it has more than {most_bytes} bytes")
     return content
 
 

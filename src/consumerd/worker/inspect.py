@@ -14,8 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from consumerd.config.inspection import Inspection
-from consumerd.config.problems import Problem
+from consumerd.config.problems import Inspection, Problem
 from consumerd.config.shape import ConsumerSettings
 from consumerd.errors import ConsumerdError, SourceRefusedError, StoreAwayError
 from consumerd.inquiry.answering import Reply, receive

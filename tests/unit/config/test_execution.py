@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from consumerd.config.execution import Execution, parse_env_file, read_env_file, secrets_of_environment
-from consumerd.config.loading import Validated, validate
+from consumerd.config.loading import Validated, unreachable_store_problems, validate
 from consumerd.config.plain import Written
 from consumerd.config.problems import path_text
 from consumerd.config.secrets import UnresolvedError
-from consumerd.config.settings import unreachable_store_problems
 
 OWN = pwd.getpwuid(os.geteuid())
 OTHER = next(each for each in pwd.getpwall() if each.pw_uid not in (0, os.geteuid()))

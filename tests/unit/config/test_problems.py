@@ -1,10 +1,15 @@
 """How a mistake is said."""
 
+import json
+from dataclasses import asdict
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from consumerd.config.problems import (
+    Inspection,
     KeyPath,
     Problem,
     did_you_mean,
@@ -75,6 +80,12 @@ def test_problems_are_raised_together() -> None:
 
 def test_nothing_is_raised_where_nothing_is_wrong() -> None:
     raise_problems([])
+
+
+def test_an_inspection_is_the_same_on_both_ends() -> None:
+    problem = Problem("f", ("g", 0, "configs"), "is wrong", "Traceback …")
+    found = Inspection((problem,), "kafka", ("a remark",), ({"shard": 0, "tasks": 3},), "it is away")
+    assert msgspec.convert(json.loads(json.dumps({**asdict(found), "last": True})), Inspection) == found
 
 
 WORDS = st.text("abcde_-", max_size=12)
