@@ -40,6 +40,8 @@ class SystemClock:
         time.sleep(seconds)
 
 
+DAY_S = 86_400.0
+
 SYSTEM_CLOCK: Clock = SystemClock()
 
 monotonic = time.monotonic
@@ -49,3 +51,9 @@ wall = time.time
 def iso(wall_s: float) -> str:
     """Seconds since the epoch as ISO 8601 in UTC, to the millisecond."""
     return datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def moment(wall_s: float) -> str:
+    """For people: the time of day, or the date where that was longer ago; UTC."""
+    date, _, time_of_day = iso(wall_s).partition("T")
+    return f"{time_of_day[:5]} UTC" if wall() - wall_s < DAY_S else date

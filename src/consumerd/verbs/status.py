@@ -18,7 +18,7 @@ from consumerd.cli.options import json_option, state_dir_option
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import call
 from consumerd.wire.method import Method
-from consumerd.wire.status import Flag, LastError, PoolStatus, Status, WorkerStatus, status_of
+from consumerd.wire.status import LastError, PoolStatus, Status, WorkerStatus, status_of
 
 if TYPE_CHECKING:
     from consumerd.master.control.controls import Controls
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 POOL_HEADINGS = ("POOL", "STATE", "WORKERS", "HANDLED", "FAILED", "PARKED", "UNSETTLED", "RESTARTS", "LAG")
 WORKER_HEADINGS = ("WORKER", "PID", "GENERATION", "STATE", "FOR", "HANDLED", "DOING")
 LONGEST_NOTE = 1_000
-DAY_S = 86_400.0
 OLD_ERROR_S = 60.0
 """The last error is shown with its age once it is older."""
 KNOWN_S = 1.0
@@ -86,7 +85,7 @@ def _pool_table(pools: Sequence[PoolStatus], width: int | None) -> list[str]:
     rows = list(map(_pool_row, pools))
     lines, of_pools = named_table(POOL_HEADINGS, rows, numbers=POOL_HEADINGS[3:], width=width)
     for pool, of_pool in zip(pools, of_pools, strict=True):
-        paused = "" if pool.paused is None else f"paused since {_moment(pool.paused.at)} by {pool.paused.by}"
+        paused = "" if pool.paused is None else f"paused since {clock.moment(pool.paused.at)} by {pool.paused.by}"
         most_pressing = _note(pool)
         is_said = any(most_pressing in problem for problem in pool.problems)
         lines += [*of_pool, *note(paused, width), *note("" if is_said else most_pressing, width)]
@@ -118,15 +117,9 @@ def _lag(pool: PoolStatus) -> str:
 
 
 def _note(pool: PoolStatus) -> str:
-    """The most pressing thing: why it failed, for how long it loads, what is away and why, what is on trial, the last
-    error; else why it has so many workers.
-    """
-    if pool.reason:
-        return _shortened(pool.reason)
-    if pool.state == "loading":
-        return f"for {duration(pool.since_s)}"
-    if pool.flags:
-        return ", ".join(map(_flag, pool.flags))
+    """What is on trial, the last error; else why it has so many workers. Nothing where a problem explains it all."""
+    if pool.reason or pool.state != "up":
+        return ""
     if 0 < pool.established < pool.edition:
         return f"edition {pool.edition} is on trial"
     if pool.last_error is not None:
@@ -163,18 +156,6 @@ def _last_error(error: LastError, restarts: int) -> str:
         more = f", {restarts} restart{'' if restarts == 1 else 's'}"
     ago_s = clock.wall() - error.at
     return _shortened(told) + more + (f" ({duration(ago_s)} ago)" if ago_s > OLD_ERROR_S else "")
-
-
-def _flag(flag: Flag) -> str:
-    """Since when; why, stands among the problems."""
-    away = flag.away if flag.away == "starved" else f"{flag.away} away"
-    return away + ("" if flag.since is None else f" since {_moment(flag.since)}")
-
-
-def _moment(at: float) -> str:
-    """The time of day, or the date where that was longer ago; UTC."""
-    date, _, time = clock.iso(at).partition("T")
-    return f"{time[:5]} UTC" if clock.wall() - at < DAY_S else date
 
 
 def _worker_row(worker: WorkerStatus) -> Sequence[str]:

@@ -66,7 +66,7 @@ class Flag(Answered, frozen=True):
     """Something that a pool's tasks need and that is away: `source`, `store`, `destination`, or `starved`."""
 
     away: str
-    since: Annotated[float | None, Meta(description="null: a board says so, and no worker has told of it yet.")]
+    since: float
     error: str
 
 

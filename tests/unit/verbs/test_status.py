@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from consumerd.cli.lines import printable, table
-from consumerd.clock import wall
+from consumerd.clock import moment, wall
 from consumerd.verbs import status
 from consumerd.wire.status import status_of
 
@@ -123,14 +123,11 @@ def test_since_when_and_by_whom_a_pool_is_paused_is_said_beside_what_else_there_
     assert "  pinned to 3 by hand" in render(document(paused), with_workers=False).splitlines()
 
 
-def test_the_reason_of_a_failure_is_the_note() -> None:
-    text = render(document(pool(state="failed", reason="no module named x\nmore")), with_workers=False)
-    assert note_of(text).endswith("no module named x")
-
-
 def test_a_reason_that_a_problem_tells_is_told_once() -> None:
     reason = "no module named x"
-    failed = pool(state="failed", reason=reason, problems=[f"gop/login has failed: {reason}"])
+    error = {"name": "pool_failed", "at": wall(), "fields": {"reason": reason}}
+    problem = f"gop/login has failed: {reason}"
+    failed = pool(state="failed", reason=reason, last_error=error, problems=[problem])
     text = render(document(failed, problems=tuple(failed["problems"])), with_workers=False)
     assert text.count(reason) == 1
 
@@ -149,22 +146,6 @@ def test_tasks_that_are_due_later_are_told_beside_the_lag() -> None:
 
 def test_a_lag_that_a_source_cannot_know_is_no_zero() -> None:
     assert line_of(render(document(pool(lag=[], lag_age_s=1.0)), with_workers=False), "gop/login").endswith("  -")
-
-
-def test_a_pool_that_loads_says_for_how_long() -> None:
-    text = render(document(pool(state="loading", since_s=400.0)), with_workers=False)
-    assert note_of(text).endswith("for 7 min")
-
-
-def test_what_is_away_is_the_note_with_its_time() -> None:
-    flag = {"away": "source", "since": 3600.0, "error": "no such table: mail\nmore"}
-    text = render(document(pool(flags=[flag])), with_workers=False)
-    assert note_of(text).endswith("source away since 1970-01-01")
-
-
-def test_what_went_away_today_is_shown_with_its_time_of_day() -> None:
-    text = render(document(pool(flags=[{"away": "store", "since": wall(), "error": ""}])), with_workers=False)
-    assert re.search(r"store away since \d\d:\d\d UTC$", note_of(text))
 
 
 def test_why_workers_die_is_the_note_with_how_often_and_without_a_timestamp() -> None:
@@ -250,6 +231,11 @@ def test_a_cause_and_its_advice_are_shown_whole_and_fit_the_terminal() -> None:
     assert " ".join(text.split()).count(" ".join(CAUSE.split())) == 1
     assert long_name in text.splitlines()
     assert CAUSE in render(shown, with_workers=False)
+
+
+def test_a_moment_of_today_is_a_time_of_day_and_an_earlier_one_a_date() -> None:
+    assert re.fullmatch(r"\d\d:\d\d UTC", moment(wall()))
+    assert moment(3600.0) == "1970-01-01"
 
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:

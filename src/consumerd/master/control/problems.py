@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from consumerd import clock
 from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.worker import how_ended
 from consumerd.master.rules.restart import is_proven
@@ -123,13 +124,13 @@ class Diagnosis:
 
 
 def _absence(flag: Flag) -> str:
-    """What is away, with the reason that was told first."""
-    why = f": {flag.error}" if flag.error else ""
+    """What is away, since when, with the reason that was told first."""
+    since, why = f"since {clock.moment(flag.since)}", f": {flag.error}" if flag.error else ""
     if flag.away == "starved":
-        return f"it handles nothing, for {flag.error}"
+        return f"it has handled nothing {since}, for {flag.error}"
     if flag.away == "destination":
-        return f"what its tasks need does not answer, so it tries one at a time, and gives none up{why}"
-    return f"its {flag.away} is away{why}"
+        return f"what its tasks need has not answered {since}, so it tries one at a time, and gives none up{why}"
+    return f"its {flag.away} has been away {since}{why}"
 
 
 def _first_line(reason: str) -> str:

@@ -24,7 +24,7 @@ from consumerd.master.rules.history import REFUSALS_THAT_TELL
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import LOOPING, SlotState
 from consumerd.version import __version__
-from consumerd.wire.board import BoardFlag, Lane, Reading
+from consumerd.wire.board import Lane, Reading
 from consumerd.wire.standing import standing
 from consumerd.wire.status import (
     Flag,
@@ -35,9 +35,6 @@ from consumerd.wire.status import (
     WorkerStatus,
     ZygoteStatus,
 )
-
-STARVED = "starved"
-_FLAGS = {BoardFlag.STORE_AWAY: "store", BoardFlag.SOURCE_AWAY: "source", BoardFlag.DESTINATION_AWAY: "destination"}
 
 
 def status(
@@ -152,7 +149,7 @@ def _worker(pool: Pool, number: int, now: float) -> WorkerStatus:
 def _doing(name: ConsumerName, number: int, worker: Worker, now: float) -> dict[str, Any]:  # fields of WorkerStatus
     """What a worker's board says, as far as it can be read, and what is known of its process."""
     reading = worker.reading()
-    flags = [away if away == STARVED else f"{away}_away" for away in _away(worker, reading)]
+    flags = [away if away == "starved" else f"{away}_away" for away in sorted(worker.away)]
     known = {"memory_bytes": worker.memory_bytes, "flags": flags}
     if reading is None:
         return known
@@ -176,18 +173,6 @@ def _since_s(worker: Worker, reading: Reading, lane: Lane) -> float:
 
 
 def _flags(workers: Collection[Worker]) -> list[Flag]:
-    """What is away for any of those who run; since when and why, by the earliest of their reports."""
-    seen = {away for worker in workers for away in _away(worker, worker.reading())}
-    return [_flag(workers, away) for away in sorted(seen)]
-
-
-def _away(worker: Worker, reading: Reading | None) -> list[str]:
-    """What is away for one worker. Its board and its reports both count: each alone can say it, or say it first."""
-    flags = BoardFlag(0) if reading is None else reading.flags
-    return sorted({away for flag, away in _FLAGS.items() if flag in flags} | worker.away.keys())
-
-
-def _flag(workers: Iterable[Worker], away: str) -> Flag:
-    reports = [worker.away[away] for worker in workers if away in worker.away]
-    first = min(reports, key=lambda report: report.since, default=None)
-    return Flag(away=away, since=None if first is None else first.since, error="" if first is None else first.error)
+    """What is away for any of those who run, by the earliest of their reports."""
+    reports = sorted((flag for worker in workers for flag in worker.away.values()), key=lambda flag: -flag.since)
+    return sorted({flag.away: flag for flag in reports}.values(), key=lambda flag: flag.away)

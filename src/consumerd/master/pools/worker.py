@@ -13,15 +13,7 @@ from consumerd.master.host.launcher import WorkerEnds
 from consumerd.master.rules.watch import BoardCopy, Observation, Stuck
 from consumerd.wire.board import Reading
 from consumerd.wire.messages import Reported
-from consumerd.wire.status import LastEnd
-
-
-@dataclass(frozen=True, slots=True)
-class Away:
-    """What a worker reported of something that is away. since: wall time; error: as it said it."""
-
-    since: float
-    error: str
+from consumerd.wire.status import Flag, LastEnd
 
 
 @dataclass
@@ -55,7 +47,7 @@ class Worker:
     stuck: Stuck | None = None
     memory_bytes: int | None = None
     memory_read_at: float | None = None
-    away: dict[str, Away] = field(default_factory=dict)
+    away: dict[str, Flag] = field(default_factory=dict)
     silent_since: float | None = None
     failed: Reported | None = None
 

@@ -10,7 +10,7 @@ from consumerd.events.facts import Fact, Level
 from consumerd.master.pools import suspects
 from consumerd.master.pools.mailbox import Arrival, EndOfChannel, Origin
 from consumerd.master.pools.pool import Pool
-from consumerd.master.pools.worker import Away, Worker, how_ended
+from consumerd.master.pools.worker import Worker, how_ended
 from consumerd.master.rules import history
 from consumerd.master.rules.flow import MeasuredLag
 from consumerd.master.rules.observed import ObservedPool
@@ -19,7 +19,7 @@ from consumerd.master.rules.wait_status import worker_described
 from consumerd.model.slots import PoolState, SlotState
 from consumerd.wire.board import BoardFlag, Reading
 from consumerd.wire.messages import Cleared, Lag, ParkedNow, Ready, Reported
-from consumerd.wire.status import Culprit, LastEnd
+from consumerd.wire.status import Culprit, Flag, LastEnd
 
 LAST_WORDS_S = 5.0
 """A failure that a worker told so shortly before its end is why it ended."""
@@ -203,7 +203,7 @@ def _reported(pool: Pool, slot: int, worker: Worker, reported: Reported) -> None
         worker.failed = reported
     if event is not None and event.away:
         why = reported.fields.get("error", reported.fields.get("advice", ""))
-        worker.away.setdefault(event.away, Away(clock.wall(), str(why)))
+        worker.away.setdefault(event.away, Flag(away=event.away, since=clock.wall(), error=str(why)))
     elif event is not None and event.back:
         worker.away.pop(event.back, None)
     elif fact.level is Level.ERROR and event is not events.task_died:  # those that died are counted

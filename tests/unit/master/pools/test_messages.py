@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 from msgspec import structs
 
+from consumerd.clock import moment
 from consumerd.config.common_keys import CommonKeys
 from consumerd.config.shape import ConsumerSettings
 from consumerd.errors import SourceRefusedError
@@ -28,7 +29,7 @@ from consumerd.master.pools.performing import perform
 from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.pools import Pools
 from consumerd.master.pools.tools import Tools
-from consumerd.master.pools.worker import Away, how_ended
+from consumerd.master.pools.worker import how_ended
 from consumerd.master.pools.worker_messages import LAST_WORDS_S, hear_worker, look_for_proof, worker_ended
 from consumerd.master.pools.zygote_messages import hear_zygote, zygote_ended
 from consumerd.master.rules import history
@@ -575,7 +576,7 @@ def test_one_worker_that_is_back_does_not_speak_for_another(stage: Stage) -> Non
 def test_what_is_away_is_away_since_the_earliest_report_of_those_who_run(stage: Stage) -> None:
     stage.up()
     for slot, since in ((0, 50.0), (1, 40.0)):
-        stage.pool.workers[slot].away["source"] = Away(since, f"no table, {since:.0f}")
+        stage.pool.workers[slot].away["source"] = Flag(away="source", since=since, error=f"no table, {since:.0f}")
     assert stage.flags == [Flag(away="source", since=40.0, error="no table, 40")]
 
 
@@ -588,18 +589,13 @@ def test_what_a_dead_worker_found_away_goes_with_it(stage: Stage) -> None:
     assert stage.flags == []
 
 
-def test_away_is_what_the_board_says_also_before_the_report_comes(stage: Stage) -> None:
-    stage.up()
-    stage.board(1).words[FLAGS] = BoardFlag.SOURCE_AWAY
-    assert stage.flags == [Flag(away="source", since=None, error="")]
-
-
-def test_away_is_what_a_report_says_also_where_the_board_says_nothing(stage: Stage) -> None:
+def test_what_is_away_is_a_problem_and_said_of_the_worker_that_reported_it(stage: Stage) -> None:
     stage.up()
     stage.worker_says(1, reported("source_away"))
     status = pool_status(stage.pool, 0.0)
     assert [worker.flags for worker in status.workers] == [[], ["source_away"]]
-    assert status.problems == ["g/a: its source is away: nobody answers"]
+    since = moment(status.flags[0].since)
+    assert status.problems == [f"g/a: its source has been away since {since}: nobody answers"]
 
 
 def test_what_was_away_leaves_nothing_behind_once_it_is_back(stage: Stage) -> None:
