@@ -76,7 +76,7 @@ class Pause(Message, frozen=True):
 
 
 class Measure(Message, frozen=True):
-    """master → worker: measure the lag of the whole source, or no longer. The worker of slot 0 does so unasked."""
+    """master → worker: measure the lag of the whole source, or no longer."""
 
     is_wanted: bool
 

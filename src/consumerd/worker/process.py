@@ -45,7 +45,6 @@ from consumerd.worker.timer import Timer
 
 DEFAULT_PROCESS_NAME = "consumerd"
 LOCK_LOOK_S = 0.05
-LAG_SLOT = 0
 CRASHED = 1
 
 ROOM_BYTES = 32 * 2**20
@@ -87,7 +86,6 @@ def run_worker(template: Template, fork: Fork, fds: Descriptors) -> int:
     """Be the worker of a slot until it ends; the exit code (`model.exits`)."""
     link = MasterLink(Channel(socket.socket(fileno=fds.channel)))
     link.suspects.put(fork.suspects)
-    link.measures_lag = fork.slot == LAG_SLOT
     context = _context(template, fork, Board(fds.board), link)
     listen_to_signals(context)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)

@@ -1,7 +1,6 @@
-"""Has another worker measure the lag while that of slot 0 does not. Runs in the master.
+"""Has one worker of each pool measure the lag: that of the lowest slot that is in its loop. Runs in the master.
 
-The worker of slot 0 measures by itself. Where its lag has not come for a while, and it is not in its loop, the lowest
-worker that is gets the duty, until slot 0 is back. While no worker of a pool is in its loop, nobody measures.
+While no worker of a pool is in its loop, nobody measures.
 """
 
 from __future__ import annotations
@@ -13,10 +12,6 @@ from consumerd.master.pools.pools import Pools
 from consumerd.model.slots import SlotState
 from consumerd.wire.messages import Measure
 
-LAG_SLOT = 0
-SILENT_S = 20.0
-"""After so long without a lag another worker measures: twice the usual interval."""
-
 
 @dataclass(frozen=True)
 class LagDuty:
@@ -25,43 +20,21 @@ class LagDuty:
     pools: Pools
 
     def next_turn_at(self) -> float | None:
-        """When the first pool that lacks its usual measurer has been silent for too long."""
-        return min((_silent_at(pool) for pool in self.pools if _substitute(pool) is not None), default=None)
+        """Never by itself: a worker that comes to its loop, or leaves it, makes a turn."""
+        return None
 
     def turn(self, now: float) -> None:
         for pool in self.pools:
-            if _is_running(pool, LAG_SLOT):
-                _relieve(pool)
-            elif now >= _silent_at(pool) and (slot := _substitute(pool)) is not None:
-                pool.lag_measurer = (slot, pool.workers[slot].generation)
-                pool.send(slot, Measure(is_wanted=True))
+            slots = pool.observed.slots.items()
+            lowest = next((number for number, slot in slots if slot.state is SlotState.RUNNING), None)
+            if lowest is not None and (lowest, pool.workers[lowest].generation) != pool.lag_measurer:
+                _give(pool, lowest)
 
 
-def _silent_at(pool: Pool) -> float:
-    return (pool.observed.since if pool.lag is None else pool.lag.heard_at) + SILENT_S
-
-
-def _is_running(pool: Pool, slot: int) -> bool:
-    return pool.observed.slots[slot].state is SlotState.RUNNING
-
-
-def _substitute(pool: Pool) -> int | None:
-    """Who is to have the duty, where slot 0 is not in its loop, and nobody who lives has it."""
-    if _is_running(pool, LAG_SLOT) or _is_given(pool):
-        return None
-    return next((number for number in sorted(pool.observed.slots) if _is_running(pool, number)), None)
-
-
-def _relieve(pool: Pool) -> None:
-    if pool.lag_measurer is not None and _is_given(pool):
-        pool.send(pool.lag_measurer[0], Measure(is_wanted=False))
-    pool.lag_measurer = None
-
-
-def _is_given(pool: Pool) -> bool:
-    """Whether the worker that got the duty still lives."""
-    if pool.lag_measurer is None:
-        return False
-    slot, generation = pool.lag_measurer
-    worker = pool.workers.get(slot)
-    return worker is not None and worker.generation == generation
+def _give(pool: Pool, slot: int) -> None:
+    """To the worker of this slot; whoever had it, and lives, measures no longer."""
+    before = pool.lag_measurer
+    if before is not None and (worker := pool.workers.get(before[0])) is not None and worker.generation == before[1]:
+        pool.send(before[0], Measure(is_wanted=False))
+    pool.lag_measurer = slot, pool.workers[slot].generation
+    pool.send(slot, Measure(is_wanted=True))

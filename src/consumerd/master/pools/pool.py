@@ -45,7 +45,7 @@ class Pool:
     refusal: why the master must not run this consumer, where it began with it.
     are_suspects_told: whether the workers know of the suspects as they are now.
     lag_at_pause: how many tasks waited when the lag was first measured in the pause that lasts.
-    lag_measurer: who measures the lag in the place of slot 0's worker: slot and generation.
+    lag_measurer: the worker that measures the lag: slot and generation.
     flow: whether its source gives what waits; stalled_shards: those of which it does not.
     leftovers_since: when workers of an earlier master were first looked for.
     watch_at: when the watchdog looks at it next.
