@@ -21,15 +21,20 @@ MEANING = {
     "replaced": "its workers are replaced, the first one on trial",
     "amended": "nobody restarts",
 }
+TOGETHER = "its workers are replaced, all together: they divide the keys by their number"
 BRINGS_WORKERS = frozenset({"added", "enabled", "replaced"})
 
 
 class Reloaded(msgspec.Struct, frozen=True):
-    """What differs: pools, as `group/name KIND …`, and settings by key. remarks: on what needs a new start."""
+    """What differs: pools, as `group/name KIND …`, and settings by key. remarks: on what needs a new start.
+
+    together: the pools whose workers are all replaced at the same time.
+    """
 
     changes: list[str]
     settings: list[str]
     remarks: list[str]
+    together: list[str]
     is_applied: bool
 
 
@@ -47,7 +52,9 @@ class Reload(Verb, frozen=True):
         return Reloaded(*await master.reloader.reload(is_dry=self.dry_run), is_applied=not self.dry_run)
 
     def lines(self, answer: Reloaded) -> Iterator[str]:
-        yield from (f"{change}: {MEANING[change.split()[1]]}" for change in answer.changes)
+        for change in answer.changes:
+            name, kind = change.split()[:2]
+            yield f"{change}: {TOGETHER if name in answer.together else MEANING[kind]}"
         yield from (f"{setting}: taken over, nobody restarts" for setting in answer.settings)
         yield from answer.remarks
         if not (answer.changes or answer.settings or answer.remarks):

@@ -25,11 +25,15 @@ MakeEntry = Callable[[Document, ConsumerSettings], Entry]
 
 
 class Differences(NamedTuple):
-    """What a reload changes: pools, as `group/name KIND …`, and settings by key. remarks: on what needs a new start."""
+    """What a reload changes: pools, as `group/name KIND …`, and settings by key. remarks: on what needs a new start.
+
+    together: the pools whose workers are all replaced at the same time.
+    """
 
     changes: list[str]
     settings: list[str]
     remarks: list[str]
+    together: list[str]
 
 
 class Configuration:
@@ -107,7 +111,7 @@ class Configuration:
         if not is_dry:
             self._apply(_with_settings_of(document, self._document, kept), changes)
         remarks = [f"{key} is read when the master starts: run it again to change that" for key in kept]
-        return Differences(list(map(str, changes)), list(settings), remarks)
+        return Differences(list(map(str, changes)), list(settings), remarks, self._together(changes))
 
     def matching(self, target: str) -> list[Pool]:
         """The pools that TARGET means; UsageError where there is none."""
@@ -129,6 +133,12 @@ class Configuration:
         return pools
 
     # Within
+
+    def _together(self, changes: tuple[Change, ...]) -> list[str]:
+        """The pools whose workers divide the keys by their number, where all of them start anew."""
+        restarted = [each for each in changes if each.kind is ChangeKind.REPLACED or "workers" in each.keys]
+        pools = [self._pools.get(change.consumer) for change in restarted]
+        return [pool.consumer for pool in pools if pool is not None and pool.wanted.is_split]
 
     def _set_paused(self, pools: Collection[Pool], paused: dict[str, Paused]) -> None:
         self._save(Overrides(self._overrides.pins, paused))
