@@ -181,11 +181,6 @@ class Board:
         """See `read_words`."""
         return read_words(self.words)
 
-    def look(self) -> list[int]:
-        """Its first `WORDS` words, whatever they say."""
-        found: list[int] = self.words[:WORDS].tolist()
-        return found
-
     def forget_stacks(self) -> None:
         """Before the worker is asked for its stacks: it writes them behind those that it wrote before, if any."""
         end = self._map.find(b"\0", self._stacks_at)
@@ -211,21 +206,27 @@ class Board:
 
 
 def read_words(words: memoryview) -> Reading:
-    """All words, each read whole; taken while the worker writes on, so not of one instant.
+    """See `look_at` and `reading_in`."""
+    return reading_in(look_at(words))
+
+
+def look_at(words: memoryview) -> list[int]:
+    """The first `WORDS` words of a board, each read whole; taken while the worker writes on, so not of one instant.
 
     WireError where they are no board's: a worker that crashes may write anywhere.
     """
-    return reading_in(words[:WORDS].tolist())
+    found: list[int] = words[:WORDS].tolist()
+    if found[MAGIC_WORD] != MAGIC or found[STATE] not in _STATES:
+        raise WireError("the board of a worker holds nonsense: what the worker did last cannot be known")
+    return found
 
 
 def reading_in(found: Sequence[int]) -> Reading:
-    """The reading in the first `WORDS` words of a board; WireError where they are no board's."""
-    state, flags = _STATES.get(found[STATE]), found[FLAGS]
-    if found[MAGIC_WORD] != MAGIC or state is None:
-        raise WireError("the board of a worker holds nonsense: what the worker did last cannot be known")
+    """What the words of a board say, as `look_at` found them."""
+    flags = found[FLAGS]
     return Reading(
         generation=found[GENERATION],
-        state=state,
+        state=_STATES[found[STATE]],
         lanes=tuple(_lane(found[start : start + LANE_WORDS]) for start in range(LANES_AT, WORDS, LANE_WORDS)),
         handled=found[HANDLED],
         failed=found[FAILED],

@@ -6,11 +6,12 @@ which the board stood as it does now, which is at most one look late.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from consumerd.wire.board import Lane, Reading
+from consumerd.wire.board import GENERATION, LANE_WORDS, LANES_AT, UNSETTLED, WORDS
 
-Mark = tuple[int | tuple[Lane, ...], ...]
+Mark = Sequence[int]
 """All that a loop that goes on changes."""
 
 
@@ -23,22 +24,17 @@ class Standing:
     is_busy: bool
 
 
-def standing(before: Standing | None, reading: Reading, now: float, *, unseen_s: float = 0.0) -> Standing:
-    """What is known after this look. unseen_s: how long nobody could look, which counts against no one."""
-    mark = _mark(reading)
+def standing(before: Standing | None, words: Sequence[int], now: float, *, unseen_s: float = 0.0) -> Standing:
+    """What is known after this look at the first `WORDS` words of a board.
+
+    unseen_s: how long nobody could look, which counts against no one.
+    """
+    mark = mark_of(words)
     if before is None or before.mark != mark:
-        return Standing(mark, now, bool(reading.busy))
+        return Standing(mark, now, any(words[LANES_AT:WORDS:LANE_WORDS]))
     return Standing(mark, min(now, before.since_s + unseen_s), before.is_busy)
 
 
-def _mark(reading: Reading) -> Mark:
+def mark_of(words: Sequence[int]) -> Mark:
     """Not the flags, nor what is unsettled: those change while a handler runs."""
-    return (
-        reading.generation,
-        reading.state,
-        reading.turned_ns,
-        reading.lanes,
-        reading.handled,
-        reading.failed,
-        reading.parked,
-    )
+    return [*words[GENERATION:UNSETTLED], *words[LANES_AT:WORDS]]

@@ -16,7 +16,7 @@ from consumerd.clock import Clock, monotonic
 from consumerd.config.common_keys import WorkerRange
 from consumerd.errors import ConsumerdError
 from consumerd.sources.contract import Leased, Measured, ShardLag, Source
-from consumerd.wire.board import read_words
+from consumerd.wire.board import look_at
 from consumerd.wire.messages import Lag, ParkedNow
 from consumerd.wire.standing import Standing, standing
 from consumerd.worker.tasks.context import Link, WorkerContext
@@ -38,7 +38,7 @@ class OwnWatch:
     def is_overdue(self) -> bool:
         """Whether the attempt takes longer than it may; asked once a beat."""
         now = self._clock.monotonic()
-        self._standing = standing(self._standing, read_words(self._words), now)
+        self._standing = standing(self._standing, look_at(self._words), now)
         return self._standing.is_busy and now - self._standing.since_s >= self._task_timeout_s
 
 

@@ -24,8 +24,8 @@ from consumerd.master.rules.history import REFUSALS_THAT_TELL
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import LOOPING, SlotState
 from consumerd.version import __version__
-from consumerd.wire.board import Lane, Reading
-from consumerd.wire.standing import standing
+from consumerd.wire.board import Lane
+from consumerd.wire.standing import mark_of
 from consumerd.wire.status import (
     Flag,
     ParkedCounts,
@@ -154,20 +154,20 @@ def _doing(name: ConsumerName, number: int, worker: Worker, now: float) -> dict[
     if reading is None:
         return known
     tasks, lane = running_tasks(name, number, reading), reading.lanes[0]
-    busy_s = round(now - _since_s(worker, reading, lane), 3) if lane.busy_since_ns else None
+    busy_s = round(now - _since_s(worker, lane), 3) if lane.busy_since_ns else None
     counts = {"handled": reading.handled, "failed": reading.failed, "parked": reading.parked}
     counts |= {"unsettled": reading.unsettled}
     task = str(tasks[0]) if tasks else None
     return {**known, **counts, "task": task, "busy_s": busy_s, "shard": lane.shard, "offset": lane.cursor}
 
 
-def _since_s(worker: Worker, reading: Reading, lane: Lane) -> float:
+def _since_s(worker: Worker, lane: Lane) -> float:
     """Since when the task of a lane runs at most: since its batch began, its board stands as it does, or the last look,
     at which it stood otherwise.
     """
     observation, looked_s = worker.observation, 0.0
     if observation is not None:
-        is_same = standing(observation.standing, reading, 0.0).mark == observation.standing.mark
+        is_same = mark_of(worker.ends.board.words) == observation.standing.mark
         looked_s = observation.standing.since_s if is_same else observation.seen_at
     return max(lane.busy_since_ns / 1e9, lane.attempt_since_ns / 1e9, looked_s)
 

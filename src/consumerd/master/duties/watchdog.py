@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from consumerd import events
+from consumerd.errors import WireError
 from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.pools import Pools
 from consumerd.master.pools.worker import Worker
@@ -19,6 +20,7 @@ from consumerd.master.rules.flow import Flow, flowed, one_replaced
 from consumerd.master.rules.observed import Condemned
 from consumerd.master.rules.watch import SCAN_BUSY_S, Limits, Observation, Stuck, judged, scan_every_s, seen
 from consumerd.model.slots import LOOPING, SlotState
+from consumerd.wire.board import look_at
 
 LEAST_START_S = 30.0
 """A worker may take so long to come to its loop, however short its tasks are."""
@@ -105,8 +107,6 @@ def _look(pool: Pool, number: int, worker: Worker, now: float) -> None:
     if worker.silent_since is not None and now - worker.silent_since > ENDS_IN_S:
         break_worker(pool, number, worker, "it has closed its channel to the master, and lives on")
         worker.silent_since = None
-    if worker.idles_on(now) and slot.state is SlotState.RUNNING and slot.condemned is None:
-        return
     observation = _see(pool, worker, now)
     if observation is None:
         if slot.condemned is None:
@@ -130,15 +130,16 @@ def _look(pool: Pool, number: int, worker: Worker, now: float) -> None:
 def _see(pool: Pool, worker: Worker, now: float) -> Observation | None:
     """Look at its board; at its process only where the board stands still. None where the board holds nonsense."""
     assert worker.pid is not None
-    reading = worker.reading()
-    if reading is None:
+    try:
+        words = look_at(worker.ends.board.words)
+    except WireError:
         return None
     planned_s = (
         SCAN_BUSY_S if worker.observation is None else max(0.0, (pool.watch_at or now) - worker.observation.seen_at)
     )
-    observation = seen(worker.observation, reading, now, is_stopped=False, planned_s=planned_s)
+    observation = seen(worker.observation, words, now, is_stopped=False, planned_s=planned_s)
     if observation.is_still and pool.tools.launcher.is_stopped(worker.pid):
-        observation = seen(worker.observation, reading, now, is_stopped=True, planned_s=planned_s)
+        observation = seen(worker.observation, words, now, is_stopped=True, planned_s=planned_s)
     worker.observation = observation
     return observation
 
@@ -174,11 +175,9 @@ def _look_at_flow(pool: Pool, observations: list[Observation], now: float) -> No
     """Whether its source gives what waits in it."""
     if not observations:
         return
-    readings = [observation.reading for observation in observations]
     dead = pool.tally.dead
-    done = dead.handled + dead.failed + dead.parked
-    done += sum(reading.handled + reading.failed + reading.parked for reading in readings)
-    is_at_work = pool.is_paused or any(reading.busy or reading.flags for reading in readings)
+    done = dead.handled + dead.failed + dead.parked + sum(each.finished for each in observations)
+    is_at_work = pool.is_paused or any(each.is_at_work for each in observations)
     pool.flow = flowed(pool.flow, pool.lag, done=done, is_at_work=is_at_work, now=now)
     _tell_of_shards(pool, frozenset(pool.flow.stalled(now)))
     if pool.flow.must_replace(now):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import select
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from consumerd import events
 from consumerd.errors import WireError
 from consumerd.master.host.launcher import WorkerEnds
-from consumerd.master.rules.watch import BoardCopy, Observation, Stuck
+from consumerd.master.rules.watch import Observation, Stuck
 from consumerd.wire.board import Reading
 from consumerd.wire.messages import Reported
 from consumerd.wire.status import Flag, LastEnd
@@ -27,7 +26,6 @@ class Worker:
     holder_looked_at: when it was last looked who holds its slot's lock, for which it waits.
     ready_at: when its loop began.
     observation: how it was last seen.
-    board_copy: its board at the last look, which the observation may be older than: then it has idled on since.
     stuck: why it makes no progress, as of the observation.
     memory_bytes: its own, as read at memory_read_at.
     away: by its reports, what is away (`store`, `source`, `destination`, `starved`).
@@ -43,7 +41,6 @@ class Worker:
     holder_looked_at: float | None = None
     ready_at: float | None = None
     observation: Observation | None = None
-    board_copy: BoardCopy | None = None
     stuck: Stuck | None = None
     memory_bytes: int | None = None
     memory_read_at: float | None = None
@@ -61,21 +58,6 @@ class Worker:
     def loop_s(self, now: float) -> float:
         """How long it has been in its loop."""
         return 0.0 if self.ready_at is None else now - self.ready_at
-
-    def idles_on(self, now: float) -> bool:
-        """A quick look: whether it idles as it did at the last one, and its loop has turned since.
-
-        Its observation is left as it was; where it does not idle on, that is first brought up to the last look.
-        """
-        before, self.board_copy = self.board_copy, BoardCopy(self.ends.board.look(), now)
-        if before is None or self.observation is None:
-            return False
-        if self.observation.is_idling and before.has_only_turned(self.board_copy):
-            return True
-        if self.observation.seen_at < before.at:
-            with suppress(WireError):  # nonsense by now: the look that follows says so
-                self.observation = before.observation()
-        return False
 
     def told_end(self) -> tuple[str, str]:
         """Error and traceback of what it has reported itself to end of; empty where it has not."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from consumerd.wire.board import LANE_WORDS, LANES_AT, STATE, TURNED_NS, Reading, WorkerState, reading_in
+from consumerd.wire.board import FAILED, FLAGS, HANDLED, PARKED, Reading, WorkerState, reading_in
 from consumerd.wire.standing import Standing, standing
 
 STALLED_AFTER_S = 15.0
@@ -55,13 +55,13 @@ class Observation:
     """What is known of one worker.
 
     standing: since when its board stands as it does.
-    reading: its board, as of the last look.
+    words: of its board, as of the last look.
     seen_at: when that was.
     stopped_since: the first look at which its process was stopped.
     """
 
     standing: Standing
-    reading: Reading
+    words: list[int]
     seen_at: float
     stopped_since: float | None = None
 
@@ -73,28 +73,22 @@ class Observation:
     @property
     def is_idling(self) -> bool:
         """Whether it went on since the look before, and has nothing to do: there is nothing to judge."""
-        return not (self.reading.busy or self.is_still) and self.stopped_since is None
+        return not (self.standing.is_busy or self.is_still) and self.stopped_since is None
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether it is busy, or has a reason to fetch nothing, as what is away."""
+        return self.standing.is_busy or self.words[FLAGS] != 0
 
-@dataclass(frozen=True, slots=True)
-class BoardCopy:
-    """The words of a board as they stood at a time. For the many workers that idle: far quicker than an observation."""
+    @property
+    def finished(self) -> int:
+        """How many tasks it has handled, failed or parked."""
+        return self.words[HANDLED] + self.words[FAILED] + self.words[PARKED]
 
-    words: list[int]
-    at: float
-
-    def has_only_turned(self, after: BoardCopy) -> bool:
-        """Whether the worker idles as it did, and its loop has turned meanwhile: what was seen of it is so still."""
-        words = after.words
-        if words[TURNED_NS] == self.words[TURNED_NS] or words[STATE] != WorkerState.RUNNING:
-            return False
-        turned = self.words.copy()
-        turned[TURNED_NS] = words[TURNED_NS]
-        return turned == words and not any(words[LANES_AT::LANE_WORDS])
-
-    def observation(self) -> Observation:
-        """What it saw: a loop that had just gone on."""
-        return seen(None, reading_in(self.words), self.at, is_stopped=False, planned_s=0.0)
+    @property
+    def reading(self) -> Reading:
+        """What its board said."""
+        return reading_in(self.words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +120,7 @@ class Stuck:
 
 
 def seen(
-    before: Observation | None, reading: Reading, now: float, *, is_stopped: bool, planned_s: float
+    before: Observation | None, words: list[int], now: float, *, is_stopped: bool, planned_s: float
 ) -> Observation:
     """After one more look. planned_s: how long after the last one this was to come."""
     unseen_s = 0.0 if before is None else now - before.seen_at - planned_s
@@ -134,8 +128,8 @@ def seen(
     earlier = None if before is None else before.standing
     stopped_since = None if before is None else before.stopped_since
     stopped_since = now if stopped_since is None else stopped_since + unseen_s
-    stands = standing(earlier, reading, now, unseen_s=unseen_s)
-    return Observation(stands, reading, now, stopped_since if is_stopped else None)
+    stands = standing(earlier, words, now, unseen_s=unseen_s)
+    return Observation(stands, words, now, stopped_since if is_stopped else None)
 
 
 def judged(observation: Observation, limits: Limits) -> Stuck | None:
@@ -157,5 +151,5 @@ def judged(observation: Observation, limits: Limits) -> Stuck | None:
 
 def scan_every_s(observations: list[Observation]) -> float:
     """How soon to look at a pool again."""
-    is_quiet = all(not observation.reading.busy and not observation.is_still for observation in observations)
+    is_quiet = all(not observation.standing.is_busy and not observation.is_still for observation in observations)
     return SCAN_IDLE_S if is_quiet else SCAN_BUSY_S

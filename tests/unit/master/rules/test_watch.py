@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from itertools import pairwise
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +10,6 @@ from consumerd.master.rules.watch import (
     SCAN_BUSY_S,
     SCAN_IDLE_S,
     STALLED_AFTER_S,
-    BoardCopy,
     Limits,
     Observation,
     Stuck,
@@ -23,37 +19,47 @@ from consumerd.master.rules.watch import (
     seen,
 )
 from consumerd.wire.board import (
+    ATTEMPT_SINCE_NS,
     BUSY_SINCE_NS,
+    CURSOR,
+    FAILED,
+    FLAGS,
     HANDLED,
     MAGIC,
     MAGIC_WORD,
+    SHARD,
     STATE,
     TURNED_NS,
+    UNSETTLED,
     WORDS,
     BoardFlag,
-    Lane,
-    Reading,
     WorkerState,
-    reading_in,
 )
 
 LIMITS = Limits(task_timeout_s=300.0)
-IDLE = Reading(1, WorkerState.RUNNING, turned_ns=1)
-LANE = Lane(busy_since_ns=1, shard=3, cursor=7)
-BUSY = replace(IDLE, lanes=(LANE,))
 
 
-def looked(*readings: Reading, every_s: float = 1.0, is_stopped: bool = False) -> Observation:
+def board(words: list[int], changes: dict[int, int]) -> list[int]:
+    """The words of a board with other values at some places."""
+    return [changes.get(place, word) for place, word in enumerate(words)]
+
+
+IDLE = board([0] * WORDS, {MAGIC_WORD: MAGIC, STATE: WorkerState.RUNNING, TURNED_NS: 1})
+IDLE_LATER = board(IDLE, {TURNED_NS: 2})
+BUSY = board(IDLE, {BUSY_SINCE_NS: 1, SHARD: 3, CURSOR: 7})
+
+
+def looked(*boards: list[int], every_s: float = 1.0, is_stopped: bool = False) -> Observation:
     """After a look each second, the first at 0."""
     observation: Observation | None = None
-    for number, reading in enumerate(readings):
-        observation = seen(observation, reading, number * every_s, is_stopped=is_stopped, planned_s=every_s)
+    for number, words in enumerate(boards):
+        observation = seen(observation, words, number * every_s, is_stopped=is_stopped, planned_s=every_s)
     assert observation is not None
     return observation
 
 
-def standing_for(seconds: int, reading: Reading, *, is_stopped: bool = False) -> Observation:
-    return looked(*([reading] * (seconds + 1)), is_stopped=is_stopped)
+def standing_for(seconds: int, words: list[int], *, is_stopped: bool = False) -> Observation:
+    return looked(*([words] * (seconds + 1)), is_stopped=is_stopped)
 
 
 def test_an_attempt_is_fine_then_stalled_then_overdue() -> None:
@@ -69,15 +75,14 @@ def test_a_task_timeout_below_the_time_of_the_flag_counts_first() -> None:
 
 
 def test_whatever_the_loop_changes_is_progress() -> None:
-    in_lanes = [replace(LANE, cursor=8), replace(LANE, busy_since_ns=2), replace(LANE, attempt_since_ns=5)]
-    changed = [replace(BUSY, handled=1), replace(BUSY, failed=1), *(replace(BUSY, lanes=(lane,)) for lane in in_lanes)]
-    for reading in changed:
-        observation = seen(standing_for(100, BUSY), reading, 101.0, is_stopped=False, planned_s=1.0)
-        assert judged(observation, LIMITS) is None, reading
+    for place in (CURSOR, BUSY_SINCE_NS, ATTEMPT_SINCE_NS, HANDLED, FAILED):
+        changed = board(BUSY, {place: BUSY[place] + 1})
+        observation = seen(standing_for(100, BUSY), changed, 101.0, is_stopped=False, planned_s=1.0)
+        assert judged(observation, LIMITS) is None, place
 
 
 def test_what_others_than_the_loop_change_is_no_progress() -> None:
-    changed = replace(BUSY, flags=BoardFlag.SOURCE_AWAY, unsettled=5)
+    changed = board(BUSY, {FLAGS: BoardFlag.SOURCE_AWAY, UNSETTLED: 5})
     observation = seen(standing_for(100, BUSY), changed, 101.0, is_stopped=False, planned_s=1.0)
     assert judged(observation, LIMITS) is not None
 
@@ -93,7 +98,7 @@ def test_a_loop_without_a_turn_outside_the_handler_is_stuck() -> None:
     assert judged(standing_for(int(NO_TURN_S) - 1, IDLE), LIMITS) is None
     assert judged(standing_for(int(NO_TURN_S), IDLE), LIMITS) == Stuck(Why.LOOP, 0.0, False)
     assert judged(standing_for(int(NO_TURN_S), IDLE), Limits(1.0)) == Stuck(Why.LOOP, 0.0, True)
-    turning = [replace(IDLE, turned_ns=number) for number in range(100)]
+    turning = [board(IDLE, {TURNED_NS: number}) for number in range(100)]
     assert judged(looked(*turning), LIMITS) is None
 
 
@@ -102,7 +107,7 @@ def test_a_users_own_generator_may_wait_for_its_next_task() -> None:
 
 
 def test_a_worker_that_drains_has_its_own_deadline() -> None:
-    assert judged(standing_for(1000, replace(BUSY, state=WorkerState.DRAINING)), LIMITS) is None
+    assert judged(standing_for(1000, board(BUSY, {STATE: WorkerState.DRAINING})), LIMITS) is None
 
 
 def test_time_in_which_the_master_could_not_look_counts_against_no_one() -> None:
@@ -127,45 +132,14 @@ def test_nobody_is_overdue_who_went_on_within_the_timeout(looks: list[tuple[floa
         now += pause_s
         cursor += goes_on
         changed_at = now if goes_on else changed_at
-        observation = seen(
-            observation, replace(BUSY, lanes=(replace(LANE, cursor=cursor),)), now, is_stopped=False, planned_s=1.0
-        )
+        observation = seen(observation, board(BUSY, {CURSOR: cursor}), now, is_stopped=False, planned_s=1.0)
         stuck = judged(observation, LIMITS)
         assert stuck is None or stuck.since_s >= changed_at
         assert stuck is None or not stuck.is_overdue or now - changed_at >= LIMITS.task_timeout_s
 
 
-@given(st.lists(st.sampled_from([IDLE, replace(IDLE, turned_ns=2), BUSY]), min_size=1, max_size=4), st.booleans())
-def test_of_what_idles_there_is_nothing_to_judge(readings: list[Reading], is_stopped: bool) -> None:
-    observation = looked(*readings, every_s=SCAN_IDLE_S, is_stopped=is_stopped)
+@given(st.lists(st.sampled_from([IDLE, IDLE_LATER, BUSY]), min_size=1, max_size=4), st.booleans())
+def test_of_what_idles_there_is_nothing_to_judge(boards: list[list[int]], is_stopped: bool) -> None:
+    observation = looked(*boards, every_s=SCAN_IDLE_S, is_stopped=is_stopped)
     assert not observation.is_idling or judged(observation, Limits(task_timeout_s=0.0)) is None
-    assert looked(IDLE, replace(IDLE, turned_ns=2)).is_idling
-
-
-def words_of(*, state: int = WorkerState.RUNNING, busy: int = 0, handled: int = 0, turned: int = 0) -> list[int]:
-    words = [0] * WORDS
-    words[MAGIC_WORD], words[STATE], words[BUSY_SINCE_NS] = MAGIC, state, busy
-    words[HANDLED], words[TURNED_NS] = handled, turned
-    return words
-
-
-BOARDS = st.builds(
-    words_of,
-    state=st.sampled_from([WorkerState.RUNNING, WorkerState.DRAINING]),
-    busy=st.sampled_from([0, 1]),
-    handled=st.sampled_from([0, 1]),
-    turned=st.integers(0, 2),
-)
-
-
-@given(st.lists(BOARDS, min_size=2, max_size=6))
-def test_what_a_glance_passes_over_a_look_would_have_seen_as_it_was(boards: list[list[int]]) -> None:
-    observation = seen(None, reading_in(boards[0]), 0.0, is_stopped=False, planned_s=0.0)
-    for number, (before, after) in enumerate(pairwise(boards), start=1):
-        then, now = BoardCopy(before, number - 1.0), BoardCopy(after, float(number))
-        full = seen(observation, reading_in(after), now.at, is_stopped=False, planned_s=1.0)
-        if observation.is_idling and then.has_only_turned(now):
-            assert full == now.observation()
-            assert full.is_idling
-            assert replace(full.reading, turned_ns=0) == replace(observation.reading, turned_ns=0)
-        observation = full
+    assert looked(IDLE, IDLE_LATER).is_idling
