@@ -11,12 +11,11 @@ left by the time that a stop may take are killed.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from consumerd import events
 from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.pools import Pools
-from consumerd.master.rules import history
 from consumerd.model.slots import SlotState
 
 LOOK_S = 0.05
@@ -36,7 +35,7 @@ class LeftoverWorkers:
             if pool.leftovers_since is None or pool.observed.has_leftovers:
                 pool.leftovers_since = pool.leftovers_since or now
                 are_there = _are_there(pool, is_late=now - pool.leftovers_since >= pool.entry.stop_timeout_s)
-                pool.become(history.leftovers_seen(pool.observed, are_there=are_there))
+                pool.become(replace(pool.observed, has_leftovers=are_there))
                 self._next_look_at = now + LOOK_S if are_there else self._next_look_at
 
             for number, late_at in list(_starting(pool)):

@@ -13,7 +13,6 @@ from consumerd.master.host.memory import own_bytes
 from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.pools import Pools
 from consumerd.master.pools.worker import Worker
-from consumerd.master.rules import history
 from consumerd.master.rules.wear import has_limits, worn_out
 from consumerd.model.slots import PoolState, SlotState
 
@@ -60,7 +59,7 @@ def _look_at(pool: Pool, now: float, memory_until: float) -> None:
         reason = worn_out(common, tasks=tasks, memory_bytes=memory_bytes, age_s=age_s, jitter=worker.jitter)
         if reason is not None:
             fact = events.worker_worn_out(consumer=pool.consumer, worker_id=number, pid=worker.pid, reason=reason)
-            pool.become(history.worn_out(pool.observed, number), fact)
+            pool.become(pool.observed.with_slot(number, is_worn=True), fact)
 
 
 def _read_memory(worker: Worker, now: float) -> None:

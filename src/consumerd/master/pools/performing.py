@@ -11,6 +11,7 @@ from consumerd.master.pools.worker import Worker
 from consumerd.master.rules import actions, history
 from consumerd.master.rules.actions import Action
 from consumerd.model.failure import refusal
+from consumerd.model.slots import ZygoteState
 from consumerd.wire import messages
 from consumerd.wire.inherited import EXECUTION_MODULE, ZYGOTE_MODULE
 from consumerd.wire.messages import Stop
@@ -32,19 +33,17 @@ def perform(pool: Pool, action: Action, now: float) -> None:
             pool.become(history.vacated(pool.observed, slot, now))
         case actions.AskZygoteToLeave(_, edition, deadline):
             pool.tools.mailbox.send(pool.zygotes[edition].channel, Stop(deadline))
-            pool.become(history.zygote_asked_to_leave(pool.observed, edition, now, deadline=deadline))
+            pool.become(pool.observed.zygote_becomes(edition, ZygoteState.LEAVING, now, deadline=deadline))
         case actions.KillZygote(_, edition):
             kill_zygote(pool, edition)
-        case actions.StopPool():
-            pool.become(history.stopping(pool.observed, now))
-        case actions.ClosePool():
-            pool.become(history.gone(pool.observed, now))
+        case actions.PoolBecomes(_, state):
+            pool.become(pool.observed.becomes(state, now))
 
 
 def kill_zygote(pool: Pool, edition: int) -> None:
     """End a zygote at once."""
     pool.tools.launcher.kill(pool.zygotes[edition].pid, None)
-    pool.become(history.zygote_killed(pool.observed, edition))
+    pool.become(pool.observed.with_zygote(edition, is_killed=True))
 
 
 def note_not_forked(pool: Pool, slot: int, edition: int, now: float, *, error: OSError | UnreadError | str) -> None:
@@ -125,4 +124,4 @@ def _kill(pool: Pool, slot: int) -> None:
             offset=sentence.offset,
             stacks=worker.ends.board.stacks(),
         )
-    pool.become(history.killed(pool.observed, slot), fact)
+    pool.become(pool.observed.with_slot(slot, is_killed=True), fact)

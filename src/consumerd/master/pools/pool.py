@@ -218,7 +218,7 @@ class Pool:
         """The configuration asks again for what runs, in place of an entry that did not hold up."""
         is_rejected = self.wanted.edition == self.observed.rejected
         if is_rejected and self.newest_entry.settings != self.entry.settings:  # else it was its code
-            self.become(history.rejection_withdrawn(self.observed))
+            self.become(replace(self.observed, reason="", traceback=""))
             self.last_error = None
 
     # What operators and the autoscaler want

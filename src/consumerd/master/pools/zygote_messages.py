@@ -138,7 +138,7 @@ def _forked(pool: Pool, edition: int, forked: Forked, fds: tuple[int, ...], now:
     worker.pid, worker.pidfd = forked.pid, fds[0]
     generation = forked.generation
     fact = events.worker_forked(consumer=pool.consumer, worker_id=slot, pid=forked.pid, generation=generation)
-    pool.become(history.forked(pool.observed, slot, forked.pid), fact)
+    pool.become(pool.observed.with_slot(slot, pid=forked.pid, refused=""), fact)
     if worker.ready_at is not None:
         become_ready(pool, slot, worker, now)
 

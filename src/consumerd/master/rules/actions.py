@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from consumerd.model.identity import ConsumerName
+from consumerd.model.slots import PoolState
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +69,11 @@ class KillZygote:
 
 
 @dataclass(frozen=True, slots=True)
-class StopPool:
-    """The pool is not wanted any more."""
+class PoolBecomes:
+    """The pool is not wanted any more, and stops; or no process of it is left, and it is gone."""
 
     pool: ConsumerName
+    state: PoolState
 
 
-@dataclass(frozen=True, slots=True)
-class ClosePool:
-    """No process of the pool is left."""
-
-    pool: ConsumerName
-
-
-Action = ExecuteZygote | ForkWorker | AskToLeave | Kill | Vacate | AskZygoteToLeave | KillZygote | StopPool | ClosePool
+Action = ExecuteZygote | ForkWorker | AskToLeave | Kill | Vacate | AskZygoteToLeave | KillZygote | PoolBecomes

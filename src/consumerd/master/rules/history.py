@@ -64,14 +64,6 @@ def load_failed(pool: ObservedPool, edition: int, now: float, *, reason: str, tr
     return _not_held_up(pool, edition, now, reason=reason, traceback=traceback)
 
 
-def zygote_asked_to_leave(pool: ObservedPool, edition: int, now: float, *, deadline: float) -> ObservedPool:
-    return pool.zygote_becomes(edition, ZygoteState.LEAVING, now, deadline=deadline)
-
-
-def zygote_killed(pool: ObservedPool, edition: int) -> ObservedPool:
-    return pool.with_zygote(edition, is_killed=True)
-
-
 def zygote_ended(
     pool: ObservedPool, edition: int, now: float, *, jitter: float, how: str = "", trace: str = ""
 ) -> ObservedPool:
@@ -125,10 +117,6 @@ def not_forked(pool: ObservedPool, number: int, edition: int, now: float, *, err
     return vacated(rejected(pool, edition, reason=reason, traceback=""), number, now)
 
 
-def forked(pool: ObservedPool, number: int, pid: int) -> ObservedPool:
-    return pool.with_slot(number, pid=pid, refused="")
-
-
 def ready(pool: ObservedPool, number: int, now: float) -> ObservedPool:
     """A worker's loop has begun. A sentence against it is lifted, unless it is killed already; one that was asked to
     leave meanwhile goes on leaving.
@@ -167,25 +155,11 @@ def condemned(pool: ObservedPool, number: int, sentence: Condemned) -> ObservedP
     return pool if slot.condemned is not None else pool.with_slot(number, condemned=sentence)
 
 
-def leftovers_seen(pool: ObservedPool, *, are_there: bool) -> ObservedPool:
-    """Whether workers of an earlier master hold slots of this pool."""
-    return replace(pool, has_leftovers=are_there)
-
-
-def worn_out(pool: ObservedPool, number: int) -> ObservedPool:
-    """The worker of a slot is to be replaced as soon as the others can spare it."""
-    return pool.with_slot(number, is_worn=True)
-
-
 def asked_to_leave(pool: ObservedPool, number: int, now: float, *, deadline: float) -> ObservedPool:
     """A worker drains. From now on the deadline of its drain counts, and a sentence against it is lifted."""
     slot = pool.slots[number]
     sentence = slot.condemned if slot.is_killed else None
     return pool.slot_becomes(number, SlotState.DRAINING, now, deadline=deadline, condemned=sentence)
-
-
-def killed(pool: ObservedPool, number: int) -> ObservedPool:
-    return pool.with_slot(number, is_killed=True)
 
 
 def vacated(pool: ObservedPool, number: int, now: float) -> ObservedPool:
@@ -261,19 +235,6 @@ def renewed(pool: ObservedPool, now: float) -> ObservedPool:
 def rejected(pool: ObservedPool, edition: int, *, reason: str, traceback: str) -> ObservedPool:
     """An edition that was on trial did not hold up: its slot goes back to the established one."""
     return replace(pool, rejected=edition, reason=reason, traceback=traceback)
-
-
-def rejection_withdrawn(pool: ObservedPool) -> ObservedPool:
-    """What was rejected is not asked for any more: nothing is left to say of it."""
-    return replace(pool, reason="", traceback="")
-
-
-def stopping(pool: ObservedPool, now: float) -> ObservedPool:
-    return pool.becomes(PoolState.STOPPING, now)
-
-
-def gone(pool: ObservedPool, now: float) -> ObservedPool:
-    return pool.becomes(PoolState.GONE, now)
 
 
 def _is_awaited(pool: ObservedPool, edition: int) -> bool:

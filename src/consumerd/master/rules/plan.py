@@ -154,7 +154,7 @@ class _PoolPlan:
             yield from self._roll()
             yield from self._retire(self.needed, now + ZYGOTE_LEAVES_IN_S)
         elif self.pool.state is not PoolState.STOPPING:
-            yield actions.StopPool(self.name)
+            yield actions.PoolBecomes(self.name, PoolState.STOPPING)
         else:
             yield from self._empty(self.pool.slots, stop_deadline)
             yield from self._close(max(now, stop_deadline) + ZYGOTE_GRACE_S)
@@ -235,7 +235,7 @@ class _PoolPlan:
             return
         yield from self._retire(frozenset(), zygote_deadline)
         if all(zygote.state is ZygoteState.ABSENT for zygote in self.pool.zygotes.values()):
-            yield actions.ClosePool(self.name)
+            yield actions.PoolBecomes(self.name, PoolState.GONE)
 
     def _kill_late(self) -> Iterator[Action]:
         """What is past its deadline. A worker that has no pid yet, or is killed, is the zygote's to answer for."""

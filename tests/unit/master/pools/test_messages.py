@@ -298,7 +298,7 @@ def test_a_known_suspects_death_costs_the_pool_nothing(stage: Stage) -> None:
 def test_a_worker_that_is_killed_past_its_deadline_makes_no_suspect(stage: Stage) -> None:
     stage.up()
     stage.take(0, "t:7")
-    stage.pool.become(history.killed(history.asked_to_leave(stage.pool.observed, 0, 1.0, deadline=2.0), 0))
+    stage.pool.become(history.asked_to_leave(stage.pool.observed, 0, 1.0, deadline=2.0).with_slot(0, is_killed=True))
     worker_ended(stage.pool, 0, 9, 4.0)
     assert stage.suspects() == ()
 
@@ -307,7 +307,7 @@ def test_a_kill_of_ours_counts_and_one_of_anybodys_only_makes_a_suspect(stage: S
     stage.up()
     stage.take(0, "t:7")
     stage.take(1, "u:7")
-    stage.pool.become(history.killed(stage.pool.observed, 0))
+    stage.pool.become(stage.pool.observed.with_slot(0, is_killed=True))
     for slot in (0, 1):
         worker_ended(stage.pool, slot, 9, 4.0)
     assert stage.suspects() == (("t:7", 1, "SIGKILL"), ("u:7", 0, "SIGKILL"))
@@ -661,7 +661,7 @@ def test_a_pool_without_a_zygote_is_not_said_to_import(stage: Stage) -> None:
 
 def test_a_board_full_of_nonsense_is_not_believed(stage: Stage) -> None:
     stage.up()
-    stage.pool.become(history.forked(stage.pool.observed, 0, WORKER_PID))
+    stage.pool.become(stage.pool.observed.with_slot(0, pid=WORKER_PID, refused=""))
     for word in range(11):
         stage.board(0).words[word] = 7
     status = pool_status(stage.pool, 0.0)

@@ -13,6 +13,7 @@ from consumerd.master.pools.entry import Entry
 from consumerd.master.pools.pools import Pools
 from consumerd.master.rules import history
 from consumerd.model.identity import ConsumerName
+from consumerd.model.slots import PoolState, ZygoteState
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.messages import Assignment, Loaded
 from unit.master.pools.test_messages import tools
@@ -31,12 +32,12 @@ def pools() -> Pools:
     """One pool, which drains."""
     pools = Pools([entry()], tools(), 0.0)
     pools[NAME].remove(1.0)
-    pools[NAME].become(history.stopping(pools[NAME].observed, 1.0))
+    pools[NAME].become(pools[NAME].observed.becomes(PoolState.STOPPING, 1.0))
     return pools
 
 
 def gone(pools: Pools) -> None:
-    pools[NAME].become(history.gone(pools[NAME].observed, 2.0))
+    pools[NAME].become(pools[NAME].observed.becomes(PoolState.GONE, 2.0))
     pools.forget_gone(2.0)
 
 
@@ -112,7 +113,7 @@ def test_editions_that_nobody_runs_any_more_are_forgotten() -> None:
         slots = {number: replace(slot, edition=edition) for number, slot in pool.slots.items()}
         pools[NAME].become(replace(pool, slots=slots, established=edition))
         if edition > 1:
-            leaving = history.zygote_asked_to_leave(pools[NAME].observed, edition - 1, 0.0, deadline=1.0)
+            leaving = pools[NAME].observed.zygote_becomes(edition - 1, ZygoteState.LEAVING, 0.0, deadline=1.0)
             pools[NAME].become(history.zygote_ended(leaving, edition - 1, 0.0, jitter=0.0))
         pools[NAME].change(entry(color=str(edition)), 1.0)
     assert set(pools[NAME].observed.zygotes) <= {18, 19, 20}

@@ -21,7 +21,7 @@ def up(workers: int = 1) -> ObservedPool:
 
 def started(*, is_ready: bool = True) -> ObservedPool:
     pool = history.fork_asked(up(), 0, 1, 1.0)
-    pool = history.forked(pool, 0, 200)
+    pool = pool.with_slot(0, pid=200, refused="")
     return history.ready(pool, 0, 1.0) if is_ready else pool
 
 
@@ -72,7 +72,7 @@ def test_a_worker_that_the_system_refuses_a_thread_costs_the_pool_nothing_and_sa
         policy = WantedPool(2, 25.0, restarts_finished=False)
         pool = history.worker_ended(pool, 0, refused, 10.0, policy)
         assert pool.slots[0].refused == f"no thread {number}"
-        pool = history.forked(history.fork_asked(pool, 0, 1, 10.0), 0, 7)
+        pool = history.fork_asked(pool, 0, 1, 10.0).with_slot(0, pid=7, refused="")
         assert pool.slots[0].refused == ""
     assert (pool.state, pool.deaths, pool.slots[0].refusals) == (PoolState.UP, (), 20)
     assert history.ready(pool, 0, 11.0).slots[0].refusals == 0
@@ -125,7 +125,7 @@ def test_a_zygote_that_dies_while_it_imports_fails_the_pool_the_third_time() -> 
 
 def test_a_zygote_that_dies_leaves_its_named_workers_and_voids_the_forks_that_it_had_not_reported() -> None:
     pool = history.fork_asked(up(2), 0, 1, 1.0)
-    pool = history.forked(history.fork_asked(pool, 1, 1, 1.0), 1, 201)
+    pool = history.fork_asked(pool, 1, 1, 1.0).with_slot(1, pid=201, refused="")
     pool = history.zygote_ended(pool, 1, 2.0, jitter=1.0)
     assert pool.zygote(1).state is ZygoteState.ABSENT
     assert [pool.slots[number].state for number in (0, 1)] == [SlotState.ABSENT, SlotState.STARTING]
@@ -135,7 +135,7 @@ def test_a_zygote_that_dies_leaves_its_named_workers_and_voids_the_forks_that_it
 def test_a_worker_that_gets_ready_is_let_off_unless_it_is_killed_already(is_killed: bool) -> None:
     sentence = Condemned("stuck", 2.0, 3.0)
     pool = history.condemned(started(is_ready=False), 0, sentence)
-    pool = history.killed(pool, 0) if is_killed else pool
+    pool = pool.with_slot(0, is_killed=True) if is_killed else pool
     assert history.ready(pool, 0, 3.0).slots[0].condemned == (sentence if is_killed else None)
 
 

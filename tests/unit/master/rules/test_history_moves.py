@@ -51,10 +51,6 @@ SLOTS: dict[str, tuple[Act, dict[SlotState, SlotState]]] = {
             DRAINING: ABSENT,
         },
     ),
-    "forked": (
-        lambda pool: history.forked(pool, 0, 201),
-        {STARTING: STARTING, RUNNING: RUNNING, STALLED: STALLED, DRAINING: DRAINING},
-    ),
     "ready": (
         lambda pool: history.ready(pool, 0, NOW),
         {STARTING: RUNNING, RUNNING: RUNNING, DRAINING: DRAINING},
@@ -70,8 +66,6 @@ SLOTS: dict[str, tuple[Act, dict[SlotState, SlotState]]] = {
         lambda pool: history.asked_to_leave(pool, 0, NOW, deadline=75.0),
         {STARTING: DRAINING, RUNNING: DRAINING, STALLED: DRAINING},
     ),
-    "worn_out": (lambda pool: history.worn_out(pool, 0), {RUNNING: RUNNING}),
-    "killed": (lambda pool: history.killed(pool, 0), {DRAINING: DRAINING, RUNNING: RUNNING, STALLED: STALLED}),
     "vacated": (lambda pool: history.vacated(pool, 0, NOW), {BACKING_OFF: ABSENT, FINISHED: ABSENT}),
     "worker_ended: crash": (
         ended(9),
@@ -111,11 +105,6 @@ ZYGOTES: dict[str, tuple[Act, dict[ZygoteState, ZygoteState]]] = {
         lambda pool: history.load_failed(pool, 1, NOW, reason="no module", traceback=""),
         {LOADING: LEAVING},
     ),
-    "zygote_asked_to_leave": (
-        lambda pool: history.zygote_asked_to_leave(pool, 1, NOW, deadline=75.0),
-        {READY: LEAVING},
-    ),
-    "zygote_killed": (lambda pool: history.zygote_killed(pool, 1), {LOADING: LOADING, READY: READY, LEAVING: LEAVING}),
     "zygote_ended": (
         lambda pool: history.zygote_ended(pool, 1, NOW, jitter=1.0),
         {LOADING: NO_ZYGOTE, READY: NO_ZYGOTE, LEAVING: NO_ZYGOTE},
@@ -145,16 +134,9 @@ POOLS: dict[str, tuple[Act, dict[PoolState, PoolState]]] = {
     ),
     "proved": (lambda pool: history.proved(pool, 0, NOW), AS_IT_WAS | {FAILED: UP}),
     "scaled": (lambda pool: history.scaled(pool, 3, NOW), AS_IT_WAS),
-    "rejection_withdrawn": (history.rejection_withdrawn, AS_IT_WAS),
     "editions_forgotten": (lambda pool: history.editions_forgotten(pool, {1}), AS_IT_WAS),
-    "leftovers_seen": (lambda pool: history.leftovers_seen(pool, are_there=True), AS_IT_WAS),
     "rejected": (lambda pool: history.rejected(pool, 2, reason="no", traceback=""), AS_IT_WAS),
     "renewed": (lambda pool: history.renewed(pool, NOW), AS_IT_WAS | {FAILED: POOL_LOADING}),
-    "stopping": (
-        lambda pool: history.stopping(pool, NOW),
-        {POOL_LOADING: STOPPING, UP: STOPPING, FAILED: STOPPING},
-    ),
-    "gone": (lambda pool: history.gone(pool, NOW), {STOPPING: GONE}),
 }  # fmt: skip
 
 PURE_READERS = {"new_pool"}

@@ -11,12 +11,11 @@ from consumerd.master.rules.actions import (
     Action,
     AskToLeave,
     AskZygoteToLeave,
-    ClosePool,
     ExecuteZygote,
     ForkWorker,
     Kill,
     KillZygote,
-    StopPool,
+    PoolBecomes,
     Vacate,
 )
 from consumerd.master.rules.history import TRY_EVERY_S, ZYGOTE_LEAVES_IN_S
@@ -57,7 +56,7 @@ def running() -> ObservedPool:
     pool = up()
     for number in (0, 1):
         pool = history.fork_asked(pool, number, 1, 0.0)
-        pool = history.ready(history.forked(pool, number, 200 + number), number, 0.0)
+        pool = history.ready(pool.with_slot(number, pid=200 + number, refused=""), number, 0.0)
     return pool
 
 
@@ -181,7 +180,7 @@ def test_more_workers_restart_nobody_and_fewer_leave_from_the_highest_slot() -> 
 
 def worn(pool: ObservedPool, *numbers: int) -> ObservedPool:
     for number in numbers:
-        pool = history.worn_out(pool, number)
+        pool = pool.with_slot(number, is_worn=True)
     return pool
 
 
@@ -196,7 +195,7 @@ def test_worn_out_workers_are_replaced_one_after_the_other_the_highest_slot_firs
     assert planned(pool, 6.0) == ()
     pool = left(pool, 1, 7.0)
     assert planned(pool, 7.0) == (ForkWorker(A, 1, 1),)
-    pool = history.forked(history.fork_asked(pool, 1, 1, 7.0), 1, 300)
+    pool = history.fork_asked(pool, 1, 1, 7.0).with_slot(1, pid=300, refused="")
     assert planned(pool, 7.0) == (), "the new one does not run yet"
     pool = history.ready(pool, 1, 8.0)
     assert planned(pool, 8.0) == (AskToLeave(A, 0, 8.0 + STOP_TIMEOUT_S),)
@@ -218,7 +217,7 @@ def test_a_worn_out_worker_of_a_pool_that_divides_the_keys_goes_alone() -> None:
 
 def test_where_the_keys_are_divided_nobody_starts_beside_workers_of_an_earlier_master() -> None:
     loaded = up()
-    haunted = history.leftovers_seen(loaded, are_there=True)
+    haunted = replace(loaded, has_leftovers=True)
     split = {A: replace(wanted(), is_split=True)}
     assert plan(split, {A: haunted}, 2.0) == ()
     assert next_deadline(split, {A: haunted}) is None
@@ -244,7 +243,7 @@ def on_trial() -> ObservedPool:
     """Its first worker runs, on the highest slot."""
     pool = history.asked_to_leave(reloading(), 1, 1.0, deadline=26.0)
     pool = history.worker_ended(pool, 1, Ended(0, is_proven=True, jitter=0.0), 2.0, SECOND)
-    return history.ready(history.forked(history.fork_asked(pool, 1, 2, 2.0), 1, 300), 1, 2.0)
+    return history.ready(history.fork_asked(pool, 1, 2, 2.0).with_slot(1, pid=300, refused=""), 1, 2.0)
 
 
 def test_a_new_edition_is_loaded_before_anybody_is_asked_to_leave() -> None:
@@ -322,8 +321,8 @@ def test_a_slot_whose_fork_is_refused_waits_also_for_a_new_edition() -> None:
 
 
 def test_a_stop_asks_every_worker_with_the_one_deadline() -> None:
-    assert planned(running(), 1.0, stop_deadline=26.0) == (StopPool(A),)
-    stopping = history.stopping(running(), 1.0)
+    assert planned(running(), 1.0, stop_deadline=26.0) == (PoolBecomes(A, PoolState.STOPPING),)
+    stopping = running().becomes(PoolState.STOPPING, 1.0)
     assert planned(stopping, 1.0, stop_deadline=26.0) == (
         AskToLeave(A, 0, 26.0, is_last=True),
         AskToLeave(A, 1, 26.0, is_last=True),
@@ -331,39 +330,39 @@ def test_a_stop_asks_every_worker_with_the_one_deadline() -> None:
 
 
 def test_a_worker_past_its_deadline_is_killed_once() -> None:
-    pool = history.stopping(running(), 1.0)
+    pool = running().becomes(PoolState.STOPPING, 1.0)
     for number in (0, 1):
         pool = history.asked_to_leave(pool, number, 1.0, deadline=26.0)
     assert planned(pool, 26.0, stop_deadline=26.0) == ()
     late = 26.0 + KILL_GRACE_S
     assert planned(pool, late, stop_deadline=26.0) == (Kill(A, 0), Kill(A, 1))
-    assert planned(history.killed(pool, 0), late, stop_deadline=26.0) == (Kill(A, 1),)
+    assert planned(pool.with_slot(0, is_killed=True), late, stop_deadline=26.0) == (Kill(A, 1),)
 
 
 def test_a_zygote_that_does_not_tell_the_end_of_a_killed_worker_is_killed_itself() -> None:
-    pool = history.asked_to_leave(history.stopping(running(), 1.0), 0, 1.0, deadline=26.0)
+    pool = history.asked_to_leave(running().becomes(PoolState.STOPPING, 1.0), 0, 1.0, deadline=26.0)
     pool = history.asked_to_leave(pool, 1, 1.0, deadline=26.0)
-    pool = history.killed(history.killed(pool, 0), 1)
+    pool = pool.with_slot(0, is_killed=True).with_slot(1, is_killed=True)
     late = 26.0 + 2 * KILL_GRACE_S
     assert planned(pool, late - 0.01, stop_deadline=26.0) == ()
     assert next_deadline({A: wanted(stop_deadline=26.0)}, {A: pool}) == late
     assert planned(pool, late, stop_deadline=26.0) == (KillZygote(A, 1),)
-    for rest in (history.zygote_killed(pool, 1), history.zygote_ended(pool, 1, late, jitter=1.0)):
+    for rest in (pool.with_zygote(1, is_killed=True), history.zygote_ended(pool, 1, late, jitter=1.0)):
         assert planned(rest, late, stop_deadline=26.0) == ()
         assert next_deadline({A: wanted(stop_deadline=26.0)}, {A: rest}) is None
 
 
 def test_a_zygote_that_never_named_its_fork_is_killed_at_the_deadline() -> None:
-    pool = history.stopping(history.fork_asked(up(), 0, 1, 0.0), 1.0)
+    pool = history.fork_asked(up(), 0, 1, 0.0).becomes(PoolState.STOPPING, 1.0)
     pool = history.asked_to_leave(pool, 0, 1.0, deadline=26.0)
     assert planned(pool, 26.0 + KILL_GRACE_S, stop_deadline=26.0) == (KillZygote(A, 1),)
 
 
 def test_a_pool_that_loads_when_it_is_stopped_loses_its_zygote_at_once() -> None:
-    pool = history.stopping(history.zygote_executed(history.new_pool(2, 0.0), 1, 100, 0.0), 1.0)
+    pool = history.zygote_executed(history.new_pool(2, 0.0), 1, 100, 0.0).becomes(PoolState.STOPPING, 1.0)
     assert planned(pool, 1.0, stop_deadline=26.0) == (KillZygote(A, 1),)
-    pool = history.zygote_ended(history.zygote_killed(pool, 1), 1, 1.0, jitter=1.0)
-    assert planned(pool, 1.0, stop_deadline=26.0) == (ClosePool(A),)
+    pool = history.zygote_ended(pool.with_zygote(1, is_killed=True), 1, 1.0, jitter=1.0)
+    assert planned(pool, 1.0, stop_deadline=26.0) == (PoolBecomes(A, PoolState.GONE),)
 
 
 def hung(kill_at: float = 301.0) -> ObservedPool:
@@ -376,7 +375,7 @@ def test_a_stalled_worker_is_left_alone_and_a_condemned_one_is_killed_once_when_
     assert planned(hung(), 300.9) == ()
     assert next_deadline({A: wanted()}, {A: hung()}) == 301.0
     assert planned(hung(), 301.0) == (Kill(A, 1),)
-    killed = history.killed(hung(), 1)
+    killed = hung().with_slot(1, is_killed=True)
     assert planned(killed, 1e9) == ()
     assert next_deadline({A: wanted()}, {A: killed}) is None
 
@@ -394,7 +393,7 @@ def test_a_condemned_worker_that_is_asked_to_leave_has_the_time_of_its_drain() -
 
 
 def test_a_worker_that_hung_is_replaced_and_its_pool_does_not_count_the_death() -> None:
-    pool = dying(history.killed(hung(), 1), 1, 301.0)
+    pool = dying(hung().with_slot(1, is_killed=True), 1, 301.0)
     assert (pool.slots[1].state, pool.deaths) == (SlotState.BACKING_OFF, ())
     assert planned(pool, 301.0) == (ForkWorker(A, 1, 1),)
     assert history.fork_asked(pool, 1, 1, 301.0).slots[1].condemned is None
@@ -407,7 +406,7 @@ def test_a_stalled_worker_is_no_part_of_a_healthy_pool() -> None:
 
 
 def test_a_stopping_pool_kills_what_loads_beside_its_workers_at_once() -> None:
-    pool = history.stopping(history.zygote_executed(running(), 2, 101, 1.0), 1.0)
+    pool = history.zygote_executed(running(), 2, 101, 1.0).becomes(PoolState.STOPPING, 1.0)
     asked = plan({A: replace(SECOND, stop_deadline=26.0)}, {A: pool}, 1.0)
     assert asked == (
         AskToLeave(A, 0, 26.0, is_last=True),
@@ -471,22 +470,21 @@ class World(RuleBasedStateMachine):
             case Kill(_, slot):
                 assert not self.workers[name, slot], "killed twice"
                 self.workers[name, slot] = True
-                pool = history.killed(pool, slot)
+                pool = pool.with_slot(slot, is_killed=True)
             case Vacate(_, slot):
                 pool = history.vacated(pool, slot, self.now)
             case AskZygoteToLeave(_, edition, deadline):
                 assert not any(self.edition_of(*worker) == edition for worker in self.workers if worker[0] == name)
-                pool = history.zygote_asked_to_leave(pool, edition, self.now, deadline=deadline)
+                pool = pool.zygote_becomes(edition, ZygoteState.LEAVING, self.now, deadline=deadline)
             case KillZygote(_, edition):
                 assert not self.zygotes[name, edition], "killed twice"
                 self.zygotes[name, edition] = True
-                pool = history.zygote_killed(pool, edition)
-            case StopPool():
-                pool = history.stopping(pool, self.now)
-            case ClosePool():
-                assert not any(zygote[0] == name for zygote in self.zygotes)
-                assert not any(worker[0] == name for worker in self.workers)
-                pool = history.gone(pool, self.now)
+                pool = pool.with_zygote(edition, is_killed=True)
+            case PoolBecomes(_, state):
+                if state is PoolState.GONE:
+                    assert not any(zygote[0] == name for zygote in self.zygotes)
+                    assert not any(worker[0] == name for worker in self.workers)
+                pool = pool.becomes(state, self.now)
         self.pools[name] = pool
 
     def is_spared(self, name: ConsumerName, number: int) -> None:
@@ -532,7 +530,7 @@ class World(RuleBasedStateMachine):
                 self.pools[name] = history.loaded(pool, edition, self.now)
         for slot, seen in self.pools[name].slots.items():
             if seen.is_occupied and seen.pid is None and seen.edition == edition:
-                self.pools[name] = history.forked(self.pools[name], slot, self.new_pid())
+                self.pools[name] = self.pools[name].with_slot(slot, pid=self.new_pid(), refused="")
         self.act()
 
     @rule(data=st.data(), jitter=st.floats(0, 0.99))
@@ -594,7 +592,7 @@ class World(RuleBasedStateMachine):
     def workers_wear_out(self, data: st.DataObject) -> None:
         for name, slot in data.draw(st.lists(st.sampled_from(sorted(self.workers)), unique=True)):
             if self.pools[name].slots[slot].state is SlotState.RUNNING:
-                self.pools[name] = history.worn_out(self.pools[name], slot)
+                self.pools[name] = self.pools[name].with_slot(slot, is_worn=True)
         self.act()
 
     @rule(name=st.sampled_from([A, B]), number=st.integers(1, 3))
