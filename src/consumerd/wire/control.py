@@ -12,7 +12,7 @@ import math
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from types import TracebackType
+from contextlib import suppress
 from typing import Any, Literal, Self
 
 import msgspec
@@ -26,7 +26,6 @@ LINE_LIMIT_BYTES = 65_536
 SEND_S = 5.0
 CONNECT_AGAIN_S = 0.02
 ANSWER_LIMIT_BYTES = 256 * 1_048_576
-READ_BYTES = 65_536
 
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS = -32700, -32600, -32601, -32602
 FAILED = -32000
@@ -38,19 +37,19 @@ class Connection:
 
     def __init__(self, socket_path: str | os.PathLike[str], *, timeout_s: float = 5.0) -> None:
         self._path = os.fspath(socket_path)
-        self._unread = bytearray()
         self._last_id = 0
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._answered = self._socket.makefile("rb")
         self._socket.settimeout(timeout_s)
         try:
             self._connect(clock.monotonic() + timeout_s)
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
-            self._socket.close()
+            self.close()
             not_running = self._not_running()
             not_running.socket = self._path
             raise not_running from error
         except PermissionError as error:
-            self._socket.close()
+            self.close()
             raise UsageError(f"{self._path} belongs to another user: use it as the user who runs the master") from error
 
     def _connect(self, deadline: float) -> None:
@@ -60,7 +59,7 @@ class Connection:
                 self._socket.connect(self._path)
             except BlockingIOError:
                 if clock.monotonic() >= deadline:
-                    self._socket.close()
+                    self.close()
                     raise ConsumerdError(f"the master accepts nobody on {self._path} now: try again") from None
                 clock.SYSTEM_CLOCK.sleep(CONNECT_AGAIN_S)
             else:
@@ -69,12 +68,11 @@ class Connection:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def close(self) -> None:
+        self._answered.close()
         self._socket.close()
 
     def call(self, method: str, params: Mapping[str, object] | None = None, *, timeout_s: float = 5.0) -> object:
@@ -101,7 +99,7 @@ class Connection:
         try:
             self._request(method, params)
             while not is_over:
-                answer = _parsed(self._line(clock.monotonic() + timeout_s))
+                answer = _parsed(self._line(timeout_s))
                 is_over = answer.is_last
                 yield answer
         except TimeoutError as error:
@@ -111,14 +109,13 @@ class Connection:
 
     def wait_closed(self, timeout_s: float) -> bool:
         """Whether the master closed this connection, as it does at its end, within `timeout_s` seconds."""
-        deadline = clock.monotonic() + timeout_s
+        self._socket.settimeout(max(0.001, timeout_s))
         try:
-            while self._receive(deadline):
-                pass
+            with suppress(ConnectionResetError):
+                while self._socket.recv(LINE_LIMIT_BYTES):
+                    pass
         except TimeoutError:
             return False
-        except ConnectionResetError:
-            return True
         return True
 
     def _request(self, method: str, params: Mapping[str, object]) -> None:
@@ -130,22 +127,15 @@ class Connection:
         self._socket.settimeout(SEND_S)
         self._socket.sendall(line)
 
-    def _line(self, deadline: float) -> bytes:
-        while b"\n" not in self._unread[-READ_BYTES:]:
-            if len(self._unread) > ANSWER_LIMIT_BYTES:
-                raise WireError(f"{self._path} answers with lines that are too long: no master of this version listens")
-            data = self._receive(deadline)
-            if not data:
-                raise self._not_running()
-            self._unread += data
-        line, _, rest = self._unread.partition(b"\n")
-        self._unread = rest
-        return bytes(line)
-
-    def _receive(self, deadline: float) -> bytes:
-        is_endless = deadline == math.inf
-        self._socket.settimeout(None if is_endless else max(0.001, deadline - clock.monotonic()))
-        return self._socket.recv(READ_BYTES)
+    def _line(self, timeout_s: float) -> bytes:
+        """The next line. A long one takes as long as it goes on."""
+        self._socket.settimeout(None if timeout_s == math.inf else timeout_s)
+        line = self._answered.readline(ANSWER_LIMIT_BYTES)
+        if line.endswith(b"\n"):
+            return line
+        if len(line) < ANSWER_LIMIT_BYTES:
+            raise self._not_running()
+        raise WireError(f"{self._path} answers with lines that are too long: no master of this version listens")
 
     def _not_running(self) -> NotRunningError:
         return NotRunningError(
