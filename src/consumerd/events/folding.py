@@ -63,25 +63,19 @@ class Folding:
                 self._told[kind] += 1
                 self._listener(fact)
                 return
-            self._leave_out(fact)
-
-    def _leave_out(self, fact: Fact) -> None:
-        if self._last is None:
-            self._later(WINDOW_S, self._end_window)
-        self._left_out[fact.name] += 1
-        self._last = fact
-
-    def _end_window(self) -> None:
-        with self._lock:
-            self._tell()
+            if self._last is None:
+                self._later(WINDOW_S, self._tell)
+            self._left_out[fact.name] += 1
+            self._last = fact
 
     def _tell(self) -> None:
         """Tell what was left out, and begin anew."""
-        last, left_out = self._last, dict(self._left_out)
-        self._last = None
-        self._told.clear()
-        self._left_out.clear()
-        if last is not None:
-            task, error = last.fields.get("task"), last.fields.get("error")
-            advice = "see consumerd parked list"
-            self._listener(events.failures_folded(**left_out, last_task=task, last_error=error, advice=advice))
+        with self._lock:
+            last, left_out = self._last, dict(self._left_out)
+            self._last = None
+            self._told.clear()
+            self._left_out.clear()
+            if last is not None:
+                task, error = last.fields.get("task"), last.fields.get("error")
+                advice = "see consumerd parked list"
+                self._listener(events.failures_folded(**left_out, last_task=task, last_error=error, advice=advice))

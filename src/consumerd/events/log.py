@@ -50,27 +50,20 @@ class LogListener:
     def __call__(self, fact: Fact) -> None:
         if _RANKS[fact.level] < _RANKS[self._level]:
             return
-        self._write(fact)
-        if self._outlet.dropped:
-            self._tell_dropped()
+        if self._write(fact) and self._outlet.dropped:
+            dropped = self._outlet.take_dropped()
+            if not self._write(events.log_lines_dropped(lines=dropped)):
+                self._outlet.dropped = dropped
 
     def bound_to(self, fields: Mapping[str, object]) -> LogListener:
         """The same log, with these fields too on each line."""
         bound = {**self._bound, **fields}
         return LogListener(self._outlet, self._render, level=self._level, bound=bound)
 
-    def _write(self, fact: Fact) -> None:
+    def _write(self, fact: Fact) -> bool:
         fields = {**self._bound, **fact.fields}
         line = plain(fact.name, fact.level, at=clock.wall(), fields=fields, longest=_LONGEST_VALUE)
-        text = self._render(line)
-        self._outlet.write(text.encode("utf-8", "backslashreplace") + b"\n")
-
-    def _tell_dropped(self) -> None:
-        """Once lines get through again. The count is kept where this one does not."""
-        dropped = self._outlet.take_dropped()
-        self._write(events.log_lines_dropped(lines=dropped))
-        if self._outlet.dropped:
-            self._outlet.dropped = dropped
+        return self._outlet.write(self._render(line).encode("utf-8", "backslashreplace") + b"\n")
 
 
 def log_to_stdout(

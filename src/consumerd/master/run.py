@@ -13,9 +13,8 @@ import setproctitle
 from consumerd import clock, events
 from consumerd.config.redaction import without_passwords
 from consumerd.config.shape import EMBEDDED, ConsumerSettings, Document, LogSettings
-from consumerd.events.buffer import FactBuffer
 from consumerd.events.facts import Fact
-from consumerd.events.listeners import Listeners
+from consumerd.events.listeners import FactBuffer, Listeners
 from consumerd.events.log import log_to_stdout
 from consumerd.events.outlet import Outlet
 from consumerd.master.children import Children

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from consumerd import clock, events
-from consumerd.events.buffer import FactBuffer
+from consumerd.events.listeners import FactBuffer
 from consumerd.master.duties.service import Service
 from consumerd.master.host.signals import Signals
 from consumerd.master.pools import suspects

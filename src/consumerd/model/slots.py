@@ -46,19 +46,15 @@ class ZygoteState(StrEnum):
     LEAVING = "leaving"
 
 
-# starting, running and stalled → absent: its zygote died before it could name the process, which leaves by itself.
+_LEAVES = frozenset({SlotState.DRAINING, SlotState.BACKING_OFF, SlotState.FINISHED, SlotState.ABSENT})
+"""What any slot with a worker may become; absent where its zygote died before it could name the process."""
+
 # absent, finished and backing_off → backing_off: the system refused the master what a process needs.
 SLOT_MOVES: Mapping[SlotState, frozenset[SlotState]] = {
     SlotState.ABSENT: frozenset({SlotState.STARTING, SlotState.BACKING_OFF}),
-    SlotState.STARTING: frozenset(
-        {SlotState.RUNNING, SlotState.DRAINING, SlotState.BACKING_OFF, SlotState.FINISHED, SlotState.ABSENT}
-    ),
-    SlotState.RUNNING: frozenset(
-        {SlotState.STALLED, SlotState.DRAINING, SlotState.BACKING_OFF, SlotState.FINISHED, SlotState.ABSENT}
-    ),
-    SlotState.STALLED: frozenset(
-        {SlotState.RUNNING, SlotState.DRAINING, SlotState.BACKING_OFF, SlotState.FINISHED, SlotState.ABSENT}
-    ),
+    SlotState.STARTING: _LEAVES | {SlotState.RUNNING},
+    SlotState.RUNNING: _LEAVES | {SlotState.STALLED},
+    SlotState.STALLED: _LEAVES | {SlotState.RUNNING},
     SlotState.DRAINING: frozenset({SlotState.ABSENT}),
     SlotState.BACKING_OFF: frozenset({SlotState.STARTING, SlotState.BACKING_OFF, SlotState.ABSENT}),
     SlotState.FINISHED: frozenset({SlotState.STARTING, SlotState.BACKING_OFF, SlotState.ABSENT}),

@@ -9,10 +9,9 @@ from typing import Any
 
 import orjson
 
-from consumerd.model.task import Task, TaskId
+from consumerd.model.task import Task
 from consumerd.sources.decoding import decode_json
 from consumerd.sources.identities import by_offset
-from consumerd.sources.rows import Raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +55,22 @@ class MessageBatch:
     """A batch of messages: the loop decodes their payloads, as it does a topic's."""
 
     shard: int = 0
-    offset: Callable[[Raw], int] = staticmethod(operator.itemgetter(0))
-    payload: Callable[[Raw], bytes] = staticmethod(lambda raw: _message(raw).payload)
+    offset: Callable[[Any], int] = staticmethod(operator.itemgetter(0))
+    payload: Callable[[Any], bytes] = staticmethod(lambda raw: raw[1].payload)
     decode: Callable[[bytes], object] = staticmethod(decode_json)
 
-    def __init__(self, source: str, raws: Sequence[Raw]) -> None:
+    def __init__(self, source: str, raws: Sequence[Any]) -> None:  # (offset, message, id) each
         self.source = source
-        self.raws: Sequence[Any] = raws  # as the contract has it
+        self.raws = raws
 
     def identities(self) -> bytes:
-        """Each id is the source and the offset."""
         return by_offset(f"{self.source}:")
 
     def task(self, index: int) -> Task:
         """The task at `index`, with its message's key and headers."""
-        offset, _, task_id = self.raws[index]
-        message = _message(self.raws[index])
+        offset, message, task_id = self.raws[index]
         return Task(
-            id=TaskId(task_id) if task_id is not None else None,
+            id=task_id,
             offset=offset,
             source=self.source,
             shard=self.shard,
@@ -83,8 +80,3 @@ class MessageBatch:
             headers=message.headers,
             is_tombstone=message.value is None,
         )
-
-
-def _message(raw: Raw) -> Message:
-    assert isinstance(raw[1], Message)
-    return raw[1]

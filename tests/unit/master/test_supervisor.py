@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from consumerd.events.buffer import FactBuffer
+from consumerd.events.listeners import FactBuffer
 from consumerd.master.duties.service import Service
 from consumerd.master.host.service_socket import ServiceSocket
 from consumerd.master.rules.plan import LOST_FOR_S
