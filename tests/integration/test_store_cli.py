@@ -1,4 +1,4 @@
-"""`consumerd parked` with no master running: it executes a store helper of its own."""
+"""`consumerd parked` with no master running: it asks the store itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from contracts.parking_store import CONSUMER, dead_task, parked_task
 from integration.scenarios.running import environment, running
 from servers.waiting import wait_until
 
-EVERY_BYTE = bytes(range(256)) * 4_000  # more than one piece of a message holds
+EVERY_BYTE = bytes(range(256)) * 4_000
 END_S = 60.0
 ENTRY = {"module": "never_imported", "class": "Consumer", "configs": {}}
 

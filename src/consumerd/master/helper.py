@@ -6,11 +6,11 @@ The master speaks no SQL. One request at a time; a result is read page by page, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 from consumerd import clock, events
-from consumerd.errors import ConsumerdError, UsageError, WireError
+from consumerd.errors import ConsumerdError, UsageError
 from consumerd.events.facts import Fact
 from consumerd.master.children import Children, End
 from consumerd.master.host.launcher import Executed, Launcher
@@ -32,20 +32,18 @@ class StoreHelper:
         self._serve = serve
         self._executed: Executed | None = None
         self._turn = asyncio.Lock()
-        self._last_request = 0
         self._leaves: asyncio.TimerHandle | None = None
 
-    async def ask(self, verb: str, arguments: Mapping[str, object]) -> AsyncIterator[tuple[dict[str, object], ...]]:
-        """The pages of one result. A result that is not read to its end costs the helper its life."""
+    async def ask(self, request: StoreRequest) -> AsyncIterator[tuple[dict[str, object], ...]]:
+        """The pages of one answer. One that is not read to its end costs the helper its life."""
         async with self._turn:
             is_whole = False
             try:
-                async for page in self._pages(verb, dict(arguments)):
-                    yield page
-                is_whole = True
-            except (StoreRequestError, StoreMisuseError):
-                is_whole = True
-                raise
+                async for result in self._results(request):
+                    is_whole = result.is_last
+                    if result.failed is not None:
+                        raise (UsageError if result.is_misuse else ConsumerdError)(result.failed)
+                    yield result.items
             finally:
                 if is_whole:
                     self._leaves = asyncio.get_running_loop().call_later(IDLE_S, self.close)
@@ -64,21 +62,16 @@ class StoreHelper:
             executed.channel.close()
             end(executed)
 
-    async def _pages(self, verb: str, arguments: dict[str, object]) -> AsyncIterator[tuple[dict[str, object], ...]]:
+    async def _results(self, request: StoreRequest) -> AsyncIterator[StoreResult]:
         channel = self._channel()
-        self._last_request += 1
-        request = self._last_request
+        is_last = False
         try:
-            await _send(channel, StoreRequest(request, verb, arguments))
-            while True:
+            await _send(channel, request)
+            while not is_last:
                 result = await _receive(channel)
-                if not isinstance(result, StoreResult) or result.request != request:
-                    raise WireError(f"the store helper answered {type(result).__name__}: restart the master")
-                if result.failed is not None:
-                    raise (StoreMisuseError if result.is_misuse else StoreRequestError)(result.failed)
-                yield result.items
-                if result.is_last:
-                    return
+                assert isinstance(result, StoreResult)
+                is_last = result.is_last
+                yield result
         except TimeoutError as error:
             raise ConsumerdError(
                 f"the parking store did not answer within {ANSWER_TIMEOUT_S:g} s: try again"
@@ -104,14 +97,6 @@ class StoreHelper:
     def _tell_end(self, end: End) -> None:
         """It has ended though nobody wanted that. A request that waits for it learns so by its channel."""
         self._emit(events.store_helper_ended(end=described(end.status), stderr=end.last_words[-1000:]))
-
-
-class StoreRequestError(ConsumerdError):
-    """The store helper refused or failed one request; its own sentence."""
-
-
-class StoreMisuseError(UsageError):
-    """The same where what was asked for cannot be meant."""
 
 
 async def _send(channel: Channel, message: Message) -> None:

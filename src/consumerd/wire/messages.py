@@ -184,13 +184,13 @@ class ParkedNow(Message, frozen=True):
     dead: int
 
 
-STORE_HELPER = "consumerd.parking.helper"
+STORE_HELPER = "consumerd.verbs.parked.helper"
 """The module that is executed as the store helper."""
 
 
 class Serve(Message, frozen=True):
-    """master → store helper: the first message. It is executed as `python -m consumerd.parking.helper FD`, FD its end
-    of the channel (`wire.inherited` reads it), and leaves when the channel ends.
+    """master → store helper: the first message. It is executed as `python -m consumerd.verbs.parked.helper FD`, FD its
+    end of the channel (`wire.inherited` reads it), and leaves when the channel ends.
 
     settings: `Settings` as JSON, nothing resolved; directory: of the configuration, to which its `file:` references
     are relative.
@@ -202,20 +202,22 @@ class Serve(Message, frozen=True):
 
 
 class StoreRequest(Message, frozen=True):
-    """master → store helper: one verb on parked tasks, with its arguments."""
+    """master → store helper: a method of `consumerd parked`, with its parameters.
 
-    request: int
-    verb: str
-    arguments: dict[str, object] = {}
+    consumers: those that are run by whoever asks; None where nobody knows.
+    """
+
+    method: str
+    parameters: dict[str, object] = {}
+    consumers: tuple[str, ...] | None = None
 
 
 class StoreResult(Message, frozen=True):
-    """store helper → master: one page of a result; `is_last` ends it. `failed` is one sentence, or None.
+    """store helper → master: one page of an answer; `is_last` ends it. `failed` is one sentence, or None.
 
     is_misuse: it failed for what was asked: the command that asks ends as one that was used wrongly.
     """
 
-    request: int
     items: tuple[dict[str, object], ...] = ()
     is_last: bool = True
     failed: str | None = None

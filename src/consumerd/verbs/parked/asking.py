@@ -1,24 +1,21 @@
-"""Where `consumerd parked` asks: the master, or, where none runs, a store helper of its own. Imports nothing heavy."""
+"""Where `consumerd parked` asks: the master, or, where none runs, the store itself. Imports nothing heavy at first."""
 
 from __future__ import annotations
 
-import json
-import socket
-import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from consumerd import clock
 from consumerd.cli.options import state_dir_of
-from consumerd.errors import ConsumerdError, NotRunningError, UsageError
+from consumerd.errors import NotRunningError, UsageError
 from consumerd.model.identity import ConsumerName
 from consumerd.state.state_dir import StateDirectory
 from consumerd.verbs.parked.methods import ParkedChange, ParkedMethod
-from consumerd.wire.channel import Channel
 from consumerd.wire.control import Connection
-from consumerd.wire.messages import STORE_HELPER, Message, Serve, StoreRequest, StoreResult
+from consumerd.wire.messages import Serve, StoreRequest
 from consumerd.wire.status import ask_status
 
 TIMEOUT_S = 60.0
@@ -69,50 +66,23 @@ def _ask_embedded(state_dir: StateDirectory, asked: ParkedMethod) -> list[Item]:
             f"no master answers on {state_dir.control_socket}, and no task is parked in {state_dir.path}: "
             "name its --state-dir, or with --config the configuration whose store is meant"
         )
-    serve = Serve(json.dumps({}), str(Path.cwd()), str(state_dir.path))
-    return _ask_helper(serve, StoreRequest(1, asked.verb(), asked.arguments(None)))
+    return _ask_store(Serve("{}", str(Path.cwd()), str(state_dir.path)), asked.request(None))
 
 
 def _ask_configured(config: str, state_dir: StateDirectory, asked: ParkedMethod) -> list[Item]:
     from consumerd.config.loading import load
 
     document = load(config)
-    arguments = asked.arguments([str(consumer.full_name) for consumer in document.consumers])
     path = state_dir_of(document.state_dir, state_dir).path
     serve = Serve(document.settings.model_dump_json(), str(document.directory), str(path))
-    return _ask_helper(serve, StoreRequest(1, asked.verb(), arguments))
+    return _ask_store(serve, asked.request(tuple(str(consumer.full_name) for consumer in document.consumers)))
 
 
-def _ask_helper(serve: Serve, request: StoreRequest) -> list[Item]:
-    """Execute a helper for one request."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    channel = Channel(ours)
-    try:
-        with theirs:
-            command = [sys.executable, "-P", "-m", STORE_HELPER, str(theirs.fileno())]
-            process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL)
-        channel.send(serve)
-        channel.send(request)
-        items = _gathered(_pages(channel))
-    except (TimeoutError, BrokenPipeError, ConnectionResetError) as error:
-        raise ConsumerdError(f"the store helper did not answer ({error}): try again") from error
-    finally:
-        channel.close()
-    process.wait(TIMEOUT_S)
-    return items
+def _ask_store(serve: Serve, request: StoreRequest) -> list[Item]:
+    from consumerd.verbs.parked.helper import ParkedTasks  # SQL: not for who asks the master
 
-
-def _pages(channel: Channel) -> Iterator[Sequence[Item]]:
-    is_last = False
-    while not is_last:
-        received = channel.receive(TIMEOUT_S)
-        result: Message | None = None if received is None else received[0]
-        if not isinstance(result, StoreResult):
-            raise ConsumerdError("the store helper ended before it had answered: what it wrote says why")
-        if result.failed is not None:
-            raise (UsageError if result.is_misuse else ConsumerdError)(result.failed)
-        yield result.items
-        is_last = result.is_last
+    with closing(ParkedTasks(serve)) as tasks:
+        return _gathered(tasks.pages(request))
 
 
 def _gathered(pages: Iterable[Any]) -> list[Item]:  # pages of items

@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 from consumerd.errors import UsageError
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import SlotState
+from consumerd.wire.messages import StoreRequest
 from consumerd.wire.method import Method, parameter, result_text
 
 if TYPE_CHECKING:
@@ -33,16 +34,16 @@ class ParkedMethod(Method, frozen=True, kw_only=True):
 
     @classmethod
     def verb(cls) -> str:
-        """As the store helper calls it."""
+        """As the command line calls it."""
         return cls.name.removeprefix("parked.")
 
     async def items(self, master: Controls, by: str) -> AsyncGenerator[str]:
-        async for page in master.helper.ask(self.verb(), self.arguments(master.consumers())):
+        async for page in master.helper.ask(self.request(tuple(master.consumers()))):
             yield result_text(page)
 
-    def arguments(self, consumers: list[str] | None) -> dict[str, object]:
-        """As the store helper takes them. consumers: those that are run here; None: nobody knows."""
-        return self.parameters()
+    def request(self, consumers: tuple[str, ...] | None) -> StoreRequest:
+        """What the store helper is asked."""
+        return StoreRequest(self.name, self.parameters(), consumers)
 
 
 class Narrowed(ParkedMethod, frozen=True, kw_only=True):
@@ -77,9 +78,6 @@ class ParkedChange(Narrowed, frozen=True, kw_only=True):
     all: Annotated[bool, parameter("All that the others choose, of the consumers run here.")] = False
     dry_run: Annotated[bool, parameter("Only count them.")] = False
 
-    def arguments(self, consumers: list[str] | None) -> dict[str, object]:
-        return self.parameters() if consumers is None else {**self.parameters(), "consumers": consumers}
-
 
 class ParkedDiscard(ParkedChange, frozen=True, kw_only=True):
     """Delete tasks for good."""
@@ -106,7 +104,7 @@ class ParkedRetry(ParkedChange, frozen=True, kw_only=True):
         if not why:
             return
         counting = msgspec.structs.replace(self, dry_run=True)
-        async for page in master.helper.ask(self.verb(), counting.arguments(master.consumers())):
+        async for page in master.helper.ask(counting.request(tuple(master.consumers()))):
             for item in page:
                 if not item["is_left"] and item["tasks"] and str(item["consumer"]) in why:
                     raise UsageError(f"nothing is retried: {why[str(item['consumer'])]}")

@@ -1,0 +1,218 @@
+"""What the parking store answers people. The store helper, `python -m consumerd.verbs.parked.helper FD`, and `parked`.
+
+The master executes the helper, and leaves it alone while people look at tasks; where no master runs, `consumerd parked`
+asks the store itself. References to secrets are resolved in the environment of the process that asks it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from consumerd.config.redaction import Redactor
+from consumerd.config.shape import Settings
+from consumerd.errors import ConsumerdError, UsageError
+from consumerd.model.identity import ConsumerName
+from consumerd.model.parked import ParkedState
+from consumerd.parking.browsing import SHORTEST_HANDLE, ParkedFilter, is_too_short
+from consumerd.parking.opening import open_store, resolve_parking
+from consumerd.parking.records import handle_of, key_of
+from consumerd.parking.store import ParkingStore
+from consumerd.verbs.parked.methods import (
+    Narrowed,
+    ParkedChange,
+    ParkedDiscard,
+    ParkedList,
+    ParkedMethod,
+    ParkedRetry,
+    ParkedShow,
+)
+from consumerd.wire.channel import Channel
+from consumerd.wire.inherited import first_message, inherited_channel
+from consumerd.wire.messages import Serve, StoreRequest, StoreResult
+
+SEND_TIMEOUT_S = 60.0
+PAGE_ROWS = 100
+
+Item = dict[str, object]
+Page = tuple[Item, ...]
+
+_METHODS = {kind.name: kind for kind in (ParkedList, ParkedShow, ParkedRetry, ParkedDiscard)}
+
+
+class TooShortError(UsageError):
+    """Somebody wrote too little of a handle."""
+
+
+class ParkedTasks:
+    """The parking store of a configuration, as people ask it. It is opened at the first request."""
+
+    def __init__(self, serve: Serve) -> None:
+        self._serve = serve
+        self._store: ParkingStore | None = None
+        self._redactor = Redactor()
+
+    def pages(self, request: StoreRequest) -> Iterator[Page]:
+        """The answer, each page read when it is asked for. ConsumerdError with one sentence, without secrets."""
+        try:
+            asked = msgspec.convert(request.parameters, _METHODS[request.method])
+            yield from answer(self._opened(), asked, request.consumers)
+        except TooShortError:
+            raise
+        except Exception as error:  # around one request: the others are to be answered
+            told = f"the request failed with {type(error).__name__}: {error}"
+            sentence = str(error) if isinstance(error, ConsumerdError) else told
+            raise ConsumerdError(self._redactor.redact(sentence)) from error
+
+    def close(self) -> None:
+        """Close the store."""
+        if self._store is not None:
+            self._store.close()
+
+    def _opened(self) -> ParkingStore:
+        if self._store is None:
+            parking = Settings.model_validate_json(self._serve.settings).parking
+            resolved, self._redactor = resolve_parking(parking, os.environ, Path(self._serve.directory))
+            self._store = open_store(resolved, Path(self._serve.state_dir))
+        return self._store
+
+
+def answer(store: ParkingStore, asked: ParkedMethod, consumers: tuple[str, ...] | None = None) -> Iterator[Page]:
+    """The pages of one answer. UsageError, StoreAwayError.
+
+    consumers: those of whoever asks, None where nobody knows them. A retry or discard reaches the tasks of others by
+    their full name alone; what `all` left of them is told with `is_left`. A change of all goes through the store in
+    steps, each with its own items `{consumer, tasks, is_left}`: those of a consumer are added up.
+    """
+    match asked:
+        case ParkedList():
+            yield from _list(store, asked)
+        case ParkedShow():
+            yield (_show(store, asked),)
+        case ParkedChange():
+            yield from _change(store, asked, consumers)
+
+
+def _list(store: ParkingStore, asked: ParkedList) -> Iterator[Page]:
+    chosen, left = _chosen(asked), asked.limit
+    after: str | None = None
+    while left is None or left > 0:
+        page = store.list(chosen, limit=PAGE_ROWS if left is None else min(left, PAGE_ROWS), after=after)
+        yield tuple(asdict(row) | {"state": row.state.value} for row in page.rows)
+        after = page.after
+        if after is None:
+            return
+        left = None if left is None else left - len(page.rows)
+
+
+def _show(store: ParkingStore, asked: ParkedShow) -> Item:
+    found = store.find(asked.reference, asked.target)
+    _check_one(asked.reference, len(found))
+    task = found[0]
+    handle = handle_of(key_of(task.consumer, task.task_id))
+    headers = [[name, value] for name, value in task.headers]
+    return asdict(task) | {"handle": handle, "state": task.state.value, "headers": headers}
+
+
+def _change(store: ParkingStore, asked: ParkedChange, consumers: tuple[str, ...] | None) -> Iterator[Page]:
+    """A page for each step, also where it changed nothing: whoever waits sees that it goes on."""
+    every, references = _chosen(asked), asked.references
+    if bool(references) == asked.all:
+        raise UsageError(f"{asked.name} needs either references, or all, which target and the like narrow down")
+    chosen = _owned(every, consumers)
+    keys = [_key(store, reference, chosen) for reference in references] if references else None
+    act = store.count if asked.dry_run else store.retry if isinstance(asked, ParkedRetry) else store.discard
+    for changed in act(chosen, keys):
+        if references and not changed:
+            raise UsageError(f"{references[0]!r} is a suspect: its source still has it, and there it is decided")
+        yield _items(changed, is_left=False)
+    if not references and chosen != every:
+        own = chosen.consumers or ()
+        for found in store.count(every):
+            yield _items({name: tasks for name, tasks in found.items() if name not in own}, is_left=True)
+
+
+def _items(changed: Mapping[str, int], *, is_left: bool) -> Page:
+    """is_left: the tasks are left as they are, of consumers that are not those of whoever asks."""
+    return tuple(
+        {"consumer": consumer, "tasks": tasks, "is_left": is_left} for consumer, tasks in sorted(changed.items())
+    )
+
+
+def _chosen(asked: Narrowed) -> ParkedFilter:
+    if asked.state is not None and asked.state not in tuple(ParkedState):
+        raise UsageError(f"no task is parked as {asked.state!r}: use one of {', '.join(ParkedState)}")
+    state = None if asked.state is None else ParkedState(asked.state)
+    return ParkedFilter(asked.target, state, None, asked.error, asked.text, asked.since, asked.until)
+
+
+def _owned(chosen: ParkedFilter, own: tuple[str, ...] | None) -> ParkedFilter:
+    """The filter, confined to the consumers of whoever asks; but a full name, or a group of others, means what it says.
+
+    own: None where nobody knows who they are.
+    """
+    if own is None or (chosen.target is not None and "/" in chosen.target):
+        return chosen
+    meant = [name for name in own if chosen.target is None or ConsumerName.parse(name).matches(chosen.target)]
+    return replace(chosen, consumers=tuple(meant)) if meant or chosen.target is None else chosen
+
+
+def _key(store: ParkingStore, reference: str, chosen: ParkedFilter) -> str:
+    keys = store.keys_of(reference, ParkedFilter(chosen.target, consumers=chosen.consumers))
+    if not keys and chosen.consumers is not None and (others := store.find(reference, chosen.target)):
+        other = others[0].consumer
+        raise UsageError(f"{reference!r} is a task of {other}, which is not run here: add --target {other}")
+    _check_one(reference, len(keys))
+    return keys[0]
+
+
+def _check_one(reference: str, found: int) -> None:
+    if found == 0 and is_too_short(reference):
+        raise TooShortError(f"{reference!r} is too short: write at least {SHORTEST_HANDLE} characters")
+    if found == 0:
+        raise UsageError(f"nothing is parked under {reference!r}: see consumerd parked list")
+    if found > 1:
+        raise UsageError(f"{reference!r} means several parked tasks: write more of the handle, or name its --target")
+
+
+def main(arguments: list[str]) -> int:
+    """The top of the helper. It leaves when whoever asked is gone, not before.
+
+    A terminal's Ctrl-C goes to it as well: the master's stop is what ends it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with closing(inherited_channel(arguments)) as channel:
+            serve, _ = first_message(channel, Serve)
+            with closing(ParkedTasks(serve)) as tasks:
+                _serve(channel, tasks)
+    except (BrokenPipeError, ConnectionResetError, TimeoutError):
+        return 0  # whoever asked has left
+    except ConsumerdError as error:
+        sys.stderr.write(f"consumerd: {error}\n")
+        return error.exit_code
+
+
+def _serve(channel: Channel, tasks: ParkedTasks) -> NoReturn:
+    """Answer requests, one after the other; ConnectionResetError at the end of the channel."""
+    while True:
+        request, _ = first_message(channel, StoreRequest)
+        try:
+            for page in tasks.pages(request):
+                channel.send(StoreResult(page, is_last=False), timeout_s=SEND_TIMEOUT_S)
+            result = StoreResult()
+        except ConsumerdError as error:
+            result = StoreResult(failed=str(error), is_misuse=isinstance(error, UsageError))
+        channel.send(result, timeout_s=SEND_TIMEOUT_S)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
