@@ -36,12 +36,8 @@ MOST_ROUNDS = 10
 class Duty(Protocol):
     """Something that looks at the pools in each turn, before it is planned what to do."""
 
-    def turn(self, now: float) -> None:
-        """Look, where it is time, and note what was seen."""
-        ...
-
-    def next_turn_at(self) -> float | None:
-        """When to look again though nothing happens; None: not before something does."""
+    def turn(self, now: float) -> float | None:
+        """Look, where it is time, and note what was seen; when to look again though nothing happens, if ever."""
         ...
 
 
@@ -79,6 +75,7 @@ class Supervisor:
         self.stop_deadline: float | None = None
         self._has_told_that_nothing_loads = False
         self._planned_at: float | None = None
+        self._look_at: Sequence[float | None] = ()
 
     async def run(self) -> int:
         """Until every pool is gone; the exit code of `consumerd run`."""
@@ -110,8 +107,7 @@ class Supervisor:
             self._reap(now)
             for pool in self._pools:
                 look_for_proof(pool, now)
-            for duty in self._duties:
-                duty.turn(now)
+            self._look_at = [duty.turn(now) for duty in self._duties]
             self._act(now)
         for pool in self._pools:
             suspects.tell(pool)
@@ -203,8 +199,7 @@ class Supervisor:
         return self.stop_deadline is not None and not len(self._pools)
 
     async def _wait(self) -> None:
-        turns_at = (duty.next_turn_at() for duty in (*self._duties, self._service))
-        known = [at for at in (self._planned_at, *turns_at) if at is not None]
+        known = [at for at in (self._planned_at, *self._look_at, self._service.next_turn_at()) if at is not None]
         timeout_s = min(known) - clock.monotonic() if known else LONGEST_WAIT_S
         if any(any(unproven(pool)) for pool in self._pools):
             timeout_s = min(timeout_s, LOOK_S)

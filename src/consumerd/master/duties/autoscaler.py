@@ -29,16 +29,12 @@ class Autoscaler:
     pools: Pools
 
     def turn(self, now: float) -> None:
-        """Look at each pool of which a lag has come since the last turn."""
+        """Look at each pool of which a lag has come since the last turn, which makes one."""
         for pool in self.pools:
             bounds, lag = pool.entry.settings.common.scaling, pool.lag
             if bounds is not None and lag is not None and lag.heard_at > pool.judged_at:
                 pool.judged_at = lag.heard_at
                 _judge(pool, lag, bounds, now)
-
-    def next_turn_at(self) -> float | None:
-        """Never by itself: a lag that is heard makes a turn."""
-        return None
 
 
 def shards_of(pool: Pool) -> int | None:

@@ -19,11 +19,8 @@ class LagDuty:
 
     pools: Pools
 
-    def next_turn_at(self) -> float | None:
-        """Never by itself: a worker that comes to its loop, or leaves it, makes a turn."""
-        return None
-
     def turn(self, now: float) -> None:
+        """A worker that comes to its loop, or leaves it, makes a turn."""
         for pool in self.pools:
             slots = pool.observed.slots.items()
             lowest = next((number for number, slot in slots if slot.state is SlotState.RUNNING), None)

@@ -29,20 +29,17 @@ class Recycler:
     pools: Pools
     _look_at_s: float | None = None
 
-    def next_turn_at(self) -> float | None:
-        """When to look next; None where no pool has a limit."""
-        return self._look_at_s
-
-    def turn(self, now: float) -> None:
-        """Look at every worker, when it is time again."""
+    def turn(self, now: float) -> float | None:
+        """Look at every worker, when it is time again; nobody looks where no pool has a limit."""
         if self._look_at_s is not None and now < self._look_at_s:
-            return
+            return self._look_at_s
         limited = [pool for pool in self.pools if has_limits(pool.entry.settings.common)]
         self._look_at_s = now + LOOK_S if limited else None
         memory_until = clock.monotonic() + MEMORY_FOR_S
         for pool in limited:
             if pool.observed.state is PoolState.UP:
                 _look_at(pool, now, memory_until)
+        return self._look_at_s
 
 
 def _look_at(pool: Pool, now: float, memory_until: float) -> None:

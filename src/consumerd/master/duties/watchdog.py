@@ -40,13 +40,7 @@ class Watchdog:
 
     pools: Pools
 
-    def next_turn_at(self) -> float | None:
-        """When to look next; None while no worker is in its loop."""
-        times = [_due_at(pool) for pool in self.pools if any(_looping(pool))]
-        late = [at for pool in self.pools for _, at in _starting(pool)]
-        return min([*times, *late], default=None)
-
-    def turn(self, now: float) -> None:
+    def turn(self, now: float) -> float | None:
         """Look at every pool whose time has come."""
         for pool in self.pools:
             for number, late_at in list(_starting(pool)):
@@ -62,6 +56,9 @@ class Watchdog:
                 observations = [worker.observation for _, worker in _looping(pool) if worker.observation is not None]
                 _look_at_flow(pool, observations, now)
                 pool.watch_at = now + scan_every_s(observations)
+        times = [_due_at(pool) for pool in self.pools if any(_looping(pool))]
+        late = [at for pool in self.pools for _, at in _starting(pool)]
+        return min([*times, *late], default=None)
 
 
 def condemn(pool: Pool, number: int, sentence: Condemned, now: float) -> None:

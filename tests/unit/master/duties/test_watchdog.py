@@ -86,10 +86,10 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
 
 def test_idle_workers_are_looked_at_every_five_seconds_and_busy_ones_each_second(watched: Watched) -> None:
     watched.until(20.0)
-    assert watched.watchdog.next_turn_at() == pytest.approx(watched.now, abs=SCAN_IDLE_S)
+    assert watched.watchdog.turn(watched.now) == pytest.approx(watched.now, abs=SCAN_IDLE_S)
     watched.begins(0, 7)
     watched.until(30.0)
-    next_turn_at = watched.watchdog.next_turn_at()
+    next_turn_at = watched.watchdog.turn(watched.now)
     assert next_turn_at is not None
     assert next_turn_at - watched.now <= SCAN_BUSY_S
     assert watched.told("task_stalled") == []
