@@ -14,7 +14,7 @@ import pytest
 
 from consumerd.events.listeners import FactBuffer
 from consumerd.master.duties.service import Service
-from consumerd.master.host.service_socket import ServiceSocket
+from consumerd.master.host.own_process import ServiceSocket
 from consumerd.master.rules.plan import LOST_FOR_S
 from consumerd.master.supervisor import Supervisor
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
