@@ -25,12 +25,12 @@ from consumerd.master.control.controls import Controls
 from consumerd.master.control.overrides import Overrides, load_overrides
 from consumerd.master.control.reloader import Reloader
 from consumerd.master.control.server import ControlServer
-from consumerd.master.duties.autoscaler import Autoscaler
-from consumerd.master.duties.lag_duty import LagDuty
-from consumerd.master.duties.leftover_workers import LeftoverWorkers
-from consumerd.master.duties.recycler import Recycler
+from consumerd.master.duties.autoscaler import autoscale
+from consumerd.master.duties.lag_duty import give_lag_duty
+from consumerd.master.duties.leftover_workers import look_for_leftovers
+from consumerd.master.duties.recycler import recycle
 from consumerd.master.duties.service import Service
-from consumerd.master.duties.watchdog import Watchdog
+from consumerd.master.duties.watchdog import watch
 from consumerd.master.event_command import EventCommand
 from consumerd.master.helper import StoreHelper
 from consumerd.master.host.durability import Durability
@@ -133,7 +133,7 @@ class _Master:
             self._tools,
             self._signals,
             self._woken,
-            duties=(LeftoverWorkers(pools), Watchdog(pools), Autoscaler(pools), Recycler(pools), LagDuty(pools)),
+            duties=(look_for_leftovers, watch, autoscale, recycle, give_lag_duty),
             service=service,
             buffer=self._reporting.buffer,
             reload=self._reloader.reload_soon,

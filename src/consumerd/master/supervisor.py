@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from consumerd import clock, events
 from consumerd.events.listeners import FactBuffer
@@ -33,12 +32,8 @@ MOST_ROUNDS = 10
 """How often one turn may plan again: performing an action may make room for the next, not for a third and tenth."""
 
 
-class Duty(Protocol):
-    """Something that looks at the pools in each turn, before it is planned what to do."""
-
-    def turn(self, now: float) -> float | None:
-        """Look, where it is time, and note what was seen; when to look again though nothing happens, if ever."""
-        ...
+Duty = Callable[[Pool, float], float | None]
+"""Looks at a pool in each turn, before it is planned what to do; when to look again though nothing happens, if ever."""
 
 
 class Supervisor:
@@ -107,7 +102,7 @@ class Supervisor:
             self._reap(now)
             for pool in self._pools:
                 look_for_proof(pool, now)
-            self._look_at = [duty.turn(now) for duty in self._duties]
+            self._look_at = [duty(pool, now) for pool in self._pools for duty in self._duties]
             self._act(now)
         for pool in self._pools:
             suspects.tell(pool)
