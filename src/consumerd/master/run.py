@@ -14,7 +14,7 @@ from consumerd.config.redaction import without_passwords
 from consumerd.config.shape import EMBEDDED, ConsumerSettings, Document, LogSettings
 from consumerd.errors import UsageError
 from consumerd.events.facts import Fact
-from consumerd.events.listeners import FactBuffer, Listeners
+from consumerd.events.listeners import Listeners
 from consumerd.events.log import log_to_stdout
 from consumerd.events.outlet import Outlet
 from consumerd.master.children import Children
@@ -135,7 +135,6 @@ class _Master:
             self._woken,
             duties=(look_for_leftovers, watch, autoscale, recycle, give_lag_duty),
             service=service,
-            buffer=self._reporting.buffer,
             reload=self._reloader.reload_soon,
             note_end=self._children.note_end,
         )
@@ -211,7 +210,6 @@ class _Reporting:
     emit: into the log, and to those who follow.
     told: to those who follow, what is in the log already.
     broadcast: has those who follow.
-    buffer: holds back what one turn tells until the turn is done.
     """
 
     def __init__(self, log: LogSettings) -> None:
@@ -219,7 +217,6 @@ class _Reporting:
         self.broadcast = Broadcast(self.emit)
         self.emit.add(self.broadcast)
         self.told = Listeners([self.broadcast])
-        self.buffer = FactBuffer()
 
 
 def _tools(
@@ -230,8 +227,8 @@ def _tools(
         launcher=launcher,
         mailbox=Mailbox(loop, wake),
         stderr=StderrPipes(loop, Outlet(STDERR, patience_s=PATIENCE_S), reporting.broadcast.hear_stderr),
-        emit=reporting.buffer.before(reporting.emit),
-        tell=reporting.buffer.before(reporting.told),
+        emit=reporting.emit,
+        tell=reporting.told,
         judge=Durability.of(document, state_dir.path, reporting.emit).judge,
         claim_oom_kill=OomKills().claim,
     )

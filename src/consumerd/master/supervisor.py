@@ -11,7 +11,6 @@ import signal
 from collections.abc import Callable, Sequence
 
 from consumerd import clock, events
-from consumerd.events.listeners import FactBuffer
 from consumerd.master.duties.service import Service
 from consumerd.master.host.signals import Signals
 from consumerd.master.pools import suspects
@@ -48,11 +47,10 @@ class Supervisor:
         *,
         duties: Sequence[Duty],
         service: Service,
-        buffer: FactBuffer,
         reload: Callable[[str], None],
         note_end: Callable[[int, int | None], None],
     ) -> None:
-        """service: is told how things are. buffer: holds what a turn emits. reload: is told why, on SIGHUP.
+        """service: is told how things are. reload: is told why, on SIGHUP.
 
         note_end: is told the pid and wait status of children that are of no pool.
         """
@@ -62,7 +60,6 @@ class Supervisor:
         self._woken = woken
         self._duties = duties
         self._service = service
-        self._buffer = buffer
         self._reload = reload
         self._note_end = note_end
         self.exit_code = 0
@@ -93,17 +90,14 @@ class Supervisor:
         return self.stop_deadline
 
     def turn(self, now: float) -> None:
-        """All that can be done now. It is told when it is done: a process is started before its predecessor's end is
-        written to the log.
-        """
+        """All that can be done now."""
         self._attend_signals()
-        with self._buffer.holding():
-            self._hear(now)
-            self._reap(now)
-            for pool in self._pools:
-                look_for_proof(pool, now)
-            self._look_at = [duty(pool, now) for pool in self._pools for duty in self._duties]
-            self._act(now)
+        self._hear(now)
+        self._reap(now)
+        for pool in self._pools:
+            look_for_proof(pool, now)
+        self._look_at = [duty(pool, now) for pool in self._pools for duty in self._duties]
+        self._act(now)
         for pool in self._pools:
             suspects.tell(pool)
         self._service.turn(now)
