@@ -12,8 +12,7 @@ from consumerd.events.facts import Fact
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import EndOfSource
 from consumerd.sources.kafka.arrivals import Arrivals
-from consumerd.sources.kafka.batch import YieldedBatch
-from consumerd.sources.kafka.iteration import ConsumeClient, Iteration
+from consumerd.sources.kafka.iteration import ConsumeClient, Iteration, YieldedBatch
 from consumerd.sources.records import decode_record
 from unit.sources.kafka_membership import membership_of
 
@@ -30,7 +29,7 @@ class World:
         arrivals = Arrivals(self.membership)
         for partition, offset, value in records:
             arrivals.add([Message(topic="logins", partition=partition, offset=offset, value=value)])
-        self.iteration = Iteration(self.membership, arrivals, receive=lambda: None, trouble=lambda: None)
+        self.iteration = Iteration(self.membership, arrivals, receive=lambda: None)
         consumer.consume_client = ConsumeClient()
         consumer.consume_client.iteration = self.iteration
 
@@ -127,7 +126,7 @@ class Gathering(KafkaBaseConsumer):
 
 def test_what_was_read_ahead_is_not_finished_before_it_is_yielded_and_done():
     world = World(Gathering(0), [(0, 1, b"a"), (1, 1, b"b"), (0, 2, b"c")])
-    for watermarks in [(0, 0), (2, 0), (2, 2)]:
+    for watermarks in [(0, 0), (2, 0), (3, 0)]:
         batch = world.next()
         assert (world.watermark(0), world.watermark(1)) == watermarks
         batch.finish(0, 1)

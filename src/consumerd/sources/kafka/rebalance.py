@@ -14,10 +14,9 @@ from consumerd import events
 from consumerd.errors import StoreAwayError
 from consumerd.events.facts import Event
 from consumerd.model.ledger import UNKNOWN
-from consumerd.sources.kafka.arrivals import Arrivals
-from consumerd.sources.kafka.commits import Commits
 from consumerd.sources.kafka.identity import UNKNOWN_UUID, is_uuid
-from consumerd.sources.kafka.membership import AssignedPartition, Membership
+from consumerd.sources.kafka.membership import Membership
+from consumerd.sources.kafka.partition import AssignedPartition
 
 COMMITTED_S = 5.0
 AGAIN_S = 1.0
@@ -30,19 +29,16 @@ REVOKE_MARGIN = 0.1
 class Rebalance:
     """What is done when partitions are assigned, revoked, lost, or turn out to be another topic's.
 
-    An assigned partition is held until it is known what of it is parked. store_away: why some are held still.
+    An assigned partition is held until it is known what of it is parked.
     """
 
-    def __init__(self, membership: Membership, arrivals: Arrivals, commits: Commits) -> None:
+    def __init__(self, membership: Membership) -> None:
         self._membership = membership
         self._assigned = membership.assigned
         self._state = membership.state
         self._health = membership.health
         self._question = membership.question
-        self._arrivals = arrivals
-        self._commits = commits
         self._ask_store_at = 0.0
-        self.store_away: StoreAwayError | None = None
 
     # The client's callbacks
 
@@ -63,7 +59,7 @@ class Rebalance:
         leaving = self._begin_leaving(partitions)
         self._wait_until_left(leaving)
         self._fence(leaving)
-        self._commits.send_now(leaving)
+        self._membership.send_now(leaving)
         self._unassign(client, partitions, leaving)
         self._report(events.partitions_revoked, partitions)
 
@@ -81,7 +77,7 @@ class Rebalance:
     @property
     def is_store_due(self) -> bool:
         """Whether partitions are held and it is time to ask the parking store again."""
-        return self.store_away is not None and self._membership.clock.monotonic() >= self._ask_store_at
+        return self._membership.store_away is not None and self._membership.clock.monotonic() >= self._ask_store_at
 
     def free_held(self) -> list[AssignedPartition]:
         """Ask what is parked of all partitions that are held; those that were freed."""
@@ -93,10 +89,10 @@ class Rebalance:
                 self._free(assigned)
                 freed.append(assigned)
         except StoreAwayError as error:
-            self.store_away = error
+            self._membership.store_away = error
             self._ask_store_at = self._membership.clock.monotonic() + AGAIN_S
         else:
-            self.store_away = None
+            self._membership.store_away = None
         return freed
 
     def begin_anew(self) -> None:
@@ -112,7 +108,6 @@ class Rebalance:
                 assigned.is_held = True
             for assigned in before:
                 assigned.fence()
-                self._arrivals.drop(assigned)
         places = [TopicPartition(topic, each.partition, OFFSET_BEGINNING) for each in before]
         coming = self._begin(places)
         self.free_held()
@@ -171,8 +166,7 @@ class Rebalance:
         with self._state:
             leaving = [found for place in partitions if (found := self._assigned.get(place.partition)) is not None]
             for assigned in leaving:
-                assigned.is_leaving = True
-                self._arrivals.drop(assigned)
+                assigned.leave()
         return leaving
 
     def _wait_until_left(self, leaving: list[AssignedPartition]) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from confluent_kafka import KafkaException, Message, TopicPartition
 
 from consumerd.sources.kafka.arrivals import Arrivals
-from consumerd.sources.kafka.commits import Commits
 from consumerd.sources.kafka.membership import Membership
 from consumerd.sources.kafka.rebalance import Rebalance
 
@@ -39,12 +38,11 @@ ANSWER_S = 1.0
 class Receiver:
     """Polls the member's client into `arrivals`."""
 
-    def __init__(self, membership: Membership, arrivals: Arrivals, commits: Commits, rebalance: Rebalance) -> None:
+    def __init__(self, membership: Membership, arrivals: Arrivals, rebalance: Rebalance) -> None:
         self._membership = membership
         self._clock = membership.clock
         self._health = membership.health
         self._arrivals = arrivals
-        self._commits = commits
         self._rebalance = rebalance
         self._polled_at = self._received_at = self._clock.monotonic()
         self._asked_at = 0.0
@@ -63,7 +61,7 @@ class Receiver:
         deadline = self._clock.monotonic() + timeout_s
         with self._membership.client_lock:
             self._prepare(limit)
-        if limit < 1 and self._commits.is_outstanding:
+        if limit < 1 and self._membership.is_commit_outstanding:
             self._await_answer(deadline)
             return
         while True:
@@ -77,13 +75,11 @@ class Receiver:
         """Poll for a loop that has not for a second: its handler is busy. The keeper's thread."""
         member = self._membership
         is_quiet = self._clock.monotonic() - self._polled_at >= QUIET_S
-        if is_quiet and member.client_lock.acquire(blocking=False):
-            try:
-                if not member.is_closed:
+        if is_quiet:
+            with member.client_if_free() as is_free:
+                if is_free:
                     self._keep_fetched(member.client.poll(0))
-                    self._commits.send()
-            finally:
-                member.client_lock.release()
+                    member.send()
 
     def _prepare(self, limit: int) -> None:
         if limit > 0:
@@ -96,8 +92,8 @@ class Receiver:
             self._membership.switch(self._membership.client.resume, freed)
         if self._arrivals.losses.is_due:
             self._arrivals.losses.look()
-        if self._commits.is_wanted:
-            self._commits.send()
+        if self._membership.is_commit_wanted:
+            self._membership.send()
 
     def _receive_slice(self, limit: int, timeout_s: float) -> bool:
         """One poll; whether there is something to hand out."""
@@ -117,8 +113,8 @@ class Receiver:
             self._add(messages)
         else:
             self._look_again()
-        if self._commits.is_wanted:
-            self._commits.send()
+        if self._membership.is_commit_wanted:
+            self._membership.send()
         return self._arrivals.has_any
 
     def _await_answer(self, deadline: float) -> None:
@@ -129,7 +125,7 @@ class Receiver:
                 self._polled_at = self._clock.monotonic()
                 if message is not None:
                     self._keep([message])
-            if not self._commits.is_outstanding or self._polled_at >= deadline:
+            if not self._membership.is_commit_outstanding or self._polled_at >= deadline:
                 return
             self._clock.sleep(ANSWER_LOOK_S)
 
