@@ -14,6 +14,7 @@ from consumerd import events
 from consumerd.errors import StoreAwayError
 from consumerd.events.facts import Event
 from consumerd.model.ledger import UNKNOWN
+from consumerd.model.task import TaskId
 from consumerd.sources.kafka.identity import UNKNOWN_UUID, is_uuid
 from consumerd.sources.kafka.membership import Membership
 from consumerd.sources.kafka.partition import AssignedPartition
@@ -47,7 +48,7 @@ class Rebalance:
         places = self._with_positions(client, partitions)
         coming = self._begin(places)
         self._health.note_joined(len(partitions))
-        freed = self.free_held()
+        freed = self._free_held()
         self._membership.switch(client.resume, freed)  # librdkafka remembers a pause, also one of an earlier assignment
         with self._membership.errors_noted():
             client.incremental_assign(places)
@@ -74,26 +75,11 @@ class Rebalance:
 
     # What the loop has done
 
-    @property
-    def is_store_due(self) -> bool:
-        """Whether partitions are held and it is time to ask the parking store again."""
-        return self._membership.store_away is not None and self._membership.clock.monotonic() >= self._ask_store_at
-
-    def free_held(self) -> list[AssignedPartition]:
-        """Ask what is parked of all partitions that are held; those that were freed."""
-        with self._state:
-            held = [assigned for assigned in self._assigned.values() if assigned.is_held]
-        freed: list[AssignedPartition] = []
-        try:
-            for assigned in held:
-                self._free(assigned)
-                freed.append(assigned)
-        except StoreAwayError as error:
-            self._membership.store_away = error
-            self._ask_store_at = self._membership.clock.monotonic() + AGAIN_S
-        else:
-            self._membership.store_away = None
-        return freed
+    def ask_store_when_due(self) -> None:
+        """Ask the parking store again, where partitions are held and it is time to."""
+        if self._membership.store_away is not None and self._membership.clock.monotonic() >= self._ask_store_at:
+            freed = [assigned for assigned in self._free_held() if not assigned.is_leaving]
+            self._membership.switch(self._membership.client.resume, freed)
 
     def begin_anew(self) -> None:
         """The topic was made anew: what was read and finished of the one before counts for nothing.
@@ -110,7 +96,7 @@ class Rebalance:
                 assigned.fence()
         places = [TopicPartition(topic, each.partition, OFFSET_BEGINNING) for each in before]
         coming = self._begin(places)
-        self.free_held()
+        self._free_held()
         self._pause_held(client, coming)
         with self._membership.errors_noted():
             for place in places:
@@ -147,9 +133,26 @@ class Rebalance:
                 self._assigned[assigned.partition] = assigned
         return coming
 
+    def _free_held(self) -> list[AssignedPartition]:
+        """Ask what is parked of all partitions that are held; those that were freed."""
+        with self._state:
+            held = [assigned for assigned in self._assigned.values() if assigned.is_held]
+        freed: list[AssignedPartition] = []
+        try:
+            for assigned in held:
+                self._free(assigned)
+                freed.append(assigned)
+        except StoreAwayError as error:
+            self._membership.store_away = error
+            self._ask_store_at = self._membership.clock.monotonic() + AGAIN_S
+        else:
+            self._membership.store_away = None
+        return freed
+
     def _free(self, assigned: AssignedPartition) -> None:
-        identity, position = self._question.awaited(), max(assigned.durable, UNKNOWN + 1)
-        ids = self._membership.context.parked.parked_from(identity.topic, assigned.partition, position)
+        identity, position, ids = self._question.awaited(), max(assigned.durable, UNKNOWN + 1), frozenset[TaskId]()
+        if not assigned.went_back_at:
+            ids = self._membership.context.parked.parked_from(identity.topic, assigned.partition, position)
         with self._state:
             assigned.topic_uuid = identity.uuid if identity.is_known else ""
             assigned.parked_ids = ids

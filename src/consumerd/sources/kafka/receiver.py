@@ -61,21 +61,23 @@ class Receiver:
         deadline = self._clock.monotonic() + timeout_s
         with self._membership.client_lock:
             self._prepare(limit)
-        if limit < 1 and self._membership.is_commit_outstanding:
-            self._await_answer(deadline)
-            return
+        awaits_answer = limit < 1 and self._membership.is_commit_outstanding
         while True:
             with self._membership.client_lock:
-                has_any = self._receive_slice(limit, min(SLICE_S, max(0.0, deadline - self._clock.monotonic())))
+                left_s = 0.0 if awaits_answer else max(0.0, deadline - self._clock.monotonic())
+                has_any = self._receive_slice(limit, min(SLICE_S, left_s))
                 self._polled_at = self._clock.monotonic()
             if has_any or deadline - self._polled_at < GRAIN_S:
                 return
+            if awaits_answer:
+                if not self._membership.is_commit_outstanding:
+                    return
+                self._clock.sleep(ANSWER_LOOK_S)
 
     def keep_alive(self) -> None:
         """Poll for a loop that has not for a second: its handler is busy. The keeper's thread."""
         member = self._membership
-        is_quiet = self._clock.monotonic() - self._polled_at >= QUIET_S
-        if is_quiet:
+        if self._clock.monotonic() - self._polled_at >= QUIET_S:
             with member.client_if_free() as is_free:
                 if is_free:
                     self._keep_fetched(member.client.poll(0))
@@ -87,9 +89,7 @@ class Receiver:
             if self._is_paused:
                 self._is_paused = False
                 self._switch_all(self._membership.client.resume)
-        if self._rebalance.is_store_due:
-            freed = [assigned for assigned in self._rebalance.free_held() if not assigned.is_leaving]
-            self._membership.switch(self._membership.client.resume, freed)
+        self._rebalance.ask_store_when_due()
         if self._arrivals.losses.is_due:
             self._arrivals.losses.look()
         if self._membership.is_commit_wanted:
@@ -117,43 +117,25 @@ class Receiver:
             self._membership.send()
         return self._arrivals.has_any
 
-    def _await_answer(self, deadline: float) -> None:
-        """Poll until the commit on its way is answered, which lets the loop go on. Records that come are kept."""
-        while True:
-            with self._membership.client_lock:
-                message = self._membership.client.poll(0)
-                self._polled_at = self._clock.monotonic()
-                if message is not None:
-                    self._keep([message])
-            if not self._membership.is_commit_outstanding or self._polled_at >= deadline:
-                return
-            self._clock.sleep(ANSWER_LOOK_S)
-
     def _keep_fetched(self, first: Message | None) -> None:
         """Keep a record that was polled; for a slow loop all that have been fetched, and pause the partitions then.
 
+        Nothing more is fetched until the next fetch with a limit; a partition that is assigned later is not paused.
         Callbacks wait behind the records in the client's queue, so they must not pile up there. But a pause throws
         away what it finds in that queue: it would be fetched again and again.
         """
-        messages = [] if first is None else [first]
+        if first is None:
+            return
         is_slow = self._clock.monotonic() - self._received_at >= SLOW_S
+        messages = [first]
         while messages:
-            self._keep(messages)
+            self._add(messages)
+            self._kept += len(messages)
             has_room = is_slow and self._kept < KEPT_AT_MOST
             messages = self._membership.client.consume(KEPT_AT_ONCE, 0) if has_room else []
-        if first is not None and is_slow:
-            self._pause()
-
-    def _keep(self, messages: list[Message]) -> None:
-        self._add(messages)
-        self._kept += len(messages)
-        if self._kept >= KEPT_AT_MOST:
-            self._pause()
-
-    def _pause(self) -> None:
-        """Fetch nothing more until the next fetch with a limit. A partition that is assigned later is not paused."""
-        self._is_paused = True
-        self._switch_all(self._membership.client.pause)
+        if is_slow or self._kept >= KEPT_AT_MOST:
+            self._is_paused = True
+            self._switch_all(self._membership.client.pause)
 
     def _switch_all(self, act: Callable[[list[TopicPartition]], None]) -> None:
         """Pause or resume all partitions but those that are held."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -48,19 +48,6 @@ _LISTENED_AT_ONCE = 100
 AnswerT = TypeVar("AnswerT")
 
 
-@dataclass(frozen=True, slots=True)
-class _Offsets:
-    """Offsets of one partition. stable: records from there on wait for an open transaction; `end` where there is none.
-
-    committed is below 0 where the group has none.
-    """
-
-    begin: int
-    stable: int
-    end: int
-    committed: int
-
-
 class Topic:
     """Reads about one topic. Each call raises SourceAwayError or SourceRefusedError, within DEADLINE_S."""
 
@@ -68,8 +55,6 @@ class Topic:
         self._options = options
         self._logger = emitting_logger(emit)
         self._questions = Questions(options)
-        self._admin: AdminClient | None = None
-        self._onlooker: Consumer | None = None
         self._transactions = OpenTransactions()
         self.uncommitted: frozenset[int] = frozenset()
         """The partitions in which tasks waited at the last measurement, and of which the group had no position."""
@@ -89,34 +74,26 @@ class Topic:
 
     def lag(self, oldest_s: Callable[[int], float | None] = lambda _: None) -> tuple[ShardLag, ...]:
         """How far the group is behind in each partition; oldest_s: the age of a partition's oldest task."""
-        offsets = self._offsets(monotonic() + DEADLINE_S)
-        self.uncommitted = frozenset(number for number, at in offsets.items() if at.committed < 0 and at.end > at.begin)
-        return tuple(self._shard_lag(partition, offsets[partition], oldest_s) for partition in sorted(offsets))
-
-    def _shard_lag(self, partition: int, found: _Offsets, oldest_s: Callable[[int], float | None]) -> ShardLag:
-        position = found.committed
-        if position < 0:
-            position = found.end if self._options.auto_offset_reset == "latest" else found.begin
-        tasks = max(0, found.end - max(position, found.begin))
-        is_blocked = found.stable < found.end and position >= found.stable
-        complaint = self._transactions.complaint(
-            self._options.topic_name, partition, stable=found.stable, end=found.end, now=monotonic()
-        )
-        oldest = oldest_s(partition) if tasks else 0.0
-        return ShardLag(partition, tasks, oldest, position, complaint=complaint, is_blocked=is_blocked)
-
-    def _offsets(self, deadline: float) -> dict[int, _Offsets]:
+        deadline, options = monotonic() + DEADLINE_S, self._options
         partitions = self._partitions(deadline)
         begins = self._listed(partitions, _EARLIEST, deadline)
-        ends = self._listed(partitions, _LATEST, deadline)
-        stable = ends
-        if self._options.properties.get("isolation.level") != "read_uncommitted":
+        ends = stable = self._listed(partitions, _LATEST, deadline)
+        if options.properties.get("isolation.level") != "read_uncommitted":  # where records wait for transactions
             stable = self._listed(partitions, _LATEST, deadline, IsolationLevel.READ_COMMITTED)
         committed = self._committed(partitions, deadline)
-        return {
-            partition: _Offsets(begins[partition], stable[partition], ends[partition], committed.get(partition, -1))
-            for partition in partitions
-        }
+        self.uncommitted = frozenset(each for each in set(partitions) - committed.keys() if ends[each] > begins[each])
+        unread = ends if options.auto_offset_reset == "latest" else begins
+        lags = []
+        for each in partitions:
+            end, position = ends[each], committed.get(each, unread[each])
+            tasks = max(0, end - max(position, begins[each]))
+            complaint = self._transactions.complaint(
+                options.topic_name, each, stable=stable[each], end=end, now=monotonic()
+            )
+            oldest = oldest_s(each) if tasks else 0.0
+            is_blocked = stable[each] < end and position >= stable[each]
+            lags.append(ShardLag(each, tasks, oldest, position, complaint=complaint, is_blocked=is_blocked))
+        return tuple(lags)
 
     def _partitions(self, deadline: float) -> list[int]:
         """Any broker knows them: the controller may be away."""
@@ -140,23 +117,23 @@ class Topic:
         return {place.partition: ask(client, future.result, deadline).offset for place, future in futures.items()}
 
     def _committed(self, partitions: Iterable[int], deadline: float) -> dict[int, int]:
-        """The offset of each partition that the broker tells of, below 0 where there is none.
+        """The offset of each partition of which the broker tells one.
 
         The admin client must not be asked for it: librdkafka ends the whole process where the answer comes after the
         question was given up (librdkafka issues 3663 and 4605), or is that another broker coordinates the group
         (issue 5040). So a client that belongs to the group and never joins it is.
         """
-        if self._onlooker is None:
-            self._onlooker = Consumer({**onlooker_settings(self._options), "error_cb": self._questions.note})
         client, places = self._onlooker, [TopicPartition(self._options.topic_name, number) for number in partitions]
         found = self._questions.ask(client, lambda patience_s: client.committed(places, timeout=patience_s), deadline)
-        return {place.partition: place.offset for place in found if place.error is None}
+        return {place.partition: place.offset for place in found if place.error is None and place.offset >= 0}
 
-    @property
+    @cached_property
     def _client(self) -> AdminClient:
-        if self._admin is None:
-            self._admin = self._new_client(self._questions)
-        return self._admin
+        return self._new_client(self._questions)
+
+    @cached_property
+    def _onlooker(self) -> Consumer:
+        return Consumer({**onlooker_settings(self._options), "error_cb": self._questions.note})
 
     def _new_client(self, questions: Questions) -> AdminClient:
         settings = {**admin_settings(self._options), "error_cb": questions.note}
