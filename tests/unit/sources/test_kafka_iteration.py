@@ -1,5 +1,6 @@
 """A user's own `iterate_task` over a topic, without a broker: which positions are finished when."""
 
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -78,6 +79,12 @@ def test_an_unfinished_task_holds_the_watermark_while_later_ones_finish():
     assert world.watermark() == 0
     first.finish(0, 1)
     assert world.watermark() == 5
+
+
+def test_an_offset_is_a_number_where_it_is_sent_to_another_process():
+    offset = World(Filtering(0), ONE_TO_FIVE).next().raws[0][0]
+    assert (offset, offset.partition) == (2, 0)
+    assert type(pickle.loads(pickle.dumps(offset))) is int
 
 
 class Splitting(KafkaBaseConsumer):

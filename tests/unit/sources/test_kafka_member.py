@@ -172,7 +172,7 @@ class World:
         with self.membership.state:
             while (batch := self.arrivals.next_batch(100)) is not None:
                 batch.finish(0, len(batch.raws))
-                self.membership.leave((batch,))
+                batch.assigned.in_hand.remove(batch)
         self.membership.send_soon()
 
     def handler_takes_long(self) -> None:
@@ -246,6 +246,7 @@ def test_a_partition_that_was_held_is_read_when_a_later_assignment_finds_the_sto
     world = World()
     world.store_goes_or_comes(True)
     world.is_assigned(0)
+    world.fetches(100)
     assert world.client.paused == {0}
     world.store_goes_or_comes(False)
     world.is_assigned(1)
@@ -318,7 +319,8 @@ def test_a_partition_that_went_back_by_itself_is_not_read_twice_when_the_topic_t
     world.question.ask_again()
     wait_until(lambda: world.question.newer is not None, 60, "it is not noticed")
     world.calls.begin_anew()
-    assert world.client.assigned == {0: 10}
+    world.fetches(10)
+    assert world.client.assigned == {0: 20}
     assert world.membership.assigned[0].topic_uuid == ANOTHER
 
 

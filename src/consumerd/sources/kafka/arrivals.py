@@ -71,9 +71,7 @@ class Arrivals:
                 messages = [each for each in messages if not assigned.has_parked(each, identity)]
             if messages:
                 limit_bytes = self._payload_limit_bytes
-                batch = KafkaBatch(assigned, messages, end, identity=identity, payload_limit_bytes=limit_bytes)
-                self._membership.in_hand.append(batch)
-                return batch
+                return KafkaBatch(assigned, messages, end, identity=identity, payload_limit_bytes=limit_bytes)
             assigned.ledger.skip_to(end)
         return None
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import itemgetter
-from typing import Any
+from typing import Any, Self
 
 from confluent_kafka import Message
 
@@ -59,13 +59,13 @@ class KafkaOffset(int):
     assigned: AssignedPartition
     task: Task  # of the message, its payload byte for byte
 
-    @classmethod
-    def of(cls, task: Task, assigned: AssignedPartition) -> KafkaOffset:
-        """The offset of this message."""
-        offset = cls(task.offset)
-        offset.assigned = assigned
-        offset.task = task
+    def __new__(cls, task: Task, assigned: AssignedPartition) -> Self:
+        offset = super().__new__(cls, task.offset)
+        offset.assigned, offset.task = assigned, task
         return offset
+
+    def __reduce__(self) -> tuple[type[int], tuple[int]]:
+        return int, (int(self),)  # in another process it is a number
 
     @property
     def partition(self) -> int:
@@ -78,13 +78,13 @@ class Position:
     """What one or more yielded tasks stand for: finished when all are, and the generator has asked for more.
 
     spans: what it covers in the ledgers.
-    end: the position behind it.
+    place: the partition of its message, and the position behind that; None where the message is not known.
     unfinished: yielded tasks that are not finished; the generator counts as one while it may yield further ones.
     yielded: all that were yielded.
     """
 
     spans: list[tuple[AssignedPartition, Span]]
-    end: int = -1
+    place: tuple[AssignedPartition, int] | None = None
     unfinished: int = 1
     yielded: int = 0
 
@@ -111,6 +111,8 @@ class YieldedBatch:
         decode: Callable[[Any], object] = itself,
     ) -> None:
         self.assigned = assigned
+        if assigned is not None:
+            assigned.in_hand.append(self)
         self.decode = decode
         self.shard = task.shard
         self.raws: Sequence[Any] = [(task.offset, record)]
@@ -164,9 +166,7 @@ class Iteration:
 
     def close(self) -> None:
         """End the generator."""
-        close = getattr(self._tasks, "close", None)
-        if close is not None:
-            close()
+        getattr(self._tasks, "close", lambda: None)()
 
     # What the generator reads
 
@@ -179,7 +179,7 @@ class Iteration:
             if read is None:
                 return
             assigned, message = read
-            self._last = KafkaOffset.of(self._membership.question.identity.task(message), assigned)
+            self._last = KafkaOffset(self._membership.question.identity.task(message), assigned)
             yield self._last, message.value()  # type: ignore[misc]  # None for a tombstone, as the client has it
 
     def _read(self) -> tuple[AssignedPartition, Message] | None:
@@ -224,10 +224,7 @@ class Iteration:
         else:
             make = partial(self._batch, *parted(yielded))
         with self._membership.state:
-            batch = make()
-            if batch is not None:
-                self._membership.in_hand.append(batch)
-            return batch
+            return make()
 
     def _batch(self, number: int, record: object) -> YieldedBatch | None:
         if not isinstance(number, KafkaOffset):
@@ -249,12 +246,12 @@ class Iteration:
 
     def _position_of(self, offset: KafkaOffset) -> Position | None:
         """The open position of this offset, opened where need be; None where the generator is past it."""
-        assigned, end, opened = offset.assigned, offset + 1, self._open
-        if opened is not None and opened.end == end and opened.spans and opened.spans[0][0] is assigned:
-            return opened
+        place = assigned, end = offset.assigned, offset + 1
+        if self._open is not None and self._open.place == place:
+            return self._open
         if end <= assigned.ledger.taken_to:
             return None
-        return self._open_position(Position([_span(assigned, end)], end))
+        return self._open_position(Position([_span(assigned, end)], place))
 
     def _of_unknown(self, number: int, record: object) -> YieldedBatch:
         if not self._is_unknown_reported:
@@ -273,13 +270,10 @@ class Iteration:
     def _refused(self, error: Exception) -> YieldedBatch | None:
         """The message at which the generator raised, as a task that cannot be decoded. A new generator goes on."""
         last, self._last = self._last, None
-        if last is None:
-            raise SourceRefusedError(f"iterate_task raised before it read a message: {error}: mend it") from error
-        if last.assigned.is_leaving:
+        if last is not None and last.assigned.is_leaving:
             return None
-        at = self._position_of(last)
-        if at is None:
-            raise SourceRefusedError(f"iterate_task raised between messages: {error}: mend it") from error
+        if last is None or (at := self._position_of(last)) is None:
+            raise SourceRefusedError(f"iterate_task raised at no message: {error}: mend it") from error
 
         def refuse(payload: object) -> object:
             del payload

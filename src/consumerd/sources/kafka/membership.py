@@ -1,4 +1,4 @@
-"""One member of the consumer group: its client, its partitions, the batches of them in hand, and what it commits.
+"""One member of the consumer group: its client, its partitions, and what it commits.
 
 All parts of the source work on one `Membership`. It has two locks, taken in this order: `client_lock`, since one thread
 at a time polls the client, and `state`, over everything else, held for moments only.
@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from threading import Condition, RLock
-from typing import TYPE_CHECKING
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -25,9 +24,6 @@ from consumerd.sources.kafka.health import Health, words
 from consumerd.sources.kafka.identity import IdentityQuestion
 from consumerd.sources.kafka.options import KafkaOptions
 from consumerd.sources.kafka.partition import AssignedPartition
-
-if TYPE_CHECKING:
-    from consumerd.sources.kafka.iteration import BatchInHand
 
 OVERDUE_S = 10.0
 """After so long an unanswered commit is taken for lost, and the next one may go."""
@@ -63,7 +59,6 @@ class Membership:
         self.client_lock = RLock()
         self.state = Condition(RLock())
         self.assigned: dict[int, AssignedPartition] = {}
-        self.in_hand: list[BatchInHand] = []
         self.health = Health(options, self.assigned, context.emit, context.clock)
 
     @property
@@ -75,18 +70,6 @@ class Membership:
     def trouble(self) -> SourceAwayError | StoreAwayError | None:
         """Why nothing comes, where that is because somebody does not answer."""
         return self.health.trouble or self.store_away
-
-    def leave(self, batches: Iterable[BatchInHand]) -> None:
-        """The loop has left these batches."""
-        with self.state:
-            for batch in batches:
-                self.in_hand.remove(batch)
-            self.state.notify_all()
-
-    def has_in_hand(self, partitions: Iterable[AssignedPartition]) -> bool:
-        """Whether the loop has a batch of one of these partitions. Under the state lock."""
-        leaving = list(partitions)
-        return any(batch.assigned in leaving for batch in self.in_hand)
 
     def switch(self, act: Callable[[list[TopicPartition]], None], partitions: Iterable[AssignedPartition]) -> None:
         """Have the client pause or resume these partitions. Under its lock."""

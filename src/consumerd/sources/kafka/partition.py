@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Message
 
@@ -13,6 +13,9 @@ from consumerd.sources.decoding import limited, quick_decode
 from consumerd.sources.identities import by_offset, one_by_one
 from consumerd.sources.kafka.identity import Identity
 
+if TYPE_CHECKING:
+    from consumerd.sources.kafka.iteration import BatchInHand
+
 
 class AssignedPartition:
     """The state of one assignment of one partition. Whoever reads or changes it holds the `state` lock.
@@ -21,6 +24,7 @@ class AssignedPartition:
     nothing.
 
     arrived: its records that came and were not handed out, in order.
+    in_hand: its batches that the loop has.
     end: the position after all that came, past gaps and transaction markers.
     durable: the position that the broker has confirmed, UNKNOWN where it has none.
     settled: how many tasks lie below it.
@@ -34,14 +38,15 @@ class AssignedPartition:
     """
 
     __slots__ = (
-        *("arrived", "durable", "end", "is_fenced", "is_held", "is_leaving", "ledger", "parked", "parked_ids"),
-        *("partition", "read_to", "sent", "settled", "topic_uuid", "went_back_at"),
+        *("arrived", "durable", "end", "in_hand", "is_fenced", "is_held", "is_leaving", "ledger", "parked"),
+        *("parked_ids", "partition", "read_to", "sent", "settled", "topic_uuid", "went_back_at"),
     )
 
     def __init__(self, partition: int, committed: int) -> None:
         """committed: the group's position; UNKNOWN (or any below 0) where it has none."""
         self.partition = partition
         self.arrived: list[Message] = []
+        self.in_hand: list[BatchInHand] = []
         self.durable = self.end = max(committed, UNKNOWN)
         self.ledger = ShardLedger(self.durable)
         self.parked: frozenset[int] = frozenset()
@@ -57,6 +62,11 @@ class AssignedPartition:
     def has_unyielded(self) -> bool:
         """Whether the user's `iterate_task` has read messages and not yielded them: they may not be skipped."""
         return self.read_to > self.ledger.taken_to
+
+    def oldest(self) -> Message | None:
+        """The first record that is not finished, where it is known."""
+        of_batches = [batch.oldest() for batch in self.in_hand]
+        return next((message for message in (*of_batches, *self.arrived[:1]) if message is not None), None)
 
     def has_parked(self, message: Message, identity: Identity) -> bool:
         """Whether the task of this message is parked."""
@@ -105,7 +115,7 @@ class KafkaBatch:
         identity: Identity,
         payload_limit_bytes: int,
     ) -> None:
-        """end: the position after the batch. Takes the messages from the ledger of their partition."""
+        """end: the position after the batch. Takes the messages from the ledger of their partition, and is in hand."""
         self.shard = assigned.partition
         self.raws: Sequence[Any] = messages  # typed as the contract has it
         self.offset: Callable[[Any], int] = Message.offset  # type: ignore[assignment]  # a received message has one
@@ -114,6 +124,7 @@ class KafkaBatch:
         if sum(map(len, messages)) > payload_limit_bytes and max(map(len, messages)) > payload_limit_bytes:
             self.decode = limited(quick_decode, payload_limit_bytes)
         self.assigned = assigned
+        assigned.in_hand.append(self)
         self._spans = [assigned.ledger.take(self.offset(messages[0]), end, len(messages))]
         self._end = end
         self._identity = identity

@@ -39,20 +39,19 @@ class Rebalance:
         self._state = membership.state
         self._health = membership.health
         self._question = membership.question
+        self._has_held = False
         self._ask_store_at = 0.0
 
     # The client's callbacks
 
     def on_assign(self, client: Consumer, partitions: list[TopicPartition]) -> None:
-        """Begin at the committed positions, once it is known what is parked above them."""
+        """Begin at the committed positions."""
         places = self._with_positions(client, partitions)
         coming = self._begin(places)
         self._health.note_joined(len(partitions))
-        freed = self._free_held()
-        self._membership.switch(client.resume, freed)  # librdkafka remembers a pause, also one of an earlier assignment
+        self._membership.switch(client.resume, coming)  # librdkafka remembers a pause of an earlier assignment
         with self._membership.errors_noted():
             client.incremental_assign(places)
-        self._pause_held(client, coming)
         self._report(events.partitions_assigned, partitions)
 
     def on_revoke(self, client: Consumer, partitions: list[TopicPartition]) -> None:
@@ -75,11 +74,25 @@ class Rebalance:
 
     # What the loop has done
 
-    def ask_store_when_due(self) -> None:
-        """Ask the parking store again, where partitions are held and it is time to."""
-        if self._membership.store_away is not None and self._membership.clock.monotonic() >= self._ask_store_at:
-            freed = [assigned for assigned in self._free_held() if not assigned.is_leaving]
-            self._membership.switch(self._membership.client.resume, freed)
+    def ask_store(self) -> None:
+        """Ask what is parked of the partitions that are held, where it is time to. The loop's thread.
+
+        They are paused while the store does not answer, so that their records do not pile up here.
+        """
+        member, now = self._membership, self._membership.clock.monotonic()
+        if not self._has_held or now < self._ask_store_at:
+            return
+        self._has_held, member.store_away = False, None
+        with self._state:
+            held = [assigned for assigned in self._assigned.values() if assigned.is_held and not assigned.is_leaving]
+        try:
+            for assigned in held:
+                self._free(assigned)
+        except StoreAwayError as error:
+            self._has_held, member.store_away = True, error
+            self._ask_store_at = now + AGAIN_S
+        member.switch(member.client.resume, [assigned for assigned in held if not assigned.is_held])
+        member.switch(member.client.pause, [assigned for assigned in held if assigned.is_held])
 
     def begin_anew(self) -> None:
         """The topic was made anew: what was read and finished of the one before counts for nothing.
@@ -95,9 +108,7 @@ class Rebalance:
             for assigned in before:
                 assigned.fence()
         places = [TopicPartition(topic, each.partition, OFFSET_BEGINNING) for each in before]
-        coming = self._begin(places)
-        self._free_held()
-        self._pause_held(client, coming)
+        self._begin(places)
         with self._membership.errors_noted():
             for place in places:
                 client.seek(place)
@@ -131,23 +142,8 @@ class Rebalance:
             for assigned in coming:
                 assigned.is_held = True
                 self._assigned[assigned.partition] = assigned
+            self._has_held = True
         return coming
-
-    def _free_held(self) -> list[AssignedPartition]:
-        """Ask what is parked of all partitions that are held; those that were freed."""
-        with self._state:
-            held = [assigned for assigned in self._assigned.values() if assigned.is_held]
-        freed: list[AssignedPartition] = []
-        try:
-            for assigned in held:
-                self._free(assigned)
-                freed.append(assigned)
-        except StoreAwayError as error:
-            self._membership.store_away = error
-            self._ask_store_at = self._membership.clock.monotonic() + AGAIN_S
-        else:
-            self._membership.store_away = None
-        return freed
 
     def _free(self, assigned: AssignedPartition) -> None:
         identity, position, ids = self._question.awaited(), max(assigned.durable, UNKNOWN + 1), frozenset[TaskId]()
@@ -159,11 +155,6 @@ class Rebalance:
             if not self._membership.is_iterated:  # there it is not positions that are skipped, but tasks yielded
                 assigned.parked = identity.positions(assigned.partition, ids)
             assigned.is_held = False
-
-    def _pause_held(self, client: Consumer, coming: Iterable[AssignedPartition]) -> None:
-        held = [assigned for assigned in coming if assigned.is_held]
-        if held:
-            self._membership.switch(client.pause, held)
 
     def _begin_leaving(self, partitions: list[TopicPartition]) -> list[AssignedPartition]:
         with self._state:
@@ -179,10 +170,10 @@ class Rebalance:
         """
         member = self._membership
         with self._state:
-            if member.has_in_hand(leaving) and get_ident() != member.loop_thread:
+            if get_ident() != member.loop_thread and any(assigned.in_hand for assigned in leaving):
                 member.context.worker.interrupt()
                 timeout_s = member.options.max_poll_interval * (1 - REVOKE_MARGIN)
-                self._state.wait_for(lambda: not member.has_in_hand(leaving), timeout_s)
+                self._state.wait_for(lambda: not any(assigned.in_hand for assigned in leaving), timeout_s)
 
     def _fence(self, leaving: Iterable[AssignedPartition]) -> None:
         with self._state:

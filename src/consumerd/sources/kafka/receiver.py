@@ -50,7 +50,7 @@ class Receiver:
 
     def begin(self) -> None:
         """The client is a new one, or has joined anew: it has nothing yet, and is not paused. Under its lock."""
-        self._was_full = self._is_paused = False
+        self._is_paused = False
         self._kept = 0
 
     def receive(self, limit: int, timeout_s: float) -> None:
@@ -64,7 +64,8 @@ class Receiver:
         awaits_answer = limit < 1 and self._membership.is_commit_outstanding
         while True:
             with self._membership.client_lock:
-                left_s = 0.0 if awaits_answer else max(0.0, deadline - self._clock.monotonic())
+                is_hasty = awaits_answer or (limit > 0 and self._arrivals.has_any)
+                left_s = 0.0 if is_hasty else max(0.0, deadline - self._clock.monotonic())
                 has_any = self._receive_slice(limit, min(SLICE_S, left_s))
                 self._polled_at = self._clock.monotonic()
             if has_any or deadline - self._polled_at < GRAIN_S:
@@ -89,7 +90,7 @@ class Receiver:
             if self._is_paused:
                 self._is_paused = False
                 self._switch_all(self._membership.client.resume)
-        self._rebalance.ask_store_when_due()
+        self._rebalance.ask_store()
         if self._arrivals.losses.is_due:
             self._arrivals.losses.look()
         if self._membership.is_commit_wanted:
@@ -102,13 +103,9 @@ class Receiver:
             self._keep_fetched(client.poll(timeout_s))
             self._look_again()
             return False
-        messages = client.consume(limit, 0) if self._was_full else []
-        if not messages:
-            first = client.poll(timeout_s)
-            messages = [] if first is None else [first]
-            if messages and limit > 1:
-                messages += client.consume(limit - 1, 0)
-        self._was_full = len(messages) >= limit
+        messages = client.consume(limit, 0)
+        if not messages and (first := client.poll(timeout_s)) is not None:
+            messages = [first, *client.consume(limit - 1, 0)] if limit > 1 else [first]
         if messages:
             self._add(messages)
         else:

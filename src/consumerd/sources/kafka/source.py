@@ -110,7 +110,11 @@ class KafkaSource:
     def release(self, batch: Batch, start: int) -> None:
         """The loop has left the batch; its records from `start` on come again after the next assignment."""
         del start
-        self._membership.leave((cast("BatchInHand", batch),))
+        assigned = cast("BatchInHand", batch).assigned
+        if assigned is not None:
+            with self._membership.state:
+                assigned.in_hand.remove(cast("BatchInHand", batch))
+                self._membership.state.notify_all()
 
     def tick(self) -> None:
         """Poll for a loop whose handler takes long, so that the group goes on; send what it has finished."""
@@ -128,7 +132,9 @@ class KafkaSource:
 
     def close(self, deadline: float) -> None:
         """Commit what is finished and end; where no process takes the slot over, leave the group."""
-        self._membership.leave(tuple(self._membership.in_hand))
+        with self._membership.state:
+            for assigned in self._membership.assigned.values():
+                assigned.in_hand.clear()
         if self.facade.iteration is not None:
             self.facade.iteration.close()
         closing = threading.Thread(target=self._group.leave, args=(deadline,), name="kafka-close", daemon=True)
@@ -154,11 +160,8 @@ class KafkaSource:
         """The age of the oldest task in hand or waiting here, by its record's timestamp."""
         with self._membership.state:
             assigned = self._membership.assigned.get(partition)
-            if assigned is None:
-                return None
-            in_hand = [batch.oldest() for batch in self._membership.in_hand if batch.assigned is assigned]
-            known = [message for message in (*in_hand, *assigned.arrived[:1]) if message is not None]
-        if not known:
+            oldest = None if assigned is None else assigned.oldest()
+        if oldest is None:
             return None
-        kind, milliseconds = known[0].timestamp()
+        kind, milliseconds = oldest.timestamp()
         return max(0.0, self._context.clock.wall() - milliseconds / 1000) if kind else None
