@@ -48,8 +48,12 @@ def default(info: FieldInfo) -> str:
     if info.is_required():
         return "required"
     value = info.get_default(call_default_factory=True)
-    if value is None:
+    if value is None or value == "":
         return "–"
+    if isinstance(value, BaseModel):
+        return json.dumps(value.model_dump())
+    if isinstance(value, tuple):
+        return ", ".join(f"`{each}`" for each in value)
     return f"{value:g}" if isinstance(value, float) else f"`{value}`" if isinstance(value, str) else json.dumps(value)
 
 

@@ -19,7 +19,7 @@ from consumerd.database.database import Database
 
 IN_DUE = ClaimedTable(
     table="jobs",
-    key="id",
+    key=("id",),
     state="state",
     waiting="new",
     claimed="taken",
@@ -31,6 +31,7 @@ IN_DUE = ClaimedTable(
     more={"tries": "tries"},
 )
 IN_UNTIL = replace(IN_DUE, claimed="", until="ends")
+BY_TWO_COLUMNS = replace(IN_DUE, key=("region", "id"))
 
 MINE, YOURS, LAPSED = Lease("a#1/1", 60.0), Lease("b#1/1", 60.0), Lease("a#1/0", -1.0)
 
@@ -38,24 +39,33 @@ MINE, YOURS, LAPSED = Lease("a#1/1", 60.0), Lease("b#1/1", 60.0), Lease("a#1/0",
 class ClaimsContract:
     """The suite. It makes a table `jobs`, which was not there."""
 
-    @pytest.fixture(params=[IN_DUE, IN_UNTIL], ids=["the claim ends in due", "the claim ends in until"])
+    @pytest.fixture(
+        params=[IN_DUE, IN_UNTIL, BY_TWO_COLUMNS], ids=["the claim ends in due", "… in until", "a key of two columns"]
+    )
     def claims(self, request: pytest.FixtureRequest, database: Database) -> Claims:
+        self._is_by_two = request.param is BY_TWO_COLUMNS
+
         def make(connection: Connection) -> str:
             connection.exec_driver_sql(
-                "CREATE TABLE jobs (id VARCHAR(36) PRIMARY KEY, state VARCHAR(9), due_at DOUBLE PRECISION, "
-                "owner VARCHAR(99), ends DOUBLE PRECISION, tries INTEGER)"
+                "CREATE TABLE jobs (region INTEGER, id VARCHAR(36), state VARCHAR(9), due_at DOUBLE PRECISION, "
+                "owner VARCHAR(99), ends DOUBLE PRECISION, tries INTEGER, PRIMARY KEY (id, region))"
             )
             connection.exec_driver_sql("CREATE INDEX ix_jobs ON jobs (state, due_at)")
             for number in range(4):
-                row = f"('k{number}', 'new', {wall() - 100 + number}, {number % 2})"
-                connection.exec_driver_sql(f"INSERT INTO jobs (id, state, due_at, tries) VALUES {row}")
+                row = f"(7, 'k{number}', 'new', {wall() - 100 + number}, {number % 2})"
+                connection.exec_driver_sql(f"INSERT INTO jobs (region, id, state, due_at, tries) VALUES {row}")
             return connection.dialect.name
 
         dialect = database.write(make)
         return Claims(request.param, dialect, wall if dialect == "sqlite" else None)
 
     def claimed(self, claims: Claims, database: Database, lease: Lease, limit: int, **more: bool) -> list[str]:
-        return [row[0] for row in database.write(partial(claims.claim, lease=lease, limit=limit, **more))]  # type: ignore[arg-type]  # is_untried alone
+        rows = database.write(partial(claims.claim, lease=lease, limit=limit, **more))  # type: ignore[arg-type]  # is_untried alone
+        return [row[1] if self._is_by_two else row[0] for row in rows]
+
+    def key(self, name: str) -> object:
+        """The key of a row."""
+        return (7, name) if self._is_by_two else name
 
     def test_what_is_due_longest_is_claimed_first_and_once(self, claims: Claims, database: Database) -> None:
         assert sorted(self.claimed(claims, database, MINE, 3)) == ["k0", "k1", "k2"]
@@ -69,7 +79,7 @@ class ClaimsContract:
 
     def test_what_does_not_fit_is_left(self, claims: Claims, database: Database) -> None:
         rows = database.write(lambda connection: claims.claim(connection, MINE, 4, fitting=lambda found: found[:1]))
-        assert [row[0] for row in rows] == ["k0"]
+        assert [claims.key_of(row) for row in rows] == [self.key("k0")]
         assert len(self.claimed(claims, database, YOURS, 4)) == 3
 
     def test_a_claim_that_ran_out_is_anybodys_until_it_is_renewed(self, claims: Claims, database: Database) -> None:
@@ -77,27 +87,35 @@ class ClaimsContract:
         assert database.write(lambda connection: claims.renew(connection, replace(LAPSED, seconds=60.0))) == 2
         assert self.claimed(claims, database, YOURS, 4) == ["k2", "k3"]
 
+    def test_claims_on_some_rows_are_renewed_alone(self, claims: Claims, database: Database) -> None:
+        self.claimed(claims, database, LAPSED, 2)
+        renewed = replace(LAPSED, seconds=60.0)
+        keys = [self.key("k0"), self.key("k3")]
+        assert database.write(lambda connection: claims.renew_among(connection, renewed, keys)) == 1
+        assert self.claimed(claims, database, YOURS, 1) == ["k1"]
+
     def test_who_lost_its_claim_settles_nothing(self, claims: Claims, database: Database) -> None:
         self.claimed(claims, database, LAPSED, 1)
         assert self.claimed(claims, database, YOURS, 1) == ["k0"]
 
         def settle(connection: Connection, lease: Lease) -> int:
-            return claims.settle(connection, claims.delete, claims.delete.rows(key=["k0"], token=[lease.owner]))
+            return claims.settle(connection, claims.delete, [key], lease.owner)
 
-        assert not database.write(lambda connection: claims.is_owned(connection, "k0", LAPSED.owner))
+        key = self.key("k0")
+        assert not database.write(lambda connection: claims.is_owned(connection, key, LAPSED.owner))
         assert database.write(partial(settle, lease=LAPSED)) == 0
-        assert database.read(lambda connection: claims.is_claimed(connection, "k0"))
-        assert database.write(lambda connection: claims.is_owned(connection, "k0", YOURS.owner))
+        assert database.read(lambda connection: claims.claimed_among(connection, [key, self.key("k1")])) == 1
+        assert database.write(lambda connection: claims.is_owned(connection, key, YOURS.owner))
         assert database.write(partial(settle, lease=YOURS)) == 1
 
     def test_a_settlement_sets_what_it_says(self, claims: Claims, database: Database) -> None:
         self.claimed(claims, database, MINE, 2)
         done = claims.settlement("{state} = 'done', {token} = NULL, {tries} = :tries")
-        rows = done.rows(key=["k0", "k1", "k2"], token=[MINE.owner] * 3, tries=[8, 9, 9])
-        assert database.write(lambda connection: claims.settle(connection, done, rows)) == 2
+        keys = [*map(self.key, ("k0", "k1", "k2")), *(self.key(f"none{number}") for number in range(600))]
+        assert database.write(lambda connection: claims.settle(connection, done, keys, MINE.owner, tries=8)) == 2
         query = "SELECT id, tries FROM jobs WHERE state = 'done' ORDER BY id"
         found = database.read(lambda connection: connection.exec_driver_sql(query).all())
-        assert [tuple(row) for row in found] == [("k0", 8), ("k1", 9)]
+        assert [tuple(row) for row in found] == [("k0", 8), ("k1", 8)]
 
     def test_what_is_given_back_is_due_again(self, claims: Claims, database: Database) -> None:
         self.claimed(claims, database, MINE, 2)

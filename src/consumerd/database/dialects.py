@@ -28,6 +28,9 @@ NOW = {
 It is constant within a statement, so that an index can be used.
 """
 
+AS_BYTES = {"sqlite": "{}", "mysql": "CAST({} AS BINARY)", "postgresql": '{} COLLATE "C"'}
+"""A column of text that is compared byte by byte, whatever collation its table has."""
+
 SUPPORTED = frozenset(NOW)
 
 

@@ -19,22 +19,40 @@ ResultT = TypeVar("ResultT")
 TRIES = 4
 WAIT_FOR_ROOM_S = 4.0
 LONGEST_HELD_S = 1.0
+LONGEST_IDLE_S = 5.0
 
 
 class ServerDatabase:
     """A `Database` behind a URL, for more processes than the server may take connections.
 
-    It has one connection at most, tested before each transaction, made anew when it is dead, and let go of after a
-    while. A server that has no room for one is asked again for some seconds, not in step with others.
+    It has one connection at most, and makes a new one after an error. A server that has no room for one is asked again
+    for some seconds, not in step with others.
+
+    A connection that is lent is tested before each transaction, and let go of after a second. One that is kept is not:
+    it stays until nobody has used it for five seconds.
     """
 
-    def __init__(self, url: URL, away: Away, prepare: Callable[[Connection], None] | None = None) -> None:
-        """prepare: runs in a transaction of its own, once for each time that the server was found."""
+    def __init__(
+        self,
+        url: URL,
+        away: Away,
+        prepare: Callable[[Connection], None] | None = None,
+        *,
+        is_kept: bool = False,
+        is_autocommit: bool = False,
+    ) -> None:
+        """prepare: runs in a transaction of its own, once for each time that the server was found.
+
+        is_autocommit: each statement is a transaction, and nothing but the statements is sent.
+        """
         self._url = with_driver(url)
         self._away = away
         self._prepare = prepare
+        self._is_kept = is_kept
+        self._is_autocommit = is_autocommit
         self._engine: Engine | None = None
         self._connected_at: float | None = None
+        self._used_at = 0.0
 
     def write(self, step: Callable[[Connection], ResultT]) -> ResultT:
         """Run `step` in a transaction, READ COMMITTED, and commit; again where it lost a race."""
@@ -73,16 +91,20 @@ class ServerDatabase:
         self._engine = self._connected_at = None
 
     def _try(self, step: Callable[[Connection], ResultT]) -> ResultT:
-        with self._opened().begin() as connection:
+        if self._is_kept and monotonic() - self._used_at > LONGEST_IDLE_S:
+            self.rest()
+        engine = self._opened()
+        with engine.connect() if self._is_autocommit else engine.begin() as connection:
             self._connected_at = self._connected_at or monotonic()
             result = step(connection)
-        if monotonic() - self._connected_at > LONGEST_HELD_S:
+        self._used_at = monotonic()
+        if not self._is_kept and self._used_at - self._connected_at > LONGEST_HELD_S:
             self.rest()
         return result
 
     def _opened(self) -> Engine:
         if self._engine is None:
-            engine = _engine(self._url)
+            engine = self._make_engine()
             try:
                 if self._prepare is not None:
                     with engine.begin() as connection:
@@ -93,14 +115,15 @@ class ServerDatabase:
             self._engine = engine
         return self._engine
 
-
-def _engine(url: URL) -> Engine:
-    with driver_needed(url):
-        return create_engine(
-            url,
-            isolation_level="READ COMMITTED",
-            pool_size=1,
-            max_overflow=0,
-            pool_pre_ping=True,
-            connect_args=connect_arguments(url),
-        )
+    def _make_engine(self) -> Engine:
+        with driver_needed(self._url):
+            return create_engine(
+                self._url,
+                isolation_level="AUTOCOMMIT" if self._is_autocommit else "READ COMMITTED",
+                skip_autocommit_rollback=self._is_autocommit,
+                pool_size=1,
+                max_overflow=0,
+                pool_pre_ping=not self._is_kept,
+                pool_reset_on_return=None,  # a transaction has ended before, or the connection is dropped
+                connect_args=connect_arguments(self._url),
+            )

@@ -15,8 +15,8 @@ from sqlalchemy import Connection
 from consumerd.database.dialects import NOW
 from consumerd.database.embedded import driver_of
 
-_PARAMETER = re.compile(r"""("[^"]*"|`[^`]*`)|:([a-z_0-9]+)""")
-"""A quoted name, which is left as it is, or a value's place."""
+_PARAMETER = re.compile(r"""("[^"]*"|`[^`]*`|'[^']*'|::)|:([a-z_0-9]+)""")
+"""What is left as it is: a quoted name, a text, PostgreSQL's cast. Or the place of a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,9 @@ def written(template: str, parts: Mapping[str, str], dialect: str, *, is_clock_g
     found: list[str] = []
 
     def placed(match: re.Match[str]) -> str:
-        quoted_name, value = match.groups()
-        if quoted_name is not None:
-            return str(quoted_name)
+        as_it_is, value = match.groups()
+        if as_it_is is not None:
+            return str(as_it_is)
         if value == "now" and not is_clock_given:
             return NOW[dialect]
         found.append(value)
@@ -57,8 +57,23 @@ def written(template: str, parts: Mapping[str, str], dialect: str, *, is_clock_g
 def quoted(dialect: str, name: str) -> str:
     """A name, of whatever characters, as a statement has it."""
     quote = "`" if dialect == "mysql" else '"'
-    written_name = name if dialect == "sqlite" else name.replace("%", "%%")  # there it begins a placeholder
-    return f"{quote}{written_name.replace(quote, 2 * quote)}{quote}"
+    return f"{quote}{literal(dialect, name).replace(quote, 2 * quote)}{quote}"
+
+
+def quoted_table(dialect: str, name: str) -> str:
+    """A table's name; where it has a dot, a schema's and a table's, but not in SQLite."""
+    return ".".join(quoted(dialect, part) for part in ([name] if dialect == "sqlite" else name.split(".")))
+
+
+def quoted_text(dialect: str, text: str) -> str:
+    """A text, of whatever characters, as a statement has it."""
+    escaped = text.replace("\\", "\\\\") if dialect == "mysql" else text
+    return "'" + literal(dialect, escaped).replace("'", "''") + "'"
+
+
+def literal(dialect: str, sql: str) -> str:
+    """SQL as a statement has it that is written with placeholders: on servers a `%` begins one."""
+    return sql if dialect == "sqlite" else sql.replace("%", "%%")
 
 
 def run(connection: Connection, statement: Statement, **values: object) -> Any:  # a cursor, or SQLAlchemy's of it

@@ -87,7 +87,7 @@ def park_again(connection: Connection, task: ParkedTask, token: str) -> bool:
 def finish(connection: Connection, consumer: str, task_id: TaskId, token: str) -> bool:
     """A claimed task is done: its row goes. False where the lease was lost."""
     claims, key = _claims(connection), key_of(consumer, task_id)
-    if not claims.settle(connection, claims.delete, [(key, token)]):
+    if not claims.settle(connection, claims.delete, [key], token):
         return False
     connection.execute(delete(PARTS).where(PARTS.c.id == key))
     return True
@@ -134,8 +134,7 @@ def release(connection: Connection, owner_prefix: str) -> int:
 def release_tasks(connection: Connection, tasks: Sequence[ParkedTask], token: str) -> None:
     """Give up the claims on these tasks."""
     claims = _claims(connection)
-    if tasks:
-        claims.settle(connection, claims.free, [(key_of(task.consumer, task.task_id), token) for task in tasks])
+    claims.settle(connection, claims.free, [key_of(task.consumer, task.task_id) for task in tasks], token)
 
 
 def next_due(connection: Connection, consumer: str) -> float | None:
@@ -188,7 +187,7 @@ def claims_in(dialect: str) -> Claims:
     return Claims(
         ClaimedTable(
             table=PARKED.name,
-            key="id",
+            key=("id",),
             state="state",
             waiting=ParkedState.WAITING.value,
             due="due_at",

@@ -1,7 +1,7 @@
 """The contract between the worker's loop and a source, which every source's suite of tests checks.
 
 Every source is a `Source`. What only some can do stands in protocols of its own, which the worker asks for by
-`isinstance`: `Leased`, `Measured`, `Revocable`, `KeepsRows`, `TellsTrouble`.
+`isinstance`: `Leased`, `Measured`, `Revocable`, `KeepsRows`, `TellsTrouble`, `Asked`.
 
 The loop's thread calls everything but `tick` and `lag`, which the keeper calls. The order of calls: `open`, then
 `fetch` and `settle` in turn, `release` once for each batch, `close`.
@@ -248,6 +248,14 @@ class TellsTrouble(Protocol):
 
     def trouble(self) -> SourceAwayError | None:
         """What is wrong now; asked after each fetch. The loop's thread."""
+
+
+@runtime_checkable
+class Asked(Protocol):
+    """A source that is asked now and then whether there is something, since nothing tells it."""
+
+    def look_now(self) -> None:
+        """There may be tasks: the next fetch asks, whether or not it is time. The loop's thread."""
 
 
 class EndOfSource(Exception):  # noqa: N818 - it is no error: a generator returned

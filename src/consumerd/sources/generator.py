@@ -59,7 +59,9 @@ class GeneratorSource:
 
     def close(self, deadline: float) -> None:
         del deadline
-        getattr(self._tasks, "close", lambda: None)()
+        close = getattr(self._tasks, "close", None)
+        if close is not None:
+            close()
 
 
 KIND = SourceKind(

@@ -60,7 +60,7 @@ class Stop(Message, frozen=True):
 
 
 class Wake(Message, frozen=True):
-    """master → worker: look at the parking store now."""
+    """master → worker: look now whether there are tasks, in the parking store and, where it is asked, in the source."""
 
 
 class Amend(Message, frozen=True):

@@ -12,7 +12,7 @@ from consumerd.database.database import Database
 from consumerd.database.embedded import EmbeddedDatabase, EmbeddedFile
 from consumerd.database.lock import FileLock
 from consumerd.errors import StoreAwayError
-from contracts.claimed_rows import IN_DUE, IN_UNTIL, ClaimsContract
+from contracts.claimed_rows import IN_DUE, ClaimsContract
 
 
 class TestSQLite(ClaimsContract):
@@ -34,7 +34,7 @@ def test_on_a_server_rows_are_chosen_by_its_clock_and_locked_ones_left_out(diale
         assert "'taken'" in lapsed
         assert "'new'" in waiting
         assert lapsed.endswith("FOR UPDATE SKIP LOCKED")
-        assert ("FORCE INDEX (ix_jobs)" in lapsed) == (dialect == "mysql")
+        assert ("FORCE INDEX (`ix_jobs`)" in lapsed) == (dialect == "mysql")
         assert all(statement.names == ("limit",) for statement in candidates)
 
 
@@ -42,8 +42,3 @@ def test_sqlite_claims_with_one_statement_by_the_clock_of_its_process() -> None:
     every, untried = Claims(IN_DUE, "sqlite", lambda: 7.0).quick
     assert every.names == ("now", "seconds", "token", "now", "limit", "now", "limit", "limit")
     assert untried.text.count('"tries" = 0') == 1
-
-
-def test_the_parameters_of_many_rows_stand_in_the_order_of_their_statement() -> None:
-    settled = Claims(IN_UNTIL, "sqlite", lambda: 7.0).settlement("{state} = 'done', {due} = :now")
-    assert settled.rows(token=["t", "t"], key=[1, 2], now=[7.0, 7.0]) == [(7.0, 1, "t"), (7.0, 2, "t")]

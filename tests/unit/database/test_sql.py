@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 
-from consumerd.database.sql import quoted, written
+from consumerd.database.sql import quoted, quoted_text, written
 
 NAME = 'at 50%: "half" `done`'
 
@@ -31,3 +32,11 @@ def test_sqlite_takes_such_a_name_for_what_it_is() -> None:
     ((_, name, *_),) = database.execute("PRAGMA table_info(jobs)")
     assert name == NAME
     database.close()
+
+
+@pytest.mark.parametrize("text", ["it's 100 % :here", "back\\slash", "::"])
+def test_a_text_stands_for_itself_and_for_no_value(text: str) -> None:
+    statement = written("SELECT {text}, :a", {"text": quoted_text("sqlite", text)}, "sqlite", is_clock_given=True)
+    with closing(sqlite3.connect(":memory:")) as database:
+        assert database.execute(statement.text, ("x",)).fetchone() == (text, "x")
+    assert written("{text}::int", {"text": quoted_text("mysql", text)}, "mysql", is_clock_given=True).names == ()

@@ -12,8 +12,9 @@ from typing import Any, cast
 
 import pytest
 
+from consumerd.events.listeners import FactBuffer
 from consumerd.master.duties.service import Service
-from consumerd.master.host.own_process import ServiceSocket
+from consumerd.master.host.service_socket import ServiceSocket
 from consumerd.master.rules.plan import LOST_FOR_S
 from consumerd.master.supervisor import Supervisor
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
@@ -39,6 +40,7 @@ class Turns:
             self.woken,
             duties=(),
             service=Service(ServiceSocket(), stage.pools, stage.facts.append),
+            buffer=FactBuffer(),
             reload=self.reloads.append,
             note_end=lambda pid, status: self.ends.append((pid, status)),
         )

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 
 from consumerd import clock, events
@@ -88,15 +87,14 @@ class Broadcast:
             raise ConsumerdError(f"{MOST_FOLLOWERS} follow already, and no more may: end one of them")
         follower = _Follower(target, with_stderr=with_stderr)
         wanted = [item for item in self._kept if follower.wants(item)]
-        for item in wanted[len(wanted) - max(0, min(recent, len(wanted))) :]:
-            follower.waiting.put_nowait(item)
+        follower.waiting.extend(wanted[len(wanted) - max(0, min(recent, len(wanted))) :])
         if is_following and not self._is_closed:
             self._followers.add(follower)
         else:
-            follower.waiting.put_nowait(None)
+            follower.is_ended = True
         try:
-            while (item_or_end := await follower.waiting.get()) is not None:
-                yield item_or_end.as_json()
+            async for item in follower.items():
+                yield item.as_json()
             if follower.missed:
                 raise ConsumerdError(f"{follower.missed} and more were missed: they were not read as fast as they came")
         finally:
@@ -106,11 +104,10 @@ class Broadcast:
         """End every following, once what waits is read, or after a while."""
         self._is_closed = True
         for follower in self._followers:
-            follower.waiting.put_nowait(None)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                for follower in tuple(self._followers):
-                    await follower.has_left.wait()
+            follower.end()
+        deadline = clock.monotonic() + within_s
+        while self._followers and clock.monotonic() < deadline:
+            await asyncio.sleep(0.01)
 
     def _pass_on(self, item: Item) -> None:
         self._kept.append(item)
@@ -119,7 +116,6 @@ class Broadcast:
 
     def _leave(self, follower: _Follower) -> None:
         self._followers.discard(follower)
-        follower.has_left.set()
         if follower.missed:
             self._emit(events.follower_cut_off(missed=follower.missed))
 
@@ -127,16 +123,16 @@ class Broadcast:
 class _Follower:
     """One who follows the items of `target`, a group or `group/name`; None: all, the master's own too.
 
-    waiting: what it has not read yet; None ends it. missed: how many items found no room; it is cut off then.
-    has_left: set once it reads no more.
+    waiting: what it has not read yet. missed: how many items found no room; it is cut off then.
     """
 
     def __init__(self, target: str | None, *, with_stderr: bool) -> None:
-        self.waiting: asyncio.Queue[Item | None] = asyncio.Queue()
+        self.waiting: deque[Item] = deque()
         self.missed = 0
-        self.has_left = asyncio.Event()
+        self.is_ended = False
         self._target = target
         self._with_stderr = with_stderr
+        self._woken = asyncio.Event()
 
     def wants(self, item: Item) -> bool:
         if item.name == STDERR and not self._with_stderr:
@@ -148,7 +144,21 @@ class _Follower:
     def offer(self, item: Item) -> None:
         if not self.wants(item):
             return
-        is_cut_off = self.missed > 0
-        self.missed += is_cut_off or self.waiting.qsize() >= MOST_WAITING
-        if not is_cut_off:
-            self.waiting.put_nowait(None if self.missed else item)
+        if self.missed or len(self.waiting) >= MOST_WAITING:
+            self.missed += 1
+            self.is_ended = True
+        else:
+            self.waiting.append(item)
+        self._woken.set()
+
+    def end(self) -> None:
+        self.is_ended = True
+        self._woken.set()
+
+    async def items(self) -> AsyncIterator[Item]:
+        while self.waiting or not self.is_ended:
+            if self.waiting:
+                yield self.waiting.popleft()
+            else:
+                self._woken.clear()
+                await self._woken.wait()

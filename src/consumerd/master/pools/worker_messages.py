@@ -18,8 +18,11 @@ from consumerd.master.rules.restart import Ended, has_settled, is_proven, is_ref
 from consumerd.master.rules.wait_status import worker_described
 from consumerd.model.slots import PoolState, SlotState
 from consumerd.wire.board import BoardFlag, Reading
-from consumerd.wire.messages import Cleared, Lag, ParkedNow, Ready, Reported
+from consumerd.wire.messages import Cleared, Lag, ParkedNow, Ready, Reported, Wake
 from consumerd.wire.status import Culprit, Flag, LastEnd
+
+LAST_WORDS_S = 5.0
+"""A failure that a worker told so shortly before its end is why it ended."""
 
 
 def hear_worker(pool: Pool, arrival: Arrival, now: float) -> None:
@@ -145,10 +148,11 @@ def _become_without(pool: Pool, slot: int, record: LastEnd, after: ObservedPool,
 
 
 def _note_end(pool: Pool, slot: int, record: LastEnd) -> None:
-    """An end that nobody asked for is an error, unless the worker has said itself why it ends."""
-    is_condemned = pool.observed.slots[slot].condemned is not None
-    if is_condemned or not record.reason:
-        end = how_ended(record) if is_condemned else record.end
+    """An end that nobody asked for is an error, unless the worker has just said itself why it ends."""
+    last = pool.last_error
+    is_told = last is not None and last.name == events.consume_failed.name and last.fields.get("worker_id") == slot
+    if last is None or not is_told or clock.wall() - last.at > LAST_WORDS_S:
+        end = how_ended(record) if pool.observed.slots[slot].condemned is not None else record.end
         pool.note_error(events.worker_ended.name, worker_id=slot, end=end)
 
 
@@ -197,6 +201,9 @@ def _reported(pool: Pool, slot: int, worker: Worker, reported: Reported) -> None
     event = events.event_of(fact)
     if event in (events.task_failed, events.consume_failed):
         worker.failed = reported
+    elif event is events.work_found:
+        for other in pool.workers.keys() - {slot}:
+            pool.send(other, Wake())
     if event is not None and event.away:
         why = reported.fields.get("error", reported.fields.get("advice", ""))
         worker.away.setdefault(event.away, Flag(away=event.away, since=clock.wall(), error=str(why)))

@@ -1,4 +1,4 @@
-"""A SQLite table as a source: rows are claimed with a lease, and settled where they stand. The embedded default."""
+"""A table as a source: its rows are claimed with a lease, and settled where they stand."""
 
 from __future__ import annotations
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from consumerd.model.task import Task, TaskId
 from consumerd.sources.identities import in_order, text_of
+from consumerd.sources.records import encode_record
 
-Raw = tuple[int, Any, bytes, int, float | None]
-"""(index in the batch, id of whatever type the table has, payload, attempts, first attempt)"""
-
-_id_of = operator.itemgetter(1)
+Raw = tuple[int, Any, Any, int, float | None]
+"""(index in the batch, key of whatever type the table has, content, attempts, time of the first attempt)"""
 
 
 class TableBatch:
-    """Claimed rows.
+    """Claimed rows. The content of each is the bytes of its payload, or the row's values.
 
     token: of the claim.
     leased_at: when the lease began, or was renewed last, on the monotonic clock.
@@ -26,9 +25,9 @@ class TableBatch:
 
     shard = 0
     offset: Callable[[Raw], int] = staticmethod(operator.itemgetter(0))
-    payload: Callable[[Raw], bytes] = staticmethod(operator.itemgetter(2))
+    payload: Callable[[Raw], Any] = staticmethod(operator.itemgetter(2))
 
-    def __init__(self, table: str, token: str, raws: Sequence[Raw], decode: Callable[[bytes], object]) -> None:
+    def __init__(self, table: str, token: str, raws: Sequence[Raw], decode: Callable[[Any], object]) -> None:
         self.raws = raws
         self.decode = decode
         self.token = token
@@ -38,22 +37,49 @@ class TableBatch:
         self._table = table
 
     def task(self, index: int) -> Task:
-        offset, row_id, payload, attempts, first_at = self.raws[index]
+        offset, key, content, attempts, first_at = self.raws[index]
         return Task(
-            id=TaskId(f"{self._table}:{text_of(row_id)}"),
+            id=TaskId(f"{self._table}:{key_text(key)}"),
             offset=offset,
             source=self._table,
             shard=self.shard,
             position=0,
-            payload=payload,
+            payload=content if isinstance(content, bytes) else encode_record(self.decode(content)),
             attempts=attempts,
             first_at=first_at,
         )
 
     def identities(self) -> bytes:
-        """A task is its row, by the table's id."""
-        return in_order(f"{self._table}:", map(_id_of, self.raws))
+        """A task is its row, by the table's key."""
+        return in_order(f"{self._table}:", [_short(raw[1]) for raw in self.raws])
 
-    def keys(self, start: int, stop: int) -> Iterable[object]:
-        """The ids of these rows."""
-        return map(_id_of, self.raws[start:stop])
+    def keys(self, start: int, stop: int) -> list[object]:
+        """The keys of these rows."""
+        return [raw[1] for raw in self.raws[start:stop]]
+
+
+def key_text(key: object) -> str:
+    """A key as text; of several columns, with commas between them."""
+    return ",".join(map(_part_text, key)) if isinstance(key, tuple) else text_of(key)
+
+
+def key_texts(text: str, width: int) -> list[str]:
+    """The texts of the columns of a key whose text this is."""
+    if width == 1:
+        return [text]
+    parts = [""]
+    characters = iter(text)
+    for character in characters:
+        if character == ",":
+            parts.append("")
+        else:
+            parts[-1] += next(characters, "") if character == "\\" else character
+    return parts
+
+
+def _part_text(part: object) -> str:
+    return text_of(part).replace("\\", "\\\\").replace(",", "\\,")
+
+
+def _short(key: object) -> object:
+    return key if isinstance(key, int | str) else key_text(key)

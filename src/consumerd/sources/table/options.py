@@ -6,29 +6,54 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import unquote
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-Identifier = Annotated[str, Field(pattern=r"\A[A-Za-z_][A-Za-z0-9_]*\z", max_length=128)]
-"""A table's or column's name; nothing that SQL could take for anything else."""
+Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"\A[^\x00-\x1f]*\z")]
+"""A table's or column's name. Statements quote it, so that it may have any characters."""
 
 _SCHEME = "sqlite:///"
+SERVERS = ("mysql", "mariadb", "postgres", "postgresql")
 
 
 def _check_database(database: str) -> str:
+    if is_server(database):
+        return database
     path = _path_in(database)
     if not path or "://" in path or path.startswith((":memory:", "file:")):
         raise ValueError(
-            "must be the path of a SQLite file, or sqlite:///PATH: a database in memory has no other readers"
+            "must be the path of a SQLite file, sqlite:///PATH, or the URL of a server, mysql:// or postgresql://; "
+            "a database in memory has no other readers"
         )
     return database
+
+
+def is_server(database: str) -> bool:
+    """Whether `database` is the URL of a server, not a file."""
+    scheme, found, _ = database.partition("://")
+    return bool(found) and scheme.partition("+")[0] in SERVERS
 
 
 def _path_in(database: str) -> str:
     return unquote(database.removeprefix(_SCHEME)) if database.startswith(_SCHEME) else database
 
 
+def _several(value: object) -> object:
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
+class States(BaseModel):
+    """What the table writes into `state_column`, where it has words of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    pending: str = Field(default="pending", min_length=1, description="A row that waits.")
+    claimed: str = Field(default="claimed", min_length=1, description="A row that a worker has.")
+    done: str = Field(default="done", min_length=1, description="A row whose task is done.")
+    dead: str = Field(default="dead", min_length=1, description="A row whose task is parked as dead.")
+
+
 class TableOptions(BaseModel):
-    """A claimed SQLite table, and the columns that consumerd reads and writes in it.
+    """A claimed table, and the columns that consumerd reads and writes in it.
 
     `sources.table.schema` makes such a table.
     """
@@ -36,18 +61,35 @@ class TableOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     database: Annotated[str, AfterValidator(_check_database)] = Field(
-        description="The SQLite file: its path, or `sqlite:///PATH`; relative to the directory that the consumer runs "
-        "in."
+        description="The URL of a server, `mysql://user:password@host/database` or `postgresql://…`; or a SQLite file: "
+        "its path, or `sqlite:///PATH`, relative to the directory that the consumer runs in."
     )
-    table: Identifier = Field(default="tasks", description="The table whose rows are the tasks.")
-    id_column: Identifier = Field(default="id", description="Column: the primary key.")
-    payload_column: Identifier = Field(default="payload", description="Column: the record, as JSON.")
-    state_column: Identifier = Field(default="state", description="Column: how far the row has come.")
-    due_column: Identifier = Field(default="due_at", description="Column: when the row is due.")
-    attempts_column: Identifier = Field(default="attempts", description="Column: how often the task was attempted.")
-    first_column: Identifier = Field(default="first_at", description="Column: when it was attempted first.")
-    lease_column: Identifier = Field(default="lease", description="Column: which worker has claimed the row.")
-    settled_column: Identifier = Field(default="settled_at", description="Column: when the row was settled.")
+    table: Name = Field(
+        default="tasks", description="The table whose rows are the tasks; on a server also `schema.table`."
+    )
+    id_column: Annotated[tuple[Name, ...], BeforeValidator(_several), Field(min_length=1)] = Field(
+        default=("id",), description="Column: the primary key. A list, where it has several columns."
+    )
+    payload_column: Name = Field(default="payload", description="Column: the record, as JSON.")
+    columns: Annotated[tuple[Name, ...] | None, BeforeValidator(_several)] = Field(
+        default=None,
+        description='The record is the row: a dict of these columns, or of all with `"*"`. Left out: the record is '
+        "what the payload column holds.",
+    )
+    where: str = Field(
+        default="",
+        description="A condition in SQL: only rows for which it holds are tasks, such as `kind = 'mail'`. It should "
+        "not change while a row is claimed.",
+    )
+    state_column: Name = Field(default="state", description="Column: how far the row has come.")
+    states: States = Field(
+        default=States(), description='The words of the state column, such as `{pending = "new", done = "sent"}`.'
+    )
+    due_column: Name = Field(default="due_at", description="Column: when the row is due.")
+    attempts_column: Name = Field(default="attempts", description="Column: how often the task was attempted.")
+    first_column: Name = Field(default="first_at", description="Column: when it was attempted first.")
+    lease_column: Name = Field(default="lease", description="Column: which worker has claimed the row.")
+    settled_column: Name = Field(default="settled_at", description="Column: when the row was settled.")
     lease: float = Field(
         default=30.0,
         ge=5.0,
@@ -60,6 +102,17 @@ class TableOptions(BaseModel):
     done: Literal["keep", "delete"] = Field(
         default="keep", description="What becomes of a finished row: `keep` leaves it, `delete` removes it."
     )
+    poll_interval: float = Field(
+        default=1.25,
+        gt=0.0,
+        le=3600.0,
+        description="An idle pool asks a server every so many seconds for new rows: all of its workers together.",
+    )
+
+    @property
+    def is_server(self) -> bool:
+        """Whether the database is a server, not a file."""
+        return is_server(self.database)
 
     @property
     def path(self) -> Path:
@@ -72,7 +125,10 @@ class TableOptions(BaseModel):
         return self.path.with_name(f"{self.path.name}.lock")
 
     @property
-    def columns(self) -> tuple[str, ...]:
+    def needed_columns(self) -> tuple[str, ...]:
         """All columns that the table must have."""
-        own = (self.id_column, self.payload_column, self.state_column, self.due_column, self.attempts_column)
-        return (*own, self.first_column, self.lease_column, self.settled_column)
+        content = (
+            (self.payload_column,) if self.columns is None else tuple(name for name in self.columns if name != "*")
+        )
+        own = (self.state_column, self.due_column, self.attempts_column, self.first_column, self.lease_column)
+        return tuple(dict.fromkeys((*self.id_column, *content, *own, self.settled_column)))

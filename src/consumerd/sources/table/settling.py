@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import TypeVar, cast
 
 from sqlalchemy import Connection
 
 from consumerd import events
 from consumerd.database.database import Database
-from consumerd.database.sql import Statement
 from consumerd.model.outcome import Dead, Done, Expired, Retry, Skipped
 from consumerd.sources.contract import Settlement, SourceContext
-from consumerd.sources.identities import values_of
 from consumerd.sources.table.batch import TableBatch
 from consumerd.sources.table.statements import Statements
 
@@ -23,11 +20,17 @@ ResultT = TypeVar("ResultT")
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Rows to be written with one statement: of one batch, or, with None, of no claim."""
+    """Rows to be settled with one statement.
+
+    batch: whose claim they are of; None for dead rows, which nobody has claimed.
+    settlement: as the engine of claims wrote it.
+    values: the same for each row.
+    """
 
     batch: TableBatch | None
-    statement: Statement
-    rows: list[tuple[object, ...]]
+    settlement: str
+    keys: Sequence[object]
+    values: Mapping[str, object]
 
 
 class Settling:
@@ -56,18 +59,17 @@ class Settling:
                 self._note(batch, start, stop, self._sql.dead)
             case Retry(after=after):
                 task = settlement.task or batch.task(start)
-                first = task.first_at or self._context.clock.wall()
-                self._note(batch, start, stop, self._sql.defer, after=after, attempts=task.attempts, first=first)
+                age_s = 0.0 if task.first_at is None else self._context.clock.wall() - task.first_at
+                self._note(batch, start, stop, self._sql.defer, after=after, attempts=task.attempts, age=age_s)
 
     def note_free(self, batch: TableBatch, start: int) -> None:
         """The rows from `start` on were never started: anybody may have them."""
         self._note(batch, start, len(batch.raws), self._sql.claims.free)
 
-    def note_resolved(self, row_id: str) -> None:
-        """A dead row, by its id as text, is done after all."""
-        text, number, content = values_of(row_id)
-        rows = self._sql.resolve.rows(now=[self._context.clock.wall()], text=[text], number=[number], content=[content])
-        self._noted.append(Settled(None, self._sql.resolve, rows))
+    def note_resolved(self, keys: Sequence[object]) -> None:
+        """A dead row is done after all; its key is one of these."""
+        if keys:
+            self._noted.append(Settled(None, self._sql.resolve, keys, {}))
 
     def write(self, database: Database, step: Callable[[Connection], ResultT]) -> ResultT:
         """Run `step` in the transaction that writes all that is noted, which is forgotten when that is committed."""
@@ -83,25 +85,26 @@ class Settling:
             raise
         for each in self._noted:
             if each.batch is not None:
-                each.batch.unsettled -= len(each.rows)
+                each.batch.unsettled -= len(each.keys)
         self._noted.clear()
         self._is_doubtful = False
         return result
 
-    def _note(self, batch: TableBatch, start: int, stop: int, statement: Statement, **values: object) -> None:
-        same = {"now": self._context.clock.wall(), "token": batch.token, **values}
-        columns = {name: repeat(value) for name, value in same.items()}
-        self._noted.append(Settled(batch, statement, statement.rows(key=batch.keys(start, stop), **columns)))
+    def _note(self, batch: TableBatch, start: int, stop: int, settlement: str, **values: object) -> None:
+        self._noted.append(Settled(batch, settlement, batch.keys(start, stop), values))
 
     def _write(self, connection: Connection) -> None:
         """Write all, and tell of rows that were not ours any more, unless an earlier try may have written them."""
+        claims = self._sql.claims
         missing, others = 0, 0
         for each in self._noted:
-            written = self._sql.claims.settle(connection, each.statement, each.rows)
-            if each.batch is not None and written < len(each.rows):
-                missing += len(each.rows) - written
-                key = each.statement.names.index("key")
-                others += sum(self._sql.claims.is_claimed(connection, row[key]) for row in each.rows)
+            if each.batch is None:
+                claims.run_for(connection, each.settlement, each.keys, **each.values)
+                continue
+            written = claims.settle(connection, each.settlement, each.keys, each.batch.token, **each.values)
+            if written < len(each.keys):
+                missing += len(each.keys) - written
+                others += claims.claimed_among(connection, each.keys)
         if missing and not self._is_doubtful:
             self._context.emit(events.lease_lost(tasks=missing, then=_fate(missing, others)))
 

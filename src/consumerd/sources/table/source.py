@@ -1,4 +1,4 @@
-"""The source that claims rows of a SQLite table. Runs in workers and the foreground.
+"""The source that claims rows of a table. Runs in workers and the foreground.
 
 What was handled is settled in the transaction that claims the next batch: one commit a batch, one wait for the disk.
 """
@@ -7,30 +7,29 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection
 
 from consumerd import events
 from consumerd.database.claims import ClaimedRow, Lease
-from consumerd.database.embedded import EmbeddedDatabase, EmbeddedFile
-from consumerd.database.lock import FileLock
-from consumerd.errors import SourceAwayError, SourceRefusedError
+from consumerd.errors import SourceAwayError
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
 from consumerd.sources.decoding import decode_json, limited, quick_decode
+from consumerd.sources.records import decode_record
 from consumerd.sources.table import TRAITS
-from consumerd.sources.table.batch import TableBatch
+from consumerd.sources.table.batch import Raw, TableBatch, key_texts
 from consumerd.sources.table.lag import TableLag
+from consumerd.sources.table.opening import Opening
 from consumerd.sources.table.options import TableOptions
-from consumerd.sources.table.schema import check_table
+from consumerd.sources.table.rounds import Rounds
 from consumerd.sources.table.settling import Settled, Settling
+from consumerd.sources.table.shape import UNKNOWN, find_shape
 from consumerd.sources.table.statements import Statements
 
 ResultT = TypeVar("ResultT")
 
-FIRST_PAUSE_S = 0.01
-LONGEST_PAUSE_S = 0.1
 RENEWED_AFTER = 1 / 3
 """The part of a lease after which it is renewed."""
 TRUSTED_FOR = 0.8
@@ -46,11 +45,10 @@ class TableSource:
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
-        self._lock: FileLock | None = None
+        self._opening: Opening | None = None
         self._live: list[TableBatch] = []
         self._noted: list[Settled] = []
         self._claim_number = 0
-        self._is_busy = True
         self._had_retries = False
 
     # The loop's thread
@@ -58,33 +56,29 @@ class TableSource:
     def open(self, context: SourceContext) -> None:
         self._context = context
         self._options = cast("TableOptions", context.options)
-        self._sql = Statements(self._options, context.clock.wall)
-        self._claims = self._sql.claims
-        self._lag = TableLag(self._options.table, self._sql)
-        self._settling = Settling(self._sql, context, self._noted)
         self._own_tokens = f"{context.lease_owner}/" if context.member is None else f"{context.member}#"
-        if not self._options.path.exists():
-            raise SourceRefusedError(f"there is no database {self._options.path}: make it, or correct `database`")
-        self._lock = self._lock or FileLock(self._options.lock_path)  # the one of this process, however often it opens
-        own = EmbeddedFile(self._options.path, prepare=self._make_ready)
-        self._database = EmbeddedDatabase(own, self._lock, self._away)
-        self._keepers = EmbeddedDatabase(EmbeddedFile(self._options.path), self._lock, self._away)
+        self._opening = self._opening or Opening(self._options)  # the one of this process, however often it opens
+        self._shape = UNKNOWN
+        self._database = self._opening.database(self._make_ready)
+        self._keepers = self._opening.quick_database()
+        self._rounds = Rounds(self._options, context, self._opening, self._database)
         self._database.read(lambda connection: None)
 
     def fetch(self, limit: int, timeout_s: float) -> Batch | None:
         clock = self._context.clock
         deadline = clock.monotonic() + timeout_s
-        pause = FIRST_PAUSE_S
         while True:
             batch = self._claim(min(limit, self._options.batch_size))
-            left = deadline - clock.monotonic()
-            if batch is not None or left <= 0:
+            left_s = deadline - clock.monotonic()
+            if batch is not None or left_s <= 0:
                 return batch
-            asleep_since = clock.monotonic()
-            self._context.worker.wait(min(pause, left))
-            if clock.monotonic() - asleep_since < min(pause, left) / 2:
+            asleep_since, pause_s = clock.monotonic(), min(self._rounds.pause_s, left_s)
+            self._context.worker.wait(pause_s)
+            if clock.monotonic() - asleep_since < pause_s / 2:
                 return None  # an interrupt: the loop wants to look at it
-            pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    def look_now(self) -> None:
+        self._rounds.begin()
 
     def settle(self, settlements: Sequence[Settlement], *, is_due: bool) -> None:
         for settlement in settlements:
@@ -93,7 +87,8 @@ class TableSource:
             self._settle_now()
 
     def finish_parked(self, task_id: TaskId) -> None:
-        self._settling.note_resolved(task_id.removeprefix(f"{self._options.table}:"))
+        texts = key_texts(task_id.removeprefix(f"{self._options.table}:"), len(self._options.id_column))
+        self._settling.note_resolved(self._shape.keys_of(texts))
         self._settle_now()
 
     def unsettled(self) -> int:
@@ -110,7 +105,7 @@ class TableSource:
         return not cast("TableBatch", batch).is_lost
 
     def decode(self, payload: bytes) -> object:
-        return decode_json(payload)
+        return decode_record(payload) if self._shape.names else decode_json(payload)
 
     def release(self, batch: Batch, start: int) -> None:
         claimed = cast("TableBatch", batch)
@@ -128,6 +123,7 @@ class TableSource:
         except SourceAwayError as error:
             self._context.emit(events.release_failed(error=str(error), then="the lease runs out"))
         self._database.close()
+        self._rounds.close()
         if self._turn.acquire(timeout=wait_s):
             self._keepers.close()
             self._turn.release()
@@ -148,7 +144,7 @@ class TableSource:
                     self._context.worker.interrupt()
 
     def lag(self) -> tuple[ShardLag, ...]:
-        return (self._keepers.read(lambda connection: self._lag.measure(connection, self._context.clock.wall())),)
+        return (self._keepers.read(self._lag.measure),)
 
     # Steps
 
@@ -158,15 +154,18 @@ class TableSource:
         if limit <= 0:
             self._settle_now()
             return None
-        if self._settling.is_empty and not self._is_busy and not self._database.read(self._claims.is_due):
+        was_idle = self._rounds.is_idle
+        if self._settling.is_empty and was_idle and not self._rounds.find(self._claims):
             return None
         with self._turn:
             started = self._context.clock.monotonic()
             batch = self._settle(lambda connection: self._take(connection, limit))
-            self._is_busy = batch is not None
             if batch is not None:
                 batch.leased_at = started
                 self._live.append(batch)
+        self._rounds.note(has_found=batch is not None)
+        if batch is not None and was_idle and len(batch.raws) == limit:
+            self._context.emit(events.work_found(tasks=limit))
         return batch
 
     def _take(self, connection: Connection, limit: int) -> TableBatch | None:
@@ -178,15 +177,30 @@ class TableSource:
             self._had_retries = False
         if not rows:
             rows = self._claims.claim(connection, lease, limit)
-            self._had_retries = any(attempts for *_, attempts, _ in rows)
+            self._had_retries = any(row[len(self._options.id_column)] for row in rows)
         if not rows:
             return None
-        ids, payloads, attempts, firsts = zip(*rows, strict=True)
-        raws = list(zip(range(len(rows)), ids, payloads, attempts, firsts, strict=True))
+        return TableBatch(self._options.table, lease.owner, *self._read(rows))
+
+    def _read(self, rows: Sequence[ClaimedRow]) -> tuple[list[Raw], Callable[[Any], object]]:
+        """What a batch keeps of claimed rows, and how it decodes their content."""
+        width, wall, names = len(self._options.id_column), self._context.clock.wall(), self._shape.names
+        contents = [tuple(row[width + 2 :]) if names else _as_bytes(row[-1]) for row in rows]
+        raws = [
+            (
+                index,
+                self._claims.key_of(row),
+                content,
+                row[width],
+                None if row[width + 1] is None else wall - row[width + 1],
+            )
+            for index, (row, content) in enumerate(zip(rows, contents, strict=True))
+        ]
+        if names:
+            return raws, lambda values: dict(zip(names, values, strict=True))
         limit_bytes = self._context.payload_limit_bytes
-        is_small = max(map(len, payloads)) <= limit_bytes
-        decode = quick_decode if is_small else limited(quick_decode, limit_bytes)
-        return TableBatch(self._options.table, lease.owner, raws, decode)
+        is_small = max(map(len, contents)) <= limit_bytes
+        return raws, quick_decode if is_small else limited(quick_decode, limit_bytes)
 
     def _settle_now(self) -> None:
         """Write what is noted. Where that fails it stays noted, and the next fetch says that the source is away."""
@@ -215,18 +229,35 @@ class TableSource:
 
     def _renew(self, connection: Connection, now: float) -> None:
         for batch in self._live:
-            renewed = self._claims.renew(connection, Lease(batch.token, self._options.lease))
+            lease = Lease(batch.token, self._options.lease)
+            renewed = self._claims.renew_among(connection, lease, batch.keys(0, len(batch.raws)))
             batch.is_lost = batch.is_lost or renewed < batch.unsettled
             if not batch.is_lost:
                 batch.leased_at = now
 
     def _make_ready(self, connection: Connection) -> None:
-        check_table(connection, self._options)
+        """Look at the table as it is now: it may have been made anew since it was opened before."""
+        shape = find_shape(connection, self._options, cast("Opening", self._opening).place)
+        if shape != self._shape:
+            self._shape = shape
+            sql = Statements(self._options, shape, None if self._options.is_server else self._context.clock.wall)
+            self._claims = sql.claims
+            self._lag = TableLag(self._options, shape, sql)
+            self._settling = Settling(sql, self._context, self._noted)
         self._give_back(connection)
 
     def _give_back(self, connection: Connection) -> None:
         """Free what this slot's earlier processes had claimed, and what a broken transaction left behind."""
         self._claims.release(connection, self._own_tokens, [batch.token for batch in self._live])
 
-    def _away(self, cause: str) -> SourceAwayError:
-        return SourceAwayError(f"the database {self._options.path} is away: {cause}")
+
+def _as_bytes(content: object) -> bytes:
+    """A payload as its bytes: drivers give text, bytes of several kinds, or nothing."""
+    match content:
+        case bytes():
+            return content
+        case str():
+            return content.encode()
+        case None:
+            return b""
+    return bytes(cast("bytearray", content))

@@ -13,7 +13,7 @@ from consumerd import events
 from consumerd.errors import SourceAwayError, StoreAwayError
 from consumerd.model.exits import WorkerExit
 from consumerd.model.task import Task
-from consumerd.sources.contract import Batch, EndOfSource, SourceContext
+from consumerd.sources.contract import Asked, Batch, EndOfSource, SourceContext
 from consumerd.wire.board import Hold
 from consumerd.worker.tasks.attempts import NEWS_S
 from consumerd.worker.tasks.context import WorkerContext
@@ -250,6 +250,8 @@ class Loop:
                     self._park()  # while it still settles: its attempts would be made again elsewhere
                 case Interrupt.PARKED_DUE:
                     self._parts.due.look_now()
+                    if isinstance(self._source, Asked):
+                        self._source.look_now()
                 case Interrupt.AMENDED:
                     self._parts.hooks.amend()
                 case Interrupt.PAUSE:

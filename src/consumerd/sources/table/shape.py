@@ -1,0 +1,175 @@
+"""What a claimed table is like, as it is found: its columns, its key, its index; and whether it can be claimed from.
+
+Runs in workers and in probes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, Inspector, inspect
+from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy.types import JSON, Double, Integer, Numeric, TypeEngine
+
+from consumerd.database.sql import quoted
+from consumerd.errors import SourceRefusedError
+from consumerd.sources.identities import values_of
+from consumerd.sources.table.options import TableOptions
+
+_HAS_NO_ROWID = "SELECT wr FROM pragma_table_list(?)"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A table as it was found.
+
+    dialect: SQLAlchemy's name of its database.
+    names: the columns of a record that is the row; empty where the record is the payload.
+    content: what is read for the record, in SQL, for a statement with placeholders.
+    index: the index that serves claims; empty where there is none.
+    is_ordered: it orders rows of one time by their key, too.
+    key_types: for each column of the key, how it is had from its text; None where the database tells no type.
+    has_text_states: the states are text, which may have any value.
+    """
+
+    dialect: str
+    names: tuple[str, ...]
+    content: tuple[str, ...]
+    index: str
+    is_ordered: bool
+    key_types: tuple[Callable[[str], object], ...] | None
+    has_text_states: bool = True
+
+    def keys_of(self, texts: Sequence[str]) -> list[object]:
+        """The keys that a task's id may mean, of the text of each column."""
+        if self.key_types is None:
+            parts: Iterable[tuple[object, ...]] = itertools.product(*map(values_of, texts))
+        else:
+            parts = []
+            with suppress(ValueError, ArithmeticError):
+                parts = [tuple(restore(text) for restore, text in zip(self.key_types, texts, strict=True))]
+        return [each if len(texts) > 1 else each[0] for each in parts]
+
+
+UNKNOWN = Shape("", (), (), "", is_ordered=False, key_types=None)
+"""Of a table that was not looked at yet."""
+
+
+def find_shape(connection: Connection, options: TableOptions, place: str) -> Shape:
+    """The shape of the table. place: where it is, in words.
+
+    SourceRefusedError where it is no table that can be claimed from, with what is to do.
+    """
+    name = f"the table {options.table} of the {place}"
+    schema, _, table = options.table.rpartition(".") if options.is_server else ("", "", options.table)
+    found = inspect(connection)
+    try:
+        columns = {each["name"]: each["type"] for each in found.get_columns(table, schema=schema or None)}
+    except NoSuchTableError as error:
+        made_by = "make it with consumerd.sources.table.schema.create_table"
+        raise SourceRefusedError(f"{name} does not exist: {made_by}") from error
+    types = {column.lower(): kind for column, kind in columns.items()}
+    missing = [column for column in options.needed_columns if column.lower() not in types]
+    if missing:
+        raise SourceRefusedError(f"{name} has no column {', '.join(missing)}: add it, or name another (…_column)")
+    _check_types(name, options, types)
+    indexes = _Indexes(found, table, schema or None)
+    if not options.is_server and connection.exec_driver_sql(_HAS_NO_ROWID, (table,)).scalar():
+        raise SourceRefusedError(f"{name} is WITHOUT ROWID: make it anew without that")
+    if not indexes.is_unique(options.id_column):
+        key = ", ".join(options.id_column)
+        raise SourceRefusedError(f"{name} has no unique index on {key}: make it the primary key")
+    return _shape(connection.dialect.name, options, columns, types, indexes)
+
+
+def _shape(
+    dialect: str,
+    options: TableOptions,
+    columns: Mapping[str, TypeEngine[Any]],  # of any value
+    types: Mapping[str, TypeEngine[Any]],
+    indexes: _Indexes,
+) -> Shape:
+    names: tuple[str, ...] = ()
+    if options.columns is None:
+        is_json = isinstance(types[options.payload_column.lower()], JSON) and dialect == "postgresql"
+        form = "coalesce(CAST({} AS BLOB), x'')" if dialect == "sqlite" else "CAST({} AS TEXT)" if is_json else "{}"
+        content: tuple[str, ...] = (form.format(quoted(dialect, options.payload_column)),)
+    else:
+        names = tuple(columns) if "*" in options.columns else options.columns
+        content = tuple(quoted(dialect, column) for column in names)
+    ordered = indexes.beginning(options.state_column, options.due_column, *options.id_column)
+    return Shape(
+        dialect=dialect,
+        names=names,
+        content=content,
+        index=ordered or indexes.beginning(options.state_column, options.due_column),
+        is_ordered=bool(ordered),
+        key_types=None if dialect == "sqlite" else tuple(_restorer(types[each.lower()]) for each in options.id_column),
+        has_text_states=type(types[options.state_column.lower()]).__visit_name__.lower() not in ("enum", "tinyint"),
+    )
+
+
+def _check_types(name: str, options: TableOptions, types: Mapping[str, TypeEngine[Any]]) -> None:
+    """On a server, times are numbers: a column of dates would be compared with seconds, and never be due."""
+    if not options.is_server:
+        return
+    for column in (options.due_column, options.first_column, options.settled_column):
+        kind = types[column.lower()]
+        if not isinstance(kind, Double | Integer | Numeric):
+            raise SourceRefusedError(
+                f"{name} has {column} as {kind}: make it DOUBLE PRECISION, seconds since 1970, or name another column"
+            )
+
+
+def _restorer(kind: TypeEngine[Any]) -> Callable[[str], object]:
+    with suppress(NotImplementedError):
+        python_type = kind.python_type
+        if python_type in (int, float, Decimal, uuid.UUID):
+            restore: Callable[[str], object] = python_type
+            return restore
+        if python_type is bytes:
+            return _bytes_of
+    return str
+
+
+def _bytes_of(text: str) -> object:
+    return values_of(text)[2]
+
+
+class _Indexes:
+    """The indexes of a table, the primary key among them."""
+
+    def __init__(self, found: Inspector, table: str, schema: str | None) -> None:
+        self._primary: Sequence[str | None] = found.get_pk_constraint(table, schema=schema)["constrained_columns"]
+        self._others = found.get_indexes(table, schema=schema)
+        self._constraints = found.get_unique_constraints(table, schema=schema)
+
+    def is_unique(self, columns: Sequence[str]) -> bool:
+        """Whether these columns together tell a row."""
+        whole = (index for index in self._others if index["unique"] and not _is_partial(index))
+        unique: list[Sequence[str | None]] = [index["column_names"] for index in whole]
+        unique += [constraint["column_names"] for constraint in self._constraints]
+        wanted = sorted(column.lower() for column in columns)
+        return any(_lowered(each) == wanted for each in [self._primary, *unique])
+
+    def beginning(self, *columns: str) -> str:
+        """The name of an index whose first columns are these; empty where there is none."""
+        wanted = [column.lower() for column in columns]
+        for index in self._others:
+            if [str(each).lower() for each in index["column_names"][: len(wanted)]] == wanted:
+                return str(index["name"])
+        return ""
+
+
+def _is_partial(index: Mapping[str, Any]) -> bool:  # SQLAlchemy's description
+    return any(option.endswith("_where") for option in index.get("dialect_options", {}))
+
+
+def _lowered(names: Sequence[str | None]) -> list[str]:
+    return sorted(str(name).lower() for name in names)

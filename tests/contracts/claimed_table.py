@@ -1,0 +1,482 @@
+"""What a claimed table must do on every database, as tests: subclass `ClaimedTableContract`, give it a `bench`.
+
+class TestMyDatabase(ClaimedTableContract):
+    @pytest.fixture
+    def bench(self) -> Iterator[TableBench]: ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import NullPool, create_engine, text
+
+from consumerd.errors import SourceRefusedError, UndecodableError
+from consumerd.events.facts import Fact
+from consumerd.model.outcome import DONE, SKIPPED, Dead, Expired, Outcome, Retry
+from consumerd.model.task import TaskId
+from consumerd.sources.contract import Batch, Settlement
+from consumerd.sources.table import KIND
+from consumerd.sources.table.options import TableOptions
+from consumerd.sources.table.schema import create_table, enqueue
+from consumerd.sources.table.source import TableSource
+from consumerd.testing.clock import ManualClock
+from consumerd.testing.source_context import StandInWorker, context_for_tests
+
+LEASE_S = 30.0
+NOW = 4_000_000_000.0  # later than what `enqueue` wrote, by the machine's clock
+
+
+class TableBench:
+    """One table, sources on it, and a clock for all of them.
+
+    is_server: the database has a clock of its own; what passes is taken from the rows' times instead.
+    """
+
+    def __init__(self, database: str, *, is_server: bool, schema: str | None = None) -> None:
+        self.database = database
+        self.is_server = is_server
+        self.clock = ManualClock(NOW)
+        self.facts: list[Fact] = []
+        self.worker = StandInWorker(self.clock)
+        self.sources: list[TableSource] = []
+        self._engine = create_engine(database if is_server else f"sqlite:///{database}", poolclass=NullPool)
+        create_table(database)
+
+    def enqueue(self, *records: object) -> None:
+        assert enqueue(self.database, records) == len(records)
+
+    def source(self, member: str = "m", generation: int = 1, **options: object) -> TableSource:
+        source = TableSource()
+        context = context_for_tests(options=TableOptions(database=self.database, **options))  # type: ignore[arg-type]
+        source.open(
+            replace(
+                context,
+                member=member,
+                lease_owner=f"{member}#{generation}",
+                clock=self.clock,
+                worker=self.worker,
+                emit=self.facts.append,
+            )
+        )
+        self.sources.append(source)
+        return source
+
+    def execute(self, statement: str, **values: object) -> list[tuple[object, ...]]:
+        with self._engine.begin() as connection:
+            result = connection.execute(text(statement), values)
+            return [tuple(row) for row in result] if result.returns_rows else []
+
+    def rows(self, columns: str = "state", table: str = "tasks", order: str = "id") -> list[object]:
+        found = self.execute(f"SELECT {columns} FROM {table} ORDER BY {order}")
+        return [row[0] if len(row) == 1 else row for row in found]
+
+    def told(self, name: str) -> list[Fact]:
+        return [fact for fact in self.facts if fact.name == name]
+
+    def let_pass(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        if self.is_server:
+            self.execute("UPDATE tasks SET due_at = due_at - :seconds, first_at = first_at - :seconds", seconds=seconds)
+
+    def close(self) -> None:
+        for source in self.sources:
+            source.close(0.0)
+        self._engine.dispose()
+
+
+@contextmanager
+def closing(bench: TableBench) -> Iterator[TableBench]:
+    try:
+        yield bench
+    finally:
+        bench.close()
+
+
+def fetched(source: TableSource, limit: int = 100) -> Batch:
+    batch = source.fetch(limit, 0.0)
+    assert batch is not None
+    return batch
+
+
+def settle(source: TableSource, batch: Batch, outcome: Outcome = DONE, *, is_due: bool = True) -> None:
+    source.settle([Settlement(batch, 0, len(batch.raws), outcome)], is_due=is_due)
+
+
+def died(source: TableSource) -> str:
+    """The id of the first task, which is settled as dead."""
+    batch = fetched(source, 1)
+    settle(source, batch, Dead("no"))
+    return str(batch.task(0).id)
+
+
+def record(batch: Batch, index: int = 0) -> object:
+    return batch.decode(batch.payload(batch.raws[index]))
+
+
+class ClaimedTableContract:
+    """The suite."""
+
+    # Claiming
+
+    def test_what_one_has_claimed_no_other_gets(self, bench: TableBench) -> None:
+        bench.enqueue(*range(3))
+        first = fetched(bench.source("a"), 2)
+        second = fetched(bench.source("b"))
+        assert [len(first.raws), len(second.raws)] == [2, 1]
+        assert bench.source("c").fetch(10, 0.0) is None
+
+    def test_a_lease_that_ran_out_is_claimed_first(self, bench: TableBench) -> None:
+        bench.enqueue("lost", *range(5))
+        fetched(bench.source("a"), 1)
+        bench.let_pass(LEASE_S + 1)
+        assert fetched(bench.source("b"), 1).task(0).payload == b'"lost"'
+
+    def test_a_deferred_row_comes_when_it_is_due_with_its_attempts(self, bench: TableBench) -> None:
+        bench.enqueue("x")
+        source = bench.source()
+        batch = fetched(source)
+        task = replace(batch.task(0), attempts=4, first_at=NOW - 5)
+        source.settle([Settlement(batch, 0, 1, Retry(after=60), task)], is_due=True)
+        assert source.fetch(10, 0.0) is None
+        bench.let_pass(61)
+        again = fetched(source).task(0)
+        assert (again.attempts, again.id) == (4, "tasks:1")
+        assert again.first_at == pytest.approx(NOW - 5, abs=5.0)  # by the clock of the database, which may be another's
+
+    def test_fresh_rows_and_rows_that_are_tried_again_take_turns(self, bench: TableBench) -> None:
+        source = bench.source()
+        bench.enqueue(*({"number": number} for number in range(6)))
+        batch = fetched(source, 6)
+        for index in range(6):
+            task = replace(batch.task(index), attempts=1)
+            source.settle((Settlement(batch, index, index + 1, Retry(after=0), task),), is_due=False)
+        source.settle((), is_due=True)
+        bench.enqueue(*({"number": number} for number in range(6, 9)))
+        bench.execute(
+            "UPDATE tasks SET due_at = (SELECT * FROM (SELECT max(due_at) FROM tasks) AS t) WHERE attempts = 0"
+        )
+        bench.let_pass(2)
+        attempts = []
+        for _ in range(9):
+            batch = fetched(source, 1)
+            attempts.append(batch.task(0).attempts)
+            settle(source, batch)
+        assert sorted(attempts) == [0, 0, 0, 1, 1, 1, 1, 1, 1]
+        assert 0 in attempts[:2]
+        assert 1 in attempts[:2]
+
+    def test_a_fetch_waits_no_longer_than_its_time(self, bench: TableBench) -> None:
+        before = bench.clock.monotonic()
+        assert bench.source().fetch(10, 0.5) is None
+        assert 0.5 <= bench.clock.monotonic() - before < 0.6
+
+    def test_no_batch_is_larger_than_batch_size(self, bench: TableBench) -> None:
+        bench.enqueue(*range(10))
+        assert len(fetched(bench.source(batch_size=4)).raws) == 4
+
+    # Settling
+
+    @pytest.mark.parametrize(
+        ("outcome", "state"),
+        [(DONE, "done"), (Dead("x"), "dead"), (Expired("x"), "dead"), (SKIPPED, "dead"), (Retry(after=5.0), "pending")],
+    )
+    def test_an_outcome_becomes_the_rows_state(self, bench: TableBench, outcome: Outcome, state: str) -> None:
+        bench.enqueue("x")
+        source = bench.source()
+        settle(source, fetched(source), outcome)
+        assert bench.rows("state, lease") == [(state, None)]
+        assert source.unsettled() == 0
+
+    def test_done_rows_are_deleted_where_that_is_wanted(self, bench: TableBench) -> None:
+        bench.enqueue("x", "y")
+        source = bench.source(done="delete")
+        batch = fetched(source)
+        source.settle([Settlement(batch, 0, 1, DONE), Settlement(batch, 1, 2, Dead("x"))], is_due=True)
+        assert bench.rows("state") == ["dead"]
+
+    def test_what_is_not_due_is_settled_with_the_next_claim(self, bench: TableBench) -> None:
+        bench.enqueue(*range(4))
+        source = bench.source(batch_size=2)
+        settle(source, fetched(source), is_due=False)
+        assert bench.rows() == ["claimed", "claimed", "pending", "pending"]
+        assert source.unsettled() == 2
+        fetched(source)
+        assert bench.rows() == ["done", "done", "claimed", "claimed"]
+        assert source.unsettled() == 2
+
+    def test_a_limit_of_nothing_settles_what_is_noted(self, bench: TableBench) -> None:
+        bench.enqueue("x", "y")
+        source = bench.source()
+        settle(source, fetched(source, 1), is_due=False)
+        assert source.fetch(0, 0.0) is None
+        assert bench.rows() == ["done", "pending"]
+
+    def test_who_lost_its_lease_settles_nothing_and_says_so(self, bench: TableBench) -> None:
+        bench.enqueue("x")
+        slow, quick = bench.source("a"), bench.source("b")
+        late = fetched(slow)
+        bench.let_pass(LEASE_S + 1)
+        settle(quick, fetched(quick))
+        settle(slow, late, Dead("late"))
+        assert bench.rows() == ["done"]
+        assert [fact.fields["tasks"] for fact in bench.told("lease_lost")] == [1]
+
+    def test_another_worker_is_said_to_have_rows_only_where_it_has(self, bench: TableBench) -> None:
+        bench.enqueue(1, 2)
+        source = bench.source()
+        batch = fetched(source)
+        bench.execute("DELETE FROM tasks WHERE id = 1")
+        bench.execute("UPDATE tasks SET lease = 'other' WHERE id = 2")
+        source.settle([Settlement(batch, 0, 1, DONE)], is_due=True)
+        source.settle([Settlement(batch, 1, 2, DONE)], is_due=True)
+        assert [fact.fields["then"] for fact in bench.told("lease_lost")] == [
+            "they were done by another worker, changed or deleted meanwhile",
+            "another worker has them by now",
+        ]
+
+    def test_what_is_released_is_pending_again_at_once(self, bench: TableBench) -> None:
+        bench.enqueue(*range(3))
+        source = bench.source()
+        batch = fetched(source)
+        source.settle([Settlement(batch, 0, 1, DONE)], is_due=False)
+        source.release(batch, 1)
+        assert bench.rows() == ["done", "pending", "pending"]
+        assert source.unsettled() == 0
+
+    def test_closing_settles_what_is_finished_and_gives_back_the_rest(self, bench: TableBench) -> None:
+        bench.enqueue(*range(3))
+        source = bench.source()
+        batch = fetched(source)
+        source.settle([Settlement(batch, 0, 2, DONE)], is_due=False)
+        source.close(0.0)
+        assert bench.rows() == ["done", "done", "pending"]
+
+    # Leases
+
+    def test_a_new_generation_frees_what_the_earlier_ones_of_its_slot_had(self, bench: TableBench) -> None:
+        bench.enqueue(*range(4))
+        for member in ("slot.1", "slot.11", "slot.2", "SLOT.1"):
+            fetched(bench.source(member, 1), 1)
+        bench.source("slot.1", 2)
+        assert bench.rows() == ["pending", "claimed", "claimed", "claimed"]
+
+    def test_the_keeper_renews_a_lease_once_a_third_is_over(self, bench: TableBench) -> None:
+        bench.enqueue("x")
+        source = bench.source()
+        batch = fetched(source)
+        for _ in range(20):
+            bench.let_pass(5)
+            source.tick()
+            assert source.keeps(batch)
+        assert bench.source("b").fetch(1, 0.0) is None
+        settle(source, batch)
+        assert bench.rows() == ["done"]
+        assert not bench.worker.interrupts
+
+    def test_an_old_lease_is_not_trusted(self, bench: TableBench) -> None:
+        bench.enqueue("x")
+        source = bench.source()
+        batch = fetched(source)
+        bench.let_pass(LEASE_S * 0.79)
+        assert source.keeps(batch)
+        bench.let_pass(LEASE_S * 0.02)
+        assert not source.keeps(batch)
+
+    def test_a_lease_that_others_took_is_noticed_and_what_is_left_goes_back(self, bench: TableBench) -> None:
+        bench.enqueue(*range(3))
+        frozen = bench.source("a")
+        batch = fetched(frozen)
+        bench.let_pass(LEASE_S + 1)
+        fetched(bench.source("b"), 1)
+        frozen.tick()
+        assert not frozen.keeps(batch)
+        assert bench.worker.interrupts
+        frozen.release(batch, 1)
+        assert frozen.fetch(0, 0.0) is None
+        assert frozen.unsettled() == 0
+        assert sorted(map(str, bench.rows())) == ["claimed", "pending", "pending"]
+
+    # Records
+
+    @pytest.mark.parametrize("payload", [b"\xff\xfe", b"", b"{", b"\0"])
+    def test_a_payload_is_kept_byte_for_byte_whatever_it_is(self, bench: TableBench, payload: bytes) -> None:
+        bench.enqueue(payload)
+        source = bench.source()
+        batch = fetched(source)
+        assert batch.task(0).payload == payload
+        with pytest.raises(UndecodableError):
+            source.decode(batch.task(0).payload)
+
+    def test_a_payload_over_the_limit_is_refused_before_it_is_decoded(self, bench: TableBench) -> None:
+        bench.enqueue("x" * 1_048_577, "small")
+        batch = fetched(bench.source())
+        with pytest.raises(UndecodableError, match="over payload_limit"):
+            record(batch)
+        assert record(batch, 1) == "small"
+
+    def test_a_row_that_somebody_inserts_is_due_by_itself(self, bench: TableBench) -> None:
+        bench.execute("INSERT INTO tasks (payload) VALUES (:payload)", payload=b'{"a": 1}')
+        assert record(fetched(bench.source())) == {"a": 1}
+
+    def test_the_record_may_be_the_row(self, bench: TableBench) -> None:
+        self.make_orders(bench)
+        source = bench.source(table="orders", id_column=["region", "number"], columns="*", **ORDER_COLUMNS)
+        batch = fetched(source)
+        first, again = record(batch), record(batch)
+        assert isinstance(first, dict)
+        assert {name: first[name] for name in ("region", "number", "text", "amount")} == {
+            "region": "a,b",
+            "number": 1,
+            "text": "100 % 'ü'",
+            "amount": 1.5,
+        }
+        assert first == again
+        assert first is not again  # a handler may change what it is given
+        assert {**first} == source.decode(batch.task(0).payload)
+
+    def test_the_record_may_be_some_columns(self, bench: TableBench) -> None:
+        self.make_orders(bench)
+        source = bench.source(
+            table="orders", id_column=["region", "number"], columns=["amount", "text"], **ORDER_COLUMNS
+        )
+        assert record(fetched(source)) == {"amount": 1.5, "text": "100 % 'ü'"}
+
+    def test_a_key_of_two_columns_goes_from_claim_to_parked_copy(self, bench: TableBench) -> None:
+        self.make_orders(bench)
+        source = bench.source(table="orders", id_column=["region", "number"], columns="*", **ORDER_COLUMNS)
+        parked_id = died(source)
+        assert parked_id == "orders:a\\,b,1"
+        settle(source, fetched(source, 1))
+        source.finish_parked(TaskId(parked_id))
+        assert bench.rows("status", "orders", "number") == ["sent", "sent", "open"]
+
+    def test_only_rows_of_the_condition_are_tasks(self, bench: TableBench) -> None:
+        self.make_orders(bench)
+        options = {"id_column": ["region", "number"], "columns": ["number"], **ORDER_COLUMNS}
+        source = bench.source(table="orders", where="number <> 2 AND text NOT LIKE ':a%'", **options)
+        batch = fetched(source)
+        assert [record(batch, index) for index in range(len(batch.raws))] == [{"number": 1}]
+        settle(source, batch)
+        assert source.lag()[0].tasks == 0
+        assert bench.rows("status", "orders", "number") == ["sent", "open", "open"]
+
+    def make_orders(self, bench: TableBench) -> None:
+        """A table whose columns and states have names of their own."""
+        bench.execute(
+            "CREATE TABLE orders (region VARCHAR(9) NOT NULL, number INTEGER NOT NULL, text VARCHAR(99), "
+            "amount DOUBLE PRECISION, status VARCHAR(9), run_at DOUBLE PRECISION, tries INTEGER, tried_at DOUBLE "
+            "PRECISION, owner VARCHAR(255), ended_at DOUBLE PRECISION, PRIMARY KEY (region, number))"
+        )
+        bench.execute("CREATE INDEX orders_next ON orders (status, run_at)")
+        for number, words in enumerate(("100 % 'ü'", "b", ":a"), 1):
+            bench.execute(
+                "INSERT INTO orders (region, number, text, amount, status, run_at) "
+                "VALUES ('a,b', :number, :words, :amount, 'open', :number)",
+                number=number,
+                words=words,
+                amount=number + 0.5,
+            )
+
+    # What cannot be
+
+    @pytest.mark.parametrize(
+        ("change", "complaint"),
+        [
+            ("DROP TABLE tasks", "does not exist: make it with"),
+            ("ALTER TABLE tasks RENAME COLUMN lease TO other", "has no column lease"),
+        ],
+    )
+    def test_a_table_that_cannot_be_claimed_from_is_refused(
+        self, bench: TableBench, change: str, complaint: str
+    ) -> None:
+        bench.execute(change)
+        with pytest.raises(SourceRefusedError, match=complaint):
+            bench.source()
+        with pytest.raises(SourceRefusedError, match=complaint):
+            KIND.probe({"database": bench.database})
+
+    def test_a_table_without_a_unique_key_is_refused(self, bench: TableBench) -> None:
+        bench.execute("CREATE TABLE twice AS SELECT * FROM tasks")
+        with pytest.raises(SourceRefusedError, match="no unique index on id"):
+            bench.source(table="twice")
+
+    # Lag and probe
+
+    def test_the_lag_counts_what_is_due_and_claimed_and_its_position_moves(self, bench: TableBench) -> None:
+        bench.enqueue(*range(5))
+        source = bench.source()
+        before = source.lag()[0]
+        assert (before.tasks, before.position) == (5, source.lag()[0].position)
+        settle(source, fetched(source, 2))
+        batch = fetched(source, 1)
+        source.settle([Settlement(batch, 0, 1, Retry(after=60))], is_due=True)
+        fetched(source, 1)
+        after = source.lag()[0]
+        assert (after.tasks, after.later) == (2, 1)
+        assert after.position != before.position
+        assert (after.oldest_s or 0) > 0
+
+    def test_a_probe_reads_the_lag(self, bench: TableBench) -> None:
+        bench.enqueue(*range(5))
+        assert KIND.probe({"database": bench.database})[0].tasks == 5
+
+    def test_rows_that_can_never_be_claimed_are_told(self, bench: TableBench) -> None:
+        bench.enqueue(*range(6))
+        bench.execute("UPDATE tasks SET due_at = NULL WHERE id = 1")
+        bench.execute("UPDATE tasks SET due_at = 1764000000000 WHERE id = 2")
+        bench.execute("UPDATE tasks SET state = 'QUEUED' WHERE id = 3")
+        bench.execute("UPDATE tasks SET state = 'archived', due_at = NULL WHERE id = 4")
+        complaint = (
+            "3 rows of tasks can never be claimed: 1 whose due_at is no unix time in seconds (id 2), "
+            "1 whose state is neither pending, claimed, done nor dead (id 3), 1 without due_at (id 1)"
+        )
+        for lag in (*bench.source().lag(), *KIND.probe({"database": bench.database})):
+            assert (lag.tasks, lag.complaint) == (2, complaint)
+        bench.execute("UPDATE tasks SET state = 'pending', due_at = 0")
+        assert bench.source().lag()[0].complaint == ""
+
+    # What became of a parked copy
+
+    def test_a_row_whose_parked_copy_was_tried_again_with_success_is_done(self, bench: TableBench) -> None:
+        bench.enqueue(1, 2)
+        source = bench.source()
+        parked_id = died(source)
+        source.finish_parked(TaskId(parked_id))
+        assert bench.rows("state, settled_at IS NULL") == [("done", False), ("pending", True)]
+        assert not bench.told("lease_lost")
+
+    def test_a_row_that_is_deleted_when_done_goes_with_its_parked_copy(self, bench: TableBench) -> None:
+        bench.enqueue(1, 2)
+        source = bench.source(done="delete")
+        source.finish_parked(TaskId(died(source)))
+        assert bench.rows() == ["pending"]
+
+    def test_a_row_that_its_owner_made_pending_again_is_left_alone(self, bench: TableBench) -> None:
+        bench.enqueue(1)
+        source = bench.source()
+        parked_id = died(source)
+        bench.execute("UPDATE tasks SET state = 'pending', due_at = 0")
+        source.finish_parked(TaskId(parked_id))
+        assert bench.rows() == ["pending"]
+
+    def test_a_task_id_that_is_none_of_the_tables_changes_nothing(self, bench: TableBench) -> None:
+        bench.enqueue(1)
+        source = bench.source()
+        died(source)
+        source.finish_parked(TaskId("tasks:no-such-key"))
+        assert bench.rows() == ["dead"]
+
+
+ORDER_COLUMNS: dict[str, object] = {
+    "state_column": "status",
+    "states": {"pending": "open", "claimed": "taken", "done": "sent", "dead": "failed"},
+    "due_column": "run_at",
+    "attempts_column": "tries",
+    "first_column": "tried_at",
+    "lease_column": "owner",
+    "settled_column": "ended_at",
+}

@@ -1,0 +1,52 @@
+"""Claimed tables pass their suite, and that of all sources, on servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+
+from consumerd.sources.contract import Source, SourceContext
+from consumerd.sources.table.options import TableOptions
+from consumerd.sources.table.schema import create_table, enqueue
+from consumerd.sources.table.source import TableSource
+from consumerd.testing.source_contract import Feed, SourceContract
+from contracts.claimed_table import ClaimedTableContract, TableBench, closing
+
+
+class TestServers(ClaimedTableContract):
+    @pytest.fixture
+    def bench(self, database_url: str) -> Iterator[TableBench]:
+        with closing(TableBench(database_url, is_server=True)) as bench:
+            yield bench
+
+
+class ServerFeed:
+    """A table of its own."""
+
+    def __init__(self, database: str) -> None:
+        self._database = database
+        self._opened: list[Source] = []
+        create_table(database)
+
+    def produce(self, records: Sequence[dict[str, object]]) -> None:
+        enqueue(self._database, records)
+
+    def open(self, context: SourceContext) -> Source:
+        source = TableSource()
+        source.open(replace(context, options=TableOptions(database=self._database, poll_interval=0.05)))
+        self._opened.append(source)
+        return source
+
+    def close(self) -> None:
+        for source in self._opened:
+            source.close(0.0)
+
+
+class TestSources(SourceContract):
+    @pytest.fixture
+    def feed(self, database_url: str) -> Iterator[Feed]:
+        feed = ServerFeed(database_url)
+        yield feed
+        feed.close()
