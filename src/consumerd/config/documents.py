@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from consumerd.config.plain import DEEPEST, Table, Written, plain, unreadable
-from consumerd.config.problems import KeyPath, Problem, nearest
+from consumerd.config.plain import DEEPEST, Table, Written, unreadable, written
+from consumerd.config.problems import nearest
 from consumerd.config.python_object import is_object_name, read_python_object
 from consumerd.config.secrets import read_bytes
 from consumerd.model.identity import is_unicode
@@ -50,15 +50,9 @@ def read_document(config: str) -> Written:
 
 def _read_file(origin: str, directory: str, parse: Parser) -> Written:
     try:
-        data = _parsed(_text(origin), parse)
+        return written(origin, directory, _parsed(_text(origin), parse))
     except UnreadableError as error:
         return unreadable(origin, directory, str(error))
-    found: list[Problem] = []
-
-    def note(path: KeyPath, sentence: str) -> None:
-        found.append(Problem(origin, path, sentence))
-
-    return Written(origin, directory, plain(data, note), tuple(found))
 
 
 def _text(origin: str) -> str:

@@ -40,6 +40,13 @@ def unreadable(origin: str, directory: str, sentence: str, *, details: str = "")
     return Written(origin, directory, None, (Problem(origin, (), sentence, details),))
 
 
+def written(origin: str, directory: str, value: object) -> Written:
+    """A document of this value; what of it is not plain is left out, and a problem."""
+    found: list[Problem] = []
+    data = plain(value, lambda path, sentence: found.append(Problem(origin, path, sentence)))
+    return Written(origin, directory, data, tuple(found))
+
+
 class Table(dict[str, Any]):  # values: whatever the document holds, until it is checked
     """A table as a JSON parser met it, which remembers the keys that stood there twice."""
 

@@ -1,8 +1,7 @@
 """A Python object as a configuration, `module:NAME`: read by a child process, so that nobody else imports user code.
 
 The child is `python -m consumerd.config.python_object FD SECONDS`. It is asked `{name: "module:NAME", directory}` and
-answers once: `{data, problems: [[path, sentence]], failed, details}`, where `failed` is a sentence if there is no such
-object. It imports nothing heavy of ours.
+answers once, with what is written there. It imports nothing heavy of ours.
 """
 
 from __future__ import annotations
@@ -10,17 +9,17 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from typing import Any
+from dataclasses import asdict
 
-from consumerd.config.plain import Written, plain, unreadable
-from consumerd.config.problems import KeyPath, Problem, did_you_mean
+import msgspec
+
+from consumerd.config.plain import Written, unreadable, written
+from consumerd.config.problems import did_you_mean
 from consumerd.inquiry.answering import receive
 from consumerd.inquiry.asking import Question, ask
 from consumerd.inquiry.raised import last_line, traceback_of
 
 _OBJECT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-
-Part = dict[str, Any]  # plain data, on its way to the process that asked
 
 
 def is_object_name(text: str) -> bool:
@@ -34,14 +33,10 @@ def read_python_object(text: str, directory: str) -> Written:
     if not answer.is_complete:
         sentence = f"reading it {answer.ending}: import its module by hand to see why"
         return unreadable(text, directory, sentence, details=answer.output)
-    [part] = answer.parts
-    if part["failed"]:
-        return unreadable(text, directory, part["failed"], details=part["details"])
-    problems = tuple(Problem(text, tuple(path), sentence) for path, sentence in part["problems"])
-    return Written(text, directory, part["data"], problems)
+    return msgspec.convert(answer.parts[0], Written)
 
 
-def read(name: str, directory: str) -> Part:
+def read(name: str, directory: str) -> Written:
     """In the child: import the module and take the object; whatever user code raises becomes a sentence."""
     module_name, _, attribute = name.partition(":")
     sys.path.insert(0, directory)
@@ -49,25 +44,20 @@ def read(name: str, directory: str) -> Part:
         module = importlib.import_module(module_name)
     except BaseException as error:  # noqa: BLE001 - user code, at the top of a process
         if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}."):
-            return _failed(f"there is no module {error.name} in {directory} or on PYTHONPATH: check the name")
+            why = f"there is no module {error.name} in {directory} or on PYTHONPATH: check the name"
+            return unreadable(name, directory, why)
         raised = last_line(error, directory)
         sentence = f"importing the module {module_name} failed with {raised}: see consumerd check --traceback"
-        return _failed(sentence, traceback_of(error))
+        return unreadable(name, directory, sentence, details=traceback_of(error))
     if not hasattr(module, attribute):
-        names = [known for known in vars(module) if not known.startswith("_")]
-        return _failed(f"the module {module_name} has no {attribute}{did_you_mean(attribute, names) or ': check it'}")
-    problems: list[tuple[KeyPath, str]] = []
-    data = plain(getattr(module, attribute), lambda path, sentence: problems.append((path, sentence)))
-    return {"data": data, "problems": problems, "failed": "", "details": ""}
-
-
-def _failed(sentence: str, details: str = "") -> Part:
-    return {"data": None, "problems": [], "failed": sentence, "details": details}
+        advice = did_you_mean(attribute, [known for known in vars(module) if not known.startswith("_")]) or ": check it"
+        return unreadable(name, directory, f"the module {module_name} has no {attribute}{advice}")
+    return written(name, directory, getattr(module, attribute))
 
 
 def main() -> None:
     reply, asked = receive(sys.argv[1:])
-    reply.send(read(asked["name"], asked["directory"]), last=True)
+    reply.send(asdict(read(asked["name"], asked["directory"])), last=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from typing import Any
 
 from consumerd.clock import SYSTEM_CLOCK, Clock
 from consumerd.errors import SourceAwayError, StoreAwayError
-from consumerd.events.facts import Fact
 from consumerd.model.shards import Shard
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import SourceContext
@@ -66,7 +65,6 @@ def context_for_tests(
     consumer: object = None, options: object = None, *, generation: int = 1, parked: NothingParked | None = None
 ) -> SourceContext:
     """A context as a worker gives it, for one slot of one worker."""
-    facts: list[Fact] = []
     return SourceContext(
         name="test/consumer",
         consumer=consumer,
@@ -78,6 +76,6 @@ def context_for_tests(
         payload_limit_bytes=1_048_576,
         parked=parked or NothingParked(),
         worker=StandInWorker(),
-        emit=facts.append,
+        emit=lambda fact: None,
         clock=SYSTEM_CLOCK,
     )

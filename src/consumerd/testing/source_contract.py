@@ -100,17 +100,13 @@ class SourceContract:
     def test_what_is_settled_does_not_come_again(self, feed: Feed) -> None:
         source = _opened(feed, 20)
         _drained(source, 20)
-        source.close(monotonic() + PATIENCE_S)
-        if self.is_durable:
-            assert _fetched(_reopened(feed), 0.5) is None
+        self._close_settled(feed, source)
 
     @pytest.mark.parametrize("outcome", [Dead("x"), SKIPPED], ids=["dead", "skipped"])
     def test_what_was_parked_is_settled_as_well(self, feed: Feed, outcome: Outcome) -> None:
         source = _opened(feed, 3)
         _drained(source, 3, outcome=outcome)
-        source.close(monotonic() + PATIENCE_S)
-        if self.is_durable:
-            assert _fetched(_reopened(feed), 0.5) is None
+        self._close_settled(feed, source)
 
     def test_what_was_never_started_comes_again(self, feed: Feed) -> None:
         source = _opened(feed, 10)
@@ -137,15 +133,11 @@ class SourceContract:
         self._needs_several_tasks_at_once()
         source = _opened(feed, 6)
         batch = _batch_of_three(feed, source)
-        later = [Settlement(batch, 0, 1, DONE), Settlement(batch, 2, len(batch.raws), DONE)]
-        source.settle(later, is_due=True)
+        source.settle([Settlement(batch, 0, 1, DONE), Settlement(batch, 2, len(batch.raws), DONE)], is_due=True)
         source.release(batch, len(batch.raws))
         source.settle([Settlement(batch, 1, 2, Dead("x"))], is_due=True)
-        rest = 6 - len(batch.raws)
-        _drained(source, max(0, rest))
-        source.close(monotonic() + PATIENCE_S)
-        if self.is_durable:
-            assert _fetched(_reopened(feed), 0.5) is None
+        _drained(source, max(0, 6 - len(batch.raws)))
+        self._close_settled(feed, source)
 
     def test_what_is_settled_is_durable_soon_after_it_is_due(self, feed: Feed) -> None:
         source = _opened(feed, 20)
@@ -163,9 +155,7 @@ class SourceContract:
         _settle_all(source, second)
         _settle_all(source, first)
         _drained(source, 4)
-        source.close(monotonic() + PATIENCE_S)
-        if self.is_durable:
-            assert _fetched(_reopened(feed), 0.5) is None
+        self._close_settled(feed, source)
 
     def test_the_keeper_may_tick_and_measure_while_a_batch_is_out(self, feed: Feed) -> None:
         source = _opened(feed, 5)
@@ -184,6 +174,12 @@ class SourceContract:
         assert not isinstance(source, Revocable) or (source.keeps(batch) and source.settles(batch))
         _settle_all(source, batch)
         source.close(monotonic() + PATIENCE_S)
+
+    def _close_settled(self, feed: Feed, source: Source) -> None:
+        """Close a source of which no task may come again."""
+        source.close(monotonic() + PATIENCE_S)
+        if self.is_durable:
+            assert _fetched(_reopened(feed), 0.5) is None
 
     def _needs_several_tasks_at_once(self) -> None:
         if self.gives_one_at_a_time:
