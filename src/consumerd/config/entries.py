@@ -25,36 +25,34 @@ Table = dict[str, Any]  # plain data, not checked yet
 
 def read_group(
     group: str, entries: Sequence[object], place: Place, resolver: Resolver, *, defaults: Mapping[str, Any]
-) -> tuple[list[ConsumerSettings], list[Problem]]:
-    """The consumers of one group, as far as their class is known, and the problems of all its entries."""
+) -> list[ConsumerSettings]:
+    """The consumers of one group, as far as their class is known; what is wrong with any of its entries is noted."""
     consumers: list[ConsumerSettings] = []
-    problems: list[Problem] = []
     for index, written in enumerate(entries):
-        there = place.within(index)
         if not isinstance(written, dict):
-            problems.append(there.problem(f"must be a table {{module, class, configs}}, and is {shown(written)}"))
-            continue
-        consumer, found = _read_entry(group, written, there, resolver, defaults=defaults)
-        problems += found
-        if consumer is not None:
+            place.note(f"must be a table {{module, class, configs}}, and is {shown(written)}", index)
+        elif consumer := _read_entry(group, written, place.within(index), resolver, defaults=defaults):
             consumers.append(consumer)
-    return consumers, [*problems, *_duplicate_problems(consumers)]
+    place.found.extend(_duplicate_problems(consumers))
+    return consumers
 
 
 def _read_entry(
     group: str, written: Table, place: Place, resolver: Resolver, *, defaults: Mapping[str, Any]
-) -> tuple[ConsumerSettings | None, list[Problem]]:
-    """One entry's consumer, where it says which class that is, and all its problems."""
+) -> ConsumerSettings | None:
+    """One entry's consumer, where it says which class that is."""
     configs = written.get("configs")
     own: Table = configs if isinstance(configs, dict) else {}
     defaulted = frozenset(defaults.keys() - own.keys())
-    common, config_problems = read_entry_keys({**defaults, **own}, place_of_configs(place, defaulted), resolver)
-    target, class_problems = _read_target(written, place)
-    name, name_problems = _read_name(written, place)
-    problems = [*_shape_problems(written, place), *class_problems, *name_problems, *config_problems]
+    misplaced = [key for key in written if key in COMMON_KEYS]
+    for key in misplaced:
+        place.note("belongs into 'configs': move it there", key)
+    read_table(Entry, {key: written[key] for key in written if key not in misplaced}, place)
+    common = read_entry_keys({**defaults, **own}, place_of_configs(place, defaulted), resolver)
+    target, name = _read_target(written, place), _read_name(written, place)
     if target is None or name is None:
-        return None, problems
-    consumer = ConsumerSettings(
+        return None
+    return ConsumerSettings(
         group=group,
         name=name,
         target=target,
@@ -66,53 +64,43 @@ def _read_entry(
         module_key="module" if "module" in written else "class",
         defaulted=defaulted,
     )
-    return consumer, problems
 
 
-def read_entry_keys(configs: Mapping[str, Any], place: Place, resolver: Resolver) -> tuple[CommonKeys, list[Problem]]:
+def read_entry_keys(configs: Mapping[str, Any], place: Place, resolver: Resolver) -> CommonKeys:
     """The common keys of an entry, as its own processes will read them: with the environment that they will have.
 
-    With problems, they have their default values. What keeps this user from executing processes here and now as the
-    keys say is a problem too.
+    Where something is wrong they have their default values, and it is noted; so is what keeps this user from executing
+    processes here and now as the keys say.
     """
     given = {key: configs[key] for key in EXECUTION_KEYS if key in configs}
-    found, problems = read_resolved(CommonKeys, resolver.resolve(given, but=AS_WRITTEN), place)
+    found = read_resolved(CommonKeys, resolver.resolve(given, but=AS_WRITTEN), place)
     written = {} if found is None else found.model_dump(exclude_unset=True)
     variables, complaints = Execution.of(written, resolver.directory).examine(resolver.environ, os.geteuid())
-    problems += [place.problem(sentence, *steps) for steps, sentence in complaints]
+    for steps, sentence in complaints:
+        place.note(sentence, *steps)
     others = {key: configs[key] for key in COMMON_KEYS if key in configs and key not in given}
-    common, wrong = read_resolved(CommonKeys, Resolver(variables, resolver.directory).resolve(others), place)
-    return (common or CommonKeys()).model_copy(update=written), [*problems, *wrong]
+    common = read_resolved(CommonKeys, Resolver(variables, resolver.directory).resolve(others), place)
+    return (common or CommonKeys()).model_copy(update=written)
 
 
-def _shape_problems(written: Table, place: Place) -> list[Problem]:
-    """Unknown keys, missing keys, wrong types."""
-    misplaced = [key for key in written if key in COMMON_KEYS]
-    _, problems = read_table(Entry, {key: written[key] for key in written if key not in misplaced}, place)
-    return [*problems, *(place.problem("belongs into 'configs': move it there", key) for key in misplaced)]
-
-
-def _read_target(written: Table, place: Place) -> tuple[str | None, list[Problem]]:
-    """`package.module:Class`, where the entry says it, and what is wrong with a `module` and `class` that are texts."""
+def _read_target(written: Table, place: Place) -> str | None:
+    """`package.module:Class`, where the entry says it."""
     module, name = written.get("module"), written.get("class")
     if not isinstance(name, str) or not isinstance(module, str | None):
-        return None, []
+        return None
     inner, colon, own_class = name.partition(":")
     if not colon and module is None:
-        return None, [place.problem(f"is missing: {_module_advice(name)}", "module")]
+        place.note(f"is missing: {_module_advice(name)}", "module")
+        return None
     parts = {"class": own_class, "module": inner} if colon else {"class": name, "module": str(module)}
     wrong = {key: text for key, text in parts.items() if not _DOTTED.fullmatch(text)}
-    target = None if wrong else f"{parts['module']}:{parts['class']}"
     if colon and module is not None:
-        why = f"names a module, and so does 'module': write the class alone, '{own_class}'"
-        return target, [place.problem(why, "class")]
-    return target, [
-        place.problem(
-            f"must be a dotted name, such as package.module or ClassName, and is {shown(text)}",
-            "class" if colon else key,
-        )
-        for key, text in wrong.items()
-    ]
+        place.note(f"names a module, and so does 'module': write the class alone, '{own_class}'", "class")
+    else:
+        for key, text in wrong.items():
+            sentence = f"must be a dotted name, such as package.module or ClassName, and is {shown(text)}"
+            place.note(sentence, "class" if colon else key)
+    return None if wrong else f"{parts['module']}:{parts['class']}"
 
 
 def _module_advice(name: str) -> str:
@@ -122,17 +110,16 @@ def _module_advice(name: str) -> str:
     return f"add the module that holds {shown(name)}, or write class = 'package.module:{name}'"
 
 
-def _read_name(written: Table, place: Place) -> tuple[str | None, list[Problem]]:
+def _read_name(written: Table, place: Place) -> str | None:
     """The consumer's name, where it can be one: as written, or that of its class."""
     name, class_ = written.get("name"), written.get("class")
-    if isinstance(name, str):
-        why = f"{shown(name)} is no name for a consumer: {NAME_RULE}"
-        return (name, []) if is_name(name) else (None, [place.problem(why, "name")])
     default = class_.rpartition(":")[2] if isinstance(class_, str) else ""
-    if name is not None or not _DOTTED.fullmatch(default):
-        return None, []
-    why = f"the class {shown(default)} cannot name the consumer: add a 'name'; {NAME_RULE}"
-    return (default, []) if is_name(default) else (None, [place.problem(why, "class")])
+    if isinstance(name, str) and not is_name(name):
+        place.note(f"{shown(name)} is no name for a consumer: {NAME_RULE}", "name")
+    elif name is None and _DOTTED.fullmatch(default) and not is_name(default):
+        place.note(f"the class {shown(default)} cannot name the consumer: add a 'name'; {NAME_RULE}", "class")
+    found = default if name is None else name
+    return found if isinstance(found, str) and is_name(found) else None
 
 
 def _duplicate_problems(consumers: Iterable[ConsumerSettings]) -> Iterator[Problem]:

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from consumerd.config.documents import read_document
 from consumerd.config.entries import NAME_RULE, Table, order_problems, read_entry_keys, read_group
@@ -64,16 +63,14 @@ def validate(written: Written, environ: Mapping[str, str]) -> Validated:
         wrong = place.problem(f"must be a table {{group: [consumers]}}, and is {shown(data)}")
         return Validated(None, (*written.problems, wrong))
     resolver = Resolver(environ, Path(written.directory))
-    settings, problems = _read_settings(data.get(RESERVED, {}), place.within(RESERVED), resolver)
-    consumers, wrong_groups = _read_groups(data, place, resolver)
     document = Document(
         origin=written.origin,
         directory=resolver.directory,
-        settings=settings,
-        consumers=tuple(consumers),
+        settings=_read_settings(data.get(RESERVED, {}), place.within(RESERVED), resolver),
+        consumers=tuple(_read_groups(data, place, resolver)),
     )
     not_plain = {problem.path for problem in written.problems}  # nothing more is said of what stands there
-    meant = [problem for problem in (*problems, *wrong_groups) if problem.path not in not_plain]
+    meant = [problem for problem in place.found if problem.path not in not_plain]
     return Validated(document, tuple(in_document_order([*written.problems, *meant], data)), data)
 
 
@@ -98,49 +95,36 @@ def unreachable_store_problems(document: Document, uid: int) -> Iterator[Problem
             yield consumer.place.problem(sentence, "configs", "user")
 
 
-def _read_settings(value: object, place: Place, resolver: Resolver) -> tuple[Settings, list[Problem]]:
-    """The table, or default settings and its problems. `parking` travels as it is written."""
+def _read_settings(value: object, place: Place, resolver: Resolver) -> Settings:
+    """The table, or default settings. `parking` travels as it is written."""
     if not isinstance(value, dict):
-        return Settings(), [place.problem(f"must be a table, and is {shown(value)}")]
-    found, problems = read_resolved(Settings, resolver.resolve(value, but=_AS_WRITTEN), place)
-    problems += _problems_of_meaning(value, found, place, resolver)
-    settings = Settings() if found is None else found.model_copy(update={"parking": value.get("parking")})
-    return settings, problems
-
-
-def _problems_of_meaning(
-    value: dict[str, Any],  # plain data, not checked yet
-    settings: Settings | None,
-    place: Place,
-    resolver: Resolver,
-) -> Iterator[Problem]:
-    """What the types of the keys leave open."""
+        place.note(f"must be a table, and is {shown(value)}")
+        return Settings()
+    settings = read_resolved(Settings, resolver.resolve(value, but=_AS_WRITTEN), place) or Settings()
     parking, defaults = value.get("parking"), value.get("defaults")
     if isinstance(parking, str) and not is_parking(parking):
-        yield place.problem(f"must be {PARKING_RULE}, and is {shown(parking)}", "parking")
-    if isinstance(defaults, dict):  # said once, here, and not again for each consumer
-        yield from read_entry_keys(defaults, place.within("defaults"), resolver)[1]
-    if settings is not None and settings.on_event:
-        program = settings.on_event[0]
-        if shutil.which(program, path=resolver.environ.get("PATH")) is None:
-            yield place.problem(f"there is no program {shown(program)} to be executed: check its path", "on_event")
+        place.note(f"must be {PARKING_RULE}, and is {shown(parking)}", "parking")
+    if isinstance(defaults, dict):
+        read_entry_keys(defaults, place.within("defaults"), resolver)
+    if settings.on_event and shutil.which(settings.on_event[0], path=resolver.environ.get("PATH")) is None:
+        program = shown(settings.on_event[0])
+        place.note(f"there is no program {program} to be executed: check its path", "on_event")
+    return settings.model_copy(update={"parking": parking})
 
 
-def _read_groups(data: Table, place: Place, resolver: Resolver) -> tuple[list[ConsumerSettings], list[Problem]]:
-    """The consumers of all groups, as far as their class is known, and all that is wrong with the groups."""
+def _read_groups(data: Table, place: Place, resolver: Resolver) -> list[ConsumerSettings]:
+    """The consumers of all groups, as far as their class is known."""
     consumers: list[ConsumerSettings] = []
-    problems: list[Problem] = []
     defaults = _defaults(data)
     groups = {key: value for key, value in data.items() if key != RESERVED}
     for group, value in groups.items():
-        problems += _name_problems(group, value, place)
+        _look_at_group(group, value, place)
         if isinstance(value, list):
-            found, wrong = read_group(group, value, place.within(group), resolver, defaults=defaults)
-            consumers += found
-            problems += wrong
+            consumers += read_group(group, value, place.within(group), resolver, defaults=defaults)
     if not groups:
-        problems.append(place.problem("holds no group: add one, {group: [{module, class, configs}]}"))
-    return consumers, [*problems, *order_problems(consumers)]
+        place.note("holds no group: add one, {group: [{module, class, configs}]}")
+    place.found.extend(order_problems(consumers))
+    return consumers
 
 
 def _defaults(data: Table) -> Table:
@@ -150,14 +134,12 @@ def _defaults(data: Table) -> Table:
     return defaults if isinstance(defaults, dict) else {}
 
 
-def _name_problems(group: str, value: object, place: Place) -> Iterator[Problem]:
+def _look_at_group(group: str, value: object, place: Place) -> None:
     if not is_name(group):
-        yield place.problem(f"is no name for a group: {NAME_RULE}", group)
-    if isinstance(value, list):
-        return
+        place.note(f"is no name for a group: {NAME_RULE}", group)
     if isinstance(value, dict) and nearest(group, [RESERVED]) is not None:
-        yield place.problem(f"is not a group, which is a list of tables; did you mean '{RESERVED}'?", group)
+        place.note(f"is not a group, which is a list of tables; did you mean '{RESERVED}'?", group)
     elif isinstance(value, dict):
-        yield place.problem(f"must be a list of tables, and is one table: write [{{…}}], in TOML [[{group}]]", group)
-    else:
-        yield place.problem(f"must be a list of tables, and is {shown(value)}", group)
+        place.note(f"must be a list of tables, and is one table: write [{{…}}], in TOML [[{group}]]", group)
+    elif not isinstance(value, list):
+        place.note(f"must be a list of tables, and is {shown(value)}", group)

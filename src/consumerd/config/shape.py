@@ -8,6 +8,7 @@ they are written.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,7 +98,7 @@ class ConsumerSettings(BaseModel):
 def place_of_configs(entry: Place, defaulted: Iterable[str]) -> Place:
     """Where the `configs` of an entry stand, and each key that came from the defaults where those stand."""
     moved = {key: (RESERVED, "defaults", key) for key in defaulted}
-    return Place(entry.origin, (*entry.path, "configs"), moved)
+    return replace(entry, path=(*entry.path, "configs"), moved=moved)
 
 
 class LogSettings(BaseModel):

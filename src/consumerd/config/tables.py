@@ -53,16 +53,18 @@ _ENDING = re.compile(r"_(type|parsing|from_float|attributes_type|exact_type)$")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a table stands.
+    """Where a table stands, and what was found to be wrong there.
 
     origin: its document.
     path: its path there.
     moved: the paths of those of its keys that are written elsewhere.
+    found: what was noted, at this place and at all that are within it.
     """
 
     origin: str
     path: KeyPath = ()
     moved: Mapping[str, KeyPath] = field(default_factory=dict)
+    found: list[Problem] = field(default_factory=list)
 
     def within(self, *steps: str | int) -> Place:
         """The place of something in this table."""
@@ -74,27 +76,35 @@ class Place:
         """A problem with this table, or with what `steps` lead to in it."""
         return Problem(self.origin, self.within(*steps).path, sentence, details)
 
+    def note(self, sentence: str, *steps: str | int) -> None:
+        """Note such a problem."""
+        self.found.append(self.problem(sentence, *steps))
 
-def read_resolved(model: type[ModelT], resolved: Resolved, place: Place) -> tuple[ModelT | None, list[Problem]]:
-    """A resolved table as a `model`, or None; its problems and those of its references, without a secret."""
-    found, wrong = read_table(model, resolved.known(), place, resolved=resolved.places)
-    failures = (place.problem(sentence, *steps) for steps, sentence in resolved.failures)
+
+def read_resolved(model: type[ModelT], resolved: Resolved, place: Place) -> ModelT | None:
+    """A resolved table as a `model`, or None. What is wrong with it or a reference in it is noted, without a secret."""
+    here = replace(place, found=[])
+    for steps, sentence in resolved.failures:
+        here.note(sentence, *steps)
+    table = read_table(model, resolved.known(), here, resolved=resolved.places)
     redact = Redactor(resolved.secrets).redact
-    return found, [problem.redacted(redact) for problem in (*failures, *wrong)]
+    place.found.extend(problem.redacted(redact) for problem in here.found)
+    return table
 
 
 def read_table(
     model: type[ModelT], values: Mapping[str, Any], place: Place, *, resolved: Collection[KeyPath] = ()
-) -> tuple[ModelT | None, list[Problem]]:
-    """`values` as a `model`, or None and its problems.
+) -> ModelT | None:
+    """`values` as a `model`; None where something is wrong with them, which is noted.
 
     resolved: the paths of texts that came from a reference; where the model wants a number, such a text is one.
     """
     taken = _with_numbers(model, values, resolved)
     try:
-        return _validated(model, taken), []
+        return _validated(model, taken)
     except ValidationError as error:
-        return None, _problems(model, error.errors(include_url=False), taken, place)
+        _note(model, error.errors(include_url=False), taken, place)
+        return None
 
 
 def _validated(model: type[ModelT], values: dict[str, Any]) -> ModelT:
@@ -161,29 +171,23 @@ def _from_text(text: object) -> object:
     return value if isinstance(value, int | float) else text
 
 
-def _problems(
-    model: type[BaseModel], errors: list[ErrorDetails], values: dict[str, Any], place: Place
-) -> list[Problem]:
+def _note(model: type[BaseModel], errors: list[ErrorDetails], values: dict[str, Any], place: Place) -> None:
     """One problem for each place; a union's branches complain each, and make one sentence.
 
     Of a place within which something is wrong only that is said: it is what the other branches do not take.
     """
     by_steps: dict[KeyPath, list[ErrorDetails]] = {}
-    found: list[Problem] = []
     for error in errors:
         mistakes = error.get("ctx", {}).get("error")
         if isinstance(mistakes, KeyMistakesError):
-            steps = _steps(error, values)
-            found += [place.problem(sentence, *steps, key) for key, sentence in mistakes.by_key.items()]
+            for key, sentence in mistakes.by_key.items():
+                place.note(sentence, *_steps(error, values), key)
         else:
             by_steps.setdefault(_steps(error, values), []).append(error)
     outer = {steps[:depth] for steps in by_steps for depth in range(len(steps))}
-    found += [
-        place.problem(_sentence(complaints, _keys_at(model, steps), place.within(*steps).path), *steps)
-        for steps, complaints in by_steps.items()
-        if steps not in outer
-    ]
-    return found
+    for steps, complaints in by_steps.items():
+        if steps not in outer:
+            place.note(_sentence(complaints, _keys_at(model, steps), place.within(*steps).path), *steps)
 
 
 def _keys_at(model: type[BaseModel], steps: KeyPath) -> tuple[str, ...]:

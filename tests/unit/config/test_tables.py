@@ -36,14 +36,14 @@ class Sample(BaseModel):
 
 
 def sentences(**values: object) -> dict[str, str]:
-    model, problems = read_table(Sample, values, Place("f", ("t",)))
-    assert (model is None) == bool(problems)
-    return {".".join(map(str, problem.path)): problem.sentence for problem in problems}
+    place = Place("f", ("t",))
+    model = read_table(Sample, values, place)
+    assert (model is None) == bool(place.found)
+    return {".".join(map(str, problem.path)): problem.sentence for problem in place.found}
 
 
 def test_a_good_table_is_the_model() -> None:
-    model, problems = read_table(Sample, {"size": 3, "pace": 2, "hosts": ["a"], "class": "ab"}, Place("f"))
-    assert problems == []
+    model = read_table(Sample, {"size": 3, "pace": 2, "hosts": ["a"], "class": "ab"}, Place("f"))
     assert model is not None
     assert (model.size, model.pace, model.hosts, model.class_) == (3, 2.0, ("a",), "ab")
 
@@ -87,23 +87,21 @@ def test_every_mistake_is_said_at_once() -> None:
 
 def test_a_resolved_text_is_read_as_the_number_that_is_wanted() -> None:
     values = {"size": "3", "pace": " 1.5\n", "flag": "true", "key": "4"}
-    model, problems = read_table(Sample, values, Place("f"), resolved=[(key,) for key in values])
-    assert problems == []
+    model = read_table(Sample, values, Place("f"), resolved=[(key,) for key in values])
     assert model is not None
     assert (model.size, model.pace, model.flag, model.key) == (3, 1.5, True, "4")
 
 
 def test_a_resolved_text_within_a_table_is_read_as_the_number_that_is_wanted() -> None:
-    model, problems = read_table(Sample, {"nested": {"depth": "3"}}, Place("f"), resolved=[("nested", "depth")])
-    assert problems == []
+    model = read_table(Sample, {"nested": {"depth": "3"}}, Place("f"), resolved=[("nested", "depth")])
     assert model is not None
     assert model.nested.depth == 3
 
 
 def test_a_key_that_stands_elsewhere_is_reported_there() -> None:
     place = Place("f", ("g", 0, "configs"), {"size": ("consumerd", "defaults", "size")})
-    _, problems = read_table(Sample, {"size": 0, "flag": 3}, place)
-    assert {problem.path for problem in problems} == {("g", 0, "configs", "flag"), ("consumerd", "defaults", "size")}
+    assert read_table(Sample, {"size": 0, "flag": 3}, place) is None
+    assert {problem.path for problem in place.found} == {("g", 0, "configs", "flag"), ("consumerd", "defaults", "size")}
 
 
 def test_keys_are_called_as_in_the_document() -> None:

@@ -6,7 +6,7 @@ Runs in zygotes, workers, probes and the foreground. It knows a consumer by the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,13 +106,15 @@ class _Examination:
 
     def __init__(self, configs: Values, entry: Place, place: Place, resolver: Resolver) -> None:
         self._written = configs
-        self._entry = entry
-        self._place = place
+        self._problems: list[Problem] = []
+        self._entry = replace(entry, found=self._problems)
+        self._place = replace(place, found=self._problems)
         self._resolved = resolver.resolve(dict(configs), but=AS_WRITTEN)
         self._referenced = [str(steps[0]) for steps in self._resolved.places]
         of_environment = secrets_of_environment(configs.get("environment"), resolver.environ, resolver.directory)
         self._redactor = Redactor(self._resolved.secrets | of_environment)
-        self._problems = [place.problem(sentence, *steps) for steps, sentence in self._resolved.failures]
+        for steps, sentence in self._resolved.failures:
+            self._place.note(sentence, *steps)
 
     def of_nothing(self, error: NotLoadedError) -> Examined:
         """What can be said before there is a class."""
@@ -123,13 +125,13 @@ class _Examination:
         try:
             kind = kind_named(source_kind(consumer_class))
         except UsageError as error:
-            self._problems.append(self._entry.problem(str(error), "class"))
+            self._entry.note(str(error), "class")
             return Examined(None, self._ordered_problems())
         self._problems += hook_problems(consumer_class, kind.hooks, self._entry)
         try:
             import_client(kind)
         except UsageError as error:
-            self._problems.append(self._entry.problem(str(error), "class"))
+            self._entry.note(str(error), "class")
         loaded = self._load(consumer_class, kind)
         problems = self._ordered_problems()
         return Examined(None if problems else loaded, problems)
@@ -145,7 +147,7 @@ class _Examination:
                 f"must be one whole number: the workers of a {kind.name} divide the keys by it, and each change would "
                 "restart them all; consumerd scale changes it by hand"
             )
-            self._problems.append(self._place.problem(sentence, "workers"))
+            self._place.note(sentence, "workers")
         self._problems += live_problems(consumer_class, owners, self._entry)
         self._problems += construction_problems(consumer_class, configs, self._entry)
         remarks = remarks_on(consumer_class, kind, common, passed_on)
@@ -164,9 +166,7 @@ class _Examination:
         return options, configs
 
     def _model(self, model: type[ModelT], values: Values) -> ModelT | None:
-        found, problems = read_table(model, values, self._place, resolved=self._resolved.places)
-        self._problems += problems
-        return found
+        return read_table(model, values, self._place, resolved=self._resolved.places)
 
     def _numbers_of(self, model: Any) -> dict[str, Any]:  # a pydantic model, or None where it was not made
         """The values that references stood for, as the model read them: a number, where it wants one."""
