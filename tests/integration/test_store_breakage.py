@@ -17,7 +17,7 @@ from consumerd.database.holders import STOPPED_LIMIT_S
 from consumerd.errors import StoreAwayError
 from consumerd.parking.opening import open_store, open_store_thread
 from consumerd.parking.store import ParkingStore
-from contracts.parking_store import CONSUMER, parked_task
+from contracts.parking_store import CONSUMER, parked_task, rows
 from integration.scenarios.parked_writers import TASKS_A_WRITER
 from integration.scenarios.running import environment
 from integration.scenarios.store_away import CannotTakeAwayError, Thief, full, held, read_only, replaced
@@ -77,7 +77,7 @@ def test_a_holder_killed_inside_its_transaction_holds_nobody_up(store: ParkingSt
         process.kill()
         process.wait(END_S)
         store.park([parked_task(1)])
-    assert [row.offset for row in store.list().rows] == [1]
+    assert [row["offset"] for row in rows(store)] == [1]
 
 
 def test_a_holder_that_was_stopped_is_killed_and_its_transaction_is_undone(
@@ -92,7 +92,7 @@ def test_a_holder_that_was_stopped_is_killed_and_its_transaction_is_undone(
         wait_until(lambda: is_parked(store), END_S, "a stopped holder was not killed")
         assert monotonic() - stopped_at >= STOPPED_LIMIT_S
         assert process.wait(END_S) == -signal.SIGKILL
-    assert [row.offset for row in store.list().rows] == [1]
+    assert [row["offset"] for row in rows(store)] == [1]
 
 
 def test_a_holder_that_runs_is_not_killed_however_long_it_holds(store: ParkingStore, state_dir: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_store_that_was_taken_away_says_why_and_works_again_when_it_is_back(
                 park_much(store, number)
         thief.give_back()
         park_much(store, 4)
-        assert {1, 4} <= {row.offset for row in store.list().rows}
+        assert {1, 4} <= {row["offset"] for row in rows(store)}
 
 
 def park_much(store: ParkingStore, number: int) -> None:

@@ -18,7 +18,7 @@ import pytest
 from consumerd.model.task import TaskId
 from consumerd.parking.opening import open_store
 from consumerd.parking.store import ParkingStore
-from contracts.parking_store import CONSUMER, dead_task, parked_task
+from contracts.parking_store import CONSUMER, dead_task, parked_task, rows
 from integration.scenarios.running import environment, running
 from servers.waiting import wait_until
 
@@ -93,7 +93,7 @@ def test_tasks_are_retried_and_discarded_by_handle_or_all_of_a_target(store: Par
         "left": [],
     }
     assert store.parked_count("other/consumer") == (1, 0)
-    assert len(store.list().rows) == 1
+    assert len(rows(store)) == 1
 
 
 def test_all_reaches_the_configurations_own_tasks_and_a_terminal_is_asked_before(
@@ -111,7 +111,7 @@ def test_all_reaches_the_configurations_own_tasks_and_a_terminal_is_asked_before
         assert done.returncode == exit_code
     assert b"other/consumer: 1 left as they are, since it is not run here: add --target other/consumer" in done.stdout
     assert store.parked_count("other/consumer") == (0, 1)
-    assert len(store.list().rows) == 1
+    assert len(rows(store)) == 1
     os.close(terminal)
     os.close(stdin)
 

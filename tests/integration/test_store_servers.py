@@ -35,6 +35,7 @@ from contracts.parking_store import (
     Place,
     dead_task,
     parked_task,
+    rows,
     suspect_task,
 )
 from servers.database import DatabaseServer
@@ -63,7 +64,8 @@ class TestMariaDB(ParkingStoreContract):
 
     def test_a_page_of_a_list_is_found_by_the_index(self, store: ParkingStore, mariadb_url: str) -> None:
         store.park([dead_task(number) for number in range(1_000)])
-        after = store.list(limit=500).after
+        last = rows(store)[500]
+        after = (float(str(last["last_at"])), store.keys_of(str(last["handle"]))[0])
         engine = create_engine(parking_url(mariadb_url, NOWHERE))
         with engine.connect() as connection:
             query = listed(connection, ParkedFilter(), after, None).limit(10)
@@ -126,7 +128,7 @@ def _keeps_odd_text(url: URL) -> None:
     (found,) = store.find(ODD)
     assert found == odd
     assert store.parked_from(CONSUMER, ODD, 0, 0) == {ODD}
-    assert [row.error for row in store.list(ParkedFilter(error="Zoë 漢")).rows] == [ODD]
+    assert [row["error"] for row in rows(store, ParkedFilter(error="Zoë 漢"))] == [ODD]
     store.note_suspect(replace(suspect_task(3, 1), error=ODD, source=ODD))
     assert [suspect.ends for suspect in store.suspects_of(CONSUMER)] == [ODD]
     store.close()

@@ -12,7 +12,7 @@ from consumerd.config.problems import raise_problems
 from consumerd.config.shape import Document, LogSettings
 from consumerd.errors import UsageError
 from consumerd.master.host.launcher import Launcher
-from consumerd.master.host.service_socket import ServiceSocket
+from consumerd.master.host.own_process import ServiceSocket
 from consumerd.master.run import run_master
 from consumerd.state.state_dir import StateDirectory
 from consumerd.state.working_directory import enter
@@ -56,7 +56,4 @@ def start(options: RunOptions, chosen: str | None, service_socket: ServiceSocket
     state_dir = StateDirectory.locate(chosen or document.state_dir, os.environ, os.geteuid())
     if not any(entry.common.enabled and entry.execution.is_plain for entry in document.consumers):
         launcher.close()  # each consumer brings surroundings of its own
-    outcome = run_master(document, state_dir, options.read, service_socket, launcher, methods())
-    if outcome.refusal is not None:
-        raise UsageError(outcome.refusal)
-    return outcome.exit_code
+    return run_master(document, state_dir, options.read, service_socket, launcher, methods())

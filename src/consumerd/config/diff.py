@@ -6,16 +6,19 @@ of its pool. The changes from a to b, applied to the consumers of a, make those 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from consumerd.config.common_keys import MASTERS_KEYS
-from consumerd.config.shape import ConsumerSettings, Document
+from consumerd.config.shape import ConsumerSettings, Document, Settings
 from consumerd.model.identity import ConsumerName
 
 _WHERE_IT_STANDS = {"origin", "path", "defaulted", "module_key"}
 _TABLES = {"configs", "common"}
+
+TAKEN_OVER = frozenset({"on_event"})
+"""The settings that a master takes over as it runs, and nobody restarts; it reads the others when it starts."""
 
 
 class ChangeKind(StrEnum):
@@ -69,18 +72,10 @@ def diff(
     return (*(change for change in changes if change is not None), *removed)
 
 
-def needs_new_master(before: Document, after: Document) -> tuple[str, ...]:
-    """The settings that differ, and that a master reads only when it starts."""
-    return _differing_settings(before, after, ("parking", "log", "watch", "state_dir"))
-
-
-def taken_over(before: Document, after: Document) -> tuple[str, ...]:
-    """The settings that differ, and that the master takes over as it runs; nobody restarts."""
-    return _differing_settings(before, after, ("on_event",))
-
-
-def _differing_settings(before: Document, after: Document, keys: Sequence[str]) -> tuple[str, ...]:
-    return tuple(key for key in keys if getattr(before.settings, key) != getattr(after.settings, key))
+def changed_settings(before: Document, after: Document) -> list[str]:
+    """The settings that differ, but for the time of a stop, which is told of the pools for which it counts."""
+    keys = (key for key in Settings.model_fields if key != "stop_timeout")
+    return [key for key in keys if getattr(before.settings, key) != getattr(after.settings, key)]
 
 
 def _change(

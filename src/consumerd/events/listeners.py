@@ -1,19 +1,15 @@
-"""Several listeners: one fact, told to each; and facts that are told to them later, in the same order."""
+"""Listeners together: one fact, told to each. A listener that fails does not keep a fact from the others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 from consumerd import events
 from consumerd.events.facts import Fact, Listener
 
 
 class Listeners:
-    """Tells every listener of each fact, in order, in the thread that emits it. It is a listener itself.
-
-    A listener that fails does not keep a fact from the others.
-    """
+    """Tells every listener of each fact, in order, in the thread that emits it. It is a listener itself."""
 
     def __init__(self, listeners: Iterable[Listener] = ()) -> None:
         self._listeners = list(listeners)
@@ -34,34 +30,3 @@ class Listeners:
             return
         others = Listeners(listener for listener in self._listeners if listener is not failed)
         others(events.listener_failed(listener=type(failed).__name__, fact=fact.name, error=repr(error)))
-
-
-class FactBuffer:
-    """Holds facts back, for several listeners together: what is emitted while something urgent is done. One thread."""
-
-    def __init__(self) -> None:
-        self._held: list[tuple[Listener, Fact]] = []
-        self._is_holding = False
-
-    def before(self, listener: Listener) -> Listener:
-        """A listener that passes facts on: at the end of `holding` while that lasts, and otherwise at once."""
-
-        def tell(fact: Fact) -> None:
-            if self._is_holding:
-                self._held.append((listener, fact))
-            else:
-                listener(fact)
-
-        return tell
-
-    @contextmanager
-    def holding(self) -> Iterator[None]:
-        """Hold back what is emitted within, and tell it at the end, however that comes."""
-        self._is_holding = True
-        try:
-            yield
-        finally:
-            self._is_holding = False
-            held, self._held = self._held, []
-            for listener, fact in held:
-                listener(fact)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import setproctitle
@@ -13,8 +12,9 @@ import setproctitle
 from consumerd import clock, events
 from consumerd.config.redaction import without_passwords
 from consumerd.config.shape import EMBEDDED, ConsumerSettings, Document, LogSettings
+from consumerd.errors import UsageError
 from consumerd.events.facts import Fact
-from consumerd.events.listeners import FactBuffer, Listeners
+from consumerd.events.listeners import Listeners
 from consumerd.events.log import log_to_stdout
 from consumerd.events.outlet import Outlet
 from consumerd.master.children import Children
@@ -25,18 +25,18 @@ from consumerd.master.control.controls import Controls
 from consumerd.master.control.overrides import Overrides, load_overrides
 from consumerd.master.control.reloader import Reloader
 from consumerd.master.control.server import ControlServer
-from consumerd.master.duties.autoscaler import Autoscaler
-from consumerd.master.duties.lag_duty import LagDuty
-from consumerd.master.duties.leftover_workers import LeftoverWorkers
-from consumerd.master.duties.recycler import Recycler
+from consumerd.master.duties.autoscaler import autoscale
+from consumerd.master.duties.lag_duty import give_lag_duty
+from consumerd.master.duties.leftover_workers import look_for_leftovers
+from consumerd.master.duties.recycler import recycle
 from consumerd.master.duties.service import Service
-from consumerd.master.duties.watchdog import Watchdog
+from consumerd.master.duties.watchdog import watch
 from consumerd.master.event_command import EventCommand
 from consumerd.master.helper import StoreHelper
 from consumerd.master.host.durability import Durability
 from consumerd.master.host.launcher import Launcher
 from consumerd.master.host.memory import OomKills
-from consumerd.master.host.service_socket import ServiceSocket
+from consumerd.master.host.own_process import ServiceSocket
 from consumerd.master.host.signals import Signals
 from consumerd.master.host.state_watch import StateWatch
 from consumerd.master.host.stderr import StderrPipes
@@ -58,14 +58,6 @@ FOLLOWERS_LEAVE_IN_S = 0.5
 """How long those who follow events may read on at the end."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended. refusal: the sentence with which it was refused after the consumers were loaded."""
-
-    exit_code: int
-    refusal: str | None = None
-
-
 def run_master(
     document: Document,
     state_dir: StateDirectory,
@@ -73,16 +65,16 @@ def run_master(
     service_socket: ServiceSocket,
     launcher: Launcher,
     methods: Mapping[str, type[Method]],
-) -> Outcome:
-    """Run all that `document` says until asked to stop, in the foreground.
+) -> int:
+    """Run all that `document` says until asked to stop, in the foreground; the exit code.
 
     read: reads the configuration anew, for a reload. methods: what the control socket answers, by name.
-    StateDirectoryError when the directory cannot be ours.
+    StateDirectoryError when the directory cannot be ours, UsageError where a consumer that is loaded must not run so.
     """
     state_dir.prepare()
     lock = locks.hold(state_dir)
 
-    async def run() -> Outcome:
+    async def run() -> int:
         return await _Master(document, lock, read, service_socket, launcher, methods).run()
 
     try:
@@ -108,7 +100,7 @@ class _Master:
         self._lock = lock
         self._state_dir = lock.directory
         self._woken = asyncio.Event()
-        self._reporting = _reporting(document.settings.log)
+        self._reporting = _Reporting(document.settings.log)
         self._emit = self._reporting.emit
         self._tools = _tools(document, self._state_dir, self._reporting, launcher, self._woken.set)
         make_entry = _entries(self._state_dir)
@@ -141,9 +133,8 @@ class _Master:
             self._tools,
             self._signals,
             self._woken,
-            duties=(LeftoverWorkers(pools), Watchdog(pools), Autoscaler(pools), Recycler(pools), LagDuty(pools)),
+            duties=(look_for_leftovers, watch, autoscale, recycle, give_lag_duty),
             service=service,
-            buffer=self._reporting.buffer,
             reload=self._reloader.reload_soon,
             note_end=self._children.note_end,
         )
@@ -166,16 +157,18 @@ class _Master:
         return ControlServer(self._state_dir.control_socket, methods, controls, audit, self._emit)
 
     def _event_command(self) -> EventCommand:
-        def command() -> Sequence[str]:
-            return self._configuration.settings.on_event
-
-        state_dir = str(self._state_dir.path)
-        found = EventCommand(self._tools.launcher, self._children, self._emit, command=command, state_dir=state_dir)
+        found = EventCommand(
+            self._tools.launcher,
+            self._children,
+            self._emit,
+            command=lambda: self._configuration.settings.on_event,
+            state_dir=str(self._state_dir.path),
+        )
         for listeners in (self._emit, self._reporting.told):
             listeners.add(found)
         return found
 
-    async def run(self) -> Outcome:
+    async def run(self) -> int:
         """Until every pool is gone."""
         own_id = host_identity.own_id(self._state_dir)
 
@@ -196,7 +189,9 @@ class _Master:
         finally:
             watching.cancel()
             await self._close()
-        return Outcome(exit_code, self._supervisor.refusal)
+        if self._supervisor.refusal is not None:
+            raise UsageError(self._supervisor.refusal)
+        return exit_code
 
     async def _close(self) -> None:
         self._helper.close()
@@ -209,39 +204,31 @@ class _Master:
         self._signals.close()
 
 
-@dataclass(frozen=True)
-class Reporting:
+class _Reporting:
     """How the master tells what has happened.
 
     emit: into the log, and to those who follow.
     told: to those who follow, what is in the log already.
     broadcast: has those who follow.
-    buffer: holds back what one turn tells until the turn is done.
     """
 
-    emit: Listeners
-    told: Listeners
-    broadcast: Broadcast
-    buffer: FactBuffer
-
-
-def _reporting(log: LogSettings) -> Reporting:
-    emit = Listeners([log_to_stdout(log.format, log.level, patience_s=PATIENCE_S)])
-    broadcast = Broadcast(emit)
-    emit.add(broadcast)
-    return Reporting(emit, Listeners([broadcast]), broadcast, FactBuffer())
+    def __init__(self, log: LogSettings) -> None:
+        self.emit = Listeners([log_to_stdout(log.format, log.level, patience_s=PATIENCE_S)])
+        self.broadcast = Broadcast(self.emit)
+        self.emit.add(self.broadcast)
+        self.told = Listeners([self.broadcast])
 
 
 def _tools(
-    document: Document, state_dir: StateDirectory, reporting: Reporting, launcher: Launcher, wake: Callable[[], None]
+    document: Document, state_dir: StateDirectory, reporting: _Reporting, launcher: Launcher, wake: Callable[[], None]
 ) -> Tools:
     loop = asyncio.get_running_loop()
     return Tools(
         launcher=launcher,
         mailbox=Mailbox(loop, wake),
         stderr=StderrPipes(loop, Outlet(STDERR, patience_s=PATIENCE_S), reporting.broadcast.hear_stderr),
-        emit=reporting.buffer.before(reporting.emit),
-        tell=reporting.buffer.before(reporting.told),
+        emit=reporting.emit,
+        tell=reporting.told,
         judge=Durability.of(document, state_dir.path, reporting.emit).judge,
         claim_oom_kill=OomKills().claim,
     )

@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from consumerd import clock, events
-from consumerd.events.listeners import FactBuffer
 from consumerd.master.duties.service import Service
 from consumerd.master.host.signals import Signals
 from consumerd.master.pools import suspects
@@ -33,16 +31,8 @@ MOST_ROUNDS = 10
 """How often one turn may plan again: performing an action may make room for the next, not for a third and tenth."""
 
 
-class Duty(Protocol):
-    """Something that looks at the pools in each turn, before it is planned what to do."""
-
-    def turn(self, now: float) -> None:
-        """Look, where it is time, and note what was seen."""
-        ...
-
-    def next_turn_at(self) -> float | None:
-        """When to look again though nothing happens; None: not before something does."""
-        ...
+Duty = Callable[[Pool, float], float | None]
+"""Looks at a pool in each turn, before it is planned what to do; when to look again though nothing happens, if ever."""
 
 
 class Supervisor:
@@ -57,11 +47,10 @@ class Supervisor:
         *,
         duties: Sequence[Duty],
         service: Service,
-        buffer: FactBuffer,
         reload: Callable[[str], None],
         note_end: Callable[[int, int | None], None],
     ) -> None:
-        """service: is told how things are. buffer: holds what a turn emits. reload: is told why, on SIGHUP.
+        """service: is told how things are. reload: is told why, on SIGHUP.
 
         note_end: is told the pid and wait status of children that are of no pool.
         """
@@ -71,7 +60,6 @@ class Supervisor:
         self._woken = woken
         self._duties = duties
         self._service = service
-        self._buffer = buffer
         self._reload = reload
         self._note_end = note_end
         self.exit_code = 0
@@ -79,6 +67,7 @@ class Supervisor:
         self.stop_deadline: float | None = None
         self._has_told_that_nothing_loads = False
         self._planned_at: float | None = None
+        self._look_at: Sequence[float | None] = ()
 
     async def run(self) -> int:
         """Until every pool is gone; the exit code of `consumerd run`."""
@@ -101,18 +90,14 @@ class Supervisor:
         return self.stop_deadline
 
     def turn(self, now: float) -> None:
-        """All that can be done now. It is told when it is done: a process is started before its predecessor's end is
-        written to the log.
-        """
+        """All that can be done now."""
         self._attend_signals()
-        with self._buffer.holding():
-            self._hear(now)
-            self._reap(now)
-            for pool in self._pools:
-                look_for_proof(pool, now)
-            for duty in self._duties:
-                duty.turn(now)
-            self._act(now)
+        self._hear(now)
+        self._reap(now)
+        for pool in self._pools:
+            look_for_proof(pool, now)
+        self._look_at = [duty(pool, now) for pool in self._pools for duty in self._duties]
+        self._act(now)
         for pool in self._pools:
             suspects.tell(pool)
         self._service.turn(now)
@@ -203,8 +188,7 @@ class Supervisor:
         return self.stop_deadline is not None and not len(self._pools)
 
     async def _wait(self) -> None:
-        turns_at = (duty.next_turn_at() for duty in (*self._duties, self._service))
-        known = [at for at in (self._planned_at, *turns_at) if at is not None]
+        known = [at for at in (self._planned_at, *self._look_at, self._service.next_turn_at()) if at is not None]
         timeout_s = min(known) - clock.monotonic() if known else LONGEST_WAIT_S
         if any(any(unproven(pool)) for pool in self._pools):
             timeout_s = min(timeout_s, LOOK_S)

@@ -1,29 +1,40 @@
 """What people see of parked rows: a list of them, one of them whole.
 
-Each function is one step within the caller's transaction.
+Each function but `pages` is one step within the caller's transaction.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, literal, or_, select, true
 
+from consumerd.database.database import Transact
 from consumerd.database.dialects import database_now, takes_unicode
 from consumerd.model.parked import ParkedState, ParkedTask
-from consumerd.model.task import TaskId
 from consumerd.parking.claims import read_tasks
 from consumerd.parking.records import handle_of, storable, values_of
 from consumerd.parking.schema import KEY_CHARACTERS, PARKED, PARTS
 
 SHORTEST_HANDLE = 4
+PAGE_ROWS = 100
 ROWS_LOOKED_AT = 5_000
 """So many rows a statement may compare with a text that a person looks for: in less than a second."""
 
 _HANDLE = re.compile(f"[0-9a-f]{{{SHORTEST_HANDLE},{KEY_CHARACTERS}}}")
 _SHORT = re.compile(f"[0-9a-f]{{1,{SHORTEST_HANDLE - 1}}}")
+_LISTED = [
+    *("consumer", "task_id", "source", "shard", "position", "offset", "state", "due_at", "attempts", "crashes"),
+    *("first_at", "last_at", "error", "size_bytes"),
+]
+
+Place = tuple[float, str]
+"""When a row failed last, and its key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,63 +81,40 @@ class ParkedFilter:
 EVERY = ParkedFilter()
 
 
-@dataclass(frozen=True, slots=True)
-class ParkedSummary:
-    """One line of a list: everything but the contents.
+Item = dict[str, object]
+"""A row of the list: its `handle`, which people type, whether it `is_claimed` now, and everything but its contents."""
 
-    handle: what people type to mean it.
-    is_claimed: a worker has it now.
+
+def pages(read: Transact, chosen: ParkedFilter, limit: int | None) -> Iterator[tuple[Item, ...]]:
+    """The first chosen rows, newest failure first; None: all. Each page is a transaction.
+
+    No more than `ROWS_LOOKED_AT` are looked at for a page: it may have few rows, or none, and not be the last.
     """
-
-    handle: str
-    consumer: str
-    task_id: TaskId
-    source: str
-    shard: int
-    position: int
-    offset: int
-    state: ParkedState
-    due_at: float | None
-    attempts: int
-    crashes: int
-    first_at: float
-    last_at: float
-    error: str
-    size_bytes: int
-    is_claimed: bool
+    left = sys.maxsize if limit is None else limit
+    place: Place | None = None
+    while left > 0:
+        rows, place = read(partial(_page, chosen=chosen, limit=min(left, PAGE_ROWS), after=place))
+        yield tuple(map(_item, rows))
+        left = 0 if place is None else left - len(rows)
 
 
-_COLUMNS = [field.name for field in fields(ParkedSummary) if field.name not in ("handle", "is_claimed")]
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some rows of a list, or none, newest failure first. `after` continues it; None at its end."""
-
-    rows: tuple[ParkedSummary, ...]
-    after: str | None
-
-
-def page(connection: Connection, chosen: ParkedFilter = EVERY, *, limit: int = 100, after: str | None = None) -> Page:
-    """At most `limit` rows, newest failure first, from where `after`, of an earlier page, says.
-
-    No more than `ROWS_LOOKED_AT` are looked at: a page may have fewer rows than `limit`, or none, and not be the last.
-    ValueError for an `after` of nobody's.
-    """
-    last = connection.execute(_behind(select(PARKED.c.last_at, PARKED.c.id), after).offset(ROWS_LOOKED_AT).limit(1))
-    until = last.first()
+def _page(
+    connection: Connection, *, chosen: ParkedFilter, limit: int, after: Place | None
+) -> tuple[Sequence[Row[Any]], Place | None]:  # rows of `listed`
+    """Some rows, and the place behind which the others are; None where there are no others."""
+    looked_at = _behind(select(PARKED.c.last_at, PARKED.c.id), after).offset(ROWS_LOOKED_AT).limit(1)
+    until = connection.execute(looked_at).first()
     found = connection.execute(listed(connection, chosen, after, until).limit(limit)).all()
     goes_on = found[-1] if len(found) == limit else until
-    place = None if goes_on is None else f"{float(goes_on.last_at).hex()},{goes_on.id}"
-    return Page(tuple(map(_summary, found)), place)
+    return found, None if goes_on is None else (goes_on.last_at, goes_on.id)
 
 
 def listed(
-    connection: Connection, chosen: ParkedFilter, after: str | None, until: Row[Any] | None
+    connection: Connection, chosen: ParkedFilter, after: Place | None, until: Row[Any] | None
 ) -> Select[Any]:  # a row of two columns, and the list's own
-    """The chosen rows, newest failure first, behind the place that `after` names, up to the row `until`."""
+    """The chosen rows, newest failure first, behind a place, up to the row `until`."""
     is_claimed = func.coalesce(PARKED.c.lease_until > database_now(connection.dialect.name), False)
-    columns = select(PARKED.c.id, *(PARKED.c[name] for name in _COLUMNS), is_claimed.label("is_claimed"))
+    columns = select(PARKED.c.id, *(PARKED.c[name] for name in _LISTED), is_claimed.label("is_claimed"))
     query = _behind(columns.where(chosen.condition(connection)), after)
     if until is None:
         return query
@@ -135,18 +123,16 @@ def listed(
     )
 
 
-def _behind(query: Select[Any], after: str | None) -> Select[Any]:  # of any columns
+def _behind(query: Select[Any], after: Place | None) -> Select[Any]:  # of any columns
     """The same, newest failure first, behind the place. No row constructor: MySQL and MariaDB use no index for one."""
     if after is not None:
-        time, _, key = after.partition(",")
-        last_at = float.fromhex(time)
+        last_at, key = after
         query = query.where(PARKED.c.last_at <= last_at, or_(PARKED.c.last_at < last_at, PARKED.c.id < key))
     return query.order_by(PARKED.c.last_at.desc(), PARKED.c.id.desc())
 
 
-def _summary(row: Row[Any]) -> ParkedSummary:  # a row of `listed`
-    values = values_of(row, _COLUMNS)
-    return ParkedSummary(handle=handle_of(row.id), is_claimed=bool(row.is_claimed), **values)
+def _item(row: Row[Any]) -> Item:  # a row of `listed`
+    return {"handle": handle_of(row.id), **values_of(row, _LISTED), "is_claimed": bool(row.is_claimed)}
 
 
 def find(connection: Connection, reference: str, target: str | None = None) -> tuple[ParkedTask, ...]:

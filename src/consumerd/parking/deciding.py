@@ -17,6 +17,7 @@ from consumerd.database.dialects import database_now
 from consumerd.errors import StoreAwayError
 from consumerd.model.parked import ParkedState
 from consumerd.parking.browsing import ParkedFilter
+from consumerd.parking.parked import IS_SKIPPED
 from consumerd.parking.schema import PARKED, PARTS
 
 ResultT = TypeVar("ResultT")
@@ -24,65 +25,61 @@ ResultT = TypeVar("ResultT")
 FIRST_ROWS, MOST_ROWS = 100, 5_000
 LONGEST_STEP_S = 0.5
 
-_DECIDABLE = (ParkedState.WAITING.value, ParkedState.DEAD.value)
-"""A suspect is no person's to decide: its task still is in its source."""
-
 Changed = dict[str, int]
 """How many tasks, by consumer."""
 
 Among = Callable[[ColumnElement[str]], ColumnElement[bool]]
 """Whether a key is one of those among which rows are chosen."""
 
-
-def retry(connection: Connection, chosen: ParkedFilter, among: Among) -> Changed:
-    """Make dead and waiting tasks due now, their attempts kept, their crashes forgotten."""
-    condition = _decidable(connection, chosen, among)
-    changed = _counted(connection, condition)
-    if changed:
-        now = database_now(connection.dialect.name)
-        due = update(PARKED).values(state=ParkedState.WAITING.value, due_at=now, crashes=0)
-        connection.execute(due.where(condition))
-    return changed
+Act = Callable[[Connection, ColumnElement[bool], Among], object]
+"""Does something to the rows of a condition, whose keys are among these."""
 
 
-def discard(connection: Connection, chosen: ParkedFilter, among: Among) -> Changed:
-    """Delete dead and waiting tasks for good."""
-    condition = _decidable(connection, chosen, among)
-    gone = _counted(connection, condition)
-    if gone:
-        with_parts = select(PARKED.c.id).where(condition, PARKED.c.parts > 0)
-        connection.execute(delete(PARTS).where(among(PARTS.c.id), PARTS.c.id.in_(with_parts)))
-        connection.execute(delete(PARKED).where(condition))
-    return gone
+def count(connection: Connection, condition: ColumnElement[bool], among: Among) -> None:
+    """Only have them counted."""
 
 
-def count(connection: Connection, chosen: ParkedFilter, among: Among) -> Changed:
-    """How many tasks a retry or discard would change."""
-    return _counted(connection, _decidable(connection, chosen, among))
+def retry(connection: Connection, condition: ColumnElement[bool], among: Among) -> None:
+    """Make tasks due now, their attempts kept, their crashes forgotten."""
+    now = database_now(connection.dialect.name)
+    due = update(PARKED).values(state=ParkedState.WAITING.value, due_at=now, crashes=0)
+    connection.execute(due.where(condition))
 
 
-def in_steps(
-    transact: Transact,
-    change: Callable[[Connection, ParkedFilter, Among], Changed],
-    chosen: ParkedFilter,
-    keys: Sequence[str] | None,
-) -> Iterator[Changed]:
-    """Run `change` on the rows of these keys, in one transaction; with None on all rows, in several."""
+def discard(connection: Connection, condition: ColumnElement[bool], among: Among) -> None:
+    """Delete tasks for good."""
+    with_parts = select(PARKED.c.id).where(condition, PARKED.c.parts > 0)
+    connection.execute(delete(PARTS).where(among(PARTS.c.id), PARTS.c.id.in_(with_parts)))
+    connection.execute(delete(PARKED).where(condition))
+
+
+def in_steps(transact: Transact, act: Act, chosen: ParkedFilter, keys: Sequence[str] | None) -> Iterator[Changed]:
+    """Do it to the chosen tasks of these keys that are dead or waiting, in one transaction; with None to all chosen,
+    in several.
+    """
+
+    def done(connection: Connection, among: Among) -> Changed:
+        condition = _decidable(connection, chosen, among)
+        query = select(PARKED.c.consumer, func.count().label("tasks")).where(condition).group_by(PARKED.c.consumer)
+        changed = {row.consumer: row.tasks for row in connection.execute(query)}
+        if changed:
+            act(connection, condition, among)
+        return changed
 
     def step(after: str, rows: int) -> tuple[Changed, str | None]:
         def within(connection: Connection) -> tuple[Changed, str | None]:
             following = select(PARKED.c.id).where(PARKED.c.id > after).order_by(PARKED.c.id)
             last = connection.execute(following.offset(rows - 1).limit(1)).scalar()
             below = [] if last is None else [last]
-            return change(connection, chosen, lambda key: and_(key > after, *(key <= end for end in below))), last
+            return done(connection, lambda key: and_(key > after, *(key <= end for end in below))), last
 
-        done: tuple[Changed, str | None] = transact(within)
-        return done
+        ended: tuple[Changed, str | None] = transact(within)
+        return ended
 
     if keys is None:
         yield from walk(step)
     else:
-        yield transact(lambda connection: change(connection, chosen, lambda key: key.in_(keys)))
+        yield transact(lambda connection: done(connection, lambda key: key.in_(keys)))
 
 
 def walk(
@@ -113,15 +110,10 @@ def walk(
 
 
 def _decidable(connection: Connection, chosen: ParkedFilter, among: Among) -> ColumnElement[bool]:
-    """What may be decided of the chosen rows. The rows are found by their keys and nothing else.
+    """The chosen rows but for suspects, whose tasks still are in their source. They are found by their keys alone.
 
     An optimizer that has no current statistics would prefer an index on the consumer, and read most of the table at
     each step: from it the condition's columns are hidden.
     """
-    condition = and_(chosen.condition(connection), PARKED.c.state.in_(_DECIDABLE))
+    condition = and_(chosen.condition(connection), IS_SKIPPED)
     return and_(among(PARKED.c.id), func.coalesce(condition, false()))
-
-
-def _counted(connection: Connection, condition: ColumnElement[bool]) -> Changed:
-    query = select(PARKED.c.consumer, func.count().label("tasks")).where(condition).group_by(PARKED.c.consumer)
-    return {row.consumer: row.tasks for row in connection.execute(query)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
@@ -10,10 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple
 
+import msgspec
 from sqlalchemy import Row
 
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.parking.schema import SOURCE_CHARACTERS
+
+Headers = tuple[tuple[str, bytes | None], ...]  # bytes are base64 in JSON, as msgspec has them
 
 HANDLE_CHARACTERS = 10
 INLINE_LIMIT_BYTES = 128 * 1024
@@ -126,7 +128,7 @@ class Contents(NamedTuple):
 
     payload: bytes
     key: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...]
+    headers: Headers
 
 
 def joined(parts: Sequence[bytes]) -> Contents:
@@ -139,17 +141,11 @@ def joined(parts: Sequence[bytes]) -> Contents:
 
 
 def _packed_headers(task: ParkedTask) -> bytes:
-    if not task.headers:
-        return b""
-    return json.dumps(
-        [[name, None if value is None else base64.b64encode(value).decode()] for name, value in task.headers]
-    ).encode()
+    return json.dumps(msgspec.to_builtins(task.headers)).encode() if task.headers else b""
 
 
-def _unpacked_headers(packed: bytes | None) -> tuple[tuple[str, bytes | None], ...]:
-    if not packed:
-        return ()
-    return tuple((name, None if value is None else base64.b64decode(value)) for name, value in json.loads(packed))
+def _unpacked_headers(packed: bytes | None) -> Headers:
+    return msgspec.convert(json.loads(packed), Headers) if packed else ()
 
 
 _READ = {"task_id": original, "source": original, "error": original, "traceback": original, "state": ParkedState}

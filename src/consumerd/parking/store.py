@@ -16,33 +16,22 @@ from sqlalchemy import Connection
 from consumerd.database.database import Database
 from consumerd.model.task import TaskId
 from consumerd.parking import browsing, claims, deciding, parked, suspects
-from consumerd.parking.browsing import EVERY, ParkedFilter
+from consumerd.parking.browsing import EVERY, Item, ParkedFilter
 from consumerd.parking.deciding import Changed
 
 P = ParamSpec("P")
 ResultT = TypeVar("ResultT")
 
 
-def _writing(
-    step: Callable[Concatenate[Connection, P], ResultT],
+def _transaction(
+    step: Callable[Concatenate[Connection, P], ResultT], *, writes: bool = True
 ) -> Callable[Concatenate[ParkingStore, P], ResultT]:
     """The method that runs `step` in a transaction of its own; what it promises is what `step` promises."""
 
     @wraps(step)
     def transact(store: ParkingStore, /, *args: P.args, **kwargs: P.kwargs) -> ResultT:
-        return store.database.write(lambda connection: step(connection, *args, **kwargs))
-
-    return transact
-
-
-def _reading(
-    step: Callable[Concatenate[Connection, P], ResultT],
-) -> Callable[Concatenate[ParkingStore, P], ResultT]:
-    """The same for a `step` that changes nothing."""
-
-    @wraps(step)
-    def transact(store: ParkingStore, /, *args: P.args, **kwargs: P.kwargs) -> ResultT:
-        return store.database.read(lambda connection: step(connection, *args, **kwargs))
+        run = store.database.write if writes else store.database.read
+        return run(lambda connection: step(connection, *args, **kwargs))
 
     return transact
 
@@ -68,19 +57,19 @@ class ParkingStore:
 
     # For workers
 
-    park = _writing(claims.park)
-    park_again = _writing(claims.park_again)
-    claim_due = _writing(claims.claim_due)
-    finish = _writing(claims.finish)
-    fate = _reading(claims.fate)
-    renew = _writing(claims.renew)
-    release = _writing(claims.release)
-    release_tasks = _writing(claims.release_tasks)
-    parked_count = _reading(parked.count)
-    next_due = _reading(claims.next_due)
-    note_suspect = _writing(suspects.note)
-    suspects_of = _reading(suspects.of_consumer)
-    clear_suspects = _writing(suspects.clear)
+    park = _transaction(claims.park)
+    park_again = _transaction(claims.park_again)
+    claim_due = _transaction(claims.claim_due)
+    finish = _transaction(claims.finish)
+    fate = _transaction(claims.fate, writes=False)
+    renew = _transaction(claims.renew)
+    release = _transaction(claims.release)
+    release_tasks = _transaction(claims.release_tasks)
+    parked_count = _transaction(parked.count, writes=False)
+    next_due = _transaction(claims.next_due, writes=False)
+    note_suspect = _transaction(suspects.note)
+    suspects_of = _transaction(suspects.of_consumer, writes=False)
+    clear_suspects = _transaction(suspects.clear)
 
     def parked_among(self, consumer: str, ids: Sequence[TaskId]) -> frozenset[TaskId]:
         """Which of `ids` are parked, waiting or dead; looked up in steps."""
@@ -103,9 +92,12 @@ class ParkingStore:
 
     # For people
 
-    list = _reading(browsing.page)
-    find = _reading(browsing.find)
-    keys_of = _reading(browsing.keys_of)
+    def list(self, chosen: ParkedFilter = EVERY, *, limit: int | None = None) -> Iterator[tuple[Item, ...]]:
+        """The first chosen rows page by page, newest failure first; None: all."""
+        return browsing.pages(self.database.read, chosen, limit)
+
+    find = _transaction(browsing.find, writes=False)
+    keys_of = _transaction(browsing.keys_of, writes=False)
 
     def count(self, chosen: ParkedFilter = EVERY, keys: Sequence[str] | None = None) -> Iterator[Changed]:
         """How many tasks a retry or discard would change; in parts as `retry` has them."""

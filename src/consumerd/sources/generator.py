@@ -59,9 +59,7 @@ class GeneratorSource:
 
     def close(self, deadline: float) -> None:
         del deadline
-        close = getattr(self._tasks, "close", None)
-        if close is not None:
-            close()
+        getattr(self._tasks, "close", lambda: None)()
 
 
 KIND = SourceKind(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumerd.config.common_keys import CommonKeys
-from consumerd.config.diff import MASTERS_KEYS, Change, ChangeKind, diff, needs_new_master
+from consumerd.config.diff import MASTERS_KEYS, Change, ChangeKind, changed_settings, diff
 from consumerd.config.shape import ConsumerSettings, Document, LogSettings, Settings
 from consumerd.model.identity import ConsumerName
 
@@ -70,11 +70,11 @@ def test_another_stop_timeout_for_all_amends_those_that_have_none_of_their_own()
     assert str(change) == "g/a amended (stop_timeout)"
 
 
-def test_what_the_master_reads_at_its_start_is_said_to_need_a_new_one() -> None:
+def test_the_settings_that_differ_are_no_change_of_a_pool() -> None:
     before = document(parking="embedded")
     after = document(parking="postgresql://host/database", watch=True, log=LogSettings(level="debug").model_dump())
-    assert needs_new_master(before, after) == ("parking", "log", "watch")
-    assert needs_new_master(before, document(parking="embedded", state_dir="there")) == ("state_dir",)
+    assert changed_settings(before, after) == ["parking", "watch", "log"]
+    assert changed_settings(before, document(parking="embedded", state_dir="there")) == ["state_dir"]
     assert diff(before, after) == ()
 
 

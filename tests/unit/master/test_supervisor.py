@@ -12,9 +12,8 @@ from typing import Any, cast
 
 import pytest
 
-from consumerd.events.listeners import FactBuffer
 from consumerd.master.duties.service import Service
-from consumerd.master.host.service_socket import ServiceSocket
+from consumerd.master.host.own_process import ServiceSocket
 from consumerd.master.rules.plan import LOST_FOR_S
 from consumerd.master.supervisor import Supervisor
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
@@ -40,7 +39,6 @@ class Turns:
             self.woken,
             duties=(),
             service=Service(ServiceSocket(), stage.pools, stage.facts.append),
-            buffer=FactBuffer(),
             reload=self.reloads.append,
             note_end=lambda pid, status: self.ends.append((pid, status)),
         )

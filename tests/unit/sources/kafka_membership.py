@@ -8,8 +8,9 @@ from dataclasses import replace
 from consumerd.clock import Clock
 from consumerd.events.facts import Fact
 from consumerd.sources.kafka.identity import Identity, IdentityQuestion
-from consumerd.sources.kafka.membership import AssignedPartition, Membership
+from consumerd.sources.kafka.membership import Membership
 from consumerd.sources.kafka.options import KafkaOptions
+from consumerd.sources.kafka.partition import AssignedPartition
 from consumerd.testing.clock import ManualClock
 from consumerd.testing.source_context import NothingParked, StandInWorker, context_for_tests
 

@@ -8,9 +8,8 @@ from consumerd.clock import SYSTEM_CLOCK
 from consumerd.errors import SourceAwayError
 from consumerd.model.suspects import id_at
 from consumerd.model.task import TaskId
-from consumerd.sources.kafka.batch import KafkaBatch
 from consumerd.sources.kafka.identity import Identity, IdentityQuestion
-from consumerd.sources.kafka.membership import AssignedPartition
+from consumerd.sources.kafka.partition import AssignedPartition, KafkaBatch
 from servers.waiting import wait_until
 
 KNOWN = Identity("logins", "uuid")

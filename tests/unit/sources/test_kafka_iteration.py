@@ -1,5 +1,6 @@
 """A user's own `iterate_task` over a topic, without a broker: which positions are finished when."""
 
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +13,7 @@ from consumerd.events.facts import Fact
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import EndOfSource
 from consumerd.sources.kafka.arrivals import Arrivals
-from consumerd.sources.kafka.batch import YieldedBatch
-from consumerd.sources.kafka.iteration import ConsumeClient, Iteration
+from consumerd.sources.kafka.iteration import ConsumeClient, Iteration, YieldedBatch
 from consumerd.sources.records import decode_record
 from unit.sources.kafka_membership import membership_of
 
@@ -30,7 +30,7 @@ class World:
         arrivals = Arrivals(self.membership)
         for partition, offset, value in records:
             arrivals.add([Message(topic="logins", partition=partition, offset=offset, value=value)])
-        self.iteration = Iteration(self.membership, arrivals, receive=lambda: None, trouble=lambda: None)
+        self.iteration = Iteration(self.membership, arrivals, receive=lambda: None)
         consumer.consume_client = ConsumeClient()
         consumer.consume_client.iteration = self.iteration
 
@@ -81,6 +81,12 @@ def test_an_unfinished_task_holds_the_watermark_while_later_ones_finish():
     assert world.watermark() == 5
 
 
+def test_an_offset_is_a_number_where_it_is_sent_to_another_process():
+    offset = World(Filtering(0), ONE_TO_FIVE).next().raws[0][0]
+    assert (offset, offset.partition) == (2, 0)
+    assert type(pickle.loads(pickle.dumps(offset))) is int
+
+
 class Splitting(KafkaBaseConsumer):
     """Two tasks of each message."""
 
@@ -127,7 +133,7 @@ class Gathering(KafkaBaseConsumer):
 
 def test_what_was_read_ahead_is_not_finished_before_it_is_yielded_and_done():
     world = World(Gathering(0), [(0, 1, b"a"), (1, 1, b"b"), (0, 2, b"c")])
-    for watermarks in [(0, 0), (2, 0), (2, 2)]:
+    for watermarks in [(0, 0), (2, 0), (3, 0)]:
         batch = world.next()
         assert (world.watermark(0), world.watermark(1)) == watermarks
         batch.finish(0, 1)

@@ -15,8 +15,8 @@ from consumerd.errors import StoreAwayError
 from consumerd.events.facts import Fact
 from consumerd.model.task import TaskId
 from consumerd.sources.kafka.arrivals import Arrivals
-from consumerd.sources.kafka.commits import OVERDUE_S, Commits
 from consumerd.sources.kafka.identity import Identity
+from consumerd.sources.kafka.membership import OVERDUE_S, Membership
 from consumerd.sources.kafka.rebalance import Rebalance
 from consumerd.sources.kafka.receiver import Receiver
 from consumerd.testing.clock import ManualClock
@@ -107,12 +107,12 @@ class Client:
         if not self.is_reachable:
             raise KafkaException(KafkaError(KafkaError._TRANSPORT))
 
-    def answer(self, commits: Commits, refusal: int | None) -> None:
+    def answer(self, membership: Membership, refusal: int | None) -> None:
         """The broker's answer to the oldest commit that has none."""
         offsets = self.unanswered.popleft()
         if refusal is None:
             self._keep(offsets)
-        commits.answered(None if refusal is None else KafkaError(refusal), offsets)
+        membership.answered(None if refusal is None else KafkaError(refusal), offsets)
 
     def _keep(self, offsets: list[TopicPartition]) -> None:
         self.durable |= {each.partition: each.offset for each in offsets}
@@ -145,9 +145,8 @@ class World:
         self.question = self.membership.question
         self.membership.client = self.consumer = cast("Consumer", self.client)
         self.arrivals = Arrivals(self.membership)
-        self.commits = Commits(self.membership)
-        self.calls = Rebalance(self.membership, self.arrivals, self.commits)
-        self.receiver = Receiver(self.membership, self.arrivals, self.commits, self.calls)
+        self.calls = Rebalance(self.membership)
+        self.receiver = Receiver(self.membership, self.arrivals, self.calls)
 
     def is_assigned(self, partition: int) -> None:
         if partition not in self.client.assigned:
@@ -173,8 +172,8 @@ class World:
         with self.membership.state:
             while (batch := self.arrivals.next_batch(100)) is not None:
                 batch.finish(0, len(batch.raws))
-                self.membership.leave((batch,))
-        self.commits.send_soon()
+                batch.assigned.in_hand.remove(batch)
+        self.membership.send_soon()
 
     def handler_takes_long(self) -> None:
         for _ in range(10):
@@ -186,7 +185,7 @@ class World:
 
     def commit_is_answered(self, refusal: int | None) -> None:
         if self.client.unanswered:
-            self.client.answer(self.commits, refusal)
+            self.client.answer(self.membership, refusal)
 
     def store_goes_or_comes(self, is_away: bool) -> None:
         self.parked.is_away = is_away
@@ -199,7 +198,7 @@ class World:
         self.parked.is_away, self.client.is_reachable = False, True
         for _ in range(2 * len(PARTITIONS) + 3):
             while self.client.unanswered:
-                self.client.answer(self.commits, None)
+                self.client.answer(self.membership, None)
             self.clock.advance(OVERDUE_S)
             self.fetches(100)
             self.handles_what_came()
@@ -247,6 +246,7 @@ def test_a_partition_that_was_held_is_read_when_a_later_assignment_finds_the_sto
     world = World()
     world.store_goes_or_comes(True)
     world.is_assigned(0)
+    world.fetches(100)
     assert world.client.paused == {0}
     world.store_goes_or_comes(False)
     world.is_assigned(1)
@@ -319,7 +319,8 @@ def test_a_partition_that_went_back_by_itself_is_not_read_twice_when_the_topic_t
     world.question.ask_again()
     wait_until(lambda: world.question.newer is not None, 60, "it is not noticed")
     world.calls.begin_anew()
-    assert world.client.assigned == {0: 10}
+    world.fetches(10)
+    assert world.client.assigned == {0: 20}
     assert world.membership.assigned[0].topic_uuid == ANOTHER
 
 

@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from consumerd.clock import monotonic
 from consumerd.errors import SourceAwayError, SourceRefusedError
 from consumerd.sources.kafka.options import KafkaOptions
-from consumerd.sources.kafka.questions import Questions
+from consumerd.sources.kafka.topic import Questions
 
 OPTIONS = KafkaOptions(brokers="broker", topic_name="logins", consumer_group="gop")
 SILENT = KafkaException(KafkaError(KafkaError._TIMED_OUT))

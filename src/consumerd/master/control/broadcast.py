@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from consumerd import clock, events
@@ -87,14 +88,15 @@ class Broadcast:
             raise ConsumerdError(f"{MOST_FOLLOWERS} follow already, and no more may: end one of them")
         follower = _Follower(target, with_stderr=with_stderr)
         wanted = [item for item in self._kept if follower.wants(item)]
-        follower.waiting.extend(wanted[len(wanted) - max(0, min(recent, len(wanted))) :])
+        for item in wanted[len(wanted) - max(0, min(recent, len(wanted))) :]:
+            follower.waiting.put_nowait(item)
         if is_following and not self._is_closed:
             self._followers.add(follower)
         else:
-            follower.is_ended = True
+            follower.waiting.put_nowait(None)
         try:
-            async for item in follower.items():
-                yield item.as_json()
+            while (item_or_end := await follower.waiting.get()) is not None:
+                yield item_or_end.as_json()
             if follower.missed:
                 raise ConsumerdError(f"{follower.missed} and more were missed: they were not read as fast as they came")
         finally:
@@ -104,10 +106,11 @@ class Broadcast:
         """End every following, once what waits is read, or after a while."""
         self._is_closed = True
         for follower in self._followers:
-            follower.end()
-        deadline = clock.monotonic() + within_s
-        while self._followers and clock.monotonic() < deadline:
-            await asyncio.sleep(0.01)
+            follower.waiting.put_nowait(None)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                for follower in tuple(self._followers):
+                    await follower.has_left.wait()
 
     def _pass_on(self, item: Item) -> None:
         self._kept.append(item)
@@ -116,6 +119,7 @@ class Broadcast:
 
     def _leave(self, follower: _Follower) -> None:
         self._followers.discard(follower)
+        follower.has_left.set()
         if follower.missed:
             self._emit(events.follower_cut_off(missed=follower.missed))
 
@@ -123,16 +127,16 @@ class Broadcast:
 class _Follower:
     """One who follows the items of `target`, a group or `group/name`; None: all, the master's own too.
 
-    waiting: what it has not read yet. missed: how many items found no room; it is cut off then.
+    waiting: what it has not read yet; None ends it. missed: how many items found no room; it is cut off then.
+    has_left: set once it reads no more.
     """
 
     def __init__(self, target: str | None, *, with_stderr: bool) -> None:
-        self.waiting: deque[Item] = deque()
+        self.waiting: asyncio.Queue[Item | None] = asyncio.Queue()
         self.missed = 0
-        self.is_ended = False
+        self.has_left = asyncio.Event()
         self._target = target
         self._with_stderr = with_stderr
-        self._woken = asyncio.Event()
 
     def wants(self, item: Item) -> bool:
         if item.name == STDERR and not self._with_stderr:
@@ -144,21 +148,7 @@ class _Follower:
     def offer(self, item: Item) -> None:
         if not self.wants(item):
             return
-        if self.missed or len(self.waiting) >= MOST_WAITING:
-            self.missed += 1
-            self.is_ended = True
-        else:
-            self.waiting.append(item)
-        self._woken.set()
-
-    def end(self) -> None:
-        self.is_ended = True
-        self._woken.set()
-
-    async def items(self) -> AsyncIterator[Item]:
-        while self.waiting or not self.is_ended:
-            if self.waiting:
-                yield self.waiting.popleft()
-            else:
-                self._woken.clear()
-                await self._woken.wait()
+        is_cut_off = self.missed > 0
+        self.missed += is_cut_off or self.waiting.qsize() >= MOST_WAITING
+        if not is_cut_off:
+            self.waiting.put_nowait(None if self.missed else item)

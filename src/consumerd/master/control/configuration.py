@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from consumerd import clock, events
-from consumerd.config.diff import Change, ChangeKind, diff, needs_new_master, taken_over
+from consumerd.config.diff import TAKEN_OVER, Change, ChangeKind, changed_settings, diff
 from consumerd.config.problems import did_you_mean
 from consumerd.config.shape import ConsumerSettings, Document, Settings
 from consumerd.errors import ConsumerdError, UsageError
@@ -107,11 +107,13 @@ class Configuration:
         """Take over a configuration that was read and is valid. is_dry: only say what that would change."""
         self._check_running()
         changes = diff(self._running(), document, self._live_keys)
-        kept, settings = needs_new_master(self._document, document), taken_over(self._document, document)
+        changed = changed_settings(self._document, document)
+        kept = [key for key in changed if key not in TAKEN_OVER]
         if not is_dry:
             self._apply(_with_settings_of(document, self._document, kept), changes)
         remarks = [f"{key} is read when the master starts: run it again to change that" for key in kept]
-        return Differences(list(map(str, changes)), list(settings), remarks, self._together(changes))
+        settings = [key for key in changed if key in TAKEN_OVER]
+        return Differences(list(map(str, changes)), settings, remarks, self._together(changes))
 
     def matching(self, target: str) -> list[Pool]:
         """The pools that TARGET means; UsageError where there is none."""
@@ -245,7 +247,7 @@ class Configuration:
         self._overrides = overrides
 
 
-def _with_settings_of(document: Document, before: Document, keys: tuple[str, ...]) -> Document:
+def _with_settings_of(document: Document, before: Document, keys: list[str]) -> Document:
     """The document with some of the settings as they were: what the master has read at its start holds for all."""
     kept = {key: getattr(before.settings, key) for key in keys}
     return document.model_copy(update={"settings": document.settings.model_copy(update=kept)})

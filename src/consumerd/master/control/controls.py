@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from consumerd.master.control.broadcast import Broadcast
 from consumerd.master.control.configuration import Configuration
 from consumerd.master.control.reloader import Reloader
 from consumerd.master.control.running_task import RunningTask, find_running_task
-from consumerd.master.control.status import status
+from consumerd.master.control.status import pool_status
 from consumerd.master.duties.autoscaler import shards_of
 from consumerd.master.duties.watchdog import DIAGNOSE_S, condemn
 from consumerd.master.helper import StoreHelper
@@ -20,6 +21,7 @@ from consumerd.master.pools.pools import Pools
 from consumerd.master.rules.observed import Condemned
 from consumerd.master.supervisor import Supervisor
 from consumerd.model.slots import LOOPING
+from consumerd.version import __version__
 from consumerd.wire.messages import Wake
 from consumerd.wire.status import Status
 
@@ -47,13 +49,22 @@ class Controls:
 
     def status(self) -> Status:
         """All that runs."""
-        return status(
-            self.pools,
+        now, stop_deadline = clock.monotonic(), self.supervisor.stop_deadline
+        paused = self.configuration.paused
+        found = [pool_status(pool, now, paused=paused.get(pool.consumer)) for pool in self.pools]
+        problems = [problem for pool in found for problem in pool.problems]
+        if stop_deadline is not None:
+            problems.insert(0, f"the master is stopping, and ends within {max(0.0, stop_deadline - now):.0f} s")
+        return Status(
+            version=__version__,
+            pid=os.getpid(),
             config=self.config,
             started_at=self.started_at,
-            disabled=self.configuration.disabled,
-            paused=self.configuration.paused,
-            stop_deadline=self.supervisor.stop_deadline,
+            state="running" if stop_deadline is None else "stopping",
+            is_healthy=not problems,
+            problems=problems,
+            pools=found,
+            disabled=list(map(str, self.configuration.disabled)),
         )
 
     def consumers(self) -> list[str]:

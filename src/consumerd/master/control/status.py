@@ -6,24 +6,19 @@ it, which one that is stopped or busy does late.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection
 from dataclasses import asdict
-from types import MappingProxyType
 from typing import Any
 
-from consumerd import clock
 from consumerd.master.control import overrides
 from consumerd.master.control.problems import Diagnosis
 from consumerd.master.control.running_task import running_tasks
 from consumerd.master.duties.autoscaler import scaling_of, shards_of
 from consumerd.master.pools.pool import Pool
-from consumerd.master.pools.pools import Pools
 from consumerd.master.pools.worker import Worker
 from consumerd.master.rules.history import REFUSALS_THAT_TELL
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import LOOPING, SlotState
-from consumerd.version import __version__
 from consumerd.wire.board import Lane
 from consumerd.wire.standing import mark_of
 from consumerd.wire.status import (
@@ -31,39 +26,9 @@ from consumerd.wire.status import (
     ParkedCounts,
     Paused,
     PoolStatus,
-    Status,
     WorkerStatus,
     ZygoteStatus,
 )
-
-
-def status(
-    pools: Pools,
-    *,
-    config: str,
-    started_at: float,
-    stop_deadline: float | None,
-    disabled: Iterable[ConsumerName] = (),
-    paused: Mapping[str, overrides.Paused] = MappingProxyType({}),
-) -> Status:
-    """Everything that is running. disabled: consumers that the configuration does not want to run. paused: pools, by
-    `group/name`."""
-    now = clock.monotonic()
-    found = [pool_status(pool, now, paused=paused.get(pool.consumer)) for pool in pools]
-    problems = [problem for pool in found for problem in pool.problems]
-    if stop_deadline is not None:
-        problems.insert(0, f"the master is stopping, and ends within {max(0.0, stop_deadline - now):.0f} s")
-    return Status(
-        version=__version__,
-        pid=os.getpid(),
-        config=config,
-        started_at=started_at,
-        state="running" if stop_deadline is None else "stopping",
-        is_healthy=not problems,
-        problems=problems,
-        pools=found,
-        disabled=[str(name) for name in disabled],
-    )
 
 
 def pool_status(pool: Pool, now: float, *, paused: overrides.Paused | None = None) -> PoolStatus:

@@ -6,12 +6,9 @@ no lag is told: the number stays as it is. What an operator has pinned stays too
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from consumerd import events
 from consumerd.config.common_keys import WorkerRange
 from consumerd.master.pools.pool import Pool
-from consumerd.master.pools.pools import Pools
 from consumerd.master.rules.autoscale import Judgement, Measurement, interrupted, judge
 from consumerd.master.rules.flow import MeasuredLag
 from consumerd.master.rules.plan import canary_slot
@@ -22,23 +19,12 @@ OLD_LAG_S = 60.0
 """A lag that nobody has measured for so long says nothing any more."""
 
 
-@dataclass(frozen=True)
-class Autoscaler:
-    """Changes the numbers of workers."""
-
-    pools: Pools
-
-    def turn(self, now: float) -> None:
-        """Look at each pool of which a lag has come since the last turn."""
-        for pool in self.pools:
-            bounds, lag = pool.entry.settings.common.scaling, pool.lag
-            if bounds is not None and lag is not None and lag.heard_at > pool.judged_at:
-                pool.judged_at = lag.heard_at
-                _judge(pool, lag, bounds, now)
-
-    def next_turn_at(self) -> float | None:
-        """Never by itself: a lag that is heard makes a turn."""
-        return None
+def autoscale(pool: Pool, now: float) -> None:
+    """Look at a pool where a lag of it has come since the last turn; one that comes makes a turn."""
+    bounds, lag = pool.entry.settings.common.scaling, pool.lag
+    if bounds is not None and lag is not None and lag.heard_at > pool.judged_at:
+        pool.judged_at = lag.heard_at
+        _judge(pool, lag, bounds, now)
 
 
 def shards_of(pool: Pool) -> int | None:

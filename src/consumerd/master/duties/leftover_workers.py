@@ -11,41 +11,28 @@ left by the time that a stop may take are killed.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from consumerd import events
 from consumerd.master.pools.pool import Pool
-from consumerd.master.pools.pools import Pools
 from consumerd.model.slots import SlotState
 
 LOOK_S = 0.05
 
 
-@dataclass
-class LeftoverWorkers:
-    """Looks at the locks of pools until they have forked somebody, and at those for which a worker waits too long."""
-
-    pools: Pools
-    _next_look_at: float | None = None
-
-    def turn(self, now: float) -> None:
-        """Look at each new pool, and at those that wait."""
-        self._next_look_at = None
-        for pool in self.pools:
-            if pool.leftovers_since is None or pool.observed.has_leftovers:
-                pool.leftovers_since = pool.leftovers_since or now
-                are_there = _are_there(pool, is_late=now - pool.leftovers_since >= pool.entry.stop_timeout_s)
-                pool.become(replace(pool.observed, has_leftovers=are_there))
-                self._next_look_at = now + LOOK_S if are_there else self._next_look_at
-
-            for number, late_at in list(_starting(pool)):
-                if now >= late_at:
-                    _kill_holder(pool, number, now)
-
-    def next_turn_at(self) -> float | None:
-        """Soon again while there are leftover workers; and when a worker has waited for too long."""
-        times = [late_at for pool in self.pools for _, late_at in _starting(pool)]
-        return min(times, default=None) if self._next_look_at is None else self._next_look_at
+def look_for_leftovers(pool: Pool, now: float) -> float | None:
+    """Look at the locks of a pool until it has forked somebody, and at those for which a worker waits too long."""
+    times = []
+    if pool.leftovers_since is None or pool.observed.has_leftovers:
+        pool.leftovers_since = pool.leftovers_since or now
+        are_there = _are_there(pool, is_late=now - pool.leftovers_since >= pool.entry.stop_timeout_s)
+        pool.become(replace(pool.observed, has_leftovers=are_there))
+        times += [now + LOOK_S] if are_there else []
+    for number, late_at in list(_starting(pool)):
+        if now >= late_at:
+            _kill_holder(pool, number, now)
+    times += [late_at for _, late_at in _starting(pool)]
+    return min(times, default=None)
 
 
 def _starting(pool: Pool) -> Iterator[tuple[int, float]]:

@@ -6,12 +6,9 @@ once a quarter of a minute a worker, and only where it is limited.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from consumerd import clock, events
 from consumerd.master.host.memory import own_bytes
 from consumerd.master.pools.pool import Pool
-from consumerd.master.pools.pools import Pools
 from consumerd.master.pools.worker import Worker
 from consumerd.master.rules.wear import has_limits, worn_out
 from consumerd.model.slots import PoolState, SlotState
@@ -22,31 +19,19 @@ MEMORY_FOR_S = 0.01
 """So long one look may spend on reading memory; the next goes on with those that were read longest ago."""
 
 
-@dataclass
-class Recycler:
-    """Marks workers."""
-
-    pools: Pools
-    _look_at_s: float | None = None
-
-    def next_turn_at(self) -> float | None:
-        """When to look next; None where no pool has a limit."""
-        return self._look_at_s
-
-    def turn(self, now: float) -> None:
-        """Look at every worker, when it is time again."""
-        if self._look_at_s is not None and now < self._look_at_s:
-            return
-        limited = [pool for pool in self.pools if has_limits(pool.entry.settings.common)]
-        self._look_at_s = now + LOOK_S if limited else None
-        memory_until = clock.monotonic() + MEMORY_FOR_S
-        for pool in limited:
-            if pool.observed.state is PoolState.UP:
-                _look_at(pool, now, memory_until)
+def recycle(pool: Pool, now: float) -> float | None:
+    """Look at every worker, when it is time again, of a pool that has a limit."""
+    if not has_limits(pool.entry.settings.common):
+        return None
+    if now >= pool.recycle_at:
+        pool.recycle_at = now + LOOK_S
+        if pool.observed.state is PoolState.UP:
+            _look_at(pool, now)
+    return pool.recycle_at
 
 
-def _look_at(pool: Pool, now: float, memory_until: float) -> None:
-    common = pool.entry.settings.common
+def _look_at(pool: Pool, now: float) -> None:
+    common, memory_until = pool.entry.settings.common, clock.monotonic() + MEMORY_FOR_S
     for number, slot in pool.observed.slots.items():
         if slot.state is not SlotState.RUNNING or slot.is_worn:
             continue

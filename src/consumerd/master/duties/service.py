@@ -1,6 +1,6 @@
 """What the service manager is told: that we are ready, reload, stop and live, and one line of how things are.
 
-Runs in the master, by `service_socket`. Nothing here waits, and nothing that fails here hinders a pool.
+Runs in the master. Nothing here waits, and nothing that fails here hinders a pool.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from consumerd import clock, events
 from consumerd.events.facts import Fact
-from consumerd.master.host.service_socket import ServiceSocket
+from consumerd.master.host.own_process import ServiceSocket
 from consumerd.master.pools.pools import Pools
 from consumerd.master.rules.observed import Observed, Wanted
 from consumerd.model.slots import PoolState, SlotState

@@ -7,12 +7,10 @@ What is stuck is decided in `watch` and `flow`; a condemned worker is asked for 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from consumerd import events
 from consumerd.errors import WireError
 from consumerd.master.pools.pool import Pool
-from consumerd.master.pools.pools import Pools
 from consumerd.master.pools.worker import Worker
 from consumerd.master.pools.worker_messages import break_worker
 from consumerd.master.rules import history
@@ -34,34 +32,21 @@ DIAGNOSE_S = 1.0
 NONSENSE = "its board holds nonsense: something in it writes where it must not"
 
 
-@dataclass(frozen=True)
-class Watchdog:
-    """Looks when it is time: at busy pools once a second, at idle ones every five."""
-
-    pools: Pools
-
-    def next_turn_at(self) -> float | None:
-        """When to look next; None while no worker is in its loop."""
-        times = [_due_at(pool) for pool in self.pools if any(_looping(pool))]
-        late = [at for pool in self.pools for _, at in _starting(pool)]
-        return min([*times, *late], default=None)
-
-    def turn(self, now: float) -> None:
-        """Look at every pool whose time has come."""
-        for pool in self.pools:
-            for number, late_at in list(_starting(pool)):
-                if now >= late_at:
-                    start_s = now - pool.observed.slots[number].since
-                    reason = (
-                        f"stuck: it has not come to its loop for {start_s:.0f} s: see what its pre_consume waits for"
-                    )
-                    condemn(pool, number, Condemned(reason, now, now + DIAGNOSE_S), now)
-            if now >= _due_at(pool):
-                for number, worker in list(_looping(pool)):
-                    _look(pool, number, worker, now)
-                observations = [worker.observation for _, worker in _looping(pool) if worker.observation is not None]
-                _look_at_flow(pool, observations, now)
-                pool.watch_at = now + scan_every_s(observations)
+def watch(pool: Pool, now: float) -> float | None:
+    """Look when it is time: at a busy pool once a second, at an idle one every five."""
+    for number, late_at in list(_starting(pool)):
+        if now >= late_at:
+            start_s = now - pool.observed.slots[number].since
+            reason = f"stuck: it has not come to its loop for {start_s:.0f} s: see what its pre_consume waits for"
+            condemn(pool, number, Condemned(reason, now, now + DIAGNOSE_S), now)
+    if now >= _due_at(pool):
+        for number, worker in list(_looping(pool)):
+            _look(pool, number, worker, now)
+        observations = [worker.observation for _, worker in _looping(pool) if worker.observation is not None]
+        _look_at_flow(pool, observations, now)
+        pool.watch_at = now + scan_every_s(observations)
+    times = [late_at for _, late_at in _starting(pool)]
+    return min([*times, _due_at(pool)] if any(_looping(pool)) else times, default=None)
 
 
 def condemn(pool: Pool, number: int, sentence: Condemned, now: float) -> None:

@@ -48,7 +48,7 @@ class Pool:
     lag_measurer: the worker that measures the lag: slot and generation.
     flow: whether its source gives what waits; stalled_shards: those of which it does not.
     leftovers_since: when workers of an earlier master were first looked for.
-    watch_at: when the watchdog looks at it next.
+    watch_at, recycle_at: when the watchdog looks at it next, and who looks for workers that are worn out.
     judgement: how many workers its lag asks for, where that is asked; judged_at: when that lag was heard.
     """
 
@@ -81,7 +81,7 @@ class Pool:
         self.flow: Flow | None = None
         self.stalled_shards: frozenset[int] = frozenset()
         self.leftovers_since: float | None = None
-        self.watch_at = 0.0
+        self.watch_at = self.recycle_at = 0.0
         self.judgement: Judgement | None = None
         self.judged_at = -math.inf
         self._autoscaled = 0

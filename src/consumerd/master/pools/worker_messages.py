@@ -21,9 +21,6 @@ from consumerd.wire.board import BoardFlag, Reading
 from consumerd.wire.messages import Cleared, Lag, ParkedNow, Ready, Reported, Wake
 from consumerd.wire.status import Culprit, Flag, LastEnd
 
-LAST_WORDS_S = 5.0
-"""A failure that a worker told so shortly before its end is why it ended."""
-
 
 def hear_worker(pool: Pool, arrival: Arrival, now: float) -> None:
     """Note what a worker says, if it is the one that the slot has now."""
@@ -148,11 +145,10 @@ def _become_without(pool: Pool, slot: int, record: LastEnd, after: ObservedPool,
 
 
 def _note_end(pool: Pool, slot: int, record: LastEnd) -> None:
-    """An end that nobody asked for is an error, unless the worker has just said itself why it ends."""
-    last = pool.last_error
-    is_told = last is not None and last.name == events.consume_failed.name and last.fields.get("worker_id") == slot
-    if last is None or not is_told or clock.wall() - last.at > LAST_WORDS_S:
-        end = how_ended(record) if pool.observed.slots[slot].condemned is not None else record.end
+    """An end that nobody asked for is an error, unless the worker has said itself why it ends."""
+    is_condemned = pool.observed.slots[slot].condemned is not None
+    if is_condemned or not record.reason:
+        end = how_ended(record) if is_condemned else record.end
         pool.note_error(events.worker_ended.name, worker_id=slot, end=end)
 
 

@@ -1,4 +1,4 @@
-"""Records between the client and the loop: split into runs of one partition, kept until they are asked for.
+"""Records between the client and the loop: kept by partition until the loop asks for them.
 
 Records of a partition that is not assigned are dropped: they come again to whoever has it now. Runs in workers.
 """
@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import groupby
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from consumerd import events
 from consumerd.model.ledger import UNKNOWN
-from consumerd.sources.kafka.batch import KafkaBatch
-from consumerd.sources.kafka.membership import AssignedPartition, Membership
+from consumerd.sources.kafka.membership import Membership
+from consumerd.sources.kafka.partition import AssignedPartition, KafkaBatch
 
 # The codes are constants of the C extension, out of reach for type stubs of other versions: read once.
 END_OF_PARTITION = KafkaError._PARTITION_EOF  # noqa: SLF001 - the client's name for it
@@ -29,39 +28,36 @@ LOOK_S = 30.0
 ANSWER_S = 1.0
 
 
-@dataclass(slots=True)
-class Run:
-    """Records of one partition in order, and the position after them: past gaps and transaction markers."""
-
-    assigned: AssignedPartition
-    messages: list[Message]
-    end: int
-
-
 class Arrivals:
-    """The runs that have come and were not handed out, oldest first. Whoever calls holds the state lock."""
+    """What has come of all partitions and was not handed out. Whoever calls holds the state lock.
+
+    losses: the gaps in it.
+    """
 
     def __init__(self, membership: Membership) -> None:
         self._membership = membership
         self._payload_limit_bytes = membership.context.payload_limit_bytes
-        self._runs: deque[Run] = deque()
+        self._waiting: deque[AssignedPartition] = deque()
         self.losses = Losses(membership)
 
     @property
     def has_any(self) -> bool:
-        return bool(self._runs)
+        """Whether records wait, or the end of a partition does."""
+        return bool(self._waiting)
 
-    def add(self, messages: list[Message]) -> None:
+    def add(self, messages: Iterable[Message]) -> None:
         """Keep what the client gave, in the order it gave it."""
         self._membership.question.has_news = True
-        if not any(map(Message.error, messages)):
-            self._add_records(messages)
-            return
-        for is_record, group in groupby(messages, lambda message: message.error() is None):
-            if is_record:
-                self._add_records(list(group))
-            else:
-                self._note_errors(group)
+        for partition, group in groupby(messages, Message.partition):
+            came = list(group)
+            if not any(map(Message.error, came)):
+                self._add_records(partition, came)
+                continue
+            for is_record, alike in groupby(came, lambda message: message.error() is None):
+                if is_record:
+                    self._add_records(partition, list(alike))
+                else:
+                    self._note_errors(partition, alike)
 
     def next_batch(self, limit: int) -> KafkaBatch | None:
         """The oldest records that may be handed out, at most so many, as a batch that the loop has in hand.
@@ -69,98 +65,83 @@ class Arrivals:
         What is parked is left out: it is finished for the ledger as if it had never been.
         """
         identity = self._membership.question.identity
-        while limit > 0 and (run := self.take(limit)) is not None:
-            messages, assigned = run.messages, run.assigned
+        while limit > 0 and (taken := self.take(limit)) is not None:
+            assigned, messages, end = taken
             if assigned.parked:
                 messages = [each for each in messages if not assigned.has_parked(each, identity)]
             if messages:
                 limit_bytes = self._payload_limit_bytes
-                batch = KafkaBatch(assigned, messages, run.end, identity=identity, payload_limit_bytes=limit_bytes)
-                self._membership.in_hand.append(batch)
-                return batch
-            assigned.ledger.skip_to(run.end)
+                return KafkaBatch(assigned, messages, end, identity=identity, payload_limit_bytes=limit_bytes)
+            assigned.ledger.skip_to(end)
         return None
 
-    def take(self, limit: int) -> Run | None:
-        """The oldest run that may be handed out, at most `limit` records of it."""
-        for index, run in enumerate(self._runs):
-            if not run.assigned.is_held:
-                del self._runs[index]
-                first, expected = _offset(run.messages[0]) if run.messages else run.end, run.assigned.next_position
-                if run.messages and first < expected:
-                    self._go_back(run)
-                elif first > expected > UNKNOWN:
-                    self.losses.note_gap(run.assigned.partition, expected, first)
-                return self._cut(run, limit, index)
-        return None
+    def take(self, limit: int) -> tuple[AssignedPartition, list[Message], int] | None:
+        """At most `limit` records of the partition that has waited longest, and the position after them.
 
-    def first_of(self, assigned: AssignedPartition) -> Message | None:
-        """The oldest record of a partition."""
-        return next((run.messages[0] for run in self._runs if run.assigned is assigned and run.messages), None)
-
-    def drop(self, assigned: AssignedPartition) -> None:
-        """Forget the records of a partition that was taken away."""
-        self._runs = deque(run for run in self._runs if run.assigned is not assigned)
-
-    def _go_back(self, run: Run) -> None:
-        """The position went back, after a truncation or because the topic was made anew: begin with another assignment.
-
-        What was parked before says nothing of the records that have those offsets now.
+        No record where the end of the partition has come.
         """
-        old, membership = run.assigned, self._membership
-        new = AssignedPartition(old.partition, UNKNOWN)
-        new.topic_uuid = old.topic_uuid
-        new.went_back_at = membership.clock.monotonic()
-        old.fence()
-        membership.assigned[old.partition] = new
-        for other in (run, *self._runs):
-            if other.assigned is old:
-                other.assigned = new
-        position, before = _offset(run.messages[0]), old.next_position
-        membership.emit(
-            events.position_went_back(topic=membership.topic, partition=old.partition, position=position, before=before)
-        )
+        for assigned in tuple(self._waiting):
+            if assigned.is_leaving:
+                self._waiting.remove(assigned)
+            elif not assigned.is_held:
+                messages, rest = assigned.arrived[:limit], assigned.arrived[limit:]
+                assigned.arrived, end = rest, assigned.end
+                if messages:
+                    end = _offset(rest[0]) if rest else _offset(messages[-1]) + 1
+                if end == assigned.end:
+                    self._waiting.remove(assigned)
+                return assigned, messages, end
+        return None
 
-    def _find(self, message: Message) -> AssignedPartition | None:
-        found = self._membership.assigned.get(message.partition())  # type: ignore[arg-type]  # a received one has its place
+    def _find(self, partition: int | None) -> AssignedPartition | None:
+        found = self._membership.assigned.get(partition)  # type: ignore[arg-type]  # a received message has its place
         return None if found is None or found.is_leaving else found
 
-    def _cut(self, run: Run, limit: int, index: int) -> Run:
-        if len(run.messages) <= limit:
-            return run
-        rest = run.messages[limit:]
-        self._runs.insert(index, Run(run.assigned, rest, run.end))
-        return Run(run.assigned, run.messages[:limit], _offset(rest[0]))
-
-    def _add_records(self, messages: list[Message]) -> None:
-        if len(set(map(Message.partition, messages))) == 1:
-            self._append(messages)
-            return
-        by_partition: dict[int | None, list[Message]] = {}
-        for partition, group in groupby(messages, Message.partition):
-            by_partition.setdefault(partition, []).extend(group)
-        for gathered in by_partition.values():
-            self._append(gathered)
-
-    def _append(self, messages: list[Message]) -> None:
-        assigned = self._find(messages[0])
+    def _add_records(self, partition: int | None, messages: list[Message]) -> None:
+        assigned = self._find(partition)
         if assigned is None:
             return
-        last = self._runs[-1] if self._runs else None
-        if last is not None and last.assigned is assigned and last.end <= _offset(messages[0]):
-            last.messages.extend(messages)
-            last.end = _offset(messages[-1]) + 1
-        else:
-            self._runs.append(Run(assigned, messages, _offset(messages[-1]) + 1))
+        first = _offset(messages[0])
+        if first < assigned.end:
+            assigned = self._go_back(assigned, first)
+        self._reach(assigned, first)
+        assigned.arrived += messages
+        assigned.end = _offset(messages[-1]) + 1
 
-    def _note_errors(self, messages: Iterable[Message]) -> None:
+    def _reach(self, assigned: AssignedPartition, position: int) -> None:
+        """Something of the partition came, and nothing before this position."""
+        if position > assigned.end:
+            if assigned.end > UNKNOWN:
+                self.losses.note_gap(assigned.partition, assigned.end, position)
+            assigned.end = position
+        if assigned not in self._waiting:
+            self._waiting.append(assigned)
+
+    def _note_errors(self, partition: int | None, messages: Iterable[Message]) -> None:
         for message in messages:
             error = message.error()
             assert error is not None
             if error.code() != END_OF_PARTITION:
-                self._membership.health.note(error, message.partition())
-            elif (assigned := self._find(message)) is not None:
-                self._runs.append(Run(assigned, [], _offset(message)))
+                self._membership.health.note(error, partition)
+            elif (assigned := self._find(partition)) is not None:
+                self._reach(assigned, _offset(message))
+
+    def _go_back(self, old: AssignedPartition, position: int) -> AssignedPartition:
+        """The position went back, after a truncation or because the topic was made anew: begin with another assignment.
+
+        What was parked before says nothing of the records that have those offsets now.
+        """
+        membership = self._membership
+        new = AssignedPartition(old.partition, UNKNOWN)
+        new.topic_uuid, new.is_held = old.topic_uuid, old.is_held
+        new.went_back_at = membership.clock.monotonic()
+        before = old.end
+        old.leave()
+        membership.assigned[old.partition] = new
+        membership.emit(
+            events.position_went_back(topic=membership.topic, partition=old.partition, position=position, before=before)
+        )
+        return new
 
 
 class Losses:
@@ -195,16 +176,16 @@ class Losses:
             found = member.client.offsets_for_times(places, timeout=ANSWER_S)
         except KafkaException:
             return  # the loss stays untold, as it does where nobody may ask
-        for place in found:
-            expected, first = gaps[place.partition]
-            if expected < place.offset <= first:
-                self._tell(place.partition, expected, place.offset - expected)
-
-    def _tell(self, partition: int, first: int, records: int) -> None:
         then = "they were never handled: keep the topic's records for longer, or add workers"
-        topic = self._membership.topic
-        fact = events.records_deleted(topic=topic, partition=partition, records=records, first=first, then=then)
-        self._membership.emit(fact)
+        for place in found:
+            partition, (first, came) = place.partition, gaps[place.partition]
+            if first < place.offset <= came:
+                lost = place.offset - first
+                member.emit(
+                    events.records_deleted(
+                        topic=member.topic, partition=partition, records=lost, first=first, then=then
+                    )
+                )
 
 
 def _offset(message: Message) -> int:

@@ -13,13 +13,12 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from consumerd import events
 from consumerd.clock import monotonic
 from consumerd.errors import SourceRefusedError
-from consumerd.sources.kafka.commits import Commits
 from consumerd.sources.kafka.health import Fencing
 from consumerd.sources.kafka.membership import Membership
 from consumerd.sources.kafka.options import consumer_settings
-from consumerd.sources.kafka.questions import emitting_logger
 from consumerd.sources.kafka.rebalance import Rebalance
 from consumerd.sources.kafka.receiver import SLICE_S, Receiver
+from consumerd.sources.kafka.topic import emitting_logger
 
 COMMIT_AGAIN_S = 5.0
 RESIGN_S = 5.0
@@ -31,10 +30,9 @@ TAKEN_WITHIN_S = 60.0
 class GroupMember:
     """One member of the group, as one client after the other; `receiver` polls the present one."""
 
-    def __init__(self, membership: Membership, commits: Commits, rebalance: Rebalance, receiver: Receiver) -> None:
+    def __init__(self, membership: Membership, rebalance: Rebalance, receiver: Receiver) -> None:
         """Raises SourceRefusedError for settings that cannot be."""
         self._membership = membership
-        self._commits = commits
         self._rebalance = rebalance
         self._receiver = receiver
         self._identity = membership.context.member
@@ -42,7 +40,7 @@ class GroupMember:
         self._uncommitted: frozenset[int] = frozenset()
         self._unread: frozenset[int] = frozenset()
         self._rejoined_for: frozenset[int] = frozenset()
-        membership.client = self._new_client()
+        membership.begin_with(self._new_client())
 
     def check(self) -> None:
         """Join anew where that helps; raise a refusal that stands. Within `fetch`."""
@@ -92,9 +90,8 @@ class GroupMember:
             old = member.client
             self._rebalance.on_lost(old, [TopicPartition(member.topic, number) for number in member.assigned])
             old.close()
-            member.client = client
+            member.begin_with(client)
             self._receiver.begin()
-            self._commits.forget()
             member.health.note_new_client()
         member.emit(events.group_joined_anew(topic=member.topic, because=fencing.value))
 
@@ -117,7 +114,7 @@ class GroupMember:
     def _commit(self, patience: float) -> None:
         """Commit, again where a rebalance or a new coordinator makes the broker say no."""
         assigned = tuple(self._membership.assigned.values())
-        while not self._commits.send_now(assigned):
+        while not self._membership.send_now(assigned):
             if self._membership.health.is_final or monotonic() >= patience:
                 return
             self._membership.client.poll(SLICE_S)  # what comes is not ours to handle any more; the group must go on
@@ -134,7 +131,7 @@ class GroupMember:
         """A client that has subscribed, and joins with its first poll."""
         member = self._membership
         settings: dict[str, object] = dict(consumer_settings(member.options, member=self._identity))
-        settings |= {"error_cb": member.health.note, "on_commit": self._commits.answered}
+        settings |= {"error_cb": member.health.note, "on_commit": member.answered}
         try:
             client = Consumer(settings, logger=emitting_logger(member.emit))
         except KafkaException as error:

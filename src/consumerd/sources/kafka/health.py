@@ -13,18 +13,18 @@ that the identity has a newer member, for its own end, though the newer member i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from enum import Enum
 
 from confluent_kafka import KafkaError, Message
 
 from consumerd import events
 from consumerd.clock import Clock
-from consumerd.errors import SourceAwayError, SourceRefusedError
+from consumerd.errors import SourceAwayError, SourceError, SourceRefusedError
 from consumerd.events.facts import Fact
 from consumerd.sources.kafka.options import KafkaOptions
-from consumerd.sources.kafka.refusals import OF_JOINING, OF_THE_TOPIC, is_fencing, is_final, translate, words
 
+# ruff: noqa: SLF001 - codes with an underscore are the client's public constants for its own errors
 GRACE_S = 10.0
 """How long a refusal may stand: some pass by themselves while a cluster starts, or a topic is made."""
 
@@ -37,7 +37,54 @@ ECHO_S = 60.0
 JOINING, GROUP, TOPIC = -3, -2, -1
 """Where something was refused, if that is no partition."""
 
-# ruff: noqa: SLF001 - codes with an underscore are the client's public constants for its own errors
+_FENCED = frozenset((KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID))
+_FATAL_CODES = _FENCED | {KafkaError._FATAL}
+
+_OF_THE_TOPIC: Mapping[int, str] = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART: "there is no topic {topic} at {brokers}: create it, or correct `topic_name`",
+    KafkaError._UNKNOWN_TOPIC: "there is no topic {topic} at {brokers}: create it, or correct `topic_name`",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "reading the topic {topic} at {brokers} is not allowed: grant Read on it",
+    KafkaError._AUTO_OFFSET_RESET: "the group {group} has no usable position in a partition of {topic}, and "
+    "`auto_offset_reset` is error: set one, or say where to begin",
+}
+"""A member that has no partition, or not this one, is not told that these are over."""
+
+_OF_JOINING: Mapping[int, str] = {
+    KafkaError.INVALID_GROUP_ID: "the brokers at {brokers} take no group {group}: correct `consumer_group`",
+    KafkaError.INCONSISTENT_GROUP_PROTOCOL: "the group {group} has members that share partitions in another way: stop "
+    "them, give them the assignor cooperative-sticky, or set another `consumer_group`",
+    KafkaError.INVALID_SESSION_TIMEOUT: "the brokers at {brokers} refuse a session timeout of {session_timeout:g} s: "
+    "set `session_timeout` within their group.min.session.timeout.ms and group.max.session.timeout.ms",
+    KafkaError.GROUP_MAX_SIZE_REACHED: "the group {group} has as many members as the brokers allow (group.max.size): "
+    "set fewer `workers`, or another `consumer_group`",
+    KafkaError.UNSUPPORTED_VERSION: "the brokers at {brokers} are too old for what the group {group} needs",
+}
+"""Only that it joins shows that these are over: a member that is to join again is refused, and reads on meanwhile."""
+
+_OTHERS: Mapping[int, str] = {
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "reading as the group {group} is not allowed at {brokers}: grant Read on it",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "the cluster at {brokers} does not allow it: grant what it asks for",
+    KafkaError._AUTHENTICATION: "the brokers at {brokers} refuse the credentials: correct the sasl.* or ssl.* keys",
+    KafkaError.SASL_AUTHENTICATION_FAILED: "the brokers at {brokers} refuse the credentials: correct the sasl.* keys",
+    KafkaError._SSL: "TLS with the brokers at {brokers} fails: correct the ssl.* keys",
+}
+
+_SENTENCES = {**_OF_THE_TOPIC, **_OF_JOINING, **_OTHERS}
+_ANY = "the brokers at {brokers} do not serve {topic} to the group {group}"
+
+_PASSES = """
+_ALL_BROKERS_DOWN _TRANSPORT _RESOLVE _TIMED_OUT _TIMED_OUT_QUEUE _MSG_TIMED_OUT _WAIT_COORD _WAIT_CACHE _IN_PROGRESS
+_PREV_IN_PROGRESS _ASSIGNMENT_LOST _MAX_POLL_EXCEEDED _UNKNOWN_PARTITION _UNKNOWN_BROKER _DESTROY _DESTROY_BROKER
+_NO_OFFSET _STATE _RETRY _INTR _OUTDATED _NODE_UPDATE _LOG_TRUNCATION LEADER_NOT_AVAILABLE NOT_LEADER_FOR_PARTITION
+FENCED_LEADER_EPOCH UNKNOWN_LEADER_EPOCH OFFSET_NOT_AVAILABLE OFFSET_OUT_OF_RANGE REPLICA_NOT_AVAILABLE
+KAFKA_STORAGE_ERROR BROKER_NOT_AVAILABLE NETWORK_EXCEPTION REQUEST_TIMED_OUT NOT_ENOUGH_REPLICAS
+NOT_ENOUGH_REPLICAS_AFTER_APPEND COORDINATOR_LOAD_IN_PROGRESS COORDINATOR_NOT_AVAILABLE NOT_COORDINATOR NOT_CONTROLLER
+REBALANCE_IN_PROGRESS ILLEGAL_GENERATION UNKNOWN_MEMBER_ID MEMBER_ID_REQUIRED STALE_MEMBER_EPOCH FENCED_MEMBER_EPOCH
+UNSTABLE_OFFSET_COMMIT THROTTLING_QUOTA_EXCEEDED UNKNOWN_TOPIC_ID INCONSISTENT_TOPIC_ID FETCH_SESSION_ID_NOT_FOUND
+INVALID_FETCH_SESSION_EPOCH REBOOTSTRAP_REQUIRED
+"""
+_PASSING = frozenset(getattr(KafkaError, name) for name in _PASSES.split())
+"""Errors that librdkafka gets over by itself: elections, rebalances, lost connections. Any other is told to people."""
 
 
 class Fencing(Enum):
@@ -106,9 +153,9 @@ class Health:
     def note(self, error: KafkaError, partition: int | None = None) -> None:
         """librdkafka reported an error: a callback of the client, or an error among the records of a partition."""
         judged, code = translate(error, self._options), error.code()
-        if is_final(error) and (self.fencing is not None or is_fencing(error)):
+        if _is_final(error) and (self.fencing is not None or _is_fencing(error)):
             self.fencing = self.fencing or self._fenced_by()  # the client says it again and again
-        elif is_final(error):
+        elif _is_final(error):
             self._final = self._final or SourceRefusedError(str(judged))
         elif isinstance(judged, SourceRefusedError):
             if self._standing() is None:
@@ -167,13 +214,13 @@ class Health:
 
     def _whereabouts(self, code: int, partition: int | None) -> int:
         """What it is that was refused: to join, anything of the group, the topic as a whole, or one partition of it."""
-        if code in OF_JOINING:
+        if code in _OF_JOINING:
             return JOINING
         if partition is None or code == KafkaError.GROUP_AUTHORIZATION_FAILED:
             return GROUP
         if self.is_joined:
             return partition
-        return TOPIC if code in OF_THE_TOPIC else GROUP
+        return TOPIC if code in _OF_THE_TOPIC else GROUP
 
     def _fenced_by(self) -> Fencing:
         """A fencing may answer what this process itself had sent in a session that it lost; once a loss."""
@@ -183,3 +230,33 @@ class Health:
 def _is_read(message: Message) -> bool:
     error = message.error()
     return error is None or error.code() == KafkaError._PARTITION_EOF
+
+
+def _is_final(error: KafkaError) -> bool:
+    """Whether the client that reported it is of no more use."""
+    return error.code() in _FATAL_CODES or error.fatal()
+
+
+def _is_fencing(error: KafkaError) -> bool:
+    """Whether a member was fenced; librdkafka may tell of it as of any fatal error, with the broker's words in it."""
+    return error.code() in _FENCED or KafkaError(KafkaError.FENCED_INSTANCE_ID).str() in error.str()
+
+
+def translate(error: KafkaError, options: KafkaOptions) -> SourceError:
+    """The error in a sentence: SourceRefusedError where a person has to act, SourceAwayError where it passes."""
+    names = {
+        "topic": options.topic_name,
+        "group": options.consumer_group,
+        "brokers": options.brokers,
+        "session_timeout": options.session_timeout,
+    }
+    if _is_final(error):
+        return SourceRefusedError(f"Kafka ended this member of {options.topic_name} for good: {words(error)}")
+    sentence = _SENTENCES.get(error.code(), _ANY).format(**names)
+    is_passing = error.code() in _PASSING
+    return (SourceAwayError if is_passing else SourceRefusedError)(f"{sentence} ({words(error)})")
+
+
+def words(error: KafkaError) -> str:
+    """What librdkafka calls it, and says of it."""
+    return f"{error.name()}: {error.str()}"

@@ -10,22 +10,25 @@ meanwhile what it would do between two fetches (ADR 28).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from operator import itemgetter
+from typing import Any, Self
 
 from confluent_kafka import Message
 
 from consumerd import events
-from consumerd.errors import SourceAwayError, SourceRefusedError, StoreAwayError, UndecodableError, UsageError
+from consumerd.errors import SourceRefusedError, UndecodableError, UsageError
 from consumerd.model.ledger import UNKNOWN, Span
 from consumerd.model.task import Task, TaskId
 from consumerd.sources.contract import EndOfSource
+from consumerd.sources.identities import one_by_one
 from consumerd.sources.kafka.arrivals import Arrivals
-from consumerd.sources.kafka.batch import KafkaOffset, Position, RefusedBatch, YieldedBatch
-from consumerd.sources.kafka.membership import AssignedPartition, Membership
+from consumerd.sources.kafka.membership import Membership
+from consumerd.sources.kafka.partition import AssignedPartition, KafkaBatch
 from consumerd.sources.records import encode_record
-from consumerd.sources.rows import named_id, parted
+from consumerd.sources.rows import itself, named_id, parted
 
 
 class ConsumeClient:
@@ -50,25 +53,104 @@ class ConsumeClient:
         return self.iteration.messages()
 
 
-class Iteration:
-    """The user's generator, and what its yields stand for. The loop's thread."""
+class KafkaOffset(int):
+    """The offset of a message, which remembers its partition: yielded on, it says which position is meant."""
+
+    assigned: AssignedPartition
+    task: Task  # of the message, its payload byte for byte
+
+    def __new__(cls, task: Task, assigned: AssignedPartition) -> Self:
+        offset = super().__new__(cls, task.offset)
+        offset.assigned, offset.task = assigned, task
+        return offset
+
+    def __reduce__(self) -> tuple[type[int], tuple[int]]:
+        return int, (int(self),)  # in another process it is a number
+
+    @property
+    def partition(self) -> int:
+        """The partition that the message is in."""
+        return self.assigned.partition
+
+
+@dataclass(slots=True)
+class Position:
+    """What one or more yielded tasks stand for: finished when all are, and the generator has asked for more.
+
+    spans: what it covers in the ledgers.
+    place: the partition of its message, and the position behind that; None where the message is not known.
+    unfinished: yielded tasks that are not finished; the generator counts as one while it may yield further ones.
+    yielded: all that were yielded.
+    """
+
+    spans: list[tuple[AssignedPartition, Span]]
+    place: tuple[AssignedPartition, int] | None = None
+    unfinished: int = 1
+    yielded: int = 0
+
+    def finish_one(self) -> None:
+        """One of its tasks is finished, or the generator goes on."""
+        self.unfinished -= 1
+        if not self.unfinished:
+            for assigned, span in self.spans:
+                assigned.ledger.advance(span, span.end, span.count)
+
+
+class YieldedBatch:
+    """One task; its payload is the record's encoding. assigned: None where nobody knows its message."""
+
+    offset: Callable[[Any], int] = staticmethod(itemgetter(0))
+    payload: Callable[[Any], Any] = staticmethod(itemgetter(1))
 
     def __init__(
         self,
-        membership: Membership,
-        arrivals: Arrivals,
-        *,
-        receive: Callable[[], None],
-        trouble: Callable[[], SourceAwayError | StoreAwayError | None],
+        assigned: AssignedPartition | None,
+        at: Position,
+        task: Task,
+        record: object,
+        decode: Callable[[Any], object] = itself,
     ) -> None:
-        """receive: waits a moment for messages, and raises SourceRefusedError where the source answers no.
+        self.assigned = assigned
+        if assigned is not None:
+            assigned.in_hand.append(self)
+        self.decode = decode
+        self.shard = task.shard
+        self.raws: Sequence[Any] = [(task.offset, record)]
+        self._at = at
+        self._task = task
+        at.yielded += 1
+        at.unfinished += 1
 
-        trouble: why no message comes, if that is known.
-        """
+    def task(self, index: int) -> Task:
+        """The task, with the record as the generator made it."""
+        assert index == 0
+        return self._task
+
+    def identities(self) -> bytes:
+        """The message's; a task that knows no message is gone with its worker."""
+        return b"" if self.assigned is None else one_by_one({self._task.offset: self._task.id})
+
+    def oldest(self) -> Message | None:
+        return None
+
+    def finish(self, start: int, stop: int) -> None:
+        """The task is finished."""
+        if stop > start:
+            self._at.finish_one()
+
+
+BatchInHand = KafkaBatch | YieldedBatch
+"""A batch as the source knows it."""
+
+
+class Iteration:
+    """The user's generator, and what its yields stand for. The loop's thread."""
+
+    def __init__(self, membership: Membership, arrivals: Arrivals, receive: Callable[[], None]) -> None:
+        """receive: waits a moment for messages, and raises SourceRefusedError where the source answers no."""
         self._membership = membership
         self._arrivals = arrivals
         self._receive = receive
-        self._trouble = trouble
         self._context = membership.context
         self._tasks: Iterator[Any] | None = None
         self._refusal: SourceRefusedError | None = None
@@ -84,9 +166,7 @@ class Iteration:
 
     def close(self) -> None:
         """End the generator."""
-        close = getattr(self._tasks, "close", None)
-        if close is not None:
-            close()
+        getattr(self._tasks, "close", lambda: None)()
 
     # What the generator reads
 
@@ -99,7 +179,7 @@ class Iteration:
             if read is None:
                 return
             assigned, message = read
-            self._last = KafkaOffset.of(self._membership.question.identity.task(message), assigned)
+            self._last = KafkaOffset(self._membership.question.identity.task(message), assigned)
             yield self._last, message.value()  # type: ignore[misc]  # None for a tombstone, as the client has it
 
     def _read(self) -> tuple[AssignedPartition, Message] | None:
@@ -109,7 +189,7 @@ class Iteration:
                 found = self._take()
             if found is not None:
                 return found
-            if not self._context.worker.attend(self._trouble()):
+            if not self._context.worker.attend(self._membership.trouble):
                 return None
             try:
                 self._receive()
@@ -118,13 +198,13 @@ class Iteration:
         return None
 
     def _take(self) -> tuple[AssignedPartition, Message] | None:
-        while (run := self._arrivals.take(1)) is not None:
-            assigned = run.assigned
-            if run.messages:
-                assigned.read_to = run.end
-                return assigned, run.messages[0]
+        while (taken := self._arrivals.take(1)) is not None:
+            assigned, messages, end = taken
+            if messages:
+                assigned.read_to = end
+                return assigned, messages[0]
             if not assigned.has_unyielded:
-                assigned.ledger.skip_to(run.end)
+                assigned.ledger.skip_to(end)
         return None
 
     # What it yields
@@ -140,16 +220,11 @@ class Iteration:
             raise self._refusal or EndOfSource() from None
         except (UndecodableError, ValueError) as error:
             self._tasks = None
-            with self._membership.state:
-                return self._in_hand(self._refused(error))
-        number, record = parted(yielded)
+            make = partial(self._refused, error)
+        else:
+            make = partial(self._batch, *parted(yielded))
         with self._membership.state:
-            return self._in_hand(self._batch(number, record))
-
-    def _in_hand(self, batch: YieldedBatch | None) -> YieldedBatch | None:
-        if batch is not None:
-            self._membership.in_hand.append(batch)
-        return batch
+            return make()
 
     def _batch(self, number: int, record: object) -> YieldedBatch | None:
         if not isinstance(number, KafkaOffset):
@@ -163,20 +238,20 @@ class Iteration:
         task_id = number.task.id
         if at.yielded:
             task_id = TaskId(f"{task_id}#{at.yielded}")
-        at.yielded += 1
         if task_id in assigned.parked_ids:
+            at.yielded += 1
             return None
         task = replace(number.task, id=task_id, offset=number, payload=encode_record(record))
         return YieldedBatch(assigned, at, task, record)
 
     def _position_of(self, offset: KafkaOffset) -> Position | None:
         """The open position of this offset, opened where need be; None where the generator is past it."""
-        assigned, end, opened = offset.assigned, offset + 1, self._open
-        if opened is not None and opened.end == end and opened.spans and opened.spans[0][0] is assigned:
-            return opened
+        place = assigned, end = offset.assigned, offset + 1
+        if self._open is not None and self._open.place == place:
+            return self._open
         if end <= assigned.ledger.taken_to:
             return None
-        return self._open_position(Position([_span(assigned, end)], end))
+        return self._open_position(Position([_span(assigned, end)], place))
 
     def _of_unknown(self, number: int, record: object) -> YieldedBatch:
         if not self._is_unknown_reported:
@@ -188,7 +263,6 @@ class Iteration:
         unyielded = [assigned for assigned in self._membership.assigned.values() if assigned.has_unyielded]
         if unyielded or at is None:
             at = self._open_position(Position([_span(assigned, assigned.read_to) for assigned in unyielded]))
-        at.yielded += 1
         name, task_id = self._context.name, named_id(self._context, record)
         task = Task(id=task_id, offset=number, source=name, shard=0, position=0, payload=encode_record(record))
         return YieldedBatch(None, at, task, record)
@@ -196,15 +270,16 @@ class Iteration:
     def _refused(self, error: Exception) -> YieldedBatch | None:
         """The message at which the generator raised, as a task that cannot be decoded. A new generator goes on."""
         last, self._last = self._last, None
-        if last is None:
-            raise SourceRefusedError(f"iterate_task raised before it read a message: {error}: mend it") from error
-        if last.assigned.is_leaving:
+        if last is not None and last.assigned.is_leaving:
             return None
-        at = self._position_of(last)
-        if at is None:
-            raise SourceRefusedError(f"iterate_task raised between messages: {error}: mend it") from error
-        at.yielded += 1
-        return RefusedBatch(last.assigned, at, last.task, error)
+        if last is None or (at := self._position_of(last)) is None:
+            raise SourceRefusedError(f"iterate_task raised at no message: {error}: mend it") from error
+
+        def refuse(payload: object) -> object:
+            del payload
+            raise UndecodableError(f"iterate_task raised {type(error).__name__}: {str(error)[:500]}") from error
+
+        return YieldedBatch(last.assigned, at, last.task, None, refuse)
 
     def _open_position(self, position: Position) -> Position:
         self._leave_open()
@@ -213,7 +288,7 @@ class Iteration:
 
     def _leave_open(self) -> None:
         if self._open is not None:
-            self._open.leave()
+            self._open.finish_one()
             self._open = None
 
 

@@ -1,7 +1,11 @@
-"""One member of the consumer group: its client, its partitions, and the batches of them that the loop has in hand.
+"""One member of the consumer group: its client, its partitions, and what it commits.
 
 All parts of the source work on one `Membership`. It has two locks, taken in this order: `client_lock`, since one thread
-at a time polls the client, and `state`, over everything else, held for moments only. Runs in workers.
+at a time polls the client, and `state`, over everything else, held for moments only.
+
+A task is settled when the broker has confirmed a position above it, never before. Commits of watermarks are
+asynchronous while running, synchronous when a partition leaves. One is on its way at a time; what finishes meanwhile
+goes with the next. Runs in workers.
 """
 
 from __future__ import annotations
@@ -9,115 +13,37 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from threading import Condition, RLock
-from typing import Protocol
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from consumerd import events
+from consumerd.errors import SourceAwayError, StoreAwayError
 from consumerd.model.contract import is_overridden
-from consumerd.model.ledger import UNKNOWN, ShardLedger
-from consumerd.model.task import TaskId
 from consumerd.sources.contract import SourceContext
-from consumerd.sources.kafka.health import Health
-from consumerd.sources.kafka.identity import Identity, IdentityQuestion
+from consumerd.sources.kafka.health import Health, words
+from consumerd.sources.kafka.identity import IdentityQuestion
 from consumerd.sources.kafka.options import KafkaOptions
+from consumerd.sources.kafka.partition import AssignedPartition
 
-
-class AssignedPartition:
-    """The state of one assignment of one partition. Whoever reads or changes it holds the `state` lock.
-
-    A partition that is taken away and comes back is another object: what is settled late for the old one changes
-    nothing.
-
-    durable: the position that the broker has confirmed, UNKNOWN where it has none.
-    settled: how many tasks lie below it.
-    parked: positions to skip where their task is among `parked_ids`, the tasks of the partition in the parking store.
-    topic_uuid: of the topic that it is a partition of; empty where it is not known.
-    went_back_at: when the position went back to the begin of the partition, on the monotonic clock; 0: it did not.
-    read_to: the position after what the user's own `iterate_task` has read, where it has one.
-    is_held: it is not handed out before the parking store was asked.
-    is_leaving: no further task may start.
-    is_fenced: it was taken away, and what is still settled comes too late.
-    """
-
-    __slots__ = (
-        *("durable", "is_fenced", "is_held", "is_leaving", "ledger", "parked", "parked_ids", "partition"),
-        *("read_to", "sent", "settled", "topic_uuid", "went_back_at"),
-    )
-
-    def __init__(self, partition: int, committed: int) -> None:
-        """committed: the group's position; UNKNOWN (or any below 0) where it has none."""
-        self.partition = partition
-        self.durable = max(committed, UNKNOWN)
-        self.ledger = ShardLedger(self.durable)
-        self.parked: frozenset[int] = frozenset()
-        self.parked_ids: frozenset[TaskId] = frozenset()
-        self.sent: dict[int, int] = {}
-        self.settled = 0
-        self.topic_uuid = ""
-        self.went_back_at = 0.0
-        self.read_to = UNKNOWN
-        self.is_held = self.is_leaving = self.is_fenced = False
-
-    @property
-    def next_position(self) -> int:
-        """The position after everything that has left the arrivals."""
-        return max(self.ledger.taken_to, self.read_to)
-
-    @property
-    def has_unyielded(self) -> bool:
-        """Whether the user's `iterate_task` has read messages and not yielded them: they may not be skipped."""
-        return self.read_to > self.ledger.taken_to
-
-    def has_parked(self, message: Message, identity: Identity) -> bool:
-        """Whether the task of this message is parked."""
-        return message.offset() in self.parked and identity.is_parked(message, self.parked_ids)
-
-    def take_unsent(self) -> int | None:
-        """The watermark, which is sent from now on; None where the broker has confirmed it already."""
-        watermark = self.ledger.watermark
-        if watermark <= self.durable:
-            return None
-        self.sent[watermark] = self.ledger.finished_below
-        return watermark
-
-    def note_answer(self, position: int, *, is_refused: bool) -> None:
-        """The broker has confirmed a position or not; what this assignment did not send is of an earlier one."""
-        tasks = self.sent.get(position)
-        if is_refused:
-            self.sent.pop(position, None)
-        elif tasks is not None:
-            self.settled = max(self.settled, tasks)
-            self.durable = max(self.durable, position)
-            self.sent = {sent: below for sent, below in self.sent.items() if sent > position}
-
-    def fence(self) -> None:
-        """Nothing of it may start or settle any more."""
-        self.is_leaving = self.is_fenced = True
-
-
-class BatchInHand(Protocol):
-    """A batch as its source knows it."""
-
-    @property
-    def assigned(self) -> AssignedPartition | None:
-        """The partition that it is of; None for a task of which nobody knows the message."""
-
-    def oldest(self) -> Message | None:
-        """Its first message that is not finished, where it is known."""
-
-    def finish(self, start: int, stop: int) -> None:
-        """The tasks `start` to `stop` (exclusive) are finished; those before them may stay unfinished, for later."""
+OVERDUE_S = 10.0
+"""After so long an unanswered commit is taken for lost, and the next one may go."""
 
 
 class Membership:
-    """What all parts of a source share.
+    """What all parts of a source share. `send` and `send_now` need the client's lock; all else the state lock at most.
 
-    client: the present one; loop_thread: the identity of the thread that fetches.
+    client: the present one.
+    loop_thread: the identity of the thread that fetches.
     is_iterated: whether the user's own `iterate_task` reads the messages.
+    store_away: why some partitions are held still.
+    is_commit_wanted: what is finished is to be sent by whoever has the client next.
     """
 
     client: Consumer
     loop_thread = 0
+    store_away: StoreAwayError | None = None
+    is_commit_wanted = is_closed = False
+    _sent_at: float | None = None
 
     def __init__(self, context: SourceContext, question: IdentityQuestion) -> None:
         """context: of the source; question: for the identity of the topic that is read."""
@@ -131,10 +57,8 @@ class Membership:
         self.clock = context.clock
         self.is_iterated = is_overridden(type(context.consumer), "iterate_task")
         self.client_lock = RLock()
-        self.is_closed = False
         self.state = Condition(RLock())
         self.assigned: dict[int, AssignedPartition] = {}
-        self.in_hand: list[BatchInHand] = []
         self.health = Health(options, self.assigned, context.emit, context.clock)
 
     @property
@@ -142,17 +66,10 @@ class Membership:
         """Tasks handed out and not confirmed by the broker as committed. Under the state lock."""
         return sum([assigned.ledger.taken - assigned.settled for assigned in self.assigned.values()])
 
-    def leave(self, batches: Iterable[BatchInHand]) -> None:
-        """The loop has left these batches."""
-        with self.state:
-            for batch in batches:
-                self.in_hand.remove(batch)
-            self.state.notify_all()
-
-    def has_in_hand(self, partitions: Iterable[AssignedPartition]) -> bool:
-        """Whether the loop has a batch of one of these partitions. Under the state lock."""
-        leaving = list(partitions)
-        return any(batch.assigned in leaving for batch in self.in_hand)
+    @property
+    def trouble(self) -> SourceAwayError | StoreAwayError | None:
+        """Why nothing comes, where that is because somebody does not answer."""
+        return self.health.trouble or self.store_away
 
     def switch(self, act: Callable[[list[TopicPartition]], None], partitions: Iterable[AssignedPartition]) -> None:
         """Have the client pause or resume these partitions. Under its lock."""
@@ -166,3 +83,103 @@ class Membership:
             yield
         except KafkaException as error:
             self.health.note(error.args[0])
+
+    @contextmanager
+    def client_if_free(self) -> Iterator[bool]:
+        """The client's lock, where no other thread has it and it is not closed: whether it is had."""
+        has_lock = self.client_lock.acquire(blocking=False)
+        try:
+            yield has_lock and not self.is_closed
+        finally:
+            if has_lock:
+                self.client_lock.release()
+
+    # Commits
+
+    @property
+    def is_commit_outstanding(self) -> bool:
+        """Whether an answer is being waited for."""
+        return self._sent_at is not None and self.clock.monotonic() - self._sent_at < OVERDUE_S
+
+    def begin_with(self, client: Consumer) -> None:
+        """Another client takes the place of one that is given up, and with it the answers that it owed."""
+        self.client = client
+        self._sent_at = None
+
+    def send_soon(self) -> None:
+        """Send what is finished, unless another thread has the client: it sends it then."""
+        self.is_commit_wanted = True
+        with self.client_if_free() as is_free:
+            if is_free:
+                self.send()
+
+    def send(self) -> None:
+        """Send the watermarks that are not confirmed; the answer comes to `answered`."""
+        if self.is_commit_outstanding:
+            return
+        if self._sent_at is not None:
+            self._sent_at = None
+            self.health.note_unanswered()
+        with self.state:
+            self.is_commit_wanted = False
+            offsets = self._unsent(self.assigned.values())
+            if not offsets:
+                return
+            self._sent_at = self.clock.monotonic()
+        try:
+            self.client.commit(offsets=offsets, asynchronous=True)
+        except KafkaException as error:
+            self.answered(error.args[0], offsets)
+
+    def send_now(self, leaving: Iterable[AssignedPartition]) -> bool:
+        """Commit and wait for the answer: these partitions are about to leave. False when the answer was no."""
+        with self.state:
+            offsets = self._unsent(leaving)
+        if not offsets:
+            return True
+        try:
+            confirmed = self.client.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            return self._note_answer(error.args[0], offsets, leaving)
+        return self._note_answer(None, confirmed, leaving)
+
+    def answered(self, error: KafkaError | None, offsets: list[TopicPartition]) -> None:
+        """The client's callback for asynchronous commits."""
+        self._sent_at = None
+        self._note_answer(error, offsets, self.assigned.values())
+
+    def _unsent(self, partitions: Iterable[AssignedPartition]) -> list[TopicPartition]:
+        return [
+            TopicPartition(self.topic, assigned.partition, position, assigned.topic_uuid)
+            for assigned in partitions
+            if (position := assigned.take_unsent()) is not None
+        ]
+
+    def _note_answer(
+        self, error: KafkaError | None, offsets: list[TopicPartition], partitions: Iterable[AssignedPartition]
+    ) -> bool:
+        """Whether the answer was yes for all."""
+        refused: dict[int, KafkaError] = {}
+        with self.state:
+            known = {assigned.partition: assigned for assigned in partitions}
+            for place in offsets:
+                problem = place.error or error
+                if problem is not None:
+                    refused[place.partition] = problem
+                if place.partition in known:
+                    known[place.partition].note_answer(place.offset, is_refused=problem is not None)
+            self.state.notify_all()
+        if refused:
+            self._report(refused)
+        else:
+            self.health.note_answer()
+        return not refused
+
+    def _report(self, refused: dict[int, KafkaError]) -> None:
+        problem = next(iter(refused.values()))
+        if problem.code() in (KafkaError._NO_OFFSET, KafkaError._DESTROY):  # noqa: SLF001 - the client's own constants
+            return  # nothing was to be committed, or the client is closing: not an answer of the broker
+        self.health.note(problem)
+        then = "it goes with the next commit"
+        fact = events.settlement_refused(topic=self.topic, partitions=sorted(refused), error=words(problem), then=then)
+        self.emit(fact)

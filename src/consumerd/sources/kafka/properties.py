@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaException
 
 from consumerd.config.problems import did_you_mean, shown
 from consumerd.sources.kafka.options import KafkaOptions, Property
-from consumerd.sources.kafka.questions import ClientLogger
+from consumerd.sources.kafka.topic import ClientLogger
 
 _OFTEN_SET = (
     *("client.id", "client.rack", "client.dns.lookup", "debug", "broker.address.family", "check.crcs"),

@@ -14,10 +14,10 @@ from consumerd import events
 from consumerd.errors import StoreAwayError
 from consumerd.events.facts import Event
 from consumerd.model.ledger import UNKNOWN
-from consumerd.sources.kafka.arrivals import Arrivals
-from consumerd.sources.kafka.commits import Commits
+from consumerd.model.task import TaskId
 from consumerd.sources.kafka.identity import UNKNOWN_UUID, is_uuid
-from consumerd.sources.kafka.membership import AssignedPartition, Membership
+from consumerd.sources.kafka.membership import Membership
+from consumerd.sources.kafka.partition import AssignedPartition
 
 COMMITTED_S = 5.0
 AGAIN_S = 1.0
@@ -30,32 +30,28 @@ REVOKE_MARGIN = 0.1
 class Rebalance:
     """What is done when partitions are assigned, revoked, lost, or turn out to be another topic's.
 
-    An assigned partition is held until it is known what of it is parked. store_away: why some are held still.
+    An assigned partition is held until it is known what of it is parked.
     """
 
-    def __init__(self, membership: Membership, arrivals: Arrivals, commits: Commits) -> None:
+    def __init__(self, membership: Membership) -> None:
         self._membership = membership
         self._assigned = membership.assigned
         self._state = membership.state
         self._health = membership.health
         self._question = membership.question
-        self._arrivals = arrivals
-        self._commits = commits
+        self._has_held = False
         self._ask_store_at = 0.0
-        self.store_away: StoreAwayError | None = None
 
     # The client's callbacks
 
     def on_assign(self, client: Consumer, partitions: list[TopicPartition]) -> None:
-        """Begin at the committed positions, once it is known what is parked above them."""
+        """Begin at the committed positions."""
         places = self._with_positions(client, partitions)
         coming = self._begin(places)
         self._health.note_joined(len(partitions))
-        freed = self.free_held()
-        self._membership.switch(client.resume, freed)  # librdkafka remembers a pause, also one of an earlier assignment
+        self._membership.switch(client.resume, coming)  # librdkafka remembers a pause of an earlier assignment
         with self._membership.errors_noted():
             client.incremental_assign(places)
-        self._pause_held(client, coming)
         self._report(events.partitions_assigned, partitions)
 
     def on_revoke(self, client: Consumer, partitions: list[TopicPartition]) -> None:
@@ -63,7 +59,7 @@ class Rebalance:
         leaving = self._begin_leaving(partitions)
         self._wait_until_left(leaving)
         self._fence(leaving)
-        self._commits.send_now(leaving)
+        self._membership.send_now(leaving)
         self._unassign(client, partitions, leaving)
         self._report(events.partitions_revoked, partitions)
 
@@ -78,26 +74,25 @@ class Rebalance:
 
     # What the loop has done
 
-    @property
-    def is_store_due(self) -> bool:
-        """Whether partitions are held and it is time to ask the parking store again."""
-        return self.store_away is not None and self._membership.clock.monotonic() >= self._ask_store_at
+    def ask_store(self) -> None:
+        """Ask what is parked of the partitions that are held, where it is time to. The loop's thread.
 
-    def free_held(self) -> list[AssignedPartition]:
-        """Ask what is parked of all partitions that are held; those that were freed."""
+        They are paused while the store does not answer, so that their records do not pile up here.
+        """
+        member, now = self._membership, self._membership.clock.monotonic()
+        if not self._has_held or now < self._ask_store_at:
+            return
+        self._has_held, member.store_away = False, None
         with self._state:
-            held = [assigned for assigned in self._assigned.values() if assigned.is_held]
-        freed: list[AssignedPartition] = []
+            held = [assigned for assigned in self._assigned.values() if assigned.is_held and not assigned.is_leaving]
         try:
             for assigned in held:
                 self._free(assigned)
-                freed.append(assigned)
         except StoreAwayError as error:
-            self.store_away = error
-            self._ask_store_at = self._membership.clock.monotonic() + AGAIN_S
-        else:
-            self.store_away = None
-        return freed
+            self._has_held, member.store_away = True, error
+            self._ask_store_at = now + AGAIN_S
+        member.switch(member.client.resume, [assigned for assigned in held if not assigned.is_held])
+        member.switch(member.client.pause, [assigned for assigned in held if assigned.is_held])
 
     def begin_anew(self) -> None:
         """The topic was made anew: what was read and finished of the one before counts for nothing.
@@ -112,11 +107,8 @@ class Rebalance:
                 assigned.is_held = True
             for assigned in before:
                 assigned.fence()
-                self._arrivals.drop(assigned)
         places = [TopicPartition(topic, each.partition, OFFSET_BEGINNING) for each in before]
-        coming = self._begin(places)
-        self.free_held()
-        self._pause_held(client, coming)
+        self._begin(places)
         with self._membership.errors_noted():
             for place in places:
                 client.seek(place)
@@ -150,11 +142,13 @@ class Rebalance:
             for assigned in coming:
                 assigned.is_held = True
                 self._assigned[assigned.partition] = assigned
+            self._has_held = True
         return coming
 
     def _free(self, assigned: AssignedPartition) -> None:
-        identity, position = self._question.awaited(), max(assigned.durable, UNKNOWN + 1)
-        ids = self._membership.context.parked.parked_from(identity.topic, assigned.partition, position)
+        identity, position, ids = self._question.awaited(), max(assigned.durable, UNKNOWN + 1), frozenset[TaskId]()
+        if not assigned.went_back_at:
+            ids = self._membership.context.parked.parked_from(identity.topic, assigned.partition, position)
         with self._state:
             assigned.topic_uuid = identity.uuid if identity.is_known else ""
             assigned.parked_ids = ids
@@ -162,17 +156,11 @@ class Rebalance:
                 assigned.parked = identity.positions(assigned.partition, ids)
             assigned.is_held = False
 
-    def _pause_held(self, client: Consumer, coming: Iterable[AssignedPartition]) -> None:
-        held = [assigned for assigned in coming if assigned.is_held]
-        if held:
-            self._membership.switch(client.pause, held)
-
     def _begin_leaving(self, partitions: list[TopicPartition]) -> list[AssignedPartition]:
         with self._state:
             leaving = [found for place in partitions if (found := self._assigned.get(place.partition)) is not None]
             for assigned in leaving:
-                assigned.is_leaving = True
-                self._arrivals.drop(assigned)
+                assigned.leave()
         return leaving
 
     def _wait_until_left(self, leaving: list[AssignedPartition]) -> None:
@@ -182,10 +170,10 @@ class Rebalance:
         """
         member = self._membership
         with self._state:
-            if member.has_in_hand(leaving) and get_ident() != member.loop_thread:
+            if get_ident() != member.loop_thread and any(assigned.in_hand for assigned in leaving):
                 member.context.worker.interrupt()
                 timeout_s = member.options.max_poll_interval * (1 - REVOKE_MARGIN)
-                self._state.wait_for(lambda: not member.has_in_hand(leaving), timeout_s)
+                self._state.wait_for(lambda: not any(assigned.in_hand for assigned in leaving), timeout_s)
 
     def _fence(self, leaving: Iterable[AssignedPartition]) -> None:
         with self._state:

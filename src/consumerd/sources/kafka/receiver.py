@@ -10,7 +10,6 @@ from collections.abc import Callable
 from confluent_kafka import KafkaException, Message, TopicPartition
 
 from consumerd.sources.kafka.arrivals import Arrivals
-from consumerd.sources.kafka.commits import Commits
 from consumerd.sources.kafka.membership import Membership
 from consumerd.sources.kafka.rebalance import Rebalance
 
@@ -39,12 +38,11 @@ ANSWER_S = 1.0
 class Receiver:
     """Polls the member's client into `arrivals`."""
 
-    def __init__(self, membership: Membership, arrivals: Arrivals, commits: Commits, rebalance: Rebalance) -> None:
+    def __init__(self, membership: Membership, arrivals: Arrivals, rebalance: Rebalance) -> None:
         self._membership = membership
         self._clock = membership.clock
         self._health = membership.health
         self._arrivals = arrivals
-        self._commits = commits
         self._rebalance = rebalance
         self._polled_at = self._received_at = self._clock.monotonic()
         self._asked_at = 0.0
@@ -52,7 +50,7 @@ class Receiver:
 
     def begin(self) -> None:
         """The client is a new one, or has joined anew: it has nothing yet, and is not paused. Under its lock."""
-        self._was_full = self._is_paused = False
+        self._is_paused = False
         self._kept = 0
 
     def receive(self, limit: int, timeout_s: float) -> None:
@@ -63,27 +61,28 @@ class Receiver:
         deadline = self._clock.monotonic() + timeout_s
         with self._membership.client_lock:
             self._prepare(limit)
-        if limit < 1 and self._commits.is_outstanding:
-            self._await_answer(deadline)
-            return
+        awaits_answer = limit < 1 and self._membership.is_commit_outstanding
         while True:
             with self._membership.client_lock:
-                has_any = self._receive_slice(limit, min(SLICE_S, max(0.0, deadline - self._clock.monotonic())))
+                is_hasty = awaits_answer or (limit > 0 and self._arrivals.has_any)
+                left_s = 0.0 if is_hasty else max(0.0, deadline - self._clock.monotonic())
+                has_any = self._receive_slice(limit, min(SLICE_S, left_s))
                 self._polled_at = self._clock.monotonic()
             if has_any or deadline - self._polled_at < GRAIN_S:
                 return
+            if awaits_answer:
+                if not self._membership.is_commit_outstanding:
+                    return
+                self._clock.sleep(ANSWER_LOOK_S)
 
     def keep_alive(self) -> None:
         """Poll for a loop that has not for a second: its handler is busy. The keeper's thread."""
         member = self._membership
-        is_quiet = self._clock.monotonic() - self._polled_at >= QUIET_S
-        if is_quiet and member.client_lock.acquire(blocking=False):
-            try:
-                if not member.is_closed:
+        if self._clock.monotonic() - self._polled_at >= QUIET_S:
+            with member.client_if_free() as is_free:
+                if is_free:
                     self._keep_fetched(member.client.poll(0))
-                    self._commits.send()
-            finally:
-                member.client_lock.release()
+                    member.send()
 
     def _prepare(self, limit: int) -> None:
         if limit > 0:
@@ -91,13 +90,11 @@ class Receiver:
             if self._is_paused:
                 self._is_paused = False
                 self._switch_all(self._membership.client.resume)
-        if self._rebalance.is_store_due:
-            freed = [assigned for assigned in self._rebalance.free_held() if not assigned.is_leaving]
-            self._membership.switch(self._membership.client.resume, freed)
+        self._rebalance.ask_store()
         if self._arrivals.losses.is_due:
             self._arrivals.losses.look()
-        if self._commits.is_wanted:
-            self._commits.send()
+        if self._membership.is_commit_wanted:
+            self._membership.send()
 
     def _receive_slice(self, limit: int, timeout_s: float) -> bool:
         """One poll; whether there is something to hand out."""
@@ -106,58 +103,36 @@ class Receiver:
             self._keep_fetched(client.poll(timeout_s))
             self._look_again()
             return False
-        messages = client.consume(limit, 0) if self._was_full else []
-        if not messages:
-            first = client.poll(timeout_s)
-            messages = [] if first is None else [first]
-            if messages and limit > 1:
-                messages += client.consume(limit - 1, 0)
-        self._was_full = len(messages) >= limit
+        messages = client.consume(limit, 0)
+        if not messages and (first := client.poll(timeout_s)) is not None:
+            messages = [first, *client.consume(limit - 1, 0)] if limit > 1 else [first]
         if messages:
             self._add(messages)
         else:
             self._look_again()
-        if self._commits.is_wanted:
-            self._commits.send()
+        if self._membership.is_commit_wanted:
+            self._membership.send()
         return self._arrivals.has_any
-
-    def _await_answer(self, deadline: float) -> None:
-        """Poll until the commit on its way is answered, which lets the loop go on. Records that come are kept."""
-        while True:
-            with self._membership.client_lock:
-                message = self._membership.client.poll(0)
-                self._polled_at = self._clock.monotonic()
-                if message is not None:
-                    self._keep([message])
-            if not self._commits.is_outstanding or self._polled_at >= deadline:
-                return
-            self._clock.sleep(ANSWER_LOOK_S)
 
     def _keep_fetched(self, first: Message | None) -> None:
         """Keep a record that was polled; for a slow loop all that have been fetched, and pause the partitions then.
 
+        Nothing more is fetched until the next fetch with a limit; a partition that is assigned later is not paused.
         Callbacks wait behind the records in the client's queue, so they must not pile up there. But a pause throws
         away what it finds in that queue: it would be fetched again and again.
         """
-        messages = [] if first is None else [first]
+        if first is None:
+            return
         is_slow = self._clock.monotonic() - self._received_at >= SLOW_S
+        messages = [first]
         while messages:
-            self._keep(messages)
+            self._add(messages)
+            self._kept += len(messages)
             has_room = is_slow and self._kept < KEPT_AT_MOST
             messages = self._membership.client.consume(KEPT_AT_ONCE, 0) if has_room else []
-        if first is not None and is_slow:
-            self._pause()
-
-    def _keep(self, messages: list[Message]) -> None:
-        self._add(messages)
-        self._kept += len(messages)
-        if self._kept >= KEPT_AT_MOST:
-            self._pause()
-
-    def _pause(self) -> None:
-        """Fetch nothing more until the next fetch with a limit. A partition that is assigned later is not paused."""
-        self._is_paused = True
-        self._switch_all(self._membership.client.pause)
+        if is_slow or self._kept >= KEPT_AT_MOST:
+            self._is_paused = True
+            self._switch_all(self._membership.client.pause)
 
     def _switch_all(self, act: Callable[[list[TopicPartition]], None]) -> None:
         """Pause or resume all partitions but those that are held."""

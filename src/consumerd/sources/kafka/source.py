@@ -12,16 +12,15 @@ from typing import cast
 
 from consumerd import events
 from consumerd.clock import monotonic
-from consumerd.errors import SourceAwayError, StoreAwayError
+from consumerd.errors import SourceAwayError
 from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
 from consumerd.sources.decoding import decode_json
 from consumerd.sources.kafka import TRAITS
 from consumerd.sources.kafka.arrivals import Arrivals
-from consumerd.sources.kafka.commits import Commits
 from consumerd.sources.kafka.group import GroupMember
 from consumerd.sources.kafka.identity import IdentityQuestion
-from consumerd.sources.kafka.iteration import ConsumeClient, Iteration
-from consumerd.sources.kafka.membership import BatchInHand, Membership
+from consumerd.sources.kafka.iteration import BatchInHand, ConsumeClient, Iteration
+from consumerd.sources.kafka.membership import Membership
 from consumerd.sources.kafka.options import KafkaOptions
 from consumerd.sources.kafka.rebalance import Rebalance
 from consumerd.sources.kafka.receiver import SLICE_S, Receiver
@@ -49,14 +48,11 @@ class KafkaSource:
         member = self._membership = Membership(context, question)
         self._health = member.health
         self._arrivals = Arrivals(member)
-        self._commits = Commits(member)
-        self._rebalance = Rebalance(member, self._arrivals, self._commits)
-        self._receiver = Receiver(member, self._arrivals, self._commits, self._rebalance)
-        self._group = GroupMember(member, self._commits, self._rebalance, self._receiver)
+        rebalance = Rebalance(member)
+        self._receiver = Receiver(member, self._arrivals, rebalance)
+        self._group = GroupMember(member, rebalance, self._receiver)
         if member.is_iterated:
-            self.facade.iteration = Iteration(
-                member, self._arrivals, receive=lambda: self._receive(LARGEST_BATCH, SLICE_S), trouble=self._trouble
-            )
+            self.facade.iteration = Iteration(member, self._arrivals, lambda: self._receive(LARGEST_BATCH, SLICE_S))
         question.ask_again()
 
     @property
@@ -74,7 +70,7 @@ class KafkaSource:
         if batch is None:
             self._receive(wanted, timeout_s)
             batch = self._next_batch(wanted)
-        if batch is None and (trouble := self._trouble()) is not None:
+        if batch is None and (trouble := self._membership.trouble) is not None:
             raise trouble
         return batch
 
@@ -86,7 +82,7 @@ class KafkaSource:
                     cast("BatchInHand", settlement.batch).finish(settlement.start, settlement.stop)
             must_send = is_due or 4 * self._membership.unsettled >= self._context.max_unsettled
         if must_send:
-            self._commits.send_soon()
+            self._membership.send_soon()
 
     def unsettled(self) -> int:
         """Tasks handed out and not confirmed by the broker as committed; counted, not measured in offsets."""
@@ -114,7 +110,11 @@ class KafkaSource:
     def release(self, batch: Batch, start: int) -> None:
         """The loop has left the batch; its records from `start` on come again after the next assignment."""
         del start
-        self._membership.leave((cast("BatchInHand", batch),))
+        assigned = cast("BatchInHand", batch).assigned
+        if assigned is not None:
+            with self._membership.state:
+                assigned.in_hand.remove(cast("BatchInHand", batch))
+                self._membership.state.notify_all()
 
     def tick(self) -> None:
         """Poll for a loop whose handler takes long, so that the group goes on; send what it has finished."""
@@ -132,7 +132,9 @@ class KafkaSource:
 
     def close(self, deadline: float) -> None:
         """Commit what is finished and end; where no process takes the slot over, leave the group."""
-        self._membership.leave(tuple(self._membership.in_hand))
+        with self._membership.state:
+            for assigned in self._membership.assigned.values():
+                assigned.in_hand.clear()
         if self.facade.iteration is not None:
             self.facade.iteration.close()
         closing = threading.Thread(target=self._group.leave, args=(deadline,), name="kafka-close", daemon=True)
@@ -154,19 +156,12 @@ class KafkaSource:
         self._group.check()
         self._receiver.receive(limit, timeout_s)
 
-    def _trouble(self) -> SourceAwayError | StoreAwayError | None:
-        """Why nothing comes, where that is because somebody does not answer."""
-        return self._health.trouble or self._rebalance.store_away
-
     def _oldest_s(self, partition: int) -> float | None:
         """The age of the oldest task in hand or waiting here, by its record's timestamp."""
         with self._membership.state:
             assigned = self._membership.assigned.get(partition)
-            if assigned is None:
-                return None
-            in_hand = [batch.oldest() for batch in self._membership.in_hand if batch.assigned is assigned]
-            known = [message for message in (*in_hand, self._arrivals.first_of(assigned)) if message is not None]
-        if not known:
+            oldest = None if assigned is None else assigned.oldest()
+        if oldest is None:
             return None
-        kind, milliseconds = known[0].timestamp()
+        kind, milliseconds = oldest.timestamp()
         return max(0.0, self._context.clock.wall() - milliseconds / 1000) if kind else None

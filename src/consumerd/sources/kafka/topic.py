@@ -1,27 +1,32 @@
 """The topic as its brokers describe it, and what the group has committed, read by clients that join no group.
 
-Runs in workers, the foreground and probes.
+An answer that does not come says nothing of its reason: refused credentials, an address at which nobody listens, a
+group that may not be read are told by the client's callback alone, and some of it once. So a question is put in
+slices, and between two of them the callback is served. Runs in workers, the foreground and probes.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
 
-from confluent_kafka import Consumer, IsolationLevel, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, though not listed as such
     AdminClient,
     OffsetSpec,
     TopicDescription,
 )
 
+from consumerd import events
 from consumerd.clock import monotonic
+from consumerd.errors import SourceAwayError, SourceRefusedError
 from consumerd.events.facts import Fact
 from consumerd.sources.contract import ShardLag
+from consumerd.sources.kafka.health import translate
 from consumerd.sources.kafka.identity import UNKNOWN_UUID, Identity
 from consumerd.sources.kafka.options import KafkaOptions, admin_settings, onlooker_settings
-from consumerd.sources.kafka.questions import Questions, emitting_logger
-from consumerd.sources.kafka.refusals import translate
 
 DEADLINE_S = 5.0
 
@@ -32,18 +37,15 @@ _NO_UUID = "AAAAAAAAAAAAAAAAAAAAAA"
 OPEN_LONG_S = 25.0
 """A transaction that is open for so long is told; brokers end those of most producers after a minute."""
 
+SLICE_S = 0.2
+"""The first wait for an answer. Each is twice as long as the one before: brokers may be far away."""
 
-@dataclass(frozen=True, slots=True)
-class _Offsets:
-    """Offsets of one partition. stable: records from there on wait for an open transaction; `end` where there is none.
+SETTLE_S = 1.0
+"""How long to wait on when the client has found all brokers down: other addresses of the first name may answer."""
 
-    committed is below 0 where the group has none.
-    """
+_LISTENED_AT_ONCE = 100
 
-    begin: int
-    stable: int
-    end: int
-    committed: int
+AnswerT = TypeVar("AnswerT")
 
 
 class Topic:
@@ -53,8 +55,6 @@ class Topic:
         self._options = options
         self._logger = emitting_logger(emit)
         self._questions = Questions(options)
-        self._admin: AdminClient | None = None
-        self._onlooker: Consumer | None = None
         self._transactions = OpenTransactions()
         self.uncommitted: frozenset[int] = frozenset()
         """The partitions in which tasks waited at the last measurement, and of which the group had no position."""
@@ -74,34 +74,26 @@ class Topic:
 
     def lag(self, oldest_s: Callable[[int], float | None] = lambda _: None) -> tuple[ShardLag, ...]:
         """How far the group is behind in each partition; oldest_s: the age of a partition's oldest task."""
-        offsets = self._offsets(monotonic() + DEADLINE_S)
-        self.uncommitted = frozenset(number for number, at in offsets.items() if at.committed < 0 and at.end > at.begin)
-        return tuple(self._shard_lag(partition, offsets[partition], oldest_s) for partition in sorted(offsets))
-
-    def _shard_lag(self, partition: int, found: _Offsets, oldest_s: Callable[[int], float | None]) -> ShardLag:
-        position = found.committed
-        if position < 0:
-            position = found.end if self._options.auto_offset_reset == "latest" else found.begin
-        tasks = max(0, found.end - max(position, found.begin))
-        is_blocked = found.stable < found.end and position >= found.stable
-        complaint = self._transactions.complaint(
-            self._options.topic_name, partition, stable=found.stable, end=found.end, now=monotonic()
-        )
-        oldest = oldest_s(partition) if tasks else 0.0
-        return ShardLag(partition, tasks, oldest, position, complaint=complaint, is_blocked=is_blocked)
-
-    def _offsets(self, deadline: float) -> dict[int, _Offsets]:
+        deadline, options = monotonic() + DEADLINE_S, self._options
         partitions = self._partitions(deadline)
         begins = self._listed(partitions, _EARLIEST, deadline)
-        ends = self._listed(partitions, _LATEST, deadline)
-        stable = ends
-        if self._options.properties.get("isolation.level") != "read_uncommitted":
+        ends = stable = self._listed(partitions, _LATEST, deadline)
+        if options.properties.get("isolation.level") != "read_uncommitted":  # where records wait for transactions
             stable = self._listed(partitions, _LATEST, deadline, IsolationLevel.READ_COMMITTED)
         committed = self._committed(partitions, deadline)
-        return {
-            partition: _Offsets(begins[partition], stable[partition], ends[partition], committed.get(partition, -1))
-            for partition in partitions
-        }
+        self.uncommitted = frozenset(each for each in set(partitions) - committed.keys() if ends[each] > begins[each])
+        unread = ends if options.auto_offset_reset == "latest" else begins
+        lags = []
+        for each in partitions:
+            end, position = ends[each], committed.get(each, unread[each])
+            tasks = max(0, end - max(position, begins[each]))
+            complaint = self._transactions.complaint(
+                options.topic_name, each, stable=stable[each], end=end, now=monotonic()
+            )
+            oldest = oldest_s(each) if tasks else 0.0
+            is_blocked = stable[each] < end and position >= stable[each]
+            lags.append(ShardLag(each, tasks, oldest, position, complaint=complaint, is_blocked=is_blocked))
+        return tuple(lags)
 
     def _partitions(self, deadline: float) -> list[int]:
         """Any broker knows them: the controller may be away."""
@@ -125,23 +117,23 @@ class Topic:
         return {place.partition: ask(client, future.result, deadline).offset for place, future in futures.items()}
 
     def _committed(self, partitions: Iterable[int], deadline: float) -> dict[int, int]:
-        """The offset of each partition that the broker tells of, below 0 where there is none.
+        """The offset of each partition of which the broker tells one.
 
         The admin client must not be asked for it: librdkafka ends the whole process where the answer comes after the
         question was given up (librdkafka issues 3663 and 4605), or is that another broker coordinates the group
         (issue 5040). So a client that belongs to the group and never joins it is.
         """
-        if self._onlooker is None:
-            self._onlooker = Consumer({**onlooker_settings(self._options), "error_cb": self._questions.note})
         client, places = self._onlooker, [TopicPartition(self._options.topic_name, number) for number in partitions]
         found = self._questions.ask(client, lambda patience_s: client.committed(places, timeout=patience_s), deadline)
-        return {place.partition: place.offset for place in found if place.error is None}
+        return {place.partition: place.offset for place in found if place.error is None and place.offset >= 0}
 
-    @property
+    @cached_property
     def _client(self) -> AdminClient:
-        if self._admin is None:
-            self._admin = self._new_client(self._questions)
-        return self._admin
+        return self._new_client(self._questions)
+
+    @cached_property
+    def _onlooker(self) -> Consumer:
+        return Consumer({**onlooker_settings(self._options), "error_cb": self._questions.note})
 
     def _new_client(self, questions: Questions) -> AdminClient:
         settings = {**admin_settings(self._options), "error_cb": questions.note}
@@ -172,3 +164,81 @@ class OpenTransactions:
             f"a transaction is open at offset {stable} of partition {partition} of {topic}, and {end - stable} records "
             "wait behind it: have its producer end it, or abort it (kafka-transactions.sh)"
         )
+
+
+class Questions:
+    """Asks by a deadline; raises SourceAwayError or SourceRefusedError, with what the clients have told meanwhile."""
+
+    def __init__(self, options: KafkaOptions) -> None:
+        self._options = options
+        self._refusal: SourceRefusedError | None = None
+        self._words = ""
+        self._down_at: float | None = None
+
+    def note(self, error: KafkaError) -> None:
+        """A client's error callback."""
+        judged = translate(error, self._options)
+        if isinstance(judged, SourceRefusedError):
+            self._refusal = judged
+        elif error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - a public constant of the client
+            self._words = f" (the client says: {error.str()})"
+        elif self._down_at is None:
+            self._down_at = monotonic()
+
+    def ask(self, client: AdminClient | Consumer, question: Callable[[float], AnswerT], deadline: float) -> AnswerT:
+        """The answer of the client. question: waits so many seconds for it; raises KafkaException or TimeoutError."""
+        self._listen(client)
+        patience_s = SLICE_S
+        while True:
+            try:
+                answer = question(patience_s)
+            except (KafkaException, TimeoutError) as error:
+                self._listen(client)
+                self._give_up(error, deadline)
+                patience_s = max(SLICE_S, min(2 * patience_s, deadline - monotonic()))
+            else:
+                self._refusal, self._words, self._down_at = None, "", None
+                return answer
+
+    def _listen(self, client: AdminClient | Consumer) -> None:
+        """Run the callbacks. No record comes to a consumer that is assigned nothing, but what its group says comes as
+        a record's error."""
+        if isinstance(client, AdminClient):
+            client.poll(0)
+            return
+        for message in client.consume(_LISTENED_AT_ONCE, 0):
+            error = message.error()
+            if error is not None:
+                self.note(error)
+
+    def _give_up(self, error: Exception, deadline: float) -> None:
+        """Raise where it is of no use to ask on."""
+        judged = translate(error.args[0], self._options) if isinstance(error, KafkaException) else None
+        refusal = self._refusal or (judged if isinstance(judged, SourceRefusedError) else None)
+        if refusal is not None:
+            raise refusal from error
+        down_at = self._down_at
+        if monotonic() >= (deadline if down_at is None else min(deadline, down_at + SETTLE_S)):
+            whom = f"the brokers at {self._options.brokers} did not answer in time"
+            if down_at is not None:
+                whom = f"none of the brokers at {self._options.brokers} answers"
+            self._down_at = None
+            raise SourceAwayError(f"{whom}{self._words}") from error
+
+
+class ClientLogger(logging.Logger):
+    """Gives librdkafka's own log lines to `note`: it would write them on stderr otherwise."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        super().__init__("librdkafka")
+        self.propagate = False
+        self._note = note
+
+    def handle(self, record: logging.LogRecord) -> None:
+        """Give the line."""
+        self._note(record.getMessage())
+
+
+def emitting_logger(emit: Callable[[Fact], None]) -> ClientLogger:
+    """Makes a debug fact of each line."""
+    return ClientLogger(lambda line: emit(events.client_logged(line=line)))

@@ -22,7 +22,7 @@ from consumerd.config.shape import Settings
 from consumerd.errors import ConsumerdError, UsageError
 from consumerd.model.identity import ConsumerName
 from consumerd.model.parked import ParkedState
-from consumerd.parking.browsing import SHORTEST_HANDLE, ParkedFilter, is_too_short
+from consumerd.parking.browsing import SHORTEST_HANDLE, Item, ParkedFilter, is_too_short
 from consumerd.parking.opening import open_store, resolve_parking
 from consumerd.parking.records import handle_of, key_of
 from consumerd.parking.store import ParkingStore
@@ -40,9 +40,7 @@ from consumerd.wire.inherited import first_message, inherited_channel
 from consumerd.wire.messages import Serve, StoreRequest, StoreResult
 
 SEND_TIMEOUT_S = 60.0
-PAGE_ROWS = 100
 
-Item = dict[str, object]
 Page = tuple[Item, ...]
 
 _METHODS = {kind.name: kind for kind in (ParkedList, ParkedShow, ParkedRetry, ParkedDiscard)}
@@ -94,23 +92,11 @@ def answer(store: ParkingStore, asked: ParkedMethod, consumers: tuple[str, ...] 
     """
     match asked:
         case ParkedList():
-            yield from _list(store, asked)
+            yield from store.list(_chosen(asked), limit=asked.limit)
         case ParkedShow():
             yield (_show(store, asked),)
         case ParkedChange():
             yield from _change(store, asked, consumers)
-
-
-def _list(store: ParkingStore, asked: ParkedList) -> Iterator[Page]:
-    chosen, left = _chosen(asked), asked.limit
-    after: str | None = None
-    while left is None or left > 0:
-        page = store.list(chosen, limit=PAGE_ROWS if left is None else min(left, PAGE_ROWS), after=after)
-        yield tuple(asdict(row) | {"state": row.state.value} for row in page.rows)
-        after = page.after
-        if after is None:
-            return
-        left = None if left is None else left - len(page.rows)
 
 
 def _show(store: ParkingStore, asked: ParkedShow) -> Item:

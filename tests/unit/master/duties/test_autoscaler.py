@@ -9,7 +9,7 @@ import pytest
 from consumerd.config.common_keys import CommonKeys, WorkerRange
 from consumerd.config.shape import ConsumerSettings
 from consumerd.events.facts import Fact
-from consumerd.master.duties.autoscaler import OLD_LAG_S, Autoscaler, scaling_of, shards_of
+from consumerd.master.duties.autoscaler import OLD_LAG_S, autoscale, scaling_of, shards_of
 from consumerd.master.pools.entry import Entry
 from consumerd.master.pools.pools import Pools
 from consumerd.master.rules import history
@@ -36,7 +36,6 @@ class Stage:
         self.facts: list[Fact] = []
         self.pools = Pools([entry(workers)], tools(self.facts), 0.0)
         self.pool = self.pools[NAME]
-        self.autoscaler = Autoscaler(self.pools)
         self.pool.become(history.loaded(history.zygote_executed(self.pool.observed, 1, 100, 0.0), 1, 0.0))
         self.now = 0.0
 
@@ -49,7 +48,7 @@ class Stage:
         self.now += LOOK_S
         self.pool.tally.dead.handled += finished
         self.pool.lag = MeasuredLag(tuple((shard, tasks, None, 0) for shard, tasks in enumerate(behind)), self.now)
-        self.autoscaler.turn(self.now)
+        autoscale(self.pool, self.now)
         return self.pool.wanted.workers
 
     def scaling(self) -> Scaling:

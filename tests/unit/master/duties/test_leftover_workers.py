@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from consumerd.master.duties.leftover_workers import LeftoverWorkers
+from consumerd.master.duties.leftover_workers import look_for_leftovers
 from consumerd.master.pools.performing import perform
 from consumerd.master.rules.actions import ExecuteZygote, ForkWorker
 from consumerd.state.state_dir import StateDirectory
@@ -39,48 +39,40 @@ def lock_name(slot: int) -> str:
 
 
 def test_a_pool_waits_while_somebody_holds_any_slot_of_its_consumer(stage: Stage) -> None:
-    leftovers = LeftoverWorkers(stage.pools)
     stage.launcher.holders[lock_name(3)] = 77
-    leftovers.turn(1.0)
+    assert look_for_leftovers(stage.pool, 1.0) == pytest.approx(1.05)
     assert has_leftovers(stage)
-    assert leftovers.next_turn_at() == pytest.approx(1.05)
     del stage.launcher.holders[lock_name(3)]
-    leftovers.turn(1.1)
+    assert look_for_leftovers(stage.pool, 1.1) is None
     assert not has_leftovers(stage)
-    assert leftovers.next_turn_at() is None
 
 
 def test_one_that_does_not_leave_in_the_time_of_a_stop_is_killed(stage: Stage) -> None:
-    leftovers = LeftoverWorkers(stage.pools)
     stage.launcher.holders[lock_name(3)] = 77
-    leftovers.turn(1.0)
-    leftovers.turn(26.0)
+    look_for_leftovers(stage.pool, 1.0)
+    look_for_leftovers(stage.pool, 26.0)
     assert stage.launcher.holders == {}
     assert [fact.fields["pid"] for fact in stage.facts if fact.name == "lock_holder_killed"] == [77]
-    leftovers.turn(26.1)
+    look_for_leftovers(stage.pool, 26.1)
     assert not has_leftovers(stage)
 
 
 def test_once_a_pool_has_forked_the_locks_are_its_own_workers(stage: Stage) -> None:
-    leftovers = LeftoverWorkers(stage.pools)
     stage.launcher.holders[lock_name(0)] = 77
-    leftovers.turn(1.0)
+    look_for_leftovers(stage.pool, 1.0)
     stage.up()
-    leftovers.turn(99.0)
+    look_for_leftovers(stage.pool, 99.0)
     assert not has_leftovers(stage)
     assert stage.launcher.holders == {lock_name(0): 77}
 
 
 def test_a_worker_that_starts_for_too_long_has_whoever_holds_its_lock_killed(stage: Stage) -> None:
-    leftovers = LeftoverWorkers(stage.pools)
     perform(stage.pool, ExecuteZygote(NAME, 1), 0.0)
     stage.zygote_says(Hello(__version__), LOADED)
     perform(stage.pool, ForkWorker(NAME, 0, 1), 0.0)
     stage.launcher.holders[lock_name(0)] = 77
-    assert leftovers.next_turn_at() == 25.0
-    leftovers.turn(24.9)
+    assert look_for_leftovers(stage.pool, 24.9) == 25.0
     assert stage.launcher.holders == {lock_name(0): 77}
-    leftovers.turn(25.0)
+    assert look_for_leftovers(stage.pool, 25.0) == 50.0
     assert stage.launcher.holders == {}
     assert stage.facts[-1].fields == {"consumer": "g/a", "worker_id": 0, "pid": 77}
-    assert leftovers.next_turn_at() == 50.0

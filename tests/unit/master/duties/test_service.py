@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from consumerd.master.duties.service import is_started, status_line
-from consumerd.master.host.service_socket import ServiceSocket
+from consumerd.master.host.own_process import ServiceSocket
 from consumerd.master.rules.observed import Observed, ObservedPool, Slot, WantedPool
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from consumerd.master.control.status import pool_status
-from consumerd.master.duties.watchdog import DIAGNOSE_S, Watchdog
+from consumerd.master.duties.watchdog import DIAGNOSE_S, watch
 from consumerd.master.pools.mailbox import Arrival, EndOfChannel, Origin
 from consumerd.master.pools.performing import perform
 from consumerd.master.pools.worker import how_ended
@@ -36,7 +36,6 @@ class Watched:
         self.now = 0.0
         self.turning = {0, 1}
         self.killed_at: list[tuple[int, float]] = []
-        self.watchdog = Watchdog(stage.pools)
 
     def words(self, slot: int) -> memoryview:
         return self.stage.board(slot).words
@@ -47,7 +46,7 @@ class Watched:
             self.now += 0.5
             for slot in self.turning:
                 self.words(slot)[TURNED_NS] = int(self.now * 1e9)
-            self.watchdog.turn(self.now)
+            watch(self.stage.pool, self.now)
             pools = self.stage.pools
             for action in plan(pools.wanted, pools.observed, self.now).actions:
                 perform(self.stage.pool, action, self.now)
@@ -86,10 +85,10 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
 
 def test_idle_workers_are_looked_at_every_five_seconds_and_busy_ones_each_second(watched: Watched) -> None:
     watched.until(20.0)
-    assert watched.watchdog.next_turn_at() == pytest.approx(watched.now, abs=SCAN_IDLE_S)
+    assert watch(watched.stage.pool, watched.now) == pytest.approx(watched.now, abs=SCAN_IDLE_S)
     watched.begins(0, 7)
     watched.until(30.0)
-    next_turn_at = watched.watchdog.next_turn_at()
+    next_turn_at = watch(watched.stage.pool, watched.now)
     assert next_turn_at is not None
     assert next_turn_at - watched.now <= SCAN_BUSY_S
     assert watched.told("task_stalled") == []

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from msgspec import structs
 
 from consumerd.clock import moment
 from consumerd.config.common_keys import CommonKeys
@@ -30,7 +29,7 @@ from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.pools import Pools
 from consumerd.master.pools.tools import Tools
 from consumerd.master.pools.worker import how_ended
-from consumerd.master.pools.worker_messages import LAST_WORDS_S, hear_worker, look_for_proof, worker_ended
+from consumerd.master.pools.worker_messages import hear_worker, look_for_proof, worker_ended
 from consumerd.master.pools.zygote_messages import hear_zygote, zygote_ended
 from consumerd.master.rules import history
 from consumerd.master.rules.actions import ExecuteZygote, ForkWorker
@@ -549,14 +548,6 @@ def test_the_end_of_a_zygote_is_an_error_of_its_pool(stage: Stage) -> None:
     stage.up()
     zygote_ended(stage.pool, 1, 11, 5.0)
     assert (told(stage).name, told(stage).fields) == ("zygote_ended", {"end": "SIGSEGV"})
-
-
-def test_the_end_of_a_worker_is_told_where_what_it_said_was_long_before(stage: Stage) -> None:
-    stage.up()
-    stage.worker_says(0, Reported("consume_failed", "error", {"error": "RuntimeError: no db"}))
-    stage.pool.last_error = structs.replace(told(stage), at=told(stage).at - LAST_WORDS_S - 1.0)
-    worker_ended(stage.pool, 0, 9, 5.0)
-    assert told(stage).name == "worker_ended"
 
 
 # What is away

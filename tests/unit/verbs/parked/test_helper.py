@@ -10,10 +10,11 @@ import msgspec
 import pytest
 
 from consumerd.errors import UsageError
+from consumerd.parking.browsing import PAGE_ROWS, Item
 from consumerd.parking.opening import open_store
 from consumerd.parking.store import ParkingStore
 from consumerd.verbs.parked.asking import added_up
-from consumerd.verbs.parked.helper import PAGE_ROWS, Item, answer
+from consumerd.verbs.parked.helper import answer
 from consumerd.verbs.parked.methods import ParkedDiscard, ParkedList, ParkedRetry, ParkedShow
 from contracts.parking_store import CONSUMER, dead_task, parked_task, suspect_task
 
@@ -133,7 +134,7 @@ def test_a_group_means_our_part_of_it_and_a_full_name_anybodys_tasks(store: Park
     for target in ("group/others", "billing"):
         (item,) = items(store, "discard", all=True, target=target, consumers=[CONSUMER])
         assert item["tasks"] == 1
-    assert store.list().rows == ()
+    assert items(store, "list") == []
 
 
 def test_who_runs_no_consumer_reaches_nobodys_tasks_without_a_name(store: ParkingStore) -> None:
