@@ -15,9 +15,9 @@ from consumerd.errors import StoreAwayError
 from consumerd.events.facts import Fact
 from consumerd.model.task import TaskId
 from consumerd.sources.kafka.arrivals import Arrivals
+from consumerd.sources.kafka.group import GroupMember
 from consumerd.sources.kafka.identity import Identity
 from consumerd.sources.kafka.membership import OVERDUE_S, Membership
-from consumerd.sources.kafka.rebalance import Rebalance
 from consumerd.sources.kafka.receiver import Receiver
 from consumerd.testing.clock import ManualClock
 from consumerd.testing.source_context import NothingParked
@@ -145,8 +145,8 @@ class World:
         self.question = self.membership.question
         self.membership.client = self.consumer = cast("Consumer", self.client)
         self.arrivals = Arrivals(self.membership)
-        self.calls = Rebalance(self.membership)
-        self.receiver = Receiver(self.membership, self.arrivals, self.calls)
+        self.calls = GroupMember(self.membership)
+        self.receiver = Receiver(self.membership, self.arrivals)
 
     def is_assigned(self, partition: int) -> None:
         if partition not in self.client.assigned:
@@ -161,14 +161,17 @@ class World:
 
     def fetches(self, limit: int) -> None:
         self.membership.loop_thread = get_ident()
+        self.calls.check()
         self.receiver.receive(limit, 0.0)
 
     def waits_for_room(self) -> None:
         for _ in range(10):
             self.clock.advance(1)
+            self.calls.check()
             self.receiver.receive(0, 0.0)
 
     def handles_what_came(self) -> None:
+        self.arrivals.ask_store()
         with self.membership.state:
             while (batch := self.arrivals.next_batch(100)) is not None:
                 batch.finish(0, len(batch.raws))
@@ -246,7 +249,8 @@ def test_a_partition_that_was_held_is_read_when_a_later_assignment_finds_the_sto
     world = World()
     world.store_goes_or_comes(True)
     world.is_assigned(0)
-    world.fetches(100)
+    world.fetches(1)
+    world.handles_what_came()
     assert world.client.paused == {0}
     world.store_goes_or_comes(False)
     world.is_assigned(1)
@@ -319,8 +323,7 @@ def test_a_partition_that_went_back_by_itself_is_not_read_twice_when_the_topic_t
     world.question.ask_again()
     wait_until(lambda: world.question.newer is not None, 60, "it is not noticed")
     world.calls.begin_anew()
-    world.fetches(10)
-    assert world.client.assigned == {0: 20}
+    assert world.client.assigned == {0: 10}
     assert world.membership.assigned[0].topic_uuid == ANOTHER
 
 

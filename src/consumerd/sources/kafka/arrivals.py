@@ -12,7 +12,9 @@ from itertools import groupby
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from consumerd import events
+from consumerd.errors import StoreAwayError
 from consumerd.model.ledger import UNKNOWN
+from consumerd.model.task import TaskId
 from consumerd.sources.kafka.membership import Membership
 from consumerd.sources.kafka.partition import AssignedPartition, KafkaBatch
 
@@ -27,10 +29,14 @@ LOOK_S = 30.0
 
 ANSWER_S = 1.0
 
+ASK_AGAIN_S = 1.0
+"""Between two questions to a parking store that does not answer."""
+
 
 class Arrivals:
-    """What has come of all partitions and was not handed out. Whoever calls holds the state lock.
+    """What has come of all partitions and was not handed out. Whoever calls holds the state lock, but for `ask_store`.
 
+    Nothing of a new assignment is handed out before it is known what of it is parked: till then it is held.
     losses: the gaps in it.
     """
 
@@ -38,6 +44,7 @@ class Arrivals:
         self._membership = membership
         self._payload_limit_bytes = membership.context.payload_limit_bytes
         self._waiting: deque[AssignedPartition] = deque()
+        self._ask_store_at = 0.0
         self.losses = Losses(membership)
 
     @property
@@ -75,6 +82,26 @@ class Arrivals:
             assigned.ledger.skip_to(end)
         return None
 
+    def ask_store(self) -> None:
+        """Ask what is parked of the partitions whose records wait for that. Under no lock; the loop's thread.
+
+        They are paused while the parking store does not answer, so that no more piles up here.
+        """
+        member, now = self._membership, self._membership.clock.monotonic()
+        with member.state:
+            held = [assigned for assigned in self._waiting if assigned.is_held and not assigned.is_leaving]
+        if not held or now < self._ask_store_at:
+            return
+        member.store_away = None
+        try:
+            for assigned in held:
+                self._free(assigned)
+        except StoreAwayError as error:
+            member.store_away, self._ask_store_at = error, now + ASK_AGAIN_S
+        with member.client_lock:
+            member.switch(member.client.resume, [assigned for assigned in held if not assigned.is_held])
+            member.switch(member.client.pause, [assigned for assigned in held if assigned.is_held])
+
     def take(self, limit: int) -> tuple[AssignedPartition, list[Message], int] | None:
         """At most `limit` records of the partition that has waited longest, and the position after them.
 
@@ -92,6 +119,18 @@ class Arrivals:
                     self._waiting.remove(assigned)
                 return assigned, messages, end
         return None
+
+    def _free(self, assigned: AssignedPartition) -> None:
+        member, ids = self._membership, frozenset[TaskId]()
+        identity, position = member.question.awaited(), max(assigned.durable, UNKNOWN + 1)
+        if not assigned.went_back_at:
+            ids = member.context.parked.parked_from(identity.topic, assigned.partition, position)
+        with member.state:
+            assigned.topic_uuid = identity.uuid if identity.is_known else ""
+            assigned.parked_ids = ids
+            if not member.is_iterated:  # there it is not positions that are skipped, but tasks yielded
+                assigned.parked = identity.positions(assigned.partition, ids)
+            assigned.is_held = False
 
     def _find(self, partition: int | None) -> AssignedPartition | None:
         found = self._membership.assigned.get(partition)  # type: ignore[arg-type]  # a received message has its place

@@ -185,6 +185,7 @@ class Iteration:
     def _read(self) -> tuple[AssignedPartition, Message] | None:
         """The next message, waited for; None when the worker is to stop or the source refuses."""
         while self._refusal is None:
+            self._arrivals.ask_store()
             with self._membership.state:
                 found = self._take()
             if found is not None:

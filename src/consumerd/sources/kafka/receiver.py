@@ -11,7 +11,6 @@ from confluent_kafka import KafkaException, Message, TopicPartition
 
 from consumerd.sources.kafka.arrivals import Arrivals
 from consumerd.sources.kafka.membership import Membership
-from consumerd.sources.kafka.rebalance import Rebalance
 
 SLICE_S = 0.2
 """The longest single poll: signal handlers run, and the keeper has its turn, between two."""
@@ -38,18 +37,13 @@ ANSWER_S = 1.0
 class Receiver:
     """Polls the member's client into `arrivals`."""
 
-    def __init__(self, membership: Membership, arrivals: Arrivals, rebalance: Rebalance) -> None:
+    def __init__(self, membership: Membership, arrivals: Arrivals) -> None:
         self._membership = membership
         self._clock = membership.clock
         self._health = membership.health
         self._arrivals = arrivals
-        self._rebalance = rebalance
         self._polled_at = self._received_at = self._clock.monotonic()
         self._asked_at = 0.0
-        self.begin()
-
-    def begin(self) -> None:
-        """The client is a new one, or has joined anew: it has nothing yet, and is not paused. Under its lock."""
         self._is_paused = False
         self._kept = 0
 
@@ -64,8 +58,7 @@ class Receiver:
         awaits_answer = limit < 1 and self._membership.is_commit_outstanding
         while True:
             with self._membership.client_lock:
-                is_hasty = awaits_answer or (limit > 0 and self._arrivals.has_any)
-                left_s = 0.0 if is_hasty else max(0.0, deadline - self._clock.monotonic())
+                left_s = 0.0 if awaits_answer else max(0.0, deadline - self._clock.monotonic())
                 has_any = self._receive_slice(limit, min(SLICE_S, left_s))
                 self._polled_at = self._clock.monotonic()
             if has_any or deadline - self._polled_at < GRAIN_S:
@@ -89,8 +82,7 @@ class Receiver:
             self._kept, self._received_at = 0, self._clock.monotonic()
             if self._is_paused:
                 self._is_paused = False
-                self._switch_all(self._membership.client.resume)
-        self._rebalance.ask_store()
+                self._switch_all(self._membership.client.resume, but_held=self._membership.store_away is not None)
         if self._arrivals.losses.is_due:
             self._arrivals.losses.look()
         if self._membership.is_commit_wanted:
@@ -134,10 +126,10 @@ class Receiver:
             self._is_paused = True
             self._switch_all(self._membership.client.pause)
 
-    def _switch_all(self, act: Callable[[list[TopicPartition]], None]) -> None:
-        """Pause or resume all partitions but those that are held."""
+    def _switch_all(self, act: Callable[[list[TopicPartition]], None], *, but_held: bool = False) -> None:
+        """Pause or resume all partitions. but_held: not those that wait for the parking store."""
         with self._membership.state:
-            partitions = [assigned for assigned in self._membership.assigned.values() if not assigned.is_held]
+            partitions = [each for each in self._membership.assigned.values() if not (but_held and each.is_held)]
         self._membership.switch(act, partitions)
 
     def _add(self, messages: list[Message]) -> None:

@@ -22,7 +22,6 @@ from consumerd.sources.kafka.identity import IdentityQuestion
 from consumerd.sources.kafka.iteration import BatchInHand, ConsumeClient, Iteration
 from consumerd.sources.kafka.membership import Membership
 from consumerd.sources.kafka.options import KafkaOptions
-from consumerd.sources.kafka.rebalance import Rebalance
 from consumerd.sources.kafka.receiver import SLICE_S, Receiver
 from consumerd.sources.kafka.topic import Topic
 from consumerd.sources.records import decode_record
@@ -48,9 +47,9 @@ class KafkaSource:
         member = self._membership = Membership(context, question)
         self._health = member.health
         self._arrivals = Arrivals(member)
-        rebalance = Rebalance(member)
-        self._receiver = Receiver(member, self._arrivals, rebalance)
-        self._group = GroupMember(member, rebalance, self._receiver)
+        self._receiver = Receiver(member, self._arrivals)
+        self._group = GroupMember(member)
+        self._group.join()
         if member.is_iterated:
             self.facade.iteration = Iteration(member, self._arrivals, lambda: self._receive(LARGEST_BATCH, SLICE_S))
         question.ask_again()
@@ -147,8 +146,9 @@ class KafkaSource:
     # Within
 
     def _next_batch(self, limit: int) -> Batch | None:
-        if not self._arrivals.has_any:
+        if limit < 1 or not self._arrivals.has_any:
             return None
+        self._arrivals.ask_store()
         with self._membership.state:
             return self._arrivals.next_batch(limit)
 
