@@ -5,7 +5,7 @@ PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 TOO_OLD := consumerd needs Python 3.11 or newer with its venv module: install it, or name it with make PYTHON=/path/to/python
 PYTEST := $(BIN)/python tests/run.py -ra
 # Tests that run librdkafka's clients by the dozen in their own process: kept from those that only observe.
-IN_PROCESS := tests/integration/test_kafka_contract.py tests/integration/test_kafka_source.py
+IN_PROCESS := tests/integration/test_kafka_source.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
