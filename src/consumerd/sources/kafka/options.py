@@ -39,12 +39,6 @@ OWNED = {
 
 DURATION = Field(gt=0, le=86_400)
 
-_OF_CONSUMERS = ("auto.", "check.", "enable.", "fetch.", "group.", "heartbeat.", "isolation.", "max.", "queued.")
-"""How properties of consumers begin. A client that reads no records would warn of each."""
-
-_OF_CONNECTIONS = ("enable.ssl.", "enable.sasl.", "enable.random.", "enable.metrics.", "max.in.flight")
-"""How others begin that look alike."""
-
 _DEFAULTS: dict[str, Property] = {
     "client.id": "consumerd",
     "enable.metrics.push": False,  # half a megabyte of histograms for each client, for brokers that may ask for them
@@ -148,21 +142,14 @@ def consumer_settings(options: KafkaOptions, *, member: str | None) -> dict[str,
 
 
 def admin_settings(options: KafkaOptions) -> dict[str, Property]:
-    """The settings of a client that reads no records: how to connect, and nothing else."""
-    connection = {
-        key: value
-        for key, value in options.properties.items()
-        if key.startswith(_OF_CONNECTIONS) or not key.startswith(_OF_CONSUMERS)
-    }
-    return {**_DEFAULTS, **connection, "bootstrap.servers": options.brokers}
+    """The settings of a client that reads no records. What only consumers heed it ignores, and tells nobody."""
+    return {**_DEFAULTS, **options.properties, "bootstrap.servers": options.brokers, "log_level": 0}
 
 
 def onlooker_settings(options: KafkaOptions) -> dict[str, Property]:
     """The settings of a client that asks for the group's offsets and never joins it."""
     return {
-        **admin_settings(options),
-        "group.id": options.consumer_group,
-        "enable.auto.commit": False,
+        **consumer_settings(options, member=None),
         "isolation.level": "read_uncommitted",  # the offsets as they stand: no open transaction is waited for
-        "log_level": 0,  # the group's members say what is wrong, and nobody listens here
+        "log_level": 0,  # the group's members say what is wrong
     }

@@ -133,7 +133,8 @@ class Topic:
 
     @cached_property
     def _onlooker(self) -> Consumer:
-        return Consumer({**onlooker_settings(self._options), "error_cb": self._questions.note})
+        settings = {**onlooker_settings(self._options), "error_cb": self._questions.note}
+        return Consumer(settings, logger=self._logger)
 
     def _new_client(self, questions: Questions) -> AdminClient:
         settings = {**admin_settings(self._options), "error_cb": questions.note}
