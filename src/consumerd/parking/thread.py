@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from consumerd.clock import monotonic
 from consumerd.errors import StoreAwayError, UnstorableError
@@ -42,26 +42,21 @@ class StoreThread:
         self._has_nothing = has_nothing
         self._is_remote = is_remote
         self._is_used = False
-        self._calls: SimpleQueue[_Call[Any] | None] = SimpleQueue()  # calls have results of any type; None: the end
+        self._calls: SimpleQueue[_Call | None] = SimpleQueue()  # None: the end
         self._turn = threading.Lock()
-        self._running: _Call[Any] | None = None  # as above
         self._thread: threading.Thread | None = None
         self._is_closing = False
         self._patience_s = CALL_TIMEOUT_S
         self._stepped_at = 0.0
-
-    @property
-    def is_stuck(self) -> bool:
+        self.is_stuck = False
         """Whether the thread still is at a call whose caller has given up; further calls fail at once."""
-        running = self._running
-        return running is not None and running.is_given_up
 
     def has_nothing(self, consumer: str) -> bool:
         """True only when it is certain, at little cost, that nothing of this consumer is parked. StoreAwayError."""
         if self._is_used:
             return False
         if self._is_remote:
-            return self._ask(_Call(lambda store: self._has_nothing(consumer), None), self._patience_s)
+            return bool(self._ask(_Call(lambda store: self._has_nothing(consumer), None, Future()), self._patience_s))
         return self._has_nothing(consumer)
 
     def ask(self, consumer: str, question: Callable[[ParkingStore], ResultT], nothing: ResultT) -> ResultT:
@@ -83,7 +78,9 @@ class StoreThread:
         its result: a claim that comes late must be released, a task parked late may stay.
         """
         self._is_used = True
-        return self._ask(_Call(function, undo), self._patience_s if timeout_s is None else timeout_s)
+        patience_s = self._patience_s if timeout_s is None else timeout_s
+        result: ResultT = self._ask(_Call(function, undo, Future()), patience_s)
+        return result
 
     def close(self, deadline: float) -> None:
         """Run what was asked for, close the store, end the thread; given up at `deadline` on the monotonic clock."""
@@ -95,7 +92,7 @@ class StoreThread:
 
     # The caller's thread
 
-    def _ask(self, call: _Call[ResultT], patience_s: float) -> ResultT:
+    def _ask(self, call: _Call, patience_s: float) -> Any:  # as the function returns it
         with self._turn:
             if self._is_closing:
                 raise StoreAwayError("the parking store is closed: the worker is leaving")
@@ -103,11 +100,11 @@ class StoreThread:
                 raise StoreAwayError("the parking store does not answer: see what its disk or database does")
             self._start()
             self._calls.put(call)
-        if not self._wait(call, patience_s):
+        if not self._wait(call.answer, patience_s):
             raise StoreAwayError(
                 f"the parking store has not answered for {patience_s:g} s: see what its disk or database does"
             )
-        return call.outcome()
+        return call.answer.result()
 
     def _start(self) -> None:
         if self._thread is None:
@@ -118,17 +115,20 @@ class StoreThread:
                 raise StoreAwayError(f"the parking store needs a thread, which the system refuses ({error})") from error
             self._thread = thread
 
-    def _wait(self, call: _Call[Any], patience_s: float) -> bool:  # as above
-        """Whether the call finished, with no more than `patience_s` between two steps of what the store does."""
+    def _wait(self, answer: Future[Any], patience_s: float) -> bool:  # as above
+        """Whether the answer came, with no more than `patience_s` between two steps of what the store does."""
         began = monotonic()
         while (left_s := max(began, self._stepped_at) + patience_s - monotonic()) > 0:
-            if call.is_over.wait(left_s):
+            with suppress(TimeoutError):
+                answer.exception(left_s)
                 return True
         with self._turn:
-            call.is_given_up = not call.is_over.is_set()
-            if call.is_given_up:
-                self._patience_s = AWAY_TIMEOUT_S
-        return not call.is_given_up
+            if answer.done():
+                return True
+            if not answer.cancel():
+                self.is_stuck = True
+            self._patience_s = AWAY_TIMEOUT_S
+            return False
 
     # The store thread
 
@@ -138,71 +138,44 @@ class StoreThread:
         try:
             while (call := self._next_call(store)) is not None:
                 with self._turn:
-                    if call.is_given_up:
-                        continue
-                    self._running = call
-                call.run(store)
-                self._hand_over(call, store)
+                    is_wanted = call.answer.set_running_or_notify_cancel()
+                if is_wanted:
+                    self._answer(call, store)
         finally:
             store.close()
 
-    def _next_call(self, store: ParkingStore) -> _Call[Any] | None:  # as above
+    def _next_call(self, store: ParkingStore) -> _Call | None:
         with suppress(Empty):
             return self._calls.get(timeout=REST_AFTER_S)
         store.rest()
         return self._calls.get()
 
-    def _hand_over(self, call: _Call[Any], store: ParkingStore) -> None:  # as above
-        """Give the caller its result, or take it back where the caller has given up."""
+    def _answer(self, call: _Call, store: ParkingStore) -> None:
+        """Give the caller what comes of the call; or take that back, where the caller has given up."""
+        result, error = None, None
+        try:
+            result = call.function(store)
+        except BaseException as raised:  # noqa: BLE001 - raised again in the caller's thread
+            error = raised
+        is_away = isinstance(error, StoreAwayError) and not isinstance(error, UnstorableError)
         with self._turn:
-            self._patience_s = AWAY_TIMEOUT_S if call.found_it_away else CALL_TIMEOUT_S
-            if not call.is_given_up:
-                self._running = None
-                call.is_over.set()
-                return
-        call.take_back(store)
-        self._running = None
+            self._patience_s = AWAY_TIMEOUT_S if is_away else CALL_TIMEOUT_S
+            if not self.is_stuck and error is None:
+                call.answer.set_result(result)
+            elif not self.is_stuck:
+                call.answer.set_exception(error)
+        if self.is_stuck and error is None and call.undo is not None:
+            with suppress(StoreAwayError):  # a lease runs out by itself
+                call.undo(store, result)
+        self.is_stuck = False
 
     def _note_step(self) -> None:
         self._stepped_at = monotonic()
 
 
-@dataclass(slots=True, eq=False)
-class _Call(Generic[ResultT]):
-    """One call, and what came of it.
+class _Call(NamedTuple):
+    """What is asked of the store, how its result is taken back, and where the answer is waited for."""
 
-    is_over: its caller has an answer.
-    is_given_up: its caller waits no longer.
-    results: what the function returned, once it has.
-    error: what it raised.
-    """
-
-    function: Callable[[ParkingStore], ResultT]
-    undo: Callable[[ParkingStore, ResultT], object] | None
-    is_over: threading.Event = field(default_factory=threading.Event)
-    is_given_up: bool = False
-    results: list[ResultT] = field(default_factory=list)
-    error: BaseException | None = None
-
-    def run(self, store: ParkingStore) -> None:
-        """Keep what the function returns or raises, for `outcome`."""
-        try:
-            self.results.append(self.function(store))
-        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
-            self.error = error
-
-    @property
-    def found_it_away(self) -> bool:
-        return isinstance(self.error, StoreAwayError) and not isinstance(self.error, UnstorableError)
-
-    def outcome(self) -> ResultT:
-        """What the function returned; or raise what it raised."""
-        if self.error is not None:
-            raise self.error
-        return self.results[0]
-
-    def take_back(self, store: ParkingStore) -> None:
-        """Undo a result that nobody waits for any more; where that fails too, a lease runs out by itself."""
-        if self.undo is not None and self.results:
-            with suppress(StoreAwayError):
-                self.undo(store, self.results[0])
+    function: Callable[[ParkingStore], Any]  # of any result
+    undo: Callable[[ParkingStore, Any], object] | None
+    answer: Future[Any]
