@@ -1,1 +1,1 @@
-"""What goes between processes: messages, their framing, the board, the control client. No pickle."""
+"""What goes between processes: messages, the board, the control client. No pickle."""

@@ -15,12 +15,12 @@ from collections.abc import Sequence
 
 from consumerd import clock
 from consumerd.errors import UnreadError, WireError
-from consumerd.wire import framing
-from consumerd.wire.messages import Message
+from consumerd.wire.json_text import OBJECT_LIMIT_BYTES, Parser, encode
+from consumerd.wire.messages import Message, from_plain, to_plain
 
 FDS_A_MESSAGE = 8
 READ_BYTES = 65_536
-OUTBOX_LIMIT_BYTES = framing.OBJECT_LIMIT_BYTES + READ_BYTES
+OUTBOX_LIMIT_BYTES = OBJECT_LIMIT_BYTES + READ_BYTES
 _FDS_KEY = "fds"  # how many descriptors travel with the object; no message has a field of that name
 
 Received = tuple[Message, tuple[int, ...]]
@@ -35,7 +35,7 @@ class Channel:
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self._socket = sock
-        self._parser = framing.Parser()
+        self._parser = Parser()
         self._inbox: deque[Received] = deque()
         self._fds: deque[tuple[int, ...] | None] = deque()  # of one message each; None: the system had no room
         self._outbox: deque[tuple[memoryview, tuple[int, ...]]] = deque()
@@ -136,7 +136,7 @@ class Channel:
             _close_all(fds)
             raise WireError(f"a message came with {len(fds)} descriptors and says {count}")
         try:
-            self._inbox.append((framing.from_plain(plain), fds))
+            self._inbox.append((from_plain(plain), fds))
         except WireError:
             _close_all(fds)
             raise
@@ -151,10 +151,10 @@ class Channel:
         OSError where the system refuses copies of `fds`: nothing is queued then.
         """
         assert len(fds) <= FDS_A_MESSAGE
-        plain = framing.to_plain(message)
+        plain = to_plain(message)
         if fds:
             plain[_FDS_KEY] = len(fds)
-        frames = framing.encode(plain)
+        frames = encode(plain)
         if self._outbox_bytes + len(frames) > OUTBOX_LIMIT_BYTES:
             raise UnreadError("the peer of a channel does not read: too much waits for it")
         self._outbox.append((memoryview(frames), _copies(fds)))

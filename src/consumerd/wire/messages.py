@@ -1,13 +1,19 @@
-"""The messages between the master and its children: one class each, one JSON object on the wire (`wire.framing`).
+"""The messages between the master and its children: one class each, a JSON object on a line (`wire.json_text`).
 
 A message's `type` is its class's name in snake case. Both ends are equal versions of consumerd, or refuse.
 """
 
 from __future__ import annotations
 
+import operator
 import re
+from collections.abc import Mapping
+from functools import cache, reduce
+from typing import Any
 
 import msgspec
+
+from consumerd.errors import WireError
 
 
 def _snake(name: str) -> str:
@@ -222,3 +228,28 @@ class StoreResult(Message, frozen=True):
     is_last: bool = True
     failed: str | None = None
     is_misuse: bool = False
+
+
+def to_plain(message: Message) -> dict[str, object]:
+    """A message as an object for `json_text.encode`. WireError where a value of it has no end."""
+    try:
+        plain: dict[str, object] = msgspec.to_builtins(message, builtin_types=(bytes,))
+    except (RecursionError, TypeError) as error:
+        raise WireError(f"a {type(message).__name__} cannot be sent: {error}") from error
+    return plain
+
+
+def from_plain(plain: Mapping[str, object]) -> Message:
+    """The message that an object stands for. WireError where its type is unknown, or a field is not as it is."""
+    try:
+        message: Message = msgspec.convert(plain, _any_message())
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise WireError(
+            f"a message is not understood ({error}): restart the master, its processes must be of one version"
+        ) from error
+    return message
+
+
+@cache
+def _any_message() -> Any:  # a union of types, as msgspec takes it
+    return reduce(operator.or_, Message.__subclasses__())

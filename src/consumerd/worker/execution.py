@@ -21,9 +21,8 @@ from consumerd.errors import ConsumerdError, UsageError
 from consumerd.model.exits import WorkerExit
 from consumerd.version import __version__
 from consumerd.wire.channel import Channel
-from consumerd.wire.framing import from_plain, to_plain
 from consumerd.wire.inherited import ZYGOTE_MODULE, die_with_parent, first_message, ignore_signals, inherited_channel
-from consumerd.wire.messages import Assignment, Hello, LoadFailed
+from consumerd.wire.messages import Assignment, Hello, LoadFailed, from_plain, to_plain
 
 
 class NotExecutedError(UsageError):

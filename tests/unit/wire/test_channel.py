@@ -8,7 +8,7 @@ import pytest
 
 from consumerd.errors import WireError
 from consumerd.wire.channel import Channel
-from consumerd.wire.framing import encode
+from consumerd.wire.json_text import encode
 from consumerd.wire.messages import Fork, Hello, LoadFailed, Reported, Wake
 
 

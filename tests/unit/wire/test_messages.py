@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumerd.errors import WireError
-from consumerd.wire.framing import Parser, encode, from_plain, to_plain
+from consumerd.wire.json_text import Parser, encode
 from consumerd.wire.messages import (
     Fork,
     Hello,
@@ -17,6 +17,8 @@ from consumerd.wire.messages import (
     StoreRequest,
     StoreResult,
     Wake,
+    from_plain,
+    to_plain,
 )
 
 plain = st.recursive(

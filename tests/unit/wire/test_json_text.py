@@ -1,11 +1,9 @@
-import struct
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from consumerd.errors import WireError
-from consumerd.wire.framing import OBJECT_LIMIT_BYTES, Parser, encode
+from consumerd.wire.json_text import OBJECT_LIMIT_BYTES, Parser, encode
 
 values = st.recursive(
     st.none()
@@ -17,10 +15,6 @@ values = st.recursive(
     max_leaves=12,
 )
 objects = st.dictionaries(st.text(max_size=8), values, max_size=6)
-
-
-def frame(text: bytes) -> bytes:
-    return struct.pack("!I", len(text)) + text
 
 
 @given(st.lists(objects, max_size=4), st.lists(st.integers(1, 200), min_size=1))
@@ -62,10 +56,11 @@ def test_garbage_is_a_wire_error_or_waits_and_never_grows(garbage: bytes, size: 
             parser.feed(encode({"good": True}))
 
 
-@pytest.mark.parametrize("length", [0, OBJECT_LIMIT_BYTES + 1, 2**32 - 1])
-def test_a_length_that_is_not_allowed_is_refused_before_anything_is_kept(length: int) -> None:
-    with pytest.raises(WireError):
-        Parser().feed(struct.pack("!I", length))
+def test_a_line_without_an_end_is_refused_and_what_comes_behind_it() -> None:
+    parser = Parser()
+    for data in (b"x" * (OBJECT_LIMIT_BYTES + 1), b"\n"):
+        with pytest.raises(WireError):
+            parser.feed(data)
 
 
 @pytest.mark.parametrize(
@@ -83,9 +78,9 @@ def test_a_length_that_is_not_allowed_is_refused_before_anything_is_kept(length:
     ],
     ids=lambda text: repr(text[:16]),
 )
-def test_a_frame_that_is_no_object_is_refused(text: bytes) -> None:
+def test_a_line_that_is_no_object_is_refused(text: bytes) -> None:
     with pytest.raises(WireError):
-        Parser().feed(frame(text))
+        Parser().feed(text + b"\n")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}, object()], ids=repr)
