@@ -5,10 +5,10 @@ There may be millions: each function gives them part by part, each part read in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, or_, select
+from sqlalchemy import Connection, Row, func, or_, select
 
 from consumerd.database.database import Transact
 from consumerd.database.dialects import takes_unicode
@@ -17,8 +17,8 @@ from consumerd.model.task import TaskId
 from consumerd.parking.records import in_chunks, key_of, original, storable_source
 from consumerd.parking.schema import PARKED
 
-Behind = Callable[[Connection, int, str], Select[Any]]
-"""Selects some ids behind a position and a key, in their order."""
+LOWEST = -(2**63)
+"""There is no position below it."""
 
 IDS_A_STEP = 5_000
 """So many ids are looked up in one transaction."""
@@ -45,26 +45,27 @@ def among(read: Transact, consumer: str, ids: Sequence[TaskId]) -> Iterator[froz
         yield frozenset(by_key[key] for key in read(found))
 
 
-def of_consumer(read: Transact, consumer: str) -> Iterator[frozenset[TaskId]]:
-    """All of a consumer."""
+def of_consumer(
+    read: Transact, consumer: str, shard: tuple[str, int] | None = None, position: int = LOWEST
+) -> Iterator[frozenset[TaskId]]:
+    """All of a consumer; or, of a source's shard, those at or above `position`."""
+    key, is_more = "", True
+    while is_more:
 
-    def behind(connection: Connection, position: int, key: str) -> Select[Any]:  # of any columns
-        del connection, position
-        return _IDS.where(PARKED.c.consumer == consumer, PARKED.c.id > key).order_by(PARKED.c.id)
+        def page(connection: Connection, position: int = position, key: str = key) -> Sequence[Row[Any, Any, Any]]:
+            is_behind = or_(PARKED.c.position > position, PARKED.c.id > key)
+            columns = select(PARKED.c.task_id, PARKED.c.position, PARKED.c.id).where(IS_SKIPPED)
+            query = columns.where(PARKED.c.consumer == consumer, PARKED.c.position >= position, is_behind)
+            if shard is not None:
+                source = storable_source(shard[0], is_unicode=takes_unicode(connection))
+                query = query.where(PARKED.c.source == source, PARKED.c.shard == shard[1])
+            return connection.execute(query.order_by(PARKED.c.position, PARKED.c.id).limit(IDS_A_PAGE)).all()
 
-    return _pages(read, behind, 0)
-
-
-def of_shard(read: Transact, consumer: str, source: str, shard: int, position: int) -> Iterator[frozenset[TaskId]]:
-    """Those of one shard at or above `position`."""
-
-    def behind(connection: Connection, position: int, key: str) -> Select[Any]:  # as above
-        stored = storable_source(source, is_unicode=takes_unicode(connection))
-        in_shard = _IDS.where(PARKED.c.consumer == consumer, PARKED.c.source == stored, PARKED.c.shard == shard)
-        is_behind = or_(PARKED.c.position > position, PARKED.c.id > key)
-        return in_shard.where(PARKED.c.position >= position, is_behind).order_by(PARKED.c.position, PARKED.c.id)
-
-    return _pages(read, behind, position)
+        rows: Sequence[Row[Any, Any, Any]] = read(page)
+        yield frozenset(TaskId(original(row.task_id)) for row in rows)
+        is_more = len(rows) == IDS_A_PAGE
+        if is_more:
+            position, key = rows[-1].position, rows[-1].id
 
 
 def count(connection: Connection, consumer: str) -> tuple[int, int]:
@@ -73,21 +74,3 @@ def count(connection: Connection, consumer: str) -> tuple[int, int]:
     rows = connection.execute(select(some.c.state, func.count().label("tasks")).group_by(some.c.state))
     tasks = {row.state: row.tasks for row in rows}
     return tasks.get(ParkedState.WAITING.value, 0), tasks.get(ParkedState.DEAD.value, 0)
-
-
-_IDS = select(PARKED.c.task_id, PARKED.c.position, PARKED.c.id).where(IS_SKIPPED)
-
-
-def _pages(read: Transact, behind: Behind, position: int) -> Iterator[frozenset[TaskId]]:
-    """The ids that are selected behind a position and a key, page by page, from `position` on."""
-    key, is_more = "", True
-    while is_more:
-
-        def page(connection: Connection, position: int = position, key: str = key) -> Sequence[Row[Any]]:
-            return connection.execute(behind(connection, position, key).limit(IDS_A_PAGE)).all()
-
-        rows: Sequence[Row[Any]] = read(page)
-        yield frozenset(TaskId(original(row.task_id)) for row in rows)
-        is_more = len(rows) == IDS_A_PAGE
-        if is_more:
-            position, key = rows[-1].position, rows[-1].id

@@ -77,7 +77,7 @@ class ParkingStore:
 
     def parked_from(self, consumer: str, source: str, shard: int, position: int) -> frozenset[TaskId]:
         """The ids parked, waiting or dead, of this shard at or above `position`; read in steps."""
-        return self._gathered(parked.of_shard(self.database.read, consumer, source, shard, position))
+        return self._gathered(parked.of_consumer(self.database.read, consumer, (source, shard), position))
 
     def parked_of(self, consumer: str) -> frozenset[TaskId]:
         """The ids of all tasks of a consumer that are parked, waiting or dead; read in steps."""
