@@ -52,11 +52,10 @@ class Arrivals:
         """Whether records wait, or the end of a partition does."""
         return bool(self._waiting)
 
-    def add(self, messages: Iterable[Message]) -> None:
+    def add(self, messages: list[Message]) -> None:
         """Keep what the client gave, in the order it gave it."""
         self._membership.question.has_news = True
-        for partition, group in groupby(messages, Message.partition):
-            came = list(group)
+        for partition, came in _by_partition(messages):
             if not any(map(Message.error, came)):
                 self._add_records(partition, came)
                 continue
@@ -87,17 +86,17 @@ class Arrivals:
 
         They are paused while the parking store does not answer, so that no more piles up here.
         """
-        member, now = self._membership, self._membership.clock.monotonic()
+        member = self._membership
         with member.state:
             held = [assigned for assigned in self._waiting if assigned.is_held and not assigned.is_leaving]
-        if not held or now < self._ask_store_at:
+        if not held or member.clock.monotonic() < self._ask_store_at:
             return
         member.store_away = None
         try:
             for assigned in held:
                 self._free(assigned)
         except StoreAwayError as error:
-            member.store_away, self._ask_store_at = error, now + ASK_AGAIN_S
+            member.store_away, self._ask_store_at = error, member.clock.monotonic() + ASK_AGAIN_S
         with member.client_lock:
             member.switch(member.client.resume, [assigned for assigned in held if not assigned.is_held])
             member.switch(member.client.pause, [assigned for assigned in held if assigned.is_held])
@@ -111,8 +110,9 @@ class Arrivals:
             if assigned.is_leaving:
                 self._waiting.remove(assigned)
             elif not assigned.is_held:
-                messages, rest = assigned.arrived[:limit], assigned.arrived[limit:]
-                assigned.arrived, end = rest, assigned.end
+                came, end = assigned.arrived, assigned.end
+                messages, rest = (came, []) if len(came) <= limit else (came[:limit], came[limit:])
+                assigned.arrived = rest
                 if messages:
                     end = _offset(rest[0]) if rest else _offset(messages[-1]) + 1
                 if end == assigned.end:
@@ -144,7 +144,10 @@ class Arrivals:
         if first < assigned.end:
             assigned = self._go_back(assigned, first)
         self._reach(assigned, first)
-        assigned.arrived += messages
+        if assigned.arrived:
+            assigned.arrived += messages
+        else:
+            assigned.arrived = messages
         assigned.end = _offset(messages[-1]) + 1
 
     def _reach(self, assigned: AssignedPartition, position: int) -> None:
@@ -225,6 +228,13 @@ class Losses:
                         topic=member.topic, partition=partition, records=lost, first=first, then=then
                     )
                 )
+
+
+def _by_partition(messages: list[Message]) -> Iterable[tuple[int | None, list[Message]]]:
+    """The runs of one partition; most often there is one, which is seen the quicker way."""
+    if len(set(map(Message.partition, messages))) == 1:
+        return ((messages[0].partition(), messages),)
+    return ((partition, list(run)) for partition, run in groupby(messages, Message.partition))
 
 
 def _offset(message: Message) -> int:
