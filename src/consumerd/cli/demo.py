@@ -15,8 +15,7 @@ from pathlib import Path
 import click
 
 from consumerd.cli.options import json_option
-from consumerd.demo.balance import Balance, select
-from consumerd.demo.logins import POISON, make_logins
+from consumerd.demo.balance import POISON, Balance, make_logins, select
 from consumerd.demo.running import Demo
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

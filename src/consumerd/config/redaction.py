@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
@@ -39,11 +40,11 @@ class Redactor:
     Also replaced are a secret as a URL, JSON or `repr` writes it, each of its long lines, and the passwords within it.
     """
 
-    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    secrets: AbstractSet[str] = field(default=frozenset(), repr=False)
     _pattern: re.Pattern[str] | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
-        whole = self.secrets.union(*map(secret_parts, self.secrets))
+        whole = frozenset(self.secrets).union(*map(secret_parts, self.secrets))
         forms = {form for secret in whole for form in _forms(secret)}
         if forms:
             longest_first = sorted(forms, key=lambda form: (-len(form), form))
@@ -55,7 +56,7 @@ class Redactor:
 
     def joined(self, secrets: Iterable[str]) -> Redactor:
         """A redactor of these secrets as well."""
-        return Redactor(self.secrets | frozenset(secrets))
+        return Redactor(self.secrets | set(secrets))
 
 
 def secret_parts(text: str) -> frozenset[str]:

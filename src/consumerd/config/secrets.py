@@ -44,24 +44,34 @@ def has_reference(value: object) -> bool:
     return value.startswith(_FILE) or any(not match[1] for match in _REFERENCE.finditer(value))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Resolved:
-    """A value with its references resolved.
+    """A value with its references resolved, and what was found in it.
 
     secrets: what they stood for, and must not be shown.
     failures: the path and the sentence of each that stands for nothing; its text is left as it was.
     places: the paths where a reference stood.
     """
 
-    value: Any  # plain data of any shape
-    secrets: frozenset[str]
-    failures: tuple[tuple[KeyPath, str], ...]
-    places: frozenset[KeyPath]
+    value: Any = None  # plain data of any shape
+    secrets: set[str] = field(default_factory=set)
+    failures: list[tuple[KeyPath, str]] = field(default_factory=list)
+    places: set[KeyPath] = field(default_factory=set)
 
     def known(self, keys: Container[str] | None = None) -> dict[str, Any]:  # as the value
         """Of a table, what is at these keys (None: at all), without those that a failure is in."""
         failed = {steps[0] for steps, _ in self.failures}
         return {key: item for key, item in self.value.items() if key not in failed and (keys is None or key in keys)}
+
+    def note_secrets(self, resolved: str, values: set[str], path: KeyPath) -> None:
+        """Note every value as a secret, but addresses, names and paths: of those only the passwords within them."""
+        parts = {part for part in secret_parts(resolved) if any(value in part or part in value for value in values)}
+        is_shown = bool(path) and (path[-1] in SHOWN_KEYS or str(path[-1]).endswith(".location"))
+        host = _HOST.search(resolved) if resolved not in values else None
+        shown = {value for value in values if is_shown or (host is not None and value in host[1])}
+        self.secrets |= parts | {
+            value for value in values if value not in shown or any(value in part for part in parts)
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +83,9 @@ class Resolver:
 
     def resolve(self, value: object, *, but: Container[str] = ()) -> Resolved:
         """Resolve every reference in a text, list or table, but for these keys of it. Reads files; raises nothing."""
-        walk = _Walk(self, but)
-        result = walk.visit(value, ())
-        return Resolved(result, frozenset(walk.secrets), tuple(walk.failures), frozenset(walk.places))
+        found = Resolved()
+        found.value = self._visit(value, (), found, but)
+        return found
 
     def read_variable(self, name: str) -> str:
         """The value of an environment variable, or UnresolvedError."""
@@ -92,6 +102,42 @@ class Resolver:
         """The text of the file behind `file:PATH`, without its last newline, or UnresolvedError."""
         name = reference.removeprefix(_FILE)
         return read_text(self.directory / (name[2:] if name.startswith("///") else name))
+
+    def _visit(self, value: object, path: KeyPath, found: Resolved, but: Container[str] = ()) -> object:
+        if isinstance(value, dict):
+            return {key: item if key in but else self._visit(item, (*path, key), found) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._visit(item, (*path, index), found) for index, item in enumerate(value)]
+        return self._text(value, path, found) if isinstance(value, str) else value
+
+    def _text(self, text: str, path: KeyPath, found: Resolved) -> str:
+        if has_reference(text):
+            found.places.add(path)
+        values: set[str] = set()
+        try:
+            resolved = self._resolved(text, values)
+        except UnresolvedError as error:
+            found.failures.append((path, str(error)))
+            resolved = text
+        found.note_secrets(resolved, values, path)
+        return resolved
+
+    def _resolved(self, text: str, values: set[str]) -> str:
+        """The text; `values` takes what its references stood for."""
+        if text.startswith(_FILE):
+            values.add(content := self.read_file(text))
+            return content
+        plain = text.removeprefix("$$") if text.startswith(_PLAIN_FILE) else text
+        return _REFERENCE.sub(lambda match: self._reference(match, values), plain)
+
+    def _reference(self, match: re.Match[str], values: set[str]) -> str:
+        if match[1]:
+            return "${"
+        if not match[3]:
+            raise UnresolvedError("'${' is never closed: write ${NAME}, or $${ for a plain ${")
+        value = self.read_variable(match[2])
+        values.add(value)
+        return value
 
 
 def read_text(path: Path) -> str:
@@ -119,61 +165,3 @@ def read_bytes(path: Path, most_bytes: int) -> bytes:
     if len(content) > most_bytes:
         raise ValueError(f"it has more than {most_bytes} bytes")
     return content
-
-
-@dataclass(slots=True)
-class _Walk:
-    """One walk through a value, and what it has found there; the fields are those of `Resolved`."""
-
-    resolver: Resolver
-    but: Container[str]
-    secrets: set[str] = field(default_factory=set)
-    failures: list[tuple[KeyPath, str]] = field(default_factory=list)
-    places: set[KeyPath] = field(default_factory=set)
-
-    def visit(self, value: object, path: KeyPath) -> object:
-        if isinstance(value, dict):
-            kept = () if path else self.but
-            return {key: item if key in kept else self.visit(item, (*path, key)) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self.visit(item, (*path, index)) for index, item in enumerate(value)]
-        return self._text(value, path) if isinstance(value, str) else value
-
-    def _text(self, text: str, path: KeyPath) -> str:
-        if has_reference(text):
-            self.places.add(path)
-        values: set[str] = set()
-        try:
-            resolved = self._resolved(text, values)
-        except UnresolvedError as error:
-            self.failures.append((path, str(error)))
-            resolved = text
-        self._note_secrets(resolved, values, path)
-        return resolved
-
-    def _resolved(self, text: str, values: set[str]) -> str:
-        """The text; `values` takes what its references stood for."""
-        if text.startswith(_FILE):
-            values.add(self.resolver.read_file(text))
-            return next(iter(values))
-        plain = text.removeprefix("$$") if text.startswith(_PLAIN_FILE) else text
-        return _REFERENCE.sub(lambda match: self._reference(match, values), plain)
-
-    def _reference(self, match: re.Match[str], values: set[str]) -> str:
-        if match[1]:
-            return "${"
-        if not match[3]:
-            raise UnresolvedError("'${' is never closed: write ${NAME}, or $${ for a plain ${")
-        value = self.resolver.read_variable(match[2])
-        values.add(value)
-        return value
-
-    def _note_secrets(self, resolved: str, values: set[str], path: KeyPath) -> None:
-        """Note every value as a secret, but addresses, names and paths: of those only the passwords within them."""
-        parts = {part for part in secret_parts(resolved) if any(value in part or part in value for value in values)}
-        is_shown = bool(path) and (path[-1] in SHOWN_KEYS or str(path[-1]).endswith(".location"))
-        host = _HOST.search(resolved) if resolved not in values else None
-        shown = {value for value in values if is_shown or (host is not None and value in host[1])}
-        self.secrets |= parts | {
-            value for value in values if value not in shown or any(value in part for part in parts)
-        }

@@ -19,9 +19,8 @@ from functools import partial
 from pathlib import Path
 
 from consumerd import clock
-from consumerd.demo.balance import Balance, Books, select, strike
+from consumerd.demo.balance import Balance, Books, Login, payloads, select, strike
 from consumerd.demo.login_consumer import SCHEMA
-from consumerd.demo.logins import Login, payloads
 from consumerd.errors import ConsumerdError, NotRunningError, StateDirectoryError, UsageError
 from consumerd.sources.table.schema import create_table, enqueue
 from consumerd.state.state_dir import StateDirectory

@@ -14,12 +14,7 @@ BUCKET_COUNT = 4096
 
 def bucket_of(key: object) -> int:
     """The bucket of a key, the same in every process and on every host: CRC-32 of its text."""
-    text = str(key)
-    try:
-        encoded = text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        encoded = text.encode("utf-8", "surrogatepass")  # half a pair, as JSON may have it
-    return zlib.crc32(encoded) % BUCKET_COUNT
+    return zlib.crc32(str(key).encode("utf-8", "surrogatepass")) % BUCKET_COUNT  # JSON may have half a pair
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ def test_a_variable_is_replaced_within_its_text() -> None:
     assert resolved.value == {"url": ["mysql://u:s3cr3t/&?@h/d", 3, None, True]}
     assert resolved.secrets == {"s3cr3t/&?"}
     assert resolved.places == {("url", 0)}
-    assert resolved.failures == ()
+    assert resolved.failures == []
 
 
 def test_a_variable_may_be_empty() -> None:
@@ -33,7 +33,7 @@ def test_a_variable_may_be_empty() -> None:
 @given(ANY_TEXT.filter(lambda text: "${" not in text and not text.startswith(("file:", "$$file:"))))
 def test_a_text_without_a_reference_stays_as_it_is(text: str) -> None:
     resolved = resolver().resolve(text)
-    assert (resolved.value, resolved.failures, resolved.secrets) == (text, (), frozenset())
+    assert (resolved.value, resolved.failures, resolved.secrets) == (text, [], set())
     assert not has_reference(text)
 
 
