@@ -96,10 +96,10 @@ def _parking(validated: Validated) -> str | None:
 
 
 def _seen(consumer: ConsumerSettings, answer: Answer) -> Look:
-    if not answer.parts:
+    if answer.found is None:
         return Look(consumer, Inspection((_unanswered(consumer, answer),)))
-    found = msgspec.convert(answer.parts[-1], Inspection)
-    return Look(consumer, found if answer.is_complete else replace(found, away=answer.ending))
+    found = msgspec.convert(answer.found, Inspection)
+    return Look(consumer, replace(found, away=answer.ending) if answer.ending else found)
 
 
 def _unanswered(consumer: ConsumerSettings, answer: Answer) -> Problem:

@@ -15,8 +15,7 @@ import msgspec
 
 from consumerd.config.plain import Written, unreadable, written
 from consumerd.config.problems import did_you_mean
-from consumerd.inquiry.answering import receive
-from consumerd.inquiry.asking import Question, ask
+from consumerd.inquiry.asking import Question, ask, receive
 from consumerd.inquiry.raised import last_line, traceback_of
 
 _OBJECT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -30,10 +29,10 @@ def is_object_name(text: str) -> bool:
 def read_python_object(text: str, directory: str) -> Written:
     """Ask a child process to read `module:NAME`, with `directory` first on its import path."""
     answer = ask(Question(__name__, {"name": text, "directory": directory}))
-    if not answer.is_complete:
+    if answer.ending:
         sentence = f"reading it {answer.ending}: import its module by hand to see why"
         return unreadable(text, directory, sentence, details=answer.output)
-    return msgspec.convert(answer.parts[0], Written)
+    return msgspec.convert(answer.found, Written)
 
 
 def read(name: str, directory: str) -> Written:
@@ -57,7 +56,7 @@ def read(name: str, directory: str) -> Written:
 
 def main() -> None:
     reply, asked = receive(sys.argv[1:])
-    reply.send(asdict(read(asked["name"], asked["directory"])), last=True)
+    reply.send(asdict(read(asked["name"], asked["directory"])))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,21 @@
 """Asking a child process: it runs user code, so that the process that asks never does. Imports nothing heavy.
 
-`python -m MODULE FD SECONDS` gets its question as JSON on stdin and answers on a descriptor of its own (`answering`),
-one JSON object a line; the last has `"last": true`. What user code prints goes elsewhere and cannot be taken for an
-answer. Each child has a deadline and a process group, and is gone, with what it forked, when `ask` or `ask_all`
+`python -m MODULE FD SECONDS` gets its question as JSON on stdin (`receive`) and answers on a descriptor of its own,
+once or several times, each time with all that it has found. What user code prints goes elsewhere and cannot be taken
+for an answer. Each child has a deadline and a process group, and is gone, with what it forked, when `ask` or `ask_all`
 returns, however it returns.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
-import selectors
+import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from io import FileIO
@@ -26,7 +27,11 @@ TIMEOUT_S = 30.0
 SIDE_BY_SIDE = 8
 OUTPUT_KEPT_BYTES = 8192
 
+GRACE_S = 5
+
 _LARGEST_READ = 65_536
+
+Plain = dict[str, Any]  # plain data, which both ends know
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +40,12 @@ class Question:
 
     module: the module that answers.
     asked: what it is told.
-    timeout_s: how long its answer's first part may take.
-    more_s: how long the others may take from then on, where it answers in several parts.
+    timeout_s: how long its first answer may take.
+    more_s: how long the others may take from then on, where it answers several times.
     """
 
     module: str
-    asked: dict[str, Any]  # plain data, which the module knows
+    asked: Plain
     timeout_s: float = TIMEOUT_S
     more_s: float = 0.0
 
@@ -49,16 +54,40 @@ class Question:
 class Answer:
     """What came back.
 
-    parts: the objects that were answered.
-    is_complete: whether the last of them came.
-    ending: how the child of an incomplete one ended, as the end of a sentence.
+    found: what the child has answered last, None where that is nothing yet.
+    ending: where that was not its last word, how the child ended, as the end of a sentence; or empty.
     output: the last 8 KiB that the child printed.
     """
 
-    parts: tuple[dict[str, Any], ...]  # plain data, which the asker knows
-    is_complete: bool
+    found: Plain | None
     ending: str
     output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Where a child answers."""
+
+    fd: int
+
+    def send(self, found: Plain, *, is_last: bool = True) -> None:
+        """All that is found by now; the asker reads on until the last."""
+        line = memoryview(json.dumps([found, is_last]).encode() + b"\n")
+        while line:
+            line = line[os.write(self.fd, line) :]
+
+
+def receive(arguments: Sequence[str]) -> tuple[Reply, Plain]:
+    """In the child: what is asked, and where to answer. To be called before any user code runs.
+
+    The descriptor is not left to programs that user code starts. Should the asker be killed, so that nobody ends this
+    process at its deadline, the alarm does.
+    """
+    fd, timeout_s = int(arguments[0]), float(arguments[1])
+    os.set_inheritable(fd, False)
+    signal.alarm(math.ceil(timeout_s) + GRACE_S)
+    asked: Plain = json.load(sys.stdin)
+    return Reply(fd), asked
 
 
 def ask(question: Question, *, stopped: int | None = None) -> Answer:
@@ -69,16 +98,17 @@ def ask(question: Question, *, stopped: int | None = None) -> Answer:
     with ExitStack() as files:
         answers, its_answers, output, its_output = map(files.enter_context, (*_pipe(), *_pipe()))
         process = _start(question, its_answers, its_output)
-        received = _Received()
+        heard = _Heard(question, answers.fileno(), output.fileno())
         try:
-            late_after_s = received.listen(question, answers.fileno(), output.fileno(), stopped)
+            is_late = heard.listen(stopped)
         finally:
             _kill(process)
             status = process.wait()
-        received.take_rest(output.fileno())
-    is_complete = received.is_complete
-    ending = "" if is_complete else _ending(status, late_after_s)
-    return Answer(tuple(received.parts()), is_complete, ending, received.output.decode("utf-8", "replace"))
+        os.set_blocking(output.fileno(), False)
+        with suppress(BlockingIOError):  # a program that it started elsewhere may hold the pipe, and is not waited for
+            heard.take_output()
+    ending = "" if heard.is_over else _ending(status, heard.allowed_s if is_late else None)
+    return Answer(heard.found, ending, heard.output.decode("utf-8", "replace"))
 
 
 def ask_all(questions: Sequence[Question]) -> list[Answer]:
@@ -116,52 +146,48 @@ def _start(question: Question, its_answers: FileIO, its_output: FileIO) -> subpr
         )
 
 
-class _Received:
+class _Heard:
     """What a child has said so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, question: Question, answers: int, output: int) -> None:
+        self.found: Plain | None = None
+        self.is_over = False
         self.output = b""
+        self.allowed_s = question.timeout_s
+        self._more_s = question.more_s
+        self._deadline = clock.monotonic() + question.timeout_s
+        self._fds = answers, output
         self._answered = b""
 
-    def parts(self) -> Iterator[dict[str, Any]]:  # plain data
-        return (json.loads(line) for line in self._answered.split(b"\n")[:-1])
+    def listen(self, stopped: int | None) -> bool:
+        """Until the child has said all, or has ended, or its time is over, or nobody waits; whether it was late."""
+        answers, output = self._fds
+        poll = select.poll()
+        for fd in self._fds if stopped is None else (*self._fds, stopped):
+            poll.register(fd, select.POLLIN)
+        while not self.is_over and (left_s := self._deadline - clock.monotonic()) > 0:
+            ready = {fd for fd, _ in poll.poll(left_s * 1000)}
+            if stopped in ready:
+                break
+            if output in ready and not self.take_output():
+                poll.unregister(output)
+            if answers in ready and not self._take_answers():
+                return False
+        return True
 
-    @property
-    def is_complete(self) -> bool:
-        return any(part.get("last") for part in self.parts())
-
-    def listen(self, question: Question, answers: int, output: int, stopped: int | None) -> float | None:
-        """Until the child has said all, or has ended, or its time is over; then the seconds after which it was late."""
-        allowed_s = question.timeout_s
-        deadline = clock.monotonic() + allowed_s
-        with selectors.DefaultSelector() as selector:
-            for fd in (answers, output) if stopped is None else (answers, output, stopped):
-                selector.register(fd, selectors.EVENT_READ)
-            while not self.is_complete and (left_s := deadline - clock.monotonic()) > 0:
-                ready = {key.fd for key, _ in selector.select(left_s)}
-                if stopped in ready:
-                    break
-                if output in ready and not self._take_output(output):
-                    selector.unregister(output)
-                if answers in ready:
-                    read = os.read(answers, _LARGEST_READ)
-                    if not read:
-                        return None
-                    if b"\n" in read and b"\n" not in self._answered:
-                        allowed_s = question.more_s
-                        deadline = clock.monotonic() + allowed_s
-                    self._answered += read
-        return allowed_s
-
-    def take_rest(self, output: int) -> None:
-        """What it printed last; a program that it started elsewhere may still hold the pipe, and is not waited for."""
-        os.set_blocking(output, False)
-        with suppress(BlockingIOError):
-            self._take_output(output)
-
-    def _take_output(self, fd: int) -> bytes:
-        read = os.read(fd, _LARGEST_READ)
+    def take_output(self) -> bytes:
+        """What it has printed; nothing at the end."""
+        read = os.read(self._fds[1], _LARGEST_READ)
         self.output = (self.output + read)[-OUTPUT_KEPT_BYTES:]
+        return read
+
+    def _take_answers(self) -> bytes:
+        read = os.read(self._fds[0], _LARGEST_READ)
+        *lines, self._answered = (self._answered + read).split(b"\n")
+        for line in lines:
+            self.found, self.is_over = json.loads(line)
+            self.allowed_s = self._more_s
+            self._deadline = clock.monotonic() + self._more_s
         return read
 
 

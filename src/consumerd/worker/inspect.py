@@ -12,19 +12,16 @@ import sys
 import traceback
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from consumerd.config.problems import Inspection, Problem
 from consumerd.config.shape import ConsumerSettings
 from consumerd.errors import ConsumerdError, SourceRefusedError, StoreAwayError
-from consumerd.inquiry.answering import Reply, receive
+from consumerd.inquiry.asking import Plain, Reply, receive
 from consumerd.model.failure import one_line
 from consumerd.parking.opening import ask_parking, check_parking, resolve_parking
 from consumerd.worker.code.leftovers import Inventory
 from consumerd.worker.code.loader import LoadedConsumer, examine_consumer
 from consumerd.worker.execution import NotExecutedError, copied, execute_as
-
-Asked = dict[str, Any]  # plain data, from `check`
 
 
 def main() -> None:
@@ -35,12 +32,12 @@ def main() -> None:
     else:
         found, loaded = _inspect(settings, asked)
     is_probing = loaded is not None and asked["probe"]
-    reply.send(asdict(found), last=not is_probing)
+    reply.send(asdict(found), is_last=not is_probing)
     if loaded is not None and is_probing:
-        reply.send(asdict(_probed(found, loaded, settings)), last=True)
+        reply.send(asdict(_probed(found, loaded, settings)))
 
 
-def _enter(settings: ConsumerSettings, asked: Asked, reply: Reply) -> Inspection:
+def _enter(settings: ConsumerSettings, asked: Plain, reply: Reply) -> Inspection:
     """Be executed anew as the entry says, with the same question; returns only where that fails.
 
     What can be seen without trying, a variable that is not set for instance, was seen by who asks: it says that.
@@ -55,7 +52,7 @@ def _enter(settings: ConsumerSettings, asked: Asked, reply: Reply) -> Inspection
         return Inspection((settings.configs_place.problem(str(error)),))
 
 
-def _inspect(settings: ConsumerSettings, asked: Asked) -> tuple[Inspection, LoadedConsumer | None]:
+def _inspect(settings: ConsumerSettings, asked: Plain) -> tuple[Inspection, LoadedConsumer | None]:
     """All that is found without asking the source, and the consumer where nothing is wrong with it.
 
     What user code raises besides (a validator, a property of the class) is a problem too.
