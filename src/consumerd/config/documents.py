@@ -42,8 +42,7 @@ def read_document(config: str) -> Written:
         return _read_file(config, directory, _PARSERS[suffix])
     if is_object_name(config):
         return read_python_object(config, str(working_directory()))
-    near = next((name for name in (f"{config}.toml", f"{config}.json") if Path(name).is_file()), None)
-    form = f"; did you mean '{near}'?" if near is not None else ", or a Python object module:NAME"
+    form = _nearest_file(Path(config)) or ", or a Python object module:NAME"
     why = _OTHER_FORMS.get(suffix, f"CONFIG is a .toml or .json file{form}")
     return unreadable(config, directory, why)
 
@@ -69,7 +68,7 @@ def file_content(path: Path) -> bytes:
     try:
         return read_bytes(path, LARGEST_BYTES)
     except FileNotFoundError as error:
-        raise UnreadableError(f"there is no such file{_nearest_file(path)}") from error
+        raise UnreadableError(f"there is no such file{_nearest_file(path) or ': check the path'}") from error
     except IsADirectoryError as error:
         raise UnreadableError("is a directory: name a .toml or .json file in it") from error
     except (OSError, ValueError) as error:
@@ -78,14 +77,13 @@ def file_content(path: Path) -> bytes:
 
 
 def _nearest_file(path: Path) -> str:
-    """Did you mean, by the names without their suffixes: those are alike in any case."""
+    """Did you mean, or nothing; by the names without their suffixes: those are alike in any case."""
     try:
-        found = [entry for entry in path.absolute().parent.iterdir() if entry.suffix.lower() in _PARSERS]
-    except OSError:
-        return ": check the path"
-    stem = nearest(path.stem, [entry.stem for entry in found])
-    name = next((entry.name for entry in found if entry.stem == stem), None)
-    return f"; did you mean '{name}'?" if name is not None else ": check the path"
+        found = {entry.stem: entry.name for entry in path.parent.iterdir() if entry.suffix.lower() in _PARSERS}
+    except (OSError, ValueError):
+        return ""
+    stem = nearest(path.stem, found)
+    return f"; did you mean '{path.with_name(found[stem])}'?" if stem is not None else ""
 
 
 def _parsed(text: str, parse: Parser) -> Any:  # the document, of any shape

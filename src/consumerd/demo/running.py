@@ -99,10 +99,9 @@ class Demo:
             self._say(f"the master runs, pid {master.pid}")
             killed_pid = self._watch(self._looks(master))
             self._say("SIGTERM to the master")
-            exit_code = _stop(master)
-        self._say(f"the master and its workers have left, exit code {exit_code}")
+        self._say(f"the master and its workers have left, exit code {master.returncode}")
         balance = strike(self._books(killed_pid))
-        left_wrong = (f"the master left with exit code {exit_code}",) if exit_code != 0 else ()
+        left_wrong = (f"the master left with exit code {master.returncode}",) if master.returncode != 0 else ()
         return replace(balance, problems=(*balance.problems, *left_wrong))
 
     def _watch(self, looks: Iterator[Look]) -> int | None:
@@ -164,7 +163,10 @@ class Demo:
 
     @contextlib.contextmanager
     def _master(self) -> Iterator[subprocess.Popen[bytes]]:
-        """The master in a process group of its own, so that a Ctrl-C is the demo's alone; it ends with the demo."""
+        """The master in a process group of its own, so that a Ctrl-C is the demo's alone.
+
+        It ends with the demo: by SIGTERM, then, past the deadline that it has itself, by SIGKILL.
+        """
         with self.log.open("wb") as log:
             master = subprocess.Popen(
                 [sys.executable, "-m", "consumerd", *self.arguments],
@@ -177,14 +179,9 @@ class Demo:
         try:
             yield master
         finally:
-            _stop(master)
-
-
-def _stop(master: subprocess.Popen[bytes]) -> int:
-    """SIGTERM, then, past the deadline that the master has itself, SIGKILL; the exit code."""
-    master.terminate()
-    try:
-        return master.wait(STOP_TIMEOUT_S + 5.0)
-    except subprocess.TimeoutExpired:
-        master.kill()
-        return master.wait()
+            master.terminate()
+            try:
+                master.wait(STOP_TIMEOUT_S + 5.0)
+            except subprocess.TimeoutExpired:
+                master.kill()
+                master.wait()

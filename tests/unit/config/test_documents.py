@@ -79,14 +79,14 @@ def test_a_key_that_stands_twice_is_reported_with_its_path(tmp_path: Path) -> No
 
 def test_a_file_that_is_not_there_brings_the_one_that_is_to_mind(tmp_path: Path) -> None:
     file(tmp_path, "consumers.toml", "")
-    assert "did you mean 'consumers.toml'?" in sentence(tmp_path / "consumer.toml")
+    assert f"did you mean '{tmp_path}/consumers.toml'?" in sentence(tmp_path / "consumer.toml")
     assert "check the path" in sentence(tmp_path / "nowhere" / "a.toml")
 
 
 @pytest.mark.parametrize("name", ["jobs.json", "jbs.toml"])
 def test_files_are_alike_by_their_names_without_suffix(tmp_path: Path, name: str) -> None:
     file(tmp_path, "jobs.toml", "")
-    assert "did you mean 'jobs.toml'?" in sentence(tmp_path / name)
+    assert f"did you mean '{tmp_path}/jobs.toml'?" in sentence(tmp_path / name)
     assert "check the path" in sentence(tmp_path / "mails.toml")
 
 
