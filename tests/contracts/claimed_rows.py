@@ -14,7 +14,8 @@ import pytest
 from sqlalchemy import Connection
 
 from consumerd.clock import wall
-from consumerd.database.claims import ClaimedTable, Claims, Lease
+from consumerd.database.claimed_table import ClaimedTable
+from consumerd.database.claims import Claims, Lease
 from consumerd.database.database import Database
 
 IN_DUE = ClaimedTable(
@@ -26,7 +27,7 @@ IN_DUE = ClaimedTable(
     due="due_at",
     token="owner",
     index="ix_jobs",
-    gives="{key}, {tries}",
+    gives=("{tries}",),
     untried="{tries} = 0",
     more={"tries": "tries"},
 )
@@ -76,6 +77,12 @@ class ClaimsContract:
 
     def test_what_was_never_tried_can_be_claimed_alone(self, claims: Claims, database: Database) -> None:
         assert sorted(self.claimed(claims, database, MINE, 4, is_untried=True)) == ["k0", "k2"]
+
+    def test_a_claim_may_begin_at_a_time(self, claims: Claims, database: Database) -> None:
+        since = wall() - 98.5
+        rows = database.write(lambda connection: claims.claim(connection, MINE, 4, since=since))
+        assert [row[1] if self._is_by_two else row[0] for row in rows] == ["k2", "k3"]
+        assert sorted(self.claimed(claims, database, YOURS, 4)) == ["k0", "k1"]
 
     def test_what_does_not_fit_is_left(self, claims: Claims, database: Database) -> None:
         rows = database.write(lambda connection: claims.claim(connection, MINE, 4, fitting=lambda found: found[:1]))

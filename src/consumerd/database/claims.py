@@ -6,17 +6,17 @@ locked rows out, so that claimers do not wait for each other. Each method is one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy import Connection
 
-from consumerd.database.dialects import AS_BYTES
-from consumerd.database.sql import Statement, quoted, quoted_table, quoted_text, run, written
+from consumerd.database.claimed_table import ClaimedTable, Free, marks_of, parts_of
+from consumerd.database.sql import Statement, quoted, run, written
 
 ClaimedRow = Sequence[Any]  # columns of any type
-"""What a claim gives of a row; the columns of its key come first."""
+"""What a claim gives of a row, its key first."""
 
 MOST_KEYS = 512
 """A statement names so many rows at most."""
@@ -34,83 +34,29 @@ class Lease:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedTable:
-    """A table whose rows are claimed, and which of its columns say so. All names are as the table has them.
-
-    table: its name; on servers perhaps `schema.name`.
-    key: the columns that tell a row; unique together. A row without one of them is never claimed.
-    state: what a row is.
-    waiting: the state of a row that may be claimed.
-    due: when a row that waits may be claimed.
-    token: whose claim has the row; NULL where nobody's has.
-    until: when that claim ends. Empty where the table has no column for it: then `due` says it, too.
-    claimed: the state of a claimed row, where `due` says when its claim ends; else a claim leaves the state alone.
-    index: the index on state and due; MySQL and MariaDB are told to use it, since where the choice is sorted, the first
-    claimer locks every candidate.
-    gives: what a claim gives of each row, in SQL with `{part}` for names; the columns of the key first.
-    condition: what else must hold of a row, in the same SQL.
-    untried: what holds of a row that was never tried, for claims of such rows alone.
-    order: in which order rows that are due are claimed; an index must give it.
-    more: further parts that are columns.
-    texts: further parts that are SQL.
-    """
-
-    table: str
-    key: tuple[str, ...]
-    state: str
-    waiting: str
-    due: str
-    token: str
-    until: str = ""
-    claimed: str = ""
-    index: str = ""
-    gives: str = "{key}"
-    condition: str = "{has_key}"
-    untried: str = "1 = 1"
-    order: str = "{due}"
-    more: Mapping[str, str] = field(default_factory=dict)
-    texts: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Marks:
-    """How a claim is written into a row.
-
-    taken: what a claim sets.
-    freed: what is set where a claim is given back.
-    is_held: what holds of a row that somebody has claimed.
-    is_free: what holds of rows that may be claimed; those of the first condition come first.
-    """
-
-    taken: str
-    freed: str
-    is_held: str
-    is_free: tuple[str, ...]
-
-
-_IN_UNTIL = _Marks(
-    taken="{until} = :now + :seconds, {token} = :token",
-    freed="{until} = NULL, {token} = NULL",
-    is_held="{token} IS NOT NULL",
-    is_free=("{state} = {waiting} AND {due} <= :now AND ({until} IS NULL OR {until} <= :now)",),
-)
-_IN_DUE = _Marks(
-    taken="{state} = {claimed}, {due} = :now + :seconds, {token} = :token",
-    freed="{state} = {waiting}, {due} = :now, {token} = NULL",
-    is_held="{state} = {claimed} AND {due} IS NOT NULL",
-    is_free=("{state} = {claimed} AND {due} <= :now", "{state} = {waiting} AND {due} <= :now"),
-)
-
-_CANDIDATES = """
-SELECT {gives} FROM {table} {hint} WHERE {is_free} AND {condition} ORDER BY {order} LIMIT :limit {skip_locked}"""
+_LOOK = """
+SELECT {gives} FROM {table} {hint} WHERE {is_free} AND {condition}
+ORDER BY {order_of_free} LIMIT :limit {skip_locked}"""
 _TAKE = "UPDATE {table} SET {taken} WHERE {among}"
+_SINCE = " AND {due} >= :since"
 
-_QUICK_LOOK = """
-SELECT * FROM (SELECT rowid FROM {table} WHERE {is_free} AND {condition} ORDER BY {order} LIMIT :limit)"""
-_QUICK_CLAIM = "UPDATE {table} SET {taken} WHERE rowid IN ({looks} LIMIT :limit) RETURNING {gives}"
+_QUICK = {
+    "sqlite": (
+        """SELECT * FROM (
+SELECT rowid FROM {table} WHERE {is_free} AND {condition} ORDER BY {order_of_free} LIMIT :limit)""",
+        "UPDATE {table} SET {taken} WHERE rowid IN ({looks} LIMIT :limit) RETURNING {gives}",
+    ),
+    "postgresql": (
+        f"({_LOOK})",
+        """WITH {looks} UPDATE {table} AS claimed SET {taken} FROM ({chosen} LIMIT :limit) AS chosen
+WHERE {is_chosen} RETURNING chosen.*""",
+    ),
+}
+"""Where a claim can be one statement: how it looks for rows, and how it takes them."""
 
-_ONE_FREE = "SELECT * FROM (SELECT 1 AS one FROM {table} {hint} WHERE {is_free} AND {condition} LIMIT 1) AS look"
+_ONE_FREE = """
+SELECT * FROM (SELECT 1 AS one FROM {table} {hint} WHERE {is_free} AND {condition} ORDER BY {order_of_free} LIMIT 1)
+AS look"""
 _RENEW = "UPDATE {table} SET {taken} WHERE {is_held} AND {token} = :token"
 _RENEW_AMONG = f"{_RENEW} AND {{among}}"
 _RELEASE = "UPDATE {table} SET {freed} WHERE {is_held} AND {token_bytes} >= :first AND {token_bytes} < :end"
@@ -118,12 +64,21 @@ _HELD_AMONG = "SELECT count(*) FROM {table} WHERE {among} AND {is_held}"
 _IS_OWNED = "SELECT 1 FROM {table} WHERE {among} AND {token} = :token {lock}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Claiming:
+    """How rows are claimed.
+
+    looks: the statements that choose what a claim takes, one after the other; they are taken afterwards.
+    quick: what chooses and takes at once; None where the database has no such statement.
+    """
+
+    looks: list[Statement]
+    quick: Statement | None
+
+
 class Claims:
     """The claims on one table, in one dialect. A key is a value, or where it has several columns a tuple of values.
 
-    candidates: the statements that choose what a claim takes, one after the other; of the second list for claims of
-    what was never tried.
-    quick: SQLite's own in their place, which choose and take at once.
     free, delete: what gives back the claim on a row, and what deletes the row, for `settle`.
     """
 
@@ -131,18 +86,41 @@ class Claims:
         """now: the clock of a database that runs in this process; else the database is asked."""
         self._now = now
         self._dialect = dialect
-        marks = _IN_UNTIL if table.until else _IN_DUE
-        self._parts = parts = _parts(table, marks, dialect)
+        self._marks = marks = marks_of(table)
+        self._parts = parts_of(table, dialect)
         self._key = [quoted(dialect, column) for column in table.key]
+        self._columns = len(table.key) + len(table.gives)
         self._for_keys: dict[tuple[str, int], Statement] = {}
-        free = [each.format(**parts) for each in marks.is_free]
-        choices = (free, [*free[:-1], f"{free[-1]} AND {parts['untried']}"])
-        self.candidates = [[self.write(_CANDIDATES, is_free=each) for each in choice] for choice in choices]
-        looks = [self._joined(_QUICK_LOOK, choice) for choice in choices if dialect == "sqlite"]
-        self.quick = [self.write(_QUICK_CLAIM, looks=each) for each in looks]
+        self._for_claims: dict[tuple[bool, bool], _Claiming] = {}
         self.free, self.delete = self.settlement(marks.freed), self.settlement(None)
-        self._is_due = self.write("SELECT count(*) FROM ({looks}) AS looks", looks=self._joined(_ONE_FREE, free))
+        looks = " UNION ALL ".join(self._looking(_ONE_FREE, each) for each in self._free())
+        self._is_due = self.write("SELECT count(*) FROM ({looks}) AS looks", looks=looks)
         self._renew, self._release = self.write(_RENEW), self.write(_RELEASE)
+
+    def claiming(self, *, is_untried: bool = False, has_since: bool = False) -> _Claiming:
+        """The statements of a claim: of all rows, or of those that were never tried, or are due since a time."""
+        found = self._for_claims.get((is_untried, has_since))
+        if found is None:
+            found = self._for_claims[is_untried, has_since] = self._write_claim(is_untried, has_since)
+        return found
+
+    def _write_claim(self, is_untried: bool, has_since: bool) -> _Claiming:
+        free = list(self._free(is_untried, has_since))
+        looks = [self.write("{sql}", sql=self._looking(_LOOK, each)) for each in free]
+        if self._dialect not in _QUICK:
+            return _Claiming(looks, None)
+        look, take = _QUICK[self._dialect]
+        found = [self._looking(look, each) for each in free]
+        if self._dialect == "sqlite":
+            return _Claiming(looks, self.write(take, looks=" UNION ALL ".join(found)))
+        columns = ", ".join(f"c{number}" for number in range(self._columns))
+        quick = self.write(
+            take,
+            looks=", ".join(f"look{number} ({columns}) AS MATERIALIZED {each}" for number, each in enumerate(found)),
+            chosen=" UNION ALL ".join(f"SELECT * FROM look{number}" for number in range(len(found))),
+            is_chosen=" AND ".join(f"claimed.{column} = chosen.c{place}" for place, column in enumerate(self._key)),
+        )
+        return _Claiming(looks, quick)
 
     def write(self, template: str, **texts: str) -> Statement:
         """A statement on the table, whose names are the parts of the template. texts: more parts, which are SQL."""
@@ -154,13 +132,19 @@ class Claims:
 
     def run_for(self, connection: Connection, template: str, keys: Sequence[object], **values: object) -> Any:
         """Execute once what has `{among}` in its condition, for these keys: at most MOST_KEYS, and at least one."""
+        if self._dialect == "postgresql" and len(self._key) == 1:
+            return self.run(connection, self._for(template, 0), keys=list(keys), **values)
         size = 1 << (len(keys) - 1).bit_length()  # so that few lengths are written; the last key fills up
+        filled = [*keys, *([keys[-1]] * (size - len(keys)))]
+        parts = filled if len(self._key) == 1 else [part for key in filled for part in cast("tuple[object, ...]", key)]
+        numbered = {f"key_{number}": part for number, part in enumerate(parts)}
+        return self.run(connection, self._for(template, size), **numbered, **values)
+
+    def _for(self, template: str, size: int) -> Statement:
         statement = self._for_keys.get((template, size))
         if statement is None:
             statement = self._for_keys[template, size] = self.write(template, among=self._among(size))
-        filled = [*keys, *([keys[-1]] * (size - len(keys)))]
-        parts = filled if len(self._key) == 1 else [part for key in filled for part in cast("tuple[object, ...]", key)]
-        return self.run(connection, statement, **{f"key_{number}": part for number, part in enumerate(parts)}, **values)
+        return statement
 
     def key_of(self, row: ClaimedRow) -> object:
         """The key of a row that was claimed."""
@@ -173,23 +157,25 @@ class Claims:
         limit: int,
         *,
         is_untried: bool = False,
+        since: float | None = None,
         fitting: Callable[[list[ClaimedRow]], list[ClaimedRow]] | None = None,
         **values: object,
     ) -> list[ClaimedRow]:
-        """Claim at most `limit` rows that are due; what the table `gives` of each. Expired claims come first.
+        """Claim at most `limit` rows that are due; key and what the table `gives` of each. Expired claims come first.
 
         is_untried: take of the others only those that were never tried.
+        since: take of the others only those that are due since then or later.
         fitting: chooses of what was found what is taken.
         values: what the table's condition asks for.
         """
-        given = {"token": lease.owner, "seconds": lease.seconds, **values}
-        if self.quick and fitting is None:
-            rows: list[ClaimedRow] = self.run(connection, self.quick[is_untried], limit=limit, **given).fetchall()
-            return rows
-        rows = []
-        for candidates in self.candidates[is_untried]:
+        given = {"token": lease.owner, "seconds": lease.seconds, "since": since, **values}
+        claiming = self.claiming(is_untried=is_untried, has_since=since is not None)
+        if claiming.quick is not None and fitting is None:
+            return list(self.run(connection, claiming.quick, limit=limit, **given).fetchall())
+        rows: list[ClaimedRow] = []
+        for look in claiming.looks:
             if (left := limit - len(rows)) > 0:
-                rows += self.run(connection, candidates, limit=left, **given).fetchall()
+                rows += self.run(connection, look, limit=left, **given).fetchall()
         taken = rows if fitting is None else fitting(rows)
         for keys in _pieces([self.key_of(row) for row in taken]):
             self.run_for(connection, _TAKE, keys, **given)
@@ -237,15 +223,27 @@ class Claims:
         """Whether the row still has the token; nobody takes it before the transaction has ended."""
         return self.run_for(connection, _IS_OWNED, [key], token=token).fetchone() is not None
 
-    def _joined(self, look: str, conditions: Sequence[str]) -> str:
-        return " UNION ALL ".join(look.format(**self._parts, is_free=each) for each in conditions)
+    def _free(self, is_untried: bool = False, has_since: bool = False) -> Iterator[Free]:
+        """Which rows may be claimed, those first that come first."""
+        if self._marks.lapsed is not None:
+            yield self._marks.lapsed
+        waiting = self._marks.waiting
+        condition = waiting.condition + " AND {untried}" * is_untried + _SINCE * has_since
+        yield Free(condition, waiting.order)
+
+    def _looking(self, look: str, free: Free) -> str:
+        """A statement that looks for such rows, its names filled in."""
+        is_free, order = free.condition.format(**self._parts), free.order.format(**self._parts)
+        return look.format(**self._parts, is_free=is_free, order_of_free=order)
 
     def _among(self, size: int) -> str:
-        """A condition that holds of `size` keys, `:key_0` and so on.
+        """A condition that holds of `size` keys, `:key_0` and so on; with 0 of the `:keys` of an array.
 
         Not by rows of values, `(a, b) IN …`: MySQL and MariaDB use no index for them.
         """
         columns = self._key
+        if not size:
+            return f"{columns[0]} = ANY(:keys)"
         if len(columns) == 1:
             return f"{columns[0]} IN ({', '.join(f':key_{number}' for number in range(size))})"
         rows = (
@@ -257,26 +255,3 @@ class Claims:
 
 def _pieces(keys: Sequence[object]) -> Iterable[Sequence[object]]:
     return (keys[start : start + MOST_KEYS] for start in range(0, len(keys), MOST_KEYS))
-
-
-def _parts(table: ClaimedTable, marks: _Marks, dialect: str) -> dict[str, str]:
-    """The parts of statements: the table's names, and the SQL that is made of them."""
-    names = {"state": table.state, "due": table.due, "token": table.token, "until": table.until, **table.more}
-    parts = {part: quoted(dialect, name) for part, name in names.items()} | {
-        "table": quoted_table(dialect, table.table)
-    }
-    key = [quoted(dialect, column) for column in table.key]
-    parts |= {"key": ", ".join(key), "has_key": " AND ".join(f"{column} IS NOT NULL" for column in key)}
-    parts |= {name: quoted_text(dialect, getattr(table, name)) for name in ("waiting", "claimed")}
-    parts |= table.texts
-    parts |= {name: getattr(marks, name).format(**parts) for name in ("taken", "freed", "is_held")}
-    parts |= {name: getattr(table, name).format(**parts) for name in ("gives", "condition", "untried", "order")}
-    lock = "" if dialect == "sqlite" else "FOR UPDATE"
-    hint = f"FORCE INDEX ({quoted(dialect, table.index)})" if dialect == "mysql" and table.index else ""
-    token_bytes = AS_BYTES[dialect].format(parts["token"])
-    return parts | {
-        "lock": lock,
-        "skip_locked": lock and f"{lock} SKIP LOCKED",
-        "hint": hint,
-        "token_bytes": token_bytes,
-    }

@@ -31,6 +31,14 @@ It is constant within a statement, so that an index can be used.
 AS_BYTES = {"sqlite": "{}", "mysql": "CAST({} AS BINARY)", "postgresql": '{} COLLATE "C"'}
 """A column of text that is compared byte by byte, whatever collation its table has."""
 
+BY_INDEX = {
+    "postgresql": "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; "
+    "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
+}
+"""What a transaction that claims says first, where a database would go by its statistics: of a table that fills and
+empties they say at any time that nearly nothing waits, and then it sorts all that does.
+"""
+
 SUPPORTED = frozenset(NOW)
 
 

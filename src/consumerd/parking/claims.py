@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Insert, and_, bindparam, delete, func, insert
 
 from consumerd.clock import wall
 from consumerd.database.causes import content_refused
-from consumerd.database.claims import ClaimedRow, ClaimedTable, Claims, Lease
+from consumerd.database.claimed_table import ClaimedTable
+from consumerd.database.claims import ClaimedRow, Claims, Lease
 from consumerd.database.dialects import database_now, takes_unicode, upsert
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import TaskId
@@ -194,7 +195,7 @@ def claims_in(dialect: str) -> Claims:
             token="lease_token",  # noqa: S106 - a column's name
             until="lease_until",
             index="ix_parked_due",
-            gives="{key}, {size}",
+            gives=("{size}",),
             condition="{consumer} = :consumer",
             more={"size": "size_bytes", "consumer": "consumer"},
         ),

@@ -27,18 +27,20 @@ class TestSQLite(ClaimsContract):
 
 @pytest.mark.parametrize("dialect", ["mysql", "postgresql"])
 def test_on_a_server_rows_are_chosen_by_its_clock_and_locked_ones_left_out(dialect: str) -> None:
-    claims = Claims(IN_DUE, dialect)
-    assert not claims.quick
-    for candidates in claims.candidates:
-        lapsed, waiting = (statement.text for statement in candidates)
-        assert "'taken'" in lapsed
-        assert "'new'" in waiting
-        assert lapsed.endswith("FOR UPDATE SKIP LOCKED")
-        assert ("FORCE INDEX (`ix_jobs`)" in lapsed) == (dialect == "mysql")
-        assert all(statement.names == ("limit",) for statement in candidates)
+    claiming = Claims(IN_DUE, dialect).claiming()
+    assert (claiming.quick is None) == (dialect == "mysql")
+    lapsed, waiting = (statement.text for statement in claiming.looks)
+    assert "'taken'" in lapsed
+    assert "'new'" in waiting
+    assert lapsed.endswith("FOR UPDATE SKIP LOCKED")
+    assert ("FORCE INDEX (`ix_jobs`)" in lapsed) == (dialect == "mysql")
+    assert all(statement.names == ("limit",) for statement in claiming.looks)
 
 
 def test_sqlite_claims_with_one_statement_by_the_clock_of_its_process() -> None:
-    every, untried = Claims(IN_DUE, "sqlite", lambda: 7.0).quick
+    claims = Claims(IN_DUE, "sqlite", lambda: 7.0)
+    every, untried = claims.claiming().quick, claims.claiming(is_untried=True).quick
+    assert every is not None
+    assert untried is not None
     assert every.names == ("now", "seconds", "token", "now", "limit", "now", "limit", "limit")
     assert untried.text.count('"tries" = 0') == 1

@@ -210,7 +210,8 @@ def test_an_unknown_key_is_refused() -> None:
 def test_the_claim_reads_by_its_index(bench: TableBench) -> None:
     source = bench.source()
     connection = sqlite3.connect(bench.database)
-    claim = source._claims.quick[False]
+    claim = source._claims.claiming().quick
+    assert claim is not None
     plan = connection.execute(f"EXPLAIN QUERY PLAN {claim.text}", [1] * len(claim.names)).fetchall()
     connection.close()
     steps = [row[3] for row in plan if "tasks" in row[3]]

@@ -17,6 +17,8 @@ from consumerd.sources.table.options import TableOptions
 
 FIRST_PAUSE_S = {False: 0.01, True: 0.05}
 LONGEST_PAUSE_IN_FILE_S = 0.1
+SHARE = 20
+"""A look that takes long is made as often as it costs a twentieth of the time."""
 
 
 class Rounds:
@@ -51,9 +53,10 @@ class Rounds:
         """Whether it is time to look, and a row can be claimed."""
         if self._clock.monotonic() < self._next_at:
             return False
+        began_at = self._clock.monotonic()
         if self._looks.read(claims.is_due):
             return True
-        self._put_off()
+        self._put_off(SHARE * (self._clock.monotonic() - began_at))
         return False
 
     def note(self, *, has_found: bool) -> None:
@@ -68,8 +71,8 @@ class Rounds:
         """Close what looks have opened."""
         self._looks.close()
 
-    def _put_off(self) -> None:
-        self._next_at = self._clock.monotonic() + self._pause_s * random.uniform(0.9, 1.1)  # noqa: S311 - not in step
+    def _put_off(self, at_least_s: float = 0.0) -> None:
+        self._next_at = self._clock.monotonic() + max(at_least_s, self._pause_s) * random.uniform(0.9, 1.1)  # noqa: S311 - not in step
         if self._pause_s >= self._longest_pause_s:
             self._database.rest()
         self._pause_s = min(self._pause_s * 2, self._longest_pause_s)

@@ -20,6 +20,7 @@ from consumerd.sources.decoding import decode_json, limited, quick_decode
 from consumerd.sources.records import decode_record
 from consumerd.sources.table import TRAITS
 from consumerd.sources.table.batch import Raw, TableBatch, key_texts
+from consumerd.sources.table.front import Front
 from consumerd.sources.table.lag import TableLag
 from consumerd.sources.table.opening import Opening
 from consumerd.sources.table.options import TableOptions
@@ -59,6 +60,7 @@ class TableSource:
         self._own_tokens = f"{context.lease_owner}/" if context.member is None else f"{context.member}#"
         self._opening = self._opening or Opening(self._options)  # the one of this process, however often it opens
         self._shape = UNKNOWN
+        self._front = Front(context.clock.monotonic)
         self._database = self._opening.database(self._make_ready)
         self._keepers = self._opening.quick_database()
         self._rounds = Rounds(self._options, context, self._opening, self._database)
@@ -176,16 +178,19 @@ class TableSource:
             rows = self._claims.claim(connection, lease, limit, is_untried=True)
             self._had_retries = False
         if not rows:
-            rows = self._claims.claim(connection, lease, limit)
-            self._had_retries = any(row[len(self._options.id_column)] for row in rows)
-        if not rows:
-            return None
-        return TableBatch(self._options.table, lease.owner, *self._read(rows))
+            began_at, since = self._context.clock.monotonic(), self._front.since()
+            rows = self._claims.claim(connection, lease, limit, since=since)
+            width = len(self._options.id_column)
+            self._had_retries = any(row[width] for row in rows)
+            self._front.note(began_at, since, rows[-1][width + 2] if rows else None, is_full=len(rows) == limit)
+            if since is not None and not rows:
+                return self._take(connection, limit)
+        return TableBatch(self._options.table, lease.owner, *self._read(rows)) if rows else None
 
     def _read(self, rows: Sequence[ClaimedRow]) -> tuple[list[Raw], Callable[[Any], object]]:
         """What a batch keeps of claimed rows, and how it decodes their content."""
         width, wall, names = len(self._options.id_column), self._context.clock.wall(), self._shape.names
-        contents = [tuple(row[width + 2 :]) if names else _as_bytes(row[-1]) for row in rows]
+        contents = [tuple(row[width + 3 :]) if names else _as_bytes(row[-1]) for row in rows]
         raws = [
             (
                 index,

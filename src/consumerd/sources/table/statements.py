@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from consumerd.database.claims import ClaimedTable, Claims
+from consumerd.database.claimed_table import ClaimedTable
+from consumerd.database.claims import Claims
 from consumerd.database.sql import literal, quoted, quoted_text
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.shape import Shape
@@ -24,11 +25,14 @@ _RESOLVE = "UPDATE {{table}} SET {{state}} = {{done}}, {{due}} = :now, {{settled
 _DELETE_DEAD = "DELETE FROM {{table}} WHERE {0}"
 _OF_A_DEAD_ROW = "{among} AND {state} = {dead}"
 
+_WAITED_SINCE = "CASE WHEN {state} = {waiting} THEN {due} END"
+
 
 class Statements:
     """The SQL of one table, as its options name it and as it was found.
 
-    claims: who has which rows; a claim gives a row's key, attempts, seconds since the first attempt, and content.
+    claims: who has which rows; a claim gives a row's key, attempts, seconds since the first attempt, since
+    when it was due where nobody had claimed it, and content.
     done, dead, defer: settle claimed rows.
     resolve: a dead row is done after all; for `Claims.run_for`.
     """
@@ -45,6 +49,7 @@ class Statements:
 
 def _claimed(options: TableOptions, shape: Shape) -> ClaimedTable:
     dialect = shape.dialect
+    content = {f"content_{number}": sql for number, sql in enumerate(shape.content)}
     return ClaimedTable(
         table=options.table,
         key=options.id_column,
@@ -54,7 +59,7 @@ def _claimed(options: TableOptions, shape: Shape) -> ClaimedTable:
         due=options.due_column,
         token=options.lease_column,
         index=shape.index,
-        gives="{key}, coalesce({attempts}, 0), :now - {first}, {content}",
+        gives=("coalesce({attempts}, 0)", ":now - {first}", _WAITED_SINCE, *(f"{{{name}}}" for name in content)),
         condition="{has_key} AND ({where})" if options.where else "{has_key}",
         order="{due}, {key}" if shape.is_ordered else "{due}",
         untried="coalesce({attempts}, 0) = 0",
@@ -65,7 +70,7 @@ def _claimed(options: TableOptions, shape: Shape) -> ClaimedTable:
             "settled": options.settled_column,
         },
         texts={
-            "content": ", ".join(shape.content),
+            **content,
             "where": literal(dialect, options.where or "1 = 1"),
             "key_part": quoted(dialect, options.id_column[0]),
             "pending": quoted_text(dialect, options.states.pending),
