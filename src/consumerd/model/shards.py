@@ -21,11 +21,11 @@ def bucket_of(key: object) -> int:
 class Shard:
     """The part of a source's keys that one worker may take: `self.shard` in a consumer.
 
-    index: the worker, from 0; count: how many workers divide the keys.
+    index: the worker, from 0; count: how many workers divide the keys; by default one has all.
     """
 
-    index: int
-    count: int
+    index: int = 0
+    count: int = 1
 
     @property
     def buckets(self) -> range:

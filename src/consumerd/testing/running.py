@@ -90,7 +90,8 @@ class Run:
         self.source = source or MemorySource()
         self.board = Board.private()
         self.consumer = consumer_class(0, **configs)
-        self.context = context_in_memory(self.clock, self.facts, configs, self.board, records, shard=shard)
+        given = {"words": self.board.words, "shard": shard or Shard()}
+        self.context = context_in_memory(self.clock, self.facts, configs, records, **given)
         self.interrupts = self.context.interrupts
         self.runtime = Runtime(self.context, self.consumer, self.source, self.store.as_thread(), self.link)
         self.loop = self.runtime.open()
@@ -154,24 +155,23 @@ def context_in_memory(
     clock: ManualClock,
     facts: list[Fact],
     configs: dict[str, Any],
-    board: Board | None = None,
     records: Sequence[object] = (),
-    *,
-    shard: Shard | None = None,
+    **given: Any,  # fields have any type
 ) -> WorkerContext:
-    """What the parts of a worker share, where its time is moved by hand and what it reports goes into `facts`."""
+    """What the parts of a worker share, where its time is moved by hand and what it reports goes into `facts`.
+
+    given: other fields of it.
+    """
     return WorkerContext(
         name=NAME,
-        shard=shard or Shard(0, 1),
-        member=None,
         lease_owner="test#0",
         common=CommonKeys.model_validate(configs),
         options=MemoryOptions(records=list(records)),
         emit=facts.append,
-        words=(board or Board.private()).words,
         deadline=StopDeadline(25.0),
         interrupts=Interrupts(sleep=clock.sleep),
         clock=clock,
+        **given,
     )
 
 

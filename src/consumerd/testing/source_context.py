@@ -69,7 +69,7 @@ def context_for_tests(
         name="test/consumer",
         consumer=consumer,
         options=options,
-        shard=Shard(0, 1),
+        shard=Shard(),
         member="0123.test.consumer.0",
         lease_owner=f"0123.test.consumer.0#{generation}",
         max_unsettled=10_000,

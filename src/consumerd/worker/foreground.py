@@ -20,11 +20,9 @@ from consumerd.config.shape import LogSettings, Settings
 from consumerd.errors import ConsumerdError, UsageError
 from consumerd.events.log import log_to_stdout
 from consumerd.model.identity import ConsumerName
-from consumerd.model.shards import Shard
 from consumerd.parking.opening import open_store_thread
 from consumerd.standard_streams import open_standard_descriptors
 from consumerd.state.state_dir import StateDirectory
-from consumerd.wire.board import Board
 from consumerd.wire.messages import Message, Ready
 from consumerd.worker.code.loader import LoadedConsumer, prepare_class
 from consumerd.worker.process import listen_to_signals
@@ -77,12 +75,9 @@ def _context(loaded: LoadedConsumer) -> WorkerContext:
     log = LogSettings()
     return WorkerContext(
         name=name,
-        shard=Shard(0, 1),
-        member=None,
         lease_owner=f"{GROUP}.{uuid.uuid4().hex}#0",
         common=loaded.common,
         options=loaded.options,
-        words=Board.private().words,
         deadline=StopDeadline(loaded.common.stop_timeout or Settings().stop_timeout),
         emit=emitter(redact, log_to_stdout(log.format, log.level, bound={"consumer": name, "worker_id": 0})),
         redact=redact,

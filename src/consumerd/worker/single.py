@@ -21,11 +21,10 @@ from consumerd.events.facts import Fact
 from consumerd.model.exits import WorkerExit
 from consumerd.model.failure import describe
 from consumerd.model.parked import ParkedState, ParkedTask
-from consumerd.model.shards import Shard
 from consumerd.parking.memory import MemoryStore
 from consumerd.sources.memory import MemoryOptions, MemorySource
 from consumerd.standard_streams import STDOUT, make_streams_lenient, say
-from consumerd.wire.board import Board, read_words
+from consumerd.wire.board import read_words
 from consumerd.worker.code.loader import LoadedConsumer, load_consumer
 from consumerd.worker.execution import copied, execute_as
 from consumerd.worker.process_end import leave
@@ -72,12 +71,9 @@ def _run(context: WorkerContext, consumer: Any) -> int:  # the user's class
 def _context(settings: ConsumerSettings, loaded: LoadedConsumer, record: object) -> WorkerContext:
     return WorkerContext(
         name=str(settings.full_name),
-        shard=Shard(0, 1),
-        member=None,
         lease_owner="task#0",
         common=loaded.common,
         options=MemoryOptions(records=[record]),
-        words=Board.private().words,
         deadline=StopDeadline(loaded.common.stop_timeout or Settings().stop_timeout),
         emit=_tell_of_hook,
         redact=Redaction(loaded.redactor.redact),

@@ -17,6 +17,7 @@ from consumerd.events.facts import Event, Fact, Listener
 from consumerd.events.listeners import Listeners
 from consumerd.model.failure import describe
 from consumerd.model.shards import Shard
+from consumerd.wire.board import Board
 from consumerd.wire.board_writer import BoardWriter
 from consumerd.wire.messages import Message
 from consumerd.worker.tasks.interrupts import Interrupt, Interrupts, StopDeadline
@@ -59,14 +60,14 @@ class WorkerContext:
     """
 
     name: str
-    shard: Shard
-    member: str | None
     lease_owner: str
     common: CommonKeys
     options: Any  # each source casts it to its own model
     emit: Callable[[Fact], None]
-    words: memoryview
     deadline: StopDeadline
+    shard: Shard = field(default_factory=Shard)
+    member: str | None = None
+    words: memoryview = field(default_factory=lambda: Board.private().words)
     interrupts: Interrupts = field(default_factory=Interrupts)
     redact: Redaction = field(default_factory=Redaction)
     clock: Clock = SYSTEM_CLOCK
