@@ -16,7 +16,7 @@ from consumerd.master.pools.worker_messages import break_worker
 from consumerd.master.rules import history
 from consumerd.master.rules.flow import Flow, flowed, one_replaced
 from consumerd.master.rules.observed import Condemned
-from consumerd.master.rules.watch import SCAN_BUSY_S, Limits, Observation, Stuck, judged, scan_every_s, seen
+from consumerd.master.rules.watch import SCAN_BUSY_S, Observation, Stuck, judged, scan_every_s, seen
 from consumerd.model.slots import LOOPING, SlotState
 from consumerd.wire.board import look_at
 
@@ -77,11 +77,11 @@ def _starting(pool: Pool) -> Iterator[tuple[int, float]]:
     """The workers that are not in their loops yet, and when each of them should have been."""
     for number, slot in pool.observed.slots.items():
         if slot.state is SlotState.STARTING and slot.pid is not None and slot.condemned is None:
-            yield number, slot.since + max(LEAST_START_S, _limits(pool, slot.edition).task_timeout_s)
+            yield number, slot.since + max(LEAST_START_S, _timeout_s(pool, slot.edition))
 
 
-def _limits(pool: Pool, edition: int) -> Limits:
-    return Limits(pool.entry_of(edition).settings.common.task_timeout, pool.traits.get("gives_away", False))
+def _timeout_s(pool: Pool, edition: int) -> float:
+    return pool.entry_of(edition).settings.common.task_timeout
 
 
 # One worker
@@ -99,8 +99,10 @@ def _look(pool: Pool, number: int, worker: Worker, now: float) -> None:
         return
     if slot.condemned is not None and not slot.condemned.is_let_off(observation.standing.since_s):
         return
-    limits = _limits(pool, slot.edition)
-    stuck = worker.stuck = None if observation.is_idling else judged(observation, limits)
+    timeout_s, is_waiting_free = _timeout_s(pool, slot.edition), pool.traits.get("gives_away", False)
+    stuck = worker.stuck = (
+        None if observation.is_idling else judged(observation, timeout_s, is_waiting_free=is_waiting_free)
+    )
     if slot.condemned is not None or (stuck is None and slot.state is SlotState.STALLED):
         _went_on(pool, number, worker, now)
     if stuck is None:
@@ -108,7 +110,7 @@ def _look(pool: Pool, number: int, worker: Worker, now: float) -> None:
     if pool.observed.slots[number].state is SlotState.RUNNING:
         _stalled(pool, number, worker, stuck, now)
     if stuck.is_overdue:
-        reason = f"stuck: it {stuck.told(now)}, and task_timeout is {limits.task_timeout_s:g} s"
+        reason = f"stuck: it {stuck.told(now)}, and task_timeout is {timeout_s:g} s"
         condemn(pool, number, Condemned(reason, now, now + DIAGNOSE_S, stuck.shard, stuck.offset), now)
 
 

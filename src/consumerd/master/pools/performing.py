@@ -111,17 +111,13 @@ def _kill(pool: Pool, slot: int) -> None:
     worker, sentence = pool.workers[slot], pool.observed.slots[slot].condemned
     assert worker.pid is not None
     pool.tools.launcher.kill(worker.pid, worker.pidfd)
-    if sentence is None:
-        reason = "it was not gone by its deadline"
-        fact = events.worker_killed(consumer=pool.consumer, worker_id=slot, pid=worker.pid, reason=reason)
-    else:
-        fact = events.worker_killed(
-            consumer=pool.consumer,
-            worker_id=slot,
-            pid=worker.pid,
-            reason=sentence.reason,
-            shard=sentence.shard,
-            offset=sentence.offset,
-            stacks=worker.ends.board.stacks(),
-        )
+    fact = events.worker_killed(
+        consumer=pool.consumer,
+        worker_id=slot,
+        pid=worker.pid,
+        reason="it was not gone by its deadline" if sentence is None else sentence.reason,
+        shard=None if sentence is None else sentence.shard,
+        offset=None if sentence is None else sentence.offset,
+        stacks=None if sentence is None else worker.ends.board.stacks(),
+    )
     pool.become(pool.observed.with_slot(slot, is_killed=True), fact)

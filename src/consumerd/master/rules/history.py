@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from consumerd.master.rules.observed import Condemned, ObservedPool, Slot, WantedPool
-from consumerd.master.rules.restart import BUDGET_WINDOW_S, Ended, budget_of, pause_s, recent_deaths
+from consumerd.master.rules.restart import BUDGET_WINDOW_S, Ended, budget_of, pause_s
 from consumerd.master.rules.wait_status import exit_code
 from consumerd.model.exits import WorkerExit
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
@@ -194,7 +194,7 @@ def worker_ended(pool: ObservedPool, number: int, ended: Ended, now: float, want
 
 def _unproven_death(pool: ObservedPool, ended: Ended, now: float, budget: int) -> ObservedPool:
     """The pool has a budget of them."""
-    pool = replace(pool, deaths=recent_deaths(pool.deaths, now))
+    pool = replace(pool, deaths=(*(death for death in pool.deaths if death > now - BUDGET_WINDOW_S), now))
     if len(pool.deaths) <= budget:
         return pool
     reason = f"{len(pool.deaths)} of its workers died within {BUDGET_WINDOW_S:.0f} s before they had settled a task"

@@ -54,11 +54,6 @@ def budget_of(workers: int) -> int:
     return max(SMALLEST_BUDGET, 2 * workers)
 
 
-def recent_deaths(deaths: tuple[float, ...], now: float) -> tuple[float, ...]:
-    """Those within the window, and the one now."""
-    return (*(death for death in deaths if death > now - BUDGET_WINDOW_S), now)
-
-
 def is_proven(loop_s: float, reading: Reading | None) -> bool:
     """Whether a worker that was `loop_s` seconds in its loop has shown that it works: by a settled task, or because its
     source has answered and nothing went wrong for a while. To wait for a source that does not answer shows nothing.

@@ -39,18 +39,6 @@ class Why(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What a worker may take its time for.
-
-    task_timeout_s: for one attempt.
-    is_waiting_free: a user's own generator may wait for its next task for ever.
-    """
-
-    task_timeout_s: float
-    is_waiting_free: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Observation:
     """What is known of one worker.
 
@@ -132,10 +120,12 @@ def seen(
     return Observation(stands, words, now, stopped_since if is_stopped else None)
 
 
-def judged(observation: Observation, limits: Limits) -> Stuck | None:
-    """Whether a worker is stuck, as it was last seen."""
-    reading, now = observation.reading, observation.seen_at
-    since_s, timeout_s = observation.standing.since_s, limits.task_timeout_s
+def judged(observation: Observation, timeout_s: float, *, is_waiting_free: bool = False) -> Stuck | None:
+    """Whether a worker is stuck, as it was last seen.
+
+    timeout_s: for one attempt. is_waiting_free: a user's own generator may wait for its next task for ever.
+    """
+    reading, now, since_s = observation.reading, observation.seen_at, observation.standing.since_s
     place = next(((lane.shard, lane.cursor) for lane in reading.busy), (None, None))
     if observation.stopped_since is not None:
         return Stuck(Why.STOPPED, observation.stopped_since, now - observation.stopped_since >= timeout_s, *place)
@@ -144,7 +134,7 @@ def judged(observation: Observation, limits: Limits) -> Stuck | None:
     if reading.busy:
         is_stalled = now - since_s >= min(STALLED_AFTER_S, timeout_s)
         return Stuck(Why.TASK, since_s, now - since_s >= timeout_s, *place) if is_stalled else None
-    if limits.is_waiting_free or now - since_s < NO_TURN_S:
+    if is_waiting_free or now - since_s < NO_TURN_S:
         return None
     return Stuck(Why.LOOP, since_s, now - since_s >= max(NO_TURN_S, timeout_s))
 

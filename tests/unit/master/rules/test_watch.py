@@ -10,7 +10,6 @@ from consumerd.master.rules.watch import (
     SCAN_BUSY_S,
     SCAN_IDLE_S,
     STALLED_AFTER_S,
-    Limits,
     Observation,
     Stuck,
     Why,
@@ -36,7 +35,7 @@ from consumerd.wire.board import (
     WorkerState,
 )
 
-LIMITS = Limits(task_timeout_s=300.0)
+TIMEOUT_S = 300.0
 
 
 def board(words: list[int], changes: dict[int, int]) -> list[int]:
@@ -63,56 +62,56 @@ def standing_for(seconds: int, words: list[int], *, is_stopped: bool = False) ->
 
 
 def test_an_attempt_is_fine_then_stalled_then_overdue() -> None:
-    assert judged(standing_for(int(STALLED_AFTER_S) - 1, BUSY), LIMITS) is None
-    assert judged(standing_for(int(STALLED_AFTER_S), BUSY), LIMITS) == Stuck(Why.TASK, 0.0, False, 3, 7)
-    assert judged(standing_for(299, BUSY), LIMITS) == Stuck(Why.TASK, 0.0, False, 3, 7)
-    assert judged(standing_for(300, BUSY), LIMITS) == Stuck(Why.TASK, 0.0, True, 3, 7)
+    assert judged(standing_for(int(STALLED_AFTER_S) - 1, BUSY), TIMEOUT_S) is None
+    assert judged(standing_for(int(STALLED_AFTER_S), BUSY), TIMEOUT_S) == Stuck(Why.TASK, 0.0, False, 3, 7)
+    assert judged(standing_for(299, BUSY), TIMEOUT_S) == Stuck(Why.TASK, 0.0, False, 3, 7)
+    assert judged(standing_for(300, BUSY), TIMEOUT_S) == Stuck(Why.TASK, 0.0, True, 3, 7)
 
 
 def test_a_task_timeout_below_the_time_of_the_flag_counts_first() -> None:
-    assert judged(standing_for(1, BUSY), Limits(2.0)) is None
-    assert judged(standing_for(2, BUSY), Limits(2.0)) == Stuck(Why.TASK, 0.0, True, 3, 7)
+    assert judged(standing_for(1, BUSY), 2.0) is None
+    assert judged(standing_for(2, BUSY), 2.0) == Stuck(Why.TASK, 0.0, True, 3, 7)
 
 
 def test_whatever_the_loop_changes_is_progress() -> None:
     for place in (CURSOR, BUSY_SINCE_NS, ATTEMPT_SINCE_NS, HANDLED, FAILED):
         changed = board(BUSY, {place: BUSY[place] + 1})
         observation = seen(standing_for(100, BUSY), changed, 101.0, is_stopped=False, planned_s=1.0)
-        assert judged(observation, LIMITS) is None, place
+        assert judged(observation, TIMEOUT_S) is None, place
 
 
 def test_what_others_than_the_loop_change_is_no_progress() -> None:
     changed = board(BUSY, {FLAGS: BoardFlag.SOURCE_AWAY, UNSETTLED: 5})
     observation = seen(standing_for(100, BUSY), changed, 101.0, is_stopped=False, planned_s=1.0)
-    assert judged(observation, LIMITS) is not None
+    assert judged(observation, TIMEOUT_S) is not None
 
 
 def test_a_stopped_process_is_stuck_at_once_and_overdue_after_the_timeout() -> None:
-    assert judged(standing_for(0, IDLE, is_stopped=True), LIMITS) == Stuck(Why.STOPPED, 0.0, False)
-    assert judged(standing_for(300, BUSY, is_stopped=True), LIMITS) == Stuck(Why.STOPPED, 0.0, True, 3, 7)
+    assert judged(standing_for(0, IDLE, is_stopped=True), TIMEOUT_S) == Stuck(Why.STOPPED, 0.0, False)
+    assert judged(standing_for(300, BUSY, is_stopped=True), TIMEOUT_S) == Stuck(Why.STOPPED, 0.0, True, 3, 7)
     continued = seen(standing_for(10, IDLE, is_stopped=True), IDLE, 11.0, is_stopped=False, planned_s=1.0)
-    assert judged(continued, LIMITS) is None
+    assert judged(continued, TIMEOUT_S) is None
 
 
 def test_a_loop_without_a_turn_outside_the_handler_is_stuck() -> None:
-    assert judged(standing_for(int(NO_TURN_S) - 1, IDLE), LIMITS) is None
-    assert judged(standing_for(int(NO_TURN_S), IDLE), LIMITS) == Stuck(Why.LOOP, 0.0, False)
-    assert judged(standing_for(int(NO_TURN_S), IDLE), Limits(1.0)) == Stuck(Why.LOOP, 0.0, True)
+    assert judged(standing_for(int(NO_TURN_S) - 1, IDLE), TIMEOUT_S) is None
+    assert judged(standing_for(int(NO_TURN_S), IDLE), TIMEOUT_S) == Stuck(Why.LOOP, 0.0, False)
+    assert judged(standing_for(int(NO_TURN_S), IDLE), 1.0) == Stuck(Why.LOOP, 0.0, True)
     turning = [board(IDLE, {TURNED_NS: number}) for number in range(100)]
-    assert judged(looked(*turning), LIMITS) is None
+    assert judged(looked(*turning), TIMEOUT_S) is None
 
 
 def test_a_users_own_generator_may_wait_for_its_next_task() -> None:
-    assert judged(standing_for(1000, IDLE), Limits(300.0, is_waiting_free=True)) is None
+    assert judged(standing_for(1000, IDLE), TIMEOUT_S, is_waiting_free=True) is None
 
 
 def test_a_worker_that_drains_has_its_own_deadline() -> None:
-    assert judged(standing_for(1000, board(BUSY, {STATE: WorkerState.DRAINING})), LIMITS) is None
+    assert judged(standing_for(1000, board(BUSY, {STATE: WorkerState.DRAINING})), TIMEOUT_S) is None
 
 
 def test_time_in_which_the_master_could_not_look_counts_against_no_one() -> None:
     frozen = seen(standing_for(5, BUSY), BUSY, 1000.0, is_stopped=False, planned_s=1.0)
-    assert judged(frozen, LIMITS) is None
+    assert judged(frozen, TIMEOUT_S) is None
     assert frozen.seen_at - frozen.standing.since_s == 6.0
 
 
@@ -133,13 +132,13 @@ def test_nobody_is_overdue_who_went_on_within_the_timeout(looks: list[tuple[floa
         cursor += goes_on
         changed_at = now if goes_on else changed_at
         observation = seen(observation, board(BUSY, {CURSOR: cursor}), now, is_stopped=False, planned_s=1.0)
-        stuck = judged(observation, LIMITS)
+        stuck = judged(observation, TIMEOUT_S)
         assert stuck is None or stuck.since_s >= changed_at
-        assert stuck is None or not stuck.is_overdue or now - changed_at >= LIMITS.task_timeout_s
+        assert stuck is None or not stuck.is_overdue or now - changed_at >= TIMEOUT_S
 
 
 @given(st.lists(st.sampled_from([IDLE, IDLE_LATER, BUSY]), min_size=1, max_size=4), st.booleans())
 def test_of_what_idles_there_is_nothing_to_judge(boards: list[list[int]], is_stopped: bool) -> None:
     observation = looked(*boards, every_s=SCAN_IDLE_S, is_stopped=is_stopped)
-    assert not observation.is_idling or judged(observation, Limits(task_timeout_s=0.0)) is None
+    assert not observation.is_idling or judged(observation, 0.0) is None
     assert looked(IDLE, IDLE_LATER).is_idling
