@@ -44,6 +44,7 @@ from consumerd.master.pools.entry import Entry
 from consumerd.master.pools.mailbox import Mailbox
 from consumerd.master.pools.pools import Pools
 from consumerd.master.pools.tools import Tools
+from consumerd.master.pools.worker_messages import look_for_proof
 from consumerd.master.supervisor import Supervisor
 from consumerd.standard_streams import STDERR
 from consumerd.state import host_identity, locks
@@ -133,7 +134,7 @@ class _Master:
             self._tools,
             self._signals,
             self._woken,
-            duties=(look_for_leftovers, watch, autoscale, recycle, give_lag_duty),
+            duties=(look_for_proof, look_for_leftovers, watch, autoscale, recycle, give_lag_duty),
             service=service,
             reload=self._reloader.reload_soon,
             note_end=self._children.note_end,

@@ -18,15 +18,12 @@ from consumerd.master.pools.performing import perform
 from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.pools import Pools
 from consumerd.master.pools.tools import Tools
-from consumerd.master.pools.worker_messages import hear_worker, look_for_proof, unproven, worker_ended
+from consumerd.master.pools.worker_messages import hear_worker, worker_ended
 from consumerd.master.pools.zygote_messages import hear_zygote, zygote_ended
 from consumerd.master.rules.plan import LOST_FOR_S, plan
 from consumerd.model.slots import PoolState
 
 LONGEST_WAIT_S = 3600.0
-LOOK_S = 0.1
-"""How often to look whether a worker on which something depends has proved itself."""
-
 MOST_ROUNDS = 10
 """How often one turn may plan again: performing an action may make room for the next, not for a third and tenth."""
 
@@ -67,7 +64,7 @@ class Supervisor:
         self.stop_deadline: float | None = None
         self._has_told_that_nothing_loads = False
         self._planned_at: float | None = None
-        self._look_at: Sequence[float | None] = ()
+        self._look_at: list[float | None] = []
 
     async def run(self) -> int:
         """Until every pool is gone; the exit code of `consumerd run`."""
@@ -94,13 +91,11 @@ class Supervisor:
         self._attend_signals()
         self._hear(now)
         self._reap(now)
-        for pool in self._pools:
-            look_for_proof(pool, now)
         self._look_at = [duty(pool, now) for pool in self._pools for duty in self._duties]
         self._act(now)
         for pool in self._pools:
             suspects.tell(pool)
-        self._service.turn(now)
+        self._look_at.append(self._service.turn(now))
         self._tell_if_nothing_loads()
 
     def _attend_signals(self) -> None:
@@ -188,10 +183,8 @@ class Supervisor:
         return self.stop_deadline is not None and not len(self._pools)
 
     async def _wait(self) -> None:
-        known = [at for at in (self._planned_at, *self._look_at, self._service.next_turn_at()) if at is not None]
+        known = [at for at in (self._planned_at, *self._look_at) if at is not None]
         timeout_s = min(known) - clock.monotonic() if known else LONGEST_WAIT_S
-        if any(any(unproven(pool)) for pool in self._pools):
-            timeout_s = min(timeout_s, LOOK_S)
         if timeout_s <= 0:
             await asyncio.sleep(0)
             return

@@ -38,10 +38,10 @@ class Service:
         self._status = ""
         self._retry_at = self._status_at = self._alive_at = 0.0
 
-    def turn(self, now: float) -> None:
-        """Tell what has changed, and that the supervisor takes its turns."""
+    def turn(self, now: float) -> float | None:
+        """Tell what has changed, and that the supervisor takes its turns; when one is needed though nothing happens."""
         if not self._notify.address:
-            return
+            return None
         if not self._is_ready and (
             is_started(self._pools.wanted, self._pools.observed) or now >= self._ready_at_latest
         ):
@@ -55,11 +55,6 @@ class Service:
             self._alive_at = now + self._notify.watchdog_s / 2
             self._send("WATCHDOG=1", now)
         self._flush(now)
-
-    def next_turn_at(self) -> float | None:
-        """When a turn is needed though nothing happens."""
-        if not self._notify.address:
-            return None
         deadlines = [] if self._notify.watchdog_s is None else [self._alive_at]
         if not self._is_ready:
             deadlines.append(self._ready_at_latest)

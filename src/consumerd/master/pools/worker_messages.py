@@ -21,6 +21,9 @@ from consumerd.wire.board import BoardFlag, Reading
 from consumerd.wire.messages import Cleared, Lag, ParkedNow, Ready, Reported, Wake
 from consumerd.wire.status import Culprit, Flag, LastEnd
 
+LOOK_S = 0.1
+"""How often to look whether a worker on which something depends has proved itself."""
+
 
 def hear_worker(pool: Pool, arrival: Arrival, now: float) -> None:
     """Note what a worker says, if it is the one that the slot has now."""
@@ -72,8 +75,8 @@ def unproven(pool: Pool) -> Iterator[tuple[int, Worker]]:
             yield number, pool.workers[number]
 
 
-def look_for_proof(pool: Pool, now: float) -> None:
-    """Look whether the workers whose proof is waited for have given it."""
+def look_for_proof(pool: Pool, now: float) -> float | None:
+    """Look whether the workers whose proof is waited for have given it; soon again, while there are any."""
     for number, worker in list(unproven(pool)):
         loop_s, reading, edition = worker.loop_s(now), worker.reading(), pool.observed.slots[number].edition
         if is_proven(loop_s, reading):
@@ -83,6 +86,7 @@ def look_for_proof(pool: Pool, now: float) -> None:
             reason = f"its first worker handled tasks, and each of them failed{last}: see consumerd parked list"
             pool.become(history.rejected(pool.observed, edition, reason=reason, traceback=""))
     _forget_overcome(pool, now)
+    return now + LOOK_S if any(unproven(pool)) else None
 
 
 def _forget_overcome(pool: Pool, now: float) -> None:
