@@ -44,39 +44,32 @@ class MeasuredLag:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """Tasks wait in a shard, at this position since then. heard_at: when that was last measured."""
-
-    position: int
-    since_s: float
-    heard_at: float
-
-
-@dataclass(frozen=True, slots=True)
 class Flow:
     """How tasks flow from a pool's source, look after look.
 
     done: how many tasks the pool has handled, failed or parked.
     idle_since_s: when it last made progress, or showed a sign of work.
-    shards: those in which tasks wait.
+    shards: those in which tasks wait; the position of each, and since when it stands there.
+    heard_at: when that was last measured.
     replaced: how many workers have been replaced because of a silent source.
     not_before_s: when the next one may be replaced.
     """
 
     done: int
     idle_since_s: float
-    shards: Mapping[int, Waiting] = field(default_factory=dict)
+    shards: Mapping[int, tuple[int, float]] = field(default_factory=dict)
+    heard_at: float = 0.0
     replaced: int = 0
     not_before_s: float = 0.0
 
     def stalled(self, now: float) -> Mapping[int, float]:
         """The stalled shards, each with since when."""
-        if now - self.idle_since_s < SHARD_STALLED_AFTER_S:
+        if now - self.idle_since_s < SHARD_STALLED_AFTER_S or now - self.heard_at >= OLD_LAG_S:
             return {}
         return {
-            shard: max(waiting.since_s, self.idle_since_s)
-            for shard, waiting in self.shards.items()
-            if waiting.heard_at - waiting.since_s >= SHARD_STALLED_AFTER_S and now - waiting.heard_at < OLD_LAG_S
+            shard: max(since_s, self.idle_since_s)
+            for shard, (_, since_s) in self.shards.items()
+            if self.heard_at - since_s >= SHARD_STALLED_AFTER_S
         }
 
     def must_replace(self, now: float) -> bool:
@@ -92,22 +85,13 @@ def flowed(before: Flow | None, lag: MeasuredLag | None, *, done: int, is_at_wor
         flow = replace(flow, done=done, idle_since_s=now)
     if lag is None:
         return flow
-    shards = {
-        shard: _waiting(flow.shards.get(shard), position, lag.heard_at)
-        for shard, tasks, _, position in lag.shards
-        if tasks > 0 and shard not in lag.blocked
-    }
-    waits_on = any(shard in shards and shards[shard].position == was.position for shard, was in flow.shards.items())
-    return replace(flow, shards=shards, replaced=flow.replaced if waits_on else 0)
+    waiting = {shard: position for shard, tasks, _, position in lag.shards if tasks > 0 and shard not in lag.blocked}
+    standing = {shard: was for shard, was in flow.shards.items() if waiting.get(shard) == was[0]}
+    shards = {shard: standing.get(shard, (position, lag.heard_at)) for shard, position in waiting.items()}
+    return replace(flow, shards=shards, heard_at=lag.heard_at, replaced=flow.replaced if standing else 0)
 
 
 def one_replaced(flow: Flow, now: float) -> Flow:
     """A worker is being replaced for it."""
     pause_s = min(LONGEST_PAUSE_S, REPLACE_AFTER_S * 2.0 ** min(flow.replaced, 16))
     return replace(flow, replaced=flow.replaced + 1, not_before_s=now + pause_s)
-
-
-def _waiting(before: Waiting | None, position: int, heard_at: float) -> Waiting:
-    if before is None or before.position != position:
-        return Waiting(position, heard_at, heard_at)
-    return replace(before, heard_at=heard_at)
