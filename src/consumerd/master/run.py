@@ -33,7 +33,7 @@ from consumerd.master.duties.service import Service
 from consumerd.master.duties.watchdog import watch
 from consumerd.master.event_command import EventCommand
 from consumerd.master.helper import StoreHelper
-from consumerd.master.host.durability import Durability
+from consumerd.master.host.durability import Durability, filesystem_of, why_it_passes
 from consumerd.master.host.launcher import Launcher
 from consumerd.master.host.memory import OomKills
 from consumerd.master.host.own_process import ServiceSocket
@@ -224,13 +224,14 @@ def _tools(
     document: Document, state_dir: StateDirectory, reporting: _Reporting, launcher: Launcher, wake: Callable[[], None]
 ) -> Tools:
     loop = asyncio.get_running_loop()
+    passes = why_it_passes(filesystem_of(state_dir.path), os.environ)
     return Tools(
         launcher=launcher,
         mailbox=Mailbox(loop, wake),
         stderr=StderrPipes(loop, Outlet(STDERR, patience_s=PATIENCE_S), reporting.broadcast.hear_stderr),
         emit=reporting.emit,
         tell=reporting.told,
-        judge=Durability.of(document, state_dir.path, reporting.emit).judge,
+        judge=Durability(document.settings.parking, state_dir.path, passes, reporting.emit).judge,
         claim_oom_kill=OomKills().claim,
     )
 
@@ -246,7 +247,6 @@ def _started(document: Document, state_dir: StateDirectory) -> Fact:
 
 
 def _entries(state_dir: StateDirectory) -> Callable[[Document, ConsumerSettings], Entry]:
-    """Makes the entry of a consumer of a document."""
     own_id = host_identity.own_id(state_dir)
 
     def entry(document: Document, consumer: ConsumerSettings) -> Entry:

@@ -134,7 +134,6 @@ async def _until_gone(reader: asyncio.StreamReader, answer: Coroutine[object, ob
 
 
 async def _stream(writer: asyncio.StreamWriter, identifier: object, items: AsyncGenerator[str]) -> None:
-    """Each item as it comes."""
     own = json.dumps(identifier)
     async with aclosing(items):
         async for item in items:

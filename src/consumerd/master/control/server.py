@@ -141,7 +141,6 @@ class ControlServer:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file lies there."""
     try:
         found = path.stat()
     except OSError:

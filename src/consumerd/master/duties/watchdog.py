@@ -159,7 +159,6 @@ def _went_on(pool: Pool, number: int, worker: Worker, now: float) -> None:
 
 
 def _look_at_flow(pool: Pool, observations: list[Observation], now: float) -> None:
-    """Whether its source gives what waits in it."""
     if not observations:
         return
     dead = pool.tally.dead

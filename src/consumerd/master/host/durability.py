@@ -5,12 +5,11 @@ Such a source (Kafka, a generator) has forgotten a task once it is parked: the s
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from consumerd import events
-from consumerd.config.shape import EMBEDDED, Document
+from consumerd.config.shape import EMBEDDED
 from consumerd.events.facts import Fact
 from consumerd.model.identity import ConsumerName
 from consumerd.wire.messages import Loaded
@@ -41,11 +40,6 @@ class Durability:
         self._passes = passes
         self._emit = emit
         self._said: set[str] = set()
-
-    @classmethod
-    def of(cls, document: Document, state_dir: Path, emit: Callable[[Fact], None]) -> Durability:
-        """For a configuration and a state directory of this machine."""
-        return cls(document.settings.parking, state_dir, why_it_passes(filesystem_of(state_dir), os.environ), emit)
 
     def judge(self, name: ConsumerName, loaded: Loaded) -> str | None:
         """Why this consumer must not run with this store, or None."""

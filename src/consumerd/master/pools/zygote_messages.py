@@ -84,7 +84,6 @@ def _hear_of_import(pool: Pool, edition: int, news: Hello | Loaded | LoadFailed,
 
 
 def _refuse(pool: Pool, edition: int, reason: str, now: float) -> None:
-    """An edition must not run."""
     pool.become(history.load_failed(pool.observed, edition, now, reason=reason, traceback=""))
     kill_zygote(pool, edition)
 

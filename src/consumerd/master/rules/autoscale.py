@@ -223,7 +223,6 @@ def _wanted(now: Judgement, look: Measurement, bounds: WorkerRange, *, goal: int
 
 
 def _sentence(now: Judgement, look: Measurement, bounds: WorkerRange) -> str:
-    """What is wanted, what helps, and why."""
     wanted = f"{now.needed} {'worker' if now.needed == 1 else 'workers'} wanted"
     if look.shards is not None and now.needed > look.shards < bounds.max:
         return f"{wanted}, {look.shards} help: its source has {look.shards} partitions"

@@ -150,25 +150,20 @@ class ObservedPool:
         return 0 < self.established < edition != self.rejected
 
     def with_slot(self, number: int, **changes: Any) -> ObservedPool:  # fields of Slot
-        """With a slot that is changed."""
         return replace(self, slots={**self.slots, number: replace(self.slots[number], **changes)})
 
     def with_zygote(self, edition: int, **changes: Any) -> ObservedPool:  # fields of Zygote
-        """With a zygote that is changed."""
         return replace(self, zygotes={**self.zygotes, edition: replace(self.zygote(edition), **changes)})
 
     def slot_becomes(self, number: int, state: SlotState, now: float, **changes: Any) -> ObservedPool:
-        """With a slot in another state."""
         state = moved(SLOT_MOVES, self.slots[number].state, state)
         return self.with_slot(number, state=state, since=now, **changes)
 
     def zygote_becomes(self, edition: int, state: ZygoteState, now: float, **changes: Any) -> ObservedPool:
-        """With a zygote in another state."""
         state = moved(ZYGOTE_MOVES, self.zygote(edition).state, state)
         return self.with_zygote(edition, state=state, since=now, **changes)
 
     def becomes(self, state: PoolState, now: float) -> ObservedPool:
-        """In another state."""
         return replace(self, state=moved(POOL_MOVES, self.state, state), since=now)
 
 

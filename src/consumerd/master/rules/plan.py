@@ -117,8 +117,6 @@ def _give_up_at(wanted: Wanted, observed: Observed) -> float:
 
 @dataclass(frozen=True)
 class _PoolPlan:
-    """The plan of one pool."""
-
     name: ConsumerName
     wanted: WantedPool
     pool: ObservedPool
