@@ -24,7 +24,6 @@ MOST_WAITING = 1000
 
 MOST_FOLLOWERS = 16
 LONGEST_VALUE = 2_000
-LONGEST_ITEM = 60_000
 LONGEST_LINE_BYTES = LONGEST_VALUE
 STDERR = "stderr"
 
@@ -42,11 +41,7 @@ class Item:
     def as_json(self) -> str:
         """One object; long texts shortened."""
         told = plain(self.name, self.level, at=self.at, fields=self.fields, longest=LONGEST_VALUE)
-        text = json.dumps(told, default=repr)
-        if len(text) <= LONGEST_ITEM:
-            return text
-        cut = {"consumer": self.consumer, "is_cut": True}
-        return json.dumps(plain(self.name, self.level, at=self.at, fields=cut, longest=LONGEST_VALUE))
+        return json.dumps(told, default=repr)
 
 
 class Broadcast:
