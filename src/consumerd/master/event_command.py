@@ -17,7 +17,7 @@ from consumerd import clock, events
 from consumerd.events.facts import Audience, Fact, Level, plain
 from consumerd.master.children import Children, End
 from consumerd.master.host.launcher import Launcher
-from consumerd.master.rules.wait_status import described
+from consumerd.model.exits import described
 
 MOST_A_MINUTE = 30
 """Of each kind of event, so that a flood of dead tasks does not hide that a pool has failed."""

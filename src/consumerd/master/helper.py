@@ -14,7 +14,7 @@ from consumerd.errors import ConsumerdError, UsageError
 from consumerd.events.facts import Fact
 from consumerd.master.children import Children, End
 from consumerd.master.host.launcher import Executed, Launcher
-from consumerd.master.rules.wait_status import described
+from consumerd.model.exits import described
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import STORE_HELPER, Message, Serve, StoreRequest, StoreResult
 

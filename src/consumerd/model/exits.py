@@ -1,7 +1,9 @@
-"""A worker's exit codes: what its end means to the master."""
+"""How processes end: a worker's exit codes, and what the kernel says of an end, as a code and in words."""
 
 from __future__ import annotations
 
+import os
+import signal
 from enum import IntEnum
 
 from consumerd.errors import LoadError, SourceRefusedError, SystemRefusedError
@@ -19,3 +21,25 @@ class WorkerExit(IntEnum):
     DEADLINE_PASSED = 15
     SYSTEM_REFUSED = SystemRefusedError.exit_code
     BUG = 70
+
+
+_SIGNALS = {int(number): number.name for number in signal.Signals}  # those between 34 and 64 have no names
+_WORKER_EXITS: dict[int | None, str] = {int(known): known.name.lower() for known in WorkerExit}
+
+
+def exit_code(status: int | None) -> int | None:
+    """Of a wait status: the exit code, or minus the number of the signal; None where nobody could read it."""
+    return None if status is None else os.waitstatus_to_exitcode(status)
+
+
+def described(status: int | None) -> str:
+    """The end of any process: `exit 3`, `SIGKILL`."""
+    code = exit_code(status)
+    if code is None:
+        return "unknown"
+    return f"exit {code}" if code >= 0 else _SIGNALS.get(-code, f"signal {-code}")
+
+
+def worker_described(status: int | None) -> str:
+    """The end of a worker or zygote, whose exit codes have meanings: `drained`, `exit 3`, `SIGKILL`."""
+    return _WORKER_EXITS.get(exit_code(status)) or described(status)

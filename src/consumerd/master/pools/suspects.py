@@ -9,7 +9,7 @@ from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.worker import Worker
 from consumerd.master.rules.observed import Slot
 from consumerd.master.rules.suspects import Suspects, Verdict, is_excused, judge
-from consumerd.master.rules.wait_status import exit_code, worker_described
+from consumerd.model.exits import exit_code, worker_described
 from consumerd.model.slots import SlotState
 from consumerd.model.task import TaskId
 from consumerd.wire import messages

@@ -15,7 +15,7 @@ from consumerd.master.rules import history
 from consumerd.master.rules.flow import MeasuredLag
 from consumerd.master.rules.observed import ObservedPool
 from consumerd.master.rules.restart import Ended, has_settled, is_proven, is_refuted
-from consumerd.master.rules.wait_status import worker_described
+from consumerd.model.exits import worker_described
 from consumerd.model.slots import PoolState, SlotState
 from consumerd.wire.board import BoardFlag, Reading
 from consumerd.wire.messages import Cleared, Lag, ParkedNow, Ready, Reported, Wake

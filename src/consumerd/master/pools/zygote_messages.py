@@ -14,7 +14,7 @@ from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.worker import Worker, end_with
 from consumerd.master.pools.worker_messages import become_ready, let_go, worker_ended
 from consumerd.master.rules import history
-from consumerd.master.rules.wait_status import described
+from consumerd.model.exits import described
 from consumerd.model.slots import PoolState, ZygoteState
 from consumerd.version import __version__
 from consumerd.wire.messages import Amended, Exited, Forked, Hello, Loaded, LoadFailed, NotForked

@@ -9,8 +9,7 @@ from dataclasses import replace
 
 from consumerd.master.rules.observed import Condemned, ObservedPool, Slot, WantedPool
 from consumerd.master.rules.restart import BUDGET_WINDOW_S, Ended, budget_of, pause_s
-from consumerd.master.rules.wait_status import exit_code
-from consumerd.model.exits import WorkerExit
+from consumerd.model.exits import WorkerExit, exit_code
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 
 ENDS_WHILE_LOADING = 3

@@ -6,8 +6,7 @@ import signal
 
 import pytest
 
-from consumerd.master.rules.wait_status import described, exit_code, worker_described
-from consumerd.model.exits import WorkerExit
+from consumerd.model.exits import WorkerExit, described, exit_code, worker_described
 
 
 @pytest.mark.parametrize("number", range(1, signal.NSIG))
