@@ -41,7 +41,7 @@ class Resume(Verb, frozen=True):
 
     async def answer(self, master: Controls, by: str) -> PoolNames:
         pools = master.configuration.changeable(self.target)
-        master.configuration.resume(pools)
+        master.configuration.pause(pools, None)
         for pool in pools:
             master.emit(events.pool_resumed(consumer=pool.consumer))
         return PoolNames([pool.consumer for pool in pools])

@@ -88,16 +88,16 @@ class Configuration:
         for pool in pools:
             pool.scale(workers, now)
 
-    def pause(self, pools: Collection[Pool], by: str) -> None:
-        """Let the workers of pools fetch nothing more. by: the user who asks. ConsumerdError as for `pin`."""
-        paused = self._overrides.paused
-        again = {pool.consumer: paused.get(pool.consumer, Paused(clock.wall(), by)) for pool in pools}
-        self._set_paused(pools, paused | again)
-
-    def resume(self, pools: Collection[Pool]) -> None:
-        """Let the workers of pools fetch again. ConsumerdError as for `pin`."""
-        meant = {pool.consumer for pool in pools}
-        self._set_paused(pools, {name: at for name, at in self._overrides.paused.items() if name not in meant})
+    def pause(self, pools: Collection[Pool], by: str | None) -> None:
+        """Let the workers of pools fetch nothing more. by: who asks; None: they may again. ConsumerdError as `pin`."""
+        before, meant = self._overrides.paused, {pool.consumer for pool in pools}
+        paused = {name: since for name, since in before.items() if name not in meant}
+        if by is not None:
+            paused = {**dict.fromkeys(meant, Paused(clock.wall(), by)), **before}
+        self._save(Overrides(self._overrides.pins, paused))
+        for pool in pools:
+            pool.is_paused = pool.consumer in paused
+            pool.tell_workers(Pause(pool.is_paused))
 
     def renew(self, pool: Pool) -> None:
         """Give a pool a new edition with the same entry."""
@@ -138,15 +138,11 @@ class Configuration:
 
     def _together(self, changes: tuple[Change, ...]) -> list[str]:
         """The pools whose workers divide the keys by their number, where all of them start anew."""
-        restarted = [each for each in changes if each.kind is ChangeKind.REPLACED or "workers" in each.keys]
-        pools = [self._pools.get(change.consumer) for change in restarted]
-        return [pool.consumer for pool in pools if pool is not None and pool.wanted.is_split]
-
-    def _set_paused(self, pools: Collection[Pool], paused: dict[str, Paused]) -> None:
-        self._save(Overrides(self._overrides.pins, paused))
-        for pool in pools:
-            pool.is_paused = pool.consumer in paused
-            pool.tell_workers(Pause(pool.is_paused))
+        split = {pool.name for pool in self._pools if pool.wanted.is_split}
+        of_split = [change for change in changes if change.consumer in split]
+        replaced = [change for change in of_split if change.kind is ChangeKind.REPLACED]
+        amended = [change for change in of_split if change.kind is ChangeKind.AMENDED and "workers" in change.keys]
+        return [str(change.consumer) for change in (*replaced, *amended)]
 
     def _live_keys(self, name: ConsumerName) -> frozenset[str]:
         return self._pools[name].live_keys if name in self._pools else frozenset()
@@ -193,14 +189,10 @@ class Configuration:
             case ChangeKind.REPLACED if pool is not None and entry is not None:
                 pool.change(entry, now)
             case ChangeKind.AMENDED if pool is not None and entry is not None:
-                self._amend(pool, entry, change, now)
-
-    def _amend(self, pool: Pool, entry: Entry, change: Change, now: float) -> None:
-        """Where live keys are among those that differ, its zygote has to find them good first."""
-        if pool.live_keys.isdisjoint(change.keys):
-            pool.amend(entry, now)
-        else:
-            live_keys.ask_zygote(pool, entry)
+                if pool.live_keys.isdisjoint(change.keys):
+                    pool.amend(entry, now)
+                else:  # its zygote has to find them good first
+                    live_keys.ask_zygote(pool, entry)
 
     def _overrides_with(self, configured: Mapping[str, int | str]) -> Overrides:
         """Without the pins of pools that the configuration gives another number of workers than when they were set."""

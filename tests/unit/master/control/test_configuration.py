@@ -31,6 +31,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         ({"splits_keys": True}, {"task_timeout": 7.0}, ["g/a"]),
         ({"splits_keys": True}, {"workers": 3}, ["g/a"]),
         ({"splits_keys": True}, {"max_unavailable": 2}, []),
+        ({"splits_keys": True}, {"workers": 3, "enabled": False}, []),
         ({"splits_keys": False}, {"task_timeout": 7.0}, []),
     ],
 )
