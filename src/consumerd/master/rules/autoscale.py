@@ -104,39 +104,28 @@ def quiet_s(bounds: WorkerRange) -> float:
 
 def judge(before: Judgement | None, look: Measurement, bounds: WorkerRange) -> Judgement:
     """What is wanted after another look; `before` is None with the first one."""
-    now = _with_change(before or Judgement(look.workers, look.workers, ""), look)
+    now = before or Judgement(look.workers, look.workers, "")
+    if now.last is not None and now.last.workers != look.workers:  # what was asked for was about the former number
+        now = replace(now, changed_at=look.at, short_since=None, spare_since=None, kept=0)
     now = _measured(now, look, bounds)
     more, fewer = _needed(now, look, bounds, is_cautious=False), _needed(now, look, bounds, is_cautious=True)
-    is_short = more > look.workers * (1 + MARGIN) and _useful(more, look, bounds) > look.workers
-    is_spare = _useful(fewer, look, bounds) < look.workers and not _is_late(look, bounds)
+    most, least = _useful(more, look, bounds), _useful(fewer, look, bounds)
+    is_too_little = more > look.workers * (1 + MARGIN)
+    is_spare = least < look.workers and not _is_late(look, bounds)
+    asked = more if is_too_little else (fewer if is_spare else look.workers)
     now = replace(
         now,
-        needed=max(1, math.ceil(_asked(more, fewer, look.workers, is_spare=is_spare))),
-        short_since=_since(now.short_since, look.at, holds=is_short),
+        needed=max(1, math.ceil(asked)),
+        short_since=_since(now.short_since, look.at, holds=is_too_little and most > look.workers),
         spare_since=_since(now.spare_since, look.at, holds=is_spare),
-        kept=max(now.kept, _useful(fewer, look, bounds)) if is_spare else 0,
+        kept=max(now.kept, least) if is_spare else 0,
     )
-    wanted = _wanted(now, look, bounds, goal=_useful(more, look, bounds))
-    return replace(now, wanted=wanted, reason=_sentence(now, look, bounds))
-
-
-def _asked(more: float, fewer: float, present: int, *, is_spare: bool) -> float:
-    """The number asked for: the present one, where that is neither too little nor too much."""
-    if more > present * (1 + MARGIN):
-        return more
-    return fewer if is_spare else present
+    return replace(now, wanted=_wanted(now, look, bounds, goal=most), reason=_sentence(now, look, bounds))
 
 
 def interrupted(before: Judgement) -> Judgement:
     """The same where looks had to be left out: what lies between them is not to be measured."""
     return replace(before, last=None, anchor=None, arrivals=(), short_since=None, spare_since=None, kept=0)
-
-
-def _with_change(before: Judgement, look: Measurement) -> Judgement:
-    """A number that has become another since the last look: what was asked for until then was about the former."""
-    if before.last is None or before.last.workers == look.workers:
-        return before
-    return replace(before, changed_at=look.at, short_since=None, spare_since=None, kept=0)
 
 
 def _measured(before: Judgement, look: Measurement, bounds: WorkerRange) -> Judgement:
