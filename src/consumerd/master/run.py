@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -37,7 +38,7 @@ from consumerd.master.host.durability import Durability, filesystem_of, why_it_p
 from consumerd.master.host.launcher import Launcher
 from consumerd.master.host.memory import OomKills
 from consumerd.master.host.own_process import ServiceSocket
-from consumerd.master.host.signals import Signals
+from consumerd.master.host.signals import hearing
 from consumerd.master.host.state_watch import StateWatch
 from consumerd.master.host.stderr import StderrPipes
 from consumerd.master.pools.entry import Entry
@@ -123,22 +124,25 @@ class _Master:
         self._on_event = self._event_command()
         serve = Serve(document.settings.model_dump_json(), str(document.directory), str(self._state_dir.path))
         self._helper = StoreHelper(launcher, self._children, self._emit, serve)
-        self._signals = Signals(asyncio.get_running_loop(), self._woken.set)
-        self._supervisor = self._supervise(service)
-        self._control = self._control_server(methods)
-
-    def _supervise(self, service: Service) -> Supervisor:
-        pools = self._pools
-        return Supervisor(
-            pools,
+        self._supervisor = Supervisor(
+            self._pools,
             self._tools,
-            self._signals,
             self._woken,
             duties=(look_for_proof, look_for_leftovers, watch, autoscale, recycle, give_lag_duty),
             service=service,
-            reload=self._reloader.reload_soon,
             note_end=self._children.note_end,
         )
+        self._control = self._control_server(methods)
+
+    def _calls(self) -> Mapping[signal.Signals, Callable[[], object]]:
+        """What signals ask for."""
+        stop, reload = self._supervisor.stop, self._reloader.reload_soon
+        return {
+            signal.SIGTERM: lambda: stop("SIGTERM"),
+            signal.SIGINT: lambda: stop("SIGINT"),
+            signal.SIGHUP: lambda: reload("SIGHUP"),
+            signal.SIGCHLD: self._woken.set,
+        }
 
     def _control_server(self, methods: Mapping[str, type[Method]]) -> ControlServer:
         controls = Controls(
@@ -179,17 +183,17 @@ class _Master:
 
         give_up = self._supervisor.give_up
         state_watch = StateWatch(self._lock, self._control.listen_again, self._emit, restore, give_up)
-        self._signals.listen()
         await self._control.start()
         watching = asyncio.create_task(state_watch.run())
         self._emit(_started(self._document, self._state_dir))
         if self._document.settings.watch:
             _watch(self._reloader, self._document, self._emit)
-        try:
-            exit_code = await self._supervisor.run()
-        finally:
-            watching.cancel()
-            await self._close()
+        with hearing(self._calls()):
+            try:
+                exit_code = await self._supervisor.run()
+            finally:
+                watching.cancel()
+                await self._close()
         if self._supervisor.refusal is not None:
             raise UsageError(self._supervisor.refusal)
         return exit_code
@@ -202,7 +206,6 @@ class _Master:
         self._emit(events.master_stopped(pid=os.getpid()))
         await self._reporting.broadcast.close(FOLLOWERS_LEAVE_IN_S)
         await self._control.close()
-        self._signals.close()
 
 
 class _Reporting:

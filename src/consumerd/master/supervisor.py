@@ -1,4 +1,4 @@
-"""The supervisor: a turn is signals → messages → reap → look → plan → perform → tell → wait. Runs in the master.
+"""The supervisor: a turn is messages → reap → look → plan → perform → tell → wait. Runs in the master.
 
 A turn never blocks. Whatever wakes it, the same turn runs. Beside it only what operators ask for acts at once: it
 changes what is wanted; `cancel` condemns a worker, `pause` and a wake are sent.
@@ -7,12 +7,10 @@ changes what is wanted; `cancel` condemns a worker, `pause` and a wake are sent.
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Callable, Sequence
 
 from consumerd import clock, events
 from consumerd.master.duties.service import Service
-from consumerd.master.host.signals import Signals
 from consumerd.master.pools import suspects
 from consumerd.master.pools.performing import perform
 from consumerd.master.pools.pool import Pool
@@ -39,25 +37,21 @@ class Supervisor:
         self,
         pools: Pools,
         tools: Tools,
-        signals: Signals,
         woken: asyncio.Event,
         *,
         duties: Sequence[Duty],
         service: Service,
-        reload: Callable[[str], None],
         note_end: Callable[[int, int | None], None],
     ) -> None:
-        """service: is told how things are. reload: is told why, on SIGHUP.
+        """service: is told how things are.
 
         note_end: is told the pid and wait status of children that are of no pool.
         """
         self._pools = pools
         self._tools = tools
-        self._signals = signals
         self._woken = woken
         self._duties = duties
         self._service = service
-        self._reload = reload
         self._note_end = note_end
         self.exit_code = 0
         self.refusal: str | None = None
@@ -88,7 +82,6 @@ class Supervisor:
 
     def turn(self, now: float) -> None:
         """All that can be done now."""
-        self._attend_signals()
         self._hear(now)
         self._reap(now)
         self._look_at = [duty(pool, now) for pool in self._pools for duty in self._duties]
@@ -97,13 +90,6 @@ class Supervisor:
             suspects.tell(pool)
         self._look_at.append(self._service.turn(now))
         self._tell_if_nothing_loads()
-
-    def _attend_signals(self) -> None:
-        for number in self._signals.take():
-            if number in (signal.SIGTERM, signal.SIGINT):
-                self.stop(number.name)
-            elif number is signal.SIGHUP:
-                self._reload(number.name)
 
     def _hear(self, now: float) -> None:
         for arrival in self._tools.mailbox.take():

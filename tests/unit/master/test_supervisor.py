@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 
@@ -28,18 +25,14 @@ class Turns:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self.signals: list[signal.Signals] = []
-        self.reloads: list[str] = []
         self.ends: list[tuple[int, int | None]] = []
         self.woken = asyncio.Event()
         self.supervisor = Supervisor(
             stage.pools,
             stage.tools,
-            cast("Any", SimpleNamespace(take=self._take)),
             self.woken,
             duties=(),
             service=Service(ServiceSocket(), stage.pools, stage.facts.append),
-            reload=self.reloads.append,
             note_end=lambda pid, status: self.ends.append((pid, status)),
         )
 
@@ -56,10 +49,6 @@ class Turns:
 
     def told(self, name: str) -> int:
         return [fact.name for fact in self.stage.facts].count(name)
-
-    def _take(self) -> list[signal.Signals]:
-        came, self.signals = self.signals, []
-        return came
 
 
 @pytest.fixture
@@ -103,11 +92,10 @@ def test_the_end_of_a_child_of_no_pool_is_told_to_whom_it_concerns(turns: Turns)
     assert turns.ends == [(77, 3 << 8)]
 
 
-def test_a_signal_stops_all_pools_once_and_another_reloads(turns: Turns) -> None:
+def test_all_pools_are_stopped_once(turns: Turns) -> None:
     turns.stage.up()
-    turns.signals = [signal.SIGHUP, signal.SIGTERM, signal.SIGINT]
+    assert turns.supervisor.stop("SIGTERM") == turns.supervisor.stop("SIGINT")
     turns.turn(1.0)
-    assert turns.reloads == ["SIGHUP"]
     assert [fact.fields["reason"] for fact in turns.stage.facts if fact.name == "master_stopping"] == ["SIGTERM"]
     [stop] = [message for message in turns.stage.sent_to_second() if isinstance(message, Stop)]
     assert stop.deadline_s == turns.supervisor.stop_deadline

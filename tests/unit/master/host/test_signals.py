@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from consumerd.master.host.signals import Signals
+from consumerd.master.host.signals import hearing
 
 
 @pytest.fixture
@@ -25,15 +25,17 @@ def test_a_hangup_that_was_ignored_when_the_master_began_stays_ignored(
     before: signal.Handlers, heard: list[signal.Signals]
 ) -> None:
     async def hear() -> list[signal.Signals]:
-        woken = asyncio.Event()
-        signals = Signals(asyncio.get_running_loop(), woken.set)
-        signals.listen()
-        for number in (signal.SIGHUP, signal.SIGINT):
-            os.kill(os.getpid(), number)
-        while signal.SIGINT not in (came := signals.take()):
-            assert not came
-            await woken.wait()
-        signals.close()
+        came, ended = list[signal.Signals](), asyncio.Event()
+
+        def interrupted() -> None:
+            came.append(signal.SIGINT)
+            ended.set()
+
+        calls = {signal.SIGHUP: lambda: came.append(signal.SIGHUP), signal.SIGINT: interrupted}
+        with hearing(calls):
+            for number in calls:
+                os.kill(os.getpid(), number)
+            await ended.wait()
         return came
 
     signal.signal(signal.SIGHUP, before)
