@@ -107,7 +107,7 @@ def test_a_pause_is_a_problem_once_what_waits_grows_behind_it(stage: Stage) -> N
     stage.worker_says(0, Lag(((0, 10, None, 0), (1, 5, None, 0))))
     assert problems(stage) == []
     stage.worker_says(0, Lag(((0, 10, None, 0), (1, 6, None, 0))))
-    assert problems(stage) == ["g/a is paused, and 16 tasks wait, 15 when it was: consumerd resume g/a"]
+    assert problems(stage) == ["g/a: it is paused, and 16 tasks wait, 15 when it was: consumerd resume g/a"]
     stage.pool.is_paused = False
     assert problems(stage) == []
     stage.worker_says(0, Lag(((0, 900, None, 0),)))

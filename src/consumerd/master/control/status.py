@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from consumerd.master.control import overrides
-from consumerd.master.control.problems import Diagnosis
+from consumerd.master.control.problems import problems_of
 from consumerd.master.control.running_task import running_tasks
 from consumerd.master.duties.autoscaler import scaling_of, shards_of
 from consumerd.master.pools.pool import Pool
@@ -65,7 +65,7 @@ def pool_status(pool: Pool, now: float, *, paused: overrides.Paused | None = Non
         reason=observed.reason,
         traceback=observed.traceback,
         last_error=pool.last_error,
-        problems=Diagnosis(pool, flags, running + finished, now).problems(),
+        problems=problems_of(pool, flags, running + finished, now),
         workers=[
             _worker(pool, number, now) for number, slot in sorted(slots.items()) if number < wanted or slot.is_occupied
         ],
