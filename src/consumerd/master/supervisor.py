@@ -136,8 +136,8 @@ class Supervisor:
                 self.give_up("every pool, or an essential one, has failed for too long")
             if not planned.actions:
                 return
-            for action in planned.actions:
-                perform(self._pools[action.pool], action, now)
+            for name, action in planned.actions:
+                perform(self._pools[name], action, now)
             self._pools.forget_gone(now)
         raise AssertionError("the plan does not come to rest")
 

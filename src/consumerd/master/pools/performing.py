@@ -20,23 +20,23 @@ from consumerd.wire.messages import Stop
 def perform(pool: Pool, action: Action, now: float) -> None:
     """Do one thing, and note it in the pool's history."""
     match action:
-        case actions.ExecuteZygote(_, edition):
+        case actions.ExecuteZygote(edition):
             _execute_zygote(pool, edition, now)
-        case actions.ForkWorker(_, slot, edition):
+        case actions.ForkWorker(slot, edition):
             _fork(pool, slot, edition, now)
-        case actions.AskToLeave(_, slot, deadline, is_last):
+        case actions.AskToLeave(slot, deadline, is_last):
             pool.send(slot, Stop(deadline, is_last))
             pool.become(history.asked_to_leave(pool.observed, slot, now, deadline=deadline))
-        case actions.Kill(_, slot):
+        case actions.Kill(slot):
             _kill(pool, slot)
-        case actions.Vacate(_, slot):
+        case actions.Vacate(slot):
             pool.become(history.vacated(pool.observed, slot, now))
-        case actions.AskZygoteToLeave(_, edition, deadline):
+        case actions.AskZygoteToLeave(edition, deadline):
             pool.tools.mailbox.send(pool.zygotes[edition].channel, Stop(deadline))
             pool.become(pool.observed.zygote_becomes(edition, ZygoteState.LEAVING, now, deadline=deadline))
-        case actions.KillZygote(_, edition):
+        case actions.KillZygote(edition):
             kill_zygote(pool, edition)
-        case actions.PoolBecomes(_, state):
+        case actions.PoolBecomes(state):
             pool.become(pool.observed.becomes(state, now))
 
 

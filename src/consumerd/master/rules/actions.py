@@ -1,10 +1,9 @@
-"""What the plan may ask for. `pools.performing` does it, and notes it in the pool's history. Runs in the master."""
+"""What the plan may ask for of a pool. `pools.performing` does it, and notes it in its history. Runs in the master."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState
 
 
@@ -12,7 +11,6 @@ from consumerd.model.slots import PoolState
 class ExecuteZygote:
     """Execute the zygote of an edition."""
 
-    pool: ConsumerName
     edition: int
 
 
@@ -20,7 +18,6 @@ class ExecuteZygote:
 class ForkWorker:
     """Have the zygote of an edition fork a worker for a slot."""
 
-    pool: ConsumerName
     slot: int
     edition: int
 
@@ -29,7 +26,6 @@ class ForkWorker:
 class AskToLeave:
     """Ask a worker to drain and leave by `deadline`. is_last: no other takes its slot over."""
 
-    pool: ConsumerName
     slot: int
     deadline: float
     is_last: bool = False
@@ -39,7 +35,6 @@ class AskToLeave:
 class Kill:
     """Kill a worker that is past its deadline, or condemned."""
 
-    pool: ConsumerName
     slot: int
 
 
@@ -47,7 +42,6 @@ class Kill:
 class Vacate:
     """A slot without a process is not wanted any more."""
 
-    pool: ConsumerName
     slot: int
 
 
@@ -55,7 +49,6 @@ class Vacate:
 class AskZygoteToLeave:
     """Its edition is not needed any more, and the last worker of it is gone."""
 
-    pool: ConsumerName
     edition: int
     deadline: float
 
@@ -64,7 +57,6 @@ class AskZygoteToLeave:
 class KillZygote:
     """The zygote did not leave in time, or has nothing to lose."""
 
-    pool: ConsumerName
     edition: int
 
 
@@ -72,7 +64,6 @@ class KillZygote:
 class PoolBecomes:
     """The pool is not wanted any more, and stops; or no process of it is left, and it is gone."""
 
-    pool: ConsumerName
     state: PoolState
 
 

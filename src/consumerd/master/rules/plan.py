@@ -42,12 +42,12 @@ LOST_FOR_S = 300.0
 class Plan:
     """What to do.
 
-    actions: now.
+    actions: now, each of a pool.
     next_at: when a plan has to be made again though nothing happens; None: not before something does.
     gives_up: every pool, or an essential one, has been lost for `LOST_FOR_S`.
     """
 
-    actions: tuple[Action, ...]
+    actions: tuple[tuple[ConsumerName, Action], ...]
     next_at: float | None
     gives_up: bool
 
@@ -67,10 +67,10 @@ class _Clock:
 
 def plan(wanted: Wanted, observed: Observed, now: float) -> Plan:
     """What to do now, and when there will be more to do."""
-    clock, planned = _Clock(now), list[Action]()
+    clock, planned = _Clock(now), list[tuple[ConsumerName, Action]]()
     for name, pool in observed.items():
         if pool.state is not PoolState.GONE and not _waits(name, wanted, observed):
-            planned += _PoolPlan(name, wanted[name], pool, clock).actions()
+            planned += ((name, action) for action in _PoolPlan(wanted[name], pool, clock).actions())
     gives_up = clock.is_due(_give_up_at(wanted, observed))
     return Plan(tuple(planned), clock.next_at if clock.next_at < math.inf else None, gives_up)
 
@@ -117,7 +117,6 @@ def _give_up_at(wanted: Wanted, observed: Observed) -> float:
 
 @dataclass(frozen=True)
 class _PoolPlan:
-    name: ConsumerName
     wanted: WantedPool
     pool: ObservedPool
     clock: _Clock
@@ -144,7 +143,7 @@ class _PoolPlan:
         now, stop_deadline = self.clock.now, self.wanted.stop_deadline
         for number, slot in self.pool.slots.items():
             if self.clock.is_due(_condemned_at(slot)):
-                yield actions.Kill(self.name, number)
+                yield actions.Kill(number)
         if stop_deadline is None:
             yield from self._start()
             extra = {number: slot for number, slot in self.pool.slots.items() if number not in self.slots}
@@ -152,7 +151,7 @@ class _PoolPlan:
             yield from self._roll()
             yield from self._retire(self.needed, now + ZYGOTE_LEAVES_IN_S)
         elif self.pool.state is not PoolState.STOPPING:
-            yield actions.PoolBecomes(self.name, PoolState.STOPPING)
+            yield actions.PoolBecomes(PoolState.STOPPING)
         else:
             yield from self._empty(self.pool.slots, stop_deadline)
             yield from self._close(max(now, stop_deadline) + ZYGOTE_GRACE_S)
@@ -169,7 +168,7 @@ class _PoolPlan:
         for edition in sorted(self.needed):
             zygote = self.pool.zygote(edition)
             if zygote.state is ZygoteState.ABSENT and self.clock.is_due(max(earliest, zygote.due_at)):
-                yield actions.ExecuteZygote(self.name, edition)
+                yield actions.ExecuteZygote(edition)
         if self._must_wait_for_others():
             return
         for number, slot in self.slots.items():
@@ -178,7 +177,7 @@ class _PoolPlan:
             if slot.is_occupied or self.pool.zygote(edition).state is not ZygoteState.READY:
                 continue
             if self.clock.is_due(max(earliest, _start_at(slot, edition))):
-                yield actions.ForkWorker(self.name, number, edition)
+                yield actions.ForkWorker(number, edition)
 
     def _must_wait_for_others(self) -> bool:
         """Whether workers are there that divide the keys by another number, perhaps: of another edition, or master."""
@@ -204,27 +203,27 @@ class _PoolPlan:
                 if room < 1:
                     continue
                 room -= 1
-            yield actions.AskToLeave(self.name, number, self.clock.now + self.wanted.stop_timeout_s)
+            yield actions.AskToLeave(number, self.clock.now + self.wanted.stop_timeout_s)
 
     def _retire(self, needed: frozenset[int], deadline: float) -> Iterator[Action]:
         """End the zygotes that are not needed and have no worker left. One that loads has nothing to lose."""
         kept = needed.union(slot.edition for slot in self.pool.slots.values() if slot.is_occupied)
         for edition, zygote in self.pool.zygotes.items():
             if zygote.state is ZygoteState.READY and edition not in kept:
-                yield actions.AskZygoteToLeave(self.name, edition, deadline)
+                yield actions.AskZygoteToLeave(edition, deadline)
         yield from self._kill_loading(kept)
 
     def _kill_loading(self, kept: frozenset[int]) -> Iterator[Action]:
         for edition, zygote in self.pool.zygotes.items():
             if zygote.state is ZygoteState.LOADING and not zygote.is_killed and edition not in kept:
-                yield actions.KillZygote(self.name, edition)
+                yield actions.KillZygote(edition)
 
     def _empty(self, slots: Mapping[int, Slot], deadline: float) -> Iterator[Action]:
         for number, slot in slots.items():
             if slot.state in LIVE:
-                yield actions.AskToLeave(self.name, number, deadline, is_last=True)
+                yield actions.AskToLeave(number, deadline, is_last=True)
             elif slot.state in (SlotState.BACKING_OFF, SlotState.FINISHED):
-                yield actions.Vacate(self.name, number)
+                yield actions.Vacate(number)
 
     def _close(self, zygote_deadline: float) -> Iterator[Action]:
         """Once no slot has a process the zygotes leave, then the pool is gone. One that loads need not wait for it."""
@@ -233,7 +232,7 @@ class _PoolPlan:
             return
         yield from self._retire(frozenset(), zygote_deadline)
         if all(zygote.state is ZygoteState.ABSENT for zygote in self.pool.zygotes.values()):
-            yield actions.PoolBecomes(self.name, PoolState.GONE)
+            yield actions.PoolBecomes(PoolState.GONE)
 
     def _kill_late(self) -> Iterator[Action]:
         """What is past its deadline. A worker that has no pid yet, or is killed, is the zygote's to answer for."""
@@ -246,13 +245,13 @@ class _PoolPlan:
                 continue
             if slot.pid is not None and not slot.is_killed:
                 if self.clock.is_due(slot.deadline + KILL_GRACE_S):
-                    yield actions.Kill(self.name, number)
+                    yield actions.Kill(number)
                 continue
             zygote = self.pool.zygote(slot.edition)
             is_there = zygote.state is not ZygoteState.ABSENT and not zygote.is_killed
             if is_there and self.clock.is_due(_untold_at(slot)):
                 late.add(slot.edition)
-        yield from (actions.KillZygote(self.name, edition) for edition in sorted(late))
+        yield from (actions.KillZygote(edition) for edition in sorted(late))
 
 
 def _start_at(slot: Slot, edition: int) -> float:

@@ -67,9 +67,9 @@ def test_once_a_pool_has_forked_the_locks_are_its_own_workers(stage: Stage) -> N
 
 
 def test_a_worker_that_starts_for_too_long_has_whoever_holds_its_lock_killed(stage: Stage) -> None:
-    perform(stage.pool, ExecuteZygote(NAME, 1), 0.0)
+    perform(stage.pool, ExecuteZygote(1), 0.0)
     stage.zygote_says(Hello(__version__), LOADED)
-    perform(stage.pool, ForkWorker(NAME, 0, 1), 0.0)
+    perform(stage.pool, ForkWorker(0, 1), 0.0)
     stage.launcher.holders[lock_name(0)] = 77
     assert look_for_leftovers(stage.pool, 24.9) == 25.0
     assert stage.launcher.holders == {lock_name(0): 77}

@@ -48,7 +48,7 @@ class Watched:
                 self.words(slot)[TURNED_NS] = int(self.now * 1e9)
             watch(self.stage.pool, self.now)
             pools = self.stage.pools
-            for action in plan(pools.wanted, pools.observed, self.now).actions:
+            for _, action in plan(pools.wanted, pools.observed, self.now).actions:
                 perform(self.stage.pool, action, self.now)
                 if isinstance(action, Kill):
                     self.killed_at.append((action.slot, self.now))

@@ -189,13 +189,13 @@ class Stage:
 
     def up(self) -> None:
         """Both workers run."""
-        perform(self.pool, ExecuteZygote(NAME, 1), 0.0)
+        perform(self.pool, ExecuteZygote(1), 0.0)
         self.zygote_says(Hello(__version__), LOADED)
         for slot in (0, 1):
             self.fork(slot, 0.0)
 
     def fork(self, slot: int, now: float) -> None:
-        perform(self.pool, ForkWorker(NAME, slot, 1), now)
+        perform(self.pool, ForkWorker(slot, 1), now)
         generation = self.pool.observed.slots[slot].generation
         pidfd = os.eventfd(0)  # as a pidfd: it can be read once its process is dead
         self.zygote_says(Forked(slot, generation, WORKER_PID + slot), fds=(pidfd,))
@@ -217,7 +217,7 @@ class Stage:
         return self.pool.workers[slot].ends.board
 
     def turn(self, now: float) -> None:
-        for action in plan(self.pools.wanted, self.pools.observed, now).actions:
+        for _, action in plan(self.pools.wanted, self.pools.observed, now).actions:
             perform(self.pool, action, now)
         suspects.tell(self.pool)
 
@@ -381,7 +381,7 @@ def test_a_worker_that_its_zygote_could_not_fork_waits_and_status_says_why(stage
 def test_a_first_worker_that_is_always_refused_ends_the_trial(stage: Stage) -> None:
     stage.up()
     stage.pool.change(stage.pool.newest_entry, 1.0)
-    perform(stage.pool, ExecuteZygote(NAME, 2), 1.0)
+    perform(stage.pool, ExecuteZygote(2), 1.0)
     for message in (Hello(__version__), LOADED):
         hear_zygote(stage.pool, Arrival(Origin(NAME, edition=2), message), 1.0)
     stage.pool.become(history.asked_to_leave(stage.pool.observed, 1, 1.0, deadline=20.0))
@@ -397,9 +397,9 @@ def test_a_first_worker_that_is_always_refused_ends_the_trial(stage: Stage) -> N
 def test_a_worker_for_whose_pidfd_there_is_no_room_is_let_go_and_its_zygote_not_accused(
     stage: Stage, has_come: bool
 ) -> None:
-    perform(stage.pool, ExecuteZygote(NAME, 1), 0.0)
+    perform(stage.pool, ExecuteZygote(1), 0.0)
     stage.zygote_says(Hello(__version__), LOADED)
-    perform(stage.pool, ForkWorker(NAME, 0, 1), 0.0)
+    perform(stage.pool, ForkWorker(0, 1), 0.0)
     stage.launcher.refusals = 1
     stage.zygote_says(Forked(0, 1, WORKER_PID), fds=(os.eventfd(0),) if has_come else ())
     assert stage.pool.observed.slots[0].state is SlotState.BACKING_OFF
@@ -427,12 +427,12 @@ def test_a_zygote_of_another_version_is_killed_and_not_listened_to_any_more(stag
 
 def test_a_consumer_that_must_not_run_ends_the_master_at_its_start_and_later_only_its_edition(stage: Stage) -> None:
     stage.refusal = "not durable enough"
-    perform(stage.pool, ExecuteZygote(NAME, 1), 0.0)
+    perform(stage.pool, ExecuteZygote(1), 0.0)
     stage.zygote_says(Hello(__version__), LOADED)
     assert stage.pool.refusal == "not durable enough"
     stage.pool.refusal = None
     stage.pool.change(stage.pool.newest_entry, 1.0)
-    perform(stage.pool, ExecuteZygote(NAME, 2), 1.0)
+    perform(stage.pool, ExecuteZygote(2), 1.0)
     hear_zygote(stage.pool, Arrival(Origin(NAME, edition=2), LOADED), 1.0)
     assert stage.pool.refusal is None
     assert (stage.pool.observed.state, stage.pool.observed.rejected) == (PoolState.UP, 2)
@@ -535,9 +535,9 @@ def test_the_end_of_a_worker_whose_task_an_operator_cancelled_is_kept_and_no_err
 
 
 def test_a_worker_is_told_to_be_ready_once_its_zygote_has_named_it(stage: Stage) -> None:
-    perform(stage.pool, ExecuteZygote(NAME, 1), 0.0)
+    perform(stage.pool, ExecuteZygote(1), 0.0)
     stage.zygote_says(Hello(__version__), LOADED)
-    perform(stage.pool, ForkWorker(NAME, 0, 1), 0.0)
+    perform(stage.pool, ForkWorker(0, 1), 0.0)
     stage.worker_says(0, Ready())
     assert stage.pool.observed.slots[0].state is SlotState.STARTING
     stage.zygote_says(Forked(0, 1, WORKER_PID), fds=(os.eventfd(0),))
@@ -660,9 +660,9 @@ def test_a_board_full_of_nonsense_is_not_believed(stage: Stage) -> None:
 
 
 def test_a_process_that_a_zygote_has_not_forked_is_not_taken_and_the_zygote_ends(stage: Stage) -> None:
-    perform(stage.pool, ExecuteZygote(NAME, 1), 0.0)
+    perform(stage.pool, ExecuteZygote(1), 0.0)
     stage.zygote_says(Hello(__version__), LOADED)
-    perform(stage.pool, ForkWorker(NAME, 0, 1), 0.0)
+    perform(stage.pool, ForkWorker(0, 1), 0.0)
     stage.launcher.strangers.add(1)
     stage.zygote_says(Forked(0, 1, 1), fds=(os.eventfd(0),))
     assert stage.pool.workers[0].pid is None

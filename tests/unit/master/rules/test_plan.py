@@ -37,6 +37,10 @@ def wanted(*, stop_deadline: float | None = None, workers: int = 2) -> WantedPoo
 
 
 def plan(wanted: Wanted, observed: Observed, now: float) -> tuple[Action, ...]:
+    return tuple(action for _, action in by_pool(wanted, observed, now))
+
+
+def by_pool(wanted: Wanted, observed: Observed, now: float) -> tuple[tuple[ConsumerName, Action], ...]:
     return rules.plan(wanted, observed, now).actions
 
 
@@ -61,11 +65,11 @@ def running() -> ObservedPool:
 
 
 def test_a_new_pool_gets_a_zygote_and_nothing_else() -> None:
-    assert planned(history.new_pool(2, 0.0), 0.0) == (ExecuteZygote(A, 1),)
+    assert planned(history.new_pool(2, 0.0), 0.0) == (ExecuteZygote(1),)
 
 
 def test_a_loaded_pool_forks_every_slot() -> None:
-    assert planned(up(), 0.0) == (ForkWorker(A, 0, 1), ForkWorker(A, 1, 1))
+    assert planned(up(), 0.0) == (ForkWorker(0, 1), ForkWorker(1, 1))
 
 
 def test_a_pool_as_it_should_be_needs_nothing_and_no_deadline() -> None:
@@ -77,7 +81,7 @@ def test_a_dead_worker_is_replaced_in_the_same_turn_and_no_other() -> None:
     pool = history.worker_ended(
         running(), 1, Ended(SIGKILL, True, 0.9), 5.0, WantedPool(2, 25.0, restarts_finished=False)
     )
-    assert planned(pool, 5.0) == (ForkWorker(A, 1, 1),)
+    assert planned(pool, 5.0) == (ForkWorker(1, 1),)
 
 
 def test_a_slot_that_backs_off_starts_when_it_is_due() -> None:
@@ -91,12 +95,12 @@ def test_a_slot_that_backs_off_starts_when_it_is_due() -> None:
         pool = history.fork_asked(pool, 1, 1, due_at)
     assert planned(waiting, due_at - 0.01) == ()
     assert next_deadline({A: wanted()}, {A: waiting}) == due_at
-    assert planned(waiting, due_at) == (ForkWorker(A, 1, 1),)
+    assert planned(waiting, due_at) == (ForkWorker(1, 1),)
 
 
 def test_a_zygote_that_died_is_executed_again_and_the_workers_are_left_alone() -> None:
     pool = history.zygote_ended(running(), 1, 5.0, jitter=1.0)
-    assert planned(pool, 5.0) == (ExecuteZygote(A, 1),)
+    assert planned(pool, 5.0) == (ExecuteZygote(1),)
 
 
 def lost(now: float = 0.0, workers: int = 2) -> ObservedPool:
@@ -108,8 +112,8 @@ def lost(now: float = 0.0, workers: int = 2) -> ObservedPool:
 
 def test_a_pool_that_could_not_load_tries_again_each_minute_and_keeps_the_others_out_of_it() -> None:
     both = {A: wanted(), B: wanted()}
-    assert plan(both, {A: lost(), B: up()}, TRY_EVERY_S - 0.01) == (ForkWorker(B, 0, 1), ForkWorker(B, 1, 1))
-    assert planned(lost(), TRY_EVERY_S) == (ExecuteZygote(A, 1),)
+    assert by_pool(both, {A: lost(), B: up()}, TRY_EVERY_S - 0.01) == ((B, ForkWorker(0, 1)), (B, ForkWorker(1, 1)))
+    assert planned(lost(), TRY_EVERY_S) == (ExecuteZygote(1),)
     tried = history.zygote_executed(lost(), 1, 101, TRY_EVERY_S)
     assert history.loaded(tried, 1, TRY_EVERY_S).state is PoolState.UP
 
@@ -129,7 +133,7 @@ def test_a_pool_has_a_budget_of_unproven_deaths_and_past_it_tries_one_slot_each_
     assert "SIGKILL: out of luck" in pool.reason
     assert planned(pool, 5.0 + TRY_EVERY_S - 0.01) == ()
     assert next_deadline({A: wanted()}, {A: pool}) == 5.0 + TRY_EVERY_S
-    assert planned(pool, 5.0 + TRY_EVERY_S) == (ForkWorker(A, 0, 1),)
+    assert planned(pool, 5.0 + TRY_EVERY_S) == (ForkWorker(0, 1),)
     tried = history.ready(history.fork_asked(pool, 0, 1, 70.0), 0, 70.0)
     assert planned(tried, 70.0) == ()
     assert history.proved(tried, 0, 75.0).state is PoolState.UP
@@ -164,18 +168,18 @@ def test_the_master_gives_up_when_an_essential_pool_has_been_lost_for_five_minut
 
 def test_a_pool_begins_once_those_that_it_comes_after_are_healthy() -> None:
     later = {A: wanted(), B: replace(wanted(), after=frozenset({A}))}
-    assert plan(later, {A: up(), B: history.new_pool(2, 0.0)}, 0.0) == (ForkWorker(A, 0, 1), ForkWorker(A, 1, 1))
+    assert by_pool(later, {A: up(), B: history.new_pool(2, 0.0)}, 0.0) == ((A, ForkWorker(0, 1)), (A, ForkWorker(1, 1)))
     observed = {A: running(), B: history.new_pool(2, 0.0)}
-    assert plan(later, observed, 0.0) == (ExecuteZygote(B, 1),)
+    assert by_pool(later, observed, 0.0) == ((B, ExecuteZygote(1)),)
     begun = {A: lost(), B: up()}
-    assert ForkWorker(B, 0, 1) in plan(later, begun, 1.0)
+    assert (B, ForkWorker(0, 1)) in by_pool(later, begun, 1.0)
 
 
 def test_more_workers_restart_nobody_and_fewer_leave_from_the_highest_slot() -> None:
     more, fewer = replace(wanted(), workers=3), replace(wanted(), workers=1)
     grown = history.scaled(running(), 3, 1.0)
-    assert plan({A: more}, {A: grown}, 1.0) == (ForkWorker(A, 2, 1),)
-    assert plan({A: fewer}, {A: running()}, 1.0) == (AskToLeave(A, 1, 1.0 + STOP_TIMEOUT_S, is_last=True),)
+    assert plan({A: more}, {A: grown}, 1.0) == (ForkWorker(2, 1),)
+    assert plan({A: fewer}, {A: running()}, 1.0) == (AskToLeave(1, 1.0 + STOP_TIMEOUT_S, is_last=True),)
 
 
 def worn(pool: ObservedPool, *numbers: int) -> ObservedPool:
@@ -190,29 +194,29 @@ def left(pool: ObservedPool, number: int, now: float) -> ObservedPool:
 
 def test_worn_out_workers_are_replaced_one_after_the_other_the_highest_slot_first() -> None:
     pool = worn(running(), 0, 1)
-    assert planned(pool, 5.0) == (AskToLeave(A, 1, 5.0 + STOP_TIMEOUT_S),)
+    assert planned(pool, 5.0) == (AskToLeave(1, 5.0 + STOP_TIMEOUT_S),)
     pool = history.asked_to_leave(pool, 1, 5.0, deadline=30.0)
     assert planned(pool, 6.0) == ()
     pool = left(pool, 1, 7.0)
-    assert planned(pool, 7.0) == (ForkWorker(A, 1, 1),)
+    assert planned(pool, 7.0) == (ForkWorker(1, 1),)
     pool = history.fork_asked(pool, 1, 1, 7.0).with_slot(1, pid=300, refused="")
     assert planned(pool, 7.0) == (), "the new one does not run yet"
     pool = history.ready(pool, 1, 8.0)
-    assert planned(pool, 8.0) == (AskToLeave(A, 0, 8.0 + STOP_TIMEOUT_S),)
+    assert planned(pool, 8.0) == (AskToLeave(0, 8.0 + STOP_TIMEOUT_S),)
 
 
 def test_a_worn_out_worker_stays_while_another_slot_is_empty_or_nobody_can_replace_it() -> None:
-    assert planned(worn(dying(running(), 1, 5.0), 0), 5.0) == (ForkWorker(A, 1, 1),)
+    assert planned(worn(dying(running(), 1, 5.0), 0), 5.0) == (ForkWorker(1, 1),)
     without_zygote = history.zygote_ended(worn(running(), 0), 1, 5.0, jitter=1.0)
-    assert planned(without_zygote, 5.0) == (ExecuteZygote(A, 1),)
+    assert planned(without_zygote, 5.0) == (ExecuteZygote(1),)
 
 
 def test_a_worn_out_worker_of_a_pool_that_divides_the_keys_goes_alone() -> None:
     split = {A: replace(wanted(), is_split=True)}
     pool = worn(running(), 0, 1)
-    assert plan(split, {A: pool}, 5.0) == (AskToLeave(A, 1, 5.0 + STOP_TIMEOUT_S),)
+    assert plan(split, {A: pool}, 5.0) == (AskToLeave(1, 5.0 + STOP_TIMEOUT_S),)
     pool = left(history.asked_to_leave(pool, 1, 5.0, deadline=30.0), 1, 6.0)
-    assert plan(split, {A: pool}, 6.0) == (ForkWorker(A, 1, 1),)
+    assert plan(split, {A: pool}, 6.0) == (ForkWorker(1, 1),)
 
 
 def test_where_the_keys_are_divided_nobody_starts_beside_workers_of_an_earlier_master() -> None:
@@ -221,8 +225,8 @@ def test_where_the_keys_are_divided_nobody_starts_beside_workers_of_an_earlier_m
     split = {A: replace(wanted(), is_split=True)}
     assert plan(split, {A: haunted}, 2.0) == ()
     assert next_deadline(split, {A: haunted}) is None
-    assert plan(split, {A: loaded}, 2.0) == (ForkWorker(A, 0, 1), ForkWorker(A, 1, 1))
-    assert planned(haunted, 2.0) == (ForkWorker(A, 0, 1), ForkWorker(A, 1, 1)), (
+    assert plan(split, {A: loaded}, 2.0) == (ForkWorker(0, 1), ForkWorker(1, 1))
+    assert planned(haunted, 2.0) == (ForkWorker(0, 1), ForkWorker(1, 1)), (
         "the locks are enough where keys are not divided"
     )
 
@@ -247,25 +251,25 @@ def on_trial() -> ObservedPool:
 
 
 def test_a_new_edition_is_loaded_before_anybody_is_asked_to_leave() -> None:
-    assert second(running()) == (ExecuteZygote(A, 2),)
+    assert second(running()) == (ExecuteZygote(2),)
     assert second(history.zygote_executed(running(), 2, 101, 1.0)) == ()
 
 
 def test_the_highest_slot_is_the_canary_and_the_others_wait_for_its_proof() -> None:
-    assert second(reloading()) == (AskToLeave(A, 1, 1.0 + STOP_TIMEOUT_S),)
+    assert second(reloading()) == (AskToLeave(1, 1.0 + STOP_TIMEOUT_S),)
     assert second(on_trial(), 1e3) == ()
     proven = history.proved(on_trial(), 1, 5.0)
-    assert second(proven, 5.0) == (AskToLeave(A, 0, 5.0 + STOP_TIMEOUT_S),)
+    assert second(proven, 5.0) == (AskToLeave(0, 5.0 + STOP_TIMEOUT_S),)
 
 
 def test_a_slot_that_dies_while_another_is_on_trial_goes_on_with_the_established_edition() -> None:
-    assert second(dying(on_trial(), 0, 3.0), 3.0) == (ForkWorker(A, 0, 1),)
+    assert second(dying(on_trial(), 0, 3.0), 3.0) == (ForkWorker(0, 1),)
 
 
 def test_an_edition_whose_first_worker_dies_unproven_is_rejected_and_its_slot_goes_back() -> None:
     pool = dying(on_trial(), 1, 3.0)
     assert (pool.state, pool.rejected) == (PoolState.UP, 2)
-    assert second(pool, 3.0) == (ForkWorker(A, 1, 1), AskZygoteToLeave(A, 2, 3.0 + ZYGOTE_LEAVES_IN_S))
+    assert second(pool, 3.0) == (ForkWorker(1, 1), AskZygoteToLeave(2, 3.0 + ZYGOTE_LEAVES_IN_S))
 
 
 def test_an_edition_that_cannot_be_loaded_is_rejected_and_nobody_leaves() -> None:
@@ -282,50 +286,50 @@ def test_the_old_zygote_leaves_when_the_last_worker_of_its_edition_is_gone() -> 
     pool = history.asked_to_leave(history.proved(on_trial(), 1, 5.0), 0, 5.0, deadline=30.0)
     assert second(pool, 6.0) == ()
     pool = history.worker_ended(pool, 0, Ended(0, is_proven=True, jitter=0.0), 6.0, SECOND)
-    assert second(pool, 6.0) == (ForkWorker(A, 0, 2), AskZygoteToLeave(A, 1, 6.0 + ZYGOTE_LEAVES_IN_S))
+    assert second(pool, 6.0) == (ForkWorker(0, 2), AskZygoteToLeave(1, 6.0 + ZYGOTE_LEAVES_IN_S))
 
 
 def test_workers_that_divide_the_keys_all_leave_before_one_of_a_new_edition_starts() -> None:
     split = {A: replace(SECOND, is_split=True)}
-    leave = [AskToLeave(A, number, 1.0 + STOP_TIMEOUT_S) for number in (1, 0)]
+    leave = [AskToLeave(number, 1.0 + STOP_TIMEOUT_S) for number in (1, 0)]
     assert plan(split, {A: reloading()}, 1.0) == tuple(leave)
     pool = history.asked_to_leave(history.asked_to_leave(reloading(), 0, 1.0, deadline=26.0), 1, 1.0, deadline=26.0)
     pool = history.worker_ended(pool, 0, Ended(0, is_proven=True, jitter=0.0), 2.0, SECOND)
     assert plan(split, {A: pool}, 2.0) == ()
     pool = history.worker_ended(pool, 1, Ended(0, is_proven=True, jitter=0.0), 2.0, SECOND)
-    assert plan(split, {A: pool}, 2.0)[:2] == (ForkWorker(A, 0, 2), ForkWorker(A, 1, 2))
+    assert plan(split, {A: pool}, 2.0)[:2] == (ForkWorker(0, 2), ForkWorker(1, 2))
 
 
 def test_a_slot_that_is_empty_anyway_has_the_trial_and_nobody_is_asked_to_leave_for_it() -> None:
     pool = history.worker_ended(running(), 0, Ended(9, is_proven=True, jitter=0.0), 1.0, SECOND)
     pool = history.not_forked(pool, 0, 1, 1.0, error="no room", jitter=1.0)
     pool = history.loaded(history.zygote_executed(pool, 2, 101, 1.0), 2, 1.0)
-    assert second(pool, 1.0) == (ForkWorker(A, 0, 2),)
+    assert second(pool, 1.0) == (ForkWorker(0, 2),)
 
 
 def test_a_failed_pool_that_is_restarted_begins_anew_without_a_trial() -> None:
     pool = history.renewed(lost(), 5.0)
-    assert second(pool, 5.0) == (ExecuteZygote(A, 2),)
+    assert second(pool, 5.0) == (ExecuteZygote(2),)
     pool = history.loaded(history.zygote_executed(pool, 2, 101, 5.0), 2, 6.0)
-    assert second(pool, 6.0) == (ForkWorker(A, 0, 2), ForkWorker(A, 1, 2))
+    assert second(pool, 6.0) == (ForkWorker(0, 2), ForkWorker(1, 2))
 
 
 def test_a_slot_whose_fork_is_refused_waits_also_for_a_new_edition() -> None:
     pool = history.not_forked(up(), 1, 1, 0.0, error="no room", jitter=1.0)
-    assert planned(pool, 0.0) == (ForkWorker(A, 0, 1),)
+    assert planned(pool, 0.0) == (ForkWorker(0, 1),)
     finished = history.worker_ended(on_trial(), 1, Ended(WorkerExit.FINISHED << 8, True, 0.0), 3.0, SECOND)
     third = replace(SECOND, edition=3)
     pool = history.loaded(history.zygote_executed(finished, 3, 102, 3.0), 3, 3.0)
     refused = history.not_forked(pool, 1, 3, 3.0, error="no room", jitter=1.0)
-    assert ForkWorker(A, 1, 3) not in plan({A: third}, {A: refused}, 3.0)
+    assert ForkWorker(1, 3) not in plan({A: third}, {A: refused}, 3.0)
 
 
 def test_a_stop_asks_every_worker_with_the_one_deadline() -> None:
-    assert planned(running(), 1.0, stop_deadline=26.0) == (PoolBecomes(A, PoolState.STOPPING),)
+    assert planned(running(), 1.0, stop_deadline=26.0) == (PoolBecomes(PoolState.STOPPING),)
     stopping = running().becomes(PoolState.STOPPING, 1.0)
     assert planned(stopping, 1.0, stop_deadline=26.0) == (
-        AskToLeave(A, 0, 26.0, is_last=True),
-        AskToLeave(A, 1, 26.0, is_last=True),
+        AskToLeave(0, 26.0, is_last=True),
+        AskToLeave(1, 26.0, is_last=True),
     )
 
 
@@ -335,8 +339,8 @@ def test_a_worker_past_its_deadline_is_killed_once() -> None:
         pool = history.asked_to_leave(pool, number, 1.0, deadline=26.0)
     assert planned(pool, 26.0, stop_deadline=26.0) == ()
     late = 26.0 + KILL_GRACE_S
-    assert planned(pool, late, stop_deadline=26.0) == (Kill(A, 0), Kill(A, 1))
-    assert planned(pool.with_slot(0, is_killed=True), late, stop_deadline=26.0) == (Kill(A, 1),)
+    assert planned(pool, late, stop_deadline=26.0) == (Kill(0), Kill(1))
+    assert planned(pool.with_slot(0, is_killed=True), late, stop_deadline=26.0) == (Kill(1),)
 
 
 def test_a_zygote_that_does_not_tell_the_end_of_a_killed_worker_is_killed_itself() -> None:
@@ -346,7 +350,7 @@ def test_a_zygote_that_does_not_tell_the_end_of_a_killed_worker_is_killed_itself
     late = 26.0 + 2 * KILL_GRACE_S
     assert planned(pool, late - 0.01, stop_deadline=26.0) == ()
     assert next_deadline({A: wanted(stop_deadline=26.0)}, {A: pool}) == late
-    assert planned(pool, late, stop_deadline=26.0) == (KillZygote(A, 1),)
+    assert planned(pool, late, stop_deadline=26.0) == (KillZygote(1),)
     for rest in (pool.with_zygote(1, is_killed=True), history.zygote_ended(pool, 1, late, jitter=1.0)):
         assert planned(rest, late, stop_deadline=26.0) == ()
         assert next_deadline({A: wanted(stop_deadline=26.0)}, {A: rest}) is None
@@ -355,14 +359,14 @@ def test_a_zygote_that_does_not_tell_the_end_of_a_killed_worker_is_killed_itself
 def test_a_zygote_that_never_named_its_fork_is_killed_at_the_deadline() -> None:
     pool = history.fork_asked(up(), 0, 1, 0.0).becomes(PoolState.STOPPING, 1.0)
     pool = history.asked_to_leave(pool, 0, 1.0, deadline=26.0)
-    assert planned(pool, 26.0 + KILL_GRACE_S, stop_deadline=26.0) == (KillZygote(A, 1),)
+    assert planned(pool, 26.0 + KILL_GRACE_S, stop_deadline=26.0) == (KillZygote(1),)
 
 
 def test_a_pool_that_loads_when_it_is_stopped_loses_its_zygote_at_once() -> None:
     pool = history.zygote_executed(history.new_pool(2, 0.0), 1, 100, 0.0).becomes(PoolState.STOPPING, 1.0)
-    assert planned(pool, 1.0, stop_deadline=26.0) == (KillZygote(A, 1),)
+    assert planned(pool, 1.0, stop_deadline=26.0) == (KillZygote(1),)
     pool = history.zygote_ended(pool.with_zygote(1, is_killed=True), 1, 1.0, jitter=1.0)
-    assert planned(pool, 1.0, stop_deadline=26.0) == (PoolBecomes(A, PoolState.GONE),)
+    assert planned(pool, 1.0, stop_deadline=26.0) == (PoolBecomes(PoolState.GONE),)
 
 
 def hung(kill_at: float = 301.0) -> ObservedPool:
@@ -374,7 +378,7 @@ def test_a_stalled_worker_is_left_alone_and_a_condemned_one_is_killed_once_when_
     assert planned(history.stalled(running(), 1, 15.0), 1e9) == ()
     assert planned(hung(), 300.9) == ()
     assert next_deadline({A: wanted()}, {A: hung()}) == 301.0
-    assert planned(hung(), 301.0) == (Kill(A, 1),)
+    assert planned(hung(), 301.0) == (Kill(1),)
     killed = hung().with_slot(1, is_killed=True)
     assert planned(killed, 1e9) == ()
     assert next_deadline({A: wanted()}, {A: killed}) is None
@@ -389,13 +393,13 @@ def test_a_condemned_worker_that_goes_on_is_let_off() -> None:
 def test_a_condemned_worker_that_is_asked_to_leave_has_the_time_of_its_drain() -> None:
     pool = history.asked_to_leave(hung(), 1, 300.5, deadline=325.5)
     assert planned(pool, 325.5) == ()
-    assert Kill(A, 1) in planned(pool, 325.5 + KILL_GRACE_S)
+    assert Kill(1) in planned(pool, 325.5 + KILL_GRACE_S)
 
 
 def test_a_worker_that_hung_is_replaced_and_its_pool_does_not_count_the_death() -> None:
     pool = dying(hung().with_slot(1, is_killed=True), 1, 301.0)
     assert (pool.slots[1].state, pool.deaths) == (SlotState.BACKING_OFF, ())
-    assert planned(pool, 301.0) == (ForkWorker(A, 1, 1),)
+    assert planned(pool, 301.0) == (ForkWorker(1, 1),)
     assert history.fork_asked(pool, 1, 1, 301.0).slots[1].condemned is None
 
 
@@ -409,9 +413,9 @@ def test_a_stopping_pool_kills_what_loads_beside_its_workers_at_once() -> None:
     pool = history.zygote_executed(running(), 2, 101, 1.0).becomes(PoolState.STOPPING, 1.0)
     asked = plan({A: replace(SECOND, stop_deadline=26.0)}, {A: pool}, 1.0)
     assert asked == (
-        AskToLeave(A, 0, 26.0, is_last=True),
-        AskToLeave(A, 1, 26.0, is_last=True),
-        KillZygote(A, 2),
+        AskToLeave(0, 26.0, is_last=True),
+        AskToLeave(1, 26.0, is_last=True),
+        KillZygote(2),
     )
 
 
@@ -441,46 +445,45 @@ class World(RuleBasedStateMachine):
                 self.want_stop()
             elif not planned.actions:
                 return
-            for action in planned.actions:
-                self.perform(action)
+            for name, action in planned.actions:
+                self.perform(name, action)
         raise AssertionError(f"the plan does not come to rest: {planned.actions}")
 
-    def perform(self, action: Action) -> None:
-        name = action.pool
+    def perform(self, name: ConsumerName, action: Action) -> None:
         pool = self.pools[name]
         match action:
-            case ExecuteZygote(_, edition) if self.is_refused():
+            case ExecuteZygote(edition) if self.is_refused():
                 pool = history.zygote_not_executed(pool, edition, self.now, 0.5, error="no room")
-            case ForkWorker(_, slot, edition) if self.is_refused():
+            case ForkWorker(slot, edition) if self.is_refused():
                 assert (name, slot) not in self.workers, "two generations on one slot"
                 pool = history.not_forked(pool, slot, edition, self.now, error="no room", jitter=0.5)
-            case ExecuteZygote(_, edition):
+            case ExecuteZygote(edition):
                 assert (name, edition) not in self.zygotes
                 self.zygotes[name, edition] = False
                 pool = history.zygote_executed(pool, edition, self.new_pid(), self.now)
-            case ForkWorker(_, slot, edition):
+            case ForkWorker(slot, edition):
                 assert (name, slot) not in self.workers, "two generations on one slot"
                 assert slot < self.wanted[name].workers
                 assert pool.zygote(edition).state is ZygoteState.READY
                 self.workers[name, slot] = False
                 pool = history.fork_asked(pool, slot, edition, self.now)
-            case AskToLeave(_, slot, deadline):
+            case AskToLeave(slot, deadline):
                 self.is_spared(name, slot)
                 pool = history.asked_to_leave(pool, slot, self.now, deadline=deadline)
-            case Kill(_, slot):
+            case Kill(slot):
                 assert not self.workers[name, slot], "killed twice"
                 self.workers[name, slot] = True
                 pool = pool.with_slot(slot, is_killed=True)
-            case Vacate(_, slot):
+            case Vacate(slot):
                 pool = history.vacated(pool, slot, self.now)
-            case AskZygoteToLeave(_, edition, deadline):
+            case AskZygoteToLeave(edition, deadline):
                 assert not any(self.edition_of(*worker) == edition for worker in self.workers if worker[0] == name)
                 pool = pool.zygote_becomes(edition, ZygoteState.LEAVING, self.now, deadline=deadline)
-            case KillZygote(_, edition):
+            case KillZygote(edition):
                 assert not self.zygotes[name, edition], "killed twice"
                 self.zygotes[name, edition] = True
                 pool = pool.with_zygote(edition, is_killed=True)
-            case PoolBecomes(_, state):
+            case PoolBecomes(state):
                 if state is PoolState.GONE:
                     assert not any(zygote[0] == name for zygote in self.zygotes)
                     assert not any(worker[0] == name for worker in self.workers)
