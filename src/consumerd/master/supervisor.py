@@ -43,10 +43,7 @@ class Supervisor:
         service: Service,
         note_end: Callable[[int, int | None], None],
     ) -> None:
-        """service: is told how things are.
-
-        note_end: is told the pid and wait status of children that are of no pool.
-        """
+        """note_end: is told the pid and wait status of children that are of no pool."""
         self._pools = pools
         self._tools = tools
         self._woken = woken
