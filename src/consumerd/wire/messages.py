@@ -1,12 +1,11 @@
 """The messages between the master and its children: one class each, a JSON object on a line (`wire.json_text`).
 
-A message's `type` is its class's name in snake case. Both ends are equal versions of consumerd, or refuse.
+A message's `type` is its class's name. Both ends are equal versions of consumerd, or refuse.
 """
 
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Mapping
 from functools import cache, reduce
 from typing import Any
@@ -16,12 +15,7 @@ import msgspec
 from consumerd.errors import WireError
 
 
-def _snake(name: str) -> str:
-    """`LoadFailed` → `load_failed`."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
-
-
-class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag=_snake):
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag=True):
     """What every message is."""
 
 

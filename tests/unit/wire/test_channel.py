@@ -132,7 +132,7 @@ def test_closing_closes_descriptors_that_nobody_took() -> None:
 def test_a_count_of_descriptors_that_is_not_true_is_refused(count: object) -> None:
     ours, theirs = socket.socketpair()
     channel = Channel(theirs)
-    ours.sendall(encode({"type": "wake", "fds": count}))
+    ours.sendall(encode({"type": "Wake", "fds": count}))
     with pytest.raises(WireError):
         channel.receive(5)
     ours.close()
@@ -145,7 +145,7 @@ def test_garbage_is_a_wire_error_each_time() -> None:
     ours.sendall(b"GET / HTTP/1.1\r\n")
     with pytest.raises(WireError):
         channel.receive(5)
-    ours.sendall(encode({"type": "wake"}))
+    ours.sendall(encode({"type": "Wake"}))
     with pytest.raises(WireError):
         channel.receive(5)
     ours.close()

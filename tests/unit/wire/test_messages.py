@@ -53,9 +53,8 @@ def test_a_message_comes_back_as_it_was(message: Message) -> None:
     assert from_plain(received) == message
 
 
-def test_a_type_is_the_class_name_in_snake_case() -> None:
-    assert to_plain(LoadFailed("why"))["type"] == "load_failed"
-    assert to_plain(StoreResult())["type"] == "store_result"
+def test_a_type_is_the_class_name() -> None:
+    assert to_plain(LoadFailed("why"))["type"] == "LoadFailed"
 
 
 @pytest.mark.parametrize(
@@ -64,17 +63,17 @@ def test_a_type_is_the_class_name_in_snake_case() -> None:
         {},
         {"type": "nonsense"},
         {"type": ["fork"]},
-        {"type": "fork", "slot": 1},
-        {"type": "fork", "slot": 1, "generation": 1, "more": 2},
-        {"type": "fork", "slot": "1", "generation": 1},
-        {"type": "fork", "slot": True, "generation": 1},
-        {"type": "stop", "deadline_s": "soon"},
-        {"type": "loaded", "source": "x", "traits": {"positional": 1}},
-        {"type": "loaded", "source": "x", "traits": []},
-        {"type": "lag", "shards": [[1, 2, 3.0]]},
-        {"type": "lag", "shards": {"a": 1}},
-        {"type": "reported", "name": "x", "level": "info", "fields": {"$bytes": "no base64"}},
-        {"type": "reported", "name": "x", "level": "info", "fields": {"$bytes": 1}},
+        {"type": "Fork", "slot": 1},
+        {"type": "Fork", "slot": 1, "generation": 1, "more": 2},
+        {"type": "Fork", "slot": "1", "generation": 1},
+        {"type": "Fork", "slot": True, "generation": 1},
+        {"type": "Stop", "deadline_s": "soon"},
+        {"type": "Loaded", "source": "x", "traits": {"positional": 1}},
+        {"type": "Loaded", "source": "x", "traits": []},
+        {"type": "Lag", "shards": [[1, 2, 3.0]]},
+        {"type": "Lag", "shards": {"a": 1}},
+        {"type": "Reported", "name": "x", "level": "info", "fields": {"$bytes": "no base64"}},
+        {"type": "Reported", "name": "x", "level": "info", "fields": {"$bytes": 1}},
     ],
     ids=repr,
 )
@@ -101,10 +100,10 @@ def test_a_value_nested_without_end_is_refused() -> None:
 
 
 def test_a_number_without_a_fraction_is_a_float_where_one_belongs() -> None:
-    stop = from_plain({"type": "stop", "deadline_s": 5})
+    stop = from_plain({"type": "Stop", "deadline_s": 5})
     assert isinstance(stop, Stop)
     assert isinstance(stop.deadline_s, float)
 
 
 def test_hello_has_a_version() -> None:
-    assert from_plain({"type": "hello", "version": "1"}) == Hello("1")
+    assert from_plain({"type": "Hello", "version": "1"}) == Hello("1")
