@@ -26,13 +26,26 @@ def handle_20us(*, offset: int, record: object) -> None:
         pass
 
 
-HANDLERS: dict[str, Handler] = {"nothing": handle_nothing, "20us": handle_20us}
+def before_task() -> None:
+    """A hook that does nothing."""
+
+
+def handle_after_hook(*, offset: int, record: object) -> None:
+    """The trivial handler, with a hook before each task: a consumer of ours has it as `pre_handle_task`."""
+    before_task()
+    handle_nothing(offset=offset, record=record)
+
+
+HANDLERS: dict[str, Handler] = {"nothing": handle_nothing, "hook": handle_after_hook, "20us": handle_20us}
+
+LOOKS = 100
+"""The stopwatch is looked at after so many tasks, where the loop tells of each."""
 
 
 def watched(base: type, handler: Handler, watch: Stopwatch) -> type:
     """A consumer class whose tasks `handler` handles; it stops itself when the stopwatch has them all.
 
-    The loop tells it of each batch by `number_of_consumed`, so watching costs nothing a task.
+    The loop tells it by `number_of_consumed`: of each batch, or of each task where a hook runs before it.
     """
 
     class Watched(base):  # type: ignore[misc,valid-type]  # one of our base classes
@@ -45,10 +58,14 @@ def watched(base: type, handler: Handler, watch: Stopwatch) -> type:
 
         @number_of_consumed.setter
         def number_of_consumed(self, number: int) -> None:
+            is_time = number // LOOKS > self._number // LOOKS
             self._number = number
-            if number and watch.answer is None and watch.passed(number):
+            if is_time and watch.answer is None and watch.passed(number):
                 os.kill(os.getpid(), signal.SIGTERM)
 
+    if handler is handle_after_hook:
+        Watched.handle_task = staticmethod(handle_nothing)
+        Watched.pre_handle_task = staticmethod(before_task)
     return Watched
 
 

@@ -16,17 +16,19 @@ from benchmarks.runs import paired
 PARTITIONS = 4
 PAIRS = 7
 RECORDS = 1_000_000
+HOOK_RECORDS = 300_000
 BUSY_RECORDS = 150_000
 """Of the same topic, for the handler that takes 20 µs."""
 
 
 def figures() -> Iterator[Figure]:
-    """Both loops, with a handler that does nothing and with one that takes 20 µs."""
+    """Both loops, with a handler that does nothing, after a hook as well, and with one that takes 20 µs."""
     with kafka() as server:
         server.create_topic("logins", PARTITIONS)
         _produce(server.brokers, "logins")
         for what, records, handler, bar in (
             ("Kafka loop, trivial handler", RECORDS, "nothing", 0.9),
+            ("Kafka loop, trivial handler and a hook before each task", HOOK_RECORDS, "hook", 0.1),
             ("Kafka loop, handler of 20 µs", BUSY_RECORDS, "20us", 0.98),
         ):
             arguments = [server.brokers, "logins", str(records), handler]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from consumerd.clock import Clock
 from consumerd.errors import SourceAwayError, StoreAwayError
@@ -63,8 +63,7 @@ class Batch(Protocol):
         """What makes the tasks themselves, for the board (`sources.identities`); empty where nothing does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """The tasks `start` to `stop` (exclusive) of `batch` had this outcome, and what had to be parked is parked.
 
     task: with a Retry, for a source that keeps retries itself: the one task, with its attempts so far.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 from consumerd.errors import UndecodableError
 from consumerd.model.failure import Failure
@@ -37,7 +38,15 @@ class Raised:
     connection: str = ""
 
 
-Ending = Raised | Retry | Dead | Done
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The payload makes no record: there was no attempt."""
+
+    failure: Failure
+
+
+Failed = Raised | Refused | Retry | Dead
+Ending = Failed | Done
 """How one attempt ended."""
 
 
@@ -54,8 +63,7 @@ class Unfinished(Enum):
     CUT_OFF = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Conclusion:
+class Conclusion(NamedTuple):
     """What became of a task, after all its immediate attempts.
 
     task: with the attempts that were made, and when the first was.
@@ -77,6 +85,7 @@ class Attempt:
     decode_again: makes that of each further one, since a handler may change what it is given.
     has_record: whether the payload has been decoded once.
     ended: how the last attempt ended, until that is judged; None: the next one is to be made.
+    first_at: when it was taken in hand, or, of a task that was tried before, when that was first.
     failure: how the attempt before that failed; None at first.
     tried: how many attempts were judged here.
     not_before: when to go on, on the monotonic clock; None: at once, and nothing breaks in.
@@ -87,14 +96,15 @@ class Attempt:
     decode: Decode
     decode_again: Decode
     has_record: bool = False
-    ended: Ending | None = None
+    ended: Failed | None = None
+    first_at: float = 0.0
     failure: Failure | None = None
     tried: int = 0
     not_before: float | None = None
     has_heard: bool = False
 
     @classmethod
-    def failed(cls, task: Task, decode_again: Decode, ended: Ending) -> Attempt:
+    def failed(cls, task: Task, decode_again: Decode, ended: Failed) -> Attempt:
         """A task whose first attempt has been made already, and has ended so."""
         return cls(task, decode_again, decode_again, has_record=True, ended=ended)
 
@@ -109,8 +119,8 @@ class Attempt:
             raise
 
     def forget(self) -> None:
-        """The last attempt is judged: the next one is to be made, at once."""
-        self.ended, self.not_before, self.has_heard = None, None, False
+        """The last attempt is judged: the next one is to be made."""
+        self.ended, self.has_heard = None, False
 
     def unfinished(self) -> Conclusion:
         """What is to say of it where its worker leaves it now."""

@@ -30,8 +30,10 @@ from consumerd.worker.tasks.attempt import (
     Attempt,
     Conclusion,
     Ending,
+    Failed,
     Handler,
     Raised,
+    Refused,
     Unfinished,
     refused_value,
 )
@@ -97,8 +99,7 @@ class Attempts:
         """Take this one in hand; while the breaker is open, its first attempt is made after a pause."""
         self._in_hand, self._is_leaving = attempt, False
         self._is_prepared = attempt.ended is not None
-        if attempt.task.first_at is None:
-            attempt.task = replace(attempt.task, first_at=self._clock.wall())
+        attempt.first_at = self._clock.wall() if attempt.task.first_at is None else attempt.task.first_at
         if attempt.ended is None and self._breaker.is_open:
             attempt.not_before = self._clock.monotonic() + self._breaker.pause_left_s
 
@@ -111,12 +112,14 @@ class Attempts:
         attempt, conclusion = self._in_hand, None
         assert attempt is not None
         while conclusion is None:
-            if attempt.not_before is None or self._has_waited(attempt.not_before):
-                conclusion = self._step(attempt)
-            elif self._is_leaving:
+            if attempt.not_before is not None and not self._has_waited(attempt.not_before):
+                if not self._is_leaving:
+                    return None
                 conclusion = attempt.unfinished()
-            else:
-                return None
+                break
+            attempt.not_before = None
+            ended = attempt.ended or self._make(attempt)
+            conclusion = Conclusion(attempt.task, DONE) if isinstance(ended, Done) else self._judge(attempt, ended)
         self._in_hand = None
         self._fullness.conclude()
         if conclusion.outcome is not Unfinished.UNTRIED:
@@ -133,29 +136,13 @@ class Attempts:
             self._wait(min(left, PAUSE_AT_ONCE_S))
         return False
 
-    def _step(self, attempt: Attempt) -> Conclusion | None:
-        """Make an attempt, unless one is to be judged; judge it."""
-        if attempt.ended is None:
-            attempt.forget()
-            if (refusal := self._make(attempt)) is not None:
-                return refusal
-        ended = attempt.ended
-        if isinstance(ended, Raised) and issubclass(ended.kind, ENDS_OF_A_WORKER) and not attempt.has_heard:
-            attempt.has_heard, attempt.not_before = True, self._clock.monotonic() + NEWS_S
-            return None
-        if isinstance(ended, Raised) and drop_gone_outputs():
-            attempt.forget()  # it may have failed at its output alone: once more, where it goes to nobody
-            return None
-        return self._judge(attempt)
-
     # Decode and handle
 
-    def _make(self, attempt: Attempt) -> Conclusion | None:
-        """One attempt; a conclusion only where the payload makes no record."""
+    def _make(self, attempt: Attempt) -> Ending:
+        """Make one attempt."""
         self._context.board.attempt_goes_on()
-        if (unprepared := self._prepare()) is not None:
-            attempt.ended = unprepared
-            return None
+        if not self._is_prepared and (unprepared := self._prepare()) is not None:
+            return unprepared
         is_first = not attempt.has_record
         try:
             record = attempt.record()
@@ -163,26 +150,19 @@ class Attempts:
             raise  # no fault of the payload: this worker is full, and ends
         except BaseException as error:  # noqa: BLE001 - whatever a decoder or validator raises, the payload is at fault
             refused = self.raised(error)
-            if is_first:
-                self._report(attempt.task, refused.failure, attempt=0)
-                return Conclusion(attempt.task, Dead("undecodable"), refused.failure)
-            attempt.ended = _after(attempt.failure, refused)
-            return None
+            return Refused(refused.failure) if is_first else _after(attempt.failure, refused)
         try:
             result = self._handle(offset=attempt.task.offset, record=record)
         except BaseException as error:  # noqa: BLE001 - anything raised, SystemExit included, is a failed attempt
-            attempt.ended = self.raised(error, record)
-        else:
-            attempt.ended = self.ending(result, record)
-        return None
+            return self.raised(error, record)
+        return DONE if result is None else self.ending(result, record)
 
     def _prepare(self) -> Raised | None:
         """Call `pre_handle_task`, and again before each attempt until it succeeds; what it raised ended the attempt."""
-        if not self._is_prepared:
-            try:
-                self._hooks.pre_handle_task()
-            except BaseException as error:  # noqa: BLE001 - as of the handler
-                return self.raised(error)
+        try:
+            self._hooks.pre_handle_task()
+        except BaseException as error:  # noqa: BLE001 - as of the handler
+            return self.raised(error)
         self._is_prepared = True
         return None
 
@@ -206,14 +186,18 @@ class Attempts:
 
     # Judge and report
 
-    def _judge(self, attempt: Attempt) -> Conclusion | None:
-        """Its outcome by what the handler said or by the policy; None where a further attempt is to be made."""
-        ended = attempt.ended
-        assert ended is not None
-        if isinstance(ended, Done):
-            return Conclusion(attempt.task, DONE)
+    def _judge(self, attempt: Attempt, ended: Failed) -> Conclusion | None:
+        """Its outcome by what the handler said or by the policy; None where a further attempt is to be made, or this
+        one looked at again.
+        """
+        attempt.ended = ended
+        if isinstance(ended, Refused):
+            self._report(attempt.task, ended.failure, attempt=0)
+            return Conclusion(attempt.task, Dead("undecodable"), ended.failure)
+        if isinstance(ended, Raised) and not self._is_the_tasks_own(attempt, ended):
+            return None
         failure = self._failure_of(ended)
-        task = attempt.task = replace(attempt.task, attempts=attempt.task.attempts + 1)
+        task = attempt.task = replace(attempt.task, attempts=attempt.task.attempts + 1, first_at=attempt.first_at)
         self._report(task, failure, attempt=task.attempts)
         connection = ended.connection if isinstance(ended, Raised) else ""
         self._breaker.note_failed(connection, failure.error, is_first=attempt.tried == 0)
@@ -225,6 +209,16 @@ class Attempts:
         attempt.not_before = self._clock.monotonic() + immediate_delay(self._policy, attempt.tried)
         attempt.tried += 1
         return None
+
+    def _is_the_tasks_own(self, attempt: Attempt, ended: Raised) -> bool:
+        """Whether what was raised counts against the task; else it is looked at again, or attempted again."""
+        if issubclass(ended.kind, ENDS_OF_A_WORKER) and not attempt.has_heard:
+            attempt.has_heard, attempt.not_before = True, self._clock.monotonic() + NEWS_S
+            return False
+        if drop_gone_outputs():
+            attempt.forget()  # it may have failed at its output alone: once more, where it goes to nobody
+            return False
+        return True
 
     def _outcome(self, ended: Raised | Retry | Dead, task: Task, tried: int) -> Outcome | None:
         if isinstance(ended, Dead):

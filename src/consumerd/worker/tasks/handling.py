@@ -6,7 +6,7 @@ The fast runner takes it, unless a hook runs between tasks or it has a suspect: 
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from consumerd.errors import ConsumerdError, StoreAwayError
 from consumerd.model.outcome import Retry
@@ -77,25 +77,18 @@ class Handling:
         is_single = is_single or self._parts.has_hooks_between
         try:
             while self.handled < len(batch.raws) and not self._is_leaving:
-                if is_single or self._parts.breaker.is_open:
-                    yield from self._handle_one(batch)
-                else:
+                if not (is_single or self._parts.breaker.is_open):
                     yield from self._run(self._parts.fast, batch, len(batch.raws))
+                elif not self._traits.gives_away and self._parts.hooks.can_stop_consume():
+                    self.is_finished = self._is_leaving = True
+                elif (suspect := self._suspects.enter(batch, self.handled)) is not None:
+                    yield from self._handle_suspect(batch, suspect)
+                else:
+                    yield from self._run(self._parts.single, batch, self.handled + 1)
         except (ConsumerdError, GeneratorExit):
             self._board.put_down()  # a source or a store that gave up: no fault of the task
             raise
         self._board.rest()
-
-    def _handle_one(self, batch: Batch) -> Generator[None]:
-        """Handle the next task by itself, unless the consumer wants to stop before it."""
-        if not self._traits.gives_away and self._parts.hooks.can_stop_consume():
-            self.is_finished = self._is_leaving = True
-            return
-        suspect = self._suspects.enter(batch, self.handled)
-        if suspect is None:
-            yield from self._run(self._parts.single, batch, self.handled + 1)
-        else:
-            yield from self._handle_suspect(batch, suspect)
 
     def _handle_suspect(self, batch: Batch, suspect: Suspect) -> Generator[None]:
         """Handle a task that was running when a worker died; or park it, where that was once too often."""
@@ -132,8 +125,8 @@ class Handling:
         if conclusion is not None and isinstance(conclusion.outcome, Unfinished):
             if not self._traits.gives_away:
                 return
-            conclusion = replace(conclusion, outcome=Retry())
-            span = replace(span, conclusion=conclusion)
+            conclusion = conclusion._replace(outcome=Retry())
+            span = span._replace(conclusion=conclusion)
         self.handled = span.stop
         self._settling.take(span)
         if conclusion is None:

@@ -6,20 +6,18 @@ Runs in workers and the foreground. `fast.py` has the other one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from consumerd.errors import UndecodableError
 from consumerd.model.outcome import DONE
 from consumerd.model.task import Task
 from consumerd.sources.contract import Batch, Source
-from consumerd.worker.tasks.attempt import Attempt, Conclusion, Ending
+from consumerd.worker.tasks.attempt import Attempt, Conclusion, Failed
 from consumerd.worker.tasks.attempts import Attempts
 from consumerd.worker.tasks.handler import Decode, validating
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """The tasks `start` to `stop` (exclusive) of a batch, which came to the same end.
 
     conclusion: of the one task; None where all of them are done.
@@ -65,7 +63,7 @@ class Records:
         task = batch.task(index)
         return Attempt(task, lambda: self._first(batch, index, task), lambda: self._again(batch, index, task))
 
-    def failed(self, batch: Batch, index: int, ended: Ending) -> Attempt:
+    def failed(self, batch: Batch, index: int, ended: Failed) -> Attempt:
         """The task at `index`, whose first attempt has ended so."""
         task = batch.task(index)
         return Attempt.failed(task, lambda: self._again(batch, index, task), ended)
@@ -120,7 +118,7 @@ class SingleRunner:
         self._next += 1
         if self.is_busy:
             self._attempts.begin(self.records.attempt(self._batch, self._next))
-        is_done = conclusion.outcome == DONE
+        is_done = conclusion.outcome is DONE
         return (Span(self._batch, self._next - 1, self._next, None if is_done else conclusion),)
 
     def leave(self) -> None:

@@ -143,6 +143,23 @@ def test_a_deferred_task_waits_in_the_store_and_comes_again_when_due(consumer_cl
     assert run.store.rows[task_id(0)].attempts == 2
 
 
+@BOTH_LOOPS
+def test_a_handler_reads_when_its_task_was_attempted_first_from_the_second_attempt_on(
+    consumer_class: type[Recording],
+) -> None:
+    seen: list[float | None] = []
+
+    class Reading(consumer_class):  # type: ignore[misc,valid-type]  # a class that is a parameter
+        def handle_task(self, offset: int, record: Any) -> object:
+            seen.append(self.first_seen)
+            return super().handle_task(offset, record)
+
+    run = Run(Reading, ["fail"], configs={"task_retry_times": 1})
+    began = run.clock.wall()
+    run.until_idle()
+    assert seen == [None, began]
+
+
 def test_a_deferred_task_that_succeeds_leaves_the_store() -> None:
     class Second(Recording):
         def handle_task(self, offset: int, record: Any) -> object:
