@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import click
-from msgspec import UNSET, UnsetType
 
 from consumerd.cli.lines import printable
 from consumerd.cli.options import json_option, state_dir_option
@@ -29,16 +28,15 @@ class Events(Method, frozen=True):
     """Follow facts as the master knows them, and stderr lines; those of pools that are added later too."""
 
     name, is_stream = "events", True
-    target: Annotated[str | UnsetType, parameter("Only of a group, or group/name.")] = UNSET
+    target: Annotated[str | None, parameter("Only of a group, or group/name.")] = None
     recent: Annotated[int, parameter("How many of those that are kept come first.")] = 0
     stderr: Annotated[bool, parameter("Lines of stderr too.")] = False
     follow: Annotated[bool, parameter("Go on with what comes.")] = True
 
     def items(self, master: Controls, by: str) -> AsyncGenerator[str]:
-        target = None if self.target is UNSET else self.target
-        if target is not None:
-            master.configuration.matching(target)  # UsageError, where nothing is meant by it
-        return master.broadcast.follow(target, self.recent, with_stderr=self.stderr, is_following=self.follow)
+        if self.target is not None:
+            master.configuration.matching(self.target)  # UsageError, where nothing is meant by it
+        return master.broadcast.follow(self.target, self.recent, with_stderr=self.stderr, is_following=self.follow)
 
 
 _target = click.argument("target", metavar="[TARGET]", required=False)
@@ -59,7 +57,7 @@ def command(target: str | None, recent: int, level: str, state_dir: StateDirecto
     What only a worker knows, each task that it handles for instance, is in the log alone. With --json each is an
     object on a line. Exit code 1 where they were not read as fast as they came.
     """
-    return _follow(state_dir, Events(UNSET if target is None else target, recent), level=level, as_json=as_json)
+    return _follow(state_dir, Events(target, recent), level=level, as_json=as_json)
 
 
 @click.command()
@@ -76,7 +74,7 @@ def logs(
 
     The master keeps the last thousand. The whole log is wherever its stdout goes.
     """
-    asked = Events(UNSET if target is None else target, lines, stderr=True, follow=is_following)
+    asked = Events(target, lines, stderr=True, follow=is_following)
     return _follow(state_dir, asked, level=level, as_json=as_json)
 
 
