@@ -10,13 +10,11 @@ from typing import Any
 
 from consumerd import clock
 from consumerd.cli.options import state_dir_of
-from consumerd.errors import NotRunningError, UsageError
-from consumerd.model.identity import ConsumerName
+from consumerd.errors import NotRunningError
 from consumerd.state.state_dir import StateDirectory
 from consumerd.verbs.parked.methods import ParkedChange, ParkedMethod
 from consumerd.wire.control import Connection
 from consumerd.wire.messages import Serve, StoreRequest
-from consumerd.wire.status import ask_status
 
 TIMEOUT_S = 60.0
 PROGRESS_S = 2.0
@@ -39,25 +37,6 @@ def _ask_master(state_dir: StateDirectory, asked: ParkedMethod) -> list[Item]:
             return _gathered(master.follow(asked.name, asked.parameters(), timeout_s=TIMEOUT_S))
     except NotRunningError:
         return _ask_embedded(state_dir, asked)
-
-
-def check_target(state_dir: StateDirectory, config: str | None, target: str | None) -> None:
-    """UsageError where no consumer is meant by `target`. Who runs the consumers knows; where nobody does, it passes."""
-    known = [] if target is None else _consumers(state_dir, config)
-    if known and not any(ConsumerName.parse(name).matches(str(target)) for name in known):
-        raise UsageError(f"there is no consumer or group {target!r}: there are {', '.join(known)}")
-
-
-def _consumers(state_dir: StateDirectory, config: str | None) -> list[str]:
-    """The full names of those that are configured, or none where that is not known."""
-    if config is not None:
-        from consumerd.config.loading import load  # pydantic: not for who asks the master
-
-        return [str(consumer.full_name) for consumer in load(config).consumers]
-    try:
-        return [pool.name for pool in ask_status(state_dir.control_socket).pools]
-    except NotRunningError:
-        return []
 
 
 def _ask_embedded(state_dir: StateDirectory, asked: ParkedMethod) -> list[Item]:

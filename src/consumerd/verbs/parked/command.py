@@ -20,7 +20,7 @@ from consumerd.cli.options import json_option, state_dir_option
 from consumerd.cli.verb import parameters
 from consumerd.standard_streams import shown
 from consumerd.state.state_dir import StateDirectory
-from consumerd.verbs.parked.asking import Item, ask, check_target
+from consumerd.verbs.parked.asking import Item, ask
 from consumerd.verbs.parked.methods import (
     ParkedChange,
     ParkedDiscard,
@@ -93,8 +93,6 @@ def list_(
     limit = MOST_LISTED if limit is None else limit
     target = named if target is None else target
     rows = ask(state_dir, config, ParkedList(target=target, limit=limit + 1, **narrowing))
-    if not rows:
-        check_target(state_dir, config, target)
     is_cut = len(rows) > limit
     rows = rows[:limit]
     if as_json:
@@ -151,8 +149,6 @@ def _change(
             click.echo("nothing was changed")
             return 1
     items = ask(state_dir, config, asked)
-    if not items:
-        check_target(state_dir, config, asked.target)
     if as_json:
         consumers = [{"consumer": item["consumer"], "tasks": item["tasks"]} for item in items if not item["is_left"]]
         left = [{"consumer": item["consumer"], "tasks": item["tasks"]} for item in items if item["is_left"]]

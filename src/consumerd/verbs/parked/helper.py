@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -46,8 +46,8 @@ Page = tuple[Item, ...]
 _METHODS = {kind.name: kind for kind in (ParkedList, ParkedShow, ParkedRetry, ParkedDiscard)}
 
 
-class TooShortError(UsageError):
-    """Somebody wrote too little of a handle."""
+class MisuseError(UsageError):
+    """What somebody wrote can mean nothing, whatever is parked."""
 
 
 class ParkedTasks:
@@ -63,7 +63,7 @@ class ParkedTasks:
         try:
             asked = msgspec.convert(request.parameters, _METHODS[request.method])
             yield from answer(self._opened(), asked, request.consumers)
-        except TooShortError:
+        except MisuseError:
             raise
         except Exception as error:  # around one request: the others are to be answered
             told = f"the request failed with {type(error).__name__}: {error}"
@@ -89,7 +89,17 @@ def answer(store: ParkingStore, asked: ParkedMethod, consumers: tuple[str, ...] 
     consumers: those of whoever asks, None where nobody knows them. A retry or discard reaches the tasks of others by
     their full name alone; what `all` left of them is told with `is_left`. A change of all goes through the store in
     steps, each with its own items `{consumer, tasks, is_left}`: those of a consumer are added up.
+    MisuseError where nothing was found, and the target is no consumer's either.
     """
+    is_empty = True
+    for page in _pages(store, asked, consumers):
+        is_empty = is_empty and not page
+        yield page
+    if is_empty and asked.target is not None and consumers and not _matching(asked.target, consumers):
+        raise MisuseError(f"there is no consumer or group {asked.target!r}: there are {', '.join(consumers)}")
+
+
+def _pages(store: ParkingStore, asked: ParkedMethod, consumers: tuple[str, ...] | None) -> Iterator[Page]:
     match asked:
         case ParkedList():
             yield from store.list(_chosen(asked), limit=asked.limit)
@@ -97,6 +107,10 @@ def answer(store: ParkingStore, asked: ParkedMethod, consumers: tuple[str, ...] 
             yield (_show(store, asked),)
         case ParkedChange():
             yield from _change(store, asked, consumers)
+
+
+def _matching(target: str, consumers: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in consumers if ConsumerName.parse(name).matches(target))
 
 
 def _show(store: ParkingStore, asked: ParkedShow) -> Item:
@@ -147,8 +161,8 @@ def _owned(chosen: ParkedFilter, own: tuple[str, ...] | None) -> ParkedFilter:
     """
     if own is None or (chosen.target is not None and "/" in chosen.target):
         return chosen
-    meant = [name for name in own if chosen.target is None or ConsumerName.parse(name).matches(chosen.target)]
-    return replace(chosen, consumers=tuple(meant)) if meant or chosen.target is None else chosen
+    meant = own if chosen.target is None else _matching(chosen.target, own)
+    return replace(chosen, consumers=meant) if meant or chosen.target is None else chosen
 
 
 def _key(store: ParkingStore, reference: str, chosen: ParkedFilter) -> str:
@@ -162,7 +176,7 @@ def _key(store: ParkingStore, reference: str, chosen: ParkedFilter) -> str:
 
 def _check_one(reference: str, found: int) -> None:
     if found == 0 and is_too_short(reference):
-        raise TooShortError(f"{reference!r} is too short: write at least {SHORTEST_HANDLE} characters")
+        raise MisuseError(f"{reference!r} is too short: write at least {SHORTEST_HANDLE} characters")
     if found == 0:
         raise UsageError(f"nothing is parked under {reference!r}: see consumerd parked list")
     if found > 1:

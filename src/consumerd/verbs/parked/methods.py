@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
 from consumerd.errors import UsageError
 from consumerd.model.identity import ConsumerName
@@ -114,10 +113,10 @@ class Wake(Method, frozen=True):
     """Have workers look at the parking store now."""
 
     name, result = "wake", dict[str, int]
-    target: Annotated[str | UnsetType, parameter("Only those of a group, or group/name.")] = UNSET
+    target: Annotated[str | None, parameter("Only those of a group, or group/name.")] = None
 
     async def answer(self, master: Controls, by: str) -> dict[str, int]:
-        return {"workers": master.wake_workers(None if self.target is UNSET else self.target)}
+        return {"workers": master.wake_workers(self.target)}
 
 
 def unrun(pools: Pools, disabled: Iterable[ConsumerName]) -> Mapping[str, str]:
