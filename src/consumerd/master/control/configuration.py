@@ -145,7 +145,8 @@ class Configuration:
         return [str(change.consumer) for change in (*replaced, *amended)]
 
     def _live_keys(self, name: ConsumerName) -> frozenset[str]:
-        return self._pools[name].live_keys if name in self._pools else frozenset()
+        pool = self._pools.get(name)
+        return frozenset() if pool is None else pool.live_keys
 
     def _entry(self, pool: Pool) -> Entry:
         """As the configuration has it now, taken back or not."""

@@ -29,9 +29,6 @@ class Pools:
     def __getitem__(self, name: ConsumerName) -> Pool:
         return self._pools[name]
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._pools
-
     def __iter__(self) -> Iterator[Pool]:
         return iter(tuple(self._pools.values()))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from consumerd.master.pools.worker import Worker
 from consumerd.wire.board import Reading
@@ -19,12 +19,11 @@ class Counts:
     parked: int = 0
     unsettled: int = 0
 
-    def add(self, reading: Reading, *, is_alive: bool) -> None:
-        """Add a board. What a dead worker left unsettled comes again, and is counted then."""
+    def add(self, reading: Reading) -> None:
         self.handled += reading.handled
         self.failed += reading.failed
         self.parked += reading.parked
-        self.unsettled += reading.unsettled if is_alive else 0
+        self.unsettled += reading.unsettled
 
 
 @dataclass
@@ -38,7 +37,8 @@ class Tally:
         """Keep what a dead worker has done, as far as its board can be believed."""
         reading = worker.reading()
         if reading is not None:
-            self.dead.add(reading, is_alive=False)
+            self.dead.add(reading)
+            self.dead.unsettled = 0  # it comes again, and is counted then
             self.recent = together([self.recent, recent_in(worker.ends.board.words)])
 
     def begin_anew(self, now: float) -> None:
@@ -47,11 +47,9 @@ class Tally:
 
     def counts(self, living: Iterable[Worker]) -> Counts:
         """Of the dead and the living."""
-        counts = Counts(self.dead.handled, self.dead.failed, self.dead.parked)
-        for worker in living:
-            reading = worker.reading()
-            if reading is not None:
-                counts.add(reading, is_alive=True)
+        counts = replace(self.dead)
+        for reading in filter(None, map(Worker.reading, living)):
+            counts.add(reading)
         return counts
 
     def failures_in_a_row(self, living: Iterable[Worker]) -> int:
