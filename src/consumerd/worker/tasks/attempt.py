@@ -18,8 +18,8 @@ Handler = Callable[..., object]
 VERDICTS = (Retry, Dead)
 """What a handler returns to decide its outcome; any other value means done."""
 
-Decode = Callable[[], object]
-"""Makes a record of the task's payload, a new one each time."""
+Decode = Callable[[bool], object]
+"""Makes a record of the task's payload. Told that it is made again, a new one: a handler may change what it is given."""
 
 ENDS_OF_A_WORKER = (SystemExit, KeyboardInterrupt, BrokenPipeError)
 """What an attempt may raise because its worker is to end, which is no fault of the task: the user's own handler of a
@@ -81,8 +81,6 @@ class Conclusion(NamedTuple):
 class Attempt:
     """A task in the hands of a worker: it is attempted, judged, and perhaps attempted again.
 
-    decode: makes the record of the first attempt.
-    decode_again: makes that of each further one, since a handler may change what it is given.
     has_record: whether the payload has been decoded once.
     ended: how the last attempt ended, until that is judged; None: the next one is to be made.
     first_at: when it was taken in hand, or, of a task that was tried before, when that was first.
@@ -94,7 +92,6 @@ class Attempt:
 
     task: Task
     decode: Decode
-    decode_again: Decode
     has_record: bool = False
     ended: Failed | None = None
     first_at: float = 0.0
@@ -103,16 +100,11 @@ class Attempt:
     not_before: float | None = None
     has_heard: bool = False
 
-    @classmethod
-    def failed(cls, task: Task, decode_again: Decode, ended: Failed) -> Attempt:
-        """A task whose first attempt has been made already, and has ended so."""
-        return cls(task, decode_again, decode_again, has_record=True, ended=ended)
-
     def record(self) -> object:
         """The record of the next attempt, or whatever the decoder raises; TOMBSTONE for a task without a payload."""
-        decode, self.has_record = (self.decode_again if self.has_record else self.decode), True
+        is_again, self.has_record = self.has_record, True
         try:
-            return decode()
+            return self.decode(is_again)
         except UndecodableError:
             if self.task.is_tombstone:
                 return TOMBSTONE

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator
-from functools import partial
 
 from consumerd import events
 from consumerd.database.claims import Lease
@@ -193,8 +192,7 @@ class DueTasks:
         self._suspects.show(task)
         if suspect is not None:
             self._suspects.begin(task, suspect)
-        decode = partial(self._decode, parked.payload)
-        self._attempts.begin(Attempt(task, decode, decode))
+        self._attempts.begin(Attempt(task, lambda is_again: self._decode(parked.payload)))
         while (conclusion := self._attempts.go_on()) is None:
             yield
             if self._is_leaving:

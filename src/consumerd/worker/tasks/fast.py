@@ -129,7 +129,7 @@ class FastRunner:
             return None
         ending = self._attempts.ending(ended)
         if not isinstance(ending, Done):
-            return self._records.failed(batch, self._handed_out() - 1, ending)
+            return self._records.attempt(batch, self._handed_out() - 1, ending)
         self._values_are_known = True
         self._emit(events.value_returned(type=type(ended).__name__, taken_as="done"))
         return None
@@ -151,4 +151,4 @@ class FastRunner:
             if not is_begun and (record is UNSEEN or record is TOMBSTONE):
                 drop_tracebacks(error)
                 return self._records.attempt(batch, at)
-        return self._records.failed(batch, at, self._attempts.raised(error, record))
+        return self._records.attempt(batch, at, self._attempts.raised(error, record))

@@ -58,34 +58,31 @@ class Records:
         """Makes the record of what the batch has as a task's payload."""
         return validating(batch.decode, self._validate)
 
-    def attempt(self, batch: Batch, index: int) -> Attempt:
-        """The first attempt at the task at `index`."""
-        task = batch.task(index)
-        return Attempt(task, lambda: self._first(batch, index, task), lambda: self._again(batch, index, task))
+    def attempt(self, batch: Batch, index: int, ended: Failed | None = None) -> Attempt:
+        """The task at `index`. ended: how its first attempt has ended, where that has been made."""
+        task, payload = batch.task(index), batch.payload(batch.raws[index])
 
-    def failed(self, batch: Batch, index: int, ended: Failed) -> Attempt:
-        """The task at `index`, whose first attempt has ended so."""
-        task = batch.task(index)
-        return Attempt.failed(task, lambda: self._again(batch, index, task), ended)
+        def decode(is_again: bool) -> object:
+            record = self._record(batch, payload, task)
+            return self._anew(record, task) if is_again and record is payload else record
 
-    def _first(self, batch: Batch, index: int, task: Task) -> object:
+        return Attempt(task, decode, has_record=ended is not None, ended=ended)
+
+    def _record(self, batch: Batch, payload: object, task: Task) -> object:
         try:
-            return self.decoder(batch)(batch.payload(batch.raws[index]))
+            return self.decoder(batch)(payload)
         except UndecodableError:
             raise
         except Exception:
             self._source.decode(task.payload)  # says in a sentence what a quick decoder says in its own way
             raise
 
-    def _again(self, batch: Batch, index: int, task: Task) -> object:
-        """From the payload: the handler may have changed the record. Where there is no way back, as it is."""
-        first = self._first(batch, index, task)
-        if first is not batch.payload(batch.raws[index]):
-            return first  # it was decoded anew
+    def _anew(self, record: object, task: Task) -> object:
+        """From the task's payload: the handler may have changed the record. Where there is no way back, as it is."""
         try:
             return validating(self._source.decode, self._validate)(task.payload)
         except UndecodableError:
-            return first
+            return record
 
 
 class SingleRunner:

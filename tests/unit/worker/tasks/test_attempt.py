@@ -58,12 +58,8 @@ class Bench:
         self, task: Task, decode: Callable[[], object], already: BaseException | Retry | Dead | None = None
     ) -> Conclusion:
         """The conclusion, by a loop that attends to interrupts. already: how a first attempt has ended elsewhere."""
-        if already is None:
-            attempt = Attempt(task, decode, decode)
-        else:
-            ended = self.attempts.raised(already) if isinstance(already, BaseException) else already
-            attempt = Attempt.failed(task, decode, ended)
-        self.attempts.begin(attempt)
+        ended = self.attempts.raised(already) if isinstance(already, BaseException) else already
+        self.attempts.begin(Attempt(task, lambda is_again: decode(), has_record=already is not None, ended=ended))
         while (conclusion := self.attempts.go_on()) is None:
             if Interrupt.STOP in self.interrupts.take():
                 self.attempts.leave()
@@ -200,7 +196,7 @@ def test_a_stop_between_two_attempts_leaves_the_task_unfinished() -> None:
 
 def test_an_interrupt_in_a_pause_lets_the_loop_look_up_and_the_pause_goes_on_where_it_was() -> None:
     bench = Bench(RetryPolicy(retry_times=2, basic_interval_s=60.0), results=[ValueError(), ValueError(), 1])
-    bench.attempts.begin(Attempt(TASK, decoded, decoded))
+    bench.attempts.begin(Attempt(TASK, lambda is_again: decoded()))
     bench.interrupts.set(Interrupt.SETTLE_DUE)
     assert bench.attempts.go_on() is None
     assert (len(bench.calls), bench.waits) == (1, [])
