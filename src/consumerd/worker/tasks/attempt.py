@@ -19,7 +19,7 @@ VERDICTS = (Retry, Dead)
 """What a handler returns to decide its outcome; any other value means done."""
 
 Decode = Callable[[bool], object]
-"""Makes a record of the task's payload. Told that it is made again, a new one: a handler may change what it is given."""
+"""Makes a record of the task's payload. Told that it is made again, a new one: a handler may change what it gets."""
 
 ENDS_OF_A_WORKER = (SystemExit, KeyboardInterrupt, BrokenPipeError)
 """What an attempt may raise because its worker is to end, which is no fault of the task: the user's own handler of a
