@@ -86,25 +86,23 @@ class Records:
 
 
 class SingleRunner:
-    """Makes each attempt by itself, hooks and all."""
+    """Runs one task at a time, and makes each attempt at it by itself, hooks and all."""
 
     def __init__(self, attempts: Attempts, records: Records) -> None:
         self.records = records
+        self.is_busy = False
+        self.leave = attempts.leave
         self._attempts = attempts
         self._batch: Batch | None = None
-        self._next = self._stop = 0
-
-    @property
-    def is_busy(self) -> bool:
-        return self._next < self._stop
+        self._index = 0
 
     def start(self, batch: Batch, start: int, stop: int) -> None:
+        assert stop == start + 1
         self.take(batch, start, self.records.attempt(batch, start))
-        self._stop = stop
 
     def take(self, batch: Batch, index: int, attempt: Attempt) -> None:
-        """Go on with an attempt at the task at `index`, and run no other."""
-        self._batch, self._next, self._stop = batch, index, index + 1
+        """Go on with an attempt at the task at `index`."""
+        self._batch, self._index, self.is_busy = batch, index, True
         self._attempts.begin(attempt)
 
     def finished(self) -> Sequence[Span]:
@@ -112,12 +110,6 @@ class SingleRunner:
         conclusion = self._attempts.go_on()
         if conclusion is None:
             return ()
-        self._next += 1
-        if self.is_busy:
-            self._attempts.begin(self.records.attempt(self._batch, self._next))
+        self.is_busy = False
         is_done = conclusion.outcome is DONE
-        return (Span(self._batch, self._next - 1, self._next, None if is_done else conclusion),)
-
-    def leave(self) -> None:
-        self._stop = min(self._stop, self._next + 1)
-        self._attempts.leave()
+        return (Span(self._batch, self._index, self._index + 1, None if is_done else conclusion),)
