@@ -28,7 +28,7 @@ def figures() -> Iterator[Figure]:
         _produce(server.brokers, "logins")
         for what, records, handler, bar in (
             ("Kafka loop, trivial handler", RECORDS, "nothing", 0.9),
-            ("Kafka loop, trivial handler and a hook before each task", HOOK_RECORDS, "hook", 0.1),
+            ("Kafka loop, trivial handler and a hook before each task", HOOK_RECORDS, "hook", None),
             ("Kafka loop, handler of 20 µs", BUSY_RECORDS, "20us", 0.98),
         ):
             arguments = [server.brokers, "logins", str(records), handler]

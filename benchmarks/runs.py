@@ -44,7 +44,7 @@ class Stopwatch:
         return self.answer is not None
 
 
-def paired(what: str, module: str, arguments: Sequence[str], *, pairs: int, bar: float) -> Figure:
+def paired(what: str, module: str, arguments: Sequence[str], *, pairs: int, bar: float | None) -> Figure:
     """`python -m MODULE bare|consumerd ARGUMENTS`, so many pairs: the ratio of the medians of their paces."""
     rates: dict[str, list[float]] = {"bare": [], "consumerd": []}
     for pair in range(pairs):
