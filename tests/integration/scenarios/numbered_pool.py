@@ -8,17 +8,19 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import NullPool, create_engine, text
+
 from consumerd.errors import SourceAwayError
+from consumerd.sources.table.options import is_server
 from consumerd.sources.table.schema import create_table, enqueue
 from consumerd.wire.control import call
-from integration.scenarios.numbered_book import complaints, read_runs, repeated
+from integration.scenarios.numbered_book import Run, complaints, read_runs, repeated
 from integration.scenarios.running import READY_S, environment, running
 from integration.scenarios.small_masters import children, entry, open_fds, write_config
 from servers.waiting import wait_until
@@ -39,7 +41,10 @@ FDS_MORE = 2
 
 @dataclass
 class Report:
-    """What a run came to. own_kb: of the master, sampled; complaints: what must not be, empty where all is well."""
+    """What a run came to.
+
+    own_kb: of the master, sampled; complaints: what must not be, empty where all is well; runs: of the handlers.
+    """
 
     rows: int = 0
     repeats: int = 0
@@ -48,6 +53,7 @@ class Report:
     own_kb: list[int] = field(default_factory=list)
     fds: tuple[int, int] = (0, 0)
     complaints: list[str] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
 
     def __str__(self) -> str:
         done = ", ".join(f"{count} {name}" for name, count in sorted(self.done.items()))
@@ -58,16 +64,29 @@ class Report:
         return "\n".join([what, *refused, *self.complaints])
 
 
+@dataclass(frozen=True)
+class Load:
+    """What the rows are like: how long one takes, how many may be unsettled, how many are to wait at any time."""
+
+    task_s: float = TASK_S
+    max_unsettled: int = MAX_UNSETTLED
+    backlog: int = BACKLOG
+
+
 class NumberedPool:
     """The pool, in a directory. `configured` are the keys that a run changes: `configure` writes them down."""
 
-    def __init__(self, directory: Path, workers: int) -> None:
+    def __init__(self, directory: Path, workers: int, database: str | None = None, load: Load | None = None) -> None:
+        """database: the URL of an empty one on a server; left out, a file in the directory."""
         self.directory = directory
         self.workers = workers
+        self.load = load or Load()
         self.configured: dict[str, Any] = {"color": 0, "tint": 0, "max_unavailable": 2}
         self.report = Report()
-        self._database = str(directory / "rows.sqlite")
-        create_table(self._database)
+        self.database = database or str(directory / "rows.sqlite")
+        url = self.database if is_server(self.database) else f"sqlite:///{self.database}"
+        self._engine = create_engine(url, poolclass=NullPool)
+        create_table(self.database)
         self.configure()
 
     @contextlib.contextmanager
@@ -91,10 +110,10 @@ class NumberedPool:
         configs = {
             "workers": self.workers,
             "book": str(self.directory / "book"),
-            "task_s": TASK_S,
-            "database": self._database,
+            "task_s": self.load.task_s,
+            "database": self.database,
             "batch_size": 10,
-            "max_unsettled": MAX_UNSETTLED,
+            "max_unsettled": self.load.max_unsettled,
             "settle_interval": 0.2,
             "task_timeout": TASK_TIMEOUT_S,
             "stop_timeout": STOP_TIMEOUT_S,
@@ -105,10 +124,11 @@ class NumberedPool:
 
     def fill(self) -> None:
         """Keep the workers busy. One that is stopped while it holds the table's lock keeps everybody out a while."""
-        if self._pending() < BACKLOG // 2:
+        if self._pending() < self.load.backlog // 2:
             first = self.report.rows
             try:
-                self.report.rows += enqueue(self._database, ({"number": first + more} for more in range(BACKLOG)))
+                records = ({"number": first + more} for more in range(self.load.backlog))
+                self.report.rows += enqueue(self.database, records)
             except SourceAwayError:
                 self.report.refused["fill"] += 1
 
@@ -140,9 +160,8 @@ class NumberedPool:
         return Path(f"/proc/{self.master.process.pid}/status").read_text()
 
     def _pending(self) -> int:
-        with contextlib.closing(sqlite3.connect(self._database, timeout=30)) as connection:
-            found: int = connection.execute("SELECT count(*) FROM tasks WHERE state <> 'done'").fetchone()[0]
-        return found
+        with self._engine.connect() as connection:
+            return int(connection.execute(text("SELECT count(*) FROM tasks WHERE state <> 'done'")).scalar_one())
 
     def _be_quiet(self) -> None:
         self.call("resume", target=POOL)
@@ -163,9 +182,9 @@ class NumberedPool:
             found.append(f"the master left with {code}")
         found += [f"process {left} is left" for left in master.descendants() & own]
         runs = read_runs((self.directory / "book").read_text().splitlines())
-        report.repeats = repeated(runs)
+        report.repeats, report.runs = repeated(runs), runs
         numbers = range(report.rows)
-        found += complaints(runs, numbers, killed=killed, frozen=frozen, most_repeats=MAX_UNSETTLED)
+        found += complaints(runs, numbers, killed=killed, frozen=frozen, most_repeats=self.load.max_unsettled)
         log = master.log.read_text(errors="replace")
         found += sorted(set(re.findall(r"Traceback.*|\"event\": \"(?:worker|zygote)_broken\".*", log)))
 
