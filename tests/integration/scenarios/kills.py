@@ -81,9 +81,9 @@ class Kills:
             report.complaints.append(f"{report.repeats} finished rows came again in {kills} kills")
         times = self.taken_over_s()
         late = times[int(len(times) * 0.99)] if times else 0.0
+        median = times[len(times) // 2] if times else 0.0
         print(
-            f"rows of killed workers: {len(times)}, again after {times[len(times) // 2] if times else 0:.3f} s in the "
-            f"median, {late:.3f} s at p99",
+            f"{len(times)} rows of killed workers ran again after {median:.3f} s (median), {late:.3f} s (p99)",
             flush=True,
         )
         if late > TAKEN_OVER_WITHIN_S:
