@@ -123,7 +123,14 @@ class BaseConsumer:
 
     @default_hook
     def on_parked(self, record: Any, outcome: object) -> None:
-        """Called when a task of `get_next_batch` was parked: mark its row, so that the query leaves it out."""
+        """Called when a row of `get_next_batch` is parked for good: mark it, so that the query leaves it out.
+
+        outcome: `Dead` or `Expired`; `Skipped` for a dead row that the query still returns.
+        """
+
+    @default_hook
+    def on_released(self, records: list[Any]) -> None:
+        """Called at a stop with the rows that `get_next_batch` has claimed and nobody has begun: give them back."""
 
     # What a handler may ask
 

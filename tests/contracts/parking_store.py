@@ -108,7 +108,7 @@ class ParkingStoreContract:
         (claimed,) = store.claim_due(CONSUMER, 10, OWNER)
         assert (claimed.task_id, claimed.source) == (task.task_id, task.source)
         assert (claimed.error, claimed.traceback) == (task.error, task.traceback)
-        assert store.parked_among(CONSUMER, [task.task_id]) == {task.task_id}
+        assert set(store.entries_among(CONSUMER, [task.task_id])) == {task.task_id}
 
     def test_a_task_comes_back_as_it_was(self, store: ParkingStore) -> None:
         task = replace(dead_task(), position=2**62, offset=2**62 + 1, shard=70_000, crashes=2, attempts=10**9)
@@ -120,7 +120,7 @@ class ParkingStoreContract:
         ids = [TaskId(text) for text in ("a", "A", "a ", "ä", "a\0")]
         store.park([replace(parked_task(), task_id=task_id) for task_id in ids])
         assert store.parked_count(CONSUMER)[0] == len(ids)
-        assert store.parked_among(CONSUMER, ids) == set(ids)
+        assert set(store.entries_among(CONSUMER, ids)) == set(ids)
 
     def test_parking_a_task_again_replaces_its_row_and_voids_its_lease(self, store: ParkingStore) -> None:
         store.park([replace(parked_task(), payload=b"x" * 3_000_000)])
@@ -205,18 +205,75 @@ class ParkingStoreContract:
 
     def test_parked_are_waiting_and_dead_tasks_but_no_suspects(self, store: ParkingStore) -> None:
         suspect = replace(parked_task(3), state=ParkedState.SUSPECT)
-        store.park([parked_task(1), dead_task(2), suspect, dead_task(4, "group/other")])
+        later = replace(parked_task(5), due_at=wall() + 1_000)
+        store.park([parked_task(1), dead_task(2), suspect, dead_task(4, "group/other"), later])
         ids = [parked_task(number).task_id for number in range(6)]
-        assert store.parked_among(CONSUMER, ids) == {ids[1], ids[2]}
-        assert store.parked_among(CONSUMER, []) == frozenset()
-        assert store.parked_of(CONSUMER) == {ids[1], ids[2]}
+        assert set(store.entries_among(CONSUMER, ids)) == {ids[1], ids[2], ids[5]}
+        assert set(store.entries_among(CONSUMER, [])) == frozenset()
+        assert store.parked_of(CONSUMER) == {ids[2], ids[5]}, "what is due is left out of no query"
+
+    # For sources that take up their parked tasks themselves
+
+    def test_an_entry_says_what_became_of_a_task_and_whether_it_is_due(self, store: ParkingStore) -> None:
+        due, dead, later = parked_task(1), dead_task(2), replace(parked_task(3), due_at=wall() + 1_000)
+        store.park([due, dead, later])
+        ids = [due.task_id, dead.task_id, later.task_id]
+        entries = store.entries_among(CONSUMER, ids)
+        assert [(entries[task_id].state, entries[task_id].is_due) for task_id in ids] == [
+            (ParkedState.WAITING, True),
+            (ParkedState.DEAD, False),
+            (ParkedState.WAITING, False),
+        ]
+        assert entries[due.task_id].attempts == due.attempts
+        assert entries[dead.task_id].last_at == dead.last_at
+
+    def test_what_is_due_is_had_without_a_claim(self, store: ParkingStore) -> None:
+        assert store.due(CONSUMER, 10) == ((), False)
+        later = replace(parked_task(3), due_at=wall() + 1_000)
+        store.park([later, dead_task(4)])
+        assert store.due(CONSUMER, 10) == ((), True)
+        store.park([parked_task(2), parked_task(1)])
+        for _ in range(2):
+            tasks, _ = store.due(CONSUMER, 1)
+            assert [task.task_id for task in tasks] == [parked_task(1).task_id]
+
+    @pytest.mark.parametrize("size", [10, 3_000_000])
+    def test_the_payload_of_what_waits_can_be_dropped(self, store: ParkingStore, size: int) -> None:
+        waiting = replace(parked_task(1), due_at=wall() + 1_000, payload=b"x" * size)
+        dead, due = replace(dead_task(2), payload=b"y" * size), parked_task(3)
+        store.park([waiting, dead, due])
+        store.drop_copies(CONSUMER)
+        assert store.copy_of(CONSUMER, waiting.task_id) == b""
+        assert store.copy_of(CONSUMER, dead.task_id) == dead.payload
+        assert store.copy_of(CONSUMER, due.task_id) == due.payload
+        assert store.copy_of(CONSUMER, parked_task(9).task_id) == b""
+        store.park([replace(waiting, attempts=9, payload=b"new")])
+        assert store.entries_among(CONSUMER, [waiting.task_id])[waiting.task_id].attempts == 9
+        assert store.parked_count(CONSUMER) == (2, 1), "one that waits without a payload is no other task"
+
+    @pytest.mark.parametrize("size", [10, 3_000_000])
+    def test_a_dead_task_can_be_opened_again_as_if_it_had_never_been_tried(
+        self, store: ParkingStore, size: int
+    ) -> None:
+        dead = replace(dead_task(1), payload=b"x" * size, crashes=2)
+        store.park([dead])
+        store.reopen(CONSUMER, dead.task_id)
+        ((found,), _) = store.due(CONSUMER, 10)
+        assert (found.attempts, found.crashes, found.payload) == (0, 0, b"")
+        store.park([replace(dead, attempts=1)])
+        assert store.parked_count(CONSUMER) == (0, 1)
+
+    def test_what_is_forgotten_is_parked_no_more(self, store: ParkingStore) -> None:
+        store.park([replace(parked_task(1), payload=b"x" * 3_000_000), dead_task(2), dead_task(3)])
+        store.forget(CONSUMER, [parked_task(1).task_id, dead_task(2).task_id])
+        assert store.parked_count(CONSUMER) == (0, 1)
 
     def test_more_ids_can_be_asked_for_than_a_statement_takes_parameters(self, store: ParkingStore) -> None:
         store.park([dead_task(number) for number in range(0, 12_000, 4_000)])
         ids = [parked_task(number).task_id for number in range(12_000)]
         steps: list[None] = []
         store.on_step = lambda: steps.append(None)
-        assert store.parked_among(CONSUMER, ids) == {ids[0], ids[4_000], ids[8_000]}
+        assert set(store.entries_among(CONSUMER, ids)) == {ids[0], ids[4_000], ids[8_000]}
         assert len(steps) == 3
 
     def test_more_can_be_parked_than_are_read_in_one_step(
@@ -375,7 +432,7 @@ class ParkingStoreContract:
         assert found[b"third"] == (first.task_id, 3)
         assert found[b"second"][1] == 7
         assert found[content][0].startswith(f"{first.task_id}~")
-        assert store.parked_among(CONSUMER, [first.task_id]) == {first.task_id}
+        assert set(store.entries_among(CONSUMER, [first.task_id])) == {first.task_id}
         store.park([third, third])
         assert len(everything(store)) == 3
 

@@ -17,6 +17,20 @@ class ParkedState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """What a source that gives its tasks again has to know of one that is parked.
+
+    is_due: it waits, and its time has come; attempts, first_at, last_at: as of `ParkedTask`.
+    """
+
+    state: ParkedState
+    is_due: bool
+    attempts: int
+    first_at: float
+    last_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class ParkedTask:
     """One row of the parking store. Times are seconds since the epoch.
 

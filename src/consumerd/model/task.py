@@ -20,6 +20,7 @@ class Task:
     position: its place in its shard, for the parking store (a Kafka offset; 0 where there is none).
     payload: its bytes, as they came; for a source of records, their encoding (`sources.records`).
     is_tombstone: it came without a payload, which deletes its key; it is no record of its own.
+    is_given_again: its source gives it again while it waits, so that nothing but its id need be kept until then.
     attempts: how many attempts were made before now; first_at: when the first was made, seconds since the epoch.
     """
 
@@ -34,3 +35,4 @@ class Task:
     attempts: int = 0
     first_at: float | None = None
     is_tombstone: bool = False
+    is_given_again: bool = False

@@ -49,9 +49,15 @@ def _park(connection: Connection, tasks: dict[str, ParkedTask]) -> None:
         there = list(connection.execute(select(PARKED.c.id).where(PARKED.c.id.in_(keys), IS_SKIPPED)).scalars())
         for key in there:
             (earlier,) = read_tasks(connection, [key])
-            if earlier.payload != tasks[key].payload:
+            if _is_anothers(earlier, tasks[key]):
                 _set_aside(connection, key, earlier)
     _write(connection, tasks)
+
+
+def _is_anothers(earlier: ParkedTask, task: ParkedTask) -> bool:
+    """Whether a row is of another task that had the same id; one that waits without a payload is not."""
+    is_without = not (earlier.payload and task.payload) and earlier.state is ParkedState.WAITING
+    return earlier.payload != task.payload and not is_without
 
 
 def _set_aside(connection: Connection, key: str, task: ParkedTask) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from consumerd.clock import Clock
 from consumerd.errors import StoreAwayError
-from consumerd.model.parked import ParkedState, ParkedTask
+from consumerd.model.parked import Entry, ParkedState, ParkedTask
 from consumerd.model.suspects import Suspect
 from consumerd.parking.thread import StoreThread
 
@@ -101,11 +101,41 @@ class MemoryStore:
         due = [row.due_at for row in self.rows.values() if row.consumer == consumer and row.due_at is not None]
         return max(0.0, min(due) - self._clock.wall()) if due else None
 
-    def parked_among(self, consumer: str, ids: Sequence[str]) -> frozenset[str]:
+    def entries_among(self, consumer: str, ids: Sequence[str]) -> dict[str, Entry]:
         rows = (self.rows[task_id] for task_id in ids if task_id in self.rows)
-        return frozenset(
-            row.task_id for row in rows if row.consumer == consumer and row.state is not ParkedState.SUSPECT
-        )
+        return {
+            row.task_id: Entry(row.state, self._is_due(row), row.attempts, row.first_at, row.last_at)
+            for row in rows
+            if row.consumer == consumer and row.state is not ParkedState.SUSPECT
+        }
+
+    def due(self, consumer: str, limit: int) -> tuple[tuple[ParkedTask, ...], bool]:
+        rows = [row for row in self.rows.values() if row.consumer == consumer and row.state is ParkedState.WAITING]
+        return tuple(row for row in rows if self._is_due(row))[:limit], bool(rows)
+
+    def copy_of(self, consumer: str, task_id: str) -> bytes:
+        del consumer
+        return self.rows[task_id].payload if task_id in self.rows else b""
+
+    def reopen(self, consumer: str, task_id: str) -> None:
+        del consumer
+        now = self._clock.wall()
+        waiting = {"state": ParkedState.WAITING, "due_at": now, "first_at": now, "attempts": 0, "payload": b""}
+        self.rows[task_id] = replace(self.rows[task_id], **waiting)  # type: ignore[arg-type]  # each of its field's type
+
+    def drop_copies(self, consumer: str) -> None:
+        for task_id, row in self.rows.items():
+            if row.consumer == consumer and row.state is ParkedState.WAITING and not self._is_due(row):
+                self.rows[task_id] = replace(row, payload=b"")
+
+    def forget(self, consumer: str, ids: Sequence[str]) -> None:
+        del consumer
+        for task_id in ids:
+            self.rows.pop(task_id, None)
+
+    def parked_of(self, consumer: str) -> frozenset[str]:
+        rows = (row for row in self.rows.values() if row.consumer == consumer and not self._is_due(row))
+        return frozenset(row.task_id for row in rows if row.state is not ParkedState.SUSPECT)
 
     def _is_due(self, row: ParkedTask) -> bool:
         return (

@@ -11,10 +11,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, or_, select
 
 from consumerd.database.database import Transact
-from consumerd.database.dialects import takes_unicode
+from consumerd.database.dialects import database_now, takes_unicode
 from consumerd.model.parked import ParkedState
 from consumerd.model.task import TaskId
-from consumerd.parking.records import in_chunks, key_of, original, storable_source
+from consumerd.parking.records import original, storable_source
 from consumerd.parking.schema import PARKED
 
 LOWEST = -(2**63)
@@ -33,22 +33,10 @@ IS_SKIPPED = PARKED.c.state.in_((ParkedState.WAITING.value, ParkedState.DEAD.val
 """Tasks that their source must not hand out; a suspect still is pending there."""
 
 
-def among(read: Transact, consumer: str, ids: Sequence[TaskId]) -> Iterator[frozenset[TaskId]]:
-    """Those of `ids` that are parked."""
-    for start in range(0, len(ids), IDS_A_STEP):
-        by_key = {key_of(consumer, task_id): task_id for task_id in ids[start : start + IDS_A_STEP]}
-
-        def found(connection: Connection, keys: Sequence[str] = tuple(by_key)) -> list[str]:
-            queries = (select(PARKED.c.id).where(PARKED.c.id.in_(some), IS_SKIPPED) for some in in_chunks(keys))
-            return [key for query in queries for key in connection.execute(query).scalars()]
-
-        yield frozenset(by_key[key] for key in read(found))
-
-
 def of_consumer(
     read: Transact, consumer: str, shard: tuple[str, int] | None = None, position: int = LOWEST
 ) -> Iterator[frozenset[TaskId]]:
-    """All of a consumer; or, of a source's shard, those at or above `position`."""
+    """All of a consumer but those that are due; or, of a source's shard, all at or above `position`."""
     key, is_more = "", True
     while is_more:
 
@@ -56,7 +44,10 @@ def of_consumer(
             is_behind = or_(PARKED.c.position > position, PARKED.c.id > key)
             columns = select(PARKED.c.task_id, PARKED.c.position, PARKED.c.id).where(IS_SKIPPED)
             query = columns.where(PARKED.c.consumer == consumer, PARKED.c.position >= position, is_behind)
-            if shard is not None:
+            if shard is None:
+                now = database_now(connection.dialect.name)
+                query = query.where(or_(PARKED.c.due_at.is_(None), PARKED.c.due_at > now))
+            else:
                 source = storable_source(shard[0], is_unicode=takes_unicode(connection))
                 query = query.where(PARKED.c.source == source, PARKED.c.shard == shard[1])
             return connection.execute(query.order_by(PARKED.c.position, PARKED.c.id).limit(IDS_A_PAGE)).all()

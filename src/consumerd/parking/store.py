@@ -8,16 +8,18 @@ at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
 from consumerd.database.database import Database
+from consumerd.model.parked import Entry
 from consumerd.model.task import TaskId
-from consumerd.parking import browsing, claims, deciding, parked, suspects
+from consumerd.parking import browsing, claims, deciding, given_again, parked, suspects
 from consumerd.parking.browsing import EVERY, Item, ParkedFilter
 from consumerd.parking.deciding import Changed
+from consumerd.parking.parked import IDS_A_STEP
 
 P = ParamSpec("P")
 ResultT = TypeVar("ResultT")
@@ -71,16 +73,29 @@ class ParkingStore:
     suspects_of = _transaction(suspects.of_consumer, writes=False)
     clear_suspects = _transaction(suspects.clear)
 
-    def parked_among(self, consumer: str, ids: Sequence[TaskId]) -> frozenset[TaskId]:
-        """Which of `ids` are parked, waiting or dead; looked up in steps."""
-        return self._gathered(parked.among(self.database.read, consumer, ids))
+    # For sources that take up their parked tasks themselves
+
+    due = _transaction(given_again.due, writes=False)
+    copy_of = _transaction(given_again.copy_of, writes=False)
+    reopen = _transaction(given_again.reopen)
+    drop_copies = _transaction(given_again.drop_copies)
+    forget = _transaction(given_again.forget)
+
+    def entries_among(self, consumer: str, ids: Sequence[TaskId]) -> dict[TaskId, Entry]:
+        """What there is of those of `ids` that are parked, waiting or dead; looked up in steps."""
+        found: dict[TaskId, Entry] = {}
+        for start in range(0, len(ids), IDS_A_STEP):
+            step = partial(given_again.entries, consumer=consumer, ids=ids[start : start + IDS_A_STEP])
+            found |= self.database.read(step)
+            self.on_step()
+        return found
 
     def parked_from(self, consumer: str, source: str, shard: int, position: int) -> frozenset[TaskId]:
         """The ids parked, waiting or dead, of this shard at or above `position`; read in steps."""
         return self._gathered(parked.of_consumer(self.database.read, consumer, (source, shard), position))
 
     def parked_of(self, consumer: str) -> frozenset[TaskId]:
-        """The ids of all tasks of a consumer that are parked, waiting or dead; read in steps."""
+        """The ids of all tasks of a consumer that are dead, or wait and are not due yet; read in steps."""
         return self._gathered(parked.of_consumer(self.database.read, consumer))
 
     def _gathered(self, parts: Iterator[frozenset[TaskId]]) -> frozenset[TaskId]:

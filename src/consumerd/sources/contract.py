@@ -21,6 +21,7 @@ from consumerd.clock import Clock
 from consumerd.errors import SourceAwayError, StoreAwayError
 from consumerd.events.facts import Fact
 from consumerd.model.outcome import Outcome
+from consumerd.model.parked import Entry, ParkedTask
 from consumerd.model.shards import Shard
 from consumerd.model.task import Task, TaskId
 
@@ -33,6 +34,7 @@ class Traits:
     durable_defer: keeps a retry, with its due time, in its own rows.
     unlimited_workers: any number of workers can share it; else at most one a shard has something to do.
     splits_keys: each worker takes the keys of its shard, so that all of a pool must agree on how many they are.
+    gives_again: gives a task again until it is done, so that it takes up its parked tasks itself (a query).
     gives_away: forgets a task once it is fetched (a generator): consumerd keeps it from its first failure on.
     """
 
@@ -40,6 +42,7 @@ class Traits:
     durable_defer: bool = False
     unlimited_workers: bool = True
     splits_keys: bool = False
+    gives_again: bool = False
     gives_away: bool = False
 
 
@@ -100,8 +103,23 @@ class ShardLag:
 class ParkedIndex(Protocol):
     """What a source may ask the parking store; each call raises StoreAwayError when the store does not answer."""
 
-    def parked_among(self, ids: Sequence[TaskId]) -> frozenset[TaskId]:
-        """Which of `ids` are parked, waiting or dead."""
+    def entries_among(self, ids: Sequence[TaskId]) -> Mapping[TaskId, Entry]:
+        """What there is of those of `ids` that are parked, waiting or dead."""
+
+    def due(self, limit: int) -> tuple[Sequence[ParkedTask], bool]:
+        """At most `limit` tasks that wait and are due, claimed for nobody; and whether any task waits at all."""
+
+    def copy_of(self, task_id: TaskId) -> bytes:
+        """The payload of a parked task; empty where there is none."""
+
+    def reopen(self, task_id: TaskId) -> None:
+        """A dead task is to be tried as if it never had been; its payload is forgotten."""
+
+    def drop_copies(self) -> None:
+        """Forget the payloads of all tasks that wait for a time to come."""
+
+    def forget(self, ids: Sequence[TaskId]) -> None:
+        """These are parked no more, whoever has claimed them."""
 
     def parked_from(self, source: str, shard: int, position: int) -> frozenset[TaskId]:
         """The ids parked, waiting or dead, of this shard at or above `position`."""
@@ -122,6 +140,9 @@ class Worker(Protocol):
         away: what the source would raise from `fetch` now; None while all is well. False when the worker is to stop.
         The loop's thread only.
         """
+
+    def note_store(self, away: StoreAwayError | None) -> None:
+        """The parking store did not answer, or has. The loop's thread only."""
 
     def is_replaced(self) -> bool:
         """Whether another process takes this worker's place, as `close` asks; false where the slot is given up."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from consumerd.clock import SYSTEM_CLOCK, Clock
 from consumerd.errors import SourceAwayError, StoreAwayError
+from consumerd.model.parked import Entry, ParkedState, ParkedTask
 from consumerd.model.shards import Shard
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import SourceContext
@@ -19,8 +20,25 @@ class NothingParked:
     def __init__(self) -> None:
         self.ids: set[TaskId] = set()
 
-    def parked_among(self, ids: Sequence[TaskId]) -> frozenset[TaskId]:
-        return frozenset(self.ids.intersection(ids))
+    def entries_among(self, ids: Sequence[TaskId]) -> Mapping[TaskId, Entry]:
+        return {task_id: Entry(ParkedState.DEAD, False, 1, 0.0, 0.0) for task_id in self.ids.intersection(ids)}
+
+    def due(self, limit: int) -> tuple[Sequence[ParkedTask], bool]:
+        del limit
+        return (), False
+
+    def copy_of(self, task_id: TaskId) -> bytes:
+        del task_id
+        return b""
+
+    def reopen(self, task_id: TaskId) -> None:
+        self.ids.discard(task_id)
+
+    def drop_copies(self) -> None:
+        """There are none."""
+
+    def forget(self, ids: Sequence[TaskId]) -> None:
+        self.ids.difference_update(ids)
 
     def parked_from(self, source: str, shard: int, position: int) -> frozenset[TaskId]:
         del source, shard, position
@@ -49,6 +67,9 @@ class StandInWorker:
     def attend(self, away: SourceAwayError | StoreAwayError | None) -> bool:
         del away
         return not self.is_stopping
+
+    def note_store(self, away: StoreAwayError | None) -> None:
+        """Nobody is told."""
 
     def is_replaced(self) -> bool:
         return self.has_successor

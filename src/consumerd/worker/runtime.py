@@ -101,7 +101,7 @@ class Runtime:
     def parked_ids(self) -> list[str]:
         """The ids of the consumer's parked tasks, as its `task_id` gave them."""
         prefix = f"{self._context.name}:"
-        return sorted(task_id.removeprefix(prefix) for task_id in self._parked.all_parked())
+        return sorted(task_id.removeprefix(prefix) for task_id in self._parked.left_out())
 
     # What its source may ask, as `sources.contract.Worker`
 
@@ -118,6 +118,14 @@ class Runtime:
         assert self._loop is not None  # nothing is fetched before it is there
         self._parts.gate.note_source(away)
         return self._loop.attend_in_source()
+
+    def note_store(self, away: StoreAwayError | None) -> None:
+        """The parking store did not answer its source, or has."""
+        if away is None:
+            self._parts.settling.note_answer()
+            self._parts.gate.show()
+        else:
+            self._parts.gate.note_source(away)
 
     def is_replaced(self) -> bool:
         """Whether another process takes this one's place."""

@@ -11,11 +11,13 @@ import pytest
 from consumerd import Retry, SQLBaseConsumer
 from consumerd.errors import SourceRefusedError
 from consumerd.model.outcome import Dead, Skipped
-from consumerd.model.outcome import Retry as RetryOutcome
 from consumerd.model.shards import Shard
 from consumerd.sources.contract import Source, SourceContext
-from consumerd.sources.query import QuerySource
+from consumerd.sources.query import QueryOptions
+from consumerd.sources.query.reading import PIECE
+from consumerd.sources.query.source import QuerySource
 from consumerd.testing.running import NAME, Run
+from consumerd.testing.source_context import context_for_tests
 from consumerd.testing.source_contract import SourceContract
 from consumerd.wire.board import BoardFlag
 
@@ -134,12 +136,12 @@ def test_a_row_that_fails_is_parked_told_of_and_left_out_from_then_on() -> None:
     assert [row_id for _, row_id in run.consumer.handled] == [1, 2, 3]
     assert set(run.dead()) == {f"{NAME}:1"}
     assert set(run.waiting()) == {f"{NAME}:3"}
-    outcomes = run.consumer.parked[:2]
-    assert isinstance(outcomes[0][1], Dead)
-    assert isinstance(outcomes[1][1], RetryOutcome)
     run.clock.advance(10)
     run.turn(10)
-    assert isinstance(run.consumer.parked[-1][1], Skipped)
+    outcomes = [type(outcome) for _, outcome in run.consumer.parked]
+    assert {row_id for row_id, _ in run.consumer.parked} == {1}, "a row that waits has not come to its end"
+    assert outcomes == [Dead, *[Skipped] * (len(outcomes) - 1)]
+    assert outcomes[1:]
     assert [row_id for _, row_id in run.consumer.handled] == [1, 2, 3]
 
 
@@ -239,25 +241,35 @@ def test_a_query_that_fails_is_a_source_that_is_away_and_no_task_fails() -> None
     assert "ConnectionError: refused" in str(run.told("source_away")[0].fields["error"])
 
 
-def test_while_the_store_is_away_rows_are_not_handled_for_nobody_knows_which_are_parked() -> None:
-    run = run_of(rows_of({"id": 1}))
+def test_while_the_store_is_away_rows_go_on_that_are_not_known_to_be_parked() -> None:
+    run = run_of(rows_of({"id": 1, "fails": True}, {"id": 2}, {"id": 3}))
+    run.turn(3)
     run.store.is_away = True
-    run.turn(20)
-    assert run.consumer.handled == []
+    run.consumer.rows += [{"id": 4}, {"id": 5, "fails": True}, {"id": 6}]
+    run.clock.advance(1.1)
+    run.turn(3)
+    assert [row_id for _, row_id in run.consumer.handled] == [1, 2, 3, 4, 5, 6]
+    assert run.source.unsettled() == 1
+    assert run.board.read().flags == BoardFlag.STORE_AWAY
+    run.clock.advance(5)
+    run.consumer.rows.append({"id": 7})
+    run.turn(5)
+    assert run.consumer.handled[-1][1] == 7
     run.store.is_away = False
     run.clock.advance(30)
     run.turn(5)
-    assert run.consumer.handled == [(0, 1)]
+    assert set(run.dead()) == {f"{NAME}:1", f"{NAME}:5"}
+    assert [row_id for _, row_id in run.consumer.handled].count(5) == 1
 
 
-def test_a_query_that_returns_only_parked_rows_is_asked_ever_more_rarely_and_reported_as_starved() -> None:
+def test_a_query_that_returns_only_parked_rows_is_asked_each_sleep_time_and_reported_as_starved() -> None:
     run = run_of(rows_of({"id": 1, "fails": True}))
     run.turn(3)
     before = run.consumer.queries
     started = run.clock.monotonic()
     while run.clock.monotonic() - started < 60:
         run.turn()
-    assert 4 <= run.consumer.queries - before <= 8
+    assert 55 <= run.consumer.queries - before <= 65
     assert len(run.told("starved")) == 1
     assert "self.parked_ids()" in str(run.told("starved")[0].fields["advice"])
     assert not run.told("fed")
@@ -265,3 +277,246 @@ def test_a_query_that_returns_only_parked_rows_is_asked_ever_more_rarely_and_rep
     run.clock.advance(30)
     run.turn()
     assert len(run.told("fed")) == 1
+
+
+# A row is handled as it is then
+
+
+def wait_for(run: Run, seconds: float) -> None:
+    """Let so much time pass, with the queries that are due in it."""
+    end = run.clock.monotonic() + seconds
+    while run.clock.monotonic() < end:
+        run.turn()
+
+
+def test_a_retry_handles_the_row_as_the_query_gives_it_then() -> None:
+    run = run_of(rows_of({"id": 3, "waits": True, "version": 1}))
+    wait_for(run, 5)
+    assert run.store.rows[f"{NAME}:3"].payload == b"", "a copy is kept of a row that comes again"
+    run.consumer.rows[0] = {"id": 3, "version": 2}
+    wait_for(run, 60)
+    assert run.consumer.handled == [(0, 3), (0, 3)]
+    assert run.consumer.rows[0]["is_done"]
+    assert run.store.rows == {}
+
+
+def test_a_row_that_was_deleted_while_it_waited_is_gone() -> None:
+    run = run_of(rows_of({"id": 3, "waits": True}, {"id": 4, "waits": True}))
+    wait_for(run, 5)
+    del run.consumer.rows[0]
+    wait_for(run, 150)
+    assert [row_id for _, row_id in run.consumer.handled].count(3) == 1
+    assert [fact.fields["task"] for fact in run.told("row_gone")] == [f"{NAME}:3"]
+    assert set(run.store.rows) == {f"{NAME}:4"}
+
+
+class Plain:
+    """A record that is an object, as ORMs give them."""
+
+    def __init__(self, number: int) -> None:
+        self.id = number
+        self.fails = True
+
+
+def test_an_object_is_the_querys_own_at_each_attempt() -> None:
+    seen: list[object] = []
+    thing = Plain(1)
+
+    class Objects(SQLBaseConsumer):
+        def get_next_batch(self) -> list[Plain]:
+            return [thing] if thing.fails else []
+
+        def handle_task(self, offset: int, record: Plain) -> object:
+            seen.append(record)
+            if len(seen) < 4:
+                return Retry(after=1) if len(seen) == 2 else self.fail()
+            record.fails = False
+            return None
+
+        def fail(self) -> None:
+            raise ValueError("not yet")
+
+    run = Run(Objects, source=QuerySource(), configs={"task_retry_times": 1, "back_off_time": 1, "expire_time": 60})
+    wait_for(run, 20)
+    assert seen == [thing] * 4
+    assert run.store.rows == {}
+
+
+# Who is who
+
+
+def test_a_row_that_was_set_back_after_on_parked_had_marked_it_is_tried_again() -> None:
+    class Marking(Rows):
+        def on_parked(self, record: Any, outcome: object) -> None:
+            record["is_done"] = True
+
+    run = run_of(rows_of({"id": 1, "fails": True}, base=Marking))
+    wait_for(run, 5)
+    assert set(run.dead()) == {f"{NAME}:1"}
+    run.consumer.rows[0].update(is_done=False)
+    run.consumer.rows[0].pop("fails")
+    wait_for(run, 5)
+    assert run.consumer.handled == [(0, 1), (0, 1)]
+
+
+def test_a_row_that_is_set_back_as_it_was_is_one_task_with_its_entry() -> None:
+    class Marking(Rows):
+        mended = False
+
+        def handle_task(self, offset: int, record: Any) -> object:
+            self.handled.append((offset, record["id"]))
+            if not self.mended:
+                raise ValueError("the cause stands")
+            record["is_done"] = True
+            return None
+
+        def on_parked(self, record: Any, outcome: object) -> None:
+            record["is_done"] = True
+
+    run = run_of(rows_of({"id": 1}, base=Marking))
+    wait_for(run, 5)
+    run.consumer.mended = True
+    del run.consumer.rows[0]["is_done"]
+    wait_for(run, 5)
+    assert run.consumer.handled == [(0, 1), (0, 1)]
+    assert run.store.rows == {}
+
+
+def test_another_row_under_the_id_of_a_dead_one_is_another_task() -> None:
+    run = run_of(rows_of({"id": 1, "fails": True, "address": "broken"}))
+    wait_for(run, 3)
+    run.consumer.rows[0] = {"id": 1, "address": "ann"}
+    wait_for(run, 3)
+    assert run.consumer.handled == [(0, 1), (0, 1)]
+    assert set(run.dead()) == {f"{NAME}:1"}
+
+
+def test_a_message_whose_counters_change_at_each_read_is_parked_once() -> None:
+    reads = iter(range(1_000))
+
+    class Messages(SQLBaseConsumer):
+        def get_next_batch(self) -> list[dict[str, object]]:
+            number = next(reads)
+            return [{"msg_id": 1, "read_ct": number, "vt": 1000.0 + number, "message": "no such order"}]
+
+        def handle_task(self, offset: int, record: object) -> None:
+            raise KeyError("no such order")
+
+    run = Run(Messages, source=QuerySource())
+    wait_for(run, 30)
+    assert len(run.dead()) == 1
+    assert len(run.told("rows_without_id")) == 1
+
+
+def test_a_row_of_objects_without_an_id_is_known_by_its_values() -> None:
+    class Nameless:
+        def __init__(self) -> None:
+            self.address = "broken"
+
+    class Things(SQLBaseConsumer):
+        def get_next_batch(self) -> list[Nameless]:
+            return [Nameless()]
+
+        def handle_task(self, offset: int, record: object) -> None:
+            raise ValueError("no")
+
+    run = Run(Things, source=QuerySource())
+    wait_for(run, 10)
+    assert len(run.dead()) == 1
+
+
+# Queries that claim
+
+
+class Claiming(Rows):
+    """`UPDATE … RETURNING`: what was returned does not come again."""
+
+    released: list[Any]
+
+    def get_next_batch(self) -> list[dict[str, Any]]:
+        given, self.rows[:] = self.rows[:10], self.rows[10:]
+        return given
+
+
+def test_no_row_that_a_claiming_query_gave_is_left_to_nobody() -> None:
+    run = run_of(rows_of(*({"id": number} for number in range(45)), base=Claiming), Shard(1, 4))
+    wait_for(run, 5)
+    assert sorted(row_id for _, row_id in run.consumer.handled) == list(range(45))
+    assert len(run.told("query_claims")) == 1
+
+
+def test_a_row_that_was_claimed_and_failed_is_tried_again_from_its_copy() -> None:
+    run = run_of(rows_of({"id": 1, "waits": True}, base=Claiming))
+    wait_for(run, 70)
+    assert run.consumer.handled == [(0, 1), (0, 1)]
+    assert run.store.rows[f"{NAME}:1"].attempts == 2
+
+
+def test_what_was_claimed_and_not_begun_is_handed_to_a_hook_at_a_stop() -> None:
+    class Releasing(Claiming):
+        def on_released(self, records: list[Any]) -> None:
+            self.released = records
+
+    consumer = rows_of(*({"id": number} for number in range(10)), base=Releasing)(0)
+    source = QuerySource()
+    source.open(context_for_tests(consumer, QueryOptions(claims=True)))
+    batch = source.fetch(3, 0.0)
+    assert batch is not None
+    source.release(batch, 1)
+    source.close(0.0)
+    assert [record["id"] for record in consumer.released] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+
+
+# What is no list of rows
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        ({"id": 1}, "a dict, which is one row"),
+        ("oops", "a str, which is no list"),
+        (5, "an int, which is no list"),
+        ((1, "ann"), "a tuple of values, which is one row"),
+        (object(), "an object, which is no list"),
+    ],
+)
+def test_what_is_no_list_of_rows_is_refused_with_a_sentence(answer: Any, complaint: str) -> None:
+    class Wrong(Rows):
+        def get_next_batch(self) -> Any:
+            return answer
+
+    run = run_of(rows_of(base=Wrong))
+    run.turn(3)
+    assert run.consumer.handled == []
+    assert f"get_next_batch returned {complaint}: return a list" in str(run.told("source_away")[0].fields["error"])
+
+
+@pytest.mark.parametrize("form", [tuple, iter, lambda rows: (row for row in rows)])
+def test_rows_may_come_in_any_iterable(form: Any) -> None:
+    class Forms(Rows):
+        def get_next_batch(self) -> Any:
+            return form(super().get_next_batch())
+
+    run = run_of(rows_of({"id": 1}, {"id": 2}, base=Forms))
+    run.turn(3)
+    assert run.consumer.handled == [(0, 1), (1, 2)]
+
+
+def test_a_generator_is_read_no_further_than_is_needed() -> None:
+    read: list[int] = []
+
+    class Streaming(SQLBaseConsumer):
+        def get_next_batch(self) -> Any:
+            for number in range(5_000):
+                read.append(number)
+                yield {"id": number}
+
+        def handle_task(self, offset: int, record: Any) -> None:
+            assert offset == record["id"]
+
+    run = Run(Streaming, source=QuerySource(), configs={"max_unsettled": 10})
+    run.turn(2)
+    assert len(read) == PIECE
+    wait_for(run, 0.9)
+    run.turn(600)
+    assert run.done >= 5_000

@@ -65,6 +65,7 @@ class DueTasks:
         self._outage = settling.outage
         self._attempts = attempts
         self._rows = source if isinstance(source, KeepsRows) else None
+        self._is_the_sources = source.traits.gives_again
         self._suspects = suspects
         self._breaker = breaker
         self._lease = Lease(context.lease_owner, LEASE_S)
@@ -98,8 +99,8 @@ class DueTasks:
 
     @property
     def is_time(self) -> bool:
-        """Whether it is time to look."""
-        return self._clock.monotonic() >= self._next_look
+        """Whether it is time to look. Never where the source takes up its parked tasks itself."""
+        return not self._is_the_sources and self._clock.monotonic() >= self._next_look
 
     def has_due(self) -> bool:
         """Whether a task is due now; where none is, the next look is planned."""

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from consumerd import events
 from consumerd.events.facts import Fact
 from consumerd.model.outcome import Dead, Expired, Outcome, Retry
-from consumerd.model.parked import ParkedState, ParkedTask
+from consumerd.model.parked import Entry, ParkedState, ParkedTask
 from consumerd.model.suspects import Suspect
 from consumerd.model.task import Task, TaskId
+from consumerd.parking.store import ParkingStore
 from consumerd.parking.thread import StoreThread
 from consumerd.worker.tasks.attempt import Conclusion, Unfinished
+
+ResultT = TypeVar("ResultT")
 
 
 def lost_fact(parked: ParkedTask) -> Fact:
@@ -47,7 +51,7 @@ def parked_task(consumer: str, conclusion: Conclusion, now: float) -> ParkedTask
         state=ParkedState.WAITING if isinstance(outcome, Retry) else ParkedState.DEAD,
         due_at=now + outcome.after if isinstance(outcome, Retry) else None,
         traceback=failure.traceback,
-        payload=task.payload,
+        payload=b"" if task.is_given_again and isinstance(outcome, Retry) else task.payload,
         key=task.key,
         headers=task.headers,
         crashes=conclusion.crashes,
@@ -112,8 +116,24 @@ class StoreIndex:
         self._load_suspects = load_suspects
         self._store = store
 
-    def parked_among(self, ids: Sequence[TaskId]) -> frozenset[TaskId]:
-        return self._store.ask(self._consumer, lambda store: store.parked_among(self._consumer, ids), frozenset())
+    def entries_among(self, ids: Sequence[TaskId]) -> Mapping[TaskId, Entry]:
+        return self._ask(lambda store: store.entries_among(self._consumer, ids), {})
+
+    def due(self, limit: int) -> tuple[Sequence[ParkedTask], bool]:
+        nothing: tuple[tuple[ParkedTask, ...], bool] = ((), False)
+        return self._ask(lambda store: store.due(self._consumer, limit), nothing)
+
+    def copy_of(self, task_id: TaskId) -> bytes:
+        return self._ask(lambda store: store.copy_of(self._consumer, task_id), b"")
+
+    def reopen(self, task_id: TaskId) -> None:
+        self._ask(lambda store: store.reopen(self._consumer, task_id), None)
+
+    def drop_copies(self) -> None:
+        self._ask(lambda store: store.drop_copies(self._consumer), None)
+
+    def forget(self, ids: Sequence[TaskId]) -> None:
+        self._ask(lambda store: store.forget(self._consumer, ids), None)
 
     def parked_from(self, source: str, shard: int, position: int) -> frozenset[TaskId]:
         self._load_suspects()
@@ -121,6 +141,9 @@ class StoreIndex:
             self._consumer, lambda store: store.parked_from(self._consumer, source, shard, position), frozenset()
         )
 
-    def all_parked(self) -> frozenset[TaskId]:
-        """The ids of all tasks of the consumer that are parked."""
-        return self._store.ask(self._consumer, lambda store: store.parked_of(self._consumer), frozenset())
+    def left_out(self) -> frozenset[TaskId]:
+        """The ids of all tasks of the consumer that are parked and not due: a query may leave them out."""
+        return self._ask(lambda store: store.parked_of(self._consumer), frozenset())
+
+    def _ask(self, question: Callable[[ParkingStore], ResultT], nothing: ResultT) -> ResultT:
+        return self._store.ask(self._consumer, question, nothing)

@@ -78,11 +78,12 @@ class Records:
             raise
 
     def _anew(self, record: object, task: Task) -> object:
-        """From the task's payload: the handler may have changed the record. Where there is no way back, as it is."""
+        """From the payload: the handler may have changed the record. Where that gives nothing of its kind, as it is."""
         try:
-            return validating(self._source.decode, self._validate)(task.payload)
+            again = validating(self._source.decode, self._validate)(task.payload)
         except UndecodableError:
             return record
+        return again if type(again) is type(record) else record
 
 
 class SingleRunner:

@@ -1,0 +1,37 @@
+"""A user's own query as a source: `get_next_batch`. The query, and the state of its rows, are the user's.
+
+consumerd divides the rows among the workers by the hash of their ids, leaves out what is parked until it is due, and
+paces the queries. A row is handled as the query gives it, at each attempt.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from consumerd.sources.contract import Source, SourceKind, Traits
+
+TRAITS = Traits(splits_keys=True, gives_again=True)
+
+
+class QueryOptions(BaseModel):
+    """The keys of a query; all others are the user's own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    claims: bool | None = Field(
+        default=None,
+        description="Whether `get_next_batch` claims the rows that it returns (`UPDATE … RETURNING`, a visibility "
+        "timeout), so that they do not come again: then each worker handles all that it gets. Left out: it is found "
+        "out, and `false` says that it only reads.",
+    )
+
+
+def _make() -> Source:
+    from consumerd.sources.query.source import QuerySource
+
+    return QuerySource()
+
+
+KIND = SourceKind(
+    name="query", options=QueryOptions, make=_make, traits=TRAITS, hooks=("get_next_batch", "handle_task")
+)

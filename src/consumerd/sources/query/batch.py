@@ -1,0 +1,74 @@
+"""Rows of a query that a worker has in hand. Runs in workers and the foreground."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from consumerd.errors import UndecodableError
+from consumerd.model.task import Task, TaskId
+from consumerd.sources.identities import one_by_one
+from consumerd.sources.query.content import copy_of
+
+
+class Row(NamedTuple):
+    """A row to handle.
+
+    offset: its place in what the query returned.
+    attempts, first_at: of those that were made before, where it waited in the parking store.
+    is_parked: the parking store has an entry of this very task.
+    copy: what is kept of it for people, where that was made before the handler may change it.
+    """
+
+    offset: int
+    record: object
+    id: TaskId
+    attempts: int = 0
+    first_at: float | None = None
+    is_parked: bool = False
+    copy: bytes | None = None
+
+
+def as_given(record: object) -> object:
+    """The record as the query gave it."""
+    if isinstance(record, UndecodableError):
+        raise record
+    return record
+
+
+class QueryBatch:
+    """Rows with their offsets, of the query's one shard.
+
+    is_given_again: whether the query gives these rows again while they wait, so that no copy need be kept of them.
+    """
+
+    shard = 0
+    offset: Callable[[Row], int] = staticmethod(operator.itemgetter(0))
+    payload: Callable[[Row], object] = staticmethod(operator.itemgetter(1))
+    decode: Callable[[object], object] = staticmethod(as_given)
+
+    def __init__(self, source: str, rows: Sequence[Row], *, is_given_again: bool) -> None:
+        self.source = source
+        self.raws = rows
+        self._kept = {row.offset: row.record.copy() for row in rows if type(row.record) is dict}  # handlers change them
+        self._is_given_again = is_given_again
+
+    def identities(self) -> bytes:
+        """The ids as they are."""
+        return one_by_one({row.offset: row.id for row in self.raws})
+
+    def task(self, index: int) -> Task:
+        """The task at `index`; its payload is a copy of the row."""
+        row = self.raws[index]
+        return Task(
+            id=row.id,
+            offset=row.offset,
+            source=self.source,
+            shard=self.shard,
+            position=row.offset,
+            payload=copy_of(self._kept.get(row.offset, row.record)) if row.copy is None else row.copy,
+            attempts=row.attempts,
+            first_at=row.first_at,
+            is_given_again=self._is_given_again,
+        )

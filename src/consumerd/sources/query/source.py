@@ -1,0 +1,168 @@
+"""The source that hands out the rows of `get_next_batch`. Runs in workers and the foreground.
+
+A row that waits is handled when it is due and the query gives it: as it is then. One that the query does not give any
+more is *gone*, unless a copy of it is kept: of a row that died and that a person wants to be tried again, and of each
+where the query claims its rows, so that none comes again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from consumerd import events
+from consumerd.errors import ConsumerdError, QueryFailedError
+from consumerd.model.contract import is_overridden
+from consumerd.model.failure import one_line
+from consumerd.model.outcome import SKIPPED, Dead, Done, Expired, Outcome
+from consumerd.model.task import TaskId
+from consumerd.sources.contract import Batch, Settlement, SourceContext
+from consumerd.sources.query import TRAITS
+from consumerd.sources.query.batch import QueryBatch, Row
+from consumerd.sources.query.content import copy_of
+from consumerd.sources.query.pace import Pace
+from consumerd.sources.query.reading import Reading
+from consumerd.sources.query.rereading import Rereading
+from consumerd.sources.query.selection import Selected, Selection
+from consumerd.sources.query.waiting import Waiting
+from consumerd.sources.records import decode_record
+
+
+class QuerySource:
+    """Rows of the user's query, in batches no larger than the loop asks for."""
+
+    traits = TRAITS
+
+    def __init__(self) -> None:
+        self._rows: list[Row] = []
+        self.has_answered = False
+
+    def open(self, context: SourceContext) -> None:
+        self._context = context
+        self._tells_parked = is_overridden(type(context.consumer), "on_parked")
+        self._selection = Selection(context, tells_parked=self._tells_parked)
+        self._reading = Reading(context.consumer.get_next_batch)
+        self._rereading = Rereading(context)
+        self._waiting = Waiting(context, self._selection)
+        self._pace = Pace(float(context.consumer.SLEEP_TIME), context.clock)
+        self._returned: set[TaskId] = set()
+
+    def fetch(self, limit: int, timeout_s: float) -> Batch | None:
+        if limit < 1:
+            self.has_answered = True  # nobody wants it to be asked
+            self._context.worker.wait(timeout_s)
+            return None
+        if not self._rows:
+            if self._pace.pause_left_s > 0:
+                self._context.worker.wait(min(self._pace.pause_left_s, timeout_s))
+                return None
+            self._look()
+        if not self._rows:
+            return None
+        taken, self._rows = self._rows[:limit], self._rows[limit:]
+        self._selection.in_hand.update(row.id for row in taken)
+        return QueryBatch(self._context.name, taken, is_given_again=self._rereading.reads)
+
+    def settle(self, settlements: Sequence[Settlement], *, is_due: bool) -> None:
+        del is_due
+        for settlement in settlements:
+            rows: Sequence[Row] = settlement.batch.raws[settlement.start : settlement.stop]
+            self._selection.in_hand.difference_update(row.id for row in rows)
+            match settlement.outcome:
+                case Done():
+                    self._selection.note_done(rows)
+                    self._waiting.finish([row.id for row in rows if row.is_parked])
+                case Dead() | Expired() as outcome:
+                    for row in rows:
+                        self._selection.note_dead(row.id)
+                    self._tell_parked([row.record for row in rows], outcome)
+                case _:
+                    self._waiting.look_now()
+
+    def unsettled(self) -> int:
+        return len(self._selection.in_hand)
+
+    def decode(self, payload: bytes) -> object:
+        return decode_record(payload)
+
+    def release(self, batch: Batch, start: int) -> None:
+        """The rows are as they were: the query returns them again, and with them those behind them."""
+        rows: Sequence[Row] = batch.raws[start:]
+        self._selection.in_hand.difference_update(row.id for row in rows)
+        if not rows:
+            return
+        if self._rereading.claims:
+            self._rows[:0] = rows
+        else:
+            self._rows.clear()
+            self._reading.drop()
+
+    def look_now(self) -> None:
+        self._pace.end()
+        self._waiting.look_now()
+
+    def close(self, deadline: float) -> None:
+        """Rows that the query has claimed, and nobody has begun, are given back by the user's hook."""
+        del deadline
+        rows, self._rows = self._rows, []
+        if rows and self._rereading.claims:
+            consumer = self._context.consumer
+            hook = partial(consumer.on_released, [row.record for row in rows])
+            self._context.worker.call_hook("on_released", hook, None)
+            if not is_overridden(type(consumer), "on_released"):
+                self._context.emit(events.rows_let_go(rows=len(rows)))
+
+    # Steps
+
+    def _look(self) -> None:
+        """Read the next piece, and choose from it."""
+        if self._reading.is_at_end:
+            self._returned = set()
+        self._rows = self._with_copies(self._rereading.rows_of(self._select(), self._select))
+        if self._reading.is_at_end:
+            is_whole = self._pace.is_whole(self._reading.returned)
+            if is_whole:
+                self._selection.note_whole(self._returned)
+            self._rows += self._waiting.absent(self._returned, is_whole=is_whole, reads=self._rereading.reads)
+            self._report_starvation(returned=self._reading.returned, taken=len(self._rows))
+
+    def _select(self) -> Selected:
+        records = self._read()
+        selected = self._selection.of(records, self._reading.returned - len(records))
+        self._returned |= selected.seen
+        self._tell_parked(selected.parked, SKIPPED)
+        return selected
+
+    def _with_copies(self, rows: list[Row]) -> list[Row]:
+        """Where a row may come only once, what is kept of it is written before its handler can change it."""
+        return rows if self._rereading.reads else [row._replace(copy=copy_of(row.record)) for row in rows]
+
+    def _read(self) -> list[object]:
+        try:
+            records = self._reading.next_piece()
+        except ConsumerdError:
+            raise
+        except BaseException as error:  # the user's query, and any driver's errors
+            self._reading.drop()
+            raise QueryFailedError(f"get_next_batch raised {one_line(error)}") from error
+        self.has_answered = True
+        return records
+
+    def _report_starvation(self, *, returned: int, taken: int) -> None:
+        was_starved = self._pace.is_starved
+        starved_s = self._pace.note(returned=returned, taken=taken)
+        if was_starved and not self._pace.is_starved:
+            self._context.emit(events.fed())
+        if starved_s is not None:
+            advice = (
+                "the query returns only rows that are parked, just handled or another worker's: leave them out by "
+                "self.parked_ids(), self.shard, or mark them in on_parked"
+            )
+            self._context.emit(events.starved(for_s=round(starved_s, 1), returned=returned, advice=advice))
+
+    def _tell_parked(self, records: Sequence[object], outcome: Outcome) -> None:
+        if not self._tells_parked:
+            return
+        on_parked = self._context.consumer.on_parked
+        for record in records:  # parked already, whatever the hook does
+            self._context.worker.call_hook("on_parked", partial(on_parked, record, outcome), None)

@@ -1,0 +1,88 @@
+"""Rows that wait in the parking store, and that the query does not give when they are due. Runs in workers.
+
+A row that was deleted, or that its condition fits no more, is *gone*: its entry is forgotten after a while. Where a
+copy is kept the copy is handled: a person wants a dead row to be tried again, or the query claims its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from consumerd import events
+from consumerd.errors import StoreAwayError, UndecodableError
+from consumerd.model.parked import ParkedTask
+from consumerd.model.task import TaskId
+from consumerd.sources.contract import SourceContext
+from consumerd.sources.query.batch import Row
+from consumerd.sources.query.selection import Selection
+from consumerd.sources.records import decode_record
+
+LOOK_WHILE_WAITING_S = 1.0
+LOOK_OTHERWISE_S = 15.0
+COPY_AFTER_S = 5.0
+GONE_AFTER_S = 60.0
+MOST_AT_ONCE = 100
+
+
+class Waiting:
+    """Looks now and then what is due and was not given."""
+
+    def __init__(self, context: SourceContext, selection: Selection) -> None:
+        self._context = context
+        self._selection = selection
+        self._absent_since: dict[TaskId, float] = {}
+        self._next_look = 0.0
+
+    def look_now(self) -> None:
+        """Look with the next answer of the query."""
+        self._next_look = 0.0
+
+    def absent(self, seen: set[TaskId], *, is_whole: bool, reads: bool) -> list[Row]:
+        """Rows of the copies of what is due and was not given.
+
+        seen: what the query gave; is_whole: it has no more. reads: what it gives comes again until it is done, so that
+        a copy is of a row that died.
+        """
+        now = self._context.clock.monotonic()
+        if now < self._next_look:
+            return []
+        try:
+            due, is_waited_for = self._context.parked.due(MOST_AT_ONCE)
+        except StoreAwayError as error:
+            self._context.worker.note_store(error)
+            return []
+        self._next_look = now + (LOOK_WHILE_WAITING_S if is_waited_for else LOOK_OTHERWISE_S)
+        absent = [task for task in due if self._is_absent(task.task_id, seen)]
+        self._absent_since = {task.task_id: self._absent_since.get(task.task_id, now) for task in absent}
+        rows: list[Row] = []
+        for task in absent:
+            absent_s = now - self._absent_since[task.task_id]
+            if task.payload and (absent_s >= COPY_AFTER_S or (is_whole and (reads or absent_s > 0))):
+                rows.append(_row_of(task))
+            elif not task.payload and is_whole and absent_s >= GONE_AFTER_S:
+                self._forget([task.task_id])
+                self._context.emit(events.row_gone(task=task.task_id))
+        return rows
+
+    def finish(self, ids: Sequence[TaskId]) -> None:
+        """These were done. Where the store is away their entries stay: their rows will be gone."""
+        if ids:
+            self._forget(ids)
+
+    def _is_absent(self, task_id: TaskId, seen: set[TaskId]) -> bool:
+        return self._selection.is_ours(task_id) and task_id not in seen and task_id not in self._selection.in_hand
+
+    def _forget(self, ids: Sequence[TaskId]) -> None:
+        try:
+            self._context.parked.forget(ids)
+        except StoreAwayError as error:
+            self._context.worker.note_store(error)
+
+
+def _row_of(task: ParkedTask) -> Row:
+    """A row as it was kept; what was kept as text only is no record, and says so when it is decoded."""
+    try:
+        record = decode_record(task.payload)
+    except UndecodableError as error:
+        record = error
+    return Row(task.offset, record, task.task_id, task.attempts, task.first_at, is_parked=True, copy=task.payload)
