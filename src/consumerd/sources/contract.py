@@ -21,9 +21,9 @@ from consumerd.clock import Clock
 from consumerd.errors import SourceAwayError, StoreAwayError
 from consumerd.events.facts import Fact
 from consumerd.model.outcome import Outcome
-from consumerd.model.parked import Entry, ParkedTask
 from consumerd.model.shards import Shard
 from consumerd.model.task import Task, TaskId
+from consumerd.sources.parked_index import ParkedIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,31 +98,6 @@ class ShardLag:
     later: int = 0
     complaint: str = ""
     is_blocked: bool = False
-
-
-class ParkedIndex(Protocol):
-    """What a source may ask the parking store; each call raises StoreAwayError when the store does not answer."""
-
-    def entries_among(self, ids: Sequence[TaskId]) -> Mapping[TaskId, Entry]:
-        """What there is of those of `ids` that are parked, waiting or dead."""
-
-    def due(self, limit: int) -> tuple[Sequence[ParkedTask], bool]:
-        """At most `limit` tasks that wait and are due, claimed for nobody; and whether any task waits at all."""
-
-    def copy_of(self, task_id: TaskId) -> bytes:
-        """The payload of a parked task; empty where there is none."""
-
-    def reopen(self, task_id: TaskId) -> None:
-        """A dead task is to be tried as if it never had been; its payload is forgotten."""
-
-    def drop_copies(self) -> None:
-        """Forget the payloads of all tasks that wait for a time to come."""
-
-    def forget(self, ids: Sequence[TaskId]) -> None:
-        """These are parked no more, whoever has claimed them."""
-
-    def parked_from(self, source: str, shard: int, position: int) -> frozenset[TaskId]:
-        """The ids parked, waiting or dead, of this shard at or above `position`."""
 
 
 class Worker(Protocol):

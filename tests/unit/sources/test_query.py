@@ -405,7 +405,7 @@ def test_a_message_whose_counters_change_at_each_read_is_parked_once() -> None:
     run = Run(Messages, source=QuerySource())
     wait_for(run, 30)
     assert len(run.dead()) == 1
-    assert len(run.told("rows_without_id")) == 1
+    assert len(run.told("id_in_doubt")) == 1
 
 
 def test_a_row_of_objects_without_an_id_is_known_by_its_values() -> None:

@@ -6,12 +6,11 @@ back: the query left it out for a while, since `on_parked` had marked it, and gi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from consumerd import events
 from consumerd.errors import SourceAwayError, SourceRefusedError, StoreAwayError
-from consumerd.events.facts import Fact
 from consumerd.model.failure import one_line
 from consumerd.model.parked import Entry, ParkedState
 from consumerd.model.task import TaskId
@@ -98,7 +97,7 @@ class Selection:
             is_nameless = named is None
             task_id = TaskId(f"{self._context.name}:{f'~{digest_of(record)}' if is_nameless else named}")
             if is_nameless:
-                self._tell_once("nameless", events.rows_without_id, record)
+                self._tell_once("it has no id, and is known by its content: define task_id(record)", record)
                 if self._context.shard.count > 1 and not self._context.worker.user_reads_shard():
                     raise SourceRefusedError(
                         f"a record of {self._context.name} has no id, so {self._context.shard.count} workers cannot "
@@ -106,7 +105,7 @@ class Selection:
                         f"to 1"
                     )
             elif task_id in selected.seen:
-                self._tell_once("twice", events.id_given_twice, record)
+                self._tell_once("its id was in this answer before: the first row is taken", record)
                 continue
             if self._context.worker.user_reads_shard() or self.is_ours(task_id):
                 selected.seen.add(task_id)
@@ -155,10 +154,10 @@ class Selection:
         except Exception as error:
             raise SourceAwayError(f"task_id raised {one_line(error)} for row {place} of the batch") from error
 
-    def _tell_once(self, what: str, event: Callable[..., Fact], record: object) -> None:
-        if what not in self._told:
-            self._told.add(what)
-            self._context.emit(event(row=one_line_of(record)))
+    def _tell_once(self, advice: str, record: object) -> None:
+        if advice not in self._told:
+            self._told.add(advice)
+            self._context.emit(events.id_in_doubt(row=one_line_of(record), advice=advice))
 
     def _forget_old(self) -> None:
         oldest = self._context.clock.monotonic() - float(self._context.consumer.SLEEP_TIME)

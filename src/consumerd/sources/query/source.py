@@ -110,7 +110,8 @@ class QuerySource:
             hook = partial(consumer.on_released, [row.record for row in rows])
             self._context.worker.call_hook("on_released", hook, None)
             if not is_overridden(type(consumer), "on_released"):
-                self._context.emit(events.rows_let_go(rows=len(rows)))
+                error = f"{len(rows)} rows that get_next_batch has claimed were not begun, and there is no on_released"
+                self._context.emit(events.release_failed(error=error, then="they are as the query left them"))
 
     # Steps
 
