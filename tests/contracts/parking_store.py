@@ -263,6 +263,15 @@ class ParkingStoreContract:
         store.park([replace(dead, attempts=1)])
         assert store.parked_count(CONSUMER) == (0, 1)
 
+    def test_one_host_at_a_time_has_a_consumer(self, store: ParkingStore) -> None:
+        assert store.hold(CONSUMER, "a", "host a", 60.0) is None
+        assert store.hold(CONSUMER, "a", "host a", 60.0) is None
+        assert store.hold(CONSUMER, "b", "host b", 60.0) == "host a"
+        assert store.hold("group/other", "b", "host b", 60.0) is None
+        assert store.hold(CONSUMER, "a", "host a", -1.0) is None
+        assert store.hold(CONSUMER, "b", "host b", 60.0) is None
+        assert store.hold(CONSUMER, "a", "host a", 60.0) == "host b"
+
     def test_what_is_forgotten_is_parked_no_more(self, store: ParkingStore) -> None:
         store.park([replace(parked_task(1), payload=b"x" * 3_000_000), dead_task(2), dead_task(3)])
         store.forget(CONSUMER, [parked_task(1).task_id, dead_task(2).task_id])

@@ -30,6 +30,12 @@ class MemoryStore:
         self.refuses: dict[str, StoreAwayError] = {}
         self.calls = 0
 
+    is_shared = False
+
+    def hold(self, consumer: str, owner: str, place: str, seconds: float) -> str | None:
+        del consumer, owner, place, seconds
+        return None
+
     def as_thread(self) -> StoreThread:
         """Where a worker wants its store thread."""
         return cast("StoreThread", self)

@@ -89,8 +89,9 @@ def open_store_thread(parking: str | None, state_dir: Path) -> StoreThread:
     url = parking_url(parking, state_dir)
     store = partial(open_store, parking, state_dir)
     if url.get_backend_name() == "sqlite":
-        return StoreThread(store, partial(has_nothing_in_file, Path(url.database or "")))
-    return StoreThread(store, partial(has_nothing_on_server, url), is_remote=True)
+        is_shared = parking not in (None, EMBEDDED)
+        return StoreThread(store, partial(has_nothing_in_file, Path(url.database or "")), is_shared=is_shared)
+    return StoreThread(store, partial(has_nothing_on_server, url), is_remote=True, is_shared=True)
 
 
 def _away(where: str) -> Away:

@@ -108,12 +108,28 @@ PARTS = Table(
 )
 """Long contents, cut: a server refuses a statement of more than `max_allowed_packet`, 16 MiB on MariaDB."""
 
+OWNERS = Table(
+    "parked_owner",
+    METADATA,
+    Column("consumer", _name(CONSUMER_CHARACTERS), primary_key=True),
+    Column("owner", _name(OWNER_CHARACTERS), nullable=False),
+    Column("place", _name(OWNER_CHARACTERS), nullable=False),
+    Column("until", Double, nullable=False),
+)
+"""Which host has a consumer whose tasks only one may have."""
+
 SCHEMA = Table("parked_schema", METADATA, Column("version", Integer, primary_key=True, autoincrement=False))
 
 
 Migration = Callable[[Connection], None]
 
-MIGRATIONS: tuple[Migration, ...] = ()
+
+def _add_owners(connection: Connection) -> None:
+    """To version 2."""
+    _create_table(connection, OWNERS)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_add_owners,)
 """The first brings tables of version 1 to version 2, and so on; the tables above are as after the last.
 
 Each may be run again after a process that died in it: MySQL and MariaDB commit what changes a table at once.
@@ -145,7 +161,7 @@ def check_rights(connection: Connection) -> None:
     if _known_version(connection, newest) != newest:
         _check_creation(connection)
         return
-    for table in (PARKED, PARTS):
+    for table in (PARKED, PARTS, OWNERS):
         nothing = select(table).where(false())
         connection.execute(nothing)
         connection.execute(insert(table).from_select(list(table.columns), nothing))
@@ -188,10 +204,14 @@ def _known_version(connection: Connection, newest: int) -> int | None:
 def _create(connection: Connection) -> None:
     """Make the tables; each step may have been done before by a process that died half-way."""
     for table in METADATA.sorted_tables:
-        if connection.dialect.name == "mysql":
-            table.dialect_kwargs.update(_MYSQL)  # here: a table that is made with them imports the dialect
-        connection.execute(CreateTable(table, if_not_exists=True))
+        _create_table(connection, table)
         there = {index["name"] for index in inspect(connection).get_indexes(table.name)}
         for index in table.indexes:
             if index.name not in there:
                 index.create(connection)
+
+
+def _create_table(connection: Connection, table: Table) -> None:
+    if connection.dialect.name == "mysql":
+        table.dialect_kwargs.update(_MYSQL)  # here: a table that is made with them imports the dialect
+    connection.execute(CreateTable(table, if_not_exists=True))

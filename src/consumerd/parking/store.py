@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from consumerd.database.database import Database
 from consumerd.model.parked import Entry
 from consumerd.model.task import TaskId
-from consumerd.parking import browsing, claims, deciding, given_again, parked, suspects
+from consumerd.parking import browsing, claims, deciding, given_again, ownership, parked, suspects
 from consumerd.parking.browsing import EVERY, Item, ParkedFilter
 from consumerd.parking.deciding import Changed
 from consumerd.parking.parked import IDS_A_STEP
@@ -80,6 +80,7 @@ class ParkingStore:
     reopen = _transaction(given_again.reopen)
     drop_copies = _transaction(given_again.drop_copies)
     forget = _transaction(given_again.forget)
+    hold = _transaction(ownership.hold)
 
     def entries_among(self, consumer: str, ids: Sequence[TaskId]) -> dict[TaskId, Entry]:
         """What there is of those of `ids` that are parked, waiting or dead; looked up in steps."""

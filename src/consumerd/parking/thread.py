@@ -31,16 +31,22 @@ class StoreThread:
     """Runs calls on the parking store, one after the other. Any thread may call. Make it after the fork."""
 
     def __init__(
-        self, open_store: Callable[[], ParkingStore], has_nothing: Callable[[str], bool], *, is_remote: bool = False
+        self,
+        open_store: Callable[[], ParkingStore],
+        has_nothing: Callable[[str], bool],
+        *,
+        is_remote: bool = False,
+        is_shared: bool = False,
     ) -> None:
         """open_store: makes the store, in the thread; it connects to nothing yet.
 
         has_nothing: tells without the store whether certainly nothing of a consumer is parked.
-        is_remote: that may take long: the thread does it, too.
+        is_remote: that may take long: the thread does it, too. is_shared: masters of other hosts may use the store.
         """
         self._open_store = open_store
         self._has_nothing = has_nothing
         self._is_remote = is_remote
+        self.is_shared = is_shared
         self._is_used = False
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()  # None: the end
         self._turn = threading.Lock()

@@ -15,6 +15,13 @@ class ParkedIndex(Protocol):
     All but `parked_from` are for sources that give their tasks again and take up their parked ones themselves.
     """
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether masters of other hosts may use the store, too."""
+
+    def hold(self, owner: str, place: str, seconds: float) -> str | None:
+        """Have the consumer for so long, of all hosts alone; None where that is so, else the place of who has it."""
+
     def entries_among(self, ids: Sequence[TaskId]) -> Mapping[TaskId, Entry]:
         """What there is of those of `ids` that are parked, waiting or dead."""
 

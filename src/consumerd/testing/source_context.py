@@ -20,6 +20,12 @@ class NothingParked:
     def __init__(self) -> None:
         self.ids: set[TaskId] = set()
 
+    is_shared = False
+
+    def hold(self, owner: str, place: str, seconds: float) -> str | None:
+        del owner, place, seconds
+        return None
+
     def entries_among(self, ids: Sequence[TaskId]) -> Mapping[TaskId, Entry]:
         return {task_id: Entry(ParkedState.DEAD, False, 1, 0.0, 0.0) for task_id in self.ids.intersection(ids)}
 

@@ -63,7 +63,10 @@ class Scaling(Answered, frozen=True):
 
 
 class Flag(Answered, frozen=True):
-    """Something that a pool's tasks need and that is away: `source`, `store`, `destination`, or `starved`."""
+    """Something that a pool's tasks need and that is away: `source`, `store`, `destination`, or `starved`.
+
+    `standby` is no problem: another host has the consumer.
+    """
 
     away: str
     since: float

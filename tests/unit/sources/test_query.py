@@ -405,7 +405,7 @@ def test_a_message_whose_counters_change_at_each_read_is_parked_once() -> None:
     run = Run(Messages, source=QuerySource())
     wait_for(run, 30)
     assert len(run.dead()) == 1
-    assert len(run.told("id_in_doubt")) == 1
+    assert len(run.told("query_remarked")) == 1
 
 
 def test_a_row_of_objects_without_an_id_is_known_by_its_values() -> None:
@@ -442,7 +442,7 @@ def test_no_row_that_a_claiming_query_gave_is_left_to_nobody() -> None:
     run = run_of(rows_of(*({"id": number} for number in range(45)), base=Claiming), Shard(1, 4))
     wait_for(run, 5)
     assert sorted(row_id for _, row_id in run.consumer.handled) == list(range(45))
-    assert len(run.told("query_claims")) == 1
+    assert len(run.told("query_remarked")) == 1
 
 
 def test_a_row_that_was_claimed_and_failed_is_tried_again_from_its_copy() -> None:

@@ -53,7 +53,7 @@ def _of_the_start(pool: Pool, now: float) -> Iterator[str]:
 def _of_tasks(pool: Pool, flags: Sequence[Flag]) -> Iterator[str]:
     """What keeps tasks from being done: something away, a store that refuses one, a change that was taken back."""
     observed, readings = pool.observed, [worker.reading() for worker in pool.workers.values()]
-    yield from map(_absence, flags)
+    yield from (_absence(flag) for flag in flags if flag.away != "standby")
     if any(reading is not None and BoardFlag.UNSTORABLE in reading.flags for reading in readings):
         yield "a task cannot be parked, and stays unfinished: see consumerd events"
     if observed.rejected > observed.established and observed.reason:

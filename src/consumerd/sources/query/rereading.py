@@ -76,7 +76,7 @@ class Rereading:
             "what get_next_batch returned does not come again, so this worker handles all that it gets: set claims = "
             "true, or false where the query only reads"
         )
-        self._context.emit(events.query_claims(advice=advice))
+        self._context.emit(events.query_remarked(advice=advice))
         rows, self._held = first.rows + new + self._held, []
         return rows
 

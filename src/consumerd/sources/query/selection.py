@@ -157,7 +157,7 @@ class Selection:
     def _tell_once(self, advice: str, record: object) -> None:
         if advice not in self._told:
             self._told.add(advice)
-            self._context.emit(events.id_in_doubt(row=one_line_of(record), advice=advice))
+            self._context.emit(events.query_remarked(advice=advice, row=one_line_of(record)))
 
     def _forget_old(self) -> None:
         oldest = self._context.clock.monotonic() - float(self._context.consumer.SLEEP_TIME)

@@ -24,6 +24,7 @@ from consumerd.sources.query.pace import Pace
 from consumerd.sources.query.reading import Reading
 from consumerd.sources.query.rereading import Rereading
 from consumerd.sources.query.selection import Selected, Selection
+from consumerd.sources.query.turn import Turn
 from consumerd.sources.query.waiting import Waiting
 from consumerd.sources.records import decode_record
 
@@ -46,6 +47,7 @@ class QuerySource:
         self._waiting = Waiting(context, self._selection)
         self._pace = Pace(float(context.consumer.SLEEP_TIME), context.clock)
         self._returned: set[TaskId] = set()
+        self._turn = Turn(context)
 
     def fetch(self, limit: int, timeout_s: float) -> Batch | None:
         if limit < 1:
@@ -55,6 +57,10 @@ class QuerySource:
         if not self._rows:
             if self._pace.pause_left_s > 0:
                 self._context.worker.wait(min(self._pace.pause_left_s, timeout_s))
+                return None
+            if not self._turn.hold():
+                self.has_answered = True  # nobody wants it to be asked
+                self._context.worker.wait(timeout_s)
                 return None
             self._look()
         if not self._rows:
@@ -96,6 +102,11 @@ class QuerySource:
         else:
             self._rows.clear()
             self._reading.drop()
+
+    def tick(self) -> None:
+        """Stay the host that has the consumer, while its tasks run."""
+        if self._turn.is_ours and self._selection.in_hand:
+            self._turn.hold()
 
     def look_now(self) -> None:
         self._pace.end()

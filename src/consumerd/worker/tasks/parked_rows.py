@@ -116,6 +116,13 @@ class StoreIndex:
         self._load_suspects = load_suspects
         self._store = store
 
+    @property
+    def is_shared(self) -> bool:
+        return self._store.is_shared
+
+    def hold(self, owner: str, place: str, seconds: float) -> str | None:
+        return self._store.call(lambda store: store.hold(self._consumer, owner, place, seconds))
+
     def entries_among(self, ids: Sequence[TaskId]) -> Mapping[TaskId, Entry]:
         return self._ask(lambda store: store.entries_among(self._consumer, ids), {})
 
