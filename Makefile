@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-sql bench-restart bench-memory bench-supervision chaos changes clean
+.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-sql bench-restart bench-memory bench-supervision chaos kills changes clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ bench: setup servers  ## run all benchmarks; bench-loop, -sql, -restart, -memory
 
 bench-loop bench-sql bench-restart bench-memory bench-supervision: bench-%: setup servers
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $*
+
+kills: setup  ## ten minutes of kills, ten a second, on a claimed table of a server
+	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.kills $(KILLS)
 
 chaos: setup  ## ten minutes of random faults on a pool; every repeat must have its fault
 	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.chaos $(CHAOS)

@@ -62,6 +62,7 @@ class Marks:
 
     taken: what a claim sets.
     freed: what is set where a claim is given back.
+    ended: what is set where a claim ends now, as if its time were over.
     is_held: what holds of a row that somebody has claimed.
     lapsed: rows whose claim has ended, which come first; None where those that wait are the same rows.
     waiting: rows that nobody has claimed.
@@ -69,6 +70,7 @@ class Marks:
 
     taken: str
     freed: str
+    ended: str
     is_held: str
     lapsed: Free | None
     waiting: Free
@@ -77,6 +79,7 @@ class Marks:
 _IN_UNTIL = Marks(
     taken="{until} = :now + :seconds, {token} = :token",
     freed="{until} = NULL, {token} = NULL",
+    ended="{until} = :now",
     is_held="{token} IS NOT NULL",
     lapsed=None,
     waiting=Free("{state} = {waiting} AND {due} <= :now AND ({until} IS NULL OR {until} <= :now)", "{order}"),
@@ -84,6 +87,7 @@ _IN_UNTIL = Marks(
 _IN_DUE = Marks(
     taken="{state} = {claimed}, {due} = :now + :seconds, {token} = :token",
     freed="{state} = {waiting}, {due} = :now, {token} = NULL",
+    ended="{due} = :now",
     is_held="{state} = {claimed} AND {due} IS NOT NULL",
     # Backwards: in front of those that have ended lie, in MySQL's index, all that were settled and not yet purged.
     lapsed=Free("{state} = {claimed} AND {due} <= :now", "{due} DESC"),
@@ -107,7 +111,7 @@ def parts_of(table: ClaimedTable, dialect: str) -> dict[str, str]:
     parts |= {"key": ", ".join(key), "has_key": " AND ".join(f"{column} IS NOT NULL" for column in key)}
     parts |= {name: quoted_text(dialect, getattr(table, name)) for name in ("waiting", "claimed")}
     parts |= table.texts
-    parts |= {name: getattr(marks, name).format(**parts) for name in ("taken", "freed", "is_held")}
+    parts |= {name: getattr(marks, name).format(**parts) for name in ("taken", "freed", "ended", "is_held")}
     parts |= {name: getattr(table, name).format(**parts) for name in ("condition", "untried", "order")}
     parts["gives"] = ", ".join([*key, *(each.format(**parts) for each in table.gives)])
     lock = "" if dialect == "sqlite" else "FOR UPDATE"

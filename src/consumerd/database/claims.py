@@ -13,6 +13,7 @@ from typing import Any, cast
 from sqlalchemy import Connection
 
 from consumerd.database.claimed_table import ClaimedTable, Free, marks_of, parts_of
+from consumerd.database.dialects import BY_INDEX
 from consumerd.database.sql import Statement, quoted, run, written
 
 ClaimedRow = Sequence[Any]  # columns of any type
@@ -59,7 +60,8 @@ SELECT * FROM (SELECT 1 AS one FROM {table} {hint} WHERE {is_free} AND {conditio
 AS look"""
 _RENEW = "UPDATE {table} SET {taken} WHERE {is_held} AND {token} = :token"
 _RENEW_AMONG = f"{_RENEW} AND {{among}}"
-_RELEASE = "UPDATE {table} SET {freed} WHERE {is_held} AND {token_bytes} >= :first AND {token_bytes} < :end"
+_OF_OWNER = "WHERE {is_held} AND {token_bytes} >= :first AND {token_bytes} < :end"
+_RELEASE, _END = f"UPDATE {{table}} SET {{freed}} {_OF_OWNER}", f"UPDATE {{table}} SET {{ended}} {_OF_OWNER}"
 _HELD_AMONG = "SELECT count(*) FROM {table} WHERE {among} AND {is_held}"
 _IS_OWNED = "SELECT 1 FROM {table} WHERE {among} AND {token} = :token {lock}"
 
@@ -95,7 +97,7 @@ class Claims:
         self.free, self.delete = self.settlement(marks.freed), self.settlement(None)
         looks = " UNION ALL ".join(self._looking(_ONE_FREE, each) for each in self._free())
         self._is_due = self.write("SELECT count(*) FROM ({looks}) AS looks", looks=looks)
-        self._renew, self._release = self.write(_RENEW), self.write(_RELEASE)
+        self._renew = self.write(_RENEW)
 
     def claiming(self, *, is_untried: bool = False, has_since: bool = False) -> _Claiming:
         """The statements of a claim: of all rows, or of those that were never tried, or are due since a time."""
@@ -170,6 +172,8 @@ class Claims:
         """
         given = {"token": lease.owner, "seconds": lease.seconds, "since": since, **values}
         claiming = self.claiming(is_untried=is_untried, has_since=since is not None)
+        if self._dialect in BY_INDEX:
+            connection.exec_driver_sql(BY_INDEX[self._dialect])
         if claiming.quick is not None and fitting is None:
             return list(self.run(connection, claiming.quick, limit=limit, **given).fetchall())
         rows: list[ClaimedRow] = []
@@ -196,12 +200,19 @@ class Claims:
 
     def release(self, connection: Connection, start: str, spared: Sequence[str] = ()) -> int:
         """Give up all claims whose tokens start so, but for those that are spared; how many there were."""
+        return self._for_tokens(connection, _RELEASE, start, spared)
+
+    def end(self, connection: Connection, start: str, spared: Sequence[str] = ()) -> int:
+        """Let all such claims end now, as if their time were over: whoever claims next gets their rows first."""
+        return self._for_tokens(connection, _END, start, spared)
+
+    def _for_tokens(self, connection: Connection, template: str, start: str, spared: Sequence[str]) -> int:
         assert start
         tokens = {f"token_{number}": token for number, token in enumerate(spared)}
         names = ", ".join(f":{name}" for name in tokens)
-        release = self.write(f"{_RELEASE} AND {{token}} NOT IN ({names})") if tokens else self._release
+        statement = self.write(f"{template} AND {{token}} NOT IN ({names})" if tokens else template)
         end = start[:-1] + chr(ord(start[-1]) + 1)
-        return int(self.run(connection, release, first=start, end=end, **tokens).rowcount)
+        return int(self.run(connection, statement, first=start, end=end, **tokens).rowcount)
 
     def settlement(self, sets: str | None) -> str:
         """What settles claimed rows, for `settle`: it sets this in each, or with None deletes it."""

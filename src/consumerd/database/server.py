@@ -12,7 +12,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from consumerd.clock import SYSTEM_CLOCK, monotonic
 from consumerd.database.causes import NotReadyError, cause_of, has_no_room, is_transient
 from consumerd.database.database import Away
-from consumerd.database.dialects import BY_INDEX
 from consumerd.database.urls import connect_arguments, driver_needed, with_driver
 
 ResultT = TypeVar("ResultT")
@@ -97,8 +96,6 @@ class ServerDatabase:
         engine = self._opened()
         with engine.connect() if self._is_autocommit else engine.begin() as connection:
             self._connected_at = self._connected_at or monotonic()
-            if self._is_kept and not self._is_autocommit and connection.dialect.name in BY_INDEX:
-                connection.exec_driver_sql(BY_INDEX[connection.dialect.name])
             result = step(connection)
         self._used_at = monotonic()
         if not self._is_kept and self._used_at - self._connected_at > LONGEST_HELD_S:

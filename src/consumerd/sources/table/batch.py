@@ -19,6 +19,7 @@ class TableBatch:
 
     token: of the claim.
     leased_at: when the lease began, or was renewed last, on the monotonic clock.
+    due_since: since when the first of them was due; None where that is not known.
     unsettled: how many rows are not settled durably.
     is_lost: others have taken some.
     """
@@ -32,6 +33,7 @@ class TableBatch:
         self.decode = decode
         self.token = token
         self.leased_at = 0.0
+        self.due_since: float | None = None
         self.unsettled = len(raws)
         self.is_lost = False
         self._table = table

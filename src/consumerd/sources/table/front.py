@@ -26,6 +26,10 @@ class Front:
         """The time in the rows from which on the next claim is to look; None: at all."""
         return self._since if self._now() < self._whole_at else None
 
+    def reset(self) -> None:
+        """Rows were given back: the next claim looks at everything."""
+        self._since = None
+
     def note(self, began_at: float, since: float | None, last: float | None, *, is_full: bool) -> None:
         """A claim that began then, and looked from `since` on, has ended.
 

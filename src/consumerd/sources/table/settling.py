@@ -9,6 +9,7 @@ from typing import TypeVar, cast
 from sqlalchemy import Connection
 
 from consumerd import events
+from consumerd.database.claims import MOST_KEYS
 from consumerd.database.database import Database
 from consumerd.model.outcome import Dead, Done, Expired, Retry, Skipped
 from consumerd.sources.contract import Settlement, SourceContext
@@ -44,6 +45,11 @@ class Settling:
         self._is_doubtful = False
 
     @property
+    def is_one_statement(self) -> bool:
+        """Whether all that is noted is written by one statement, which needs no transaction."""
+        return len(self._noted) == 1 and len(self._noted[0].keys) <= MOST_KEYS
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing is noted."""
         return not self._noted
@@ -64,7 +70,11 @@ class Settling:
 
     def note_free(self, batch: TableBatch, start: int) -> None:
         """The rows from `start` on were never started: anybody may have them."""
-        self._note(batch, start, len(batch.raws), self._sql.claims.free)
+        stop = len(batch.raws)
+        if batch.due_since is None:
+            self._note(batch, start, stop, self._sql.claims.free)
+        else:
+            self._note(batch, start, stop, self._sql.free, since=batch.due_since)
 
     def note_resolved(self, keys: Sequence[object]) -> None:
         """A dead row is done after all; its key is one of these."""

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from consumerd import events
 from consumerd.database.claims import ClaimedRow, Lease
+from consumerd.database.database import Database
 from consumerd.errors import SourceAwayError
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
@@ -72,8 +73,8 @@ class TableSource:
         while True:
             batch = self._claim(min(limit, self._options.batch_size))
             left_s = deadline - clock.monotonic()
-            if batch is not None or left_s <= 0:
-                return batch
+            if batch is not None or left_s <= 0 or (limit <= 0 and not self.unsettled()):
+                return batch  # what was outstanding is settled: there is room again
             asleep_since, pause_s = clock.monotonic(), min(self._rounds.pause_s, left_s)
             self._context.worker.wait(pause_s)
             if clock.monotonic() - asleep_since < pause_s / 2:
@@ -115,6 +116,7 @@ class TableSource:
             return
         self._settling.note_free(claimed, start)
         self._settle_now()
+        self._front.reset()
 
     def close(self, deadline: float) -> None:
         self._settle_now()
@@ -185,7 +187,12 @@ class TableSource:
             self._front.note(began_at, since, rows[-1][width + 2] if rows else None, is_full=len(rows) == limit)
             if since is not None and not rows:
                 return self._take(connection, limit)
-        return TableBatch(self._options.table, lease.owner, *self._read(rows)) if rows else None
+        if not rows:
+            return None
+        batch = TableBatch(self._options.table, lease.owner, *self._read(rows))
+        waited = [row[len(self._options.id_column) + 2] for row in rows]
+        batch.due_since = None if None in waited else min(waited)
+        return batch
 
     def _read(self, rows: Sequence[ClaimedRow]) -> tuple[list[Raw], Callable[[Any], object]]:
         """What a batch keeps of claimed rows, and how it decodes their content."""
@@ -213,13 +220,13 @@ class TableSource:
             return
         with self._turn:
             try:
-                self._settle(lambda connection: None)
+                self._settle(lambda connection: None, self._keepers if self._settling.is_one_statement else None)
             except SourceAwayError as error:
                 self._context.emit(events.settling_failed(error=str(error), unsettled=self.unsettled()))
 
-    def _settle(self, step: Callable[[Connection], ResultT]) -> ResultT:
+    def _settle(self, step: Callable[[Connection], ResultT], database: Database | None = None) -> ResultT:
         """Write what is noted, and run `step`, in one transaction."""
-        result = self._settling.write(self._database, step)
+        result = self._settling.write(database or self._database, step)
         self._live = [batch for batch in self._live if batch.unsettled > 0]
         return result
 
@@ -241,7 +248,10 @@ class TableSource:
                 batch.leased_at = now
 
     def _make_ready(self, connection: Connection) -> None:
-        """Look at the table as it is now: it may have been made anew since it was opened before."""
+        """Look at the table as it is now: it may have been made anew since it was opened before.
+
+        What this slot's earlier processes had claimed, or a broken transaction, is claimed before all others.
+        """
         shape = find_shape(connection, self._options, cast("Opening", self._opening).place)
         if shape != self._shape:
             self._shape = shape
@@ -249,10 +259,10 @@ class TableSource:
             self._claims = sql.claims
             self._lag = TableLag(self._options, shape, sql)
             self._settling = Settling(sql, self._context, self._noted)
-        self._give_back(connection)
+        self._claims.end(connection, self._own_tokens, [batch.token for batch in self._live])
 
     def _give_back(self, connection: Connection) -> None:
-        """Free what this slot's earlier processes had claimed, and what a broken transaction left behind."""
+        """Free what is left of this worker's claims, but for those in hand."""
         self._claims.release(connection, self._own_tokens, [batch.token for batch in self._live])
 
 

@@ -34,6 +34,7 @@ class Statements:
     claims: who has which rows; a claim gives a row's key, attempts, seconds since the first attempt, since
     when it was due where nobody had claimed it, and content.
     done, dead, defer: settle claimed rows.
+    free: gives claimed rows back, as due as they were.
     resolve: a dead row is done after all; for `Claims.run_for`.
     """
 
@@ -44,6 +45,7 @@ class Statements:
         self.done = claims.settlement(_FINISHED.format(state="done")) if is_kept else claims.delete
         self.dead = claims.settlement(_FINISHED.format(state="dead"))
         self.defer = claims.settlement(_DEFERRED)
+        self.free = claims.settlement("{state} = {pending}, {due} = :since, {token} = NULL")
         self.resolve = (_RESOLVE if is_kept else _DELETE_DEAD).format(_OF_A_DEAD_ROW)
 
 

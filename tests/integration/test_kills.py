@@ -1,0 +1,19 @@
+"""Workers of a claimed table on a server, killed ten times a second: nothing is lost, no row is run by two at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from integration.scenarios.kills import Kills
+
+SECONDS = 120.0
+WORKERS = 8
+SEED = 7
+
+
+def test_kills_cost_repeats_alone_and_each_has_its_kill(state_dir: Path, database_url: str) -> None:
+    kills = Kills(state_dir, workers=WORKERS, seed=SEED, database=database_url)
+    report = kills.run(SECONDS, kills_a_second=10.0)
+    assert report.complaints == [], report
+    assert report.done["kill"] >= SECONDS, "it was hardly killed"
+    assert len(kills.taken_over_s()) >= SECONDS / 4, "no row was in hand"
