@@ -445,6 +445,28 @@ def test_no_row_that_a_claiming_query_gave_is_left_to_nobody() -> None:
     assert len(run.told("query_remarked")) == 1
 
 
+def test_a_long_answer_is_not_taken_for_rows_that_do_not_come_again() -> None:
+    class Long(Rows):
+        def get_next_batch(self) -> list[dict[str, Any]]:
+            return [row for row in self.rows if not row.get("is_done")]
+
+    run = run_of(rows_of(*({"id": number} for number in range(3 * PIECE)), base=Long), Shard(0, 4))
+    wait_for(run, 5)
+    assert not run.told("query_remarked")
+    assert PIECE / 2 < len(run.consumer.handled) < PIECE
+
+
+def test_no_row_of_a_long_claim_is_left_to_nobody() -> None:
+    class LongClaiming(Rows):
+        def get_next_batch(self) -> Any:
+            given, self.rows[:] = self.rows[: 2 * PIECE], self.rows[2 * PIECE :]
+            return iter(given)
+
+    run = run_of(rows_of(*({"id": number} for number in range(5 * PIECE)), base=LongClaiming), Shard(0, 4))
+    wait_for(run, 20)
+    assert sorted(row_id for _, row_id in run.consumer.handled) == list(range(5 * PIECE))
+
+
 def test_a_row_that_was_claimed_and_failed_is_tried_again_from_its_copy() -> None:
     run = run_of(rows_of({"id": 1, "waits": True}, base=Claiming))
     wait_for(run, 70)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
 
 from consumerd.errors import QueryFailedError
 
@@ -16,27 +16,39 @@ _SCALARS = (str, bytes, bytearray, int, float, bool)
 class Reading:
     """Reads one answer after the other. Raises QueryFailedError for what is no list of rows.
 
-    returned: how many rows of the current answer were read. is_at_end: the whole of it was.
+    returned: how many rows of the current answer were read.
+    given: how many rows were read since that began, of a second answer as well.
     """
 
     def __init__(self, query: Callable[[], object]) -> None:
         self._query = query
         self._rows: Iterator[object] | None = None
-        self.returned = 0
+        self.returned = self.given = 0
 
     @property
     def is_at_end(self) -> bool:
+        """Whether all rows of the current answer were read."""
         return self._rows is None
 
     def next_piece(self) -> list[object]:
         """The next rows of the current answer, or the first of a new one; nothing at its end."""
         if self._rows is None:
             self._rows = iter(rows_in(self._query()))
-            self.returned = 0
+            self.returned = self.given = 0
         piece = list(islice(self._rows, PIECE))
         self.returned += len(piece)
+        self.given += len(piece)
         if len(piece) < PIECE:
             self._rows = None
+        return piece
+
+    def ask_again(self) -> list[object]:
+        """The first rows of another answer; those behind them come behind what is left of the current one."""
+        again = iter(rows_in(self._query()))
+        piece = list(islice(again, PIECE))
+        self.given += len(piece)
+        if len(piece) == PIECE:
+            self._rows = chain(self._rows or (), again)
         return piece
 
     def drop(self) -> None:

@@ -67,7 +67,11 @@ class Selection:
             self._context.worker.note_store(error)
             candidates = [row for row in candidates if row.id not in self._dead]
         for row in candidates:
-            self._judge(row, entries.get(row.id), selected)
+            try:
+                self._judge(row, entries.get(row.id), selected)
+            except StoreAwayError as error:
+                self._context.worker.note_store(error)
+                selected.rows.append(row)  # it may come only once
         return selected
 
     def note_done(self, rows: Iterable[Row]) -> None:

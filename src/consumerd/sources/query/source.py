@@ -7,7 +7,7 @@ where the query claims its rows, so that none comes again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from consumerd import events
@@ -92,16 +92,18 @@ class QuerySource:
         return decode_record(payload)
 
     def release(self, batch: Batch, start: int) -> None:
-        """The rows are as they were: the query returns them again, and with them those behind them."""
+        """The rows are as they were. Where it is certain that the query returns them again, they are forgotten, and
+        with them those behind them.
+        """
         rows: Sequence[Row] = batch.raws[start:]
         self._selection.in_hand.difference_update(row.id for row in rows)
         if not rows:
             return
-        if self._rereading.claims:
-            self._rows[:0] = rows
-        else:
+        if self._rereading.reads:
             self._rows.clear()
             self._reading.drop()
+        else:
+            self._rows[:0] = rows
 
     def tick(self) -> None:
         """Stay the host that has the consumer, while its tasks run."""
@@ -116,11 +118,11 @@ class QuerySource:
         """Rows that the query has claimed, and nobody has begun, are given back by the user's hook."""
         del deadline
         rows, self._rows = self._rows, []
-        if rows and self._rereading.claims:
+        if rows and not self._rereading.reads:
             consumer = self._context.consumer
             hook = partial(consumer.on_released, [row.record for row in rows])
             self._context.worker.call_hook("on_released", hook, None)
-            if not is_overridden(type(consumer), "on_released"):
+            if self._rereading.claims and not is_overridden(type(consumer), "on_released"):
                 error = f"{len(rows)} rows that get_next_batch has claimed were not begun, and there is no on_released"
                 self._context.emit(events.release_failed(error=error, then="they are as the query left them"))
 
@@ -130,17 +132,19 @@ class QuerySource:
         """Read the next piece, and choose from it."""
         if self._reading.is_at_end:
             self._returned = set()
-        self._rows = self._with_copies(self._rereading.rows_of(self._select(), self._select))
+        selected = self._select(self._reading.next_piece)
+        self._rows = self._with_copies(self._rereading.rows_of(selected, lambda: self._select(self._reading.ask_again)))
         if self._reading.is_at_end:
             is_whole = self._pace.is_whole(self._reading.returned)
             if is_whole:
                 self._selection.note_whole(self._returned)
-            self._rows += self._waiting.absent(self._returned, is_whole=is_whole, reads=self._rereading.reads)
+            absent = self._waiting.absent(self._returned, is_whole=is_whole, reads=self._rereading.reads)
+            self._rows += [row._replace(offset=place) for place, row in enumerate(absent, self._reading.given)]
             self._report_starvation(returned=self._reading.returned, taken=len(self._rows))
 
-    def _select(self) -> Selected:
-        records = self._read()
-        selected = self._selection.of(records, self._reading.returned - len(records))
+    def _select(self, read: Callable[[], list[object]]) -> Selected:
+        records = self._read(read)
+        selected = self._selection.of(records, self._reading.given - len(records))
         self._returned |= selected.seen
         self._tell_parked(selected.parked, SKIPPED)
         return selected
@@ -149,9 +153,9 @@ class QuerySource:
         """Where a row may come only once, what is kept of it is written before its handler can change it."""
         return rows if self._rereading.reads else [row._replace(copy=copy_of(row.record)) for row in rows]
 
-    def _read(self) -> list[object]:
+    def _read(self, read: Callable[[], list[object]]) -> list[object]:
         try:
-            records = self._reading.next_piece()
+            records = read()
         except ConsumerdError:
             raise
         except BaseException as error:  # the user's query, and any driver's errors
