@@ -273,6 +273,17 @@ class ClaimedTableContract:
         source.close(0.0)
         assert bench.rows() == ["done", "done", "pending"]
 
+    def test_rows_that_have_been_done_for_long_enough_are_deleted_with_the_lag(self, bench: TableBench) -> None:
+        bench.enqueue(*range(4))
+        source = bench.source(retention=60.0)
+        batch = fetched(source, 3)
+        source.settle([Settlement(batch, 0, 2, DONE), Settlement(batch, 2, 3, Dead("x"))], is_due=True)
+        source.lag()
+        assert bench.rows() == ["done", "done", "dead", "pending"]
+        bench.let_pass(61)
+        source.lag()
+        assert bench.rows() == ["dead", "pending"]
+
     # Leases
 
     def test_a_new_generation_takes_over_what_the_earlier_ones_of_its_slot_had(self, bench: TableBench) -> None:

@@ -11,7 +11,6 @@ import pytest
 from consumerd.database.claims import Claims
 from consumerd.database.database import Database
 from consumerd.model.shards import Shard
-from consumerd.sources.table.opening import Opening
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.rounds import Rounds
 from consumerd.testing.clock import ManualClock
@@ -37,21 +36,11 @@ class Looks:
         pass
 
 
-class NoFile:
-    """An opening whose quick database is the one that counts."""
-
-    def __init__(self, looks: Looks) -> None:
-        self._looks = looks
-
-    def quick_database(self) -> Looks:
-        return self._looks
-
-
 def made(database: str, workers: int) -> tuple[Rounds, Looks, ManualClock]:
     clock, looks = ManualClock(1000.0), Looks()
     context = replace(context_for_tests(), clock=clock, shard=Shard(0, workers))
     options = TableOptions(database=database, poll_interval=1.0)
-    rounds = Rounds(options, context, cast("Opening", NoFile(looks)), cast("Database", looks))
+    rounds = Rounds(options, context, cast("Database", looks), cast("Database", looks))
     return rounds, looks, clock
 
 

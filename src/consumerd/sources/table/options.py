@@ -102,6 +102,11 @@ class TableOptions(BaseModel):
     done: Literal["keep", "delete"] = Field(
         default="keep", description="What becomes of a finished row: `keep` leaves it, `delete` removes it."
     )
+    retention: float | None = Field(
+        default=None,
+        gt=0.0,
+        description="Rows that have been done for so many seconds are deleted, a few at a time. Left out: they stay.",
+    )
     poll_interval: float = Field(
         default=1.25,
         gt=0.0,

@@ -12,7 +12,6 @@ import random
 from consumerd.database.claims import Claims
 from consumerd.database.database import Database
 from consumerd.sources.contract import SourceContext
-from consumerd.sources.table.opening import Opening
 from consumerd.sources.table.options import TableOptions
 
 FIRST_PAUSE_S = {False: 0.01, True: 0.05}
@@ -27,11 +26,11 @@ class Rounds:
     is_idle: the last claim found nothing.
     """
 
-    def __init__(self, options: TableOptions, context: SourceContext, opening: Opening, database: Database) -> None:
-        """database: the one that claims; its connection rests while nothing is found."""
+    def __init__(self, options: TableOptions, context: SourceContext, database: Database, looks: Database) -> None:
+        """database: the one that claims; its connection rests while nothing is found. looks: the one that is asked."""
         self._clock = context.clock
         self._database = database
-        self._looks = opening.quick_database() if options.is_server else database
+        self._looks = looks
         self._first_pause_s = FIRST_PAUSE_S[options.is_server]
         workers = max(1, context.shard.count)
         self._longest_pause_s = options.poll_interval * workers if options.is_server else LONGEST_PAUSE_IN_FILE_S
@@ -66,10 +65,6 @@ class Rounds:
             self.begin()
         else:
             self._put_off()
-
-    def close(self) -> None:
-        """Close what looks have opened."""
-        self._looks.close()
 
     def _put_off(self, at_least_s: float = 0.0) -> None:
         self._next_at = self._clock.monotonic() + max(at_least_s, self._pause_s) * random.uniform(0.9, 1.1)  # noqa: S311 - not in step

@@ -25,6 +25,7 @@ from consumerd.sources.table.front import Front
 from consumerd.sources.table.lag import TableLag
 from consumerd.sources.table.opening import Opening
 from consumerd.sources.table.options import TableOptions
+from consumerd.sources.table.retention import delete_old
 from consumerd.sources.table.rounds import Rounds
 from consumerd.sources.table.settling import Settled, Settling
 from consumerd.sources.table.shape import UNKNOWN, find_shape
@@ -40,7 +41,10 @@ CLOSING_WAIT_S = 1.0
 
 
 class TableSource:
-    """Claims, settles, renews. `tick` and `lag` have a connection of their own; `_turn` keeps them apart."""
+    """Claims, settles, renews. `tick` and `lag` have a connection of their own; `_turn` keeps them apart.
+
+    The loop's thread has two on a server: for transactions, and for what is one statement.
+    """
 
     traits = TRAITS
     has_answered = True
@@ -64,7 +68,8 @@ class TableSource:
         self._front = Front(context.clock.monotonic)
         self._database = self._opening.database(self._make_ready)
         self._keepers = self._opening.quick_database()
-        self._rounds = Rounds(self._options, context, self._opening, self._database)
+        self._quick = self._opening.quick_database() if self._options.is_server else self._database
+        self._rounds = Rounds(self._options, context, self._database, self._quick)
         self._database.read(lambda connection: None)
 
     def fetch(self, limit: int, timeout_s: float) -> Batch | None:
@@ -127,7 +132,7 @@ class TableSource:
         except SourceAwayError as error:
             self._context.emit(events.release_failed(error=str(error), then="the lease runs out"))
         self._database.close()
-        self._rounds.close()
+        self._quick.close()
         if self._turn.acquire(timeout=wait_s):
             self._keepers.close()
             self._turn.release()
@@ -148,6 +153,8 @@ class TableSource:
                     self._context.worker.interrupt()
 
     def lag(self) -> tuple[ShardLag, ...]:
+        if self._options.retention is not None:
+            delete_old(self._keepers, self._sql, self._options.retention, self._context.clock.monotonic)
         return (self._keepers.read(self._lag.measure),)
 
     # Steps
@@ -220,7 +227,7 @@ class TableSource:
             return
         with self._turn:
             try:
-                self._settle(lambda connection: None, self._keepers if self._settling.is_one_statement else None)
+                self._settle(lambda connection: None, self._quick if self._settling.is_one_statement else None)
             except SourceAwayError as error:
                 self._context.emit(events.settling_failed(error=str(error), unsettled=self.unsettled()))
 
@@ -256,7 +263,7 @@ class TableSource:
         if shape != self._shape:
             self._shape = shape
             sql = Statements(self._options, shape, None if self._options.is_server else self._context.clock.wall)
-            self._claims = sql.claims
+            self._sql, self._claims = sql, sql.claims
             self._lag = TableLag(self._options, shape, sql)
             self._settling = Settling(sql, self._context, self._noted)
         self._claims.end(connection, self._own_tokens, [batch.token for batch in self._live])

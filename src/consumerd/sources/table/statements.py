@@ -25,6 +25,8 @@ _RESOLVE = "UPDATE {{table}} SET {{state}} = {{done}}, {{due}} = :now, {{settled
 _DELETE_DEAD = "DELETE FROM {{table}} WHERE {0}"
 _OF_A_DEAD_ROW = "{among} AND {state} = {dead}"
 
+_OLD = """
+SELECT {key} FROM {table} {hint} WHERE {state} = {done} AND {due} < :now - :seconds ORDER BY {due} LIMIT :limit"""
 _WAITED_SINCE = "CASE WHEN {state} = {waiting} THEN {due} END"
 
 
@@ -35,6 +37,7 @@ class Statements:
     when it was due where nobody had claimed it, and content.
     done, dead, defer: settle claimed rows.
     free: gives claimed rows back, as due as they were.
+    old: finds rows that have been done for so long; forget: deletes them, for `Claims.run_for`.
     resolve: a dead row is done after all; for `Claims.run_for`.
     """
 
@@ -46,6 +49,7 @@ class Statements:
         self.dead = claims.settlement(_FINISHED.format(state="dead"))
         self.defer = claims.settlement(_DEFERRED)
         self.free = claims.settlement("{state} = {pending}, {due} = :since, {token} = NULL")
+        self.old, self.forget = claims.write(_OLD), "DELETE FROM {table} WHERE {among} AND {state} = {done}"
         self.resolve = (_RESOLVE if is_kept else _DELETE_DEAD).format(_OF_A_DEAD_ROW)
 
 
