@@ -222,6 +222,13 @@ class SQLBaseConsumer(BaseConsumer):
         raise NotImplementedError(f"{type(self).__name__} must define get_next_batch")
 
     @default_hook
+    def waiting(self) -> int:
+        """How many rows wait to be handled, such as `SELECT count(*) …`, for the lag in `status`. Called between two
+        queries, every ten seconds; without it nobody knows the lag.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how many rows wait")
+
+    @default_hook
     def iterate_task(self) -> Iterator[tuple[int, Any]]:
         """What an override builds on: the rows of `get_next_batch`, for ever."""
         import time

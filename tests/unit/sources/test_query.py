@@ -425,6 +425,36 @@ def test_a_row_of_objects_without_an_id_is_known_by_its_values() -> None:
     assert len(run.dead()) == 1
 
 
+# The lag
+
+
+def test_the_lag_of_a_query_is_what_its_hook_counts() -> None:
+    class Counted(Rows):
+        counted = 0
+
+        def waiting(self) -> int:
+            self.counted += 1
+            return 1 + sum(not row.get("is_done") for row in self.rows)
+
+    run = run_of(rows_of({"id": 1, "fails": True}, {"id": 2}, base=Counted))
+    assert isinstance(run.source, QuerySource)
+    wait_for(run, 2)
+    assert run.source.lag() == ()
+    assert run.consumer.counted == 0, "nobody wanted to know"
+    wait_for(run, 30)
+    (lag,) = run.source.lag()
+    assert (lag.tasks, lag.is_blocked) == (2, True)
+    assert 2 <= run.consumer.counted <= 4
+
+
+def test_nobody_knows_the_lag_of_a_query_that_does_not_count() -> None:
+    run = run_of(rows_of({"id": 1}))
+    assert isinstance(run.source, QuerySource)
+    run.source.lag()
+    wait_for(run, 20)
+    assert run.source.lag() == ()
+
+
 # Queries that claim
 
 

@@ -16,10 +16,11 @@ from consumerd.model.contract import is_overridden
 from consumerd.model.failure import one_line
 from consumerd.model.outcome import SKIPPED, Dead, Done, Expired, Outcome
 from consumerd.model.task import TaskId
-from consumerd.sources.contract import Batch, Settlement, SourceContext
+from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
 from consumerd.sources.query import TRAITS
 from consumerd.sources.query.batch import QueryBatch, Row
 from consumerd.sources.query.content import copy_of
+from consumerd.sources.query.counting import Counting
 from consumerd.sources.query.pace import Pace
 from consumerd.sources.query.reading import Reading
 from consumerd.sources.query.rereading import Rereading
@@ -48,6 +49,7 @@ class QuerySource:
         self._pace = Pace(float(context.consumer.SLEEP_TIME), context.clock)
         self._returned: set[TaskId] = set()
         self._turn = Turn(context)
+        self._counting = Counting(context)
 
     def fetch(self, limit: int, timeout_s: float) -> Batch | None:
         if limit < 1:
@@ -110,6 +112,9 @@ class QuerySource:
         if self._turn.is_ours and self._selection.in_hand:
             self._turn.hold()
 
+    def lag(self) -> tuple[ShardLag, ...]:
+        return self._counting.lag()
+
     def look_now(self) -> None:
         self._pace.end()
         self._waiting.look_now()
@@ -141,6 +146,7 @@ class QuerySource:
             absent = self._waiting.absent(self._returned, is_whole=is_whole, reads=self._rereading.reads)
             self._rows += [row._replace(offset=place) for place, row in enumerate(absent, self._reading.given)]
             self._report_starvation(returned=self._reading.returned, taken=len(self._rows))
+            self._counting.count()
 
     def _select(self, read: Callable[[], list[object]]) -> Selected:
         records = self._read(read)
