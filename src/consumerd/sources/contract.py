@@ -122,6 +122,9 @@ class Worker(Protocol):
     def is_replaced(self) -> bool:
         """Whether another process takes this worker's place, as `close` asks; false where the slot is given up."""
 
+    def query(self, read: Callable[[], list[object]]) -> list[object]:
+        """Call what runs the user's `get_next_batch`: if that reads `self.shard`, it divides the rows itself."""
+
     def user_reads_shard(self) -> bool:
         """Whether `get_next_batch` has read `self.shard`, and so divides the rows itself."""
 

@@ -80,6 +80,9 @@ class StandInWorker:
     def is_replaced(self) -> bool:
         return self.has_successor
 
+    def query(self, read: Callable[[], list[object]]) -> list[object]:
+        return read()
+
     def user_reads_shard(self) -> bool:
         return False
 

@@ -70,7 +70,7 @@ class Runtime:
         self._parked = StoreIndex(context.name, store, self._suspects.load)
         self.hooks = self._hooks_of(consumer)
         self._close_handler: Callable[[], None] = lambda: None
-        self._user_reads_shard = False
+        self._user_reads_shard = self._is_querying = False
         self._loop: Loop | None = None
         self.exit = WorkerExit.DRAINED
         consumer._runtime = self  # noqa: SLF001 - the base class keeps it there for us
@@ -94,8 +94,8 @@ class Runtime:
         self._context.board.attempt_goes_on()
 
     def shard_read_by_user(self) -> Shard:
-        """The worker's part of the keys; from now on the user's query divides the rows."""
-        self._user_reads_shard = True
+        """The worker's part of the keys; a query that reads it divides the rows from then on."""
+        self._user_reads_shard = self._user_reads_shard or self._is_querying
         return self._context.shard
 
     def parked_ids(self) -> list[str]:
@@ -121,15 +121,19 @@ class Runtime:
 
     def note_store(self, away: StoreAwayError | None) -> None:
         """The parking store did not answer its source, or has."""
-        if away is None:
-            self._parts.settling.note_answer()
-            self._parts.gate.show()
-        else:
-            self._parts.gate.note_source(away)
+        self._parts.gate.note_store(away)
 
     def is_replaced(self) -> bool:
         """Whether another process takes this one's place."""
         return not (self._context.deadline.is_last or self.exit is WorkerExit.FINISHED)
+
+    def query(self, read: Callable[[], list[object]]) -> list[object]:
+        """Call what runs the user's query."""
+        self._is_querying = True
+        try:
+            return read()
+        finally:
+            self._is_querying = False
 
     def user_reads_shard(self) -> bool:
         """Whether the user's query divides the rows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -391,6 +392,41 @@ def test_another_row_under_the_id_of_a_dead_one_is_another_task() -> None:
     assert set(run.dead()) == {f"{NAME}:1"}
 
 
+def test_a_row_whose_content_changes_with_each_look_dies_twice_at_most() -> None:
+    class Ageing(Rows):
+        age = 0
+
+        def get_next_batch(self) -> list[dict[str, Any]]:
+            self.age += 1
+            return [{"id": 1, "age": self.age, "fails": True}]
+
+    run = run_of(rows_of(base=Ageing))
+    wait_for(run, 60)
+    assert len(run.consumer.handled) == 2
+    assert len(run.dead()) <= 2
+
+
+def test_a_row_that_answers_give_by_chance_is_not_set_back_again_and_again() -> None:
+    class Flickering(Rows):
+        looks = 0
+
+        def get_next_batch(self) -> list[dict[str, Any]]:
+            self.looks += 1
+            return [{"id": 1, "fails": True}] if self.looks % 2 else []
+
+    run = run_of(rows_of(base=Flickering))
+    wait_for(run, 120)
+    assert len(run.consumer.handled) <= 4
+
+
+def test_while_the_store_is_away_a_row_that_waits_is_left_out() -> None:
+    run = run_of(rows_of({"id": 1, "waits": True}))
+    wait_for(run, 3)
+    run.store.is_away = True
+    wait_for(run, 10)
+    assert run.consumer.handled == [(0, 1)]
+
+
 def test_a_message_whose_counters_change_at_each_read_is_parked_once() -> None:
     reads = iter(range(1_000))
 
@@ -470,7 +506,7 @@ class Claiming(Rows):
 
 def test_no_row_that_a_claiming_query_gave_is_left_to_nobody() -> None:
     run = run_of(rows_of(*({"id": number} for number in range(45)), base=Claiming), Shard(1, 4))
-    wait_for(run, 5)
+    wait_for(run, 8)
     assert sorted(row_id for _, row_id in run.consumer.handled) == list(range(45))
     assert len(run.told("query_remarked")) == 1
 
@@ -517,6 +553,96 @@ def test_what_was_claimed_and_not_begun_is_handed_to_a_hook_at_a_stop() -> None:
     source.release(batch, 1)
     source.close(0.0)
     assert [record["id"] for record in consumer.released] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("claims", [True, None])
+def test_what_is_left_of_claimed_rows_at_a_stop_is_given_back_however_it_is_known(claims: bool | None) -> None:
+    class Releasing(Claiming):
+        def get_next_batch(self) -> Any:
+            return (row for row in super().get_next_batch())
+
+        def on_released(self, records: list[Any]) -> None:
+            self.released = records
+
+    consumer = rows_of(*({"id": number} for number in range(10)), base=Releasing)(0)
+    source = QuerySource()
+    source.open(context_for_tests(consumer, QueryOptions(claims=claims)))
+    batch = source.fetch(3, 0.0)
+    assert batch is not None
+    source.release(batch, 1)
+    source.close(0.0)
+    assert [record["id"] for record in consumer.released] == list(range(1, 10))
+
+
+def test_a_query_that_claims_leaves_nothing_out() -> None:
+    class Twins(Claiming):
+        def task_id(self, record: Any) -> object:
+            if record["id"] == 9:
+                raise KeyError("id")
+            return 7 if record["id"] < 5 else None
+
+    consumer = rows_of(*({"id": number} for number in range(10)), base=Twins)(0)
+    source = QuerySource()
+    context = context_for_tests(consumer, QueryOptions(claims=True))
+    source.open(replace(context, shard=Shard(0, 4)))
+    batch = source.fetch(100, 0.0)
+    assert batch is not None
+    assert [raw[1]["id"] for raw in batch.raws] == list(range(10))
+    assert source.unsettled() == 10
+
+
+def test_equal_rows_without_an_id_that_were_claimed_are_parked_each() -> None:
+    class Nameless(Claiming):
+        def task_id(self, record: Any) -> object:
+            return None
+
+    row: dict[str, Any] = {"id": 1, "fails": True}
+    run = Run(rows_of(*(dict(row) for _ in range(3)), base=Nameless), source=DeclaredClaiming())
+    wait_for(run, 3)
+    assert len(run.dead()) == 3
+
+
+class DeclaredClaiming(QuerySource):
+    """Of a consumer with `claims = true`."""
+
+    def open(self, context: SourceContext) -> None:
+        super().open(replace(context, options=QueryOptions(claims=True)))
+
+
+def test_a_query_that_gives_rows_by_chance_is_not_taken_for_one_that_claims() -> None:
+    chance = random.Random(5)
+
+    class Sampling(Rows):
+        def get_next_batch(self) -> list[dict[str, Any]]:
+            left = [row for row in self.rows if not row.get("is_done")]
+            return chance.sample(left, min(10, len(left)))
+
+        def handle_task(self, offset: int, record: Any) -> object:
+            self.handled.append((offset, record["id"]))
+            record["is_done"] = True
+            return None
+
+    rows = [{"id": number} for number in range(200)]
+    run = run_of(rows_of(*rows, base=Sampling), Shard(0, 4))
+    wait_for(run, 400)
+    assert not run.told("query_remarked")
+    ours = {number for number in range(200) if Shard(0, 4).owns(f"{NAME}:{number}")}
+    assert {row_id for _, row_id in run.consumer.handled} == ours
+
+
+def test_the_shard_divides_the_rows_only_where_the_query_reads_it() -> None:
+    class Printing(Rows):
+        def pre_consume(self) -> None:
+            print(self.shard)
+
+        def handle_task(self, offset: int, record: Any) -> object:
+            print(self.shard)
+            return super().handle_task(offset, record)
+
+    run = run_of(rows_of(*({"id": number} for number in range(10)), base=Printing), Shard(0, 4))
+    wait_for(run, 3)
+    ours = [number for number in range(10) if Shard(0, 4).owns(f"{NAME}:{number}")]
+    assert [row_id for _, row_id in run.consumer.handled] == ours
 
 
 # What is no list of rows
@@ -568,7 +694,7 @@ def test_a_generator_is_read_no_further_than_is_needed() -> None:
 
     run = Run(Streaming, source=QuerySource(), configs={"max_unsettled": 10})
     run.turn(2)
-    assert len(read) == PIECE
+    assert len(read) == 2 * PIECE, "one piece of each of two answers"
     wait_for(run, 0.9)
     run.turn(600)
     assert run.done >= 5_000

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from consumerd.errors import UndecodableError
 from consumerd.model.task import Task, TaskId
@@ -37,6 +38,11 @@ def as_given(record: object) -> object:
     return record
 
 
+def _copied(record: dict[Any, Any]) -> dict[Any, Any]:  # of any columns
+    is_nested = any(isinstance(value, dict | list | set) for value in record.values())
+    return copy.deepcopy(record) if is_nested else record.copy()
+
+
 class QueryBatch:
     """Rows with their offsets, of the query's one shard.
 
@@ -51,7 +57,8 @@ class QueryBatch:
     def __init__(self, source: str, rows: Sequence[Row], *, is_given_again: bool) -> None:
         self.source = source
         self.raws = rows
-        self._kept = {row.offset: row.record.copy() for row in rows if type(row.record) is dict}  # handlers change them
+        self._kept = {row.offset: _copied(row.record) for row in rows if type(row.record) is dict}
+        """Of what handlers may change."""
         self._is_given_again = is_given_again
 
     def identities(self) -> bytes:

@@ -10,6 +10,8 @@ from consumerd.errors import QueryFailedError
 PIECE = 1_000
 """So many rows are judged at once, and so many of an iterator are held in memory."""
 
+MOST_RELEASED = 100_000
+
 _SCALARS = (str, bytes, bytearray, int, float, bool)
 
 
@@ -23,6 +25,7 @@ class Reading:
     def __init__(self, query: Callable[[], object]) -> None:
         self._query = query
         self._rows: Iterator[object] | None = None
+        self._second: Iterator[object] | None = None
         self.returned = self.given = 0
 
     @property
@@ -43,17 +46,26 @@ class Reading:
         return piece
 
     def ask_again(self) -> list[object]:
-        """The first rows of another answer; those behind them come behind what is left of the current one."""
-        again = iter(rows_in(self._query()))
-        piece = list(islice(again, PIECE))
+        """The first rows of another answer. What is behind them is forgotten, unless it is kept by `keep_second`."""
+        self._second = iter(rows_in(self._query()))
+        piece = list(islice(self._second, PIECE))
         self.given += len(piece)
-        if len(piece) == PIECE:
-            self._rows = chain(self._rows or (), again)
         return piece
+
+    def keep_second(self) -> None:
+        """Read what is left of the second answer behind what is left of the first: it may not come again."""
+        if self._second is not None:
+            self._rows = chain(self._rows or (), self._second)
+            self._second = None
+
+    def rest(self) -> list[object]:
+        """What was not read, as far as there is an end to it."""
+        rows, self._rows = self._rows, None
+        return list(islice(rows, MOST_RELEASED)) if rows is not None else []
 
     def drop(self) -> None:
         """Read the current answer no further."""
-        self._rows = None
+        self._rows = self._second = None
 
 
 def rows_in(answer: object) -> Iterable[object]:

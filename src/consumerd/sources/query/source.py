@@ -7,6 +7,7 @@ where the query claims its rows, so that none comes again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -75,20 +76,20 @@ class QuerySource:
         del is_due
         for settlement in settlements:
             rows: Sequence[Row] = settlement.batch.raws[settlement.start : settlement.stop]
-            self._selection.in_hand.difference_update(row.id for row in rows)
+            self._let_go(rows)
             match settlement.outcome:
                 case Done():
                     self._selection.note_done(rows)
                     self._waiting.finish([row.id for row in rows if row.is_parked])
                 case Dead() | Expired() as outcome:
                     for row in rows:
-                        self._selection.note_dead(row.id)
+                        self._selection.dead.note(row.id)
                     self._tell_parked([row.record for row in rows], outcome)
                 case _:
                     self._waiting.look_now()
 
     def unsettled(self) -> int:
-        return len(self._selection.in_hand)
+        return self._selection.in_hand.total()
 
     def decode(self, payload: bytes) -> object:
         return decode_record(payload)
@@ -98,7 +99,7 @@ class QuerySource:
         with them those behind them.
         """
         rows: Sequence[Row] = batch.raws[start:]
-        self._selection.in_hand.difference_update(row.id for row in rows)
+        self._let_go(rows)
         if not rows:
             return
         if self._rereading.reads:
@@ -122,27 +123,35 @@ class QuerySource:
     def close(self, deadline: float) -> None:
         """Rows that the query has claimed, and nobody has begun, are given back by the user's hook."""
         del deadline
-        rows, self._rows = self._rows, []
-        if rows and not self._rereading.reads:
-            consumer = self._context.consumer
-            hook = partial(consumer.on_released, [row.record for row in rows])
-            self._context.worker.call_hook("on_released", hook, None)
-            if self._rereading.claims and not is_overridden(type(consumer), "on_released"):
-                error = f"{len(rows)} rows that get_next_batch has claimed were not begun, and there is no on_released"
-                self._context.emit(events.release_failed(error=error, then="they are as the query left them"))
+        rows, self._rows = [*self._rows, *self._rereading.held], []
+        if self._rereading.reads:
+            return
+        consumer = self._context.consumer
+        records = [*(row.record for row in rows), *self._reading.rest()]
+        if records and is_overridden(type(consumer), "on_released"):
+            self._context.worker.call_hook("on_released", partial(consumer.on_released, records), None)
+        elif records:
+            then = "they are as the query left them; if it claims its rows, define on_released"
+            self._context.emit(events.release_failed(error=f"{len(records)} rows were not begun", then=then))
 
     # Steps
+
+    def _let_go(self, rows: Sequence[Row]) -> None:
+        self._selection.in_hand -= Counter(row.id for row in rows)
 
     def _look(self) -> None:
         """Read the next piece, and choose from it."""
         if self._reading.is_at_end:
             self._returned = set()
         selected = self._select(self._reading.next_piece)
-        self._rows = self._with_copies(self._rereading.rows_of(selected, lambda: self._select(self._reading.ask_again)))
+        rows = self._rereading.rows_of(selected, lambda: self._select(self._reading.ask_again))
+        if not self._rereading.reads:
+            self._reading.keep_second()
+        self._rows = self._with_copies(rows)
         if self._reading.is_at_end:
             is_whole = self._pace.is_whole(self._reading.returned)
             if is_whole:
-                self._selection.note_whole(self._returned)
+                self._selection.dead.note_whole(self._returned)
             absent = self._waiting.absent(self._returned, is_whole=is_whole, reads=self._rereading.reads)
             self._rows += [row._replace(offset=place) for place, row in enumerate(absent, self._reading.given)]
             self._report_starvation(returned=self._reading.returned, taken=len(self._rows))
@@ -150,9 +159,10 @@ class QuerySource:
 
     def _select(self, read: Callable[[], list[object]]) -> Selected:
         records = self._read(read)
-        selected = self._selection.of(records, self._reading.given - len(records))
+        offset = self._reading.given - len(records)
+        selected = self._selection.of(records, offset, claims=self._rereading.claims)
         self._returned |= selected.seen
-        self._tell_parked(selected.parked, SKIPPED)
+        self._tell_parked(selected.dead, SKIPPED)
         return selected
 
     def _with_copies(self, rows: list[Row]) -> list[Row]:
@@ -161,7 +171,7 @@ class QuerySource:
 
     def _read(self, read: Callable[[], list[object]]) -> list[object]:
         try:
-            records = read()
+            records = self._context.worker.query(read)
         except ConsumerdError:
             raise
         except BaseException as error:  # the user's query, and any driver's errors

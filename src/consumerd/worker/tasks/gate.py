@@ -75,6 +75,14 @@ class Gate:
                 self._settling.outage.note(away)
         self.show()
 
+    def note_store(self, away: StoreAwayError | None) -> None:
+        """The store did not answer the source, which goes on without it; or it has."""
+        if away is None:
+            self._settling.note_answer()
+        else:
+            self._settling.outage.note(away)
+        self.show()
+
     def note_fetched(self, *, gives_tasks: bool) -> None:
         """The source has been asked, and has not said that it is away; it may be in trouble all the same."""
         self.note_source(None if self._trouble is None else self._trouble(), gives_tasks=gives_tasks)
