@@ -24,7 +24,7 @@ class Selected:
     """What to do with the rows of one piece of an answer.
 
     rows: to handle.
-    others: other workers' by hash, if the query only reads.
+    others: to leave out if the query only reads: other workers' by hash, and second ones of an id.
     dead: those that died, and are left out.
     seen: the ids of all that were returned and are this worker's; in_hand: those of them that it is handling.
     has_come_again: a row among them was given before, and is not done.
@@ -54,15 +54,15 @@ class Selection:
         self.dead = DeadRows(context, tells_parked=tells_parked)
         self.in_hand: Counter[TaskId] = Counter()
 
-    def of(self, records: Sequence[object], offset: int, *, claims: bool) -> Selected:
+    def of(self, records: Sequence[object], offset: int, *, claims: bool, reads: bool) -> Selected:
         """What to take of `records`, the first of which is at `offset` of the answer.
 
-        claims: none of them comes again, so that none may be left out.
+        claims: none of them comes again, so that none may be left out. reads: it is certain that each does.
         """
         self._forget_old()
         selected = Selected()
         named = self._identities.named(records, offset, claims=claims)
-        candidates = list(named if claims else self._candidates(named, selected))
+        candidates = list(named if claims else self._candidates(named, selected, reads=reads))
         entries = self._entries([row.id for row in candidates])
         for row in candidates:
             if entries is None and not claims and (row.id in self._waiting or self.dead.knows(row.id)):
@@ -81,20 +81,21 @@ class Selection:
 
     # Within
 
-    def _candidates(self, named: Iterator[Row], selected: Selected) -> Iterator[Row]:
-        """Rows of this worker's that it does not have, nor had a moment ago."""
+    def _candidates(self, named: Iterator[Row], selected: Selected, *, reads: bool) -> Iterator[Row]:
+        """Rows of this worker's that it does not have, nor had a moment ago where they will come again."""
         divides_itself = self._context.worker.user_reads_shard()
         others: set[TaskId] = set()
         for row in named:
             is_nameless = row.id.startswith(f"{self._context.name}:~")
             if not is_nameless and (row.id in selected.seen or row.id in others):
                 self._identities.tell_twice(row.record)
+                selected.others.append(row)
             elif divides_itself or self.is_ours(row.id):
                 selected.seen.add(row.id)
                 if row.id in self.in_hand:
                     selected.in_hand.add(row.id)
                     selected.has_come_again = True
-                elif row.id not in self._done_at:
+                elif not reads or row.id not in self._done_at:
                     yield row
             else:
                 others.add(row.id)

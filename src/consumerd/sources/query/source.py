@@ -160,7 +160,7 @@ class QuerySource:
     def _select(self, read: Callable[[], list[object]]) -> Selected:
         records = self._read(read)
         offset = self._reading.given - len(records)
-        selected = self._selection.of(records, offset, claims=self._rereading.claims)
+        selected = self._selection.of(records, offset, claims=self._rereading.claims, reads=self._rereading.reads)
         self._returned |= selected.seen
         self._tell_parked(selected.dead, SKIPPED)
         return selected
