@@ -49,7 +49,9 @@ class TableBench:
     def enqueue(self, *records: object) -> None:
         assert enqueue(self.database, records) == len(records)
 
-    def source(self, member: str = "m", generation: int = 1, **options: object) -> TableSource:
+    def source(
+        self, member: str = "m", generation: int = 1, max_unsettled: int = 10_000, **options: object
+    ) -> TableSource:
         source = TableSource()
         context = context_for_tests(options=TableOptions(database=self.database, **options))  # type: ignore[arg-type]
         source.open(
@@ -59,6 +61,7 @@ class TableBench:
                 lease_owner=f"{member}#{generation}",
                 clock=self.clock,
                 worker=self.worker,
+                max_unsettled=max_unsettled,
                 emit=self.facts.append,
             )
         )
@@ -81,6 +84,27 @@ class TableBench:
         self.clock.advance(seconds)
         if self.is_server:
             self.execute("UPDATE tasks SET due_at = due_at - :seconds, first_at = first_at - :seconds", seconds=seconds)
+
+    def refuse(self, what: str, key: int | None) -> None:
+        """Have the database refuse to DELETE a row, or with None to no more; or to UPDATE any to `dead`."""
+        if what == "UPDATE":
+            if self.is_server:
+                self.execute("ALTER TABLE tasks ADD CONSTRAINT known CHECK (state IN ('pending', 'claimed', 'done'))")
+            else:
+                self.execute(
+                    "CREATE TRIGGER known BEFORE UPDATE ON tasks WHEN new.state = 'dead' "
+                    "BEGIN SELECT RAISE(ABORT, 'no'); END"
+                )
+        elif key is None:
+            self.execute("DELETE FROM others")
+        else:
+            self.execute("CREATE TABLE others (task BIGINT, FOREIGN KEY (task) REFERENCES tasks (id))")
+            self.execute("INSERT INTO others VALUES (:key)", key=key)
+            if not self.is_server:  # SQLite heeds the foreign keys of no connection that has not asked for that
+                self.execute(
+                    "CREATE TRIGGER referred BEFORE DELETE ON tasks WHEN old.id IN (SELECT task FROM others) "
+                    "BEGIN SELECT RAISE(ABORT, 'no'); END"
+                )
 
     def close(self) -> None:
         for source in self.sources:
@@ -246,6 +270,54 @@ class ClaimedTableContract:
             "they were done by another worker, changed or deleted meanwhile",
             "another worker has them by now",
         ]
+
+    def test_what_the_database_refuses_to_settle_holds_nothing_else_up(self, bench: TableBench) -> None:
+        bench.enqueue(*range(7))
+        bench.refuse("DELETE", 3)
+        source = bench.source(done="delete")
+        batch = fetched(source, 5)
+        settle(source, batch, is_due=False)
+        assert len(fetched(source, 1).raws) == 1
+        assert bench.rows("id") == [3, 6, 7]
+        assert source.unsettled() == 2
+        for _ in range(20):
+            bench.let_pass(5)
+            source.tick()
+            source.settle((), is_due=True)
+        assert bench.rows("id, state") == [(3, "claimed"), (6, "claimed"), (7, "pending")]
+        (told,) = bench.told("settling_failed")
+        assert "the database refuses to settle tasks:3: " in str(told.fields["error"])
+        assert record(fetched(bench.source("b"))) == 6, "the refused row is in its worker's hand"
+        bench.refuse("DELETE", None)
+        for _ in range(13):
+            bench.let_pass(5)
+            source.tick()
+            source.settle((), is_due=True)
+        assert bench.rows("id") == [6, 7]
+        assert source.unsettled() == 1
+        assert not bench.told("lease_lost")
+
+    def test_a_check_that_does_not_know_a_state_holds_nothing_else_up(self, bench: TableBench) -> None:
+        bench.enqueue(*range(4))
+        bench.refuse("UPDATE", None)
+        source = bench.source()
+        batch = fetched(source, 2)
+        settle(source, batch, Dead("no"), is_due=False)
+        settle(source, fetched(source, 1))
+        assert bench.rows() == ["claimed", "claimed", "done", "pending"]
+        assert len(bench.told("settling_failed")) == 2
+        source.close(0.0)
+        assert bench.rows() == ["pending", "pending", "done", "pending"]
+
+    def test_where_each_task_is_settled_by_itself_a_refused_one_leaves_room(self, bench: TableBench) -> None:
+        bench.enqueue("x", "y")
+        bench.refuse("DELETE", 1)
+        source = bench.source(max_unsettled=1, done="delete")
+        settle(source, fetched(source, 1))
+        assert bench.rows("id") == [1, 2]
+        assert source.unsettled() == 0
+        settle(source, fetched(source, 1))
+        assert bench.rows("id") == [1]
 
     def test_what_is_released_is_pending_again_at_once(self, bench: TableBench) -> None:
         bench.enqueue(*range(3))

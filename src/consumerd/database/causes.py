@@ -5,10 +5,11 @@ Never the statement nor its parameters, which SQLAlchemy's own texts hold: there
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
 
 from consumerd.errors import UnstorableError
 
@@ -59,6 +60,10 @@ _PASSING |= {remedy for _, remedy in _REMEDIES[-2:]}
 
 _TRANSIENT_CODES = frozenset({"1205", "1213", "40001", "40P01"})
 _NO_TABLE_CODES = frozenset({"1146", "42P01"})
+_SCHEMA_CODES = _NO_TABLE_CODES | {"42703", "42601", "1064"}
+"""There is no such table or column, or the statement cannot be read: of any row."""
+_CONTENT_CODES = frozenset({"3819", "4025", "1644", "44000", "P0001"})
+"""A CHECK, a view's condition, or a trigger refuses a row: what drivers have no class of errors for."""
 
 
 class NotReadyError(Exception):
@@ -105,6 +110,22 @@ def has_no_room(error: BaseException) -> bool:
 def is_of_no_table(error: BaseException) -> bool:
     """Whether a driver says that a table is not there."""
     return not _NO_TABLE_CODES.isdisjoint(_codes(error))
+
+
+def is_of_content(error: BaseException | None) -> bool:
+    """Whether a database refuses values that it was told to write; its connection is as good as before."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        is_value = isinstance(error, IntegrityError | DataError)
+        return not error.connection_invalidated and (is_value or not _CONTENT_CODES.isdisjoint(_codes(error.orig)))
+    return isinstance(error, sqlite3.IntegrityError | sqlite3.DataError)
+
+
+def is_refusal(error: BaseException | None) -> bool:
+    """Whether a database refuses a change for what it says: of several, the others may be taken."""
+    if not isinstance(error, ProgrammingError) or error.orig is None:
+        return is_of_content(error)
+    is_denied = "permission denied" in words_of(error).lower()
+    return not is_denied and _SCHEMA_CODES.isdisjoint(_codes(error.orig))
 
 
 def is_transient(error: BaseException) -> bool:

@@ -1,7 +1,8 @@
 """A database as the parking store and the table source use it: whole transactions, or one clear error.
 
-After an error the connection is dropped, never used again: nobody knows in which state it is. A transaction is a
-function of a connection, so that one that lost a race (a deadlock) can be run again.
+After an error the connection is dropped, never used again: nobody knows in which state it is; but where the database
+has only refused a value, it is kept. A transaction is a function of a connection, so that one that lost a race (a
+deadlock) can be run again.
 """
 
 from __future__ import annotations

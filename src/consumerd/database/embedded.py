@@ -14,7 +14,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from consumerd.database.causes import NotReadyError, cause_of
+from consumerd.database.causes import NotReadyError, cause_of, is_of_content
 from consumerd.database.database import Away
 from consumerd.database.lock import FileLock
 
@@ -84,8 +84,9 @@ class EmbeddedDatabase:
             with self._locked() if is_locked else nullcontext():
                 return _transact(self._opened(engine), begin, step)
         except (SQLAlchemyError, sqlite3.Error, OSError, NotReadyError) as error:
-            self.close()
-            self._lock.close()
+            if not is_of_content(error):
+                self.close()
+                self._lock.close()
             raise self._away(cause_of(error)) from error
 
     @contextmanager

@@ -10,7 +10,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from consumerd.clock import SYSTEM_CLOCK, monotonic
-from consumerd.database.causes import NotReadyError, cause_of, has_no_room, is_transient
+from consumerd.database.causes import NotReadyError, cause_of, has_no_room, is_of_content, is_transient
 from consumerd.database.database import Away
 from consumerd.database.urls import connect_arguments, driver_needed, with_driver
 
@@ -71,7 +71,8 @@ class ServerDatabase:
                 elif is_transient(error) and tries < TRIES:
                     tries += 1
                 else:
-                    self.close()
+                    if not is_of_content(error):
+                        self.close()
                     raise self._away(cause_of(error)) from error
 
     def read(self, step: Callable[[Connection], ResultT]) -> ResultT:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
 
-from consumerd.database.causes import LONGEST_CAUSE, cause_of, is_transient
+from consumerd.database.causes import LONGEST_CAUSE, cause_of, is_of_content, is_refusal, is_transient
 
 SERVER = 'connection failed: connection to server at "127.0.0.1", port 5432 failed:'
 
@@ -87,3 +87,30 @@ def test_a_cause_is_one_line_of_bounded_length() -> None:
 @pytest.mark.parametrize(("code", "expected"), [(1213, True), (1205, True), (2006, False)])
 def test_lost_races_are_tried_again_at_once(code: int, expected: bool) -> None:
     assert is_transient(wrapped(Exception(code, "words"))) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "expected"),
+    [
+        (IntegrityError, Exception(1451, "a foreign key constraint fails"), (True, True)),
+        (DataError, Exception(1265, "Data truncated for column 'state'"), (True, True)),
+        (OperationalError, Exception(4025, "CONSTRAINT `known` failed"), (True, True)),
+        (OperationalError, Exception(3819, "Check constraint 'known' is violated."), (True, True)),
+        (OperationalError, Exception(2013, "Lost connection to MySQL server during query"), (False, False)),
+        (OperationalError, Exception(1142, "DELETE command denied to user"), (False, False)),
+        (ProgrammingError, Exception("new row violates row-level security policy"), (False, True)),
+        (ProgrammingError, Exception("permission denied for table tasks"), (False, False)),
+        (ProgrammingError, Exception(1146, "Table 'd.tasks' doesn't exist"), (False, False)),
+    ],
+)
+def test_a_refused_value_is_told_from_a_failed_connection(
+    kind: type[DBAPIError], error: Exception, expected: tuple[bool, bool]
+) -> None:
+    raised = kind("UPDATE tasks", (), error)
+    assert (is_of_content(raised), is_refusal(raised)) == expected
+
+
+def test_sqlite_refuses_values_too() -> None:
+    assert is_refusal(sqlite3.IntegrityError("FOREIGN KEY constraint failed"))
+    assert not is_refusal(sqlite3.OperationalError("database is locked"))
+    assert not is_refusal(None)

@@ -2,46 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import TypeVar, cast
 
 from sqlalchemy import Connection
 
 from consumerd import events
+from consumerd.database.causes import is_refusal, words_of
 from consumerd.database.claims import MOST_KEYS
 from consumerd.database.database import Database
+from consumerd.errors import SourceAwayError
 from consumerd.model.outcome import Dead, Done, Expired, Retry, Skipped
 from consumerd.sources.contract import Settlement, SourceContext
-from consumerd.sources.table.batch import TableBatch
+from consumerd.sources.table.batch import TableBatch, key_text
+from consumerd.sources.table.options import TableOptions
+from consumerd.sources.table.settled import Refused, Settled
 from consumerd.sources.table.statements import Statements
 
 ResultT = TypeVar("ResultT")
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """Rows to be settled with one statement.
+class Settling:
+    """Notes outcomes, and writes them together. The loop's thread alone calls it.
 
-    batch: whose claim they are of; None for dead rows, which nobody has claimed.
-    settlement: as the engine of claims wrote it.
-    values: the same for each row.
+    What the database refuses for what it says, such as a row that others refer to and that is to be deleted, holds
+    nothing else up: it is told, kept aside, and tried again by itself.
     """
 
-    batch: TableBatch | None
-    settlement: str
-    keys: Sequence[object]
-    values: Mapping[str, object]
-
-
-class Settling:
-    """Notes outcomes, and writes them together. The loop's thread alone calls it."""
-
-    def __init__(self, sql: Statements, context: SourceContext, noted: list[Settled]) -> None:
-        """noted: what the same source has noted before it was opened anew."""
+    def __init__(self, sql: Statements, context: SourceContext, noted: list[Settled], refused: Refused) -> None:
+        """noted, refused: what the same source has noted before it was opened anew, and what was refused of it."""
         self._sql = sql
         self._context = context
         self._noted = noted
+        self._refused = refused
         self._is_doubtful = False
 
     @property
@@ -51,8 +44,8 @@ class Settling:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is noted."""
-        return not self._noted
+        """Whether nothing is to be written now."""
+        return not self._noted and not self._refused.is_due
 
     def note(self, settlement: Settlement) -> None:
         """Rows had this outcome."""
@@ -83,31 +76,71 @@ class Settling:
 
     def write(self, database: Database, step: Callable[[Connection], ResultT]) -> ResultT:
         """Run `step` in the transaction that writes all that is noted, which is forgotten when that is committed."""
-
-        def settled(connection: Connection) -> ResultT:
-            self._write(connection)
-            return step(connection)
-
+        self._refused.try_again(lambda settled: self._refusal(database, settled) is None)
         try:
-            result = database.write(settled)
-        except BaseException:
-            self._is_doubtful = True
-            raise
-        for each in self._noted:
-            if each.batch is not None:
-                each.batch.unsettled -= len(each.keys)
+            result = self._transact(database, self._noted, step)
+        except SourceAwayError as error:
+            if not self._noted or not is_refusal(error.__cause__):
+                raise
+            self._write_apart(database)
+            result = self._transact(database, [], step)
         self._noted.clear()
         self._is_doubtful = False
         return result
 
+    def _write_apart(self, database: Database) -> None:
+        """Write each by itself, and what is refused of several keys in halves, until what is refused stands alone."""
+        while self._noted:
+            first = self._noted[0]
+            refusal = self._refusal(database, first)
+            if refusal is not None and len(first.keys) > 1:
+                self._noted[:1] = first.halves()
+                continue
+            del self._noted[0]
+            if refusal is not None:
+                self._refused.keep(first)
+                self._tell(first, refusal)
+
+    def _refusal(self, database: Database, settled: Settled) -> BaseException | None:
+        """Write it by itself: why the database refuses it, or None."""
+        try:
+            self._transact(database, [settled], lambda connection: None)
+        except SourceAwayError as error:
+            if not is_refusal(error.__cause__):
+                raise
+            return error.__cause__
+        return None
+
+    def _transact(
+        self, database: Database, settled: Sequence[Settled], step: Callable[[Connection], ResultT]
+    ) -> ResultT:
+        def run(connection: Connection) -> ResultT:
+            self._write(connection, settled)
+            return step(connection)
+
+        try:
+            result = database.write(run)
+        except BaseException as error:
+            self._is_doubtful = self._is_doubtful or not is_refusal(error.__cause__)
+            raise
+        for each in settled:
+            if each.batch is not None:
+                each.batch.unsettled -= len(each.keys)
+        return result
+
+    def _tell(self, settled: Settled, refusal: BaseException) -> None:
+        row = f"{cast('TableOptions', self._context.options).table}:{key_text(settled.keys[0])}"
+        error = f"the database refuses to settle {row}: {words_of(refusal)}: mend it; it is tried again by itself"
+        self._context.emit(events.settling_failed(error=error, unsettled=self._refused.rows))
+
     def _note(self, batch: TableBatch, start: int, stop: int, settlement: str, **values: object) -> None:
         self._noted.append(Settled(batch, settlement, batch.keys(start, stop), values))
 
-    def _write(self, connection: Connection) -> None:
-        """Write all, and tell of rows that were not ours any more, unless an earlier try may have written them."""
+    def _write(self, connection: Connection, settled: Sequence[Settled]) -> None:
+        """Write these, and tell of rows that were not ours any more, unless an earlier try may have written them."""
         claims = self._sql.claims
         missing, others = 0, 0
-        for each in self._noted:
+        for each in settled:
             if each.batch is None:
                 claims.run_for(connection, each.settlement, each.keys, **each.values)
                 continue

@@ -27,7 +27,8 @@ from consumerd.sources.table.opening import Opening
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.retention import delete_old
 from consumerd.sources.table.rounds import Rounds
-from consumerd.sources.table.settling import Settled, Settling
+from consumerd.sources.table.settled import Refused, Settled
+from consumerd.sources.table.settling import Settling
 from consumerd.sources.table.shape import UNKNOWN, find_shape
 from consumerd.sources.table.statements import Statements
 
@@ -54,6 +55,7 @@ class TableSource:
         self._opening: Opening | None = None
         self._live: list[TableBatch] = []
         self._noted: list[Settled] = []
+        self._refused = Refused(lambda: self._context.clock.monotonic())
         self._claim_number = 0
         self._had_retries = False
 
@@ -78,7 +80,7 @@ class TableSource:
         while True:
             batch = self._claim(min(limit, self._options.batch_size))
             left_s = deadline - clock.monotonic()
-            if batch is not None or left_s <= 0 or (limit <= 0 and not self.unsettled()):
+            if batch is not None or left_s <= 0 or (limit <= 0 and not self._in_hand()):
                 return batch  # what was outstanding is settled: there is room again
             asleep_since, pause_s = clock.monotonic(), min(self._rounds.pause_s, left_s)
             self._context.worker.wait(pause_s)
@@ -100,7 +102,8 @@ class TableSource:
         self._settle_now()
 
     def unsettled(self) -> int:
-        return sum(batch.unsettled for batch in self._live)
+        """What is kept aside counts, but alone it never keeps the loop from fetching."""
+        return self._in_hand() + min(self._refused.rows, self._context.max_unsettled - 1)
 
     def keeps(self, batch: Batch) -> bool:
         claimed = cast("TableBatch", batch)
@@ -125,6 +128,7 @@ class TableSource:
 
     def close(self, deadline: float) -> None:
         self._settle_now()
+        self._refused.forget(self._live)
         self._live.clear()
         wait_s = min(CLOSING_WAIT_S, max(0.0, deadline - self._context.clock.monotonic()))
         try:
@@ -221,6 +225,9 @@ class TableSource:
         is_small = max(map(len, contents)) <= limit_bytes
         return raws, quick_decode if is_small else limited(quick_decode, limit_bytes)
 
+    def _in_hand(self) -> int:
+        return sum(batch.unsettled for batch in self._live) - self._refused.rows
+
     def _settle_now(self) -> None:
         """Write what is noted. Where that fails it stays noted, and the next fetch says that the source is away."""
         if self._settling.is_empty:
@@ -239,10 +246,12 @@ class TableSource:
 
     def _drop_lost(self) -> None:
         """The loop has left the batches that were lost: what is still ours of them goes back."""
-        if not any(batch.is_lost for batch in self._live):
+        lost = [batch for batch in self._live if batch.is_lost]
+        if not lost:
             return
         self._settle_now()
         with self._turn:
+            self._refused.forget(lost)
             self._live = [batch for batch in self._live if not batch.is_lost]
             self._database.write(self._give_back)
 
@@ -265,7 +274,7 @@ class TableSource:
             sql = Statements(self._options, shape, None if self._options.is_server else self._context.clock.wall)
             self._sql, self._claims = sql, sql.claims
             self._lag = TableLag(self._options, shape, sql)
-            self._settling = Settling(sql, self._context, self._noted)
+            self._settling = Settling(sql, self._context, self._noted, self._refused)
         self._claims.end(connection, self._own_tokens, [batch.token for batch in self._live])
 
     def _give_back(self, connection: Connection) -> None:
