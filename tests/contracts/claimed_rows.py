@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from consumerd.clock import wall
 from consumerd.database.claimed_table import ClaimedTable
-from consumerd.database.claims import Claims, Lease
+from consumerd.database.claims import ClaimedRow, Claims, Lease
 from consumerd.database.database import Database
 
 IN_DUE = ClaimedTable(
@@ -130,3 +130,11 @@ class ClaimsContract:
         self.claimed(claims, database, YOURS, 1)
         assert database.write(lambda connection: claims.release(connection, "a#", ["a#1/2"])) == 2
         assert sorted(self.claimed(claims, database, YOURS, 4)) == ["k0", "k1"]
+
+    def test_rows_that_are_not_found_by_their_key_are_not_claimed(self, claims: Claims, database: Database) -> None:
+        def other(rows: list[ClaimedRow]) -> list[ClaimedRow]:
+            return [[*(f"{part}0" if isinstance(part, str) else part for part in rows[0])]]
+
+        with pytest.raises(Exception, match=r"rows of jobs cannot be found by their key \(0 of 1 were\)"):
+            database.write(lambda connection: claims.claim(connection, MINE, 4, fitting=other))
+        assert len(self.claimed(claims, database, YOURS, 4)) == 4

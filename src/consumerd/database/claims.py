@@ -6,12 +6,13 @@ locked rows out, so that claimers do not wait for each other. Each method is one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy import Connection
 
+from consumerd.database.causes import NotReadyError
 from consumerd.database.claimed_table import ClaimedTable, Free, marks_of, parts_of
 from consumerd.database.dialects import BY_INDEX
 from consumerd.database.sql import Statement, quoted, run, written
@@ -44,8 +45,8 @@ _SINCE = " AND {due} >= :since"
 _QUICK = {
     "sqlite": (
         """SELECT * FROM (
-SELECT rowid FROM {table} WHERE {is_free} AND {condition} ORDER BY {order_of_free} LIMIT :limit)""",
-        "UPDATE {table} SET {taken} WHERE rowid IN ({looks} LIMIT :limit) RETURNING {gives}",
+SELECT _rowid_ FROM {table} WHERE {is_free} AND {condition} ORDER BY {order_of_free} LIMIT :limit)""",
+        "UPDATE {table} SET {taken} WHERE _rowid_ IN ({looks} LIMIT :limit) RETURNING {gives}",
     ),
     "postgresql": (
         f"({_LOOK})",
@@ -87,6 +88,7 @@ class Claims:
     def __init__(self, table: ClaimedTable, dialect: str, now: Callable[[], float] | None = None) -> None:
         """now: the clock of a database that runs in this process; else the database is asked."""
         self._now = now
+        self._table = table.table
         self._dialect = dialect
         self._marks = marks = marks_of(table)
         self._parts = parts_of(table, dialect)
@@ -181,9 +183,17 @@ class Claims:
             if (left := limit - len(rows)) > 0:
                 rows += self.run(connection, look, limit=left, **given).fetchall()
         taken = rows if fitting is None else fitting(rows)
-        for keys in _pieces([self.key_of(row) for row in taken]):
-            self.run_for(connection, _TAKE, keys, **given)
+        self._take(connection, [self.key_of(row) for row in taken], given)
         return taken
+
+    def _take(self, connection: Connection, keys: Sequence[object], given: Mapping[str, object]) -> None:
+        """Claim rows that were chosen and locked. Where one is not found by its key, nobody could ever settle it."""
+        taken = sum(self.run_for(connection, _TAKE, each, **given).rowcount for each in _pieces(keys))
+        if taken != len(keys):
+            raise NotReadyError(
+                f"rows of {self._table} cannot be found by their key ({taken} of {len(keys)} were): "
+                "make it of whole numbers or text"
+            )
 
     def is_due(self, connection: Connection, **values: object) -> bool:
         """Whether a row can be claimed now."""

@@ -113,6 +113,20 @@ def test_ids_may_be_text_and_columns_have_other_names(bench: TableBench) -> None
     assert source.lag()[0].tasks == 0
 
 
+def test_a_column_named_rowid_is_a_column_like_others(bench: TableBench) -> None:
+    make(bench, f"CREATE TABLE t (id TEXT PRIMARY KEY, rowid TEXT, {COLUMNS})")
+    make(
+        bench,
+        "INSERT INTO t (id, rowid, payload, state) VALUES "
+        "('a', 'x', '1', 'pending'), ('b', 'x', '2', 'done'), ('c', NULL, '3', 'pending'), ('d', 'x', '4', 'queued')",
+    )
+    source = bench.source(table="t")
+    batch = fetched(source)
+    assert [raw[1] for raw in batch.raws] == ["a", "c"]
+    assert bench.rows("state", "t") == ["claimed", "done", "claimed", "queued"]
+    assert "(id d)" in source.lag()[0].complaint
+
+
 @pytest.mark.parametrize(
     ("table", "complaint"),
     [
@@ -120,6 +134,7 @@ def test_ids_may_be_text_and_columns_have_other_names(bench: TableBench) -> None
         (f"CREATE TABLE t (id INTEGER PRIMARY KEY, {COLUMNS.replace('lease, ', '')})", "has no column lease"),
         (f"CREATE TABLE t (id INTEGER, {COLUMNS})", "no unique index on id"),
         (f"CREATE TABLE t (id TEXT PRIMARY KEY, {COLUMNS}) WITHOUT ROWID", "is WITHOUT ROWID"),
+        (f"CREATE TABLE t (id TEXT PRIMARY KEY, _RowId_, {COLUMNS})", "has a column named _rowid_"),
     ],
 )
 def test_a_table_that_cannot_be_claimed_from_is_refused(bench: TableBench, table: str, complaint: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -22,6 +22,7 @@ from consumerd.errors import SourceRefusedError
 from consumerd.sources.identities import values_of
 from consumerd.sources.table.options import TableOptions
 
+_INEXACT = frozenset({"FLOAT", "REAL", "BIT"})
 _HAS_NO_ROWID = "SELECT wr FROM pragma_table_list(?)"
 
 
@@ -80,8 +81,8 @@ def find_shape(connection: Connection, options: TableOptions, place: str) -> Sha
         raise SourceRefusedError(f"{name} has no column {', '.join(missing)}: add it, or name another (…_column)")
     _check_types(name, options, types)
     indexes = _Indexes(found, table, schema or None)
-    if not options.is_server and connection.exec_driver_sql(_HAS_NO_ROWID, (table,)).scalar():
-        raise SourceRefusedError(f"{name} is WITHOUT ROWID: make it anew without that")
+    if not options.is_server:
+        _check_rowid(connection, name, table, types)
     if not indexes.is_unique(options.id_column):
         key = ", ".join(options.id_column)
         raise SourceRefusedError(f"{name} has no unique index on {key}: make it the primary key")
@@ -115,8 +116,19 @@ def _shape(
     )
 
 
+def _check_rowid(connection: Connection, name: str, table: str, columns: Container[str]) -> None:
+    """Rows of SQLite are claimed by their `_rowid_`, which a column of that name would hide."""
+    if "_rowid_" in columns:
+        raise SourceRefusedError(f"{name} has a column named _rowid_, which hides SQLite's own: rename it")
+    if connection.exec_driver_sql(_HAS_NO_ROWID, (table,)).scalar():
+        raise SourceRefusedError(f"{name} is WITHOUT ROWID: make it anew without that")
+
+
 def _check_types(name: str, options: TableOptions, types: Mapping[str, TypeEngine[Any]]) -> None:
-    """On a server, times are numbers: a column of dates would be compared with seconds, and never be due."""
+    """On a server, times are numbers: a column of dates would be compared with seconds, and never be due.
+
+    And a key is of a type whose values equal what the driver makes of them.
+    """
     if not options.is_server:
         return
     for column in (options.due_column, options.first_column, options.settled_column):
@@ -124,6 +136,13 @@ def _check_types(name: str, options: TableOptions, types: Mapping[str, TypeEngin
         if not isinstance(kind, Double | Integer | Numeric):
             raise SourceRefusedError(
                 f"{name} has {column} as {kind}: make it DOUBLE PRECISION, seconds since 1970, or name another column"
+            )
+    for column in options.id_column:
+        kind = types[column.lower()]
+        if type(kind).__visit_name__ in _INEXACT:
+            raise SourceRefusedError(
+                f"{name} has {column}, of its key, as {kind}, by which a row is not found again: "
+                "make it a whole number, DOUBLE PRECISION or text"
             )
 
 

@@ -62,7 +62,7 @@ def complaint_of(table: str, found: list[Found]) -> str:
 _IS_MEANT = "({due} IS NOT NULL OR lower(trim({state})) IN ({pending}, {claimed}))"
 """Of a row whose state is none of ours: it is no row that was put aside."""
 
-_NEXT_ROWID = "SELECT min(rowid) FROM {table} WHERE rowid > :rowid"
+_NEXT_ROWID = "SELECT min(_rowid_) FROM {table} WHERE _rowid_ > :rowid"
 _IN_WINDOW = f"""
 SELECT why, count(*), min(id) FROM (
   SELECT {{key_part}} AS id, CASE
@@ -74,7 +74,7 @@ SELECT why, count(*), min(id) FROM (
       WHEN {{due}} > :now + {FAR_S} THEN 'whose {{due_name}} is no unix time in seconds' END
     WHEN {{state}} IS NULL THEN 'without {{state_name}}'
     WHEN {_IS_MEANT} THEN 'whose {{state_name}} is neither {{states_named}}' END AS why
-  FROM {{table}} WHERE rowid > :after AND rowid <= :last AND ({{where}})) WHERE why IS NOT NULL GROUP BY why"""
+  FROM {{table}} WHERE _rowid_ > :after AND _rowid_ <= :last AND ({{where}})) WHERE why IS NOT NULL GROUP BY why"""
 
 
 class _Windows:
