@@ -466,6 +466,17 @@ class ClaimedTableContract:
         assert source.lag()[0].tasks == 0
         assert bench.rows("status", "orders", "number") == ["sent", "open", "open"]
 
+    @pytest.mark.parametrize("where", ["text <> 'it''s :x' -- that's all", "number > 0 AND \"text\" <> ':number'"])
+    def test_what_a_condition_has_of_its_own_is_left_to_the_database(self, bench: TableBench, where: str) -> None:
+        self.make_orders(bench)
+        condition = where.replace('"', "`") if bench.database.startswith(("mysql", "mariadb")) else where
+        options = {"id_column": ["region", "number"], "columns": ["number"], **ORDER_COLUMNS}
+        source = bench.source(table="orders", where=condition, **options)
+        batch = fetched(source)
+        settle(source, batch)
+        assert source.lag()[0].tasks == 0
+        assert bench.rows("status", "orders", "number") == ["sent"] * 3
+
     def make_orders(self, bench: TableBench) -> None:
         """A table whose columns and states have names of their own."""
         bench.execute(

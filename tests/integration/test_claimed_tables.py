@@ -13,7 +13,7 @@ from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.schema import create_table, enqueue
 from consumerd.sources.table.source import TableSource
 from consumerd.testing.source_contract import Feed, SourceContract
-from contracts.claimed_table import ClaimedTableContract, TableBench, closing
+from contracts.claimed_table import ClaimedTableContract, TableBench, closing, fetched, settle
 
 
 class TestServers(ClaimedTableContract):
@@ -35,6 +35,17 @@ def test_a_key_by_which_no_row_is_found_again_is_refused(database_url: str, kind
             return
         with pytest.raises(SourceRefusedError, match=r"of its key, as .*, by which a row is not found again"):
             bench.source(table="inexact")
+
+
+@pytest.mark.parametrize("where", ["payload <> $$it's :x$$", r"payload <> E'it\'s :x'", "(ARRAY[1, 2])[1:2] = '{1,2}'"])
+def test_a_condition_may_have_all_that_postgresql_knows(database_url: str, where: str) -> None:
+    if not database_url.startswith("postgres"):
+        pytest.skip("other databases do not know these")
+    with closing(TableBench(database_url, is_server=True)) as bench:
+        bench.enqueue(1, 2)
+        source = bench.source(where=where)
+        settle(source, fetched(source))
+        assert (bench.rows(), source.lag()[0].tasks) == (["done", "done"], 0)
 
 
 class ServerFeed:

@@ -17,6 +17,9 @@ from consumerd.database.embedded import driver_of
 
 _PARAMETER = re.compile(r"""("[^"]*"|`[^`]*`|'[^']*'|::)|:([a-z_0-9]+)""")
 """What is left as it is: a quoted name, a text, PostgreSQL's cast. Or the place of a value."""
+_HIDDEN = {ord(mark): 0xF8F0 + number for number, mark in enumerate(":'\"`")}
+"""What has a meaning in a template is a character for private use while a user's SQL is a part of one."""
+_RESTORED = {hidden: mark for mark, hidden in _HIDDEN.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,15 @@ def written(template: str, parts: Mapping[str, str], dialect: str, *, is_clock_g
         found.append(value)
         return "?" if dialect == "sqlite" else "%s"
 
-    return Statement(_PARAMETER.sub(placed, template.format(**parts)), tuple(found))
+    return Statement(_PARAMETER.sub(placed, template.format(**parts)).translate(_RESTORED), tuple(found))
+
+
+def opaque(sql: str) -> str:
+    """SQL of a user's, as a part of a template: nothing in it is taken for a value or the begin of a text.
+
+    Whatever texts and comments the dialect knows, such as `$$it's :x$$`. A comment at its end ends with it.
+    """
+    return f"{sql.translate(_HIDDEN)}\n"
 
 
 def quoted(dialect: str, name: str) -> str:

@@ -117,6 +117,9 @@ def _probed(found: Inspection, loaded: LoadedConsumer, settings: ConsumerSetting
         return replace(found, problems=(settings.configs_place.problem(redact(str(error))),))
     except ConsumerdError as error:
         return replace(found, away=redact(str(error)))
+    except LookupError as error:  # nothing that is away raises it
+        sentence = redact(f"its source cannot be asked: {type(error).__name__}: {error}")
+        return replace(found, problems=(settings.configs_place.problem(sentence),))
     except Exception as error:  # noqa: BLE001 - the top of a process, around a source that may be anybody's
         return replace(found, away=redact(f"{type(error).__name__}: {error}"))
     return replace(found, lag=tuple(asdict(shard) for shard in lag))

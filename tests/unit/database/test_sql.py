@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from consumerd.database.sql import quoted, quoted_text, written
+from consumerd.database.sql import opaque, quoted, quoted_text, written
 
 NAME = 'at 50%: "half" `done`'
 
@@ -40,3 +40,9 @@ def test_a_text_stands_for_itself_and_for_no_value(text: str) -> None:
     with closing(sqlite3.connect(":memory:")) as database:
         assert database.execute(statement.text, ("x",)).fetchone() == (text, "x")
     assert written("{text}::int", {"text": quoted_text("mysql", text)}, "mysql", is_clock_given=True).names == ()
+
+
+@pytest.mark.parametrize("sql", ["arr[1:2] = '{1}'", "note = $$it's :x$$", r"note = E'it\'s :x'", "a = 'b' -- it's :x"])
+def test_what_a_user_wrote_is_taken_as_it_is(sql: str) -> None:
+    statement = written("WHERE ({where}) AND id = :id", {"where": opaque(sql)}, "postgresql", is_clock_given=True)
+    assert (statement.text, statement.names) == (f"WHERE ({sql}\n) AND id = %s", ("id",))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from consumerd.database.claimed_table import ClaimedTable
 from consumerd.database.claims import Claims
-from consumerd.database.sql import literal, quoted, quoted_text
+from consumerd.database.sql import literal, opaque, quoted, quoted_text
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.shape import Shape
 
@@ -77,7 +77,7 @@ def _claimed(options: TableOptions, shape: Shape) -> ClaimedTable:
         },
         texts={
             **content,
-            "where": literal(dialect, options.where or "1 = 1"),
+            "where": opaque(literal(dialect, options.where or "1 = 1")),
             "key_part": quoted(dialect, options.id_column[0]),
             "pending": quoted_text(dialect, options.states.pending),
             "done": quoted_text(dialect, options.states.done),
