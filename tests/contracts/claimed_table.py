@@ -202,6 +202,15 @@ class ClaimedTableContract:
         bench.enqueue(*range(10))
         assert len(fetched(bench.source(batch_size=4)).raws) == 4
 
+    def test_attempts_are_counted_as_far_as_a_column_of_four_bytes_holds_them(self, bench: TableBench) -> None:
+        bench.enqueue("x")
+        bench.execute("UPDATE tasks SET attempts = 2147483647")
+        source = bench.source()
+        batch = fetched(source)
+        task = replace(batch.task(0), attempts=batch.task(0).attempts + 1)
+        source.settle([Settlement(batch, 0, 1, Retry(after=0.0), task)], is_due=True)
+        assert bench.rows("state, attempts") == [("pending", 2**31 - 2)]
+
     # Settling
 
     @pytest.mark.parametrize(
@@ -419,6 +428,13 @@ class ClaimedTableContract:
         with pytest.raises(UndecodableError, match="over payload_limit"):
             record(batch)
         assert record(batch, 1) == "small"
+
+    def test_a_payload_of_another_type_is_its_json(self, bench: TableBench) -> None:
+        bench.enqueue("x")
+        bench.execute("ALTER TABLE tasks ADD COLUMN big BIGINT DEFAULT 3000000000")
+        source = bench.source(payload_column="big")
+        batch = fetched(source)
+        assert (record(batch), batch.task(0).payload) == (3_000_000_000, b"3000000000")
 
     def test_a_row_that_somebody_inserts_is_due_by_itself(self, bench: TableBench) -> None:
         bench.execute("INSERT INTO tasks (payload) VALUES (:payload)", payload=b'{"a": 1}')

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from consumerd.errors import SourceRefusedError
-from consumerd.sources.contract import Source, SourceContext
+from consumerd.model.outcome import Retry
+from consumerd.sources.contract import Settlement, Source, SourceContext
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.schema import create_table, enqueue
 from consumerd.sources.table.source import TableSource
@@ -46,6 +47,36 @@ def test_a_condition_may_have_all_that_postgresql_knows(database_url: str, where
         source = bench.source(where=where)
         settle(source, fetched(source))
         assert (bench.rows(), source.lag()[0].tasks) == (["done", "done"], 0)
+
+
+def test_times_that_are_infinite_are_no_measure_of_the_lag(database_url: str) -> None:
+    if not database_url.startswith("postgres"):
+        pytest.skip("other databases know none")
+    with closing(TableBench(database_url, is_server=True)) as bench:
+        bench.enqueue(*range(4))
+        bench.execute("UPDATE tasks SET due_at = '-infinity', first_at = '-infinity' WHERE id = 1")
+        bench.execute("UPDATE tasks SET due_at = 'infinity', state = 'done' WHERE id = 2")
+        bench.execute("UPDATE tasks SET due_at = 'nan', state = 'dead' WHERE id = 3")
+        source = bench.source()
+        lag = source.lag()[0]
+        assert (lag.tasks, lag.oldest_s, lag.position) == (2, None, 0)
+        batch = fetched(source)
+        source.settle([Settlement(batch, 0, 1, Retry(after=0.0))], is_due=False)
+        source.release(batch, 1)
+        assert bench.rows() == ["pending", "done", "dead", "pending"]
+
+
+def test_what_is_nested_in_a_row_is_each_attempts_own(database_url: str) -> None:
+    if not database_url.startswith("postgres"):
+        pytest.skip("other drivers give text")
+    with closing(TableBench(database_url, is_server=True)) as bench:
+        bench.enqueue(1)
+        bench.execute("ALTER TABLE tasks ADD COLUMN data JSONB DEFAULT '{\"n\": [0]}'")
+        batch = fetched(bench.source(columns=["data"]))
+        first = batch.decode(batch.payload(batch.raws[0]))
+        first["data"]["n"].append(1)  # type: ignore[index]  # a row
+        assert batch.decode(batch.payload(batch.raws[0])) == {"data": {"n": [0]}}
+        assert b"1" not in batch.task(0).payload
 
 
 class ServerFeed:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from consumerd.consumers import BaseConsumer
 from consumerd.errors import SourceAwayError, SourceRefusedError
-from consumerd.model.outcome import Dead
+from consumerd.model.outcome import Dead, Retry
 from consumerd.model.parked import ParkedState
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import Source, SourceContext
@@ -111,6 +111,22 @@ def test_ids_may_be_text_and_columns_have_other_names(bench: TableBench) -> None
     assert {batch.task(index).id for index in range(2)} == {"order:ä", "order:b"}
     settle(source, batch)
     assert source.lag()[0].tasks == 0
+
+
+def test_attempts_that_are_no_number_are_none(bench: TableBench) -> None:
+    make(bench, f"CREATE TABLE t (id INTEGER PRIMARY KEY, {COLUMNS})")
+    make(bench, "INSERT INTO t (payload, attempts) VALUES ('1', 'x'), ('2', x'00'), ('3', 9223372036854775807)")
+    source = bench.source(table="t")
+    batch = fetched(source)
+    assert [batch.task(index).attempts for index in range(3)] == [0, 0, 2**31 - 2]
+    settle(source, batch, Retry(after=0.0))
+    assert bench.rows("state", "t") == ["pending"] * 3
+
+
+def test_a_time_that_is_a_text_does_not_keep_the_lag_from_being_measured(bench: TableBench) -> None:
+    make(bench, f"CREATE TABLE t (id INTEGER PRIMARY KEY, {COLUMNS})")
+    make(bench, "INSERT INTO t (payload, state, due_at) VALUES ('1', 'done', 'yesterday'), ('2', 'pending', 0)")
+    assert bench.source(table="t").lag()[0].tasks == 1
 
 
 def test_a_column_named_rowid_is_a_column_like_others(bench: TableBench) -> None:

@@ -5,9 +5,12 @@ A probe changes nothing: it makes no claim, takes no lock, and leaves no file be
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from decimal import Decimal
+from numbers import Real
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, create_engine
@@ -86,6 +89,7 @@ class TableLag:
         """Count what is due or claimed, and what is due later, by the index alone, up to MOST_COUNTED each.
 
         looks: how many pieces of the table are looked at for rows that nobody can ever claim.
+        position, oldest_s: of times that are numbers and finite.
         position: the time of what was finished last and of what is due longest, in milliseconds: it moves when
         anything does.
         """
@@ -96,8 +100,15 @@ class TableLag:
         return ShardLag(
             shard=0,
             tasks=due + claimed,
-            oldest_s=None if oldest_s is None else max(0.0, float(oldest_s)),
-            position=sum(int(time * 1000) for time in times if time is not None),
+            oldest_s=None if (oldest := _finite(oldest_s)) is None else max(0.0, oldest),
+            position=sum(int(time * 1000) for time in map(_finite, times) if time is not None),
             later=later,
             complaint=complaint_of(self._table, self._unclaimable.found()),
         )
+
+
+def _finite(value: object) -> float | None:
+    """A time in seconds; None where it is none: PostgreSQL knows infinite ones, and a SQLite column holds anything."""
+    if isinstance(value, Real | Decimal) and math.isfinite(value):
+        return float(value)
+    return None

@@ -17,7 +17,7 @@ from consumerd.sources.contract import Settlement, SourceContext
 from consumerd.sources.table.batch import TableBatch, key_text
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.settled import Refused, Settled
-from consumerd.sources.table.statements import Statements
+from consumerd.sources.table.statements import MOST_ATTEMPTS, Statements
 
 ResultT = TypeVar("ResultT")
 
@@ -59,7 +59,8 @@ class Settling:
             case Retry(after=after):
                 task = settlement.task or batch.task(start)
                 age_s = 0.0 if task.first_at is None else self._context.clock.wall() - task.first_at
-                self._note(batch, start, stop, self._sql.defer, after=after, attempts=task.attempts, age=age_s)
+                attempts = min(task.attempts, MOST_ATTEMPTS)
+                self._note(batch, start, stop, self._sql.defer, after=after, attempts=attempts, age=age_s)
 
     def note_free(self, batch: TableBatch, start: int) -> None:
         """The rows from `start` on were never started: anybody may have them."""

@@ -21,6 +21,7 @@ from consumerd.sources.decoding import decode_json, limited, quick_decode
 from consumerd.sources.records import decode_record
 from consumerd.sources.table import TRAITS
 from consumerd.sources.table.batch import Raw, TableBatch, key_texts
+from consumerd.sources.table.content import as_bytes, begun_at, record_of
 from consumerd.sources.table.front import Front
 from consumerd.sources.table.lag import TableLag
 from consumerd.sources.table.opening import Opening
@@ -30,7 +31,7 @@ from consumerd.sources.table.rounds import Rounds
 from consumerd.sources.table.settled import Refused, Settled
 from consumerd.sources.table.settling import Settling
 from consumerd.sources.table.shape import UNKNOWN, find_shape
-from consumerd.sources.table.statements import Statements
+from consumerd.sources.table.statements import MOST_ATTEMPTS, Statements
 
 ResultT = TypeVar("ResultT")
 
@@ -208,19 +209,19 @@ class TableSource:
     def _read(self, rows: Sequence[ClaimedRow]) -> tuple[list[Raw], Callable[[Any], object]]:
         """What a batch keeps of claimed rows, and how it decodes their content."""
         width, wall, names = len(self._options.id_column), self._context.clock.wall(), self._shape.names
-        contents = [tuple(row[width + 3 :]) if names else _as_bytes(row[-1]) for row in rows]
+        contents = [tuple(row[width + 3 :]) if names else as_bytes(row[-1]) for row in rows]
         raws = [
             (
                 index,
                 self._claims.key_of(row),
                 content,
-                row[width],
-                None if row[width + 1] is None else wall - row[width + 1],
+                min(row[width], MOST_ATTEMPTS),
+                begun_at(wall, row[width + 1]),
             )
             for index, (row, content) in enumerate(zip(rows, contents, strict=True))
         ]
         if names:
-            return raws, lambda values: dict(zip(names, values, strict=True))
+            return raws, lambda values: record_of(names, values)
         limit_bytes = self._context.payload_limit_bytes
         is_small = max(map(len, contents)) <= limit_bytes
         return raws, quick_decode if is_small else limited(quick_decode, limit_bytes)
@@ -280,15 +281,3 @@ class TableSource:
     def _give_back(self, connection: Connection) -> None:
         """Free what is left of this worker's claims, but for those in hand."""
         self._claims.release(connection, self._own_tokens, [batch.token for batch in self._live])
-
-
-def _as_bytes(content: object) -> bytes:
-    """A payload as its bytes: drivers give text, bytes of several kinds, or nothing."""
-    match content:
-        case bytes():
-            return content
-        case str():
-            return content.encode()
-        case None:
-            return b""
-    return bytes(cast("bytearray", content))

@@ -30,6 +30,17 @@ SELECT {key} FROM {table} {hint} WHERE {state} = {done} AND {due} < :now - :seco
 _WAITED_SINCE = "CASE WHEN {state} = {waiting} THEN {due} END"
 
 
+_ATTEMPTS = {
+    "sqlite": "CASE WHEN typeof({attempts}) = 'integer' THEN {attempts} ELSE 0 END",
+    "mysql": "coalesce({attempts}, 0)",
+    "postgresql": "coalesce({attempts}, 0)",
+}
+"""In SQLite a column of numbers may hold anything."""
+
+MOST_ATTEMPTS = 2**31 - 2
+"""As many are written at most, and counted: one more fits a column of four bytes, too."""
+
+
 class Statements:
     """The SQL of one table, as its options name it and as it was found.
 
@@ -55,6 +66,7 @@ class Statements:
 
 def _claimed(options: TableOptions, shape: Shape) -> ClaimedTable:
     dialect = shape.dialect
+    attempts = _ATTEMPTS[dialect]
     content = {f"content_{number}": sql for number, sql in enumerate(shape.content)}
     return ClaimedTable(
         table=options.table,
@@ -65,10 +77,10 @@ def _claimed(options: TableOptions, shape: Shape) -> ClaimedTable:
         due=options.due_column,
         token=options.lease_column,
         index=shape.index,
-        gives=("coalesce({attempts}, 0)", ":now - {first}", _WAITED_SINCE, *(f"{{{name}}}" for name in content)),
+        gives=(attempts, ":now - {first}", _WAITED_SINCE, *(f"{{{name}}}" for name in content)),
         condition="{has_key} AND ({where})" if options.where else "{has_key}",
         order="{due}, {key}" if shape.is_ordered else "{due}",
-        untried="coalesce({attempts}, 0) = 0",
+        untried=f"{attempts} = 0",
         more={
             "payload": options.payload_column,
             "attempts": options.attempts_column,
