@@ -222,6 +222,24 @@ def test_what_is_no_file_is_refused(database: str) -> None:
         TableOptions(database=database)
 
 
+@pytest.mark.parametrize(
+    "database",
+    [
+        "mysql:/app:hunter2@db/app",
+        "mysql:app:hunter2@db",
+        "postgresql//app:hunter2@db/app",
+        "MySQL+pymysql:/app:hunter2@db",
+        " postgres:app:hunter2@db",
+        "postgre:/app:hunter2@db",
+        "Mysql://app:hunter2@db/app",
+    ],
+)
+def test_what_is_almost_a_url_is_no_path_and_is_not_repeated(database: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        TableOptions(database=database)
+    assert "hunter2" not in str(raised.value)
+
+
 @pytest.mark.parametrize("database", ["/data/a b.sqlite", "sqlite:////data/a%20b.sqlite"])
 def test_a_database_is_a_path_or_a_url(database: str) -> None:
     assert TableOptions(database=database).path == Path("/data/a b.sqlite")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import unquote
@@ -13,11 +14,18 @@ Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"\A[^\x00-\x1
 
 _SCHEME = "sqlite:///"
 SERVERS = ("mysql", "mariadb", "postgres", "postgresql")
+_ALMOST_A_URL = re.compile(rf"\s*([a-z][a-z0-9+.-]+:/|({'|'.join(SERVERS)})(\+\w+)?(:|//|@))", re.IGNORECASE)
+"""It may hold a password, which messages would show if it counted as a path."""
 
 
 def _check_database(database: str) -> str:
     if is_server(database):
         return database
+    if _ALMOST_A_URL.match(database) and not database.startswith(_SCHEME):
+        raise ValueError(
+            "begins like the URL of a server, and is none: write mysql://user:password@host/database, "
+            "postgresql://…, or the path of a SQLite file"
+        )
     path = _path_in(database)
     if not path or "://" in path or path.startswith((":memory:", "file:")):
         raise ValueError(
@@ -58,7 +66,7 @@ class TableOptions(BaseModel):
     `sources.table.schema` makes such a table.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
     database: Annotated[str, AfterValidator(_check_database)] = Field(
         description="The URL of a server, `mysql://user:password@host/database` or `postgresql://…`; or a SQLite file: "
