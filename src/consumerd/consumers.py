@@ -123,9 +123,10 @@ class BaseConsumer:
 
     @default_hook
     def on_parked(self, record: Any, outcome: object) -> None:
-        """Called when a row of `get_next_batch` is parked for good: mark it, so that the query leaves it out.
+        """Called when a row of `get_next_batch` is parked: mark it, so that the query leaves it out.
 
-        outcome: `Dead` or `Expired`; `Skipped` for a dead row that the query still returns.
+        outcome: `Dead` or `Expired`; `Retry` for a row that waits to be tried again; `Skipped` for a dead row that the
+        query still returns.
         """
 
     @default_hook

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 
 from consumerd import Retry, SQLBaseConsumer
 from consumerd.errors import SourceRefusedError
-from consumerd.model.outcome import Dead, Skipped
+from consumerd.model.outcome import SKIPPED, Dead, Skipped
+from consumerd.model.outcome import Retry as RetryOutcome
 from consumerd.model.shards import Shard
 from consumerd.sources.contract import Source, SourceContext
 from consumerd.sources.query import QueryOptions
@@ -140,9 +142,9 @@ def test_a_row_that_fails_is_parked_told_of_and_left_out_from_then_on() -> None:
     run.clock.advance(10)
     run.turn(10)
     outcomes = [type(outcome) for _, outcome in run.consumer.parked]
-    assert {row_id for row_id, _ in run.consumer.parked} == {1}, "a row that waits has not come to its end"
-    assert outcomes == [Dead, *[Skipped] * (len(outcomes) - 1)]
-    assert outcomes[1:]
+    assert outcomes == [Dead, RetryOutcome, *[Skipped] * (len(outcomes) - 2)]
+    assert outcomes[2:]
+    assert {row_id for row_id, outcome in run.consumer.parked if outcome == SKIPPED} == {1}, "not of one that waits"
     assert [row_id for _, row_id in run.consumer.handled] == [1, 2, 3]
 
 
@@ -299,6 +301,49 @@ def test_a_retry_handles_the_row_as_the_query_gives_it_then() -> None:
     assert run.consumer.handled == [(0, 3), (0, 3)]
     assert run.consumer.rows[0]["is_done"]
     assert run.store.rows == {}
+
+
+def test_a_row_that_on_parked_has_marked_is_tried_again_from_its_copy() -> None:
+    class Marking(Rows):
+        def on_parked(self, record: Any, outcome: object) -> None:
+            self.parked.append((record["id"], outcome))
+            for row in self.rows:
+                row["is_done"] = row["is_done"] if row["id"] != record["id"] else True
+
+        def handle_task(self, offset: int, record: Any) -> object:
+            self.handled.append((offset, record["id"]))
+            return Retry(after=60) if self.attempt < 3 else Dead("no")
+
+    run = run_of(rows_of(*({"id": number, "is_done": False} for number in range(20)), base=Marking))
+    wait_for(run, 5)
+    assert len(run.waiting()) == 20, "those that wait have filled the query's LIMIT"
+    wait_for(run, 140)
+    assert Counter(row_id for _, row_id in run.consumer.handled) == dict.fromkeys(range(20), 3)
+    assert not run.told("row_gone")
+    assert sum(isinstance(outcome, Dead) for _, outcome in run.consumer.parked) == 20
+
+
+def test_a_new_row_does_not_wait_behind_those_that_are_tried_again() -> None:
+    class Slow(Rows):
+        clock: Any
+
+        def handle_task(self, offset: int, record: Any) -> object:
+            self.handled.append((offset, record["id"]))
+            if record.get("waits"):
+                self.clock.advance(0.5)
+                return Retry(after=2)
+            record["is_done"] = True
+            return None
+
+    run = run_of(rows_of(*({"id": number, "waits": True} for number in range(9)), base=Slow))
+    run.consumer.clock = run.clock
+    wait_for(run, 30)
+    for number in range(100, 105):
+        run.consumer.rows.append({"id": number})
+        began = run.clock.monotonic()
+        while run.consumer.handled[-1][1] != number:
+            run.turn()
+        assert run.clock.monotonic() - began <= 2.5
 
 
 def test_a_row_that_was_deleted_while_it_waited_is_gone() -> None:

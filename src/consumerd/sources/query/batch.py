@@ -20,6 +20,7 @@ class Row(NamedTuple):
     attempts, first_at: of those that were made before, where it waited in the parking store.
     is_parked: the parking store has an entry of this very task.
     copy: what is kept of it for people, where that was made before the handler may change it.
+    is_kept: it is made of the copy in the parking store, and not given by the query.
     """
 
     offset: int
@@ -29,6 +30,7 @@ class Row(NamedTuple):
     first_at: float | None = None
     is_parked: bool = False
     copy: bytes | None = None
+    is_kept: bool = False
 
 
 def as_given(record: object) -> object:

@@ -35,9 +35,11 @@ class Rereading:
     held: rows of other workers that come to nobody if the query claims.
     """
 
-    def __init__(self, context: SourceContext) -> None:
+    def __init__(self, context: SourceContext, *, marks_rows: bool) -> None:
+        """marks_rows: the consumer may mark rows that wait, so that the query does not give them, whatever it does."""
         self._context = context
         claims = context.options.claims if isinstance(context.options, QueryOptions) else None
+        self._marks_rows = marks_rows
         self._is_said = claims is not None
         self._kind = {None: _Kind.UNKNOWN, True: _Kind.CLAIMS, False: _Kind.READS}[claims]
         self._suspected_at = 0.0
@@ -91,9 +93,11 @@ class Rereading:
         return first.rows + [row for row in again.rows if row.id not in known]
 
     def _note_reads(self) -> None:
-        """Rows of others are theirs, and copies of rows that wait are not needed any more."""
+        """Rows of others are theirs; and copies are not needed any more of rows that wait and will come."""
         self._kind = _Kind.READS
         self.held.clear()
+        if self._marks_rows:
+            return
         try:
             self._context.parked.drop_copies()
         except StoreAwayError as error:

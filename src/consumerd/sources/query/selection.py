@@ -43,6 +43,7 @@ class Selection:
 
     in_hand: the rows that were given to the loop and are not settled.
     dead: those that died.
+    given_while_waiting: those that the query goes on giving while they wait.
     """
 
     def __init__(self, context: SourceContext, *, tells_parked: bool) -> None:
@@ -53,6 +54,7 @@ class Selection:
         self._waiting: set[TaskId] = set()
         self.dead = DeadRows(context, tells_parked=tells_parked)
         self.in_hand: Counter[TaskId] = Counter()
+        self.given_while_waiting: set[TaskId] = set()
 
     def of(self, records: Sequence[object], offset: int, *, claims: bool, reads: bool) -> Selected:
         """What to take of `records`, the first of which is at `offset` of the answer.
@@ -116,11 +118,13 @@ class Selection:
     def _judge(self, row: Row, entry: Entry | None, selected: Selected) -> None:
         if entry is None:
             self.dead.forget(row.id)
+            self.given_while_waiting.discard(row.id)
             selected.rows.append(row)
         elif entry.state is ParkedState.WAITING and entry.is_due:
             selected.rows.append(row._replace(attempts=entry.attempts, first_at=entry.first_at, is_parked=True))
         elif entry.state is ParkedState.WAITING:
             selected.has_come_again = True
+            self.given_while_waiting.add(row.id)
         elif (taken := self.dead.taken_again(row, entry)) is not None:
             selected.rows.append(taken)
         else:

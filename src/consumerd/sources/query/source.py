@@ -30,6 +30,9 @@ from consumerd.sources.query.turn import Turn
 from consumerd.sources.query.waiting import Waiting
 from consumerd.sources.records import decode_record
 
+RETRIES_FOR_S = 0.5
+"""So long rows are tried again before it is the turn of new ones."""
+
 
 class QuerySource:
     """Rows of the user's query, in batches no larger than the loop asks for."""
@@ -38,6 +41,8 @@ class QuerySource:
 
     def __init__(self) -> None:
         self._rows: list[Row] = []
+        self._retries: dict[TaskId, Row] = {}
+        self._looked_at = 0.0
         self.has_answered = False
 
     def open(self, context: SourceContext) -> None:
@@ -45,7 +50,7 @@ class QuerySource:
         self._tells_parked = is_overridden(type(context.consumer), "on_parked")
         self._selection = Selection(context, tells_parked=self._tells_parked)
         self._reading = Reading(context.consumer.get_next_batch)
-        self._rereading = Rereading(context)
+        self._rereading = Rereading(context, marks_rows=self._tells_parked)
         self._waiting = Waiting(context, self._selection)
         self._pace = Pace(float(context.consumer.SLEEP_TIME), context.clock)
         self._returned: set[TaskId] = set()
@@ -57,8 +62,8 @@ class QuerySource:
             self.has_answered = True  # nobody wants it to be asked
             self._context.worker.wait(timeout_s)
             return None
-        if not self._rows:
-            if self._pace.pause_left_s > 0:
+        if not self._rows and not (self._retries and self._is_turn_of_retries):
+            if self._pace.pause_left_s > 0 and not self._retries:
                 self._context.worker.wait(min(self._pace.pause_left_s, timeout_s))
                 return None
             if not self._turn.hold():
@@ -66,11 +71,11 @@ class QuerySource:
                 self._context.worker.wait(timeout_s)
                 return None
             self._look()
-        if not self._rows:
+        taken = self._taken(limit)
+        if not taken:
             return None
-        taken, self._rows = self._rows[:limit], self._rows[limit:]
         self._selection.in_hand.update(row.id for row in taken)
-        return QueryBatch(self._context.name, taken, is_given_again=self._rereading.reads)
+        return QueryBatch(self._context.name, taken, is_given_again=self._rereading.reads and not self._tells_parked)
 
     def settle(self, settlements: Sequence[Settlement], *, is_due: bool) -> None:
         del is_due
@@ -85,8 +90,10 @@ class QuerySource:
                     for row in rows:
                         self._selection.dead.note(row.id)
                     self._tell_parked([row.record for row in rows], outcome)
-                case _:
+                case outcome:
                     self._waiting.look_now()
+                    self._selection.given_while_waiting.difference_update(row.id for row in rows)
+                    self._tell_parked([row.record for row in rows], outcome)
 
     def unsettled(self) -> int:
         return self._selection.in_hand.total()
@@ -104,6 +111,7 @@ class QuerySource:
             return
         if self._rereading.reads:
             self._rows.clear()
+            self._retries.clear()
             self._reading.drop()
         else:
             self._rows[:0] = rows
@@ -124,6 +132,7 @@ class QuerySource:
         """Rows that the query has claimed, and nobody has begun, are given back by the user's hook."""
         del deadline
         rows, self._rows = [*self._rows, *self._rereading.held], []
+        rows += [row for row in self._retries.values() if not row.is_kept]
         if self._rereading.reads:
             return
         consumer = self._context.consumer
@@ -136,6 +145,22 @@ class QuerySource:
 
     # Steps
 
+    @property
+    def _is_turn_of_retries(self) -> bool:
+        """Whether rows may be tried again before the query is asked for new ones."""
+        return self._context.clock.monotonic() - self._looked_at < RETRIES_FOR_S
+
+    def _sort(self, rows: list[Row]) -> None:
+        """New rows come first, and all at once. Those that were tried before come one by one."""
+        self._rows += [row for row in rows if not row.is_parked]
+        self._retries.update((row.id, row) for row in rows if row.is_parked and row.id not in self._selection.in_hand)
+
+    def _taken(self, limit: int) -> list[Row]:
+        if not self._rows and self._retries:
+            return [self._retries.pop(next(iter(self._retries)))]
+        taken, self._rows = self._rows[:limit], self._rows[limit:]
+        return taken
+
     def _let_go(self, rows: Sequence[Row]) -> None:
         self._selection.in_hand -= Counter(row.id for row in rows)
 
@@ -143,18 +168,21 @@ class QuerySource:
         """Read the next piece, and choose from it."""
         if self._reading.is_at_end:
             self._returned = set()
+            if self._rereading.reads:
+                self._retries.clear()  # they are given again
         selected = self._select(self._reading.next_piece)
         rows = self._rereading.rows_of(selected, lambda: self._select(self._reading.ask_again))
         if not self._rereading.reads:
             self._reading.keep_second()
-        self._rows = self._with_copies(rows)
+        self._looked_at = self._context.clock.monotonic()
+        self._sort(self._with_copies(rows))
         if self._reading.is_at_end:
             is_whole = self._pace.is_whole(self._reading.returned)
             if is_whole:
                 self._selection.dead.note_whole(self._returned)
             absent = self._waiting.absent(self._returned, is_whole=is_whole, reads=self._rereading.reads)
-            self._rows += [row._replace(offset=place) for place, row in enumerate(absent, self._reading.given)]
-            self._report_starvation(returned=self._reading.returned, taken=len(self._rows))
+            self._sort([row._replace(offset=place) for place, row in enumerate(absent, self._reading.given)])
+            self._report_starvation(returned=self._reading.returned, taken=len(self._rows) + len(self._retries))
             self._counting.count()
 
     def _select(self, read: Callable[[], list[object]]) -> Selected:

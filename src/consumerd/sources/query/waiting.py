@@ -1,7 +1,8 @@
 """Rows that wait in the parking store, and that the query does not give when they are due. Runs in workers.
 
-A row that was deleted, or that its condition fits no more, is *gone*: its entry is forgotten after a while. Where a
-copy is kept the copy is handled: a person wants a dead row to be tried again, or the query claims its rows.
+A row that the query gave while it waited, and gives no more, was deleted or does not match any more: it is *gone*, and
+its entry is forgotten after a while. Else a copy is handled, where one is kept: the query claims its rows, `on_parked`
+has marked this one, or a person wants a dead row to be tried again.
 """
 
 from __future__ import annotations
@@ -57,9 +58,11 @@ class Waiting:
         rows: list[Row] = []
         for task in absent:
             absent_s = now - self._absent_since[task.task_id]
-            if task.payload and (absent_s >= COPY_AFTER_S or (is_whole and (reads or absent_s > 0))):
+            has_copy = task.payload and task.task_id not in self._selection.given_while_waiting
+            if has_copy and (absent_s >= COPY_AFTER_S or (is_whole and (reads or absent_s > 0))):
                 rows.append(_row_of(task))
-            elif not task.payload and is_whole and absent_s >= GONE_AFTER_S:
+            elif not has_copy and is_whole and absent_s >= GONE_AFTER_S:
+                self._selection.given_while_waiting.discard(task.task_id)
                 self._forget([task.task_id])
                 self._context.emit(events.row_gone(task=task.task_id))
         return rows
@@ -85,4 +88,5 @@ def _row_of(task: ParkedTask) -> Row:
         record = decode_record(task.payload)
     except UndecodableError as error:
         record = error
-    return Row(task.offset, record, task.task_id, task.attempts, task.first_at, is_parked=True, copy=task.payload)
+    row = Row(task.offset, record, task.task_id, task.attempts, task.first_at, copy=task.payload)
+    return row._replace(is_parked=True, is_kept=True)
