@@ -34,7 +34,7 @@ def main() -> None:
     is_probing = loaded is not None and asked["probe"]
     reply.send(asdict(found), is_last=not is_probing)
     if loaded is not None and is_probing:
-        reply.send(asdict(_probed(found, loaded, settings)))
+        reply.send(asdict(probed(found, loaded, settings)))
 
 
 def _enter(settings: ConsumerSettings, asked: Plain, reply: Reply) -> Inspection:
@@ -108,7 +108,7 @@ def _parking_complaint(parking: str | None, directory: Path, *, is_asking: bool)
     return None
 
 
-def _probed(found: Inspection, loaded: LoadedConsumer, settings: ConsumerSettings) -> Inspection:
+def probed(found: Inspection, loaded: LoadedConsumer, settings: ConsumerSettings) -> Inspection:
     """The same with the lag of every shard; or with why the source cannot be asked, or refuses."""
     redact = loaded.redactor.redact
     try:

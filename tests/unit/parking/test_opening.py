@@ -47,6 +47,15 @@ def test_what_is_no_store_is_refused(parking: str, complaint: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "parking", ["mysql:/app:hunter2@db", "postgresql//app:hunter2@db", "mysql://app:hunter2@h:x/d"]
+)
+def test_what_is_almost_a_url_is_not_repeated(parking: str) -> None:
+    with pytest.raises(UsageError, match="no URL") as raised:
+        parking_url(parking, STATE)
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
     ("url", "words"),
     [
         ("mysql://u@h/d?charset=utf-8", "is unknown: charset=utf-8"),
