@@ -45,6 +45,16 @@ class Job:
             message=lambda: f"{share:.0%} committed, {self._now()}",
         )
 
+    def wait_until_divided(self) -> None:
+        """Until each worker has its partition: the group is complete. A worker that dies while the group divides them
+        is another test's.
+        """
+        wait_until(
+            lambda: self._is_over() or sum(bool(member.partitions) for member in self.group.members()) == WORKERS,
+            deadline_s=PROGRESS_S,
+            message=lambda: f"{WORKERS} members with partitions, {self._now()}",
+        )
+
     def _now(self) -> str:
         committed, trouble = self.group.committed_total(), self.group.trouble
         return f"now {committed} ({trouble=}): {self.master.status()}{self.master.tail()}"
@@ -115,6 +125,7 @@ def test_the_grants_say_what_the_records_say_though_workers_die_and_the_broker_r
         assert sum(job.ends.values()) == LOGINS
 
         job.wait_until_committed(0.1)
+        job.wait_until_divided()
         job.kill_a_busy_worker()
         job.wait_until_committed(0.3)
         kafka.restart()
