@@ -25,7 +25,7 @@ BATCH = 100
 LEASE_S = 30.0
 
 _NOW = {
-    "sqlite": "unixepoch('subsec')",
+    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
     "mysql": "UNIX_TIMESTAMP(NOW(6))",
     "postgresql": "extract(epoch from statement_timestamp())",
 }
