@@ -337,15 +337,6 @@ class ClaimedTableContract:
         assert bench.rows() == ["done", "pending", "pending"]
         assert source.unsettled() == 0
 
-    def test_what_is_released_keeps_its_place(self, bench: TableBench) -> None:
-        if not bench.is_server:
-            pytest.skip("SQLite does not tell what a claimed row was before")
-        bench.enqueue(*range(4))
-        source = bench.source()
-        batch = fetched(source, 2)
-        source.release(batch, 0)
-        assert record(fetched(source, 1)) == 0
-
     def test_closing_settles_what_is_finished_and_gives_back_the_rest(self, bench: TableBench) -> None:
         bench.enqueue(*range(3))
         source = bench.source()

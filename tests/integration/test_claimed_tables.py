@@ -14,7 +14,7 @@ from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.schema import create_table, enqueue
 from consumerd.sources.table.source import TableSource
 from consumerd.testing.source_contract import Feed, SourceContract
-from contracts.claimed_table import ClaimedTableContract, TableBench, closing, fetched, settle
+from contracts.claimed_table import ClaimedTableContract, TableBench, closing, fetched, record, settle
 
 
 class TestServers(ClaimedTableContract):
@@ -22,6 +22,13 @@ class TestServers(ClaimedTableContract):
     def bench(self, database_url: str) -> Iterator[TableBench]:
         with closing(TableBench(database_url, is_server=True)) as bench:
             yield bench
+
+    def test_what_is_released_keeps_its_place(self, bench: TableBench) -> None:
+        bench.enqueue(*range(4))
+        source = bench.source()
+        batch = fetched(source, 2)
+        source.release(batch, 0)
+        assert record(fetched(source, 1)) == 0
 
 
 @pytest.mark.parametrize("kind", ["REAL", "FLOAT(10)", "BIT(8)"])
@@ -39,20 +46,16 @@ def test_a_key_by_which_no_row_is_found_again_is_refused(database_url: str, kind
 
 
 @pytest.mark.parametrize("where", ["payload <> $$it's :x$$", r"payload <> E'it\'s :x'", "(ARRAY[1, 2])[1:2] = '{1,2}'"])
-def test_a_condition_may_have_all_that_postgresql_knows(database_url: str, where: str) -> None:
-    if not database_url.startswith("postgres"):
-        pytest.skip("other databases do not know these")
-    with closing(TableBench(database_url, is_server=True)) as bench:
+def test_a_condition_may_have_all_that_postgresql_knows(postgres_url: str, where: str) -> None:
+    with closing(TableBench(postgres_url, is_server=True)) as bench:
         bench.enqueue(1, 2)
         source = bench.source(where=where)
         settle(source, fetched(source))
         assert (bench.rows(), source.lag()[0].tasks) == (["done", "done"], 0)
 
 
-def test_times_that_are_infinite_are_no_measure_of_the_lag(database_url: str) -> None:
-    if not database_url.startswith("postgres"):
-        pytest.skip("other databases know none")
-    with closing(TableBench(database_url, is_server=True)) as bench:
+def test_times_that_are_infinite_are_no_measure_of_the_lag(postgres_url: str) -> None:
+    with closing(TableBench(postgres_url, is_server=True)) as bench:
         bench.enqueue(*range(4))
         bench.execute("UPDATE tasks SET due_at = '-infinity', first_at = '-infinity' WHERE id = 1")
         bench.execute("UPDATE tasks SET due_at = 'infinity', state = 'done' WHERE id = 2")
@@ -66,10 +69,8 @@ def test_times_that_are_infinite_are_no_measure_of_the_lag(database_url: str) ->
         assert bench.rows() == ["pending", "done", "dead", "pending"]
 
 
-def test_what_is_nested_in_a_row_is_each_attempts_own(database_url: str) -> None:
-    if not database_url.startswith("postgres"):
-        pytest.skip("other drivers give text")
-    with closing(TableBench(database_url, is_server=True)) as bench:
+def test_what_is_nested_in_a_row_is_each_attempts_own(postgres_url: str) -> None:
+    with closing(TableBench(postgres_url, is_server=True)) as bench:
         bench.enqueue(1)
         bench.execute("ALTER TABLE tasks ADD COLUMN data JSONB DEFAULT '{\"n\": [0]}'")
         batch = fetched(bench.source(columns=["data"]))

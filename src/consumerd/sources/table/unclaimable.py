@@ -127,10 +127,7 @@ class _Index:
                 (_WITHOUT_DUE, "{state} IN ({pending}, {claimed}) AND {due} IS NULL"),
                 (_TOO_LATE, f"{{state}} = {{pending}} AND {{due}} > :now + {FAR_S}"),
                 (_WITHOUT_STATE, "{state} IS NULL"),
-                (
-                    _NEITHER,
-                    "{state} = :unknown AND ({due} IS NOT NULL OR lower(trim({state})) IN ({pending}, {claimed}))",
-                ),
+                (_NEITHER, f"{{state}} = :unknown AND {_IS_MEANT}"),
             )
         }
         self._found: list[Found] = []
