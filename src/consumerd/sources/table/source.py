@@ -5,24 +5,24 @@ What was handled is settled in the transaction that claims the next batch: one c
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from sqlalchemy import Connection
 
 from consumerd import events
-from consumerd.database.claims import ClaimedRow, Lease
+from consumerd.database.claims import Lease
 from consumerd.database.database import Database
 from consumerd.errors import SourceAwayError
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
-from consumerd.sources.decoding import decode_json, limited, quick_decode
+from consumerd.sources.decoding import decode_json
 from consumerd.sources.records import decode_record
 from consumerd.sources.table import TRAITS
-from consumerd.sources.table.batch import Raw, TableBatch, key_texts
-from consumerd.sources.table.content import as_bytes, begun_at, record_of
-from consumerd.sources.table.front import Front
+from consumerd.sources.table.batch import TableBatch, key_texts
+from consumerd.sources.table.claiming import Claiming
 from consumerd.sources.table.lag import TableLag
 from consumerd.sources.table.opening import Opening
 from consumerd.sources.table.options import TableOptions
@@ -31,7 +31,7 @@ from consumerd.sources.table.rounds import Rounds
 from consumerd.sources.table.settled import Refused, Settled
 from consumerd.sources.table.settling import Settling
 from consumerd.sources.table.shape import UNKNOWN, find_shape
-from consumerd.sources.table.statements import MOST_ATTEMPTS, Statements
+from consumerd.sources.table.statements import Statements
 
 ResultT = TypeVar("ResultT")
 
@@ -57,8 +57,7 @@ class TableSource:
         self._live: list[TableBatch] = []
         self._noted: list[Settled] = []
         self._refused = Refused(lambda: self._context.clock.monotonic())
-        self._claim_number = 0
-        self._had_retries = False
+        self._numbers = itertools.count(1)
 
     # The loop's thread
 
@@ -68,7 +67,6 @@ class TableSource:
         self._own_tokens = f"{context.lease_owner}/" if context.member is None else f"{context.member}#"
         self._opening = self._opening or Opening(self._options)  # the one of this process, however often it opens
         self._shape = UNKNOWN
-        self._front = Front(context.clock.monotonic)
         self._database = self._opening.database(self._make_ready)
         self._keepers = self._opening.quick_database()
         self._quick = self._opening.quick_database() if self._options.is_server else self._database
@@ -125,7 +123,7 @@ class TableSource:
             return
         self._settling.note_free(claimed, start)
         self._settle_now()
-        self._front.reset()
+        self._claiming.begin_anew()
 
     def close(self, deadline: float) -> None:
         self._settle_now()
@@ -175,7 +173,7 @@ class TableSource:
             return None
         with self._turn:
             started = self._context.clock.monotonic()
-            batch = self._settle(lambda connection: self._take(connection, limit))
+            batch = self._settle(lambda connection: self._claiming.take(connection, limit))
             if batch is not None:
                 batch.leased_at = started
                 self._live.append(batch)
@@ -183,48 +181,6 @@ class TableSource:
         if batch is not None and was_idle and len(batch.raws) == limit:
             self._context.emit(events.work_found(tasks=limit))
         return batch
-
-    def _take(self, connection: Connection, limit: int) -> TableBatch | None:
-        self._claim_number += 1
-        lease = Lease(f"{self._context.lease_owner}/{self._claim_number}", self._options.lease)
-        rows: Sequence[ClaimedRow] = []
-        if self._had_retries:  # now it is the turn of those that were never tried
-            rows = self._claims.claim(connection, lease, limit, is_untried=True)
-            self._had_retries = False
-        if not rows:
-            began_at, since = self._context.clock.monotonic(), self._front.since()
-            rows = self._claims.claim(connection, lease, limit, since=since)
-            width = len(self._options.id_column)
-            self._had_retries = any(row[width] for row in rows)
-            self._front.note(began_at, since, rows[-1][width + 2] if rows else None, is_full=len(rows) == limit)
-            if since is not None and not rows:
-                return self._take(connection, limit)
-        if not rows:
-            return None
-        batch = TableBatch(self._options.table, lease.owner, *self._read(rows))
-        waited = [row[len(self._options.id_column) + 2] for row in rows]
-        batch.due_since = None if None in waited else min(waited)
-        return batch
-
-    def _read(self, rows: Sequence[ClaimedRow]) -> tuple[list[Raw], Callable[[Any], object]]:
-        """What a batch keeps of claimed rows, and how it decodes their content."""
-        width, wall, names = len(self._options.id_column), self._context.clock.wall(), self._shape.names
-        contents = [tuple(row[width + 3 :]) if names else as_bytes(row[-1]) for row in rows]
-        raws = [
-            (
-                index,
-                self._claims.key_of(row),
-                content,
-                min(row[width], MOST_ATTEMPTS),
-                begun_at(wall, row[width + 1]),
-            )
-            for index, (row, content) in enumerate(zip(rows, contents, strict=True))
-        ]
-        if names:
-            return raws, lambda values: record_of(names, values)
-        limit_bytes = self._context.payload_limit_bytes
-        is_small = max(map(len, contents)) <= limit_bytes
-        return raws, quick_decode if is_small else limited(quick_decode, limit_bytes)
 
     def _in_hand(self) -> int:
         return sum(batch.unsettled for batch in self._live) - self._refused.rows
@@ -274,6 +230,7 @@ class TableSource:
             self._shape = shape
             sql = Statements(self._options, shape, None if self._options.is_server else self._context.clock.wall)
             self._sql, self._claims = sql, sql.claims
+            self._claiming = Claiming(self._context, shape, sql.claims, self._numbers)
             self._lag = TableLag(self._options, shape, sql)
             self._settling = Settling(sql, self._context, self._noted, self._refused)
         self._claims.end(connection, self._own_tokens, [batch.token for batch in self._live])
