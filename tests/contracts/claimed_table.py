@@ -106,6 +106,15 @@ class TableBench:
                     "BEGIN SELECT RAISE(ABORT, 'no'); END"
                 )
 
+    def make_archive(self) -> None:
+        """A table for rows that are done."""
+        create_table(self.database, "archive")
+
+    def archived(self) -> list[object]:
+        """The keys of the rows that are there, all of them done."""
+        assert set(self.rows("state, lease, settled_at IS NULL", "archive")) <= {("done", None, False)}
+        return self.rows("id", "archive")
+
     def close(self) -> None:
         for source in self.sources:
             source.close(0.0)

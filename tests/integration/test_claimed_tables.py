@@ -15,9 +15,10 @@ from consumerd.sources.table.schema import create_table, enqueue
 from consumerd.sources.table.source import TableSource
 from consumerd.testing.source_contract import Feed, SourceContract
 from contracts.claimed_table import ClaimedTableContract, TableBench, closing, fetched, record, settle
+from contracts.moved_rows import MovedRowsContract
 
 
-class TestServers(ClaimedTableContract):
+class TestServers(ClaimedTableContract, MovedRowsContract):
     @pytest.fixture
     def bench(self, database_url: str) -> Iterator[TableBench]:
         with closing(TableBench(database_url, is_server=True)) as bench:

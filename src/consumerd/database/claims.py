@@ -20,6 +20,9 @@ from consumerd.database.sql import Statement, quoted, run, written
 ClaimedRow = Sequence[Any]  # columns of any type
 """What a claim gives of a row, its key first."""
 
+Steps = str | tuple[str, ...]
+"""What is done to some rows: a statement with `{among}` in its condition, or several, of which the last one counts."""
+
 MOST_KEYS = 512
 """A statement names so many rows at most."""
 
@@ -230,11 +233,20 @@ class Claims:
         return f"{act} WHERE {{among}} AND {{token}} = :token"
 
     def settle(
-        self, connection: Connection, settlement: str, keys: Sequence[object], token: str, **values: object
+        self, connection: Connection, settlement: Steps, keys: Sequence[object], token: str, **values: object
     ) -> int:
         """Settle these rows of one claim, with the same values for each; how many of them still had the token."""
-        pieces = _pieces(keys)
-        return sum(self.run_for(connection, settlement, each, token=token, **values).rowcount for each in pieces)
+        return self.change(connection, settlement, keys, token=token, **values)
+
+    def change(self, connection: Connection, steps: Steps, keys: Sequence[object], **values: object) -> int:
+        """Do this to rows, whoever has them; how many the last step changed."""
+        *before, last = (steps,) if isinstance(steps, str) else steps
+        changed = 0
+        for each in _pieces(keys):
+            for step in before:
+                self.run_for(connection, step, each, **values).close()
+            changed += self.run_for(connection, last, each, **values).rowcount
+        return changed
 
     def claimed_among(self, connection: Connection, keys: Sequence[object]) -> int:
         """How many of these rows somebody has claimed."""

@@ -27,6 +27,7 @@ from consumerd.testing.running import Run
 from consumerd.testing.source_context import StandInWorker
 from consumerd.testing.source_contract import Feed, SourceContract
 from contracts.claimed_table import NOW, ClaimedTableContract, TableBench, closing, died, fetched, settle
+from contracts.moved_rows import MovedRowsContract
 
 
 class TableFeed:
@@ -61,7 +62,7 @@ class TestTable(SourceContract):
         feed.close()
 
 
-class TestSQLite(ClaimedTableContract):
+class TestSQLite(ClaimedTableContract, MovedRowsContract):
     """On a file; `bench` is this module's."""
 
 
@@ -69,6 +70,20 @@ class TestSQLite(ClaimedTableContract):
 def bench(state_dir: Path) -> Iterator[TableBench]:
     with closing(TableBench(str(state_dir / "tasks.sqlite"), is_server=False)) as bench:
         yield bench
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"done": "move"},
+        {"done_table": "archive"},
+        {"done": "move", "done_table": "tasks"},
+        {"done": "move", "done_table": "archive", "retention": 1.0},
+    ],
+)
+def test_what_does_not_fit_moved_rows_is_refused(options: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        TableOptions.model_validate({"database": "tasks.sqlite", **options})
 
 
 def test_nothing_is_written_while_there_is_nothing_to_do(bench: TableBench) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import unquote
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"\A[^\x00-\x1f]*\z")]
 """A table's or column's name. Statements quote it, so that it may have any characters."""
@@ -107,8 +107,14 @@ class TableOptions(BaseModel):
     batch_size: int = Field(
         default=100, ge=1, le=10_000, description="How many rows one claim takes at most; 1 to 10000."
     )
-    done: Literal["keep", "delete"] = Field(
-        default="keep", description="What becomes of a finished row: `keep` leaves it, `delete` removes it."
+    done: Literal["keep", "delete", "move"] = Field(
+        default="keep",
+        description="What becomes of a finished row: `keep` leaves it, `delete` removes it, `move` puts it into "
+        "`done_table`.",
+    )
+    done_table: Name | None = Field(
+        default=None,
+        description='With `done = "move"`: the table that finished rows go to. It has all columns of `table`.',
     )
     retention: float | None = Field(
         default=None,
@@ -121,6 +127,16 @@ class TableOptions(BaseModel):
         le=3600.0,
         description="An idle pool asks a server every so many seconds for new rows: all of its workers together.",
     )
+
+    @model_validator(mode="after")
+    def _check_done(self) -> Self:
+        if (self.done == "move") != (self.done_table is not None):
+            raise ValueError('`done = "move"` and `done_table`, where finished rows go, belong together: set both')
+        if self.done_table is not None and self.done_table == self.table:
+            raise ValueError("`done_table` is the table itself: name another")
+        if self.done == "move" and self.retention is not None:
+            raise ValueError('with `done = "move"` no finished row stays for `retention`: leave that out')
+        return self
 
     @property
     def is_server(self) -> bool:

@@ -25,7 +25,7 @@ def delete_old(database: Database, sql: Statements, retention_s: float, now: Cal
         claims = sql.claims
         rows = claims.run(connection, sql.old, seconds=retention_s, limit=MOST_KEYS).fetchall()
         if rows:
-            claims.run_for(connection, sql.forget, [claims.key_of(row) for row in rows])
+            claims.change(connection, sql.forget, [claims.key_of(row) for row in rows])
         return len(rows)
 
     while found == MOST_KEYS and now() < until:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from consumerd.database.claims import Steps
 from consumerd.sources.table.batch import TableBatch
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
@@ -17,7 +18,7 @@ MOST_AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Rows to be settled with one statement.
+    """Rows to be settled together.
 
     batch: whose claim they are of; None for dead rows, which nobody has claimed.
     settlement: as the engine of claims wrote it.
@@ -25,7 +26,7 @@ class Settled:
     """
 
     batch: TableBatch | None
-    settlement: str
+    settlement: Steps
     keys: Sequence[object]
     values: Mapping[str, object]
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from consumerd import events
 from consumerd.database.causes import is_refusal, words_of
-from consumerd.database.claims import MOST_KEYS
+from consumerd.database.claims import MOST_KEYS, Steps
 from consumerd.database.database import Database
 from consumerd.errors import SourceAwayError
 from consumerd.model.outcome import Dead, Done, Expired, Retry, Skipped
@@ -40,7 +40,8 @@ class Settling:
     @property
     def is_one_statement(self) -> bool:
         """Whether all that is noted is written by one statement, which needs no transaction."""
-        return len(self._noted) == 1 and len(self._noted[0].keys) <= MOST_KEYS
+        is_one = len(self._noted) == 1 and isinstance(self._noted[0].settlement, str)
+        return is_one and len(self._noted[0].keys) <= MOST_KEYS
 
     @property
     def is_empty(self) -> bool:
@@ -134,7 +135,7 @@ class Settling:
         error = f"the database refuses to settle {row}: {words_of(refusal)}: mend it; it is tried again by itself"
         self._context.emit(events.settling_failed(error=error, unsettled=self._refused.rows))
 
-    def _note(self, batch: TableBatch, start: int, stop: int, settlement: str, **values: object) -> None:
+    def _note(self, batch: TableBatch, start: int, stop: int, settlement: Steps, **values: object) -> None:
         self._noted.append(Settled(batch, settlement, batch.keys(start, stop), values))
 
     def _write(self, connection: Connection, settled: Sequence[Settled]) -> None:
@@ -143,7 +144,7 @@ class Settling:
         missing, others = 0, 0
         for each in settled:
             if each.batch is None:
-                claims.run_for(connection, each.settlement, each.keys, **each.values)
+                claims.change(connection, each.settlement, each.keys, **each.values)
                 continue
             written = claims.settle(connection, each.settlement, each.keys, each.batch.token, **each.values)
             if written < len(each.keys):

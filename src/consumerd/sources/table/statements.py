@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from consumerd.database.claimed_table import ClaimedTable
-from consumerd.database.claims import Claims
-from consumerd.database.sql import literal, opaque, quoted, quoted_text
+from consumerd.database.claims import Claims, Steps
+from consumerd.database.sql import literal, opaque, quoted, quoted_table, quoted_text
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.shape import Shape
 
@@ -21,9 +21,13 @@ _DEFERRED = """
 {state} = {pending}, {due} = :now + :after, {token} = NULL, {attempts} = :attempts,
 {first} = coalesce({first}, :now - :age)"""
 
-_RESOLVE = "UPDATE {{table}} SET {{state}} = {{done}}, {{due}} = :now, {{settled}} = :now WHERE {0}"
-_DELETE_DEAD = "DELETE FROM {{table}} WHERE {0}"
-_OF_A_DEAD_ROW = "{among} AND {state} = {dead}"
+_CLAIMED, _DEAD, _DONE = "{token} = :token", "{state} = {dead}", "{state} = {done}"
+"""Whose rows are settled: those of a claim, dead ones, done ones."""
+_LOCK, _DELETE = "SELECT 1 FROM {table} WHERE {among} AND %s {lock}", "DELETE FROM {table} WHERE {among} AND %s"
+_KEEP = f"UPDATE {{table}} SET {_FINISHED.format(state='done')} WHERE {{among}} AND %s"
+_MOVE = "INSERT INTO {done_table} ({moved}) {overriding} SELECT {as_done} FROM {table} WHERE {among} AND %s"
+_FINISHING = {"keep": (_KEEP,), "delete": (_DELETE,), "move": (_LOCK, _MOVE, _DELETE)}
+"""What becomes of finished rows. What is moved is locked first: a row that somebody else takes meanwhile stays."""
 
 _OLD = """
 SELECT {key} FROM {table} {hint} WHERE {state} = {done} AND {due} < :now - :seconds ORDER BY {due} LIMIT :limit"""
@@ -48,20 +52,23 @@ class Statements:
     when it was due where nobody had claimed it, and content.
     done, dead, defer: settle claimed rows.
     free: gives claimed rows back, as due as they were.
-    old: finds rows that have been done for so long; forget: deletes them, for `Claims.run_for`.
-    resolve: a dead row is done after all; for `Claims.run_for`.
+    old: finds rows that have been done for so long; forget: deletes them, for `Claims.change`.
+    resolve: a dead row is done after all; for `Claims.change`.
     """
 
     def __init__(self, options: TableOptions, shape: Shape, now: Callable[[], float] | None) -> None:
         """now: the clock of a database in this process; None: a server's own."""
         self.claims = claims = Claims(_claimed(options, shape), shape.dialect, now)
-        is_kept = options.done == "keep"
-        self.done = claims.settlement(_FINISHED.format(state="done")) if is_kept else claims.delete
+        self.done, self.resolve = _finishing(options.done, _CLAIMED), _finishing(options.done, _DEAD)
         self.dead = claims.settlement(_FINISHED.format(state="dead"))
         self.defer = claims.settlement(_DEFERRED)
         self.free = claims.settlement("{state} = {pending}, {due} = :since, {token} = NULL")
-        self.old, self.forget = claims.write(_OLD), "DELETE FROM {table} WHERE {among} AND {state} = {done}"
-        self.resolve = (_RESOLVE if is_kept else _DELETE_DEAD).format(_OF_A_DEAD_ROW)
+        self.old, self.forget = claims.write(_OLD), _finishing("delete", _DONE)
+
+
+def _finishing(done: str, whose: str) -> Steps:
+    steps = tuple(step % whose for step in _FINISHING[done])
+    return steps[0] if len(steps) == 1 else steps
 
 
 def _claimed(options: TableOptions, shape: Shape) -> ClaimedTable:
@@ -89,6 +96,7 @@ def _claimed(options: TableOptions, shape: Shape) -> ClaimedTable:
         },
         texts={
             **content,
+            **_moving(options, shape),
             "where": opaque(literal(dialect, options.where or "1 = 1")),
             "key_part": quoted(dialect, options.id_column[0]),
             "pending": quoted_text(dialect, options.states.pending),
@@ -96,3 +104,22 @@ def _claimed(options: TableOptions, shape: Shape) -> ClaimedTable:
             "dead": quoted_text(dialect, options.states.dead),
         },
     )
+
+
+def _moving(options: TableOptions, shape: Shape) -> dict[str, str]:
+    """Parts of what moves a row to another table, as it is when it is done."""
+    if options.done_table is None:
+        return {}
+    when_done = {
+        options.state_column.lower(): quoted_text(shape.dialect, options.states.done),
+        options.due_column.lower(): ":now",
+        options.settled_column.lower(): ":now",
+        options.lease_column.lower(): "NULL",
+    }
+    columns = [(name, quoted(shape.dialect, name)) for name in shape.moved]
+    return {
+        "done_table": quoted_table(shape.dialect, options.done_table),
+        "moved": ", ".join(column for _, column in columns),
+        "as_done": ", ".join(when_done.get(name.lower(), column) for name, column in columns),
+        "overriding": "OVERRIDING SYSTEM VALUE" if shape.dialect == "postgresql" else "",
+    }
