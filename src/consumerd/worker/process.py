@@ -108,7 +108,7 @@ def _context(template: Template, fork: Fork, board: Board, link: MasterLink) -> 
     log = Folding(template.log.bound_to({"worker_id": fork.slot}))
     return WorkerContext(
         name=str(template.entry.full_name),
-        shard=Shard(fork.slot, fork.workers),
+        shard=Shard.numbered(fork.slot, fork.workers),
         member=member,
         lease_owner=f"{member}#{fork.generation}",
         common=template.loaded.common,

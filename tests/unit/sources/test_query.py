@@ -189,7 +189,7 @@ def test_workers_divide_the_rows_by_their_ids() -> None:
 
     seen: list[int] = []
     for index in range(4):
-        run = run_of(rows_of(base=All), Shard(index, 4))
+        run = run_of(rows_of(base=All), Shard.numbered(index, 4))
         run.turn(4)
         seen += [row_id for _, row_id in run.consumer.handled]
     assert sorted(seen) == list(range(100))
@@ -200,7 +200,7 @@ def test_a_query_that_reads_the_shard_divides_the_rows_itself() -> None:
         def get_next_batch(self) -> list[dict[str, Any]]:
             return [{"id": number} for number in range(10) if number % self.shard.count == self.shard.index]
 
-    run = run_of(rows_of(base=Sharding), Shard(1, 2))
+    run = run_of(rows_of(base=Sharding), Shard.numbered(1, 2))
     run.turn(2)
     assert [row_id for _, row_id in run.consumer.handled] == [1, 3, 5, 7, 9]
 
@@ -210,7 +210,7 @@ def test_rows_without_an_id_cannot_be_divided_among_workers() -> None:
         def task_id(self, record: Any) -> object:
             return None
 
-    run = run_of(rows_of({"id": 1}, base=Nameless), Shard(0, 2))
+    run = run_of(rows_of({"id": 1}, base=Nameless), Shard.numbered(0, 2))
     with pytest.raises(SourceRefusedError, match="set workers to 1"):
         run.turn()
 
@@ -550,7 +550,7 @@ class Claiming(Rows):
 
 
 def test_no_row_that_a_claiming_query_gave_is_left_to_nobody() -> None:
-    run = run_of(rows_of(*({"id": number} for number in range(45)), base=Claiming), Shard(1, 4))
+    run = run_of(rows_of(*({"id": number} for number in range(45)), base=Claiming), Shard.numbered(1, 4))
     wait_for(run, 8)
     assert sorted(row_id for _, row_id in run.consumer.handled) == list(range(45))
     assert len(run.told("query_remarked")) == 1
@@ -561,7 +561,7 @@ def test_a_long_answer_is_not_taken_for_rows_that_do_not_come_again() -> None:
         def get_next_batch(self) -> list[dict[str, Any]]:
             return [row for row in self.rows if not row.get("is_done")]
 
-    run = run_of(rows_of(*({"id": number} for number in range(3 * PIECE)), base=Long), Shard(0, 4))
+    run = run_of(rows_of(*({"id": number} for number in range(3 * PIECE)), base=Long), Shard.numbered(0, 4))
     wait_for(run, 5)
     assert not run.told("query_remarked")
     assert PIECE / 2 < len(run.consumer.handled) < PIECE
@@ -573,7 +573,7 @@ def test_no_row_of_a_long_claim_is_left_to_nobody() -> None:
             given, self.rows[:] = self.rows[: 2 * PIECE], self.rows[2 * PIECE :]
             return iter(given)
 
-    run = run_of(rows_of(*({"id": number} for number in range(5 * PIECE)), base=LongClaiming), Shard(0, 4))
+    run = run_of(rows_of(*({"id": number} for number in range(5 * PIECE)), base=LongClaiming), Shard.numbered(0, 4))
     wait_for(run, 20)
     assert sorted(row_id for _, row_id in run.consumer.handled) == list(range(5 * PIECE))
 
@@ -629,7 +629,7 @@ def test_a_query_that_claims_leaves_nothing_out() -> None:
     consumer = rows_of(*({"id": number} for number in range(10)), base=Twins)(0)
     source = QuerySource()
     context = context_for_tests(consumer, QueryOptions(claims=True))
-    source.open(replace(context, shard=Shard(0, 4)))
+    source.open(replace(context, shard=Shard.numbered(0, 4)))
     batch = source.fetch(100, 0.0)
     assert batch is not None
     assert [raw[1]["id"] for raw in batch.raws] == list(range(10))
@@ -668,10 +668,10 @@ def test_a_query_that_gives_rows_by_chance_is_not_taken_for_one_that_claims() ->
             return None
 
     rows = [{"id": number} for number in range(200)]
-    run = run_of(rows_of(*rows, base=Sampling), Shard(0, 4))
+    run = run_of(rows_of(*rows, base=Sampling), Shard.numbered(0, 4))
     wait_for(run, 400)
     assert not run.told("query_remarked")
-    ours = {number for number in range(200) if Shard(0, 4).owns(f"{NAME}:{number}")}
+    ours = {number for number in range(200) if Shard.numbered(0, 4).owns(f"{NAME}:{number}")}
     assert {row_id for _, row_id in run.consumer.handled} == ours
 
 
@@ -684,9 +684,9 @@ def test_the_shard_divides_the_rows_only_where_the_query_reads_it() -> None:
             print(self.shard)
             return super().handle_task(offset, record)
 
-    run = run_of(rows_of(*({"id": number} for number in range(10)), base=Printing), Shard(0, 4))
+    run = run_of(rows_of(*({"id": number} for number in range(10)), base=Printing), Shard.numbered(0, 4))
     wait_for(run, 3)
-    ours = [number for number in range(10) if Shard(0, 4).owns(f"{NAME}:{number}")]
+    ours = [number for number in range(10) if Shard.numbered(0, 4).owns(f"{NAME}:{number}")]
     assert [row_id for _, row_id in run.consumer.handled] == ours
 
 

@@ -38,7 +38,7 @@ class Looks:
 
 def made(database: str, workers: int) -> tuple[Rounds, Looks, ManualClock]:
     clock, looks = ManualClock(1000.0), Looks()
-    context = replace(context_for_tests(), clock=clock, shard=Shard(0, workers))
+    context = replace(context_for_tests(), clock=clock, shard=Shard.numbered(0, workers))
     options = TableOptions(database=database, poll_interval=1.0)
     rounds = Rounds(options, context, cast("Database", looks), cast("Database", looks))
     return rounds, looks, clock
