@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from functools import cached_property
 from typing import Any, ClassVar
 
 from consumerd.model.contract import default_hook
@@ -168,6 +170,26 @@ class BaseConsumer:
     def parked_ids(self) -> list[str]:
         """The ids of this consumer's tasks that are parked, waiting or dead, as `task_id` gave them, as text."""
         return self._running.parked_ids()
+
+    @cached_property
+    def database(self) -> Any:  # SQLAlchemy's Engine; or whatever a class of the user's sets
+        """SQLAlchemy's engine for the key `database` of `configs`: opened at first use, in the worker, and closed after
+        `post_consume`. Each connection is tested before it is used. A class may set an attribute of this name instead.
+
+            with self.database.begin() as connection:
+                connection.execute(text("UPDATE …"))
+        """
+        return self._running.database.engine()
+
+    def transaction(self) -> AbstractContextManager[Any]:  # of SQLAlchemy's Connection
+        """In a handler of a table or a query, a transaction on the key `database`, which settles the task, too.
+
+            with self.transaction() as connection:
+                connection.execute(text("INSERT INTO grants …"), {"order": record["order"]})
+
+        With the end of the block both are committed, what it wrote and that the task is done; if it raises, neither is.
+        """
+        return self._running.database.transaction(self._running.current_task())
 
     @property
     def _running(self) -> Runtime:

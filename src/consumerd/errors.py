@@ -9,7 +9,9 @@ ConsumerdError                    1
 ├── LoadError                     11  the consumer's module or class cannot be loaded
 ├── SourceError                   1
 │   ├── SourceAwayError           1   the source does not answer: wait and try again, no task has failed
-│   │   └── QueryFailedError      1   the user's query raised: another process may do better
+│   │   ├── QueryFailedError      1   the user's query raised: another process may do better
+│   │   └── CommitUnknownError    1   the answer to a COMMIT was lost: the task's row tells
+│   ├── TaskLostError             1   a task is not this worker's any more: what its handler wrote was rolled back
 │   └── SourceRefusedError        12  the source answered no: authentication, no such topic, fenced
 ├── SystemRefusedError            16  the system refuses a thread or a descriptor: wait and try again
 ├── StoreAwayError                1   the parking store does not answer: what failed stays unfinished
@@ -85,6 +87,17 @@ class SourceAwayError(SourceError):
 
 class QueryFailedError(SourceAwayError):
     """The user's own query raised. Its connection belongs to the process: in another process it may succeed."""
+
+
+class CommitUnknownError(SourceAwayError):
+    """The answer to a COMMIT was lost, so that nobody knows yet whether a handler's transaction was committed.
+
+    Its row tells: if the task is not done, it comes again.
+    """
+
+
+class TaskLostError(SourceError):
+    """A task is not this worker's any more; what its handler wrote in `self.transaction()` was rolled back."""
 
 
 class SourceRefusedError(SourceError):

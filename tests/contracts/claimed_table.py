@@ -14,6 +14,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import NullPool, create_engine, text
 
+from consumerd.database.engine import open_engine
 from consumerd.errors import SourceRefusedError, UndecodableError
 from consumerd.events.facts import Fact
 from consumerd.model.outcome import DONE, SKIPPED, Dead, Expired, Outcome, Retry
@@ -43,6 +44,7 @@ class TableBench:
         self.facts: list[Fact] = []
         self.worker = StandInWorker(self.clock)
         self.sources: list[TableSource] = []
+        self.handlers_engine = open_engine(database)
         self._engine = create_engine(database if is_server else f"sqlite:///{database}", poolclass=NullPool)
         create_table(database)
 
@@ -63,6 +65,7 @@ class TableBench:
                 worker=self.worker,
                 max_unsettled=max_unsettled,
                 emit=self.facts.append,
+                engine=lambda: self.handlers_engine,
             )
         )
         self.sources.append(source)
@@ -118,6 +121,7 @@ class TableBench:
     def close(self) -> None:
         for source in self.sources:
             source.close(0.0)
+        self.handlers_engine.dispose()
         self._engine.dispose()
 
 

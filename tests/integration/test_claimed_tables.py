@@ -15,6 +15,7 @@ from consumerd.sources.table.schema import create_table, enqueue
 from consumerd.sources.table.source import TableSource
 from consumerd.testing.source_contract import Feed, SourceContract
 from contracts.claimed_table import ClaimedTableContract, TableBench, closing, fetched, record, settle
+from contracts.claimed_transactions import TransactionsContract
 from contracts.moved_rows import MovedRowsContract
 
 
@@ -30,6 +31,13 @@ class TestServers(ClaimedTableContract, MovedRowsContract):
         batch = fetched(source, 2)
         source.release(batch, 0)
         assert record(fetched(source, 1)) == 0
+
+
+class TestServersTransactions(TransactionsContract):
+    @pytest.fixture
+    def bench(self, database_url: str) -> Iterator[TableBench]:
+        with closing(TableBench(database_url, is_server=True)) as bench:
+            yield bench
 
 
 @pytest.mark.parametrize("kind", ["REAL", "FLOAT(10)", "BIT(8)"])

@@ -32,7 +32,8 @@ def read_url(text: str, key: str) -> URL:
     try:
         url = with_driver(make_url(text))
     except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
-        raise UsageError(f"`{key}` is no URL: write embedded, or mysql://user:password@host/database") from error
+        instead = "embedded, or " if key == "parking" else ""
+        raise UsageError(f"`{key}` is no URL: write {instead}mysql://user:password@host/database") from error
     if url.get_backend_name() not in SUPPORTED:
         known = ", ".join(sorted(SUPPORTED))
         raise UsageError(f"`{key}` names a database of kind {url.get_backend_name()}: known are {known}")
@@ -115,3 +116,9 @@ def connect_arguments(url: URL) -> dict[str, Any]:  # each driver's own keywords
     if "prepare_threshold" in url.query:
         fixed["prepare_threshold"] = int(str(url.query["prepare_threshold"]))
     return {name: value for name, value in defaults.items() if name not in url.query} | fixed
+
+
+def own_connect_arguments(url: URL) -> dict[str, Any]:  # as above
+    """The same for what a consumer's own code executes: its statements may take long, and the mode is the server's."""
+    ours = ("read_timeout", "write_timeout", "sql_mode")
+    return {name: value for name, value in connect_arguments(url).items() if name not in ours}

@@ -1,7 +1,7 @@
 """The contract between the worker's loop and a source, which every source's suite of tests checks.
 
 Every source is a `Source`. What only some can do stands in protocols of its own, which the worker asks for by
-`isinstance`: `Leased`, `Measured`, `Revocable`, `KeepsRows`, `TellsTrouble`, `Asked`.
+`isinstance`: `Leased`, `Measured`, `Revocable`, `KeepsRows`, `Transactional`, `TellsTrouble`, `Asked`.
 
 The loop's thread calls everything but `tick` and `lag`, which the keeper calls. The order of calls: `open`, then
 `fetch` and `settle` in turn, `release` once for each batch, `close`.
@@ -14,6 +14,7 @@ Several batches may be in hand at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -141,6 +142,7 @@ class SourceContext:
     member: identifies this slot among all hosts and masters, `<id>.<group>.<name>.<slot>`; None in the foreground.
     lease_owner: `member` and the generation: who holds a claim.
     emit: reports a fact (a source that went away, that came back).
+    engine: SQLAlchemy's, of the consumer's key `database`; opened at first use.
     """
 
     name: str
@@ -155,6 +157,7 @@ class SourceContext:
     worker: Worker
     emit: Callable[[Fact], None]
     clock: Clock
+    engine: Callable[[], Any]
 
 
 class Source(Protocol):
@@ -238,6 +241,17 @@ class KeepsRows(Protocol):
         The loop's thread; before the parking store forgets the task. Raises nothing where the source is away: the row
         is written with what settles next.
         """
+
+
+@runtime_checkable
+class Transactional(Protocol):
+    """A source that settles a task in the transaction in which its handler writes: both are there, or neither."""
+
+    def transaction(self, task: Task) -> AbstractContextManager[Any]:
+        """For the handler of the task, which is in hand: a connection. When it is committed, the task is done."""
+
+    def is_settled(self, task: Task) -> bool:
+        """Whether that was committed. Asked when the handler has ended; what it settles now changes nothing."""
 
 
 @runtime_checkable

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from consumerd.model.task import TaskId
+from consumerd.model.task import Task, TaskId
 from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext, SourceKind, Traits
 from consumerd.sources.records import decode_record
 from consumerd.sources.rows import Raw, RecordBatch
@@ -50,6 +51,8 @@ class MemorySource:
         self._released: list[Raw] = []
         self._in_hand = 0
         self._settled = 0
+        self._committed: TaskId | None = None
+        self._transactions: Any = None  # sources.transactions
 
     def open(self, context: SourceContext) -> None:
         assert isinstance(context.options, MemoryOptions)
@@ -78,6 +81,19 @@ class MemorySource:
     def release(self, batch: Batch, start: int) -> None:
         self._released = [*batch.raws[start:], *self._released]
         self._in_hand -= len(batch.raws) - start
+
+    @contextmanager
+    def transaction(self, task: Task) -> Iterator[Any]:
+        """In the consumer's own database; there is no row to settle."""
+        from consumerd.sources.transactions import Transactions  # SQLAlchemy, which few tasks in memory need
+
+        self._transactions = self._transactions or Transactions(self._context.engine)
+        with self._transactions.begin(lambda connection: None) as connection:
+            yield connection
+        self._committed = task.id
+
+    def is_settled(self, task: Task) -> bool:
+        return task.id is not None and task.id == self._committed
 
     def lag(self) -> tuple[ShardLag, ...]:
         return (ShardLag(shard=0, tasks=len(self._released), oldest_s=None, position=self._settled),)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from consumerd.clock import SYSTEM_CLOCK, Clock
+from consumerd.database.engine import KEY, open_engine
 from consumerd.errors import SourceAwayError, StoreAwayError
 from consumerd.model.parked import Entry, ParkedState, ParkedTask
 from consumerd.model.shards import Shard
@@ -108,4 +109,5 @@ def context_for_tests(
         worker=StandInWorker(),
         emit=lambda fact: None,
         clock=SYSTEM_CLOCK,
+        engine=lambda: open_engine(getattr(options, KEY, None)),
     )

@@ -148,7 +148,7 @@ def write_stacks_when_asked(board_fd: int) -> None:
 
 def _take_slot(lock_fd: int, deadline: StopDeadline) -> bool:
     """Lock the slot, waiting for an earlier generation to leave it; false when a stop was asked for meanwhile."""
-    while deadline.at_s is None:
+    while not deadline.has_begun():
         try:
             fcntl.lockf(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):

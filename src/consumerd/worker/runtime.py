@@ -22,6 +22,7 @@ from consumerd.sources.decoding import limited
 from consumerd.wire.board import WorkerState
 from consumerd.wire.messages import Ready
 from consumerd.worker.keeper import Keeper
+from consumerd.worker.own_database import OwnDatabase
 from consumerd.worker.tasks.attempts import Attempts
 from consumerd.worker.tasks.breaker import Breaker
 from consumerd.worker.tasks.context import Link, WorkerContext
@@ -68,7 +69,8 @@ class Runtime:
         self._fullness = Fullness(context)
         self._suspects = Suspects(context, store, link)
         self._parked = StoreIndex(context.name, store, self._suspects.load)
-        self.hooks = self._hooks_of(consumer)
+        self.hooks = Hooks(context, consumer, link, self._fullness)
+        self.database = OwnDatabase(consumer, source)
         self._close_handler: Callable[[], None] = lambda: None
         self._user_reads_shard = self._is_querying = False
         self._loop: Loop | None = None
@@ -81,7 +83,7 @@ class Runtime:
         """Whether the worker was asked to stop. Where its own generator asks, what is due is done meanwhile."""
         if self._loop is not None and self._source.traits.gives_away:
             self._loop.attend_in_source()
-        return self._is_asked_to_stop() or (self._loop is not None and self._loop.is_stopping)
+        return self._context.deadline.has_begun() or (self._loop is not None and self._loop.is_stopping)
 
     def current_task(self) -> Task:
         """The task that is being handled; RuntimeError between tasks."""
@@ -146,17 +148,17 @@ class Runtime:
     # Its life
 
     def run(self) -> None:
-        """Consume until asked to stop. What `pre_consume`, the user's generator and the source raise passes through,
-        after the drain."""
+        """Consume until asked to stop. What hooks and the source raise passes through after the drain."""
         try:
             self._consume(self.open())
         finally:
             self.shut()
 
     def shut(self) -> None:
-        """What must come last, however it ended: the handler's event loop closed, `post_consume`."""
+        """What must come last, however it ended: the handler's event loop closed, `post_consume`, its database."""
         self._close_handler()
         self.hooks.call("post_consume", self._consumer.post_consume, None)
+        self.database.close()
 
     def open(self) -> Loop:
         """Everything up to the first turn: `pre_consume`, the loop made, the source opened unless it is away."""
@@ -195,9 +197,6 @@ class Runtime:
         keeper.close(min(1.0, deadline - monotonic()))
         if loop.is_open:
             self._source.close(deadline)
-
-    def _is_asked_to_stop(self) -> bool:
-        return self._context.deadline.at_s is not None
 
     # What it is made of
 
@@ -247,13 +246,11 @@ class Runtime:
             hooks,
             breaker,
             self._fullness,
+            self.database.is_settled,
             retries_elsewhere=self._source.traits.gives_away,
             wait=wait,
-            is_interrupted=None if wait is None else self._is_asked_to_stop,
+            is_interrupted=None if wait is None else self._context.deadline.has_begun,
         )
-
-    def _hooks_of(self, consumer: Any) -> Hooks:  # the user's class
-        return Hooks(self._context, consumer, self._link, self._fullness)
 
     def _source_context(self) -> SourceContext:
         context = self._context
@@ -270,6 +267,7 @@ class Runtime:
             worker=self,
             emit=context.emit,
             clock=context.clock,
+            engine=self.database.engine,
         )
 
     # The thread that tries what is due while a generator, perhaps for ever, waits for its next task
@@ -281,7 +279,7 @@ class Runtime:
         def make(wait: Callable[[float], object]) -> StandIn | None:
             return self.hooks.call("pre_consume", partial(self._make_stand_in, wait), None)
 
-        thread = RetryThread(self._context, loop, self._parts, make, is_stopping=self._is_asked_to_stop)
+        thread = RetryThread(self._context, loop, self._parts, make, is_stopping=self._context.deadline.has_begun)
         thread.start()
         return thread
 
@@ -290,7 +288,8 @@ class Runtime:
         consumer._runtime = self  # noqa: SLF001 - as of the first
         consumer.pre_consume()
         consumer.config = self._consumer.config  # live keys change in it
-        handlers, hooks = Handlers(consumer, self._context.emit), self._hooks_of(consumer)
+        handlers = Handlers(consumer, self._context.emit)
+        hooks = Hooks(self._context, consumer, self._link, self._fullness)
 
         def close() -> None:
             handlers.close()

@@ -27,6 +27,7 @@ from consumerd.testing.running import Run
 from consumerd.testing.source_context import StandInWorker
 from consumerd.testing.source_contract import Feed, SourceContract
 from contracts.claimed_table import NOW, ClaimedTableContract, TableBench, closing, died, fetched, settle
+from contracts.claimed_transactions import TransactionsContract
 from contracts.moved_rows import MovedRowsContract
 
 
@@ -63,6 +64,10 @@ class TestTable(SourceContract):
 
 
 class TestSQLite(ClaimedTableContract, MovedRowsContract):
+    """On a file; `bench` is this module's."""
+
+
+class TestSQLitesTransactions(TransactionsContract):
     """On a file; `bench` is this module's."""
 
 

@@ -6,6 +6,8 @@ paces the queries. A row is handled as the query gives it, at each attempt.
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from consumerd.sources.contract import Source, SourceKind, Traits
@@ -18,6 +20,11 @@ class QueryOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+    database: Any = Field(  # what a class of the user's makes of it; a URL or a path for `self.database`
+        default=None,
+        description="What `self.database` is for: the URL of a server, `mysql://user:password@host/database` or "
+        "`postgresql://…`, or the path of a SQLite file.",
+    )
     claims: bool | None = Field(
         default=None,
         description="Whether `get_next_batch` claims the rows that it returns (`UPDATE … RETURNING`, a visibility "

@@ -22,6 +22,8 @@ class TableBatch:
     due_since: since when the first of them was due; None where that is not known.
     unsettled: how many rows are not settled durably.
     is_lost: others have taken some.
+    apart: rows whose handlers began to settle them in transactions of their own, by index, until the loop settles them;
+    whether that is committed.
     """
 
     shard = 0
@@ -36,12 +38,17 @@ class TableBatch:
         self.due_since: float | None = None
         self.unsettled = len(raws)
         self.is_lost = False
+        self.apart: dict[int, bool] = {}
         self._table = table
 
+    def id_of(self, index: int) -> TaskId:
+        """The id of the task at `index`."""
+        return TaskId(f"{self._table}:{key_text(self.raws[index][1])}")
+
     def task(self, index: int) -> Task:
-        offset, key, content, attempts, first_at = self.raws[index]
+        offset, _, content, attempts, first_at = self.raws[index]
         return Task(
-            id=TaskId(f"{self._table}:{key_text(key)}"),
+            id=self.id_of(index),
             offset=offset,
             source=self._table,
             shard=self.shard,
@@ -58,6 +65,17 @@ class TableBatch:
     def keys(self, start: int, stop: int) -> list[object]:
         """The keys of these rows."""
         return [raw[1] for raw in self.raws[start:stop]]
+
+    def keys_to_settle(self, start: int, stop: int) -> list[object]:
+        """The keys of those of these rows that were not settled apart; of the others nothing is left to do."""
+        if not self.apart:
+            return self.keys(start, stop)
+        settled = [index for index in range(start, stop) if index in self.apart]
+        keys = [self.raws[index][1] for index in range(start, stop) if index not in self.apart]
+        self.unsettled -= len(settled)
+        for index in settled:
+            del self.apart[index]
+        return keys
 
 
 def key_text(key: object) -> str:

@@ -19,37 +19,38 @@ class Opening:
     """Opens as many databases as one process needs on one table; those on a file share its lock.
 
     place: where it is, in words without secrets.
+    lock: of a file; None on a server.
     """
 
     def __init__(self, options: TableOptions) -> None:
         self._options = options
         self.place = f"database {shown(read_url(options.database, 'database')) if options.is_server else options.path}"
-        self._lock = None if options.is_server else FileLock(options.lock_path)
+        self.lock = None if options.is_server else FileLock(options.lock_path)
 
     def database(self, prepare: Callable[[Connection], None] | None = None, *, is_created: bool = False) -> Database:
         """For whole transactions. prepare: runs on what was opened. is_created: a file that is not there is made.
 
         SourceRefusedError where a file is not there.
         """
-        if self._lock is None:
+        if self.lock is None:
             return ServerDatabase(read_url(self._options.database, "database"), self._away, prepare, is_kept=True)
         if not is_created and not self._options.path.exists():
             raise SourceRefusedError(f"there is no {self.place}: make it, or correct `database`")
         path = self._options.path
         file = EmbeddedFile(path, is_created=True, journal="wal") if is_created else EmbeddedFile(path, prepare=prepare)
-        return EmbeddedDatabase(file, self._lock, self._away)
+        return EmbeddedDatabase(file, self.lock, self._away)
 
     def quick_database(self) -> Database:
         """For single statements, which cost a server nothing besides."""
-        if self._lock is None:
+        if self.lock is None:
             url = read_url(self._options.database, "database")
             return ServerDatabase(url, self._away, is_kept=True, is_autocommit=True)
-        return EmbeddedDatabase(EmbeddedFile(self._options.path), self._lock, self._away)
+        return EmbeddedDatabase(EmbeddedFile(self._options.path), self.lock, self._away)
 
     def _away(self, cause: str) -> SourceAwayError:
         return SourceAwayError(f"the {self.place} is away: {cause}")
 
     def close(self) -> None:
         """Close the lock of a file; the databases are closed by whoever has them."""
-        if self._lock is not None:
-            self._lock.close()
+        if self.lock is not None:
+            self.lock.close()

@@ -76,6 +76,15 @@ class Settling:
         if keys:
             self._noted.append(Settled(None, self._sql.resolve, keys, {}))
 
+    def settle_done(self, connection: Connection, batch: TableBatch, index: int) -> bool:
+        """Within a handler's transaction, its row is done; whether it still was this worker's."""
+        keys = batch.keys(index, index + 1)
+        return self._sql.claims.settle(connection, self._sql.done, keys, batch.token) == 1
+
+    def resolve(self, connection: Connection, keys: Sequence[object]) -> bool:
+        """Within a handler's transaction, a dead row is done after all; whether it still was dead."""
+        return self._sql.claims.change(connection, self._sql.resolve, keys) > 0
+
     def write(self, database: Database, step: Callable[[Connection], ResultT]) -> ResultT:
         """Run `step` in the transaction that writes all that is noted, which is forgotten when that is committed."""
         self._refused.try_again(lambda settled: self._refusal(database, settled) is None)
@@ -136,7 +145,8 @@ class Settling:
         self._context.emit(events.settling_failed(error=error, unsettled=self._refused.rows))
 
     def _note(self, batch: TableBatch, start: int, stop: int, settlement: Steps, **values: object) -> None:
-        self._noted.append(Settled(batch, settlement, batch.keys(start, stop), values))
+        if keys := batch.keys_to_settle(start, stop):
+            self._noted.append(Settled(batch, settlement, keys, values))
 
     def _write(self, connection: Connection, settled: Sequence[Settled]) -> None:
         """Write these, and tell of rows that were not ours any more, unless an earlier try may have written them."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TypeVar, cast
 
 from sqlalchemy import Connection
@@ -16,7 +17,7 @@ from consumerd import events
 from consumerd.database.claims import Lease
 from consumerd.database.database import Database
 from consumerd.errors import SourceAwayError
-from consumerd.model.task import TaskId
+from consumerd.model.task import Task, TaskId
 from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
 from consumerd.sources.decoding import decode_json
 from consumerd.sources.records import decode_record
@@ -32,6 +33,7 @@ from consumerd.sources.table.settled import Refused, Settled
 from consumerd.sources.table.settling import Settling
 from consumerd.sources.table.shape import UNKNOWN, find_shape
 from consumerd.sources.table.statements import Statements
+from consumerd.sources.table.transactions import RowTransactions
 
 ResultT = TypeVar("ResultT")
 
@@ -71,6 +73,8 @@ class TableSource:
         self._keepers = self._opening.quick_database()
         self._quick = self._opening.quick_database() if self._options.is_server else self._database
         self._rounds = Rounds(self._options, context, self._database, self._quick)
+        settling, live, lock = lambda: self._settling, lambda: self._live, self._opening.lock
+        self._transactions = RowTransactions(context, settling, live, self.keeps, lock)
         self._database.read(lambda connection: None)
 
     def fetch(self, limit: int, timeout_s: float) -> Batch | None:
@@ -96,9 +100,14 @@ class TableSource:
             self._settle_now()
 
     def finish_parked(self, task_id: TaskId) -> None:
-        texts = key_texts(task_id.removeprefix(f"{self._options.table}:"), len(self._options.id_column))
-        self._settling.note_resolved(self._shape.keys_of(texts))
+        self._settling.note_resolved(self._keys_of(task_id))
         self._settle_now()
+
+    def transaction(self, task: Task) -> AbstractContextManager[Connection]:
+        return self._transactions.of(task, self._keys_of)
+
+    def is_settled(self, task: Task) -> bool:
+        return self._transactions.have_settled(task)
 
     def unsettled(self) -> int:
         """What is kept aside counts, but alone it never keeps the loop from fetching."""
@@ -162,6 +171,10 @@ class TableSource:
 
     # Steps
 
+    def _keys_of(self, task_id: TaskId) -> list[object]:
+        texts = key_texts(task_id.removeprefix(f"{self._options.table}:"), len(self._options.id_column))
+        return self._shape.keys_of(texts)
+
     def _claim(self, limit: int) -> TableBatch | None:
         """Settle what is noted and claim, in one transaction; nothing is written where there is neither."""
         self._drop_lost()
@@ -198,11 +211,15 @@ class TableSource:
     def _settle(self, step: Callable[[Connection], ResultT], database: Database | None = None) -> ResultT:
         """Write what is noted, and run `step`, in one transaction."""
         result = self._settling.write(database or self._database, step)
-        self._live = [batch for batch in self._live if batch.unsettled > 0]
+        self._forget_settled()
         return result
+
+    def _forget_settled(self) -> None:
+        self._live = [batch for batch in self._live if batch.unsettled > 0 or batch.is_lost]
 
     def _drop_lost(self) -> None:
         """The loop has left the batches that were lost: what is still ours of them goes back."""
+        self._forget_settled()
         lost = [batch for batch in self._live if batch.is_lost]
         if not lost:
             return
@@ -216,7 +233,7 @@ class TableSource:
         for batch in self._live:
             lease = Lease(batch.token, self._options.lease)
             renewed = self._claims.renew_among(connection, lease, batch.keys(0, len(batch.raws)))
-            batch.is_lost = batch.is_lost or renewed < batch.unsettled
+            batch.is_lost = batch.is_lost or renewed < batch.unsettled - len(batch.apart)
             if not batch.is_lost:
                 batch.leased_at = now
 

@@ -16,6 +16,8 @@ from consumerd.config.problems import Problem, nearest
 from consumerd.config.tables import Place, keys_of
 
 CONFIG_CLASS = "Config"
+DATABASE_KEY = "database"
+"""Any consumer may have it, for `self.database`; its value is looked at when that is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class KeyOwners:
     def known(self) -> tuple[str, ...]:
         """Every key that has an owner."""
         own = keys_of(self.config) if self.config is not None else ()
-        return tuple(dict.fromkeys((*COMMON_KEYS, *keys_of(self.options), *own)))
+        return tuple(dict.fromkeys((*COMMON_KEYS, *keys_of(self.options), *own, DATABASE_KEY)))
 
     @property
     def is_closed(self) -> bool:

@@ -66,6 +66,7 @@ class Attempts:
         hooks: Hooks,
         breaker: Breaker,
         fullness: Fullness,
+        is_settled: Callable[[Task], bool] = lambda task: False,
         *,
         retries_elsewhere: bool,
         wait: Callable[[float], object] | None = None,
@@ -73,6 +74,7 @@ class Attempts:
     ) -> None:
         """handle: the handler, with `around_task` about it; fullness: told how each attempt ended.
 
+        is_settled: whether the task in hand is done by a transaction of its handler, whatever came after that.
         retries_elsewhere: immediate retries go through the parking store, which keeps the task meanwhile.
         wait, is_interrupted: how a thread waits that is not the loop's, and what makes it look up.
         """
@@ -82,6 +84,7 @@ class Attempts:
         self._hooks = hooks
         self._breaker = breaker
         self._fullness = fullness
+        self._is_settled = is_settled
         self._retries_elsewhere = retries_elsewhere
         self._clock = context.clock
         self._wait = wait or context.interrupts.wait
@@ -191,6 +194,8 @@ class Attempts:
         one looked at again.
         """
         attempt.ended = ended
+        if self._is_settled(attempt.task):
+            return self._done_already(attempt.task, ended)
         if isinstance(ended, Refused):
             self._report(attempt.task, ended.failure, attempt=0)
             return Conclusion(attempt.task, Dead("undecodable"), ended.failure)
@@ -209,6 +214,19 @@ class Attempts:
         attempt.not_before = self._clock.monotonic() + immediate_delay(self._policy, attempt.tried)
         attempt.tried += 1
         return None
+
+    def _done_already(self, task: Task, ended: Failed) -> Conclusion:
+        """The handler's transaction was committed, and settled the task: what comes after that is told, and no more."""
+        failure = ended.failure if isinstance(ended, Raised | Refused) else self._failure_of(ended)
+        self._context.emit(
+            events.failed_after_done(
+                offset=task.offset,
+                task=task.id,
+                error=failure.error,
+                then="it is done all the same: its transaction was committed before",
+            )
+        )
+        return Conclusion(task, DONE)
 
     def _is_the_tasks_own(self, attempt: Attempt, ended: Raised) -> bool:
         """Whether what was raised counts against the task; else it is looked at again, or attempted again."""

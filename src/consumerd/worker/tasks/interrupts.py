@@ -105,6 +105,10 @@ class StopDeadline:
         """How a worker ends that was asked to stop and had nothing in hand."""
         return WorkerExit.MASTER_GONE if self.exit is WorkerExit.MASTER_GONE else WorkerExit.DRAINED
 
+    def has_begun(self) -> bool:
+        """Whether a stop was asked for."""
+        return self.at_s is not None
+
     def start(self, at_s: float | None = None) -> float:
         """A stop was asked for; by when it must have ended. Takes no lock: signal handlers call it."""
         wanted = at_s if at_s is not None else monotonic() + self.stop_timeout_s

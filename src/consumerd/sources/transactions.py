@@ -1,0 +1,81 @@
+"""A handler's own transaction, which the settlement of its task joins: `self.transaction()`.
+
+Runs in workers and the foreground.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import get_ident
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import SQLAlchemyError
+
+from consumerd.database.causes import is_of_content, words_of
+from consumerd.database.embedded import driver_of
+from consumerd.errors import CommitUnknownError
+
+
+class Transactions:
+    """Of one worker: one at a time, in the thread of its handler."""
+
+    def __init__(self, engine: Callable[[], Engine]) -> None:
+        """engine: of the consumer's database."""
+        self._engine = engine
+        self._thread = get_ident()
+        self._is_open = False
+
+    @contextmanager
+    def begin(
+        self, settle: Callable[[Connection], object], turn: AbstractContextManager[object] | None = None
+    ) -> Iterator[Connection]:
+        """A transaction that is committed with the end of the block, after `settle`; what either raises rolls it back,
+        and passes through. turn: is held meanwhile.
+
+        CommitUnknownError where nobody knows whether it was committed.
+        """
+        if get_ident() != self._thread:
+            raise RuntimeError("self.transaction() belongs to the handler's own thread: begin it there")
+        if self._is_open:
+            raise RuntimeError("self.transaction() is open already: use the connection that it gave")
+        self._is_open = True
+        try:
+            with turn or nullcontext(), self._engine().connect() as connection:
+                yield from _whole(connection, settle)
+        finally:
+            self._is_open = False
+
+
+def _whole(connection: Connection, settle: Callable[[Connection], object]) -> Iterator[Connection]:
+    """One transaction on the connection."""
+    if connection.dialect.name == "sqlite":
+        driver_of(connection).execute("BEGIN IMMEDIATE")  # one that began by reading may find that it cannot write
+    transaction, is_within = connection.begin(), True
+
+    def refuse_within(connection: Connection) -> None:
+        if is_within:
+            raise RuntimeError("the block of self.transaction() was to be committed within: leave that to its end")
+
+    event.listen(connection, "commit", refuse_within)
+    try:
+        yield connection
+        if not transaction.is_active:
+            raise RuntimeError(
+                "the transaction of self.transaction() was ended within its block: let an error pass to roll it back, "
+                "and use connection.begin_nested() for a part"
+            )
+        settle(connection)
+    except BaseException:
+        try:
+            connection.rollback()
+        except SQLAlchemyError:
+            connection.invalidate()  # whatever its state is, nobody gets it
+        raise
+    is_within = False
+    try:
+        transaction.commit()
+    except SQLAlchemyError as error:
+        if is_of_content(error):
+            raise
+        raise CommitUnknownError(f"nobody knows whether the transaction was committed: {words_of(error)}") from error

@@ -1,0 +1,52 @@
+"""The database of a consumer's own code: `self.database`, and the transactions that its tasks' settlements join.
+
+Runs in workers and the foreground. The engine is made at first use: after the fork.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from consumerd.model.task import Task
+from consumerd.sources.contract import Source, Transactional
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+class OwnDatabase:
+    """Of one worker."""
+
+    def __init__(self, consumer: Any, source: Source) -> None:  # the user's class, known by its `config`
+        self._consumer = consumer
+        self._source = source
+        self._engine: Engine | None = None
+
+    def engine(self) -> Engine:
+        """The engine of the key `database`; raises UsageError or MissingExtraError."""
+        if self._engine is None:
+            from consumerd.database.engine import KEY, open_engine
+
+            self._engine = open_engine(self._consumer.config.get(KEY))
+        return self._engine
+
+    def transaction(self, task: Task) -> AbstractContextManager[Any]:  # of SQLAlchemy's Connection
+        """A transaction for the handler of this task, with whose end it is done."""
+        if not isinstance(self._source, Transactional):
+            kind = type(self._consumer).SOURCE
+            raise RuntimeError(
+                f"self.transaction() settles rows of a table or a query, and the tasks of {kind} stand in no database: "
+                "use self.database.begin()"
+            )
+        return self._source.transaction(task)
+
+    def is_settled(self, task: Task) -> bool:
+        """Whether such a transaction has been committed for the task in hand."""
+        return isinstance(self._source, Transactional) and self._source.is_settled(task)
+
+    def close(self) -> None:
+        """Close its connections."""
+        if self._engine is not None:
+            self._engine.dispose()
+            self._engine = None
