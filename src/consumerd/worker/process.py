@@ -86,7 +86,7 @@ def run_worker(template: Template, fork: Fork, fds: Descriptors) -> int:
     """Be the worker of a slot until it ends; the exit code (`model.exits`)."""
     link = MasterLink(Channel(socket.socket(fileno=fds.channel)))
     link.suspects.put(fork.suspects)
-    context = _context(template, fork, Board(fds.board), link)
+    context = worker_context(template, fork, Board(fds.board), link)
     listen_to_signals(context)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
     write_stacks_when_asked(fds.board)
@@ -102,7 +102,8 @@ def run_worker(template: Template, fork: Fork, fds: Descriptors) -> int:
     return exit_code
 
 
-def _context(template: Template, fork: Fork, board: Board, link: MasterLink) -> WorkerContext:
+def worker_context(template: Template, fork: Fork, board: Board, link: MasterLink) -> WorkerContext:
+    """What the parts of the worker share that this message asks for."""
     member = f"{template.assignment.member_prefix}.{fork.slot}"
     redact = Redaction(template.redact)
     log = Folding(template.log.bound_to({"worker_id": fork.slot}))

@@ -23,11 +23,10 @@ class _Mallinfo2(ctypes.Structure):
 
 
 def settle_heap() -> None:
-    """Leave what is there as it is, for all that are forked from now on."""
+    """Have what is allocated from now on lie densely, and what is looked up be remembered for it alone."""
     gc.collect()
     fill_holes()
     _forget_lookups()
-    gc.freeze()
 
 
 def fill_holes() -> None:

@@ -33,6 +33,7 @@ from consumerd.worker.template import Failure, entry_of, load
 from consumerd.worker.zygote.executed import Origin, execute_worker
 from consumerd.worker.zygote.forking import SignalHandler, Zygote
 from consumerd.worker.zygote.heap import settle_heap
+from consumerd.worker.zygote.rehearsal import rehearse
 
 EXIT_HANDLERS_S = 2.0
 """How long exit handlers that the consumer's module has registered may run."""
@@ -67,6 +68,9 @@ def serve(channel: Channel, assignment_fd: int | None = None) -> int:
     if is_forking:
         origin.forget()
         settle_heap()
+        with contextlib.suppress(OSError):  # too few descriptors, perhaps: its workers are heavier then
+            rehearse(template)
+        gc.freeze()
     execute = None if is_forking else partial(execute_worker, origin.with_sources(template.entry))
     live = tuple(sorted(live_keys(loaded.consumer_class)))
     channel.send(Loaded(loaded.kind.name, asdict(loaded.kind.traits), remarks, live))
