@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from integration.scenarios.kills import Kills
+import pytest
+
+from integration.scenarios.kills import WITH_EFFECTS, Kills
 
 SECONDS = 120.0
 WORKERS = 8
 SEED = 7
+EFFECTS_SECONDS = 20.0
 
 
 def test_kills_cost_repeats_alone_and_each_has_its_kill(state_dir: Path, database_url: str) -> None:
@@ -17,3 +20,15 @@ def test_kills_cost_repeats_alone_and_each_has_its_kill(state_dir: Path, databas
     assert report.complaints == [], report
     assert report.done["kill"] >= SECONDS, "it was hardly killed"
     assert len(kills.taken_over_s()) >= SECONDS / 4, "no row was in hand"
+
+
+@pytest.mark.parametrize("server", ["sqlite", "mariadb", "postgres"])
+def test_each_row_has_its_effect_once_whenever_workers_are_killed(
+    state_dir: Path, server: str, request: pytest.FixtureRequest
+) -> None:
+    """`make kills KILLS="--effects …"` has a thousand kills."""
+    database = None if server == "sqlite" else request.getfixturevalue(f"{server}_url")
+    kills = Kills(state_dir, workers=4, seed=SEED, database=database, load=WITH_EFFECTS)
+    report = kills.run(EFFECTS_SECONDS, kills_a_second=10.0)
+    assert report.complaints == [], report
+    assert report.done["kill"] >= EFFECTS_SECONDS, "it was hardly killed"

@@ -1,7 +1,8 @@
 """Workers killed ten times a second, on a claimed table of any database: nothing lost, no row twice at once.
 
 `make kills KILLS="--database mariadb"` is the whole run, of ten minutes; the tests have a short one. Each task is
-settled by itself, so that a kill costs one row at most.
+settled by itself, so that a kill costs one row at most. With `--effects` each has an effect in the database, which is
+to be there once.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from integration.scenarios.numbered_book import Run
 from integration.scenarios.numbered_pool import Load, NumberedPool, Report, exit_code, own_directory
 
 LOAD = Load(task_s=0.005, max_unsettled=1, backlog=10_000)
+WITH_EFFECTS = Load(task_s=0.005, max_unsettled=20, backlog=2_000, has_effects=True)
+"""Each row has an effect, in the transaction that settles it: there is one at the end, whatever was killed."""
 MOST_REPEATS_A_KILL = 0.1
 TAKEN_OVER_WITHIN_S = 1.0
 
@@ -30,8 +33,10 @@ TAKEN_OVER_WITHIN_S = 1.0
 class Kills:
     """One run."""
 
-    def __init__(self, directory: Path, *, workers: int, seed: int, database: str | None = None) -> None:
-        self.pool = NumberedPool(directory, workers, database, LOAD)
+    def __init__(
+        self, directory: Path, *, workers: int, seed: int, database: str | None = None, load: Load = LOAD
+    ) -> None:
+        self.pool = NumberedPool(directory, workers, database, load)
         self._random = random.Random(seed)
         self._killed_at_ns: dict[int, int] = {}
 
@@ -118,12 +123,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     parser.add_argument("--kills", type=float, default=10.0, help="a second")
     parser.add_argument("--out", help="keep every run of a row there, one JSON array a line")
+    parser.add_argument("--effects", action="store_true", help="rows with an effect each, by self.transaction()")
     options = parser.parse_args(arguments)
+    load = WITH_EFFECTS if options.effects else LOAD
     directory = own_directory(tempfile.mkdtemp(prefix="consumerd-kills-"), f"seed {options.seed}")
     with database_named(options.database) as database:
-        kills = Kills(directory, workers=options.workers, seed=options.seed, database=database)
+        kills = Kills(directory, workers=options.workers, seed=options.seed, database=database, load=load)
         report = kills.run(options.minutes * 60, kills_a_second=options.kills)
-        kills.judge_pace()
+        if not options.effects:
+            kills.judge_pace()
     if options.out:
         with Path(options.out).open("w") as out:
             out.writelines(f"{json.dumps([run.number, run.pid, run.began_ns, run.ended_ns])}\n" for run in report.runs)

@@ -66,11 +66,15 @@ class Report:
 
 @dataclass(frozen=True)
 class Load:
-    """What the rows are like: how long one takes, how many may be unsettled, how many are to wait at any time."""
+    """What the rows are like: how long one takes, how many may be unsettled, how many are to wait at any time.
+
+    has_effects: each has one in the database, written in the transaction that settles it.
+    """
 
     task_s: float = TASK_S
     max_unsettled: int = MAX_UNSETTLED
     backlog: int = BACKLOG
+    has_effects: bool = False
 
 
 class NumberedPool:
@@ -87,6 +91,9 @@ class NumberedPool:
         url = self.database if is_server(self.database) else f"sqlite:///{self.database}"
         self._engine = create_engine(url, poolclass=NullPool)
         create_table(self.database)
+        if self.load.has_effects:
+            with self._engine.begin() as connection:
+                connection.execute(text("CREATE TABLE effects (number INTEGER)"))
         self.configure()
 
     @contextlib.contextmanager
@@ -119,7 +126,8 @@ class NumberedPool:
             "stop_timeout": STOP_TIMEOUT_S,
             **self.configured,
         }
-        pool = entry("NumberedRows", module="integration.scenarios.numbered_rows", **configs) | {"name": "rows"}
+        name = "NumberedEffects" if self.load.has_effects else "NumberedRows"
+        pool = entry(name, module="integration.scenarios.numbered_rows", **configs) | {"name": "rows"}
         write_config(self.directory, pool)
 
     def fill(self) -> None:
@@ -184,9 +192,19 @@ class NumberedPool:
         runs = read_runs((self.directory / "book").read_text().splitlines())
         report.repeats, report.runs = repeated(runs), runs
         numbers = range(report.rows)
+        found += self._wrong_effects(numbers)
         found += complaints(runs, numbers, killed=killed, frozen=frozen, most_repeats=self.load.max_unsettled)
         log = master.log.read_text(errors="replace")
         found += sorted(set(re.findall(r"Traceback.*|\"event\": \"(?:worker|zygote)_broken\".*", log)))
+
+    def _wrong_effects(self, numbers: Collection[int]) -> Iterator[str]:
+        """Each row has its effect once."""
+        if not self.load.has_effects:
+            return
+        with self._engine.connect() as connection:
+            effects = Counter(connection.execute(text("SELECT number FROM effects")).scalars())
+        self.report.done["effect"] = effects.total()
+        yield from (f"row {number} has {effects[number]} effects" for number in numbers if effects[number] != 1)
 
 
 def _state(pid: int) -> str:

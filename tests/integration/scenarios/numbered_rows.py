@@ -6,6 +6,8 @@ import os
 import time
 from typing import Any, ClassVar
 
+from sqlalchemy import text
+
 from consumerd import TableBaseConsumer
 
 
@@ -24,3 +26,14 @@ class NumberedRows(TableBaseConsumer):
 
     def _write(self, what: str, number: int) -> None:
         os.write(self._book, f"{what} {number} {os.getpid()} {time.monotonic_ns()}\n".encode())
+
+
+class NumberedEffects(NumberedRows):
+    """Writes each number into the table `effects`, which has no key, in the transaction that settles its row."""
+
+    def handle_task(self, offset: int, record: dict[str, Any]) -> None:
+        self._write("begin", record["number"])
+        with self.transaction() as connection:
+            connection.execute(text("INSERT INTO effects VALUES (:number)"), record)
+            time.sleep(self.config["task_s"])
+            self._write("end", record["number"])
