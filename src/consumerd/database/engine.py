@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from sqlalchemy import URL, Engine, QueuePool, create_engine
+from sqlalchemy import URL, Engine, QueuePool, create_engine, event
 
 from consumerd.database.urls import driver_needed, own_connect_arguments, read_url
 from consumerd.errors import UsageError
+from consumerd.model.shards import Shard
 
 KEY = "database"
 _FILE = "sqlite:///"
@@ -32,13 +33,15 @@ def open_engine(database: object) -> Engine:
         )
     if "://" not in database or database.startswith(_FILE):
         file = unquote(database.removeprefix(_FILE)) if database.startswith(_FILE) else database
-        return create_engine(
+        engine = create_engine(
             URL.create("sqlite+pysqlite", database=file),
             connect_args={"timeout": LONGEST_WAIT_S},
             poolclass=QueuePool,  # in memory, too: one connection is kept, and so is what is in it
             pool_size=1,
             max_overflow=CONNECTIONS_IN_RESERVE,
         )
+        event.listen(engine, "connect", lambda connection, _: Shard.teach(connection))
+        return engine
     url = read_url(database, KEY)
     with driver_needed(url):
         return create_engine(

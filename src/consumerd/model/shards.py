@@ -6,16 +6,22 @@ moves ranges, never single keys.
 
 from __future__ import annotations
 
-import zlib
+import hashlib
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import chain
+from typing import Any
+
+from consumerd.model.bucket_sql import SQLITE_FUNCTION, condition
 
 BUCKET_COUNT = 4096
 
 
 def bucket_of(key: object) -> int:
-    """The bucket of a key, the same in every process and on every host: CRC-32 of its text."""
-    return zlib.crc32(str(key).encode("utf-8", "surrogatepass")) % BUCKET_COUNT  # JSON may have half a pair
+    """The bucket of a key, the same in every process, on every host, in every database: 12 bits of its text's hash."""
+    text = "" if key is None else format(key, "f") if isinstance(key, Decimal) else str(key)
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()  # JSON may have half a pair
+    return digest[0] << 4 | digest[1] >> 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,11 +30,13 @@ class Shard:
 
     ranges: the buckets that it owns, of `BUCKET_COUNT`, in order.
     index: the number of the worker, from 0; count: how many workers the pool had when this one started.
+    dialect: of the key `database`; empty where there is none.
     """
 
     ranges: tuple[range, ...] = (range(BUCKET_COUNT),)
     index: int = 0
     count: int = 1
+    dialect: str = ""
 
     @classmethod
     def numbered(cls, index: int, count: int) -> Shard:
@@ -45,3 +53,17 @@ class Shard:
         """Whether this worker takes the task with this key."""
         bucket = bucket_of(key)
         return any(bucket in owned for owned in self.ranges)
+
+    def condition(self, column: object, dialect: str = "") -> str:
+        """The same in SQL, of the key in this column of whole numbers, text or UUIDs: for the WHERE of a plain
+        statement, or within SQLAlchemy's `text`.
+
+        column: in SQL, such as `id`, or a column of SQLAlchemy's. dialect: `mysql`, `postgresql` or `sqlite`; left out,
+        that of the key `database`. ValueError for others.
+        """
+        return condition(column, self.ranges, dialect or self.dialect)
+
+    @staticmethod
+    def teach(connection: Any) -> None:  # a driver's, of SQLite
+        """Give a `sqlite3.Connection` the function that the condition calls; those of `self.database` have it."""
+        connection.create_function(SQLITE_FUNCTION, 1, bucket_of, deterministic=True)

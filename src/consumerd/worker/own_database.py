@@ -8,8 +8,10 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from consumerd.model.bucket_sql import dialect_of
 from consumerd.model.task import Task
 from consumerd.sources.contract import Source, Transactional
+from consumerd.worker.code.keys import DATABASE_KEY
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -23,12 +25,17 @@ class OwnDatabase:
         self._source = source
         self._engine: Engine | None = None
 
+    @property
+    def dialect(self) -> str:
+        """Of what the key `database` holds; empty where that is not known."""
+        return dialect_of(self._consumer.config.get(DATABASE_KEY))
+
     def engine(self) -> Engine:
         """The engine of the key `database`; raises UsageError or MissingExtraError."""
         if self._engine is None:
-            from consumerd.database.engine import KEY, open_engine
+            from consumerd.database.engine import open_engine
 
-            self._engine = open_engine(self._consumer.config.get(KEY))
+            self._engine = open_engine(self._consumer.config.get(DATABASE_KEY))
         return self._engine
 
     def transaction(self, task: Task) -> AbstractContextManager[Any]:  # of SQLAlchemy's Connection

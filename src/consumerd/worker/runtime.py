@@ -8,6 +8,7 @@ a master, and leave the rest to `Runtime`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -98,7 +99,7 @@ class Runtime:
     def shard_read_by_user(self) -> Shard:
         """The worker's part of the keys; a query that reads it divides the rows from then on."""
         self._user_reads_shard = self._user_reads_shard or self._is_querying
-        return self._context.shard
+        return replace(self._context.shard, dialect=self.database.dialect)
 
     def parked_ids(self) -> list[str]:
         """The ids of the consumer's parked tasks, as its `task_id` gave them."""
