@@ -4,7 +4,9 @@ import os
 import shutil
 import signal
 import tempfile
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,16 @@ settings.register_profile("no deadline", deadline=None)  # a busy machine is no 
 settings.load_profile("no deadline")
 
 _NOTE = pytest.StashKey[Path]()
+
+
+_PROJECT = Path(__file__).parents[1] / "pyproject.toml"
+
+
+def pytest_sessionstart() -> None:
+    """What is installed may be older than the tree: sources are found by their entry points."""
+    declared = tomllib.loads(_PROJECT.read_text(encoding="utf-8"))["project"]["entry-points"]["consumerd.sources"]
+    if missing := declared.keys() - entry_points(group="consumerd.sources").names:
+        pytest.exit(f"pyproject.toml has sources that are not installed ({', '.join(missing)}): run make setup", 2)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         BaseConsumer,
         KafkaBaseConsumer,
         MySQLBaseConsumer,
+        ScheduleBaseConsumer,
         SQLBaseConsumer,
         TableBaseConsumer,
     )
@@ -25,6 +26,7 @@ _HOMES = {
     "BaseConsumer": _CONSUMERS,
     "KafkaBaseConsumer": _CONSUMERS,
     "MySQLBaseConsumer": _CONSUMERS,
+    "ScheduleBaseConsumer": _CONSUMERS,
     "SQLBaseConsumer": _CONSUMERS,
     "TableBaseConsumer": _CONSUMERS,
     "Dead": _OUTCOMES,
@@ -38,6 +40,7 @@ __all__ = [
     "MySQLBaseConsumer",
     "Retry",
     "SQLBaseConsumer",
+    "ScheduleBaseConsumer",
     "TableBaseConsumer",
     "__version__",
 ]

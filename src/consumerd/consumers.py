@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from consumerd.model.contract import default_hook
 from consumerd.model.shards import Shard
+from consumerd.sources.abilities import Resumes
 from consumerd.worker.runtime import Runtime
 
 
@@ -277,3 +278,22 @@ class TableBaseConsumer(BaseConsumer):
     """
 
     SOURCE = "table"
+
+
+class ScheduleBaseConsumer(BaseConsumer):
+    """Runs at the times of a schedule: key `cron` or `every`; one run at each, over all workers and hosts."""
+
+    SOURCE = "schedule"
+
+    def checkpoint(self, cursor: Any, *, done: float | None = None, total: float | None = None) -> None:
+        """Keep how far this run has come: it goes on from there, as `record.cursor`. This counts as progress.
+
+        cursor: any value that JSON has, up to 64 KiB. done, total: for `status`. SystemExit where the worker is to stop
+        or has lost the run, which is no failed attempt.
+        """
+        self.progress()
+        source, is_ours = self._running.source, True
+        if isinstance(source, Resumes):
+            is_ours = source.checkpoint(cursor, done, total)
+        if self._running.may_stop() or not is_ours:
+            raise SystemExit("the run goes on from this checkpoint on the worker that has it next")

@@ -23,17 +23,20 @@ from consumerd.wire.status import ask_status
 
 @click.command()
 @click.argument("target", metavar="TARGET")
-@click.option("--record", required=True, metavar="JSON|@FILE", help="The payload, or a file that holds it.")
+@click.option("--record", metavar="JSON|@FILE", help="The payload, or a file that holds it; of a schedule: a run now.")
 @click.option("--config", metavar="CONFIG", help="The configuration; by default the running master's.")
 @state_dir_option
-def command(target: str, record: str, config: str | None, state_dir: StateDirectory) -> int:
+def command(target: str, record: str | None, config: str | None, state_dir: StateDirectory) -> int:
     """Run one task of TARGET, a group/name, through its handler. Exit code 0 where it is done, 1 where it failed.
 
     Its effects are real; no source is opened, nothing is settled or parked.
     """
     document = load(config if config is not None else _running_config(state_dir))
     consumer = _chosen(document, target)
-    asked = {"settings": consumer.model_dump_json(), "payload": _payload(record).decode("latin-1")}
+    asked = {
+        "settings": consumer.model_dump_json(),
+        "payload": None if record is None else _payload(record).decode("latin-1"),
+    }
     with os.fdopen(os.memfd_create("consumerd-task", 0), "w+") as question:
         json.dump(asked, question)
         question.flush()

@@ -39,6 +39,7 @@ VERBS = {
     "resume": Listed("Fetch again.", "consumerd.verbs.pause", "resume"),
     "restart": Listed("New processes, slot by slot, of the code as it is now.", "consumerd.verbs.restart"),
     "reload": Listed("Read the configuration anew, and take over what differs.", "consumerd.verbs.reload"),
+    "run-now": Listed("Run a schedule once now, beside its times.", "consumerd.verbs.run_now"),
     "cancel": Listed("End the attempt that a worker runs now.", "consumerd.verbs.cancel"),
     "stop": Listed("Stop the master and all its workers, gracefully.", "consumerd.verbs.stop"),
     "parked": Listed(

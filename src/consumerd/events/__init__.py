@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from consumerd.events.facts import Audience, Event, Fact, Level, event
+from consumerd.events.schedules import *  # noqa: F403 - each is an event
 
 DEBUG, INFO, WARNING, ERROR = Level
 

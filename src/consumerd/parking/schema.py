@@ -40,6 +40,7 @@ KEY_CHARACTERS = 32
 CONSUMER_CHARACTERS = 129
 SOURCE_CHARACTERS = 500
 OWNER_CHARACTERS = 255
+EDITION_CHARACTERS = 500
 
 _LONGBLOB_BYTES, _MEDIUMTEXT_BYTES = 2**32 - 1, 2**24 - 1
 """By the longest content MySQL and MariaDB choose the type."""
@@ -118,6 +119,47 @@ OWNERS = Table(
 )
 """Which host has a consumer whose tasks only one may have."""
 
+SCHEDULES = Table(
+    "parked_schedule",
+    METADATA,
+    Column("consumer", _name(CONSUMER_CHARACTERS), primary_key=True),
+    Column("edition", String(EDITION_CHARACTERS), nullable=False),
+    Column("next_at", Double, nullable=False),
+    Column("judged_at", Double, nullable=False),
+    Column("last_at", Double),
+    Column("took_s", Double),
+    Column("finished", BigInteger, nullable=False),
+    Column("missed", BigInteger, nullable=False),
+    Column("skipped", BigInteger, nullable=False),
+)
+"""A schedule: when it comes next, and when that was found; when the last run was due, how long one took, how many
+there were.
+"""
+
+TICKS = Table(
+    "parked_tick",
+    METADATA,
+    Column("id", _name(KEY_CHARACTERS), primary_key=True),
+    Column("consumer", _name(CONSUMER_CHARACTERS), nullable=False),
+    Column("task_id", String(OWNER_CHARACTERS), nullable=False),
+    Column("state", String(8), nullable=False),
+    Column("scheduled_at", Double, nullable=False),
+    Column("due_at", Double, nullable=False),
+    Column("record", _bytes(), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("first_at", Double),
+    Column("starts", Integer, nullable=False),
+    Column("began_at", Double),
+    Column("done", Double),
+    Column("total", Double),
+    Column("noted_at", Double),
+    Column("lease_token", _name(OWNER_CHARACTERS)),
+    Column("lease_until", Double),
+    Index("ix_parked_tick_due", "consumer", "state", "due_at"),
+    Index("ix_parked_tick_lease", "lease_token"),
+)
+"""A run of a schedule that is not done: it waits, or a worker has it. `starts`: how often it has been begun."""
+
 SCHEMA = Table("parked_schema", METADATA, Column("version", Integer, primary_key=True, autoincrement=False))
 
 
@@ -129,7 +171,14 @@ def _add_owners(connection: Connection) -> None:
     _create_table(connection, OWNERS)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_add_owners,)
+def _add_schedules(connection: Connection) -> None:
+    """To version 3."""
+    for table in (SCHEDULES, TICKS):
+        _create_table(connection, table)
+        _create_indexes(connection, table)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_add_owners, _add_schedules)
 """The first brings tables of version 1 to version 2, and so on; the tables above are as after the last.
 
 Each may be run again after a process that died in it: MySQL and MariaDB commit what changes a table at once.
@@ -161,7 +210,7 @@ def check_rights(connection: Connection) -> None:
     if _known_version(connection, newest) != newest:
         _check_creation(connection)
         return
-    for table in (PARKED, PARTS, OWNERS):
+    for table in (PARKED, PARTS, OWNERS, SCHEDULES, TICKS):
         nothing = select(table).where(false())
         connection.execute(nothing)
         connection.execute(insert(table).from_select(list(table.columns), nothing))
@@ -205,13 +254,17 @@ def _create(connection: Connection) -> None:
     """Make the tables; each step may have been done before by a process that died half-way."""
     for table in METADATA.sorted_tables:
         _create_table(connection, table)
-        there = {index["name"] for index in inspect(connection).get_indexes(table.name)}
-        for index in table.indexes:
-            if index.name not in there:
-                index.create(connection)
+        _create_indexes(connection, table)
 
 
 def _create_table(connection: Connection, table: Table) -> None:
     if connection.dialect.name == "mysql":
         table.dialect_kwargs.update(_MYSQL)  # here: a table that is made with them imports the dialect
     connection.execute(CreateTable(table, if_not_exists=True))
+
+
+def _create_indexes(connection: Connection, table: Table) -> None:
+    there = {index["name"] for index in inspect(connection).get_indexes(table.name)}
+    for index in table.indexes:
+        if index.name not in there:
+            index.create(connection)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from consumerd.database.database import Database
 from consumerd.model.parked import Entry
 from consumerd.model.task import TaskId
-from consumerd.parking import browsing, claims, deciding, given_again, ownership, parked, suspects
+from consumerd.parking import browsing, claims, deciding, given_again, ownership, parked, suspects, ticks
 from consumerd.parking.browsing import EVERY, Item, ParkedFilter
 from consumerd.parking.deciding import Changed
 from consumerd.parking.parked import IDS_A_STEP
@@ -107,6 +107,8 @@ class ParkingStore:
         return frozenset(found)
 
     # For people
+
+    make_runs = _transaction(ticks.make_by_hand)
 
     def list(self, chosen: ParkedFilter = EVERY, *, limit: int | None = None) -> Iterator[tuple[Item, ...]]:
         """The first chosen rows page by page, newest failure first; None: all."""

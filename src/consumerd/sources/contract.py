@@ -1,7 +1,7 @@
 """The contract between the worker's loop and a source, which every source's suite of tests checks.
 
 Every source is a `Source`. What only some can do stands in protocols of its own, which the worker asks for by
-`isinstance`: `Leased`, `Measured`, `Revocable`, `KeepsRows`, `Transactional`, `TellsTrouble`, `Asked`.
+`isinstance`: `Leased`, `Measured`, `Revocable`, `KeepsRows`, `Transactional`, and those of `sources.abilities`.
 
 The loop's thread calls everything but `tick` and `lag`, which the keeper calls. The order of calls: `open`, then
 `fetch` and `settle` in turn, `release` once for each batch, `close`.
@@ -37,6 +37,7 @@ class Traits:
     splits_keys: each worker takes the keys of its shard, so that all of a pool must agree on how many they are.
     gives_again: gives a task again until it is done, so that it takes up its parked tasks itself (a query).
     gives_away: forgets a task once it is fetched (a generator): consumerd keeps it from its first failure on.
+    runs_by_hand: a person may have it run once besides, as `consumerd run-now` asks.
     """
 
     positional: bool = False
@@ -45,6 +46,7 @@ class Traits:
     splits_keys: bool = False
     gives_again: bool = False
     gives_away: bool = False
+    runs_by_hand: bool = False
 
 
 class Batch(Protocol):
@@ -254,22 +256,6 @@ class Transactional(Protocol):
         """Whether that was committed. Asked when the handler has ended; what it settles now changes nothing."""
 
 
-@runtime_checkable
-class TellsTrouble(Protocol):
-    """A source whose tasks may go on coming while something is wrong: read ahead, or from its other shards."""
-
-    def trouble(self) -> SourceAwayError | None:
-        """What is wrong now; asked after each fetch. The loop's thread."""
-
-
-@runtime_checkable
-class Asked(Protocol):
-    """A source that is asked now and then whether there is something, since nothing tells it."""
-
-    def look_now(self) -> None:
-        """There may be tasks: the next fetch asks, whether or not it is time. The loop's thread."""
-
-
 class EndOfSource(Exception):  # noqa: N818 - it is no error: a generator returned
     """There will never be more tasks: the user's `iterate_task` returned."""
 
@@ -283,6 +269,8 @@ class SourceKind:
     traits: what it can do with these options.
     hooks: what its consumers have to define.
     probe: reads the lag without joining, claiming or locking anything; `check` uses it. Nothing where nobody knows.
+    remarks: what `check` tells of these options, a sentence each.
+    payload_now: the payload of a task as one may come now, for `consumerd task`; empty where it must be given.
     complaints: what the client library has against options that the model takes, (key, sentence) each, an empty key for
     several; connects to nothing, but may make clients: never in a process that forks. `check` uses it.
     """
@@ -294,3 +282,5 @@ class SourceKind:
     hooks: tuple[str, ...] = ("handle_task",)
     probe: Callable[[Mapping[str, object]], tuple[ShardLag, ...]] = lambda options: ()
     complaints: Callable[[Any], Iterable[tuple[str, str]]] = lambda options: ()
+    remarks: Callable[[Any], Iterable[str]] = lambda options: ()
+    payload_now: bytes = b""

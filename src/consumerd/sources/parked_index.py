@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection
 
 from consumerd.model.parked import Entry, ParkedTask
 from consumerd.model.task import TaskId
+
+ResultT = TypeVar("ResultT")
 
 
 class ParkedIndex(Protocol):
@@ -21,6 +25,11 @@ class ParkedIndex(Protocol):
 
     def hold(self, owner: str, place: str, seconds: float) -> str | None:
         """Have the consumer for so long, of all hosts alone; None where that is so, else the place of who has it."""
+
+    def run(
+        self, step: Callable[[Connection], ResultT], undo: Callable[[Connection, ResultT], object] | None = None
+    ) -> ResultT:
+        """Run a step in a transaction of the store's. undo: where its result came when nobody waited any more."""
 
     def entries_among(self, ids: Sequence[TaskId]) -> Mapping[TaskId, Entry]:
         """What there is of those of `ids` that are parked, waiting or dead."""

@@ -57,9 +57,11 @@ class MessageBatch:
     shard: int = 0
     offset: Callable[[Any], int] = staticmethod(operator.itemgetter(0))
     payload: Callable[[Any], bytes] = staticmethod(lambda raw: raw[1].payload)
-    decode: Callable[[bytes], object] = staticmethod(decode_json)
 
-    def __init__(self, source: str, raws: Sequence[Any]) -> None:  # (offset, message, id) each
+    def __init__(  # raws: (offset, message, id) each
+        self, source: str, raws: Sequence[Any], decode: Callable[[bytes], object] = decode_json
+    ) -> None:
+        self.decode = decode
         self.source = source
         self.raws = raws
 

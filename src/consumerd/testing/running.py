@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from consumerd.config.common_keys import CommonKeys
@@ -14,6 +15,7 @@ from consumerd.parking.memory import MemoryStore
 from consumerd.sources.contract import Source
 from consumerd.sources.decoding import decode_json
 from consumerd.sources.memory import MemoryOptions, MemorySource
+from consumerd.sources.schedule.tick import tick_of
 from consumerd.testing.clock import ManualClock
 from consumerd.testing.messages import MessageBatch, messages_of
 from consumerd.wire.board import Board
@@ -39,7 +41,8 @@ def run_consumer(
     records: the tasks, for a consumer of any source. For Kafka and for a claimed table each one is a payload: a value
     that is written as JSON, bytes that come as they are, or a `Message` with a key and headers. For a query and for a
     generator each one is a row, and is handed over as it is.
-    None: the consumer brings its own tasks, by its `get_next_batch` or its `iterate_task`.
+    For a schedule each one is a run, such as `{"scheduled": "2026-03-29T01:00:00Z", "cursor": 7}`.
+    None: the consumer brings its own tasks, by its `get_next_batch` or its `iterate_task`; a schedule runs once, now.
     configs: what its entry has under `configs`. Keys of the source (`brokers`, `topic_name`) may be left out.
 
     Raises TypeError where there are no records and the consumer has none of its own, and whatever `pre_consume` raises.
@@ -50,6 +53,8 @@ def run_consumer(
     """
     kind = source_kind(consumer_class)
     brings_its_own = kind in ("query", "generator")
+    if records is None and kind == "schedule":
+        records = [{}]
     if records is None and not brings_its_own:
         raise TypeError(f"{consumer_class.__name__} has no tasks of its own: give run_consumer the records of some")
     if records is None:
@@ -57,8 +62,10 @@ def run_consumer(
     elif brings_its_own:
         run = Run(consumer_class, records, configs=configs)
     else:
+        decode = tick_of if kind == "schedule" else decode_json
         messages = messages_of(records)
-        run = Run(consumer_class, messages, configs=configs, source=MemorySource(MessageBatch, decode_json))
+        source = MemorySource(partial(MessageBatch, decode=decode), decode)
+        run = Run(consumer_class, messages, configs=configs, source=source)
     run.until_idle()
     return run
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
 
 from consumerd.clock import SYSTEM_CLOCK, Clock
 from consumerd.database.engine import KEY, open_engine
@@ -13,6 +15,8 @@ from consumerd.model.parked import Entry, ParkedState, ParkedTask
 from consumerd.model.shards import Shard
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import SourceContext
+
+ResultT = TypeVar("ResultT")
 
 
 class NothingParked:
@@ -26,6 +30,11 @@ class NothingParked:
     def hold(self, owner: str, place: str, seconds: float) -> str | None:
         del owner, place, seconds
         return None
+
+    def run(
+        self, step: Callable[[Connection], ResultT], undo: Callable[[Connection, ResultT], object] | None = None
+    ) -> ResultT:
+        raise StoreAwayError("there is no store: give the source a consumerd.worker.tasks.parked_rows.StoreIndex")
 
     def entries_among(self, ids: Sequence[TaskId]) -> Mapping[TaskId, Entry]:
         return {task_id: Entry(ParkedState.DEAD, False, 1, 0.0, 0.0) for task_id in self.ids.intersection(ids)}

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -18,7 +18,7 @@ from consumerd.cli.options import json_option, state_dir_option
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import call
 from consumerd.wire.method import Method
-from consumerd.wire.status import LastError, PoolStatus, Status, WorkerStatus, status_of
+from consumerd.wire.status import LastError, PoolStatus, ScheduleStatus, Status, WorkerStatus, status_of
 
 if TYPE_CHECKING:
     from consumerd.master.control.controls import Controls
@@ -89,7 +89,24 @@ def _pool_table(pools: Sequence[PoolStatus], width: int | None) -> list[str]:
         most_pressing = _note(pool)
         is_said = any(most_pressing in problem for problem in pool.problems)
         lines += [*of_pool, *note(paused, width), *note("" if is_said else most_pressing, width)]
+        for told in _schedule(pool.schedule) if pool.schedule is not None else ():
+            lines += note(told, width)
     return lines
+
+
+def _schedule(schedule: ScheduleStatus) -> Iterator[str]:
+    """When it runs next, what does not run, and how far each run has come."""
+    times = ", ".join(clock.iso(time).replace(".000Z", "Z") for time in schedule.next)
+    left_out = [f"{schedule.missed} missed"] * (schedule.missed > 0) + [f"{schedule.skipped} skipped"] * (
+        schedule.skipped > 0
+    )
+    yield "; ".join([f"next runs: {times}" if times else "it has not run yet", *left_out])
+    for run in schedule.running:
+        told = [f"run of {clock.iso(run.scheduled)}: since {clock.moment(run.since)}"]
+        told += [f"{run.done:g} of {run.total:g} done"] if run.done is not None and run.total is not None else []
+        told += [] if run.ends is None else [f"ends about {clock.iso(run.ends).replace('T', ' ')[:19]} UTC"]
+        told += [f"given to a worker {run.starts} times"] if run.starts > 1 else []
+        yield ", ".join(told)
 
 
 def _pool_row(pool: PoolStatus) -> Sequence[str]:

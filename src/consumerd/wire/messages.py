@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from consumerd.errors import WireError
+from consumerd.wire.status import ScheduleStatus
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag=True):
@@ -184,8 +185,18 @@ class ParkedNow(Message, frozen=True):
     dead: int
 
 
+class Scheduled(Message, frozen=True):
+    """worker → master: how its schedule stands, from the worker that measures the lag, when that has changed."""
+
+    schedule: ScheduleStatus
+
+
 STORE_HELPER = "consumerd.verbs.parked.helper"
 """The module that is executed as the store helper."""
+
+
+MAKE_RUNS = "run-now"
+"""What the store helper is asked to do for `consumers`, besides the methods of `consumerd parked`."""
 
 
 class Serve(Message, frozen=True):

@@ -73,6 +73,28 @@ class Flag(Answered, frozen=True):
     error: str
 
 
+class RunStatus(Answered, frozen=True):
+    """A run of a schedule that a worker has. Times are of the wall clock."""
+
+    scheduled: float
+    since: Annotated[float, Meta(description="When it was begun first.")]
+    starts: Annotated[int, Meta(description="How often it has been begun; more than once after a kill or a stop.")]
+    done: Annotated[float | None, Meta(description="How much of `total` is done, as its last checkpoint said.")]
+    total: float | None
+    ends: Annotated[float | None, Meta(description="When it is expected to end, by its progress or the last run.")]
+
+
+class ScheduleStatus(Answered, frozen=True):
+    """How a schedule stands. The counts are since it ran first, on all hosts."""
+
+    next: Annotated[list[float], Meta(description="When the next runs are due.")]
+    running: list[RunStatus]
+    waiting: Annotated[int, Meta(description="Runs that are due, or wait to be tried again.")]
+    finished: int
+    missed: Annotated[int, Meta(description="Times that passed while no worker ran.")]
+    skipped: Annotated[int, Meta(description="Times that came while the last run went on.")]
+
+
 class LastError(Answered, frozen=True):
     """The last event of a pool that a human must look at, with its fields."""
 
@@ -171,6 +193,7 @@ class PoolStatus(Answered, frozen=True):
     problems: Annotated[list[str], Meta(description="Why it is not healthy, a sentence each.")]
     workers: list[WorkerStatus]
     paused: Paused | None
+    schedule: ScheduleStatus | None = None
 
 
 class Status(Answered, frozen=True):

@@ -66,7 +66,11 @@ def _inspect(settings: ConsumerSettings, asked: Plain) -> tuple[Inspection, Load
     loaded, problems, remarks = examined.loaded, list(examined.problems), list[str]()
     if loaded is not None:
         is_forking = settings.common.start == "fork"
-        remarks += [*loaded.remarks, *before.left_since().remarks(is_forking=is_forking)]
+        remarks += [
+            *loaded.remarks,
+            *loaded.kind.remarks(loaded.options),
+            *before.left_since().remarks(is_forking=is_forking),
+        ]
         problems += _client_problems(loaded, settings)
     try:
         complaint = _parking_complaint(asked["parking"], settings.directory, is_asking=asked["probe"])

@@ -15,9 +15,10 @@ from consumerd import events
 from consumerd.clock import Clock, monotonic
 from consumerd.config.common_keys import WorkerRange
 from consumerd.errors import ConsumerdError
+from consumerd.sources.abilities import Planned
 from consumerd.sources.contract import Leased, Measured, ShardLag, Source
 from consumerd.wire.board import look_at
-from consumerd.wire.messages import Lag, ParkedNow
+from consumerd.wire.messages import Lag, ParkedNow, Scheduled
 from consumerd.wire.standing import Standing, standing
 from consumerd.worker.tasks.context import Link, WorkerContext
 from consumerd.worker.tasks.due import DueTasks
@@ -73,7 +74,9 @@ class Keeper:
         self._has_let_go = False
         self._lag_interval_s = lag_interval_s(context.common.scaling)
         self._next_lag = 0.0
-        beats = [partial(self._try, duty) for duty in (self.hold, self._measure_lag, self._count_parked)]
+        beats = [
+            partial(self._try, duty) for duty in (self.hold, self._measure_lag, self._tell_schedule, self._count_parked)
+        ]
         thread = BeatingThread("keeper", beats, report=partial(context.report, events.keeper_failed))
         self.start, self.close = thread.start, thread.close
 
@@ -104,6 +107,12 @@ class Keeper:
         if self._link.measures_lag and self._is_open() and now >= self._next_lag:
             self._next_lag = now + self._lag_interval_s
             self._link.tell(lag_message(self._source.lag() if isinstance(self._source, Measured) else ()))
+
+    def _tell_schedule(self) -> None:
+        if not (isinstance(self._source, Planned) and self._link.measures_lag and self._is_open()):
+            return
+        if (schedule := self._source.schedule()) is not None:
+            self._link.tell(Scheduled(schedule))
 
     def _count_parked(self) -> None:
         if self._link.measures_lag and self._is_open() and (counted := self._due.parked_count()) is not None:

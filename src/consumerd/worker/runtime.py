@@ -64,7 +64,7 @@ class Runtime:
     ) -> None:
         self._context = context
         self._consumer = consumer
-        self._source = source
+        self.source = source
         self._store = store
         self._link = link
         self._fullness = Fullness(context)
@@ -82,7 +82,7 @@ class Runtime:
 
     def may_stop(self) -> bool:
         """Whether the worker was asked to stop. Where its own generator asks, what is due is done meanwhile."""
-        if self._loop is not None and self._source.traits.gives_away:
+        if self._loop is not None and self.source.traits.gives_away:
             self._loop.attend_in_source()
         return self._context.deadline.has_begun() or (self._loop is not None and self._loop.is_stopping)
 
@@ -164,7 +164,7 @@ class Runtime:
     def open(self) -> Loop:
         """Everything up to the first turn: `pre_consume`, the loop made, the source opened unless it is away."""
         if self._consumer.consume_client is None:
-            self._consumer.consume_client = getattr(self._source, "facade", None)
+            self._consumer.consume_client = getattr(self.source, "facade", None)
         self._consumer.pre_consume()
         self._parts = self._assemble()
         self._loop = Loop(self._context, self._parts, self._source_context())
@@ -176,7 +176,7 @@ class Runtime:
         return self._loop
 
     def _consume(self, loop: Loop) -> None:
-        keeper = Keeper(self._context, self._source, self._parts.due, self._link, is_open=lambda: loop.is_open)
+        keeper = Keeper(self._context, self.source, self._parts.due, self._link, is_open=lambda: loop.is_open)
         keeper.start()
         retries = self._retry_thread(loop)
         self._context.task_threads.begin()
@@ -197,13 +197,13 @@ class Runtime:
             self._parts.settling.drain(deadline - DRAIN_MARGIN_S)
         keeper.close(min(1.0, deadline - monotonic()))
         if loop.is_open:
-            self._source.close(deadline)
+            self.source.close(deadline)
 
     # What it is made of
 
     def _assemble(self) -> Parts:
         """The parts, each of which knows the context and those that were made before it."""
-        context, source, store = self._context, self._source, self._store
+        context, source, store = self._context, self.source, self._store
         consumer_class: type = type(self._consumer)
         handlers = Handlers(self._consumer, context.emit)
         self._close_handler = handlers.close
@@ -248,7 +248,7 @@ class Runtime:
             breaker,
             self._fullness,
             self.database.is_settled,
-            retries_elsewhere=self._source.traits.gives_away,
+            retries_elsewhere=self.source.traits.gives_away,
             wait=wait,
             is_interrupted=None if wait is None else self._context.deadline.has_begun,
         )
@@ -274,7 +274,7 @@ class Runtime:
     # The thread that tries what is due while a generator, perhaps for ever, waits for its next task
 
     def _retry_thread(self, loop: Loop) -> RetryThread | None:
-        if not self._source.traits.gives_away:
+        if not self.source.traits.gives_away:
             return None
 
         def make(wait: Callable[[float], object]) -> StandIn | None:

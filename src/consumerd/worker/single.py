@@ -16,7 +16,7 @@ from typing import Any
 from consumerd import events
 from consumerd.clock import SYSTEM_CLOCK, iso
 from consumerd.config.shape import ConsumerSettings, Settings
-from consumerd.errors import ConsumerdError, UndecodableError
+from consumerd.errors import ConsumerdError, UndecodableError, UsageError
 from consumerd.events.facts import Fact
 from consumerd.model.exits import WorkerExit
 from consumerd.model.failure import describe
@@ -36,9 +36,12 @@ DONE, FAILED = 0, 1
 EXIT_HANDLERS_S = 5.0
 
 
-def run_single(settings: ConsumerSettings, payload: bytes) -> int:
+def run_single(settings: ConsumerSettings, payload: bytes | None) -> int:
     """Run the task, say what became of it, and wait for the threads that it has begun; the exit code."""
     loaded = load_consumer(settings, os.environ)
+    if payload is None and not loaded.kind.payload_now:
+        raise UsageError(f"{settings.full_name} needs a record: name one with --record JSON|@FILE")
+    payload = loaded.kind.payload_now if payload is None else payload
     try:
         record = loaded.kind.make().decode(payload)
     except UndecodableError as error:
@@ -111,7 +114,8 @@ def main(arguments: Sequence[str]) -> int:
         if not (settings.execution.is_plain or asked.get("is_executed")):
             fd = copied(json.dumps({**asked, "is_executed": True}), "consumerd-task")
             execute_as(settings.execution, ["consumerd.worker.single", str(fd)], pass_fds=(fd,))
-        return run_single(settings, asked["payload"].encode("latin-1"))
+        payload = asked["payload"]
+        return run_single(settings, None if payload is None else payload.encode("latin-1"))
     except ConsumerdError as error:
         for line in str(error).splitlines():
             say(f"consumerd: {line}\n")

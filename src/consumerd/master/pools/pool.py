@@ -24,7 +24,7 @@ from consumerd.master.rules.plan import target_edition
 from consumerd.master.rules.suspects import Suspects
 from consumerd.model.slots import PoolState, ZygoteState
 from consumerd.wire.messages import Loaded, Message, ParkedNow
-from consumerd.wire.status import LastEnd, LastError
+from consumerd.wire.status import LastEnd, LastError, ScheduleStatus
 
 
 class Pool:
@@ -42,6 +42,7 @@ class Pool:
     last_ends: by slot, of the last worker that ended though nobody had asked it to.
     wary: the slots whose last worker ended while nothing answered its tasks.
     parked_now: how many tasks are parked, as a worker counted them at parked_heard_at.
+    schedule: how its schedule stands, where it has one, as a worker said last.
     refusal: why the master must not run this consumer, where it began with it.
     are_suspects_told: whether the workers know of the suspects as they are now.
     lag_at_pause: how many tasks waited when the lag was first measured in the pause that lasts.
@@ -75,6 +76,7 @@ class Pool:
         self.are_suspects_told = True
         self.parked_now: ParkedNow | None = None
         self.parked_heard_at = 0.0
+        self.schedule: ScheduleStatus | None = None
         self.lag: MeasuredLag | None = None
         self.lag_at_pause: int | None = None
         self.lag_measurer: tuple[int, int] | None = None

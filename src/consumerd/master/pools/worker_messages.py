@@ -18,7 +18,7 @@ from consumerd.master.rules.restart import Ended, has_settled, is_proven, is_ref
 from consumerd.model.exits import worker_described
 from consumerd.model.slots import PoolState, SlotState
 from consumerd.wire.board import BoardFlag, Reading
-from consumerd.wire.messages import Cleared, Lag, ParkedNow, Ready, Reported, Wake
+from consumerd.wire.messages import Cleared, Lag, ParkedNow, Ready, Reported, Scheduled, Wake
 from consumerd.wire.status import Culprit, Flag, LastEnd
 
 LOOK_S = 0.1
@@ -44,6 +44,8 @@ def hear_worker(pool: Pool, arrival: Arrival, now: float) -> None:
             _measured(pool, MeasuredLag(shards, now, later, complaints, blocked))
         case ParkedNow() as parked:
             pool.parked_now, pool.parked_heard_at = parked, now
+        case Scheduled(schedule):
+            pool.schedule = schedule
         case EndOfChannel(None):
             worker.silent_since = now  # it ends, and its reaping says how; else the watchdog sees that it does not
         case EndOfChannel(broken):

@@ -37,7 +37,7 @@ from consumerd.verbs.parked.methods import (
 )
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import first_message, inherited_channel
-from consumerd.wire.messages import Serve, StoreRequest, StoreResult
+from consumerd.wire.messages import MAKE_RUNS, Serve, StoreRequest, StoreResult
 
 SEND_TIMEOUT_S = 60.0
 
@@ -61,6 +61,9 @@ class ParkedTasks:
     def pages(self, request: StoreRequest) -> Iterator[Page]:
         """The answer, each page read when it is asked for. ConsumerdError with one sentence, without secrets."""
         try:
+            if request.method == MAKE_RUNS:
+                self._opened().make_runs(request.consumers or ())
+                return
             asked = msgspec.convert(request.parameters, _METHODS[request.method])
             yield from answer(self._opened(), asked, request.consumers)
         except MisuseError:

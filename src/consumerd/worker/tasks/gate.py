@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from consumerd import events
 from consumerd.errors import QueryFailedError, SourceAwayError, StoreAwayError
-from consumerd.sources.contract import Source, TellsTrouble
+from consumerd.sources.abilities import TellsTrouble
+from consumerd.sources.contract import Source
 from consumerd.wire.board import BoardFlag, Hold
 from consumerd.worker.tasks.breaker import RENEW_AFTER_S, Breaker, Outage
 from consumerd.worker.tasks.context import WorkerContext

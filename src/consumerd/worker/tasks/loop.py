@@ -13,7 +13,8 @@ from consumerd import events
 from consumerd.errors import SourceAwayError, StoreAwayError
 from consumerd.model.exits import WorkerExit
 from consumerd.model.task import Task
-from consumerd.sources.contract import Asked, Batch, EndOfSource, SourceContext
+from consumerd.sources.abilities import Asked
+from consumerd.sources.contract import Batch, EndOfSource, SourceContext
 from consumerd.wire.board import Hold
 from consumerd.worker.tasks.attempts import NEWS_S
 from consumerd.worker.tasks.context import WorkerContext

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from sqlalchemy import Connection
+
 from consumerd import events
 from consumerd.events.facts import Fact
 from consumerd.model.outcome import Dead, Expired, Outcome, Retry
@@ -122,6 +124,15 @@ class StoreIndex:
 
     def hold(self, owner: str, place: str, seconds: float) -> str | None:
         return self._store.call(lambda store: store.hold(self._consumer, owner, place, seconds))
+
+    def run(
+        self, step: Callable[[Connection], ResultT], undo: Callable[[Connection, ResultT], object] | None = None
+    ) -> ResultT:
+        def take_back(store: ParkingStore, result: ResultT) -> None:
+            if undo is not None:
+                store.database.write(lambda connection: undo(connection, result))
+
+        return self._store.call(lambda store: store.database.write(step), undo=take_back)
 
     def entries_among(self, ids: Sequence[TaskId]) -> Mapping[TaskId, Entry]:
         return self._ask(lambda store: store.entries_among(self._consumer, ids), {})
