@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-sql bench-restart bench-memory bench-supervision chaos kills changes clean
+.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-sql bench-restart bench-memory bench-supervision chaos kills recovery changes clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ kills: setup  ## ten minutes of kills, ten a second, on a claimed table of a ser
 
 chaos: setup  ## ten minutes of random faults on a pool; every repeat must have its fault
 	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.chaos $(CHAOS)
+
+recovery: setup  ## the pace of a pool before and after its database server was in trouble
+	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.recovery $(RECOVERY)
 
 changes: setup  ## 1,000 reloads and 200 rolling restarts under load; nothing may be repeated
 	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.changes

@@ -58,6 +58,7 @@ _NO_ROOM = frozenset(remedy for signs, remedy in _REMEDIES if "too many" in sign
 _PASSING = _NO_ROOM | {remedy for signs, remedy in _REMEDIES if "resolve host" in signs or "starting up" in signs}
 _PASSING |= {remedy for _, remedy in _REMEDIES[-2:]}
 
+_LOCKED_CODES = frozenset({"1205", "55P03"})
 _TRANSIENT_CODES = frozenset({"1205", "1213", "40001", "40P01"})
 _NO_TABLE_CODES = frozenset({"1146", "42P01"})
 _SCHEMA_CODES = _NO_TABLE_CODES | {"42703", "42601", "1064"}
@@ -121,11 +122,18 @@ def is_of_content(error: BaseException | None) -> bool:
 
 
 def is_refusal(error: BaseException | None) -> bool:
-    """Whether a database refuses a change for what it says: of several, the others may be taken."""
+    """Whether a database refuses a change for what it says, or for a lock: of several, the others may be taken."""
+    if is_locked(error):
+        return True
     if not isinstance(error, ProgrammingError) or error.orig is None:
         return is_of_content(error)
     is_denied = "permission denied" in words_of(error).lower()
     return not is_denied and _SCHEMA_CODES.isdisjoint(_codes(error.orig))
+
+
+def is_locked(error: BaseException | None) -> bool:
+    """Whether another transaction has a row locked, and the statement has waited long enough."""
+    return isinstance(error, DBAPIError) and error.orig is not None and not _LOCKED_CODES.isdisjoint(_codes(error.orig))
 
 
 def is_transient(error: BaseException) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine
+from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
 from consumerd.clock import SYSTEM_CLOCK, monotonic
-from consumerd.database.causes import NotReadyError, cause_of, has_no_room, is_of_content, is_transient
+from consumerd.database.causes import NotReadyError, cause_of, has_no_room, is_locked, is_of_content, is_transient
 from consumerd.database.database import Away
 from consumerd.database.urls import connect_arguments, driver_needed, with_driver
 
@@ -40,16 +40,19 @@ class ServerDatabase:
         *,
         is_kept: bool = False,
         is_autocommit: bool = False,
+        lock_wait_s: int | None = None,
     ) -> None:
         """prepare: runs in a transaction of its own, once for each time that the server was found.
 
         is_autocommit: each statement is a transaction, and nothing but the statements is sent.
+        lock_wait_s: how long a statement waits for a row that others have locked; it is not tried again then.
         """
         self._url = with_driver(url)
         self._away = away
         self._prepare = prepare
         self._is_kept = is_kept
         self._is_autocommit = is_autocommit
+        self._lock_wait_s = lock_wait_s
         self._engine: Engine | None = None
         self._connected_at: float | None = None
         self._used_at = 0.0
@@ -68,10 +71,10 @@ class ServerDatabase:
             ) as error:  # a login lacks a package
                 if has_no_room(error) and monotonic() - began < WAIT_FOR_ROOM_S:
                     SYSTEM_CLOCK.sleep(random.uniform(0.02, 0.2))  # noqa: S311 - so that processes do not ask in step
-                elif is_transient(error) and tries < TRIES:
+                elif self._is_transient(error) and tries < TRIES:
                     tries += 1
                 else:
-                    if not is_of_content(error):
+                    if not is_of_content(error) and not is_locked(error):
                         self.close()
                     raise self._away(cause_of(error)) from error
 
@@ -103,6 +106,9 @@ class ServerDatabase:
             self.rest()
         return result
 
+    def _is_transient(self, error: BaseException) -> bool:
+        return is_transient(error) and (self._lock_wait_s is None or not is_locked(error))
+
     def _opened(self) -> Engine:
         if self._engine is None:
             engine = self._make_engine()
@@ -118,7 +124,7 @@ class ServerDatabase:
 
     def _make_engine(self) -> Engine:
         with driver_needed(self._url):
-            return create_engine(
+            engine = create_engine(
                 self._url,
                 isolation_level="AUTOCOMMIT" if self._is_autocommit else "READ COMMITTED",
                 skip_autocommit_rollback=self._is_autocommit,
@@ -126,5 +132,18 @@ class ServerDatabase:
                 max_overflow=0,
                 pool_pre_ping=not self._is_kept,
                 pool_reset_on_return=None,  # a transaction has ended before, or the connection is dropped
-                connect_args=connect_arguments(self._url),
+                connect_args=connect_arguments(self._url, self._lock_wait_s),
             )
+        event.listen(engine, "do_connect", _connect_through_pooler)
+        return engine
+
+
+def _connect_through_pooler(dialect: Dialect, record: object, arguments: list[Any], options: dict[str, Any]) -> Any:
+    """Connect; without settings for the session where a pooler such as PgBouncer takes none."""
+    del record
+    try:
+        return dialect.connect(*arguments, **options)
+    except dialect.loaded_dbapi.Error as error:
+        if "unsupported startup parameter" not in str(error) or "options" not in options:
+            raise
+    return dialect.connect(*arguments, **{name: value for name, value in options.items() if name != "options"})

@@ -89,11 +89,13 @@ def driver_needed(url: URL) -> Iterator[None]:
         raise MissingExtraError(f"a database at {url.get_backend_name()}://", extra) from error
 
 
-def connect_arguments(url: URL) -> dict[str, Any]:  # each driver's own keywords
+def connect_arguments(url: URL, lock_wait_s: int | None = None) -> dict[str, Any]:  # each driver's own keywords
     """What the URL leaves open; and the character set, since the tables are in Unicode, and read by all.
 
     Deadlines, so that a server that is gone is noticed; strict mode, so that nothing is cut silently. psycopg prepares
     no statements on the server: a pooler such as PgBouncer gives each transaction another connection.
+
+    lock_wait_s: how long a statement waits for a lock; None: as the server has it, 50 s or for ever.
     """
     if url.get_backend_name() == "mysql":
         fixed: dict[str, Any] = {"charset": "utf8mb4"}
@@ -103,6 +105,8 @@ def connect_arguments(url: URL) -> dict[str, Any]:  # each driver's own keywords
             "write_timeout": ANSWER_TIMEOUT_S,
             "sql_mode": "STRICT_ALL_TABLES",
         }
+        if lock_wait_s is not None:
+            defaults["init_command"] = f"SET innodb_lock_wait_timeout = {lock_wait_s}"
     else:
         fixed = {"client_encoding": "utf8"}
         defaults = {
@@ -113,6 +117,8 @@ def connect_arguments(url: URL) -> dict[str, Any]:  # each driver's own keywords
             "keepalives_count": 2,
             "tcp_user_timeout": ANSWER_TIMEOUT_S * 1000,
         }
+        if lock_wait_s is not None:
+            defaults["options"] = f"-c lock_timeout={lock_wait_s}s"
     if "prepare_threshold" in url.query:
         fixed["prepare_threshold"] = int(str(url.query["prepare_threshold"]))
     return {name: value for name, value in defaults.items() if name not in url.query} | fixed

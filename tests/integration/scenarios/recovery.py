@@ -1,6 +1,6 @@
 """The pace of a pool on a server before and after the server was in trouble: it must be what it was within ten seconds.
 
-`python -m integration.scenarios.recovery --database mariadb` from `tests` is the whole run; the tests have a short one.
+`make recovery RECOVERY="--database mariadb"` is the whole run; the tests have a short one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from servers.database import DatabaseServer
 from servers.mariadb import launch_mariadb
 from servers.postgres import launch_postgres
 
-LOAD = Load(task_s=0.02, max_unsettled=20, backlog=20_000)
+TASK_S = 0.02
+SECONDS_OF_BACKLOG = 5
 TROUBLE_S = 3.0
 BACK_WITHIN_S = 10.0
 AS_BEFORE = 0.98
@@ -44,8 +45,11 @@ class Recovery:
     exhausted: the server has no connection left for anybody; killed: workers are killed, ten a second.
     """
 
-    def __init__(self, directory: Path, server: DatabaseServer, database: str, *, workers: int, window_s: float) -> None:
-        self.pool = NumberedPool(directory, workers, database, LOAD)
+    def __init__(
+        self, directory: Path, server: DatabaseServer, database: str, *, workers: int, window_s: float
+    ) -> None:
+        load = Load(task_s=TASK_S, backlog=int(workers / TASK_S * SECONDS_OF_BACKLOG))
+        self.pool = NumberedPool(directory, workers, database, load)
         self._server = server
         self._engine = create_engine(database, poolclass=NullPool, isolation_level="AUTOCOMMIT")
         self._window_s = window_s
@@ -58,13 +62,13 @@ class Recovery:
             "killed": self._kill_workers,
         }
 
-    def run(self, troubles: Sequence[str]) -> Report:
+    def run(self, troubles: Sequence[str], *, back_within_s: float = BACK_WITHIN_S) -> Report:
         """Bring these about; the report has the complaints that hold on any machine."""
         with self.pool.started(killed=self._killed):
             for name in troubles:
                 windows = self._windows[name] = [self._pace()]
                 self._troubles[name]()
-                self._work(BACK_WITHIN_S)
+                self._work(back_within_s)
                 windows.append(self._pace())
                 self.pool.report.done[name] += 1
         return self.pool.report
@@ -113,7 +117,7 @@ class Recovery:
         for _ in range(int(TROUBLE_S * 10)):
             pids = [worker["pid"] for worker in self.pool.pool()["workers"] if worker["pid"] and worker["handled"]]
             if pids:
-                self._killed.add(pid := random.choice(pids))  # noqa: S311 - any will do
+                self._killed.add(pid := random.choice(pids))
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.1)

@@ -100,6 +100,7 @@ def test_lost_races_are_tried_again_at_once(code: int, expected: bool) -> None:
         (OperationalError, Exception(1142, "DELETE command denied to user"), (False, False)),
         (ProgrammingError, Exception("new row violates row-level security policy"), (False, True)),
         (ProgrammingError, Exception("permission denied for table tasks"), (False, False)),
+        (OperationalError, Exception(1205, "Lock wait timeout exceeded"), (False, True)),
         (ProgrammingError, Exception(1146, "Table 'd.tasks' doesn't exist"), (False, False)),
     ],
 )

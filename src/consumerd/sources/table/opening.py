@@ -14,6 +14,9 @@ from consumerd.database.urls import read_url, shown
 from consumerd.errors import SourceAwayError, SourceRefusedError
 from consumerd.sources.table.options import TableOptions
 
+LOCK_WAIT_S = 2
+"""A row that somebody else has locked is waited for so long; then it is settled by itself, later, and others go on."""
+
 
 class Opening:
     """Opens as many databases as one process needs on one table; those on a file share its lock.
@@ -33,7 +36,8 @@ class Opening:
         SourceRefusedError where a file is not there.
         """
         if self.lock is None:
-            return ServerDatabase(read_url(self._options.database, "database"), self._away, prepare, is_kept=True)
+            url = read_url(self._options.database, "database")
+            return ServerDatabase(url, self._away, prepare, is_kept=True, lock_wait_s=LOCK_WAIT_S)
         if not is_created and not self._options.path.exists():
             raise SourceRefusedError(f"there is no {self.place}: make it, or correct `database`")
         path = self._options.path
@@ -44,7 +48,7 @@ class Opening:
         """For single statements, which cost a server nothing besides."""
         if self.lock is None:
             url = read_url(self._options.database, "database")
-            return ServerDatabase(url, self._away, is_kept=True, is_autocommit=True)
+            return ServerDatabase(url, self._away, is_kept=True, is_autocommit=True, lock_wait_s=LOCK_WAIT_S)
         return EmbeddedDatabase(EmbeddedFile(self._options.path), self.lock, self._away)
 
     def _away(self, cause: str) -> SourceAwayError:

@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 from sqlalchemy import Connection
 
 from consumerd import events
-from consumerd.database.causes import is_refusal, words_of
+from consumerd.database.causes import is_locked, is_refusal, words_of
 from consumerd.database.claims import MOST_KEYS, Steps
 from consumerd.database.database import Database
 from consumerd.errors import SourceAwayError
@@ -141,7 +141,8 @@ class Settling:
 
     def _tell(self, settled: Settled, refusal: BaseException) -> None:
         row = f"{cast('TableOptions', self._context.options).table}:{key_text(settled.keys[0])}"
-        error = f"the database refuses to settle {row}: {words_of(refusal)}: mend it; it is tried again by itself"
+        remedy = "end the transaction that has locked it" if is_locked(refusal) else "mend it"
+        error = f"the database refuses to settle {row}: {words_of(refusal)}: {remedy}; it is tried again by itself"
         self._context.emit(events.settling_failed(error=error, unsettled=self._refused.rows))
 
     def _note(self, batch: TableBatch, start: int, stop: int, settlement: Steps, **values: object) -> None:

@@ -12,8 +12,10 @@ from contextlib import AbstractContextManager
 from typing import TypeVar, cast
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from consumerd import events
+from consumerd.database.causes import is_locked, words_of
 from consumerd.database.claims import Lease
 from consumerd.database.database import Database
 from consumerd.errors import SourceAwayError
@@ -250,8 +252,22 @@ class TableSource:
             self._claiming = Claiming(self._context, shape, sql.claims, self._numbers)
             self._lag = TableLag(self._options, shape, sql)
             self._settling = Settling(sql, self._context, self._noted, self._refused)
-        self._claims.end(connection, self._own_tokens, [batch.token for batch in self._live])
+        self._unless_locked(connection, self._claims.end)
 
     def _give_back(self, connection: Connection) -> None:
         """Free what is left of this worker's claims, but for those in hand."""
-        self._claims.release(connection, self._own_tokens, [batch.token for batch in self._live])
+        self._unless_locked(connection, self._claims.release)
+
+    def _unless_locked(self, connection: Connection, give_up: Callable[[Connection, str, Sequence[str]], int]) -> None:
+        """Give up this slot's claims, but for those in hand. Where others have locked a row, the leases run out."""
+        tokens = [batch.token for batch in self._live]
+        if not self._options.is_server:
+            give_up(connection, self._own_tokens, tokens)
+            return
+        try:
+            with connection.begin_nested():
+                give_up(connection, self._own_tokens, tokens)
+        except DBAPIError as error:
+            if not is_locked(error):
+                raise
+            self._context.emit(events.release_failed(error=words_of(error), then="the lease runs out"))
