@@ -17,9 +17,10 @@ from consumerd.testing.source_contract import Feed, SourceContract
 from contracts.claimed_table import ClaimedTableContract, TableBench, closing, fetched, record, settle
 from contracts.claimed_transactions import TransactionsContract
 from contracts.moved_rows import MovedRowsContract
+from contracts.table_ddl import TableDdlContract
 
 
-class TestServers(ClaimedTableContract, MovedRowsContract):
+class TestServers(ClaimedTableContract, MovedRowsContract, TableDdlContract):
     @pytest.fixture
     def bench(self, database_url: str) -> Iterator[TableBench]:
         with closing(TableBench(database_url, is_server=True)) as bench:

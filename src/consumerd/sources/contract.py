@@ -261,6 +261,22 @@ class EndOfSource(Exception):  # noqa: N818 - it is no error: a generator return
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """What a source lacks in its database, and what adds it.
+
+    statement: in the database's own dialect, to be copied, without a semicolon.
+    why: what is lacking, as a clause.
+    caution: what it does to others, or to rows that are there; empty where that is nothing.
+    is_yours: what it does to rows is for a person to decide.
+    """
+
+    statement: str
+    why: str
+    caution: str = ""
+    is_yours: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SourceKind:
     """What a source registers under the entry point group `consumerd.sources`.
 
@@ -273,6 +289,7 @@ class SourceKind:
     payload_now: the payload of a task as one may come now, for `consumerd task`; empty where it must be given.
     complaints: what the client library has against options that the model takes, (key, sentence) each, an empty key for
     several; connects to nothing, but may make clients: never in a process that forks. `check` uses it.
+    changes: what the table of these options lacks, and where it is told to, makes that. `check` and `table` use it.
     """
 
     name: str
@@ -284,3 +301,4 @@ class SourceKind:
     complaints: Callable[[Any], Iterable[tuple[str, str]]] = lambda options: ()
     remarks: Callable[[Any], Iterable[str]] = lambda options: ()
     payload_now: bytes = b""
+    changes: Callable[[Mapping[str, object], bool], tuple[Change, ...]] | None = None

@@ -29,6 +29,7 @@ from consumerd.testing.source_contract import Feed, SourceContract
 from contracts.claimed_table import NOW, ClaimedTableContract, TableBench, closing, died, fetched, settle
 from contracts.claimed_transactions import TransactionsContract
 from contracts.moved_rows import MovedRowsContract
+from contracts.table_ddl import TableDdlContract
 
 
 class TableFeed:
@@ -63,7 +64,7 @@ class TestTable(SourceContract):
         feed.close()
 
 
-class TestSQLite(ClaimedTableContract, MovedRowsContract):
+class TestSQLite(ClaimedTableContract, MovedRowsContract, TableDdlContract):
     """On a file; `bench` is this module's."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from consumerd.sources.contract import ShardLag, Source, SourceKind, Traits
+from consumerd.sources.contract import Change, ShardLag, Source, SourceKind, Traits
 from consumerd.sources.table.options import TableOptions
 
 TRAITS = Traits(durable_defer=True)
@@ -22,4 +22,10 @@ def _probe(options: Mapping[str, object]) -> tuple[ShardLag, ...]:
     return probe(TableOptions.model_validate(dict(options)))
 
 
-KIND = SourceKind(name="table", options=TableOptions, make=_make, traits=TRAITS, probe=_probe)
+def _changes(options: Mapping[str, object], is_made: bool) -> tuple[Change, ...]:
+    from consumerd.sources.table.schema.changes import changes
+
+    return changes(TableOptions.model_validate(dict(options)), is_made=is_made)
+
+
+KIND = SourceKind(name="table", options=TableOptions, make=_make, traits=TRAITS, probe=_probe, changes=_changes)

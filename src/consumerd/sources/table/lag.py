@@ -7,21 +7,16 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from decimal import Decimal
 from numbers import Real
-from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, create_engine
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
 
 from consumerd.database.causes import cause_of
-from consumerd.database.urls import connect_arguments, driver_needed, read_url
 from consumerd.errors import SourceRefusedError
 from consumerd.sources.contract import ShardLag
-from consumerd.sources.table.opening import Opening
+from consumerd.sources.table.opening import Opening, connected
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.shape import Shape, find_shape
 from consumerd.sources.table.statements import Statements
@@ -47,33 +42,16 @@ def probe(options: TableOptions) -> tuple[ShardLag, ...]:
     """The lag of the table. SourceRefusedError where it cannot be read, or is not such a table."""
     opening = Opening(options)
     if not options.is_server and not options.path.exists():
-        raise SourceRefusedError(f"there is no {opening.place}: make it, or correct `database`")
+        raise SourceRefusedError(
+            f"there is no {opening.place}: make it (consumerd table CONFIG TARGET --create), or correct `database`"
+        )
     try:
-        with _reading(options) as connection:
+        with connected(options) as connection:
             shape = find_shape(connection, options, opening.place)
             lag = TableLag(options, shape, Statements(options, shape, None))
             return (lag.measure(connection, looks=MOST_LOOKS),)
     except (DBAPIError, sqlite3.Error) as error:
         raise SourceRefusedError(f"the {opening.place} cannot be read: {cause_of(error)}") from error
-
-
-@contextmanager
-def _reading(options: TableOptions) -> Iterator[Connection]:
-    arguments: Mapping[str, object] = {}
-    if options.is_server:
-        url = read_url(options.database, "database")
-        arguments = connect_arguments(url)
-    else:
-        url = URL.create(
-            "sqlite+pysqlite", database=f"file:{quote(str(options.path))}", query={"mode": "ro", "uri": "true"}
-        )
-    with driver_needed(url):
-        engine = create_engine(url, poolclass=NullPool, connect_args=dict(arguments))
-    try:
-        with engine.connect() as connection:
-            yield connection
-    finally:
-        engine.dispose()
 
 
 class TableLag:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from urllib.parse import quote
 
-from sqlalchemy import Connection
+from sqlalchemy import URL, Connection, NullPool, create_engine
 
 from consumerd.database.database import Database
 from consumerd.database.embedded import EmbeddedDatabase, EmbeddedFile
 from consumerd.database.lock import FileLock
 from consumerd.database.server import ServerDatabase
-from consumerd.database.urls import read_url, shown
+from consumerd.database.urls import connect_arguments, driver_needed, own_connect_arguments, read_url, shown
 from consumerd.errors import SourceAwayError, SourceRefusedError
 from consumerd.sources.table.options import TableOptions
 
@@ -58,3 +60,26 @@ class Opening:
         """Close the lock of a file; the databases are closed by whoever has them."""
         if self.lock is not None:
             self.lock.close()
+
+
+@contextmanager
+def connected(options: TableOptions, *, is_patient: bool = False) -> Iterator[Connection]:
+    """A connection that ends with its block, and to a file can only read.
+
+    is_patient: each statement is a transaction, and may take as long as it takes.
+    """
+    if options.is_server:
+        url = read_url(options.database, "database")
+        arguments = own_connect_arguments(url) if is_patient else connect_arguments(url)
+    else:
+        query = {"mode": "ro", "uri": "true"}
+        url = URL.create("sqlite+pysqlite", database=f"file:{quote(str(options.path))}", query=query)
+        arguments = {}
+    more = {"isolation_level": "AUTOCOMMIT"} if is_patient else {}
+    with driver_needed(url):
+        engine = create_engine(url, poolclass=NullPool, connect_args=arguments, **more)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()

@@ -1,0 +1,60 @@
+"""A claimed table: made, and filled. For users, the demo and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import orjson
+from sqlalchemy import Connection
+
+from consumerd.database.sql import Statement, quoted, quoted_table, quoted_text, run_many, written
+from consumerd.sources.table.opening import Opening
+from consumerd.sources.table.options import TableOptions
+from consumerd.sources.table.schema.changes import changes, make_in_file
+
+_ENQUEUE = "INSERT INTO {table} ({payload}, {state}, {due}) VALUES (:payload, {pending}, :now)"
+
+
+def create_table(database: str, table: str = "tasks") -> None:
+    """Make the table and its index, with the default columns, where they are missing; a SQLite file, too.
+
+    database: a path, `sqlite:///PATH`, or the URL of a server. Raises SourceAwayError where it cannot be written.
+    """
+    options = TableOptions(database=database, table=table)
+    if options.is_server:
+        changes(options, is_made=True)
+    else:
+        make_in_file(Opening(options), options, is_created=True)
+
+
+def enqueue(database: str, records: Iterable[object], table: str = "tasks") -> int:
+    """Add one pending row for each record, as JSON, all in one transaction; how many.
+
+    A record that is `bytes` is taken as the payload itself. Raises SourceAwayError, and then nothing was added.
+    """
+    options = TableOptions(database=database, table=table)
+    payloads = [record if isinstance(record, bytes) else orjson.dumps(record) for record in records]
+
+    def insert(connection: Connection) -> None:
+        statement = _written(_ENQUEUE, options, connection.dialect.name)
+        run_many(connection, statement, statement.rows(payload=payloads))
+
+    if payloads:
+        opening = Opening(options)
+        opened = opening.database(is_created=True)
+        try:
+            opened.write(insert)
+        finally:
+            opened.close()
+            opening.close()
+    return len(payloads)
+
+
+def _written(template: str, options: TableOptions, dialect: str) -> Statement:
+    names = {"payload": options.payload_column, "state": options.state_column, "due": options.due_column}
+    parts = {part: quoted(dialect, name) for part, name in names.items()}
+    parts |= {
+        "table": quoted_table(dialect, options.table),
+        "pending": quoted_text(dialect, options.states.pending),
+    }
+    return written(template, parts, dialect, is_clock_given=False)
