@@ -7,7 +7,8 @@ import pytest
 from consumerd.errors import SourceRefusedError
 from consumerd.model.outcome import DONE, Dead, Retry
 from consumerd.model.task import TaskId
-from consumerd.sources.contract import Change, Settlement
+from consumerd.sources.change import Change
+from consumerd.sources.contract import Settlement
 from consumerd.sources.table import KIND
 from contracts.claimed_table import TableBench, died, fetched, record, settle
 

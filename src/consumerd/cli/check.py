@@ -42,6 +42,7 @@ class Look:
             "workers": self.consumer.common.model_dump()["workers"],
             "remarks": list(self.found.remarks),
             "lag": list(self.found.lag),
+            "table_lacks": list(self.found.changes),
             "not_reachable": self.found.away,
         }
 
@@ -85,7 +86,8 @@ def _look(validated: Validated, *, is_probing: bool) -> list[Look]:
     parking = _parking(validated)
     asked = [{"settings": each.model_dump_json(), "parking": parking, "probe": probe} for each in consumers]
     questions = [Question("consumerd.worker.inspect", each, more_s=PROBE_S) for each in asked]
-    return [_seen(consumer, answer) for consumer, answer in zip(consumers, ask_all(questions), strict=True)]
+    answered = zip(consumers, ask_all(questions), strict=True)
+    return [Look(consumer, inspection_of(consumer, answer)) for consumer, answer in answered]
 
 
 def _parking(validated: Validated) -> str | None:
@@ -95,11 +97,12 @@ def _parking(validated: Validated) -> str | None:
     return validated.document.settings.parking
 
 
-def _seen(consumer: ConsumerSettings, answer: Answer) -> Look:
+def inspection_of(consumer: ConsumerSettings, answer: Answer) -> Inspection:
+    """What a child has answered of a consumer."""
     if answer.found is None:
-        return Look(consumer, Inspection((_unanswered(consumer, answer),)))
+        return Inspection((_unanswered(consumer, answer),))
     found = msgspec.convert(answer.found, Inspection)
-    return Look(consumer, replace(found, away=answer.ending) if answer.ending else found)
+    return replace(found, away=answer.ending) if answer.ending else found
 
 
 def _unanswered(consumer: ConsumerSettings, answer: Answer) -> Problem:
@@ -137,6 +140,8 @@ def _print_looks(looks: list[Look]) -> None:
             _print_note(f"warning: its source is not reachable now: {look.found.away}")
         for complaint in dict.fromkeys(shard["complaint"] for shard in look.found.lag if shard["complaint"]):
             _print_note(f"warning: {complaint}")
+        for change in look.found.changes:
+            _print_note(f"warning: {change['why']}: {change['statement']}")
         for remark in look.found.remarks:
             _print_note(f"remark: {remark}")
 

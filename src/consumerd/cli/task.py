@@ -15,7 +15,6 @@ import click
 
 from consumerd.cli.options import state_dir_option
 from consumerd.config.loading import load
-from consumerd.config.shape import ConsumerSettings, Document
 from consumerd.errors import NotRunningError, UsageError
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.status import ask_status
@@ -32,7 +31,7 @@ def command(target: str, record: str | None, config: str | None, state_dir: Stat
     Its effects are real; no source is opened, nothing is settled or parked.
     """
     document = load(config if config is not None else _running_config(state_dir))
-    consumer = _chosen(document, target)
+    consumer = document.chosen(target)
     asked = {
         "settings": consumer.model_dump_json(),
         "payload": None if record is None else _payload(record).decode("latin-1"),
@@ -50,17 +49,6 @@ def _running_config(state_dir: StateDirectory) -> str:
         return ask_status(state_dir.control_socket).config
     except NotRunningError as error:
         raise UsageError("no master runs whose configuration could be used: name one with --config") from error
-
-
-def _chosen(document: Document, target: str) -> ConsumerSettings:
-    """The one consumer that TARGET means."""
-    chosen = [consumer for consumer in document.consumers if consumer.full_name.matches(target)]
-    names = ", ".join(str(consumer.full_name) for consumer in (chosen or document.consumers))
-    if not chosen:
-        raise UsageError(f"there is no consumer {target!r} in {document.origin}: it has {names}")
-    if len(chosen) > 1:
-        raise UsageError(f"{target!r} means several consumers: choose one of {names}")
-    return chosen[0]
 
 
 def _payload(record: str) -> bytes:

@@ -48,6 +48,7 @@ VERBS = {
         methods="consumerd.verbs.parked.methods",
     ),
     "task": Listed("Run one task through the real handler in the foreground; settle nothing.", "consumerd.cli.task"),
+    "table": Listed("Print what a claimed table lacks, as SQL; with --create, make it.", "consumerd.cli.table"),
     "demo": Listed("The whole thing in a minute, on the embedded default.", "consumerd.cli.demo"),
 }
 

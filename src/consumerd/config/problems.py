@@ -60,6 +60,7 @@ class Inspection:
     remarks: what its class cannot guarantee, or does on its own; a sentence each.
     lag: how far each shard of its source is behind; the fields of `ShardLag`, printed as they are.
     away: why its source could not be asked for that; empty where it could, or was not to be asked.
+    changes: what its table lacks; the fields of `Change`.
     """
 
     problems: tuple[Problem, ...] = ()
@@ -67,6 +68,7 @@ class Inspection:
     remarks: tuple[str, ...] = ()
     lag: tuple[dict[str, Any], ...] = ()  # plain data
     away: str = ""
+    changes: tuple[dict[str, Any], ...] = ()  # plain data
 
 
 class KeyMistakesError(ValueError):

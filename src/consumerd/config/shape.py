@@ -18,6 +18,7 @@ from consumerd.config.common_keys import CommonKeys, PathName
 from consumerd.config.execution import Execution
 from consumerd.config.sizes import Duration
 from consumerd.config.tables import Place
+from consumerd.errors import UsageError
 from consumerd.model.identity import ConsumerName
 
 RESERVED = "consumerd"
@@ -168,3 +169,13 @@ class Document(BaseModel):
     def state_dir(self) -> Path | None:
         """Where the configuration wants the state kept; None where it does not say."""
         return None if self.settings.state_dir is None else self.directory / self.settings.state_dir
+
+    def chosen(self, target: str) -> ConsumerSettings:
+        """The one consumer that TARGET means; UsageError where that is none, or several."""
+        chosen = [consumer for consumer in self.consumers if consumer.full_name.matches(target)]
+        names = ", ".join(str(consumer.full_name) for consumer in (chosen or self.consumers))
+        if not chosen:
+            raise UsageError(f"there is no consumer {target!r} in {self.origin}: it has {names}")
+        if len(chosen) > 1:
+            raise UsageError(f"{target!r} means several consumers: choose one of {names}")
+        return chosen[0]

@@ -24,6 +24,7 @@ from consumerd.events.facts import Fact
 from consumerd.model.outcome import Outcome
 from consumerd.model.shards import Shard
 from consumerd.model.task import Task, TaskId
+from consumerd.sources.change import Change
 from consumerd.sources.parked_index import ParkedIndex
 
 
@@ -258,22 +259,6 @@ class Transactional(Protocol):
 
 class EndOfSource(Exception):  # noqa: N818 - it is no error: a generator returned
     """There will never be more tasks: the user's `iterate_task` returned."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What a source lacks in its database, and what adds it.
-
-    statement: in the database's own dialect, to be copied, without a semicolon.
-    why: what is lacking, as a clause.
-    caution: what it does to others, or to rows that are there; empty where that is nothing.
-    is_yours: what it does to rows is for a person to decide.
-    """
-
-    statement: str
-    why: str
-    caution: str = ""
-    is_yours: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """`python -m consumerd.worker.inspect FD SECONDS`: looks at one consumer for `check`. Runs in a probe of its own.
 
 Asked `{settings, parking, probe}`. It answers with an `Inspection` once the consumer is loaded; where it is asked to
-probe and the consumer holds up, it answers again with how far the source is behind. It changes nothing.
+probe and the consumer holds up, it answers again with how far the source is behind, and what its table lacks. It
+changes nothing, unless it is asked with `{table}`, true, to make what is lacking; with false to find out only that.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from consumerd.config.problems import Inspection, Problem
 from consumerd.config.shape import ConsumerSettings
@@ -19,6 +23,7 @@ from consumerd.errors import ConsumerdError, SourceRefusedError, StoreAwayError
 from consumerd.inquiry.asking import Plain, Reply, receive
 from consumerd.model.failure import one_line
 from consumerd.parking.opening import ask_parking, check_parking, resolve_parking
+from consumerd.sources.contract import SourceKind
 from consumerd.worker.code.leftovers import Inventory
 from consumerd.worker.code.loader import LoadedConsumer, examine_consumer
 from consumerd.worker.execution import NotExecutedError, copied, execute_as
@@ -34,7 +39,8 @@ def main() -> None:
     is_probing = loaded is not None and asked["probe"]
     reply.send(asdict(found), is_last=not is_probing)
     if loaded is not None and is_probing:
-        reply.send(asdict(probed(found, loaded, settings)))
+        ask = _look if asked.get("table") is None else partial(_change, is_made=asked["table"])
+        reply.send(asdict(probed(found, loaded, settings, ask)))
 
 
 def _enter(settings: ConsumerSettings, asked: Plain, reply: Reply) -> Inspection:
@@ -112,11 +118,28 @@ def _parking_complaint(parking: str | None, directory: Path, *, is_asking: bool)
     return None
 
 
-def probed(found: Inspection, loaded: LoadedConsumer, settings: ConsumerSettings) -> Inspection:
-    """The same with the lag of every shard; or with why the source cannot be asked, or refuses."""
+def _look(kind: SourceKind, options: Mapping[str, object]) -> dict[str, Any]:
+    """The lag of every shard, and what the table lacks."""
+    lag = tuple(asdict(shard) for shard in kind.probe(options))
+    return {"lag": lag} | (_change(kind, options, is_made=False) if kind.changes is not None else {})
+
+
+def _change(kind: SourceKind, options: Mapping[str, object], *, is_made: bool) -> dict[str, Any]:
+    """What the table lacks, which is made where that is wanted."""
+    if kind.changes is None:
+        raise SourceRefusedError(f"its source is {kind.name}, which has no table that consumerd could make")
+    return {"changes": tuple(asdict(change) for change in kind.changes(options, is_made))}
+
+
+Ask = Callable[[SourceKind, Mapping[str, object]], dict[str, Any]]
+"""Asks a source for fields of an `Inspection`."""
+
+
+def probed(found: Inspection, loaded: LoadedConsumer, settings: ConsumerSettings, ask: Ask = _look) -> Inspection:
+    """The same with what the source is asked for; or with why it cannot be asked, or refuses."""
     redact = loaded.redactor.redact
     try:
-        lag = loaded.kind.probe(loaded.options.model_dump(by_alias=True))
+        more = ask(loaded.kind, loaded.options.model_dump(by_alias=True))
     except SourceRefusedError as error:
         return replace(found, problems=(settings.configs_place.problem(redact(str(error))),))
     except ConsumerdError as error:
@@ -126,7 +149,7 @@ def probed(found: Inspection, loaded: LoadedConsumer, settings: ConsumerSettings
         return replace(found, problems=(settings.configs_place.problem(sentence),))
     except Exception as error:  # noqa: BLE001 - the top of a process, around a source that may be anybody's
         return replace(found, away=redact(f"{type(error).__name__}: {error}"))
-    return replace(found, lag=tuple(asdict(shard) for shard in lag))
+    return replace(found, **more)
 
 
 if __name__ == "__main__":

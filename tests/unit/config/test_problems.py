@@ -84,7 +84,7 @@ def test_nothing_is_raised_where_nothing_is_wrong() -> None:
 
 def test_an_inspection_is_the_same_on_both_ends() -> None:
     problem = Problem("f", ("g", 0, "configs"), "is wrong", "Traceback …")
-    found = Inspection((problem,), "kafka", ("a remark",), ({"shard": 0, "tasks": 3},), "it is away")
+    found = Inspection((problem,), "kafka", ("a remark",), ({"shard": 0, "tasks": 3},), "it is away", ({"why": "x"},))
     assert msgspec.convert(json.loads(json.dumps({**asdict(found), "last": True})), Inspection) == found
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from consumerd.sources.contract import Change, ShardLag, Source, SourceKind, Traits
+from consumerd.sources.change import Change
+from consumerd.sources.contract import ShardLag, Source, SourceKind, Traits
 from consumerd.sources.table.options import TableOptions
 
 TRAITS = Traits(durable_defer=True)

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from consumerd.clock import SYSTEM_CLOCK
 from consumerd.database.causes import cause_of
 from consumerd.errors import SourceAwayError, SourceRefusedError
-from consumerd.sources.contract import Change
+from consumerd.sources.change import Change
 from consumerd.sources.table.found import FoundTable
 from consumerd.sources.table.opening import Opening, connected
 from consumerd.sources.table.options import TableOptions

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from consumerd.database.dialects import NOW
 from consumerd.database.sql import quoted, quoted_table, quoted_text
 from consumerd.errors import SourceRefusedError
-from consumerd.sources.contract import Change
+from consumerd.sources.change import Change
 from consumerd.sources.table.options import TableOptions
 
 _TYPES = {
