@@ -37,7 +37,7 @@ class TableBench:
     is_server: the database has a clock of its own; what passes is taken from the rows' times instead.
     """
 
-    def __init__(self, database: str, *, is_server: bool, schema: str | None = None) -> None:
+    def __init__(self, database: str, *, is_server: bool, is_made: bool = True) -> None:
         self.database = database
         self.is_server = is_server
         self.clock = ManualClock(NOW)
@@ -46,7 +46,8 @@ class TableBench:
         self.sources: list[TableSource] = []
         self.handlers_engine = open_engine(database)
         self._engine = create_engine(database if is_server else f"sqlite:///{database}", poolclass=NullPool)
-        create_table(database)
+        if is_made:
+            create_table(database)
 
     def enqueue(self, *records: object) -> None:
         assert enqueue(self.database, records) == len(records)

@@ -18,7 +18,7 @@ _ENQUEUE = "INSERT INTO {table} ({payload}, {state}, {due}) VALUES (:payload, {p
 def create_table(database: str, table: str = "tasks") -> None:
     """Make the table and its index, with the default columns, where they are missing; a SQLite file, too.
 
-    database: a path, `sqlite:///PATH`, or the URL of a server. Raises SourceAwayError where it cannot be written.
+    database: a path, `sqlite:///PATH`, or the URL of a server. Raises SourceError where it cannot be written.
     """
     options = TableOptions(database=database, table=table)
     if options.is_server:

@@ -9,13 +9,14 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from consumerd.clock import SYSTEM_CLOCK
-from consumerd.database.causes import cause_of
+from consumerd.database.causes import cause_of, may_pass
 from consumerd.errors import SourceAwayError, SourceRefusedError
 from consumerd.sources.change import Change
 from consumerd.sources.table.found import FoundTable
 from consumerd.sources.table.opening import Opening, connected
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.schema.ddl import Ddl
+from consumerd.sources.table.schema.rights import check_rights
 from consumerd.sources.table.schema.serving import unserved
 from consumerd.sources.table.shape import find_shape
 
@@ -37,7 +38,7 @@ def changes(options: TableOptions, *, is_made: bool) -> tuple[Change, ...]:
     """What the table lacks, as statements in the order in which they are to be run. is_made: run them.
 
     SourceRefusedError where something is wrong that no statement mends, or that a person has to decide: then nothing is
-    made. SourceAwayError where the database does not answer, or does not take a statement: those before it are made.
+    made. Or where the database does not take a statement: those before it are made. SourceAwayError where it is away.
     """
     opening = Opening(options)
     if not options.is_server and not options.path.exists() and not is_made:
@@ -52,7 +53,8 @@ def changes(options: TableOptions, *, is_made: bool) -> tuple[Change, ...]:
                 make(connection, found)
         return found
     except (DBAPIError, sqlite3.Error) as error:
-        raise SourceAwayError(f"the {opening.place} does not take it: {cause_of(error)}") from error
+        kind = SourceAwayError if may_pass(error) else SourceRefusedError
+        raise kind(f"the {opening.place} does not take it: {cause_of(error)}") from error
 
 
 def missing(connection: Connection, options: TableOptions, place: str) -> Iterator[Change]:
@@ -73,7 +75,10 @@ def missing(connection: Connection, options: TableOptions, place: str) -> Iterat
     if lacking or not is_unique:  # there can be no claims yet
         if not table.index_beginning(options.state_column, options.due_column):
             yield ddl.add_index(unserving)
-    elif plan := unserved(connection, options, table, find_shape(connection, options, place)):
+        return
+    shape = find_shape(connection, options, place)
+    check_rights(connection, options, shape)
+    if plan := unserved(connection, options, table, shape):
         yield ddl.add_index(f"{unserving}, and each reads more rows than it takes ({plan})")
 
 
