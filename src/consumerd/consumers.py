@@ -176,19 +176,12 @@ class BaseConsumer:
     def database(self) -> Any:  # SQLAlchemy's Engine; or whatever a class of the user's sets
         """SQLAlchemy's engine for the key `database` of `configs`: opened at first use, in the worker, and closed after
         `post_consume`. Each connection is tested before it is used. A class may set an attribute of this name instead.
-
-            with self.database.begin() as connection:
-                connection.execute(text("UPDATE …"))
         """
         return self._running.database.engine()
 
     def transaction(self) -> AbstractContextManager[Any]:  # of SQLAlchemy's Connection
-        """In a handler of a table or a query, a transaction on the key `database`, which settles the task, too.
-
-            with self.transaction() as connection:
-                connection.execute(text("INSERT INTO grants …"), {"order": record["order"]})
-
-        With the end of the block both are committed, what it wrote and that the task is done; if it raises, neither is.
+        """In a handler of a table or a query: `with self.transaction() as connection:`, on the key `database`. With the
+        end of the block both are committed, what it wrote and that the task is done; if it raises, neither is.
         """
         return self._running.database.transaction(self._running.current_task())
 
@@ -251,6 +244,12 @@ class SQLBaseConsumer(BaseConsumer):
         queries, every ten seconds; without it nobody knows the lag.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say how many rows wait")
+
+    @default_hook
+    def mark_done(self, record: Any, connection: Any) -> int | None:
+        """Called at the end of the block of `self.transaction()`: mark the row, on this connection. Return how many
+        rows that changed: with 0, somebody else has marked it, and all is rolled back.
+        """
 
     @default_hook
     def iterate_task(self) -> Iterator[tuple[int, Any]]:

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import itertools
 import json
+import math
 import os
 import random
 import signal
@@ -40,13 +41,13 @@ class Kills:
         self._random = random.Random(seed)
         self._killed_at_ns: dict[int, int] = {}
 
-    def run(self, seconds: float, *, kills_a_second: float) -> Report:
-        """Kill for so long; the report has the complaints that hold on any machine."""
+    def run(self, seconds: float, *, kills_a_second: float, most: float = math.inf) -> Report:
+        """Kill for so long, and at most so many; the report has the complaints that hold on any machine."""
         killed: set[int] = set()
         with self.pool.started(killed=killed):
             next_kill = time.monotonic()
             end = next_kill + seconds
-            while (now := time.monotonic()) < end:
+            while (now := time.monotonic()) < end and len(killed) < most:
                 self.pool.fill()
                 self.pool.sample()
                 if now >= next_kill:
@@ -122,6 +123,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--workers", type=int, default=16)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     parser.add_argument("--kills", type=float, default=10.0, help="a second")
+    parser.add_argument("--most", type=float, default=math.inf, help="end after so many kills")
     parser.add_argument("--out", help="keep every run of a row there, one JSON array a line")
     parser.add_argument("--effects", action="store_true", help="rows with an effect each, by self.transaction()")
     options = parser.parse_args(arguments)
@@ -129,7 +131,7 @@ def main(arguments: list[str]) -> int:
     directory = own_directory(tempfile.mkdtemp(prefix="consumerd-kills-"), f"seed {options.seed}")
     with database_named(options.database) as database:
         kills = Kills(directory, workers=options.workers, seed=options.seed, database=database, load=load)
-        report = kills.run(options.minutes * 60, kills_a_second=options.kills)
+        report = kills.run(options.minutes * 60, kills_a_second=options.kills, most=options.most)
         if not options.effects:
             kills.judge_pace()
     if options.out:

@@ -49,6 +49,7 @@ class QueryBatch:
     """Rows with their offsets, of the query's one shard.
 
     is_given_again: whether the query gives these rows again while they wait, so that no copy need be kept of them.
+    ended: rows that ended with a transaction of their handler, by offset; whether it is known how.
     """
 
     shard = 0
@@ -62,6 +63,7 @@ class QueryBatch:
         self._kept = {row.offset: _copied(row.record) for row in rows if type(row.record) is dict}
         """Of what handlers may change."""
         self._is_given_again = is_given_again
+        self.ended: dict[int, bool] = {}
 
     def identities(self) -> bytes:
         """The ids as they are."""

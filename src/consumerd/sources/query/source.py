@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
+from typing import TYPE_CHECKING, cast
 
 from consumerd import events
 from consumerd.errors import ConsumerdError, QueryFailedError
 from consumerd.model.contract import is_overridden
 from consumerd.model.failure import one_line
 from consumerd.model.outcome import SKIPPED, Dead, Done, Expired, Outcome
-from consumerd.model.task import TaskId
+from consumerd.model.task import Task, TaskId
 from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
 from consumerd.sources.query import TRAITS
 from consumerd.sources.query.batch import QueryBatch, Row
@@ -29,6 +31,11 @@ from consumerd.sources.query.selection import Selected, Selection
 from consumerd.sources.query.turn import Turn
 from consumerd.sources.query.waiting import Waiting
 from consumerd.sources.records import decode_record
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from consumerd.sources.query.transactions import RowTransactions
 
 RETRIES_FOR_S = 0.5
 """So long rows are tried again before it is the turn of new ones."""
@@ -43,6 +50,7 @@ class QuerySource:
         self._rows: list[Row] = []
         self._retries: dict[TaskId, Row] = {}
         self._looked_at = 0.0
+        self._batch: QueryBatch | None = None
         self.has_answered = False
 
     def open(self, context: SourceContext) -> None:
@@ -56,6 +64,7 @@ class QuerySource:
         self._returned: set[TaskId] = set()
         self._turn = Turn(context)
         self._counting = Counting(context)
+        self._transactions: RowTransactions | None = None
 
     def fetch(self, limit: int, timeout_s: float) -> Batch | None:
         if limit < 1:
@@ -75,7 +84,9 @@ class QuerySource:
         if not taken:
             return None
         self._selection.in_hand.update(row.id for row in taken)
-        return QueryBatch(self._context.name, taken, is_given_again=self._rereading.reads and not self._tells_parked)
+        is_given_again = self._rereading.reads and not self._tells_parked
+        self._batch = QueryBatch(self._context.name, taken, is_given_again=is_given_again)
+        return self._batch
 
     def settle(self, settlements: Sequence[Settlement], *, is_due: bool) -> None:
         del is_due
@@ -85,7 +96,8 @@ class QuerySource:
             match settlement.outcome:
                 case Done():
                     self._selection.note_done(rows)
-                    self._waiting.finish([row.id for row in rows if row.is_parked])
+                    ended = cast("QueryBatch", settlement.batch).ended
+                    self._waiting.finish([row.id for row in rows if row.is_parked and ended.get(row.offset, True)])
                 case Dead() | Expired() as outcome:
                     for row in rows:
                         self._selection.dead.note(row.id)
@@ -115,6 +127,16 @@ class QuerySource:
             self._reading.drop()
         else:
             self._rows[:0] = rows
+
+    def transaction(self, task: Task) -> AbstractContextManager[Connection]:
+        from consumerd.sources.query.transactions import RowTransactions  # SQLAlchemy, which few queries need
+
+        assert self._batch is not None
+        self._transactions = self._transactions or RowTransactions(self._context)
+        return self._transactions.of(self._batch, task)
+
+    def is_settled(self, task: Task) -> bool:
+        return self._batch is not None and task.offset in self._batch.ended
 
     def tick(self) -> None:
         """Stay the host that has the consumer, while its tasks run."""

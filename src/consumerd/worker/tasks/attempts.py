@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from consumerd import events
+from consumerd.errors import CommitUnknownError, TaskLostError
 from consumerd.model.connection_errors import connection_error
 from consumerd.model.failure import Failure, describe, drop_tracebacks
 from consumerd.model.outcome import (
@@ -48,6 +49,9 @@ way and a little later."""
 
 PAUSE_AT_ONCE_S = 5.0
 """A pause between two attempts is no attempt that does not end: it is told of so often."""
+
+ENDS_OF_A_TRANSACTION = (TaskLostError, CommitUnknownError)
+"""What the end of a handler's transaction raises where nothing is left to do for its task in this worker."""
 
 UNSEEN = object()
 
@@ -216,7 +220,9 @@ class Attempts:
         return None
 
     def _done_already(self, task: Task, ended: Failed) -> Conclusion:
-        """The handler's transaction was committed, and settled the task: what comes after that is told, and no more."""
+        """The handler's transaction has ended the task: what comes after that is told, and no more."""
+        if isinstance(ended, Raised) and issubclass(ended.kind, ENDS_OF_A_TRANSACTION):
+            return Conclusion(task, DONE)  # its source has told of that
         failure = ended.failure if isinstance(ended, Raised | Refused) else self._failure_of(ended)
         self._context.emit(
             events.failed_after_done(
