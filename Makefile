@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-sql bench-restart bench-memory bench-supervision chaos kills recovery changes clean
+.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-sql bench-restart bench-memory bench-supervision chaos kills schedules recovery changes clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ bench: setup servers  ## run all benchmarks; bench-loop, -sql, -restart, -memory
 
 bench-loop bench-sql bench-restart bench-memory bench-supervision: bench-%: setup servers
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $*
+
+schedules: setup  ## five minutes of a schedule each second on three hosts, with kills of workers and masters
+	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.schedule_hosts $(SCHEDULES)
 
 kills: setup  ## ten minutes of kills, ten a second, on a claimed table of a server
 	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.kills $(KILLS)

@@ -139,9 +139,11 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(config: str, *, state_dir: Path, log: Path, env: Mapping[str, str]) -> Iterator[Running]:
-    """A master on `config`, with the embedded parking store; it and all its children are gone afterwards."""
-    options = ["--state-dir", str(state_dir), "--parking", "embedded"]
+def running(
+    config: str, *, state_dir: Path, log: Path, env: Mapping[str, str], parking: str = "embedded"
+) -> Iterator[Running]:
+    """A master on `config`; it and all its children are gone afterwards."""
+    options = ["--state-dir", str(state_dir), "--parking", parking]
     command = [sys.executable, "-m", "consumerd", "run", config, *options]
     with log.open("ab") as output:
         process = subprocess.Popen(command, env=dict(env), stdout=output, stderr=output, start_new_session=True)

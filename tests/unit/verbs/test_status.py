@@ -103,6 +103,15 @@ def note_of(text: str) -> str:
     return lines[lines.index(line_of(text, "gop/login")) + 1]
 
 
+def test_a_schedule_is_shown_with_its_next_runs_and_how_far_a_run_has_come() -> None:
+    run = {"scheduled": 0.0, "since": 60.0, "starts": 2, "done": 250.0, "total": 1000.0, "ends": 300.0}
+    counts = {"waiting": 0, "finished": 9, "missed": 3, "skipped": 0}
+    found = render(document(pool(schedule={"next": [86_400.0], "running": [run], **counts})), with_workers=False)
+    assert "next runs: 1970-01-02T00:00:00Z; 3 missed" in found
+    assert "run of 1970-01-01T00:00:00.000Z: since 1970-01-01, 250 of 1000 done" in found
+    assert "ends about 1970-01-01 00:05:00 UTC, given to a worker 2 times" in found
+
+
 def test_a_pool_is_one_line_with_its_counts() -> None:
     line = line_of(render(document(pool()), with_workers=False), "gop/login")
     assert line.split() == ["gop/login", "up", "15/16", "1200", "3", "2", "40", "1", "-"]
