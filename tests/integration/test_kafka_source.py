@@ -32,6 +32,7 @@ from consumerd.testing.source_context import NothingParked, StandInWorker
 from consumerd.testing.source_contract import SourceContract
 from integration.scenarios.kafka_member import Member, Seat
 from integration.scenarios.late_coordinator import LateCoordinator
+from integration.scenarios.observer import GroupObserver
 from servers.kafka import PASSWORD, USER, KafkaServer, TopicFactory
 from servers.waiting import wait_until
 
@@ -559,6 +560,46 @@ def test_a_killed_members_partitions_return_to_its_slot_at_once(
         wait_until(lambda: len(handled()) == 80, 40, lambda: f"{len(handled())} of 80 were handled")
         assert monotonic() - killed_at < 40  # the session of the killed one would have lasted 45 s
         assert (len(other.seat.told("partitions_revoked")), other.partitions) == before
+    finally:
+        process.kill()
+        process.wait()
+        other.stop()
+
+
+def test_a_member_that_is_killed_before_it_lets_go_of_partitions_leaves_none_to_nobody(
+    kafka: KafkaServer, kafka_topic: TopicFactory, group: str, state_dir: Path
+):
+    topic, slot = kafka_topic(partitions=4), "0.test.m.0"
+    histories = [state_dir / "first", state_dir / "second"]
+    observer = GroupObserver(kafka.clerk, topic=topic, group=group)
+    seat = Seat(kafka.brokers, topic, group, "0.test.m.1", {"session_timeout": 45}, measures_lag=True)
+    other = Member(seat)
+
+    def spawn(*arguments: object) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "integration.scenarios.kafka_member", kafka.brokers, topic, group, slot]
+        return subprocess.Popen([*command, *map(str, arguments)], env={**os.environ, "PYTHONPATH": str(TESTS)})
+
+    def is_to_let_go() -> bool:
+        """Whether the group has divided the partitions, and given to nobody what the first member has still."""
+        held = {member.instance: len(member.partitions) for member in observer.members()}
+        return held == {slot: 2, "0.test.m.1": 0}
+
+    def read() -> set[int]:
+        lines = histories[1].read_text().splitlines() if histories[1].exists() else []
+        return {int(line.split()[0]) for line in lines} | {partition for partition, _ in list(other.handled)}
+
+    produce(kafka.brokers, topic, [(0, b"{}")])
+    process = spawn(histories[0], "stuck")
+    try:
+        wait_until(lambda: histories[0].exists() and histories[0].read_bytes(), PATIENCE_S, "it does not handle")
+        other.start()
+        wait_until(is_to_let_go, PATIENCE_S, "the group does not divide the partitions")
+        process.kill()
+        process.wait()
+        process = spawn(histories[1])
+        produce(kafka.brokers, topic, numbered(4, 4))
+        wait_until(lambda: read() == {0, 1, 2, 3}, PATIENCE_S, lambda: f"only {read()} are read: {observer.members()}")
+        assert len(seat.told("group_joined_anew")) == 1
     finally:
         process.kill()
         process.wait()

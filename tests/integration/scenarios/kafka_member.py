@@ -1,7 +1,8 @@
 """A member of a consumer group that plays the worker's loop around a Kafka source: in a thread, or as a process.
 
 As a process (`python -m integration.scenarios.kafka_member BROKERS TOPIC GROUP MEMBER HISTORY`) it appends a line
-`partition offset` to the file HISTORY for each record that it has handled, until it is killed.
+`partition offset` to the file HISTORY for each record that it has handled, until it is killed. With `stuck` behind
+these arguments it never comes to the end of the first one.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class Seat:
     facts: list[Fact] = field(default_factory=list)
     worker: StandInWorker = field(default_factory=StandInWorker)
     max_unsettled: int = 10_000
+    measures_lag: bool = False
 
     @property
     def options(self) -> KafkaOptions:
@@ -176,15 +178,19 @@ class Member:
     def _keep(self, source: KafkaSource) -> None:
         while not self._stop.wait(0.2):
             source.tick()
+            if self.seat.measures_lag:
+                source.lag()
 
 
 def main() -> None:
-    brokers, topic, group, member, history = sys.argv[1:]
+    brokers, topic, group, member, history, *stuck = sys.argv[1:]
     descriptor = os.open(history, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def note(partition: int, offset: int, payload: bytes) -> None:
         del payload
         os.write(descriptor, b"%d %d\n" % (partition, offset))
+        if stuck:
+            threading.Event().wait()
 
     keys = {"session_timeout": 45, "max_poll_interval": 60}
     Member(Seat(brokers, topic, group, member, keys), note).start()

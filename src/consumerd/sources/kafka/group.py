@@ -2,8 +2,12 @@
 
 A member with a fixed identity (`group.instance.id`) keeps its partitions while it is away for less than its session:
 so the next process of its slot has them at once, and nothing moves. Where no process takes over, it has to leave by
-itself: closing the client does not tell the group. What nobody tells such members is that their topic has grown
-while they were away: the group has the partitions that it had, and no member looks.
+itself: closing the client does not tell the group.
+
+Such a group may forget partitions. Where it divides them anew, it first takes those that move from who has them, and
+gives them away once their members have said that they let go. A member that is killed in between never says so, and the
+process that follows it does not know: it is given what was left to the killed one. Nor does anybody look whether the
+topic has grown while members were away. So who measures the lag looks after partitions that nobody has.
 
 The client's callbacks run in whichever thread polls. They never raise: an exception in a callback would cost the
 records that the same call had fetched. Runs in workers.
@@ -11,7 +15,7 @@ records that the same call had fetched. Runs in workers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from threading import get_ident
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
@@ -21,6 +25,7 @@ from consumerd.clock import monotonic
 from consumerd.errors import SourceRefusedError
 from consumerd.events.facts import Event
 from consumerd.model.ledger import UNKNOWN
+from consumerd.sources.contract import ShardLag
 from consumerd.sources.kafka.health import Fencing
 from consumerd.sources.kafka.identity import UNKNOWN_UUID, is_uuid
 from consumerd.sources.kafka.membership import Membership
@@ -30,6 +35,11 @@ from consumerd.sources.kafka.topic import emitting_logger
 
 COMMITTED_S = COMMIT_AGAIN_S = RESIGN_S = 5.0
 SLICE_S = 0.2
+
+STANDING_S = 8.0
+"""A partition that has stood still for so long, as two measurements of the lag show, may have no member."""
+
+MOST_DOUBLINGS = 6
 
 TAKEN_WITHIN_S = 60.0
 """Fenced twice within this time, a member's identity is another process's. Once may be an echo of a lost session."""
@@ -49,9 +59,9 @@ class GroupMember:
         self._question = membership.question
         self._identity = membership.context.member
         self._fenced_at: float | None = None
-        self._uncommitted: frozenset[int] = frozenset()
+        self._waiting: dict[int, tuple[int, float]] = {}
         self._unread: frozenset[int] = frozenset()
-        self._rejoined_for: frozenset[int] = frozenset()
+        self._rejoins = 0
 
     def join(self) -> None:
         """With a client that has subscribed, and joins with its first poll. SourceRefusedError for what cannot be."""
@@ -67,16 +77,26 @@ class GroupMember:
             self.begin_anew()
         self._health.check()
 
-    def note_uncommitted(self, partitions: frozenset[int]) -> None:
-        """Tasks wait in these partitions, and the group has no position there: seen twice, nobody has the partition.
+    def note_lag(self, lag: Iterable[ShardLag], owned: Callable[[], frozenset[int] | None]) -> None:
+        """Have this member join anew, where tasks wait in partitions that no member of the group has.
 
-        A member commits where it begins soon after it was given a partition. It is rejoined once for each of them:
-        they may have a member that cannot commit. The keeper's thread.
+        owned: asks for the partitions that somebody has. It is asked where a partition of others stands still: its
+        member is slow, or there is none. Where joining anew does not help, it is done later and later. The keeper's
+        thread.
         """
+        now, before = self._membership.clock.monotonic(), self._waiting
         with self._state:
-            others = partitions.difference(self._assigned)
-        self._unread = (others & self._uncommitted) - self._rejoined_for
-        self._uncommitted = others
+            others = {each.shard: each.position for each in lag if each.tasks and each.shard not in self._assigned}
+        self._waiting = {
+            shard: before[shard] if shard in before and before[shard][0] == position else (position, now)
+            for shard, position in others.items()
+        }
+        stands_s = {shard: now - since for shard, (_, since) in self._waiting.items() if now - since >= STANDING_S}
+        self._unread = frozenset()
+        if not stands_s:
+            self._rejoins = 0
+        elif max(stands_s.values()) >= STANDING_S * 2**self._rejoins and (found := owned()) is not None:
+            self._unread = frozenset(stands_s) - found
 
     def leave(self, deadline: float) -> None:
         """Commit what is finished, and end; out of the group where no process takes over."""
@@ -227,9 +247,9 @@ class GroupMember:
         member.emit(events.group_joined_anew(topic=member.topic, because=fencing.value))
 
     def _rejoin(self) -> None:
-        """Leave and join again, so that the group shares out what the topic has now."""
+        """Leave and join again, so that the group divides the topic anew: all of it, as it is now."""
         member, unread = self._membership, self._unread
-        self._rejoined_for |= unread
+        self._rejoins = min(self._rejoins + 1, MOST_DOUBLINGS)
         self._unread = frozenset()
         with member.client_lock:
             self._resign(monotonic() + RESIGN_S)

@@ -126,7 +126,7 @@ class KafkaSource:
         if trouble is not None and not self._health.is_served:
             raise trouble  # asking brokers that do not answer costs the client a good part of a core
         lag = self._topic.lag(self._oldest_s)
-        self._group.note_uncommitted(self._topic.uncommitted)
+        self._group.note_lag(lag, self._topic.owned)
         return lag
 
     def close(self, deadline: float) -> None:

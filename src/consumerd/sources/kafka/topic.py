@@ -8,9 +8,10 @@ slices, and between two of them the callback is served. Runs in workers, the for
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, though not listed as such
@@ -21,9 +22,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, tho
 
 from consumerd import events
 from consumerd.clock import monotonic
-from consumerd.errors import SourceAwayError, SourceRefusedError
+from consumerd.errors import SourceAwayError, SourceError, SourceRefusedError
 from consumerd.events.facts import Fact
 from consumerd.sources.contract import ShardLag
+from consumerd.sources.kafka.assignment import assigned_partitions
 from consumerd.sources.kafka.health import translate
 from consumerd.sources.kafka.identity import UNKNOWN_UUID, Identity
 from consumerd.sources.kafka.options import KafkaOptions, admin_settings, onlooker_settings
@@ -56,8 +58,6 @@ class Topic:
         self._logger = emitting_logger(emit)
         self._questions = Questions(options)
         self._transactions = OpenTransactions()
-        self.uncommitted: frozenset[int] = frozenset()
-        """The partitions in which tasks waited at the last measurement, and of which the group had no position."""
 
     def identity(self) -> Identity:
         """The topic's name and uuid; a topic that is deleted and made anew has another. Only the controller answers.
@@ -81,7 +81,6 @@ class Topic:
         if options.properties.get("isolation.level") != "read_uncommitted":  # where records wait for transactions
             stable = self._listed(partitions, _LATEST, deadline, IsolationLevel.READ_COMMITTED)
         committed = self._committed(partitions, deadline)
-        self.uncommitted = frozenset(each for each in set(partitions) - committed.keys() if ends[each] > begins[each])
         unread = ends if options.auto_offset_reset == "latest" else begins
         lags = []
         for each in partitions:
@@ -94,6 +93,27 @@ class Topic:
             is_blocked = stable[each] < end and position >= stable[each]
             lags.append(ShardLag(each, tasks, oldest, position, complaint=complaint, is_blocked=is_blocked))
         return tuple(lags)
+
+    def owned(self) -> frozenset[int] | None:
+        """The partitions that the members of the group have, wherever they run; None while it divides them, and where
+        no broker tells.
+
+        By librdkafka's older question, which is called deprecated in favour of `describe_consumer_groups`: that one
+        ends the whole process where the answer comes too late (librdkafka issue 4605).
+        """
+        warnings.filterwarnings("ignore", r"list_groups\(\) is deprecated", DeprecationWarning)
+        topic, group, client = self._options.topic_name, self._options.consumer_group, self._client
+        deadline = monotonic() + DEADLINE_S
+        try:
+            found: list[Any] = self._questions.ask(  # annotated as if all of it were None
+                client, lambda patience_s: client.list_groups(group=group, timeout=patience_s), deadline
+            )
+        except SourceError:
+            return None
+        for each in found:
+            if each.id == group and each.state == "Stable":
+                return frozenset().union(*(assigned_partitions(member.assignment, topic) for member in each.members))
+        return None
 
     def _partitions(self, deadline: float) -> list[int]:
         """Any broker knows them: the controller may be away."""
