@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from sqlalchemy import Connection, NullPool, create_engine, make_url, text
@@ -13,9 +16,12 @@ from sqlalchemy.exc import DBAPIError
 
 from consumerd.errors import SourceAwayError
 from consumerd.sources.table.source import TableSource
-from contracts.claimed_table import TableBench, closing, fetched, settle
+from contracts.claimed_table import TableBench, closing, fetched, record, settle
 from integration.scenarios.recovery import Recovery
+from integration.scenarios.store_away import CannotTakeAwayError, Thief, full
+from servers.accounts import private_folder, server_account
 from servers.database import DatabaseServer
+from servers.environment import is_ci
 from servers.proxy import Proxy, between
 from servers.waiting import wait_until
 
@@ -118,6 +124,51 @@ class TestLocks:
         assert (bench.rows(), source.unsettled()) == (["done", "done"], 0)
 
 
+class TestValues:
+    ODD: ClassVar[dict[str, dict[str, str]]] = {
+        "mysql": {
+            "a": "DECIMAL(30, 10) DEFAULT 12345678901234567890.0123456789",
+            "b": "DATE DEFAULT '2026-02-28'",
+            "c": "DATETIME(6) DEFAULT '2026-02-28 23:59:59.999999'",
+            "d": "TIME(6) DEFAULT '-12:00:00.5'",
+            "e": "BLOB DEFAULT X'00FF00'",
+            "f": "TEXT CHARACTER SET utf8mb4 DEFAULT 'Zoë 🎉 漢'",
+            "g": "BOOLEAN DEFAULT TRUE",
+            "h": "BIGINT UNSIGNED DEFAULT 18446744073709551615",
+            "i": "ENUM('x', 'y') DEFAULT 'y'",
+            "j": "JSON DEFAULT '{\"n\": [1.5, null]}'",
+        },
+        "postgresql": {
+            "a": "NUMERIC(30, 10) DEFAULT 12345678901234567890.0123456789",
+            "b": "DATE DEFAULT '2026-02-28'",
+            "c": "TIMESTAMPTZ DEFAULT '2026-02-28 23:59:59.999999+09'",
+            "d": "INTERVAL DEFAULT '-1 day 00:00:00.5'",
+            "e": "BYTEA DEFAULT '\\x00ff00'",
+            "f": "TEXT DEFAULT 'Zoë 🎉 漢'",
+            "g": "BOOLEAN DEFAULT TRUE",
+            "h": "UUID DEFAULT 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'",
+            "i": "INTEGER[] DEFAULT '{1,2,NULL}'",
+            "j": "JSONB DEFAULT '{\"n\": [1.5, null]}'",
+            "k": "DOUBLE PRECISION DEFAULT 'NaN'",
+        },
+    }
+
+    def test_a_row_of_any_values_is_the_same_from_the_table_and_from_its_parked_copy(self, bench: TableBench) -> None:
+        columns = self.ODD[make_url(bench.database).get_backend_name()]
+        for name, kind in columns.items():
+            bench.execute(f"ALTER TABLE tasks ADD COLUMN {name} {kind}".replace(":", "\\:"))
+        bench.enqueue(1)
+        source = bench.source(columns=list(columns))
+        batch = fetched(source)
+        row, copy = record(batch), source.decode(batch.task(0).payload or b"")
+        assert isinstance(row, dict)
+        assert isinstance(copy, dict)
+        assert [(name, type(value), str(value)) for name, value in copy.items()] == [
+            (name, type(value), str(value)) for name, value in row.items()
+        ]
+        assert list(row) == list(columns)
+
+
 class TestLostAnswers:
     @pytest.fixture
     def through(self, database_url: str) -> Iterator[tuple[TableBench, Proxy]]:
@@ -208,6 +259,43 @@ class TestPools:
         with closing(TableBench(pgbouncer_url, is_server=True)) as bench:
             bench.enqueue(1, 2)
             assert handled(bench.source()) == 2
+
+
+@pytest.fixture
+def small_disk() -> Iterator[tuple[Path, Thief]]:
+    """A folder of PostgreSQL's, which is a small file system of its own, and what fills it."""
+    account = server_account("postgres")
+    folder = private_folder("disk", account)
+    try:
+        with full(folder) as thief:
+            shutil.chown(folder, account)
+            yield folder, thief
+    except CannotTakeAwayError as error:
+        pytest.fail(str(error)) if is_ci() else pytest.skip(str(error))
+    finally:
+        folder.rmdir()
+
+
+def test_a_table_on_a_full_disk_is_away_until_there_is_room(postgres_url: str, small_disk: tuple[Path, Thief]) -> None:
+    folder, disk = small_disk
+    space = f"small_{uuid.uuid4().hex[:8]}"
+    with somebody(postgres_url, isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f"CREATE TABLESPACE {space} LOCATION '{folder}'"))
+        try:
+            with closing(TableBench(postgres_url, is_server=True)) as bench:
+                bench.execute(f"ALTER TABLE tasks SET TABLESPACE {space}")
+                bench.enqueue(*("x" * 1_000 for _ in range(50)))
+                source = bench.source()
+                settle(source, fetched(source, 10))
+                disk.take()
+                with pytest.raises(SourceAwayError, match="free some space"):
+                    handled(source)
+                disk.give_back()
+                again(lambda: handled(source), 1)
+                assert (bench.rows(), bench.told("lease_lost")) == (["done"] * 50, [])
+        finally:
+            connection.execute(text("DROP TABLE tasks"))
+            connection.execute(text(f"DROP TABLESPACE {space}"))
 
 
 def end_connections(url: str) -> None:
