@@ -23,6 +23,8 @@ ODD_NAMES: dict[str, object] = {
     "first_column": f"{ODD}f",
     "lease_column": f"{ODD}l",
     "settled_column": f"{ODD}s",
+    "done": "move",
+    "done_table": f"{ODD}2",
     "states": {"pending": f"1{ODD[:30]}", "claimed": f"2{ODD[:30]}", "done": f"3{ODD[:30]}", "dead": f"4{ODD[:30]}"},
 }
 
@@ -141,7 +143,7 @@ class TableDdlContract:
     def test_names_and_states_may_have_any_characters(self, bench: TableBench) -> None:
         lacks(bench, is_made=True, **ODD_NAMES)
         assert lacks(bench, **ODD_NAMES) == []
-        table, payload, state = (in_text(bench, name) for name in (ODD, f"{ODD}p", ODD))
+        table, payload, state, moved = (in_text(bench, name) for name in (ODD, f"{ODD}p", ODD, f"{ODD}2"))
         for number in range(4):
             bench.execute(f"INSERT INTO {table} ({payload}) VALUES ('{number}')")
         source = bench.source(**ODD_NAMES)
@@ -159,4 +161,20 @@ class TableDdlContract:
         source.finish_parked(TaskId(parked_id))
         for lag in (*source.lag(), *KIND.probe({"database": bench.database, **ODD_NAMES})):
             assert (lag.tasks, lag.later, lag.complaint) == (0, 1, "")
-        assert sorted(str(word)[0] for word in bench.rows(state, table, state)) == ["1", "3", "3", "4"]
+        assert sorted(str(word)[0] for word in bench.rows(state, table, state)) == ["1", "4"]
+        assert [str(word)[0] for word in bench.rows(state, moved, state)] == ["3", "3"]
+
+    def test_the_table_for_finished_rows_is_made_with_their_columns(self, bench: TableBench) -> None:
+        bench.execute("ALTER TABLE tasks ADD COLUMN note VARCHAR(9)")
+        move = {"done": "move", "done_table": "archive"}
+        drop_index(bench)
+        assert lacks(bench, **move)[0].why == "there is no table archive, where finished rows go"
+        assert len(lacks(bench, is_made=True, **move)) == 2
+        assert lacks(bench, **move) == []
+        bench.enqueue(1)
+        source = bench.source(**move)
+        settle(source, fetched(source))
+        assert bench.rows("note", "archive") == [None]
+        made = lacks(bench, is_made=True, table="other", done="move", done_table="others_done")
+        assert [change.statement[:12] for change in made] == ["CREATE TABLE", "CREATE INDEX", "CREATE TABLE"]
+        assert lacks(bench, table="other", done="move", done_table="others_done") == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import DBAPIError
 
 from consumerd.clock import SYSTEM_CLOCK
@@ -71,6 +71,9 @@ def missing(connection: Connection, options: TableOptions, place: str) -> Iterat
     is_unique = table.is_unique(options.id_column)
     if not is_unique:
         yield ddl.add_key(f"{name} has no unique index on {', '.join(options.id_column)}, its key")
+    if options.done_table is not None and not _is_there(connection, options, options.done_table):
+        yield ddl.add_done_table(options.done_table)
+        options = options.model_copy(update={"done": "keep", "done_table": None})  # what can be seen without it
     unserving = f"no index serves the claims on {name}"
     if lacking or not is_unique:  # there can be no claims yet
         if not table.index_beginning(options.state_column, options.due_column):
@@ -108,6 +111,11 @@ def make(connection: Connection, found: Sequence[Change]) -> None:
             is_beside = " CONCURRENTLY " in change.statement
             connection.exec_driver_sql(_WAITS_BESIDE if is_beside else waits)
         connection.exec_driver_sql(change.statement, execution_options=_AS_IT_IS)
+
+
+def _is_there(connection: Connection, options: TableOptions, name: str) -> bool:
+    schema, _, table = name.rpartition(".") if options.is_server else ("", "", name)
+    return inspect(connection).has_table(table, schema=schema or None)
 
 
 def _has_rows(connection: Connection, ddl: Ddl) -> bool:

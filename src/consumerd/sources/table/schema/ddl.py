@@ -63,6 +63,11 @@ _INDEX_CAUTION = {
     "postgresql": "others read and write meanwhile (CONCURRENTLY): not within a transaction; where it fails, it leaves "
     "an index that is INVALID, to be dropped first",
 }
+_LIKE = {
+    "sqlite": "CREATE TABLE IF NOT EXISTS {other} AS SELECT * FROM {table} WHERE 0",
+    "mysql": "CREATE TABLE IF NOT EXISTS {other} LIKE {table}",
+    "postgresql": "CREATE TABLE IF NOT EXISTS {other} (LIKE {table})",
+}
 _ALL_TASKS = "all rows that are there become tasks: set it to another state in those that are none, before workers run"
 
 
@@ -98,6 +103,14 @@ class Ddl:
         statement = f"CREATE TABLE IF NOT EXISTS {self.table} (\n  {lines}\n){types['options']}"
         yield Change(statement, f"there is no table {options.table}")
         yield Change(self._index(is_new=True), f"no index serves the claims on {options.table}")
+        if options.done_table is not None:
+            yield self.add_done_table(options.done_table)
+
+    def add_done_table(self, name: str) -> Change:
+        """The table that finished rows go to: it has their columns, and no index that could refuse one."""
+        table, other = (plain(self._dialect, quoted_table(self._dialect, each)) for each in (self._options.table, name))
+        statement = _LIKE[self._dialect].format(other=other, table=table)
+        return Change(statement, f"there is no table {name}, where finished rows go")
 
     def add_columns(self, missing: Sequence[str], *, has_rows: bool) -> Iterator[Change]:
         """What adds these columns. SourceRefusedError where they are not consumerd's own."""
