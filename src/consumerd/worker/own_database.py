@@ -20,22 +20,24 @@ if TYPE_CHECKING:
 class OwnDatabase:
     """Of one worker."""
 
-    def __init__(self, consumer: Any, source: Source) -> None:  # the user's class, known by its `config`
+    def __init__(self, consumer: Any, source: Source, options: object) -> None:  # the user's class, by its `config`
+        """options: of the source, which has references resolved, where it has such a key."""
         self._consumer = consumer
         self._source = source
+        self._options = options
         self._engine: Engine | None = None
 
     @property
     def dialect(self) -> str:
         """Of what the key `database` holds; empty where that is not known."""
-        return dialect_of(self._consumer.config.get(DATABASE_KEY))
+        return dialect_of(self._key())
 
     def engine(self) -> Engine:
         """The engine of the key `database`; raises UsageError or MissingExtraError."""
         if self._engine is None:
             from consumerd.database.engine import open_engine
 
-            self._engine = open_engine(self._consumer.config.get(DATABASE_KEY))
+            self._engine = open_engine(self._key())
         return self._engine
 
     def transaction(self, task: Task) -> AbstractContextManager[Any]:  # of SQLAlchemy's Connection
@@ -57,3 +59,6 @@ class OwnDatabase:
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
+
+    def _key(self) -> object:
+        return getattr(self._options, DATABASE_KEY, None) or self._consumer.config.get(DATABASE_KEY)

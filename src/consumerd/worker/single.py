@@ -78,13 +78,15 @@ def _context(settings: ConsumerSettings, loaded: LoadedConsumer, record: object)
         common=loaded.common,
         options=MemoryOptions(records=[record]),
         deadline=StopDeadline(loaded.common.stop_timeout or Settings().stop_timeout),
-        emit=_tell_of_hook,
+        emit=_tell_of_error,
         redact=Redaction(loaded.redactor.redact),
     )
 
 
-def _tell_of_hook(fact: Fact) -> None:
-    """A hook that raised; what became of the task is said at the end."""
+def _tell_of_error(fact: Fact) -> None:
+    """What a hook raised, or the handler when its task was done; what became of the task is said at the end."""
+    if events.failed_after_done.made(fact):
+        say(f"\n{fact.fields['error']}: {fact.fields['then']}\n\n", STDOUT)
     if events.hook_failed.made(fact):
         say(f"\n{fact.fields['traceback']}\n\n{fact.fields['hook']} failed: {fact.fields['error']}\n", STDOUT)
 

@@ -92,6 +92,11 @@ def test_what_does_not_fit_moved_rows_is_refused(options: dict[str, object]) -> 
         TableOptions.model_validate({"database": "tasks.sqlite", **options})
 
 
+def test_a_payload_is_decoded_before_the_table_is_known() -> None:
+    """As `consumerd task` does, which opens nothing."""
+    assert TableSource().decode(b'{"order": 1}') == {"order": 1}
+
+
 def test_nothing_is_written_while_there_is_nothing_to_do(bench: TableBench) -> None:
     source = bench.source()
     source.fetch(10, 0.0)

@@ -58,6 +58,7 @@ class TableSource:
     def __init__(self) -> None:
         self._turn = threading.Lock()
         self._opening: Opening | None = None
+        self._shape = UNKNOWN
         self._live: list[TableBatch] = []
         self._noted: list[Settled] = []
         self._refused = Refused(lambda: self._context.clock.monotonic())
