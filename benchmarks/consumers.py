@@ -7,7 +7,7 @@ import time
 from typing import Any, ClassVar
 
 from benchmarks.hello import announce
-from consumerd import BaseConsumer, KafkaBaseConsumer
+from consumerd import BaseConsumer, KafkaBaseConsumer, TableBaseConsumer
 
 
 class Announcing(BaseConsumer):
@@ -67,3 +67,12 @@ class Receiving(KafkaBaseConsumer):
         if not self._has_announced:
             self._has_announced = True
             announce(self.worker_id)
+
+
+class Stamping(TableBaseConsumer):
+    """Writes down when each task began, into a file in its directory."""
+
+    def handle_task(self, offset: int, record: Any) -> None:
+        began_ns = time.monotonic_ns()
+        with open("stamps", "a") as stamps:  # noqa: PTH123 - one write to the end of it
+            stamps.write(f"{record} {began_ns}\n")

@@ -22,6 +22,7 @@ from consumerd.model.task import TaskId
 from consumerd.sources.contract import Batch, Settlement
 from consumerd.sources.table import KIND
 from consumerd.sources.table.options import TableOptions
+from consumerd.sources.table.rounds import DEAF_S
 from consumerd.sources.table.schema import create_table, enqueue
 from consumerd.sources.table.source import TableSource
 from consumerd.testing.clock import ManualClock
@@ -172,6 +173,17 @@ class ClaimedTableContract:
         fetched(bench.source("a"), 1)
         bench.let_pass(LEASE_S + 1)
         assert fetched(bench.source("b"), 1).task(0).payload == b'"lost"'
+
+    def test_an_idle_worker_begins_at_once_what_is_added(self, bench: TableBench) -> None:
+        source = bench.source()
+        assert source.fetch(10, 100.0) is None
+        bench.clock.advance(DEAF_S)
+        added_at = bench.clock.monotonic()
+        bench.enqueue("x")
+        batch = source.fetch(10, 100.0)
+        assert batch is not None
+        assert record(batch) == "x"
+        assert bench.clock.monotonic() == added_at
 
     def test_a_deferred_row_comes_when_it_is_due_with_its_attempts(self, bench: TableBench) -> None:
         bench.enqueue("x")

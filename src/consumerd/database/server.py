@@ -19,7 +19,8 @@ ResultT = TypeVar("ResultT")
 TRIES = 4
 WAIT_FOR_ROOM_S = 4.0
 LONGEST_HELD_S = 1.0
-LONGEST_IDLE_S = 5.0
+LONGEST_IDLE_S = 15.0
+"""Longer than what lies between two measurements of the lag."""
 
 
 class ServerDatabase:
@@ -29,7 +30,7 @@ class ServerDatabase:
     for some seconds, not in step with others.
 
     A connection that is lent is tested before each transaction, and let go of after a second. One that is kept is not:
-    it stays until nobody has used it for five seconds.
+    it stays until nobody has used it for fifteen seconds.
     """
 
     def __init__(

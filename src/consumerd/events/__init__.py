@@ -6,7 +6,7 @@ event means stands in `docs/events.md`, which is tested against these declaratio
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from consumerd.events.facts import Audience, Event, Fact, Level, event
 from consumerd.events.schedules import *  # noqa: F403 - each is an event
@@ -171,6 +171,8 @@ def settling_failed(*, error: str, unsettled: int) -> None: ...
 @event(DEBUG, to=Audience.MASTER_IF_IT_READS)
 def work_found(*, tasks: int) -> None: ...
 @event(WARNING)
+def wakeups_missing(*, error: str, then: str) -> None: ...
+@event(WARNING)
 def lease_lost(*, task: str | None = None, tasks: int | None = None, then: str) -> None: ...
 @event(WARNING)
 def query_remarked(*, advice: str, row: str | None = None) -> None: ...
@@ -284,9 +286,7 @@ def listener_failed(*, listener: str, fact: str, error: str) -> None: ...
 
 
 DECLARED: tuple[Event[...], ...] = tuple(each for each in globals().values() if isinstance(each, Event))
-_BY_NAME: Mapping[tuple[str, Level], Event[...]] = {
-    (each.name, level): each for each in DECLARED for level in each.levels
-}
+_BY_NAME = {(each.name, level): each for each in DECLARED for level in each.levels}
 
 
 def event_of(fact: Fact) -> Event[...] | None:

@@ -9,6 +9,14 @@ from consumerd.wire.status import ScheduleStatus
 
 
 @runtime_checkable
+class Listens(Protocol):
+    """A source that somebody may tell of new tasks: one worker of a pool listens for all of them."""
+
+    def listen(self, *, is_wanted: bool) -> None:
+        """Whether it is this worker that listens, as the master has it. The keeper, once a second."""
+
+
+@runtime_checkable
 class Resumes(Protocol):
     """A source whose long tasks go on from their last checkpoint, whoever runs them next."""
 

@@ -110,8 +110,8 @@ class Worker(Protocol):
     def interrupt(self) -> None:
         """Make the loop look up from its batch: something of it is being taken away. Callable from any thread."""
 
-    def wait(self, seconds: float) -> None:
-        """Sleep for so many seconds, less when an interrupt comes. The loop's thread only."""
+    def wait(self, seconds: float, descriptor: int | None = None) -> None:
+        """Sleep for so many seconds, less when an interrupt comes, or `descriptor` can be read. The loop's thread."""
 
     def attend(self, away: SourceAwayError | StoreAwayError | None) -> bool:
         """Do what the loop does between two fetches, for a source that waits within the user's generator.

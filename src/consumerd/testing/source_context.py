@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -77,8 +78,9 @@ class StandInWorker:
     def interrupt(self) -> None:
         self.interrupts += 1
 
-    def wait(self, seconds: float) -> None:
-        self.clock.sleep(seconds)
+    def wait(self, seconds: float, descriptor: int | None = None) -> None:
+        if descriptor is None or not select.select([descriptor], [], [], 0)[0]:
+            self.clock.sleep(seconds)
 
     def attend(self, away: SourceAwayError | StoreAwayError | None) -> bool:
         del away

@@ -15,7 +15,7 @@ from consumerd import events
 from consumerd.clock import Clock, monotonic
 from consumerd.config.common_keys import WorkerRange
 from consumerd.errors import ConsumerdError
-from consumerd.sources.abilities import Planned
+from consumerd.sources.abilities import Listens, Planned
 from consumerd.sources.contract import Leased, Measured, ShardLag, Source
 from consumerd.wire.board import look_at
 from consumerd.wire.messages import Lag, ParkedNow, Scheduled
@@ -74,9 +74,8 @@ class Keeper:
         self._has_let_go = False
         self._lag_interval_s = lag_interval_s(context.common.scaling)
         self._next_lag = 0.0
-        beats = [
-            partial(self._try, duty) for duty in (self.hold, self._measure_lag, self._tell_schedule, self._count_parked)
-        ]
+        duties = (self.hold, self.listen, self._measure_lag, self._tell_schedule, self._count_parked)
+        beats = [partial(self._try, duty) for duty in duties]
         thread = BeatingThread("keeper", beats, report=partial(context.report, events.keeper_failed))
         self.start, self.close = thread.start, thread.close
 
@@ -101,6 +100,11 @@ class Keeper:
                     self._source.tick()
             finally:
                 self._due.renew()
+
+    def listen(self) -> None:
+        """Listen for new tasks, while it is this worker's duty. Once a beat."""
+        if isinstance(self._source, Listens) and self._is_open():
+            self._source.listen(is_wanted=self._link.measures_lag)
 
     def _measure_lag(self) -> None:
         now = monotonic()

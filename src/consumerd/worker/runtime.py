@@ -112,9 +112,9 @@ class Runtime:
         """Make the loop look up from its batch."""
         self._context.interrupts.set(Interrupt.REVOKED)
 
-    def wait(self, seconds: float) -> None:
-        """Sleep, until an interrupt comes."""
-        self._context.interrupts.wait(seconds)
+    def wait(self, seconds: float, descriptor: int | None = None) -> None:
+        """Sleep, until an interrupt comes, or something to read."""
+        self._context.interrupts.wait(seconds, descriptor)
 
     def attend(self, away: SourceAwayError | StoreAwayError | None) -> bool:
         """Do what the loop does between two fetches; false when the worker is to stop."""

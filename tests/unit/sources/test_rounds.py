@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from consumerd.database.claims import Claims
 from consumerd.database.database import Database
+from consumerd.events.facts import Fact
 from consumerd.model.shards import Shard
+from consumerd.sources.table.bell import Bell, ring
 from consumerd.sources.table.options import TableOptions
-from consumerd.sources.table.rounds import Rounds
+from consumerd.sources.table.rounds import DEAF_S, Rounds
 from consumerd.testing.clock import ManualClock
-from consumerd.testing.source_context import context_for_tests
+from consumerd.testing.source_context import StandInWorker, context_for_tests
 
 
 class Looks:
@@ -36,21 +40,6 @@ class Looks:
         pass
 
 
-def made(database: str, workers: int) -> tuple[Rounds, Looks, ManualClock]:
-    clock, looks = ManualClock(1000.0), Looks()
-    context = replace(context_for_tests(), clock=clock, shard=Shard.numbered(0, workers))
-    options = TableOptions(database=database, poll_interval=1.0)
-    rounds = Rounds(options, context, cast("Database", looks), cast("Database", looks))
-    return rounds, looks, clock
-
-
-def run_for(rounds: Rounds, clock: ManualClock, seconds: float) -> None:
-    end = clock.monotonic() + seconds
-    while clock.monotonic() < end:
-        rounds.find(NO_CLAIMS)
-        clock.advance(rounds.pause_s)
-
-
 class _NoClaims:
     is_due = None
 
@@ -58,28 +47,136 @@ class _NoClaims:
 NO_CLAIMS = cast("Claims", _NoClaims())
 
 
+@dataclass
+class Pool:
+    """The looks of one worker, at a bell in a folder; `facts` is what it has told."""
+
+    folder: Path
+    database: str
+    workers: int
+    index: int = 0
+    facts: list[Fact] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.clock, self.looks = ManualClock(1000.0), Looks()
+        self.options = TableOptions(database=self.database, poll_interval=1.0)
+        self.bell = Bell(self.options, "pool", self.folder)
+        context = replace(
+            context_for_tests(),
+            clock=self.clock,
+            shard=Shard.numbered(self.index, self.workers),
+            worker=StandInWorker(self.clock),
+            emit=self.facts.append,
+        )
+        looks = cast("Database", self.looks)
+        self.rounds = Rounds(self.options, context, looks, looks, self.bell)
+        self.rounds.note(has_found=False)
+
+    def run_for(self, seconds: float) -> None:
+        end = self.clock.monotonic() + seconds
+        while (now := self.clock.monotonic()) < end:
+            self.rounds.find(NO_CLAIMS)
+            self.rounds.wait(end - now)
+
+    def close(self) -> None:
+        self.bell.close()
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Iterator[Callable[..., Pool]]:
+    pools: list[Pool] = []
+
+    def made(*arguments: Any) -> Pool:
+        pools.append(Pool(tmp_path, *arguments))
+        return pools[-1]
+
+    yield made
+    for each in pools:
+        each.close()
+
+
 @pytest.mark.parametrize("workers", [1, 4, 16])
-def test_an_idle_pool_asks_a_server_about_once_an_interval(workers: int) -> None:
-    rounds, looks, clock = made("mysql://u@h/d", workers)
-    rounds.note(has_found=False)
-    run_for(rounds, clock, 600.0)
-    assert looks.asked * workers <= 600 * 1.15 + 10 * workers
-    assert looks.rests
+def test_an_idle_pool_asks_a_server_about_once_an_interval(pool: Callable[..., Pool], workers: int) -> None:
+    one = pool("mysql://u@h/d", workers)
+    one.run_for(600.0)
+    assert one.looks.asked * workers <= 600 * 1.15 + 10 * workers
+    assert one.looks.rests
 
 
-def test_a_file_is_looked_at_ten_times_a_second() -> None:
-    rounds, looks, clock = made("/tmp/x.sqlite", 16)
-    rounds.note(has_found=False)
-    run_for(rounds, clock, 60.0)
-    assert looks.asked >= 500
+def test_nobody_looks_uncalled_while_one_looks_for_all(pool: Callable[..., Pool], tmp_path: Path) -> None:
+    one = pool("mysql://u@h/d", 16)
+    one.run_for(100.0)
+    one.looks.asked = 0
+    [path] = tmp_path.iterdir()
+
+    def attend() -> None:
+        os.utime(path, (one.clock.wall(), one.clock.wall()))
+
+    for _ in range(1000):
+        attend()
+        one.run_for(3.0)
+    assert one.looks.asked == 0
+    one.bell.ring()
+    attend()
+    one.run_for(1.0)
+    assert one.looks.asked == 1
+    one.run_for(200.0)
+    assert one.looks.asked >= 200.0 / 16 / 1.1 - 2
 
 
-def test_who_is_called_looks_at_once() -> None:
-    rounds, looks, clock = made("postgresql://u@h/d", 16)
-    rounds.note(has_found=False)
-    run_for(rounds, clock, 100.0)
-    rounds.find(NO_CLAIMS)
-    looks.has_rows = True
-    assert not rounds.find(NO_CLAIMS)
-    rounds.begin()
-    assert rounds.find(NO_CLAIMS)
+@pytest.mark.parametrize("workers", [1, 64])
+def test_a_file_is_looked_at_ten_times_a_second_by_all(pool: Callable[..., Pool], workers: int) -> None:
+    one = pool("/tmp/x.sqlite", workers)
+    one.run_for(600.0)
+    assert 5000 <= one.looks.asked * workers <= 6700 + 12 * workers
+
+
+def test_who_is_called_looks_at_once(pool: Callable[..., Pool]) -> None:
+    one = pool("postgresql://u@h/d", 16)
+    one.run_for(100.0)
+    one.rounds.find(NO_CLAIMS)
+    one.looks.has_rows = True
+    assert not one.rounds.find(NO_CLAIMS)
+    one.rounds.begin()
+    assert one.rounds.find(NO_CLAIMS)
+
+
+def test_one_of_those_who_wait_at_the_bell_looks(pool: Callable[..., Pool]) -> None:
+    first, second = pool("postgresql://u@h/d", 16), pool("postgresql://u@h/d", 16)
+    for each in (first, second):
+        each.run_for(100.0)
+        each.clock.advance(DEAF_S)
+        each.looks.asked = 0
+    ring(first.options, first.folder)
+    for each in (first, second):
+        assert each.rounds.wait(0.01)
+        each.rounds.find(NO_CLAIMS)
+    assert (first.looks.asked, second.looks.asked) == (1, 0)
+
+
+def test_who_is_not_idle_leaves_the_bell_to_others(pool: Callable[..., Pool]) -> None:
+    one = pool("postgresql://u@h/d", 1)
+    one.run_for(10.0)
+    one.rounds.note(has_found=True)
+    one.bell.ring()
+    one.rounds.wait(1.0)
+    assert one.bell.is_rung
+
+
+def test_a_bell_that_never_stops_ringing_makes_nobody_busy(pool: Callable[..., Pool]) -> None:
+    one = pool("postgresql://u@h/d", 1)
+    one.run_for(10.0)
+    one.looks.asked, end = 0, one.clock.monotonic() + 10.0
+    while one.clock.monotonic() < end:
+        one.bell.ring()
+        one.rounds.find(NO_CLAIMS)
+        one.rounds.wait(1.0)
+    assert one.looks.asked <= 10.0 / DEAF_S + 1
+
+
+@pytest.mark.parametrize(("index", "told"), [(0, 1), (1, 0)])
+def test_where_no_bell_can_be_made_one_says_so_once(tmp_path: Path, index: int, told: int) -> None:
+    one = Pool(tmp_path / "missing", "mysql://u@h/d", 4, index)
+    one.run_for(60.0)
+    assert one.looks.asked
+    assert [fact.name for fact in one.facts] == ["wakeups_missing"] * told

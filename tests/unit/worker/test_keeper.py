@@ -83,12 +83,16 @@ class Held:
     def __init__(self) -> None:
         self.ticks = 0
         self.renewals = 0
+        self.listens: list[bool] = []
         self.is_away = False
 
     def tick(self) -> None:
         self.ticks += 1
         if self.is_away:
             raise SourceAwayError("no broker answers")
+
+    def listen(self, *, is_wanted: bool) -> None:
+        self.listens.append(is_wanted)
 
     def renew(self) -> None:
         self.renewals += 1
@@ -102,13 +106,14 @@ class Keeping:
         self.facts: list[Fact] = []
         self.clock = ManualClock()
         self.is_open = True
+        self.link = Link()
         context = context_in_memory(self.clock, self.facts, {"task_timeout": 10})
         self.words = context.words
         self.keeper = Keeper(
             replace(context, member="0.shop.Mail.0"),
             cast("Source", self.held),
             cast("DueTasks", self.held),
-            Link(),
+            self.link,
             is_open=lambda: self.is_open,
         )
 
@@ -133,6 +138,17 @@ def test_a_keeper_keeps_nothing_of_a_source_that_is_not_open_yet() -> None:
     keeping.is_open = False
     keeping.keeper.hold()
     assert (keeping.held.ticks, keeping.held.renewals) == (0, 0)
+
+
+def test_who_measures_the_lag_listens_too() -> None:
+    keeping = Keeping()
+    keeping.is_open = False
+    keeping.keeper.listen()
+    keeping.is_open = True
+    keeping.keeper.listen()
+    keeping.link.measures_lag = True
+    keeping.keeper.listen()
+    assert keeping.held.listens == [False, True]
 
 
 def test_a_keeper_renews_claims_though_the_source_is_away() -> None:

@@ -13,6 +13,7 @@ Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"\A[^\x00-\x1
 """A table's or column's name. Statements quote it, so that it may have any characters."""
 
 _SCHEME = "sqlite:///"
+LOOK_AT_FILE_S = 0.025
 SERVERS = ("mysql", "mariadb", "postgres", "postgresql")
 _ALMOST_A_URL = re.compile(rf"\s*([a-z][a-z0-9+.-]+:/|({'|'.join(SERVERS)})(\+\w+)?(:|//|@))", re.IGNORECASE)
 """It may hold a password, which messages would show if it counted as a path."""
@@ -122,10 +123,11 @@ class TableOptions(BaseModel):
         description="Rows that have been done for so many seconds are deleted, a few at a time. Left out: they stay.",
     )
     poll_interval: float = Field(
-        default=1.25,
+        default=1.5,
         gt=0.0,
         le=3600.0,
-        description="An idle pool asks a server every so many seconds for new rows: all of its workers together.",
+        description="An idle pool asks a server every so many seconds for new rows: one of its workers for all of "
+        "them. What it is told of is begun sooner.",
     )
 
     @model_validator(mode="after")
@@ -142,6 +144,11 @@ class TableOptions(BaseModel):
     def is_server(self) -> bool:
         """Whether the database is a server, not a file."""
         return is_server(self.database)
+
+    @property
+    def look_interval_s(self) -> float:
+        """How often one looks for all of an idle pool."""
+        return self.poll_interval if self.is_server else LOOK_AT_FILE_S
 
     @property
     def path(self) -> Path:

@@ -25,8 +25,10 @@ from consumerd.sources.decoding import decode_json
 from consumerd.sources.records import decode_record
 from consumerd.sources.table import TRAITS
 from consumerd.sources.table.batch import TableBatch, key_texts
+from consumerd.sources.table.bell import Bell
 from consumerd.sources.table.claiming import Claiming
 from consumerd.sources.table.lag import TableLag
+from consumerd.sources.table.listening import Listening
 from consumerd.sources.table.opening import Opening
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.retention import delete_old
@@ -70,12 +72,15 @@ class TableSource:
         self._context = context
         self._options = cast("TableOptions", context.options)
         self._own_tokens = f"{context.lease_owner}/" if context.member is None else f"{context.member}#"
-        self._opening = self._opening or Opening(self._options)  # the one of this process, however often it opens
+        if self._opening is None:  # once a process, however often it opens
+            self._opening = Opening(self._options)
+            self._bell = Bell(self._options, context.member and context.member.rpartition(".")[0])
+            self._listening = Listening(self._options, context, self._opening, self._bell)
         self._shape = UNKNOWN
         self._database = self._opening.database(self._make_ready)
         self._keepers = self._opening.quick_database()
         self._quick = self._opening.quick_database() if self._options.is_server else self._database
-        self._rounds = Rounds(self._options, context, self._database, self._quick)
+        self._rounds = Rounds(self._options, context, self._database, self._quick, self._bell)
         settling, live, lock = lambda: self._settling, lambda: self._live, self._opening.lock
         self._transactions = RowTransactions(context, settling, live, self.keeps, lock)
         self._database.read(lambda connection: None)
@@ -88,9 +93,7 @@ class TableSource:
             left_s = deadline - clock.monotonic()
             if batch is not None or left_s <= 0 or (limit <= 0 and not self._in_hand()):
                 return batch  # what was outstanding is settled: there is room again
-            asleep_since, pause_s = clock.monotonic(), min(self._rounds.pause_s, left_s)
-            self._context.worker.wait(pause_s)
-            if clock.monotonic() - asleep_since < pause_s / 2:
+            if not self._rounds.wait(left_s):
                 return None  # an interrupt: the loop wants to look at it
 
     def look_now(self) -> None:
@@ -146,6 +149,8 @@ class TableSource:
             self._database.write(self._give_back)
         except SourceAwayError as error:
             self._context.emit(events.release_failed(error=str(error), then="the lease runs out"))
+        self._listening.close()
+        self._bell.close()
         self._database.close()
         self._quick.close()
         if self._turn.acquire(timeout=wait_s):
@@ -166,6 +171,9 @@ class TableSource:
             finally:
                 if not all(map(self.keeps, self._live)):
                     self._context.worker.interrupt()
+
+    def listen(self, *, is_wanted: bool) -> None:
+        self._listening.be(is_wanted, lambda connection: self._claims.is_due(connection))
 
     def lag(self) -> tuple[ShardLag, ...]:
         if self._options.retention is not None:

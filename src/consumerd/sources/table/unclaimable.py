@@ -108,7 +108,20 @@ class _Windows:
 _WITHOUT_DUE, _WITHOUT_STATE = "without {due_name}", "without {state_name}"
 _TOO_LATE, _NEITHER = "whose {due_name} is no unix time in seconds", "whose {state_name} is neither {states_named}"
 
-_NEXT_STATE = "SELECT min({state}) FROM {table} WHERE {state} > :last"
+_STATES = f"""
+WITH RECURSIVE found (state) AS (
+  SELECT min({{state}}) FROM {{table}} WHERE {{state}} > ''
+  UNION ALL SELECT (SELECT min({{state}}) FROM {{table}} WHERE {{state}} > found.state) FROM found
+  WHERE found.state IS NOT NULL
+) SELECT state FROM found WHERE state IS NOT NULL LIMIT {MOST_STATES}"""
+"""The states that there are, by one look into the index for each."""
+
+_ALWAYS_ASKED = {
+    _WITHOUT_DUE: "{state} IN ({pending}, {claimed}) AND {due} IS NULL",
+    _TOO_LATE: f"{{state}} = {{pending}} AND {{due}} > :now + {FAR_S}",
+    _WITHOUT_STATE: "{state} IS NULL",
+}
+"""Why nobody can claim them, and which rows these are."""
 
 
 class _Index:
@@ -120,20 +133,18 @@ class _Index:
         states = options.states
         self._known = {states.pending, states.claimed, states.done, states.dead}
         self._has_text_states = shape.has_text_states
-        self._next_state = claims.write(_NEXT_STATE)
+        self._states = claims.write(_STATES)
         self._questions = {
             why: (claims.write(_counting(rows)), claims.write(_first(rows)))
-            for why, rows in (
-                (_WITHOUT_DUE, "{state} IN ({pending}, {claimed}) AND {due} IS NULL"),
-                (_TOO_LATE, f"{{state}} = {{pending}} AND {{due}} > :now + {FAR_S}"),
-                (_WITHOUT_STATE, "{state} IS NULL"),
-                (_NEITHER, f"{{state}} = :unknown AND {_IS_MEANT}"),
-            )
+            for why, rows in (*_ALWAYS_ASKED.items(), (_NEITHER, f"{{state}} = :unknown AND {_IS_MEANT}"))
         }
+        counts = ", ".join(f"({_counting(rows)})" for rows in _ALWAYS_ASKED.values())
+        self._counts = claims.write(f"SELECT {counts}")
         self._found: list[Found] = []
 
     def look(self, connection: Connection) -> bool:
-        asked = [(why, "") for why in (_WITHOUT_DUE, _TOO_LATE, _WITHOUT_STATE)]
+        counts = self._claims.run(connection, self._counts).fetchone()
+        asked = [(why, "") for why, rows in zip(_ALWAYS_ASKED, counts, strict=True) if rows]
         asked += [(_NEITHER, state) for state in self._unknown(connection)]
         self._found = []
         for why, state in asked:
@@ -148,17 +159,11 @@ class _Index:
         return self._found
 
     def _unknown(self, connection: Connection) -> list[str]:
-        """The states that are not ours, by one look into the index for each that there is."""
-        unknown: list[str] = []
-        last = ""
-        for _ in range(MOST_STATES if self._has_text_states else 0):
-            (state,) = self._claims.run(connection, self._next_state, last=last).fetchone()
-            if state is None:
-                break
-            last = state
-            if state not in self._known:
-                unknown.append(state)
-        return unknown
+        """The states that are not ours."""
+        if not self._has_text_states:
+            return []
+        states = self._claims.run(connection, self._states).fetchall()
+        return [state for (state,) in states if state not in self._known]
 
 
 def _counting(rows: str) -> str:

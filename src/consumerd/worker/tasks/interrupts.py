@@ -80,12 +80,16 @@ class Interrupts:
         """Whether one was set since the last `take`."""
         return self.cell[0]
 
-    def wait(self, seconds: float) -> None:
-        """Sleep, at most so long; an interrupt that is set, or comes, ends it."""
+    def wait(self, seconds: float, descriptor: int | None = None) -> None:
+        """Sleep, at most so long; an interrupt that is set or comes ends it, or what can be read from `descriptor`."""
         if self._sleep is not None:
             self._sleep(seconds)
         elif not self.cell[0]:
+            if descriptor is not None:
+                self._poll.register(descriptor, select.POLLIN)
             self._poll.poll(max(0.0, seconds) * 1000)
+            if descriptor is not None:
+                self._poll.unregister(descriptor)
 
 
 class StopDeadline:

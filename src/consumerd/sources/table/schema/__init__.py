@@ -7,12 +7,20 @@ from collections.abc import Iterable
 import orjson
 from sqlalchemy import Connection
 
-from consumerd.database.sql import Statement, quoted, quoted_table, quoted_text, run_many, written
+from consumerd.database.sql import Statement, quoted, quoted_table, quoted_text, run, run_many, written
+from consumerd.sources.table.bell import ring
+from consumerd.sources.table.listening import CHANNEL
 from consumerd.sources.table.opening import Opening
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.schema.changes import changes, make_in_file
 
 _ENQUEUE = "INSERT INTO {table} ({payload}, {state}, {due}) VALUES (:payload, {pending}, :now)"
+
+_TELLING = f"""CREATE OR REPLACE FUNCTION {CHANNEL}_tell() RETURNS trigger LANGUAGE plpgsql AS
+$$BEGIN PERFORM pg_notify('{CHANNEL}', TG_TABLE_NAME); RETURN NULL; END$$"""
+_TRIGGER = f"""CREATE TRIGGER {CHANNEL}_tell AFTER INSERT ON {{table}}
+FOR EACH STATEMENT EXECUTE FUNCTION {CHANNEL}_tell()"""
+_TELL = written("SELECT pg_notify(:channel, :name)", {}, "postgresql", is_clock_given=False)
 
 
 def create_table(database: str, table: str = "tasks") -> None:
@@ -38,6 +46,8 @@ def enqueue(database: str, records: Iterable[object], table: str = "tasks") -> i
     def insert(connection: Connection) -> None:
         statement = _written(_ENQUEUE, options, connection.dialect.name)
         run_many(connection, statement, statement.rows(payload=payloads))
+        if connection.dialect.name == "postgresql":
+            run(connection, _TELL, channel=CHANNEL, name=options.table.rpartition(".")[2])
 
     if payloads:
         opening = Opening(options)
@@ -47,7 +57,22 @@ def enqueue(database: str, records: Iterable[object], table: str = "tasks") -> i
         finally:
             opened.close()
             opening.close()
+        ring(options)
     return len(payloads)
+
+
+def wake(database: str, table: str = "tasks") -> None:
+    """Have the pools of this host that work on the table look at it: for whoever adds rows by statements of their own.
+
+    It connects to nothing, and never fails. Those of other hosts look within their `poll_interval`, unless PostgreSQL
+    tells them.
+    """
+    ring(TableOptions(database=database, table=table))
+
+
+def telling(table: str = "tasks") -> tuple[str, ...]:
+    """The statements by which PostgreSQL tells, from then on, of rows that any program inserts into the table."""
+    return _TELLING, _TRIGGER.format(table=quoted_table("postgresql", table))
 
 
 def _written(template: str, options: TableOptions, dialect: str) -> Statement:
