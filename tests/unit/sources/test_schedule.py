@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from consumerd.testing import run_consumer
 from consumerd.testing.source_contract import Feed, SourceContract
 from consumerd.worker.tasks.parked_rows import StoreIndex
 from contracts.parking_store import Place
-from contracts.schedules import ScheduleContract
+from contracts.schedules import Bench, ScheduleContract, settle, taken
 
 
 class NumberedSource(ScheduleSource):
@@ -85,6 +86,23 @@ class TestSQLite(ScheduleContract):
     @pytest.fixture
     def place(self, state_dir: Path) -> Place:
         return lambda: open_store("embedded", state_dir)
+
+
+def test_a_checkpoint_while_the_store_is_away_is_written_with_what_follows(state_dir: Path) -> None:
+    with closing(Bench(lambda: open_store("embedded", state_dir))) as bench:
+        source = bench.source()
+        bench.pass_hours(1)
+        batch, _ = taken(source)
+        files = [file for file in state_dir.iterdir() if file.name.startswith("parked.")]
+        for file in files:
+            file.rename(file.with_name(f"away-{file.name}"))
+        assert source.checkpoint({"page": 1}, None, None)
+        for file in files:
+            file.with_name(f"away-{file.name}").replace(file)
+        source.release(batch, 0)
+        batch, tick = taken(source)
+        assert tick.cursor == {"page": 1}
+        settle(source, batch)
 
 
 class Pages(ScheduleBaseConsumer):

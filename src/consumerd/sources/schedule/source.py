@@ -57,7 +57,7 @@ class ScheduleSource:
         self._zone: tzinfo = UTC
         self._hand: TickBatch | None = None
         self._outcome: Outcome | None = None
-        self._is_doubtful = True
+        self._is_doubtful, self._is_away = True, False
         self._look_at = self._make_at = self._told_at = 0.0
         self._told: ScheduleStatus | None = None
 
@@ -118,8 +118,9 @@ class ScheduleSource:
         try:
             if not self._run(partial(held.note, tick=hand.claimed, record=hand.record, done=done, total=total)):
                 hand.is_lost = True
+            self._note_store(None)
         except StoreAwayError as error:  # it is written with the next one, or with what becomes of the run
-            self._context.emit(events.settling_failed(error=str(error), unsettled=self.unsettled()))
+            self._note_store(error)
         self._told_at = 0.0
         if not self.keeps(hand):
             self._context.worker.interrupt()
@@ -178,6 +179,7 @@ class ScheduleSource:
         leased_at = clock.monotonic()
         found = self._context.parked.run(partial(ticks.look, schedule=self._schedule, lease=lease), _give_back)
         self._is_doubtful = False
+        self._note_store(None)
         self._note(found)
         self._look_at = clock.monotonic() + min(max(found.wait_s, SHORTEST_S), POLL_S * self._context.shard.count)
         if found.tick is None:
@@ -193,6 +195,12 @@ class ScheduleSource:
                 self._context.emit(event(ticks=len(times), first=iso(times[0]), last=iso(times[-1])))
         if found.is_anew:
             self._context.emit(events.schedule_begun_anew(times=self._options.edition))
+
+    def _note_store(self, away: StoreAwayError | None) -> None:
+        """Have the worker say that the store is away, or is back."""
+        if away is not None or self._is_away:
+            self._is_away = away is not None
+            self._context.worker.note_store(away)
 
     def _outcome_of(self, settlement: Settlement) -> Outcome:
         hand = cast("TickBatch", settlement.batch)
