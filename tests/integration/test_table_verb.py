@@ -110,3 +110,31 @@ def test_what_cannot_be_is_said_in_one_sentence(tmp_path: Path) -> None:
     unwritable = desk.table("--create")
     assert (unwritable.returncode, unwritable.stdout, unwritable.stderr.count("\n")) == (1, "", 1)
     assert "see that its folder is there" in unwritable.stderr
+
+
+@pytest.mark.parametrize("server", ["mariadb", "postgres"])
+def test_a_table_that_somebody_uses_is_not_waited_for_long(
+    server: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    desk = Desk(tmp_path, request.getfixturevalue(f"{server}_url"))
+    desk.table("--create")
+    desk.execute("ALTER TABLE tasks DROP COLUMN lease")
+    engine = create_engine(desk.database, poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SELECT count(*) FROM tasks")
+        waited = desk.table("--create")
+        assert (waited.returncode, waited.stdout, waited.stderr.count("\n")) == (2, "", 1)
+        assert waited.stderr.endswith(": find the process that holds it\n")
+    assert desk.table("--create").stdout.startswith("-- shop/Jobs: 1 statement, executed\n")
+
+
+def test_an_index_is_made_concurrently_and_a_name_that_is_taken_is_told(postgres_url: str, tmp_path: Path) -> None:
+    desk = Desk(tmp_path, postgres_url)
+    desk.table("--create")
+    desk.execute("DROP INDEX ix_tasks_due")
+    [change] = json.loads(desk.table("--json").stdout)["statements"]
+    assert change["statement"].startswith("CREATE INDEX CONCURRENTLY ")
+    desk.execute("CREATE INDEX ix_tasks_due ON tasks (due_at)")
+    taken = desk.table("--create")
+    assert (taken.returncode, taken.stderr.count("\n")) == (2, 1)
+    assert 'relation "ix_tasks_due" already exists' in taken.stderr
