@@ -38,6 +38,13 @@ def drop_index(bench: TableBench) -> None:
     bench.execute("DROP INDEX ix_tasks_due" + (" ON tasks" if is_mysql(bench) else ""))
 
 
+def finds_unfit(bench: TableBench, index: str) -> bool:
+    """Whether it is told that an index of the right columns does not serve, since claims cannot use it."""
+    drop_index(bench)
+    bench.execute(f"CREATE INDEX unfit ON tasks {index}")
+    return [change.why[:36] for change in lacks(bench)] == ["no index serves the claims on tasks,"]
+
+
 def is_mysql(bench: TableBench) -> bool:
     return bench.database.startswith(("mysql", "mariadb"))
 
