@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import orjson
 import pytest
 from sqlalchemy import NullPool, create_engine, text
 
+from consumerd.clock import wall
 from consumerd.database.engine import open_engine
 from consumerd.errors import SourceRefusedError, UndecodableError
 from consumerd.events.facts import Fact
@@ -23,7 +25,7 @@ from consumerd.sources.contract import Batch, Settlement
 from consumerd.sources.table import KIND
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.rounds import DEAF_S
-from consumerd.sources.table.schema import create_table, enqueue
+from consumerd.sources.table.schema import create_claims_table, create_table, enqueue, wake
 from consumerd.sources.table.source import TableSource
 from consumerd.testing.clock import ManualClock
 from consumerd.testing.source_context import StandInWorker, context_for_tests
@@ -36,10 +38,14 @@ class TableBench:
     """One table, sources on it, and a clock for all of them.
 
     is_server: the database has a clock of its own; what passes is taken from the rows' times instead.
+    is_beside: the claims stand in a table beside it.
+    claims: the table that has them.
     """
 
-    def __init__(self, database: str, *, is_server: bool, is_made: bool = True) -> None:
+    def __init__(self, database: str, *, is_server: bool, is_beside: bool = False, is_made: bool = True) -> None:
         self.database = database
+        self.is_beside = is_beside
+        self.claims = "tasks_claims" if is_beside else "tasks"
         self.is_server = is_server
         self.clock = ManualClock(NOW)
         self.facts: list[Fact] = []
@@ -48,16 +54,57 @@ class TableBench:
         self.handlers_engine = open_engine(database)
         self._engine = create_engine(database if is_server else f"sqlite:///{database}", poolclass=NullPool)
         if is_made:
-            create_table(database)
+            self.make_table("tasks")
+        if is_beside:
+            create_claims_table(database, "tasks", self.claims)
+
+    def make_table(self, name: str) -> None:
+        """With a key and a payload, and the columns of claims unless they stand beside it."""
+        create_table(self.database, name)
+        if self.is_beside:
+            index = f"ix_{name}_due"
+            self.execute(f"DROP INDEX {index} ON {name}" if self._is_mysql else f"DROP INDEX {index}")
+            for column in ("state", "due_at", "attempts", "first_at", "lease", "settled_at"):
+                self.execute(f"ALTER TABLE {name} DROP COLUMN {column}")
+
+    def make_claims(self, **options: object) -> None:
+        """The table of claims beside another one."""
+        assert KIND.changes is not None
+        KIND.changes(self.keys(**options), True)
+
+    @property
+    def _is_mysql(self) -> bool:
+        return self._engine.dialect.name == "mysql"
 
     def enqueue(self, *records: object) -> None:
-        assert enqueue(self.database, records) == len(records)
+        if self.is_beside:
+            self.insert(*records)
+            self.source("taker").lag()
+            wake(self.database, "tasks")
+            if not self.is_server:
+                self.execute("UPDATE tasks_claims SET due_at = :now WHERE due_at >= :later", now=wall(), later=NOW)
+        else:
+            assert enqueue(self.database, records) == len(records)
+
+    def insert(self, *records: object) -> None:
+        """As a program does that knows nothing of claims."""
+        for each in records:
+            payload = each if isinstance(each, bytes) else orjson.dumps(each)
+            self.execute("INSERT INTO tasks (payload) VALUES (:payload)", payload=payload)
+
+    def keys(self, **options: object) -> dict[str, object]:
+        """The keys of a consumer's configuration."""
+        beside = {"claims_table": f"{options.get('table', 'tasks')}_claims"} if self.is_beside else {}
+        return {"database": self.database, **beside, **options}
+
+    def options(self, **options: object) -> TableOptions:
+        return TableOptions(**self.keys(**options))  # type: ignore[arg-type]
 
     def source(
         self, member: str = "m", generation: int = 1, max_unsettled: int = 10_000, **options: object
     ) -> TableSource:
         source = TableSource()
-        context = context_for_tests(options=TableOptions(database=self.database, **options))  # type: ignore[arg-type]
+        context = context_for_tests(options=self.options(**options))
         source.open(
             replace(
                 context,
@@ -78,7 +125,8 @@ class TableBench:
             result = connection.execute(text(statement), values)
             return [tuple(row) for row in result] if result.returns_rows else []
 
-    def rows(self, columns: str = "state", table: str = "tasks", order: str = "id") -> list[object]:
+    def rows(self, columns: str = "state", table: str | None = None, order: str = "id") -> list[object]:
+        table = table or self.claims
         found = self.execute(f"SELECT {columns} FROM {table} ORDER BY {order}")
         return [row[0] if len(row) == 1 else row for row in found]
 
@@ -88,16 +136,18 @@ class TableBench:
     def let_pass(self, seconds: float) -> None:
         self.clock.advance(seconds)
         if self.is_server:
-            self.execute("UPDATE tasks SET due_at = due_at - :seconds, first_at = first_at - :seconds", seconds=seconds)
+            sets = "due_at = due_at - :seconds, first_at = first_at - :seconds"
+            self.execute(f"UPDATE {self.claims} SET {sets}", seconds=seconds)
 
     def refuse(self, what: str, key: int | None) -> None:
         """Have the database refuse to DELETE a row, or with None to no more; or to UPDATE any to `dead`."""
         if what == "UPDATE":
             if self.is_server:
-                self.execute("ALTER TABLE tasks ADD CONSTRAINT known CHECK (state IN ('pending', 'claimed', 'done'))")
+                known = "CONSTRAINT known CHECK (state IN ('pending', 'claimed', 'done'))"
+                self.execute(f"ALTER TABLE {self.claims} ADD {known}")
             else:
                 self.execute(
-                    "CREATE TRIGGER known BEFORE UPDATE ON tasks WHEN new.state = 'dead' "
+                    f"CREATE TRIGGER known BEFORE UPDATE ON {self.claims} WHEN new.state = 'dead' "
                     "BEGIN SELECT RAISE(ABORT, 'no'); END"
                 )
         elif key is None:
@@ -113,11 +163,12 @@ class TableBench:
 
     def make_archive(self) -> None:
         """A table for rows that are done."""
-        create_table(self.database, "archive")
+        self.make_table("archive")
 
     def archived(self) -> list[object]:
         """The keys of the rows that are there, all of them done."""
-        assert set(self.rows("state, lease, settled_at IS NULL", "archive")) <= {("done", None, False)}
+        ends = set() if self.is_beside else set(self.rows("state, lease, settled_at IS NULL", "archive"))
+        assert ends <= {("done", None, False)}
         return self.rows("id", "archive")
 
     def close(self) -> None:
@@ -207,7 +258,8 @@ class ClaimedTableContract:
         source.settle((), is_due=True)
         bench.enqueue(*({"number": number} for number in range(6, 9)))
         bench.execute(
-            "UPDATE tasks SET due_at = (SELECT * FROM (SELECT max(due_at) FROM tasks) AS t) WHERE attempts = 0"
+            f"UPDATE {bench.claims} SET due_at = "
+            f"(SELECT * FROM (SELECT max(due_at) FROM {bench.claims}) AS t) WHERE attempts = 0"
         )
         bench.let_pass(2)
         attempts = []
@@ -230,7 +282,7 @@ class ClaimedTableContract:
 
     def test_attempts_are_counted_as_far_as_a_column_of_four_bytes_holds_them(self, bench: TableBench) -> None:
         bench.enqueue("x")
-        bench.execute("UPDATE tasks SET attempts = 2147483647")
+        bench.execute(f"UPDATE {bench.claims} SET attempts = 2147483647")
         source = bench.source()
         batch = fetched(source)
         task = replace(batch.task(0), attempts=batch.task(0).attempts + 1)
@@ -297,8 +349,8 @@ class ClaimedTableContract:
         bench.enqueue(1, 2)
         source = bench.source()
         batch = fetched(source)
-        bench.execute("DELETE FROM tasks WHERE id = 1")
-        bench.execute("UPDATE tasks SET lease = 'other' WHERE id = 2")
+        bench.execute(f"DELETE FROM {bench.claims} WHERE id = 1")
+        bench.execute(f"UPDATE {bench.claims} SET lease = 'other' WHERE id = 2")
         source.settle([Settlement(batch, 0, 1, DONE)], is_due=True)
         source.settle([Settlement(batch, 1, 2, DONE)], is_due=True)
         assert [fact.fields["then"] for fact in bench.told("lease_lost")] == [
@@ -487,7 +539,7 @@ class ClaimedTableContract:
         assert parked_id == "orders:a\\,b,1"
         settle(source, fetched(source, 1))
         source.finish_parked(TaskId(parked_id))
-        assert bench.rows("status", "orders", "number") == ["sent", "sent", "open"]
+        assert self.states(bench) == ["sent", "sent", "open"]
 
     def test_only_rows_of_the_condition_are_tasks(self, bench: TableBench) -> None:
         self.make_orders(bench)
@@ -497,7 +549,7 @@ class ClaimedTableContract:
         assert [record(batch, index) for index in range(len(batch.raws))] == [{"number": 1}]
         settle(source, batch)
         assert source.lag()[0].tasks == 0
-        assert bench.rows("status", "orders", "number") == ["sent", "open", "open"]
+        assert self.states(bench) == (["sent"] if bench.is_beside else ["sent", "open", "open"])
 
     @pytest.mark.parametrize("where", ["text <> 'it''s :x' -- that's all", "number > 0 AND \"text\" <> ':number'"])
     def test_what_a_condition_has_of_its_own_is_left_to_the_database(self, bench: TableBench, where: str) -> None:
@@ -508,20 +560,28 @@ class ClaimedTableContract:
         batch = fetched(source)
         settle(source, batch)
         assert source.lag()[0].tasks == 0
-        assert bench.rows("status", "orders", "number") == ["sent"] * 3
+        assert self.states(bench) == ["sent"] * 3
+
+    def states(self, bench: TableBench) -> list[object]:
+        return bench.rows("status", "orders_claims" if bench.is_beside else "orders", "number")
 
     def make_orders(self, bench: TableBench) -> None:
         """A table whose columns and states have names of their own."""
+        own = (
+            ", status VARCHAR(9) DEFAULT 'open', run_at DOUBLE PRECISION DEFAULT 1, tries INTEGER, "
+            "tried_at DOUBLE PRECISION, owner VARCHAR(255), ended_at DOUBLE PRECISION"
+        )
         bench.execute(
             "CREATE TABLE orders (region VARCHAR(9) NOT NULL, number INTEGER NOT NULL, text VARCHAR(99), "
-            "amount DOUBLE PRECISION, status VARCHAR(9), run_at DOUBLE PRECISION, tries INTEGER, tried_at DOUBLE "
-            "PRECISION, owner VARCHAR(255), ended_at DOUBLE PRECISION, PRIMARY KEY (region, number))"
+            f"amount DOUBLE PRECISION{'' if bench.is_beside else own}, PRIMARY KEY (region, number))"
         )
-        bench.execute("CREATE INDEX orders_next ON orders (status, run_at)")
+        if bench.is_beside:
+            bench.make_claims(table="orders", id_column=["region", "number"], columns="*", **ORDER_COLUMNS)
+        else:
+            bench.execute("CREATE INDEX orders_next ON orders (status, run_at)")
         for number, words in enumerate(("100 % 'ü'", "b", ":a"), 1):
             bench.execute(
-                "INSERT INTO orders (region, number, text, amount, status, run_at) "
-                "VALUES ('a,b', :number, :words, :amount, 'open', :number)",
+                "INSERT INTO orders (region, number, text, amount) VALUES ('a,b', :number, :words, :amount)",
                 number=number,
                 words=words,
                 amount=number + 0.5,
@@ -532,18 +592,18 @@ class ClaimedTableContract:
     @pytest.mark.parametrize(
         ("change", "complaint"),
         [
-            ("DROP TABLE tasks", "does not exist: make it with"),
-            ("ALTER TABLE tasks RENAME COLUMN lease TO other", "has no column lease"),
+            ("DROP TABLE {claims}", "does not exist: make it with"),
+            ("ALTER TABLE {claims} RENAME COLUMN lease TO other", "has no column lease"),
         ],
     )
     def test_a_table_that_cannot_be_claimed_from_is_refused(
         self, bench: TableBench, change: str, complaint: str
     ) -> None:
-        bench.execute(change)
+        bench.execute(change.format(claims=bench.claims))
         with pytest.raises(SourceRefusedError, match=complaint):
             bench.source()
         with pytest.raises(SourceRefusedError, match=complaint):
-            KIND.probe({"database": bench.database})
+            KIND.probe(bench.keys())
 
     def test_a_table_without_a_unique_key_is_refused(self, bench: TableBench) -> None:
         bench.execute("CREATE TABLE twice AS SELECT * FROM tasks")
@@ -568,21 +628,21 @@ class ClaimedTableContract:
 
     def test_a_probe_reads_the_lag(self, bench: TableBench) -> None:
         bench.enqueue(*range(5))
-        assert KIND.probe({"database": bench.database})[0].tasks == 5
+        assert KIND.probe(bench.keys())[0].tasks == 5
 
     def test_rows_that_can_never_be_claimed_are_told(self, bench: TableBench) -> None:
         bench.enqueue(*range(6))
-        bench.execute("UPDATE tasks SET due_at = NULL WHERE id = 1")
-        bench.execute("UPDATE tasks SET due_at = 1764000000000 WHERE id = 2")
-        bench.execute("UPDATE tasks SET state = 'QUEUED' WHERE id = 3")
-        bench.execute("UPDATE tasks SET state = 'archived', due_at = NULL WHERE id = 4")
+        bench.execute(f"UPDATE {bench.claims} SET due_at = NULL WHERE id = 1")
+        bench.execute(f"UPDATE {bench.claims} SET due_at = 1764000000000 WHERE id = 2")
+        bench.execute(f"UPDATE {bench.claims} SET state = 'QUEUED' WHERE id = 3")
+        bench.execute(f"UPDATE {bench.claims} SET state = 'archived', due_at = NULL WHERE id = 4")
         complaint = (
-            "3 rows of tasks can never be claimed: 1 whose due_at is no unix time in seconds (id 2), "
+            f"3 rows of {bench.claims} can never be claimed: 1 whose due_at is no unix time in seconds (id 2), "
             "1 whose state is neither pending, claimed, done nor dead (id 3), 1 without due_at (id 1)"
         )
-        for lag in (*bench.source().lag(), *KIND.probe({"database": bench.database})):
+        for lag in (*bench.source().lag(), *KIND.probe(bench.keys())):
             assert (lag.tasks, lag.complaint) == (2, complaint)
-        bench.execute("UPDATE tasks SET state = 'pending', due_at = 0")
+        bench.execute(f"UPDATE {bench.claims} SET state = 'pending', due_at = 0")
         assert bench.source().lag()[0].complaint == ""
 
     # What became of a parked copy
@@ -605,7 +665,7 @@ class ClaimedTableContract:
         bench.enqueue(1)
         source = bench.source()
         parked_id = died(source)
-        bench.execute("UPDATE tasks SET state = 'pending', due_at = 0")
+        bench.execute(f"UPDATE {bench.claims} SET state = 'pending', due_at = 0")
         source.finish_parked(TaskId(parked_id))
         assert bench.rows() == ["pending"]
 

@@ -101,7 +101,7 @@ class TransactionsContract:
 
     def test_a_row_that_is_anothers_by_now_takes_the_effect_with_it(self, bench: TableBench) -> None:
         def take_away(connection: Connection) -> None:
-            statement = "UPDATE tasks SET lease = 'other' WHERE id = 1"
+            statement = f"UPDATE {bench.claims} SET lease = 'other' WHERE id = 1"
             if bench.is_server:
                 bench.execute(statement)
             else:  # whose one writer the handler is
@@ -136,7 +136,7 @@ class TransactionsContract:
         source.tick()
         bench.clock.advance(LEASE_S / 2)
         assert source.keeps(batch)
-        bench.execute("UPDATE tasks SET lease = 'other' WHERE id = 2")
+        bench.execute(f"UPDATE {bench.claims} SET lease = 'other' WHERE id = 2")
         source.tick()
         assert not source.keeps(batch)
 
@@ -250,7 +250,7 @@ class TransactionsContract:
     def test_a_row_that_is_not_dead_any_more_takes_the_effect_with_it(self, bench: TableBench, state: str) -> None:
         source = bench.source()
         task = self.dead_task(died(source))
-        bench.execute("UPDATE tasks SET state = :state, due_at = 0 WHERE id = 1", state=state)
+        bench.execute(f"UPDATE {bench.claims} SET state = :state, due_at = 0 WHERE id = 1", state=state)
         with pytest.raises(TaskLostError, match="not dead any more"):
             within(source.transaction(task), effect)
         assert (self.effects(bench), bench.rows()[0]) == ([], state)
@@ -262,9 +262,12 @@ class TransactionsContract:
             "first_at DOUBLE PRECISION, lease VARCHAR(255), settled_at DOUBLE PRECISION, PRIMARY KEY (region, number))"
         )
         bench.execute("INSERT INTO orders (region, number) VALUES ('a,b', 1), ('a,b', 2)")
+        if bench.is_beside:
+            bench.make_claims(table="orders", id_column=["region", "number"])
         source = bench.source(table="orders", id_column=["region", "number"])
         batch = fetched(source)
         assert record(batch) == 1
         with source.transaction(batch.task(1)) as connection:
             effect(connection)
-        assert bench.rows("state", "orders", "number") == ["claimed", "done"]
+        claims = "orders_claims" if bench.is_beside else "orders"
+        assert bench.rows("state", claims, "number") == ["claimed", "done"]

@@ -17,13 +17,14 @@ from consumerd.testing.source_contract import Feed, SourceContract
 from contracts.claimed_table import ClaimedTableContract, TableBench, closing, fetched, record, settle
 from contracts.claimed_transactions import TransactionsContract
 from contracts.moved_rows import MovedRowsContract
+from contracts.side_table import SideTableContract
 from contracts.table_ddl import TableDdlContract
 
 
-class TestServers(ClaimedTableContract, MovedRowsContract, TableDdlContract):
-    @pytest.fixture
-    def bench(self, database_url: str) -> Iterator[TableBench]:
-        with closing(TableBench(database_url, is_server=True)) as bench:
+class TestServers(ClaimedTableContract, MovedRowsContract):
+    @pytest.fixture(params=[False, True], ids=["own columns", "claims beside it"])
+    def bench(self, database_url: str, request: pytest.FixtureRequest) -> Iterator[TableBench]:
+        with closing(TableBench(database_url, is_server=True, is_beside=request.param)) as bench:
             yield bench
 
     def test_what_is_released_keeps_its_place(self, bench: TableBench) -> None:
@@ -35,9 +36,23 @@ class TestServers(ClaimedTableContract, MovedRowsContract, TableDdlContract):
 
 
 class TestServersTransactions(TransactionsContract):
+    @pytest.fixture(params=[False, True], ids=["own columns", "claims beside it"])
+    def bench(self, database_url: str, request: pytest.FixtureRequest) -> Iterator[TableBench]:
+        with closing(TableBench(database_url, is_server=True, is_beside=request.param)) as bench:
+            yield bench
+
+
+class TestServersDdl(TableDdlContract):
     @pytest.fixture
     def bench(self, database_url: str) -> Iterator[TableBench]:
         with closing(TableBench(database_url, is_server=True)) as bench:
+            yield bench
+
+
+class TestBesideOnServers(SideTableContract):
+    @pytest.fixture
+    def bench(self, database_url: str) -> Iterator[TableBench]:
+        with closing(TableBench(database_url, is_server=True, is_beside=True)) as bench:
             yield bench
 
 

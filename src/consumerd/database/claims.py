@@ -85,6 +85,7 @@ class _Claiming:
 class Claims:
     """The claims on one table, in one dialect. A key is a value, or where it has several columns a tuple of values.
 
+    looks: finds one row of each kind that can be claimed, in SQL.
     free, delete: what gives back the claim on a row, and what deletes the row, for `settle`.
     """
 
@@ -100,8 +101,8 @@ class Claims:
         self._for_keys: dict[tuple[str, int], Statement] = {}
         self._for_claims: dict[tuple[bool, bool], _Claiming] = {}
         self.free, self.delete = self.settlement(marks.freed), self.settlement(None)
-        looks = " UNION ALL ".join(self._looking(_ONE_FREE, each) for each in self._free())
-        self._is_due = self.write("SELECT count(*) FROM ({looks}) AS looks", looks=looks)
+        self.looks = " UNION ALL ".join(self._looking(_ONE_FREE, each) for each in self._free())
+        self._is_due = self.write("SELECT count(*) FROM ({looks}) AS looks", looks=self.looks)
         self._renew = self.write(_RENEW)
 
     def claiming(self, *, is_untried: bool = False, has_since: bool = False) -> _Claiming:

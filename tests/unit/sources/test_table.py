@@ -29,6 +29,7 @@ from consumerd.testing.source_contract import Feed, SourceContract
 from contracts.claimed_table import NOW, ClaimedTableContract, TableBench, closing, died, fetched, settle
 from contracts.claimed_transactions import TransactionsContract
 from contracts.moved_rows import MovedRowsContract
+from contracts.side_table import SideTableContract
 from contracts.table_ddl import TableDdlContract
 
 
@@ -95,6 +96,22 @@ def test_what_does_not_fit_moved_rows_is_refused(options: dict[str, object]) -> 
 def test_a_payload_is_decoded_before_the_table_is_known() -> None:
     """As `consumerd task` does, which opens nothing."""
     assert TableSource().decode(b'{"order": 1}') == {"order": 1}
+
+
+class TestBesideSQLite(ClaimedTableContract, MovedRowsContract, SideTableContract):
+    """The same, where the claims stand beside the table."""
+
+    @pytest.fixture
+    def bench(self, state_dir: Path) -> Iterator[TableBench]:
+        with closing(TableBench(str(state_dir / "tasks.sqlite"), is_server=False, is_beside=True)) as bench:
+            yield bench
+
+
+class TestBesideSQLitesTransactions(TransactionsContract):
+    @pytest.fixture
+    def bench(self, state_dir: Path) -> Iterator[TableBench]:
+        with closing(TableBench(str(state_dir / "tasks.sqlite"), is_server=False, is_beside=True)) as bench:
+            yield bench
 
 
 def test_nothing_is_written_while_there_is_nothing_to_do(bench: TableBench) -> None:

@@ -7,26 +7,37 @@ from typing import Any, cast
 
 from sqlalchemy import Connection
 
+from consumerd import events
 from consumerd.database.claims import ClaimedRow, Claims, Lease
+from consumerd.model.task import TaskId
 from consumerd.sources.contract import SourceContext
 from consumerd.sources.decoding import limited, quick_decode
-from consumerd.sources.table.batch import Raw, TableBatch
+from consumerd.sources.table.batch import Raw, TableBatch, key_text
 from consumerd.sources.table.content import as_bytes, begun_at, record_of
 from consumerd.sources.table.front import Front
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.shape import Shape
+from consumerd.sources.table.side.intake import Intake
+from consumerd.sources.table.side.tables import SideTable
 from consumerd.sources.table.statements import MOST_ATTEMPTS
+
+MOST_CLAIMS = 10
+"""So often it claims again where no row of a claim is there any more."""
 
 
 class Claiming:
     """One worker's claims on a table of this shape, one after the other."""
 
-    def __init__(self, context: SourceContext, shape: Shape, claims: Claims, numbers: Iterator[int]) -> None:
-        """numbers: of the claims of this process, each of which has a token of its own."""
+    def __init__(
+        self, context: SourceContext, shape: Shape, claims: Claims, side: SideTable | None, numbers: Iterator[int]
+    ) -> None:
+        """side: where the claims stand beside the table. numbers: each claim of this process has a token of its own."""
         self._context = context
         self._options = cast("TableOptions", context.options)
         self._names = shape.names
         self._claims = claims
+        self._side = side
+        self._intake = None if side is None else Intake(side, context.clock.monotonic)
         self._numbers = numbers
         self._front = Front(context.clock.monotonic)
         self._had_retries = False
@@ -35,10 +46,15 @@ class Claiming:
         """Rows were given back: the next claim looks at everything."""
         self._front.reset()
 
+    def is_due(self, connection: Connection) -> bool:
+        """Whether a claim would take something."""
+        return (self._intake or self._claims).is_due(connection)
+
     def take(self, connection: Connection, limit: int) -> TableBatch | None:
         """Claim what is due, at most `limit` rows; None where nothing is."""
         lease = Lease(f"{self._context.lease_owner}/{next(self._numbers)}", self._options.lease)
-        rows = self._claim(connection, lease, limit)
+        claim = self._claim if self._side is None else self._claim_beside
+        rows = claim(connection, lease, limit)
         if not rows:
             return None
         batch = TableBatch(self._options.table, lease.owner, *self._read(rows))
@@ -57,6 +73,31 @@ class Claiming:
         self._had_retries = any(row[width] for row in rows)
         self._front.note(began_at, since, rows[-1][width + 2] if rows else None, is_full=len(rows) == limit)
         return rows if rows or since is None else self._claim(connection, lease, limit)
+
+    def _claim_beside(self, connection: Connection, lease: Lease, limit: int) -> Sequence[ClaimedRow]:
+        """Claim rows of the table beside, and read their content; of those that are gone nothing stays."""
+        assert self._side is not None
+        assert self._intake is not None
+        for _ in range(MOST_CLAIMS):
+            claimed = self._claim(connection, lease, limit)
+            if not claimed and self._intake.take_in(connection):
+                claimed = self._claim(connection, lease, limit)
+            rows = self._side.with_content(connection, claimed)
+            if len(rows) < len(claimed):
+                self._drop_gone(connection, lease, claimed, rows)
+            if rows or not claimed:
+                return rows
+        return ()
+
+    def _drop_gone(
+        self, connection: Connection, lease: Lease, claimed: Sequence[ClaimedRow], rows: Sequence[ClaimedRow]
+    ) -> None:
+        there = {self._claims.key_of(row) for row in rows}
+        gone = {self._claims.key_of(row): row for row in claimed if self._claims.key_of(row) not in there}
+        self._claims.settle(connection, self._claims.delete, list(gone), lease.owner)
+        for key, row in gone.items():
+            if row[len(self._options.id_column)]:  # it had been tried, and waited
+                self._context.emit(events.row_gone(task=TaskId(f"{self._options.table}:{key_text(key)}")))
 
     def _read(self, rows: Sequence[ClaimedRow]) -> tuple[list[Raw], Callable[[Any], object]]:
         """What a batch keeps of claimed rows, and how it decodes their content."""

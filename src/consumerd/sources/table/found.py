@@ -16,6 +16,8 @@ from consumerd.errors import SourceRefusedError
 from consumerd.sources.table.options import TableOptions
 
 _INEXACT = frozenset({"FLOAT", "REAL", "BIT"})
+_UNORDERED = frozenset({"ENUM", "SET"})
+"""MySQL sorts such columns in another order than it compares them with a text."""
 _NUMBERS = (Integer, Numeric, Double, NullType)
 """Or what SQLAlchemy does not know."""
 _HAS_NO_ROWID = "SELECT wr FROM pragma_table_list(?)"
@@ -107,12 +109,7 @@ def _misfits_of_types(types: Mapping[str, TypeEngine[Any]], options: TableOption
     for column in (options.due_column, options.first_column, options.settled_column):
         if not isinstance(kind := types[column.lower()], _NUMBERS):
             yield f"has {column} as {kind}: make it DOUBLE PRECISION, seconds since 1970, or name another column"
-    for column in options.id_column:
-        if kind_of(kind := types[column.lower()]) in _INEXACT:
-            yield (
-                f"has {column}, of its key, as {kind}, by which a row is not found again: make it a whole number, "
-                "DOUBLE PRECISION or text"
-            )
+    yield from misfits_of_key(types, options)
     if not isinstance(kind := types[options.attempts_column.lower()], _NUMBERS):
         yield f"has {options.attempts_column} as {kind}: make it a whole number, or name another column"
     if not isinstance(kind := types[options.lease_column.lower()], String | NullType):
@@ -121,6 +118,17 @@ def _misfits_of_types(types: Mapping[str, TypeEngine[Any]], options: TableOption
     if unfit := [word for word in options.states.model_dump().values() if not _can_be(kind, word)]:
         words = ", ".join(unfit)
         yield f"has {options.state_column} as {kind}, which cannot be {words}: widen it, or name other `states`"
+
+
+def misfits_of_key(types: Mapping[str, TypeEngine[Any]], options: TableOptions) -> Iterator[str]:
+    """What keeps rows from being found again by their key."""
+    unfit = _INEXACT if options.claims_table is None else _INEXACT | _UNORDERED
+    for column in options.id_column if options.is_server else ():
+        if kind_of(kind := types[column.lower()]) in unfit:
+            yield (
+                f"has {column}, of its key, as {kind}, by which a row is not found again: make it a whole number, "
+                "DOUBLE PRECISION or text"
+            )
 
 
 def _can_be(kind: TypeEngine[Any], word: str) -> bool:

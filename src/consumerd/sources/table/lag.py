@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import math
 import sqlite3
+from dataclasses import replace
 from decimal import Decimal
 from numbers import Real
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from consumerd.clock import monotonic
 from consumerd.database.causes import cause_of
 from consumerd.errors import SourceRefusedError
 from consumerd.sources.contract import ShardLag
 from consumerd.sources.table.opening import Opening, connected
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.shape import Shape, find_shape
+from consumerd.sources.table.side.intake import unknown_rows
+from consumerd.sources.table.side.tables import SideTable
 from consumerd.sources.table.statements import Statements
 from consumerd.sources.table.unclaimable import FAR_S, MOST_LOOKS, complaint_of, look_for
 
@@ -48,8 +52,12 @@ def probe(options: TableOptions) -> tuple[ShardLag, ...]:
     try:
         with connected(options) as connection:
             shape = find_shape(connection, options, opening.place)
-            lag = TableLag(options, shape, Statements(options, shape, None))
-            return (lag.measure(connection, looks=MOST_LOOKS),)
+            sql = Statements(options, shape, None)
+            lag = TableLag(options, shape, sql).measure(connection, looks=MOST_LOOKS)
+            if options.claims_table is None:
+                return (lag,)
+            side = SideTable(options, sql.claims, shape.dialect)
+            return (replace(lag, tasks=lag.tasks + unknown_rows(connection, side, monotonic)),)
     except (DBAPIError, sqlite3.Error) as error:
         raise SourceRefusedError(f"the {opening.place} cannot be read: {cause_of(error)}") from error
 
@@ -58,7 +66,7 @@ class TableLag:
     """Counts what waits in a table, and what nobody can ever claim."""
 
     def __init__(self, options: TableOptions, shape: Shape, sql: Statements) -> None:
-        self._table = options.table
+        self._table = options.claimed_table
         self._unclaimable = look_for(options, shape, sql.claims)
         self._claims = sql.claims
         self._lag = sql.claims.write(_LAG)

@@ -76,6 +76,11 @@ class TableOptions(BaseModel):
     table: Name = Field(
         default="tasks", description="The table whose rows are the tasks; on a server also `schema.table`."
     )
+    claims_table: Name | None = Field(
+        default=None,
+        description="A table beside it that has the claims, where `table` may not be altered: `state_column` and the "
+        "others are columns of this one, and `table` needs no more than its key and the record.",
+    )
     id_column: Annotated[tuple[Name, ...], BeforeValidator(_several), Field(min_length=1)] = Field(
         default=("id",), description="Column: the primary key. A list, where it has several columns."
     )
@@ -140,6 +145,15 @@ class TableOptions(BaseModel):
             raise ValueError('with `done = "move"` no finished row stays for `retention`: leave that out')
         return self
 
+    @model_validator(mode="after")
+    def _check_claims(self) -> Self:
+        if self.claims_table is not None and self.claims_table in (self.table, self.done_table):
+            raise ValueError("`claims_table` is a table of its own, beside the others: give it another name")
+        both = {column.lower() for column in self.claim_columns} & {column.lower() for column in self.id_column}
+        if both:
+            raise ValueError(f"{', '.join(sorted(both))} is of the key, and cannot say more: name another (…_column)")
+        return self
+
     @property
     def is_server(self) -> bool:
         """Whether the database is a server, not a file."""
@@ -162,9 +176,24 @@ class TableOptions(BaseModel):
 
     @property
     def needed_columns(self) -> tuple[str, ...]:
-        """All columns that the table must have."""
-        content = (
-            (self.payload_column,) if self.columns is None else tuple(name for name in self.columns if name != "*")
-        )
+        """All columns that the table must have that has the claims."""
+        content = self.content_columns if self.claims_table is None else ()
+        return tuple(dict.fromkeys((*self.id_column, *content, *self.claim_columns)))
+
+    @property
+    def claimed_table(self) -> str:
+        """The table that has the claims: `table` itself, or the one beside it."""
+        return self.claims_table or self.table
+
+    @property
+    def content_columns(self) -> tuple[str, ...]:
+        """The columns that the record is read from, as far as they are named."""
+        if self.columns is None:
+            return (self.payload_column,)
+        return tuple(name for name in self.columns if name != "*")
+
+    @property
+    def claim_columns(self) -> tuple[str, ...]:
+        """The columns that say how far a row has come, and who has claimed it."""
         own = (self.state_column, self.due_column, self.attempts_column, self.first_column, self.lease_column)
-        return tuple(dict.fromkeys((*self.id_column, *content, *own, self.settled_column)))
+        return (*own, self.settled_column)

@@ -8,10 +8,12 @@ statement outside of any transaction. Who finds more than it can take has the ot
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+
+from sqlalchemy import Connection
 
 from consumerd import events
 from consumerd.database.causes import words_of
-from consumerd.database.claims import Claims
 from consumerd.database.database import Database
 from consumerd.sources.contract import SourceContext
 from consumerd.sources.table.bell import Bell
@@ -70,7 +72,7 @@ class Rounds:
         self._next_at, self._is_called = 0.0, True
         self._pause_s = self._first_pause_s
 
-    def find(self, claims: Claims) -> bool:
+    def find(self, is_due: Callable[[Connection], bool]) -> bool:
         """Whether it is time to look, and a row can be claimed."""
         if self._clock.monotonic() < self._next_at:
             return False
@@ -81,7 +83,7 @@ class Rounds:
             return False
         self._is_called = False
         began_at = self._clock.monotonic()
-        if self._looks.read(claims.is_due):
+        if self._looks.read(is_due):
             return True
         self._put_off(SHARE * (self._clock.monotonic() - began_at))
         return False

@@ -9,7 +9,7 @@ import itertools
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -19,7 +19,7 @@ from sqlalchemy.types import JSON, TypeEngine
 from consumerd.database.sql import quoted
 from consumerd.errors import SourceRefusedError
 from consumerd.sources.identities import values_of
-from consumerd.sources.table.found import FoundTable, kind_of, misfits_of
+from consumerd.sources.table.found import FoundTable, kind_of, misfits_of, misfits_of_key
 from consumerd.sources.table.options import TableOptions
 
 _COMMAND = "consumerd table CONFIG TARGET"
@@ -68,19 +68,35 @@ def find_shape(connection: Connection, options: TableOptions, place: str) -> Sha
 
     SourceRefusedError where it is no table that can be claimed from, with what is to do.
     """
-    table = FoundTable(connection, options, options.table, place, f"make it with {_COMMAND} --create")
-    table.need(options.needed_columns, f"add it ({_COMMAND} prints how), or name another (…_column)")
-    if misfits := list(misfits_of(connection, table, options)):
+    table = claimed = find_content(connection, options, place)
+    if options.claims_table is not None:
+        claimed = FoundTable(connection, options, options.claims_table, place, f"make it with {_COMMAND} --create")
+    claimed.need(options.needed_columns, f"add it ({_COMMAND} prints how), or name another (…_column)")
+    if misfits := list(misfits_of(connection, claimed, options)):
+        raise SourceRefusedError(f"{claimed} {'; it '.join(misfits)}")
+    if not claimed.is_unique(options.id_column):
+        key = ", ".join(options.id_column)
+        raise SourceRefusedError(
+            f"{claimed} has no unique index on {key}: make it the primary key ({_COMMAND} prints how)"
+        )
+    return replace(_shape(connection, options, table, claimed), moved=_moved(connection, options, table, place))
+
+
+def find_content(connection: Connection, options: TableOptions, place: str) -> FoundTable:
+    """The users' table. SourceRefusedError where it is not there, or its claims cannot even stand beside it."""
+    if options.claims_table is None:
+        return FoundTable(connection, options, options.table, place, f"make it with {_COMMAND} --create")
+    table = FoundTable(connection, options, options.table, place, "create it, or correct `table`")
+    table.need((*options.id_column, *options.content_columns), "name others (id_column, payload_column, columns)")
+    if misfits := list(misfits_of_key(table.types, options)):
         raise SourceRefusedError(f"{table} {'; it '.join(misfits)}")
     if not table.is_unique(options.id_column):
         key = ", ".join(options.id_column)
-        raise SourceRefusedError(
-            f"{table} has no unique index on {key}: make it the primary key ({_COMMAND} prints how)"
-        )
-    return _shape(connection, options, table, place)
+        raise SourceRefusedError(f"{table} has no unique index on {key}: name the columns of one (id_column)")
+    return table
 
 
-def _shape(connection: Connection, options: TableOptions, table: FoundTable, place: str) -> Shape:
+def _shape(connection: Connection, options: TableOptions, table: FoundTable, claimed: FoundTable) -> Shape:
     dialect = connection.dialect.name
     names: tuple[str, ...] = ()
     if options.columns is None:
@@ -90,17 +106,16 @@ def _shape(connection: Connection, options: TableOptions, table: FoundTable, pla
     else:
         names = table.names if "*" in options.columns else options.columns
         content = tuple(quoted(dialect, column) for column in names)
-    ordered = table.index_beginning(options.state_column, options.due_column, *options.id_column)
+    ordered = claimed.index_beginning(options.state_column, options.due_column, *options.id_column)
     restorers = tuple(_restorer(table.types[each.lower()]) for each in options.id_column)
     return Shape(
         dialect=dialect,
         names=names,
         content=content,
-        index=ordered or table.index_beginning(options.state_column, options.due_column),
+        index=ordered or claimed.index_beginning(options.state_column, options.due_column),
         is_ordered=bool(ordered),
         key_types=None if dialect == "sqlite" else restorers,
-        has_text_states=kind_of(table.types[options.state_column.lower()]) not in ("ENUM", "TINYINT"),
-        moved=_moved(connection, options, table, place),
+        has_text_states=kind_of(claimed.types[options.state_column.lower()]) not in ("ENUM", "TINYINT"),
     )
 
 

@@ -36,6 +36,8 @@ from consumerd.sources.table.rounds import Rounds
 from consumerd.sources.table.settled import Refused, Settled
 from consumerd.sources.table.settling import Settling
 from consumerd.sources.table.shape import UNKNOWN, find_shape
+from consumerd.sources.table.side.intake import Intake, Sweep
+from consumerd.sources.table.side.tables import SideTable
 from consumerd.sources.table.statements import Statements
 from consumerd.sources.table.transactions import RowTransactions
 
@@ -46,6 +48,7 @@ RENEWED_AFTER = 1 / 3
 TRUSTED_FOR = 0.8
 """The part of a lease after which no task is started any more."""
 CLOSING_WAIT_S = 1.0
+UPKEEP_EVERY_S = 10.0
 
 
 class TableSource:
@@ -65,6 +68,7 @@ class TableSource:
         self._noted: list[Settled] = []
         self._refused = Refused(lambda: self._context.clock.monotonic())
         self._numbers = itertools.count(1)
+        self._upkeep_at = 0.0
 
     # The loop's thread
 
@@ -161,6 +165,8 @@ class TableSource:
 
     def tick(self) -> None:
         """Renew what is claimed, once a third of the lease is over."""
+        if self._context.member is None and self._context.clock.monotonic() >= self._upkeep_at:
+            self._keep_up()  # nobody measures the lag of whoever runs alone
         with self._turn:
             now = self._context.clock.monotonic()
             oldest = min((batch.leased_at for batch in self._live), default=now)
@@ -173,12 +179,20 @@ class TableSource:
                     self._context.worker.interrupt()
 
     def listen(self, *, is_wanted: bool) -> None:
-        self._listening.be(is_wanted, lambda connection: self._claims.is_due(connection))
+        self._listening.be(is_wanted, lambda connection: self._is_due(connection))
 
     def lag(self) -> tuple[ShardLag, ...]:
-        if self._options.retention is not None:
-            delete_old(self._keepers, self._sql, self._options.retention, self._context.clock.monotonic)
+        self._keep_up()
         return (self._keepers.read(self._lag.measure),)
+
+    def _keep_up(self) -> None:
+        """What one worker does for its whole pool."""
+        now = self._context.clock.monotonic
+        self._upkeep_at = now() + UPKEEP_EVERY_S
+        if self._options.retention is not None:
+            delete_old(self._keepers, self._sql, self._options.retention, now)
+        if self._sweep is not None:
+            self._sweep.go(self._keepers)
 
     # Steps
 
@@ -193,7 +207,7 @@ class TableSource:
             self._settle_now()
             return None
         was_idle = self._rounds.is_idle
-        if self._settling.is_empty and was_idle and not self._rounds.find(self._claims):
+        if self._settling.is_empty and was_idle and not self._rounds.find(self._claiming.is_due):
             return None
         with self._turn:
             started = self._context.clock.monotonic()
@@ -258,7 +272,10 @@ class TableSource:
             self._shape = shape
             sql = Statements(self._options, shape, None if self._options.is_server else self._context.clock.wall)
             self._sql, self._claims = sql, sql.claims
-            self._claiming = Claiming(self._context, shape, sql.claims, self._numbers)
+            side = None if self._options.claims_table is None else SideTable(self._options, sql.claims, shape.dialect)
+            self._sweep = None if side is None else Sweep(side, self._context.clock.monotonic)
+            self._is_due = sql.claims.is_due if side is None else Intake(side, self._context.clock.monotonic).is_due
+            self._claiming = Claiming(self._context, shape, sql.claims, side, self._numbers)
             self._lag = TableLag(self._options, shape, sql)
             self._settling = Settling(sql, self._context, self._noted, self._refused)
         self._unless_locked(connection, self._claims.end)

@@ -29,6 +29,16 @@ _MOVE = "INSERT INTO {done_table} ({moved}) {overriding} SELECT {as_done} FROM {
 _FINISHING = {"keep": (_KEEP,), "delete": (_DELETE,), "move": (_LOCK, _MOVE, _DELETE)}
 """What becomes of finished rows. What is moved is locked first: a row that somebody else takes meanwhile stays."""
 
+_IN_CONTENT = "{content_table} WHERE {among} AND EXISTS (SELECT 1 FROM {table} WHERE {same_key} AND %s)"
+_DELETE_CONTENT = f"DELETE FROM {_IN_CONTENT}"
+_MOVE_CONTENT = f"INSERT INTO {{done_table}} ({{moved}}) {{overriding}} SELECT {{moved}} FROM {_IN_CONTENT}"
+_FINISHING_BESIDE = {
+    "keep": (_KEEP,),
+    "delete": (_LOCK, _DELETE_CONTENT, _DELETE),
+    "move": (_LOCK, _MOVE_CONTENT, _DELETE_CONTENT, _DELETE),
+}
+"""The same where the claims stand beside the table."""
+
 _OLD = """
 SELECT {key} FROM {table} {hint} WHERE {state} = {done} AND {due} < :now - :seconds ORDER BY {due} LIMIT :limit"""
 _WAITED_SINCE = "CASE WHEN {state} = {waiting} THEN {due} END"
@@ -59,24 +69,28 @@ class Statements:
     def __init__(self, options: TableOptions, shape: Shape, now: Callable[[], float] | None) -> None:
         """now: the clock of a database in this process; None: a server's own."""
         self.claims = claims = Claims(_claimed(options, shape), shape.dialect, now)
-        self.done, self.resolve = _finishing(options.done, _CLAIMED), _finishing(options.done, _DEAD)
+        done = options.done
+        self.done, self.resolve = _finishing(options, done, _CLAIMED), _finishing(options, done, _DEAD)
         self.dead = claims.settlement(_FINISHED.format(state="dead"))
         self.defer = claims.settlement(_DEFERRED)
         self.free = claims.settlement("{state} = {pending}, {due} = :since, {token} = NULL")
-        self.old, self.forget = claims.write(_OLD), _finishing("delete", _DONE)
+        self.old, self.forget = claims.write(_OLD), _finishing(options, "delete", _DONE)
 
 
-def _finishing(done: str, whose: str) -> Steps:
-    steps = tuple(step % whose for step in _FINISHING[done])
+def _finishing(options: TableOptions, done: str, whose: str) -> Steps:
+    finishing = _FINISHING if options.claims_table is None else _FINISHING_BESIDE
+    steps = tuple(step % whose for step in finishing[done])
     return steps[0] if len(steps) == 1 else steps
 
 
 def _claimed(options: TableOptions, shape: Shape) -> ClaimedTable:
     dialect = shape.dialect
     attempts = _ATTEMPTS[dialect]
-    content = {f"content_{number}": sql for number, sql in enumerate(shape.content)}
+    is_beside = options.claims_table is not None
+    content = {} if is_beside else {f"content_{number}": sql for number, sql in enumerate(shape.content)}
+    where = "" if is_beside else options.where
     return ClaimedTable(
-        table=options.table,
+        table=options.claimed_table,
         key=options.id_column,
         state=options.state_column,
         waiting=options.states.pending,
@@ -85,7 +99,7 @@ def _claimed(options: TableOptions, shape: Shape) -> ClaimedTable:
         token=options.lease_column,
         index=shape.index,
         gives=(attempts, ":now - {first}", _WAITED_SINCE, *(f"{{{name}}}" for name in content)),
-        condition="{has_key} AND ({where})" if options.where else "{has_key}",
+        condition="{has_key} AND ({where})" if where else "{has_key}",
         order="{due}, {key}" if shape.is_ordered else "{due}",
         untried=f"{attempts} = 0",
         more={
@@ -97,7 +111,8 @@ def _claimed(options: TableOptions, shape: Shape) -> ClaimedTable:
         texts={
             **content,
             **_moving(options, shape),
-            "where": opaque(literal(dialect, options.where or "1 = 1")),
+            **(_beside(options, shape) if is_beside else {}),
+            "where": opaque(literal(dialect, where or "1 = 1")),
             "key_part": quoted(dialect, options.id_column[0]),
             "pending": quoted_text(dialect, options.states.pending),
             "done": quoted_text(dialect, options.states.done),
@@ -122,4 +137,31 @@ def _moving(options: TableOptions, shape: Shape) -> dict[str, str]:
         "moved": ", ".join(column for _, column in columns),
         "as_done": ", ".join(when_done.get(name.lower(), column) for name, column in columns),
         "overriding": "OVERRIDING SYSTEM VALUE" if shape.dialect == "postgresql" else "",
+    }
+
+
+_UNLESS_THERE = {
+    "sqlite": "ON CONFLICT DO NOTHING",
+    "postgresql": "ON CONFLICT DO NOTHING",
+    "mysql": "ON DUPLICATE KEY UPDATE {0} = {0}",
+}
+
+
+def _beside(options: TableOptions, shape: Shape) -> dict[str, str]:
+    """Parts of what needs both the table and the one beside it that has its claims."""
+    dialect = shape.dialect
+    claims, content = quoted_table(dialect, options.claimed_table), quoted_table(dialect, options.table)
+    key = [quoted(dialect, column) for column in options.id_column]
+    taken = [f"consumerd_taken.consumerd_{place}" for place in range(len(key))]
+    return {
+        **{f"key_{place}": column for place, column in enumerate(key)},
+        "content_table": content,
+        "content": ", ".join(shape.content),
+        "content_where": opaque(literal(dialect, options.where or "1 = 1")),
+        "same_key": " AND ".join(f"{claims}.{column} = {content}.{column}" for column in key),
+        "key_backwards": ", ".join(f"{column} DESC" for column in key),
+        "key_as_taken": ", ".join(f"{column} AS consumerd_{place}" for place, column in enumerate(key)),
+        "taken_key": ", ".join(taken),
+        "is_taken": " AND ".join(f"{each} = {content}.{column}" for each, column in zip(taken, key, strict=True)),
+        "unless_there": _UNLESS_THERE[dialect].format(f"{claims}.{key[0]}"),
     }

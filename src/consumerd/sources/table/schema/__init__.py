@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import orjson
 from sqlalchemy import Connection
@@ -28,7 +28,19 @@ def create_table(database: str, table: str = "tasks") -> None:
 
     database: a path, `sqlite:///PATH`, or the URL of a server. Raises SourceError where it cannot be written.
     """
-    options = TableOptions(database=database, table=table)
+    _make(TableOptions(database=database, table=table))
+
+
+def create_claims_table(database: str, table: str, claims_table: str, id_column: str | Sequence[str] = "id") -> None:
+    """Make the table that has the claims on the rows of `table`, with the default columns, and its index, if missing.
+
+    id_column: the key of `table`. Raises SourceAwayError where it cannot be written.
+    """
+    key = (id_column,) if isinstance(id_column, str) else tuple(id_column)
+    _make(TableOptions(database=database, table=table, claims_table=claims_table, id_column=key, columns=("*",)))
+
+
+def _make(options: TableOptions) -> None:
     if options.is_server:
         changes(options, is_made=True)
     else:

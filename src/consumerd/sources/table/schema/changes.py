@@ -19,6 +19,7 @@ from consumerd.sources.table.schema.ddl import Ddl
 from consumerd.sources.table.schema.rights import check_rights
 from consumerd.sources.table.schema.serving import unserved
 from consumerd.sources.table.shape import find_shape
+from consumerd.sources.table.side.key_types import key_types_of
 
 LOCK_WAIT_S = 5
 
@@ -60,11 +61,14 @@ def changes(options: TableOptions, *, is_made: bool) -> tuple[Change, ...]:
 def missing(connection: Connection, options: TableOptions, place: str) -> Iterator[Change]:
     """What the table lacks. To be called in a transaction that is used for nothing else."""
     ddl = Ddl(options, connection.dialect.name, SYSTEM_CLOCK.wall())
-    name = options.table
+    name = options.claimed_table
+    key_types = () if options.claims_table is None else key_types_of(connection, options, place)
     try:
         table = FoundTable(connection, options, name, place, "")
     except SourceRefusedError:
-        yield from ddl.create()
+        yield from ddl.create_beside(key_types) if key_types else ddl.create()
+        if key_types and options.done_table is not None and not _is_there(connection, options, options.done_table):
+            yield ddl.add_done_table(options.done_table)
         return
     if lacking := table.lacks(options.needed_columns):
         yield from ddl.add_columns(lacking, has_rows=_has_rows(connection, ddl))

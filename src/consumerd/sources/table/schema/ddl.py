@@ -83,28 +83,38 @@ class Ddl:
         self._dialect = dialect
         self._types = _TYPES[dialect]
         self._now = now
-        self.table = plain(dialect, quoted_table(dialect, options.table))
+        self._told = options.claimed_table
+        self.table = plain(dialect, quoted_table(dialect, self._told))
 
     def create(self) -> Iterator[Change]:
         """The whole table, with its index. SourceRefusedError where only its owner knows how it should be."""
         options, types = self._options, self._types
+        if options.claims_table is not None:
+            what = f"there is no table {options.table}, beside which its claims are to stand"
+            raise SourceRefusedError(f"{what}: create it, or correct `table`")
         if options.columns is not None or len(options.id_column) > 1:
             what = "columns" if options.columns is not None else "id_column"
             raise SourceRefusedError(
                 f"there is no table {options.table}, and the types of what `{what}` names are yours to choose: create "
                 "it with those, and ask again for what consumerd adds"
             )
-        columns = [
-            f"{self._quoted(options.id_column[0])} {types['serial']}",
-            f"{self._quoted(options.payload_column)} {types['bytes']} NOT NULL",
-            *(f"{self._name(mark)} {self._kind(mark, is_new=False)}" for mark in _MARKS),
-        ]
-        lines = ",\n  ".join(columns)
-        statement = f"CREATE TABLE IF NOT EXISTS {self.table} (\n  {lines}\n){types['options']}"
-        yield Change(statement, f"there is no table {options.table}")
-        yield Change(self._index(is_new=True), f"no index serves the claims on {options.table}")
+        key = f"{self._quoted(options.id_column[0])} {types['serial']}"
+        yield from self._create(key, f"{self._quoted(options.payload_column)} {types['bytes']} NOT NULL")
         if options.done_table is not None:
             yield self.add_done_table(options.done_table)
+
+    def create_beside(self, key_types: Sequence[str]) -> Iterator[Change]:
+        """The table of the claims beside another one, with its index. key_types: of the other one's key."""
+        columns = [self._quoted(column) for column in self._options.id_column]
+        typed = (f"{column} {kind} NOT NULL" for column, kind in zip(columns, key_types, strict=True))
+        yield from self._create(*typed, last=f",\n  PRIMARY KEY ({', '.join(columns)})")
+
+    def _create(self, *columns: str, last: str = "") -> Iterator[Change]:
+        own = (f"{self._name(mark)} {self._kind(mark, is_new=False)}" for mark in _MARKS)
+        lines = ",\n  ".join((*columns, *own)) + last
+        statement = f"CREATE TABLE IF NOT EXISTS {self.table} (\n  {lines}\n){self._types['options']}"
+        yield Change(statement, f"there is no table {self._told}")
+        yield Change(self._index(is_new=True), f"no index serves the claims on {self._told}")
 
     def add_done_table(self, name: str) -> Change:
         """The table that finished rows go to: it has their columns, and no index that could refuse one."""
@@ -118,14 +128,14 @@ class Ddl:
         if others := [name for name in missing if name.lower() not in by_name]:
             keys = "`id_column`, `payload_column` or `columns`"
             raise SourceRefusedError(
-                f"{self._options.table} has no column {', '.join(others)}, which is not for consumerd to add: name the "
+                f"{self._told} has no column {', '.join(others)}, which is not for consumerd to add: name the "
                 f"table's own with {keys}"
             )
         for name in missing:
             mark = by_name[name.lower()]
             is_task = mark == "state" and has_rows
             column, caution = self._name(mark), _ALL_TASKS if is_task else _COLUMN_CAUTION[self._dialect]
-            why = f"{self._options.table} has no column {name}"
+            why = f"{self._told} has no column {name}"
             add = f"ALTER TABLE {self.table} ADD COLUMN {column} {self._kind(mark, is_new=True)}"
             yield Change(add + _ONLINE[self._dialect], why, caution, is_yours=is_task)
             if mark == "due" and self._dialect == "mysql":
@@ -152,7 +162,7 @@ class Ddl:
     ) -> str:
         return _INDEX.format(
             unique=unique,
-            index=self._quoted(index_name(self._options.table, prefix, suffix)),
+            index=self._quoted(index_name(self._told, prefix, suffix)),
             table=self.table,
             columns=", ".join(map(self._quoted, columns)),
             before=how[0],

@@ -23,7 +23,12 @@ def check_rights(connection: Connection, options: TableOptions, shape: Shape) ->
 def _statements(options: TableOptions) -> Iterator[str]:
     sets = ", ".join(f"{{{part}}} = {{{part}}}" for part in _WRITTEN)
     yield f"UPDATE {{table}} SET {sets} WHERE {{has_key}}"
-    if options.done != "keep" or options.retention is not None:
+    content = "{table}"
+    if options.claims_table is not None:
+        content = "{content_table}"
+        yield "INSERT INTO {table} ({key}) SELECT {key} FROM {content_table} WHERE {has_key}"
         yield "DELETE FROM {table} WHERE {has_key}"
+    if options.done != "keep" or options.retention is not None:
+        yield f"DELETE FROM {content} WHERE {{has_key}}"
     if options.done_table is not None:
-        yield "INSERT INTO {done_table} ({moved}) {overriding} SELECT {moved} FROM {table} WHERE {has_key}"
+        yield f"INSERT INTO {{done_table}} ({{moved}}) {{overriding}} SELECT {{moved}} FROM {content} WHERE {{has_key}}"

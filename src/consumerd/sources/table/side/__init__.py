@@ -1,0 +1,1 @@
+"""Claims beside a table that has no columns for them: a second table, by the same key."""
