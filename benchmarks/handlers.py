@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from benchmarks.runs import Stopwatch
+from benchmarks.runs import Watch
 
 Handler = Callable[..., None]
 
@@ -42,7 +42,7 @@ LOOKS = 100
 """The stopwatch is looked at after so many tasks, where the loop tells of each."""
 
 
-def watched(base: type, handler: Handler, watch: Stopwatch) -> type:
+def watched(base: type, handler: Handler, watch: Watch) -> type:
     """A consumer class whose tasks `handler` handles; it stops itself when the stopwatch has them all.
 
     The loop tells it by `number_of_consumed`: of each batch, or of each task where a hook runs before it.
@@ -51,6 +51,7 @@ def watched(base: type, handler: Handler, watch: Stopwatch) -> type:
     class Watched(base):  # type: ignore[misc,valid-type]  # one of our base classes
         handle_task = staticmethod(handler)
         _number = 0
+        _has_ended = False
 
         @property
         def number_of_consumed(self) -> int:
@@ -60,7 +61,8 @@ def watched(base: type, handler: Handler, watch: Stopwatch) -> type:
         def number_of_consumed(self, number: int) -> None:
             is_time = number // LOOKS > self._number // LOOKS
             self._number = number
-            if is_time and watch.answer is None and watch.passed(number):
+            if is_time and not self._has_ended and watch.passed(number):
+                self._has_ended = True
                 os.kill(os.getpid(), signal.SIGTERM)
 
     if handler is handle_after_hook:
@@ -77,7 +79,7 @@ def own_state() -> Iterator[None]:
         yield
 
 
-def consume(base: type, handler: Handler, watch: Stopwatch, configs: dict[str, Any]) -> None:
+def consume(base: type, handler: Handler, watch: Watch, configs: dict[str, Any]) -> None:
     """Consume in the foreground until all is handled."""
     with own_state():
         watched(base, handler, watch)(0, **configs).consume()

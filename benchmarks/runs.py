@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from typing import Protocol
 
 from benchmarks.figures import Figure, ratio_of_medians, spread
 
@@ -42,6 +43,13 @@ class Stopwatch:
         if handled >= self._to and self.answer is None:
             self.answer = {"pace": statistics.quantiles(self._paces, n=4)[2]}
         return self.answer is not None
+
+
+class Watch(Protocol):
+    """What a loop tells how many records it has handled."""
+
+    def passed(self, handled: int) -> bool:
+        """So many are handled; true when the loop is to end."""
 
 
 def paired(what: str, module: str, arguments: Sequence[str], *, pairs: int, bar: float | None) -> Figure:

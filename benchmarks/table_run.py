@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from benchmarks.handlers import HANDLERS, Handler, consume
-from benchmarks.runs import Stopwatch
+from benchmarks.runs import Stopwatch, Watch
 from consumerd.sources.table.options import is_server
 from consumerd.sources.table.schema import create_table, enqueue
 
@@ -46,7 +46,7 @@ class Bare:
         self._dialect, self._begin, self._commit = dialect, begin, commit
         self._parts = {"table": table, "now": _NOW[dialect], "limit": BATCH, "token": uuid.uuid4().hex}
 
-    def run(self, handler: Handler, watch: Stopwatch) -> None:
+    def run(self, handler: Handler, watch: Watch) -> None:
         handled: list[int] = []
         count = 0
         while True:
@@ -79,7 +79,7 @@ class Bare:
         self._execute(statement.format(**self._parts, **parts))
 
 
-def run_bare(database: str, table: str, handler: Handler, watch: Stopwatch) -> None:
+def run_bare(database: str, table: str, handler: Handler, watch: Watch) -> None:
     """The bare loop: no lock file, no other reader, no line of SQLAlchemy."""
     if not is_server(database):
         file = sqlite3.connect(database, isolation_level=None)
@@ -106,7 +106,7 @@ def run_bare(database: str, table: str, handler: Handler, watch: Stopwatch) -> N
         Bare("postgresql", postgres.cursor(), "", postgres.commit, table).run(handler, watch)
 
 
-def run_consumerd(database: str, table: str, handler: Handler, watch: Stopwatch) -> None:
+def run_consumerd(database: str, table: str, handler: Handler, watch: Watch) -> None:
     """A consumer of ours in the foreground."""
     from consumerd import TableBaseConsumer
 
@@ -121,6 +121,9 @@ def _nothing(_: object) -> None:
     """Of what answers something."""
 
 
+LOOPS = {"bare": run_bare, "consumerd": run_consumerd}
+
+
 def main() -> None:
     loop, database, rows, handler = sys.argv[1:]
     table = f"run_{uuid.uuid4().hex[:12]}"
@@ -129,7 +132,7 @@ def main() -> None:
     for _ in range(int(rows) // 10_000):
         enqueue(database, [login] * 10_000, table)
     watch = Stopwatch(int(rows))
-    run = {"bare": run_bare, "consumerd": run_consumerd}[loop]
+    run = LOOPS[loop]
     time.sleep(1.0)  # what was written is on the disk, and no part of the run
     run(database, table, HANDLERS[handler], watch)
     print(json.dumps(watch.answer))
