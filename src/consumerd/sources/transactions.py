@@ -14,7 +14,25 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from consumerd.database.causes import is_of_content, words_of
 from consumerd.database.embedded import driver_of
-from consumerd.errors import CommitUnknownError
+from consumerd.database.lock import FileLock
+from consumerd.errors import CommitUnknownError, SourceAwayError
+
+LONGEST_WAIT_S = 60.0
+"""So long a handler waits for its turn to write into a file."""
+
+
+@contextmanager
+def in_line(lock: FileLock | None) -> Iterator[None]:
+    """The turn of one writer of a file, whose lock this is: SQLite itself lets some wait for ever. None: a server."""
+    if lock is None:
+        yield
+        return
+    if not lock.acquire(LONGEST_WAIT_S):
+        raise SourceAwayError(f"others have held {lock.path} for {LONGEST_WAIT_S:g} s: keep their transactions short")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class Transactions:

@@ -19,14 +19,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from integration.scenarios.numbered_book import Run
 from integration.scenarios.numbered_pool import Load, NumberedPool, Report, exit_code, own_directory
 
 LOAD = Load(task_s=0.005, max_unsettled=1, backlog=10_000)
-WITH_EFFECTS = Load(task_s=0.005, max_unsettled=20, backlog=2_000, has_effects=True)
+WITH_EFFECTS = Load(task_s=0.005, backlog=2_000, has_effects=True, consumer="NumberedEffects")
 """Each row has an effect, in the transaction that settles it: there is one at the end, whatever was killed."""
+BY_QUERY = replace(WITH_EFFECTS, consumer="NumberedQuery")
 MOST_REPEATS_A_KILL = 0.1
 TAKEN_OVER_WITHIN_S = 1.0
 
@@ -125,9 +127,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--kills", type=float, default=10.0, help="a second")
     parser.add_argument("--most", type=float, default=math.inf, help="end after so many kills")
     parser.add_argument("--out", help="keep every run of a row there, one JSON array a line")
-    parser.add_argument("--effects", action="store_true", help="rows with an effect each, by self.transaction()")
+    parser.add_argument("--effects", choices=["table", "query"], help="rows with an effect each, by self.transaction()")
     options = parser.parse_args(arguments)
-    load = WITH_EFFECTS if options.effects else LOAD
+    load = {None: LOAD, "table": WITH_EFFECTS, "query": BY_QUERY}[options.effects]
     directory = own_directory(tempfile.mkdtemp(prefix="consumerd-kills-"), f"seed {options.seed}")
     with database_named(options.database) as database:
         kills = Kills(directory, workers=options.workers, seed=options.seed, database=database, load=load)

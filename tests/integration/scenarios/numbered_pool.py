@@ -69,12 +69,14 @@ class Load:
     """What the rows are like: how long one takes, how many may be unsettled, how many are to wait at any time.
 
     has_effects: each has one in the database, written in the transaction that settles it.
+    consumer: the class.
     """
 
     task_s: float = TASK_S
     max_unsettled: int = MAX_UNSETTLED
     backlog: int = BACKLOG
     has_effects: bool = False
+    consumer: str = "NumberedRows"
 
 
 class NumberedPool:
@@ -126,8 +128,7 @@ class NumberedPool:
             "stop_timeout": STOP_TIMEOUT_S,
             **self.configured,
         }
-        name = "NumberedEffects" if self.load.has_effects else "NumberedRows"
-        pool = entry(name, module="integration.scenarios.numbered_rows", **configs) | {"name": "rows"}
+        pool = entry(self.load.consumer, module="integration.scenarios.numbered_rows", **configs) | {"name": "rows"}
         write_config(self.directory, pool)
 
     def fill(self) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from typing import Any, ClassVar
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
-from consumerd import TableBaseConsumer
+from consumerd import SQLBaseConsumer, TableBaseConsumer
 
 
 class NumberedRows(TableBaseConsumer):
@@ -37,3 +38,23 @@ class NumberedEffects(NumberedRows):
             connection.execute(text("INSERT INTO effects VALUES (:number)"), record)
             time.sleep(self.config["task_s"])
             self._write("end", record["number"])
+
+
+class NumberedQuery(SQLBaseConsumer):
+    """The same by a query on the table."""
+
+    SLEEP_TIME = 0.2
+
+    pre_consume = NumberedRows.pre_consume
+    handle_task = NumberedEffects.handle_task
+    _write = NumberedRows._write
+
+    def get_next_batch(self) -> list[dict[str, Any]]:
+        ours = self.shard.condition("id")
+        query = text(f"SELECT id, payload FROM tasks WHERE state = 'pending' AND {ours} ORDER BY id LIMIT 50")
+        with self.database.connect() as connection:
+            return [{"id": row.id, **json.loads(row.payload)} for row in connection.execute(query)]
+
+    def mark_done(self, record: dict[str, Any], connection: Connection) -> int:
+        update = text("UPDATE tasks SET state = 'done' WHERE id = :id AND state = 'pending'")
+        return connection.execute(update, {"id": record["id"]}).rowcount

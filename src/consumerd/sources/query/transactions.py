@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 
-from sqlalchemy import Connection
+from sqlalchemy import URL, Connection
 
 from consumerd import events
+from consumerd.database.lock import FileLock
 from consumerd.errors import CommitUnknownError, TaskLostError
 from consumerd.model.contract import is_overridden
 from consumerd.model.task import Task
 from consumerd.sources.contract import SourceContext
 from consumerd.sources.query.batch import QueryBatch, Row
-from consumerd.sources.transactions import Transactions
+from consumerd.sources.transactions import Transactions, in_line
 
 
 class RowTransactions:
@@ -27,6 +30,7 @@ class RowTransactions:
         self._context = context
         self._marks = is_overridden(type(context.consumer), "mark_done")
         self._transactions = Transactions(context.engine)
+        self._lock = _lock_of(context.engine().url)
 
     @contextmanager
     def of(self, batch: QueryBatch, task: Task) -> Iterator[Connection]:
@@ -35,7 +39,8 @@ class RowTransactions:
         if row.offset in batch.ended:
             raise RuntimeError("the task has ended with its first self.transaction(): write all in that one")
         try:
-            with self._transactions.begin(lambda connection: self._mark(row, connection)) as connection:
+            settle = partial(self._mark, row)
+            with self._transactions.begin(settle, in_line(self._lock)) as connection:
                 yield connection
         except TaskLostError as error:
             batch.ended[row.offset] = True
@@ -54,3 +59,11 @@ class RowTransactions:
         marked: object = self._context.consumer.mark_done(row.record, connection)
         if isinstance(marked, int) and not marked:
             raise TaskLostError("mark_done found no row to mark: somebody else has; what its handler wrote is undone")
+
+
+def _lock_of(url: URL) -> FileLock | None:
+    """By which the writers of a SQLite file stand in a line, as those of a claimed table do."""
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return None
+    file = Path(str(url.database)).absolute()
+    return FileLock(file.with_name(f"{file.name}.lock"))

@@ -12,14 +12,13 @@ from contextlib import AbstractContextManager, contextmanager
 from sqlalchemy import Connection
 
 from consumerd import events
-from consumerd.database.embedded import LONGEST_WAIT_S
 from consumerd.database.lock import FileLock
-from consumerd.errors import CommitUnknownError, SourceAwayError, TaskLostError
+from consumerd.errors import CommitUnknownError, TaskLostError
 from consumerd.model.task import Task, TaskId
 from consumerd.sources.contract import SourceContext
 from consumerd.sources.table.batch import TableBatch
 from consumerd.sources.table.settling import Settling
-from consumerd.sources.transactions import Transactions
+from consumerd.sources.transactions import Transactions, in_line
 
 
 class RowTransactions:
@@ -75,7 +74,7 @@ class RowTransactions:
         try:
             if not self._keeps(batch):
                 raise _lost(batch.id_of(index))
-            with self._transactions.begin(settle, self._turn()) as connection:
+            with self._transactions.begin(settle, in_line(self._lock)) as connection:
                 yield connection
         except (TaskLostError, CommitUnknownError) as error:
             self._give_up(batch, index, error)
@@ -104,22 +103,9 @@ class RowTransactions:
                     "set back or deleted; discard its parked copy"
                 )
 
-        with self._transactions.begin(settle, self._turn()) as connection:
+        with self._transactions.begin(settle, in_line(self._lock)) as connection:
             yield connection
         self._resolved = task_id
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """The writers of a file stand in a line."""
-        if self._lock is None:
-            yield
-            return
-        if not self._lock.acquire(LONGEST_WAIT_S):
-            raise SourceAwayError(f"another process has held {self._lock.path} for {LONGEST_WAIT_S:g} s")
-        try:
-            yield
-        finally:
-            self._lock.release()
 
 
 def _lost(task_id: TaskId) -> TaskLostError:
