@@ -139,7 +139,9 @@ class Hosts:
         with contextlib.suppress(ConsumerdError):  # a master that is not there, or not yet
             (pool,) = call(self._masters[host].state_dir / "control.sock", "status")["pools"]
             workers = [worker for worker in pool["workers"] if worker["pid"]]
-            return [each["pid"] for each in workers if each["handled"] or each["since_s"] > PROVEN_S]
+            return [
+                each["pid"] for each in workers if each["handled"] > each["unsettled"] or each["since_s"] > PROVEN_S
+            ]
         return []
 
     def _kill_masters(self) -> None:

@@ -24,7 +24,7 @@ class EachSecond(ScheduleBaseConsumer):
 
     def handle_task(self, offset: int, record: Any) -> None:
         write("begin", offset, record.starts, os.getpid(), f"{time.time():.3f}")
-        time.sleep(0.1)
+        time.sleep(0.3)
         write("end", offset, record.starts, os.getpid(), f"{time.time():.3f}")
 
 
