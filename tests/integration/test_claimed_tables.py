@@ -18,7 +18,7 @@ from contracts.claimed_table import ClaimedTableContract, TableBench, closing, f
 from contracts.claimed_transactions import TransactionsContract
 from contracts.moved_rows import MovedRowsContract
 from contracts.side_table import SideTableContract
-from contracts.table_ddl import TableDdlContract
+from contracts.table_ddl import TableDdlContract, finds_unfit
 
 
 class TestServers(ClaimedTableContract, MovedRowsContract):
@@ -77,6 +77,11 @@ def test_a_condition_may_have_all_that_postgresql_knows(postgres_url: str, where
         source = bench.source(where=where)
         settle(source, fetched(source))
         assert (bench.rows(), source.lag()[0].tasks) == (["done", "done"], 0)
+
+
+def test_an_index_that_has_no_order_does_not_serve(postgres_url: str) -> None:
+    with closing(TableBench(postgres_url, is_server=True)) as bench:
+        assert finds_unfit(bench, "USING brin (state, due_at)")
 
 
 def test_times_that_are_infinite_are_no_measure_of_the_lag(postgres_url: str) -> None:

@@ -30,7 +30,7 @@ from contracts.claimed_table import NOW, ClaimedTableContract, TableBench, closi
 from contracts.claimed_transactions import TransactionsContract
 from contracts.moved_rows import MovedRowsContract
 from contracts.side_table import SideTableContract
-from contracts.table_ddl import TableDdlContract
+from contracts.table_ddl import TableDdlContract, finds_unfit
 
 
 class TableFeed:
@@ -309,6 +309,10 @@ def test_the_claim_reads_by_its_index(bench: TableBench) -> None:
     steps = [row[3] for row in plan if "tasks" in row[3]]
     assert sum("USING COVERING INDEX ix_tasks_due" in step for step in steps) == 2
     assert not any(step.startswith("SCAN tasks") or "TEMP B-TREE" in step for step in (row[3] for row in plan))
+
+
+def test_an_index_by_another_collation_does_not_serve(bench: TableBench) -> None:
+    assert finds_unfit(bench, "(state COLLATE NOCASE, due_at)")
 
 
 def test_a_whole_life_warns_of_nothing(bench: TableBench) -> None:
