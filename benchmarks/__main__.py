@@ -8,13 +8,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import kafka_loop, memory, table_group, table_idle, table_loop
+from benchmarks import kafka_loop, memory, table_group, table_idle, table_loop, table_peers
 from benchmarks.figures import Figure, machine, table
 from benchmarks.supervision import restart, whole
 
 AREAS: dict[str, tuple[Callable[[], Iterator[Figure]], ...]] = {
     "loop": (kafka_loop.figures, table_loop.figures),
-    "sql": (table_loop.figures, table_loop.server_figures, table_group.figures, table_group.some_waiting),
+    "sql": (
+        table_loop.figures,
+        table_loop.server_figures,
+        table_group.figures,
+        table_group.some_waiting,
+        table_peers.figures,
+    ),
     "waiting": (table_group.waiting,),
     "idle": (table_idle.figures,),
     "restart": (restart.figures,),

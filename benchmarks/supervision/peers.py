@@ -9,7 +9,7 @@ import hashlib
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -33,9 +33,9 @@ class Peer:
 
 def installed() -> tuple[Peer, ...]:
     """All peers, from the dependency group `bench`; what is missing is installed."""
-    environment = _environment()
-    library = next((environment / "lib").glob("python*/site-packages"))
-    programs = environment / "bin"
+    folder = environment("peers", requirements((ROOT / "pyproject.toml").read_text()))
+    library = next((folder / "lib").glob("python*/site-packages"))
+    programs = folder / "bin"
     versions = {found.name.lower(): found.version for found in metadata.distributions(path=[str(library)])}
     commands = {
         "supervisor": ("supervisor", _supervisord),
@@ -55,17 +55,16 @@ def requirements(pyproject: str) -> list[str]:
     return group
 
 
-def _environment() -> Path:
-    """A virtualenv that has just the peers; another where what is required changes."""
-    wanted = requirements((ROOT / "pyproject.toml").read_text())
+def environment(label: str, wanted: Sequence[str]) -> Path:
+    """A virtualenv that has just what is wanted; another where that changes."""
     digest = hashlib.sha256("\n".join([sys.version, *wanted]).encode()).hexdigest()[:12]
-    environment = CACHE / f"peers-{digest}"
-    stamp = environment / "installed"
+    folder = CACHE / f"{label}-{digest}"
+    stamp = folder / "installed"
     if not stamp.exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(environment)], check=True)
-        subprocess.run([str(environment / "bin/python"), "-m", "pip", "install", "--quiet", *wanted], check=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        subprocess.run([str(folder / "bin/python"), "-m", "pip", "install", "--quiet", *wanted], check=True)
         stamp.touch()
-    return environment
+    return folder
 
 
 Make = Callable[[Path, Path, int, bool], list[str]]
