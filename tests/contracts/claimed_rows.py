@@ -29,6 +29,8 @@ IN_DUE = ClaimedTable(
     index="ix_jobs",
     gives=("{tries}",),
     untried="{tries} = 0",
+    turns=("urgency", "tenant"),
+    turn_index="ix_turns",
     more={"tries": "tries"},
 )
 IN_UNTIL = replace(IN_DUE, claimed="", until="ends")
@@ -44,17 +46,21 @@ class ClaimsContract:
         params=[IN_DUE, IN_UNTIL, BY_TWO_COLUMNS], ids=["the claim ends in due", "… in until", "a key of two columns"]
     )
     def claims(self, request: pytest.FixtureRequest, database: Database) -> Claims:
-        self._is_by_two = request.param is BY_TWO_COLUMNS
+        self._is_by_two, self._is_in_until = request.param is BY_TWO_COLUMNS, request.param is IN_UNTIL
 
         def make(connection: Connection) -> str:
             connection.exec_driver_sql(
                 "CREATE TABLE jobs (region INTEGER, id VARCHAR(36), state VARCHAR(9), due_at DOUBLE PRECISION, "
-                "owner VARCHAR(99), ends DOUBLE PRECISION, tries INTEGER, PRIMARY KEY (id, region))"
+                "owner VARCHAR(99), ends DOUBLE PRECISION, tries INTEGER, "
+                "urgency INTEGER, tenant VARCHAR(9), PRIMARY KEY (id, region))"
             )
             connection.exec_driver_sql("CREATE INDEX ix_jobs ON jobs (state, due_at)")
-            for number in range(4):
-                row = f"(7, 'k{number}', 'new', {wall() - 100 + number}, {number % 2})"
-                connection.exec_driver_sql(f"INSERT INTO jobs (region, id, state, due_at, tries) VALUES {row}")
+            connection.exec_driver_sql("CREATE INDEX ix_turns ON jobs (state, urgency, tenant, due_at)")
+            for number, tenant in enumerate(("'a'", "'b'", "NULL", "'b'")):
+                row = f"(7, 'k{number}', 'new', {wall() - 100 + number}, {number % 2}, 1, {tenant})"
+                connection.exec_driver_sql(
+                    f"INSERT INTO jobs (region, id, state, due_at, tries, urgency, tenant) VALUES {row}"
+                )
             return connection.dialect.name
 
         dialect = database.write(make)
@@ -83,6 +89,18 @@ class ClaimsContract:
         rows = database.write(lambda connection: claims.claim(connection, MINE, 4, since=since))
         assert [row[1] if self._is_by_two else row[0] for row in rows] == ["k2", "k3"]
         assert sorted(self.claimed(claims, database, YOURS, 4)) == ["k0", "k1"]
+
+    def test_rows_of_one_value_are_claimed_alone_but_for_claims_that_ran_out(
+        self, claims: Claims, database: Database
+    ) -> None:
+        def turn(tenant: str | None, **more: object) -> list[str]:
+            claim = partial(claims.claim, lease=MINE, limit=4, turn=(1, tenant), **more)
+            return [row[1] if self._is_by_two else row[0] for row in database.write(claim)]
+
+        self.claimed(claims, database, LAPSED, 1)
+        assert turn("b", since=wall() - 98, has_lapsed=False) == ["k3"]
+        assert sorted(turn("b")) == (["k1"] if self._is_in_until else ["k0", "k1"])
+        assert (turn("b"), turn(None, is_untried=True)) == ([], ["k2"])
 
     def test_what_does_not_fit_is_left(self, claims: Claims, database: Database) -> None:
         rows = database.write(lambda connection: claims.claim(connection, MINE, 4, fitting=lambda found: found[:1]))

@@ -55,7 +55,7 @@ class TestMariaDB(ParkingStoreContract):
         store.park([parked_task(number) for number in range(1_000)])
         engine = create_engine(parking_url(mariadb_url, NOWHERE))
         with engine.connect() as connection:
-            query = claims_in(connection.dialect.name).claiming().looks[0]
+            query = claims_in(connection.dialect.name).looks.claiming().looks[0]
             explain = replace(query, text=f"EXPLAIN {query.text}")
             plan = run(connection, explain, consumer=CONSUMER, limit=20).mappings().one()
         engine.dispose()

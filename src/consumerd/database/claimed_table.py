@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from consumerd.database.dialects import AS_BYTES
@@ -27,6 +27,8 @@ class ClaimedTable:
     condition: what else must hold of a row, in the same SQL.
     untried: what holds of a row that was never tried, for claims of such rows alone.
     order: in which order rows that are due are claimed; an index must give it.
+    turns: the columns by whose values rows may be claimed, one value of each at a time.
+    turn_index: the index on state, these and due.
     more: further parts that are columns.
     texts: further parts that are SQL.
     """
@@ -44,16 +46,19 @@ class ClaimedTable:
     condition: str = "{has_key}"
     untried: str = "1 = 1"
     order: str = "{due}"
+    turns: tuple[str, ...] = ()
+    turn_index: str = ""
     more: Mapping[str, str] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Free:
-    """Rows that may be claimed: what holds of them, and in which order they are."""
+    """Rows that may be claimed: what holds of them, in which order they are, and the part that names their index."""
 
     condition: str
     order: str
+    hint: str = "hint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,31 @@ def marks_of(table: ClaimedTable) -> Marks:
     return _IN_UNTIL if table.until else _IN_DUE
 
 
+def in_turn(dialect: str, values: Sequence[str | None], since: str = "") -> Free:
+    """Of rows that wait, those that have these values in the columns by which they take turns, in the order of `due`.
+
+    values: each in SQL; None: NULL.
+    since: the least `due`, in SQL; empty: there is none.
+    """
+    columns = [f"{{turn_{number}}}" for number in range(len(values))]
+    terms = [
+        f"{column} IS NULL" if value is None else f"{column} = {value}"
+        for column, value in zip(columns, values, strict=True)
+    ]
+    last, value = columns[-1], values[-1]
+    if dialect != "postgresql":
+        terms.append("{due} <= :now" + f" AND {{due}} >= {since}" * bool(since))
+        return Free(" AND ".join(terms), "{due}", "turn_hint")
+    # Its planner takes no hint. By comparing rows of values the last column stays a part of the order, which then no
+    # other index gives, such as that on state and due, by which it would pass all the rows of other values.
+    if value is None:
+        terms.append("{due} <= :now" + f" AND {{due}} >= {since}" * bool(since))
+    else:
+        least = f"({last}, {{due}}) >= ({value}, {since})" if since else f"{last} >= {value}"
+        terms[-1] = f"{least} AND ({last}, {{due}}) <= ({value}, :now)"
+    return Free(" AND ".join(terms), ", ".join([*columns, "{due}"]), "turn_hint")
+
+
 def parts_of(table: ClaimedTable, dialect: str) -> dict[str, str]:
     """The parts of statements: the table's names, and the SQL that is made of them."""
     marks = marks_of(table)
@@ -110,16 +140,21 @@ def parts_of(table: ClaimedTable, dialect: str) -> dict[str, str]:
     key = [quoted(dialect, column) for column in table.key]
     parts |= {"key": ", ".join(key), "has_key": " AND ".join(f"{column} IS NOT NULL" for column in key)}
     parts |= {name: quoted_text(dialect, getattr(table, name)) for name in ("waiting", "claimed")}
+    parts |= {f"turn_{number}": quoted(dialect, column) for number, column in enumerate(table.turns)}
     parts |= table.texts
     parts |= {name: getattr(marks, name).format(**parts) for name in ("taken", "freed", "ended", "is_held")}
     parts |= {name: getattr(table, name).format(**parts) for name in ("condition", "untried", "order")}
     parts["gives"] = ", ".join([*key, *(each.format(**parts) for each in table.gives)])
     lock = "" if dialect == "sqlite" else "FOR UPDATE"
-    hint = f"FORCE INDEX ({quoted(dialect, table.index)})" if dialect == "mysql" and table.index else ""
     token_bytes = AS_BYTES[dialect].format(parts["token"])
     return parts | {
         "lock": lock,
         "skip_locked": lock and f"{lock} SKIP LOCKED",
-        "hint": hint,
+        "hint": _hint(dialect, table.index),
+        "turn_hint": _hint(dialect, table.turn_index),
         "token_bytes": token_bytes,
     }
+
+
+def _hint(dialect: str, index: str) -> str:
+    return f"FORCE INDEX ({quoted(dialect, index)})" if dialect == "mysql" and index else ""

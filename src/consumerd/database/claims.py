@@ -6,15 +6,16 @@ locked rows out, so that claimers do not wait for each other. Each method is one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy import Connection
 
 from consumerd.database.causes import NotReadyError
-from consumerd.database.claimed_table import ClaimedTable, Free, marks_of, parts_of
+from consumerd.database.claimed_table import ClaimedTable, marks_of, parts_of
 from consumerd.database.dialects import BY_INDEX
+from consumerd.database.looks import Kind, Looks
 from consumerd.database.sql import Statement, quoted, run, written
 
 ClaimedRow = Sequence[Any]  # columns of any type
@@ -39,29 +40,7 @@ class Lease:
     seconds: float
 
 
-_LOOK = """
-SELECT {gives} FROM {table} {hint} WHERE {is_free} AND {condition}
-ORDER BY {order_of_free} LIMIT :limit {skip_locked}"""
 _TAKE = "UPDATE {table} SET {taken} WHERE {among}"
-_SINCE = " AND {due} >= :since"
-
-_QUICK = {
-    "sqlite": (
-        """SELECT * FROM (
-SELECT _rowid_ FROM {table} WHERE {is_free} AND {condition} ORDER BY {order_of_free} LIMIT :limit)""",
-        "UPDATE {table} SET {taken} WHERE _rowid_ IN ({looks} LIMIT :limit) RETURNING {gives}",
-    ),
-    "postgresql": (
-        f"({_LOOK})",
-        """WITH {looks} UPDATE {table} AS claimed SET {taken} FROM ({chosen} LIMIT :limit) AS chosen
-WHERE {is_chosen} RETURNING chosen.*""",
-    ),
-}
-"""Where a claim can be one statement: how it looks for rows, and how it takes them."""
-
-_ONE_FREE = """
-SELECT * FROM (SELECT 1 AS one FROM {table} {hint} WHERE {is_free} AND {condition} ORDER BY {order_of_free} LIMIT 1)
-AS look"""
 _RENEW = "UPDATE {table} SET {taken} WHERE {is_held} AND {token} = :token"
 _RENEW_AMONG = f"{_RENEW} AND {{among}}"
 _OF_OWNER = "WHERE {is_held} AND {token_bytes} >= :first AND {token_bytes} < :end"
@@ -70,22 +49,10 @@ _HELD_AMONG = "SELECT count(*) FROM {table} WHERE {among} AND {is_held}"
 _IS_OWNED = "SELECT 1 FROM {table} WHERE {among} AND {token} = :token {lock}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Claiming:
-    """How rows are claimed.
-
-    looks: the statements that choose what a claim takes, one after the other; they are taken afterwards.
-    quick: what chooses and takes at once; None where the database has no such statement.
-    """
-
-    looks: list[Statement]
-    quick: Statement | None
-
-
 class Claims:
     """The claims on one table, in one dialect. A key is a value, or where it has several columns a tuple of values.
 
-    looks: finds one row of each kind that can be claimed, in SQL.
+    looks: how rows to claim are looked for.
     free, delete: what gives back the claim on a row, and what deletes the row, for `settle`.
     """
 
@@ -94,41 +61,12 @@ class Claims:
         self._now = now
         self._table = table.table
         self._dialect = dialect
-        self._marks = marks = marks_of(table)
         self._parts = parts_of(table, dialect)
         self._key = [quoted(dialect, column) for column in table.key]
-        self._columns = len(table.key) + len(table.gives)
         self._for_keys: dict[tuple[str, int], Statement] = {}
-        self._for_claims: dict[tuple[bool, bool], _Claiming] = {}
-        self.free, self.delete = self.settlement(marks.freed), self.settlement(None)
-        self.looks = " UNION ALL ".join(self._looking(_ONE_FREE, each) for each in self._free())
-        self._is_due = self.write("SELECT count(*) FROM ({looks}) AS looks", looks=self.looks)
+        self.free, self.delete = self.settlement(marks_of(table).freed), self.settlement(None)
+        self.looks = Looks(table, dialect, self._parts, self.write)
         self._renew = self.write(_RENEW)
-
-    def claiming(self, *, is_untried: bool = False, has_since: bool = False) -> _Claiming:
-        """The statements of a claim: of all rows, or of those that were never tried, or are due since a time."""
-        found = self._for_claims.get((is_untried, has_since))
-        if found is None:
-            found = self._for_claims[is_untried, has_since] = self._write_claim(is_untried, has_since)
-        return found
-
-    def _write_claim(self, is_untried: bool, has_since: bool) -> _Claiming:
-        free = list(self._free(is_untried, has_since))
-        looks = [self.write("{sql}", sql=self._looking(_LOOK, each)) for each in free]
-        if self._dialect not in _QUICK:
-            return _Claiming(looks, None)
-        look, take = _QUICK[self._dialect]
-        found = [self._looking(look, each) for each in free]
-        if self._dialect == "sqlite":
-            return _Claiming(looks, self.write(take, looks=" UNION ALL ".join(found)))
-        columns = ", ".join(f"c{number}" for number in range(self._columns))
-        quick = self.write(
-            take,
-            looks=", ".join(f"look{number} ({columns}) AS MATERIALIZED {each}" for number, each in enumerate(found)),
-            chosen=" UNION ALL ".join(f"SELECT * FROM look{number}" for number in range(len(found))),
-            is_chosen=" AND ".join(f"claimed.{column} = chosen.c{place}" for place, column in enumerate(self._key)),
-        )
-        return _Claiming(looks, quick)
 
     def write(self, template: str, **texts: str) -> Statement:
         """A statement on the table, whose names are the parts of the template. texts: more parts, which are SQL."""
@@ -166,6 +104,8 @@ class Claims:
         *,
         is_untried: bool = False,
         since: float | None = None,
+        turn: Sequence[object] | None = None,
+        has_lapsed: bool = True,
         fitting: Callable[[list[ClaimedRow]], list[ClaimedRow]] | None = None,
         **values: object,
     ) -> list[ClaimedRow]:
@@ -173,13 +113,17 @@ class Claims:
 
         is_untried: take of the others only those that were never tried.
         since: take of the others only those that are due since then or later.
+        turn: take of the others only those with these values in the columns by which rows take turns.
+        has_lapsed: whether expired claims are looked for; in the first claim of a transaction they must be.
         fitting: chooses of what was found what is taken.
         values: what the table's condition asks for.
         """
         given = {"token": lease.owner, "seconds": lease.seconds, "since": since, **values}
-        claiming = self.claiming(is_untried=is_untried, has_since=since is not None)
-        if self._dialect in BY_INDEX:
-            connection.exec_driver_sql(BY_INDEX[self._dialect])
+        given |= {f"turn_{number}": value for number, value in enumerate(turn or ())}
+        nulls = None if turn is None else tuple(value is None for value in turn)
+        claiming = self.looks.claiming(Kind(is_untried, since is not None, has_lapsed, nulls))
+        if has_lapsed:
+            self.go_by_index(connection)
         if claiming.quick is not None and fitting is None:
             return list(self.run(connection, claiming.quick, limit=limit, **given).fetchall())
         rows: list[ClaimedRow] = []
@@ -189,6 +133,11 @@ class Claims:
         taken = rows if fitting is None else fitting(rows)
         self._take(connection, [self.key_of(row) for row in taken], given)
         return taken
+
+    def go_by_index(self, connection: Connection) -> None:
+        """Have the rest of the transaction look for rows by indexes alone; every claim says it itself."""
+        if self._dialect in BY_INDEX:
+            connection.exec_driver_sql(BY_INDEX[self._dialect])
 
     def _take(self, connection: Connection, keys: Sequence[object], given: Mapping[str, object]) -> None:
         """Claim rows that were chosen and locked. Where one is not found by its key, nobody could ever settle it."""
@@ -201,7 +150,7 @@ class Claims:
 
     def is_due(self, connection: Connection, **values: object) -> bool:
         """Whether a row can be claimed now."""
-        return bool(self.run(connection, self._is_due, **values).fetchone()[0])
+        return bool(self.run(connection, self.looks.is_due, **values).fetchone()[0])
 
     def renew(self, connection: Connection, lease: Lease) -> int:
         """Let all claims of this owner run from now on; how many there are. Quick where the token has an index."""
@@ -256,19 +205,6 @@ class Claims:
     def is_owned(self, connection: Connection, key: object, token: str) -> bool:
         """Whether the row still has the token; nobody takes it before the transaction has ended."""
         return self.run_for(connection, _IS_OWNED, [key], token=token).fetchone() is not None
-
-    def _free(self, is_untried: bool = False, has_since: bool = False) -> Iterator[Free]:
-        """Which rows may be claimed, those first that come first."""
-        if self._marks.lapsed is not None:
-            yield self._marks.lapsed
-        waiting = self._marks.waiting
-        condition = waiting.condition + " AND {untried}" * is_untried + _SINCE * has_since
-        yield Free(condition, waiting.order)
-
-    def _looking(self, look: str, free: Free) -> str:
-        """A statement that looks for such rows, its names filled in."""
-        is_free, order = free.condition.format(**self._parts), free.order.format(**self._parts)
-        return look.format(**self._parts, is_free=is_free, order_of_free=order)
 
     def _among(self, size: int) -> str:
         """A condition that holds of `size` keys, `:key_0` and so on; with 0 of the `:keys` of an array.

@@ -33,7 +33,8 @@ AS_BYTES = {"sqlite": "{}", "mysql": "CAST({} AS BINARY)", "postgresql": '{} COL
 
 BY_INDEX = {
     "postgresql": "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off; "
-    "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
+    "SET LOCAL enable_incremental_sort = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; "
+    "SET LOCAL jit = off"
 }
 """What a transaction that claims says first, where a database would go by its statistics: of a table that fills and
 empties they say at any time that nearly nothing waits, and then it sorts all that does.

@@ -11,6 +11,7 @@ from consumerd.database.claims import Claims
 from consumerd.database.database import Database
 from consumerd.database.embedded import EmbeddedDatabase, EmbeddedFile
 from consumerd.database.lock import FileLock
+from consumerd.database.looks import Kind
 from consumerd.errors import StoreAwayError
 from contracts.claimed_rows import IN_DUE, ClaimsContract
 
@@ -27,7 +28,7 @@ class TestSQLite(ClaimsContract):
 
 @pytest.mark.parametrize("dialect", ["mysql", "postgresql"])
 def test_on_a_server_rows_are_chosen_by_its_clock_and_locked_ones_left_out(dialect: str) -> None:
-    claiming = Claims(IN_DUE, dialect).claiming()
+    claiming = Claims(IN_DUE, dialect).looks.claiming()
     assert (claiming.quick is None) == (dialect == "mysql")
     lapsed, waiting = (statement.text for statement in claiming.looks)
     assert "'taken'" in lapsed
@@ -39,7 +40,7 @@ def test_on_a_server_rows_are_chosen_by_its_clock_and_locked_ones_left_out(diale
 
 def test_sqlite_claims_with_one_statement_by_the_clock_of_its_process() -> None:
     claims = Claims(IN_DUE, "sqlite", lambda: 7.0)
-    every, untried = claims.claiming().quick, claims.claiming(is_untried=True).quick
+    every, untried = claims.looks.claiming().quick, claims.looks.claiming(Kind(is_untried=True)).quick
     assert every is not None
     assert untried is not None
     assert every.names == ("now", "seconds", "token", "now", "limit", "now", "limit", "limit")

@@ -302,7 +302,7 @@ def test_an_unknown_key_is_refused() -> None:
 def test_the_claim_reads_by_its_index(bench: TableBench) -> None:
     source = bench.source()
     connection = sqlite3.connect(bench.database)
-    claim = source._claims.claiming().quick
+    claim = source._claims.looks.claiming().quick
     assert claim is not None
     plan = connection.execute(f"EXPLAIN QUERY PLAN {claim.text}", [1] * len(claim.names)).fetchall()
     connection.close()

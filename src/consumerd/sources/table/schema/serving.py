@@ -40,7 +40,7 @@ def unserved(connection: Connection, options: TableOptions, table: FoundTable, s
         connection.exec_driver_sql(BY_INDEX[dialect])
     explain, steps_of = _EXPLAINED[dialect]
     marks = options.state_column, options.due_column
-    for look in Statements(options, shape, None).claims.claiming().looks:
+    for look in Statements(options, shape, None).claims.looks.claiming().looks:
         rows = run(connection, Statement(f"{explain} {look.text}", look.names), limit=1)
         steps = list(steps_of(rows))
         is_by_index = bool(shape.index) or any(table.has_in_index(step.index, *marks) for step in steps)

@@ -116,7 +116,7 @@ class SideTable:
             conditions = [self._beyond(">", "after")] if form[1] else []
             conditions += [self._beyond("<=", "end")] if form[2] else []
             given = template.replace("{{among_these}}", " AND ".join(conditions) or "1 = 1")
-            self._of_pieces[form] = self._claims.write(given, looks=self._claims.looks)
+            self._of_pieces[form] = self._claims.write(given, looks=self._claims.looks.one_of_each)
         return self._of_pieces[form]
 
     def _beyond(self, than: str, name: str) -> str:
