@@ -125,6 +125,11 @@ class TableBench:
             result = connection.execute(text(statement), values)
             return [tuple(row) for row in result] if result.returns_rows else []
 
+    def execute_for(self, statement: str, values: list[dict[str, object]]) -> None:
+        """Execute once for each of these, in one transaction."""
+        with self._engine.begin() as connection:
+            connection.execute(text(statement), values)
+
     def rows(self, columns: str = "state", table: str | None = None, order: str = "id") -> list[object]:
         table = table or self.claims
         found = self.execute(f"SELECT {columns} FROM {table} ORDER BY {order}")

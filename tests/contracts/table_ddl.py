@@ -103,6 +103,8 @@ class TableDdlContract:
         [
             ({"payload_column": "body"}, "has no column body, which is not for consumerd to add"),
             ({"table": "other", "columns": ["a"]}, "the types of what `columns` names are yours to choose"),
+            ({"table": "other", "priority": "a"}, "the types of what `priority` names are yours to choose"),
+            ({"fair_by": "a"}, "has no column a, which is not for consumerd to add"),
             ({"table": "other", "id_column": ["a", "b"]}, "the types of what `id_column` names are yours to choose"),
         ],
     )
@@ -136,6 +138,12 @@ class TableDdlContract:
             bench.execute(f"CREATE INDEX other{len(other)} ON tasks {other}")
         lacks(bench, is_made=True)
         assert lacks(bench) == []
+
+    def test_the_index_by_which_rows_take_turns_is_made(self, bench: TableBench) -> None:
+        [change] = lacks(bench, is_made=True, priority="attempts")
+        assert change.why == "tasks has no index by which rows take turns"
+        assert lacks(bench, priority="attempts") == []
+        bench.source(priority="attempts")
 
     def test_an_index_that_begins_with_what_the_condition_fixes_serves(self, bench: TableBench) -> None:
         bench.enqueue(*range(2000))

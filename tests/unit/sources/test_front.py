@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consumerd.sources.table.front import SHARE, SHORTEST_S, Front
+from consumerd.sources.table.turns.front import SHARE, SHORTEST_S, Front
 from consumerd.testing.clock import ManualClock
 
 

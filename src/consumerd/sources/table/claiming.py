@@ -14,12 +14,12 @@ from consumerd.sources.contract import SourceContext
 from consumerd.sources.decoding import limited, quick_decode
 from consumerd.sources.table.batch import Raw, TableBatch, key_text
 from consumerd.sources.table.content import as_bytes, begun_at, record_of
-from consumerd.sources.table.front import Front
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.shape import Shape
 from consumerd.sources.table.side.intake import Intake
 from consumerd.sources.table.side.tables import SideTable
 from consumerd.sources.table.statements import MOST_ATTEMPTS
+from consumerd.sources.table.turns.orders import InOrder, InTurn
 
 MOST_CLAIMS = 10
 """So often it claims again where no row of a claim is there any more."""
@@ -39,12 +39,12 @@ class Claiming:
         self._side = side
         self._intake = None if side is None else Intake(side, context.clock.monotonic)
         self._numbers = numbers
-        self._front = Front(context.clock.monotonic)
+        self._order = (InTurn if self._options.turn_columns else InOrder)(context, shape, claims)
         self._had_retries = False
 
     def begin_anew(self) -> None:
         """Rows were given back: the next claim looks at everything."""
-        self._front.reset()
+        self._order.begin_anew()
 
     def is_due(self, connection: Connection) -> bool:
         """Whether a claim would take something."""
@@ -65,14 +65,11 @@ class Claiming:
     def _claim(self, connection: Connection, lease: Lease, limit: int) -> Sequence[ClaimedRow]:
         if self._had_retries:  # now it is the turn of those that were never tried
             self._had_retries = False
-            if untried := self._claims.claim(connection, lease, limit, is_untried=True):
+            if untried := self._order.claim(connection, lease, limit, is_untried=True):
                 return untried
-        began_at, since = self._context.clock.monotonic(), self._front.since()
-        rows = self._claims.claim(connection, lease, limit, since=since)
-        width = len(self._options.id_column)
-        self._had_retries = any(row[width] for row in rows)
-        self._front.note(began_at, since, rows[-1][width + 2] if rows else None, is_full=len(rows) == limit)
-        return rows if rows or since is None else self._claim(connection, lease, limit)
+        rows = self._order.claim(connection, lease, limit, is_untried=False)
+        self._had_retries = any(row[len(self._options.id_column)] for row in rows)
+        return rows
 
     def _claim_beside(self, connection: Connection, lease: Lease, limit: int) -> Sequence[ClaimedRow]:
         """Claim rows of the table beside, and read their content; of those that are gone nothing stays."""

@@ -10,7 +10,19 @@ from typing import Any
 
 from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import NoSuchTableError
-from sqlalchemy.types import Double, Enum, Integer, NullType, Numeric, String, TypeEngine
+from sqlalchemy.types import (
+    ARRAY,
+    JSON,
+    Double,
+    Enum,
+    Integer,
+    LargeBinary,
+    NullType,
+    Numeric,
+    String,
+    Text,
+    TypeEngine,
+)
 
 from consumerd.errors import SourceRefusedError
 from consumerd.sources.table.options import TableOptions
@@ -114,6 +126,7 @@ def _misfits_of_types(types: Mapping[str, TypeEngine[Any]], options: TableOption
         yield f"has {options.attempts_column} as {kind}: make it a whole number, or name another column"
     if not isinstance(kind := types[options.lease_column.lower()], String | NullType):
         yield f"has {options.lease_column} as {kind}: make it a text of 255 characters, or name another column"
+    yield from _misfits_of_turns(types, options)
     kind = types[options.state_column.lower()]
     if unfit := [word for word in options.states.model_dump().values() if not _can_be(kind, word)]:
         words = ", ".join(unfit)
@@ -129,6 +142,19 @@ def misfits_of_key(types: Mapping[str, TypeEngine[Any]], options: TableOptions) 
                 f"has {column}, of its key, as {kind}, by which a row is not found again: make it a whole number, "
                 "DOUBLE PRECISION or text"
             )
+
+
+def _misfits_of_turns(types: Mapping[str, TypeEngine[Any]], options: TableOptions) -> Iterator[str]:
+    """A value by which rows take turns is found again by what its driver makes of it, and is in an index as a whole."""
+    if (column := options.priority) is not None:
+        kind = types[column.lower()]
+        if not isinstance(kind, _NUMBERS) or kind_of(kind) in _INEXACT:
+            yield f"has {column}, its priority, as {kind}: make it a whole number, or name another column"
+    if (column := options.fair_by) is not None:
+        kind = types[column.lower()]
+        is_long = isinstance(kind, Text | LargeBinary) and options.database.startswith(("mysql", "mariadb"))
+        if is_long or isinstance(kind, JSON | ARRAY) or kind_of(kind) in _INEXACT:
+            yield f"has {column}, which is its fair_by, as {kind}: make it a whole number or a text of some length"
 
 
 def _can_be(kind: TypeEngine[Any], word: str) -> bool:

@@ -104,6 +104,25 @@ class TableOptions(BaseModel):
     first_column: Name = Field(default="first_at", description="Column: when it was attempted first.")
     lease_column: Name = Field(default="lease", description="Column: which worker has claimed the row.")
     settled_column: Name = Field(default="settled_at", description="Column: when the row was settled.")
+    priority: Name | None = Field(
+        default=None,
+        description="Column: a number. Rows with the largest one are claimed first, as in Procrastinate, pg-boss and "
+        "Celery on RabbitMQ, and others only when none of these is due; NULL comes last.",
+    )
+    priority_first: Literal["largest", "smallest"] = Field(
+        default="largest",
+        description="Which number of `priority` comes first: `smallest` as in Oban, Solid Queue and GoodJob.",
+    )
+    fair_by: Name | None = Field(
+        default=None,
+        description="Column: whose the row is, such as a tenant. Claims take from all values in turn, so that the many "
+        "rows of one do not hold up the few of another. NULL is a value like others.",
+    )
+    fair_weight: dict[str, Annotated[float, Field(ge=0.01, le=100.0)]] = Field(
+        default={},
+        description="Values of `fair_by` that are to have more rows handled than others, or fewer: "
+        "`{acme = 3}` has three where another has one. 0.01 to 100; 1 where a value is not named.",
+    )
     lease: float = Field(
         default=30.0,
         ge=5.0,
@@ -154,6 +173,19 @@ class TableOptions(BaseModel):
             raise ValueError(f"{', '.join(sorted(both))} is of the key, and cannot say more: name another (…_column)")
         return self
 
+    @model_validator(mode="after")
+    def _check_turns(self) -> Self:
+        if self.fair_weight and self.fair_by is None:
+            raise ValueError("fair_weight: says nothing without `fair_by`, the column whose values have these weights")
+        if self.turn_columns and self.claims_table is not None:
+            raise ValueError("`priority` and `fair_by` need an index with the claims in it: leave `claims_table` out")
+        return self
+
+    @property
+    def turn_columns(self) -> tuple[str, ...]:
+        """The columns by whose values rows take turns."""
+        return tuple(column for column in (self.priority, self.fair_by) if column is not None)
+
     @property
     def is_server(self) -> bool:
         """Whether the database is a server, not a file."""
@@ -178,7 +210,7 @@ class TableOptions(BaseModel):
     def needed_columns(self) -> tuple[str, ...]:
         """All columns that the table must have that has the claims."""
         content = self.content_columns if self.claims_table is None else ()
-        return tuple(dict.fromkeys((*self.id_column, *content, *self.claim_columns)))
+        return tuple(dict.fromkeys((*self.id_column, *content, *self.claim_columns, *self.turn_columns)))
 
     @property
     def claimed_table(self) -> str:
@@ -197,3 +229,10 @@ class TableOptions(BaseModel):
         """The columns that say how far a row has come, and who has claimed it."""
         own = (self.state_column, self.due_column, self.attempts_column, self.first_column, self.lease_column)
         return (*own, self.settled_column)
+
+    @property
+    def indexes(self) -> tuple[tuple[str, ...], ...]:
+        """The indexes that claims need, by their columns: the first for all rows, the second for rows in turn."""
+        turns = self.turn_columns
+        columns = (self.state_column, self.due_column)
+        return (columns, (self.state_column, *turns, self.due_column)) if turns else (columns,)

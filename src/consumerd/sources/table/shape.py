@@ -34,6 +34,7 @@ class Shape:
     content: what is read for the record, in SQL, for a statement with placeholders.
     index: the index that serves claims; empty where there is none.
     is_ordered: it orders rows of one time by their key, too.
+    turn_index: the index that serves claims of rows in turn; empty where rows take none.
     key_types: for each column of the key, how it is had from its text; None where the database tells no type.
     has_text_states: the states are text, which may have any value.
     moved: the columns with which a finished row is moved to another table.
@@ -47,6 +48,7 @@ class Shape:
     key_types: tuple[Callable[[str], object], ...] | None
     has_text_states: bool = True
     moved: tuple[str, ...] = ()
+    turn_index: str = ""
 
     def keys_of(self, texts: Sequence[str]) -> list[object]:
         """The keys that a task's id may mean, of the text of each column."""
@@ -79,6 +81,12 @@ def find_shape(connection: Connection, options: TableOptions, place: str) -> Sha
         raise SourceRefusedError(
             f"{claimed} has no unique index on {key}: make it the primary key ({_COMMAND} prints how)"
         )
+    for columns in options.indexes[1:]:  # without it each claim would sort the whole table, and on MySQL lock it
+        if not claimed.index_beginning(*columns):
+            told = ", ".join(columns)
+            raise SourceRefusedError(
+                f"{claimed} has no index on ({told}), by which rows take turns: make it ({_COMMAND} prints how)"
+            )
     return replace(_shape(connection, options, table, claimed), moved=_moved(connection, options, table, place))
 
 
@@ -106,16 +114,17 @@ def _shape(connection: Connection, options: TableOptions, table: FoundTable, cla
     else:
         names = table.names if "*" in options.columns else options.columns
         content = tuple(quoted(dialect, column) for column in names)
-    ordered = claimed.index_beginning(options.state_column, options.due_column, *options.id_column)
+    ordered = claimed.index_beginning(*options.indexes[0], *options.id_column)
     restorers = tuple(_restorer(table.types[each.lower()]) for each in options.id_column)
     return Shape(
         dialect=dialect,
         names=names,
         content=content,
-        index=ordered or claimed.index_beginning(options.state_column, options.due_column),
+        index=ordered or claimed.index_beginning(*options.indexes[0]),
         is_ordered=bool(ordered),
         key_types=None if dialect == "sqlite" else restorers,
         has_text_states=kind_of(claimed.types[options.state_column.lower()]) not in ("ENUM", "TINYINT"),
+        turn_index=next((claimed.index_beginning(*columns) for columns in options.indexes[1:]), ""),
     )
 
 

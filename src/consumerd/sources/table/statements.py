@@ -98,6 +98,8 @@ def _claimed(options: TableOptions, shape: Shape) -> ClaimedTable:
         due=options.due_column,
         token=options.lease_column,
         index=shape.index,
+        turns=options.turn_columns,
+        turn_index=shape.turn_index,
         gives=(attempts, ":now - {first}", _WAITED_SINCE, *(f"{{{name}}}" for name in content)),
         condition="{has_key} AND ({where})" if where else "{has_key}",
         order="{due}, {key}" if shape.is_ordered else "{due}",

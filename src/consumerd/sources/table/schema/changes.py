@@ -78,9 +78,12 @@ def missing(connection: Connection, options: TableOptions, place: str) -> Iterat
     if options.done_table is not None and not _is_there(connection, options, options.done_table):
         yield ddl.add_done_table(options.done_table)
         options = options.model_copy(update={"done": "keep", "done_table": None})  # what can be seen without it
+    lacking_turns = [columns for columns in options.indexes[1:] if not table.index_beginning(*columns)]
+    for columns in lacking_turns:
+        yield ddl.add_turn_index(columns, f"{name} has no index by which rows take turns")
     unserving = f"no index serves the claims on {name}"
-    if lacking or not is_unique:  # there can be no claims yet
-        if not table.index_beginning(options.state_column, options.due_column):
+    if lacking or not is_unique or lacking_turns:  # there can be no claims yet
+        if not table.index_beginning(*options.indexes[0]):
             yield ddl.add_index(unserving)
         return
     shape = find_shape(connection, options, place)

@@ -92,8 +92,13 @@ class Ddl:
         if options.claims_table is not None:
             what = f"there is no table {options.table}, beside which its claims are to stand"
             raise SourceRefusedError(f"{what}: create it, or correct `table`")
-        if options.columns is not None or len(options.id_column) > 1:
-            what = "columns" if options.columns is not None else "id_column"
+        theirs = {
+            "columns": options.columns is not None,
+            "id_column": len(options.id_column) > 1,
+            "priority": options.priority is not None,
+            "fair_by": options.fair_by is not None,
+        }
+        if what := next((key for key, is_theirs in theirs.items() if is_theirs), ""):
             raise SourceRefusedError(
                 f"there is no table {options.table}, and the types of what `{what}` names are yours to choose: create "
                 "it with those, and ask again for what consumerd adds"
@@ -126,7 +131,7 @@ class Ddl:
         """What adds these columns. SourceRefusedError where they are not consumerd's own."""
         by_name = {self._of(mark).lower(): mark for mark in _MARKS}
         if others := [name for name in missing if name.lower() not in by_name]:
-            keys = "`id_column`, `payload_column` or `columns`"
+            keys = "`id_column`, `payload_column`, `columns`, `priority` or `fair_by`"
             raise SourceRefusedError(
                 f"{self._told} has no column {', '.join(others)}, which is not for consumerd to add: name the "
                 f"table's own with {keys}"
@@ -146,6 +151,11 @@ class Ddl:
         """The index that serves claims, of a table that others use."""
         return Change(self._index(is_new=False), why, _INDEX_CAUTION[self._dialect])
 
+    def add_turn_index(self, columns: Sequence[str], why: str) -> Change:
+        """The index by which rows take turns."""
+        how = _OF_USED_TABLE[self._dialect]
+        return Change(self._index_of("ix", columns, "turns", how), why, _INDEX_CAUTION[self._dialect])
+
     def add_key(self, why: str) -> Change:
         """An index by which a row is found again, and is the only one."""
         how = _OF_USED_TABLE[self._dialect]
@@ -153,7 +163,7 @@ class Ddl:
         return Change(statement, why, _INDEX_CAUTION[self._dialect])
 
     def _index(self, *, is_new: bool) -> str:
-        columns = [self._options.state_column, self._options.due_column]
+        columns = [*self._options.indexes[0]]
         columns += self._options.id_column if self._dialect == "postgresql" else ()
         return self._index_of("ix", columns, "due", (_OF_NEW_TABLE if is_new else _OF_USED_TABLE)[self._dialect])
 

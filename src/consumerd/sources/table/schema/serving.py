@@ -39,7 +39,7 @@ def unserved(connection: Connection, options: TableOptions, table: FoundTable, s
     if dialect in BY_INDEX:
         connection.exec_driver_sql(BY_INDEX[dialect])
     explain, steps_of = _EXPLAINED[dialect]
-    marks = options.state_column, options.due_column
+    marks = options.indexes[0]
     for look in Statements(options, shape, None).claims.looks.claiming().looks:
         rows = run(connection, Statement(f"{explain} {look.text}", look.names), limit=1)
         steps = list(steps_of(rows))

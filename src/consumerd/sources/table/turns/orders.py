@@ -1,0 +1,119 @@
+"""In which order rows that are due are claimed: as they are due, or in turn. Runs in workers and the foreground.
+
+Rows whose claim has ended come first in both.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import cast
+
+from sqlalchemy import Connection
+
+from consumerd.database.claims import ClaimedRow, Claims, Lease
+from consumerd.sources.contract import SourceContext
+from consumerd.sources.table.options import TableOptions
+from consumerd.sources.table.shape import Shape
+from consumerd.sources.table.turns.front import Front
+from consumerd.sources.table.turns.lanes import Lane, Lanes
+from consumerd.sources.table.turns.walk import Walk
+
+MOST_LOOKS = 3
+"""So many times a claim looks whose turn it is, where others were quicker each time."""
+
+
+class InOrder:
+    """What is due longest comes first."""
+
+    def __init__(self, context: SourceContext, shape: Shape, claims: Claims) -> None:
+        self._now = context.clock.monotonic
+        self._waited = _waited_in(context)
+        self._claims = claims
+        self._front = Front(self._now)
+
+    def begin_anew(self) -> None:
+        """Rows were given back: the next claim looks at everything."""
+        self._front.reset()
+
+    def claim(self, connection: Connection, lease: Lease, limit: int, *, is_untried: bool) -> Sequence[ClaimedRow]:
+        """Claim rows that are due. is_untried: only such as were never tried."""
+        if is_untried:
+            return self._claims.claim(connection, lease, limit, is_untried=True)
+        began_at, since = self._now(), self._front.since()
+        rows = self._claims.claim(connection, lease, limit, since=since)
+        self._front.note(began_at, since, rows[-1][self._waited] if rows else None, is_full=len(rows) == limit)
+        return rows if rows or since is None else self.claim(connection, lease, limit, is_untried=False)
+
+
+class InTurn:
+    """Rows of a higher priority come first, and those of one priority from all tenants in turn."""
+
+    def __init__(self, context: SourceContext, shape: Shape, claims: Claims) -> None:
+        self._now = context.clock.monotonic
+        self._waited = _waited_in(context)
+        self._claims = claims
+        self._lanes = Lanes(self._now)
+        self._walk = Walk(cast("TableOptions", context.options), shape.dialect, claims, self._now)
+        self._has_begun = False
+
+    def begin_anew(self) -> None:
+        """Rows were given back: the next claims look at all of their lanes."""
+        self._lanes.begin_anew()
+
+    def claim(self, connection: Connection, lease: Lease, limit: int, *, is_untried: bool) -> Sequence[ClaimedRow]:
+        """Claim rows that are due. is_untried: only such as were never tried.
+
+        Where no lane has one, claim what is due longest: no row waits for ever, whatever a look does not see.
+        """
+        rows: list[ClaimedRow] = []
+        for _ in range(MOST_LOOKS):
+            self._walk.look(connection, self._lanes, limit)
+            if not self._has_begun:
+                self._lanes.turn_by(random.random())  # noqa: S311 - who starts together begins with different lanes
+                self._has_begun = True
+            rows = self._of_lanes(connection, lease, limit, is_untried=is_untried)
+            if rows or is_untried or self._lanes.is_empty:
+                break
+        return rows if rows or is_untried else self._claims.claim(connection, lease, limit)
+
+    def _of_lanes(self, connection: Connection, lease: Lease, limit: int, *, is_untried: bool) -> list[ClaimedRow]:
+        rows: list[ClaimedRow] = []
+        chosen = self._lanes.choose(limit)
+        for place, (lane, _) in enumerate(chosen):
+            kept = sum(share for _, share in chosen[place + 1 :])
+            if (wanted := limit - len(rows) - kept) > 0:
+                has_lapsed = all(row[self._waited] is None for row in rows)
+                rows += self._of_lane(connection, lease, lane, wanted, is_untried=is_untried, has_lapsed=has_lapsed)
+        return rows
+
+    def _of_lane(
+        self, connection: Connection, lease: Lease, lane: Lane, wanted: int, *, is_untried: bool, has_lapsed: bool
+    ) -> list[ClaimedRow]:
+        """Claim rows of a lane, where its last claim ended and then from the beginning; others' lapsed ones first."""
+        rows: list[ClaimedRow] = []
+        starts = [None] if is_untried else dict.fromkeys((lane.front.since(), None))
+        for since in starts:
+            began_at, left = self._now(), wanted - len(rows)
+            found = self._claims.claim(
+                connection,
+                lease,
+                left,
+                is_untried=is_untried,
+                since=since,
+                turn=lane.values,
+                has_lapsed=has_lapsed and not rows,
+            )
+            rows += found
+            waited = [row[self._waited] for row in found if row[self._waited] is not None]
+            if not is_untried:
+                lane.front.note(began_at, since, waited[-1] if waited else None, is_full=len(found) == left)
+                self._lanes.note(lane, len(found), is_over=since is None and len(found) < left)
+            if len(rows) == wanted:
+                break
+        return rows
+
+
+def _waited_in(context: SourceContext) -> int:
+    """Where a claimed row says since when it was due; it says nothing if its claim had ended."""
+    return len(cast("TableOptions", context.options).id_column) + 2
