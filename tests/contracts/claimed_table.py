@@ -55,7 +55,7 @@ class TableBench:
         self._engine = create_engine(database if is_server else f"sqlite:///{database}", poolclass=NullPool)
         if is_made:
             self.make_table("tasks")
-        if is_beside:
+        if is_made and is_beside:
             create_claims_table(database, "tasks", self.claims)
 
     def make_table(self, name: str) -> None:

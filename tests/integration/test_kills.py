@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from integration.scenarios.kills import BY_QUERY, WITH_EFFECTS, Kills
+from integration.scenarios.kills import BESIDE, BY_QUERY, WITH_EFFECTS, Kills
 from integration.scenarios.numbered_pool import Load
 
 SECONDS = 120.0
 WORKERS = 8
 SEED = 7
 EFFECTS_SECONDS = 20.0
+BESIDE_SECONDS = 20.0
 
 
 def test_kills_cost_repeats_alone_and_each_has_its_kill(state_dir: Path, database_url: str) -> None:
@@ -34,3 +35,14 @@ def test_each_row_has_its_effect_once_whenever_workers_are_killed(
     report = kills.run(EFFECTS_SECONDS, kills_a_second=10.0)
     assert report.complaints == [], report
     assert report.done["kill"] >= EFFECTS_SECONDS / 4, "it was hardly killed"
+
+
+@pytest.mark.parametrize("server", ["sqlite", "mariadb", "postgres"])
+def test_kills_cost_repeats_alone_where_the_claims_stand_beside_the_table(
+    state_dir: Path, server: str, request: pytest.FixtureRequest
+) -> None:
+    database = None if server == "sqlite" else request.getfixturevalue(f"{server}_url")
+    kills = Kills(state_dir, workers=4, seed=SEED, database=database, load=BESIDE)
+    report = kills.run(BESIDE_SECONDS, kills_a_second=10.0)
+    assert report.complaints == [], report
+    assert report.done["kill"] >= BESIDE_SECONDS, "it was hardly killed"

@@ -25,6 +25,9 @@ MANUAL = Path(__file__).parents[2] / "docs"
 WORKERS, DELETING, MOVING, ENQUEUE = "workers", 'with `done = "delete"`', 'with `done = "move"`', "enqueue"
 
 
+BESIDE, BESIDE_DELETING = "beside: workers", "beside: `delete`"
+
+
 def grants(page: str, *purposes: str) -> list[str]:
     """The GRANT lines of a page that are for one of these."""
     found = re.findall(r"^(GRANT .*?);\s*-- (.*)$", (MANUAL / page).read_text(), re.MULTILINE)
@@ -40,7 +43,7 @@ def user(database_url: str, lines: list[str]) -> Iterator[str]:
     is_mysql = url.get_backend_name() == "mysql"
     account = f"{name}@'127.0.0.1'" if is_mysql else name
     engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    tables = {"app.outbox_done": "archive", "app.outbox": "tasks"}
+    tables = {"app.outbox_done": "archive", "app.outbox_claims": "tasks_claims", "app.outbox": "tasks"}
     with engine.connect() as connection:
         identified = f"IDENTIFIED BY '{name}'" if is_mysql else f"PASSWORD '{name}'"
         connection.exec_driver_sql(f"CREATE USER {account} {identified}")
@@ -58,13 +61,13 @@ def user(database_url: str, lines: list[str]) -> Iterator[str]:
 
 
 @contextmanager
-def benches(database_url: str, *purposes: str) -> Iterator[tuple[TableBench, TableBench]]:
+def benches(database_url: str, *purposes: str, is_beside: bool = False) -> Iterator[tuple[TableBench, TableBench]]:
     """A table's owner, and one whose sources belong to a user who has the rights for this."""
-    with closing(TableBench(database_url, is_server=True)) as owner:
+    with closing(TableBench(database_url, is_server=True, is_beside=is_beside)) as owner:
         owner.make_archive()
         with (
             user(database_url, grants("claimed-tables.md", *purposes)) as url,
-            closing(TableBench(url, is_server=True, is_made=False)) as limited,
+            closing(TableBench(url, is_server=True, is_beside=is_beside, is_made=False)) as limited,
         ):
             yield owner, limited
 
@@ -73,7 +76,7 @@ def work(owner: TableBench, limited: TableBench, **options: object) -> None:
     """All that a worker does with its rows, and what looks at them."""
     assert KIND.changes is not None
     owner.enqueue(*range(5))
-    assert KIND.changes({"database": limited.database, **options}, False) == ()
+    assert KIND.changes(limited.keys(**options), False) == ()
     source = limited.source(**options)
     parked_id = died(source)
     batch = fetched(source, 3)
@@ -83,7 +86,7 @@ def work(owner: TableBench, limited: TableBench, **options: object) -> None:
     source.release(batch, 2)
     source.finish_parked(TaskId(parked_id))
     settle(source, fetched(source), Dead("x"))
-    for lag in (*source.lag(), *KIND.probe({"database": limited.database, **options})):
+    for lag in (*source.lag(), *KIND.probe(limited.keys(**options))):
         assert (lag.tasks, lag.later, lag.complaint) == (0, 1, "")
     assert limited.told("settling_failed") == []
 
@@ -104,6 +107,23 @@ def test_who_moves_rows_needs_what_the_manual_says(database_url: str) -> None:
     with benches(database_url, WORKERS, DELETING, MOVING) as (owner, limited):
         work(owner, limited, done="move", done_table="archive")
         assert len(owner.archived()) == 2
+
+
+@pytest.mark.parametrize(
+    ("purposes", "options"),
+    [
+        ((), {}),
+        ((BESIDE_DELETING,), {"done": "delete"}),
+        ((BESIDE_DELETING,), {"retention": 0.001}),
+        ((BESIDE_DELETING, MOVING), {"done": "move", "done_table": "archive"}),
+    ],
+)
+def test_claims_beside_a_table_need_what_the_manual_says(
+    database_url: str, purposes: tuple[str, ...], options: dict[str, object]
+) -> None:
+    with benches(database_url, BESIDE, *purposes, is_beside=True) as (owner, limited):
+        work(owner, limited, **options)
+        assert ("done" in owner.rows()) == (not options)
 
 
 def test_who_enqueues_needs_what_the_manual_says(database_url: str) -> None:

@@ -29,6 +29,8 @@ LOAD = Load(task_s=0.005, max_unsettled=1, backlog=10_000)
 WITH_EFFECTS = Load(task_s=0.005, backlog=2_000, has_effects=True, consumer="NumberedEffects")
 """Each row has an effect, in the transaction that settles it: there is one at the end, whatever was killed."""
 BY_QUERY = replace(WITH_EFFECTS, consumer="NumberedQuery")
+BESIDE = replace(LOAD, backlog=2_000, is_beside=True)
+"""The claims stand beside the table."""
 MOST_REPEATS_A_KILL = 0.1
 TAKEN_OVER_WITHIN_S = 1.0
 
@@ -128,8 +130,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--most", type=float, default=math.inf, help="end after so many kills")
     parser.add_argument("--out", help="keep every run of a row there, one JSON array a line")
     parser.add_argument("--effects", choices=["table", "query"], help="rows with an effect each, by self.transaction()")
+    parser.add_argument("--beside", action="store_true", help="claims in a table of their own")
     options = parser.parse_args(arguments)
-    load = {None: LOAD, "table": WITH_EFFECTS, "query": BY_QUERY}[options.effects]
+    load = {None: BESIDE if options.beside else LOAD, "table": WITH_EFFECTS, "query": BY_QUERY}[options.effects]
     directory = own_directory(tempfile.mkdtemp(prefix="consumerd-kills-"), f"seed {options.seed}")
     with database_named(options.database) as database:
         kills = Kills(directory, workers=options.workers, seed=options.seed, database=database, load=load)

@@ -6,6 +6,7 @@ The book of the handlers says what happened (`numbered_book`); the master is ask
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 from collections import Counter
@@ -18,7 +19,7 @@ from sqlalchemy import NullPool, create_engine, text
 
 from consumerd.errors import SourceAwayError
 from consumerd.sources.table.options import is_server
-from consumerd.sources.table.schema import create_table, enqueue
+from consumerd.sources.table.schema import create_claims_table, create_table, enqueue
 from consumerd.wire.control import call
 from integration.scenarios.numbered_book import Run, complaints, read_runs, repeated
 from integration.scenarios.running import READY_S, environment, running
@@ -70,6 +71,7 @@ class Load:
 
     has_effects: each has one in the database, written in the transaction that settles it.
     consumer: the class.
+    is_beside: their claims stand in another table.
     """
 
     task_s: float = TASK_S
@@ -77,6 +79,7 @@ class Load:
     backlog: int = BACKLOG
     has_effects: bool = False
     consumer: str = "NumberedRows"
+    is_beside: bool = False
 
 
 class NumberedPool:
@@ -93,6 +96,8 @@ class NumberedPool:
         url = self.database if is_server(self.database) else f"sqlite:///{self.database}"
         self._engine = create_engine(url, poolclass=NullPool)
         create_table(self.database)
+        if self.load.is_beside:
+            self._make_beside()
         if self.load.has_effects:
             with self._engine.begin() as connection:
                 connection.execute(text("CREATE TABLE effects (number INTEGER)"))
@@ -126,6 +131,7 @@ class NumberedPool:
             "settle_interval": 0.2,
             "task_timeout": TASK_TIMEOUT_S,
             "stop_timeout": STOP_TIMEOUT_S,
+            **({"claims_table": "rows_claims", "table": "rows_beside"} if self.load.is_beside else {}),
             **self.configured,
         }
         pool = entry(self.load.consumer, module="integration.scenarios.numbered_rows", **configs) | {"name": "rows"}
@@ -136,8 +142,8 @@ class NumberedPool:
         if self._pending() < self.load.backlog // 2:
             first = self.report.rows
             try:
-                records = ({"number": first + more} for more in range(self.load.backlog))
-                self.report.rows += enqueue(self.database, records)
+                records = [{"number": first + more} for more in range(self.load.backlog)]
+                self.report.rows += self._add(records)
             except SourceAwayError:
                 self.report.refused["fill"] += 1
 
@@ -170,7 +176,24 @@ class NumberedPool:
 
     def _pending(self) -> int:
         with self._engine.connect() as connection:
-            return int(connection.execute(text("SELECT count(*) FROM tasks WHERE state <> 'done'")).scalar_one())
+            if not self.load.is_beside:
+                return int(connection.execute(text("SELECT count(*) FROM tasks WHERE state <> 'done'")).scalar_one())
+            done = connection.execute(text("SELECT count(*) FROM rows_claims WHERE state = 'done'")).scalar_one()
+            return int(connection.execute(text("SELECT count(*) FROM rows_beside")).scalar_one()) - int(done)
+
+    def _make_beside(self) -> None:
+        """A table without columns for claims, and those beside it."""
+        with self._engine.begin() as connection:
+            connection.execute(text("CREATE TABLE rows_beside (id INTEGER PRIMARY KEY, payload VARCHAR(99) NOT NULL)"))
+        create_claims_table(self.database, "rows_beside", "rows_claims")
+
+    def _add(self, records: list[dict[str, int]]) -> int:
+        if not self.load.is_beside:
+            return enqueue(self.database, records)
+        rows = [{"id": each["number"], "payload": json.dumps(each)} for each in records]
+        with self._engine.begin() as connection:
+            connection.execute(text("INSERT INTO rows_beside (id, payload) VALUES (:id, :payload)"), rows)
+        return len(rows)
 
     def _be_quiet(self) -> None:
         self.call("resume", target=POOL)
