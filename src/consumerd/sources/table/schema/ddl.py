@@ -183,7 +183,7 @@ class Ddl:
         """The type of a column of consumerd's own. is_new: the table is there, and it is not yet."""
         types, pending = self._types, plain(self._dialect, quoted_text(self._dialect, self._options.states.pending))
         is_constant = is_new and self._dialect != "postgresql"
-        due = f"{self._now:.0f}" if is_constant else f"({NOW[self._dialect]})"
+        due = f"{int(self._now)}" if is_constant else f"({NOW[self._dialect]})"
         kinds = {
             "state": f"{types['state_text']} NOT NULL DEFAULT {pending}",
             "due": f"{types['time']} DEFAULT {due}",
