@@ -17,6 +17,7 @@ import pytest
 
 from consumerd.clock import wall
 from consumerd.database.claims import Lease
+from consumerd.model.division import Division, Member, divided, fair_part, reduced
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.suspects import Suspect
 from consumerd.model.task import TaskId
@@ -263,14 +264,15 @@ class ParkingStoreContract:
         store.park([replace(dead, attempts=1)])
         assert store.parked_count(CONSUMER) == (0, 1)
 
-    def test_one_host_at_a_time_has_a_consumer(self, store: ParkingStore) -> None:
-        assert store.hold(CONSUMER, "a", "host a", 60.0) is None
-        assert store.hold(CONSUMER, "a", "host a", 60.0) is None
-        assert store.hold(CONSUMER, "b", "host b", 60.0) == "host a"
-        assert store.hold("group/other", "b", "host b", 60.0) is None
-        assert store.hold(CONSUMER, "a", "host a", -1.0) is None
-        assert store.hold(CONSUMER, "b", "host b", 60.0) is None
-        assert store.hold(CONSUMER, "a", "host a", 60.0) == "host b"
+    def test_a_division_is_given_the_clock_of_the_database(self, store: ParkingStore) -> None:
+        times: list[float] = []
+
+        def note(before: Division, now: float) -> Division:
+            times.append(now)
+            return before
+
+        store.divide(CONSUMER, note)
+        assert times == [pytest.approx(wall(), abs=60)]
 
     def test_what_is_forgotten_is_parked_no_more(self, store: ParkingStore) -> None:
         store.park([replace(parked_task(1), payload=b"x" * 3_000_000), dead_task(2), dead_task(3)])
@@ -498,6 +500,27 @@ class ParkingStoreContract:
         self._at_once([partial(open_and_park, number) for number in range(OPENERS)])
         store = place()
         assert store.parked_count(CONSUMER)[0] == OPENERS
+        store.close()
+
+    def test_one_at_a_time_changes_how_a_consumer_is_divided(self, place: Place) -> None:
+        def join(name: str) -> None:
+            mine, member = place(), Member(name, name)
+
+            def step(before: Division, now: float) -> Division:
+                after = divided(before, member, now + 60.0, ())
+                return reduced(after, member, fair_part(after, member))
+
+            for _ in range(5):
+                mine.divide(CONSUMER, step)
+            mine.close()
+
+        self._at_once([partial(join, name) for name in "abcd"])
+        store = place()
+        found = store.divide(CONSUMER, lambda before, now: before)
+        buckets = [bucket for share in found.values() for owned in share.ranges for bucket in owned]
+        assert len(buckets) == len(set(buckets))
+        assert found.keys() == set("abcd")
+        assert store.divide("group/other", lambda before, now: before) == {}
         store.close()
 
     def test_two_claimers_at_once_share_what_is_due_without_overlap(self, place: Place) -> None:

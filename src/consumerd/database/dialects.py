@@ -40,6 +40,12 @@ BY_INDEX = {
 empties they say at any time that nearly nothing waits, and then it sorts all that does.
 """
 
+END_IF_IDLE = {
+    "mysql": "SET SESSION wait_timeout = 10",
+    "postgresql": "SET LOCAL idle_in_transaction_session_timeout = '10s'",
+}
+"""What a transaction says first that holds a row for which others wait: so long it may be silent, then it is ended."""
+
 SUPPORTED = frozenset(NOW)
 
 

@@ -170,6 +170,8 @@ def settlement_refused(*, topic: str, partitions: Sequence[int], error: str, the
 def settling_failed(*, error: str, unsettled: int) -> None: ...
 @event(DEBUG, to=Audience.MASTER_IF_IT_READS)
 def work_found(*, tasks: int) -> None: ...
+@event(DEBUG, to=Audience.MASTER)
+def ranges_moved(*, owned: int) -> None: ...
 @event(WARNING)
 def wakeups_missing(*, error: str, then: str) -> None: ...
 @event(WARNING)
@@ -296,5 +298,4 @@ def event_of(fact: Fact) -> Event[...] | None:
 
 def audience_of(fact: Fact) -> Audience:
     """Who is told of a fact, besides the log."""
-    found = event_of(fact)
-    return Audience.NOBODY if found is None else found.to
+    return Audience.NOBODY if (found := event_of(fact)) is None else found.to

@@ -12,6 +12,7 @@ from decimal import Decimal
 from itertools import chain
 from typing import Any
 
+from consumerd.errors import SourceRefusedError
 from consumerd.model.bucket_sql import SQLITE_FUNCTION, condition
 
 BUCKET_COUNT = 4096
@@ -29,25 +30,41 @@ class Shard:
     """The part of a source's keys that one worker may take: `self.shard` in a consumer. By default all of them.
 
     ranges: the buckets that it owns, of `BUCKET_COUNT`, in order.
-    index: the number of the worker, from 0; count: how many workers the pool had when this one started.
+    number: which worker it is, from 0, and of how many as it started.
+    moves: its ranges change, so that its number says nothing of them.
     dialect: of the key `database`; empty where there is none.
     """
 
     ranges: tuple[range, ...] = (range(BUCKET_COUNT),)
-    index: int = 0
-    count: int = 1
+    number: tuple[int, int] = (0, 1)
+    moves: bool = False
     dialect: str = ""
 
     @classmethod
     def numbered(cls, index: int, count: int) -> Shard:
         """The part of one of `count` workers that divide the keys by their numbers."""
         owned = range(index * BUCKET_COUNT // count, (index + 1) * BUCKET_COUNT // count)
-        return cls(ranges=(owned,), index=index, count=count)
+        return cls(ranges=(owned,), number=(index, count))
+
+    @property
+    def index(self) -> int:
+        """The number of the worker, from 0."""
+        return self._numbers()[0]
+
+    @property
+    def count(self) -> int:
+        """How many workers divide the keys."""
+        return self._numbers()[1]
 
     @property
     def buckets(self) -> tuple[int, ...]:
         """The buckets that this worker owns, one by one."""
         return tuple(chain.from_iterable(self.ranges))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all of the keys."""
+        return self.ranges == (range(BUCKET_COUNT),)
 
     def owns(self, key: object) -> bool:
         """Whether this worker takes the task with this key."""
@@ -67,3 +84,11 @@ class Shard:
     def teach(connection: Any) -> None:  # a driver's, of SQLite
         """Give a `sqlite3.Connection` the function that the condition calls; those of `self.database` have it."""
         connection.create_function(SQLITE_FUNCTION, 1, bucket_of, deterministic=True)
+
+    def _numbers(self) -> tuple[int, int]:
+        if self.moves:
+            raise SourceRefusedError(
+                "self.shard.index or count is read where consumerd does not see it, and its workers do not divide the "
+                "rows by their number: read both in a method of the class, or use self.shard.owns(key)"
+            )
+        return self.number

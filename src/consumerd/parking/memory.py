@@ -32,10 +32,6 @@ class MemoryStore:
 
     is_shared = False
 
-    def hold(self, consumer: str, owner: str, place: str, seconds: float) -> str | None:
-        del consumer, owner, place, seconds
-        return None
-
     def as_thread(self) -> StoreThread:
         """Where a worker wants its store thread."""
         return cast("StoreThread", self)

@@ -22,6 +22,7 @@ from consumerd.parking.presence import has_nothing_in_file, has_nothing_on_serve
 from consumerd.parking.schema import check_rights, ensure_schema
 from consumerd.parking.store import ParkingStore
 from consumerd.parking.thread import StoreThread
+from consumerd.state.locks import is_slot_held
 from consumerd.state.state_dir import StateDirectory
 
 
@@ -90,7 +91,9 @@ def open_store_thread(parking: str | None, state_dir: Path) -> StoreThread:
     store = partial(open_store, parking, state_dir)
     if url.get_backend_name() == "sqlite":
         is_shared = parking not in (None, EMBEDDED)
-        return StoreThread(store, partial(has_nothing_in_file, Path(url.database or "")), is_shared=is_shared)
+        has_nothing = partial(has_nothing_in_file, Path(url.database or ""))
+        is_held = partial(is_slot_held, StateDirectory(state_dir))
+        return StoreThread(store, has_nothing, is_shared=is_shared, is_slot_held=is_held)
     return StoreThread(store, partial(has_nothing_on_server, url), is_remote=True, is_shared=True)
 
 

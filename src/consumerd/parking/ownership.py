@@ -1,28 +1,36 @@
-"""Which host has a consumer whose tasks the hosts cannot divide: a claimed row, under a lease that is renewed.
+"""How the workers of a consumer divide its keys: one row a consumer, which one of them at a time changes.
 
-Each function is one step within the caller's transaction.
+It is one step within the caller's transaction.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, or_, select, update
+from collections.abc import Callable
 
-from consumerd.database.dialects import database_now, upsert
-from consumerd.parking.schema import OWNERS
+from sqlalchemy import Connection, select, update
+
+from consumerd.database.dialects import END_IF_IDLE, database_now, upsert
+from consumerd.model.division import Division, as_text, from_text
+from consumerd.parking.schema import DIVISIONS
 
 
-def hold(connection: Connection, consumer: str, owner: str, place: str, seconds: float) -> str | None:
-    """Have the consumer for so many seconds from now on. None where it is had; else where its owner is.
+def divide(connection: Connection, consumer: str, step: Callable[[Division, float], Division]) -> Division:
+    """The division after `step`, which is given what it is and the database's clock, and may be called again.
 
-    owner: who asks; place: where that is, for people.
+    A worker that is frozen in the middle of it must not keep the row from all others: the server ends its transaction.
     """
-    now = database_now(connection.dialect.name)
-    is_free = or_(OWNERS.c.owner == owner, OWNERS.c.until <= now)
-    values = {"owner": owner, "place": place, "until": now + seconds}
-    held = update(OWNERS).where(OWNERS.c.consumer == consumer, is_free).values(values)
-    if connection.execute(held).rowcount:
-        return None
-    first = upsert(connection.dialect.name, OWNERS, {"consumer": consumer, **values}, replaces=False)
-    connection.execute(first)
-    found = connection.execute(select(OWNERS.c.owner, OWNERS.c.place).where(OWNERS.c.consumer == consumer)).one()
-    return None if found.owner == owner else str(found.place)
+    dialect = connection.dialect.name
+    if dialect in END_IF_IDLE:
+        connection.exec_driver_sql(END_IF_IDLE[dialect])
+    is_of_consumer = DIVISIONS.c.consumer == consumer
+    look = select(DIVISIONS.c.content, database_now(dialect).label("now")).where(is_of_consumer).with_for_update()
+    found = connection.execute(look).first()
+    if found is None:
+        nothing = {"consumer": consumer, "content": as_text({})}
+        connection.execute(upsert(dialect, DIVISIONS, nothing, replaces=False))
+        found = connection.execute(look).one()
+    before = from_text(found.content)
+    after = step(before, found.now)
+    if after != before:
+        connection.execute(update(DIVISIONS).where(is_of_consumer).values(content=as_text(after)))
+    return after

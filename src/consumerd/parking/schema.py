@@ -109,15 +109,13 @@ PARTS = Table(
 )
 """Long contents, cut: a server refuses a statement of more than `max_allowed_packet`, 16 MiB on MariaDB."""
 
-OWNERS = Table(
-    "parked_owner",
+DIVISIONS = Table(
+    "parked_division",
     METADATA,
     Column("consumer", _name(CONSUMER_CHARACTERS), primary_key=True),
-    Column("owner", _name(OWNER_CHARACTERS), nullable=False),
-    Column("place", _name(OWNER_CHARACTERS), nullable=False),
-    Column("until", Double, nullable=False),
+    Column("content", _text(), nullable=False),
 )
-"""Which host has a consumer whose tasks only one may have."""
+"""How the workers of a consumer divide its keys: `model.division`."""
 
 SCHEDULES = Table(
     "parked_schedule",
@@ -166,9 +164,9 @@ SCHEMA = Table("parked_schema", METADATA, Column("version", Integer, primary_key
 Migration = Callable[[Connection], None]
 
 
-def _add_owners(connection: Connection) -> None:
-    """To version 2."""
-    _create_table(connection, OWNERS)
+def _add_divisions(connection: Connection) -> None:
+    """To version 2, and to version 4: a version 2 that was never released had another table."""
+    _create_table(connection, DIVISIONS)
 
 
 def _add_schedules(connection: Connection) -> None:
@@ -178,7 +176,7 @@ def _add_schedules(connection: Connection) -> None:
         _create_indexes(connection, table)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_add_owners, _add_schedules)
+MIGRATIONS: tuple[Migration, ...] = (_add_divisions, _add_schedules, _add_divisions)
 """The first brings tables of version 1 to version 2, and so on; the tables above are as after the last.
 
 Each may be run again after a process that died in it: MySQL and MariaDB commit what changes a table at once.
@@ -210,7 +208,7 @@ def check_rights(connection: Connection) -> None:
     if _known_version(connection, newest) != newest:
         _check_creation(connection)
         return
-    for table in (PARKED, PARTS, OWNERS, SCHEDULES, TICKS):
+    for table in (PARKED, PARTS, DIVISIONS, SCHEDULES, TICKS):
         nothing = select(table).where(false())
         connection.execute(nothing)
         connection.execute(insert(table).from_select(list(table.columns), nothing))

@@ -80,7 +80,7 @@ class ParkingStore:
     reopen = _transaction(given_again.reopen)
     drop_copies = _transaction(given_again.drop_copies)
     forget = _transaction(given_again.forget)
-    hold = _transaction(ownership.hold)
+    divide = _transaction(ownership.divide)
 
     def entries_among(self, consumer: str, ids: Sequence[TaskId]) -> dict[TaskId, Entry]:
         """What there is of those of `ids` that are parked, waiting or dead; looked up in steps."""

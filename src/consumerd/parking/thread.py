@@ -37,16 +37,19 @@ class StoreThread:
         *,
         is_remote: bool = False,
         is_shared: bool = False,
+        is_slot_held: Callable[[str, int], bool] = lambda consumer, slot: False,
     ) -> None:
         """open_store: makes the store, in the thread; it connects to nothing yet.
 
         has_nothing: tells without the store whether certainly nothing of a consumer is parked.
         is_remote: that may take long: the thread does it, too. is_shared: masters of other hosts may use the store.
+        is_slot_held: whether a process of this consumer's slot lives on this host.
         """
         self._open_store = open_store
         self._has_nothing = has_nothing
         self._is_remote = is_remote
         self.is_shared = is_shared
+        self.is_slot_held = is_slot_held
         self._is_used = False
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()  # None: the end
         self._turn = threading.Lock()

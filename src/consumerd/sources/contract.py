@@ -35,7 +35,8 @@ class Traits:
     positional: settled by a position that moves on, so that what fails must be kept elsewhere (Kafka, a generator).
     durable_defer: keeps a retry, with its due time, in its own rows.
     unlimited_workers: any number of workers can share it; else at most one a shard has something to do.
-    splits_keys: each worker takes the keys of its shard, so that all of a pool must agree on how many they are.
+    moves_ranges: its workers own ranges of its keys, which move when their number changes.
+    splits_keys: its workers divide the keys by their number instead: all of them start anew when that changes.
     gives_again: gives a task again until it is done, so that it takes up its parked tasks itself (a query).
     gives_away: forgets a task once it is fetched (a generator): consumerd keeps it from its first failure on.
     runs_by_hand: a person may have it run once besides, as `consumerd run-now` asks.
@@ -44,6 +45,7 @@ class Traits:
     positional: bool = False
     durable_defer: bool = False
     unlimited_workers: bool = True
+    moves_ranges: bool = False
     splits_keys: bool = False
     gives_again: bool = False
     gives_away: bool = False
@@ -105,7 +107,12 @@ class ShardLag:
 
 
 class Worker(Protocol):
-    """What a source may ask of the worker that it serves."""
+    """What a source may ask of the worker that it serves.
+
+    shard: the worker's part of the keys; a source that divides them itself changes it.
+    """
+
+    shard: Shard
 
     def interrupt(self) -> None:
         """Make the loop look up from its batch: something of it is being taken away. Callable from any thread."""

@@ -103,11 +103,11 @@ class MemorySource:
 
     def _numbered(self, options: MemoryOptions) -> Iterator[Raw]:
         shard = self._context.shard
-        numbers: Iterator[int] = itertools.count(shard.index, shard.count)
+        numbers: Iterator[int] = itertools.count(*shard.number)
         if options.records is not None:
-            numbers = iter(range(shard.index, len(options.records), shard.count))
+            numbers = iter(range(shard.number[0], len(options.records), shard.number[1]))
         elif options.count is not None:
-            numbers = iter(range(shard.index, options.count, shard.count))
+            numbers = iter(range(shard.number[0], options.count, shard.number[1]))
         for number in numbers:
             record = options.records[number] if options.records is not None else {"number": number}
             yield number, record, TaskId(f"{self._context.name}:{number}")

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
+from consumerd.model.division import Division
 from consumerd.model.parked import Entry, ParkedTask
 from consumerd.model.task import TaskId
 
@@ -23,8 +24,14 @@ class ParkedIndex(Protocol):
     def is_shared(self) -> bool:
         """Whether masters of other hosts may use the store, too."""
 
-    def hold(self, owner: str, place: str, seconds: float) -> str | None:
-        """Have the consumer for so long, of all hosts alone; None where that is so, else the place of who has it."""
+    def divide(self, step: Callable[[Division, float], Division]) -> Division:
+        """How the consumer's workers divide its keys, after `step` has changed it; no other worker changes it then.
+
+        step: pure; given how it is, and the store's clock.
+        """
+
+    def is_slot_held(self, member: str) -> bool:
+        """Whether a process of a slot of this host, `<id>.<group>.<name>.<slot>`, lives. Not of the caller's own."""
 
     def run(
         self, step: Callable[[Connection], ResultT], undo: Callable[[Connection, ResultT], object] | None = None

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from consumerd.errors import StateDirectoryError
+from consumerd.model.identity import ConsumerName
 from consumerd.state.state_dir import ADVICE, StateDirectory
 
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux: type, whence, start, length, pid
@@ -94,9 +95,32 @@ def holder_of(fd: int) -> int | None:
 
     None: nobody, this process itself, or one in another pid namespace.
     """
+    kind, pid = _look(fd)
+    return None if kind == fcntl.F_UNLCK or pid <= 0 else pid
+
+
+def _look(fd: int) -> tuple[int, int]:
+    """The kind of the lock that another process holds, and its pid."""
     asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_GETLK, asked))
-    return None if kind == fcntl.F_UNLCK or pid <= 0 else int(pid)
+    return int(kind), int(pid)
+
+
+def is_slot_held(directory: StateDirectory, consumer: str, slot: int) -> bool:
+    """Whether a worker lives in a slot of `group/name`, which must not be the caller's own.
+
+    One that cannot be asked about does.
+    """
+    try:
+        fd = os.open(directory.slot_lock(ConsumerName.parse(consumer), slot), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        return _look(fd)[0] != fcntl.F_UNLCK
+    finally:
+        os.close(fd)
 
 
 def kill_if(pid: int, is_still_meant: Callable[[], bool]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from consumerd.clock import SYSTEM_CLOCK, Clock
 from consumerd.database.engine import KEY, open_engine
 from consumerd.errors import SourceAwayError, StoreAwayError
+from consumerd.model.division import Division
 from consumerd.model.parked import Entry, ParkedState, ParkedTask
 from consumerd.model.shards import Shard
 from consumerd.model.task import TaskId
@@ -25,12 +26,17 @@ class NothingParked:
 
     def __init__(self) -> None:
         self.ids: set[TaskId] = set()
+        self.division: Division = {}
 
     is_shared = False
 
-    def hold(self, owner: str, place: str, seconds: float) -> str | None:
-        del owner, place, seconds
-        return None
+    def divide(self, step: Callable[[Division, float], Division]) -> Division:
+        self.division = step(self.division, 0.0)
+        return self.division
+
+    def is_slot_held(self, member: str) -> bool:
+        del member
+        return True
 
     def run(
         self, step: Callable[[Connection], ResultT], undo: Callable[[Connection, ResultT], object] | None = None
@@ -74,6 +80,7 @@ class StandInWorker:
     interrupts: int = 0
     is_stopping: bool = False
     has_successor: bool = True
+    shard: Shard = field(default_factory=Shard)
 
     def interrupt(self) -> None:
         self.interrupts += 1

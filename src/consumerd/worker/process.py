@@ -109,7 +109,7 @@ def worker_context(template: Template, fork: Fork, board: Board, link: MasterLin
     log = Folding(template.log.bound_to({"worker_id": fork.slot}))
     return WorkerContext(
         name=str(template.entry.full_name),
-        shard=Shard.numbered(fork.slot, fork.workers),
+        shard=_shard(template, fork),
         member=member,
         lease_owner=f"{member}#{fork.generation}",
         common=template.loaded.common,
@@ -121,6 +121,13 @@ def worker_context(template: Template, fork: Fork, board: Board, link: MasterLin
         redact=redact,
         is_wary=fork.is_wary,
     )
+
+
+def _shard(template: Template, fork: Fork) -> Shard:
+    """The worker's part of the keys; none, until its source owns some, where ranges move."""
+    if template.loaded.kind.traits.moves_ranges:
+        return Shard(ranges=(), number=(fork.slot, fork.workers), moves=True)
+    return Shard.numbered(fork.slot, fork.workers)
 
 
 def listen_to_signals(context: WorkerContext) -> None:

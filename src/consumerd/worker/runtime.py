@@ -74,6 +74,7 @@ class Runtime:
         self.database = OwnDatabase(consumer, source, context.options)
         self._close_handler: Callable[[], None] = lambda: None
         self._user_reads_shard = self._is_querying = False
+        self.shard = context.shard
         self._loop: Loop | None = None
         self.exit = WorkerExit.DRAINED
         consumer._runtime = self  # noqa: SLF001 - the base class keeps it there for us
@@ -99,7 +100,7 @@ class Runtime:
     def shard_read_by_user(self) -> Shard:
         """The worker's part of the keys; a query that reads it divides the rows from then on."""
         self._user_reads_shard = self._user_reads_shard or self._is_querying
-        return replace(self._context.shard, dialect=self.database.dialect)
+        return replace(self.shard, dialect=self.database.dialect)
 
     def parked_ids(self) -> list[str]:
         """The ids of the consumer's parked tasks, as its `task_id` gave them."""
@@ -139,7 +140,6 @@ class Runtime:
             self._is_querying = False
 
     def user_reads_shard(self) -> bool:
-        """Whether the user's query divides the rows."""
         return self._user_reads_shard
 
     def call_hook(self, name: str, hook: Callable[[], Any], otherwise: Any) -> Any:  # hooks return anything

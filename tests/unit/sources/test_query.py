@@ -211,7 +211,7 @@ def test_rows_without_an_id_cannot_be_divided_among_workers() -> None:
             return None
 
     run = run_of(rows_of({"id": 1}, base=Nameless), Shard.numbered(0, 2))
-    with pytest.raises(SourceRefusedError, match="set workers to 1"):
+    with pytest.raises(SourceRefusedError, match="have one worker"):
         run.turn()
 
 

@@ -203,7 +203,7 @@ def _reported(pool: Pool, slot: int, worker: Worker, reported: Reported) -> None
     event = events.event_of(fact)
     if event in (events.task_failed, events.consume_failed):
         worker.failed = reported
-    elif event is events.work_found:
+    elif event in (events.work_found, events.ranges_moved):
         for other in pool.workers.keys() - {slot}:
             pool.send(other, Wake())
     if event is not None and event.away:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from consumerd.sources.contract import Source, SourceKind, Traits
 
-TRAITS = Traits(splits_keys=True, gives_again=True)
+TRAITS = Traits(moves_ranges=True, gives_again=True)
 
 
 class QueryOptions(BaseModel):

@@ -50,6 +50,7 @@ class QueryBatch:
 
     is_given_again: whether the query gives these rows again while they wait, so that no copy need be kept of them.
     ended: rows that ended with a transaction of their handler, by offset; whether it is known how.
+    losses: how often the worker had lost what it owned when they were taken; None where no other gets them anyway.
     """
 
     shard = 0
@@ -57,13 +58,14 @@ class QueryBatch:
     payload: Callable[[Row], object] = staticmethod(operator.itemgetter(1))
     decode: Callable[[object], object] = staticmethod(as_given)
 
-    def __init__(self, source: str, rows: Sequence[Row], *, is_given_again: bool) -> None:
+    def __init__(self, source: str, rows: Sequence[Row], *, is_given_again: bool, losses: int | None) -> None:
         self.source = source
         self.raws = rows
         self._kept = {row.offset: _copied(row.record) for row in rows if type(row.record) is dict}
         """Of what handlers may change."""
         self._is_given_again = is_given_again
         self.ended: dict[int, bool] = {}
+        self.losses = losses
 
     def identities(self) -> bytes:
         """The ids as they are."""

@@ -5,6 +5,8 @@ Runs in workers and the foreground.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from consumerd.errors import StoreAwayError
 from consumerd.model.parked import Entry
 from consumerd.model.task import TaskId
@@ -48,6 +50,12 @@ class DeadRows:
         self._has_looked = True
         for task_id in self._is_given.keys() - seen:
             self._is_given[task_id] = False
+
+    def begin_anew(self, is_ours: Callable[[TaskId], bool]) -> None:
+        """Rows have come from other workers, or gone to them: what they gave all the time is not known."""
+        self._has_looked = False
+        for task_id in [task_id for task_id in self._is_given if not is_ours(task_id)]:
+            self.forget(task_id)
 
     def forget(self, task_id: TaskId) -> None:
         """This row is not parked any more."""

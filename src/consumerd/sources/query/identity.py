@@ -12,6 +12,7 @@ from consumerd.model.task import TaskId
 from consumerd.sources.contract import SourceContext
 from consumerd.sources.query.batch import Row
 from consumerd.sources.query.content import digest_of
+from consumerd.sources.query.ownership import Ownership
 
 LONGEST_TOLD = 200
 
@@ -19,8 +20,9 @@ LONGEST_TOLD = 200
 class Identities:
     """Names rows, and remarks once on each way in which they have no name of their own."""
 
-    def __init__(self, context: SourceContext) -> None:
+    def __init__(self, context: SourceContext, ownership: Ownership) -> None:
         self._context = context
+        self._ownership = ownership
         self._told: set[str] = set()
 
     def named(self, records: Sequence[object], offset: int, *, claims: bool) -> Iterator[Row]:
@@ -51,11 +53,11 @@ class Identities:
         return name
 
     def _refuse_to_divide(self) -> None:
-        workers = self._context.shard.count
-        if workers > 1 and not self._context.worker.user_reads_shard():
+        is_divided = self._context.shard.number[1] > 1 or not self._ownership.shard.is_whole
+        if is_divided and not self._context.worker.user_reads_shard():
             raise SourceRefusedError(
-                f"a record of {self._context.name} has no id, so {workers} workers cannot divide the rows: define "
-                f"task_id(record), read self.shard in get_next_batch, or set workers to 1"
+                f"a record of {self._context.name} has no id, so its workers cannot divide the rows: define "
+                f"task_id(record), read self.shard in get_next_batch, or have one worker"
             )
 
     def _tell_once(self, advice: str, record: object) -> None:

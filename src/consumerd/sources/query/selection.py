@@ -17,6 +17,7 @@ from consumerd.sources.contract import SourceContext
 from consumerd.sources.query.batch import Row
 from consumerd.sources.query.dead import DeadRows
 from consumerd.sources.query.identity import Identities
+from consumerd.sources.query.ownership import Ownership
 
 
 @dataclass(slots=True)
@@ -46,10 +47,11 @@ class Selection:
     given_while_waiting: those that the query goes on giving while they wait.
     """
 
-    def __init__(self, context: SourceContext, *, tells_parked: bool) -> None:
+    def __init__(self, context: SourceContext, ownership: Ownership, *, tells_parked: bool) -> None:
         """tells_parked: the consumer has an `on_parked`, which may mark rows."""
         self._context = context
-        self._identities = Identities(context)
+        self._ownership = ownership
+        self._identities = Identities(context, ownership)
         self._done_at: dict[TaskId, float] = {}
         self._waiting: set[TaskId] = set()
         self.dead = DeadRows(context, tells_parked=tells_parked)
@@ -79,7 +81,7 @@ class Selection:
 
     def is_ours(self, task_id: TaskId) -> bool:
         """Whether this worker takes the task, by the hash of its id."""
-        return self._context.shard.owns(task_id)
+        return self._ownership.shard.owns(task_id)
 
     # Within
 

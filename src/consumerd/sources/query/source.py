@@ -24,11 +24,11 @@ from consumerd.sources.query import TRAITS
 from consumerd.sources.query.batch import QueryBatch, Row
 from consumerd.sources.query.content import copy_of
 from consumerd.sources.query.counting import Counting
+from consumerd.sources.query.ownership import Ownership
 from consumerd.sources.query.pace import Pace
 from consumerd.sources.query.reading import Reading
 from consumerd.sources.query.rereading import Rereading
 from consumerd.sources.query.selection import Selected, Selection
-from consumerd.sources.query.turn import Turn
 from consumerd.sources.query.waiting import Waiting
 from consumerd.sources.records import decode_record
 
@@ -56,18 +56,20 @@ class QuerySource:
     def open(self, context: SourceContext) -> None:
         self._context = context
         self._tells_parked = is_overridden(type(context.consumer), "on_parked")
-        self._selection = Selection(context, tells_parked=self._tells_parked)
+        self._ownership = Ownership(context)
+        self._selection = Selection(context, self._ownership, tells_parked=self._tells_parked)
         self._reading = Reading(context.consumer.get_next_batch)
         self._rereading = Rereading(context, marks_rows=self._tells_parked)
         self._waiting = Waiting(context, self._selection)
         self._pace = Pace(float(context.consumer.SLEEP_TIME), context.clock)
         self._returned: set[TaskId] = set()
-        self._turn = Turn(context)
         self._counting = Counting(context)
         self._transactions: RowTransactions | None = None
 
     def fetch(self, limit: int, timeout_s: float) -> Batch | None:
-        if limit < 1:
+        if self._ownership.look(may_move=self._may_move):
+            self._leave_to_others()
+        if limit < 1 or not self._may_begin():
             self.has_answered = True  # nobody wants it to be asked
             self._context.worker.wait(timeout_s)
             return None
@@ -75,24 +77,30 @@ class QuerySource:
             if self._pace.pause_left_s > 0 and not self._retries:
                 self._context.worker.wait(min(self._pace.pause_left_s, timeout_s))
                 return None
-            if not self._turn.hold():
-                self.has_answered = True  # nobody wants it to be asked
-                self._context.worker.wait(timeout_s)
-                return None
             self._look()
-        taken = self._taken(limit)
+        taken = self._taken(limit) if self._may_begin() else []
         if not taken:
             return None
         self._selection.in_hand.update(row.id for row in taken)
         is_given_again = self._rereading.reads and not self._tells_parked
-        self._batch = QueryBatch(self._context.name, taken, is_given_again=is_given_again)
+        losses = None if self._rereading.claims and not any(row.is_kept for row in taken) else self._ownership.losses
+        self._batch = QueryBatch(self._context.name, taken, is_given_again=is_given_again, losses=losses)
         return self._batch
+
+    def keeps(self, batch: Batch) -> bool:
+        return self._losses_of(batch) is None or self._ownership.keeps
+
+    def settles(self, batch: Batch) -> bool:
+        losses = self._losses_of(batch)
+        return losses is None or self._ownership.settles(losses)
 
     def settle(self, settlements: Sequence[Settlement], *, is_due: bool) -> None:
         del is_due
         for settlement in settlements:
             rows: Sequence[Row] = settlement.batch.raws[settlement.start : settlement.stop]
             self._let_go(rows)
+            if not self.settles(settlement.batch):
+                continue  # they are others', and come again there
             match settlement.outcome:
                 case Done():
                     self._selection.note_done(rows)
@@ -139,9 +147,7 @@ class QuerySource:
         return self._batch is not None and task.offset in self._batch.ended
 
     def tick(self) -> None:
-        """Stay the host that has the consumer, while its tasks run."""
-        if self._turn.is_ours and self._selection.in_hand:
-            self._turn.hold()
+        self._ownership.keep()
 
     def lag(self) -> tuple[ShardLag, ...]:
         return self._counting.lag()
@@ -149,10 +155,12 @@ class QuerySource:
     def look_now(self) -> None:
         self._pace.end()
         self._waiting.look_now()
+        self._ownership.look_now()
 
     def close(self, deadline: float) -> None:
         """Rows that the query has claimed, and nobody has begun, are given back by the user's hook."""
         del deadline
+        self._ownership.leave()
         rows, self._rows = [*self._rows, *self._rereading.held], []
         rows += [row for row in self._retries.values() if not row.is_kept]
         if self._rereading.reads:
@@ -171,6 +179,39 @@ class QuerySource:
     def _is_turn_of_retries(self) -> bool:
         """Whether rows may be tried again before the query is asked for new ones."""
         return self._context.clock.monotonic() - self._looked_at < RETRIES_FOR_S
+
+    def _may_begin(self) -> bool:
+        """Whether rows may be read, and begun: what a query claims is this worker's, whatever it owns."""
+        return self._rereading.claims or self._ownership.holds
+
+    @property
+    def _may_move(self) -> bool:
+        """Whether nothing is in hand, and nothing was read that may not come again elsewhere."""
+        is_certain = self._rereading.reads or self._rereading.claims
+        has_read = self._rows or self._retries or not self._reading.is_at_end
+        return not self._selection.in_hand and (is_certain or not has_read)
+
+    def _leave_to_others(self) -> None:
+        """What was read before ranges moved is as it was then: it is read again. What the query claimed stays here."""
+        self._pace.end()
+        self._selection.dead.begin_anew(self._selection.is_ours)
+        self._retries = (
+            {}
+            if self._rereading.reads
+            else {
+                task_id: row
+                for task_id, row in self._retries.items()
+                if not row.is_kept or self._selection.is_ours(task_id)
+            }
+        )
+        if self._rereading.reads:
+            self._rows.clear()
+            self._reading.drop()
+
+    @staticmethod
+    def _losses_of(batch: Batch) -> int | None:
+        assert isinstance(batch, QueryBatch)  # it gave no other
+        return batch.losses
 
     def _sort(self, rows: list[Row]) -> None:
         """New rows come first, and all at once. Those that were tried before come one by one."""

@@ -18,6 +18,7 @@ from consumerd.config.secrets import Resolver
 from consumerd.config.shape import ConsumerSettings
 from consumerd.config.tables import ModelT, Place, read_table
 from consumerd.errors import LoadError, UsageError
+from consumerd.model.code_names import divides_by_number
 from consumerd.model.contract import source_kind
 from consumerd.sources.contract import SourceKind
 from consumerd.worker.code.class_problems import construction_problems, hook_problems, live_problems
@@ -142,10 +143,12 @@ class _Examination:
         unknown, passed_on = judge_unknown(owners, self._resolved.value, self._place, defaulted=self._place.moved)
         self._problems += unknown
         options, configs = self._read(owners, common)
+        if kind.traits.moves_ranges and divides_by_number(consumer_class):
+            kind = replace(kind, traits=replace(kind.traits, moves_ranges=False, splits_keys=True))
         if common.scaling is not None and kind.traits.splits_keys:
             sentence = (
-                f"must be one whole number: the workers of a {kind.name} divide the keys by it, and each change would "
-                "restart them all; consumerd scale changes it by hand"
+                "must be one whole number: the query divides the rows by self.shard.index and count, and each change "
+                "would restart all workers; divide them by self.shard.owns(key), or scale by hand"
             )
             self._place.note(sentence, "workers")
         self._problems += live_problems(consumer_class, owners, self._entry)

@@ -5,16 +5,14 @@ They are found without running the class: from the hooks that it overrides, and 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
-from types import CodeType
 
 from consumerd.config.common_keys import CommonKeys
+from consumerd.model.code_names import code_of, names_in, users_classes
 from consumerd.model.contract import is_overridden
 from consumerd.sources.contract import SourceKind
 
 BACK_OFF_ATTRIBUTES = ("back_off_time", "max_back_off_time", "expire_time")
-_OUR_PACKAGE = "consumerd."
 
 
 def remarks_on(consumer_class: type, kind: SourceKind, common: CommonKeys, passed_on: Sequence[str]) -> tuple[str, ...]:
@@ -44,8 +42,13 @@ def _on_what_is_given_away(consumer_class: type, kind: SourceKind) -> Iterator[s
 
 
 def _on_shards(consumer_class: type, kind: SourceKind, workers: int) -> Iterator[str]:
-    members = (value for base in _users_classes(consumer_class) for value in vars(base).values())
-    if workers == 1 or any(name in ("shard", "worker_id") for value in members for name in _names_in(value)):
+    if kind.traits.splits_keys:
+        yield (
+            "its query divides the rows by self.shard.index and count: whenever the number of workers changes, all of "
+            "them start anew; with self.shard.owns(key) ranges of keys move, and nobody stops"
+        )
+    members = (value for base in users_classes(consumer_class) for value in vars(base).values())
+    if workers == 1 or any(name in ("shard", "worker_id") for value in members for name in names_in(value)):
         return
     if kind.name == "generator":
         yield (
@@ -85,37 +88,17 @@ def _on_worker_count(consumer_class: type, common: CommonKeys) -> Iterator[str]:
         )
 
 
-def _users_classes(consumer_class: type) -> Iterator[type]:
-    return (
-        base for base in consumer_class.__mro__ if base is not object and not base.__module__.startswith(_OUR_PACKAGE)
-    )
-
-
 def _sets(consumer_class: type, name: str) -> bool:
     """Whether the user's code gives this attribute a value: in a class body, or in `__init__`."""
     return any(
-        name in vars(base) or name in _names_in(vars(base).get("__init__"), assigned_only=True)
-        for base in _users_classes(consumer_class)
+        name in vars(base) or name in _assigned(vars(base).get("__init__")) for base in users_classes(consumer_class)
     )
 
 
-def _names_in(value: object, *, assigned_only: bool = False) -> Iterator[str]:
-    """Every attribute and global name in a method or a property."""
-    function = inspect.unwrap(value) if callable(value) else getattr(value, "fget", None)
-    code = getattr(function, "__code__", None)
-    if isinstance(code, CodeType):
-        yield from _assigned(code) if assigned_only else _names_of(code)
-
-
-def _names_of(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names_of(constant)
-
-
-def _assigned(code: CodeType) -> Iterator[str]:
-    """The attributes that this code stores."""
+def _assigned(method: object) -> Iterator[str]:
+    """The attributes that a method stores."""
     import dis
 
-    return (str(step.argval) for step in dis.get_instructions(code) if step.opname == "STORE_ATTR")
+    code = code_of(method)
+    steps = () if code is None else dis.get_instructions(code)
+    return (str(step.argval) for step in steps if step.opname == "STORE_ATTR")

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from consumerd import events
 from consumerd.events.facts import Fact
+from consumerd.model.division import Division
 from consumerd.model.outcome import Dead, Expired, Outcome, Retry
 from consumerd.model.parked import Entry, ParkedState, ParkedTask
 from consumerd.model.suspects import Suspect
@@ -122,8 +123,11 @@ class StoreIndex:
     def is_shared(self) -> bool:
         return self._store.is_shared
 
-    def hold(self, owner: str, place: str, seconds: float) -> str | None:
-        return self._store.call(lambda store: store.hold(self._consumer, owner, place, seconds))
+    def divide(self, step: Callable[[Division, float], Division]) -> Division:
+        return self._store.call(lambda store: store.divide(self._consumer, step))
+
+    def is_slot_held(self, member: str) -> bool:
+        return self._store.is_slot_held(self._consumer, int(member.rpartition(".")[2]))
 
     def run(
         self, step: Callable[[Connection], ResultT], undo: Callable[[Connection, ResultT], object] | None = None

@@ -30,6 +30,10 @@ class Events(MySQLBaseConsumer):
 class Shared(Events):
     def get_next_batch(self): return [row for row in () if self.shard.owns(row)]
 
+class Numbered(Events):
+    @property
+    def own(self): return {"index": self.shard.index, "count": self.shard.count}
+
 class Lines(BaseConsumer):
     def iterate_task(self): yield 0, {}
     def handle_task(self, offset, record): ...
@@ -160,11 +164,16 @@ def test_a_class_finds_a_number_where_workers_is_a_range(directory: Path) -> Non
     assert BaseConsumer(0, workers={"min": 2, "max": 8}).worker_count == 2
 
 
-def test_workers_that_divide_the_keys_cannot_be_a_range(directory: Path) -> None:
-    [mistake] = mistakes(directory, "Shared", workers={"max": 8})
-    assert mistake.startswith(
-        "f: g[0].configs.workers: must be one whole number: the workers of a query divide the keys"
-    )
+def test_workers_that_divide_the_keys_by_their_number_cannot_be_a_range(directory: Path) -> None:
+    [mistake] = mistakes(directory, "Numbered", workers={"max": 8})
+    assert mistake.startswith("f: g[0].configs.workers: must be one whole number: the query divides the rows by")
+    assert not loaded(directory, "Numbered", workers=8).kind.traits.moves_ranges
+    assert any("start anew" in remark for remark in loaded(directory, "Numbered", workers=8).remarks)
+
+
+def test_workers_between_which_ranges_move_can_be_a_range(directory: Path) -> None:
+    found = loaded(directory, "Shared", workers={"max": 8})
+    assert (found.common.most_workers, found.kind.traits.moves_ranges) == (8, True)
 
 
 def test_a_range_for_a_generator_is_remarked_on(directory: Path) -> None:
