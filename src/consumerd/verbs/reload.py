@@ -21,14 +21,14 @@ MEANING = {
     "replaced": "its workers are replaced, the first one on trial",
     "amended": "nobody restarts",
 }
-TOGETHER = "its workers are replaced, all together: they divide the keys by their number"
+TOGETHER = "its workers are replaced, one by one: they divide the keys by their number"
 BRINGS_WORKERS = frozenset({"added", "enabled", "replaced"})
 
 
 class Reloaded(msgspec.Struct, frozen=True):
     """What differs: pools, as `group/name KIND …`, and settings by key. remarks: on what needs a new start.
 
-    together: the pools whose workers are all replaced at the same time.
+    together: the pools whose workers are all replaced because their number changes.
     """
 
     changes: list[str]

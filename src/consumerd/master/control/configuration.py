@@ -137,12 +137,10 @@ class Configuration:
     # Within
 
     def _together(self, changes: tuple[Change, ...]) -> list[str]:
-        """The pools whose workers divide the keys by their number, where all of them start anew."""
-        split = {pool.name for pool in self._pools if pool.wanted.is_split}
-        of_split = [change for change in changes if change.consumer in split]
-        replaced = [change for change in of_split if change.kind is ChangeKind.REPLACED]
-        amended = [change for change in of_split if change.kind is ChangeKind.AMENDED and "workers" in change.keys]
-        return [str(change.consumer) for change in (*replaced, *amended)]
+        """The pools whose workers divide the keys by their number, where that changes: all of them start anew."""
+        split = {pool.name for pool in self._pools if pool.traits.get("splits_keys")}
+        amended = [change for change in changes if change.kind is ChangeKind.AMENDED and "workers" in change.keys]
+        return [str(change.consumer) for change in amended if change.consumer in split]
 
     def _live_keys(self, name: ConsumerName) -> frozenset[str]:
         pool = self._pools.get(name)

@@ -42,8 +42,6 @@ def why_it_stays(pool: Pool, now: float) -> str | None:
         return "the pool is paused"
     if canary_slot(pool.wanted, pool.observed) is not None:
         return "a change of the pool is on trial"
-    if pool.wanted.is_split:
-        return "the workers divide the keys by their number"
     if lag is None or not lag.shards or now - lag.heard_at > OLD_LAG_S:
         return "how many tasks wait is not known"
     return None

@@ -3,15 +3,13 @@
 A slot's lock keeps the next worker of the same slot waiting. One that waits for as long as a stop may take has whoever
 holds its lock killed.
 
-Where workers divide the keys by their number that is not enough: with another number, two of different slots own the
-same key. So each pool is looked at once when it is new, and as long as there are leftover workers; those that have not
-left by the time that a stop may take are killed.
+Those of slots that a pool has no more own ranges of its keys, perhaps. So each pool is looked at once when it is new,
+and as long as there are leftover workers; those that have not left by the time that a stop may take are killed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from consumerd import events
 from consumerd.master.pools.pool import Pool
@@ -21,13 +19,12 @@ LOOK_S = 0.05
 
 
 def look_for_leftovers(pool: Pool, now: float) -> float | None:
-    """Look at the locks of a pool until it has forked somebody, and at those for which a worker waits too long."""
+    """Look at the locks of a pool while earlier workers hold one, and at those for which a worker waits too long."""
     times = []
-    if pool.leftovers_since is None or pool.observed.has_leftovers:
+    if pool.leftovers_since is None or pool.has_leftovers:
         pool.leftovers_since = pool.leftovers_since or now
-        are_there = _are_there(pool, is_late=now - pool.leftovers_since >= pool.entry.stop_timeout_s)
-        pool.become(replace(pool.observed, has_leftovers=are_there))
-        times += [now + LOOK_S] if are_there else []
+        pool.has_leftovers = _are_there(pool, is_late=now - pool.leftovers_since >= pool.entry.stop_timeout_s)
+        times += [now + LOOK_S] if pool.has_leftovers else []
     for number, late_at in list(_starting(pool)):
         if now >= late_at:
             _kill_holder(pool, number, now)
@@ -55,11 +52,12 @@ def _kill_holder(pool: Pool, number: int, now: float) -> None:
 
 
 def _are_there(pool: Pool, *, is_late: bool) -> bool:
-    """Whether somebody holds a lock of the pool's slots. is_late: whoever does is killed."""
-    if any(slot.is_occupied for slot in pool.observed.slots.values()):
-        return False  # the locks are our own workers' by now
-    launcher, found = pool.tools.launcher, False
-    for lock in pool.entry.state_dir.slot_locks(pool.name):
+    """Whether somebody holds the lock of a slot that has no worker of ours. is_late: whoever does is killed."""
+    launcher, state_dir, found = pool.tools.launcher, pool.entry.state_dir, False
+    own = {state_dir.slot_lock(pool.name, number) for number, slot in pool.observed.slots.items() if slot.is_occupied}
+    for lock in state_dir.slot_locks(pool.name):
+        if lock in own:
+            continue
         try:
             pid = launcher.kill_holder(lock, but=None) if is_late else launcher.holder(lock)
         except OSError as error:

@@ -48,7 +48,7 @@ class Pool:
     lag_at_pause: how many tasks waited when the lag was first measured in the pause that lasts.
     lag_measurer: the worker that measures the lag: slot and generation.
     flow: whether its source gives what waits; stalled_shards: those of which it does not.
-    leftovers_since: when workers of an earlier master were first looked for.
+    leftovers_since: when workers of an earlier master were first looked for; has_leftovers: there are some still.
     watch_at, recycle_at: when the watchdog looks at it next, and who looks for workers that are worn out.
     judgement: how many workers its lag asks for, where that is asked; judged_at: when that lag was heard.
     """
@@ -83,6 +83,7 @@ class Pool:
         self.flow: Flow | None = None
         self.stalled_shards: frozenset[int] = frozenset()
         self.leftovers_since: float | None = None
+        self.has_leftovers = False
         self.watch_at = self.recycle_at = 0.0
         self.judgement: Judgement | None = None
         self.judged_at = -math.inf
@@ -205,7 +206,7 @@ class Pool:
         self._entries = {edition: old.with_masters_keys_of(entry) for edition, old in self._entries.items()}
         self._entries[self.wanted.edition] = replace(entry, assignment=newest.assignment)
         self._follow_entry()
-        if self.wanted.is_split and self.wanted.workers != before:
+        if self.traits.get("splits_keys") and self.wanted.workers != before:
             self.change(entry, now)
 
     def take_over(self, entry: Entry, edition: int, now: float) -> None:
@@ -233,7 +234,7 @@ class Pool:
         before = self.wanted.workers
         self.set_pin(workers)
         self._follow_entry()
-        if self.wanted.is_split and self.wanted.workers != before:
+        if self.traits.get("splits_keys") and self.wanted.workers != before:
             self.change(self.entry_of(self.target_edition), now)
 
     def set_pin(self, workers: int | None) -> None:
@@ -285,11 +286,7 @@ class Pool:
         """Want what the entry in force says, and have slots for it. Editions that are not in use are dropped."""
         before, pool, entry = self.wanted, self.observed, self.entry
         workers = self._count(entry)
-        loaded = (self._traits(edition) for edition in (self.target_edition, pool.established))
-        is_split = any(traits.get("splits_keys", False) for traits in loaded)
-        self.wanted = replace(
-            entry.wanted(before.edition, workers), stop_deadline=before.stop_deadline, is_split=is_split
-        )
+        self.wanted = replace(entry.wanted(before.edition, workers), stop_deadline=before.stop_deadline)
         in_use = {before.edition, pool.established, *(slot.edition for slot in pool.slots.values())}
         self.observed = history.editions_forgotten(history.scaled(pool, workers, clock.monotonic()), in_use)
         in_use |= self.observed.zygotes.keys()

@@ -121,7 +121,6 @@ class ObservedPool:
     reason, traceback: why it failed, or why the edition was rejected.
     deaths: when unproven workers died of late.
     try_at: while failed, of its next try.
-    has_leftovers: workers that an earlier master left are still there; nobody knows how they divide the keys.
     """
 
     state: PoolState = PoolState.LOADING
@@ -134,7 +133,6 @@ class ObservedPool:
     traceback: str = ""
     deaths: tuple[float, ...] = ()
     try_at: float = 0.0
-    has_leftovers: bool = False
 
     @property
     def is_lost(self) -> bool:
@@ -179,7 +177,6 @@ class WantedPool:
     stop_deadline: when all of it has to be gone; None while it should run.
     edition: the newest.
     max_unavailable: how many slots may be without a running worker because of a restart or reload, or to be recycled.
-    is_split: its workers divide the keys by their number, so that no two editions of it may run side by side.
     after: pools that have to be healthy before this one starts.
     is_essential: nothing runs without it.
     """
@@ -190,7 +187,6 @@ class WantedPool:
     stop_deadline: float | None = None
     edition: int = 1
     max_unavailable: int = 1
-    is_split: bool = False
     after: frozenset[ConsumerName] = frozenset()
     is_essential: bool = False
 

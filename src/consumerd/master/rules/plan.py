@@ -5,8 +5,7 @@ Performing an action changes what is observed, so that a plan made again does no
 A new edition is loaded before anything drains. Its first worker is on the highest slot, on trial; the others follow,
 `max_unavailable` at a time, when that one has proved itself. A slot that is empty anyway is taken first: nobody has to
 leave for the trial then. If that worker dies first, the edition is rejected, and its slot goes back to the edition that
-is established. Where the workers divide the keys by their number, all leave together, and nobody starts before the last
-is gone.
+is established.
 """
 
 from __future__ import annotations
@@ -83,7 +82,7 @@ def target_edition(wanted: WantedPool, pool: ObservedPool) -> int:
 def canary_slot(wanted: WantedPool, pool: ObservedPool) -> int | None:
     """The slot on which a new edition is on trial now, or None."""
     target = target_edition(wanted, pool)
-    if not pool.is_trial(target) or wanted.is_split:
+    if not pool.is_trial(target):
         return None
     slots = [(number, pool.slots[number]) for number in range(wanted.workers)]
     # where it runs already, whatever was scaled since
@@ -169,8 +168,6 @@ class _PoolPlan:
             zygote = self.pool.zygote(edition)
             if zygote.state is ZygoteState.ABSENT and self.clock.is_due(max(earliest, zygote.due_at)):
                 yield actions.ExecuteZygote(edition)
-        if self._must_wait_for_others():
-            return
         for number, slot in self.slots.items():
             # while an edition is on trial, only its slot gets it
             edition = self.pool.established if self.canary not in (None, number) else self.target
@@ -178,12 +175,6 @@ class _PoolPlan:
                 continue
             if self.clock.is_due(max(earliest, _start_at(slot, edition))):
                 yield actions.ForkWorker(number, edition)
-
-    def _must_wait_for_others(self) -> bool:
-        """Whether workers are there that divide the keys by another number, perhaps: of another edition, or master."""
-        slots = self.pool.slots.values()
-        is_mixed = any(slot.is_occupied and slot.edition != self.target for slot in slots)
-        return self.wanted.is_split and (is_mixed or self.pool.has_leftovers)
 
     def _roll(self) -> Iterator[Action]:
         """Ask workers that are of other editions, or worn out, to leave, once the target can replace them; the highest
@@ -198,8 +189,7 @@ class _PoolPlan:
             slot = self.slots[number]
             if slot.state not in LIVE or self.canary not in (None, number):
                 continue
-            is_one_of_all = self.wanted.is_split and slot.edition != self.target
-            if slot.state is SlotState.RUNNING and not is_one_of_all:
+            if slot.state is SlotState.RUNNING:
                 if room < 1:
                     continue
                 room -= 1

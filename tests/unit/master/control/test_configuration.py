@@ -28,14 +28,14 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 @pytest.mark.parametrize(
     ("traits", "changed", "together"),
     [
-        ({"splits_keys": True}, {"task_timeout": 7.0}, ["g/a"]),
+        ({"splits_keys": True}, {"task_timeout": 7.0}, []),
         ({"splits_keys": True}, {"workers": 3}, ["g/a"]),
         ({"splits_keys": True}, {"max_unavailable": 2}, []),
         ({"splits_keys": True}, {"workers": 3, "enabled": False}, []),
-        ({"splits_keys": False}, {"task_timeout": 7.0}, []),
+        ({"splits_keys": False}, {"workers": 3}, []),
     ],
 )
-def test_workers_that_divide_the_keys_are_replaced_together(
+def test_workers_that_divide_the_keys_by_their_number_are_replaced_with_another_number(
     stage: Stage, traits: dict[str, bool], changed: dict[str, Any], together: list[str]
 ) -> None:
     settings = stage.pool.entry.settings

@@ -31,14 +31,14 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 
 def has_leftovers(stage: Stage) -> bool:
-    return stage.pool.observed.has_leftovers
+    return stage.pool.has_leftovers
 
 
 def lock_name(slot: int) -> str:
     return f"g+a.{slot}.lock"
 
 
-def test_a_pool_waits_while_somebody_holds_any_slot_of_its_consumer(stage: Stage) -> None:
+def test_a_pool_is_looked_at_while_somebody_holds_any_slot_of_its_consumer(stage: Stage) -> None:
     stage.launcher.holders[lock_name(3)] = 77
     assert look_for_leftovers(stage.pool, 1.0) == pytest.approx(1.05)
     assert has_leftovers(stage)

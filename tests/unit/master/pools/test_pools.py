@@ -86,9 +86,7 @@ def test_what_an_edition_on_trial_reads_says_nothing_of_the_established_one(pool
     pools[NAME].become(history.loaded(history.zygote_executed(pools[NAME].observed, 1, 100, 0.0), 1, 0.0))
     pools[NAME].change(entry(color="blue"), 1.0)
     pools[NAME].note_loaded(2, Loaded("query", {"splits_keys": True}))
-    assert pools[NAME].wanted.is_split
     pools[NAME].become(history.rejected(pools[NAME].observed, 2, reason="no", traceback=""))
-    assert not pools[NAME].wanted.is_split
     assert pools[NAME].traits == {"splits_keys": False}
 
 

@@ -211,26 +211,6 @@ def test_a_worn_out_worker_stays_while_another_slot_is_empty_or_nobody_can_repla
     assert planned(without_zygote, 5.0) == (ExecuteZygote(1),)
 
 
-def test_a_worn_out_worker_of_a_pool_that_divides_the_keys_goes_alone() -> None:
-    split = {A: replace(wanted(), is_split=True)}
-    pool = worn(running(), 0, 1)
-    assert plan(split, {A: pool}, 5.0) == (AskToLeave(1, 5.0 + STOP_TIMEOUT_S),)
-    pool = left(history.asked_to_leave(pool, 1, 5.0, deadline=30.0), 1, 6.0)
-    assert plan(split, {A: pool}, 6.0) == (ForkWorker(1, 1),)
-
-
-def test_where_the_keys_are_divided_nobody_starts_beside_workers_of_an_earlier_master() -> None:
-    loaded = up()
-    haunted = replace(loaded, has_leftovers=True)
-    split = {A: replace(wanted(), is_split=True)}
-    assert plan(split, {A: haunted}, 2.0) == ()
-    assert next_deadline(split, {A: haunted}) is None
-    assert plan(split, {A: loaded}, 2.0) == (ForkWorker(0, 1), ForkWorker(1, 1))
-    assert planned(haunted, 2.0) == (ForkWorker(0, 1), ForkWorker(1, 1)), (
-        "the locks are enough where keys are not divided"
-    )
-
-
 SECOND = replace(WantedPool(2, STOP_TIMEOUT_S), edition=2)
 
 
@@ -287,17 +267,6 @@ def test_the_old_zygote_leaves_when_the_last_worker_of_its_edition_is_gone() -> 
     assert second(pool, 6.0) == ()
     pool = history.worker_ended(pool, 0, Ended(0, is_proven=True, jitter=0.0), 6.0, SECOND)
     assert second(pool, 6.0) == (ForkWorker(0, 2), AskZygoteToLeave(1, 6.0 + ZYGOTE_LEAVES_IN_S))
-
-
-def test_workers_that_divide_the_keys_all_leave_before_one_of_a_new_edition_starts() -> None:
-    split = {A: replace(SECOND, is_split=True)}
-    leave = [AskToLeave(number, 1.0 + STOP_TIMEOUT_S) for number in (1, 0)]
-    assert plan(split, {A: reloading()}, 1.0) == tuple(leave)
-    pool = history.asked_to_leave(history.asked_to_leave(reloading(), 0, 1.0, deadline=26.0), 1, 1.0, deadline=26.0)
-    pool = history.worker_ended(pool, 0, Ended(0, is_proven=True, jitter=0.0), 2.0, SECOND)
-    assert plan(split, {A: pool}, 2.0) == ()
-    pool = history.worker_ended(pool, 1, Ended(0, is_proven=True, jitter=0.0), 2.0, SECOND)
-    assert plan(split, {A: pool}, 2.0)[:2] == (ForkWorker(0, 2), ForkWorker(1, 2))
 
 
 def test_a_slot_that_is_empty_anyway_has_the_trial_and_nobody_is_asked_to_leave_for_it() -> None:
@@ -420,16 +389,13 @@ def test_a_stopping_pool_kills_what_loads_beside_its_workers_at_once() -> None:
 
 
 class World(RuleBasedStateMachine):
-    """Two pools with processes that do anything that processes can do; the master performs every plan at once.
-
-    The workers of B divide the keys by their number.
-    """
+    """Two pools with processes that do anything that processes can do; the master performs every plan at once."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
         self.pools = {A: history.new_pool(2, 0.0), B: history.new_pool(2, 0.0)}
-        self.wanted = {A: wanted(), B: replace(wanted(), is_split=True)}
+        self.wanted = {A: wanted(), B: wanted()}
         self.zygotes: dict[tuple[ConsumerName, int], bool] = {}  # by edition: whether it has been killed
         self.workers: dict[tuple[ConsumerName, int], bool] = {}
         self.next_pid = 1000
@@ -663,8 +629,6 @@ class World(RuleBasedStateMachine):
     @invariant()
     def an_edition_on_trial_has_one_slot(self) -> None:
         for name, pool in self.pools.items():
-            if self.wanted[name].is_split:
-                continue
             target = target_edition(self.wanted[name], pool)
             if pool.is_trial(target) and pool.state is PoolState.UP:
                 tried = [number for number, slot in pool.slots.items() if slot.state in LIVE and slot.edition == target]
