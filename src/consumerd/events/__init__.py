@@ -1,7 +1,6 @@
 """Every event that consumerd has: its name, level and fields, and who is told besides the log.
 
-`emit(events.source_away(error="refused"))`. A parameter with a default is a field that not every fact has. What each
-event means stands in `docs/events.md`, which is tested against these declarations.
+A parameter with a default is a field that not every fact has. `docs/events.md` says what each event means.
 """
 
 from __future__ import annotations

@@ -623,10 +623,6 @@ class World(RuleBasedStateMachine):
             assert pool.slots.keys() >= set(range(self.wanted[name].workers))
 
     @invariant()
-    def workers_that_divide_the_keys_agree_on_their_number(self) -> None:
-        assert len({slot.edition for slot in self.pools[B].slots.values() if slot.is_occupied}) <= 1
-
-    @invariant()
     def an_edition_on_trial_has_one_slot(self) -> None:
         for name, pool in self.pools.items():
             target = target_edition(self.wanted[name], pool)
