@@ -72,10 +72,16 @@ class Pool:
         self.rounds = Rounds(self.options, context, looks, looks, self.bell)
         self.rounds.note(has_found=False)
 
+    def look(self) -> None:
+        """As a source does: where it may find something, it claims, here in vain."""
+        if self.rounds.find(NO_CLAIMS):
+            self.looks.asked += 1
+            self.rounds.note(has_found=False)
+
     def run_for(self, seconds: float) -> None:
         end = self.clock.monotonic() + seconds
         while (now := self.clock.monotonic()) < end:
-            self.rounds.find(NO_CLAIMS)
+            self.look()
             self.rounds.wait(end - now)
 
     def close(self) -> None:
@@ -150,7 +156,7 @@ def test_one_of_those_who_wait_at_the_bell_looks(pool: Callable[..., Pool]) -> N
     ring(first.options, first.folder)
     for each in (first, second):
         assert each.rounds.wait(0.01)
-        each.rounds.find(NO_CLAIMS)
+        each.look()
     assert (first.looks.asked, second.looks.asked) == (1, 0)
 
 
@@ -169,7 +175,7 @@ def test_a_bell_that_never_stops_ringing_makes_nobody_busy(pool: Callable[..., P
     one.looks.asked, end = 0, one.clock.monotonic() + 10.0
     while one.clock.monotonic() < end:
         one.bell.ring()
-        one.rounds.find(NO_CLAIMS)
+        one.look()
         one.rounds.wait(1.0)
     assert one.looks.asked <= 10.0 / DEAF_S + 1
 

@@ -81,7 +81,9 @@ class Rounds:
             self._looks.rest()
             self._put_off()
             return False
-        self._is_called = False
+        if self._is_called:  # there is something, in all likelihood: a look would cost a connection more
+            self._is_called = False
+            return True
         began_at = self._clock.monotonic()
         if self._looks.read(is_due):
             return True
