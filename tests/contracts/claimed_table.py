@@ -230,6 +230,12 @@ class ClaimedTableContract:
         bench.let_pass(LEASE_S + 1)
         assert fetched(bench.source("b"), 1).task(0).payload == b'"lost"'
 
+    def test_who_wants_nothing_waits(self, bench: TableBench) -> None:
+        source = bench.source()
+        began_at = bench.clock.monotonic()
+        assert source.fetch(0, 5.0) is None
+        assert bench.clock.monotonic() >= began_at + 5.0
+
     def test_an_idle_worker_begins_at_once_what_is_added(self, bench: TableBench) -> None:
         source = bench.source()
         assert source.fetch(10, 100.0) is None

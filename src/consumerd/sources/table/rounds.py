@@ -23,6 +23,7 @@ FIRST_PAUSE_S = {False: 0.01, True: 0.05}
 LONGEST_PAUSE_IN_FILE_S = 0.1
 SHARE = 20
 """A look that takes long is made as often as it costs a twentieth of the time."""
+PAUSE_OF_FULL_S = 0.1
 DEAF_S = 0.02
 """After a look that found nothing, so that a bell that never stops ringing keeps nobody busy."""
 
@@ -54,12 +55,15 @@ class Rounds:
         self._is_called = True
         self.is_idle = False
 
-    def wait(self, at_most_s: float) -> bool:
-        """Sleep until the next look, which a ring of the bell makes due at once; false where an interrupt ended it."""
+    def wait(self, at_most_s: float, *, is_full: bool = False) -> bool:
+        """Sleep until the next look, which a ring of the bell makes due at once; false where an interrupt ended it.
+
+        is_full: nothing more is wanted, so that there is no next look.
+        """
         since = self._clock.monotonic()
-        pause_s = min(max(0.001, self._next_at - since), at_most_s)
-        hears = self.is_idle and since >= self._hears_from
-        if self.is_idle and not hears:
+        pause_s = min(PAUSE_OF_FULL_S if is_full else max(0.001, self._next_at - since), at_most_s)
+        hears = self.is_idle and not is_full and since >= self._hears_from
+        if self.is_idle and not is_full and not hears:
             pause_s = min(pause_s, self._hears_from - since)
         self._worker.wait(pause_s, self._bell.descriptor if hears else None)
         if hears and self._bell.take():

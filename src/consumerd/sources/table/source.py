@@ -92,12 +92,13 @@ class TableSource:
     def fetch(self, limit: int, timeout_s: float) -> Batch | None:
         clock = self._context.clock
         deadline = clock.monotonic() + timeout_s
+        was_full = limit <= 0 and self._in_hand() > 0
         while True:
             batch = self._claim(min(limit, self._options.batch_size))
             left_s = deadline - clock.monotonic()
-            if batch is not None or left_s <= 0 or (limit <= 0 and not self._in_hand()):
+            if batch is not None or left_s <= 0 or (was_full and not self._in_hand()):
                 return batch  # what was outstanding is settled: there is room again
-            if not self._rounds.wait(left_s):
+            if not self._rounds.wait(left_s, is_full=limit <= 0):
                 return None  # an interrupt: the loop wants to look at it
 
     def look_now(self) -> None:
