@@ -11,7 +11,7 @@ from consumerd.errors import StoreAwayError
 from consumerd.events.facts import Fact
 from consumerd.model.division import Division
 from consumerd.model.shards import BUCKET_COUNT, Shard
-from consumerd.sources.query.ownership import LEASE_S, TRUSTED_FOR, Ownership
+from consumerd.sources.query.ownership import LEASE_S, RENEWED_AFTER_S, TRUSTED_FOR, Ownership
 from consumerd.testing.clock import ManualClock
 from consumerd.testing.source_context import NothingParked, StandInWorker, context_for_tests
 
@@ -92,6 +92,17 @@ def test_nothing_is_given_up_while_rows_are_in_hand(stage: Stage) -> None:
     assert not one.look(may_move=False)
     assert stage.look(other) == [0]
     assert not other.holds
+
+
+def test_one_that_is_busy_and_only_renews_gives_up_as_soon_as_it_may(stage: Stage) -> None:
+    busy, other = stage.worker("a.g.c.0"), stage.worker("b.g.c.0")
+    assert stage.look(busy) == [BUCKET_COUNT]
+    assert stage.look(other) == [0]
+    stage.clock.advance(RENEWED_AFTER_S + 0.1)
+    busy.keep()
+    assert not busy.look(may_move=False)
+    assert busy.look(may_move=True)
+    assert stage.look(other) == [BUCKET_COUNT // 2]
 
 
 def test_a_silent_host_loses_all_after_its_lease_and_knows_it_before(stage: Stage) -> None:

@@ -63,6 +63,8 @@ class Ownership:
     def look(self, *, may_move: bool) -> bool:
         """Renew, where it is time; take and give up, where that may be. Whether what is owned has changed.
 
+        Renewing puts off no move: under load the keeper is always the first, and others would get nothing.
+
         may_move: no row is in hand, and none was read that would have to be handled here.
         """
         now = self._context.clock.monotonic()
@@ -71,7 +73,10 @@ class Ownership:
         before = (self.shard.ranges, self.losses)
         try:
             with self._lock:
-                self._move(now) if may_move else self._renew(now)
+                if may_move:
+                    self._move(now)
+                elif self._lease_age_s > RENEWED_AFTER_S:
+                    self._renew(now)
         except StoreAwayError as error:
             self._next_at = now + LACKS_LOOK_S
             self._context.worker.note_store(error)
@@ -122,13 +127,12 @@ class Ownership:
         return self._context.clock.monotonic() - self._leased_at if self._is_leased and self._has_reached else 0.0
 
     def _renew(self, now: float) -> None:
-        self._next_at = now + LACKS_LOOK_S
-        if not self._is_leased:
-            return
         member = self._member
         after = self._context.parked.divide(lambda before, at: division.renewed(before, member, at + LEASE_S))
         is_ours = member.name in after and after[member.name].token == member.token
-        self._leased_at, self._next_at = (now, now + RENEWED_AFTER_S) if is_ours else (-math.inf, 0.0)
+        self._leased_at = now if is_ours else -math.inf
+        if not is_ours:
+            self._next_at = 0.0
 
     def _move(self, now: float) -> None:
         """Take what is free, and give up what is too much: first here, then in the store, for all to see."""
