@@ -743,3 +743,18 @@ def test_a_generator_is_read_no_further_than_is_needed() -> None:
     wait_for(run, 0.9)
     run.turn(600)
     assert run.done >= 5_000
+
+
+def test_while_the_store_is_away_a_query_that_gives_nothing_does_not_tell_it_back() -> None:
+    run = run_of(rows_of({"id": 7, "fails": True}))
+    run.until_idle()
+    run.consumer.rows[0]["is_done"] = True
+    run.store.is_away = True
+    for _ in range(30):
+        run.clock.advance(1)
+        run.turn()
+    assert (len(run.told("store_away")), len(run.told("store_back"))) == (1, 0)
+    run.store.is_away = False
+    run.clock.advance(30)
+    run.turn(5)
+    assert len(run.told("store_back")) == 1

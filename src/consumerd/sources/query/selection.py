@@ -107,8 +107,10 @@ class Selection:
 
     def _entries(self, ids: Sequence[TaskId]) -> dict[TaskId, Entry] | None:
         """What there is of them in the parking store; None where it does not answer."""
+        if not ids:
+            return {}
         try:
-            entries = dict(self._context.parked.entries_among(ids)) if ids else {}
+            entries = dict(self._context.parked.entries_among(ids))
         except StoreAwayError as error:
             self._context.worker.note_store(error)
             return None

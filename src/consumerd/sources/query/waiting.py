@@ -52,6 +52,7 @@ class Waiting:
         except StoreAwayError as error:
             self._context.worker.note_store(error)
             return []
+        self._context.worker.note_store(None)
         self._next_look = now + (LOOK_WHILE_WAITING_S if is_waited_for else LOOK_OTHERWISE_S)
         absent = [task for task in due if self._is_absent(task.task_id, seen)]
         self._absent_since = {task.task_id: self._absent_since.get(task.task_id, now) for task in absent}
