@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-sql bench-waiting bench-idle bench-restart bench-memory bench-supervision chaos kills schedules recovery changes clean
+.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-sql bench-waiting bench-idle bench-restart bench-memory bench-supervision chaos kills schedules hosts recovery changes clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ bench-loop bench-sql bench-waiting bench-idle bench-restart bench-memory bench-s
 
 schedules: setup  ## five minutes of a schedule each second on three hosts, with kills of workers and masters
 	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.schedule_hosts $(SCHEDULES)
+
+hosts: setup  ## a query on three hosts, five times: one is cut off from the parking store, one is frozen
+	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.query_hosts $(HOSTS)
 
 kills: setup  ## ten minutes of kills, ten a second, on a claimed table of a server
 	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.kills $(KILLS)

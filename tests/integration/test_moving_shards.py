@@ -13,6 +13,7 @@ import pytest
 from consumerd.wire.control import call
 from integration.scenarios.divided_rows import Rows, longest_gap_s
 from integration.scenarios.numbered_book import complaints
+from integration.scenarios.query_hosts import Hosts
 from integration.scenarios.running import Running, environment, kill, running
 from servers.waiting import wait_until
 
@@ -68,3 +69,13 @@ def test_ranges_move_while_the_number_of_workers_changes_and_workers_are_killed(
     runs = rows.runs()
     assert list(complaints(runs, range(rows.count), killed=killed, frozen=(), most_repeats=1)) == []
     print(f"longest gap {longest_gap_s(runs, (before[slot] for slot in kept)):.3f} s")
+
+
+@pytest.mark.timeout(300)
+def test_rows_of_a_host_that_is_cut_off_and_of_one_that_is_frozen_are_done_by_the_third(
+    database_url: str, state_dir: Path
+) -> None:
+    """And both have their parts again afterwards. `make hosts` has five rounds."""
+    report = Hosts(state_dir, database_url, seed=5).run(1)
+    assert report.complaints == [], report
+    print(report)

@@ -1,4 +1,4 @@
-"""A connection in between: what passes on to a server, and may lose its answers."""
+"""A connection in between: what passes on to a server, and may lose its answers, or let nothing through."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ class Proxy:
     def __init__(self, host: str, port: int) -> None:
         self.loses_commits = False
         self.lost = 0
+        self._is_whole = threading.Event()
+        self._is_whole.set()
         self._server = (host, port)
         self._listener = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=self._accept, daemon=True).start()
@@ -33,6 +35,14 @@ class Proxy:
     def port(self) -> int:
         port: int = self._listener.getsockname()[1]
         return port
+
+    def cut(self) -> None:
+        """Let nothing through, and tell nobody: connections stay, new ones are never answered."""
+        self._is_whole.clear()
+
+    def mend(self) -> None:
+        """Let all through again, and what has waited first, as a network does that sends again."""
+        self._is_whole.set()
 
     def close(self) -> None:
         """Accept nobody any more; whoever is connected stays so."""
@@ -47,10 +57,12 @@ class Proxy:
     def _serve(self, client: socket.socket) -> None:
         """Pass on both ways until one end leaves, or an answer is lost."""
         is_commit = False
+        self._is_whole.wait()
         with client, socket.create_connection(self._server) as server, contextlib.suppress(OSError):
             while True:
                 for source in select.select((client, server), (), ())[0]:
                     data = source.recv(_CHUNK_BYTES)
+                    self._is_whole.wait()
                     if not data:
                         return
                     if source is server and is_commit:
