@@ -54,7 +54,9 @@ def written(template: str, parts: Mapping[str, str], dialect: str, *, is_clock_g
         found.append(value)
         return "?" if dialect == "sqlite" else "%s"
 
-    return Statement(_PARAMETER.sub(placed, template.format(**parts)).translate(_RESTORED), tuple(found))
+    sql = template.format(**parts)
+    plain = sql if dialect == "sqlite" else sql.replace("%", "%%")  # on servers a `%` begins a placeholder
+    return Statement(_PARAMETER.sub(placed, plain).translate(_RESTORED), tuple(found))
 
 
 def opaque(sql: str) -> str:
@@ -68,7 +70,7 @@ def opaque(sql: str) -> str:
 def quoted(dialect: str, name: str) -> str:
     """A name, of whatever characters, as a statement has it."""
     quote = "`" if dialect == "mysql" else '"'
-    return f"{quote}{literal(dialect, name).replace(quote, 2 * quote)}{quote}"
+    return f"{quote}{name.replace(quote, 2 * quote)}{quote}"
 
 
 def quoted_table(dialect: str, name: str) -> str:
@@ -79,12 +81,7 @@ def quoted_table(dialect: str, name: str) -> str:
 def quoted_text(dialect: str, text: str) -> str:
     """A text, of whatever characters, as a statement has it."""
     escaped = text.replace("\\", "\\\\") if dialect == "mysql" else text
-    return "'" + literal(dialect, escaped).replace("'", "''") + "'"
-
-
-def literal(dialect: str, sql: str) -> str:
-    """SQL as a statement has it that is written with placeholders: on servers a `%` begins one."""
-    return sql if dialect == "sqlite" else sql.replace("%", "%%")
+    return "'" + escaped.replace("'", "''") + "'"
 
 
 def run(connection: Connection, statement: Statement, **values: object) -> Any:  # a cursor, or SQLAlchemy's of it

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from consumerd.database.claimed_table import ClaimedTable
 from consumerd.database.claims import Claims, Steps
-from consumerd.database.sql import literal, opaque, quoted, quoted_table, quoted_text
+from consumerd.database.sql import opaque, quoted, quoted_table, quoted_text
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.shape import Shape
 
@@ -114,7 +114,7 @@ def _claimed(options: TableOptions, shape: Shape) -> ClaimedTable:
             **content,
             **_moving(options, shape),
             **(_beside(options, shape) if is_beside else {}),
-            "where": opaque(literal(dialect, where or "1 = 1")),
+            "where": opaque(where or "1 = 1"),
             "key_part": quoted(dialect, options.id_column[0]),
             "pending": quoted_text(dialect, options.states.pending),
             "done": quoted_text(dialect, options.states.done),
@@ -159,7 +159,7 @@ def _beside(options: TableOptions, shape: Shape) -> dict[str, str]:
         **{f"key_{place}": column for place, column in enumerate(key)},
         "content_table": content,
         "content": ", ".join(shape.content),
-        "content_where": opaque(literal(dialect, options.where or "1 = 1")),
+        "content_where": opaque(options.where or "1 = 1"),
         "same_key": " AND ".join(f"{claims}.{column} = {content}.{column}" for column in key),
         "key_backwards": ", ".join(f"{column} DESC" for column in key),
         "key_as_taken": ", ".join(f"{column} AS consumerd_{place}" for place, column in enumerate(key)),

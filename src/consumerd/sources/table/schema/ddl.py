@@ -84,7 +84,7 @@ class Ddl:
         self._types = _TYPES[dialect]
         self._now = now
         self._told = options.claimed_table
-        self.table = plain(dialect, quoted_table(dialect, self._told))
+        self.table = quoted_table(dialect, self._told)
 
     def create(self) -> Iterator[Change]:
         """The whole table, with its index. SourceRefusedError where only its owner knows how it should be."""
@@ -123,7 +123,7 @@ class Ddl:
 
     def add_done_table(self, name: str) -> Change:
         """The table that finished rows go to: it has their columns, and no index that could refuse one."""
-        table, other = (plain(self._dialect, quoted_table(self._dialect, each)) for each in (self._options.table, name))
+        table, other = (quoted_table(self._dialect, each) for each in (self._options.table, name))
         statement = _LIKE[self._dialect].format(other=other, table=table)
         return Change(statement, f"there is no table {name}, where finished rows go")
 
@@ -181,7 +181,7 @@ class Ddl:
 
     def _kind(self, mark: str, *, is_new: bool) -> str:
         """The type of a column of consumerd's own. is_new: the table is there, and it is not yet."""
-        types, pending = self._types, plain(self._dialect, quoted_text(self._dialect, self._options.states.pending))
+        types, pending = self._types, quoted_text(self._dialect, self._options.states.pending)
         is_constant = is_new and self._dialect != "postgresql"
         due = f"{int(self._now)}" if is_constant else f"({NOW[self._dialect]})"
         kinds = {
@@ -200,12 +200,7 @@ class Ddl:
         return self._quoted(self._of(mark))
 
     def _quoted(self, name: str) -> str:
-        return plain(self._dialect, quoted(self._dialect, name))
-
-
-def plain(dialect: str, sql: str) -> str:
-    """SQL that was written for a driver's placeholders, as it is without them."""
-    return sql if dialect == "sqlite" else sql.replace("%%", "%")
+        return quoted(self._dialect, name)
 
 
 def index_name(table: str, prefix: str = "ix", suffix: str = "due") -> str:

@@ -35,7 +35,7 @@ def key_types_of(connection: Connection, options: TableOptions, place: str) -> l
     find_content(connection, options, place)
     dialect = connection.dialect.name
     schema, _, table = options.table.rpartition(".") if options.is_server else ("", "", options.table)
-    qualified = quoted_table(dialect, options.table).replace("%%", "%")
+    qualified = quoted_table(dialect, options.table)
     asked = written(_TYPES[dialect], {}, dialect, is_clock_given=False)
     rows = run(connection, asked, table=table, schema=schema, qualified=qualified).fetchall()
     types = {str(column).lower(): str(kind) for column, kind in rows}
