@@ -87,7 +87,7 @@ class MemorySource:
         """In the consumer's own database; there is no row to settle."""
         from consumerd.sources.transactions import Transactions  # SQLAlchemy, which few tasks in memory need
 
-        self._transactions = self._transactions or Transactions(self._context.engine)
+        self._transactions = self._transactions or Transactions(self._context.engine, None)
         with self._transactions.begin(lambda connection: None) as connection:
             yield connection
         self._committed = task.id

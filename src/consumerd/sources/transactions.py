@@ -6,7 +6,7 @@ Runs in workers and the foreground.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from threading import get_ident
 
 from sqlalchemy import Connection, Engine, event
@@ -22,7 +22,7 @@ LONGEST_WAIT_S = 60.0
 
 
 @contextmanager
-def in_line(lock: FileLock | None) -> Iterator[None]:
+def _in_line(lock: FileLock | None) -> Iterator[None]:
     """The turn of one writer of a file, whose lock this is: SQLite itself lets some wait for ever. None: a server."""
     if lock is None:
         yield
@@ -38,18 +38,17 @@ def in_line(lock: FileLock | None) -> Iterator[None]:
 class Transactions:
     """Of one worker: one at a time, in the thread of its handler."""
 
-    def __init__(self, engine: Callable[[], Engine]) -> None:
-        """engine: of the consumer's database."""
+    def __init__(self, engine: Callable[[], Engine], lock: FileLock | None) -> None:
+        """engine: of the consumer's database. lock: of a file, for its writers."""
         self._engine = engine
+        self._lock = lock
         self._thread = get_ident()
         self._is_open = False
 
     @contextmanager
-    def begin(
-        self, settle: Callable[[Connection], object], turn: AbstractContextManager[object] | None = None
-    ) -> Iterator[Connection]:
+    def begin(self, settle: Callable[[Connection], object]) -> Iterator[Connection]:
         """A transaction that is committed with the end of the block, after `settle`; what either raises rolls it back,
-        and passes through. turn: is held meanwhile.
+        and passes through.
 
         CommitUnknownError where nobody knows whether it was committed.
         """
@@ -59,7 +58,7 @@ class Transactions:
             raise RuntimeError("self.transaction() is open already: use the connection that it gave")
         self._is_open = True
         try:
-            with turn or nullcontext(), self._engine().connect() as connection:
+            with _in_line(self._lock), self._engine().connect() as connection:
                 yield from _whole(connection, settle)
         finally:
             self._is_open = False

@@ -20,7 +20,7 @@ from consumerd.model.contract import is_overridden
 from consumerd.model.task import Task
 from consumerd.sources.contract import SourceContext
 from consumerd.sources.query.batch import QueryBatch, Row
-from consumerd.sources.transactions import Transactions, in_line
+from consumerd.sources.transactions import Transactions
 
 
 class RowTransactions:
@@ -29,8 +29,7 @@ class RowTransactions:
     def __init__(self, context: SourceContext) -> None:
         self._context = context
         self._marks = is_overridden(type(context.consumer), "mark_done")
-        self._transactions = Transactions(context.engine)
-        self._lock = _lock_of(context.engine().url)
+        self._transactions = Transactions(context.engine, _lock_of(context.engine().url))
 
     @contextmanager
     def of(self, batch: QueryBatch, task: Task) -> Iterator[Connection]:
@@ -40,7 +39,7 @@ class RowTransactions:
             raise RuntimeError("the task has ended with its first self.transaction(): write all in that one")
         try:
             settle = partial(self._mark, row)
-            with self._transactions.begin(settle, in_line(self._lock)) as connection:
+            with self._transactions.begin(settle) as connection:
                 yield connection
         except TaskLostError as error:
             batch.ended[row.offset] = True

@@ -18,7 +18,7 @@ from consumerd.model.task import Task, TaskId
 from consumerd.sources.contract import SourceContext
 from consumerd.sources.table.batch import TableBatch
 from consumerd.sources.table.settling import Settling
-from consumerd.sources.transactions import Transactions, in_line
+from consumerd.sources.transactions import Transactions
 
 
 class RowTransactions:
@@ -37,8 +37,7 @@ class RowTransactions:
         self._settling = settling
         self._live = live
         self._keeps = keeps
-        self._lock = lock
-        self._transactions = Transactions(context.engine)
+        self._transactions = Transactions(context.engine, lock)
         self._resolved: TaskId | None = None
 
     def of(self, task: Task, keys: Callable[[TaskId], Sequence[object]]) -> AbstractContextManager[Connection]:
@@ -74,7 +73,7 @@ class RowTransactions:
         try:
             if not self._keeps(batch):
                 raise _lost(batch.id_of(index))
-            with self._transactions.begin(settle, in_line(self._lock)) as connection:
+            with self._transactions.begin(settle) as connection:
                 yield connection
         except (TaskLostError, CommitUnknownError) as error:
             self._give_up(batch, index, error)
@@ -103,7 +102,7 @@ class RowTransactions:
                     "set back or deleted; discard its parked copy"
                 )
 
-        with self._transactions.begin(settle, in_line(self._lock)) as connection:
+        with self._transactions.begin(settle) as connection:
             yield connection
         self._resolved = task_id
 
