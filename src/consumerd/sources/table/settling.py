@@ -27,14 +27,17 @@ class Settling:
 
     What the database refuses for what it says, such as a row that others refer to and that is to be deleted, holds
     nothing else up: it is told, kept aside, and tried again by itself.
+
+    sql: of the table as it was found last.
+    refused: what the database refuses.
     """
 
-    def __init__(self, sql: Statements, context: SourceContext, noted: list[Settled], refused: Refused) -> None:
-        """noted, refused: what the same source has noted before it was opened anew, and what was refused of it."""
-        self._sql = sql
+    sql: Statements
+
+    def __init__(self, context: SourceContext) -> None:
         self._context = context
-        self._noted = noted
-        self._refused = refused
+        self._noted: list[Settled] = []
+        self.refused = Refused(context.clock.monotonic)
         self._is_doubtful = False
 
     @property
@@ -46,7 +49,7 @@ class Settling:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is to be written now."""
-        return not self._noted and not self._refused.is_due
+        return not self._noted and not self.refused.is_due
 
     def note(self, settlement: Settlement) -> None:
         """Rows had this outcome."""
@@ -54,40 +57,40 @@ class Settling:
         start, stop = settlement.start, settlement.stop
         match settlement.outcome:
             case Done():
-                self._note(batch, start, stop, self._sql.done)
+                self._note(batch, start, stop, self.sql.done)
             case Dead() | Expired() | Skipped():
-                self._note(batch, start, stop, self._sql.dead)
+                self._note(batch, start, stop, self.sql.dead)
             case Retry(after=after):
                 task = settlement.task or batch.task(start)
                 age_s = 0.0 if task.first_at is None else self._context.clock.wall() - task.first_at
                 attempts = min(task.attempts, MOST_ATTEMPTS)
-                self._note(batch, start, stop, self._sql.defer, after=after, attempts=attempts, age=age_s)
+                self._note(batch, start, stop, self.sql.defer, after=after, attempts=attempts, age=age_s)
 
     def note_free(self, batch: TableBatch, start: int) -> None:
         """The rows from `start` on were never started: anybody may have them."""
         stop = len(batch.raws)
         if batch.due_since is None:
-            self._note(batch, start, stop, self._sql.claims.free)
+            self._note(batch, start, stop, self.sql.claims.free)
         else:
-            self._note(batch, start, stop, self._sql.free, since=batch.due_since)
+            self._note(batch, start, stop, self.sql.free, since=batch.due_since)
 
     def note_resolved(self, keys: Sequence[object]) -> None:
         """A dead row is done after all; its key is one of these."""
         if keys:
-            self._noted.append(Settled(None, self._sql.resolve, keys, {}))
+            self._noted.append(Settled(None, self.sql.resolve, keys, {}))
 
     def settle_done(self, connection: Connection, batch: TableBatch, index: int) -> bool:
         """Within a handler's transaction, its row is done; whether it still was this worker's."""
         keys = batch.keys(index, index + 1)
-        return self._sql.claims.settle(connection, self._sql.done, keys, batch.token) == 1
+        return self.sql.claims.settle(connection, self.sql.done, keys, batch.token) == 1
 
     def resolve(self, connection: Connection, keys: Sequence[object]) -> bool:
         """Within a handler's transaction, a dead row is done after all; whether it still was dead."""
-        return self._sql.claims.change(connection, self._sql.resolve, keys) > 0
+        return self.sql.claims.change(connection, self.sql.resolve, keys) > 0
 
     def write(self, database: Database, step: Callable[[Connection], ResultT]) -> ResultT:
         """Run `step` in the transaction that writes all that is noted, which is forgotten when that is committed."""
-        self._refused.try_again(lambda settled: self._refusal(database, settled) is None)
+        self.refused.try_again(lambda settled: self._refusal(database, settled) is None)
         try:
             result = self._transact(database, self._noted, step)
         except SourceAwayError as error:
@@ -109,7 +112,7 @@ class Settling:
                 continue
             del self._noted[0]
             if refusal is not None:
-                self._refused.keep(first)
+                self.refused.keep(first)
                 self._tell(first, refusal)
 
     def _refusal(self, database: Database, settled: Settled) -> BaseException | None:
@@ -143,7 +146,7 @@ class Settling:
         row = f"{cast('TableOptions', self._context.options).table}:{key_text(settled.keys[0])}"
         remedy = "end the transaction that has locked it" if is_locked(refusal) else "mend it"
         error = f"the database refuses to settle {row}: {words_of(refusal)}: {remedy}; it is tried again by itself"
-        self._context.emit(events.settling_failed(error=error, unsettled=self._refused.rows))
+        self._context.emit(events.settling_failed(error=error, unsettled=self.refused.rows))
 
     def _note(self, batch: TableBatch, start: int, stop: int, settlement: Steps, **values: object) -> None:
         if keys := batch.keys_to_settle(start, stop):
@@ -151,7 +154,7 @@ class Settling:
 
     def _write(self, connection: Connection, settled: Sequence[Settled]) -> None:
         """Write these, and tell of rows that were not ours any more, unless an earlier try may have written them."""
-        claims = self._sql.claims
+        claims = self.sql.claims
         missing, others = 0, 0
         for each in settled:
             if each.batch is None:

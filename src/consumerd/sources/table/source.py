@@ -33,7 +33,6 @@ from consumerd.sources.table.opening import Opening
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.retention import delete_old
 from consumerd.sources.table.rounds import Rounds
-from consumerd.sources.table.settled import Refused, Settled
 from consumerd.sources.table.settling import Settling
 from consumerd.sources.table.shape import UNKNOWN, find_shape
 from consumerd.sources.table.side.intake import Intake, Sweep
@@ -65,8 +64,6 @@ class TableSource:
         self._opening: Opening | None = None
         self._shape = UNKNOWN
         self._live: list[TableBatch] = []
-        self._noted: list[Settled] = []
-        self._refused = Refused(lambda: self._context.clock.monotonic())
         self._numbers = itertools.count(1)
         self._upkeep_at = 0.0
 
@@ -80,13 +77,15 @@ class TableSource:
             self._opening = Opening(self._options)
             self._bell = Bell(self._options, context.member and context.member.rpartition(".")[0])
             self._listening = Listening(self._options, context, self._opening, self._bell)
+            self._settling = Settling(context)
         self._shape = UNKNOWN
         self._database = self._opening.database(self._make_ready)
         self._keepers = self._opening.quick_database()
         self._quick = self._opening.quick_database() if self._options.is_server else self._database
         self._rounds = Rounds(self._options, context, self._database, self._quick, self._bell)
-        settling, live, lock = lambda: self._settling, lambda: self._live, self._opening.lock
-        self._transactions = RowTransactions(context, settling, live, self.keeps, lock)
+        self._transactions = RowTransactions(
+            context, self._settling, lambda: self._live, self.keeps, self._opening.lock
+        )
         self._database.read(lambda connection: None)
 
     def fetch(self, limit: int, timeout_s: float) -> Batch | None:
@@ -122,7 +121,7 @@ class TableSource:
 
     def unsettled(self) -> int:
         """What is kept aside counts, but alone it never keeps the loop from fetching."""
-        return self._in_hand() + min(self._refused.rows, self._context.max_unsettled - 1)
+        return self._in_hand() + min(self._settling.refused.rows, self._context.max_unsettled - 1)
 
     def keeps(self, batch: Batch) -> bool:
         claimed = cast("TableBatch", batch)
@@ -147,7 +146,7 @@ class TableSource:
 
     def close(self, deadline: float) -> None:
         self._settle_now()
-        self._refused.forget(self._live)
+        self._settling.refused.forget(self._live)
         self._live.clear()
         wait_s = min(CLOSING_WAIT_S, max(0.0, deadline - self._context.clock.monotonic()))
         try:
@@ -222,7 +221,7 @@ class TableSource:
         return batch
 
     def _in_hand(self) -> int:
-        return sum(batch.unsettled for batch in self._live) - self._refused.rows
+        return sum(batch.unsettled for batch in self._live) - self._settling.refused.rows
 
     def _settle_now(self) -> None:
         """Write what is noted. Where that fails it stays noted, and the next fetch says that the source is away."""
@@ -251,7 +250,7 @@ class TableSource:
             return
         self._settle_now()
         with self._turn:
-            self._refused.forget(lost)
+            self._settling.refused.forget(lost)
             self._live = [batch for batch in self._live if not batch.is_lost]
             self._database.write(self._give_back)
 
@@ -278,7 +277,7 @@ class TableSource:
             self._is_due = sql.claims.is_due if side is None else Intake(side, self._context.clock.monotonic).is_due
             self._claiming = Claiming(self._context, shape, sql.claims, side, self._numbers)
             self._lag = TableLag(self._options, shape, sql)
-            self._settling = Settling(sql, self._context, self._noted, self._refused)
+            self._settling.sql = sql
         self._unless_locked(connection, self._claims.end)
 
     def _give_back(self, connection: Connection) -> None:

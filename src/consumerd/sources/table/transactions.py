@@ -27,7 +27,7 @@ class RowTransactions:
     def __init__(
         self,
         context: SourceContext,
-        settling: Callable[[], Settling],
+        settling: Settling,
         live: Callable[[], Sequence[TableBatch]],
         keeps: Callable[[TableBatch], bool],
         lock: FileLock | None,
@@ -67,7 +67,7 @@ class RowTransactions:
 
         def settle(connection: Connection) -> None:
             batch.apart[index] = False  # before the row changes: whoever renews the claim would miss it
-            if not self._settling().settle_done(connection, batch, index):
+            if not self._settling.settle_done(connection, batch, index):
                 raise _lost(batch.id_of(index))
 
         try:
@@ -96,7 +96,7 @@ class RowTransactions:
     @contextmanager
     def _of_dead(self, task_id: TaskId, keys: Sequence[object]) -> Iterator[Connection]:
         def settle(connection: Connection) -> None:
-            if not self._settling().resolve(connection, keys):
+            if not self._settling.resolve(connection, keys):
                 raise TaskLostError(
                     f"the row {task_id} is not dead any more, and what its handler wrote is rolled back: it was done, "
                     "set back or deleted; discard its parked copy"
