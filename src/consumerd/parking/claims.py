@@ -189,19 +189,24 @@ def _claims(connection: Connection) -> Claims:
 
 
 @cache
-def claims_in(dialect: str) -> Claims:
-    """The claims on parked tasks. A task stays `waiting` while it is claimed: its lease has columns of its own."""
+def claims_in(
+    dialect: str, table: str = PARKED.name, index: str = "ix_parked_due", gives: tuple[str, ...] = ("{size}",)
+) -> Claims:
+    """The claims on parked tasks, or on ticks. A row stays `waiting` while claimed: its lease has columns of its own.
+
+    gives: what is told of each besides its key; ticks have no size.
+    """
     return Claims(
         ClaimedTable(
-            table=PARKED.name,
+            table=table,
             key=("id",),
             state="state",
             waiting=ParkedState.WAITING.value,
             due="due_at",
             token="lease_token",  # noqa: S106 - a column's name
             until="lease_until",
-            index="ix_parked_due",
-            gives=("{size}",),
+            index=index,
+            gives=gives,
             condition="{consumer} = :consumer",
             more={"size": "size_bytes", "consumer": "consumer"},
         ),

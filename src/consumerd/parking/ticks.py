@@ -9,19 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal, Protocol
 
 import orjson
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, func, select, update
 
 from consumerd.clock import iso
-from consumerd.database.claimed_table import ClaimedTable
 from consumerd.database.claims import Claims, Lease
 from consumerd.database.dialects import database_now, upsert
 from consumerd.model.parked import ParkedState
 from consumerd.model.task import TaskId
-from consumerd.parking.claims import read_tasks
+from consumerd.parking.claims import claims_in, read_tasks
 from consumerd.parking.records import key_of
 from consumerd.parking.schema import PARKED, PARTS, SCHEDULES, TICKS
 
@@ -228,9 +226,9 @@ def _revive(connection: Connection, consumer: str) -> None:
 # For others
 
 
-def release(connection: Connection, owner_prefix: str, spared: str | None) -> int:
-    """Give up the claims of owners whose names start so, but for one; how many they were."""
-    return _claims(connection.dialect.name).release(connection, owner_prefix, [] if spared is None else [spared])
+def release(connection: Connection, owner_prefix: str) -> int:
+    """Give up the claims of owners whose names start so; how many they were."""
+    return _claims(connection.dialect.name).release(connection, owner_prefix)
 
 
 def make_by_hand(connection: Connection, consumers: Sequence[str]) -> list[str]:
@@ -245,21 +243,5 @@ def _now(connection: Connection) -> float:
     return float(connection.execute(select(database_now(connection.dialect.name))).scalar_one())
 
 
-@cache
 def _claims(dialect: str) -> Claims:
-    """A tick stays `waiting` while it is claimed: its lease has columns of its own."""
-    return Claims(
-        ClaimedTable(
-            table=TICKS.name,
-            key=("id",),
-            state="state",
-            waiting=WAITING,
-            due="due_at",
-            token="lease_token",  # noqa: S106 - a column's name
-            until="lease_until",
-            index="ix_parked_tick_due",
-            condition="{consumer} = :consumer",
-            more={"consumer": "consumer"},
-        ),
-        dialect,
-    )
+    return claims_in(dialect, TICKS.name, "ix_parked_tick_due", ())

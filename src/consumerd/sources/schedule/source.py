@@ -136,7 +136,7 @@ class ScheduleSource:
         del deadline
         try:
             self._settle_now()
-            self._run(partial(ticks.release, owner_prefix=self._own_tokens, spared=None))
+            self._run(partial(ticks.release, owner_prefix=self._own_tokens))
         except StoreAwayError as error:
             self._context.emit(events.release_failed(error=str(error), then="the lease runs out"))
 
@@ -173,7 +173,7 @@ class ScheduleSource:
         """Make what is due, and claim a run. One that is claimed when nobody waits for it any more is given back."""
         clock = self._context.clock
         if self._is_doubtful:
-            self._run(partial(ticks.release, owner_prefix=self._own_tokens, spared=None))
+            self._run(partial(ticks.release, owner_prefix=self._own_tokens))
         self._is_doubtful = True
         lease = Lease(f"{self._context.lease_owner}/{next(self._numbers)}", self._options.lease)
         leased_at = clock.monotonic()
