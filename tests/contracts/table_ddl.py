@@ -66,6 +66,18 @@ class TableDdlContract:
         assert lacks(bench, table="other") == lacks(bench, is_made=True, table="other") == []
         assert bench.source(table="other").fetch(1, 0.0) is None
 
+    def test_each_table_has_its_own_index_however_much_their_names_are_alike(self, bench: TableBench) -> None:
+        alike = [f"{'t' * 58}{last}" for last in "12"]
+        for name in alike if "://" in bench.database else [*alike, "b", "a.b"]:
+            lacks(bench, is_made=True, table=name)
+            assert lacks(bench, table=name) == []
+
+    def test_an_index_whose_name_is_taken_is_refused_with_what_to_do(self, bench: TableBench) -> None:
+        drop_index(bench)
+        bench.execute("CREATE INDEX ix_tasks_due ON tasks (attempts)")
+        with pytest.raises(SourceRefusedError, match=r"(already exists|Duplicate key name).*: rename or drop what has"):
+            lacks(bench, is_made=True)
+
     @pytest.mark.parametrize("rows", [0, 3])
     def test_columns_that_are_missing_are_added_and_the_index_with_them(self, bench: TableBench, rows: int) -> None:
         bench.enqueue(*range(rows))

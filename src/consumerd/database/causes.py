@@ -15,7 +15,9 @@ from consumerd.errors import UnstorableError
 
 LONGEST_CAUSE = 300
 
+_TAKEN = ("already exists", "duplicate key name")
 _REMEDIES = (
+    (_TAKEN, "rename or drop what has that name"),
     (("disk is full", "no space left", "disk full"), "free some space"),
     (
         ("' to database '", "denied for table", "denied for schema", "denied for database", "command denied"),
@@ -111,6 +113,11 @@ def has_no_room(error: BaseException) -> bool:
 def is_of_no_table(error: BaseException) -> bool:
     """Whether a driver says that a table is not there."""
     return not _NO_TABLE_CODES.isdisjoint(_codes(error))
+
+
+def is_name_taken(error: BaseException) -> bool:
+    """Whether something else has the name of what was to be made."""
+    return any(sign in words_of(error).lower() for sign in _TAKEN)
 
 
 def is_of_content(error: BaseException | None) -> bool:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import DBAPIError
 
 from consumerd.clock import SYSTEM_CLOCK
-from consumerd.database.causes import cause_of, may_pass
+from consumerd.database.causes import cause_of, is_name_taken, may_pass
 from consumerd.errors import SourceAwayError, SourceRefusedError
 from consumerd.sources.change import Change
 from consumerd.sources.table.found import FoundTable
@@ -117,7 +117,12 @@ def make(connection: Connection, found: Sequence[Change]) -> None:
         if waits:
             is_beside = " CONCURRENTLY " in change.statement
             connection.exec_driver_sql(_WAITS_BESIDE if is_beside else waits)
-        connection.exec_driver_sql(change.statement, execution_options=_AS_IT_IS)
+        try:
+            connection.exec_driver_sql(change.statement, execution_options=_AS_IT_IS)
+        except DBAPIError as error:
+            if not is_name_taken(error):
+                raise
+            raise SourceRefusedError(f"{change.why}, and its statement is refused: {cause_of(error)}") from error
 
 
 def _is_there(connection: Connection, options: TableOptions, name: str) -> bool:

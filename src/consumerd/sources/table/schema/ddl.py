@@ -5,6 +5,7 @@ They are printed to be copied, so that names and texts are quoted and no driver'
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 
 from consumerd.database.dialects import NOW
@@ -68,6 +69,8 @@ _LIKE = {
     "mysql": "CREATE TABLE IF NOT EXISTS {other} LIKE {table}",
     "postgresql": "CREATE TABLE IF NOT EXISTS {other} (LIKE {table})",
 }
+_LONGEST = 54
+"""Bytes of a table's name in that of an index."""
 _ALL_TASKS = "all rows that are there become tasks: set it to another state in those that are none, before workers run"
 
 
@@ -172,7 +175,7 @@ class Ddl:
     ) -> str:
         return _INDEX.format(
             unique=unique,
-            index=self._quoted(index_name(self._told, prefix, suffix)),
+            index=self._quoted(self._index_name(prefix, suffix)),
             table=self.table,
             columns=", ".join(map(self._quoted, columns)),
             before=how[0],
@@ -202,8 +205,10 @@ class Ddl:
     def _quoted(self, name: str) -> str:
         return quoted(self._dialect, name)
 
-
-def index_name(table: str, prefix: str = "ix", suffix: str = "due") -> str:
-    """The name of an index of consumerd's: as long as every server takes it, 63 bytes."""
-    name = table.rpartition(".")[2].encode()[:54].decode(errors="ignore")
-    return f"{prefix}_{name}_{suffix}"
+    def _index_name(self, prefix: str, suffix: str) -> str:
+        """Another one for each table, and as long as every server takes it: 63 bytes. On servers it needs no schema."""
+        whole = self._told if self._dialect == "sqlite" else self._told.rpartition(".")[2]
+        if len(whole.encode()) > _LONGEST:
+            digest = hashlib.sha256(whole.encode()).hexdigest()[:8]
+            whole = f"{whole.encode()[: _LONGEST - 9].decode(errors='ignore')}_{digest}"
+        return f"{prefix}_{whole}_{suffix}"
