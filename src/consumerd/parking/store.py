@@ -1,4 +1,4 @@
-"""The parking store: one table, on the embedded SQLite file or on a database that all hosts share.
+"""The parking store: a few tables, on the embedded SQLite file or on a database that all hosts share.
 
 Every method is one transaction, but for those that say otherwise, and raises StoreAwayError when that cannot be.
 Nothing is half done then, though a COMMIT whose answer was lost may have happened: repeat it. Not for several threads
