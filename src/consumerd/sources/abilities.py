@@ -7,6 +7,11 @@ from typing import Protocol, runtime_checkable
 from consumerd.errors import SourceAwayError
 from consumerd.wire.status import ScheduleStatus
 
+RENEWED_AFTER = 1 / 3
+"""The part of a lease after which its holder renews it."""
+TRUSTED_FOR = 0.8
+"""The part of a lease after which its holder begins no task any more: clocks and answers take their time."""
+
 
 @runtime_checkable
 class Listens(Protocol):

@@ -11,7 +11,8 @@ from consumerd.errors import StoreAwayError
 from consumerd.events.facts import Fact
 from consumerd.model.division import Division
 from consumerd.model.shards import BUCKET_COUNT, Shard
-from consumerd.sources.query.ownership import LEASE_S, RENEWED_AFTER_S, TRUSTED_FOR, Ownership
+from consumerd.sources.abilities import TRUSTED_FOR
+from consumerd.sources.query.ownership import LEASE_S, RENEWED_AFTER_S, Ownership
 from consumerd.testing.clock import ManualClock
 from consumerd.testing.source_context import NothingParked, StandInWorker, context_for_tests
 

@@ -19,11 +19,11 @@ from consumerd.errors import StoreAwayError
 from consumerd.model import division
 from consumerd.model.division import Division, Member, Ranges
 from consumerd.model.shards import Shard
+from consumerd.sources.abilities import RENEWED_AFTER, TRUSTED_FOR
 from consumerd.sources.contract import SourceContext
 
 LEASE_S = 30.0
-TRUSTED_FOR = 0.8
-RENEWED_AFTER_S = LEASE_S / 3
+RENEWED_AFTER_S = RENEWED_AFTER * LEASE_S
 LACKS_LOOK_S = 1.0
 """A worker that has less than its part looks so often; one that is called looks at once."""
 

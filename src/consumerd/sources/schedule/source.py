@@ -22,6 +22,7 @@ from consumerd.errors import StoreAwayError
 from consumerd.model.outcome import Done, Retry
 from consumerd.parking import ticks
 from consumerd.parking.ticks import Look, Schedule
+from consumerd.sources.abilities import RENEWED_AFTER, TRUSTED_FOR
 from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
 from consumerd.sources.schedule import TRAITS, held
 from consumerd.sources.schedule.options import ScheduleOptions
@@ -35,10 +36,6 @@ SHORTEST_S = 0.005
 BUSY_S = 0.5
 """After so long the keeper looks in the loop's place."""
 TOLD_EVERY_S = 2.0
-RENEWED_AFTER = 1 / 3
-"""The part of a lease after which it is renewed."""
-TRUSTED_FOR = 0.8
-"""The part of a lease after which no attempt is begun any more."""
 
 ResultT = TypeVar("ResultT")
 

@@ -25,12 +25,11 @@ from consumerd.sources.contract import SourceContext
 from consumerd.sources.table.bell import Bell
 from consumerd.sources.table.opening import Opening
 from consumerd.sources.table.options import TableOptions
+from consumerd.sources.table.rounds import SHARE
 
 CHANNEL = "consumerd"
 """Where PostgreSQL tells of a table, by its name, that it has new tasks."""
 
-SHARE = 20
-"""A look that takes long is made as often as it costs a twentieth of the time."""
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 _BEAT_S = 1.0

@@ -20,6 +20,7 @@ from consumerd.database.claims import Lease
 from consumerd.database.database import Database
 from consumerd.errors import SourceAwayError
 from consumerd.model.task import Task, TaskId
+from consumerd.sources.abilities import RENEWED_AFTER, TRUSTED_FOR
 from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
 from consumerd.sources.decoding import decode_json
 from consumerd.sources.records import decode_record
@@ -42,10 +43,6 @@ from consumerd.sources.table.transactions import RowTransactions
 
 ResultT = TypeVar("ResultT")
 
-RENEWED_AFTER = 1 / 3
-"""The part of a lease after which it is renewed."""
-TRUSTED_FOR = 0.8
-"""The part of a lease after which no task is started any more."""
 CLOSING_WAIT_S = 1.0
 UPKEEP_EVERY_S = 10.0
 

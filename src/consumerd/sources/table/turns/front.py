@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from consumerd.sources.table.rounds import SHARE
+
 SHORTEST_S = 0.5
-SHARE = 20
 
 
 class Front:

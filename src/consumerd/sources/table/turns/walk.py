@@ -17,9 +17,9 @@ from consumerd.database.claims import Claims
 from consumerd.database.sql import Statement
 from consumerd.sources.identities import text_of
 from consumerd.sources.table.options import TableOptions
+from consumerd.sources.table.rounds import SHARE
 from consumerd.sources.table.turns.lanes import MANY, Lanes, Values, rank_of
 
-SHARE = 20
 MOST_STEPS = 64
 """A look steps over so many lanes at most; each step is a statement."""
 
