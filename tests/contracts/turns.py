@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
 from consumerd.errors import SourceRefusedError
+from consumerd.sources.table import KIND
 from contracts.claimed_table import LEASE_S, TableBench, fetched, record, settle
 
 
@@ -23,6 +24,14 @@ def add_turns(bench: TableBench, rows: Sequence[tuple[int | None, str | None]], 
     bench.execute_for(
         "UPDATE tasks SET priority = :priority, tenant = :tenant, due_at = :due WHERE id = :number", values
     )
+
+
+def make_turn_index(bench: TableBench, options: Mapping[str, str]) -> None:
+    """In the place of that of `add_turns`, the one that consumerd makes."""
+    bench.execute("DROP INDEX ix_turns" + (" ON tasks" if bench.database.startswith("mysql") else ""))
+    assert KIND.changes is not None
+    [change] = KIND.changes(bench.keys(**options), True)
+    assert (" WHERE " in change.statement) != bench.database.startswith("mysql")
 
 
 class TurnsContract:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, CursorResult
 
 from contracts.claimed_table import TableBench, closing
-from contracts.turns import TurnsContract, add_turns
+from contracts.turns import TurnsContract, add_turns, make_turn_index
 
 
 class TestServers(TurnsContract):
@@ -35,15 +35,18 @@ class Explained:
         return self._connection.exec_driver_sql(statement, parameters)
 
 
+@pytest.mark.parametrize("is_ours", [False, True], ids=["theirs", "ours"])
 @pytest.mark.parametrize(
     "options",
     [{"priority": "priority"}, {"fair_by": "tenant"}, {"priority": "priority", "fair_by": "tenant"}],
     ids=["priority", "fair", "both"],
 )
-def test_claims_in_turn_go_by_their_index_alone(database_url: str, options: dict[str, str]) -> None:
+def test_claims_in_turn_go_by_their_index_alone(database_url: str, options: dict[str, str], *, is_ours: bool) -> None:
     rows = [(number % 2, "a") for number in range(120)] + [(2, "b"), (None, None), (3, None), (None, "c")]
     with closing(TableBench(database_url, is_server=True)) as bench:
         add_turns(bench, rows, *options.values())
+        if is_ours:
+            make_turn_index(bench, options)
         bench.execute("CREATE INDEX ix_tenant ON tasks (tenant)")  # as a foreign key has one
         bench.execute("ANALYZE TABLE tasks" if database_url.startswith("mysql") else "ANALYZE tasks")
         source = bench.source(**options)
@@ -57,6 +60,6 @@ def test_claims_in_turn_go_by_their_index_alone(database_url: str, options: dict
 
             source._database.write(take)
         assert bench.rows().count("claimed") == len(rows)
-        assert len([plan for plan in plans if "ix_turns" in plan]) > 8
+        assert len([plan for plan in plans if ("ix_tasks_turns" if is_ours else "ix_turns") in plan]) > 8
         for plan in plans:
             assert not re.search(r"filesort|temporary|Sort|Seq Scan|Bitmap|ix_tenant", plan), plan

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from consumerd.database.embedded import driver_of
 from consumerd.sources.table.options import TableOptions
 from contracts.claimed_table import TableBench, closing, fetched
-from contracts.turns import TurnsContract, add_turns
+from contracts.turns import TurnsContract, add_turns, make_turn_index
 
 
 @pytest.fixture
@@ -25,10 +25,13 @@ class TestSQLite(TurnsContract):
     """In a file."""
 
 
+@pytest.mark.parametrize("is_ours", [False, True])
 @pytest.mark.parametrize("options", [{"priority": "priority"}, {"fair_by": "priority", "priority": "tenant"}])
-def test_claims_in_turn_go_by_their_index(bench: TableBench, options: dict[str, str]) -> None:
+def test_claims_in_turn_go_by_their_index(bench: TableBench, options: dict[str, str], *, is_ours: bool) -> None:
     columns = [options[name] for name in ("priority", "fair_by") if name in options]
     add_turns(bench, [(2, "a"), (1, "b"), (None, None)] * 9, *columns)
+    if is_ours:
+        make_turn_index(bench, options)
     bench.execute("CREATE INDEX ix_tenant ON tasks (tenant)")
     source = bench.source(**options)
     statements: list[str] = []
@@ -40,7 +43,7 @@ def test_claims_in_turn_go_by_their_index(bench: TableBench, options: dict[str, 
     plans = [[row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {each}")] for each in looked]
     connection.close()
     steps = [step for plan in plans for step in plan]
-    assert sum("INDEX ix_turns" in step for step in steps) > 9
+    assert sum(f"INDEX {'ix_tasks_turns' if is_ours else 'ix_turns'}" in step for step in steps) > 9
     assert not [step for step in steps if step.startswith("SCAN tasks") or "TEMP" in step or "ix_tenant" in step]
 
 

@@ -155,9 +155,11 @@ class Ddl:
         return Change(self._index(is_new=False), why, _INDEX_CAUTION[self._dialect])
 
     def add_turn_index(self, columns: Sequence[str], why: str) -> Change:
-        """The index by which rows take turns."""
-        how = _OF_USED_TABLE[self._dialect]
-        return Change(self._index_of("ix", columns, "turns", how), why, _INDEX_CAUTION[self._dialect])
+        """The index by which rows take turns: of those that wait alone, where a database knows indexes of a part."""
+        before, after = _OF_USED_TABLE[self._dialect]
+        if self._dialect != "mysql":
+            after += f" WHERE {self._name('state')} = {self._pending()}"
+        return Change(self._index_of("ix", columns, "turns", (before, after)), why, _INDEX_CAUTION[self._dialect])
 
     def add_key(self, why: str) -> Change:
         """An index by which a row is found again, and is the only one."""
@@ -184,11 +186,11 @@ class Ddl:
 
     def _kind(self, mark: str, *, is_new: bool) -> str:
         """The type of a column of consumerd's own. is_new: the table is there, and it is not yet."""
-        types, pending = self._types, quoted_text(self._dialect, self._options.states.pending)
+        types = self._types
         is_constant = is_new and self._dialect != "postgresql"
         due = f"{int(self._now)}" if is_constant else f"({NOW[self._dialect]})"
         kinds = {
-            "state": f"{types['state_text']} NOT NULL DEFAULT {pending}",
+            "state": f"{types['state_text']} NOT NULL DEFAULT {self._pending()}",
             "due": f"{types['time']} DEFAULT {due}",
             "attempts": "INTEGER NOT NULL DEFAULT 0",
             "lease": types["text"],
@@ -198,6 +200,9 @@ class Ddl:
     def _of(self, mark: str) -> str:
         name: str = getattr(self._options, f"{mark}_column")
         return name
+
+    def _pending(self) -> str:
+        return quoted_text(self._dialect, self._options.states.pending)
 
     def _name(self, mark: str) -> str:
         return self._quoted(self._of(mark))
