@@ -188,6 +188,15 @@ class TransactionsContract:
             within(source.transaction(fetched(source).task(0)), effect, commit)
         assert (self.effects(bench), bench.rows()[0]) == ([], "claimed")
 
+    def test_what_the_server_has_rolled_back_is_not_done_though_its_block_went_on(self, bench: TableBench) -> None:
+        def lose(connection: Connection) -> None:  # as by a deadlock, whose error the handler swallows
+            connection.execute(text("ROLLBACK"))
+
+        source = bench.source()
+        with pytest.raises(RuntimeError, match="was ended within its block"):
+            within(source.transaction(fetched(source).task(0)), effect, lose)
+        assert (self.effects(bench), bench.rows()[0]) == ([], "claimed")
+
     def test_a_session_and_a_savepoint_join_it(self, bench: TableBench) -> None:
         source = bench.source()
         with source.transaction(fetched(source).task(0)) as connection:

@@ -339,6 +339,16 @@ class ScheduleContract:
         settle(source, batch)
         assert bench.row().took_s == pytest.approx(30, abs=10)
 
+    @pytest.mark.parametrize("odd", [float("nan"), float("-inf"), 10**400, 2**63, "abc", True])
+    def test_a_cursor_is_kept_whatever_is_said_of_how_far_it_is(self, bench: Bench, odd: Any) -> None:
+        source = bench.source()
+        bench.pass_hours(1)
+        taken(source)
+        assert source.checkpoint(7, odd, odd)
+        _, tick = taken(bench.source(generation=2))
+        assert tick.cursor == 7
+        assert bench.told() == []
+
     def test_a_checkpoint_that_cannot_be_kept_is_refused_with_a_sentence(self, bench: Bench) -> None:
         source = bench.source()
         bench.pass_hours(1)
@@ -347,6 +357,8 @@ class ScheduleContract:
             source.checkpoint(object(), None, None)
         with pytest.raises(ValueError, match="keeps at most 65536 bytes"):
             source.checkpoint("x" * 70_000, None, None)
+        with pytest.raises(ValueError, match="JSON"):
+            source.checkpoint({"page": [float("nan")]}, None, None)
         settle(source, batch)
 
     def test_nothing_is_written_while_nothing_is_due(self, bench: Bench) -> None:

@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import ClassVar
 
@@ -167,6 +168,15 @@ class TestValues:
             (name, type(value), str(value)) for name, value in row.items()
         ]
         assert list(row) == list(columns)
+
+    def test_dates_that_python_has_not_come_as_text(self, postgres_url: str) -> None:
+        with closing(TableBench(postgres_url, is_server=True)) as bench:
+            bench.execute("ALTER TABLE tasks ADD COLUMN until TIMESTAMPTZ, ADD COLUMN days DATE[], ADD COLUMN at TIME")
+            bench.enqueue(1)
+            bench.execute("UPDATE tasks SET until = 'infinity', days = '{infinity,2026-02-28}', at = '24:00'")
+            source = bench.source(columns=["until", "days", "at"])
+            found = record(fetched(source))
+            assert found == {"until": "infinity", "days": ["infinity", date(2026, 2, 28)], "at": "24:00:00"}
 
 
 class TestLostAnswers:

@@ -14,15 +14,17 @@ from sqlalchemy import URL, Connection, Engine, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from consumerd.database.causes import NotReadyError, cause_of, is_of_content
+from consumerd.database.causes import NotReadyError, cause_of, is_of_content, words_of
 from consumerd.database.database import Away
 from consumerd.database.lock import FileLock
+from consumerd.database.values import any_text
 
 ResultT = TypeVar("ResultT")
 
 LONGEST_WAIT_S = 5.0
 
 _WRITING, _READING = "BEGIN IMMEDIATE", "BEGIN"
+_UNREADABLE = "Could not decode to UTF-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class EmbeddedDatabase:
         self._identity: tuple[int, int] | None = None
         self._engine: Engine | None = None
         self._connection: Connection | None = None
+        self._reads_any_text = False
 
     def write(self, step: Callable[[Connection], ResultT]) -> ResultT:
         """Run `step` under the file's lock and `BEGIN IMMEDIATE`, and commit."""
@@ -84,6 +87,10 @@ class EmbeddedDatabase:
             with self._locked() if is_locked else nullcontext():
                 return _transact(self._opened(engine), begin, step)
         except (SQLAlchemyError, sqlite3.Error, OSError, NotReadyError) as error:
+            if self._connection is not None and not self._reads_any_text and _UNREADABLE in words_of(error):
+                self._reads_any_text = True  # slower, and needed by few files
+                driver_of(self._connection).text_factory = any_text
+                return self._run(begin, step, is_locked=is_locked)
             if not is_of_content(error):
                 self.close()
                 self._lock.close()
@@ -120,6 +127,7 @@ class EmbeddedDatabase:
     def _make_ready(self, connection: Connection) -> None:
         driver, journal = driver_of(connection), self._file.journal
         driver.execute("PRAGMA synchronous=FULL")
+        driver.text_factory = any_text if self._reads_any_text else str
         driver.execute("PRAGMA mmap_size=0")
         if journal is not None and driver.execute("PRAGMA journal_mode").fetchone()[0] != journal:
             driver.execute(f"PRAGMA journal_mode={journal}")

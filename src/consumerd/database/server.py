@@ -13,6 +13,7 @@ from consumerd.clock import SYSTEM_CLOCK, monotonic
 from consumerd.database.causes import NotReadyError, cause_of, has_no_room, is_locked, is_of_content, is_transient
 from consumerd.database.database import Away
 from consumerd.database.urls import connect_arguments, driver_needed, with_driver
+from consumerd.database.values import read_any_date
 
 ResultT = TypeVar("ResultT")
 
@@ -136,6 +137,8 @@ class ServerDatabase:
                 connect_args=connect_arguments(self._url, self._lock_wait_s),
             )
         event.listen(engine, "do_connect", _connect_through_pooler)
+        if self._url.get_driver_name() == "psycopg":
+            event.listen(engine, "connect", lambda connection, record: read_any_date(connection))
         return engine
 
 

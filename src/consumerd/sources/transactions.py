@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from threading import get_ident
 
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from consumerd.database.causes import is_of_content, words_of
 from consumerd.database.embedded import driver_of
@@ -64,6 +64,23 @@ class Transactions:
             self._is_open = False
 
 
+_WHOLE = "consumerd"
+_ENDED = (
+    "the transaction of self.transaction() was ended within its block: let an error pass to roll it back, "
+    "and use connection.begin_nested() for a part"
+)
+
+
+def _check_whole(connection: Connection) -> None:
+    """RuntimeError where the server has rolled the transaction back, as after a deadlock, and the block went on."""
+    try:
+        connection.exec_driver_sql(f"RELEASE SAVEPOINT {_WHOLE}")
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise
+        raise RuntimeError(f"{_ENDED} ({words_of(error)})") from error
+
+
 def _whole(connection: Connection, settle: Callable[[Connection], object]) -> Iterator[Connection]:
     """One transaction on the connection."""
     if connection.dialect.name == "sqlite":
@@ -76,12 +93,11 @@ def _whole(connection: Connection, settle: Callable[[Connection], object]) -> It
 
     event.listen(connection, "commit", refuse_within)
     try:
+        connection.exec_driver_sql(f"SAVEPOINT {_WHOLE}")
         yield connection
         if not transaction.is_active:
-            raise RuntimeError(
-                "the transaction of self.transaction() was ended within its block: let an error pass to roll it back, "
-                "and use connection.begin_nested() for a part"
-            )
+            raise RuntimeError(_ENDED)
+        _check_whole(connection)
         settle(connection)
     except BaseException:
         try:

@@ -41,7 +41,7 @@ class RunNow(Verb, frozen=True):
         return PoolNames(list(names))
 
     def lines(self, answer: PoolNames) -> Iterator[str]:
-        return (f"{name}: runs now, beside its times: see consumerd status" for name in answer.pools)
+        return (f"{name}: runs now, or after the run that goes on: see consumerd status" for name in answer.pools)
 
 
 command = command_of(RunNow)

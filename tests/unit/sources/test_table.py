@@ -26,7 +26,7 @@ from consumerd.testing.clock import ManualClock
 from consumerd.testing.running import Run
 from consumerd.testing.source_context import StandInWorker
 from consumerd.testing.source_contract import Feed, SourceContract
-from contracts.claimed_table import NOW, ClaimedTableContract, TableBench, closing, died, fetched, settle
+from contracts.claimed_table import NOW, ClaimedTableContract, TableBench, closing, died, fetched, record, settle
 from contracts.claimed_transactions import TransactionsContract
 from contracts.moved_rows import MovedRowsContract
 from contracts.side_table import SideTableContract
@@ -135,6 +135,14 @@ def test_text_that_is_not_utf8_holds_nobody_up(bench: TableBench) -> None:
 
 
 # Tables of all kinds
+
+
+def test_a_column_whose_text_is_no_utf8_is_bytes(bench: TableBench) -> None:
+    bench.execute("ALTER TABLE tasks ADD COLUMN name TEXT")
+    bench.enqueue(1, 2)
+    bench.execute("UPDATE tasks SET name = CAST(X'ff00' AS TEXT) WHERE id = 2")
+    batch = fetched(bench.source(columns=["name"]))
+    assert [record(batch, index) for index in range(2)] == [{"name": None}, {"name": b"\xff\0"}]
 
 
 def make(bench: TableBench, statement: str) -> None:

@@ -27,7 +27,7 @@ from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContex
 from consumerd.sources.schedule import TRAITS, held
 from consumerd.sources.schedule.options import ScheduleOptions
 from consumerd.sources.schedule.standing import Standing, lag_of, standing, status_of
-from consumerd.sources.schedule.tick import TickBatch, tick_of, with_cursor
+from consumerd.sources.schedule.tick import TickBatch, shown_number, tick_of, with_cursor
 from consumerd.wire.status import ScheduleStatus
 
 POLL_S = 5.0
@@ -112,8 +112,9 @@ class ScheduleSource:
         if hand is None:
             return True
         hand.record = with_cursor(hand.record, cursor)
+        far, whole = shown_number(done), shown_number(total)
         try:
-            if not self._run(partial(held.note, tick=hand.claimed, record=hand.record, done=done, total=total)):
+            if not self._run(partial(held.note, tick=hand.claimed, record=hand.record, done=far, total=whole)):
                 hand.is_lost = True
             self._note_store(None)
         except StoreAwayError as error:  # it is written with the next one, or with what becomes of the run

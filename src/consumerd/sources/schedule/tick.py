@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -16,6 +17,7 @@ from consumerd.parking.ticks import ClaimedTick
 from consumerd.sources.identities import one_by_one
 
 MOST_BYTES = 64 * 1024
+LARGEST = 1e300
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +51,18 @@ def tick_of(payload: bytes, zone: tzinfo = UTC, starts: int = 1) -> Tick:
         raise UndecodableError(sentence) from error
 
 
+def shown_number(value: object) -> float | None:
+    """How far a run has come, or how far it goes; None for what is no number that a database has a column for."""
+    is_number = isinstance(value, int | float) and abs(value) < LARGEST
+    return float(value) if is_number else None  # type: ignore[arg-type]  # a number, then
+
+
 def with_cursor(payload: bytes, cursor: object) -> bytes:
     """The payload with another cursor. ValueError for one that JSON has not, or that is too long."""
     try:
+        json.dumps(cursor, allow_nan=False, default=lambda value: None)  # orjson makes a NaN `null`
         written = orjson.dumps({**orjson.loads(payload), "cursor": cursor})
-    except TypeError as error:
+    except (TypeError, RecursionError) as error:
         raise ValueError(f"a checkpoint keeps what JSON has, and not a {type(cursor).__name__} ({error})") from error
     if len(written) > MOST_BYTES:
         raise ValueError(f"a checkpoint keeps at most {MOST_BYTES} bytes, and this one has {len(written)}: keep an id")

@@ -100,7 +100,7 @@ class TableOptions(BaseModel):
         default=States(), description='The words of the state column, such as `{pending = "new", done = "sent"}`.'
     )
     due_column: Name = Field(default="due_at", description="Column: when the row is due.")
-    attempts_column: Name = Field(default="attempts", description="Column: how often the task was attempted.")
+    attempts_column: Name = Field(default="attempts", description="Column: the attempts when it was last put off.")
     first_column: Name = Field(default="first_at", description="Column: when it was attempted first.")
     lease_column: Name = Field(default="lease", description="Column: which worker has claimed the row.")
     settled_column: Name = Field(default="settled_at", description="Column: when the row was settled.")
