@@ -54,5 +54,12 @@ def test_two_at_once_are_wrong_unless_one_was_frozen() -> None:
     assert said(*overlap, frozen=(100,)) == []
 
 
+def test_one_that_was_frozen_before_it_could_write_that_it_begins_has_its_row_again() -> None:
+    again = (*BOTH, "b 2 101 50", "e 2 101 60")
+    assert said(*again, frozen=(101,)) == []
+    assert said(*again, frozen=(101,), most_repeats=0) == ["1 rows of 101 came again, and 0 may"]
+    assert said("b 1 100 10", "b 1 101 15", "e 1 100 20", "e 1 101 30", *BOTH[2:], frozen=(101,)) == []
+
+
 def test_a_row_that_nobody_made_is_told() -> None:
     assert said(*BOTH, "b 3 100 50", "e 3 100 60") == ["row 3 is nobody's"]

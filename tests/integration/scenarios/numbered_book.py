@@ -55,10 +55,12 @@ def complaints(
     repeats: Counter[int] = Counter()
     for number, found in by_number.items():
         for earlier, later in itertools.pairwise(found):
-            repeats[earlier.pid] += earlier.ended_ns is not None
-            if earlier.pid not in killed and earlier.pid not in frozen:
+            is_late = later.pid in frozen and earlier.pid not in killed and earlier.pid not in frozen
+            reason = later.pid if is_late else earlier.pid  # it had taken the row, and was stopped before it began
+            repeats[reason] += earlier.ended_ns is not None
+            if reason not in killed and reason not in frozen:
                 yield f"row {number} came again after {earlier.pid}, to which nothing had been done"
-            if earlier.ended_ns is not None and later.began_ns < earlier.ended_ns and earlier.pid not in frozen:
+            if earlier.ended_ns is not None and later.began_ns < earlier.ended_ns and reason not in frozen:
                 yield f"row {number} was handled by {earlier.pid} and {later.pid} at once"
     for pid, count in repeats.items():
         if count > most_repeats:
