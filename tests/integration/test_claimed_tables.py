@@ -70,6 +70,13 @@ def test_a_key_by_which_no_row_is_found_again_is_refused(database_url: str, kind
             bench.source(table="inexact")
 
 
+def test_an_index_that_mariadb_ignores_is_none(mariadb_url: str) -> None:
+    with closing(TableBench(mariadb_url, is_server=True)) as bench:
+        bench.enqueue(1)
+        bench.execute("ALTER TABLE tasks ALTER INDEX ix_tasks_due IGNORED")
+        assert record(fetched(bench.source())) == 1
+
+
 @pytest.mark.parametrize("where", ["payload <> $$it's :x$$", r"payload <> E'it\'s :x'", "(ARRAY[1, 2])[1:2] = '{1,2}'"])
 def test_a_condition_may_have_all_that_postgresql_knows(postgres_url: str, where: str) -> None:
     with closing(TableBench(postgres_url, is_server=True)) as bench:

@@ -5,11 +5,12 @@ Runs in workers and in probes.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, inspect
-from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy.exc import NoSuchTableError, SAWarning
 from sqlalchemy.types import (
     ARRAY,
     JSON,
@@ -49,7 +50,9 @@ class FoundTable:
         found, of = inspect(connection), (self.name, schema or None)
         restored = _restored if connection.dialect.name == "mysql" else _as_it_is
         try:
-            self.columns = restored(found.get_columns(*of))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", SAWarning)  # of what SQLAlchemy does not know of a table
+                self.columns = restored(found.get_columns(*of))
         except NoSuchTableError as error:
             raise SourceRefusedError(f"{self} does not exist: {made_by}") from error
         self.types = {each["name"].lower(): _known(each["type"]) for each in self.columns}
