@@ -12,8 +12,10 @@ from integration.scenarios.numbered_pool import Load
 SECONDS = 120.0
 WORKERS = 8
 SEED = 7
-EFFECTS_SECONDS = 20.0
-BESIDE_SECONDS = 20.0
+EFFECTS_SECONDS = 8.0
+BESIDE_SECONDS = 8.0
+KILLS_A_SECOND = 4.0
+"""More of them would use up the deaths that four workers may have, and the pool would rest for a minute."""
 
 
 def test_kills_cost_repeats_alone_and_each_has_its_kill(state_dir: Path, database_url: str) -> None:
@@ -32,7 +34,7 @@ def test_each_row_has_its_effect_once_whenever_workers_are_killed(
     """`make kills KILLS="--effects …"` has a thousand kills."""
     database = None if server == "sqlite" else request.getfixturevalue(f"{server}_url")
     kills = Kills(state_dir, workers=4, seed=SEED, database=database, load=load)
-    report = kills.run(EFFECTS_SECONDS, kills_a_second=10.0)
+    report = kills.run(EFFECTS_SECONDS, kills_a_second=KILLS_A_SECOND)
     assert report.complaints == [], report
     assert report.done["kill"] >= EFFECTS_SECONDS / 4, "it was hardly killed"
 
@@ -43,6 +45,6 @@ def test_kills_cost_repeats_alone_where_the_claims_stand_beside_the_table(
 ) -> None:
     database = None if server == "sqlite" else request.getfixturevalue(f"{server}_url")
     kills = Kills(state_dir, workers=4, seed=SEED, database=database, load=BESIDE)
-    report = kills.run(BESIDE_SECONDS, kills_a_second=10.0)
+    report = kills.run(BESIDE_SECONDS, kills_a_second=KILLS_A_SECOND)
     assert report.complaints == [], report
     assert report.done["kill"] >= BESIDE_SECONDS, "it was hardly killed"
