@@ -64,7 +64,7 @@ class Transactions:
             self._is_open = False
 
 
-_WHOLE = "consumerd"
+_SAVEPOINT = "consumerd"
 _ENDED = (
     "the transaction of self.transaction() was ended within its block: let an error pass to roll it back, "
     "and use connection.begin_nested() for a part"
@@ -74,7 +74,7 @@ _ENDED = (
 def _check_whole(connection: Connection) -> None:
     """RuntimeError where the server has rolled the transaction back, as after a deadlock, and the block went on."""
     try:
-        connection.exec_driver_sql(f"RELEASE SAVEPOINT {_WHOLE}")
+        connection.exec_driver_sql(f"RELEASE SAVEPOINT {_SAVEPOINT}")
     except DBAPIError as error:
         if error.connection_invalidated:
             raise
@@ -93,7 +93,7 @@ def _whole(connection: Connection, settle: Callable[[Connection], object]) -> It
 
     event.listen(connection, "commit", refuse_within)
     try:
-        connection.exec_driver_sql(f"SAVEPOINT {_WHOLE}")
+        connection.exec_driver_sql(f"SAVEPOINT {_SAVEPOINT}")
         yield connection
         if not transaction.is_active:
             raise RuntimeError(_ENDED)

@@ -127,12 +127,13 @@ class Hosts:
 
     def _running_pid(self) -> int | None:
         """Of the worker that begins a run next, if one does soon."""
-        deadline = time.monotonic() + 1.5
-        while time.monotonic() < deadline:
-            last = self._book.read_text().splitlines()[-1].split()
-            if last[0] == "begin":
-                return int(last[3])
-            time.sleep(0.01)
+
+        def begun() -> int | None:
+            what, _, _, pid, *_ = self._book.read_text().splitlines()[-1].split()
+            return int(pid) if what == "begin" else None
+
+        with contextlib.suppress(TimeoutError):
+            return wait_until(begun, 1.5, "a run that goes on")
         return None
 
     def _proven(self, host: int) -> list[int]:
