@@ -422,7 +422,7 @@ class ClaimedTableContract:
         source = bench.source()
         batch = fetched(source)
         source.settle([Settlement(batch, 0, 1, DONE)], is_due=False)
-        source.release(batch, 1)
+        source.release(batch, range(1, len(batch.raws)))
         assert bench.rows() == ["done", "pending", "pending"]
         assert source.unsettled() == 0
 
@@ -486,7 +486,7 @@ class ClaimedTableContract:
         frozen.tick()
         assert not frozen.keeps(batch)
         assert bench.worker.interrupts
-        frozen.release(batch, 1)
+        frozen.release(batch, range(1, len(batch.raws)))
         assert frozen.fetch(0, 0.0) is None
         assert frozen.unsettled() == 0
         assert sorted(map(str, bench.rows())) == ["claimed", "pending", "pending"]

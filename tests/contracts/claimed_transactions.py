@@ -147,7 +147,7 @@ class TransactionsContract:
             with source.transaction(batch.task(index)) as connection:
                 effect(connection)
         settle(source, batch)
-        source.release(batch, 3)
+        source.release(batch, range(3, len(batch.raws)))
         assert source.fetch(10, 0.0) is None
         assert not source.is_settled(batch.task(0))
 
@@ -221,7 +221,7 @@ class TransactionsContract:
             within(source.transaction(batch.task(0)), effect)
         assert (source.is_settled(batch.task(0)), source.keeps(batch), bench.worker.interrupts) == (False, False, 1)
         settle(source, batch, DONE, is_due=False)  # by a handler that swallows the error
-        source.release(batch, 3)
+        source.release(batch, range(3, len(batch.raws)))
         assert (source.fetch(10, 0.0) is None) == is_committed
         assert self.effects(bench) == [0] * is_committed
         assert bench.rows() == ["done" if is_committed else "claimed", "done", "done"]

@@ -112,7 +112,7 @@ def taken(source: ScheduleSource) -> tuple[TickBatch, Tick]:
 
 def settle(source: ScheduleSource, batch: TickBatch, outcome: Outcome = DONE, task: Task | None = None) -> None:
     source.settle([Settlement(batch, 0, 1, outcome, task)], is_due=True)
-    source.release(batch, 1)
+    source.release(batch, range(1, len(batch.raws)))
 
 
 def dead(batch: TickBatch) -> ParkedTask:
@@ -256,7 +256,7 @@ class ScheduleContract:
         bench.pass_hours(1)
         batch, _ = taken(here)
         here.checkpoint("half", 1, 2)
-        here.release(batch, 0)
+        here.release(batch, range(len(batch.raws)))
         again, tick = taken(there)
         assert (tick.cursor, again.task(0).attempts) == ("half", 0)
         settle(there, again)

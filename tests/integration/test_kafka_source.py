@@ -82,7 +82,7 @@ def next_batch(source: KafkaSource, limit: int = 500) -> Batch:
 
 def settle_all(source: KafkaSource, batch: Batch, *, is_due: bool = False) -> None:
     source.settle([Settlement(batch, 0, len(batch.raws), DONE)], is_due=is_due)
-    source.release(batch, len(batch.raws))
+    source.release(batch, ())
 
 
 def until_settled(source: KafkaSource) -> None:
@@ -478,7 +478,7 @@ def test_what_is_parked_is_skipped_at_the_next_assignment(seat: Seat):
     first = seat.open()
     batch = next_batch(first)
     seat.parked.ids = _parked_at(first, batch, {0, 4, 5, 9}) | {TaskId(f"{seat.topic}:another-topic:0:7")}
-    first.release(batch, 0)
+    first.release(batch, range(len(batch.raws)))
     first.close(monotonic() + PATIENCE_S)
     second = seat.open()
     batch = next_batch(second)
@@ -654,7 +654,7 @@ def test_a_revoke_waits_until_the_loop_has_left_the_batch(kafka: KafkaServer, ka
         assert not seat.told("partitions_revoked")
         assert not source.keeps(batch)
         source.settle([Settlement(batch, 0, 4, DONE)], is_due=False)
-        source.release(batch, 4)
+        source.release(batch, range(4, len(batch.raws)))
         wait_until(lambda: seat.told("partitions_revoked"), PATIENCE_S, "the revoke did not end")
         newcomer.until_handled(6)
         assert newcomer.handled[0] == (batch.shard, 4)

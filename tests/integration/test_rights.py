@@ -83,7 +83,7 @@ def work(owner: TableBench, limited: TableBench, **options: object) -> None:
     limited.clock.advance(20)  # a lease is due to be renewed
     source.tick()
     source.settle([Settlement(batch, 0, 1, DONE), Settlement(batch, 1, 2, Retry(after=60), batch.task(1))], is_due=True)
-    source.release(batch, 2)
+    source.release(batch, range(2, len(batch.raws)))
     source.finish_parked(TaskId(parked_id))
     settle(source, fetched(source), Dead("x"))
     for lag in (*source.lag(), *KIND.probe(limited.keys(**options))):

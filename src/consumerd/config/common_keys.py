@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from consumerd.config.sizes import LONGEST_S, Duration, Size
-from consumerd.model.slots import MOST_WORKERS
+from consumerd.model.slots import MOST_LANES, MOST_WORKERS
 
 ProcessName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 PathName = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
@@ -96,6 +96,19 @@ class CommonKeys(BaseModel):
         ge=1,
         le=1000,
         description="A task that has killed so many workers, one after the other, is parked as dead; 1 to 1000.",
+    )
+    concurrency: int = Field(
+        default=1,
+        ge=1,
+        le=MOST_LANES,
+        description="How many tasks a worker runs at once, 1 to 1024: in threads, or, where `handle_task` is `async "
+        "def`, on one event loop. The next task starts whenever one has ended.",
+    )
+    ordered: Literal["key"] | None = Field(
+        default=None,
+        description='With `concurrency`: `"key"` runs the tasks of one key one at a time and in the order of their '
+        "source; a task that is retried holds up those of its key alone. The key is a message's own, or what the "
+        "consumer's `task_key(record)` returns. Left out: tasks run in any order.",
     )
     settle_interval: Duration = Field(
         default=1.0, description="Every so many seconds finished tasks are settled with the source, between two tasks."

@@ -9,6 +9,9 @@ from typing import TypeVar
 MOST_WORKERS = 4096
 """Of one pool."""
 
+MOST_LANES = 1024
+"""A worker runs at most so many tasks at once."""
+
 
 class SlotState(StrEnum):
     """absent: no process; starting: forked, not ready; running: in its loop; stalled: in its loop, and makes no

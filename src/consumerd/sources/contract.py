@@ -6,8 +6,8 @@ Every source is a `Source`. What only some can do stands in protocols of its own
 The loop's thread calls everything but `tick` and `lag`, which the keeper calls. The order of calls: `open`, then
 `fetch` and `settle` in turn, `release` once for each batch, `close`.
 
-A batch holds tasks of one shard, in source order. The loop settles a batch from its start to its end in spans, each
-with one outcome; a span may be left out for later (its task waits for the parking store) while those behind it settle.
+A batch holds tasks of one shard, in source order. The loop settles it in spans, each with one outcome: from its start
+to its end where tasks run one at a time, else in any order; a task may wait for the parking store while others settle.
 Several batches may be in hand at once.
 """
 
@@ -207,8 +207,8 @@ class Source(Protocol):
     def decode(self, payload: bytes) -> object:
         """The record in a parked task's payload; raises UndecodableError."""
 
-    def release(self, batch: Batch, start: int) -> None:
-        """The loop has left the batch. Its tasks from `start` on were never started, and come again."""
+    def release(self, batch: Batch, not_begun: Sequence[int]) -> None:
+        """The loop has left the batch. Its tasks at these indexes, in order, were never begun, and come again."""
 
     def close(self, deadline: float) -> None:
         """Settle durably what is finished, give back the rest, leave, by `deadline` on the monotonic clock."""

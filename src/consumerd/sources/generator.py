@@ -54,8 +54,8 @@ class GeneratorSource:
     def decode(self, payload: bytes) -> object:
         return decode_record(payload)
 
-    def release(self, batch: Batch, start: int) -> None:
-        del batch, start
+    def release(self, batch: Batch, not_begun: Sequence[int]) -> None:
+        del batch, not_begun
 
     def close(self, deadline: float) -> None:
         del deadline

@@ -78,9 +78,9 @@ class MemorySource:
     def unsettled(self) -> int:
         return self._in_hand
 
-    def release(self, batch: Batch, start: int) -> None:
-        self._released = [*batch.raws[start:], *self._released]
-        self._in_hand -= len(batch.raws) - start
+    def release(self, batch: Batch, not_begun: Sequence[int]) -> None:
+        self._released = [*(batch.raws[index] for index in not_begun), *self._released]
+        self._in_hand -= len(not_begun)
 
     @contextmanager
     def transaction(self, task: Task) -> Iterator[Any]:

@@ -91,7 +91,7 @@ class SourceContract:
         batch = _one_batch(source)
         first = [batch.task(index).id for index in range(len(batch.raws))]
         assert len(set(first)) == len(first)
-        source.release(batch, 0)
+        source.release(batch, range(len(batch.raws)))
         source.close(monotonic() + PATIENCE_S)
         if self.is_durable:
             again = _one_batch(_reopened(feed))
@@ -112,7 +112,7 @@ class SourceContract:
         source = _opened(feed, 10)
         batch = _one_batch(source)
         source.settle([Settlement(batch, 0, 1, DONE)], is_due=True)
-        source.release(batch, 1)
+        source.release(batch, range(1, len(batch.raws)))
         source.close(monotonic() + PATIENCE_S)
         if self.is_durable:
             assert _drained(_reopened(feed), 9) == list(range(1, 10))
@@ -134,7 +134,7 @@ class SourceContract:
         source = _opened(feed, 6)
         batch = _batch_of_three(feed, source)
         source.settle([Settlement(batch, 0, 1, DONE), Settlement(batch, 2, len(batch.raws), DONE)], is_due=True)
-        source.release(batch, len(batch.raws))
+        source.release(batch, ())
         source.settle([Settlement(batch, 1, 2, Dead("x"))], is_due=True)
         _drained(source, max(0, 6 - len(batch.raws)))
         self._close_settled(feed, source)
@@ -214,7 +214,7 @@ def _one_batch(source: Source, limit: int = 100) -> Batch:
 def _settle_all(source: Source, batch: Batch, outcome: Outcome = DONE, *, is_due: bool = False) -> None:
     """Settle and leave a batch, as the loop does it."""
     source.settle([Settlement(batch, 0, len(batch.raws), outcome)], is_due=is_due)
-    source.release(batch, len(batch.raws))
+    source.release(batch, ())
 
 
 def _batch_of_three(feed: Feed, source: Source) -> Batch:

@@ -8,6 +8,7 @@ word  0 magic and version · 1 generation · 2 state · 3 the loop's last turn (
       8 unsettled · 9 flags: see `BoardFlag`
       10 what keeps the next task from starting: see `Hold`
       11 whether the source has answered since it was opened: 1, or 0
+      12 how many lanes the worker has
       16 the first *lane*. A lane is the place of a task that runs, and has eight words:
          +0 busy since (monotonic ns; 0: not busy) · +1 attempt since (monotonic ns; 0: in the fast loop, which does not
          say) · +2 shard · +3 cursor: the offset being handled, NONE between batches · +4 crashes that are known of the
@@ -15,9 +16,10 @@ word  0 magic and version · 1 generation · 2 state · 3 the loop's last turn (
       512 to 575 left free, for a histogram of durations
       1002 to 1023 when its last tasks failed, and when one was last done (`wire.recent`)
 
-From byte 8192: what makes the tasks of the batch themselves, its length before it (`model.suspects` reads it). It is
-written while the cursor is NONE. In the last 32 KiB: the stacks of all threads, as text, written there when the master
-asks for them.
+From byte 8192: what makes the tasks of the first lane's batch themselves, its length before it (`model.suspects` reads
+it). It is written while the cursor is NONE. From byte 491,520: the further lanes, and behind those the ids of the tasks
+in all lanes of a worker that runs several at once, 256 bytes each: text that ends with the first zero byte. Then, to
+the end: the stacks of all threads, as text, written there when the master asks for them.
 """
 
 from __future__ import annotations
@@ -31,32 +33,37 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
 from consumerd.errors import WireError
+from consumerd.model.slots import MOST_LANES
 from consumerd.model.suspects import id_at
 from consumerd.model.task import TaskId
 
-BOARD_BYTES = 524_288
+BOARD_BYTES = 1_048_576
 """Pages that nobody writes take no memory: room for the ids of ten thousand rows."""
 
-STACKS_AT_BYTE = BOARD_BYTES - 32_768
+FURTHER_LANES_AT_BYTE = 491_520
 STACKS_SIGNAL = signal.SIGUSR2
 """By which the master asks a worker for its stacks. A handler that takes this signal for itself has none."""
 
 IDENTITIES_WORD = 1024
-IDENTITIES_BYTES = STACKS_AT_BYTE - 8 * (IDENTITIES_WORD + 1)
-MAGIC = 0xC0_5D_00_02
+IDENTITIES_BYTES = FURTHER_LANES_AT_BYTE - 8 * (IDENTITIES_WORD + 1)
+MAGIC = 0xC0_5D_00_03
 NONE = 2**64 - 1
 
 MAGIC_WORD, GENERATION, STATE, TURNED_NS, HANDLED, FAILED, PARKED, GIVEN_UP, UNSETTLED, FLAGS = range(10)
-HOLD, ANSWERED = 10, 11
+HOLD, ANSWERED, LANES = 10, 11, 12
 
-LANES = 1
-"""How many tasks a worker runs at once."""
 LANES_AT, LANE_WORDS = 16, 8
-BUSY_SINCE_NS, ATTEMPT_SINCE_NS, SHARD, CURSOR, CRASHES = range(LANES_AT, LANES_AT + 5)
-"""Words of the first lane; those of each further one stand LANE_WORDS behind."""
+BUSY_SINCE_NS, ATTEMPT_SINCE_NS, SHARD, CURSOR, CRASHES = range(5)
+"""Words of a lane."""
 
-WORDS = LANES_AT + LANES * LANE_WORDS
-"""What a reader takes of a board."""
+WORDS = LANES_AT + LANE_WORDS
+"""What a reader takes of the board of a worker with one lane."""
+
+FURTHER_LANES_AT = FURTHER_LANES_AT_BYTE // 8
+LANE_IDS_AT_BYTE = FURTHER_LANES_AT_BYTE + 8 * LANE_WORDS * MOST_LANES
+LANE_ID_BYTES = 256
+
+STACKS_AT_BYTE = LANE_IDS_AT_BYTE + LANE_ID_BYTES * MOST_LANES
 
 
 class WorkerState(IntEnum):
@@ -166,8 +173,9 @@ class Board:
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         board = cls(fd)
         board.words[MAGIC_WORD] = MAGIC
-        board.words[CURSOR] = NONE
-        board.words[SHARD] = NONE
+        board.words[LANES] = 1
+        board.words[LANES_AT + CURSOR] = NONE
+        board.words[LANES_AT + SHARD] = NONE
         return board, fd
 
     @classmethod
@@ -193,7 +201,7 @@ class Board:
 
     def task_in_hand(self) -> TaskId | None:
         """The task at the cursor; None between batches, and where it has no id. Only of a worker that has ended."""
-        cursor, size = self.words[CURSOR], self.words[IDENTITIES_WORD]
+        cursor, size = self.words[LANES_AT + CURSOR], self.words[IDENTITIES_WORD]
         if cursor == NONE or size > IDENTITIES_BYTES:
             return None
         start = 8 * (IDENTITIES_WORD + 1)
@@ -211,14 +219,21 @@ def read_words(words: memoryview) -> Reading:
 
 
 def look_at(words: memoryview) -> list[int]:
-    """The first `WORDS` words of a board, each read whole; taken while the worker writes on, so not of one instant.
+    """The words of a board, its lanes at the end; each read whole, while the worker writes on, so not of one instant.
 
     WireError where they are no board's: a worker that crashes may write anywhere.
     """
     found: list[int] = words[:WORDS].tolist()
-    if found[MAGIC_WORD] != MAGIC or found[STATE] not in _STATES:
+    if found[MAGIC_WORD] != MAGIC or found[STATE] not in _STATES or not 1 <= found[LANES] <= MOST_LANES:
         raise WireError("the board of a worker holds nonsense: what the worker did last cannot be known")
+    if found[LANES] > 1:
+        found += words[FURTHER_LANES_AT : FURTHER_LANES_AT + LANE_WORDS * (found[LANES] - 1)].tolist()
     return found
+
+
+def lane_at(index: int) -> int:
+    """The first word of the lane of this number."""
+    return LANES_AT if index == 0 else FURTHER_LANES_AT + LANE_WORDS * (index - 1)
 
 
 def reading_in(found: Sequence[int]) -> Reading:
@@ -227,7 +242,7 @@ def reading_in(found: Sequence[int]) -> Reading:
     return Reading(
         generation=found[GENERATION],
         state=_STATES[found[STATE]],
-        lanes=tuple(_lane(found[start : start + LANE_WORDS]) for start in range(LANES_AT, WORDS, LANE_WORDS)),
+        lanes=tuple(_lane(found[start : start + LANE_WORDS]) for start in range(LANES_AT, len(found), LANE_WORDS)),
         handled=found[HANDLED],
         failed=found[FAILED],
         parked=found[PARKED],

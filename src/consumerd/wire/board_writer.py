@@ -6,17 +6,79 @@ Runs in workers and the foreground. The loop's thread calls it, but `attempt_goe
 from __future__ import annotations
 
 from consumerd.clock import SYSTEM_CLOCK, Clock
+from consumerd.model.task import Task
 from consumerd.wire import board, recent
 from consumerd.wire.board import NONE, BoardFlag, Hold, WorkerState
 
 
+class LaneWriter:
+    """Writes one lane of a board: the place of one running task."""
+
+    def __init__(self, words: memoryview, index: int, clock: Clock) -> None:
+        start = board.lane_at(index)
+        self._words = words
+        self._busy_since, self._attempt_since, self._shard, self._cursor, self._crashes = range(start, start + 5)
+        self._id_at = board.LANE_IDS_AT_BYTE + board.LANE_ID_BYTES * index
+        self._clock = clock
+
+    def begin(self, shard: int) -> None:
+        """It is busy from now on, with tasks of this shard."""
+        self._words[self._cursor] = NONE
+        self._words[self._shard] = shard
+        self._words[self._attempt_since] = 0
+        self._words[self._busy_since] = self._now_ns()
+
+    def run(self, task: Task) -> None:
+        """An attempt at this task begins, one of several that run at once. An id that is too long is left out."""
+        text = b"\0" if task.id is None else task.id.encode(errors="surrogatepass") + b"\0"
+        text = text if len(text) <= board.LANE_ID_BYTES else b"\0"
+        self._words.cast("B")[self._id_at : self._id_at + len(text)] = text
+        self._words[self._shard] = task.shard
+        self._words[self._cursor] = task.offset & NONE
+        self._words[self._attempt_since] = self._words[self._busy_since] = self._now_ns()
+
+    def take(self, offset: int) -> None:
+        """It is on the task of this offset; a user's own may be any number."""
+        self._words[self._cursor] = offset & NONE
+
+    def cursor(self) -> memoryview:
+        """The word of the task that it is on, by itself: `word[()] = offset` is cheaper than by its index."""
+        return self._words[self._cursor : self._cursor + 1].cast("B").cast("Q", shape=[])
+
+    def note_crashes(self, crashes: int) -> None:
+        """So many crashes are known of the task that it is on."""
+        self._words[self._crashes] = crashes
+
+    def attempt_goes_on(self) -> None:
+        """An attempt begins, or makes progress. Nothing where no task runs."""
+        if self._words[self._busy_since]:
+            self._words[self._attempt_since] = self._now_ns()
+
+    def put_down(self) -> None:
+        """It is on no task, though it is busy."""
+        self._words[self._cursor] = NONE
+
+    def rest(self) -> None:
+        """No task runs in it any more."""
+        self._words[self._cursor] = NONE
+        self._words[self._crashes] = 0
+        self._words[self._busy_since] = 0
+
+    def _now_ns(self) -> int:
+        return int(self._clock.monotonic() * 1e9)
+
+
 class BoardWriter:
-    """Writes one board."""
+    """Writes one board.
+
+    lane: the first one, in which a worker that runs one task at a time runs it.
+    """
 
     def __init__(self, words: memoryview, clock: Clock = SYSTEM_CLOCK) -> None:
         self._words = words
         self._clock = clock
         self._written = b""
+        self.lane = self.lane_at(0)
 
     # The worker
 
@@ -45,13 +107,21 @@ class BoardWriter:
         """What keeps the next task from starting."""
         self._words[board.HOLD] = hold
 
-    # The task that runs
+    # The tasks that run
+
+    def lane_at(self, index: int) -> LaneWriter:
+        """The lane of this number, from 0; below MOST_LANES."""
+        return LaneWriter(self._words, index, self._clock)
+
+    def has_lanes(self, lanes: int) -> None:
+        """So many tasks may run at once."""
+        self._words[board.LANES] = lanes
 
     def identify(self, identities: bytes) -> bool:
         """Write what makes the tasks of a batch themselves, unless it stands there; False, and none stands there, where
-        it does not fit. The cursor is on none then.
+        it does not fit. The first lane is on no task then.
         """
-        self._words[board.CURSOR] = NONE
+        self.lane.put_down()
         if identities == self._written:
             return True
         does_fit = len(identities) <= board.IDENTITIES_BYTES
@@ -60,40 +130,6 @@ class BoardWriter:
         start = 8 * (board.IDENTITIES_WORD + 1)
         self._words.cast("B")[start : start + len(self._written)] = self._written
         return does_fit
-
-    def begin(self, shard: int) -> None:
-        """The worker is busy from now on, with tasks of this shard."""
-        self._words[board.CURSOR] = NONE
-        self._words[board.SHARD] = shard
-        self._words[board.ATTEMPT_SINCE_NS] = 0
-        self._words[board.BUSY_SINCE_NS] = self._now_ns()
-
-    def take(self, offset: int) -> None:
-        """It is on the task of this offset; a user's own may be any number."""
-        self._words[board.CURSOR] = offset & NONE
-
-    def cursor(self) -> memoryview:
-        """The word of the task that it is on, by itself: `word[()] = offset` is cheaper than by its index."""
-        return self._words[board.CURSOR : board.CURSOR + 1].cast("B").cast("Q", shape=[])
-
-    def note_crashes(self, crashes: int) -> None:
-        """So many crashes are known of the task that it is on."""
-        self._words[board.CRASHES] = crashes
-
-    def attempt_goes_on(self) -> None:
-        """An attempt begins, or makes progress. Nothing where no task runs."""
-        if self._words[board.BUSY_SINCE_NS]:
-            self._words[board.ATTEMPT_SINCE_NS] = self._now_ns()
-
-    def put_down(self) -> None:
-        """The worker is on no task, though it is busy."""
-        self._words[board.CURSOR] = NONE
-
-    def rest(self) -> None:
-        """No task runs any more."""
-        self._words[board.CURSOR] = NONE
-        self._words[board.CRASHES] = 0
-        self._words[board.BUSY_SINCE_NS] = 0
 
     # What became of tasks
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from consumerd.wire.board import GENERATION, LANE_WORDS, LANES_AT, UNSETTLED, WORDS
+from consumerd.wire.board import GENERATION, LANE_WORDS, LANES_AT, UNSETTLED
 
 Mark = Sequence[int]
 """All that a loop that goes on changes."""
@@ -25,16 +25,16 @@ class Standing:
 
 
 def standing(before: Standing | None, words: Sequence[int], now: float, *, unseen_s: float = 0.0) -> Standing:
-    """What is known after this look at the first `WORDS` words of a board.
+    """What is known after this look at the words of a board, as `look_at` found them.
 
     unseen_s: how long nobody could look, which counts against no one.
     """
     mark = mark_of(words)
     if before is None or before.mark != mark:
-        return Standing(mark, now, any(words[LANES_AT:WORDS:LANE_WORDS]))
+        return Standing(mark, now, any(words[LANES_AT::LANE_WORDS]))
     return Standing(mark, min(now, before.since_s + unseen_s), before.is_busy)
 
 
 def mark_of(words: Sequence[int]) -> Mark:
     """Not the flags, nor what is unsettled: those change while a handler runs."""
-    return [*words[GENERATION:UNSETTLED], *words[LANES_AT:WORDS]]
+    return [*words[GENERATION:UNSETTLED], *words[LANES_AT:]]

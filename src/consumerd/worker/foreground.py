@@ -24,11 +24,11 @@ from consumerd.parking.opening import open_store_thread
 from consumerd.standard_streams import open_standard_descriptors
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.messages import Message, Ready
+from consumerd.worker.attempts.forked_child import watch_forks
 from consumerd.worker.code.loader import LoadedConsumer, prepare_class
 from consumerd.worker.process import listen_to_signals
 from consumerd.worker.runtime import Runtime
 from consumerd.worker.tasks.context import Link, Redaction, WorkerContext, emitter
-from consumerd.worker.tasks.forked_child import watch_forks
 from consumerd.worker.tasks.interrupts import StopDeadline
 from consumerd.worker.timer import Timer
 

@@ -34,11 +34,11 @@ from consumerd.wire.board import STACKS_AT_BYTE, STACKS_SIGNAL, Board, read_word
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import IGNORED_SIGNALS
 from consumerd.wire.messages import Fork
+from consumerd.worker.attempts.forked_child import leave_if_child, watch_forks
 from consumerd.worker.master_link import MasterLink
 from consumerd.worker.process_end import run_exit_handlers
 from consumerd.worker.runtime import Runtime
 from consumerd.worker.tasks.context import Redaction, WorkerContext, emitter
-from consumerd.worker.tasks.forked_child import leave_if_child, watch_forks
 from consumerd.worker.tasks.interrupts import Interrupt, Interrupts, StopDeadline
 from consumerd.worker.template import Descriptors, Template
 from consumerd.worker.timer import Timer

@@ -19,32 +19,21 @@ from consumerd.model.shards import Shard
 from consumerd.model.task import Task
 from consumerd.parking.thread import StoreThread
 from consumerd.sources.contract import Source, SourceContext
-from consumerd.sources.decoding import limited
 from consumerd.wire.board import WorkerState
 from consumerd.wire.messages import Ready
+from consumerd.worker.assembly import Assembly
+from consumerd.worker.attempts.handler import (
+    Handlers,
+)
+from consumerd.worker.attempts.hooks import Fullness, Hooks
 from consumerd.worker.keeper import Keeper
 from consumerd.worker.own_database import OwnDatabase
-from consumerd.worker.tasks.attempts import Attempts
-from consumerd.worker.tasks.breaker import Breaker
 from consumerd.worker.tasks.context import Link, WorkerContext
-from consumerd.worker.tasks.due import DueTasks
-from consumerd.worker.tasks.fast import FastRunner
-from consumerd.worker.tasks.gate import Gate
-from consumerd.worker.tasks.handler import (
-    Handlers,
-    has_hooks_between_tasks,
-    record_validator,
-    retry_policy,
-    validating,
-)
-from consumerd.worker.tasks.handling import Parts
-from consumerd.worker.tasks.hooks import Fullness, Hooks
 from consumerd.worker.tasks.interrupts import Interrupt
 from consumerd.worker.tasks.loop import Loop
 from consumerd.worker.tasks.parked_rows import StoreIndex
 from consumerd.worker.tasks.retry_thread import RetryThread, StandIn
-from consumerd.worker.tasks.runner import Records, SingleRunner
-from consumerd.worker.tasks.settling import Settling
+from consumerd.worker.tasks.running import RUNNING
 from consumerd.worker.tasks.suspects import Suspects
 
 DRAIN_MARGIN_S = 1.0
@@ -95,7 +84,9 @@ class Runtime:
 
     def progress(self) -> None:
         """The running attempt makes progress: whoever watches it dates it from now. Nothing between tasks."""
-        self._context.board.attempt_goes_on()
+        running = RUNNING.get()
+        lane = self._context.board.lane if running is None else running.lane
+        lane.attempt_goes_on()
 
     def shard_read_by_user(self) -> Shard:
         """The worker's part of the keys; a query that reads it divides the rows from then on."""
@@ -166,8 +157,9 @@ class Runtime:
         if self._consumer.consume_client is None:
             self._consumer.consume_client = getattr(self.source, "facade", None)
         self._consumer.pre_consume()
-        self._parts = self._assemble()
-        self._loop = Loop(self._context, self._parts, self._source_context())
+        self._assembled = self._assembly()
+        self._parts = self._assembled.parts()
+        self._loop = Loop(self._context, self._parts, self._assembled.handling(self._parts), self._source_context())
         try:
             self._suspects.load()
         except StoreAwayError as error:  # they are not known meanwhile; the master counts all the same
@@ -201,56 +193,19 @@ class Runtime:
 
     # What it is made of
 
-    def _assemble(self) -> Parts:
-        """The parts, each of which knows the context and those that were made before it."""
-        context, source, store = self._context, self.source, self._store
-        consumer_class: type = type(self._consumer)
-        handlers = Handlers(self._consumer, context.emit)
+    def _assembly(self) -> Assembly:
+        handlers = Handlers(self._consumer, self._context.emit)
         self._close_handler = handlers.close
-        validate = record_validator(consumer_class)
-        decode = validating(limited(source.decode, context.common.payload_limit), validate)
-        gives_away = source.traits.gives_away
-        breaker = Breaker(context, is_kept=gives_away)
-        attempts = self._attempts(self._consumer, handlers, self.hooks, breaker)
-        settling = Settling(context, source, store, self._suspects.clear)
-        due = DueTasks(context, store, settling, attempts, self._suspects, breaker, source=source, decode=decode)
-        single = SingleRunner(attempts, Records(source, validate))
-        return Parts(
-            source=source,
+        return Assembly(
+            context=self._context,
+            consumer=self._consumer,
+            source=self.source,
+            store=self._store,
             hooks=self.hooks,
-            attempts=attempts,
-            fast=FastRunner(context, handlers.task, attempts, single),
-            single=single,
-            settling=settling,
-            due=due,
+            handlers=handlers,
             suspects=self._suspects,
-            breaker=breaker,
-            gate=Gate(context, source, settling, breaker),
-            has_hooks_between=has_hooks_between_tasks(consumer_class),
-            stays_for_retries=gives_away and context.common.restart != "always",
-        )
-
-    def _attempts(
-        self,
-        consumer: Any,  # the user's class
-        handlers: Handlers,
-        hooks: Hooks,
-        breaker: Breaker,
-        wait: Callable[[float], object] | None = None,
-    ) -> Attempts:
-        """By one instance of the class. wait: how its thread waits, where that is not the loop's."""
-        context = self._context
-        return Attempts(
-            context,
-            handlers.any_record,
-            retry_policy(consumer, context.common),
-            hooks,
-            breaker,
-            self._fullness,
-            self.database.is_settled,
-            retries_elsewhere=self.source.traits.gives_away,
-            wait=wait,
-            is_interrupted=None if wait is None else self._context.deadline.has_begun,
+            fullness=self._fullness,
+            is_settled=self.database.is_settled,
         )
 
     def _source_context(self) -> SourceContext:
@@ -296,5 +251,5 @@ class Runtime:
             handlers.close()
             hooks.call("post_consume", consumer.post_consume, None)
 
-        attempts = self._attempts(consumer, handlers, hooks, self._parts.breaker, wait)
+        attempts = self._assembled.stand_in_attempts(consumer, handlers, hooks, self._parts.breaker, wait)
         return StandIn(attempts, hooks, close)

@@ -23,8 +23,8 @@ from consumerd.parking.opening import check_parking, open_store_thread, resolve_
 from consumerd.parking.thread import StoreThread
 from consumerd.standard_streams import open_standard_descriptors
 from consumerd.wire.messages import Assignment
+from consumerd.worker.attempts.handler import record_validator
 from consumerd.worker.code.loader import LoadedConsumer, load_consumer
-from consumerd.worker.tasks.handler import record_validator
 
 
 @dataclass(frozen=True)

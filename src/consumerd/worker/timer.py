@@ -13,7 +13,7 @@ import traceback
 from consumerd.clock import monotonic
 from consumerd.model.exits import WorkerExit
 from consumerd.standard_streams import STDERR, discard, say
-from consumerd.wire.board import BUSY_SINCE_NS
+from consumerd.wire.board import BUSY_SINCE_NS, LANES_AT
 from consumerd.wire.messages import Amend, Measure, Message, Pause, Stop, Suspects, Wake
 from consumerd.worker.master_link import MasterLink
 from consumerd.worker.tasks import threads
@@ -112,7 +112,7 @@ class Timer:
         if at_s is not None and now >= at_s + threads.BEAT_S:
             os._exit(self._deadline.exit)  # the handler did not end in time: what is in flight comes again
         now_ns = int(now * 1e9)
-        busy_since_ns = self._words[BUSY_SINCE_NS]
+        busy_since_ns = self._words[LANES_AT + BUSY_SINCE_NS]
         since_ns = max(busy_since_ns, self._settled_ns)
         if busy_since_ns and now_ns - since_ns >= self._settle_interval_ns:
             self._settled_ns = now_ns

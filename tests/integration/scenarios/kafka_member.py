@@ -173,7 +173,7 @@ class Member:
             self.handled.append((batch.shard, batch.offset(raw)))
             count += 1
         source.settle([Settlement(batch, 0, count, DONE)], is_due=False)
-        source.release(batch, count)
+        source.release(batch, range(count, len(batch.raws)))
 
     def _keep(self, source: KafkaSource) -> None:
         while not self._stop.wait(0.2):

@@ -595,7 +595,7 @@ def test_what_was_claimed_and_not_begun_is_handed_to_a_hook_at_a_stop() -> None:
     source.open(context_for_tests(consumer, QueryOptions(claims=True)))
     batch = source.fetch(3, 0.0)
     assert batch is not None
-    source.release(batch, 1)
+    source.release(batch, range(1, len(batch.raws)))
     source.close(0.0)
     assert [record["id"] for record in consumer.released] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
 
@@ -614,7 +614,7 @@ def test_what_is_left_of_claimed_rows_at_a_stop_is_given_back_however_it_is_know
     source.open(context_for_tests(consumer, QueryOptions(claims=claims)))
     batch = source.fetch(3, 0.0)
     assert batch is not None
-    source.release(batch, 1)
+    source.release(batch, range(1, len(batch.raws)))
     source.close(0.0)
     assert [record["id"] for record in consumer.released] == list(range(1, 10))
 

@@ -38,8 +38,8 @@ def test_what_one_process_writes_another_reads(boards: tuple[Board, Board]) -> N
     clock = ManualClock()
     writer, now_ns = BoardWriter(worker.words, clock), int(clock.monotonic() * 1e9)
     writer.is_in(WorkerState.RUNNING)
-    writer.begin(3)
-    writer.take(0)
+    writer.lane.begin(3)
+    writer.lane.take(0)
     writer.note_done(12)
     writer.stands(BoardFlag.SOURCE_AWAY)
     reading = master.read()
@@ -52,14 +52,14 @@ def test_a_worker_that_rests_is_on_no_task_and_an_attempt_of_none_makes_no_progr
 ) -> None:
     master, worker = boards
     writer = BoardWriter(worker.words)
-    writer.begin(3)
-    writer.take(-1)
-    writer.attempt_goes_on()
-    writer.note_crashes(2)
+    writer.lane.begin(3)
+    writer.lane.take(-1)
+    writer.lane.attempt_goes_on()
+    writer.lane.note_crashes(2)
     (lane,) = master.read().busy
     assert (lane.attempt_since_ns >= lane.busy_since_ns, lane.crashes) == (True, 2)
-    writer.rest()
-    writer.attempt_goes_on()
+    writer.lane.rest()
+    writer.lane.attempt_goes_on()
     assert master.read().busy == ()
     assert master.read().lanes == (replace(lane, busy_since_ns=0, cursor=None, crashes=0),)
 
@@ -74,10 +74,10 @@ def test_the_task_in_hand_is_the_one_at_the_cursor(boards: tuple[Board, Board]) 
     writer = BoardWriter(worker.words)
     assert writer.identify(b'["t:", 7, 8, 9]')
     assert master.task_in_hand() is None
-    writer.take(2)
+    writer.lane.take(2)
     assert master.task_in_hand() == "t:9"
     assert writer.identify(b'"u:"')
-    writer.take(2)
+    writer.lane.take(2)
     assert master.task_in_hand() == "u:2"
 
 
@@ -86,10 +86,10 @@ def test_what_does_not_fit_leaves_no_task_in_hand(boards: tuple[Board, Board]) -
     writer = BoardWriter(worker.words)
     assert writer.identify(b'"u:"')
     assert not writer.identify(b"x" * (IDENTITIES_BYTES + 1))
-    writer.take(2)
+    writer.lane.take(2)
     assert master.task_in_hand() is None
     assert writer.identify(b'"' + b"x" * (IDENTITIES_BYTES - 2) + b'"')
-    writer.take(2)
+    writer.lane.take(2)
     assert len(master.task_in_hand() or "") == IDENTITIES_BYTES - 1
     worker.words[IDENTITIES_WORD] = 2**64 - 1
     assert master.task_in_hand() is None

@@ -14,7 +14,7 @@ from consumerd.events.facts import Fact
 from consumerd.sources.contract import Source
 from consumerd.testing.clock import ManualClock
 from consumerd.testing.running import Run, context_in_memory
-from consumerd.wire.board import BUSY_SINCE_NS, Lane
+from consumerd.wire.board import BUSY_SINCE_NS, LANES_AT, Lane
 from consumerd.worker.keeper import Keeper, OwnWatch, lag_interval_s
 from consumerd.worker.tasks.context import Link
 from consumerd.worker.tasks.due import DueTasks
@@ -120,13 +120,13 @@ class Keeping:
 
 def test_a_keeper_lets_go_while_an_attempt_is_overdue_and_says_so_once() -> None:
     keeping = Keeping()
-    keeping.words[BUSY_SINCE_NS] = 1
+    keeping.words[LANES_AT + BUSY_SINCE_NS] = 1
     renewals = []
     for _ in range(3):
         keeping.keeper.hold()
         renewals.append(keeping.held.renewals)
         keeping.clock.advance(10.0)
-    keeping.words[BUSY_SINCE_NS] = 0
+    keeping.words[LANES_AT + BUSY_SINCE_NS] = 0
     keeping.keeper.hold()
     assert renewals == [1, 1, 1]
     assert (keeping.held.ticks, keeping.held.renewals) == (2, 2)

@@ -106,9 +106,9 @@ class KafkaSource:
         """The record in a parked payload."""
         return decode_json(payload) if self.facade.iteration is None else decode_record(payload)
 
-    def release(self, batch: Batch, start: int) -> None:
-        """The loop has left the batch; its records from `start` on come again after the next assignment."""
-        del start
+    def release(self, batch: Batch, not_begun: Sequence[int]) -> None:
+        """The loop has left the batch; what was not begun of it comes again after the next assignment."""
+        del not_begun
         assigned = cast("BatchInHand", batch).assigned
         if assigned is not None:
             with self._membership.state:

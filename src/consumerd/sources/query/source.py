@@ -121,11 +121,11 @@ class QuerySource:
     def decode(self, payload: bytes) -> object:
         return decode_record(payload)
 
-    def release(self, batch: Batch, start: int) -> None:
+    def release(self, batch: Batch, not_begun: Sequence[int]) -> None:
         """The rows are as they were. Where it is certain that the query returns them again, they are forgotten, and
         with them those behind them.
         """
-        rows: Sequence[Row] = batch.raws[start:]
+        rows: Sequence[Row] = [batch.raws[index] for index in not_begun]
         self._let_go(rows)
         if not rows:
             return

@@ -124,9 +124,9 @@ class ScheduleSource:
             self._context.worker.interrupt()
         return not hand.is_lost
 
-    def release(self, batch: Batch, start: int) -> None:
+    def release(self, batch: Batch, not_begun: Sequence[int]) -> None:
         hand = cast("TickBatch", batch)
-        if start == 0:
+        if not_begun:
             self._outcome = partial(held.free, tick=hand.claimed, record=hand.record)
         self.settle((), is_due=True)
 

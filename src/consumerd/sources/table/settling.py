@@ -13,6 +13,7 @@ from consumerd.database.claims import MOST_KEYS, Steps
 from consumerd.database.database import Database
 from consumerd.errors import SourceAwayError
 from consumerd.model.outcome import Dead, Done, Expired, Retry, Skipped
+from consumerd.model.runs import runs
 from consumerd.sources.contract import Settlement, SourceContext
 from consumerd.sources.table.batch import TableBatch, key_text
 from consumerd.sources.table.options import TableOptions
@@ -66,13 +67,13 @@ class Settling:
                 attempts = min(task.attempts, MOST_ATTEMPTS)
                 self._note(batch, start, stop, self.sql.defer, after=after, attempts=attempts, age=age_s)
 
-    def note_free(self, batch: TableBatch, start: int) -> None:
-        """The rows from `start` on were never started: anybody may have them."""
-        stop = len(batch.raws)
-        if batch.due_since is None:
-            self._note(batch, start, stop, self.sql.claims.free)
-        else:
-            self._note(batch, start, stop, self.sql.free, since=batch.due_since)
+    def note_free(self, batch: TableBatch, indexes: Sequence[int]) -> None:
+        """The rows at these indexes were never begun: anybody may have them."""
+        for start, stop in runs(indexes):
+            if batch.due_since is None:
+                self._note(batch, start, stop, self.sql.claims.free)
+            else:
+                self._note(batch, start, stop, self.sql.free, since=batch.due_since)
 
     def note_resolved(self, keys: Sequence[object]) -> None:
         """A dead row is done after all; its key is one of these."""

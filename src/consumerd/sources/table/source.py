@@ -133,11 +133,11 @@ class TableSource:
     def decode(self, payload: bytes) -> object:
         return decode_record(payload) if self._shape.names else decode_json(payload)
 
-    def release(self, batch: Batch, start: int) -> None:
+    def release(self, batch: Batch, not_begun: Sequence[int]) -> None:
         claimed = cast("TableBatch", batch)
-        if start == len(claimed.raws):
+        if not not_begun:
             return
-        self._settling.note_free(claimed, start)
+        self._settling.note_free(claimed, not_begun)
         self._settle_now()
         self._claiming.begin_anew()
 

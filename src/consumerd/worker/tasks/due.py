@@ -7,7 +7,7 @@ otherwise, and at once when the master wakes it (an operator's retry).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 
 from consumerd import events
 from consumerd.database.claims import Lease
@@ -17,9 +17,9 @@ from consumerd.model.parked import ParkedTask
 from consumerd.model.task import Task
 from consumerd.parking.thread import StoreThread
 from consumerd.sources.contract import KeepsRows, Source
-from consumerd.worker.tasks.attempt import Attempt, Conclusion, Unfinished
-from consumerd.worker.tasks.attempts import Attempts
-from consumerd.worker.tasks.breaker import Breaker
+from consumerd.worker.attempts.attempt import Attempt, Conclusion, Unfinished
+from consumerd.worker.attempts.attempts import Attempts
+from consumerd.worker.attempts.breaker import Breaker
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.gate import Pace
 from consumerd.worker.tasks.parked_rows import parked_fact, parked_task, unparked
@@ -76,7 +76,7 @@ class DueTasks:
         self._next_look = context.clock.monotonic() + FIRST_LOOK_S
         self._pace = Pace(TURN_S)
         self.has_waiting = False
-        self._has_claims = False
+        self._claims = 0
         self._old_claims = None if context.member is None else f"{context.member}#"
         self._tried = 0
         self._is_leaving = False
@@ -121,17 +121,46 @@ class DueTasks:
         """
         self._is_leaving = False
         try:
-            if self._store.has_nothing(self._consumer):
-                self._old_claims = None
-                self._plan_next_look(is_more_due=False)
-                return
-            self._suspects.load()
-            self._release_old_claims()
+            limit = min(self._pace.fitting(TURN_S), CLAIMED_AT_ONCE)
             self._attempts = attempts
-            yield from self._run_claimed()
+            if claimed := self._claim(limit):
+                yield from self._run(claimed, limit)
         except StoreAwayError as error:
             self._outage.note(error)
             self._next_look = 0.0
+
+    def claim(self, limit: int) -> list[ParkedTask]:
+        """Claim what is due now, for tasks that run beside each other; each is to be finished or put back."""
+        try:
+            claimed = self._claim(limit)
+            if claimed:
+                self._plan_next_look(is_more_due=len(claimed) == limit)
+        except StoreAwayError as error:
+            self._outage.note(error)
+            self._next_look = 0.0
+            return []
+        return claimed
+
+    def attempt(self, parked: ParkedTask) -> Attempt:
+        """An attempt at a parked task."""
+        return Attempt(unparked(parked), lambda is_again: self._decode(parked.payload))
+
+    def conclude(self, parked: ParkedTask, conclusion: Conclusion) -> None:
+        """Bring a claimed task to its outcome. While the store is away the claim stays, until its lease ends."""
+        self._claims -= 1
+        try:
+            self._finish(parked, conclusion)
+        except StoreAwayError as error:
+            self._outage.note(error)
+
+    def put_back(self, claimed: Sequence[ParkedTask]) -> None:
+        """Give these back, which have come to no outcome: any worker may have them."""
+        self._claims -= len(claimed)
+        try:
+            self._store.call(lambda store: store.release_tasks(claimed, self._lease.owner))
+        except StoreAwayError as error:
+            self._outage.note(error)
+        self._next_look = 0.0
 
     def parked_count(self) -> tuple[int, int] | None:
         """How many tasks of the consumer are waiting, and how many dead; the keeper asks once a beat.
@@ -147,7 +176,7 @@ class DueTasks:
 
     def renew(self) -> None:
         """Keep the claims while their tasks run."""
-        if self._has_claims:
+        if self._claims:
             lease = self._lease
             self._store.call(lambda store: store.renew(lease))
 
@@ -156,33 +185,44 @@ class DueTasks:
             self._store.call(lambda store: store.release(owner_prefix))
             self._old_claims = None
 
-    def _run_claimed(self) -> Generator[None]:
+    def _claim(self, limit: int) -> list[ParkedTask]:
+        """Where nothing is due, the next look is planned."""
         consumer, lease = self._consumer, self._lease
-        limit = min(self._pace.fitting(TURN_S), CLAIMED_AT_ONCE)
+        if self._store.has_nothing(consumer):
+            self._old_claims = None
+            self._plan_next_look(is_more_due=False)
+            return []
+        self._suspects.load()
+        self._release_old_claims()
         claimed = self._store.call(
             lambda store: store.claim_due(consumer, limit, lease),
             undo=lambda store, late: store.release_tasks(late, lease.owner),
         )
         self._settling.note_answer()
-        self._has_claims = bool(claimed)
+        self._claims += len(claimed)
+        if not claimed:
+            self._plan_next_look(is_more_due=False)
+        return list(claimed)
+
+    def _run(self, claimed: list[ParkedTask], limit: int) -> Generator[None]:
         finished, began = 0, self._clock.monotonic()
         try:
             for parked in claimed:
                 yield
                 if self._is_leaving or self._clock.monotonic() - began >= TURN_S:
                     break
-                self._board.begin(parked.shard)
+                self._board.lane.begin(parked.shard)
                 conclusion = yield from self._conclude(parked)
                 if isinstance(conclusion.outcome, Unfinished):
                     break
                 self._finish(parked, conclusion)
                 finished += 1
         finally:
-            self._has_claims = False
-            self._board.rest()
+            self._claims = 0
+            self._board.lane.rest()
         self._pace.learn(finished, self._clock.monotonic() - began)
         if finished < len(claimed):
-            self._store.call(lambda store: store.release(lease.owner))
+            self._store.call(lambda store: store.release(self._lease.owner))
         self._plan_next_look(is_more_due=len(claimed) == limit or finished < len(claimed))
 
     def _conclude(self, parked: ParkedTask) -> Generator[None, None, Conclusion]:
@@ -193,7 +233,7 @@ class DueTasks:
         self._suspects.show(task)
         if suspect is not None:
             self._suspects.begin(task, suspect)
-        self._attempts.begin(Attempt(task, lambda is_again: self._decode(parked.payload)))
+        self._attempts.begin(self.attempt(parked))
         while (conclusion := self._attempts.go_on()) is None:
             yield
             if self._is_leaving:

@@ -17,8 +17,8 @@ from consumerd.model.outcome import Done
 from consumerd.model.task import Task
 from consumerd.sources.contract import Batch
 from consumerd.sources.decoding import TOMBSTONE
-from consumerd.worker.tasks.attempt import VERDICTS, Attempt, Handler
-from consumerd.worker.tasks.attempts import UNSEEN, Attempts
+from consumerd.worker.attempts.attempt import VERDICTS, Attempt, Handler
+from consumerd.worker.attempts.maker import UNSEEN, AttemptMaker
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.runner import SingleRunner, Span
 
@@ -63,15 +63,15 @@ OF_NO_OBJECT = (TypeError, AttributeError, LookupError)
 class FastRunner:
     """Hands back what is done in one span, and each other task by itself."""
 
-    def __init__(self, context: WorkerContext, handle: Handler, attempts: Attempts, single: SingleRunner) -> None:
+    def __init__(self, context: WorkerContext, handle: Handler, maker: AttemptMaker, single: SingleRunner) -> None:
         """single: goes on with what the fast loop has begun."""
         self._handle = handle
-        self._attempts = attempts
+        self._maker = maker
         self._single = single
         self._records = single.records
         self._emit = context.emit
         self._cell = context.interrupts.cell
-        self._cursor = context.board.cursor()
+        self._cursor = context.board.lane.cursor()
         self._values_are_known = False
         self._batch: Batch | None = None
         self._remaining: Iterator[Any] = iter(())  # over the raws of whatever source
@@ -127,7 +127,7 @@ class FastRunner:
             return self._failed(batch, self._handed_out() - 1, error)
         if ended is None:
             return None
-        ending = self._attempts.ending(ended)
+        ending = self._maker.ending(ended)
         if not isinstance(ending, Done):
             return self._records.attempt(batch, self._handed_out() - 1, ending)
         self._values_are_known = True
@@ -151,4 +151,4 @@ class FastRunner:
             if not is_begun and (record is UNSEEN or record is TOMBSTONE):
                 drop_tracebacks(error)
                 return self._records.attempt(batch, at)
-        return self._records.attempt(batch, at, self._attempts.raised(error, record))
+        return self._records.attempt(batch, at, self._maker.raised(error, record))

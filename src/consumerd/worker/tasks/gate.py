@@ -7,7 +7,7 @@ from consumerd.errors import QueryFailedError, SourceAwayError, StoreAwayError
 from consumerd.sources.abilities import TellsTrouble
 from consumerd.sources.contract import Source
 from consumerd.wire.board import BoardFlag, Hold
-from consumerd.worker.tasks.breaker import RENEW_AFTER_S, Breaker, Outage
+from consumerd.worker.attempts.breaker import RENEW_AFTER_S, Breaker, Outage
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.interrupts import Interrupt
 from consumerd.worker.tasks.settling import Settling

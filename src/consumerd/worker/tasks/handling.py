@@ -1,5 +1,6 @@
-"""One batch, from its first task to its last, or to where the loop must leave it. Runs in workers and the foreground.
+"""What the loop does with the batches that it has fetched. Runs in workers and the foreground.
 
+A worker that runs one task at a time handles one batch, from its first task to its last, or to where it must leave it.
 The fast runner takes it, unless a hook runs between tasks or it has a suspect: then it goes task by task.
 """
 
@@ -7,19 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Protocol
 
 from consumerd.errors import ConsumerdError, StoreAwayError
 from consumerd.model.outcome import Retry
 from consumerd.model.suspects import Suspect
 from consumerd.sources.contract import Batch, Revocable, Source
-from consumerd.worker.tasks.attempt import Unfinished
-from consumerd.worker.tasks.attempts import Attempts
-from consumerd.worker.tasks.breaker import Breaker
+from consumerd.worker.attempts.attempt import Unfinished
+from consumerd.worker.attempts.attempts import Attempts
+from consumerd.worker.attempts.breaker import Breaker
+from consumerd.worker.attempts.hooks import Hooks
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.due import DueTasks
 from consumerd.worker.tasks.fast import FastRunner
-from consumerd.worker.tasks.gate import Gate
-from consumerd.worker.tasks.hooks import Hooks
+from consumerd.worker.tasks.gate import Gate, Pace
 from consumerd.worker.tasks.runner import Runner, SingleRunner, Span
 from consumerd.worker.tasks.settling import Settling
 from consumerd.worker.tasks.suspects import Suspects
@@ -47,16 +49,53 @@ class Parts:
     stays_for_retries: bool
 
 
-class Handling:
-    """Handles batches, one at a time.
+class Handling(Protocol):
+    """Handles what the loop has fetched, in the loop's thread. Its generators pause where the loop is to look up: there
+    the loop may settle, park, or `leave`.
 
-    handled: how many tasks of the batch, from the first on, have come to their end. The loop has to give the rest back.
     is_finished: whether the consumer wants no further task.
     """
 
+    is_finished: bool
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether tasks that it was given, and has begun or may begin, have not come to their end."""
+
+    def wants(self) -> int:
+        """How many tasks to fetch now, at most."""
+
+    def handle(self, batch: Batch | None) -> Generator[None]:
+        """Take on a batch, and run tasks until another one is wanted. None: there was none, go on with those in hand.
+
+        A batch is released to its source once nothing of it is in hand.
+        """
+
+    def try_parked(self) -> Generator[None]:
+        """Take on parked tasks that are due."""
+
+    def leave(self) -> None:
+        """Begin no further task, and no further attempt at one, before the generator at hand has ended."""
+
+    def finish(self) -> Generator[None]:
+        """The loop ends: begin nothing any more, and go on until all that was begun has ended."""
+
+
+FIRST_FETCH = 10
+"""So few at first: nobody knows yet how long a task takes."""
+
+
+class BatchHandling:
+    """Handles one batch after the other, one task at a time."""
+
+    is_busy = False  # between two batches nothing is in hand
+
     def __init__(self, context: WorkerContext, parts: Parts) -> None:
-        self.handled = 0
         self.is_finished = False
+        self._handled = 0
+        self._clock = context.clock
+        self._settle_interval_s = context.common.settle_interval
+        self._pace = Pace(self._settle_interval_s / FIRST_FETCH)
         self._board = context.board
         self._parts = parts
         self._keeps = parts.source.keeps if isinstance(parts.source, Revocable) else lambda batch: True
@@ -66,33 +105,49 @@ class Handling:
         self._is_leaving = False
 
     def leave(self) -> None:
-        """Begin no further task of the batch."""
         self._is_leaving = True
+        self._parts.due.leave()
 
-    def handle(self, batch: Batch) -> Generator[None]:
-        """Handle the batch. Wherever the loop is to look up it pauses: there the loop may settle, park, or `leave`."""
-        self.handled, self._is_leaving = 0, False
-        self._board.begin(batch.shard)
+    def wants(self) -> int:
+        return self._pace.fitting(self._settle_interval_s)
+
+    def try_parked(self) -> Generator[None]:
+        return self._parts.due.turn(self._parts.attempts)
+
+    def finish(self) -> Generator[None]:
+        yield from ()
+
+    def handle(self, batch: Batch | None) -> Generator[None]:
+        assert batch is not None
+        began = self._clock.monotonic()
+        yield from self._handle(batch)
+        self._pace.learn(self._handled, self._clock.monotonic() - began)
+        self._settling.park()  # before the batch is left: whoever takes its shard away waits for that
+        self._parts.source.release(batch, range(self._handled, len(batch.raws)))
+
+    def _handle(self, batch: Batch) -> Generator[None]:
+        self._handled, self._is_leaving = 0, False
+        self._board.lane.begin(batch.shard)
         is_single = self._suspects.must_go_singly(batch, is_given_away=self._traits.gives_away)
         is_single = is_single or self._parts.has_hooks_between
         try:
-            while self.handled < len(batch.raws) and not self._is_leaving:
+            while self._handled < len(batch.raws) and not self._is_leaving:
                 if not (is_single or self._parts.breaker.is_open):
                     yield from self._run(self._parts.fast, batch, len(batch.raws))
                 elif not self._traits.gives_away and self._parts.hooks.can_stop_consume():
                     self.is_finished = self._is_leaving = True
-                elif (suspect := self._suspects.enter(batch, self.handled)) is not None:
+                elif (suspect := self._suspects.enter(batch, self._handled)) is not None:
                     yield from self._handle_suspect(batch, suspect)
                 else:
-                    yield from self._run(self._parts.single, batch, self.handled + 1)
+                    yield from self._run(self._parts.single, batch, self._handled + 1)
         except (ConsumerdError, GeneratorExit):
-            self._board.put_down()  # a source or a store that gave up: no fault of the task
+            self._board.lane.put_down()  # a source or a store that gave up: no fault of the task
             raise
-        self._board.rest()
+        self._board.lane.rest()
 
     def _handle_suspect(self, batch: Batch, suspect: Suspect) -> Generator[None]:
         """Handle a task that was running when a worker died; or park it, where that was once too often."""
-        index, task = self.handled, batch.task(self.handled)
+        index, task = self._handled, batch.task(self._handled)
         if self._suspects.is_condemned(suspect):
             self._take(Span(batch, index, index + 1, self._suspects.condemn(task, suspect)))
             return
@@ -106,11 +161,11 @@ class Handling:
         except StoreAwayError as error:
             self._settling.outage.note(error)
         yield from self._run(self._parts.single, batch, index + 1)
-        self._suspects.end(suspect.task_id, is_cleared=self.handled > index)
+        self._suspects.end(suspect.task_id, is_cleared=self._handled > index)
 
     def _run(self, runner: Runner, batch: Batch, stop: int) -> Generator[None]:
         """Have a runner run the tasks before `stop`."""
-        runner.start(batch, self.handled, stop)
+        runner.start(batch, self._handled, stop)
         while runner.is_busy:
             for span in runner.finished():
                 self._take(span)
@@ -127,7 +182,7 @@ class Handling:
                 return
             conclusion = conclusion._replace(outcome=Retry())
             span = span._replace(conclusion=conclusion)
-        self.handled = span.stop
+        self._handled = span.stop
         self._settling.take(span)
         if conclusion is None:
             self._board.note_done(span.stop - span.start)

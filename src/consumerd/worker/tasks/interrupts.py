@@ -49,6 +49,10 @@ class Interrupts:
         self._poll = select.poll()
         self._poll.register(self._wake_fd, select.POLLIN)
 
+    def fileno(self) -> int:
+        """A descriptor that can be read while an interrupt is set and not taken."""
+        return self._wake_fd
+
     def close(self) -> None:
         """Nothing is set or waited for any more."""
         os.close(self._wake_fd)

@@ -6,7 +6,7 @@ attends to it, and has them go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from threading import Lock, get_ident
 
 from consumerd import events
@@ -16,19 +16,16 @@ from consumerd.model.task import Task
 from consumerd.sources.abilities import Asked
 from consumerd.sources.contract import Batch, EndOfSource, SourceContext
 from consumerd.wire.board import Hold
-from consumerd.worker.tasks.attempts import NEWS_S
+from consumerd.worker.attempts.forked_child import leave_if_child
+from consumerd.worker.attempts.judge import NEWS_S
 from consumerd.worker.tasks.context import WorkerContext
-from consumerd.worker.tasks.forked_child import leave_if_child
-from consumerd.worker.tasks.gate import Pace
 from consumerd.worker.tasks.handling import Handling, Parts
 from consumerd.worker.tasks.interrupts import Interrupt
+from consumerd.worker.tasks.running import RUNNING
 
 IDLE_FETCH_S = 0.4
 """So long a source may wait for its next task, and an idle worker for whatever cannot break into that wait."""
 LARGEST_FETCH = 10_000
-
-FIRST_FETCH = 10
-"""So few at first: nobody knows yet how long a task takes."""
 
 
 class Loop:
@@ -38,7 +35,7 @@ class Loop:
     turn_lock: held by the thread that handles tasks: the loop's, unless it waits in its source.
     """
 
-    def __init__(self, context: WorkerContext, parts: Parts, source_context: SourceContext) -> None:
+    def __init__(self, context: WorkerContext, parts: Parts, handling: Handling, source_context: SourceContext) -> None:
         self.is_open = False
         self.turn_lock = Lock()
         self.turn_lock.acquire()
@@ -48,11 +45,10 @@ class Loop:
         self._source = parts.source
         self._settling = parts.settling
         self._gate = parts.gate
-        self._handling = Handling(context, parts)
+        self._handling = handling
         self._clock = context.clock
         self._wait = context.interrupts.wait
         self._exit: WorkerExit | None = None
-        self._pace = Pace(context.common.settle_interval / FIRST_FETCH)
         self._thread = get_ident()
         self._in_source_since: float | None = None
         self._has_ended = False
@@ -64,9 +60,9 @@ class Loop:
         return self._exit is not None
 
     def current_task(self) -> Task:
-        """The task that the handler is running now; RuntimeError between tasks."""
-        parts = self._parts
-        task = parts.attempts.task or parts.due.task or parts.fast.task
+        """The task that the caller's thread or coroutine is handling now; RuntimeError between tasks."""
+        parts, running = self._parts, RUNNING.get()
+        task = parts.attempts.task or parts.due.task or parts.fast.task if running is None else running.task
         if task is None:
             raise RuntimeError("no task is being handled now: ask from within handle_task")
         return task
@@ -91,6 +87,7 @@ class Loop:
                 self._wait(NEWS_S)
                 if not self._attend():
                     raise
+        self._go_through(self._handling.finish())
         return self._exit
 
     # One turn
@@ -101,9 +98,9 @@ class Loop:
             self._wait_for_source()
         elif not self._between_batches():
             return
-        elif self._has_ended:
+        elif self._has_ended and not self._handling.is_busy:
             self._finish_or_stay()
-        elif (batch := self._fetch()) is not None:
+        elif (batch := self._fetch()) is not None or self._handling.is_busy:
             self._handle(batch)
         else:
             self._parts.breaker.rest()
@@ -124,7 +121,7 @@ class Loop:
         if self.may_try_parked:
             if self._parts.suspects.are_known:
                 self._park_and_settle()  # one of them may be due, and kill us
-            self._go_through(self._parts.due.turn(self._parts.attempts), self._parts.due.leave)
+            self._go_through(self._handling.try_parked())
             self._gate.show()
         if self._settling.is_due:
             self._park_and_settle()
@@ -153,30 +150,29 @@ class Loop:
         """Whether it is time to look for parked tasks that are due."""
         return self._parts.due.is_time and self._gate.is_open_for_parked
 
-    def _handle(self, batch: Batch) -> None:
-        handling, began = self._handling, self._clock.monotonic()
-        self._go_through(handling.handle(batch), handling.leave)
-        self._pace.learn(handling.handled, self._clock.monotonic() - began)
-        if self._settling.held:
-            self._park()  # before the batch is left: whoever takes its shard away waits for that
-        self._source.release(batch, handling.handled)
-        if handling.is_finished:
+    def _handle(self, batch: Batch | None) -> None:
+        self._go_through(self._handling.handle(batch))
+        self._gate.show()
+        if self._handling.is_finished:
             self._finish()
 
-    def _go_through(self, steps: Generator[None], leave: Callable[[], None]) -> None:
-        """Run tasks to their end, attending to what comes meanwhile. leave: has them begin no further one."""
+    def _go_through(self, steps: Generator[None]) -> None:
+        """Run tasks, attending to what comes meanwhile; where the loop is to stop, no further one is begun."""
         try:
             for _ in steps:
                 if self._attend():
-                    leave()
+                    self._handling.leave()
         finally:
             steps.close()
 
     # The source
 
     def _fetch(self) -> Batch | None:
-        """The next batch; where parked tasks are due still, only what is there at once: they take turns."""
-        wait_s = 0.0 if self.may_try_parked else IDLE_FETCH_S
+        """The next batch; only what is there at once, where tasks are in hand, or parked ones due: they take turns."""
+        wanted = 0 if self._has_ended else self._handling.wants()
+        if not wanted:
+            return None
+        wait_s = 0.0 if self.may_try_parked or self._handling.is_busy else IDLE_FETCH_S
         hold, room = self._gate.ask()
         if hold is Hold.SOURCE_AWAY:
             self._wait(min(self._gate.source_pause_s, wait_s))
@@ -184,9 +180,8 @@ class Loop:
         if self._parts.has_hooks_between and self._parts.hooks.can_stop_consume():
             self._finish()
             return None
-        fitting = self._pace.fitting(self._context.common.settle_interval)
         try:
-            batch = self._fetch_outside(min(room, fitting, LARGEST_FETCH), wait_s)
+            batch = self._fetch_outside(min(room, wanted, LARGEST_FETCH), wait_s)
         except (SourceAwayError, StoreAwayError) as error:
             self._gate.note_source(error)
             self._wait(IDLE_FETCH_S)

@@ -18,7 +18,7 @@ from consumerd.model.suspects import Suspect
 from consumerd.model.task import Task, TaskId
 from consumerd.parking.store import ParkingStore
 from consumerd.parking.thread import StoreThread
-from consumerd.worker.tasks.attempt import Conclusion, Unfinished
+from consumerd.worker.attempts.attempt import Conclusion, Unfinished
 
 ResultT = TypeVar("ResultT")
 

@@ -13,10 +13,10 @@ from functools import partial
 
 from consumerd import events
 from consumerd.clock import monotonic
-from consumerd.worker.tasks.attempts import Attempts
+from consumerd.worker.attempts.attempts import Attempts
+from consumerd.worker.attempts.hooks import Hooks
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.handling import Parts
-from consumerd.worker.tasks.hooks import Hooks
 from consumerd.worker.tasks.loop import Loop
 from consumerd.worker.tasks.threads import BeatingThread
 

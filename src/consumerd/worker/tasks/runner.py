@@ -12,9 +12,9 @@ from consumerd.errors import UndecodableError
 from consumerd.model.outcome import DONE
 from consumerd.model.task import Task
 from consumerd.sources.contract import Batch, Source
-from consumerd.worker.tasks.attempt import Attempt, Conclusion, Failed
-from consumerd.worker.tasks.attempts import Attempts
-from consumerd.worker.tasks.handler import Decode, validating
+from consumerd.worker.attempts.attempt import Attempt, Conclusion, Failed
+from consumerd.worker.attempts.attempts import Attempts
+from consumerd.worker.attempts.handler import Decode, validating
 
 
 class Span(NamedTuple):
@@ -66,7 +66,8 @@ class Records:
             record = self._record(batch, payload, task)
             return self._anew(record, task) if is_again and record is payload else record
 
-        return Attempt(task, decode, has_record=ended is not None, ended=ended)
+        is_begun = ended is not None
+        return Attempt(task, decode, has_record=is_begun, is_prepared=is_begun, ended=ended)
 
     def _record(self, batch: Batch, payload: object, task: Task) -> object:
         try:

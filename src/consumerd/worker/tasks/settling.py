@@ -20,8 +20,8 @@ from consumerd.model.parked import ParkedTask
 from consumerd.model.task import TaskId
 from consumerd.parking.thread import CALL_TIMEOUT_S, StoreThread
 from consumerd.sources.contract import Revocable, Settlement, Source
-from consumerd.worker.tasks.attempt import Unfinished
-from consumerd.worker.tasks.breaker import Outage
+from consumerd.worker.attempts.attempt import Unfinished
+from consumerd.worker.attempts.breaker import Outage
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.parked_rows import lost_fact, must_be_parked, parked_fact, parked_task
 from consumerd.worker.tasks.runner import Span

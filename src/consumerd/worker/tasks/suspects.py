@@ -22,7 +22,7 @@ from consumerd.sources.contract import Batch
 from consumerd.sources.identities import one_by_one
 from consumerd.wire.board import NONE
 from consumerd.wire.messages import Cleared
-from consumerd.worker.tasks.attempt import Conclusion
+from consumerd.worker.attempts.attempt import Conclusion
 from consumerd.worker.tasks.context import Link, WorkerContext
 from consumerd.worker.tasks.parked_rows import suspect_row
 
@@ -95,7 +95,7 @@ class Suspects:
     def enter(self, batch: Batch, index: int) -> Suspect | None:
         """Put the cursor on a task that is handled by itself; what is known of it, where it is a suspect."""
         if self._do_fit:
-            self._board.take(batch.offset(batch.raws[index]))
+            self._board.lane.take(batch.offset(batch.raws[index]))
         else:
             self.show(batch.task(index))
         return self.find(batch.task(index).id) if self._told or self._kept else None
@@ -103,7 +103,7 @@ class Suspects:
     def show(self, task: Task) -> None:
         """Put one task on the board by itself, and the cursor on it."""
         self._board.identify(one_by_one({task.offset & NONE: task.id}))
-        self._board.take(task.offset)
+        self._board.lane.take(task.offset)
 
     # What is done with one
 
@@ -123,7 +123,7 @@ class Suspects:
 
     def begin(self, task: Task, suspect: Suspect) -> None:
         """It is about to run: write its crashes down. StoreAwayError; the master knows them all the same."""
-        self._board.note_crashes(suspect.crashes)
+        self._board.lane.note_crashes(suspect.crashes)
         assert task.id is not None
         kept = self._kept.get(task.id)
         if suspect.crashes > (0 if kept is None else kept.crashes):
@@ -133,7 +133,7 @@ class Suspects:
 
     def end(self, task_id: TaskId, *, is_cleared: bool) -> None:
         """It has run. is_cleared: it came to an outcome; else it comes again."""
-        self._board.note_crashes(0)
+        self._board.lane.note_crashes(0)
         if is_cleared:
             self.clear(task_id)
 

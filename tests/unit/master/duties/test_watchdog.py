@@ -21,7 +21,7 @@ from consumerd.master.rules.flow import MeasuredLag
 from consumerd.master.rules.plan import plan
 from consumerd.master.rules.watch import NO_TURN_S, SCAN_BUSY_S, SCAN_IDLE_S, STALLED_AFTER_S
 from consumerd.model.slots import SlotState
-from consumerd.wire.board import BUSY_SINCE_NS, CURSOR, MAGIC_WORD, SHARD, STATE, TURNED_NS
+from consumerd.wire.board import BUSY_SINCE_NS, CURSOR, LANES_AT, MAGIC_WORD, SHARD, STATE, TURNED_NS
 from consumerd.wire.status import Culprit
 from unit.master.pools.test_messages import NAME, WORKER_PID, Stage
 
@@ -55,7 +55,11 @@ class Watched:
 
     def begins(self, slot: int, offset: int) -> None:
         words = self.words(slot)
-        words[SHARD], words[CURSOR], words[BUSY_SINCE_NS] = 0, offset, int(self.now * 1e9) + 1
+        words[LANES_AT + SHARD], words[LANES_AT + CURSOR], words[LANES_AT + BUSY_SINCE_NS] = (
+            0,
+            offset,
+            int(self.now * 1e9) + 1,
+        )
         self.turning.discard(slot)
 
     def starts_again(self, slot: int) -> None:
@@ -151,7 +155,7 @@ def test_a_master_that_was_frozen_with_its_workers_kills_nobody(watched: Watched
 
 def test_a_silent_source_costs_one_worker_and_the_next_later(watched: Watched) -> None:
     """The worker that last had a task of the shard goes first."""
-    watched.words(1)[SHARD] = 3
+    watched.words(1)[LANES_AT + SHARD] = 3
     for measured in range(0, 90, 10):
         watched.stage.pool.lag = MeasuredLag(((3, 5, None, 100),), float(measured))
         watched.until(measured + 10.0)

@@ -46,6 +46,7 @@ from consumerd.wire.board import (
     ANSWERED,
     CURSOR,
     FLAGS,
+    LANES_AT,
     NONE,
     STATE,
     Board,
@@ -207,8 +208,8 @@ class Stage:
         board = self.board(slot)
         writer = BoardWriter(board.words)
         writer.identify(by_offset(task.rstrip("7")))
-        writer.take(7)
-        writer.note_crashes(crashes)
+        writer.lane.take(7)
+        writer.lane.note_crashes(crashes)
 
     def suspects(self) -> tuple[tuple[str, int, str], ...]:
         return self.pool.suspects.told()
@@ -280,7 +281,7 @@ def test_a_worker_that_dies_between_two_tasks_or_before_its_first_makes_no_suspe
     stage.up()
     worker_ended(stage.pool, 0, 11, 4.0)
     stage.take(1, "t:7")
-    stage.board(1).words[CURSOR] = NONE
+    stage.board(1).words[LANES_AT + CURSOR] = NONE
     worker_ended(stage.pool, 1, 11, 4.0)
     assert stage.suspects() == ()
     assert len(stage.pool.observed.deaths) == 2

@@ -24,6 +24,7 @@ from consumerd.wire.board import (
     FAILED,
     FLAGS,
     HANDLED,
+    LANES_AT,
     MAGIC,
     MAGIC_WORD,
     SHARD,
@@ -45,7 +46,7 @@ def board(words: list[int], changes: dict[int, int]) -> list[int]:
 
 IDLE = board([0] * WORDS, {MAGIC_WORD: MAGIC, STATE: WorkerState.RUNNING, TURNED_NS: 1})
 IDLE_LATER = board(IDLE, {TURNED_NS: 2})
-BUSY = board(IDLE, {BUSY_SINCE_NS: 1, SHARD: 3, CURSOR: 7})
+BUSY = board(IDLE, {LANES_AT + BUSY_SINCE_NS: 1, LANES_AT + SHARD: 3, LANES_AT + CURSOR: 7})
 
 
 def looked(*boards: list[int], every_s: float = 1.0, is_stopped: bool = False) -> Observation:
@@ -74,7 +75,8 @@ def test_a_task_timeout_below_the_time_of_the_flag_counts_first() -> None:
 
 
 def test_whatever_the_loop_changes_is_progress() -> None:
-    for place in (CURSOR, BUSY_SINCE_NS, ATTEMPT_SINCE_NS, HANDLED, FAILED):
+    of_lane = (LANES_AT + CURSOR, LANES_AT + BUSY_SINCE_NS, LANES_AT + ATTEMPT_SINCE_NS)
+    for place in (*of_lane, HANDLED, FAILED):
         changed = board(BUSY, {place: BUSY[place] + 1})
         observation = seen(standing_for(100, BUSY), changed, 101.0, is_stopped=False, planned_s=1.0)
         assert judged(observation, TIMEOUT_S) is None, place
@@ -131,7 +133,7 @@ def test_nobody_is_overdue_who_went_on_within_the_timeout(looks: list[tuple[floa
         now += pause_s
         cursor += goes_on
         changed_at = now if goes_on else changed_at
-        observation = seen(observation, board(BUSY, {CURSOR: cursor}), now, is_stopped=False, planned_s=1.0)
+        observation = seen(observation, board(BUSY, {LANES_AT + CURSOR: cursor}), now, is_stopped=False, planned_s=1.0)
         stuck = judged(observation, TIMEOUT_S)
         assert stuck is None or stuck.since_s >= changed_at
         assert stuck is None or not stuck.is_overdue or now - changed_at >= TIMEOUT_S

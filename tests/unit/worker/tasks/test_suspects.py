@@ -14,7 +14,7 @@ from consumerd.sources.contract import Batch
 from consumerd.sources.generator import GeneratorSource
 from consumerd.sources.memory import MemorySource
 from consumerd.testing.running import NAME, Run
-from consumerd.wire.board import CRASHES, CURSOR, IDENTITIES_BYTES, NONE
+from consumerd.wire.board import CRASHES, CURSOR, IDENTITIES_BYTES, LANES_AT, NONE
 from consumerd.wire.messages import Cleared
 
 
@@ -32,7 +32,7 @@ class Watching(BaseConsumer):
         board = self.run.board
         kept = self.run.store.rows.get(task_id(offset))
         crashes = 0 if kept is None else kept.crashes
-        self.seen.append((offset, board.task_in_hand(), board.words[CRASHES], crashes))
+        self.seen.append((offset, board.task_in_hand(), board.words[LANES_AT + CRASHES], crashes))
         match record:
             case "fail":
                 raise ValueError("it failed")
@@ -90,7 +90,7 @@ def test_a_suspect_runs_once_its_crashes_are_written_down_and_is_cleared_when_do
     ]
     assert run.store.rows == {}
     assert cleared(run) == [task_id(2)]
-    assert run.board.words[CRASHES] == 0
+    assert run.board.words[LANES_AT + CRASHES] == 0
 
 
 def test_what_comes_before_a_suspect_is_settled_before_it_runs() -> None:
@@ -216,7 +216,7 @@ def test_a_parked_suspect_is_written_down_shown_and_cleared_when_done() -> None:
     assert run.consumer.seen[1] == (0, task_id(0), 2, 2)
     assert run.store.rows == {}
     assert cleared(run) == [task_id(0)]
-    assert run.board.words[CURSOR] == NONE
+    assert run.board.words[LANES_AT + CURSOR] == NONE
 
 
 def test_tasks_whose_ids_do_not_fit_on_the_board_go_one_by_one() -> None:

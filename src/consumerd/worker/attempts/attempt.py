@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -36,6 +36,13 @@ class Raised:
     kind: type[BaseException]
     failure: Failure
     connection: str = ""
+
+    def after(self, own: Failure | None) -> Raised:
+        """The same where a record was refused that was none before: the handler's own error stays in front."""
+        if own is None:
+            return self
+        error = f"{own.error} (before the next attempt its record was refused: {self.failure.error})"
+        return replace(self, failure=replace(own, error=error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,7 @@ class Attempt:
     """A task in the hands of a worker: it is attempted, judged, and perhaps attempted again.
 
     has_record: whether the payload has been decoded once.
+    is_prepared: whether `pre_handle_task` has been called for it, and has succeeded.
     ended: how the last attempt ended, until that is judged; None: the next one is to be made.
     first_at: when it was taken in hand, or, of a task that was tried before, when that was first.
     failure: how the attempt before that failed; None at first.
@@ -99,10 +107,20 @@ class Attempt:
     tried: int = 0
     not_before: float | None = None
     has_heard: bool = False
+    is_prepared: bool = False
+    _peeked: object = None
+
+    def peek(self) -> object:
+        """The record of the first attempt, ahead of it; or whatever the decoder raises."""
+        self._peeked = self.decode(False)
+        return self._peeked
 
     def record(self) -> object:
         """The record of the next attempt, or whatever the decoder raises; TOMBSTONE for a task without a payload."""
         is_again, self.has_record = self.has_record, True
+        peeked, self._peeked = self._peeked, None
+        if peeked is not None and not is_again:
+            return peeked
         try:
             return self.decode(is_again)
         except UndecodableError:

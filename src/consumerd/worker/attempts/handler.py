@@ -22,9 +22,11 @@ from consumerd.model.contract import HOOKS_A_TASK, is_overridden
 from consumerd.model.outcome import RetryPolicy
 from consumerd.sources.decoding import TOMBSTONE
 from consumerd.sources.records import plain_record
-from consumerd.worker.tasks.attempt import Handler
+from consumerd.worker.attempts.attempt import Handler
 
 Decode = Callable[[Any], object]
+
+SWALLOWED = "around_task swallowed the error of the task at offset {offset}: let it pass"
 
 
 def has_hooks_between_tasks(consumer_class: type) -> bool:
@@ -43,6 +45,8 @@ class Handlers:
         """consumer: the user's class, known by its hooks. emit: is told once that tombstones are passed over."""
         self._consumer = consumer
         self._emit = emit
+        self.is_async = inspect.iscoroutinefunction(consumer.handle_task)
+        self._has_around = is_overridden(type(consumer), "around_task")
         self._runner = asyncio.Runner()  # without an event loop until it runs something
         self.close = self._runner.close
         self.task: Handler = self._synchronous(consumer.handle_task)
@@ -61,11 +65,38 @@ class Handlers:
             return self._task(offset=offset, record=record)
         if self._tombstone is not None:
             return self._tombstone(offset=offset, record=None)
+        self._pass_over(offset)
+        return None
+
+    async def any_record_awaited(self, *, offset: int, record: object) -> object:
+        """The same where `handle_task` is a coroutine function, on the event loop that awaits it."""
+        if record is TOMBSTONE and self._tombstone is None:
+            self._pass_over(offset)
+            return None
+        if not self._has_around:
+            return await self._begun(offset, record)
+        around: AbstractContextManager[object] = self._consumer.around_task(
+            offset=offset, record=None if record is TOMBSTONE else record
+        )
+        with around:
+            return await self._begun(offset, record)
+        raise RuntimeError(SWALLOWED.format(offset=offset))
+
+    async def _begun(self, offset: int, record: object) -> object:
+        if record is not TOMBSTONE:
+            return await self._consumer.handle_task(offset=offset, record=record)
+        result = self._consumer.handle_tombstone(offset=offset, key=self._consumer.key)
+        return await result if inspect.isawaitable(result) else result
+
+    def event_loop(self) -> asyncio.AbstractEventLoop:
+        """The one on which its coroutines run; `close` closes it."""
+        return self._runner.get_loop()
+
+    def _pass_over(self, offset: int) -> None:
         if self._passes_over_first:
             self._passes_over_first = False
             advice = "give the consumer a method handle_tombstone(self, offset, key) to handle them"
             self._emit(events.tombstones_passed_over(offset=offset, advice=advice))
-        return None
 
     def _synchronous(self, method: Handler) -> Handler:
         if not inspect.iscoroutinefunction(method):
@@ -74,14 +105,14 @@ class Handlers:
 
     def _within_around_task(self, handle: Handler) -> Handler:
         """The handler within what `around_task` returns, a context manager that is entered for each attempt."""
-        if not is_overridden(type(self._consumer), "around_task"):
+        if not self._has_around:
             return handle
 
         def handle_within(*, offset: int, record: object) -> object:
             around: AbstractContextManager[object] = self._consumer.around_task(offset=offset, record=record)
             with around:
                 return handle(offset=offset, record=record)
-            raise RuntimeError(f"around_task swallowed the error of the task at offset {offset}: let it pass")
+            raise RuntimeError(SWALLOWED.format(offset=offset))
 
         return handle_within
 

@@ -12,7 +12,7 @@ from consumerd.events.facts import Fact
 from consumerd.testing.clock import ManualClock
 from consumerd.testing.running import Run, context_in_memory
 from consumerd.wire.board import BoardFlag
-from consumerd.worker.tasks.breaker import (
+from consumerd.worker.attempts.breaker import (
     ATTEMPTS_THAT_OPEN,
     LONGEST_PAUSE_S,
     RENEW_AFTER_S,

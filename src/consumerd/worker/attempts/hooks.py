@@ -15,9 +15,9 @@ from consumerd import events
 from consumerd.config.shape import ConsumerSettings
 from consumerd.model.contract import live_keys
 from consumerd.model.failure import describe, drop_tracebacks
+from consumerd.worker.attempts.forked_child import leave_if_child
 from consumerd.worker.code.loader import load_consumer
 from consumerd.worker.tasks.context import Link, WorkerContext
-from consumerd.worker.tasks.forked_child import leave_if_child
 from consumerd.worker.tasks.interrupts import Interrupt
 
 ResultT = TypeVar("ResultT")

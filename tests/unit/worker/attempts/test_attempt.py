@@ -15,11 +15,13 @@ from consumerd.model.task import Task, TaskId
 from consumerd.testing.clock import ManualClock
 from consumerd.testing.running import context_in_memory
 from consumerd.wire.board import read_words
-from consumerd.worker.tasks.attempt import Attempt, Conclusion, Unfinished
-from consumerd.worker.tasks.attempts import PAUSE_AT_ONCE_S, Attempts
-from consumerd.worker.tasks.breaker import Breaker
+from consumerd.worker.attempts.attempt import Attempt, Conclusion, Unfinished
+from consumerd.worker.attempts.attempts import PAUSE_AT_ONCE_S, Attempts
+from consumerd.worker.attempts.breaker import Breaker
+from consumerd.worker.attempts.hooks import Fullness, Hooks
+from consumerd.worker.attempts.judge import Judge
+from consumerd.worker.attempts.maker import AttemptMaker
 from consumerd.worker.tasks.context import Link, Redaction
-from consumerd.worker.tasks.hooks import Fullness, Hooks
 from consumerd.worker.tasks.interrupts import Interrupt, Interrupts
 
 TASK = Task(id=TaskId("t:1"), offset=1, source="t", shard=0, position=1, payload=b'{"uid": 7}')
@@ -48,17 +50,19 @@ class Bench:
             redact=Redaction(lambda text: text.replace("hunter2", "***")),
         )
         self.interrupts, self.words = context.interrupts, context.words
-        context.board.begin(0)
+        context.board.lane.begin(0)
         fullness = Fullness(context)
         hooks = Hooks(context, BaseConsumer(0), Link(), fullness)
         breaker = Breaker(context, is_kept=True)
-        self.attempts = Attempts(context, self.handle, self.policy, hooks, breaker, fullness, retries_elsewhere=False)
+        self.maker = AttemptMaker(context, self.handle, hooks, fullness)
+        judge = Judge(context, self.policy, breaker, retries_elsewhere=False)
+        self.attempts = Attempts(context, self.maker, judge, hooks, fullness)
 
     def conclude(
         self, task: Task, decode: Callable[[], object], already: BaseException | Retry | Dead | None = None
     ) -> Conclusion:
         """The conclusion, by a loop that attends to interrupts. already: how a first attempt has ended elsewhere."""
-        ended = self.attempts.raised(already) if isinstance(already, BaseException) else already
+        ended = self.maker.raised(already) if isinstance(already, BaseException) else already
         self.attempts.begin(Attempt(task, lambda is_again: decode(), has_record=already is not None, ended=ended))
         while (conclusion := self.attempts.go_on()) is None:
             if Interrupt.STOP in self.interrupts.take():
@@ -250,7 +254,7 @@ def test_the_running_task_is_known_while_the_handler_runs_and_forgotten_after() 
         del offset, record
         seen.append(bench.attempts.task)
 
-    bench.attempts._handle = look
+    bench.maker._handle = look
     bench.conclude(TASK, decoded)
     assert [task.id for task in seen if isinstance(task, Task)] == [TASK.id]
     assert bench.attempts.task is None

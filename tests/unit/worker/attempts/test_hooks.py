@@ -9,7 +9,7 @@ import pytest
 from consumerd import BaseConsumer
 from consumerd.model.exits import WorkerExit
 from consumerd.testing.running import NAME, Run
-from consumerd.worker.tasks.hooks import REPORT_AGAIN_S
+from consumerd.worker.attempts.hooks import REPORT_AGAIN_S
 from consumerd.worker.tasks.interrupts import Interrupt
 
 

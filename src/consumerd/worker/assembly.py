@@ -1,0 +1,130 @@
+"""What a worker's loop is made of, put together from what the worker is. Runs in workers and the foreground."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from consumerd.model.task import Task
+from consumerd.parking.thread import StoreThread
+from consumerd.sources.contract import Source
+from consumerd.sources.decoding import limited
+from consumerd.worker.attempts.attempts import Attempts
+from consumerd.worker.attempts.breaker import Breaker
+from consumerd.worker.attempts.handler import (
+    Handlers,
+    has_hooks_between_tasks,
+    record_validator,
+    retry_policy,
+    validating,
+)
+from consumerd.worker.attempts.hooks import Fullness, Hooks
+from consumerd.worker.attempts.judge import Judge
+from consumerd.worker.attempts.maker import AttemptMaker
+from consumerd.worker.tasks.context import WorkerContext
+from consumerd.worker.tasks.due import DueTasks
+from consumerd.worker.tasks.fast import FastRunner
+from consumerd.worker.tasks.gate import Gate
+from consumerd.worker.tasks.handling import BatchHandling, Handling, Parts
+from consumerd.worker.tasks.runner import Records, SingleRunner
+from consumerd.worker.tasks.settling import Settling
+from consumerd.worker.tasks.suspects import Suspects
+from consumerd.worker.window.handling import WindowHandling
+from consumerd.worker.window.keys import key_by
+from consumerd.worker.window.lanes import EventLoopLanes, Lanes, ThreadLanes
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """Of one worker.
+
+    consumer: the user's instance, known by its hooks.
+    is_settled: whether a task in hand is done by a transaction of its handler.
+    """
+
+    context: WorkerContext
+    consumer: Any  # the user's class
+    source: Source
+    store: StoreThread
+    hooks: Hooks
+    handlers: Handlers
+    suspects: Suspects
+    fullness: Fullness
+    is_settled: Callable[[Task], bool]
+
+    def parts(self) -> Parts:
+        """Each knows the context and those that were made before it."""
+        context, source = self.context, self.source
+        consumer_class: type = type(self.consumer)
+        validate = record_validator(consumer_class)
+        decode = validating(limited(source.decode, context.common.payload_limit), validate)
+        gives_away = source.traits.gives_away
+        breaker = Breaker(context, is_kept=gives_away)
+        maker = self._maker(self.handlers.any_record)
+        attempts = Attempts(context, maker, self._judge(self.consumer, breaker), self.hooks, self.fullness)
+        settling = Settling(context, source, self.store, self.suspects.clear)
+        due = DueTasks(context, self.store, settling, attempts, self.suspects, breaker, source=source, decode=decode)
+        single = SingleRunner(attempts, Records(source, validate))
+        return Parts(
+            source=source,
+            hooks=self.hooks,
+            attempts=attempts,
+            fast=FastRunner(context, self.handlers.task, maker, single),
+            single=single,
+            settling=settling,
+            due=due,
+            suspects=self.suspects,
+            breaker=breaker,
+            gate=Gate(context, source, settling, breaker),
+            has_hooks_between=has_hooks_between_tasks(consumer_class),
+            stays_for_retries=gives_away and context.common.restart != "always",
+        )
+
+    def handling(self, parts: Parts) -> Handling:
+        """One task at a time, or several at once, as the keys say."""
+        common = self.context.common
+        if common.concurrency == 1 and common.ordered is None:
+            return BatchHandling(self.context, parts)
+        return WindowHandling(
+            self.context,
+            parts,
+            self._judge(self.consumer, parts.breaker),
+            self._lanes(common.concurrency),
+            width=common.concurrency,
+            key_of=None if common.ordered is None else key_by(self.consumer, self.hooks),
+        )
+
+    def stand_in_attempts(
+        self, consumer: Any, handlers: Handlers, hooks: Hooks, breaker: Breaker, wait: Callable[[float], object]
+    ) -> Attempts:
+        """By another instance of the user's class, in a thread that waits so."""
+        return Attempts(
+            self.context,
+            AttemptMaker(self.context, handlers.any_record, hooks, self.fullness),
+            self._judge(consumer, breaker),
+            hooks,
+            self.fullness,
+            wait=wait,
+            is_interrupted=self.context.deadline.has_begun,
+        )
+
+    def _lanes(self, width: int) -> Lanes:
+        interrupts = self.context.interrupts
+        lanes = [self.context.board.lane_at(index) for index in range(width)]
+        if not self.handlers.is_async:
+            return ThreadLanes(self._maker(self.handlers.any_record), interrupts, lanes)
+        maker = self._maker(self.handlers.any_record_awaited)
+        return EventLoopLanes(maker, interrupts, lanes, self.handlers.event_loop)
+
+    def _maker(self, handle: Callable[..., object]) -> AttemptMaker:
+        return AttemptMaker(self.context, handle, self.hooks, self.fullness)
+
+    def _judge(self, consumer: Any, breaker: Breaker) -> Judge:  # the user's class
+        return Judge(
+            self.context,
+            retry_policy(consumer, self.context.common),
+            breaker,
+            self.is_settled,
+            retries_elsewhere=self.source.traits.gives_away,
+        )

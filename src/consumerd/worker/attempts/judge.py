@@ -1,0 +1,156 @@
+"""What becomes of a task after an attempt: its outcome, or a further attempt. Runs in workers and the foreground."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+from consumerd import events
+from consumerd.errors import CommitUnknownError, TaskLostError
+from consumerd.model.failure import Failure
+from consumerd.model.outcome import (
+    DONE,
+    Dead,
+    Done,
+    Outcome,
+    Retry,
+    RetryPolicy,
+    after_round,
+    immediate_delay,
+    next_in_round,
+    within_expiry,
+)
+from consumerd.model.task import Task
+from consumerd.standard_streams import drop_gone_outputs
+from consumerd.worker.attempts.attempt import ENDS_OF_A_WORKER, Attempt, Conclusion, Ending, Failed, Raised, Refused
+from consumerd.worker.attempts.breaker import Breaker, put_off_s
+from consumerd.worker.tasks.context import WorkerContext
+
+NEWS_S = 0.5
+"""How long an attempt that seems to have ended with its worker waits for the news of a stop, which may come by another
+way and a little later."""
+
+ENDS_OF_A_TRANSACTION = (TaskLostError, CommitUnknownError)
+"""What the end of a handler's transaction raises where nothing is left to do for its task in this worker."""
+
+
+class Judge:
+    """Judges the attempts of one worker. One thread at a time calls it."""
+
+    def __init__(
+        self,
+        context: WorkerContext,
+        policy: RetryPolicy,
+        breaker: Breaker,
+        is_settled: Callable[[Task], bool] = lambda task: False,
+        *,
+        retries_elsewhere: bool,
+    ) -> None:
+        """is_settled: whether the task in hand is done by a transaction of its handler, whatever came after that.
+
+        retries_elsewhere: immediate retries go through the parking store, which keeps the task meanwhile.
+        """
+        self._policy = policy
+        self._breaker = breaker
+        self._is_settled = is_settled
+        self._retries_elsewhere = retries_elsewhere
+        self._clock = context.clock
+        self._emit = context.emit
+        self._redact = context.redact
+
+    def begin(self, attempt: Attempt) -> None:
+        """A task is taken in hand; while the breaker is open, its first attempt is made after a pause."""
+        attempt.first_at = self._clock.wall() if attempt.task.first_at is None else attempt.task.first_at
+        if attempt.ended is None and self._breaker.is_open:
+            attempt.not_before = self._clock.monotonic() + self._breaker.pause_left_s
+
+    def conclusion(self, attempt: Attempt, ended: Ending) -> Conclusion | None:
+        """Its outcome by what the handler said or by the policy; None where a further attempt is to be made, or this
+        one looked at again: not before `attempt.not_before`.
+        """
+        if isinstance(ended, Done):
+            return Conclusion(attempt.task, DONE)
+        attempt.ended = ended
+        if self._is_settled(attempt.task):
+            return self._done_already(attempt.task, ended)
+        if isinstance(ended, Refused):
+            self._report(attempt.task, ended.failure, attempt=0)
+            return Conclusion(attempt.task, Dead("undecodable"), ended.failure)
+        if isinstance(ended, Raised) and not self._is_the_tasks_own(attempt, ended):
+            return None
+        failure = self._failure_of(ended)
+        task = attempt.task = replace(attempt.task, attempts=attempt.task.attempts + 1, first_at=attempt.first_at)
+        self._report(task, failure, attempt=task.attempts)
+        connection = ended.connection if isinstance(ended, Raised) else ""
+        self._breaker.note_failed(connection, failure.error, is_first=attempt.tried == 0)
+        outcome = self._outcome(ended, task, attempt.tried)
+        if outcome is not None:
+            return Conclusion(task, outcome, failure)
+        attempt.forget()
+        attempt.failure = failure
+        attempt.not_before = self._clock.monotonic() + immediate_delay(self._policy, attempt.tried)
+        attempt.tried += 1
+        return None
+
+    def _done_already(self, task: Task, ended: Failed) -> Conclusion:
+        """The handler's transaction has ended the task: what comes after that is told, and no more."""
+        if isinstance(ended, Raised) and issubclass(ended.kind, ENDS_OF_A_TRANSACTION):
+            return Conclusion(task, DONE)  # its source has told of that
+        failure = ended.failure if isinstance(ended, Raised | Refused) else self._failure_of(ended)
+        self._emit(
+            events.failed_after_done(
+                offset=task.offset,
+                task=task.id,
+                error=failure.error,
+                then="it is done all the same: its transaction was committed before",
+            )
+        )
+        return Conclusion(task, DONE)
+
+    def _is_the_tasks_own(self, attempt: Attempt, ended: Raised) -> bool:
+        """Whether what was raised counts against the task; else it is looked at again, or attempted again."""
+        if issubclass(ended.kind, ENDS_OF_A_WORKER) and not attempt.has_heard:
+            attempt.has_heard, attempt.not_before = True, self._clock.monotonic() + NEWS_S
+            return False
+        if drop_gone_outputs():
+            attempt.forget()  # it may have failed at its output alone: once more, where it goes to nobody
+            return False
+        return True
+
+    def _outcome(self, ended: Raised | Retry | Dead, task: Task, tried: int) -> Outcome | None:
+        if isinstance(ended, Dead):
+            return ended
+        if isinstance(ended, Retry):
+            assert task.first_at is not None
+            return within_expiry(self._policy, ended.after, task.first_at, self._clock.wall())
+        if self._retries_elsewhere:
+            return next_in_round(self._policy, task.attempts) or self._after_round(task, ended)
+        if tried >= self._policy.retry_times or self._breaker.is_open:
+            return self._after_round(task, ended)
+        return None
+
+    def _after_round(self, task: Task, ended: Raised) -> Outcome:
+        """What the policy says; but a task for which a connection failed is no dead one, unless another one got through
+        meanwhile."""
+        assert task.first_at is not None
+        now, jitter = self._clock.wall(), random.random()  # noqa: S311 - it only spreads
+        outcome = after_round(self._policy, task.attempts, task.first_at, now, jitter=jitter)
+        if isinstance(outcome, Dead) and ended.connection and not self._breaker.is_at_fault(task.first_at):
+            rounds = -(-task.attempts // self._policy.attempts_a_round)
+            return within_expiry(self._policy, put_off_s(rounds), task.first_at, now)
+        return outcome
+
+    def _failure_of(self, ended: Raised | Retry | Dead) -> Failure:
+        match ended:
+            case Raised():
+                return ended.failure
+            case Dead():
+                return Failure(self._redact(f"the handler gave up: {ended.reason}"))
+            case Retry():
+                return Failure("the handler asked for a retry")
+
+    def _report(self, task: Task, failure: Failure, *, attempt: int) -> None:
+        self._emit(
+            events.task_failed(offset=task.offset, shard=task.shard, attempt=attempt, task=task.id, error=failure.error)
+        )

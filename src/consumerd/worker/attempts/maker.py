@@ -1,0 +1,107 @@
+"""Makes one attempt at a task: decode, then the handler. Runs in workers and the foreground.
+
+Several threads may make attempts at once, each at a task of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import replace
+from typing import cast
+
+from consumerd.model.connection_errors import connection_error
+from consumerd.model.failure import describe, drop_tracebacks
+from consumerd.model.outcome import DONE, Dead, Retry
+from consumerd.worker.attempts.attempt import Attempt, Ending, Handler, Raised, Refused, refused_value
+from consumerd.worker.attempts.forked_child import leave_if_child
+from consumerd.worker.attempts.hooks import Fullness, Hooks
+from consumerd.worker.tasks.context import WorkerContext
+
+UNSEEN = object()
+
+
+class AttemptMaker:
+    """By one instance of the consumer's class."""
+
+    def __init__(self, context: WorkerContext, handle: Handler, hooks: Hooks, fullness: Fullness) -> None:
+        """handle: the handler, with `around_task` about it. fullness: is told how each attempt ended."""
+        self._handle = handle
+        self._hooks = hooks
+        self._fullness = fullness
+        self._redact = context.redact
+
+    def make(self, attempt: Attempt) -> Ending:
+        """Make an attempt, hooks and all."""
+        ready = self._ready(attempt)
+        if not isinstance(ready, _Ready):
+            return ready
+        try:
+            result = self._handle(offset=attempt.task.offset, record=ready.record)
+        except BaseException as error:  # noqa: BLE001 - anything raised, SystemExit included, is a failed attempt
+            return self.raised(error, ready.record)
+        return DONE if result is None else self.ending(result, ready.record)
+
+    async def make_async(self, attempt: Attempt) -> Ending:
+        """The same for a handler that is a coroutine function, on the event loop that runs now."""
+        ready = self._ready(attempt)
+        if not isinstance(ready, _Ready):
+            return ready
+        try:
+            result = await cast("Awaitable[object]", self._handle(offset=attempt.task.offset, record=ready.record))
+        except BaseException as error:  # noqa: BLE001 - as above
+            return self.raised(error, ready.record)
+        return DONE if result is None else self.ending(result, ready.record)
+
+    def _ready(self, attempt: Attempt) -> _Ready | Ending:
+        """The record of the attempt, once `pre_handle_task` has been called; or how it has ended before the handler."""
+        if not attempt.is_prepared and (unprepared := self._prepare(attempt)) is not None:
+            return unprepared
+        is_first = not attempt.has_record
+        try:
+            return _Ready(attempt.record())
+        except MemoryError:
+            raise  # no fault of the payload: this worker is full, and ends
+        except BaseException as error:  # noqa: BLE001 - whatever a decoder or validator raises, the payload is at fault
+            refused = self.raised(error)
+            return Refused(refused.failure) if is_first else refused.after(attempt.failure)
+
+    def _prepare(self, attempt: Attempt) -> Raised | None:
+        """Call `pre_handle_task`, and again before each attempt until it succeeds; what it raised ended the attempt."""
+        try:
+            self._hooks.pre_handle_task()
+        except BaseException as error:  # noqa: BLE001 - as of the handler
+            return self.raised(error)
+        attempt.is_prepared = True
+        return None
+
+    def raised(self, error: BaseException, record: object = UNSEEN) -> Raised:
+        """What is kept of an error that ended an attempt at a record. In a handler's forked child, the child ends."""
+        leave_if_child(error)
+        self._fullness.note(error)
+        failure = describe(error, self._redact)
+        if record is not UNSEEN and not (isinstance(record, dict) or hasattr(record, "__dict__")):
+            failure = replace(failure, error=f"{failure.error} (the record is a {_json_name(record)}, not an object)")
+        raised = Raised(type(error), failure, connection_error(error))
+        drop_tracebacks(error)
+        return raised
+
+    def ending(self, result: object, record: object = UNSEEN) -> Ending:
+        """How an attempt has ended that returned this: any value but a verdict is done."""
+        if isinstance(result, (Retry, Dead)):
+            return result
+        refused = refused_value(result)
+        return DONE if refused is None else self.raised(refused, record)
+
+
+class _Ready:
+    """The record of a task that can be handled."""
+
+    __slots__ = ("record",)
+
+    def __init__(self, record: object) -> None:
+        self.record = record
+
+
+def _json_name(record: object) -> str:
+    names = {list: "list", str: "string", bool: "boolean", int: "number", float: "number", type(None): "null"}
+    return names.get(type(record), type(record).__name__)

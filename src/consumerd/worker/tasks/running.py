@@ -1,0 +1,22 @@
+"""The task that a thread or a coroutine is handling, where a worker runs several at once. Runs in workers."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Protocol
+
+from consumerd.model.task import Task
+from consumerd.wire.board_writer import LaneWriter
+
+
+class RunningTask(Protocol):
+    """lane: its place on the board."""
+
+    lane: LaneWriter
+
+    @property
+    def task(self) -> Task: ...
+
+
+RUNNING: ContextVar[RunningTask | None] = ContextVar("consumerd_running_task", default=None)
+"""None in a worker that runs one task at a time, and where no task is handled."""

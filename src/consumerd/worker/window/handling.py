@@ -1,0 +1,284 @@
+"""Several tasks at once: the loop's handling where `concurrency` is more than one. Runs in workers and the foreground.
+
+There is no barrier between batches: whenever few tasks could start, the next batch is fetched. What is done is settled
+in whatever order it ends; the source knows up to where all is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Hashable
+
+from consumerd.errors import StoreAwayError
+from consumerd.model.outcome import DONE, Retry
+from consumerd.model.parked import ParkedTask
+from consumerd.model.runs import runs
+from consumerd.model.suspects import Suspect
+from consumerd.sources.contract import Batch, Revocable
+from consumerd.worker.attempts.attempt import Attempt, Conclusion
+from consumerd.worker.attempts.judge import Judge
+from consumerd.worker.tasks.context import WorkerContext
+from consumerd.worker.tasks.handling import Parts
+from consumerd.worker.tasks.runner import Span
+from consumerd.worker.window.in_hand import BatchInHand, InHand
+from consumerd.worker.window.lanes import Lanes
+from consumerd.worker.window.lineup import Lineup
+
+LOOK_UP_S = 0.4
+"""So long it waits for a task to end, at most, before the loop looks around."""
+
+DRY_S = 0.01
+"""A source that had nothing is asked again after so long, while tasks run."""
+
+KeyOf = Callable[[Attempt], Hashable]
+
+
+class WindowHandling:
+    """Handles the tasks of several batches, and parked ones that are due, in as many lanes as it has."""
+
+    def __init__(
+        self,
+        context: WorkerContext,
+        parts: Parts,
+        judge: Judge,
+        lanes: Lanes,
+        *,
+        width: int,
+        key_of: KeyOf | None,
+    ) -> None:
+        """width: how many tasks run at once, at most. key_of: what orders tasks; None: nothing does."""
+        self.is_finished = False
+        self._parts = parts
+        self._board = context.board
+        self._clock = context.clock
+        self._records = parts.single.records
+        self._judge = judge
+        self._lanes = lanes
+        self._width = width
+        self._key_of = key_of
+        self._settling = parts.settling
+        self._suspects = parts.suspects
+        self._keeps = parts.source.keeps if isinstance(parts.source, Revocable) else None
+        self._lineup: Lineup[InHand] = Lineup()
+        self._batches: list[BatchInHand] = []
+        self._running = 0
+        self._parked = 0
+        self._alone: tuple[InHand, Suspect] | None = None
+        self._is_dry = False
+        self._is_leaving = False
+        self._error: BaseException | None = None
+        lanes.on_ended = self._end
+        context.board.has_lanes(width)
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._batches or self._parked)
+
+    def wants(self) -> int:
+        """Nothing while there is a next task for each lane; then as many as there are lanes, and as many again."""
+        at_hand = self._running + self._lineup.ready
+        return 3 * self._width - at_hand if at_hand < 2 * self._width else 0
+
+    def leave(self) -> None:
+        self._is_leaving = True
+
+    def handle(self, batch: Batch | None) -> Generator[None]:
+        """One pass: start what may start, wait for something to end, conclude and settle what has."""
+        self._is_leaving, self._is_dry = False, batch is None
+        if batch is not None:
+            self._admit(batch)
+        self._run_once()
+        yield
+        while self._is_leaving and self._running:
+            self._drop(lambda task: True)
+            self._run_once()
+            yield
+        if self._is_leaving:
+            self._drop(lambda task: True)
+
+    def try_parked(self) -> Generator[None]:
+        """Parked tasks that are due take free lanes."""
+        yield
+        if self._is_leaving or not (limit := min(self._lanes.room, self._width - self._parked)):
+            return
+        for parked in self._parts.due.claim(limit):
+            self._parked += 1
+            attempt = self._parts.due.attempt(parked)
+            self._lineup.add(InHand(attempt, parked, key=self._key(attempt)))
+
+    def finish(self) -> Generator[None]:
+        self._drop(lambda task: True)
+        while self._running:
+            self._run_once()
+            yield
+            self._drop(lambda task: True)
+
+    # What comes in
+
+    def _admit(self, batch: Batch) -> None:
+        came_in = BatchInHand(batch, len(batch.raws))
+        self._batches.append(came_in)
+        for index in range(len(batch.raws)):
+            attempt = self._records.attempt(batch, index)
+            self._lineup.add(InHand(attempt, came_in, index, self._key(attempt)))
+
+    def _key(self, attempt: Attempt) -> Hashable:
+        return None if self._key_of is None else self._key_of(attempt)
+
+    # A pass
+
+    def _run_once(self) -> None:
+        if self._keeps is not None:
+            self._leave_lost()
+        self._start_ready()
+        self._lanes.wait(self._patience_s())
+        if self._error is not None:
+            raise self._error
+        self._settle_done()
+
+    def _patience_s(self) -> float:
+        """How long to wait for something to end."""
+        longest_s = DRY_S if self._is_dry else 0.0
+        if self._is_leaving or not self.wants():
+            longest_s = LOOK_UP_S
+        next_at = self._lineup.next_at if self._lanes.room else None
+        return longest_s if next_at is None else min(longest_s, max(0.0, next_at - self._clock.monotonic()))
+
+    def _start_ready(self) -> None:
+        are_suspects_known = self._suspects.are_known
+        while self._lanes.room and self._may_start() and not self._is_leaving:
+            task = self._lineup.next(self._clock.monotonic())
+            if task is None:
+                return
+            suspect = self._suspects.find(task.task.id) if are_suspects_known else None
+            if suspect is None:
+                self._start(task)
+            elif self._suspects.is_condemned(suspect):
+                self._bring_on(task, self._suspects.condemn(task.task, suspect))
+            elif self._running:
+                self._lineup.put_back(task)  # it starts when nothing else runs
+                return
+            else:
+                self._start_alone(task, suspect)
+
+    def _may_start(self) -> bool:
+        """Whether any task may: not beside a suspect; one at a time, after pauses, while nothing answers."""
+        if self._alone is not None:
+            return False
+        breaker = self._parts.breaker
+        return not breaker.is_open or (self._running == 0 and breaker.pause_left_s <= 0)
+
+    def _start(self, task: InHand) -> None:
+        attempt = task.attempt
+        if not attempt.first_at:
+            self._judge.begin(attempt)
+        attempt.not_before = None
+        if attempt.ended is not None:
+            self._judge_again(task)
+            return
+        self._running += 1
+        self._lanes.start(task)
+
+    def _judge_again(self, task: InHand) -> None:
+        """It was waited for the news of a stop, and none has come."""
+        assert task.attempt.ended is not None
+        self._bring_on(task, self._judge.conclusion(task.attempt, task.attempt.ended))
+
+    # What has ended
+
+    def _end(self, task: InHand) -> bool:
+        """An attempt has ended. The next task starts at once; whether the loop is to look up, for it has to fetch."""
+        self._running -= 1
+        if task.error is not None:
+            self._error = task.error
+            return True
+        assert task.ended is not None
+        ended, task.ended = task.ended, None
+        self._bring_on(task, self._judge.conclusion(task.attempt, ended))
+        self._start_ready()
+        return not self._running or (not self._is_dry and self.wants() > 0)
+
+    def _bring_on(self, task: InHand, conclusion: Conclusion | None) -> None:
+        """To its end, or to where it waits for its next attempt."""
+        if conclusion is None:
+            self._lineup.again(task, task.attempt.not_before or 0.0)
+            return
+        self._lineup.end(task)
+        if self._alone is not None and self._alone[0] is task:
+            suspect, self._alone = self._alone[1], None
+            self._suspects.end(suspect.task_id, is_cleared=True)
+        if isinstance(task.came_in, ParkedTask):
+            self._parked -= 1
+            self._parts.due.conclude(task.came_in, conclusion)
+            return
+        task.came_in.left -= 1
+        if conclusion.outcome is DONE:
+            task.came_in.done.append(task.index)
+            return
+        self._settling.take(Span(task.came_in.batch, task.index, task.index + 1, conclusion))
+        self._board.note_failed()
+        if isinstance(conclusion.outcome, Retry) and not self._parts.source.traits.durable_defer:
+            self._parts.due.look_soon()
+
+    def _settle_done(self) -> None:
+        """Settle what is done, and release the batches of which nothing is in hand any more."""
+        done = 0
+        for came_in in self._batches:
+            if came_in.done:
+                done += len(came_in.done)
+                for start, stop in runs(sorted(came_in.done)):
+                    self._settling.take(Span(came_in.batch, start, stop))
+                came_in.done = []
+        if done:
+            self._board.note_done(done)
+            self._parts.breaker.note_done()
+            self._parts.hooks.count(done)
+        if any(not came_in.left for came_in in self._batches):
+            self._release_ended()
+
+    def _release_ended(self) -> None:
+        if self._settling.held:
+            self._settling.park()  # before a batch is left: whoever takes its shard away waits for that
+        for came_in in self._batches:
+            if not came_in.left:
+                self._parts.source.release(came_in.batch, sorted(came_in.not_begun))
+        self._batches = [came_in for came_in in self._batches if came_in.left]
+
+    # What is left
+
+    def _leave_lost(self) -> None:
+        """Begin nothing any more of batches that are being taken away."""
+        assert self._keeps is not None
+        lost = {id(came_in) for came_in in self._batches if not self._keeps(came_in.batch)}
+        if lost:
+            self._drop(lambda task: id(task.came_in) in lost)
+
+    def _drop(self, is_dropped: Callable[[InHand], bool]) -> None:
+        """Begin no further attempt at these tasks: they come again."""
+        for task in self._lanes.take_back():
+            self._running -= 1
+            self._lineup.again(task, 0.0)
+        put_back = []
+        for task in self._lineup.drop(is_dropped):
+            if isinstance(task.came_in, ParkedTask):
+                put_back.append(task.came_in)
+            else:
+                task.came_in.left -= 1
+                task.came_in.not_begun.append(task.index)
+        if put_back:
+            self._parked -= len(put_back)
+            self._parts.due.put_back(put_back)
+        self._settle_done()
+
+    # Suspects
+
+    def _start_alone(self, task: InHand, suspect: Suspect) -> None:
+        """A task that was running when a worker died: nothing runs beside it, and nothing is unsettled before it."""
+        self._settle_done()
+        self._settling.park()
+        self._settling.settle()
+        self._alone = (task, suspect)
+        try:
+            self._suspects.begin(task.task, suspect)
+        except StoreAwayError as error:
+            self._settling.outage.note(error)
+        self._start(task)

@@ -1,0 +1,47 @@
+"""The tasks that a worker has in hand, and the batches that they came in. Runs in workers and the foreground."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+from consumerd.model.parked import ParkedTask
+from consumerd.model.task import Task
+from consumerd.sources.contract import Batch
+from consumerd.wire.board_writer import LaneWriter
+from consumerd.worker.attempts.attempt import Attempt, Ending
+
+
+@dataclass(slots=True, eq=False)
+class BatchInHand:
+    """left: how many of its tasks have not ended. done: the indexes of those that are done and not settled yet."""
+
+    batch: Batch
+    left: int
+    done: list[int] = field(default_factory=list)
+    not_begun: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class InHand:
+    """A task that this worker has, whether or not it runs.
+
+    came_in: its batch; or the parked task that it is.
+    index: its place in its batch.
+    key: two tasks of one key never run at once; None where that does not matter.
+    lane: its place on the board, while an attempt at it is made.
+    ended: how that attempt has ended.
+    error: what ends the worker, raised where no handler had begun.
+    """
+
+    attempt: Attempt
+    came_in: BatchInHand | ParkedTask
+    index: int = 0
+    key: Hashable | None = None
+    lane: LaneWriter = None  # type: ignore[assignment]  # is set before an attempt is made
+    ended: Ending | None = None
+    error: BaseException | None = None
+
+    @property
+    def task(self) -> Task:
+        return self.attempt.task

@@ -1,0 +1,174 @@
+"""What runs several attempts at once: threads, or one event loop. Runs in workers and the foreground.
+
+The loop's thread starts attempts and takes what has ended; it alone judges, settles and parks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+from consumerd.wire.board_writer import LaneWriter
+from consumerd.worker.attempts.maker import AttemptMaker
+from consumerd.worker.tasks.interrupts import Interrupts
+from consumerd.worker.tasks.running import RUNNING
+from consumerd.worker.window.in_hand import InHand
+
+
+class Lanes(Protocol):
+    """Makes attempts, as many at once as there are lanes. `on_ended` is called in the loop's thread, within `wait`."""
+
+    on_ended: Callable[[InHand], bool]
+    """Is told of each task whose attempt has ended; whether `wait` is to return."""
+
+    @property
+    def room(self) -> int:
+        """How many more tasks it can be given."""
+
+    def start(self, task: InHand) -> None:
+        """Make an attempt at this task."""
+
+    def take_back(self) -> list[InHand]:
+        """Those that were given, and at which no attempt has begun."""
+
+    def wait(self, seconds: float) -> None:
+        """Wait for what ends, or for an interrupt, at most so long."""
+
+    def close(self) -> None:
+        """No further attempt is made."""
+
+
+class ThreadLanes:
+    """A thread for each attempt that runs at the same time, begun when it is first needed.
+
+    As many tasks again wait in a queue, so that a thread that has ended one finds the next.
+    """
+
+    def __init__(self, maker: AttemptMaker, interrupts: Interrupts, lanes: Sequence[LaneWriter]) -> None:
+        self.on_ended: Callable[[InHand], bool] = lambda task: True
+        self._maker = maker
+        self._interrupts = interrupts
+        self._lanes = lanes
+        self._work: SimpleQueue[InHand | None] = SimpleQueue()
+        self._ended: deque[InHand] = deque()
+        self._threads: list[threading.Thread] = []
+        self._given = 0
+        self._is_waiting = False
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    @property
+    def room(self) -> int:
+        return 2 * len(self._lanes) - self._given
+
+    def start(self, task: InHand) -> None:
+        self._given += 1
+        if len(self._threads) < min(self._given, len(self._lanes)):
+            lane = self._lanes[len(self._threads)]
+            thread = threading.Thread(target=self._run, args=(lane,), name=f"lane-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        self._work.put(task)
+
+    def take_back(self) -> list[InHand]:
+        taken = []
+        with suppress(Empty):
+            while (task := self._work.get_nowait()) is not None:
+                taken.append(task)
+        self._given -= len(taken)
+        return taken
+
+    def wait(self, seconds: float) -> None:
+        if not self._ended and seconds > 0:
+            self._is_waiting = True
+            if not self._ended:  # what ends from here on wakes
+                self._interrupts.wait(seconds, self._wake_fd)
+            self._is_waiting = False
+            with suppress(BlockingIOError):
+                os.eventfd_read(self._wake_fd)
+        while self._ended:
+            self._given -= 1
+            self.on_ended(self._ended.popleft())
+
+    def close(self) -> None:
+        for _ in self._threads:
+            self._work.put(None)
+
+    def _run(self, lane: LaneWriter) -> None:
+        while (task := self._work.get()) is not None:
+            task.lane = lane
+            lane.run(task.task)
+            RUNNING.set(task)
+            try:
+                task.ended = self._maker.make(task.attempt)
+            except BaseException as error:  # noqa: BLE001 - the top of a thread: the loop raises it
+                task.error = error
+            RUNNING.set(None)
+            lane.rest()
+            self._ended.append(task)
+            if self._is_waiting:
+                os.eventfd_write(self._wake_fd, 1)
+
+
+class EventLoopLanes:
+    """One event loop in the loop's own thread, which runs while the loop waits for something to end."""
+
+    def __init__(
+        self,
+        maker: AttemptMaker,
+        interrupts: Interrupts,
+        lanes: Sequence[LaneWriter],
+        get_loop: Callable[[], asyncio.AbstractEventLoop],
+    ) -> None:
+        """get_loop: the consumer's event loop; whoever made it closes it."""
+        self.on_ended: Callable[[InHand], bool] = lambda task: True
+        self._maker = maker
+        self._interrupts = interrupts
+        self._free = list(reversed(lanes))
+        self._loop = get_loop()
+        self._loop.add_reader(interrupts.fileno(), self._loop.stop)
+        self._tasks: set[asyncio.Task[None]] = set()  # the event loop itself holds them weakly
+
+    @property
+    def room(self) -> int:
+        return len(self._free)
+
+    def start(self, task: InHand) -> None:
+        task.lane = lane = self._free.pop()
+        lane.run(task.task)
+        self._tasks.add(self._loop.create_task(self._run(task)))
+
+    def take_back(self) -> list[InHand]:
+        return []
+
+    def wait(self, seconds: float) -> None:
+        if seconds <= 0 or self._interrupts.are_set():
+            self._loop.call_soon(self._loop.stop)
+            self._loop.run_forever()
+        else:
+            at_last = self._loop.call_later(seconds, self._loop.stop)
+            self._loop.run_forever()
+            at_last.cancel()
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._interrupts.fileno())
+
+    async def _run(self, task: InHand) -> None:
+        RUNNING.set(task)
+        try:
+            task.ended = await self._maker.make_async(task.attempt)
+        except BaseException as error:  # noqa: BLE001 - as the top of a thread
+            task.error = error
+        lane = task.lane
+        lane.rest()
+        self._free.append(lane)
+        running = asyncio.current_task()
+        assert running is not None
+        self._tasks.discard(running)
+        if self.on_ended(task):
+            self._loop.stop()

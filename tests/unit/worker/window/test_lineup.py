@@ -1,0 +1,115 @@
+"""Which task may start next: against a plain list of what was seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumerd.worker.window.lineup import Lineup
+
+SOON, LATER = 1.0, 2.0
+
+
+@dataclass(eq=False)
+class Item:
+    number: int
+    key: str | None
+
+
+def items(*keys: str | None) -> list[Item]:
+    return [Item(number, key) for number, key in enumerate(keys)]
+
+
+def lineup_of(*keys: str | None) -> Lineup[Item]:
+    lineup: Lineup[Item] = Lineup()
+    for item in items(*keys):
+        lineup.add(item)
+    return lineup
+
+
+def taken(lineup: Lineup[Item], now: float = 0.0) -> list[Item]:
+    found = []
+    while (item := lineup.next(now)) is not None:
+        found.append(item)
+    return found
+
+
+def test_what_has_no_key_waits_for_nobody() -> None:
+    assert [item.number for item in taken(lineup_of(None, None, None))] == [0, 1, 2]
+
+
+def test_a_key_belongs_to_one_item_until_it_ends() -> None:
+    lineup = lineup_of("a", "a", "b", None)
+    first, other, free = taken(lineup)
+    assert (first.number, other.number, free.number) == (0, 2, 3)
+    lineup.end(other)
+    assert taken(lineup) == []
+    lineup.end(first)
+    assert [item.number for item in taken(lineup)] == [1]
+
+
+def test_an_item_that_waits_keeps_its_key_and_comes_before_what_is_ready() -> None:
+    lineup = lineup_of("a", "a", "b")
+    first, other = taken(lineup)
+    lineup.again(first, SOON)
+    lineup.end(other)
+    assert (lineup.next(0.0), lineup.next_at, lineup.ready) == (None, SOON, 0)
+    assert taken(lineup, LATER) == [first]
+
+
+def test_what_is_dropped_hands_its_key_on() -> None:
+    lineup = lineup_of("a", "a", "a", "b")
+    assert {item.number for item in lineup.drop(lambda item: item.number in (0, 1, 3))} == {0, 1, 3}
+    assert [item.number for item in taken(lineup)] == [2]
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.sampled_from(["a", "b", "c", None])),
+        st.tuples(st.sampled_from(["next", "end", "again", "drop"]), st.integers(0, 5)),
+    ),
+    max_size=60,
+)
+
+
+@given(STEPS)
+def test_two_of_a_key_never_run_at_once_and_none_is_lost_or_overtaken(steps: list[tuple[str, object]]) -> None:
+    lineup: Lineup[Item] = Lineup()
+    inside: list[Item] = []
+    running: list[Item] = []
+    begun: set[int] = set()
+    number, now = 0, 0.0
+    for step, what in steps:
+        if step == "add":
+            item = Item(number, what if isinstance(what, str) else None)
+            number += 1
+            lineup.add(item)
+            inside.append(item)
+            continue
+        assert isinstance(what, int)
+        if step == "drop":
+            dropped = lineup.drop(lambda item, modulo=what: item.number % 6 == modulo)  # type: ignore[misc]
+            assert {*dropped} == {item for item in inside if item.number % 6 == what and item not in running}
+            inside = [item for item in inside if item not in dropped]
+            continue
+        if step == "next":
+            now += 1.0
+            if (item := lineup.next(now)) is None:
+                keys = {item.key for item in running}
+                assert all(item in running or item.key in keys for item in inside)
+                continue
+            if item.key is not None:
+                assert item.key not in {other.key for other in running}
+                older = [other for other in inside if other.key == item.key and other.number < item.number]
+                assert older == []
+            begun.add(item.number)
+            running.append(item)
+        elif running:
+            item = running.pop(what % len(running))
+            if step == "again":
+                lineup.again(item, now)
+            else:
+                lineup.end(item)
+                inside.remove(item)
