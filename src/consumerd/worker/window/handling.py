@@ -6,22 +6,23 @@ in whatever order it ends; the source knows up to where all is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Generator, Hashable, Sequence
 
 from consumerd.errors import StoreAwayError
 from consumerd.model.outcome import DONE, Retry
 from consumerd.model.parked import ParkedTask
-from consumerd.model.runs import runs
 from consumerd.model.suspects import Suspect
-from consumerd.sources.contract import Batch, Revocable
+from consumerd.sources.contract import Batch
 from consumerd.worker.attempts.attempt import Attempt, Conclusion
 from consumerd.worker.attempts.judge import Judge
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.handling import Parts
 from consumerd.worker.tasks.runner import Span
-from consumerd.worker.window.in_hand import BatchInHand, InHand
+from consumerd.worker.window.batches import Batches
+from consumerd.worker.window.in_hand import InHand
 from consumerd.worker.window.lanes import Lanes
 from consumerd.worker.window.lineup import Lineup
+from consumerd.worker.window.rules import Rule, Rules
 
 LOOK_UP_S = 0.4
 """So long it waits for a task to end, at most, before the loop looks around."""
@@ -44,8 +45,12 @@ class WindowHandling:
         *,
         width: int,
         key_of: KeyOf | None,
+        rules: Sequence[Rule] = (),
     ) -> None:
-        """width: how many tasks run at once, at most. key_of: what orders tasks; None: nothing does."""
+        """width: how many tasks run at once, at most. key_of: what orders tasks; None: nothing does.
+
+        rules: what else may keep a task from starting.
+        """
         self.is_finished = False
         self._parts = parts
         self._board = context.board
@@ -57,9 +62,9 @@ class WindowHandling:
         self._key_of = key_of
         self._settling = parts.settling
         self._suspects = parts.suspects
-        self._keeps = parts.source.keeps if isinstance(parts.source, Revocable) else None
         self._lineup: Lineup[InHand] = Lineup()
-        self._batches: list[BatchInHand] = []
+        self._rules = Rules(rules, self._lineup) if rules else None
+        self._batches = Batches(parts.source, parts.settling)
         self._running = 0
         self._parked = 0
         self._alone: tuple[InHand, Suspect] | None = None
@@ -115,8 +120,7 @@ class WindowHandling:
     # What comes in
 
     def _admit(self, batch: Batch) -> None:
-        came_in = BatchInHand(batch, len(batch.raws))
-        self._batches.append(came_in)
+        came_in = self._batches.take(batch)
         for index in range(len(batch.raws)):
             attempt = self._records.attempt(batch, index)
             self._lineup.add(InHand(attempt, came_in, index, self._key(attempt)))
@@ -127,8 +131,8 @@ class WindowHandling:
     # A pass
 
     def _run_once(self) -> None:
-        if self._keeps is not None:
-            self._leave_lost()
+        if lost := self._batches.lost():
+            self._drop(lambda task: task.came_in in lost)
         self._start_ready()
         self._lanes.wait(self._patience_s())
         if self._error is not None:
@@ -146,19 +150,31 @@ class WindowHandling:
     def _start_ready(self) -> None:
         are_suspects_known = self._suspects.are_known
         while self._lanes.room and self._may_start() and not self._is_leaving:
-            task = self._lineup.next(self._clock.monotonic())
+            now = self._clock.monotonic()
+            task = self._lineup.next(now)
             if task is None:
                 return
+            if self._rules is not None and task.attempt.ended is None and not self._rules.admit(task, now):
+                continue
             suspect = self._suspects.find(task.task.id) if are_suspects_known else None
             if suspect is None:
                 self._start(task)
             elif self._suspects.is_condemned(suspect):
+                self._leave_rules(task)
                 self._bring_on(task, self._suspects.condemn(task.task, suspect))
             elif self._running:
-                self._lineup.put_back(task)  # it starts when nothing else runs
+                self._put_back(task)  # it starts when nothing else runs
                 return
             else:
                 self._start_alone(task, suspect)
+
+    def _put_back(self, task: InHand) -> None:
+        self._leave_rules(task)
+        self._lineup.put_back(task)
+
+    def _leave_rules(self, task: InHand) -> None:
+        if self._rules is not None and task.attempt.ended is None:
+            self._rules.end(task, was_begun=False)
 
     def _may_start(self) -> bool:
         """Whether any task may: not beside a suspect; one at a time, after pauses, while nothing answers."""
@@ -192,6 +208,8 @@ class WindowHandling:
             self._error = task.error
             return True
         assert task.ended is not None
+        if self._rules is not None:
+            self._rules.end(task)
         ended, task.ended = task.ended, None
         self._bring_on(task, self._judge.conclusion(task.attempt, ended))
         self._start_ready()
@@ -210,9 +228,8 @@ class WindowHandling:
             self._parked -= 1
             self._parts.due.conclude(task.came_in, conclusion)
             return
-        task.came_in.left -= 1
+        task.came_in.end(task.index, is_done=conclusion.outcome is DONE)
         if conclusion.outcome is DONE:
-            task.came_in.done.append(task.index)
             return
         self._settling.take(Span(task.came_in.batch, task.index, task.index + 1, conclusion))
         self._board.note_failed()
@@ -221,49 +238,26 @@ class WindowHandling:
 
     def _settle_done(self) -> None:
         """Settle what is done, and release the batches of which nothing is in hand any more."""
-        done = 0
-        for came_in in self._batches:
-            if came_in.done:
-                done += len(came_in.done)
-                for start, stop in runs(sorted(came_in.done)):
-                    self._settling.take(Span(came_in.batch, start, stop))
-                came_in.done = []
-        if done:
+        if done := self._batches.settle_done():
             self._board.note_done(done)
             self._parts.breaker.note_done()
             self._parts.hooks.count(done)
-        if any(not came_in.left for came_in in self._batches):
-            self._release_ended()
-
-    def _release_ended(self) -> None:
-        if self._settling.held:
-            self._settling.park()  # before a batch is left: whoever takes its shard away waits for that
-        for came_in in self._batches:
-            if not came_in.left:
-                self._parts.source.release(came_in.batch, sorted(came_in.not_begun))
-        self._batches = [came_in for came_in in self._batches if came_in.left]
+        self._batches.release_ended()
 
     # What is left
-
-    def _leave_lost(self) -> None:
-        """Begin nothing any more of batches that are being taken away."""
-        assert self._keeps is not None
-        lost = {id(came_in) for came_in in self._batches if not self._keeps(came_in.batch)}
-        if lost:
-            self._drop(lambda task: id(task.came_in) in lost)
 
     def _drop(self, is_dropped: Callable[[InHand], bool]) -> None:
         """Begin no further attempt at these tasks: they come again."""
         for task in self._lanes.take_back():
             self._running -= 1
+            self._leave_rules(task)
             self._lineup.again(task, 0.0)
         put_back = []
         for task in self._lineup.drop(is_dropped):
             if isinstance(task.came_in, ParkedTask):
                 put_back.append(task.came_in)
             else:
-                task.came_in.left -= 1
-                task.came_in.not_begun.append(task.index)
+                task.came_in.give_back(task.index)
         if put_back:
             self._parked -= len(put_back)
             self._parts.due.put_back(put_back)

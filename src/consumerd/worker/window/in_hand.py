@@ -14,12 +14,26 @@ from consumerd.worker.attempts.attempt import Attempt, Ending
 
 @dataclass(slots=True, eq=False)
 class BatchInHand:
-    """left: how many of its tasks have not ended. done: the indexes of those that are done and not settled yet."""
+    """left: how many of its tasks have not ended.
+
+    done: the indexes of those that are done and not settled yet; not_begun: of those that were given back.
+    """
 
     batch: Batch
     left: int
     done: list[int] = field(default_factory=list)
     not_begun: list[int] = field(default_factory=list)
+
+    def end(self, index: int, *, is_done: bool) -> None:
+        """A task has come to its end."""
+        self.left -= 1
+        if is_done:
+            self.done.append(index)
+
+    def give_back(self, index: int) -> None:
+        """A task comes again: it was not begun, or is to be begun anew."""
+        self.left -= 1
+        self.not_begun.append(index)
 
 
 @dataclass(slots=True, eq=False)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 
@@ -19,19 +20,22 @@ ItemT = TypeVar("ItemT", bound=Keyed)
 
 
 class Lineup(Generic[ItemT]):
-    """Items go from *behind* another of their key to *ready*, are taken by `next`, and end; or they wait for a time.
+    """Items go from *behind* another of their key to *ready*, are taken by `next`, and end; or they wait for a time, or
+    at a *gate*: there they keep their order, and the first alone is tried again, by `next`.
 
-    A key belongs to one item, from where that is ready until it ends: while it waits for a time, too.
+    A key belongs to one item, from where that is ready until it ends: while it waits, too.
     """
 
     def __init__(self) -> None:
         self._ready: deque[ItemT] = deque()
         self._behind: dict[Hashable, deque[ItemT]] = {}
-        self._waiting: list[tuple[float, int, ItemT]] = []
+        self._waiting: list[tuple[float, int, ItemT | None, Hashable]] = []
+        self._gates: dict[Hashable, _Gate[ItemT]] = {}
+        self._tried: tuple[Hashable, ItemT] | None = None
         self._numbers = itertools.count()
 
     def __bool__(self) -> bool:
-        return bool(self._ready or self._waiting or self._behind)
+        return bool(self._ready or self._waiting or self._behind or self._gates)
 
     @property
     def ready(self) -> int:
@@ -40,7 +44,8 @@ class Lineup(Generic[ItemT]):
 
     @property
     def next_at(self) -> float | None:
-        """When the next item that waits has waited enough; None where none waits."""
+        """When the next item that waits is to be tried; None where none waits."""
+        self._skip_stale()
         return self._waiting[0][0] if self._waiting else None
 
     def add(self, item: ItemT) -> None:
@@ -54,14 +59,44 @@ class Lineup(Generic[ItemT]):
             self._ready.append(item)
 
     def next(self, now: float) -> ItemT | None:
-        """The next item that may start; what has waited enough comes first. None where there is none."""
+        """The next item to start; what has waited enough comes first. None where there is none."""
+        self._tried = None
+        self._skip_stale()
         if self._waiting and self._waiting[0][0] <= now:
-            return heapq.heappop(self._waiting)[2]
+            _, _, item, name = heapq.heappop(self._waiting)
+            return self._first_at(name, now) if item is None else item
         return self._ready.popleft() if self._ready else None
 
     def again(self, item: ItemT, at: float) -> None:
         """An item that was taken is to start once more, not before `at`. It keeps its key."""
-        heapq.heappush(self._waiting, (at, next(self._numbers), item))
+        heapq.heappush(self._waiting, (at, next(self._numbers), item, None))
+
+    def is_held(self, gate: Hashable, item: ItemT) -> bool:
+        """Whether others wait at the gate, so that this item has to go behind them."""
+        return gate in self._gates and self._tried != (gate, item)
+
+    def hold(self, item: ItemT, gate: Hashable, until: float) -> None:
+        """An item that was taken waits at a gate. until: when to try the first there again, unless `wake` comes before.
+
+        It goes behind those that wait there; before them, where it was the first of them.
+        """
+        held = self._gates.setdefault(gate, _Gate(deque(), until))
+        if self._tried == (gate, item):
+            held.items.appendleft(item)
+            self._try_at(gate, until)
+        else:
+            held.items.append(item)
+            if len(held.items) == 1:
+                self._try_at(gate, until)
+
+    def wake(self, gate: Hashable) -> None:
+        """Try the first at this gate with the next look."""
+        if gate in self._gates:
+            self._try_at(gate, 0.0)
+
+    def held_at(self, gate: Hashable) -> int:
+        """How many wait at the gate."""
+        return len(self._gates[gate].items) if gate in self._gates else 0
 
     def put_back(self, item: ItemT) -> None:
         """An item that was taken is not started: it is the next one again."""
@@ -79,22 +114,60 @@ class Lineup(Generic[ItemT]):
 
     def drop(self, is_dropped: Callable[[ItemT], bool]) -> list[ItemT]:
         """Take out, for good, those of these that are not taken; which they were. A key goes to its next item."""
-        dropped = [item for item in self._all() if is_dropped(item)]
-        gone = set(map(id, dropped))
-        self._behind = {
-            key: deque(item for item in items if id(item) not in gone) for key, items in self._behind.items()
-        }
-        owners = [item for item in (*self._ready, *(item for _, _, item in self._waiting)) if id(item) in gone]
-        self._ready = deque(item for item in self._ready if id(item) not in gone)
+        owners = [item for item in self._with_keys() if is_dropped(item)]
+        behind = [item for items in self._behind.values() for item in items if is_dropped(item)]
+        gone = set(map(id, (*owners, *behind)))
+        self._behind = {key: _without(items, gone) for key, items in self._behind.items()}
+        self._ready = _without(self._ready, gone)
         self._waiting = [entry for entry in self._waiting if id(entry[2]) not in gone]
         heapq.heapify(self._waiting)
+        for held in self._gates.values():
+            held.items = _without(held.items, gone)
+        self._gates = {gate: held for gate, held in self._gates.items() if held.items}
         for item in owners:
             self.end(item)
-        return dropped
+        return owners + behind
 
-    def _all(self) -> Iterator[ItemT]:
+    # Within
+
+    def _with_keys(self) -> Iterator[ItemT]:
+        """Those that are not taken, nor behind another one."""
         yield from self._ready
-        for _, _, item in self._waiting:
-            yield item
-        for items in self._behind.values():
-            yield from items
+        yield from (item for _, _, item, _ in self._waiting if item is not None)
+        for held in self._gates.values():
+            yield from held.items
+
+    def _try_at(self, gate: Hashable, at: float) -> None:
+        self._gates[gate].at = at
+        heapq.heappush(self._waiting, (at, next(self._numbers), None, gate))
+
+    def _first_at(self, gate: Hashable, now: float) -> ItemT:
+        """The first item at a gate is taken; the next one there is tried after it."""
+        held = self._gates[gate]
+        item = held.items.popleft()
+        if held.items:
+            self._try_at(gate, now)
+            self._tried = (gate, item)
+        else:
+            del self._gates[gate]
+        return item
+
+    def _skip_stale(self) -> None:
+        """Drop the times of gates that are tried at another time by now."""
+        while self._waiting:
+            at, _, item, gate = self._waiting[0]
+            if item is not None or (gate in self._gates and self._gates[gate].at == at):
+                return
+            heapq.heappop(self._waiting)
+
+
+@dataclass(slots=True)
+class _Gate(Generic[ItemT]):
+    """at: when the first of its items is tried again."""
+
+    items: deque[ItemT]
+    at: float
+
+
+def _without(items: Iterable[ItemT], gone: set[int]) -> deque[ItemT]:
+    return deque(item for item in items if id(item) not in gone)

@@ -65,10 +65,27 @@ def test_what_is_dropped_hands_its_key_on() -> None:
     assert [item.number for item in taken(lineup)] == [2]
 
 
+def test_a_gate_lets_its_items_through_one_by_one_in_their_order() -> None:
+    lineup = lineup_of("a", "a", None, None)
+    first, second, third = taken(lineup)
+    for item in (first, second, third):
+        lineup.hold(item, "gate", SOON)
+    assert (taken(lineup), lineup.held_at("gate"), lineup.next_at) == ([], 3, SOON)
+    assert lineup.next(SOON) is first
+    assert not lineup.is_held("gate", first)
+    lineup.hold(first, "gate", LATER)
+    assert (lineup.next(SOON), lineup.next_at) == (None, LATER)
+    lineup.wake("gate")
+    assert lineup.next(0.0) is first
+    assert lineup.is_held("gate", Item(9, None))
+    assert taken(lineup, SOON) == [second, third]
+    assert lineup.held_at("gate") == 0
+
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("add"), st.sampled_from(["a", "b", "c", None])),
-        st.tuples(st.sampled_from(["next", "end", "again", "drop"]), st.integers(0, 5)),
+        st.tuples(st.sampled_from(["next", "end", "again", "hold", "wake", "drop"]), st.integers(0, 5)),
     ),
     max_size=60,
 )
@@ -80,6 +97,7 @@ def test_two_of_a_key_never_run_at_once_and_none_is_lost_or_overtaken(steps: lis
     inside: list[Item] = []
     running: list[Item] = []
     begun: set[int] = set()
+    gates: dict[int, int] = {}
     number, now = 0, 0.0
     for step, what in steps:
         if step == "add":
@@ -97,19 +115,25 @@ def test_two_of_a_key_never_run_at_once_and_none_is_lost_or_overtaken(steps: lis
         if step == "next":
             now += 1.0
             if (item := lineup.next(now)) is None:
-                keys = {item.key for item in running}
-                assert all(item in running or item.key in keys for item in inside)
+                keys = {item.key for item in (*running, *(other for other in inside if other.number in gates))} - {None}
+                assert all(item in running or item.number in gates or item.key in keys for item in inside)
                 continue
+            gates.pop(item.number, None)
             if item.key is not None:
                 assert item.key not in {other.key for other in running}
                 older = [other for other in inside if other.key == item.key and other.number < item.number]
                 assert older == []
             begun.add(item.number)
             running.append(item)
+        elif step == "wake":
+            lineup.wake(what)
         elif running:
             item = running.pop(what % len(running))
             if step == "again":
                 lineup.again(item, now)
+            elif step == "hold":
+                gates[item.number] = what
+                lineup.hold(item, what, now + what)
             else:
                 lineup.end(item)
                 inside.remove(item)

@@ -1,0 +1,59 @@
+"""What may keep a task from starting though a lane is free: a limit, a destination that is down, the share of retries.
+
+The loop's thread asks. A task that must wait stands at a *gate* of the line-up: it keeps its key and takes no lane.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Protocol
+
+from consumerd.worker.window.in_hand import InHand
+from consumerd.worker.window.lineup import Lineup
+
+
+class Rule(Protocol):
+    """One reason why a task may have to wait."""
+
+    def gate(self, task: InHand) -> Hashable:
+        """Where the task would wait, with all others that it shares the reason with; None: the rule is not about it."""
+
+    def enter(self, task: InHand, now: float) -> float | None:
+        """None where an attempt at the task may begin now; what it takes of a limit is taken then. Else when to ask
+        again, on the monotonic clock.
+        """
+
+    def leave(self, task: InHand, *, was_begun: bool) -> None:
+        """The attempt has ended, as `task.ended` says, or it was not begun after all: what was taken is given back."""
+
+
+class Rules:
+    """The rules of one worker, in the order in which they are asked."""
+
+    def __init__(self, rules: Sequence[Rule], lineup: Lineup[InHand]) -> None:
+        self._rules = rules
+        self._lineup = lineup
+
+    def admit(self, task: InHand, now: float) -> bool:
+        """Whether an attempt at the task may begin; else it waits at a gate."""
+        for number, rule in enumerate(self._rules):
+            gate = rule.gate(task)
+            if gate is None:
+                continue
+            is_held = self._lineup.is_held(gate, task)
+            again_at = now if is_held else rule.enter(task, now)
+            if again_at is not None:
+                self._lineup.hold(task, gate, again_at)
+                self._leave(self._rules[:number], task, was_begun=False)
+                return False
+        return True
+
+    def end(self, task: InHand, *, was_begun: bool = True) -> None:
+        """The attempt has ended, or was not begun: who waits at its gates is tried."""
+        self._leave(self._rules, task, was_begun=was_begun)
+
+    def _leave(self, rules: Sequence[Rule], task: InHand, *, was_begun: bool) -> None:
+        for rule in rules:
+            if (gate := rule.gate(task)) is not None:
+                rule.leave(task, was_begun=was_begun)
+                self._lineup.wake(gate)
