@@ -107,8 +107,8 @@ class CommonKeys(BaseModel):
     ordered: Literal["key"] | None = Field(
         default=None,
         description='With `concurrency`: `"key"` runs the tasks of one key one at a time and in the order of their '
-        "source; a task that is retried holds up those of its key alone. The key is a message's own, or what the "
-        "consumer's `task_key(record)` returns. Left out: tasks run in any order.",
+        "source; a task that is retried, also by `Retry(after=…)`, holds up those of its key alone. The key is a "
+        "message's own, or what the consumer's `task_key(record)` returns. Left out: tasks run in any order.",
     )
     settle_interval: Duration = Field(
         default=1.0, description="Every so many seconds finished tasks are settled with the source, between two tasks."
@@ -220,6 +220,15 @@ class CommonKeys(BaseModel):
     @property
     def most_workers(self) -> int:
         return self.workers.max if isinstance(self.workers, WorkerRange) else self.workers
+
+    @model_validator(mode="after")
+    def _order_and_deferred_retries_exclude_each_other(self) -> Self:
+        if self.ordered is not None and self.back_off_time is not None:
+            raise ValueError(
+                'ordered = "key" and back_off_time exclude each other: a task that is put off would be overtaken by '
+                "the next of its key. Leave out back_off_time; with task_retry_times it is tried again in its place"
+            )
+        return self
 
     @model_validator(mode="after")
     def _delays_are_in_order(self) -> Self:

@@ -171,6 +171,7 @@ def test_parking_is_embedded_or_a_url_and_travels_as_written(parking: str) -> No
         (configured(restart="alway"), "g[0].configs.restart", "did you mean 'always'?"),
         (configured(process_name="a\0b"), "g[0].configs.process_name", "must be text of the form"),
         (configured(back_off_time=9, max_back_off_time=3), "g[0].configs", "must be at least back_off_time"),
+        (configured(back_off_time=9, ordered="key"), "g[0].configs", "exclude each other"),
         ({"g": [entry()], "consumerd": []}, "consumerd", "must be a table"),
         ({"g": [entry()], "consumerd": {"stop_timout": 3}}, "consumerd.stop_timout", "did you mean 'stop_timeout'?"),
         ({"g": [entry()], "consumerd": {"log": {"levl": "info"}}}, "consumerd.log.levl", "did you mean 'level'?"),

@@ -132,6 +132,13 @@ class Attempt:
         """The last attempt is judged: the next one is to be made."""
         self.ended, self.has_heard = None, False
 
+    def begin_anew(self) -> None:
+        """The next attempt is the first of another round."""
+        if isinstance(self.ended, Raised):
+            self.failure = self.ended.failure
+        self.forget()
+        self.tried = 0
+
     def unfinished(self) -> Conclusion:
         """What is to say of it where its worker leaves it now."""
         if isinstance(self.ended, Raised):

@@ -220,6 +220,10 @@ class WindowHandling:
         if conclusion is None:
             self._lineup.again(task, task.attempt.not_before or 0.0)
             return
+        if self._key_of is not None and isinstance(conclusion.outcome, Retry):
+            task.attempt.begin_anew()  # put off elsewhere, it would be overtaken by the next of its key
+            self._lineup.again(task, self._clock.monotonic() + conclusion.outcome.after)
+            return
         self._lineup.end(task)
         if self._alone is not None and self._alone[0] is task:
             suspect, self._alone = self._alone[1], None
