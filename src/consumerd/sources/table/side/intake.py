@@ -98,21 +98,17 @@ class Sweep:
             self._has_begun = True
         until = self._now() + LONGEST_S
         while self._now() < until:
-            after = self._after
-            end = database.read(lambda connection: self._side.end_of(connection, after, rows))  # noqa: B023 - run here
-            if not self._piece(database, after, end, until):
-                return
-            self._after = end
-            if end is None:
-                return
+            end, is_through = database.write(lambda connection: self._piece(connection, rows))
+            if is_through:
+                self._after = end
+                if end is None:
+                    return
 
-    def _piece(self, database: Database, after: Key | None, end: Key | None, until: float) -> bool:
-        """Whether it was gone through."""
-        database.write(lambda connection: self._side.take_in(connection, after, end))
-        while database.write(lambda connection: self._side.forget_gone(connection, after, end)) == MOST_KEYS:
-            if self._now() >= until:
-                return False
-        return True
+    def _piece(self, connection: Connection, rows: int) -> tuple[Key | None, bool]:
+        """Where the piece ends, and whether it was gone through: in one transaction, an idle table costs little."""
+        end = self._side.end_of(connection, self._after, rows)
+        self._side.take_in(connection, self._after, end)
+        return end, self._side.forget_gone(connection, self._after, end) < MOST_KEYS
 
 
 def unknown_rows(connection: Connection, side: SideTable, now: Callable[[], float]) -> int:
