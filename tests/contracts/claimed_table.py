@@ -73,8 +73,12 @@ class TableBench:
         KIND.changes(self.keys(**options), True)
 
     @property
+    def dialect(self) -> str:
+        return self._engine.dialect.name
+
+    @property
     def _is_mysql(self) -> bool:
-        return self._engine.dialect.name == "mysql"
+        return self.dialect == "mysql"
 
     def enqueue(self, *records: object) -> None:
         if self.is_beside:

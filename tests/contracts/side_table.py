@@ -25,6 +25,15 @@ KEYS = {
 }
 
 
+UUIDS = ("'018f0000-0000-7000-8000-000000000002'", "'018f0000-0000-7000-8000-000000000001'")
+OF_ITS_OWN = {
+    "mysql": {"UUID": UUIDS, "BINARY(4)": ("X'00ff0a01'", "X'27000000'"), "VARBINARY(9)": ("X'ff'", "X''", "X'2c00'")},
+    "postgresql": {"UUID": UUIDS, "BYTEA": ("'\\x00ff0a01'", "'\\x27'", "'\\x'")},
+    "sqlite": {"BLOB": ("X'00ff0a01'", "X'27'", "X''")},
+}
+"""Types of keys that not all databases have, or that are written in another way."""
+
+
 class SideTableContract:
     """The suite."""
 
@@ -182,6 +191,12 @@ class SideTableContract:
     @pytest.mark.parametrize("kind", KEYS)
     def test_a_key_may_be_of_any_type(self, bench: TableBench, kind: str) -> None:
         self.goes_all_the_way(bench, f"id {kind}", [f"({key}, '1')" for key in KEYS[kind]], "id")
+
+    def test_a_key_may_be_a_uuid_or_bytes(self, bench: TableBench) -> None:
+        for kind, keys in OF_ITS_OWN[bench.dialect].items():
+            self.goes_all_the_way(bench, f"id {kind}", [f"({key}, '1')" for key in keys], "id")
+            bench.execute("DROP TABLE things")
+            bench.execute("DROP TABLE things_claims")
 
     def test_a_key_may_have_columns_of_several_types(self, bench: TableBench) -> None:
         columns = "region VARCHAR(9), number INTEGER, day DATE"
