@@ -14,6 +14,7 @@ from consumerd.model.slots import MOST_LANES, MOST_WORKERS
 
 ProcessName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 PathName = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
+ErrorName = Annotated[str, Field(min_length=1, pattern=r"^[\w.:]+$")]
 FullName = Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")]
 
 MASTERS = "the master's alone"
@@ -85,6 +86,17 @@ class CommonKeys(BaseModel):
         default=None,
         description="A task that has not succeeded so many seconds after its first attempt is parked as dead. "
         "Left out: it is retried without end.",
+    )
+    retry_on: list[ErrorName] | None = Field(
+        default=None,
+        description='Errors that are retried, as names of their classes: `["requests.Timeout", "ConnectionError"]`. '
+        "A task whose handler raises any other is dead at once. Left out: the class's `retry_on`; with neither, all "
+        "errors are retried.",
+    )
+    dead_on: list[ErrorName] | None = Field(
+        default=None,
+        description="Errors that are not retried, as `retry_on` names them: the task is parked as dead at once. Of two "
+        "classes that fit, in these lists, the nearer one counts. Left out: the class's `dead_on`.",
     )
     stop_timeout: Annotated[Duration | None, MASTERS] = Field(
         default=None,

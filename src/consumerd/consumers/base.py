@@ -30,6 +30,8 @@ class BaseConsumer:
     DEFAULT_WORKER_COUNT: workers, where `workers` is not configured.
     RETRY_BASIC_INTERVAL: seconds; an immediate retry waits this × the number of retries before it.
     RELOAD_INTERVAL: seconds between two calls of `reload_config`, where `reload_interval` is not configured.
+    retry_on, dead_on: exceptions that are retried, and those after which a task is dead at once, where `configs` says
+    nothing of them. None: all are retried.
     LIVE_CONFIGS: keys of `configs` of your own that may change while a worker runs. A reload that changes no others
     restarts nobody: `self.config` has the new values, and `reload_config` is called at once.
     """
@@ -42,6 +44,8 @@ class BaseConsumer:
     RETRY_BASIC_INTERVAL = 0.1
     RELOAD_INTERVAL: float = 60 * 5
     LIVE_CONFIGS: ClassVar[Collection[str]] = ()
+    retry_on: Collection[type[BaseException]] | type[BaseException] | None = None
+    dead_on: Collection[type[BaseException]] | type[BaseException] | None = None
 
     _runtime: Runtime | None = None
 
@@ -74,7 +78,7 @@ class BaseConsumer:
 
     @default_hook
     def handle_task(self, offset: int, record: Any) -> object:
-        """Handle one task. Returns `Retry` or `Dead` to decide its outcome; anything else means done."""
+        """Handle one task. Returns or raises `Retry` or `Dead` to decide its outcome; anything else means done."""
         raise NotImplementedError(f"{type(self).__name__} must define handle_task")
 
     # Hooks

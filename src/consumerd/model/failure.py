@@ -164,8 +164,14 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     while each is not None and id(each) not in seen:
         seen.add(id(each))
         yield each
-        cause, is_suppressed = _CAUSE.__get__(each), _IS_SUPPRESSED.__get__(each)
-        each = cause if cause is not None or is_suppressed else _CONTEXT.__get__(each)
+        each = cause_of(each)
+
+
+def cause_of(error: BaseException) -> BaseException | None:
+    """What an error was raised for, as Python tells it."""
+    cause, is_suppressed = _CAUSE.__get__(error), _IS_SUPPRESSED.__get__(error)
+    found: BaseException | None = cause if cause is not None or is_suppressed else _CONTEXT.__get__(error)
+    return found
 
 
 def _frames(trace: TracebackType | None) -> Iterable[str]:

@@ -1,14 +1,16 @@
 """What becomes of a task after an attempt: a closed set, matched exhaustively, and the policy that decides.
 
-A handler returns `Retry` or `Dead` to say so itself; any other value it returns is *done*. For an attempt that failed
-the policy has two stages, as in the post. *Immediate* retries are made in the worker, `RETRY_BASIC_INTERVAL` × tried
-apart. Then, where the consumer has a `back_off_time`, come *deferred* ones: the delay doubles from `back_off_time` to
-`max_back_off_time`, until `expire_time` has passed since the first attempt.
+A handler returns or raises `Retry` or `Dead` to say so itself; any other value it returns is *done*. For an attempt
+that failed the policy has two stages, as in the post. *Immediate* retries are made in the worker,
+`RETRY_BASIC_INTERVAL` × tried apart. Then, where the consumer has a `back_off_time`, come *deferred* ones: the delay
+doubles from `back_off_time` to `max_back_off_time`, until `expire_time` has passed since the first attempt.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from consumerd.model.by_error import ALL_RETRIED, ByError
 
 LONGEST_AFTER_S = 30 * 24 * 60 * 60.0
 """No retry waits longer: thirty days."""
@@ -24,9 +26,9 @@ class Done:
     """The handler returned: the task is finished."""
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """Try again later.
+@dataclass(unsafe_hash=True)
+class Retry(Exception):  # noqa: N818 - what is to be done, and no error
+    """Try again later. Returned or raised.
 
     after: seconds from now until the task is due.
     """
@@ -39,11 +41,12 @@ class Retry:
         is_number = isinstance(after, (int, float)) and not isinstance(after, bool)
         if not is_number or not 0 <= self.after <= LONGEST_AFTER_S:
             raise ValueError(f"Retry(after=…) wants seconds from 0 to {LONGEST_AFTER_S:.0f}")
+        super().__init__(self.after)
 
 
-@dataclass(frozen=True, slots=True)
-class Dead:
-    """Do not try again: park the task until a person decides."""
+@dataclass(unsafe_hash=True)
+class Dead(Exception):  # noqa: N818 - what is to be done, and no error
+    """Do not try again: park the task until a person decides. Returned or raised."""
 
     reason: str = ""
 
@@ -52,6 +55,7 @@ class Dead:
         reason: object = self.reason
         if not isinstance(reason, str):
             raise TypeError(f"Dead(reason) wants text, not {type(reason).__name__}")
+        super().__init__(self.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ class RetryPolicy:
     basic_interval_s: the immediate retries' linear step.
     back_off_s: the first deferred delay; None: no deferred retry.
     max_back_off_s: the longest deferred delay; expire_s: how long deferred retries go on; None: no bound.
+    by_error: which errors it is for.
     """
 
     retry_times: int = 0
@@ -87,6 +92,7 @@ class RetryPolicy:
     back_off_s: float | None = None
     max_back_off_s: float | None = None
     expire_s: float | None = None
+    by_error: ByError = ALL_RETRIED
 
     @property
     def attempts_a_round(self) -> int:

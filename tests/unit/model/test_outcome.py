@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import pickle
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -88,3 +93,19 @@ def test_a_task_with_expire_time_is_never_due_past_it(
         assert isinstance(outcome, Retry)
     elif isinstance(outcome, Retry):
         assert now + outcome.after <= first_at + policy.expire_s
+
+
+def test_a_verdict_is_a_value_and_can_be_raised_pickled_and_noted() -> None:
+    for verdict, equal in ((Retry(after=5), Retry(5)), (Dead(reason="x"), Dead("x"))):
+        assert verdict == equal
+        assert hash(verdict) == hash(equal)
+        assert pickle.loads(pickle.dumps(verdict)) == copy.copy(verdict) == equal
+        verdict.add_note("more")
+        with pytest.raises(type(verdict)), contextlib.ExitStack():
+            raise verdict
+    match Retry(7):
+        case Retry(after):
+            assert after == 7
+    assert Retry() != Dead()
+    with pytest.raises(Retry):
+        raise Retry

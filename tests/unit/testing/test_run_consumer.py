@@ -211,3 +211,43 @@ def test_a_row_of_a_driver_is_made_into_the_model_that_the_handler_names() -> No
 
     run = run_consumer(Reminders)
     assert (run.consumer.seen, run.dead()) == ([Reminder(id=7, text="call")], {})
+
+
+class Raising(KafkaBaseConsumer):
+    dead_on = (LookupError,)
+
+    def handle_task(self, offset: int, record: Any) -> object:  # whatever JSON holds
+        match record["what"]:
+            case "later":
+                raise Retry(after=30)
+            case "never":
+                raise Dead("never") from KeyError("uid")
+            case "lookup":
+                raise IndexError("lookup")
+        return None
+
+
+class RaisingOneByOne(Raising):
+    def pre_handle_task(self) -> None:
+        """One hook overridden, so that the fast loop is passed by."""
+
+
+class RaisingAwaited(Raising):
+    async def handle_task(self, offset: int, record: Any) -> object:  # type: ignore[override]  # awaited as such
+        return Raising.handle_task(self, offset, record)
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+@pytest.mark.parametrize("consumer_class", [Raising, RaisingOneByOne, RaisingAwaited])
+def test_what_a_handler_raises_to_decide_counts_however_tasks_are_run(consumer_class: type, concurrency: int) -> None:
+    configs = {"concurrency": concurrency, "task_retry_times": 3}
+    records = [{"what": what} for what in ("fine", "later", "never", "lookup", "fine")]
+    run = run_consumer(consumer_class, records, configs=configs)
+    assert run.done == 2
+    assert run.dead() == {
+        "test/consumer:2": "the handler gave up: never (KeyError: 'uid')",
+        "test/consumer:3": "IndexError: lookup",
+    }
+    assert run.waiting() == {"test/consumer:1": "the handler asked for a retry"}
+    assert len(run.told("task_failed")) == 3
+    run.stop()

@@ -16,7 +16,7 @@ from consumerd.sources.decoding import TOMBSTONE
 Handler = Callable[..., object]
 
 VERDICTS = (Retry, Dead)
-"""What a handler returns to decide its outcome; any other value means done."""
+"""What a handler returns or raises to decide its outcome; any other value that it returns means done."""
 
 Decode = Callable[[bool], object]
 """Makes a record of the task's payload. Told that it is made again, a new one: a handler may change what it gets."""
@@ -31,11 +31,13 @@ class Raised:
     """What is kept of an error that ended an attempt; the error itself would hold all that the handler held.
 
     connection: see `connection_error`.
+    verdict: what the handler raised to decide the outcome itself; None where it raised anything else.
     """
 
     kind: type[BaseException]
     failure: Failure
     connection: str = ""
+    verdict: Retry | Dead | None = None
 
     def after(self, own: Failure | None) -> Raised:
         """The same where a record was refused that was none before: the handler's own error stays in front."""

@@ -23,6 +23,7 @@ from consumerd.model.outcome import RetryPolicy
 from consumerd.sources.decoding import TOMBSTONE
 from consumerd.sources.records import plain_record
 from consumerd.worker.attempts.attempt import Handler
+from consumerd.worker.attempts.error_lists import by_error
 
 Decode = Callable[[Any], object]
 
@@ -159,6 +160,7 @@ def retry_policy(consumer: object, common: CommonKeys) -> RetryPolicy:
         back_off_s=_number(consumer, "back_off_time", common.back_off_time) or None,
         max_back_off_s=_number(consumer, "max_back_off_time", common.max_back_off_time),
         expire_s=_number(consumer, "expire_time", common.expire_time),
+        by_error=by_error(consumer, common),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from consumerd import events
 from consumerd.errors import CommitUnknownError, TaskLostError
+from consumerd.model.by_error import Listed
 from consumerd.model.failure import Failure
 from consumerd.model.outcome import (
     DONE,
@@ -25,6 +26,7 @@ from consumerd.model.task import Task
 from consumerd.standard_streams import drop_gone_outputs
 from consumerd.worker.attempts.attempt import ENDS_OF_A_WORKER, Attempt, Conclusion, Ending, Failed, Raised, Refused
 from consumerd.worker.attempts.breaker import Breaker, put_off_s
+from consumerd.worker.attempts.verdicts import words_of
 from consumerd.worker.tasks.context import WorkerContext
 
 NEWS_S = 0.5
@@ -110,6 +112,8 @@ class Judge:
 
     def _is_the_tasks_own(self, attempt: Attempt, ended: Raised) -> bool:
         """Whether what was raised counts against the task; else it is looked at again, or attempted again."""
+        if ended.verdict is not None:
+            return True
         if issubclass(ended.kind, ENDS_OF_A_WORKER) and not attempt.has_heard:
             attempt.has_heard, attempt.not_before = True, self._clock.monotonic() + NEWS_S
             return False
@@ -119,36 +123,44 @@ class Judge:
         return True
 
     def _outcome(self, ended: Raised | Retry | Dead, task: Task, tried: int) -> Outcome | None:
-        if isinstance(ended, Dead):
-            return ended
-        if isinstance(ended, Retry):
-            assert task.first_at is not None
-            return within_expiry(self._policy, ended.after, task.first_at, self._clock.wall())
+        verdict = ended.verdict if isinstance(ended, Raised) else ended
+        if verdict is not None:
+            return self._by_verdict(verdict, task)
+        assert isinstance(ended, Raised)
+        match self._policy.by_error.list_of(ended.kind):
+            case Listed.DEAD_ON:
+                return Dead(f"{ended.kind.__name__} is one of dead_on")
+            case Listed.LEFT_OUT:
+                return self._unless_away(Dead(f"{ended.kind.__name__} is none of retry_on"), task, ended)
         if self._retries_elsewhere:
             return next_in_round(self._policy, task.attempts) or self._after_round(task, ended)
         if tried >= self._policy.retry_times or self._breaker.is_open:
             return self._after_round(task, ended)
         return None
 
+    def _by_verdict(self, verdict: Retry | Dead, task: Task) -> Outcome:
+        if isinstance(verdict, Dead):
+            return verdict
+        assert task.first_at is not None
+        return within_expiry(self._policy, verdict.after, task.first_at, self._clock.wall())
+
     def _after_round(self, task: Task, ended: Raised) -> Outcome:
-        """What the policy says; but a task for which a connection failed is no dead one, unless another one got through
-        meanwhile."""
+        """What the policy says."""
         assert task.first_at is not None
         now, jitter = self._clock.wall(), random.random()  # noqa: S311 - it only spreads
         outcome = after_round(self._policy, task.attempts, task.first_at, now, jitter=jitter)
+        return self._unless_away(outcome, task, ended)
+
+    def _unless_away(self, outcome: Outcome, task: Task, ended: Raised) -> Outcome:
+        """The same; but a task for which a connection failed is no dead one, unless another one got through since."""
+        assert task.first_at is not None
         if isinstance(outcome, Dead) and ended.connection and not self._breaker.is_at_fault(task.first_at):
             rounds = -(-task.attempts // self._policy.attempts_a_round)
-            return within_expiry(self._policy, put_off_s(rounds), task.first_at, now)
+            return within_expiry(self._policy, put_off_s(rounds), task.first_at, self._clock.wall())
         return outcome
 
     def _failure_of(self, ended: Raised | Retry | Dead) -> Failure:
-        match ended:
-            case Raised():
-                return ended.failure
-            case Dead():
-                return Failure(self._redact(f"the handler gave up: {ended.reason}"))
-            case Retry():
-                return Failure("the handler asked for a retry")
+        return ended.failure if isinstance(ended, Raised) else Failure(self._redact(words_of(ended)))
 
     def _report(self, task: Task, failure: Failure, *, attempt: int) -> None:
         self._emit(

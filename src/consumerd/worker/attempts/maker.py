@@ -11,10 +11,11 @@ from typing import cast
 
 from consumerd.model.connection_errors import connection_error
 from consumerd.model.failure import describe, drop_tracebacks
-from consumerd.model.outcome import DONE, Dead, Retry
-from consumerd.worker.attempts.attempt import Attempt, Ending, Handler, Raised, Refused, refused_value
+from consumerd.model.outcome import DONE
+from consumerd.worker.attempts.attempt import VERDICTS, Attempt, Ending, Handler, Raised, Refused, refused_value
 from consumerd.worker.attempts.forked_child import leave_if_child
 from consumerd.worker.attempts.hooks import Fullness, Hooks
+from consumerd.worker.attempts.verdicts import raised_verdict
 from consumerd.worker.tasks.context import WorkerContext
 
 UNSEEN = object()
@@ -78,6 +79,10 @@ class AttemptMaker:
         """What is kept of an error that ended an attempt at a record. In a handler's forked child, the child ends."""
         leave_if_child(error)
         self._fullness.note(error)
+        if isinstance(error, VERDICTS):
+            verdict = raised_verdict(error, self._redact)
+            drop_tracebacks(error)
+            return verdict
         failure = describe(error, self._redact)
         if record is not UNSEEN and not (isinstance(record, dict) or hasattr(record, "__dict__")):
             failure = replace(failure, error=f"{failure.error} (the record is a {_json_name(record)}, not an object)")
@@ -87,7 +92,7 @@ class AttemptMaker:
 
     def ending(self, result: object, record: object = UNSEEN) -> Ending:
         """How an attempt has ended that returned this: any value but a verdict is done."""
-        if isinstance(result, (Retry, Dead)):
+        if isinstance(result, VERDICTS):
             return result
         refused = refused_value(result)
         return DONE if refused is None else self.raised(refused, record)

@@ -10,12 +10,13 @@ import pytest
 from consumerd import BaseConsumer
 from consumerd.errors import UndecodableError
 from consumerd.events.facts import Fact
+from consumerd.model.by_error import ByError
 from consumerd.model.outcome import DONE, Dead, Expired, Retry, RetryPolicy
 from consumerd.model.task import Task, TaskId
 from consumerd.testing.clock import ManualClock
 from consumerd.testing.running import context_in_memory
 from consumerd.wire.board import read_words
-from consumerd.worker.attempts.attempt import Attempt, Conclusion, Unfinished
+from consumerd.worker.attempts.attempt import VERDICTS, Attempt, Conclusion, Unfinished
 from consumerd.worker.attempts.attempts import PAUSE_AT_ONCE_S, Attempts
 from consumerd.worker.attempts.breaker import Breaker
 from consumerd.worker.attempts.hooks import Fullness, Hooks
@@ -26,6 +27,10 @@ from consumerd.worker.tasks.interrupts import Interrupt, Interrupts
 
 TASK = Task(id=TaskId("t:1"), offset=1, source="t", shard=0, position=1, payload=b'{"uid": 7}')
 RECORD = {"uid": 7}
+
+
+class Odd(Exception):  # noqa: N818 - of nobody's family
+    pass
 
 
 @dataclass
@@ -39,6 +44,7 @@ class Bench:
     silences: list[float] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     calls: list[tuple[int, object]] = field(default_factory=list)
+    raises_verdicts: bool = False
     is_stopping: bool = False
     is_stopped_by_a_wait: bool = False
 
@@ -62,7 +68,7 @@ class Bench:
         self, task: Task, decode: Callable[[], object], already: BaseException | Retry | Dead | None = None
     ) -> Conclusion:
         """The conclusion, by a loop that attends to interrupts. already: how a first attempt has ended elsewhere."""
-        ended = self.maker.raised(already) if isinstance(already, BaseException) else already
+        ended = already if already is None or isinstance(already, VERDICTS) else self.maker.raised(already)
         self.attempts.begin(Attempt(task, lambda is_again: decode(), has_record=already is not None, ended=ended))
         while (conclusion := self.attempts.go_on()) is None:
             if Interrupt.STOP in self.interrupts.take():
@@ -74,7 +80,7 @@ class Bench:
         if self.is_stopping:
             self.interrupts.set(Interrupt.STOP)
         result = self.results.pop(0)
-        if isinstance(result, BaseException):
+        if isinstance(result, BaseException) and (self.raises_verdicts or not isinstance(result, VERDICTS)):
             raise result
         return result
 
@@ -182,6 +188,46 @@ def test_a_returned_verdict_is_not_retried_at_once() -> None:
     assert conclusion.outcome == Dead("banned")
     assert conclusion.failure is not None
     assert conclusion.failure.error == "the handler gave up: banned"
+
+
+@pytest.mark.parametrize("verdict", [Retry(after=30), Dead("banned")])
+def test_a_raised_verdict_counts_as_a_returned_one_does(verdict: Retry | Dead) -> None:
+    raised = Bench(RetryPolicy(retry_times=5), [verdict], raises_verdicts=True).conclude(TASK, decoded)
+    returned = Bench(RetryPolicy(retry_times=5), [verdict]).conclude(TASK, decoded)
+    assert raised.failure is not None
+    assert "in handle" in raised.failure.traceback
+    assert raised._replace(failure=returned.failure) == returned
+    assert returned.failure is not None
+    assert raised.failure.error == returned.failure.error
+
+
+def test_a_verdict_that_is_raised_for_an_error_keeps_that_error() -> None:
+    verdict = Dead("banned, hunter2")
+    verdict.__cause__ = KeyError("hunter2")
+    conclusion = Bench(RetryPolicy(), [verdict], raises_verdicts=True).conclude(TASK, decoded)
+    assert conclusion.outcome == Dead("banned, hunter2")
+    assert conclusion.failure is not None
+    assert conclusion.failure.error == "the handler gave up: banned, *** (KeyError: '***')"
+
+
+BY_ERROR = ByError(retry_on=(OSError, IndexError), dead_on=(FileNotFoundError, LookupError))
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"), [(OSError(), 3), (FileNotFoundError(), 1), (IndexError(), 3), (KeyError(), 1), (Odd(), 1)]
+)
+def test_an_error_of_dead_on_or_none_of_retry_on_is_the_last_one(error: Exception, attempts: int) -> None:
+    bench = Bench(RetryPolicy(retry_times=2, by_error=BY_ERROR), results=[error] * 3)
+    conclusion = bench.conclude(TASK, decoded)
+    assert isinstance(conclusion.outcome, Dead)
+    assert conclusion.task.attempts == attempts
+
+
+def test_a_connection_that_retry_on_leaves_out_kills_no_task_unless_another_one_got_through() -> None:
+    left_out = RetryPolicy(by_error=ByError(retry_on=(ValueError,)))
+    assert isinstance(Bench(left_out, [ConnectionRefusedError(111, "")]).conclude(TASK, decoded).outcome, Retry)
+    named = RetryPolicy(by_error=ByError(dead_on=(ConnectionError,)))
+    assert isinstance(Bench(named, [ConnectionRefusedError(111, "")]).conclude(TASK, decoded).outcome, Dead)
 
 
 def test_a_task_whose_retries_take_too_long_expires() -> None:

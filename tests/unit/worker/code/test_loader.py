@@ -71,6 +71,15 @@ class Narrow(Lines):
     def __init__(self, worker_id):
         super().__init__(worker_id)
 
+class Banned(Exception): ...
+
+class Judging(Lines):
+    retry_on = (OSError,)
+    dead_on = Banned
+
+class Careless(Lines):
+    dead_on = ("KeyError",)
+
 class Outer:
     class Inner(Lines): ...
 
@@ -330,3 +339,27 @@ def test_a_class_in_hand_is_prepared_without_an_entry() -> None:
     assert found.configs == {"app_id": "seven", "workers": 2, "connection": object}
     with pytest.raises(ConfigurationError, match=r"^InHand: configs\.workers: must be at least 1"):
         prepare_class(InHand, {"workers": 0}, {})
+
+
+def test_errors_are_named_in_the_configuration_or_in_the_class(directory: Path) -> None:
+    names = ["KeyError", "jobs_pkg.jobs.Banned", "json:JSONDecodeError"]
+    assert loaded(directory, "Lines", retry_on=names).common.retry_on == names
+    assert loaded(directory, "Judging").consumer_class.retry_on == (OSError,)
+
+
+@pytest.mark.parametrize(
+    ("target", "configs", "sentence"),
+    [
+        ("Lines", {"dead_on": ["jobs_pkg.jobs.Bannd"]}, "configs.dead_on: 'jobs_pkg.jobs.Bannd' cannot be had"),
+        ("Lines", {"retry_on": ["no_such.Timeout"]}, "configs.retry_on: 'no_such.Timeout' cannot be had"),
+        ("Lines", {"retry_on": ["Timeout"]}, "'Timeout' is no error of Python's own: write its module too"),
+        ("Lines", {"retry_on": ["jobs_pkg.jobs.Lines"]}, "which is no class of errors"),
+        ("Lines", {"retry_on": ["KeyError"], "dead_on": ["builtins.KeyError"]}, "KeyError is in retry_on and in"),
+        ("Careless", {}, "class: dead_on of the class is 'KeyError', which is no class of errors"),
+    ],
+)
+def test_what_is_no_error_is_complained_of(
+    directory: Path, target: str, configs: dict[str, object], sentence: str
+) -> None:
+    [mistake] = mistakes(directory, target, **configs)
+    assert sentence in mistake
