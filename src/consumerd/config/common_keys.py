@@ -98,6 +98,12 @@ class CommonKeys(BaseModel):
         description="Errors that are not retried, as `retry_on` names them: the task is parked as dead at once. Of two "
         "classes that fit, in these lists, the nearer one counts. Left out: the class's `dead_on`.",
     )
+    retry_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.2,
+        description="How much of each worker tasks that were put off may take when they are due again, while new ones "
+        "wait: of its time, or, with `concurrency`, of the tasks that it runs at once; up to 1. While no new task "
+        "waits, they may take all.",
+    )
     stop_timeout: Annotated[Duration | None, MASTERS] = Field(
         default=None,
         description="How many seconds this consumer's workers may take to leave before they are killed. "

@@ -81,7 +81,8 @@ class MemoryStore:
 
     def claim_due(self, consumer: str, limit: int, lease: object) -> tuple[ParkedTask, ...]:
         del lease
-        due = [row for row in self.rows.values() if row.consumer == consumer and self._is_due(row)][:limit]
+        rows = (row for row in self.rows.values() if row.consumer == consumer and self._is_due(row))
+        due = sorted(rows, key=lambda row: row.due_at or 0.0)[:limit]
         self.claimed.update(row.task_id for row in due)
         return tuple(due)
 

@@ -27,6 +27,7 @@ from consumerd.worker.tasks.due import DueTasks
 from consumerd.worker.tasks.fast import FastRunner
 from consumerd.worker.tasks.gate import Gate
 from consumerd.worker.tasks.handling import BatchHandling, Handling, Parts
+from consumerd.worker.tasks.retry_share import RetryShare
 from consumerd.worker.tasks.runner import Records, SingleRunner
 from consumerd.worker.tasks.settling import Settling
 from consumerd.worker.tasks.suspects import Suspects
@@ -64,7 +65,10 @@ class Assembly:
         maker = self._maker(self.handlers.any_record)
         attempts = Attempts(context, maker, self._judge(self.consumer, breaker), self.hooks, self.fullness)
         settling = Settling(context, source, self.store, self.suspects.clear)
-        due = DueTasks(context, self.store, settling, attempts, self.suspects, breaker, source=source, decode=decode)
+        share = RetryShare(context.common.retry_share, context.common.concurrency, context.clock)
+        due = DueTasks(
+            context, self.store, settling, attempts, self.suspects, breaker, share, source=source, decode=decode
+        )
         single = SingleRunner(attempts, Records(source, validate))
         return Parts(
             source=source,
@@ -76,6 +80,7 @@ class Assembly:
             due=due,
             suspects=self.suspects,
             breaker=breaker,
+            share=share,
             gate=Gate(context, source, settling, breaker),
             has_hooks_between=has_hooks_between_tasks(consumer_class),
             stays_for_retries=gives_away and context.common.restart != "always",

@@ -23,6 +23,7 @@ from consumerd.worker.attempts.breaker import Breaker
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.gate import Pace
 from consumerd.worker.tasks.parked_rows import parked_fact, parked_task, unparked
+from consumerd.worker.tasks.retry_share import RetryShare
 from consumerd.worker.tasks.settling import Settling
 from consumerd.worker.tasks.suspects import Suspects
 
@@ -52,6 +53,7 @@ class DueTasks:
         attempts: Attempts,
         suspects: Suspects,
         breaker: Breaker,
+        share: RetryShare,
         *,
         source: Source,
         decode: Callable[[bytes], object],
@@ -68,6 +70,7 @@ class DueTasks:
         self._is_the_sources = source.traits.gives_again
         self._suspects = suspects
         self._breaker = breaker
+        self._share = share
         self._lease = Lease(context.lease_owner, LEASE_S)
         self._decode = decode
         self._board = context.board
@@ -100,7 +103,7 @@ class DueTasks:
     @property
     def is_time(self) -> bool:
         """Whether it is time to look. Never where the source takes up its parked tasks itself."""
-        return not self._is_the_sources and self._clock.monotonic() >= self._next_look
+        return not (self._is_the_sources or self._share.rests) and self._clock.monotonic() >= self._next_look
 
     def has_due(self) -> bool:
         """Whether a task is due now; where none is, the next look is planned."""
@@ -220,6 +223,7 @@ class DueTasks:
         finally:
             self._claims = 0
             self._board.lane.rest()
+            self._share.note_retried(self._clock.monotonic() - began)
         self._pace.learn(finished, self._clock.monotonic() - began)
         if finished < len(claimed):
             self._store.call(lambda store: store.release(self._lease.owner))

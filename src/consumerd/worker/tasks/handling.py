@@ -22,6 +22,7 @@ from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.due import DueTasks
 from consumerd.worker.tasks.fast import FastRunner
 from consumerd.worker.tasks.gate import Gate, Pace
+from consumerd.worker.tasks.retry_share import RetryShare
 from consumerd.worker.tasks.runner import Runner, SingleRunner, Span
 from consumerd.worker.tasks.settling import Settling
 from consumerd.worker.tasks.suspects import Suspects
@@ -44,6 +45,7 @@ class Parts:
     due: DueTasks
     suspects: Suspects
     breaker: Breaker
+    share: RetryShare
     gate: Gate
     has_hooks_between: bool
     stays_for_retries: bool

@@ -175,6 +175,7 @@ class Loop:
         wait_s = 0.0 if self.may_try_parked or self._handling.is_busy else IDLE_FETCH_S
         hold, room = self._gate.ask()
         if hold is Hold.SOURCE_AWAY:
+            self._parts.share.note_new(wait=False)
             self._wait(min(self._gate.source_pause_s, wait_s))
             return None
         if self._parts.has_hooks_between and self._parts.hooks.can_stop_consume():
@@ -188,9 +189,11 @@ class Loop:
             return None
         except EndOfSource:
             self._has_ended = True
+            self._parts.share.note_new(wait=False)
             self._parts.due.look_now()
             return None
         self._gate.note_fetched(gives_tasks=batch is not None)
+        self._parts.share.note_new(wait=batch is not None)
         return batch
 
     def _fetch_outside(self, limit: int, wait_s: float) -> Batch | None:

@@ -74,6 +74,7 @@ class RetryThread:
         try:
             if not self._loop.has_waited(WAITS_S):
                 return
+            self._parts.share.note_new(wait=False)
             if self._stand_in is not None:
                 self._stand_in.hooks.reload_when_due()
             if self._loop.may_try_parked and self._parts.due.has_due():

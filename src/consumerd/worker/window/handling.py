@@ -22,6 +22,7 @@ from consumerd.worker.window.batches import Batches
 from consumerd.worker.window.in_hand import InHand
 from consumerd.worker.window.lanes import Lanes
 from consumerd.worker.window.lineup import Lineup
+from consumerd.worker.window.retry_lanes import RetryLanes
 from consumerd.worker.window.rules import Rule, Rules
 
 LOOK_UP_S = 0.4
@@ -63,7 +64,8 @@ class WindowHandling:
         self._settling = parts.settling
         self._suspects = parts.suspects
         self._lineup: Lineup[InHand] = Lineup()
-        self._rules = Rules(rules, self._lineup) if rules else None
+        retries = RetryLanes(parts.share, lambda: self._lineup.ready > 0, context.clock)
+        self._rules = Rules((*rules, retries), self._lineup)
         self._batches = Batches(parts.source, parts.settling)
         self._running = 0
         self._parked = 0
@@ -101,9 +103,10 @@ class WindowHandling:
             self._drop(lambda task: True)
 
     def try_parked(self) -> Generator[None]:
-        """Parked tasks that are due take free lanes."""
+        """Parked tasks that are due take free lanes; and where none is free, their share of those that become so."""
         yield
-        if self._is_leaving or not (limit := min(self._lanes.room, self._width - self._parked)):
+        limit = max(min(self._lanes.room, self._width - self._parked), self._parts.share.lanes - self._parked)
+        if self._is_leaving or limit <= 0:
             return
         for parked in self._parts.due.claim(limit):
             self._parked += 1
@@ -154,7 +157,7 @@ class WindowHandling:
             task = self._lineup.next(now)
             if task is None:
                 return
-            if self._rules is not None and task.attempt.ended is None and not self._rules.admit(task, now):
+            if task.attempt.ended is None and not self._rules.admit(task, now):
                 continue
             suspect = self._suspects.find(task.task.id) if are_suspects_known else None
             if suspect is None:
@@ -173,7 +176,7 @@ class WindowHandling:
         self._lineup.put_back(task)
 
     def _leave_rules(self, task: InHand) -> None:
-        if self._rules is not None and task.attempt.ended is None:
+        if task.attempt.ended is None:
             self._rules.end(task, was_begun=False)
 
     def _may_start(self) -> bool:
@@ -208,8 +211,7 @@ class WindowHandling:
             self._error = task.error
             return True
         assert task.ended is not None
-        if self._rules is not None:
-            self._rules.end(task)
+        self._rules.end(task)
         ended, task.ended = task.ended, None
         self._bring_on(task, self._judge.conclusion(task.attempt, ended))
         self._start_ready()
