@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select, update
 
-from consumerd.clock import monotonic, wall
+from consumerd import events
+from consumerd.clock import iso, monotonic, wall
 from consumerd.events.facts import Fact
 from consumerd.model.outcome import DONE, Dead, Outcome, Retry
 from consumerd.model.parked import ParkedState, ParkedTask
@@ -90,8 +91,13 @@ class Bench:
         )
 
     def told(self) -> list[tuple[str, object]]:
-        """What was told, with how many ticks it concerns."""
-        return [(fact.name, fact.fields.get("ticks", fact.fields.get("tasks"))) for fact in self.facts]
+        """What was told, with how many ticks it concerns; but of runs that are done."""
+        told = [fact for fact in self.facts if not events.run_done.made(fact)]
+        return [(fact.name, fact.fields.get("ticks", fact.fields.get("tasks"))) for fact in told]
+
+    def done(self) -> list[str]:
+        """The times of the runs that were told to be done."""
+        return [str(fact.fields["scheduled"]) for fact in self.facts if events.run_done.made(fact)]
 
 
 def fetched(source: ScheduleSource) -> TickBatch | None:
@@ -146,6 +152,7 @@ class ScheduleContract:
         assert second.previous == tick.scheduled
         settle(there, batch)
         assert (bench.row().finished, bench.told()) == (2, [])
+        assert bench.done() == [iso(tick.scheduled.timestamp()), iso(second.scheduled.timestamp())]
 
     def test_many_workers_that_look_at_once_make_each_run_once(self, bench: Bench) -> None:
         sources = [bench.source(f"h{number}", missed="all", overlap="allow") for number in range(4)]

@@ -97,10 +97,10 @@ def _pool_table(pools: Sequence[PoolStatus], width: int | None) -> list[str]:
 def _schedule(schedule: ScheduleStatus) -> Iterator[str]:
     """When it runs next, what does not run, and how far each run has come."""
     times = ", ".join(clock.iso(time).replace(".000Z", "Z") for time in schedule.next)
-    left_out = [f"{schedule.missed} missed"] * (schedule.missed > 0) + [f"{schedule.skipped} skipped"] * (
-        schedule.skipped > 0
-    )
-    yield "; ".join([f"next runs: {times}" if times else "it has not run yet", *left_out])
+    took = [] if schedule.last_took_s is None else [f"the last one took {schedule.last_took_s:.3g} s"]
+    left_out = [f"{number} {what}" for number, what in ((schedule.missed, "missed"), (schedule.skipped, "skipped"))]
+    told = [*took, *(text for text in left_out if not text.startswith("0 "))]
+    yield "; ".join([f"next runs: {times}" if times else "it has not run yet", *told])
     for run in schedule.running:
         told = [f"run of {clock.iso(run.scheduled)}: since {clock.moment(run.since)}"]
         told += [f"{run.done:g} of {run.total:g} done"] if run.done is not None and run.total is not None else []

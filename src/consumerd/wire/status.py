@@ -91,6 +91,7 @@ class ScheduleStatus(Answered, frozen=True):
     running: list[RunStatus]
     waiting: Annotated[int, Meta(description="Runs that are due, or wait to be tried again.")]
     finished: int
+    last_took_s: Annotated[float | None, Meta(description="Seconds that the last run took that has succeeded.")]
     missed: Annotated[int, Meta(description="Times that passed while no worker ran.")]
     skipped: Annotated[int, Meta(description="Times that came while the last run went on.")]
 

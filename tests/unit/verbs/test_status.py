@@ -105,9 +105,9 @@ def note_of(text: str) -> str:
 
 def test_a_schedule_is_shown_with_its_next_runs_and_how_far_a_run_has_come() -> None:
     run = {"scheduled": 0.0, "since": 60.0, "starts": 2, "done": 250.0, "total": 1000.0, "ends": 300.0}
-    counts = {"waiting": 0, "finished": 9, "missed": 3, "skipped": 0}
+    counts = {"waiting": 0, "finished": 9, "missed": 3, "skipped": 0, "last_took_s": 12.5}
     found = render(document(pool(schedule={"next": [86_400.0], "running": [run], **counts})), with_workers=False)
-    assert "next runs: 1970-01-02T00:00:00Z; 3 missed" in found
+    assert "next runs: 1970-01-02T00:00:00Z; the last one took 12.5 s; 3 missed" in found
     assert "run of 1970-01-01T00:00:00.000Z: since 1970-01-01, 250 of 1000 done" in found
     assert "ends about 1970-01-01 00:05:00 UTC, given to a worker 2 times" in found
 

@@ -209,17 +209,20 @@ class ScheduleSource:
                 deferred = partial(held.defer, tick=hand.claimed, record=hand.record)
                 return partial(deferred, after_s=after, attempts=task.attempts, age_s=age_s)
             case outcome:
-                is_dead = not isinstance(outcome, Done)
-                return partial(held.finish, tick=hand.claimed, record=hand.record, is_dead=is_dead)
+                hand.is_done = isinstance(outcome, Done)
+                return partial(held.finish, tick=hand.claimed, record=hand.record, is_dead=not hand.is_done)
 
     def _settle_now(self) -> None:
         """Write what became of the tick; where that fails it is written with the next call."""
         if self._outcome is None:
             return
-        was_doubtful, self._is_doubtful = self._is_doubtful, True
+        hand, was_doubtful, self._is_doubtful = self._hand, self._is_doubtful, True
         if not self._run(self._outcome) and not was_doubtful:
             then = "another worker has it by now, or has done it"
             self._context.emit(events.lease_lost(tasks=1, then=then))
+        elif hand is not None and hand.is_done:
+            took_s = round(self._context.clock.monotonic() - hand.begun_at, 3)
+            self._context.emit(events.run_done(scheduled=iso(hand.claimed.scheduled_at), took_s=took_s))
         self._is_doubtful = False
         self._hand = self._outcome = None
         self._told_at = 0.0

@@ -58,6 +58,7 @@ def status_of(standing: Standing, options: ScheduleOptions) -> ScheduleStatus:
         running=[_run(tick, None if row is None else row.took_s, now) for tick in running],
         waiting=len(standing.ticks) - len(running),
         finished=0 if row is None else row.finished,
+        last_took_s=None if row is None else row.took_s,
         missed=0 if row is None else row.missed,
         skipped=0 if row is None else row.skipped,
     )

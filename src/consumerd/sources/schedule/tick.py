@@ -73,7 +73,8 @@ class TickBatch:
     """One tick that was claimed. Each attempt at it is given its last checkpoint.
 
     claimed: as it was claimed; record: its payload, with the last checkpoint.
-    leased_at: when its lease began, or was renewed, on the monotonic clock. is_lost: another worker has it by now.
+    begun_at: when this worker claimed it, on the monotonic clock; leased_at: when its lease was renewed last.
+    is_lost: another worker has it by now. is_done: it has succeeded.
     """
 
     shard = 0
@@ -83,8 +84,8 @@ class TickBatch:
     def __init__(self, claimed: ClaimedTick, zone: tzinfo, leased_at: float) -> None:
         self.claimed = claimed
         self.record = claimed.record
-        self.leased_at = leased_at
-        self.is_lost = False
+        self.begun_at = self.leased_at = leased_at
+        self.is_lost = self.is_done = False
         self.raws: Sequence[ClaimedTick] = (claimed,)
         self.decode: Callable[[ClaimedTick], object] = lambda raw: tick_of(self.record, zone, raw.starts)
 
