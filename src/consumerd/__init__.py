@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         SQLBaseConsumer,
         TableBaseConsumer,
     )
+    from consumerd.model.batch_task import BatchTask
     from consumerd.model.outcome import Dead, Retry
 
 _CONSUMERS = "consumerd.consumers"
@@ -29,12 +30,14 @@ _HOMES = {
     "ScheduleBaseConsumer": _CONSUMERS,
     "SQLBaseConsumer": _CONSUMERS,
     "TableBaseConsumer": _CONSUMERS,
+    "BatchTask": "consumerd.model.batch_task",
     "Dead": _OUTCOMES,
     "Retry": _OUTCOMES,
 }
 
 __all__ = [
     "BaseConsumer",
+    "BatchTask",
     "Dead",
     "KafkaBaseConsumer",
     "MySQLBaseConsumer",

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from consumerd.config.coalescing import Coalesce
 from consumerd.config.sizes import LONGEST_S, Duration, Size
 from consumerd.model.slots import MOST_LANES, MOST_WORKERS
 
@@ -127,6 +128,27 @@ class CommonKeys(BaseModel):
         description='With `concurrency`: `"key"` runs the tasks of one key one at a time and in the order of their '
         "source; a task that is retried, also by `Retry(after=…)`, holds up those of its key alone. The key is a "
         "message's own, or what the consumer's `task_key(record)` returns. Left out: tasks run in any order.",
+    )
+    batch_size: int = Field(
+        default=100,
+        ge=1,
+        le=10_000,
+        description="With `handle_batch`: how many tasks it is given at most, 1 to 1024. Of a claimed table: how many "
+        "rows one claim takes at most, too, 1 to 10000.",
+    )
+    batch_linger: Annotated[float, Field(ge=0, le=LONGEST_S)] = Field(
+        default=0.1,
+        description="With `handle_batch`: how many seconds after its first task a batch waits for further ones; 0: it "
+        "is what is there.",
+    )
+    batch_across: bool = Field(
+        default=False,
+        description="With `handle_batch`: whether tasks of several shards, of Kafka: partitions, go into one batch.",
+    )
+    coalesce: Coalesce | None = Field(
+        default=None,
+        description="With `handle_batch`: [a table](#coalesce) that says which tasks stand for others. Left out: none "
+        "does.",
     )
     settle_interval: Duration = Field(
         default=1.0, description="Every so many seconds finished tasks are settled with the source, between two tasks."
@@ -253,6 +275,16 @@ class CommonKeys(BaseModel):
         first, largest = self.back_off_time, self.max_back_off_time
         if first is not None and largest is not None and largest < first:
             raise ValueError(f"max_back_off_time ({largest:g}) must be at least back_off_time ({first:g})")
+        return self
+
+    @model_validator(mode="after")
+    def _batches_can_be(self) -> Self:
+        if self.coalesce is None:
+            return self
+        if self.ordered is not None:
+            raise ValueError("coalesce and ordered cannot be together: tasks of one key would wait for each other")
+        if (max_wait := self.coalesce.max_wait) is not None and max_wait <= self.batch_linger:
+            raise ValueError(f"batch_linger ({self.batch_linger:g}) must be less than coalesce.max_wait ({max_wait:g})")
         return self
 
 

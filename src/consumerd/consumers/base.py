@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any, ClassVar
 
+from consumerd.model.batch_task import BatchTask
 from consumerd.model.contract import default_hook
 from consumerd.model.shards import Shard
 from consumerd.worker.runtime import Runtime
@@ -81,6 +82,13 @@ class BaseConsumer:
         """Handle one task. Returns or raises `Retry` or `Dead` to decide its outcome; anything else means done."""
         raise NotImplementedError(f"{type(self).__name__} must define handle_task")
 
+    @default_hook
+    def handle_batch(self, tasks: list[BatchTask[Any]]) -> object:
+        """In the place of `handle_task`: handle many tasks at once. A task is done when it returns, unless it says
+        otherwise: by `task.fail(error)`, `task.retry(after)`, `task.dead(reason)`, or by a list of what became of each.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define handle_batch")
+
     # Hooks
 
     @default_hook
@@ -132,6 +140,13 @@ class BaseConsumer:
         """With `ordered = "key"`: tasks for which this returns the same run one at a time, in their source's order.
 
         Any value that can be a key of a dictionary; tasks with None wait for nobody. Left out: the message's own key.
+        """
+
+    @default_hook
+    def coalesce_key(self, record: Any) -> object:
+        """With `coalesce`, in the place of its `by`: records for which this returns the same belong together.
+
+        Any value that can be a key of a dictionary; a record with None stands for itself.
         """
 
     @default_hook

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from consumerd.events.facts import Audience, Event, Fact, Level, event
+from consumerd.events.outcomes import *  # noqa: F403 - each is an event
 from consumerd.events.schedules import *  # noqa: F403 - each is an event
 
 DEBUG, INFO, WARNING, ERROR = Level
@@ -17,8 +18,6 @@ DEBUG, INFO, WARNING, ERROR = Level
 
 @event(WARNING, to=Audience.MASTER_IF_IT_READS, is_folded=True)
 def task_failed(*, offset: int, shard: int, attempt: int, task: str | None, error: str) -> None: ...
-@event(WARNING)
-def failed_after_done(*, task: str | None, offset: int, error: str, then: str) -> None: ...
 @event(WARNING, is_folded=True)
 def task_parked(*, task: str, offset: int, shard: int, state: str, attempts: int, error: str) -> None: ...
 @event(ERROR, name="task_parked", to=Audience.MASTER_IF_IT_READS | Audience.COMMAND, is_folded=True)

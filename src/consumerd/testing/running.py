@@ -128,7 +128,8 @@ class Run:
         for _ in range(TURNS_AT_MOST):
             before = self._counted()
             self.loop.turn()
-            if self.loop.is_stopping or (self._counted() == before and self.source.unsettled() == 0):
+            is_idle = self._counted() == before and self.source.unsettled() == 0 and not self.loop.is_busy
+            if self.loop.is_stopping or is_idle:
                 return
         raise AssertionError(f"the consumer was not idle after {TURNS_AT_MOST} turns")
 

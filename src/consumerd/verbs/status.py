@@ -88,7 +88,8 @@ def _pool_table(pools: Sequence[PoolStatus], width: int | None) -> list[str]:
         paused = "" if pool.paused is None else f"paused since {clock.moment(pool.paused.at)} by {pool.paused.by}"
         most_pressing = _note(pool)
         is_said = any(most_pressing in problem for problem in pool.problems)
-        lines += [*of_pool, *note(paused, width), *note("" if is_said else most_pressing, width)]
+        saved = f"{pool.coalesced} of the handled tasks were finished with another" if pool.coalesced else ""
+        lines += [*of_pool, *note(paused, width), *note(saved, width), *note("" if is_said else most_pressing, width)]
         for told in _schedule(pool.schedule) if pool.schedule is not None else ():
             lines += note(told, width)
     return lines

@@ -8,7 +8,7 @@ word  0 magic and version · 1 generation · 2 state · 3 the loop's last turn (
       8 unsettled · 9 flags: see `BoardFlag`
       10 what keeps the next task from starting: see `Hold`
       11 whether the source has answered since it was opened: 1, or 0
-      12 how many lanes the worker has
+      12 how many lanes the worker has · 13 coalesced: tasks that were finished with another; among those in 4
       16 the first *lane*. A lane is the place of a task that runs, and has eight words:
          +0 busy since (monotonic ns; 0: not busy) · +1 attempt since (monotonic ns; 0: in the fast loop, which does not
          say) · +2 shard · +3 cursor: the offset being handled, NONE between batches · +4 crashes that are known of the
@@ -50,7 +50,7 @@ MAGIC = 0xC0_5D_00_03
 NONE = 2**64 - 1
 
 MAGIC_WORD, GENERATION, STATE, TURNED_NS, HANDLED, FAILED, PARKED, GIVEN_UP, UNSETTLED, FLAGS = range(10)
-HOLD, ANSWERED, LANES = 10, 11, 12
+HOLD, ANSWERED, LANES, COALESCED = 10, 11, 12, 13
 
 LANES_AT, LANE_WORDS = 16, 8
 BUSY_SINCE_NS, ATTEMPT_SINCE_NS, SHARD, CURSOR, CRASHES = range(5)
@@ -134,6 +134,7 @@ class Reading:
     hold: what keeps the next task from starting, as of the last time that one was to be fetched.
     turned_ns: when the loop last took a turn outside the handler.
     given_up: how many of the parked tasks were never run, because they kill workers.
+    coalesced: how many of the handled ones were finished with another.
     has_answered: whether the source has answered since it was opened.
     """
 
@@ -148,6 +149,7 @@ class Reading:
     hold: Hold = Hold.NOTHING
     turned_ns: int = 0
     given_up: int = 0
+    coalesced: int = 0
     has_answered: bool = False
 
     @property
@@ -251,6 +253,7 @@ def reading_in(found: Sequence[int]) -> Reading:
         hold=_HOLDS.get(found[HOLD], Hold.NOTHING),
         turned_ns=found[TURNED_NS],
         given_up=found[GIVEN_UP],
+        coalesced=found[COALESCED],
         has_answered=bool(found[ANSWERED]),
     )
 

@@ -148,6 +148,10 @@ class BoardWriter:
             for index in range(recent.KEPT):
                 self._words[recent.FAILED_NS + index] = 0
 
+    def note_coalesced(self, tasks: int) -> None:
+        """So many were finished with another, which is done."""
+        self._words[board.COALESCED] += tasks
+
     def note_failed(self) -> None:
         """One has failed now, whatever becomes of it."""
         self._words[board.FAILED] += 1

@@ -195,6 +195,7 @@ class PoolStatus(Answered, frozen=True):
     workers: list[WorkerStatus]
     paused: Paused | None
     schedule: ScheduleStatus | None = None
+    coalesced: Annotated[int, Meta(description="Of the handled tasks, those that were finished with another.")] = 0
 
 
 class Status(Answered, frozen=True):

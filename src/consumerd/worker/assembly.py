@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from consumerd.model.task import Task
 from consumerd.parking.thread import StoreThread
 from consumerd.sources.contract import Source
 from consumerd.sources.decoding import limited
+from consumerd.worker.attempts.attempt import Handler
 from consumerd.worker.attempts.attempts import Attempts
+from consumerd.worker.attempts.batch_maker import BatchMaker
 from consumerd.worker.attempts.breaker import Breaker
 from consumerd.worker.attempts.handler import (
     Handlers,
@@ -31,8 +33,10 @@ from consumerd.worker.tasks.retry_share import RetryShare
 from consumerd.worker.tasks.runner import Records, SingleRunner
 from consumerd.worker.tasks.settling import Settling
 from consumerd.worker.tasks.suspects import Suspects
+from consumerd.worker.window.batch_lane import BatchLane
+from consumerd.worker.window.gathering import Rules
 from consumerd.worker.window.handling import WindowHandling
-from consumerd.worker.window.keys import key_by
+from consumerd.worker.window.keys import coalesce_key, key_by
 from consumerd.worker.window.lanes import EventLoopLanes, Lanes, ThreadLanes
 
 
@@ -87,16 +91,17 @@ class Assembly:
         )
 
     def handling(self, parts: Parts) -> Handling:
-        """One task at a time, or several at once, as the keys say."""
+        """One task at a time, or several at once or in batches, as the keys and the class say."""
         common = self.context.common
-        if common.concurrency == 1 and common.ordered is None:
+        if common.concurrency == 1 and common.ordered is None and self.handlers.batch is None:
             return BatchHandling(self.context, parts)
+        width = common.concurrency if self.handlers.batch is None else common.batch_size
         return WindowHandling(
             self.context,
             parts,
             self._judge(self.consumer, parts.breaker),
-            self._lanes(common.concurrency),
-            width=common.concurrency,
+            self._lanes(width),
+            width=width,
             key_of=None if common.ordered is None else key_by(self.consumer, self.hooks),
         )
 
@@ -115,12 +120,27 @@ class Assembly:
         )
 
     def _lanes(self, width: int) -> Lanes:
+        if self.handlers.batch is not None:
+            return self._batch_lane(self.handlers.batch)
         interrupts = self.context.interrupts
         lanes = [self.context.board.lane_at(index) for index in range(width)]
         if not self.handlers.is_async:
             return ThreadLanes(self._maker(self.handlers.any_record), interrupts, lanes)
         maker = self._maker(self.handlers.any_record_awaited)
         return EventLoopLanes(maker, interrupts, lanes, self.handlers.event_loop)
+
+    def _batch_lane(self, handle: Handler) -> Lanes:
+        common, source = self.context.common, self.source
+        rules, coalesce = Rules(common.batch_size, common.batch_linger), common.coalesce
+        if coalesce is not None:
+            rules = replace(rules, keep=coalesce.keep, quiet_s=coalesce.quiet, max_wait_s=coalesce.max_wait)
+        return BatchLane(
+            self.context,
+            BatchMaker(self.context, self._maker(self.handlers.any_record), handle),
+            rules,
+            None if coalesce is None else coalesce_key(self.consumer, self.hooks, coalesce.by),
+            is_full=lambda: source.unsettled() >= common.max_unsettled,
+        )
 
     def _maker(self, handle: Callable[..., object]) -> AttemptMaker:
         return AttemptMaker(self.context, handle, self.hooks, self.fullness)

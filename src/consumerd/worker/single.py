@@ -75,7 +75,7 @@ def _context(settings: ConsumerSettings, loaded: LoadedConsumer, record: object)
     return WorkerContext(
         name=str(settings.full_name),
         lease_owner="task#0",
-        common=loaded.common,
+        common=loaded.common.model_copy(update={"batch_linger": 0.0, "coalesce": None}),  # nothing else comes
         options=MemoryOptions(records=[record]),
         deadline=StopDeadline(loaded.common.stop_timeout or Settings().stop_timeout),
         emit=_tell_of_error,

@@ -12,18 +12,22 @@ from consumerd.wire.recent import KEPT, Recent, recent_in, together
 
 @dataclass
 class Counts:
-    """Tasks that were handled, failed and parked, and that are not settled yet."""
+    """Tasks that were handled, failed and parked, and that are not settled yet. coalesced: of those that were handled,
+    the ones that were finished with another.
+    """
 
     handled: int = 0
     failed: int = 0
     parked: int = 0
     unsettled: int = 0
+    coalesced: int = 0
 
     def add(self, reading: Reading) -> None:
         self.handled += reading.handled
         self.failed += reading.failed
         self.parked += reading.parked
         self.unsettled += reading.unsettled
+        self.coalesced += reading.coalesced
 
 
 @dataclass

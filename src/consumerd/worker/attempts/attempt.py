@@ -151,11 +151,11 @@ class Attempt:
         return Conclusion(self.task, Unfinished.UNTRIED, untried)
 
 
-def refused_value(result: object) -> TypeError | None:
-    """An error for a result that shows that the handler's body never ran: a coroutine, a generator."""
+def refused_value(result: object, handler: str = "handle_task") -> TypeError | None:
+    """An error for a handler's result that shows that the handler's body never ran: a coroutine, a generator."""
     if isinstance(result, (Coroutine, Generator, AsyncGenerator)):
         kind = type(result).__name__
         if isinstance(result, Coroutine):
             result.close()
-        return TypeError(f"handle_task returned a {kind}, so its body never ran: make it `async def`, without yield")
+        return TypeError(f"{handler} returned a {kind}, so its body never ran: make it `async def`, without yield")
     return None

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cache
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -18,6 +18,7 @@ from consumerd import events
 from consumerd.config.common_keys import CommonKeys
 from consumerd.errors import ConfigurationError, UndecodableError
 from consumerd.events.facts import Fact
+from consumerd.model.batch_task import BatchTask
 from consumerd.model.contract import HOOKS_A_TASK, is_overridden
 from consumerd.model.outcome import RetryPolicy
 from consumerd.sources.decoding import TOMBSTONE
@@ -36,10 +37,10 @@ def has_hooks_between_tasks(consumer_class: type) -> bool:
 
 
 class Handlers:
-    """The consumer's `handle_task` and `handle_tombstone` as synchronous callables.
+    """The consumer's `handle_task` or `handle_batch`, and `handle_tombstone`, as synchronous callables.
 
     Where they are coroutines, each call runs to its end on one event loop, which `close` closes.
-    task: the bare `handle_task`, for tasks that need nothing else.
+    task: the bare `handle_task`, for tasks that need nothing else. batch: `handle_batch`, where it has that.
     """
 
     def __init__(self, consumer: Any, emit: Callable[[Fact], None]) -> None:
@@ -52,6 +53,11 @@ class Handlers:
         self.close = self._runner.close
         self.task: Handler = self._synchronous(consumer.handle_task)
         self._task = self._within_around_task(self.task)
+        self.batch: Handler | None = None
+        if is_overridden(type(consumer), "handle_batch"):
+            handle_batch = consumer.handle_batch
+            is_async = inspect.iscoroutinefunction(handle_batch)
+            self.batch = (lambda tasks: self._runner.run(handle_batch(tasks=tasks))) if is_async else handle_batch
         self._tombstone: Handler | None = None
         if is_overridden(type(consumer), "handle_tombstone"):
             delete = self._synchronous(consumer.handle_tombstone)
@@ -120,12 +126,12 @@ class Handlers:
 
 @cache
 def record_validator(consumer_class: type) -> Decode | None:
-    """Where `handle_task` annotates `record` with a pydantic model: makes one of a decoded record, or raises.
+    """Where the handler annotates records with a pydantic model: makes one of a decoded record, or raises.
 
     Read off a class once: asked before the fork, each worker has it.
     """
     try:
-        annotation = get_type_hints(consumer_class.handle_task).get("record")  # type: ignore[attr-defined]  # a hook
+        annotation = _annotation(consumer_class)
     except NameError:
         return None  # names that exist for type checkers only: no model to validate with
     if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
@@ -143,6 +149,15 @@ def record_validator(consumer_class: type) -> Decode | None:
             ) from None
 
     return validate
+
+
+def _annotation(consumer_class: Any) -> Any:  # the user's class, and whatever type that names
+    """Of the record; in `tasks: list[BatchTask[Login]]`, the innermost type."""
+    if not is_overridden(consumer_class, "handle_batch"):
+        return get_type_hints(consumer_class.handle_task).get("record")
+    tasks = get_type_hints(consumer_class.handle_batch).get("tasks")
+    of_one = next(iter(get_args(tasks)), None)
+    return next(iter(get_args(of_one)), None) if get_origin(of_one) is BatchTask else None
 
 
 def validating(decode: Decode, validate: Decode | None) -> Decode:

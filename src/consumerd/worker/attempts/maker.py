@@ -33,8 +33,8 @@ class AttemptMaker:
 
     def make(self, attempt: Attempt) -> Ending:
         """Make an attempt, hooks and all."""
-        ready = self._ready(attempt)
-        if not isinstance(ready, _Ready):
+        ready = self.ready(attempt)
+        if not isinstance(ready, Ready):
             return ready
         try:
             result = self._handle(offset=attempt.task.offset, record=ready.record)
@@ -44,8 +44,8 @@ class AttemptMaker:
 
     async def make_async(self, attempt: Attempt) -> Ending:
         """The same for a handler that is a coroutine function, on the event loop that runs now."""
-        ready = self._ready(attempt)
-        if not isinstance(ready, _Ready):
+        ready = self.ready(attempt)
+        if not isinstance(ready, Ready):
             return ready
         try:
             result = await cast("Awaitable[object]", self._handle(offset=attempt.task.offset, record=ready.record))
@@ -53,13 +53,13 @@ class AttemptMaker:
             return self.raised(error, ready.record)
         return DONE if result is None else self.ending(result, ready.record)
 
-    def _ready(self, attempt: Attempt) -> _Ready | Ending:
+    def ready(self, attempt: Attempt) -> Ready | Ending:
         """The record of the attempt, once `pre_handle_task` has been called; or how it has ended before the handler."""
         if not attempt.is_prepared and (unprepared := self._prepare(attempt)) is not None:
             return unprepared
         is_first = not attempt.has_record
         try:
-            return _Ready(attempt.record())
+            return Ready(attempt.record())
         except MemoryError:
             raise  # no fault of the payload: this worker is full, and ends
         except BaseException as error:  # noqa: BLE001 - whatever a decoder or validator raises, the payload is at fault
@@ -98,7 +98,7 @@ class AttemptMaker:
         return DONE if refused is None else self.raised(refused, record)
 
 
-class _Ready:
+class Ready:
     """The record of a task that can be handled."""
 
     __slots__ = ("record",)

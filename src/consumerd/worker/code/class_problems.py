@@ -14,6 +14,7 @@ from consumerd.worker.code.keys import KeyOwners
 
 SIGNATURES = {
     "handle_task": "handle_task(self, offset, record)",
+    "handle_batch": "handle_batch(self, tasks)",
     "iterate_task": "iterate_task(self), which yields (offset, record)",
     "get_next_batch": "get_next_batch(self), which returns a list of records",
 }
@@ -21,24 +22,29 @@ SIGNATURES = {
 
 def hook_problems(consumer_class: type, hooks: Iterable[str], entry: Place) -> Iterator[Problem]:
     """Which of the hooks that its source needs the user has still to write, or to write otherwise."""
+    handler: str = "handle_task"
+    called: dict[str, object] = {"offset": 0, "record": None}
+    if is_overridden(consumer_class, "handle_batch"):
+        handler, called = "handle_batch", {"tasks": []}
+        hooks = ["handle_batch" if hook == "handle_task" else hook for hook in hooks]
     name, missing = consumer_class.__name__, [hook for hook in hooks if not is_overridden(consumer_class, hook)]
     for hook in missing:
         yield entry.problem(f"{name} has no {hook}: define {SIGNATURES.get(hook, hook)}", "class")
-    takes = None if "handle_task" in missing else _other_signature(consumer_class)
+    takes = None if handler in missing else _other_signature(consumer_class, handler, called)
     if takes is not None:
-        yield entry.problem(f"{name}.handle_task takes {takes}: define {SIGNATURES['handle_task']}", "class")
+        yield entry.problem(f"{name}.{handler} takes {takes}: define {SIGNATURES[handler]}", "class")
 
 
-def _other_signature(consumer_class: type) -> inspect.Signature | None:
-    """What `handle_task` takes, where it cannot be called as it will be: with an offset and a record by their names."""
-    found = inspect.getattr_static(consumer_class, "handle_task")
+def _other_signature(consumer_class: type, handler: str, called: Mapping[str, object]) -> inspect.Signature | None:
+    """What the handler takes, where it cannot be called as it will be: with these arguments by their names."""
+    found = inspect.getattr_static(consumer_class, handler)
     bound_to = () if isinstance(found, staticmethod | classmethod) else (None,)
     try:
-        signature = inspect.signature(getattr(consumer_class, "handle_task"))  # noqa: B009 - a hook, unknown to types
+        signature = inspect.signature(getattr(consumer_class, handler))
     except (TypeError, ValueError):  # nothing that Python could read: a callable written in C
         return None
     try:
-        signature.bind(*bound_to, offset=0, record=None)
+        signature.bind(*bound_to, **called)
     except TypeError:
         bare = [each.replace(annotation=inspect.Parameter.empty) for each in signature.parameters.values()]
         return signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)

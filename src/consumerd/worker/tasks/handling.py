@@ -6,6 +6,7 @@ The fast runner takes it, unless a hook runs between tasks or it has a suspect: 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Protocol
@@ -67,6 +68,9 @@ class Handling(Protocol):
     def wants(self) -> int:
         """How many tasks to fetch now, at most."""
 
+    def rests_for_s(self) -> float:
+        """For how long nothing that it has in hand wants the loop's thread; inf where nothing is."""
+
     def handle(self, batch: Batch | None) -> Generator[None]:
         """Take on a batch, and run tasks until another one is wanted. None: there was none, go on with those in hand.
 
@@ -112,6 +116,9 @@ class BatchHandling:
 
     def wants(self) -> int:
         return self._pace.fitting(self._settle_interval_s)
+
+    def rests_for_s(self) -> float:
+        return math.inf
 
     def try_parked(self) -> Generator[None]:
         return self._parts.due.turn(self._parts.attempts)

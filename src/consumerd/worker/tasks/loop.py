@@ -59,6 +59,11 @@ class Loop:
         """Whether the loop was asked to stop, and will with the next look."""
         return self._exit is not None
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether tasks are in hand."""
+        return self._handling.is_busy
+
     def current_task(self) -> Task:
         """The task that the caller's thread or coroutine is handling now; RuntimeError between tasks."""
         parts, running = self._parts, RUNNING.get()
@@ -172,7 +177,7 @@ class Loop:
         wanted = 0 if self._has_ended else self._handling.wants()
         if not wanted:
             return None
-        wait_s = 0.0 if self.may_try_parked or self._handling.is_busy else IDLE_FETCH_S
+        wait_s = 0.0 if self.may_try_parked else max(0.0, min(IDLE_FETCH_S, self._handling.rests_for_s()))
         hold, room = self._gate.ask()
         if hold is Hold.SOURCE_AWAY:
             self._parts.share.note_new(wait=False)

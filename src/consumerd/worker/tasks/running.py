@@ -6,13 +6,19 @@ from contextvars import ContextVar
 from typing import Protocol
 
 from consumerd.model.task import Task
-from consumerd.wire.board_writer import LaneWriter
+
+
+class RunningLane(Protocol):
+    """A place on the board."""
+
+    def attempt_goes_on(self) -> None: ...
 
 
 class RunningTask(Protocol):
-    """lane: its place on the board."""
+    """lane: its place on the board. task: RuntimeError where several are handled together."""
 
-    lane: LaneWriter
+    @property
+    def lane(self) -> RunningLane: ...
 
     @property
     def task(self) -> Task: ...

@@ -5,32 +5,39 @@ Runs in workers and the foreground; the loop's thread alone calls it.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Hashable, Iterator
 
+from consumerd.model.outcome import DONE, Retry
 from consumerd.model.runs import runs
-from consumerd.sources.contract import Batch, Revocable, Source
+from consumerd.sources.contract import Batch, Revocable
+from consumerd.wire.board_writer import BoardWriter
+from consumerd.worker.attempts.attempt import Attempt, Conclusion
+from consumerd.worker.tasks.handling import Parts
 from consumerd.worker.tasks.runner import Span
-from consumerd.worker.tasks.settling import Settling
-from consumerd.worker.window.in_hand import BatchInHand
+from consumerd.worker.window.in_hand import BatchInHand, InHand
 
 
 class Batches:
     """In the order in which they came."""
 
-    def __init__(self, source: Source, settling: Settling) -> None:
-        self._source = source
-        self._settling = settling
+    def __init__(self, board: BoardWriter, parts: Parts) -> None:
+        self._board = board
+        self._parts = parts
+        self._source = source = parts.source
+        self._settling = parts.settling
         self._keeps = source.keeps if isinstance(source, Revocable) else None
         self._in_hand: list[BatchInHand] = []
 
     def __bool__(self) -> bool:
         return bool(self._in_hand)
 
-    def take(self, batch: Batch) -> BatchInHand:
-        """A batch comes, none of whose tasks has ended."""
-        came_in = BatchInHand(batch, len(batch.raws))
+    def take(self, batch: Batch, key_of: Callable[[Attempt], Hashable]) -> Iterator[InHand]:
+        """A batch comes; its tasks, none of which has ended."""
+        came_in, records = BatchInHand(batch, len(batch.raws)), self._parts.single.records
         self._in_hand.append(came_in)
-        return came_in
+        for index in range(len(batch.raws)):
+            attempt = records.attempt(batch, index)
+            yield InHand(attempt, came_in, index, key_of(attempt))
 
     def lost(self) -> Collection[BatchInHand]:
         """Those that are being taken away: nothing of them may begin any more."""
@@ -38,8 +45,24 @@ class Batches:
             return ()
         return [came_in for came_in in self._in_hand if not self._keeps(came_in.batch)]
 
-    def settle_done(self) -> int:
-        """Settle what is done and was not settled yet; how many tasks those are."""
+    def conclude(self, came_in: BatchInHand, index: int, conclusion: Conclusion) -> None:
+        """A task of a batch has come to its end. What is done is settled later, with others."""
+        is_done = conclusion.outcome is DONE
+        came_in.end(index, is_done=is_done)
+        if is_done:
+            return
+        self._settling.take(Span(came_in.batch, index, index + 1, conclusion))
+        self._board.note_failed()
+        if isinstance(conclusion.outcome, Retry) and not self._source.traits.durable_defer:
+            self._parts.due.look_soon()
+
+    def settle(self) -> None:
+        """Settle what is done, and release the batches of which no task is left."""
+        self._settle_done()
+        if not all(came_in.left for came_in in self._in_hand):
+            self._release_ended()
+
+    def _settle_done(self) -> None:
         done = 0
         for came_in in self._in_hand:
             if came_in.done:
@@ -47,12 +70,12 @@ class Batches:
                 for start, stop in runs(sorted(came_in.done)):
                     self._settling.take(Span(came_in.batch, start, stop))
                 came_in.done = []
-        return done
+        if done:
+            self._board.note_done(done)
+            self._parts.breaker.note_done()
+            self._parts.hooks.count(done)
 
-    def release_ended(self) -> None:
-        """Release the batches of which no task is left."""
-        if all(came_in.left for came_in in self._in_hand):
-            return
+    def _release_ended(self) -> None:
         if self._settling.held:
             self._settling.park()  # before a batch is left: whoever takes its shard away waits for that
         for came_in in self._in_hand:

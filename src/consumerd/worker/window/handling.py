@@ -6,6 +6,7 @@ in whatever order it ends; the source knows up to where all is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Hashable, Sequence
 
 from consumerd.errors import StoreAwayError
@@ -17,10 +18,9 @@ from consumerd.worker.attempts.attempt import Attempt, Conclusion
 from consumerd.worker.attempts.judge import Judge
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.handling import Parts
-from consumerd.worker.tasks.runner import Span
 from consumerd.worker.window.batches import Batches
 from consumerd.worker.window.in_hand import InHand
-from consumerd.worker.window.lanes import Lanes
+from consumerd.worker.window.lanes import Gathers, Lanes
 from consumerd.worker.window.lineup import Lineup
 from consumerd.worker.window.retry_lanes import RetryLanes
 from consumerd.worker.window.rules import Rule, Rules
@@ -54,11 +54,10 @@ class WindowHandling:
         """
         self.is_finished = False
         self._parts = parts
-        self._board = context.board
         self._clock = context.clock
-        self._records = parts.single.records
         self._judge = judge
         self._lanes = lanes
+        self._gathers = lanes if isinstance(lanes, Gathers) else None
         self._width = width
         self._key_of = key_of
         self._settling = parts.settling
@@ -66,7 +65,7 @@ class WindowHandling:
         self._lineup: Lineup[InHand] = Lineup()
         retries = RetryLanes(parts.share, lambda: self._lineup.ready > 0, context.clock)
         self._rules = Rules((*rules, retries), self._lineup)
-        self._batches = Batches(parts.source, parts.settling)
+        self._batches = Batches(context.board, parts)
         self._running = 0
         self._parked = 0
         self._alone: tuple[InHand, Suspect] | None = None
@@ -82,8 +81,19 @@ class WindowHandling:
 
     def wants(self) -> int:
         """Nothing while there is a next task for each lane; then as many as there are lanes, and as many again."""
+        if self._gathers is not None:
+            return self._gathers.wants(self._lineup.ready)
         at_hand = self._running + self._lineup.ready
         return 3 * self._width - at_hand if at_hand < 2 * self._width else 0
+
+    def rests_for_s(self) -> float:
+        if not self.is_busy:
+            return math.inf
+        if self._gathers is None or self._lineup.ready:
+            return 0.0
+        next_at = self._lineup.next_at
+        rests_for_s = self._gathers.rests_for_s()
+        return rests_for_s if next_at is None else min(rests_for_s, next_at - self._clock.monotonic())
 
     def leave(self) -> None:
         self._is_leaving = True
@@ -91,8 +101,8 @@ class WindowHandling:
     def handle(self, batch: Batch | None) -> Generator[None]:
         """One pass: start what may start, wait for something to end, conclude and settle what has."""
         self._is_leaving, self._is_dry = False, batch is None
-        if batch is not None:
-            self._admit(batch)
+        for task in () if batch is None else self._batches.take(batch, self._key):
+            self._lineup.add(task)
         self._run_once()
         yield
         while self._is_leaving and self._running:
@@ -122,12 +132,6 @@ class WindowHandling:
 
     # What comes in
 
-    def _admit(self, batch: Batch) -> None:
-        came_in = self._batches.take(batch)
-        for index in range(len(batch.raws)):
-            attempt = self._records.attempt(batch, index)
-            self._lineup.add(InHand(attempt, came_in, index, self._key(attempt)))
-
     def _key(self, attempt: Attempt) -> Hashable:
         return None if self._key_of is None else self._key_of(attempt)
 
@@ -138,15 +142,19 @@ class WindowHandling:
             self._drop(lambda task: task.came_in in lost)
         self._start_ready()
         self._lanes.wait(self._patience_s())
+        if self._parts.breaker.is_open and self._running:
+            self._take_back()  # from here on they start one at a time
         if self._error is not None:
             raise self._error
-        self._settle_done()
+        self._batches.settle()
 
     def _patience_s(self) -> float:
         """How long to wait for something to end."""
         longest_s = DRY_S if self._is_dry else 0.0
         if self._is_leaving or not self.wants():
             longest_s = LOOK_UP_S
+        if (pause_s := self._parts.breaker.pause_left_s) > 0:
+            return min(LOOK_UP_S, pause_s)  # nothing may start before
         next_at = self._lineup.next_at if self._lanes.room else None
         return longest_s if next_at is None else min(longest_s, max(0.0, next_at - self._clock.monotonic()))
 
@@ -167,6 +175,8 @@ class WindowHandling:
                 self._bring_on(task, self._suspects.condemn(task.task, suspect))
             elif self._running:
                 self._put_back(task)  # it starts when nothing else runs
+                if self._gathers is not None:
+                    self._gathers.hurry()
                 return
             else:
                 self._start_alone(task, suspect)
@@ -192,21 +202,17 @@ class WindowHandling:
             self._judge.begin(attempt)
         attempt.not_before = None
         if attempt.ended is not None:
-            self._judge_again(task)
+            self._bring_on(task, self._judge.conclusion(attempt, attempt.ended))  # no news of a stop has come
             return
-        self._running += 1
+        self._running += len(task.with_others())
+        task.is_alone = task.is_alone or self._alone is not None or self._parts.breaker.is_open
         self._lanes.start(task)
-
-    def _judge_again(self, task: InHand) -> None:
-        """It was waited for the news of a stop, and none has come."""
-        assert task.attempt.ended is not None
-        self._bring_on(task, self._judge.conclusion(task.attempt, task.attempt.ended))
 
     # What has ended
 
     def _end(self, task: InHand) -> bool:
         """An attempt has ended. The next task starts at once; whether the loop is to look up, for it has to fetch."""
-        self._running -= 1
+        self._running -= len(task.with_others())
         if task.error is not None:
             self._error = task.error
             return True
@@ -227,6 +233,8 @@ class WindowHandling:
             self._lineup.again(task, self._clock.monotonic() + conclusion.outcome.after)
             return
         self._lineup.end(task)
+        for other in task.parted()[1:]:
+            self._bring_on_with(conclusion, other)
         if self._alone is not None and self._alone[0] is task:
             suspect, self._alone = self._alone[1], None
             self._suspects.end(suspect.task_id, is_cleared=True)
@@ -234,32 +242,26 @@ class WindowHandling:
             self._parked -= 1
             self._parts.due.conclude(task.came_in, conclusion)
             return
-        task.came_in.end(task.index, is_done=conclusion.outcome is DONE)
-        if conclusion.outcome is DONE:
-            return
-        self._settling.take(Span(task.came_in.batch, task.index, task.index + 1, conclusion))
-        self._board.note_failed()
-        if isinstance(conclusion.outcome, Retry) and not self._parts.source.traits.durable_defer:
-            self._parts.due.look_soon()
+        self._batches.conclude(task.came_in, task.index, conclusion)
 
-    def _settle_done(self) -> None:
-        """Settle what is done, and release the batches of which nothing is in hand any more."""
-        if done := self._batches.settle_done():
-            self._board.note_done(done)
-            self._parts.breaker.note_done()
-            self._parts.hooks.count(done)
-        self._batches.release_ended()
+    def _bring_on_with(self, conclusion: Conclusion, other: InHand) -> None:
+        """A task that was to be finished with another, which has come to its end."""
+        self._leave_rules(other)
+        if conclusion.outcome is DONE:
+            self._bring_on(other, Conclusion(other.task, DONE))
+        else:
+            self._lineup.again(other, 0.0)
 
     # What is left
 
     def _drop(self, is_dropped: Callable[[InHand], bool]) -> None:
         """Begin no further attempt at these tasks: they come again."""
-        for task in self._lanes.take_back():
-            self._running -= 1
-            self._leave_rules(task)
-            self._lineup.again(task, 0.0)
-        put_back = []
-        for task in self._lineup.drop(is_dropped):
+        self._take_back()
+        put_back, dropped = [], self._lineup.drop(is_dropped)
+        for other in [other for task in dropped for other in task.parted()[1:]]:
+            self._leave_rules(other)
+            self._lineup.again(other, 0.0)
+        for task in dropped + self._lineup.drop(is_dropped):
             if isinstance(task.came_in, ParkedTask):
                 put_back.append(task.came_in)
             else:
@@ -267,13 +269,20 @@ class WindowHandling:
         if put_back:
             self._parked -= len(put_back)
             self._parts.due.put_back(put_back)
-        self._settle_done()
+        self._batches.settle()
+
+    def _take_back(self) -> None:
+        """What the lanes were given and have not begun is in the line-up again."""
+        for task in self._lanes.take_back():
+            self._running -= 1
+            self._leave_rules(task)
+            self._lineup.again(task, 0.0)
 
     # Suspects
 
     def _start_alone(self, task: InHand, suspect: Suspect) -> None:
         """A task that was running when a worker died: nothing runs beside it, and nothing is unsettled before it."""
-        self._settle_done()
+        self._batches.settle()
         self._settling.park()
         self._settling.settle()
         self._alone = (task, suspect)

@@ -10,6 +10,7 @@ from consumerd.model.task import Task
 from consumerd.sources.contract import Batch
 from consumerd.wire.board_writer import LaneWriter
 from consumerd.worker.attempts.attempt import Attempt, Ending
+from consumerd.worker.attempts.maker import UNSEEN
 
 
 @dataclass(slots=True, eq=False)
@@ -46,6 +47,9 @@ class InHand:
     lane: its place on the board, while an attempt at it is made.
     ended: how that attempt has ended.
     error: what ends the worker, raised where no handler had begun.
+    is_alone: no other one goes into a batch with it.
+    record: made ahead of its attempt, where that is in a batch.
+    others: tasks that are finished with it, once it is done.
     """
 
     attempt: Attempt
@@ -55,7 +59,19 @@ class InHand:
     lane: LaneWriter = None  # type: ignore[assignment]  # is set before an attempt is made
     ended: Ending | None = None
     error: BaseException | None = None
+    is_alone: bool = False
+    record: object = UNSEEN
+    others: list[InHand] = field(default_factory=list)
 
     @property
     def task(self) -> Task:
         return self.attempt.task
+
+    def with_others(self) -> list[InHand]:
+        """It and those that are finished with it."""
+        return [self, *self.others]
+
+    def parted(self) -> list[InHand]:
+        """The same, and none of them is finished with it any more."""
+        parted, self.others = self.with_others(), []
+        return parted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,6 +10,7 @@ from consumerd.errors import UndecodableError
 from consumerd.model.contract import is_overridden
 from consumerd.worker.attempts.attempt import Attempt
 from consumerd.worker.attempts.hooks import Hooks
+from consumerd.worker.window.batch_lane import CoalesceKey
 from consumerd.worker.window.handling import KeyOf
 
 
@@ -26,6 +27,27 @@ def key_by(consumer: Any, hooks: Hooks) -> KeyOf:  # the user's class
         return hooks.call("task_key", partial(_hashable, consumer.task_key, record), None)
 
     return key_of
+
+
+def coalesce_key(consumer: Any, hooks: Hooks, by: str | Sequence[str] | None) -> CoalesceKey:  # the user's class
+    """By these fields of a record; or by the consumer's `coalesce_key(record)`, where it has that."""
+    if is_overridden(type(consumer), "coalesce_key"):
+        hook = consumer.coalesce_key
+        return lambda record: hooks.call("coalesce_key", partial(_hashable, hook, record), None)
+    names = (by,) if isinstance(by, str) else tuple(by or ())
+
+    def key_of(record: object) -> Hashable:
+        values = tuple(_field(record, name) for name in names)
+        try:
+            return None if None in values or hash(values) is None else values
+        except TypeError:  # a list, or an object: nothing that records are told apart by
+            return None
+
+    return key_of
+
+
+def _field(record: object, name: str) -> object:
+    return record.get(name) if isinstance(record, Mapping) else getattr(record, name, None)
 
 
 def _hashable(task_key: Any, record: object) -> Hashable:  # the user's method

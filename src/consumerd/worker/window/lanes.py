@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from consumerd.wire.board_writer import LaneWriter
 from consumerd.worker.attempts.maker import AttemptMaker
@@ -42,6 +42,20 @@ class Lanes(Protocol):
 
     def close(self) -> None:
         """No further attempt is made."""
+
+
+@runtime_checkable
+class Gathers(Protocol):
+    """Lanes in which a task that was started waits for others, to run with them."""
+
+    def wants(self, ready: int) -> int:
+        """How many more tasks to fetch, where so many are there that could start."""
+
+    def rests_for_s(self) -> float:
+        """So long nothing runs, unless more is started; inf where nothing was."""
+
+    def hurry(self) -> None:
+        """What was started waits for nothing any more."""
 
 
 class ThreadLanes:

@@ -48,6 +48,23 @@ class Declared(Lines):
 
 class Unfinished(KafkaBaseConsumer): ...
 
+class Batched(KafkaBaseConsumer):
+    def handle_batch(self, tasks): ...
+
+class Keyed(Batched):
+    def coalesce_key(self, record): return record["uid"]
+
+class OneBatch(KafkaBaseConsumer):
+    def handle_batch(self, records): ...
+
+class Both(Batched):
+    def handle_task(self, offset, record): ...
+    def around_task(self, offset, record): ...
+
+class BatchedLines(BaseConsumer):
+    def iterate_task(self): yield 0, {}
+    def handle_batch(self, tasks): ...
+
 class NoOffset(KafkaBaseConsumer):
     def handle_task(self, record: dict) -> None: ...
 
@@ -222,6 +239,51 @@ def test_a_module_that_the_library_hides_is_told_from_it_by_its_file(directory: 
 
 def test_what_the_import_raised_is_kept(directory: Path) -> None:
     assert isinstance(not_loaded(directory, "jobs_pkg.raises:Login").__cause__, RuntimeError)
+
+
+def test_a_consumer_of_batches_is_loaded(directory: Path) -> None:
+    keys = {"batch_size": 500, "batch_linger": 0, "batch_across": True, "coalesce": {"by": ["uid"], "max_wait": 5.0}}
+    assert loaded(directory, "Batched", **KAFKA, **keys).common.batch_size == 500
+    assert loaded(directory, "Keyed", **KAFKA, coalesce={"keep": "oldest"}).common.coalesce is not None
+
+
+@pytest.mark.parametrize(
+    ("target", "configs", "mistakes_found"),
+    [
+        ("Login", {"coalesce": {"by": "uid"}}, [".configs.coalesce: is of no use: Login has no handle_batch; define"]),
+        ("Login", {"batch_linger": 1}, [".configs.batch_linger: is of no use: Login has no handle_batch; define it"]),
+        ("OneBatch", {}, [".class: OneBatch.handle_batch takes (self, records): define handle_batch(self, tasks)"]),
+        (
+            "Both",
+            {},
+            [
+                ".class: Both has handle_batch and handle_task, which is of one task",
+                ".class: Both has handle_batch and",
+            ],
+        ),
+        ("BatchedLines", {}, [".class: BatchedLines has handle_batch, and its iterate_task gives one task at a time"]),
+        ("Batched", {"concurrency": 2}, [".configs.concurrency: must be 1: Batched has handle_batch"]),
+        ("Batched", {"batch_size": 1025}, [".configs.batch_size: must be at most 1024"]),
+        ("Batched", {"coalesce": {}}, [".configs.coalesce.by: is missing: name a field of the record"]),
+        ("Keyed", {}, [".configs: coalesce is missing: the class has a coalesce_key"]),
+        ("Keyed", {"coalesce": {"by": "uid"}}, [".configs.coalesce.by: cannot be here: the class has a coalesce_key"]),
+        ("Batched", {"coalesce": {"by": "uid", "quiet": 5}}, [".configs.coalesce: quiet (5) needs a max_wait"]),
+        (
+            "Batched",
+            {"coalesce": {"by": "uid", "max_wait": 5}, "batch_linger": 5},
+            [".configs: batch_linger (5) must be less than coalesce.max_wait (5)"],
+        ),
+        ("Batched", {"coalesce": {"by": "uid"}, "ordered": "key"}, [".configs: coalesce and ordered cannot be"]),
+    ],
+)
+def test_what_cannot_go_together_with_batches(
+    directory: Path, target: str, configs: dict[str, object], mistakes_found: list[str]
+) -> None:
+    known = {} if target == "BatchedLines" else KAFKA
+    found = mistakes(directory, target, **known, **configs)
+    assert len(found) == len(mistakes_found)
+    for sentence, begin in zip(found, mistakes_found, strict=True):
+        assert sentence.startswith(f"f: g[0]{begin}")
 
 
 def test_a_missing_hook_is_named_with_its_signature(directory: Path) -> None:
