@@ -36,10 +36,11 @@ class Assignment(Message, frozen=True):
 
 
 class Fork(Message, frozen=True):
-    """master → zygote: fork a worker. Four descriptors travel with it: channel, board, slot lock, stderr.
+    """master → zygote: fork a worker. Five descriptors travel with it: channel, board, slot lock, stderr,
+    the shared table.
 
     workers: how many the pool has; is_paused: it is to fetch nothing until it is told to; suspects: as `Suspects`;
-    is_wary: the worker before it left because nothing answered its tasks.
+    is_wary: the worker before it left because nothing answered its tasks; holder: its number in the shared table.
     """
 
     slot: int
@@ -48,6 +49,7 @@ class Fork(Message, frozen=True):
     is_paused: bool = False
     suspects: tuple[tuple[str, int, str], ...] = ()
     is_wary: bool = False
+    holder: int | None = None
 
 
 class Stop(Message, frozen=True):

@@ -86,7 +86,7 @@ def run_worker(template: Template, fork: Fork, fds: Descriptors) -> int:
     """Be the worker of a slot until it ends; the exit code (`model.exits`)."""
     link = MasterLink(Channel(socket.socket(fileno=fds.channel)))
     link.suspects.put(fork.suspects)
-    context = worker_context(template, fork, Board(fds.board), link)
+    context = worker_context(template, fork, Board(fds.board), link, table_fd=fds.table)
     listen_to_signals(context)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
     write_stacks_when_asked(fds.board)
@@ -102,7 +102,9 @@ def run_worker(template: Template, fork: Fork, fds: Descriptors) -> int:
     return exit_code
 
 
-def worker_context(template: Template, fork: Fork, board: Board, link: MasterLink) -> WorkerContext:
+def worker_context(
+    template: Template, fork: Fork, board: Board, link: MasterLink, *, table_fd: int | None = None
+) -> WorkerContext:
     """What the parts of the worker share that this message asks for."""
     member = f"{template.assignment.member_prefix}.{fork.slot}"
     redact = Redaction(template.redact)
@@ -120,6 +122,7 @@ def worker_context(template: Template, fork: Fork, board: Board, link: MasterLin
         emit=emitter(redact, log, link.listen),
         redact=redact,
         is_wary=fork.is_wary,
+        table_place=None if table_fd is None else (table_fd, fork.holder),
     )
 
 

@@ -62,12 +62,14 @@ class Descriptors:
     board: the board's memory as a file, where stacks are written.
     lock: the slot's lock file, opened by the master, not locked yet.
     stderr: a pipe to the master.
+    table: the shared table.
     """
 
     channel: int
     board: int
     lock: int
     stderr: int
+    table: int
 
     def close(self) -> None:
         for fd in astuple(self):

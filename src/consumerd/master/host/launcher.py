@@ -125,9 +125,9 @@ class Launcher:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
 
-    def fork(self, zygote: Channel, fork: Fork, *, lock: Path, awaited: int) -> WorkerEnds:
-        """Have a zygote fork a worker, which will lock the file `lock`. awaited: so many descriptors are still to come
-        for workers that were asked for before.
+    def fork(self, zygote: Channel, fork: Fork, *, lock: Path, table_fd: int, awaited: int) -> WorkerEnds:
+        """Have a zygote fork a worker, which will lock the file `lock`. table_fd: of the shared table. awaited: so many
+        descriptors are still to come for workers that were asked for before.
         """
         _require_descriptors(FDS_OF_A_FORK + awaited + FDS_SPARED)
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
@@ -138,7 +138,7 @@ class Launcher:
             board, board_fd = Board.create()
             ours.callback(board.close)
             theirs.callback(os.close, board_fd)
-            zygote.queue(fork, (channel_end.fileno(), board_fd, lock_fd, stderr_end))
+            zygote.queue(fork, (channel_end.fileno(), board_fd, lock_fd, stderr_end, table_fd))
             ours.pop_all()
         return WorkerEnds(channel, board, stderr_fd)
 

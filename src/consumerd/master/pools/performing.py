@@ -80,6 +80,7 @@ def _execute_zygote(pool: Pool, edition: int, now: float) -> None:
 
 def _fork(pool: Pool, slot: int, edition: int, now: float) -> None:
     tools, entry, zygote = pool.tools, pool.entry_of(edition), pool.zygotes[edition].channel
+    holder = tools.holders.take()
     fork = messages.Fork(
         slot,
         generation=pool.observed.slots[slot].generation + 1,
@@ -87,15 +88,18 @@ def _fork(pool: Pool, slot: int, edition: int, now: float) -> None:
         is_paused=pool.is_paused,
         suspects=pool.suspects.told(),
         is_wary=slot in pool.wary,
+        holder=holder,
     )
     awaited = sum(worker.pid is None for worker in pool.workers.values())
     try:
-        ends = tools.launcher.fork(zygote, fork, lock=entry.state_dir.slot_lock(pool.name, slot), awaited=awaited)
+        lock, table_fd = entry.state_dir.slot_lock(pool.name, slot), tools.holders.table.fileno()
+        ends = tools.launcher.fork(zygote, fork, lock=lock, table_fd=table_fd, awaited=awaited)
     except (OSError, UnreadError) as error:
+        tools.holders.give_back(holder)
         note_not_forked(pool, slot, edition, now, error=error)
         return
     pool.become(history.fork_asked(pool.observed, slot, edition, now))
-    pool.workers[slot] = Worker(fork.generation, ends, jitter=tools.jitter())
+    pool.workers[slot] = Worker(fork.generation, ends, holder, jitter=tools.jitter())
     tools.stderr.open(ends.stderr_fd, pool.consumer)
     tools.mailbox.open(ends.channel, Origin(pool.name, slot, fork.generation))
     tools.mailbox.flush(zygote)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from consumerd.events.facts import Fact
+from consumerd.master.host.holders import Holders
 from consumerd.master.host.launcher import Launcher
 from consumerd.master.host.stderr import StderrPipes
 from consumerd.master.pools.mailbox import Mailbox
@@ -26,6 +27,7 @@ class Tools:
     judge: says in one sentence why a consumer that is loaded must not run, or None.
     jitter: draws a number from [0, 1).
     claim_oom_kill: whether the kernel has killed for want of memory once more than was asked for.
+    holders: gives workers their places in the shared table.
     """
 
     launcher: Launcher
@@ -36,3 +38,4 @@ class Tools:
     judge: Callable[[ConsumerName, Loaded], str | None] = lambda name, loaded: None
     jitter: Callable[[], float] = random.random
     claim_oom_kill: Callable[[], bool] = lambda: False
+    holders: Holders = field(default_factory=Holders)

@@ -20,6 +20,7 @@ class Worker:
     """A worker's process, from the fork that was asked for until it is reaped.
 
     generation: of its slot.
+    holder: its number in the shared table.
     ends: the master's ends of what it has.
     pid, pidfd: None until its zygote has named it.
     jitter: its own, from [0, 1), by which it is recycled earlier.
@@ -35,6 +36,7 @@ class Worker:
 
     generation: int
     ends: WorkerEnds
+    holder: int | None = None
     pid: int | None = None
     pidfd: int | None = None
     jitter: float = 0.0

@@ -186,6 +186,7 @@ def let_go(pool: Pool, slot: int, worker: Worker) -> str:
     del pool.workers[slot]
     pool.tools.mailbox.close(worker.ends.channel)
     worker.close()
+    pool.tools.holders.give_back(worker.holder)
     return pool.tools.stderr.close(worker.ends.stderr_fd)
 
 

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from consumerd.clock import SYSTEM_CLOCK, Clock
 from consumerd.config.common_keys import CommonKeys
+from consumerd.errors import SystemRefusedError
 from consumerd.events.facts import Event, Fact, Listener
 from consumerd.events.listeners import Listeners
 from consumerd.model.failure import describe
@@ -20,6 +21,7 @@ from consumerd.model.shards import Shard
 from consumerd.wire.board import Board
 from consumerd.wire.board_writer import BoardWriter
 from consumerd.wire.messages import Message
+from consumerd.wire.shared_table import HOLDERS, SharedTable
 from consumerd.worker.tasks.interrupts import Interrupt, Interrupts, StopDeadline
 from consumerd.worker.tasks.threads import TaskThreads
 
@@ -57,6 +59,7 @@ class WorkerContext:
     redact: takes secrets out of a text.
     is_wary: the process that had this slot before left because nothing answered its tasks.
     task_threads: those that begin once the worker is ready.
+    table_place: the descriptor of the shared table and the worker's number in it, which is None where all are taken.
     """
 
     name: str
@@ -73,6 +76,7 @@ class WorkerContext:
     clock: Clock = SYSTEM_CLOCK
     is_wary: bool = False
     task_threads: TaskThreads = field(default_factory=TaskThreads)
+    table_place: tuple[int, int | None] | None = None
 
     def ask_for_replacement(self, why: Interrupt) -> None:
         """Have the worker end and another process take its slot. Without a master nothing happens."""
@@ -88,6 +92,16 @@ class WorkerContext:
     def board(self) -> BoardWriter:
         """The worker's own hand on its board."""
         return BoardWriter(self.words, self.clock)
+
+    @cached_property
+    def table(self) -> SharedTable:
+        """What the workers of the master know together; without a master, a table that nobody shares."""
+        if self.table_place is None:
+            return SharedTable.create(self.clock)
+        fd, holder = self.table_place
+        if holder is None:
+            raise SystemRefusedError(f"{HOLDERS} workers of this master run, and no more can share limits: run fewer")
+        return SharedTable(fd, holder, self.clock)
 
 
 def emitter(redact: Callable[[str], str], *listeners: Listener) -> Callable[[Fact], None]:

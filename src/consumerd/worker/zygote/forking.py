@@ -31,7 +31,7 @@ from consumerd.worker.process_end import forget_exit_handlers
 from consumerd.worker.template import Descriptors, Failure, Template, load
 
 SignalHandler = Callable[[int, FrameType | None], Any] | int | None  # as `signal` types it
-ENDS_A_FORK = 4
+ENDS_A_FORK = 5
 READS_AT_ONCE = 32
 """How many messages may wait here with their descriptors, before those are used."""
 

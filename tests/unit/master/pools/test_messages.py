@@ -98,7 +98,7 @@ class PaperLauncher:
         self._may_refuse()
         return Executed(ZYGOTE_PID, self._channel(), self._stderr())
 
-    def fork(self, zygote: Channel, fork: messages.Fork, *, lock: Path, awaited: int) -> WorkerEnds:
+    def fork(self, zygote: Channel, fork: messages.Fork, *, lock: Path, table_fd: int, awaited: int) -> WorkerEnds:
         self._may_refuse()
         self.forks.append(fork)
         board, board_fd = Board.create()
