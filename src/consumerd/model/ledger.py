@@ -1,7 +1,8 @@
 """Which positions of a shard are finished, and the one below which all are: the only thing that may be committed.
 
-A *span* is a run of positions that the loop was given in order. It shrinks from its start as its tasks finish; the
-watermark is the start of the oldest span that is not finished. Gaps (compacted records, transaction markers) lie
+A *span* is a run of positions that the loop was given in order. Its tasks finish in any order, at a cost that does not
+grow with how many are unfinished: it shrinks from its start, and remembers what is finished behind an unfinished task.
+The watermark is the start of the oldest span that is not finished. Gaps (compacted records, transaction markers) lie
 between spans or within one and cost nothing: tasks are counted, positions only compared.
 """
 
@@ -14,20 +15,22 @@ UNKNOWN = -1
 
 
 class Span:
-    """Positions `start` to `end` (exclusive) that are not finished yet, and how many tasks they hold.
+    """Positions from `start`, the first that is not finished, to `end` (exclusive).
 
-    first: the index of its first task among those that were taken with it.
-    credit: its tasks that are finished while an older span is not, so that they do not lie below the watermark yet.
+    count: how many tasks it was taken with.
+    reached: how many of them are finished, from the first one on; the next one is not.
+    credit: of those, the ones that are finished while an older span is not, so that they do not lie below the watermark.
     """
 
-    __slots__ = ("count", "credit", "end", "first", "start")
+    __slots__ = ("_ahead", "count", "credit", "end", "reached", "start")
 
-    def __init__(self, start: int, end: int, count: int, first: int = 0) -> None:
+    def __init__(self, start: int, end: int, count: int) -> None:
         self.start = start
         self.end = end
         self.count = count
-        self.first = first
+        self.reached = 0
         self.credit = 0
+        self._ahead: bytearray | None = None  # a byte for each task, from when one is finished out of order
 
     def __repr__(self) -> str:
         return f"Span({self.start}, {self.end}, count={self.count})"
@@ -35,6 +38,22 @@ class Span:
     @property
     def is_finished(self) -> bool:
         return self.start >= self.end
+
+    def finish(self, first: int, last: int) -> int:
+        """Its tasks `first` to `last` (exclusive) are finished, by their number; how much farther that has it reach."""
+        assert self.reached <= first < last <= self.count, f"of {self}, the tasks {first} to {last} are settled twice"
+        before, ahead = self.reached, self._ahead
+        if ahead is None and first == before:
+            self.reached = last
+            return last - before
+        if ahead is None:
+            ahead = self._ahead = bytearray(self.count)
+        assert 1 not in ahead[first:last], f"of {self}, one of the tasks {first} to {last} is settled twice"
+        ahead[first:last] = b"\1" * (last - first)
+        if first == before:
+            unfinished = ahead.find(0, last)
+            self.reached = self.count if unfinished < 0 else unfinished
+        return self.reached - before
 
 
 class ShardLedger:
@@ -80,23 +99,8 @@ class ShardLedger:
         assert span.start <= start <= span.end, (span, start)
         assert 0 <= count <= span.count, (span, count)
         span.start = start
-        span.count -= count
-        span.first += count
         span.credit += count
         self._raise_watermark()
-
-    def split(self, span: Span, start: int, count: int) -> Span:
-        """Cut `span` in two at `start`, the first part holding `count` tasks; the second part is returned.
-
-        So one task can stay unfinished while those behind it go on.
-        """
-        assert span.start < start < span.end, (span, start)
-        assert 0 <= count <= span.count, (span, count)
-        rest = Span(start, span.end, span.count - count, span.first + count)
-        self._spans.insert(self._spans.index(span) + 1, rest)
-        span.end = start
-        span.count = count
-        return rest
 
     def _raise_watermark(self) -> None:
         while self._spans:

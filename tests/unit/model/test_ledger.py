@@ -15,12 +15,20 @@ def test_nothing_is_known_of_a_new_shard():
 def test_the_watermark_stays_before_an_unfinished_task_while_those_behind_it_finish():
     ledger = ShardLedger(10)
     span = ledger.take(10, 15, 5)
-    rest = ledger.split(span, 12, 2)
-    ledger.advance(span, 11, 1)  # 10 is finished, 11 waits
-    ledger.advance(rest, 15, 3)
+    assert (span.finish(2, 5), span.reached) == (0, 0)
+    ledger.advance(span, 11, span.finish(0, 1))
     assert (ledger.watermark, ledger.finished_below) == (11, 1)
-    ledger.advance(span, 12, 1)
+    ledger.advance(span, 15, span.finish(1, 2))
     assert (ledger.watermark, ledger.finished_below) == (15, 5)
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 1), (2, 4), (1, 3)])
+def test_a_task_is_not_finished_twice(first: int, last: int):
+    span = ShardLedger(0).take(0, 5, 5)
+    span.finish(0, 1)
+    span.finish(2, 3)
+    with pytest.raises(AssertionError, match="settled twice"):
+        span.finish(first, last)
 
 
 def test_a_gap_is_passed_with_the_task_before_it():
@@ -49,12 +57,12 @@ def test_a_task_cannot_be_taken_twice():
 
 
 class LedgerAgainstSets(RuleBasedStateMachine):
-    """Takes runs with gaps, finishes tasks in spans, leaves some out for later, and compares at each step."""
+    """Takes runs with gaps, finishes tasks in any order, one or several at once, and compares at each step."""
 
     def __init__(self) -> None:
         super().__init__()
         self.ledger = ShardLedger(0)
-        self.open: list[tuple[Span, list[int]]] = []  # a span, and its unfinished tasks
+        self.open: list[tuple[Span, list[int]]] = []  # a span, and all its tasks
         self.taken: list[int] = []
         self.finished: set[int] = set()
         self.end = 0
@@ -78,26 +86,16 @@ class LedgerAgainstSets(RuleBasedStateMachine):
     @precondition(lambda self: self.open)
     @rule(data=st.data())
     def finish_some(self, data: st.DataObject) -> None:
-        index = data.draw(st.integers(0, len(self.open) - 1))
-        span, tasks = self.open[index]
-        count = data.draw(st.integers(0, len(tasks)))
-        rest = tasks[count:]
-        self.ledger.advance(span, rest[0] if rest else span.end, count)
-        self.finished.update(tasks[:count])
-        self.open[index] = (span, rest)
-        if not rest:
-            del self.open[index]
-
-    @precondition(lambda self: any(len(tasks) > 1 for _, tasks in self.open))
-    @rule(data=st.data())
-    def leave_some_for_later(self, data: st.DataObject) -> None:
-        divisible = [index for index, (_, tasks) in enumerate(self.open) if len(tasks) > 1]
-        index = data.draw(st.sampled_from(divisible))
-        span, tasks = self.open[index]
-        count = data.draw(st.integers(1, len(tasks) - 1))
-        rest = self.ledger.split(span, tasks[count], count)
-        self.open[index] = (span, tasks[:count])
-        self.open.insert(index + 1, (rest, tasks[count:]))
+        span, tasks = data.draw(st.sampled_from(self.open))
+        unfinished = [index for index, task in enumerate(tasks) if task not in self.finished]
+        first = data.draw(st.sampled_from(unfinished))
+        to_next = next((index for index in range(first, len(tasks)) if tasks[index] in self.finished), len(tasks))
+        last = data.draw(st.integers(first + 1, to_next))
+        self.finished.update(tasks[first:last])
+        more = span.finish(first, last)
+        if more:
+            self.ledger.advance(span, tasks[span.reached] if span.reached < len(tasks) else span.end, more)
+        self.open = [each for each in self.open if not self.finished.issuperset(each[1])]
 
     @invariant()
     def the_watermark_is_the_lowest_unfinished_task(self) -> None:

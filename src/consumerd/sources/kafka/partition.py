@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Message
 
-from consumerd.model.ledger import UNKNOWN, ShardLedger, Span
+from consumerd.model.ledger import UNKNOWN, ShardLedger
 from consumerd.model.task import Task, TaskId
 from consumerd.sources.decoding import limited, quick_decode
 from consumerd.sources.identities import by_offset, one_by_one
@@ -104,7 +104,7 @@ class AssignedPartition:
 class KafkaBatch:
     """Messages of one partition, in order. `offset`, `payload` and `decode` are the client's and orjson's own."""
 
-    __slots__ = ("_end", "_identity", "_spans", "assigned", "decode", "offset", "payload", "raws", "shard")
+    __slots__ = ("_end", "_identity", "_span", "assigned", "decode", "offset", "payload", "raws", "shard")
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class KafkaBatch:
             self.decode = limited(quick_decode, payload_limit_bytes)
         self.assigned = assigned
         assigned.in_hand.append(self)
-        self._spans = [assigned.ledger.take(self.offset(messages[0]), end, len(messages))]
+        self._span = assigned.ledger.take(self.offset(messages[0]), end, len(messages))
         self._end = end
         self._identity = identity
 
@@ -141,29 +141,12 @@ class KafkaBatch:
 
     def oldest(self) -> Message | None:
         """The first message that is not finished."""
-        return self.raws[min(span.first for span in self._spans)] if self._spans else None
+        reached = self._span.reached
+        return self.raws[reached] if reached < len(self.raws) else None
 
     def finish(self, start: int, stop: int) -> None:
         """The tasks `start` to `stop` (exclusive) are finished; those before them may stay unfinished, for later."""
-        while start < stop:
-            span = self._span_from(start)
-            reached = min(stop, start + span.count)
-            self.assigned.ledger.advance(span, self._position(reached), reached - start)
-            if not span.count:
-                self._spans.remove(span)
-            start = reached
-
-    def _position(self, index: int) -> int:
-        """The position of a message; of the index after the last, the position after the batch."""
-        return self.offset(self.raws[index]) if index < len(self.raws) else self._end
-
-    def _span_from(self, start: int) -> Span:
-        """The unfinished tasks from the index `start` on, cut from those before them where need be."""
-        for span in self._spans:
-            if span.first == start:
-                return span
-            if span.first < start < span.first + span.count:
-                rest = self.assigned.ledger.split(span, self._position(start), start - span.first)
-                self._spans.append(rest)
-                return rest
-        raise AssertionError(f"task {start} of the batch is settled twice")
+        if start < stop and (more := self._span.finish(start, stop)):
+            reached = self._span.reached
+            position = self.offset(self.raws[reached]) if reached < len(self.raws) else self._end
+            self.assigned.ledger.advance(self._span, position, more)
