@@ -40,6 +40,7 @@ class Traits:
     gives_again: gives a task again until it is done, so that it takes up its parked tasks itself (a query).
     gives_away: forgets a task once it is fetched (a generator): consumerd keeps it from its first failure on.
     runs_by_hand: a person may have it run once besides, as `consumerd run-now` asks.
+    one_at_a_time: gives a worker its next task when the last one is settled, so that none runs beside another.
     """
 
     positional: bool = False
@@ -50,6 +51,7 @@ class Traits:
     gives_again: bool = False
     gives_away: bool = False
     runs_by_hand: bool = False
+    one_at_a_time: bool = False
 
 
 class Batch(Protocol):

@@ -19,7 +19,7 @@ from consumerd.sources.rows import NoOptions, RecordBatch, named_id, parted
 class GeneratorSource:
     """Tasks of a generator, one at a time. Those that were never started go to nobody: it has forgotten them."""
 
-    traits = Traits(positional=True, gives_away=True)
+    traits = Traits(positional=True, gives_away=True, one_at_a_time=True)
     has_answered = True
 
     def __init__(self) -> None:

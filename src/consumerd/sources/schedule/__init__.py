@@ -10,7 +10,7 @@ from consumerd.clock import wall
 from consumerd.sources.contract import Source, SourceKind, Traits
 from consumerd.sources.schedule.options import ScheduleOptions
 
-TRAITS = Traits(durable_defer=True, gives_again=True, runs_by_hand=True)
+TRAITS = Traits(durable_defer=True, gives_again=True, runs_by_hand=True, one_at_a_time=True)
 
 
 def _make() -> Source:

@@ -6,10 +6,11 @@ import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from consumerd.config.common_keys import COMMON_KEYS
+from consumerd.config.common_keys import COMMON_KEYS, CommonKeys
 from consumerd.config.problems import Problem
 from consumerd.config.tables import Place, keys_of
 from consumerd.model.contract import is_overridden, live_keys
+from consumerd.sources.contract import SourceKind
 from consumerd.worker.code.keys import KeyOwners
 
 SIGNATURES = {
@@ -62,6 +63,22 @@ def live_problems(consumer_class: type, owners: KeyOwners, entry: Place) -> Iter
     why = "consumerd or the source uses it, and a worker starts anew when it changes: take it out"
     for key in sorted(live & {*COMMON_KEYS, *keys_of(owners.options)}):
         yield entry.problem(f"{name}: LIVE_CONFIGS names {key!r}: {why}", "class")
+
+
+def concurrency_problems(
+    consumer_class: type, kind: SourceKind, common: CommonKeys, place: Place
+) -> Iterator[Problem]:
+    """Why it cannot run several tasks at once, where it is told to."""
+    if is_overridden(consumer_class, "iterate_task"):
+        why = f"{consumer_class.__name__}.iterate_task hands over one task, and is asked for the next when that has ended"
+    elif kind.traits.one_at_a_time:
+        why = f"a worker of a {kind.name} has one task at a time"
+    else:
+        return
+    if common.concurrency > 1:
+        yield place.problem(f"must be 1: {why}; have more `workers` instead", "concurrency")
+    if common.ordered is not None:
+        yield place.problem(f"cannot be here: {why}, and so they are in order: leave it out", "ordered")
 
 
 def construction_problems(

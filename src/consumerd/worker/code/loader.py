@@ -23,7 +23,12 @@ from consumerd.model.contract import source_kind
 from consumerd.sources.contract import SourceKind
 from consumerd.worker.attempts.error_lists import error_problems
 from consumerd.worker.code.batch_problems import batch_problems
-from consumerd.worker.code.class_problems import construction_problems, hook_problems, live_problems
+from consumerd.worker.code.class_problems import (
+    concurrency_problems,
+    construction_problems,
+    hook_problems,
+    live_problems,
+)
 from consumerd.worker.code.imports import NotLoadedError, import_class
 from consumerd.worker.code.keys import KeyOwners, config_model, judge_unknown
 from consumerd.worker.code.kinds import import_client, kind_named
@@ -154,6 +159,7 @@ class _Examination:
             )
             self._place.note(sentence, "workers")
         self._problems += batch_problems(consumer_class, kind, common, self._entry, self._place)
+        self._problems += concurrency_problems(consumer_class, kind, common, self._place)
         self._problems += live_problems(consumer_class, owners, self._entry)
         self._problems += error_problems(consumer_class, common, self._entry, self._place)
         self._problems += construction_problems(consumer_class, configs, self._entry)

@@ -21,6 +21,7 @@ def remarks_on(consumer_class: type, kind: SourceKind, common: CommonKeys, passe
         *_on_what_is_given_away(consumer_class, kind),
         *_on_shards(consumer_class, kind, common.most_workers),
         *_on_scaling(kind, common),
+        *_on_concurrency(common),
         *_on_back_off(consumer_class, common),
         *_on_worker_count(consumer_class, common),
         *(f"configs.{key} is no key of consumerd or of its source: it is passed on to the class" for key in passed_on),
@@ -67,6 +68,14 @@ def _on_scaling(kind: SourceKind, common: CommonKeys) -> Iterator[str]:
         yield (
             "how many tasks wait is not known of an iterate_task, so its number of workers stays at "
             f"{common.scaling.min}, the least of configs.workers, unless consumerd scale changes it"
+        )
+
+
+def _on_concurrency(common: CommonKeys) -> Iterator[str]:
+    if common.max_unsettled < common.concurrency:
+        yield (
+            f"its max_unsettled, {common.max_unsettled}, is below its concurrency, {common.concurrency}: no more than "
+            f"{common.max_unsettled} of its tasks run at once in a worker"
         )
 
 

@@ -15,7 +15,7 @@ from consumerd.worker.code.loader import LoadedConsumer, load_consumer, prepare_
 
 MODULE = """
 from pydantic import BaseModel
-from consumerd import BaseConsumer, KafkaBaseConsumer, MySQLBaseConsumer
+from consumerd import BaseConsumer, KafkaBaseConsumer, MySQLBaseConsumer, ScheduleBaseConsumer
 
 class Login(KafkaBaseConsumer):
     def handle_task(self, offset, record): ...
@@ -36,6 +36,12 @@ class Numbered(Events):
 
 class Lines(BaseConsumer):
     def iterate_task(self): yield 0, {}
+    def handle_task(self, offset, record): ...
+
+class Yielding(Login):
+    def iterate_task(self): yield from self.consume_client.consume()
+
+class Nightly(ScheduleBaseConsumer):
     def handle_task(self, offset, record): ...
 
 class Known(Lines):
@@ -309,6 +315,32 @@ def test_a_handler_that_cannot_be_called_is_a_mistake(directory: Path, target: s
 @pytest.mark.parametrize("target", ["AnyNames", "Awaited", "Static"])
 def test_a_handler_that_takes_an_offset_and_a_record_is_none(directory: Path, target: str) -> None:
     assert loaded(directory, target, **KAFKA).consumer_class.__name__ == target
+
+
+@pytest.mark.parametrize(
+    ("target", "configs", "why"),
+    [
+        ("Lines", {}, "Lines.iterate_task hands over one task, and is asked for the next when that has ended"),
+        ("Yielding", KAFKA, "Yielding.iterate_task hands over one task, and is asked for the next when that has ended"),
+        ("Nightly", {"every": 3600}, "a worker of a schedule has one task at a time"),
+    ],
+)
+def test_a_source_of_one_task_at_a_time_runs_no_two_at_once(
+    directory: Path, target: str, configs: dict[str, object], why: str
+) -> None:
+    assert mistakes(directory, target, **configs, concurrency=2, ordered="key") == [
+        f"f: g[0].configs.concurrency: must be 1: {why}; have more `workers` instead",
+        f"f: g[0].configs.ordered: cannot be here: {why}, and so they are in order: leave it out",
+    ]
+    assert loaded(directory, target, **configs, concurrency=1).common.concurrency == 1
+
+
+def test_a_bound_on_the_unsettled_below_the_concurrency_is_remarked(directory: Path) -> None:
+    found = [loaded(directory, "Login", **KAFKA, concurrency=9, max_unsettled=most).remarks for most in (8, 9)]
+    sentence = (
+        "its max_unsettled, 8, is below its concurrency, 9: no more than 8 of its tasks run at once in a worker"
+    )
+    assert found == [(sentence,), ()]
 
 
 def test_options_are_checked_by_the_source_all_at_once(directory: Path) -> None:
