@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from threading import Barrier
 
 import pytest
 from sqlalchemy import Connection, event, text
@@ -21,6 +22,7 @@ from consumerd.sources.contract import Settlement
 from contracts.claimed_table import LEASE_S, TableBench, died, fetched, record, settle
 from contracts.moved_rows import MOVE
 
+PATIENCE_S = 30.0
 EFFECT = text("INSERT INTO effects (task) VALUES (:task)")
 
 
@@ -151,6 +153,43 @@ class TransactionsContract:
         assert source.fetch(10, 0.0) is None
         assert not source.is_settled(batch.task(0))
 
+    def test_each_of_several_tasks_has_one_at_the_same_time(self, bench: TableBench) -> None:
+        """A file has one writer at a time: there they wait for each other."""
+        all_within = Barrier(3 if bench.is_server else 1)
+
+        def handle(task: Task, number: int) -> None:
+            with source.transaction(task) as connection:
+                effect(connection, number)
+                all_within.wait(PATIENCE_S)
+                if number == 1:
+                    raise KeyError(number)
+
+        source = bench.source()
+        first, second = fetched(source, 1), fetched(source, 2)
+        tasks = [first.task(0), second.task(0), second.task(1)]
+        with ThreadPoolExecutor(3) as handlers:
+            ended = [handlers.submit(handle, task, number) for number, task in enumerate(tasks)]
+        assert [type(each.exception()) for each in ended] == [type(None), KeyError, type(None)]
+        assert [source.is_settled(task) for task in tasks] == [True, False, True]
+        assert (self.effects(bench), bench.rows()) == ([0, 2], ["done", "claimed", "done"])
+        source.settle([Settlement(second, 1, 2, DONE)], is_due=False)
+        source.settle([Settlement(second, 0, 1, Dead("no")), Settlement(first, 0, 1, DONE)], is_due=True)
+        assert (bench.rows(), source.unsettled()) == (["done", "dead", "done"], 0)
+        assert not bench.told("lease_lost")
+
+    def test_a_batch_of_which_a_row_was_lost_is_given_back_when_nothing_of_it_runs(self, bench: TableBench) -> None:
+        source = bench.source()
+        batch = fetched(source)
+        bench.execute(f"UPDATE {bench.claims} SET lease = 'other' WHERE id = 1")
+        with pytest.raises(TaskLostError):
+            within(source.transaction(batch.task(0)), effect)
+        assert source.fetch(10, 0.0) is None, "its other rows run still, and nobody gets them"
+        assert (bench.rows(), source.unsettled()) == (["claimed"] * 3, 3)
+        source.settle([Settlement(batch, 0, 1, DONE), Settlement(batch, 2, 3, DONE)], is_due=True)
+        source.release(batch, [1])
+        assert bench.rows() == ["claimed", "pending", "done"]
+        assert source.unsettled() == 0
+
     # Wrong use
 
     def test_one_transaction_is_open_at_a_time_and_settles_once(self, bench: TableBench) -> None:
@@ -162,13 +201,6 @@ class TransactionsContract:
         within(source.transaction(task))
         with pytest.raises(RuntimeError, match="done already"):
             within(source.transaction(task), effect)
-        assert self.effects(bench) == []
-
-    def test_it_belongs_to_one_thread(self, bench: TableBench) -> None:
-        source = bench.source()
-        task = fetched(source).task(0)
-        with ThreadPoolExecutor() as other, pytest.raises(RuntimeError, match="own thread"):
-            other.submit(within, source.transaction(task), effect).result()
         assert self.effects(bench) == []
 
     @pytest.mark.parametrize("end", [Connection.commit, Connection.rollback])

@@ -257,7 +257,9 @@ class KeepsRows(Protocol):
 
 @runtime_checkable
 class Transactional(Protocol):
-    """A source that settles a task in the transaction in which its handler writes: both are there, or neither."""
+    """A source that settles a task in the transaction in which its handler writes: both are there, or neither.
+    `transaction` is called by one thread at a time; what it returns is left in the handler's own, beside others.
+    """
 
     def transaction(self, task: Task) -> AbstractContextManager[Any]:
         """For the handler of the task, which is in hand: a connection. When it is committed, the task is done."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -51,7 +51,7 @@ class MemorySource:
         self._released: list[Raw] = []
         self._in_hand = 0
         self._settled = 0
-        self._committed: TaskId | None = None
+        self._committed: set[TaskId] = set()
         self._transactions: Any = None  # sources.transactions
 
     def open(self, context: SourceContext) -> None:
@@ -74,6 +74,9 @@ class MemorySource:
         for settlement in settlements:
             self._in_hand -= settlement.stop - settlement.start
             self._settled += settlement.stop - settlement.start
+            if self._committed:
+                batch, indexes = settlement.batch, range(settlement.start, settlement.stop)
+                self._committed.difference_update(batch.task(index).id for index in indexes)
 
     def unsettled(self) -> int:
         return self._in_hand
@@ -82,24 +85,28 @@ class MemorySource:
         self._released = [*(batch.raws[index] for index in not_begun), *self._released]
         self._in_hand -= len(not_begun)
 
-    @contextmanager
-    def transaction(self, task: Task) -> Iterator[Any]:
+    def transaction(self, task: Task) -> AbstractContextManager[Any]:
         """In the consumer's own database; there is no row to settle."""
         from consumerd.sources.transactions import Transactions  # SQLAlchemy, which few tasks in memory need
 
         self._transactions = self._transactions or Transactions(self._context.engine, None)
-        with self._transactions.begin(lambda connection: None) as connection:
-            yield connection
-        self._committed = task.id
+        return self._committing(task)
 
     def is_settled(self, task: Task) -> bool:
-        return task.id is not None and task.id == self._committed
+        return task.id in self._committed
 
     def lag(self) -> tuple[ShardLag, ...]:
         return (ShardLag(shard=0, tasks=len(self._released), oldest_s=None, position=self._settled),)
 
     def close(self, deadline: float) -> None:
         del deadline
+
+    @contextmanager
+    def _committing(self, task: Task) -> Iterator[Any]:
+        with self._transactions.begin(lambda connection: None) as connection:
+            yield connection
+        if task.id is not None:
+            self._committed.add(task.id)
 
     def _numbered(self, options: MemoryOptions) -> Iterator[Raw]:
         shard = self._context.shard

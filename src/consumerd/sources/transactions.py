@@ -36,14 +36,13 @@ def _in_line(lock: FileLock | None) -> Iterator[None]:
 
 
 class Transactions:
-    """Of one worker: one at a time, in the thread of its handler."""
+    """Of one worker: one at a time in each thread that runs its handlers."""
 
     def __init__(self, engine: Callable[[], Engine], lock: FileLock | None) -> None:
         """engine: of the consumer's database. lock: of a file, for its writers."""
         self._engine = engine
         self._lock = lock
-        self._thread = get_ident()
-        self._is_open = False
+        self._open_in: set[int] = set()
 
     @contextmanager
     def begin(self, settle: Callable[[Connection], object]) -> Iterator[Connection]:
@@ -52,16 +51,15 @@ class Transactions:
 
         CommitUnknownError where nobody knows whether it was committed.
         """
-        if get_ident() != self._thread:
-            raise RuntimeError("self.transaction() belongs to the handler's own thread: begin it there")
-        if self._is_open:
+        thread = get_ident()
+        if thread in self._open_in:
             raise RuntimeError("self.transaction() is open already: use the connection that it gave")
-        self._is_open = True
+        self._open_in.add(thread)
         try:
             with _in_line(self._lock), self._engine().connect() as connection:
                 yield from _whole(connection, settle)
         finally:
-            self._is_open = False
+            self._open_in.discard(thread)
 
 
 _SAVEPOINT = "consumerd"

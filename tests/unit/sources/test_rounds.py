@@ -186,3 +186,20 @@ def test_where_no_bell_can_be_made_one_says_so_once(tmp_path: Path, index: int, 
     one.run_for(60.0)
     assert one.looks.asked
     assert [fact.name for fact in one.facts] == ["wakeups_missing"] * told
+
+
+def test_who_has_tasks_and_does_not_wait_hears_the_bell(pool: Callable[..., Pool], tmp_path: Path) -> None:
+    one = pool("mysql://u@h/d", 1)
+    one.run_for(100.0)
+    [path] = tmp_path.iterdir()
+    one.looks.asked = 0
+    for _ in range(1000):
+        os.utime(path, (one.clock.wall(), one.clock.wall()))  # somebody looks for all
+        one.look()
+        one.clock.advance(0.01)
+    assert one.looks.asked == 0
+    one.bell.ring()
+    one.look()
+    assert one.looks.asked == 1
+    one.look()
+    assert one.looks.asked == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from consumerd.errors import SourceAwayError, SourceRefusedError
 from consumerd.model.outcome import Dead, Retry
 from consumerd.model.parked import ParkedState
 from consumerd.model.task import TaskId
-from consumerd.sources.contract import Source, SourceContext
+from consumerd.sources.contract import Batch, Source, SourceContext
 from consumerd.sources.table import KIND
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.schema import create_table, enqueue
@@ -26,7 +27,17 @@ from consumerd.testing.clock import ManualClock
 from consumerd.testing.running import Run
 from consumerd.testing.source_context import StandInWorker
 from consumerd.testing.source_contract import Feed, SourceContract
-from contracts.claimed_table import NOW, ClaimedTableContract, TableBench, closing, died, fetched, record, settle
+from contracts.claimed_table import (
+    LEASE_S,
+    NOW,
+    ClaimedTableContract,
+    TableBench,
+    closing,
+    died,
+    fetched,
+    record,
+    settle,
+)
 from contracts.claimed_transactions import TransactionsContract
 from contracts.moved_rows import MovedRowsContract
 from contracts.side_table import SideTableContract
@@ -52,12 +63,23 @@ class TableFeed:
         self._opened.append(source)
         return source
 
+    def take_away(self, keys: Sequence[int]) -> None:
+        """Another worker has claimed these rows, a third of a lease ago."""
+        with contextlib.closing(sqlite3.connect(self._database)) as connection, connection:
+            connection.executemany("UPDATE tasks SET lease = 'other' WHERE id = ?", [(key,) for key in keys])
+        self._clock.advance(LEASE_S / 2)
+
     def close(self) -> None:
         for source in self._opened:
             source.close(0.0)
 
 
 class TestTable(SourceContract):
+    def take_away(self, feed: Feed, source: Source, batch: Batch) -> bool:
+        assert isinstance(feed, TableFeed)
+        feed.take_away([raw[1] for raw in batch.raws])
+        return True
+
     @pytest.fixture
     def feed(self, state_dir: Path) -> Iterator[Feed]:
         feed = TableFeed(str(state_dir / "tasks.sqlite"))

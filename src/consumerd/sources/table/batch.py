@@ -22,6 +22,7 @@ class TableBatch:
     due_since: since when the first of them was due; None where that is not known.
     unsettled: how many rows are not settled durably.
     is_lost: others have taken some.
+    is_left: the loop has left it, and nothing of it runs.
     apart: rows whose handlers began to settle them in transactions of their own, by index, until the loop settles them;
     whether that is committed.
     """
@@ -37,7 +38,7 @@ class TableBatch:
         self.leased_at = 0.0
         self.due_since: float | None = None
         self.unsettled = len(raws)
-        self.is_lost = False
+        self.is_lost = self.is_left = False
         self.apart: dict[int, bool] = {}
         self._table = table
 

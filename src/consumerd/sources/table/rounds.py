@@ -77,8 +77,13 @@ class Rounds:
         self._pause_s = self._first_pause_s
 
     def find(self, is_due: Callable[[Connection], bool]) -> bool:
-        """Whether it is time to look, and a row can be claimed."""
-        if self._clock.monotonic() < self._next_at:
+        """Whether it is time to look, and a row can be claimed. Who has tasks in hand hears the bell here: it does not
+        wait.
+        """
+        now = self._clock.monotonic()
+        if now >= self._hears_from and self._bell.take():
+            self._is_called = True
+        elif now < self._next_at:
             return False
         self._hang_bell()
         if not self._is_called and self._bell.is_attended(self._clock.wall(), self._attended_s):

@@ -107,6 +107,7 @@ class TableSource:
             self._settle_now()
 
     def finish_parked(self, task_id: TaskId) -> None:
+        self._transactions.forget(task_id)
         self._settling.note_resolved(self._keys_of(task_id))
         self._settle_now()
 
@@ -135,6 +136,7 @@ class TableSource:
 
     def release(self, batch: Batch, not_begun: Sequence[int]) -> None:
         claimed = cast("TableBatch", batch)
+        claimed.is_left = True
         if not not_begun:
             return
         self._settling.note_free(claimed, not_begun)
@@ -204,8 +206,8 @@ class TableSource:
             self._settle_now()
             return None
         was_idle = self._rounds.is_idle
-        if self._settling.is_empty and was_idle and not self._rounds.find(self._claiming.is_due):
-            return None
+        if was_idle and not self._rounds.find(self._claiming.is_due):
+            return None  # what is noted is settled when that is due, or with the next claim
         with self._turn:
             started = self._context.clock.monotonic()
             batch = self._settle(lambda connection: self._claiming.take(connection, limit))
@@ -240,15 +242,15 @@ class TableSource:
         self._live = [batch for batch in self._live if batch.unsettled > 0 or batch.is_lost]
 
     def _drop_lost(self) -> None:
-        """The loop has left the batches that were lost: what is still ours of them goes back."""
+        """What is still ours of batches that were lost goes back, once the loop has left them: till then tasks run."""
         self._forget_settled()
-        lost = [batch for batch in self._live if batch.is_lost]
+        lost = [batch for batch in self._live if batch.is_lost and batch.is_left]
         if not lost:
             return
         self._settle_now()
         with self._turn:
             self._settling.refused.forget(lost)
-            self._live = [batch for batch in self._live if not batch.is_lost]
+            self._live = [batch for batch in self._live if batch not in lost]
             self._database.write(self._give_back)
 
     def _renew(self, connection: Connection, now: float) -> None:

@@ -22,7 +22,7 @@ from consumerd.sources.transactions import Transactions
 
 
 class RowTransactions:
-    """Of the tasks that one worker has in hand. The loop's thread calls it."""
+    """Of the tasks that one worker has in hand. A block runs in its handler's thread; all else is the loop's thread."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class RowTransactions:
         self._live = live
         self._keeps = keeps
         self._transactions = Transactions(context.engine, lock)
-        self._resolved: TaskId | None = None
+        self._resolved: set[TaskId] = set()
 
     def of(self, task: Task, keys: Callable[[TaskId], Sequence[object]]) -> AbstractContextManager[Connection]:
         """The transaction of a claimed row, or of a dead one whose parked copy is tried again.
@@ -54,7 +54,11 @@ class RowTransactions:
     def have_settled(self, task: Task) -> bool:
         """Whether the task is done by a transaction that was committed."""
         batch = self._batch_of(task)
-        return task.id == self._resolved if batch is None else batch.apart.get(task.offset, False)
+        return task.id in self._resolved if batch is None else batch.apart.get(task.offset, False)
+
+    def forget(self, task_id: TaskId) -> None:
+        """What is said of a dead row from now on is of another attempt."""
+        self._resolved.discard(task_id)
 
     def _batch_of(self, task: Task) -> TableBatch | None:
         at = task.offset
@@ -104,7 +108,7 @@ class RowTransactions:
 
         with self._transactions.begin(settle) as connection:
             yield connection
-        self._resolved = task_id
+        self._resolved.add(task_id)
 
 
 def _lost(task_id: TaskId) -> TaskLostError:
