@@ -14,14 +14,16 @@ KEY = "database"
 _FILE = "sqlite:///"
 
 CONNECTIONS_IN_RESERVE = 4
-"""One connection is kept. Where more are used at once, such as a cursor that is read while tasks are handled, they are
-closed when they are given back."""
+"""One connection is kept for each task that runs at once. Where more are used, such as a cursor that is read while
+tasks are handled, they are closed when they are given back."""
 LONGEST_WAIT_S = 5.0
 RENEWED_AFTER_S = 1800
 
 
-def open_engine(database: object) -> Engine:
+def open_engine(database: object, *, kept: int = 1) -> Engine:
     """The engine for what the key `database` holds: the URL of a server, or a SQLite file. It connects to nothing yet.
+
+    kept: how many connections stay open once they were used.
 
     A connection is tested before it is used, and renewed after half an hour. On a server it is READ COMMITTED, so that
     a query sees new rows. UsageError where the key holds no such thing; MissingExtraError without the driver.
@@ -36,8 +38,8 @@ def open_engine(database: object) -> Engine:
         engine = create_engine(
             URL.create("sqlite+pysqlite", database=file),
             connect_args={"timeout": LONGEST_WAIT_S},
-            poolclass=QueuePool,  # in memory, too: one connection is kept, and so is what is in it
-            pool_size=1,
+            poolclass=QueuePool,  # in memory, too: a connection is kept, and so is what is in it
+            pool_size=kept,
             max_overflow=CONNECTIONS_IN_RESERVE,
         )
         event.listen(engine, "connect", lambda connection, _: Shard.teach(connection))
@@ -47,7 +49,7 @@ def open_engine(database: object) -> Engine:
         return create_engine(
             url,
             isolation_level="READ COMMITTED",
-            pool_size=1,
+            pool_size=kept,
             max_overflow=CONNECTIONS_IN_RESERVE,
             pool_timeout=LONGEST_WAIT_S,
             pool_pre_ping=True,

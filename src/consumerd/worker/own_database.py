@@ -5,6 +5,7 @@ Runs in workers and the foreground. The engine is made at first use: after the f
 
 from __future__ import annotations
 
+import threading
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -12,20 +13,30 @@ from consumerd.model.bucket_sql import dialect_of
 from consumerd.model.task import Task
 from consumerd.sources.contract import Source, Transactional
 from consumerd.worker.code.keys import DATABASE_KEY
+from consumerd.worker.tasks.running import RUNNING
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 
 class OwnDatabase:
-    """Of one worker."""
+    """Of one worker. Made in the thread of its loop; its handlers may run in others."""
 
-    def __init__(self, consumer: Any, source: Source, options: object) -> None:  # the user's class, by its `config`
+    def __init__(
+        self,
+        consumer: Any,  # the user's class, by its `config`
+        source: Source,
+        options: object,
+        tasks_at_once: int = 1,
+    ) -> None:
         """options: of the source, which has references resolved, where it has such a key."""
         self._consumer = consumer
         self._source = source
         self._options = options
         self._engine: Engine | None = None
+        self._tasks_at_once = tasks_at_once
+        self._thread = threading.get_ident()
+        self._turn = threading.RLock()
 
     @property
     def dialect(self) -> str:
@@ -34,11 +45,12 @@ class OwnDatabase:
 
     def engine(self) -> Engine:
         """The engine of the key `database`; raises UsageError or MissingExtraError."""
-        if self._engine is None:
-            from consumerd.database.engine import open_engine
+        with self._turn:
+            if self._engine is None:
+                from consumerd.database.engine import open_engine
 
-            self._engine = open_engine(self._key())
-        return self._engine
+                self._engine = open_engine(self._key(), kept=self._tasks_at_once)
+            return self._engine
 
     def transaction(self, task: Task) -> AbstractContextManager[Any]:  # of SQLAlchemy's Connection
         """A transaction for the handler of this task, with whose end it is done."""
@@ -48,7 +60,17 @@ class OwnDatabase:
                 f"self.transaction() settles rows of a table or a query, and the tasks of {kind} stand in no database: "
                 "use self.database.begin()"
             )
-        return self._source.transaction(task)
+        running = RUNNING.get()
+        thread = self._thread if running is None else running.thread
+        if thread is None:
+            raise RuntimeError(
+                "self.transaction() waits for its database, and all tasks of this worker would wait with it on their "
+                "one event loop: make handle_task a plain `def`, which `concurrency` runs in threads"
+            )
+        if thread != threading.get_ident():
+            raise RuntimeError("self.transaction() belongs to the handler's own thread: begin it there")
+        with self._turn:
+            return self._source.transaction(task)
 
     def is_settled(self, task: Task) -> bool:
         """Whether such a transaction has been committed for the task in hand."""

@@ -15,10 +15,16 @@ class RunningLane(Protocol):
 
 
 class RunningTask(Protocol):
-    """lane: its place on the board. task: RuntimeError where several are handled together."""
+    """lane: its place on the board. thread: the one in which its handler runs; None on an event loop.
+
+    task: RuntimeError where several are handled together.
+    """
 
     @property
     def lane(self) -> RunningLane: ...
+
+    @property
+    def thread(self) -> int | None: ...
 
     @property
     def task(self) -> Task: ...

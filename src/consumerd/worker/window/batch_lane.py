@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from threading import get_ident
 
 from consumerd.model.batch_task import BatchTask
 from consumerd.model.outcome import DONE
@@ -146,6 +147,7 @@ class BatchLane:
             task.lane = lane
             lane.run(task.task)
         if tasks[0].record is TOMBSTONE:
+            tasks[0].thread = get_ident()
             RUNNING.set(tasks[0])
             endings: list[Ending] | None = [self._maker.make_alone(tasks[0].attempt)]
         else:
@@ -175,6 +177,8 @@ class BatchLane:
 
 class _RunningBatch:
     """What a thread is handling: many tasks, each in a lane of its own."""
+
+    thread = None
 
     def __init__(self, lanes: Sequence[LaneWriter]) -> None:
         self._lanes = lanes

@@ -45,6 +45,7 @@ class InHand:
     index: its place in its batch.
     key: two tasks of one key never run at once; None where that does not matter.
     lane: its place on the board, while an attempt at it is made.
+    thread: in which that is made; None on an event loop.
     ended: how that attempt has ended.
     error: what ends the worker, raised where no handler had begun.
     is_alone: no other one goes into a batch with it.
@@ -57,6 +58,7 @@ class InHand:
     index: int = 0
     key: Hashable | None = None
     lane: LaneWriter = None  # type: ignore[assignment]  # is set before an attempt is made
+    thread: int | None = None
     ended: Ending | None = None
     error: BaseException | None = None
     is_alone: bool = False

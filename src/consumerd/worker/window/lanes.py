@@ -115,7 +115,7 @@ class ThreadLanes:
 
     def _run(self, lane: LaneWriter) -> None:
         while (task := self._work.get()) is not None:
-            task.lane = lane
+            task.lane, task.thread = lane, threading.get_ident()
             lane.run(task.task)
             RUNNING.set(task)
             try:

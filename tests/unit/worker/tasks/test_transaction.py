@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from consumerd.clock import monotonic
 from consumerd.consumers import BaseConsumer, KafkaBaseConsumer, TableBaseConsumer
 from consumerd.model.outcome import Dead, Retry
 from consumerd.model.parked import ParkedState
@@ -22,6 +24,7 @@ from consumerd.sources.table.source import TableSource
 from consumerd.testing import run_consumer
 from consumerd.testing.running import Run
 
+PATIENCE_S = 30.0
 EFFECT = text("INSERT INTO effects VALUES (:task)")
 
 
@@ -79,7 +82,12 @@ def states(database: str) -> list[Any]:  # as above
 
 
 @contextmanager
-def running(consumer_class: type, database: str, **hooks: Any) -> Iterator[Run]:  # what the handler does besides
+def running(
+    consumer_class: type,
+    database: str,
+    configs: dict[str, object] | None = None,
+    **hooks: Any,  # what the handler does besides
+) -> Iterator[Run]:
     """A run on the table, to its end."""
 
     class Table(TableSource):
@@ -87,9 +95,12 @@ def running(consumer_class: type, database: str, **hooks: Any) -> Iterator[Run]:
             super().open(replace(context, options=TableOptions(database=database)))
 
     chosen = type("Chosen", (consumer_class,), {name: staticmethod(hook) for name, hook in hooks.items()})
-    run = Run(chosen, configs={"database": database, "task_retry_times": 1}, source=Table())
+    run = Run(chosen, configs={"database": database, "task_retry_times": 1, **(configs or {})}, source=Table())
+    deadline = monotonic() + PATIENCE_S
     try:
         run.until_idle()
+        while "claimed" in states(database) and monotonic() < deadline:
+            run.turn()
         yield run
     finally:
         run.source.close(0.0)
@@ -269,3 +280,38 @@ def test_what_is_no_database_is_said_in_a_sentence(value: object, sentence: str)
     [error] = run_consumer(Reads, [7], configs={"database": value}).dead().values()
     assert sentence in error
     assert "secret" not in error
+
+
+# Several tasks at once
+
+
+def test_it_belongs_to_the_handlers_own_thread(database: str) -> None:
+    class Elsewhere(Effects):
+        def handle_task(self, offset: int, record: Any) -> object:  # whatever JSON holds
+            with ThreadPoolExecutor() as other:
+                return other.submit(super().handle_task, offset, record).result()
+
+    with running(Elsewhere, database) as run:
+        told = [
+            str(fact.fields["error"]).count("belongs to the handler's own thread") for fact in run.told("task_failed")
+        ]
+        assert told == [1] * 6
+        assert effects(database) == []
+
+
+def at_once(consumer_class: type, database: str) -> AbstractContextManager[Run]:
+    return running(consumer_class, database, {"concurrency": 3})
+
+
+def test_tasks_in_threads_have_one_each(database: str) -> None:
+    with at_once(Effects, database) as run:
+        assert (run.done, effects(database), states(database)) == (3, [0, 1, 2], ["done"] * 3)
+        assert not run.told("task_failed")
+        assert not run.told("lease_lost")
+
+
+def test_on_one_event_loop_it_is_refused(database: str) -> None:
+    with at_once(Asynchronous, database) as run:
+        [error] = {str(fact.fields["error"]) for fact in run.told("task_failed")}
+        assert error.startswith("RuntimeError: self.transaction() waits for its database, and all tasks of this worker")
+        assert (effects(database), states(database)) == ([], ["dead"] * 3)
