@@ -19,7 +19,7 @@ class Span:
 
     count: how many tasks it was taken with.
     reached: how many of them are finished, from the first one on; the next one is not.
-    credit: of those, the ones that are finished while an older span is not, so that they do not lie below the watermark.
+    credit: those of them that are finished while an older span is not, and so do not lie below the watermark.
     """
 
     __slots__ = ("_ahead", "count", "credit", "end", "reached", "start")

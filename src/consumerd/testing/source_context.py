@@ -73,13 +73,15 @@ class StandInWorker:
     """The worker that a source in a test serves.
 
     clock: what it waits by; interrupts: how often the source wanted the loop to look up from its batch; is_stopping:
-    whether the worker is to stop; has_successor: whether another process takes its place.
+    whether the worker is to stop; has_successor: whether another process takes its place; reads_shard: whether the
+    user's query divides the rows.
     """
 
     clock: Clock = SYSTEM_CLOCK
     interrupts: int = 0
     is_stopping: bool = False
     has_successor: bool = True
+    reads_shard: bool = False
     shard: Shard = field(default_factory=Shard)
 
     def interrupt(self) -> None:
@@ -103,7 +105,7 @@ class StandInWorker:
         return read()
 
     def user_reads_shard(self) -> bool:
-        return False
+        return self.reads_shard
 
     def call_hook(self, name: str, hook: Callable[[], Any], otherwise: Any) -> Any:  # hooks return anything
         del name, otherwise

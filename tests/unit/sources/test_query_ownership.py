@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from consumerd.errors import StoreAwayError
 from consumerd.events.facts import Fact
 from consumerd.model.division import Division
 from consumerd.model.shards import BUCKET_COUNT, Shard
+from consumerd.model.task import TaskId
 from consumerd.sources.abilities import TRUSTED_FOR
 from consumerd.sources.query.ownership import LEASE_S, RENEWED_AFTER_S, Ownership
 from consumerd.testing.clock import ManualClock
@@ -68,7 +70,7 @@ class Stage:
         for _ in range(3):
             for each in ownerships:
                 each.look_now()
-                each.look(may_move=True)
+                each.look(may_move=True, in_hand=())
         return [len(each.shard.buckets) for each in ownerships]
 
 
@@ -85,12 +87,59 @@ def test_what_a_worker_owns_is_what_its_consumer_reads(stage: Stage) -> None:
     assert set(one.shard.buckets).isdisjoint(other.shard.buckets)
 
 
-def test_nothing_is_given_up_while_rows_are_in_hand(stage: Stage) -> None:
+def ids(ownership: Ownership, *, is_owned: bool) -> Iterator[TaskId]:
+    """Rows that a worker owns now, or does not."""
+    every = (TaskId(f"row-{number}") for number in itertools.count())
+    return (each for each in every if ownership.shard.owns(each) is is_owned)
+
+
+def test_rows_in_hand_of_what_is_given_up_end_before_others_have_it(stage: Stage) -> None:
+    one, other = stage.worker("a.g.c.0"), stage.worker("a.g.c.1")
+    stage.look(one)
+    in_hand = {TaskId(f"row-{number}") for number in range(20)}
+    stage.look(other)
+    one.look_now()
+    assert one.look(may_move=True, in_hand=in_hand)
+    assert len(one.shard.buckets) == BUCKET_COUNT // 2, "it begins none of them any more"
+    assert not one.look(may_move=True, in_hand=in_hand)
+    assert stage.look(other) == [0]
+    in_hand = {each for each in in_hand if one.shard.owns(each)} | {next(ids(one, is_owned=True))}
+    assert in_hand, "what is kept may stay in hand"
+    one.look(may_move=True, in_hand=in_hand)
+    assert stage.look(other) == [BUCKET_COUNT // 2]
+    assert len(one.shard.buckets) == BUCKET_COUNT // 2
+
+
+def test_where_the_query_divides_by_itself_all_rows_of_before_end_first(stage: Stage) -> None:
+    one, other = stage.worker("a.g.c.0"), stage.worker("a.g.c.1")
+    stage.workers[one].reads_shard = True
+    stage.look(one)
+    stage.look(other)
+    before = {next(ids(one, is_owned=True))}
+    one.look_now()
+    one.look(may_move=True, in_hand=before)
+    later = {TaskId("taken-later")}
+    one.look(may_move=True, in_hand=before | later)
+    assert stage.look(other) == [0]
+    one.look(may_move=True, in_hand=later)
+    assert stage.look(other) == [BUCKET_COUNT // 2]
+
+
+def test_ranges_are_taken_while_rows_are_in_hand(stage: Stage) -> None:
+    one, other = stage.worker("a.g.c.0"), stage.worker("a.g.c.1")
+    stage.look(one, other)
+    other.leave()
+    one.look_now()
+    assert one.look(may_move=True, in_hand={next(ids(one, is_owned=True))})
+    assert len(one.shard.buckets) == BUCKET_COUNT
+
+
+def test_nothing_is_given_up_while_rows_were_read_that_may_not_come_again(stage: Stage) -> None:
     one, other = stage.worker("a.g.c.0"), stage.worker("a.g.c.1")
     stage.look(one)
     stage.look(other)
     one.look_now()
-    assert not one.look(may_move=False)
+    assert not one.look(may_move=False, in_hand=())
     assert stage.look(other) == [0]
     assert not other.holds
 
@@ -101,8 +150,8 @@ def test_one_that_is_busy_and_only_renews_gives_up_as_soon_as_it_may(stage: Stag
     assert stage.look(other) == [0]
     stage.clock.advance(RENEWED_AFTER_S + 0.1)
     busy.keep()
-    assert not busy.look(may_move=False)
-    assert busy.look(may_move=True)
+    assert not busy.look(may_move=False, in_hand=())
+    assert busy.look(may_move=True, in_hand=())
     assert stage.look(other) == [BUCKET_COUNT // 2]
 
 
@@ -112,7 +161,7 @@ def test_a_silent_host_loses_all_after_its_lease_and_knows_it_before(stage: Stag
     stage.clock.advance(TRUSTED_FOR * LEASE_S - 0.1)
     assert there.holds
     here.look_now()
-    here.look(may_move=True)
+    here.look(may_move=True, in_hand=())
     stage.clock.advance(0.2)
     assert not there.holds
     assert there.settles(0)
@@ -144,7 +193,7 @@ def test_on_one_host_a_worker_has_its_part_as_long_as_it_lives(stage: Stage) -> 
     stage.look(one, other)
     stage.store.is_away = True
     stage.clock.advance(10 * LEASE_S)
-    other.look(may_move=True)
+    other.look(may_move=True, in_hand=())
     other.keep()
     assert other.holds
     assert other.settles(0)
@@ -158,7 +207,7 @@ def test_the_next_process_of_a_slot_has_what_the_one_before_had(stage: Stage) ->
     one, other = stage.worker("a.g.c.0"), stage.worker("a.g.c.1")
     stage.look(one, other)
     successor = stage.worker("a.g.c.1", 2)
-    assert successor.look(may_move=True)
+    assert successor.look(may_move=True, in_hand=())
     assert successor.shard.ranges == other.shard.ranges
 
 
@@ -186,7 +235,7 @@ def test_a_range_whose_release_may_not_have_been_written_is_used_no_more(stage: 
 
     stage.store.divide = lose_the_second  # type: ignore[method-assign]
     one.look_now()
-    one.look(may_move=True)
+    one.look(may_move=True, in_hand=())
     stage.store.divide, stage.store.loses_answers = takes, False  # type: ignore[method-assign]
     assert stage.look(other) == [BUCKET_COUNT // 2]
     assert set(one.shard.buckets).isdisjoint(other.shard.buckets)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, NamedTuple
 
 from consumerd.errors import UndecodableError
@@ -40,6 +40,18 @@ def as_given(record: object) -> object:
     return record
 
 
+def one_of_each(rows: Sequence[Row], limit: int, in_hand: Container[TaskId]) -> tuple[list[Row], list[Row]]:
+    """The first rows to handle, no two of one id, and the rest: there a second one waits until the first is done."""
+    taken: dict[TaskId, Row] = {}
+    rest = []
+    for row in rows:
+        if len(taken) < limit and row.id not in taken and row.id not in in_hand:
+            taken[row.id] = row
+        else:
+            rest.append(row)
+    return list(taken.values()), rest
+
+
 def _copied(record: dict[Any, Any]) -> dict[Any, Any]:  # of any columns
     is_nested = any(isinstance(value, dict | list | set) for value in record.values())
     return copy.deepcopy(record) if is_nested else record.copy()
@@ -66,6 +78,10 @@ class QueryBatch:
         self._is_given_again = is_given_again
         self.ended: dict[int, bool] = {}
         self.losses = losses
+
+    def has(self, task: Task) -> bool:
+        """Whether the task is of this batch."""
+        return any(row.offset == task.offset and row.id == task.id for row in self.raws)
 
     def identities(self) -> bytes:
         """The ids as they are."""

@@ -1,7 +1,7 @@
 """Which buckets this worker owns, of those that all workers of the consumer divide. Runs in workers and the foreground.
 
 What each has stands in the parking store, one value for a consumer (`model.division`), which one worker at a time
-changes. Ranges move while a worker has no row in hand: what it gives up, it has drained.
+changes. What a worker is to give up it takes no row of any more; once no such row is in hand, others may have it.
 
 Where hosts share the store, a share is held under a lease: a worker that cannot renew it starts nothing after 0.8 of
 it, and what it settles after its end is dropped. Where the store is this host's alone, the lock of a slot says whether
@@ -11,6 +11,7 @@ its worker lives, and nothing runs out: workers keep what they have while the st
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import replace
 from threading import Lock
 
@@ -19,6 +20,7 @@ from consumerd.errors import StoreAwayError
 from consumerd.model import division
 from consumerd.model.division import Division, Member, Ranges
 from consumerd.model.shards import Shard
+from consumerd.model.task import TaskId
 from consumerd.sources.abilities import RENEWED_AFTER, TRUSTED_FOR
 from consumerd.sources.contract import SourceContext
 
@@ -51,6 +53,7 @@ class Ownership:
         self._without_since = context.clock.monotonic()
         self._has_reached = self._did_lack = self._stands_by = False
         self.losses = 0
+        self._leaving: set[TaskId] = set()
         self.shard = given
         self._own(given.ranges if self._is_alone else ())
 
@@ -60,21 +63,22 @@ class Ownership:
         """Look with the next `look`: others have given something up, or want something."""
         self._next_at = 0.0
 
-    def look(self, *, may_move: bool) -> bool:
+    def look(self, *, may_move: bool, in_hand: Collection[TaskId]) -> bool:
         """Renew, where it is time; take and give up, where that may be. Whether what is owned has changed.
 
         Renewing puts off no move: under load the keeper is always the first, and others would get nothing.
 
-        may_move: no row is in hand, and none was read that would have to be handled here.
+        may_move: no row was read that would have to be handled here. in_hand: those that are handled now.
         """
         now = self._context.clock.monotonic()
-        if self._is_alone or now < self._next_at:
+        has_drained = bool(self._leaving) and self._has_drained(in_hand)
+        if self._is_alone or (now < self._next_at and not has_drained):
             return False
         before = (self.shard.ranges, self.losses)
         try:
             with self._lock:
                 if may_move:
-                    self._move(now)
+                    self._move(now, in_hand)
                 elif self._lease_age_s > RENEWED_AFTER_S:
                     self._renew(now)
         except StoreAwayError as error:
@@ -134,7 +138,14 @@ class Ownership:
         if not is_ours:
             self._next_at = 0.0
 
-    def _move(self, now: float) -> None:
+    def _has_drained(self, in_hand: Collection[TaskId]) -> bool:
+        """Whether no row is in hand any more that may be of what is given up."""
+        divides_itself = self._context.worker.user_reads_shard()
+        owns = self.shard.owns
+        self._leaving = {each for each in self._leaving if each in in_hand and (divides_itself or not owns(each))}
+        return not self._leaving
+
+    def _move(self, now: float, in_hand: Collection[TaskId]) -> None:
         """Take what is free, and give up what is too much: first here, then in the store, for all to see."""
         member, parked = self._member, self._context.parked
         had: list[Division] = []
@@ -151,8 +162,10 @@ class Ownership:
         self._has_reached, self._leased_at = True, now
         kept = division.fair_part(after, member)
         is_given = kept != after[member.name].ranges
-        self._own(kept)
-        if is_given:
+        if kept != self.shard.ranges:
+            self._leaving = set(in_hand) if is_given else set()
+            self._own(kept)
+        if is_given and self._has_drained(in_hand):
             after = parked.divide(lambda before, at: division.reduced(before, member, kept))
         lacks = division.lacks(after, member)
         if is_given or (lacks and not self._did_lack):

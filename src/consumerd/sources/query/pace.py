@@ -36,11 +36,14 @@ class Pace:
         before, self._most = self._most, max(self._most, returned)
         return returned < before or not returned
 
-    def note(self, *, returned: int, taken: int) -> float | None:
-        """What the last query brought. Seconds of starvation, when it is time to report them; else None."""
+    def note(self, *, returned: int, taken: int, is_busy: bool = False) -> float | None:
+        """What the last query brought. Seconds of starvation, when it is time to report them; else None.
+
+        is_busy: rows are in hand, which it may well give again.
+        """
         now = self._clock.monotonic()
         self._next_query = now if taken else now + self._sleep_time_s
-        if taken or not returned:
+        if taken or is_busy or not returned:
             self._skipped_since, self.is_starved = None, False
             return None
         self._skipped_since = now if self._skipped_since is None else self._skipped_since

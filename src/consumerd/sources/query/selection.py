@@ -57,6 +57,11 @@ class Selection:
         self.dead = DeadRows(context, tells_parked=tells_parked)
         self.in_hand: Counter[TaskId] = Counter()
         self.given_while_waiting: set[TaskId] = set()
+        self._in_hand_before: frozenset[TaskId] = frozenset()
+
+    def begin_answer(self) -> None:
+        """The query is asked anew: what is in hand now may be done when the answer gives it, read later."""
+        self._in_hand_before = frozenset(self.in_hand)
 
     def of(self, records: Sequence[object], offset: int, *, claims: bool, reads: bool) -> Selected:
         """What to take of `records`, the first of which is at `offset` of the answer.
@@ -96,7 +101,7 @@ class Selection:
                 selected.others.append(row)
             elif divides_itself or self.is_ours(row.id):
                 selected.seen.add(row.id)
-                if row.id in self.in_hand:
+                if row.id in self.in_hand or row.id in self._in_hand_before:
                     selected.in_hand.add(row.id)
                     selected.has_come_again = True
                 elif not reads or row.id not in self._done_at:

@@ -21,7 +21,7 @@ from consumerd.model.outcome import SKIPPED, Dead, Done, Expired, Outcome
 from consumerd.model.task import Task, TaskId
 from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
 from consumerd.sources.query import TRAITS
-from consumerd.sources.query.batch import QueryBatch, Row
+from consumerd.sources.query.batch import QueryBatch, Row, one_of_each
 from consumerd.sources.query.content import copy_of
 from consumerd.sources.query.counting import Counting
 from consumerd.sources.query.ownership import Ownership
@@ -50,7 +50,7 @@ class QuerySource:
         self._rows: list[Row] = []
         self._retries: dict[TaskId, Row] = {}
         self._looked_at = 0.0
-        self._batch: QueryBatch | None = None
+        self._batches: tuple[QueryBatch, ...] = ()
         self.has_answered = False
 
     def open(self, context: SourceContext) -> None:
@@ -67,28 +67,32 @@ class QuerySource:
         self._transactions: RowTransactions | None = None
 
     def fetch(self, limit: int, timeout_s: float) -> Batch | None:
-        if self._ownership.look(may_move=self._may_move):
+        if self._ownership.look(may_move=self._may_move, in_hand=self._selection.in_hand):
             self._leave_to_others()
         if limit < 1 or not self._may_begin():
             self.has_answered = True  # nobody wants it to be asked
             self._context.worker.wait(timeout_s)
             return None
-        if not self._rows and not (self._retries and self._is_turn_of_retries):
+        taken = self._taken(limit) if self._rows or self._is_turn_of_retries else []
+        if not taken:
             if self._pace.pause_left_s > 0 and not self._retries:
                 self._context.worker.wait(min(self._pace.pause_left_s, timeout_s))
                 return None
             self._look()
-        taken = self._taken(limit) if self._may_begin() else []
-        if not taken:
-            return None
+            taken = self._taken(limit) if self._may_begin() else []
+        return self._batch_of(taken) if taken else None
+
+    def _batch_of(self, taken: list[Row]) -> QueryBatch:
         self._selection.in_hand.update(row.id for row in taken)
         is_given_again = self._rereading.reads and not self._tells_parked
         losses = None if self._rereading.claims and not any(row.is_kept for row in taken) else self._ownership.losses
-        self._batch = QueryBatch(self._context.name, taken, is_given_again=is_given_again, losses=losses)
-        return self._batch
+        batch = QueryBatch(self._context.name, taken, is_given_again=is_given_again, losses=losses)
+        self._batches = (*self._batches, batch)
+        return batch
 
     def keeps(self, batch: Batch) -> bool:
-        return self._losses_of(batch) is None or self._ownership.keeps
+        losses = self._losses_of(batch)
+        return losses is None or (self._ownership.keeps and losses == self._ownership.losses)
 
     def settles(self, batch: Batch) -> bool:
         losses = self._losses_of(batch)
@@ -125,6 +129,7 @@ class QuerySource:
         """The rows are as they were. Where it is certain that the query returns them again, they are forgotten, and
         with them those behind them.
         """
+        self._batches = tuple(each for each in self._batches if each is not batch)
         rows: Sequence[Row] = [batch.raws[index] for index in not_begun]
         self._let_go(rows)
         if not rows:
@@ -139,12 +144,12 @@ class QuerySource:
     def transaction(self, task: Task) -> AbstractContextManager[Connection]:
         from consumerd.sources.query.transactions import RowTransactions  # SQLAlchemy, which few queries need
 
-        assert self._batch is not None
         self._transactions = self._transactions or RowTransactions(self._context)
-        return self._transactions.of(self._batch, task)
+        batch = next(each for each in self._batches if each.has(task))
+        return self._transactions.of(batch, task)
 
     def is_settled(self, task: Task) -> bool:
-        return self._batch is not None and task.offset in self._batch.ended
+        return any(task.offset in each.ended and each.has(task) for each in self._batches)
 
     def tick(self) -> None:
         self._ownership.keep()
@@ -186,10 +191,9 @@ class QuerySource:
 
     @property
     def _may_move(self) -> bool:
-        """Whether nothing is in hand, and nothing was read that may not come again elsewhere."""
-        is_certain = self._rereading.reads or self._rereading.claims
+        """Whether nothing was read that may not come again elsewhere."""
         has_read = self._rows or self._retries or not self._reading.is_at_end
-        return not self._selection.in_hand and (is_certain or not has_read)
+        return self._rereading.reads or self._rereading.claims or not has_read
 
     def _leave_to_others(self) -> None:
         """What was read before ranges moved is as it was then: it is read again. What the query claimed stays here."""
@@ -219,9 +223,12 @@ class QuerySource:
         self._retries.update((row.id, row) for row in rows if row.is_parked and row.id not in self._selection.in_hand)
 
     def _taken(self, limit: int) -> list[Row]:
-        if not self._rows and self._retries:
+        if self._rereading.claims:
+            taken, self._rows = one_of_each(self._rows, limit, self._selection.in_hand)
+        else:
+            taken, self._rows = self._rows[:limit], self._rows[limit:]
+        if not taken and self._retries:
             return [self._retries.pop(next(iter(self._retries)))]
-        taken, self._rows = self._rows[:limit], self._rows[limit:]
         return taken
 
     def _let_go(self, rows: Sequence[Row]) -> None:
@@ -231,6 +238,7 @@ class QuerySource:
         """Read the next piece, and choose from it."""
         if self._reading.is_at_end:
             self._returned = set()
+            self._selection.begin_answer()
             if self._rereading.reads:
                 self._retries.clear()  # they are given again
         selected = self._select(self._reading.next_piece)
@@ -245,7 +253,7 @@ class QuerySource:
                 self._selection.dead.note_whole(self._returned)
             absent = self._waiting.absent(self._returned, is_whole=is_whole, reads=self._rereading.reads)
             self._sort([row._replace(offset=place) for place, row in enumerate(absent, self._reading.given)])
-            self._report_starvation(returned=self._reading.returned, taken=len(self._rows) + len(self._retries))
+            self._report_starvation(self._reading.returned)
             self._counting.count()
 
     def _select(self, read: Callable[[], list[object]]) -> Selected:
@@ -271,9 +279,10 @@ class QuerySource:
         self.has_answered = True
         return records
 
-    def _report_starvation(self, *, returned: int, taken: int) -> None:
+    def _report_starvation(self, returned: int) -> None:
         was_starved = self._pace.is_starved
-        starved_s = self._pace.note(returned=returned, taken=taken)
+        taken = len(self._retries) + sum(row.id not in self._selection.in_hand for row in self._rows)
+        starved_s = self._pace.note(returned=returned, taken=taken, is_busy=bool(self._selection.in_hand))
         if was_starved and not self._pace.is_starved:
             self._context.emit(events.fed())
         if starved_s is not None:

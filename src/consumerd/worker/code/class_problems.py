@@ -65,12 +65,12 @@ def live_problems(consumer_class: type, owners: KeyOwners, entry: Place) -> Iter
         yield entry.problem(f"{name}: LIVE_CONFIGS names {key!r}: {why}", "class")
 
 
-def concurrency_problems(
-    consumer_class: type, kind: SourceKind, common: CommonKeys, place: Place
-) -> Iterator[Problem]:
+def concurrency_problems(consumer_class: type, kind: SourceKind, common: CommonKeys, place: Place) -> Iterator[Problem]:
     """Why it cannot run several tasks at once, where it is told to."""
     if is_overridden(consumer_class, "iterate_task"):
-        why = f"{consumer_class.__name__}.iterate_task hands over one task, and is asked for the next when that has ended"
+        why = (
+            f"{consumer_class.__name__}.iterate_task hands over one task, and is asked for the next when that has ended"
+        )
     elif kind.traits.one_at_a_time:
         why = f"a worker of a {kind.name} has one task at a time"
     else:

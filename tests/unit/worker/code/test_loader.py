@@ -337,9 +337,7 @@ def test_a_source_of_one_task_at_a_time_runs_no_two_at_once(
 
 def test_a_bound_on_the_unsettled_below_the_concurrency_is_remarked(directory: Path) -> None:
     found = [loaded(directory, "Login", **KAFKA, concurrency=9, max_unsettled=most).remarks for most in (8, 9)]
-    sentence = (
-        "its max_unsettled, 8, is below its concurrency, 9: no more than 8 of its tasks run at once in a worker"
-    )
+    sentence = "its max_unsettled, 8, is below its concurrency, 9: no more than 8 of its tasks run at once in a worker"
     assert found == [(sentence,), ()]
 
 
