@@ -96,6 +96,10 @@ class MemoryStore:
         self.claimed.clear()
         return count
 
+    def release_tasks(self, tasks: Sequence[ParkedTask], owner: str) -> None:
+        del owner
+        self.claimed.difference_update(task.task_id for task in tasks)
+
     def renew(self, lease: object) -> int:
         del lease
         return len(self.claimed)

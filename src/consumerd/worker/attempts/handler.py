@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
+from threading import Lock
 from typing import Any, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -61,9 +62,14 @@ class Handlers:
         self._tombstone: Handler | None = None
         if is_overridden(type(consumer), "handle_tombstone"):
             delete = self._synchronous(consumer.handle_tombstone)
-            self._tombstone = self._within_around_task(
-                lambda *, offset, record: delete(offset=offset, key=consumer.key)
-            )
+            is_alone = inspect.iscoroutinefunction(consumer.handle_tombstone)  # one event loop for all threads
+            turn: AbstractContextManager[object] = Lock() if is_alone else nullcontext()
+
+            def handle(*, offset: int, record: object) -> object:
+                with turn:
+                    return delete(offset=offset, key=consumer.key)
+
+            self._tombstone = self._within_around_task(handle)
         self._passes_over_first = True
 
     def any_record(self, *, offset: int, record: object) -> object:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from consumerd import events
 from consumerd.config.shape import ConsumerSettings
-from consumerd.model.contract import live_keys
+from consumerd.model.contract import is_overridden, live_keys
 from consumerd.model.failure import describe, drop_tracebacks
 from consumerd.worker.attempts.forked_child import leave_if_child
 from consumerd.worker.code.loader import load_consumer
@@ -27,7 +27,10 @@ REPORT_AGAIN_S = 60.0
 
 
 class Hooks:
-    """Of one consumer; `consumer` is the user's instance, known by them alone."""
+    """Of one consumer; `consumer` is the user's instance, known by them alone.
+
+    surround: whether it has hooks before or after each task.
+    """
 
     def __init__(
         self,
@@ -43,6 +46,8 @@ class Hooks:
         self._redact = context.redact
         self._clock = context.clock
         self._fullness = fullness
+        self.surround = any(is_overridden(type(consumer), f"{when}_handle_task") for when in ("pre", "post"))
+        self.conclude = fullness.conclude
         self._next_reload = 0.0
         self._untold: dict[str, int] = {}
         self._told_at: dict[str, float] = {}

@@ -42,16 +42,30 @@ class AttemptMaker:
             return self.raised(error, ready.record)
         return DONE if result is None else self.ending(result, ready.record)
 
-    async def make_async(self, attempt: Attempt) -> Ending:
-        """The same for a handler that is a coroutine function, on the event loop that runs now."""
-        ready = self.ready(attempt)
-        if not isinstance(ready, Ready):
-            return ready
+    def make_whole(self, attempt: Attempt) -> Ending:
+        """The same for one of several that are made at once: `pre_handle_task` and `post_handle_task` are of each."""
+        attempt.is_prepared = not self._hooks.surround
         try:
-            result = await cast("Awaitable[object]", self._handle(offset=attempt.task.offset, record=ready.record))
-        except BaseException as error:  # noqa: BLE001 - as above
-            return self.raised(error, ready.record)
-        return DONE if result is None else self.ending(result, ready.record)
+            return self.make(attempt)
+        finally:
+            if self._hooks.surround:
+                self._hooks.post_handle_task()
+
+    async def make_whole_async(self, attempt: Attempt) -> Ending:
+        """The same for a handler that is a coroutine function, on the event loop that runs now."""
+        attempt.is_prepared = not self._hooks.surround
+        try:
+            ready = self.ready(attempt)
+            if not isinstance(ready, Ready):
+                return ready
+            try:
+                result = await cast("Awaitable[object]", self._handle(offset=attempt.task.offset, record=ready.record))
+            except BaseException as error:  # noqa: BLE001 - as above
+                return self.raised(error, ready.record)
+            return DONE if result is None else self.ending(result, ready.record)
+        finally:
+            if self._hooks.surround:
+                self._hooks.post_handle_task()
 
     def ready(self, attempt: Attempt) -> Ready | Ending:
         """The record of the attempt, once `pre_handle_task` has been called; or how it has ended before the handler."""

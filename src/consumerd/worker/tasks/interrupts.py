@@ -84,16 +84,29 @@ class Interrupts:
         """Whether one was set since the last `take`."""
         return self.cell[0]
 
+    def calm(self) -> None:
+        """Where none is set, its descriptor cannot be read any more: the last one was taken before it was written."""
+        if not self.cell[0]:
+            with suppress(BlockingIOError):
+                os.eventfd_read(self._wake_fd)
+
     def wait(self, seconds: float, descriptor: int | None = None) -> None:
         """Sleep, at most so long; an interrupt that is set or comes ends it, or what can be read from `descriptor`."""
         if self._sleep is not None:
             self._sleep(seconds)
-        elif not self.cell[0]:
-            if descriptor is not None:
-                self._poll.register(descriptor, select.POLLIN)
-            self._poll.poll(max(0.0, seconds) * 1000)
-            if descriptor is not None:
-                self._poll.unregister(descriptor)
+        else:
+            self.wait_for(descriptor, seconds)
+
+    def wait_for(self, descriptor: int | None, seconds: float) -> None:
+        """The same, though time may be moved by hand: another thread is about to write to `descriptor`."""
+        if self.cell[0]:
+            return
+        if descriptor is not None:
+            self._poll.register(descriptor, select.POLLIN)
+        self._poll.poll(max(0.0, seconds) * 1000)
+        if descriptor is not None:
+            self._poll.unregister(descriptor)
+        self.calm()
 
 
 class StopDeadline:

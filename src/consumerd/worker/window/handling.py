@@ -9,15 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Hashable, Sequence
 
-from consumerd.errors import StoreAwayError
 from consumerd.model.outcome import DONE, Retry
 from consumerd.model.parked import ParkedTask
-from consumerd.model.suspects import Suspect
 from consumerd.sources.contract import Batch
 from consumerd.worker.attempts.attempt import Attempt, Conclusion
 from consumerd.worker.attempts.judge import Judge
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.handling import Parts
+from consumerd.worker.window.alone import Alone
 from consumerd.worker.window.batches import Batches
 from consumerd.worker.window.in_hand import InHand
 from consumerd.worker.window.lanes import Gathers, Lanes
@@ -68,7 +67,8 @@ class WindowHandling:
         self._batches = Batches(context.board, parts)
         self._running = 0
         self._parked = 0
-        self._alone: tuple[InHand, Suspect] | None = None
+        self._alone = Alone(parts)
+        self._can_stop = parts.hooks.can_stop_consume if parts.has_hooks_between else None
         self._is_dry = False
         self._is_leaving = False
         self._error: BaseException | None = None
@@ -105,12 +105,8 @@ class WindowHandling:
             self._lineup.add(task)
         self._run_once()
         yield
-        while self._is_leaving and self._running:
-            self._drop(lambda task: True)
-            self._run_once()
-            yield
         if self._is_leaving:
-            self._drop(lambda task: True)
+            yield from self._leave()
 
     def try_parked(self) -> Generator[None]:
         """Parked tasks that are due take free lanes; and where none is free, their share of those that become so."""
@@ -124,11 +120,19 @@ class WindowHandling:
             self._lineup.add(InHand(attempt, parked, key=self._key(attempt)))
 
     def finish(self) -> Generator[None]:
+        self._is_leaving = True
+        yield from self._leave()
+        self._lanes.close()
+
+    def _leave(self) -> Generator[None]:
+        """Begin nothing any more, and go on until all that was begun has ended."""
         self._drop(lambda task: True)
         while self._running:
             self._run_once()
             yield
             self._drop(lambda task: True)
+        if self._error is not None:
+            raise self._error
 
     # What comes in
 
@@ -144,8 +148,6 @@ class WindowHandling:
         self._lanes.wait(self._patience_s())
         if self._parts.breaker.is_open and self._running:
             self._take_back()  # from here on they start one at a time
-        if self._error is not None:
-            raise self._error
         self._batches.settle()
 
     def _patience_s(self) -> float:
@@ -160,7 +162,7 @@ class WindowHandling:
 
     def _start_ready(self) -> None:
         are_suspects_known = self._suspects.are_known
-        while self._lanes.room and self._may_start() and not self._is_leaving:
+        while not self._is_leaving and self._lanes.room and self._may_start():
             now = self._clock.monotonic()
             task = self._lineup.next(now)
             if task is None:
@@ -179,7 +181,9 @@ class WindowHandling:
                     self._gathers.hurry()
                 return
             else:
-                self._start_alone(task, suspect)
+                self._batches.settle()
+                self._alone.begin(task.task, suspect)
+                self._start(task)
 
     def _put_back(self, task: InHand) -> None:
         self._leave_rules(task)
@@ -191,10 +195,14 @@ class WindowHandling:
 
     def _may_start(self) -> bool:
         """Whether any task may: not beside a suspect; one at a time, after pauses, while nothing answers."""
-        if self._alone is not None:
+        if self._alone.is_on:
             return False
         breaker = self._parts.breaker
-        return not breaker.is_open or (self._running == 0 and breaker.pause_left_s <= 0)
+        if breaker.is_open and (self._running or breaker.pause_left_s > 0):
+            return False
+        if self._can_stop is not None and self._can_stop():
+            self.is_finished = self._is_leaving = True
+        return not self._is_leaving
 
     def _start(self, task: InHand) -> None:
         attempt = task.attempt
@@ -205,16 +213,18 @@ class WindowHandling:
             self._bring_on(task, self._judge.conclusion(attempt, attempt.ended))  # no news of a stop has come
             return
         self._running += len(task.with_others())
-        task.is_alone = task.is_alone or self._alone is not None or self._parts.breaker.is_open
+        task.is_alone = task.is_alone or self._alone.is_on or self._parts.breaker.is_open
         self._lanes.start(task)
 
     # What has ended
 
     def _end(self, task: InHand) -> bool:
-        """An attempt has ended. The next task starts at once; whether the loop is to look up, for it has to fetch."""
+        """An attempt has ended, and the next task starts at once; whether the loop is to look up: to fetch, or end."""
         self._running -= len(task.with_others())
         if task.error is not None:
-            self._error = task.error
+            self._error, self._is_leaving = task.error, True
+            self._rules.end(task, was_begun=False)
+            self._lineup.again(task, 0.0)
             return True
         assert task.ended is not None
         self._rules.end(task)
@@ -225,19 +235,19 @@ class WindowHandling:
 
     def _bring_on(self, task: InHand, conclusion: Conclusion | None) -> None:
         """To its end, or to where it waits for its next attempt."""
+        if conclusion is not None and (conclusion.outcome is not DONE or task.attempt.tried):
+            self._parts.hooks.conclude()
+        if conclusion is not None and self._key_of is not None and isinstance(conclusion.outcome, Retry):
+            task.attempt.begin_anew()  # put off elsewhere, it would be overtaken by the next of its key
+            task.attempt.not_before = self._clock.monotonic() + conclusion.outcome.after
+            conclusion = None
+        self._alone.end(is_cleared=conclusion is not None)
         if conclusion is None:
             self._lineup.again(task, task.attempt.not_before or 0.0)
-            return
-        if self._key_of is not None and isinstance(conclusion.outcome, Retry):
-            task.attempt.begin_anew()  # put off elsewhere, it would be overtaken by the next of its key
-            self._lineup.again(task, self._clock.monotonic() + conclusion.outcome.after)
             return
         self._lineup.end(task)
         for other in task.parted()[1:]:
             self._bring_on_with(conclusion, other)
-        if self._alone is not None and self._alone[0] is task:
-            suspect, self._alone = self._alone[1], None
-            self._suspects.end(suspect.task_id, is_cleared=True)
         if isinstance(task.came_in, ParkedTask):
             self._parked -= 1
             self._parts.due.conclude(task.came_in, conclusion)
@@ -275,19 +285,6 @@ class WindowHandling:
         """What the lanes were given and have not begun is in the line-up again."""
         for task in self._lanes.take_back():
             self._running -= 1
+            self._alone.end(is_cleared=False)
             self._leave_rules(task)
             self._lineup.again(task, 0.0)
-
-    # Suspects
-
-    def _start_alone(self, task: InHand, suspect: Suspect) -> None:
-        """A task that was running when a worker died: nothing runs beside it, and nothing is unsettled before it."""
-        self._batches.settle()
-        self._settling.park()
-        self._settling.settle()
-        self._alone = (task, suspect)
-        try:
-            self._suspects.begin(task.task, suspect)
-        except StoreAwayError as error:
-            self._settling.outage.note(error)
-        self._start(task)

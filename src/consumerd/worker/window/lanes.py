@@ -15,6 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import Protocol, runtime_checkable
 
 from consumerd.wire.board_writer import LaneWriter
+from consumerd.worker.attempts.forked_child import leave_if_child
 from consumerd.worker.attempts.maker import AttemptMaker
 from consumerd.worker.tasks.interrupts import Interrupts
 from consumerd.worker.tasks.running import RUNNING
@@ -83,10 +84,7 @@ class ThreadLanes:
     def start(self, task: InHand) -> None:
         self._given += 1
         if len(self._threads) < min(self._given, len(self._lanes)):
-            lane = self._lanes[len(self._threads)]
-            thread = threading.Thread(target=self._run, args=(lane,), name=f"lane-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            self._begin_thread()
         self._work.put(task)
 
     def take_back(self) -> list[InHand]:
@@ -98,10 +96,12 @@ class ThreadLanes:
         return taken
 
     def wait(self, seconds: float) -> None:
-        if not self._ended and seconds > 0:
+        if not self._given:
+            self._interrupts.wait(seconds)
+        elif not self._ended and seconds > 0:
             self._is_waiting = True
             if not self._ended:  # what ends from here on wakes
-                self._interrupts.wait(seconds, self._wake_fd)
+                self._interrupts.wait_for(self._wake_fd, seconds)
             self._is_waiting = False
             with suppress(BlockingIOError):
                 os.eventfd_read(self._wake_fd)
@@ -112,6 +112,21 @@ class ThreadLanes:
     def close(self) -> None:
         for _ in self._threads:
             self._work.put(None)
+        for thread in self._threads:
+            thread.join()
+        os.close(self._wake_fd)
+
+    def _begin_thread(self) -> None:
+        """Where the system refuses a thread, those that are there do it."""
+        number = len(self._threads)
+        thread = threading.Thread(target=self._run, args=(self._lanes[number],), name=f"lane-{number}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            if not self._threads:
+                raise
+        else:
+            self._threads.append(thread)
 
     def _run(self, lane: LaneWriter) -> None:
         while (task := self._work.get()) is not None:
@@ -119,9 +134,10 @@ class ThreadLanes:
             lane.run(task.task)
             RUNNING.set(task)
             try:
-                task.ended = self._maker.make(task.attempt)
+                task.ended = self._maker.make_whole(task.attempt)
             except BaseException as error:  # noqa: BLE001 - the top of a thread: the loop raises it
                 task.error = error
+            leave_if_child()
             RUNNING.set(None)
             lane.rest()
             self._ended.append(task)
@@ -145,7 +161,6 @@ class EventLoopLanes:
         self._interrupts = interrupts
         self._free = list(reversed(lanes))
         self._loop = get_loop()
-        self._loop.add_reader(interrupts.fileno(), self._loop.stop)
         self._tasks: set[asyncio.Task[None]] = set()  # the event loop itself holds them weakly
 
     @property
@@ -161,23 +176,34 @@ class EventLoopLanes:
         return []
 
     def wait(self, seconds: float) -> None:
-        if seconds <= 0 or self._interrupts.are_set():
+        if not self._tasks:
+            self._interrupts.wait(seconds)
+        elif seconds <= 0 or self._interrupts.are_set():
             self._loop.call_soon(self._loop.stop)
             self._loop.run_forever()
         else:
+            self._loop.add_reader(self._interrupts.fileno(), self._look_up)
             at_last = self._loop.call_later(seconds, self._loop.stop)
-            self._loop.run_forever()
-            at_last.cancel()
+            try:
+                self._loop.run_forever()
+            finally:
+                at_last.cancel()
+                self._loop.remove_reader(self._interrupts.fileno())
 
     def close(self) -> None:
-        self._loop.remove_reader(self._interrupts.fileno())
+        """Whoever made the event loop closes it."""
+
+    def _look_up(self) -> None:
+        self._interrupts.calm()
+        self._loop.stop()
 
     async def _run(self, task: InHand) -> None:
         RUNNING.set(task)
         try:
-            task.ended = await self._maker.make_async(task.attempt)
+            task.ended = await self._maker.make_whole_async(task.attempt)
         except BaseException as error:  # noqa: BLE001 - as the top of a thread
             task.error = error
+        leave_if_child()
         lane = task.lane
         lane.rest()
         self._free.append(lane)

@@ -1,0 +1,25 @@
+"""All ways of running tasks, by the suite that they share."""
+
+from __future__ import annotations
+
+import pytest
+
+from contracts.runners import Asynchronous, Hooked, RunnersContract, Synchronous, Way
+
+WAYS = {
+    "fast": Way(Synchronous),
+    "single": Way(Hooked),
+    "coroutine": Way(Asynchronous),
+    "threads": Way(Synchronous, {"concurrency": 4}, width=4),
+    "threads with hooks": Way(Hooked, {"concurrency": 3}, width=3),
+    "event loop": Way(Asynchronous, {"concurrency": 4}, width=4),
+}
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def way(request: pytest.FixtureRequest) -> Way:
+    return WAYS[request.param]
+
+
+class TestRunners(RunnersContract):
+    """The suite, of each."""
