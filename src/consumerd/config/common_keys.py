@@ -105,6 +105,13 @@ class CommonKeys(BaseModel):
         "wait: of its time, or, with `concurrency`, of the tasks that it runs at once; up to 1. While no new task "
         "waits, they may take all.",
     )
+    same_error_limit: int = Field(
+        default=20,
+        ge=0,
+        le=1000,
+        description="So many new tasks in a row that would die of one and the same error, none done in between, pause "
+        "a worker: it tries one task now and then, gives none up, and goes on when one is done. 0: never.",
+    )
     stop_timeout: Annotated[Duration | None, MASTERS] = Field(
         default=None,
         description="How many seconds this consumer's workers may take to leave before they are killed. "

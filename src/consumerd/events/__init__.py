@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from consumerd.events.facts import Audience, Event, Fact, Level, event
+from consumerd.events.failing import *  # noqa: F403 - each is an event
 from consumerd.events.outcomes import *  # noqa: F403 - each is an event
 from consumerd.events.schedules import *  # noqa: F403 - each is an event
 

@@ -79,6 +79,12 @@ def drop_tracebacks(error: BaseException) -> None:
             pending += (_CAUSE.__get__(each), _CONTEXT.__get__(each), *_members(each))
 
 
+def place_of(error: BaseException) -> str:
+    """Where it was raised: the file and line of each frame that is not the worker's own."""
+    trace = _theirs(_TRACEBACK.__get__(error))
+    return " ".join(f"{frame.f_code.co_filename}:{line}" for frame, line in traceback.walk_tb(trace))
+
+
 def one_line(error: BaseException, redact: Redact = str) -> str:
     """`Type: message` on one line of bounded length, for a group with the errors in it.
 
@@ -176,10 +182,13 @@ def cause_of(error: BaseException) -> BaseException | None:
 
 def _frames(trace: TracebackType | None) -> Iterable[str]:
     """The last ones, from the first that is not the worker's own: readers look for theirs."""
-    theirs = trace
-    while theirs is not None and _OURS in Path(theirs.tb_frame.f_code.co_filename).parents:
-        theirs = theirs.tb_next
-    return traceback.format_list(traceback.extract_tb(theirs or trace, limit=-TRACEBACK_FRAMES))
+    return traceback.format_list(traceback.extract_tb(_theirs(trace) or trace, limit=-TRACEBACK_FRAMES))
+
+
+def _theirs(trace: TracebackType | None) -> TracebackType | None:
+    while trace is not None and _OURS in Path(trace.tb_frame.f_code.co_filename).parents:
+        trace = trace.tb_next
+    return trace
 
 
 def _notes(error: BaseException) -> list[object]:

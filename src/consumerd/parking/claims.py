@@ -144,6 +144,14 @@ def release_tasks(connection: Connection, tasks: Sequence[ParkedTask], token: st
     claims.settle(connection, claims.free, [key_of(task.consumer, task.task_id) for task in tasks], token)
 
 
+def revive(connection: Connection, consumer: str, ids: Sequence[TaskId]) -> None:
+    """Those of these tasks that are dead wait again, due now."""
+    waits = {"state": ParkedState.WAITING.value, "due_at": database_now(connection.dialect.name)}
+    for keys in in_chunks([key_of(consumer, task_id) for task_id in ids]):
+        dead = and_(PARKED.c.id.in_(keys), PARKED.c.state == ParkedState.DEAD.value)
+        connection.execute(update(PARKED).where(dead).values(**waits))
+
+
 def next_due(connection: Connection, consumer: str) -> float | None:
     """Seconds until a waiting task can be claimed, 0 when one can be now; None where none waits."""
     now = connection.execute(select(database_now(connection.dialect.name))).scalar_one()

@@ -86,6 +86,11 @@ class MemoryStore:
         self.claimed.update(row.task_id for row in due)
         return tuple(due)
 
+    def revive(self, consumer: str, ids: Sequence[str]) -> None:
+        for task_id in ids:
+            if (row := self.rows.get(task_id)) is not None and row.state is ParkedState.DEAD:
+                self.rows[task_id] = replace(row, state=ParkedState.WAITING, due_at=self._clock.wall())
+
     def finish(self, consumer: str, task_id: str, token: str) -> bool:
         del consumer, token
         return self.rows.pop(task_id, None) is not None

@@ -67,6 +67,7 @@ class ParkingStore:
     renew = _transaction(claims.renew)
     release = _transaction(claims.release)
     release_tasks = _transaction(claims.release_tasks)
+    revive = _transaction(claims.revive)
     parked_count = _transaction(parked.count, writes=False)
     next_due = _transaction(claims.next_due, writes=False)
     note_suspect = _transaction(suspects.note)

@@ -77,13 +77,14 @@ class WorkerState(IntEnum):
 
 class BoardFlag(IntFlag):
     """What keeps a worker from working, though it is alive; UNSTORABLE: from finishing one task;
-    DESTINATION_AWAY: from finishing any, for want of what they need.
+    DESTINATION_AWAY: from finishing any, for want of what they need; ALL_FAILED: for one error that all die of.
     """
 
     STORE_AWAY = 1
     SOURCE_AWAY = 2
     UNSTORABLE = 4
     DESTINATION_AWAY = 8
+    ALL_FAILED = 16
 
 
 class Hold(IntEnum):
@@ -92,6 +93,7 @@ class Hold(IntEnum):
     STORE_AWAY: so many tasks wait for the parking store that no further one may be unsettled.
     UNSETTLED_FULL: as many are unsettled as may be, though the store answers.
     DESTINATION_AWAY: what tasks need does not answer; they are tried one at a time, after pauses.
+    ALL_FAILED: all tasks die of one error; the same.
     """
 
     NOTHING = 0
@@ -100,12 +102,13 @@ class Hold(IntEnum):
     STORE_AWAY = 3
     UNSETTLED_FULL = 4
     DESTINATION_AWAY = 5
+    ALL_FAILED = 6
 
 
 _HOLDS = {int(hold): hold for hold in Hold}
 NOTHING_AWAY = BoardFlag(0)
 _STATES = {int(state): state for state in WorkerState}
-_FLAGS = {word: BoardFlag(word) for word in range(16)}  # found: to make one takes as long as to read ten words
+_FLAGS = {word: BoardFlag(word) for word in range(32)}  # found: to make one takes as long as to read ten words
 
 
 @dataclass(frozen=True, slots=True)

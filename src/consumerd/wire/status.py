@@ -65,7 +65,7 @@ class Scaling(Answered, frozen=True):
 class Flag(Answered, frozen=True):
     """Something that a pool's tasks need and that is away: `source`, `store`, `destination`, or `starved`.
 
-    `standby` is no problem: another host has the consumer.
+    `failing`: all its tasks die of one error. `standby` is no problem: another host has the consumer.
     """
 
     away: str

@@ -122,6 +122,9 @@ def _absence(flag: Flag) -> str:
         return f"it has handled nothing {since}, for {flag.error}"
     if flag.away == "destination":
         return f"what its tasks need has not answered {since}, so it tries one at a time, and gives none up{why}"
+    if flag.away == "failing":
+        what = "all its tasks die of one error, so it tries one now and then, and gives none up"
+        return f"{since}, {what}{why}; mend it, then consumerd restart or resume"
     return f"its {flag.away} has been away {since}{why}"
 
 

@@ -115,7 +115,7 @@ def _worker(pool: Pool, number: int, now: float) -> WorkerStatus:
 def _doing(name: ConsumerName, number: int, worker: Worker, now: float) -> dict[str, Any]:  # fields of WorkerStatus
     """What a worker's board says, as far as it can be read, and what is known of its process."""
     reading = worker.reading()
-    flags = [away if away in ("starved", "standby") else f"{away}_away" for away in sorted(worker.away)]
+    flags = [away if away in ("starved", "standby", "failing") else f"{away}_away" for away in sorted(worker.away)]
     known = {"memory_bytes": worker.memory_bytes, "flags": flags}
     if reading is None:
         return known

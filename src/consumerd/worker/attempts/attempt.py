@@ -31,12 +31,14 @@ class Raised:
     """What is kept of an error that ended an attempt; the error itself would hold all that the handler held.
 
     connection: see `connection_error`.
+    place: where it was raised, by which one error is known again.
     verdict: what the handler raised to decide the outcome itself; None where it raised anything else.
     """
 
     kind: type[BaseException]
     failure: Failure
     connection: str = ""
+    place: str = ""
     verdict: Retry | Dead | None = None
 
     def after(self, own: Failure | None) -> Raised:

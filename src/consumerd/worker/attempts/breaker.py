@@ -1,7 +1,8 @@
 """The breaker: whether what a worker's tasks need, a database perhaps, answers. Runs in workers and the foreground.
 
-It is open while nothing answers. Then tasks are tried one at a time, with growing pauses between them, and each that
-fails is put off. It is closed again by the first attempt that does not end with a connection error.
+It is open while nothing answers, or while all tasks die of one error. Then tasks are tried one at a time, with growing
+pauses between them, and each that fails is put off. It is closed again by the first attempt that does not end with a
+connection error; or, where all have died, by the first task that is done.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from functools import partial
 
 from consumerd import events
 from consumerd.events.facts import Event
+from consumerd.model.task import Task, TaskId
+from consumerd.worker.attempts.streak import Streak
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.interrupts import Interrupt
 
@@ -72,8 +75,14 @@ TASKS_THAT_OPEN = 3
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 2.0
 
+ADVICE = "mend the code or what it needs, then consumerd restart or reload; consumerd resume tries all at once"
+
 RENEW_AFTER_S = 120.0
 """A worker in which nothing has answered for so long is replaced: it may hold a connection that was never good."""
+
+FIRST_FAILING_S = 1.0
+LONGEST_FAILING_S = 30.0
+"""The pauses between two tasks where all of them die."""
 
 UNTRIED_S = 90.0
 """So long after a pause without a task that could be tried, nothing is known any more. A task is put off for less."""
@@ -83,7 +92,10 @@ LONGEST_PUT_OFF_S = 60.0
 
 
 class Breaker:
-    """One thread at a time calls it."""
+    """One thread at a time calls it.
+
+    condemned: tasks that have died while it was found out that all do: they are to be tried again.
+    """
 
     def __init__(self, context: WorkerContext, *, is_kept: bool) -> None:
         """is_kept: this process is worth keeping: it is not replaced as soon as the breaker opens.
@@ -95,6 +107,9 @@ class Breaker:
         self._renew = partial(context.ask_for_replacement, Interrupt.STALE)
         self._is_wary = context.is_wary
         self._is_kept = is_kept
+        self._interrupts = context.interrupts
+        self._streak = Streak(context.common.same_error_limit)
+        self.condemned: list[TaskId] = []
         self._kind = ""
         self._attempts = 0
         self._tasks = 0
@@ -102,21 +117,54 @@ class Breaker:
         self._outage = Outage(
             context, events.destination_away, events.destination_back, first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S
         )
+        self._failing = Outage(
+            context, events.all_failed, events.succeeded_again, first_s=FIRST_FAILING_S, longest_s=LONGEST_FAILING_S
+        )
 
     @property
     def is_open(self) -> bool:
+        return self.is_away or self.are_failing
+
+    @property
+    def is_away(self) -> bool:
+        """Whether what tasks need does not answer."""
         return self._outage.is_on
+
+    @property
+    def are_failing(self) -> bool:
+        """Whether all tasks die of one error."""
+        return self._failing.is_on
 
     @property
     def pause_left_s(self) -> float:
         """How long the next task has to wait."""
-        return self._outage.pause_left_s
+        return max(self._outage.pause_left_s, self._failing.pause_left_s)
 
     def note_done(self) -> None:
         """A task is done."""
         self._done_at = self._clock.wall()
         self._is_wary = False
         self._end_run()
+        self.end_failing()
+
+    def end_failing(self) -> None:
+        """A handler came to its end, or a person says that it will: tasks die of their own errors again."""
+        self._streak.end()
+        self._failing.end()
+
+    def spares(self, task: Task, reason: str, error: str, *, is_new: bool) -> bool:
+        """Whether a task that would die now is put off instead, since all die so. is_new: it was never tried before."""
+        if self.are_failing:
+            if self._failing.pause_left_s <= 0:
+                self._failing.note(error)
+            return True
+        died = self._streak.note_died(task.id, reason, is_new=is_new)
+        if died is None:
+            return False
+        self.condemned += died
+        self._failing.note(error, advice=ADVICE)
+        self._interrupts.set(Interrupt.SETTLE_DUE)
+        return True
 
     def note_failed(self, kind: str, error: str, *, is_first: bool) -> None:
         """An attempt has failed. kind: of its connection error, empty where it was none; is_first: of its task."""
@@ -127,7 +175,7 @@ class Breaker:
             self._kind, self._attempts, self._tasks = kind, 0, 0
         self._attempts += 1
         self._tasks += is_first
-        if self.is_open:
+        if self.is_away:
             self._outage.note(error)
             if self._outage.lasts_s >= RENEW_AFTER_S:
                 self._renew()
@@ -141,7 +189,7 @@ class Breaker:
 
     def rest(self) -> None:
         """There is no task that could be tried."""
-        if self.is_open and -self.pause_left_s > UNTRIED_S:
+        if self.is_away and -self._outage.pause_left_s > UNTRIED_S:
             self._is_wary = True
             self._end_run(then="no task has come by which to try it")
 

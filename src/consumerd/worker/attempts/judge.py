@@ -139,6 +139,7 @@ class Judge:
         return None
 
     def _by_verdict(self, verdict: Retry | Dead, task: Task) -> Outcome:
+        self._breaker.end_failing()
         if isinstance(verdict, Dead):
             return verdict
         assert task.first_at is not None
@@ -152,12 +153,23 @@ class Judge:
         return self._unless_away(outcome, task, ended)
 
     def _unless_away(self, outcome: Outcome, task: Task, ended: Raised) -> Outcome:
-        """The same; but a task for which a connection failed is no dead one, unless another one got through since."""
+        """The same; but a task for which a connection failed is no dead one, unless another one got through since; nor
+        is one where all die of its error.
+        """
         assert task.first_at is not None
-        if isinstance(outcome, Dead) and ended.connection and not self._breaker.is_at_fault(task.first_at):
+        if isinstance(outcome, Dead) and not self._is_its_own(task, ended):
             rounds = -(-task.attempts // self._policy.attempts_a_round)
             return within_expiry(self._policy, put_off_s(rounds), task.first_at, self._clock.wall())
         return outcome
+
+    def _is_its_own(self, task: Task, ended: Raised) -> bool:
+        """Whether a task is to die of its error."""
+        if ended.connection:
+            assert task.first_at is not None
+            return self._breaker.is_at_fault(task.first_at)
+        is_new = task.attempts <= self._policy.attempts_a_round
+        reason = f"{ended.kind.__qualname__} {ended.place}"
+        return not self._breaker.spares(task, reason, ended.failure.error, is_new=is_new)
 
     def _failure_of(self, ended: Raised | Retry | Dead) -> Failure:
         return ended.failure if isinstance(ended, Raised) else Failure(self._redact(words_of(ended)))

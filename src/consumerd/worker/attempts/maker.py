@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import cast
 
 from consumerd.model.connection_errors import connection_error
-from consumerd.model.failure import describe, drop_tracebacks
+from consumerd.model.failure import describe, drop_tracebacks, place_of
 from consumerd.model.outcome import DONE
 from consumerd.worker.attempts.attempt import VERDICTS, Attempt, Ending, Handler, Raised, Refused, refused_value
 from consumerd.worker.attempts.forked_child import leave_if_child
@@ -100,7 +100,7 @@ class AttemptMaker:
         failure = describe(error, self._redact)
         if record is not UNSEEN and not (isinstance(record, dict) or hasattr(record, "__dict__")):
             failure = replace(failure, error=f"{failure.error} (the record is a {_json_name(record)}, not an object)")
-        raised = Raised(type(error), failure, connection_error(error))
+        raised = Raised(type(error), failure, connection_error(error), place_of(error))
         drop_tracebacks(error)
         return raised
 

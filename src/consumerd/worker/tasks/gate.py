@@ -45,7 +45,9 @@ class Gate:
         elif (room := max(0, self._context.common.max_unsettled - self._source.unsettled())) == 0:
             hold = Hold.STORE_AWAY if self._settling.outage.is_on else Hold.UNSETTLED_FULL
         else:
-            hold = Hold.DESTINATION_AWAY if self._breaker.pause_left_s > 0 else Hold.NOTHING
+            hold = Hold.NOTHING
+            if self._breaker.pause_left_s > 0:
+                hold = Hold.DESTINATION_AWAY if self._breaker.is_away else Hold.ALL_FAILED
         self._context.board.holds(hold)
         return hold, room
 
@@ -94,7 +96,8 @@ class Gate:
             BoardFlag.STORE_AWAY: self._settling.outage.is_on,
             BoardFlag.UNSTORABLE: self._settling.refuses_some,
             BoardFlag.SOURCE_AWAY: self._outage.is_on,
-            BoardFlag.DESTINATION_AWAY: self._breaker.is_open,
+            BoardFlag.DESTINATION_AWAY: self._breaker.is_away,
+            BoardFlag.ALL_FAILED: self._breaker.are_failing,
         }
         flags = BoardFlag(sum(flag for flag, is_away in away.items() if is_away))
         self._context.board.stands(flags)

@@ -258,8 +258,10 @@ class Loop:
                         self._source.look_now()
                 case Interrupt.AMENDED:
                     self._parts.hooks.amend()
+                    self._parts.breaker.end_failing()
                 case Interrupt.PAUSE:
-                    pass  # the next fetch sees whether it is one; what is in hand is finished
+                    if not self._context.interrupts.is_paused:  # else the next fetch sees it
+                        self._parts.breaker.end_failing()
                 case Interrupt.OUT_OF_MEMORY | Interrupt.STALE:
                     self._stop(WorkerExit.RECYCLE)
                 case Interrupt.FORKED:
@@ -268,6 +270,7 @@ class Loop:
 
     def _park(self) -> None:
         self._settling.park()
+        self._settling.revive(self._parts.breaker.condemned)
         self._gate.show()
 
     def _park_and_settle(self) -> None:

@@ -23,6 +23,7 @@ from consumerd.sources.contract import Revocable, Settlement, Source
 from consumerd.worker.attempts.attempt import Unfinished
 from consumerd.worker.attempts.breaker import Outage
 from consumerd.worker.tasks.context import WorkerContext
+from consumerd.worker.tasks.interrupts import Interrupt
 from consumerd.worker.tasks.parked_rows import lost_fact, must_be_parked, parked_fact, parked_task
 from consumerd.worker.tasks.runner import Span
 
@@ -121,6 +122,19 @@ class Settling:
         if stored:
             self._context.board.note_parked(len(stored))
             self._source.settle([held.settlement for held in stored], is_due=False)
+
+    def revive(self, condemned: list[TaskId]) -> None:
+        """Have these tried again, which are parked as dead by now; while the store is away, later."""
+        if not condemned or self.outage.pause_left_s > 0:
+            return
+        consumer, ids = self._context.name, tuple(condemned)
+        try:
+            self._store.call(lambda store: store.revive(consumer, ids))
+        except StoreAwayError as error:
+            self.outage.note(error)
+            return
+        condemned.clear()
+        self._context.interrupts.set(Interrupt.PARKED_DUE)
 
     def settle(self) -> None:
         """Have the source make durable what is settled."""

@@ -50,6 +50,7 @@ class Batches:
         is_done = conclusion.outcome is DONE
         came_in.end(index, is_done=is_done)
         if is_done:
+            self._parts.breaker.note_done()  # at once: what fails beside it fails by itself
             return
         self._settling.take(Span(came_in.batch, index, index + 1, conclusion))
         self._board.note_failed()
@@ -72,7 +73,6 @@ class Batches:
                 came_in.done = []
         if done:
             self._board.note_done(done)
-            self._parts.breaker.note_done()
             self._parts.hooks.count(done)
 
     def _release_ended(self) -> None:
