@@ -12,9 +12,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from consumerd.config.coalescing import Coalesce
-from consumerd.config.common_keys import CommonKeys, WorkerRange
+from consumerd.config.common_keys import CommonKeys
 from consumerd.config.schema import json_schema
 from consumerd.config.shape import Entry, LogSettings, Settings
+from consumerd.config.worker_range import WorkerRange
 
 DOCS = Path(__file__).parent
 PAGE = DOCS / "configuration.md"
