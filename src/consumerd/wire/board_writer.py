@@ -8,7 +8,7 @@ from __future__ import annotations
 from consumerd.clock import SYSTEM_CLOCK, Clock
 from consumerd.model.task import Task
 from consumerd.wire import board, recent
-from consumerd.wire.board import NONE, BoardFlag, Hold, WorkerState
+from consumerd.wire.board import NONE, Hold, WorkerState
 
 
 class LaneWriter:
@@ -99,9 +99,9 @@ class BoardWriter:
         """Whether the source has answered since it was opened."""
         self._words[board.ANSWERED] = has_answered
 
-    def stands(self, flags: BoardFlag) -> None:
-        """What is away now."""
-        self._words[board.FLAGS] = int(flags)
+    def stands(self, flags: int) -> None:
+        """What is away now, each a `BoardFlag`."""
+        self._words[board.FLAGS] = flags
 
     def holds(self, hold: Hold) -> None:
         """What keeps the next task from starting."""

@@ -42,7 +42,7 @@ def run_fast(
     offset, payload = batch.offset, batch.payload
     for raw in remaining:
         cursor[()] = here = offset(raw)
-        result = handle(offset=here, record=decode(payload(raw)))
+        result = handle(here, decode(payload(raw)))
         if result is not None and (isinstance(result, VERDICTS) or not values_are_known):
             return result
         if cell[0]:

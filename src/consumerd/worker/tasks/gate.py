@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import compress
+
 from consumerd import events
 from consumerd.errors import QueryFailedError, SourceAwayError, StoreAwayError
 from consumerd.sources.abilities import TellsTrouble
@@ -14,6 +16,11 @@ from consumerd.worker.tasks.settling import Settling
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
+
+_SHOWN = (
+    *(BoardFlag.STORE_AWAY, BoardFlag.UNSTORABLE, BoardFlag.SOURCE_AWAY),
+    *(BoardFlag.DESTINATION_AWAY, BoardFlag.ALL_FAILED),
+)
 
 RENEW_SOON_S = 15.0
 """So long a query may fail that has answered before, until another process is tried."""
@@ -92,15 +99,12 @@ class Gate:
 
     def show(self) -> None:
         """Write on the board what is away."""
-        away = {
-            BoardFlag.STORE_AWAY: self._settling.outage.is_on,
-            BoardFlag.UNSTORABLE: self._settling.refuses_some,
-            BoardFlag.SOURCE_AWAY: self._outage.is_on,
-            BoardFlag.DESTINATION_AWAY: self._breaker.is_away,
-            BoardFlag.ALL_FAILED: self._breaker.are_failing,
-        }
-        flags = BoardFlag(sum(flag for flag, is_away in away.items() if is_away))
-        self._context.board.stands(flags)
+        settling, breaker = self._settling, self._breaker
+        away = (
+            *(settling.outage.is_on, settling.refuses_some, self._outage.is_on),
+            *(breaker.is_away, breaker.are_failing),
+        )
+        self._context.board.stands(sum(compress(_SHOWN, away)))
 
     def _renew_if_stale(self, error: SourceAwayError) -> None:
         """A connection of the user's own comes back with another process, where it does not by itself."""
