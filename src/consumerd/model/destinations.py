@@ -1,0 +1,264 @@
+"""Whether what some tasks need answers: the state of one destination, as all workers of a master share it. Pure.
+
+A destination is *closed* while its tasks run. It is *open* once too many attempts have failed: its tasks wait. Then one
+of them at a time is a *probe*, after growing pauses. The first that succeeds lets it *return*: tasks begin at a rate
+that grows to the usual one, stays there for a while, grows on, and in the end is free. A person may *hold* it open.
+
+Times are nanoseconds of the machine's monotonic clock. The state is a row of words, so that it can stand in memory that
+processes share; whoever changes it has the row for itself meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+SECOND_NS = 1_000_000_000
+
+FIRST_PAUSE_NS = SECOND_NS // 2
+LONGEST_PAUSE_NS = 2 * SECOND_NS
+
+LOOK_NS = SECOND_NS // 4
+"""A task that waits asks again after so long, at most: another worker, or a person, may have changed the state."""
+
+RAMP_NS = 2 * SECOND_NS
+STEADY_NS = 10 * SECOND_NS
+DOUBLES_IN_NS = 4 * SECOND_NS
+RETURNS_IN_NS = 22 * SECOND_NS
+"""After so long the usual rate is reached; so long it is kept; then it doubles so often; then it is no limit."""
+
+FIRST_PART = 0.1
+LEAST_RATE = 1.0
+"""The ramp begins with this part of the usual rate; at least so many tasks a second."""
+
+CREDIT_NS = SECOND_NS // 20
+"""Who comes late to its turn by no more than this does not lose it."""
+
+TASKS_THAT_OPEN = 3
+"""What fails at fewer tasks may be their own fault."""
+
+BUCKETS = 8
+"""Into so many parts the window is cut: counts leave it part by part."""
+
+WORDS = 12
+
+
+class State(IntEnum):
+    """Of a destination."""
+
+    CLOSED = 0
+    OPEN = 1
+    RETURNING = 2
+    HELD = 3
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerPolicy:
+    """When a destination opens: `share` of at least `least` attempts within `window_s` have failed, or the last `least`
+    have.
+    """
+
+    share: float
+    least: int
+    window_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Attempts that have ended, the failures last. tasks: how many of these were the first attempt at their task: of a
+    task that fails again and again, this one alone counts in the window.
+    """
+
+    done: int = 0
+    failures: int = 0
+    tasks: int = 0
+
+
+@dataclass(slots=True)
+class Destination:
+    """The state of one, taken from its row, changed, and written back.
+
+    openings: how often it opened; an attempt that began before the last time says nothing of how it is now.
+    run, run_tasks: so many attempts have failed since one succeeded, at so many tasks.
+    since_ns: when it opened; it has not been closed since. changed_ns: when the state became what it is.
+    next_ns: when the next probe, or the next task of a ramp, may begin.
+    pause_ns: until the next probe, once one has failed.
+    usual: how many tasks a second it does as a rule, in thousandths; 0: not known.
+    attempts, failures: within the window, when it opened.
+    bucket: the number of the newest part of the window; counts: of each part, (attempts, failures).
+    """
+
+    state: State = State.CLOSED
+    openings: int = 0
+    run: int = 0
+    run_tasks: int = 0
+    since_ns: int = 0
+    changed_ns: int = 0
+    next_ns: int = 0
+    pause_ns: int = 0
+    usual: int = 0
+    attempts: int = 0
+    failures: int = 0
+    bucket: int = 0
+    counts: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)] * BUCKETS)
+
+    @classmethod
+    def of(cls, words: Sequence[int]) -> Destination:
+        """What a row says."""
+        state, run, openings = looked_at(words[0])
+        run_tasks, usual = divmod(words[5], 1 << 32)
+        attempts, failures = divmod(words[6], 1 << 32)
+        counts = [(word >> shift & _HALF, word >> shift + 16 & _HALF) for word in words[8:WORDS] for shift in (0, 32)]
+        return cls(
+            state, openings, run, run_tasks, *words[1:5], usual, attempts, failures, bucket=words[7], counts=counts
+        )
+
+    def words(self) -> list[int]:
+        """The row."""
+        first = self.state | min(self.run, _RUN) << 8 | (self.openings & _OPENINGS) << 32
+        usual = min(self.usual, _OPENINGS) | min(self.run_tasks, _RUN) << 32
+        opened = min(self.failures, _OPENINGS) | min(self.attempts, _OPENINGS) << 32
+        halves = [min(attempts, _HALF) | min(failures, _HALF) << 16 for attempts, failures in self.counts]
+        counts = [low | high << 32 for low, high in zip(halves[::2], halves[1::2], strict=True)]
+        return [first, self.since_ns, self.changed_ns, self.next_ns, self.pause_ns, usual, opened, self.bucket, *counts]
+
+    # Before an attempt
+
+    def may_begin(self, now: int, *, is_probed: bool) -> int | None:
+        """None where a task may begin, as a probe where it is open; else when to ask again.
+
+        is_probed: a probe is on its way.
+        """
+        if self.has_returned(now):
+            self._close(now)
+        if self.state is State.CLOSED:
+            return None
+        if self.state is State.HELD or (self.state is State.OPEN and is_probed):
+            return now + LOOK_NS
+        if now < self.next_ns:
+            return min(self.next_ns, now + LOOK_NS)
+        if self.state is State.RETURNING:
+            self.next_ns = max(self.next_ns, now - CREDIT_NS) + int(SECOND_NS / self.rate(now))
+        return None
+
+    def has_returned(self, now: int) -> bool:
+        """Whether it returns, and has for so long that it is as closed."""
+        return self.state is State.RETURNING and now >= self.changed_ns + RETURNS_IN_NS
+
+    def rate(self, now: int) -> float:
+        """How many tasks a second may begin while it returns."""
+        passed = now - self.changed_ns
+        if not self.usual:
+            return LEAST_RATE * 2.0 ** (passed / RAMP_NS)
+        usual = max(self.usual / 1000, LEAST_RATE)
+        if passed < STEADY_NS:
+            return usual * min(1.0, FIRST_PART + (1 - FIRST_PART) * passed / RAMP_NS)
+        return usual * 2.0 ** ((passed - STEADY_NS) / DOUBLES_IN_NS)
+
+    # After attempts
+
+    def note(self, policy: BreakerPolicy, now: int, ended: Ended) -> None:
+        """These have ended that began where it was closed, or while it returned."""
+        if self.has_returned(now):
+            self._close(now)
+        if self.state not in (State.CLOSED, State.RETURNING):
+            return
+        self._roll(policy, now)
+        attempts, failures = self.counts[self.bucket % BUCKETS]
+        self.counts[self.bucket % BUCKETS] = (attempts + ended.done + ended.tasks, failures + ended.tasks)
+        if ended.done:
+            self.run = self.run_tasks = 0
+        self.run += ended.failures
+        self.run_tasks += ended.tasks
+        if ended.failures and self._is_too_much(policy):
+            self._open(now)
+
+    def _is_too_much(self, policy: BreakerPolicy) -> bool:
+        """While it returns, less is too much."""
+        least = policy.least if self.state is State.CLOSED else max(2, policy.least // 4)
+        least_tasks = min(least, TASKS_THAT_OPEN)
+        attempts, failures = self.within_window()
+        is_share = attempts >= least and failures >= max(least_tasks, policy.share * attempts)
+        return is_share or (self.run >= least and self.run_tasks >= least_tasks)
+
+    def within_window(self) -> tuple[int, int]:
+        """The attempts in it, and those that failed."""
+        return sum(attempts for attempts, _ in self.counts), sum(failures for _, failures in self.counts)
+
+    def _roll(self, policy: BreakerPolicy, now: int) -> None:
+        """Let go of what has left the window; learn the usual rate from each part that has become full."""
+        part_ns = max(1, int(policy.window_s * SECOND_NS) // BUCKETS)
+        newest = now // part_ns
+        if newest - self.bucket > 2 * BUCKETS:
+            self.bucket, self.counts = newest - 2 * BUCKETS, [(0, 0)] * BUCKETS
+        for number in range(self.bucket, newest):
+            if self.state is State.CLOSED:
+                attempts, failures = self.counts[number % BUCKETS]
+                self._learn((attempts - failures) * 1000 * SECOND_NS // part_ns)
+            self.counts[(number + 1) % BUCKETS] = (0, 0)
+        self.bucket = max(self.bucket, newest)
+
+    def _learn(self, rate: int) -> None:
+        self.usual = self.usual + (rate - self.usual) // BUCKETS if self.usual else rate
+
+    def probe_ended(self, now: int, *, is_done: bool, chance: float) -> None:
+        """A probe has shown something. Nothing where it is not open any more: a person has decided.
+
+        chance: from 0 to 1, so that destinations that went together are not asked in step.
+        """
+        if self.state is not State.OPEN:
+            return
+        if is_done:
+            self._return(now)
+        else:
+            self._pause(now, chance)
+
+    # By hand
+
+    def hold(self, now: int) -> None:
+        """Keep it open until `release`."""
+        if self.state in (State.CLOSED, State.RETURNING):
+            self._open(now)
+        self._become(State.HELD, now)
+
+    def release(self, now: int) -> None:
+        """Let it return, whatever was found. Nothing where its tasks run."""
+        if self.state in (State.OPEN, State.HELD):
+            self._return(now)
+
+    # From state to state
+
+    def _open(self, now: int) -> None:
+        if self.state is State.CLOSED:
+            self.since_ns, self.pause_ns = now, FIRST_PAUSE_NS
+            self.attempts, self.failures = self.within_window()
+        self._become(State.OPEN, now)
+        self.openings += 1
+        self._pause(now, 0.0)
+
+    def _pause(self, now: int, chance: float) -> None:
+        self.next_ns = now + int(self.pause_ns * (1 - chance / 2))
+        self.pause_ns = min(2 * self.pause_ns, LONGEST_PAUSE_NS)
+
+    def _return(self, now: int) -> None:
+        self._become(State.RETURNING, now)
+        self.next_ns = now
+
+    def _close(self, now: int) -> None:
+        self._become(State.CLOSED, now)
+        self.since_ns = 0
+
+    def _become(self, state: State, now: int) -> None:
+        """What was counted in another state says nothing in this one."""
+        self.state, self.changed_ns = state, now
+        self.counts = [(0, 0)] * BUCKETS
+        self.run = self.run_tasks = 0
+
+
+_HALF, _RUN, _OPENINGS = (1 << 16) - 1, (1 << 24) - 1, (1 << 32) - 1
+
+
+def looked_at(word: int) -> tuple[State, int, int]:
+    """The state, the failures in a row and the number of openings, of a row's first word, which is read whole."""
+    return State(word & 0xFF), word >> 8 & _RUN, word >> 32

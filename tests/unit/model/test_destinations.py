@@ -1,0 +1,271 @@
+"""The breaker of a destination: what opens it, who probes, how it returns; and a pool of workers in a simulation."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import deque
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consumerd.model.destinations import (
+    BUCKETS,
+    FIRST_PAUSE_NS,
+    LONGEST_PAUSE_NS,
+    LOOK_NS,
+    RETURNS_IN_NS,
+    SECOND_NS,
+    WORDS,
+    BreakerPolicy,
+    Destination,
+    Ended,
+    State,
+    looked_at,
+)
+
+POLICY = BreakerPolicy(share=0.5, least=10, window_s=10.0)
+NOW = 1_000 * SECOND_NS
+
+FAILED = Ended(failures=1, tasks=1)
+FAILED_AGAIN = Ended(failures=1)
+DONE = Ended(done=1)
+
+
+def opened(now: int = NOW) -> Destination:
+    found = Destination()
+    for _ in range(POLICY.least):
+        found.note(POLICY, now, FAILED)
+    assert found.state is State.OPEN
+    return found
+
+
+def returning(now: int = NOW) -> Destination:
+    found = opened(now)
+    found.probe_ended(now, is_done=True, chance=0.0)
+    assert found.state is State.RETURNING
+    return found
+
+
+# What opens it
+
+
+def test_it_opens_at_the_share_of_failures_and_not_before() -> None:
+    destination = Destination()
+    for _ in range(20):
+        destination.note(POLICY, NOW, DONE)
+    for _ in range(19):
+        destination.note(POLICY, NOW, FAILED)
+        destination.note(POLICY, NOW, DONE)
+        destination.note(POLICY, NOW, FAILED_AGAIN)
+    assert destination.state is State.CLOSED
+    assert destination.within_window() == (58, 19)
+    while destination.state is State.CLOSED:
+        destination.note(POLICY, NOW, Ended(done=1, failures=2, tasks=2))
+    assert (destination.attempts, destination.failures) == (118, 59)
+
+
+def test_it_opens_when_the_last_attempts_have_all_failed_however_slowly_they_came() -> None:
+    destination = Destination()
+    for minute in range(POLICY.least):
+        assert destination.state is State.CLOSED
+        destination.note(POLICY, NOW + minute * 60 * SECOND_NS, FAILED)
+    assert destination.state is State.OPEN
+
+
+def test_a_task_that_fails_again_and_again_does_not_open_it_alone() -> None:
+    destination = Destination()
+    destination.note(POLICY, NOW, FAILED)
+    for _ in range(100):
+        destination.note(POLICY, NOW, FAILED_AGAIN)
+    assert destination.state is State.CLOSED
+    assert destination.within_window() == (1, 1)
+
+
+def test_what_has_left_the_window_does_not_count() -> None:
+    destination = Destination()
+    for _ in range(POLICY.least - 1):
+        destination.note(POLICY, NOW, FAILED)
+    destination.note(POLICY, NOW, DONE)
+    destination.note(POLICY, NOW + 20 * SECOND_NS, FAILED)
+    assert destination.state is State.CLOSED
+    assert destination.within_window() == (1, 1)
+
+
+# Probes
+
+
+def test_one_probe_at_a_time_after_growing_pauses() -> None:
+    destination, now = opened(), NOW
+    pauses = []
+    for _ in range(5):
+        assert destination.may_begin(now, is_probed=False) is not None
+        pauses.append(destination.next_ns - now)
+        now = destination.next_ns
+        assert destination.may_begin(now, is_probed=True) == now + LOOK_NS
+        assert destination.may_begin(now, is_probed=False) is None
+        destination.probe_ended(now, is_done=False, chance=0.0)
+    assert pauses == [FIRST_PAUSE_NS, *[LONGEST_PAUSE_NS // 2], *[LONGEST_PAUSE_NS] * 3]
+
+
+def test_what_ends_late_that_began_before_it_opened_changes_nothing() -> None:
+    destination = opened()
+    destination.note(POLICY, NOW, DONE)
+    destination.note(POLICY, NOW, FAILED)
+    assert destination.state is State.OPEN
+
+
+def test_a_failure_while_it_returns_opens_it_again_as_the_same_outage() -> None:
+    destination = returning()
+    for _ in range(2):
+        destination.note(POLICY, NOW + SECOND_NS, FAILED)
+    assert destination.state is State.OPEN
+    assert (destination.since_ns, destination.openings) == (NOW, 2)
+    assert destination.next_ns > NOW + SECOND_NS + FIRST_PAUSE_NS
+
+
+# By hand
+
+
+def test_what_is_held_by_hand_is_neither_probed_nor_closed_by_what_ends() -> None:
+    destination = Destination()
+    destination.hold(NOW)
+    later = NOW + 3600 * SECOND_NS
+    assert destination.may_begin(later, is_probed=False) == later + LOOK_NS
+    destination.probe_ended(later, is_done=True, chance=0.0)
+    assert destination.state is State.HELD
+    destination.release(later)
+    assert destination.state is State.RETURNING
+
+
+def test_a_probe_that_was_on_its_way_does_not_undo_what_a_person_decided() -> None:
+    destination = opened()
+    destination.release(NOW)
+    destination.probe_ended(NOW, is_done=False, chance=0.0)
+    assert destination.state is State.RETURNING
+
+
+# The row
+
+
+@given(st.lists(st.tuples(st.sampled_from("dfFphr"), st.integers(0, 5 * SECOND_NS)), max_size=60))
+def test_a_row_says_what_the_state_is(steps: list[tuple[str, int]]) -> None:
+    destination, now = Destination(), NOW
+    for step, passed in steps:
+        now += passed
+        match step:
+            case "d":
+                destination.note(POLICY, now, DONE)
+            case "f":
+                destination.note(POLICY, now, Ended(failures=3, tasks=2))
+            case "F":
+                destination.note(POLICY, now, FAILED_AGAIN)
+            case "p" if destination.may_begin(now, is_probed=False) is None:
+                destination.probe_ended(now, is_done=bool(passed % 2), chance=0.5)
+            case "h":
+                destination.hold(now)
+            case "r":
+                destination.release(now)
+        words = destination.words()
+        assert len(words) == WORDS
+        assert all(0 <= word < 2**64 for word in words)
+        assert Destination.of(words) == destination
+        assert looked_at(words[0]) == (destination.state, destination.run, destination.openings)
+        assert (destination.since_ns == 0) == (destination.state is State.CLOSED)
+        assert destination.within_window()[1] <= destination.within_window()[0]
+
+
+# A pool in front of a destination that goes and comes
+
+
+@dataclass
+class Pool:
+    """Workers that share one destination: so many tasks a second arrive, and those that wait stand in one line.
+
+    down: from when to when it fails what is tried, in seconds. began: (when, in which state, whether it was up).
+    """
+
+    rate: int
+    down: tuple[float, float]
+    rng: random.Random
+    prober_dies: bool = False
+    destination: Destination = field(default_factory=Destination)
+    began: list[tuple[float, State, bool]] = field(default_factory=list)
+    line: deque[int] = field(default_factory=deque)
+    probing: int | None = None
+
+    def run(self, seconds: int) -> None:
+        self.events = [(number * SECOND_NS // self.rate, number, "come") for number in range(seconds * self.rate)]
+        while self.events:
+            at, task, what = heapq.heappop(self.events)
+            match what:
+                case "come":
+                    self.line.append(task)
+                    if len(self.line) == 1:
+                        self.look(at)
+                case "look" if self.line:
+                    self.look(at)
+                case "died":
+                    self.probing = None
+                    self.line.append(task)
+                case "done" | "failed":
+                    self.end(at, task, is_done=what == "done")
+
+    def look(self, at: int) -> None:
+        """The first in the line is tried, and the next one after it."""
+        again_at = self.destination.may_begin(NOW + at, is_probed=self.probing is not None)
+        if again_at is not None:
+            heapq.heappush(self.events, (again_at - NOW, -1, "look"))
+            return
+        task = self.line.popleft()
+        if self.line:
+            heapq.heappush(self.events, (at, -1, "look"))
+        state, is_up = self.destination.state, not self.down[0] <= at / SECOND_NS < self.down[1]
+        self.began.append((at / SECOND_NS, state, is_up))
+        what = "done" if is_up else "failed"
+        if state is State.OPEN:
+            self.probing = task
+            if self.prober_dies:
+                self.prober_dies, what = False, "died"
+        heapq.heappush(self.events, (at + self.rng.randrange(SECOND_NS // 500, SECOND_NS // 50), task, what))
+
+    def end(self, at: int, task: int, *, is_done: bool) -> None:
+        if self.probing == task:
+            self.probing = None
+            self.destination.probe_ended(NOW + at, is_done=is_done, chance=self.rng.random())
+        else:
+            self.destination.note(POLICY, NOW + at, DONE if is_done else FAILED)
+        if not is_done and self.destination.state is State.OPEN:
+            self.events.append((at, task, "come"))
+            heapq.heapify(self.events)
+
+    def between(self, start: float, stop: float) -> int:
+        return sum(start <= at < stop for at, _, _ in self.began)
+
+
+@given(st.sampled_from([5, 20, 50]), st.integers(0, 10_000), st.booleans())
+@settings(max_examples=30)
+def test_a_pool_burns_no_attempt_is_back_soon_and_does_not_overshoot(
+    rate: int, seed: int, prober_dies: bool
+) -> None:
+    pool = Pool(rate, (15.0, 25.0), random.Random(seed), prober_dies=prober_dies)  # noqa: S311 - a simulation
+    pool.run(60)
+    burnt = [at for at, state, is_up in pool.began if not is_up and state is not State.OPEN]
+    assert len(burnt) <= POLICY.least + rate * 0.02 + 1
+    probes = [at for at, state, is_up in pool.began if not is_up and state is State.OPEN]
+    assert 3 <= len(probes) <= 12
+    assert pool.between(29.5, 30.5) >= 0.8 * rate
+    assert max(pool.between(25 + tenth / 10, 26 + tenth / 10) for tenth in range(90)) <= 1.1 * rate + 2
+    closed_from = next(at for at, state, _ in pool.began if at > 26 and state is State.CLOSED)
+    assert closed_from <= 27.5 + RETURNS_IN_NS / SECOND_NS
+
+
+def test_the_usual_rate_is_learnt_part_by_part_and_forgotten_when_nothing_comes() -> None:
+    destination = Destination()
+    for hundredth in range(3000):
+        destination.note(POLICY, NOW + hundredth * SECOND_NS // 100, DONE)
+    assert 95 <= destination.usual / 1000 <= 105
+    part_ns = 10 * SECOND_NS // BUCKETS
+    destination.note(POLICY, NOW + 30 * SECOND_NS + 40 * part_ns, DONE)
+    assert destination.usual / 1000 < 20
