@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from consumerd.config.breaker import BreakerKeys
 from consumerd.config.coalescing import Coalesce
 from consumerd.config.common_keys import CommonKeys
 from consumerd.config.schema import json_schema
@@ -27,7 +28,7 @@ _HEAD = "| key | default | what it does |\n|---|---|---|\n"
 
 def models() -> dict[str, type[BaseModel]]:
     """Every model whose keys somebody may write, by its name; the options of the sources by the source's."""
-    own: tuple[type[BaseModel], ...] = (Entry, CommonKeys, WorkerRange, Coalesce, Settings)
+    own: tuple[type[BaseModel], ...] = (Entry, CommonKeys, WorkerRange, BreakerKeys, Coalesce, Settings)
     sources = {point.name: point.load().options for point in entry_points(group="consumerd.sources")}
     return {model.__name__: model for model in own} | sources
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from consumerd.config.breaker import BreakerKeys
 from consumerd.config.coalescing import Coalesce
 from consumerd.config.sizes import LONGEST_S, Duration, Size
 from consumerd.config.worker_range import WorkerRange
@@ -112,6 +113,16 @@ class CommonKeys(BaseModel):
         description='With `concurrency`: `"key"` runs the tasks of one key one at a time and in the order of their '
         "source; a task that is retried, also by `Retry(after=…)`, holds up those of its key alone. The key is a "
         "message's own, or what the consumer's `task_key(record)` returns. Left out: tasks run in any order.",
+    )
+    destination: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="The field of a record that names what its task needs, such as a game server: while that is down, "
+        "the tasks that need it wait, and the others go on. Left out: what the consumer's `task_destination(record)` "
+        "returns; without that hook, nothing.",
+    )
+    breaker: BreakerKeys = Field(
+        default=BreakerKeys(),
+        description="[A table](#breaker-as-a-table) that says when a destination of tasks is taken for down.",
     )
     batch_size: int = Field(
         default=100,

@@ -150,6 +150,13 @@ class BaseConsumer:
         """
 
     @default_hook
+    def task_destination(self, record: Any) -> object:
+        """What a task needs, as a short text: while that is down its tasks wait, and the others go on. None: nothing.
+
+        The key `destination` names a field of the record instead.
+        """
+
+    @default_hook
     def on_parked(self, record: Any, outcome: object) -> None:
         """Called when a row of `get_next_batch` is parked: mark it, so that the query leaves it out.
 

@@ -10,10 +10,12 @@ from consumerd.model.task import Task
 from consumerd.parking.thread import StoreThread
 from consumerd.sources.contract import Source
 from consumerd.sources.decoding import limited
+from consumerd.wire.destinations import BreakerPolicy
 from consumerd.worker.attempts.attempt import Handler
 from consumerd.worker.attempts.attempts import Attempts
 from consumerd.worker.attempts.batch_maker import BatchMaker
 from consumerd.worker.attempts.breaker import Breaker
+from consumerd.worker.attempts.error_lists import by_error, failures_of
 from consumerd.worker.attempts.handler import (
     Handlers,
     has_hooks_between_tasks,
@@ -34,10 +36,13 @@ from consumerd.worker.tasks.runner import Records, SingleRunner
 from consumerd.worker.tasks.settling import Settling
 from consumerd.worker.tasks.suspects import Suspects
 from consumerd.worker.window.batch_lane import BatchLane
+from consumerd.worker.window.destinations import Destinations
 from consumerd.worker.window.gathering import Rules
 from consumerd.worker.window.handling import WindowHandling
-from consumerd.worker.window.keys import coalesce_key, key_by
+from consumerd.worker.window.in_hand import InHand
+from consumerd.worker.window.keys import coalesce_key, destination_by, has_destinations, key_by
 from consumerd.worker.window.lanes import EventLoopLanes, Lanes, ThreadLanes
+from consumerd.worker.window.lineup import Lineup
 
 
 @dataclass(frozen=True)
@@ -93,16 +98,31 @@ class Assembly:
     def handling(self, parts: Parts) -> Handling:
         """One task at a time, or several at once or in batches, as the keys and the class say."""
         common = self.context.common
-        if common.concurrency == 1 and common.ordered is None and self.handlers.batch is None:
+        has_rules = has_destinations(type(self.consumer), common)
+        if common.concurrency == 1 and common.ordered is None and self.handlers.batch is None and not has_rules:
             return BatchHandling(self.context, parts)
         width = common.concurrency if self.handlers.batch is None else common.batch_size
+        lineup = Lineup[InHand]()
         return WindowHandling(
             self.context,
             parts,
             self._judge(self.consumer, parts.breaker),
-            self._lanes(width),
+            self._lanes(width, is_held_up=has_rules),
+            lineup,
             width=width,
             key_of=None if common.ordered is None else key_by(self.consumer, self.hooks),
+            rules=[self._destinations(lineup)] if has_rules else (),
+        )
+
+    def _destinations(self, lineup: Lineup[InHand]) -> Destinations:
+        keys = self.context.common.breaker
+        return Destinations(
+            self.context,
+            BreakerPolicy(keys.share, keys.least, keys.window),
+            destination_by(self.consumer, self.hooks, self.context.common.destination),
+            lineup.held_at,
+            by_error=by_error(self.consumer, self.context.common),
+            failures=failures_of(self.context.common),
         )
 
     def stand_in_attempts(
@@ -119,13 +139,15 @@ class Assembly:
             is_interrupted=self.context.deadline.has_begun,
         )
 
-    def _lanes(self, width: int) -> Lanes:
+    def _lanes(self, width: int, *, is_held_up: bool) -> Lanes:
+        """is_held_up: nothing is given to them before it may begin."""
         if self.handlers.batch is not None:
             return self._batch_lane(self.handlers.batch)
         interrupts = self.context.interrupts
         lanes = [self.context.board.lane_at(index) for index in range(width)]
         if not self.handlers.is_async:
-            return ThreadLanes(self._maker(self.handlers.any_record), interrupts, lanes)
+            ahead = 0 if is_held_up else width
+            return ThreadLanes(self._maker(self.handlers.any_record), interrupts, lanes, ahead=ahead)
         maker = self._maker(self.handlers.any_record_awaited)
         return EventLoopLanes(maker, interrupts, lanes, self.handlers.event_loop)
 

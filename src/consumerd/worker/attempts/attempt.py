@@ -116,7 +116,8 @@ class Attempt:
 
     def peek(self) -> object:
         """The record of the first attempt, ahead of it; or whatever the decoder raises."""
-        self._peeked = self.decode(False)
+        if self._peeked is None:
+            self._peeked = self.decode(False)
         return self._peeked
 
     def record(self) -> object:

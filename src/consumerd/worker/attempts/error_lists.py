@@ -41,6 +41,11 @@ def error_problems(consumer_class: type, common: CommonKeys, entry: Place, place
         yield entry.problem(sentence, "class")
 
 
+def failures_of(common: CommonKeys) -> Errors:
+    """The errors by which a destination is taken for down; ValueError, with a sentence, for what is no such class."""
+    return tuple(map(_error_named, common.breaker.failures))
+
+
 def _errors(consumer: object, common: CommonKeys, name: str) -> Errors:
     """One list; ValueError, with a sentence, for what is no class of errors."""
     names: list[str] | None = getattr(common, name)

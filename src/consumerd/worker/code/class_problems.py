@@ -11,6 +11,7 @@ from consumerd.config.problems import Problem
 from consumerd.config.tables import Place, keys_of
 from consumerd.model.contract import is_overridden, live_keys
 from consumerd.sources.contract import SourceKind
+from consumerd.worker.attempts.error_lists import failures_of
 from consumerd.worker.code.keys import KeyOwners
 
 SIGNATURES = {
@@ -95,3 +96,25 @@ def construction_problems(
         yield entry.problem(sentence, "class")
     except ValueError:  # a class without a signature that Python could read, one written in C
         return
+
+
+def destination_problems(
+    consumer_class: type, kind: SourceKind, common: CommonKeys, entry: Place, place: Place
+) -> Iterator[Problem]:
+    """What its destinations cannot go together with."""
+    try:
+        failures_of(common)
+    except ValueError as error:
+        yield place.problem(f"failures: {error}", "breaker")
+    if common.destination is None and not is_overridden(consumer_class, "task_destination"):
+        return
+    sentence = ""
+    if kind.traits.one_at_a_time or is_overridden(consumer_class, "iterate_task"):
+        sentence = "one task at a time, so that none can wait beside others"
+    elif is_overridden(consumer_class, "handle_batch"):
+        sentence = "a handle_batch, which tasks of several destinations go into"
+    if sentence:
+        name = consumer_class.__name__
+        yield entry.problem(
+            f"{name} names the destinations of its tasks, and has {sentence}: leave out one of them", "class"
+        )

@@ -26,6 +26,7 @@ from consumerd.worker.code.batch_problems import batch_problems
 from consumerd.worker.code.class_problems import (
     concurrency_problems,
     construction_problems,
+    destination_problems,
     hook_problems,
     live_problems,
 )
@@ -162,6 +163,7 @@ class _Examination:
         self._problems += concurrency_problems(consumer_class, kind, common, self._place)
         self._problems += live_problems(consumer_class, owners, self._entry)
         self._problems += error_problems(consumer_class, common, self._entry, self._place)
+        self._problems += destination_problems(consumer_class, kind, common, self._entry, self._place)
         self._problems += construction_problems(consumer_class, configs, self._entry)
         remarks = remarks_on(consumer_class, kind, common, passed_on)
         return LoadedConsumer(consumer_class, kind, common, options, configs, remarks, self._redactor)

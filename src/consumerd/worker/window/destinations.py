@@ -7,12 +7,15 @@ lock, before each attempt; what has been done is told now and then, what has fai
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from consumerd import events
-from consumerd.model.destinations import (
+from consumerd.model.by_error import ByError, Errors, Listed
+from consumerd.model.outcome import Dead, Done, Retry
+from consumerd.wire.destinations import (
     SECOND_NS,
     WORDS,
     BreakerPolicy,
@@ -21,14 +24,16 @@ from consumerd.model.destinations import (
     State,
     looked_at,
 )
-from consumerd.model.outcome import Dead, Done
 from consumerd.wire.shared_table import Row
 from consumerd.worker.attempts.attempt import ENDS_OF_A_WORKER, Ending, Raised, Refused
+from consumerd.worker.attempts.judge import ENDS_OF_A_TRANSACTION
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.window.in_hand import InHand
 
 ROW_PREFIX = "destination"
 """How the names of its rows begin: `destination GROUP/NAME DESTINATION`."""
+
+NOBODYS_FAULT = (*ENDS_OF_A_WORKER, *ENDS_OF_A_TRANSACTION)
 
 USED, PROBING, WAITING = range(3)
 """Words of each worker's own in a row: that it knows the row, that its probe is on its way, how many tasks wait."""
@@ -40,20 +45,27 @@ ASK_AGAIN_S = 0.005
 FORGOTTEN_S = 600.0
 """So long after the last task nothing is known any more of a destination that is closed."""
 
+LONGEST_OUTAGE_S = 86_400.0
+
 MOST_KNOWN = 1000
+
+
+NOTHING = Ended()
 
 
 @dataclass(slots=True, eq=False)
 class Known:
     """A destination, as this worker knows it.
 
-    untold: what has ended and is not in the row yet. probe: the task of its own that is the probe.
+    untold: what has ended, since it opened so often, and is not in the row yet.
+    probe: the task of its own that is the probe.
     done_at: when a task was done there last, wall time.
     """
 
     name: str
     row: Row
-    untold: Ended = Ended()
+    openings: int = 0
+    untold: Ended = NOTHING
     tell_at: float = 0.0
     probe: InHand | None = None
     done_at: float | None = None
@@ -68,11 +80,13 @@ class Destinations:
         policy: BreakerPolicy,
         name_of: Callable[[InHand], str],
         waiting_at: Callable[[str], int],
-        failures: tuple[type[BaseException], ...] = (),
+        *,
+        by_error: ByError,
+        failures: Errors = (),
     ) -> None:
         """name_of: what a task needs; empty where that is nothing. waiting_at: how many wait at a gate.
 
-        failures: the errors that show that it is down; none: all do, and `Retry`.
+        by_error: which errors are retried. failures: those that show that it is down; none: all of these, and `Retry`.
         """
         self._table = context.table
         self._emit = context.emit
@@ -80,6 +94,7 @@ class Destinations:
         self._policy = policy
         self._name_of = name_of
         self._waiting_at = waiting_at
+        self._by_error = by_error
         self._failures = failures
         self._prefix = f"{ROW_PREFIX} {context.name} "
         self._known: dict[str, Known] = {}
@@ -122,7 +137,7 @@ class Destinations:
             return False
         now = self._clock.monotonic()
         if is_done:
-            self._note_done(known, now, is_probe=is_probe)
+            self._note_done(known, task, now, is_probe=is_probe)
             return False
         return self._note_failed(known, task, now, is_probe=is_probe)
 
@@ -131,46 +146,60 @@ class Destinations:
         known = self._known.get(task.destination or "")
         return known is None or (known.done_at is not None and known.done_at > task.attempt.first_at)
 
-    def open_for_s(self, gate: str) -> float:
-        """For how long the destination has been open, or has been returning; 0 where it is closed."""
-        known = self._known.get(gate)
-        since_ns = 0 if known is None else Destination.of(known.row.words).since_ns
-        return self._clock.monotonic() - since_ns / SECOND_NS if since_ns else 0.0
+    def away(self, now: float) -> Iterator[tuple[str, float]]:
+        """The gates of those that are not closed, and for how long each has not been."""
+        for name, known in self._known.items():
+            if known.row.words[0] & 0xFF:
+                yield name, now - Destination.of(known.row.words).since_ns / SECOND_NS
 
     # What attempts show
 
     def _shows(self, ended: Ending | None) -> bool | None:
         """Whether the destination has answered; None where it does not show."""
+        if isinstance(ended, Raised):
+            ended = ended.verdict or ended
         match ended:
             case Done() | Dead():
                 return True
-            case Raised() as raised if not issubclass(raised.kind, ENDS_OF_A_WORKER):
-                return False if not self._failures or issubclass(raised.kind, self._failures) else None
+            case Retry():
+                return bool(self._failures)
+            case Raised() if not issubclass(ended.kind, NOBODYS_FAULT):
+                return self._is_of_the_record(ended) if not self._failures else self._is_other(ended)
             case Raised() | Refused() | None:
                 return None
-            case _:  # a Retry
-                return bool(self._failures)
 
-    def _note_done(self, known: Known, now: float, *, is_probe: bool) -> None:
+    def _is_of_the_record(self, ended: Raised) -> bool:
+        """The lists say that no further attempt helps: it has answered that the record is wrong."""
+        return not ended.connection and self._by_error.list_of(ended.kind) is not Listed.RETRIED
+
+    def _is_other(self, ended: Raised) -> bool | None:
+        return False if issubclass(ended.kind, self._failures) else None
+
+    def _note_done(self, known: Known, task: InHand, now: float, *, is_probe: bool) -> None:
         known.done_at = self._clock.wall()
-        untold = known.untold
+        _, failures_in_a_row, openings = looked_at(known.row.words[0])
+        if openings != task.openings:
+            return  # it began before the destination opened, and says nothing of how it is now
+        untold = self._untold(known, openings)
         known.untold = Ended(untold.done + 1, untold.failures, untold.tasks)
-        _, failures_in_a_row, _ = looked_at(known.row.words[0])
         if is_probe or failures_in_a_row or now >= known.tell_at:
             self._tell(known, now, is_probe=is_probe, is_done=True)
 
     def _note_failed(self, known: Known, task: InHand, now: float, *, is_probe: bool) -> bool:
         """Whether the failure is not the task's: it is tried again when its destination is back."""
-        untold = known.untold
-        known.untold = Ended(untold.done, untold.failures + 1, untold.tasks + (task.attempt.tried == 0))
-        if looked_at(known.row.words[0])[2] != task.openings:
-            known.untold = untold  # it began before the destination opened, and says nothing of how it is now
-        else:
+        if looked_at(known.row.words[0])[2] == task.openings:
+            untold = self._untold(known, task.openings)
+            known.untold = Ended(untold.done, untold.failures + 1, untold.tasks + (task.attempt.tried == 0))
             error = task.ended.failure.error if isinstance(task.ended, Raised) else "the handler asked for a retry"
             self._tell(known, now, is_probe=is_probe, is_done=False, error=error)
         state, _, openings = looked_at(known.row.words[0])
-        is_away = state in (State.OPEN, State.HELD) or openings != task.openings
-        return is_away and isinstance(task.ended, Raised)
+        is_away = state.is_away or openings != task.openings
+        return is_away and isinstance(task.ended, Raised) and task.ended.verdict is None
+
+    def _untold(self, known: Known, openings: int) -> Ended:
+        if known.openings != openings:
+            known.openings, known.untold = openings, NOTHING
+        return known.untold
 
     def _tell(self, known: Known, now: float, *, is_probe: bool, is_done: bool, error: str = "") -> None:
         """Bring what has ended into the row; what does not get there now is told the next time."""
@@ -182,10 +211,10 @@ class Destinations:
                 destination.probe_ended(now_ns, is_done=is_done, chance=random.random())  # noqa: S311 - it only spreads
             else:
                 destination.note(self._policy, now_ns, known.untold)
-            known.untold, known.tell_at = Ended(), now + TELL_S
+            known.untold, known.tell_at = NOTHING, now + TELL_S
             known.row.own[WAITING] = self._waiting_at(known.name)
-            is_closed = destination.state is State.CLOSED
-            known.row.idle_from(now_ns + int(FORGOTTEN_S * SECOND_NS) if is_closed else 2**64 - 1)
+            forgotten_s = FORGOTTEN_S if destination.state is State.CLOSED else LONGEST_OUTAGE_S
+            known.row.idle_from(now_ns + int(forgotten_s * SECOND_NS))
 
     # Rows
 
@@ -203,10 +232,11 @@ class Destinations:
         return known
 
     def _forget_one(self) -> None:
-        """Leave the row of the destination that has been known longest, and of which no task waits or runs."""
+        """Leave the row of the destination that has been known longest, and of which no task waits or is a probe."""
         for name, known in self._known.items():
             if known.probe is None and not self._waiting_at(name):
-                known.row.own[:] = memoryview(bytes(8 * len(known.row.own))).cast("Q")
+                for word in range(len(known.row.own)):
+                    known.row.own[word] = 0
                 del self._known[name]
                 return
 
@@ -218,17 +248,17 @@ class Destinations:
                 yield None
                 return
             destination = Destination.of(row.words)
-            was, since_ns = destination.state, destination.since_ns
+            was = destination.state
             yield destination
-            row.words[:WORDS] = memoryview(bytearray(8 * WORDS)).cast("Q")
-            for place, word in enumerate(destination.words()):
-                row.words[place] = word
-        name = known.name.removeprefix(self._prefix)
-        if was is State.CLOSED and destination.state is State.OPEN:
-            self._emit(
-                events.destination_opened(
-                    destination=name, failures=destination.failures, attempts=destination.attempts, error=error
-                )
-            )
-        elif was is not State.CLOSED and destination.state is State.CLOSED:
-            self._emit(events.destination_closed(destination=name, away_s=round(now - since_ns / SECOND_NS, 3)))
+            row.words[:WORDS] = memoryview(array("Q", destination.words()))
+        if was.is_away is not destination.state.is_away:
+            self._tell_of(known.name.removeprefix(self._prefix), destination, now, error)
+
+    def _tell_of(self, name: str, destination: Destination, now: float, error: str) -> None:
+        """It has opened, or closed."""
+        if destination.state.is_away:
+            attempts, failures = destination.attempts, destination.failures
+            fact = events.destination_opened(destination=name, failures=failures, attempts=attempts, error=error)
+        else:
+            fact = events.destination_closed(destination=name, away_s=round(now - destination.since_ns / SECOND_NS, 3))
+        self._emit(fact)

@@ -42,6 +42,7 @@ class WindowHandling:
         parts: Parts,
         judge: Judge,
         lanes: Lanes,
+        lineup: Lineup[InHand],
         *,
         width: int,
         key_of: KeyOf | None,
@@ -61,9 +62,9 @@ class WindowHandling:
         self._key_of = key_of
         self._settling = parts.settling
         self._suspects = parts.suspects
-        self._lineup: Lineup[InHand] = Lineup()
-        retries = RetryLanes(parts.share, lambda: self._lineup.ready > 0, context.clock)
-        self._rules = Rules((*rules, retries), self._lineup)
+        self._lineup = lineup
+        retries = RetryLanes(parts.share, lambda: lineup.ready > 0, context.clock)
+        self._rules = Rules((*rules, retries), lineup)
         self._batches = Batches(context.board, parts)
         self._running = 0
         self._parked = 0
@@ -227,9 +228,9 @@ class WindowHandling:
             self._lineup.again(task, 0.0)
             return True
         assert task.ended is not None
-        self._rules.end(task)
+        is_its_own = not self._rules.end(task)
         ended, task.ended = task.ended, None
-        self._bring_on(task, self._judge.conclusion(task.attempt, ended))
+        self._bring_on(task, self._judge.conclusion(task.attempt, ended) if is_its_own else None)
         self._start_ready()
         return not self._running or (not self._is_dry and self.wants() > 0)
 

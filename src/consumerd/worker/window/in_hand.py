@@ -51,6 +51,8 @@ class InHand:
     is_alone: no other one goes into a batch with it.
     record: made ahead of its attempt, where that is in a batch.
     others: tasks that are finished with it, once it is done.
+    destination: the row of what it needs; empty where that is nothing, None before anybody has asked.
+    openings: how often that had opened when the attempt began.
     """
 
     attempt: Attempt
@@ -64,6 +66,8 @@ class InHand:
     is_alone: bool = False
     record: object = UNSEEN
     others: list[InHand] = field(default_factory=list)
+    destination: str | None = None
+    openings: int = 0
 
     @property
     def task(self) -> Task:

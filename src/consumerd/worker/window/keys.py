@@ -1,17 +1,19 @@
-"""What orders the tasks of a consumer among each other. Runs in workers and the foreground."""
+"""What orders the tasks of a consumer among each other, and what they need. Runs in workers and the foreground."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from consumerd.config.common_keys import CommonKeys
 from consumerd.errors import UndecodableError
 from consumerd.model.contract import is_overridden
 from consumerd.worker.attempts.attempt import Attempt
 from consumerd.worker.attempts.hooks import Hooks
 from consumerd.worker.window.batch_lane import CoalesceKey
 from consumerd.worker.window.handling import KeyOf
+from consumerd.worker.window.in_hand import InHand
 
 
 def key_by(consumer: Any, hooks: Hooks) -> KeyOf:  # the user's class
@@ -54,3 +56,27 @@ def _hashable(task_key: Any, record: object) -> Hashable:  # the user's method
     key: Hashable = task_key(record)
     hash(key)
     return key
+
+
+def has_destinations(consumer_class: type, common: CommonKeys) -> bool:
+    """Whether its tasks name what they need."""
+    return common.destination is not None or is_overridden(consumer_class, "task_destination")
+
+
+def destination_by(consumer: Any, hooks: Hooks, field: str | None) -> Callable[[InHand], str]:  # the user's class
+    """What a task needs, by this field of its record, or by the consumer's `task_destination(record)`; else empty."""
+
+    def destination_of(task: InHand) -> str:
+        try:
+            record = task.attempt.peek()
+        except (UndecodableError, ValueError):
+            return ""  # the attempt says so itself
+        if field is not None:
+            return _name(_field(record, field))
+        return hooks.call("task_destination", lambda: _name(consumer.task_destination(record)), "")
+
+    return destination_of
+
+
+def _name(destination: object) -> str:
+    return "" if destination is None else str(destination)

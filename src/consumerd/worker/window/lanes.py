@@ -62,14 +62,16 @@ class Gathers(Protocol):
 class ThreadLanes:
     """A thread for each attempt that runs at the same time, begun when it is first needed.
 
-    As many tasks again wait in a queue, so that a thread that has ended one finds the next.
+    Further tasks wait in a queue, so that a thread that has ended one finds the next.
     """
 
-    def __init__(self, maker: AttemptMaker, interrupts: Interrupts, lanes: Sequence[LaneWriter]) -> None:
+    def __init__(self, maker: AttemptMaker, interrupts: Interrupts, lanes: Sequence[LaneWriter], *, ahead: int) -> None:
+        """ahead: how many tasks may wait in the queue."""
         self.on_ended: Callable[[InHand], bool] = lambda task: True
         self._maker = maker
         self._interrupts = interrupts
         self._lanes = lanes
+        self._ahead = ahead
         self._work: SimpleQueue[InHand | None] = SimpleQueue()
         self._ended: deque[InHand] = deque()
         self._threads: list[threading.Thread] = []
@@ -79,7 +81,7 @@ class ThreadLanes:
 
     @property
     def room(self) -> int:
-        return 2 * len(self._lanes) - self._given
+        return len(self._lanes) + self._ahead - self._given
 
     def start(self, task: InHand) -> None:
         self._given += 1

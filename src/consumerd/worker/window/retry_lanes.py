@@ -31,7 +31,8 @@ class RetryLanes:
         self._began[task] = (now, new_waits)
         return None
 
-    def leave(self, task: InHand, *, was_begun: bool) -> None:
+    def leave(self, task: InHand, *, was_begun: bool) -> bool:
         began_at, new_waited = self._began.pop(task)
         if was_begun:
             self._share.note_retried(self._clock.monotonic() - began_at, beside_new=new_waited)
+        return False

@@ -23,8 +23,11 @@ class Rule(Protocol):
         again, on the monotonic clock.
         """
 
-    def leave(self, task: InHand, *, was_begun: bool) -> None:
-        """The attempt has ended, as `task.ended` says, or it was not begun after all: what was taken is given back."""
+    def leave(self, task: InHand, *, was_begun: bool) -> bool:
+        """The attempt has ended, as `task.ended` says, or it was not begun after all: what was taken is given back.
+
+        True where the attempt does not count: the task is to begin anew when the rule lets it.
+        """
 
 
 class Rules:
@@ -48,12 +51,14 @@ class Rules:
                 return False
         return True
 
-    def end(self, task: InHand, *, was_begun: bool = True) -> None:
-        """The attempt has ended, or was not begun: who waits at its gates is tried."""
-        self._leave(self._rules, task, was_begun=was_begun)
+    def end(self, task: InHand, *, was_begun: bool = True) -> bool:
+        """The attempt has ended, or was not begun: who waits at its gates is tried. True where it does not count."""
+        return self._leave(self._rules, task, was_begun=was_begun)
 
-    def _leave(self, rules: Sequence[Rule], task: InHand, *, was_begun: bool) -> None:
+    def _leave(self, rules: Sequence[Rule], task: InHand, *, was_begun: bool) -> bool:
+        counts = True
         for rule in rules:
             if (gate := rule.gate(task)) is not None:
-                rule.leave(task, was_begun=was_begun)
+                counts = not rule.leave(task, was_begun=was_begun) and counts
                 self._lineup.wake(gate)
+        return not counts

@@ -10,6 +10,7 @@ processes share; whoever changes it has the row for itself meanwhile.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -45,12 +46,16 @@ WORDS = 12
 
 
 class State(IntEnum):
-    """Of a destination."""
+    """Of a destination. No task begins at one that is away, but a probe."""
 
     CLOSED = 0
     OPEN = 1
     RETURNING = 2
     HELD = 3
+
+    @property
+    def is_away(self) -> bool:
+        return self in (State.OPEN, State.HELD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +115,21 @@ class Destination:
         run_tasks, usual = divmod(words[5], 1 << 32)
         attempts, failures = divmod(words[6], 1 << 32)
         counts = [(word >> shift & _HALF, word >> shift + 16 & _HALF) for word in words[8:WORDS] for shift in (0, 32)]
+        since_ns, changed_ns, next_ns, pause_ns = words[1:5]
         return cls(
-            state, openings, run, run_tasks, *words[1:5], usual, attempts, failures, bucket=words[7], counts=counts
+            state=state,
+            openings=openings,
+            run=run,
+            run_tasks=run_tasks,
+            since_ns=since_ns,
+            changed_ns=changed_ns,
+            next_ns=next_ns,
+            pause_ns=pause_ns,
+            usual=usual,
+            attempts=attempts,
+            failures=failures,
+            bucket=words[7],
+            counts=counts,
         )
 
     def words(self) -> list[int]:
@@ -150,11 +168,11 @@ class Destination:
         """How many tasks a second may begin while it returns."""
         passed = now - self.changed_ns
         if not self.usual:
-            return LEAST_RATE * 2.0 ** (passed / RAMP_NS)
+            return LEAST_RATE * math.pow(2.0, passed / RAMP_NS)
         usual = max(self.usual / 1000, LEAST_RATE)
         if passed < STEADY_NS:
             return usual * min(1.0, FIRST_PART + (1 - FIRST_PART) * passed / RAMP_NS)
-        return usual * 2.0 ** ((passed - STEADY_NS) / DOUBLES_IN_NS)
+        return usual * math.pow(2.0, (passed - STEADY_NS) / DOUBLES_IN_NS)
 
     # After attempts
 
@@ -162,7 +180,7 @@ class Destination:
         """These have ended that began where it was closed, or while it returned."""
         if self.has_returned(now):
             self._close(now)
-        if self.state not in (State.CLOSED, State.RETURNING):
+        if self.state.is_away:
             return
         self._roll(policy, now)
         attempts, failures = self.counts[self.bucket % BUCKETS]
@@ -218,13 +236,13 @@ class Destination:
 
     def hold(self, now: int) -> None:
         """Keep it open until `release`."""
-        if self.state in (State.CLOSED, State.RETURNING):
+        if not self.state.is_away:
             self._open(now)
         self._become(State.HELD, now)
 
     def release(self, now: int) -> None:
         """Let it return, whatever was found. Nothing where its tasks run."""
-        if self.state in (State.OPEN, State.HELD):
+        if self.state.is_away:
             self._return(now)
 
     # From state to state
@@ -232,7 +250,7 @@ class Destination:
     def _open(self, now: int) -> None:
         if self.state is State.CLOSED:
             self.since_ns, self.pause_ns = now, FIRST_PAUSE_NS
-            self.attempts, self.failures = self.within_window()
+        self.attempts, self.failures = self.within_window()
         self._become(State.OPEN, now)
         self.openings += 1
         self._pause(now, 0.0)
