@@ -8,8 +8,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import kafka_loop, memory, table_group, table_idle, table_loop, table_peers
+from benchmarks import memory, table_group, table_idle, table_loop, table_peers
 from benchmarks.figures import Figure, machine, table
+from benchmarks.kafka import loop as kafka_loop
 from benchmarks.supervision import restart, whole
 
 AREAS: dict[str, tuple[Callable[[], Iterator[Figure]], ...]] = {

@@ -6,7 +6,10 @@ import os
 import time
 from typing import Any, ClassVar
 
+from pydantic import BaseModel
+
 from benchmarks.hello import announce
+from benchmarks.kafka.count import Count
 from consumerd import BaseConsumer, KafkaBaseConsumer, TableBaseConsumer
 
 
@@ -67,6 +70,19 @@ class Receiving(KafkaBaseConsumer):
         if not self._has_announced:
             self._has_announced = True
             announce(self.worker_id)
+
+
+class Counted(KafkaBaseConsumer):
+    """Counts its records, as the peers do."""
+
+    class Config(BaseModel):
+        records: int
+
+    def pre_consume(self) -> None:
+        self._count = Count(self.config["records"])
+
+    def handle_task(self, offset: int, record: Any) -> None:
+        self._count()
 
 
 class Stamping(TableBaseConsumer):

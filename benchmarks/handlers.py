@@ -15,11 +15,11 @@ from benchmarks.runs import Watch
 Handler = Callable[..., None]
 
 
-def handle_nothing(*, offset: int, record: object) -> None:
+def handle_nothing(offset: int, record: object) -> None:
     """The trivial handler."""
 
 
-def handle_20us(*, offset: int, record: object) -> None:
+def handle_20us(offset: int, record: object) -> None:
     """Busy for 20 µs."""
     until = time.perf_counter() + 20e-6
     while time.perf_counter() < until:
@@ -30,7 +30,7 @@ def before_task() -> None:
     """A hook that does nothing."""
 
 
-def handle_after_hook(*, offset: int, record: object) -> None:
+def handle_after_hook(offset: int, record: object) -> None:
     """The trivial handler, with a hook before each task: a consumer of ours has it as `pre_handle_task`."""
     before_task()
     handle_nothing(offset=offset, record=record)

@@ -10,7 +10,7 @@ from benchmarks.brokers import database_server
 from benchmarks.figures import Figure
 from benchmarks.runs import paired
 
-PAIRS = 7
+PAIRS = 5
 ROWS = {"SQLite": 150_000, "MariaDB": 60_000, "PostgreSQL": 100_000}
 
 

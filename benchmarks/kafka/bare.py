@@ -1,31 +1,30 @@
-"""One run of one loop, in a process of its own: `python -m benchmarks.kafka_run LOOP BROKERS TOPIC RECORDS HANDLER`.
+"""What a careful person writes by hand on the bare client, with our decoder and commit pattern.
 
-Prints its pace, in records a second.
+`python -m benchmarks.kafka.bare BROKERS TOPIC RECORDS [auto]` counts records until it is ended; with `auto` by the
+shortest loop there is.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 import uuid
+from typing import Any
 
 import orjson
 
-from benchmarks.handlers import HANDLERS, Handler, consume
-from benchmarks.runs import Stopwatch
+from benchmarks.handlers import Handler
+from benchmarks.kafka.count import Count
+from benchmarks.runs import Watch
 
 BATCH = 500
 COMMIT_INTERVAL_S = 1.0
 MAX_UNSETTLED = 10_000
-HEAD_START_S = 5.0
-READ_AHEAD = {"queued.min.messages": 10_000_000, "queued.max.messages.kbytes": 2_000_000}
-"""librdkafka reads as far ahead as it may; the bare loop's and ours alike."""
 
 
-def run_bare(brokers: str, topic: str, handler: Handler, watch: Stopwatch) -> None:
-    """What a careful person writes by hand, with our commit pattern: batches, errors looked at, asynchronous commits
-    once a second or after 2,500 records, one on its way, no more than 10,000 records not confirmed."""
+def run_bare(brokers: str, topic: str, handler: Handler, watch: Watch, **properties: Any) -> None:
+    """Batches, errors looked at, asynchronous commits once a second or after 2,500 records, one on its way, no more
+    than 10,000 records not confirmed."""
     from confluent_kafka import Consumer, TopicPartition
 
     handled = sent = confirmed = 0
@@ -45,7 +44,7 @@ def run_bare(brokers: str, topic: str, handler: Handler, watch: Stopwatch) -> No
             "enable.auto.commit": False,
             "partition.assignment.strategy": "cooperative-sticky",
             "on_commit": answered,
-            **READ_AHEAD,
+            **properties,
         }
     )
     consumer.subscribe([topic])
@@ -71,20 +70,33 @@ def run_bare(brokers: str, topic: str, handler: Handler, watch: Stopwatch) -> No
     consumer.close()
 
 
-def run_consumerd(brokers: str, topic: str, handler: Handler, watch: Stopwatch) -> None:
-    """A consumer of ours in the foreground."""
-    from consumerd import KafkaBaseConsumer
+def run_auto(brokers: str, topic: str, handler: Handler) -> None:
+    """The shortest loop: the client commits by itself, every five seconds, what it has handed out, done or not."""
+    from confluent_kafka import Consumer
 
-    configs = {"brokers": brokers, "topic_name": topic, "consumer_group": uuid.uuid4().hex, **READ_AHEAD}
-    consume(KafkaBaseConsumer, handler, watch, configs)
+    consumer = Consumer({"bootstrap.servers": brokers, "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest"})
+    consumer.subscribe([topic])
+    while True:
+        for message in consumer.consume(BATCH, 0.2):
+            if message.error() is None:
+                handler(offset=message.offset(), record=orjson.loads(message.value()))
+
+
+class _Endless:
+    def passed(self, handled: int) -> bool:
+        return False
 
 
 def main() -> None:
-    loop, brokers, topic, records, handler = sys.argv[1:]
-    watch = Stopwatch(int(records), HEAD_START_S)
-    run = {"bare": run_bare, "consumerd": run_consumerd}[loop]
-    run(brokers, topic, HANDLERS[handler], watch)
-    print(json.dumps(watch.answer))
+    brokers, topic, records, *auto = sys.argv[1:]
+    count = Count(int(records))
+
+    def handle(offset: int, record: object) -> None:
+        count()
+
+    if auto:
+        run_auto(brokers, topic, handle)
+    run_bare(brokers, topic, handle, _Endless())
 
 
 if __name__ == "__main__":
