@@ -190,7 +190,7 @@ class Loop:
             batch = self._fetch_outside(min(room, wanted, LARGEST_FETCH), wait_s)
         except (SourceAwayError, StoreAwayError) as error:
             self._gate.note_source(error)
-            self._wait(IDLE_FETCH_S)
+            self._wait(0.0 if self._handling.is_busy else IDLE_FETCH_S)  # tasks that run go on
             return None
         except EndOfSource:
             self._has_ended = True

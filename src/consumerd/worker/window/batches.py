@@ -10,23 +10,29 @@ from collections.abc import Callable, Collection, Hashable, Iterator
 from consumerd.model.outcome import DONE, Retry
 from consumerd.model.runs import runs
 from consumerd.sources.contract import Batch, Revocable
-from consumerd.wire.board_writer import BoardWriter
+from consumerd.wire.board import Hold
 from consumerd.worker.attempts.attempt import Attempt, Conclusion
+from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.handling import Parts
 from consumerd.worker.tasks.runner import Span
 from consumerd.worker.window.in_hand import BatchInHand, InHand
+
+MOST_BYTES = 64 * 1_048_576
+"""Of the payloads in hand, together: where they take more, nothing is fetched until some batch has ended."""
 
 
 class Batches:
     """In the order in which they came."""
 
-    def __init__(self, board: BoardWriter, parts: Parts) -> None:
-        self._board = board
+    def __init__(self, context: WorkerContext, parts: Parts) -> None:
+        self._board = context.board
         self._parts = parts
         self._source = source = parts.source
         self._settling = parts.settling
         self._keeps = source.keeps if isinstance(source, Revocable) else None
         self._in_hand: list[BatchInHand] = []
+        self._size_bytes = 0
+        self._task_bytes = context.common.payload_limit  # nobody has seen one; then the last batch says it
 
     def __bool__(self) -> bool:
         return bool(self._in_hand)
@@ -37,7 +43,18 @@ class Batches:
         self._in_hand.append(came_in)
         for index in range(len(batch.raws)):
             attempt = records.attempt(batch, index)
+            came_in.size_bytes += len(attempt.task.payload)
             yield InHand(attempt, came_in, index, key_of(attempt))
+        self._size_bytes += came_in.size_bytes
+        self._task_bytes = max(1, came_in.size_bytes // len(batch.raws))
+
+    def room(self) -> int:
+        """How many more tasks may come, by the bytes of those in hand; the board shows where there is no room."""
+        left_bytes = MOST_BYTES - self._size_bytes
+        if left_bytes <= 0:
+            self._board.holds(Hold.UNSETTLED_FULL)
+            return 0
+        return max(1, left_bytes // self._task_bytes)
 
     def lost(self) -> Collection[BatchInHand]:
         """Those that are being taken away: nothing of them may begin any more."""
@@ -80,5 +97,6 @@ class Batches:
             self._settling.park()  # before a batch is left: whoever takes its shard away waits for that
         for came_in in self._in_hand:
             if not came_in.left:
+                self._size_bytes -= came_in.size_bytes
                 self._source.release(came_in.batch, sorted(came_in.not_begun))
         self._in_hand = [came_in for came_in in self._in_hand if came_in.left]

@@ -16,6 +16,7 @@ from consumerd.worker.attempts.attempt import Attempt, Conclusion
 from consumerd.worker.attempts.judge import Judge
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.handling import Parts
+from consumerd.worker.window.ahead import Ahead
 from consumerd.worker.window.alone import Alone
 from consumerd.worker.window.batches import Batches
 from consumerd.worker.window.in_hand import InHand
@@ -65,7 +66,8 @@ class WindowHandling:
         self._lineup = lineup
         retries = RetryLanes(parts.share, lambda: lineup.ready > 0, context.clock)
         self._rules = Rules((*rules, retries), lineup)
-        self._batches = Batches(context.board, parts)
+        self._batches = Batches(context, parts)
+        self._ahead = Ahead(width)
         self._running = 0
         self._parked = 0
         self._alone = Alone(parts)
@@ -81,11 +83,12 @@ class WindowHandling:
         return bool(self._batches or self._parked)
 
     def wants(self) -> int:
-        """Nothing while there is a next task for each lane; then as many as there are lanes, and as many again."""
+        """As many as can start soon, and as there is room for their payloads."""
+        if not (room := self._batches.room()):
+            return 0
         if self._gathers is not None:
-            return self._gathers.wants(self._lineup.ready)
-        at_hand = self._running + self._lineup.ready
-        return 3 * self._width - at_hand if at_hand < 2 * self._width else 0
+            return min(room, self._gathers.wants(self._lineup.ready))
+        return min(room, self._ahead.wants(self._running + self._lineup.ready))
 
     def rests_for_s(self) -> float:
         if not self.is_busy:
@@ -101,7 +104,9 @@ class WindowHandling:
 
     def handle(self, batch: Batch | None) -> Generator[None]:
         """One pass: start what may start, wait for something to end, conclude and settle what has."""
-        self._is_leaving, self._is_dry = False, batch is None
+        self._is_leaving, self._is_dry = False, batch is None and self.wants() > 0
+        if batch is not None or self._is_dry:
+            self._ahead.note_fetched(0 if batch is None else len(batch.raws), self._clock.monotonic())
         for task in () if batch is None else self._batches.take(batch, self._key):
             self._lineup.add(task)
         self._run_once()

@@ -15,13 +15,14 @@ from consumerd.worker.attempts.maker import UNSEEN
 
 @dataclass(slots=True, eq=False)
 class BatchInHand:
-    """left: how many of its tasks have not ended.
+    """left: how many of its tasks have not ended. size_bytes: of all their payloads.
 
     done: the indexes of those that are done and not settled yet; not_begun: of those that were given back.
     """
 
     batch: Batch
     left: int
+    size_bytes: int = 0
     done: list[int] = field(default_factory=list)
     not_begun: list[int] = field(default_factory=list)
 

@@ -1,0 +1,35 @@
+"""How many tasks a window has at hand. Pure, the time is given.
+
+Those that can start soon have been fetched, so that no lane waits; and no more than those, for a row that waits here is
+claimed, and other workers that could run it are idle beside it.
+"""
+
+from __future__ import annotations
+
+AHEAD_S = 0.05
+"""What starts within this time has been fetched."""
+MOST_AHEAD = 100
+"""And no more than so many, or than there are lanes: by then a fetch costs little beside its tasks."""
+
+
+class Ahead:
+    """Of one window. How quickly tasks come and go is known from fetch to fetch, while there are some."""
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+        self._most = max(width, MOST_AHEAD)
+        self._task_s = AHEAD_S
+        self._fetched = 0
+        self._fetched_at = 0.0
+
+    def wants(self, at_hand: int) -> int:
+        """How many to fetch, with so many that run or could; nothing while there are enough."""
+        ahead = max(1, min(self._most, int(AHEAD_S / self._task_s)))
+        return max(0, self._width + 2 * ahead - at_hand) if at_hand < self._width + ahead else 0
+
+    def note_fetched(self, tasks: int, now: float) -> None:
+        """So many were fetched, as far as there were some."""
+        if tasks and self._fetched:
+            task_s = (now - self._fetched_at) / self._fetched
+            self._task_s += (min(AHEAD_S, task_s) - self._task_s) / 4
+        self._fetched, self._fetched_at = tasks, now
