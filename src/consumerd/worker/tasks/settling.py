@@ -10,7 +10,7 @@ not taken, though others are, is told by itself, stays held, and is tried again 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from consumerd import events
@@ -91,7 +91,7 @@ class Settling:
         """These tasks have come to their end: settle them, or hold what must be parked before for the next `park`."""
         conclusion = span.conclusion
         if conclusion is None:
-            self._source.settle((Settlement(span.batch, span.start, span.stop, DONE),), is_due=False)
+            self.finish((span,))
             return
         outcome = conclusion.outcome
         assert not isinstance(outcome, Unfinished)
@@ -101,6 +101,10 @@ class Settling:
         else:
             settlement = Settlement(span.batch, span.start, span.stop, outcome, conclusion.task)
             self._source.settle((settlement,), is_due=False)
+
+    def finish(self, spans: Iterable[Span]) -> None:
+        """All these tasks are done: settle them."""
+        self._source.settle([Settlement(span.batch, span.start, span.stop, DONE) for span in spans], is_due=False)
 
     def park(self, *, is_last: bool = False) -> None:
         """Park what is held, and settle it. Nothing while the store is away. is_last: ask it whatever it said before.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterator
 
 from consumerd.model.outcome import DONE, Retry
+from consumerd.model.parked import ParkedTask
 from consumerd.model.runs import runs
 from consumerd.sources.contract import Batch, Revocable
 from consumerd.wire.board import Hold
@@ -62,6 +63,14 @@ class Batches:
             return ()
         return [came_in for came_in in self._in_hand if not self._keeps(came_in.batch)]
 
+    def takes_back(self, task: InHand) -> bool:
+        """Whether a task may not start, for its batch is being taken away: it is given back then."""
+        came_in = task.came_in
+        if self._keeps is None or isinstance(came_in, ParkedTask) or self._keeps(came_in.batch):
+            return False
+        came_in.give_back(task.index)
+        return True
+
     def conclude(self, came_in: BatchInHand, index: int, conclusion: Conclusion) -> None:
         """A task of a batch has come to its end. What is done is settled later, with others."""
         is_done = conclusion.outcome is DONE
@@ -81,14 +90,14 @@ class Batches:
             self._release_ended()
 
     def _settle_done(self) -> None:
-        done = 0
+        done, spans = 0, list[Span]()
         for came_in in self._in_hand:
             if came_in.done:
                 done += len(came_in.done)
-                for start, stop in runs(sorted(came_in.done)):
-                    self._settling.take(Span(came_in.batch, start, stop))
+                spans += [Span(came_in.batch, start, stop) for start, stop in runs(sorted(came_in.done))]
                 came_in.done = []
         if done:
+            self._settling.finish(spans)
             self._board.note_done(done)
             self._parts.hooks.count(done)
 

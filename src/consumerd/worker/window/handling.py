@@ -173,6 +173,9 @@ class WindowHandling:
             task = self._lineup.next(now)
             if task is None:
                 return
+            if self._batches.takes_back(task):
+                self._lineup.end(task)
+                continue
             if task.attempt.ended is None and not self._rules.admit(task, now):
                 continue
             suspect = self._suspects.find(task.task.id) if are_suspects_known else None
