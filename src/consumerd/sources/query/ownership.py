@@ -161,11 +161,12 @@ class Ownership:
         self.losses += is_lost and bool(self.shard.ranges)
         self._has_reached, self._leased_at = True, now
         kept = division.fair_part(after, member)
-        is_given = kept != after[member.name].ranges
+        is_surplus = kept != after[member.name].ranges
         if kept != self.shard.ranges:
-            self._leaving = set(in_hand) if is_given else set()
+            self._leaving = set(in_hand) if is_surplus else set()
             self._own(kept)
-        if is_given and self._has_drained(in_hand):
+        is_given = is_surplus and self._has_drained(in_hand)
+        if is_given:
             after = parked.divide(lambda before, at: division.reduced(before, member, kept))
         lacks = division.lacks(after, member)
         if is_given or (lacks and not self._did_lack):
