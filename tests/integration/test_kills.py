@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,12 +27,14 @@ def test_kills_cost_repeats_alone_and_each_has_its_kill(state_dir: Path, databas
     assert len(kills.taken_over_s()) >= SECONDS / 24, "hardly a row was in hand"
 
 
+@pytest.mark.parametrize("concurrency", [1, 4])
 @pytest.mark.parametrize("load", [WITH_EFFECTS, BY_QUERY], ids=["table", "query"])
 @pytest.mark.parametrize("server", ["sqlite", "mariadb", "postgres"])
 def test_each_row_has_its_effect_once_whenever_workers_are_killed(
-    state_dir: Path, server: str, load: Load, request: pytest.FixtureRequest
+    state_dir: Path, server: str, load: Load, concurrency: int, request: pytest.FixtureRequest
 ) -> None:
-    """`make kills KILLS="--effects …"` has a thousand kills."""
+    """`make kills KILLS="--effects … --concurrency …"` has a thousand kills."""
+    load = replace(load, concurrency=concurrency)
     database = None if server == "sqlite" else request.getfixturevalue(f"{server}_url")
     kills = Kills(state_dir, workers=4, seed=SEED, database=database, load=load)
     report = kills.run(EFFECTS_SECONDS, kills_a_second=KILLS_A_SECOND)

@@ -2,7 +2,7 @@
 
 `make kills KILLS="--database mariadb"` is the whole run, of ten minutes; the tests have a short one. Each task is
 settled by itself, so that a kill costs one row at most. With `--effects` each has an effect in the database, which is
-to be there once.
+to be there once; with `--concurrency` a worker runs several of them at once.
 """
 
 from __future__ import annotations
@@ -131,8 +131,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--out", help="keep every run of a row there, one JSON array a line")
     parser.add_argument("--effects", choices=["table", "query"], help="rows with an effect each, by self.transaction()")
     parser.add_argument("--beside", action="store_true", help="claims in a table of their own")
+    parser.add_argument("--concurrency", type=int, default=1, help="so many rows at once in each worker, with effects")
     options = parser.parse_args(arguments)
+    if options.concurrency > 1 and not options.effects:
+        parser.error("--concurrency is for rows with --effects: a kill repeats as many others as run at once")
     load = {None: BESIDE if options.beside else LOAD, "table": WITH_EFFECTS, "query": BY_QUERY}[options.effects]
+    load = replace(load, concurrency=options.concurrency)
     directory = own_directory(tempfile.mkdtemp(prefix="consumerd-kills-"), f"seed {options.seed}")
     with database_named(options.database) as database:
         kills = Kills(directory, workers=options.workers, seed=options.seed, database=database, load=load)

@@ -72,6 +72,7 @@ class Load:
     has_effects: each has one in the database, written in the transaction that settles it.
     consumer: the class.
     is_beside: their claims stand in another table.
+    concurrency: how many a worker runs at once.
     """
 
     task_s: float = TASK_S
@@ -80,6 +81,7 @@ class Load:
     has_effects: bool = False
     consumer: str = "NumberedRows"
     is_beside: bool = False
+    concurrency: int = 1
 
 
 class NumberedPool:
@@ -127,6 +129,7 @@ class NumberedPool:
             "task_s": self.load.task_s,
             "database": self.database,
             "batch_size": 10,
+            "concurrency": self.load.concurrency,
             "max_unsettled": self.load.max_unsettled,
             "settle_interval": 0.2,
             "task_timeout": TASK_TIMEOUT_S,
