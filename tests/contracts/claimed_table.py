@@ -411,6 +411,33 @@ class ClaimedTableContract:
         source.close(0.0)
         assert bench.rows() == ["pending", "pending", "done", "pending"]
 
+    def test_a_claim_that_is_too_old_is_lost_alone(self, bench: TableBench) -> None:
+        bench.enqueue(*range(4))
+        source = bench.source()
+        old = fetched(source, 2)
+        bench.clock.advance(0.7 * LEASE_S)
+        new = fetched(source, 2)
+        bench.clock.advance(0.2 * LEASE_S)
+        assert [source.keeps(batch) for batch in (old, new)] == [False, True]
+        source.settle([Settlement(new, 1, 2, DONE), Settlement(old, 0, 1, DONE)], is_due=True)  # it ran all the while
+        source.release(old, [1])
+        source.settle([Settlement(new, 0, 1, DONE)], is_due=True)
+        source.release(new, ())
+        assert bench.rows() == ["done", "pending", "done", "done"]
+        assert source.unsettled() == 0
+
+    def test_what_ends_while_there_is_nothing_to_claim_is_written_when_that_is_due(self, bench: TableBench) -> None:
+        bench.enqueue(*range(3))
+        source = bench.source()
+        batch = fetched(source)
+        assert source.fetch(10, 0.0) is None
+        for index in range(3):
+            source.settle([Settlement(batch, index, index + 1, DONE)], is_due=False)
+            assert source.fetch(10, 0.0) is None
+        assert bench.rows() == ["claimed"] * 3
+        source.settle((), is_due=True)
+        assert (bench.rows(), source.unsettled()) == (["done"] * 3, 0)
+
     def test_where_each_task_is_settled_by_itself_a_refused_one_leaves_room(self, bench: TableBench) -> None:
         bench.enqueue("x", "y")
         bench.refuse("DELETE", 1)

@@ -6,8 +6,11 @@ import asyncio
 from typing import Any, ClassVar
 
 from consumerd import BaseConsumer
+from consumerd.errors import SourceAwayError
+from consumerd.sources.contract import Batch
+from consumerd.sources.memory import MemorySource
 from consumerd.testing.running import Run
-from consumerd.wire.board import Hold
+from consumerd.wire.board import BoardFlag, Hold
 from consumerd.worker.window.batches import MOST_BYTES
 
 
@@ -75,6 +78,31 @@ def test_what_is_in_hand_ends_in_a_pause_and_the_board_says_that_it_is_one() -> 
         run.turn()
     assert (run.board.read().hold, run.done < 40) == (Hold.PAUSED, True)
     run.interrupts.is_paused = False
+    run.until_idle()
+    assert (run.done, run.board.read().hold) == (40, Hold.NOTHING)
+    run.stop()
+
+
+class Leaving(MemorySource):
+    is_away = False
+
+    def fetch(self, limit: int, timeout_s: float) -> Batch | None:
+        if self.is_away:
+            raise SourceAwayError("it is away")
+        return super().fetch(limit, timeout_s)
+
+
+def test_tasks_end_while_their_source_is_away_and_the_board_says_that_it_is() -> None:
+    source = Leaving()
+    run = turned(Run(Held, ["x"] * 40, configs={"concurrency": 10}, source=source))
+    source.is_away = True
+    run.consumer.let_go.set()
+    while source.unsettled():
+        run.turn()
+    reading = run.board.read()
+    assert (reading.flags, 10 <= reading.handled < 40) == (BoardFlag.SOURCE_AWAY, True)
+    source.is_away = False
+    run.clock.advance(10.0)
     run.until_idle()
     assert (run.done, run.board.read().hold) == (40, Hold.NOTHING)
     run.stop()
