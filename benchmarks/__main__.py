@@ -1,4 +1,4 @@
-"""`python -m benchmarks [loop|sql|waiting|idle|memory|restart|supervision …]`: measure, print the table.
+"""`python -m benchmarks [loop|sql|waiting|batch|idle|memory|restart|supervision …]`: measure, print the table.
 
 Exit code 1 where a bar does not hold.
 """
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from benchmarks import memory, table_group, table_idle, table_loop, table_peers
+from benchmarks.batches.figures import figures as batch_figures
 from benchmarks.figures import Figure, machine, table
 from benchmarks.kafka import loop as kafka_loop
 from benchmarks.supervision import restart, whole
@@ -23,6 +24,7 @@ AREAS: dict[str, tuple[Callable[[], Iterator[Figure]], ...]] = {
         table_peers.figures,
     ),
     "waiting": (table_group.waiting,),
+    "batch": (batch_figures,),
     "idle": (table_idle.figures,),
     "restart": (restart.figures,),
     "memory": (memory.figures,),

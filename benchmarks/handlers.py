@@ -42,14 +42,13 @@ LOOKS = 100
 """The stopwatch is looked at after so many tasks, where the loop tells of each."""
 
 
-def watched(base: type, handler: Handler, watch: Watch) -> type:
-    """A consumer class whose tasks `handler` handles; it stops itself when the stopwatch has them all.
+def stopping(base: type, watch: Watch) -> Any:  # a consumer class
+    """A consumer class that stops itself when the stopwatch has all tasks.
 
     The loop tells it by `number_of_consumed`: of each batch, or of each task where a hook runs before it.
     """
 
-    class Watched(base):  # type: ignore[misc,valid-type]  # one of our base classes
-        handle_task = staticmethod(handler)
+    class Stopping(base):  # type: ignore[misc,valid-type]  # one of our base classes
         _number = 0
         _has_ended = False
 
@@ -64,6 +63,15 @@ def watched(base: type, handler: Handler, watch: Watch) -> type:
             if is_time and not self._has_ended and watch.passed(number):
                 self._has_ended = True
                 os.kill(os.getpid(), signal.SIGTERM)
+
+    return Stopping
+
+
+def watched(base: type, handler: Handler, watch: Watch) -> type:
+    """The same whose tasks `handler` handles."""
+
+    class Watched(stopping(base, watch)):  # type: ignore[misc]  # a class of this moment
+        handle_task = staticmethod(handler)
 
     if handler is handle_after_hook:
         Watched.handle_task = staticmethod(handle_nothing)

@@ -11,14 +11,14 @@ import asyncio
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumerd import BaseConsumer, Dead, Retry
+from consumerd import BaseConsumer, BatchTask, Dead, Retry
 from consumerd.errors import SourceAwayError
 from consumerd.events.facts import Fact
 from consumerd.model.outcome import Done
@@ -53,7 +53,7 @@ DONE_BY = {"ok", "value"}
 class Way:
     """One way to run tasks.
 
-    base: the consumer's class, whose `handle_task` calls `World.attempt`.
+    base: the consumer's class, whose handler calls `World.attempt`.
     configs: of its entry. width: how many tasks may run at once.
     """
 
@@ -283,7 +283,7 @@ class World:
     def _assignment(self) -> int:
         """Of the batch that the attempt belongs to; a parked task's is whichever there is."""
         running: Any = RUNNING.get()
-        came_in = None if running is None else running.came_in
+        came_in = getattr(running, "came_in", None)
         return came_in.batch.assignment if isinstance(came_in, BatchInHand) else self.source.assignment
 
     def _complain_of(self, number: int) -> None:
@@ -475,6 +475,25 @@ class Asynchronous(BaseConsumer):
             for _ in range(offset * 7 % 5):  # so that they end in another order
                 await asyncio.sleep(0)
             return ended(end)
+
+
+class Batched(BaseConsumer):
+    """Many tasks at once, each with its own end."""
+
+    SOURCE: ClassVar[str] = "memory"
+    world: World
+
+    def handle_batch(self, tasks: list[BatchTask[Any]]) -> object:
+        with ExitStack() as attempts:
+            ends = [attempts.enter_context(self.world.attempt(task.offset)) for task in tasks]
+            return [_told(end) for end in ends]
+
+
+def _told(end: str) -> object:
+    try:
+        return ended(end)
+    except BaseException as error:  # noqa: BLE001 - SystemExit, too
+        return error
 
 
 def ended(end: str) -> object:

@@ -42,8 +42,8 @@ class Place:
         self._masters = masters
         self._started = 0
 
-    def start(self, name: str, **configs: Any) -> Running:
-        write_config(self.directory, entry(name, module=MODULE, file=str(self.file), **configs))
+    def start(self, name: str, module: str = MODULE, **configs: Any) -> Running:
+        write_config(self.directory, entry(name, module=module, file=str(self.file), **configs))
         self._started += 1
         master = self._masters.enter_context(
             running(

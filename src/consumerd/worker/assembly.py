@@ -107,7 +107,7 @@ class Assembly:
             self.context,
             parts,
             self._judge(self.consumer, parts.breaker),
-            self._lanes(width, is_held_up=has_rules),
+            self._lanes(width, parts, is_held_up=has_rules),
             lineup,
             width=width,
             key_of=None if common.ordered is None else key_by(self.consumer, self.hooks),
@@ -139,10 +139,10 @@ class Assembly:
             is_interrupted=self.context.deadline.has_begun,
         )
 
-    def _lanes(self, width: int, *, is_held_up: bool) -> Lanes:
+    def _lanes(self, width: int, parts: Parts, *, is_held_up: bool) -> Lanes:
         """is_held_up: nothing is given to them before it may begin."""
         if self.handlers.batch is not None:
-            return self._batch_lane(self.handlers.batch)
+            return self._batch_lane(self.handlers.batch, parts)
         interrupts = self.context.interrupts
         lanes = [self.context.board.lane_at(index) for index in range(width)]
         if not self.handlers.is_async:
@@ -151,14 +151,14 @@ class Assembly:
         maker = self._maker(self.handlers.any_record_awaited)
         return EventLoopLanes(maker, interrupts, lanes, self.handlers.event_loop)
 
-    def _batch_lane(self, handle: Handler) -> Lanes:
+    def _batch_lane(self, handle: Handler, parts: Parts) -> Lanes:
         common, source = self.context.common, self.source
         rules, coalesce = Rules(common.batch_size, common.batch_linger), common.coalesce
         if coalesce is not None:
             rules = replace(rules, keep=coalesce.keep, quiet_s=coalesce.quiet, max_wait_s=coalesce.max_wait)
         return BatchLane(
             self.context,
-            BatchMaker(self.context, self._maker(self.handlers.any_record), handle),
+            BatchMaker(self.context, self._maker(self.handlers.any_record), handle, parts.single.records.decoder),
             rules,
             None if coalesce is None else coalesce_key(self.consumer, self.hooks, coalesce.by),
             is_full=lambda: source.unsettled() >= common.max_unsettled,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from consumerd import events
 from consumerd.model.batch_task import BatchTask, Said
 from consumerd.model.failure import Failure
 from consumerd.model.outcome import DONE, Dead, Retry
+from consumerd.sources.contract import Batch
 from consumerd.worker.attempts.attempt import VERDICTS, Attempt, Ending, Handler, Raised, refused_value
+from consumerd.worker.attempts.handler import Decode
 from consumerd.worker.attempts.maker import AttemptMaker, Ready
 from consumerd.worker.tasks.context import WorkerContext
 
@@ -17,8 +19,14 @@ from consumerd.worker.tasks.context import WorkerContext
 class BatchMaker:
     """By one instance of the consumer's class."""
 
-    def __init__(self, context: WorkerContext, maker: AttemptMaker, handle: Handler) -> None:
-        """maker: decodes, and handles what is not for `handle_batch`: tombstones."""
+    def __init__(
+        self, context: WorkerContext, maker: AttemptMaker, handle: Handler, decoder: Callable[[Batch], Decode]
+    ) -> None:
+        """maker: decodes, and handles what is not for `handle_batch`: tombstones.
+
+        decoder: makes the records of a batch of the source's.
+        """
+        self.decoder = decoder
         self._maker = maker
         self._handle = handle
         self._redact = context.redact

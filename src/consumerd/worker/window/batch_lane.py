@@ -13,6 +13,7 @@ from threading import get_ident
 from consumerd.model.batch_task import BatchTask
 from consumerd.model.outcome import DONE
 from consumerd.model.task import Task
+from consumerd.sources.contract import Batch
 from consumerd.sources.decoding import TOMBSTONE
 from consumerd.wire.board_writer import LaneWriter
 from consumerd.worker.attempts.attempt import Ending
@@ -58,7 +59,9 @@ class BatchLane:
     def room(self) -> int:
         return self._size
 
-    def wants(self, ready: int) -> int:
+    def wants(self, ready: int, *, is_full: bool) -> int:
+        if is_full:
+            self.hurry()
         return 0 if self.rests_for_s() <= 0 else max(0, self._size - ready)
 
     def rests_for_s(self) -> float:
@@ -83,6 +86,18 @@ class BatchLane:
                 return
             key = None if self._key_of is None else self._key_of(task.record)
             self._gathering.add(task, group=group, key=key, now=self._clock.monotonic(), is_ready=is_again)
+
+    def start_fresh(self, batch: Batch, tasks: Sequence[InHand]) -> None:
+        decode, payload, key_of = self._maker.decoder(batch), batch.payload, self._key_of
+        add, now = self._gathering.add, self._clock.monotonic()
+        group = (None if self._is_across else batch.shard, False)
+        for task, raw in zip(tasks, batch.raws, strict=True):
+            try:
+                task.record = record = decode(payload(raw))
+            except Exception:  # noqa: BLE001 - of whatever decoder; the attempt meets it again, and says what it was
+                self.start(task)
+            else:
+                add(task, group=group, key=None if key_of is None else key_of(record), now=now)
 
     def take_back(self) -> list[InHand]:
         given = self._gathering.take_back() + [task for batch in self._next for task in batch]

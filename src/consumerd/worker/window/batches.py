@@ -5,14 +5,14 @@ Runs in workers and the foreground; the loop's thread alone calls it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterator
+from collections.abc import Collection, Iterable
 
 from consumerd.model.outcome import DONE, Retry
 from consumerd.model.parked import ParkedTask
 from consumerd.model.runs import runs
 from consumerd.sources.contract import Batch, Revocable
 from consumerd.wire.board import Hold
-from consumerd.worker.attempts.attempt import Attempt, Conclusion
+from consumerd.worker.attempts.attempt import Conclusion
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.handling import Parts
 from consumerd.worker.tasks.runner import Span
@@ -38,16 +38,15 @@ class Batches:
     def __bool__(self) -> bool:
         return bool(self._in_hand)
 
-    def take(self, batch: Batch, key_of: Callable[[Attempt], Hashable]) -> Iterator[InHand]:
-        """A batch comes; its tasks, none of which has ended."""
+    def take(self, batch: Batch) -> list[InHand]:
+        """A batch comes; its tasks, none of which has begun."""
         came_in, records = BatchInHand(batch, len(batch.raws)), self._parts.single.records
         self._in_hand.append(came_in)
-        for index in range(len(batch.raws)):
-            attempt = records.attempt(batch, index)
-            came_in.size_bytes += len(attempt.task.payload)
-            yield InHand(attempt, came_in, index, key_of(attempt))
+        tasks = [InHand(None, came_in, index, records=records) for index in range(len(batch.raws))]
+        came_in.size_bytes = sum(map(_size_bytes, map(batch.payload, batch.raws), tasks))
         self._size_bytes += came_in.size_bytes
         self._task_bytes = max(1, came_in.size_bytes // len(batch.raws))
+        return tasks
 
     def room(self) -> int:
         """How many more tasks may come, by the bytes of those in hand; the board shows where there is no room."""
@@ -70,6 +69,18 @@ class Batches:
             return False
         came_in.give_back(task.index)
         return True
+
+    def give_back(self, tasks: Iterable[InHand]) -> int:
+        """These come again: from their batches, or from the parking store; how many of them were parked."""
+        parked = []
+        for task in tasks:
+            if isinstance(task.came_in, ParkedTask):
+                parked.append(task.came_in)
+            else:
+                task.came_in.give_back(task.index)
+        if parked:
+            self._parts.due.put_back(parked)
+        return len(parked)
 
     def conclude(self, came_in: BatchInHand, index: int, conclusion: Conclusion) -> None:
         """A task of a batch has come to its end. What is done is settled later, with others."""
@@ -109,3 +120,8 @@ class Batches:
                 self._size_bytes -= came_in.size_bytes
                 self._source.release(came_in.batch, sorted(came_in.not_begun))
         self._in_hand = [came_in for came_in in self._in_hand if came_in.left]
+
+
+def _size_bytes(payload: object, task: InHand) -> int:
+    """Of its payload; where that is none that came as bytes, as it would be kept."""
+    return len(payload) if isinstance(payload, bytes) else len(task.task.payload)

@@ -49,9 +49,8 @@ class WindowHandling:
         key_of: KeyOf | None,
         rules: Sequence[Rule] = (),
     ) -> None:
-        """width: how many tasks run at once, at most. key_of: what orders tasks; None: nothing does.
-
-        rules: what else may keep a task from starting.
+        """width: how many tasks run at once, at most. key_of: what orders tasks; None: nothing does. rules: what else
+        may keep a task from starting.
         """
         self.is_finished = False
         self._parts = parts
@@ -59,9 +58,10 @@ class WindowHandling:
         self._judge = judge
         self._lanes = lanes
         self._gathers = lanes if isinstance(lanes, Gathers) else None
+        is_plain = not (rules or key_of or parts.source.traits.durable_defer or parts.source.traits.gives_again)
+        self._direct = self._gathers if is_plain else None
         self._width = width
         self._key_of = key_of
-        self._settling = parts.settling
         self._suspects = parts.suspects
         self._lineup = lineup
         retries = RetryLanes(parts.share, lambda: lineup.ready > 0, context.clock)
@@ -84,20 +84,16 @@ class WindowHandling:
 
     def wants(self) -> int:
         """As many as can start soon, and as there is room for their payloads."""
-        if not (room := self._batches.room()):
-            return 0
+        room = self._batches.room()
         if self._gathers is not None:
-            return min(room, self._gathers.wants(self._lineup.ready))
+            return min(room, self._gathers.wants(self._lineup.ready, is_full=not room))
         return min(room, self._ahead.wants(self._running + self._lineup.ready))
 
     def rests_for_s(self) -> float:
-        if not self.is_busy:
-            return math.inf
         if self._gathers is None or self._lineup.ready:
-            return 0.0
+            return 0.0 if self.is_busy else math.inf
         next_at = self._lineup.next_at
-        rests_for_s = self._gathers.rests_for_s()
-        return rests_for_s if next_at is None else min(rests_for_s, next_at - self._clock.monotonic())
+        return min(self._gathers.rests_for_s(), math.inf if next_at is None else next_at - self._clock.monotonic())
 
     def leave(self) -> None:
         self._is_leaving = True
@@ -107,8 +103,8 @@ class WindowHandling:
         self._is_leaving, self._is_dry = False, batch is None and self.wants() > 0
         if batch is not None or self._is_dry:
             self._ahead.note_fetched(0 if batch is None else len(batch.raws), self._clock.monotonic())
-        for task in () if batch is None else self._batches.take(batch, self._key):
-            self._lineup.add(task)
+        if batch is not None:
+            self._admit(batch)
         self._run_once()
         yield
         if self._is_leaving:
@@ -142,6 +138,16 @@ class WindowHandling:
 
     # What comes in
 
+    def _admit(self, batch: Batch) -> None:
+        tasks = self._batches.take(batch)
+        if self._direct is not None and not (self._suspects.are_known or self._parts.breaker.is_open):
+            self._running += len(tasks)
+            self._direct.start_fresh(batch, tasks)
+            return
+        for task in tasks:
+            task.key = self._key(task.attempt)
+            self._lineup.add(task)
+
     def _key(self, attempt: Attempt) -> Hashable:
         return None if self._key_of is None else self._key_of(attempt)
 
@@ -168,7 +174,7 @@ class WindowHandling:
 
     def _start_ready(self) -> None:
         are_suspects_known = self._suspects.are_known
-        while not self._is_leaving and self._lanes.room and self._may_start():
+        while self._lineup and not self._is_leaving and self._lanes.room and self._may_start():
             now = self._clock.monotonic()
             task = self._lineup.next(now)
             if task is None:
@@ -185,7 +191,8 @@ class WindowHandling:
                 self._leave_rules(task)
                 self._bring_on(task, self._suspects.condemn(task.task, suspect))
             elif self._running:
-                self._put_back(task)  # it starts when nothing else runs
+                self._leave_rules(task)
+                self._lineup.put_back(task)  # it starts when nothing else runs
                 if self._gathers is not None:
                     self._gathers.hurry()
                 return
@@ -193,10 +200,6 @@ class WindowHandling:
                 self._batches.settle()
                 self._alone.begin(task.task, suspect)
                 self._start(task)
-
-    def _put_back(self, task: InHand) -> None:
-        self._leave_rules(task)
-        self._lineup.put_back(task)
 
     def _leave_rules(self, task: InHand) -> None:
         if task.attempt.ended is None:
@@ -237,8 +240,10 @@ class WindowHandling:
             return True
         assert task.ended is not None
         is_its_own = not self._rules.end(task)
-        ended, task.ended = task.ended, None
-        self._bring_on(task, self._judge.conclusion(task.attempt, ended) if is_its_own else None)
+        ended, task.ended, attempt = task.ended, None, task.attempt
+        if not attempt.first_at:
+            self._judge.begin(attempt)  # it has come to its lane directly
+        self._bring_on(task, self._judge.conclusion(attempt, ended) if is_its_own else None)
         self._start_ready()
         return not self._running or (not self._is_dry and self.wants() > 0)
 
@@ -265,29 +270,25 @@ class WindowHandling:
 
     def _bring_on_with(self, conclusion: Conclusion, other: InHand) -> None:
         """A task that was to be finished with another, which has come to its end."""
-        self._leave_rules(other)
-        if conclusion.outcome is DONE:
+        if other.begun is not None:
+            self._leave_rules(other)
+        if conclusion.outcome is not DONE:
+            self._lineup.again(other, 0.0)
+        elif isinstance(other.came_in, ParkedTask):
             self._bring_on(other, Conclusion(other.task, DONE))
         else:
-            self._lineup.again(other, 0.0)
+            self._batches.conclude(other.came_in, other.index, conclusion)
 
     # What is left
 
     def _drop(self, is_dropped: Callable[[InHand], bool]) -> None:
         """Begin no further attempt at these tasks: they come again."""
         self._take_back()
-        put_back, dropped = [], self._lineup.drop(is_dropped)
+        dropped = self._lineup.drop(is_dropped)
         for other in [other for task in dropped for other in task.parted()[1:]]:
             self._leave_rules(other)
             self._lineup.again(other, 0.0)
-        for task in dropped + self._lineup.drop(is_dropped):
-            if isinstance(task.came_in, ParkedTask):
-                put_back.append(task.came_in)
-            else:
-                task.came_in.give_back(task.index)
-        if put_back:
-            self._parked -= len(put_back)
-            self._parts.due.put_back(put_back)
+        self._parked -= self._batches.give_back(dropped + self._lineup.drop(is_dropped))
         self._batches.settle()
 
     def _take_back(self) -> None:

@@ -11,6 +11,7 @@ from consumerd.sources.contract import Batch
 from consumerd.wire.board_writer import LaneWriter
 from consumerd.worker.attempts.attempt import Attempt, Ending
 from consumerd.worker.attempts.maker import UNSEEN
+from consumerd.worker.tasks.runner import Records
 
 
 @dataclass(slots=True, eq=False)
@@ -42,6 +43,7 @@ class BatchInHand:
 class InHand:
     """A task that this worker has, whether or not it runs.
 
+    begun: the attempt at it, once there is one: where many tasks go together, most need none of their own.
     came_in: its batch; or the parked task that it is.
     index: its place in its batch.
     key: two tasks of one key never run at once; None where that does not matter.
@@ -54,9 +56,10 @@ class InHand:
     others: tasks that are finished with it, once it is done.
     destination: the row of what it needs; empty where that is nothing, None before anybody has asked.
     openings: how often that had opened when the attempt began.
+    records: make the attempt, where none was begun.
     """
 
-    attempt: Attempt
+    begun: Attempt | None
     came_in: BatchInHand | ParkedTask
     index: int = 0
     key: Hashable | None = None
@@ -69,6 +72,16 @@ class InHand:
     others: list[InHand] = field(default_factory=list)
     destination: str | None = None
     openings: int = 0
+    records: Records | None = None
+
+    @property
+    def attempt(self) -> Attempt:
+        if self.begun is None:
+            assert self.records is not None
+            assert isinstance(self.came_in, BatchInHand)
+            self.begun = self.records.attempt(self.came_in.batch, self.index)
+            self.begun.has_record = self.record is not UNSEEN
+        return self.begun
 
     @property
     def task(self) -> Task:

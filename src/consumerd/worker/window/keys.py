@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from consumerd.config.common_keys import CommonKeys
@@ -37,13 +38,17 @@ def coalesce_key(consumer: Any, hooks: Hooks, by: str | Sequence[str] | None) ->
         hook = consumer.coalesce_key
         return lambda record: hooks.call("coalesce_key", partial(_hashable, hook, record), None)
     names = (by,) if isinstance(by, str) else tuple(by or ())
+    of_items: Callable[[Any], Hashable] = itemgetter(*names)
+    of_attributes: Callable[[Any], Hashable] = attrgetter(*names)
 
     def key_of(record: object) -> Hashable:
-        values = tuple(_field(record, name) for name in names)
         try:
-            return None if None in values or hash(values) is None else values
-        except TypeError:  # a list, or an object: nothing that records are told apart by
+            is_mapping = type(record) is dict or isinstance(record, Mapping)  # the first is quick
+            key: Hashable = (of_items if is_mapping else of_attributes)(record)
+            hash(key)
+        except (LookupError, AttributeError, TypeError):  # it has none, or a list: nothing that records are known by
             return None
+        return None if type(key) is tuple and None in key else key
 
     return key_of
 

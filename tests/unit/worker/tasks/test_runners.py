@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.runners import Asynchronous, Hooked, RunnersContract, Synchronous, Way
+from contracts.runners import Asynchronous, Batched, Hooked, RunnersContract, Synchronous, Way
 
 WAYS = {
     "fast": Way(Synchronous),
@@ -12,6 +12,7 @@ WAYS = {
     "coroutine": Way(Asynchronous),
     "threads": Way(Synchronous, {"concurrency": 4}, width=4),
     "threads with hooks": Way(Hooked, {"concurrency": 3}, width=3),
+    "batches": Way(Batched, {"batch_size": 4}, width=4),
     "event loop": Way(Asynchronous, {"concurrency": 4}, width=4),
 }
 

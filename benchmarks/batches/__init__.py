@@ -1,0 +1,1 @@
+"""`handle_batch` beside one statement for each record."""
