@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from operator import itemgetter
 from typing import Any, cast
 
 from sqlalchemy import Connection
@@ -53,6 +55,7 @@ class Claims:
     """The claims on one table, in one dialect. A key is a value, or where it has several columns a tuple of values.
 
     looks: how rows to claim are looked for.
+    key_of: the key of a row that was claimed.
     free, delete: what gives back the claim on a row, and what deletes the row, for `settle`.
     """
 
@@ -63,6 +66,7 @@ class Claims:
         self._dialect = dialect
         self._parts = parts_of(table, dialect)
         self._key = [quoted(dialect, column) for column in table.key]
+        self.key_of: Callable[[ClaimedRow], object] = _first(len(table.key))
         self._for_keys: dict[tuple[str, int], Statement] = {}
         self.free, self.delete = self.settlement(marks_of(table).freed), self.settlement(None)
         self.looks = Looks(table, dialect, self._parts, self.write)
@@ -83,7 +87,7 @@ class Claims:
         size = 1 << (len(keys) - 1).bit_length()  # so that few lengths are written; the last key fills up
         filled = [*keys, *([keys[-1]] * (size - len(keys)))]
         parts = filled if len(self._key) == 1 else [part for key in filled for part in cast("tuple[object, ...]", key)]
-        numbered = {f"key_{number}": part for number, part in enumerate(parts)}
+        numbered = dict(zip(_names(len(parts)), parts, strict=True))
         return self.run(connection, self._for(template, size), **numbered, **values)
 
     def _for(self, template: str, size: int) -> Statement:
@@ -91,10 +95,6 @@ class Claims:
         if statement is None:
             statement = self._for_keys[template, size] = self.write(template, among=self._among(size))
         return statement
-
-    def key_of(self, row: ClaimedRow) -> object:
-        """The key of a row that was claimed."""
-        return row[0] if len(self._key) == 1 else tuple(row[: len(self._key)])
 
     def claim(
         self,
@@ -221,6 +221,16 @@ class Claims:
             for row in range(size)
         )
         return f"({' OR '.join(f'({row})' for row in rows)})"
+
+
+def _first(columns: int) -> Callable[[ClaimedRow], object]:
+    """Gives the first of a row's values; of several columns a tuple of them."""
+    return itemgetter(0) if columns == 1 else lambda row: tuple(row[:columns])
+
+
+@cache
+def _names(parts: int) -> tuple[str, ...]:
+    return tuple(f"key_{number}" for number in range(parts))
 
 
 def _pieces(keys: Sequence[object]) -> Iterable[Sequence[object]]:

@@ -86,7 +86,7 @@ def quoted_text(dialect: str, text: str) -> str:
 
 def run(connection: Connection, statement: Statement, **values: object) -> Any:  # a cursor, or SQLAlchemy's of it
     """Execute a statement once, with those of the values that it asks for."""
-    parameters = tuple(values[name] for name in statement.names)
+    parameters = tuple(map(values.__getitem__, statement.names))
     if connection.dialect.name == "sqlite":
         return driver_of(connection).execute(statement.text, parameters)
     return connection.exec_driver_sql(statement.text, parameters)

@@ -61,7 +61,9 @@ class TableBatch:
 
     def identities(self) -> bytes:
         """A task is its row, by the table's key."""
-        return in_order(f"{self._table}:", [_short(raw[1]) for raw in self.raws])
+        keys = self.keys(0, len(self.raws))
+        are_short = {int, str}.issuperset(map(type, keys))
+        return in_order(f"{self._table}:", keys if are_short else [_short(key) for key in keys])
 
     def keys(self, start: int, stop: int) -> list[object]:
         """The keys of these rows."""

@@ -98,18 +98,15 @@ class Claiming:
 
     def _read(self, rows: Sequence[ClaimedRow]) -> tuple[list[Raw], Callable[[Any], object]]:
         """What a batch keeps of claimed rows, and how it decodes their content."""
-        width, wall, names = len(self._options.id_column), self._context.clock.wall(), self._names
+        width, names = len(self._options.id_column), self._names
         contents = [tuple(row[width + 3 :]) if names else as_bytes(row[-1]) for row in rows]
-        raws = [
-            (
-                index,
-                self._claims.key_of(row),
-                content,
-                min(row[width], MOST_ATTEMPTS),
-                begun_at(wall, row[width + 1]),
-            )
-            for index, (row, content) in enumerate(zip(rows, contents, strict=True))
-        ]
+        attempts, ages = ([row[place] for row in rows] for place in (width, width + 1))
+        if any(attempts):
+            attempts = [min(each, MOST_ATTEMPTS) for each in attempts]
+        if ages.count(None) < len(ages):
+            wall = self._context.clock.wall()
+            ages = [begun_at(wall, age_s) for age_s in ages]
+        raws = list(zip(range(len(rows)), map(self._claims.key_of, rows), contents, attempts, ages, strict=True))
         if names:
             return raws, lambda values: record_of(names, values)
         limit_bytes = self._context.payload_limit_bytes
