@@ -16,6 +16,7 @@ from consumerd.config.coalescing import Coalesce
 from consumerd.config.common_keys import CommonKeys
 from consumerd.config.schema import json_schema
 from consumerd.config.shape import Entry, LogSettings, Settings
+from consumerd.config.throttle import Throttle
 from consumerd.config.worker_range import WorkerRange
 
 DOCS = Path(__file__).parent
@@ -28,7 +29,7 @@ _HEAD = "| key | default | what it does |\n|---|---|---|\n"
 
 def models() -> dict[str, type[BaseModel]]:
     """Every model whose keys somebody may write, by its name; the options of the sources by the source's."""
-    own: tuple[type[BaseModel], ...] = (Entry, CommonKeys, WorkerRange, BreakerKeys, Coalesce, Settings)
+    own: tuple[type[BaseModel], ...] = (Entry, CommonKeys, WorkerRange, BreakerKeys, Coalesce, Throttle, Settings)
     sources = {point.name: point.load().options for point in entry_points(group="consumerd.sources")}
     return {model.__name__: model for model in own} | sources
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from consumerd.config.breaker import BreakerKeys
 from consumerd.config.coalescing import Coalesce
 from consumerd.config.sizes import LONGEST_S, Duration, Size
+from consumerd.config.throttle import Throttle
 from consumerd.config.worker_range import WorkerRange
 from consumerd.model.slots import MOST_LANES, MOST_WORKERS
 
@@ -89,6 +90,10 @@ class CommonKeys(BaseModel):
         le=1000,
         description="So many new tasks in a row that would die of one and the same error, none done in between, pause "
         "a worker: it tries one task now and then, gives none up, and goes on when one is done. 0: never.",
+    )
+    throttle: Annotated[Throttle | None, MASTERS] = Field(
+        default=None,
+        description="[A table](#throttle) of hours or of a file that hold tasks back. Left out: nothing does.",
     )
     stop_timeout: Annotated[Duration | None, MASTERS] = Field(
         default=None,

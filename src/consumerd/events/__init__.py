@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from consumerd.events.destinations import *  # noqa: F403 - each is an event
 from consumerd.events.facts import Audience, Event, Fact, Level, event
-from consumerd.events.failing import *  # noqa: F403 - each is an event
+from consumerd.events.holding import *  # noqa: F403 - each is an event
 from consumerd.events.outcomes import *  # noqa: F403 - each is an event
 from consumerd.events.schedules import *  # noqa: F403 - each is an event
 

@@ -31,6 +31,7 @@ from consumerd.master.duties.lag_duty import give_lag_duty
 from consumerd.master.duties.leftover_workers import look_for_leftovers
 from consumerd.master.duties.recycler import recycle
 from consumerd.master.duties.service import Service
+from consumerd.master.duties.throttling import throttle
 from consumerd.master.duties.watchdog import watch
 from consumerd.master.event_command import EventCommand
 from consumerd.master.helper import StoreHelper
@@ -128,7 +129,7 @@ class _Master:
             self._pools,
             self._tools,
             self._woken,
-            duties=(look_for_proof, look_for_leftovers, watch, autoscale, recycle, give_lag_duty),
+            duties=(look_for_proof, look_for_leftovers, watch, throttle, autoscale, recycle, give_lag_duty),
             service=service,
             note_end=self._children.note_end,
         )

@@ -86,10 +86,12 @@ def _pool_table(pools: Sequence[PoolStatus], width: int | None) -> list[str]:
     lines, of_pools = named_table(POOL_HEADINGS, rows, numbers=POOL_HEADINGS[3:], width=width)
     for pool, of_pool in zip(pools, of_pools, strict=True):
         paused = "" if pool.paused is None else f"paused since {clock.moment(pool.paused.at)} by {pool.paused.by}"
+        held = f"held back: {pool.throttled}" if pool.throttled else ""
         most_pressing = _note(pool)
         is_said = any(most_pressing in problem for problem in pool.problems)
         saved = f"{pool.coalesced} of the handled tasks were finished with another" if pool.coalesced else ""
-        lines += [*of_pool, *note(paused, width), *note(saved, width), *note("" if is_said else most_pressing, width)]
+        notes = (paused, held, saved, "" if is_said else most_pressing)
+        lines += [*of_pool, *(line for each in notes for line in note(each, width))]
         for told in _schedule(pool.schedule) if pool.schedule is not None else ():
             lines += note(told, width)
     return lines
@@ -116,7 +118,8 @@ def _pool_row(pool: PoolStatus) -> Sequence[str]:
         workers += f" ({pool.workers_finished} finished)"
     parked = "-" if pool.parked_now is None else str(_parked_now(pool))
     counts = (pool.handled, pool.failed, parked, pool.unsettled, pool.restarts)
-    state = f"{pool.state}, paused" if pool.is_paused else pool.state
+    held = ", paused" if pool.is_paused else ", throttled" if pool.throttled else ""
+    state = f"{pool.state}{held}"
     return (pool.name, state, workers, *map(str, counts), _lag(pool))
 
 

@@ -194,6 +194,7 @@ class PoolStatus(Answered, frozen=True):
     problems: Annotated[list[str], Meta(description="Why it is not healthy, a sentence each.")]
     workers: list[WorkerStatus]
     paused: Paused | None
+    throttled: Annotated[str, Meta(description="Why its throttle holds tasks back; empty while it does not.")] = ""
     schedule: ScheduleStatus | None = None
     coalesced: Annotated[int, Meta(description="Of the handled tasks, those that were finished with another.")] = 0
 

@@ -97,7 +97,7 @@ class Configuration:
         self._save(Overrides(self._overrides.pins, paused))
         for pool in pools:
             pool.is_paused = pool.consumer in paused
-            pool.tell_workers(Pause(pool.is_paused))
+            pool.tell_workers(Pause(pool.is_held))
 
     def renew(self, pool: Pool) -> None:
         """Give a pool a new edition with the same entry."""

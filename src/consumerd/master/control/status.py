@@ -34,8 +34,7 @@ from consumerd.wire.status import (
 def pool_status(pool: Pool, now: float, *, paused: overrides.Paused | None = None) -> PoolStatus:
     """One pool and its workers."""
     observed, wanted, target, slots = pool.observed, pool.wanted.workers, pool.target_edition, pool.observed.slots
-    zygote = observed.zygote(target)
-    loaded = list(pool.loaded.values())
+    zygote, loaded = observed.zygote(target), list(pool.loaded.values())
     running, finished = _running(pool), sum(slot.state is SlotState.FINISHED for slot in slots.values())
     flags = _flags(pool.workers.values())
     return PoolStatus(
@@ -70,6 +69,7 @@ def pool_status(pool: Pool, now: float, *, paused: overrides.Paused | None = Non
             _worker(pool, number, now) for number, slot in sorted(slots.items()) if number < wanted or slot.is_occupied
         ],
         paused=None if paused is None else Paused(at=paused.at, by=paused.by),
+        throttled=pool.throttled,
     )
 
 

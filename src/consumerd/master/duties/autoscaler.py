@@ -40,6 +40,8 @@ def why_it_stays(pool: Pool, now: float) -> str | None:
         return "the pool is not up"
     if pool.is_paused:
         return "the pool is paused"
+    if pool.throttled:
+        return "the pool is held back"
     if canary_slot(pool.wanted, pool.observed) is not None:
         return "a change of the pool is on trial"
     if lag is None or not lag.shards or now - lag.heard_at > OLD_LAG_S:

@@ -163,7 +163,7 @@ def _look_at_flow(pool: Pool, observations: list[Observation], now: float) -> No
         return
     dead = pool.tally.dead
     done = dead.handled + dead.failed + dead.parked + sum(each.finished for each in observations)
-    is_at_work = pool.is_paused or any(each.is_at_work for each in observations)
+    is_at_work = pool.is_held or any(each.is_at_work for each in observations)
     pool.flow = flowed(pool.flow, pool.lag, done=done, is_at_work=is_at_work, now=now)
     _tell_of_shards(pool, frozenset(pool.flow.stalled(now)))
     if pool.flow.must_replace(now):

@@ -85,7 +85,7 @@ def _fork(pool: Pool, slot: int, edition: int, now: float) -> None:
         slot,
         generation=pool.observed.slots[slot].generation + 1,
         workers=pool.wanted.workers,
-        is_paused=pool.is_paused,
+        is_paused=pool.is_held,
         suspects=pool.suspects.told(),
         is_wary=slot in pool.wary,
         holder=holder,

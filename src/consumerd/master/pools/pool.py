@@ -37,8 +37,7 @@ class Pool:
     successor: the entry of the pool that takes its place when it is gone.
     amendments: by edition, what its zygote was asked to take over and has not answered yet, oldest first.
     loaded: by edition, what its zygote said of the consumer.
-    zygotes: by edition.
-    workers: by slot.
+    zygotes: by edition; workers: by slot.
     last_ends: by slot, of the last worker that ended though nobody had asked it to.
     wary: the slots whose last worker ended while nothing answered its tasks.
     parked_now: how many tasks are parked, as a worker counted them at parked_heard_at.
@@ -49,7 +48,8 @@ class Pool:
     lag_measurer: the worker that measures the lag: slot and generation.
     flow: whether its source gives what waits; stalled_shards: those of which it does not.
     leftovers_since: when workers of an earlier master were first looked for; has_leftovers: there are some still.
-    watch_at, recycle_at: when the watchdog looks at it next, and who looks for workers that are worn out.
+    throttled: why its `throttle` holds it back, empty while it does not.
+    watch_at, recycle_at, throttle_at: when its workers are looked at next, whether stuck or worn out; its throttle.
     judgement: how many workers its lag asks for, where that is asked; judged_at: when that lag was heard.
     """
 
@@ -62,6 +62,7 @@ class Pool:
         self.is_of_the_start = False
         self.pin = pin
         self.is_paused = is_paused
+        self.throttled, self.throttle_at = "", 0.0
         self.successor: Entry | None = None
         self.amendments: dict[int, list[Entry]] = {}
         self.loaded: dict[int, Loaded] = {}
@@ -262,6 +263,11 @@ class Pool:
     def send(self, slot: int, message: Message) -> None:
         """Send a worker a message."""
         self.tools.mailbox.send(self.workers[slot].ends.channel, message)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether its workers are to fetch nothing."""
+        return self.is_paused or bool(self.throttled)
 
     def tell_workers(self, message: Message, edition: int | None = None) -> None:
         """Send it to every worker that lives, or to those of one edition."""
