@@ -64,7 +64,7 @@ class WindowHandling:
         self._key_of = key_of
         self._suspects = parts.suspects
         self._lineup = lineup
-        retries = RetryLanes(parts.share, lambda: lineup.ready > 0, context.clock)
+        retries = RetryLanes(parts.share, lineup, context.clock)
         self._rules = Rules((*rules, retries), lineup)
         self._batches = Batches(context, parts)
         self._ahead = Ahead(width)

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import Task, TaskId
+from consumerd.sources.rows import RecordBatch
 from consumerd.testing.clock import ManualClock
 from consumerd.worker.attempts.attempt import Attempt
 from consumerd.worker.tasks.retry_share import RetryShare
-from consumerd.worker.window.in_hand import InHand
+from consumerd.worker.window.in_hand import BatchInHand, InHand
 from consumerd.worker.window.lineup import Lineup
-from consumerd.worker.window.retry_lanes import RetryLanes
+from consumerd.worker.window.retry_lanes import MOST_ROWS_HELD, RetryLanes
 from consumerd.worker.window.rules import Rules
 
 PARKED = ParkedTask(
@@ -24,9 +25,9 @@ PARKED = ParkedTask(
 )  # fmt: skip
 
 
-def task(attempts: int) -> InHand:
+def task(attempts: int, came_in: BatchInHand | ParkedTask = PARKED) -> InHand:
     made = Task(id=TaskId("t:1"), offset=1, source="t", shard=0, position=1, payload=b"", attempts=attempts)
-    return InHand(Attempt(made, lambda is_again: None), PARKED)
+    return InHand(Attempt(made, lambda is_again: None), came_in)
 
 
 class Simulated:
@@ -36,7 +37,7 @@ class Simulated:
         self.clock = ManualClock()
         self.lineup: Lineup[InHand] = Lineup()
         self.share = RetryShare(share, width, self.clock)
-        rule = RetryLanes(self.share, lambda: self.lineup.ready > 0, self.clock)
+        rule = RetryLanes(self.share, self.lineup, self.clock)
         self.rules = Rules((rule,), self.lineup)
         self.free = width
         self.takes_s = {False: new_s, True: retry_s}
@@ -115,3 +116,19 @@ def test_a_task_that_is_retried_at_once_is_no_retry_of_the_share() -> None:
     worker.lineup.add(task(0))
     worker.start()
     assert [running for _, _, running in worker.running] == [again]
+
+
+def test_of_a_source_that_gives_many_rows_again_no_more_wait_in_hand_than_may() -> None:
+    worker = Simulated(10, 0.2, new_s=0.2, retry_s=5)
+    rows = BatchInHand(RecordBatch("t", [], id_start=""), 1_000)
+    for _ in range(10):
+        worker.lineup.add(task(attempts=0))
+    for _ in range(500):
+        worker.lineup.add(task(1, rows))
+    for _ in range(1_000):
+        worker.step()
+        worker.lineup.add(task(attempts=0))
+        assert worker.lineup.held_at(RetryLanes) <= MOST_ROWS_HELD
+    while worker.retries or worker.lineup.next_at is not None or worker.lineup.ready:
+        worker.step()
+    assert worker.spent_s[True] == 500 * 5
