@@ -6,6 +6,7 @@ added; a list, the text first, of what is added for the offsets 0, 1, 2 …; or 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,6 +15,21 @@ from consumerd.model.task import TaskId
 
 CANCELLED_FOR_GOOD = "an operator cancelled it, and had it parked"
 """Instead of the ends of workers: the task is to be parked as dead, and not to be run again."""
+
+
+LONGEST_SHOWN_BYTES = 255
+_BEGIN_BYTES = 150
+
+
+def shown(task_id: TaskId) -> TaskId:
+    """The id as a lane of a board has it, and the master knows it: a longer one by its begin and a digest of it all."""
+    if len(task_id) <= LONGEST_SHOWN_BYTES // 4 and "\0" not in task_id:
+        return task_id
+    whole = task_id.encode(errors="surrogatepass")
+    if len(whole) <= LONGEST_SHOWN_BYTES and b"\0" not in whole:
+        return task_id
+    begin = whole[:_BEGIN_BYTES].decode(errors="ignore").replace("\0", " ")
+    return TaskId(f"{begin}… sha256:{hashlib.sha256(whole).hexdigest()}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import click
 from msgspec import UNSET
@@ -17,7 +17,7 @@ from consumerd.cli.lines import duration, named_table, note, table, terminal_wid
 from consumerd.cli.options import json_option, state_dir_option
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import call
-from consumerd.wire.method import Method
+from consumerd.wire.method import Method, parameter
 from consumerd.wire.status import LastError, PoolStatus, ScheduleStatus, Status, WorkerStatus, status_of
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 POOL_HEADINGS = ("POOL", "STATE", "WORKERS", "HANDLED", "FAILED", "PARKED", "UNSETTLED", "RESTARTS", "LAG")
 WORKER_HEADINGS = ("WORKER", "PID", "GENERATION", "STATE", "FOR", "HANDLED", "DOING")
+TASK_HEADINGS = ("TASK", "FOR")
 LONGEST_NOTE = 1_000
 OLD_ERROR_S = 60.0
 """The last error is shown with its age once it is older."""
@@ -38,28 +39,30 @@ class ShowStatus(Method, frozen=True):
     """All that runs, and what is wrong with it."""
 
     name, result = "status", Status
+    tasks: Annotated[bool, parameter("List each task that a worker runs.")] = False
 
     async def answer(self, master: Controls, by: str) -> Status:
-        return master.status()
+        return master.status(lists_tasks=self.tasks)
 
 
 @click.command()
 @state_dir_option
 @json_option
 @click.option("--workers", "-v", "with_workers", is_flag=True, help="Show each worker, and what it does now.")
+@click.option("--tasks", "lists_tasks", is_flag=True, help="Show each worker, and each task that it runs now.")
 @click.option("--check", "is_check", is_flag=True, help="Exit 1 unless everything is healthy.")
-def command(state_dir: StateDirectory, as_json: bool, with_workers: bool, is_check: bool) -> int:
+def command(state_dir: StateDirectory, as_json: bool, with_workers: bool, lists_tasks: bool, is_check: bool) -> int:
     """Show what is running: pools, what they have done, what is wrong.
 
     HANDLED, FAILED and RESTARTS count since the master started. PARKED, UNSETTLED and LAG are of this moment; the last
     and PARKED are taken every ten seconds.
     """
-    answer = call(state_dir.control_socket, "status")
+    answer = call(state_dir.control_socket, "status", ShowStatus(tasks=lists_tasks).parameters())
     status = status_of(answer)
     if as_json:
         click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
     else:
-        click.echo(render(status, with_workers=with_workers, width=terminal_width()))
+        click.echo(render(status, with_workers=with_workers or lists_tasks, width=terminal_width()))
     return 1 if is_check and not status.is_healthy else 0
 
 
@@ -72,6 +75,8 @@ def render(status: Status, *, with_workers: bool, width: int | None = None) -> s
         lines += ["", f"disabled: {', '.join(status.disabled)}"]
     for pool in status.pools if with_workers else ():
         lines += ["", pool.name, *table(WORKER_HEADINGS, map(_worker_row, pool.workers))]
+        tasks = [task for worker in pool.workers for task in worker.tasks or ()]
+        lines += ["", *table(TASK_HEADINGS, ((task.task, duration(task.busy_s)) for task in tasks))] if tasks else []
     lines += ["", "healthy" if status.is_healthy else "not healthy:"]
     lines += [line for problem in status.problems for line in note(problem, width)]
     parked = sum(map(_parked_now, status.pools))
@@ -192,6 +197,8 @@ def _doing(worker: WorkerStatus) -> str:
     if worker.busy_s is UNSET or worker.busy_s is None:
         return ""
     task = "" if worker.offset is None else f"offset {worker.offset} of shard {worker.shard}"
+    if worker.running is not UNSET and worker.running > 1:
+        task = f"{worker.running} tasks, the oldest {task}"
     is_known = worker.busy_s >= KNOWN_S
     return f"{task} for {duration(worker.busy_s)}".lstrip() if is_known else task or "a batch"
 

@@ -18,8 +18,8 @@ word  0 magic and version · 1 generation · 2 state · 3 the loop's last turn (
 
 From byte 8192: what makes the tasks of the first lane's batch themselves, its length before it (`model.suspects` reads
 it). It is written while the cursor is NONE. From byte 491,520: the further lanes, and behind those the ids of the tasks
-in all lanes of a worker that runs several at once, 256 bytes each: text that ends with the first zero byte. Then, to
-the end: the stacks of all threads, as text, written there when the master asks for them.
+in all lanes of a worker that runs several at once, 256 bytes each: text that ends with the first zero byte, a long id
+by its begin and a digest. Then, to the end: the stacks of all threads, as text, written there when the master asks.
 """
 
 from __future__ import annotations
@@ -120,6 +120,7 @@ class Lane:
     shard: of the task, and of the last one when idle; None before the first.
     cursor: the offset of the task; None between batches.
     crashes: how many crashes of the task the worker knew of when it began it.
+    number: of the place, from 0.
     """
 
     busy_since_ns: int = 0
@@ -127,6 +128,12 @@ class Lane:
     shard: int | None = None
     cursor: int | None = None
     crashes: int = 0
+    number: int = 0
+
+    def is_on(self, other: Lane) -> bool:
+        """Whether it is on the task on which this lane, of the same worker, was seen."""
+        mine = (self.number, self.busy_since_ns, self.shard, self.cursor)
+        return mine == (other.number, other.busy_since_ns, other.shard, other.cursor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +211,25 @@ class Board:
         written = bytes(self._map[self._stacks_at : BOARD_BYTES])
         return written.partition(b"\0")[0].decode("utf-8", "replace")
 
-    def task_in_hand(self) -> TaskId | None:
-        """The task at the cursor; None between batches, and where it has no id. Only of a worker that has ended."""
+    def tasks_in_hand(self) -> list[tuple[Lane, TaskId | None]]:
+        """The tasks that run, with their ids where they have any: `model.suspects.shown`. Only of a worker that has
+        ended. WireError where the board holds nonsense.
+        """
+        running = (lane for lane in self.read().busy if lane.cursor is not None)
+        return [(lane, self._id_in(lane)) for lane in running]
+
+    def _id_in(self, lane: Lane) -> TaskId | None:
+        """By the place in its batch, or as the lane itself has it."""
+        if lane.number == 0 and (task_id := self._id_at_cursor()) is not None:
+            return task_id
+        start = LANE_IDS_AT_BYTE + LANE_ID_BYTES * lane.number
+        text = bytes(self._map[start : start + LANE_ID_BYTES]).partition(b"\0")[0]
+        try:
+            return TaskId(text.decode(errors="surrogatepass")) if text else None
+        except UnicodeDecodeError:
+            return None
+
+    def _id_at_cursor(self) -> TaskId | None:
         cursor, size = self.words[LANES_AT + CURSOR], self.words[IDENTITIES_WORD]
         if cursor == NONE or size > IDENTITIES_BYTES:
             return None
@@ -247,7 +271,7 @@ def reading_in(found: Sequence[int]) -> Reading:
     return Reading(
         generation=found[GENERATION],
         state=_STATES[found[STATE]],
-        lanes=tuple(_lane(found[start : start + LANE_WORDS]) for start in range(LANES_AT, len(found), LANE_WORDS)),
+        lanes=lanes_in(found),
         handled=found[HANDLED],
         failed=found[FAILED],
         parked=found[PARKED],
@@ -261,8 +285,13 @@ def reading_in(found: Sequence[int]) -> Reading:
     )
 
 
-def _lane(words: Sequence[int]) -> Lane:
+def lanes_in(found: Sequence[int]) -> tuple[Lane, ...]:
+    """The lanes of a board, as `look_at` found its words."""
+    starts = range(LANES_AT, len(found), LANE_WORDS)
+    return tuple(_lane(number, found[start : start + LANE_WORDS]) for number, start in enumerate(starts))
+
+
+def _lane(number: int, words: Sequence[int]) -> Lane:
     busy_since_ns, attempt_since_ns, shard, cursor, crashes = words[:5]
-    return Lane(
-        busy_since_ns, attempt_since_ns, None if shard == NONE else shard, None if cursor == NONE else cursor, crashes
-    )
+    place = (None if shard == NONE else shard, None if cursor == NONE else cursor)
+    return Lane(busy_since_ns, attempt_since_ns, *place, crashes, number)

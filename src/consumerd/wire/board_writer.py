@@ -6,6 +6,7 @@ Runs in workers and the foreground. The loop's thread calls it, but `attempt_goe
 from __future__ import annotations
 
 from consumerd.clock import SYSTEM_CLOCK, Clock
+from consumerd.model.suspects import shown
 from consumerd.model.task import Task
 from consumerd.wire import board, recent
 from consumerd.wire.board import NONE, Hold, WorkerState
@@ -29,9 +30,8 @@ class LaneWriter:
         self._words[self._busy_since] = self._now_ns()
 
     def run(self, task: Task) -> None:
-        """An attempt at this task begins, one of several that run at once. An id that is too long is left out."""
-        text = b"\0" if task.id is None else task.id.encode(errors="surrogatepass") + b"\0"
-        text = text if len(text) <= board.LANE_ID_BYTES else b"\0"
+        """An attempt at this task begins, one of several that run at once."""
+        text = b"\0" if task.id is None else shown(task.id).encode(errors="surrogatepass") + b"\0"
         self._words.cast("B")[self._id_at : self._id_at + len(text)] = text
         self._words[self._shard] = task.shard
         self._words[self._cursor] = task.offset & NONE

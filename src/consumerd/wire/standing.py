@@ -1,7 +1,8 @@
 """Since when a board stands as it does: how those who only look date an attempt. Runs in the master and in workers.
 
 A fast loop reads no clock: that it goes on shows in the offset alone. So an attempt is dated from the first look at
-which the board stood as it does now, which is at most one look late.
+which the board stood as it does now, which is at most one look late. Where several run, each lane says itself when its
+attempt began; and one that hangs is dated by its own lane, whatever becomes of the others.
 """
 
 from __future__ import annotations
@@ -9,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from consumerd.wire.board import GENERATION, LANE_WORDS, LANES_AT, UNSETTLED
+from consumerd.wire.board import (
+    ATTEMPT_SINCE_NS,
+    GENERATION,
+    HANDLED,
+    LANE_WORDS,
+    LANES,
+    LANES_AT,
+    UNSETTLED,
+)
 
 Mark = Sequence[int]
 """All that a loop that goes on changes."""
@@ -17,11 +26,32 @@ Mark = Sequence[int]
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """since_s: when the board was first seen so, on the monotonic clock. is_busy: within a batch."""
+    """words: of the board; mark: of those. since_s: when it was first seen so, on the monotonic clock.
 
+    lanes: since when each lane is on what it is on; None of one in which nothing runs.
+    """
+
+    words: Sequence[int]
     mark: Mark
     since_s: float
-    is_busy: bool
+    lanes: tuple[float | None, ...]
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything runs."""
+        return self.oldest is not None
+
+    @property
+    def oldest(self) -> tuple[int, float] | None:
+        """The lane that has been on its task for the longest time, and since when."""
+        dates = ((date, number) for number, date in enumerate(self.lanes) if date is not None)
+        date, number = min(dates, default=(0.0, None))
+        return None if number is None else (number, date)
+
+    @property
+    def youngest_s(self) -> float | None:
+        """Since when the lane is on its task that began last."""
+        return max((date for date in self.lanes if date is not None), default=None)
 
 
 def standing(before: Standing | None, words: Sequence[int], now: float, *, unseen_s: float = 0.0) -> Standing:
@@ -29,12 +59,28 @@ def standing(before: Standing | None, words: Sequence[int], now: float, *, unsee
 
     unseen_s: how long nobody could look, which counts against no one.
     """
-    mark = mark_of(words)
+    mark = [*words[GENERATION:UNSETTLED], *words[LANES_AT:]]  # the flags change while a handler runs, and so do others
     if before is None or before.mark != mark:
-        return Standing(mark, now, any(words[LANES_AT::LANE_WORDS]))
-    return Standing(mark, min(now, before.since_s + unseen_s), before.is_busy)
+        dates = (_date(before, words, start, now, unseen_s) for start in range(LANES_AT, len(words), LANE_WORDS))
+        return Standing(words, mark, now, tuple(dates))
+    if not unseen_s:
+        return Standing(words, mark, before.since_s, before.lanes)
+    lanes = tuple(None if date is None else min(now, date + unseen_s) for date in before.lanes)
+    return Standing(words, mark, min(now, before.since_s + unseen_s), lanes)
 
 
-def mark_of(words: Sequence[int]) -> Mark:
-    """Not the flags, nor what is unsettled: those change while a handler runs."""
-    return [*words[GENERATION:UNSETTLED], *words[LANES_AT:]]
+def _date(before: Standing | None, words: Sequence[int], start: int, now: float, unseen_s: float) -> float | None:
+    """Since when the lane that begins with this word is on what it is on."""
+    if not words[start]:
+        return None
+    if before is not None and start < len(before.words) and _of_lane(before.words, start) == _of_lane(words, start):
+        known = before.lanes[(start - LANES_AT) // LANE_WORDS]
+        assert known is not None
+        return min(now, known + unseen_s)
+    return min(now, max(words[start], words[start + ATTEMPT_SINCE_NS]) / 1e9) if words[LANES] > 1 else now
+
+
+def _of_lane(words: Sequence[int], start: int) -> Sequence[int]:
+    """What changes where a lane goes on; that tasks have ended says it too, where nothing runs beside it."""
+    lane = words[start : start + LANE_WORDS]
+    return lane if words[LANES] > 1 else [*lane, *words[HANDLED:UNSETTLED]]

@@ -125,8 +125,18 @@ class LastEnd(Answered, frozen=True):
     stderr: str
 
 
+class TaskStatus(Answered, frozen=True):
+    """A task that a worker runs, by the name that `consumerd cancel` takes."""
+
+    task: str
+    busy_s: Annotated[float, Meta(description="For how long at most: a fast loop reads no clock.")]
+
+
 class WorkerStatus(Answered, frozen=True):
-    """A slot of a pool and its worker. What the worker's board would say is missing where there is no worker."""
+    """A slot of a pool and its worker. What the worker's board would say is missing where there is no worker.
+
+    `task`, `busy_s`, `shard` and `offset` are of the task that has run for the longest time.
+    """
 
     slot: int
     state: str
@@ -149,6 +159,8 @@ class WorkerStatus(Answered, frozen=True):
     busy_s: float | UnsetType | None = UNSET
     shard: int | UnsetType | None = UNSET
     offset: int | UnsetType | None = UNSET
+    running: Annotated[int | UnsetType, Meta(description="How many tasks it runs now.")] = UNSET
+    tasks: Annotated[list[TaskStatus] | UnsetType, Meta(description="Each of them, where that was asked for.")] = UNSET
     memory_bytes: int | UnsetType | None = UNSET
     flags: list[str] | UnsetType = UNSET
 

@@ -1,8 +1,8 @@
 """The keeper thread: the I/O that must go on while a handler runs. Runs in workers and the foreground.
 
 Once a second it lets the source poll and renew, and renews the claims on parked tasks; every ten seconds, more often
-where the pool is scaled by it in a shorter time, the keeper of one worker of the pool measures the lag. While an
-attempt is past the task's timeout it neither polls nor renews: a handler that hangs must not hold its partition, or its
+where the pool is scaled by it in a shorter time, the keeper of one worker of the pool measures the lag. While all that
+runs is past the task's timeout it neither polls nor renews: a handler that hangs must not hold its partition, or its
 claims, for ever.
 """
 
@@ -28,7 +28,7 @@ LAG_INTERVAL_S = 10.0
 
 
 class OwnWatch:
-    """Dates the worker's own running attempt, as the master does from without."""
+    """Dates the worker's own running attempts, as the master does from without."""
 
     def __init__(self, words: memoryview, task_timeout_s: float, clock: Clock) -> None:
         self._words = words
@@ -37,10 +37,13 @@ class OwnWatch:
         self._standing: Standing | None = None
 
     def is_overdue(self) -> bool:
-        """Whether the attempt takes longer than it may; asked once a beat."""
+        """Whether each attempt that runs takes longer than it may; asked once a beat. While others go on, what they
+        work on must be kept, and so is what hangs: until the master replaces the worker for it.
+        """
         now = self._clock.monotonic()
         self._standing = standing(self._standing, look_at(self._words), now)
-        return self._standing.is_busy and now - self._standing.since_s >= self._task_timeout_s
+        youngest_s = self._standing.youngest_s
+        return youngest_s is not None and now - youngest_s >= self._task_timeout_s
 
 
 LOOKS_A_TARGET = 4

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from consumerd.errors import WireError
+from consumerd.model.suspects import shown
+from consumerd.model.task import Task, TaskId
 from consumerd.testing.clock import ManualClock
 from consumerd.wire.board import (
     BOARD_BYTES,
@@ -69,30 +71,62 @@ def test_a_new_board_has_nothing_in_hand(boards: tuple[Board, Board]) -> None:
     assert (reading.state, reading.busy, reading.lanes) == (WorkerState.ABSENT, (), (Lane(),))
 
 
+def ids(board: Board) -> list[str | None]:
+    return [task_id for _, task_id in board.tasks_in_hand()]
+
+
 def test_the_task_in_hand_is_the_one_at_the_cursor(boards: tuple[Board, Board]) -> None:
     master, worker = boards
     writer = BoardWriter(worker.words)
+    writer.lane.begin(0)
     assert writer.identify(b'["t:", 7, 8, 9]')
-    assert master.task_in_hand() is None
+    assert ids(master) == []
     writer.lane.take(2)
-    assert master.task_in_hand() == "t:9"
+    assert ids(master) == ["t:9"]
     assert writer.identify(b'"u:"')
     writer.lane.take(2)
-    assert master.task_in_hand() == "u:2"
+    assert ids(master) == ["u:2"]
 
 
 def test_what_does_not_fit_leaves_no_task_in_hand(boards: tuple[Board, Board]) -> None:
     master, worker = boards
     writer = BoardWriter(worker.words)
+    writer.lane.begin(0)
     assert writer.identify(b'"u:"')
     assert not writer.identify(b"x" * (IDENTITIES_BYTES + 1))
     writer.lane.take(2)
-    assert master.task_in_hand() is None
+    assert ids(master) == [None]
     assert writer.identify(b'"' + b"x" * (IDENTITIES_BYTES - 2) + b'"')
     writer.lane.take(2)
-    assert len(master.task_in_hand() or "") == IDENTITIES_BYTES - 1
+    assert len(ids(master)[0] or "") == IDENTITIES_BYTES - 1
     worker.words[IDENTITIES_WORD] = 2**64 - 1
-    assert master.task_in_hand() is None
+    assert ids(master) == [None]
+
+
+LONG = "x" * 300
+IDS = ["t:7", None, LONG, LONG[:-1] + "y", "é" * 127, "é" * 128, "a\0b", "\udcff"]
+
+
+def test_a_worker_that_runs_several_tasks_says_which(boards: tuple[Board, Board]) -> None:
+    """Also one of a long id, which a lane has no room for: it is told from others that begin as it does."""
+    master, worker = boards
+    writer = BoardWriter(worker.words, ManualClock())
+    writer.has_lanes(len(IDS) + 1)
+    assert ids(master) == []
+    for number, task_id in enumerate(IDS):
+        writer.lane_at(number).run(task(task_id, offset=number))
+    found = master.tasks_in_hand()
+    assert [lane.cursor for lane, _ in found] == list(range(len(IDS)))
+    assert [task_id for _, task_id in found] == [None if each is None else shown(TaskId(each)) for each in IDS]
+    assert len({*ids(master)}) == len(IDS)
+    writer.lane_at(0).rest()
+    assert ids(master)[0] is None
+    writer.lane_at(0).run(task("a", offset=9))
+    assert ids(master)[0] == "a"
+
+
+def task(task_id: str | None, offset: int) -> Task:
+    return Task(None if task_id is None else TaskId(task_id), offset, "t", 0, offset, b"")
 
 
 @pytest.mark.parametrize(("word", "value"), [(MAGIC_WORD, 0), (MAGIC_WORD, 0xC0_5D_00_01), (STATE, 4)])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from consumerd import clock
 from consumerd.events.facts import Fact
+from consumerd.master.control import overrides
 from consumerd.master.control.broadcast import Broadcast
 from consumerd.master.control.configuration import Configuration
 from consumerd.master.control.reloader import Reloader
@@ -23,7 +24,7 @@ from consumerd.master.supervisor import Supervisor
 from consumerd.model.slots import LOOPING
 from consumerd.version import __version__
 from consumerd.wire.messages import Wake
-from consumerd.wire.status import Status
+from consumerd.wire.status import Paused, Status
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,14 @@ class Controls:
     config: str
     started_at: float
 
-    def status(self) -> Status:
-        """All that runs."""
+    def status(self, *, lists_tasks: bool = False) -> Status:
+        """All that runs; and each task that is run."""
         now, stop_deadline = clock.monotonic(), self.supervisor.stop_deadline
         paused = self.configuration.paused
-        found = [pool_status(pool, now, paused=paused.get(pool.consumer)) for pool in self.pools]
+        found = [
+            pool_status(pool, now, paused=_told(paused.get(pool.consumer)), lists_tasks=lists_tasks)
+            for pool in self.pools
+        ]
         problems = [problem for pool in found for problem in pool.problems]
         if stop_deadline is not None:
             problems.insert(0, f"the master is stopping, and ends within {max(0.0, stop_deadline - now):.0f} s")
@@ -83,9 +87,7 @@ class Controls:
     def condemn(self, task: RunningTask, reason: str, *, does_park: bool) -> None:
         """Replace the worker that runs a task. does_park: whichever worker meets the task next parks it as dead."""
         now = clock.monotonic()
-        condemned = Condemned(
-            reason, now, now + DIAGNOSE_S, task.shard, task.offset, does_park=does_park, is_asked=True
-        )
+        condemned = Condemned(reason, now, now + DIAGNOSE_S, task.lane, does_park=does_park, is_asked=True)
         condemn(self.pools[task.pool], task.slot, condemned, now)
 
     def wake_workers(self, target: str | None = None) -> int:
@@ -95,3 +97,7 @@ class Controls:
         for pool, slot in woken:
             pool.send(slot, Wake())
         return len(woken)
+
+
+def _told(paused: overrides.Paused | None) -> Paused | None:
+    return None if paused is None else Paused(at=paused.at, by=paused.by)

@@ -8,35 +8,37 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import asdict
+from itertools import zip_longest
 from typing import Any
 
-from consumerd.master.control import overrides
+from consumerd.errors import WireError
 from consumerd.master.control.problems import problems_of
 from consumerd.master.control.running_task import running_tasks
 from consumerd.master.duties.autoscaler import scaling_of, shards_of
 from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.worker import Worker
 from consumerd.master.rules.history import REFUSALS_THAT_TELL
-from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import LOOPING, SlotState
-from consumerd.wire.board import Lane
-from consumerd.wire.standing import mark_of
+from consumerd.wire.board import lanes_in, look_at, reading_in
+from consumerd.wire.standing import standing
 from consumerd.wire.status import (
     Flag,
     ParkedCounts,
     Paused,
     PoolStatus,
+    TaskStatus,
     WorkerStatus,
     ZygoteStatus,
 )
 
 
-def pool_status(pool: Pool, now: float, *, paused: overrides.Paused | None = None) -> PoolStatus:
-    """One pool and its workers."""
+def pool_status(pool: Pool, now: float, *, paused: Paused | None = None, lists_tasks: bool = False) -> PoolStatus:
+    """One pool and its workers. lists_tasks: each task that they run."""
     observed, wanted, target, slots = pool.observed, pool.wanted.workers, pool.target_edition, pool.observed.slots
     zygote, loaded = observed.zygote(target), list(pool.loaded.values())
     running, finished = _running(pool), sum(slot.state is SlotState.FINISHED for slot in slots.values())
     flags = _flags(pool.workers.values())
+    shown = sorted(number for number, slot in slots.items() if number < wanted or slot.is_occupied)
     return PoolStatus(
         name=pool.consumer,
         target=pool.entry.settings.target,
@@ -65,10 +67,8 @@ def pool_status(pool: Pool, now: float, *, paused: overrides.Paused | None = Non
         traceback=observed.traceback,
         last_error=pool.last_error,
         problems=problems_of(pool, flags, running + finished, now),
-        workers=[
-            _worker(pool, number, now) for number, slot in sorted(slots.items()) if number < wanted or slot.is_occupied
-        ],
-        paused=None if paused is None else Paused(at=paused.at, by=paused.by),
+        workers=[_worker(pool, number, now, lists_tasks=lists_tasks) for number in shown],
+        paused=paused,
         throttled=pool.throttled,
     )
 
@@ -91,7 +91,7 @@ def _measured(pool: Pool, now: float) -> dict[str, Any]:  # fields of PoolStatus
     }
 
 
-def _worker(pool: Pool, number: int, now: float) -> WorkerStatus:
+def _worker(pool: Pool, number: int, now: float, *, lists_tasks: bool) -> WorkerStatus:
     slot, worker = pool.observed.slots[number], pool.workers.get(number)
     is_stalled = slot.state is SlotState.STALLED
     return WorkerStatus(
@@ -108,34 +108,42 @@ def _worker(pool: Pool, number: int, now: float) -> WorkerStatus:
         starts_in_s=round(max(0.0, slot.due_at - now), 3) if slot.state is SlotState.BACKING_OFF else None,
         stuck=worker.stuck.told(now) if worker is not None and worker.stuck and is_stalled else None,
         last_end=pool.last_ends.get(number),
-        **({} if worker is None else _doing(pool.name, number, worker, now)),
+        **({} if worker is None else _doing(pool, number, worker, now, lists=lists_tasks)),
     )
 
 
-def _doing(name: ConsumerName, number: int, worker: Worker, now: float) -> dict[str, Any]:  # fields of WorkerStatus
-    """What a worker's board says, as far as it can be read, and what is known of its process."""
-    reading = worker.reading()
-    flags = [away if away in ("starved", "standby", "failing") else f"{away}_away" for away in sorted(worker.away)]
-    known = {"memory_bytes": worker.memory_bytes, "flags": flags}
-    if reading is None:
-        return known
-    tasks, lane = running_tasks(name, number, reading), reading.lanes[0]
-    busy_s = round(now - _since_s(worker, lane), 3) if lane.busy_since_ns else None
-    counts = {"handled": reading.handled, "failed": reading.failed, "parked": reading.parked}
-    counts |= {"unsettled": reading.unsettled}
-    task = str(tasks[0]) if tasks else None
-    return {**known, **counts, "task": task, "busy_s": busy_s, "shard": lane.shard, "offset": lane.cursor}
+def _doing(pool: Pool, number: int, worker: Worker, now: float, *, lists: bool) -> dict[str, Any]:
+    """Fields of WorkerStatus: what the worker's board says, as far as it can be read, and what is known of its process.
 
-
-def _since_s(worker: Worker, lane: Lane) -> float:
-    """Since when the task of a lane runs at most: since its batch began, its board stands as it does, or the last look,
-    at which it stood otherwise.
+    lists: each task that it runs, too.
     """
-    observation, looked_s = worker.observation, 0.0
-    if observation is not None:
-        is_same = mark_of(worker.ends.board.words) == observation.standing.mark
-        looked_s = observation.standing.since_s if is_same else observation.seen_at
-    return max(lane.busy_since_ns / 1e9, lane.attempt_since_ns / 1e9, looked_s)
+    flags = [away if away in ("starved", "standby", "failing") else f"{away}_away" for away in sorted(worker.away)]
+    known: dict[str, Any] = {"memory_bytes": worker.memory_bytes, "flags": flags}
+    try:
+        words = look_at(worker.ends.board.words)
+    except WireError:
+        return known
+    reading, since_s = reading_in(words), _dates(worker, words)
+    tasks = running_tasks(pool.name, number, reading)
+    lane = min(reading.busy, key=lambda lane: since_s[lane.number], default=reading.lanes[0])
+    busy_s = round(now - since_s[lane.number], 3) if lane.busy_since_ns else None
+    counts = {"handled": reading.handled, "failed": reading.failed, "parked": reading.parked}
+    counts |= {"unsettled": reading.unsettled, "running": len(tasks)}
+    task = next((str(task) for task in tasks if task.lane == lane), None)
+    doing = {**known, **counts, "task": task, "busy_s": busy_s, "shard": lane.shard, "offset": lane.cursor}
+    if lists:
+        doing["tasks"] = [TaskStatus(str(each), round(now - since_s[each.lane.number], 3)) for each in tasks]
+    return doing
+
+
+def _dates(worker: Worker, words: list[int]) -> list[float]:
+    """Since when the task of each lane runs at most: since its batch began, since its lane stands as it does, or since
+    the last look at which it stood otherwise.
+    """
+    seen = worker.observation
+    looked = () if seen is None else standing(seen.standing, words, seen.seen_at).lanes
+    dates = [max(lane.busy_since_ns / 1e9, lane.attempt_since_ns / 1e9) for lane in lanes_in(words)]
+    return [max(date, seen_s or 0.0) for date, seen_s in zip_longest(dates, looked, fillvalue=0.0)]
 
 
 def _flags(workers: Collection[Worker]) -> list[Flag]:

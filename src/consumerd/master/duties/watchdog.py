@@ -97,7 +97,7 @@ def _look(pool: Pool, number: int, worker: Worker, now: float) -> None:
         if slot.condemned is None:
             condemn(pool, number, Condemned(NONSENSE, now, now + DIAGNOSE_S), now)
         return
-    if slot.condemned is not None and not slot.condemned.is_let_off(observation.standing.since_s):
+    if slot.condemned is not None and not slot.condemned.is_let_off(observation.standing):
         return
     timeout_s, is_waiting_free = _timeout_s(pool, slot.edition), pool.traits.get("gives_away", False)
     stuck = worker.stuck = (
@@ -111,7 +111,7 @@ def _look(pool: Pool, number: int, worker: Worker, now: float) -> None:
         _stalled(pool, number, worker, stuck, now)
     if stuck.is_overdue:
         reason = f"stuck: it {stuck.told(now)}, and task_timeout is {timeout_s:g} s"
-        condemn(pool, number, Condemned(reason, now, now + DIAGNOSE_S, stuck.shard, stuck.offset), now)
+        condemn(pool, number, Condemned(reason, now, now + DIAGNOSE_S, stuck.lane), now)
 
 
 def _see(pool: Pool, worker: Worker, now: float) -> Observation | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 from consumerd import clock, events
+from consumerd.errors import WireError
 from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.worker import Worker
 from consumerd.master.rules.observed import Slot
@@ -19,29 +20,65 @@ LONGEST_ID = 10_000
 
 
 def note_end(pool: Pool, worker: Worker, slot: Slot, status: int | None) -> int:
-    """Note what a worker was running when it ended; how often that did so, where it was known to, else 0.
+    """Note what a worker was running when it ended; how often a task did so that was known to, else 0.
 
     slot: its slot before. The board is read once more: the worker is dead.
     """
-    reading, now = worker.reading(), clock.monotonic()
-    task_id = None if reading is None else worker.ends.board.task_in_hand()
-    if reading is None or task_id is None or len(task_id) > LONGEST_ID:
-        return 0
-    limit = pool.entry_of(slot.edition).settings.common.crash_limit
-    lane = reading.lanes[0]  # a worker runs one task at a time
-    if slot.condemned is not None and slot.condemned.parks(lane.shard, lane.cursor):
-        _become(pool, pool.suspects.given_up(task_id, limit, now))
-        return pool.suspects.deaths[task_id].total
+    running = _blamed(worker, slot)
+    if _is_to_be_parked(slot):
+        return max((_give_up(pool, slot, task_id) for task_id in running), default=0)
     verdict, how = _verdict(pool, slot, exit_code(status)), worker_described(status)
-    if verdict is Verdict.NOTHING:
+    if verdict is Verdict.NOTHING or not running:
         return 0
+    if len(running) == 1:
+        return _suspect(pool, slot, running[0], verdict, how, known=_known(worker))
+    found, now = pool.suspects, clock.monotonic()
+    for task_id in running:
+        found = found.after(task_id, verdict, how, now, known=0, is_alone=False)
+    _become(pool, found)
+    pool.tools.emit(events.tasks_suspected(consumer=pool.consumer, tasks=len(running), end=how))
+    return 0
+
+
+def _known(worker: Worker) -> int:
+    """How many crashes a dead worker knew of the task that it ran alone, in whichever lane."""
+    return max(lane.crashes for lane in worker.ends.board.read().lanes)
+
+
+def _blamed(worker: Worker, slot: Slot) -> list[TaskId]:
+    """The tasks that a worker ran and that its end may be laid to.
+
+    Where it was killed for one that is known, that one alone: the others come again without blame.
+    """
+    try:
+        running = worker.ends.board.tasks_in_hand()
+    except WireError:
+        return []
+    culprit = None if slot.condemned is None else slot.condemned.lane
+    if culprit is not None and (slot.is_killed or _is_to_be_parked(slot)):
+        running = [(lane, task_id) for lane, task_id in running if lane.is_on(culprit)]
+    return [task_id for _, task_id in running if task_id is not None and len(task_id) <= LONGEST_ID]
+
+
+def _is_to_be_parked(slot: Slot) -> bool:
+    return slot.condemned is not None and slot.condemned.does_park
+
+
+def _give_up(pool: Pool, slot: Slot, task_id: TaskId) -> int:
+    limit = pool.entry_of(slot.edition).settings.common.crash_limit
+    _become(pool, pool.suspects.given_up(task_id, limit, clock.monotonic()))
+    return pool.suspects.deaths[task_id].total
+
+
+def _suspect(pool: Pool, slot: Slot, task_id: TaskId, verdict: Verdict, how: str, *, known: int) -> int:
+    """Count one death of a task that ran alone; how often it did so, where it was known to."""
+    limit = pool.entry_of(slot.edition).settings.common.crash_limit
     before = pool.suspects.deaths.get(task_id)
-    _become(pool, pool.suspects.after(task_id, verdict, how, now, known=lane.crashes))
+    _become(pool, pool.suspects.after(task_id, verdict, how, clock.monotonic(), known=known))
     deaths = pool.suspects.deaths[task_id]
     fact = events.task_suspected(consumer=pool.consumer, task=task_id, crashes=deaths.counted, limit=limit, end=how)
     pool.tools.emit(fact)
-    is_known = is_excused(before, verdict, known=lane.crashes, crash_limit=limit)
-    return deaths.total if is_known else 0
+    return deaths.total if is_excused(before, verdict, known=known, crash_limit=limit) else 0
 
 
 def clear(pool: Pool, task_id: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from typing import Any
 
 from consumerd import clock, events
 from consumerd.events.facts import Fact, Level
@@ -175,10 +176,15 @@ def _last_end(pool: Pool, slot: int, worker: Worker, status: int | None) -> Last
         end=worker_described(status),
         reason=worker.told_end()[0] if condemned is None else condemned.reason,
         culprit=culprit,
-        board=None if reading is None else asdict(reading) | {"state": reading.state.name.lower()},
+        board=None if reading is None else _board(reading),
         stacks="" if condemned is None else worker.ends.board.stacks(),
         stderr=let_go(pool, slot, worker),
     )
+
+
+def _board(reading: Reading) -> dict[str, Any]:  # for people
+    """What a board said at the end; of its lanes, those in which something ran."""
+    return asdict(replace(reading, lanes=reading.busy)) | {"state": reading.state.name.lower()}
 
 
 def let_go(pool: Pool, slot: int, worker: Worker) -> str:

@@ -20,6 +20,8 @@ from consumerd.model.slots import (
     ZygoteState,
     moved,
 )
+from consumerd.wire.board import Lane, lanes_in
+from consumerd.wire.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Condemned:
     reason: in words, without a subject.
     since: when that was decided.
     kill_at: until then it may still write its stacks, and is let off where it goes on.
-    shard, offset: of the running task, which is the culprit; None where none runs, or is at fault.
+    lane: of the running task which is the culprit; None where none runs, or is at fault, or nobody knows which.
     is_final: it is not let off.
     does_park: its running task is parked as dead, and not run again.
     is_asked: an operator wants it.
@@ -38,19 +40,27 @@ class Condemned:
     reason: str
     since: float
     kill_at: float
-    shard: int | None = None
-    offset: int | None = None
+    lane: Lane | None = None
     is_final: bool = False
     does_park: bool = False
     is_asked: bool = False
 
-    def parks(self, shard: int | None, offset: int | None) -> bool:
-        """Whether the task there, which the worker was running at its end, is to be parked."""
-        return self.does_park and (shard, offset) == (self.shard, self.offset)
+    @property
+    def shard(self) -> int | None:
+        return None if self.lane is None else self.lane.shard
 
-    def is_let_off(self, stands_since: float) -> bool:
-        """Whether its board, which stands as it does since then, shows that it went on after the sentence."""
-        return not self.is_final and stands_since > self.since
+    @property
+    def offset(self) -> int | None:
+        return None if self.lane is None else self.lane.cursor
+
+    def is_let_off(self, standing: Standing) -> bool:
+        """Whether its board, as it stands, shows that it went on after the sentence; what others did does not count."""
+        if self.is_final:
+            return False
+        if self.lane is None:
+            return standing.since_s > self.since
+        lane, since_s = lanes_in(standing.words)[self.lane.number], standing.lanes[self.lane.number]
+        return since_s is None or since_s > self.since or not lane.is_on(self.lane)
 
 
 @dataclass(frozen=True, slots=True)

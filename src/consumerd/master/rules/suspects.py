@@ -1,6 +1,7 @@
 """Suspects, pure: what the deaths of workers say of the tasks that they were running. Runs in the master.
 
-A worker runs one task at a time: the one at its cursor is the suspect, those behind it in the batch were not started.
+What ran in it is suspected; what it had in hand and had not begun is not. A death counts against a task that ran alone.
+Where several ran, nobody knows yet whose it is: each is run alone by whoever gets it next, and counted from then on.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from consumerd.model.exits import WorkerExit
+from consumerd.model.slots import MOST_LANES
 from consumerd.model.suspects import CANCELLED_FOR_GOOD
 from consumerd.model.task import TaskId
 
@@ -18,8 +20,8 @@ KILLS_A_CRASH = 10
 """So many SIGKILLs of nobody's, one after the other, count as one crash: somebody else's doing hits the same task
 that often only by its own fault."""
 
-MOST = 200
-"""More suspects are not kept: every worker is told all of them, and what hits so many tasks is not their doing."""
+MOST = MOST_LANES
+"""More suspects are not kept: every worker is told all of them. One worker that dies has no more."""
 
 KEPT_S = 3600.0
 """A suspect that killed nobody for so long is forgotten here: it was settled before its worker died, or waits
@@ -93,16 +95,21 @@ class Suspects:
 
     deaths: Mapping[TaskId, Deaths] = field(default_factory=dict)
 
-    def after(self, task_id: TaskId, verdict: Verdict, how: str, now: float, *, known: int) -> Suspects:
-        """After one more death. known: how many crashes the dead worker knew of; perhaps not by us."""
+    def after(
+        self, task_id: TaskId, verdict: Verdict, how: str, now: float, *, known: int, is_alone: bool = True
+    ) -> Suspects:
+        """After one more death. known: how many crashes the dead worker knew of; perhaps not by us. is_alone: no other
+        task ran in it.
+        """
         if verdict is Verdict.NOTHING:
             return self
         before = self.deaths.get(task_id, Deaths())
+        how = how if is_alone else f"{how} beside others"
         after = replace(
             before,
             earlier=before.earlier + max(0, known - before.counted),
-            crashes=before.crashes + (verdict is Verdict.CRASH),
-            kills=before.kills + (verdict is Verdict.KILL),
+            crashes=before.crashes + (is_alone and verdict is Verdict.CRASH),
+            kills=before.kills + (is_alone and verdict is Verdict.KILL),
             ends={**before.ends, how: before.ends.get(how, 0) + 1},
             last_at=now,
         )

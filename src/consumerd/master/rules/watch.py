@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from consumerd.wire.board import FAILED, FLAGS, HANDLED, PARKED, Reading, WorkerState, reading_in
+from consumerd.wire.board import FAILED, FLAGS, HANDLED, PARKED, Lane, Reading, WorkerState, reading_in
 from consumerd.wire.standing import Standing, standing
 
 STALLED_AFTER_S = 15.0
@@ -20,6 +20,9 @@ NO_TURN_S = 30.0
 
 SCAN_BUSY_S, SCAN_IDLE_S = 1.0, 5.0
 """How often the boards of a pool are looked at, while any of its workers is busy or stands still, and otherwise."""
+
+HELD_UP_S = 2.0
+"""A loop that runs several tasks turns more often. Else one of them holds it up, and nobody knows which."""
 
 LATE_S = 2.0
 """A look that comes later than planned by more than this was not possible earlier: master and workers were frozen."""
@@ -42,14 +45,12 @@ class Why(StrEnum):
 class Observation:
     """What is known of one worker.
 
-    standing: since when its board stands as it does.
-    words: of its board, as of the last look.
+    standing: since when its board stands as it does, as of the last look.
     seen_at: when that was.
     stopped_since: the first look at which its process was stopped.
     """
 
     standing: Standing
-    words: list[int]
     seen_at: float
     stopped_since: float | None = None
 
@@ -66,17 +67,18 @@ class Observation:
     @property
     def is_at_work(self) -> bool:
         """Whether it is busy, or has a reason to fetch nothing, as what is away."""
-        return self.standing.is_busy or self.words[FLAGS] != 0
+        return self.standing.is_busy or self.standing.words[FLAGS] != 0
 
     @property
     def finished(self) -> int:
         """How many tasks it has handled, failed or parked."""
-        return self.words[HANDLED] + self.words[FAILED] + self.words[PARKED]
+        words = self.standing.words
+        return words[HANDLED] + words[FAILED] + words[PARKED]
 
     @property
     def reading(self) -> Reading:
         """What its board said."""
-        return reading_in(self.words)
+        return reading_in(self.standing.words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +86,21 @@ class Stuck:
     """Why a worker makes no progress, and since when.
 
     is_overdue: it has to be replaced.
-    shard, offset: of the attempt that does not end; None where that is not known, or no handler runs.
+    lane: the attempt that does not end; None where that is not known, or no handler runs.
     """
 
     why: Why
     since_s: float
     is_overdue: bool
-    shard: int | None = None
-    offset: int | None = None
+    lane: Lane | None = None
+
+    @property
+    def shard(self) -> int | None:
+        return None if self.lane is None else self.lane.shard
+
+    @property
+    def offset(self) -> int | None:
+        return None if self.lane is None else self.lane.cursor
 
     def told(self, now: float) -> str:
         """In words, without a subject: `has been on offset 3 of shard 0 for 20 s`."""
@@ -117,7 +126,7 @@ def seen(
     stopped_since = None if before is None else before.stopped_since
     stopped_since = now if stopped_since is None else stopped_since + unseen_s
     stands = standing(earlier, words, now, unseen_s=unseen_s)
-    return Observation(stands, words, now, stopped_since if is_stopped else None)
+    return Observation(stands, now, stopped_since if is_stopped else None)
 
 
 def judged(observation: Observation, timeout_s: float, *, is_waiting_free: bool = False) -> Stuck | None:
@@ -126,14 +135,17 @@ def judged(observation: Observation, timeout_s: float, *, is_waiting_free: bool 
     timeout_s: for one attempt. is_waiting_free: a user's own generator may wait for its next task for ever.
     """
     reading, now, since_s = observation.reading, observation.seen_at, observation.standing.since_s
-    place = next(((lane.shard, lane.cursor) for lane in reading.busy), (None, None))
-    if observation.stopped_since is not None:
-        return Stuck(Why.STOPPED, observation.stopped_since, now - observation.stopped_since >= timeout_s, *place)
+    if (stopped_since := observation.stopped_since) is not None:
+        alone = reading.busy[0] if len(reading.busy) == 1 else None
+        return Stuck(Why.STOPPED, stopped_since, now - stopped_since >= timeout_s, alone)
     if reading.state is not WorkerState.RUNNING:
         return None
-    if reading.busy:
+    if (oldest := observation.standing.oldest) is not None:
+        number, since_s = oldest
+        is_held_up = len(reading.busy) > 1 and now - reading.turned_ns / 1e9 >= min(HELD_UP_S, timeout_s)
         is_stalled = now - since_s >= min(STALLED_AFTER_S, timeout_s)
-        return Stuck(Why.TASK, since_s, now - since_s >= timeout_s, *place) if is_stalled else None
+        lane = None if is_held_up else reading.lanes[number]
+        return Stuck(Why.TASK, since_s, now - since_s >= timeout_s, lane) if is_stalled else None
     if is_waiting_free or now - since_s < NO_TURN_S:
         return None
     return Stuck(Why.LOOP, since_s, now - since_s >= max(NO_TURN_S, timeout_s))

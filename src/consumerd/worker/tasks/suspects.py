@@ -15,7 +15,7 @@ from consumerd.errors import StoreAwayError
 from consumerd.model.failure import Failure
 from consumerd.model.outcome import Dead
 from consumerd.model.parked import ParkedTask
-from consumerd.model.suspects import CANCELLED_FOR_GOOD, Suspect, has_one_of
+from consumerd.model.suspects import CANCELLED_FOR_GOOD, Suspect, has_one_of, shown
 from consumerd.model.task import Task, TaskId
 from consumerd.parking.thread import StoreThread
 from consumerd.sources.contract import Batch
@@ -64,13 +64,13 @@ class Suspects:
 
     def find(self, task_id: TaskId | None) -> Suspect | None:
         """What is known of a task, by whoever knows of more crashes."""
-        told, kept = (None, None) if task_id is None else (self._told.get(task_id), self._kept.get(task_id))
+        told, kept = (None, None) if task_id is None else (self._told_of(task_id), self._kept.get(task_id))
         return max(filter(None, (told, kept)), key=lambda suspect: suspect.crashes, default=None)
 
     def find_parked(self, parked: ParkedTask) -> Suspect | None:
         """The same of a parked task, whose row carries its crashes."""
         self._hear()
-        told = self._told.get(parked.task_id)
+        told = self._told_of(parked.task_id)
         if told is None or told.crashes < parked.crashes:
             return Suspect(parked.task_id, parked.crashes, parked.error) if parked.crashes else None
         return told
@@ -139,13 +139,15 @@ class Suspects:
 
     def clear(self, task_id: TaskId) -> None:
         """A task has come to an outcome, or is parked: it is no suspect any more, if it was one."""
-        if task_id not in self._told and task_id not in self._kept:
+        names = {task_id, shown(task_id)}
+        if names.isdisjoint(self._told) and task_id not in self._kept:
             return
         if task_id in self._kept:
             self._to_clear.add(task_id)
-        self._told = {other: known for other, known in self._told.items() if other != task_id}
+        self._told = {other: known for other, known in self._told.items() if other not in names}
         self._kept = {other: known for other, known in self._kept.items() if other != task_id}
-        self._link.tell(Cleared(task_id))
+        for name in names:
+            self._link.tell(Cleared(name))
         self._emit(events.suspect_cleared(task=task_id))
         try:
             self._clear_rows()
@@ -153,6 +155,11 @@ class Suspects:
             return  # with the next look into the store
 
     # Within
+
+    def _told_of(self, task_id: TaskId) -> Suspect | None:
+        """By its own id, or as a lane of a board had it."""
+        told = self._told.get(task_id) or self._told.get(shown(task_id))
+        return None if told is None else replace(told, task_id=task_id)
 
     def _hear(self) -> None:
         told = self._link.suspects.take()

@@ -207,6 +207,7 @@ class Stage:
         """A worker begins with a task."""
         board = self.board(slot)
         writer = BoardWriter(board.words)
+        writer.lane.begin(0)
         writer.identify(by_offset(task.rstrip("7")))
         writer.lane.take(7)
         writer.lane.note_crashes(crashes)

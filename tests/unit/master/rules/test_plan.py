@@ -25,6 +25,7 @@ from consumerd.master.rules.restart import Ended, budget_of
 from consumerd.model.exits import WorkerExit
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import LIVE, LOOPING, SERVING, PoolState, SlotState, ZygoteState
+from consumerd.wire.board import Lane
 
 A, B = ConsumerName("g", "a"), ConsumerName("g", "b")
 STOP_TIMEOUT_S = 25.0
@@ -340,7 +341,9 @@ def test_a_pool_that_loads_when_it_is_stopped_loses_its_zygote_at_once() -> None
 
 def hung(kill_at: float = 301.0) -> ObservedPool:
     """The worker of slot 1 is past its task's timeout, and may write its stacks until `kill_at`."""
-    return history.condemned(history.stalled(running(), 1, 15.0), 1, Condemned("was stuck", 300.0, kill_at, 0, 7))
+    return history.condemned(
+        history.stalled(running(), 1, 15.0), 1, Condemned("was stuck", 300.0, kill_at, Lane(shard=0, cursor=7))
+    )
 
 
 def test_a_stalled_worker_is_left_alone_and_a_condemned_one_is_killed_once_when_it_is_time() -> None:

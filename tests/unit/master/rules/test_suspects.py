@@ -10,6 +10,7 @@ import pytest
 from consumerd.master.host.memory import OomKills
 from consumerd.master.rules.suspects import KEPT_S, KILLS_A_CRASH, MOST, Suspects, Verdict, is_excused, judge
 from consumerd.model.exits import WorkerExit
+from consumerd.model.slots import MOST_LANES
 from consumerd.model.task import TaskId
 
 TASK = TaskId("t:1")
@@ -82,6 +83,21 @@ def test_not_more_are_kept_than_workers_can_be_told_and_the_worst_stay() -> None
         suspects = suspects.after(TaskId(f"innocent {number}"), Verdict.KILL, "SIGKILL", NOW, known=0)
     assert len(suspects.deaths) == MOST
     assert TASK in suspects.deaths
+
+
+def test_a_death_beside_others_makes_a_suspect_and_counts_for_nobody() -> None:
+    suspects = Suspects()
+    for task_id in (TASK, TaskId("t:2")):
+        suspects = suspects.after(task_id, *CRASH, NOW, known=0, is_alone=False)
+    assert suspects.told() == ((TASK, 0, "SIGSEGV beside others"), ("t:2", 0, "SIGSEGV beside others"))
+    assert after(suspects, CRASH, CRASH).told()[-1] == (TASK, 2, "SIGSEGV beside others, 2 × SIGSEGV")
+
+
+def test_all_that_one_worker_can_run_at_once_are_kept() -> None:
+    suspects = Suspects()
+    for number in range(MOST_LANES):
+        suspects = suspects.after(TaskId(f"{number}"), *CRASH, NOW, known=0, is_alone=False)
+    assert len(suspects.deaths) == MOST_LANES
 
 
 def test_one_that_killed_nobody_for_an_hour_is_forgotten() -> None:

@@ -32,7 +32,7 @@ class Watching(BaseConsumer):
         board = self.run.board
         kept = self.run.store.rows.get(task_id(offset))
         crashes = 0 if kept is None else kept.crashes
-        self.seen.append((offset, board.task_in_hand(), board.words[LANES_AT + CRASHES], crashes))
+        self.seen.append((offset, board.tasks_in_hand()[0][1], board.words[LANES_AT + CRASHES], crashes))
         match record:
             case "fail":
                 raise ValueError("it failed")
@@ -71,7 +71,7 @@ def test_the_board_names_the_task_in_hand_and_none_between_batches(consumer_clas
     run = started(consumer_class, ["ok"] * 3)
     run.until_idle()
     assert run.consumer.seen == [(number, task_id(number), 0, 0) for number in range(3)]
-    assert run.board.task_in_hand() is None
+    assert run.board.tasks_in_hand() == []
     assert run.store.calls == 0
 
 
