@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         TableBaseConsumer,
     )
     from consumerd.model.batch_task import BatchTask
-    from consumerd.model.outcome import Dead, Retry
+    from consumerd.model.outcome import Dead, Retry, TaskInterrupted
 
 _CONSUMERS = "consumerd.consumers"
 _OUTCOMES = "consumerd.model.outcome"
@@ -33,6 +33,7 @@ _HOMES = {
     "BatchTask": "consumerd.model.batch_task",
     "Dead": _OUTCOMES,
     "Retry": _OUTCOMES,
+    "TaskInterrupted": _OUTCOMES,
 }
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "SQLBaseConsumer",
     "ScheduleBaseConsumer",
     "TableBaseConsumer",
+    "TaskInterrupted",
     "__version__",
 ]
 

@@ -24,6 +24,7 @@ MODULE = "integration.scenarios.many_at_once"
 END_S = 90.0
 AT_ONCE = 30
 POISON = 17
+FIFTY = 50
 
 
 class Scene(Place):
@@ -165,4 +166,73 @@ def test_status_tells_how_many_run_the_oldest_and_each_on_request(scene: Scene) 
     assert told in done.stderr.decode()
     (scene.directory / "go").touch()
     scene.wait_states(done=AT_ONCE)
+    assert stop(master) == 0
+
+
+# Interrupted
+
+
+@pytest.mark.parametrize(("name", "end"), [("Threads", "turn"), ("EventLoop", "wait")])
+def test_one_among_fifty_is_cancelled_and_tried_again(scene: Scene, name: str, end: str) -> None:
+    master = scene.start(name, {POISON: end}, FIFTY, together=FIFTY, concurrency=FIFTY)
+    task = f"small/{name.lower()}#0:0:{POISON}"
+    scene.wait(lambda: scene.has("turned") or scene.has("waited"), "the one that never ends")
+    before = worker(master.status())
+    assert master.answer("cancel", task)["task"] == task
+    scene.wait(lambda: scene.numbers("begun").count(POISON) == 2, "its second attempt")
+    (scene.directory / "go").touch()
+    scene.wait_states(done=FIFTY)
+    assert Counter(scene.numbers("begun")) == Counter({**dict.fromkeys(range(FIFTY), 1), POISON: 2})
+    assert (worker(master.status())["pid"], master.parked()) == (before["pid"], [])
+    assert scene.facts("worker_killed") == scene.facts("task_failed") == []
+    assert stop(master) == 0
+
+
+@pytest.mark.parametrize(("name", "end"), [("Threads", "turn"), ("EventLoop", "wait")])
+def test_one_among_fifty_is_cancelled_and_parked(scene: Scene, name: str, end: str) -> None:
+    master = scene.start(name, {POISON: end}, FIFTY, together=FIFTY, concurrency=FIFTY, task_retry_times=5)
+    scene.wait(lambda: scene.has("turned") or scene.has("waited"), "the one that never ends")
+    master.answer("cancel", f"small/{name.lower()}#0:0:{POISON}", "--park")
+    (scene.directory / "go").touch()
+    scene.wait_states(done=FIFTY - 1, dead=1)
+    (dead,) = master.parked()
+    assert (dead["error"], dead["attempts"]) == ("an operator cancelled it, and had it parked", 1)
+    assert scene.facts("worker_killed") == []
+    assert stop(master) == 0
+
+
+def test_a_thread_in_a_call_of_c_is_cancelled_with_its_worker_and_nobody_else_is_blamed(scene: Scene) -> None:
+    master = scene.start("Threads", {POISON: "sleep"}, crash_limit=2)
+    scene.wait(lambda: scene.has("slept"), "the one that sleeps")
+    master.answer("cancel", f"small/threads#0:0:{POISON}")
+    scene.wait(lambda: scene.facts("worker_killed"), "the end of its worker")
+    (scene.directory / "go").touch()
+    scene.wait_states(done=AT_ONCE)
+    [killed] = scene.facts("worker_killed")
+    assert killed["reason"] == f"cancelled by an operator, on offset {POISON} of shard 0"
+    end = worker(wait_for(master, lambda found: worker(found)["last_end"], "a flight record"))["last_end"]
+    assert "in end" in end["stacks"]
+    assert scene.facts("tasks_suspected") == master.parked() == []
+    assert stop(master) == 0
+
+
+def test_a_loop_in_a_thread_fails_at_its_soft_timeout_and_nobody_else_does(scene: Scene) -> None:
+    (scene.directory / "go").touch()
+    master = scene.start("Threads", {POISON: "turn"}, soft_timeout=2, task_retry_times=1)
+    scene.wait_states(done=AT_ONCE)
+    [failed] = scene.facts("task_failed")
+    assert (failed["offset"], failed["error"]) == (POISON, "TaskInterrupted: soft_timeout, 2 s, is over")
+    assert (scene.facts("worker_killed"), worker(master.status())["generation"]) == ([], 1)
+    assert stop(master) == 0
+
+
+@pytest.mark.parametrize("end", ["wait", "block"])
+def test_a_coroutine_fails_at_its_soft_timeout_and_nobody_else_does(scene: Scene, end: str) -> None:
+    """Also one that blocks the event loop, which makes all others as late as it is."""
+    master = scene.start("EventLoop", {POISON: end}, soft_timeout=3)
+    scene.wait_states(done=AT_ONCE - 1, dead=1)
+    (dead,) = master.parked()
+    assert dead["error"] == "TaskInterrupted: soft_timeout, 3 s, is over"
+    assert [fact["offset"] for fact in scene.facts("task_failed")] == [POISON]
+    assert (scene.facts("worker_killed"), worker(master.status())["generation"]) == ([], 1)
     assert stop(master) == 0

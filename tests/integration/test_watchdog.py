@@ -148,12 +148,32 @@ def test_an_operator_cancels_a_running_task(start: Start, tmp_path: Path, form: 
         "shard": 0,
         "offset": HANG_AT,
     }
-    wait_replaced(master, "stuck", 0, before["pid"])
-    end = pool(master, "stuck")["workers"][0]["last_end"]
-    assert end["reason"] == f"cancelled by an operator, on offset {HANG_AT} of shard 0"
-    assert "in hang" in end["stacks"]
+    found = wait_for(master, lambda found: worker(found)["handled"] > HANG_AT, "the task, which was tried again")
+    assert worker(found)["pid"] == before["pid"]
+    assert facts(master, "worker_killed") == facts(master, "task_failed") == []
     audited = [json.loads(line) for line in (tmp_path / "state" / "audit.log").read_text().splitlines()]
     assert [(line["method"], line["params"]) for line in audited] == [("cancel", {"task": form})]
+    stop(master)
+
+
+def test_a_cancelled_task_that_cannot_be_interrupted_ends_with_its_worker(start: Start) -> None:
+    master = start("Holding")
+    before = wait_hanging(master)
+    master.answer("cancel", "small/holding#0")
+    wait_replaced(master, "holding", 0, before["pid"])
+    end = pool(master, "holding")["workers"][0]["last_end"]
+    assert end["reason"] == f"cancelled by an operator, on offset {HANG_AT} of shard 0"
+    assert "in hang" in end["stacks"]
+    stop(master)
+
+
+@pytest.mark.parametrize("consumer", ["Stuck", "Looping"])
+def test_an_attempt_past_its_soft_timeout_has_failed_and_its_worker_goes_on(start: Start, consumer: str) -> None:
+    master = start(consumer, soft_timeout=1.0, task_retry_times=1)
+    found = wait_for(master, lambda found: worker(found).get("handled", 0) > HANG_AT, "the task, which was tried again")
+    assert (worker(found)["generation"], facts(master, "worker_killed")) == (1, [])
+    [failed] = facts(master, "task_failed")
+    assert (failed["offset"], failed["error"]) == (HANG_AT, "TaskInterrupted: soft_timeout, 1 s, is over")
     stop(master)
 
 

@@ -164,6 +164,11 @@ class CommonKeys(BaseModel):
         description="How many seconds one attempt at a task may take; the worker of one that takes longer is "
         "replaced. `self.progress()` in the handler begins the time anew.",
     )
+    soft_timeout: Duration | None = Field(
+        default=None,
+        description="An attempt that takes longer than so many seconds, less than `task_timeout`, has failed: "
+        "`TaskInterrupted` is raised in the handler, or its coroutine is cancelled. Left out: no limit.",
+    )
     payload_limit: int = Field(
         default=1_048_576,
         ge=1,
@@ -272,8 +277,10 @@ class CommonKeys(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _delays_are_in_order(self) -> Self:
-        first, largest = self.back_off_time, self.max_back_off_time
+    def _times_are_in_order(self) -> Self:
+        first, largest, soft = self.back_off_time, self.max_back_off_time, self.soft_timeout
+        if soft is not None and soft >= self.task_timeout:
+            raise ValueError(f"soft_timeout ({soft:g}) must be less than task_timeout ({self.task_timeout:g})")
         if first is not None and largest is not None and largest < first:
             raise ValueError(f"max_back_off_time ({largest:g}) must be at least back_off_time ({first:g})")
         return self

@@ -58,6 +58,18 @@ class Dead(Exception):  # noqa: N818 - what is to be done, and no error
         super().__init__(self.reason)
 
 
+class TaskInterrupted(BaseException):
+    """Raised within a handler whose attempt is to end: it is past `soft_timeout`, or an operator cancels it.
+
+    It passes a broad `except Exception`, and so it should: whoever tries a call again after any error, as many clients
+    do, would go on with a task that is to end; and SQLAlchemy gives no connection back on which it has cut off a
+    statement. Roll back in a `finally`, by a `with`, or catch this class and raise it again.
+    """
+
+    def __str__(self) -> str:
+        return "consumerd ends this attempt: it is past soft_timeout, or an operator has cancelled it"
+
+
 @dataclass(frozen=True, slots=True)
 class Expired:
     """Its deferred retries took longer than `expire_time`: parked as dead, with that reason."""

@@ -27,12 +27,13 @@ class Cancelled(msgspec.Struct, frozen=True):
 
 
 class Cancel(Verb, frozen=True):
-    """End the attempt that a worker runs now, by replacing the worker; its stacks are kept.
+    """End the attempt that a worker runs now: it is interrupted, and its task tried again a second later.
 
     TASK is group/name#WORKER, whatever that worker runs, or group/name#WORKER:SHARD:OFFSET, that task alone: see
-    consumerd status --workers. The task is not done: it comes again, and its source's other tasks that were
-    handled and not settled may too. An attempt that ends within a second is let go on. With --park a task that hangs
-    for good is parked when it comes again; one without an id cannot be told from others, and comes again.
+    consumerd status --tasks. An attempt that has not ended within five seconds, in a long call of C code perhaps, is
+    ended with its worker, whose stacks are kept: then tasks that were handled and not settled may come again, too.
+    With --park the task is parked as dead, at once or when it comes again; one without an id cannot be told from others
+    then, and is tried again.
     """
 
     name, result, is_act = "cancel", Cancelled, True
@@ -46,15 +47,15 @@ class Cancel(Verb, frozen=True):
             sentence = "its source has given the task away, so that it cannot be parked: cancel it without --park"
             raise UsageError(f"{found}: {sentence}")
         reason = f"cancelled by an operator, on offset {found.offset} of shard {found.shard}"
-        master.condemn(found, reason, does_park=self.park)
+        master.cancel(found, reason, does_park=self.park)
         parts = {"worker_id": found.slot, "shard": found.shard, "offset": found.offset}
         master.emit(events.task_cancelled(consumer=pool.consumer, **parts))
         master.wake()
         return Cancelled(str(found), pool.consumer, **parts)
 
     def lines(self, answer: Cancelled) -> Iterator[str]:
-        then = "its worker is being replaced" + (", and it will be parked as dead" if self.park else "")
-        yield f"{answer.task}: cancelled, {then}"
+        then = "is parked as dead" if self.park else "is tried again"
+        yield f"{answer.task}: cancelled, it {then}; if it has not ended in 5 s, its worker is replaced"
 
 
 command = command_of(Cancel)

@@ -16,11 +16,23 @@ class LaneWriter:
     """Writes one lane of a board: the place of one running task."""
 
     def __init__(self, words: memoryview, index: int, clock: Clock) -> None:
+        self.number = index
         start = board.lane_at(index)
+        self._start = start
         self._words = words
         self._busy_since, self._attempt_since, self._shard, self._cursor, self._crashes = range(start, start + 5)
         self._id_at = board.LANE_IDS_AT_BYTE + board.LANE_ID_BYTES * index
         self._clock = clock
+
+    @property
+    def place(self) -> tuple[int, ...]:
+        """What tells the attempt in it from all others, and from itself before it made progress."""
+        return tuple(self._words[self._start : self._start + board.CRASHES])
+
+    def is_on(self, place: tuple[int, ...]) -> bool:
+        """Whether it is on the task on which it was then."""
+        now = self.place
+        return now[board.BUSY_SINCE_NS] == place[board.BUSY_SINCE_NS] and now[board.SHARD :] == place[board.SHARD :]
 
     def begin(self, shard: int) -> None:
         """It is busy from now on, with tasks of this shard."""

@@ -78,6 +78,18 @@ class Pause(Message, frozen=True):
     is_paused: bool
 
 
+class CancelTask(Message, frozen=True):
+    """master → worker: end the attempt in this lane, if that is still on this task. Nothing is wrong where it is not.
+
+    busy_since_ns, cursor: as its board has them. does_park: the task is parked as dead; else it is tried again.
+    """
+
+    lane: int
+    busy_since_ns: int
+    cursor: int
+    does_park: bool
+
+
 class Measure(Message, frozen=True):
     """master → worker: measure the lag of the whole source, or no longer."""
 

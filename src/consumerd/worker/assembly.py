@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from consumerd.model.task import Task
@@ -24,6 +25,7 @@ from consumerd.worker.attempts.handler import (
     validating,
 )
 from consumerd.worker.attempts.hooks import Fullness, Hooks
+from consumerd.worker.attempts.interruption import MainThread, ThreadGuard, Threads
 from consumerd.worker.attempts.judge import Judge
 from consumerd.worker.attempts.maker import AttemptMaker
 from consumerd.worker.tasks.context import WorkerContext
@@ -100,6 +102,9 @@ class Assembly:
         common = self.context.common
         has_rules = has_destinations(type(self.consumer), common)
         if common.concurrency == 1 and common.ordered is None and self.handlers.batch is None and not has_rules:
+            coroutine = (lambda lane: self.handlers.coroutine()) if self.handlers.is_async else None
+            lanes, codes = [self.context.board.lane], self.handlers.codes()
+            self.context.interruptions.hand = MainThread(lanes, codes, coroutine)
             return BatchHandling(self.context, parts)
         width = common.concurrency if self.handlers.batch is None else common.batch_size
         lineup = Lineup[InHand]()
@@ -145,11 +150,19 @@ class Assembly:
             return self._batch_lane(self.handlers.batch, parts)
         interrupts = self.context.interrupts
         lanes = [self.context.board.lane_at(index) for index in range(width)]
+        interruptions, codes = self.context.interruptions, self.handlers.codes()
         if not self.handlers.is_async:
             ahead = 0 if is_held_up else width
-            return ThreadLanes(self._maker(self.handlers.any_record), interrupts, lanes, ahead=ahead)
+            threads = ThreadLanes(self._guarded_maker, interrupts, lanes, codes, ahead=ahead)
+            interruptions.hand = Threads(threads.guards)
+            return threads
         maker = self._maker(self.handlers.any_record_awaited)
-        return EventLoopLanes(maker, interrupts, lanes, self.handlers.event_loop)
+        coroutines = EventLoopLanes(maker, interrupts, lanes, self.handlers.event_loop)
+        interruptions.hand = MainThread(lanes, codes, coroutines.coroutines.get)
+        return coroutines
+
+    def _guarded_maker(self, guard: ThreadGuard) -> AttemptMaker:
+        return self._maker(partial(guard.call, self.handlers.any_record))
 
     def _batch_lane(self, handle: Handler, parts: Parts) -> Lanes:
         common, source = self.context.common, self.source

@@ -25,6 +25,7 @@ from consumerd.standard_streams import open_standard_descriptors
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.messages import Message, Ready
 from consumerd.worker.attempts.forked_child import watch_forks
+from consumerd.worker.attempts.interruption import BREAK_SIGNAL
 from consumerd.worker.code.loader import LoadedConsumer, prepare_class
 from consumerd.worker.process import listen_to_signals
 from consumerd.worker.runtime import Runtime
@@ -99,8 +100,8 @@ class _ReadyLink(Link):
 
 @contextmanager
 def _own_signals(context: WorkerContext) -> Iterator[None]:
-    """Our handlers for TERM and INT while it consumes, the caller's afterwards."""
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    """Our handlers of signals while it consumes, the caller's afterwards."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, BREAK_SIGNAL)
     try:
         before = {number: signal.getsignal(number) for number in numbers}
         listen_to_signals(context)

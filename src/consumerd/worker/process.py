@@ -35,6 +35,7 @@ from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import IGNORED_SIGNALS
 from consumerd.wire.messages import Fork
 from consumerd.worker.attempts.forked_child import leave_if_child, watch_forks
+from consumerd.worker.attempts.interruption import BREAK_SIGNAL
 from consumerd.worker.master_link import MasterLink
 from consumerd.worker.process_end import run_exit_handlers
 from consumerd.worker.runtime import Runtime
@@ -134,7 +135,9 @@ def _shard(template: Template, fork: Fork) -> Shard:
 
 
 def listen_to_signals(context: WorkerContext) -> None:
-    """TERM and INT ask for a stop, by the stop timeout; a second one changes nothing. HUP is the master's."""
+    """TERM and INT ask for a stop, by the stop timeout; a second one changes nothing. HUP is the master's; one of ours
+    interrupts an attempt.
+    """
 
     def stop(number: int, frame: object) -> None:
         del number, frame
@@ -144,6 +147,7 @@ def listen_to_signals(context: WorkerContext) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(BREAK_SIGNAL, context.interruptions.on_signal)
 
 
 def write_stacks_when_asked(board_fd: int) -> None:

@@ -14,7 +14,8 @@ from consumerd.clock import monotonic
 from consumerd.model.exits import WorkerExit
 from consumerd.standard_streams import STDERR, discard, say
 from consumerd.wire.board import BUSY_SINCE_NS, LANES_AT
-from consumerd.wire.messages import Amend, Measure, Message, Pause, Stop, Suspects, Wake
+from consumerd.wire.messages import Amend, CancelTask, Measure, Message, Pause, Stop, Suspects, Wake
+from consumerd.worker.attempt_limits import AttemptLimits
 from consumerd.worker.master_link import MasterLink
 from consumerd.worker.tasks import threads
 from consumerd.worker.tasks.context import WorkerContext
@@ -31,7 +32,8 @@ class Timer:
         self._link = link
         settle_interval_s = context.common.settle_interval
         self._settle_interval_ns = int(settle_interval_s * 1e9)
-        self._beat_s = min(threads.BEAT_S, settle_interval_s)
+        self._limits = AttemptLimits(context)
+        self._beat_s = min(self._limits.look_every_s, settle_interval_s)
         self._closing = os.eventfd(0, os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run_or_end, name="timer", daemon=True)
         self._settled_ns = 0
@@ -93,6 +95,8 @@ class Timer:
                 self._interrupts.set(Interrupt.PARKED_DUE)
             case Suspects(tasks):
                 self._link.suspects.put(tasks)
+            case CancelTask() as cancel:
+                self._limits.cancel(cancel)
             case Amend(consumer):
                 self._link.entries.put(consumer)
                 self._interrupts.set(Interrupt.AMENDED)
@@ -107,6 +111,7 @@ class Timer:
     def _beat(self) -> None:
         if self._link is not None:
             self._link.flush()
+        self._limits.look()
         now = monotonic()
         at_s = self._deadline.at_s
         if at_s is not None and now >= at_s + threads.BEAT_S:

@@ -33,6 +33,14 @@ class Stuck(Counting):
             time.sleep(3600)
 
 
+class Looping(Stuck):
+    """It is busy for ever."""
+
+    def hang(self) -> None:
+        while True:
+            pass
+
+
 class Holding(Stuck):
     """It blocks in C code, and holds the lock of the interpreter: no other thread of the process runs."""
 

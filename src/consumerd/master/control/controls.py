@@ -15,7 +15,7 @@ from consumerd.master.control.reloader import Reloader
 from consumerd.master.control.running_task import RunningTask, find_running_task
 from consumerd.master.control.status import pool_status
 from consumerd.master.duties.autoscaler import shards_of
-from consumerd.master.duties.watchdog import DIAGNOSE_S, condemn
+from consumerd.master.duties.watchdog import condemn
 from consumerd.master.helper import StoreHelper
 from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.pools import Pools
@@ -23,8 +23,11 @@ from consumerd.master.rules.observed import Condemned
 from consumerd.master.supervisor import Supervisor
 from consumerd.model.slots import LOOPING
 from consumerd.version import __version__
-from consumerd.wire.messages import Wake
+from consumerd.wire.messages import CancelTask, Wake
 from consumerd.wire.status import Paused, Status
+
+SOFT_S = 5.0
+"""So long an attempt that an operator has cancelled may take to end, before its worker is killed for it."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +87,15 @@ class Controls:
         """The task of this name, which a worker runs now. UsageError where none does."""
         return find_running_task(self.pools, task)
 
-    def condemn(self, task: RunningTask, reason: str, *, does_park: bool) -> None:
-        """Replace the worker that runs a task. does_park: whichever worker meets the task next parks it as dead."""
-        now = clock.monotonic()
-        condemned = Condemned(reason, now, now + DIAGNOSE_S, task.lane, does_park=does_park, is_asked=True)
-        condemn(self.pools[task.pool], task.slot, condemned, now)
+    def cancel(self, task: RunningTask, reason: str, *, does_park: bool) -> None:
+        """Have a worker end its attempt at a task; where it has not done so in a while, replace the worker.
+
+        does_park: the worker parks the task as dead, or whichever meets it next.
+        """
+        now, pool, lane = clock.monotonic(), self.pools[task.pool], task.lane
+        condemned = Condemned(reason, now, now + SOFT_S, lane, does_park=does_park, is_asked=True)
+        condemn(pool, task.slot, condemned, now)
+        pool.send(task.slot, CancelTask(lane.number, lane.busy_since_ns, task.offset, does_park))
 
     def wake_workers(self, target: str | None = None) -> int:
         """Have running workers look at the parking store; how many."""

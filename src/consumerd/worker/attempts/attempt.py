@@ -56,7 +56,14 @@ class Refused:
     failure: Failure
 
 
-Failed = Raised | Refused | Retry | Dead
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """An operator has ended the attempt. does_park: the task is not to be run again; else it is, at once."""
+
+    does_park: bool
+
+
+Failed = Raised | Refused | Retry | Dead | Cancelled
 Ending = Failed | Done
 """How one attempt ended."""
 

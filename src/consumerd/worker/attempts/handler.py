@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from threading import Lock
-from types import FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -102,6 +102,18 @@ class Handlers:
             return await self._consumer.handle_task(offset=offset, record=record)
         result = self._consumer.handle_tombstone(offset=offset, key=self._consumer.key)
         return await result if inspect.isawaitable(result) else result
+
+    def codes(self) -> frozenset[CodeType]:
+        """Of what runs while a handler does: what is ours and calls it without a look elsewhere, and its own."""
+        methods = [getattr(self._consumer, name, None) for name in ("handle_task", "handle_tombstone")]
+        methods += [self.any_record_awaited, self._begun] if self.is_async else [self.any_record, self._task]
+        plain = (getattr(method, "__func__", method) for method in methods)
+        return frozenset(method.__code__ for method in plain if isinstance(method, FunctionType))
+
+    def coroutine(self) -> asyncio.Task[Any] | None:
+        """The one that handles a task now, where it runs to its end by itself."""
+        codes, running = self.codes(), asyncio.all_tasks(self.event_loop())
+        return next((task for task in running if getattr(task.get_coro(), "cr_code", None) in codes), None)
 
     def event_loop(self) -> asyncio.AbstractEventLoop:
         """The one on which its coroutines run; `close` closes it."""

@@ -22,9 +22,19 @@ from consumerd.model.outcome import (
     next_in_round,
     within_expiry,
 )
+from consumerd.model.suspects import CANCELLED_FOR_GOOD
 from consumerd.model.task import Task
 from consumerd.standard_streams import drop_gone_outputs
-from consumerd.worker.attempts.attempt import ENDS_OF_A_WORKER, Attempt, Conclusion, Ending, Failed, Raised, Refused
+from consumerd.worker.attempts.attempt import (
+    ENDS_OF_A_WORKER,
+    Attempt,
+    Cancelled,
+    Conclusion,
+    Ending,
+    Failed,
+    Raised,
+    Refused,
+)
 from consumerd.worker.attempts.breaker import Breaker, put_off_s
 from consumerd.worker.attempts.verdicts import words_of
 from consumerd.worker.tasks.context import WorkerContext
@@ -32,6 +42,9 @@ from consumerd.worker.tasks.context import WorkerContext
 NEWS_S = 0.5
 """How long an attempt that seems to have ended with its worker waits for the news of a stop, which may come by another
 way and a little later."""
+
+AGAIN_S = 1.0
+"""So long after an operator has cancelled an attempt the next one begins."""
 
 ENDS_OF_A_TRANSACTION = (TaskLostError, CommitUnknownError)
 """What the end of a handler's transaction raises where nothing is left to do for its task in this worker."""
@@ -76,6 +89,8 @@ class Judge:
         attempt.ended = ended
         if self._is_settled(attempt.task):
             return self._done_already(attempt.task, ended)
+        if isinstance(ended, Cancelled):
+            return self._cancelled(attempt, ended)
         if isinstance(ended, Refused):
             self._report(attempt.task, ended.failure, attempt=0)
             return Conclusion(attempt.task, Dead("undecodable"), ended.failure)
@@ -94,6 +109,16 @@ class Judge:
         attempt.not_before = self._clock.monotonic() + immediate_delay(self._policy, attempt.tried)
         attempt.tried += 1
         return None
+
+    def _cancelled(self, attempt: Attempt, ended: Cancelled) -> Conclusion | None:
+        """An operator's word: it is parked, whatever its policy says; or tried again, and nothing is counted."""
+        if not ended.does_park:
+            attempt.forget()
+            attempt.not_before = self._clock.monotonic() + AGAIN_S
+            return None
+        attempts = attempt.task.attempts + 1
+        task = attempt.task = replace(attempt.task, attempts=attempts, first_at=attempt.first_at)
+        return Conclusion(task, Dead("cancelled"), self._failure_of(ended))
 
     def _done_already(self, task: Task, ended: Failed) -> Conclusion:
         """The handler's transaction has ended the task: what comes after that is told, and no more."""
@@ -171,7 +196,9 @@ class Judge:
         reason = f"{ended.kind.__qualname__} {ended.place}"
         return not self._breaker.spares(task, reason, ended.failure.error, is_new=is_new)
 
-    def _failure_of(self, ended: Raised | Retry | Dead) -> Failure:
+    def _failure_of(self, ended: Raised | Retry | Dead | Cancelled) -> Failure:
+        if isinstance(ended, Cancelled):
+            return Failure(CANCELLED_FOR_GOOD)
         return ended.failure if isinstance(ended, Raised) else Failure(self._redact(words_of(ended)))
 
     def _report(self, task: Task, failure: Failure, *, attempt: int) -> None:

@@ -5,18 +5,31 @@ Several threads may make attempts at once, each at a task of its own.
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Awaitable
 from dataclasses import replace
 from typing import cast
 
 from consumerd.model.connection_errors import connection_error
 from consumerd.model.failure import describe, drop_tracebacks, place_of
-from consumerd.model.outcome import DONE
-from consumerd.worker.attempts.attempt import VERDICTS, Attempt, Ending, Handler, Raised, Refused, refused_value
+from consumerd.model.outcome import DONE, TaskInterrupted
+from consumerd.wire.board_writer import LaneWriter
+from consumerd.worker.attempts.attempt import (
+    VERDICTS,
+    Attempt,
+    Cancelled,
+    Ending,
+    Failed,
+    Handler,
+    Raised,
+    Refused,
+    refused_value,
+)
 from consumerd.worker.attempts.forked_child import leave_if_child
 from consumerd.worker.attempts.hooks import Fullness, Hooks
 from consumerd.worker.attempts.verdicts import raised_verdict
 from consumerd.worker.tasks.context import WorkerContext
+from consumerd.worker.tasks.running import RUNNING
 
 UNSEEN = object()
 
@@ -30,6 +43,8 @@ class AttemptMaker:
         self._hooks = hooks
         self._fullness = fullness
         self._redact = context.redact
+        self._lane = context.board.lane
+        self._interruptions = context.interruptions
 
     def make(self, attempt: Attempt) -> Ending:
         """Make an attempt, hooks and all."""
@@ -39,7 +54,7 @@ class AttemptMaker:
         try:
             result = self._handle(offset=attempt.task.offset, record=ready.record)
         except BaseException as error:  # noqa: BLE001 - anything raised, SystemExit included, is a failed attempt
-            return self.raised(error, ready.record)
+            return self.failed(error, ready.record)
         return DONE if result is None else self.ending(result, ready.record)
 
     def make_whole(self, attempt: Attempt) -> Ending:
@@ -61,7 +76,7 @@ class AttemptMaker:
             try:
                 result = await cast("Awaitable[object]", self._handle(offset=attempt.task.offset, record=ready.record))
             except BaseException as error:  # noqa: BLE001 - as above
-                return self.raised(error, ready.record)
+                return self.failed(error, ready.record)
             return DONE if result is None else self.ending(result, ready.record)
         finally:
             if self._hooks.surround:
@@ -88,6 +103,18 @@ class AttemptMaker:
             return self.raised(error)
         attempt.is_prepared = True
         return None
+
+    def failed(self, error: BaseException, record: object = UNSEEN) -> Failed:
+        """How an attempt has ended whose handler raised this: as whoever interrupted it says, or by what it raised."""
+        running = RUNNING.get()
+        lane = self._lane if running is None else running.lane
+        why = self._interruptions.taken(lane) if isinstance(lane, LaneWriter) else None
+        raised = self.raised(error, record)
+        if isinstance(why, Cancelled):
+            return why
+        if why is None or not isinstance(error, (TaskInterrupted, CancelledError)):
+            return raised
+        return replace(raised, failure=replace(raised.failure, error=f"{TaskInterrupted.__name__}: {why}"))
 
     def raised(self, error: BaseException, record: object = UNSEEN) -> Raised:
         """What is kept of an error that ended an attempt at a record. In a handler's forked child, the child ends."""

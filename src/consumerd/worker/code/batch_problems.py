@@ -33,6 +33,8 @@ def batch_problems(
         yield entry.problem(f"{name} has handle_batch, and {why} gives one task at a time: define handle_task", "class")
     if common.concurrency > 1:
         yield configs.problem(f"must be 1: {name} has handle_batch, and one batch runs at a time", "concurrency")
+    if common.soft_timeout is not None:
+        yield configs.problem(f"is of one task, and {name} has handle_batch: leave this out", "soft_timeout")
     if common.batch_size > MOST_LANES:
         yield configs.problem(f"must be at most {MOST_LANES}: handle_batch is given no more", "batch_size")
     yield from _coalesce_problems(consumer_class, common, configs)

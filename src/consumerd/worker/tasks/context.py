@@ -22,6 +22,7 @@ from consumerd.wire.board import Board
 from consumerd.wire.board_writer import BoardWriter
 from consumerd.wire.messages import Message
 from consumerd.wire.shared_table import HOLDERS, SharedTable
+from consumerd.worker.attempts.interruption import Interruptions
 from consumerd.worker.tasks.interrupts import Interrupt, Interrupts, StopDeadline
 from consumerd.worker.tasks.threads import TaskThreads
 
@@ -59,6 +60,7 @@ class WorkerContext:
     redact: takes secrets out of a text.
     is_wary: the process that had this slot before left because nothing answered its tasks.
     task_threads: those that begin once the worker is ready.
+    interruptions: by which a running attempt is ended from without.
     table_place: the descriptor of the shared table and the worker's number in it, which is None where all are taken.
     """
 
@@ -76,6 +78,7 @@ class WorkerContext:
     clock: Clock = SYSTEM_CLOCK
     is_wary: bool = False
     task_threads: TaskThreads = field(default_factory=TaskThreads)
+    interruptions: Interruptions = field(default_factory=Interruptions)
     table_place: tuple[int, int | None] | None = None
 
     def ask_for_replacement(self, why: Interrupt) -> None:

@@ -151,4 +151,4 @@ class FastRunner:
             if not is_begun and (record is UNSEEN or record is TOMBSTONE):
                 drop_tracebacks(error)
                 return self._records.attempt(batch, at)
-        return self._records.attempt(batch, at, self._maker.raised(error, record))
+        return self._records.attempt(batch, at, self._maker.failed(error, record))

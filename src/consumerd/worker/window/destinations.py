@@ -25,7 +25,7 @@ from consumerd.wire.destinations import (
     looked_at,
 )
 from consumerd.wire.shared_table import Row
-from consumerd.worker.attempts.attempt import ENDS_OF_A_WORKER, Ending, Raised, Refused
+from consumerd.worker.attempts.attempt import ENDS_OF_A_WORKER, Cancelled, Ending, Raised, Refused
 from consumerd.worker.attempts.judge import ENDS_OF_A_TRANSACTION
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.window.in_hand import InHand
@@ -165,7 +165,7 @@ class Destinations:
                 return bool(self._failures)
             case Raised() if not issubclass(ended.kind, NOBODYS_FAULT):
                 return self._is_of_the_record(ended) if not self._failures else self._is_other(ended)
-            case Raised() | Refused() | None:
+            case Raised() | Refused() | Cancelled() | None:
                 return None
 
     def _is_of_the_record(self, ended: Raised) -> bool:

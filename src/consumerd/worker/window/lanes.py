@@ -9,14 +9,16 @@ import asyncio
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Protocol, runtime_checkable
+from types import CodeType
+from typing import Any, Protocol, runtime_checkable
 
 from consumerd.sources.contract import Batch
 from consumerd.wire.board_writer import LaneWriter
 from consumerd.worker.attempts.forked_child import leave_if_child
+from consumerd.worker.attempts.interruption import ThreadGuard
 from consumerd.worker.attempts.maker import AttemptMaker
 from consumerd.worker.tasks.interrupts import Interrupts
 from consumerd.worker.tasks.running import RUNNING
@@ -69,10 +71,23 @@ class ThreadLanes:
     Further tasks wait in a queue, so that a thread that has ended one finds the next.
     """
 
-    def __init__(self, maker: AttemptMaker, interrupts: Interrupts, lanes: Sequence[LaneWriter], *, ahead: int) -> None:
-        """ahead: how many tasks may wait in the queue."""
+    def __init__(
+        self,
+        maker_of: Callable[[ThreadGuard], AttemptMaker],
+        interrupts: Interrupts,
+        lanes: Sequence[LaneWriter],
+        codes: Collection[CodeType],
+        *,
+        ahead: int,
+    ) -> None:
+        """maker_of: makes attempts in one thread, whose guard calls the handler. codes: as `ThreadGuard` has them.
+
+        ahead: how many tasks may wait in the queue.
+        """
         self.on_ended: Callable[[InHand], bool] = lambda task: True
-        self._maker = maker
+        self.guards: dict[int, ThreadGuard] = {}
+        self._maker_of = maker_of
+        self._codes = codes
         self._interrupts = interrupts
         self._lanes = lanes
         self._ahead = ahead
@@ -124,8 +139,10 @@ class ThreadLanes:
 
     def _begin_thread(self) -> None:
         """Where the system refuses a thread, those that are there do it."""
-        number = len(self._threads)
-        thread = threading.Thread(target=self._run, args=(self._lanes[number],), name=f"lane-{number}", daemon=True)
+        lane = self._lanes[len(self._threads)]
+        guard = self.guards[lane.number] = ThreadGuard(lane, self._codes)
+        name, arguments = f"lane-{lane.number}", (lane, self._maker_of(guard))
+        thread = threading.Thread(target=self._run, args=arguments, name=name, daemon=True)
         try:
             thread.start()
         except RuntimeError:
@@ -134,13 +151,13 @@ class ThreadLanes:
         else:
             self._threads.append(thread)
 
-    def _run(self, lane: LaneWriter) -> None:
+    def _run(self, lane: LaneWriter, maker: AttemptMaker) -> None:
         while (task := self._work.get()) is not None:
             task.lane, task.thread = lane, threading.get_ident()
             lane.run(task.task)
             RUNNING.set(task)
             try:
-                task.ended = self._maker.make_whole(task.attempt)
+                task.ended = maker.make_whole(task.attempt)
             except BaseException as error:  # noqa: BLE001 - the top of a thread: the loop raises it
                 task.error = error
             leave_if_child()
@@ -167,7 +184,7 @@ class EventLoopLanes:
         self._interrupts = interrupts
         self._free = list(reversed(lanes))
         self._loop = get_loop()
-        self._tasks: set[asyncio.Task[None]] = set()  # the event loop itself holds them weakly
+        self.coroutines: dict[int, asyncio.Task[Any]] = {}  # by lane: the event loop itself holds them weakly
 
     @property
     def room(self) -> int:
@@ -176,13 +193,13 @@ class EventLoopLanes:
     def start(self, task: InHand) -> None:
         task.lane = lane = self._free.pop()
         lane.run(task.task)
-        self._tasks.add(self._loop.create_task(self._run(task)))
+        self.coroutines[lane.number] = self._loop.create_task(self._run(task))
 
     def take_back(self) -> list[InHand]:
         return []
 
     def wait(self, seconds: float) -> None:
-        if not self._tasks:
+        if not self.coroutines:
             self._interrupts.wait(seconds)
         elif seconds <= 0 or self._interrupts.are_set():
             self._loop.call_soon(self._loop.stop)
@@ -213,8 +230,6 @@ class EventLoopLanes:
         lane = task.lane
         lane.rest()
         self._free.append(lane)
-        running = asyncio.current_task()
-        assert running is not None
-        self._tasks.discard(running)
+        del self.coroutines[lane.number]
         if self.on_ended(task):
             self._loop.stop()

@@ -1,0 +1,229 @@
+"""Ends a running attempt from without, by an exception in its handler: never in code of ours. Runs in workers.
+
+In the main thread a signal's handler raises it, which Python runs there between two instructions of the code that the
+signal met: what was met is known, and a call that waits is woken. Another thread has it raised at its next instruction,
+while a lock keeps it from leaving the handler; a coroutine is cancelled where it waits. Nothing is done for a task
+before somebody interrupts one, but a thread of several takes its lock before and after each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import inspect
+import signal
+import sys
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from types import CodeType, FrameType
+from typing import Any, Protocol
+
+from consumerd.model.outcome import TaskInterrupted
+from consumerd.wire.board_writer import LaneWriter
+from consumerd.worker.attempts.attempt import Cancelled, Handler
+
+BREAK_SIGNAL = signal.SIGRTMIN + 7
+"""One that hardly anybody uses; it is sent to the main thread alone."""
+
+Place = tuple[int, ...]
+"""What a lane of the board says of the attempt in it: no other attempt has the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """The attempt is past `soft_timeout`."""
+
+    limit_s: float
+
+    def __str__(self) -> str:
+        return f"soft_timeout, {self.limit_s:g} s, is over"
+
+
+Why = TimedOut | Cancelled
+
+
+Aims = Mapping[int, tuple[Place, Callable[[], None]]]
+"""By lane: where the attempt is, and what notes that it is interrupted."""
+
+
+class Hand(Protocol):
+    """Interrupts attempts of one kind. Any thread calls it."""
+
+    def strike(self, aims: Aims) -> None:
+        """Interrupt these attempts, where they are still at their places and their handlers' own code runs: each is
+        noted first. Perhaps a little later; else nothing happens.
+        """
+
+
+@dataclass(slots=True)
+class _Struck:
+    place: Place
+    why: Why
+    is_taken: bool = False
+
+
+class Interruptions:
+    """Of one worker: who was interrupted, and why. hand: does it, once there is somebody whom to interrupt."""
+
+    def __init__(self) -> None:
+        self.hand: Hand | None = None
+        self._struck: dict[int, _Struck] = {}
+
+    def interrupt(self, wanted: Mapping[int, tuple[Place, Why]]) -> None:
+        """Interrupt the attempts in these lanes, each once; whoever wants it done asks again until it is."""
+        aims = {
+            lane: (place, partial(self._note, lane, place, why))
+            for lane, (place, why) in wanted.items()
+            if lane not in self._struck or self._struck[lane].place != place
+        }
+        if self.hand is not None and aims:
+            self.hand.strike(aims)
+
+    def _note(self, lane: int, place: Place, why: Why) -> None:
+        self._struck[lane] = _Struck(place, why)
+
+    def has_struck(self, lane: int, why: Why) -> bool:
+        """Whether what was asked for has been done."""
+        struck = self._struck.get(lane)
+        return struck is not None and struck.why is why
+
+    def taken(self, lane: LaneWriter) -> Why | None:
+        """Why the attempt that has just ended in this lane was interrupted; None where it was not."""
+        struck = self._struck.get(lane.number)
+        if struck is None or struck.is_taken or not lane.is_on(struck.place):
+            return None
+        struck.is_taken = True
+        return struck.why
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        """The handler of BREAK_SIGNAL."""
+        del number
+        if isinstance(self.hand, MainThread):
+            self.hand.on_signal(frame)
+
+
+class MainThread:
+    """Attempts in the main thread: those of a worker that runs one at a time, and all on the event loop."""
+
+    def __init__(
+        self,
+        lanes: Sequence[LaneWriter],
+        codes: Collection[CodeType],
+        coroutine_in: Callable[[int], asyncio.Task[Any] | None] | None = None,
+    ) -> None:
+        """codes: of the handler and of what calls it. coroutine_in: what runs in a lane, on the event loop."""
+        self._lanes = lanes
+        self._codes = codes
+        self._coroutine_in = coroutine_in
+        self._aims: Aims = {}
+
+    def strike(self, aims: Aims) -> None:
+        self._aims = aims
+        main = threading.main_thread().ident
+        assert main is not None
+        signal.pthread_kill(main, BREAK_SIGNAL)
+
+    def on_signal(self, frame: FrameType | None) -> None:
+        """In the main thread; `frame` is what it was at. While one of those that are meant runs, it may be what makes
+        the others late: they are left for another time.
+        """
+        aims, self._aims = self._aims, {}
+        meant = [(lane, note) for lane, (place, note) in aims.items() if self._lanes[lane].place == place]
+        if self._coroutine_in is not None:
+            begun = [(self._coroutine_in(lane), note) for lane, note in meant]
+            waiting = [(each, note) for each, note in begun if each is not None and _has_begun(each)]
+            meant = [(0, note) for each, note in waiting if asyncio.current_task(each.get_loop()) is each]
+            for coroutine, note in waiting if not meant else ():
+                note()
+                coroutine.cancel()
+                coroutine.get_loop().call_soon_threadsafe(_wake)
+        if meant and is_within(frame, self._codes):
+            meant[0][1]()
+            raise TaskInterrupted
+
+
+def _has_begun(coroutine: asyncio.Task[Any]) -> bool:
+    """One that has not would end without a word where it is cancelled."""
+    return inspect.getcoroutinestate(coroutine.get_coro()) != inspect.CORO_CREATED  # type: ignore[arg-type]  # ours are
+
+
+def _wake() -> None:
+    """Nothing: the event loop looks up from its wait."""
+
+
+class Threads:
+    """Attempts in threads, each with its guard."""
+
+    def __init__(self, guards: dict[int, ThreadGuard]) -> None:
+        self._guards = guards
+
+    def strike(self, aims: Aims) -> None:
+        for lane, (place, note) in aims.items():
+            if (guard := self._guards.get(lane)) is not None:
+                guard.strike(place, note)
+
+
+_NOTHING = object()
+
+
+class ThreadGuard:
+    """Calls the handler in the thread of one lane, so that an exception raised from without is raised within it."""
+
+    def __init__(self, lane: LaneWriter, codes: Collection[CodeType]) -> None:
+        """codes: as `MainThread` has them."""
+        self._lane = lane
+        self._codes = codes
+        self._lock = threading.Lock()
+        self._thread: int | None = None
+        self._is_struck = False
+
+    def call(self, handle: Handler, **arguments: object) -> object:
+        """What the handler returns or raises. What comes when it has returned is taken back, or has no effect."""
+        result = _NOTHING
+        try:
+            try:
+                self._thread = threading.get_ident()
+                result = handle(**arguments)
+            finally:
+                self._disarm()
+        except TaskInterrupted:
+            self._disarm()  # it may have come within the first call; it comes once
+            if result is _NOTHING:
+                raise
+        return result
+
+    def strike(self, place: Place, note: Callable[[], None]) -> None:
+        """As `Hand.strike`. While the lock is held the thread does not leave the handler."""
+        with self._lock:
+            if self._thread is None or self._is_struck or self._lane.place != place:
+                return
+            if is_within(sys._current_frames().get(self._thread), self._codes):  # noqa: SLF001 - as faulthandler does
+                self._is_struck = True
+                note()
+                _raise_in(self._thread, TaskInterrupted)
+
+    def _disarm(self) -> None:
+        with self._lock:
+            thread, self._thread = self._thread, None
+            if self._is_struck and thread is not None:
+                _raise_in(thread, None)
+            self._is_struck = False
+
+
+def is_within(frame: FrameType | None, codes: Collection[CodeType]) -> bool:
+    """Whether what runs is the handler's: the first code of ours from there on is what has called it."""
+    while frame is not None:
+        if frame.f_code in codes:
+            return True
+        if str(frame.f_globals.get("__name__", "")).startswith("consumerd."):
+            return False
+        frame = frame.f_back
+    return False
+
+
+def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
+    """Have a thread raise this at its next instruction; None: take back what it has not raised yet."""
+    error = ctypes.py_object() if kind is None else ctypes.py_object(kind)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), error)
