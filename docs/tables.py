@@ -11,13 +11,13 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from consumerd.config.breaker import BreakerKeys
-from consumerd.config.coalescing import Coalesce
 from consumerd.config.common_keys import CommonKeys
+from consumerd.config.keys.breaker import BreakerKeys
+from consumerd.config.keys.coalescing import Coalesce
+from consumerd.config.keys.throttle import Throttle
+from consumerd.config.keys.worker_range import WorkerRange
 from consumerd.config.schema import json_schema
 from consumerd.config.shape import Entry, LogSettings, Settings
-from consumerd.config.throttle import Throttle
-from consumerd.config.worker_range import WorkerRange
 
 DOCS = Path(__file__).parent
 PAGE = DOCS / "configuration.md"

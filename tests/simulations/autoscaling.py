@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from consumerd.config.worker_range import WorkerRange
+from consumerd.config.keys.worker_range import WorkerRange
 from consumerd.master.rules.autoscale import Judgement, Measurement, judge
 
 STEP_S = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
-from consumerd.config.worker_range import WorkerRange
+from consumerd.config.keys.worker_range import WorkerRange
 from simulations.autoscaling import Load, Moment, Run, Workers, bursts, days, simulate
 
 SECONDS = 3600.0

@@ -9,11 +9,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from consumerd.config.breaker import BreakerKeys
-from consumerd.config.coalescing import Coalesce
+from consumerd.config.keys.breaker import BreakerKeys
+from consumerd.config.keys.coalescing import Coalesce
+from consumerd.config.keys.contradictions import contradictions
+from consumerd.config.keys.throttle import Throttle
+from consumerd.config.keys.worker_range import WorkerRange
 from consumerd.config.sizes import LONGEST_S, Duration, Size
-from consumerd.config.throttle import Throttle
-from consumerd.config.worker_range import WorkerRange
 from consumerd.model.slots import MOST_LANES, MOST_WORKERS
 
 ProcessName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -268,31 +269,9 @@ class CommonKeys(BaseModel):
         return self.workers.max if isinstance(self.workers, WorkerRange) else self.workers
 
     @model_validator(mode="after")
-    def _order_and_deferred_retries_exclude_each_other(self) -> Self:
-        if self.ordered is not None and self.back_off_time is not None:
-            raise ValueError(
-                'ordered = "key" and back_off_time exclude each other: a task that is put off would be overtaken by '
-                "the next of its key. Leave out back_off_time; with task_retry_times it is tried again in its place"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _times_are_in_order(self) -> Self:
-        first, largest, soft = self.back_off_time, self.max_back_off_time, self.soft_timeout
-        if soft is not None and soft >= self.task_timeout:
-            raise ValueError(f"soft_timeout ({soft:g}) must be less than task_timeout ({self.task_timeout:g})")
-        if first is not None and largest is not None and largest < first:
-            raise ValueError(f"max_back_off_time ({largest:g}) must be at least back_off_time ({first:g})")
-        return self
-
-    @model_validator(mode="after")
-    def _batches_can_be(self) -> Self:
-        if self.coalesce is None:
-            return self
-        if self.ordered is not None:
-            raise ValueError("coalesce and ordered cannot be together: tasks of one key would wait for each other")
-        if (max_wait := self.coalesce.max_wait) is not None and max_wait <= self.batch_linger:
-            raise ValueError(f"batch_linger ({self.batch_linger:g}) must be less than coalesce.max_wait ({max_wait:g})")
+    def _go_together(self) -> Self:
+        if (sentence := next(contradictions(self), None)) is not None:
+            raise ValueError(sentence)
         return self
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from consumerd.config.common_keys import CommonKeys
+from consumerd.config.keys.worker_range import WorkerRange
 from consumerd.config.shape import RESERVED, Entry, Settings
 from consumerd.config.tables import keys_of, numeric_keys
-from consumerd.config.worker_range import WorkerRange
 from consumerd.model.identity import NAME_PATTERN
 
 Schema = dict[str, Any]  # a JSON Schema is a free tree

@@ -13,7 +13,7 @@ from functools import partial
 
 from consumerd import events
 from consumerd.clock import Clock, monotonic
-from consumerd.config.worker_range import WorkerRange
+from consumerd.config.keys.worker_range import WorkerRange
 from consumerd.errors import ConsumerdError
 from consumerd.sources.abilities import Listens, Planned
 from consumerd.sources.contract import Leased, Measured, ShardLag, Source

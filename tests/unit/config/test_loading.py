@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumerd.config.keys.worker_range import WorkerRange
 from consumerd.config.loading import Validated, validate
 from consumerd.config.plain import Written
 from consumerd.config.problems import path_text
 from consumerd.config.shape import Document
-from consumerd.config.worker_range import WorkerRange
 
 ENVIRON = {"WORKERS": "8", "WORD": "eight", "PASSWORD": "hunter2", "SIZE": "1GiB"}
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, cast
 import pytest
 
 from consumerd import BaseConsumer
-from consumerd.config.worker_range import WorkerRange
+from consumerd.config.keys.worker_range import WorkerRange
 from consumerd.errors import SourceAwayError
 from consumerd.events.facts import Fact
 from consumerd.sources.contract import Source

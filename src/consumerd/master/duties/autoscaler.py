@@ -7,7 +7,7 @@ no lag is told: the number stays as it is. What an operator has pinned stays too
 from __future__ import annotations
 
 from consumerd import events
-from consumerd.config.worker_range import WorkerRange
+from consumerd.config.keys.worker_range import WorkerRange
 from consumerd.master.pools.pool import Pool
 from consumerd.master.rules.autoscale import Judgement, Measurement, interrupted, judge
 from consumerd.master.rules.flow import MeasuredLag

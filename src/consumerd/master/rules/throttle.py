@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from consumerd.config.throttle import Throttle, hours_of
+from consumerd.config.keys.throttle import Throttle, hours_of
 
 SHOWN_CHARACTERS = 40
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from consumerd.config.common_keys import CommonKeys
+from consumerd.config.keys.worker_range import WorkerRange
 from consumerd.config.shape import ConsumerSettings
-from consumerd.config.worker_range import WorkerRange
 from consumerd.events.facts import Fact
 from consumerd.master.duties.autoscaler import OLD_LAG_S, autoscale, scaling_of, shards_of
 from consumerd.master.pools.entry import Entry

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumerd.config.worker_range import WorkerRange
+from consumerd.config.keys.worker_range import WorkerRange
 from consumerd.master.rules.autoscale import Judgement, Measurement, interrupted, judge, quiet_s, rest_s
 from simulations import plot
 from simulations.autoscaling import LOOK_EVERY_S, START_S, Load, Run, Workers, bursts, days, noise, simulate

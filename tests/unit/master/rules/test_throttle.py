@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from consumerd.config.throttle import Throttle
+from consumerd.config.keys.throttle import Throttle
 from consumerd.master.rules.throttle import why_held
 
 NOON = datetime(2026, 3, 28, 12, 0, tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""The tables among the common keys, and which keys cannot be together."""
