@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -102,6 +103,7 @@ class Run:
         self.interrupts = self.context.interrupts
         self.runtime = Runtime(self.context, self.consumer, self.source, self.store.as_thread(), self.link)
         self.loop = self.runtime.open()
+        weakref.finalize(self, self.runtime.close_handler)  # of a run that nobody stops
 
     def __repr__(self) -> str:
         return f"<Run of {type(self.consumer).__name__}: {self.done} done, {self.waiting()} wait, {self.dead()} dead>"

@@ -104,7 +104,7 @@ class Assembly:
         if common.concurrency == 1 and common.ordered is None and self.handlers.batch is None and not has_rules:
             coroutine = (lambda lane: self.handlers.coroutine()) if self.handlers.is_async else None
             lanes, codes = [self.context.board.lane], self.handlers.codes()
-            self.context.interruptions.hand = MainThread(lanes, codes, coroutine)
+            self.context.interruptions.interrupter = MainThread(lanes, codes, coroutine)
             return BatchHandling(self.context, parts)
         width = common.concurrency if self.handlers.batch is None else common.batch_size
         lineup = Lineup[InHand]()
@@ -154,11 +154,11 @@ class Assembly:
         if not self.handlers.is_async:
             ahead = 0 if is_held_up else width
             threads = ThreadLanes(self._guarded_maker, interrupts, lanes, codes, ahead=ahead)
-            interruptions.hand = Threads(threads.guards)
+            interruptions.interrupter = Threads(threads.guards)
             return threads
         maker = self._maker(self.handlers.any_record_awaited)
         coroutines = EventLoopLanes(maker, interrupts, lanes, self.handlers.event_loop)
-        interruptions.hand = MainThread(lanes, codes, coroutines.coroutines.get)
+        interruptions.interrupter = MainThread(lanes, codes, coroutines.coroutines.get)
         return coroutines
 
     def _guarded_maker(self, guard: ThreadGuard) -> AttemptMaker:

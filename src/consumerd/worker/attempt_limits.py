@@ -50,7 +50,7 @@ class AttemptLimits:
     def _is_wanted(self, message: CancelTask, why: Cancelled, words: Sequence[int]) -> bool:
         place = _place(words, message.lane)
         is_same = (place[BUSY_SINCE_NS], place[CURSOR]) == (message.busy_since_ns, message.cursor)
-        return is_same and not self._interruptions.has_struck(message.lane, why)
+        return is_same and not self._interruptions.has_interrupted(message.lane, why)
 
     def _late(self, words: list[int]) -> Iterator[tuple[int, float]]:
         """The lanes that are past their time, and that."""

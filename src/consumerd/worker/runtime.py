@@ -148,9 +148,13 @@ class Runtime:
 
     def shut(self) -> None:
         """What must come last, however it ended: the handler's event loop closed, `post_consume`, its database."""
-        self._close_handler()
+        self.close_handler()
         self.hooks.call("post_consume", self._consumer.post_consume, None)
         self.database.close()
+
+    def close_handler(self) -> None:
+        """The event loop on which the handler's coroutines run, where there is one, is closed."""
+        self._close_handler()
 
     def open(self) -> Loop:
         """Everything up to the first turn: `pre_consume`, the loop made, the source opened unless it is away."""

@@ -44,64 +44,64 @@ class TimedOut:
 Why = TimedOut | Cancelled
 
 
-Aims = Mapping[int, tuple[Place, Callable[[], None]]]
+Targets = Mapping[int, tuple[Place, Callable[[], None]]]
 """By lane: where the attempt is, and what notes that it is interrupted."""
 
 
-class Hand(Protocol):
+class Interrupter(Protocol):
     """Interrupts attempts of one kind. Any thread calls it."""
 
-    def strike(self, aims: Aims) -> None:
+    def interrupt(self, targets: Targets) -> None:
         """Interrupt these attempts, where they are still at their places and their handlers' own code runs: each is
         noted first. Perhaps a little later; else nothing happens.
         """
 
 
 @dataclass(slots=True)
-class _Struck:
+class _Interrupted:
     place: Place
     why: Why
     is_taken: bool = False
 
 
 class Interruptions:
-    """Of one worker: who was interrupted, and why. hand: does it, once there is somebody whom to interrupt."""
+    """Of one worker: who was interrupted, and why. interrupter: does it, once there is somebody whom to interrupt."""
 
     def __init__(self) -> None:
-        self.hand: Hand | None = None
-        self._struck: dict[int, _Struck] = {}
+        self.interrupter: Interrupter | None = None
+        self._interrupted: dict[int, _Interrupted] = {}
 
     def interrupt(self, wanted: Mapping[int, tuple[Place, Why]]) -> None:
         """Interrupt the attempts in these lanes, each once; whoever wants it done asks again until it is."""
-        aims = {
+        targets = {
             lane: (place, partial(self._note, lane, place, why))
             for lane, (place, why) in wanted.items()
-            if lane not in self._struck or self._struck[lane].place != place
+            if lane not in self._interrupted or self._interrupted[lane].place != place
         }
-        if self.hand is not None and aims:
-            self.hand.strike(aims)
+        if self.interrupter is not None and targets:
+            self.interrupter.interrupt(targets)
 
     def _note(self, lane: int, place: Place, why: Why) -> None:
-        self._struck[lane] = _Struck(place, why)
+        self._interrupted[lane] = _Interrupted(place, why)
 
-    def has_struck(self, lane: int, why: Why) -> bool:
+    def has_interrupted(self, lane: int, why: Why) -> bool:
         """Whether what was asked for has been done."""
-        struck = self._struck.get(lane)
-        return struck is not None and struck.why is why
+        interrupted = self._interrupted.get(lane)
+        return interrupted is not None and interrupted.why is why
 
     def taken(self, lane: LaneWriter) -> Why | None:
         """Why the attempt that has just ended in this lane was interrupted; None where it was not."""
-        struck = self._struck.get(lane.number)
-        if struck is None or struck.is_taken or not lane.is_on(struck.place):
+        interrupted = self._interrupted.get(lane.number)
+        if interrupted is None or interrupted.is_taken or not lane.is_on(interrupted.place):
             return None
-        struck.is_taken = True
-        return struck.why
+        interrupted.is_taken = True
+        return interrupted.why
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """The handler of BREAK_SIGNAL."""
         del number
-        if isinstance(self.hand, MainThread):
-            self.hand.on_signal(frame)
+        if isinstance(self.interrupter, MainThread):
+            self.interrupter.on_signal(frame)
 
 
 class MainThread:
@@ -117,10 +117,10 @@ class MainThread:
         self._lanes = lanes
         self._codes = codes
         self._coroutine_in = coroutine_in
-        self._aims: Aims = {}
+        self._targets: Targets = {}
 
-    def strike(self, aims: Aims) -> None:
-        self._aims = aims
+    def interrupt(self, targets: Targets) -> None:
+        self._targets = targets
         main = threading.main_thread().ident
         assert main is not None
         signal.pthread_kill(main, BREAK_SIGNAL)
@@ -129,8 +129,8 @@ class MainThread:
         """In the main thread; `frame` is what it was at. While one of those that are meant runs, it may be what makes
         the others late: they are left for another time.
         """
-        aims, self._aims = self._aims, {}
-        meant = [(lane, note) for lane, (place, note) in aims.items() if self._lanes[lane].place == place]
+        targets, self._targets = self._targets, {}
+        meant = [(lane, note) for lane, (place, note) in targets.items() if self._lanes[lane].place == place]
         if self._coroutine_in is not None:
             begun = [(self._coroutine_in(lane), note) for lane, note in meant]
             waiting = [(each, note) for each, note in begun if each is not None and _has_begun(each)]
@@ -159,10 +159,10 @@ class Threads:
     def __init__(self, guards: dict[int, ThreadGuard]) -> None:
         self._guards = guards
 
-    def strike(self, aims: Aims) -> None:
-        for lane, (place, note) in aims.items():
+    def interrupt(self, targets: Targets) -> None:
+        for lane, (place, note) in targets.items():
             if (guard := self._guards.get(lane)) is not None:
-                guard.strike(place, note)
+                guard.interrupt(place, note)
 
 
 _NOTHING = object()
@@ -194,8 +194,8 @@ class ThreadGuard:
                 raise
         return result
 
-    def strike(self, place: Place, note: Callable[[], None]) -> None:
-        """As `Hand.strike`. While the lock is held the thread does not leave the handler."""
+    def interrupt(self, place: Place, note: Callable[[], None]) -> None:
+        """As `Interrupter.interrupt`. While the lock is held the thread does not leave the handler."""
         with self._lock:
             if self._thread is None or self._is_struck or self._lane.place != place:
                 return

@@ -20,13 +20,13 @@ from consumerd.wire.board_writer import BoardWriter, LaneWriter
 from consumerd.wire.messages import CancelTask
 from consumerd.worker.attempt_limits import AttemptLimits
 from consumerd.worker.attempts.attempt import Cancelled
-from consumerd.worker.attempts.interruption import BREAK_SIGNAL, Aims, ThreadGuard, TimedOut, Why
+from consumerd.worker.attempts.interruption import BREAK_SIGNAL, Targets, ThreadGuard, TimedOut, Why
 from consumerd.worker.tasks.running import RUNNING
 
 TURNS = 100_000
 CALLS = 2_000
 DEADLINE_S = 20.0
-STRIKERS: list[threading.Thread] = []
+INTERRUPTERS: list[threading.Thread] = []
 
 
 class Interrupted(BaseConsumer):
@@ -63,15 +63,15 @@ class Interrupted(BaseConsumer):
         assert isinstance(lane, LaneWriter)
         place = lane.place
 
-        def strike() -> None:
+        def interrupt() -> None:
             ends_at = time.monotonic() + DEADLINE_S
-            while lane.place == place and not interruptions.has_struck(lane.number, why):
+            while lane.place == place and not interruptions.has_interrupted(lane.number, why):
                 assert time.monotonic() < ends_at
                 interruptions.interrupt({lane.number: (place, why)})
                 time.sleep(0.001)
 
-        STRIKERS.append(threading.Thread(target=strike, daemon=True))
-        STRIKERS[-1].start()
+        INTERRUPTERS.append(threading.Thread(target=interrupt, daemon=True))
+        INTERRUPTERS[-1].start()
 
 
 class InCall(Interrupted):
@@ -116,9 +116,9 @@ def signal_handled() -> Iterator[None]:
     """As a worker's process has it."""
     signal.signal(BREAK_SIGNAL, lambda number, frame: Interrupted.run.context.interruptions.on_signal(0, frame))
     yield
-    for striker in STRIKERS:
-        striker.join()
-    STRIKERS.clear()
+    for interrupting in INTERRUPTERS:
+        interrupting.join()
+    INTERRUPTERS.clear()
     signal.signal(BREAK_SIGNAL, signal.SIG_DFL)
 
 
@@ -208,13 +208,13 @@ def test_what_comes_at_the_end_of_a_handler_is_raised_in_it_or_never() -> None:
     inside = 0
     is_over = threading.Event()
 
-    def strike() -> None:
+    def interrupt() -> None:
         while not is_over.is_set():
             place = lane.place
-            guard.strike(place, lambda: noted.append(1))
+            guard.interrupt(place, lambda: noted.append(1))
 
-    striker = threading.Thread(target=strike, daemon=True)
-    striker.start()
+    interrupting = threading.Thread(target=interrupt, daemon=True)
+    interrupting.start()
     try:
         for number in range(CALLS):
             lane.run(Task(None, number, "t", 0, number, b""))
@@ -227,7 +227,7 @@ def test_what_comes_at_the_end_of_a_handler_is_raised_in_it_or_never() -> None:
     except BaseException as error:  # noqa: BLE001 - that is what must not be
         outside.append(error)
     is_over.set()
-    striker.join()
+    interrupting.join()
     assert outside == []
     assert inside <= len(noted)
 
@@ -235,27 +235,27 @@ def test_what_comes_at_the_end_of_a_handler_is_raised_in_it_or_never() -> None:
 # Who is to be interrupted
 
 
-class Hand:
+class Interrupter:
     """Interrupts whoever it is asked to, by noting it."""
 
     def __init__(self) -> None:
         self.is_ready = True
-        self.struck: list[int] = []
+        self.interrupted: list[int] = []
 
-    def strike(self, aims: Aims) -> None:
-        for lane, (_, note) in aims.items() if self.is_ready else ():
+    def interrupt(self, targets: Targets) -> None:
+        for lane, (_, note) in targets.items() if self.is_ready else ():
             note()
-            self.struck.append(lane)
+            self.interrupted.append(lane)
 
 
-def limits(**configs: Any) -> tuple[Run, AttemptLimits, Hand]:
+def limits(**configs: Any) -> tuple[Run, AttemptLimits, Interrupter]:
     run = Run(Interrupted, [], configs=configs)
-    hand = run.context.interruptions.hand = Hand()
-    return run, AttemptLimits(run.context), hand
+    interrupter = run.context.interruptions.interrupter = Interrupter()
+    return run, AttemptLimits(run.context), interrupter
 
 
 def test_each_attempt_past_the_soft_timeout_is_interrupted_once() -> None:
-    run, limit, hand = limits(soft_timeout=10.0)
+    run, limit, interrupter = limits(soft_timeout=10.0)
     assert limit.look_every_s <= 1.0
     board = run.context.board
     board.has_lanes(3)
@@ -263,41 +263,41 @@ def test_each_attempt_past_the_soft_timeout_is_interrupted_once() -> None:
     run.clock.advance(6.0)
     board.lane_at(2).run(Task(None, 8, "t", 0, 8, b""))
     limit.look()
-    assert hand.struck == []
+    assert interrupter.interrupted == []
     run.clock.advance(6.0)
     for _ in range(3):
         limit.look()
-    assert hand.struck == [0]
-    hand.is_ready = False
+    assert interrupter.interrupted == [0]
+    interrupter.is_ready = False
     run.clock.advance(6.0)
     limit.look()
     board.lane_at(2).attempt_goes_on()
-    hand.is_ready = True
+    interrupter.is_ready = True
     limit.look()
-    assert hand.struck == [0], "progress begins the time anew"
+    assert interrupter.interrupted == [0], "progress begins the time anew"
     run.clock.advance(11.0)
     limit.look()
-    assert hand.struck == [0, 2]
+    assert interrupter.interrupted == [0, 2]
     run.stop()
 
 
 def test_what_is_cancelled_is_tried_until_it_is_done_or_runs_no_more() -> None:
-    run, limit, hand = limits()
+    run, limit, interrupter = limits()
     lane = run.context.board.lane
     lane.run(Task(None, 7, "t", 0, 7, b""))
     message = CancelTask(0, run.board.read().lanes[0].busy_since_ns, 7, does_park=False)
-    hand.is_ready = False
+    interrupter.is_ready = False
     limit.cancel(message)
     limit.look()
-    assert hand.struck == []
-    hand.is_ready = True
+    assert interrupter.interrupted == []
+    interrupter.is_ready = True
     limit.look()
     lane.attempt_goes_on()  # the next attempt at the same task
     run.clock.advance(1.0)
     limit.look()
-    assert hand.struck == [0]
+    assert interrupter.interrupted == [0]
     limit.cancel(message)
     lane.run(Task(None, 8, "t", 0, 8, b""))
     limit.look()
-    assert hand.struck == [0]
+    assert interrupter.interrupted == [0]
     run.stop()
