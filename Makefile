@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-sql bench-waiting bench-batch bench-idle bench-restart bench-memory bench-supervision chaos kills schedules hosts recovery changes clean
+.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-sql bench-waiting bench-batch bench-idle bench-restart bench-memory bench-supervision chaos kills schedules hosts limits recovery changes clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ kills: setup  ## ten minutes of kills, ten a second, on a claimed table of a ser
 
 chaos: setup  ## ten minutes of random faults on a pool; every repeat must have its fault
 	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.chaos $(CHAOS)
+
+limits: setup  ## a minute of two limits over three workers that are killed; neither may be exceeded
+	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.limits $(LIMITS)
 
 recovery: setup  ## the pace of a pool before and after its database server was in trouble
 	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.recovery $(RECOVERY)

@@ -151,6 +151,11 @@ class CommonKeys(BaseModel):
         description="With `handle_batch`: [a table](#coalesce) that says which tasks stand for others. Left out: none "
         "does.",
     )
+    limits: list[str] = Field(
+        default_factory=list,
+        description='The limits that hold for its tasks, by their names in `consumerd.limits`: `["channel", "total"]`. '
+        "A task that must wait takes no lane and burns no attempt.",
+    )
     settle_interval: Duration = Field(
         default=1.0, description="Every so many seconds finished tasks are settled with the source, between two tasks."
     )

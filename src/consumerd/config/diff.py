@@ -17,7 +17,7 @@ from consumerd.model.identity import ConsumerName
 _WHERE_IT_STANDS = {"origin", "path", "defaulted", "module_key"}
 _TABLES = {"configs", "common"}
 
-TAKEN_OVER = frozenset({"on_event"})
+TAKEN_OVER = frozenset({"on_event", "limits"})
 """The settings that a master takes over as it runs, and nobody restarts; it reads the others when it starts."""
 
 

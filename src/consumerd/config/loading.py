@@ -11,9 +11,9 @@ from pathlib import Path
 from consumerd.config.documents import read_document
 from consumerd.config.entries import NAME_RULE, Table, order_problems, read_entry_keys, read_group
 from consumerd.config.plain import Written
-from consumerd.config.problems import Problem, in_document_order, nearest, raise_problems, shown
+from consumerd.config.problems import Problem, did_you_mean, in_document_order, nearest, raise_problems, shown
 from consumerd.config.secrets import Resolver, has_reference
-from consumerd.config.shape import EMBEDDED, RESERVED, ConsumerSettings, Document, Settings
+from consumerd.config.shape import EMBEDDED, RESERVED, ConsumerSettings, Document, LimitSettings, Settings
 from consumerd.config.tables import Place, read_resolved
 from consumerd.model.identity import is_name, is_unicode
 
@@ -63,11 +63,12 @@ def validate(written: Written, environ: Mapping[str, str]) -> Validated:
         wrong = place.problem(f"must be a table {{group: [consumers]}}, and is {shown(data)}")
         return Validated(None, (*written.problems, wrong))
     resolver = Resolver(environ, Path(written.directory))
+    settings = _read_settings(data.get(RESERVED, {}), place.within(RESERVED), resolver)
     document = Document(
         origin=written.origin,
         directory=resolver.directory,
-        settings=_read_settings(data.get(RESERVED, {}), place.within(RESERVED), resolver),
-        consumers=tuple(_read_groups(data, place, resolver)),
+        settings=settings,
+        consumers=tuple(_limited(each, settings.limits, place) for each in _read_groups(data, place, resolver)),
     )
     not_plain = {problem.path for problem in written.problems}  # nothing more is said of what stands there
     meant = [problem for problem in place.found if problem.path not in not_plain]
@@ -104,6 +105,9 @@ def _read_settings(value: object, place: Place, resolver: Resolver) -> Settings:
     parking, defaults = value.get("parking"), value.get("defaults")
     if isinstance(parking, str) and not is_parking(parking):
         place.note(f"must be {PARKING_RULE}, and is {shown(parking)}", "parking")
+    for name in settings.limits:
+        if not is_name(name):
+            place.note(f"is no name for a limit: {NAME_RULE}", "limits", name)
     if isinstance(defaults, dict):
         read_entry_keys(defaults, place.within("defaults"), resolver)
     if settings.on_event and shutil.which(settings.on_event[0], path=resolver.environ.get("PATH")) is None:
@@ -125,6 +129,18 @@ def _read_groups(data: Table, place: Place, resolver: Resolver) -> list[Consumer
         place.note("holds no group: add one, {group: [{module, class, configs}]}")
     place.found.extend(order_problems(consumers))
     return consumers
+
+
+def _limited(consumer: ConsumerSettings, known: Mapping[str, LimitSettings], place: Place) -> ConsumerSettings:
+    """With what it needs to know of the limits that it lists; a name that is no limit's is noted."""
+    has_mistakes = any(problem.path[:2] == (RESERVED, "limits") for problem in place.found)
+    for index, name in enumerate(consumer.common.limits):
+        if name not in known and not has_mistakes:
+            advice = did_you_mean(name, known) or f": add a table [consumerd.limits.{name}]"
+            sentence = f"{shown(name)} is no limit of this configuration{advice}"
+            place.found.append(consumer.configs_place.problem(sentence, "limits", index))
+    listed = {name: known[name].structure for name in consumer.common.limits if name in known}
+    return consumer.model_copy(update={"limits": listed})
 
 
 def _defaults(data: Table) -> Table:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from consumerd.config.common_keys import CommonKeys, PathName
 from consumerd.config.execution import Execution
@@ -20,6 +20,7 @@ from consumerd.config.sizes import Duration
 from consumerd.config.tables import Place
 from consumerd.errors import UsageError
 from consumerd.model.identity import ConsumerName
+from consumerd.model.limits import Numbers
 
 RESERVED = "consumerd"
 """The top-level key of the table `consumerd`; every other one is a group."""
@@ -52,11 +53,54 @@ class Entry(BaseModel):
     )
 
 
+class LimitBy(BaseModel):
+    """What a limit counts together: what the processes of its consumers need to know from their start."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    by: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A field of the record: each value of it has the limit for itself. Left out: all tasks together, "
+        "unless the consumer has `limit_key(name, record)`.",
+    )
+
+
+class LimitSettings(LimitBy):
+    """One limit, as it is written."""
+
+    at_once: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="How many tasks may run at once. Left out: any number."
+    )
+    per_second: float | None = Field(
+        default=None,
+        ge=0.001,
+        le=1_000_000,
+        description="How many tasks may start in a second, evenly; 0.5 is one every two seconds. Left out: any number.",
+    )
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if self.at_once is None and self.per_second is None:
+            raise ValueError("limits nothing: add at_once or per_second")
+        return self
+
+    @property
+    def structure(self) -> LimitBy:
+        """Without its numbers, which change while everything runs."""
+        return LimitBy(by=self.by)
+
+    @property
+    def numbers(self) -> Numbers:
+        return Numbers.of(self.at_once, self.per_second)
+
+
 class ConsumerSettings(BaseModel):
     """One consumer's entry, loaded. `configs` is as written (defaults merged under it), nothing in it resolved.
 
     target: `package.module:Class`.
     common: the common keys among `configs`, resolved.
+    limits: those that it lists, without their numbers.
     origin: the document's file, or `module:NAME`, for sentences about it.
     path: where the entry stands in the document, for the same.
     directory: the configuration's, where the module and relative files are looked for.
@@ -71,6 +115,7 @@ class ConsumerSettings(BaseModel):
     target: str
     configs: dict[str, Any]  # the user's own keys have any plain value
     common: CommonKeys
+    limits: dict[str, LimitBy] = {}
     origin: str = ""
     path: tuple[str | int, ...] = ()
     directory: Path = Path()
@@ -147,6 +192,10 @@ class Settings(BaseModel):
         default_factory=list,
         description="A command, as a list of texts, that is executed when a pool fails or recovers, and when a task is "
         'parked as dead: `["/usr/local/bin/page", "--team", "data"]`.',
+    )
+    limits: dict[str, LimitSettings] = Field(
+        default_factory=dict,
+        description="Limits, a table for each name; consumers list in `limits` those that hold for them.",
     )
     log: LogSettings = Field(default=LogSettings(), description="How the log is written.")
     defaults: dict[str, Any] = Field(  # keys of `configs`, any plain value

@@ -157,6 +157,13 @@ class BaseConsumer:
         """
 
     @default_hook
+    def limit_key(self, name: str, record: Any) -> object:
+        """By what the limit of this name counts a task: tasks for which this returns the same share the limit.
+
+        Left out, or None: by the field that the limit names, or all tasks together.
+        """
+
+    @default_hook
     def on_parked(self, record: Any, outcome: object) -> None:
         """Called when a row of `get_next_batch` is parked: mark it, so that the query leaves it out.
 

@@ -23,6 +23,7 @@ from consumerd.master.control.audit import AuditLog
 from consumerd.master.control.broadcast import Broadcast
 from consumerd.master.control.configuration import Configuration
 from consumerd.master.control.controls import Controls
+from consumerd.master.control.limits import Limits
 from consumerd.master.control.overrides import Overrides, load_overrides
 from consumerd.master.control.reloader import Reloader
 from consumerd.master.control.server import ControlServer
@@ -106,6 +107,7 @@ class _Master:
         self._reporting = _Reporting(document.settings.log)
         self._emit = self._reporting.emit
         self._tools = _tools(document, self._state_dir, self._reporting, launcher, self._woken.set)
+        self._limits = Limits(self._tools.holders.table, document.settings.limits)
         make_entry = _entries(self._state_dir)
         enabled = (consumer for consumer in document.consumers if consumer.common.enabled)
         entries = (make_entry(document, consumer) for consumer in enabled)
@@ -117,6 +119,7 @@ class _Master:
             make_entry,
             overrides=_overrides(self._state_dir, self._emit),
             overrides_file=self._state_dir.overrides,
+            limits=self._limits,
             wake=self._woken.set,
         )
         service = Service(service_socket, self._pools, self._emit)
@@ -155,6 +158,7 @@ class _Master:
             configuration=self._configuration,
             reloader=self._reloader,
             broadcast=self._reporting.broadcast,
+            limits=self._limits,
             config=self._document.origin,
             started_at=clock.wall(),
         )

@@ -82,7 +82,18 @@ def render(status: Status, *, with_workers: bool, width: int | None = None) -> s
     parked = sum(map(_parked_now, status.pools))
     if parked:
         lines += ["", f"{parked} {'task is' if parked == 1 else 'tasks are'} parked: see consumerd parked list"]
+    lines += _limited(status)
     return "\n".join(lines)
+
+
+def _limited(status: Status) -> list[str]:
+    """How many tasks wait for limits, where any do."""
+    in_all = [limit for limit in status.limits if limit.key is None and limit.waiting]
+    if not in_all:
+        return []
+    longest_s = max(limit.first_waits_s or 0.0 for limit in in_all)
+    names = ", ".join(limit.limit for limit in in_all)
+    return ["", f"tasks wait for {names}, the first for {duration(longest_s)}: see consumerd limits"]
 
 
 def _pool_table(pools: Sequence[PoolStatus], width: int | None) -> list[str]:

@@ -138,13 +138,18 @@ class SharedTable:
             yield None
             return
         try:
-            yield self._find(name, tag, at) or self._make(name, tag, at)
+            yield self._find(tag, at) or self._make(name, tag, at)
         finally:
             fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, at)
 
     def row(self, number: int) -> Row:
         """The row at a place where this holder holds something."""
         return Row(self._words, number, self._holder, self._words[_HOLDERS_WORD])
+
+    def find(self, name: str) -> Row | None:
+        """The row of this name, which others may change meanwhile; None where there is none."""
+        tag = _tag(name)
+        return self._find(tag, tag % SETS)
 
     def rows(self) -> Iterator[Row]:
         """Every row; each word of them is read whole, but they are not of one instant."""
@@ -183,7 +188,7 @@ class SharedTable:
         found: list[int] = self._words[_TAGS_AT + WAYS * at :][:WAYS].tolist()
         return found
 
-    def _find(self, name: str, tag: int, at: int) -> Row | None:
+    def _find(self, tag: int, at: int) -> Row | None:
         tags = self._tags(at)
         return self.row(WAYS * at + tags.index(tag)) if tag in tags else None
 

@@ -211,6 +211,19 @@ class PoolStatus(Answered, frozen=True):
     coalesced: Annotated[int, Meta(description="Of the handled tasks, those that were finished with another.")] = 0
 
 
+class LimitStatus(Answered, frozen=True):
+    """How a limit, or one key of it, is used by all workers of this master."""
+
+    limit: str
+    by: Annotated[str | None, Meta(description="The field of the record that it counts by.")]
+    key: Annotated[str | None, Meta(description="null: of all keys together.")]
+    at_once: int | None
+    per_second: float | None
+    running: int
+    waiting: Annotated[int, Meta(description="How many tasks are fetched and wait for it.")]
+    first_waits_s: float | None
+
+
 class Status(Answered, frozen=True):
     """All that a master runs."""
 
@@ -223,6 +236,7 @@ class Status(Answered, frozen=True):
     problems: list[str]
     pools: list[PoolStatus]
     disabled: list[str]
+    limits: Annotated[list[LimitStatus], Meta(description="Each limit, and each key of one that is in use.")]
 
 
 def status_of(answer: object) -> Status:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -44,6 +44,7 @@ from consumerd.worker.window.handling import WindowHandling
 from consumerd.worker.window.in_hand import InHand
 from consumerd.worker.window.keys import coalesce_key, destination_by, has_destinations, key_by
 from consumerd.worker.window.lanes import EventLoopLanes, Lanes, ThreadLanes
+from consumerd.worker.window.limits import limits_of
 from consumerd.worker.window.lineup import Lineup
 
 
@@ -100,8 +101,9 @@ class Assembly:
     def handling(self, parts: Parts) -> Handling:
         """One task at a time, or several at once or in batches, as the keys and the class say."""
         common = self.context.common
-        has_rules = has_destinations(type(self.consumer), common)
-        if common.concurrency == 1 and common.ordered is None and self.handlers.batch is None and not has_rules:
+        is_held_up = has_destinations(type(self.consumer), common) or bool(self.context.limits)
+        is_plain = common.concurrency == 1 and common.ordered is None and self.handlers.batch is None
+        if is_plain and not is_held_up:
             coroutine = (lambda lane: self.handlers.coroutine()) if self.handlers.is_async else None
             lanes, codes = [self.context.board.lane], self.handlers.codes()
             self.context.interruptions.interrupter = MainThread(lanes, codes, coroutine)
@@ -112,16 +114,19 @@ class Assembly:
             self.context,
             parts,
             self._judge(self.consumer, parts.breaker),
-            self._lanes(width, parts, is_held_up=has_rules),
+            self._lanes(width, parts, is_held_up=is_held_up),
             lineup,
             width=width,
             key_of=None if common.ordered is None else key_by(self.consumer, self.hooks),
-            rules=[self._destinations(lineup)] if has_rules else (),
+            rules=[*self._destinations(lineup), *limits_of(self.consumer, self.context, self.hooks)],
         )
 
-    def _destinations(self, lineup: Lineup[InHand]) -> Destinations:
+    def _destinations(self, lineup: Lineup[InHand]) -> Iterator[Destinations]:
+        """Asked before the limits: a task whose destination is down takes nothing of those."""
+        if not has_destinations(type(self.consumer), self.context.common):
+            return
         keys = self.context.common.breaker
-        return Destinations(
+        yield Destinations(
             self.context,
             BreakerPolicy(keys.share, keys.least, keys.window),
             destination_by(self.consumer, self.hooks, self.context.common.destination),

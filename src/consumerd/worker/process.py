@@ -117,6 +117,7 @@ def worker_context(
         lease_owner=f"{member}#{fork.generation}",
         common=template.loaded.common,
         options=template.loaded.options,
+        limits=template.entry.limits,
         interrupts=Interrupts(is_paused=fork.is_paused),
         words=board.words,
         deadline=StopDeadline(template.stop_timeout_s),

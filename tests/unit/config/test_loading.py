@@ -11,7 +11,8 @@ from consumerd.config.keys.worker_range import WorkerRange
 from consumerd.config.loading import Validated, validate
 from consumerd.config.plain import Written
 from consumerd.config.problems import path_text
-from consumerd.config.shape import Document
+from consumerd.config.shape import Document, LimitBy
+from consumerd.model.limits import Numbers
 
 ENVIRON = {"WORKERS": "8", "WORD": "eight", "PASSWORD": "hunter2", "SIZE": "1GiB"}
 
@@ -251,3 +252,33 @@ def test_whatever_is_written_gives_a_document_or_problems_never_an_exception(dat
     result = validated(data)
     assert result.problems or result.document is not None
     assert all("\n" not in str(problem) for problem in result.problems)
+
+
+def limited(*listed: str, **limits: object) -> dict[str, Any]:
+    return {**configured(limits=list(listed)), "consumerd": {"limits": limits}}
+
+
+def test_a_consumer_knows_by_what_its_limits_count_and_the_table_their_numbers() -> None:
+    found = document(limited("channel", channel={"by": "channel", "at_once": 20}, total={"per_second": 0.5}))
+    assert found.consumers[0].limits == {"channel": LimitBy(by="channel")}
+    assert found.settings.limits["total"].numbers == Numbers(interval_ns=2_000_000_000)
+
+
+@pytest.mark.parametrize(
+    ("data", "path", "sentence"),
+    [
+        (limited("chanel", channel={"at_once": 1}), "g[0].configs.limits[0]", "did you mean 'channel'"),
+        (limited("total"), "g[0].configs.limits[0]", "add a table [consumerd.limits.total]"),
+        (limited(total={"by": "uid"}), "consumerd.limits.total", "limits nothing: add at_once or per_second"),
+        (limited("total", total={"at_once": 0}), "consumerd.limits.total.at_once", "must be at least 1, and is 0"),
+        (limited(total={"per_second": 0}), "consumerd.limits.total.per_second", "must be at least 0.001, and is 0"),
+        (limited(**{"a b": {"at_once": 1}}), "consumerd.limits.a b", "is no name for a limit"),
+        (limited(total={"at_once": 1, "burst": 2}), "consumerd.limits.total.burst", "is not a known key"),
+        (limited(total=3), "consumerd.limits.total", "must be a table"),
+    ],
+)
+def test_what_cannot_be_a_limit_is_said_once_where_it_stands(data: dict[str, Any], path: str, sentence: str) -> None:
+    found = problems(data)
+    [(where, said)] = found.items()
+    assert sentence in said
+    assert where.replace('"', "") == path

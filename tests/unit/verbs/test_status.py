@@ -84,6 +84,7 @@ def document(*pools: Plain, problems: tuple[str, ...] = ()) -> Plain:
         "started_at": 0.0,
         "pools": list(pools),
         "disabled": [],
+        "limits": [],
         "is_healthy": not problems,
         "problems": list(problems),
     }

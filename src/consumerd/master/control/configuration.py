@@ -12,6 +12,7 @@ from consumerd.config.problems import did_you_mean
 from consumerd.config.shape import ConsumerSettings, Document, Settings
 from consumerd.errors import ConsumerdError, UsageError
 from consumerd.events.facts import Fact
+from consumerd.master.control.limits import Limits
 from consumerd.master.control.overrides import Overrides, Paused, Pin
 from consumerd.master.pools import live_keys
 from consumerd.master.pools.entry import Entry
@@ -51,6 +52,7 @@ class Configuration:
         *,
         overrides: Overrides,
         overrides_file: Path,
+        limits: Limits,
         wake: Callable[[], None],
     ) -> None:
         """document: what runs now; overrides: what was set by hand before, and is kept in `overrides_file`."""
@@ -60,6 +62,7 @@ class Configuration:
         self._make_entry = entry
         self._overrides = overrides
         self._overrides_file = overrides_file
+        self._limits = limits
         self._wake = wake
         self._restore()
 
@@ -162,6 +165,7 @@ class Configuration:
         now = clock.monotonic()
         numbers = {str(change.consumer): _number(change.after) for change in changes if change.after is not None}
         self._save(self._overrides_with(numbers))
+        self._limits.define(document.settings.limits)
         for change in changes:
             self._apply_change(document, change, now)
         changed = {change.consumer for change in changes}

@@ -11,6 +11,7 @@ from consumerd.events.facts import Fact
 from consumerd.master.control import overrides
 from consumerd.master.control.broadcast import Broadcast
 from consumerd.master.control.configuration import Configuration
+from consumerd.master.control.limits import Limits
 from consumerd.master.control.reloader import Reloader
 from consumerd.master.control.running_task import RunningTask, find_running_task
 from consumerd.master.control.status import pool_status
@@ -48,6 +49,7 @@ class Controls:
     configuration: Configuration
     reloader: Reloader
     broadcast: Broadcast
+    limits: Limits
     config: str
     started_at: float
 
@@ -72,6 +74,7 @@ class Controls:
             problems=problems,
             pools=found,
             disabled=list(map(str, self.configuration.disabled)),
+            limits=self.limits.shown(),
         )
 
     def consumers(self) -> list[str]:

@@ -31,6 +31,8 @@ def batch_problems(
     if is_overridden(consumer_class, "iterate_task") or kind.traits.gives_away or kind.traits.runs_by_hand:
         why = f"a {kind.name}" if kind.traits.runs_by_hand else "its iterate_task"
         yield entry.problem(f"{name} has handle_batch, and {why} gives one task at a time: define handle_task", "class")
+    if common.limits:
+        yield configs.problem(f"count tasks one by one, and {name} has handle_batch: remove one of the two", "limits")
     if common.concurrency > 1:
         yield configs.problem(f"must be 1: {name} has handle_batch, and one batch runs at a time", "concurrency")
     if common.soft_timeout is not None:

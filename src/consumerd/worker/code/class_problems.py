@@ -8,6 +8,7 @@ from typing import Any
 
 from consumerd.config.common_keys import COMMON_KEYS, CommonKeys
 from consumerd.config.problems import Problem
+from consumerd.config.shape import LimitBy
 from consumerd.config.tables import Place, keys_of
 from consumerd.model.contract import is_overridden, live_keys
 from consumerd.sources.contract import SourceKind
@@ -80,6 +81,16 @@ def concurrency_problems(consumer_class: type, kind: SourceKind, common: CommonK
         yield place.problem(f"must be 1: {why}; have more `workers` instead", "concurrency")
     if common.ordered is not None:
         yield place.problem(f"cannot be here: {why}, and so they are in order: leave it out", "ordered")
+    if common.limits:
+        yield place.problem(f"cannot be here: {why}: leave them out, and wait in the handler", "limits")
+
+
+def limit_problems(consumer_class: type, limits: Mapping[str, LimitBy], configs: Place) -> Iterator[Problem]:
+    """Whether it is clear what the limits count together."""
+    for name, limit in limits.items():
+        if limit.by is not None and is_overridden(consumer_class, "limit_key"):
+            by = f"the limit '{name}' is by the field '{limit.by}', and {consumer_class.__name__} has a limit_key"
+            yield configs.problem(f"{by}, which says by what for all its limits: remove one of the two", "limits")
 
 
 def construction_problems(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from consumerd.config.common_keys import COMMON_KEYS, CommonKeys
@@ -15,7 +16,7 @@ from consumerd.config.execution import AS_WRITTEN, secrets_of_environment
 from consumerd.config.problems import Problem, in_document_order, raise_problems
 from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolver
-from consumerd.config.shape import ConsumerSettings
+from consumerd.config.shape import ConsumerSettings, LimitBy
 from consumerd.config.tables import ModelT, Place, read_table
 from consumerd.errors import LoadError, UsageError
 from consumerd.model.code_names import divides_by_number
@@ -28,6 +29,7 @@ from consumerd.worker.code.class_problems import (
     construction_problems,
     destination_problems,
     hook_problems,
+    limit_problems,
     live_problems,
 )
 from consumerd.worker.code.imports import NotLoadedError, import_class
@@ -36,6 +38,7 @@ from consumerd.worker.code.kinds import import_client, kind_named
 from consumerd.worker.code.remarks import remarks_on
 
 Values = Mapping[str, Any]  # the user's own keys have any value
+NO_LIMITS: Mapping[str, LimitBy] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def prepare_class(consumer_class: type, configs: Values, environ: Mapping[str, s
 def examine_consumer(settings: ConsumerSettings, environ: Mapping[str, str]) -> Examined:
     """Import the class and check its options; all problems at once. User code that raises is a problem too."""
     resolver = Resolver(environ, settings.directory)
-    examination = _Examination(settings.configs, settings.place, settings.configs_place, resolver)
+    examination = _Examination(settings.configs, settings.place, settings.configs_place, resolver, settings.limits)
     try:
         consumer_class = import_class(settings)
     except NotLoadedError as error:
@@ -113,7 +116,15 @@ class _Examination:
     entry, place: where the entry and its `configs` stand.
     """
 
-    def __init__(self, configs: Values, entry: Place, place: Place, resolver: Resolver) -> None:
+    def __init__(
+        self,
+        configs: Values,
+        entry: Place,
+        place: Place,
+        resolver: Resolver,
+        limits: Mapping[str, LimitBy] = NO_LIMITS,
+    ) -> None:
+        self._limits = limits
         self._written = configs
         self._problems: list[Problem] = []
         self._entry = replace(entry, found=self._problems)
@@ -161,6 +172,7 @@ class _Examination:
             self._place.note(sentence, "workers")
         self._problems += batch_problems(consumer_class, kind, common, self._entry, self._place)
         self._problems += concurrency_problems(consumer_class, kind, common, self._place)
+        self._problems += limit_problems(consumer_class, self._limits, self._place)
         self._problems += live_problems(consumer_class, owners, self._entry)
         self._problems += error_problems(consumer_class, common, self._entry, self._place)
         self._problems += destination_problems(consumer_class, kind, common, self._entry, self._place)

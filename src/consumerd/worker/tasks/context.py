@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from consumerd.clock import SYSTEM_CLOCK, Clock
 from consumerd.config.common_keys import CommonKeys
+from consumerd.config.shape import LimitBy
 from consumerd.errors import SystemRefusedError
 from consumerd.events.facts import Event, Fact, Listener
 from consumerd.events.listeners import Listeners
@@ -54,6 +55,7 @@ class WorkerContext:
     lease_owner: who holds the claims of this process.
     common: the common keys, as they are read in the consumer's own environment.
     options: the source's own model of its keys.
+    limits: the limits that hold for its tasks, by name, in the order in which they are listed.
     words: the worker's board.
     deadline: by when the worker has to be gone, once it was asked to stop.
     emit: reports a fact, without secrets; any thread.
@@ -77,6 +79,7 @@ class WorkerContext:
     redact: Redaction = field(default_factory=Redaction)
     clock: Clock = SYSTEM_CLOCK
     is_wary: bool = False
+    limits: Mapping[str, LimitBy] = field(default_factory=dict)
     task_threads: TaskThreads = field(default_factory=TaskThreads)
     interruptions: Interruptions = field(default_factory=Interruptions)
     table_place: tuple[int, int | None] | None = None

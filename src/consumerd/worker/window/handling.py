@@ -68,8 +68,7 @@ class WindowHandling:
         self._rules = Rules((*rules, retries), lineup)
         self._batches = Batches(context, parts)
         self._ahead = Ahead(width)
-        self._running = 0
-        self._parked = 0
+        self._running = self._parked = 0
         self._alone = Alone(parts)
         self._can_stop = parts.hooks.can_stop_consume if parts.has_hooks_between else None
         self._is_dry = False
@@ -84,7 +83,7 @@ class WindowHandling:
 
     def wants(self) -> int:
         """As many as can start soon, and as there is room for their payloads."""
-        room = self._batches.room()
+        room = 0 if self._rules.are_shut(self._width) else self._batches.room()
         if self._gathers is not None:
             return min(room, self._gathers.wants(self._lineup.ready, is_full=not room))
         return min(room, self._ahead.wants(self._running + self._lineup.ready))
@@ -157,6 +156,7 @@ class WindowHandling:
         if lost := self._batches.lost():
             self._drop(lambda task: task.came_in in lost)
         self._start_ready()
+        self._rules.show(self._clock.monotonic())
         self._lanes.wait(self._patience_s())
         if self._parts.breaker.is_open and self._running:
             self._take_back()  # from here on they start one at a time

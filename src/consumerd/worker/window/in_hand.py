@@ -46,7 +46,10 @@ class InHand:
     begun: the attempt at it, once there is one: where many tasks go together, most need none of their own.
     came_in: its batch; or the parked task that it is.
     index: its place in its batch.
+    number: in which order it came.
     key: two tasks of one key never run at once; None where that does not matter.
+    gates: what rules have noted of it, that it need not be found again.
+    waits_since: when it came first to a gate that it has not passed; 0 where it waits at none.
     lane: its place on the board, while an attempt at it is made.
     thread: in which that is made; None on an event loop.
     ended: how that attempt has ended.
@@ -63,6 +66,9 @@ class InHand:
     came_in: BatchInHand | ParkedTask
     index: int = 0
     key: Hashable | None = None
+    number: int = 0
+    gates: dict[object, Hashable] = field(default_factory=dict)
+    waits_since: float = 0.0
     lane: LaneWriter = None  # type: ignore[assignment]  # is set before an attempt is made
     thread: int | None = None
     ended: Ending | None = None

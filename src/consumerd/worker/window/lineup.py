@@ -11,9 +11,10 @@ from typing import Generic, Protocol, TypeVar
 
 
 class Keyed(Protocol):
-    """key: what orders the item among others; None where nothing does."""
+    """key: what orders the item among others; None where nothing does. number: in which order items came."""
 
     key: Hashable | None
+    number: int
 
 
 ItemT = TypeVar("ItemT", bound=Keyed)
@@ -21,7 +22,7 @@ ItemT = TypeVar("ItemT", bound=Keyed)
 
 class Lineup(Generic[ItemT]):
     """Items go from *behind* another of their key to *ready*, are taken by `next`, and end; or they wait for a time, or
-    at a *gate*: there they keep their order, and the first alone is tried again, by `next`.
+    at a *gate*: there the first that came is first, and it alone is tried again, by `next`.
 
     A key belongs to one item, from where that is ready until it ends: while it waits, too.
     """
@@ -31,8 +32,8 @@ class Lineup(Generic[ItemT]):
         self._behind: dict[Hashable, deque[ItemT]] = {}
         self._waiting: list[tuple[float, int, ItemT | None, Hashable]] = []
         self._gates: dict[Hashable, _Gate[ItemT]] = {}
-        self._tried: tuple[Hashable, ItemT] | None = None
         self._numbers = itertools.count()
+        self._came = itertools.count()
 
     def __bool__(self) -> bool:
         return bool(self._ready or self._waiting or self._behind or self._gates)
@@ -49,7 +50,8 @@ class Lineup(Generic[ItemT]):
         return self._waiting[0][0] if self._waiting else None
 
     def add(self, item: ItemT) -> None:
-        """An item comes, behind all others of its key."""
+        """An item comes, behind all others of its key, and is given its number."""
+        item.number = next(self._came)
         if item.key is None:
             self._ready.append(item)
         elif item.key in self._behind:
@@ -60,7 +62,6 @@ class Lineup(Generic[ItemT]):
 
     def next(self, now: float) -> ItemT | None:
         """The next item to start; what has waited enough comes first. None where there is none."""
-        self._tried = None
         self._skip_stale()
         if self._waiting and self._waiting[0][0] <= now:
             _, _, item, name = heapq.heappop(self._waiting)
@@ -72,22 +73,18 @@ class Lineup(Generic[ItemT]):
         heapq.heappush(self._waiting, (at, next(self._numbers), item, None))
 
     def is_held(self, gate: Hashable, item: ItemT) -> bool:
-        """Whether others wait at the gate, so that this item has to go behind them."""
-        return gate in self._gates and self._tried != (gate, item)
+        """Whether one waits at the gate that came before this item, which has to go behind it."""
+        return gate in self._gates and self._gates[gate].items[0][0] < item.number
 
     def hold(self, item: ItemT, gate: Hashable, until: float) -> None:
         """An item that was taken waits at a gate. until: when to try the first there again, unless `wake` comes before.
 
-        It goes behind those that wait there; before them, where it was the first of them.
+        It goes behind those that came before it.
         """
-        held = self._gates.setdefault(gate, _Gate(deque(), until))
-        if self._tried == (gate, item):
-            held.items.appendleft(item)
+        held = self._gates.setdefault(gate, _Gate([], until))
+        heapq.heappush(held.items, (item.number, item))
+        if held.items[0][1] is item:
             self._try_at(gate, until)
-        else:
-            held.items.append(item)
-            if len(held.items) == 1:
-                self._try_at(gate, until)
 
     def wake(self, gate: Hashable) -> None:
         """Try the first at this gate with the next look."""
@@ -97,6 +94,10 @@ class Lineup(Generic[ItemT]):
     def held_at(self, gate: Hashable) -> int:
         """How many wait at the gate."""
         return len(self._gates[gate].items) if gate in self._gates else 0
+
+    def first_at(self, gate: Hashable) -> ItemT | None:
+        """The first that waits at the gate; None where none does."""
+        return self._gates[gate].items[0][1] if gate in self._gates else None
 
     def put_back(self, item: ItemT) -> None:
         """An item that was taken is not started: it is the next one again."""
@@ -122,7 +123,7 @@ class Lineup(Generic[ItemT]):
         self._waiting = [entry for entry in self._waiting if id(entry[2]) not in gone]
         heapq.heapify(self._waiting)
         for held in self._gates.values():
-            held.items = _without(held.items, gone)
+            held.items = sorted(entry for entry in held.items if id(entry[1]) not in gone)
         self._gates = {gate: held for gate, held in self._gates.items() if held.items}
         for item in owners:
             self.end(item)
@@ -135,7 +136,7 @@ class Lineup(Generic[ItemT]):
         yield from self._ready
         yield from (item for _, _, item, _ in self._waiting if item is not None)
         for held in self._gates.values():
-            yield from held.items
+            yield from (item for _, item in held.items)
 
     def _try_at(self, gate: Hashable, at: float) -> None:
         self._gates[gate].at = at
@@ -144,10 +145,9 @@ class Lineup(Generic[ItemT]):
     def _first_at(self, gate: Hashable, now: float) -> ItemT:
         """The first item at a gate is taken; the next one there is tried after it."""
         held = self._gates[gate]
-        item = held.items.popleft()
+        _, item = heapq.heappop(held.items)
         if held.items:
             self._try_at(gate, now)
-            self._tried = (gate, item)
         else:
             del self._gates[gate]
         return item
@@ -163,9 +163,9 @@ class Lineup(Generic[ItemT]):
 
 @dataclass(slots=True)
 class _Gate(Generic[ItemT]):
-    """at: when the first of its items is tried again."""
+    """items: with their numbers, as a heap. at: when the first of them is tried again."""
 
-    items: deque[ItemT]
+    items: list[tuple[int, ItemT]]
     at: float
 
 

@@ -5,11 +5,16 @@ The loop's thread asks. A task that must wait stands at a *gate* of the line-up:
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Hashable, Sequence
+from typing import Protocol, runtime_checkable
 
 from consumerd.worker.window.in_hand import InHand
 from consumerd.worker.window.lineup import Lineup
+
+SHOW_EVERY_S = 0.2
+
+Waiting = Callable[[Hashable], tuple[int, float]]
+"""How many tasks wait at a gate, and since when the first of them does."""
 
 
 class Rule(Protocol):
@@ -30,12 +35,25 @@ class Rule(Protocol):
         """
 
 
+@runtime_checkable
+class Shared(Rule, Protocol):
+    """A rule about what this worker shares with others, who want to know who waits here."""
+
+    common_gate: Hashable
+    """The gate of all tasks, where there is but one: while tasks wait at it no further ones are fetched; or None."""
+
+    def show(self, waiting: Waiting) -> None:
+        """Write for others to see who waits; called a few times a second."""
+
+
 class Rules:
     """The rules of one worker, in the order in which they are asked."""
 
     def __init__(self, rules: Sequence[Rule], lineup: Lineup[InHand]) -> None:
         self._rules = rules
+        self._shared = [rule for rule in rules if isinstance(rule, Shared)]
         self._lineup = lineup
+        self._show_at = 0.0
 
     def admit(self, task: InHand, now: float) -> bool:
         """Whether an attempt at the task may begin; else it waits at a gate."""
@@ -46,14 +64,32 @@ class Rules:
             is_held = self._lineup.is_held(gate, task)
             again_at = now if is_held else rule.enter(task, now)
             if again_at is not None:
+                task.waits_since = task.waits_since or now
                 self._lineup.hold(task, gate, again_at)
                 self._leave(self._rules[:number], task, was_begun=False)
                 return False
+        task.waits_since = 0.0
         return True
 
     def end(self, task: InHand, *, was_begun: bool = True) -> bool:
         """The attempt has ended, or was not begun: who waits at its gates is tried. True where it does not count."""
         return self._leave(self._rules, task, was_begun=was_begun)
+
+    def are_shut(self, width: int) -> bool:
+        """Whether so many tasks wait where every further one would have to wait as well."""
+        gates = (rule.common_gate for rule in self._shared if rule.common_gate is not None)
+        return any(self._lineup.held_at(gate) >= width for gate in gates)
+
+    def show(self, now: float) -> None:
+        """Have others see who waits, when it is time to."""
+        if self._shared and now >= self._show_at:
+            self._show_at = now + SHOW_EVERY_S
+            for rule in self._shared:
+                rule.show(self._waiting)
+
+    def _waiting(self, gate: Hashable) -> tuple[int, float]:
+        first = self._lineup.first_at(gate)
+        return self._lineup.held_at(gate), 0.0 if first is None else first.waits_since
 
     def _leave(self, rules: Sequence[Rule], task: InHand, *, was_begun: bool) -> bool:
         counts = True

@@ -11,8 +11,10 @@ import pytest
 
 from consumerd.config.shape import Document, Settings
 from consumerd.master.control.configuration import Configuration
+from consumerd.master.control.limits import Limits
 from consumerd.master.control.overrides import NOTHING_BY_HAND
 from consumerd.wire.messages import Loaded
+from consumerd.wire.shared_table import SharedTable
 from unit.master.pools.test_messages import Stage
 
 
@@ -51,6 +53,7 @@ def test_workers_that_divide_the_keys_by_their_number_are_replaced_with_another_
         lambda document, consumer: stage.pool.entry,
         overrides=NOTHING_BY_HAND,
         overrides_file=Path("none"),
+        limits=Limits(SharedTable.create(), {}),
         wake=lambda: None,
     )
     assert configuration.reload(after, is_dry=True).together == together

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from consumerd.config.common_keys import CommonKeys
-from consumerd.config.shape import ConsumerSettings
+from consumerd.config.shape import ConsumerSettings, LimitBy
 from consumerd.consumers import BaseConsumer
 from consumerd.errors import ConfigurationError, LoadError
 from consumerd.worker.code.loader import LoadedConsumer, load_consumer, prepare_class
@@ -51,6 +51,9 @@ class Declared(Lines):
     class Config(BaseModel):
         app_id: int
         hosts: tuple[str, ...] = ("localhost",)
+
+class ByHook(Login):
+    def limit_key(self, name, record): return record["channel"]
 
 class Unfinished(KafkaBaseConsumer): ...
 
@@ -290,6 +293,25 @@ def test_what_cannot_go_together_with_batches(
     assert len(found) == len(mistakes_found)
     for sentence, begin in zip(found, mistakes_found, strict=True):
         assert sentence.startswith(f"f: g[0]{begin}")
+
+
+@pytest.mark.parametrize(
+    ("target", "by", "sentence"),
+    [
+        ("Lines", None, "cannot be here: Lines.iterate_task hands over one task"),
+        ("Batched", None, "count tasks one by one, and Batched has handle_batch: remove one of the two"),
+        ("ByHook", "uid", "the limit 'total' is by the field 'uid', and ByHook has a limit_key"),
+    ],
+)
+def test_what_cannot_go_together_with_limits(directory: Path, target: str, by: str | None, sentence: str) -> None:
+    known = {} if target == "Lines" else KAFKA
+    entry = settings(directory, target, **known, limits=["total"]).model_copy(
+        update={"limits": {"total": LimitBy(by=by)}}
+    )
+    with pytest.raises(ConfigurationError) as raised:
+        load_consumer(entry, {})
+    assert sentence in str(raised.value)
+    assert ".configs.limits: " in str(raised.value)
 
 
 def test_a_missing_hook_is_named_with_its_signature(directory: Path) -> None:

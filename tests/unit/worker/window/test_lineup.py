@@ -82,6 +82,20 @@ def test_a_gate_lets_its_items_through_one_by_one_in_their_order() -> None:
     assert lineup.held_at("gate") == 0
 
 
+def test_an_item_that_comes_from_another_gate_goes_before_those_that_came_after_it() -> None:
+    lineup = lineup_of(None, None, None)
+    first, second, third = taken(lineup)
+    lineup.hold(first, "channel", LATER)
+    lineup.hold(second, "total", SOON)
+    lineup.hold(third, "total", SOON)
+    assert lineup.next(LATER) is second
+    lineup.hold(second, "total", LATER)
+    assert lineup.next(LATER) is first
+    assert not lineup.is_held("total", first)
+    lineup.hold(first, "total", LATER)
+    assert taken(lineup, LATER) == [first, second, third]
+
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("add"), st.sampled_from(["a", "b", "c", None])),

@@ -1,0 +1,55 @@
+"""`consumerd limits`: how limits are used, and who waits for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from consumerd.cli.lines import duration, printable, table
+from consumerd.cli.verb import Verb, command_of
+from consumerd.wire.status import LimitStatus
+
+if TYPE_CHECKING:
+    from consumerd.master.control.controls import Controls
+
+HEADINGS = ("LIMIT", "KEY", "RUNNING", "AT ONCE", "PER SECOND", "WAITING", "FIRST")
+
+
+class LimitsShown(msgspec.Struct, frozen=True):
+    """Each limit, in all, and below it each of its keys that is in use; those first for which tasks wait longest."""
+
+    limits: list[LimitStatus]
+
+
+class ShowLimits(Verb, frozen=True):
+    """Show the limits: what they allow, how much of that is used, how many tasks wait, and for how long the first does.
+
+    Of a limit that counts by key, the keys are shown that are in use.
+    """
+
+    name, result = "limits", LimitsShown
+
+    async def answer(self, master: Controls, by: str) -> LimitsShown:
+        return LimitsShown(master.limits.shown())
+
+    def lines(self, answer: LimitsShown) -> Iterator[str]:
+        if not answer.limits:
+            yield "the configuration has no limits"
+            return
+        yield from table(HEADINGS, map(_row, answer.limits))
+
+
+def _row(limit: LimitStatus) -> tuple[str, ...]:
+    key = printable(limit.key) if limit.key is not None else f"by {limit.by}" if limit.by else ""
+    at_once, per_second = (_number(number) for number in (limit.at_once, limit.per_second))
+    first = "" if limit.first_waits_s is None else duration(limit.first_waits_s)
+    return (limit.limit, key, str(limit.running), at_once, per_second, str(limit.waiting), first)
+
+
+def _number(number: float | None) -> str:
+    return "-" if number is None else f"{number:g}"
+
+
+command = command_of(ShowLimits)

@@ -1,0 +1,152 @@
+"""Limits, as rules of one worker: whether a task may start now, by what all workers of the master have started.
+
+Runs in workers and the foreground; the loop's thread alone calls it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
+
+from consumerd.errors import UndecodableError
+from consumerd.model.contract import is_overridden
+from consumerd.model.limits import SECOND_NS, Numbers, even_after_ns, may_take, starts_from_ns
+from consumerd.wire import limits
+from consumerd.wire.shared_table import HELD, Row, SharedTable
+from consumerd.worker.attempts.hooks import Hooks
+from consumerd.worker.tasks.context import WorkerContext
+from consumerd.worker.window.in_hand import InHand
+from consumerd.worker.window.rules import Waiting
+
+ASK_AGAIN_NS = SECOND_NS // 250
+"""So often a task asks that waits for one of another worker to end."""
+
+STILL_ASKS_NS = SECOND_NS // 20
+"""Who was refused longer ago does not ask any more: nothing is left free for it."""
+
+LimitKey = Callable[[object], str | None]
+"""By what a record is counted; None: with all others that have no key."""
+
+
+class Limit:
+    """A `Rule`: one limit. What this worker holds of it stands in the shared table, in words of its own."""
+
+    def __init__(self, name: str, table: SharedTable, key_of: LimitKey | None) -> None:
+        """key_of: None where all tasks count together."""
+        self.common_gate: Hashable = (name, None) if key_of is None else None
+        self._name = name
+        self._table = table
+        self._key_of = key_of
+        self._defined = table.find(limits.row_name(name))
+        self._defined_at = None if self._defined is None else self._defined.number
+        self._held: dict[Hashable, int] = {}  # by gate: the row in which something is held
+        self._asked: dict[Hashable, int] = {}  # by gate: the row in which this worker was refused
+
+    def gate(self, task: InHand) -> Hashable:
+        if self._key_of is None:
+            return self.common_gate
+        if self not in task.gates:
+            task.gates[self] = self._gate_of(task, self._key_of)
+        return task.gates[self]
+
+    def enter(self, task: InHand, now: float) -> float | None:
+        gate, now_ns = self.gate(task), int(now * SECOND_NS)
+        with self._changing(gate) as row:
+            if row is None:
+                return (now_ns + ASK_AGAIN_NS) / SECOND_NS
+            refused_until_ns = self._take(row, self._numbers(row), now_ns)
+            if refused_until_ns is None:
+                self._held[gate] = row.number
+                row.own[limits.ASKED_NS] = min(1, row.own[limits.ASKED_NS])  # 0 only once `show` has looked
+                return None
+            self._asked[gate] = row.number
+            row.own[limits.ASKED_NS] = now_ns
+            return refused_until_ns / SECOND_NS
+
+    def leave(self, task: InHand, *, was_begun: bool) -> bool:
+        gate = self.gate(task)
+        if not was_begun:
+            self._unstart(gate)
+        row = self._table.row(self._held[gate])
+        row.own[HELD] -= 1
+        if not row.own[HELD]:
+            del self._held[gate]
+        return False
+
+    def show(self, waiting: Waiting) -> None:
+        for gate, number in list(self._asked.items()):
+            own, (count, since) = self._table.row(number).own, waiting(gate)
+            own[limits.WAITING], own[limits.WAITING_SINCE_NS] = count, int(since * SECOND_NS)
+            if not count:
+                own[limits.ASKED_NS] = 0
+                del self._asked[gate]
+
+    # Within
+
+    def _gate_of(self, task: InHand, key_of: LimitKey) -> Hashable:
+        try:
+            return self._name, key_of(task.attempt.peek())
+        except (UndecodableError, ValueError):
+            return None  # the attempt says so itself
+
+    def _changing(self, gate: Hashable) -> AbstractContextManager[Row | None]:
+        assert isinstance(gate, tuple)
+        return self._table.changing(limits.row_name(*gate))
+
+    def _numbers(self, row: Row) -> Numbers:
+        """The limit's own row has them; each key's row is told."""
+        if self._defined is None:
+            return Numbers()
+        numbers = limits.numbers_of(self._defined)
+        if row.number != self._defined_at:
+            limits.set_numbers(row, numbers)
+        return numbers
+
+    def _take(self, row: Row, numbers: Numbers, now_ns: int) -> int | None:
+        """One more may start, and is counted: None. Else when to ask again."""
+        if numbers.at_once:
+            held, asked = row.of_all(HELD), row.of_all(limits.ASKED_NS)
+            asking = [own for own, at_ns in zip(held, asked, strict=True) if now_ns - at_ns < STILL_ASKS_NS]
+            if not may_take(numbers.at_once, row.own[HELD], held, asking):
+                return now_ns + ASK_AGAIN_NS
+        if numbers.interval_ns:
+            even_ns = row.words[limits.EVEN_NS]
+            from_ns = starts_from_ns(even_ns, numbers.interval_ns, now_ns)
+            if from_ns > now_ns:
+                return from_ns
+            row.words[limits.EVEN_NS] = even_after_ns(even_ns, numbers.interval_ns, now_ns)
+            if row.number != self._defined_at:
+                row.idle_from(row.words[limits.EVEN_NS])
+        row.own[HELD] += 1
+        return None
+
+    def _unstart(self, gate: Hashable) -> None:
+        """One that was counted as started has not: the next one may start as much earlier."""
+        with self._changing(gate) as row:
+            if row is not None and row.words[limits.EVEN_NS]:
+                row.words[limits.EVEN_NS] -= min(row.words[limits.EVEN_NS], row.words[limits.INTERVAL_NS])
+
+
+def limits_of(consumer: Any, context: WorkerContext, hooks: Hooks) -> list[Limit]:  # the user's class
+    """The limits that hold for a consumer, in the order in which it lists them."""
+    listed = context.limits.items()
+    return [Limit(name, context.table, _key_by(consumer, name, limit.by, hooks)) for name, limit in listed]
+
+
+def _key_by(consumer: Any, name: str, field: str | None, hooks: Hooks) -> LimitKey | None:  # the user's class
+    if is_overridden(type(consumer), "limit_key"):
+        return lambda record: hooks.call("limit_key", partial(_text, partial(consumer.limit_key, name), record), None)
+    if field is None:
+        return None
+    return lambda record: hooks.call("limit_key", partial(_text, partial(_field, field), record), None)
+
+
+def _field(name: str, record: Any) -> object:  # whatever the decoder makes
+    return record.get(name) if isinstance(record, Mapping) else getattr(record, name, None)
+
+
+def _text(key_of: Callable[[object], object], record: object) -> str | None:
+    key = key_of(record)
+    return None if key is None else str(key)
