@@ -41,27 +41,44 @@ WHERE lease = '{token}' AND id IN ({ids})"""
 class Bare:
     """What a careful person writes by hand, on a driver's own connection."""
 
-    def __init__(self, dialect: str, cursor: Any, begin: str, commit: Callable[[], None], table: str) -> None:
+    def __init__(
+        self,
+        dialect: str,
+        cursor: Any,
+        begin: str,
+        commit: Callable[[], None],
+        table: str,
+        deadlock: type[Exception] | tuple[()] = (),
+    ) -> None:
+        """deadlock: the error after which the transaction is rolled back and tried again; ours does the same."""
         self._execute, self._fetch = cursor.execute, cursor.fetchall
-        self._dialect, self._begin, self._commit = dialect, begin, commit
+        self._dialect, self._begin, self._commit, self._deadlock = dialect, begin, commit, deadlock
         self._parts = {"table": table, "now": _NOW[dialect], "limit": BATCH, "token": uuid.uuid4().hex}
 
     def run(self, handler: Handler, watch: Watch) -> None:
         handled: list[int] = []
         count = 0
         while True:
-            if self._begin:
-                self._execute(self._begin)
-            if handled:
-                self._run(_DONE, ids=_listed(handled))
-            rows = self._claimed()
-            self._commit()
+            try:
+                rows = self._turn(handled)
+            except self._deadlock:
+                self._execute("ROLLBACK")
+                continue
             count += len(handled)
             if watch.passed(count):
                 return
             for index, row in enumerate(rows):
                 handler(offset=index, record=orjson.loads(row[1]))
             handled = [row[0] for row in rows]
+
+    def _turn(self, handled: list[int]) -> list[Any]:
+        if self._begin:
+            self._execute(self._begin)
+        if handled:
+            self._run(_DONE, ids=_listed(handled))
+        rows = self._claimed()
+        self._commit()
+        return rows
 
     def _claimed(self) -> list[Any]:
         if self._dialect == "sqlite":
@@ -98,7 +115,7 @@ def run_bare(database: str, table: str, handler: Handler, watch: Watch) -> None:
         mysql = pymysql.connect(**where, database=url.database)  # type: ignore[arg-type]  # a URL may leave them out
         cursor = mysql.cursor()
         cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        Bare("mysql", cursor, "", mysql.commit, table).run(handler, watch)
+        Bare("mysql", cursor, "", mysql.commit, table, pymysql.OperationalError).run(handler, watch)
     else:
         import psycopg
 
