@@ -4,6 +4,7 @@ A message is one line; which results a method has that is not described here is 
 prints them as they came.
 """
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -48,11 +49,16 @@ def control_schema() -> Schema:
                 {"id": _ref("id"), "result": {"anyOf": [*map(_ref, answers), {}]}}, "What a method has answered."
             ),
             **answers,
-            **described,
+            **{name: _unindented(each) for name, each in described.items()},
             "failure": _failure(),
             "item": _item(),
         },
     }
+
+
+def _unindented(described: Schema) -> Schema:
+    """With its description as it reads: not every version of msgspec takes a docstring's indentation away."""
+    return described | {key: inspect.cleandoc(text) for key, text in described.items() if key == "description"}
 
 
 def _request(method: type[Method]) -> Schema:
