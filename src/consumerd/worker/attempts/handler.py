@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from threading import Lock
@@ -83,8 +83,14 @@ class Handlers:
         self._pass_over(offset)
         return None
 
-    async def any_record_awaited(self, *, offset: int, record: object) -> object:
+    def any_record_awaited(self, *, offset: int, record: object) -> Awaitable[object]:
         """The same where `handle_task` is a coroutine function, on the event loop that awaits it."""
+        if record is TOMBSTONE or self._has_around:
+            return self._awaited_within(offset, record)
+        begun: Awaitable[object] = self._consumer.handle_task(offset=offset, record=record)
+        return begun
+
+    async def _awaited_within(self, offset: int, record: object) -> object:
         if record is TOMBSTONE and self._tombstone is None:
             self._pass_over(offset)
             return None

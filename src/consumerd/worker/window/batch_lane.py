@@ -141,7 +141,7 @@ class BatchLane:
 
     def _put(self, batch: list[Fold[InHand]]) -> None:
         for task, others in batch:
-            task.others += [each for other in others for each in other.parted()]
+            task.others = [*task.others, *(each for other in others for each in other.parted())]
         if batch:
             self._next.append([task for task, _ in batch])
 

@@ -21,6 +21,9 @@ from consumerd.worker.window.in_hand import BatchInHand, InHand
 MOST_BYTES = 64 * 1_048_576
 """Of the payloads in hand, together: where they take more, nothing is fetched until some batch has ended."""
 
+LEAVE_S = 5.0
+"""So long a stop, or whoever takes a shard away, waits at most for tasks that were not begun and fill a hole."""
+
 
 class Batches:
     """In the order in which they came."""
@@ -28,6 +31,8 @@ class Batches:
     def __init__(self, context: WorkerContext, parts: Parts) -> None:
         self._board = context.board
         self._parts = parts
+        self._clock = context.clock
+        self._is_positional = parts.source.traits.positional
         self._source = source = parts.source
         self._settling = parts.settling
         self._keeps = source.keeps if isinstance(source, Revocable) else None
@@ -57,18 +62,40 @@ class Batches:
         return max(1, left_bytes // self._task_bytes)
 
     def lost(self) -> Collection[BatchInHand]:
-        """Those that are being taken away: nothing of them may begin any more."""
+        """Those that are being taken away, or are gone."""
         if self._keeps is None:
             return ()
         return [came_in for came_in in self._in_hand if not self._keeps(came_in.batch)]
 
-    def takes_back(self, task: InHand) -> bool:
-        """Whether a task may not start, for its batch is being taken away: it is given back then."""
+    def is_to_be_left(self, task: InHand) -> bool:
+        """Whether its batch is being taken away, and it is not known yet whether the task fills a hole."""
         came_in = task.came_in
-        if self._keeps is None or isinstance(came_in, ParkedTask) or self._keeps(came_in.batch):
-            return False
-        came_in.give_back(task.index)
-        return True
+        is_ours = self._keeps is None or isinstance(came_in, ParkedTask) or self._keeps(came_in.batch)
+        return not (is_ours or came_in.leave_by)
+
+    def holes(self, left: Collection[BatchInHand] | None, in_line: Iterable[InHand]) -> Collection[InHand]:
+        """Of batches that are to be left, or of all, the tasks in line behind which others of their shard have begun.
+
+        Where a source is settled by a position, that would stay before them, and all that has ended behind would run
+        again. So they are run, too, for a while.
+        """
+        if not self._is_positional:
+            return ()
+        now, begun, numbers = self._clock.monotonic(), dict[int, tuple[int, int]](), dict[BatchInHand, int]()
+        waiting = [(task, task.came_in) for task in in_line if isinstance(task.came_in, BatchInHand)]
+        for number, came_in in enumerate(self._in_hand):
+            numbers[came_in] = number
+            not_begun = {*came_in.not_begun, *(task.index for task, of in waiting if of is came_in)}
+            if len(not_begun) < len(came_in.batch.raws):
+                last = max(index for index in range(len(came_in.batch.raws)) if index not in not_begun)
+                begun[came_in.batch.shard] = (number, last)
+            if left is None or came_in in left:
+                came_in.leave_by = came_in.leave_by or now + LEAVE_S
+        return {
+            task
+            for task, came_in in waiting
+            if now < came_in.leave_by and (numbers[came_in], task.index) < begun.get(came_in.batch.shard, (-1, 0))
+        }
 
     def give_back(self, tasks: Iterable[InHand]) -> int:
         """These come again: from their batches, or from the parking store; how many of them were parked."""

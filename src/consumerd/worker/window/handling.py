@@ -7,7 +7,7 @@ in whatever order it ends; the source knows up to where all is.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Hashable, Sequence
+from collections.abc import Callable, Collection, Generator, Hashable, Sequence
 
 from consumerd.model.outcome import DONE, Retry
 from consumerd.model.parked import ParkedTask
@@ -19,7 +19,7 @@ from consumerd.worker.tasks.handling import Parts
 from consumerd.worker.window.ahead import Ahead
 from consumerd.worker.window.alone import Alone
 from consumerd.worker.window.batches import Batches
-from consumerd.worker.window.in_hand import InHand
+from consumerd.worker.window.in_hand import BatchInHand, InHand
 from consumerd.worker.window.lanes import Gathers, Lanes
 from consumerd.worker.window.lineup import Lineup
 from consumerd.worker.window.retry_lanes import RetryLanes
@@ -72,7 +72,7 @@ class WindowHandling:
         self._alone = Alone(parts)
         self._can_stop = parts.hooks.can_stop_consume if parts.has_hooks_between else None
         self._is_dry = False
-        self._is_leaving = False
+        self._is_leaving = self._fills_holes = False
         self._error: BaseException | None = None
         lanes.on_ended = self._end
         context.board.has_lanes(width)
@@ -126,12 +126,13 @@ class WindowHandling:
         self._lanes.close()
 
     def _leave(self) -> Generator[None]:
-        """Begin nothing any more, and go on until all that was begun has ended."""
-        self._drop(lambda task: True)
-        while self._running:
+        """Begin nothing any more but what fills holes, and go on until all that was begun has ended."""
+        self._fills_holes = True
+        self._drop()
+        while self.is_busy:
             self._run_once()
             yield
-            self._drop(lambda task: True)
+            self._drop()
         if self._error is not None:
             raise self._error
 
@@ -154,7 +155,7 @@ class WindowHandling:
 
     def _run_once(self) -> None:
         if lost := self._batches.lost():
-            self._drop(lambda task: task.came_in in lost)
+            self._drop(lost)
         self._start_ready()
         self._rules.show(self._clock.monotonic())
         self._lanes.wait(self._patience_s())
@@ -174,14 +175,14 @@ class WindowHandling:
 
     def _start_ready(self) -> None:
         are_suspects_known = self._suspects.are_known
-        while self._lineup and not self._is_leaving and self._lanes.room and self._may_start():
+        while self._lineup and self._lanes.room and self._may_start():
             now = self._clock.monotonic()
             task = self._lineup.next(now)
             if task is None:
                 return
-            if self._batches.takes_back(task):
-                self._lineup.end(task)
-                continue
+            if self._batches.is_to_be_left(task):
+                self._lineup.put_back(task)  # the next pass says what becomes of it
+                return
             if task.attempt.ended is None and not self._rules.admit(task, now):
                 continue
             suspect = self._suspects.find(task.task.id) if are_suspects_known else None
@@ -207,14 +208,15 @@ class WindowHandling:
 
     def _may_start(self) -> bool:
         """Whether any task may: not beside a suspect; one at a time, after pauses, while nothing answers."""
-        if self._alone.is_on:
+        if self._alone.is_on or (self._is_leaving and not self._fills_holes):
             return False
         breaker = self._parts.breaker
         if breaker.is_open and (self._running or breaker.pause_left_s > 0):
             return False
-        if self._can_stop is not None and self._can_stop():
+        if not self._is_leaving and self._can_stop is not None and self._can_stop():
             self.is_finished = self._is_leaving = True
-        return not self._is_leaving
+            return False
+        return True
 
     def _start(self, task: InHand) -> None:
         attempt = task.attempt
@@ -224,7 +226,7 @@ class WindowHandling:
         if attempt.ended is not None:
             self._bring_on(task, self._judge.conclusion(attempt, attempt.ended))  # no news of a stop has come
             return
-        self._running += len(task.with_others())
+        self._running += 1 + len(task.others)
         task.is_alone = task.is_alone or self._alone.is_on or self._parts.breaker.is_open
         self._lanes.start(task)
 
@@ -232,7 +234,7 @@ class WindowHandling:
 
     def _end(self, task: InHand) -> bool:
         """An attempt has ended, and the next task starts at once; whether the loop is to look up: to fetch, or end."""
-        self._running -= len(task.with_others())
+        self._running -= 1 + len(task.others)
         if task.error is not None:
             self._error, self._is_leaving = task.error, True
             self._rules.end(task, was_begun=False)
@@ -260,7 +262,7 @@ class WindowHandling:
             self._lineup.again(task, task.attempt.not_before or 0.0)
             return
         self._lineup.end(task)
-        for other in task.parted()[1:]:
+        for other in task.parted()[1:] if task.others else ():
             self._bring_on_with(conclusion, other)
         if isinstance(task.came_in, ParkedTask):
             self._parked -= 1
@@ -281,9 +283,15 @@ class WindowHandling:
 
     # What is left
 
-    def _drop(self, is_dropped: Callable[[InHand], bool]) -> None:
-        """Begin no further attempt at these tasks: they come again."""
+    def _drop(self, left: Collection[BatchInHand] | None = None) -> None:
+        """Begin no further attempt at the tasks of these batches, or at any: they come again, but for holes."""
         self._take_back()
+        is_in_trouble = self._error is not None or self._gathers is not None or self._parts.breaker.is_open
+        holes = () if is_in_trouble else self._batches.holes(left, self._lineup)
+
+        def is_dropped(task: InHand) -> bool:
+            return task not in holes and (left is None or task.came_in in left)
+
         dropped = self._lineup.drop(is_dropped)
         for other in [other for task in dropped for other in task.parted()[1:]]:
             self._leave_rules(other)

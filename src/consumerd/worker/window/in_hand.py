@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 from consumerd.model.parked import ParkedTask
@@ -19,6 +19,7 @@ class BatchInHand:
     """left: how many of its tasks have not ended. size_bytes: of all their payloads.
 
     done: the indexes of those that are done and not settled yet; not_begun: of those that were given back.
+    leave_by: until when what fills a hole of it may still begin, once it is to be left; 0 before.
     """
 
     batch: Batch
@@ -26,6 +27,7 @@ class BatchInHand:
     size_bytes: int = 0
     done: list[int] = field(default_factory=list)
     not_begun: list[int] = field(default_factory=list)
+    leave_by: float = 0.0
 
     def end(self, index: int, *, is_done: bool) -> None:
         """A task has come to its end."""
@@ -75,7 +77,7 @@ class InHand:
     error: BaseException | None = None
     is_alone: bool = False
     record: object = UNSEEN
-    others: list[InHand] = field(default_factory=list)
+    others: Sequence[InHand] = ()
     destination: str | None = None
     openings: int = 0
     records: Records | None = None
@@ -93,11 +95,7 @@ class InHand:
     def task(self) -> Task:
         return self.attempt.task
 
-    def with_others(self) -> list[InHand]:
-        """It and those that are finished with it."""
-        return [self, *self.others]
-
     def parted(self) -> list[InHand]:
-        """The same, and none of them is finished with it any more."""
-        parted, self.others = self.with_others(), []
+        """It and those that were to be finished with it, and are not any more."""
+        parted, self.others = [self, *self.others], ()
         return parted

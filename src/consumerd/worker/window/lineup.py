@@ -38,6 +38,12 @@ class Lineup(Generic[ItemT]):
     def __bool__(self) -> bool:
         return bool(self._ready or self._waiting or self._behind or self._gates)
 
+    def __iter__(self) -> Iterator[ItemT]:
+        """All that are not taken, in no order."""
+        yield from self._with_keys()
+        for items in self._behind.values():
+            yield from items
+
     @property
     def ready(self) -> int:
         """How many could start at once."""
