@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-sql bench-waiting bench-batch bench-idle bench-restart bench-memory bench-supervision chaos kills schedules hosts limits recovery changes clean
+.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-sql bench-waiting bench-batch bench-idle bench-restart bench-memory bench-supervision chaos kills order schedules hosts limits recovery changes clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ bench: setup servers  ## run all benchmarks; bench-loop, -sql, -waiting, -batch,
 
 bench-loop bench-sql bench-waiting bench-batch bench-idle bench-restart bench-memory bench-supervision: bench-%: setup servers
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $*
+
+order: setup  ## ten minutes of order by key on Kafka, with kills, rebalances, restarts and retries
+	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.key_order $(ORDER)
 
 schedules: setup  ## five minutes of a schedule each second on three hosts, with kills of workers and masters
 	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.schedule_hosts $(SCHEDULES)
