@@ -1,4 +1,4 @@
-"""`python -m benchmarks [loop|sql|waiting|batch|idle|memory|restart|supervision …]`: measure, print the table.
+"""`python -m benchmarks [loop|sql|waiting|batch|idle|memory|concurrency|restart|supervision …]`: measure, print.
 
 Exit code 1 where a bar does not hold.
 """
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from benchmarks import memory, table_group, table_idle, table_loop, table_peers
 from benchmarks.batches.figures import figures as batch_figures
+from benchmarks.concurrency import waiting
 from benchmarks.figures import Figure, machine, table
 from benchmarks.kafka import loop as kafka_loop
 from benchmarks.supervision import restart, whole
@@ -28,6 +29,7 @@ AREAS: dict[str, tuple[Callable[[], Iterator[Figure]], ...]] = {
     "idle": (table_idle.figures,),
     "restart": (restart.figures,),
     "memory": (memory.figures,),
+    "concurrency": (waiting.figures,),
     "supervision": (whole.figures,),
 }
 ALL = ("loop", "supervision")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from typing import Any, ClassVar
@@ -92,3 +93,21 @@ class Stamping(TableBaseConsumer):
         began_ns = time.monotonic_ns()
         with open("stamps", "a") as stamps:  # noqa: PTH123 - one write to the end of it
             stamps.write(f"{record} {began_ns}\n")
+
+
+class Waiting(BaseConsumer):
+    """Numbered tasks from memory that wait a second for an answer."""
+
+    SOURCE: ClassVar[str] = "memory"
+
+    def handle_task(self, offset: int, record: Any) -> None:
+        time.sleep(1.0)
+
+
+class Awaiting(BaseConsumer):
+    """The same on an event loop."""
+
+    SOURCE: ClassVar[str] = "memory"
+
+    async def handle_task(self, offset: int, record: Any) -> None:
+        await asyncio.sleep(1.0)

@@ -21,8 +21,8 @@ class LaneWriter:
         self._start = start
         self._words = words
         self._busy_since, self._attempt_since, self._shard, self._cursor, self._crashes = range(start, start + 5)
-        id_at = board.LANE_IDS_AT_BYTE + board.LANE_ID_BYTES * index
-        self._id = words.cast("B")[id_at : id_at + board.LANE_ID_BYTES]
+        self._id_at = board.LANE_IDS_AT_BYTE + board.LANE_ID_BYTES * index
+        self._id: memoryview | None = None  # of those who run tasks alone: a board with views of it cannot be closed
         self._clock = clock
 
     @property
@@ -45,6 +45,8 @@ class LaneWriter:
     def run(self, task: Task) -> None:
         """An attempt at this task begins, one of several that run at once."""
         text = b"\0" if task.id is None else shown(task.id).encode(errors="surrogatepass") + b"\0"
+        if self._id is None:
+            self._id = self._words.cast("B")[self._id_at : self._id_at + board.LANE_ID_BYTES]
         self._id[: len(text)] = text
         self._words[self._shard] = task.shard
         self._words[self._cursor] = task.offset & NONE

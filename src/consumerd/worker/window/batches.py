@@ -70,8 +70,9 @@ class Batches:
     def is_to_be_left(self, task: InHand) -> bool:
         """Whether its batch is being taken away, and it is not known yet whether the task fills a hole."""
         came_in = task.came_in
-        is_ours = self._keeps is None or isinstance(came_in, ParkedTask) or self._keeps(came_in.batch)
-        return not (is_ours or came_in.leave_by)
+        if self._keeps is None or isinstance(came_in, ParkedTask) or self._keeps(came_in.batch):
+            return False
+        return not came_in.leave_by
 
     def holes(self, left: Collection[BatchInHand] | None, in_line: Iterable[InHand]) -> Collection[InHand]:
         """Of batches that are to be left, or of all, the tasks in line behind which others of their shard have begun.

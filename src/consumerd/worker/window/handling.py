@@ -83,10 +83,11 @@ class WindowHandling:
 
     def wants(self) -> int:
         """As many as can start soon, and as there is room for their payloads."""
+        ready = self._lineup.ready
         room = 0 if self._rules.are_shut(self._width) else self._batches.room()
         if self._gathers is not None:
-            return min(room, self._gathers.wants(self._lineup.ready, is_full=not room))
-        return min(room, self._ahead.wants(self._running + self._lineup.ready))
+            return min(room, self._gathers.wants(ready, is_full=not room))
+        return min(room, self._ahead.wants(self._running + ready))
 
     def rests_for_s(self) -> float:
         if self._gathers is None or self._lineup.ready:
@@ -135,8 +136,6 @@ class WindowHandling:
             self._drop()
         if self._error is not None:
             raise self._error
-
-    # What comes in
 
     def _admit(self, batch: Batch) -> None:
         tasks = self._batches.take(batch)
