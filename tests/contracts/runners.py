@@ -55,11 +55,13 @@ class Way:
 
     base: the consumer's class, whose handler calls `World.attempt`.
     configs: of its entry. width: how many tasks may run at once.
+    repeats: what is done behind a task that is left at a stop may be done again.
     """
 
     base: type
     configs: dict[str, Any] = field(default_factory=dict)  # keys have any type
     width: int = 1
+    repeats: bool = False
 
 
 @dataclass(frozen=True)
@@ -410,7 +412,7 @@ class World:
         does not answer, or what it needs, while those behind it are done.
         """
         ends = {end for ends in self.script.ends for end in ends}
-        return bool({"lose", "store"} & {*self.script.events.values()}) or "connection" in ends
+        return self.way.repeats or bool({"lose", "store"} & {*self.script.events.values()}) or "connection" in ends
 
     def _judge_ends(self) -> None:
         for number in range(len(self.script.keys)):

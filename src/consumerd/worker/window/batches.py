@@ -5,7 +5,7 @@ Runs in workers and the foreground; the loop's thread alone calls it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from consumerd.model.outcome import DONE, Retry
 from consumerd.model.parked import ParkedTask
@@ -74,7 +74,14 @@ class Batches:
             return False
         return not came_in.leave_by
 
-    def holes(self, left: Collection[BatchInHand] | None, in_line: Iterable[InHand]) -> Collection[InHand]:
+    def to_be_dropped(
+        self, left: Collection[BatchInHand] | None, in_line: Iterable[InHand]
+    ) -> Callable[[InHand], bool]:
+        """Which tasks come again where these batches are left, or all is: not those among `in_line` that fill holes."""
+        holes = self._holes(left, in_line)
+        return lambda task: task not in holes and (left is None or task.came_in in left)
+
+    def _holes(self, left: Collection[BatchInHand] | None, in_line: Iterable[InHand]) -> Collection[InHand]:
         """Of batches that are to be left, or of all, the tasks in line behind which others of their shard have begun.
 
         Where a source is settled by a position, that would stay before them, and all that has ended behind would run

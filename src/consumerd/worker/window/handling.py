@@ -150,8 +150,6 @@ class WindowHandling:
     def _key(self, attempt: Attempt) -> Hashable:
         return None if self._key_of is None else self._key_of(attempt)
 
-    # A pass
-
     def _run_once(self) -> None:
         if lost := self._batches.lost():
             self._drop(lost)
@@ -212,10 +210,9 @@ class WindowHandling:
         breaker = self._parts.breaker
         if breaker.is_open and (self._running or breaker.pause_left_s > 0):
             return False
-        if not self._is_leaving and self._can_stop is not None and self._can_stop():
-            self.is_finished = self._is_leaving = True
-            return False
-        return True
+        if not self._is_leaving and self._can_stop is not None:
+            self.is_finished = self._is_leaving = self._can_stop()
+        return self._fills_holes or not self._is_leaving
 
     def _start(self, task: InHand) -> None:
         attempt = task.attempt
@@ -285,12 +282,8 @@ class WindowHandling:
     def _drop(self, left: Collection[BatchInHand] | None = None) -> None:
         """Begin no further attempt at the tasks of these batches, or at any: they come again, but for holes."""
         self._take_back()
-        is_in_trouble = self._error is not None or self._gathers is not None or self._parts.breaker.is_open
-        holes = () if is_in_trouble else self._batches.holes(left, self._lineup)
-
-        def is_dropped(task: InHand) -> bool:
-            return task not in holes and (left is None or task.came_in in left)
-
+        has_trouble = self._error is not None or self._gathers is not None or self._parts.breaker.is_open
+        is_dropped = self._batches.to_be_dropped(left, () if has_trouble else self._lineup)
         dropped = self._lineup.drop(is_dropped)
         for other in [other for task in dropped for other in task.parted()[1:]]:
             self._leave_rules(other)

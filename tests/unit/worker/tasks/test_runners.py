@@ -12,7 +12,7 @@ WAYS = {
     "coroutine": Way(Asynchronous),
     "threads": Way(Synchronous, {"concurrency": 4}, width=4),
     "threads with hooks": Way(Hooked, {"concurrency": 3}, width=3),
-    "batches": Way(Batched, {"batch_size": 4}, width=4),
+    "batches": Way(Batched, {"batch_size": 4}, width=4, repeats=True),
     "event loop": Way(Asynchronous, {"concurrency": 4}, width=4),
 }
 
