@@ -16,6 +16,7 @@ from benchmarks.proc import pss_bytes, spent_s, tree
 from benchmarks.running import RunningMaster
 from benchmarks.runs import paired
 from benchmarks.supervision.peers import environment
+from consumerd.errors import NotRunningError
 
 if TYPE_CHECKING:
     from servers.kafka import KafkaServer
@@ -86,7 +87,7 @@ def _weighed(consumer: str, workers: int, lanes: int) -> tuple[float, float]:
     configs = {"concurrency": lanes, "count": 100 * CALLS}
     with RunningMaster.of_pool(f"benchmarks.consumers:{consumer}", workers, configs) as master:
         deadline = time.monotonic() + READY_WITHIN_S
-        while master.handled("benchmark/pool") < CALLS:
+        while _handled(master) < CALLS:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{consumer}: {CALLS} calls did not end in {READY_WITHIN_S:g} s")
             time.sleep(0.2)
@@ -94,6 +95,13 @@ def _weighed(consumer: str, workers: int, lanes: int) -> tuple[float, float]:
         spent = spent_s(pids)
         time.sleep(MEASURED_S)
         return sum(map(pss_bytes, pids)) / 1e6, (spent_s(pids) - spent) / MEASURED_S
+
+
+def _handled(master: RunningMaster) -> int:
+    try:
+        return master.handled("benchmark/pool")
+    except NotRunningError:
+        return 0  # not up yet
 
 
 def _pace(command: list[str]) -> float:
