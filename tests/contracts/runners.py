@@ -222,6 +222,7 @@ class World:
         self._running: dict[int, int] = {}
         self._order: dict[int, list[int]] = defaultdict(list)
         self.most_at_once = 0
+        self.begun_late = 0
         self.complaints: list[str] = []
         self.suspects = dict(script.suspects)
         self._away_until = 0.0
@@ -271,6 +272,7 @@ class World:
         assignment = self._assignment()
         if assignment == self.source.assignment:
             self._complain_of(number)
+        self.begun_late += assignment != self.source.assignment
         self._running[number] = assignment
         self.most_at_once = max(self.most_at_once, len(self._running))
         if self.attempts[number] == 1:
@@ -403,6 +405,8 @@ class World:
         assert not self.complaints, self.complaints
         assert self.source.unfinished == set()
         assert self.most_at_once <= self.way.width
+        losses = list(self.script.events.values()).count("lose")
+        assert self.begun_late <= losses * 2 * self.way.width, "begun though it was lost: more than the lanes had"
         if not self._may_repeat():
             assert max(self.done.values(), default=0) <= 1, f"done more than once: {self.done}"
         self._judge_ends()

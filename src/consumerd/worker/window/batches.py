@@ -5,7 +5,8 @@ Runs in workers and the foreground; the loop's thread alone calls it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from consumerd.model.outcome import DONE, Retry
 from consumerd.model.parked import ParkedTask
@@ -35,8 +36,11 @@ class Batches:
         self._is_positional = parts.source.traits.positional
         self._source = source = parts.source
         self._settling = parts.settling
-        self._keeps = source.keeps if isinstance(source, Revocable) else None
+        self._revocable = source if isinstance(source, Revocable) else None
+        self._leave_s = min(LEAVE_S, context.deadline.stop_timeout_s / 2)
         self._in_hand: list[BatchInHand] = []
+        self._taken = 0
+        self._ended: dict[int, int] = {}  # by shard: the number of its last batch that has ended, and had begun
         self._size_bytes = 0
         self._task_bytes = context.common.payload_limit  # nobody has seen one; then the last batch says it
 
@@ -45,7 +49,8 @@ class Batches:
 
     def take(self, batch: Batch) -> list[InHand]:
         """A batch comes; its tasks, none of which has begun."""
-        came_in, records = BatchInHand(batch, len(batch.raws)), self._parts.single.records
+        self._taken += 1
+        came_in, records = BatchInHand(batch, len(batch.raws), self._taken), self._parts.single.records
         self._in_hand.append(came_in)
         tasks = [InHand(None, came_in, index, records=records) for index in range(len(batch.raws))]
         came_in.size_bytes = sum(map(_size_bytes, map(batch.payload, batch.raws), tasks))
@@ -63,16 +68,16 @@ class Batches:
 
     def lost(self) -> Collection[BatchInHand]:
         """Those that are being taken away, or are gone."""
-        if self._keeps is None:
+        if self._revocable is None:
             return ()
-        return [came_in for came_in in self._in_hand if not self._keeps(came_in.batch)]
+        return [came_in for came_in in self._in_hand if not self._revocable.keeps(came_in.batch)]
 
     def is_to_be_left(self, task: InHand) -> bool:
-        """Whether its batch is being taken away, and it is not known yet whether the task fills a hole."""
+        """Whether its batch is gone; or is being taken away, and it is not known yet whether the task fills a hole."""
         came_in = task.came_in
-        if self._keeps is None or isinstance(came_in, ParkedTask) or self._keeps(came_in.batch):
+        if self._revocable is None or isinstance(came_in, ParkedTask) or self._revocable.keeps(came_in.batch):
             return False
-        return not came_in.leave_by
+        return not came_in.leave_by or not self._revocable.settles(came_in.batch)
 
     def to_be_dropped(
         self, left: Collection[BatchInHand] | None, in_line: Iterable[InHand]
@@ -89,21 +94,29 @@ class Batches:
         """
         if not self._is_positional:
             return ()
-        now, begun, numbers = self._clock.monotonic(), dict[int, tuple[int, int]](), dict[BatchInHand, int]()
-        waiting = [(task, task.came_in) for task in in_line if isinstance(task.came_in, BatchInHand)]
-        for number, came_in in enumerate(self._in_hand):
-            numbers[came_in] = number
-            not_begun = {*came_in.not_begun, *(task.index for task, of in waiting if of is came_in)}
-            if len(not_begun) < len(came_in.batch.raws):
-                last = max(index for index in range(len(came_in.batch.raws)) if index not in not_begun)
-                begun[came_in.batch.shard] = (number, last)
-            if left is None or came_in in left:
-                came_in.leave_by = came_in.leave_by or now + LEAVE_S
+        now, waiting = self._clock.monotonic(), defaultdict[BatchInHand, list[InHand]](list)
+        for came_in in self._in_hand if left is None else left:
+            is_gone = self._revocable is not None and not self._revocable.settles(came_in.batch)
+            came_in.leave_by = now if is_gone else came_in.leave_by or now + self._leave_s
+        for task in in_line:
+            if isinstance(task.came_in, BatchInHand):
+                waiting[task.came_in].append(task)
+        begun = self._begun(waiting) if waiting else {}
         return {
             task
-            for task, came_in in waiting
-            if now < came_in.leave_by and (numbers[came_in], task.index) < begun.get(came_in.batch.shard, (-1, 0))
+            for came_in, tasks in waiting.items()
+            for task in tasks
+            if now < came_in.leave_by and (came_in.number, task.index) < begun.get(came_in.batch.shard, (0, 0))
         }
+
+    def _begun(self, waiting: Mapping[BatchInHand, Iterable[InHand]]) -> Mapping[int, tuple[int, int]]:
+        """By shard, where the last task stands that has begun, where these wait: also of batches that have ended."""
+        begun = {shard: (number, 0) for shard, number in self._ended.items()}
+        for came_in in self._in_hand:
+            last = came_in.last_begun([task.index for task in waiting.get(came_in, ())])
+            if last >= 0:
+                begun[came_in.batch.shard] = max(begun.get(came_in.batch.shard, (0, 0)), (came_in.number, last))
+        return begun
 
     def give_back(self, tasks: Iterable[InHand]) -> int:
         """These come again: from their batches, or from the parking store; how many of them were parked."""
@@ -153,6 +166,9 @@ class Batches:
         for came_in in self._in_hand:
             if not came_in.left:
                 self._size_bytes -= came_in.size_bytes
+                if len(came_in.not_begun) < len(came_in.batch.raws):
+                    shard = came_in.batch.shard
+                    self._ended[shard] = max(came_in.number, self._ended.get(shard, 0))
                 self._source.release(came_in.batch, sorted(came_in.not_begun))
         self._in_hand = [came_in for came_in in self._in_hand if came_in.left]
 

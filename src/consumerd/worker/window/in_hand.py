@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 
 from consumerd.model.parked import ParkedTask
@@ -16,7 +16,8 @@ from consumerd.worker.tasks.runner import Records
 
 @dataclass(slots=True, eq=False)
 class BatchInHand:
-    """left: how many of its tasks have not ended. size_bytes: of all their payloads.
+    """left: how many of its tasks have not ended. number: of the batches that came, in order. size_bytes: of all its
+    payloads.
 
     done: the indexes of those that are done and not settled yet; not_begun: of those that were given back.
     leave_by: until when what fills a hole of it may still begin, once it is to be left; 0 before.
@@ -24,6 +25,7 @@ class BatchInHand:
 
     batch: Batch
     left: int
+    number: int = 0
     size_bytes: int = 0
     done: list[int] = field(default_factory=list)
     not_begun: list[int] = field(default_factory=list)
@@ -34,6 +36,11 @@ class BatchInHand:
         self.left -= 1
         if is_done:
             self.done.append(index)
+
+    def last_begun(self, waiting: Collection[int]) -> int:
+        """The last of its tasks that have begun, where these wait; -1 where none has."""
+        not_begun = {*self.not_begun, *waiting}
+        return max((index for index in range(len(self.batch.raws)) if index not in not_begun), default=-1)
 
     def give_back(self, index: int) -> None:
         """A task comes again: it was not begun, or is to be begun anew."""
