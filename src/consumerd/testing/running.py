@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from consumerd.config.common_keys import CommonKeys
 from consumerd.events.facts import Fact
@@ -14,18 +13,17 @@ from consumerd.model.parked import ParkedState
 from consumerd.model.shards import Shard
 from consumerd.parking.memory import MemoryStore
 from consumerd.sources.contract import Source
-from consumerd.sources.decoding import decode_json
 from consumerd.sources.memory import MemoryOptions, MemorySource
-from consumerd.sources.schedule.tick import tick_of
 from consumerd.testing.clock import ManualClock
-from consumerd.testing.messages import MessageBatch, messages_of
+from consumerd.testing.messages import messages_of
+from consumerd.testing.sources import MessagesInMemory, RunsInMemory, source_of
 from consumerd.wire.board import Board
 from consumerd.wire.messages import Message
 from consumerd.worker.code.keys import KeyOwners, config_model
 from consumerd.worker.code.kinds import kind_named
 from consumerd.worker.runtime import Runtime
 from consumerd.worker.tasks.context import Link, WorkerContext
-from consumerd.worker.tasks.interrupts import Interrupts, StopDeadline
+from consumerd.worker.tasks.interrupts import Interrupt, Interrupts, StopDeadline
 
 NAME = "test/consumer"
 TURNS_AT_MOST = 10_000
@@ -60,14 +58,14 @@ def run_consumer(
         raise TypeError(f"{consumer_class.__name__} has no tasks of its own: give run_consumer the records of some")
     if records is None:
         run = Run(consumer_class, configs=configs, source=kind_named(kind).make())
-    elif brings_its_own:
+    elif kind == "query":
         run = Run(consumer_class, records, configs=configs)
+    elif kind == "generator":
+        run = Run(consumer_class, records, configs=configs, source=MessagesInMemory())
     else:
-        decode = tick_of if kind == "schedule" else decode_json
-        messages = messages_of(records)
-        source = MemorySource(partial(MessageBatch, decode=decode), decode)
-        run = Run(consumer_class, messages, configs=configs, source=source)
+        run = Run(consumer_class, messages_of(records), configs=configs, source=source_of(kind))
     run.until_idle()
+    run.give_idle_time_back()
     return run
 
 
@@ -101,7 +99,7 @@ class Run:
         given = {"words": self.board.words, "shard": shard or Shard()}
         self.context = context_in_memory(self.clock, self.facts, configs, records, **given)
         self.interrupts = self.context.interrupts
-        self.runtime = Runtime(self.context, self.consumer, self.source, self.store.as_thread(), self.link)
+        self.runtime = _Runtime(self.context, self.consumer, self.source, self.store.as_thread(), self.link)
         self.loop = self.runtime.open()
         weakref.finalize(self, self.runtime.close_handler)  # of a run that nobody stops
 
@@ -116,11 +114,28 @@ class Run:
     def advance(self, seconds: float) -> None:
         """Let time pass, and run what is due then: retries that wait, the next query."""
         self.clock.advance(seconds)
+        self.interrupts.set(Interrupt.PARKED_DUE)
         self.until_idle()
+        self.give_idle_time_back()
+
+    @property
+    def checkpoints(self) -> list[Any]:  # what JSON has
+        """The cursors that the runs of a schedule have kept, in order."""
+        assert isinstance(self.source, RunsInMemory), "only the runs of a schedule have checkpoints"
+        return self.source.checkpoints
 
     def stop(self) -> None:
         """Stop the consumer: `post_consume` is called."""
         self.runtime.shut()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Stop the consumer, and the threads of its tasks: what is still in hand is left."""
+        self.loop.finish()
+        self.stop()
+        self.interrupts.close()
 
     def until_idle(self) -> None:
         """Turn the loop until a turn finds nothing to do. Time passes only by pauses and idle waits.
@@ -134,6 +149,10 @@ class Run:
             if self.loop.is_stopping or is_idle:
                 return
         raise AssertionError(f"the consumer was not idle after {TURNS_AT_MOST} turns")
+
+    def give_idle_time_back(self) -> None:
+        """Set the clock back by as long as the source has waited for tasks: it shows what the test has made of it."""
+        self.clock.advance(-self.runtime.take_idle_s())
 
     def _counted(self) -> tuple[int, ...]:
         """What is counted of tasks that were attempted."""
@@ -183,6 +202,21 @@ def context_in_memory(
         clock=clock,
         **given,
     )
+
+
+class _Runtime(Runtime):
+    """One that knows how long its source has waited for tasks that a test has not: that time is given back."""
+
+    _idle_s = 0.0
+
+    def wait(self, seconds: float, descriptor: int | None = None) -> None:
+        since_s = self._context.clock.monotonic()
+        super().wait(seconds, descriptor)
+        self._idle_s += self._context.clock.monotonic() - since_s
+
+    def take_idle_s(self) -> float:
+        idle_s, self._idle_s = self._idle_s, 0.0
+        return idle_s
 
 
 class _RecordingLink(Link):

@@ -1,14 +1,25 @@
 """`consumerd.testing` as users have it."""
 
+import gc
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
-from consumerd import BaseConsumer, Dead, KafkaBaseConsumer, Retry, SQLBaseConsumer, TableBaseConsumer
+from consumerd import (
+    BaseConsumer,
+    Dead,
+    KafkaBaseConsumer,
+    Retry,
+    ScheduleBaseConsumer,
+    SQLBaseConsumer,
+    TableBaseConsumer,
+)
 from consumerd.testing import Message, run_consumer
 
 
@@ -251,3 +262,73 @@ def test_what_a_handler_raises_to_decide_counts_however_tasks_are_run(consumer_c
     assert run.waiting() == {"test/consumer:1": "the handler asked for a retry"}
     assert len(run.told("task_failed")) == 3
     run.stop()
+
+
+def test_time_passes_as_the_test_says() -> None:
+    class Late(KafkaBaseConsumer):
+        def handle_task(self, offset: int, record: Any) -> object:  # whatever JSON holds
+            return Retry(after=10)
+
+    run = run_consumer(Late, ["a"])
+    begun = run.clock.wall()
+    for _ in range(99):
+        run.advance(seconds=1)
+    assert run.clock.wall() - begun == pytest.approx(99)
+    assert len(run.told("task_failed")) == 10
+    run.advance(seconds=1)
+    assert len(run.told("task_failed")) == 11
+
+
+class InTransaction:
+    def handle_task(self, offset: int, record: Any) -> None:  # whatever JSON holds
+        with self.transaction() as connection:  # type: ignore[attr-defined]  # of the class beside it
+            connection.exec_driver_sql("SELECT 1")
+
+
+@pytest.mark.parametrize("base", [KafkaBaseConsumer, ScheduleBaseConsumer])
+def test_a_transaction_that_would_be_refused_is_refused_in_a_test(base: type) -> None:
+    consumer_class = type("Consumer", (InTransaction, base), {})
+    [error] = run_consumer(consumer_class, [{}], configs={"database": ":memory:"}).dead().values()
+    assert "self.transaction() settles rows of a table or a query" in error
+
+
+def test_a_run_of_a_schedule_goes_on_from_its_checkpoint() -> None:
+    class Pages(ScheduleBaseConsumer):
+        def handle_task(self, offset: int, record: Any) -> None:  # a tick
+            for page in range(record.cursor or 0, 4):
+                self.checkpoint(page + 1)
+                if page == 1 and self.attempt == 1:
+                    raise OSError("the disk is full")
+
+    run = run_consumer(Pages, configs={"back_off_time": 60})
+    assert (run.checkpoints, len(run.waiting())) == ([1, 2], 1)
+    run.advance(seconds=60)
+    assert (run.checkpoints, run.done) == ([1, 2, 3, 4], 1)
+
+
+def test_a_checkpoint_that_cannot_be_kept_fails_as_it_would() -> None:
+    class Pages(ScheduleBaseConsumer):
+        def handle_task(self, offset: int, record: Any) -> None:  # a tick
+            self.checkpoint({1, 2})
+
+    [error] = run_consumer(Pages).dead().values()
+    assert "a checkpoint keeps what JSON has, and not a set" in error
+
+
+def test_a_run_that_is_left_has_no_threads_and_no_open_files(tmp_path: Path) -> None:
+    def left() -> tuple[int, int]:
+        return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+
+    class Reading(TableBaseConsumer):
+        def handle_task(self, offset: int, record: Any) -> None:  # whatever JSON holds
+            with self.transaction() as connection:
+                connection.exec_driver_sql("SELECT 1")
+
+    gc.collect()
+    before = left()
+    with run_consumer(Reading, range(20), configs={"concurrency": 4, "database": str(tmp_path / "x.sqlite")}) as run:
+        assert run.done == 20
+        assert left() != before
+    del run
+    gc.collect()
+    assert left() == before

@@ -92,8 +92,12 @@ class Loop:
                 self._wait(NEWS_S)
                 if not self._attend():
                     raise
-        self._go_through(self._handling.finish())
+        self.finish()
         return self._exit
+
+    def finish(self) -> None:
+        """Begin nothing any more, and go on until all that was begun has ended."""
+        self._go_through(self._handling.finish())
 
     # One turn
 
