@@ -10,12 +10,18 @@ import json
 import urllib.request
 from dataclasses import dataclass
 
-from gop_consumer.database import Row, database
+from sqlalchemy import text
 
-_FRESH = """
-SELECT id, app_id, name, body, created_at FROM app_event
-WHERE app_id = %s AND state = 'fresh' ORDER BY id LIMIT %s
-"""
+from gop_consumer import database
+from gop_consumer.database import Row
+
+_APP = text("SELECT app_id, endpoint FROM app WHERE app_id = :app_id")
+_FRESH = text(
+    "SELECT id, app_id, name, body, created_at FROM app_event"
+    " WHERE app_id = :app_id AND state = 'fresh' ORDER BY id LIMIT :threshold"
+)
+_SENT = text("UPDATE app_event SET state = 'sent' WHERE id = :id")
+_FAILED = text("UPDATE app_event SET state = 'failed' WHERE id = :id AND state = 'fresh'")
 
 
 class UnknownAppError(LookupError):
@@ -32,15 +38,16 @@ class App:
 
 def get_app(app_id: int) -> App:
     """The app with this id; UnknownAppError where there is none."""
-    rows = database.select("SELECT app_id, endpoint FROM app WHERE app_id = %s", (app_id,))
-    if not rows:
+    row = database.run(lambda connection: connection.execute(_APP, {"app_id": app_id}).one_or_none())
+    if row is None:
         raise UnknownAppError(f"no app has the id {app_id}: add it to the table app")
-    return App(**rows[0])
+    return App(row.app_id, row.endpoint)
 
 
 def get_fresh_event_by_app_id(app_id: int, threshold: int) -> list[Row]:
     """The oldest events of an app that nobody has tried yet, at most `threshold` of them."""
-    return database.select(_FRESH, (app_id, threshold))
+    wanted = {"app_id": app_id, "threshold": threshold}
+    return database.run(lambda connection: [dict(row) for row in connection.execute(_FRESH, wanted).mappings()])
 
 
 def post_event(app: App, event: Row, *, timeout: float) -> None:
@@ -58,9 +65,9 @@ def post_event(app: App, event: Row, *, timeout: float) -> None:
 
 def mark_sent(event_id: int) -> None:
     """The app has the event."""
-    database.execute("UPDATE app_event SET state = 'sent' WHERE id = %s", (event_id,))
+    database.run(lambda connection: connection.execute(_SENT, {"id": event_id}))
 
 
 def mark_failed(event_id: int) -> None:
     """The event could not be delivered so far, and is kept elsewhere."""
-    database.execute("UPDATE app_event SET state = 'failed' WHERE id = %s AND state = 'fresh'", (event_id,))
+    database.run(lambda connection: connection.execute(_FAILED, {"id": event_id}))

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from gop_consumer.database import database
+from collections.abc import Sequence
 
-_KEEP_NEWEST = """
-INSERT INTO login_grant (platform, uid, app_id, last_use_time) VALUES (%s, %s, %s, %s)
-ON DUPLICATE KEY UPDATE last_use_time = GREATEST(last_use_time, VALUES(last_use_time))
-"""
+from sqlalchemy import Connection, text
 
-_GRANT = "SELECT last_use_time FROM login_grant WHERE platform = %s AND uid = %s AND app_id = %s"
+from gop_consumer import database
+from gop_consumer.database import Row
+
+_INSERT = "INSERT INTO login_grant (platform, uid, app_id, last_use_time) VALUES (:platform, :uid, :app_id, :now)"
+_KEEP_NEWEST = {
+    "mysql": text(f"{_INSERT} ON DUPLICATE KEY UPDATE last_use_time = GREATEST(last_use_time, VALUES(last_use_time))"),
+    "sqlite": text(
+        f"{_INSERT} ON CONFLICT (platform, uid, app_id)"
+        " DO UPDATE SET last_use_time = excluded.last_use_time WHERE last_use_time < excluded.last_use_time"
+    ),
+}
+_GRANT = text("SELECT last_use_time FROM login_grant WHERE platform = :platform AND uid = :uid AND app_id = :app_id")
 
 
 def update_grant_use_time(platform: int, uid: int, app_id: int, last_use_time: int) -> None:
@@ -17,10 +25,16 @@ def update_grant_use_time(platform: int, uid: int, app_id: int, last_use_time: i
 
     The newest wins whatever the order, and a second time changes nothing: a task that comes again does no harm.
     """
-    database.execute(_KEEP_NEWEST, (platform, uid, app_id, last_use_time))
+    use = {"platform": platform, "uid": uid, "app_id": app_id, "now": last_use_time}
+    database.run(lambda connection: keep_newest(connection, [use]))
+
+
+def keep_newest(connection: Connection, uses: Sequence[Row]) -> None:
+    """Note many uses (platform, uid, app_id, now) at once. On MariaDB, PyMySQL makes one statement of them."""
+    connection.execute(_KEEP_NEWEST[connection.dialect.name], uses)
 
 
 def grant_use_time(platform: int, uid: int, app_id: int) -> int | None:
     """The newest use that is known, seconds since the epoch; None where there is none."""
-    rows = database.select(_GRANT, (platform, uid, app_id))
-    return rows[0]["last_use_time"] if rows else None
+    key = {"platform": platform, "uid": uid, "app_id": app_id}
+    return database.run(lambda connection: connection.execute(_GRANT, key).scalar())

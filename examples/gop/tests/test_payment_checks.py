@@ -1,0 +1,193 @@
+"""Check payment status: asked by two schedules, settled once, never declined for want of an answer, never silent."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from consumerd.testing import Run, run_consumer
+from gop_consumer import channel_client, database, payment_manager
+from gop_consumer.channel_client import ChannelAwayError, Status, WrongAnswerError
+from gop_consumer.consumers import payment_check_consumer
+from gop_consumer.consumers.payment_check_consumer import PaymentCheckConsumer
+from gop_consumer.payment_manager import Payment
+
+BACK_OFF = {"back_off_time": 5, "max_back_off_time": 600}
+HOUR = 60 * 60
+
+
+@dataclass
+class Channel:
+    """Says this, or raises it. asked: when, by the run's clock."""
+
+    says: Status | Exception = Status.PENDING
+    asked: list[float] = field(default_factory=list)
+    clock: Callable[[], float] = lambda: 0.0
+
+    def ask(self, url: str, payment_id: int, amount: int, timeout_s: float) -> Status:
+        self.asked.append(self.clock())
+        if isinstance(self.says, Exception):
+            raise self.says
+        return self.says
+
+
+@pytest.fixture
+def channel(monkeypatch: pytest.MonkeyPatch) -> Channel:
+    made = Channel()
+    monkeypatch.setattr(channel_client, "ask", made.ask)
+    return made
+
+
+@pytest.fixture
+def check(path: str, channel: Channel, monkeypatch: pytest.MonkeyPatch) -> Callable[[Status], Run]:
+    """Begins a payment that is pending or unknown, and asks about it for the first time."""
+    monkeypatch.setenv("GOP_DATABASE", f"sqlite:///{path}")
+
+    def begin(status: Status) -> Run:
+        with database.engine().begin() as connection:
+            payment_manager.open_payment(connection, Payment(5, 7, "wechat", 600, status), account_id=1)
+        configs = {"database": path, "channels": {"wechat": "https://wechat.example"}, **BACK_OFF}
+        run = run_consumer(PaymentCheckConsumer, [{"payment_id": 5, "channel": "wechat"}], configs=configs)
+        channel.clock = run.clock.wall
+        monkeypatch.setattr(payment_check_consumer, "time", run.clock.wall)
+        return run
+
+    return begin
+
+
+def pass_time(run: Run, seconds: int, step: int = 1) -> None:
+    for _ in range(0, seconds, step):
+        run.advance(step)
+
+
+def payment(rows: sqlite3.Connection) -> Any:
+    """Its status, and who settled it, as a tuple."""
+    return rows.execute("SELECT status, settled_by FROM payment").fetchone()
+
+
+def notified(rows: sqlite3.Connection) -> list[str]:
+    bodies = rows.execute("SELECT body FROM payment_notification").fetchall()
+    return [json.loads(body)["data"]["status"] for (body,) in bodies]
+
+
+def test_a_payment_that_is_decided_is_settled_and_the_game_server_told(
+    check: Callable[[Status], Run], channel: Channel, rows: sqlite3.Connection
+) -> None:
+    channel.says = Status.PAID
+    assert check(Status.PENDING).done == 1
+    assert (payment(rows), notified(rows)) == (("paid", "poll"), ["paid"])
+
+
+@pytest.mark.parametrize(("status", "questions"), [(Status.PENDING, 4), (Status.UNKNOWN, 30)])
+def test_unknown_payments_are_asked_sooner_than_pending_ones(
+    check: Callable[[Status], Run], channel: Channel, status: Status, questions: int
+) -> None:
+    channel.says = status
+    run = check(status)
+    pass_time(run, 60)
+    assert len(channel.asked) == pytest.approx(questions, abs=1)
+
+
+def test_an_unknown_payment_that_turns_up_goes_on_as_pending(
+    check: Callable[[Status], Run], channel: Channel, rows: sqlite3.Connection
+) -> None:
+    channel.says = Status.UNKNOWN
+    run = check(Status.UNKNOWN)
+    channel.says = Status.PENDING
+    run.advance(2)
+    assert payment(rows) == ("pending", None)
+    run.advance(14)
+    assert len(channel.asked) == 2
+    run.advance(1)
+    assert len(channel.asked) == 3
+
+
+def test_whoever_learns_it_first_settles_it(
+    check: Callable[[Status], Run], channel: Channel, rows: sqlite3.Connection
+) -> None:
+    run = check(Status.PENDING)
+    with database.engine().begin() as connection:
+        owed = payment_manager.get_payment(connection, 5)
+        assert owed is not None
+        assert payment_manager.settle(connection, owed, Status.PAID, by="callback")
+        assert not payment_manager.settle(connection, owed, Status.DECLINED, by="callback")
+    channel.says = Status.DECLINED
+    run.advance(15)
+    assert (run.done, len(channel.asked)) == (1, 1)
+    assert (payment(rows), notified(rows)) == (("paid", "callback"), ["paid"])
+
+
+def test_a_callback_between_the_question_and_its_answer_counts(
+    check: Callable[[Status], Run], channel: Channel, rows: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(url: str, payment_id: int, amount: int, timeout_s: float) -> Status:
+        with database.engine().begin() as connection:
+            owed = payment_manager.get_payment(connection, payment_id)
+            assert owed is not None
+            payment_manager.settle(connection, owed, Status.PAID, by="callback")
+        return Status.DECLINED
+
+    monkeypatch.setattr(channel_client, "ask", ask)
+    assert check(Status.PENDING).done == 1
+    assert (payment(rows), notified(rows)) == (("paid", "callback"), ["paid"])
+
+
+@pytest.mark.parametrize("error", [ChannelAwayError("no answer"), WrongAnswerError("of another payment")])
+def test_no_answer_is_never_declined_and_is_parked_in_the_end(
+    check: Callable[[Status], Run], channel: Channel, rows: sqlite3.Connection, error: Exception
+) -> None:
+    channel.says = error
+    run = check(Status.UNKNOWN)
+    pass_time(run, 3 * HOUR, step=30)
+    assert (payment(rows), notified(rows)) == (("unknown", None), [])
+    [reason] = run.dead().values()
+    assert reason.startswith("the handler gave up: payment 5: nobody asks any more, and it is unknown")
+
+
+@pytest.mark.parametrize(("status", "hours"), [(Status.PENDING, 24), (Status.UNKNOWN, 2)])
+def test_at_the_end_of_its_schedule_a_payment_is_parked_with_its_id(
+    check: Callable[[Status], Run], channel: Channel, rows: sqlite3.Connection, status: Status, hours: int
+) -> None:
+    channel.says = status
+    run = check(status)
+    pass_time(run, (hours - 1) * HOUR, step=60)
+    assert run.dead() == {}
+    pass_time(run, 2 * HOUR, step=60)
+    [reason] = run.dead().values()
+    assert reason.startswith(f"the handler gave up: payment 5: still {status}")
+    assert len(run.told("task_parked")) > 0
+    assert payment(rows) == (status, None)
+
+
+def test_the_report_counts_and_names(path: str, rows: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOP_DATABASE", f"sqlite:///{path}")
+    with database.engine().begin() as connection:
+        for number in range(1, 7):
+            payment_manager.open_payment(connection, Payment(number, 7, "wechat", 600, Status.PENDING), account_id=1)
+    rows.execute("UPDATE payment SET status = 'paid', settled_by = 'poll' WHERE payment_id IN (1, 2)")
+    rows.execute("UPDATE payment SET status = 'paid', settled_by = 'callback' WHERE payment_id = 3")
+    rows.execute("UPDATE payment_check SET state = 'done' WHERE payment_id <= 3")
+    rows.execute("UPDATE payment_check SET state = 'dead' WHERE payment_id IN (4, 5)")
+    with database.engine().connect() as connection:
+        found = payment_manager.report(connection)
+    assert found == payment_manager.Report(found=6, mended=2, by_callback=1, still_open=1, failed=(4, 5))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"[]", b'{"status": "paid"}', b'{"status": "payed", "payment_id": 5, "amount": 600}',
+     b'{"status": "paid", "payment_id": 6, "amount": 600}', b'{"status": "paid", "payment_id": 5, "amount": 6}'],
+)  # fmt: skip
+def test_an_answer_that_cannot_be_right_is_not_believed(answer: bytes) -> None:
+    with pytest.raises(WrongAnswerError, match="payment 5"):
+        channel_client.read(answer, 5, 600)
+
+
+def test_an_answer_about_the_payment_is_believed() -> None:
+    answer: dict[str, Any] = {"status": "declined", "payment_id": 5, "amount": 600}
+    assert channel_client.read(json.dumps(answer).encode(), 5, 600) is Status.DECLINED
