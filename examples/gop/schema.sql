@@ -115,7 +115,7 @@ CREATE TABLE IF NOT EXISTS notification_attempt (
     notification_id BIGINT UNSIGNED NOT NULL,
     app_id          INT UNSIGNED    NOT NULL,
     attempt         INT             NOT NULL,
-    status          INT                 NULL COMMENT 'of HTTP; NULL: there was no answer',
+    status          INT                 NULL COMMENT 'of HTTP, NULL where there was no answer',
     latency_ms      INT             NOT NULL,
     error           VARCHAR(255)        NULL,
     attempted_at    DATETIME(6)     NOT NULL DEFAULT CURRENT_TIMESTAMP(6),

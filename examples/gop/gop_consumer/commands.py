@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from gop_consumer import database, notification_manager, payment_manager
+from gop_consumer import archive_manager, database, notification_manager, payment_manager
 
 NOTIFICATIONS = "gop_payments/notifications"
 
@@ -55,6 +56,27 @@ def report(arguments: argparse.Namespace) -> int:
     return _say(f"{counts}, failed {len(found.failed)} {list(found.failed) or ''}".rstrip(), 1 if found.failed else 0)
 
 
+def plan(arguments: argparse.Namespace) -> int:
+    """What the archive would take now, as it counts days and pages; nothing is changed."""
+    before = datetime.now(UTC) - timedelta(days=arguments.days)
+    with database.engine().connect() as connection:
+        for aging in archive_manager.TABLES:
+            found = archive_manager.plan(connection, aging, before, arguments.page)
+            span = f", {found.oldest} to {found.newest}" if found.rows else ""
+            print(f"{found.table}: {found.rows} rows in {found.pages} pages{span}")
+    return 0
+
+
+def restore(arguments: argparse.Namespace) -> int:
+    """Put the rows of archived files back, and set the files aside."""
+    for path in arguments.files:
+        with database.engine().begin() as connection:
+            rows = archive_manager.restore(connection, path)
+        archive_manager.set_aside(path)
+        print(f"{path}: {rows} rows are back")
+    return 0
+
+
 def _say(sentence: str, code: int = 0) -> int:
     print(sentence)
     return code
@@ -63,13 +85,16 @@ def _say(sentence: str, code: int = 0) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(required=True)
-    for command in (attempts, recover, report):
+    for command in (attempts, recover, report, plan, restore):
         commands.add_parser(command.__name__, help=command.__doc__).set_defaults(command=command)
     commands.choices["attempts"].add_argument("notification", type=int)
     commands.choices["recover"].add_argument("--app", type=int, required=True)
     commands.choices["recover"].add_argument("--since", required=True, help="2h, 3d, or 2026-11-28T12:00, UTC")
     commands.choices["recover"].add_argument("--url", help="where the app takes notifications from now on")
     commands.choices["recover"].add_argument("--target", default=NOTIFICATIONS)
+    commands.choices["plan"].add_argument("--days", type=float, default=90)
+    commands.choices["plan"].add_argument("--page", type=int, default=1000)
+    commands.choices["restore"].add_argument("files", type=Path, nargs="+", metavar="FILE")
     arguments = parser.parse_args()
     return int(arguments.command(arguments))
 
