@@ -27,7 +27,7 @@ def consumer(request: pytest.FixtureRequest, path: str, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def configs(path: str) -> dict[str, Any]:  # any keys
-    return {"database": path, "batch_size": 500, "coalesce": {"by": ["platform", "uid", "app_id"]}}
+    return {"database": path, "batch_size": 500, "coalesce": {"by": ["platform", "uid", "app_id"], "keep": "all"}}
 
 
 @pytest.mark.parametrize("times", [[1, 2, 3], [3, 2, 1], [2, 3, 1], [3, 3, 3]])
@@ -50,6 +50,11 @@ def test_a_login_without_a_user_is_parked_and_the_others_are_written(
     run = run_consumer(consumer, [login(7, 1), {"platform": 1}, login(8, 2)], configs={"database": path})
     assert (run.done, list(run.dead())) == (2, ["test/consumer:1"])
     assert [row[1] for row in rows.execute(GRANTS)] == [7, 8]
+
+
+def test_the_newest_of_a_batch_is_not_the_last_that_came(configs: dict[str, Any], rows: sqlite3.Connection) -> None:
+    assert run_consumer(LoginBatchConsumer, [login(7, now) for now in (1, 3, 2)], configs=configs).done == 3
+    assert rows.execute(GRANTS).fetchall() == [(1, 7, 100067, 3)]
 
 
 def test_forty_logins_of_two_users_are_one_statement(

@@ -25,9 +25,9 @@ class Login(BaseModel):
 
 
 class LoginBatchConsumer(KafkaBaseConsumer):
-    """With `coalesce = {by = ["platform", "uid", "app_id"]}`, a batch has the newest login of each user and app.
+    """With `coalesce = {by = ["platform", "uid", "app_id"], keep = "all"}`, a batch has all logins of a user at hand.
 
-    That is the last to come; the statement compares with the column, since an older login may come later.
+    `keep = "newest"` would hand over the last that came, which need not be the newest by its `now`.
     """
 
     def pre_consume(self) -> None:
