@@ -18,7 +18,7 @@ from integration.scenarios.batches import TABLE
 from integration.scenarios.running import Running
 from integration.scenarios.small_masters import pool, stop, wait_running
 from integration.test_kafka_source import committed, numbered, produce
-from integration.test_suspects import Place, dead
+from integration.test_suspects import Place, dead, records
 from servers.kafka import KafkaServer, TopicFactory
 
 MODULE = "integration.scenarios.batches"
@@ -95,3 +95,11 @@ def test_a_stop_hands_back_what_waits_for_its_batch(
     place.wait(master, lambda: len(place.numbers()) == NUMBERS, lambda: f"all, now {len(place.numbers())}")
     assert stop(master) == 0
     assert set(place.numbers().values()) == {1}
+
+
+def test_rows_that_kill_their_worker_are_found_among_their_batch(place: Place) -> None:
+    ends = {30: "exit", 77: "segfault"}
+    master = place.start_on_table(records(ends, 100), "PoisonedRows", module=MODULE, crash_limit=2)
+    place.wait_states(master, done=98, dead=2)
+    assert set(place.numbers()) == set(range(100)) - set(ends)
+    assert stop(master) == 0

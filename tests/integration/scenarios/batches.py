@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import text
 
-from consumerd import BatchTask, KafkaBaseConsumer
+from consumerd import BatchTask, KafkaBaseConsumer, TableBaseConsumer
+from integration.scenarios.poisoned import die
 
 Tasks = list[BatchTask[dict[str, Any]]]
 
@@ -31,6 +32,15 @@ class Numbers(KafkaBaseConsumer):
 
     def handle_batch(self, tasks: Tasks) -> None:
         time.sleep(0.02)
+        note(self.config["file"], tasks)
+
+
+class PoisonedRows(TableBaseConsumer):
+    """Dies of what its records say."""
+
+    def handle_batch(self, tasks: Tasks) -> None:
+        for task in tasks:
+            die(task.record, task.attempt)
         note(self.config["file"], tasks)
 
 

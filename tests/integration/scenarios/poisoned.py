@@ -16,6 +16,13 @@ Record = dict[str, Any]
 
 def handle(file: str, record: Record, attempt: int) -> None:
     """Die as the record says, or write its number."""
+    die(record, attempt)
+    with Path(file).open("a") as numbers:
+        numbers.write(f"{record['number']}\n")
+
+
+def die(record: Record, attempt: int) -> None:
+    """As the record says, where it does."""
     match record.get("end"):
         case "exit":
             os._exit(3)
@@ -31,8 +38,6 @@ def handle(file: str, record: Record, attempt: int) -> None:
             os._exit(3)
         case "sleep":
             time.sleep(0.02)
-    with Path(file).open("a") as numbers:
-        numbers.write(f"{record['number']}\n")
 
 
 class OfTable(TableBaseConsumer):

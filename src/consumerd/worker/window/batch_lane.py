@@ -204,7 +204,10 @@ class _RunningBatch:
 
     @property
     def task(self) -> Task:
-        raise RuntimeError("handle_batch has several tasks at once: ask each of them, such as tasks[0].key")
+        raise RuntimeError(
+            "handle_batch has several tasks at once: ask each of them, such as tasks[0].key; and in the place of "
+            "self.transaction(), which is of one task, use self.database.begin()"
+        )
 
     def attempt_goes_on(self) -> None:
         """All of them make progress."""
