@@ -593,6 +593,15 @@ class ClaimedTableContract:
         assert source.lag()[0].tasks == 0
         assert self.states(bench) == (["sent"] if bench.is_beside else ["sent", "open", "open"])
 
+    @pytest.mark.parametrize("where", ["no_such = 1", "id = ", "nonsense(id)"])
+    def test_a_condition_that_the_database_does_not_take_is_refused_by_its_name(
+        self, bench: TableBench, where: str
+    ) -> None:
+        bench.enqueue(1)
+        for refuses in (lambda: bench.source(where=where), lambda: KIND.probe(bench.keys(where=where))):
+            with pytest.raises(SourceRefusedError, match=r"`where` is no condition on the table tasks of .*: correct"):
+                refuses()
+
     @pytest.mark.parametrize("where", ["text <> 'it''s :x' -- that's all", "number > 0 AND \"text\" <> ':number'"])
     def test_what_a_condition_has_of_its_own_is_left_to_the_database(self, bench: TableBench, where: str) -> None:
         self.make_orders(bench)
@@ -686,6 +695,16 @@ class ClaimedTableContract:
             assert (lag.tasks, lag.complaint) == (2, complaint)
         bench.execute(f"UPDATE {bench.claims} SET state = 'pending', due_at = 0")
         assert bench.source().lag()[0].complaint == ""
+
+    def test_a_row_that_can_never_be_claimed_is_told_by_its_whole_key(self, bench: TableBench) -> None:
+        self.make_orders(bench)
+        options = {"table": "orders", "id_column": ["region", "number"], "columns": "*", **ORDER_COLUMNS}
+        claims = "orders_claims" if bench.is_beside else "orders"
+        bench.source(**options).lag()  # makes them known
+        bench.execute(f"UPDATE {claims} SET run_at = NULL WHERE number = 2")
+        complaint = f"1 row of {claims} can never be claimed: 1 without run_at (id a\\,b,2)"
+        for lag in (*bench.source("other", **options).lag(), *KIND.probe(bench.keys(**options))):
+            assert lag.complaint == complaint, lag.complaint
 
     # What became of a parked copy
 

@@ -205,6 +205,18 @@ class SideTableContract:
         ]
         self.goes_all_the_way(bench, columns, rows, "region", "number", "day")
 
+    def test_rows_without_a_key_are_told(self, bench: TableBench) -> None:
+        bench.execute("CREATE TABLE things (region VARCHAR(9), number INTEGER, payload VARCHAR(9))")
+        bench.execute("CREATE UNIQUE INDEX things_key ON things (region, number)")
+        bench.execute("INSERT INTO things VALUES ('a', 1, '1'), (NULL, 2, '2'), (NULL, 3, '3'), ('a', NULL, '4')")
+        options = {"table": "things", "id_column": ["region", "number"]}
+        bench.make_claims(**options)
+        assert bench.source(**options).lag()[0].complaint == ("2 rows of things can never be claimed: 2 without region")
+        [lag] = KIND.probe(bench.keys(**options))
+        assert lag.complaint == "3 rows of things can never be claimed: 1 without number, 2 without region"
+        bench.execute("DELETE FROM things WHERE number <> 1 OR number IS NULL")
+        assert bench.source(**options).lag()[0].complaint == ""
+
     def goes_all_the_way(self, bench: TableBench, columns: str, rows: list[str], *key: str) -> None:
         """Taken in, claimed, tried again, dead and done after all; and not again."""
         bench.execute(f"CREATE TABLE things ({columns}, payload VARCHAR(9), PRIMARY KEY ({', '.join(key)}))")

@@ -86,8 +86,9 @@ class TableDdlContract:
             bench.execute(f"ALTER TABLE tasks DROP COLUMN {column}")
         with pytest.raises(SourceRefusedError, match="no column due_at, attempts, lease: add it"):
             KIND.probe({"database": bench.database})
-        told = {change.why for change in lacks(bench)}
-        assert {f"tasks has no column {name}" for name in ("due_at", "attempts", "lease")} < told
+        lacking = ["due_at", "attempts", "lease"] if not bench.is_server else ["due_at, attempts, lease"]
+        told = [change.why for change in lacks(bench)]
+        assert told[: len(lacking)] == [f"tasks has no column {names}" for names in lacking]
         assert "no index serves the claims on tasks" in told
         lacks(bench, is_made=True)
         assert lacks(bench) == []

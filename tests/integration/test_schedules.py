@@ -158,12 +158,12 @@ def test_the_next_runs_are_shown_and_a_run_by_hand_leaves_them(scene: Scene) -> 
 
 
 def test_a_run_can_be_tried_in_the_foreground(scene: Scene) -> None:
-    scene.write("Pages", stops_at=0)
+    scene.write("Pages", stops_at=0, timezone="Asia/Tokyo")
     command = [sys.executable, "-m", "consumerd", "task", "g/Pages", "--config", str(scene.folder / "config.json")]
     env = environment(BOOK=str(scene.book))
     done = subprocess.run(command, env=env, capture_output=True, timeout=SOON_S, check=False)
     assert (done.returncode, done.stdout) == (0, b"done\n"), done.stderr
-    assert scene.lines("page") == EVERY_PAGE
+    assert (scene.lines("page"), scene.lines("zone")) == (EVERY_PAGE, ["zone JST"])
     entry = {"module": "integration.scenarios.small_pools", "class": "Ending"}
     (scene.folder / "config.json").write_text(json.dumps({"g": [entry]}))
     command[4] = "g/Ending"

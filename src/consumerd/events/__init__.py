@@ -24,11 +24,14 @@ def task_failed(*, offset: int, shard: int, attempt: int, task: str | None, erro
 def task_parked(*, task: str, offset: int, shard: int, state: str, attempts: int, error: str) -> None: ...
 @event(ERROR, name="task_parked", to=Audience.MASTER_IF_IT_READS | Audience.COMMAND, is_folded=True)
 def task_died(*, task: str, offset: int, shard: int, state: str, attempts: int, error: str) -> None: ...
+@event(WARNING, is_folded=True)
+def task_deferred(*, task: str | None, offset: int, shard: int, attempts: int, after_s: float, error: str) -> None: ...
 @event(WARNING)
 def failures_folded(
     *,
     task_failed: int | None = None,
     task_parked: int | None = None,
+    task_deferred: int | None = None,
     last_task: object,
     last_error: object,
     advice: str,

@@ -250,8 +250,7 @@ class KeepsRows(Protocol):
     def finish_parked(self, task_id: TaskId) -> None:
         """A task that was settled as dead is done after all: it was parked, and a person had it tried again.
 
-        The loop's thread; before the parking store forgets the task. Raises nothing where the source is away: the row
-        is written with what settles next.
+        The loop's thread, before the parking store forgets it. While the source is away: written with what comes next.
         """
 
 
@@ -283,8 +282,8 @@ class SourceKind:
     probe: reads the lag without joining, claiming or locking anything; `check` uses it. Nothing where nobody knows.
     remarks: what `check` tells of these options, a sentence each.
     payload_now: the payload of a task as one may come now, for `consumerd task`; empty where it must be given.
-    complaints: what the client library has against options that the model takes, (key, sentence) each, an empty key for
-    several; connects to nothing, but may make clients: never in a process that forks. `check` uses it.
+    decode: the record of a payload, where it depends on the options, which a source knows once it is open.
+    complaints: what its client has against options, (key or "", sentence) each, for `check`; never where one forks.
     changes: what the table of these options lacks, and where it is told to, makes that. `check` and `table` use it.
     """
 
@@ -297,4 +296,5 @@ class SourceKind:
     complaints: Callable[[Any], Iterable[tuple[str, str]]] = lambda options: ()
     remarks: Callable[[Any], Iterable[str]] = lambda options: ()
     payload_now: bytes = b""
+    decode: Callable[[Any, bytes], object] | None = None
     changes: Callable[[Mapping[str, object], bool], tuple[Change, ...]] | None = None

@@ -43,7 +43,8 @@ def run_single(settings: ConsumerSettings, payload: bytes | None) -> int:
         raise UsageError(f"{settings.full_name} needs a record: name one with --record JSON|@FILE")
     payload = loaded.kind.payload_now if payload is None else payload
     try:
-        record = loaded.kind.make().decode(payload)
+        decode = loaded.kind.decode
+        record = loaded.kind.make().decode(payload) if decode is None else decode(loaded.options, payload)
     except UndecodableError as error:
         return _say(f"undecodable: {error}", FAILED)
     context = _context(settings, loaded, record)

@@ -34,6 +34,7 @@ class Pages(ScheduleBaseConsumer):
     def handle_task(self, offset: int, record: Any) -> None:
         first = record.cursor or 0
         write("begin", first, record.starts, os.getpid(), record.by_hand)
+        write("zone", record.scheduled.tzname())
         for page in range(first, 10):
             write("page", page)
             self.checkpoint(page + 1, done=page + 1, total=10)

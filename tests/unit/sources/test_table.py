@@ -19,6 +19,7 @@ from consumerd.model.parked import ParkedState
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import Batch, Source, SourceContext
 from consumerd.sources.table import KIND
+from consumerd.sources.table.found import _hidden_in
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.schema import create_table, enqueue
 from consumerd.sources.table.source import TableSource
@@ -384,6 +385,42 @@ def test_a_row_that_cannot_be_marked_now_is_marked_with_what_settles_next(bench:
     away.rename(bench.database)
     source.settle((), is_due=True)
     assert bench.rows() == ["done"]
+
+
+def test_a_task_that_waits_in_its_row_is_told(bench: TableBench) -> None:
+    bench.enqueue("x")
+    bench.execute("UPDATE tasks SET due_at = 0")  # by the run's clock, which is early
+
+    class Table(TableSource):
+        def open(self, context: SourceContext) -> None:
+            super().open(replace(context, options=TableOptions(database=bench.database)))
+
+    class Fails(BaseConsumer):
+        def handle_task(self, offset: int, record: object) -> object:
+            return Retry(after=90.0) if self.attempt == 1 else Dead("no")
+
+    run = Run(Fails, source=Table())
+    run.turn()
+    [deferred] = [fact for fact in run.facts if fact.name == "task_deferred"]
+    assert deferred.fields == {
+        "task": "tasks:1",
+        "offset": 0,
+        "shard": 0,
+        "attempts": 1,
+        "after_s": 90.0,
+        "error": "the handler asked for a retry",
+    }
+    run.source.close(0.0)
+
+
+def test_an_index_that_mysql_keeps_and_does_not_use_is_none() -> None:
+    shown = [
+        {"Key_name": "PRIMARY", "Visible": "YES"},
+        {"Key_name": "by_state", "Visible": "NO"},
+        {"Key_name": "by_due", "Ignored": "YES"},
+        {"Key_name": "by_both", "Ignored": "NO"},
+    ]
+    assert _hidden_in(shown) == {"by_state", "by_due"}
 
 
 def test_a_parked_retry_that_succeeds_marks_the_row_before_the_store_forgets_the_task(bench: TableBench) -> None:

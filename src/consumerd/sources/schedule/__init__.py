@@ -24,6 +24,18 @@ def _next_runs(options: Any) -> Iterator[str]:  # ScheduleOptions
     yield f"its next runs are {', '.join(time.strftime('%a %Y-%m-%d %H:%M:%S %Z') for time in times)}"
 
 
+def _decode(options: Any, payload: bytes) -> object:  # ScheduleOptions
+    from consumerd.sources.schedule.tick import tick_of
+
+    return tick_of(payload, options.zone)
+
+
 KIND = SourceKind(
-    name="schedule", options=ScheduleOptions, make=_make, traits=TRAITS, remarks=_next_runs, payload_now=b"{}"
+    name="schedule",
+    options=ScheduleOptions,
+    make=_make,
+    traits=TRAITS,
+    remarks=_next_runs,
+    payload_now=b"{}",
+    decode=_decode,
 )

@@ -25,6 +25,7 @@ from sqlalchemy.types import (
     TypeEngine,
 )
 
+from consumerd.database.sql import quoted_table
 from consumerd.errors import SourceRefusedError
 from consumerd.sources.table.options import TableOptions
 
@@ -58,6 +59,8 @@ class FoundTable:
         self.types = {each["name"].lower(): _known(each["type"]) for each in self.columns}
         self._primary: Sequence[str | None] = restored(found.get_pk_constraint(*of)["constrained_columns"])
         self._others = restored(found.get_indexes(*of))
+        hidden = _hidden_indexes(connection, name)
+        self._usable = [index for index in self._others if index["name"] not in hidden]
         self._constraints = restored(found.get_unique_constraints(*of))
 
     def __str__(self) -> str:
@@ -88,7 +91,7 @@ class FoundTable:
     def index_beginning(self, *columns: str) -> str:
         """The name of an index whose first columns are these; empty where there is none."""
         wanted = [column.lower() for column in columns]
-        for index in self._others:
+        for index in self._usable:
             if [str(each).lower() for each in index["column_names"][: len(wanted)]] == wanted:
                 return str(index["name"])
         return ""
@@ -100,6 +103,18 @@ class FoundTable:
             index["name"] == name and (_is_partial(index) or wanted <= set(_lowered(index["column_names"])))
             for index in self._others
         )
+
+
+def _hidden_indexes(connection: Connection, table: str) -> set[str]:
+    """The indexes that MySQL has as INVISIBLE, or MariaDB as IGNORED: they are kept, and nothing is read by them."""
+    if connection.dialect.name != "mysql":
+        return set()
+    asked = f"SHOW INDEX FROM {quoted_table('mysql', table)}"
+    return _hidden_in(connection.exec_driver_sql(asked, execution_options={"no_parameters": True}).mappings())
+
+
+def _hidden_in(shown: Iterable[Mapping[Any, Any]]) -> set[str]:  # rows of SHOW INDEX
+    return {row["Key_name"] for row in shown if row.get("Visible") == "NO" or row.get("Ignored") == "YES"}
 
 
 def misfits_of(connection: Connection, table: FoundTable, options: TableOptions) -> Iterator[str]:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from consumerd.clock import monotonic
 from consumerd.database.causes import cause_of
+from consumerd.database.sql import quoted
 from consumerd.errors import SourceRefusedError
 from consumerd.sources.contract import ShardLag
 from consumerd.sources.table.opening import Opening, connected
@@ -42,6 +43,11 @@ SELECT {_COUNTED.format(_IS_DUE, "due")}, {_COUNTED.format(_IS_CLAIMED, "held")}
        (SELECT max({{due}}) FROM {{table}} WHERE {{state}} = {{dead}})"""
 
 
+_KEYLESS = f"""
+SELECT count(*) FROM (SELECT 1 AS one FROM {{content_table}} WHERE {{column}} IS NULL AND ({{content_where}})
+LIMIT {MOST_COUNTED}) AS found"""
+
+
 def probe(options: TableOptions) -> tuple[ShardLag, ...]:
     """The lag of the table. SourceRefusedError where it cannot be read, or is not such a table."""
     opening = Opening(options)
@@ -66,10 +72,12 @@ class TableLag:
     """Counts what waits in a table, and what nobody can ever claim."""
 
     def __init__(self, options: TableOptions, shape: Shape, sql: Statements) -> None:
-        self._table = options.claimed_table
+        self._options = options
         self._unclaimable = look_for(options, shape, sql.claims)
         self._claims = sql.claims
         self._lag = sql.claims.write(_LAG)
+        names = {name: quoted(shape.dialect, name) for name in shape.null_keys}
+        self._keyless = {name: sql.claims.write(_KEYLESS, column=column) for name, column in names.items()}
 
     def measure(self, connection: Connection, looks: int = 1) -> ShardLag:
         """Count what is due or claimed, and what is due later, by the index alone, up to MOST_COUNTED each.
@@ -82,6 +90,7 @@ class TableLag:
         for _ in range(looks):
             if not self._unclaimable.look(connection):
                 break
+        told = complaint_of(self._options.claimed_table, self._unclaimable.found())
         due, claimed, later, oldest_s, *times = self._claims.run(connection, self._lag).fetchone()
         return ShardLag(
             shard=0,
@@ -89,8 +98,18 @@ class TableLag:
             oldest_s=None if (oldest := _finite(oldest_s)) is None else max(0.0, oldest),
             position=sum(int(time * 1000) for time in map(_finite, times) if time is not None),
             later=later,
-            complaint=complaint_of(self._table, self._unclaimable.found()),
+            complaint="; ".join(filter(None, (told, self._without_key(connection, is_whole=looks > 1)))),
         )
+
+    def _without_key(self, connection: Connection, *, is_whole: bool) -> str:
+        """How many rows have no key, and no claim beside them. is_whole: also by columns that no index finds."""
+        first = self._options.id_column[0]
+        asked = {name: statement for name, statement in self._keyless.items() if is_whole or name == first}
+        counts = [
+            (f"without {name}", self._claims.run(connection, statement).fetchone()[0], "")
+            for name, statement in asked.items()
+        ]
+        return complaint_of(self._options.table, counts)
 
 
 def _finite(value: object) -> float | None:

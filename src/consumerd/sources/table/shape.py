@@ -6,6 +6,7 @@ Runs in workers and in probes.
 from __future__ import annotations
 
 import itertools
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -14,15 +15,18 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import JSON, TypeEngine
 
-from consumerd.database.sql import quoted
+from consumerd.database.causes import is_locked, may_pass, words_of
+from consumerd.database.sql import opaque, quoted, quoted_table, run, written
 from consumerd.errors import SourceRefusedError
 from consumerd.sources.identities import values_of
 from consumerd.sources.table.found import FoundTable, kind_of, misfits_of, misfits_of_key
 from consumerd.sources.table.options import TableOptions
 
 _COMMAND = "consumerd table CONFIG TARGET"
+_HOLDS_OF_NONE = "SELECT 1 FROM {table} WHERE ({where}) LIMIT 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class Shape:
     key_types: for each column of the key, how it is had from its text; None where the database tells no type.
     has_text_states: the states are text, which may have any value.
     moved: the columns with which a finished row is moved to another table.
+    null_keys: those columns of the key, of a table that has its claims beside it, that may be NULL.
     """
 
     dialect: str
@@ -49,6 +54,7 @@ class Shape:
     has_text_states: bool = True
     moved: tuple[str, ...] = ()
     turn_index: str = ""
+    null_keys: tuple[str, ...] = ()
 
     def keys_of(self, texts: Sequence[str]) -> list[object]:
         """The keys that a task's id may mean, of the text of each column."""
@@ -87,6 +93,8 @@ def find_shape(connection: Connection, options: TableOptions, place: str) -> Sha
             raise SourceRefusedError(
                 f"{claimed} has no index on ({told}), by which rows take turns: make it ({_COMMAND} prints how)"
             )
+    if options.where:
+        _check_where(connection, options, table)
     return replace(_shape(connection, options, table, claimed), moved=_moved(connection, options, table, place))
 
 
@@ -104,6 +112,18 @@ def find_content(connection: Connection, options: TableOptions, place: str) -> F
     return table
 
 
+def _check_where(connection: Connection, options: TableOptions, table: FoundTable) -> None:
+    """SourceRefusedError where the database cannot make anything of the condition, which each statement has."""
+    dialect = connection.dialect.name
+    parts = {"table": quoted_table(dialect, options.table), "where": opaque(options.where)}
+    try:
+        run(connection, written(_HOLDS_OF_NONE, parts, dialect, is_clock_given=False))
+    except (DBAPIError, sqlite3.Error) as error:
+        if may_pass(error) or is_locked(error):
+            raise
+        raise SourceRefusedError(f"`where` is no condition on {table}: {words_of(error)}: correct it") from error
+
+
 def _shape(connection: Connection, options: TableOptions, table: FoundTable, claimed: FoundTable) -> Shape:
     dialect = connection.dialect.name
     names: tuple[str, ...] = ()
@@ -115,6 +135,8 @@ def _shape(connection: Connection, options: TableOptions, table: FoundTable, cla
         names = table.names if "*" in options.columns else options.columns
         content = tuple(quoted(dialect, column) for column in names)
     ordered = claimed.index_beginning(*options.indexes[0], *options.id_column)
+    beside = () if options.claims_table is None else options.id_column
+    nullable = {each["name"].lower() for each in table.columns if each["nullable"]}
     restorers = tuple(_restorer(table.types[each.lower()]) for each in options.id_column)
     return Shape(
         dialect=dialect,
@@ -125,6 +147,7 @@ def _shape(connection: Connection, options: TableOptions, table: FoundTable, cla
         key_types=None if dialect == "sqlite" else restorers,
         has_text_states=kind_of(claimed.types[options.state_column.lower()]) not in ("ENUM", "TINYINT"),
         turn_index=next((claimed.index_beginning(*columns) for columns in options.indexes[1:]), ""),
+        null_keys=tuple(column for column in beside if column.lower() in nullable),
     )
 
 

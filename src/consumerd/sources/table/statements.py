@@ -115,7 +115,6 @@ def _claimed(options: TableOptions, shape: Shape) -> ClaimedTable:
             **_moving(options, shape),
             **(_beside(options, shape) if is_beside else {}),
             "where": opaque(where or "1 = 1"),
-            "key_part": quoted(dialect, options.id_column[0]),
             "pending": quoted_text(dialect, options.states.pending),
             "done": quoted_text(dialect, options.states.done),
             "dead": quoted_text(dialect, options.states.dead),

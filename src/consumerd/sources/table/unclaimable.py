@@ -6,11 +6,13 @@ the index on state and due finds such rows at once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from sqlalchemy import Connection
 
 from consumerd.database.claims import Claims
+from consumerd.sources.table.batch import key_text
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.shape import Shape
 
@@ -24,8 +26,8 @@ MOST_COUNTED = 10_000
 """On a server no more are counted of one kind."""
 MOST_STATES = 20
 
-Found = tuple[str, int, object]
-"""Why, how many rows, and the first column of one's key."""
+Found = tuple[str, int, str]
+"""Why, how many rows, and the key of one of them; empty where it has none."""
 
 
 class Unclaimable(Protocol):
@@ -45,16 +47,15 @@ def look_for(options: TableOptions, shape: Shape, claims: Claims) -> Unclaimable
 
 def complaint_of(table: str, found: list[Found]) -> str:
     """How many can never be claimed and why, in one sentence; empty where there is none."""
-    whys: dict[str, tuple[int, object]] = {}
-    for why, rows, example in found:
+    whys: dict[str, tuple[int, str]] = {}
+    for why, rows, example in (each for each in found if each[1]):
         before, first = whys.get(why, (0, example))
         whys[why] = (before + rows, first)
     total = sum(rows for rows, _ in whys.values())
     if not total:
         return ""
     told = ", ".join(
-        f"{rows} {why}" + ("" if example is None else f" (id {example})")
-        for why, (rows, example) in sorted(whys.items())
+        f"{rows} {why}" + (f" (id {example})" if example else "") for why, (rows, example) in sorted(whys.items())
     )
     return f"{total} {'row' if total == 1 else 'rows'} of {table} can never be claimed: {told}"
 
@@ -64,8 +65,8 @@ _IS_MEANT = "({due} IS NOT NULL OR lower(trim({state})) IN ({pending}, {claimed}
 
 _NEXT_ROWID = "SELECT min(_rowid_) FROM {table} WHERE _rowid_ > :rowid"
 _IN_WINDOW = f"""
-SELECT why, count(*), min(id) FROM (
-  SELECT {{key_part}} AS id, CASE
+SELECT consumerd_why, count(*), min(consumerd_place), {{key}} FROM (
+  SELECT {{key}}, _rowid_ AS consumerd_place, CASE
     WHEN {{state}} IN ({{done}}, {{dead}}) THEN NULL
     WHEN NOT ({{has_key}}) THEN 'without {{key_name}}'
     WHEN {{state}} IN ({{pending}}, {{claimed}}) THEN CASE
@@ -73,8 +74,10 @@ SELECT why, count(*), min(id) FROM (
       WHEN typeof({{due}}) NOT IN ('integer', 'real') AND {{due}} GLOB '*[^0-9.]*' THEN 'whose {{due_name}} is a text'
       WHEN {{due}} > :now + {FAR_S} THEN 'whose {{due_name}} is no unix time in seconds' END
     WHEN {{state}} IS NULL THEN 'without {{state_name}}'
-    WHEN {_IS_MEANT} THEN 'whose {{state_name}} is neither {{states_named}}' END AS why
-  FROM {{table}} WHERE _rowid_ > :after AND _rowid_ <= :last AND ({{where}})) WHERE why IS NOT NULL GROUP BY why"""
+    WHEN {_IS_MEANT} THEN 'whose {{state_name}} is neither {{states_named}}' END AS consumerd_why
+  FROM {{table}} WHERE _rowid_ > :after AND _rowid_ <= :last AND ({{where}}))
+WHERE consumerd_why IS NOT NULL GROUP BY consumerd_why"""
+"""The key is that of the row whose place was the least: so SQLite has it of what is not grouped by."""
 
 
 class _Windows:
@@ -98,7 +101,7 @@ class _Windows:
             return False
         start, self._last_rowid = window * ROWS_A_LOOK, (window + 1) * ROWS_A_LOOK
         counted = self._claims.run(connection, self._in_window, after=start, last=self._last_rowid)
-        self._found[window] = counted.fetchall()
+        self._found[window] = [(why, rows, _told(key)) for why, rows, _, *key in counted]
         return True
 
     def found(self) -> list[Found]:
@@ -152,7 +155,7 @@ class _Index:
             (rows,) = self._claims.run(connection, counting, unknown=state).fetchone()
             if rows:
                 example = self._claims.run(connection, first, unknown=state).fetchone()
-                self._found.append((why.format(**self._names), rows, example and example[0]))
+                self._found.append((why.format(**self._names), rows, _told(example or ())))
         return False
 
     def found(self) -> list[Found]:
@@ -171,7 +174,13 @@ def _counting(rows: str) -> str:
 
 
 def _first(rows: str, limit: int = 1) -> str:
-    return f"SELECT {{key_part}} FROM {{table}} WHERE {rows} AND ({{where}}) LIMIT {limit}"
+    return f"SELECT {{key}} FROM {{table}} WHERE {rows} AND ({{where}}) LIMIT {limit}"
+
+
+def _told(key: Sequence[object]) -> str:
+    """A key as people read it; empty where nothing of it is there."""
+    has_some = any(part is not None for part in key)
+    return key_text(tuple("NULL" if part is None else part for part in key)) if has_some else ""
 
 
 def _names(options: TableOptions) -> dict[str, str]:

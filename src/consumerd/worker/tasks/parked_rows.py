@@ -42,6 +42,20 @@ def parked_fact(parked: ParkedTask) -> Fact:
     )
 
 
+def deferred_fact(conclusion: Conclusion, after_s: float) -> Fact:
+    """That a source with rows of its own keeps a task for a later attempt."""
+    task, failure = conclusion.task, conclusion.failure
+    assert failure is not None
+    return events.task_deferred(
+        task=task.id,
+        offset=task.offset,
+        shard=task.shard,
+        attempts=task.attempts,
+        after_s=round(after_s, 3),
+        error=failure.error,
+    )
+
+
 def parked_task(consumer: str, conclusion: Conclusion, now: float) -> ParkedTask:
     """The row that a concluded task becomes. A task without an id gets a random one."""
     task, outcome, failure = conclusion.task, conclusion.outcome, conclusion.failure

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from consumerd import events
 from consumerd.errors import StoreAwayError, UnstorableError
-from consumerd.model.outcome import DONE
+from consumerd.model.outcome import DONE, Retry
 from consumerd.model.parked import ParkedTask
 from consumerd.model.task import TaskId
 from consumerd.parking.thread import CALL_TIMEOUT_S, StoreThread
@@ -24,7 +24,7 @@ from consumerd.worker.attempts.attempt import Unfinished
 from consumerd.worker.attempts.breaker import Outage
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.interrupts import Interrupt
-from consumerd.worker.tasks.parked_rows import lost_fact, must_be_parked, parked_fact, parked_task
+from consumerd.worker.tasks.parked_rows import deferred_fact, lost_fact, must_be_parked, parked_fact, parked_task
 from consumerd.worker.tasks.runner import Span
 
 FIRST_PAUSE_S = 0.5
@@ -101,6 +101,8 @@ class Settling:
         else:
             settlement = Settlement(span.batch, span.start, span.stop, outcome, conclusion.task)
             self._source.settle((settlement,), is_due=False)
+            if isinstance(outcome, Retry):
+                self._context.emit(deferred_fact(conclusion, outcome.after))
 
     def finish(self, spans: Iterable[Span]) -> None:
         """All these tasks are done: settle them."""

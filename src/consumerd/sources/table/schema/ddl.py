@@ -131,7 +131,7 @@ class Ddl:
         return Change(statement, f"there is no table {name}, where finished rows go")
 
     def add_columns(self, missing: Sequence[str], *, has_rows: bool) -> Iterator[Change]:
-        """What adds these columns. SourceRefusedError where they are not consumerd's own."""
+        """What adds these columns, all at once where it can be. SourceRefusedError where they are not our own."""
         by_name = {self._of(mark).lower(): mark for mark in _MARKS}
         if others := [name for name in missing if name.lower() not in by_name]:
             keys = "`id_column`, `payload_column`, `columns`, `priority` or `fair_by`"
@@ -139,16 +139,16 @@ class Ddl:
                 f"{self._told} has no column {', '.join(others)}, which is not for consumerd to add: name the "
                 f"table's own with {keys}"
             )
-        for name in missing:
-            mark = by_name[name.lower()]
-            is_task = mark == "state" and has_rows
-            column, caution = self._name(mark), _ALL_TASKS if is_task else _COLUMN_CAUTION[self._dialect]
-            why = f"{self._told} has no column {name}"
-            add = f"ALTER TABLE {self.table} ADD COLUMN {column} {self._kind(mark, is_new=True)}"
-            yield Change(add + _ONLINE[self._dialect], why, caution, is_yours=is_task)
-            if mark == "due" and self._dialect == "mysql":
-                default = f"ALTER TABLE {self.table} ALTER COLUMN {column} SET DEFAULT ({NOW['mysql']})"
-                yield Change(default, "rows that come later are due when they come")
+        marks = [by_name[name.lower()] for name in missing]
+        for together in [[mark] for mark in marks] if self._dialect == "sqlite" else [marks]:
+            is_task = "state" in together and has_rows
+            caution = _ALL_TASKS if is_task else _COLUMN_CAUTION[self._dialect]
+            why = f"{self._told} has no column {', '.join(map(self._of, together))}"
+            added = ", ".join(f"ADD COLUMN {self._name(mark)} {self._kind(mark, is_new=True)}" for mark in together)
+            yield Change(f"ALTER TABLE {self.table} {added}{_ONLINE[self._dialect]}", why, caution, is_yours=is_task)
+        if "due" in marks and self._dialect == "mysql":
+            default = f"ALTER TABLE {self.table} ALTER COLUMN {self._name('due')} SET DEFAULT ({NOW['mysql']})"
+            yield Change(default, "rows that come later are due when they come")
 
     def add_index(self, why: str) -> Change:
         """The index that serves claims, of a table that others use."""
