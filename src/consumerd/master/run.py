@@ -188,12 +188,12 @@ class _Master:
 
         give_up = self._supervisor.give_up
         state_watch = StateWatch(self._lock, self._control.listen_again, self._emit, restore, give_up)
-        await self._control.start()
-        watching = asyncio.create_task(state_watch.run())
-        self._emit(_started(self._document, self._state_dir))
-        if self._document.settings.watch:
-            _watch(self._reloader, self._document, self._emit)
-        with hearing(self._calls()):
+        with hearing(self._calls()):  # before anybody can see that it is there
+            await self._control.start()
+            watching = asyncio.create_task(state_watch.run())
+            self._emit(_started(self._document, self._state_dir))
+            if self._document.settings.watch:
+                _watch(self._reloader, self._document, self._emit)
             try:
                 exit_code = await self._supervisor.run()
             finally:

@@ -199,6 +199,7 @@ def test_who_has_tasks_and_does_not_wait_hears_the_bell(pool: Callable[..., Pool
         one.clock.advance(0.01)
     assert one.looks.asked == 0
     one.bell.ring()
+    one.clock.advance(DEAF_S)
     one.look()
     assert one.looks.asked == 1
     one.look()
