@@ -19,8 +19,8 @@ from consumerd.errors import CommitUnknownError, TaskLostError
 from consumerd.model.outcome import DONE, Dead
 from consumerd.model.task import Task
 from consumerd.sources.contract import Settlement
-from contracts.claimed_table import LEASE_S, TableBench, died, fetched, record, settle
 from contracts.moved_rows import MOVE
+from contracts.table_bench import LEASE_S, TableBench, died, fetched, record, settle
 
 PATIENCE_S = 30.0
 EFFECT = text("INSERT INTO effects (task) VALUES (:task)")

@@ -8,7 +8,7 @@ from consumerd.errors import SourceRefusedError
 from consumerd.model.outcome import DONE, Dead
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import Settlement
-from contracts.claimed_table import LEASE_S, TableBench, died, fetched, settle
+from contracts.table_bench import LEASE_S, TableBench, died, fetched, settle
 
 MOVE = {"done": "move", "done_table": "archive"}
 

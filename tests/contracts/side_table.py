@@ -13,7 +13,7 @@ from consumerd.sources.contract import Batch, Settlement
 from consumerd.sources.table import KIND
 from consumerd.sources.table.side.intake import ROWS
 from consumerd.sources.table.source import TableSource
-from contracts.claimed_table import TableBench, fetched, record, settle
+from contracts.table_bench import TableBench, fetched, record, settle
 
 KEYS = {
     "VARCHAR(20)": ("'b'", "'a,1'", "'é '"),

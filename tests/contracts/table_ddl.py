@@ -10,7 +10,7 @@ from consumerd.model.task import TaskId
 from consumerd.sources.change import Change
 from consumerd.sources.contract import Settlement
 from consumerd.sources.table import KIND
-from contracts.claimed_table import TableBench, died, fetched, record, settle
+from contracts.table_bench import TableBench, died, fetched, record, settle
 
 ODD = "we\"i`r'd \\ %s :x (ü), {y} select"
 ODD_NAMES: dict[str, object] = {

@@ -8,7 +8,7 @@ import pytest
 
 from consumerd.errors import SourceRefusedError
 from consumerd.sources.table import KIND
-from contracts.claimed_table import LEASE_S, TableBench, fetched, record, settle
+from contracts.table_bench import LEASE_S, TableBench, fetched, record, settle
 
 
 def add_turns(bench: TableBench, rows: Sequence[tuple[int | None, str | None]], *columns: str) -> None:

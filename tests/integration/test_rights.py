@@ -18,8 +18,8 @@ from consumerd.parking.opening import ask_parking, open_store
 from consumerd.sources.contract import Settlement
 from consumerd.sources.table import KIND
 from consumerd.sources.table.schema import enqueue
-from contracts.claimed_table import TableBench, closing, died, fetched, settle
 from contracts.parking_store import dead_task
+from contracts.table_bench import TableBench, closing, died, fetched, settle
 
 MANUAL = Path(__file__).parents[2] / "docs"
 WORKERS, DELETING, MOVING, ENQUEUE = "workers", 'with `done = "delete"`', 'with `done = "move"`', "enqueue"

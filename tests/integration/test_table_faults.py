@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from consumerd.errors import SourceAwayError
 from consumerd.sources.table.source import TableSource
-from contracts.claimed_table import TableBench, closing, fetched, record, settle
+from contracts.table_bench import TableBench, closing, fetched, record, settle
 from integration.scenarios.recovery import Recovery
 from integration.scenarios.store_away import CannotTakeAwayError, Thief, full
 from servers.accounts import private_folder, server_account

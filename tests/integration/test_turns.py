@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import Connection, CursorResult
 
-from contracts.claimed_table import TableBench, closing
+from contracts.table_bench import TableBench, closing
 from contracts.turns import TurnsContract, add_turns, make_turn_index
 
 

@@ -28,10 +28,14 @@ from consumerd.testing.clock import ManualClock
 from consumerd.testing.running import Run
 from consumerd.testing.source_context import StandInWorker
 from consumerd.testing.source_contract import Feed, SourceContract
-from contracts.claimed_table import (
+from contracts.claimed_table import ClaimedTableContract
+from contracts.claimed_transactions import TransactionsContract
+from contracts.moved_rows import MovedRowsContract
+from contracts.side_table import SideTableContract
+from contracts.table_as_it_is import TableAsItIsContract
+from contracts.table_bench import (
     LEASE_S,
     NOW,
-    ClaimedTableContract,
     TableBench,
     closing,
     died,
@@ -39,9 +43,6 @@ from contracts.claimed_table import (
     record,
     settle,
 )
-from contracts.claimed_transactions import TransactionsContract
-from contracts.moved_rows import MovedRowsContract
-from contracts.side_table import SideTableContract
 from contracts.table_ddl import TableDdlContract, finds_unfit
 
 
@@ -88,7 +89,7 @@ class TestTable(SourceContract):
         feed.close()
 
 
-class TestSQLite(ClaimedTableContract, MovedRowsContract, TableDdlContract):
+class TestSQLite(ClaimedTableContract, TableAsItIsContract, MovedRowsContract, TableDdlContract):
     """On a file; `bench` is this module's."""
 
 
@@ -121,7 +122,7 @@ def test_a_payload_is_decoded_before_the_table_is_known() -> None:
     assert TableSource().decode(b'{"order": 1}') == {"order": 1}
 
 
-class TestBesideSQLite(ClaimedTableContract, MovedRowsContract, SideTableContract):
+class TestBesideSQLite(ClaimedTableContract, TableAsItIsContract, MovedRowsContract, SideTableContract):
     """The same, where the claims stand beside the table."""
 
     @pytest.fixture

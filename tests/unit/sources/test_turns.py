@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from consumerd.database.embedded import driver_of
 from consumerd.sources.table.options import TableOptions
-from contracts.claimed_table import TableBench, closing, fetched
+from contracts.table_bench import TableBench, closing, fetched
 from contracts.turns import TurnsContract, add_turns, make_turn_index
 
 
