@@ -184,6 +184,7 @@ class EventLoopLanes:
         self._interrupts = interrupts
         self._free = list(reversed(lanes))
         self._loop = get_loop()
+        self._error: BaseException | None = None
         self.coroutines: dict[int, asyncio.Task[Any]] = {}  # by lane: the event loop itself holds them weakly
 
     @property
@@ -212,6 +213,8 @@ class EventLoopLanes:
             finally:
                 at_last.cancel()
                 self._loop.remove_reader(self._interrupts.fileno())
+        if self._error is not None:
+            raise self._error
 
     def close(self) -> None:
         """Whoever made the event loop closes it."""
@@ -231,5 +234,9 @@ class EventLoopLanes:
         lane.rest()
         self._free.append(lane)
         del self.coroutines[lane.number]
-        if self.on_ended(task):
+        try:
+            is_to_look_up = self.on_ended(task)
+        except BaseException as error:  # noqa: BLE001 - as above: whoever waits raises it
+            self._error, is_to_look_up = error, True
+        if is_to_look_up:
             self._loop.stop()

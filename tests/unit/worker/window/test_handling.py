@@ -196,3 +196,14 @@ def test_an_interrupt_that_comes_while_the_event_loop_is_closed_ends_nothing() -
     run.until_idle()
     run.interrupts.set(Interrupt.PAUSE)
     run.stop()
+
+
+@BOTH_LANES
+def test_an_error_of_our_own_where_an_attempt_has_ended_is_raised_and_not_lost(base: type[Threaded]) -> None:
+    run = run_of(base, [{}])
+    lanes = run.loop._handling._lanes  # type: ignore[attr-defined]  # of a window
+    lanes.on_ended = lambda task: 1 // 0  # as a mistake of ours would do
+    with pytest.raises(ZeroDivisionError):
+        run.turn(100)
+    lanes.close()
+    run.stop()
