@@ -128,9 +128,10 @@ class BoardWriter:
         """The lane of this number, from 0; below MOST_LANES."""
         return LaneWriter(self._words, index, self._clock)
 
-    def has_lanes(self, lanes: int) -> None:
-        """So many tasks may run at once."""
+    def lanes(self, lanes: int) -> list[LaneWriter]:
+        """All that the worker has: so many tasks may run at once."""
         self._words[board.LANES] = lanes
+        return [self.lane_at(index) for index in range(lanes)]
 
     def identify(self, identities: bytes) -> bool:
         """Write what makes the tasks of a batch themselves, unless it stands there; False, and none stands there, where

@@ -108,15 +108,13 @@ class Assembly:
             lanes, codes = [self.context.board.lane], self.handlers.codes()
             self.context.interruptions.interrupter = MainThread(lanes, codes, coroutine)
             return BatchHandling(self.context, parts)
-        width = common.concurrency if self.handlers.batch is None else common.batch_size
         lineup = Lineup[InHand]()
         return WindowHandling(
             self.context,
             parts,
             self._judge(self.consumer, parts.breaker),
-            self._lanes(width, parts, is_held_up=is_held_up),
+            self._lanes(parts, is_held_up=is_held_up),
             lineup,
-            width=width,
             key_of=None if common.ordered is None else key_by(self.consumer, self.hooks),
             rules=[*self._destinations(lineup), *limits_of(self.consumer, self.context, self.hooks)],
         )
@@ -149,12 +147,12 @@ class Assembly:
             is_interrupted=self.context.deadline.has_begun,
         )
 
-    def _lanes(self, width: int, parts: Parts, *, is_held_up: bool) -> Lanes:
+    def _lanes(self, parts: Parts, *, is_held_up: bool) -> Lanes:
         """is_held_up: nothing is given to them before it may begin."""
         if self.handlers.batch is not None:
             return self._batch_lane(self.handlers.batch, parts)
-        interrupts = self.context.interrupts
-        lanes = [self.context.board.lane_at(index) for index in range(width)]
+        interrupts, width = self.context.interrupts, self.context.common.concurrency
+        lanes = self.context.board.lanes(width)
         interruptions, codes = self.context.interruptions, self.handlers.codes()
         if not self.handlers.is_async:
             ahead = 0 if is_held_up else width

@@ -111,7 +111,7 @@ def test_a_worker_that_runs_several_tasks_says_which(boards: tuple[Board, Board]
     """Also one of a long id, which a lane has no room for: it is told from others that begin as it does."""
     master, worker = boards
     writer = BoardWriter(worker.words, ManualClock())
-    writer.has_lanes(len(IDS) + 1)
+    writer.lanes(len(IDS) + 1)
     assert ids(master) == []
     for number, task_id in enumerate(IDS):
         writer.lane_at(number).run(task(task_id, offset=number))

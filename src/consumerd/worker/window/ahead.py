@@ -15,17 +15,15 @@ MOST_AHEAD = 100
 class Ahead:
     """Of one window. How quickly tasks come and go is known from fetch to fetch, while there are some."""
 
-    def __init__(self, width: int) -> None:
-        self._width = width
-        self._most = max(width, MOST_AHEAD)
+    def __init__(self) -> None:
         self._task_s = AHEAD_S
         self._fetched = 0
         self._fetched_at = 0.0
 
-    def wants(self, at_hand: int) -> int:
-        """How many to fetch, with so many that run or could; nothing while there are enough."""
-        ahead = max(1, min(self._most, int(AHEAD_S / self._task_s)))
-        return max(0, self._width + 2 * ahead - at_hand) if at_hand < self._width + ahead else 0
+    def wants(self, at_hand: int, width: int) -> int:
+        """How many to fetch, with so many that run or could in lanes of this number; nothing while there are enough."""
+        ahead = max(1, min(max(width, MOST_AHEAD), int(AHEAD_S / self._task_s)))
+        return max(0, width + 2 * ahead - at_hand) if at_hand < width + ahead else 0
 
     def note_fetched(self, tasks: int, now: float) -> None:
         """So many were fetched, as far as there were some."""

@@ -44,12 +44,12 @@ class BatchLane:
         self._maker = maker
         self._key_of = key_of
         self._is_full = is_full
-        self._size = rules.size
+        self.width = rules.size
         self._is_across = context.common.batch_across
         self._interrupts = context.interrupts
         self._clock = context.clock
         self._board = context.board
-        self._lanes = [context.board.lane_at(index) for index in range(rules.size)]
+        self._lanes = context.board.lanes(rules.size)
         self._gathering: Gathering[InHand] = Gathering(rules)
         self._next: deque[list[InHand]] = deque()
         self._ended: deque[InHand] = deque()
@@ -57,12 +57,12 @@ class BatchLane:
 
     @property
     def room(self) -> int:
-        return self._size
+        return self.width
 
     def wants(self, ready: int, *, is_full: bool) -> int:
         if is_full:
             self.hurry()
-        return 0 if self.rests_for_s() <= 0 else max(0, self._size - ready)
+        return 0 if self.rests_for_s() <= 0 else max(0, self.width - ready)
 
     def rests_for_s(self) -> float:
         if self._next or self._ended:

@@ -45,13 +45,10 @@ class WindowHandling:
         lanes: Lanes,
         lineup: Lineup[InHand],
         *,
-        width: int,
         key_of: KeyOf | None,
         rules: Sequence[Rule] = (),
     ) -> None:
-        """width: how many tasks run at once, at most. key_of: what orders tasks; None: nothing does. rules: what else
-        may keep a task from starting.
-        """
+        """key_of: what orders tasks; None: nothing does. rules: what else may keep a task from starting."""
         self.is_finished = False
         self._parts = parts
         self._clock = context.clock
@@ -60,14 +57,13 @@ class WindowHandling:
         self._gathers = lanes if isinstance(lanes, Gathers) else None
         is_plain = not (rules or key_of or parts.source.traits.durable_defer or parts.source.traits.gives_again)
         self._direct = self._gathers if is_plain else None
-        self._width = width
         self._key_of = key_of
         self._suspects = parts.suspects
         self._lineup = lineup
         retries = RetryLanes(parts.share, lineup, context.clock)
         self._rules = Rules((*rules, retries), lineup)
         self._batches = Batches(context, parts)
-        self._ahead = Ahead(width)
+        self._ahead = Ahead()
         self._running = self._parked = 0
         self._alone = Alone(parts)
         self._can_stop = parts.hooks.can_stop_consume if parts.has_hooks_between else None
@@ -75,7 +71,6 @@ class WindowHandling:
         self._is_leaving = self._fills_holes = False
         self._error: BaseException | None = None
         lanes.on_ended = self._end
-        context.board.has_lanes(width)
 
     @property
     def is_busy(self) -> bool:
@@ -83,11 +78,11 @@ class WindowHandling:
 
     def wants(self) -> int:
         """As many as can start soon, and as there is room for their payloads."""
-        ready = self._lineup.ready
-        room = 0 if self._rules.are_shut(self._width) else self._batches.room()
+        ready, width = self._lineup.ready, self._lanes.width
+        room = 0 if self._rules.are_shut(width) else self._batches.room()
         if self._gathers is not None:
             return min(room, self._gathers.wants(ready, is_full=not room))
-        return min(room, self._ahead.wants(self._running + ready))
+        return min(room, self._ahead.wants(self._running + ready, width))
 
     def rests_for_s(self) -> float:
         if self._gathers is None or self._lineup.ready:
@@ -113,7 +108,7 @@ class WindowHandling:
     def try_parked(self) -> Generator[None]:
         """Parked tasks that are due take free lanes; and where none is free, their share of those that become so."""
         yield
-        limit = max(min(self._lanes.room, self._width - self._parked), self._parts.share.lanes - self._parked)
+        limit = max(min(self._lanes.room, self._lanes.width - self._parked), self._parts.share.lanes - self._parked)
         if self._is_leaving or limit <= 0:
             return
         for parked in self._parts.due.claim(limit):

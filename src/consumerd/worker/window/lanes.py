@@ -32,6 +32,10 @@ class Lanes(Protocol):
     """Is told of each task whose attempt has ended; whether `wait` is to return."""
 
     @property
+    def width(self) -> int:
+        """How many attempts it makes at once, by now."""
+
+    @property
     def room(self) -> int:
         """How many more tasks it can be given."""
 
@@ -89,6 +93,7 @@ class ThreadLanes:
         self._maker_of = maker_of
         self._codes = codes
         self._interrupts = interrupts
+        self.width = len(lanes)
         self._lanes = lanes
         self._ahead = ahead
         self._work: SimpleQueue[InHand | None] = SimpleQueue()
@@ -182,6 +187,7 @@ class EventLoopLanes:
         self.on_ended: Callable[[InHand], bool] = lambda task: True
         self._maker = maker
         self._interrupts = interrupts
+        self.width = len(lanes)
         self._free = list(reversed(lanes))
         self._loop = get_loop()
         self._error: BaseException | None = None

@@ -33,7 +33,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 def run(stage: Stage, *ids: str | None, slot: int = 0, crashes: int = 0) -> None:
     """The worker of a slot runs these, each in a lane; the last one rests."""
     writer = BoardWriter(stage.board(slot).words, SYSTEM_CLOCK)
-    writer.has_lanes(len(ids) + 1)
+    writer.lanes(len(ids) + 1)
     writer.lane.note_crashes(crashes)
     for number, task_id in enumerate(ids):
         task = Task(None if task_id is None else TaskId(task_id), number, "t", 0, number, b"")

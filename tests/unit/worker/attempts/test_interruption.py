@@ -258,7 +258,7 @@ def test_each_attempt_past_the_soft_timeout_is_interrupted_once() -> None:
     run, limit, interrupter = limits(soft_timeout=10.0)
     assert limit.look_every_s <= 1.0
     board = run.context.board
-    board.has_lanes(3)
+    board.lanes(3)
     board.lane_at(0).run(Task(None, 7, "t", 0, 7, b""))
     run.clock.advance(6.0)
     board.lane_at(2).run(Task(None, 8, "t", 0, 8, b""))
