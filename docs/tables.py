@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from consumerd.config.common_keys import CommonKeys
 from consumerd.config.keys.breaker import BreakerKeys
 from consumerd.config.keys.coalescing import Coalesce
+from consumerd.config.keys.concurrency import Concurrency
 from consumerd.config.keys.throttle import Throttle
 from consumerd.config.keys.worker_range import WorkerRange
 from consumerd.config.schema import json_schema
@@ -29,7 +30,7 @@ _HEAD = "| key | default | what it does |\n|---|---|---|\n"
 
 def models() -> dict[str, type[BaseModel]]:
     """Every model whose keys somebody may write, by its name; the options of the sources by the source's."""
-    of_consumers = (CommonKeys, WorkerRange, BreakerKeys, Coalesce, Throttle)
+    of_consumers = (CommonKeys, WorkerRange, Concurrency, BreakerKeys, Coalesce, Throttle)
     own: tuple[type[BaseModel], ...] = (Entry, *of_consumers, Settings, LimitSettings)
     sources = {point.name: point.load().options for point in entry_points(group="consumerd.sources")}
     return {model.__name__: model for model in own} | sources

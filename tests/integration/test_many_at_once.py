@@ -158,7 +158,7 @@ def test_status_tells_how_many_run_the_oldest_and_each_on_request(scene: Scene) 
     listed = worker(master.answer("status", "--tasks"))["tasks"]
     assert {each["task"] for each in listed} == {f"small/threads#0:0:{number}" for number in range(AT_ONCE)}
     shown = master.verb("status", "--tasks").stdout.decode()
-    assert f"{AT_ONCE} tasks, the oldest offset {found['offset']} of shard 0" in shown
+    assert f"{AT_ONCE} of {AT_ONCE} tasks, the oldest offset {found['offset']} of shard 0" in shown
     assert shown.count("small/threads#0:0:") == AT_ONCE
     done = master.verb("cancel", "small/threads#0")
     told = f"worker 0 of small/threads runs {AT_ONCE} tasks: name one, as small/threads#0:0:"

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from consumerd.config.keys.breaker import BreakerKeys
 from consumerd.config.keys.coalescing import Coalesce
+from consumerd.config.keys.concurrency import Concurrency
 from consumerd.config.keys.contradictions import contradictions
 from consumerd.config.keys.throttle import Throttle
 from consumerd.config.keys.worker_range import WorkerRange
@@ -107,12 +108,11 @@ class CommonKeys(BaseModel):
         le=1000,
         description="A task that has killed so many workers, one after the other, is parked as dead; 1 to 1000.",
     )
-    concurrency: int = Field(
+    concurrency: Annotated[int, Field(ge=1, le=MOST_LANES)] | Concurrency | Literal["auto"] = Field(
         default=1,
-        ge=1,
-        le=MOST_LANES,
         description="How many tasks a worker runs at once, 1 to 1024: in threads, or, where `handle_task` is `async "
-        "def`, on one event loop. The next task starts whenever one has ended.",
+        "def`, on one event loop. The next task starts whenever one has ended. `auto`, or a table `{min, max}`: each "
+        "worker [finds the number itself](writing-a-consumer.md#as-many-tasks-at-once-as-help).",
     )
     ordered: Literal["key"] | None = Field(
         default=None,
@@ -258,6 +258,13 @@ class CommonKeys(BaseModel):
         description="The scheduling priority of its processes, from -20, the most favourable, to 19. "
         "Left out: the master's.",
     )
+
+    @property
+    def at_once(self) -> Concurrency:
+        """Within what the number of tasks is that a worker runs at once; both bounds are the same where it is fixed."""
+        if isinstance(self.concurrency, int):
+            return Concurrency(min=self.concurrency, max=self.concurrency)
+        return Concurrency() if self.concurrency == "auto" else self.concurrency
 
     @property
     def scaling(self) -> WorkerRange | None:

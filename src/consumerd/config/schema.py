@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from consumerd.config.common_keys import CommonKeys
+from consumerd.config.keys.concurrency import Concurrency
 from consumerd.config.keys.worker_range import WorkerRange
 from consumerd.config.shape import RESERVED, Entry, Settings
 from consumerd.config.tables import keys_of, numeric_keys
@@ -29,7 +30,11 @@ def json_schema() -> Schema:
     entry["properties"]["configs"] = _open(entry["properties"]["configs"])
     settings = _of(Settings)
     settings["properties"]["defaults"] = _open(settings["properties"]["defaults"])
-    nested = {**settings.pop("$defs", {}), **configs.pop("$defs", {}), WorkerRange.__name__: _of(WorkerRange)}
+    nested = {
+        **settings.pop("$defs", {}),
+        **configs.pop("$defs", {}),
+        **{each.__name__: _of(each) for each in (WorkerRange, Concurrency)},
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A configuration of consumerd",

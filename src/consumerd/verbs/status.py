@@ -209,7 +209,7 @@ def _doing(worker: WorkerStatus) -> str:
         return ""
     task = "" if worker.offset is None else f"offset {worker.offset} of shard {worker.shard}"
     if worker.running is not UNSET and worker.running > 1:
-        task = f"{worker.running} tasks, the oldest {task}"
+        task = f"{worker.running} of {worker.at_once} tasks, the oldest {task}"
     is_known = worker.busy_s >= KNOWN_S
     return f"{task} for {duration(worker.busy_s)}".lstrip() if is_known else task or "a batch"
 

@@ -5,10 +5,10 @@ asking. It holds aligned 64-bit words; each has one writer and is read and writt
 
 word  0 magic and version · 1 generation · 2 state · 3 the loop's last turn (monotonic ns)
       4 handled · 5 failed · 6 parked · 7 given up: tasks parked, not run, because they kill workers; among those in 6
-      8 unsettled · 9 flags: see `BoardFlag`
+      8 unsettled · 9 flags: see `BoardFlag` · 13 coalesced: tasks that were finished with another; among those in 4
       10 what keeps the next task from starting: see `Hold`
       11 whether the source has answered since it was opened: 1, or 0
-      12 how many lanes the worker has · 13 coalesced: tasks that were finished with another; among those in 4
+      12 how many lanes the worker has · 14 how many of them it uses by now, at most
       16 the first *lane*. A lane is the place of a task that runs, and has eight words:
          +0 busy since (monotonic ns; 0: not busy) · +1 attempt since (monotonic ns; 0: in the fast loop, which does not
          say) · +2 shard · +3 cursor: the offset being handled, NONE between batches · +4 crashes that are known of the
@@ -50,7 +50,7 @@ MAGIC = 0xC0_5D_00_03
 NONE = 2**64 - 1
 
 MAGIC_WORD, GENERATION, STATE, TURNED_NS, HANDLED, FAILED, PARKED, GIVEN_UP, UNSETTLED, FLAGS = range(10)
-HOLD, ANSWERED, LANES, COALESCED = 10, 11, 12, 13
+HOLD, ANSWERED, LANES, COALESCED, WIDTH = 10, 11, 12, 13, 14
 
 LANES_AT, LANE_WORDS = 16, 8
 BUSY_SINCE_NS, ATTEMPT_SINCE_NS, SHARD, CURSOR, CRASHES = range(5)
@@ -143,6 +143,7 @@ class Reading:
     lanes: busy and idle ones.
     hold: what keeps the next task from starting, as of the last time that one was to be fetched.
     turned_ns: when the loop last took a turn outside the handler.
+    width: how many tasks may run at once by now, of as many as there are lanes.
     given_up: how many of the parked tasks were never run, because they kill workers.
     coalesced: how many of the handled ones were finished with another.
     has_answered: whether the source has answered since it was opened.
@@ -151,6 +152,7 @@ class Reading:
     generation: int
     state: WorkerState
     lanes: tuple[Lane, ...] = (Lane(),)
+    width: int = 1
     handled: int = 0
     failed: int = 0
     parked: int = 0
@@ -185,7 +187,7 @@ class Board:
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         board = cls(fd)
         board.words[MAGIC_WORD] = MAGIC
-        board.words[LANES] = 1
+        board.words[LANES] = board.words[WIDTH] = 1
         board.words[LANES_AT + CURSOR] = NONE
         board.words[LANES_AT + SHARD] = NONE
         return board, fd
@@ -272,6 +274,7 @@ def reading_in(found: Sequence[int]) -> Reading:
         generation=found[GENERATION],
         state=_STATES[found[STATE]],
         lanes=lanes_in(found),
+        width=found[WIDTH],
         handled=found[HANDLED],
         failed=found[FAILED],
         parked=found[PARKED],

@@ -130,8 +130,12 @@ class BoardWriter:
 
     def lanes(self, lanes: int) -> list[LaneWriter]:
         """All that the worker has: so many tasks may run at once."""
-        self._words[board.LANES] = lanes
+        self._words[board.LANES] = self._words[board.WIDTH] = lanes
         return [self.lane_at(index) for index in range(lanes)]
+
+    def note_width(self, width: int) -> None:
+        """Only so many tasks are to run at once, by now."""
+        self._words[board.WIDTH] = width
 
     def identify(self, identities: bytes) -> bool:
         """Write what makes the tasks of a batch themselves, unless it stands there; False, and none stands there, where

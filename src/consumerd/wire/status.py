@@ -160,6 +160,7 @@ class WorkerStatus(Answered, frozen=True):
     shard: int | UnsetType | None = UNSET
     offset: int | UnsetType | None = UNSET
     running: Annotated[int | UnsetType, Meta(description="How many tasks it runs now.")] = UNSET
+    at_once: Annotated[int | UnsetType, Meta(description="How many it may run at once, by now.")] = UNSET
     tasks: Annotated[list[TaskStatus] | UnsetType, Meta(description="Each of them, where that was asked for.")] = UNSET
     memory_bytes: int | UnsetType | None = UNSET
     flags: list[str] | UnsetType = UNSET

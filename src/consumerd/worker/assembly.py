@@ -37,6 +37,7 @@ from consumerd.worker.tasks.retry_share import RetryShare
 from consumerd.worker.tasks.runner import Records, SingleRunner
 from consumerd.worker.tasks.settling import Settling
 from consumerd.worker.tasks.suspects import Suspects
+from consumerd.worker.window.adaptive_lanes import AdaptiveLanes
 from consumerd.worker.window.batch_lane import BatchLane
 from consumerd.worker.window.destinations import Destinations
 from consumerd.worker.window.gathering import Rules
@@ -77,7 +78,7 @@ class Assembly:
         maker = self._maker(self.handlers.any_record)
         attempts = Attempts(context, maker, self._judge(self.consumer, breaker), self.hooks, self.fullness)
         settling = Settling(context, source, self.store, self.suspects.clear)
-        share = RetryShare(context.common.retry_share, context.common.concurrency, context.clock)
+        share = RetryShare(context.common.retry_share, context.common.at_once.max, context.clock)
         due = DueTasks(
             context, self.store, settling, attempts, self.suspects, breaker, share, source=source, decode=decode
         )
@@ -102,7 +103,7 @@ class Assembly:
         """One task at a time, or several at once or in batches, as the keys and the class say."""
         common = self.context.common
         is_held_up = has_destinations(type(self.consumer), common) or bool(self.context.limits)
-        is_plain = common.concurrency == 1 and common.ordered is None and self.handlers.batch is None
+        is_plain = common.at_once.max == 1 and common.ordered is None and self.handlers.batch is None
         if is_plain and not is_held_up:
             coroutine = (lambda lane: self.handlers.coroutine()) if self.handlers.is_async else None
             lanes, codes = [self.context.board.lane], self.handlers.codes()
@@ -151,11 +152,18 @@ class Assembly:
         """is_held_up: nothing is given to them before it may begin."""
         if self.handlers.batch is not None:
             return self._batch_lane(self.handlers.batch, parts)
-        interrupts, width = self.context.interrupts, self.context.common.concurrency
+        board, at_once = self.context.board, self.context.common.at_once
+        if at_once.min == at_once.max:
+            return self._single_lanes(at_once.max, ahead=0 if is_held_up else at_once.max)
+        lanes = self._single_lanes(at_once.max, ahead=0)
+        return AdaptiveLanes(lanes, at_once.min, parts.share, board, self.context.clock)
+
+    def _single_lanes(self, width: int, *, ahead: int) -> Lanes:
+        """For one task each. ahead: how many more they are given, where they are threads."""
+        interrupts = self.context.interrupts
         lanes = self.context.board.lanes(width)
         interruptions, codes = self.context.interruptions, self.handlers.codes()
         if not self.handlers.is_async:
-            ahead = 0 if is_held_up else width
             threads = ThreadLanes(self._guarded_maker, interrupts, lanes, codes, ahead=ahead)
             interruptions.interrupter = Threads(threads.guards)
             return threads

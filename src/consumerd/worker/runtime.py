@@ -60,7 +60,7 @@ class Runtime:
         self._suspects = Suspects(context, store, link)
         self._parked = StoreIndex(context.name, store, self._suspects.load)
         self.hooks = Hooks(context, consumer, link, self._fullness)
-        self.database = OwnDatabase(consumer, source, context.options, context.common.concurrency)
+        self.database = OwnDatabase(consumer, source, context.options, context.common.at_once.max)
         self._close_handler: Callable[[], None] = lambda: None
         self._user_reads_shard = self._is_querying = False
         self.shard = context.shard

@@ -91,6 +91,17 @@ def test_workers_may_be_a_range_with_references() -> None:
     assert consumer.configs == {"workers": written}
 
 
+def test_concurrency_may_be_found_out_within_a_range_with_references() -> None:
+    for written, bounds in (
+        (7, (7, 7)),
+        ("auto", (1, 100)),
+        ({"max": "${WORKERS}"}, (1, 8)),
+        ({"min": 5, "max": 1024}, (5, 1024)),
+    ):
+        [consumer] = document(configured(concurrency=written)).consumers
+        assert (consumer.common.at_once.min, consumer.common.at_once.max) == bounds
+
+
 def test_a_size_may_be_text_or_a_reference() -> None:
     [consumer] = document(configured(max_memory="512MiB", memory_limit="${SIZE}")).consumers
     assert (consumer.common.max_memory, consumer.common.memory_limit) == (2**29, 2**30)

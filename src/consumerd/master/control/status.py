@@ -128,7 +128,7 @@ def _doing(pool: Pool, number: int, worker: Worker, now: float, *, lists: bool) 
     lane = min(reading.busy, key=lambda lane: since_s[lane.number], default=reading.lanes[0])
     busy_s = round(now - since_s[lane.number], 3) if lane.busy_since_ns else None
     counts = {"handled": reading.handled, "failed": reading.failed, "parked": reading.parked}
-    counts |= {"unsettled": reading.unsettled, "running": len(tasks)}
+    counts |= {"unsettled": reading.unsettled, "running": len(tasks), "at_once": reading.width}
     task = next((str(task) for task in tasks if task.lane == lane), None)
     doing = {**known, **counts, "task": task, "busy_s": busy_s, "shard": lane.shard, "offset": lane.cursor}
     if lists:

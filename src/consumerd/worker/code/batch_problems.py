@@ -33,7 +33,7 @@ def batch_problems(
         yield entry.problem(f"{name} has handle_batch, and {why} gives one task at a time: define handle_task", "class")
     if common.limits:
         yield configs.problem(f"count tasks one by one, and {name} has handle_batch: remove one of the two", "limits")
-    if common.concurrency > 1:
+    if common.at_once.max > 1:
         yield configs.problem(f"must be 1: {name} has handle_batch, and one batch runs at a time", "concurrency")
     if common.soft_timeout is not None:
         yield configs.problem(f"is of one task, and {name} has handle_batch: leave this out", "soft_timeout")

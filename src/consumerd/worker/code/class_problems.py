@@ -77,7 +77,7 @@ def concurrency_problems(consumer_class: type, kind: SourceKind, common: CommonK
         why = f"a worker of a {kind.name} has one task at a time"
     else:
         return
-    if common.concurrency > 1:
+    if common.at_once.max > 1:
         yield place.problem(f"must be 1: {why}; have more `workers` instead", "concurrency")
     if common.ordered is not None:
         yield place.problem(f"cannot be here: {why}, and so they are in order: leave it out", "ordered")

@@ -72,9 +72,9 @@ def _on_scaling(kind: SourceKind, common: CommonKeys) -> Iterator[str]:
 
 
 def _on_concurrency(common: CommonKeys) -> Iterator[str]:
-    if common.max_unsettled < common.concurrency:
+    if common.max_unsettled < (most := common.at_once.max):
         yield (
-            f"its max_unsettled, {common.max_unsettled}, is below its concurrency, {common.concurrency}: no more than "
+            f"its max_unsettled, {common.max_unsettled}, is below its concurrency, {most}: no more than "
             f"{common.max_unsettled} of its tasks run at once in a worker"
         )
 

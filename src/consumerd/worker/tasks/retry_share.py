@@ -19,11 +19,16 @@ class RetryShare:
 
     def __init__(self, share: float, width: int, clock: Clock) -> None:
         """share: of the worker, from 0 to 1. width: how many tasks it runs at once."""
-        self.lanes = max(1, int(share * width))
-        self._rest_a_second = max(0.0, 1 / max(share * width, SMALLEST) - 1)
+        self._share = share
         self._clock = clock
+        self.fit(width)
         self._rests_until = 0.0
         self._is_new_waiting = False
+
+    def fit(self, width: int) -> None:
+        """The worker runs so many tasks at once from now on."""
+        self.lanes = max(1, int(self._share * width))
+        self._rest_a_second = max(0.0, 1 / max(self._share * width, SMALLEST) - 1)
 
     @property
     def rests(self) -> bool:

@@ -272,6 +272,7 @@ def test_a_consumer_of_batches_is_loaded(directory: Path) -> None:
         ),
         ("BatchedLines", {}, [".class: BatchedLines has handle_batch, and its iterate_task gives one task at a time"]),
         ("Batched", {"concurrency": 2}, [".configs.concurrency: must be 1: Batched has handle_batch"]),
+        ("Batched", {"concurrency": "auto"}, [".configs.concurrency: must be 1: Batched has handle_batch"]),
         ("Batched", {"batch_size": 1025}, [".configs.batch_size: must be at most 1024"]),
         ("Batched", {"coalesce": {}}, [".configs.coalesce.by: is missing: name a field of the record"]),
         ("Keyed", {}, [".configs: coalesce is missing: the class has a coalesce_key"]),
@@ -350,17 +351,21 @@ def test_a_handler_that_takes_an_offset_and_a_record_is_none(directory: Path, ta
 def test_a_source_of_one_task_at_a_time_runs_no_two_at_once(
     directory: Path, target: str, configs: dict[str, object], why: str
 ) -> None:
-    assert mistakes(directory, target, **configs, concurrency=2, ordered="key") == [
-        f"f: g[0].configs.concurrency: must be 1: {why}; have more `workers` instead",
-        f"f: g[0].configs.ordered: cannot be here: {why}, and so they are in order: leave it out",
-    ]
+    for concurrency in (2, "auto"):
+        assert mistakes(directory, target, **configs, concurrency=concurrency, ordered="key") == [
+            f"f: g[0].configs.concurrency: must be 1: {why}; have more `workers` instead",
+            f"f: g[0].configs.ordered: cannot be here: {why}, and so they are in order: leave it out",
+        ]
     assert loaded(directory, target, **configs, concurrency=1).common.concurrency == 1
 
 
 def test_a_bound_on_the_unsettled_below_the_concurrency_is_remarked(directory: Path) -> None:
-    found = [loaded(directory, "Login", **KAFKA, concurrency=9, max_unsettled=most).remarks for most in (8, 9)]
-    sentence = "its max_unsettled, 8, is below its concurrency, 9: no more than 8 of its tasks run at once in a worker"
-    assert found == [(sentence,), ()]
+    for concurrency in (9, {"max": 9}):
+        remarks = [
+            loaded(directory, "Login", **KAFKA, concurrency=concurrency, max_unsettled=most).remarks for most in (8, 9)
+        ]
+        why = "is below its concurrency, 9: no more than 8 of its tasks run at once in a worker"
+        assert remarks == [(f"its max_unsettled, 8, {why}",), ()]
 
 
 def test_options_are_checked_by_the_source_all_at_once(directory: Path) -> None:

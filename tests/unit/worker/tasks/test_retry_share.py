@@ -79,7 +79,8 @@ def test_while_no_new_task_waits_retries_have_all_the_time() -> None:
 @given(st.floats(0.01, 1), st.integers(1, 200), st.floats(0.001, 300))
 def test_a_share_is_so_many_lanes_or_a_part_of_the_time_of_one(share: float, width: int, took_s: float) -> None:
     clock = ManualClock()
-    of_retries = RetryShare(share, width, clock)
+    of_retries = RetryShare(share, 1, clock)
+    of_retries.fit(width)
     of_retries.note_new(wait=True)
     of_retries.note_retried(took_s)
     allowed = share * width

@@ -14,6 +14,8 @@ WAYS = {
     "threads with hooks": Way(Hooked, {"concurrency": 3}, width=3),
     "batches": Way(Batched, {"batch_size": 4}, width=4, repeats=True),
     "event loop": Way(Asynchronous, {"concurrency": 4}, width=4),
+    "threads as they help": Way(Synchronous, {"concurrency": {"min": 2, "max": 5}}, width=5),
+    "event loop as it helps": Way(Asynchronous, {"concurrency": "auto"}, width=100),
 }
 
 
