@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-sql bench-waiting bench-batch bench-idle bench-restart bench-memory bench-concurrency bench-supervision chaos kills order schedules hosts limits recovery changes clean
+.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-sql bench-waiting bench-batch bench-idle bench-restart bench-memory bench-concurrency bench-supervision chaos kills order schedules hosts limits recovery destinations changes clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ limits: setup  ## a minute of two limits over three workers that are killed; nei
 
 recovery: setup  ## the pace of a pool before and after its database server was in trouble
 	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.recovery $(RECOVERY)
+
+destinations: setup  ## one of twenty game servers is down for a minute: nothing is burnt, and nobody else notices
+	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.destinations $(DESTINATIONS)
 
 changes: setup  ## 1,000 reloads and 200 rolling restarts under load; nothing may be repeated
 	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.changes

@@ -41,6 +41,9 @@ VERBS = {
     "restart": Listed("New processes, slot by slot, of the code as it is now.", "consumerd.verbs.restart"),
     "reload": Listed("Read the configuration anew, and take over what differs.", "consumerd.verbs.reload"),
     "run-now": Listed("Run a schedule once now, beside its times.", "consumerd.verbs.run_now"),
+    "destinations": Listed(
+        "Show what tasks need, and whether it answers; open and close it.", "consumerd.verbs.destinations"
+    ),
     "cancel": Listed("End the attempt that a worker runs now.", "consumerd.verbs.cancel"),
     "stop": Listed("Stop the master and all its workers, gracefully.", "consumerd.verbs.stop"),
     "parked": Listed(

@@ -89,7 +89,7 @@ class Destination:
     since_ns: when it opened; it has not been closed since. changed_ns: when the state became what it is.
     next_ns: when the next probe, or the next task of a ramp, may begin.
     pause_ns: until the next probe, once one has failed.
-    usual: how many tasks a second it does as a rule, in thousandths; 0: not known.
+    usual: at how many tasks a second a first attempt is made as a rule, in thousandths; 0: not known.
     attempts, failures: within the window, when it opened.
     bucket: the number of the newest part of the window; counts: of each part, (attempts, failures).
     """
@@ -212,8 +212,7 @@ class Destination:
             self.bucket, self.counts = newest - 2 * BUCKETS, [(0, 0)] * BUCKETS
         for number in range(self.bucket, newest):
             if self.state is State.CLOSED:
-                attempts, failures = self.counts[number % BUCKETS]
-                self._learn((attempts - failures) * 1000 * SECOND_NS // part_ns)
+                self._learn(self.counts[number % BUCKETS][0] * 1000 * SECOND_NS // part_ns)
             self.counts[(number + 1) % BUCKETS] = (0, 0)
         self.bucket = max(self.bucket, newest)
 

@@ -47,6 +47,7 @@ from consumerd.worker.window.keys import coalesce_key, destination_by, has_desti
 from consumerd.worker.window.lanes import EventLoopLanes, Lanes, ThreadLanes
 from consumerd.worker.window.limits import limits_of
 from consumerd.worker.window.lineup import Lineup
+from consumerd.worker.window.putting_off import PuttingOff
 
 
 @dataclass(frozen=True)
@@ -122,16 +123,17 @@ class Assembly:
 
     def _destinations(self, lineup: Lineup[InHand]) -> Iterator[Destinations]:
         """Asked before the limits: a task whose destination is down takes nothing of those."""
-        if not has_destinations(type(self.consumer), self.context.common):
+        common, keys = self.context.common, self.context.common.breaker
+        if not has_destinations(type(self.consumer), common):
             return
-        keys = self.context.common.breaker
         yield Destinations(
             self.context,
             BreakerPolicy(keys.share, keys.least, keys.window),
-            destination_by(self.consumer, self.hooks, self.context.common.destination),
-            lineup.held_at,
-            by_error=by_error(self.consumer, self.context.common),
-            failures=failures_of(self.context.common),
+            destination_by(self.consumer, self.hooks, common.destination),
+            lineup,
+            PuttingOff(self.context, self.source, lineup, retry_policy(self.consumer, common), common.concurrency),
+            by_error=by_error(self.consumer, common),
+            failures=failures_of(common),
         )
 
     def stand_in_attempts(

@@ -25,6 +25,7 @@ from consumerd.master.supervisor import Supervisor
 from consumerd.model.slots import LOOPING
 from consumerd.version import __version__
 from consumerd.wire.messages import CancelTask, Wake
+from consumerd.wire.shared_table import SharedTable
 from consumerd.wire.status import Paused, Status
 
 SOFT_S = 5.0
@@ -76,6 +77,11 @@ class Controls:
             disabled=list(map(str, self.configuration.disabled)),
             limits=self.limits.shown(),
         )
+
+    @property
+    def table(self) -> SharedTable:
+        """What the workers know together."""
+        return self.pools.tools.holders.table
 
     def consumers(self) -> list[str]:
         """The full names of all that are configured."""

@@ -11,6 +11,8 @@ from consumerd.master.pools.worker import how_ended
 from consumerd.master.rules.restart import is_proven
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 from consumerd.wire.board import BoardFlag
+from consumerd.wire.destination_rows import Seen, seen
+from consumerd.wire.destinations import SECOND_NS, State
 from consumerd.wire.status import Flag
 
 LONG_IMPORT_S = 30.0
@@ -58,6 +60,9 @@ def _of_tasks(pool: Pool, flags: Sequence[Flag]) -> Iterator[str]:
         yield "a task cannot be parked, and stays unfinished: see consumerd events"
     if observed.rejected > observed.established and observed.reason:
         yield f"its last change did not hold up and was taken back: {_first_line(observed.reason)}"
+    for each in seen(pool.tools.holders.table, pool.consumer):
+        if each.state.state.is_away:
+            yield _away_destination(each, clock.monotonic())
     before, lag = pool.lag_at_pause, pool.lag
     if pool.is_paused and before is not None and lag is not None and lag.tasks > before:
         yield f"it is paused, and {lag.tasks} tasks wait, {before} when it was: consumerd resume {pool.consumer}"
@@ -126,6 +131,15 @@ def _absence(flag: Flag) -> str:
         what = "all its tasks die of one error, so it tries one now and then, and gives none up"
         return f"{since}, {what}{why}; mend it, then consumerd restart or resume"
     return f"its {flag.away} has been away {since}{why}"
+
+
+def _away_destination(each: Seen, now: float) -> str:
+    waits = f"{each.waiting} of its tasks wait in hand" if each.waiting else "none of its tasks is in hand"
+    for_s = now - each.state.since_ns / SECOND_NS
+    if each.state.state is State.HELD:
+        return f"its destination {each.name} is held open for {for_s:.0f} s, {waits}: consumerd destinations close"
+    failed = f"after {each.state.failures} of {each.state.attempts} attempts had failed"
+    return f"its destination {each.name} has been open for {for_s:.0f} s, {failed}; {waits}: see consumerd destinations"
 
 
 def _first_line(reason: str) -> str:

@@ -18,7 +18,7 @@ class Pools:
     """Every pool; they may come and go while one iterates over them."""
 
     def __init__(self, entries: Iterable[Entry], tools: Tools, now: float) -> None:
-        self._tools = tools
+        self.tools = tools
         self._pools: dict[ConsumerName, Pool] = {}
         self.is_stopping = False
         for entry in entries:
@@ -55,7 +55,7 @@ class Pools:
         """A pool that is to be loaded; where one of that name still stops, once that is gone."""
         stopping = self._pools.get(entry.name)
         if stopping is None:
-            self._pools[entry.name] = Pool(entry, self._tools, now, pin=pin, is_paused=is_paused)
+            self._pools[entry.name] = Pool(entry, self.tools, now, pin=pin, is_paused=is_paused)
         else:
             stopping.successor, stopping.pin, stopping.is_paused = entry, pin, is_paused
 

@@ -87,12 +87,14 @@ class Conclusion(NamedTuple):
     task: with the attempts that were made, and when the first was.
     failure: why it is not done; None where it is.
     crashes: how many workers the task has killed, where it is not to run again.
+    was_tried: whether an attempt was made; one that is put off has not failed.
     """
 
     task: Task
     outcome: Outcome | Unfinished
     failure: Failure | None = None
     crashes: int = 0
+    was_tried: bool = True
 
 
 @dataclass(slots=True, eq=False)

@@ -255,7 +255,8 @@ class DueTasks:
                 self._rows.finish_parked(parked.task_id)  # first: a crash repeats the task, and the row says so
             is_ours = self._store.call(lambda store: store.finish(consumer, parked.task_id, owner))
         else:
-            self._board.note_failed()
+            if conclusion.was_tried:
+                self._board.note_failed()
             again = parked_task(consumer, conclusion, self._clock.wall())
             is_ours = self._store.call(lambda store: store.park_again(again, owner))
             if is_ours:

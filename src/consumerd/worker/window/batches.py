@@ -138,7 +138,8 @@ class Batches:
             self._parts.breaker.note_done()  # at once: what fails beside it fails by itself
             return
         self._settling.take(Span(came_in.batch, index, index + 1, conclusion))
-        self._board.note_failed()
+        if conclusion.was_tried:
+            self._board.note_failed()
         if isinstance(conclusion.outcome, Retry) and not self._source.traits.durable_defer:
             self._parts.due.look_soon()
 

@@ -7,7 +7,6 @@ lock, before each attempt; what has been done is told now and then, what has fai
 from __future__ import annotations
 
 import random
-from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ from dataclasses import dataclass
 from consumerd import events
 from consumerd.model.by_error import ByError, Errors, Listed
 from consumerd.model.outcome import Dead, Done, Retry
+from consumerd.wire.destination_rows import PROBING, USED, WAITING, changing, prefix_of
 from consumerd.wire.destinations import (
     SECOND_NS,
-    WORDS,
     BreakerPolicy,
     Destination,
     Ended,
@@ -25,18 +24,14 @@ from consumerd.wire.destinations import (
     looked_at,
 )
 from consumerd.wire.shared_table import Row
-from consumerd.worker.attempts.attempt import ENDS_OF_A_WORKER, Cancelled, Ending, Raised, Refused
+from consumerd.worker.attempts.attempt import ENDS_OF_A_WORKER, Cancelled, Conclusion, Ending, Raised, Refused
 from consumerd.worker.attempts.judge import ENDS_OF_A_TRANSACTION
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.window.in_hand import InHand
-
-ROW_PREFIX = "destination"
-"""How the names of its rows begin: `destination GROUP/NAME DESTINATION`."""
+from consumerd.worker.window.lineup import Lineup
+from consumerd.worker.window.putting_off import PuttingOff
 
 NOBODYS_FAULT = (*ENDS_OF_A_WORKER, *ENDS_OF_A_TRANSACTION)
-
-USED, PROBING, WAITING = range(3)
-"""Words of each worker's own in a row: that it knows the row, that its probe is on its way, how many tasks wait."""
 
 TELL_S = 0.25
 """What has been done is told so often."""
@@ -59,7 +54,6 @@ class Known:
 
     untold: what has ended, since it opened so often, and is not in the row yet.
     probe: the task of its own that is the probe.
-    done_at: when a task was done there last, wall time.
     """
 
     name: str
@@ -68,7 +62,6 @@ class Known:
     untold: Ended = NOTHING
     tell_at: float = 0.0
     probe: InHand | None = None
-    done_at: float | None = None
 
 
 class Destinations:
@@ -79,13 +72,13 @@ class Destinations:
         context: WorkerContext,
         policy: BreakerPolicy,
         name_of: Callable[[InHand], str],
-        waiting_at: Callable[[str], int],
+        lineup: Lineup[InHand],
+        putting_off: PuttingOff,
         *,
         by_error: ByError,
         failures: Errors = (),
     ) -> None:
-        """name_of: what a task needs; empty where that is nothing. waiting_at: how many wait at a gate.
-
+        """name_of: what a task needs; empty where that is nothing.
         by_error: which errors are retried. failures: those that show that it is down; none: all of these, and `Retry`.
         """
         self._table = context.table
@@ -93,10 +86,11 @@ class Destinations:
         self._clock = context.clock
         self._policy = policy
         self._name_of = name_of
-        self._waiting_at = waiting_at
+        self._lineup = lineup
+        self._putting_off = putting_off
         self._by_error = by_error
         self._failures = failures
-        self._prefix = f"{ROW_PREFIX} {context.name} "
+        self._prefix = prefix_of(context.name)
         self._known: dict[str, Known] = {}
 
     # As `rules.Rule` has it
@@ -122,7 +116,7 @@ class Destinations:
             if again_ns is None and destination.state is State.OPEN:
                 known.probe, own[PROBING] = task, 1
             task.openings = destination.openings
-            own[WAITING] = self._waiting_at(known.name) + (again_ns is not None)
+            own[WAITING] = self._lineup.held_at(known.name) + (again_ns is not None)
         return None if again_ns is None else again_ns / SECOND_NS
 
     def leave(self, task: InHand, *, was_begun: bool) -> bool:
@@ -141,13 +135,15 @@ class Destinations:
             return False
         return self._note_failed(known, task, now, is_probe=is_probe)
 
-    def is_at_fault(self, task: InHand) -> bool:
-        """Whether a connection error may be laid to the task: another one was done there since it was first tried."""
-        known = self._known.get(task.destination or "")
-        return known is None or (known.done_at is not None and known.done_at > task.attempt.first_at)
+    def put_off(self, is_left: Callable[[InHand], bool] | None) -> Iterator[tuple[InHand, Conclusion]]:
+        """As `rules.PutsOff` has it."""
+        if is_left is None:
+            return self._putting_off.when_full(self._away())
+        return self._putting_off.when_left(self._away(), is_left)
 
-    def away(self, now: float) -> Iterator[tuple[str, float]]:
-        """The gates of those that are not closed, and for how long each has not been."""
+    def _away(self) -> Iterator[tuple[str, float]]:
+        """The gates of those that are not closed, and for how many seconds each has not been."""
+        now = self._clock.monotonic()
         for name, known in self._known.items():
             if known.row.words[0] & 0xFF:
                 yield name, now - Destination.of(known.row.words).since_ns / SECOND_NS
@@ -176,7 +172,6 @@ class Destinations:
         return False if issubclass(ended.kind, self._failures) else None
 
     def _note_done(self, known: Known, task: InHand, now: float, *, is_probe: bool) -> None:
-        known.done_at = self._clock.wall()
         _, failures_in_a_row, openings = looked_at(known.row.words[0])
         if openings != task.openings:
             return  # it began before the destination opened, and says nothing of how it is now
@@ -212,7 +207,7 @@ class Destinations:
             else:
                 destination.note(self._policy, now_ns, known.untold)
             known.untold, known.tell_at = NOTHING, now + TELL_S
-            known.row.own[WAITING] = self._waiting_at(known.name)
+            known.row.own[WAITING] = self._lineup.held_at(known.name)
             forgotten_s = FORGOTTEN_S if destination.state is State.CLOSED else LONGEST_OUTAGE_S
             known.row.idle_from(now_ns + int(forgotten_s * SECOND_NS))
 
@@ -234,7 +229,7 @@ class Destinations:
     def _forget_one(self) -> None:
         """Leave the row of the destination that has been known longest, and of which no task waits or is a probe."""
         for name, known in self._known.items():
-            if known.probe is None and not self._waiting_at(name):
+            if known.probe is None and not self._lineup.held_at(name):
                 for word in range(len(known.row.own)):
                     known.row.own[word] = 0
                 del self._known[name]
@@ -243,14 +238,13 @@ class Destinations:
     @contextmanager
     def _changing(self, known: Known, now: float, error: str = "") -> Iterator[Destination | None]:
         """The state, written back when the block ends, and told of where it opens or is closed; None: not now."""
-        with self._table.changing(known.name) as row:
-            if row is None:
+        with changing(self._table, known.name) as changed:
+            if changed is None:
                 yield None
                 return
-            destination = Destination.of(row.words)
+            destination, _ = changed
             was = destination.state
             yield destination
-            row.words[:WORDS] = memoryview(array("Q", destination.words()))
         if was.is_away is not destination.state.is_away:
             self._tell_of(known.name.removeprefix(self._prefix), destination, now, error)
 

@@ -20,6 +20,7 @@ from consumerd.worker.window.ahead import Ahead
 from consumerd.worker.window.alone import Alone
 from consumerd.worker.window.batches import Batches
 from consumerd.worker.window.in_hand import BatchInHand, InHand
+from consumerd.worker.window.keys import KeyOf
 from consumerd.worker.window.lanes import Gathers, Lanes
 from consumerd.worker.window.lineup import Lineup
 from consumerd.worker.window.retry_lanes import RetryLanes
@@ -30,8 +31,6 @@ LOOK_UP_S = 0.4
 
 DRY_S = 0.01
 """A source that had nothing is asked again after so long, while tasks run."""
-
-KeyOf = Callable[[Attempt], Hashable]
 
 
 class WindowHandling:
@@ -60,15 +59,13 @@ class WindowHandling:
         self._key_of = key_of
         self._suspects = parts.suspects
         self._lineup = lineup
-        retries = RetryLanes(parts.share, lineup, context.clock)
-        self._rules = Rules((*rules, retries), lineup)
+        self._rules = Rules((*rules, RetryLanes(parts.share, lineup, context.clock)), lineup)
         self._batches = Batches(context, parts)
         self._ahead = Ahead()
         self._running = self._parked = 0
         self._alone = Alone(parts)
         self._can_stop = parts.hooks.can_stop_consume if parts.has_hooks_between else None
-        self._is_dry = False
-        self._is_leaving = self._fills_holes = False
+        self._is_dry = self._is_leaving = self._fills_holes = False
         self._error: BaseException | None = None
         lanes.on_ended = self._end
 
@@ -153,6 +150,7 @@ class WindowHandling:
         self._lanes.wait(self._patience_s())
         if self._parts.breaker.is_open and self._running:
             self._take_back()  # from here on they start one at a time
+        self._put_off()
         self._batches.settle()
 
     def _patience_s(self) -> float:
@@ -221,8 +219,6 @@ class WindowHandling:
         task.is_alone = task.is_alone or self._alone.is_on or self._parts.breaker.is_open
         self._lanes.start(task)
 
-    # What has ended
-
     def _end(self, task: InHand) -> bool:
         """An attempt has ended, and the next task starts at once; whether the loop is to look up: to fetch, or end."""
         self._running -= 1 + len(task.others)
@@ -277,6 +273,7 @@ class WindowHandling:
     def _drop(self, left: Collection[BatchInHand] | None = None) -> None:
         """Begin no further attempt at the tasks of these batches, or at any: they come again, but for holes."""
         self._take_back()
+        self._put_off(lambda task: left is None or task.came_in in left)
         has_trouble = self._error is not None or self._gathers is not None or self._parts.breaker.is_open
         is_dropped = self._batches.to_be_dropped(left, () if has_trouble else self._lineup)
         dropped = self._lineup.drop(is_dropped)
@@ -285,6 +282,10 @@ class WindowHandling:
             self._lineup.again(other, 0.0)
         self._parked -= self._batches.give_back(dropped + self._lineup.drop(is_dropped))
         self._batches.settle()
+
+    def _put_off(self, is_left: Callable[[InHand], bool] | None = None) -> None:
+        for task, conclusion in () if self._alone.is_on else self._rules.put_off(is_left):
+            self._bring_on(task, conclusion)
 
     def _take_back(self) -> None:
         """What the lanes were given and have not begun is in the line-up again."""

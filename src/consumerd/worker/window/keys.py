@@ -13,8 +13,10 @@ from consumerd.model.contract import is_overridden
 from consumerd.worker.attempts.attempt import Attempt
 from consumerd.worker.attempts.hooks import Hooks
 from consumerd.worker.window.batch_lane import CoalesceKey
-from consumerd.worker.window.handling import KeyOf
 from consumerd.worker.window.in_hand import InHand
+
+KeyOf = Callable[[Attempt], Hashable]
+"""Of a task: what orders it among others; None: nothing does."""
 
 
 def key_by(consumer: Any, hooks: Hooks) -> KeyOf:  # the user's class

@@ -101,6 +101,10 @@ class Lineup(Generic[ItemT]):
         """How many wait at the gate."""
         return len(self._gates[gate].items) if gate in self._gates else 0
 
+    def held(self, gate: Hashable) -> list[ItemT]:
+        """Those that wait at the gate, in their order."""
+        return [item for _, item in sorted(self._gates[gate].items)] if gate in self._gates else []
+
     def first_at(self, gate: Hashable) -> ItemT | None:
         """The first that waits at the gate; None where none does."""
         return self._gates[gate].items[0][1] if gate in self._gates else None

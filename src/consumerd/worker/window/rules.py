@@ -5,9 +5,10 @@ The loop's thread asks. A task that must wait stands at a *gate* of the line-up:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
+from consumerd.worker.attempts.attempt import Conclusion
 from consumerd.worker.window.in_hand import InHand
 from consumerd.worker.window.lineup import Lineup
 
@@ -46,6 +47,14 @@ class Shared(Rule, Protocol):
         """Write for others to see who waits; called a few times a second."""
 
 
+@runtime_checkable
+class PutsOff(Protocol):
+    """A rule by which tasks may wait so long that they are put off."""
+
+    def put_off(self, is_left: Callable[[InHand], bool] | None) -> Iterable[tuple[InHand, Conclusion]]:
+        """Those that are put off now, and not in the line-up any more. is_left: tasks that the worker leaves."""
+
+
 class Rules:
     """The rules of one worker, in the order in which they are asked."""
 
@@ -54,6 +63,7 @@ class Rules:
         self._shared = [rule for rule in rules if isinstance(rule, Shared)]
         self._lineup = lineup
         self._show_at = 0.0
+        self._putting_off = [rule for rule in rules if isinstance(rule, PutsOff)]
 
     def admit(self, task: InHand, now: float) -> bool:
         """Whether an attempt at the task may begin; else it waits at a gate."""
@@ -90,6 +100,11 @@ class Rules:
     def _waiting(self, gate: Hashable) -> tuple[int, float]:
         first = self._lineup.first_at(gate)
         return self._lineup.held_at(gate), 0.0 if first is None else first.waits_since
+
+    def put_off(self, is_left: Callable[[InHand], bool] | None) -> Iterator[tuple[InHand, Conclusion]]:
+        """Tasks that have waited for too long; or, where the worker leaves some, what waits of these."""
+        for rule in self._putting_off:
+            yield from rule.put_off(is_left)
 
     def _leave(self, rules: Sequence[Rule], task: InHand, *, was_begun: bool) -> bool:
         counts = True

@@ -18,9 +18,10 @@ from consumerd.config.common_keys import CommonKeys
 from consumerd.events.facts import Fact
 from consumerd.model.by_error import ALL_RETRIED, ByError
 from consumerd.model.failure import Failure
-from consumerd.model.outcome import DONE, Dead, Retry
+from consumerd.model.outcome import DONE, Dead, Retry, RetryPolicy
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import Task, TaskId
+from consumerd.sources.memory import MemorySource
 from consumerd.testing import ManualClock
 from consumerd.testing.running import Run
 from consumerd.wire.destinations import BreakerPolicy, State, looked_at
@@ -31,6 +32,7 @@ from consumerd.worker.tasks.interrupts import StopDeadline
 from consumerd.worker.window.destinations import Destinations
 from consumerd.worker.window.in_hand import InHand
 from consumerd.worker.window.lineup import Lineup
+from consumerd.worker.window.putting_off import PuttingOff
 from consumerd.worker.window.rules import Rules
 
 POLICY = BreakerPolicy(share=0.5, least=4, window_s=10.0)
@@ -86,8 +88,11 @@ class Pool:
             name="g/n", lease_owner="", common=CommonKeys(), options=None, emit=self.told.append,
             deadline=StopDeadline(25.0), clock=self.clock, table_place=(self.table.fileno(), holder),
         )  # fmt: skip
-        waiting_at = self.lineups[holder].held_at
-        return Destinations(context, POLICY, name_of, waiting_at, by_error=self.by_error, failures=self.failures)
+        lineup = self.lineups[holder]
+        putting_off = PuttingOff(context, MemorySource(), lineup, RetryPolicy(), self.lanes)
+        return Destinations(
+            context, POLICY, name_of, lineup, putting_off, by_error=self.by_error, failures=self.failures
+        )
 
     def give(self, *names: str, count: int = 1) -> None:
         for number, name in enumerate(names * count):
