@@ -143,3 +143,19 @@ def test_a_destination_is_opened_and_closed_by_hand(tmp_path: Path) -> None:
             told = master.log.read_text()
             assert "destination_opened" in told
             assert "destination_closed" in told
+
+
+def test_tasks_without_retries_outlive_that_their_destination_goes_down(tmp_path: Path) -> None:
+    database, servers, tasks = str(tmp_path / "tasks.sqlite"), Servers(SEED), 40
+    create_table(database)
+    servers.down.add("game-1")
+    with servers.listening() as port:
+        keys = {"database": database, "port": port, "concurrency": 4, "breaker": {"least": 6}}
+        config = write_config(tmp_path, entry("Unlisted", 2, "integration.scenarios.callbacks", **keys))
+        with running(config, state_dir=tmp_path / "state", log=tmp_path / "log", env=environment()) as master:
+            enqueue(database, [{"server": "game-1", "number": number} for number in range(tasks)])
+            wait_until(lambda: "destination_opened" in master.log.read_text(), END_S, message=master.tail)
+            servers.down.clear()
+            wait_until(lambda: sum(call.is_done for call in servers.calls) == tasks, END_S, message=master.tail)
+            assert '"state": "dead"' in master.log.read_text()
+            wait_until(lambda: master.answer("parked", "list")["tasks"] == [], END_S, message=master.tail)

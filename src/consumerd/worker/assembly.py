@@ -118,11 +118,17 @@ class Assembly:
             self._lanes(parts, is_held_up=is_held_up),
             lineup,
             key_of=None if common.ordered is None else key_by(self.consumer, self.hooks),
-            rules=[*self._destinations(lineup), *limits_of(self.consumer, self.context, self.hooks)],
+            rules=[
+                *self._destinations(lineup, parts.breaker),
+                *limits_of(self.consumer, self.context, self.hooks),
+            ],
         )
 
-    def _destinations(self, lineup: Lineup[InHand]) -> Iterator[Destinations]:
-        """Asked before the limits: a task whose destination is down takes nothing of those."""
+    def _destinations(self, lineup: Lineup[InHand], breaker: Breaker) -> Iterator[Destinations]:
+        """Asked before the limits: a task whose destination is down takes nothing of those.
+
+        In order by key nobody is tried again who has died: the next of its key has run.
+        """
         common, keys = self.context.common, self.context.common.breaker
         if not has_destinations(type(self.consumer), common):
             return
@@ -131,7 +137,8 @@ class Assembly:
             BreakerPolicy(keys.share, keys.least, keys.window),
             destination_by(self.consumer, self.hooks, common.destination),
             lineup,
-            PuttingOff(self.context, self.source, lineup, retry_policy(self.consumer, common), common.concurrency),
+            PuttingOff(self.context, self.source, lineup, retry_policy(self.consumer, common), common.at_once.max),
+            breaker.condemned.extend if common.ordered is None else list,
             by_error=by_error(self.consumer, common),
             failures=failures_of(common),
         )

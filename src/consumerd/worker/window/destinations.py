@@ -7,13 +7,15 @@ lock, before each attempt; what has been done is told now and then, what has fai
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from consumerd import events
 from consumerd.model.by_error import ByError, Errors, Listed
 from consumerd.model.outcome import Dead, Done, Retry
+from consumerd.model.task import TaskId
 from consumerd.wire.destination_rows import PROBING, USED, WAITING, changing, prefix_of
 from consumerd.wire.destinations import (
     SECOND_NS,
@@ -27,6 +29,7 @@ from consumerd.wire.shared_table import Row
 from consumerd.worker.attempts.attempt import ENDS_OF_A_WORKER, Cancelled, Conclusion, Ending, Raised, Refused
 from consumerd.worker.attempts.judge import ENDS_OF_A_TRANSACTION
 from consumerd.worker.tasks.context import WorkerContext
+from consumerd.worker.tasks.due import LOOK_OTHERWISE_S
 from consumerd.worker.window.in_hand import InHand
 from consumerd.worker.window.lineup import Lineup
 from consumerd.worker.window.putting_off import PuttingOff
@@ -43,7 +46,8 @@ FORGOTTEN_S = 600.0
 LONGEST_OUTAGE_S = 86_400.0
 
 MOST_KNOWN = 1000
-
+MOST_SPARED = 100
+"""So many tasks of a destination, at most, are tried again that have died while it was not known to be down."""
 
 NOTHING = Ended()
 
@@ -54,6 +58,7 @@ class Known:
 
     untold: what has ended, since it opened so often, and is not in the row yet.
     probe: the task of its own that is the probe.
+    failed: when a first attempt has failed at which task while it was closed, and had opened so often.
     """
 
     name: str
@@ -62,6 +67,7 @@ class Known:
     untold: Ended = NOTHING
     tell_at: float = 0.0
     probe: InHand | None = None
+    failed: deque[tuple[float, int, TaskId]] = field(default_factory=lambda: deque(maxlen=MOST_SPARED))
 
 
 class Destinations:
@@ -74,11 +80,13 @@ class Destinations:
         name_of: Callable[[InHand], str],
         lineup: Lineup[InHand],
         putting_off: PuttingOff,
+        revive: Callable[[Iterable[TaskId]], object],
         *,
         by_error: ByError,
         failures: Errors = (),
     ) -> None:
-        """name_of: what a task needs; empty where that is nothing.
+        """name_of: what a task needs; empty where that is nothing. revive: has tasks that have died tried again.
+
         by_error: which errors are retried. failures: those that show that it is down; none: all of these, and `Retry`.
         """
         self._table = context.table
@@ -88,6 +96,8 @@ class Destinations:
         self._name_of = name_of
         self._lineup = lineup
         self._putting_off = putting_off
+        self._revive = revive
+        self._spare_at = 0.0
         self._by_error = by_error
         self._failures = failures
         self._prefix = prefix_of(context.name)
@@ -137,9 +147,22 @@ class Destinations:
 
     def put_off(self, is_left: Callable[[InHand], bool] | None) -> Iterator[tuple[InHand, Conclusion]]:
         """As `rules.PutsOff` has it."""
-        if is_left is None:
-            return self._putting_off.when_full(self._away())
-        return self._putting_off.when_left(self._away(), is_left)
+        if is_left is not None:
+            return self._putting_off.when_left(self._away(), is_left)
+        self._spare()
+        return self._putting_off.when_full(self._away())
+
+    def _spare(self) -> None:
+        """Where a destination has opened, nobody has died of the attempts that have shown it."""
+        now = self._clock.monotonic()
+        if now < self._spare_at:
+            return
+        self._spare_at = now + TELL_S
+        for known in self._known.values():
+            if known.failed and known.failed[0][1] != (openings := looked_at(known.row.words[0])[2]):
+                since = now - self._policy.window_s - LOOK_OTHERWISE_S
+                self._revive([task_id for at, was, task_id in known.failed if at >= since and was != openings])
+                known.failed.clear()
 
     def _away(self) -> Iterator[tuple[str, float]]:
         """The gates of those that are not closed, and for how many seconds each has not been."""
@@ -187,9 +210,13 @@ class Destinations:
             known.untold = Ended(untold.done, untold.failures + 1, untold.tasks + (task.attempt.tried == 0))
             error = task.ended.failure.error if isinstance(task.ended, Raised) else "the handler asked for a retry"
             self._tell(known, now, is_probe=is_probe, is_done=False, error=error)
+        if not isinstance(task.ended, Raised) or task.ended.verdict is not None:
+            return False
         state, _, openings = looked_at(known.row.words[0])
         is_away = state.is_away or openings != task.openings
-        return is_away and isinstance(task.ended, Raised) and task.ended.verdict is None
+        if not is_away and task.task.id is not None and task.task.attempts <= task.attempt.tried:
+            known.failed.append((now, openings, task.task.id))
+        return is_away
 
     def _untold(self, known: Known, openings: int) -> Ended:
         if known.openings != openings:

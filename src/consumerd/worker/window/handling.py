@@ -105,6 +105,7 @@ class WindowHandling:
     def try_parked(self) -> Generator[None]:
         """Parked tasks that are due take free lanes; and where none is free, their share of those that become so."""
         yield
+        self._put_off()
         limit = max(min(self._lanes.room, self._lanes.width - self._parked), self._parts.share.lanes - self._parked)
         if self._is_leaving or limit <= 0:
             return

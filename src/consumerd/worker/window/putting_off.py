@@ -49,10 +49,10 @@ class PuttingOff:
     def when_full(self, away: Iterable[tuple[str, float]]) -> Iterator[tuple[InHand, Conclusion]]:
         """Tasks that are put off now. away: the gates of what is down, and for how many seconds each has been."""
         now = self._clock.monotonic()
-        if not self._may or now < self._look_at:
+        if now < self._look_at:
             return
         self._look_at = now + LOOK_S
-        unsettled = self._source.unsettled() / self._common.max_unsettled
+        unsettled = self._source.unsettled() / self._common.max_unsettled if self._may else 0.0
         for gate, away_s in away:
             held = self._lineup.held(gate)
             if unsettled >= VERY_FULL:

@@ -23,7 +23,7 @@ from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.task import Task, TaskId
 from consumerd.sources.memory import MemorySource
 from consumerd.testing import ManualClock
-from consumerd.testing.running import Run
+from consumerd.testing.running import NAME, Run
 from consumerd.wire.destinations import BreakerPolicy, State, looked_at
 from consumerd.wire.shared_table import SharedTable
 from consumerd.worker.attempts.attempt import Attempt, Ending, Raised
@@ -71,6 +71,7 @@ class Pool:
     tried: Counter[str] = field(default_factory=Counter)
     done: Counter[str] = field(default_factory=Counter)
     counted: Counter[str] = field(default_factory=Counter)
+    revived: list[TaskId] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.table = SharedTable.create(self.clock)
@@ -91,7 +92,14 @@ class Pool:
         lineup = self.lineups[holder]
         putting_off = PuttingOff(context, MemorySource(), lineup, RetryPolicy(), self.lanes)
         return Destinations(
-            context, POLICY, name_of, lineup, putting_off, by_error=self.by_error, failures=self.failures
+            context,
+            POLICY,
+            name_of,
+            lineup,
+            putting_off,
+            self.revived.extend,
+            by_error=self.by_error,
+            failures=self.failures,
         )
 
     def give(self, *names: str, count: int = 1) -> None:
@@ -218,6 +226,21 @@ def test_the_errors_that_show_that_it_is_down_may_be_named(kind: type[BaseExcept
     assert pool.state("a") is state
 
 
+def test_of_each_worker_those_are_tried_again_that_have_died_just_before_it_opened() -> None:
+    pool = Pool(workers=2, lanes=1, down={"a": raised()})
+    for worker in (0, 0, 1, 1, 1):
+        pool.lineups[worker].add(task("a"))
+    pool.run(TAKES_S * 1.5)
+    for rule in pool.rules:
+        list(rule.put_off(None))
+    assert (pool.state("a"), pool.revived) == (State.CLOSED, [])
+    pool.run(1.0)
+    assert (pool.state("a"), pool.counted["a"]) == (State.OPEN, 3)
+    for rule in pool.rules * 2:
+        list(rule.put_off(None))
+    assert len(pool.revived) == 3
+
+
 class Calling(BaseConsumer):
     """Its records name what they need; `a` is down."""
 
@@ -226,13 +249,14 @@ class Calling(BaseConsumer):
     def __init__(self, worker_id: int, **kwargs: Any) -> None:
         super().__init__(worker_id, **kwargs)
         self.tried: list[str] = []
+        self.is_down = True
 
     def task_destination(self, record: Any) -> object:
         return record["server"]
 
     async def handle_task(self, offset: int, record: Any) -> object:
         self.tried.append(record["server"])
-        if record["server"] == "a":
+        if record["server"] == "a" and (self.is_down or record.get("is_bad")):
             raise OSError("it does not answer")
 
 
@@ -253,6 +277,23 @@ def test_a_worker_whose_consumer_names_destinations(consumer_class: type[Calling
         run.turn()
     run.clock.advance(2.0)
     run.turn(2)
-    assert (len(run.told("destination_opened")), len(run.dead())) == (1, 3)
+    assert len(run.told("destination_opened")) == 1
     assert run.consumer.tried.count("a") <= 4 + concurrency + 2
+    run.stop()
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_nobody_dies_of_the_attempts_that_show_that_it_is_down(concurrency: int) -> None:
+    records = [{"server": "a", "is_bad": number == 1} for number in range(12)]
+    run = Run(Calling, records, configs={"concurrency": concurrency, "breaker": {"least": 4}})
+    while not run.told("destination_opened"):
+        run.turn()
+    run.clock.advance(2.0)
+    run.turn(20)
+    assert (run.done, run.dead()) == (0, {})
+    run.consumer.is_down = False
+    for _ in range(400):
+        run.turn()
+        run.clock.advance(0.1)
+    assert (run.done, list(run.dead())) == (11, [f"{NAME}:1"])
     run.stop()

@@ -117,6 +117,7 @@ def test_parked_tasks_that_are_due_again_do_not_take_the_places_of_others() -> N
 @pytest.mark.parametrize(("policy", "configs"), [(RetryPolicy(), {}), (DEFERRING, {"ordered": "key"})])
 def test_where_they_may_not_be_put_off_they_wait(policy: RetryPolicy, configs: dict[str, object]) -> None:
     assert Waiting("tttt", policy, configs).put_off(used=1.0) == {}
+    assert sorted(Waiting("tpppt", policy, configs).put_off(used=1.0)) == [1, 2]
 
 
 @pytest.mark.parametrize("is_positional", [True, False])
