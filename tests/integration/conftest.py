@@ -18,6 +18,26 @@ from servers.postgres import launch_postgres
 Server = TypeVar("Server", KafkaServer, DatabaseServer)
 
 
+LONGEST_FIRST = ("test_kills", "test_autoscaling", "test_watchdog", "test_schedules", "test_events", "test_chaos")
+"""Files whose tests begin first where several processes share them, so that none is left alone with a long one."""
+
+
+@pytest.hookimpl(tryfirst=True)  # xdist looks at the marks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, one has all that need a broker, which is slow to start."""
+    if not config.pluginmanager.has_plugin("xdist"):
+        return
+    for item in items:
+        if "kafka" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("kafka"))
+
+    def place(item: pytest.Item) -> tuple[bool, int]:
+        rank = LONGEST_FIRST.index(item.path.stem) if item.path.stem in LONGEST_FIRST else len(LONGEST_FIRST)
+        return item.get_closest_marker("xdist_group") is None, rank
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[KafkaServer]:
     """A broker that all tests share: it is only to be used, see `restartable_kafka`."""
