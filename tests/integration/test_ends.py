@@ -85,7 +85,7 @@ def test_what_a_task_has_begun_is_finished_and_the_imports_is_left_to_the_zygote
 
 def test_a_thread_that_a_task_has_begun_holds_a_stop_up_to_its_deadline_and_is_named(directory: Path) -> None:
     with started(directory, "Endless") as master:
-        wait_until(lambda: "threads_cut" in master.log.read_text(), deadline_s=20, message=lambda: master.tail())
+        wait_until(lambda: "threads_cut" in master.log.read_text(), deadline_s=60, message=lambda: master.tail())
         [line] = [line for line in master.log.read_text().splitlines() if "threads_cut" in line]
         assert json.loads(line)["threads"] == "task-thread"
         wait_for(master, lambda found: found["pools"][0]["workers_finished"], "the worker's end")

@@ -18,7 +18,7 @@ from integration.scenarios.running import Running, environment, kill, running
 from servers.waiting import wait_until
 
 TASK_S = 0.01
-END_S = 40.0
+END_S = 90.0
 NUMBERS = (16, 3, 8)
 AT_ONCE = 400
 """So many rows a worker may have handled when it is killed, and not marked."""

@@ -18,7 +18,7 @@ from servers.kafka import KafkaServer, TopicFactory
 from servers.process import Plan, ServerProcess
 from servers.waiting import has_ended, wait_until
 
-_GONE_S = 15.0
+_GONE_S = 60.0
 
 _LAUNCHES = {
     "kafka": "from servers.kafka import KafkaServer; server = KafkaServer.launch()",

@@ -26,7 +26,7 @@ from servers.environment import is_ci
 from servers.proxy import Proxy, between
 from servers.waiting import wait_until
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 _WAITS = {
     "mysql": "SELECT count(*) FROM information_schema.processlist WHERE state = 'Updating'",
     "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'",

@@ -13,7 +13,7 @@ from integration.scenarios.running import Answer, Running
 from servers.waiting import wait_until
 
 POOLS = "integration.scenarios.small_pools"
-SOON_S = 20.0
+SOON_S = 60.0
 STOP_TIMEOUT_S = 2
 
 
