@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.brokers import kafka
+from benchmarks.brokers import kafka, redis
 from benchmarks.figures import Better, Figure
 from benchmarks.proc import pss_bytes, spent_s, tree
 from benchmarks.running import RunningMaster
@@ -32,6 +32,8 @@ PEERS = {
     "aiokafka": ("aiokafka==0.14.0",),
     "faststream": ("faststream[kafka]==0.7.8",),
 }
+CELERY = ("celery[redis]==5.7.0", "gevent==26.9.0")
+CELERY_TASKS = 20_000
 
 
 def figures() -> Iterator[Figure]:
@@ -52,14 +54,31 @@ def figures() -> Iterator[Figure]:
 
 def _beside_peers(server: KafkaServer) -> Iterator[Figure]:
     """The best of the event loops by hand is above; here are those that others have written."""
-    module = ["-m", "benchmarks.concurrency.run", "consumerd", server.brokers, "calls", str(RECORDS), "async"]
-    ours = _pace([sys.executable, *module])
+    ours = _ours(server, "async")
     for name, wanted in PEERS.items():
         python = environment(f"concurrency-{name}", wanted) / "bin/python"
         script = str(Path(__file__).with_name("peers.py"))
         theirs = _pace([str(python), script, name, server.brokers, "calls", str(RECORDS)])
         what = f"Kafka, 100 tasks of 5 ms at once, beside {wanted[0].replace('==', ' ')}"
         yield Figure(what, f"{ours:,.0f}/s", f"{theirs:,.0f}/s", ours / theirs, 1.0)
+    yield from _beside_celery(_ours(server, "threads"))
+
+
+def _beside_celery(ours: float) -> Iterator[Figure]:
+    """It has a queue of its own, which is filled before; ours reads a topic of Kafka."""
+    folder = environment("concurrency-celery", CELERY)
+    script = str(Path(__file__).with_name("celery_peer.py"))
+    for pool in ("threads", "gevent"):
+        with redis() as url:
+            theirs = _pace([str(folder / "bin/python"), script, pool, url, str(CELERY_TASKS)])
+        queue = url.partition(":")[0]
+        what = f"100 tasks of 5 ms at once, threads on Kafka, beside celery 5.7.0 with {pool} on {queue}"
+        yield Figure(what, f"{ours:,.0f}/s", f"{theirs:,.0f}/s", ours / theirs, 1.0)
+
+
+def _ours(server: KafkaServer, handler: str) -> float:
+    module = ["-m", "benchmarks.concurrency.run", "consumerd", server.brokers, "calls", str(RECORDS), handler]
+    return _pace([sys.executable, *module])
 
 
 def _slow_calls() -> Iterator[Figure]:

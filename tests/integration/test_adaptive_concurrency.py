@@ -62,6 +62,9 @@ class Server(ThreadingHTTPServer):
         self._changed = threading.Condition()
         self._serving, self._knee = 0, FEW
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Who has called is gone: the worker is stopped at the end."""
+
     def serves(self, at_once: int) -> None:
         with self._changed:
             self._knee = at_once
