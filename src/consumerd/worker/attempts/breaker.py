@@ -19,7 +19,10 @@ from consumerd.worker.tasks.interrupts import Interrupt
 
 
 class Outage:
-    """Since when the source, the parking store or what tasks need is away, and when to ask it again."""
+    """Since when the source, the parking store or what tasks need is away, and when to ask it again.
+
+    is_on: whether there was no answer when it was last asked.
+    """
 
     def __init__(
         self, context: WorkerContext, away: Event[...], back: Event[...], *, first_s: float, longest_s: float
@@ -31,19 +34,15 @@ class Outage:
         self._back = back
         self._first_s = first_s
         self._longest_s = longest_s
-        self._since: float | None = None
+        self.is_on = False
+        self._since = 0.0
         self._pause_s = first_s
         self._until = 0.0
 
     @property
-    def is_on(self) -> bool:
-        """Whether there was no answer when it was last asked."""
-        return self._since is not None
-
-    @property
     def lasts_s(self) -> float:
         """For how long it has been away; 0 where it is not."""
-        return 0.0 if self._since is None else self._clock.monotonic() - self._since
+        return self._clock.monotonic() - self._since if self.is_on else 0.0
 
     @property
     def pause_left_s(self) -> float:
@@ -53,8 +52,8 @@ class Outage:
     def note(self, error: object, *, is_asked_at_once: bool = False, **fields: str) -> None:
         """It did not answer. fields: further ones of the report. is_asked_at_once: without a pause."""
         now = self._clock.monotonic()
-        if self._since is None:
-            self._since, self._pause_s = now, self._first_s
+        if not self.is_on:
+            self.is_on, self._since, self._pause_s = True, now, self._first_s
             self._emit(self._away(error=str(error), **fields))
         if not is_asked_at_once:
             self._until = now + self._pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - workers do not ask in step
@@ -62,9 +61,9 @@ class Outage:
 
     def end(self, **fields: str) -> None:
         """It answered. Nothing where it is not away."""
-        if self._since is not None:
+        if self.is_on:
             away_s = round(self.lasts_s, 3)
-            self._since = None
+            self.is_on = False
             self._emit(self._back(away_s=away_s, **fields))
 
 
@@ -123,7 +122,7 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        return self.is_away or self.are_failing
+        return self._outage.is_on or self._failing.is_on
 
     @property
     def is_away(self) -> bool:
@@ -201,6 +200,8 @@ class Breaker:
             self._renew()
 
     def _end_run(self, **then: str) -> None:
+        if not self._kind:
+            return  # nor is it away
         self._kind, self._attempts, self._tasks = "", 0, 0
         self._outage.end(**then)
 

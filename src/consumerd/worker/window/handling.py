@@ -76,10 +76,11 @@ class WindowHandling:
     def wants(self) -> int:
         """As many as can start soon, and as there is room for their payloads."""
         ready, width = self._lineup.ready, self._lanes.width
+        wanted = 0 if self._gathers is not None else self._ahead.wants(self._running + ready, width)
+        if not wanted and self._gathers is None:
+            return 0  # after most tasks
         room = 0 if self._rules.are_shut(width) else self._batches.room()
-        if self._gathers is not None:
-            return min(room, self._gathers.wants(ready, is_full=not room))
-        return min(room, self._ahead.wants(self._running + ready, width))
+        return min(room, wanted if self._gathers is None else self._gathers.wants(ready, is_full=not room))
 
     def rests_for_s(self) -> float:
         if self._gathers is None or self._lineup.ready:

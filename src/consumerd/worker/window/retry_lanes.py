@@ -28,7 +28,8 @@ class RetryLanes:
         self._began: dict[InHand, tuple[float, bool]] = {}
 
     def gate(self, task: InHand) -> Hashable:
-        if task.task.attempts <= task.attempt.tried:
+        attempt = task.attempt
+        if attempt.task.attempts <= attempt.tried:
             return None
         is_held = (
             isinstance(task.came_in, ParkedTask)
