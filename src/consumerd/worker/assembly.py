@@ -40,7 +40,7 @@ from consumerd.worker.tasks.suspects import Suspects
 from consumerd.worker.window.adaptive_lanes import AdaptiveLanes
 from consumerd.worker.window.batch_lane import BatchLane
 from consumerd.worker.window.destinations import Destinations
-from consumerd.worker.window.gathering import Rules
+from consumerd.worker.window.gathering import Batching
 from consumerd.worker.window.handling import WindowHandling
 from consumerd.worker.window.in_hand import InHand
 from consumerd.worker.window.keys import coalesce_key, destination_by, has_destinations, key_by
@@ -186,13 +186,13 @@ class Assembly:
 
     def _batch_lane(self, handle: Handler, parts: Parts) -> Lanes:
         common, source = self.context.common, self.source
-        rules, coalesce = Rules(common.batch_size, common.batch_linger), common.coalesce
+        batching, coalesce = Batching(common.batch_size, common.batch_linger), common.coalesce
         if coalesce is not None:
-            rules = replace(rules, keep=coalesce.keep, quiet_s=coalesce.quiet, max_wait_s=coalesce.max_wait)
+            batching = replace(batching, keep=coalesce.keep, quiet_s=coalesce.quiet, max_wait_s=coalesce.max_wait)
         return BatchLane(
             self.context,
             BatchMaker(self.context, self._maker(self.handlers.any_record), handle, parts.single.records.decoder),
-            rules,
+            batching,
             None if coalesce is None else coalesce_key(self.consumer, self.hooks, coalesce.by),
             is_full=lambda: source.unsettled() >= common.max_unsettled,
         )

@@ -21,7 +21,7 @@ from consumerd.worker.attempts.batch_maker import BatchMaker
 from consumerd.worker.attempts.maker import UNSEEN, Ready
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.running import RUNNING
-from consumerd.worker.window.gathering import Fold, Gathering, Rules
+from consumerd.worker.window.gathering import Batching, Fold, Gathering
 from consumerd.worker.window.in_hand import InHand
 
 CoalesceKey = Callable[[object], Hashable]
@@ -35,7 +35,7 @@ class BatchLane:
         self,
         context: WorkerContext,
         maker: BatchMaker,
-        rules: Rules,
+        batching: Batching,
         key_of: CoalesceKey | None,
         is_full: Callable[[], bool],
     ) -> None:
@@ -44,13 +44,13 @@ class BatchLane:
         self._maker = maker
         self._key_of = key_of
         self._is_full = is_full
-        self.width = rules.size
+        self.width = batching.size
         self._is_across = context.common.batch_across
         self._interrupts = context.interrupts
         self._clock = context.clock
         self._board = context.board
-        self._lanes = context.board.lanes(rules.size)
-        self._gathering: Gathering[InHand] = Gathering(rules)
+        self._lanes = context.board.lanes(batching.size)
+        self._gathering: Gathering[InHand] = Gathering(batching)
         self._next: deque[list[InHand]] = deque()
         self._ended: deque[InHand] = deque()
         self._is_hurried = False

@@ -21,7 +21,7 @@ Keep = Literal["newest", "oldest", "all"]
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class Batching:
     """size: how many items of a batch are handed out, at most.
 
     keep: which items of a key are handed out; the others are finished with it.
@@ -52,8 +52,8 @@ class Fold(NamedTuple, Generic[ItemT]):
 class Gathering(Generic[ItemT]):
     """Items from when they come until they go with a batch."""
 
-    def __init__(self, rules: Rules) -> None:
-        self._rules = rules
+    def __init__(self, batching: Batching) -> None:
+        self._batching = batching
         self._groups: dict[Hashable, _Group[ItemT]] = {}
 
     def __bool__(self) -> bool:
@@ -65,8 +65,8 @@ class Gathering(Generic[ItemT]):
         key: None: it stands for itself alone. is_ready: it is not waited for.
         """
         if group not in self._groups:
-            self._groups[group] = _Group(self._rules)
-        self._groups[group].add(item, key, now, now if is_ready else self._rules.ready_at(now, now))
+            self._groups[group] = _Group(self._batching)
+        self._groups[group].add(item, key, now, now if is_ready else self._batching.ready_at(now, now))
 
     def due_at(self, now: float) -> float:
         """When the next batch is to go if nothing is added until then; now or earlier: at once. inf where all is empty.
@@ -119,7 +119,7 @@ class _Folded(Generic[ItemT]):
 class _Group(Generic[ItemT]):
     """waiting: what is not ready, by when it was to be. ready: in order; so many items of it would be handed out."""
 
-    rules: Rules
+    batching: Batching
     by_key: dict[Hashable, _Folded[ItemT]] = field(default_factory=dict)
     waiting: list[tuple[float, int, _Folded[ItemT]]] = field(default_factory=list)
     ready: deque[_Folded[ItemT]] = field(default_factory=deque)
@@ -132,10 +132,10 @@ class _Group(Generic[ItemT]):
 
     @property
     def due_at(self) -> float:
-        if self.ready_items >= self.rules.size:
+        if self.ready_items >= self.batching.size:
             return -math.inf
         since = [self.ready[0].ready_at] if self.ready else [at for at, _, _ in self.waiting[:1]]
-        return min(since, default=math.inf) + self.rules.linger_s
+        return min(since, default=math.inf) + self.batching.linger_s
 
     def add(self, item: ItemT, key: Hashable | None, now: float, ready_at: float) -> None:
         folded = None if key is None else self.by_key.get(key)
@@ -147,8 +147,8 @@ class _Group(Generic[ItemT]):
         else:
             folded.items.append(item)
             if not folded.is_ready:
-                folded.ready_at = self.rules.ready_at(folded.first_at, now)
-            elif self.rules.keep == "all":
+                folded.ready_at = self.batching.ready_at(folded.first_at, now)
+            elif self.batching.keep == "all":
                 self.ready_items += 1
 
     def advance(self, now: float) -> None:
@@ -159,14 +159,14 @@ class _Group(Generic[ItemT]):
     def take(self) -> list[Fold[ItemT]]:
         """A batch of what is ready."""
         taken: list[Fold[ItemT]] = []
-        while self.ready and len(taken) < self.rules.size:
+        while self.ready and len(taken) < self.batching.size:
             folded = self.ready[0]
-            if self.rules.keep == "all":
-                room = self.rules.size - len(taken)
+            if self.batching.keep == "all":
+                room = self.batching.size - len(taken)
                 taken += map(Fold, folded.items[:room])
                 del folded.items[:room]
             else:
-                at = -1 if self.rules.keep == "newest" else 0
+                at = -1 if self.batching.keep == "newest" else 0
                 item = folded.items.pop(at)
                 taken.append(Fold(item, tuple(folded.items)))
                 folded.items.clear()
@@ -185,6 +185,6 @@ class _Group(Generic[ItemT]):
         folded.is_ready = folded.ready_at <= now
         if folded.is_ready:
             self.ready.append(folded)
-            self.ready_items += len(folded.items) if self.rules.keep == "all" else 1
+            self.ready_items += len(folded.items) if self.batching.keep == "all" else 1
         else:
             heapq.heappush(self.waiting, (folded.ready_at, next(self.numbers), folded))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumerd.worker.window.gathering import Gathering, Rules
+from consumerd.worker.window.gathering import Batching, Gathering
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Item:
     key: str | None = None
 
 
-def gathering_of(rules: Rules, *added: tuple[float, Item]) -> Gathering[Item]:
-    gathering: Gathering[Item] = Gathering(rules)
+def gathering_of(batching: Batching, *added: tuple[float, Item]) -> Gathering[Item]:
+    gathering: Gathering[Item] = Gathering(batching)
     for at, item in added:
         gathering.add(item, group=item.group, key=item.key, now=at)
     return gathering
@@ -33,7 +33,7 @@ def numbers(folds: Sequence[tuple[Item, tuple[Item, ...]]]) -> list[tuple[int, .
 
 
 def test_a_batch_goes_when_it_is_full_and_the_rest_when_it_has_lingered() -> None:
-    gathering = gathering_of(Rules(2, linger_s=1.0), *((0.0, Item(number)) for number in range(3)))
+    gathering = gathering_of(Batching(2, linger_s=1.0), *((0.0, Item(number)) for number in range(3)))
     assert numbers(gathering.take(0.0)) == [(0,), (1,)]
     assert gathering.take(0.5) == []
     assert gathering.due_at(0.5) == 1.0
@@ -42,7 +42,7 @@ def test_a_batch_goes_when_it_is_full_and_the_rest_when_it_has_lingered() -> Non
 
 
 def test_groups_do_not_mix_and_the_oldest_goes_first() -> None:
-    gathering = gathering_of(Rules(9), (0.0, Item(0, 1)), (0.1, Item(1, 2)), (0.2, Item(2, 1)))
+    gathering = gathering_of(Batching(9), (0.0, Item(0, 1)), (0.1, Item(1, 2)), (0.2, Item(2, 1)))
     assert numbers(gathering.take(1.0)) == [(0,), (2,)]
     assert numbers(gathering.take(1.0)) == [(1,)]
 
@@ -52,20 +52,20 @@ def test_groups_do_not_mix_and_the_oldest_goes_first() -> None:
 )
 def test_what_is_kept_of_a_key(keep: object, handed_out: list[tuple[int, ...]]) -> None:
     gathering = gathering_of(
-        Rules(9, keep=keep),  # type: ignore[arg-type]  # of a list of cases
+        Batching(9, keep=keep),  # type: ignore[arg-type]  # of a list of cases
         *((0.0, Item(number, key="aba"[number])) for number in range(3)),
     )
     assert numbers(gathering.take(0.0)) == handed_out
 
 
 def test_a_key_with_more_items_than_a_batch_goes_in_several() -> None:
-    gathering = gathering_of(Rules(2, keep="all"), *((0.0, Item(number, key="a")) for number in range(5)))
+    gathering = gathering_of(Batching(2, keep="all"), *((0.0, Item(number, key="a")) for number in range(5)))
     assert [numbers(gathering.take(0.0)) for _ in range(3)] == [[(0,), (1,)], [(2,), (3,)], [(4,)]]
 
 
 def test_a_key_that_changes_is_waited_for_but_not_for_ever() -> None:
     gathering = gathering_of(
-        Rules(9, quiet_s=2.0, max_wait_s=5.0), *((float(at), Item(at, key="a")) for at in range(5))
+        Batching(9, quiet_s=2.0, max_wait_s=5.0), *((float(at), Item(at, key="a")) for at in range(5))
     )
     gathering.add(Item(9, key="b"), group=0, key="b", now=4.0)
     assert gathering.take(4.9) == []
@@ -74,14 +74,14 @@ def test_a_key_that_changes_is_waited_for_but_not_for_ever() -> None:
 
 
 def test_a_hurried_batch_waits_for_nothing() -> None:
-    gathering = gathering_of(Rules(9, linger_s=1.0, max_wait_s=60.0), (0.0, Item(0, key="a")), (0.0, Item(1, 1)))
+    gathering = gathering_of(Batching(9, linger_s=1.0, max_wait_s=60.0), (0.0, Item(0, key="a")), (0.0, Item(1, 1)))
     assert numbers(gathering.take(0.0, is_hurried=True)) == [(0,)]
     assert numbers(gathering.take_group(1)) == [(1,)]
     assert (gathering.take_group(1), gathering.take(0.0, is_hurried=True)) == ([], [])
 
 
 RULES = st.builds(
-    Rules,
+    Batching,
     st.integers(1, 4),
     linger_s=st.sampled_from([0.0, 1.0, 3.0]),
     keep=st.sampled_from(["newest", "oldest", "all"]),
@@ -99,8 +99,8 @@ STEPS = st.lists(
 
 
 @given(RULES, STEPS)
-def test_each_item_goes_once_in_order_and_in_time(rules: Rules, steps: list[tuple[str, int, str | None]]) -> None:
-    gathering: Gathering[Item] = Gathering(rules)
+def test_each_item_goes_once_in_order_and_in_time(batching: Batching, steps: list[tuple[str, int, str | None]]) -> None:
+    gathering: Gathering[Item] = Gathering(batching)
     now, came, there = 0.0, dict[int, float](), dict[int, Item]()
     for step, number, key in steps:
         match step:
@@ -115,24 +115,24 @@ def test_each_item_goes_once_in_order_and_in_time(rules: Rules, steps: list[tupl
                 there.clear()
             case _:
                 folds = gathering.take(now, is_hurried=step == "hurry")
-                check_batch(rules, [(fold.item, fold.others) for fold in folds], there)
+                check_batch(batching, [(fold.item, fold.others) for fold in folds], there)
                 assert folds or not (there and step == "hurry")
         assert bool(gathering) == bool(there)
         assert gathering.due_at(now) <= min(
-            (came[item] + (rules.max_wait_s or 0.0) + rules.linger_s for item in there), default=math.inf
+            (came[item] + (batching.max_wait_s or 0.0) + batching.linger_s for item in there), default=math.inf
         )
 
 
-def check_batch(rules: Rules, batch: list[tuple[Item, tuple[Item, ...]]], there: dict[int, Item]) -> None:
+def check_batch(batching: Batching, batch: list[tuple[Item, tuple[Item, ...]]], there: dict[int, Item]) -> None:
     """It is of one group and not too large; whoever stands for others is to be kept of all that there are."""
-    assert len(batch) <= rules.size
+    assert len(batch) <= batching.size
     assert len({item.group for item, _ in batch}) <= 1
     for item, others in batch:
         together = sorted(each.number for each in (item, *others))
         assert all(there.pop(number) in (item, *others) for number in together)
-        if rules.keep == "all" or item.key is None:
+        if batching.keep == "all" or item.key is None:
             assert not others
             continue
-        assert item.number == together[-1 if rules.keep == "newest" else 0]
+        assert item.number == together[-1 if batching.keep == "newest" else 0]
         assert {other.key for other in others} <= {item.key}
         assert not any(left.key == item.key and left.group == item.group for left in there.values())
