@@ -26,7 +26,7 @@ from consumerd.wire.destinations import (
     looked_at,
 )
 from consumerd.wire.shared_table import Row
-from consumerd.worker.attempts.attempt import ENDS_OF_A_WORKER, Cancelled, Conclusion, Ending, Raised, Refused
+from consumerd.worker.attempts.attempt import ENDS_OF_A_WORKER, Attempt, Cancelled, Conclusion, Ending, Raised, Refused
 from consumerd.worker.attempts.judge import ENDS_OF_A_TRANSACTION
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.due import LOOK_OTHERWISE_S
@@ -77,7 +77,7 @@ class Destinations:
         self,
         context: WorkerContext,
         policy: BreakerPolicy,
-        name_of: Callable[[InHand], str],
+        name_of: Callable[[Attempt], str],
         lineup: Lineup[InHand],
         putting_off: PuttingOff,
         revive: Callable[[Iterable[TaskId]], object],
@@ -107,7 +107,7 @@ class Destinations:
 
     def gate(self, task: InHand) -> str | None:
         if task.destination is None:
-            name = self._name_of(task)
+            name = self._name_of(task.attempt)
             task.destination = self._prefix + name if name else ""
         return task.destination or None
 

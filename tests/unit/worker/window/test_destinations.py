@@ -94,7 +94,7 @@ class Pool:
         return Destinations(
             context,
             POLICY,
-            name_of,
+            lambda attempt: attempt.task.payload.decode(),
             lineup,
             putting_off,
             self.revived.extend,
