@@ -1,4 +1,5 @@
-"""The batches of which a window has tasks in hand: what of them is settled, and when they are released.
+"""The batches of which a window has tasks in hand: what of them is settled, and when they are released; and the parked
+tasks that it has in hand beside them.
 
 Runs in workers and the foreground; the loop's thread alone calls it.
 """
@@ -27,7 +28,10 @@ LEAVE_S = 5.0
 
 
 class Batches:
-    """In the order in which they came."""
+    """In the order in which they came.
+
+    parked: how many parked tasks are in hand.
+    """
 
     def __init__(self, context: WorkerContext, parts: Parts) -> None:
         self._board = context.board
@@ -38,6 +42,7 @@ class Batches:
         self._settling = parts.settling
         self._revocable = source if isinstance(source, Revocable) else None
         self._leave_s = min(LEAVE_S, context.deadline.stop_timeout_s / 2)
+        self.parked = 0
         self._in_hand: list[BatchInHand] = []
         self._taken = 0
         self._ended: dict[int, int] = {}  # by shard: the number of its last batch that has ended, and had begun
@@ -45,7 +50,7 @@ class Batches:
         self._task_bytes = context.common.payload_limit  # nobody has seen one; then the last batch says it
 
     def __bool__(self) -> bool:
-        return bool(self._in_hand)
+        return bool(self._in_hand or self.parked)
 
     def take(self, batch: Batch) -> list[InHand]:
         """A batch comes; its tasks, none of which has begun."""
@@ -57,6 +62,13 @@ class Batches:
         self._size_bytes += came_in.size_bytes
         self._task_bytes = max(1, came_in.size_bytes // len(batch.raws))
         return tasks
+
+    def claim(self, limit: int) -> list[InHand]:
+        """Parked tasks that are due, and are in hand now."""
+        due = self._parts.due
+        claimed = due.claim(limit)
+        self.parked += len(claimed)
+        return [InHand(due.attempt(parked), parked) for parked in claimed]
 
     def room(self) -> int:
         """How many more tasks may come, by the bytes of those in hand; the board shows where there is no room."""
@@ -118,8 +130,8 @@ class Batches:
                 begun[came_in.batch.shard] = max(begun.get(came_in.batch.shard, (0, 0)), (came_in.number, last))
         return begun
 
-    def give_back(self, tasks: Iterable[InHand]) -> int:
-        """These come again: from their batches, or from the parking store; how many of them were parked."""
+    def give_back(self, tasks: Iterable[InHand]) -> None:
+        """These come again: from their batches, or from the parking store."""
         parked = []
         for task in tasks:
             if isinstance(task.came_in, ParkedTask):
@@ -127,17 +139,22 @@ class Batches:
             else:
                 task.came_in.give_back(task.index)
         if parked:
+            self.parked -= len(parked)
             self._parts.due.put_back(parked)
-        return len(parked)
 
-    def conclude(self, came_in: BatchInHand, index: int, conclusion: Conclusion) -> None:
-        """A task of a batch has come to its end. What is done is settled later, with others."""
+    def conclude(self, task: InHand, conclusion: Conclusion) -> None:
+        """A task has come to its end, by itself or with another. What is done of batches is settled later, together."""
+        came_in = task.came_in
+        if isinstance(came_in, ParkedTask):
+            self.parked -= 1
+            self._parts.due.conclude(came_in, conclusion)
+            return
         is_done = conclusion.outcome is DONE
-        came_in.end(index, is_done=is_done)
+        came_in.end(task.index, is_done=is_done)
         if is_done:
             self._parts.breaker.note_done()  # at once: what fails beside it fails by itself
             return
-        self._settling.take(Span(came_in.batch, index, index + 1, conclusion))
+        self._settling.take(Span(came_in.batch, task.index, task.index + 1, conclusion))
         if conclusion.was_tried:
             self._board.note_failed()
         if isinstance(conclusion.outcome, Retry) and not self._source.traits.durable_defer:

@@ -7,18 +7,16 @@ in whatever order it ends; the source knows up to where all is.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Generator, Hashable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 
-from consumerd.model.outcome import DONE, Retry
-from consumerd.model.parked import ParkedTask
 from consumerd.sources.contract import Batch
-from consumerd.worker.attempts.attempt import Attempt, Conclusion
 from consumerd.worker.attempts.judge import Judge
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.handling import Parts
 from consumerd.worker.window.ahead import Ahead
 from consumerd.worker.window.alone import Alone
 from consumerd.worker.window.batches import Batches
+from consumerd.worker.window.concluding import Concluding
 from consumerd.worker.window.in_hand import BatchInHand, InHand
 from consumerd.worker.window.keys import KeyOf
 from consumerd.worker.window.lanes import Gathers, Lanes
@@ -62,8 +60,11 @@ class WindowHandling:
         self._rules = Rules((*rules, RetryLanes(parts.share, lineup, context.clock)), lineup)
         self._batches = Batches(context, parts)
         self._ahead = Ahead()
-        self._running = self._parked = 0
+        self._running = 0
         self._alone = Alone(parts)
+        self._concluding = Concluding(
+            parts.hooks, self._clock, lineup, self._rules, self._batches, self._alone, is_ordered=key_of is not None
+        )
         self._can_stop = parts.hooks.can_stop_consume if parts.has_hooks_between else None
         self._is_dry = self._is_leaving = self._fills_holes = False
         self._error: BaseException | None = None
@@ -71,7 +72,7 @@ class WindowHandling:
 
     @property
     def is_busy(self) -> bool:
-        return bool(self._batches or self._parked)
+        return bool(self._batches)
 
     def wants(self) -> int:
         """As many as can start soon, and as there is room for their payloads."""
@@ -107,13 +108,10 @@ class WindowHandling:
         """Parked tasks that are due take free lanes; and where none is free, their share of those that become so."""
         yield
         self._put_off()
-        limit = max(min(self._lanes.room, self._lanes.width - self._parked), self._parts.share.lanes - self._parked)
-        if self._is_leaving or limit <= 0:
-            return
-        for parked in self._parts.due.claim(limit):
-            self._parked += 1
-            attempt = self._parts.due.attempt(parked)
-            self._lineup.add(InHand(attempt, parked, key=self._key(attempt)))
+        parked = self._batches.parked
+        limit = max(min(self._lanes.room, self._lanes.width - parked), self._parts.share.lanes - parked)
+        if not self._is_leaving and limit > 0:
+            self._line_up(self._batches.claim(limit))
 
     def finish(self) -> Generator[None]:
         self._is_leaving = True
@@ -137,12 +135,13 @@ class WindowHandling:
             self._running += len(tasks)
             self._direct.start_fresh(batch, tasks)
             return
-        for task in tasks:
-            task.key = self._key(task.attempt)
-            self._lineup.add(task)
+        self._line_up(tasks)
 
-    def _key(self, attempt: Attempt) -> Hashable:
-        return None if self._key_of is None else self._key_of(attempt)
+    def _line_up(self, tasks: Iterable[InHand]) -> None:
+        for task in tasks:
+            if self._key_of is not None:
+                task.key = self._key_of(task.attempt)
+            self._lineup.add(task)
 
     def _run_once(self) -> None:
         if lost := self._batches.lost():
@@ -181,10 +180,10 @@ class WindowHandling:
             if suspect is None:
                 self._start(task)
             elif self._suspects.is_condemned(suspect):
-                self._leave_rules(task)
-                self._bring_on(task, self._suspects.condemn(task.task, suspect))
+                self._concluding.leave_rules(task)
+                self._concluding.conclude(task, self._suspects.condemn(task.task, suspect))
             elif self._running:
-                self._leave_rules(task)
+                self._concluding.leave_rules(task)
                 self._lineup.put_back(task)  # it starts when nothing else runs
                 if self._gathers is not None:
                     self._gathers.hurry()
@@ -193,10 +192,6 @@ class WindowHandling:
                 self._batches.settle()
                 self._alone.begin(task.task, suspect)
                 self._start(task)
-
-    def _leave_rules(self, task: InHand) -> None:
-        if task.attempt.ended is None:
-            self._rules.end(task, was_begun=False)
 
     def _may_start(self) -> bool:
         """Whether any task may: not beside a suspect; one at a time, after pauses, while nothing answers."""
@@ -215,7 +210,9 @@ class WindowHandling:
             self._judge.begin(attempt)
         attempt.not_before = None
         if attempt.ended is not None:
-            self._bring_on(task, self._judge.conclusion(attempt, attempt.ended))  # no news of a stop has come
+            self._concluding.conclude(
+                task, self._judge.conclusion(attempt, attempt.ended)
+            )  # no news of a stop has come
             return
         self._running += 1 + len(task.others)
         task.is_alone = task.is_alone or self._alone.is_on or self._parts.breaker.is_open
@@ -234,41 +231,9 @@ class WindowHandling:
         ended, task.ended, attempt = task.ended, None, task.attempt
         if not attempt.first_at:
             self._judge.begin(attempt)  # it has come to its lane directly
-        self._bring_on(task, self._judge.conclusion(attempt, ended) if is_its_own else None)
+        self._concluding.conclude(task, self._judge.conclusion(attempt, ended) if is_its_own else None)
         self._start_ready()
         return not self._running or (not self._is_dry and self.wants() > 0)
-
-    def _bring_on(self, task: InHand, conclusion: Conclusion | None) -> None:
-        """To its end, or to where it waits for its next attempt."""
-        if conclusion is not None and (conclusion.outcome is not DONE or task.attempt.tried):
-            self._parts.hooks.conclude()
-        if conclusion is not None and self._key_of is not None and isinstance(conclusion.outcome, Retry):
-            task.attempt.begin_anew()  # put off elsewhere, it would be overtaken by the next of its key
-            task.attempt.not_before = self._clock.monotonic() + conclusion.outcome.after
-            conclusion = None
-        self._alone.end(is_cleared=conclusion is not None)
-        if conclusion is None:
-            self._lineup.again(task, task.attempt.not_before or 0.0)
-            return
-        self._lineup.end(task)
-        for other in task.parted()[1:] if task.others else ():
-            self._bring_on_with(conclusion, other)
-        if isinstance(task.came_in, ParkedTask):
-            self._parked -= 1
-            self._parts.due.conclude(task.came_in, conclusion)
-            return
-        self._batches.conclude(task.came_in, task.index, conclusion)
-
-    def _bring_on_with(self, conclusion: Conclusion, other: InHand) -> None:
-        """A task that was to be finished with another, which has come to its end."""
-        if other.begun is not None:
-            self._leave_rules(other)
-        if conclusion.outcome is not DONE:
-            self._lineup.again(other, 0.0)
-        elif isinstance(other.came_in, ParkedTask):
-            self._bring_on(other, Conclusion(other.task, DONE))
-        else:
-            self._batches.conclude(other.came_in, other.index, conclusion)
 
     # What is left
 
@@ -280,19 +245,17 @@ class WindowHandling:
         is_dropped = self._batches.to_be_dropped(left, () if has_trouble else self._lineup)
         dropped = self._lineup.drop(is_dropped)
         for other in [other for task in dropped for other in task.parted()[1:]]:
-            self._leave_rules(other)
-            self._lineup.again(other, 0.0)
-        self._parked -= self._batches.give_back(dropped + self._lineup.drop(is_dropped))
+            self._concluding.begin_later(other)
+        self._batches.give_back(dropped + self._lineup.drop(is_dropped))
         self._batches.settle()
 
     def _put_off(self, is_left: Callable[[InHand], bool] | None = None) -> None:
         for task, conclusion in () if self._alone.is_on else self._rules.put_off(is_left):
-            self._bring_on(task, conclusion)
+            self._concluding.conclude(task, conclusion)
 
     def _take_back(self) -> None:
         """What the lanes were given and have not begun is in the line-up again."""
         for task in self._lanes.take_back():
             self._running -= 1
             self._alone.end(is_cleared=False)
-            self._leave_rules(task)
-            self._lineup.again(task, 0.0)
+            self._concluding.begin_later(task)
