@@ -5,7 +5,7 @@ Runs in workers and the foreground; the loop's thread alone calls it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -18,6 +18,7 @@ from consumerd.wire.shared_table import HELD, Row, SharedTable
 from consumerd.worker.attempts.hooks import Hooks
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.window.in_hand import InHand
+from consumerd.worker.window.keys import by_fields, by_hook
 from consumerd.worker.window.rules import Waiting
 
 ASK_AGAIN_NS = SECOND_NS // 250
@@ -137,16 +138,12 @@ def limits_of(consumer: Any, context: WorkerContext, hooks: Hooks) -> list[Limit
 
 def _key_by(consumer: Any, name: str, field: str | None, hooks: Hooks) -> LimitKey | None:  # the user's class
     if is_overridden(type(consumer), "limit_key"):
-        return lambda record: hooks.call("limit_key", partial(_text, partial(consumer.limit_key, name), record), None)
+        return by_hook("limit_key", partial(consumer.limit_key, name), hooks, _text, None)
     if field is None:
         return None
-    return lambda record: hooks.call("limit_key", partial(_text, partial(_field, field), record), None)
+    value_of = by_fields(field)
+    return lambda record: _text(value_of(record))
 
 
-def _field(name: str, record: Any) -> object:  # whatever the decoder makes
-    return record.get(name) if isinstance(record, Mapping) else getattr(record, name, None)
-
-
-def _text(key_of: Callable[[object], object], record: object) -> str | None:
-    key = key_of(record)
+def _text(key: object) -> str | None:
     return None if key is None else str(key)
