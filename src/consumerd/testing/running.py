@@ -212,7 +212,8 @@ class _Runtime(Runtime):
     def wait(self, seconds: float, descriptor: int | None = None) -> None:
         since_s = self._context.clock.monotonic()
         super().wait(seconds, descriptor)
-        self._idle_s += self._context.clock.monotonic() - since_s
+        if self._loop is None or not self._loop.is_busy:  # else tasks in hand have waited, such as for their batch
+            self._idle_s += self._context.clock.monotonic() - since_s
 
     def take_idle_s(self) -> float:
         idle_s, self._idle_s = self._idle_s, 0.0

@@ -279,6 +279,17 @@ def test_time_passes_as_the_test_says() -> None:
     assert len(run.told("task_failed")) == 11
 
 
+def test_a_batch_that_waits_for_its_tasks_is_put_off_from_when_it_failed() -> None:
+    class Writing(KafkaBaseConsumer):
+        def handle_batch(self, tasks: Any) -> None:  # whatever JSON holds
+            raise OSError("the database is away")
+
+    run = run_consumer(Writing, ["a", "b"], configs={"back_off_time": 10, "batch_linger": 3})
+    failed = len(run.told("task_failed"))
+    run.advance(seconds=10)
+    assert len(run.told("task_failed")) == 2 * failed
+
+
 class InTransaction:
     def handle_task(self, offset: int, record: Any) -> None:  # whatever JSON holds
         with self.transaction() as connection:  # type: ignore[attr-defined]  # of the class beside it
