@@ -12,10 +12,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-sql bench-waiting bench-batch bench-idle bench-restart bench-memory bench-concurrency bench-supervision chaos kills order schedules hosts limits recovery destinations changes clean
+.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-sql bench-waiting bench-batch bench-idle bench-restart bench-memory bench-concurrency bench-supervision chaos kills order schedules hosts limits recovery destinations changes gop-lite clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/dev.stamp  ## make .venv, with all that development needs
 
@@ -84,6 +84,9 @@ destinations: setup  ## one of twenty game servers is down for a minute: nothing
 
 changes: setup  ## 1,000 reloads and 200 rolling restarts under load; nothing may be repeated
 	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.changes
+
+gop-lite: setup  ## the five daemons of examples/gop on SQLite, with faults and kills, to their balance
+	PYTHONPATH=examples/gop $(BIN)/python -m world.lite $(GOP)
 
 clean:  ## remove all that these targets made
 	rm -rf .venv .cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist

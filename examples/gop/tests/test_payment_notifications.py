@@ -85,7 +85,7 @@ def test_what_fails_is_tried_again_under_the_same_id(
 ) -> None:
     game_server.answers = [DOWN, Answer(None, 10.0, "TimeoutError: timed out")]
     run = notified(path, 1)
-    assert list(run.waiting().values()) == ["DeliveryFailedError: app 7: 500 Internal Server Error"]
+    assert list(run.waiting().values()) == ["AppAwayError: app 7: 500 Internal Server Error"]
     run.advance(seconds=10)
     run.advance(seconds=20)
     assert (run.done, run.waiting()) == (1, {})
@@ -95,6 +95,11 @@ def test_what_fails_is_tried_again_under_the_same_id(
         (1, 2, None, "TimeoutError: timed out"),
         (1, 3, 200, None),
     ]
+
+
+def test_one_that_is_refused_does_not_speak_against_the_server(path: str, game_server: GameServer) -> None:
+    game_server.answers = [Answer(422, 0.01, "Unprocessable Content")]
+    assert list(notified(path, 1).waiting().values()) == ["DeliveryFailedError: app 7: 422 Unprocessable Content"]
 
 
 def test_after_four_days_it_is_given_up(path: str, game_server: GameServer) -> None:

@@ -13,6 +13,10 @@ class DeliveryFailedError(Exception):
     """The game server has not taken it: it is tried again by the back-off of `configs`."""
 
 
+class AppAwayError(DeliveryFailedError):
+    """It does not answer, or answers 5xx: others would fare no better, so this is what `breaker` counts."""
+
+
 class Notification(BaseModel):
     """The columns of `payment_notification` that are needed; `body` is JSON, sent and signed as it stands."""
 
@@ -51,4 +55,5 @@ class PaymentNotificationConsumer(TableBaseConsumer):
             return Dead(f"app {record.app_id}: its endpoint is gone")
         if answer.status in (429, 503) and answer.retry_after_s is not None:
             return Retry(after=min(answer.retry_after_s, self.config["longest_wait"]))
-        raise DeliveryFailedError(f"app {record.app_id}: {answer.status or 'no answer'} {answer.error}".rstrip())
+        error_class = AppAwayError if answer.status is None or answer.status >= 500 else DeliveryFailedError
+        raise error_class(f"app {record.app_id}: {answer.status or 'no answer'} {answer.error}".rstrip())
