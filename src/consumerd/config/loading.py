@@ -97,7 +97,7 @@ def unreachable_store_problems(document: Document, uid: int) -> Iterator[Problem
 
 
 def _read_settings(value: object, place: Place, resolver: Resolver) -> Settings:
-    """The table, or default settings. `parking` travels as it is written."""
+    """The table, or default settings. `parking`, and the databases of limits, travel as they are written."""
     if not isinstance(value, dict):
         place.note(f"must be a table, and is {shown(value)}")
         return Settings()
@@ -113,7 +113,16 @@ def _read_settings(value: object, place: Place, resolver: Resolver) -> Settings:
     if settings.on_event and shutil.which(settings.on_event[0], path=resolver.environ.get("PATH")) is None:
         program = shown(settings.on_event[0])
         place.note(f"there is no program {program} to be executed: check its path", "on_event")
-    return settings.model_copy(update={"parking": parking})
+    limits = {name: _with_database_as_written(limit, value["limits"][name]) for name, limit in settings.limits.items()}
+    return settings.model_copy(update={"parking": parking, "limits": limits})
+
+
+def _with_database_as_written(limit: LimitSettings, written: Table) -> LimitSettings:
+    """Its references are resolved where it is opened."""
+    if limit.numbers is None:
+        return limit
+    numbers = limit.numbers.model_copy(update={"database": written["numbers"]["database"]})
+    return limit.model_copy(update={"numbers": numbers})
 
 
 def _read_groups(data: Table, place: Place, resolver: Resolver) -> list[ConsumerSettings]:

@@ -66,6 +66,24 @@ class LimitBy(BaseModel):
     )
 
 
+class LimitNumbers(BaseModel):
+    """Where the numbers of a limit stand in a database of the user's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    database: str = Field(
+        min_length=1,
+        description="The URL of a server, such as `mysql://app:${DB_PASSWORD}@db/app`, or the path of a SQLite file.",
+    )
+    query: str = Field(
+        min_length=1,
+        description="Its first column is the key, NULL for tasks without one; the columns `at_once` and `per_second`, "
+        "or one of them, are its numbers: `SELECT name, max_calls AS at_once FROM partner`. NULL, and a key that it "
+        "does not return, mean the numbers that the limit itself has; 0 that nothing may start.",
+    )
+    every: Duration = Field(default=30.0, ge=1, description="It is asked every so many seconds.")
+
+
 class LimitSettings(LimitBy):
     """One limit, as it is written."""
 
@@ -79,10 +97,18 @@ class LimitSettings(LimitBy):
         description="How many tasks may start in a second, evenly; 0.5 is one every two seconds. Left out: any number.",
     )
 
+    numbers: LimitNumbers | None = Field(
+        default=None, description="Numbers of each key that are read from a database of yours, [a table](#numbers)."
+    )
+    each_host: bool = Field(
+        default=False,
+        description="Whether each host has the limit for itself, though hosts share a parking store on a server.",
+    )
+
     @model_validator(mode="after")
     def _limits_something(self) -> Self:
-        if self.at_once is None and self.per_second is None:
-            raise ValueError("limits nothing: add at_once or per_second")
+        if self.at_once is None and self.per_second is None and self.numbers is None:
+            raise ValueError("limits nothing: add at_once or per_second, or numbers")
         return self
 
     @property
@@ -91,7 +117,8 @@ class LimitSettings(LimitBy):
         return LimitBy(by=self.by)
 
     @property
-    def numbers(self) -> Numbers:
+    def fixed(self) -> Numbers:
+        """What holds where a database says nothing else."""
         return Numbers.of(self.at_once, self.per_second)
 
 
@@ -202,6 +229,11 @@ class Settings(BaseModel):
         default_factory=dict,
         description="Keys that are merged under every consumer's `configs`; an entry's own win.",
     )
+
+    def is_shared(self, limit: LimitSettings) -> bool:
+        """Whether the limit is one over all hosts: where their parking store is on a server, or may be on one."""
+        is_file = self.parking is None or self.parking == EMBEDDED or self.parking.startswith("sqlite")
+        return not (limit.each_host or is_file)
 
 
 class Document(BaseModel):

@@ -6,8 +6,10 @@ evenly, says whether one may start now. What is not used is not saved up; what s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 SECOND_NS = 1_000_000_000
 
@@ -15,17 +17,32 @@ MADE_UP_NS = SECOND_NS // 100
 """What starts so much too late, at most, does not slow down what comes after it: that starts as much too early."""
 
 
+LONGEST_KEY_BYTES = 250
+"""Of a longer one the beginning is shown, and a hash of it."""
+
+ANY = 2**64 - 1
+"""As many as like."""
+
+
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """at_once: how many tasks may run at once. interval_ns: one may start each so often. 0: as many as like."""
+    """at_once: how many tasks may run at once, or ANY. interval_ns: one may start each so often; 0: as many as like."""
 
-    at_once: int = 0
+    at_once: int = ANY
     interval_ns: int = 0
 
     @classmethod
     def of(cls, at_once: int | None, per_second: float | None) -> Numbers:
-        """As they are configured; None: no such limit."""
-        return cls(at_once or 0, 0 if per_second is None else max(1, round(SECOND_NS / per_second)))
+        """As they are written; None: no such limit. With a rate of 0 none may run."""
+        if per_second == 0:
+            return cls(0)
+        interval_ns = 0 if per_second is None else max(1, round(SECOND_NS / per_second))
+        return cls(ANY if at_once is None else at_once, interval_ns)
+
+    @property
+    def rate(self) -> float:
+        """A second; inf: as many as like."""
+        return SECOND_NS / self.interval_ns if self.interval_ns else math.inf
 
     @property
     def per_second(self) -> float | None:
@@ -52,3 +69,13 @@ def may_take(at_once: int, own: int, held: Sequence[int], asking: Sequence[int])
     """
     free = at_once - sum(held)
     return free > 0 and free > sum(1 for other in asking if other < own)
+
+
+def key_text(key: object) -> str | None:
+    """A key by which tasks are counted, as text that can stand wherever it must; None: no key."""
+    if key is None:
+        return None
+    text = str(key).encode("utf-8", "replace").replace(b"\0", b"?")
+    if len(text) > LONGEST_KEY_BYTES:
+        text = text[: LONGEST_KEY_BYTES // 2] + blake2b(text, digest_size=16).hexdigest().encode()
+    return text.decode("utf-8", "ignore")

@@ -75,11 +75,14 @@ def ask_parking(parking: str | None) -> None:
         database.close()
 
 
-def open_store(parking: str | None, state_dir: Path) -> ParkingStore:
-    """The parking store; it connects at first use. UsageError where `parking` cannot be understood."""
+def open_store(parking: str | None, state_dir: Path, *, is_kept: bool = False) -> ParkingStore:
+    """The parking store; it connects at first use. UsageError where `parking` cannot be understood.
+
+    is_kept: the connection to a server stays open from one use to the next.
+    """
     url = parking_url(parking, state_dir)
     if url.get_backend_name() != "sqlite":
-        return ParkingStore(ServerDatabase(url, _away(shown(url)), ensure_schema))
+        return ParkingStore(ServerDatabase(url, _away(shown(url)), ensure_schema, is_kept=is_kept))
     path = Path(url.database or "")
     file = EmbeddedFile(path, is_created=True, journal="persist", prepare=ensure_schema)
     return ParkingStore(EmbeddedDatabase(file, FileLock(path.with_suffix(".lock")), _away(str(path))))

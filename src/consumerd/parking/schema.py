@@ -115,7 +115,9 @@ DIVISIONS = Table(
     Column("consumer", _name(CONSUMER_CHARACTERS), primary_key=True),
     Column("content", _text(), nullable=False),
 )
-"""How the workers of a consumer divide its keys: `model.division`."""
+"""How the workers of a consumer divide its keys: `model.division`. How hosts share a limit: `limits.parts`; its row is
+called `limit NAME`, as no consumer is.
+"""
 
 SCHEDULES = Table(
     "parked_schedule",

@@ -107,6 +107,10 @@ class ParkingStore:
             self.on_step()
         return frozenset(found)
 
+    # For limits
+
+    change_shares = _transaction(ownership.change)
+
     # For people
 
     make_runs = _transaction(ticks.make_by_hand)

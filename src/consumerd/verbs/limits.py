@@ -14,7 +14,7 @@ from consumerd.wire.status import LimitStatus
 if TYPE_CHECKING:
     from consumerd.master.control.controls import Controls
 
-HEADINGS = ("LIMIT", "KEY", "RUNNING", "AT ONCE", "PER SECOND", "WAITING", "FIRST")
+HEADINGS = ("LIMIT", "KEY", "RUNNING", "AT ONCE", "PER SECOND", "HOSTS", "WAITING", "FIRST")
 
 
 class LimitsShown(msgspec.Struct, frozen=True):
@@ -26,7 +26,8 @@ class LimitsShown(msgspec.Struct, frozen=True):
 class ShowLimits(Verb, frozen=True):
     """Show the limits: what they allow, how much of that is used, how many tasks wait, and for how long the first does.
 
-    Of a limit that counts by key, the keys are shown that are in use.
+    Of a limit that counts by key, the keys are shown that are in use. Where HOSTS share a limit, the numbers are the
+    part of this one; `away`: nothing of it starts, since the parking store does not answer.
     """
 
     name, result = "limits", LimitsShown
@@ -45,7 +46,8 @@ def _row(limit: LimitStatus) -> tuple[str, ...]:
     key = printable(limit.key) if limit.key is not None else f"by {limit.by}" if limit.by else ""
     at_once, per_second = (_number(number) for number in (limit.at_once, limit.per_second))
     first = "" if limit.first_waits_s is None else duration(limit.first_waits_s)
-    return (limit.limit, key, str(limit.running), at_once, per_second, str(limit.waiting), first)
+    hosts = "away" if limit.is_unshared else "" if limit.hosts is None else str(limit.hosts)
+    return (limit.limit, key, str(limit.running), at_once, per_second, hosts, str(limit.waiting), first)
 
 
 def _number(number: float | None) -> str:

@@ -89,6 +89,8 @@ def render(status: Status, *, with_workers: bool, width: int | None = None) -> s
 def _limited(status: Status) -> list[str]:
     """How many tasks wait for limits, where any do."""
     in_all = [limit for limit in status.limits if limit.key is None and limit.waiting]
+    if unshared := [limit.limit for limit in in_all if limit.is_unshared]:
+        return ["", f"nothing of {', '.join(unshared)} starts: the parking store by which hosts share it is away"]
     if not in_all:
         return []
     longest_s = max(limit.first_waits_s or 0.0 for limit in in_all)

@@ -226,6 +226,26 @@ class Serve(Message, frozen=True):
     state_dir: str
 
 
+LIMITS_HELPER = "consumerd.limits.helper"
+"""The module that is executed as the helper of limits."""
+
+
+class HelpLimits(Message, frozen=True):
+    """master → helper of limits: the first message, as `Serve`, with the shared table. It tells facts as `Reported`.
+
+    host: the id of this host among those that share the parking store.
+    """
+
+    settings: str
+    directory: str
+    state_dir: str
+    host: str
+
+
+class Leave(Message, frozen=True):
+    """master → helper of limits: no task runs here any more, other hosts may have our part of all limits."""
+
+
 class StoreRequest(Message, frozen=True):
     """master → store helper: a method of `consumerd parked`, with its parameters.
 

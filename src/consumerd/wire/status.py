@@ -223,6 +223,8 @@ class LimitStatus(Answered, frozen=True):
     running: int
     waiting: Annotated[int, Meta(description="How many tasks are fetched and wait for it.")]
     first_waits_s: float | None
+    hosts: Annotated[int | None, Meta(description="How many hosts share it; the numbers are this host's part.")]
+    is_unshared: Annotated[bool, Meta(description="Nothing starts: the store by which hosts share it is away.")]
 
 
 class Status(Answered, frozen=True):

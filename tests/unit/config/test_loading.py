@@ -272,7 +272,7 @@ def limited(*listed: str, **limits: object) -> dict[str, Any]:
 def test_a_consumer_knows_by_what_its_limits_count_and_the_table_their_numbers() -> None:
     found = document(limited("channel", channel={"by": "channel", "at_once": 20}, total={"per_second": 0.5}))
     assert found.consumers[0].limits == {"channel": LimitBy(by="channel")}
-    assert found.settings.limits["total"].numbers == Numbers(interval_ns=2_000_000_000)
+    assert found.settings.limits["total"].fixed == Numbers(interval_ns=2_000_000_000)
 
 
 @pytest.mark.parametrize(

@@ -71,5 +71,6 @@ def test_never_more_than_at_once_and_all_of_it_evenly_among_those_that_want_it(
 
 def test_the_numbers_of_a_limit() -> None:
     assert Numbers.of(20, None) == Numbers(20, 0)
-    assert Numbers.of(None, 0.5) == Numbers(0, 2 * SECOND_NS)
+    assert Numbers.of(0, None) == Numbers.of(7, 0) == Numbers(0)
+    assert Numbers.of(None, 0.5) == Numbers(interval_ns=2 * SECOND_NS)
     assert (Numbers.of(None, 100).per_second, Numbers().per_second) == (100.0, None)

@@ -165,7 +165,7 @@ class Configuration:
         now = clock.monotonic()
         numbers = {str(change.consumer): _number(change.after) for change in changes if change.after is not None}
         self._save(self._overrides_with(numbers))
-        self._limits.define(document.settings.limits)
+        self._limits.define(document.settings)
         for change in changes:
             self._apply_change(document, change, now)
         changed = {change.consumer for change in changes}

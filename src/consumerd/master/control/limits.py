@@ -2,59 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 from consumerd import clock
-from consumerd.config.shape import LimitSettings
+from consumerd.config.shape import LimitSettings, Settings
 from consumerd.errors import ConsumerdError
-from consumerd.model.limits import SECOND_NS
-from consumerd.wire.limits import Use, define, uses
+from consumerd.model.limits import ANY, SECOND_NS
+from consumerd.wire.limits import Use, define, hosts_of, uses
 from consumerd.wire.shared_table import NEVER, SharedTable
 from consumerd.wire.status import LimitStatus
+
+HelpWith = Callable[[Settings | None], None]
 
 
 class Limits:
     """Gives limits their numbers, at the start and whenever a reload changes some, and shows how they are used."""
 
-    def __init__(self, table: SharedTable, configured: Mapping[str, LimitSettings]) -> None:
+    def __init__(self, table: SharedTable, settings: Settings, help_with: HelpWith) -> None:
+        """help_with: has the helper help with the limits of these settings; None: with none."""
         self._table = table
+        self._help_with = help_with
         self._configured: Mapping[str, LimitSettings] = {}
-        self.define(configured)
+        self.define(settings)
 
-    def define(self, configured: Mapping[str, LimitSettings]) -> None:
+    def define(self, settings: Settings) -> None:
         """Have these limits from now on. ConsumerdError where that cannot be done now; some may be changed then."""
-        for name, limit in configured.items():
-            if not define(self._table, name, limit.numbers):
+        if settings.limits == self._configured:
+            return
+        self._help_with(None)  # while the numbers change nobody else writes some
+        needs_help = False
+        for name, limit in settings.limits.items():
+            has_numbers, is_shared = limit.numbers is not None, settings.is_shared(limit)
+            needs_help = needs_help or has_numbers or is_shared
+            if not define(self._table, name, limit.fixed, are_given=has_numbers, is_shared=is_shared):
                 raise ConsumerdError(f"there is no place for the limit {name} now: reload again")
-        self._configured = configured
+        self._configured = settings.limits
+        if needs_help:
+            self._help_with(settings)
 
     def shown(self) -> list[LimitStatus]:
         """Each limit, in all, and below it each key of it that is in use; those first for which tasks wait longest."""
+        if not self._configured:
+            return []
         now_ns = int(clock.monotonic() * SECOND_NS)
         found = uses(self._table)
         return [each for name in self._configured for each in self._of(name, found, now_ns)]
 
     def _of(self, name: str, found: list[Use], now_ns: int) -> Iterator[LimitStatus]:
-        by = self._configured[name].by
+        status = partial(_status, self._configured[name].by, hosts_of(self._table, name, now_ns), now_ns)
         mine = sorted((use for use in found if use.limit == name), key=lambda use: use.waiting_since_ns or NEVER)
         own = [use for use in mine if use.key is None]
         keys = [use for use in mine if use.key is not None]
         for use in own:
             since_ns = min((each.waiting_since_ns for each in mine if each.waiting_since_ns), default=0)
             running, waiting = sum(each.running for each in mine), sum(each.waiting for each in mine)
-            yield _status(replace(use, running=running, waiting=waiting, waiting_since_ns=since_ns), by, now_ns)
-        yield from (_status(use, by, now_ns) for use in keys)
+            yield status(replace(use, running=running, waiting=waiting, waiting_since_ns=since_ns))
+        yield from map(status, keys)
 
 
-def _status(use: Use, by: str | None, now_ns: int) -> LimitStatus:
+def _status(by: str | None, hosts: tuple[int, bool], now_ns: int, use: Use) -> LimitStatus:
     return LimitStatus(
         limit=use.limit,
         by=by,
         key=use.key,
-        at_once=use.numbers.at_once or None,
+        at_once=None if use.numbers.at_once == ANY else use.numbers.at_once,
         per_second=None if use.numbers.per_second is None else round(use.numbers.per_second, 3),
         running=use.running,
         waiting=use.waiting,
+        hosts=hosts[0] or None,
+        is_unshared=hosts[1],
         first_waits_s=round((now_ns - use.waiting_since_ns) / SECOND_NS, 3) if use.waiting_since_ns else None,
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from consumerd.errors import UndecodableError
 from consumerd.model.contract import is_overridden
-from consumerd.model.limits import SECOND_NS, Numbers, even_after_ns, may_take, starts_from_ns
+from consumerd.model.limits import ANY, SECOND_NS, Numbers, even_after_ns, key_text, may_take, starts_from_ns
 from consumerd.wire import limits
 from consumerd.wire.shared_table import HELD, Row, SharedTable
 from consumerd.worker.attempts.hooks import Hooks
@@ -23,6 +23,9 @@ from consumerd.worker.window.rules import Waiting
 
 ASK_AGAIN_NS = SECOND_NS // 250
 """So often a task asks that waits for one of another worker to end."""
+
+ASK_WHO_GIVES_NS = SECOND_NS // 50
+"""So often one that waits for numbers, or a part of them."""
 
 STILL_ASKS_NS = SECOND_NS // 20
 """Who was refused longer ago does not ask any more: nothing is left free for it."""
@@ -57,7 +60,7 @@ class Limit:
         with self._changing(gate) as row:
             if row is None:
                 return (now_ns + ASK_AGAIN_NS) / SECOND_NS
-            refused_until_ns = self._take(row, self._numbers(row), now_ns)
+            refused_until_ns = self._take(row, now_ns)
             if refused_until_ns is None:
                 self._held[gate] = row.number
                 row.own[limits.ASKED_NS] = min(1, row.own[limits.ASKED_NS])  # 0 only once `show` has looked
@@ -96,18 +99,12 @@ class Limit:
         assert isinstance(gate, tuple)
         return self._table.changing(limits.row_name(*gate))
 
-    def _numbers(self, row: Row) -> Numbers:
-        """The limit's own row has them; each key's row is told."""
-        if self._defined is None:
-            return Numbers()
-        numbers = limits.numbers_of(self._defined)
-        if row.number != self._defined_at:
-            limits.set_numbers(row, numbers)
-        return numbers
-
-    def _take(self, row: Row, numbers: Numbers, now_ns: int) -> int | None:
+    def _take(self, row: Row, now_ns: int) -> int | None:
         """One more may start, and is counted: None. Else when to ask again."""
-        if numbers.at_once:
+        numbers = Numbers() if self._defined is None else limits.in_force(self._defined, row, now_ns)
+        if numbers is None or not numbers.at_once:
+            return now_ns + ASK_WHO_GIVES_NS
+        if numbers.at_once != ANY:
             held, asked = row.of_all(HELD), row.of_all(limits.ASKED_NS)
             asking = [own for own, at_ns in zip(held, asked, strict=True) if now_ns - at_ns < STILL_ASKS_NS]
             if not may_take(numbers.at_once, row.own[HELD], held, asking):
@@ -118,8 +115,9 @@ class Limit:
             if from_ns > now_ns:
                 return from_ns
             row.words[limits.EVEN_NS] = even_after_ns(even_ns, numbers.interval_ns, now_ns)
-            if row.number != self._defined_at:
+            if row.number != self._defined_at and row.words[limits.GIVEN] != limits.KEPT:
                 row.idle_from(row.words[limits.EVEN_NS])
+        row.words[limits.STARTED] += 1
         row.own[HELD] += 1
         return None
 
@@ -138,12 +136,8 @@ def limits_of(consumer: Any, context: WorkerContext, hooks: Hooks) -> list[Limit
 
 def _key_by(consumer: Any, name: str, field: str | None, hooks: Hooks) -> LimitKey | None:  # the user's class
     if is_overridden(type(consumer), "limit_key"):
-        return by_hook("limit_key", partial(consumer.limit_key, name), hooks, _text, None)
+        return by_hook("limit_key", partial(consumer.limit_key, name), hooks, key_text, None)
     if field is None:
         return None
     value_of = by_fields(field)
-    return lambda record: _text(value_of(record))
-
-
-def _text(key: object) -> str | None:
-    return None if key is None else str(key)
+    return lambda record: key_text(value_of(record))

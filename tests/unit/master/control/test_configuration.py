@@ -53,7 +53,7 @@ def test_workers_that_divide_the_keys_by_their_number_are_replaced_with_another_
         lambda document, consumer: stage.pool.entry,
         overrides=NOTHING_BY_HAND,
         overrides_file=Path("none"),
-        limits=Limits(SharedTable.create(), {}),
+        limits=Limits(SharedTable.create(), Settings(), lambda settings: None),
         wake=lambda: None,
     )
     assert configuration.reload(after, is_dry=True).together == together

@@ -1,0 +1,1 @@
+"""The helper of limits: what needs a database. Runs in a process of its own, which the master executes."""

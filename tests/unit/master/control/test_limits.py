@@ -1,0 +1,64 @@
+"""What the master writes into the table of limits, and when their helper is executed anew."""
+
+from __future__ import annotations
+
+from consumerd.config.shape import LimitNumbers, LimitSettings, Settings
+from consumerd.master.control.limits import Limits
+from consumerd.model.limits import Numbers
+from consumerd.wire import limits
+from consumerd.wire.shared_table import SharedTable
+
+SERVER = "postgresql://app@db/app"
+TABLE = LimitNumbers(database="partners.sqlite", query="SELECT name, at_once FROM partner")
+
+
+class Master:
+    """Its limits, and for which settings a helper was wanted."""
+
+    def __init__(self, **settings: LimitSettings) -> None:
+        self.table = SharedTable.create()
+        self.helped: list[Settings | None] = []
+        self.limits = Limits(self.table, self.settings(**settings), self.helped.append)
+
+    def settings(self, **found: LimitSettings) -> Settings:
+        return Settings(parking=SERVER, limits=found)
+
+    def have(self, **settings: LimitSettings) -> None:
+        self.helped.clear()
+        self.limits.define(self.settings(**settings))
+
+    def in_force(self, key: str, now_ns: int = 10**9) -> Numbers | None:
+        defined = self.table.find(limits.row_name("channel"))
+        assert defined is not None
+        with self.table.changing(limits.row_name("channel", key)) as row:
+            assert row is not None
+            return limits.in_force(defined, row, now_ns)
+
+
+OF_EACH_HOST = LimitSettings(at_once=20, each_host=True)
+
+
+def test_a_limit_of_each_host_needs_no_helper_and_one_that_is_shared_waits_for_it() -> None:
+    assert Master(channel=OF_EACH_HOST).helped == [None]
+    shared = Master(channel=LimitSettings(at_once=20))
+    assert shared.helped[1:] == [shared.settings(channel=LimitSettings(at_once=20))]
+    assert (shared.in_force("a"), shared.limits.shown()[0].is_unshared) == (None, True)
+
+
+def test_what_a_helper_gave_is_forgotten_when_the_limit_needs_none_any_more() -> None:
+    master = Master(channel=LimitSettings(at_once=20, each_host=True, numbers=TABLE))
+    assert master.in_force("a") is None
+    assert limits.give(master.table, "channel", " a", Numbers(3), limits.KEPT) is not None
+    assert master.in_force("a") == Numbers(3)
+    master.have(channel=OF_EACH_HOST)
+    assert (master.in_force("a"), master.helped) == (Numbers(20), [None])
+
+
+def test_a_limit_that_becomes_shared_starts_nothing_before_the_helper_has_a_part() -> None:
+    master = Master(channel=OF_EACH_HOST)
+    master.have(channel=LimitSettings(at_once=30))
+    assert (master.in_force("a"), len(master.helped)) == (None, 2)
+    master.have(channel=LimitSettings(at_once=30))
+    assert master.helped == [], "nothing has changed"
+    master.have(channel=OF_EACH_HOST)
+    assert master.in_force("a") == Numbers(20)
