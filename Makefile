@@ -6,8 +6,10 @@ TOO_OLD := consumerd needs Python 3.11 or newer with its venv module: install it
 PYTEST := $(BIN)/python tests/run.py -ra
 # Tests that run librdkafka's clients by the dozen in their own process: kept from those that only observe.
 IN_PROCESS := tests/integration/test_kafka_source.py
+# Tests that say how much of the time a worker is at work when it is killed: they run alone.
+ALONE := tests/integration/test_kills.py
 # So many tests run beside each other, each with servers of its own: most of them wait more than they work.
-BESIDE ?= 3
+BESIDE ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -31,7 +33,8 @@ unit: setup  ## run the unit tests: under a minute, no server
 
 integration: setup servers  ## run the tests with real processes and servers
 	$(PYTEST) -n 2 $(IN_PROCESS)
-	$(PYTEST) -n $(BESIDE) --dist loadgroup --no-loadscope-reorder tests/integration $(IN_PROCESS:%=--ignore=%)
+	$(PYTEST) $(ALONE)
+	$(PYTEST) -n $(BESIDE) --dist loadgroup --no-loadscope-reorder tests/integration $(IN_PROCESS:%=--ignore=%) $(ALONE:%=--ignore=%)
 
 servers: setup  ## get Kafka, MariaDB and PostgreSQL for the tests, as far as possible
 	PYTHONPATH=tests $(BIN)/python -m servers.install

@@ -255,7 +255,7 @@ class World:
     def attempt(self, number: int) -> Iterator[str]:
         """One attempt, from its begin to its end; gives how it is to end."""
         with self._lock:
-            self._begin(number)
+            assignment = self._begin(number)
             ends = self.script.ends[number]
             end = ends[min(self.attempts[number], len(ends)) - 1]
         try:
@@ -263,10 +263,12 @@ class World:
         finally:
             with self._lock:
                 self._running.pop(number, None)
-                self._last[number] = end
+                if assignment == self.source.assignment:
+                    self._last[number] = end  # what was lost settles nothing
                 self.done[number] += end in DONE_BY
 
-    def _begin(self, number: int) -> None:
+    def _begin(self, number: int) -> int:
+        """Of which assignment the attempt is."""
         self.begun += 1
         self.attempts[number] += 1
         assignment = self._assignment()
@@ -280,6 +282,7 @@ class World:
         event = self.script.events.get(self.begun)
         if event is not None:
             getattr(self, f"_do_{event}")()
+        return assignment
 
     def _key(self, number: int) -> int:
         key = self.script.keys[number]

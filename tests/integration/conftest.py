@@ -18,7 +18,7 @@ from servers.postgres import launch_postgres
 Server = TypeVar("Server", KafkaServer, DatabaseServer)
 
 
-LONGEST_FIRST = ("test_kills", "test_autoscaling", "test_watchdog", "test_schedules", "test_events", "test_chaos")
+LONGEST_FIRST = ("test_autoscaling", "test_watchdog", "test_schedules", "test_events", "test_chaos")
 """Files whose tests begin first where several processes share them, so that none is left alone with a long one."""
 
 

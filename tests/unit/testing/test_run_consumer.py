@@ -343,3 +343,25 @@ def test_a_run_that_is_left_has_no_threads_and_no_open_files(tmp_path: Path) -> 
     del run
     gc.collect()
     assert left() == before
+
+
+def test_a_run_comes_back_while_a_destination_is_down_and_goes_on_when_it_is_up() -> None:
+    class Callbacks(TableBaseConsumer):
+        is_down = True
+
+        def task_destination(self, record: Any) -> str:
+            return "game-7"
+
+        def handle_task(self, offset: int, record: Any) -> None:
+            if self.is_down:
+                raise ConnectionError("down")
+
+    records = [{"uid": uid} for uid in range(30)]
+    with run_consumer(Callbacks, records, configs={"concurrency": 4, "back_off_time": 10}) as run:
+        assert (run.done, len(run.told("destination_opened")), run.dead()) == (0, 1, {})
+        run.advance(30)
+        assert run.done == 0
+        run.consumer.is_down = False
+        for _ in range(12):  # some were put off for as long as it was down
+            run.advance(60)
+        assert (run.done, run.waiting(), run.dead()) == (30, {}, {})

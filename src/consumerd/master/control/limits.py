@@ -24,6 +24,7 @@ class Limits:
         """help_with: has the helper help with the limits of these settings; None: with none."""
         self._table = table
         self._help_with = help_with
+        self._helped: Settings | None = None
         self._configured: Mapping[str, LimitSettings] = {}
         self.define(settings)
 
@@ -37,8 +38,10 @@ class Limits:
             has_numbers, is_shared = limit.numbers is not None, settings.is_shared(limit)
             needs_help = needs_help or has_numbers or is_shared
             if not define(self._table, name, limit.fixed, are_given=has_numbers, is_shared=is_shared):
+                self._help_with(self._helped)  # what is in force goes on
                 raise ConsumerdError(f"there is no place for the limit {name} now: reload again")
         self._configured = settings.limits
+        self._helped = settings if needs_help else None
         if needs_help:
             self._help_with(settings)
 

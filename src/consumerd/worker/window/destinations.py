@@ -269,7 +269,7 @@ class Destinations:
             if changed is None:
                 yield None
                 return
-            destination, _ = changed
+            destination, known.row = changed  # who has come since it was found has words in it, too
             was = destination.state
             yield destination
         if was.is_away is not destination.state.is_away:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 
+from consumerd.model.parked import ParkedTask
 from consumerd.sources.contract import Batch
 from consumerd.worker.attempts.judge import Judge
 from consumerd.worker.tasks.context import WorkerContext
@@ -153,6 +154,8 @@ class WindowHandling:
             self._take_back()  # from here on they start one at a time
         self._put_off()
         self._batches.settle()
+        if not self.is_busy:
+            self._rules.show(math.inf)
 
     def _patience_s(self) -> float:
         """How long to wait for something to end."""
@@ -166,8 +169,8 @@ class WindowHandling:
 
     def _start_ready(self) -> None:
         are_suspects_known = self._suspects.are_known
+        now = self._clock.monotonic()  # of the whole pass: what must wait is asked once in it
         while self._lineup and self._lanes.room and self._may_start():
-            now = self._clock.monotonic()
             task = self._lineup.next(now)
             if task is None:
                 return
@@ -176,7 +179,10 @@ class WindowHandling:
                 return
             if task.attempt.ended is None and not self._rules.admit(task, now):
                 continue
-            suspect = self._suspects.find(task.task.id) if are_suspects_known else None
+            if isinstance(task.came_in, ParkedTask):
+                suspect = self._suspects.find_parked(task.came_in)
+            else:
+                suspect = self._suspects.find(task.task.id) if are_suspects_known else None
             if suspect is None:
                 self._start(task)
             elif self._suspects.is_condemned(suspect):
@@ -232,6 +238,8 @@ class WindowHandling:
         if not attempt.first_at:
             self._judge.begin(attempt)  # it has come to its lane directly
         self._concluding.conclude(task, self._judge.conclusion(attempt, ended) if is_its_own else None)
+        if self._is_leaving:
+            return True  # what it may still begin is seen once the others are dropped
         self._start_ready()
         return not self._running or (not self._is_dry and self.wants() > 0)
 
@@ -251,7 +259,7 @@ class WindowHandling:
 
     def _put_off(self, is_left: Callable[[InHand], bool] | None = None) -> None:
         for task, conclusion in () if self._alone.is_on else self._rules.put_off(is_left):
-            self._concluding.conclude(task, conclusion)
+            self._batches.conclude(task, conclusion)  # out of the line-up it is already
 
     def _take_back(self) -> None:
         """What the lanes were given and have not begun is in the line-up again."""

@@ -103,12 +103,12 @@ class Limit:
         """One more may start, and is counted: None. Else when to ask again."""
         numbers = Numbers() if self._defined is None else limits.in_force(self._defined, row, now_ns)
         if numbers is None or not numbers.at_once:
-            return now_ns + ASK_WHO_GIVES_NS
+            return now_ns + ASK_WHO_GIVES_NS * (1 + len(self._asked) // 128)
         if numbers.at_once != ANY:
             held, asked = row.of_all(HELD), row.of_all(limits.ASKED_NS)
             asking = [own for own, at_ns in zip(held, asked, strict=True) if now_ns - at_ns < STILL_ASKS_NS]
             if not may_take(numbers.at_once, row.own[HELD], held, asking):
-                return now_ns + ASK_AGAIN_NS
+                return now_ns + ASK_AGAIN_NS * (1 + len(self._asked) // 32)
         if numbers.interval_ns:
             even_ns = row.words[limits.EVEN_NS]
             from_ns = starts_from_ns(even_ns, numbers.interval_ns, now_ns)
@@ -124,7 +124,10 @@ class Limit:
     def _unstart(self, gate: Hashable) -> None:
         """One that was counted as started has not: the next one may start as much earlier."""
         with self._changing(gate) as row:
-            if row is not None and row.words[limits.EVEN_NS]:
+            if row is None:
+                return
+            row.words[limits.STARTED] -= 1
+            if row.words[limits.EVEN_NS]:
                 row.words[limits.EVEN_NS] -= min(row.words[limits.EVEN_NS], row.words[limits.INTERVAL_NS])
 
 

@@ -4,6 +4,7 @@ go on. Runs in workers and the foreground.
 A task that waits takes no lane; but it is unsettled, and of a source with positions everything behind it is, too. So
 tasks wait in hand as long as there is room for it, and half of what may be unsettled is. Then they are parked as
 waiting, or their row's due time is moved, and no attempt is counted. One at each destination stays, as its next probe.
+A task that has been attempted expires as it would elsewhere, also where each attempt since was a probe.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 
 from consumerd.model.failure import Failure
-from consumerd.model.outcome import Outcome, Retry, RetryPolicy, within_expiry
+from consumerd.model.outcome import Expired, Outcome, Retry, RetryPolicy, within_expiry
 from consumerd.model.parked import ParkedTask
 from consumerd.sources.contract import Source
 from consumerd.worker.attempts.attempt import Conclusion
@@ -54,6 +55,7 @@ class PuttingOff:
         self._look_at = now + LOOK_S
         unsettled = self._source.unsettled() / self._common.max_unsettled if self._may else 0.0
         for gate, away_s in away:
+            yield from self._put_off(gate, [task for task in self._lineup.held(gate) if self._is_over(task)], 0.0)
             held = self._lineup.held(gate)
             if unsettled >= VERY_FULL:
                 chosen = held
@@ -75,6 +77,14 @@ class PuttingOff:
                 held = [task for task in self._lineup.held(gate) if not isinstance(task.came_in, ParkedTask)]
                 yield from self._put_off(gate, [task for task in held if is_left(task)], 0.0)
 
+    def _is_over(self, task: InHand) -> bool:
+        """Whether its retries would go on past `expire_time`, if its destination were back at once."""
+        return isinstance(self._then(task, 0.0), Expired)
+
+    def _then(self, task: InHand, after: float) -> Outcome:
+        first_at = task.attempt.first_at or task.task.first_at
+        return within_expiry(self._policy, after, first_at, self._clock.wall()) if first_at else Retry(after)
+
     def _beyond_lanes(self, held: list[InHand]) -> list[InHand]:
         """Parked tasks that were due, all but one: they take up what others that are due would have."""
         parked = [task for task in held if isinstance(task.came_in, ParkedTask)]
@@ -86,9 +96,5 @@ class PuttingOff:
             self._lineup.drop(lambda task: id(task) in gone)
         failure = Failure(f"it waits for {gate.split(' ', 2)[-1]}, which is down; no attempt was made")
         for task in chosen:
-            after = after_s * random.uniform(0.8, 1.0)  # noqa: S311 - it only spreads
-            first_at, made = task.task.first_at, task.task.attempts
-            outcome: Outcome = Retry(after)
-            if made and first_at is not None:
-                outcome = within_expiry(self._policy, after, first_at, self._clock.wall())
+            outcome = self._then(task, after_s * random.uniform(0.8, 1.0))  # noqa: S311 - it only spreads
             yield task, Conclusion(task.task, outcome, failure, was_tried=False)

@@ -5,6 +5,7 @@ The loop's thread asks. A task that must wait stands at a *gate* of the line-up:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -75,7 +76,7 @@ class Rules:
             again_at = now if is_held else rule.enter(task, now)
             if again_at is not None:
                 task.waits_since = task.waits_since or now
-                self._lineup.hold(task, gate, again_at)
+                self._lineup.hold(task, gate, max(again_at, math.nextafter(now, math.inf)))  # once in a pass
                 self._leave(self._rules[:number], task, was_begun=False)
                 return False
         task.waits_since = 0.0

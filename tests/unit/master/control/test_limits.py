@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from consumerd.config.shape import LimitNumbers, LimitSettings, Settings
+from consumerd.errors import ConsumerdError
 from consumerd.master.control.limits import Limits
 from consumerd.model.limits import Numbers
 from consumerd.wire import limits
@@ -62,3 +65,14 @@ def test_a_limit_that_becomes_shared_starts_nothing_before_the_helper_has_a_part
     assert master.helped == [], "nothing has changed"
     master.have(channel=OF_EACH_HOST)
     assert master.in_force("a") == Numbers(20)
+
+
+def test_a_change_for_which_there_is_no_place_leaves_the_helper(monkeypatch: pytest.MonkeyPatch) -> None:
+    master = Master(channel=LimitSettings(at_once=30))
+    before = master.helped[-1]
+    with monkeypatch.context() as full:
+        full.setattr("consumerd.master.control.limits.define", lambda *args, **more: False)
+        with pytest.raises(ConsumerdError, match="there is no place for the limit channel now"):
+            master.have(channel=LimitSettings(at_once=20))
+    assert before is not None
+    assert master.helped == [None, before]

@@ -13,6 +13,8 @@ import pytest
 
 from consumerd import BaseConsumer, Retry
 from consumerd.model.exits import WorkerExit
+from consumerd.model.parked import ParkedState, ParkedTask
+from consumerd.model.task import TaskId
 from consumerd.sources.memory import MemorySource
 from consumerd.testing.messages import Message, MessageBatch
 from consumerd.testing.running import NAME, Run
@@ -207,3 +209,34 @@ def test_an_error_of_our_own_where_an_attempt_has_ended_is_raised_and_not_lost(b
         run.turn(100)
     lanes.close()
     run.stop()
+
+
+@BOTH_LANES
+def test_a_stop_begins_no_further_round_of_attempts(base: type[Threaded]) -> None:
+    class Stopped(base):  # type: ignore[misc,valid-type]  # a class that is a parameter
+        RETRY_BASIC_INTERVAL = 0.0
+
+        def handle(self, offset: int, record: Any) -> object:
+            self.seen.append(offset)
+            run.interrupts.set(Interrupt.STOP)
+            raise ValueError
+
+    run = run_of(Stopped, [1], task_retry_times=20)
+    assert run.loop.run() is WorkerExit.DRAINED
+    assert len(run.consumer.seen) <= 2, "one may have begun before the stop was seen"
+    run.stop()
+
+
+@BOTH_LANES
+def test_a_parked_task_that_has_killed_its_workers_is_not_run(base: type[Threaded]) -> None:
+    run = run_of(base, [], crash_limit=3)
+    row = ParkedTask(
+        consumer=NAME, task_id=TaskId("test:p"), source="test", shard=0, position=100, offset=100,
+        state=ParkedState.WAITING, due_at=0.0, attempts=1, first_at=0.0, last_at=0.0, error="", traceback="",
+        payload=b"1", crashes=3,
+    )  # fmt: skip
+    run.store.rows[row.task_id] = row
+    run.interrupts.set(Interrupt.PARKED_DUE)
+    run.advance(1.0)
+    assert (run.consumer.seen, list(run.dead())) == ([], [row.task_id])
+    ended(run)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,10 +17,12 @@ from consumerd.config.shape import LimitBy
 from consumerd.errors import UndecodableError
 from consumerd.model.limits import Numbers
 from consumerd.model.task import Task
+from consumerd.testing import running
 from consumerd.testing.clock import ManualClock
 from consumerd.testing.running import Run
+from consumerd.wire import limits as wire
 from consumerd.wire.limits import Use, define, uses
-from consumerd.wire.shared_table import SharedTable
+from consumerd.wire.shared_table import Row, SharedTable
 from consumerd.worker.attempts.attempt import Attempt
 from consumerd.worker.window.in_hand import BatchInHand, InHand
 from consumerd.worker.window.limits import Limit, limits_of
@@ -228,3 +232,66 @@ def test_a_record_that_cannot_be_read_waits_nowhere() -> None:
 
     limit = Limit("channel", SharedTable.create(ManualClock()), str)
     assert limit.gate(InHand(Attempt(Task(None, 0, "test", 0, 0, b""), decode), BatchInHand(None, 0))) is None  # type: ignore[arg-type]
+
+
+def test_who_is_held_up_by_another_limit_has_not_started() -> None:
+    workers = Workers(1, Numbers(at_once=1), Numbers.of(None, 1000))
+    table = SharedTable(workers.table.fileno(), 0, workers.clock)
+    workers.rules[0] = Rules([Limit("total", table, None), Limit("channel", table, str)], workers.lineups[0])
+    workers.give(0, "a", "a")
+    assert workers.start(0) == ["a"]
+    for _ in range(50):
+        workers.clock.advance(0.005)
+        assert workers.start(0) == []
+    row = workers.table.find(wire.row_name("total"))
+    assert row is not None
+    assert row.words[wire.STARTED] == 1
+
+
+@pytest.fixture
+def limited(monkeypatch: pytest.MonkeyPatch) -> tuple[Run, SharedTable]:
+    """A run of six tasks under a limit of twenty starts a second, and the table in which that stands."""
+    tables: list[SharedTable] = []
+    context_in_memory = running.context_in_memory
+
+    def with_limit(clock: ManualClock, *args: Any, **given: Any) -> Any:  # as `context_in_memory` has them
+        table = SharedTable.create(clock)
+        assert define(table, "total", Numbers.of(None, 20))
+        tables.append(table)
+        place = (table.fileno(), 0)
+        return context_in_memory(clock, *args, **given, limits={"total": LimitBy()}, table_place=place)
+
+    monkeypatch.setattr(running, "context_in_memory", with_limit)
+    run = Run(Payments, list(range(6)), configs={"limits": ["total"], "concurrency": 3})
+    return run, tables[0]
+
+
+def test_nobody_is_shown_to_wait_once_nothing_does(limited: tuple[Run, SharedTable]) -> None:
+    run, table = limited
+    for _ in range(400):
+        run.turn()
+        run.clock.advance(0.005 if run.done < 6 else 0.0)
+    assert (run.done, run.loop.is_busy) == (6, False)
+    assert [use.waiting for use in uses(table)] == [0]
+    run.stop()
+
+
+def test_a_pass_ends_where_asking_takes_longer_than_until_it_is_asked_again(
+    limited: tuple[Run, SharedTable], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = limited
+    asked = 0
+
+    @contextmanager
+    def frozen(self: SharedTable, name: str) -> Iterator[Row | None]:
+        nonlocal asked
+        asked += 1
+        assert asked < 100, "the worker does nothing else any more"
+        run.clock.advance(0.005)  # somebody is frozen within a change
+        yield None
+
+    with monkeypatch.context() as frozen_table:
+        frozen_table.setattr(SharedTable, "changing", frozen)
+        run.turn(3)
+    assert (run.done, asked > 0) == (0, True)
+    run.stop()

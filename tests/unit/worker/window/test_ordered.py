@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
 
 from consumerd import BaseConsumer, Retry
+from consumerd.model.parked import ParkedState
 from consumerd.testing.running import Run
+from consumerd.worker.tasks.interrupts import Interrupt
 
 LATER_S = 5.0
 
@@ -59,4 +62,39 @@ def test_a_task_that_is_tried_again_holds_up_those_of_its_key_alone(consumer_cla
     assert [record for record in handled if record[0] == "a"] == ["a1", "a1", "a2", "a3"]
     assert [record for record in handled if record[0] == "b"] == ["b1", "b2"]
     assert (run.done, run.waiting(), run.dead()) == (6, {}, {})
+    run.stop()
+
+
+class Served(Ordered):
+    """One server, which is down at first, serves all keys."""
+
+    is_down = True
+
+    def task_key(self, record: Any) -> object:
+        return record["key"]
+
+    async def handle_task(self, offset: int, record: Any) -> object:
+        self.handled.append(record["key"])
+        if self.is_down:
+            raise OSError("down")
+        return None
+
+
+def test_dead_tasks_that_are_tried_again_and_put_off_have_no_key_in_hand() -> None:
+    records = [{"key": f"k{number}", "server": "game-7"} for number in range(16)]
+    run = Run(Served, records, configs={"concurrency": 2, "ordered": "key", "destination": "server"})
+    for _ in range(200):
+        run.turn()
+        run.clock.advance(0.05)
+    died = run.dead()
+    assert died
+    for task_id in died:
+        row = run.store.rows[task_id]  # type: ignore[index]  # an id is text
+        run.store.rows[row.task_id] = replace(row, state=ParkedState.WAITING, due_at=0.0)
+    run.interrupts.set(Interrupt.PARKED_DUE)
+    for turn in range(2000):
+        run.consumer.is_down = turn < 40
+        run.turn()
+        run.clock.advance(0.05)
+    assert (run.done, run.waiting(), run.dead()) == (16, {}, {})
     run.stop()

@@ -109,6 +109,15 @@ def test_a_task_that_was_tried_expires_and_one_that_was_not_does_not() -> None:
     assert isinstance(put_off[1].outcome, Retry)
 
 
+def test_a_task_whose_attempts_did_not_count_expires_where_it_waits() -> None:
+    waiting = Waiting("ttt")
+    waiting.items[1].attempt.first_at = waiting.clock.wall()
+    assert waiting.put_off() == {}
+    waiting.clock.advance(60.0)
+    [(offset, said)] = waiting.put_off().items()
+    assert (offset, type(said.outcome)) == (1, Expired)
+
+
 def test_parked_tasks_that_are_due_again_do_not_take_the_places_of_others() -> None:
     assert sorted(Waiting("tpptp").put_off()) == [1, 2]
     assert Waiting("tpp").put_off() == {}
