@@ -142,7 +142,7 @@ def _read_groups(data: Table, place: Place, resolver: Resolver) -> list[Consumer
 
 def _limited(consumer: ConsumerSettings, known: Mapping[str, LimitSettings], place: Place) -> ConsumerSettings:
     """With what it needs to know of the limits that it lists; a name that is no limit's is noted."""
-    has_mistakes = any(problem.path[:2] == (RESERVED, "limits") for problem in place.found)
+    has_mistakes = any(problem.path[:1] == (RESERVED,) for problem in place.found)
     for index, name in enumerate(consumer.common.limits):
         if name not in known and not has_mistakes:
             advice = did_you_mean(name, known) or f": add a table [consumerd.limits.{name}]"

@@ -155,7 +155,8 @@ def command(words: Sequence[str], target: str | None, state_dir: StateDirectory,
         for line in _shown(read_answer(plain, list[DestinationStatus], method.name)):
             click.echo(line)
     else:
-        then = "held open until it is closed" if isinstance(method, OpenDestination) else "its tasks begin again"
+        wait = f"its tasks wait until consumerd destinations close {method.destination}"
+        then = wait if isinstance(method, OpenDestination) else "its tasks begin again"
         for consumer in read_answer(plain, list[str], method.name):
             click.echo(f"{method.destination} of {consumer}: {then}")
 

@@ -17,6 +17,7 @@ from consumerd.wire.method import parameter
 
 if TYPE_CHECKING:
     from consumerd.master.control.controls import Controls
+    from consumerd.master.pools.pool import Pool
 
 AUTO = "auto"
 
@@ -60,6 +61,11 @@ class Scale(Verb, frozen=True):
         if workers is not None and not 1 <= workers <= MOST_WORKERS:
             raise UsageError(f"the number of workers must be 1 to {MOST_WORKERS}, and is {workers}: pause stops a pool")
         pools = master.configuration.changeable(self.target)
+        for pool in pools:
+            if workers is not None and workers > 1 and _keeps_order_alone(pool):
+                raise UsageError(
+                    f'{pool.consumer} has ordered = "key": its one worker keeps the order of the rows that it claims'
+                )
         master.configuration.pin(pools, workers)
         for pool in pools:
             wanted, is_pinned = pool.wanted.workers, workers is not None
@@ -71,6 +77,11 @@ class Scale(Verb, frozen=True):
         for pool in answer.pools:
             workers = "1 worker" if pool.workers == 1 else f"{pool.workers} workers"
             yield f"{pool.name}: {workers}" + ("" if pool.helping is None else f", {shards_help(pool.helping)}")
+
+
+def _keeps_order_alone(pool: Pool) -> bool:
+    """Whether tasks of one key are in order only while the pool has one worker, since any would claim their rows."""
+    return pool.newest_entry.settings.common.ordered is not None and pool.traits.get("durable_defer", False)
 
 
 command = command_of(Scale)

@@ -137,7 +137,8 @@ def _away_destination(each: Seen, now: float) -> str:
     waits = f"{each.waiting} of its tasks wait in hand" if each.waiting else "none of its tasks is in hand"
     for_s = now - each.state.since_ns / SECOND_NS
     if each.state.state is State.HELD:
-        return f"its destination {each.name} is held open for {for_s:.0f} s, {waits}: consumerd destinations close"
+        held = f"is held open for {for_s:.0f} s, {waits}"
+        return f"its destination {each.name} {held}: consumerd destinations close {each.name}"
     failed = f"after {each.state.failures} of {each.state.attempts} attempts had failed"
     return f"its destination {each.name} has been open for {for_s:.0f} s, {failed}; {waits}: see consumerd destinations"
 

@@ -114,7 +114,8 @@ class AttemptMaker:
             return why
         if why is None or not isinstance(error, (TaskInterrupted, CancelledError)):
             return raised
-        return replace(raised, failure=replace(raised.failure, error=f"{TaskInterrupted.__name__}: {why}"))
+        failure = replace(raised.failure, error=f"{TaskInterrupted.__name__}: {why}")
+        return replace(raised, kind=TaskInterrupted, failure=failure)  # of a coroutine it was CancelledError
 
     def raised(self, error: BaseException, record: object = UNSEEN) -> Raised:
         """What is kept of an error that ended an attempt at a record. In a handler's forked child, the child ends."""

@@ -85,6 +85,20 @@ def concurrency_problems(consumer_class: type, kind: SourceKind, common: CommonK
         yield place.problem(f"cannot be here: {why}: leave them out, and wait in the handler", "limits")
 
 
+def order_problems(consumer_class: type, kind: SourceKind, common: CommonKeys, place: Place) -> Iterator[Problem]:
+    """Why tasks of one key would not come in order, where they are to: a topic keeps a key in one partition, rows have
+    no key, and any worker claims them.
+    """
+    if common.ordered is None or kind.traits.positional or kind.traits.one_at_a_time:
+        return
+    if not is_overridden(consumer_class, "task_key"):
+        fix = f"define task_key(self, record) on {consumer_class.__name__}"
+        yield place.problem(f"orders nothing: a row has no key of its own: {fix}", "ordered")
+    elif kind.traits.durable_defer and common.most_workers > 1:
+        why = f"any of {common.most_workers} workers claims rows of one key"
+        yield place.problem(f"needs `workers = 1`: {why}; have more `concurrency` instead", "ordered")
+
+
 def limit_problems(consumer_class: type, limits: Mapping[str, LimitBy], configs: Place) -> Iterator[Problem]:
     """Whether it is clear what the limits count together."""
     for name, limit in limits.items():

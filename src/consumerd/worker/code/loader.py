@@ -31,6 +31,7 @@ from consumerd.worker.code.class_problems import (
     hook_problems,
     limit_problems,
     live_problems,
+    order_problems,
 )
 from consumerd.worker.code.imports import NotLoadedError, import_class
 from consumerd.worker.code.keys import KeyOwners, config_model, judge_unknown
@@ -172,6 +173,7 @@ class _Examination:
             self._place.note(sentence, "workers")
         self._problems += batch_problems(consumer_class, kind, common, self._entry, self._place)
         self._problems += concurrency_problems(consumer_class, kind, common, self._place)
+        self._problems += order_problems(consumer_class, kind, common, self._place)
         self._problems += limit_problems(consumer_class, self._limits, self._place)
         self._problems += live_problems(consumer_class, owners, self._entry)
         self._problems += error_problems(consumer_class, common, self._entry, self._place)

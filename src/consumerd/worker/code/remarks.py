@@ -22,6 +22,7 @@ def remarks_on(consumer_class: type, kind: SourceKind, common: CommonKeys, passe
         *_on_shards(consumer_class, kind, common.most_workers),
         *_on_scaling(kind, common),
         *_on_concurrency(common),
+        *_on_order(kind, common),
         *_on_back_off(consumer_class, common),
         *_on_worker_count(consumer_class, common),
         *(f"configs.{key} is no key of consumerd or of its source: it is passed on to the class" for key in passed_on),
@@ -76,6 +77,14 @@ def _on_concurrency(common: CommonKeys) -> Iterator[str]:
         yield (
             f"its max_unsettled, {common.max_unsettled}, is below its concurrency, {most}: no more than "
             f"{common.max_unsettled} of its tasks run at once in a worker"
+        )
+
+
+def _on_order(kind: SourceKind, common: CommonKeys) -> Iterator[str]:
+    if common.ordered is not None and kind.name == "query" and common.most_workers > 1:
+        yield (
+            f"its {common.most_workers} workers divide the rows by their id, and tasks of one key are in order within "
+            "a worker alone: let the query divide them by the key, as by self.shard.condition(its column)"
         )
 
 

@@ -104,6 +104,16 @@ class Awaiting(Interrupted):
         await asyncio.sleep(3600)
 
 
+class Suspended(Awaiting):
+    """It waits for something already when it is interrupted."""
+
+    async def handle_task(self, offset: int, record: Any) -> None:  # type: ignore[override]  # as users write it
+        self.begun.append(offset)
+        if record == "hang" and self.whys:
+            asyncio.get_running_loop().call_soon(self.have_interrupted, self.whys.pop(0))
+            await self.wait()
+
+
 class Blocking(Awaiting):
     """It blocks the event loop."""
 
@@ -164,6 +174,16 @@ def test_a_soft_timeout_is_retried_as_any_failure(consumer_class: type[Interrupt
     run = ran(consumer_class, {**configs, "task_retry_times": 2}, TimedOut(10.0), TimedOut(10.0))
     assert (run.done, run.dead()) == (4, {})
     assert sorted(run.consumer.begun) == [0, 1, 1, 1, 2, 3]
+
+
+@pytest.mark.parametrize("consumer_class", [InCall, Suspended])
+@pytest.mark.parametrize("configs", [{}, MANY])
+def test_a_soft_timeout_is_what_an_error_list_calls_it(
+    consumer_class: type[Interrupted], configs: dict[str, Any]
+) -> None:
+    listed = {"task_retry_times": 2, "dead_on": ["consumerd.TaskInterrupted"]}
+    run = ran(consumer_class, {**configs, **listed}, TimedOut(10.0))
+    assert (run.done, list(run.dead())) == (3, [f"{NAME}:1"])
 
 
 @WAYS

@@ -15,7 +15,7 @@ from consumerd.worker.code.loader import LoadedConsumer, load_consumer, prepare_
 
 MODULE = """
 from pydantic import BaseModel
-from consumerd import BaseConsumer, KafkaBaseConsumer, MySQLBaseConsumer, ScheduleBaseConsumer
+from consumerd import BaseConsumer, KafkaBaseConsumer, MySQLBaseConsumer, ScheduleBaseConsumer, TableBaseConsumer
 
 class Login(KafkaBaseConsumer):
     def handle_task(self, offset, record): ...
@@ -33,6 +33,15 @@ class Shared(Events):
 class Numbered(Events):
     @property
     def own(self): return {"index": self.shard.index, "count": self.shard.count}
+
+class Rows(TableBaseConsumer):
+    def handle_task(self, offset, record): ...
+
+class KeyedRows(Rows):
+    def task_key(self, record): return record["uid"]
+
+class KeyedShared(Shared):
+    def task_key(self, record): return record["uid"]
 
 class Lines(BaseConsumer):
     def iterate_task(self): yield 0, {}
@@ -357,6 +366,22 @@ def test_a_source_of_one_task_at_a_time_runs_no_two_at_once(
             f"f: g[0].configs.ordered: cannot be here: {why}, and so they are in order: leave it out",
         ]
     assert loaded(directory, target, **configs, concurrency=1).common.concurrency == 1
+
+
+def test_rows_of_one_key_are_in_order_where_one_worker_has_them(directory: Path) -> None:
+    table = {"database": "jobs.sqlite", "ordered": "key"}
+    assert mistakes(directory, "Rows", **table) == [
+        "f: g[0].configs.ordered: orders nothing: a row has no key of its own: define task_key(self, record) on Rows"
+    ]
+    why = "needs `workers = 1`: any of 2 workers claims rows of one key; have more `concurrency` instead"
+    for workers in (2, {"max": 2}):
+        assert mistakes(directory, "KeyedRows", **table, workers=workers) == [f"f: g[0].configs.ordered: {why}"]
+    assert loaded(directory, "KeyedRows", **table, concurrency=4).remarks == ()
+    assert loaded(directory, "Login", **KAFKA, ordered="key", workers=4).remarks == ()
+    [remark] = loaded(directory, "KeyedShared", ordered="key", workers=2).remarks[:1]
+    assert remark.startswith(
+        "its 2 workers divide the rows by their id, and tasks of one key are in order within a worker"
+    )
 
 
 def test_a_bound_on_the_unsettled_below_the_concurrency_is_remarked(directory: Path) -> None:
