@@ -143,8 +143,8 @@ class KeyOrder:
     # What came of it
 
     def _read(self) -> list[Run]:
-        lines = (line for path in self._history.iterdir() for line in path.read_text().splitlines())
-        return read_runs(lines)
+        histories = (path.read_text().rpartition("\n")[0] for path in self._history.iterdir())  # whole lines alone
+        return read_runs(line for history in histories for line in history.splitlines())
 
     def _left(self) -> int:
         finished = {(run.key, run.number) for run in self._read() if run.how in FINISHED}
