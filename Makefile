@@ -6,8 +6,8 @@ TOO_OLD := consumerd needs Python 3.11 or newer with its venv module: install it
 PYTEST := $(BIN)/python tests/run.py -ra
 # Tests that run librdkafka's clients by the dozen in their own process: kept from those that only observe.
 IN_PROCESS := tests/integration/test_kafka_source.py
-# Tests that say how much of the time a worker is at work when it is killed: they run alone.
-ALONE := tests/integration/test_kills.py
+# Tests that say how much of the time a worker is at work: they run alone.
+ALONE := tests/integration/test_kills.py tests/integration/test_limits.py
 # So many tests run beside each other, each with servers of its own: most of them wait more than they work.
 BESIDE ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

@@ -204,7 +204,7 @@ class Limited:
 
     def read(self, began_ns: int, end_ns: int) -> None:
         """What the handlers wrote down."""
-        lines = (self.directory / "book").read_text().splitlines()
+        lines = (self.directory / "book").read_text().rpartition("\n")[0].splitlines()  # whole lines alone
         late = [float(line.split()[1]) for line in lines if line.startswith("late ")]
         ran = attempts((line for line in lines if not line.startswith("late ")), self._killed_at_ns, end_ns)
         slow = [each for each in ran if each.key == "slow"]

@@ -216,7 +216,7 @@ class NumberedPool:
         if code := master.stop():
             found.append(f"the master left with {code}")
         found += [f"process {left} is left" for left in master.descendants() & own]
-        runs = read_runs((self.directory / "book").read_text().splitlines())
+        runs = read_runs((self.directory / "book").read_text().rpartition("\n")[0].splitlines())
         report.repeats, report.runs = repeated(runs), runs
         numbers = range(report.rows)
         found += self._wrong_effects(numbers)
