@@ -14,10 +14,11 @@ from consumerd import clock, events
 from consumerd.cli.lines import duration, table
 from consumerd.cli.options import json_option, state_dir_option
 from consumerd.errors import ConsumerdError, UsageError
+from consumerd.model.limits import SECOND_NS
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import call
 from consumerd.wire.destination_rows import Seen, changing, seen
-from consumerd.wire.destinations import SECOND_NS, State
+from consumerd.wire.destinations import State
 from consumerd.wire.method import Method, parameter, read_answer
 
 if TYPE_CHECKING:

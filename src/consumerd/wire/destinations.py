@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-SECOND_NS = 1_000_000_000
+from consumerd.model.limits import SECOND_NS
 
 FIRST_PAUSE_NS = SECOND_NS // 2
 LONGEST_PAUSE_NS = 2 * SECOND_NS

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consumerd.model.limits import SECOND_NS
 from consumerd.wire.destinations import (
     BUCKETS,
     FIRST_PAUSE_NS,
     LONGEST_PAUSE_NS,
     LOOK_NS,
     RETURNS_IN_NS,
-    SECOND_NS,
     WORDS,
     BreakerPolicy,
     Destination,

@@ -9,10 +9,11 @@ from consumerd import clock
 from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.worker import how_ended
 from consumerd.master.rules.restart import is_proven
+from consumerd.model.limits import SECOND_NS
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 from consumerd.wire.board import BoardFlag
 from consumerd.wire.destination_rows import Seen, seen
-from consumerd.wire.destinations import SECOND_NS, State
+from consumerd.wire.destinations import State
 from consumerd.wire.status import Flag
 
 LONG_IMPORT_S = 30.0

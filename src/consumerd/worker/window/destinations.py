@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 
 from consumerd import events
 from consumerd.model.by_error import ByError, Errors, Listed
+from consumerd.model.limits import SECOND_NS
 from consumerd.model.outcome import Dead, Done, Retry
 from consumerd.model.task import TaskId
 from consumerd.wire.destination_rows import PROBING, USED, WAITING, changing, prefix_of
 from consumerd.wire.destinations import (
-    SECOND_NS,
     BreakerPolicy,
     Destination,
     Ended,

@@ -216,9 +216,8 @@ class WindowHandling:
             self._judge.begin(attempt)
         attempt.not_before = None
         if attempt.ended is not None:
-            self._concluding.conclude(
-                task, self._judge.conclusion(attempt, attempt.ended)
-            )  # no news of a stop has come
+            # no news of a stop has come
+            self._concluding.conclude(task, self._judge.conclusion(attempt, attempt.ended))
             return
         self._running += 1 + len(task.others)
         task.is_alone = task.is_alone or self._alone.is_on or self._parts.breaker.is_open
