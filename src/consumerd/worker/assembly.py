@@ -9,7 +9,7 @@ from typing import Any
 
 from consumerd.model.task import Task
 from consumerd.parking.thread import StoreThread
-from consumerd.sources.contract import Source
+from consumerd.sources.contract import Revocable, Source
 from consumerd.sources.decoding import limited
 from consumerd.wire.destinations import BreakerPolicy
 from consumerd.worker.attempts.attempt import Handler
@@ -84,11 +84,12 @@ class Assembly:
             context, self.store, settling, attempts, self.suspects, breaker, share, source=source, decode=decode
         )
         single = SingleRunner(attempts, Records(source, validate))
+        is_leased = isinstance(source, Revocable) and not source.traits.positional
         return Parts(
             source=source,
             hooks=self.hooks,
             attempts=attempts,
-            fast=FastRunner(context, self.handlers.task, maker, single),
+            fast=FastRunner(context, self.handlers.task, maker, single, is_leased=is_leased),
             single=single,
             settling=settling,
             due=due,

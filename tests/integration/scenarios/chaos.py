@@ -24,6 +24,7 @@ from integration.scenarios.numbered_pool import (
     exit_code,
     own_directory,
 )
+from integration.scenarios.processes import process_number
 
 TICK_S = 0.05
 
@@ -77,7 +78,7 @@ class Chaos:
 
     def _kill(self) -> None:
         if pid := self._any_worker():
-            self._killed.add(pid)  # before: what becomes of it from now on is explained
+            self._note(self._killed, pid)
             _signal(pid, signal.SIGKILL)
 
     def _terminate(self) -> None:
@@ -87,7 +88,7 @@ class Chaos:
     def _freeze(self) -> None:
         """Some go on before the watchdog replaces them, some later, if they are still there."""
         if pid := self._any_worker():
-            self._were_frozen.add(pid)
+            self._note(self._were_frozen, pid)
             self._frozen[pid] = time.monotonic() + self._random.uniform(0.2, LONGEST_FREEZE_S)
             _signal(pid, signal.SIGSTOP)
 
@@ -99,6 +100,11 @@ class Chaos:
     def _kill_zygote(self) -> None:
         if pid := self._pool.pool()["zygote"]["pid"]:
             _signal(pid, signal.SIGKILL)
+
+    def _note(self, processes: set[int], pid: int) -> None:
+        """Before something is done to it: what becomes of it from now on is explained."""
+        with contextlib.suppress(ProcessLookupError):
+            processes.add(process_number(pid))
 
     def _any_worker(self) -> int | None:
         pids = [worker["pid"] for worker in self._pool.pool()["workers"]]

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from integration.scenarios.numbered_book import Run
 from integration.scenarios.numbered_pool import Load, NumberedPool, Report, exit_code, own_directory
+from integration.scenarios.processes import process_number
 
 LOAD = Load(task_s=0.005, max_unsettled=1, backlog=10_000)
 WITH_EFFECTS = Load(task_s=0.005, backlog=2_000, has_effects=True, consumer="NumberedEffects")
@@ -80,10 +81,13 @@ class Kills:
         if not pids:
             return set()
         pid = self._random.choice(pids)
-        self._killed_at_ns[pid] = time.monotonic_ns()
-        with contextlib.suppress(ProcessLookupError):
+        try:
+            process = process_number(pid)
+            self._killed_at_ns[process] = time.monotonic_ns()
             os.kill(pid, signal.SIGKILL)
-        return {pid}
+        except ProcessLookupError:
+            return set()
+        return {process}
 
     def judge_pace(self) -> None:
         """Complain of what a machine with nothing else to do should reach."""

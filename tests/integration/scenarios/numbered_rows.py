@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from sqlalchemy import Connection, text
 
 from consumerd import SQLBaseConsumer, TableBaseConsumer
+from integration.scenarios.processes import process_number
 
 
 class NumberedRows(TableBaseConsumer):
@@ -19,6 +20,7 @@ class NumberedRows(TableBaseConsumer):
 
     def pre_consume(self) -> None:
         self._book = os.open(self.config["book"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._process = process_number()
 
     def handle_task(self, offset: int, record: dict[str, Any]) -> None:
         self._write("begin", record["number"])
@@ -26,7 +28,7 @@ class NumberedRows(TableBaseConsumer):
         self._write("end", record["number"])
 
     def _write(self, what: str, number: int) -> None:
-        os.write(self._book, f"{what} {number} {os.getpid()} {time.monotonic_ns()}\n".encode())
+        os.write(self._book, f"{what} {number} {self._process} {time.monotonic_ns()}\n".encode())
 
 
 class NumberedEffects(NumberedRows):

@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 
 from integration.scenarios.numbered_book import Run
 from integration.scenarios.numbered_pool import Load, NumberedPool, Report, exit_code, own_directory
+from integration.scenarios.processes import process_number
 from servers.database import DatabaseServer
 from servers.mariadb import launch_mariadb
 from servers.postgres import launch_postgres
@@ -117,8 +118,9 @@ class Recovery:
         for _ in range(int(TROUBLE_S * 10)):
             pids = [worker["pid"] for worker in self.pool.pool()["workers"] if worker["pid"] and worker["handled"]]
             if pids:
-                self._killed.add(pid := random.choice(pids))
                 with contextlib.suppress(ProcessLookupError):
+                    pid = random.choice(pids)
+                    self._killed.add(process_number(pid))
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.1)
 

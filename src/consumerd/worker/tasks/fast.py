@@ -20,6 +20,7 @@ from consumerd.sources.decoding import TOMBSTONE
 from consumerd.worker.attempts.attempt import VERDICTS, Attempt, Handler
 from consumerd.worker.attempts.maker import UNSEEN, AttemptMaker
 from consumerd.worker.tasks.context import WorkerContext
+from consumerd.worker.tasks.interrupts import Cell, LeaseCell
 from consumerd.worker.tasks.runner import SingleRunner, Span
 
 
@@ -29,7 +30,7 @@ def run_fast(
     handle: Handler,
     *,
     decode: Callable[[Any], object],
-    cell: list[bool],
+    cell: Cell,
     cursor: memoryview,
     values_are_known: bool,
 ) -> object:
@@ -63,14 +64,17 @@ OF_NO_OBJECT = (TypeError, AttributeError, LookupError)
 class FastRunner:
     """Hands back what is done in one span, and each other task by itself."""
 
-    def __init__(self, context: WorkerContext, handle: Handler, maker: AttemptMaker, single: SingleRunner) -> None:
-        """single: goes on with what the fast loop has begun."""
+    def __init__(
+        self, context: WorkerContext, handle: Handler, maker: AttemptMaker, single: SingleRunner, *, is_leased: bool
+    ) -> None:
+        """single: goes on with what the fast loop has begun. is_leased: whether tasks are held for a time alone."""
         self._handle = handle
         self._maker = maker
         self._single = single
         self._records = single.records
         self._emit = context.emit
-        self._cell = context.interrupts.cell
+        cell = context.interrupts.cell
+        self._cell = LeaseCell(cell, context.clock) if is_leased else cell
         self._cursor = context.board.lane.cursor()
         self._values_are_known = False
         self._batch: Batch | None = None

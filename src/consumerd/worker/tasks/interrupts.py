@@ -7,14 +7,16 @@ idle loop wait; signal handlers may set (they take no lock).
 
 from __future__ import annotations
 
+import math
 import os
 import select
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
+from typing import Protocol
 
-from consumerd.clock import monotonic
+from consumerd.clock import Clock, monotonic
 from consumerd.model.exits import WorkerExit
 
 
@@ -31,6 +33,31 @@ class Interrupt(Enum):
     STALE = auto()
     PAUSE = auto()
     AMENDED = auto()
+
+
+class Cell(Protocol):
+    """What the fast loop tests; a list of one element."""
+
+    def __getitem__(self, index: int, /) -> bool: ...
+
+
+LONG_S = 1.0
+
+
+class LeaseCell:
+    """The cell, for tasks that are held under a lease: it says "look" after a long task, too, for the process may have
+    been frozen in it, and the lease be over. The keeper finds that out as well, but perhaps a task later.
+    """
+
+    def __init__(self, cell: Cell, clock: Clock) -> None:
+        self._cell = cell
+        self._monotonic = clock.monotonic
+        self._looked_at = -math.inf
+
+    def __getitem__(self, index: int) -> bool:
+        now = self._monotonic()
+        was_long, self._looked_at = now - self._looked_at > LONG_S, now
+        return was_long or self._cell[index]
 
 
 class Interrupts:

@@ -274,6 +274,21 @@ def test_what_failed_of_a_shard_that_is_leaving_is_parked_while_it_still_settles
     assert source.unsettled() == 0
 
 
+def test_who_was_frozen_within_a_task_asks_whether_the_next_is_still_its_own() -> None:
+    source = Leaving()
+
+    class Frozen(Recording):
+        def handle_task(self, offset: int, record: Any) -> object:
+            if offset == 1:
+                source.is_leaving = True  # and nothing breaks in: the keeper was frozen, too
+                run.clock.advance(40)
+            return super().handle_task(offset, record)
+
+    run = Run(Frozen, ["ok"] * 4, source=source)
+    run.turn()
+    assert run.consumer.handled == [0, 1]
+
+
 def test_what_failed_of_a_shard_that_is_gone_is_not_parked_when_the_store_comes_back() -> None:
     source = Leaving()
     run = Run(Recording, ["fail"], source=source)
