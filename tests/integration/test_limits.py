@@ -96,7 +96,7 @@ def test_hosts_share_limits_and_who_is_alone_has_all(state_dir: Path, database_u
         assert second.stop() == os.EX_OK
         wait_until(partial(has_at_once, first, AT_ONCE), LEAVES_S, lambda: f"the whole again{first.tail()}")
         limited.wait_until_running(first, AT_ONCE)
-    limited.read(0, time.monotonic_ns())
+        limited.read(0, time.monotonic_ns())  # before tasks are ended with their workers, and have no end
     assert limited.report.most in (AT_ONCE, AT_ONCE + 1), limited.report
 
 
@@ -127,7 +127,7 @@ def test_the_part_of_a_host_that_is_cut_off_is_another_hosts_once_it_starts_noth
         proxy.mend()
         for master in (first, second):
             wait_until(partial(has_at_once, master, AT_ONCE // 2), READY_S, "even parts again")
-    limited.read(0, time.monotonic_ns())
+        limited.read(0, time.monotonic_ns())
     assert limited.report.most in (AT_ONCE, AT_ONCE + 1), limited.report
 
 
