@@ -16,6 +16,7 @@ from consumerd.config.execution import secrets_of_environment
 from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolver
 from consumerd.config.shape import ConsumerSettings, Settings
+from consumerd.database.urls import import_own_driver
 from consumerd.errors import ConsumerdError
 from consumerd.events.log import LogListener, log_to_stdout
 from consumerd.model.failure import describe, one_line
@@ -24,6 +25,7 @@ from consumerd.parking.thread import StoreThread
 from consumerd.standard_streams import open_standard_descriptors
 from consumerd.wire.messages import Assignment
 from consumerd.worker.attempts.handler import record_validator
+from consumerd.worker.code.keys import DATABASE_KEY
 from consumerd.worker.code.loader import LoadedConsumer, load_consumer
 
 
@@ -109,6 +111,8 @@ def _template(assignment: Assignment, entry: ConsumerSettings, settings: Setting
     check_parking(parking, state_dir)
     with contextlib.suppress(Exception):  # what an annotation raises is the worker's to tell: it asks again
         record_validator(loaded.consumer_class)
+    with contextlib.suppress(ConsumerdError):  # whoever opens it says so
+        import_own_driver(getattr(loaded.options, DATABASE_KEY, None))
     redactor = redactor.joined(loaded.redactor.secrets)
     log = log_to_stdout(settings.log.format, settings.log.level, bound={"consumer": str(entry.full_name)})
     store = open_store_thread(parking, state_dir)
