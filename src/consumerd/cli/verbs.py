@@ -35,6 +35,7 @@ VERBS = {
     "events": Listed("Follow what becomes true.", "consumerd.verbs.events"),
     "logs": Listed("Show the last events and lines of stderr, and follow them.", "consumerd.verbs.events", "logs"),
     "limits": Listed("Show how limits are used, and who waits for them.", "consumerd.verbs.limits"),
+    "metrics": Listed("Print all numbers, as a server of metrics reads them.", "consumerd.verbs.metrics"),
     "scale": Listed("Run another number of workers.", "consumerd.verbs.scale"),
     "pause": Listed("Fetch nothing more for now.", "consumerd.verbs.pause"),
     "resume": Listed("Fetch again.", "consumerd.verbs.pause", "resume"),

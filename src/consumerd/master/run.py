@@ -23,6 +23,7 @@ from consumerd.master.control.audit import AuditLog
 from consumerd.master.control.broadcast import Broadcast
 from consumerd.master.control.configuration import Configuration
 from consumerd.master.control.controls import Controls
+from consumerd.master.control.happened import Happened
 from consumerd.master.control.limits import Limits
 from consumerd.master.control.overrides import Overrides, load_overrides
 from consumerd.master.control.reloader import Reloader
@@ -168,6 +169,7 @@ class _Master:
             reloader=self._reloader,
             broadcast=self._reporting.broadcast,
             limits=self._limits,
+            happened=self._reporting.happened,
             config=self._document.origin,
             started_at=clock.wall(),
         )
@@ -228,14 +230,15 @@ class _Reporting:
 
     emit: into the log, and to those who follow.
     told: to those who follow, what is in the log already.
-    broadcast: has those who follow.
+    broadcast: has those who follow; happened: counts.
     """
 
     def __init__(self, log: LogSettings) -> None:
-        self.emit = Listeners([log_to_stdout(log.format, log.level, patience_s=PATIENCE_S)])
+        self.happened = Happened()
+        self.emit = Listeners([log_to_stdout(log.format, log.level, patience_s=PATIENCE_S), self.happened])
         self.broadcast = Broadcast(self.emit)
         self.emit.add(self.broadcast)
-        self.told = Listeners([self.broadcast])
+        self.told = Listeners([self.broadcast, self.happened])
 
 
 def _tools(

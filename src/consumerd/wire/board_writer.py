@@ -8,7 +8,7 @@ from __future__ import annotations
 from consumerd.clock import SYSTEM_CLOCK, Clock
 from consumerd.model.suspects import shown
 from consumerd.model.task import Task
-from consumerd.wire import board, recent
+from consumerd.wire import board, durations, recent
 from consumerd.wire.board import NONE, Hold, WorkerState
 
 
@@ -177,6 +177,10 @@ class BoardWriter:
         self._words[board.FAILED] += 1
         self._words[recent.FAILED_NS + self._words[recent.FAILURES] % recent.KEPT] = self._now_ns()
         self._words[recent.FAILURES] += 1
+
+    def note_calls(self, calls: int, took_s: float) -> None:
+        """So many calls of the handler took so long together."""
+        durations.note(self._words, calls, took_s)
 
     def note_given_up(self) -> None:
         """One is not run any more, because it kills workers."""

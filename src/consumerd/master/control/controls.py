@@ -11,6 +11,7 @@ from consumerd.events.facts import Fact
 from consumerd.master.control import overrides
 from consumerd.master.control.broadcast import Broadcast
 from consumerd.master.control.configuration import Configuration
+from consumerd.master.control.happened import Happened
 from consumerd.master.control.limits import Limits
 from consumerd.master.control.reloader import Reloader
 from consumerd.master.control.running_task import RunningTask, find_running_task
@@ -24,7 +25,9 @@ from consumerd.master.rules.observed import Condemned
 from consumerd.master.supervisor import Supervisor
 from consumerd.model.slots import LOOPING
 from consumerd.version import __version__
+from consumerd.wire.durations import BOUNDS_S
 from consumerd.wire.messages import CancelTask, Wake
+from consumerd.wire.metrics import Calls, Metrics, PoolMetrics
 from consumerd.wire.shared_table import SharedTable
 from consumerd.wire.status import Paused, Status
 
@@ -51,6 +54,7 @@ class Controls:
     reloader: Reloader
     broadcast: Broadcast
     limits: Limits
+    happened: Happened
     config: str
     started_at: float
 
@@ -77,6 +81,16 @@ class Controls:
             disabled=list(map(str, self.configuration.disabled)),
             limits=self.limits.shown(),
         )
+
+    def metrics(self) -> Metrics:
+        """All numbers."""
+        happened = self.happened
+        pools = []
+        for pool in self.pools:
+            calls, name = pool.tally.calls(pool.workers.values()), pool.consumer
+            ends, told = dict(happened.ends[name]), dict(happened.events[name])
+            pools.append(PoolMetrics(name, Calls(list(calls.counts), round(calls.sum_s, 6)), ends, told))
+        return Metrics(list(BOUNDS_S), self.status(), pools, dict(happened.events[""]))
 
     @property
     def table(self) -> SharedTable:

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from consumerd.master.pools.worker import Worker
+from consumerd.wire import durations
 from consumerd.wire.board import Reading
+from consumerd.wire.durations import Durations, durations_in
 from consumerd.wire.recent import KEPT, Recent, recent_in, together
 
 
@@ -32,10 +34,14 @@ class Counts:
 
 @dataclass
 class Tally:
-    """The boards of a pool's dead workers, added up. recent: what became of late of their tasks."""
+    """The boards of a pool's dead workers, added up.
+
+    recent: what became of late of their tasks; took: how long calls of the handler did.
+    """
 
     dead: Counts = field(default_factory=Counts)
     recent: Recent = field(default_factory=Recent)
+    took: Durations = field(default_factory=Durations)
 
     def add_dead(self, worker: Worker) -> None:
         """Keep what a dead worker has done, as far as its board can be believed."""
@@ -43,7 +49,9 @@ class Tally:
         if reading is not None:
             self.dead.add(reading)
             self.dead.unsettled = 0  # it comes again, and is counted then
-            self.recent = together([self.recent, recent_in(worker.ends.board.words)])
+            words = worker.ends.board.words
+            self.recent = together([self.recent, recent_in(words)])
+            self.took = durations.together([self.took, durations_in(words)])
 
     def begin_anew(self, now: float) -> None:
         """Of the code that runs now nothing has failed."""
@@ -55,6 +63,11 @@ class Tally:
         for reading in filter(None, map(Worker.reading, living)):
             counts.add(reading)
         return counts
+
+    def calls(self, living: Iterable[Worker]) -> Durations:
+        """Of all calls of the handler, whoever made them."""
+        boards = (worker.ends.board.words for worker in living if worker.reading() is not None)
+        return durations.together([self.took, *map(durations_in, boards)])
 
     def failures_in_a_row(self, living: Iterable[Worker]) -> int:
         """How many attempts, whoever made them, have failed since one last succeeded; 0 while they are too few to

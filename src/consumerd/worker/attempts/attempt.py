@@ -108,6 +108,8 @@ class Attempt:
     failure: how the attempt before that failed; None at first.
     tried: how many attempts were judged here.
     not_before: when to go on, on the monotonic clock; None: at once, and nothing breaks in.
+    took_s: how long the handler ran in the last attempt, until that is judged; None: it was not called, or nobody
+        has measured it.
     has_heard: whether it was waited for the news of a stop, where the attempt seems to have ended with its worker.
     """
 
@@ -119,6 +121,7 @@ class Attempt:
     failure: Failure | None = None
     tried: int = 0
     not_before: float | None = None
+    took_s: float | None = None
     has_heard: bool = False
     is_prepared: bool = False
     _peeked: object = None

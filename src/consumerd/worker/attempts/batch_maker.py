@@ -29,6 +29,7 @@ class BatchMaker:
         self.decoder = decoder
         self._maker = maker
         self._handle = handle
+        self._clock, self._board = context.clock, context.board
         self._redact = context.redact
         self._emit = context.emit
 
@@ -43,8 +44,11 @@ class BatchMaker:
 
     def make(self, handed: Sequence[BatchTask[Any]]) -> list[Ending] | None:
         """One attempt at each; None where it has failed for all of several: then each is to be tried by itself."""
+        began = self._clock.monotonic()
         try:
-            told = said_in(self._handle(tasks=list(handed)), len(handed))
+            result = self._handle(tasks=list(handed))
+            self._board.note_calls(1, self._clock.monotonic() - began)
+            told = said_in(result, len(handed))
         except BaseException as error:  # noqa: BLE001 - anything raised, SystemExit included, is a failed attempt
             raised = self._maker.raised(error)
             if len(handed) == 1 or raised.verdict is not None:

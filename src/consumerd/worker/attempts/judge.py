@@ -71,6 +71,7 @@ class Judge:
         self._is_settled = is_settled
         self._retries_elsewhere = retries_elsewhere
         self._clock = context.clock
+        self._board = context.board
         self._emit = context.emit
         self._redact = context.redact
 
@@ -84,6 +85,9 @@ class Judge:
         """Its outcome by what the handler said or by the policy; None where a further attempt is to be made, or this
         one looked at again: not before `attempt.not_before`.
         """
+        if attempt.took_s is not None:
+            self._board.note_calls(1, attempt.took_s)
+            attempt.took_s = None
         if isinstance(ended, Done):
             return Conclusion(attempt.task, DONE)
         attempt.ended = ended

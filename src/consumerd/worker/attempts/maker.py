@@ -44,6 +44,7 @@ class AttemptMaker:
         self._fullness = fullness
         self._redact = context.redact
         self._lane = context.board.lane
+        self._monotonic = context.clock.monotonic
         self._interruptions = context.interruptions
 
     def make(self, attempt: Attempt) -> Ending:
@@ -51,10 +52,13 @@ class AttemptMaker:
         ready = self.ready(attempt)
         if not isinstance(ready, Ready):
             return ready
+        began = self._monotonic()
         try:
             result = self._handle(offset=attempt.task.offset, record=ready.record)
         except BaseException as error:  # noqa: BLE001 - anything raised, SystemExit included, is a failed attempt
             return self.failed(error, ready.record)
+        finally:
+            attempt.took_s = self._monotonic() - began
         return DONE if result is None else self.ending(result, ready.record)
 
     def make_whole(self, attempt: Attempt) -> Ending:
@@ -73,10 +77,13 @@ class AttemptMaker:
             ready = self.ready(attempt)
             if not isinstance(ready, Ready):
                 return ready
+            began = self._monotonic()
             try:
                 result = await cast("Awaitable[object]", self._handle(offset=attempt.task.offset, record=ready.record))
             except BaseException as error:  # noqa: BLE001 - as above
                 return self.failed(error, ready.record)
+            finally:
+                attempt.took_s = self._monotonic() - began
             return DONE if result is None else self.ending(result, ready.record)
         finally:
             if self._hooks.surround:

@@ -75,7 +75,8 @@ class FastRunner:
         self._emit = context.emit
         cell = context.interrupts.cell
         self._cell = LeaseCell(cell, context.clock) if is_leased else cell
-        self._cursor = context.board.lane.cursor()
+        self._clock, self._board = context.clock, context.board
+        self._cursor = self._board.lane.cursor()
         self._values_are_known = False
         self._batch: Batch | None = None
         self._remaining: Iterator[Any] = iter(())  # over the raws of whatever source
@@ -99,8 +100,11 @@ class FastRunner:
         if self._single.is_busy:
             return self._single.finished()
         assert self._batch is not None
-        start, failed = self._next, self._run(self._batch)
+        start, began = self._next, self._clock.monotonic()
+        failed = self._run(self._batch)
         self._next = self._handed_out()
+        if self._next > start:
+            self._board.note_calls(self._next - start, self._clock.monotonic() - began)
         stop = self._next - (failed is not None)
         if failed is not None:
             self._single.take(self._batch, stop, failed)

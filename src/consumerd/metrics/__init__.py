@@ -1,0 +1,1 @@
+"""Metrics: the master's numbers as servers of metrics read them. Nothing here runs in the master."""

@@ -1,0 +1,169 @@
+"""Which metrics there are, with their names, types and labels. Pure.
+
+Every metric of a consumer has the label `consumer`, and none has a label whose values come from tasks: keys of limits,
+names of destinations and ids of tasks are for `consumerd limits`, `consumerd destinations` and the log.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
+from typing import Any
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+
+from consumerd.wire.metrics import Metrics, PoolMetrics
+from consumerd.wire.status import LimitStatus, PoolStatus, Status
+
+CONSUMER = "consumer"
+
+
+def families(metrics: Metrics) -> Iterator[Metric]:
+    """All of them. Those that have nothing to say now are there, without a sample."""
+    status = metrics.status
+    yield from _of_master(status)
+    yield from (_gauge(name, documentation, value, status.pools) for name, documentation, value in GAUGES)
+    yield from (_counter(name, documentation, value, status.pools) for name, documentation, value in COUNTERS)
+    yield _tasks(status.pools)
+    yield from _lag(status.pools)
+    yield from _limits(status.limits)
+    yield _calls(metrics)
+    yield _counted("consumerd_worker_ends", "Workers that ended, by how.", "end", metrics.pools, lambda pool: pool.ends)
+    own = PoolMetrics("", metrics.pools[0].calls, {}, metrics.events) if metrics.pools else None
+    pools = [*metrics.pools, *([own] if own else [])]
+    yield _counted("consumerd_events", "Events, by name.", "event", pools, lambda pool: pool.events)
+
+
+Value = Callable[[PoolStatus], float | None]
+"""Of a pool; None: nobody knows."""
+
+GAUGES: Sequence[tuple[str, str, Value]] = (
+    ("consumerd_pool_healthy", "1 while nothing is wrong with the pool.", lambda pool: not pool.problems),
+    ("consumerd_pool_paused", "1 while the pool is paused.", lambda pool: pool.is_paused),
+    ("consumerd_pool_throttled", "1 while its throttle holds tasks back.", lambda pool: bool(pool.throttled)),
+    ("consumerd_workers_wanted", "Workers that there should be.", lambda pool: pool.workers_wanted),
+    ("consumerd_workers_running", "Workers that are in their loop.", lambda pool: pool.workers_running),
+    ("consumerd_workers_stalled", "Workers that make no progress.", lambda pool: pool.workers_stalled),
+    ("consumerd_lanes", "Tasks that its workers may run at once.", lambda pool: _sum(pool, "at_once")),
+    ("consumerd_lanes_busy", "Tasks that run now.", lambda pool: _sum(pool, "running")),
+    ("consumerd_workers_memory_bytes", "Memory of its workers.", lambda pool: _sum(pool, "memory_bytes")),
+    ("consumerd_unsettled_tasks", "Tasks that are handled and not settled yet.", lambda pool: pool.unsettled),
+    ("consumerd_suspect_tasks", "Tasks that were running when a worker died.", lambda pool: pool.suspects),
+    ("consumerd_lag_age_seconds", "How long ago the lag was measured.", lambda pool: pool.lag_age_s),
+    ("consumerd_later_tasks", "Tasks whose time has not come.", lambda pool: pool.later),
+)
+
+COUNTERS: Sequence[tuple[str, str, Value]] = (
+    ("consumerd_parked_tasks", "How often a task was parked.", lambda pool: pool.parked),
+    ("consumerd_coalesced_tasks", "Tasks that were finished with another.", lambda pool: pool.coalesced),
+    (
+        "consumerd_worker_restarts",
+        "Workers started in the place of one that ended.",
+        lambda pool: pool.restarts,
+    ),
+)
+
+
+def _of_master(status: Status) -> Iterator[Metric]:
+    yield InfoMetricFamily("consumerd", "The master.", {"version": status.version, "config": status.config})
+    yield GaugeMetricFamily("consumerd_start_time_seconds", "When the master started.", status.started_at)
+    yield GaugeMetricFamily("consumerd_healthy", "1 while nothing is wrong.", float(status.is_healthy))
+
+
+def _gauge(name: str, documentation: str, value: Value, pools: Sequence[PoolStatus]) -> Metric:
+    return _filled(GaugeMetricFamily(name, documentation, labels=[CONSUMER]), value, pools)
+
+
+def _counter(name: str, documentation: str, value: Value, pools: Sequence[PoolStatus]) -> Metric:
+    return _filled(CounterMetricFamily(name, documentation, labels=[CONSUMER]), value, pools)
+
+
+def _filled(family: Any, value: Value, pools: Sequence[PoolStatus]) -> Metric:  # whose classes share no add_metric
+    for pool in pools:
+        found = value(pool)
+        if found is not None:
+            family.add_metric([pool.name], float(found))
+    metric: Metric = family
+    return metric
+
+
+def _sum(pool: PoolStatus, field: str) -> float:
+    found = (getattr(worker, field) for worker in pool.workers)
+    return sum(number for number in found if isinstance(number, int))
+
+
+def _tasks(pools: Sequence[PoolStatus]) -> Metric:
+    family = CounterMetricFamily(
+        "consumerd_tasks", "Tasks that came to an end, by what became of them.", labels=[CONSUMER, "outcome"]
+    )
+    for pool in pools:
+        family.add_metric([pool.name, "done"], pool.handled)
+        family.add_metric([pool.name, "failed"], pool.failed)
+    return family
+
+
+def _lag(pools: Sequence[PoolStatus]) -> Iterator[Metric]:
+    labels = [CONSUMER, "shard"]
+    tasks = GaugeMetricFamily("consumerd_lag_tasks", "Tasks that wait in the source.", labels=labels)
+    oldest = GaugeMetricFamily("consumerd_lag_seconds", "Age of the oldest unfinished task.", labels=labels)
+    for pool in pools:
+        for shard, waiting, oldest_s, _ in pool.lag:
+            tasks.add_metric([pool.name, str(shard)], waiting)
+            if oldest_s is not None:
+                oldest.add_metric([pool.name, str(shard)], oldest_s)
+    parked = GaugeMetricFamily("consumerd_parked_now_tasks", "Tasks that are parked.", labels=[CONSUMER, "state"])
+    for pool in pools:
+        if pool.parked_now is not None:
+            parked.add_metric([pool.name, "waiting"], pool.parked_now.waiting)
+            parked.add_metric([pool.name, "dead"], pool.parked_now.dead)
+    yield from (tasks, oldest, parked)
+
+
+def _limits(limits: Sequence[LimitStatus]) -> Iterator[Metric]:
+    """Of all keys of a limit together."""
+    running, waiting = Counter[str](), Counter[str]()
+    for limit in limits:
+        running[limit.limit] += limit.running if limit.by is None or limit.key is not None else 0
+        waiting[limit.limit] += limit.waiting if limit.by is None or limit.key is not None else 0
+    for name, documentation, found in (
+        ("consumerd_limit_running_tasks", "Tasks that run under a limit, of all its keys.", running),
+        ("consumerd_limit_waiting_tasks", "Tasks that wait for a limit, of all its keys.", waiting),
+    ):
+        family = GaugeMetricFamily(name, documentation, labels=["limit"])
+        for limit_name, count in found.items():
+            family.add_metric([limit_name], count)
+        yield family
+
+
+def _calls(metrics: Metrics) -> Metric:
+    family = HistogramMetricFamily(
+        "consumerd_handler_seconds",
+        "How long the handler took; of quick tasks one after the other, each as long as they in the mean.",
+        labels=[CONSUMER],
+    )
+    bounds = [*(f"{bound:g}" for bound in metrics.bounds_s), "+Inf"]
+    for pool in metrics.pools:
+        buckets = list(zip(bounds, accumulate(pool.calls.counts), strict=True))
+        family.add_metric([pool.name], buckets, pool.calls.sum_s)
+    return family
+
+
+def _counted(
+    name: str,
+    documentation: str,
+    label: str,
+    pools: Sequence[PoolMetrics],
+    counts: Callable[[PoolMetrics], dict[str, int]],
+) -> Metric:
+    family = CounterMetricFamily(name, documentation, labels=[CONSUMER, label])
+    for pool in pools:
+        for what, count in sorted(counts(pool).items()):
+            family.add_metric([pool.name, what], count)
+    return family

@@ -1,0 +1,76 @@
+"""Which metrics there are: each stands in the manual, and is what its name says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from consumerd.metrics.exposition import text
+from consumerd.wire.durations import BOUNDS_S
+from consumerd.wire.metrics import Calls, Metrics, PoolMetrics
+from consumerd.wire.status import LimitStatus, Status
+
+PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
+SUFFIXES = {"counter": "_total", "info": "_info"}
+
+
+def limit(key: str | None, running: int) -> LimitStatus:
+    return LimitStatus(
+        limit="channel",
+        by="channel",
+        key=key,
+        at_once=20,
+        per_second=None,
+        running=running,
+        waiting=1,
+        first_waits_s=None,
+        hosts=None,
+        is_unshared=False,
+    )
+
+
+METRICS = Metrics(
+    bounds_s=list(BOUNDS_S),
+    status=Status(
+        version="1.2.3",
+        pid=1,
+        config="a.toml",
+        started_at=1.5,
+        state="running",
+        is_healthy=True,
+        problems=[],
+        pools=[],
+        disabled=[],
+        limits=[limit(None, 7), limit("one", 3), limit("two", 4)],
+    ),
+    pools=[PoolMetrics("shop/jobs", Calls([1] * (len(BOUNDS_S) + 1), 2.5), {"SIGKILL": 2}, {"worker_ready": 3})],
+    events={"master_started": 1},
+)
+FAMILIES = {family.name: family for family in text_string_to_metric_families(text(METRICS))}
+
+
+def values(name: str) -> dict[tuple[str, ...], float]:
+    return {tuple(sample.labels.values()): sample.value for sample in FAMILIES[name].samples}
+
+
+def test_the_manual_has_each_and_no_other() -> None:
+    rows = [line.split("|")[1] for line in PAGE.read_text().splitlines() if line.startswith("| `consumerd_")]
+    listed = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert listed == {family.name + SUFFIXES.get(family.type, "") for family in FAMILIES.values()}
+
+
+def test_keys_of_a_limit_are_counted_together_and_once() -> None:
+    assert values("consumerd_limit_running_tasks") == {("channel",): 7}
+    assert values("consumerd_limit_waiting_tasks") == {("channel",): 2}
+
+
+def test_what_is_of_no_pool_is_the_masters() -> None:
+    assert values("consumerd_events") == {("shop/jobs", "worker_ready"): 3, ("", "master_started"): 1}
+    assert values("consumerd_worker_ends") == {("shop/jobs", "SIGKILL"): 2}
+
+
+def test_buckets_add_up() -> None:
+    buckets = [each.value for each in FAMILIES["consumerd_handler_seconds"].samples if each.name.endswith("_bucket")]
+    assert buckets == list(range(1, len(BOUNDS_S) + 2))
