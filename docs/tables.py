@@ -18,7 +18,7 @@ from consumerd.config.keys.concurrency import Concurrency
 from consumerd.config.keys.throttle import Throttle
 from consumerd.config.keys.worker_range import WorkerRange
 from consumerd.config.schema import json_schema
-from consumerd.config.shape import Entry, LimitNumbers, LimitSettings, LogSettings, Settings
+from consumerd.config.shape import DashboardSettings, Entry, LimitNumbers, LimitSettings, LogSettings, Settings
 
 DOCS = Path(__file__).parent
 PAGE = DOCS / "configuration.md"
@@ -31,7 +31,14 @@ _HEAD = "| key | default | what it does |\n|---|---|---|\n"
 def models() -> dict[str, type[BaseModel]]:
     """Every model whose keys somebody may write, by its name; the options of the sources by the source's."""
     of_consumers = (CommonKeys, WorkerRange, Concurrency, BreakerKeys, Coalesce, Throttle)
-    own: tuple[type[BaseModel], ...] = (Entry, *of_consumers, Settings, LimitSettings, LimitNumbers)
+    own: tuple[type[BaseModel], ...] = (
+        Entry,
+        *of_consumers,
+        Settings,
+        LimitSettings,
+        LimitNumbers,
+        DashboardSettings,
+    )
     sources = {point.name: point.load().options for point in entry_points(group="consumerd.sources")}
     return {model.__name__: model for model in own} | sources
 

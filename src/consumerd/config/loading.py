@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from consumerd.config.documents import read_document
@@ -18,6 +19,9 @@ from consumerd.config.tables import Place, read_resolved
 from consumerd.model.identity import is_name, is_unicode
 
 PARKING_RULE = f"'{EMBEDDED}' or a database URL, such as postgresql://user:${{PASSWORD}}@host/database"
+
+_WEB = ("prometheus_client", "starlette", "uvicorn")
+"""What answers HTTP imports."""
 
 _AS_WRITTEN = ("defaults", "on_event")
 """Keys whose references are not looked at here; those of a command are none: everybody can see its arguments."""
@@ -113,6 +117,8 @@ def _read_settings(value: object, place: Place, resolver: Resolver) -> Settings:
     if settings.on_event and shutil.which(settings.on_event[0], path=resolver.environ.get("PATH")) is None:
         program = shown(settings.on_event[0])
         place.note(f"there is no program {program} to be executed: check its path", "on_event")
+    if settings.dashboard is not None and not all(map(find_spec, _WEB)):
+        place.note("needs an optional dependency: pip install 'consumerd[web]'", "dashboard")
     limits = {name: _with_database_as_written(limit, value["limits"][name]) for name, limit in settings.limits.items()}
     return settings.model_copy(update={"parking": parking, "limits": limits})
 

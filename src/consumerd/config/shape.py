@@ -190,6 +190,18 @@ class LogSettings(BaseModel):
     )
 
 
+class DashboardSettings(BaseModel):
+    """What answers HTTP."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    listen: str = Field(
+        default="127.0.0.1:9464",
+        pattern=r"^(\[[0-9a-fA-F:.]+\]|[^:\s]+):[0-9]{1,5}$",
+        description="Where it listens: `host:port`. Others than this host may ask where it is no address of loopback.",
+    )
+
+
 class Settings(BaseModel):
     """The table `consumerd`: what belongs to no consumer."""
 
@@ -223,6 +235,10 @@ class Settings(BaseModel):
     limits: dict[str, LimitSettings] = Field(
         default_factory=dict,
         description="Limits, a table for each name; consumers list in `limits` those that hold for them.",
+    )
+    dashboard: DashboardSettings | None = Field(
+        default=None,
+        description="A table: [metrics](metrics.md) and probes over HTTP, by a process of its own. Left out: none.",
     )
     log: LogSettings = Field(default=LogSettings(), description="How the log is written.")
     defaults: dict[str, Any] = Field(  # keys of `configs`, any plain value

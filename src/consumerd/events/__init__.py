@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from consumerd.events.beside import *  # noqa: F403 - each is an event
 from consumerd.events.destinations import *  # noqa: F403 - each is an event
 from consumerd.events.facts import Audience, Event, Fact, Level, event
 from consumerd.events.holding import *  # noqa: F403 - each is an event
@@ -260,8 +261,6 @@ def zygote_broken(*, consumer: str, error: str) -> None: ...
 def lock_holder_killed(*, consumer: str, worker_id: int | None = None, pid: int) -> None: ...
 @event(WARNING)
 def lock_not_read(*, consumer: str, worker_id: int | None = None, lock: str | None = None, error: str) -> None: ...
-@event(WARNING)
-def store_helper_ended(*, end: str, stderr: str) -> None: ...
 @event(WARNING, DEBUG)
 def event_command_ended(*, on: str, end: str, consumer: str, took_s: float, output: str) -> None: ...
 @event(ERROR)

@@ -9,7 +9,6 @@ __all__ = [
     "limit_number_refused",
     "limit_numbers_read",
     "limit_numbers_unread",
-    "limits_helper_ended",
     "limits_shared",
     "limits_unshared",
     "pool_throttled",
@@ -36,5 +35,3 @@ def limit_number_refused(*, limit: str, key: str | None, column: str, value: str
 def limits_unshared(*, error: str, starts_end_in_s: float) -> None: ...
 @event(Level.INFO)
 def limits_shared(*, hosts: int) -> None: ...
-@event(Level.WARNING)
-def limits_helper_ended(*, end: str, stderr: str) -> None: ...

@@ -12,7 +12,7 @@ import setproctitle
 
 from consumerd import clock, events
 from consumerd.config.redaction import without_passwords
-from consumerd.config.shape import EMBEDDED, ConsumerSettings, Document, LogSettings, Settings
+from consumerd.config.shape import EMBEDDED, ConsumerSettings, Document, LogSettings
 from consumerd.errors import UsageError
 from consumerd.events.facts import Fact
 from consumerd.events.listeners import Listeners
@@ -44,7 +44,7 @@ from consumerd.master.host.own_process import ServiceSocket
 from consumerd.master.host.signals import hearing
 from consumerd.master.host.state_watch import StateWatch
 from consumerd.master.host.stderr import StderrPipes
-from consumerd.master.limits_helper import LimitsHelper
+from consumerd.master.kept_children import dashboard, limits_helper
 from consumerd.master.pools.entry import Entry
 from consumerd.master.pools.mailbox import Mailbox
 from consumerd.master.pools.pools import Pools
@@ -54,7 +54,7 @@ from consumerd.master.supervisor import Supervisor
 from consumerd.standard_streams import STDERR
 from consumerd.state import host_identity, locks
 from consumerd.state.state_dir import StateDirectory
-from consumerd.wire.messages import Assignment, HelpLimits, Serve
+from consumerd.wire.messages import Assignment, Serve
 from consumerd.wire.method import Method
 
 PATIENCE_S = 0.05
@@ -110,7 +110,8 @@ class _Master:
         self._emit = self._reporting.emit
         self._tools = _tools(document, self._state_dir, self._reporting, launcher, self._woken.set)
         self._children = Children(launcher, self._tools.stderr)
-        self._limits_helper = LimitsHelper(launcher, self._children, self._emit, self._help)
+        self._limits_helper = limits_helper(self._tools, self._children, document, self._state_dir)
+        self._dashboard = dashboard(self._tools, self._children, self._state_dir)
         self._limits = Limits(self._tools.holders.table, document.settings, self._limits_helper.want)
         make_entry = _entries(self._state_dir)
         enabled = (consumer for consumer in document.consumers if consumer.common.enabled)
@@ -140,13 +141,6 @@ class _Master:
             note_end=self._children.note_end,
         )
         self._control = self._control_server(methods)
-
-    def _help(self, settings: Settings) -> tuple[HelpLimits, int]:
-        """What the helper of limits is asked for, and the shared table's descriptor."""
-        directory, state_dir = str(self._document.directory), str(self._state_dir.path)
-        host = host_identity.own_id(self._state_dir)
-        asked = HelpLimits(settings.model_dump_json(), directory, state_dir, host)
-        return asked, self._tools.holders.table.fileno()
 
     def _calls(self) -> Mapping[signal.Signals, Callable[[], object]]:
         """What signals ask for."""
@@ -203,6 +197,8 @@ class _Master:
             await self._control.start()
             watching = asyncio.create_task(state_watch.run())
             self._emit(_started(self._document, self._state_dir))
+            if self._document.settings.dashboard is not None:
+                self._dashboard.want(self._document.settings)
             if self._document.settings.watch:
                 _watch(self._reloader, self._document, self._emit)
             try:
@@ -218,6 +214,7 @@ class _Master:
         self._helper.close()
         self._on_event.close()
         await self._limits_helper.leave()
+        await self._dashboard.leave()
         self._children.close()
         await self._reloader.close()
         self._emit(events.master_stopped(pid=os.getpid()))

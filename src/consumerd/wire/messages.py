@@ -226,10 +226,6 @@ class Serve(Message, frozen=True):
     state_dir: str
 
 
-LIMITS_HELPER = "consumerd.limits.helper"
-"""The module that is executed as the helper of limits."""
-
-
 class HelpLimits(Message, frozen=True):
     """master → helper of limits: the first message, as `Serve`, with the shared table. It tells facts as `Reported`.
 
@@ -240,6 +236,13 @@ class HelpLimits(Message, frozen=True):
     directory: str
     state_dir: str
     host: str
+
+
+class ServeDashboard(Message, frozen=True):
+    """master → dashboard: the first message, as `Serve`. listen: `host:port`."""
+
+    listen: str
+    state_dir: str
 
 
 class Leave(Message, frozen=True):

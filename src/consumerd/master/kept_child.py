@@ -1,6 +1,5 @@
-"""The helper of limits: executed while a limit needs a database, its facts told, replaced when it dies.
-
-Runs in the master.
+"""A process of the master's that is executed while the settings ask for it, and replaced when it dies: the helper of
+limits, and what answers HTTP. Its facts are told. Runs in the master.
 """
 
 from __future__ import annotations
@@ -9,27 +8,40 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from consumerd import events
 from consumerd.config.shape import Settings
 from consumerd.errors import WireError
 from consumerd.events.facts import Fact, Level
 from consumerd.master.children import Children, End
 from consumerd.master.host.launcher import Executed, Launcher
 from consumerd.model.exits import described
-from consumerd.wire.messages import LIMITS_HELPER, HelpLimits, Leave, Reported
+from consumerd.wire.messages import Leave, Message, Reported
 
 PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 PROVEN_S = 60.0
 LEAVES_IN_S = 3.0
 
-Ask = Callable[[Settings], tuple[HelpLimits, int]]
-"""What the helper is asked for, and the descriptor of the shared table."""
+Ask = Callable[[Settings], tuple[Message, tuple[int, ...]]]
+"""What it is asked for, with descriptors."""
+
+Ended = Callable[[str, str], Fact]
+"""What is told of an end that nobody wanted: how it ended, and what it wrote to stderr last."""
 
 
-class LimitsHelper:
-    """Has one helper run while anybody wants it."""
+class KeptChild:
+    """Has one such process run while anybody wants it."""
 
-    def __init__(self, launcher: Launcher, children: Children, emit: Callable[[Fact], None], ask: Ask) -> None:
+    def __init__(
+        self,
+        module: str,
+        launcher: Launcher,
+        children: Children,
+        emit: Callable[[Fact], None],
+        ask: Ask,
+        ended: Ended,
+    ) -> None:
+        """module: what is executed."""
+        self._module = module
+        self._told_of_end = ended
         self._launcher = launcher
         self._children = children
         self._emit = emit
@@ -41,7 +53,7 @@ class LimitsHelper:
         self._is_at_end = asyncio.Event()
 
     def want(self, settings: Settings | None) -> None:
-        """Have another one help with the limits of these settings, which has what this one had; None: have none."""
+        """Have another one, for these settings, which has what this one had; None: have none."""
         if (executed := self._let_go()) is not None:
             self._children.end(executed)
         self._wanted = settings
@@ -49,7 +61,7 @@ class LimitsHelper:
             self._execute(settings)
 
     async def leave(self) -> None:
-        """No worker runs any more: other hosts may have our part, if that can be told them soon."""
+        """No worker runs any more: it may do what it has to do at the end, if that can be done soon."""
         self._wanted = None
         if self._say_leave():
             with suppress(TimeoutError):
@@ -59,15 +71,15 @@ class LimitsHelper:
 
     def _execute(self, settings: Settings) -> None:
         try:
-            executed = self._executed = self._launcher.execute(LIMITS_HELPER)
+            executed = self._executed = self._launcher.execute(self._module)
         except OSError as error:
-            self._emit(events.limits_helper_ended(end=f"it cannot be executed: {error}", stderr=""))
+            self._emit(self._told_of_end(f"it cannot be executed: {error}", ""))
             self._execute_later()
             return
-        asked, table_fd = self._ask(settings)
+        asked, fds = self._ask(settings)
         self._is_at_end.clear()
         self._children.add(executed, self._ended)
-        executed.channel.queue(asked, (table_fd,))
+        executed.channel.queue(asked, fds)
         asyncio.get_running_loop().add_reader(executed.channel.fileno(), self._read, executed)
         self._flush(executed)
 
@@ -84,7 +96,7 @@ class LimitsHelper:
         if end.took_s > PROVEN_S:
             self._pause_s = PAUSE_S
         if self._wanted is not None:
-            self._emit(events.limits_helper_ended(end=described(end.status), stderr=end.last_words[-1000:]))
+            self._emit(self._told_of_end(described(end.status), end.last_words[-1000:]))
             self._execute_later()
 
     def _say_leave(self) -> bool:
