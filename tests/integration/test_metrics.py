@@ -54,6 +54,8 @@ def test_counts_outlive_the_workers_that_made_them(state_dir: Path) -> None:
             calls = calls_of(found)
         wait_until(lambda: pool.pool()["handled"] >= pool.report.rows, READY_S, lambda: f"all{pool.master.tail()}")
         found = samples(pool.master)
+    begun = value(found["rows_begun"], consumer=POOL)
+    assert len(pool.report.runs) <= begun <= len(pool.report.runs) + len(killed)
     rows, most_twice = pool.report.rows, len(killed) * LOAD.max_unsettled
     assert pool.report.complaints == []
     assert killed

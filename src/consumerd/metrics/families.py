@@ -19,10 +19,9 @@ from prometheus_client.core import (
     Metric,
 )
 
+from consumerd.metrics.own import CONSUMER, own_families
 from consumerd.wire.metrics import Metrics, PoolMetrics
 from consumerd.wire.status import LimitStatus, PoolStatus, Status
-
-CONSUMER = "consumer"
 
 
 def families(metrics: Metrics) -> Iterator[Metric]:
@@ -35,6 +34,7 @@ def families(metrics: Metrics) -> Iterator[Metric]:
     yield from _lag(status.pools)
     yield from _limits(status.limits)
     yield _calls(metrics)
+    yield from own_families(metrics.pools)
     yield _counted("consumerd_worker_ends", "Workers that ended, by how.", "end", metrics.pools, lambda pool: pool.ends)
     own = PoolMetrics("", metrics.pools[0].calls, {}, metrics.events) if metrics.pools else None
     pools = [*metrics.pools, *([own] if own else [])]

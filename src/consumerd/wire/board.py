@@ -17,9 +17,10 @@ word  0 magic and version · 1 generation · 2 state · 3 the loop's last turn (
       1002 to 1023 when its last tasks failed, and when one was last done (`wire.recent`)
 
 From byte 8192: what makes the tasks of the first lane's batch themselves, its length before it (`model.suspects` reads
-it). It is written while the cursor is NONE. From byte 491,520: the further lanes, and behind those the ids of the tasks
-in all lanes of a worker that runs several at once, 256 bytes each: text that ends with the first zero byte, a long id
-by its begin and a digest. Then, to the end: the stacks of all threads, as text, written there when the master asks.
+it). It is written while the cursor is NONE. From byte 491,520: the further lanes, and the ids of the tasks in all lanes
+of a worker that runs several at once, 256 bytes each: text that ends with the first zero byte, a long id by its begin
+and a digest. Then 512 KiB for what the consumer's own code counts (`wire.own_figures`), and to the end the stacks of
+all threads, as text, when the master asks.
 """
 
 from __future__ import annotations
@@ -37,9 +38,8 @@ from consumerd.model.slots import MOST_LANES
 from consumerd.model.suspects import id_at
 from consumerd.model.task import TaskId
 
-BOARD_BYTES = 1_048_576
+BOARD_BYTES = 1_572_864
 """Pages that nobody writes take no memory: room for the ids of ten thousand rows."""
-
 FURTHER_LANES_AT_BYTE = 491_520
 STACKS_SIGNAL = signal.SIGUSR2
 """By which the master asks a worker for its stacks. A handler that takes this signal for itself has none."""
@@ -55,7 +55,6 @@ HOLD, ANSWERED, LANES, COALESCED, WIDTH = 10, 11, 12, 13, 14
 LANES_AT, LANE_WORDS = 16, 8
 BUSY_SINCE_NS, ATTEMPT_SINCE_NS, SHARD, CURSOR, CRASHES = range(5)
 """Words of a lane."""
-
 WORDS = LANES_AT + LANE_WORDS
 """What a reader takes of the board of a worker with one lane."""
 
@@ -63,7 +62,8 @@ FURTHER_LANES_AT = FURTHER_LANES_AT_BYTE // 8
 LANE_IDS_AT_BYTE = FURTHER_LANES_AT_BYTE + 8 * LANE_WORDS * MOST_LANES
 LANE_ID_BYTES = 256
 
-STACKS_AT_BYTE = LANE_IDS_AT_BYTE + LANE_ID_BYTES * MOST_LANES
+OWN_AT_BYTE = LANE_IDS_AT_BYTE + LANE_ID_BYTES * MOST_LANES
+STACKS_AT_BYTE = OWN_AT_BYTE + 524_288
 
 
 class WorkerState(IntEnum):

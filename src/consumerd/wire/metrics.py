@@ -23,6 +23,7 @@ class PoolMetrics(Struct, frozen=True):
     calls: Calls
     ends: Annotated[dict[str, int], Meta(description="How many workers ended how: drained, SIGKILL, exit 3.")]
     events: Annotated[dict[str, int], Meta(description="How often which event has come.")]
+    own: Annotated[dict[str, float], Meta(description="What the consumer's code counts: `wire.own_figures`.")] = {}
 
 
 class Metrics(Struct, frozen=True):

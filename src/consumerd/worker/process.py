@@ -34,9 +34,11 @@ from consumerd.wire.board import STACKS_AT_BYTE, STACKS_SIGNAL, Board, read_word
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import IGNORED_SIGNALS
 from consumerd.wire.messages import Fork
+from consumerd.wire.own_figures import FiguresWriter
 from consumerd.worker.attempts.forked_child import leave_if_child, watch_forks
 from consumerd.worker.attempts.interruption import BREAK_SIGNAL
 from consumerd.worker.master_link import MasterLink
+from consumerd.worker.own_figures import begin_figures
 from consumerd.worker.process_end import run_exit_handlers
 from consumerd.worker.runtime import Runtime
 from consumerd.worker.tasks.context import Redaction, WorkerContext, emitter
@@ -87,11 +89,13 @@ def run_worker(template: Template, fork: Fork, fds: Descriptors) -> int:
     """Be the worker of a slot until it ends; the exit code (`model.exits`)."""
     link = MasterLink(Channel(socket.socket(fileno=fds.channel)))
     link.suspects.put(fork.suspects)
-    context = worker_context(template, fork, Board(fds.board), link, table_fd=fds.table)
+    board = Board(fds.board)
+    context = worker_context(template, fork, board, link, table_fd=fds.table)
     listen_to_signals(context)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
     write_stacks_when_asked(fds.board)
     watch_forks(context.interrupts)
+    begin_figures(FiguresWriter(board.words))
     context.board.starting(fork.generation)
     Timer(context, link).start()
     if not _take_slot(fds.lock, context.deadline):

@@ -27,6 +27,7 @@ from consumerd.wire.messages import Assignment
 from consumerd.worker.attempts.handler import record_validator
 from consumerd.worker.code.keys import DATABASE_KEY
 from consumerd.worker.code.loader import LoadedConsumer, load_consumer
+from consumerd.worker.own_figures import keep_own_figures
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class Failure:
 
 def load(assignment: Assignment) -> Template | Failure:
     """Load the consumer's code and check its options and its parking store's, with the environment of this process."""
+    keep_own_figures()
     entry, settings = entry_of(assignment), Settings.model_validate_json(assignment.settings)
     try:
         return _template(assignment, entry, settings, load_consumer(entry, os.environ))

@@ -7,10 +7,13 @@ import os
 import time
 from typing import Any, ClassVar
 
+from prometheus_client import Counter
 from sqlalchemy import Connection, text
 
 from consumerd import SQLBaseConsumer, TableBaseConsumer
 from integration.scenarios.processes import process_number
+
+BEGUN = Counter("rows_begun", "Rows that a handler has begun.")
 
 
 class NumberedRows(TableBaseConsumer):
@@ -23,6 +26,7 @@ class NumberedRows(TableBaseConsumer):
         self._process = process_number()
 
     def handle_task(self, offset: int, record: dict[str, Any]) -> None:
+        BEGUN.inc()
         self._write("begin", record["number"])
         time.sleep(self.config["task_s"])
         self._write("end", record["number"])

@@ -87,9 +87,11 @@ class Controls:
         happened = self.happened
         pools = []
         for pool in self.pools:
-            calls, name = pool.tally.calls(pool.workers.values()), pool.consumer
+            tally, living, name = pool.tally, pool.workers.values(), pool.consumer
+            calls = tally.calls(living)
             ends, told = dict(happened.ends[name]), dict(happened.events[name])
-            pools.append(PoolMetrics(name, Calls(list(calls.counts), round(calls.sum_s, 6)), ends, told))
+            took = Calls(list(calls.counts), round(calls.sum_s, 6))
+            pools.append(PoolMetrics(name, took, ends, told, tally.figures(living)))
         return Metrics(list(BOUNDS_S), self.status(), pools, dict(happened.events[""]))
 
     @property

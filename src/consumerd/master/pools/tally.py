@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from consumerd.master.pools.worker import Worker
-from consumerd.wire import durations
+from consumerd.wire import durations, own_figures
 from consumerd.wire.board import Reading
 from consumerd.wire.durations import Durations, durations_in
+from consumerd.wire.own_figures import Figures, counted, figures_in
 from consumerd.wire.recent import KEPT, Recent, recent_in, together
 
 
@@ -36,12 +37,13 @@ class Counts:
 class Tally:
     """The boards of a pool's dead workers, added up.
 
-    recent: what became of late of their tasks; took: how long calls of the handler did.
+    recent: what became of late of their tasks; took: how long calls of the handler did; own: what their code counted.
     """
 
     dead: Counts = field(default_factory=Counts)
     recent: Recent = field(default_factory=Recent)
     took: Durations = field(default_factory=Durations)
+    own: Figures = field(default_factory=dict)
 
     def add_dead(self, worker: Worker) -> None:
         """Keep what a dead worker has done, as far as its board can be believed."""
@@ -52,6 +54,7 @@ class Tally:
             words = worker.ends.board.words
             self.recent = together([self.recent, recent_in(words)])
             self.took = durations.together([self.took, durations_in(words)])
+            self.own = own_figures.together([self.own, counted(figures_in(words))])
 
     def begin_anew(self, now: float) -> None:
         """Of the code that runs now nothing has failed."""
@@ -68,6 +71,11 @@ class Tally:
         """Of all calls of the handler, whoever made them."""
         boards = (worker.ends.board.words for worker in living if worker.reading() is not None)
         return durations.together([self.took, *map(durations_in, boards)])
+
+    def figures(self, living: Iterable[Worker]) -> dict[str, float]:
+        """What the consumer's own code has counted, in all of them."""
+        boards = (worker.ends.board.words for worker in living if worker.reading() is not None)
+        return own_figures.together([self.own, *map(figures_in, boards)])
 
     def failures_in_a_row(self, living: Iterable[Worker]) -> int:
         """How many attempts, whoever made them, have failed since one last succeeded; 0 while they are too few to
