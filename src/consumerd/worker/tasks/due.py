@@ -231,18 +231,16 @@ class DueTasks:
 
     def _conclude(self, parked: ParkedTask) -> Generator[None, None, Conclusion]:
         """Attempt one task, unless it has killed too many workers."""
-        task, suspect = unparked(parked), self._suspects.find_parked(parked)
-        if suspect is not None and self._suspects.is_condemned(suspect):
-            return self._suspects.condemn(task, suspect)
+        task, suspect = unparked(parked), self._suspects.find(parked.task_id, parked)
+        if suspect is not None and (end := self._suspects.begin(task, suspect, self._settling)) is not None:
+            return end
         self._suspects.show(task)
-        if suspect is not None:
-            self._suspects.begin(task, suspect)
         self._attempts.begin(self.attempt(parked))
         while (conclusion := self._attempts.go_on()) is None:
             yield
             if self._is_leaving:
                 self._attempts.leave()
-        self._suspects.end(parked.task_id, is_cleared=not isinstance(conclusion.outcome, Unfinished))
+        self._suspects.end(is_cleared=not isinstance(conclusion.outcome, Unfinished))
         return conclusion
 
     def _finish(self, parked: ParkedTask, conclusion: Conclusion) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Protocol
 
-from consumerd.errors import ConsumerdError, StoreAwayError
+from consumerd.errors import ConsumerdError
 from consumerd.model.outcome import Retry
 from consumerd.model.suspects import Suspect
 from consumerd.sources.contract import Batch, Revocable, Source
@@ -156,21 +156,14 @@ class BatchHandling:
 
     def _handle_suspect(self, batch: Batch, suspect: Suspect) -> Generator[None]:
         """Handle a task that was running when a worker died; or park it, where that was once too often."""
-        index, task = self._handled, batch.task(self._handled)
-        if self._suspects.is_condemned(suspect):
-            self._take(Span(batch, index, index + 1, self._suspects.condemn(task, suspect)))
+        index = self._handled
+        if (end := self._suspects.begin(batch.task(index), suspect, self._settling)) is not None:
+            self._take(Span(batch, index, index + 1, end))
             return
-        self._settling.park()  # what came before it must not be repeated where it kills the worker
-        self._settling.settle()
         yield
-        if self._is_leaving and not self._traits.gives_away:  # such a task would come from nowhere again
-            return
-        try:
-            self._suspects.begin(task, suspect)
-        except StoreAwayError as error:
-            self._settling.outage.note(error)
-        yield from self._run(self._parts.single, batch, index + 1)
-        self._suspects.end(suspect.task_id, is_cleared=self._handled > index)
+        if not self._is_leaving or self._traits.gives_away:  # such a task would come from nowhere again
+            yield from self._run(self._parts.single, batch, index + 1)
+        self._suspects.end(is_cleared=self._handled > index)
 
     def _run(self, runner: Runner, batch: Batch, stop: int) -> Generator[None]:
         """Have a runner run the tasks before `stop`."""

@@ -128,8 +128,6 @@ class Loop:
         self._context.board.turned(has_answered=self._source.has_answered)
         self._parts.hooks.reload_when_due()
         if self.may_try_parked:
-            if self._parts.suspects.are_known:
-                self._park_and_settle()  # one of them may be due, and kill us
             self._go_through(self._handling.try_parked())
             self._gate.show()
         if self._settling.is_due:

@@ -1,9 +1,8 @@
 """Suspects, as a worker treats them: tasks that were running when a worker died. Runs in workers and the foreground.
 
-The master tells who they are; the store knows those of earlier masters and of other hosts. A batch with one goes task
-by task: what came before the suspect is settled, its crashes are written down, and then it runs. One that has killed
-`crash_limit` workers is not run but parked. While there is no suspect, a batch only pays for writing on the board what
-its tasks are.
+The master tells who they are; the store knows those of earlier masters and of other hosts. One runs by itself: what
+came before it is settled, its crashes are written down, and then it runs. If it has killed `crash_limit` workers it is
+not run but parked. While there is no suspect, a batch only pays for writing on the board what its tasks are.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from consumerd.wire.messages import Cleared
 from consumerd.worker.attempts.attempt import Conclusion
 from consumerd.worker.tasks.context import Link, WorkerContext
 from consumerd.worker.tasks.parked_rows import suspect_row
+from consumerd.worker.tasks.settling import Settling
 
 REASON = "its workers die"
 
@@ -45,6 +45,7 @@ class Suspects:
         self._kept: dict[TaskId, Suspect] = {}
         self._to_clear: set[TaskId] = set()
         self._do_fit = True
+        self._running: Suspect | None = None
 
     # What is known
 
@@ -62,18 +63,14 @@ class Suspects:
         found = self._store.ask(consumer, lambda store: store.suspects_of(consumer), nothing)
         self._kept = {suspect.task_id: suspect for suspect in found}
 
-    def find(self, task_id: TaskId | None) -> Suspect | None:
-        """What is known of a task, by whoever knows of more crashes."""
-        told, kept = (None, None) if task_id is None else (self._told_of(task_id), self._kept.get(task_id))
+    def find(self, task_id: TaskId | None, parked: ParkedTask | None = None) -> Suspect | None:
+        """What is known of a task, by whoever knows of more crashes; of a parked one, its row does."""
+        if task_id is None or not (self.are_known or parked):
+            return None
+        told, kept = self._told_of(task_id), self._kept.get(task_id)
+        if parked is not None:
+            kept = Suspect(task_id, parked.crashes, parked.error) if parked.crashes else None
         return max(filter(None, (told, kept)), key=lambda suspect: suspect.crashes, default=None)
-
-    def find_parked(self, parked: ParkedTask) -> Suspect | None:
-        """The same of a parked task, whose row carries its crashes."""
-        self._hear()
-        told = self._told_of(parked.task_id)
-        if told is None or told.crashes < parked.crashes:
-            return Suspect(parked.task_id, parked.crashes, parked.error) if parked.crashes else None
-        return told
 
     # On the board
 
@@ -105,14 +102,43 @@ class Suspects:
         self._board.identify(one_by_one({task.offset & NONE: task.id}))
         self._board.lane.take(task.offset)
 
-    # What is done with one
+    # What becomes of one
+
+    @property
+    def is_running(self) -> bool:
+        """Whether one has begun, and has not ended."""
+        return self._running is not None
 
     def is_condemned(self, suspect: Suspect) -> bool:
         """Whether it must not be run again."""
         return suspect.crashes >= self._crash_limit
 
-    def condemn(self, task: Task, suspect: Suspect) -> Conclusion:
-        """Its end: dead, with an error that says why."""
+    def begin(self, task: Task, suspect: Suspect, settling: Settling) -> Conclusion | None:
+        """It is about to run: what ended before it must not be repeated where it kills the worker. While the store is
+        away it runs all the same, for the master knows its crashes. If it must not be run again: its end.
+        """
+        if self.is_condemned(suspect):
+            return self._condemn(task, suspect)
+        settling.park()
+        settling.settle()
+        self._running = suspect
+        self._board.lane.note_crashes(suspect.crashes)
+        try:
+            self._write_down(task, suspect)
+        except StoreAwayError as error:
+            settling.outage.note(error)
+        return None
+
+    def end(self, *, is_cleared: bool) -> None:
+        """It does not run any more, if one did. is_cleared: it came to an outcome; else it comes again."""
+        if self._running is not None:
+            suspect, self._running = self._running, None
+            self._board.lane.note_crashes(0)
+            if is_cleared:
+                self.clear(suspect.task_id)
+
+    def _condemn(self, task: Task, suspect: Suspect) -> Conclusion:
+        """Dead, with an error that says why."""
         self._board.note_given_up()
         limit, crashes = self._crash_limit, suspect.crashes
         failure = Failure(f"the workers that ran it died: {suspect.ends} (crashes {crashes}, limit {limit})")
@@ -121,21 +147,14 @@ class Suspects:
         task = replace(task, attempts=task.attempts + crashes, first_at=task.first_at or self._clock.wall())
         return Conclusion(task, Dead(REASON), failure, crashes=crashes)
 
-    def begin(self, task: Task, suspect: Suspect) -> None:
-        """It is about to run: write its crashes down. StoreAwayError; the master knows them all the same."""
-        self._board.lane.note_crashes(suspect.crashes)
+    def _write_down(self, task: Task, suspect: Suspect) -> None:
+        """Its crashes, in the store. StoreAwayError."""
         assert task.id is not None
         kept = self._kept.get(task.id)
         if suspect.crashes > (0 if kept is None else kept.crashes):
             row = suspect_row(self._consumer, task, suspect, self._clock.wall())
             self._store.call(lambda store: store.note_suspect(row))
             self._kept = {**self._kept, task.id: suspect}
-
-    def end(self, task_id: TaskId, *, is_cleared: bool) -> None:
-        """It has run. is_cleared: it came to an outcome; else it comes again."""
-        self._board.lane.note_crashes(0)
-        if is_cleared:
-            self.clear(task_id)
 
     def clear(self, task_id: TaskId) -> None:
         """A task has come to an outcome, or is parked: it is no suspect any more, if it was one."""

@@ -9,7 +9,7 @@ from consumerd.clock import Clock
 from consumerd.model.outcome import DONE, Retry
 from consumerd.worker.attempts.attempt import Conclusion
 from consumerd.worker.attempts.hooks import Hooks
-from consumerd.worker.window.alone import Alone
+from consumerd.worker.tasks.suspects import Suspects
 from consumerd.worker.window.batches import Batches
 from consumerd.worker.window.in_hand import InHand
 from consumerd.worker.window.lineup import Lineup
@@ -26,7 +26,7 @@ class Concluding:
         lineup: Lineup[InHand],
         rules: Rules,
         batches: Batches,
-        alone: Alone,
+        suspects: Suspects,
         *,
         is_ordered: bool,
     ) -> None:
@@ -36,7 +36,7 @@ class Concluding:
         self._lineup = lineup
         self._rules = rules
         self._batches = batches
-        self._alone = alone
+        self._suspects = suspects
         self._is_ordered = is_ordered
 
     def conclude(self, task: InHand, conclusion: Conclusion | None) -> None:
@@ -47,7 +47,7 @@ class Concluding:
             task.attempt.begin_anew()
             task.attempt.not_before = self._clock.monotonic() + conclusion.outcome.after
             conclusion = None
-        self._alone.end(is_cleared=conclusion is not None)
+        self._suspects.end(is_cleared=conclusion is not None)
         if conclusion is None:
             self._lineup.again(task, task.attempt.not_before or 0.0)
             return

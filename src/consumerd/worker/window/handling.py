@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 
-from consumerd.model.parked import ParkedTask
+from consumerd.model.suspects import Suspect
 from consumerd.sources.contract import Batch
 from consumerd.worker.attempts.judge import Judge
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.handling import Parts
 from consumerd.worker.window.ahead import Ahead
-from consumerd.worker.window.alone import Alone
 from consumerd.worker.window.batches import Batches
 from consumerd.worker.window.concluding import Concluding
 from consumerd.worker.window.in_hand import BatchInHand, InHand
@@ -62,9 +61,8 @@ class WindowHandling:
         self._batches = Batches(context, parts)
         self._ahead = Ahead()
         self._running = 0
-        self._alone = Alone(parts)
         self._concluding = Concluding(
-            parts.hooks, self._clock, lineup, self._rules, self._batches, self._alone, is_ordered=key_of is not None
+            parts.hooks, self._clock, lineup, self._rules, self._batches, parts.suspects, is_ordered=key_of is not None
         )
         self._can_stop = parts.hooks.can_stop_consume if parts.has_hooks_between else None
         self._is_dry = self._is_leaving = self._fills_holes = False
@@ -168,7 +166,6 @@ class WindowHandling:
         return longest_s if next_at is None else min(longest_s, max(0.0, next_at - self._clock.monotonic()))
 
     def _start_ready(self) -> None:
-        are_suspects_known = self._suspects.are_known
         now = self._clock.monotonic()  # of the whole pass: what must wait is asked once in it
         while self._lineup and self._lanes.room and self._may_start():
             task = self._lineup.next(now)
@@ -179,29 +176,21 @@ class WindowHandling:
                 return
             if task.attempt.ended is None and not self._rules.admit(task, now):
                 continue
-            if isinstance(task.came_in, ParkedTask):
-                suspect = self._suspects.find_parked(task.came_in)
-            else:
-                suspect = self._suspects.find(task.task.id) if are_suspects_known else None
+            suspect = self._suspects.find(task.task.id, task.parked)
             if suspect is None:
                 self._start(task)
-            elif self._suspects.is_condemned(suspect):
-                self._concluding.leave_rules(task)
-                self._concluding.conclude(task, self._suspects.condemn(task.task, suspect))
-            elif self._running:
+            elif self._running and not self._suspects.is_condemned(suspect):
                 self._concluding.leave_rules(task)
                 self._lineup.put_back(task)  # it starts when nothing else runs
                 if self._gathers is not None:
                     self._gathers.hurry()
                 return
             else:
-                self._batches.settle()
-                self._alone.begin(task.task, suspect)
-                self._start(task)
+                self._start_suspect(task, suspect)
 
     def _may_start(self) -> bool:
         """Whether any task may: not beside a suspect; one at a time, after pauses, while nothing answers."""
-        if self._alone.is_on or (self._is_leaving and not self._fills_holes):
+        if self._suspects.is_running or (self._is_leaving and not self._fills_holes):
             return False
         breaker = self._parts.breaker
         if breaker.is_open and (self._running or breaker.pause_left_s > 0):
@@ -209,6 +198,14 @@ class WindowHandling:
         if not self._is_leaving and self._can_stop is not None:
             self.is_finished = self._is_leaving = self._can_stop()
         return self._fills_holes or not self._is_leaving
+
+    def _start_suspect(self, task: InHand, suspect: Suspect) -> None:
+        self._batches.settle()
+        if (end := self._suspects.begin(task.task, suspect, self._parts.settling)) is None:
+            self._start(task)
+        else:
+            self._concluding.leave_rules(task)
+            self._concluding.conclude(task, end)
 
     def _start(self, task: InHand) -> None:
         attempt = task.attempt
@@ -220,7 +217,7 @@ class WindowHandling:
             self._concluding.conclude(task, self._judge.conclusion(attempt, attempt.ended))
             return
         self._running += 1 + len(task.others)
-        task.is_alone = task.is_alone or self._alone.is_on or self._parts.breaker.is_open
+        task.is_alone = task.is_alone or self._suspects.is_running or self._parts.breaker.is_open
         self._lanes.start(task)
 
     def _end(self, task: InHand) -> bool:
@@ -257,12 +254,12 @@ class WindowHandling:
         self._batches.settle()
 
     def _put_off(self, is_left: Callable[[InHand], bool] | None = None) -> None:
-        for task, conclusion in () if self._alone.is_on else self._rules.put_off(is_left):
+        for task, conclusion in () if self._suspects.is_running else self._rules.put_off(is_left):
             self._batches.conclude(task, conclusion)  # out of the line-up it is already
 
     def _take_back(self) -> None:
         """What the lanes were given and have not begun is in the line-up again."""
         for task in self._lanes.take_back():
             self._running -= 1
-            self._alone.end(is_cleared=False)
+            self._suspects.end(is_cleared=False)
             self._concluding.begin_later(task)

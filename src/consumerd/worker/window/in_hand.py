@@ -102,6 +102,11 @@ class InHand:
     def task(self) -> Task:
         return self.attempt.task
 
+    @property
+    def parked(self) -> ParkedTask | None:
+        """Where it came from the parking store: as it stands there."""
+        return self.came_in if isinstance(self.came_in, ParkedTask) else None
+
     def parted(self) -> list[InHand]:
         """It and those that were to be finished with it, and are not any more."""
         parted, self.others = [self, *self.others], ()

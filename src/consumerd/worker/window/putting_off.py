@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 
 from consumerd.model.failure import Failure
 from consumerd.model.outcome import Expired, Outcome, Retry, RetryPolicy, within_expiry
-from consumerd.model.parked import ParkedTask
 from consumerd.sources.contract import Source
 from consumerd.worker.attempts.attempt import Conclusion
 from consumerd.worker.tasks.context import WorkerContext
@@ -74,7 +73,7 @@ class PuttingOff:
         """
         if self._may and self._source.traits.positional:
             for gate, _ in away:
-                held = [task for task in self._lineup.held(gate) if not isinstance(task.came_in, ParkedTask)]
+                held = [task for task in self._lineup.held(gate) if task.parked is None]
                 yield from self._put_off(gate, [task for task in held if is_left(task)], 0.0)
 
     def _is_over(self, task: InHand) -> bool:
@@ -87,7 +86,7 @@ class PuttingOff:
 
     def _beyond_lanes(self, held: list[InHand]) -> list[InHand]:
         """Parked tasks that were due, all but one: they take up what others that are due would have."""
-        parked = [task for task in held if isinstance(task.came_in, ParkedTask)]
+        parked = [task for task in held if task.parked]
         return parked[:-1] if len(parked) > self._width // 4 else []
 
     def _put_off(self, gate: str, chosen: list[InHand], after_s: float) -> Iterator[tuple[InHand, Conclusion]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from consumerd.clock import Clock
-from consumerd.model.parked import ParkedTask
 from consumerd.worker.tasks.retry_share import RetryShare
 from consumerd.worker.window.in_hand import InHand
 from consumerd.worker.window.lineup import Lineup
@@ -31,11 +30,7 @@ class RetryLanes:
         attempt = task.attempt
         if attempt.task.attempts <= attempt.tried:
             return None
-        is_held = (
-            isinstance(task.came_in, ParkedTask)
-            or task in self._began
-            or self._lineup.held_at(RetryLanes) < MOST_ROWS_HELD
-        )
+        is_held = task.parked is not None or task in self._began or self._lineup.held_at(RetryLanes) < MOST_ROWS_HELD
         return RetryLanes if is_held else None
 
     def enter(self, task: InHand, now: float) -> float | None:
