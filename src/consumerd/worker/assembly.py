@@ -80,9 +80,7 @@ class Assembly:
         attempts = Attempts(context, maker, self._judge(self.consumer, breaker), self.hooks, self.fullness)
         settling = Settling(context, source, self.store, self.suspects.clear)
         share = RetryShare(context.common.retry_share, context.common.at_once.max, context.clock)
-        due = DueTasks(
-            context, self.store, settling, attempts, self.suspects, breaker, share, source=source, decode=decode
-        )
+        due = DueTasks(context, self.store, settling, self.suspects, breaker, source=source, decode=decode)
         single = SingleRunner(attempts, Records(source, validate))
         is_leased = isinstance(source, Revocable) and not source.traits.positional
         return Parts(

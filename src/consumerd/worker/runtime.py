@@ -29,6 +29,7 @@ from consumerd.worker.attempts.hooks import Fullness, Hooks
 from consumerd.worker.keeper import Keeper
 from consumerd.worker.own_database import OwnDatabase
 from consumerd.worker.tasks.context import Link, WorkerContext
+from consumerd.worker.tasks.handling import BatchHandling
 from consumerd.worker.tasks.interrupts import Interrupt
 from consumerd.worker.tasks.loop import Loop
 from consumerd.worker.tasks.parked_rows import StoreIndex
@@ -163,7 +164,8 @@ class Runtime:
         self._consumer.pre_consume()
         self._assembled = self._assembly()
         self._parts = self._assembled.parts()
-        self._loop = Loop(self._context, self._parts, self._assembled.handling(self._parts), self._source_context())
+        self._handling = self._assembled.handling(self._parts)
+        self._loop = Loop(self._context, self._parts, self._handling, self._source_context())
         try:
             self._suspects.load()
         except StoreAwayError as error:  # they are not known meanwhile; the master counts all the same
@@ -233,13 +235,14 @@ class Runtime:
     # The thread that tries what is due while a generator, perhaps for ever, waits for its next task
 
     def _retry_thread(self, loop: Loop) -> RetryThread | None:
-        if not self.source.traits.gives_away:
+        handling, is_stopping = self._handling, self._context.deadline.has_begun
+        if not (self.source.traits.gives_away and isinstance(handling, BatchHandling)):
             return None
 
         def make(wait: Callable[[float], object]) -> StandIn | None:
             return self.hooks.call("pre_consume", partial(self._make_stand_in, wait), None)
 
-        thread = RetryThread(self._context, loop, self._parts, make, is_stopping=self._context.deadline.has_begun)
+        thread = RetryThread(self._context, loop, self._parts, handling, make, is_stopping=is_stopping)
         thread.start()
         return thread
 

@@ -16,6 +16,7 @@ from consumerd.sources.contract import Source, SourceContext
 from consumerd.sources.generator import GeneratorSource
 from consumerd.testing.running import NAME, Run
 from consumerd.testing.source_contract import SourceContract
+from consumerd.worker.tasks.handling import BatchHandling
 from consumerd.worker.tasks.interrupts import Interrupt
 from consumerd.worker.tasks.retry_thread import RetryThread
 
@@ -166,10 +167,12 @@ def blocking(*, can_be_made: bool) -> tuple[Run, RetryThread]:
     consumer_class = type("Blocked", (Blocking,), {"made": [], "can_be_made": can_be_made})
     run = Run(consumer_class, source=GeneratorSource(), configs={"back_off_time": 2})
     runtime = run.runtime
+    assert isinstance(runtime._handling, BatchHandling)
     thread = RetryThread(
         run.context,
         run.loop,
         runtime._parts,
+        runtime._handling,
         lambda wait: runtime.hooks.call("pre_consume", lambda: runtime._make_stand_in(wait), None),
         is_stopping=lambda: False,
     )

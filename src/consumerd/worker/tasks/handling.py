@@ -13,9 +13,11 @@ from typing import Protocol
 
 from consumerd.errors import ConsumerdError
 from consumerd.model.outcome import Retry
+from consumerd.model.parked import ParkedTask
 from consumerd.model.suspects import Suspect
+from consumerd.model.task import Task
 from consumerd.sources.contract import Batch, Revocable, Source
-from consumerd.worker.attempts.attempt import Unfinished
+from consumerd.worker.attempts.attempt import Conclusion, Unfinished
 from consumerd.worker.attempts.attempts import Attempts
 from consumerd.worker.attempts.breaker import Breaker
 from consumerd.worker.attempts.hooks import Hooks
@@ -62,6 +64,10 @@ class Handling(Protocol):
     is_finished: bool
 
     @property
+    def task(self) -> Task | None:
+        """The one that is handled now by itself; of those in lanes, each lane knows its own."""
+
+    @property
     def is_busy(self) -> bool:
         """Whether tasks that it was given, and has begun or may begin, have not come to their end."""
 
@@ -90,9 +96,13 @@ class Handling(Protocol):
 FIRST_FETCH = 10
 """So few at first: nobody knows yet how long a task takes."""
 
+CLAIMED_AT_ONCE = 20
+TRIED_FOR_S = 0.5
+"""So long parked tasks are tried before it is the source's turn again, and each of them once begun to its end."""
+
 
 class BatchHandling:
-    """Handles one batch after the other, one task at a time."""
+    """Handles one batch after the other, and parked tasks that are due between two of them, one task at a time."""
 
     is_busy = False  # between two batches nothing is in hand
 
@@ -102,6 +112,8 @@ class BatchHandling:
         self._clock = context.clock
         self._settle_interval_s = context.common.settle_interval
         self._pace = Pace(self._settle_interval_s / FIRST_FETCH)
+        self._parked_pace = Pace(TRIED_FOR_S)
+        self._attempts = parts.attempts
         self._board = context.board
         self._parts = parts
         self._keeps = parts.source.keeps if isinstance(parts.source, Revocable) else lambda batch: True
@@ -110,18 +122,18 @@ class BatchHandling:
         self._suspects = parts.suspects
         self._is_leaving = False
 
+    @property
+    def task(self) -> Task | None:
+        return self._attempts.task or self._parts.fast.task
+
     def leave(self) -> None:
         self._is_leaving = True
-        self._parts.due.leave()
 
     def wants(self) -> int:
         return self._pace.fitting(self._settle_interval_s)
 
     def rests_for_s(self) -> float:
         return math.inf
-
-    def try_parked(self) -> Generator[None]:
-        return self._parts.due.turn(self._parts.attempts)
 
     def finish(self) -> Generator[None]:
         yield from ()
@@ -133,6 +145,49 @@ class BatchHandling:
         self._pace.learn(self._handled, self._clock.monotonic() - began)
         self._settling.park()  # before the batch is left: whoever takes its shard away waits for that
         self._parts.source.release(batch, range(self._handled, len(batch.raws)))
+
+    def try_parked(self, attempts: Attempts | None = None) -> Generator[None]:
+        """For a while. attempts: whose, in another thread that stands in for the loop's. What comes to no outcome in it
+        is put back.
+        """
+        self._is_leaving, due = False, self._parts.due
+        left = due.claim(min(self._parked_pace.fitting(TRIED_FOR_S), CLAIMED_AT_ONCE))
+        if not left:
+            return
+        finished, began = 0, self._clock.monotonic()
+        self._attempts = attempts or self._parts.attempts
+        try:
+            while left:
+                yield
+                if self._is_leaving or self._clock.monotonic() - began >= TRIED_FOR_S:
+                    break
+                self._board.lane.begin(left[0].shard)
+                conclusion = yield from self._conclude_parked(left[0])
+                if isinstance(conclusion.outcome, Unfinished):
+                    break
+                finished += 1
+                if not due.conclude(left.pop(0), conclusion):
+                    break
+        finally:
+            took_s, self._attempts = self._clock.monotonic() - began, self._parts.attempts
+            self._board.lane.rest()
+            self._parts.share.note_retried(took_s)
+            due.put_back(left)
+        self._parked_pace.learn(finished, took_s)
+
+    def _conclude_parked(self, parked: ParkedTask) -> Generator[None, None, Conclusion]:
+        """Attempt one task, unless it has killed too many workers."""
+        attempt, suspect = self._parts.due.attempt(parked), self._suspects.find(parked.task_id, parked)
+        if suspect is not None and (end := self._suspects.begin(attempt.task, suspect, self._settling)) is not None:
+            return end
+        self._suspects.show(attempt.task)
+        self._attempts.begin(attempt)
+        while (conclusion := self._attempts.go_on()) is None:
+            yield
+            if self._is_leaving:
+                self._attempts.leave()
+        self._suspects.end(is_cleared=not isinstance(conclusion.outcome, Unfinished))
+        return conclusion
 
     def _handle(self, batch: Batch) -> Generator[None]:
         self._handled, self._is_leaving = 0, False

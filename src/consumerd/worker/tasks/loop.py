@@ -66,8 +66,8 @@ class Loop:
 
     def current_task(self) -> Task:
         """The task that the caller's thread or coroutine is handling now; RuntimeError between tasks."""
-        parts, running = self._parts, RUNNING.get()
-        task = parts.attempts.task or parts.due.task or parts.fast.task if running is None else running.task
+        running = RUNNING.get()
+        task = self._handling.task if running is None else running.task
         if task is None:
             raise RuntimeError("no task is being handled now: ask from within handle_task")
         return task
@@ -155,7 +155,7 @@ class Loop:
     @property
     def may_try_parked(self) -> bool:
         """Whether it is time to look for parked tasks that are due."""
-        return self._parts.due.is_time and self._gate.is_open_for_parked
+        return self._parts.due.is_time and not self._parts.share.rests and self._gate.is_open_for_parked
 
     def _handle(self, batch: Batch | None) -> None:
         self._go_through(self._handling.handle(batch))

@@ -16,7 +16,7 @@ from consumerd.clock import monotonic
 from consumerd.worker.attempts.attempts import Attempts
 from consumerd.worker.attempts.hooks import Hooks
 from consumerd.worker.tasks.context import WorkerContext
-from consumerd.worker.tasks.handling import Parts
+from consumerd.worker.tasks.handling import BatchHandling, Parts
 from consumerd.worker.tasks.loop import Loop
 from consumerd.worker.tasks.threads import BeatingThread
 
@@ -42,6 +42,7 @@ class RetryThread:
         context: WorkerContext,
         loop: Loop,
         parts: Parts,
+        handling: BatchHandling,
         make: Callable[[Callable[[float], object]], StandIn | None],
         *,
         is_stopping: Callable[[], bool],
@@ -54,6 +55,7 @@ class RetryThread:
         """
         self._loop = loop
         self._parts = parts
+        self._handling = handling
         self._make = make
         self._is_stopping = is_stopping
         self._stand_in: StandIn | None = None
@@ -87,8 +89,7 @@ class RetryThread:
             self._make_at = monotonic() + MAKE_AGAIN_S
             self._stand_in = self._make(self._wait)
         if self._stand_in is not None:
-            by, due = self._stand_in, self._parts.due
-            by.hooks.reload_when_due()
-            for _ in due.turn(by.attempts):
+            self._stand_in.hooks.reload_when_due()
+            for _ in self._handling.try_parked(self._stand_in.attempts):
                 if self._is_stopping():
-                    due.leave()
+                    self._handling.leave()

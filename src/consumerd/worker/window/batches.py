@@ -138,9 +138,8 @@ class Batches:
                 parked.append(task.came_in)
             else:
                 task.came_in.give_back(task.index)
-        if parked:
-            self.parked -= len(parked)
-            self._parts.due.put_back(parked)
+        self.parked -= len(parked)
+        self._parts.due.put_back(parked)
 
     def conclude(self, task: InHand, conclusion: Conclusion) -> None:
         """A task has come to its end, by itself or with another. What is done of batches is settled later, together."""

@@ -34,6 +34,8 @@ DRY_S = 0.01
 class WindowHandling:
     """Handles the tasks of several batches, and parked ones that are due, in as many lanes as it has."""
 
+    task = None
+
     def __init__(
         self,
         context: WorkerContext,

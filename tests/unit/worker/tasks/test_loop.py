@@ -160,6 +160,23 @@ def test_a_handler_reads_when_its_task_was_attempted_first_from_the_second_attem
     assert seen == [None, began]
 
 
+def test_a_claimed_task_is_tried_though_the_store_goes_away_before_the_next_look_is_planned() -> None:
+    run = Run(Recording, ["retry"], configs={"concurrency": 2})
+    run.until_idle()
+
+    def next_due(consumer: str) -> float | None:
+        del run.store.next_due
+        raise StoreAwayError("it is gone for a moment")
+
+    run.store.next_due = next_due  # type: ignore[method-assign]
+    run.clock.advance(5)
+    run.turn(3)
+    assert "next_due" not in vars(run.store)
+    assert run.consumer.handled == [0, 0]
+    assert not run.store.claimed
+    run.loop.finish()
+
+
 def test_a_deferred_task_that_succeeds_leaves_the_store() -> None:
     class Second(Recording):
         def handle_task(self, offset: int, record: Any) -> object:
