@@ -19,7 +19,6 @@ from consumerd.worker.attempts.breaker import Breaker
 from consumerd.worker.attempts.error_lists import by_error, failures_of
 from consumerd.worker.attempts.handler import (
     Handlers,
-    has_hooks_between_tasks,
     record_validator,
     retry_policy,
     validating,
@@ -74,29 +73,20 @@ class Assembly:
         consumer_class: type = type(self.consumer)
         validate = record_validator(consumer_class)
         decode = validating(limited(source.decode, context.common.payload_limit), validate)
-        gives_away = source.traits.gives_away
-        breaker = Breaker(context, is_kept=gives_away)
-        maker = self._maker(self.handlers.any_record)
-        attempts = Attempts(context, maker, self._judge(self.consumer, breaker), self.hooks, self.fullness)
+        breaker = Breaker(context, is_kept=source.traits.gives_away)
         settling = Settling(context, source, self.store, self.suspects.clear)
         share = RetryShare(context.common.retry_share, context.common.at_once.max, context.clock)
         due = DueTasks(context, self.store, settling, self.suspects, breaker, source=source, decode=decode)
-        single = SingleRunner(attempts, Records(source, validate))
-        is_leased = isinstance(source, Revocable) and not source.traits.positional
         return Parts(
             source=source,
             hooks=self.hooks,
-            attempts=attempts,
-            fast=FastRunner(context, self.handlers.task, maker, single, is_leased=is_leased),
-            single=single,
+            records=Records(source, validate),
             settling=settling,
             due=due,
             suspects=self.suspects,
             breaker=breaker,
             share=share,
             gate=Gate(context, source, settling, breaker),
-            has_hooks_between=has_hooks_between_tasks(consumer_class),
-            stays_for_retries=gives_away and context.common.restart != "always",
         )
 
     def handling(self, parts: Parts) -> Handling:
@@ -105,10 +95,7 @@ class Assembly:
         is_held_up = has_destinations(type(self.consumer), common) or bool(self.context.limits)
         is_plain = common.at_once.max == 1 and common.ordered is None and self.handlers.batch is None
         if is_plain and not is_held_up:
-            coroutine = (lambda lane: self.handlers.coroutine()) if self.handlers.is_async else None
-            lanes, codes = [self.context.board.lane], self.handlers.codes()
-            self.context.interruptions.interrupter = MainThread(lanes, codes, coroutine)
-            return BatchHandling(self.context, parts)
+            return self._batch_handling(parts)
         lineup = Lineup[InHand]()
         return WindowHandling(
             self.context,
@@ -122,6 +109,17 @@ class Assembly:
                 *limits_of(self.consumer, self.context, self.hooks),
             ],
         )
+
+    def _batch_handling(self, parts: Parts) -> BatchHandling:
+        context, handlers = self.context, self.handlers
+        coroutine = (lambda lane: handlers.coroutine()) if handlers.is_async else None
+        context.interruptions.interrupter = MainThread([context.board.lane], handlers.codes(), coroutine)
+        maker = self._maker(handlers.any_record)
+        attempts = Attempts(context, maker, self._judge(self.consumer, parts.breaker), self.hooks, self.fullness)
+        single = SingleRunner(attempts, parts.records)
+        is_leased = isinstance(self.source, Revocable) and not self.source.traits.positional
+        fast = FastRunner(context, handlers.task, maker, single, is_leased=is_leased)
+        return BatchHandling(context, parts, fast, single)
 
     def _destinations(self, lineup: Lineup[InHand], breaker: Breaker) -> Iterator[Destinations]:
         """Asked before the limits: a task whose destination is down takes nothing of those.
@@ -190,7 +188,7 @@ class Assembly:
             batching = replace(batching, keep=coalesce.keep, quiet_s=coalesce.quiet, max_wait_s=coalesce.max_wait)
         return BatchLane(
             self.context,
-            BatchMaker(self.context, self._maker(self.handlers.any_record), handle, parts.single.records.decoder),
+            BatchMaker(self.context, self._maker(self.handlers.any_record), handle, parts.records.decoder),
             batching,
             None if coalesce is None else coalesce_key(self.consumer, self.hooks, coalesce.by),
             is_full=lambda: source.unsettled() >= common.max_unsettled,

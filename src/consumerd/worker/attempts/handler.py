@@ -21,7 +21,7 @@ from consumerd.config.common_keys import CommonKeys
 from consumerd.errors import ConfigurationError, UndecodableError
 from consumerd.events.facts import Fact
 from consumerd.model.batch_task import BatchTask
-from consumerd.model.contract import HOOKS_A_TASK, is_overridden
+from consumerd.model.contract import is_overridden
 from consumerd.model.outcome import RetryPolicy
 from consumerd.sources.decoding import TOMBSTONE
 from consumerd.sources.records import plain_record
@@ -31,11 +31,6 @@ from consumerd.worker.attempts.error_lists import by_error
 Decode = Callable[[Any], object]
 
 SWALLOWED = "around_task swallowed the error of the task at offset {offset}: let it pass"
-
-
-def has_hooks_between_tasks(consumer_class: type) -> bool:
-    """Whether a hook runs between tasks, so that the fast loop would pass it by; or the offsets are the user's own."""
-    return any(is_overridden(consumer_class, hook) for hook in (*HOOKS_A_TASK, "iterate_task"))
 
 
 class Handlers:

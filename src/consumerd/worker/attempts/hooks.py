@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from consumerd import events
 from consumerd.config.shape import ConsumerSettings
-from consumerd.model.contract import is_overridden, live_keys
+from consumerd.model.contract import HOOKS_A_TASK, is_overridden, live_keys
 from consumerd.model.failure import describe, drop_tracebacks
 from consumerd.worker.attempts.forked_child import leave_if_child
 from consumerd.worker.code.loader import load_consumer
@@ -30,6 +30,7 @@ class Hooks:
     """Of one consumer; `consumer` is the user's instance, known by them alone.
 
     surround: whether it has hooks before or after each task.
+    come_between: whether any runs between tasks, so that the fast loop would pass it by; or the offsets are its own.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Hooks:
         self._redact = context.redact
         self._clock = context.clock
         self._fullness = fullness
+        self.come_between = any(is_overridden(type(consumer), hook) for hook in (*HOOKS_A_TASK, "iterate_task"))
         self.surround = any(is_overridden(type(consumer), f"{when}_handle_task") for when in ("pre", "post"))
         self.conclude = fullness.conclude
         self._next_reload = 0.0

@@ -26,32 +26,24 @@ from consumerd.worker.tasks.due import DueTasks
 from consumerd.worker.tasks.fast import FastRunner
 from consumerd.worker.tasks.gate import Gate, Pace
 from consumerd.worker.tasks.retry_share import RetryShare
-from consumerd.worker.tasks.runner import Runner, SingleRunner, Span
+from consumerd.worker.tasks.runner import Records, Runner, SingleRunner, Span
 from consumerd.worker.tasks.settling import Settling
 from consumerd.worker.tasks.suspects import Suspects
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a loop and its handling work with; all of one worker.
-
-    has_hooks_between: whether hooks of the consumer's run between tasks.
-    stays_for_retries: when the source has ended, the worker ends only when no task waits to be tried again.
-    """
+    """What a loop and its handling both work with; all of one worker."""
 
     source: Source
     hooks: Hooks
-    attempts: Attempts
-    fast: FastRunner
-    single: SingleRunner
+    records: Records
     settling: Settling
     due: DueTasks
     suspects: Suspects
     breaker: Breaker
     share: RetryShare
     gate: Gate
-    has_hooks_between: bool
-    stays_for_retries: bool
 
 
 class Handling(Protocol):
@@ -106,14 +98,16 @@ class BatchHandling:
 
     is_busy = False  # between two batches nothing is in hand
 
-    def __init__(self, context: WorkerContext, parts: Parts) -> None:
+    def __init__(self, context: WorkerContext, parts: Parts, fast: FastRunner, single: SingleRunner) -> None:
         self.is_finished = False
+        self._fast = fast
+        self._single = single
         self._handled = 0
         self._clock = context.clock
         self._settle_interval_s = context.common.settle_interval
         self._pace = Pace(self._settle_interval_s / FIRST_FETCH)
         self._parked_pace = Pace(TRIED_FOR_S)
-        self._attempts = parts.attempts
+        self._attempts = single.attempts
         self._board = context.board
         self._parts = parts
         self._keeps = parts.source.keeps if isinstance(parts.source, Revocable) else lambda batch: True
@@ -124,7 +118,7 @@ class BatchHandling:
 
     @property
     def task(self) -> Task | None:
-        return self._attempts.task or self._parts.fast.task
+        return self._attempts.task or self._fast.task
 
     def leave(self) -> None:
         self._is_leaving = True
@@ -155,7 +149,7 @@ class BatchHandling:
         if not left:
             return
         finished, began = 0, self._clock.monotonic()
-        self._attempts = attempts or self._parts.attempts
+        self._attempts = attempts or self._single.attempts
         try:
             while left:
                 yield
@@ -169,7 +163,7 @@ class BatchHandling:
                 if not due.conclude(left.pop(0), conclusion):
                     break
         finally:
-            took_s, self._attempts = self._clock.monotonic() - began, self._parts.attempts
+            took_s, self._attempts = self._clock.monotonic() - began, self._single.attempts
             self._board.lane.rest()
             self._parts.share.note_retried(took_s)
             due.put_back(left)
@@ -193,17 +187,17 @@ class BatchHandling:
         self._handled, self._is_leaving = 0, False
         self._board.lane.begin(batch.shard)
         is_single = self._suspects.must_go_singly(batch, is_given_away=self._traits.gives_away)
-        is_single = is_single or self._parts.has_hooks_between
+        is_single = is_single or self._parts.hooks.come_between
         try:
             while self._handled < len(batch.raws) and not self._is_leaving:
                 if not (is_single or self._parts.breaker.is_open):
-                    yield from self._run(self._parts.fast, batch, len(batch.raws))
+                    yield from self._run(self._fast, batch, len(batch.raws))
                 elif not self._traits.gives_away and self._parts.hooks.can_stop_consume():
                     self.is_finished = self._is_leaving = True
                 elif (suspect := self._suspects.enter(batch, self._handled)) is not None:
                     yield from self._handle_suspect(batch, suspect)
                 else:
-                    yield from self._run(self._parts.single, batch, self._handled + 1)
+                    yield from self._run(self._single, batch, self._handled + 1)
         except (ConsumerdError, GeneratorExit):
             self._board.lane.put_down()  # a source or a store that gave up: no fault of the task
             raise
@@ -217,7 +211,7 @@ class BatchHandling:
             return
         yield
         if not self._is_leaving or self._traits.gives_away:  # such a task would come from nowhere again
-            yield from self._run(self._parts.single, batch, index + 1)
+            yield from self._run(self._single, batch, index + 1)
         self._suspects.end(is_cleared=self._handled > index)
 
     def _run(self, runner: Runner, batch: Batch, stop: int) -> Generator[None]:

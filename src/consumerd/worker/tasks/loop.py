@@ -185,7 +185,7 @@ class Loop:
             self._parts.share.note_new(wait=False)
             self._wait(min(self._gate.source_pause_s, wait_s))
             return None
-        if self._parts.has_hooks_between and self._parts.hooks.can_stop_consume():
+        if self._parts.hooks.come_between and self._parts.hooks.can_stop_consume():
             self._finish()
             return None
         try:
@@ -218,8 +218,9 @@ class Loop:
 
     def _finish_or_stay(self) -> None:
         """The source has ended. A worker that alone has its tasks stays until none waits to be tried again."""
+        is_alone = self._source.traits.gives_away and self._context.common.restart != "always"
         waits = self._settling.held or self._settling.outage.is_on or self._parts.due.has_waiting
-        if not self._parts.stays_for_retries or not waits:
+        if not (is_alone and waits):
             self._finish()
         elif not self.may_try_parked:
             if not self._has_told_of_end:

@@ -91,10 +91,10 @@ class SingleRunner:
     """Runs one task at a time, and makes each attempt at it by itself, hooks and all."""
 
     def __init__(self, attempts: Attempts, records: Records) -> None:
+        self.attempts = attempts
         self.records = records
         self.is_busy = False
         self.leave = attempts.leave
-        self._attempts = attempts
         self._batch: Batch | None = None
         self._index = 0
 
@@ -105,11 +105,11 @@ class SingleRunner:
     def take(self, batch: Batch, index: int, attempt: Attempt) -> None:
         """Go on with an attempt at the task at `index`."""
         self._batch, self._index, self.is_busy = batch, index, True
-        self._attempts.begin(attempt)
+        self.attempts.begin(attempt)
 
     def finished(self) -> Sequence[Span]:
         assert self._batch is not None
-        conclusion = self._attempts.go_on()
+        conclusion = self.attempts.go_on()
         if conclusion is None:
             return ()
         self.is_busy = False

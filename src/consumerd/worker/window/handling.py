@@ -66,7 +66,7 @@ class WindowHandling:
         self._concluding = Concluding(
             parts.hooks, self._clock, lineup, self._rules, self._batches, parts.suspects, is_ordered=key_of is not None
         )
-        self._can_stop = parts.hooks.can_stop_consume if parts.has_hooks_between else None
+        self._can_stop = parts.hooks.can_stop_consume if parts.hooks.come_between else None
         self._is_dry = self._is_leaving = self._fills_holes = False
         self._error: BaseException | None = None
         lanes.on_ended = self._end
