@@ -22,9 +22,7 @@ from consumerd.sources.contract import Source, SourceContext
 from consumerd.wire.board import WorkerState
 from consumerd.wire.messages import Ready
 from consumerd.worker.assembly import Assembly
-from consumerd.worker.attempts.handler import (
-    Handlers,
-)
+from consumerd.worker.attempts.handler import Handlers
 from consumerd.worker.attempts.hooks import Fullness, Hooks
 from consumerd.worker.keeper import Keeper
 from consumerd.worker.own_database import OwnDatabase
