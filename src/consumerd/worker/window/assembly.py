@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -28,6 +28,8 @@ from consumerd.worker.window.lanes import EventLoopLanes, Lanes, ThreadLanes
 from consumerd.worker.window.limits import limits_of
 from consumerd.worker.window.lineup import Lineup
 from consumerd.worker.window.putting_off import PuttingOff
+from consumerd.worker.window.retry_lanes import RetryLanes
+from consumerd.worker.window.rules import Rules
 
 
 @dataclass(frozen=True)
@@ -47,27 +49,26 @@ class WindowAssembly:
     def handling(self, judge: Judge) -> WindowHandling:
         """With its lanes, its order and its rules."""
         lineup, hooks = Lineup[InHand](), self.parts.hooks
-        rules = [*self._destinations(lineup), *limits_of(self.consumer, self.context, hooks)]
+        retries = RetryLanes(self.parts.share, lineup, self.context.clock)
+        limits = limits_of(self.consumer, self.context, hooks)
+        rules = Rules(lineup, self._destinations(lineup), limits, retries)
         return WindowHandling(
             self.context,
             self.parts,
             judge,
-            self._lanes(is_held_up=bool(rules)),
+            self._lanes(ahead=0 if rules.hold_fresh else self.context.common.at_once.max),
             lineup,
             key_of=None if self.context.common.ordered is None else key_by(self.consumer, hooks),
             rules=rules,
         )
 
-    def _destinations(self, lineup: Lineup[InHand]) -> Iterator[Destinations]:
-        """Asked before the limits: a task whose destination is down takes nothing of those.
-
-        In order by key nobody is tried again who has died: the next of its key has run.
-        """
+    def _destinations(self, lineup: Lineup[InHand]) -> Destinations | None:
+        """In order by key nobody is tried again who has died: the next of its key has run."""
         common, keys = self.context.common, self.context.common.breaker
         if not has_destinations(type(self.consumer), common):
-            return
+            return None
         policy = retry_policy(self.consumer, common)
-        yield Destinations(
+        return Destinations(
             self.context,
             BreakerPolicy(keys.share, keys.least, keys.window),
             destination_by(self.consumer, self.parts.hooks, common.destination),
@@ -78,18 +79,18 @@ class WindowAssembly:
             failures=failures_of(common),
         )
 
-    def _lanes(self, *, is_held_up: bool) -> Lanes:
-        """is_held_up: nothing is given to them before it may begin."""
+    def _lanes(self, *, ahead: int) -> Lanes:
+        """ahead: how many tasks they may be given before those can begin, where they are threads."""
         if self.handlers.batch is not None:
             return self._batch_lane(self.handlers.batch)
         board, at_once = self.context.board, self.context.common.at_once
         if at_once.min == at_once.max:
-            return self._single_lanes(at_once.max, ahead=0 if is_held_up else at_once.max)
+            return self._single_lanes(at_once.max, ahead=ahead)
         lanes = self._single_lanes(at_once.max, ahead=0)
         return AdaptiveLanes(lanes, at_once.min, self.parts.share, board, self.context.clock)
 
     def _single_lanes(self, width: int, *, ahead: int) -> Lanes:
-        """For one task each. ahead: how many more they are given, where they are threads."""
+        """For one task each."""
         interrupts = self.context.interrupts
         lanes = self.context.board.lanes(width)
         interruptions, codes = self.context.interruptions, self.handlers.codes()

@@ -146,7 +146,7 @@ class Destinations:
         return self._note_failed(known, task, now, is_probe=is_probe)
 
     def put_off(self, is_left: Callable[[InHand], bool] | None) -> Iterator[tuple[InHand, Conclusion]]:
-        """As `rules.PutsOff` has it."""
+        """Those that are put off now, and not in the line-up any more. is_left: tasks that the worker leaves."""
         if is_left is not None:
             return self._putting_off.when_left(self._away(), is_left)
         self._spare()

@@ -7,7 +7,7 @@ in whatever order it ends; the source knows up to where all is.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable
 
 from consumerd.model.suspects import Suspect
 from consumerd.sources.contract import Batch
@@ -21,8 +21,7 @@ from consumerd.worker.window.in_hand import BatchInHand, InHand
 from consumerd.worker.window.keys import KeyOf
 from consumerd.worker.window.lanes import Gathers, Lanes
 from consumerd.worker.window.lineup import Lineup
-from consumerd.worker.window.retry_lanes import RetryLanes
-from consumerd.worker.window.rules import Rule, Rules
+from consumerd.worker.window.rules import Rules
 
 LOOK_UP_S = 0.4
 """So long it waits for a task to end, at most, before the loop looks around."""
@@ -45,7 +44,7 @@ class WindowHandling:
         lineup: Lineup[InHand],
         *,
         key_of: KeyOf | None,
-        rules: Sequence[Rule] = (),
+        rules: Rules,
     ) -> None:
         """key_of: what orders tasks; None: nothing does. rules: what else may keep a task from starting."""
         self.is_finished = False
@@ -54,12 +53,13 @@ class WindowHandling:
         self._judge = judge
         self._lanes = lanes
         self._gathers = lanes if isinstance(lanes, Gathers) else None
-        is_plain = not (rules or key_of or parts.source.traits.durable_defer or parts.source.traits.gives_again)
+        traits = parts.source.traits
+        is_plain = not (rules.hold_fresh or key_of or traits.durable_defer or traits.gives_again)
         self._direct = self._gathers if is_plain else None
         self._key_of = key_of
         self._suspects = parts.suspects
         self._lineup = lineup
-        self._rules = Rules((*rules, RetryLanes(parts.share, lineup, context.clock)), lineup)
+        self._rules = rules
         self._batches = Batches(context, parts)
         self._ahead = Ahead()
         self._running = 0

@@ -19,7 +19,6 @@ from consumerd.worker.attempts.hooks import Hooks
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.window.in_hand import InHand
 from consumerd.worker.window.keys import by_fields, by_hook
-from consumerd.worker.window.rules import Waiting
 
 ASK_AGAIN_NS = SECOND_NS // 250
 """So often a task asks that waits for one of another worker to end."""
@@ -30,12 +29,18 @@ ASK_WHO_GIVES_NS = SECOND_NS // 50
 STILL_ASKS_NS = SECOND_NS // 20
 """Who was refused longer ago does not ask any more: nothing is left free for it."""
 
+Waiting = Callable[[Hashable], tuple[int, float]]
+"""How many tasks wait at a gate, and since when the first of them does."""
+
 LimitKey = Callable[[object], str | None]
 """By what a record is counted; None: with all others that have no key."""
 
 
 class Limit:
-    """A `Rule`: one limit. What this worker holds of it stands in the shared table, in words of its own."""
+    """A `Rule`: one limit. What this worker holds of it stands in the shared table, in words of its own.
+
+    common_gate: of all tasks, where there is but one: while tasks wait at it no further ones are fetched.
+    """
 
     def __init__(self, name: str, table: SharedTable, key_of: LimitKey | None) -> None:
         """key_of: None where all tasks count together."""
@@ -80,6 +85,7 @@ class Limit:
         return False
 
     def show(self, waiting: Waiting) -> None:
+        """Write for others to see who waits; called a few times a second."""
         for gate, number in list(self._asked.items()):
             own, (count, since) = self._table.row(number).own, waiting(gate)
             own[limits.WAITING], own[limits.WAITING_SINCE_NS] = count, int(since * SECOND_NS)

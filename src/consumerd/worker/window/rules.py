@@ -6,17 +6,17 @@ The loop's thread asks. A task that must wait stands at a *gate* of the line-up:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Protocol
 
 from consumerd.worker.attempts.attempt import Conclusion
+from consumerd.worker.window.destinations import Destinations
 from consumerd.worker.window.in_hand import InHand
+from consumerd.worker.window.limits import Limit
 from consumerd.worker.window.lineup import Lineup
+from consumerd.worker.window.retry_lanes import RetryLanes
 
 SHOW_EVERY_S = 0.2
-
-Waiting = Callable[[Hashable], tuple[int, float]]
-"""How many tasks wait at a gate, and since when the first of them does."""
 
 
 class Rule(Protocol):
@@ -37,34 +37,26 @@ class Rule(Protocol):
         """
 
 
-@runtime_checkable
-class Shared(Rule, Protocol):
-    """A rule about what this worker shares with others, who want to know who waits here."""
-
-    common_gate: Hashable
-    """The gate of all tasks, where there is but one: while tasks wait at it no further ones are fetched; or None."""
-
-    def show(self, waiting: Waiting) -> None:
-        """Write for others to see who waits; called a few times a second."""
-
-
-@runtime_checkable
-class PutsOff(Protocol):
-    """A rule by which tasks may wait so long that they are put off."""
-
-    def put_off(self, is_left: Callable[[InHand], bool] | None) -> Iterable[tuple[InHand, Conclusion]]:
-        """Those that are put off now, and not in the line-up any more. is_left: tasks that the worker leaves."""
-
-
 class Rules:
-    """The rules of one worker, in the order in which they are asked."""
+    """The rules of one worker.
 
-    def __init__(self, rules: Sequence[Rule], lineup: Lineup[InHand]) -> None:
-        self._rules = rules
-        self._shared = [rule for rule in rules if isinstance(rule, Shared)]
+    hold_fresh: whether a task that was never tried may have to wait.
+    """
+
+    def __init__(
+        self,
+        lineup: Lineup[InHand],
+        destinations: Destinations | None = None,
+        limits: Sequence[Limit] = (),
+        retries: RetryLanes | None = None,
+    ) -> None:
+        """They are asked in this order: a task whose destination is down takes nothing of limits."""
+        self._rules = [rule for rule in (destinations, *limits, retries) if rule is not None]
+        self.hold_fresh = destinations is not None or bool(limits)
+        self._destinations = destinations
+        self._limits = limits
         self._lineup = lineup
         self._show_at = 0.0
-        self._putting_off = [rule for rule in rules if isinstance(rule, PutsOff)]
 
     def admit(self, task: InHand, now: float) -> bool:
         """Whether an attempt at the task may begin; else it waits at a gate."""
@@ -88,15 +80,15 @@ class Rules:
 
     def are_shut(self, width: int) -> bool:
         """Whether so many tasks wait where every further one would have to wait as well."""
-        gates = (rule.common_gate for rule in self._shared if rule.common_gate is not None)
+        gates = (limit.common_gate for limit in self._limits if limit.common_gate is not None)
         return any(self._lineup.held_at(gate) >= width for gate in gates)
 
     def show(self, now: float) -> None:
-        """Have others see who waits, when it is time to."""
-        if self._shared and now >= self._show_at:
+        """Have others see who waits for limits, when it is time to."""
+        if self._limits and now >= self._show_at:
             self._show_at = now + SHOW_EVERY_S
-            for rule in self._shared:
-                rule.show(self._waiting)
+            for limit in self._limits:
+                limit.show(self._waiting)
 
     def _waiting(self, gate: Hashable) -> tuple[int, float]:
         first = self._lineup.first_at(gate)
@@ -104,8 +96,8 @@ class Rules:
 
     def put_off(self, is_left: Callable[[InHand], bool] | None) -> Iterator[tuple[InHand, Conclusion]]:
         """Tasks that have waited for too long; or, where the worker leaves some, what waits of these."""
-        for rule in self._putting_off:
-            yield from rule.put_off(is_left)
+        if self._destinations is not None:
+            yield from self._destinations.put_off(is_left)
 
     def _leave(self, rules: Sequence[Rule], task: InHand, *, was_begun: bool) -> bool:
         counts = True

@@ -82,7 +82,7 @@ class Pool:
         self.free = [self.lanes] * self.workers
         self.lineups: list[Lineup[InHand]] = [Lineup() for _ in range(self.workers)]
         self.rules = [self._destinations(holder) for holder in range(self.workers)]
-        self.all_rules = [Rules([rule], lineup) for rule, lineup in zip(self.rules, self.lineups, strict=True)]
+        self.all_rules = [Rules(lineup, rule) for rule, lineup in zip(self.rules, self.lineups, strict=True)]
 
     def _destinations(self, holder: int) -> Destinations:
         context = WorkerContext(

@@ -44,7 +44,7 @@ class Workers:
         for number, lineup in enumerate(self.lineups):
             self.table.admit(number)
             table = SharedTable(self.table.fileno(), number, self.clock)
-            self.rules.append(Rules([Limit("channel", table, str), Limit("total", table, None)], lineup))
+            self.rules.append(Rules(lineup, limits=[Limit("channel", table, str), Limit("total", table, None)]))
 
     def give(self, worker: int, *records: str) -> None:
         for record in records:
@@ -70,7 +70,8 @@ class Workers:
         self.lineups[worker] = Lineup()
         self.table.forget(worker)
         table = SharedTable(self.table.fileno(), worker, self.clock)
-        self.rules[worker] = Rules([Limit("channel", table, str), Limit("total", table, None)], self.lineups[worker])
+        limits = [Limit("channel", table, str), Limit("total", table, None)]
+        self.rules[worker] = Rules(self.lineups[worker], limits=limits)
 
     def use(self, limit: str, key: str | None = None) -> Use:
         for worker in self.rules:
@@ -237,7 +238,7 @@ def test_a_record_that_cannot_be_read_waits_nowhere() -> None:
 def test_who_is_held_up_by_another_limit_has_not_started() -> None:
     workers = Workers(1, Numbers(at_once=1), Numbers.of(None, 1000))
     table = SharedTable(workers.table.fileno(), 0, workers.clock)
-    workers.rules[0] = Rules([Limit("total", table, None), Limit("channel", table, str)], workers.lineups[0])
+    workers.rules[0] = Rules(workers.lineups[0], limits=[Limit("total", table, None), Limit("channel", table, str)])
     workers.give(0, "a", "a")
     assert workers.start(0) == ["a"]
     for _ in range(50):

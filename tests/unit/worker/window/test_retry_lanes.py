@@ -38,7 +38,7 @@ class Simulated:
         self.lineup: Lineup[InHand] = Lineup()
         self.share = RetryShare(share, width, self.clock)
         rule = RetryLanes(self.share, self.lineup, self.clock)
-        self.rules = Rules((rule,), self.lineup)
+        self.rules = Rules(self.lineup, retries=rule)
         self.free = width
         self.takes_s = {False: new_s, True: retry_s}
         self.spent_s = {False: 0.0, True: 0.0}
