@@ -20,8 +20,9 @@ class Ahead:
         self._fetched = 0
         self._fetched_at = 0.0
 
-    def wants(self, at_hand: int, width: int) -> int:
-        """How many to fetch, with so many that run or could in lanes of this number; nothing while there are enough."""
+    def wants(self, running: int, ready: int, width: int) -> int:
+        """How many to fetch, where so many run, and could, in lanes of this number; nothing while there are enough."""
+        at_hand = running + ready
         ahead = max(1, min(max(width, MOST_AHEAD), int(AHEAD_S / self._task_s)))
         return max(0, width + 2 * ahead - at_hand) if at_hand < width + ahead else 0
 
@@ -31,3 +32,10 @@ class Ahead:
             task_s = (now - self._fetched_at) / self._fetched
             self._task_s += (min(AHEAD_S, task_s) - self._task_s) / 4
         self._fetched, self._fetched_at = tasks, now
+
+    def rests_for_s(self) -> float:
+        """So long nothing runs, unless more is started."""
+        return 0.0
+
+    def hurry(self) -> None:
+        """No more can come, or may: lanes that gather wait for nothing any more."""

@@ -29,7 +29,7 @@ CoalesceKey = Callable[[object], Hashable]
 
 
 class BatchLane:
-    """The lanes of a consumer that has `handle_batch`: each task of the batch that runs is shown in one."""
+    """The `Lanes` of a consumer that has `handle_batch`: each task of the batch that runs is shown in one."""
 
     def __init__(
         self,
@@ -59,10 +59,11 @@ class BatchLane:
     def room(self) -> int:
         return self.width
 
-    def wants(self, ready: int, *, is_full: bool) -> int:
-        if is_full:
-            self.hurry()
-        return 0 if self.rests_for_s() <= 0 else max(0, self.width - ready)
+    # As `Ahead` has it, and in its place
+
+    def wants(self, running: int, ready: int, width: int) -> int:
+        del running  # most of them are gathered, and run when a batch is full
+        return 0 if self.rests_for_s() <= 0 else max(0, width - ready)
 
     def rests_for_s(self) -> float:
         if self._next or self._ended:
@@ -88,6 +89,7 @@ class BatchLane:
             self._gathering.add(task, group=group, key=key, now=self._clock.monotonic(), is_ready=is_again)
 
     def start_fresh(self, batch: Batch, tasks: Sequence[InHand]) -> None:
+        """As `start` for all tasks of a batch, none of which was tried before."""
         decode, payload, key_of = self._maker.decoder(batch), batch.payload, self._key_of
         add, now = self._gathering.add, self._clock.monotonic()
         group = (None if self._is_across else batch.shard, False)

@@ -15,11 +15,12 @@ from consumerd.worker.attempts.judge import Judge
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.handling import Parts
 from consumerd.worker.window.ahead import Ahead
+from consumerd.worker.window.batch_lane import BatchLane
 from consumerd.worker.window.batches import Batches
 from consumerd.worker.window.concluding import Concluding
 from consumerd.worker.window.in_hand import BatchInHand, InHand
 from consumerd.worker.window.keys import KeyOf
-from consumerd.worker.window.lanes import Gathers, Lanes
+from consumerd.worker.window.lanes import Lanes
 from consumerd.worker.window.lineup import Lineup
 from consumerd.worker.window.rules import Rules
 
@@ -52,16 +53,18 @@ class WindowHandling:
         self._clock = context.clock
         self._judge = judge
         self._lanes = lanes
-        self._gathers = lanes if isinstance(lanes, Gathers) else None
+        gathers = lanes if isinstance(lanes, BatchLane) else None
+        self._ahead = Ahead()
+        self._intake = gathers or self._ahead
+        self._has_holes = gathers is None
         traits = parts.source.traits
         is_plain = not (rules.hold_fresh or key_of or traits.durable_defer or traits.gives_again)
-        self._direct = self._gathers if is_plain else None
+        self._direct = gathers if is_plain else None
         self._key_of = key_of
         self._suspects = parts.suspects
         self._lineup = lineup
         self._rules = rules
         self._batches = Batches(context, parts)
-        self._ahead = Ahead()
         self._running = 0
         self._concluding = Concluding(
             parts.hooks, self._clock, lineup, self._rules, self._batches, parts.suspects, is_ordered=key_of is not None
@@ -77,18 +80,20 @@ class WindowHandling:
 
     def wants(self) -> int:
         """As many as can start soon, and as there is room for their payloads."""
-        ready, width = self._lineup.ready, self._lanes.width
-        wanted = 0 if self._gathers is not None else self._ahead.wants(self._running + ready, width)
-        if not wanted and self._gathers is None:
+        width = self._lanes.width
+        wanted = self._intake.wants(self._running, self._lineup.ready, width)
+        if not wanted:
             return 0  # after most tasks
         room = 0 if self._rules.are_shut(width) else self._batches.room()
-        return min(room, wanted if self._gathers is None else self._gathers.wants(ready, is_full=not room))
+        if not room:
+            self._intake.hurry()
+        return min(room, wanted)
 
     def rests_for_s(self) -> float:
-        if self._gathers is None or self._lineup.ready:
-            return 0.0 if self.is_busy else math.inf
-        next_at = self._lineup.next_at
-        return min(self._gathers.rests_for_s(), math.inf if next_at is None else next_at - self._clock.monotonic())
+        if not self.is_busy:
+            return math.inf
+        next_at = 0.0 if self._lineup.ready else self._lineup.next_at
+        return min(self._intake.rests_for_s(), math.inf if next_at is None else next_at - self._clock.monotonic())
 
     def leave(self) -> None:
         self._is_leaving = True
@@ -184,15 +189,14 @@ class WindowHandling:
             elif self._running and not self._suspects.is_condemned(suspect):
                 self._concluding.leave_rules(task)
                 self._lineup.put_back(task)  # it starts when nothing else runs
-                if self._gathers is not None:
-                    self._gathers.hurry()
+                self._intake.hurry()
                 return
             else:
                 self._start_suspect(task, suspect)
 
     def _may_start(self) -> bool:
         """Whether any task may: not beside a suspect; one at a time, after pauses, while nothing answers."""
-        if self._suspects.is_running or (self._is_leaving and not self._fills_holes):
+        if self._suspects.is_running:
             return False
         breaker = self._parts.breaker
         if breaker.is_open and (self._running or breaker.pause_left_s > 0):
@@ -247,8 +251,8 @@ class WindowHandling:
         """Begin no further attempt at the tasks of these batches, or at any: they come again, but for holes."""
         self._take_back()
         self._put_off(lambda task: left is None or task.came_in in left)
-        has_trouble = self._error is not None or self._gathers is not None or self._parts.breaker.is_open
-        is_dropped = self._batches.to_be_dropped(left, () if has_trouble else self._lineup)
+        has_trouble = self._error is not None or self._parts.breaker.is_open
+        is_dropped = self._batches.to_be_dropped(left, self._lineup if self._has_holes and not has_trouble else ())
         dropped = self._lineup.drop(is_dropped)
         for other in [other for task in dropped for other in task.parted()[1:]]:
             self._concluding.begin_later(other)

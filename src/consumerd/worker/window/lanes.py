@@ -13,9 +13,8 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from types import CodeType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
-from consumerd.sources.contract import Batch
 from consumerd.wire.board_writer import LaneWriter
 from consumerd.worker.attempts.forked_child import leave_if_child
 from consumerd.worker.attempts.interruption import ThreadGuard
@@ -50,23 +49,6 @@ class Lanes(Protocol):
 
     def close(self) -> None:
         """No further attempt is made."""
-
-
-@runtime_checkable
-class Gathers(Protocol):
-    """Lanes in which a task that was started waits for others, to run with them."""
-
-    def wants(self, ready: int, *, is_full: bool) -> int:
-        """How many more tasks to fetch, where so many are there that could start. is_full: no more can come."""
-
-    def start_fresh(self, batch: Batch, tasks: Sequence[InHand]) -> None:
-        """As `start` for all tasks of a batch, none of which was tried before."""
-
-    def rests_for_s(self) -> float:
-        """So long nothing runs, unless more is started; inf where nothing was."""
-
-    def hurry(self) -> None:
-        """What was started waits for nothing any more."""
 
 
 class ThreadLanes:
