@@ -55,9 +55,9 @@ class Batches:
     def take(self, batch: Batch) -> list[InHand]:
         """A batch comes; its tasks, none of which has begun."""
         self._taken += 1
-        came_in, records = BatchInHand(batch, len(batch.raws), self._taken), self._parts.records
+        came_in = BatchInHand(batch, len(batch.raws), self._taken, records=self._parts.records)
         self._in_hand.append(came_in)
-        tasks = [InHand(None, came_in, index, records=records) for index in range(len(batch.raws))]
+        tasks = [InHand(None, came_in, index) for index in range(len(batch.raws))]
         came_in.size_bytes = sum(map(_size_bytes, map(batch.payload, batch.raws), tasks))
         self._size_bytes += came_in.size_bytes
         self._task_bytes = max(1, came_in.size_bytes // len(batch.raws))

@@ -106,10 +106,11 @@ class Destinations:
     # As `rules.Rule` has it
 
     def gate(self, task: InHand) -> str | None:
-        if task.destination is None:
+        if self not in task.gates:
             name = self._name_of(task.attempt)
-            task.destination = self._prefix + name if name else ""
-        return task.destination or None
+            task.gates[self] = self._prefix + name if name else None
+        row_name: str | None = task.gates[self]
+        return row_name
 
     def enter(self, task: InHand, now: float) -> float | None:
         known = self._know(task)
@@ -130,7 +131,7 @@ class Destinations:
         return None if again_ns is None else again_ns / SECOND_NS
 
     def leave(self, task: InHand, *, was_begun: bool) -> bool:
-        known = self._known.get(task.destination or "")
+        known = self._known.get(self.gate(task) or "")
         if known is None:
             return False
         is_probe, is_done = known.probe is task, self._shows(task.ended) if was_begun else None
@@ -241,7 +242,7 @@ class Destinations:
     # Rows
 
     def _know(self, task: InHand) -> Known | None:
-        name = task.destination or ""
+        name = self.gate(task) or ""
         known = self._known.get(name)
         if known is None:
             if len(self._known) >= MOST_KNOWN:

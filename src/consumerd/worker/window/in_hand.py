@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from consumerd.model.parked import ParkedTask
 from consumerd.model.task import Task
@@ -17,7 +18,7 @@ from consumerd.worker.tasks.runner import Records
 @dataclass(slots=True, eq=False)
 class BatchInHand:
     """left: how many of its tasks have not ended. number: of the batches that came, in order. size_bytes: of all its
-    payloads.
+    payloads. records: make attempts at its tasks.
 
     done: the indexes of those that are done and not settled yet; not_begun: of those that were given back.
     leave_by: until when what fills a hole of it may still begin, once it is to be left; 0 before.
@@ -30,6 +31,7 @@ class BatchInHand:
     done: list[int] = field(default_factory=list)
     not_begun: list[int] = field(default_factory=list)
     leave_by: float = 0.0
+    records: Records | None = None
 
     def end(self, index: int, *, is_done: bool) -> None:
         """A task has come to its end."""
@@ -66,9 +68,7 @@ class InHand:
     is_alone: no other one goes into a batch with it.
     record: made ahead of its attempt, where that is in a batch.
     others: tasks that are finished with it, once it is done.
-    destination: the row of what it needs; empty where that is nothing, None before anybody has asked.
-    openings: how often that had opened when the attempt began.
-    records: make the attempt, where none was begun.
+    openings: how often its destination had opened when the attempt began.
     """
 
     begun: Attempt | None
@@ -76,7 +76,7 @@ class InHand:
     index: int = 0
     key: Hashable | None = None
     number: int = 0
-    gates: dict[object, Hashable] = field(default_factory=dict)
+    gates: dict[object, Any] = field(default_factory=dict)  # each rule knows its own
     waits_since: float = 0.0
     lane: LaneWriter = None  # type: ignore[assignment]  # is set before an attempt is made
     thread: int | None = None
@@ -85,16 +85,14 @@ class InHand:
     is_alone: bool = False
     record: object = UNSEEN
     others: Sequence[InHand] = ()
-    destination: str | None = None
     openings: int = 0
-    records: Records | None = None
 
     @property
     def attempt(self) -> Attempt:
         if self.begun is None:
-            assert self.records is not None
             assert isinstance(self.came_in, BatchInHand)
-            self.begun = self.records.attempt(self.came_in.batch, self.index)
+            assert self.came_in.records is not None
+            self.begun = self.came_in.records.attempt(self.came_in.batch, self.index)
             self.begun.has_record = self.record is not UNSEEN
         return self.begun
 

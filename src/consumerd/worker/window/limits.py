@@ -58,7 +58,8 @@ class Limit:
             return self.common_gate
         if self not in task.gates:
             task.gates[self] = self._gate_of(task, self._key_of)
-        return task.gates[self]
+        gate: Hashable = task.gates[self]
+        return gate
 
     def enter(self, task: InHand, now: float) -> float | None:
         gate, now_ns = self.gate(task), int(now * SECOND_NS)
