@@ -153,7 +153,7 @@ def _misfits_of_types(types: Mapping[str, TypeEngine[Any]], options: TableOption
 
 def misfits_of_key(types: Mapping[str, TypeEngine[Any]], options: TableOptions) -> Iterator[str]:
     """What keeps rows from being found again by their key."""
-    unfit = _INEXACT if options.claims_table is None else _INEXACT | _UNORDERED
+    unfit = _INEXACT | _UNORDERED if options.is_beside else _INEXACT
     for column in options.id_column if options.is_server else ():
         if kind_of(kind := types[column.lower()]) in unfit:
             yield (

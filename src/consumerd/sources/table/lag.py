@@ -60,7 +60,7 @@ def probe(options: TableOptions) -> tuple[ShardLag, ...]:
             shape = find_shape(connection, options, opening.place)
             sql = Statements(options, shape, None)
             lag = TableLag(options, shape, sql).measure(connection, looks=MOST_LOOKS)
-            if options.claims_table is None:
+            if not options.is_beside:
                 return (lag,)
             side = SideTable(options, sql.claims, shape.dialect)
             return (replace(lag, tasks=lag.tasks + unknown_rows(connection, side, monotonic)),)

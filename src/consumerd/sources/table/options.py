@@ -177,7 +177,7 @@ class TableOptions(BaseModel):
     def _check_turns(self) -> Self:
         if self.fair_weight and self.fair_by is None:
             raise ValueError("fair_weight: says nothing without `fair_by`, the column whose values have these weights")
-        if self.turn_columns and self.claims_table is not None:
+        if self.turn_columns and self.is_beside:
             raise ValueError("`priority` and `fair_by` need an index with the claims in it: leave `claims_table` out")
         return self
 
@@ -209,8 +209,13 @@ class TableOptions(BaseModel):
     @property
     def needed_columns(self) -> tuple[str, ...]:
         """All columns that the table must have that has the claims."""
-        content = self.content_columns if self.claims_table is None else ()
+        content = () if self.is_beside else self.content_columns
         return tuple(dict.fromkeys((*self.id_column, *content, *self.claim_columns, *self.turn_columns)))
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether the claims stand in a table of their own, beside the users'."""
+        return self.claims_table is not None
 
     @property
     def claimed_table(self) -> str:

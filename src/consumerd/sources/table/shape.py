@@ -77,8 +77,8 @@ def find_shape(connection: Connection, options: TableOptions, place: str) -> Sha
     SourceRefusedError where it is no table that can be claimed from, with what is to do.
     """
     table = claimed = find_content(connection, options, place)
-    if options.claims_table is not None:
-        claimed = FoundTable(connection, options, options.claims_table, place, f"make it with {_COMMAND} --create")
+    if options.is_beside:
+        claimed = FoundTable(connection, options, options.claimed_table, place, f"make it with {_COMMAND} --create")
     claimed.need(options.needed_columns, f"add it ({_COMMAND} prints how), or name another (…_column)")
     if misfits := list(misfits_of(connection, claimed, options)):
         raise SourceRefusedError(f"{claimed} {'; it '.join(misfits)}")
@@ -100,7 +100,7 @@ def find_shape(connection: Connection, options: TableOptions, place: str) -> Sha
 
 def find_content(connection: Connection, options: TableOptions, place: str) -> FoundTable:
     """The users' table. SourceRefusedError where it is not there, or its claims cannot even stand beside it."""
-    if options.claims_table is None:
+    if not options.is_beside:
         return FoundTable(connection, options, options.table, place, f"make it with {_COMMAND} --create")
     table = FoundTable(connection, options, options.table, place, "create it, or correct `table`")
     table.need((*options.id_column, *options.content_columns), "name others (id_column, payload_column, columns)")
@@ -135,7 +135,7 @@ def _shape(connection: Connection, options: TableOptions, table: FoundTable, cla
         names = table.names if "*" in options.columns else options.columns
         content = tuple(quoted(dialect, column) for column in names)
     ordered = claimed.index_beginning(*options.indexes[0], *options.id_column)
-    beside = () if options.claims_table is None else options.id_column
+    beside = options.id_column if options.is_beside else ()
     nullable = {each["name"].lower() for each in table.columns if each["nullable"]}
     restorers = tuple(_restorer(table.types[each.lower()]) for each in options.id_column)
     return Shape(

@@ -271,7 +271,7 @@ class TableSource:
             self._shape = shape
             sql = Statements(self._options, shape, None if self._options.is_server else self._context.clock.wall)
             self._sql, self._claims = sql, sql.claims
-            side = None if self._options.claims_table is None else SideTable(self._options, sql.claims, shape.dialect)
+            side = SideTable(self._options, sql.claims, shape.dialect) if self._options.is_beside else None
             self._sweep = None if side is None else Sweep(side, self._context.clock.monotonic)
             self._is_due = sql.claims.is_due if side is None else Intake(side, self._context.clock.monotonic).is_due
             self._claiming = Claiming(self._context, shape, sql.claims, side, self._numbers)

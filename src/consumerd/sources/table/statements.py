@@ -78,7 +78,7 @@ class Statements:
 
 
 def _finishing(options: TableOptions, done: str, whose: str) -> Steps:
-    finishing = _FINISHING if options.claims_table is None else _FINISHING_BESIDE
+    finishing = _FINISHING_BESIDE if options.is_beside else _FINISHING
     steps = tuple(step % whose for step in finishing[done])
     return steps[0] if len(steps) == 1 else steps
 
@@ -86,9 +86,8 @@ def _finishing(options: TableOptions, done: str, whose: str) -> Steps:
 def _claimed(options: TableOptions, shape: Shape) -> ClaimedTable:
     dialect = shape.dialect
     attempts = _ATTEMPTS[dialect]
-    is_beside = options.claims_table is not None
-    content = {} if is_beside else {f"content_{number}": sql for number, sql in enumerate(shape.content)}
-    where = "" if is_beside else options.where
+    content = {} if options.is_beside else {f"content_{number}": sql for number, sql in enumerate(shape.content)}
+    where = "" if options.is_beside else options.where
     return ClaimedTable(
         table=options.claimed_table,
         key=options.id_column,
@@ -113,7 +112,7 @@ def _claimed(options: TableOptions, shape: Shape) -> ClaimedTable:
         texts={
             **content,
             **_moving(options, shape),
-            **(_beside(options, shape) if is_beside else {}),
+            **(_beside(options, shape) if options.is_beside else {}),
             "where": opaque(where or "1 = 1"),
             "pending": quoted_text(dialect, options.states.pending),
             "done": quoted_text(dialect, options.states.done),

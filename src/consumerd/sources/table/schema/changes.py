@@ -62,7 +62,7 @@ def missing(connection: Connection, options: TableOptions, place: str) -> Iterat
     """What the table lacks. To be called in a transaction that is used for nothing else."""
     ddl = Ddl(options, connection.dialect.name, SYSTEM_CLOCK.wall())
     name = options.claimed_table
-    key_types = () if options.claims_table is None else key_types_of(connection, options, place)
+    key_types = key_types_of(connection, options, place) if options.is_beside else ()
     try:
         table = FoundTable(connection, options, name, place, "")
     except SourceRefusedError:

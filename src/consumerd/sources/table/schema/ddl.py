@@ -92,7 +92,7 @@ class Ddl:
     def create(self) -> Iterator[Change]:
         """The whole table, with its index. SourceRefusedError where only its owner knows how it should be."""
         options, types = self._options, self._types
-        if options.claims_table is not None:
+        if options.is_beside:
             what = f"there is no table {options.table}, beside which its claims are to stand"
             raise SourceRefusedError(f"{what}: create it, or correct `table`")
         theirs = {

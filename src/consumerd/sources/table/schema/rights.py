@@ -24,7 +24,7 @@ def _statements(options: TableOptions) -> Iterator[str]:
     sets = ", ".join(f"{{{part}}} = {{{part}}}" for part in _WRITTEN)
     yield f"UPDATE {{table}} SET {sets} WHERE {{has_key}}"
     content = "{table}"
-    if options.claims_table is not None:
+    if options.is_beside:
         content = "{content_table}"
         yield "INSERT INTO {table} ({key}) SELECT {key} FROM {content_table} WHERE {has_key}"
         yield "DELETE FROM {table} WHERE {has_key}"
