@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, runtime_checkable
 
 from consumerd.errors import SourceAwayError
+from consumerd.model.task import Task, TaskId
 from consumerd.wire.status import ScheduleStatus
 
 RENEWED_AFTER = 1 / 3
@@ -54,3 +56,27 @@ class Asked(Protocol):
 
     def look_now(self) -> None:
         """There may be tasks: the next fetch asks, whether or not it is time. The loop's thread."""
+
+
+@runtime_checkable
+class KeepsRows(Protocol):
+    """A source whose rows outlive their tasks: the row says what became of the parked copy, too."""
+
+    def finish_parked(self, task_id: TaskId) -> None:
+        """A task that was settled as dead is done after all: it was parked, and a person had it tried again.
+
+        The loop's thread, before the parking store forgets it. While the source is away: written with what comes next.
+        """
+
+
+@runtime_checkable
+class Transactional(Protocol):
+    """A source that settles a task in the transaction in which its handler writes: both are there, or neither.
+    `transaction` is called by one thread at a time; what it returns is left in the handler's own, beside others.
+    """
+
+    def transaction(self, task: Task) -> AbstractContextManager[Any]:
+        """For the handler of the task, which is in hand: a connection. When it is committed, the task is done."""
+
+    def is_settled(self, task: Task) -> bool:
+        """Whether that was committed. Asked when the handler has ended; what it settles now changes nothing."""

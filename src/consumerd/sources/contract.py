@@ -1,7 +1,7 @@
 """The contract between the worker's loop and a source, which every source's suite of tests checks.
 
 Every source is a `Source`. What only some can do stands in protocols of its own, which the worker asks for by
-`isinstance`: `Leased`, `Measured`, `Revocable`, `KeepsRows`, `Transactional`, and those of `sources.abilities`.
+`isinstance`: `Leased`, `Measured`, `Revocable`, and those of `sources.abilities`.
 
 The loop's thread calls everything but `tick` and `lag`, which the keeper calls. The order of calls: `open`, then
 `fetch` and `settle` in turn, `release` once for each batch, `close`.
@@ -14,7 +14,6 @@ Several batches may be in hand at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -23,7 +22,7 @@ from consumerd.errors import SourceAwayError, StoreAwayError
 from consumerd.events.facts import Fact
 from consumerd.model.outcome import Outcome
 from consumerd.model.shards import Shard
-from consumerd.model.task import Task, TaskId
+from consumerd.model.task import Task
 from consumerd.sources.change import Change
 from consumerd.sources.parked_index import ParkedIndex
 
@@ -34,6 +33,7 @@ class Traits:
 
     positional: settled by a position that moves on, so that what fails must be kept elsewhere (Kafka, a generator).
     durable_defer: keeps a retry, with its due time, in its own rows.
+    claimed_by_any: any worker may have any task, so that those of a key keep their order only where there is but one.
     unlimited_workers: any number of workers can share it; else at most one a shard has something to do.
     moves_ranges: its workers own ranges of its keys, which move when their number changes.
     splits_keys: its workers divide the keys by their number instead: all of them start anew when that changes.
@@ -45,6 +45,7 @@ class Traits:
 
     positional: bool = False
     durable_defer: bool = False
+    claimed_by_any: bool = False
     unlimited_workers: bool = True
     moves_ranges: bool = False
     splits_keys: bool = False
@@ -241,30 +242,6 @@ class Revocable(Protocol):
 
     def settles(self, batch: Batch) -> bool:
         """False when what is finished of the batch settles nowhere any more: its tasks are others', and come again."""
-
-
-@runtime_checkable
-class KeepsRows(Protocol):
-    """A source whose rows outlive their tasks: the row says what became of the parked copy, too."""
-
-    def finish_parked(self, task_id: TaskId) -> None:
-        """A task that was settled as dead is done after all: it was parked, and a person had it tried again.
-
-        The loop's thread, before the parking store forgets it. While the source is away: written with what comes next.
-        """
-
-
-@runtime_checkable
-class Transactional(Protocol):
-    """A source that settles a task in the transaction in which its handler writes: both are there, or neither.
-    `transaction` is called by one thread at a time; what it returns is left in the handler's own, beside others.
-    """
-
-    def transaction(self, task: Task) -> AbstractContextManager[Any]:
-        """For the handler of the task, which is in hand: a connection. When it is committed, the task is done."""
-
-    def is_settled(self, task: Task) -> bool:
-        """Whether that was committed. Asked when the handler has ended; what it settles now changes nothing."""
 
 
 class EndOfSource(Exception):  # noqa: N818 - it is no error: a generator returned

@@ -81,7 +81,7 @@ class Scale(Verb, frozen=True):
 
 def _keeps_order_alone(pool: Pool) -> bool:
     """Whether tasks of one key are in order only while the pool has one worker, since any would claim their rows."""
-    return pool.newest_entry.settings.common.ordered is not None and pool.traits.get("durable_defer", False)
+    return pool.newest_entry.settings.common.ordered is not None and pool.traits.get("claimed_by_any", False)
 
 
 command = command_of(Scale)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from consumerd.model.bucket_sql import dialect_of
 from consumerd.model.task import Task
-from consumerd.sources.contract import Source, Transactional
+from consumerd.sources.abilities import Transactional
+from consumerd.sources.contract import Source
 from consumerd.worker.code.keys import DATABASE_KEY
 from consumerd.worker.tasks.running import RUNNING
 

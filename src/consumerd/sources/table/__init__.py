@@ -8,7 +8,7 @@ from consumerd.sources.change import Change
 from consumerd.sources.contract import ShardLag, Source, SourceKind, Traits
 from consumerd.sources.table.options import TableOptions
 
-TRAITS = Traits(durable_defer=True)
+TRAITS = Traits(durable_defer=True, claimed_by_any=True)
 
 
 def _make() -> Source:

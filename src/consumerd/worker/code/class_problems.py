@@ -94,7 +94,7 @@ def order_problems(consumer_class: type, kind: SourceKind, common: CommonKeys, p
     if not is_overridden(consumer_class, "task_key"):
         fix = f"define task_key(self, record) on {consumer_class.__name__}"
         yield place.problem(f"orders nothing: a row has no key of its own: {fix}", "ordered")
-    elif kind.traits.durable_defer and common.most_workers > 1:
+    elif kind.traits.claimed_by_any and common.most_workers > 1:
         why = f"any of {common.most_workers} workers claims rows of one key"
         yield place.problem(f"needs `workers = 1`: {why}; have more `concurrency` instead", "ordered")
 

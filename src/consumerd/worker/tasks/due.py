@@ -15,7 +15,8 @@ from consumerd.errors import StoreAwayError
 from consumerd.model.outcome import Done, Retry
 from consumerd.model.parked import ParkedTask
 from consumerd.parking.thread import StoreThread
-from consumerd.sources.contract import KeepsRows, Source
+from consumerd.sources.abilities import KeepsRows
+from consumerd.sources.contract import Source
 from consumerd.worker.attempts.attempt import Attempt, Conclusion
 from consumerd.worker.attempts.breaker import Breaker
 from consumerd.worker.tasks.context import WorkerContext
