@@ -54,8 +54,10 @@ class PuttingOff:
         self._look_at = now + LOOK_S
         unsettled = self._source.unsettled() / self._common.max_unsettled if self._may else 0.0
         for gate, away_s in away:
-            yield from self._put_off(gate, [task for task in self._lineup.held(gate) if self._is_over(task)], 0.0)
-            held = self._lineup.held(gate)
+            held, over = list[InHand](), list[InHand]()
+            for task in self._lineup.held(gate):
+                (over if self._is_over(task) else held).append(task)
+            yield from self._put_off(gate, over, 0.0)
             if unsettled >= VERY_FULL:
                 chosen = held
             elif unsettled >= FULL:
