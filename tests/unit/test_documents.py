@@ -163,7 +163,9 @@ def test_every_example_can_be_read(document: Path) -> None:
         tomllib.loads(block)
 
 
-@pytest.mark.parametrize("name", ["docs/writing-a-consumer.md", "docs/testing.md", "docs/batches.md"])
+@pytest.mark.parametrize(
+    "name", ["docs/writing-a-consumer.md", "docs/testing.md", "docs/batches.md", "docs/many-at-a-time.md"]
+)
 def test_the_examples_of_a_page_run(name: str) -> None:
     examples = blocks(ROOT / name, "python")
     assert examples
