@@ -1,4 +1,4 @@
-"""`python -m benchmarks [loop|sql|waiting|batch|idle|memory|concurrency|restart|supervision …]`: measure, print.
+"""`python -m benchmarks [loop|sql|waiting|batch|idle|memory|concurrency|restart|supervision|daemons …]`.
 
 Exit code 1 where a bar does not hold.
 """
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from benchmarks import memory, table_group, table_idle, table_loop, table_peers
 from benchmarks.batches.figures import figures as batch_figures
 from benchmarks.concurrency import waiting
+from benchmarks.daemons.whole import figures as daemon_figures
 from benchmarks.figures import Figure, machine, table
 from benchmarks.kafka import loop as kafka_loop
 from benchmarks.supervision import restart, whole
@@ -31,6 +32,7 @@ AREAS: dict[str, tuple[Callable[[], Iterator[Figure]], ...]] = {
     "memory": (memory.figures,),
     "concurrency": (waiting.figures,),
     "supervision": (whole.figures,),
+    "daemons": (daemon_figures,),
 }
 ALL = ("loop", "supervision")
 """What an empty command line means: the others are parts of these."""

@@ -1,0 +1,1 @@
+"""The five daemons of examples/gop, and the scripts that they were before."""
