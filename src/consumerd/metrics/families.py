@@ -21,7 +21,7 @@ from prometheus_client.core import (
 
 from consumerd.metrics.own import CONSUMER, own_families
 from consumerd.wire.metrics import Metrics, PoolMetrics
-from consumerd.wire.status import LimitStatus, PoolStatus, Status
+from consumerd.wire.status import LimitStatus, PoolStatus, ScheduleStatus, Status
 
 
 def families(metrics: Metrics) -> Iterator[Metric]:
@@ -35,14 +35,28 @@ def families(metrics: Metrics) -> Iterator[Metric]:
     yield from _limits(status.limits)
     yield _calls(metrics)
     yield from own_families(metrics.pools)
-    yield _counted("consumerd_worker_ends", "Workers that ended, by how.", "end", metrics.pools, lambda pool: pool.ends)
-    own = PoolMetrics("", metrics.pools[0].calls, {}, metrics.events) if metrics.pools else None
+    yield _ends(metrics.pools)
+    yield _counted(
+        "consumerd_partitions", "Partitions that came and went.", "change", metrics.pools, lambda pool: pool.partitions
+    )
+    yield from _destinations(metrics.pools)
+    own = PoolMetrics("", metrics.pools[0].calls, [], metrics.events) if metrics.pools else None
     pools = [*metrics.pools, *([own] if own else [])]
     yield _counted("consumerd_events", "Events, by name.", "event", pools, lambda pool: pool.events)
 
 
 Value = Callable[[PoolStatus], float | None]
 """Of a pool; None: nobody knows."""
+
+
+def _of_schedule(value: Callable[[ScheduleStatus], float | None]) -> Value:
+    """The same, of a pool that has a schedule."""
+    return lambda pool: None if pool.schedule is None else value(pool.schedule)
+
+
+def _next_run(schedule: ScheduleStatus) -> float | None:
+    return schedule.next[0] if schedule.next else None
+
 
 GAUGES: Sequence[tuple[str, str, Value]] = (
     ("consumerd_pool_healthy", "1 while nothing is wrong with the pool.", lambda pool: not pool.problems),
@@ -58,6 +72,14 @@ GAUGES: Sequence[tuple[str, str, Value]] = (
     ("consumerd_suspect_tasks", "Tasks that were running when a worker died.", lambda pool: pool.suspects),
     ("consumerd_lag_age_seconds", "How long ago the lag was measured.", lambda pool: pool.lag_age_s),
     ("consumerd_later_tasks", "Tasks whose time has not come.", lambda pool: pool.later),
+    ("consumerd_schedule_next_run_timestamp_seconds", "When its next run is due.", _of_schedule(_next_run)),
+    (
+        "consumerd_schedule_last_run_seconds",
+        "How long its last run took that has succeeded.",
+        _of_schedule(lambda schedule: schedule.last_took_s),
+    ),
+    ("consumerd_schedule_running_runs", "Runs that go on.", _of_schedule(lambda schedule: len(schedule.running))),
+    ("consumerd_schedule_waiting_runs", "Runs that are due.", _of_schedule(lambda schedule: schedule.waiting)),
 )
 
 COUNTERS: Sequence[tuple[str, str, Value]] = (
@@ -67,6 +89,16 @@ COUNTERS: Sequence[tuple[str, str, Value]] = (
         "consumerd_worker_restarts",
         "Workers started in the place of one that ended.",
         lambda pool: pool.restarts,
+    ),
+    (
+        "consumerd_schedule_missed_runs",
+        "Times that passed while no worker ran.",
+        _of_schedule(lambda schedule: schedule.missed),
+    ),
+    (
+        "consumerd_schedule_skipped_runs",
+        "Times that came while the last run went on.",
+        _of_schedule(lambda schedule: schedule.skipped),
     ),
 )
 
@@ -153,6 +185,29 @@ def _calls(metrics: Metrics) -> Metric:
         buckets = list(zip(bounds, accumulate(pool.calls.counts), strict=True))
         family.add_metric([pool.name], buckets, pool.calls.sum_s)
     return family
+
+
+def _ends(pools: Sequence[PoolMetrics]) -> Metric:
+    family = CounterMetricFamily(
+        "consumerd_worker_ends", "Workers that ended, by why and how.", labels=[CONSUMER, "cause", "end"]
+    )
+    for pool in pools:
+        for ends in pool.ends:
+            family.add_metric([pool.name, ends.cause, ends.end], ends.count)
+    return family
+
+
+def _destinations(pools: Sequence[PoolMetrics]) -> Iterator[Metric]:
+    states = GaugeMetricFamily("consumerd_destinations", "Destinations, by state.", labels=[CONSUMER, "state"])
+    waiting = GaugeMetricFamily(
+        "consumerd_destination_waiting_tasks", "Tasks that wait for a destination.", labels=[CONSUMER]
+    )
+    for pool in pools:
+        if pool.destinations is not None:
+            waiting.add_metric([pool.name], pool.destinations.waiting)
+            for state, count in pool.destinations.states.items():
+                states.add_metric([pool.name, state], count)
+    yield from (states, waiting)
 
 
 def _counted(

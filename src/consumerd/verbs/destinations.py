@@ -118,11 +118,12 @@ def _found(master: Controls, target: str | None) -> Iterator[tuple[str, Seen]]:
 def _status(consumer: str, each: Seen) -> DestinationStatus:
     now = clock.monotonic()
     state, now_ns = each.state, int(now * SECOND_NS)
-    is_closed = state.state is State.CLOSED or state.has_returned(now_ns)
+    shown = state.shown(now_ns)
+    is_closed = shown is State.CLOSED
     return DestinationStatus(
         name=each.name,
         consumer=consumer,
-        state=State.CLOSED.name.lower() if is_closed else state.state.name.lower(),
+        state=shown.name.lower(),
         since=None if is_closed else round(clock.wall() - (now - state.since_ns / SECOND_NS), 3),
         failures=state.failures,
         attempts=state.attempts,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from consumerd.wire.destinations import WORDS, Destination
+from consumerd.wire.destinations import WORDS, Destination, State
 from consumerd.wire.shared_table import Row, SharedTable
+
+KIND = "destination"
+"""The first word of their rows' names."""
 
 USED, PROBING, WAITING = range(3)
 """Words of each worker's own in a row: that it knows the row, that its probe is on its way, how many tasks wait."""
@@ -27,9 +30,29 @@ class Seen(NamedTuple):
     waiting: int
 
 
+class DestinationCounts(NamedTuple):
+    """Of a consumer: how many destinations are in each state, and how many tasks wait for one in workers' hands."""
+
+    states: Mapping[State, int]
+    waiting: int
+
+
+def counts_by_consumer(table: SharedTable, now_ns: int) -> dict[str, DestinationCounts]:
+    """By consumer; each row is looked at once."""
+    found: dict[str, DestinationCounts] = {}
+    for row in table.rows():
+        kind, _, rest = row.name.partition(" ")
+        if kind == KIND:
+            state, consumer = Destination.of(row.words).shown(now_ns), rest.partition(" ")[0]
+            before = found.get(consumer, DestinationCounts(dict.fromkeys(State, 0), 0))
+            states = {**before.states, state: before.states[state] + 1}
+            found[consumer] = DestinationCounts(states, before.waiting + sum(row.of_all(WAITING)))
+    return found
+
+
 def prefix_of(consumer: str) -> str:
     """How the names of the rows of a consumer, `group/name`, begin; the destination's follows."""
-    return f"destination {consumer} "
+    return f"{KIND} {consumer} "
 
 
 def seen(table: SharedTable, consumer: str) -> list[Seen]:

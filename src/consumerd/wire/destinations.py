@@ -164,6 +164,10 @@ class Destination:
         """Whether it returns, and has for so long that it is as closed."""
         return self.state is State.RETURNING and now >= self.changed_ns + RETURNS_IN_NS
 
+    def shown(self, now: int) -> State:
+        """The state, as people are told it."""
+        return State.CLOSED if self.has_returned(now) else self.state
+
     def rate(self, now: int) -> float:
         """How many tasks a second may begin while it returns."""
         passed = now - self.changed_ns

@@ -16,14 +16,33 @@ class Calls(Struct, frozen=True):
     sum_s: float
 
 
+class Ends(Struct, frozen=True):
+    """How many workers ended so."""
+
+    cause: Annotated[str, Meta(description="asked, recycled, finished, killed, out of memory, refused or crashed.")]
+    end: Annotated[str, Meta(description="drained, SIGKILL, exit 3.")]
+    count: int
+
+
+class Destinations(Struct, frozen=True):
+    """What the tasks of a consumer need, all together."""
+
+    states: Annotated[dict[str, int], Meta(description="How many are closed, open, returning and held.")]
+    waiting: Annotated[int, Meta(description="Tasks that wait for one, in the hands of workers.")]
+
+
 class PoolMetrics(Struct, frozen=True):
     """What `status` does not have of a pool."""
 
     name: str
     calls: Calls
-    ends: Annotated[dict[str, int], Meta(description="How many workers ended how: drained, SIGKILL, exit 3.")]
+    ends: list[Ends]
     events: Annotated[dict[str, int], Meta(description="How often which event has come.")]
     own: Annotated[dict[str, float], Meta(description="What the consumer's code counts: `wire.own_figures`.")] = {}
+    partitions: Annotated[
+        dict[str, int], Meta(description="How many were assigned to a worker, revoked from one, and lost.")
+    ] = {}
+    destinations: Annotated[Destinations | None, Meta(description="null: no task has named one.")] = None
 
 
 class Metrics(Struct, frozen=True):

@@ -9,7 +9,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from consumerd.metrics.exposition import text
 from consumerd.wire.durations import BOUNDS_S
-from consumerd.wire.metrics import Calls, Metrics, PoolMetrics
+from consumerd.wire.metrics import Calls, Destinations, Ends, Metrics, PoolMetrics
 from consumerd.wire.status import LimitStatus, Status
 
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
@@ -31,6 +31,14 @@ def limit(key: str | None, running: int) -> LimitStatus:
     )
 
 
+JOBS = PoolMetrics(
+    name="shop/jobs",
+    calls=Calls([1] * (len(BOUNDS_S) + 1), 2.5),
+    ends=[Ends("killed", "SIGKILL", 2)],
+    events={"worker_ready": 3},
+    partitions={"assigned": 8, "revoked": 3},
+    destinations=Destinations({"closed": 5, "open": 1}, 40),
+)
 METRICS = Metrics(
     bounds_s=list(BOUNDS_S),
     status=Status(
@@ -45,7 +53,7 @@ METRICS = Metrics(
         disabled=[],
         limits=[limit(None, 7), limit("one", 3), limit("two", 4)],
     ),
-    pools=[PoolMetrics("shop/jobs", Calls([1] * (len(BOUNDS_S) + 1), 2.5), {"SIGKILL": 2}, {"worker_ready": 3})],
+    pools=[JOBS],
     events={"master_started": 1},
 )
 FAMILIES = {family.name: family for family in text_string_to_metric_families(text(METRICS))}
@@ -68,9 +76,15 @@ def test_keys_of_a_limit_are_counted_together_and_once() -> None:
 
 def test_what_is_of_no_pool_is_the_masters() -> None:
     assert values("consumerd_events") == {("shop/jobs", "worker_ready"): 3, ("", "master_started"): 1}
-    assert values("consumerd_worker_ends") == {("shop/jobs", "SIGKILL"): 2}
+    assert values("consumerd_worker_ends") == {("killed", "shop/jobs", "SIGKILL"): 2}
 
 
 def test_buckets_add_up() -> None:
     buckets = [each.value for each in FAMILIES["consumerd_handler_seconds"].samples if each.name.endswith("_bucket")]
     assert buckets == list(range(1, len(BOUNDS_S) + 2))
+
+
+def test_destinations_and_partitions_are_counted_without_their_names() -> None:
+    assert values("consumerd_destinations") == {("shop/jobs", "closed"): 5, ("shop/jobs", "open"): 1}
+    assert values("consumerd_destination_waiting_tasks") == {("shop/jobs",): 40}
+    assert values("consumerd_partitions") == {("assigned", "shop/jobs"): 8, ("revoked", "shop/jobs"): 3}

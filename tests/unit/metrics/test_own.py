@@ -12,7 +12,7 @@ def pool(name: str, *figures: tuple[str, str, str, dict[str, str], float]) -> Po
     own = {
         json.dumps([kind, family, sample, labels, "help", ""]): value for kind, family, sample, labels, value in figures
     }
-    return PoolMetrics(name, Calls([], 0.0), {}, {}, own)
+    return PoolMetrics(name, Calls([], 0.0), [], {}, own)
 
 
 def samples(*pools: PoolMetrics) -> list[tuple[str, str, dict[str, str], float]]:

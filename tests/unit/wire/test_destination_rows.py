@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumerd.model.limits import SECOND_NS
+from consumerd.testing.clock import ManualClock
+from consumerd.wire.destination_rows import WAITING, DestinationCounts, changing, counts_by_consumer, prefix_of
 from consumerd.wire.destinations import (
     BUCKETS,
     FIRST_PAUSE_NS,
@@ -24,6 +26,7 @@ from consumerd.wire.destinations import (
     State,
     looked_at,
 )
+from consumerd.wire.shared_table import SharedTable
 
 POLICY = BreakerPolicy(share=0.5, least=10, window_s=10.0)
 NOW = 1_000 * SECOND_NS
@@ -267,3 +270,21 @@ def test_the_usual_rate_is_learnt_part_by_part_and_forgotten_when_nothing_comes(
     part_ns = 10 * SECOND_NS // BUCKETS
     destination.note(POLICY, NOW + 30 * SECOND_NS + 40 * part_ns, DONE)
     assert destination.usual / 1000 < 20
+
+
+def test_destinations_are_counted_by_consumer_and_state() -> None:
+    table, nothing = SharedTable.create(ManualClock()), dict.fromkeys(State, 0)
+    for consumer, name, state in (
+        ("g/a", "x", State.OPEN),
+        ("g/a", "y y", State.RETURNING),
+        ("g/b", "x", State.CLOSED),
+    ):
+        with changing(table, prefix_of(consumer) + name) as found:
+            assert found is not None
+            found[0].state, found[0].changed_ns = state, NOW
+            found[1].own[WAITING] = 3
+    assert counts_by_consumer(table, NOW) == {
+        "g/a": DestinationCounts({**nothing, State.OPEN: 1, State.RETURNING: 1}, 6),
+        "g/b": DestinationCounts({**nothing, State.CLOSED: 1}, 3),
+    }
+    assert counts_by_consumer(table, NOW + RETURNS_IN_NS)["g/a"].states[State.CLOSED] == 1

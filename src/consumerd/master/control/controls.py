@@ -13,6 +13,7 @@ from consumerd.master.control.broadcast import Broadcast
 from consumerd.master.control.configuration import Configuration
 from consumerd.master.control.happened import Happened
 from consumerd.master.control.limits import Limits
+from consumerd.master.control.metrics import pool_metrics
 from consumerd.master.control.reloader import Reloader
 from consumerd.master.control.running_task import RunningTask, find_running_task
 from consumerd.master.control.status import pool_status
@@ -23,11 +24,13 @@ from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.pools import Pools
 from consumerd.master.rules.observed import Condemned
 from consumerd.master.supervisor import Supervisor
+from consumerd.model.limits import SECOND_NS
 from consumerd.model.slots import LOOPING
 from consumerd.version import __version__
+from consumerd.wire.destination_rows import counts_by_consumer
 from consumerd.wire.durations import BOUNDS_S
 from consumerd.wire.messages import CancelTask, Wake
-from consumerd.wire.metrics import Calls, Metrics, PoolMetrics
+from consumerd.wire.metrics import Metrics
 from consumerd.wire.shared_table import SharedTable
 from consumerd.wire.status import Paused, Status
 
@@ -84,15 +87,9 @@ class Controls:
 
     def metrics(self) -> Metrics:
         """All numbers."""
-        happened = self.happened
-        pools = []
-        for pool in self.pools:
-            tally, living, name = pool.tally, pool.workers.values(), pool.consumer
-            calls = tally.calls(living)
-            ends, told = dict(happened.ends[name]), dict(happened.events[name])
-            took = Calls(list(calls.counts), round(calls.sum_s, 6))
-            pools.append(PoolMetrics(name, took, ends, told, tally.figures(living)))
-        return Metrics(list(BOUNDS_S), self.status(), pools, dict(happened.events[""]))
+        found = counts_by_consumer(self.table, int(clock.monotonic() * SECOND_NS))
+        pools = [pool_metrics(pool, self.happened, found.get(pool.consumer)) for pool in self.pools]
+        return Metrics(list(BOUNDS_S), self.status(), pools, dict(self.happened.events[""]))
 
     @property
     def table(self) -> SharedTable:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-
 from consumerd import clock, events
 from consumerd.errors import WireError
 from consumerd.master.pools.pool import Pool
@@ -19,15 +17,15 @@ LONGEST_ID = 10_000
 """A task with a longer id is not kept in mind: all workers would be told of it with each that dies."""
 
 
-def note_end(pool: Pool, worker: Worker, slot: Slot, status: int | None) -> int:
+def note_end(pool: Pool, worker: Worker, slot: Slot, status: int | None, *, is_out_of_memory: bool) -> int:
     """Note what a worker was running when it ended; how often a task did so that was known to, else 0.
 
-    slot: its slot before. The board is read once more: the worker is dead.
+    slot: its slot before. is_out_of_memory: the kernel has killed it. The board is read once more: the worker is dead.
     """
     running = _blamed(worker, slot)
     if _is_to_be_parked(slot):
         return max((_give_up(pool, slot, task_id) for task_id in running), default=0)
-    verdict, how = _verdict(pool, slot, exit_code(status)), worker_described(status)
+    verdict, how = _verdict(slot, exit_code(status), is_out_of_memory=is_out_of_memory), worker_described(status)
     if verdict is Verdict.NOTHING or not running:
         return 0
     if len(running) == 1:
@@ -100,8 +98,7 @@ def _become(pool: Pool, suspects: Suspects) -> None:
     pool.suspects, pool.are_suspects_told = suspects, False
 
 
-def _verdict(pool: Pool, slot: Slot, code: int | None) -> Verdict:
+def _verdict(slot: Slot, code: int | None, *, is_out_of_memory: bool) -> Verdict:
     is_asked = slot.state is SlotState.DRAINING
     is_ours = slot.is_killed and not is_asked
-    is_out_of_memory = code == -signal.SIGKILL and not slot.is_killed and pool.tools.claim_oom_kill()
     return judge(code, is_asked=is_asked, is_ours=is_ours, is_out_of_memory=is_out_of_memory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Any
@@ -15,8 +16,8 @@ from consumerd.master.pools.worker import Worker, how_ended
 from consumerd.master.rules import history
 from consumerd.master.rules.flow import MeasuredLag
 from consumerd.master.rules.observed import ObservedPool
-from consumerd.master.rules.restart import Ended, has_settled, is_proven, is_refuted
-from consumerd.model.exits import worker_described
+from consumerd.master.rules.restart import Cause, Ended, cause_of, has_settled, is_proven, is_refuted
+from consumerd.model.exits import exit_code, worker_described
 from consumerd.model.slots import PoolState, SlotState
 from consumerd.wire.board import BoardFlag, Reading
 from consumerd.wire.messages import Cleared, Lag, ParkedNow, Ready, Reported, Scheduled, Wake
@@ -111,7 +112,9 @@ def worker_ended(pool: Pool, slot: int, status: int | None, now: float) -> None:
     was = pool.observed.slots[slot]
     pool.tally.add_dead(worker)
     reading, loop_s = worker.reading(), worker.loop_s(now)
-    suspect_deaths = suspects.note_end(pool, worker, was, status)
+    is_out_of_memory = exit_code(status) == -signal.SIGKILL and not was.is_killed and pool.tools.claim_oom_kill()
+    suspect_deaths = suspects.note_end(pool, worker, was, status, is_out_of_memory=is_out_of_memory)
+    cause = cause_of(was, status, is_out_of_memory=is_out_of_memory)
     record, (_, traceback) = _last_end(pool, slot, worker, status), worker.told_end()
     # to hang proves nothing
     has_proved = has_settled(reading) if was.condemned is not None else is_proven(loop_s, reading)
@@ -124,10 +127,14 @@ def worker_ended(pool: Pool, slot: int, status: int | None, now: float) -> None:
         suspect_deaths=suspect_deaths,
     )
     after = history.worker_ended(pool.observed, slot, ended, now, pool.wanted)
-    _become_without(pool, slot, record, after, reading)
+    if reading is not None and BoardFlag.DESTINATION_AWAY in reading.flags:
+        pool.wary.add(slot)
+    else:
+        pool.wary.discard(slot)
+    _become_without(pool, slot, record, after, cause)
 
 
-def _become_without(pool: Pool, slot: int, record: LastEnd, after: ObservedPool, reading: Reading | None) -> None:
+def _become_without(pool: Pool, slot: int, record: LastEnd, after: ObservedPool, cause: Cause) -> None:
     """Without a worker that has ended. What nobody has asked for is a warning, and an error of the pool."""
     was, becomes = pool.observed.slots[slot], after.slots[slot]
     leaves = was.state is SlotState.DRAINING or becomes.state is SlotState.FINISHED
@@ -138,14 +145,14 @@ def _become_without(pool: Pool, slot: int, record: LastEnd, after: ObservedPool,
         pid=record.pid,
         generation=record.generation,
         end=record.end,
+        cause=cause.value,
         restarts_in_s=None if leaves else round(max(0.0, becomes.due_at - becomes.since), 3),
         stderr=None if leaves else record.stderr[-1000:],
     )
-    pool.wary.discard(slot)
-    if not leaves:
+    if leaves:
+        pool.wary.discard(slot)
+    else:
         pool.last_ends[slot] = record
-        if reading is not None and BoardFlag.DESTINATION_AWAY in reading.flags:
-            pool.wary.add(slot)
     if not is_asked:
         _note_end(pool, slot, record)
     pool.become(after, fact.at(Level.INFO) if is_asked else fact)

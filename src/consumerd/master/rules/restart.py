@@ -6,8 +6,13 @@ Architecture Blog, 2015), per slot, up to a cap. A worker that has proven itself
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
+from consumerd.master.rules.observed import Slot
+from consumerd.model.exits import WorkerExit, exit_code
+from consumerd.model.slots import SlotState
 from consumerd.wire.board import Reading
 
 BASE_S = 0.5
@@ -47,6 +52,44 @@ class Ended:
     @property
     def is_excused(self) -> bool:
         return self.suspect_deaths > 0
+
+
+class Cause(StrEnum):
+    """Why a worker has ended: a stop, a reload, a person's word; it had done its part; its source has no more; the
+    master killed it, for it was stuck or late; the kernel did, for want of memory; its source, or the system, refused
+    it; or anything else.
+    """
+
+    ASKED = "asked"
+    RECYCLED = "recycled"
+    FINISHED = "finished"
+    KILLED = "killed"
+    OUT_OF_MEMORY = "out of memory"
+    REFUSED = "refused"
+    CRASHED = "crashed"
+
+
+_CAUSES: Mapping[int | None, Cause] = {
+    WorkerExit.DRAINED: Cause.ASKED,
+    WorkerExit.FINISHED: Cause.FINISHED,
+    WorkerExit.RECYCLE: Cause.RECYCLED,
+    WorkerExit.SOURCE_REFUSED: Cause.REFUSED,
+    WorkerExit.SYSTEM_REFUSED: Cause.REFUSED,
+    WorkerExit.DEADLINE_PASSED: Cause.KILLED,
+}
+
+
+def cause_of(slot: Slot, status: int | None, *, is_out_of_memory: bool) -> Cause:
+    """Why the worker of a slot, as that was before, has ended with this wait status."""
+    if is_out_of_memory:
+        return Cause.OUT_OF_MEMORY
+    if slot.condemned is not None:
+        return Cause.ASKED if slot.condemned.is_asked else Cause.KILLED
+    if slot.is_killed:
+        return Cause.KILLED
+    if slot.state is SlotState.DRAINING:
+        return Cause.RECYCLED if slot.is_worn else Cause.ASKED
+    return _CAUSES.get(exit_code(status), Cause.CRASHED)
 
 
 def budget_of(workers: int) -> int:

@@ -1,17 +1,23 @@
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumerd.master.rules.observed import Condemned, Slot
 from consumerd.master.rules.restart import (
     CAP_S,
     FAILURES_THAT_REJECT,
     FAILURES_THAT_TELL,
     PROVEN_AFTER_S,
+    Cause,
+    cause_of,
     is_proven,
     is_refuted,
     pause_s,
 )
+from consumerd.model.exits import WorkerExit
+from consumerd.model.slots import SlotState
 from consumerd.wire.board import Reading, WorkerState
 
 LARGEST = 0.999999
@@ -77,3 +83,28 @@ def test_a_task_that_was_parked_without_being_run_proves_nothing() -> None:
     parked = Reading(1, WorkerState.RUNNING, failed=1, parked=1, given_up=1)
     assert not is_proven(0.0, parked)
     assert is_proven(0.0, replace(parked, handled=1))
+
+
+STUCK = Condemned("is stuck", 1.0, 2.0)
+SIGKILL = 9
+
+
+@pytest.mark.parametrize(
+    ("slot", "status", "cause"),
+    [
+        (Slot(SlotState.RUNNING), SIGKILL, Cause.CRASHED),
+        (Slot(SlotState.RUNNING), 3 << 8, Cause.CRASHED),
+        (Slot(SlotState.RUNNING), None, Cause.CRASHED),
+        (Slot(SlotState.RUNNING), WorkerExit.RECYCLE << 8, Cause.RECYCLED),
+        (Slot(SlotState.RUNNING), WorkerExit.FINISHED << 8, Cause.FINISHED),
+        (Slot(SlotState.STARTING), WorkerExit.SOURCE_REFUSED << 8, Cause.REFUSED),
+        (Slot(SlotState.DRAINING), 0, Cause.ASKED),
+        (Slot(SlotState.DRAINING, is_worn=True), 0, Cause.RECYCLED),
+        (Slot(SlotState.DRAINING, is_killed=True), SIGKILL, Cause.KILLED),
+        (Slot(SlotState.STALLED, condemned=STUCK, is_killed=True), SIGKILL, Cause.KILLED),
+        (Slot(SlotState.RUNNING, condemned=replace(STUCK, is_asked=True), is_killed=True), SIGKILL, Cause.ASKED),
+    ],
+)
+def test_an_end_has_a_cause(slot: Slot, status: int | None, cause: Cause) -> None:
+    assert cause_of(slot, status, is_out_of_memory=False) is cause
+    assert cause_of(slot, status, is_out_of_memory=True) is Cause.OUT_OF_MEMORY
