@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-sql bench-waiting bench-batch bench-idle bench-restart bench-memory bench-concurrency bench-supervision bench-daemons chaos kills order schedules hosts limits recovery destinations changes gop-lite clean
+.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-sql bench-waiting bench-batch bench-idle bench-restart bench-memory bench-concurrency bench-supervision bench-daemons chaos kills order schedules hosts limits recovery destinations changes gop gop-lite clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ destinations: setup  ## one of twenty game servers is down for a minute: nothing
 
 changes: setup  ## 1,000 reloads and 200 rolling restarts under load; nothing may be repeated
 	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.changes
+
+gop: setup servers  ## five minutes of a launch day: the five daemons of examples/gop on Kafka and MariaDB, all killed as it goes
+	PYTHONPATH=tests:examples/gop $(BIN)/python -m integration.scenarios.gop $(GOP)
 
 gop-lite: setup  ## the five daemons of examples/gop on SQLite, with faults and kills, to their balance
 	PYTHONPATH=examples/gop $(BIN)/python -m world.lite $(GOP)

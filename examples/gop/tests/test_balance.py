@@ -13,8 +13,8 @@ from consumerd.sources.table.schema import create_table
 from consumerd.testing import run_consumer
 from gop_consumer.consumers.archive_consumer import ArchiveConsumer
 from world import load
-from world.balance import TRIGGERS, Books, Line
-from world.load import Load
+from world.balance import Books, Line, RowsAsTopics, triggers
+from world.load import POISON, UNKNOWN_ACCOUNT, Load
 
 LOAD = Load(seed=3, accounts=5, logins=30, changes=40, payments=12, orders=6)
 
@@ -22,15 +22,17 @@ LOAD = Load(seed=3, accounts=5, logins=30, changes=40, payments=12, orders=6)
 @pytest.fixture
 def books(path: str, rows: sqlite3.Connection, tmp_path: Path) -> Callable[[], list[Line]]:
     """The lines, where all went well, by plain SQL in the place of the daemons."""
-    for table in ("login_task", "account_change_task"):
+    for table in ("login_task_row", "account_change_row"):
         create_table(path, table)
-    rows.executescript(TRIGGERS)
+    rows.executescript(";\n".join(triggers("sqlite")))
     add = "INSERT INTO game_order (account_id, item, amount, state, finished_at) VALUES (1, 'sword', 5, 'finished', ?)"
     rows.executemany(add, [("2020-01-01 00:00:00",)] * LOAD.orders)
     configs = {"database": path, "folder": tmp_path, "pause": 0, "page": 2}
     assert run_consumer(ArchiveConsumer, configs=configs).done == 1
     _settle_all(rows, tmp_path / "calls")
-    return lambda: Books(Path(path), tmp_path / "calls", tmp_path, LOAD).lines()
+    url = f"sqlite:///{path}"
+    places = {"game_servers": tmp_path / "calls", "archive": tmp_path}
+    return lambda: Books(url, RowsAsTopics(url), LOAD, **places).lines()
 
 
 def _settle_all(rows: sqlite3.Connection, calls: Path) -> None:
@@ -38,9 +40,9 @@ def _settle_all(rows: sqlite3.Connection, calls: Path) -> None:
     rows.executemany(
         "INSERT INTO login_grant VALUES (?, ?, ?, ?)", [(*key, now) for key, now in load.newest(logins).items()]
     )
-    for table, records, dead in (("login_task", logins, 2), ("account_change_task", changes, 1)):
-        states = ["done"] * (len(records) - dead) + ["dead"] * dead
-        rows.executemany(f"INSERT INTO {table} (payload, state) VALUES ('', ?)", [(state,) for state in states])
+    for table, dead in (("login_task_row", POISON), ("account_change_row", [json.dumps(UNKNOWN_ACCOUNT).encode()])):
+        rows.executemany(f"INSERT INTO {table} (payload, state) VALUES (?, 'dead')", [(each,) for each in dead])
+        rows.execute(f"INSERT INTO {table} (payload, state) VALUES ('', 'done')")
     for account_id, ended in load.accounts(changes).items():
         rows.execute("INSERT INTO account VALUES (?, 0, 1, 0, 0)", (account_id,))
         for version in range(1, ended[0] + 1):
@@ -71,9 +73,13 @@ def test_it_is_even_where_all_went_well(books: Callable[[], list[Line]]) -> None
 @pytest.mark.parametrize(
     ("statement", "uneven"),
     [
-        ("DELETE FROM login_task WHERE id = 1", 0),
-        ("UPDATE login_grant SET last_use_time = 0", 0),
-        ("UPDATE login_task SET state = 'pending' WHERE id = 1", 0),
+        ("DELETE FROM login_task_row WHERE state = 'dead'", 0),
+        ("UPDATE login_grant SET last_use_time = last_use_time - 1", 0),
+        ("UPDATE login_grant SET last_use_time = last_use_time + 1", 0),
+        ("DELETE FROM login_grant", 0),
+        ("UPDATE login_task_row SET state = 'pending' WHERE state = 'done'", 0),
+        ("UPDATE login_task_row SET payload = '{}'", 0),
+        ("DELETE FROM effect WHERE what = '1-1'", 1),
         ("UPDATE account SET coins = coins + 1 WHERE account_id = 1", 1),
         ("INSERT INTO effect VALUES ('accounts', '1-1', '5')", 1),
         ("DELETE FROM payment_notification WHERE id = 1", 2),

@@ -1,33 +1,68 @@
-"""The balance of the five daemons, from the world's ledgers and plain SQL.
+"""The balance of the five daemons, from the world's ledgers and plain SQL: whoever has done their tasks.
 
-`done` is what has its effect, `parked` what waits for a person, `expired` what was given up after its time, `left` what
-is still under way. What is none of these is *lost*. An effect that is there more often than once is *doubled*.
+`done` is what has its effect, `parked` what waits for a person as it should, `expired` what was given up after its
+time, `left` what is still under way. What is none of these is *lost*. An effect that is there more often than once is
+*doubled*.
 """
 
 from __future__ import annotations
 
-import sqlite3
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from sqlalchemy import create_engine, make_url, text
 
 from gop_consumer import archive_manager
 from world import ledger, load
-from world.load import BROKEN, GONE, NEVER_TAKEN, Load, Truth
+from world.load import BROKEN, GONE, NEVER_TAKEN, UNKNOWN_ACCOUNT, Load, Truth
 
-TRIGGERS = """
-CREATE TABLE effect (daemon TEXT, what TEXT, value TEXT);
-CREATE TRIGGER grant_made AFTER INSERT ON login_grant BEGIN INSERT INTO effect VALUES ('logins', 'write', ''); END;
-CREATE TRIGGER grant_changed AFTER UPDATE ON login_grant BEGIN INSERT INTO effect VALUES ('logins', 'write', ''); END;
-CREATE TRIGGER change_applied AFTER UPDATE ON account WHEN NEW.version <> OLD.version
-BEGIN INSERT INTO effect VALUES ('accounts', NEW.account_id || '-' || NEW.version, NEW.coins - OLD.coins); END;
-CREATE TRIGGER payment_settled AFTER UPDATE ON payment WHEN NEW.settled_by IS NOT NULL
-BEGIN INSERT INTO effect VALUES ('checks', NEW.payment_id, NEW.status); END;
-"""
-"""The world's own ledger of what is written, kept in the transaction that writes it: it has neither more nor less."""
+_NOTES = (
+    ("grant_made", "INSERT ON login_grant", "1 = 1", "'logins', 'write', ''"),
+    ("grant_changed", "UPDATE ON login_grant", "1 = 1", "'logins', 'write', ''"),
+    ("change_applied", "UPDATE ON account", "NEW.version <> OLD.version", "'accounts', {change}, NEW.coins"),
+    ("payment_settled", "UPDATE ON payment", "NEW.settled_by IS NOT NULL", "'checks', NEW.payment_id, NEW.status"),
+)
+"""Triggers: their name, after what, when, and what they note."""
+_CHANGE = {"mysql": "CONCAT(NEW.account_id, '-', NEW.version)", "sqlite": "NEW.account_id || '-' || NEW.version"}
+
+
+def triggers(backend: str, write_s: float = 0.0) -> list[str]:
+    """The world's own ledger of what is written, kept in the transaction that writes it: neither more nor less.
+
+    write_s: what each row of login_grant takes on the disk of this world's server; it is waited for.
+    """
+    made = ["CREATE TABLE effect (daemon VARCHAR(20), what VARCHAR(64), value VARCHAR(64))"]
+    for name, after, when, noted in _NOTES:
+        insert = f"INSERT INTO effect SELECT {noted.format(change=_CHANGE[backend])} WHERE {when};"
+        wait = f"DO SLEEP({write_s});" if write_s and "login_grant" in after else ""
+        made.append(f"CREATE TRIGGER {name} AFTER {after} FOR EACH ROW BEGIN {wait} {insert} END")
+    return made
+
+
+class Topics(Protocol):
+    """How far the consumers of topics have come, and what they have put aside for a person."""
+
+    def left(self, topic: str) -> int: ...
+    def kept(self, topic: str) -> list[bytes]: ...
+
+
+class RowsAsTopics:
+    """Claimed tables in the place of topics."""
+
+    def __init__(self, database: str) -> None:
+        self._database = database
+
+    def left(self, topic: str) -> int:
+        query = f"SELECT count(*) FROM {topic}_row WHERE state IN ('pending', 'claimed')"
+        return int(select(self._database, query)[0][0])
+
+    def kept(self, topic: str) -> list[bytes]:
+        dead = select(self._database, f"SELECT payload FROM {topic}_row WHERE state = 'dead'")
+        return [payload for (payload,) in dead]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +81,7 @@ class Line:
 
     @property
     def lost(self) -> int:
-        return self.produced - self.done - self.parked - self.expired - self.left + self.wrong
+        return max(0, self.produced - self.done - self.parked - self.expired - self.left) + self.wrong
 
     @property
     def is_even(self) -> bool:
@@ -54,45 +89,51 @@ class Line:
 
 
 class Books:
-    """Reads what there is at the end."""
+    """Reads what there is at the end. archive: the folder of its files; None where it fills tables."""
 
-    def __init__(self, database: Path, game_servers: Path, archive: Path, produced: Load) -> None:
-        self._database, self._archive, self._load = database, archive, produced
+    def __init__(
+        self, database: str, topics: Topics, produced: Load, *, game_servers: Path, archive: Path | None
+    ) -> None:
+        self._database, self._topics, self._load, self._archive = database, topics, produced, archive
         self._calls = ledger.read(game_servers)
 
     def lines(self) -> list[Line]:
         return [self.logins(), self.accounts(), self.notifications(), self.checks(), self.archive()]
 
     def logins(self) -> Line:
+        """One is done when its grant is as new as itself."""
         records = load.logins(self._load)
-        states, expected = self._states("login_task"), load.newest(records)
-        columns = "platform, uid, app_id, last_use_time"
+        fit = [(load.grant_of(record), record["now"]) for record in records if isinstance(record, dict)]
+        columns, newest = "platform, uid, app_id, last_use_time", load.newest(records)
         found = {tuple(key): now for *key, now in self._select(f"SELECT {columns} FROM login_grant")}
         writes = self._select("SELECT count(*) FROM effect WHERE daemon = 'logins'")[0][0]
+        done = sum(found.get(key, -1) >= now for key, now in fit)
         return Line(
             "update login grant time",
             produced=len(records),
-            done=states["done"],
-            parked=states["dead"],
-            left=states["pending"] + states["claimed"],
-            wrong=len(expected.items() ^ found.items()),
-            note=f"{writes} rows written for {states['done']} logins",
+            done=done,
+            parked=self._kept("login_task", [record for record in records if isinstance(record, bytes)]),
+            left=self._topics.left("login_task"),
+            wrong=sum(now > newest.get(key, -1) for key, now in found.items()),
+            note=f"{writes} rows written for {done} logins",
         )
 
     def accounts(self) -> Line:
+        """A change is done when its version of the account was there, whoever has brought it."""
         records = load.changes(self._load)
-        states, expected = self._states("account_change_task"), load.accounts(records)
+        ended = load.accounts(records)
         columns = "account_id, version, level, coins, is_banned"
         found = {key: tuple(rest) for key, *rest in self._select(f"SELECT {columns} FROM account WHERE version > 0")}
         odd = self._select("SELECT verdict, count(*) FROM account_odd_change GROUP BY verdict ORDER BY verdict")
-        applied = self._select("SELECT what FROM effect WHERE daemon = 'accounts'")
+        applied = [what for (what,) in self._select("SELECT what FROM effect WHERE daemon = 'accounts'")]
+        versions = set(applied)
         return Line(
             "update user game account",
             produced=len(records),
-            done=states["done"],
-            parked=states["dead"],
-            left=states["pending"] + states["claimed"],
-            wrong=len(expected.items() ^ found.items()),
+            done=sum(f"{record['account_id']}-{record['version']}" in versions for record in records),
+            parked=self._kept("account_change", [json.dumps(UNKNOWN_ACCOUNT).encode()]),
+            left=self._topics.left("account_change"),
+            wrong=sum(end[0] == ended[key][0] and end != ended[key] for key, end in found.items()),
             doubled=_doubled(applied),
             note=", ".join([f"applied {len(applied)}", *(f"{verdict} {number}" for verdict, number in odd)]),
         )
@@ -130,9 +171,8 @@ class Books:
         )
 
     def archive(self) -> Line:
-        """All old orders are in files, once each; all others are where they were."""
-        files = list(archive_manager.files(self._archive))
-        kept = [row["id"] for path in files for row in archive_manager.read_rows(path)]
+        """All old orders are in the archive, once each; all others are where they were."""
+        kept, note = self._archived()
         old = range(1, self._load.orders + 1)
         here = {number for (number,) in self._select("SELECT id FROM game_order")}
         return Line(
@@ -142,20 +182,40 @@ class Books:
             left=len(here & set(old)),
             wrong=len(set(kept) - set(old)),
             doubled=_doubled(kept),
-            note=f"{len(files)} files, {len(here - set(old))} young ones stay",
+            note=f"{note}, {len(here - set(old))} young ones stay",
         )
 
-    def _states(self, table: str) -> Counter[str]:
-        return Counter(dict(self._select(f"SELECT state, count(*) FROM {table} GROUP BY state")))
+    def _archived(self) -> tuple[list[int], str]:
+        if self._archive is None:
+            return [number for (number,) in self._select("SELECT id FROM game_order_archive")], "in a table"
+        files = list(archive_manager.files(self._archive))
+        return [row["id"] for path in files for row in archive_manager.read_rows(path)], f"{len(files)} files"
+
+    def _kept(self, topic: str, unfit: Sequence[bytes]) -> int:
+        """How many were put aside that nobody could have done: another one that was put aside is not among them."""
+        kept = [_content(payload) for payload in self._topics.kept(topic)]
+        return sum(_content(payload) in kept for payload in unfit)
 
     def _select(self, statement: str) -> list[Any]:
         return select(self._database, statement)
 
 
-def select(database: Path, statement: str) -> list[Any]:  # rows of any columns
+def select(database: str, statement: str) -> list[Any]:  # rows of any columns
     """The rows of a SELECT."""
-    with closing(sqlite3.connect(database, timeout=30)) as connection:
-        return connection.execute(statement).fetchall()
+    url = make_url(database)
+    engine = create_engine(url, connect_args={"timeout": 30} if url.get_backend_name() == "sqlite" else {})
+    try:
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(statement))]
+    finally:
+        engine.dispose()
+
+
+def _content(payload: bytes) -> object:
+    try:
+        return json.loads(payload)
+    except ValueError:
+        return bytes(payload)
 
 
 def sheet(lines: Sequence[Line]) -> str:

@@ -17,7 +17,7 @@ class Ledger:
 
 
 def read(path: Path) -> list[dict[str, Any]]:  # what JSON has
-    """The whole lines."""
+    """The whole lines: it may be written meanwhile."""
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in path.read_text().rpartition("\n")[0].splitlines()]

@@ -8,8 +8,8 @@ from gop_consumer.consumers.login_batch_consumer import LoginBatchConsumer
 
 
 class LiteLoginConsumer(TableBaseConsumer, LoginBatchConsumer):
-    """Rows of `login_task`."""
+    """Rows of `login_task_row`."""
 
 
 class LiteAccountConsumer(TableBaseConsumer, AccountConsumer):
-    """Rows of `account_change_task`."""
+    """Rows of `account_change_row`."""

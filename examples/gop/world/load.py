@@ -67,10 +67,15 @@ def logins(load: Load) -> list[Record | bytes]:
     return [*made, *POISON]
 
 
+def grant_of(use: Record) -> tuple[int, int, int]:
+    """The key of the grant that a login changes."""
+    return use["platform"], use["uid"], use["app_id"]
+
+
 def newest(records: Sequence[Record | bytes]) -> dict[tuple[int, int, int], int]:
     """What the grants must be in the end."""
     uses = (record for record in records if isinstance(record, dict))
-    return dict(sorted(((use["platform"], use["uid"], use["app_id"]), use["now"]) for use in uses))
+    return dict(sorted((grant_of(use), use["now"]) for use in uses))
 
 
 def changes(load: Load) -> list[Record]:
