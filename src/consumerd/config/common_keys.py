@@ -112,7 +112,8 @@ class CommonKeys(BaseModel):
         default=1,
         description="How many tasks a worker runs at once, 1 to 1024: in threads, or, where `handle_task` is `async "
         "def`, on one event loop. The next task starts whenever one has ended. `auto`, or a table `{min, max}`: each "
-        "worker [finds the number itself](writing-a-consumer.md#as-many-tasks-at-once-as-help).",
+        "worker begins with 4, or with `min` where that is more, and [finds the number "
+        "itself](writing-a-consumer.md#as-many-tasks-at-once-as-help).",
     )
     ordered: Literal["key"] | None = Field(
         default=None,

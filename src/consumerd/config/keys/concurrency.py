@@ -15,7 +15,10 @@ class Concurrency(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     min: int = Field(
-        default=1, ge=1, le=MOST_LANES, description="The number of tasks at once at first, and the smallest later."
+        default=1,
+        ge=1,
+        le=MOST_LANES,
+        description="The smallest number of tasks at once; where it is more than 4, also the number at first.",
     )
     max: int = Field(default=100, ge=1, le=MOST_LANES, description="The largest number of tasks at once, up to 1024.")
 

@@ -18,8 +18,9 @@ TOLERANCE = 0.2
 """So much more than without a queue a task may cost: so far beyond the knee the width comes to rest."""
 STEEPEST = 0.5
 """In one step the width shrinks to this part, at most."""
-FIRST_GROWTH = 2.0
-"""In one step the width grows by so much, at most, until it has come to a knee; from then on by what is tolerated."""
+AT_FIRST, FIRST_GROWTH = 4, 2.0
+"""It begins with so many, or with the least, and grows by so much in a step until it has come to a knee; from then on
+by what is tolerated. What serves a client serves so few calls at once, if not quickly."""
 
 FEWEST, FEWEST_S = 10, 0.1
 """A window has so many attempts and such a time, at least, and one attempt for each that may run at once."""
@@ -93,11 +94,11 @@ class Window:
 
 
 class AdaptiveWidth:
-    """Of one worker. It begins with the least, and each time that it has come down to the least it begins anew."""
+    """Of one worker. Each time that it has come down to the least it begins to grow anew."""
 
     def __init__(self, least: int, most: int, now: float) -> None:
         self._least, self._most = least, most
-        self._width = float(least)
+        self._width = float(max(least, min(AT_FIRST, most)))
         self._unqueued_s = math.inf
         self._wider: tuple[float, float] | None = None  # while it looks: the width before, and what a task cost there
         self._window = Window(now, 0.0)
@@ -124,7 +125,7 @@ class AdaptiveWidth:
             self._window = Window(now if self.width == width else now + self._settling_s, spread)
 
     def _begin_anew(self) -> None:
-        self._growth = FIRST_GROWTH
+        self._is_growing = True
         self._steps = self._windows = 0
         self._look_after = FIRST_LOOK
 
@@ -143,10 +144,10 @@ class AdaptiveWidth:
             self._move(cost_s)
 
     def _learn(self, cost_s: float) -> None:
-        """What a task costs without a queue, as far as this width shows it: at the least, and as long as it grows and
+        """What a task costs without a queue, as far as this width shows it: at first, and as long as it grows and
         that makes no difference, the mean.
         """
-        is_growing = self._growth == FIRST_GROWTH and cost_s <= (1 + TOLERANCE) * self._unqueued_s
+        is_growing = self._is_growing and cost_s <= (1 + TOLERANCE) * self._unqueued_s
         if is_growing or not self._steps:
             self._steps += 1
             self._unqueued_s = (
@@ -164,7 +165,9 @@ class AdaptiveWidth:
             self._windows, self._look_after = 0, min(LAST_LOOK, 2 * self._look_after)
             return
         gradient = (1 + TOLERANCE) * self._unqueued_s / cost_s if cost_s < math.inf else 0.0
-        if gradient < 1:
-            self._growth = 1 + TOLERANCE
-        wanted = self._width * min(self._growth, max(STEEPEST, gradient)) + math.sqrt(self._width) / 2
+        if gradient < 1 and self._is_growing:
+            self._is_growing = False
+            self._windows = self._look_after  # it may have begun beyond the knee
+        factor = FIRST_GROWTH if self._is_growing else max(STEEPEST, min(1 + TOLERANCE, gradient))
+        wanted = self._width * factor + math.sqrt(self._width) / 2
         self._width = min(self._most, max(self._least, wanted))

@@ -90,12 +90,12 @@ def running(consumer_class: type, **configs: Any) -> Run:
     return run
 
 
-@pytest.mark.parametrize(("concurrency", "least"), [("auto", 1), ({"min": 3}, 3), ({"min": 3, "max": 3}, 3)])
-def test_it_begins_with_the_least_and_fetches_hardly_more(concurrency: object, least: int) -> None:
+@pytest.mark.parametrize(("concurrency", "first"), [("auto", 4), ({"min": 7}, 7), ({"min": 3, "max": 3}, 3)])
+def test_it_begins_with_few_and_fetches_hardly_more(concurrency: object, first: int) -> None:
     run = Run(Held, ["x"] * 400, configs={"concurrency": concurrency})
     run.turn(3)
-    assert (run.consumer.running, run.board.read().width) == (least, least)
-    assert run.source.unsettled() <= least + 2
+    assert (run.consumer.running, run.board.read().width) == (first, first)
+    assert run.source.unsettled() <= first + 2
     run.consumer.let_go.set()
     run.until_idle()
     assert run.done == 400
@@ -136,5 +136,5 @@ def test_where_none_is_done_it_comes_down_and_a_verdict_of_the_handler_is_an_ans
 def test_what_could_not_be_decoded_says_nothing_of_what_tasks_need() -> None:
     run = Run(Refusing, [str(number) for number in range(300)], configs={"concurrency": {"min": 2, "max": 8}})
     run.until_idle()
-    assert (len(run.dead()), run.board.read().width) == (300, 2)
+    assert (len(run.dead()), run.board.read().width) == (300, 4)
     run.stop()

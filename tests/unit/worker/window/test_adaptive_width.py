@@ -129,6 +129,13 @@ def test_tasks_of_two_kinds_that_differ_tenfold(seed: int) -> None:
     assert is_about(20, Worker(seed=seed).run(Server(20, 0.05, BIMODAL), 3 * ENDED))
 
 
+def test_it_comes_to_a_hundred_calls_of_a_second_in_a_quarter_of_a_minute() -> None:
+    worker = Worker()
+    while worker.width.width < MOST:
+        worker.run(Server(MOST, 1.0), 1)
+    assert worker._now <= 15
+
+
 def test_calls_that_are_refused_beyond_the_knee_count_as_slow_ones() -> None:
     assert is_about(20, Worker().run(Server(20, 0.05, SPREAD, refuses=True)))
 
@@ -147,7 +154,7 @@ def test_where_all_fails_it_comes_down_to_the_least_and_grows_again_when_that_is
 def test_a_width_that_is_not_used_stays() -> None:
     widths = Worker(demand=10).run(Server(10 * MOST, 0.05))
     assert len(set(widths[-ENDED // 2 :])) == 1
-    assert 10 <= widths[-1] <= 16
+    assert 10 <= widths[-1] <= 20
 
 
 @given(
