@@ -7,8 +7,6 @@ class TestMyDatabase(ClaimedTableContract):
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from consumerd.model.outcome import DONE, SKIPPED, Dead, Expired, Outcome, Retry
@@ -58,7 +56,7 @@ class ClaimedTableContract:
         bench.enqueue("x")
         source = bench.source()
         batch = fetched(source)
-        task = replace(batch.task(0), attempts=4, first_at=NOW - 5)
+        task = batch.task(0)._replace(attempts=4, first_at=NOW - 5)
         source.settle([Settlement(batch, 0, 1, Retry(after=60), task)], is_due=True)
         assert source.fetch(10, 0.0) is None
         bench.let_pass(61)
@@ -71,7 +69,7 @@ class ClaimedTableContract:
         bench.enqueue(*({"number": number} for number in range(6)))
         batch = fetched(source, 6)
         for index in range(6):
-            task = replace(batch.task(index), attempts=1)
+            task = batch.task(index)._replace(attempts=1)
             source.settle((Settlement(batch, index, index + 1, Retry(after=0), task),), is_due=False)
         source.settle((), is_due=True)
         bench.enqueue(*({"number": number} for number in range(6, 9)))
@@ -103,7 +101,7 @@ class ClaimedTableContract:
         bench.execute(f"UPDATE {bench.claims} SET attempts = 2147483647")
         source = bench.source()
         batch = fetched(source)
-        task = replace(batch.task(0), attempts=batch.task(0).attempts + 1)
+        task = batch.task(0)._replace(attempts=batch.task(0).attempts + 1)
         source.settle([Settlement(batch, 0, 1, Retry(after=0.0), task)], is_due=True)
         assert bench.rows("state, attempts") == [("pending", 2**31 - 2)]
 

@@ -273,7 +273,7 @@ class ScheduleContract:
         bench.pass_hours(1)
         batch, _ = taken(source)
         source.checkpoint([1], None, None)
-        settle(source, batch, Retry(after=60.0), replace(batch.task(0), attempts=3, first_at=wall() - 5))
+        settle(source, batch, Retry(after=60.0), batch.task(0)._replace(attempts=3, first_at=wall() - 5))
         assert fetched(source) is None
         assert (source.lag()[0].tasks, source.lag()[0].later) == (0, 1)
         later = update(TICKS).values(due_at=wall() - 1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from consumerd.errors import SourceRefusedError
@@ -100,7 +98,7 @@ class SideTableContract:
         batch = fetched(source, 2)
         source.settle(
             [
-                Settlement(batch, each, each + 1, Retry(after=0.0), replace(batch.task(each), attempts=1))
+                Settlement(batch, each, each + 1, Retry(after=0.0), batch.task(each)._replace(attempts=1))
                 for each in (0, 1)
             ],
             is_due=True,

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NewType
+from typing import NamedTuple, NewType
 
 TaskId = NewType("TaskId", str)
 """What makes a task itself, as text: `topic:uuid:partition:offset`, or `table:primary key`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """One task as its source gave it, before its payload is decoded.
 
-    On the fast path no such object exists: a batch makes one for what leaves it (a failure, a hook, a parked task).
+    On the fast path no such object exists: a batch makes one for what leaves it (a failure, a hook, a parked task), and
+    where several run at once, for each: a tuple is made in a third of the time.
 
     id: None where the source has no identity for it (a generator without `task_id`).
     offset: the post's number, which the handler gets.

@@ -11,7 +11,7 @@ meanwhile what it would do between two fetches (ADR 28).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
 from typing import Any, Self
@@ -242,7 +242,7 @@ class Iteration:
         if task_id in assigned.parked_ids:
             at.yielded += 1
             return None
-        task = replace(number.task, id=task_id, offset=number, payload=encode_record(record))
+        task = number.task._replace(id=task_id, offset=number, payload=encode_record(record))
         return YieldedBatch(assigned, at, task, record)
 
     def _position_of(self, offset: KafkaOffset) -> Position | None:

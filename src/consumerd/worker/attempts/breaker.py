@@ -105,6 +105,7 @@ class Breaker:
         self._clock = context.clock
         self._renew = partial(context.ask_for_replacement, Interrupt.STALE)
         self._is_wary = context.is_wary
+        self._is_calm = False  # since a task was done
         self._is_kept = is_kept
         self._interrupts = context.interrupts
         self._streak = Streak(context.common.same_error_limit)
@@ -142,9 +143,10 @@ class Breaker:
     def note_done(self) -> None:
         """A task is done."""
         self._done_at = self._clock.wall()
-        self._is_wary = False
-        self._end_run()
-        self.end_failing()
+        if not self._is_calm:
+            self._is_calm, self._is_wary = True, False
+            self._end_run()
+            self.end_failing()
 
     def end_failing(self) -> None:
         """A handler came to its end, or a person says that it will: tasks die of their own errors again."""
@@ -153,6 +155,7 @@ class Breaker:
 
     def spares(self, task: Task, reason: str, error: str, *, is_new: bool) -> bool:
         """Whether a task that would die now is put off instead, since all die so. is_new: it was never tried before."""
+        self._is_calm = False
         if self.are_failing:
             if self._failing.pause_left_s <= 0:
                 self._failing.note(error)
@@ -167,6 +170,7 @@ class Breaker:
 
     def note_failed(self, kind: str, error: str, *, is_first: bool) -> None:
         """An attempt has failed. kind: of its connection error, empty where it was none; is_first: of its task."""
+        self._is_calm = False
         if not kind:
             self._end_run()
             return
@@ -189,7 +193,7 @@ class Breaker:
     def rest(self) -> None:
         """There is no task that could be tried."""
         if self.is_away and -self._outage.pause_left_s > UNTRIED_S:
-            self._is_wary = True
+            self._is_wary, self._is_calm = True, False
             self._end_run(then="no task has come by which to try it")
 
     def _open(self, error: str) -> None:

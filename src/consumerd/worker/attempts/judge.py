@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
 
 from consumerd import events
 from consumerd.errors import CommitUnknownError, TaskLostError
@@ -101,7 +100,7 @@ class Judge:
         if isinstance(ended, Raised) and not self._is_the_tasks_own(attempt, ended):
             return None
         failure = self._failure_of(ended)
-        task = attempt.task = replace(attempt.task, attempts=attempt.task.attempts + 1, first_at=attempt.first_at)
+        task = attempt.task = attempt.task._replace(attempts=attempt.task.attempts + 1, first_at=attempt.first_at)
         self._report(task, failure, attempt=task.attempts)
         connection = ended.connection if isinstance(ended, Raised) else ""
         self._breaker.note_failed(connection, failure.error, is_first=attempt.tried == 0)
@@ -121,7 +120,7 @@ class Judge:
             attempt.not_before = self._clock.monotonic() + AGAIN_S
             return None
         attempts = attempt.task.attempts + 1
-        task = attempt.task = replace(attempt.task, attempts=attempts, first_at=attempt.first_at)
+        task = attempt.task = attempt.task._replace(attempts=attempts, first_at=attempt.first_at)
         return Conclusion(task, Dead("cancelled"), self._failure_of(ended))
 
     def _done_already(self, task: Task, ended: Failed) -> Conclusion:

@@ -6,9 +6,8 @@ Several threads may make attempts at once, each at a task of its own.
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Awaitable
 from dataclasses import replace
-from typing import cast
+from typing import Any
 
 from consumerd.model.connection_errors import connection_error
 from consumerd.model.failure import describe, drop_tracebacks, place_of
@@ -79,7 +78,8 @@ class AttemptMaker:
                 return ready
             began = self._monotonic()
             try:
-                result = await cast("Awaitable[object]", self._handle(offset=attempt.task.offset, record=ready.record))
+                begun: Any = self._handle(offset=attempt.task.offset, record=ready.record)  # it can be awaited
+                result = await begun
             except BaseException as error:  # noqa: BLE001 - as above
                 return self.failed(error, ready.record)
             finally:

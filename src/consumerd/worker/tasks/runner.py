@@ -61,22 +61,20 @@ class Records:
     def attempt(self, batch: Batch, index: int, ended: Failed | None = None) -> Attempt:
         """The task at `index`. ended: how its first attempt has ended, where that has been made."""
         task, payload = batch.task(index), batch.payload(batch.raws[index])
+        read = validating(batch.decode, self._validate)
 
         def decode(is_again: bool) -> object:
-            record = self._record(batch, payload, task)
+            try:
+                record = read(payload)
+            except UndecodableError:
+                raise
+            except Exception:
+                self._source.decode(task.payload)  # says in a sentence what a quick decoder says in its own way
+                raise
             return self._anew(record, task) if is_again and record is payload else record
 
         is_begun = ended is not None
         return Attempt(task, decode, has_record=is_begun, is_prepared=is_begun, ended=ended)
-
-    def _record(self, batch: Batch, payload: object, task: Task) -> object:
-        try:
-            return self.decoder(batch)(payload)
-        except UndecodableError:
-            raise
-        except Exception:
-            self._source.decode(task.payload)  # says in a sentence what a quick decoder says in its own way
-            raise
 
     def _anew(self, record: object, task: Task) -> object:
         """From the payload: the handler may have changed the record. Where that gives nothing of its kind, as it is."""

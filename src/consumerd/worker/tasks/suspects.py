@@ -144,7 +144,7 @@ class Suspects:
         failure = Failure(f"the workers that ran it died: {suspect.ends} (crashes {crashes}, limit {limit})")
         if suspect.ends == CANCELLED_FOR_GOOD:
             failure, crashes = Failure(CANCELLED_FOR_GOOD), 1
-        task = replace(task, attempts=task.attempts + crashes, first_at=task.first_at or self._clock.wall())
+        task = task._replace(attempts=task.attempts + crashes, first_at=task.first_at or self._clock.wall())
         return Conclusion(task, Dead(REASON), failure, crashes=crashes)
 
     def _write_down(self, task: Task, suspect: Suspect) -> None:

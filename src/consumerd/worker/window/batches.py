@@ -7,7 +7,8 @@ Runs in workers and the foreground; the loop's thread alone calls it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from consumerd.model.outcome import DONE, Retry
 from consumerd.model.parked import ParkedTask
@@ -58,7 +59,7 @@ class Batches:
         came_in = BatchInHand(batch, len(batch.raws), self._taken, records=self._parts.records)
         self._in_hand.append(came_in)
         tasks = [InHand(None, came_in, index) for index in range(len(batch.raws))]
-        came_in.size_bytes = sum(map(_size_bytes, map(batch.payload, batch.raws), tasks))
+        came_in.size_bytes = _size_bytes([*map(batch.payload, batch.raws)], tasks)
         self._size_bytes += came_in.size_bytes
         self._task_bytes = max(1, came_in.size_bytes // len(batch.raws))
         return tasks
@@ -190,6 +191,9 @@ class Batches:
         self._in_hand = [came_in for came_in in self._in_hand if came_in.left]
 
 
-def _size_bytes(payload: object, task: InHand) -> int:
-    """Of its payload; where that is none that came as bytes, as it would be kept."""
-    return len(payload) if isinstance(payload, bytes) else len(task.task.payload)
+def _size_bytes(payloads: Sequence[Any], tasks: Sequence[InHand]) -> int:  # bytes, or whatever the source has
+    """Of all payloads; of those that did not come as bytes, as they would be kept."""
+    if {*map(type, payloads)} == {bytes}:
+        return sum(map(len, payloads))
+    each = zip(payloads, tasks, strict=True)
+    return sum(len(payload) if isinstance(payload, bytes) else len(task.task.payload) for payload, task in each)

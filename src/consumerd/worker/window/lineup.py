@@ -52,8 +52,12 @@ class Lineup(Generic[ItemT]):
     @property
     def next_at(self) -> float | None:
         """When the next item that waits is to be tried; None where none waits."""
-        self._skip_stale()
-        return self._waiting[0][0] if self._waiting else None
+        while self._waiting:
+            at, _, item, gate = self._waiting[0]
+            if item is not None or self._is_tried_at(gate, at):
+                return at
+            heapq.heappop(self._waiting)
+        return None
 
     def add(self, item: ItemT) -> None:
         """An item comes, behind all others of its key, and is given its number."""
@@ -68,10 +72,12 @@ class Lineup(Generic[ItemT]):
 
     def next(self, now: float) -> ItemT | None:
         """The next item to start; what has waited enough comes first. None where there is none."""
-        self._skip_stale()
-        if self._waiting and self._waiting[0][0] <= now:
-            _, _, item, name = heapq.heappop(self._waiting)
-            return self._first_at(name, now) if item is None else item
+        while self._waiting and self._waiting[0][0] <= now:
+            at, _, item, gate = heapq.heappop(self._waiting)
+            if item is not None:
+                return item
+            if self._is_tried_at(gate, at):
+                return self._first_at(gate, now)
         return self._ready.popleft() if self._ready else None
 
     def again(self, item: ItemT, at: float) -> None:
@@ -162,13 +168,9 @@ class Lineup(Generic[ItemT]):
             del self._gates[gate]
         return item
 
-    def _skip_stale(self) -> None:
-        """Drop the times of gates that are tried at another time by now."""
-        while self._waiting:
-            at, _, item, gate = self._waiting[0]
-            if item is not None or (gate in self._gates and self._gates[gate].at == at):
-                return
-            heapq.heappop(self._waiting)
+    def _is_tried_at(self, gate: Hashable, at: float) -> bool:
+        """Whether the gate is to be tried then, and not at another time by now."""
+        return gate in self._gates and self._gates[gate].at == at
 
 
 @dataclass(slots=True)

@@ -172,7 +172,7 @@ def test_a_first_attempt_made_elsewhere_counts() -> None:
 
 def test_attempts_of_earlier_rounds_count_and_the_first_time_is_kept() -> None:
     bench = Bench(RetryPolicy(back_off_s=10, max_back_off_s=100), results=[ValueError()])
-    earlier = Task(**{name: getattr(TASK, name) for name in TASK.__slots__} | {"attempts": 2, "first_at": 5.0})
+    earlier = TASK._replace(attempts=2, first_at=5.0)
     conclusion = bench.conclude(earlier, decoded)
     assert conclusion.task.attempts == 3
     assert conclusion.task.first_at == 5.0
