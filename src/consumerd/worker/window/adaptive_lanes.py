@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from consumerd.clock import Clock
 from consumerd.model.outcome import Dead, Done
@@ -11,7 +11,7 @@ from consumerd.worker.attempts.attempt import Cancelled, Refused
 from consumerd.worker.tasks.retry_share import RetryShare
 from consumerd.worker.window.adaptive_width import AdaptiveWidth
 from consumerd.worker.window.in_hand import InHand
-from consumerd.worker.window.lanes import Lanes
+from consumerd.worker.window.lanes import Lanes, OnEnded
 
 
 class AdaptiveLanes:
@@ -19,7 +19,7 @@ class AdaptiveLanes:
 
     def __init__(self, lanes: Lanes, least: int, share: RetryShare, board: BoardWriter, clock: Clock) -> None:
         """least: of the width; all lanes are the most. share, board: are told of each width."""
-        self.on_ended: Callable[[InHand], bool] = lambda task: True
+        self.on_ended: OnEnded = lambda tasks: True
         self._lanes = lanes
         self._adaptive = AdaptiveWidth(least, lanes.width, clock.monotonic())
         self._share = share
@@ -49,14 +49,18 @@ class AdaptiveLanes:
     def close(self) -> None:
         self._lanes.close()
 
-    def _end(self, task: InHand) -> bool:
+    def _end(self, tasks: Sequence[InHand]) -> bool:
+        for task in tasks:
+            self._note(task)
+        return self.on_ended(tasks)
+
+    def _note(self, task: InHand) -> None:
         now, at_once, ended = self._clock.monotonic(), len(self._began), task.ended
         took_s = now - self._began.pop(task)
         if ended is not None and not isinstance(ended, Refused | Cancelled):  # those say nothing of what is behind
             self._adaptive.note(now, took_s, at_once, is_done=isinstance(ended, Done | Dead))
             if self._adaptive.width != self.width:
                 self._fit()
-        return self.on_ended(task)
 
     def _fit(self) -> None:
         self.width = self._adaptive.width

@@ -80,7 +80,7 @@ class WindowAssembly:
         )
 
     def _lanes(self, *, ahead: int) -> Lanes:
-        """ahead: how many tasks they may be given before those can begin, where they are threads."""
+        """ahead: how many tasks they may be given before those can begin."""
         if self.handlers.batch is not None:
             return self._batch_lane(self.handlers.batch)
         board, at_once = self.context.board, self.context.common.at_once
@@ -99,7 +99,7 @@ class WindowAssembly:
             interruptions.interrupter = Threads(threads.guards)
             return threads
         maker = self.make(self.handlers.any_record_awaited)
-        coroutines = EventLoopLanes(maker, interrupts, lanes, self.handlers.event_loop)
+        coroutines = EventLoopLanes(maker, interrupts, lanes, self.handlers.event_loop, ahead=ahead)
         interruptions.interrupter = MainThread(lanes, codes, coroutines.coroutines.get)
         return coroutines
 

@@ -23,6 +23,7 @@ from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.running import RUNNING
 from consumerd.worker.window.gathering import Batching, Fold, Gathering
 from consumerd.worker.window.in_hand import InHand
+from consumerd.worker.window.lanes import OnEnded
 
 CoalesceKey = Callable[[object], Hashable]
 """Of a record; None: it stands for itself."""
@@ -40,7 +41,7 @@ class BatchLane:
         is_full: Callable[[], bool],
     ) -> None:
         """key_of: None: no task stands for another. is_full: nothing more can come, so that nothing is waited for."""
-        self.on_ended: Callable[[InHand], bool] = lambda task: True
+        self.on_ended: OnEnded = lambda tasks: True
         self._maker = maker
         self._key_of = key_of
         self._is_full = is_full
@@ -52,7 +53,7 @@ class BatchLane:
         self._lanes = context.board.lanes(batching.size)
         self._gathering: Gathering[InHand] = Gathering(batching)
         self._next: deque[list[InHand]] = deque()
-        self._ended: deque[InHand] = deque()
+        self._ended: list[InHand] = []
         self._is_hurried = False
 
     @property
@@ -115,7 +116,8 @@ class BatchLane:
         if self._next and not self._interrupts.are_set():
             self._run(self._next.popleft())
         while self._ended:
-            self.on_ended(self._ended.popleft())
+            ended, self._ended = self._ended, []
+            self.on_ended(ended)
 
     def close(self) -> None:
         """There is nothing to close."""

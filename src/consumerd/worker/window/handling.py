@@ -7,7 +7,7 @@ in whatever order it ends; the source knows up to where all is.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 
 from consumerd.model.suspects import Suspect
 from consumerd.sources.contract import Batch
@@ -226,24 +226,28 @@ class WindowHandling:
         task.is_alone = task.is_alone or self._suspects.is_running or self._parts.breaker.is_open
         self._lanes.start(task)
 
-    def _end(self, task: InHand) -> bool:
-        """An attempt has ended, and the next task starts at once; whether the loop is to look up: to fetch, or end."""
+    def _end(self, tasks: Sequence[InHand]) -> bool:
+        """Attempts have ended, and other tasks start at once; whether the loop is to look up: to fetch, or end."""
+        for task in tasks:
+            self._conclude(task)
+        if self._is_leaving or self._parts.breaker.is_open:
+            return True  # what may still begin is seen once the others are dropped, or taken back
+        self._start_ready()
+        return not self._running or (not self._is_dry and self.wants() > 0)
+
+    def _conclude(self, task: InHand) -> None:
         self._running -= 1 + len(task.others)
         if task.error is not None:
             self._error, self._is_leaving = task.error, True
             self._rules.end(task, was_begun=False)
             self._lineup.again(task, 0.0)
-            return True
+            return
         assert task.ended is not None
         is_its_own = not self._rules.end(task)
         ended, task.ended, attempt = task.ended, None, task.attempt
         if not attempt.first_at:
             self._judge.begin(attempt)  # it has come to its lane directly
         self._concluding.conclude(task, self._judge.conclusion(attempt, ended) if is_its_own else None)
-        if self._is_leaving:
-            return True  # what it may still begin is seen once the others are dropped
-        self._start_ready()
-        return not self._running or (not self._is_dry and self.wants() > 0)
 
     # What is left
 

@@ -11,11 +11,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
 from queue import Empty, SimpleQueue
 from types import CodeType
 from typing import Any, Protocol
 
 from consumerd.wire.board_writer import LaneWriter
+from consumerd.worker.attempts.attempt import Attempt
 from consumerd.worker.attempts.forked_child import leave_if_child
 from consumerd.worker.attempts.interruption import ThreadGuard
 from consumerd.worker.attempts.maker import AttemptMaker
@@ -23,12 +26,14 @@ from consumerd.worker.tasks.interrupts import Interrupts
 from consumerd.worker.tasks.running import RUNNING
 from consumerd.worker.window.in_hand import InHand
 
+OnEnded = Callable[[Sequence[InHand]], bool]
+"""Is told of the tasks whose attempts have ended, together as far as they have; whether `wait` is to return."""
+
 
 class Lanes(Protocol):
     """Makes attempts, as many at once as there are lanes. `on_ended` is called in the loop's thread, within `wait`."""
 
-    on_ended: Callable[[InHand], bool]
-    """Is told of each task whose attempt has ended; whether `wait` is to return."""
+    on_ended: OnEnded
 
     @property
     def width(self) -> int:
@@ -70,7 +75,7 @@ class ThreadLanes:
 
         ahead: how many tasks may wait in the queue.
         """
-        self.on_ended: Callable[[InHand], bool] = lambda task: True
+        self.on_ended: OnEnded = lambda tasks: True
         self.guards: dict[int, ThreadGuard] = {}
         self._maker_of = maker_of
         self._codes = codes
@@ -114,8 +119,9 @@ class ThreadLanes:
             with suppress(BlockingIOError):
                 os.eventfd_read(self._wake_fd)
         while self._ended:
-            self._given -= 1
-            self.on_ended(self._ended.popleft())
+            ended = [self._ended.popleft() for _ in range(len(self._ended))]
+            self._given -= len(ended)
+            self.on_ended(ended)
 
     def close(self) -> None:
         for _ in self._threads:
@@ -164,31 +170,41 @@ class EventLoopLanes:
         interrupts: Interrupts,
         lanes: Sequence[LaneWriter],
         get_loop: Callable[[], asyncio.AbstractEventLoop],
+        *,
+        ahead: int,
     ) -> None:
-        """get_loop: the consumer's event loop; whoever made it closes it."""
-        self.on_ended: Callable[[InHand], bool] = lambda task: True
+        """get_loop: the consumer's event loop; whoever made it closes it. ahead: how many tasks may wait for a lane."""
+        self.on_ended: OnEnded = lambda tasks: True
         self._maker = maker
         self._interrupts = interrupts
         self.width = len(lanes)
         self._free = list(reversed(lanes))
+        self._ahead = ahead
+        self._work: deque[InHand] = deque()
         self._loop = get_loop()
+        self._context = copy_context()  # of each task, as `pre_consume` has left it: none sees what another has set
+        self._ended: list[InHand] = []
         self._error: BaseException | None = None
         self.coroutines: dict[int, asyncio.Task[Any]] = {}  # by lane: the event loop itself holds them weakly
 
     @property
     def room(self) -> int:
-        return len(self._free)
+        return len(self._free) + self._ahead - len(self._work)
 
     def start(self, task: InHand) -> None:
-        task.lane = lane = self._free.pop()
-        lane.run(task.task)
-        self.coroutines[lane.number] = self._loop.create_task(self._run(task))
+        self._work.append(task)
+        if self._free:
+            self._begin_next()
 
     def take_back(self) -> list[InHand]:
-        return []
+        taken = [*self._work]
+        self._work.clear()
+        return taken
 
     def wait(self, seconds: float) -> None:
-        if not self.coroutines:
+        while self._work and self._free:
+            self._begin_next()  # an interrupt has kept it from that
+        if not (self.coroutines or self._ended):
             self._interrupts.wait(seconds)
         elif seconds <= 0 or self._interrupts.are_set():
             self._loop.call_soon(self._loop.stop)
@@ -211,10 +227,17 @@ class EventLoopLanes:
         self._interrupts.calm()
         self._loop.stop()
 
-    async def _run(self, task: InHand) -> None:
+    def _begin_next(self) -> None:
+        task = self._work.popleft()
+        attempt = task.attempt
+        task.lane = lane = self._free.pop()
+        lane.run(attempt.task)
+        self.coroutines[lane.number] = self._loop.create_task(self._run(task, attempt), context=self._context.copy())
+
+    async def _run(self, task: InHand, attempt: Attempt) -> None:
         RUNNING.set(task)
         try:
-            task.ended = await self._maker.make_whole_async(task.attempt)
+            task.ended = await self._maker.make_whole_async(attempt)
         except BaseException as error:  # noqa: BLE001 - as the top of a thread
             task.error = error
         leave_if_child()
@@ -222,8 +245,20 @@ class EventLoopLanes:
         lane.rest()
         self._free.append(lane)
         del self.coroutines[lane.number]
+        if self._loop.is_closed():
+            return  # this is how a coroutine ends for which nobody waits any more
+        if self._work and not self._interrupts.are_set():
+            self._begin_next()
+        if not self._ended:
+            tell = partial(self._loop.call_soon, self._take_ended, context=self._context)
+            self._loop.call_soon(tell)  # once those that begin now wait themselves
+        self._ended.append(task)
+
+    def _take_ended(self) -> None:
+        """Tell of all that has ended in a turn of the event loop."""
+        ended, self._ended = self._ended, []
         try:
-            is_to_look_up = self.on_ended(task)
+            is_to_look_up = self.on_ended(ended)
         except BaseException as error:  # noqa: BLE001 - as above: whoever waits raises it
             self._error, is_to_look_up = error, True
         if is_to_look_up:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import Any, ClassVar
 
@@ -208,6 +209,37 @@ def test_an_error_of_our_own_where_an_attempt_has_ended_is_raised_and_not_lost(b
     with pytest.raises(ZeroDivisionError):
         run.turn(100)
     lanes.close()
+    run.stop()
+
+
+def test_a_coroutine_sees_what_pre_consume_has_set_and_nothing_of_another_task() -> None:
+    tenant = ContextVar("tenant", default="nobody")
+
+    class Setting(Awaited):
+        def pre_consume(self) -> None:
+            tenant.set("all")
+
+        def handle(self, offset: int, record: Any) -> object:
+            self.seen.append(tenant.get())
+            tenant.set(str(offset))
+            return None
+
+    context = copy_context()
+    run = context.run(lambda: ended(run_of(Setting, [{}] * 20)))
+    assert run.consumer.seen == ["all"] * 20
+
+
+@BOTH_LANES
+def test_of_what_the_lanes_were_given_a_stop_begins_hardly_any(base: type[Threaded]) -> None:
+    class Stopped(base):  # type: ignore[misc,valid-type]  # a class that is a parameter
+        def handle(self, offset: int, record: Any) -> object:
+            self.seen.append(offset)
+            run.interrupts.set(Interrupt.STOP)
+            return None
+
+    run = run_of(Stopped, [{}] * 50)
+    assert run.loop.run() is WorkerExit.DRAINED
+    assert len(run.consumer.seen) <= (WIDTH if base.is_async else 2 * WIDTH)
     run.stop()
 
 

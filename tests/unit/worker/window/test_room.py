@@ -76,6 +76,7 @@ def test_what_is_in_hand_ends_in_a_pause_and_the_board_says_that_it_is_one() -> 
     run.consumer.let_go.set()
     while run.source.unsettled():
         run.turn()
+    run.turn()
     assert (run.board.read().hold, run.done < 40) == (Hold.PAUSED, True)
     run.interrupts.is_paused = False
     run.until_idle()
@@ -99,6 +100,7 @@ def test_tasks_end_while_their_source_is_away_and_the_board_says_that_it_is() ->
     run.consumer.let_go.set()
     while source.unsettled():
         run.turn()
+    run.turn()
     reading = run.board.read()
     assert (reading.flags, 10 <= reading.handled < 40) == (BoardFlag.SOURCE_AWAY, True)
     source.is_away = False
