@@ -64,6 +64,14 @@ class ClaimedTableContract:
         assert (again.attempts, again.id) == (4, "tasks:1")
         assert again.first_at == pytest.approx(NOW - 5, abs=5.0)  # by the clock of the database, which may be another's
 
+    def test_a_claim_on_a_server_knows_since_when_its_rows_were_due(self, bench: TableBench) -> None:
+        bench.enqueue("x", "y")
+        bench.execute(f"UPDATE {bench.claims} SET due_at = due_at - 40 WHERE id = 1")
+        first, last = bench.rows("due_at")
+        source = bench.source()
+        known = source.due_between(fetched(source))
+        assert known == (pytest.approx((first, last), abs=0.01) if bench.is_server else None)
+
     def test_fresh_rows_and_rows_that_are_tried_again_take_turns(self, bench: TableBench) -> None:
         source = bench.source()
         bench.enqueue(*({"number": number} for number in range(6)))

@@ -20,7 +20,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: ignore[attr-defined]  # public
 
-from consumerd.clock import monotonic
+from consumerd.clock import monotonic, wall
 from consumerd.consumers import KafkaBaseConsumer
 from consumerd.errors import SourceAwayError, SourceRefusedError, StoreAwayError, UndecodableError
 from consumerd.model.outcome import DONE, Dead
@@ -311,6 +311,14 @@ def is_produced(seat: Seat, count: int) -> bool:
     except KafkaException:
         return False
     return True
+
+
+def test_a_batch_knows_when_its_messages_were_written(seat: Seat, opened: Opened):
+    began_at = wall()
+    produce(seat.brokers, seat.topic, numbered(3))
+    source = opened()
+    first, last = source.due_between(next_batch(source)) or (0.0, 0.0)
+    assert began_at - 1 <= first <= last <= wall() + 1
 
 
 def test_an_empty_partition_is_committed_at_its_end(seat: Seat, opened: Opened):

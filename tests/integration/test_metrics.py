@@ -32,7 +32,11 @@ def value(found: list[Sample], **labels: str) -> float:
 
 def calls_of(found: dict[str, list[Sample]]) -> float:
     """Of the handler, of all pools together."""
-    return sum(each.value for each in found["consumerd_handler_seconds"] if each.name.endswith("_count"))
+    return count_of(found["consumerd_handler_seconds"])
+
+
+def count_of(histogram: list[Sample]) -> float:
+    return sum(each.value for each in histogram if each.name.endswith("_count"))
 
 
 def test_counts_outlive_the_workers_that_made_them(state_dir: Path) -> None:
@@ -61,6 +65,8 @@ def test_counts_outlive_the_workers_that_made_them(state_dir: Path) -> None:
     assert killed
     assert rows <= value(found["consumerd_tasks"], outcome="done") <= rows + most_twice
     assert rows <= calls_of(found) <= rows + most_twice
+    crashes = value(found["consumerd_worker_ends"], cause="crashed", end="SIGKILL")
+    assert crashes == len(killed)
 
 
 def test_the_json_has_what_the_text_has(state_dir: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
+from msgspec.structs import asdict
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -20,7 +21,7 @@ from prometheus_client.core import (
 )
 
 from consumerd.metrics.own import CONSUMER, own_families
-from consumerd.wire.metrics import Metrics, PoolMetrics
+from consumerd.wire.metrics import Histogram, Metrics, PoolMetrics
 from consumerd.wire.status import LimitStatus, PoolStatus, ScheduleStatus, Status
 
 
@@ -30,10 +31,22 @@ def families(metrics: Metrics) -> Iterator[Metric]:
     yield from _of_master(status)
     yield from (_gauge(name, documentation, value, status.pools) for name, documentation, value in GAUGES)
     yield from (_counter(name, documentation, value, status.pools) for name, documentation, value in COUNTERS)
-    yield _tasks(status.pools)
+    yield _tasks(metrics)
     yield from _lag(status.pools)
     yield from _limits(status.limits)
-    yield _calls(metrics)
+    yield _histogram(
+        "consumerd_handler_seconds",
+        "How long the handler took; of quick tasks one after the other, each as long as they in the mean.",
+        lambda pool: pool.calls,
+        metrics.pools,
+    )
+    yield _histogram(
+        "consumerd_behind_seconds",
+        "For how long tasks had been due when they were handled.",
+        lambda pool: pool.behind,
+        metrics.pools,
+    )
+    yield from _batches(metrics.pools)
     yield from own_families(metrics.pools)
     yield _ends(metrics.pools)
     yield _counted(
@@ -131,13 +144,15 @@ def _sum(pool: PoolStatus, field: str) -> float:
     return sum(number for number in found if isinstance(number, int))
 
 
-def _tasks(pools: Sequence[PoolStatus]) -> Metric:
+def _tasks(metrics: Metrics) -> Metric:
     family = CounterMetricFamily(
-        "consumerd_tasks", "Tasks that came to an end, by what became of them.", labels=[CONSUMER, "outcome"]
+        "consumerd_tasks", "Tasks that were handled, by what became of them.", labels=[CONSUMER, "outcome"]
     )
-    for pool in pools:
+    for pool in metrics.status.pools:
         family.add_metric([pool.name, "done"], pool.handled)
-        family.add_metric([pool.name, "failed"], pool.failed)
+    for each in metrics.pools:
+        for outcome, count in asdict(each.outcomes).items():
+            family.add_metric([each.name, outcome.replace("_", " ")], count)
     return family
 
 
@@ -174,17 +189,26 @@ def _limits(limits: Sequence[LimitStatus]) -> Iterator[Metric]:
         yield family
 
 
-def _calls(metrics: Metrics) -> Metric:
-    family = HistogramMetricFamily(
-        "consumerd_handler_seconds",
-        "How long the handler took; of quick tasks one after the other, each as long as they in the mean.",
-        labels=[CONSUMER],
-    )
-    bounds = [*(f"{bound:g}" for bound in metrics.bounds_s), "+Inf"]
-    for pool in metrics.pools:
-        buckets = list(zip(bounds, accumulate(pool.calls.counts), strict=True))
-        family.add_metric([pool.name], buckets, pool.calls.sum_s)
+def _histogram(
+    name: str, documentation: str, found: Callable[[PoolMetrics], Histogram | None], pools: Sequence[PoolMetrics]
+) -> Metric:
+    family = HistogramMetricFamily(name, documentation, labels=[CONSUMER])
+    for pool in pools:
+        histogram = found(pool)
+        if histogram is not None:
+            bounds = [*(str(float(bound)) for bound in histogram.bounds_s), "+Inf"]
+            buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
+            family.add_metric([pool.name], buckets, histogram.sum_s)
     return family
+
+
+def _batches(pools: Sequence[PoolMetrics]) -> Iterator[Metric]:
+    batches = CounterMetricFamily("consumerd_batches", "Calls of handle_batch.", labels=[CONSUMER])
+    batched = CounterMetricFamily("consumerd_batch_tasks", "Tasks that it was called with.", labels=[CONSUMER])
+    for pool in pools:
+        batches.add_metric([pool.name], pool.batches)
+        batched.add_metric([pool.name], pool.batched)
+    yield from (batches, batched)
 
 
 def _ends(pools: Sequence[PoolMetrics]) -> Metric:

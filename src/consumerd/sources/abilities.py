@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from consumerd.errors import SourceAwayError
 from consumerd.model.task import Task, TaskId
+from consumerd.sources.contract import Batch
 from consumerd.wire.status import ScheduleStatus
 
 RENEWED_AFTER = 1 / 3
@@ -48,6 +49,14 @@ class TellsTrouble(Protocol):
 
     def trouble(self) -> SourceAwayError | None:
         """What is wrong now; asked after each fetch. The loop's thread."""
+
+
+@runtime_checkable
+class Dated(Protocol):
+    """A source that knows when its tasks became due."""
+
+    def due_between(self, batch: Batch) -> tuple[float, float] | None:
+        """When the first and the last of them did, on the wall clock; None where nobody knows. The loop's thread."""
 
 
 @runtime_checkable

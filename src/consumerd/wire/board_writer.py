@@ -6,10 +6,13 @@ Runs in workers and the foreground. The loop's thread calls it, but `attempt_goe
 from __future__ import annotations
 
 from consumerd.clock import SYSTEM_CLOCK, Clock
+from consumerd.model.outcome import Outcome
 from consumerd.model.suspects import shown
 from consumerd.model.task import Task
-from consumerd.wire import board, durations, recent
+from consumerd.wire import board, counters, recent
 from consumerd.wire.board import NONE, Hold, WorkerState
+from consumerd.wire.counters import Counter
+from consumerd.wire.histograms import BEHIND, CALLS
 
 
 class LaneWriter:
@@ -180,7 +183,22 @@ class BoardWriter:
 
     def note_calls(self, calls: int, took_s: float) -> None:
         """So many calls of the handler took so long together."""
-        durations.note(self._words, calls, took_s)
+        CALLS.note(self._words, calls, took_s)
+
+    def note_behind(self, tasks: int, due_s: float) -> None:
+        """So many tasks are handled that have been due for so long; a clock apart may say that they are not yet."""
+        BEHIND.note(self._words, tasks, tasks * max(0.0, due_s))
+
+    def note_outcome(self, outcome: Outcome, *, was_tried: bool) -> None:
+        """One has come to this end. was_tried: an attempt was made at it. What is done is for `note_done`."""
+        counter = counters.counter_of(outcome) if was_tried else Counter.PUT_OFF
+        if counter is not None:
+            self._words[counters.AT + counter] += 1
+
+    def note_batch(self, tasks: int) -> None:
+        """So many are handled together, by one call."""
+        self._words[counters.AT + Counter.BATCHES] += 1
+        self._words[counters.AT + Counter.BATCHED] += tasks
 
     def note_given_up(self) -> None:
         """One is not run any more, because it kills workers."""

@@ -9,11 +9,23 @@ from msgspec import Meta, Struct
 from consumerd.wire.status import Status
 
 
-class Calls(Struct, frozen=True):
-    """How long the calls of a consumer's handler took since the master started, those of dead workers too."""
+class Histogram(Struct, frozen=True):
+    """Of all workers since the master started, the dead ones too."""
 
-    counts: Annotated[list[int], Meta(description="Of each of `bounds_s`, how many took at most so long; then more.")]
+    bounds_s: list[float]
+    counts: Annotated[
+        list[int], Meta(description="How many were at most so long as each bound, and longer than the one before it.")
+    ]
     sum_s: float
+
+
+class Outcomes(Struct, frozen=True):
+    """What became of tasks that are not done. A task that is tried again is counted again."""
+
+    retried: Annotated[int, Meta(description="They wait for their next attempt.")] = 0
+    dead: int = 0
+    expired: int = 0
+    put_off: Annotated[int, Meta(description="They wait, and no attempt was made.")] = 0
 
 
 class Ends(Struct, frozen=True):
@@ -35,20 +47,25 @@ class PoolMetrics(Struct, frozen=True):
     """What `status` does not have of a pool."""
 
     name: str
-    calls: Calls
+    calls: Annotated[Histogram, Meta(description="How long calls of the handler took.")]
     ends: list[Ends]
     events: Annotated[dict[str, int], Meta(description="How often which event has come.")]
     own: Annotated[dict[str, float], Meta(description="What the consumer's code counts: `wire.own_figures`.")] = {}
     partitions: Annotated[
         dict[str, int], Meta(description="How many were assigned to a worker, revoked from one, and lost.")
     ] = {}
+    behind: Annotated[Histogram | None, Meta(description="For how long tasks had been due when they were handled.")] = (
+        None
+    )
+    outcomes: Outcomes = Outcomes()
+    batches: Annotated[int, Meta(description="How often `handle_batch` was called.")] = 0
+    batched: Annotated[int, Meta(description="With how many tasks.")] = 0
     destinations: Annotated[Destinations | None, Meta(description="null: no task has named one.")] = None
 
 
 class Metrics(Struct, frozen=True):
     """All numbers as they are now."""
 
-    bounds_s: list[float]
     status: Status
     pools: list[PoolMetrics]
     events: Annotated[dict[str, int], Meta(description="Of the master's own events, how often which has come.")]

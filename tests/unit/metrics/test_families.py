@@ -8,8 +8,8 @@ from pathlib import Path
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from consumerd.metrics.exposition import text
-from consumerd.wire.durations import BOUNDS_S
-from consumerd.wire.metrics import Calls, Destinations, Ends, Metrics, PoolMetrics
+from consumerd.wire.histograms import CALLS
+from consumerd.wire.metrics import Destinations, Ends, Histogram, Metrics, Outcomes, PoolMetrics
 from consumerd.wire.status import LimitStatus, Status
 
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
@@ -33,14 +33,17 @@ def limit(key: str | None, running: int) -> LimitStatus:
 
 JOBS = PoolMetrics(
     name="shop/jobs",
-    calls=Calls([1] * (len(BOUNDS_S) + 1), 2.5),
+    calls=Histogram(list(CALLS.bounds_s), [1] * (len(CALLS.bounds_s) + 1), 2.5),
+    behind=Histogram([1.0, 60.0], [3, 0, 2], 700.0),
+    outcomes=Outcomes(retried=4, dead=3, expired=2, put_off=1),
+    batches=2,
+    batched=9,
     ends=[Ends("killed", "SIGKILL", 2)],
     events={"worker_ready": 3},
     partitions={"assigned": 8, "revoked": 3},
     destinations=Destinations({"closed": 5, "open": 1}, 40),
 )
 METRICS = Metrics(
-    bounds_s=list(BOUNDS_S),
     status=Status(
         version="1.2.3",
         pid=1,
@@ -81,7 +84,15 @@ def test_what_is_of_no_pool_is_the_masters() -> None:
 
 def test_buckets_add_up() -> None:
     buckets = [each.value for each in FAMILIES["consumerd_handler_seconds"].samples if each.name.endswith("_bucket")]
-    assert buckets == list(range(1, len(BOUNDS_S) + 2))
+    assert buckets == list(range(1, len(CALLS.bounds_s) + 2))
+    behind = {sample.labels["le"]: sample.value for sample in FAMILIES["consumerd_behind_seconds"].samples[:3]}
+    assert behind == {"1.0": 3, "60.0": 3, "+Inf": 5}
+
+
+def test_what_becomes_of_tasks_is_told_apart() -> None:
+    found = {sample.labels["outcome"]: sample.value for sample in FAMILIES["consumerd_tasks"].samples}
+    assert found == {"retried": 4, "dead": 3, "expired": 2, "put off": 1}
+    assert (values("consumerd_batches"), values("consumerd_batch_tasks")) == ({("shop/jobs",): 2}, {("shop/jobs",): 9})
 
 
 def test_destinations_and_partitions_are_counted_without_their_names() -> None:

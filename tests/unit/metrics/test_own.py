@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 
 from consumerd.metrics.own import own_families
-from consumerd.wire.metrics import Calls, PoolMetrics
+from consumerd.wire.metrics import Histogram, PoolMetrics
 
 
 def pool(name: str, *figures: tuple[str, str, str, dict[str, str], float]) -> PoolMetrics:
     own = {
         json.dumps([kind, family, sample, labels, "help", ""]): value for kind, family, sample, labels, value in figures
     }
-    return PoolMetrics(name, Calls([], 0.0), [], {}, own)
+    return PoolMetrics(name, Histogram([], [], 0.0), [], {}, own)
 
 
 def samples(*pools: PoolMetrics) -> list[tuple[str, str, dict[str, str], float]]:

@@ -28,7 +28,6 @@ from consumerd.model.limits import SECOND_NS
 from consumerd.model.slots import LOOPING
 from consumerd.version import __version__
 from consumerd.wire.destination_rows import counts_by_consumer
-from consumerd.wire.durations import BOUNDS_S
 from consumerd.wire.messages import CancelTask, Wake
 from consumerd.wire.metrics import Metrics
 from consumerd.wire.shared_table import SharedTable
@@ -89,7 +88,7 @@ class Controls:
         """All numbers."""
         found = counts_by_consumer(self.table, int(clock.monotonic() * SECOND_NS))
         pools = [pool_metrics(pool, self.happened, found.get(pool.consumer)) for pool in self.pools]
-        return Metrics(list(BOUNDS_S), self.status(), pools, dict(self.happened.events[""]))
+        return Metrics(self.status(), pools, dict(self.happened.events[""]))
 
     @property
     def table(self) -> SharedTable:

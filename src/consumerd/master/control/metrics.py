@@ -4,23 +4,33 @@ from __future__ import annotations
 
 from consumerd.master.control.happened import Happened
 from consumerd.master.pools.pool import Pool
+from consumerd.wire import histograms
 from consumerd.wire.destination_rows import DestinationCounts
-from consumerd.wire.metrics import Calls, Destinations, Ends, PoolMetrics
+from consumerd.wire.histograms import BEHIND, CALLS
+from consumerd.wire.metrics import Destinations, Ends, Histogram, Outcomes, PoolMetrics
 
 
 def pool_metrics(pool: Pool, happened: Happened, counts: DestinationCounts | None) -> PoolMetrics:
     """counts: of its destinations."""
     tally, living, name = pool.tally, pool.workers.values(), pool.consumer
-    calls = tally.calls(living)
+    retried, dead, expired, put_off, batches, batched = tally.numbers(living)
     return PoolMetrics(
         name=name,
-        calls=Calls(list(calls.counts), round(calls.sum_s, 6)),
+        calls=_histogram(CALLS, tally.histogram(CALLS, living)),
+        behind=_histogram(BEHIND, tally.histogram(BEHIND, living)),
+        outcomes=Outcomes(retried=retried, dead=dead, expired=expired, put_off=put_off),
+        batches=batches,
+        batched=batched,
         ends=[Ends(cause, end, count) for (cause, end), count in sorted(happened.ends[name].items())],
         events=dict(happened.events[name]),
         own=tally.figures(living),
         partitions=dict(happened.partitions[name]),
         destinations=None if counts is None else _destinations(counts),
     )
+
+
+def _histogram(which: histograms.Histogram, found: histograms.Counts) -> Histogram:
+    return Histogram(list(which.bounds_s), list(found.counts), round(found.sum_s, 6))
 
 
 def _destinations(counts: DestinationCounts) -> Destinations:

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from consumerd.master.pools.worker import Worker
-from consumerd.wire import durations, own_figures
+from consumerd.wire import counters, histograms, own_figures
 from consumerd.wire.board import Reading
-from consumerd.wire.durations import Durations, durations_in
+from consumerd.wire.counters import Counted, counted_in
+from consumerd.wire.histograms import BEHIND, CALLS, Histogram
 from consumerd.wire.own_figures import Figures, counted, figures_in
 from consumerd.wire.recent import KEPT, Recent, recent_in, together
 
@@ -37,12 +38,16 @@ class Counts:
 class Tally:
     """The boards of a pool's dead workers, added up.
 
-    recent: what became of late of their tasks; took: how long calls of the handler did; own: what their code counted.
+    recent: what became of late of their tasks; lengths: how long calls of the handler took, and how late tasks were;
+    counted: what else they counted; own: what their code did.
     """
 
     dead: Counts = field(default_factory=Counts)
     recent: Recent = field(default_factory=Recent)
-    took: Durations = field(default_factory=Durations)
+    lengths: dict[Histogram, histograms.Counts] = field(
+        default_factory=lambda: {each: each.nothing for each in (CALLS, BEHIND)}
+    )
+    counted: Counted = counters.NOTHING
     own: Figures = field(default_factory=dict)
 
     def add_dead(self, worker: Worker) -> None:
@@ -53,7 +58,9 @@ class Tally:
             self.dead.unsettled = 0  # it comes again, and is counted then
             words = worker.ends.board.words
             self.recent = together([self.recent, recent_in(words)])
-            self.took = durations.together([self.took, durations_in(words)])
+            for histogram, dead in self.lengths.items():
+                self.lengths[histogram] = histograms.together([dead, histogram.read(words)])
+            self.counted = counters.together([self.counted, counted_in(words)])
             self.own = own_figures.together([self.own, counted(figures_in(words))])
 
     def begin_anew(self, now: float) -> None:
@@ -67,20 +74,26 @@ class Tally:
             counts.add(reading)
         return counts
 
-    def calls(self, living: Iterable[Worker]) -> Durations:
-        """Of all calls of the handler, whoever made them."""
-        boards = (worker.ends.board.words for worker in living if worker.reading() is not None)
-        return durations.together([self.took, *map(durations_in, boards)])
+    def histogram(self, which: Histogram, living: Iterable[Worker]) -> histograms.Counts:
+        """Of the dead and the living."""
+        return histograms.together([self.lengths[which], *map(which.read, _boards(living))])
+
+    def numbers(self, living: Iterable[Worker]) -> Counted:
+        """What they have counted, each `Counter`."""
+        return counters.together([self.counted, *map(counted_in, _boards(living))])
 
     def figures(self, living: Iterable[Worker]) -> dict[str, float]:
         """What the consumer's own code has counted, in all of them."""
-        boards = (worker.ends.board.words for worker in living if worker.reading() is not None)
-        return own_figures.together([self.own, *map(figures_in, boards)])
+        return own_figures.together([self.own, *map(figures_in, _boards(living))])
 
     def failures_in_a_row(self, living: Iterable[Worker]) -> int:
         """How many attempts, whoever made them, have failed since one last succeeded; 0 while they are too few to
         tell.
         """
-        boards = (worker.ends.board.words for worker in living if worker.reading() is not None)
-        failures = len(together([self.recent, *map(recent_in, boards)]).failed_ns)
+        failures = len(together([self.recent, *map(recent_in, _boards(living))]).failed_ns)
         return failures if failures >= KEPT else 0
+
+
+def _boards(living: Iterable[Worker]) -> list[memoryview]:
+    """The words of those that can be believed."""
+    return [worker.ends.board.words for worker in living if worker.reading() is not None]

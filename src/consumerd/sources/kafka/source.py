@@ -98,6 +98,13 @@ class KafkaSource:
         assigned = cast("BatchInHand", batch).assigned
         return assigned is None or not assigned.is_fenced
 
+    def due_between(self, batch: Batch) -> tuple[float, float] | None:
+        """By the timestamps of its messages; not of what the user's own `iterate_task` makes of them."""
+        if self.facade.iteration is not None:
+            return None
+        (first_kind, first), (last_kind, last) = batch.raws[0].timestamp(), batch.raws[-1].timestamp()
+        return (first / 1000, last / 1000) if first_kind and last_kind else None
+
     def trouble(self) -> SourceAwayError | None:
         """What keeps records from coming, or those of some partition, whatever is handed out meanwhile."""
         return self._health.trouble

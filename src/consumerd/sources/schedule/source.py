@@ -80,6 +80,10 @@ class ScheduleSource:
         self._context.worker.wait(timeout_s)
         return None
 
+    def due_between(self, batch: Batch) -> tuple[float, float]:
+        scheduled_at = cast("TickBatch", batch).claimed.scheduled_at
+        return scheduled_at, scheduled_at
+
     def look_now(self) -> None:
         self._look_at = 0.0
 

@@ -19,7 +19,7 @@ class TableBatch:
 
     token: of the claim.
     leased_at: when the lease began, or was renewed last, on the monotonic clock.
-    due_since: since when the first of them was due; None where that is not known.
+    due_between: since when the first and the last of them were due, by the database's clock; None where nobody knows.
     unsettled: how many rows are not settled durably.
     is_lost: others have taken some.
     is_left: the loop has left it, and nothing of it runs.
@@ -36,7 +36,7 @@ class TableBatch:
         self.decode = decode
         self.token = token
         self.leased_at = 0.0
-        self.due_since: float | None = None
+        self.due_between: tuple[float, float] | None = None
         self.unsettled = len(raws)
         self.is_lost = self.is_left = False
         self.apart: dict[int, bool] = {}

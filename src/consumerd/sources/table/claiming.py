@@ -59,7 +59,7 @@ class Claiming:
             return None
         batch = TableBatch(self._options.table, lease.owner, *self._read(rows))
         waited = [row[len(self._options.id_column) + 2] for row in rows]
-        batch.due_since = None if None in waited else min(waited)
+        batch.due_between = None if None in waited else (min(waited), max(waited))
         return batch
 
     def _claim(self, connection: Connection, lease: Lease, limit: int) -> Sequence[ClaimedRow]:

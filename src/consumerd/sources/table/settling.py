@@ -70,10 +70,10 @@ class Settling:
     def note_free(self, batch: TableBatch, indexes: Sequence[int]) -> None:
         """The rows at these indexes were never begun: anybody may have them."""
         for start, stop in runs(indexes):
-            if batch.due_since is None:
+            if batch.due_between is None:
                 self._note(batch, start, stop, self.sql.claims.free)
             else:
-                self._note(batch, start, stop, self.sql.free, since=batch.due_since)
+                self._note(batch, start, stop, self.sql.free, since=batch.due_between[0])
 
     def note_resolved(self, keys: Sequence[object]) -> None:
         """A dead row is done after all; its key is one of these."""

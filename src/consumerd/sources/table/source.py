@@ -86,12 +86,11 @@ class TableSource:
         self._database.read(lambda connection: None)
 
     def fetch(self, limit: int, timeout_s: float) -> Batch | None:
-        clock = self._context.clock
-        deadline = clock.monotonic() + timeout_s
+        deadline = self._context.clock.monotonic() + timeout_s
         was_full = limit <= 0 and self._in_hand() > 0
         while True:
             batch = self._claim(min(limit, self._options.batch_size))
-            left_s = deadline - clock.monotonic()
+            left_s = deadline - self._context.clock.monotonic()
             if batch is not None or left_s <= 0 or (was_full and not self._in_hand()):
                 return batch  # what was outstanding is settled: there is room again
             if not self._rounds.wait(left_s, is_full=limit <= 0):
@@ -110,6 +109,9 @@ class TableSource:
         self._transactions.forget(task_id)
         self._settling.note_resolved(self._keys_of(task_id))
         self._settle_now()
+
+    def due_between(self, batch: Batch) -> tuple[float, float] | None:
+        return cast("TableBatch", batch).due_between
 
     def transaction(self, task: Task) -> AbstractContextManager[Connection]:
         return self._transactions.of(task, self._keys_of)

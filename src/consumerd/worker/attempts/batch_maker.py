@@ -45,6 +45,7 @@ class BatchMaker:
     def make(self, handed: Sequence[BatchTask[Any]]) -> list[Ending] | None:
         """One attempt at each; None where it has failed for all of several: then each is to be tried by itself."""
         began = self._clock.monotonic()
+        self._board.note_batch(len(handed))
         try:
             result = self._handle(tasks=list(handed))
             self._board.note_calls(1, self._clock.monotonic() - began)

@@ -17,7 +17,7 @@ from consumerd.model.parked import ParkedTask
 from consumerd.parking.thread import StoreThread
 from consumerd.sources.abilities import KeepsRows
 from consumerd.sources.contract import Source
-from consumerd.worker.attempts.attempt import Attempt, Conclusion
+from consumerd.worker.attempts.attempt import Attempt, Conclusion, Unfinished
 from consumerd.worker.attempts.breaker import Breaker
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.parked_rows import parked_fact, parked_task, unparked
@@ -181,6 +181,8 @@ class DueTasks:
         else:
             if conclusion.was_tried:
                 self._board.note_failed()
+            assert not isinstance(conclusion.outcome, Unfinished)
+            self._board.note_outcome(conclusion.outcome, was_tried=conclusion.was_tried)
             again = parked_task(consumer, conclusion, self._clock.wall())
             is_ours = self._store.call(lambda store: store.park_again(again, owner))
             if is_ours:

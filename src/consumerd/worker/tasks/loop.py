@@ -22,6 +22,7 @@ from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.handling import Handling, Parts
 from consumerd.worker.tasks.interrupts import Interrupt
 from consumerd.worker.tasks.running import RUNNING
+from consumerd.worker.tasks.time_behind import TimeBehind
 
 IDLE_FETCH_S = 0.4
 """So long a source may wait for its next task, and an idle worker for whatever cannot break into that wait."""
@@ -46,6 +47,7 @@ class Loop:
         self._settling = parts.settling
         self._gate = parts.gate
         self._handling = handling
+        self._time_behind = TimeBehind(context, parts.source)
         self._clock = context.clock
         self._wait = context.interrupts.wait
         self._exit: WorkerExit | None = None
@@ -158,7 +160,9 @@ class Loop:
         return self._parts.due.is_time and not self._parts.share.rests and self._gate.is_open_for_parked
 
     def _handle(self, batch: Batch | None) -> None:
+        self._time_behind.begin(batch)
         self._go_through(self._handling.handle(batch))
+        self._time_behind.end()
         self._gate.show()
         if self._handling.is_finished:
             self._finish()
