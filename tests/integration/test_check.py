@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,6 +132,28 @@ def test_a_source_that_answers_and_refuses_is_a_mistake(folder: Path, kafka: Kaf
     assert (ended.exit_code, ended.out) == (2, "")
     assert f"c.json: g[0].configs: there is no topic no-such-topic at {kafka.brokers}: create it" in ended.err
     assert check(folder, "c.json", "--no-probe").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "exit_code", "said"),
+    [
+        ("SELECT name, calls AS at_once FROM partner", 0, "remark: its query has 'many' as at_once of wechat"),
+        ("SELECT nam FROM partner", 2, "consumerd.limits.channel.numbers: its query failed: no such column: nam"),
+        ("SELECT name, calls FROM partner", 2, "after the key it needs at_once or per_second"),
+    ],
+)
+def test_the_query_of_a_limits_numbers_is_tried(folder: Path, query: str, exit_code: int, said: str) -> None:
+    with closing(sqlite3.connect(folder / "numbers.sqlite")) as connection, connection:
+        connection.execute("CREATE TABLE partner (name TEXT, calls)")
+        connection.execute("INSERT INTO partner VALUES ('wechat', 'many')")
+    numbers = {"database": "numbers.sqlite", "query": query}
+    limits = {"channel": {"at_once": 5, "numbers": numbers}, "nobodys": {"at_once": 1}}
+    configs = {"brokers": "127.0.0.1:1", "topic_name": "t", "consumer_group": "g", "limits": ["channel"]}
+    listing = entry("jobs:LoginConsumer", configs=configs)
+    ended = check(folder, written(folder, {"consumerd": {"limits": limits}, "g": [listing]}))
+    assert ended.exit_code == exit_code
+    assert said in ended.out + ended.err
+    assert ("limit nobodys\n  remark: no consumer lists it" in ended.out) is (exit_code == 0)
 
 
 def test_every_mistake_of_every_consumer_is_found_in_one_go_in_order(folder: Path) -> None:

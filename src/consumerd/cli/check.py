@@ -1,6 +1,7 @@
 """`consumerd check CONFIG`: everything that is wrong with a configuration, at once; nothing is changed.
 
-User code is imported, and sources are asked for their lag, in a child process for each consumer.
+User code is imported, and sources are asked for their lag, in a child process for each consumer. One more for each
+limit asks for its numbers.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from consumerd.cli.options import json_option
 from consumerd.config.loading import Validated, examine, unreachable_store_problems
 from consumerd.config.problems import Inspection, Problem, in_document_order
 from consumerd.config.schema import json_schema
-from consumerd.config.shape import ConsumerSettings
+from consumerd.config.shape import ConsumerSettings, Document
 from consumerd.inquiry.asking import Answer, Question, ask_all
 
 PROBE_S = 10.0
 WRONG = 2
+UNLISTED = "no consumer lists it in `limits`, so it limits nothing"
 _PARKING = ("consumerd", "parking")
 
 
@@ -65,17 +67,19 @@ def command(config: str | None, as_json: bool, is_probing: bool, with_details: b
     if config is None:
         raise click.UsageError("Missing argument 'CONFIG'.")
     validated = examine(config)
-    looks = _look(validated, is_probing=is_probing)
-    of_consumers = (problem for look in looks for problem in look.found.problems)
-    document = validated.document
+    looks, document = _look(validated, is_probing=is_probing), validated.document
+    limits = {} if document is None or validated.problems else _look_at_limits(document, is_probing=is_probing)
+    found = (*(look.found for look in looks), *limits.values())
+    of_consumers = (problem for each in found for problem in each.problems)
     unreachable = () if document is None else unreachable_store_problems(document, os.geteuid())
     problems = in_document_order([*validated.problems, *unreachable, *of_consumers], validated.data)
     if as_json:
-        _print_json(config, problems, looks)
+        _print_json(config, problems, looks, limits)
     elif problems:
         _print_problems(problems, with_details=with_details)
     else:
         _print_looks(looks)
+        _print_limits(limits)
     return WRONG if problems else 0
 
 
@@ -88,6 +92,20 @@ def _look(validated: Validated, *, is_probing: bool) -> list[Look]:
     questions = [Question("consumerd.worker.inspect", each, more_s=PROBE_S) for each in asked]
     answered = zip(consumers, ask_all(questions), strict=True)
     return [Look(consumer, inspection_of(consumer, answer)) for consumer, answer in answered]
+
+
+def _look_at_limits(document: Document, *, is_probing: bool) -> dict[str, Inspection]:
+    """Of each limit whether a consumer lists it, and what a child says that has asked for its numbers."""
+    defined, listed = document.settings.limits, {name for each in document.consumers for name in each.common.limits}
+    found = {name: Inspection() if name in listed else Inspection(remarks=(UNLISTED,)) for name in defined}
+    tried = [name for name, limit in defined.items() if limit.numbers is not None and is_probing]
+    about = {"directory": str(document.directory), "origin": document.origin}
+    asked = [{"name": name, "limit": defined[name].model_dump_json(), **about} for name in tried]
+    questions = [Question("consumerd.limits.trial", each, timeout_s=PROBE_S) for each in asked]
+    for name, answer in zip(tried, ask_all(questions), strict=True):
+        of_child = msgspec.convert(answer.found or {"away": f"its query {answer.ending}"}, Inspection)
+        found[name] = replace(of_child, remarks=(*found[name].remarks, *of_child.remarks))
+    return found
 
 
 def _parking(validated: Validated) -> str | None:
@@ -112,12 +130,16 @@ def _unanswered(consumer: ConsumerSettings, answer: Answer) -> Problem:
     return consumer.place.problem(sentence, consumer.module_key, details=answer.output)
 
 
-def _print_json(config: str, problems: list[Problem], looks: list[Look]) -> None:
+def _print_json(config: str, problems: list[Problem], looks: list[Look], limits: dict[str, Inspection]) -> None:
     result = {
         "config": config,
         "is_valid": not problems,
         "problems": [problem.as_json() for problem in problems],
         "consumers": [look.as_json() for look in looks],
+        "limits": [
+            {"name": name, "remarks": list(found.remarks), "not_reachable": found.away}
+            for name, found in limits.items()
+        ],
     }
     click.echo(json.dumps(result, indent=2))
 
@@ -143,6 +165,17 @@ def _print_looks(looks: list[Look]) -> None:
         for change in look.found.changes:
             _print_note(f"warning: {change['why']}: {change['statement']}")
         for remark in look.found.remarks:
+            _print_note(f"remark: {remark}")
+
+
+def _print_limits(limits: dict[str, Inspection]) -> None:
+    """Those of which there is something to say."""
+    for name, found in limits.items():
+        if found.away or found.remarks:
+            click.echo(f"limit {name}")
+        if found.away:
+            _print_note(f"warning: its numbers cannot be read now: {found.away}")
+        for remark in found.remarks:
             _print_note(f"remark: {remark}")
 
 

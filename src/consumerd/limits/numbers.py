@@ -23,7 +23,7 @@ from consumerd.config.shape import LimitNumbers
 from consumerd.database.causes import cause_of
 from consumerd.database.urls import connect_arguments, driver_needed, read_url
 from consumerd.errors import ConsumerdError, UsageError
-from consumerd.events.facts import Listener
+from consumerd.events.facts import Fact
 from consumerd.model.limits import ANY, Numbers, key_text
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class NumbersOfKeys:
     is_asked: whether the database was asked at all; is_read: whether it has answered.
     """
 
-    def __init__(self, limit: str, fixed: Numbers, emit: Listener, read: Read) -> None:
+    def __init__(self, limit: str, fixed: Numbers, emit: Callable[[Fact], None], read: Read) -> None:
         self._limit = limit
         self._fixed = fixed
         self._emit = emit
@@ -60,7 +60,7 @@ class NumbersOfKeys:
     def refresh(self) -> None:
         """Ask the database; what it says holds from now on."""
         try:
-            self._found = self._asked()
+            self.ask()
         except Exception as error:  # noqa: BLE001 - around the user's query: whatever is wrong, the last answer holds
             if not self._is_away:
                 told = str(error) if isinstance(error, ConsumerdError) else cause_of(error)
@@ -72,10 +72,8 @@ class NumbersOfKeys:
             self._is_away, self.is_read = False, True
         self.is_asked = True
 
-    def _then(self) -> str:
-        return "the numbers that were read last hold" if self.is_read else "the limit's own numbers hold"
-
-    def _asked(self) -> Mapping[str | None, Numbers]:
+    def ask(self) -> None:
+        """The same; raises whatever is wrong with the query, or its database."""
         columns, rows = self._read()
         names = [name for name in columns[1:] if name in COLUMNS]
         if not names:
@@ -88,8 +86,10 @@ class NumbersOfKeys:
             raise UsageError(f"the query returns more than {MOST_KEYS} keys: let it return those in use")
         for key, name, value in sorted(refused - self._refused, key=str):
             self._emit(events.limit_number_refused(limit=self._limit, key=key, column=name, value=value))
-        self._refused = refused
-        return found
+        self._refused, self._found = refused, found
+
+    def _then(self) -> str:
+        return "the numbers that were read last hold" if self.is_read else "the limit's own numbers hold"
 
     def _numbers(
         self, key: str | None, row: Mapping[str, object], refused: set[tuple[str | None, str, str]]
