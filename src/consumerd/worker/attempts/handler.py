@@ -166,13 +166,10 @@ def record_validator(consumer_class: type) -> Decode | None:
 
     Read off a class once: asked before the fork, each worker has it.
     """
-    try:
-        annotation = _annotation(consumer_class)
-    except NameError:
-        return None  # names that exist for type checkers only: no model to validate with
-    if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+    model = record_model(consumer_class)
+    if model is None:
         return None
-    adapter = TypeAdapter(annotation)
+    adapter = TypeAdapter(model)
 
     def validate(record: object) -> object:
         try:
@@ -181,10 +178,19 @@ def record_validator(consumer_class: type) -> Decode | None:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(str(part) for part in first["loc"]) or "record"
             raise UndecodableError(
-                f"the record is no {annotation.__name__}: {place}: {first['msg']} ({error.error_count()} mistake(s))"
+                f"the record is no {model.__name__}: {place}: {first['msg']} ({error.error_count()} mistake(s))"
             ) from None
 
     return validate
+
+
+def record_model(consumer_class: type) -> type[BaseModel] | None:
+    """The pydantic model that the handler names as the type of its records."""
+    try:
+        annotation = _annotation(consumer_class)
+    except NameError:
+        return None  # names that exist for type checkers only
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def _annotation(consumer_class: Any) -> Any:  # the user's class, and whatever type that names

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from consumerd import events
 from consumerd.config.shape import ConsumerSettings
+from consumerd.events.facts import Fact
 from consumerd.model.contract import HOOKS_A_TASK, is_overridden, live_keys
 from consumerd.model.failure import describe, drop_tracebacks
 from consumerd.worker.attempts.forked_child import leave_if_child
@@ -82,6 +83,16 @@ class Hooks:
             drop_tracebacks(error)
         self._fullness.conclude()
         return otherwise
+
+    def once(self, fact: Fact) -> Callable[[], None]:
+        """What tells of this when it is called first."""
+        untold = [fact]
+
+        def tell() -> None:
+            if untold:
+                self._emit(untold.pop())
+
+        return tell
 
     def amend(self) -> None:
         """Give the consumer what has come for its live keys, and call its hook. The zygote has read the same entry

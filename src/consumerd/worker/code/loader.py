@@ -28,6 +28,7 @@ from consumerd.worker.code.class_problems import (
     concurrency_problems,
     construction_problems,
     destination_problems,
+    field_problems,
     hook_problems,
     limit_problems,
     live_problems,
@@ -175,6 +176,8 @@ class _Examination:
         self._problems += concurrency_problems(consumer_class, kind, common, self._place)
         self._problems += order_problems(consumer_class, kind, common, self._place)
         self._problems += limit_problems(consumer_class, self._limits, self._place)
+        columns = (getattr(options, "columns", None) or ()) if kind.name == "table" else ()
+        self._problems += field_problems(consumer_class, columns, common, self._limits, self._place)
         self._problems += live_problems(consumer_class, owners, self._entry)
         self._problems += error_problems(consumer_class, common, self._entry, self._place)
         self._problems += destination_problems(consumer_class, kind, common, self._entry, self._place)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any, TypeVar
 
+from consumerd import events
 from consumerd.config.common_keys import CommonKeys
 from consumerd.errors import UndecodableError
 from consumerd.model.contract import is_overridden
@@ -30,7 +31,7 @@ def coalesce_key(consumer: Any, hooks: Hooks, by: str | Sequence[str] | None) ->
     """By these fields of a record; or by the consumer's `coalesce_key(record)`, where it has that."""
     if is_overridden(type(consumer), "coalesce_key"):
         return by_hook("coalesce_key", consumer.coalesce_key, hooks, _hashable, None)
-    return by_fields(by or ())
+    return by_fields(by or (), hooks, "coalesce", then="such a record stands for itself")
 
 
 def has_destinations(consumer_class: type, common: CommonKeys) -> bool:
@@ -42,18 +43,19 @@ def destination_by(consumer: Any, hooks: Hooks, field: str | None) -> Callable[[
     """What a task needs, by this field of its record, or by the consumer's `task_destination(record)`; else empty."""
     if field is None:
         return _of_the_record(by_hook("task_destination", consumer.task_destination, hooks, _name, ""), "")
-    value_of = by_fields(field)
+    value_of = by_fields(field, hooks, "destination", then="such a task waits for none")
     return _of_the_record(lambda record: _name(value_of(record)), "")
 
 
 # How a key is made
 
 
-def by_fields(names: str | Sequence[str]) -> Callable[[object], Hashable]:
+def by_fields(names: str | Sequence[str], hooks: Hooks, used_by: str, *, then: str) -> Callable[[object], Hashable]:
     """Of a record: the value of this field, or those of these; None where it lacks one, or that is no value to know a
-    record by, such as a list.
+    record by, such as a list: that is told once.
     """
     names = (names,) if isinstance(names, str) else names
+    tell = hooks.once(events.field_missing(field=", ".join(names), used_by=used_by, then=then))
     of_items: Callable[[Any], Hashable] = itemgetter(*names)
     of_attributes: Callable[[Any], Hashable] = attrgetter(*names)
 
@@ -63,6 +65,7 @@ def by_fields(names: str | Sequence[str]) -> Callable[[object], Hashable]:
             key: Hashable = (of_items if is_mapping else of_attributes)(record)
             hash(key)
         except (LookupError, AttributeError, TypeError):
+            tell()
             return None
         return None if type(key) is tuple and None in key else key
 

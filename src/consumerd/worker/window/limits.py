@@ -149,5 +149,5 @@ def _key_by(consumer: Any, name: str, field: str | None, hooks: Hooks) -> LimitK
         return by_hook("limit_key", partial(consumer.limit_key, name), hooks, key_text, None)
     if field is None:
         return None
-    value_of = by_fields(field)
+    value_of = by_fields(field, hooks, f"the limit {name}", then="such tasks are counted together")
     return lambda record: key_text(value_of(record))

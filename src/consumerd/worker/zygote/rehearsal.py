@@ -2,7 +2,8 @@
 
 The interpreter rewrites code for the types that run through it, and remembers what it has looked up. A worker that has
 to teach it that again writes to a hundred pages that it would otherwise share, and each is copied at once (ADR 40).
-Nothing of the user's runs here, nothing is asked of the parking store, and nothing that was opened stays open.
+Nothing of the user's runs here, nothing is asked of the parking store, nothing is told, and nothing that was opened
+stays open.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def _play(template: Template, board: Board, stage: contextlib.ExitStack) -> None
     ours, masters = socket.socketpair()
     stage.enter_context(masters)
     link = MasterLink(stage.enter_context(contextlib.closing(Channel(ours))))
-    context = replace(worker_context(template, FORK, board, link), options=MemoryOptions())
+    context = replace(worker_context(template, FORK, board, link), options=MemoryOptions(), emit=lambda fact: None)
     stage.callback(context.interrupts.close)
     runtime = Runtime(context, _Nobody(), MemorySource(), MemoryStore(SYSTEM_CLOCK).as_thread(), link)
     loop = runtime.open()

@@ -15,7 +15,8 @@ from consumerd.worker.code.loader import LoadedConsumer, load_consumer, prepare_
 
 MODULE = """
 from pydantic import BaseModel
-from consumerd import BaseConsumer, KafkaBaseConsumer, MySQLBaseConsumer, ScheduleBaseConsumer, TableBaseConsumer
+from consumerd import BaseConsumer, BatchTask, KafkaBaseConsumer, MySQLBaseConsumer
+from consumerd import ScheduleBaseConsumer, TableBaseConsumer
 
 class Login(KafkaBaseConsumer):
     def handle_task(self, offset, record): ...
@@ -63,6 +64,20 @@ class Declared(Lines):
 
 class ByHook(Login):
     def limit_key(self, name, record): return record["channel"]
+
+class Deal(BaseModel):
+    channel: str
+    @property
+    def server(self): return self.channel
+
+class Typed(Login):
+    def handle_task(self, offset, record: Deal): ...
+
+class TypedRows(Rows):
+    def handle_task(self, offset, record: Deal): ...
+
+class TypedBatch(KafkaBaseConsumer):
+    def handle_batch(self, tasks: list[BatchTask[Deal]]): ...
 
 class Unfinished(KafkaBaseConsumer): ...
 
@@ -322,6 +337,36 @@ def test_what_cannot_go_together_with_limits(directory: Path, target: str, by: s
         load_consumer(entry, {})
     assert sentence in str(raised.value)
     assert ".configs.limits: " in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("target", "configs", "sentence"),
+    [
+        ("Typed", {"destination": "chanel"}, "destination: names the field 'chanel', which Deal does not have; did"),
+        ("Typed", {"destination": "uid"}, "destination: names the field 'uid', which Deal does not have: it has chan"),
+        ("TypedBatch", {"coalesce": {"by": ["channel", "id"]}}, "coalesce.by: names the field 'id', which Deal does"),
+        ("Typed", {"limits": ["total"]}, "limits: the limit 'total' is by the field 'chanel', which Deal does not"),
+        ("Rows", {"destination": "channel", "columns": ["id", "chanel"]}, "which its `columns` does not have; did you"),
+        ("TypedRows", {"destination": "server", "columns": ["channel"]}, None),
+        ("Typed", {"destination": "channel.name"}, None),
+        ("Rows", {"destination": "channel", "columns": "*"}, None),
+        ("Rows", {"destination": "channel"}, None),
+        ("Login", {"destination": "channel"}, None),
+    ],
+)
+def test_a_field_that_no_record_can_have_is_a_mistake(
+    directory: Path, target: str, configs: dict[str, object], sentence: str | None
+) -> None:
+    known = {"database": "t.sqlite", "table": "t"} if "Rows" in target else KAFKA
+    entry = settings(directory, target, **known, **configs).model_copy(
+        update={"limits": {"total": LimitBy(by="chanel")} if "limits" in configs else {}}
+    )
+    if sentence is None:
+        load_consumer(entry, {})
+        return
+    with pytest.raises(ConfigurationError) as raised:
+        load_consumer(entry, {})
+    assert sentence in str(raised.value)
 
 
 def test_a_missing_hook_is_named_with_its_signature(directory: Path) -> None:

@@ -249,6 +249,8 @@ def test_records_without_the_field_stand_for_themselves() -> None:
     records = [{"uid": 1, "on": 2}, {"uid": 1}, {"uid": 1, "on": [1]}, {"uid": 1, "on": 2}, {"uid": 1}, "bad"]
     run = started(Batches, records, coalesce={"by": ["uid", "on"]})
     assert len(batches_of(run)[0]) == 5
+    [told] = run.told("field_missing")
+    assert (told.fields["field"], told.fields["used_by"]) == ("uid, on", "coalesce")
 
 
 def failing(now: int, then: Callable[[BatchTask[Any]], object]) -> type[Batches]:

@@ -26,8 +26,8 @@ class Mail(BaseConsumer):
 """
 
 
-@pytest.fixture
-def template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Template:
+@pytest.fixture(params=[{}, {"destination": "server"}], ids=["plain", "window"])
+def template(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Template:
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "rehearsed_module.py").write_text(CODE)
     consumer = ConsumerSettings(
@@ -35,7 +35,7 @@ def template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Template:
         name="Mail",
         target="rehearsed_module:Mail",
         configs={},
-        common=CommonKeys(),
+        common=CommonKeys.model_validate(request.param),
         directory=tmp_path,
     )
     assignment = Assignment(
