@@ -155,6 +155,9 @@ def test_tasks_without_retries_outlive_that_their_destination_goes_down(tmp_path
         with running(config, state_dir=tmp_path / "state", log=tmp_path / "log", env=environment()) as master:
             enqueue(database, [{"server": "game-1", "number": number} for number in range(tasks)])
             wait_until(lambda: "destination_opened" in master.log.read_text(), END_S, message=master.tail)
+            why = b"attempts had all failed, the last with RuntimeError: no answer"
+            wait_until(lambda: why in master.verb("status").stdout, END_S, message=master.tail)
+            assert b"RuntimeError: no answer" in master.verb("destinations").stdout
             servers.down.clear()
             wait_until(lambda: sum(call.is_done for call in servers.calls) == tasks, END_S, message=master.tail)
             assert '"state": "dead"' in master.log.read_text()

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from consumerd import clock, events
-from consumerd.cli.lines import duration, table
+from consumerd.cli.lines import duration, printable, table
 from consumerd.cli.options import json_option, state_dir_option
 from consumerd.errors import ConsumerdError, UsageError
 from consumerd.model.limits import SECOND_NS
@@ -24,7 +24,8 @@ from consumerd.wire.method import Method, parameter, read_answer
 if TYPE_CHECKING:
     from consumerd.master.control.controls import Controls
 
-HEADINGS = ("DESTINATION", "CONSUMER", "STATE", "FOR", "FAILED", "WAITING", "NEXT PROBE")
+HEADINGS = ("DESTINATION", "CONSUMER", "STATE", "FOR", "FAILED", "WAITING", "NEXT PROBE", "ERROR")
+LONGEST_ERROR = 80
 
 Destination = Annotated[str, parameter("The destination, as consumerd destinations shows it.", "NAME")]
 Consumers = Annotated[str | None, parameter("Of these consumers alone: a group, or group/name.", "TARGET")]
@@ -37,11 +38,12 @@ class DestinationStatus(msgspec.Struct, frozen=True):
     consumer: str
     state: Annotated[str, Meta(description="closed, open, returning or held.")]
     since: Annotated[float | None, Meta(description="When it opened, wall time; null where it is closed.")]
-    failures: Annotated[int, Meta(description="So many of `attempts` had failed when it opened last.")]
+    failures: Annotated[int, Meta(description="So many of `attempts` had failed when it opened last; all: in a row.")]
     attempts: int
     waiting: Annotated[int, Meta(description="Tasks that wait in the hands of workers.")]
     is_probed: Annotated[bool, Meta(description="A probe is on its way.")]
     next_probe_s: Annotated[float | None, Meta(description="Seconds until the next probe; null where none is to come.")]
+    error: Annotated[str, Meta(description="Of the last attempt before it opened; empty where it is closed.")] = ""
 
 
 class ShowDestinations(Method, frozen=True):
@@ -51,7 +53,9 @@ class ShowDestinations(Method, frozen=True):
     target: Consumers = None
 
     async def answer(self, master: Controls, by: str) -> list[DestinationStatus]:
-        return [_status(consumer, each) for consumer, each in _found(master, self.target)]
+        opened_by = {pool.consumer: pool.opened_by for pool in master.pools}
+        found = _found(master, self.target)
+        return [_status(consumer, each, opened_by[consumer].get(each.name, "")) for consumer, each in found]
 
 
 class OpenDestination(Method, frozen=True):
@@ -115,7 +119,7 @@ def _found(master: Controls, target: str | None) -> Iterator[tuple[str, Seen]]:
             yield pool.consumer, each
 
 
-def _status(consumer: str, each: Seen) -> DestinationStatus:
+def _status(consumer: str, each: Seen, error: object) -> DestinationStatus:
     now = clock.monotonic()
     state, now_ns = each.state, int(now * SECOND_NS)
     shown = state.shown(now_ns)
@@ -130,6 +134,7 @@ def _status(consumer: str, each: Seen) -> DestinationStatus:
         waiting=each.waiting,
         is_probed=each.is_probed,
         next_probe_s=max(0.0, round((state.next_ns - now_ns) / SECOND_NS, 3)) if state.state is State.OPEN else None,
+        error="" if is_closed else str(error),
     )
 
 
@@ -187,4 +192,5 @@ def _row(each: DestinationStatus) -> Sequence[str]:
     since = "-" if each.since is None else duration(clock.wall() - each.since)
     failed = f"{each.failures} of {each.attempts}" if each.since is not None else "-"
     probe = "now" if each.is_probed else "-" if each.next_probe_s is None else f"in {duration(each.next_probe_s)}"
-    return (each.name, each.consumer, each.state, since, failed, str(each.waiting), probe)
+    error = printable(each.error.partition("\n")[0][:LONGEST_ERROR])
+    return (each.name, each.consumer, each.state, since, failed, str(each.waiting), probe, error)

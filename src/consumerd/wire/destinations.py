@@ -90,7 +90,7 @@ class Destination:
     next_ns: when the next probe, or the next task of a ramp, may begin.
     pause_ns: until the next probe, once one has failed.
     usual: at how many tasks a second a first attempt is made as a rule, in thousandths; 0: not known.
-    attempts, failures: within the window, when it opened.
+    attempts, failures: what opened it: so many of the attempts within the window, or all of the last ones.
     bucket: the number of the newest part of the window; counts: of each part, (attempts, failures).
     """
 
@@ -193,16 +193,17 @@ class Destination:
             self.run = self.run_tasks = 0
         self.run += ended.failures
         self.run_tasks += ended.tasks
-        if ended.failures and self._is_too_much(policy):
-            self._open(now)
+        if ended.failures and (why := self._too_much(policy)) is not None:
+            self._open(now, why)
 
-    def _is_too_much(self, policy: BreakerPolicy) -> bool:
-        """While it returns, less is too much."""
+    def _too_much(self, policy: BreakerPolicy) -> tuple[int, int] | None:
+        """The attempts, and those that failed, where they are too many; while it returns, less is too much."""
         least = policy.least if self.state is State.CLOSED else max(2, policy.least // 4)
         least_tasks = min(least, TASKS_THAT_OPEN)
         attempts, failures = self.within_window()
-        is_share = attempts >= least and failures >= max(least_tasks, policy.share * attempts)
-        return is_share or (self.run >= least and self.run_tasks >= least_tasks)
+        if attempts >= least and failures >= max(least_tasks, policy.share * attempts):
+            return attempts, failures
+        return (self.run, self.run) if self.run >= least and self.run_tasks >= least_tasks else None
 
     def within_window(self) -> tuple[int, int]:
         """The attempts in it, and those that failed."""
@@ -240,7 +241,7 @@ class Destination:
     def hold(self, now: int) -> None:
         """Keep it open until `release`."""
         if not self.state.is_away:
-            self._open(now)
+            self._open(now, self.within_window())
         self._become(State.HELD, now)
 
     def release(self, now: int) -> None:
@@ -250,10 +251,10 @@ class Destination:
 
     # From state to state
 
-    def _open(self, now: int) -> None:
+    def _open(self, now: int, why: tuple[int, int]) -> None:
         if self.state is State.CLOSED:
             self.since_ns, self.pause_ns = now, FIRST_PAUSE_NS
-        self.attempts, self.failures = self.within_window()
+        self.attempts, self.failures = why
         self._become(State.OPEN, now)
         self.openings += 1
         self._pause(now, 0.0)

@@ -75,6 +75,7 @@ def test_it_opens_when_the_last_attempts_have_all_failed_however_slowly_they_cam
         assert destination.state is State.CLOSED
         destination.note(POLICY, NOW + minute * 60 * SECOND_NS, FAILED)
     assert destination.state is State.OPEN
+    assert (destination.attempts, destination.failures) == (POLICY.least, POLICY.least)
 
 
 def test_a_task_that_fails_again_and_again_does_not_open_it_alone() -> None:

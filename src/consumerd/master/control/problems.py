@@ -63,7 +63,7 @@ def _of_tasks(pool: Pool, flags: Sequence[Flag]) -> Iterator[str]:
         yield f"its last change did not hold up and was taken back: {_first_line(observed.reason)}"
     for each in seen(pool.tools.holders.table, pool.consumer):
         if each.state.state.is_away:
-            yield _away_destination(each, clock.monotonic())
+            yield _away_destination(pool, each, clock.monotonic())
     before, lag = pool.lag_at_pause, pool.lag
     if pool.is_paused and before is not None and lag is not None and lag.tasks > before:
         yield f"it is paused, and {lag.tasks} tasks wait, {before} when it was: consumerd resume {pool.consumer}"
@@ -134,13 +134,17 @@ def _absence(flag: Flag) -> str:
     return f"its {flag.away} has been away {since}{why}"
 
 
-def _away_destination(each: Seen, now: float) -> str:
+def _away_destination(pool: Pool, each: Seen, now: float) -> str:
     waits = f"{each.waiting} of its tasks wait in hand" if each.waiting else "none of its tasks is in hand"
     for_s = now - each.state.since_ns / SECOND_NS
     if each.state.state is State.HELD:
         held = f"is held open for {for_s:.0f} s, {waits}"
         return f"its destination {each.name} {held}: consumerd destinations close {each.name}"
-    failed = f"after {each.state.failures} of {each.state.attempts} attempts had failed"
+    failures, attempts, keys = each.state.failures, each.state.attempts, pool.entry.settings.common.breaker
+    of_window = f"{failures} of {attempts} attempts within {keys.window:g} s had failed, and {keys.share:.0%} open it"
+    failed = f"after {of_window if failures < attempts else f'its last {attempts} attempts had all failed'}"
+    if error := pool.opened_by.get(each.name):
+        failed += f", the last with {_first_line(str(error))}"
     return f"its destination {each.name} has been open for {for_s:.0f} s, {failed}; {waits}: see consumerd destinations"
 
 

@@ -39,7 +39,7 @@ class Pool:
     loaded: by edition, what its zygote said of the consumer.
     zygotes: by edition; workers: by slot.
     last_ends: by slot, of the last worker that ended though nobody had asked it to.
-    wary: the slots whose last worker ended while nothing answered its tasks.
+    wary: slots whose last worker ended while nothing answered its tasks; opened_by: an error for each destination.
     parked_now: how many tasks are parked, as a worker counted them at parked_heard_at.
     schedule: how its schedule stands, where it has one, as a worker said last.
     refusal: why the master must not run this consumer, where it began with it.
@@ -70,7 +70,7 @@ class Pool:
         self.workers: dict[int, Worker] = {}
         self.last_error: LastError | None = None
         self.last_ends: dict[int, LastEnd] = {}
-        self.wary: set[int] = set()
+        self.wary, self.opened_by = set[int](), dict[object, object]()
         self.refusal: str | None = None
         self.tally = Tally()
         self.suspects = Suspects()

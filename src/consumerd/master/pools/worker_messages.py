@@ -217,6 +217,10 @@ def _reported(pool: Pool, slot: int, worker: Worker, reported: Reported) -> None
     event = events.event_of(fact)
     if event in (events.task_failed, events.consume_failed):
         worker.failed = reported
+    elif event is events.destination_opened:
+        pool.opened_by[fact.fields.get("destination")] = fact.fields.get("error")
+    elif event is events.destination_closed:
+        pool.opened_by.pop(fact.fields.get("destination"), None)
     elif event in (events.work_found, events.ranges_moved):
         for other in pool.workers.keys() - {slot}:
             pool.send(other, Wake())
