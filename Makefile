@@ -91,7 +91,7 @@ changes: setup  ## 1,000 reloads and 200 rolling restarts under load; nothing ma
 gop: setup servers  ## five minutes of a launch day: the five daemons of examples/gop on Kafka and MariaDB, all killed as it goes
 	PYTHONPATH=tests:examples/gop $(BIN)/python -m integration.scenarios.gop $(GOP)
 
-gop-lite: setup  ## the five daemons of examples/gop on SQLite, with faults and kills, to their balance
+gop-lite: .venv/core.stamp  ## the five daemons of examples/gop on SQLite, with faults and kills, to their balance
 	PYTHONPATH=examples/gop $(BIN)/python -m world.lite $(GOP)
 
 clean:  ## remove all that these targets made

@@ -77,6 +77,7 @@ class Consumerd:
         self._master: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
+        print(f"to look at it: consumerd status --state-dir {self._state}", flush=True)
         self._master = self._stage.start("consumerd", "run", str(self._config), "--state-dir", str(self._state))
 
     def stop(self) -> None:
