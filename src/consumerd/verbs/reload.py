@@ -55,7 +55,9 @@ class Reload(Verb, frozen=True):
         for change in answer.changes:
             name, kind = change.split()[:2]
             yield f"{change}: {TOGETHER if name in answer.together else MEANING[kind]}"
-        yield from (f"{setting}: taken over, nobody restarts" for setting in answer.settings)
+        keys = {key for change in answer.changes for key in change.rpartition("(")[2].rstrip(")").split(", ")}
+        for setting in answer.settings:
+            yield f"{setting}: taken over" + ("" if setting in keys else ", nobody restarts")
         yield from answer.remarks
         if not (answer.changes or answer.settings or answer.remarks):
             yield "nothing differs"
