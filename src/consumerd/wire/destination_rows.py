@@ -8,10 +8,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from consumerd.wire.destinations import WORDS, Destination, State
-from consumerd.wire.shared_table import Row, SharedTable
-
-KIND = "destination"
-"""The first word of their rows' names."""
+from consumerd.wire.shared_table import APART, Row, SharedTable
 
 USED, PROBING, WAITING = range(3)
 """Words of each worker's own in a row: that it knows the row, that its probe is on its way, how many tasks wait."""
@@ -42,7 +39,7 @@ def counts_by_consumer(table: SharedTable, now_ns: int) -> dict[str, Destination
     found: dict[str, DestinationCounts] = {}
     for row in table.rows():
         kind, _, rest = row.name.partition(" ")
-        if kind == KIND:
+        if kind == APART:
             state, consumer = Destination.of(row.words).shown(now_ns), rest.partition(" ")[0]
             before = found.get(consumer, DestinationCounts(dict.fromkeys(State, 0), 0))
             states = {**before.states, state: before.states[state] + 1}
@@ -52,7 +49,7 @@ def counts_by_consumer(table: SharedTable, now_ns: int) -> dict[str, Destination
 
 def prefix_of(consumer: str) -> str:
     """How the names of the rows of a consumer, `group/name`, begin; the destination's follows."""
-    return f"{KIND} {consumer} "
+    return f"{APART} {consumer} "
 
 
 def seen(table: SharedTable, consumer: str) -> list[Seen]:

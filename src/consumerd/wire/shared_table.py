@@ -8,10 +8,11 @@ wherever a worker was killed, and nobody has to count anew.
 The lock is a POSIX record lock: the kernel gives it back when its holder dies, and a handler's child has no part in it.
 It excludes processes, not threads: in a worker the loop's thread alone uses the table.
 
-Rows stand in sets of 16, by a hash of their name. One that is idle gives its place to another name.
+Rows stand in sets of 16, by a hash of their name. One that is idle gives its place to another name. Those of limits and
+those of destinations have sets of their own, so that neither can take all places.
 
 word 0 magic and version · 1 how many holders there have been at once · 2 how often a name has found no place
-from word 512: the hash of each row's name, 0 where there is none. From byte 36,864: the rows, 32 KiB each; pages that
+from word 512: the hash of each row's name, 0 where there is none. From byte 69,632: the rows, 32 KiB each; pages that
 nobody touches take no memory. Of a row:
 word 0 idle from (monotonic ns), if nobody holds anything; NEVER · 2 to 15 the shared words · 16 to 63 its name, as text
 from word 64: four words of each holder; the first is how much it holds.
@@ -30,6 +31,9 @@ from consumerd.clock import SYSTEM_CLOCK, Clock
 from consumerd.errors import WireError
 
 WAYS, SETS = 16, 256
+APART = "destination"
+"""Rows whose names begin with this word have as many sets for themselves as all others have together."""
+
 HOLDERS = 1008
 """How many workers may have a place in the table at once."""
 
@@ -39,13 +43,14 @@ HELD = 0
 
 NEVER = 2**64 - 1
 
-MAGIC = 0xC0_5D_7A_01
+MAGIC = 0xC0_5D_7A_02
 _MAGIC_WORD, _HOLDERS_WORD, _FULL_WORD, _TAGS_AT = 0, 1, 2, 512
 _ROW_BYTES, _ROW_WORDS = 32_768, 4096
 _IDLE_FROM, _WORDS_AT, _NAME_AT, _OWN_AT = 0, 2, 16, 64
 _NAME_BYTES = 8 * (_OWN_AT - _NAME_AT)
-_ROWS_AT = _TAGS_AT + WAYS * SETS
-_TABLE_BYTES = 8 * _ROWS_AT + WAYS * SETS * _ROW_BYTES
+_ROWS = 2 * WAYS * SETS
+_ROWS_AT = _TAGS_AT + _ROWS
+_TABLE_BYTES = 8 * _ROWS_AT + _ROWS * _ROW_BYTES
 
 PATIENCE_S = 0.005
 """So long a change waits for another one; a process that is frozen within one must not stop the others."""
@@ -132,8 +137,7 @@ class SharedTable:
         None where it cannot be had now: a process was frozen within a change, or every place for this name is taken by
         rows that are not idle. Whoever asks waits a little and asks again.
         """
-        tag = _tag(name)
-        at = tag % SETS
+        tag, at = _place(name)
         if not self._lock(at):
             yield None
             return
@@ -148,8 +152,7 @@ class SharedTable:
 
     def find(self, name: str) -> Row | None:
         """The row of this name, which others may change meanwhile; None where there is none."""
-        tag = _tag(name)
-        return self._find(tag, tag % SETS)
+        return self._find(*_place(name))
 
     def rows(self) -> Iterator[Row]:
         """Every row; each word of them is read whole, but they are not of one instant."""
@@ -205,7 +208,8 @@ class SharedTable:
         return None
 
 
-def _tag(name: str) -> int:
-    """The same in every process; never 0."""
+def _place(name: str) -> tuple[int, int]:
+    """What tells a row from others, never 0, and the number of its set; the same in every process."""
     digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little") or 1
+    tag = int.from_bytes(digest, "little") or 1
+    return tag, tag % SETS + (SETS if name.partition(" ")[0] == APART else 0)

@@ -46,9 +46,9 @@ def test_shared_words_stay_until_the_row_is_idle_and_its_place_is_needed(table: 
 
 
 def names_of_one_set(count: int) -> list[str]:
-    from consumerd.wire.shared_table import _tag
+    from consumerd.wire.shared_table import _place
 
-    return [name for name in map(str, range(SETS * count * 4)) if _tag(name) % SETS == 0][:count]
+    return [name for name in map(str, range(SETS * count * 4)) if _place(name)[1] == 0][:count]
 
 
 def test_a_name_that_finds_no_place_is_told_so_and_one_that_is_idle_makes_room(table: SharedTable) -> None:
@@ -62,6 +62,19 @@ def test_a_name_that_finds_no_place_is_told_so_and_one_that_is_idle_makes_room(t
     with table.changing(late) as row:
         assert row is not None
         assert (row.name, list(row.words)) == (late, [0] * 14)
+
+
+def test_neither_destinations_nor_limits_can_take_all_places(table: SharedTable) -> None:
+    for kind, other in (("limit", "destination"), ("destination", "limit")):
+        for number in range(3 * WAYS * SETS):
+            with table.changing(f"{kind} {number}") as row:
+                if row is not None:
+                    row.idle_from(NEVER)
+        with table.changing(f"{other} late") as row:
+            assert row is not None, kind
+            row.idle_from(0)
+        for row in table.rows():
+            row.idle_from(0)
 
 
 def test_a_long_name_is_cut_in_its_text_alone(table: SharedTable) -> None:
