@@ -47,6 +47,8 @@ def test_other_numbers_hold_after_a_reload_and_nobody_restarts(state_dir: Path) 
         assert [slot.pid for slot in master.slots()] == pids
         shown = master.verb("limits").stdout.decode()
         assert "by channel" in shown
+        assert master.verb("limits", "small").stdout.decode().startswith("LIMIT ")
+        assert "there is no consumer 'nobody'" in master.verb("limits", "nobody").stderr.decode()
         assert "slow" in shown
 
 

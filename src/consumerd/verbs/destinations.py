@@ -111,10 +111,7 @@ def _act(master: Controls, asked: OpenDestination | CloseDestination, state: Sta
 
 
 def _found(master: Controls, target: str | None) -> Iterator[tuple[str, Seen]]:
-    meant = [pool for pool in master.pools if target is None or pool.name.matches(target)]
-    if target is not None and not meant:
-        raise UsageError(f"there is no consumer {target!r}: the master runs {', '.join(master.consumers())}")
-    for pool in meant:
+    for pool in master.meant(*([] if target is None else [target])):
         for each in seen(master.table, pool.consumer):
             yield pool.consumer, each
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
 from consumerd.cli.lines import duration, printable, table
 from consumerd.cli.verb import Verb, command_of
+from consumerd.wire.method import parameter
 from consumerd.wire.status import LimitStatus
 
 if TYPE_CHECKING:
@@ -31,13 +32,15 @@ class ShowLimits(Verb, frozen=True):
     """
 
     name, result = "limits", LimitsShown
+    targets: Annotated[tuple[str, ...], parameter("Those that these list: groups, or group/name.", "[TARGET]...")] = ()
 
     async def answer(self, master: Controls, by: str) -> LimitsShown:
-        return LimitsShown(master.limits.shown())
+        listed = {name for pool in master.meant(*self.targets) for name in pool.entry.settings.common.limits}
+        return LimitsShown([each for each in master.limits.shown() if each.limit in listed or not self.targets])
 
     def lines(self, answer: LimitsShown) -> Iterator[str]:
         if not answer.limits:
-            yield "the configuration has no limits"
+            yield f"{', '.join(self.targets)} lists no limits" if self.targets else "the configuration has no limits"
             return
         yield from table(HEADINGS, map(_row, answer.limits))
 

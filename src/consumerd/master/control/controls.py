@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from consumerd import clock
+from consumerd.errors import UsageError
 from consumerd.events.facts import Fact
 from consumerd.master.control import overrides
 from consumerd.master.control.broadcast import Broadcast
@@ -98,6 +99,13 @@ class Controls:
     def consumers(self) -> list[str]:
         """The full names of all that are configured."""
         return [*(pool.consumer for pool in self.pools), *map(str, self.configuration.disabled)]
+
+    def meant(self, *targets: str) -> list[Pool]:
+        """The pools that one of these targets means; all, where there are none. UsageError where one means nobody."""
+        for target in targets:
+            if not any(pool.name.matches(target) for pool in self.pools):
+                raise UsageError(f"there is no consumer {target!r}: the master runs {', '.join(self.consumers())}")
+        return [pool for pool in self.pools if not targets or any(map(pool.name.matches, targets))]
 
     def helping(self, pool: Pool) -> int | None:
         """For how many of a pool's workers its source has something to do, where that is fewer than are wanted."""
