@@ -157,6 +157,8 @@ def test_status_tells_how_many_run_the_oldest_and_each_on_request(scene: Scene) 
     assert "tasks" not in found
     listed = worker(master.answer("status", "--tasks"))["tasks"]
     assert {each["task"] for each in listed} == {f"small/threads#0:0:{number}" for number in range(AT_ONCE)}
+    assert len({each["id"] for each in listed}) == AT_ONCE
+    assert all(each["id"].startswith("tasks:") for each in listed), listed
     shown = master.verb("status", "--tasks").stdout.decode()
     assert f"{AT_ONCE} of {AT_ONCE} tasks, the oldest offset {found['offset']} of shard 0" in shown
     assert shown.count("small/threads#0:0:") == AT_ONCE

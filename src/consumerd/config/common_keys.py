@@ -163,7 +163,7 @@ class CommonKeys(BaseModel):
     max_unsettled: int = Field(
         default=10_000,
         ge=1,
-        description="How many tasks a worker may have handled that are not durably settled yet; 1 settles each task. "
+        description="How many tasks a worker may have taken that are not durably settled yet; 1 settles each task. "
         "With `concurrency`, a worker also fetches nothing while it has payloads of 64 MiB in hand.",
     )
     task_timeout: Duration = Field(

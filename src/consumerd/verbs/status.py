@@ -13,7 +13,7 @@ import click
 from msgspec import UNSET
 
 from consumerd import clock
-from consumerd.cli.lines import duration, named_table, note, table, terminal_width
+from consumerd.cli.lines import duration, named_table, note, printable, table, terminal_width
 from consumerd.cli.options import json_option, state_dir_option
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import call
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 POOL_HEADINGS = ("POOL", "STATE", "WORKERS", "HANDLED", "FAILED", "PARKED", "UNSETTLED", "RESTARTS", "LAG")
 WORKER_HEADINGS = ("WORKER", "PID", "GENERATION", "STATE", "FOR", "HANDLED", "DOING")
-TASK_HEADINGS = ("TASK", "FOR")
+TASK_HEADINGS = ("TASK", "FOR", "ID")
 LONGEST_NOTE = 1_000
 OLD_ERROR_S = 60.0
 """The last error is shown with its age once it is older."""
@@ -55,7 +55,8 @@ def command(state_dir: StateDirectory, as_json: bool, with_workers: bool, lists_
     """Show what is running: pools, what they have done, what is wrong.
 
     HANDLED, FAILED and RESTARTS count since the master started. PARKED, UNSETTLED and LAG are of this moment; the last
-    and PARKED are taken every ten seconds.
+    and PARKED are taken every ten seconds. UNSETTLED are tasks that workers have taken: handled and not yet settled,
+    running, or waiting in hand.
     """
     answer = call(state_dir.control_socket, "status", ShowStatus(tasks=lists_tasks).parameters())
     status = status_of(answer)
@@ -76,7 +77,8 @@ def render(status: Status, *, with_workers: bool, width: int | None = None) -> s
     for pool in status.pools if with_workers else ():
         lines += ["", pool.name, *table(WORKER_HEADINGS, map(_worker_row, pool.workers))]
         tasks = [task for worker in pool.workers for task in worker.tasks or ()]
-        lines += ["", *table(TASK_HEADINGS, ((task.task, duration(task.busy_s)) for task in tasks))] if tasks else []
+        rows = [(task.task, duration(task.busy_s), printable(task.id or "")) for task in tasks]
+        lines += ["", *table(TASK_HEADINGS, rows)] if tasks else []
     lines += ["", "healthy" if status.is_healthy else "not healthy:"]
     lines += [line for problem in status.problems for line in note(problem, width)]
     parked = sum(map(_parked_now, status.pools))

@@ -218,10 +218,10 @@ class Board:
         ended. WireError where the board holds nonsense.
         """
         running = (lane for lane in self.read().busy if lane.cursor is not None)
-        return [(lane, self._id_in(lane)) for lane in running]
+        return [(lane, self.id_in(lane)) for lane in running]
 
-    def _id_in(self, lane: Lane) -> TaskId | None:
-        """By the place in its batch, or as the lane itself has it."""
+    def id_in(self, lane: Lane) -> TaskId | None:
+        """By the place in its batch, or as the lane itself has it: of the task on which the lane is meanwhile."""
         if lane.number == 0 and (task_id := self._id_at_cursor()) is not None:
             return task_id
         start = LANE_IDS_AT_BYTE + LANE_ID_BYTES * lane.number

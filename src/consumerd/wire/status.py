@@ -129,6 +129,7 @@ class TaskStatus(Answered, frozen=True):
     """A task that a worker runs, by the name that `consumerd cancel` takes."""
 
     task: str
+    id: Annotated[str | None, Meta(description="Its id: of a row, its key is in it. null: it has none, or has ended.")]
     busy_s: Annotated[float, Meta(description="For how long at most: a fast loop reads no clock.")]
 
 
@@ -190,7 +191,7 @@ class PoolStatus(Answered, frozen=True):
     handled: int
     failed: int
     parked: Annotated[int, Meta(description="How often a task was parked; parked_now has how many are.")]
-    unsettled: int
+    unsettled: Annotated[int, Meta(description="Tasks that were taken and are not durably settled, handled or not.")]
     parked_now: ParkedCounts | None
     suspects: int
     restarts: int

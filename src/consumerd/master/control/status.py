@@ -119,8 +119,11 @@ def _doing(pool: Pool, number: int, worker: Worker, now: float, *, lists: bool) 
     """
     flags = [away if away in ("starved", "standby", "failing") else f"{away}_away" for away in sorted(worker.away)]
     known: dict[str, Any] = {"memory_bytes": worker.memory_bytes, "flags": flags}
+    board = worker.ends.board
     try:
-        words = look_at(worker.ends.board.words)
+        words = look_at(board.words)
+        ids = [board.id_in(lane) for lane in lanes_in(words)] if lists else []
+        later = lanes_in(look_at(board.words)) if lists else ()
     except WireError:
         return known
     reading, since_s = reading_in(words), _dates(worker, words)
@@ -132,7 +135,14 @@ def _doing(pool: Pool, number: int, worker: Worker, now: float, *, lists: bool) 
     task = next((str(task) for task in tasks if task.lane == lane), None)
     doing = {**known, **counts, "task": task, "busy_s": busy_s, "shard": lane.shard, "offset": lane.cursor}
     if lists:
-        doing["tasks"] = [TaskStatus(str(each), round(now - since_s[each.lane.number], 3)) for each in tasks]
+        doing["tasks"] = [
+            TaskStatus(
+                task=str(each),
+                id=ids[each.lane.number] if later[each.lane.number].is_on(each.lane) else None,
+                busy_s=round(now - since_s[each.lane.number], 3),
+            )
+            for each in tasks
+        ]
     return doing
 
 
