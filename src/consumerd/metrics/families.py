@@ -161,10 +161,10 @@ def _lag(pools: Sequence[PoolStatus]) -> Iterator[Metric]:
     tasks = GaugeMetricFamily("consumerd_lag_tasks", "Tasks that wait in the source.", labels=labels)
     oldest = GaugeMetricFamily("consumerd_lag_seconds", "Age of the oldest unfinished task.", labels=labels)
     for pool in pools:
-        for shard, waiting, oldest_s, _ in pool.lag:
-            tasks.add_metric([pool.name, str(shard)], waiting)
-            if oldest_s is not None:
-                oldest.add_metric([pool.name, str(shard)], oldest_s)
+        for each in pool.lag:
+            tasks.add_metric([pool.name, str(each.shard)], each.tasks)
+            if each.oldest_s is not None:
+                oldest.add_metric([pool.name, str(each.shard)], each.oldest_s)
     parked = GaugeMetricFamily("consumerd_parked_now_tasks", "Tasks that are parked.", labels=[CONSUMER, "state"])
     for pool in pools:
         if pool.parked_now is not None:

@@ -229,8 +229,8 @@ class Leased(Protocol):
 class Measured(Protocol):
     """A source that knows how much waits."""
 
-    def lag(self) -> tuple[ShardLag, ...]:
-        """How far all shards are behind, measured now. The keeper."""
+    def lag(self) -> tuple[ShardLag, ...] | None:
+        """How far all shards are behind, measured now; None: that is on its way, ask again soon. The keeper."""
 
 
 @runtime_checkable

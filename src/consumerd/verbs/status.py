@@ -152,7 +152,7 @@ def _lag(pool: PoolStatus) -> str:
     """How many tasks wait, in all shards; how old that number is, where nobody has measured for a while."""
     if pool.lag_age_s is None or not pool.lag:
         return "-"
-    tasks = str(sum(tasks for _, tasks, _, _ in pool.lag))
+    tasks = str(sum(each.tasks for each in pool.lag))
     tasks += f" +{pool.later} later" if pool.later else ""
     return tasks if pool.lag_age_s <= OLD_LAG_S else f"{tasks} ({duration(pool.lag_age_s)} old)"
 

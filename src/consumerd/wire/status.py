@@ -13,19 +13,18 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from consumerd.wire.control import call
 from consumerd.wire.method import read_answer
 
-ShardLagRow = tuple[
-    Annotated[int, Meta(description="The shard; of Kafka, the partition.")],
-    Annotated[int, Meta(description="How many tasks wait in it.")],
-    Annotated[float | None, Meta(description="Seconds: the age of the oldest unfinished task, if known.")],
-    Annotated[
-        int,
-        Meta(description="What is settled: of Kafka the committed offset, of a table how many rows are done."),
-    ],
-]
-
 
 class Answered(Struct, frozen=True, kw_only=True):
     """What every part of the answer is."""
+
+
+class ShardStatus(Answered, frozen=True):
+    """How far a shard of the source is behind."""
+
+    shard: Annotated[int, Meta(description="Its number; of Kafka, the partition.")]
+    tasks: Annotated[int, Meta(description="How many tasks wait in it.")]
+    oldest_s: Annotated[float | None, Meta(description="The age of the oldest unfinished task, if known.")]
+    position: Annotated[int, Meta(description="Of Kafka the committed offset, of a table how many rows are done.")]
 
 
 class Paused(Answered, frozen=True):
@@ -196,7 +195,7 @@ class PoolStatus(Answered, frozen=True):
     suspects: int
     restarts: int
     lag: Annotated[
-        list[ShardLagRow],
+        list[ShardStatus],
         Meta(description="How far each shard is behind; empty where nobody can know, and then it is no zero."),
     ]
     lag_age_s: Annotated[float | None, Meta(description="Seconds since the lag was measured; null: never.")]

@@ -77,7 +77,7 @@ class Keeper:
         self._has_let_go = False
         self._lag_interval_s = lag_interval_s(context.common.scaling)
         self._next_lag = 0.0
-        duties = (self.hold, self.listen, self._measure_lag, self._tell_schedule, self._count_parked)
+        duties = (self.hold, self.listen, self.measure_lag, self._tell_schedule, self._count_parked)
         beats = [partial(self._try, duty) for duty in duties]
         thread = BeatingThread("keeper", beats, report=partial(context.report, events.keeper_failed))
         self.start, self.close = thread.start, thread.close
@@ -109,11 +109,16 @@ class Keeper:
         if isinstance(self._source, Listens) and self._is_open():
             self._source.listen(is_wanted=self._link.measures_lag)
 
-    def _measure_lag(self) -> None:
+    def measure_lag(self) -> None:
+        """Measure it, while it is this worker's duty, and tell the master. Once a beat, if it is time."""
         now = monotonic()
         if self._link.measures_lag and self._is_open() and now >= self._next_lag:
             self._next_lag = now + self._lag_interval_s
-            self._link.tell(lag_message(self._source.lag() if isinstance(self._source, Measured) else ()))
+            lag = self._source.lag() if isinstance(self._source, Measured) else ()
+            if lag is None:
+                self._next_lag = now
+            else:
+                self._link.tell(lag_message(lag))
 
     def _tell_schedule(self) -> None:
         if not (isinstance(self._source, Planned) and self._link.measures_lag and self._is_open()):

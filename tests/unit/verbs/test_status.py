@@ -142,15 +142,19 @@ def test_a_reason_that_a_problem_tells_is_told_once() -> None:
     assert text.count(reason) == 1
 
 
+def shard(number: int, tasks: int) -> dict[str, Any]:
+    return {"shard": number, "tasks": tasks, "oldest_s": None, "position": 7}
+
+
 @pytest.mark.parametrize(("age_s", "said"), [(None, "1  -"), (30.0, "1  40"), (45.0, "1  40 (45 s old)")])
 def test_the_lag_of_all_shards_is_shown_and_its_age_once_it_is_old(age_s: float | None, said: str) -> None:
-    lag = [] if age_s is None else [[0, 30, 2.5, 100], [1, 10, None, 7]]
+    lag = [] if age_s is None else [shard(0, 30), shard(1, 10)]
     text = render(document(pool(lag=lag, lag_age_s=age_s)), with_workers=False)
     assert re.sub(r" {2,}", "  ", line_of(text, "gop/login")).endswith(said)
 
 
 def test_tasks_that_are_due_later_are_told_beside_the_lag() -> None:
-    text = render(document(pool(lag=[[0, 3, None, 7]], lag_age_s=1.0, later=10)), with_workers=False)
+    text = render(document(pool(lag=[shard(0, 3)], lag_age_s=1.0, later=10)), with_workers=False)
     assert line_of(text, "gop/login").endswith("  3 +10 later")
 
 

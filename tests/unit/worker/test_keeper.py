@@ -11,12 +11,12 @@ from consumerd import BaseConsumer
 from consumerd.config.keys.worker_range import WorkerRange
 from consumerd.errors import SourceAwayError
 from consumerd.events.facts import Fact
-from consumerd.sources.contract import Source
+from consumerd.sources.contract import ShardLag, Source
 from consumerd.testing.clock import ManualClock
-from consumerd.testing.running import Run, context_in_memory
+from consumerd.testing.running import Run, _RecordingLink, context_in_memory
 from consumerd.wire.board import BUSY_SINCE_NS, LANES_AT, Lane
+from consumerd.wire.messages import Lag
 from consumerd.worker.keeper import Keeper, OwnWatch, lag_interval_s
-from consumerd.worker.tasks.context import Link
 from consumerd.worker.tasks.due import DueTasks
 
 
@@ -85,6 +85,7 @@ class Held:
         self.renewals = 0
         self.listens: list[bool] = []
         self.is_away = False
+        self.lags: list[tuple[ShardLag, ...] | None] = []
 
     def tick(self) -> None:
         self.ticks += 1
@@ -97,6 +98,9 @@ class Held:
     def renew(self) -> None:
         self.renewals += 1
 
+    def lag(self) -> tuple[ShardLag, ...] | None:
+        return self.lags.pop(0)
+
 
 class Keeping:
     """A keeper whose beats a test makes, of a worker with a master."""
@@ -106,7 +110,7 @@ class Keeping:
         self.facts: list[Fact] = []
         self.clock = ManualClock()
         self.is_open = True
-        self.link = Link()
+        self.link = _RecordingLink()
         context = context_in_memory(self.clock, self.facts, {"task_timeout": 10})
         self.words = context.words
         self.keeper = Keeper(
@@ -131,6 +135,15 @@ def test_a_keeper_lets_go_while_an_attempt_is_overdue_and_says_so_once() -> None
     assert renewals == [1, 1, 1]
     assert (keeping.held.ticks, keeping.held.renewals) == (2, 2)
     assert [fact.name for fact in keeping.facts] == ["keeper_let_go"]
+
+
+def test_a_lag_that_is_on_its_way_is_asked_for_with_the_next_beat() -> None:
+    keeping = Keeping()
+    keeping.link.measures_lag = True
+    keeping.held.lags = [None, (ShardLag(0, 7, None, 7),)]
+    for _ in range(3):
+        keeping.keeper.measure_lag()
+    assert [message.shards for message in keeping.link.told if isinstance(message, Lag)] == [((0, 7, None, 7),)]
 
 
 def test_a_keeper_keeps_nothing_of_a_source_that_is_not_open_yet() -> None:

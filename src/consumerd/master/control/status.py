@@ -26,6 +26,7 @@ from consumerd.wire.status import (
     ParkedCounts,
     Paused,
     PoolStatus,
+    ShardStatus,
     TaskStatus,
     WorkerStatus,
     ZygoteStatus,
@@ -83,7 +84,10 @@ def _measured(pool: Pool, now: float) -> dict[str, Any]:  # fields of PoolStatus
     """What workers have measured and counted, with its age."""
     lag, parked, age_s = pool.lag, pool.parked_now, round(now - pool.parked_heard_at, 3)
     return {
-        "lag": [] if lag is None else list(lag.shards),
+        "lag": [
+            ShardStatus(shard=shard, tasks=tasks, oldest_s=oldest_s, position=position)
+            for shard, tasks, oldest_s, position in ([] if lag is None else lag.shards)
+        ],
         "lag_age_s": None if lag is None else round(now - lag.heard_at, 3),
         "later": None if lag is None else lag.later,
         "schedule": pool.schedule,

@@ -76,6 +76,7 @@ class QuerySource:
         taken = self._taken(limit) if self._rows or self._is_turn_of_retries else []
         if not taken:
             if self._pace.pause_left_s > 0 and not self._retries:
+                self._counting.count()
                 self._context.worker.wait(min(self._pace.pause_left_s, timeout_s))
                 return None
             self._look()
@@ -154,7 +155,7 @@ class QuerySource:
     def tick(self) -> None:
         self._ownership.keep()
 
-    def lag(self) -> tuple[ShardLag, ...]:
+    def lag(self) -> tuple[ShardLag, ...] | None:
         return self._counting.lag()
 
     def look_now(self) -> None:
@@ -248,8 +249,7 @@ class QuerySource:
         self._looked_at = self._context.clock.monotonic()
         self._sort(self._with_copies(rows))
         if self._reading.is_at_end:
-            is_whole = self._pace.is_whole(self._reading.returned)
-            if is_whole:
+            if is_whole := self._pace.is_whole(self._reading.returned):
                 self._selection.dead.note_whole(self._returned)
             absent = self._waiting.absent(self._returned, is_whole=is_whole, reads=self._rereading.reads)
             self._sort([row._replace(offset=place) for place, row in enumerate(absent, self._reading.given)])

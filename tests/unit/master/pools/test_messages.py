@@ -68,7 +68,7 @@ from consumerd.wire.messages import (
     Ready,
     Reported,
 )
-from consumerd.wire.status import Flag, LastError, ParkedCounts, ZygoteStatus
+from consumerd.wire.status import Flag, LastError, ParkedCounts, ShardStatus, ZygoteStatus
 
 NAME = ConsumerName("g", "a")
 ZYGOTE_PID, WORKER_PID = 1_000_000_000, 1_000_000_100  # above what any kernel gives
@@ -607,7 +607,7 @@ def test_the_lag_has_an_age(stage: Stage) -> None:
     assert pool_status(stage.pool, 100.0).lag_age_s is None
     stage.worker_says(0, Lag(((3, 7, 1.5, 20),)), now=60.0)
     status = pool_status(stage.pool, 100.0)
-    assert (status.lag, status.lag_age_s) == ([(3, 7, 1.5, 20)], 40.0)
+    assert (status.lag, status.lag_age_s) == ([ShardStatus(shard=3, tasks=7, oldest_s=1.5, position=20)], 40.0)
 
 
 def test_what_is_parked_now_is_as_a_worker_counted_it_and_has_an_age(stage: Stage) -> None:
