@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import itemgetter
 
 from sqlalchemy import Connection, text
 
@@ -31,9 +30,8 @@ def update_grant_use_time(platform: int, uid: int, app_id: int, last_use_time: i
 
 
 def keep_newest(connection: Connection, uses: Sequence[Row]) -> None:
-    """Note many uses (platform, uid, app_id, now), of each user the newest. On MariaDB that is one statement."""
-    newest = {(use["platform"], use["uid"], use["app_id"]): use for use in sorted(uses, key=itemgetter("now"))}
-    connection.execute(_KEEP_NEWEST[connection.dialect.name], list(newest.values()))
+    """Note many uses (platform, uid, app_id, now). On MariaDB that is one statement."""
+    connection.execute(_KEEP_NEWEST[connection.dialect.name], uses)
 
 
 def grant_use_time(platform: int, uid: int, app_id: int) -> int | None:

@@ -27,7 +27,7 @@ def consumer(request: pytest.FixtureRequest, path: str, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def configs(path: str) -> dict[str, Any]:  # any keys
-    return {"database": path, "batch_size": 500, "coalesce": {"by": ["platform", "uid", "app_id"], "keep": "all"}}
+    return {"database": path, "batch_size": 500, "coalesce": {"by": ["platform", "uid", "app_id"], "order_by": "now"}}
 
 
 @pytest.mark.parametrize("times", [[1, 2, 3], [3, 2, 1], [2, 3, 1], [3, 3, 3]])

@@ -25,9 +25,8 @@ class Login(BaseModel):
 
 
 class LoginBatchConsumer(KafkaBaseConsumer):
-    """With `coalesce = {by = ["platform", "uid", "app_id"], keep = "all"}`, a batch has all logins of a user at hand.
-
-    `keep = "newest"` would hand over the last that came, which need not be the newest by its `now`.
+    """With `coalesce = {by = ["platform", "uid", "app_id"], order_by = "now"}`, a batch has the newest login of a user,
+    which need not be the last that came.
     """
 
     def pre_consume(self) -> None:

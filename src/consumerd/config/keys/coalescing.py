@@ -27,6 +27,11 @@ class Coalesce(BaseModel):
         description="Which task of a key `handle_batch` is given; the others are done when that one is. `all`: all of "
         "them, side by side in one batch.",
     )
+    order_by: FieldName | None = Field(
+        default=None,
+        description='The field of the record by which the newest and the oldest are known: `"now"`. A record without '
+        "it is the oldest. Left out: by when they came.",
+    )
     quiet: Duration | None = Field(
         default=None,
         description="A key is handled when nothing has come for it for so many seconds; with `max_wait`.",

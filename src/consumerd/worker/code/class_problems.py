@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from consumerd.config.common_keys import COMMON_KEYS, CommonKeys
-from consumerd.config.problems import Problem, did_you_mean
+from consumerd.config.keys.coalescing import Coalesce
+from consumerd.config.problems import KeyPath, Problem, did_you_mean
 from consumerd.config.shape import LimitBy
 from consumerd.config.tables import Place, keys_of
 from consumerd.model.contract import is_overridden, live_keys
@@ -119,10 +120,13 @@ def field_problems(
     if "*" in columns or (model is not None and model.model_config.get("extra") == "allow"):
         return
     known, made = (columns, "its `columns`") if model is None else (tuple(model.model_fields), model.__name__)
-    by = () if common.coalesce is None else common.coalesce.by or ()
+    coalesce = common.coalesce or Coalesce()
+    by = [coalesce.by] if isinstance(coalesce.by, str) else coalesce.by or []
+    used: list[tuple[str, str | None, KeyPath]]
     used = [(f"the limit '{name}' is by", limit.by, ("limits",)) for name, limit in limits.items()]
     used += [("names", common.destination, ("destination",))]
-    used += [("names", field, ("coalesce", "by")) for field in ((by,) if isinstance(by, str) else by)]
+    used += [("names", coalesce.order_by, ("coalesce", "order_by"))]
+    used += [("names", field, ("coalesce", "by")) for field in by]
     for what, field, path in used:
         name = field if field is None or model is None else field.partition(".")[0]
         if known and name is not None and name not in known and not hasattr(model, name):

@@ -23,7 +23,7 @@ from consumerd.worker.window.destinations import Destinations
 from consumerd.worker.window.gathering import Batching
 from consumerd.worker.window.handling import WindowHandling
 from consumerd.worker.window.in_hand import InHand
-from consumerd.worker.window.keys import coalesce_key, destination_by, has_destinations, key_by
+from consumerd.worker.window.keys import coalesce_key, destination_by, has_destinations, key_by, order_by
 from consumerd.worker.window.lanes import EventLoopLanes, Lanes, ThreadLanes
 from consumerd.worker.window.limits import limits_of
 from consumerd.worker.window.lineup import Lineup
@@ -111,6 +111,9 @@ class WindowAssembly:
         batching, coalesce = Batching(common.batch_size, common.batch_linger), common.coalesce
         if coalesce is not None:
             batching = replace(batching, keep=coalesce.keep, quiet_s=coalesce.quiet, max_wait_s=coalesce.max_wait)
+        if coalesce is not None and coalesce.order_by is not None:
+            order_of = order_by(coalesce.order_by, self.parts.hooks)
+            batching = replace(batching, order_of=lambda task: order_of(task.record))
         return BatchLane(
             self.context,
             BatchMaker(self.context, self.make(self.handlers.any_record), handle, self.parts.records.decoder),

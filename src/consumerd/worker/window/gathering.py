@@ -10,10 +10,11 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+from bisect import insort
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 ItemT = TypeVar("ItemT")
 
@@ -25,6 +26,7 @@ class Batching:
     """size: how many items of a batch are handed out, at most.
 
     keep: which items of a key are handed out; the others are finished with it.
+    order_of: by which the newest and the oldest are known; None: by when they came.
     quiet_s: None: it does not matter whether a key goes on changing. max_wait_s: with the linger; None: all is ready.
     """
 
@@ -33,6 +35,7 @@ class Batching:
     keep: Keep = "newest"
     quiet_s: float | None = None
     max_wait_s: float | None = None
+    order_of: Callable[[Any], Any] | None = None  # of any item, what can be compared
 
     def ready_at(self, first_at: float, last_at: float) -> float:
         """When items of a key are ready of which the first and the last came then."""
@@ -106,7 +109,7 @@ class Gathering(Generic[ItemT]):
 
 @dataclass(slots=True, eq=False)
 class _Folded(Generic[ItemT]):
-    """Items of one key, in the order in which they came."""
+    """Items of one key, the newest last."""
 
     items: list[ItemT]
     key: Hashable | None
@@ -145,7 +148,10 @@ class _Group(Generic[ItemT]):
                 self.by_key[key] = folded
             self._sort(folded, now)
         else:
-            folded.items.append(item)
+            if self.batching.order_of is None:
+                folded.items.append(item)
+            else:
+                _sort_in(folded.items, item, self.batching.order_of)
             if not folded.is_ready:
                 folded.ready_at = self.batching.ready_at(folded.first_at, now)
             elif self.batching.keep == "all":
@@ -188,3 +194,11 @@ class _Group(Generic[ItemT]):
             self.ready_items += len(folded.items) if self.batching.keep == "all" else 1
         else:
             heapq.heappush(self.waiting, (folded.ready_at, next(self.numbers), folded))
+
+
+def _sort_in(items: list[ItemT], item: ItemT, order_of: Callable[[Any], Any]) -> None:
+    """Behind those that are no newer; as the newest, where it cannot be compared with them."""
+    try:
+        insort(items, item, key=order_of)
+    except TypeError:
+        items.append(item)

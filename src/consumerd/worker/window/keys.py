@@ -34,6 +34,17 @@ def coalesce_key(consumer: Any, hooks: Hooks, by: str | Sequence[str] | None) ->
     return by_fields(by or (), hooks, "coalesce", then="such a record stands for itself")
 
 
+def order_by(field: str, hooks: Hooks) -> Callable[[object], tuple[bool, Hashable]]:
+    """Of a record, what is greater the newer it is, by this field."""
+    value_of = by_fields(field, hooks, "coalesce.order_by", then="such a record is the oldest")
+
+    def order_of(record: object) -> tuple[bool, Hashable]:
+        value = value_of(record)
+        return value is not None, value
+
+    return order_of
+
+
 def has_destinations(consumer_class: type, common: CommonKeys) -> bool:
     """Whether its tasks name what they need."""
     return common.destination is not None or is_overridden(consumer_class, "task_destination")

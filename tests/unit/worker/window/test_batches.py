@@ -234,6 +234,13 @@ def test_the_survivors_alone_are_handled_and_all_are_done(keep: str, handled: li
     assert (run.done, run.board.read().coalesced) == (5, 5 - len(handled))
 
 
+def test_the_newest_is_known_by_a_field_and_a_record_without_it_is_the_oldest() -> None:
+    records = [{"uid": 7, "now": 3}, {"uid": 7, "now": 5}, {"uid": 7}, {"uid": 7, "now": 4}]
+    run = started(Batches, records, coalesce={"by": "uid", "order_by": "now"})
+    assert batches_of(run) == [[{"uid": 7, "now": 5}]]
+    assert (run.done, len(run.told("field_missing"))) == (4, 1)
+
+
 def test_the_class_says_what_belongs_together() -> None:
     class ByParity(Batches):
         def coalesce_key(self, record: Any) -> object:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumerd.worker.window.gathering import Batching, Gathering
+from consumerd.worker.window.gathering import Batching, Gathering, Keep
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,25 @@ def test_what_is_kept_of_a_key(keep: object, handed_out: list[tuple[int, ...]]) 
         *((0.0, Item(number, key="aba"[number])) for number in range(3)),
     )
     assert numbers(gathering.take(0.0)) == handed_out
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=12), st.sampled_from(["newest", "oldest", "all"]))
+def test_the_newest_is_known_by_what_orders_them_and_of_equal_ones_by_when_they_came(
+    orders: list[int], keep: Keep
+) -> None:
+    items = [Item(number, key="a") for number in range(len(orders))]
+    batching = Batching(99, keep=keep, order_of=lambda item: orders[item.number])
+    handed = numbers(gathering_of(batching, *((0.0, item) for item in items)).take(0.0))
+    inorder = sorted(range(len(orders)), key=lambda number: orders[number])
+    newest, oldest = (inorder[-1], *inorder[:-1]), (inorder[0], *inorder[1:])
+    assert handed == {"newest": [newest], "oldest": [oldest], "all": [(each,) for each in inorder]}[keep]
+
+
+def test_what_cannot_be_compared_is_the_newest() -> None:
+    orders: list[object] = [2, "one", 1]
+    batching = Batching(9, order_of=lambda item: orders[item.number])
+    gathering = gathering_of(batching, *((0.0, Item(number, key="a")) for number in range(2)))
+    assert numbers(gathering.take(0.0)) == [(1, 0)]
 
 
 def test_a_key_with_more_items_than_a_batch_goes_in_several() -> None:
