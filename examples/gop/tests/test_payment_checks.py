@@ -6,11 +6,12 @@ import json
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from consumerd.testing import Run, run_consumer
+from consumerd.testing import ManualClock, Run, run_consumer
 from gop_consumer import channel_client, database, payment_manager
 from gop_consumer.channel_client import ChannelAwayError, Status, WrongAnswerError
 from gop_consumer.consumers import payment_check_consumer
@@ -23,14 +24,14 @@ HOUR = 60 * 60
 
 @dataclass
 class Channel:
-    """Says this, or raises it. asked: when, by the run's clock."""
+    """Says this, or raises it. asked: when."""
 
+    clock: ManualClock
     says: Status | Exception = Status.PENDING
     asked: list[float] = field(default_factory=list)
-    clock: Callable[[], float] = lambda: 0.0
 
     def ask(self, url: str, payment_id: int, amount: int, timeout_s: float) -> Status:
-        self.asked.append(self.clock())
+        self.asked.append(self.clock.wall())
         if isinstance(self.says, Exception):
             raise self.says
         return self.says
@@ -38,24 +39,25 @@ class Channel:
 
 @pytest.fixture
 def channel(monkeypatch: pytest.MonkeyPatch) -> Channel:
-    made = Channel()
+    made = Channel(ManualClock())
     monkeypatch.setattr(channel_client, "ask", made.ask)
     return made
 
 
 @pytest.fixture
-def check(path: str, channel: Channel, monkeypatch: pytest.MonkeyPatch) -> Callable[[Status], Run]:
-    """Begins a payment that is pending or unknown, and asks about it for the first time."""
+def check(path: str, channel: Channel, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
+    """Begins payments that are pending or unknown, and asks about them for the first time."""
     monkeypatch.setenv("GOP_DATABASE", f"sqlite:///{path}")
+    monkeypatch.setattr(payment_check_consumer, "time", channel.clock.wall)
 
-    def begin(status: Status) -> Run:
+    def begin(status: Status, *ids: int, **limits: Any) -> Run:  # their keys
+        ids = ids or (5,)
         with database.engine().begin() as connection:
-            payment_manager.open_payment(connection, Payment(5, 7, "wechat", 600, status), account_id=1)
+            for each in ids:
+                payment_manager.open_payment(connection, Payment(each, 7, "wechat", 600, status), account_id=1)
         configs = {"database": path, "channels": {"wechat": "https://wechat.example"}, **BACK_OFF}
-        run = run_consumer(PaymentCheckConsumer, [{"payment_id": 5, "channel": "wechat"}], configs=configs)
-        channel.clock = run.clock.wall
-        monkeypatch.setattr(payment_check_consumer, "time", run.clock.wall)
-        return run
+        records = [{"payment_id": each, "channel": "wechat"} for each in ids]
+        return run_consumer(PaymentCheckConsumer, records, configs=configs, limits=limits, clock=channel.clock)
 
     return begin
 
@@ -76,7 +78,7 @@ def notified(rows: sqlite3.Connection) -> list[str]:
 
 
 def test_a_payment_that_is_decided_is_settled_and_the_game_server_told(
-    check: Callable[[Status], Run], channel: Channel, rows: sqlite3.Connection
+    check: Callable[..., Run], channel: Channel, rows: sqlite3.Connection
 ) -> None:
     channel.says = Status.PAID
     assert check(Status.PENDING).done == 1
@@ -85,7 +87,7 @@ def test_a_payment_that_is_decided_is_settled_and_the_game_server_told(
 
 @pytest.mark.parametrize(("status", "questions"), [(Status.PENDING, 4), (Status.UNKNOWN, 30)])
 def test_unknown_payments_are_asked_sooner_than_pending_ones(
-    check: Callable[[Status], Run], channel: Channel, status: Status, questions: int
+    check: Callable[..., Run], channel: Channel, status: Status, questions: int
 ) -> None:
     channel.says = status
     run = check(status)
@@ -94,7 +96,7 @@ def test_unknown_payments_are_asked_sooner_than_pending_ones(
 
 
 def test_an_unknown_payment_that_turns_up_goes_on_as_pending(
-    check: Callable[[Status], Run], channel: Channel, rows: sqlite3.Connection
+    check: Callable[..., Run], channel: Channel, rows: sqlite3.Connection
 ) -> None:
     channel.says = Status.UNKNOWN
     run = check(Status.UNKNOWN)
@@ -107,8 +109,16 @@ def test_an_unknown_payment_that_turns_up_goes_on_as_pending(
     assert len(channel.asked) == 3
 
 
+def test_a_channel_is_asked_as_often_as_it_allows(check: Callable[..., Run], channel: Channel) -> None:
+    channel.says = Status.PAID
+    run = check(Status.PENDING, *range(1, 21), channel={"by": "channel", "per_second": 10})
+    pauses = [after - before for before, after in pairwise(channel.asked)]
+    assert run.done == 20
+    assert pauses == pytest.approx([0.1] * 19, abs=0.02)
+
+
 def test_whoever_learns_it_first_settles_it(
-    check: Callable[[Status], Run], channel: Channel, rows: sqlite3.Connection
+    check: Callable[..., Run], channel: Channel, rows: sqlite3.Connection
 ) -> None:
     run = check(Status.PENDING)
     with database.engine().begin() as connection:
@@ -123,7 +133,7 @@ def test_whoever_learns_it_first_settles_it(
 
 
 def test_a_callback_between_the_question_and_its_answer_counts(
-    check: Callable[[Status], Run], channel: Channel, rows: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+    check: Callable[..., Run], channel: Channel, rows: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ask(url: str, payment_id: int, amount: int, timeout_s: float) -> Status:
         with database.engine().begin() as connection:
@@ -139,7 +149,7 @@ def test_a_callback_between_the_question_and_its_answer_counts(
 
 @pytest.mark.parametrize("error", [ChannelAwayError("no answer"), WrongAnswerError("of another payment")])
 def test_no_answer_is_never_declined_and_is_parked_in_the_end(
-    check: Callable[[Status], Run], channel: Channel, rows: sqlite3.Connection, error: Exception
+    check: Callable[..., Run], channel: Channel, rows: sqlite3.Connection, error: Exception
 ) -> None:
     channel.says = error
     run = check(Status.UNKNOWN)
@@ -151,7 +161,7 @@ def test_no_answer_is_never_declined_and_is_parked_in_the_end(
 
 @pytest.mark.parametrize(("status", "hours"), [(Status.PENDING, 24), (Status.UNKNOWN, 2)])
 def test_at_the_end_of_its_schedule_a_payment_is_parked_with_its_id(
-    check: Callable[[Status], Run], channel: Channel, rows: sqlite3.Connection, status: Status, hours: int
+    check: Callable[..., Run], channel: Channel, rows: sqlite3.Connection, status: Status, hours: int
 ) -> None:
     channel.says = status
     run = check(status)

@@ -19,6 +19,9 @@ tasks are handled, they are closed when they are given back."""
 LONGEST_WAIT_S = 5.0
 RENEWED_AFTER_S = 1800
 
+IN_MEMORY = {"pool_size": 1, "max_overflow": 0, "pool_timeout": LONGEST_WAIT_S}
+"""Such a database is in one connection, which is kept: threads take turns."""
+
 
 def open_engine(database: object, *, kept: int = 1) -> Engine:
     """The engine for what the key `database` holds: the URL of a server, or a SQLite file. It connects to nothing yet.
@@ -37,10 +40,9 @@ def open_engine(database: object, *, kept: int = 1) -> Engine:
         file = unquote(database.removeprefix(_FILE)) if database.startswith(_FILE) else database
         engine = create_engine(
             URL.create("sqlite+pysqlite", database=file),
-            connect_args={"timeout": LONGEST_WAIT_S},
-            poolclass=QueuePool,  # in memory, too: a connection is kept, and so is what is in it
-            pool_size=kept,
-            max_overflow=CONNECTIONS_IN_RESERVE,
+            connect_args={"timeout": LONGEST_WAIT_S, "check_same_thread": False},
+            poolclass=QueuePool,
+            **(IN_MEMORY if file == ":memory:" else {"pool_size": kept, "max_overflow": CONNECTIONS_IN_RESERVE}),
         )
         event.listen(engine, "connect", lambda connection, _: Shard.teach(connection))
         return engine

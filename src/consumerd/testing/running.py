@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from consumerd import events
 from consumerd.config.common_keys import CommonKeys
+from consumerd.config.shape import LimitSettings
 from consumerd.events.facts import Fact
 from consumerd.model.contract import source_kind
 from consumerd.model.parked import ParkedState
@@ -19,6 +20,7 @@ from consumerd.testing.clock import ManualClock
 from consumerd.testing.messages import messages_of
 from consumerd.testing.sources import MessagesInMemory, RunsInMemory, source_of
 from consumerd.wire.board import Board
+from consumerd.wire.limits import define
 from consumerd.wire.messages import Message
 from consumerd.worker.code.keys import KeyOwners, config_model
 from consumerd.worker.code.kinds import kind_named
@@ -38,6 +40,8 @@ def run_consumer(
     records: Sequence[object] | None = None,
     *,
     configs: dict[str, Any] | None = None,  # the user's own keys have any value
+    limits: Mapping[str, Mapping[str, Any]] | None = None,  # as the configuration has them
+    clock: ManualClock | None = None,
 ) -> Run:
     """Run a consumer until nothing is left to do, and return the run, to ask what became of its tasks.
 
@@ -47,27 +51,27 @@ def run_consumer(
     For a schedule each one is a run, such as `{"scheduled": "2026-03-29T01:00:00Z", "cursor": 7}`.
     None: the consumer brings its own tasks, by its `get_next_batch` or its `iterate_task`; a schedule runs once, now.
     configs: what its entry has under `configs`. Keys of the source (`brokers`, `topic_name`) may be left out.
+    limits: those that hold, by name, each as the table `consumerd.limits` has it, without `numbers`.
+    clock: to share with the test's own fakes, or to begin at a time of the test's. It is moved as the run goes.
 
     Raises TypeError where there are no records and the consumer has none of its own, and whatever `pre_consume` raises.
 
         run = run_consumer(LoginConsumer, [{"uid": 7}, b"no JSON"])
-        assert run.done == 1
-        assert list(run.dead().values()) == ["UndecodableError: the payload is not JSON: …"]
+        assert (run.done, list(run.dead().values())) == (1, ["UndecodableError: the payload is not JSON: …"])
     """
     kind = source_kind(consumer_class)
-    brings_its_own = kind in ("query", "generator")
     if records is None and kind == "schedule":
         records = [{}]
-    if records is None and not brings_its_own:
+    if records is None and kind not in ("query", "generator"):
         raise TypeError(f"{consumer_class.__name__} has no tasks of its own: give run_consumer the records of some")
+    source: Source | None = None
     if records is None:
-        run = Run(consumer_class, configs=configs, source=kind_named(kind).make())
-    elif kind == "query":
-        run = Run(consumer_class, records, configs=configs)
+        records, source = (), kind_named(kind).make()
     elif kind == "generator":
-        run = Run(consumer_class, records, configs=configs, source=MessagesInMemory())
-    else:
-        run = Run(consumer_class, messages_of(records), configs=configs, source=source_of(kind))
+        source = MessagesInMemory()
+    elif kind != "query":
+        records, source = messages_of(records), source_of(kind)
+    run = Run(consumer_class, records, configs=configs, source=source, limits=limits, clock=clock)
     run.until_idle()
     run.give_idle_time_back()
     return run
@@ -91,17 +95,22 @@ class Run:
         configs: dict[str, Any] | None = None,  # the user's own keys have any value
         source: Source | None = None,
         shard: Shard | None = None,
+        limits: Mapping[str, Mapping[str, Any]] | None = None,  # as the configuration has them
+        clock: ManualClock | None = None,
     ) -> None:
         configs = _with_own_config(consumer_class, configs or {})
-        self.clock = ManualClock()
+        self.clock = clock or ManualClock()
         self.store = MemoryStore(self.clock)
         self.facts: list[Fact] = []
         self.link = _RecordingLink()
         self.source = source or MemorySource()
         self.board = Board.private()
         self.consumer = consumer_class(0, **configs)
-        given = {"words": self.board.words, "shard": shard or Shard()}
+        read = {name: _limit(name, keys) for name, keys in (limits or {}).items()}
+        given = {"words": self.board.words, "shard": shard or Shard(), "limits": read}
         self.context = context_in_memory(self.clock, self.facts, configs, records, **given)
+        for name, limit in read.items():
+            define(self.context.table, name, limit.fixed)
         self.interrupts = self.context.interrupts
         self.runtime = _Runtime(self.context, self.consumer, self.source, self.store.as_thread(), self.link)
         self.loop = self.runtime.open()
@@ -244,6 +253,13 @@ class _RecordingLink(Link):
 
     def tell(self, message: Message) -> None:
         self.told.append(message)
+
+
+def _limit(name: str, keys: Mapping[str, Any]) -> LimitSettings:
+    """As it is written. Raises ValueError where it cannot be in a test, or pydantic's where it cannot be anywhere."""
+    if "numbers" in keys:
+        raise ValueError(f"no database is asked for the numbers of the limit {name}: give at_once or per_second")
+    return LimitSettings.model_validate(keys)
 
 
 def _with_own_config(consumer_class: type, configs: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """`consumerd.testing` as users have it."""
 
+import asyncio
 import gc
 import sqlite3
 import threading
@@ -20,7 +21,7 @@ from consumerd import (
     SQLBaseConsumer,
     TableBaseConsumer,
 )
-from consumerd.testing import Message, run_consumer
+from consumerd.testing import ManualClock, Message, run_consumer
 
 
 class Logins(KafkaBaseConsumer):
@@ -343,6 +344,52 @@ def test_a_run_that_is_left_has_no_threads_and_no_open_files(tmp_path: Path) -> 
     del run
     gc.collect()
     assert left() == before
+
+
+class Callbacks(KafkaBaseConsumer):
+    def pre_consume(self) -> None:
+        self.running = self.most = 0
+
+    async def handle_task(self, offset: int, record: Any) -> None:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        await asyncio.sleep(0)
+        self.running -= 1
+
+
+@pytest.mark.parametrize(("at_once", "most"), [(1, 1), (3, 3), (9, 4)])
+def test_a_limit_holds_in_a_test(at_once: int, most: int) -> None:
+    limits = {"channel": {"by": "channel", "at_once": at_once}}
+    with run_consumer(Callbacks, [{"channel": "a"}] * 20, configs={"concurrency": 4}, limits=limits) as run:
+        assert (run.done, run.consumer.most) == (20, most)
+
+
+def test_what_waits_for_a_rate_moves_the_clock_of_the_test() -> None:
+    clock = ManualClock(wall_s=0.0)
+    run = run_consumer(Callbacks, range(21), limits={"total": {"per_second": 10}}, clock=clock)
+    assert (run.done, run.clock.wall()) == (21, pytest.approx(2.0, abs=0.05))
+
+
+def test_a_limit_that_cannot_be_in_a_test_is_refused() -> None:
+    with pytest.raises(ValueError, match="limits nothing"):
+        run_consumer(Callbacks, [], limits={"total": {}})
+    with pytest.raises(ValueError, match="no database is asked for the numbers of the limit total"):
+        run_consumer(Callbacks, [], limits={"total": {"numbers": {}}})
+
+
+def test_a_database_in_memory_is_one_for_all_threads() -> None:
+    class Writing(KafkaBaseConsumer):
+        def pre_consume(self) -> None:
+            with self.database.begin() as connection:
+                connection.exec_driver_sql("CREATE TABLE t (n INTEGER)")
+
+        def handle_task(self, offset: int, record: Any) -> None:
+            with self.database.begin() as connection:
+                connection.exec_driver_sql("INSERT INTO t VALUES (?)", (record,))
+
+    run = run_consumer(Writing, range(100), configs={"concurrency": 8, "database": ":memory:"})
+    with run, run.consumer.database.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*), sum(n) FROM t").one() == (100, 4950)
 
 
 def test_a_run_comes_back_while_a_destination_is_down_and_goes_on_when_it_is_up() -> None:

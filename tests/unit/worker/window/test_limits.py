@@ -17,7 +17,6 @@ from consumerd.config.shape import LimitBy
 from consumerd.errors import UndecodableError
 from consumerd.model.limits import Numbers
 from consumerd.model.task import Task
-from consumerd.testing import running
 from consumerd.testing.clock import ManualClock
 from consumerd.testing.running import Run
 from consumerd.wire import limits as wire
@@ -250,38 +249,25 @@ def test_who_is_held_up_by_another_limit_has_not_started() -> None:
 
 
 @pytest.fixture
-def limited(monkeypatch: pytest.MonkeyPatch) -> tuple[Run, SharedTable]:
-    """A run of six tasks under a limit of twenty starts a second, and the table in which that stands."""
-    tables: list[SharedTable] = []
-    context_in_memory = running.context_in_memory
-
-    def with_limit(clock: ManualClock, *args: Any, **given: Any) -> Any:  # as `context_in_memory` has them
-        table = SharedTable.create(clock)
-        assert define(table, "total", Numbers.of(None, 20))
-        tables.append(table)
-        place = (table.fileno(), 0)
-        return context_in_memory(clock, *args, **given, limits={"total": LimitBy()}, table_place=place)
-
-    monkeypatch.setattr(running, "context_in_memory", with_limit)
-    run = Run(Payments, list(range(6)), configs={"limits": ["total"], "concurrency": 3})
-    return run, tables[0]
+def limited() -> Run:
+    """A run of six tasks under a limit of twenty starts a second."""
+    return Run(Payments, list(range(6)), configs={"concurrency": 3}, limits={"total": {"per_second": 20}})
 
 
-def test_nobody_is_shown_to_wait_once_nothing_does(limited: tuple[Run, SharedTable]) -> None:
-    run, table = limited
+def test_nobody_is_shown_to_wait_once_nothing_does(limited: Run) -> None:
+    run = limited
     for _ in range(400):
         run.turn()
         run.clock.advance(0.005 if run.done < 6 else 0.0)
     assert (run.done, run.loop.is_busy) == (6, False)
-    assert [use.waiting for use in uses(table)] == [0]
+    assert [use.waiting for use in uses(run.context.table)] == [0]
     run.stop()
 
 
 def test_a_pass_ends_where_asking_takes_longer_than_until_it_is_asked_again(
-    limited: tuple[Run, SharedTable], monkeypatch: pytest.MonkeyPatch
+    limited: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, _ = limited
-    asked = 0
+    run, asked = limited, 0
 
     @contextmanager
     def frozen(self: SharedTable, name: str) -> Iterator[Row | None]:
