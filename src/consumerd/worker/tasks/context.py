@@ -4,7 +4,9 @@ foreground.
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -103,7 +105,9 @@ class WorkerContext:
     def table(self) -> SharedTable:
         """What the workers of the master know together; without a master, a table that nobody shares."""
         if self.table_place is None:
-            return SharedTable.create(self.clock)
+            made = SharedTable.create(self.clock)
+            weakref.finalize(made, os.close, made.fileno())
+            return made
         fd, holder = self.table_place
         if holder is None:
             raise SystemRefusedError(f"{HOLDERS} workers of this master run, and no more can share limits: run fewer")

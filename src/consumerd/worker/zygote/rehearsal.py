@@ -66,4 +66,5 @@ def _play(template: Template, board: Board, stage: contextlib.ExitStack) -> None
     link.tell(Ready())
     for _ in range(TURNS):
         loop.turn()
+    loop.finish()
     runtime.shut()

@@ -26,7 +26,7 @@ class Mail(BaseConsumer):
 """
 
 
-@pytest.fixture(params=[{}, {"destination": "server"}], ids=["plain", "window"])
+@pytest.fixture(params=[{}, {"concurrency": 3, "destination": "server"}], ids=["plain", "window"])
 def template(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Template:
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "rehearsed_module.py").write_text(CODE)
@@ -34,7 +34,7 @@ def template(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
         group="shop",
         name="Mail",
         target="rehearsed_module:Mail",
-        configs={},
+        configs=request.param,
         common=CommonKeys.model_validate(request.param),
         directory=tmp_path,
     )
