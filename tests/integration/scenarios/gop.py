@@ -20,8 +20,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
+from benchmarks.supervision.peers import environment, requirements
+
 from integration.scenarios.gop_picture import svg
-from integration.scenarios.running import EXAMPLE
+from integration.scenarios.running import EXAMPLE, ROOT
 from servers.clerk import ClerkError
 from servers.database import DatabaseServer
 from servers.kafka import KafkaServer
@@ -31,6 +33,7 @@ from world.launch_day import LaunchDay
 from world.load import Load
 from world.processes import Consumerd, Stage
 from world.samples import Sampler, peak
+from world.supervisord import Supervisord
 
 PARTITIONS = 8
 GROUPS = {"login_task": "login_consumer", "account_change": "account_consumer"}
@@ -204,6 +207,12 @@ def five_daemons(stage: Stage) -> Consumerd:
     return Consumerd(stage, config)
 
 
+def scripts(stage: Stage) -> Supervisord:
+    """Of before/; supervisord is that of the benchmarks."""
+    group = requirements((ROOT / "pyproject.toml").read_text())
+    return Supervisord(stage, environment("peers", group) / "bin" / "supervisord")
+
+
 @contextlib.contextmanager
 def spike(
     folder: Path, *, seed: int, seconds: float, daemons_on: Callable[[Stage], Daemons] = five_daemons
@@ -225,10 +234,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=float, default=240.0, help="for so long tasks are produced")
     parser.add_argument("--patience", type=float, default=180.0, help="the longest wait")
     parser.add_argument("--peaceful", action="store_true", help="nothing is killed")
+    parser.add_argument("--before", action="store_true", help="by the scripts of before/, under supervisord")
     parser.add_argument("--picture", type=Path, help="an SVG file, of what went on over time")
     options = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(prefix="consumerd-gop-"))
-    with spike(folder, seed=options.seed, seconds=options.seconds) as run:
+    daemons_on = scripts if options.before else five_daemons
+    with spike(folder, seed=options.seed, seconds=options.seconds, daemons_on=daemons_on) as run:
         lines = run.run(options.patience, is_peaceful=options.peaceful)
         print("\n".join([sheet(lines), "", *run.peaks()]))
         if options.picture:
