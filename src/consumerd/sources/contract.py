@@ -130,6 +130,11 @@ class Worker(Protocol):
         The loop's thread only.
         """
 
+    def go_on(self) -> bool:
+        """Go on for a moment with the tasks in hand, for a source that has to see them end within `fetch`: their shard
+        is being taken away. False where there are none. The loop's thread only.
+        """
+
     def note_store(self, away: StoreAwayError | None) -> None:
         """The parking store did not answer, or has. The loop's thread only."""
 

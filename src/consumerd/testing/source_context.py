@@ -95,6 +95,10 @@ class StandInWorker:
         del away
         return not self.is_stopping
 
+    def go_on(self) -> bool:
+        """Nothing is in hand but what the test has."""
+        return False
+
     def note_store(self, away: StoreAwayError | None) -> None:
         """Nobody is told."""
 

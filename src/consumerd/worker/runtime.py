@@ -113,6 +113,11 @@ class Runtime:
         self._parts.gate.note_source(away)
         return self._loop.attend_in_source()
 
+    def go_on(self) -> bool:
+        """Go on for a moment with what is in hand; false where nothing is."""
+        assert self._loop is not None  # as above
+        return self._loop.go_on_in_source()
+
     def note_store(self, away: StoreAwayError | None) -> None:
         """The parking store did not answer its source, or has."""
         self._parts.gate.note_store(away)

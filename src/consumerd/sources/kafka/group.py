@@ -197,13 +197,18 @@ class GroupMember:
     def _wait_until_left(self, leaving: list[AssignedPartition]) -> None:
         """Have the loop leave its batches of these partitions, as long as the group will wait; then nothing settles.
 
-        In the loop's own thread there is nothing to wait for: it is within `fetch`.
+        In the loop's own thread, which is within `fetch`, tasks may be in hand that run beside each other.
         """
         member = self._membership
+        timeout_s = member.options.max_poll_interval * (1 - REVOKE_MARGIN)
+        if get_ident() == member.loop_thread:
+            deadline = monotonic() + timeout_s
+            while any(assigned.in_hand for assigned in leaving) and monotonic() < deadline:
+                if not member.context.worker.go_on():
+                    break
         with self._state:
             if get_ident() != member.loop_thread and any(assigned.in_hand for assigned in leaving):
                 member.context.worker.interrupt()
-                timeout_s = member.options.max_poll_interval * (1 - REVOKE_MARGIN)
                 self._state.wait_for(lambda: not any(assigned.in_hand for assigned in leaving), timeout_s)
             for assigned in leaving:
                 assigned.fence()

@@ -7,7 +7,9 @@ otherwise, and at once when the master wakes it (an operator's retry).
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from consumerd import events
 from consumerd.database.claims import Lease
@@ -69,6 +71,7 @@ class DueTasks:
         self._next_look = context.clock.monotonic() + FIRST_LOOK_S
         self.has_waiting = False
         self._claims = 0
+        self._unheard: deque[tuple[Callable[[], object], int]] = deque()
         self._old_claims = None if context.member is None else f"{context.member}#"
         self._tried = 0
         self._counted = (0, -math.inf)
@@ -111,25 +114,16 @@ class DueTasks:
         return Attempt(unparked(parked), lambda is_again: self._decode(parked.payload))
 
     def conclude(self, parked: ParkedTask, conclusion: Conclusion) -> bool:
-        """Bring a claimed task to its outcome. False while the store is away: the claim stays, until its lease ends."""
-        self._claims -= 1
-        try:
-            self._finish(parked, conclusion)
-        except StoreAwayError as error:
-            self._note_away(error)
-            return False
-        return True
+        """Bring a claimed task to its outcome. False while the store is away: the claim stays, and it is told later."""
+        self._count(parked, conclusion)
+        return self._say(partial(self._finish, parked, conclusion), 1)
 
     def put_back(self, claimed: Sequence[ParkedTask]) -> None:
         """Give these back, which have come to no outcome: any worker may have them."""
-        if not claimed:
-            return
-        self._claims -= len(claimed)
-        self._next_look = 0.0
-        try:
-            self._store.call(lambda store: store.release_tasks(claimed, self._lease.owner))
-        except StoreAwayError as error:
-            self._note_away(error)
+        if claimed:
+            self._next_look = 0.0
+            owner = self._lease.owner
+            self._say(lambda: self._store.call(lambda store: store.release_tasks(claimed, owner)), len(claimed))
 
     def parked_count(self) -> tuple[int, int] | None:
         """How many tasks of the consumer are waiting, and how many dead; the keeper asks once a beat.
@@ -154,8 +148,27 @@ class DueTasks:
             self._store.call(lambda store: store.release(owner_prefix))
             self._old_claims = None
 
+    def _say(self, tell: Callable[[], object], claims: int) -> bool:
+        """Tell the store what became of so many claims. While it is away they stay ours, or others would run what has
+        ended here.
+        """
+        self._unheard.append((tell, claims))
+        try:
+            self._say_unheard()
+        except StoreAwayError as error:
+            self._note_away(error)
+        return not self._unheard
+
+    def _say_unheard(self) -> None:
+        while self._unheard:
+            tell, claims = self._unheard[0]
+            tell()
+            del self._unheard[0]
+            self._claims -= claims
+
     def _claim(self, limit: int) -> Sequence[ParkedTask]:
         consumer, lease = self._consumer, self._lease
+        self._say_unheard()
         if self._store.has_nothing(consumer):
             self._old_claims = None
             return ()
@@ -169,20 +182,26 @@ class DueTasks:
         self._claims += len(claimed)
         return claimed
 
-    def _finish(self, parked: ParkedTask, conclusion: Conclusion) -> None:
-        """Bring a task to its outcome in the store, where it is still this worker's."""
-        consumer, owner = self._consumer, self._lease.owner
+    def _count(self, parked: ParkedTask, conclusion: Conclusion) -> None:
+        """Note what became of a task, which the store may hear later."""
+        self._tried += 1
         if isinstance(conclusion.outcome, Done):
             self._board.note_done(1)
             self._breaker.note_done()
             if self._rows is not None:
                 self._rows.finish_parked(parked.task_id)  # first: a crash repeats the task, and the row says so
+            return
+        if conclusion.was_tried:
+            self._board.note_failed()
+        assert not isinstance(conclusion.outcome, Unfinished)
+        self._board.note_outcome(conclusion.outcome, was_tried=conclusion.was_tried)
+
+    def _finish(self, parked: ParkedTask, conclusion: Conclusion) -> None:
+        """Bring a task to its outcome in the store, where it is still this worker's."""
+        consumer, owner = self._consumer, self._lease.owner
+        if isinstance(conclusion.outcome, Done):
             is_ours = self._store.call(lambda store: store.finish(consumer, parked.task_id, owner))
         else:
-            if conclusion.was_tried:
-                self._board.note_failed()
-            assert not isinstance(conclusion.outcome, Unfinished)
-            self._board.note_outcome(conclusion.outcome, was_tried=conclusion.was_tried)
             again = parked_task(consumer, conclusion, self._clock.wall())
             is_ours = self._store.call(lambda store: store.park_again(again, owner))
             if is_ours:
@@ -191,7 +210,6 @@ class DueTasks:
                 self._emit(parked_fact(again))
             if isinstance(conclusion.outcome, Retry):
                 self.look_soon()
-        self._tried += 1
         if not is_ours:
             fate = self._store.call(lambda store: store.fate(consumer, parked.task_id))
             self._emit(events.lease_lost(task=parked.task_id, then=fate))

@@ -149,6 +149,20 @@ class Loop:
             finally:
                 self._in_source_since = self._clock.monotonic()
 
+    def go_on_in_source(self) -> bool:
+        """Go on for a moment with the tasks in hand, for a source that has to see them end within `fetch`; false where
+        there are none.
+        """
+        if not self._handling.is_busy:
+            return False
+        with self.turn_lock:
+            self._in_source_since = None
+            try:
+                self._go_through(self._handling.handle(None))
+            finally:
+                self._in_source_since = self._clock.monotonic()
+        return True
+
     def has_waited(self, seconds: float) -> bool:
         """Whether the loop's thread has been in its source for so long, and is there still."""
         since = self._in_source_since

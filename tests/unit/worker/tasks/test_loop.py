@@ -262,6 +262,31 @@ def test_while_the_store_is_away_no_task_is_called_unstorable() -> None:
     assert not run.told("task_unstorable")
 
 
+@pytest.mark.parametrize("how", ["ok", "fail"])
+def test_what_became_of_a_parked_task_while_the_store_was_away_is_told_when_it_is_back(how: str) -> None:
+    class Again(Recording):
+        def handle_task(self, offset: int, record: Any) -> object:
+            run.store.is_away = len(attempts) == 1
+            attempts.append(offset)
+            if len(attempts) == 1 or how == "fail":
+                raise ValueError("again")
+            return None
+
+    attempts: list[int] = []
+    run = Run(Again, ["ok"], configs={"back_off_time": 5})
+    run.turn()
+    run.advance(6)
+    assert len(attempts) == 2
+    run.store.is_away = False
+    run.advance(100)
+    if how == "ok":
+        assert run.store.rows == {}
+        assert len(attempts) == 2, "it was done, and ran again"
+    else:
+        run.advance(100)
+        assert run.store.rows[task_id(0)].attempts == len(attempts) > 2, "it was never tried again"
+
+
 class Leaving(MemorySource):
     """Its shard is being taken away, and then it is gone; in what is left of a batch nobody is interested."""
 
