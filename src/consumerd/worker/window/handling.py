@@ -173,6 +173,7 @@ class WindowHandling:
         return longest_s if next_at is None else min(longest_s, max(0.0, next_at - self._clock.monotonic()))
 
     def _start_ready(self) -> None:
+        are_suspects_known = self._suspects.are_known
         now = self._clock.monotonic()  # of the whole pass: what must wait is asked once in it
         while self._lineup and self._lanes.room and self._may_start():
             task = self._lineup.next(now)
@@ -183,7 +184,8 @@ class WindowHandling:
                 return
             if task.attempt.ended is None and not self._rules.admit(task, now):
                 continue
-            suspect = self._suspects.find(task.task.id, task.parked)
+            may_be_one = are_suspects_known or task.parked is not None
+            suspect = self._suspects.find(task.task.id, task.parked) if may_be_one else None
             if suspect is None:
                 self._start(task)
             elif self._running and not self._suspects.is_condemned(suspect):
