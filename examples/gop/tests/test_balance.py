@@ -70,6 +70,13 @@ def test_it_is_even_where_all_went_well(books: Callable[[], list[Line]]) -> None
     assert [line for line in books() if not line.is_even] == []
 
 
+def test_what_was_tried_for_its_whole_time_is_expired(
+    books: Callable[[], list[Line]], rows: sqlite3.Connection
+) -> None:
+    rows.execute("UPDATE payment_notification SET state = 'dead', first_at = 1, settled_at = 20 WHERE id = 1")
+    assert (books()[2].expired, books()[2].lost) == (1, 0)
+
+
 @pytest.mark.parametrize(
     ("statement", "uneven"),
     [
@@ -84,6 +91,7 @@ def test_it_is_even_where_all_went_well(books: Callable[[], list[Line]]) -> None
         ("INSERT INTO effect VALUES ('accounts', '1-1', '5')", 1),
         ("DELETE FROM payment_notification WHERE id = 1", 2),
         ("UPDATE payment_notification SET payment_id = 999 WHERE id = 1", 2),
+        ("UPDATE payment_notification SET state = 'dead', first_at = 1, settled_at = 2 WHERE id = 1", 2),
         ("UPDATE payment SET status = 'declined' WHERE status = 'paid'", 3),
         ("INSERT INTO effect SELECT daemon, what, value FROM effect WHERE daemon = 'checks'", 3),
         ("INSERT INTO game_order (id, account_id, item, amount) VALUES (1, 1, '', 1)", 4),

@@ -18,7 +18,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from gop_consumer import archive_manager
 from world import ledger, load
-from world.load import BROKEN, GONE, NEVER_TAKEN, UNKNOWN_ACCOUNT, Load, Truth
+from world.load import GONE, UNKNOWN_ACCOUNT, Load, Truth
 
 _NOTES = (
     ("grant_made", "INSERT ON login_grant", "1 = 1", "'logins', 'write', ''"),
@@ -27,6 +27,10 @@ _NOTES = (
     ("payment_settled", "UPDATE ON payment", "NEW.settled_by IS NOT NULL", "'checks', NEW.payment_id, NEW.status"),
 )
 """Triggers: their name, after what, when, and what they note."""
+_WAS_TRIED_S = "settled_at - first_at"
+LEAST_S = 15.0
+"""Nothing is given up sooner: `expire_time` is 20 s here, from which the next pause goes off. What only waited for an
+app that was down has no first attempt."""
 _CHANGE = {"mysql": "CONCAT(NEW.account_id, '-', NEW.version)", "sqlite": "NEW.account_id || '-' || NEW.version"}
 
 
@@ -139,17 +143,20 @@ class Books:
         )
 
     def notifications(self) -> Line:
-        """What is for an app that is gone is parked, what is never taken expires, all else was granted once."""
-        rows = self._select("SELECT app_id, state, payment_id FROM payment_notification")
+        """What is for an app that is gone is parked, what was tried for its time expires, all else was granted once."""
+        rows = self._select(f"SELECT app_id, state, payment_id, {_WAS_TRIED_S} FROM payment_notification")
         granted = [call["payment"] for call in self._calls if call["granted"]]
-        done = [payment_id for _, state, payment_id in rows if state == "done"]
+        done = [payment_id for _, state, payment_id, _ in rows if state == "done"]
         return Line(
             "payment notification",
             produced=self._select("SELECT count(*) FROM payment WHERE settled_by IS NOT NULL")[0][0],
             done=len(set(done) & set(granted)),
-            parked=sum(state == "dead" and app_id == GONE for app_id, state, _ in rows),
-            expired=sum(state == "dead" and app_id == BROKEN and not pid % NEVER_TAKEN for app_id, state, pid in rows),
-            left=sum(state in ("pending", "claimed") for _, state, _ in rows),
+            parked=sum(state == "dead" and app_id == GONE for app_id, state, *_ in rows),
+            expired=sum(
+                state == "dead" and app_id != GONE and (tried_s is None or tried_s > LEAST_S)
+                for app_id, state, _, tried_s in rows
+            ),
+            left=sum(state in ("pending", "claimed") for _, state, *_ in rows),
             doubled=_doubled(granted),
             note=f"{len(self._calls)} deliveries, {len(granted)} granted",
         )

@@ -131,7 +131,7 @@ class Consumerd:
 
     def _pools(self) -> list[dict[str, Any]]:
         try:
-            status: Any = call(self._socket, "status")  # of any JSON
+            status: Any = call(self._socket, "status", timeout_s=EXIT_S)  # of any JSON
         except (ConsumerdError, OSError):
             return []
         return list(status["pools"])
