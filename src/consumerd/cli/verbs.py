@@ -32,6 +32,7 @@ VERBS = {
         "Validate a configuration, import every class, probe the sources; change nothing.", "consumerd.cli.check"
     ),
     "status": Listed("Show what is running.", "consumerd.verbs.status"),
+    "doctor": Listed("Say what is wrong, why, and what to do.", "consumerd.cli.doctor"),
     "events": Listed("Follow what becomes true.", "consumerd.verbs.events"),
     "logs": Listed("Show the last events and lines of stderr, and follow them.", "consumerd.verbs.events", "logs"),
     "limits": Listed("Show how limits are used, and who waits for them.", "consumerd.verbs.limits"),

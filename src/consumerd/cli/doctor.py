@@ -1,0 +1,99 @@
+"""`consumerd doctor`: what is wrong, why it is thought so, and what to do. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+
+import click
+import msgspec
+
+from consumerd.cli.options import json_option, state_dir_option
+from consumerd.doctor.facts import Facts, Finding, Host, Step
+from consumerd.doctor.findings import findings
+from consumerd.errors import ConsumerdError, NotRunningError
+from consumerd.model.identity import ConsumerName
+from consumerd.state.state_dir import StateDirectory
+from consumerd.wire.status import ask_status
+
+LOOKS_APART_S = 2.0
+
+
+@click.command()
+@click.argument("target", required=False)
+@state_dir_option
+@json_option
+def command(target: str | None, state_dir: StateDirectory, as_json: bool) -> int:
+    """Say what is wrong, with the evidence, what to do about it, and what not to do now.
+
+    It looks at the master twice, two seconds apart, and changes nothing. TARGET: a group or group/name, of which alone
+    findings are shown. The exit code is 1 where it finds something.
+    """
+    found = [each for each in _found(state_dir) if target is None or _concerns(each, target)]
+    if as_json:
+        click.echo(json.dumps(msgspec.to_builtins(found)))
+    else:
+        for line in _lines(found):
+            click.echo(line)
+    return 1 if found else 0
+
+
+def _found(state_dir: StateDirectory) -> list[Finding]:
+    try:
+        before = ask_status(state_dir.control_socket)
+        time.sleep(LOOKS_APART_S)
+        now = ask_status(state_dir.control_socket)
+    except NotRunningError as error:
+        return [_no_master(state_dir, str(error))]
+    except ConsumerdError as error:
+        return [_silent_master(str(error))]
+    disk = os.statvfs(state_dir.path)
+    host = Host(str(state_dir.path), disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize)
+    return findings(Facts(now, before, LOOKS_APART_S, host))
+
+
+def _no_master(state_dir: StateDirectory, error: str) -> Finding:
+    return Finding(
+        "no_master",
+        "",
+        "No master runs, so no task is done.",
+        [error],
+        [
+            Step(f"consumerd status --state-dir {state_dir.path}", "is it this state directory that you mean?"),
+            Step("consumerd check CONFIG", "see that the configuration can be run"),
+            Step("consumerd run CONFIG", "run it; or start the service that does"),
+        ],
+    )
+
+
+def _silent_master(error: str) -> Finding:
+    return Finding(
+        "master_silent",
+        "",
+        "The master does not answer; its workers may go on.",
+        [error],
+        [
+            Step("ps -o pid,stat,wchan:20,args -C consumerd", "state T is stopped by a signal, D waits for a disk"),
+            Step("kill -CONT PID", "where it is stopped"),
+        ],
+        "Do not kill it yet: its workers would finish their tasks and leave.",
+    )
+
+
+def _concerns(finding: Finding, target: str) -> bool:
+    return not finding.consumer or ConsumerName.parse(finding.consumer).matches(target)
+
+
+def _lines(found: list[Finding]) -> Iterator[str]:
+    if not found:
+        yield "nothing is wrong that could be seen"
+    for number, finding in enumerate(found, 1):
+        yield f"{number}. {finding.sentence}"
+        yield from (f"   - {evidence}" for evidence in finding.evidence if evidence)
+        for step in finding.steps:
+            yield f"   {step.command}  # {step.why}" if step.command else f"   {step.why}"
+        if finding.avoid:
+            yield f"   {finding.avoid}"
+        yield ""

@@ -1,0 +1,43 @@
+"""The findings, one a file: what is wrong comes before what it brings about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from consumerd.doctor.facts import Facts, Finding
+from consumerd.doctor.findings import (
+    behind,
+    changes,
+    crashes,
+    destinations,
+    disk,
+    errors,
+    limits,
+    loading,
+    schedules,
+    sources,
+    stores,
+    stuck,
+)
+
+Find = Callable[[Facts], Iterator[Finding]]
+
+ALL: Sequence[Find] = (
+    disk.find,
+    stores.find,
+    loading.find,
+    sources.find,
+    changes.find,
+    stuck.find,
+    crashes.find,
+    destinations.find,
+    errors.find,
+    limits.find,
+    schedules.find,
+    behind.find,
+)
+
+
+def findings(facts: Facts) -> list[Finding]:
+    """All that is wrong, causes first."""
+    return [finding for find in ALL for finding in find(facts)]

@@ -1,0 +1,199 @@
+"""Each finding, from the status that shows it; and none where all is well."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from consumerd.doctor.facts import Facts, Finding, Host
+from consumerd.doctor.findings import findings
+from consumerd.wire.status import (
+    Flag,
+    LastEnd,
+    LastError,
+    LimitStatus,
+    Paused,
+    PoolStatus,
+    ScheduleStatus,
+    ShardStatus,
+    Status,
+    WorkerStatus,
+    ZygoteStatus,
+)
+
+MIB = 1024**2
+POOL = PoolStatus(
+    name="shop/mails",
+    target="mails:Mails",
+    source="table",
+    state="up",
+    since_s=100.0,
+    edition=1,
+    established=1,
+    rejected=0,
+    zygote=ZygoteStatus(state="ready", since_s=100.0, pid=10),
+    is_paused=False,
+    workers_configured=2,
+    workers_pinned=None,
+    workers_wanted=2,
+    workers_helping=None,
+    workers_running=2,
+    workers_stalled=0,
+    scaling=None,
+    workers_finished=0,
+    handled=100,
+    failed=0,
+    parked=0,
+    unsettled=0,
+    parked_now=None,
+    suspects=0,
+    restarts=0,
+    lag=[ShardStatus(shard=0, tasks=0, oldest_s=None, position=100)],
+    lag_age_s=1.0,
+    later=None,
+    flags=[],
+    reason="",
+    traceback="",
+    last_error=None,
+    problems=[],
+    workers=[],
+    paused=None,
+)
+
+
+def worker(slot: int = 0, **changed: Any) -> WorkerStatus:
+    plain = WorkerStatus(
+        slot=slot,
+        state="running",
+        since_s=90.0,
+        pid=20 + slot,
+        generation=1,
+        edition=1,
+        restarts=0,
+        is_worn=False,
+        refused="",
+        is_refused=False,
+        starts_in_s=None,
+        stuck=None,
+        last_end=None,
+        running=0,
+        at_once=1,
+    )
+    return msgspec.structs.replace(plain, **changed)
+
+
+WELL = msgspec.structs.replace(POOL, workers=[worker(0), worker(1)])
+
+
+def facts(before: PoolStatus = WELL, limits: tuple[LimitStatus, ...] = (), free: int = 900, **changed: Any) -> Facts:
+    """A pool as it was, two seconds before it was changed so."""
+
+    def status(pool: PoolStatus) -> Status:
+        return Status(
+            version="1",
+            pid=1,
+            config="shop.toml",
+            started_at=0.0,
+            state="running",
+            is_healthy=True,
+            problems=[],
+            pools=[pool],
+            disabled=[],
+            limits=list(limits),
+        )
+
+    now = msgspec.structs.replace(before, **changed)
+    return Facts(status(now), status(before), 2.0, Host("/state", free * MIB, 10_000 * MIB))
+
+
+def limit(**changed: Any) -> LimitStatus:
+    plain = LimitStatus(
+        limit="channel",
+        by=None,
+        key=None,
+        at_once=5,
+        per_second=None,
+        running=5,
+        waiting=3,
+        first_waits_s=None,
+        hosts=None,
+        is_unshared=False,
+    )
+    return msgspec.structs.replace(plain, **changed)
+
+
+def away(what: str, error: str) -> list[Flag]:
+    return [Flag(away=what, since=0.0, error=error)]
+
+
+def last_end(**changed: Any) -> LastEnd:
+    plain = LastEnd(
+        at=1.0, pid=9, generation=1, end="SIGSEGV", reason="", culprit=None, board=None, stacks="", stderr="a\nbang"
+    )
+    return msgspec.structs.replace(plain, **changed)
+
+
+SCHEDULE = ScheduleStatus(next=[], running=[], waiting=0, finished=1, last_took_s=1.0, missed=0, skipped=0)
+BEHIND: dict[str, Any] = {"lag": [ShardStatus(shard=0, tasks=500, oldest_s=120.0, position=100)]}
+BUSY = [worker(0, running=1), worker(1, running=1)]
+CASES: dict[str, Facts] = {
+    "disk_full": facts(free=3),
+    "store_unreachable": facts(flags=away("store", "disk full")),
+    "code_not_loaded": facts(state="failed", established=0, reason="no module", traceback="a\nImportError: no"),
+    "import_hangs": facts(zygote=ZygoteStatus(state="loading", since_s=50.0, pid=10), state="loading", established=0),
+    "source_unreachable": facts(flags=away("source", "connection refused")),
+    "source_refuses": facts(flags=away("source", "Access denied for user 'shop'")),
+    "source_read_only": facts(flags=away("source", "The server is running with --read-only")),
+    "source_missing": facts(
+        last_error=LastError(name="consume_failed", fields={"error": "unknown topic mails"}, at=1.0), workers_running=0
+    ),
+    "change_rejected": facts(edition=2, rejected=2, reason="its first worker died"),
+    "worker_frozen": facts(workers=[worker(0, stuck="has been stopped by a signal for 20 s", state="stalled")]),
+    "task_stuck": facts(workers=[worker(0, stuck="has been on offset 3 of shard 0 for 20 s", state="stalled")]),
+    "task_kills_workers": facts(suspects=1, restarts=2, workers=[worker(0, last_end=last_end())]),
+    "crash_loop": facts(workers=[worker(n, state="backing_off", last_end=last_end()) for n in range(2)]),
+    "destination_down": facts(problems=["shop/mails: the destination smtp is open"]),
+    "all_attempts_fail": facts(flags=away("failing", "KeyError: 'uid'")),
+    "retry_storm": facts(failed=50, handled=110),
+    "limit_starves": facts(limits=(limit(first_waits_s=100.0),)),
+    "limit_unshared": facts(limits=(limit(is_unshared=True),)),
+    "schedule_late": facts(
+        before=msgspec.structs.replace(WELL, schedule=SCHEDULE), schedule=msgspec.structs.replace(SCHEDULE, missed=2)
+    ),
+    "paused_and_behind": facts(is_paused=True, paused=Paused(at=1.0, by="ann"), **BEHIND),
+    "more_workers_than_shards": facts(workers_helping=1, **BEHIND),
+    "too_few_workers": facts(workers=BUSY, handled=150, **BEHIND),
+    "idle_while_behind": facts(**BEHIND),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_cause_is_found_first(name: str) -> None:
+    found = findings(CASES[name])
+    assert [each.name for each in found][:1] == [name], found
+    assert len(found) == 1, "one cause is one finding"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_finding_says_what_why_and_what_to_do(name: str) -> None:
+    found: Finding = findings(CASES[name])[0]
+    assert found.sentence.endswith(".")
+    assert any(found.evidence)
+    assert found.steps
+    assert all(step.why for step in found.steps)
+    assert all(step.command == "" or step.command.split()[0] in COMMANDS for step in found.steps)
+
+
+COMMANDS = {"consumerd", "df", "kill", "ps", "py-spy"}
+
+
+def test_where_all_is_well_nothing_is_found() -> None:
+    assert findings(facts()) == []
+    assert (
+        findings(facts(handled=1000, failed=3, lag=[ShardStatus(shard=0, tasks=5000, oldest_s=10.0, position=100)]))
+        == []
+    )
+    assert findings(facts(workers=BUSY, handled=150)) == []
+    assert findings(facts(limits=(limit(first_waits_s=3.0),))) == []
