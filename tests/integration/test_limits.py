@@ -133,6 +133,22 @@ def test_the_part_of_a_host_that_is_cut_off_is_another_hosts_once_it_starts_noth
     assert limited.report.most in (AT_ONCE, AT_ONCE + 1), limited.report
 
 
+def test_a_host_whose_master_is_killed_has_its_part_until_its_tasks_have_ended(
+    state_dir: Path, postgres_url: str
+) -> None:
+    """And no longer: its lease would go on for half a minute."""
+    limited = Limited(state_dir, seed=7, per_second=1000, hosts=2, parking=postgres_url)
+    with limited.started(seconds=20) as first, limited.started(seconds=20, host=1) as second:
+        for master in (first, second):
+            wait_until(partial(has_at_once, master, AT_ONCE // 2), READY_S, lambda: f"even parts{first.tail()}")
+            limited.wait_until_running(master, AT_ONCE // 2)
+        kill(first.process.pid)
+        wait_until(partial(has_at_once, second, AT_ONCE), LEAVES_S, lambda: f"the whole{second.tail()}")
+        limited.wait_until_running(second, AT_ONCE)
+        limited.read(0, time.monotonic_ns())
+    assert limited.report.most in (AT_ONCE, AT_ONCE + 1), limited.report
+
+
 def numbers_of(master: Running, key: str) -> int | None:
     """How many tasks of a channel may run at once on this host."""
     return next((each["at_once"] for each in shown(master) if each["key"] == key), None)

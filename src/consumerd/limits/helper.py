@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
@@ -31,6 +32,7 @@ from consumerd.limits.numbers import NumbersOfKeys, keep_reading, read_by
 from consumerd.parking.opening import open_store, parking_url, resolve_parking
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import first_message, ignore_signals, inherited_channel
+from consumerd.wire.limits import held_of
 from consumerd.wire.messages import HelpLimits, Reported
 from consumerd.wire.shared_table import SharedTable
 
@@ -80,6 +82,11 @@ class Sharing:
             self._is_away = True
             left_s = round(max(0.0, USED_S - silent_s), 1)
             self._emit(events.limits_unshared(error=self._error, starts_end_in_s=left_s))
+
+    @property
+    def is_held(self) -> bool:
+        """Whether tasks run here under any of the limits."""
+        return any(held_of(row)[0] for limit in self._limits for row in limit.rows().values())
 
     def leave(self) -> None:
         """No task runs here any more: give up what this host has, if that can be done soon."""
@@ -139,6 +146,7 @@ class Helper:
         for helped in self._own:
             helped.unshare()
         self._sharing = Sharing(shared, asked, parking, lambda fact: self._facts.put(fact))
+        self._longest_stop_s = asked.longest_stop_s
 
     def run(self) -> None:
         """ConnectionResetError, or another OSError, where the master is gone: what we have, we have until it lapses."""
@@ -152,6 +160,14 @@ class Helper:
             self._sharing.look_after()
             self._report()
         self._sharing.leave()
+
+    def stay(self) -> None:
+        """The master is gone, and its workers end their tasks: keep the part of these, so that no other host has it."""
+        deadline = monotonic() + self._longest_stop_s
+        while (is_held := self._sharing.is_held) and monotonic() < deadline:
+            time.sleep(BUSY_S)
+        if not is_held:
+            self._sharing.leave()
 
     def _must_leave(self, within_s: float) -> bool:
         try:
@@ -190,7 +206,11 @@ def main(arguments: list[str]) -> int:
     try:
         with closing(inherited_channel(arguments)) as channel:
             asked, (table_fd,) = first_message(channel, HelpLimits)
-            Helper(asked, table_fd, channel).run()
+            helper = Helper(asked, table_fd, channel)
+            try:
+                helper.run()
+            except (BrokenPipeError, ConnectionResetError):
+                helper.stay()
     except (BrokenPipeError, ConnectionResetError, TimeoutError):
         return 0  # the master is gone
     except ConsumerdError as error:

@@ -20,7 +20,9 @@ def limits_helper(tools: Tools, children: Children, document: Document, state_di
 
     def ask(settings: Settings) -> tuple[HelpLimits, tuple[int, ...]]:
         own_id = host_identity.own_id(state_dir)
-        asked = HelpLimits(settings.model_dump_json(), str(document.directory), str(state_dir.path), own_id)
+        own = [consumer.common.stop_timeout or 0.0 for consumer in document.consumers]
+        longest_s = max([settings.stop_timeout, *own])
+        asked = HelpLimits(settings.model_dump_json(), str(document.directory), str(state_dir.path), own_id, longest_s)
         return asked, (tools.holders.table.fileno(),)
 
     ended = events.limits_helper_ended

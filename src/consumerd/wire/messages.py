@@ -229,13 +229,15 @@ class Serve(Message, frozen=True):
 class HelpLimits(Message, frozen=True):
     """master → helper of limits: the first message, as `Serve`, with the shared table. It tells facts as `Reported`.
 
-    host: the id of this host among those that share the parking store.
+    host: the id of this host among those that share the parking store. longest_stop_s: so long tasks of any consumer
+    may run on once the master is gone.
     """
 
     settings: str
     directory: str
     state_dir: str
     host: str
+    longest_stop_s: float
 
 
 class ServeDashboard(Message, frozen=True):

@@ -60,3 +60,25 @@ class AwaitedKeyedTasks(KeyedTasks):
         seconds, how = self.drawn(record)
         await asyncio.sleep(seconds)
         return self.end(how, record)
+
+
+class SlowTasks(KafkaBaseConsumer):
+    """Each takes so long, in threads."""
+
+    def handle_task(self, offset: int, record: dict[str, Any]) -> None:
+        self.write("begin", record)
+        time.sleep(self.config["task_s"])
+        self.write("end", record)
+
+    def write(self, what: str, record: dict[str, Any]) -> None:
+        with open(self.config["history"], "a") as history:  # noqa: PTH123 - a line a write, from several processes
+            history.write(f"{what} {record['number']} {os.getpid()}\n")
+
+
+class AwaitedSlowTasks(SlowTasks):
+    """The same on an event loop."""
+
+    async def handle_task(self, offset: int, record: dict[str, Any]) -> None:  # type: ignore[override]  # both may be
+        self.write("begin", record)
+        await asyncio.sleep(self.config["task_s"])
+        self.write("end", record)
