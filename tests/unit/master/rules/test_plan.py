@@ -660,9 +660,8 @@ class World(RuleBasedStateMachine):
             self.act()
             self.the_next_deadline_comes()
         assert all(pool.state is PoolState.GONE for pool in self.pools.values())
-        assert (
-            self.now
-            <= max(pool.stop_deadline or 0 for pool in self.wanted.values()) + KILL_GRACE_S + 2 * ZYGOTE_GRACE_S
+        assert self.now <= max(pool.stop_deadline or 0 for pool in self.wanted.values()) + 2 * (
+            KILL_GRACE_S + ZYGOTE_GRACE_S
         )
 
     def the_end_of(self, name: ConsumerName, slot: int, how: Ended) -> None:
