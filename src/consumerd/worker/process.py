@@ -36,7 +36,7 @@ from consumerd.wire.inherited import IGNORED_SIGNALS
 from consumerd.wire.messages import Fork
 from consumerd.wire.own_figures import FiguresWriter
 from consumerd.worker.attempts.forked_child import leave_if_child, watch_forks
-from consumerd.worker.attempts.interruption import BREAK_SIGNAL
+from consumerd.worker.attempts.interruption import BREAK_SIGNAL, hear_swallowed
 from consumerd.worker.master_link import MasterLink
 from consumerd.worker.own_figures import begin_figures
 from consumerd.worker.process_end import run_exit_handlers
@@ -153,6 +153,7 @@ def listen_to_signals(context: WorkerContext) -> None:
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(BREAK_SIGNAL, context.interruptions.on_signal)
+    hear_swallowed(context.interruptions)
 
 
 def write_stacks_when_asked(board_fd: int) -> None:

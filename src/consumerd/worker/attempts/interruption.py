@@ -56,6 +56,9 @@ class Interrupter(Protocol):
         noted first. Perhaps a little later; else nothing happens.
         """
 
+    def struck_here(self) -> int | None:
+        """The lane of the attempt that was interrupted in the caller's thread, if any."""
+
 
 @dataclass(slots=True)
 class _Interrupted:
@@ -97,11 +100,31 @@ class Interruptions:
         interrupted.is_taken = True
         return interrupted.why
 
+    def note_swallowed(self) -> None:
+        """What was raised in the caller's thread has come up where nobody can catch it, in a `__del__` for instance:
+        the attempt goes on, and is interrupted once more when somebody asks again.
+        """
+        if self.interrupter is not None and (lane := self.interrupter.struck_here()) is not None:
+            self._interrupted.pop(lane, None)
+
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """The handler of BREAK_SIGNAL."""
         del number
         if isinstance(self.interrupter, MainThread):
             self.interrupter.on_signal(frame)
+
+
+def hear_swallowed(interruptions: Interruptions) -> None:
+    """Have the interpreter tell of an interruption that it has swallowed."""
+    before = sys.unraisablehook
+
+    def unraisable(raised: sys.UnraisableHookArgs) -> None:
+        if raised.exc_type is TaskInterrupted:
+            interruptions.note_swallowed()
+        else:
+            before(raised)
+
+    sys.unraisablehook = unraisable
 
 
 class MainThread:
@@ -118,6 +141,10 @@ class MainThread:
         self._codes = codes
         self._coroutine_in = coroutine_in
         self._targets: Targets = {}
+        self._struck: int | None = None
+
+    def struck_here(self) -> int | None:
+        return self._struck if threading.current_thread() is threading.main_thread() else None
 
     def interrupt(self, targets: Targets) -> None:
         self._targets = targets
@@ -132,15 +159,16 @@ class MainThread:
         targets, self._targets = self._targets, {}
         meant = [(lane, note) for lane, (place, note) in targets.items() if self._lanes[lane].place == place]
         if self._coroutine_in is not None:
-            begun = [(self._coroutine_in(lane), note) for lane, note in meant]
-            waiting = [(each, note) for each, note in begun if each is not None and _has_begun(each)]
-            meant = [(0, note) for each, note in waiting if asyncio.current_task(each.get_loop()) is each]
-            for coroutine, note in waiting if not meant else ():
+            begun = [(lane, self._coroutine_in(lane), note) for lane, note in meant]
+            waiting = [(lane, each, note) for lane, each, note in begun if each is not None and _has_begun(each)]
+            meant = [(lane, note) for lane, each, note in waiting if asyncio.current_task(each.get_loop()) is each]
+            for _, coroutine, note in waiting if not meant else ():
                 note()
                 coroutine.cancel()
                 coroutine.get_loop().call_soon_threadsafe(_wake)
         if meant and is_within(frame, self._codes):
-            meant[0][1]()
+            self._struck, note = meant[0]
+            note()
             raise TaskInterrupted
 
 
@@ -163,6 +191,10 @@ class Threads:
         for lane, (place, note) in targets.items():
             if (guard := self._guards.get(lane)) is not None:
                 guard.interrupt(place, note)
+
+    def struck_here(self) -> int | None:
+        here = threading.get_ident()
+        return next((lane for lane, guard in self._guards.items() if guard.lets_go(here)), None)
 
 
 _NOTHING = object()
@@ -203,6 +235,12 @@ class ThreadGuard:
                 self._is_struck = True
                 note()
                 _raise_in(self._thread, TaskInterrupted)
+
+    def lets_go(self, thread: int) -> bool:
+        """Whether its handler runs in this thread, the caller's, and was interrupted: then it may be once more."""
+        was_struck = self._thread == thread and self._is_struck
+        self._is_struck = self._is_struck and not was_struck
+        return was_struck
 
     def _disarm(self) -> None:
         with self._lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from consumerd.wire.board_writer import BoardWriter, LaneWriter
 from consumerd.wire.messages import CancelTask
 from consumerd.worker.attempt_limits import AttemptLimits
 from consumerd.worker.attempts.attempt import Cancelled
-from consumerd.worker.attempts.interruption import BREAK_SIGNAL, Targets, ThreadGuard, TimedOut, Why
+from consumerd.worker.attempts.interruption import BREAK_SIGNAL, Targets, ThreadGuard, TimedOut, Why, hear_swallowed
 from consumerd.worker.tasks.running import RUNNING
 
 TURNS = 100_000
@@ -65,7 +66,7 @@ class Interrupted(BaseConsumer):
 
         def interrupt() -> None:
             ends_at = time.monotonic() + DEADLINE_S
-            while lane.place == place and not interruptions.has_interrupted(lane.number, why):
+            while lane.place == place:
                 assert time.monotonic() < ends_at
                 interruptions.interrupt({lane.number: (place, why)})
                 time.sleep(0.001)
@@ -79,6 +80,19 @@ class InCall(Interrupted):
 
     def hang(self) -> None:
         time.sleep(3600)
+
+
+class InFinalizer(Interrupted):
+    """It is interrupted while the interpreter runs something of which nobody can catch what it raises."""
+
+    def hang(self) -> None:
+        class Last:
+            def __del__(self) -> None:
+                while True:
+                    pass
+
+        Last()  # its end comes at once, and with it the first interruption
+        super().hang()
 
 
 class WithHooks(Interrupted):
@@ -125,10 +139,12 @@ class Blocking(Awaiting):
 def signal_handled() -> Iterator[None]:
     """As a worker's process has it."""
     signal.signal(BREAK_SIGNAL, lambda number, frame: Interrupted.run.context.interruptions.on_signal(0, frame))
+    before = sys.unraisablehook
     yield
     for interrupting in INTERRUPTERS:
         interrupting.join()
     INTERRUPTERS.clear()
+    sys.unraisablehook = before
     signal.signal(BREAK_SIGNAL, signal.SIG_DFL)
 
 
@@ -138,10 +154,12 @@ WAYS = pytest.mark.parametrize(
     [
         (Interrupted, {}),
         (InCall, {}),
+        (InFinalizer, {}),
         (WithHooks, {}),
         (Awaiting, {}),
         (Blocking, {}),
         (Interrupted, MANY),
+        (InFinalizer, MANY),
         (Awaiting, MANY),
         (Blocking, MANY),
     ],
@@ -152,6 +170,7 @@ def ran(consumer_class: type[Interrupted], configs: dict[str, Any], *whys: Why, 
     """A run of four tasks, the second of which hangs, until so many have ended."""
     Interrupted.whys = list(whys)
     run = Interrupted.run = Run(consumer_class, ["ok", "hang", "ok", "ok"], configs=configs)
+    hear_swallowed(run.context.interruptions)
     for _ in range(TURNS):
         if run.done + len(run.dead()) >= ended:
             break
