@@ -87,7 +87,8 @@ class BatchLane:
                 self._next.append([task])
                 return
             key = None if self._key_of is None else self._key_of(task.record)
-            self._gathering.add(task, group=group, key=key, now=self._clock.monotonic(), is_ready=is_again)
+            now, first_at = self._clock.monotonic(), task.gathered_at
+            self._gathering.add(task, group=group, key=key, now=now, first_at=first_at, is_ready=is_again)
 
     def start_fresh(self, batch: Batch, tasks: Sequence[InHand]) -> None:
         """As `start` for all tasks of a batch, none of which was tried before."""
@@ -103,7 +104,10 @@ class BatchLane:
                 add(task, group=group, key=None if key_of is None else key_of(record), now=now)
 
     def take_back(self) -> list[InHand]:
-        given = self._gathering.take_back() + [task for batch in self._next for task in batch]
+        gathered = self._gathering.take_back()
+        for task, first_at in gathered:
+            task.gathered_at = first_at
+        given = [task for task, _ in gathered] + [task for batch in self._next for task in batch]
         self._next.clear()
         return [each for task in given for each in task.parted()]
 

@@ -62,14 +62,26 @@ class Gathering(Generic[ItemT]):
     def __bool__(self) -> bool:
         return bool(self._groups)
 
-    def add(self, item: ItemT, *, group: Hashable, key: Hashable | None, now: float, is_ready: bool = False) -> None:
+    def add(
+        self,
+        item: ItemT,
+        *,
+        group: Hashable,
+        key: Hashable | None,
+        now: float,
+        first_at: float | None = None,
+        is_ready: bool = False,
+    ) -> None:
         """An item comes, the newest of its group.
 
-        key: None: it stands for itself alone. is_ready: it is not waited for.
+        key: None: it stands for itself alone. is_ready: it is not waited for. first_at: when the first of its key came,
+        where it was here before.
         """
         if group not in self._groups:
             self._groups[group] = _Group(self._batching)
-        self._groups[group].add(item, key, now, now if is_ready else self._batching.ready_at(now, now))
+        first_at = now if first_at is None else first_at
+        ready_at = now if is_ready else self._batching.ready_at(first_at, now)
+        self._groups[group].add(item, key, now, first_at, ready_at)
 
     def due_at(self, now: float) -> float:
         """When the next batch is to go if nothing is added until then; now or earlier: at once. inf where all is empty.
@@ -95,8 +107,8 @@ class Gathering(Generic[ItemT]):
         self._groups[name].advance(math.inf)
         return self._without_empty(name, self._groups[name].take())
 
-    def take_back(self) -> list[ItemT]:
-        """All items, in the order of their groups and keys; none is left."""
+    def take_back(self) -> list[tuple[ItemT, float]]:
+        """All items, in the order of their groups and keys, with when the first of their key came; none is left."""
         items = [item for group in self._groups.values() for item in group.items()]
         self._groups = {}
         return items
@@ -140,10 +152,10 @@ class _Group(Generic[ItemT]):
         since = [self.ready[0].ready_at] if self.ready else [at for at, _, _ in self.waiting[:1]]
         return min(since, default=math.inf) + self.batching.linger_s
 
-    def add(self, item: ItemT, key: Hashable | None, now: float, ready_at: float) -> None:
+    def add(self, item: ItemT, key: Hashable | None, now: float, first_at: float, ready_at: float) -> None:
         folded = None if key is None else self.by_key.get(key)
         if folded is None:
-            folded = _Folded([item], key, now, ready_at)
+            folded = _Folded([item], key, first_at, ready_at)
             if key is not None:
                 self.by_key[key] = folded
             self._sort(folded, now)
@@ -152,6 +164,7 @@ class _Group(Generic[ItemT]):
                 folded.items.append(item)
             else:
                 _sort_in(folded.items, item, self.batching.order_of)
+            folded.first_at = min(folded.first_at, first_at)
             if not folded.is_ready:
                 folded.ready_at = self.batching.ready_at(folded.first_at, now)
             elif self.batching.keep == "all":
@@ -182,9 +195,10 @@ class _Group(Generic[ItemT]):
         self.ready_items -= len(taken)
         return taken
 
-    def items(self) -> list[ItemT]:
-        """All of them."""
-        return [item for folded in (*self.ready, *(each for _, _, each in self.waiting)) for item in folded.items]
+    def items(self) -> list[tuple[ItemT, float]]:
+        """All of them, with when the first of their key came."""
+        every = (*self.ready, *(each for _, _, each in self.waiting))
+        return [(item, folded.first_at) for folded in every for item in folded.items]
 
     def _sort(self, folded: _Folded[ItemT], now: float) -> None:
         """To those that are ready, or to those that are to be at their time."""

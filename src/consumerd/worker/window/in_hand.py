@@ -68,6 +68,7 @@ class InHand:
     is_alone: no other one goes into a batch with it.
     record: made ahead of its attempt, where that is in a batch.
     others: tasks that are finished with it, once it is done.
+    gathered_at: when the first of its key came to be gathered, where it was taken back from there; None before.
     openings: how often its destination had opened when the attempt began.
     """
 
@@ -84,6 +85,7 @@ class InHand:
     error: BaseException | None = None
     is_alone: bool = False
     record: object = UNSEEN
+    gathered_at: float | None = None
     others: Sequence[InHand] = ()
     openings: int = 0
 

@@ -130,7 +130,7 @@ def test_each_item_goes_once_in_order_and_in_time(batching: Batching, steps: lis
             case "pass":
                 now += number
             case "back":
-                assert {item.number for item in gathering.take_back()} == set(there)
+                assert {item.number for item, _ in gathering.take_back()} == set(there)
                 there.clear()
             case _:
                 folds = gathering.take(now, is_hurried=step == "hurry")
@@ -155,3 +155,14 @@ def check_batch(batching: Batching, batch: list[tuple[Item, tuple[Item, ...]]], 
         assert item.number == together[-1 if batching.keep == "newest" else 0]
         assert {other.key for other in others} <= {item.key}
         assert not any(left.key == item.key and left.group == item.group for left in there.values())
+
+
+def test_what_is_taken_back_and_comes_again_waits_no_longer_than_it_would_have() -> None:
+    gathering = Gathering[str](Batching(size=10, quiet_s=5.0, max_wait_s=8.0))
+    gathering.add("a", group=0, key="k", now=0.0)
+    for now in (3.0, 6.0):
+        [(item, first_at)] = gathering.take_back()
+        assert first_at == 0.0
+        gathering.add(item, group=0, key="k", now=now, first_at=first_at)
+    assert gathering.due_at(6.0) == 8.0
+    assert [fold.item for fold in gathering.take(8.0)] == ["a"]
