@@ -47,6 +47,7 @@ def test_nothing_is_found_where_all_is_well(state_dir: Path, tmp_path: Path) -> 
         wait_running(master, 2)
         assert found(master) == []
         assert b"nothing is wrong" in master.verb("doctor").stdout
+        assert master.verb("doctor", "smal").returncode == 2
     assert [finding["name"] for finding in found(master)] == ["no_master"]
 
 

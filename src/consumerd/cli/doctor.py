@@ -13,7 +13,7 @@ import msgspec
 from consumerd.cli.options import json_option, state_dir_option
 from consumerd.doctor.facts import Facts, Finding, Host, Step
 from consumerd.doctor.findings import findings
-from consumerd.errors import ConsumerdError, NotRunningError
+from consumerd.errors import ConsumerdError, NotRunningError, UsageError, WireError
 from consumerd.model.identity import ConsumerName
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.status import ask_status
@@ -31,22 +31,29 @@ def command(target: str | None, state_dir: StateDirectory, as_json: bool) -> int
     It looks at the master twice, two seconds apart, and changes nothing. TARGET: a group or group/name, of which alone
     findings are shown. The exit code is 1 where it finds something.
     """
-    found = [each for each in _found(state_dir) if target is None or _concerns(each, target)]
+    found = [each for each in _found(state_dir, target) if target is None or _concerns(each, target)]
     if as_json:
         click.echo(json.dumps(msgspec.to_builtins(found)))
     else:
+        if found:
+            click.echo(f"# these are for the master of {state_dir.path}: export CONSUMERD_STATE_DIR={state_dir.path}\n")
         for line in _lines(found):
             click.echo(line)
     return 1 if found else 0
 
 
-def _found(state_dir: StateDirectory) -> list[Finding]:
+def _found(state_dir: StateDirectory, target: str | None) -> list[Finding]:
     try:
         before = ask_status(state_dir.control_socket)
+        names = [pool.name for pool in before.pools]
+        if target is not None and not any(ConsumerName.parse(name).matches(target) for name in names):
+            raise UsageError(f"there is no consumer {target!r}: the master runs {', '.join(names)}")
         time.sleep(LOOKS_APART_S)
         now = ask_status(state_dir.control_socket)
     except NotRunningError as error:
         return [_no_master(state_dir, str(error))]
+    except (UsageError, WireError):
+        raise  # of another user, of another version: no finding
     except ConsumerdError as error:
         return [_silent_master(str(error))]
     disk = os.statvfs(state_dir.path)
@@ -75,7 +82,10 @@ def _silent_master(error: str) -> Finding:
         "The master does not answer; its workers may go on.",
         [error],
         [
-            Step("ps -o pid,stat,wchan:20,args -C consumerd", "state T is stopped by a signal, D waits for a disk"),
+            Step(
+                "ps -eo pid,stat,wchan:20,args | grep 'consumerd: master'",
+                "T: stopped by a signal, D: waits for a disk",
+            ),
             Step("kill -CONT PID", "where it is stopped"),
         ],
         "Do not kill it yet: its workers would finish their tasks and leave.",

@@ -83,7 +83,7 @@ ALERTS: Sequence[Alert] = (
         f"/ sum by (consumer) (rate(consumerd_tasks_total{{{_TRIED}}}[5m])) > 0.1",
         "10m",
         "warning",
-        "{{ $value | humanizePercentage }} of the tasks of " + OF + " fail: consumerd parked list groups them by error",
+        "{{ $value | humanizePercentage }} of the tasks of " + OF + " fail: consumerd parked list has the errors",
     ),
     Alert(
         "ConsumerdDead",

@@ -15,11 +15,11 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 def text(metrics: Metrics) -> str:
     """All families, each with its help and type."""
-    shown: bytes = generate_latest(_Collected(list(families(metrics))))  # type: ignore[no-untyped-call]  # the library's
+    shown: bytes = generate_latest(Collected(list(families(metrics))))  # type: ignore[no-untyped-call]  # the library's
     return shown.decode()
 
 
-class _Collected:
+class Collected:
     """What the library takes for a registry."""
 
     def __init__(self, found: list[Metric]) -> None:

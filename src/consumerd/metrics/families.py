@@ -6,7 +6,6 @@ names of destinations and ids of tasks are for `consumerd limits`, `consumerd de
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any
@@ -175,10 +174,9 @@ def _lag(pools: Sequence[PoolStatus]) -> Iterator[Metric]:
 
 def _limits(limits: Sequence[LimitStatus]) -> Iterator[Metric]:
     """Of all keys of a limit together."""
-    running, waiting = Counter[str](), Counter[str]()
-    for limit in limits:
-        running[limit.limit] += limit.running if limit.by is None or limit.key is not None else 0
-        waiting[limit.limit] += limit.waiting if limit.by is None or limit.key is not None else 0
+    whole = [limit for limit in limits if limit.key is None]  # of all keys, and of tasks that have none
+    running = {limit.limit: limit.running for limit in whole}
+    waiting = {limit.limit: limit.waiting for limit in whole}
     for name, documentation, found in (
         ("consumerd_limit_running_tasks", "Tasks that run under a limit, of all its keys.", running),
         ("consumerd_limit_waiting_tasks", "Tasks that wait for a limit, of all its keys.", waiting),

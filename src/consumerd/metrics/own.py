@@ -12,7 +12,7 @@ from prometheus_client.core import Metric
 from consumerd.wire.metrics import PoolMetrics
 
 CONSUMER = "consumer"
-BOUND = "le"
+BOUND, SUM = "le", "sum"
 
 
 def own_families(pools: Iterable[PoolMetrics]) -> Iterator[Metric]:
@@ -25,9 +25,9 @@ def own_families(pools: Iterable[PoolMetrics]) -> Iterator[Metric]:
             family = found.setdefault(family_name, Metric(family_name, help_text, kind))
             if family.type != kind:
                 continue
-            labels = {CONSUMER: pool.name, **labels}
-            if BOUND in labels and kind == "histogram":
-                bound = labels.pop(BOUND)
+            labels = {**labels, CONSUMER: pool.name}
+            if kind == "histogram":
+                bound = labels.pop(BOUND, SUM)
                 histograms[family_name, json.dumps(labels)][bound] = value
             else:
                 family.add_sample(name, labels, value)
@@ -37,8 +37,10 @@ def own_families(pools: Iterable[PoolMetrics]) -> Iterator[Metric]:
 
 
 def _add_buckets(family: Metric, labels: dict[str, str], buckets: dict[str, float]) -> None:
+    summed = buckets.pop(SUM, 0.0)
     bounds = sorted(buckets, key=float)
     totals = list(accumulate(buckets[bound] for bound in bounds))
     for bound, total in zip(bounds, totals, strict=True):
         family.add_sample(f"{family.name}_bucket", {**labels, BOUND: bound}, total)
-    family.add_sample(f"{family.name}_count", labels, totals[-1])
+    family.add_sample(f"{family.name}_count", labels, totals[-1] if totals else 0.0)
+    family.add_sample(f"{family.name}_sum", labels, summed)

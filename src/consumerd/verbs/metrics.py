@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ShowMetrics(Verb, frozen=True):
-    """Print all numbers in the OpenMetrics format, once: for a textfile collector, or to look at.
+    """Print all numbers in the OpenMetrics format, once.
 
     The numbers are of the pools as a whole, since the master started; what a worker had counted is kept when it dies.
     """

@@ -8,6 +8,7 @@ a master, and leave the rest to `Runtime`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -196,6 +197,8 @@ class Runtime:
             retries.close(deadline - DRAIN_MARGIN_S - monotonic())
         if loop.is_open:
             self._parts.settling.drain(deadline - DRAIN_MARGIN_S)
+            with suppress(StoreAwayError):
+                self._parts.due.say_unheard()
         keeper.close(min(1.0, deadline - monotonic()))
         if loop.is_open:
             self.source.close(deadline)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
+import click
 import msgspec
 import pytest
 
+from consumerd.cli.main import consumerd as command_line
 from consumerd.doctor.facts import Facts, Finding, Host
 from consumerd.doctor.findings import findings
 from consumerd.wire.status import (
@@ -166,6 +169,7 @@ CASES: dict[str, Facts] = {
     "more_workers_than_shards": facts(workers_helping=1, **BEHIND),
     "too_few_workers": facts(workers=BUSY, handled=150, **BEHIND),
     "idle_while_behind": facts(**BEHIND),
+    "other_problem": facts(problems=["shop/mails: the source has not answered worker 1 for 20 s"]),
 }
 
 
@@ -184,6 +188,20 @@ def test_a_finding_says_what_why_and_what_to_do(name: str) -> None:
     assert found.steps
     assert all(step.why for step in found.steps)
     assert all(step.command == "" or step.command.split()[0] in COMMANDS for step in found.steps)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_step_is_a_command_that_can_be_given(name: str) -> None:
+    for step in findings(CASES[name])[0].steps:
+        if step.command.startswith("consumerd "):
+            command: click.Command | None = command_line
+            context, words = click.Context(command_line), shlex.split(step.command)[1:]
+            while isinstance(command, click.Group):
+                _, command, words = command.resolve_command(context, words)
+                assert command is not None
+                context = click.Context(command, parent=context)
+            assert command is not None
+            command.make_context(command.name, words)
 
 
 COMMANDS = {"consumerd", "df", "kill", "ps", "py-spy"}

@@ -24,7 +24,7 @@ def limit(key: str | None, running: int) -> LimitStatus:
         at_once=20,
         per_second=None,
         running=running,
-        waiting=1,
+        waiting=2 if key is None else 1,
         first_waits_s=None,
         hosts=None,
         is_unshared=False,

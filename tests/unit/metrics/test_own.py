@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 
+from prometheus_client.openmetrics.exposition import generate_latest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from consumerd.metrics.exposition import Collected
 from consumerd.metrics.own import own_families
 from consumerd.wire.metrics import Histogram, PoolMetrics
 
@@ -40,7 +44,20 @@ def test_buckets_are_in_order_and_add_up() -> None:
         ("size_bucket", "10.0", 2.0),
         ("size_bucket", "+Inf", 3.0),
         ("size_count", None, 3.0),
+        ("size_sum", None, 0.0),
     ]
+
+
+def test_histograms_of_several_labels_and_consumers_are_what_servers_read() -> None:
+    size = [
+        ("histogram", "size", f"size_{kind}", {"to": to, **bound}, 1.0)
+        for to in ("a", "b")
+        for kind, bound in (("sum", {}), ("bucket", {"le": "1.0"}), ("bucket", {"le": "+Inf"}))
+    ]
+    found = list(own_families([pool("shop/a", *size), pool("shop/b", *size)]))
+    shown = generate_latest(Collected(found)).decode()  # type: ignore[no-untyped-call]
+    [family] = text_string_to_metric_families(shown)
+    assert len(family.samples) == 4 * 4
 
 
 def test_one_name_has_one_type() -> None:

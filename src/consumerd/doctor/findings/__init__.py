@@ -14,6 +14,7 @@ from consumerd.doctor.findings import (
     errors,
     limits,
     loading,
+    other,
     schedules,
     sources,
     stores,
@@ -40,4 +41,7 @@ ALL: Sequence[Find] = (
 
 def findings(facts: Facts) -> list[Finding]:
     """All that is wrong, causes first."""
-    return [finding for find in ALL for finding in find(facts)]
+    found = [finding for find in ALL for finding in find(facts)]
+    if any(not finding.consumer for finding in found):
+        return found  # what concerns all explains the rest
+    return [*found, *other.find(facts, {finding.consumer for finding in found})]

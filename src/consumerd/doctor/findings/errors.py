@@ -28,7 +28,7 @@ def find(facts: Facts) -> Iterator[Finding]:
                     *([f"{pool.now.parked_now.waiting} tasks wait to be tried again"] if pool.now.parked_now else []),
                 ],
                 [
-                    Step(f"consumerd parked list {pool.name}", "see which errors, and how many of each"),
+                    Step(f"consumerd parked list {pool.name}", "see which errors they are"),
                     Step(f"consumerd pause {pool.name}", "if what they need must recover first"),
                 ],
                 "Do not scale it up: it would fail faster.",
@@ -44,7 +44,10 @@ def _all_fail(pool: Pool, error: str) -> Finding:
         [
             Step(f"consumerd parked list {pool.name}", "see a task, its record and its traceback"),
             Step(f"consumerd restart {pool.name} --wait", "run the mended code"),
-            Step(f"consumerd parked retry {pool.name}", "try those that died again, once one has succeeded"),
+            Step(
+                f"consumerd parked retry --all --target {pool.name}",
+                "once one has succeeded",
+            ),
         ],
         "Do not retry all yet: they would die of the same error.",
     )

@@ -47,8 +47,10 @@ class BatchMaker:
         began = self._clock.monotonic()
         self._board.note_batch(len(handed))
         try:
-            result = self._handle(tasks=list(handed))
-            self._board.note_calls(1, self._clock.monotonic() - began)
+            try:
+                result = self._handle(tasks=list(handed))
+            finally:
+                self._board.note_calls(1, self._clock.monotonic() - began)
             told = said_in(result, len(handed))
         except BaseException as error:  # noqa: BLE001 - anything raised, SystemExit included, is a failed attempt
             raised = self._maker.raised(error)

@@ -13,7 +13,7 @@ from functools import partial
 
 from consumerd import events
 from consumerd.database.claims import Lease
-from consumerd.errors import StoreAwayError
+from consumerd.errors import StoreAwayError, UnstorableError
 from consumerd.model.outcome import Done, Retry
 from consumerd.model.parked import ParkedTask
 from consumerd.parking.thread import StoreThread
@@ -92,9 +92,9 @@ class DueTasks:
         return not self._is_the_sources and self._clock.monotonic() >= self._next_look
 
     def has_due(self) -> bool:
-        """Whether a task is due now; where none is, the next look is planned."""
+        """Whether a task is due now, or the store is to hear of one; where none is, the next look is planned."""
         try:
-            return self._plan_next_look(is_more_due=False) == 0
+            return bool(self._unheard) or self._plan_next_look(is_more_due=False) == 0
         except StoreAwayError as error:
             self._outage.note(error)
             return False
@@ -154,12 +154,13 @@ class DueTasks:
         """
         self._unheard.append((tell, claims))
         try:
-            self._say_unheard()
+            self.say_unheard()
         except StoreAwayError as error:
             self._note_away(error)
         return not self._unheard
 
-    def _say_unheard(self) -> None:
+    def say_unheard(self) -> None:
+        """Tell what the store has not heard yet. StoreAwayError."""
         while self._unheard:
             tell, claims = self._unheard[0]
             tell()
@@ -168,7 +169,7 @@ class DueTasks:
 
     def _claim(self, limit: int) -> Sequence[ParkedTask]:
         consumer, lease = self._consumer, self._lease
-        self._say_unheard()
+        self.say_unheard()
         if self._store.has_nothing(consumer):
             self._old_claims = None
             return ()
@@ -203,7 +204,11 @@ class DueTasks:
             is_ours = self._store.call(lambda store: store.finish(consumer, parked.task_id, owner))
         else:
             again = parked_task(consumer, conclusion, self._clock.wall())
-            is_ours = self._store.call(lambda store: store.park_again(again, owner))
+            try:
+                is_ours = self._store.call(lambda store: store.park_again(again, owner))
+            except UnstorableError as error:  # it is as it was, and due again once its lease is over
+                self._emit(events.task_unstorable(task=parked.task_id, offset=parked.offset, error=str(error)))
+                return
             if is_ours:
                 self._suspects.clear(parked.task_id)
                 self._board.note_parked(1)

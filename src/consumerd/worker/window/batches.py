@@ -160,6 +160,12 @@ class Batches:
         if isinstance(conclusion.outcome, Retry) and not self._source.traits.durable_defer:
             self._parts.due.look_soon()
 
+    def count(self, outcome: Retry, *, was_tried: bool) -> None:
+        """A task is to be tried again later, and stays in hand until then."""
+        if was_tried:
+            self._board.note_failed()
+        self._board.note_outcome(outcome, was_tried=was_tried)
+
     def settle(self) -> None:
         """Settle what is done, and release the batches of which no task is left."""
         self._settle_done()

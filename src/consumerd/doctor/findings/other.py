@@ -1,0 +1,23 @@
+"""What `status` calls a problem, and no other finding has a name for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from consumerd.doctor.facts import Facts, Finding, Step
+
+
+def find(facts: Facts, named: Collection[str]) -> Iterator[Finding]:
+    """Of the consumers of which nothing else was found. named: the others."""
+    for pool in facts.pools():
+        if pool.now.problems and pool.name not in named:
+            yield Finding(
+                "other_problem",
+                pool.name,
+                f"{pool.name} is not healthy.",
+                [problem.removeprefix(f"{pool.name}: ") for problem in pool.now.problems],
+                [
+                    Step("consumerd status --workers", "see what each worker does"),
+                    Step(f"consumerd logs {pool.name}", "see what they said last"),
+                ],
+            )
