@@ -63,3 +63,7 @@ def test_one_that_was_frozen_before_it_could_write_that_it_begins_has_its_row_ag
 
 def test_a_row_that_nobody_made_is_told() -> None:
     assert said(*BOTH, "b 3 100 50", "e 3 100 60") == ["row 3 is nobody's"]
+
+
+def test_a_line_that_a_kill_has_torn_is_as_if_it_had_not_been_written() -> None:
+    assert said(*BOTH, "b 1 101begin 1 102 50", "e 1 102 60", killed=(100, 101)) == []

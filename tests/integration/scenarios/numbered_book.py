@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -18,11 +19,15 @@ class Run:
     ended_ns: int | None
 
 
+_LINE = re.compile(r"(begin|end) (\d+) (\d+) (\d+)$")
+"""Of a line that a kill has torn the rest is missing, and the next one follows it at once."""
+
+
 def read_runs(lines: Iterable[str]) -> list[Run]:
     """The runs, by the time at which they began."""
     open_runs: dict[tuple[int, int], int] = {}
     runs: list[Run] = []
-    for what, number, pid, at_ns in (line.split() for line in lines):
+    for what, number, pid, at_ns in (found.groups() for line in lines if (found := _LINE.search(line))):
         key = (int(number), int(pid))
         if what == "begin":
             if key in open_runs:
