@@ -6,6 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from enum import StrEnum
+from http.client import HTTPException
 
 
 class Status(StrEnum):
@@ -39,7 +40,7 @@ def ask(url: str, payment_id: int, amount: int, timeout_s: float) -> Status:
             if error.code == 404:
                 return Status.UNKNOWN
         raise ChannelAwayError(f"payment {payment_id}: the channel answers {error.code}") from error
-    except OSError as error:
+    except (OSError, HTTPException) as error:  # nonsense in the place of an answer, too
         raise ChannelAwayError(f"payment {payment_id}: no answer, {error}") from error
 
 

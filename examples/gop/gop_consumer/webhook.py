@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException
 
 _PREFIX = "whsec_"
 
@@ -64,7 +65,7 @@ def post(url: str, body: bytes, headers: dict[str, str], timeout_s: float) -> An
         with error:
             retry_after_s = seconds_of(error.headers.get("Retry-After"), time.time())
         return Answer(error.code, time.monotonic() - begun, error.reason, retry_after_s)
-    except OSError as error:
+    except (OSError, HTTPException) as error:  # nonsense in the place of an answer, too
         return Answer(None, time.monotonic() - begun, f"{type(error).__name__}: {error}")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -201,3 +203,19 @@ def test_an_answer_that_cannot_be_right_is_not_believed(answer: bytes) -> None:
 def test_an_answer_about_the_payment_is_believed() -> None:
     answer: dict[str, Any] = {"status": "declined", "payment_id": 5, "amount": 600}
     assert channel_client.read(json.dumps(answer).encode(), 5, 600) is Status.DECLINED
+
+
+def test_nonsense_in_the_place_of_an_http_answer_is_no_answer() -> None:
+    def answer_nonsense(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(b"nonsense\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        answering = threading.Thread(target=answer_nonsense, args=(listening,))
+        answering.start()
+        port = listening.getsockname()[1]
+        with pytest.raises(ChannelAwayError, match="no answer"):
+            channel_client.ask(f"http://127.0.0.1:{port}", 1, 100, 5.0)
+        answering.join()
