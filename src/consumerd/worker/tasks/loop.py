@@ -157,6 +157,7 @@ class Loop:
             return False
         with self.turn_lock:
             self._in_source_since = None
+            self._context.board.turned(has_answered=self._source.has_answered)
             try:
                 self._go_through(self._handling.handle(None))
             finally:
