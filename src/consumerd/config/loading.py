@@ -118,7 +118,9 @@ def _read_settings(value: object, place: Place, resolver: Resolver) -> Settings:
         program = shown(settings.on_event[0])
         place.note(f"there is no program {program} to be executed: check its path", "on_event")
     if settings.dashboard is not None and not all(map(find_spec, _WEB)):
-        place.note("needs an optional dependency: pip install 'consumerd[web]'", "dashboard")
+        place.note(
+            "needs the extra `web`: pip install 'consumerd[web]' (from a clone: pip install '.[web]')", "dashboard"
+        )
     limits = {name: _with_database_as_written(limit, value["limits"][name]) for name, limit in settings.limits.items()}
     return settings.model_copy(update={"parking": parking, "limits": limits})
 
