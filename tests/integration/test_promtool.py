@@ -96,7 +96,7 @@ TOLD: Mapping[str, Fires] = {
             'consumerd_tasks_total{consumer="shop/jobs",outcome="put off"}': "0+900x60",
         },
         POOL,
-        "25% of the tasks of shop/jobs fail: consumerd parked list groups them by error",
+        "25% of the tasks of shop/jobs fail: consumerd parked list has the errors",
     ),
     "ConsumerdDead": Fires(
         {
