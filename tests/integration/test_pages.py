@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import sqlite3
 import subprocess
 import sys
@@ -12,14 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from integration.scenarios.copied_examples import DEADLINE_S, copy_examples, python
 from integration.scenarios.running import environment, running
 from servers.waiting import wait_until
 
 DOCS = Path(__file__).parents[2] / "docs"
-DEADLINE_S = 60.0
 MAILS = 40
 
-_EXAMPLE = re.compile(r"^```(?:python|toml)\n# (\w+\.\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _NOTE = """
 def note(line):
     with open("noted", "a") as file:
@@ -50,23 +48,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], P
     monkeypatch.chdir(tmp_path)
 
     def fill(page: str) -> Path:
-        for name, text in [*_STUBS.items(), *_EXAMPLE.findall((DOCS / page).read_text())]:
+        for name, text in _STUBS.items():
             (tmp_path / name).write_text(text)
+        copy_examples(DOCS / page, tmp_path)
         return tmp_path
 
     return fill
-
-
-def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
 
 
 def noted(folder: Path) -> list[str]:

@@ -1,36 +1,19 @@
 """The README's examples, as a newcomer copies them."""
 
 import contextlib
-import re
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from integration.scenarios.running import environment
+from integration.scenarios.copied_examples import copy_examples, python
 
 README = Path(__file__).parents[2] / "README.md"
-_EXAMPLE = re.compile(r"^```(?:python|toml)\n# (\w+\.\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-
-
-def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name, text in _EXAMPLE.findall(README.read_text()):
-        (tmp_path / name).write_text(text)
+    copy_examples(README, tmp_path)
     return tmp_path
 
 

@@ -67,24 +67,18 @@ class Stage:
         self.note(what)
 
 
-class Consumerd:
-    """A master on a configuration, and what it has started."""
+class Service:
+    """What has the tasks done. master: the process that has started all others of it."""
 
-    def __init__(self, stage: Stage, config: Path) -> None:
-        self._stage, self._config = stage, config
-        self._state = stage.folder / "state"
-        self._socket = self._state / "control.sock"
-        self._master: subprocess.Popen[str] | None = None
+    master: subprocess.Popen[str]
 
     def start(self) -> None:
-        print(f"to look at it: consumerd status --state-dir {self._state}", flush=True)
-        self._master = self._stage.start("consumerd", "run", str(self._config), "--state-dir", str(self._state))
+        raise NotImplementedError
 
     def stop(self) -> None:
-        """By SIGTERM, and its workers with it."""
-        assert self._master is not None
-        self._master.terminate()
-        self._master.wait(EXIT_S)
+        """By SIGTERM, and what it has started with it."""
+        self.master.terminate()
+        self.master.wait(EXIT_S)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -95,12 +89,24 @@ class Consumerd:
         finally:
             self.stop()
 
+
+class Consumerd(Service):
+    """A master on a configuration, and what it has started."""
+
+    def __init__(self, stage: Stage, config: Path) -> None:
+        self._stage, self._config = stage, config
+        self._state = stage.folder / "state"
+        self._socket = self._state / "control.sock"
+
+    def start(self) -> None:
+        print(f"to look at it: consumerd status --state-dir {self._state}", flush=True)
+        self.master = self._stage.start("consumerd", "run", str(self._config), "--state-dir", str(self._state))
+
     def kill_master(self) -> None:
         """With SIGKILL; another one is started."""
-        assert self._master is not None
         self._stage.note("SIGKILL to the master, and another one is started")
-        self._master.kill()
-        self._master.wait()
+        self.master.kill()
+        self.master.wait()
         self.start()
 
     def kill_workers(self) -> None:

@@ -7,10 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-from world.processes import EXIT_S, HERE, Stage
+from world.processes import HERE, Service, Stage
 
 PROGRAMS = ("login_grants", "accounts", "notifications", "checks", "archive")
 SOONER = {
@@ -27,7 +26,7 @@ SOONER = {
 """A day has some minutes in this world, as `make gop` has it for consumerd."""
 
 
-class Supervisord:
+class Supervisord(Service):
     """It, and what it has started. program: its path.
 
     Killed, it leaves its scripts behind. systemd would end them with it, as they are of one service, and so it is here.
@@ -35,37 +34,22 @@ class Supervisord:
 
     def __init__(self, stage: Stage, program: Path) -> None:
         self._stage, self._program = stage, program
-        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         environment = {**self._stage.environment, **SOONER, "PATH": path, "GOP_LOGS": str(self._stage.folder)}
         command = [str(self._program), "-c", str(HERE / "before" / "supervisord.conf")]
         with self._stage.log.open("ab") as log:
-            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-
-    def stop(self) -> None:
-        """By SIGTERM, and its scripts with it."""
-        assert self._process is not None
-        self._process.terminate()
-        self._process.wait(EXIT_S)
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        """It is stopped at the end of the block."""
-        self.start()
-        try:
-            yield
-        finally:
-            self.stop()
+            self.master = subprocess.Popen(
+                command, env=environment, stdout=log, stderr=log, start_new_session=True, text=True
+            )
 
     def kill_master(self) -> None:
         """With SIGKILL; another one is started."""
-        assert self._process is not None
         self._stage.note("SIGKILL to supervisord and, as of one service, to its scripts; another one is started")
         scripts = [pid for pids in self.workers().values() for pid in pids]
-        self._process.kill()
-        self._process.wait()
+        self.master.kill()
+        self.master.wait()
         for pid in scripts:
             _kill(pid)
         self.start()
@@ -85,9 +69,8 @@ class Supervisord:
 
     def workers(self) -> dict[str, list[int]]:
         """The pids of those that run, by program."""
-        assert self._process is not None
         found: dict[str, list[int]] = {program: [] for program in PROGRAMS}
-        for pid in _children(self._process.pid):
+        for pid in _children(self.master.pid):
             with contextlib.suppress(OSError):
                 command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
                 for program in PROGRAMS:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator
 
 import click
 import msgspec
 
 from consumerd.cli.options import json_option, state_dir_option
+from consumerd.clock import SYSTEM_CLOCK
 from consumerd.doctor.facts import Facts, Finding, Host, Step
 from consumerd.doctor.findings import findings
 from consumerd.errors import ConsumerdError, NotRunningError, UsageError, WireError
@@ -48,7 +48,7 @@ def _found(state_dir: StateDirectory, target: str | None) -> list[Finding]:
         names = [pool.name for pool in before.pools]
         if target is not None and not any(ConsumerName.parse(name).matches(target) for name in names):
             raise UsageError(f"there is no consumer {target!r}: the master runs {', '.join(names)}")
-        time.sleep(LOOKS_APART_S)
+        SYSTEM_CLOCK.sleep(LOOKS_APART_S)
         now = ask_status(state_dir.control_socket)
     except NotRunningError as error:
         return [_no_master(state_dir, str(error))]

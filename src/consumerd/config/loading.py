@@ -21,7 +21,7 @@ from consumerd.model.identity import is_name, is_unicode
 PARKING_RULE = f"'{EMBEDDED}' or a database URL, such as postgresql://user:${{PASSWORD}}@host/database"
 
 _WEB = ("prometheus_client", "starlette", "uvicorn")
-"""What answers HTTP imports."""
+"""What the process imports that answers HTTP."""
 
 _AS_WRITTEN = ("defaults", "on_event")
 """Keys whose references are not looked at here; those of a command are none: everybody can see its arguments."""

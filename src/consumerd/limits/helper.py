@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
@@ -23,7 +22,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from consumerd import events
-from consumerd.clock import monotonic
+from consumerd.clock import SYSTEM_CLOCK, monotonic
 from consumerd.config.shape import LimitSettings, Settings
 from consumerd.errors import ConsumerdError, StoreAwayError
 from consumerd.events.facts import Fact, Listener
@@ -165,7 +164,7 @@ class Helper:
         """The master is gone, and its workers end their tasks: keep the part of these, so that no other host has it."""
         deadline = monotonic() + self._longest_stop_s
         while (is_held := self._sharing.is_held) and monotonic() < deadline:
-            time.sleep(BUSY_S)
+            SYSTEM_CLOCK.sleep(BUSY_S)
         if not is_held:
             self._sharing.leave()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol
 
 from consumerd.config.shape import Settings
 from consumerd.errors import WireError
@@ -23,8 +24,11 @@ LEAVES_IN_S = 3.0
 Ask = Callable[[Settings], tuple[Message, tuple[int, ...]]]
 """What it is asked for, with descriptors."""
 
-Ended = Callable[[str, str], Fact]
-"""What is told of an end that nobody wanted: how it ended, and what it wrote to stderr last."""
+
+class Ended(Protocol):
+    """What is told of an end that nobody wanted: how it ended, and what it wrote to stderr last."""
+
+    def __call__(self, *, end: str, stderr: str) -> Fact: ...
 
 
 class KeptChild:
@@ -73,7 +77,7 @@ class KeptChild:
         try:
             executed = self._executed = self._launcher.execute(self._module)
         except OSError as error:
-            self._emit(self._told_of_end(f"it cannot be executed: {error}", ""))
+            self._emit(self._told_of_end(end=f"it cannot be executed: {error}", stderr=""))
             self._execute_later()
             return
         asked, fds = self._ask(settings)
@@ -96,7 +100,7 @@ class KeptChild:
         if end.took_s > PROVEN_S:
             self._pause_s = PAUSE_S
         if self._wanted is not None:
-            self._emit(self._told_of_end(described(end.status), end.last_words[-1000:]))
+            self._emit(self._told_of_end(end=described(end.status), stderr=end.last_words[-1000:]))
             self._execute_later()
 
     def _say_leave(self) -> bool:

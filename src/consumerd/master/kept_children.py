@@ -25,10 +25,7 @@ def limits_helper(tools: Tools, children: Children, document: Document, state_di
         asked = HelpLimits(settings.model_dump_json(), str(document.directory), str(state_dir.path), own_id, longest_s)
         return asked, (tools.holders.table.fileno(),)
 
-    ended = events.limits_helper_ended
-    return KeptChild(
-        LIMITS_HELPER, tools.launcher, children, tools.emit, ask, lambda end, said: ended(end=end, stderr=said)
-    )
+    return KeptChild(LIMITS_HELPER, tools.launcher, children, tools.emit, ask, events.limits_helper_ended)
 
 
 def dashboard(tools: Tools, children: Children, state_dir: StateDirectory) -> KeptChild:
@@ -38,7 +35,4 @@ def dashboard(tools: Tools, children: Children, state_dir: StateDirectory) -> Ke
         assert settings.dashboard is not None
         return ServeDashboard(settings.dashboard.listen, str(state_dir.path)), ()
 
-    ended = events.dashboard_ended
-    return KeptChild(
-        DASHBOARD, tools.launcher, children, tools.emit, ask, lambda end, said: ended(end=end, stderr=said)
-    )
+    return KeptChild(DASHBOARD, tools.launcher, children, tools.emit, ask, events.dashboard_ended)

@@ -48,13 +48,11 @@ def families(metrics: Metrics) -> Iterator[Metric]:
     yield from _batches(metrics.pools)
     yield from own_families(metrics.pools)
     yield _ends(metrics.pools)
-    yield _counted(
-        "consumerd_partitions", "Partitions that came and went.", "change", metrics.pools, lambda pool: pool.partitions
-    )
+    partitions = [(pool.name, pool.partitions) for pool in metrics.pools]
+    yield _counted("consumerd_partitions", "Partitions that came and went.", "change", partitions)
     yield from _destinations(metrics.pools)
-    own = PoolMetrics("", metrics.pools[0].calls, [], metrics.events) if metrics.pools else None
-    pools = [*metrics.pools, *([own] if own else [])]
-    yield _counted("consumerd_events", "Events, by name.", "event", pools, lambda pool: pool.events)
+    events = [*((pool.name, pool.events) for pool in metrics.pools), ("", metrics.events)]
+    yield _counted("consumerd_events", "Events, by name.", "event", events)
 
 
 Value = Callable[[PoolStatus], float | None]
@@ -232,15 +230,10 @@ def _destinations(pools: Sequence[PoolMetrics]) -> Iterator[Metric]:
     yield from (states, waiting)
 
 
-def _counted(
-    name: str,
-    documentation: str,
-    label: str,
-    pools: Sequence[PoolMetrics],
-    counts: Callable[[PoolMetrics], dict[str, int]],
-) -> Metric:
+def _counted(name: str, documentation: str, label: str, counts: Sequence[tuple[str, dict[str, int]]]) -> Metric:
+    """counts: by the value of the label, of each consumer."""
     family = CounterMetricFamily(name, documentation, labels=[CONSUMER, label])
-    for pool in pools:
-        for what, count in sorted(counts(pool).items()):
-            family.add_metric([pool.name, what], count)
+    for consumer, found in counts:
+        for what, count in sorted(found.items()):
+            family.add_metric([consumer, what], count)
     return family

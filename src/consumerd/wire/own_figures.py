@@ -70,7 +70,7 @@ def figures_in(board: memoryview) -> dict[str, float]:
     return found
 
 
-def counted(figures: Figures) -> dict[str, float]:
+def lasting(figures: Figures) -> dict[str, float]:
     """Without gauges: what stays true of a worker that is gone."""
     return {key: value for key, value in figures.items() if not _is_gauge(key)}
 

@@ -15,6 +15,8 @@ from consumerd.wire.own_figures import FiguresWriter
 
 _lock = threading.RLock()
 _values: list[OwnValue] = []
+"""Those that were made before the fork."""
+
 _writer: FiguresWriter | None = None
 
 
@@ -57,8 +59,9 @@ class OwnValue:
         self._value = 0.0
         self._place: int | None = None
         with _lock:
-            _values.append(self)
-            if _writer is not None:
+            if _writer is None:
+                _values.append(self)
+            else:
                 self.begin()
 
     def begin(self) -> None:

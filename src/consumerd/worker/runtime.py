@@ -197,7 +197,7 @@ class Runtime:
             retries.close(deadline - DRAIN_MARGIN_S - monotonic())
         if loop.is_open:
             self._parts.settling.drain(deadline - DRAIN_MARGIN_S)
-            with suppress(StoreAwayError):
+            with suppress(StoreAwayError):  # its claims end with their lease
                 self._parts.due.say_unheard()
         keeper.close(min(1.0, deadline - monotonic()))
         if loop.is_open:

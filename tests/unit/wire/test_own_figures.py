@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumerd.wire.board import OWN_AT_BYTE, STACKS_AT_BYTE, Board
-from consumerd.wire.own_figures import FiguresWriter, counted, figures_in, together
+from consumerd.wire.own_figures import FiguresWriter, figures_in, lasting, together
 
 VALUES = st.dictionaries(st.text(max_size=40), st.floats(allow_nan=False, allow_infinity=False), max_size=20)
 
@@ -59,4 +59,4 @@ def test_counters_are_added_up_and_a_gauge_is_what_it_says() -> None:
     names = [key("counter", "a"), key("gauge", "b"), key("gauge", "c", "livemax"), key("gauge", "d", "min")]
     workers = [dict(zip(names, (1.0, 2.0, 3.0, 4.0), strict=True)), dict(zip(names, (5.0, 6.0, 7.0, 8.0), strict=True))]
     assert list(together(workers).values()) == [6.0, 8.0, 7.0, 4.0]
-    assert list(counted(workers[0])) == names[:1]
+    assert list(lasting(workers[0])) == names[:1]

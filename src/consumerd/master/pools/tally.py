@@ -10,7 +10,7 @@ from consumerd.wire import counters, histograms, own_figures
 from consumerd.wire.board import Reading
 from consumerd.wire.counters import Counted, counted_in
 from consumerd.wire.histograms import BEHIND, CALLS, Histogram
-from consumerd.wire.own_figures import Figures, counted, figures_in
+from consumerd.wire.own_figures import Figures, figures_in, lasting
 from consumerd.wire.recent import KEPT, Recent, recent_in, together
 
 
@@ -61,7 +61,7 @@ class Tally:
             for histogram, dead in self.lengths.items():
                 self.lengths[histogram] = histograms.together([dead, histogram.read(words)])
             self.counted = counters.together([self.counted, counted_in(words)])
-            self.own = own_figures.together([self.own, counted(figures_in(words))])
+            self.own = own_figures.together([self.own, lasting(figures_in(words))])
 
     def begin_anew(self, now: float) -> None:
         """Of the code that runs now nothing has failed."""
