@@ -324,6 +324,23 @@ def test_rows_may_come_in_any_iterable(form: Any) -> None:
     assert run.consumer.handled == [(0, 1), (1, 2)]
 
 
+def test_the_first_rows_are_handled_before_the_query_is_asked_again() -> None:
+    class Counted(SQLBaseConsumer):
+        asked = 0
+
+        def get_next_batch(self) -> list[dict[str, Any]]:
+            self.asked += 1
+            return [{"id": f"of answer {self.asked}"}]
+
+        def handle_task(self, offset: int, record: Any) -> None:
+            handled.append((record["id"], self.asked))
+
+    handled: list[tuple[str, int]] = []
+    run = Run(Counted, source=QuerySource())
+    run.turn(2)
+    assert handled == [("of answer 1", 1), ("of answer 2", 3), ("of answer 3", 3)], "asked twice with the second ones"
+
+
 def test_a_generator_is_read_no_further_than_is_needed() -> None:
     read: list[int] = []
 
@@ -338,7 +355,7 @@ def test_a_generator_is_read_no_further_than_is_needed() -> None:
 
     run = Run(Streaming, source=QuerySource(), configs={"max_unsettled": 10})
     run.turn(2)
-    assert len(read) == 2 * PIECE, "one piece of each of two answers"
+    assert len(read) == PIECE
     wait_for(run, 0.9)
     run.turn(600)
     assert run.done >= 5_000

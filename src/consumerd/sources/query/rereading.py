@@ -1,9 +1,10 @@
 """Whether a query gives a row again as long as it is not done, or claims what it gives. Runs in workers.
 
 Workers that divide rows by hash leave those of others out. Of a query that claims, such a row would come to nobody. So
-with the first rows of its own a worker asks twice, and does nothing in between. If one of them comes again, the query
-reads. If none does, rows of other workers are held for some seconds; if none of all these has come again by then, the
-query claims, and what was held is handled. A query that gives rows at random is told apart by that time.
+with the first rows of its own a worker asks twice, and does nothing in between; with the second ones, where it leaves
+none out. If one of them comes again, the query reads. If none does, rows of other workers are held for some seconds; if
+none of all these has come again by then, the query claims, and what was held is handled. A query that gives rows at
+random is told apart by that time.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Rereading:
         self._is_said = claims is not None
         self._kind = {None: _Kind.UNKNOWN, True: _Kind.CLAIMS, False: _Kind.READS}[claims]
         self._suspected_at = 0.0
+        self._has_given = False
         self.held: list[Row] = []
 
     @property
@@ -66,7 +68,10 @@ class Rereading:
             return selected.rows + selected.others
         self.held += selected.others
         if self._kind is _Kind.UNKNOWN:
-            return self._ask(selected, ask_again) if selected.rows else []
+            if self.held or (self._has_given and selected.rows):
+                return self._ask(selected, ask_again)
+            self._has_given = bool(selected.rows)
+            return selected.rows
         if self._context.clock.monotonic() - self._suspected_at < HELD_FOR_S:
             return selected.rows
         self._kind = _Kind.CLAIMS

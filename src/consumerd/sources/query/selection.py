@@ -25,7 +25,7 @@ class Selected:
     """What to do with the rows of one piece of an answer.
 
     rows: to handle.
-    others: to leave out if the query only reads: other workers' by hash, and second ones of an id.
+    others: to leave out if the query only reads: other workers' by hash, second ones of an id, what was just done.
     dead: those that died, and are left out.
     seen: the ids of all that were returned and are this worker's; in_hand: those of them that it is handling.
     has_come_again: a row among them was given before, and is not done.
@@ -104,8 +104,10 @@ class Selection:
                 if row.id in self.in_hand or row.id in self._in_hand_before:
                     selected.in_hand.add(row.id)
                     selected.has_come_again = True
-                elif not reads or row.id not in self._done_at:
+                elif row.id not in self._done_at:
                     yield row
+                elif not reads:
+                    selected.others.append(row)
             else:
                 others.add(row.id)
                 selected.others.append(row)
