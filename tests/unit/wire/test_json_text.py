@@ -83,7 +83,7 @@ def test_a_line_that_is_no_object_is_refused(text: bytes) -> None:
         Parser().feed(text + b"\n")
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}, object()], ids=repr)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}, object()], ids=["nan", "inf", "set", "object"])
 def test_what_is_no_json_is_not_sent(value: object) -> None:
     with pytest.raises(WireError):
         encode({"value": value})
