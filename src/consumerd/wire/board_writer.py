@@ -9,9 +9,9 @@ from consumerd.clock import SYSTEM_CLOCK, Clock
 from consumerd.model.outcome import Outcome
 from consumerd.model.suspects import shown
 from consumerd.model.task import Task
-from consumerd.wire import board, counters, recent
+from consumerd.wire import board, recent
 from consumerd.wire.board import NONE, Hold, WorkerState
-from consumerd.wire.counters import Counter
+from consumerd.wire.counters import Counter, counter_of
 from consumerd.wire.histograms import BEHIND, CALLS
 
 
@@ -191,14 +191,14 @@ class BoardWriter:
 
     def note_outcome(self, outcome: Outcome, *, was_tried: bool) -> None:
         """One has come to this end. was_tried: an attempt was made at it. What is done is for `note_done`."""
-        counter = counters.counter_of(outcome) if was_tried else Counter.PUT_OFF
+        counter = counter_of(outcome) if was_tried else Counter.PUT_OFF
         if counter is not None:
-            self._words[counters.AT + counter] += 1
+            counter.add(self._words)
 
     def note_batch(self, tasks: int) -> None:
         """So many are handled together, by one call."""
-        self._words[counters.AT + Counter.BATCHES] += 1
-        self._words[counters.AT + Counter.BATCHED] += tasks
+        Counter.BATCHES.add(self._words)
+        Counter.BATCHED.add(self._words, tasks)
 
     def note_given_up(self) -> None:
         """One is not run any more, because it kills workers."""

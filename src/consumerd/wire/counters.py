@@ -1,12 +1,15 @@
-"""What a worker counts on its board beside what the loop looks at: one word each, in the order of `Counter`."""
+"""What a worker counts on its board beside what the loop looks at: one word each, in the order of `Counter`.
+
+A counter is declared here alone. With the histograms before them they are one slice of the board, and added up as one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 
 from consumerd.model.outcome import Dead, Done, Expired, Outcome, Retry, Skipped
-from consumerd.wire.histograms import BEHIND
+from consumerd.wire.histograms import BEHIND, SUMS_AT
 
 
 class Counter(IntEnum):
@@ -22,9 +25,16 @@ class Counter(IntEnum):
     BATCHES = 4
     BATCHED = 5
 
+    def add(self, words: memoryview, tasks: int = 1) -> None:
+        """Count so many on a board."""
+        words[SUMS_AT + BEHIND.end + self] += tasks
 
-AT = BEHIND.end
-END = AT + len(Counter)
+    def read(self, sums: Sequence[int]) -> int:
+        """Among all that is added up."""
+        return sums[BEHIND.end + self]
+
+
+END = SUMS_AT + BEHIND.end + len(Counter)
 
 
 def counter_of(outcome: Outcome) -> Counter | None:
@@ -40,17 +50,18 @@ def counter_of(outcome: Outcome) -> Counter | None:
             return None
 
 
-Counted = tuple[int, ...]
-"""One number for each `Counter`."""
+Sums = Sequence[int]
+"""The words of all histograms, then of each `Counter`."""
 
-NOTHING: Counted = (0,) * len(Counter)
+NOTHING: Sums = (0,) * (END - SUMS_AT)
 
 
-def counted_in(words: memoryview) -> Counted:
+def sums_in(words: memoryview) -> Sums:
     """As a board has them now."""
-    return tuple(words[AT:END].tolist())
+    found: list[int] = words[SUMS_AT:END].tolist()
+    return found
 
 
-def together(workers: Iterable[Counted]) -> Counted:
+def together(workers: Iterable[Sums]) -> Sums:
     """Of several workers, at least one, as one."""
     return tuple(map(sum, zip(*workers, strict=True)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from consumerd.master.control.happened import Happened
 from consumerd.master.pools.pool import Pool
 from consumerd.wire import histograms
+from consumerd.wire.counters import Counter, Sums
 from consumerd.wire.destination_rows import DestinationCounts
 from consumerd.wire.histograms import BEHIND, CALLS
 from consumerd.wire.metrics import Destinations, Ends, Histogram, Outcomes, PoolMetrics
@@ -13,14 +14,14 @@ from consumerd.wire.metrics import Destinations, Ends, Histogram, Outcomes, Pool
 def pool_metrics(pool: Pool, happened: Happened, counts: DestinationCounts | None) -> PoolMetrics:
     """counts: of its destinations."""
     tally, living, name = pool.tally, pool.workers.values(), pool.consumer
-    retried, dead, expired, put_off, batches, batched = tally.numbers(living)
+    sums = tally.all_sums(living)
     return PoolMetrics(
         name=name,
-        calls=_histogram(CALLS, tally.histogram(CALLS, living)),
-        behind=_histogram(BEHIND, tally.histogram(BEHIND, living)),
-        outcomes=Outcomes(retried=retried, dead=dead, expired=expired, put_off=put_off),
-        batches=batches,
-        batched=batched,
+        calls=_histogram(CALLS, sums),
+        behind=_histogram(BEHIND, sums),
+        outcomes=Outcomes(**{name: Counter[name.upper()].read(sums) for name in Outcomes.__struct_fields__}),
+        batches=Counter.BATCHES.read(sums),
+        batched=Counter.BATCHED.read(sums),
         ends=[Ends(cause, end, count) for (cause, end), count in sorted(happened.ends[name].items())],
         events=dict(happened.events[name]),
         own=tally.figures(living),
@@ -29,7 +30,8 @@ def pool_metrics(pool: Pool, happened: Happened, counts: DestinationCounts | Non
     )
 
 
-def _histogram(which: histograms.Histogram, found: histograms.Counts) -> Histogram:
+def _histogram(which: histograms.Histogram, sums: Sums) -> Histogram:
+    found = which.read(sums)
     return Histogram(list(which.bounds_s), list(found.counts), round(found.sum_s, 6))
 
 

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from consumerd.master.pools.worker import Worker
-from consumerd.wire import counters, histograms, own_figures
+from consumerd.wire import counters, own_figures
 from consumerd.wire.board import Reading
-from consumerd.wire.counters import Counted, counted_in
-from consumerd.wire.histograms import BEHIND, CALLS, Histogram
+from consumerd.wire.counters import Sums, sums_in
 from consumerd.wire.own_figures import Figures, figures_in, lasting
 from consumerd.wire.recent import KEPT, Recent, recent_in, together
 
@@ -38,16 +37,12 @@ class Counts:
 class Tally:
     """The boards of a pool's dead workers, added up.
 
-    recent: what became of late of their tasks; lengths: how long calls of the handler took, and how late tasks were;
-    counted: what else they counted; own: what their code did.
+    recent: what became of late of their tasks; sums: of their histograms and counters; own: what their code counted.
     """
 
     dead: Counts = field(default_factory=Counts)
     recent: Recent = field(default_factory=Recent)
-    lengths: dict[Histogram, histograms.Counts] = field(
-        default_factory=lambda: {each: each.nothing for each in (CALLS, BEHIND)}
-    )
-    counted: Counted = counters.NOTHING
+    sums: Sums = counters.NOTHING
     own: Figures = field(default_factory=dict)
 
     def add_dead(self, worker: Worker) -> None:
@@ -58,9 +53,7 @@ class Tally:
             self.dead.unsettled = 0  # it comes again, and is counted then
             words = worker.ends.board.words
             self.recent = together([self.recent, recent_in(words)])
-            for histogram, dead in self.lengths.items():
-                self.lengths[histogram] = histograms.together([dead, histogram.read(words)])
-            self.counted = counters.together([self.counted, counted_in(words)])
+            self.sums = counters.together([self.sums, sums_in(words)])
             self.own = own_figures.together([self.own, lasting(figures_in(words))])
 
     def begin_anew(self, now: float) -> None:
@@ -74,13 +67,9 @@ class Tally:
             counts.add(reading)
         return counts
 
-    def histogram(self, which: Histogram, living: Iterable[Worker]) -> histograms.Counts:
-        """Of the dead and the living."""
-        return histograms.together([self.lengths[which], *map(which.read, _boards(living))])
-
-    def numbers(self, living: Iterable[Worker]) -> Counted:
-        """What they have counted, each `Counter`."""
-        return counters.together([self.counted, *map(counted_in, _boards(living))])
+    def all_sums(self, living: Iterable[Worker]) -> Sums:
+        """Of the dead and the living: for `Histogram.read` and `Counter.read`."""
+        return counters.together([self.sums, *map(sums_in, _boards(living))])
 
     def figures(self, living: Iterable[Worker]) -> dict[str, float]:
         """What the consumer's own code has counted, in all of them."""
