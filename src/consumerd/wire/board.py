@@ -13,13 +13,13 @@ word  0 magic and version · 1 generation · 2 state · 3 the loop's last turn (
          +0 busy since (monotonic ns; 0: not busy) · +1 attempt since (monotonic ns; 0: in the fast loop, which does not
          say) · +2 shard · +3 cursor: the offset being handled, NONE between batches · +4 crashes that are known of the
          task being handled, 0 for all but suspects
-      512 to 565 how long calls of the handler took, how late tasks were (`wire.histograms`); more (`wire.counters`)
+      512 to 1001 histograms and counters (`wire.figures`)
       1002 to 1023 when its last tasks failed, and when one was last done (`wire.recent`)
 
 From byte 8192: what makes the tasks of the first lane's batch themselves, its length before it (`model.suspects` reads
 it). It is written while the cursor is NONE. From byte 491,520: the further lanes, and the ids of the tasks in all lanes
 of a worker that runs several at once, 256 bytes each: text that ends with the first zero byte, a long id by its begin
-and a digest. Then 512 KiB for what the consumer's own code counts (`wire.own_figures`), and to the end the stacks of
+and a digest. Then 512 KiB for what the consumer's own code counts (`wire.figures`), and to the end the stacks of
 all threads, as text, when the master asks.
 """
 

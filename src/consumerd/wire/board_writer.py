@@ -11,8 +11,8 @@ from consumerd.model.suspects import shown
 from consumerd.model.task import Task
 from consumerd.wire import board, recent
 from consumerd.wire.board import NONE, Hold, WorkerState
-from consumerd.wire.counters import Counter, counter_of
-from consumerd.wire.histograms import BEHIND, CALLS
+from consumerd.wire.figures.counters import Counter, counter_of
+from consumerd.wire.figures.histograms import BEHIND, CALLS
 
 
 class LaneWriter:

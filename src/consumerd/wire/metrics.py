@@ -50,7 +50,7 @@ class PoolMetrics(Struct, frozen=True):
     calls: Annotated[Histogram, Meta(description="How long calls of the handler took.")]
     ends: list[Ends]
     events: Annotated[dict[str, int], Meta(description="How often which event has come.")]
-    own: Annotated[dict[str, float], Meta(description="What the consumer's code counts: `wire.own_figures`.")] = {}
+    own: Annotated[dict[str, float], Meta(description="What the consumer's code counts: `wire.figures`.")] = {}
     partitions: Annotated[
         dict[str, int], Meta(description="How many were assigned to a worker, revoked from one, and lost.")
     ] = {}

@@ -11,7 +11,7 @@ import sys
 import threading
 from typing import Any
 
-from consumerd.wire.own_figures import FiguresWriter
+from consumerd.wire.figures.own_figures import FiguresWriter
 
 _lock = threading.RLock()
 _values: list[OwnValue] = []

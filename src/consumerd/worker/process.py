@@ -32,9 +32,9 @@ from consumerd.model.shards import Shard
 from consumerd.standard_streams import flush_streams, say
 from consumerd.wire.board import STACKS_AT_BYTE, STACKS_SIGNAL, Board, read_words
 from consumerd.wire.channel import Channel
+from consumerd.wire.figures.own_figures import FiguresWriter
 from consumerd.wire.inherited import IGNORED_SIGNALS
 from consumerd.wire.messages import Fork
-from consumerd.wire.own_figures import FiguresWriter
 from consumerd.worker.attempts.forked_child import leave_if_child, watch_forks
 from consumerd.worker.attempts.interruption import BREAK_SIGNAL, hear_swallowed
 from consumerd.worker.master_link import MasterLink

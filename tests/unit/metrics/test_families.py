@@ -8,7 +8,7 @@ from pathlib import Path
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from consumerd.metrics.exposition import text
-from consumerd.wire.histograms import CALLS
+from consumerd.wire.figures.histograms import CALLS
 from consumerd.wire.metrics import Destinations, Ends, Histogram, Metrics, Outcomes, PoolMetrics
 from consumerd.wire.status import LimitStatus, Status
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from consumerd.master.control.happened import Happened
 from consumerd.master.pools.pool import Pool
-from consumerd.wire import histograms
-from consumerd.wire.counters import Counter, Sums
 from consumerd.wire.destination_rows import DestinationCounts
-from consumerd.wire.histograms import BEHIND, CALLS
+from consumerd.wire.figures import histograms
+from consumerd.wire.figures.counters import Counter, Sums
+from consumerd.wire.figures.histograms import BEHIND, CALLS
 from consumerd.wire.metrics import Destinations, Ends, Histogram, Outcomes, PoolMetrics
 
 

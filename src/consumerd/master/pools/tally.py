@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from consumerd.master.pools.worker import Worker
-from consumerd.wire import counters, own_figures
 from consumerd.wire.board import Reading
-from consumerd.wire.counters import Sums, sums_in
-from consumerd.wire.own_figures import Figures, figures_in, lasting
+from consumerd.wire.figures import counters, own_figures
+from consumerd.wire.figures.counters import Sums, sums_in
+from consumerd.wire.figures.own_figures import Figures, figures_in, lasting
 from consumerd.wire.recent import KEPT, Recent, recent_in, together
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from enum import IntEnum
 
 from consumerd.model.outcome import Dead, Done, Expired, Outcome, Retry, Skipped
-from consumerd.wire.histograms import BEHIND, SUMS_AT
+from consumerd.wire.figures.histograms import BEHIND, SUMS_AT
 
 
 class Counter(IntEnum):

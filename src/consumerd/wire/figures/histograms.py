@@ -1,6 +1,6 @@
 """Histograms on a worker's board: how many of what is counted were at most so long, and how long all were together.
 
-Their words, and those of `wire.counters` behind them, begin at `SUMS_AT`; those of several workers are added up.
+Their words, and those of `counters` behind them, begin at `SUMS_AT`; those of several workers are added up.
 
 Of the fast loop, which reads no clock for a task, each call counts as long as those of its stretch took in the mean.
 """
@@ -48,7 +48,7 @@ class Histogram:
         words[start] += int(together_s * SECOND_NS)
 
     def read(self, sums: Sequence[int]) -> Counts:
-        """As `wire.counters` has it among all that is added up."""
+        """As `wire.figures.counters` has it among all that is added up."""
         return Counts(tuple(sums[self.at + 1 : self.end]), sums[self.at] / SECOND_NS)
 
 

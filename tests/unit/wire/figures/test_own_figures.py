@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumerd.wire.board import OWN_AT_BYTE, STACKS_AT_BYTE, Board
-from consumerd.wire.own_figures import FiguresWriter, figures_in, lasting, together
+from consumerd.wire.figures.own_figures import FiguresWriter, figures_in, lasting, together
 
 VALUES = st.dictionaries(st.text(max_size=40), st.floats(allow_nan=False, allow_infinity=False), max_size=20)
 

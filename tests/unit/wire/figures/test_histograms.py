@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumerd.model.outcome import DONE, SKIPPED, Dead, Expired, Outcome, Retry
-from consumerd.wire import counters
 from consumerd.wire.board import Board
 from consumerd.wire.board_writer import BoardWriter
-from consumerd.wire.counters import NOTHING, Counter, Sums, sums_in, together
-from consumerd.wire.histograms import BEHIND, CALLS, Counts, Histogram
+from consumerd.wire.figures import counters
+from consumerd.wire.figures.counters import NOTHING, Counter, Sums, sums_in, together
+from consumerd.wire.figures.histograms import BEHIND, CALLS, Counts, Histogram
 from consumerd.wire.recent import FAILURES
 
 NOTED = st.lists(st.tuples(st.integers(1, 1000), st.floats(0, 10_000)), max_size=20)
