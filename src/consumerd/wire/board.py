@@ -19,8 +19,8 @@ word  0 magic and version · 1 generation · 2 state · 3 the loop's last turn (
 From byte 8192: what makes the tasks of the first lane's batch themselves, its length before it (`model.suspects` reads
 it). It is written while the cursor is NONE. From byte 491,520: the further lanes, and the ids of the tasks in all lanes
 of a worker that runs several at once, 256 bytes each: text that ends with the first zero byte, a long id by its begin
-and a digest. Then 512 KiB for what the consumer's own code counts (`wire.figures`), and to the end the stacks of
-all threads, as text, when the master asks.
+and a digest. Then the last tasks that have ended, 512 KiB for what the consumer's own code counts (`wire.figures`), and
+to the end the stacks of all threads, as text, when the master asks.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ STACKS_SIGNAL = signal.SIGUSR2
 
 IDENTITIES_WORD = 1024
 IDENTITIES_BYTES = FURTHER_LANES_AT_BYTE - 8 * (IDENTITIES_WORD + 1)
-MAGIC = 0xC0_5D_00_03
+MAGIC = 0xC0_5D_00_04
 NONE = 2**64 - 1
 
 MAGIC_WORD, GENERATION, STATE, TURNED_NS, HANDLED, FAILED, PARKED, GIVEN_UP, UNSETTLED, FLAGS = range(10)
@@ -61,8 +61,8 @@ WORDS = LANES_AT + LANE_WORDS
 FURTHER_LANES_AT = FURTHER_LANES_AT_BYTE // 8
 LANE_IDS_AT_BYTE = FURTHER_LANES_AT_BYTE + 8 * LANE_WORDS * MOST_LANES
 LANE_ID_BYTES = 256
-
-OWN_AT_BYTE = LANE_IDS_AT_BYTE + LANE_ID_BYTES * MOST_LANES
+RECORDER_AT_BYTE, RECORDER_BYTES = LANE_IDS_AT_BYTE + LANE_ID_BYTES * MOST_LANES, 4096
+OWN_AT_BYTE = RECORDER_AT_BYTE + RECORDER_BYTES
 STACKS_AT_BYTE = OWN_AT_BYTE + 524_288
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from consumerd.clock import SYSTEM_CLOCK, Clock
 from consumerd.model.outcome import Outcome
-from consumerd.model.suspects import shown
-from consumerd.model.task import Task
+from consumerd.model.suspects import id_at, shown
+from consumerd.model.task import Task, TaskId
 from consumerd.wire import board, recent
 from consumerd.wire.board import NONE, Hold, WorkerState
 from consumerd.wire.figures.counters import Counter, counter_of
 from consumerd.wire.figures.histograms import BEHIND, CALLS
+from consumerd.wire.figures.recorder import Ended, Recorder
 
 
 class LaneWriter:
@@ -96,6 +97,7 @@ class BoardWriter:
         self._words = words
         self._clock = clock
         self._written = b""
+        self._recorder = Recorder(words)
         self.lane = self.lane_at(0)
 
     # The worker
@@ -191,7 +193,7 @@ class BoardWriter:
 
     def note_outcome(self, outcome: Outcome, *, was_tried: bool) -> None:
         """One has come to this end. was_tried: an attempt was made at it. What is done is for `note_done`."""
-        counter = counter_of(outcome) if was_tried else Counter.PUT_OFF
+        counter = counter_of(outcome, was_tried=was_tried)
         if counter is not None:
             counter.add(self._words)
 
@@ -199,6 +201,14 @@ class BoardWriter:
         """So many are handled together, by one call."""
         Counter.BATCHES.add(self._words)
         Counter.BATCHED.add(self._words, tasks)
+
+    def note_ended(self, ended: Ended) -> None:
+        """Keep in mind what has ended last."""
+        self._recorder.note(ended)
+
+    def identity_of(self, offset: int) -> TaskId | None:
+        """Of a task of the batch that `identify` was told of last."""
+        return id_at(self._written, offset)
 
     def note_given_up(self) -> None:
         """One is not run any more, because it kills workers."""

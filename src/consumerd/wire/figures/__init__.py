@@ -1,1 +1,1 @@
-"""What boards hold beside what the loop looks at: counters, histograms, the consumer's own figures."""
+"""What boards hold beside what the loop looks at: counters, histograms, the consumer's own figures, the last tasks."""

@@ -37,8 +37,13 @@ class Counter(IntEnum):
 END = SUMS_AT + BEHIND.end + len(Counter)
 
 
-def counter_of(outcome: Outcome) -> Counter | None:
-    """Of a task that was tried; None where it is counted elsewhere."""
+def counter_of(outcome: Outcome, *, was_tried: bool = True) -> Counter | None:
+    """Of a task that has come to this end; None where it is done, which is counted elsewhere.
+
+    was_tried: an attempt was made at it.
+    """
+    if not was_tried:
+        return Counter.PUT_OFF
     match outcome:
         case Retry():
             return Counter.RETRIED

@@ -12,6 +12,7 @@ from consumerd.model.failure import Failure
 from consumerd.model.outcome import Dead, Done, Outcome, Retry
 from consumerd.model.task import Task
 from consumerd.sources.decoding import TOMBSTONE
+from consumerd.wire.figures.recorder import NOT_RUN, Ran
 
 Handler = Callable[..., object]
 
@@ -88,6 +89,7 @@ class Conclusion(NamedTuple):
     failure: why it is not done; None where it is.
     crashes: how many workers the task has killed, where it is not to run again.
     was_tried: whether an attempt was made; one that is put off has not failed.
+    ran: how long its attempts took.
     """
 
     task: Task
@@ -95,6 +97,7 @@ class Conclusion(NamedTuple):
     failure: Failure | None = None
     crashes: int = 0
     was_tried: bool = True
+    ran: Ran = NOT_RUN
 
 
 @dataclass(slots=True, eq=False)
@@ -110,6 +113,7 @@ class Attempt:
     not_before: when to go on, on the monotonic clock; None: at once, and nothing breaks in.
     took_s: how long the handler ran in the last attempt, until that is judged; None: it was not called, or nobody
         has measured it.
+    ran: how long those took that were judged.
     has_heard: whether it was waited for the news of a stop, where the attempt seems to have ended with its worker.
     """
 
@@ -122,6 +126,7 @@ class Attempt:
     tried: int = 0
     not_before: float | None = None
     took_s: float | None = None
+    ran: Ran = NOT_RUN
     has_heard: bool = False
     is_prepared: bool = False
     _peeked: object = None

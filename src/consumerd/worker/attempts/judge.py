@@ -24,6 +24,7 @@ from consumerd.model.outcome import (
 from consumerd.model.suspects import CANCELLED_FOR_GOOD
 from consumerd.model.task import Task
 from consumerd.standard_streams import drop_gone_outputs
+from consumerd.wire.figures.recorder import Ran
 from consumerd.worker.attempts.attempt import (
     ENDS_OF_A_WORKER,
     Attempt,
@@ -86,9 +87,15 @@ class Judge:
         """
         if attempt.took_s is not None:
             self._board.note_calls(1, attempt.took_s)
+            attempt.ran = Ran(attempt.ran.seconds + attempt.took_s, attempt.ran.is_about)
             attempt.took_s = None
         if isinstance(ended, Done):
-            return Conclusion(attempt.task, DONE)
+            return Conclusion(attempt.task, DONE, ran=attempt.ran)
+        conclusion = self._conclusion(attempt, ended)
+        return None if conclusion is None else conclusion._replace(ran=attempt.ran)
+
+    def _conclusion(self, attempt: Attempt, ended: Failed) -> Conclusion | None:
+        """The same of an attempt that did not go well."""
         attempt.ended = ended
         if self._is_settled(attempt.task):
             return self._done_already(attempt.task, ended)

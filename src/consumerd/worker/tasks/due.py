@@ -23,6 +23,7 @@ from consumerd.worker.attempts.attempt import Attempt, Conclusion, Unfinished
 from consumerd.worker.attempts.breaker import Breaker
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.parked_rows import parked_fact, parked_task, unparked
+from consumerd.worker.tasks.recording import ended_task
 from consumerd.worker.tasks.settling import Settling
 from consumerd.worker.tasks.suspects import Suspects
 
@@ -186,6 +187,7 @@ class DueTasks:
     def _count(self, parked: ParkedTask, conclusion: Conclusion) -> None:
         """Note what became of a task, which the store may hear later."""
         self._tried += 1
+        self._board.note_ended(ended_task(conclusion.task, conclusion, self._clock.wall()))
         if isinstance(conclusion.outcome, Done):
             self._board.note_done(1)
             self._breaker.note_done()

@@ -17,6 +17,7 @@ from consumerd.model.outcome import Done
 from consumerd.model.task import Task
 from consumerd.sources.contract import Batch
 from consumerd.sources.decoding import TOMBSTONE
+from consumerd.wire.figures.recorder import Ran
 from consumerd.worker.attempts.attempt import VERDICTS, Attempt, Handler
 from consumerd.worker.attempts.maker import UNSEEN, AttemptMaker
 from consumerd.worker.tasks.context import WorkerContext
@@ -103,12 +104,16 @@ class FastRunner:
         start, began = self._next, self._clock.monotonic()
         failed = self._run(self._batch)
         self._next = self._handed_out()
-        if self._next > start:
-            self._board.note_calls(self._next - start, self._clock.monotonic() - began)
+        took_s, calls = self._clock.monotonic() - began, self._next - start
+        if not calls:
+            return ()
+        self._board.note_calls(calls, took_s)
+        ran = Ran(took_s / calls, calls > 1)
         stop = self._next - (failed is not None)
         if failed is not None:
+            failed.ran = ran
             self._single.take(self._batch, stop, failed)
-        return (Span(self._batch, start, stop),) if stop > start else ()
+        return (Span(self._batch, start, stop, None, ran),) if stop > start else ()
 
     def leave(self) -> None:
         self._stop = self._next

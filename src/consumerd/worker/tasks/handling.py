@@ -25,6 +25,7 @@ from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.due import DueTasks
 from consumerd.worker.tasks.fast import FastRunner
 from consumerd.worker.tasks.gate import Gate, Pace
+from consumerd.worker.tasks.recording import done_span, ended_task
 from consumerd.worker.tasks.retry_share import RetryShare
 from consumerd.worker.tasks.runner import Records, Runner, SingleRunner, Span
 from consumerd.worker.tasks.settling import Settling
@@ -234,6 +235,7 @@ class BatchHandling:
             conclusion = conclusion._replace(outcome=Retry())
             span = span._replace(conclusion=conclusion)
         self._handled = span.stop
+        self._record(span)
         self._settling.take(span)
         if conclusion is None:
             self._board.note_done(span.stop - span.start)
@@ -243,3 +245,12 @@ class BatchHandling:
         self._board.note_failed()
         if isinstance(conclusion.outcome, Retry) and not self._traits.durable_defer:
             self._parts.due.look_soon()
+
+    def _record(self, span: Span) -> None:
+        """Keep it in mind, for whoever asks what the worker did last; of what a fast loop ended, one entry for all."""
+        batch, last, at = span.batch, span.stop - 1, self._clock.wall()
+        if span.conclusion is not None:
+            self._board.note_ended(ended_task(span.conclusion.task, span.conclusion, at))
+            return
+        task_id = span.task_id or self._board.identity_of(batch.offset(batch.raws[last]))
+        self._board.note_ended(done_span(batch, span.start, last, task_id, span.ran, at))

@@ -10,8 +10,9 @@ from typing import NamedTuple, Protocol
 
 from consumerd.errors import UndecodableError
 from consumerd.model.outcome import DONE
-from consumerd.model.task import Task
+from consumerd.model.task import Task, TaskId
 from consumerd.sources.contract import Batch, Source
+from consumerd.wire.figures.recorder import NOT_RUN, Ran
 from consumerd.worker.attempts.attempt import Attempt, Conclusion, Failed
 from consumerd.worker.attempts.attempts import Attempts
 from consumerd.worker.attempts.handler import Decode, validating
@@ -21,12 +22,15 @@ class Span(NamedTuple):
     """The tasks `start` to `stop` (exclusive) of a batch, which came to the same end.
 
     conclusion: of the one task; None where all of them are done.
+    ran: how long each of them ran. task_id: of the one task, where that is known already.
     """
 
     batch: Batch
     start: int
     stop: int
     conclusion: Conclusion | None = None
+    ran: Ran = NOT_RUN
+    task_id: TaskId | None = None
 
 
 class Runner(Protocol):
@@ -111,5 +115,5 @@ class SingleRunner:
         if conclusion is None:
             return ()
         self.is_busy = False
-        is_done = conclusion.outcome is DONE
-        return (Span(self._batch, self._index, self._index + 1, None if is_done else conclusion),)
+        failed, ran, task_id = None if conclusion.outcome is DONE else conclusion, conclusion.ran, conclusion.task.id
+        return (Span(self._batch, self._index, self._index + 1, failed, ran, task_id),)

@@ -16,6 +16,7 @@ from consumerd.model.task import Task
 from consumerd.sources.contract import Batch
 from consumerd.sources.decoding import TOMBSTONE
 from consumerd.wire.board_writer import LaneWriter
+from consumerd.wire.figures.recorder import Ran
 from consumerd.worker.attempts.attempt import Ending
 from consumerd.worker.attempts.batch_maker import BatchMaker
 from consumerd.worker.attempts.maker import UNSEEN, Ready
@@ -175,7 +176,11 @@ class BatchLane:
             endings: list[Ending] | None = [self._maker.make_alone(tasks[0].attempt)]
         else:
             RUNNING.set(_RunningBatch(lanes))
+            began = self._clock.monotonic()
             endings = self._maker.make([BatchTask(task.task, task.record) for task in tasks])
+            ran = Ran((self._clock.monotonic() - began) / len(tasks), len(tasks) > 1)
+            for task in tasks:
+                task.attempt.ran = ran
         RUNNING.set(None)
         for lane in lanes:
             lane.rest()

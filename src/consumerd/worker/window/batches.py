@@ -6,7 +6,7 @@ Runs in workers and the foreground; the loop's thread alone calls it.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,9 +15,11 @@ from consumerd.model.parked import ParkedTask
 from consumerd.model.runs import runs
 from consumerd.sources.contract import Batch, Revocable
 from consumerd.wire.board import Hold
+from consumerd.wire.figures.recorder import ENTRIES
 from consumerd.worker.attempts.attempt import Conclusion
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.handling import Parts
+from consumerd.worker.tasks.recording import folded
 from consumerd.worker.tasks.runner import Span
 from consumerd.worker.window.in_hand import BatchInHand, InHand
 
@@ -47,6 +49,7 @@ class Batches:
         self._in_hand: list[BatchInHand] = []
         self._taken = 0
         self._ended: dict[int, int] = {}  # by shard: the number of its last batch that has ended, and had begun
+        self._last_ended: deque[tuple[InHand, Conclusion]] = deque(maxlen=ENTRIES)
         self._size_bytes = 0
         self._task_bytes = context.common.payload_limit  # nobody has seen one; then the last batch says it
 
@@ -149,6 +152,7 @@ class Batches:
             self.parked -= 1
             self._parts.due.conclude(came_in, conclusion)
             return
+        self._last_ended.append((task, conclusion))
         is_done = conclusion.outcome is DONE
         came_in.end(task.index, is_done=is_done)
         if is_done:
@@ -168,9 +172,18 @@ class Batches:
 
     def settle(self) -> None:
         """Settle what is done, and release the batches of which no task is left."""
+        self._record()
         self._settle_done()
         if not all(came_in.left for came_in in self._in_hand):
             self._release_ended()
+
+    def _record(self) -> None:
+        """Keep in mind what has ended since the last pass, for whoever asks what the worker did last."""
+        if self._last_ended:
+            ended = [(task.task, conclusion) for task, conclusion in self._last_ended]
+            self._last_ended.clear()
+            for entry in folded(ended, self._clock.wall()):
+                self._board.note_ended(entry)
 
     def _settle_done(self) -> None:
         done, spans = 0, list[Span]()

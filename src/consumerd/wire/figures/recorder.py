@@ -1,0 +1,134 @@
+"""The flight recorder: the last tasks that a worker has ended, on its board, which outlives it.
+
+A ring of entries, each of tasks that ended alike, one after the other: of one task, or of those that a fast loop or a
+batch has ended together. The loop's thread writes them, the newest over the oldest. An entry ends with a checksum of
+all that is in it: what was read in the middle of its writing, or left so by a kill, is told from the others, as torn.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+from zlib import crc32
+
+from consumerd.model.limits import SECOND_NS
+from consumerd.wire.board import RECORDER_AT_BYTE, RECORDER_BYTES
+from consumerd.wire.figures.counters import Counter
+
+ID_BYTES = 68
+_CONTENT = struct.Struct(f"=6QIBBH{ID_BYTES}s")
+_CHECKSUM = struct.Struct("=I")
+ENTRY_BYTES = _CONTENT.size + _CHECKSUM.size
+ENTRIES = RECORDER_BYTES // ENTRY_BYTES
+_MOST = 2**64 - 1
+_TAIL_BYTES = 40
+
+
+class Ran(NamedTuple):
+    """How long a task ran, in all its attempts in a row.
+
+    is_about: it is a share of what several tasks took together, since nobody reads a clock between quick ones.
+    """
+
+    seconds: float = 0.0
+    is_about: bool = False
+
+
+NOT_RUN = Ran()
+
+
+class Ended(NamedTuple):
+    """Tasks that ended alike, one after the other.
+
+    at: when the last of them did, on the wall clock.
+    outcome: None where they are done.
+    tasks: how many; first, last: the offsets of the first and the last of them.
+    ran: each of them.
+    task_id: of the last; cut in the middle where it is long; None where it has none.
+    """
+
+    at: float
+    outcome: Counter | None
+    shard: int
+    first: int
+    last: int
+    ran: Ran
+    task_id: str | None
+    tasks: int = 1
+
+
+class Recording(NamedTuple):
+    """What a recorder holds.
+
+    ended: the newest last.
+    torn: how many entries were being written when they were read, or when the worker died.
+    """
+
+    ended: tuple[Ended, ...] = ()
+    torn: int = 0
+
+
+class Recorder:
+    """Writes the entries of one board."""
+
+    def __init__(self, words: memoryview) -> None:
+        self._words = words
+        self._written = 0
+
+    def note(self, ended: Ended) -> None:
+        """Write this one over the oldest."""
+        start = RECORDER_AT_BYTE + self._written % ENTRIES * ENTRY_BYTES
+        self._written += 1
+        self._words.cast("B")[start : start + ENTRY_BYTES] = _packed(self._written, ended)
+
+
+def recording_in(words: memoryview) -> Recording:
+    """As a board has it now."""
+    ring = bytes(words.cast("B")[RECORDER_AT_BYTE : RECORDER_AT_BYTE + RECORDER_BYTES])
+    found, torn = list[tuple[int, Ended]](), 0
+    for start in range(0, ENTRIES * ENTRY_BYTES, ENTRY_BYTES):
+        entry = ring[start : start + ENTRY_BYTES]
+        if (read := _unpacked(entry)) is not None:
+            found.append(read)
+        else:
+            torn += any(entry)
+    return Recording(tuple(ended for _, ended in sorted(found, key=lambda each: each[0])), torn)
+
+
+def _packed(number: int, ended: Ended) -> bytes:
+    content = _CONTENT.pack(
+        number,
+        int(ended.at * SECOND_NS),
+        min(int(ended.ran.seconds * SECOND_NS), _MOST),
+        ended.first & _MOST,
+        ended.last & _MOST,
+        ended.shard & _MOST,
+        ended.tasks,
+        0 if ended.outcome is None else 1 + ended.outcome,
+        ended.ran.is_about,
+        0,
+        b"" if ended.task_id is None else _cut(ended.task_id),
+    )
+    return content + _CHECKSUM.pack(crc32(content))
+
+
+def _unpacked(entry: bytes) -> tuple[int, Ended] | None:
+    content = entry[: _CONTENT.size]
+    if not any(entry) or crc32(content) != _CHECKSUM.unpack(entry[_CONTENT.size :])[0]:
+        return None
+    number, at_ns, ran_ns, first, last, shard, tasks, outcome, is_about, _, text = _CONTENT.unpack(content)
+    if outcome > len(Counter):
+        return None
+    task_id = text.rstrip(b"\0").decode("utf-8", "replace") or None
+    ran = Ran(ran_ns / SECOND_NS, bool(is_about))
+    ended = None if not outcome else Counter(outcome - 1)
+    return number, Ended(at_ns / SECOND_NS, ended, shard, first, last, ran, task_id, tasks)
+
+
+def _cut(task_id: str) -> bytes:
+    """Its bytes; of a long one the begin and the end, where ids of one source differ."""
+    whole = task_id.encode("utf-8", "replace").replace(b"\0", b" ")
+    if len(whole) <= ID_BYTES:
+        return whole
+    head = whole[: ID_BYTES - _TAIL_BYTES - 3].decode("utf-8", "ignore")
+    return f"{head}…{whole[-_TAIL_BYTES:].decode('utf-8', 'ignore')}".encode()
