@@ -62,6 +62,14 @@ def printable(text: str) -> str:
     )
 
 
+def brief(seconds: float) -> str:
+    """A duration that may be very short: `2.1 µs`, `35 ms`, `1.2 s`, `5 min`."""
+    for unit, size in (("µs", 1e-6), ("ms", 1e-3)):
+        if seconds < 1000 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return duration(seconds)
+
+
 def duration(seconds: float) -> str:
     """`0.3 s`, `12 s`, `5 min`, `3 h`, `4 d`."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from consumerd.events.facts import Level, event
 
-__all__ = ["batch_failed", "failed_after_done", "field_missing", "tasks_suspected"]
+__all__ = ["batch_failed", "death_recorded", "failed_after_done", "field_missing", "tasks_suspected"]
 
 
 @event(Level.WARNING)
 def batch_failed(*, tasks: int, error: str, then: str) -> None: ...
+@event(Level.WARNING)
+def death_recorded(*, consumer: str, worker_id: int, pid: int | None, ran: str, before: str) -> None: ...
 @event(Level.WARNING)
 def failed_after_done(*, task: str | None, offset: int, error: str, then: str) -> None: ...
 @event(Level.WARNING)

@@ -13,12 +13,21 @@ import click
 from msgspec import UNSET
 
 from consumerd import clock
-from consumerd.cli.lines import duration, named_table, note, printable, table, terminal_width
+from consumerd.cli.lines import brief, duration, named_table, note, printable, table, terminal_width
 from consumerd.cli.options import json_option, state_dir_option
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import call
 from consumerd.wire.method import Method, parameter
-from consumerd.wire.status import LastError, PoolStatus, ScheduleStatus, Status, WorkerStatus, status_of
+from consumerd.wire.status import (
+    EndedTasks,
+    Extent,
+    LastError,
+    PoolStatus,
+    ScheduleStatus,
+    Status,
+    WorkerStatus,
+    status_of,
+)
 
 if TYPE_CHECKING:
     from consumerd.master.control.controls import Controls
@@ -26,6 +35,7 @@ if TYPE_CHECKING:
 POOL_HEADINGS = ("POOL", "STATE", "WORKERS", "HANDLED", "FAILED", "PARKED", "UNSETTLED", "RESTARTS", "LAG")
 WORKER_HEADINGS = ("WORKER", "PID", "GENERATION", "STATE", "FOR", "HANDLED", "DOING")
 TASK_HEADINGS = ("TASK", "FOR", "ID")
+RECENT_HEADINGS = ("WORKER", "AGO", "TASKS", "OUTCOME", "EACH", "LAST")
 LONGEST_NOTE = 1_000
 OLD_ERROR_S = 60.0
 """The last error is shown with its age once it is older."""
@@ -41,8 +51,10 @@ class ShowStatus(Method, frozen=True):
     name, result = "status", Status
     tasks: Annotated[bool, parameter("List each task that a worker runs.")] = False
 
+    recent: Annotated[bool, parameter("Show what each worker has ended last.")] = False
+
     async def answer(self, master: Controls, by: str) -> Status:
-        return master.status(lists_tasks=self.tasks)
+        return master.status(Extent(tasks=self.tasks, recent=self.recent))
 
 
 @click.command()
@@ -50,20 +62,24 @@ class ShowStatus(Method, frozen=True):
 @json_option
 @click.option("--workers", "-v", "with_workers", is_flag=True, help="Show each worker, and what it does now.")
 @click.option("--tasks", "lists_tasks", is_flag=True, help="Show each worker, and each task that it runs now.")
+@click.option("--recent", "shows_recent", is_flag=True, help="Show each worker, and what it has ended last.")
 @click.option("--check", "is_check", is_flag=True, help="Exit 1 unless everything is healthy.")
-def command(state_dir: StateDirectory, as_json: bool, with_workers: bool, lists_tasks: bool, is_check: bool) -> int:
+def command(
+    state_dir: StateDirectory, as_json: bool, with_workers: bool, lists_tasks: bool, shows_recent: bool, is_check: bool
+) -> int:
     """Show what is running: pools, what they have done, what is wrong.
 
     HANDLED, FAILED and RESTARTS count since the master started. PARKED, UNSETTLED and LAG are of this moment; the last
     and PARKED are taken every ten seconds. UNSETTLED are tasks that workers have taken: handled and not yet settled,
     running, or waiting in hand.
     """
-    answer = call(state_dir.control_socket, "status", ShowStatus(tasks=lists_tasks).parameters())
+    answer = call(state_dir.control_socket, "status", ShowStatus(tasks=lists_tasks, recent=shows_recent).parameters())
     status = status_of(answer)
     if as_json:
         click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
     else:
-        click.echo(render(status, with_workers=with_workers or lists_tasks, width=terminal_width()))
+        with_workers = with_workers or lists_tasks or shows_recent
+        click.echo(render(status, with_workers=with_workers, width=terminal_width()))
     return 1 if is_check and not status.is_healthy else 0
 
 
@@ -79,6 +95,8 @@ def render(status: Status, *, with_workers: bool, width: int | None = None) -> s
         tasks = [task for worker in pool.workers for task in worker.tasks or ()]
         rows = [(task.task, duration(task.busy_s), printable(task.id or "")) for task in tasks]
         lines += ["", *table(TASK_HEADINGS, rows)] if tasks else []
+        ended = [row for worker in pool.workers for row in _recent_rows(worker)]
+        lines += ["", *table(RECENT_HEADINGS, ended, numbers=("TASKS",))] if ended else []
     lines += ["", "healthy" if status.is_healthy else "not healthy:"]
     lines += [line for problem in status.problems for line in note(problem, width)]
     parked = sum(map(_parked_now, status.pools))
@@ -216,6 +234,25 @@ def _doing(worker: WorkerStatus) -> str:
         task = f"{worker.running} of {worker.at_once} tasks, the oldest {task}"
     is_known = worker.busy_s >= KNOWN_S
     return f"{task} for {duration(worker.busy_s)}".lstrip() if is_known else task or "a batch"
+
+
+def _recent_rows(worker: WorkerStatus) -> Iterator[Sequence[str]]:
+    """What it has ended last, the newest first, then what the one before it in its slot had, where that died."""
+    for each in worker.recent.ended if worker.recent is not UNSET else ():
+        yield _recent_row(str(worker.slot), each)
+    last = worker.last_end
+    for each in last.recent.ended if last is not None and last.recent is not None else ():
+        yield _recent_row(f"{worker.slot}, before", each)
+
+
+def _recent_row(name: str, ended: EndedTasks) -> Sequence[str]:
+    ago, last = duration(max(0.0, clock.wall() - ended.at)), printable(ended.id or f"offset {ended.last}")
+    return (name, ago, str(ended.tasks), ended.outcome, took(ended), last)
+
+
+def took(ended: EndedTasks) -> str:
+    """How long each ran: `about 2 µs`."""
+    return f"about {brief(ended.took_s)}" if ended.is_about else brief(ended.took_s)
 
 
 def _shortened(text: str) -> str:

@@ -6,6 +6,7 @@ Times are seconds: `…_s` is a duration or an age, `at` and `since` are of the 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
@@ -110,6 +111,27 @@ class Culprit(Answered, frozen=True):
     offset: int
 
 
+class EndedTasks(Answered, frozen=True):
+    """Tasks that a worker has ended, one after the other and alike: one, or those of a fast loop or a quick batch."""
+
+    at: Annotated[float, Meta(description="When the last of them ended.")]
+    outcome: Annotated[str, Meta(description="done, retried, dead, expired or put off.")]
+    tasks: Annotated[int, Meta(description="How many they are.")]
+    took_s: Annotated[float, Meta(description="How long each of them ran, with all its attempts in a row.")]
+    is_about: Annotated[bool, Meta(description="Each has its share of the time of all: no clock is read between.")]
+    shard: int
+    first: Annotated[int, Meta(description="The offset of the first.")]
+    last: Annotated[int, Meta(description="The offset of the last.")]
+    id: Annotated[str | None, Meta(description="Of the last; a long one is cut in the middle.")]
+
+
+class Recent(Answered, frozen=True):
+    """What a worker's flight recorder holds."""
+
+    ended: Annotated[list[EndedTasks], Meta(description="The newest first.")]
+    torn: Annotated[int, Meta(description="Entries that were being written when they were read, or at its death.")]
+
+
 class LastEnd(Answered, frozen=True):
     """How the last worker of a slot ended that nobody had asked to."""
 
@@ -122,6 +144,8 @@ class LastEnd(Answered, frozen=True):
     board: Annotated[dict[str, Any] | None, Meta(description="Its board at its end.")]  # read by people
     stacks: str
     stderr: str
+    running: Annotated[list[str], Meta(description="The ids of the tasks that it was running.")] = []
+    recent: Annotated[Recent | None, Meta(description="What it had ended before; null: it was not asked for.")] = None
 
 
 class TaskStatus(Answered, frozen=True):
@@ -162,6 +186,7 @@ class WorkerStatus(Answered, frozen=True):
     running: Annotated[int | UnsetType, Meta(description="How many tasks it runs now.")] = UNSET
     at_once: Annotated[int | UnsetType, Meta(description="How many it may run at once, by now.")] = UNSET
     tasks: Annotated[list[TaskStatus] | UnsetType, Meta(description="Each of them, where that was asked for.")] = UNSET
+    recent: Annotated[Recent | UnsetType, Meta(description="What it has ended last, where that was asked for.")] = UNSET
     memory_bytes: int | UnsetType | None = UNSET
     flags: list[str] | UnsetType = UNSET
 
@@ -225,6 +250,17 @@ class LimitStatus(Answered, frozen=True):
     first_waits_s: float | None
     hosts: Annotated[int | None, Meta(description="How many hosts share it; the numbers are this host's part.")]
     is_unshared: Annotated[bool, Meta(description="Nothing starts: the store by which hosts share it is away.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much of each worker is told. tasks: each task that it runs; recent: what it has ended last."""
+
+    tasks: bool = False
+    recent: bool = False
+
+
+BRIEF = Extent()
 
 
 class Status(Answered, frozen=True):

@@ -38,6 +38,9 @@ def die(record: Record, attempt: int) -> None:
             os._exit(3)
         case "sleep":
             time.sleep(0.02)
+        case str(end) if end.startswith("until "):
+            while not Path(end.removeprefix("until ")).exists():
+                time.sleep(0.02)
 
 
 class OfTable(TableBaseConsumer):

@@ -32,7 +32,7 @@ from consumerd.wire.destination_rows import counts_by_consumer
 from consumerd.wire.messages import CancelTask, Wake
 from consumerd.wire.metrics import Metrics
 from consumerd.wire.shared_table import SharedTable
-from consumerd.wire.status import Paused, Status
+from consumerd.wire.status import BRIEF, Extent, Paused, Status
 
 SOFT_S = 5.0
 """So long an attempt that an operator has cancelled may take to end, before its worker is killed for it."""
@@ -61,14 +61,11 @@ class Controls:
     config: str
     started_at: float
 
-    def status(self, *, lists_tasks: bool = False) -> Status:
-        """All that runs; and each task that is run."""
+    def status(self, extent: Extent = BRIEF) -> Status:
+        """All that runs."""
         now, stop_deadline = clock.monotonic(), self.supervisor.stop_deadline
         paused = self.configuration.paused
-        found = [
-            pool_status(pool, now, paused=_told(paused.get(pool.consumer)), lists_tasks=lists_tasks)
-            for pool in self.pools
-        ]
+        found = [pool_status(pool, now, paused=_told(paused.get(pool.consumer)), extent=extent) for pool in self.pools]
         problems = [problem for pool in found for problem in pool.problems]
         if stop_deadline is not None:
             problems.insert(0, f"the master is stopping, and ends within {max(0.0, stop_deadline - now):.0f} s")

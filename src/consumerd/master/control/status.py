@@ -11,17 +11,21 @@ from dataclasses import asdict
 from itertools import zip_longest
 from typing import Any
 
+from msgspec.structs import replace
+
 from consumerd.errors import WireError
 from consumerd.master.control.problems import problems_of
 from consumerd.master.control.running_task import running_tasks
 from consumerd.master.duties.autoscaler import scaling_of, shards_of
 from consumerd.master.pools.pool import Pool
-from consumerd.master.pools.worker import Worker
+from consumerd.master.pools.worker import Worker, recent_of
 from consumerd.master.rules.history import REFUSALS_THAT_TELL
 from consumerd.model.slots import LOOPING, SlotState
 from consumerd.wire.board import lanes_in, look_at, reading_in
 from consumerd.wire.standing import standing
 from consumerd.wire.status import (
+    BRIEF,
+    Extent,
     Flag,
     ParkedCounts,
     Paused,
@@ -33,8 +37,8 @@ from consumerd.wire.status import (
 )
 
 
-def pool_status(pool: Pool, now: float, *, paused: Paused | None = None, lists_tasks: bool = False) -> PoolStatus:
-    """One pool and its workers. lists_tasks: each task that they run."""
+def pool_status(pool: Pool, now: float, *, paused: Paused | None = None, extent: Extent = BRIEF) -> PoolStatus:
+    """One pool and its workers."""
     observed, wanted, target, slots = pool.observed, pool.wanted.workers, pool.target_edition, pool.observed.slots
     zygote, loaded = observed.zygote(target), list(pool.loaded.values())
     running, finished = _running(pool), sum(slot.state is SlotState.FINISHED for slot in slots.values())
@@ -68,7 +72,7 @@ def pool_status(pool: Pool, now: float, *, paused: Paused | None = None, lists_t
         traceback=observed.traceback,
         last_error=pool.last_error,
         problems=problems_of(pool, flags, running + finished, now),
-        workers=[_worker(pool, number, now, lists_tasks=lists_tasks) for number in shown],
+        workers=[_worker(pool, number, now, extent) for number in shown],
         paused=paused,
         throttled=pool.throttled,
     )
@@ -95,8 +99,8 @@ def _measured(pool: Pool, now: float) -> dict[str, Any]:  # fields of PoolStatus
     }
 
 
-def _worker(pool: Pool, number: int, now: float, *, lists_tasks: bool) -> WorkerStatus:
-    slot, worker = pool.observed.slots[number], pool.workers.get(number)
+def _worker(pool: Pool, number: int, now: float, extent: Extent) -> WorkerStatus:
+    slot, worker, last = pool.observed.slots[number], pool.workers.get(number), pool.last_ends.get(number)
     is_stalled = slot.state is SlotState.STALLED
     return WorkerStatus(
         slot=number,
@@ -111,23 +115,22 @@ def _worker(pool: Pool, number: int, now: float, *, lists_tasks: bool) -> Worker
         is_refused=slot.refusals >= REFUSALS_THAT_TELL,
         starts_in_s=round(max(0.0, slot.due_at - now), 3) if slot.state is SlotState.BACKING_OFF else None,
         stuck=worker.stuck.told(now) if worker is not None and worker.stuck and is_stalled else None,
-        last_end=pool.last_ends.get(number),
-        **({} if worker is None else _doing(pool, number, worker, now, lists=lists_tasks)),
+        last_end=last if last is None or extent.recent else replace(last, recent=None),
+        **({} if worker is None else _doing(pool, number, worker, now, extent)),
     )
 
 
-def _doing(pool: Pool, number: int, worker: Worker, now: float, *, lists: bool) -> dict[str, Any]:
-    """Fields of WorkerStatus: what the worker's board says, as far as it can be read, and what is known of its process.
-
-    lists: each task that it runs, too.
-    """
+def _doing(pool: Pool, number: int, worker: Worker, now: float, extent: Extent) -> dict[str, Any]:
+    """Fields of WorkerStatus: what the board says, as far as it can be read, and what is known of the process."""
     flags = [away if away in ("starved", "standby", "failing") else f"{away}_away" for away in sorted(worker.away)]
     known: dict[str, Any] = {"memory_bytes": worker.memory_bytes, "flags": flags}
     board = worker.ends.board
+    if extent.recent:
+        known["recent"] = recent_of(board)
     try:
         words = look_at(board.words)
-        ids = [board.id_in(lane) for lane in lanes_in(words)] if lists else []
-        later = lanes_in(look_at(board.words)) if lists else ()
+        ids = [board.id_in(lane) for lane in lanes_in(words)] if extent.tasks else []
+        later = lanes_in(look_at(board.words)) if extent.tasks else ()
     except WireError:
         return known
     reading, since_s = reading_in(words), _dates(worker, words)
@@ -138,7 +141,7 @@ def _doing(pool: Pool, number: int, worker: Worker, now: float, *, lists: bool) 
     counts |= {"unsettled": reading.unsettled, "running": len(tasks), "at_once": reading.width}
     task = next((str(task) for task in tasks if task.lane == lane), None)
     doing = {**known, **counts, "task": task, "busy_s": busy_s, "shard": lane.shard, "offset": lane.cursor}
-    if lists:
+    if extent.tasks:
         doing["tasks"] = [
             TaskStatus(
                 task=str(each),

@@ -10,9 +10,13 @@ from consumerd import events
 from consumerd.errors import WireError
 from consumerd.master.host.launcher import WorkerEnds
 from consumerd.master.rules.watch import Observation, Stuck
-from consumerd.wire.board import Reading
+from consumerd.wire.board import Board, Reading
+from consumerd.wire.figures.recorder import recording_in
 from consumerd.wire.messages import Reported
-from consumerd.wire.status import Flag, LastEnd
+from consumerd.wire.status import EndedTasks, Flag, LastEnd, Recent
+
+MOST_SHOWN = 20
+"""So many of the tasks that a dead worker was running are told."""
 
 
 @dataclass
@@ -80,6 +84,46 @@ class Worker:
         self.ends.board.close()
         if self.pidfd is not None:
             os.close(self.pidfd)
+
+
+def recent_of(board: Board) -> Recent:
+    """What a worker has ended last."""
+    recording = recording_in(board.words)
+    ended = [
+        EndedTasks(
+            at=round(each.at, 6),
+            outcome="done" if each.outcome is None else each.outcome.name.lower().replace("_", " "),
+            tasks=each.tasks,
+            took_s=round(each.ran.seconds, 9),
+            is_about=each.ran.is_about,
+            shard=each.shard,
+            first=each.first,
+            last=each.last,
+            id=each.task_id,
+        )
+        for each in reversed(recording.ended)
+    ]
+    return Recent(ended=ended, torn=recording.torn)
+
+
+def running_in(board: Board) -> list[str]:
+    """The ids of the tasks that a dead worker was running, the first of them; of one that has none, its offset."""
+    try:
+        running = board.tasks_in_hand()
+    except WireError:
+        return []
+    return [str(task_id or f"offset {lane.cursor} of shard {lane.shard}") for lane, task_id in running[:MOST_SHOWN]]
+
+
+def told_recent(last: LastEnd) -> str:
+    """What a dead worker had ended last, in words; empty where that is nothing."""
+    if last.recent is None or not last.recent.ended:
+        return ""
+    newest = last.recent.ended[0]
+    tasks = "1 task" if newest.tasks == 1 else f"{newest.tasks} tasks"
+    about, name = "about " if newest.is_about else "", newest.id or f"offset {newest.last} of shard {newest.shard}"
+    took = f"{about}{newest.took_s:.3g} s each" if newest.tasks > 1 else f"in {about}{newest.took_s:.3g} s"
+    return f"{tasks} up to {name}: {newest.outcome}, {took}, {max(0.0, last.at - newest.at):.3g} s before"
 
 
 def how_ended(last: LastEnd) -> str:

@@ -12,7 +12,7 @@ from consumerd.events.facts import Fact, Level
 from consumerd.master.pools import suspects
 from consumerd.master.pools.mailbox import Arrival, EndOfChannel, Origin
 from consumerd.master.pools.pool import Pool
-from consumerd.master.pools.worker import Worker, how_ended
+from consumerd.master.pools.worker import Worker, how_ended, recent_of, running_in, told_recent
 from consumerd.master.rules import history
 from consumerd.master.rules.flow import MeasuredLag
 from consumerd.master.rules.observed import ObservedPool
@@ -156,6 +156,10 @@ def _become_without(pool: Pool, slot: int, record: LastEnd, after: ObservedPool,
     if not is_asked:
         _note_end(pool, slot, record)
     pool.become(after, fact.at(Level.INFO) if is_asked else fact)
+    ran, before = ", ".join(record.running), told_recent(record)
+    if not is_asked and (ran or before):
+        told = events.death_recorded(consumer=pool.consumer, worker_id=slot, pid=record.pid, ran=ran, before=before)
+        pool.tools.emit(told)
 
 
 def _note_end(pool: Pool, slot: int, record: LastEnd) -> None:
@@ -185,6 +189,8 @@ def _last_end(pool: Pool, slot: int, worker: Worker, status: int | None) -> Last
         culprit=culprit,
         board=None if reading is None else _board(reading),
         stacks="" if condemned is None else worker.ends.board.stacks(),
+        running=running_in(worker.ends.board),
+        recent=recent_of(worker.ends.board),
         stderr=let_go(pool, slot, worker),
     )
 
