@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 import pytest
 
@@ -21,9 +22,10 @@ from consumerd.model.division import Division, Member, divided, fair_part, reduc
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.suspects import Suspect
 from consumerd.model.task import TaskId
-from consumerd.parking import browsing, parked
+from consumerd.parking import browsing, errors, looking_into, parked
 from consumerd.parking.browsing import EVERY, Item, ParkedFilter
 from consumerd.parking.deciding import FIRST_ROWS
+from consumerd.parking.json_path import Where
 from consumerd.parking.store import ParkingStore
 
 Place = Callable[[], ParkingStore]
@@ -429,6 +431,91 @@ class ParkingStoreContract:
         )
         assert {row["position"] for row in rows(store, chosen)} == numbers
         assert sum(total(store.count(chosen)).values()) == len(numbers)
+
+    def test_tasks_are_chosen_by_what_stands_at_a_path_of_their_record(
+        self, store: ParkingStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(browsing, "RECORDS_LOOKED_INTO", 3)
+        monkeypatch.setattr(browsing, "PAGE_ROWS", 2)
+        payloads = [b'{"user": {"id": %d}}' % (number % 4) for number in range(12)]
+        large = b'{"user": {"id": 1}, "more": "' + b" " * 3_000_000 + b'"}'
+        payloads += [b"", b"\xff\x00", b"no JSON", large, b'{"user": {"id": "1"}}', b'{"user": 1}']
+        store.park([replace(dead_task(number), payload=payload) for number, payload in enumerate(payloads)])
+        chosen = ParkedFilter(where=Where.parse("user.id=1"))
+        assert [row["offset"] for row in rows(store, chosen)] == [16, 15, 9, 5, 1]
+        assert [row["offset"] for page in store.list(chosen, limit=3) for row in page] == [16, 15, 9]
+        assert total(store.count(chosen)) == {CONSUMER: 5}
+        assert total(store.count(replace(chosen, state=ParkedState.WAITING))) == {}
+        assert total(store.retry(chosen)) == total(store.discard(chosen)) == {CONSUMER: 5}
+        assert len(rows(store)) == len(payloads) - 5
+
+    def test_many_records_are_looked_into_in_steps_that_read_so_many_bytes(
+        self, store: ParkingStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(looking_into, "MOST_BYTES", 10_000)
+        store.park(
+            [replace(dead_task(number), payload=b'{"a": %d}' % (number % 2) + b" " * 3_000) for number in range(9)]
+        )
+        chosen = ParkedFilter(where=Where.parse("a=0"))
+        assert [row["offset"] for row in rows(store, chosen)] == [8, 6, 4, 2, 0]
+        steps = list(store.discard(chosen))
+        assert total(steps) == {CONSUMER: 5}
+        assert len(steps) == 3
+        keys = [key for number in (1, 3) for key in store.keys_of(dead_task(number).task_id)]
+        assert total(store.count(ParkedFilter(where=Where.parse("a=1")), keys)) == {CONSUMER: 2}
+        assert total(store.count(chosen, keys)) == {}
+
+    def test_tasks_are_counted_by_consumer_and_error(
+        self, store: ParkingStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(errors, "ROWS_A_PAGE", 3)
+        store.park([replace(dead_task(number), error=f"KeyError: 'user_{number}\x00'") for number in range(5)])
+        store.park(
+            [replace(dead_task(9), error="OSError: no"), replace(dead_task(7, "group/other"), error="OSError: no")]
+        )
+        found = store.by_error(most=100)
+        told = [(each["consumer"], each["error"], each["tasks"]) for each in found]
+        assert told == [
+            (CONSUMER, "KeyError: 'user_#\x00'", 5),
+            (CONSUMER, "OSError: no", 1),
+            ("group/other", "OSError: no", 1),
+        ]
+        first = found[0]
+        assert (first["first_at"], first["last_at"]) == (dead_task(0).last_at, dead_task(4).last_at)
+        assert store.find(str(first["handle"]))[0].task_id == dead_task(4).task_id
+        assert len(rows(store, ParkedFilter(error=str(first["search"])))) == 5
+        assert [each["tasks"] for each in store.by_error(most=2)] == [1, 1]
+        assert store.by_error(ParkedFilter(error="OSError", target="group/other"), most=100)[0]["tasks"] == 1
+
+    def test_errors_that_are_too_many_to_be_told_apart_are_told_by_their_class(
+        self, store: ParkingStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(errors, "MOST_ERRORS", 2)
+        store.park([replace(dead_task(number), error=f"KeyError: {'x' * number}") for number in range(5)])
+        assert {each["error"]: each["tasks"] for each in store.by_error(most=100)} == {
+            "KeyError: xxxx": 1,
+            "KeyError: xxx": 1,
+            "KeyError": 3,
+        }
+
+    def test_tasks_are_retried_so_many_a_second(self, store: ParkingStore) -> None:
+        tasks = FIRST_ROWS + 40
+        store.park([dead_task(number) for number in range(tasks)] + [replace(parked_task(900), crashes=2)])
+        began = wall()
+        assert total(store.retry(ParkedFilter(), rate=0.5)) == {CONSUMER: tasks + 1}
+        due = sorted(float(str(row["due_at"])) for row in rows(store))
+        assert due[0] == pytest.approx(began, abs=60)
+        gaps = [round(later - earlier, 3) for earlier, later in pairwise(due)]
+        assert gaps == [2.0] * tasks, "each has its turn, over all steps"
+        assert {row["state"] for row in rows(store)} == {ParkedState.WAITING}
+        assert len(store.claim_due(CONSUMER, 1_000, OWNER)) == 1, "the others wait"
+
+    def test_what_is_retried_at_a_high_rate_is_due_in_parts_of_a_tenth_of_a_second(self, store: ParkingStore) -> None:
+        store.park([dead_task(number) for number in range(25)])
+        total(store.retry(ParkedFilter(), rate=100.0))
+        due = Counter(float(str(row["due_at"])) for row in rows(store))
+        assert sorted(due.values()) == [5, 10, 10]
+        assert round(max(due) - min(due), 3) == 0.2
 
     @pytest.mark.parametrize("content", [b"another", b"a" * (4 * 1024 * 1024)])
     def test_a_parked_task_is_never_overwritten_by_another_of_the_same_id(

@@ -127,6 +127,21 @@ def test_a_wrong_time_is_a_wrong_use(store: ParkingStore, state_dir: Path) -> No
     assert store.parked_count(CONSUMER)[1] == 1
 
 
+def test_errors_records_and_a_rate_are_had_from_the_command_line(store: ParkingStore, state_dir: Path) -> None:
+    store.park([replace(dead_task(number), error=f"KeyError: 'user_{number}'") for number in range(4)])
+    assert [(each["error"], each["tasks"]) for each in answer(state_dir, "errors")["errors"]] == [
+        ("KeyError: 'user_#'", 4)
+    ]
+    assert len(answer(state_dir, "list", "--where", "number=2")["tasks"]) == 1
+    wrong = parked(state_dir, "list", "--where", "number")
+    assert (wrong.returncode, wrong.stderr[:50]) == (2, b"consumerd: 'number' is no condition on a record: w")
+    assert parked(state_dir, "retry", "--all", "--rate", "many").returncode == 2
+    done = parked(state_dir, "retry", "--all", "--rate", "1/h").stdout.decode().splitlines()
+    assert done[0] == "group/consumer: 4 due at 1/h"
+    assert done[1].startswith("the last of 4 is due in 3 h, at ")
+    assert len(store.due(CONSUMER, 10)[0]) == 1
+
+
 @pytest.mark.parametrize("verb", ["retry", "discard"])
 def test_everything_is_meant_only_by_all(store: ParkingStore, state_dir: Path, verb: str) -> None:
     store.park([dead_task(1)])

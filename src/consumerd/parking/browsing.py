@@ -18,6 +18,8 @@ from consumerd.database.database import Transact
 from consumerd.database.dialects import database_now, takes_unicode
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.parking.claims import read_tasks
+from consumerd.parking.json_path import Where
+from consumerd.parking.looking_into import looked_into
 from consumerd.parking.records import handle_of, storable, values_of
 from consumerd.parking.schema import KEY_CHARACTERS, PARKED, PARTS
 
@@ -25,6 +27,8 @@ SHORTEST_HANDLE = 4
 PAGE_ROWS = 100
 ROWS_LOOKED_AT = 5_000
 """So many rows a statement may compare with a text that a person looks for: in less than a second."""
+RECORDS_LOOKED_INTO = 1_000
+"""So many records are read for one page, and compared with a condition on their JSON."""
 
 _HANDLE = re.compile(f"[0-9a-f]{{{SHORTEST_HANDLE},{KEY_CHARACTERS}}}")
 _SHORT = re.compile(f"[0-9a-f]{{1,{SHORTEST_HANDLE - 1}}}")
@@ -47,6 +51,8 @@ class ParkedFilter:
     error: a part of the error, whatever its case.
     text: a part of the task id, the error or the traceback, whatever its case, or of the payload.
     since, until: the last attempt was at or after, and before, these times; seconds since the epoch.
+    where: what has to stand at a path in the record's JSON. `condition` leaves it out, since no SQL says it alike on
+    all databases: who uses that has to look into the records himself.
     """
 
     target: str | None = None
@@ -56,6 +62,7 @@ class ParkedFilter:
     text: str | None = None
     since: float | None = None
     until: float | None = None
+    where: Where | None = None
 
     def condition(self, connection: Connection) -> ColumnElement[bool]:
         """The same as a condition on `PARKED`, in this connection's database."""
@@ -88,13 +95,22 @@ Item = dict[str, object]
 def pages(read: Transact, chosen: ParkedFilter, limit: int | None) -> Iterator[tuple[Item, ...]]:
     """The first chosen rows, newest failure first; None: all. Each page is a transaction.
 
-    No more than `ROWS_LOOKED_AT` are looked at for a page: it may have few rows, or none, and not be the last.
+    No more than `ROWS_LOOKED_AT` are looked at for a page, nor more than `RECORDS_LOOKED_INTO` where records are
+    compared: it may have few rows, or none, and not be the last.
     """
+    for rows in walked(read, chosen, limit, PAGE_ROWS):
+        yield tuple(map(_item, rows))
+
+
+def walked(
+    read: Transact, chosen: ParkedFilter, limit: int | None, page_rows: int
+) -> Iterator[Sequence[Row[Any]]]:  # rows of `listed`
+    """The same as rows of the list, so many a page."""
     left = sys.maxsize if limit is None else limit
     place: Place | None = None
     while left > 0:
-        rows, place = read(partial(_page, chosen=chosen, limit=min(left, PAGE_ROWS), after=place))
-        yield tuple(map(_item, rows))
+        rows, place = read(partial(_page, chosen=chosen, limit=min(left, page_rows), after=place))
+        yield rows
         left = 0 if place is None else left - len(rows)
 
 
@@ -104,8 +120,14 @@ def _page(
     """Some rows, and the place behind which the others are; None where there are no others."""
     looked_at = _behind(select(PARKED.c.last_at, PARKED.c.id), after).offset(ROWS_LOOKED_AT).limit(1)
     until = connection.execute(looked_at).first()
-    found = connection.execute(listed(connection, chosen, after, until).limit(limit)).all()
-    goes_on = found[-1] if len(found) == limit else until
+    most = limit if chosen.where is None else RECORDS_LOOKED_INTO
+    found = connection.execute(listed(connection, chosen, after, until).limit(most)).all()
+    goes_on = found[-1] if len(found) == most else until
+    if chosen.where is not None:
+        keys, looked = looked_into(connection, [(row.id, row.size_bytes) for row in found], chosen.where, limit)
+        goes_on = found[looked - 1] if looked < len(found) else goes_on
+        among = frozenset(keys)
+        found = [row for row in found if row.id in among]
     return found, None if goes_on is None else (goes_on.last_at, goes_on.id)
 
 

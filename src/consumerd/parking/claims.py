@@ -165,7 +165,7 @@ def next_due(connection: Connection, consumer: str) -> float | None:
 def read_tasks(connection: Connection, keys: Sequence[str]) -> tuple[ParkedTask, ...]:
     """The tasks of these rows, whole, in this order."""
     rows = {row.id: row for row in connection.execute(select(PARKED).where(PARKED.c.id.in_(keys)))}
-    return tuple(task_of(rows[key], _read_parts(connection, key) if rows[key].parts else ()) for key in keys)
+    return tuple(task_of(rows[key], read_parts(connection, key) if rows[key].parts else ()) for key in keys)
 
 
 @cache
@@ -187,7 +187,8 @@ def _write_parts(connection: Connection, tasks: dict[str, ParkedTask]) -> None:
             connection.execute(insert(PARTS).values(id=key, number=number, content=content))
 
 
-def _read_parts(connection: Connection, key: str) -> tuple[bytes, ...]:
+def read_parts(connection: Connection, key: str) -> tuple[bytes, ...]:
+    """The long contents of a task, cut, in their order."""
     rows = connection.execute(select(PARTS.c.content).where(PARTS.c.id == key).order_by(PARTS.c.number))
     return tuple(bytes(content) for content in rows.scalars())
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from consumerd.database.database import Database
 from consumerd.model.parked import Entry
 from consumerd.model.task import TaskId
-from consumerd.parking import browsing, claims, deciding, given_again, ownership, parked, suspects, ticks
+from consumerd.parking import browsing, claims, deciding, errors, given_again, ownership, parked, suspects, ticks
 from consumerd.parking.browsing import EVERY, Item, ParkedFilter
 from consumerd.parking.deciding import Changed
 from consumerd.parking.parked import IDS_A_STEP
@@ -119,6 +119,10 @@ class ParkingStore:
         """The first chosen rows page by page, newest failure first; None: all."""
         return browsing.pages(self.database.read, chosen, limit)
 
+    def by_error(self, chosen: ParkedFilter = EVERY, *, most: int) -> tuple[Item, ...]:
+        """The chosen tasks by consumer and error, of `most` that failed last; read in steps."""
+        return errors.by_error(self.database.read, chosen, most)
+
     find = _transaction(browsing.find, writes=False)
     keys_of = _transaction(browsing.keys_of, writes=False)
 
@@ -126,14 +130,17 @@ class ParkingStore:
         """How many tasks a retry or discard would change; in parts as `retry` has them."""
         return deciding.in_steps(self.database.read, deciding.count, chosen, keys)
 
-    def retry(self, chosen: ParkedFilter = EVERY, keys: Sequence[str] | None = None) -> Iterator[Changed]:
-        """Make dead and waiting tasks due now; how many, by consumer.
+    def retry(
+        self, chosen: ParkedFilter = EVERY, keys: Sequence[str] | None = None, rate: float | None = None
+    ) -> Iterator[Changed]:
+        """Make dead and waiting tasks due now, or with a rate so many a second; how many, by consumer.
 
         `keys`: these alone, all in one transaction. None: all that the filter chooses, in steps of less than a second,
         each a transaction and one part of the result; what was changed stays so where a later step fails. A step that
         failed is tried again: what it did in spite of that, a COMMIT whose answer was lost, may not be counted.
         """
-        return deciding.in_steps(self.database.write, deciding.retry, chosen, keys)
+        act = deciding.retry if rate is None else deciding.retry_at(rate)
+        return deciding.in_steps(self.database.write, act, chosen, keys)
 
     def discard(self, chosen: ParkedFilter = EVERY, keys: Sequence[str] | None = None) -> Iterator[Changed]:
         """Delete tasks for good; how many, by consumer, in parts as `retry` has them."""

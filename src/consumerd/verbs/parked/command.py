@@ -22,17 +22,27 @@ from consumerd.standard_streams import shown
 from consumerd.state.state_dir import StateDirectory
 from consumerd.verbs.parked.asking import Item, ask
 from consumerd.verbs.parked.methods import (
+    MOST_COUNTED,
     ParkedChange,
     ParkedDiscard,
+    ParkedErrors,
     ParkedList,
     ParkedMethod,
     ParkedRetry,
     ParkedShow,
 )
-from consumerd.verbs.parked.view import agrees, is_asked, render_changed, render_list, render_task
+from consumerd.verbs.parked.view import (
+    agrees,
+    is_asked,
+    render_changed,
+    render_errors,
+    render_list,
+    render_task,
+)
 
 MOST_LISTED = 100
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w)(?:\s+ago)?")
+_RATE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(?:\s*/\s*(s|min|m|h|d))?")
 _UNITS_S = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -49,6 +59,18 @@ class Moment(click.ParamType[float]):
             return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is no time: write 30min, 2h or 3d ago, 2026-11-28 or 2026-11-28T12:00", param, ctx)
+
+
+class Rate(click.ParamType[float]):
+    """A rate as people write it: `50/s`, `600/min`, `1000/h`."""
+
+    name = "RATE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # as click has it
+        rate = _RATE.fullmatch(value.strip())
+        if rate is None or not float(rate[1]):
+            self.fail(f"{value!r} is no rate: write 50/s, 600/min or 1000/h", param, ctx)
+        return float(rate[1]) / _UNITS_S[rate[2] or "s"]
 
 
 MOMENTS = {"since": Moment(), "until": Moment()}
@@ -104,6 +126,24 @@ def list_(
     return shown()
 
 
+@_verb(ParkedErrors, state=ANY_STATE)
+@click.argument("named", metavar="[TARGET]", required=False)
+def errors(
+    state_dir: StateDirectory, config: str | None, as_json: bool, *, named: str | None, **narrowing: Any
+) -> int:  # click's parameters
+    """Count parked tasks of TARGET by their error, numbers and ids in it left out; the most frequent error first."""
+    target = narrowing.pop("target")
+    rows = ask(state_dir, config, ParkedErrors(target=named if target is None else target, **narrowing))
+    is_cut = sum(row["tasks"] for row in rows) >= MOST_COUNTED
+    if as_json:
+        _print_json({"errors": rows, "has_more": is_cut})
+        return shown()
+    click.echo("\n".join(render_errors(rows)) if rows else "nothing is parked")
+    if is_cut:
+        click.echo(f"only the {MOST_COUNTED} newest failures are counted: see --since and --until", err=True)
+    return shown()
+
+
 @_verb(ParkedShow)
 @click.option("--raw", "is_raw", is_flag=True, help="Write the payload's bytes to stdout, and nothing else.")
 def show(
@@ -121,10 +161,10 @@ def show(
     return shown()
 
 
-@_verb(ParkedRetry, state=DECIDABLE)
+@_verb(ParkedRetry, state=DECIDABLE, rate=Rate())
 @_sure_option
 def retry(state_dir: StateDirectory, config: str | None, as_json: bool, **chosen: Any) -> int:
-    """Have tasks handled again now, their attempts kept. HANDLE: at least 4 characters of it, or a task id."""
+    """Have tasks handled again now, or at a rate, their attempts kept. HANDLE: at least 4 characters, or a task id."""
     return _change(state_dir, config, ParkedRetry, chosen, as_json=as_json)
 
 
@@ -154,7 +194,8 @@ def _change(
         left = [{"consumer": item["consumer"], "tasks": item["tasks"]} for item in items if item["is_left"]]
         _print_json({"consumers": consumers, "left": left})
     else:
-        click.echo("\n".join(render_changed(asked.verb(), items, is_dry=asked.dry_run)))
+        rate = asked.rate if isinstance(asked, ParkedRetry) else None
+        click.echo("\n".join(render_changed(asked.verb(), items, is_dry=asked.dry_run, rate=rate)))
     return 0
 
 

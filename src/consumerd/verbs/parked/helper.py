@@ -6,12 +6,14 @@ asks the store itself. References to secrets are resolved in the environment of 
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,13 +25,17 @@ from consumerd.errors import ConsumerdError, UsageError
 from consumerd.model.identity import ConsumerName
 from consumerd.model.parked import ParkedState
 from consumerd.parking.browsing import SHORTEST_HANDLE, Item, ParkedFilter, is_too_short
+from consumerd.parking.deciding import Changed
+from consumerd.parking.json_path import Where
 from consumerd.parking.opening import open_store, resolve_parking
 from consumerd.parking.records import handle_of, key_of
 from consumerd.parking.store import ParkingStore
 from consumerd.verbs.parked.methods import (
+    MOST_COUNTED,
     Narrowed,
     ParkedChange,
     ParkedDiscard,
+    ParkedErrors,
     ParkedList,
     ParkedMethod,
     ParkedRetry,
@@ -43,7 +49,7 @@ SEND_TIMEOUT_S = 60.0
 
 Page = tuple[Item, ...]
 
-_METHODS = {kind.name: kind for kind in (ParkedList, ParkedShow, ParkedRetry, ParkedDiscard)}
+_METHODS = {kind.name: kind for kind in (ParkedList, ParkedErrors, ParkedShow, ParkedRetry, ParkedDiscard)}
 
 
 class MisuseError(UsageError):
@@ -106,6 +112,8 @@ def _pages(store: ParkingStore, asked: ParkedMethod, consumers: tuple[str, ...] 
     match asked:
         case ParkedList():
             yield from store.list(_chosen(asked), limit=asked.limit)
+        case ParkedErrors():
+            yield store.by_error(_chosen(asked), most=MOST_COUNTED)
         case ParkedShow():
             yield (_show(store, asked),)
         case ParkedChange():
@@ -132,8 +140,7 @@ def _change(store: ParkingStore, asked: ParkedChange, consumers: tuple[str, ...]
         raise UsageError(f"{asked.name} needs either references, or all, which target and the like narrow down")
     chosen = _owned(every, consumers)
     keys = [_key(store, reference, chosen) for reference in references] if references else None
-    act = store.count if asked.dry_run else store.retry if isinstance(asked, ParkedRetry) else store.discard
-    for changed in act(chosen, keys):
+    for changed in _changing(store, asked)(chosen, keys):
         if references and not changed:
             raise UsageError(f"{references[0]!r} is a suspect: its source still has it, and there it is decided")
         yield _items(changed, is_left=False)
@@ -141,6 +148,16 @@ def _change(store: ParkingStore, asked: ParkedChange, consumers: tuple[str, ...]
         own = chosen.consumers or ()
         for found in store.count(every):
             yield _items({name: tasks for name, tasks in found.items() if name not in own}, is_left=True)
+
+
+def _changing(store: ParkingStore, asked: ParkedChange) -> Callable[..., Iterator[Changed]]:
+    if asked.dry_run:
+        return store.count
+    if not isinstance(asked, ParkedRetry):
+        return store.discard
+    if asked.rate is not None and not 0 < asked.rate < math.inf:
+        raise MisuseError(f"nothing can be retried at a rate of {asked.rate:g} a second: write 50/s or 600/min")
+    return partial(store.retry, rate=asked.rate)
 
 
 def _items(changed: Mapping[str, int], *, is_left: bool) -> Page:
@@ -154,7 +171,15 @@ def _chosen(asked: Narrowed) -> ParkedFilter:
     if asked.state is not None and asked.state not in tuple(ParkedState):
         raise UsageError(f"no task is parked as {asked.state!r}: use one of {', '.join(ParkedState)}")
     state = None if asked.state is None else ParkedState(asked.state)
-    return ParkedFilter(asked.target, state, None, asked.error, asked.text, asked.since, asked.until)
+    narrowing = asked.error, asked.text, asked.since, asked.until, _where(asked.where)
+    return ParkedFilter(asked.target, state, None, *narrowing)
+
+
+def _where(written: str | None) -> Where | None:
+    try:
+        return None if written is None else Where.parse(written)
+    except UsageError as error:
+        raise MisuseError(str(error)) from error
 
 
 def _owned(chosen: ParkedFilter, own: tuple[str, ...] | None) -> ParkedFilter:

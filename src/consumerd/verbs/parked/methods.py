@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from consumerd.master.pools.pools import Pools
 
 
+MOST_COUNTED = 100_000
+"""So many tasks are counted by their error, those that failed last."""
+
+
 class ParkedMethod(Method, frozen=True, kw_only=True):
     """One request to the store helper, whose answer comes page by page: an item is a list, empty where a step found
     nothing. What narrows it down is None where it does not.
@@ -53,6 +57,15 @@ class Narrowed(ParkedMethod, frozen=True, kw_only=True):
     text: Annotated[str | None, parameter("Only tasks with this in id, error, traceback or payload.", "TEXT")] = None
     since: Annotated[float | None, parameter("Only tasks that failed last since then.", "2h|3d|DATE")] = None
     until: Annotated[float | None, parameter("Only tasks that failed last before then.", "2h|3d|DATE")] = None
+    where: Annotated[
+        str | None, parameter("Only tasks whose record has this, as user.id=5 or items[0].sku=abc.", "PATH=VALUE")
+    ] = None
+
+
+class ParkedErrors(Narrowed, frozen=True, kw_only=True):
+    """Count parked tasks by consumer and error, of the newest failures; an item for each, the most frequent first."""
+
+    name = "parked.errors"
 
 
 class ParkedList(Narrowed, frozen=True, kw_only=True):
@@ -85,9 +98,10 @@ class ParkedDiscard(ParkedChange, frozen=True, kw_only=True):
 
 
 class ParkedRetry(ParkedChange, frozen=True, kw_only=True):
-    """Have tasks handled again now; the workers look at the store at once."""
+    """Have tasks handled again now, or so many a second; the workers look at the store at once."""
 
     name = "parked.retry"
+    rate: Annotated[float | None, parameter("Spread them over time: so many a second, minute or hour.", "50/s")] = None
 
     async def items(self, master: Controls, by: str) -> AsyncGenerator[str]:
         await self._check_run(master)

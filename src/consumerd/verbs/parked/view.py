@@ -11,7 +11,10 @@ from consumerd.cli.lines import duration, printable, table
 from consumerd.clock import iso, wall
 from consumerd.verbs.parked.asking import Item
 
+ERROR_HEADINGS = ("TASKS", "FIRST", "LAST", "HANDLE", "CONSUMER")
 HEADINGS = ("HANDLE", "STATE", "ATTEMPTS", "LAST", "DUE", "CONSUMER")
+LAST_MOMENT = 253_402_300_799.0
+"""The end of the year 9999, behind which there is no date."""
 LONGEST_TASK_ID = 80
 LONGEST_ERROR = 80
 LONGEST_TEXT = 64 * 1024
@@ -44,21 +47,54 @@ def _row(row: Item) -> Sequence[str]:
     state = "claimed" if row["is_claimed"] else row["state"]
     now = wall()
     due = "-" if row["due_at"] is None else f"in {duration(row['due_at'] - now)}" if row["due_at"] > now else "now"
-    last = f"{duration(max(0.0, now - row['last_at']))} ago"
-    return (row["handle"], state, str(row["attempts"]), last, due, row["consumer"])
+    return (row["handle"], state, str(row["attempts"]), _ago(now, row["last_at"]), due, row["consumer"])
 
 
-def render_changed(verb: str, items: Sequence[Item], *, is_dry: bool) -> list[str]:
-    """What a retry or discard did, or would do, and what it left of consumers that are not run here."""
-    done = {"retry": "due now", "discard": "discarded"}[verb]
+def render_errors(rows: Sequence[Item]) -> list[str]:
+    """A line for each consumer and error, and below it the error, without what differs from task to task."""
+    now = wall()
+    lines = table(
+        ERROR_HEADINGS,
+        [
+            (str(row["tasks"]), _ago(now, row["first_at"]), _ago(now, row["last_at"]), row["handle"], row["consumer"])
+            for row in rows
+        ],
+        numbers=("TASKS",),
+    )
+    shown = lines[:1]
+    for row, line in zip(rows, lines[1:], strict=True):
+        shown += [line, f"  {printable(row['error'])}"]
+    return shown
+
+
+def _ago(now: float, at: float) -> str:
+    return f"{duration(max(0.0, now - at))} ago"
+
+
+def render_changed(verb: str, items: Sequence[Item], *, is_dry: bool, rate: float | None = None) -> list[str]:
+    """What a retry or discard did, or would do, and what it left of consumers that are not run here.
+
+    rate: at which tasks become due.
+    """
+    total = sum(item["tasks"] for item in items if not item["is_left"])
+    in_time = "due now" if rate is None else f"due at {_per_time(rate)}"
+    done = {"retry": in_time, "discard": "discarded"}[verb]
     done = f"would be {done}" if is_dry else done
     lines = [f"{item['consumer']}: {item['tasks']} {done}" for item in items if not item["is_left"]]
     lines = lines or ["nothing is parked there"]
+    if rate is not None and total:
+        last_s = (total - 1) / rate
+        lines.append(f"the last of {total} is due in {duration(last_s)}, at {iso(min(wall() + last_s, LAST_MOMENT))}")
     for item in items:
         if item["is_left"]:
             name = item["consumer"]
             lines.append(f"{name}: {item['tasks']} left as they are, since it is not run here: add --target {name}")
     return lines
+
+
+def _per_time(rate: float) -> str:
+    unit, seconds = ("s", 1) if rate >= 1 else ("min", 60) if rate * 60 >= 1 else ("h", 3600)
+    return f"{rate * seconds:g}/{unit}"
 
 
 def is_asked() -> bool:

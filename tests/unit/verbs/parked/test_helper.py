@@ -15,7 +15,7 @@ from consumerd.parking.opening import open_store
 from consumerd.parking.store import ParkingStore
 from consumerd.verbs.parked.asking import added_up
 from consumerd.verbs.parked.helper import answer
-from consumerd.verbs.parked.methods import ParkedDiscard, ParkedList, ParkedRetry, ParkedShow
+from consumerd.verbs.parked.methods import ParkedDiscard, ParkedErrors, ParkedList, ParkedRetry, ParkedShow
 from contracts.parking_store import CONSUMER, dead_task, parked_task, suspect_task
 
 
@@ -26,7 +26,7 @@ def store(state_dir: Path) -> Iterator[ParkingStore]:
     store.close()
 
 
-METHODS = {kind.verb(): kind for kind in (ParkedList, ParkedShow, ParkedRetry, ParkedDiscard)}
+METHODS = {kind.verb(): kind for kind in (ParkedList, ParkedErrors, ParkedShow, ParkedRetry, ParkedDiscard)}
 
 
 def items(store: ParkingStore, verb: str, *, consumers: list[str] | None = None, **parameters: object) -> list[Item]:
@@ -84,6 +84,27 @@ def test_nothing_changes_where_one_of_several_is_not_there(store: ParkingStore) 
     assert len(items(store, "list")) == 1
 
 
+def test_errors_are_counted_of_the_chosen_tasks(store: ParkingStore) -> None:
+    store.park([replace(dead_task(number), error=f"ValueError: row {number}") for number in range(3)])
+    store.park([dead_task(7, "group/other")])
+    (alike,) = items(store, "errors", target=CONSUMER)
+    assert (alike["consumer"], alike["error"], alike["tasks"]) == (CONSUMER, "ValueError: row #", 3)
+    assert [each["tasks"] for each in items(store, "errors", where="number=1")] == [1]
+
+
+def test_a_record_chooses_what_is_listed_and_discarded(store: ParkingStore) -> None:
+    store.park([replace(dead_task(number), payload=b'{"number": %d}' % number) for number in range(3)])
+    assert [row["offset"] for row in items(store, "list", where="number=1")] == [1]
+    assert items(store, "discard", all=True, where="number=1") == [changed(1)]
+    assert [row["offset"] for row in items(store, "list")] == [2, 0]
+
+
+def test_a_retry_at_a_rate_has_all_wait_but_the_first(store: ParkingStore) -> None:
+    store.park([dead_task(number) for number in range(3)])
+    assert items(store, "retry", all=True, rate=0.01) == [changed(3)]
+    assert len(store.due(CONSUMER, 10)[0]) == 1
+
+
 @pytest.mark.parametrize("verb", ["retry", "discard"])
 @pytest.mark.parametrize("arguments", [{}, {"state": "dead"}, {"references": ["abcd"], "all": True}])
 def test_everything_is_meant_only_by_all(store: ParkingStore, verb: str, arguments: dict[str, object]) -> None:
@@ -100,6 +121,9 @@ def test_everything_is_meant_only_by_all(store: ParkingStore, verb: str, argumen
         ("show", {"reference": "xyz"}, "nothing is parked"),
         ("show", {"reference": "3f"}, "^'3f' is too short: write at least 4 characters$"),
         ("retry", {"references": ["3F"]}, "^'3F' is too short"),
+        ("list", {"where": "number"}, r"^'number' is no condition on a record: write it as user\.id=5"),
+        ("retry", {"all": True, "rate": 0}, "^nothing can be retried at a rate of 0 a second"),
+        ("retry", {"all": True, "rate": float("inf")}, "at a rate of inf a second"),
     ],
 )
 def test_what_makes_no_sense_is_refused(

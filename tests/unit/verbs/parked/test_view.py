@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from consumerd.clock import wall
 from consumerd.model.parked import ParkedTask
 from consumerd.model.task import TaskId
-from consumerd.verbs.parked.view import LONGEST_TEXT, contents, dump, render_list, render_task
+from consumerd.verbs.parked.view import (
+    LONGEST_TEXT,
+    contents,
+    dump,
+    render_changed,
+    render_errors,
+    render_list,
+    render_task,
+)
 from contracts.parking_store import dead_task, parked_task
 
 
@@ -74,3 +82,24 @@ def test_a_list_fits_a_terminal_of_80_columns() -> None:
     assert max(map(len, lines)) <= 80
     assert lines[2] == "  payments-platform/InvoiceSettlementReminderConsumer"
     assert lines[3].endswith("…" + (long * 3)[-39:])
+
+
+def test_errors_are_shown_with_how_many_failed_alike() -> None:
+    now = wall()
+    times = {"first_at": now - 7_200, "last_at": now - 60}
+    named = {"consumer": "group/consumer", "error": "KeyError: 'a_#\x1b'", "tasks": 312, "handle": "0123456789"}
+    heading, line, error = render_errors([named | times])
+    assert heading.split() == ["TASKS", "FIRST", "LAST", "HANDLE", "CONSUMER"]
+    assert line.split() == ["312", "2", "h", "ago", "60", "s", "ago", "0123456789", "group/consumer"]
+    assert error == r"  KeyError: 'a_#\x1b'"
+
+
+def test_a_retry_at_a_rate_says_when_the_last_task_is_due() -> None:
+    items = [{"consumer": "group/consumer", "tasks": 301, "is_left": False}]
+    done, last = render_changed("retry", items, is_dry=False, rate=50.0)
+    assert done == "group/consumer: 301 due at 50/s"
+    assert last.startswith("the last of 301 is due in 6.0 s, at 20")
+    assert render_changed("retry", items, is_dry=True, rate=1 / 60)[0] == "group/consumer: 301 would be due at 1/min"
+    (_, far) = render_changed("retry", [items[0] | {"tasks": 10**9}], is_dry=False, rate=1 / 86_400)
+    assert far.endswith("at 9999-12-31T23:59:59.000Z")
+    assert render_changed("retry", [], is_dry=False, rate=1.0) == ["nothing is parked there"]
