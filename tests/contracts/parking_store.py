@@ -18,6 +18,7 @@ import pytest
 
 from consumerd.clock import wall
 from consumerd.database.claims import Lease
+from consumerd.errors import UsageError
 from consumerd.model.division import Division, Member, divided, fair_part, reduced
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.suspects import Suspect
@@ -464,6 +465,45 @@ class ParkingStoreContract:
         keys = [key for number in (1, 3) for key in store.keys_of(dead_task(number).task_id)]
         assert total(store.count(ParkedFilter(where=Where.parse("a=1")), keys)) == {CONSUMER: 2}
         assert total(store.count(chosen, keys)) == {}
+
+    @pytest.mark.parametrize(("before", "after"), [(10, 20), (10, 3_000_000), (3_000_000, 10), (3_000_000, 2_000_000)])
+    def test_a_task_is_given_another_record_and_keeps_all_else(
+        self, store: ParkingStore, before: int, after: int
+    ) -> None:
+        task = replace(dead_task(1), payload=b"a" * before, key=b"key", headers=(("h", b"1"),), crashes=2)
+        store.park([task, dead_task(2)])
+        kept: list[ParkedTask] = []
+        assert store.edit(task, b"b" * after, kept.append)
+        assert [each.payload for each in kept] == [task.payload]
+        assert store.find(task.task_id) == (replace(task, payload=b"b" * after),)
+        sizes = [int(str(row["size_bytes"])) for row in rows(store) if row["offset"] == 1]
+        assert after < sizes[0] < after + 100
+        total(store.retry())
+        assert {each.payload for each in store.claim_due(CONSUMER, 10, OWNER)} == {b"b" * after, dead_task(2).payload}
+
+    def test_the_record_of_a_task_that_a_worker_has_or_that_is_no_longer_there_stays(self, store: ParkingStore) -> None:
+        store.park([parked_task(1), parked_task(2)])
+        store.note_suspect(suspect_task(3, 1))
+        kept: list[ParkedTask] = []
+        (claimed,) = store.claim_due(CONSUMER, 1, OWNER)
+        for task in (claimed, parked_task(9), suspect_task(3, 1)):
+            assert not store.edit(task, b"{}", kept.append)
+        store.release_tasks([claimed], OWNER.owner)
+        assert len(store.claim_due(CONSUMER, 2, LAPSED)) == 2
+        assert store.edit(claimed, b"{}", kept.append)
+        assert kept == [claimed]
+        assert not store.finish(CONSUMER, claimed.task_id, LAPSED.owner), "the old record ends no task"
+        assert store.finish(CONSUMER, parked_task(2).task_id, LAPSED.owner)
+
+    def test_a_record_that_cannot_be_kept_is_not_replaced(self, store: ParkingStore) -> None:
+        store.park([dead_task(1)])
+
+        def refuse(task: ParkedTask) -> None:
+            raise UsageError("the disk is full")
+
+        with pytest.raises(UsageError):
+            store.edit(dead_task(1), b"{}", refuse)
+        assert store.find(dead_task(1).task_id)[0].payload == dead_task(1).payload
 
     def test_tasks_are_counted_by_consumer_and_error(
         self, store: ParkingStore, monkeypatch: pytest.MonkeyPatch

@@ -6,6 +6,7 @@ A verb takes `state_dir: StateDirectory` (located, nothing made yet) and `as_jso
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from consumerd.errors import UsageError
 from consumerd.state.state_dir import StateDirectory
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]  # click's decorators take any function
@@ -46,3 +48,13 @@ def state_dir_of(configured: Path | None, otherwise: StateDirectory) -> StateDir
 
 
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+def record_bytes(written: str) -> bytes:
+    """The payload that `--record JSON|@FILE` gives; of `@-`, what is on stdin. UsageError where it cannot be read."""
+    if not written.startswith("@"):
+        return written.encode("utf-8", "surrogateescape")
+    try:
+        return sys.stdin.buffer.read() if written == "@-" else Path(written[1:]).read_bytes()
+    except OSError as error:
+        raise UsageError(f"--record {written}: the file cannot be read ({error.strerror})") from error

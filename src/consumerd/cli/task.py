@@ -9,11 +9,10 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import click
 
-from consumerd.cli.options import state_dir_option
+from consumerd.cli.options import record_bytes, state_dir_option
 from consumerd.config.loading import load
 from consumerd.errors import NotRunningError, UsageError
 from consumerd.state.state_dir import StateDirectory
@@ -34,7 +33,7 @@ def command(target: str, record: str | None, config: str | None, state_dir: Stat
     consumer = document.chosen(target)
     asked = {
         "settings": consumer.model_dump_json(),
-        "payload": None if record is None else _payload(record).decode("latin-1"),
+        "payload": None if record is None else record_bytes(record).decode("latin-1"),
     }
     with os.fdopen(os.memfd_create("consumerd-task", 0), "w+") as question:
         json.dump(asked, question)
@@ -49,12 +48,3 @@ def _running_config(state_dir: StateDirectory) -> str:
         return ask_status(state_dir.control_socket).config
     except NotRunningError as error:
         raise UsageError("no master runs whose configuration could be used: name one with --config") from error
-
-
-def _payload(record: str) -> bytes:
-    if not record.startswith("@"):
-        return record.encode("utf-8", "surrogateescape")
-    try:
-        return sys.stdin.buffer.read() if record == "@-" else Path(record[1:]).read_bytes()
-    except OSError as error:
-        raise UsageError(f"--record {record}: the file cannot be read ({error.strerror})") from error

@@ -79,7 +79,7 @@ def _write(connection: Connection, tasks: dict[str, ParkedTask]) -> None:
     rows = [parameters_of(task, now, is_unicode=is_unicode) for task in tasks.values()]
     with content_refused():
         connection.execute(_parking(connection.dialect.name), rows)
-        _write_parts(connection, tasks)
+        write_parts(connection, tasks)
 
 
 def park_again(connection: Connection, task: ParkedTask, token: str) -> bool:
@@ -179,7 +179,8 @@ def _parking(dialect: str) -> Insert:
     return upsert(dialect, PARKED, {**plain, **computed})
 
 
-def _write_parts(connection: Connection, tasks: dict[str, ParkedTask]) -> None:
+def write_parts(connection: Connection, tasks: dict[str, ParkedTask]) -> None:
+    """Write the long contents of the tasks of these keys, instead of those that are there."""
     for keys in in_chunks(list(tasks)):
         connection.execute(delete(PARTS).where(PARTS.c.id.in_(keys)))
     for key, task in tasks.items():

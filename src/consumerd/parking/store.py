@@ -16,7 +16,18 @@ from sqlalchemy import Connection
 from consumerd.database.database import Database
 from consumerd.model.parked import Entry
 from consumerd.model.task import TaskId
-from consumerd.parking import browsing, claims, deciding, errors, given_again, ownership, parked, suspects, ticks
+from consumerd.parking import (
+    browsing,
+    claims,
+    deciding,
+    editing,
+    errors,
+    given_again,
+    ownership,
+    parked,
+    suspects,
+    ticks,
+)
 from consumerd.parking.browsing import EVERY, Item, ParkedFilter
 from consumerd.parking.deciding import Changed
 from consumerd.parking.parked import IDS_A_STEP
@@ -125,6 +136,7 @@ class ParkingStore:
 
     find = _transaction(browsing.find, writes=False)
     keys_of = _transaction(browsing.keys_of, writes=False)
+    edit = _transaction(editing.edit)
 
     def count(self, chosen: ParkedFilter = EVERY, keys: Sequence[str] | None = None) -> Iterator[Changed]:
         """How many tasks a retry or discard would change; in parts as `retry` has them."""

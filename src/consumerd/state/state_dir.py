@@ -75,6 +75,11 @@ class StateDirectory:
         """Who did what, when: `master.control.audit`."""
         return self.path / "audit.log"
 
+    @property
+    def edited_log(self) -> Path:
+        """Parked tasks as they were before somebody gave them another record: `verbs.parked.helper`."""
+        return self.path / "edited.log"
+
     def slot_lock(self, consumer: ConsumerName, slot: int) -> Path:
         """The lock file of one slot. `+` is in no name, so that `a.b/c` and `a/b.c` do not share one."""
         return self.path / "slots" / f"{consumer.group}+{consumer.name}.{slot}.lock"

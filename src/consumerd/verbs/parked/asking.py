@@ -27,16 +27,20 @@ def ask(state_dir: StateDirectory, config: str | None, asked: ParkedMethod) -> l
 
     ConsumerdError with one sentence where that failed.
     """
-    items = _ask_master(state_dir, asked) if config is None else _ask_configured(config, state_dir, asked)
+    if config is not None:
+        items = _ask_configured(config, state_dir, asked)
+    else:
+        try:
+            items = ask_master(state_dir, asked)
+        except NotRunningError:
+            items = _ask_embedded(state_dir, asked)
     return added_up(items) if isinstance(asked, ParkedChange) else items
 
 
-def _ask_master(state_dir: StateDirectory, asked: ParkedMethod) -> list[Item]:
-    try:
-        with Connection(state_dir.control_socket) as master:
-            return _gathered(master.follow(asked.name, asked.parameters(), timeout_s=TIMEOUT_S))
-    except NotRunningError:
-        return _ask_embedded(state_dir, asked)
+def ask_master(state_dir: StateDirectory, asked: ParkedMethod) -> list[Item]:
+    """The same of the running master; NotRunningError where there is none."""
+    with Connection(state_dir.control_socket) as master:
+        return _gathered(master.follow(asked.name, asked.parameters(), timeout_s=TIMEOUT_S))
 
 
 def _ask_embedded(state_dir: StateDirectory, asked: ParkedMethod) -> list[Item]:

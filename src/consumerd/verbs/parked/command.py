@@ -16,15 +16,17 @@ from msgspec.structs import replace
 
 from consumerd import clock
 from consumerd.cli.lines import terminal_width
-from consumerd.cli.options import json_option, state_dir_option
+from consumerd.cli.options import json_option, record_bytes, state_dir_option
 from consumerd.cli.verb import parameters
+from consumerd.errors import UsageError
 from consumerd.standard_streams import shown
 from consumerd.state.state_dir import StateDirectory
-from consumerd.verbs.parked.asking import Item, ask
+from consumerd.verbs.parked.asking import Item, ask, ask_master
 from consumerd.verbs.parked.methods import (
     MOST_COUNTED,
     ParkedChange,
     ParkedDiscard,
+    ParkedEdit,
     ParkedErrors,
     ParkedList,
     ParkedMethod,
@@ -159,6 +161,30 @@ def show(
     else:
         click.echo("\n".join(render_task(task)))
     return shown()
+
+
+@command.command("edit")
+@parameters(ParkedEdit, {"record": click.STRING})
+@state_dir_option
+@json_option
+def edit(state_dir: StateDirectory, as_json: bool, *, record: str | None, **asked: Any) -> int:  # click's parameters
+    """Give a task another record before it is retried. HANDLE: at least 4 characters of it, or a task id.
+
+    What the record was stays in edited.log in the state directory. The running master is asked; it refuses what is a
+    row of yours, no JSON, or in a worker's hands at this moment.
+    """
+    try:
+        text = None if record is None else record_bytes(record).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the new record is not UTF-8: {error.reason} at position {error.start}") from error
+    (edited,) = ask_master(state_dir, ParkedEdit(record=text, **asked))
+    if as_json:
+        _print_json(edited)
+    elif asked["dry_run"]:
+        click.echo(f"{edited['consumer']}: the record of {edited['handle']} would be changed")
+    else:
+        click.echo(f"{edited['consumer']}: the record of {edited['handle']} is changed; edited.log keeps what it was")
+    return 0
 
 
 @_verb(ParkedRetry, state=DECIDABLE, rate=Rate())

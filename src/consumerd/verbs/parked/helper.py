@@ -6,6 +6,8 @@ asks the store itself. References to secrets are resolved in the environment of 
 
 from __future__ import annotations
 
+import base64
+import json
 import math
 import os
 import signal
@@ -18,23 +20,28 @@ from pathlib import Path
 from typing import NoReturn
 
 import msgspec
+import orjson
 
+from consumerd.clock import iso, wall
 from consumerd.config.redaction import Redactor
 from consumerd.config.shape import Settings
 from consumerd.errors import ConsumerdError, UsageError
+from consumerd.model.failure import refusal
 from consumerd.model.identity import ConsumerName
-from consumerd.model.parked import ParkedState
+from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.parking.browsing import SHORTEST_HANDLE, Item, ParkedFilter, is_too_short
 from consumerd.parking.deciding import Changed
 from consumerd.parking.json_path import Where
 from consumerd.parking.opening import open_store, resolve_parking
 from consumerd.parking.records import handle_of, key_of
 from consumerd.parking.store import ParkingStore
+from consumerd.state.state_dir import StateDirectory
 from consumerd.verbs.parked.methods import (
     MOST_COUNTED,
     Narrowed,
     ParkedChange,
     ParkedDiscard,
+    ParkedEdit,
     ParkedErrors,
     ParkedList,
     ParkedMethod,
@@ -49,7 +56,7 @@ SEND_TIMEOUT_S = 60.0
 
 Page = tuple[Item, ...]
 
-_METHODS = {kind.name: kind for kind in (ParkedList, ParkedErrors, ParkedShow, ParkedRetry, ParkedDiscard)}
+_METHODS = {kind.name: kind for kind in (ParkedList, ParkedErrors, ParkedShow, ParkedRetry, ParkedDiscard, ParkedEdit)}
 
 
 class MisuseError(UsageError):
@@ -71,7 +78,10 @@ class ParkedTasks:
                 self._opened().make_runs(request.consumers or ())
                 return
             asked = msgspec.convert(request.parameters, _METHODS[request.method])
-            yield from answer(self._opened(), asked, request.consumers)
+            if isinstance(asked, ParkedEdit):
+                yield (edit(self._opened(), asked, StateDirectory(Path(self._serve.state_dir)).edited_log),)
+            else:
+                yield from answer(self._opened(), asked, request.consumers)
         except MisuseError:
             raise
         except Exception as error:  # around one request: the others are to be answered
@@ -131,6 +141,43 @@ def _show(store: ParkingStore, asked: ParkedShow) -> Item:
     handle = handle_of(key_of(task.consumer, task.task_id))
     headers = [[name, value] for name, value in task.headers]
     return asdict(task) | {"handle": handle, "state": task.state.value, "headers": headers}
+
+
+def edit(store: ParkingStore, asked: ParkedEdit, log: Path) -> Item:
+    """Give a task another record, and keep what it was in the log, a JSON object a line. UsageError, StoreAwayError."""
+    found = store.find(asked.reference, asked.target)
+    _check_one(asked.reference, len(found))
+    task = found[0]
+    item: Item = {"consumer": task.consumer, "handle": handle_of(key_of(task.consumer, task.task_id))}
+    if task.state is ParkedState.SUSPECT:
+        raise UsageError(f"{asked.reference!r} is a suspect: its source still has it, and its record with it")
+    payload = _checked(asked.record, task.consumer)
+    if not asked.dry_run and not store.edit(task, payload, partial(_keep, log)):
+        raise UsageError(f"a worker has {asked.reference!r} at this moment: see what becomes of it, and ask again")
+    return item
+
+
+def _checked(record: str | None, consumer: str) -> bytes:
+    """A record as its payload. MisuseError where there is none, or none that the consumer could read."""
+    if record is None:
+        raise MisuseError("there is no new record: write it with --record")
+    try:
+        orjson.loads(record)
+    except ValueError as error:
+        raise MisuseError(f"the new record is not JSON, which {consumer} reads: {error}") from error
+    return record.encode()
+
+
+def _keep(log: Path, task: ParkedTask) -> None:
+    """Note a task's record as it was. ConsumerdError where that cannot be written: then nothing is changed either."""
+    known = {"at": iso(wall()), "consumer": task.consumer, "task": task.task_id, "state": task.state.value}
+    line = json.dumps(known | {"payload_base64": base64.b64encode(task.payload).decode()}).encode() + b"\n"
+    try:
+        descriptor = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "ab") as file:
+            file.write(line)
+    except OSError as error:
+        raise ConsumerdError(f"what the record was cannot be kept in {log}, so it stays: {refusal(error)}") from error
 
 
 def _change(store: ParkingStore, asked: ParkedChange, consumers: tuple[str, ...] | None) -> Iterator[Page]:

@@ -82,6 +82,27 @@ class ParkedShow(ParkedMethod, frozen=True, kw_only=True):
     reference: Annotated[str, parameter("A handle, at least 4 characters of it, or a task id.", "HANDLE")]
 
 
+class ParkedEdit(ParkedMethod, frozen=True, kw_only=True):
+    """Give one task another record before it is tried again; `edited.log` in the state directory keeps what it was.
+
+    The running master is needed: it knows whether the record of a task is the consumer's, or a row of the user's.
+    """
+
+    name, is_act = "parked.edit", True
+    reference: Annotated[str, parameter("A handle, at least 4 characters of it, or a task id.", "HANDLE")]
+    record: Annotated[str | None, parameter("The new record; @- reads it from stdin.", "JSON|@FILE")] = None
+    dry_run: Annotated[bool, parameter("Only find out whether it can be.")] = False
+
+    async def items(self, master: Controls, by: str) -> AsyncGenerator[str]:
+        checking = msgspec.structs.replace(self, dry_run=True)
+        async for page in master.helper.ask(checking.request(tuple(master.consumers()))):
+            for item in page:
+                if why := _why_not_edited(master.pools, str(item["consumer"])):
+                    raise UsageError(f"its record is not changed: {why}")
+        async for text in super().items(master, by):
+            yield text
+
+
 class ParkedChange(Narrowed, frozen=True, kw_only=True):
     """Change tasks chosen by handles, or `all` that the rest narrows down. An item for each step and consumer."""
 
@@ -153,3 +174,19 @@ def _why_unrun(pool: Pool) -> str | None:
     if all(slot.state is SlotState.FINISHED for slot in slots):
         return f"{name} has finished, and runs nothing: ask again after consumerd restart {name}"
     return None
+
+
+def _why_not_edited(pools: Pools, consumer: str) -> str:
+    """Why the record of a parked task of this consumer is no matter of the store's; empty where it is one."""
+    pool = next((pool for pool in pools if pool.consumer == consumer), None)
+    if pool is None:
+        return f"{consumer} is not run here, and only the master that runs it knows what its records are"
+    if not pool.traits:
+        return f"{consumer} is not loaded, and nobody knows what its records are: see consumerd status"
+    if pool.traits.get("runs_by_hand"):
+        return f"{consumer} is a schedule, whose times make the records of its runs"
+    if pool.traits.get("durable_defer"):
+        return "it is a row of a table of yours: change it there, set it back to pending, and discard this task"
+    if pool.traits.get("gives_again"):
+        return "it is a row that a query of yours gives: change it there, and retry this task"
+    return ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +11,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from consumerd.errors import UsageError
+from consumerd.errors import ConsumerdError, UsageError
 from consumerd.parking.browsing import PAGE_ROWS, Item
 from consumerd.parking.opening import open_store
 from consumerd.parking.store import ParkingStore
 from consumerd.verbs.parked.asking import added_up
-from consumerd.verbs.parked.helper import answer
-from consumerd.verbs.parked.methods import ParkedDiscard, ParkedErrors, ParkedList, ParkedRetry, ParkedShow
-from contracts.parking_store import CONSUMER, dead_task, parked_task, suspect_task
+from consumerd.verbs.parked.helper import answer, edit
+from consumerd.verbs.parked.methods import ParkedDiscard, ParkedEdit, ParkedErrors, ParkedList, ParkedRetry, ParkedShow
+from contracts.parking_store import CONSUMER, OWNER, dead_task, parked_task, suspect_task
 
 
 @pytest.fixture
@@ -191,3 +193,45 @@ def test_the_same_filters_narrow_down_a_list_and_a_change(store: ParkingStore) -
     assert [item["task_id"] for item in items(store, "list", **narrowed)] == [dead_task(2).task_id]
     assert items(store, "discard", all=True, **narrowed) == [changed(1)]
     assert [item["task_id"] for item in items(store, "list")] == [dead_task(1).task_id]
+
+
+def test_a_task_is_given_another_record_and_what_it_was_is_kept(store: ParkingStore, state_dir: Path) -> None:
+    store.park([replace(dead_task(1), payload=b"\xff")])
+    log = state_dir / "edited.log"
+    asked = ParkedEdit(reference=dead_task(1).task_id, record='{"name": "Köln"}')
+    handle = edit(store, msgspec.structs.replace(asked, dry_run=True), log)["handle"]
+    assert not log.exists()
+    assert edit(store, asked, log) == {"consumer": CONSUMER, "handle": handle}
+    assert store.find(str(handle))[0].payload == '{"name": "Köln"}'.encode()
+    (kept,) = [json.loads(line) for line in log.read_text().splitlines()]
+    assert (kept["task"], base64.b64decode(kept["payload_base64"])) == (dead_task(1).task_id, b"\xff")
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("number", "record", "complaint"),
+    [
+        (1, "{", "the new record is not JSON, which group/consumer reads"),
+        (1, "", "is not JSON"),
+        (1, None, "there is no new record: write it with --record"),
+        (2, "{}", "a worker has 'topic:uuid:0:2' at this moment"),
+        (3, "{}", "is a suspect: its source still has it"),
+        (4, "{}", "nothing is parked under"),
+    ],
+)
+def test_a_record_that_is_not_to_be_replaced_stays(
+    store: ParkingStore, state_dir: Path, number: int, record: str | None, complaint: str
+) -> None:
+    store.park([dead_task(1), parked_task(2)])
+    store.claim_due(CONSUMER, 1, OWNER)
+    store.note_suspect(suspect_task(3, 1))
+    with pytest.raises(UsageError, match=complaint):
+        edit(store, ParkedEdit(reference=parked_task(number).task_id, record=record), state_dir / "edited.log")
+    assert not (state_dir / "edited.log").exists()
+
+
+def test_where_what_was_cannot_be_kept_the_record_stays(store: ParkingStore, state_dir: Path) -> None:
+    store.park([dead_task(1)])
+    with pytest.raises(ConsumerdError, match="so it stays: the system refuses it"):
+        edit(store, ParkedEdit(reference=dead_task(1).task_id, record="{}"), state_dir / "gone" / "edited.log")
+    assert store.find(dead_task(1).task_id)[0].payload == dead_task(1).payload
