@@ -23,10 +23,11 @@ from consumerd.model.division import Division, Member, divided, fair_part, reduc
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.suspects import Suspect
 from consumerd.model.task import TaskId
-from consumerd.parking import browsing, errors, looking_into, parked
-from consumerd.parking.browsing import EVERY, Item, ParkedFilter
-from consumerd.parking.deciding import FIRST_ROWS
-from consumerd.parking.json_path import Where
+from consumerd.parking import parked
+from consumerd.parking.people import browsing, errors, looking_into
+from consumerd.parking.people.browsing import EVERY, Item, ParkedFilter
+from consumerd.parking.people.deciding import FIRST_ROWS
+from consumerd.parking.people.json_path import Where
 from consumerd.parking.store import ParkingStore
 
 Place = Callable[[], ParkingStore]

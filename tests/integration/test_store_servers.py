@@ -19,9 +19,9 @@ from consumerd.database.sql import run
 from consumerd.errors import StoreAwayError, UnstorableError, UsageError
 from consumerd.model.task import TaskId
 from consumerd.parking import claims
-from consumerd.parking.browsing import ParkedFilter, listed
 from consumerd.parking.claims import claims_in
 from consumerd.parking.opening import ask_parking, open_store, open_store_thread, parking_url
+from consumerd.parking.people.browsing import ParkedFilter, listed
 from consumerd.parking.presence import has_nothing_on_server
 from consumerd.parking.records import INLINE_LIMIT_BYTES
 from consumerd.parking.schema import MIGRATIONS, ensure_schema

@@ -16,21 +16,11 @@ from sqlalchemy import Connection
 from consumerd.database.database import Database
 from consumerd.model.parked import Entry
 from consumerd.model.task import TaskId
-from consumerd.parking import (
-    browsing,
-    claims,
-    deciding,
-    editing,
-    errors,
-    given_again,
-    ownership,
-    parked,
-    suspects,
-    ticks,
-)
-from consumerd.parking.browsing import EVERY, Item, ParkedFilter
-from consumerd.parking.deciding import Changed
+from consumerd.parking import claims, given_again, ownership, parked, suspects, ticks
 from consumerd.parking.parked import IDS_A_STEP
+from consumerd.parking.people import browsing, deciding, editing, errors
+from consumerd.parking.people.browsing import EVERY, Item, ParkedFilter
+from consumerd.parking.people.deciding import Changed
 
 P = ParamSpec("P")
 ResultT = TypeVar("ResultT")

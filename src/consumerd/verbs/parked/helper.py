@@ -29,10 +29,10 @@ from consumerd.errors import ConsumerdError, UsageError
 from consumerd.model.failure import refusal
 from consumerd.model.identity import ConsumerName
 from consumerd.model.parked import ParkedState, ParkedTask
-from consumerd.parking.browsing import SHORTEST_HANDLE, Item, ParkedFilter, is_too_short
-from consumerd.parking.deciding import Changed
-from consumerd.parking.json_path import Where
 from consumerd.parking.opening import open_store, resolve_parking
+from consumerd.parking.people.browsing import SHORTEST_HANDLE, Item, ParkedFilter, is_too_short
+from consumerd.parking.people.deciding import Changed
+from consumerd.parking.people.json_path import Where
 from consumerd.parking.records import handle_of, key_of
 from consumerd.parking.store import ParkingStore
 from consumerd.state.state_dir import StateDirectory

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from consumerd.errors import ConsumerdError, UsageError
-from consumerd.parking.browsing import PAGE_ROWS, Item
 from consumerd.parking.opening import open_store
+from consumerd.parking.people.browsing import PAGE_ROWS, Item
 from consumerd.parking.store import ParkingStore
 from consumerd.verbs.parked.asking import added_up
 from consumerd.verbs.parked.helper import answer, edit

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from consumerd.database.claims import ClaimedRow
 from consumerd.parking.claims import read_parts, within_size
-from consumerd.parking.json_path import Where
+from consumerd.parking.people.json_path import Where
 from consumerd.parking.records import in_chunks, joined
 from consumerd.parking.schema import PARKED
 

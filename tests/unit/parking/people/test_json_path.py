@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumerd.errors import UsageError
-from consumerd.parking.json_path import Where
+from consumerd.parking.people.json_path import Where
 
 RECORD = b'{"user": {"id": 5, "name": "K\\u00f6ln", "a.b": [{"sku": "abc"}, null, true, 1.5]}, "n": "5", "e": ""}'
 ANY_JSON = st.recursive(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from consumerd.errors import StoreAwayError
-from consumerd.parking.deciding import FIRST_ROWS, LONGEST_STEP_S, MOST_ROWS, walk
+from consumerd.parking.people.deciding import FIRST_ROWS, LONGEST_STEP_S, MOST_ROWS, walk
 
 GIVEN_UP_AFTER_S = 10.0
 

@@ -20,9 +20,9 @@ from consumerd.database.database import Transact
 from consumerd.database.dialects import database_now
 from consumerd.errors import StoreAwayError
 from consumerd.model.parked import ParkedState
-from consumerd.parking.browsing import ParkedFilter
-from consumerd.parking.looking_into import looked_into
 from consumerd.parking.parked import IS_SKIPPED
+from consumerd.parking.people.browsing import ParkedFilter
+from consumerd.parking.people.looking_into import looked_into
 from consumerd.parking.records import in_chunks
 from consumerd.parking.schema import PARKED, PARTS
 

@@ -18,8 +18,8 @@ from consumerd.database.database import Transact
 from consumerd.database.dialects import database_now, takes_unicode
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.parking.claims import read_tasks
-from consumerd.parking.json_path import Where
-from consumerd.parking.looking_into import looked_into
+from consumerd.parking.people.json_path import Where
+from consumerd.parking.people.looking_into import looked_into
 from consumerd.parking.records import handle_of, storable, values_of
 from consumerd.parking.schema import KEY_CHARACTERS, PARKED, PARTS
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumerd.parking.folded_error import LONGEST, folded, kind_of, searchable
+from consumerd.parking.people.folded_error import LONGEST, folded, kind_of, searchable
 
 
 @pytest.mark.parametrize(

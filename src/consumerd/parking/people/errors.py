@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Row
 
 from consumerd.database.database import Transact
-from consumerd.parking.browsing import Item, ParkedFilter, walked
-from consumerd.parking.folded_error import folded, kind_of, searchable
+from consumerd.parking.people.browsing import Item, ParkedFilter, walked
+from consumerd.parking.people.folded_error import folded, kind_of, searchable
 from consumerd.parking.records import handle_of, original
 
 MOST_ERRORS = 500
