@@ -66,6 +66,7 @@ def _request(method: type[Method]) -> Schema:
     description = params.pop("description", "")
     members = {"id": _ref("id"), "method": {"const": method.name}, "params": params}
     message = _message(members, " ".join(f"{description} {_answered(method)}".split()))
+    message["properties"]["via"] = {"type": "string", "description": "In whose name it is asked."}
     message["required"] = ["id", "method", *(["params"] if params["required"] else [])]
     return message
 

@@ -75,12 +75,19 @@ class Connection:
         self._answered.close()
         self._socket.close()
 
-    def call(self, method: str, params: Mapping[str, object] | None = None, *, timeout_s: float = 5.0) -> object:
-        """The result of one method.
+    def call(
+        self,
+        method: str,
+        params: Mapping[str, object] | None = None,
+        *,
+        timeout_s: float = 5.0,
+        via: str = "",
+    ) -> object:
+        """The result of one method. via: in whose name it is asked, where that is somebody else.
 
         ConsumerdError with the master's sentence where it failed; NotRunningError when the master left meanwhile.
         """
-        *_, last = self._answers(method, params or {}, timeout_s)
+        *_, last = self._answers(method, params or {}, timeout_s, via)
         return last.result
 
     def follow(
@@ -93,11 +100,11 @@ class Connection:
         answers = self._answers(method, params or {}, timeout_s)
         return (answer.params.item for answer in answers if not answer.is_last)
 
-    def _answers(self, method: str, params: Mapping[str, object], timeout_s: float) -> Iterator[_Answer]:
+    def _answers(self, method: str, params: Mapping[str, object], timeout_s: float, via: str = "") -> Iterator[_Answer]:
         """All that comes for one request."""
         is_over = False
         try:
-            self._request(method, params)
+            self._request(method, params, via)
             while not is_over:
                 answer = _parsed(self._line(timeout_s))
                 is_over = answer.is_last
@@ -118,9 +125,10 @@ class Connection:
             return False
         return True
 
-    def _request(self, method: str, params: Mapping[str, object]) -> None:
+    def _request(self, method: str, params: Mapping[str, object], via: str) -> None:
         self._last_id += 1
         request = {"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params}
+        request |= {"via": via} if via else {}
         line = to_json(request).encode("ascii") + b"\n"
         if len(line) > LINE_LIMIT_BYTES:
             raise UsageError(f"{method}: its parameters are longer than {LINE_LIMIT_BYTES} bytes: ask for less at once")
@@ -149,10 +157,11 @@ def call(
     params: Mapping[str, object] | None = None,
     *,
     timeout_s: float = 5.0,
+    via: str = "",
 ) -> object:
     """Connect, call one method, close. Raises what `Connection` and `Connection.call` raise."""
     with Connection(socket_path, timeout_s=timeout_s) as connection:
-        return connection.call(method, params, timeout_s=timeout_s)
+        return connection.call(method, params, timeout_s=timeout_s, via=via)
 
 
 class _Params(Struct, frozen=True):

@@ -45,9 +45,10 @@ class AuditLog:
         if Audience.AUDIT in events.audience_of(fact):
             self._append({"at": clock.iso(clock.wall()), "event": fact.name, **fact.fields})
 
-    def note(self, peer: Peer, method: str, params: object, failed: str | None) -> None:
-        """failed: the sentence with which it was refused, or None."""
+    def note(self, peer: Peer, method: str, params: object, failed: str | None, *, via: str = "") -> None:
+        """failed: the sentence with which it was refused, or None. via: in whose name the peer asked."""
         who: dict[str, object] = {"user": peer.user, "uid": peer.uid, "pid": peer.pid}
+        who |= {"via": via} if via else {}
         self._append({"at": clock.iso(clock.wall()), **who, "method": method, "params": params, "failed": failed})
 
     def _append(self, entry: Mapping[str, object]) -> None:

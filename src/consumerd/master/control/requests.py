@@ -19,6 +19,9 @@ from consumerd.master.control.audit import AuditLog, Peer
 from consumerd.wire.control import FAILED, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR
 from consumerd.wire.method import Method, result_text
 
+LONGEST_VIA = 200
+"""So much is kept of in whose name a client asks."""
+
 READ_IN_S = 10.0
 """How long a client may leave an answer unread."""
 
@@ -34,11 +37,12 @@ class RequestError(ConsumerdError):
 
 
 class Request(msgspec.Struct):
-    """A line of a client's, before anybody has looked for its method."""
+    """A line of a client's, before anybody has looked for its method. via: in whose name it asks, as it says itself."""
 
     id: int | str
     method: Any = None
     params: Any = {}
+    via: str = ""
 
 
 class Responder:
@@ -80,11 +84,13 @@ class Responder:
 
     async def _respond(self, writer: asyncio.StreamWriter, request: Request, method: Method) -> None:
         failed, peer = None, peer_of(writer)
+        via = request.via[:LONGEST_VIA]
+        by = f"{peer.user} ({via})" if via else peer.user
         try:
             if method.is_stream:
-                await _stream(writer, request.id, method.items(self._master, peer.user))
+                await _stream(writer, request.id, method.items(self._master, by))
             else:
-                await _end(writer, request.id, result_text(await method.answer(self._master, peer.user)))
+                await _end(writer, request.id, result_text(await method.answer(self._master, by)))
         except ConsumerdError as error:
             failed = str(error)
             await _fail(writer, request.id, INVALID_PARAMS if isinstance(error, UsageError) else FAILED, failed)
@@ -97,7 +103,7 @@ class Responder:
             await _fail(writer, request.id, FAILED, sentence)
         finally:
             if method.is_act:
-                self._audit.note(peer, method.name, request.params, failed)
+                self._audit.note(peer, method.name, request.params, failed, via=via)
 
 
 def _parsed(line: bytes) -> Request:
