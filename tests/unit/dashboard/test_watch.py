@@ -1,0 +1,94 @@
+"""The master is asked for all browsers together, and no more than it can bear."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from consumerd.dashboard.watch import Watch
+from consumerd.errors import NotRunningError
+from consumerd.testing.clock import ManualClock
+from consumerd.wire.metrics import Metrics
+from consumerd.wire.status import Status
+
+STATUS = Status(
+    version="1",
+    pid=1,
+    config="c",
+    started_at=0.0,
+    state="running",
+    is_healthy=True,
+    problems=[],
+    pools=[],
+    disabled=[],
+    limits=[],
+)
+DEADLINE_S = 10.0
+
+
+class Asked:
+    """A master that answers after so long by the test's clock, or not."""
+
+    def __init__(self, clock: ManualClock, takes_s: float = 0.0) -> None:
+        self.clock = clock
+        self.takes_s = takes_s
+        self.times = 0
+        self.is_away = False
+
+    def __call__(self) -> Metrics:
+        self.times += 1
+        self.clock.advance(self.takes_s)
+        if self.is_away:
+            raise NotRunningError("no master answers")
+        return Metrics(STATUS, [], {})
+
+
+def run(coroutine: Coroutine[Any, Any, None]) -> None:
+    async def limited() -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            await coroutine
+
+    asyncio.run(limited())
+
+
+def test_many_who_look_are_one_question() -> None:
+    async def look() -> None:
+        asked = Asked(ManualClock())
+        watch = Watch(asked, clock=asked.clock)
+        seen = await asyncio.gather(*(watch.fresh() for _ in range(20)))
+        assert asked.times == 1
+        assert {each.number for each in seen} == {1}
+        asked.clock.advance(1.0)
+        assert (await watch.fresh()).number == 2
+
+    run(look())
+
+
+def test_what_was_answered_last_is_kept_with_the_reason_why_nothing_comes() -> None:
+    async def look() -> None:
+        asked = Asked(ManualClock())
+        watch = Watch(asked, clock=asked.clock)
+        before = await watch.fresh()
+        asked.is_away = True
+        asked.clock.advance(1.0)
+        away = await watch.fresh()
+        assert (away.metrics, away.at, away.error) == (before.metrics, before.at, "no master answers")
+        asked.is_away = False
+        asked.clock.advance(1.0)
+        assert (await watch.fresh()).error == ""
+
+    run(look())
+
+
+def test_who_waits_is_told_when_something_is_new() -> None:
+    async def look() -> None:
+        asked = Asked(ManualClock())
+        watch = Watch(asked, clock=asked.clock)
+        waiting = asyncio.create_task(watch.after(0, DEADLINE_S))
+        await asyncio.sleep(0)
+        await watch.fresh()
+        assert (await waiting).number == 1
+        assert (await watch.after(1, 0.0)).number == 1
+
+    run(look())
