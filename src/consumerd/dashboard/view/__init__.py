@@ -1,0 +1,1 @@
+"""How it looks: templates rendered, charts drawn, numbers and texts written."""
