@@ -12,13 +12,14 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from consumerd.config.common_keys import CommonKeys
+from consumerd.config.dashboard import DashboardSettings
 from consumerd.config.keys.breaker import BreakerKeys
 from consumerd.config.keys.coalescing import Coalesce
 from consumerd.config.keys.concurrency import Concurrency
 from consumerd.config.keys.throttle import Throttle
 from consumerd.config.keys.worker_range import WorkerRange
 from consumerd.config.schema import json_schema
-from consumerd.config.shape import DashboardSettings, Entry, LimitNumbers, LimitSettings, LogSettings, Settings
+from consumerd.config.shape import Entry, LimitNumbers, LimitSettings, LogSettings, Settings
 
 DOCS = Path(__file__).parent
 PAGE = DOCS / "configuration.md"

@@ -79,9 +79,12 @@ def test_metrics_and_probes_are_answered(state_dir: Path, tmp_path: Path) -> Non
 def test_a_pool_that_has_failed_is_a_reason_not_to_be_ready(state_dir: Path, tmp_path: Path) -> None:
     port = free_port()
     with serving(tmp_path, state_dir, port, "Missing") as master:
-        found = json.loads(wait_answered(port, "readyz", 503, master))
-        assert not found["is_healthy"]
-        assert "small/missing" in found["problems"][0]
+
+        def told() -> bool:
+            found = json.loads(wait_answered(port, "readyz", 503, master))
+            return "small/missing" in found["problems"][0] and not found["is_healthy"]
+
+        wait_until(told, READY_S, lambda: f"the failed pool is the reason{master.tail()}")
 
 
 def test_what_answers_is_replaced_and_leaves_with_its_master(state_dir: Path, tmp_path: Path) -> None:

@@ -9,18 +9,26 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from consumerd.config.dashboard import token_problems, tokens_as_written
 from consumerd.config.documents import read_document
 from consumerd.config.entries import NAME_RULE, Table, order_problems, read_entry_keys, read_group
 from consumerd.config.plain import Written
 from consumerd.config.problems import Problem, did_you_mean, in_document_order, nearest, raise_problems, shown
 from consumerd.config.secrets import Resolver, has_reference
-from consumerd.config.shape import EMBEDDED, RESERVED, ConsumerSettings, Document, LimitSettings, Settings
+from consumerd.config.shape import (
+    EMBEDDED,
+    RESERVED,
+    ConsumerSettings,
+    Document,
+    LimitSettings,
+    Settings,
+)
 from consumerd.config.tables import Place, read_resolved
 from consumerd.model.identity import is_name, is_unicode
 
 PARKING_RULE = f"'{EMBEDDED}' or a database URL, such as postgresql://user:${{PASSWORD}}@host/database"
 
-_WEB = ("prometheus_client", "starlette", "uvicorn")
+_WEB = ("jinja2", "prometheus_client", "starlette", "uvicorn")
 """What the process imports that answers HTTP."""
 
 _AS_WRITTEN = ("defaults", "on_event")
@@ -121,8 +129,11 @@ def _read_settings(value: object, place: Place, resolver: Resolver) -> Settings:
         place.note(
             "needs the extra `web`: pip install 'consumerd[web]' (from a clone: pip install '.[web]')", "dashboard"
         )
+    for key, sentence in token_problems(settings.dashboard, value.get("dashboard")):
+        place.note(sentence, "dashboard", key)
     limits = {name: _with_database_as_written(limit, value["limits"][name]) for name, limit in settings.limits.items()}
-    return settings.model_copy(update={"parking": parking, "limits": limits})
+    dashboard = settings.dashboard and settings.dashboard.model_copy(update=tokens_as_written(value["dashboard"]))
+    return settings.model_copy(update={"parking": parking, "limits": limits, "dashboard": dashboard})
 
 
 def _with_database_as_written(limit: LimitSettings, written: Table) -> LimitSettings:

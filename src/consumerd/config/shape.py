@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from consumerd.config.common_keys import CommonKeys, PathName
+from consumerd.config.dashboard import DashboardSettings
 from consumerd.config.execution import Execution
 from consumerd.config.sizes import Duration
 from consumerd.config.tables import Place
@@ -190,18 +191,6 @@ class LogSettings(BaseModel):
     )
 
 
-class DashboardSettings(BaseModel):
-    """What answers HTTP."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    listen: str = Field(
-        default="127.0.0.1:9464",
-        pattern=r"^(\[[0-9a-fA-F:.]+\]|[^:\s]+):[0-9]{1,5}$",
-        description="Where it listens: `host:port`. Others than this host may ask where it is no address of loopback.",
-    )
-
-
 class Settings(BaseModel):
     """The table `consumerd`: what belongs to no consumer."""
 
@@ -238,7 +227,8 @@ class Settings(BaseModel):
     )
     dashboard: DashboardSettings | None = Field(
         default=None,
-        description="A table: [metrics](metrics.md) and probes over HTTP, by a process of its own. Left out: none.",
+        description="A table: [a page](dashboard.md), [metrics](metrics.md) and probes over HTTP, by a process of its "
+        "own. Left out: none.",
     )
     log: LogSettings = Field(default=LogSettings(), description="How the log is written.")
     defaults: dict[str, Any] = Field(  # keys of `configs`, any plain value

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import socket
 import sys
-import threading
 from contextlib import closing
 from pathlib import Path
 
 from consumerd import events
-from consumerd.errors import ConsumerdError, MissingExtraError, UsageError
+from consumerd.config.dashboard import DashboardSettings
+from consumerd.errors import ConsumerdError, MissingExtraError
 from consumerd.events.facts import Fact
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.channel import Channel
 from consumerd.wire.inherited import first_message, ignore_signals, inherited_channel
 from consumerd.wire.messages import Reported, ServeDashboard
-
-BACKLOG = 64
-LEAVES_IN_S = 1.0
 
 
 def main(arguments: list[str]) -> int:
@@ -38,34 +34,18 @@ def main(arguments: list[str]) -> int:
 def serve(asked: ServeDashboard, channel: Channel) -> None:
     """Answer in a thread, for as long as the channel says nothing. UsageError where nothing can be answered."""
     try:
-        import uvicorn
-
-        from consumerd.dashboard.app import make_app
+        from consumerd.dashboard.master import Master
+        from consumerd.dashboard.memory import Memory
+        from consumerd.dashboard.serving import access_of, listening_at, serving
     except ImportError as error:
         raise MissingExtraError("To answer HTTP ([consumerd.dashboard])", "web") from error
-    listening = _listening(asked.listen)
-    app = make_app(StateDirectory(Path(asked.state_dir)).control_socket)
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", server_header=False, timeout_graceful_shutdown=1
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="http", daemon=True)
-    thread.start()
-    _tell(channel, events.dashboard_ready(listen=asked.listen))
-    channel.receive()
-    server.should_exit = True
-    thread.join(LEAVES_IN_S)
-
-
-def _listening(listen: str) -> socket.socket:
-    host, _, port = listen.rpartition(":")
-    try:
-        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, _, _, _, address = found[0]
-        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
-    except (OSError, OverflowError) as error:
-        advice = "choose another in [consumerd.dashboard]"
-        raise UsageError(f"nobody can listen at {listen} ({getattr(error, 'strerror', error)}): {advice}") from error
+    settings, directory = DashboardSettings.model_validate_json(asked.settings), Path(asked.directory)
+    access = access_of(settings, directory)
+    listening = listening_at(settings.listen)
+    master = Master(StateDirectory(Path(asked.state_dir)).control_socket)
+    with serving(settings, access, master, Memory(), listening):
+        _tell(channel, events.dashboard_ready(listen=settings.listen))
+        channel.receive()
 
 
 def _tell(channel: Channel, fact: Fact) -> None:

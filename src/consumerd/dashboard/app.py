@@ -1,68 +1,87 @@
-"""What is answered over HTTP: metrics, and whether the master lives and is healthy."""
+"""What is answered over HTTP: the page, metrics, and whether the master lives and is healthy."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+import asyncio
+import sys
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from consumerd.clock import monotonic
+from consumerd.dashboard.access.sessions import Access
+from consumerd.dashboard.master import Master
+from consumerd.dashboard.memory import Follower, Memory
+from consumerd.dashboard.site import Site
+from consumerd.dashboard.watch import Watch
 from consumerd.errors import ConsumerdError
 from consumerd.metrics.exposition import CONTENT_TYPE, text
-from consumerd.wire.control import call
-from consumerd.wire.method import read_answer
 from consumerd.wire.metrics import Metrics
-from consumerd.wire.status import ask_status
-
-FRESH_S = 1.0
-"""Whoever asks within so long gets the same answer: nobody who asks often is a load to the master."""
-
-ANSWERS_IN_S = 5.0
 
 
-def make_app(control_socket: Path) -> Starlette:
-    """Asks the master at this socket."""
-    metrics = Fresh(lambda: read_answer(call(control_socket, "metrics", timeout_s=ANSWERS_IN_S), Metrics, "metrics"))
-    status = Fresh(lambda: ask_status(control_socket))
+@dataclass(frozen=True)
+class Reached:
+    """Who is answered. names: of this host, for browsers. is_local: only this machine reaches it."""
 
-    def show_metrics(request: Request) -> Response:
-        return Response(text(metrics.now()), media_type=CONTENT_TYPE)
+    access: Access
+    names: tuple[str, ...]
+    is_local: bool
 
-    def is_alive(request: Request) -> Response:
-        return JSONResponse({"pid": status.now().pid})
 
-    def is_healthy(request: Request) -> Response:
-        found = status.now()
+def make_app(master: Master, memory: Memory, reached: Reached) -> Starlette:
+    """Asks this master as long as it lives."""
+    watch = Watch(master.metrics, memory.note)
+    site = Site(master, watch, memory, reached.access, names=reached.names, is_local=reached.is_local)
+
+    @asynccontextmanager
+    async def watching(app: Starlette) -> AsyncIterator[None]:
+        Follower(master.control_socket, memory).start()
+        task = asyncio.create_task(watch.run())
+        yield
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    routes = [*site.routes(), *probes(watch)]
+    return Starlette(
+        routes=routes, exception_handlers={ConsumerdError: _unanswered, Exception: _failed}, lifespan=watching
+    )
+
+
+def probes(watch: Watch) -> list[Route]:
+    """What programs ask: nobody signs in, and nothing of tasks is told."""
+
+    async def answered() -> Metrics:
+        seen = await watch.fresh()
+        if seen.error or seen.metrics is None:
+            raise ConsumerdError(seen.error)
+        return seen.metrics
+
+    async def show_metrics(request: Request) -> Response:
+        metrics = await answered()
+        return Response(await asyncio.to_thread(text, metrics), media_type=CONTENT_TYPE)
+
+    async def is_alive(request: Request) -> Response:
+        return JSONResponse({"pid": (await answered()).status.pid})
+
+    async def is_healthy(request: Request) -> Response:
+        found = (await answered()).status
         body = {"is_healthy": found.is_healthy, "state": found.state, "problems": found.problems}
         return JSONResponse(body, status_code=200 if found.is_healthy else 503)
 
-    routes = [Route("/metrics", show_metrics), Route("/livez", is_alive), Route("/readyz", is_healthy)]
-    return Starlette(routes=routes, exception_handlers={ConsumerdError: _unanswered})
+    return [Route("/metrics", show_metrics), Route("/livez", is_alive), Route("/readyz", is_healthy)]
 
 
-def _unanswered(request: Request, error: Exception) -> Response:
+async def _unanswered(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, status_code=503)
 
 
-class Fresh:
-    """What the master answered last, asked anew once it is not fresh any more; by one thread at a time."""
-
-    def __init__(self, ask: Callable[[], Any]) -> None:
-        self._ask = ask
-        self._turn = threading.Lock()
-        self._answered: Any = None
-        self._until = 0.0
-
-    def now(self) -> Any:
-        """Raises what the question raises."""
-        with self._turn:
-            if monotonic() >= self._until:
-                self._answered = self._ask()
-                self._until = monotonic() + FRESH_S
-            return self._answered
+async def _failed(request: Request, error: Exception) -> Response:
+    """A bug of ours, which the log has."""
+    sys.stderr.write("".join(traceback.format_exception(error)))
+    return Response("an error of consumerd's, which its log has\n", 500, media_type="text/plain")

@@ -28,11 +28,12 @@ def limits_helper(tools: Tools, children: Children, document: Document, state_di
     return KeptChild(LIMITS_HELPER, tools.launcher, children, tools.emit, ask, events.limits_helper_ended)
 
 
-def dashboard(tools: Tools, children: Children, state_dir: StateDirectory) -> KeptChild:
+def dashboard(tools: Tools, children: Children, document: Document, state_dir: StateDirectory) -> KeptChild:
     """What answers HTTP. It asks the master as everybody does, by the control socket."""
 
     def ask(settings: Settings) -> tuple[ServeDashboard, tuple[int, ...]]:
         assert settings.dashboard is not None
-        return ServeDashboard(settings.dashboard.listen, str(state_dir.path)), ()
+        own = settings.dashboard.model_dump_json()
+        return ServeDashboard(own, str(document.directory), str(state_dir.path)), ()
 
     return KeptChild(DASHBOARD, tools.launcher, children, tools.emit, ask, events.dashboard_ended)

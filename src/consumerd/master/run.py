@@ -111,7 +111,7 @@ class _Master:
         self._tools = _tools(document, self._state_dir, self._reporting, launcher, self._woken.set)
         self._children = Children(launcher, self._tools.stderr)
         self._limits_helper = limits_helper(self._tools, self._children, document, self._state_dir)
-        self._dashboard = dashboard(self._tools, self._children, self._state_dir)
+        self._dashboard = dashboard(self._tools, self._children, document, self._state_dir)
         self._limits = Limits(self._tools.holders.table, document.settings, self._limits_helper.want)
         make_entry = _entries(self._state_dir)
         enabled = (consumer for consumer in document.consumers if consumer.common.enabled)

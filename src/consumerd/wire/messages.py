@@ -241,9 +241,10 @@ class HelpLimits(Message, frozen=True):
 
 
 class ServeDashboard(Message, frozen=True):
-    """master → dashboard: the first message, as `Serve`. listen: `host:port`."""
+    """master → dashboard: the first message, as `Serve`. settings: of `[consumerd.dashboard]`, as JSON."""
 
-    listen: str
+    settings: str
+    directory: str
     state_dir: str
 
 

@@ -1,0 +1,92 @@
+"""Who is answered: by which name, from which page, signed in as whom."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from consumerd.dashboard.access.origin import comes_from_us, is_ours
+from consumerd.dashboard.access.sessions import Access, Role, Session
+from consumerd.dashboard.page import Context
+from consumerd.dashboard.view.rendering import Renderer
+
+COOKIE = "consumerd"
+HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+UNREACHED = (
+    "others than this host may look once there is a token: set operator_token or read_only_token in "
+    "[consumerd.dashboard], and start the master anew"
+)
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Lets requests through to those who answer.
+
+    names: of this host, beside its addresses. is_local: only this machine reaches it.
+    """
+
+    access: Access
+    renderer: Renderer
+    names: tuple[str, ...]
+    is_local: bool
+
+    def guarded(self, answer: Answer, role: Role = Role.READ_ONLY) -> Answer:
+        """`answer` for those of this role or a higher one; a sentence for others."""
+
+        async def answered(request: Request) -> Response:
+            response = self._refused(request, role) or await answer(request)
+            response.headers.update({name: value for name, value in HEADERS.items() if name not in response.headers})
+            return response
+
+        return answered
+
+    def session(self, request: Request) -> Session:
+        """Of whoever asks."""
+        return self.access.session(request.cookies.get(COOKIE, ""))
+
+    def refusal(self, request: Request, status: int, sentence: str) -> Response:
+        """A page that says why there is no other."""
+        context: Context = {
+            "page": None,
+            "role": self.session(request).role,
+            "seen": None,
+            "sentence": sentence,
+            "query": {},
+        }
+        rendered = self.renderer.render("refused.html", context)
+        html = self.renderer.for_session(rendered.html, self.session(request))
+        return Response(html, status, headers=HEADERS, media_type="text/html")
+
+    def _refused(self, request: Request, role: Role) -> Response | None:
+        host = request.headers.get("host", "")
+        if not is_ours(host, self.names):
+            sentence = f"{host[:200]!r} is no name of this page: add it to hosts in [consumerd.dashboard]"
+            return self.refusal(request, 421, sentence)
+        if request.method == "POST" and not comes_from_us(request.headers.get("origin"), host):
+            return self.refusal(request, 403, "no page of this host has sent this: open the page, and do it there")
+        if self.session(request).role < role:
+            return self._not_allowed(request, role)
+        return None
+
+    def _not_allowed(self, request: Request, role: Role) -> Response:
+        if not self.is_local and not self.access.has_tokens:
+            return self.refusal(request, 403, UNREACHED)
+        if self.session(request).role is not Role.NOBODY or not self.access.has_tokens:
+            return self.refusal(request, 403, f"this is for somebody who has signed in as {role.text}")
+        if request.method == "GET" and not request.url.path.startswith("/live"):
+            return RedirectResponse("/sign-in", 303)
+        return self.refusal(request, 401, "you are not signed in any more")

@@ -1,0 +1,110 @@
+"""What came before: figures over time, and the last events of the master. It outlives the looks of all browsers."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from consumerd import events
+from consumerd.clock import SYSTEM_CLOCK
+from consumerd.dashboard.history import History
+from consumerd.dashboard.view.charts import Mark
+from consumerd.errors import ConsumerdError
+from consumerd.events.facts import Event
+from consumerd.verbs.events import Events
+from consumerd.wire.control import Connection
+from consumerd.wire.metrics import Metrics
+
+KEPT = 1_000
+MOST_MARKS = 400
+AGAIN_S = 2.0
+
+Item = Mapping[str, Any]  # an event as JSON brought it
+
+Told = Callable[[Item], str]
+
+MARKED: Mapping[Event[Any], tuple[str, Told]] = {
+    events.master_started: ("deploy", lambda item: "the master started"),
+    events.configuration_reloaded: (
+        "deploy",
+        lambda item: f"reload: {', '.join(item['changes'])}",
+    ),
+    events.pool_restarting: ("deploy", lambda item: "restart of all workers"),
+    events.pool_scaled: ("scale", lambda item: f"{item['workers']} workers wanted"),
+    events.pool_paused: ("scale", lambda item: "paused"),
+    events.pool_resumed: ("scale", lambda item: "resumed"),
+    events.worker_ended: ("end", lambda item: f"worker {item.get('worker_id')} ended: {item.get('end')}"),
+}
+"""The events that a chart marks: how, and with which words."""
+
+_MARKED = {event.name: found for event, found in MARKED.items()}
+
+
+class Memory:
+    """hour, day: of each pool; day: only with a file. items: the last events, the newest last."""
+
+    def __init__(self, day: History | None = None) -> None:
+        self.hour = History(10.0, 360)
+        self.day = day
+        self.items: deque[Item] = deque(maxlen=KEPT)
+        self._marks: deque[tuple[str, Mark]] = deque(maxlen=MOST_MARKS)
+
+    def note(self, metrics: Metrics, at: float) -> None:
+        """What the master has answered."""
+        of_pools = {pool.name: pool for pool in metrics.pools}
+        for history in filter(None, (self.hour, self.day)):
+            for pool in metrics.status.pools:
+                if pool.name in of_pools:
+                    history.note(pool, of_pools[pool.name], at)
+            history.keep_only(set(of_pools))
+
+    def note_item(self, item: Item) -> None:
+        """An event of the master's."""
+        self.items.append(item)
+        name = item["event"]
+        if name in _MARKED and not (name == events.worker_ended.name and item["level"] == "info"):
+            kind, tell = _MARKED[name]
+            at = datetime.fromisoformat(item["timestamp"]).timestamp()
+            self._marks.append((str(item.get("consumer") or ""), Mark(at, tell(item), kind)))
+
+    def marks(self, consumer: str) -> list[Mark]:
+        """What happened to a pool, and to all."""
+        return [mark for whose, mark in tuple(self._marks) if whose in ("", consumer)]
+
+
+class Follower:
+    """Follows the master's events in a thread of its own, for as long as the process lives."""
+
+    def __init__(self, control_socket: Path, memory: Memory) -> None:
+        self._socket = control_socket
+        self._memory = memory
+        self._known: deque[Item] = deque(maxlen=KEPT)
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="events", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                with Connection(self._socket) as connection:
+                    for item in self._new(connection):
+                        self._memory.note_item(item)
+            except ConsumerdError:
+                pass  # the page says that the master does not answer
+            SYSTEM_CLOCK.sleep(AGAIN_S)
+
+    def _new(self, connection: Connection) -> Iterator[Item]:
+        """What has not been seen: after a break the master tells the last ones again."""
+        known = {_identity(item) for item in self._memory.items}
+        for item in connection.follow(Events.name, Events(recent=KEPT).parameters()):
+            assert isinstance(item, dict)
+            if not known or _identity(item) not in known:
+                yield item
+
+
+def _identity(item: Item) -> tuple[object, ...]:
+    return tuple(str(item.get(key)) for key in ("timestamp", "event", "consumer", "worker_id", "pid", "line"))

@@ -1,0 +1,70 @@
+"""What a page is made of: a path, what it shows, and its template. Each has a file in `dashboard/pages`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from consumerd.cli.verb import Verb
+from consumerd.dashboard.access.sessions import Role
+from consumerd.dashboard.memory import Memory
+from consumerd.dashboard.watch import Seen
+from consumerd.errors import ConsumerdError
+from consumerd.wire.method import Method
+
+Context = Mapping[str, Any]  # what a template is given
+
+
+class NotThereError(ConsumerdError):
+    """What a page is asked to show is not there; the message says so."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A look at a page.
+
+    parameters: of its path; query: what stands behind `?`.
+    seen: what the master said last, which all browsers share; memory: what came before.
+    answer: what the master answers to this page alone. It blocks, and raises what `wire.control.call` raises.
+    """
+
+    seen: Seen
+    memory: Memory
+    role: Role
+    answer: Callable[[Method], Any]
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Page:
+    """One question, and its answer as a page.
+
+    path: as Starlette has it, `/pools/{group}/{name}`.
+    title: in the navigation and of the window. is_listed: whether the navigation has it.
+    template: a file in `dashboard/templates`, which extends `frame.html`. What stands in
+    `{% call live("id") %}…{% endcall %}` is sent again when it has changed; such elements are not within each other.
+    show: what the template is given. It runs in a thread, and may ask the master. NotThereError where there is nothing
+    to show.
+    """
+
+    path: str
+    title: str
+    template: str
+    show: Callable[[Visit], Context]
+    is_listed: bool = False
+
+
+Form = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Act:
+    """Something that an operator may do: what a form to `/acts/NAME` asks of the master.
+
+    verb: from the fields of the form. UsageError where they are wrong.
+    """
+
+    name: str
+    verb: Callable[[Form], Verb]

@@ -1,0 +1,112 @@
+"""Is it healthy? What is behind? What has changed lately?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from consumerd import events
+from consumerd.dashboard.history import Figure, known, lag_s, lag_tasks
+from consumerd.dashboard.page import Act, Context, Form, Page, Visit
+from consumerd.verbs.pause import Pause, Resume
+from consumerd.wire.status import PoolStatus
+
+SPARK_STEPS = 60
+"""Sparklines show ten minutes."""
+
+LATELY = 8
+QUIET = frozenset({"stderr", events.control_refused.name, events.dashboard_ready.name})
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A pool in the table. rates, lags: of the last ten minutes; rate, failed: of the last look."""
+
+    pool: PoolStatus
+    path: str
+    rate: float
+    failed: float
+    lag_tasks: float
+    lag_s: float
+    rates: list[float]
+    lags: list[float]
+
+    @property
+    def condition(self) -> str:
+        """The word by which it is coloured."""
+        if self.pool.problems:
+            return "bad"
+        return "held" if self.pool.is_paused or self.pool.throttled else "good"
+
+    @property
+    def state(self) -> str:
+        held = "paused" if self.pool.is_paused else "throttled" if self.pool.throttled else ""
+        return held or self.pool.state
+
+
+def show(visit: Visit) -> Context:
+    """What the template is given."""
+    seen = visit.seen
+    if seen.metrics is None:
+        return {"rows": [], "status": None, "lately": [], "totals": None}
+    status = seen.metrics.status
+    rows = list(_rows(visit))
+    return {"rows": rows, "status": status, "lately": list(lately(visit)), "totals": _totals(rows)}
+
+
+def _rows(visit: Visit) -> Iterator[Row]:
+    seen, hour = visit.seen, visit.memory.hour
+    assert seen.metrics is not None
+    before = {pool.name: pool for pool in seen.before.status.pools} if seen.before is not None else {}
+    for pool in seen.metrics.status.pools:
+        yield Row(
+            pool=pool,
+            path=f"/pools/{pool.name}",
+            rate=_risen(pool, before.get(pool.name), "handled", seen.apart_s),
+            failed=_risen(pool, before.get(pool.name), "failed", seen.apart_s),
+            lag_tasks=lag_tasks(pool),
+            lag_s=lag_s(pool),
+            rates=hour.values(pool.name, Figure.RATE, seen.at, SPARK_STEPS),
+            lags=hour.values(pool.name, Figure.LAG_TASKS, seen.at, SPARK_STEPS),
+        )
+
+
+def _risen(now: PoolStatus, before: PoolStatus | None, count: str, apart_s: float) -> float:
+    """By how much a counter rises in a second; unknown where the master has started anew meanwhile."""
+    if before is None or apart_s <= 0 or (risen := getattr(now, count) - getattr(before, count)) < 0:
+        return float("nan")
+    return float(risen / apart_s)
+
+
+def _totals(rows: list[Row]) -> Mapping[str, float]:
+    pools = [row.pool for row in rows]
+    parked = [pool.parked_now for pool in pools if pool.parked_now is not None]
+    return {
+        "rate": sum(known([row.rate for row in rows])),
+        "failed": sum(known([row.failed for row in rows])),
+        "lag_tasks": sum(known([row.lag_tasks for row in rows])),
+        "lag_s": max(known([row.lag_s for row in rows]), default=0.0),
+        "dead": sum(counts.dead for counts in parked),
+        "waiting": sum(counts.waiting for counts in parked),
+        "running": sum(pool.workers_running for pool in pools),
+        "wanted": sum(pool.workers_wanted for pool in pools),
+    }
+
+
+def lately(visit: Visit, most: int = LATELY) -> Iterator[Mapping[str, Any]]:  # events, as JSON brought them
+    """What has happened last that somebody may want to know, the newest first."""
+    items = (item for item in reversed(tuple(visit.memory.items)) if item["event"] not in QUIET)
+    return islice((item for item in items if item["level"] != "debug"), most)
+
+
+def _target(form: Form) -> str:
+    return form.get("target", "")
+
+
+PAGE = Page("/", "Overview", "overview.html", show, is_listed=True)
+ACTS = (
+    Act("pause", lambda form: Pause(_target(form))),
+    Act("resume", lambda form: Resume(_target(form))),
+)

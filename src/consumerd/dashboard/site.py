@@ -1,0 +1,177 @@
+"""What people see over HTTP: pages, their changes, what their forms ask, signing in and out."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from consumerd.dashboard.access.guard import COOKIE, Answer, Guard
+from consumerd.dashboard.access.sessions import Access, GuessedTooOftenError, Role
+from consumerd.dashboard.assets import Assets
+from consumerd.dashboard.live import Live, Wanted
+from consumerd.dashboard.master import Master
+from consumerd.dashboard.memory import Memory
+from consumerd.dashboard.page import Act, NotThereError, Page
+from consumerd.dashboard.pages import ACTS, PAGES
+from consumerd.dashboard.view.rendering import Renderer
+from consumerd.dashboard.watch import Watch
+from consumerd.errors import ConsumerdError
+
+LARGEST_FORM_BYTES = 4_000_000
+MOST_STREAMS = 100
+NO_CSRF = "this form is not of your session: open the page again"
+
+
+class Site:
+    """The parts that answer browsers. In the event loop's thread."""
+
+    def __init__(
+        self, master: Master, watch: Watch, memory: Memory, access: Access, *, names: tuple[str, ...], is_local: bool
+    ) -> None:
+        """names: of this host, for browsers. is_local: only this machine reaches it."""
+        self._master = master
+        self._access = access
+        self._assets = Assets()
+        listed = [page for page in PAGES if page.is_listed]
+        self._renderer = Renderer(self._assets.addresses, listed, has_tokens=access.has_tokens)
+        self._live = Live(watch, memory, self._renderer, master)
+        self._guard = Guard(access, self._renderer, names, is_local)
+
+    def routes(self) -> list[Route]:
+        """All of it."""
+        guarded = self._guard.guarded
+        pages = [Route(page.path, guarded(self._page(page))) for page in PAGES]
+        changes = [Route(f"/live{page.path}", guarded(self._changes(page))) for page in PAGES]
+        acts = [Route(f"/acts/{act.name}", guarded(self._act(act), Role.OPERATOR), methods=["POST"]) for act in ACTS]
+        signing = [
+            Route("/sign-in", guarded(self._show_sign_in, Role.NOBODY)),
+            Route("/sign-in", guarded(self._sign_in, Role.NOBODY), methods=["POST"]),
+            Route("/sign-out", guarded(self._sign_out, Role.NOBODY), methods=["POST"]),
+        ]
+        return [*pages, *changes, *acts, *signing, Route("/static/{name}", self._assets.answer)]
+
+    def _page(self, page: Page) -> Answer:
+        async def answer(request: Request) -> Response:
+            session = self._guard.session(request)
+            try:
+                rendered = await self._live.page(_wanted(page, request, session.role))
+            except NotThereError as error:
+                return self._guard.refusal(request, 404, str(error))
+            except ConsumerdError as error:
+                return self._guard.refusal(request, 503, str(error))
+            html = self._renderer.for_session(rendered.html, session)
+            told, session.told = session.told, []
+            return Response(self._renderer.telling(html, told), media_type="text/html")
+
+        return answer
+
+    def _changes(self, page: Page) -> Answer:
+        async def answer(request: Request) -> Response:
+            if self._live.streams >= MOST_STREAMS:
+                return self._guard.refusal(request, 503, f"{MOST_STREAMS} look already: close one of their pages")
+            session = self._guard.session(request)
+            wanted = _wanted(page, request, session.role)
+            changes = self._live.changes(wanted, lambda: self._guard.session(request) is session)
+            events = (self._renderer.for_session(event, session) async for event in changes)
+            return StreamingResponse(events, media_type="text/event-stream")
+
+        return answer
+
+    def _act(self, act: Act) -> Answer:
+        async def answer(request: Request) -> Response:
+            session = self._guard.session(request)
+            form = await _form(request)
+            if form is None or not hmac.compare_digest(form.get("csrf", "").encode(), session.csrf.encode()):
+                return self._guard.refusal(request, 403, NO_CSRF)
+            told = await asyncio.to_thread(self._told, act, form, f"{session.role.text} at {_address(request)}")
+            if request.headers.get("accept") == "application/json":
+                return JSONResponse({"told": told})
+            session.told = told
+            return RedirectResponse(_back(form.get("back", "")), 303)
+
+        return answer
+
+    def _told(self, act: Act, form: Mapping[str, str], via: str) -> list[tuple[str, str]]:
+        """What became of it, in sentences: `good` or `bad`."""
+        try:
+            verb = act.verb(form)
+            return [("good", line) for line in verb.lines(self._master.answer(verb, via))]
+        except ConsumerdError as error:
+            return [("bad", str(error))]
+
+    # Signing in
+
+    async def _show_sign_in(self, request: Request) -> Response:
+        if (key := request.query_params.get("key")) is not None:
+            cookie = self._access.sign_in_once(key)
+            if cookie is not None:
+                return _signed_in(request, cookie)
+            return self._sign_in_page(request, "this link was used before, or is of another run: ask for a new one")
+        return self._sign_in_page(request, "")
+
+    async def _sign_in(self, request: Request) -> Response:
+        form = await _form(request) or {}
+        try:
+            cookie = self._access.sign_in(form.get("token", ""), _address(request))
+        except GuessedTooOftenError as error:
+            response = self._sign_in_page(request, str(error), 429)
+            response.headers["retry-after"] = str(int(error.wait_s) + 1)
+            return response
+        if cookie is None:
+            return self._sign_in_page(request, "this is no token of this page", 401)
+        return _signed_in(request, cookie)
+
+    async def _sign_out(self, request: Request) -> Response:
+        self._access.sign_out(request.cookies.get(COOKIE, ""))
+        response = RedirectResponse("/sign-in" if self._access.has_tokens else "/", 303)
+        response.delete_cookie(COOKIE)
+        return response
+
+    def _sign_in_page(self, request: Request, problem: str, status: int = 200) -> Response:
+        session = self._guard.session(request)
+        context: dict[str, object] = {"page": None, "role": session.role, "seen": None, "problem": problem}
+        html = self._renderer.render("sign_in.html", context).html
+        return Response(self._renderer.for_session(html, session), status, media_type="text/html")
+
+
+def _wanted(page: Page, request: Request, role: Role) -> Wanted:
+    parameters, query = request.path_params, request.query_params
+    return Wanted(page, role, tuple(sorted(parameters.items())), tuple(sorted(query.items())))
+
+
+def _signed_in(request: Request, cookie: str) -> Response:
+    response = RedirectResponse("/", 303)
+    is_secure = request.url.scheme == "https" or request.headers.get("origin", "").startswith("https:")
+    response.set_cookie(COOKIE, cookie, secure=is_secure, httponly=True, samesite="strict")
+    return response
+
+
+def _address(request: Request) -> str:
+    return "nowhere" if request.client is None else request.client.host
+
+
+def _back(path: str) -> str:
+    """Where to go after a form; never to another host."""
+    is_own = path.startswith("/") and not path.startswith(("//", "/\\")) and not urlsplit(path).netloc
+    return path if is_own and path.isprintable() else "/"
+
+
+async def _form(request: Request) -> dict[str, str] | None:
+    """The fields of a form, or None where it is none, or too long."""
+    if request.headers.get("content-type", "").partition(";")[0] != "application/x-www-form-urlencoded":
+        return None
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > LARGEST_FORM_BYTES:
+            return None
+    try:
+        return dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body)))
+    except ValueError:
+        return None

@@ -1,0 +1,206 @@
+"""The page over HTTP, as programs see it: who may look and act, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping
+from email.message import Message
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from integration.scenarios.running import READY_S, Running, environment, running
+from integration.scenarios.small_masters import entry, pool, wait_running
+from integration.test_dashboard import free_port
+from servers.waiting import wait_until
+
+OPERATOR, LOOKER = "a token to act with", "a token to look with"
+
+
+class Answered(NamedTuple):
+    status: int
+    body: str
+    headers: Message
+
+
+class Browser:
+    """Asks as a browser does: with a cookie, and with where a form comes from."""
+
+    def __init__(self, port: int) -> None:
+        self.host = f"127.0.0.1:{port}"
+        self.cookie = ""
+
+    def ask(self, path: str, form: Mapping[str, str] | None = None, **headers: str) -> Answered:
+        """Redirects are not followed."""
+        own = {"Cookie": self.cookie} | ({} if form is None else {"Origin": f"http://{self.host}"})
+        given = {name.capitalize(): value for name, value in headers.items()}
+        data = None if form is None else urllib.parse.urlencode(form).encode()
+        request = urllib.request.Request(f"http://{self.host}{path}", data, {**own, **given})
+        try:
+            with _OPENER.open(request, timeout=READY_S) as answer:
+                return Answered(answer.status, answer.read().decode(), answer.headers)
+        except urllib.error.HTTPError as refused:
+            return Answered(refused.code, refused.read().decode(), refused.headers)
+        except OSError as error:
+            return Answered(0, str(error), Message())
+
+    def sign_in(self, token: str) -> None:
+        answered = self.ask("/sign-in", {"token": token})
+        assert answered.status == 303, answered.body
+        self.cookie = answered.headers["set-cookie"].partition(";")[0]
+
+    def csrf(self) -> str:
+        """The secret of this session's forms."""
+        found = re.search(r'name="csrf" value="([^"]+)"', self.ask("/").body)
+        assert found
+        return found[1]
+
+
+class _Unfollowed(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *args: Any, **keywords: Any) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_Unfollowed)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, int]]:
+    """A master with a page, for all tests of this file."""
+    directory, port = tmp_path_factory.mktemp("page"), free_port()
+    (directory / "look.token").write_text(LOOKER)
+    settings = {
+        "listen": f"127.0.0.1:{port}",
+        "operator_token": "${OPERATOR_TOKEN}",
+        "read_only_token": "file:look.token",
+        "hosts": ["consumers.example.org"],
+    }
+    config = directory / "config.json"
+    config.write_text(
+        json.dumps({"small": [entry("Counting")], "consumerd": {"stop_timeout": 2, "dashboard": settings}})
+    )
+    env = environment(OPERATOR_TOKEN=OPERATOR)
+    with running(str(config), state_dir=directory / "state", log=directory / "log", env=env) as master:
+        wait_running(master, 1)
+        wait_until(lambda: Browser(port).ask("/livez").status == 200, READY_S, lambda: f"it answers{master.tail()}")
+        yield master, port
+
+
+def test_who_has_not_signed_in_sees_nothing(served: tuple[Running, int]) -> None:
+    browser = Browser(served[1])
+    answered = browser.ask("/")
+    assert (answered.status, answered.headers["location"]) == (303, "/sign-in")
+    assert browser.ask("/live/").status == 401
+    assert browser.ask("/acts/pause", {"target": "small"}).status == 401
+    assert browser.ask("/sign-in", {"token": "wrong"}).status == 401
+
+
+def test_every_answer_says_what_a_browser_may_not_do(served: tuple[Running, int]) -> None:
+    browser = Browser(served[1])
+    browser.sign_in(LOOKER)
+    for path in ("/", "/sign-in"):
+        answered = browser.ask(path)
+        assert answered.status == 200, answered.body
+        headers = answered.headers
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["cache-control"] == "no-store"
+        assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_cookie_is_kept_from_scripts_and_other_hosts(served: tuple[Running, int]) -> None:
+    browser = Browser(served[1])
+    plain = browser.ask("/sign-in", {"token": OPERATOR}).headers["set-cookie"]
+    assert {"HttpOnly", "SameSite=strict"} <= set(plain.split("; "))
+    proxied = browser.ask("/sign-in", {"token": OPERATOR}, **{"x-forwarded-proto": "https"}).headers["set-cookie"]
+    assert "Secure" in proxied.split("; ")
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:9464", "", "localhost.evil.example"])
+def test_another_name_is_refused(served: tuple[Running, int], host: str) -> None:
+    browser = Browser(served[1])
+    browser.sign_in(OPERATOR)
+    assert browser.ask("/", host=host).status in (400, 421)
+
+
+def test_our_names_are_answered(served: tuple[Running, int]) -> None:
+    browser = Browser(served[1])
+    browser.sign_in(OPERATOR)
+    assert browser.ask("/", host="consumers.example.org").status == 200
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1:1"])
+def test_a_form_of_another_page_is_refused(served: tuple[Running, int], origin: str) -> None:
+    browser = Browser(served[1])
+    browser.sign_in(OPERATOR)
+    assert browser.ask("/acts/pause", {"target": "small", "csrf": browser.csrf()}, origin=origin).status == 403
+    assert not pool(served[0], "counting")["is_paused"]
+
+
+def test_a_form_without_its_secret_is_refused_and_so_is_who_may_only_look(served: tuple[Running, int]) -> None:
+    operator, looker = Browser(served[1]), Browser(served[1])
+    operator.sign_in(OPERATOR)
+    looker.sign_in(LOOKER)
+    assert operator.ask("/acts/pause", {"target": "small"}).status == 403
+    assert operator.ask("/acts/pause", {"target": "small", "csrf": "wrong"}).status == 403
+    assert looker.ask("/acts/pause", {"target": "small", "csrf": operator.csrf()}).status == 403
+    assert not pool(served[0], "counting")["is_paused"]
+
+
+def test_an_operator_acts_and_that_is_kept_in_the_audit_log(served: tuple[Running, int]) -> None:
+    master, port = served
+    browser = Browser(port)
+    browser.sign_in(OPERATOR)
+    form = {"target": "small/counting", "csrf": browser.csrf(), "back": "//evil.example/"}
+    answered = browser.ask("/acts/pause", form)
+    assert (answered.status, answered.headers["location"]) == (303, "/")
+    assert "small/counting: paused" in browser.ask("/").body
+    assert "small/counting: paused" not in browser.ask("/").body
+    assert pool(master, "counting")["paused"]["by"].endswith("(operator at 127.0.0.1)")
+    told = json.loads(browser.ask("/acts/resume", form, accept="application/json").body)["told"]
+    assert told == [["good", "small/counting: resumed"]]
+    unknown = json.loads(browser.ask("/acts/resume", {**form, "target": "<b>"}, accept="application/json").body)
+    assert unknown["told"][0][0] == "bad"
+    entries = [json.loads(line) for line in (master.state_dir / "audit.log").read_text().splitlines()]
+    acts = [(each["method"], each["via"]) for each in entries if "via" in each]
+    assert acts == [(method, "operator at 127.0.0.1") for method in ("pause", "resume", "resume")]
+
+
+def test_who_signs_out_is_out(served: tuple[Running, int]) -> None:
+    browser = Browser(served[1])
+    browser.sign_in(OPERATOR)
+    assert browser.ask("/").status == 200
+    assert browser.ask("/sign-out", {}).status == 303
+    assert browser.ask("/").status == 303
+
+
+def test_a_stream_brings_the_parts_of_the_page(served: tuple[Running, int]) -> None:
+    browser = Browser(served[1])
+    browser.sign_in(LOOKER)
+    request = urllib.request.Request(f"http://{browser.host}/live/", headers={"Cookie": browser.cookie})
+    with _OPENER.open(request, timeout=READY_S) as stream:
+        first = json.loads(stream.readline().removeprefix(b"data: "))
+        assert {"standing", "totals", "pool-small/counting"} <= first["parts"].keys()
+        stream.readline()
+        later = json.loads(stream.readline().removeprefix(b"data: "))
+        assert "pool-small/counting" in later["parts"]
+        assert "away" not in later["parts"]
+
+
+def test_a_token_that_is_written_out_or_short_is_a_mistake(tmp_path: Path) -> None:
+    for token, sentence in (("written out and long enough", "is written out"), ("${SHORT}", "16 characters or more")):
+        config = tmp_path / "config.json"
+        dashboard = {"operator_token": token}
+        config.write_text(json.dumps({"small": [entry("Counting")], "consumerd": {"dashboard": dashboard}}))
+        command = [sys.executable, "-m", "consumerd", "check", str(config)]
+        done = subprocess.run(command, env={**environment(), "SHORT": "s" * 15}, capture_output=True, check=False)
+        assert done.returncode == 2
+        assert sentence in done.stderr.decode()
+        assert token not in done.stderr.decode().replace("${SHORT}", "")
