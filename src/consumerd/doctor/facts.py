@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from msgspec import UNSET, Struct
 
+from consumerd.wire.problems import PoolProblem, ProblemKind
 from consumerd.wire.status import Flag, PoolStatus, Status, WorkerStatus
 
 
@@ -56,6 +57,14 @@ class Pool:
     def flag(self, away: str) -> Flag | None:
         """What is away by this name."""
         return next((flag for flag in self.now.flags if flag.away == away), None)
+
+    def problems(self, *kinds: ProblemKind) -> list[PoolProblem]:
+        """Those of these kinds that `status` has of it."""
+        return [problem for problem in self.now.wrong if problem.kind in kinds]
+
+    def without_name(self, problem: PoolProblem) -> str:
+        """Its sentence, for a finding that has named the pool already."""
+        return problem.sentence.removeprefix(f"{self.name}: ")
 
     def per_second(self, count: str) -> float:
         """By how much a counter of `status` has risen between the looks."""

@@ -13,6 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from consumerd.wire.control import call
 from consumerd.wire.method import read_answer
+from consumerd.wire.problems import PoolProblem
 
 
 class Answered(Struct, frozen=True, kw_only=True):
@@ -175,6 +176,7 @@ class WorkerStatus(Answered, frozen=True):
     starts_in_s: float | None
     stuck: Annotated[str | None, Meta(description="What it makes no progress in, as a sentence.")]
     last_end: LastEnd | None
+    stuck_in: Annotated[str | None, Meta(description="task, loop, or stopped: by a signal.")] = None
     task: str | UnsetType | None = UNSET
     handled: int | UnsetType = UNSET
     failed: int | UnsetType = UNSET
@@ -185,6 +187,7 @@ class WorkerStatus(Answered, frozen=True):
     offset: int | UnsetType | None = UNSET
     running: Annotated[int | UnsetType, Meta(description="How many tasks it runs now.")] = UNSET
     at_once: Annotated[int | UnsetType, Meta(description="How many it may run at once, by now.")] = UNSET
+    hold: Annotated[str | UnsetType, Meta(description="What keeps its next task from starting; or nothing.")] = UNSET
     tasks: Annotated[list[TaskStatus] | UnsetType, Meta(description="Each of them, where that was asked for.")] = UNSET
     recent: Annotated[Recent | UnsetType, Meta(description="What it has ended last, where that was asked for.")] = UNSET
     memory_bytes: int | UnsetType | None = UNSET
@@ -234,6 +237,7 @@ class PoolStatus(Answered, frozen=True):
     paused: Paused | None
     throttled: Annotated[str, Meta(description="Why its throttle holds tasks back; empty while it does not.")] = ""
     schedule: ScheduleStatus | None = None
+    wrong: Annotated[list[PoolProblem], Meta(description="`problems`, each with its kind.")] = []
     coalesced: Annotated[int, Meta(description="Of the handled tasks, those that were finished with another.")] = 0
 
 

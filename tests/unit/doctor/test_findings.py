@@ -12,6 +12,7 @@ import pytest
 from consumerd.cli.main import consumerd as command_line
 from consumerd.doctor.facts import Facts, Finding, Host
 from consumerd.doctor.findings import findings
+from consumerd.wire.problems import PoolProblem, ProblemKind
 from consumerd.wire.status import (
     Flag,
     LastEnd,
@@ -131,6 +132,10 @@ def away(what: str, error: str) -> list[Flag]:
     return [Flag(away=what, since=0.0, error=error)]
 
 
+def wrong(kind: ProblemKind, told: str, about: str = "") -> PoolProblem:
+    return PoolProblem(kind, f"shop/mails: {told}", about)
+
+
 def last_end(**changed: Any) -> LastEnd:
     plain = LastEnd(
         at=1.0, pid=9, generation=1, end="SIGSEGV", reason="", culprit=None, board=None, stacks="", stderr="a\nbang"
@@ -153,11 +158,12 @@ CASES: dict[str, Facts] = {
         last_error=LastError(name="consume_failed", fields={"error": "unknown topic mails"}, at=1.0), workers_running=0
     ),
     "change_rejected": facts(edition=2, rejected=2, reason="its first worker died"),
-    "worker_frozen": facts(workers=[worker(0, stuck="has been stopped by a signal for 20 s", state="stalled")]),
-    "task_stuck": facts(workers=[worker(0, stuck="has been on offset 3 of shard 0 for 20 s", state="stalled")]),
+    "worker_frozen": facts(workers=[worker(0, stuck="is stopped", stuck_in="stopped", state="stalled")]),
+    "task_stuck": facts(workers=[worker(0, stuck="is on offset 3", stuck_in="task", state="stalled")]),
     "task_kills_workers": facts(suspects=1, restarts=2, workers=[worker(0, last_end=last_end())]),
     "crash_loop": facts(workers=[worker(n, state="backing_off", last_end=last_end()) for n in range(2)]),
-    "destination_down": facts(problems=["shop/mails: the destination smtp is open"]),
+    "destination_down": facts(wrong=[wrong(ProblemKind.DESTINATION_OPEN, "smtp is open", "smtp")]),
+    "destination_held": facts(wrong=[wrong(ProblemKind.DESTINATION_HELD, "held open", "a b")]),
     "all_attempts_fail": facts(flags=away("failing", "KeyError: 'uid'")),
     "retry_storm": facts(failed=50, handled=110),
     "limit_starves": facts(limits=(limit(first_waits_s=100.0),)),
@@ -169,7 +175,7 @@ CASES: dict[str, Facts] = {
     "more_workers_than_shards": facts(workers_helping=1, **BEHIND),
     "too_few_workers": facts(workers=BUSY, handled=150, **BEHIND),
     "idle_while_behind": facts(**BEHIND),
-    "other_problem": facts(problems=["shop/mails: the source has not answered worker 1 for 20 s"]),
+    "other_problem": facts(wrong=[wrong(ProblemKind.SOURCE_SILENT, "it has not answered worker 1 for 20 s")]),
 }
 
 

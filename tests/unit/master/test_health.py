@@ -7,8 +7,9 @@ import json
 import msgspec
 import pytest
 
+from consumerd import events
 from consumerd.errors import SourceRefusedError
-from consumerd.master.control.problems import SLOW_START_S
+from consumerd.master.control.problems import OF_FLAGS, SLOW_START_S
 from consumerd.master.control.status import pool_status
 from consumerd.master.pools.worker_messages import worker_ended
 from consumerd.master.rules import history
@@ -21,6 +22,7 @@ from consumerd.wire.board import ANSWERED, FLAGS, BoardFlag
 from consumerd.wire.board_writer import BoardWriter
 from consumerd.wire.messages import Lag, Reported
 from consumerd.wire.method import read_answer
+from consumerd.wire.problems import ProblemKind
 from consumerd.wire.recent import KEPT
 from consumerd.wire.status import PoolStatus
 from unit.master.pools.test_messages import Stage, stage
@@ -43,6 +45,19 @@ def test_a_status_is_read_as_it_was_made(stage: Stage) -> None:
     assert json.loads(json.dumps(msgspec.to_builtins(read_answer(answer, PoolStatus, "status")))) == answer
     assert made.problems
     assert made.workers[0].handled is msgspec.UNSET
+
+
+def test_whatever_an_event_calls_away_is_a_problem_of_a_kind_or_none() -> None:
+    assert {event.away for event in events.DECLARED} - {"", "standby"} == set(OF_FLAGS)
+
+
+def test_a_problem_has_its_kind_beside_its_sentence(stage: Stage) -> None:
+    stage.up()
+    stage.worker_says(1, Reported("source_away", "error", {"error": "refused"}))
+    worker_ended(stage.pool, 0, 9, 2.0)
+    status = pool_status(stage.pool, 3.0)
+    assert [problem.kind for problem in status.wrong] == [ProblemKind.SOURCE_AWAY, ProblemKind.TOO_FEW_UP]
+    assert [problem.sentence for problem in status.wrong] == status.problems
 
 
 def test_failures_in_a_row_are_a_problem_though_a_success_came_a_moment_before_and_their_worker_is_dead(

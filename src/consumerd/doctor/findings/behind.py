@@ -55,7 +55,7 @@ def _idle(pool: Pool, running: int, lanes: int) -> Finding:
         "idle_while_behind",
         pool.name,
         f"{pool.lag_tasks} tasks of {pool.name} wait, and none is being done.",
-        [f"{running} of {lanes} lanes are busy", *pool.now.problems[:3]],
+        [f"{running} of {lanes} lanes are busy", *(pool.without_name(problem) for problem in pool.now.wrong[:3])],
         [
             Step("consumerd status --workers", "see what each worker waits for"),
             Step(f"consumerd logs {pool.name}", "see what they said last"),

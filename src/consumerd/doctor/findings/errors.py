@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from consumerd.doctor.facts import Facts, Finding, Pool, Step
+from consumerd.wire.problems import ProblemKind
 
 MANY_A_SECOND = 1.0
 
@@ -12,11 +13,11 @@ MANY_A_SECOND = 1.0
 def find(facts: Facts) -> Iterator[Finding]:
     for pool in facts.pools():
         flag = pool.flag("failing")
-        row = next((problem for problem in pool.now.problems if "attempts have all failed" in problem), None)
+        in_a_row = pool.problems(ProblemKind.FAILURES_IN_A_ROW)
         if flag is not None:
             yield _all_fail(pool, flag.error)
-        elif row is not None and pool.flag("destination") is None:
-            yield _all_fail(pool, _last_error(pool) or row)
+        elif in_a_row and pool.flag("destination") is None:
+            yield _all_fail(pool, _last_error(pool) or pool.without_name(in_a_row[0]))
         elif (failed := pool.per_second("failed")) > max(MANY_A_SECOND, pool.per_second("handled")):
             yield Finding(
                 "retry_storm",

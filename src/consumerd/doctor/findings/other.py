@@ -10,12 +10,12 @@ from consumerd.doctor.facts import Facts, Finding, Step
 def find(facts: Facts, named: Collection[str]) -> Iterator[Finding]:
     """Of the consumers of which nothing else was found. named: the others."""
     for pool in facts.pools():
-        if pool.now.problems and pool.name not in named:
+        if pool.now.wrong and pool.name not in named:
             yield Finding(
                 "other_problem",
                 pool.name,
                 f"{pool.name} is not healthy.",
-                [problem.removeprefix(f"{pool.name}: ") for problem in pool.now.problems],
+                [pool.without_name(problem) for problem in pool.now.wrong],
                 [
                     Step("consumerd status --workers", "see what each worker does"),
                     Step(f"consumerd logs {pool.name}", "see what they said last"),

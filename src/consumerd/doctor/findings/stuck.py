@@ -15,7 +15,7 @@ def find(facts: Facts) -> Iterator[Finding]:
         first = stuck[0]
         place = f"{pool.name}#{first.slot}"
         evidence = [f"worker {worker.slot} (pid {worker.pid}) {worker.stuck}" for worker in stuck[:5]]
-        if "stopped" in (first.stuck or ""):
+        if first.stuck_in == "stopped":
             yield Finding(
                 "worker_frozen",
                 pool.name,

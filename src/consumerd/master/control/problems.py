@@ -1,4 +1,7 @@
-"""Why a pool is not healthy, a sentence each: what `consumerd status` says below its table. Runs in the master."""
+"""Why a pool is not healthy, each a sentence with its kind: what `consumerd status` says below its table.
+
+Runs in the master.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from consumerd.model.slots import PoolState, SlotState, ZygoteState
 from consumerd.wire.board import BoardFlag
 from consumerd.wire.destination_rows import Seen, seen
 from consumerd.wire.destinations import State
+from consumerd.wire.problems import PoolProblem, ProblemKind
 from consumerd.wire.status import Flag
 
 LONG_IMPORT_S = 30.0
@@ -26,63 +30,86 @@ DEATHS_THAT_TELL = 2
 """So many unproven deaths in a row of a slot, or a refusal of its source, tell of the next as well."""
 
 
-def problems_of(pool: Pool, flags: Sequence[Flag], up: int, now: float) -> list[str]:
+OF_FLAGS = {
+    "source": ProblemKind.SOURCE_AWAY,
+    "store": ProblemKind.STORE_AWAY,
+    "destination": ProblemKind.NEEDS_AWAY,
+    "failing": ProblemKind.ALL_FAIL,
+    "starved": ProblemKind.STARVED,
+}
+
+
+def problems_of(pool: Pool, flags: Sequence[Flag], up: int, now: float) -> list[PoolProblem]:
     """Every problem of a pool, the gravest first; one that explains the others stands alone.
 
     flags: what is away. up: how many of its workers run or have finished.
     """
     name, observed = pool.consumer, pool.observed
     if observed.state is PoolState.FAILED:
-        return [f"{name} has failed: {_first_line(observed.reason)}"]
-    found = [f"{name}: {problem}" for problem in _of_the_start(pool, now)]
+        return [PoolProblem(ProblemKind.FAILED, f"{name} has failed: {_first_line(observed.reason)}")]
+    found = [_named(name, problem) for problem in _of_the_start(pool, now)]
     if observed.state is not PoolState.UP:
-        return found[:1] or [f"{name} is {observed.state.value}, for {now - observed.since:.0f} s"]
-    return [*found, *(f"{name}: {problem}" for problem in (*_of_tasks(pool, flags), *_of_workers(pool, up, now)))]
+        not_up = f"{name} is {observed.state.value}, for {now - observed.since:.0f} s"
+        return found[:1] or [PoolProblem(ProblemKind.NOT_UP, not_up)]
+    return [*found, *(_named(name, problem) for problem in (*_of_tasks(pool, flags), *_of_workers(pool, up, now)))]
 
 
-def _of_the_start(pool: Pool, now: float) -> Iterator[str]:
+def _named(name: str, problem: PoolProblem) -> PoolProblem:
+    return PoolProblem(problem.kind, f"{name}: {problem.sentence}", problem.about)
+
+
+def _of_the_start(pool: Pool, now: float) -> Iterator[PoolProblem]:
     """An import that does not end, which nothing kills; what the system refuses, the first of it."""
     observed, zygote = pool.observed, pool.observed.zygote(pool.target_edition)
     import_s = now - zygote.since
     if zygote.state is ZygoteState.LOADING and import_s >= LONG_IMPORT_S:
-        problem = f"the import of its module has not ended for {import_s:.0f} s, and no worker of it can start"
-        yield f"{problem}: find out what process {zygote.pid} waits for"
+        hangs = f"the import of its module has not ended for {import_s:.0f} s, and no worker of it can start"
+        advice = f"find out what process {zygote.pid} waits for"
+        yield PoolProblem(ProblemKind.IMPORT_HANGS, f"{hangs}: {advice}")
     refused = [f"no process can be executed: {each.refused}" for each in observed.zygotes.values() if each.refused]
     slots = [(number, slot.refused) for number, slot in sorted(observed.slots.items()) if slot.refused]
     refused += [f"worker {number} cannot be started: {why}" for number, why in slots]
-    yield from refused[:1]
+    yield from (PoolProblem(ProblemKind.PROCESS_REFUSED, each) for each in refused[:1])
 
 
-def _of_tasks(pool: Pool, flags: Sequence[Flag]) -> Iterator[str]:
+def _of_tasks(pool: Pool, flags: Sequence[Flag]) -> Iterator[PoolProblem]:
     """What keeps tasks from being done: something away, a store that refuses one, a change that was taken back."""
     observed, readings = pool.observed, [worker.reading() for worker in pool.workers.values()]
-    yield from (_absence(flag) for flag in flags if flag.away != "standby")
+    yield from (PoolProblem(OF_FLAGS[flag.away], _absence(flag)) for flag in flags if flag.away != "standby")
     if any(reading is not None and BoardFlag.UNSTORABLE in reading.flags for reading in readings):
-        yield "a task cannot be parked, and stays unfinished: see consumerd events"
+        sentence = "a task cannot be parked, and stays unfinished: see consumerd events"
+        yield PoolProblem(ProblemKind.TASK_UNSTORABLE, sentence)
     if observed.rejected > observed.established and observed.reason:
-        yield f"its last change did not hold up and was taken back: {_first_line(observed.reason)}"
+        sentence = f"its last change did not hold up and was taken back: {_first_line(observed.reason)}"
+        yield PoolProblem(ProblemKind.CHANGE_TAKEN_BACK, sentence)
     for each in seen(pool.tools.holders.table, pool.consumer):
         if each.state.state.is_away:
             yield _away_destination(pool, each, clock.monotonic())
     before, lag = pool.lag_at_pause, pool.lag
     if pool.is_paused and before is not None and lag is not None and lag.tasks > before:
-        yield f"it is paused, and {lag.tasks} tasks wait, {before} when it was: consumerd resume {pool.consumer}"
+        sentence = f"it is paused, and {lag.tasks} tasks wait, {before} when it was: consumerd resume {pool.consumer}"
+        yield PoolProblem(ProblemKind.PAUSED_AND_BEHIND, sentence)
 
 
-def _of_workers(pool: Pool, up: int, now: float) -> Iterator[str]:
+def _of_workers(pool: Pool, up: int, now: float) -> Iterator[PoolProblem]:
     """Workers that die, wait, fail or hang; shards of which nothing comes; too few workers."""
     yield from islice(_unproven(pool, now), 1)
     if failures := pool.tally.failures_in_a_row(pool.workers.values()):
-        yield f"its last {failures} attempts have all failed: see consumerd parked list"
+        sentence = f"its last {failures} attempts have all failed: see consumerd parked list"
+        yield PoolProblem(ProblemKind.FAILURES_IN_A_ROW, sentence)
     yield from _stalled(pool, now)
     if pool.stalled_shards:
-        yield f"tasks wait, and none comes to any worker, in shard {', '.join(map(str, sorted(pool.stalled_shards)))}"
-    yield from pool.lag.complaints if pool.lag else ()
+        shards = ", ".join(map(str, sorted(pool.stalled_shards)))
+        sentence = f"tasks wait, and none comes to any worker, in shard {shards}"
+        yield PoolProblem(ProblemKind.SHARD_STALLED, sentence)
+    complaints = pool.lag.complaints if pool.lag else ()
+    yield from (PoolProblem(ProblemKind.ROWS_UNCLAIMABLE, complaint) for complaint in complaints)
     if up < pool.wanted.workers:
-        yield f"{up} of {pool.wanted.workers} workers are up{_slow_start(pool, now)}"
+        sentence = f"{up} of {pool.wanted.workers} workers are up{_slow_start(pool, now)}"
+        yield PoolProblem(ProblemKind.TOO_FEW_UP, sentence)
 
 
-def _unproven(pool: Pool, now: float) -> Iterator[str]:
+def _unproven(pool: Pool, now: float) -> Iterator[PoolProblem]:
     """Workers that run and have shown nothing: those before them have not either, or their source is silent."""
     for number, slot in sorted(pool.observed.slots.items()):
         worker, last = pool.workers.get(number), pool.last_ends.get(number)
@@ -92,12 +119,14 @@ def _unproven(pool: Pool, now: float) -> Iterator[str]:
         if is_proven(loop_s, reading):
             continue
         if slot.failures >= DEATHS_THAT_TELL and last is not None:
-            yield f"worker {number} dies before it can do anything, the last time {how_ended(last)}"
+            sentence = f"worker {number} dies before it can do anything, the last time {how_ended(last)}"
+            yield PoolProblem(ProblemKind.DIES_UNPROVEN, sentence)
         elif loop_s >= SLOW_START_S and (reading is None or not reading.has_answered):
-            yield f"the source has not answered worker {number} for {loop_s:.0f} s"
+            sentence = f"the source has not answered worker {number} for {loop_s:.0f} s"
+            yield PoolProblem(ProblemKind.SOURCE_SILENT, sentence)
 
 
-def _stalled(pool: Pool, now: float) -> Iterator[str]:
+def _stalled(pool: Pool, now: float) -> Iterator[PoolProblem]:
     """Workers that make no progress: the first, and how many there are."""
     slots = pool.observed.slots
     stuck = [
@@ -107,7 +136,7 @@ def _stalled(pool: Pool, now: float) -> Iterator[str]:
     ]
     if stuck:
         (number, why), others = stuck[0], f"{len(stuck)} workers are stalled; " if len(stuck) > 1 else ""
-        yield f"{others}worker {number} {why.told(now)}"
+        yield PoolProblem(ProblemKind.WORKER_STALLED, f"{others}worker {number} {why.told(now)}")
 
 
 def _slow_start(pool: Pool, now: float) -> str:
@@ -134,18 +163,20 @@ def _absence(flag: Flag) -> str:
     return f"its {flag.away} has been away {since}{why}"
 
 
-def _away_destination(pool: Pool, each: Seen, now: float) -> str:
+def _away_destination(pool: Pool, each: Seen, now: float) -> PoolProblem:
     waits = f"{each.waiting} of its tasks wait in hand" if each.waiting else "none of its tasks is in hand"
     for_s = now - each.state.since_ns / SECOND_NS
     if each.state.state is State.HELD:
         held = f"is held open for {for_s:.0f} s, {waits}"
-        return f"its destination {each.name} {held}: consumerd destinations close {each.name}"
+        told = f"its destination {each.name} {held}: consumerd destinations close {each.name}"
+        return PoolProblem(ProblemKind.DESTINATION_HELD, told, each.name)
     failures, attempts, keys = each.state.failures, each.state.attempts, pool.entry.settings.common.breaker
     of_window = f"{failures} of {attempts} attempts within {keys.window:g} s had failed, and {keys.share:.0%} open it"
     failed = f"after {of_window if failures < attempts else f'its last {attempts} attempts had all failed'}"
     if error := pool.opened_by.get(each.name):
         failed += f", the last with {_first_line(str(error))}"
-    return f"its destination {each.name} has been open for {for_s:.0f} s, {failed}; {waits}: see consumerd destinations"
+    told = f"its destination {each.name} has been open for {for_s:.0f} s, {failed}; {waits}: see consumerd destinations"
+    return PoolProblem(ProblemKind.DESTINATION_OPEN, told, each.name)
 
 
 def _first_line(reason: str) -> str:

@@ -22,6 +22,7 @@ from consumerd.master.pools.worker import Worker, recent_of
 from consumerd.master.rules.history import REFUSALS_THAT_TELL
 from consumerd.model.slots import LOOPING, SlotState
 from consumerd.wire.board import lanes_in, look_at, reading_in
+from consumerd.wire.problems import PoolProblem
 from consumerd.wire.standing import standing
 from consumerd.wire.status import (
     BRIEF,
@@ -71,11 +72,15 @@ def pool_status(pool: Pool, now: float, *, paused: Paused | None = None, extent:
         reason=observed.reason,
         traceback=observed.traceback,
         last_error=pool.last_error,
-        problems=problems_of(pool, flags, running + finished, now),
+        **_wrong(problems_of(pool, flags, running + finished, now)),
         workers=[_worker(pool, number, now, extent) for number in shown],
         paused=paused,
         throttled=pool.throttled,
     )
+
+
+def _wrong(problems: list[PoolProblem]) -> dict[str, Any]:  # fields of PoolStatus
+    return {"problems": [problem.sentence for problem in problems], "wrong": problems}
 
 
 def _running(pool: Pool) -> int:
@@ -115,6 +120,7 @@ def _worker(pool: Pool, number: int, now: float, extent: Extent) -> WorkerStatus
         is_refused=slot.refusals >= REFUSALS_THAT_TELL,
         starts_in_s=round(max(0.0, slot.due_at - now), 3) if slot.state is SlotState.BACKING_OFF else None,
         stuck=worker.stuck.told(now) if worker is not None and worker.stuck and is_stalled else None,
+        stuck_in=worker.stuck.why.value if worker is not None and worker.stuck and is_stalled else None,
         last_end=last if last is None or extent.recent else replace(last, recent=None),
         **({} if worker is None else _doing(pool, number, worker, now, extent)),
     )
@@ -141,6 +147,7 @@ def _doing(pool: Pool, number: int, worker: Worker, now: float, extent: Extent) 
     counts |= {"unsettled": reading.unsettled, "running": len(tasks), "at_once": reading.width}
     task = next((str(task) for task in tasks if task.lane == lane), None)
     doing = {**known, **counts, "task": task, "busy_s": busy_s, "shard": lane.shard, "offset": lane.cursor}
+    doing["hold"] = reading.hold.name.lower()
     if extent.tasks:
         doing["tasks"] = [
             TaskStatus(
