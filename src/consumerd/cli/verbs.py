@@ -33,6 +33,7 @@ VERBS = {
     ),
     "status": Listed("Show what is running.", "consumerd.verbs.status"),
     "doctor": Listed("Say what is wrong, why, and what to do.", "consumerd.cli.doctor"),
+    "explain": Listed("Say why a pool, a worker or a task is as it is now.", "consumerd.cli.explain"),
     "events": Listed("Follow what becomes true.", "consumerd.verbs.events"),
     "logs": Listed("Show the last events and lines of stderr, and follow them.", "consumerd.verbs.events", "logs"),
     "limits": Listed("Show how limits are used, and who waits for them.", "consumerd.verbs.limits"),
