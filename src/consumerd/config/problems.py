@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from consumerd.config.redaction import without_passwords
@@ -61,6 +61,7 @@ class Inspection:
     lag: how far each shard of its source is behind; the fields of `ShardLag`, printed as they are.
     away: why its source could not be asked for that; empty where it could, or was not to be asked.
     changes: what its table lacks; the fields of `Change`.
+    answer: what its source has answered, where it was asked something else; plain data.
     """
 
     problems: tuple[Problem, ...] = ()
@@ -69,6 +70,7 @@ class Inspection:
     lag: tuple[dict[str, Any], ...] = ()  # plain data
     away: str = ""
     changes: tuple[dict[str, Any], ...] = ()  # plain data
+    answer: Mapping[str, Any] = field(default_factory=dict)
 
 
 class KeyMistakesError(ValueError):

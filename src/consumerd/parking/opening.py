@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy import URL
+from sqlalchemy import URL, inspect
 
 from consumerd.config.redaction import Redactor
 from consumerd.config.secrets import Resolver
@@ -19,7 +19,7 @@ from consumerd.database.server import ServerDatabase
 from consumerd.database.urls import check_driver, read_url, shown
 from consumerd.errors import StoreAwayError, UsageError
 from consumerd.parking.presence import has_nothing_in_file, has_nothing_on_server
-from consumerd.parking.schema import check_rights, ensure_schema
+from consumerd.parking.schema import SCHEMA, check_rights, ensure_schema
 from consumerd.parking.store import ParkingStore
 from consumerd.parking.thread import StoreThread
 from consumerd.state.locks import is_slot_held
@@ -86,6 +86,20 @@ def open_store(parking: str | None, state_dir: Path, *, is_kept: bool = False) -
     path = Path(url.database or "")
     file = EmbeddedFile(path, is_created=True, journal="persist", prepare=ensure_schema)
     return ParkingStore(EmbeddedDatabase(file, FileLock(path.with_suffix(".lock")), _away(str(path))))
+
+
+def open_made_store(parking: str | None, state_dir: Path) -> ParkingStore | None:
+    """The parking store as it is; None where it was never made: who only asks makes nothing. Raises as above, and
+    StoreAwayError.
+    """
+    url = parking_url(parking, state_dir)
+    if url.get_backend_name() == "sqlite":
+        return open_store(parking, state_dir) if Path(url.database or "").exists() else None
+    store = ParkingStore(ServerDatabase(url, _away(shown(url)), is_kept=True))
+    if store.database.read(lambda connection: inspect(connection).has_table(SCHEMA.name)):
+        return store
+    store.close()
+    return None
 
 
 def open_store_thread(parking: str | None, state_dir: Path) -> StoreThread:

@@ -23,6 +23,7 @@ from consumerd.events.facts import Fact
 from consumerd.model.outcome import Outcome
 from consumerd.model.shards import Shard
 from consumerd.model.task import Task
+from consumerd.sources.askable import Askable, AskContext
 from consumerd.sources.change import Change
 from consumerd.sources.parked_index import ParkedIndex
 
@@ -267,6 +268,7 @@ class SourceKind:
     decode: the record of a payload, where it depends on the options, which a source knows once it is open.
     complaints: what its client has against options, (key or "", sentence) each, for `check`; never where one forks.
     changes: what the table of these options lacks, and where it is told to, makes that. `check` and `table` use it.
+    ask: what answers `where`, `peek` and `send`, which `sources.askable` describes.
     """
 
     name: str
@@ -280,3 +282,4 @@ class SourceKind:
     payload_now: bytes = b""
     decode: Callable[[Any, bytes], object] | None = None
     changes: Callable[[Mapping[str, object], bool], tuple[Change, ...]] | None = None
+    ask: Callable[[AskContext], Askable] | None = None

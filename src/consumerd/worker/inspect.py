@@ -3,6 +3,7 @@
 Asked `{settings, parking, probe}`. It answers with an `Inspection` once the consumer is loaded; where it is asked to
 probe and the consumer holds up, it answers again with how far the source is behind, and what its table lacks. It
 changes nothing, unless it is asked with `{table}`, true, to make what is lacking; with false to find out only that.
+With `{ask}` it asks the source what `where`, `peek` and `send` ask (`worker.asked`), in the place of how far it is.
 """
 
 from __future__ import annotations
@@ -39,8 +40,16 @@ def main() -> None:
     is_probing = loaded is not None and asked["probe"]
     reply.send(asdict(found), is_last=not is_probing)
     if loaded is not None and is_probing:
-        ask = _look if asked.get("table") is None else partial(_change, is_made=asked["table"])
-        reply.send(asdict(probed(found, loaded, settings, ask)))
+        reply.send(asdict(probed(found, loaded, settings, _question(asked, loaded, settings))))
+
+
+def _question(asked: Plain, loaded: LoadedConsumer, settings: ConsumerSettings) -> Ask:
+    """What the source is asked for."""
+    if "ask" in asked:
+        from consumerd.worker.asked import answer  # it runs the class, as a worker does: not for `check`
+
+        return lambda kind, options: {"answer": answer(loaded, settings, asked)}
+    return _look if asked.get("table") is None else partial(_change, is_made=asked["table"])
 
 
 def _enter(settings: ConsumerSettings, asked: Plain, reply: Reply) -> Inspection:
