@@ -11,6 +11,7 @@ from consumerd.database.sql import Statement, quoted
 _LOOK = """
 SELECT {gives} FROM {table} {hint} WHERE {is_free} AND {condition}
 ORDER BY {order_of_free} LIMIT :limit {skip_locked}"""
+_PEEK = "SELECT {gives} FROM {table} {hint} WHERE {is_free} AND {condition} ORDER BY {order_of_free} LIMIT :limit"
 _SINCE = " AND {due} >= :since"
 
 _QUICK = {
@@ -90,6 +91,10 @@ class Looks:
         if found is None:
             found = self._claiming[kind] = self._written(kind)
         return found
+
+    def peeking(self, kind: Kind = ANY) -> list[Statement]:
+        """The statements that choose the same rows, in the same order, and lock none of them."""
+        return [self._write("{sql}", sql=self._looking(_PEEK, each)) for each in self._free(kind)]
 
     def _written(self, kind: Kind) -> Claiming:
         free = list(self._free(kind))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from consumerd.sources.askable import Askable, AskContext
 from consumerd.sources.change import Change
 from consumerd.sources.contract import ShardLag, Source, SourceKind, Traits
 from consumerd.sources.table.options import TableOptions
@@ -29,4 +30,12 @@ def _changes(options: Mapping[str, object], is_made: bool) -> tuple[Change, ...]
     return changes(TableOptions.model_validate(dict(options)), is_made=is_made)
 
 
-KIND = SourceKind(name="table", options=TableOptions, make=_make, traits=TRAITS, probe=_probe, changes=_changes)
+def _ask(context: AskContext) -> Askable:
+    from consumerd.sources.table.asked import AskedTable
+
+    return AskedTable(context)
+
+
+KIND = SourceKind(
+    name="table", options=TableOptions, make=_make, traits=TRAITS, probe=_probe, changes=_changes, ask=_ask
+)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import orjson
 from sqlalchemy import Connection
@@ -52,25 +53,63 @@ def enqueue(database: str, records: Iterable[object], table: str = "tasks") -> i
 
     A record that is `bytes` is taken as the payload itself. Raises SourceAwayError, and then nothing was added.
     """
-    options = TableOptions(database=database, table=table)
     payloads = [record if isinstance(record, bytes) else orjson.dumps(record) for record in records]
 
-    def insert(connection: Connection) -> None:
-        statement = _written(_ENQUEUE, options, connection.dialect.name)
+    def insert(connection: Connection, statement: Statement) -> None:
         run_many(connection, statement, statement.rows(payload=payloads))
+
+    if payloads:
+        _add(TableOptions(database=database, table=table), insert, is_created=True)
+    return len(payloads)
+
+
+def insert_each(options: TableOptions, payloads: Sequence[bytes | str]) -> list[object]:
+    """Add one pending row for each payload, all in one transaction; their keys, None where the database tells none.
+
+    Raises as `enqueue` does.
+    """
+    keys: list[object] = []
+
+    def insert(connection: Connection, statement: Statement) -> None:
+        keys.clear()  # the transaction may be tried again
+        for payload in payloads:
+            added = run(connection, statement, payload=payload)
+            keys.append(_key_of(added, connection.dialect.name, len(options.id_column)))
+
+    _add(options, insert, tells_keys=True)
+    return keys
+
+
+def _add(
+    options: TableOptions,
+    insert: Callable[[Connection, Statement], None],
+    *,
+    is_created: bool = False,
+    tells_keys: bool = False,
+) -> None:
+    """Have rows inserted, and workers told. is_created: a file that is not there is made."""
+
+    def write(connection: Connection) -> None:
+        insert(connection, _written(_ENQUEUE, options, connection.dialect.name, tells_keys=tells_keys))
         if connection.dialect.name == "postgresql":
             run(connection, _TELL, channel=CHANNEL, name=options.table.rpartition(".")[2])
 
-    if payloads:
-        opening = Opening(options)
-        opened = opening.database(is_created=True)
-        try:
-            opened.write(insert)
-        finally:
-            opened.close()
-            opening.close()
-        ring(options)
-    return len(payloads)
+    opening = Opening(options)
+    opened = opening.database(is_created=is_created)
+    try:
+        opened.write(write)
+    finally:
+        opened.close()
+        opening.close()
+    ring(options)
+
+
+def _key_of(added: Any, dialect: str, width: int) -> object:  # a cursor, or the like
+    """The key of the row that was added."""
+    if dialect == "mysql":  # MySQL has no RETURNING
+        return (added.lastrowid or None) if width == 1 else None
+    row = added.fetchone()
+    return row[0] if width == 1 else tuple(row)
 
 
 def wake(database: str, table: str = "tasks") -> None:
@@ -87,11 +126,13 @@ def telling(table: str = "tasks") -> tuple[str, ...]:
     return _TELLING, _TRIGGER.format(table=quoted_table("postgresql", table))
 
 
-def _written(template: str, options: TableOptions, dialect: str) -> Statement:
+def _written(template: str, options: TableOptions, dialect: str, *, tells_keys: bool) -> Statement:
     names = {"payload": options.payload_column, "state": options.state_column, "due": options.due_column}
     parts = {part: quoted(dialect, name) for part, name in names.items()}
     parts |= {
         "table": quoted_table(dialect, options.table),
         "pending": quoted_text(dialect, options.states.pending),
+        "key": ", ".join(quoted(dialect, column) for column in options.id_column),
     }
-    return written(template, parts, dialect, is_clock_given=False)
+    returning = " RETURNING {key}" * (tells_keys and dialect != "mysql")
+    return written(template + returning, parts, dialect, is_clock_given=False)

@@ -62,6 +62,10 @@ class Lanes:
         """Whether no lane is known."""
         return not self._known
 
+    def in_order(self) -> list[list[Lane]]:
+        """The lanes that are known, those of one priority together, the first of which come first."""
+        return [list(self._rings[rank]) for rank in sorted(self._rings)]
+
     def begin_anew(self) -> None:
         """Rows were given back: each lane is looked at as a whole."""
         for lane in self._known.values():
