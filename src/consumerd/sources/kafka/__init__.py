@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from consumerd.errors import MissingExtraError
+from consumerd.sources.askable import Askable, AskContext
 from consumerd.sources.contract import ShardLag, Source, SourceKind, Traits
 from consumerd.sources.kafka.options import KafkaOptions
 
@@ -42,4 +43,18 @@ def _complaints(options: KafkaOptions) -> Iterable[tuple[str, str]]:
     return complaints(options)
 
 
-KIND = SourceKind(name="kafka", options=KafkaOptions, make=_make, traits=TRAITS, probe=_probe, complaints=_complaints)
+def _ask(context: AskContext) -> Askable:
+    with _client_needed():
+        from consumerd.sources.kafka.asked import AskedTopic
+    return AskedTopic(context)
+
+
+KIND = SourceKind(
+    name="kafka",
+    options=KafkaOptions,
+    make=_make,
+    traits=TRAITS,
+    probe=_probe,
+    complaints=_complaints,
+    ask=_ask,
+)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -50,6 +51,20 @@ _LISTENED_AT_ONCE = 100
 AnswerT = TypeVar("AnswerT")
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Where a partition begins and ends, and the offset that the group has committed; None where it has none."""
+
+    begin: int
+    end: int
+    committed: int | None
+
+    def position(self, options: KafkaOptions) -> int:
+        """Where the group reads on."""
+        unread = self.end if options.auto_offset_reset == "latest" else self.begin
+        return unread if self.committed is None else self.committed
+
+
 class Topic:
     """Reads about one topic. Each call raises SourceAwayError or SourceRefusedError, within DEADLINE_S."""
 
@@ -74,18 +89,14 @@ class Topic:
 
     def lag(self, oldest_s: Callable[[int], float | None] = lambda _: None) -> tuple[ShardLag, ...]:
         """How far the group is behind in each partition; oldest_s: the age of a partition's oldest task."""
-        deadline, options = monotonic() + DEADLINE_S, self._options
-        partitions = self._partitions(deadline)
-        begins = self._listed(partitions, _EARLIEST, deadline)
-        ends = stable = self._listed(partitions, _LATEST, deadline)
+        extents, options = self.extents(), self._options
+        ends = stable = {each: found.end for each, found in extents.items()}
         if options.properties.get("isolation.level") != "read_uncommitted":  # where records wait for transactions
-            stable = self._listed(partitions, _LATEST, deadline, IsolationLevel.READ_COMMITTED)
-        committed = self._committed(partitions, deadline)
-        unread = ends if options.auto_offset_reset == "latest" else begins
+            stable = self._listed(extents, _LATEST, monotonic() + DEADLINE_S, IsolationLevel.READ_COMMITTED)
         lags = []
-        for each in partitions:
-            end, position = ends[each], committed.get(each, unread[each])
-            tasks = max(0, end - max(position, begins[each]))
+        for each, found in extents.items():
+            end, position = ends[each], found.position(options)
+            tasks = max(0, end - max(position, found.begin))
             complaint = self._transactions.complaint(
                 options.topic_name, each, stable=stable[each], end=end, now=monotonic()
             )
@@ -93,6 +104,15 @@ class Topic:
             is_blocked = stable[each] < end and position >= stable[each]
             lags.append(ShardLag(each, tasks, oldest, position, complaint=complaint, is_blocked=is_blocked))
         return tuple(lags)
+
+    def extents(self) -> dict[int, Extent]:
+        """Of each partition where it begins and ends, and how far the group has come."""
+        deadline = monotonic() + DEADLINE_S
+        partitions = self._partitions(deadline)
+        begins = self._listed(partitions, _EARLIEST, deadline)
+        ends = self._listed(partitions, _LATEST, deadline)
+        committed = self._committed(partitions, deadline)
+        return {each: Extent(begins[each], ends[each], committed.get(each)) for each in partitions}
 
     def owned(self) -> frozenset[int] | None:
         """The partitions that the members of the group have, wherever they run; None while it divides them, and where
