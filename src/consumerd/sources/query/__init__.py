@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from consumerd.sources.askable import Askable, AskContext
 from consumerd.sources.contract import Source, SourceKind, Traits
 
 TRAITS = Traits(moves_ranges=True, gives_again=True)
@@ -39,6 +40,12 @@ def _make() -> Source:
     return QuerySource()
 
 
+def _ask(context: AskContext) -> Askable:
+    from consumerd.sources.query.asked import AskedQuery
+
+    return AskedQuery(context)
+
+
 KIND = SourceKind(
-    name="query", options=QueryOptions, make=_make, traits=TRAITS, hooks=("get_next_batch", "handle_task")
+    name="query", options=QueryOptions, make=_make, traits=TRAITS, hooks=("get_next_batch", "handle_task"), ask=_ask
 )

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from consumerd.clock import wall
+from consumerd.sources.askable import Askable, AskContext
 from consumerd.sources.contract import Source, SourceKind, Traits
 from consumerd.sources.schedule.options import ScheduleOptions
 
@@ -30,6 +31,12 @@ def _decode(options: Any, payload: bytes) -> object:  # ScheduleOptions
     return tick_of(payload, options.zone)
 
 
+def _ask(context: AskContext) -> Askable:
+    from consumerd.sources.schedule.asked import AskedSchedule
+
+    return AskedSchedule(context)
+
+
 KIND = SourceKind(
     name="schedule",
     options=ScheduleOptions,
@@ -38,4 +45,5 @@ KIND = SourceKind(
     remarks=_next_runs,
     payload_now=b"{}",
     decode=_decode,
+    ask=_ask,
 )
