@@ -47,6 +47,14 @@ def state_dir_of(configured: Path | None, otherwise: StateDirectory) -> StateDir
     return otherwise if is_chosen or configured is None else StateDirectory.locate(configured, os.environ, os.geteuid())
 
 
+call_option: Decorator = click.option(
+    "--call", "may_call", is_flag=True, help="Call get_next_batch, though nobody has said that it only reads."
+)
+
+config_option: Decorator = click.option(
+    "--config", metavar="CONFIG", help="The configuration; by default the running master's."
+)
+
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 

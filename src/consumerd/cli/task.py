@@ -12,24 +12,23 @@ import sys
 
 import click
 
-from consumerd.cli.options import record_bytes, state_dir_option
+from consumerd.cli.asked import running_config
+from consumerd.cli.options import config_option, record_bytes, state_dir_option
 from consumerd.config.loading import load
-from consumerd.errors import NotRunningError, UsageError
 from consumerd.state.state_dir import StateDirectory
-from consumerd.wire.status import ask_status
 
 
 @click.command()
 @click.argument("target", metavar="TARGET")
 @click.option("--record", metavar="JSON|@FILE", help="The payload, or a file that holds it; of a schedule: a run now.")
-@click.option("--config", metavar="CONFIG", help="The configuration; by default the running master's.")
+@config_option
 @state_dir_option
 def command(target: str, record: str | None, config: str | None, state_dir: StateDirectory) -> int:
     """Run one task of TARGET, a group/name, through its handler. Exit code 0 where it is done, 1 where it failed.
 
     Its effects are real; no source is opened, nothing is settled or parked.
     """
-    document = load(config if config is not None else _running_config(state_dir))
+    document = load(config if config is not None else running_config(state_dir))
     consumer = document.chosen(target)
     asked = {
         "settings": consumer.model_dump_json(),
@@ -41,10 +40,3 @@ def command(target: str, record: str | None, config: str | None, state_dir: Stat
         question.seek(0)
         command_line = [sys.executable, "-P", "-m", "consumerd.worker.single", str(question.fileno())]
         return subprocess.run(command_line, pass_fds=(question.fileno(),), check=False).returncode
-
-
-def _running_config(state_dir: StateDirectory) -> str:
-    try:
-        return ask_status(state_dir.control_socket).config
-    except NotRunningError as error:
-        raise UsageError("no master runs whose configuration could be used: name one with --config") from error

@@ -28,7 +28,7 @@ from consumerd.config.shape import Settings
 from consumerd.errors import ConsumerdError, UsageError
 from consumerd.model.failure import refusal
 from consumerd.model.identity import ConsumerName
-from consumerd.model.parked import ParkedState, ParkedTask
+from consumerd.model.parked import NOTHING_PARKED, ParkedState, ParkedTask
 from consumerd.parking.opening import open_store, resolve_parking
 from consumerd.parking.people.browsing import SHORTEST_HANDLE, Item, ParkedFilter, is_too_short
 from consumerd.parking.people.deciding import Changed
@@ -253,7 +253,7 @@ def _check_one(reference: str, found: int) -> None:
     if found == 0 and is_too_short(reference):
         raise MisuseError(f"{reference!r} is too short: write at least {SHORTEST_HANDLE} characters")
     if found == 0:
-        raise UsageError(f"nothing is parked under {reference!r}: see consumerd parked list")
+        raise UsageError(f"{NOTHING_PARKED} {reference!r}: see consumerd parked list")
     if found > 1:
         raise UsageError(f"{reference!r} means several parked tasks: write more of the handle, or name its --target")
 
