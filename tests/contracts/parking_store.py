@@ -15,6 +15,7 @@ from functools import partial
 from itertools import pairwise
 
 import pytest
+from sqlalchemy import Connection
 
 from consumerd.clock import wall
 from consumerd.database.claims import Lease
@@ -108,11 +109,13 @@ class ParkingStoreContract:
 
     @pytest.mark.parametrize("text", ["", "ü 漢 🜚", "a\0b", "\udc80 lone", "back\\slash \\0 \\u0041", "x" * 5_000])
     def test_any_text_can_be_an_id_and_comes_back(self, store: ParkingStore, text: str) -> None:
-        task = replace(parked_task(), task_id=TaskId(text), source=text[:100], error=text[:1000], traceback=text)
+        task = replace(
+            parked_task(), task_id=TaskId(text), source=text[:100], error=text[:1000], traceback=text, log=text
+        )
         store.park([task])
         (claimed,) = store.claim_due(CONSUMER, 10, OWNER)
         assert (claimed.task_id, claimed.source) == (task.task_id, task.source)
-        assert (claimed.error, claimed.traceback) == (task.error, task.traceback)
+        assert (claimed.error, claimed.traceback, claimed.log) == (task.error, task.traceback, task.log)
         assert set(store.entries_among(CONSUMER, [task.task_id])) == {task.task_id}
 
     def test_a_task_comes_back_as_it_was(self, store: ParkingStore) -> None:
@@ -614,6 +617,21 @@ class ParkingStoreContract:
         for act in (store.count, store.retry, store.discard):
             assert list(act()) == [{CONSUMER: FIRST_ROWS}, {CONSUMER: 40}]
         assert list(store.discard()) == [{}]
+
+    # Its tables
+
+    def test_a_store_of_an_older_consumerd_gets_what_it_lacks(self, store: ParkingStore, place: Place) -> None:
+        def as_before(connection: Connection) -> None:
+            connection.exec_driver_sql("ALTER TABLE parked DROP COLUMN log")
+            connection.exec_driver_sql("UPDATE parked_schema SET version = 4")
+
+        store.park([dead_task(1)])
+        store.database.write(as_before)
+        newer = place()
+        newer.park([replace(dead_task(2), log="12:00:00.000Z INFO shop: line")])
+        logs = [newer.find(dead_task(number).task_id)[0].log for number in (1, 2)]
+        newer.close()
+        assert logs == ["", "12:00:00.000Z INFO shop: line"]
 
     # Several at once
 

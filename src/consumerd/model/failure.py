@@ -46,10 +46,13 @@ Redact = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt failed. error: one line; traceback: several, empty where nothing was raised."""
+    """Why an attempt failed. error: one line; traceback: several, empty where nothing was raised; log: the last lines
+    that its handler logged.
+    """
 
     error: str
     traceback: str = ""
+    log: str = ""
 
 
 def describe(error: BaseException, redact: Redact) -> Failure:

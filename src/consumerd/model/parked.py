@@ -38,7 +38,8 @@ class ParkedTask:
     """One row of the parking store. Times are seconds since the epoch.
 
     consumer: `group/name`; attempts: all that were made; payload: byte for byte as the source gave it;
-    error: one line, traceback: what came before it; both shortened and without secrets.
+    error: one line, traceback: what came before it, log: the last lines that its last attempt logged; all shortened and
+    without secrets.
     """
 
     consumer: str
@@ -58,3 +59,4 @@ class ParkedTask:
     key: bytes | None = None
     headers: tuple[tuple[str, bytes | None], ...] = ()
     crashes: int = 0
+    log: str = ""

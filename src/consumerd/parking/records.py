@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ PART_BYTES = 256 * 1024
 `max_allowed_packet` is at least on any MySQL or MariaDB that was set up on purpose."""
 ERROR_CHARACTERS = 4_000
 TRACEBACK_CHARACTERS = 64_000
+LOG_CHARACTERS = 16_000
 
 _REFUSED = re.compile("[\\\\\x00\ud800-\udfff]")
 _REFUSED_WITHOUT_UNICODE = re.compile("[\\\\\x00\x80-\U0010ffff]")
@@ -91,6 +92,7 @@ def parameters_of(task: ParkedTask, now: float, *, is_unicode: bool) -> dict[str
         "delay": None if task.due_at is None else task.due_at - now,
         "error": storable(task.error[:ERROR_CHARACTERS], is_unicode=is_unicode),
         "traceback": storable(task.traceback[:TRACEBACK_CHARACTERS], is_unicode=is_unicode),
+        "log": storable(task.log[:LOG_CHARACTERS], is_unicode=is_unicode) or None,
         "headers": None if parts else headers,
         "key": None if parts else task.key,
         "payload": None if parts else task.payload,
@@ -148,7 +150,12 @@ def _unpacked_headers(packed: bytes | None) -> Headers:
     return msgspec.convert(json.loads(packed), Headers) if packed else ()
 
 
-_READ = {"task_id": original, "source": original, "error": original, "traceback": original, "state": ParkedState}
+_TEXTS = ("task_id", "source", "error", "traceback")
+_READ: dict[str, Callable[[Any], Any]] = {  # of a column of any type
+    **dict.fromkeys(_TEXTS, original),
+    "log": lambda text: original(text or ""),  # a row of an older consumerd has none
+    "state": ParkedState,
+}
 """How the columns are read that are not stored as they are."""
 _COLUMNS = [field.name for field in fields(ParkedTask) if field.name not in Contents._fields]
 _AS_THEY_ARE = [name for name in _COLUMNS if name not in _READ and name != "due_at"]

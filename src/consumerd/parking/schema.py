@@ -86,6 +86,7 @@ PARKED = Table(
     Column("last_at", Double, nullable=False),
     Column("error", _text(), nullable=False),
     Column("traceback", _text(), nullable=False),
+    Column("log", _text()),
     Column("headers", _bytes()),
     Column("key", _bytes()),
     Column("payload", _bytes()),
@@ -178,7 +179,14 @@ def _add_schedules(connection: Connection) -> None:
         _create_indexes(connection, table)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_add_divisions, _add_schedules, _add_divisions)
+def _add_log(connection: Connection) -> None:
+    """To version 5."""
+    if "log" not in {column["name"] for column in inspect(connection).get_columns(PARKED.name)}:
+        kind = PARKED.c.log.type.compile(connection.dialect)
+        connection.exec_driver_sql(f"ALTER TABLE {PARKED.name} ADD COLUMN log {kind}")
+
+
+MIGRATIONS: tuple[Migration, ...] = (_add_divisions, _add_schedules, _add_divisions, _add_log)
 """The first brings tables of version 1 to version 2, and so on; the tables above are as after the last.
 
 Each may be run again after a process that died in it: MySQL and MariaDB commit what changes a table at once.

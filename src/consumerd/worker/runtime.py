@@ -185,7 +185,8 @@ class Runtime:
         self._context.board.is_in(WorkerState.RUNNING)
         self._link.tell(Ready())
         try:
-            self.exit = loop.run()
+            with self._context.attempt_log.kept(self._context.board.lane):
+                self.exit = loop.run()
         finally:
             self._drain(loop, keeper, retries)
 

@@ -133,6 +133,8 @@ def render_task(task: Item) -> list[str]:
         lines.append(f"key           {short(task['key'])}")
     if task["traceback"]:
         lines += ["", "traceback", *indented(task["traceback"])]
+    if task["log"]:
+        lines += ["", "what its last attempt logged", *indented(task["log"])]
     if task["state"] == "suspect":
         return [*lines, "", "payload: its source still has it"]
     return [*lines, "", f"payload, {len(task['payload'])} bytes", *contents(task["payload"])]

@@ -45,6 +45,7 @@ class BatchMaker:
     def make(self, handed: Sequence[BatchTask[Any]]) -> list[Ending] | None:
         """One attempt at each; None where it has failed for all of several: then each is to be tried by itself."""
         began = self._clock.monotonic()
+        self._maker.forget_log()
         self._board.note_batch(len(handed))
         try:
             try:
@@ -70,7 +71,7 @@ class BatchMaker:
             case str():
                 return Raised(Exception, Failure(self._redact(said)))
             case Retry() | Dead():
-                return said
+                return self._maker.ending(said)
             case BaseException():
                 return self._maker.raised(said)
 

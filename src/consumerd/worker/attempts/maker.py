@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from consumerd.model.connection_errors import connection_error
-from consumerd.model.failure import describe, drop_tracebacks, place_of
-from consumerd.model.outcome import DONE, TaskInterrupted
+from consumerd.model.failure import Failure, describe, drop_tracebacks, place_of
+from consumerd.model.outcome import DONE, Dead, Retry, TaskInterrupted
 from consumerd.wire.board_writer import LaneWriter
 from consumerd.worker.attempts.attempt import (
     VERDICTS,
@@ -26,7 +26,7 @@ from consumerd.worker.attempts.attempt import (
 )
 from consumerd.worker.attempts.forked_child import leave_if_child
 from consumerd.worker.attempts.hooks import Fullness, Hooks
-from consumerd.worker.attempts.verdicts import raised_verdict
+from consumerd.worker.attempts.verdicts import raised_verdict, words_of
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.running import RUNNING
 
@@ -42,12 +42,18 @@ class AttemptMaker:
         self._hooks = hooks
         self._fullness = fullness
         self._redact = context.redact
+        self._log = context.attempt_log
         self._lane = context.board.lane
         self._monotonic = context.clock.monotonic
         self._interruptions = context.interruptions
 
+    def forget_log(self) -> None:
+        """What was logged before belongs to another attempt."""
+        self._log.begin()
+
     def make(self, attempt: Attempt) -> Ending:
         """Make an attempt, hooks and all."""
+        self._log.begin()
         ready = self.ready(attempt)
         if not isinstance(ready, Ready):
             return ready
@@ -72,6 +78,7 @@ class AttemptMaker:
     async def make_whole_async(self, attempt: Attempt) -> Ending:
         """The same for a handler that is a coroutine function, on the event loop that runs now."""
         attempt.is_prepared = not self._hooks.surround
+        self._log.begin()
         try:
             ready = self.ready(attempt)
             if not isinstance(ready, Ready):
@@ -131,8 +138,8 @@ class AttemptMaker:
         if isinstance(error, VERDICTS):
             verdict = raised_verdict(error, self._redact)
             drop_tracebacks(error)
-            return verdict
-        failure = describe(error, self._redact)
+            return replace(verdict, failure=self._with_log(verdict.failure))
+        failure = self._with_log(describe(error, self._redact))
         if record is not UNSEEN and not (isinstance(record, dict) or hasattr(record, "__dict__")):
             failure = replace(failure, error=f"{failure.error} (the record is a {_json_name(record)}, not an object)")
         raised = Raised(type(error), failure, connection_error(error), place_of(error))
@@ -142,9 +149,18 @@ class AttemptMaker:
     def ending(self, result: object, record: object = UNSEEN) -> Ending:
         """How an attempt has ended that returned this: any value but a verdict is done."""
         if isinstance(result, VERDICTS):
-            return result
+            return self._returned(result)
         refused = refused_value(result)
         return DONE if refused is None else self.raised(refused, record)
+
+    def _returned(self, verdict: Retry | Dead) -> Failed:
+        """A verdict; with what was logged, where anything was."""
+        failure = self._with_log(Failure(self._redact(words_of(verdict))))
+        return Raised(type(verdict), failure, verdict=verdict) if failure.log else verdict
+
+    def _with_log(self, failure: Failure) -> Failure:
+        log = self._log.text(self._redact)
+        return replace(failure, log=log) if log else failure
 
 
 class Ready:

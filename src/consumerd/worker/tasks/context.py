@@ -25,6 +25,7 @@ from consumerd.wire.board import Board
 from consumerd.wire.board_writer import BoardWriter
 from consumerd.wire.messages import Message
 from consumerd.wire.shared_table import HOLDERS, SharedTable
+from consumerd.worker.attempts.attempt_log import AttemptLog
 from consumerd.worker.attempts.interruption import Interruptions
 from consumerd.worker.tasks.interrupts import Interrupt, Interrupts, StopDeadline
 from consumerd.worker.tasks.threads import TaskThreads
@@ -65,6 +66,7 @@ class WorkerContext:
     is_wary: the process that had this slot before left because nothing answered its tasks.
     task_threads: those that begin once the worker is ready.
     interruptions: by which a running attempt is ended from without.
+    attempt_log: what handlers log during their attempts.
     table_place: the descriptor of the shared table and the worker's number in it, which is None where all are taken.
     """
 
@@ -85,6 +87,7 @@ class WorkerContext:
     task_threads: TaskThreads = field(default_factory=TaskThreads)
     interruptions: Interruptions = field(default_factory=Interruptions)
     table_place: tuple[int, int | None] | None = None
+    attempt_log: AttemptLog = field(default_factory=AttemptLog)
 
     def ask_for_replacement(self, why: Interrupt) -> None:
         """Have the worker end and another process take its slot. Without a master nothing happens."""

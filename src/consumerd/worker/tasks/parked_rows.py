@@ -68,6 +68,7 @@ def parked_task(consumer: str, conclusion: Conclusion, now: float) -> ParkedTask
         state=ParkedState.WAITING if isinstance(outcome, Retry) else ParkedState.DEAD,
         due_at=now + outcome.after if isinstance(outcome, Retry) else None,
         traceback=failure.traceback,
+        log=failure.log,
         payload=b"" if task.is_given_again and isinstance(outcome, Retry) else task.payload,
         key=task.key,
         headers=task.headers,
