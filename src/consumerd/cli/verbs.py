@@ -48,6 +48,7 @@ VERBS = {
         "Show what tasks need, and whether it answers; open and close it.", "consumerd.verbs.destinations"
     ),
     "cancel": Listed("End the attempt that a worker runs now.", "consumerd.verbs.cancel"),
+    "stacks": Listed("Show what the threads of a worker do now.", "consumerd.verbs.stacks"),
     "stop": Listed("Stop the master and all its workers, gracefully.", "consumerd.verbs.stop"),
     "parked": Listed(
         "Show, retry or discard waiting and dead tasks.",

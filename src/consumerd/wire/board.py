@@ -203,15 +203,15 @@ class Board:
         """See `read_words`."""
         return read_words(self.words)
 
-    def forget_stacks(self) -> None:
-        """Before the worker is asked for its stacks: it writes them behind those that it wrote before, if any."""
+    def forget_stacks(self) -> int:
+        """Before the worker is asked for its stacks, which it writes behind earlier ones: how many bytes are left."""
         end = self._map.find(b"\0", self._stacks_at)
         self._stacks_at = BOARD_BYTES if end < 0 else end
+        return BOARD_BYTES - self._stacks_at
 
     def stacks(self) -> str:
         """The stacks that the worker has written since `forget_stacks`; empty where it could not, or has no room."""
-        written = bytes(self._map[self._stacks_at : BOARD_BYTES])
-        return written.partition(b"\0")[0].decode("utf-8", "replace")
+        return bytes(self._map[self._stacks_at : BOARD_BYTES]).partition(b"\0")[0].decode("utf-8", "replace")
 
     def tasks_in_hand(self) -> list[tuple[Lane, TaskId | None]]:
         """The tasks that run, with their ids where they have any: `model.suspects.shown`. Only of a worker that has

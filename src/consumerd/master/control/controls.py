@@ -17,6 +17,7 @@ from consumerd.master.control.limits import Limits
 from consumerd.master.control.metrics import pool_metrics
 from consumerd.master.control.reloader import Reloader
 from consumerd.master.control.running_task import RunningTask, find_running_task
+from consumerd.master.control.stacks import stacks_of
 from consumerd.master.control.status import pool_status
 from consumerd.master.duties.autoscaler import shards_of
 from consumerd.master.duties.watchdog import condemn
@@ -61,11 +62,14 @@ class Controls:
     config: str
     started_at: float
 
-    def status(self, extent: Extent = BRIEF) -> Status:
-        """All that runs."""
+    def status(self, extent: Extent = BRIEF, *targets: str) -> Status:
+        """All that runs, or what these targets mean."""
         now, stop_deadline = clock.monotonic(), self.supervisor.stop_deadline
         paused = self.configuration.paused
-        found = [pool_status(pool, now, paused=_told(paused.get(pool.consumer)), extent=extent) for pool in self.pools]
+        found = [
+            pool_status(pool, now, paused=_told(paused.get(pool.consumer)), extent=extent)
+            for pool in self.meant(*targets)
+        ]
         problems = [problem for pool in found for problem in pool.problems]
         if stop_deadline is not None:
             problems.insert(0, f"the master is stopping, and ends within {max(0.0, stop_deadline - now):.0f} s")
@@ -108,6 +112,10 @@ class Controls:
         """For how many of a pool's workers its source has something to do, where that is fewer than are wanted."""
         shards = shards_of(pool)
         return shards if shards and shards < pool.wanted.workers else None
+
+    async def stacks(self, worker: str) -> str:
+        """What the threads of a worker do now. UsageError; ConsumerdError where it does not say."""
+        return await stacks_of(self.pools, worker)
 
     def running_task(self, task: str) -> RunningTask:
         """The task of this name, which a worker runs now. UsageError where none does."""
