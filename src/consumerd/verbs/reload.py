@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from consumerd.cli.verb import Verb, command_of
-from consumerd.wire.method import parameter
+from consumerd.cli.verb import Target, Verb, command_of
+from consumerd.wire.configuration import PoolConfiguration
+from consumerd.wire.method import Method, parameter
 
 if TYPE_CHECKING:
     from consumerd.master.control.controls import Controls
@@ -67,6 +68,16 @@ class Reload(Verb, frozen=True):
     def awaited(self, answer: Reloaded) -> list[str]:
         changes = [] if self.dry_run else [change.split() for change in answer.changes]
         return [name for name, kind, *_ in changes if kind in BRINGS_WORKERS]
+
+
+class ShowConfiguration(Method, frozen=True):
+    """The entries of pools as they are in force, without passwords, and what reloads have changed of them."""
+
+    name, result = "configuration", list[PoolConfiguration]
+    target: Target
+
+    async def answer(self, master: Controls, by: str) -> list[PoolConfiguration]:
+        return master.configuration.shown(self.target)
 
 
 command = command_of(Reload)

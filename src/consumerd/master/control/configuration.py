@@ -14,11 +14,13 @@ from consumerd.errors import ConsumerdError, UsageError
 from consumerd.events.facts import Fact
 from consumerd.master.control.limits import Limits
 from consumerd.master.control.overrides import Overrides, Paused, Pin
+from consumerd.master.control.past import PastChanges
 from consumerd.master.pools import live_keys
 from consumerd.master.pools.entry import Entry
 from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.pools import Pools
 from consumerd.model.identity import ConsumerName
+from consumerd.wire.configuration import PoolConfiguration
 from consumerd.wire.messages import Pause
 
 MakeEntry = Callable[[Document, ConsumerSettings], Entry]
@@ -64,6 +66,7 @@ class Configuration:
         self._overrides_file = overrides_file
         self._limits = limits
         self._wake = wake
+        self._past = PastChanges()
         self._restore()
 
     @property
@@ -118,6 +121,10 @@ class Configuration:
         settings = [key for key in changed if key in TAKEN_OVER]
         return Differences(list(map(str, changes)), settings, remarks, self._together(changes))
 
+    def shown(self, target: str) -> list[PoolConfiguration]:
+        """The entries in force of the pools that TARGET means, and what reloads have changed of them."""
+        return [self._past.of(pool.entry.settings) for pool in self.matching(target)]
+
     def matching(self, target: str) -> list[Pool]:
         """The pools that TARGET means; UsageError where there is none."""
         pools = [pool for pool in self._pools if pool.name.matches(target)]
@@ -163,6 +170,7 @@ class Configuration:
 
     def _apply(self, document: Document, changes: tuple[Change, ...]) -> None:
         now = clock.monotonic()
+        before = {str(each.full_name): each for each in self._running().consumers}
         numbers = {str(change.consumer): _number(change.after) for change in changes if change.after is not None}
         self._save(self._overrides_with(numbers))
         self._limits.define(document.settings)
@@ -173,6 +181,7 @@ class Configuration:
             if pool.name not in changed:
                 pool.withdraw_rejected()
         self._document = document
+        self._past.note(changes, before)
         self._emit(events.configuration_reloaded(config=document.origin, changes=[*map(str, changes)]))
         self._wake()
 
