@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from consumerd.errors import ConsumerdError
+from consumerd.wire.control import call
 from integration.scenarios.running import READY_S, Running, environment, running
 from integration.scenarios.small_masters import entry, pool, wait_running
 from integration.test_dashboard import free_port
@@ -204,3 +206,57 @@ def test_a_token_that_is_written_out_or_short_is_a_mistake(tmp_path: Path) -> No
         assert done.returncode == 2
         assert sentence in done.stderr.decode()
         assert token not in done.stderr.decode().replace("${SHORT}", "")
+
+
+def test_the_pages_of_a_pool_and_a_worker_show_what_runs(served: tuple[Running, int]) -> None:
+    operator, looker = Browser(served[1]), Browser(served[1])
+    operator.sign_in(OPERATOR)
+    looker.sign_in(LOOKER)
+    for browser in (operator, looker):
+        body = browser.ask("/pools/small/counting").body
+        assert "small_pools:Counting" in body
+        assert ('action="/acts/restart"' in body) is (browser is operator)
+        assert browser.ask("/pools/small/counting/workers/0").status == 200
+        stacks = browser.ask("/pools/small/counting/workers/0/stacks").body
+        assert "consumerd/worker/process.py" in stacks
+    for path in ("/pools/small/nobody", "/pools/small/counting/workers/99", "/pools/%3Cscript%3E/x"):
+        answered = looker.ask(path)
+        assert answered.status == 404
+        assert "<script>" not in answered.body.replace('<script src="', "")
+
+
+def test_a_worker_is_asked_for_its_stacks_until_there_is_no_room_for_more(served: tuple[Running, int]) -> None:
+    master, _ = served
+    done = master.verb("stacks", "small/counting#0")
+    assert b"consumerd/worker/process.py" in done.stdout
+    assert b"has no worker 99" in master.verb("stacks", "small/counting#99").stderr
+    assert b"there is no worker 'nobody'" in master.verb("stacks", "nobody").stderr
+    refusal = ""
+    while not refusal:
+        try:
+            call(master.state_dir / "control.sock", "stacks", {"worker": "small/counting#0"})
+        except ConsumerdError as error:
+            refusal = str(error)
+    assert "too often" in refusal
+
+
+def test_the_configuration_in_force_is_shown_without_secrets_and_with_what_a_reload_changed(
+    served: tuple[Running, int],
+) -> None:
+    master, port = served
+    config = next(Path(master.log).parent.glob("config.json"))
+    document = json.loads(config.read_text())
+    document["small"][0]["configs"] |= {"workers": 2, "own_password": "in the clear", "own_url": "a://u:clear@h/d"}
+    config.write_text(json.dumps(document))
+    assert master.verb("reload", "--wait").returncode == 0
+    (shown,) = call(master.state_dir / "control.sock", "configuration", {"target": "small/counting"})
+    assert shown["configs"]["own_password"] == '"***"'
+    assert shown["configs"]["own_url"] == '"a://u:***@h/d"'
+    (change,) = shown["changes"]
+    assert {"key": "workers", "before": "1", "after": "2"} in change["keys"]
+    browser = Browser(port)
+    browser.sign_in(LOOKER)
+    body = browser.ask("/pools/small/counting").body
+    assert "in the clear" not in body
+    assert "clear@" not in body
+    assert "by the reload at" in body

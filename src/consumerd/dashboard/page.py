@@ -45,6 +45,7 @@ class Page:
     title: in the navigation and of the window. is_listed: whether the navigation has it.
     template: a file in `dashboard/templates`, which extends `frame.html`. What stands in
     `{% call live("id") %}…{% endcall %}` is sent again when it has changed; such elements are not within each other.
+    is_live: whether it changes while somebody looks.
     show: what the template is given. It runs in a thread, and may ask the master. NotThereError where there is nothing
     to show.
     """
@@ -54,6 +55,7 @@ class Page:
     template: str
     show: Callable[[Visit], Context]
     is_listed: bool = False
+    is_live: bool = True
 
 
 Form = Mapping[str, str]

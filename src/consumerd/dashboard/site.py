@@ -47,7 +47,7 @@ class Site:
         """All of it."""
         guarded = self._guard.guarded
         pages = [Route(page.path, guarded(self._page(page))) for page in PAGES]
-        changes = [Route(f"/live{page.path}", guarded(self._changes(page))) for page in PAGES]
+        changes = [Route(f"/live{page.path}", guarded(self._changes(page))) for page in PAGES if page.is_live]
         acts = [Route(f"/acts/{act.name}", guarded(self._act(act), Role.OPERATOR), methods=["POST"]) for act in ACTS]
         signing = [
             Route("/sign-in", guarded(self._show_sign_in, Role.NOBODY)),

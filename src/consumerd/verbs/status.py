@@ -52,9 +52,10 @@ class ShowStatus(Method, frozen=True):
     tasks: Annotated[bool, parameter("List each task that a worker runs.")] = False
 
     recent: Annotated[bool, parameter("Show what each worker has ended last.")] = False
+    target: Annotated[str | None, parameter("Only pools of a group, or group/name.")] = None
 
     async def answer(self, master: Controls, by: str) -> Status:
-        return master.status(Extent(tasks=self.tasks, recent=self.recent))
+        return master.status(Extent(tasks=self.tasks, recent=self.recent), *filter(None, [self.target]))
 
 
 @click.command()
@@ -182,7 +183,7 @@ def _note(pool: PoolStatus) -> str:
     if 0 < pool.established < pool.edition:
         return f"edition {pool.edition} is on trial"
     if pool.last_error is not None:
-        return _last_error(pool.last_error, pool.restarts)
+        return last_error(pool.last_error, pool.restarts)
     return _scaled(pool)
 
 
@@ -201,7 +202,7 @@ def shards_help(shards: int) -> str:
     return f"{shards} help: its source has {shards} {'partition' if shards == 1 else 'partitions'}"
 
 
-def _last_error(error: LastError, restarts: int) -> str:
+def last_error(error: LastError, restarts: int) -> str:
     """What went wrong; how often workers were restarted, where it ended one; how long ago, once that is a while."""
     from consumerd import events  # not on the way of a status without errors
 

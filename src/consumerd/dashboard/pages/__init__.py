@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from consumerd.dashboard.page import Act, Page
-from consumerd.dashboard.pages import overview
+from consumerd.dashboard.pages import overview, pool, worker
 
-PAGES: Sequence[Page] = (overview.PAGE,)
+PAGES: Sequence[Page] = (overview.PAGE, pool.PAGE, worker.PAGE, worker.STACKS)
 
-ACTS: Sequence[Act] = (*overview.ACTS,)
+ACTS: Sequence[Act] = (*overview.ACTS, *pool.ACTS, *worker.ACTS)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
-from consumerd import events
+from consumerd import clock, events
 from consumerd.dashboard.history import Figure, known, lag_s, lag_tasks
+from consumerd.dashboard.memory import Item
 from consumerd.dashboard.page import Act, Context, Form, Page, Visit
 from consumerd.verbs.pause import Pause, Resume
+from consumerd.verbs.status import last_error
 from consumerd.wire.status import PoolStatus
 
 SPARK_STEPS = 60
@@ -41,6 +42,18 @@ class Row:
         return "held" if self.pool.is_paused or self.pool.throttled else "good"
 
     @property
+    def notes(self) -> list[str]:
+        """What is to be known of it, and no problem says."""
+        pool, found = self.pool, []
+        if pool.paused is not None:
+            found.append(f"paused since {clock.iso(pool.paused.at)} by {pool.paused.by}")
+        if pool.throttled:
+            found.append(f"held back: {pool.throttled}")
+        if pool.last_error is not None:
+            found.append(last_error(pool.last_error, pool.restarts))
+        return [note for note in found if not any(note in problem for problem in pool.problems)]
+
+    @property
     def state(self) -> str:
         held = "paused" if self.pool.is_paused else "throttled" if self.pool.throttled else ""
         return held or self.pool.state
@@ -57,20 +70,29 @@ def show(visit: Visit) -> Context:
 
 
 def _rows(visit: Visit) -> Iterator[Row]:
+    assert visit.seen.metrics is not None
+    before = {pool.name: pool for pool in visit.seen.before.status.pools} if visit.seen.before is not None else {}
+    for pool in visit.seen.metrics.status.pools:
+        yield _row(visit, pool, before.get(pool.name))
+
+
+def row_of(visit: Visit, name: str) -> Row:
+    """Of one pool, which is there."""
+    return next(row for row in _rows(visit) if row.pool.name == name)
+
+
+def _row(visit: Visit, pool: PoolStatus, before: PoolStatus | None) -> Row:
     seen, hour = visit.seen, visit.memory.hour
-    assert seen.metrics is not None
-    before = {pool.name: pool for pool in seen.before.status.pools} if seen.before is not None else {}
-    for pool in seen.metrics.status.pools:
-        yield Row(
-            pool=pool,
-            path=f"/pools/{pool.name}",
-            rate=_risen(pool, before.get(pool.name), "handled", seen.apart_s),
-            failed=_risen(pool, before.get(pool.name), "failed", seen.apart_s),
-            lag_tasks=lag_tasks(pool),
-            lag_s=lag_s(pool),
-            rates=hour.values(pool.name, Figure.RATE, seen.at, SPARK_STEPS),
-            lags=hour.values(pool.name, Figure.LAG_TASKS, seen.at, SPARK_STEPS),
-        )
+    return Row(
+        pool=pool,
+        path=f"/pools/{pool.name}",
+        rate=_risen(pool, before, "handled", seen.apart_s),
+        failed=_risen(pool, before, "failed", seen.apart_s),
+        lag_tasks=lag_tasks(pool),
+        lag_s=lag_s(pool),
+        rates=hour.values(pool.name, Figure.RATE, seen.at, SPARK_STEPS),
+        lags=hour.values(pool.name, Figure.LAG_TASKS, seen.at, SPARK_STEPS),
+    )
 
 
 def _risen(now: PoolStatus, before: PoolStatus | None, count: str, apart_s: float) -> float:
@@ -95,10 +117,11 @@ def _totals(rows: list[Row]) -> Mapping[str, float]:
     }
 
 
-def lately(visit: Visit, most: int = LATELY) -> Iterator[Mapping[str, Any]]:  # events, as JSON brought them
-    """What has happened last that somebody may want to know, the newest first."""
+def lately(visit: Visit, most: int = LATELY, consumer: str = "") -> Iterator[Item]:
+    """What has happened last that somebody may want to know, the newest first. consumer: of it alone."""
     items = (item for item in reversed(tuple(visit.memory.items)) if item["event"] not in QUIET)
-    return islice((item for item in items if item["level"] != "debug"), most)
+    told = (item for item in items if item["level"] != "debug" and consumer in ("", item.get("consumer")))
+    return islice(told, most)
 
 
 def _target(form: Form) -> str:

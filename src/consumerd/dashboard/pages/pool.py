@@ -1,0 +1,98 @@
+"""One pool: what it does over time, its workers, its configuration as it is and as it was; and what can be done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from consumerd.cli.verb import Verb
+from consumerd.dashboard.history import Figure, History
+from consumerd.dashboard.page import Act, Context, Form, NotThereError, Page, Visit
+from consumerd.dashboard.pages.overview import lately, row_of
+from consumerd.dashboard.view.charts import Line
+from consumerd.dashboard.view.figures import count, rate, seconds
+from consumerd.errors import ConsumerdError
+from consumerd.verbs.reload import ShowConfiguration
+from consumerd.verbs.restart import Restart
+from consumerd.verbs.scale import Scale, number
+from consumerd.wire.configuration import PoolConfiguration
+from consumerd.wire.status import PoolStatus
+
+MOST_SHARDS = 50
+Chart = Mapping[str, Any]  # the arguments of `chart`
+
+
+def show(visit: Visit) -> Context:
+    """What the template is given."""
+    name = f"{visit.parameters['group']}/{visit.parameters['name']}"
+    pool, row = pool_of(visit, name), row_of(visit, name)
+    history = visit.memory.day if visit.query.get("range") == "day" and visit.memory.day else visit.memory.hour
+    shards = sorted(pool.lag, key=lambda shard: (-shard.tasks, shard.shard))
+    return {
+        "pool": pool,
+        "row": row,
+        "charts": list(_charts(visit, history, name)),
+        "has_day": visit.memory.day is not None,
+        "range": "day" if history is visit.memory.day else "hour",
+        "shards": shards[:MOST_SHARDS],
+        "hidden_shards": max(0, len(shards) - MOST_SHARDS),
+        "configuration": _configuration(visit, name),
+        "lately": list(lately(visit, most=10, consumer=name)),
+    }
+
+
+def pool_of(visit: Visit, name: str) -> PoolStatus:
+    """Its status. NotThereError."""
+    metrics = visit.seen.metrics
+    if metrics is None:
+        raise NotThereError(f"the master has not answered yet: {visit.seen.error}")
+    found = next((pool for pool in metrics.status.pools if pool.name == name), None)
+    if found is None:
+        raise NotThereError(f"the master runs no pool {name!r}")
+    return found
+
+
+def _charts(visit: Visit, history: History, name: str) -> Iterator[Chart]:
+    at, size = visit.seen.at, history.size
+
+    def line(label: str, figure: Figure, colour: int = 1) -> Line:
+        return Line(label, history.values(name, figure, at, size), colour)
+
+    drawn: Sequence[tuple[str, str, list[Line], Any]] = (
+        ("rate", "Tasks", [line("done", Figure.RATE), line("failed", Figure.FAILED, 2)], rate),
+        ("took", "How long they took", [line("p50", Figure.P50_S), line("p99", Figure.P99_S, 2)], seconds),
+        ("behind", "Behind", [line("tasks", Figure.LAG_TASKS)], count),
+        ("age", "Oldest unfinished task", [line("age", Figure.LAG_S, 3)], seconds),
+        ("workers", "Workers", [line("running", Figure.WORKERS, 4)], count),
+        ("parked", "Parked", [line("tasks", Figure.PARKED, 2)], count),
+    )
+    marks = visit.memory.marks(name)
+    for own, title, lines, shown in drawn:
+        yield {
+            "name": own,
+            "title": title,
+            "lines": lines,
+            "until": at,
+            "step_s": history.step_s,
+            "show": shown,
+            "marks": marks,
+        }
+
+
+def _configuration(visit: Visit, name: str) -> PoolConfiguration | None:
+    """None where the master does not answer now."""
+    try:
+        (found,) = visit.answer(ShowConfiguration(name))
+    except ConsumerdError:
+        return None
+    assert isinstance(found, PoolConfiguration)
+    return found
+
+
+def scaled(form: Form) -> Verb:
+    """Of a form with `target` and `workers`: a number, or `auto`. UsageError."""
+    return Scale(form.get("target", ""), number(form.get("workers", "").strip()))
+
+
+PAGE = Page("/pools/{group}/{name}", "Pool", "pool.html", show)
+ACTS = (Act("scale", scaled), Act("restart", lambda form: Restart(form.get("target", ""))))
