@@ -1,0 +1,14 @@
+"""Traces of tasks by OpenTelemetry, where the key `traces` asks for them."""
+
+from __future__ import annotations
+
+from consumerd.errors import MissingExtraError
+
+
+def require() -> None:
+    """Import what traces need: before the fork, so that workers share it. MissingExtraError where it is not there."""
+    try:
+        from consumerd.worker.traces import exporting  # noqa: F401 - it is there from here on
+    except ModuleNotFoundError as error:
+        is_ours = (error.name or "").startswith("consumerd")
+        raise (error if is_ours else MissingExtraError("The key traces", "otel")) from error
