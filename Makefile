@@ -112,5 +112,5 @@ clean:  ## remove all that these targets made
 
 .venv/dev.stamp: .venv/core.stamp
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable '.[kafka,mysql,postgres,schedule,web]' --group dev
+	$(BIN)/python -m pip install --quiet --editable '.[kafka,mysql,otel,postgres,schedule,web]' --group dev
 	@touch $@

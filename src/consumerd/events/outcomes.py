@@ -1,10 +1,10 @@
-"""Events of tasks that do not end one by one, and of their records, which `consumerd.events` has among all others."""
+"""Events of tasks that do not end one by one, of records and spans, which `consumerd.events` has among all others."""
 
 from __future__ import annotations
 
 from consumerd.events.facts import Level, event
 
-__all__ = ["batch_failed", "death_recorded", "failed_after_done", "field_missing", "tasks_suspected"]
+__all__ = ["batch_failed", "death_recorded", "failed_after_done", "field_missing", "spans_dropped", "tasks_suspected"]
 
 
 @event(Level.WARNING)
@@ -15,5 +15,7 @@ def death_recorded(*, consumer: str, worker_id: int, pid: int | None, ran: str, 
 def failed_after_done(*, task: str | None, offset: int, error: str, then: str) -> None: ...
 @event(Level.WARNING)
 def field_missing(*, field: str, used_by: str, then: str) -> None: ...
+@event(Level.WARNING)
+def spans_dropped(*, spans: int, error: str, advice: str) -> None: ...
 @event(Level.WARNING)
 def tasks_suspected(*, consumer: str, tasks: int, end: str) -> None: ...
