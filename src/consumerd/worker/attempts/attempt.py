@@ -13,6 +13,7 @@ from consumerd.model.outcome import Dead, Done, Outcome, Retry
 from consumerd.model.task import Task
 from consumerd.sources.decoding import TOMBSTONE
 from consumerd.wire.figures.recorder import NOT_RUN, Ran
+from consumerd.worker.attempts.tracer import AttemptSpan
 
 Handler = Callable[..., object]
 
@@ -114,6 +115,7 @@ class Attempt:
     took_s: how long the handler ran in the last attempt, until that is judged; None: it was not called, or nobody
         has measured it.
     ran: how long those took that were judged.
+    span: of the last attempt, where that was traced; all further ones are, too.
     has_heard: whether it was waited for the news of a stop, where the attempt seems to have ended with its worker.
     """
 
@@ -127,6 +129,7 @@ class Attempt:
     not_before: float | None = None
     took_s: float | None = None
     ran: Ran = NOT_RUN
+    span: AttemptSpan | None = None
     has_heard: bool = False
     is_prepared: bool = False
     _peeked: object = None

@@ -89,10 +89,14 @@ class Judge:
             self._board.note_calls(1, attempt.took_s)
             attempt.ran = Ran(attempt.ran.seconds + attempt.took_s, attempt.ran.is_about)
             attempt.took_s = None
+        conclusion: Conclusion | None
         if isinstance(ended, Done):
-            return Conclusion(attempt.task, DONE, ran=attempt.ran)
-        conclusion = self._conclusion(attempt, ended)
-        return None if conclusion is None else conclusion._replace(ran=attempt.ran)
+            conclusion = Conclusion(attempt.task, DONE, ran=attempt.ran)
+        elif (conclusion := self._conclusion(attempt, ended)) is not None:
+            conclusion = conclusion._replace(ran=attempt.ran)
+        if attempt.span is not None and (conclusion is not None or attempt.ended is None):
+            attempt.span.end(ended, conclusion)
+        return conclusion
 
     def _conclusion(self, attempt: Attempt, ended: Failed) -> Conclusion | None:
         """The same of an attempt that did not go well."""

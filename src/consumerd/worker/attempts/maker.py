@@ -26,6 +26,7 @@ from consumerd.worker.attempts.attempt import (
 )
 from consumerd.worker.attempts.forked_child import leave_if_child
 from consumerd.worker.attempts.hooks import Fullness, Hooks
+from consumerd.worker.attempts.tracer import Tracer
 from consumerd.worker.attempts.verdicts import raised_verdict, words_of
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.running import RUNNING
@@ -36,8 +37,14 @@ UNSEEN = object()
 class AttemptMaker:
     """By one instance of the consumer's class."""
 
-    def __init__(self, context: WorkerContext, handle: Handler, hooks: Hooks, fullness: Fullness) -> None:
-        """handle: the handler, with `around_task` about it. fullness: is told how each attempt ended."""
+    def __init__(
+        self, context: WorkerContext, handle: Handler, hooks: Hooks, fullness: Fullness, tracer: Tracer | None = None
+    ) -> None:
+        """handle: the handler, with `around_task` about it. fullness: is told how each attempt ended.
+
+        tracer: None where nothing is traced.
+        """
+        self._tracer = tracer
         self._handle = handle
         self._hooks = hooks
         self._fullness = fullness
@@ -54,6 +61,15 @@ class AttemptMaker:
     def make(self, attempt: Attempt) -> Ending:
         """Make an attempt, hooks and all."""
         self._log.begin()
+        span = None if self._tracer is None else self._tracer.begin(attempt)
+        if span is None:
+            return self._made(attempt)
+        try:
+            return self._made(attempt)
+        finally:
+            span.leave()
+
+    def _made(self, attempt: Attempt) -> Ending:
         ready = self.ready(attempt)
         if not isinstance(ready, Ready):
             return ready
@@ -79,6 +95,7 @@ class AttemptMaker:
         """The same for a handler that is a coroutine function, on the event loop that runs now."""
         attempt.is_prepared = not self._hooks.surround
         self._log.begin()
+        span = None if self._tracer is None else self._tracer.begin(attempt)
         try:
             ready = self.ready(attempt)
             if not isinstance(ready, Ready):
@@ -93,6 +110,8 @@ class AttemptMaker:
                 attempt.took_s = self._monotonic() - began
             return DONE if result is None else self.ending(result, ready.record)
         finally:
+            if span is not None:
+                span.leave()
             if self._hooks.surround:
                 self._hooks.post_handle_task()
 
