@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import copy_context
 from functools import cache
 from threading import Lock
 from types import CodeType, FunctionType, MethodType
@@ -55,7 +56,7 @@ class Handlers:
         if is_overridden(type(consumer), "handle_batch"):
             handle_batch = consumer.handle_batch
             is_async = inspect.iscoroutinefunction(handle_batch)
-            self.batch = (lambda tasks: self._runner.run(handle_batch(tasks=tasks))) if is_async else handle_batch
+            self.batch = (lambda tasks: self._run(handle_batch(tasks=tasks))) if is_async else handle_batch
         self._tombstone: Handler | None = None
         if is_overridden(type(consumer), "handle_tombstone"):
             delete = self._synchronous(consumer.handle_tombstone)
@@ -129,7 +130,11 @@ class Handlers:
     def _synchronous(self, method: Handler) -> Handler:
         if not inspect.iscoroutinefunction(method):
             return method
-        return lambda **arguments: self._runner.run(method(**arguments))
+        return lambda **arguments: self._run(method(**arguments))
+
+    def _run(self, begun: Coroutine[Any, Any, object]) -> object:
+        """To its end, in the context of the thread that calls: what is current here is so in the coroutine."""
+        return self._runner.run(begun, context=copy_context())
 
     def _within_around_task(self, handle: Handler) -> Handler:
         """The handler within what `around_task` returns, a context manager that is entered for each attempt."""
