@@ -9,10 +9,12 @@ from consumerd import events
 from consumerd.model.batch_task import BatchTask, Said
 from consumerd.model.failure import Failure
 from consumerd.model.outcome import DONE, Dead, Retry
+from consumerd.model.task import Task
 from consumerd.sources.contract import Batch
 from consumerd.worker.attempts.attempt import VERDICTS, Attempt, Ending, Handler, Raised, refused_value
 from consumerd.worker.attempts.handler import Decode
 from consumerd.worker.attempts.maker import AttemptMaker, Ready
+from consumerd.worker.attempts.tracer import Tracer
 from consumerd.worker.tasks.context import WorkerContext
 
 
@@ -20,16 +22,22 @@ class BatchMaker:
     """By one instance of the consumer's class."""
 
     def __init__(
-        self, context: WorkerContext, maker: AttemptMaker, handle: Handler, decoder: Callable[[Batch], Decode]
+        self,
+        context: WorkerContext,
+        maker: AttemptMaker,
+        handle: Handler,
+        decoder: Callable[[Batch], Decode],
+        tracer: Tracer | None = None,
     ) -> None:
         """maker: decodes, and handles what is not for `handle_batch`: tombstones.
 
-        decoder: makes the records of a batch of the source's.
+        decoder: makes the records of a batch of the source's. tracer: None where nothing is traced.
         """
         self.decoder = decoder
         self._maker = maker
         self._handle = handle
         self._clock, self._board = context.clock, context.board
+        self._tracer = tracer
         self._redact = context.redact
         self._emit = context.emit
 
@@ -42,8 +50,16 @@ class BatchMaker:
         """An attempt at a tombstone."""
         return self._maker.make(attempt)
 
-    def make(self, handed: Sequence[BatchTask[Any]]) -> list[Ending] | None:
+    def make(self, tasks: Sequence[Task], records: Sequence[object]) -> list[Ending] | None:
         """One attempt at each; None where it has failed for all of several: then each is to be tried by itself."""
+        handed = [BatchTask(task, record) for task, record in zip(tasks, records, strict=True)]
+        span = None if self._tracer is None else self._tracer.begin_batch(tasks)
+        endings = self._made(handed)
+        if span is not None:
+            span.end(endings)
+        return endings
+
+    def _made(self, handed: Sequence[BatchTask[Any]]) -> list[Ending] | None:
         began = self._clock.monotonic()
         self._maker.forget_log()
         self._board.note_batch(len(handed))

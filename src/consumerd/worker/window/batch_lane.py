@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from threading import get_ident
 
-from consumerd.model.batch_task import BatchTask
 from consumerd.model.outcome import DONE
 from consumerd.model.task import Task
 from consumerd.sources.contract import Batch
@@ -177,7 +176,7 @@ class BatchLane:
         else:
             RUNNING.set(_RunningBatch(lanes))
             began = self._clock.monotonic()
-            endings = self._maker.make([BatchTask(task.task, task.record) for task in tasks])
+            endings = self._maker.make([task.task for task in tasks], [task.record for task in tasks])
             ran = Ran((self._clock.monotonic() - began) / len(tasks), len(tasks) > 1)
             for task in tasks:
                 task.attempt.ran = ran
