@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, runtime_checkable
 
@@ -49,6 +50,13 @@ class TellsTrouble(Protocol):
 
     def trouble(self) -> SourceAwayError | None:
         """What is wrong now; asked after each fetch. The loop's thread."""
+
+
+@runtime_checkable
+class HasHeaders(Protocol):
+    """A batch whose tasks have headers, which are read without making an object of each task."""
+
+    headers: Callable[[Any], Sequence[tuple[str, bytes | None]] | None]
 
 
 @runtime_checkable

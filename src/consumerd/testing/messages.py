@@ -57,6 +57,7 @@ class MessageBatch:
     shard: int = 0
     offset: Callable[[Any], int] = staticmethod(operator.itemgetter(0))
     payload: Callable[[Any], bytes] = staticmethod(lambda raw: raw[1].payload)
+    headers: Callable[[Any], Any] = staticmethod(lambda raw: raw[1].headers)
 
     def __init__(  # raws: (offset, message, id) each
         self, source: str, raws: Sequence[Any], decode: Callable[[bytes], object] = decode_json

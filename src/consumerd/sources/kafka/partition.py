@@ -105,6 +105,7 @@ class KafkaBatch:
     """Messages of one partition, in order. `offset`, `payload` and `decode` are the client's and orjson's own."""
 
     __slots__ = ("_end", "_identity", "_span", "assigned", "decode", "offset", "payload", "raws", "shard")
+    headers: Callable[[Any], Any] = staticmethod(Message.headers)
 
     def __init__(
         self,
