@@ -17,6 +17,7 @@ from consumerd.config.keys.breaker import BreakerKeys
 from consumerd.config.keys.coalescing import Coalesce
 from consumerd.config.keys.concurrency import Concurrency
 from consumerd.config.keys.throttle import Throttle
+from consumerd.config.keys.traces import Traces
 from consumerd.config.keys.worker_range import WorkerRange
 from consumerd.config.schema import json_schema
 from consumerd.config.shape import Entry, LimitNumbers, LimitSettings, LogSettings, Settings
@@ -31,7 +32,7 @@ _HEAD = "| key | default | what it does |\n|---|---|---|\n"
 
 def models() -> dict[str, type[BaseModel]]:
     """Every model whose keys somebody may write, by its name; the options of the sources by the source's."""
-    of_consumers = (CommonKeys, WorkerRange, Concurrency, BreakerKeys, Coalesce, Throttle)
+    of_consumers = (CommonKeys, WorkerRange, Concurrency, BreakerKeys, Coalesce, Throttle, Traces)
     own: tuple[type[BaseModel], ...] = (
         Entry,
         *of_consumers,

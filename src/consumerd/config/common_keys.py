@@ -14,6 +14,7 @@ from consumerd.config.keys.coalescing import Coalesce
 from consumerd.config.keys.concurrency import Concurrency
 from consumerd.config.keys.contradictions import contradictions
 from consumerd.config.keys.throttle import Throttle
+from consumerd.config.keys.traces import Traces
 from consumerd.config.keys.worker_range import WorkerRange
 from consumerd.config.sizes import LONGEST_S, Duration, Size
 from consumerd.model.slots import MOST_LANES, MOST_WORKERS
@@ -227,6 +228,9 @@ class CommonKeys(BaseModel):
         default=False,
         description="Whether `consumerd run` ends with exit code 1 when this pool has failed for five minutes and "
         "nothing of it runs.",
+    )
+    traces: Traces | None = Field(
+        default=None, description="[A table](#traces): which tasks are [traced](traces.md). Left out: none."
     )
     enabled: Annotated[bool, MASTERS] = Field(
         default=True,

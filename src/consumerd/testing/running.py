@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Self
 
 from consumerd import events
@@ -27,6 +28,7 @@ from consumerd.worker.code.kinds import kind_named
 from consumerd.worker.runtime import Runtime
 from consumerd.worker.tasks.context import Link, WorkerContext
 from consumerd.worker.tasks.interrupts import Interrupt, Interrupts, StopDeadline
+from consumerd.worker.traces.beginning import begin_traces
 
 NAME = "test/consumer"
 TURNS_AT_MOST = 10_000
@@ -112,7 +114,8 @@ class Run:
         for name, limit in read.items():
             define(self.context.table, name, limit.fixed)
         self.interrupts = self.context.interrupts
-        self.runtime = _Runtime(self.context, self.consumer, self.source, self.store.as_thread(), self.link)
+        traces = partial(begin_traces, self.context, source_kind(consumer_class), may_export=False)
+        self.runtime = _Runtime(self.context, self.consumer, self.source, self.store.as_thread(), self.link, traces)
         self.loop = self.runtime.open()
         weakref.finalize(self, self.runtime.close_handler)  # of a run that nobody stops
 

@@ -17,6 +17,7 @@ from consumerd.worker.attempts.hooks import Fullness, Hooks
 from consumerd.worker.attempts.interruption import MainThread
 from consumerd.worker.attempts.judge import Judge
 from consumerd.worker.attempts.maker import AttemptMaker
+from consumerd.worker.attempts.tracer import Tracer
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.due import DueTasks
 from consumerd.worker.tasks.fast import FastRunner
@@ -36,6 +37,7 @@ class Assembly:
 
     consumer: the user's instance, known by its hooks.
     is_settled: whether a task in hand is done by a transaction of its handler.
+    tracer: traces tasks; None where nothing does.
     """
 
     context: WorkerContext
@@ -47,6 +49,7 @@ class Assembly:
     suspects: Suspects
     fullness: Fullness
     is_settled: Callable[[Task], bool]
+    tracer: Tracer | None
 
     def parts(self) -> Parts:
         """Each knows the context and those that were made before it."""
@@ -76,7 +79,7 @@ class Assembly:
         is_plain = common.at_once.max == 1 and common.ordered is None and self.handlers.batch is None
         if is_plain and not (context.limits or has_destinations(type(self.consumer), common)):
             return self._batch_handling(parts)
-        window = WindowAssembly(context, self.consumer, self.handlers, parts, self._maker)
+        window = WindowAssembly(context, self.consumer, self.handlers, parts, self._maker, self.tracer)
         return window.handling(self._judge(self.consumer, parts.breaker))
 
     def _batch_handling(self, parts: Parts) -> BatchHandling:
@@ -88,7 +91,7 @@ class Assembly:
         single = SingleRunner(attempts, parts.records)
         is_leased = isinstance(self.source, Revocable) and not self.source.traits.positional
         fast = FastRunner(context, handlers.task, maker, single, is_leased=is_leased)
-        return BatchHandling(context, parts, fast, single)
+        return BatchHandling(context, parts, fast, single, self.tracer)
 
     def stand_in_attempts(
         self, consumer: Any, handlers: Handlers, hooks: Hooks, breaker: Breaker, wait: Callable[[float], object]
@@ -96,7 +99,7 @@ class Assembly:
         """By another instance of the user's class, in a thread that waits so."""
         return Attempts(
             self.context,
-            AttemptMaker(self.context, handlers.any_record, hooks, self.fullness),
+            AttemptMaker(self.context, handlers.any_record, hooks, self.fullness, self.tracer),
             self._judge(consumer, breaker),
             hooks,
             self.fullness,
@@ -105,7 +108,7 @@ class Assembly:
         )
 
     def _maker(self, handle: Callable[..., object]) -> AttemptMaker:
-        return AttemptMaker(self.context, handle, self.hooks, self.fullness)
+        return AttemptMaker(self.context, handle, self.hooks, self.fullness, self.tracer)
 
     def _judge(self, consumer: Any, breaker: Breaker) -> Judge:  # the user's class
         return Judge(

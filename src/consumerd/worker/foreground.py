@@ -12,6 +12,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from consumerd import events
@@ -32,6 +33,7 @@ from consumerd.worker.runtime import Runtime
 from consumerd.worker.tasks.context import Link, Redaction, WorkerContext, emitter
 from consumerd.worker.tasks.interrupts import StopDeadline
 from consumerd.worker.timer import Timer
+from consumerd.worker.traces.beginning import begin_traces
 
 GROUP = "foreground"
 STATE_DIR_VARIABLE = "CONSUMERD_STATE_DIR"
@@ -62,7 +64,8 @@ def _consume(consumer: Any) -> None:  # as above
     with _own_signals(context):
         timer.start()
         try:
-            Runtime(context, consumer, loaded.kind.make(), store, _ReadyLink(context, directory))
+            link, traces = _ReadyLink(context, directory), partial(begin_traces, context, loaded.kind.name)
+            Runtime(context, consumer, loaded.kind.make(), store, link, traces)
             consumer.consume()
             store.close(context.deadline.at_s or monotonic())
         finally:

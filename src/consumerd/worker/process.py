@@ -13,6 +13,7 @@ import resource
 import signal
 import socket
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -45,6 +46,7 @@ from consumerd.worker.tasks.context import Redaction, WorkerContext, emitter
 from consumerd.worker.tasks.interrupts import Interrupt, Interrupts, StopDeadline
 from consumerd.worker.template import Descriptors, Template
 from consumerd.worker.timer import Timer
+from consumerd.worker.traces.beginning import begin_traces
 
 DEFAULT_PROCESS_NAME = "consumerd"
 LOCK_LOOK_S = 0.05
@@ -198,7 +200,8 @@ def _consume(context: WorkerContext, template: Template, fork: Fork, link: Maste
 def _run_to_end(context: WorkerContext, template: Template, fork: Fork, link: MasterLink) -> WorkerExit:
     loaded = template.loaded
     consumer = loaded.consumer_class(fork.slot, **loaded.configs | {"workers": fork.workers})
-    runtime = Runtime(context, consumer, loaded.kind.make(), template.store, link)
+    traces = partial(begin_traces, context, loaded.kind.name)
+    runtime = Runtime(context, consumer, loaded.kind.make(), template.store, link, traces)
     if is_overridden(loaded.consumer_class, "get_process_name"):
         name = "get_process_name"
         runtime.hooks.call(name, lambda: setproctitle.setproctitle(consumer.get_process_name()), None)

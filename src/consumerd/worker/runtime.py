@@ -25,6 +25,7 @@ from consumerd.wire.messages import Ready
 from consumerd.worker.assembly import Assembly
 from consumerd.worker.attempts.handler import Handlers
 from consumerd.worker.attempts.hooks import Fullness, Hooks
+from consumerd.worker.attempts.tracer import Tracer
 from consumerd.worker.keeper import Keeper
 from consumerd.worker.own_database import OwnDatabase
 from consumerd.worker.tasks.context import Link, WorkerContext
@@ -50,12 +51,16 @@ class Runtime:
         source: Source,
         store: StoreThread,
         link: Link,
+        begin_traces: Callable[[], Tracer | None] = lambda: None,
     ) -> None:
+        """begin_traces: gives what traces its tasks, once `pre_consume` has returned; None: nothing does."""
         self._context = context
         self._consumer = consumer
         self.source = source
         self._store = store
         self._link = link
+        self._begin_traces = begin_traces
+        self._tracer: Tracer | None = None
         self._fullness = Fullness(context)
         self._suspects = Suspects(context, store, link)
         self._parked = StoreIndex(context.name, store, self._suspects.load)
@@ -166,6 +171,7 @@ class Runtime:
         if self._consumer.consume_client is None:
             self._consumer.consume_client = getattr(self.source, "facade", None)
         self._consumer.pre_consume()
+        self._tracer = self._begin_traces()
         self._assembled = self._assembly()
         self._parts = self._assembled.parts()
         self._handling = self._assembled.handling(self._parts)
@@ -203,6 +209,8 @@ class Runtime:
         keeper.close(min(1.0, deadline - monotonic()))
         if loop.is_open:
             self.source.close(deadline)
+        if self._tracer is not None:
+            self._tracer.close(deadline)
 
     # What it is made of
 
@@ -219,6 +227,7 @@ class Runtime:
             suspects=self._suspects,
             fullness=self._fullness,
             is_settled=self.database.is_settled,
+            tracer=self._tracer,
         )
 
     def _source_context(self) -> SourceContext:

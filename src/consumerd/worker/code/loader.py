@@ -38,6 +38,7 @@ from consumerd.worker.code.imports import NotLoadedError, import_class
 from consumerd.worker.code.keys import KeyOwners, config_model, judge_unknown
 from consumerd.worker.code.kinds import import_client, kind_named
 from consumerd.worker.code.remarks import remarks_on
+from consumerd.worker.traces import require
 
 Values = Mapping[str, Any]  # the user's own keys have any value
 NO_LIMITS: Mapping[str, LimitBy] = MappingProxyType({})
@@ -175,6 +176,8 @@ class _Examination:
         self._problems += batch_problems(consumer_class, kind, common, self._entry, self._place)
         self._problems += concurrency_problems(consumer_class, kind, common, self._place)
         self._problems += order_problems(consumer_class, kind, common, self._place)
+        if common.traces is not None:
+            self._require_traces()
         self._problems += limit_problems(consumer_class, self._limits, self._place)
         columns = (getattr(options, "columns", None) or ()) if kind.name == "table" else ()
         self._problems += field_problems(consumer_class, columns, common, self._limits, self._place)
@@ -184,6 +187,12 @@ class _Examination:
         self._problems += construction_problems(consumer_class, configs, self._entry)
         remarks = remarks_on(consumer_class, kind, common, passed_on)
         return LoadedConsumer(consumer_class, kind, common, options, configs, remarks, self._redactor)
+
+    def _require_traces(self) -> None:
+        try:
+            require()
+        except UsageError as error:
+            self._place.note(str(error), "traces")
 
     def _read(self, owners: KeyOwners, common: CommonKeys) -> tuple[Any, dict[str, Any]]:  # any options
         """The source's options, and what `__init__` gets."""

@@ -1,7 +1,8 @@
 """What the loop does with the batches that it has fetched. Runs in workers and the foreground.
 
 A worker that runs one task at a time handles one batch, from its first task to its last, or to where it must leave it.
-The fast runner takes it, unless a hook runs between tasks or it has a suspect: then it goes task by task.
+The fast runner takes it, unless a hook runs between tasks or it has a suspect: then it goes task by task. A task that
+is traced is run by itself, and the fast runner takes those before and after it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from consumerd.worker.attempts.attempt import Conclusion, Unfinished
 from consumerd.worker.attempts.attempts import Attempts
 from consumerd.worker.attempts.breaker import Breaker
 from consumerd.worker.attempts.hooks import Hooks
+from consumerd.worker.attempts.tracer import Tracer
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.due import DueTasks
 from consumerd.worker.tasks.fast import FastRunner
@@ -99,9 +101,17 @@ class BatchHandling:
 
     is_busy = False  # between two batches nothing is in hand
 
-    def __init__(self, context: WorkerContext, parts: Parts, fast: FastRunner, single: SingleRunner) -> None:
+    def __init__(
+        self,
+        context: WorkerContext,
+        parts: Parts,
+        fast: FastRunner,
+        single: SingleRunner,
+        tracer: Tracer | None = None,
+    ) -> None:
         self.is_finished = False
         self._fast = fast
+        self._tracer = tracer
         self._single = single
         self._handled = 0
         self._clock = context.clock
@@ -191,8 +201,12 @@ class BatchHandling:
         is_single = is_single or self._parts.hooks.come_between
         try:
             while self._handled < len(batch.raws) and not self._is_leaving:
-                if not (is_single or self._parts.breaker.is_open):
-                    yield from self._run(self._fast, batch, len(batch.raws))
+                start = self._handled
+                stop = len(batch.raws) if self._tracer is None else self._tracer.next_in(batch, start)
+                if start < stop and not (is_single or self._parts.breaker.is_open):
+                    yield from self._run(self._fast, batch, stop)
+                    if self._tracer is not None:
+                        self._tracer.pass_by(self._handled - start)
                 elif not self._traits.gives_away and self._parts.hooks.can_stop_consume():
                     self.is_finished = self._is_leaving = True
                 elif (suspect := self._suspects.enter(batch, self._handled)) is not None:

@@ -15,6 +15,7 @@ from consumerd.worker.attempts.handler import Handlers, retry_policy
 from consumerd.worker.attempts.interruption import MainThread, ThreadGuard, Threads
 from consumerd.worker.attempts.judge import Judge
 from consumerd.worker.attempts.maker import AttemptMaker
+from consumerd.worker.attempts.tracer import Tracer
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.handling import Parts
 from consumerd.worker.window.adaptive_lanes import AdaptiveLanes
@@ -38,6 +39,7 @@ class WindowAssembly:
 
     consumer: the user's instance, known by its hooks.
     make: what makes attempts by this handler.
+    tracer: traces tasks; None where nothing does.
     """
 
     context: WorkerContext
@@ -45,6 +47,7 @@ class WindowAssembly:
     handlers: Handlers
     parts: Parts
     make: Callable[[Callable[..., object]], AttemptMaker]
+    tracer: Tracer | None
 
     def handling(self, judge: Judge) -> WindowHandling:
         """With its lanes, its order and its rules."""
@@ -116,7 +119,9 @@ class WindowAssembly:
             batching = replace(batching, order_of=lambda task: order_of(task.record))
         return BatchLane(
             self.context,
-            BatchMaker(self.context, self.make(self.handlers.any_record), handle, self.parts.records.decoder),
+            BatchMaker(
+                self.context, self.make(self.handlers.any_record), handle, self.parts.records.decoder, self.tracer
+            ),
             batching,
             None if coalesce is None else coalesce_key(self.consumer, self.parts.hooks, coalesce.by),
             is_full=lambda: source.unsettled() >= common.max_unsettled,

@@ -23,6 +23,7 @@ from consumerd.worker.attempt_limits import AttemptLimits
 from consumerd.worker.attempts.attempt import Cancelled
 from consumerd.worker.attempts.interruption import BREAK_SIGNAL, Targets, ThreadGuard, TimedOut, Why, hear_swallowed
 from consumerd.worker.tasks.running import RUNNING
+from unit.worker.conftest import Spans
 
 TURNS = 100_000
 CALLS = 2_000
@@ -193,6 +194,17 @@ def test_a_soft_timeout_is_retried_as_any_failure(consumer_class: type[Interrupt
     run = ran(consumer_class, {**configs, "task_retry_times": 2}, TimedOut(10.0), TimedOut(10.0))
     assert (run.done, run.dead()) == (4, {})
     assert sorted(run.consumer.begun) == [0, 1, 1, 1, 2, 3]
+
+
+@WAYS
+def test_the_span_of_an_interrupted_attempt_says_so(
+    consumer_class: type[Interrupted], configs: dict[str, Any], spans: Spans
+) -> None:
+    traces = {"traces": {"sample": 1.0, "most_per_second": 100_000.0}, "task_retry_times": 1}
+    run = ran(consumer_class, {**configs, **traces}, TimedOut(10.0), Cancelled(does_park=False))
+    assert (run.done, run.dead()) == (4, {})
+    told = [each for each in spans.told("consumerd.attempt", "consumerd.outcome", "error.type") if each[1] != "done"]
+    assert told == [(1, "again", "consumerd.model.outcome.TaskInterrupted"), (2, "again", "Cancelled")]
 
 
 @pytest.mark.parametrize("consumer_class", [InCall, Suspended])
