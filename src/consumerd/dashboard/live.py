@@ -43,7 +43,10 @@ class Live:
     async def page(self, wanted: Wanted) -> Rendered:
         """As it is now. ConsumerdError where it has to ask the master, which does not answer; NotThereError."""
         with self._watch.looking():
-            return await self._rendered(wanted, await self._watch.fresh())
+            seen = await self._watch.fresh()
+            if wanted.page.is_live:
+                return await self._rendered(wanted, seen)
+            return await asyncio.to_thread(self._render, wanted, seen)  # what a form has just changed is in it
 
     async def changes(self, wanted: Wanted, may_look: Callable[[], bool]) -> AsyncIterator[str]:
         """Events of a stream: the parts of a page as they change, for as long as somebody reads them, and may."""
@@ -85,7 +88,8 @@ class Live:
 
     def _render(self, wanted: Wanted, seen: Seen) -> Rendered:
         page, parameters, query = wanted.page, dict(wanted.parameters), dict(wanted.query)
-        visit = Visit(seen, self._memory, wanted.role, self._master.answer, parameters, query)
+        own, state_dir = self._master.answer, self._master.control_socket.parent
+        visit = Visit(seen, self._memory, wanted.role, own, state_dir, parameters, query)
         context = {"page": page, "seen": seen, "role": wanted.role, "query": query, **page.show(visit)}
         return self._renderer.render(page.template, context)
 

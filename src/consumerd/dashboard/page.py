@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from consumerd.cli.verb import Verb
@@ -14,6 +15,7 @@ from consumerd.errors import ConsumerdError
 from consumerd.wire.method import Method
 
 Context = Mapping[str, Any]  # what a template is given
+Ask = Callable[[Method], Any]  # of the method's own type
 
 
 class NotThereError(ConsumerdError):
@@ -26,13 +28,16 @@ class Visit:
 
     parameters: of its path; query: what stands behind `?`.
     seen: what the master said last, which all browsers share; memory: what came before.
-    answer: what the master answers to this page alone. It blocks, and raises what `wire.control.call` raises.
+    answer: what the master answers to this page alone, of a stream all items. It blocks, and raises what
+    `wire.control.call` raises.
+    state_dir: the master's.
     """
 
     seen: Seen
     memory: Memory
     role: Role
-    answer: Callable[[Method], Any]
+    answer: Ask
+    state_dir: Path
     parameters: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
 
@@ -70,3 +75,14 @@ class Act:
 
     name: str
     verb: Callable[[Form], Verb]
+
+
+@dataclass(frozen=True)
+class Deed:
+    """The same, where a verb alone does not do it.
+
+    do: by the fields of the form, and by asking the master; sentences on what was done. ConsumerdError.
+    """
+
+    name: str
+    do: Callable[[Form, Ask], Iterable[str]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Mapping
+from functools import partial
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.requests import Request
@@ -17,7 +18,7 @@ from consumerd.dashboard.assets import Assets
 from consumerd.dashboard.live import Live, Wanted
 from consumerd.dashboard.master import Master
 from consumerd.dashboard.memory import Memory
-from consumerd.dashboard.page import Act, NotThereError, Page
+from consumerd.dashboard.page import Act, Deed, NotThereError, Page
 from consumerd.dashboard.pages import ACTS, PAGES
 from consumerd.dashboard.view.rendering import Renderer
 from consumerd.dashboard.watch import Watch
@@ -83,7 +84,7 @@ class Site:
 
         return answer
 
-    def _act(self, act: Act) -> Answer:
+    def _act(self, act: Act | Deed) -> Answer:
         async def answer(request: Request) -> Response:
             session = self._guard.session(request)
             form = await _form(request)
@@ -97,9 +98,11 @@ class Site:
 
         return answer
 
-    def _told(self, act: Act, form: Mapping[str, str], via: str) -> list[tuple[str, str]]:
+    def _told(self, act: Act | Deed, form: Mapping[str, str], via: str) -> list[tuple[str, str]]:
         """What became of it, in sentences: `good` or `bad`."""
         try:
+            if isinstance(act, Deed):
+                return [("good", line) for line in act.do(form, partial(self._master.answer, via=via))]
             verb = act.verb(form)
             return [("good", line) for line in verb.lines(self._master.answer(verb, via))]
         except ConsumerdError as error:

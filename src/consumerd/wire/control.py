@@ -91,13 +91,13 @@ class Connection:
         return last.result
 
     def follow(
-        self, method: str, params: Mapping[str, object] | None = None, *, timeout_s: float = math.inf
+        self, method: str, params: Mapping[str, object] | None = None, *, timeout_s: float = math.inf, via: str = ""
     ) -> Iterator[object]:
-        """The items of a stream, as they come and for as long as they do. Raises what `call` raises.
+        """The items of a stream, as they come and for as long as they do. via: as of `call`. Raises what `call` raises.
 
         timeout_s: how long each of them may take.
         """
-        answers = self._answers(method, params or {}, timeout_s)
+        answers = self._answers(method, params or {}, timeout_s, via)
         return (answer.params.item for answer in answers if not answer.is_last)
 
     def _answers(self, method: str, params: Mapping[str, object], timeout_s: float, via: str = "") -> Iterator[_Answer]:

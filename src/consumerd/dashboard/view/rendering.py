@@ -15,7 +15,7 @@ from consumerd.dashboard.access.sessions import Session
 from consumerd.dashboard.page import Context, Page
 from consumerd.dashboard.view import figures
 from consumerd.dashboard.view.charts import chart, sparkline
-from consumerd.dashboard.view.shown import cut, doing, plain, preformatted
+from consumerd.dashboard.view.shown import cut, doing, plain, preformatted, verbatim
 
 TOLD = "told"
 """Where such sentences come, as a comment in the frame."""
@@ -53,7 +53,8 @@ class Renderer:
         self._environment.globals |= {"assets": assets, "listed": listed, "csrf": self._csrf}
         self._environment.globals["has_tokens"] = has_tokens
         self._environment.globals |= {"chart": chart, "sparkline": sparkline}
-        self._environment.filters |= {**figures.FILTERS, "cut": cut, "preformatted": preformatted, "doing": doing}
+        self._environment.filters |= {**figures.FILTERS, "cut": cut, "preformatted": preformatted}
+        self._environment.filters |= {"doing": doing, "verbatim": verbatim}
 
     def render(self, template: str, context: Context) -> Rendered:
         """A whole page."""

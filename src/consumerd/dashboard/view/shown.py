@@ -22,6 +22,11 @@ def plain(value: object) -> object:
     return "" if value is None else value
 
 
+def verbatim(text: str) -> Markup:
+    """The text as it is, for what is sent back by a form."""
+    return escape(text)
+
+
 def cut(text: str, most: int = LONGEST) -> str:
     """Its beginning, with a note of how much is missing."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text) - most:,} more characters)"
