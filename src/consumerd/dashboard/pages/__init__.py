@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from consumerd.dashboard.page import Act, Page
-from consumerd.dashboard.pages import overview, pool, worker
+from consumerd.dashboard.page import Act, Deed, Page
+from consumerd.dashboard.pages import destinations, happenings, overview, parked, pool, schedules, worker
 
-PAGES: Sequence[Page] = (overview.PAGE, pool.PAGE, worker.PAGE, worker.STACKS)
+PAGES: Sequence[Page] = (
+    *(overview.PAGE, pool.PAGE, worker.PAGE, worker.STACKS),
+    *(*parked.PAGES, destinations.PAGE, schedules.PAGE, *happenings.PAGES),
+)
 
-ACTS: Sequence[Act] = (*overview.ACTS, *pool.ACTS, *worker.ACTS)
+ACTS: Sequence[Act | Deed] = (
+    *(*overview.ACTS, *pool.ACTS, *worker.ACTS),
+    *(*parked.ACTS, *destinations.ACTS, *schedules.ACTS),
+)
