@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from consumerd.config.common_keys import PathName
 from consumerd.config.secrets import has_reference
 
 SHORTEST_TOKEN = 16
@@ -37,6 +38,11 @@ class DashboardSettings(BaseModel):
         default_factory=list,
         description="The names by which browsers reach the page, such as `consumers.example.org`, with the port where "
         "it is no usual one. `localhost` and addresses are always taken.",
+    )
+    history_file: PathName | None = Field(
+        default=None,
+        description="A file, relative to the configuration's directory, that keeps a day of each figure over restarts; "
+        "it has 3 MB. Left out: an hour, in memory.",
     )
 
 

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from consumerd import events
+from consumerd.clock import wall
 from consumerd.config.dashboard import DashboardSettings
 from consumerd.errors import ConsumerdError, MissingExtraError
 from consumerd.events.facts import Fact
@@ -34,6 +35,7 @@ def main(arguments: list[str]) -> int:
 def serve(asked: ServeDashboard, channel: Channel) -> None:
     """Answer in a thread, for as long as the channel says nothing. UsageError where nothing can be answered."""
     try:
+        from consumerd.dashboard.history_file import kept_history
         from consumerd.dashboard.master import Master
         from consumerd.dashboard.memory import Memory
         from consumerd.dashboard.serving import access_of, listening_at, serving
@@ -43,7 +45,8 @@ def serve(asked: ServeDashboard, channel: Channel) -> None:
     access = access_of(settings, directory)
     listening = listening_at(settings.listen)
     master = Master(StateDirectory(Path(asked.state_dir)).control_socket)
-    with serving(settings, access, master, Memory(), listening):
+    day = settings.history_file and kept_history(directory / settings.history_file, wall())
+    with serving(settings, access, master, Memory(day or None), listening):
         _tell(channel, events.dashboard_ready(listen=settings.listen))
         channel.receive()
 
