@@ -16,6 +16,9 @@ ALONE_EVERY_S = 10.0
 FRESH_S = 0.9
 """Whoever asks within so long gets the same: nobody who asks often is a load to the master."""
 
+APART_S = 2.0
+"""What rates and findings compare the last answer with is so old, or twice as old."""
+
 SHARE = 50
 """While somebody looks, the master is left alone for so many times as long as it took to answer."""
 
@@ -59,7 +62,8 @@ class Watch:
         self._turn = asyncio.Lock()
         self._wanted = asyncio.Event()
         self._asked_at = float("-inf")
-        self._answered_at = 0.0
+        self._before: tuple[Metrics | None, float] = (None, 0.0)
+        self._candidate: tuple[Metrics | None, float] = (None, 0.0)
         self._took_s = 0.0
         self._looking = 0
 
@@ -118,7 +122,9 @@ class Watch:
             self._changed.notify_all()
 
     def _keep(self, metrics: Metrics, now: float) -> None:
-        seen, at = self._seen, self._clock.wall()
-        self._seen = Seen(seen.number + 1, metrics, seen.metrics, now - self._answered_at, at)
-        self._answered_at = now
+        at, candidate = self._clock.wall(), self._candidate
+        if candidate[0] is None or now - candidate[1] >= APART_S:
+            self._before, self._candidate = candidate, (metrics, now)
+        before, before_at = self._before if self._before[0] is not None else candidate
+        self._seen = Seen(self._seen.number + 1, metrics, before, now - before_at, at)
         self._told(metrics, at)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from consumerd.dashboard.watch import Watch
+from consumerd.dashboard.watch import APART_S, Watch
 from consumerd.errors import NotRunningError
 from consumerd.testing.clock import ManualClock
 from consumerd.wire.metrics import Metrics
@@ -90,5 +90,21 @@ def test_who_waits_is_told_when_something_is_new() -> None:
         await watch.fresh()
         assert (await waiting).number == 1
         assert (await watch.after(1, 0.0)).number == 1
+
+    run(look())
+
+
+def test_what_rates_compare_with_is_old_enough_to_tell_something() -> None:
+    async def look() -> None:
+        asked = Asked(ManualClock())
+        watch = Watch(asked, clock=asked.clock)
+        ages = []
+        for _ in range(20):
+            seen = await watch.fresh()
+            ages.append(seen.apart_s if seen.before is not None else None)
+            asked.clock.advance(1.0)
+        known = [age for age in ages if age is not None]
+        assert len(known) == 19
+        assert all(APART_S <= age <= 2 * APART_S for age in known[1:])
 
     run(look())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -10,6 +11,8 @@ from consumerd import clock, events
 from consumerd.dashboard.history import Figure, known, lag_s, lag_tasks
 from consumerd.dashboard.memory import Item
 from consumerd.dashboard.page import Act, Context, Form, Page, Visit
+from consumerd.doctor.facts import Facts, Finding, Host
+from consumerd.doctor.findings import findings
 from consumerd.verbs.pause import Pause, Resume
 from consumerd.verbs.status import last_error
 from consumerd.wire.status import PoolStatus
@@ -63,10 +66,25 @@ def show(visit: Visit) -> Context:
     """What the template is given."""
     seen = visit.seen
     if seen.metrics is None:
-        return {"rows": [], "status": None, "lately": [], "totals": None}
-    status = seen.metrics.status
+        return {"rows": [], "status": None, "lately": [], "totals": None, "found": ()}
     rows = list(_rows(visit))
-    return {"rows": rows, "status": status, "lately": list(lately(visit)), "totals": _totals(rows)}
+    return {
+        "rows": rows,
+        "status": seen.metrics.status,
+        "lately": list(lately(visit)),
+        "totals": _totals(rows),
+        "found": found_in(visit),
+    }
+
+
+def found_in(visit: Visit) -> Sequence[Finding]:
+    """What is wrong, as `consumerd doctor` says it: causes first, with what to do. Nothing where all is healthy."""
+    seen = visit.seen
+    if seen.metrics is None or seen.before is None or seen.metrics.status.is_healthy:
+        return ()
+    disk = os.statvfs(visit.state_dir)
+    host = Host(str(visit.state_dir), disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize)
+    return findings(Facts(seen.metrics.status, seen.before.status, seen.apart_s, host))
 
 
 def _rows(visit: Visit) -> Iterator[Row]:
