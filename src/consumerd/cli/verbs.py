@@ -38,6 +38,7 @@ VERBS = {
     "logs": Listed("Show the last events and lines of stderr, and follow them.", "consumerd.verbs.events", "logs"),
     "limits": Listed("Show how limits are used, and who waits for them.", "consumerd.verbs.limits"),
     "metrics": Listed("Print all numbers, as a server of metrics reads them.", "consumerd.verbs.metrics"),
+    "dashboard": Listed("Show the page of a running master in the browser.", "consumerd.dashboard.command"),
     "scale": Listed("Run another number of workers.", "consumerd.verbs.scale"),
     "pause": Listed("Fetch nothing more for now.", "consumerd.verbs.pause"),
     "resume": Listed("Fetch again.", "consumerd.verbs.pause", "resume"),

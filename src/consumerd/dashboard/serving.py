@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
+from pydantic import ValidationError
 
 from consumerd.config.dashboard import DashboardSettings
 from consumerd.config.secrets import Resolver
@@ -22,6 +23,14 @@ from consumerd.errors import UsageError
 
 BACKLOG = 64
 LEAVES_IN_S = 1.0
+
+
+def checked(listen: str) -> DashboardSettings:
+    """Settings that listen there, and have no token. UsageError where it is no `host:port`."""
+    try:
+        return DashboardSettings(listen=listen)
+    except ValidationError as error:
+        raise UsageError(f"--listen is host:port, and is {listen!r}") from error
 
 
 def host_of(listen: str) -> str:

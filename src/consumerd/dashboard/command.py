@@ -1,0 +1,45 @@
+"""`consumerd dashboard`: the page in the foreground, for a master that runs without `[consumerd.dashboard]`."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import threading
+
+import click
+
+from consumerd.cli.options import state_dir_option
+from consumerd.errors import MissingExtraError
+from consumerd.state.state_dir import StateDirectory
+from consumerd.wire.status import ask_status
+
+
+@click.command()
+@click.option("--listen", default="127.0.0.1:0", metavar="HOST:PORT", help="Port 0, by default: any that is free.")
+@state_dir_option
+def command(listen: str, state_dir: StateDirectory) -> int:
+    """Show the page of a running master in the browser, until Ctrl-C.
+
+    It prints an address that signs in one browser, once, as operator. Who is on this machine may look without it.
+    """
+    try:
+        from consumerd.dashboard.master import Master
+        from consumerd.dashboard.memory import Memory
+        from consumerd.dashboard.serving import access_of, checked, listening_at, serving
+    except ImportError as error:
+        raise MissingExtraError("The page", "web") from error
+    settings = checked(listen)
+    ask_status(state_dir.control_socket)  # NotRunningError, before anybody opens the page
+    key = secrets.token_urlsafe(24)
+    listening = listening_at(listen)
+    host, port = listening.getsockname()[:2]
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    done = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: done.set())
+    access = access_of(settings, state_dir.path, one_time=key)
+    with serving(settings, access, Master(state_dir.control_socket), Memory(), listening):
+        click.echo(f"{address}/sign-in?key={key}")
+        click.echo("Open it to sign in, once. Ctrl-C ends the page; the master runs on.", err=True)
+        done.wait()
+    return 0
