@@ -48,8 +48,20 @@ class MissingExtraError(UsageError):
     """An optional dependency is needed and not installed; the message names the install command."""
 
     def __init__(self, needed_for: str, extra: str) -> None:
-        fix = f"pip install 'consumerd[{extra}]' (from a clone: pip install '.[{extra}]')"
-        super().__init__(f"{needed_for} needs an optional dependency, install the extra: {fix}")
+        super().__init__(f"{needed_for} needs what the extra `{extra}` brings: {install_command(extra)}")
+
+
+def install_command(extra: str) -> str:
+    """What installs the packages of an extra beside the consumerd that is there, wherever that came from."""
+    from importlib import metadata  # only where something is missing
+
+    try:
+        needed = metadata.requires("consumerd") or []
+    except metadata.PackageNotFoundError:  # it runs from its source, and is not installed
+        needed = []
+    named = [each.partition(";") for each in needed]
+    packages = [package.strip() for package, _, condition in named if condition.strip() == f"extra == '{extra}'"]
+    return f"pip install {' '.join(map(repr, packages))}" if packages else f"install consumerd with the extra {extra}"
 
 
 class StateDirectoryError(UsageError):

@@ -24,6 +24,7 @@ from consumerd.config.shape import (
     Settings,
 )
 from consumerd.config.tables import Place, read_resolved
+from consumerd.errors import install_command
 from consumerd.model.identity import is_name, is_unicode
 
 PARKING_RULE = f"'{EMBEDDED}' or a database URL, such as postgresql://user:${{PASSWORD}}@host/database"
@@ -126,9 +127,7 @@ def _read_settings(value: object, place: Place, resolver: Resolver) -> Settings:
         program = shown(settings.on_event[0])
         place.note(f"there is no program {program} to be executed: check its path", "on_event")
     if settings.dashboard is not None and not all(map(find_spec, _WEB)):
-        place.note(
-            "needs the extra `web`: pip install 'consumerd[web]' (from a clone: pip install '.[web]')", "dashboard"
-        )
+        place.note(f"needs what the extra `web` brings: {install_command('web')}", "dashboard")
     for key, sentence in token_problems(settings.dashboard, value.get("dashboard")):
         place.note(sentence, "dashboard", key)
     limits = {name: _with_database_as_written(limit, value["limits"][name]) for name, limit in settings.limits.items()}

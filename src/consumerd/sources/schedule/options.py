@@ -28,7 +28,7 @@ class ScheduleOptions(BaseModel):
         min_length=1,
         max_length=200,
         description="When it runs, as cron has it: `30 3 * * mon-fri`. Names, ranges, lists and steps; `L` is the last "
-        "day of a month, `FRI#2` its second Friday. Needs the extra `consumerd[schedule]`.",
+        "day of a month, `FRI#2` its second Friday. Needs the extra `schedule`.",
     )
     every: float | None = Field(
         default=None,
