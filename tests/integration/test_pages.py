@@ -10,9 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
+from sqlalchemy import create_engine, text
 
 from integration.scenarios.copied_examples import DEADLINE_S, copy_examples, python
 from integration.scenarios.running import environment, running
+from servers.kafka import KafkaServer, TopicFactory
 from servers.waiting import wait_until
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -25,6 +28,7 @@ def note(line):
 """
 _STUBS = {
     "mail_service.py": f"{_NOTE}\ndef send(address):\n    note(address)\n",
+    "logins_store.py": f"{_NOTE}\ndef keep_newest(uid, now):\n    note(f'{{uid}} {{now}}')\n",
     "grants.py": "async def keep_newest(uid, now):\n    pass\n",
     "requests.py": f"""{_NOTE}
 class RequestException(OSError):
@@ -48,12 +52,21 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], P
     monkeypatch.chdir(tmp_path)
 
     def fill(page: str) -> Path:
-        for name, text in _STUBS.items():
-            (tmp_path / name).write_text(text)
+        for name, content in _STUBS.items():
+            (tmp_path / name).write_text(content)
         copy_examples(DOCS / page, tmp_path)
         return tmp_path
 
     return fill
+
+
+def rewritten(file: Path, *changes: tuple[str, str]) -> None:
+    """As a reader changes an example before it runs; each text stands in it."""
+    text = file.read_text()
+    for old, new in changes:
+        assert old in text, (file.name, old)
+        text = text.replace(old, new)
+    file.write_text(text)
 
 
 def noted(folder: Path) -> list[str]:
@@ -69,21 +82,51 @@ def handle_all(folder: Path, config: str, expected: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "line"),
+    ("page", "config", "lines"),
     [
-        ("from-supervisord.md", "shop/MailConsumer: mails:MailConsumer, source query, 4 workers"),
-        ("from-celery.md", "shop/ReceiptConsumer: receipts:ReceiptConsumer, source table, 4 workers"),
-        ("from-faststream.md", "gop/LoginConsumer: logins:LoginConsumer, source kafka, 4 workers"),
-        ("many-at-a-time.md", "payments/CallbackConsumer: callbacks:CallbackConsumer, source kafka, 2 workers"),
+        (
+            "from-supervisord.md",
+            "mails.toml",
+            ["shop/MailConsumer: mails:MailConsumer, source query, 4 workers"],
+        ),
+        (
+            "from-supervisord.md",
+            "logins.toml",
+            ["gop/LoginConsumer: logins:LoginConsumer, source kafka, 4 workers"],
+        ),
+        (
+            "from-celery.md",
+            "receipts.toml",
+            ["shop/ReceiptConsumer: receipts:ReceiptConsumer, source table, 4 workers"],
+        ),
+        (
+            "from-celery.md",
+            "shop_tasks.toml",
+            [
+                "shop/ReceiptConsumer: shop_tasks:ReceiptConsumer, source table, 4 workers",
+                "shop/LabelConsumer: shop_tasks:LabelConsumer, source table, 2 workers",
+            ],
+        ),
+        (
+            "from-faststream.md",
+            "logins.toml",
+            ["gop/LoginConsumer: logins:LoginConsumer, source kafka, 4 workers"],
+        ),
+        (
+            "many-at-a-time.md",
+            "callbacks.toml",
+            ["payments/CallbackConsumer: callbacks:CallbackConsumer, source kafka, 2 workers"],
+        ),
     ],
 )
 def test_the_configuration_of_a_page_passes_its_check_without_a_remark(
-    folder: Callable[[str], Path], page: str, line: str
+    folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, page: str, config: str, lines: list[str]
 ) -> None:
+    monkeypatch.setenv("BROKERS", "localhost:9092")
+    monkeypatch.setenv("SHOP_DATABASE", "mysql://app:secret@localhost/shop")
     here = folder(page)
-    [config] = here.glob("*.toml")
-    done = python(here, "-m", "consumerd", "check", config.name, "--no-probe")
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{line}\n", "")
+    done = python(here, "-m", "consumerd", "check", config, "--no-probe")
+    assert (done.returncode, done.stdout.splitlines(), done.stderr) == (0, lines, "")
 
 
 def test_a_loop_under_supervisord_and_its_consumer_send_the_same_mails(folder: Callable[[str], Path]) -> None:
@@ -113,3 +156,67 @@ def test_a_receipt_is_a_row_of_the_order_s_own_transaction(folder: Callable[[str
     assert python(here, "-c", buy).returncode == 0
     handle_all(here, "receipts.toml", 3)
     assert sorted(noted(here)) == ["7", "8", "9"]
+
+
+def test_the_same_class_sends_mails_of_a_table_on_mariadb(folder: Callable[[str], Path], mariadb_url: str) -> None:
+    here = folder("from-supervisord.md")
+    rewritten(here / "mails.toml", ('database = "shop.sqlite"', f'database = "{mariadb_url}"'))
+    mails = [{"address": f"player-{number}@example.org"} for number in range(MAILS)]
+    engine = create_engine(mariadb_url)
+    with engine.begin() as database:
+        columns = "id INTEGER PRIMARY KEY AUTO_INCREMENT, address TEXT, state VARCHAR(10) DEFAULT 'new'"
+        database.execute(text(f"CREATE TABLE mail ({columns})"))
+        database.execute(text("INSERT INTO mail (address) VALUES (:address)"), mails)
+    handle_all(here, "mails.toml", MAILS)
+    assert sorted(noted(here)) == sorted(mail["address"] for mail in mails)
+    with engine.begin() as database:
+        assert database.execute(text("SELECT DISTINCT state FROM mail")).scalars().all() == ["sent"]
+    engine.dispose()
+
+
+def test_a_kafka_loop_under_supervisord_and_its_consumer_do_the_same_and_the_consumer_keeps_what_fails(
+    folder: Callable[[str], Path], kafka: KafkaServer, kafka_topic: TopicFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, topic = folder("from-supervisord.md"), kafka_topic(partitions=4)
+    monkeypatch.setenv("BROKERS", kafka.brokers)
+    rewritten(here / "login_loop.py", ("login_task", topic), ("login_consumer", f"{topic}-script"))
+    rewritten(here / "logins.toml", ("login_task", topic), ("login_consumer", topic))
+    producer = Producer({"bootstrap.servers": kafka.brokers})
+    for number in range(MAILS):
+        producer.produce(topic, b'{"uid": %d, "now": %d}' % (number, 2 * number), partition=number % 4)
+    producer.produce(topic, b"no JSON", partition=0)
+    assert producer.flush(DEADLINE_S) == 0
+    logins = sorted(f"{number} {2 * number}" for number in range(MAILS))
+    with subprocess.Popen([sys.executable, "login_loop.py"], env=environment(), stderr=subprocess.PIPE) as script:
+        wait_until(lambda: sorted(noted(here)) == logins, DEADLINE_S, lambda: f"{noted(here)}")
+        script.terminate()
+        assert b"JSONDecodeError" in script.communicate()[1]
+    (here / "noted").unlink()
+    with running("logins.toml", state_dir=here / "state", log=here / "log", env=environment()) as master:
+        wait_until(lambda: sorted(noted(here)) == logins, DEADLINE_S, lambda: f"{noted(here)}{master.tail()}")
+        (parked,) = wait_until(master.parked, DEADLINE_S, "the message that is no JSON")
+        assert "the payload is not JSON" in parked["error"]
+        assert master.stop() == 0
+
+
+def test_tasks_of_several_kinds_stand_in_one_table_on_mariadb_and_in_the_order_s_transaction(
+    folder: Callable[[str], Path], mariadb_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = folder("from-celery.md")
+    monkeypatch.setenv("SHOP_DATABASE", mariadb_url)
+    made = python(here, "-m", "consumerd", "table", "shop_tasks.toml", "shop/ReceiptConsumer", "--create")
+    assert made.returncode == 0, made.stderr
+    engine = create_engine(mariadb_url)
+    with engine.begin() as database:
+        database.execute(text("ALTER TABLE tasks ADD COLUMN kind VARCHAR(32) NOT NULL"))
+        database.execute(text("CREATE TABLE orders (id INTEGER PRIMARY KEY)"))
+    url = engine.url.render_as_string(hide_password=False)
+    session = f"Session(create_engine({url!r}))"
+    buy = f"from sqlalchemy import create_engine; from sqlalchemy.orm import Session; import shop_tasks; s = {session}"
+    done = python(here, "-c", f"{buy}; [shop_tasks.buy(s, order) for order in (7, 8, 9)]")
+    assert done.returncode == 0, done.stderr
+    handle_all(here, "shop_tasks.toml", 6)
+    assert sorted(noted(here)) == ["7", "7", "8", "8", "9", "9"]
+    with engine.begin() as database:
+        assert database.execute(text("SELECT DISTINCT state FROM tasks")).scalars().all() == ["done"]
+    engine.dispose()
