@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         SQLBaseConsumer,
         TableBaseConsumer,
     )
+    from consumerd.events.line_handler import LogHandler
     from consumerd.model.batch_task import BatchTask
     from consumerd.model.outcome import Dead, Retry, TaskInterrupted
 
@@ -32,6 +33,7 @@ _HOMES = {
     "TableBaseConsumer": _CONSUMERS,
     "BatchTask": "consumerd.model.batch_task",
     "Dead": _OUTCOMES,
+    "LogHandler": "consumerd.events.line_handler",
     "Retry": _OUTCOMES,
     "TaskInterrupted": _OUTCOMES,
 }
@@ -41,6 +43,7 @@ __all__ = [
     "BatchTask",
     "Dead",
     "KafkaBaseConsumer",
+    "LogHandler",
     "MySQLBaseConsumer",
     "Retry",
     "SQLBaseConsumer",

@@ -11,6 +11,7 @@ from consumerd.events.beside import *  # noqa: F403 - each is an event
 from consumerd.events.destinations import *  # noqa: F403 - each is an event
 from consumerd.events.facts import Audience, Event, Fact, Level, event
 from consumerd.events.holding import *  # noqa: F403 - each is an event
+from consumerd.events.lines import *  # noqa: F403 - each is an event
 from consumerd.events.outcomes import *  # noqa: F403 - each is an event
 from consumerd.events.schedules import *  # noqa: F403 - each is an event
 
@@ -27,16 +28,6 @@ def task_parked(*, task: str, offset: int, shard: int, state: str, attempts: int
 def task_died(*, task: str, offset: int, shard: int, state: str, attempts: int, error: str) -> None: ...
 @event(WARNING, is_folded=True)
 def task_deferred(*, task: str | None, offset: int, shard: int, attempts: int, after_s: float, error: str) -> None: ...
-@event(WARNING)
-def failures_folded(
-    *,
-    task_failed: int | None = None,
-    task_parked: int | None = None,
-    task_deferred: int | None = None,
-    last_task: object,
-    last_error: object,
-    advice: str,
-) -> None: ...
 @event(WARNING)
 def task_suspected(*, consumer: str, task: str, crashes: int, limit: int, end: str) -> None: ...
 @event(INFO)
@@ -280,8 +271,6 @@ def control_socket_made(*, socket: str) -> None: ...
 def state_directory_made(*, state_dir: str, advice: str) -> None: ...
 @event(ERROR)
 def state_directory_lost(*, error: str) -> None: ...
-@event(WARNING)
-def log_lines_dropped(*, lines: int) -> None: ...
 @event(ERROR)
 def listener_failed(*, listener: str, fact: str, error: str) -> None: ...
 

@@ -6,13 +6,13 @@ import json
 import os
 import textwrap
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Literal
 
 from consumerd import clock, events
-from consumerd.events.facts import Fact, Level, plain
+from consumerd.events.facts import Fact, Level, Listener, plain
 from consumerd.events.outlet import Outlet
-from consumerd.standard_streams import STDOUT
+from consumerd.standard_streams import STDERR, STDOUT
 
 LogFormat = Literal["auto", "json", "console"]
 
@@ -77,6 +77,17 @@ def log_to_stdout(
     render = renderer(log_format, is_terminal=os.isatty(STDOUT))
     outlet = Outlet(STDOUT, patience_s=patience_s)
     return LogListener(outlet, render, level=Level(level), bound=bound)
+
+
+def log_to_stderr(log_format: LogFormat, level: str, bound: Mapping[str, object]) -> Listener:
+    """The same on stderr, which is opened for it at the first line: most processes write none."""
+
+    @cache
+    def opened() -> LogListener:
+        render = renderer(log_format, is_terminal=os.isatty(STDOUT))
+        return LogListener(Outlet(STDERR, patience_s=PATIENCE_S), render, level=Level(level), bound=bound)
+
+    return lambda fact: opened()(fact)
 
 
 def renderer(log_format: LogFormat, *, is_terminal: bool) -> Render:
