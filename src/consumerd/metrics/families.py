@@ -45,7 +45,7 @@ def families(metrics: Metrics) -> Iterator[Metric]:
         lambda pool: pool.behind,
         metrics.pools,
     )
-    yield from _batches(metrics.pools)
+    yield from _counters(metrics.pools)
     yield from own_families(metrics.pools)
     yield _ends(metrics.pools)
     partitions = [(pool.name, pool.partitions) for pool in metrics.pools]
@@ -198,13 +198,15 @@ def _histogram(
     return family
 
 
-def _batches(pools: Sequence[PoolMetrics]) -> Iterator[Metric]:
+def _counters(pools: Sequence[PoolMetrics]) -> Iterator[Metric]:
+    folded = CounterMetricFamily("consumerd_log_lines_folded", "Lines counted, not written.", labels=[CONSUMER])
     batches = CounterMetricFamily("consumerd_batches", "Calls of handle_batch.", labels=[CONSUMER])
     batched = CounterMetricFamily("consumerd_batch_tasks", "Tasks that it was called with.", labels=[CONSUMER])
     for pool in pools:
         batches.add_metric([pool.name], pool.batches)
         batched.add_metric([pool.name], pool.batched)
-    yield from (batches, batched)
+        folded.add_metric([pool.name], pool.lines_folded)
+    yield from (batches, batched, folded)
 
 
 def _ends(pools: Sequence[PoolMetrics]) -> Metric:

@@ -60,6 +60,7 @@ class PoolMetrics(Struct, frozen=True):
     outcomes: Outcomes = Outcomes()
     batches: Annotated[int, Meta(description="How often `handle_batch` was called.")] = 0
     batched: Annotated[int, Meta(description="With how many tasks.")] = 0
+    lines_folded: Annotated[int, Meta(description="Lines of `logging` that are counted and not written.")] = 0
     destinations: Annotated[Destinations | None, Meta(description="null: no task has named one.")] = None
 
 

@@ -38,6 +38,7 @@ JOBS = PoolMetrics(
     outcomes=Outcomes(retried=4, dead=3, expired=2, put_off=1),
     batches=2,
     batched=9,
+    lines_folded=11,
     ends=[Ends("killed", "SIGKILL", 2)],
     events={"worker_ready": 3},
     partitions={"assigned": 8, "revoked": 3},
@@ -93,6 +94,7 @@ def test_what_becomes_of_tasks_is_told_apart() -> None:
     found = {sample.labels["outcome"]: sample.value for sample in FAMILIES["consumerd_tasks"].samples}
     assert found == {"retried": 4, "dead": 3, "expired": 2, "put off": 1}
     assert (values("consumerd_batches"), values("consumerd_batch_tasks")) == ({("shop/jobs",): 2}, {("shop/jobs",): 9})
+    assert values("consumerd_log_lines_folded") == {("shop/jobs",): 11}
 
 
 def test_destinations_and_partitions_are_counted_without_their_names() -> None:

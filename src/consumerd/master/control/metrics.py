@@ -22,6 +22,7 @@ def pool_metrics(pool: Pool, happened: Happened, counts: DestinationCounts | Non
         outcomes=Outcomes(**{name: Counter[name.upper()].read(sums) for name in Outcomes.__struct_fields__}),
         batches=Counter.BATCHES.read(sums),
         batched=Counter.BATCHED.read(sums),
+        lines_folded=Counter.LINES_FOLDED.read(sums),
         ends=[Ends(cause, end, count) for (cause, end), count in sorted(happened.ends[name].items())],
         events=dict(happened.events[name]),
         own=tally.figures(living),

@@ -16,6 +16,7 @@ class Counter(IntEnum):
     """RETRIED to PUT_OFF: what became of tasks that are not done; PUT_OFF: no attempt was made at them.
 
     BATCHES, BATCHED: how often `handle_batch` was called, and with how many tasks.
+    LINES_FOLDED: lines that the consumer's code has logged and that were counted in the place of being written.
     """
 
     RETRIED = 0
@@ -24,6 +25,7 @@ class Counter(IntEnum):
     PUT_OFF = 3
     BATCHES = 4
     BATCHED = 5
+    LINES_FOLDED = 6
 
     def add(self, words: memoryview, tasks: int = 1) -> None:
         """Count so many on a board."""
