@@ -15,8 +15,9 @@ from consumerd.config.redaction import without_passwords
 from consumerd.config.shape import EMBEDDED, ConsumerSettings, Document, LogSettings
 from consumerd.errors import UsageError
 from consumerd.events.facts import Fact
+from consumerd.events.line_handler import LineHandler, write_lines
 from consumerd.events.listeners import Listeners
-from consumerd.events.log import log_to_stdout
+from consumerd.events.log import log_to_stderr, log_to_stdout
 from consumerd.events.outlet import Outlet
 from consumerd.master.children import Children
 from consumerd.master.control.audit import AuditLog
@@ -232,6 +233,7 @@ class _Reporting:
 
     def __init__(self, log: LogSettings) -> None:
         self.happened = Happened()
+        write_lines(LineHandler(log_to_stderr(log.format, log.level, {})))
         self.emit = Listeners([log_to_stdout(log.format, log.level, patience_s=PATIENCE_S), self.happened])
         self.broadcast = Broadcast(self.emit)
         self.emit.add(self.broadcast)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
+from consumerd import events
 from consumerd.cli.lines import printable
 from consumerd.cli.options import json_option, state_dir_option
 from consumerd.standard_streams import lost_output, shown
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 Plain = Mapping[str, Any]  # an item, as JSON brought it
 
 LEVELS = ("debug", "info", "warning", "error")
+_OF_LINES = (events.line_logged.name, events.lines_folded.name)
+_BEGIN = '{"timestamp": "'
 _SHOWN_FIRST = ("timestamp", "level", "event", "consumer")
 
 
@@ -84,11 +87,25 @@ def _follow(state_dir: StateDirectory, asked: Events, *, level: str, as_json: bo
     with Connection(state_dir.control_socket) as connection:
         for item in connection.follow(asked.name, asked.parameters()):
             assert isinstance(item, dict)
+            item = _read(item)
             if item["event"] == "stderr" or LEVELS.index(item["level"]) >= lowest:
                 click.echo(json.dumps(item) if as_json else render(item))
             if lost_output() is not None:
                 break
     return shown()
+
+
+def _read(item: Plain) -> Plain:
+    """A line of stderr that a worker has written as one of the log is what it says; any other as it is."""
+    line = item["line"] if item["event"] == "stderr" else ""
+    if not line.startswith(_BEGIN):
+        return item
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return item
+    is_known = found.get("event") in _OF_LINES and found.get("level") in LEVELS
+    return {**found, "consumer": item.get("consumer")} if is_known else item
 
 
 def render(item: Plain) -> str:

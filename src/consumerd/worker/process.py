@@ -93,6 +93,7 @@ def run_worker(template: Template, fork: Fork, fds: Descriptors) -> int:
     link.suspects.put(fork.suspects)
     board = Board(fds.board)
     context = worker_context(template, fork, board, link, table_fd=fds.table)
+    template.write_lines(context, fork.slot)
     listen_to_signals(context)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
     write_stacks_when_asked(fds.board)
@@ -202,6 +203,7 @@ def _run_to_end(context: WorkerContext, template: Template, fork: Fork, link: Ma
     consumer = loaded.consumer_class(fork.slot, **loaded.configs | {"workers": fork.workers})
     traces = partial(begin_traces, context, loaded.kind.name)
     runtime = Runtime(context, consumer, loaded.kind.make(), template.store, link, traces)
+    template.write_lines(context, fork.slot, runtime.task_of_line)
     if is_overridden(loaded.consumer_class, "get_process_name"):
         name = "get_process_name"
         runtime.hooks.call(name, lambda: setproctitle.setproctitle(consumer.get_process_name()), None)

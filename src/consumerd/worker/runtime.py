@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from threading import get_ident
 from typing import Any
 
 from consumerd.clock import monotonic
@@ -70,6 +71,7 @@ class Runtime:
         self._user_reads_shard = self._is_querying = False
         self.shard = context.shard
         self._loop: Loop | None = None
+        self._thread = get_ident()
         self.exit = WorkerExit.DRAINED
         consumer._runtime = self  # noqa: SLF001 - the base class keeps it there for us
 
@@ -86,6 +88,16 @@ class Runtime:
         if self._loop is None:
             raise RuntimeError("no task is being handled now: ask from within handle_task")
         return self._loop.current_task()
+
+    def task_of_line(self) -> str | None:
+        """The id of the task that this thread or coroutine handles, for a line that it logs; None where there is none.
+
+        What another thread logs belongs to no task.
+        """
+        if self._loop is not None and (RUNNING.get() is not None or get_ident() == self._thread):
+            with suppress(RuntimeError):  # between tasks, or several at once
+                return self._loop.current_task().id
+        return None
 
     def progress(self) -> None:
         """The running attempt makes progress: whoever watches it dates it from now. Nothing between tasks."""

@@ -10,6 +10,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
+from functools import partial
 from pathlib import Path
 
 from consumerd.config.execution import secrets_of_environment
@@ -18,16 +19,19 @@ from consumerd.config.secrets import Resolver
 from consumerd.config.shape import ConsumerSettings, Settings
 from consumerd.database.urls import import_own_driver
 from consumerd.errors import ConsumerdError
-from consumerd.events.log import LogListener, log_to_stdout
+from consumerd.events.line_handler import LineHandler, write_lines
+from consumerd.events.log import LogListener, log_to_stderr, log_to_stdout
 from consumerd.model.failure import describe, one_line
 from consumerd.parking.opening import check_parking, open_store_thread, resolve_parking
 from consumerd.parking.thread import StoreThread
 from consumerd.standard_streams import open_standard_descriptors
+from consumerd.wire.figures.counters import Counter
 from consumerd.wire.messages import Assignment
 from consumerd.worker.attempts.handler import record_validator
 from consumerd.worker.code.keys import DATABASE_KEY
 from consumerd.worker.code.loader import LoadedConsumer, load_consumer
 from consumerd.worker.own_figures import keep_own_figures
+from consumerd.worker.tasks.context import WorkerContext
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,16 @@ class Template:
     def stop_timeout_s(self) -> float:
         """How long a worker may take to stop."""
         return self.loaded.common.stop_timeout or self.settings.stop_timeout
+
+    def write_lines(self, context: WorkerContext, slot: int, task: Callable[[], str | None] = lambda: None) -> None:
+        """Have this worker's lines of `logging` that no handler of the user's takes written as those of the log.
+
+        How many were left out stands on the board, which outlives a kill.
+        """
+        bound = {"consumer": str(self.entry.full_name), "worker_id": slot}
+        log = log_to_stderr(self.settings.log.format, self.settings.log.level, bound)
+        count = partial(Counter.LINES_FOLDED.add, context.words)
+        write_lines(LineHandler(log, task=task, count=count, redact=context.redact))
 
 
 @dataclass(frozen=True)
@@ -91,6 +105,9 @@ def load(assignment: Assignment) -> Template | Failure:
     """Load the consumer's code and check its options and its parking store's, with the environment of this process."""
     keep_own_figures()
     entry, settings = entry_of(assignment), Settings.model_validate_json(assignment.settings)
+    log = log_to_stderr(settings.log.format, settings.log.level, {"consumer": str(entry.full_name)})
+    # A thread must not live when workers are forked: what is folded of an import's lines waits for the next one.
+    write_lines(LineHandler(log, redact=lambda text: _redactor(entry, settings).redact(text), later=lambda *_: None))
     try:
         return _template(assignment, entry, settings, load_consumer(entry, os.environ))
     except ConsumerdError as error:
