@@ -102,7 +102,7 @@ class Responder:
             sentence = f"the master could not answer {method.name}, which is an error of consumerd's: {failed}"
             await _fail(writer, request.id, FAILED, sentence)
         finally:
-            if method.is_act:
+            if method.is_act and not getattr(method, "dry_run", False):
                 self._audit.note(peer, method.name, request.params, failed, via=via)
 
 
