@@ -2,11 +2,14 @@
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from typing import TypeVar
 
 import pytest
+from playwright.sync_api import Browser
 from sqlalchemy import make_url
 
+from servers.browser import launched
 from servers.database import DatabaseServer
 from servers.environment import address_variable, foreign_address, is_ci
 from servers.kafka import KafkaServer, TopicFactory
@@ -54,6 +57,17 @@ def mariadb() -> Iterator[DatabaseServer]:
 def postgres() -> Iterator[DatabaseServer]:
     """A PostgreSQL server that all tests share; most want `postgres_url`."""
     yield from _shared("postgres", DatabaseServer, launch_postgres)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A browser that all tests share; each has a context of its own."""
+    with ExitStack() as stack:
+        try:
+            browser = stack.enter_context(launched())
+        except UnavailableError as error:
+            pytest.fail(str(error), pytrace=False) if is_ci() else pytest.skip(str(error))
+        yield browser
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
 import re
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import Page
 
 from consumerd.parking.opening import open_store
 from contracts.parking_store import dead_task
@@ -20,9 +24,11 @@ from integration.test_dashboard import free_port
 from integration.test_page import LOOKER, OPERATOR, Browser
 from servers.waiting import wait_until
 
+pytestmark = pytest.mark.xdist_group("browser")
 MODULE = "integration.scenarios.shown_tasks"
 INVOICES = 7
 OTHERS = "shop/others"
+OF_TASKS = ("/parked", "/parked?by=error", "/destinations", "/schedules", "/events", "/audit")
 
 
 class Shown(NamedTuple):
@@ -222,3 +228,91 @@ def test_events_are_filtered(shown: Shown) -> None:
     assert "shop/invoices" not in body[body.index('id="events"') :]
     assert "Nothing like that" in shown.looker.ask("/events?event=%3Cb%3E").body
     assert "<b>" not in shown.looker.ask("/events?event=%3Cb%3E&target=%22%3E%3Cb%3E").body
+
+
+# In a browser
+
+
+@pytest.fixture
+def page(shown: Shown, chromium: Chromium) -> Iterator[Page]:
+    """Somebody who has signed in to act, and whose scripts fail nowhere."""
+    with looking(shown, chromium, OPERATOR) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def looking(shown: Shown, chromium: Chromium, token: str, **more: Any) -> Iterator[Page]:
+    context = chromium.new_context(base_url=f"http://{shown.operator.host}", **more)
+    page, errors = context.new_page(), list[str]()
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("dialog", lambda dialog: errors.append(dialog.message))
+    page.set_default_timeout(READY_S * 1000)
+    page.goto("/sign-in")
+    page.fill("#token", token)
+    page.click("main button[type=submit]")
+    page.wait_for_url("/")
+    yield page
+    assert not errors
+    context.close()
+
+
+def test_a_person_edits_and_retries_a_task_and_sees_it_done(shown: Shown, page: Page) -> None:
+    page.goto("/parked?target=shop/invoices&where=id=5")
+    page.click("tbody th a")
+    assert "WARNING shop.invoices: invoice 5 of user 5" in page.inner_text("main")
+    page.locator("#edit summary").press("Enter")
+    record = json.loads(page.input_value("#record"))
+    page.fill("#record", json.dumps({**record, "total": 99}))
+    page.get_by_role("button", name="Change the record").press("Enter")
+    assert "is changed; edited.log keeps what it was" in page.inner_text("#told")
+    assert '"total": 99' in page.inner_text("pre >> nth=0")
+    page.get_by_role("button", name="Retry now").click()
+    assert "shop/invoices: 1 due now" in page.inner_text("#told")
+    wait_until(lambda: "5 99" in shown.book.read_text(), READY_S, shown.master.tail)
+    wait_until(lambda: not shown.parked(where="id=5", target="shop/invoices"), READY_S, shown.master.tail)
+    page.goto("/parked?target=shop/invoices&where=id=5")
+    assert "No parked task is like that" in page.inner_text("main")
+
+
+def test_a_person_types_the_number_of_what_is_discarded(shown: Shown, page: Page) -> None:
+    page.goto("/parked?target=shop/invoices&where=id=4")
+    page.click("text=Discard all of these")
+    assert page.inner_text("h1") == "Discard 1 task?"
+    page.fill("#typed", "2")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.getElementById('typed').validity.patternMismatch")
+    page.fill("#typed", "1")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/parked?*")
+    assert "shop/invoices: 1 discarded" in page.inner_text("#told")
+
+
+def test_nothing_of_a_hostile_payload_runs(shown: Shown, page: Page) -> None:
+    for row in shown.parked(target=OTHERS):
+        page.goto(f"/parked/{row['handle']}")
+        assert page.title() == f"Parked {row['handle']} · consumerd"
+        assert page.locator("main img, main script").count() == 0
+        assert page.evaluate("document.activeElement === document.body")
+    page.goto(f"/parked?target={OTHERS}")
+    assert page.title() == "Parked · consumerd"
+
+
+def test_who_may_only_look_finds_nothing_to_act_with_on_any_page(shown: Shown, chromium: Chromium) -> None:
+    with looking(shown, chromium, LOOKER) as page:
+        for path in (*OF_TASKS, f"/parked/{shown.parked(target=OTHERS)[0]['handle']}"):
+            page.goto(path)
+            assert page.locator("form[action^='/acts/']").count() == 0, path
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (375, "dark")])
+def test_the_pages_fit_and_whoever_hears_them_finds_their_way(
+    shown: Shown, chromium: Chromium, width: int, scheme: str
+) -> None:
+    handle = shown.parked(target="shop/invoices")[0]["handle"]
+    more = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
+    with looking(shown, chromium, OPERATOR, **more) as page:
+        for path in (*OF_TASKS, f"/parked/{handle}", "/parked/confirm?do=discard"):
+            page.goto(path)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+            found = Axe().run(page)
+            assert found.violations_count == 0, f"{path}: {found.generate_report()}"

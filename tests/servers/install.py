@@ -6,7 +6,7 @@ Says a line for each server. What cannot be had fails the command under CI; else
 import sys
 from collections.abc import Callable
 
-from servers import environment, kafka, mariadb, pgbouncer, postgres, prometheus
+from servers import browser, environment, kafka, mariadb, pgbouncer, postgres, prometheus
 from servers.packages import UnavailableError
 
 _INSTALLERS: dict[str, Callable[[], object]] = {
@@ -14,6 +14,7 @@ _INSTALLERS: dict[str, Callable[[], object]] = {
     "mariadb": mariadb.ensure_installed,
     "postgres": postgres.ensure_installed,
     "pgbouncer": pgbouncer.ensure_installed,
+    "chromium": browser.ensure_installed,
     "promtool": prometheus.promtool,
 }
 
