@@ -202,7 +202,7 @@ class BoardWriter:
         Counter.BATCHES.add(self._words)
         Counter.BATCHED.add(self._words, tasks)
 
-    def note_ended(self, ended: Ended) -> None:
+    def note_ended(self, *ended: Ended) -> None:
         """Keep in mind what has ended last."""
         self._recorder.note(ended)
 

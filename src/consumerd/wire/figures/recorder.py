@@ -1,13 +1,15 @@
 """The flight recorder: the last tasks that a worker has ended, on its board, which outlives it.
 
-A ring of entries, each of tasks that ended alike, one after the other: of one task, or of those that a fast loop or a
-batch has ended together. The loop's thread writes them, the newest over the oldest. An entry ends with a checksum of
-all that is in it: what was read in the middle of its writing, or left so by a kill, is told from the others, as torn.
+A ring of entries, each of tasks that ended alike, one after the other: of one task, or of quick ones that are done, as
+a fast loop or a batch hands them over, within a second. The loop's thread writes them, the newest over the oldest. An
+entry ends with a checksum of all that is in it: what was read in the middle of its writing, or left so by a kill, is
+told from the others, as torn.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import NamedTuple
 from zlib import crc32
 
@@ -20,6 +22,10 @@ _CONTENT = struct.Struct(f"=6QIBBH{ID_BYTES}s")
 _CHECKSUM = struct.Struct("=I")
 ENTRY_BYTES = _CONTENT.size + _CHECKSUM.size
 ENTRIES = RECORDER_BYTES // ENTRY_BYTES
+QUICK_S = 0.001
+LONGEST_S = 1.0
+"""Tasks that take less, and are done one after the other within so long, have one entry together."""
+
 _MOST = 2**64 - 1
 _TAIL_BYTES = 40
 
@@ -73,13 +79,39 @@ class Recorder:
 
     def __init__(self, words: memoryview) -> None:
         self._words = words
-        self._written = 0
+        self._number = 0
+        self._newest: Ended | None = None
+        self._since = 0.0
 
-    def note(self, ended: Ended) -> None:
-        """Write this one over the oldest."""
-        start = RECORDER_AT_BYTE + self._written % ENTRIES * ENTRY_BYTES
-        self._written += 1
-        self._words.cast("B")[start : start + ENTRY_BYTES] = _packed(self._written, ended)
+    def note(self, ended: Iterable[Ended]) -> None:
+        """Write these, the first one first; what is quick joins the entry before it, any other is over the oldest."""
+        newest = self._newest
+        for each in ended:
+            if newest is not None and _are_one(newest, each) and 0 <= each.at - self._since < LONGEST_S:
+                newest = _joined(newest, each)
+                continue
+            if newest is not None and newest is not self._newest:
+                self._write(newest)
+            newest, self._since = each, each.at
+            self._number += 1
+        if newest is not None and newest is not self._newest:
+            self._write(newest)
+        self._newest = newest
+
+    def _write(self, ended: Ended) -> None:
+        start = RECORDER_AT_BYTE + self._number % ENTRIES * ENTRY_BYTES
+        self._words.cast("B")[start : start + ENTRY_BYTES] = _packed(self._number, ended)
+
+
+def _are_one(before: Ended, now: Ended) -> bool:
+    is_quick = before.ran.seconds < QUICK_S and now.ran.seconds < QUICK_S
+    return is_quick and before.outcome is None and now.outcome is None and before.shard == now.shard
+
+
+def _joined(before: Ended, now: Ended) -> Ended:
+    tasks = before.tasks + now.tasks
+    mean_s = (before.ran.seconds * before.tasks + now.ran.seconds * now.tasks) / tasks
+    return now._replace(first=before.first, tasks=tasks, ran=Ran(mean_s, is_about=True))
 
 
 def recording_in(words: memoryview) -> Recording:

@@ -19,7 +19,7 @@ from consumerd.wire.figures.recorder import ENTRIES
 from consumerd.worker.attempts.attempt import Conclusion
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.handling import Parts
-from consumerd.worker.tasks.recording import folded
+from consumerd.worker.tasks.recording import ended_task
 from consumerd.worker.tasks.runner import Span
 from consumerd.worker.window.in_hand import BatchInHand, InHand
 
@@ -180,10 +180,9 @@ class Batches:
     def _record(self) -> None:
         """Keep in mind what has ended since the last pass, for whoever asks what the worker did last."""
         if self._last_ended:
-            ended = [(task.task, conclusion) for task, conclusion in self._last_ended]
+            at = self._clock.wall()
+            self._board.note_ended(*(ended_task(task.task, conclusion, at) for task, conclusion in self._last_ended))
             self._last_ended.clear()
-            for entry in folded(ended, self._clock.wall()):
-                self._board.note_ended(entry)
 
     def _settle_done(self) -> None:
         done, spans = 0, list[Span]()

@@ -12,6 +12,7 @@ from consumerd.wire.figures.recorder import (
     ENTRIES,
     ENTRY_BYTES,
     ID_BYTES,
+    QUICK_S,
     Ended,
     Ran,
     Recorder,
@@ -27,7 +28,7 @@ ENDED = st.builds(
     shard=WORDS,
     first=WORDS,
     last=WORDS,
-    ran=st.builds(Ran, st.integers(0, 10**6).map(float), st.booleans()),
+    ran=st.builds(Ran, st.integers(1, 10**6).map(float), st.booleans()),
     task_id=st.none() | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1),
     tasks=st.integers(1, 2**32 - 1),
 )
@@ -39,7 +40,7 @@ def as_kept(ended: Ended) -> Ended:
     if task_id is None or len(task_id.encode()) <= ID_BYTES:
         return ended
     board = Board.private()
-    Recorder(board.words).note(ended)
+    Recorder(board.words).note([ended])
     (kept,) = recording_in(board.words).ended
     assert kept.task_id is not None
     head, tail = kept.task_id.split("…", 1) if "…" not in task_id else (task_id[:1], task_id[-1:])
@@ -64,9 +65,8 @@ def test_an_entry_that_was_being_written_is_told_and_the_others_stand(noted: lis
     before, after = Board.private(), Board.private()
     for board, ended in ((before, noted[:-1]), (after, noted)):
         recorder = Recorder(board.words)
-        for each in ended:
-            recorder.note(each)
-    at = RECORDER_AT_BYTE + (len(noted) - 1) % ENTRIES * ENTRY_BYTES
+        recorder.note(ended)
+    at = RECORDER_AT_BYTE + len(noted) % ENTRIES * ENTRY_BYTES
     old, new = (bytes(board.words.cast("B")[at : at + ENTRY_BYTES]) for board in (before, after))
     come = data.draw(st.lists(st.booleans(), min_size=ENTRY_BYTES, max_size=ENTRY_BYTES))
     mixed = bytes(is_new if has_come else is_old for is_new, is_old, has_come in zip(new, old, come, strict=True))
@@ -78,6 +78,38 @@ def test_an_entry_that_was_being_written_is_told_and_the_others_stand(noted: lis
         assert found.torn == 0
     else:
         assert (found.ended, found.torn) == (whole.ended[:-1], 1)
+
+
+QUICK = st.builds(
+    lambda ended, outcome, at, ran: ended._replace(outcome=outcome, at=at, ran=Ran(ran), shard=3, task_id=None),
+    ENDED,
+    st.sampled_from([None, None, None, Counter.DEAD]),
+    st.integers(0, 80).map(lambda tenths: tenths / 10),
+    st.sampled_from([0.0, 0.0005, 0.0005, 0.002]),
+)
+
+
+@given(st.lists(QUICK, max_size=ENTRIES), st.lists(st.booleans(), min_size=ENTRIES, max_size=ENTRIES))
+def test_quick_tasks_have_one_entry_together_however_they_come(noted: list[Ended], are_last: list[bool]) -> None:
+    noted = [each._replace(tasks=1 + each.tasks % 9) for each in sorted(noted, key=lambda each: each.at)]
+    board, at_once = Board.private(), Board.private()
+    recorder, came = Recorder(board.words), list[Ended]()
+    for each, is_last in zip(noted, are_last, strict=False):
+        came.append(each)
+        if is_last:
+            recorder.note(came)
+            came = []
+    recorder.note(came)
+    Recorder(at_once.words).note(noted)
+    found = recording_in(board.words).ended
+    assert found == recording_in(at_once.words).ended
+    assert sum(each.tasks for each in found) == sum(each.tasks for each in noted)
+    dead = [(each.at, each.tasks) for each in noted if each.outcome is not None]
+    assert [(each.at, each.tasks) for each in found if each.outcome is not None] == dead
+    slow = [(each.last, each.tasks) for each in noted if each.outcome is None and each.ran.seconds >= QUICK_S]
+    assert [(each.last, each.tasks) for each in found if each.outcome is None and each.ran.seconds >= QUICK_S] == slow
+    starts = [each.at for each in found]
+    assert starts == sorted(starts)
 
 
 @given(st.binary(max_size=4 * ENTRY_BYTES))

@@ -111,5 +111,5 @@ def test_a_quick_batch_is_one_entry() -> None:
 
 
 def test_the_newest_are_kept() -> None:
-    found = ended(Hooked, ["ok"] * (ENTRIES + 5))
+    found = ended(Hooked, [0.002] * (ENTRIES + 5))
     assert [each.last for each in found] == list(range(5, ENTRIES + 5))
