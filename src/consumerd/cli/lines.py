@@ -62,6 +62,14 @@ def printable(text: str) -> str:
     )
 
 
+def size(size_bytes: float) -> str:
+    """`512 kB`, `85 MB`, `1.2 GB`."""
+    for unit, one in (("GB", 1e9), ("MB", 1e6)):
+        if size_bytes >= one:
+            return f"{size_bytes / one:.3g} {unit}"
+    return f"{size_bytes / 1e3:.0f} kB"
+
+
 def brief(seconds: float) -> str:
     """A duration that may be very short: `2.1 µs`, `35 ms`, `1.2 s`, `5 min`."""
     for unit, size in (("µs", 1e-6), ("ms", 1e-3)):

@@ -53,9 +53,13 @@ class ShowStatus(Method, frozen=True):
 
     recent: Annotated[bool, parameter("Show what each worker has ended last.")] = False
     target: Annotated[str | None, parameter("Only pools of a group, or group/name.")] = None
+    workers_of: Annotated[
+        str | None, parameter("List the workers of this pool alone, by its full name; of none, where it is empty.")
+    ] = None
 
     async def answer(self, master: Controls, by: str) -> Status:
-        return master.status(Extent(tasks=self.tasks, recent=self.recent), *filter(None, [self.target]))
+        extent = Extent(self.tasks, self.recent, self.workers_of)
+        return master.status(extent, *filter(None, [self.target]))
 
 
 @click.command()
@@ -222,10 +226,11 @@ def _worker_row(worker: WorkerStatus) -> Sequence[str]:
     pid = "-" if worker.pid is None else str(worker.pid)
     handled = "-" if worker.handled is UNSET else str(worker.handled)
     since = duration(worker.since_s)
-    return (str(worker.slot), pid, str(worker.generation), worker.state, since, handled, _doing(worker))
+    return (str(worker.slot), pid, str(worker.generation), worker.state, since, handled, doing(worker))
 
 
-def _doing(worker: WorkerStatus) -> str:
+def doing(worker: WorkerStatus) -> str:
+    """What a worker is on now."""
     if worker.starts_in_s is not None:
         return f"starts in {duration(worker.starts_in_s)}"
     if worker.busy_s is UNSET or worker.busy_s is None:
@@ -248,10 +253,10 @@ def _recent_rows(worker: WorkerStatus) -> Iterator[Sequence[str]]:
 
 def _recent_row(name: str, ended: EndedTasks) -> Sequence[str]:
     ago, last = duration(max(0.0, clock.wall() - ended.at)), printable(ended.id or f"offset {ended.last}")
-    return (name, ago, str(ended.tasks), ended.outcome, took(ended), last)
+    return (name, ago, str(ended.tasks), ended.outcome, how_each_took(ended), last)
 
 
-def took(ended: EndedTasks) -> str:
+def how_each_took(ended: EndedTasks) -> str:
     """How long each ran: `about 2 µs`."""
     return f"about {brief(ended.took_s)}" if ended.is_about else brief(ended.took_s)
 

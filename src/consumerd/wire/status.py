@@ -258,10 +258,14 @@ class LimitStatus(Answered, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much of each worker is told. tasks: each task that it runs; recent: what it has ended last."""
+    """How much of each worker is told. tasks: each task that it runs; recent: what it has ended last.
+
+    workers_of: of which pool they are told, by its full name; None: of each.
+    """
 
     tasks: bool = False
     recent: bool = False
+    workers_of: str | None = None
 
 
 BRIEF = Extent()

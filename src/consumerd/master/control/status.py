@@ -44,6 +44,7 @@ def pool_status(pool: Pool, now: float, *, paused: Paused | None = None, extent:
     zygote, loaded = observed.zygote(target), list(pool.loaded.values())
     running, finished = _running(pool), sum(slot.state is SlotState.FINISHED for slot in slots.values())
     flags = _flags(pool.workers.values())
+    is_told = extent.workers_of in (None, pool.consumer)
     shown = sorted(number for number, slot in slots.items() if number < wanted or slot.is_occupied)
     return PoolStatus(
         name=pool.consumer,
@@ -73,7 +74,7 @@ def pool_status(pool: Pool, now: float, *, paused: Paused | None = None, extent:
         traceback=observed.traceback,
         last_error=pool.last_error,
         **_wrong(problems_of(pool, flags, running + finished, now)),
-        workers=[_worker(pool, number, now, extent) for number in shown],
+        workers=[_worker(pool, number, now, extent) for number in shown if is_told],
         paused=paused,
         throttled=pool.throttled,
     )
