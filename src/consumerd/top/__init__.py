@@ -1,0 +1,1 @@
+"""`consumerd top`: pools and their workers, live, in the terminal; and keys to act."""
