@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-sql bench-waiting bench-batch bench-idle bench-restart bench-memory bench-concurrency bench-supervision bench-daemons chaos kills order schedules hosts limits recovery destinations changes gop gop-lite clean
+.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-sql bench-waiting bench-batch bench-idle bench-restart bench-memory bench-concurrency bench-supervision bench-daemons chaos kills order schedules hosts limits recovery destinations changes gop gop-lite top-picture clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ changes: setup  ## 1,000 reloads and 200 rolling restarts under load; nothing ma
 gop: setup servers  ## five minutes of a launch day: the five daemons of examples/gop on Kafka and MariaDB, all killed as it goes
 	PYTHONPATH=tests:examples/gop $(BIN)/python -m integration.scenarios.gop $(GOP)
 
+top-picture: setup  ## a minute and a half: consumerd top over a small shop, as docs/plots/top.svg
+	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.top_picture docs/plots/top.svg
+
 gop-lite: .venv/core.stamp  ## the five daemons of examples/gop on SQLite, with faults and kills, to their balance
 	PYTHONPATH=examples/gop $(BIN)/python -m world.lite $(GOP)
 
@@ -112,5 +115,5 @@ clean:  ## remove all that these targets made
 
 .venv/dev.stamp: .venv/core.stamp
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable '.[kafka,mysql,otel,postgres,schedule,web]' --group dev
+	$(BIN)/python -m pip install --quiet --editable '.[kafka,mysql,otel,postgres,schedule,top,web]' --group dev
 	@touch $@

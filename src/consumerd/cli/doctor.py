@@ -31,18 +31,19 @@ def command(target: str | None, state_dir: StateDirectory, as_json: bool) -> int
     It looks at the master twice, two seconds apart, and changes nothing. TARGET: a group or group/name, of which alone
     findings are shown. The exit code is 1 where it finds something.
     """
-    found = [each for each in _found(state_dir, target) if target is None or _concerns(each, target)]
+    found = [each for each in found_at(state_dir, target) if target is None or _concerns(each, target)]
     if as_json:
         click.echo(json.dumps(msgspec.to_builtins(found)))
     else:
         if found:
             click.echo(f"# these are for the master of {state_dir.path}: export CONSUMERD_STATE_DIR={state_dir.path}\n")
-        for line in _lines(found):
+        for line in lines_of(found):
             click.echo(line)
     return 1 if found else 0
 
 
-def _found(state_dir: StateDirectory, target: str | None) -> list[Finding]:
+def found_at(state_dir: StateDirectory, target: str | None) -> list[Finding]:
+    """What is wrong with the master of this directory; no answer of it is a finding, too. It takes two seconds."""
     try:
         before = ask_status(state_dir.control_socket)
         names = [pool.name for pool in before.pools]
@@ -96,7 +97,8 @@ def _concerns(finding: Finding, target: str) -> bool:
     return not finding.consumer or ConsumerName.parse(finding.consumer).matches(target)
 
 
-def _lines(found: list[Finding]) -> Iterator[str]:
+def lines_of(found: list[Finding]) -> Iterator[str]:
+    """For people."""
     if not found:
         yield "nothing is wrong that could be seen"
     for number, finding in enumerate(found, 1):

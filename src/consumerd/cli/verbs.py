@@ -32,6 +32,7 @@ VERBS = {
         "Validate a configuration, import every class, probe the sources; change nothing.", "consumerd.cli.check"
     ),
     "status": Listed("Show what is running.", "consumerd.verbs.status"),
+    "top": Listed("Watch pools and workers in the terminal, and act on them.", "consumerd.top.command"),
     "doctor": Listed("Say what is wrong, why, and what to do.", "consumerd.cli.doctor"),
     "explain": Listed("Say why a pool, a worker or a task is as it is now.", "consumerd.cli.explain"),
     "events": Listed("Follow what becomes true.", "consumerd.verbs.events"),
