@@ -552,3 +552,14 @@ def test_what_is_no_error_is_complained_of(
 ) -> None:
     [mistake] = mistakes(directory, target, **configs)
     assert sentence in mistake
+
+
+def test_traces_without_their_extra_are_a_mistake(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    traces = {"traces": {"sample": 0.5}}
+    assert loaded(directory, "Lines", **traces).common.traces is not None
+    monkeypatch.delattr("consumerd.worker.traces.exporting")
+    monkeypatch.delitem(sys.modules, "consumerd.worker.traces.exporting")
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    (sentence,) = mistakes(directory, "Lines", **traces)
+    assert sentence.startswith("f: g[0].configs.traces: The key traces needs ")
+    assert "opentelemetry-sdk" in sentence
