@@ -6,9 +6,14 @@ from consumerd.errors import MissingExtraError
 
 
 def require() -> None:
-    """Import what traces need: before the fork, so that workers share it. MissingExtraError where it is not there."""
+    """Import what traces need: before the fork, so that workers share it. Nothing is opened.
+
+    MissingExtraError where it is not there; UsageError where the environment says what cannot be.
+    """
     try:
-        from consumerd.worker.traces import exporting  # noqa: F401 - it is there from here on
+        from consumerd.worker.traces import exporting
     except ModuleNotFoundError as error:
         is_ours = (error.name or "").startswith("consumerd")
         raise (error if is_ours else MissingExtraError("The key traces", "otel")) from error
+    exporting.otlp_exporter().shutdown()  # it imports its client only now
+    exporting.span_limits()

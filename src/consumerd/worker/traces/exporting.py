@@ -6,17 +6,21 @@ What a collector does not take is dropped, and told of now and then, with how ma
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
 
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as OTLPSpanExporter
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.environment_variables import OTEL_SPAN_LINK_COUNT_LIMIT
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from consumerd import events
 from consumerd.clock import monotonic
+from consumerd.errors import UsageError
 from consumerd.events.facts import Fact
+from consumerd.model.slots import MOST_LANES
 
 MOST_WAITING = 4096
 AT_ONCE = 512
@@ -29,6 +33,22 @@ TOO_MANY = "more came than could be sent"
 ADVICE = "look whether a collector answers at OTEL_EXPORTER_OTLP_ENDPOINT; tasks go on meanwhile"
 
 
+def otlp_exporter() -> SpanExporter:
+    """As the environment says; what makes no sense there, the library passes over."""
+    return OTLPSpanExporter()
+
+
+def span_limits() -> SpanLimits:
+    """As the environment says; where it does not, a batch has room for a link to each of its messages.
+
+    UsageError where the environment says what cannot be.
+    """
+    try:
+        return SpanLimits(max_links=None if OTEL_SPAN_LINK_COUNT_LIMIT in os.environ else MOST_LANES)
+    except ValueError as error:
+        raise UsageError(f"{error}: correct it, or leave it out") from error
+
+
 class Exporting(SpanProcessor):
     """Of one worker: a queue of bounded length, and the thread that empties it."""
 
@@ -37,7 +57,7 @@ class Exporting(SpanProcessor):
         self._exporter = exporter
         self._emit = emit
         self._waiting: deque[ReadableSpan] = deque()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a span may be collected as garbage at any moment, and ends then
         self._wake, self._is_empty = threading.Event(), threading.Event()
         self._is_closing = False
         self._dropped = self._in_hand = 0

@@ -6,7 +6,6 @@ handler or an instrumented client makes are within those of tasks.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,22 +13,20 @@ from typing import Any
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult
 from opentelemetry.trace import Link, SpanKind, TraceState
 from opentelemetry.util.types import Attributes
 
 from consumerd.clock import monotonic
 from consumerd.config.keys.traces import Traces
-from consumerd.model.slots import MOST_LANES
 from consumerd.version import __version__
 from consumerd.worker.attempts.tracer import Tracer
 from consumerd.worker.tasks.context import WorkerContext
-from consumerd.worker.traces.exporting import CLOSES_WITHIN_S, Exporting, OTLPSpanExporter
+from consumerd.worker.traces.exporting import CLOSES_WITHIN_S, Exporting, otlp_exporter, span_limits
 from consumerd.worker.traces.spans import CONSUMER, OtelTracer, Place
 
 UNNAMED = "unknown_service"
-LINKS_VARIABLE = "OTEL_SPAN_LINK_COUNT_LIMIT"
 
 
 def tracer_of(context: WorkerContext, kind: str, keys: Traces, *, may_export: bool) -> Tracer | None:
@@ -38,7 +35,7 @@ def tracer_of(context: WorkerContext, kind: str, keys: Traces, *, may_export: bo
     if isinstance(provider, trace.ProxyTracerProvider):
         if not may_export:
             return None
-        exporting = Exporting(OTLPSpanExporter(), context.emit)
+        exporting = Exporting(otlp_exporter(), context.emit)
         provider = own_provider(context.name, context.member, exporting)
         trace.set_tracer_provider(provider)
         close: Callable[[float], None] = exporting.close
@@ -54,8 +51,7 @@ def own_provider(consumer: str, member: str | None, exporting: Exporting) -> Tra
     found = Resource.create({} if member is None else {"service.instance.id": member})
     if str(found.attributes.get(SERVICE_NAME, UNNAMED)).startswith(UNNAMED):
         found = found.merge(Resource({SERVICE_NAME: consumer}))
-    limits = SpanLimits(max_links=None if LINKS_VARIABLE in os.environ else MOST_LANES)
-    provider = TracerProvider(ParentBased(OfTasks()), found, shutdown_on_exit=False, span_limits=limits)
+    provider = TracerProvider(ParentBased(OfTasks()), found, shutdown_on_exit=False, span_limits=span_limits())
     provider.add_span_processor(exporting)
     return provider
 

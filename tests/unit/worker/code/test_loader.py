@@ -563,3 +563,9 @@ def test_traces_without_their_extra_are_a_mistake(directory: Path, monkeypatch: 
     (sentence,) = mistakes(directory, "Lines", **traces)
     assert sentence.startswith("f: g[0].configs.traces: The key traces needs ")
     assert "opentelemetry-sdk" in sentence
+
+
+def test_variables_of_traces_that_make_no_sense_are_a_mistake(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SPAN_LINK_COUNT_LIMIT", "many")
+    (sentence,) = mistakes(directory, "Lines", traces={"sample": 0.5})
+    assert sentence.startswith("f: g[0].configs.traces: OTEL_SPAN_LINK_COUNT_LIMIT must be a non-negative integer")
