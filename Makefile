@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-sql bench-waiting bench-batch bench-idle bench-restart bench-memory bench-concurrency bench-supervision bench-daemons chaos kills order schedules hosts limits recovery destinations changes gop gop-lite top-picture clean
+.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-observed bench-sql bench-waiting bench-batch bench-idle bench-restart bench-memory bench-concurrency bench-supervision bench-daemons chaos kills order schedules hosts limits recovery destinations changes gop gop-lite top-picture clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,10 +55,10 @@ docs: setup  ## write the documents' tables of keys, and the JSON Schemas, from 
 	$(BIN)/python docs/tables.py
 	$(BIN)/python docs/control_schema.py
 
-bench: setup servers  ## run all benchmarks; bench-loop, -sql, -waiting, -batch, -idle, -restart, -memory, -concurrency, -supervision, -daemons run one
+bench: setup servers  ## run all benchmarks; bench-loop, -observed, -sql, -waiting, -batch, -idle, -restart, -memory, -concurrency, -supervision, -daemons run one
 	PYTHONPATH=tests $(BIN)/python -m benchmarks
 
-bench-loop bench-sql bench-waiting bench-batch bench-idle bench-restart bench-memory bench-concurrency bench-supervision bench-daemons: bench-%: setup servers
+bench-loop bench-observed bench-sql bench-waiting bench-batch bench-idle bench-restart bench-memory bench-concurrency bench-supervision bench-daemons: bench-%: setup servers
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $*
 
 order: setup  ## ten minutes of order by key on Kafka, with kills, rebalances, restarts and retries

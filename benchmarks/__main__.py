@@ -1,4 +1,4 @@
-"""`python -m benchmarks [loop|sql|waiting|batch|idle|memory|concurrency|restart|supervision|daemons …]`.
+"""`python -m benchmarks [loop|observed|sql|waiting|batch|idle|memory|concurrency|restart|supervision|daemons …]`.
 
 Exit code 1 where a bar does not hold.
 """
@@ -14,10 +14,12 @@ from benchmarks.concurrency import waiting
 from benchmarks.daemons.whole import figures as daemon_figures
 from benchmarks.figures import Figure, machine, table
 from benchmarks.kafka import loop as kafka_loop
+from benchmarks.kafka import observed
 from benchmarks.supervision import restart, whole
 
 AREAS: dict[str, tuple[Callable[[], Iterator[Figure]], ...]] = {
     "loop": (kafka_loop.figures, table_loop.figures),
+    "observed": (observed.figures,),
     "sql": (
         table_loop.figures,
         table_loop.server_figures,

@@ -44,7 +44,7 @@ def figures() -> Iterator[Figure]:
         yield from whole.figures(server.brokers, "whole", WHOLE_RECORDS)
 
 
-def produce(brokers: str, topic: str, records: int) -> None:
+def produce(brokers: str, topic: str, records: int, headers: list[tuple[str, bytes]] | None = None) -> None:
     """Logins as small JSON objects, over all partitions in turn."""
     from confluent_kafka import Producer
 
@@ -52,7 +52,7 @@ def produce(brokers: str, topic: str, records: int) -> None:
     numbers = random.Random(7)
     for number in range(records):
         login = {"platform": number % 3, "uid": numbers.randrange(10**9), "app_id": 100_000 + number % 7, "now": number}
-        producer.produce(topic, orjson.dumps(login), partition=number % PARTITIONS)
+        producer.produce(topic, orjson.dumps(login), partition=number % PARTITIONS, headers=headers)
         if number % 10_000 == 0:
             producer.poll(0)
     producer.flush(120)
