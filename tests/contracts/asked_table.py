@@ -6,7 +6,7 @@ import pytest
 
 from consumerd.errors import UsageError
 from consumerd.model.outcome import DONE, Dead, Retry
-from consumerd.sources.askable import Askable, AskContext, TaskState
+from consumerd.sources.askable import Askable, AskContext, Message, TaskState
 from consumerd.sources.contract import Settlement
 from consumerd.sources.table.asked import AskedTable
 from contracts.asked import AskedContract, payloads, sent
@@ -48,6 +48,22 @@ class AskedTableContract(AskedContract):
 
     def test_what_names_no_task_is_refused_with_what_does(self, bench: TableAsked) -> None:  # any text may be a key
         assert bench.asked().where(bench.nonsense).state is TaskState.ABSENT
+
+    def test_a_payload_that_is_a_text_takes_text(self, table: TableBench) -> None:
+        table.execute("ALTER TABLE tasks ADD COLUMN words VARCHAR(200)")
+        bench = TableAsked(table, payload_column="words")
+        with pytest.raises(UsageError, match=r"the database refuses such a row \(.*payload.*\): add rows by an INSERT"):
+            bench.asked().send([Message(b"1")])
+        table.execute("ALTER TABLE tasks DROP COLUMN payload")
+        (place,) = sent(bench, [Message('{"name": "Grüße"}'.encode())])
+        assert table.rows("words") == [
+            b'{"name": "Gr\xc3\xbc\xc3\x9fe"}' if not table.is_server else '{"name": "Grüße"}'
+        ]
+        (found,) = bench.asked().peek(1)
+        assert (found.place, found.payload) == (place, '{"name": "Grüße"}'.encode())
+        if table.is_server:
+            with pytest.raises(UsageError, match="words of tasks is a text, and takes no other bytes"):
+                bench.asked().send([Message(b"\xff")])
 
     def test_a_claimed_row_names_who_has_it(self, bench: TableAsked) -> None:
         (place,) = sent(bench, payloads(1))

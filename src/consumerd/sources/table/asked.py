@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, zip_longest
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.types import LargeBinary
 
 from consumerd.clock import iso, monotonic
-from consumerd.database.causes import cause_of, may_pass
+from consumerd.database.causes import cause_of, is_locked, may_pass, words_of
 from consumerd.database.claims import MOST_KEYS, ClaimedRow
 from consumerd.database.looks import ANY, Kind
 from consumerd.errors import SourceAwayError, SourceRefusedError, UsageError
@@ -87,16 +86,33 @@ class AskedTable:
             raise UsageError(f"{options.table} takes no payload, {told}: add rows by an INSERT of your own")
         if any(each.key is not None or each.headers for each in messages):
             raise UsageError(f"{options.table} is a table: its rows have neither a message's key nor headers")
-        are_bytes = self._takes_bytes()
-        payloads: list[bytes | str] = [each.payload if are_bytes else each.payload.decode() for each in messages]
-        return [None if key is None else key_text(key) for key in insert_each(options, payloads)]
+        payloads: list[bytes | str] = [each.payload for each in messages]
+        if not self._takes_bytes():
+            try:
+                payloads = [each.payload.decode() for each in messages]
+            except UnicodeDecodeError as error:
+                raise UsageError(
+                    f"{options.payload_column} of {options.table} is a text, and takes no other bytes"
+                ) from error
+        try:
+            keys = insert_each(options, payloads)
+        except SourceAwayError as error:
+            cause = error.__cause__
+            if not isinstance(cause, DBAPIError | sqlite3.Error) or may_pass(cause) or is_locked(cause):
+                raise
+            told = f"the database refuses such a row ({words_of(cause)}): add rows by an INSERT of your own"
+            raise UsageError(told) from error
+        return [None if key is None else key_text(key) for key in keys]
 
     def _takes_bytes(self) -> bool:
         """Whether the payload is a column of bytes; else it is a text, or JSON."""
         options = self._options
         with self._connected() as (connection, _, _):
             table = FoundTable(connection, options, options.table, self._place, "")
-            return not options.is_server or isinstance(table.types[options.payload_column.lower()], LargeBinary)
+            kind = table.types[options.payload_column.lower()]
+            with suppress(NotImplementedError):  # a type that SQLAlchemy has no Python type for
+                return not options.is_server or kind.python_type is bytes
+            return False
 
     def _next(self, connection: Connection, shape: Shape, sql: Statements, limit: int) -> list[ClaimedRow]:
         """The rows that come next; with turns those of a priority from all tenants, one of each in turn."""
