@@ -146,6 +146,20 @@ def test_a_loop_under_supervisord_and_its_consumer_send_the_same_mails(folder: C
         assert database.execute("SELECT DISTINCT state FROM mail").fetchall() == [("sent",)]
 
 
+def test_a_mail_that_is_put_off_waits_and_is_not_called_failed(folder: Callable[[str], Path]) -> None:
+    here = folder("from-supervisord.md")
+    rewritten(here / "mails.toml", ("back_off_time = 10 ", "back_off_time = 1 "))
+    fails_once = "note(address)\n    if open('noted').read().count(address) < 2:\n        raise OSError('away')"
+    rewritten(here / "mail_service.py", ("note(address)", fails_once))
+    with contextlib.closing(sqlite3.connect("shop.sqlite", isolation_level=None)) as database:
+        database.execute("CREATE TABLE mail (id INTEGER PRIMARY KEY, address TEXT, state TEXT DEFAULT 'new')")
+        database.execute("CREATE TABLE seen (state TEXT)")
+        database.execute("CREATE TRIGGER see UPDATE ON mail BEGIN INSERT INTO seen VALUES (new.state); END")
+        database.execute("INSERT INTO mail (address) VALUES ('late@example.org')")
+        handle_all(here, "mails.toml", 2)
+        assert database.execute("SELECT state FROM seen").fetchall() == [("waiting",), ("sent",)]
+
+
 def test_a_receipt_is_a_row_of_the_order_s_own_transaction(folder: Callable[[str], Path]) -> None:
     here = folder("from-celery.md")
     made = python(here, "-m", "consumerd", "table", "receipts.toml", "shop/ReceiptConsumer", "--create")
