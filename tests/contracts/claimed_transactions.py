@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from consumerd.errors import CommitUnknownError, TaskLostError
-from consumerd.model.outcome import DONE, Dead
+from consumerd.model.outcome import DONE, Dead, Retry
 from consumerd.model.task import Task
 from consumerd.sources.contract import Settlement
 from contracts.moved_rows import MOVE
@@ -189,6 +189,29 @@ class TransactionsContract:
         source.release(batch, [1])
         assert bench.rows() == ["claimed", "pending", "done"]
         assert source.unsettled() == 0
+
+    def test_a_row_that_comes_again_while_others_of_its_first_claim_run_is_of_its_new_one(
+        self, bench: TableBench
+    ) -> None:
+        source = bench.source()
+        first = fetched(source)
+        source.settle([Settlement(first, 0, 1, Retry(after=0.0))], is_due=True)
+        again = fetched(source, 1)
+        assert (again.task(0).id, again.task(0).offset) == (first.task(0).id, 0)
+        within(source.transaction(again.task(0)), effect)
+        assert (source.is_settled(again.task(0)), source.keeps(again), source.keeps(first)) == (True, True, True)
+        assert not bench.told("lease_lost")
+        settle(source, again)
+        source.settle([Settlement(first, 1, 3, DONE)], is_due=True)
+        assert (self.effects(bench), bench.rows(), source.unsettled()) == ([0], ["done"] * 3, 0)
+
+    def test_a_dead_row_is_tried_again_while_others_of_its_claim_run(self, bench: TableBench) -> None:
+        source = bench.source()
+        batch = fetched(source, 2)
+        source.settle([Settlement(batch, 0, 1, Dead("no"))], is_due=True)
+        within(source.transaction(batch.task(0)), effect)
+        assert (self.effects(bench), bench.rows()) == ([0], ["done", "claimed", "pending"])
+        assert not bench.told("lease_lost")
 
     # Wrong use
 

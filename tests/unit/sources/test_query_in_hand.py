@@ -170,3 +170,22 @@ def test_a_transaction_is_of_its_task_whatever_was_fetched_since(transacting: St
     with source.transaction(tasks[1]):
         pass
     assert [source.is_settled(task) for task in tasks] == [False, True, False]
+
+
+def test_a_row_that_is_given_again_is_not_done_because_it_was_before(transacting: Stage) -> None:
+    """Others of the batch in which it was done still run."""
+    stage, source = transacting, transacting.source
+    stage.fetch()
+    before = stage.batch
+    assert before is not None
+    with source.transaction(before.task(0)):
+        pass
+    source.settle([Settlement(before, 0, 1, DONE)], is_due=False)
+    stage.wait()
+    assert stage.fetch() == [0]
+    assert stage.batch is not None
+    again = stage.batch.task(0)
+    assert (again.id, again.offset, source.is_settled(again)) == (before.task(0).id, before.task(0).offset, False)
+    with source.transaction(again):
+        pass
+    assert source.is_settled(again)

@@ -62,6 +62,7 @@ class QueryBatch:
 
     is_given_again: whether the query gives these rows again while they wait, so that no copy need be kept of them.
     ended: rows that ended with a transaction of their handler, by offset; whether it is known how.
+    settled: at these indexes are rows that the loop has settled; the query may give them again since.
     losses: how often the worker had lost what it owned when they were taken; None where no other gets them anyway.
     """
 
@@ -77,11 +78,15 @@ class QueryBatch:
         """Of what handlers may change."""
         self._is_given_again = is_given_again
         self.ended: dict[int, bool] = {}
+        self.settled: list[range] = []
         self.losses = losses
 
     def has(self, task: Task) -> bool:
-        """Whether the task is of this batch."""
-        return any(row.offset == task.offset and row.id == task.id for row in self.raws)
+        """Whether the task is of this batch, and not settled."""
+        return any(
+            row.offset == task.offset and row.id == task.id and not any(index in rows for rows in self.settled)
+            for index, row in enumerate(self.raws)
+        )
 
     def identities(self) -> bytes:
         """The ids as they are."""

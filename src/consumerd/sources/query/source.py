@@ -102,15 +102,17 @@ class QuerySource:
     def settle(self, settlements: Sequence[Settlement], *, is_due: bool) -> None:
         del is_due
         for settlement in settlements:
-            rows: Sequence[Row] = settlement.batch.raws[settlement.start : settlement.stop]
+            batch = cast("QueryBatch", settlement.batch)
+            rows = batch.raws[settlement.start : settlement.stop]
+            batch.settled.append(range(settlement.start, settlement.stop))
             self._let_go(rows)
-            if not self.settles(settlement.batch):
+            if not self.settles(batch):
                 continue  # they are others', and come again there
             match settlement.outcome:
                 case Done():
                     self._selection.note_done(rows)
-                    ended = cast("QueryBatch", settlement.batch).ended
-                    self._waiting.finish([row.id for row in rows if row.is_parked and ended.get(row.offset, True)])
+                    parked = [row.id for row in rows if row.is_parked and batch.ended.get(row.offset, True)]
+                    self._waiting.finish(parked)
                 case Dead() | Expired() as outcome:
                     for row in rows:
                         self._selection.dead.note(row.id)

@@ -41,10 +41,20 @@ class TableBatch:
         self.is_lost = self.is_left = False
         self.apart: dict[int, bool] = {}
         self._table = table
+        self._noted: list[range] = []
 
     def id_of(self, index: int) -> TaskId:
         """The id of the task at `index`."""
         return TaskId(f"{self._table}:{key_text(self.raws[index][1])}")
+
+    def has(self, task: Task) -> bool:
+        """Whether the task is a row of this batch, and what became of that is not noted yet: from then on, somebody may
+        claim it again.
+        """
+        at = task.offset
+        if at >= len(self.raws) or self.id_of(at) != task.id:
+            return False
+        return not any(at in rows for rows in self._noted)
 
     def task(self, index: int) -> Task:
         offset, _, content, attempts, first_at = self.raws[index]
@@ -70,7 +80,10 @@ class TableBatch:
         return [raw[1] for raw in self.raws[start:stop]]
 
     def keys_to_settle(self, start: int, stop: int) -> list[object]:
-        """The keys of those of these rows that were not settled apart; of the others nothing is left to do."""
+        """What became of these rows is noted. The keys of those that were not settled apart; of the others nothing is
+        left to do.
+        """
+        self._noted.append(range(start, stop))
         if not self.apart:
             return self.keys(start, stop)
         settled = [index for index in range(start, stop) if index in self.apart]

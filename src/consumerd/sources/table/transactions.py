@@ -61,8 +61,8 @@ class RowTransactions:
         self._resolved.discard(task_id)
 
     def _batch_of(self, task: Task) -> TableBatch | None:
-        at = task.offset
-        return next((each for each in self._live() if at < len(each.raws) and each.id_of(at) == task.id), None)
+        """The newest in which the task is in hand: a row of which a claim was lost may be in an older one as well."""
+        return next((each for each in reversed(self._live()) if each.has(task)), None)
 
     @contextmanager
     def _of_claimed(self, batch: TableBatch, index: int) -> Iterator[Connection]:
