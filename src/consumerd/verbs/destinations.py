@@ -37,7 +37,9 @@ class DestinationStatus(msgspec.Struct, frozen=True):
     name: str
     consumer: str
     state: Annotated[str, Meta(description="closed, open, returning or held.")]
-    since: Annotated[float | None, Meta(description="When it opened, wall time; null where it is closed.")]
+    since: Annotated[
+        float | None, Meta(description="Since when it is in this state, wall time; null where it is closed.")
+    ]
     failures: Annotated[int, Meta(description="So many of `attempts` had failed when it opened last; all: in a row.")]
     attempts: int
     waiting: Annotated[int, Meta(description="Tasks that wait in the hands of workers.")]
@@ -55,7 +57,7 @@ class ShowDestinations(Method, frozen=True):
     async def answer(self, master: Controls, by: str) -> list[DestinationStatus]:
         opened_by = {pool.consumer: pool.opened_by for pool in master.pools}
         found = _found(master, self.target)
-        return [_status(consumer, each, opened_by[consumer].get(each.name, "")) for consumer, each in found]
+        return [status_of(consumer, each, opened_by[consumer].get(each.name, "")) for consumer, each in found]
 
 
 class OpenDestination(Method, frozen=True):
@@ -116,7 +118,8 @@ def _found(master: Controls, target: str | None) -> Iterator[tuple[str, Seen]]:
             yield pool.consumer, each
 
 
-def _status(consumer: str, each: Seen, error: object) -> DestinationStatus:
+def status_of(consumer: str, each: Seen, error: object) -> DestinationStatus:
+    """How it is now. error: of the last attempt before it opened."""
     now = clock.monotonic()
     state, now_ns = each.state, int(now * SECOND_NS)
     shown = state.shown(now_ns)
@@ -125,7 +128,7 @@ def _status(consumer: str, each: Seen, error: object) -> DestinationStatus:
         name=each.name,
         consumer=consumer,
         state=shown.name.lower(),
-        since=None if is_closed else round(clock.wall() - (now - state.since_ns / SECOND_NS), 3),
+        since=None if is_closed else round(clock.wall() - (now - state.changed_ns / SECOND_NS), 3),
         failures=state.failures,
         attempts=state.attempts,
         waiting=each.waiting,
@@ -146,7 +149,8 @@ def _status(consumer: str, each: Seen, error: object) -> DestinationStatus:
 def command(words: Sequence[str], target: str | None, state_dir: StateDirectory, as_json: bool) -> None:
     """Show what tasks need, such as game servers, and whether it answers.
 
-    FAILED is how many attempts had failed when it opened; WAITING, how many tasks wait in the hands of workers.
+    FOR is how long it has been in its STATE; FAILED, how many attempts had failed when it opened; WAITING, how many
+    tasks wait in the hands of workers.
 
     `open NAME` lets the tasks of a destination wait, without probes, until `close NAME`, or until the master is
     restarted; `close NAME` lets them begin again, also where nothing has shown that it is back.

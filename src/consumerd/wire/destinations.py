@@ -2,7 +2,8 @@
 
 A destination is *closed* while its tasks run. It is *open* once too many attempts have failed: its tasks wait. Then one
 of them at a time is a *probe*, after growing pauses. The first that succeeds lets it *return*: tasks begin at a rate
-that grows to the usual one, stays there for a while, grows on, and in the end is free. A person may *hold* it open.
+that grows to the usual one, stays there for a while, grows on, and in the end is free. Who is down again opens after a
+few failures in a row; who merely fails now and then returns all the same. A person may *hold* it open.
 
 Times are nanoseconds of the machine's monotonic clock. The state is a row of words, so that it can stand in memory that
 processes share; whoever changes it has the row for itself meanwhile.
@@ -38,6 +39,9 @@ CREDIT_NS = SECOND_NS // 20
 
 TASKS_THAT_OPEN = 3
 """What fails at fewer tasks may be their own fault."""
+
+RUN_THAT_REOPENS, TASKS_THAT_REOPEN = 5, 2
+"""Until the usual rate is reached, so many failures in a row, at so many tasks, show that it is still down."""
 
 BUCKETS = 8
 """Into so many parts the window is cut: counts leave it part by part."""
@@ -193,30 +197,34 @@ class Destination:
             self.run = self.run_tasks = 0
         self.run += ended.failures
         self.run_tasks += ended.tasks
-        if ended.failures and (why := self._too_much(policy)) is not None:
+        if ended.failures and (why := self._too_much(policy, now)) is not None:
             self._open(now, why)
 
-    def _too_much(self, policy: BreakerPolicy) -> tuple[int, int] | None:
-        """The attempts, and those that failed, where they are too many; while it returns, less is too much."""
-        least = policy.least if self.state is State.CLOSED else max(2, policy.least // 4)
-        least_tasks = min(least, TASKS_THAT_OPEN)
+    def _too_much(self, policy: BreakerPolicy, now: int) -> tuple[int, int] | None:
+        """The attempts, and those that failed, where they are too many."""
+        least_tasks = min(policy.least, TASKS_THAT_OPEN)
         attempts, failures = self.within_window()
-        if attempts >= least and failures >= max(least_tasks, policy.share * attempts):
+        if attempts >= policy.least and failures >= max(least_tasks, policy.share * attempts):
             return attempts, failures
-        return (self.run, self.run) if self.run >= least and self.run_tasks >= least_tasks else None
+        run = policy.least
+        if self.state is State.RETURNING and now < self.changed_ns + RAMP_NS:
+            run, least_tasks = min(run, RUN_THAT_REOPENS), TASKS_THAT_REOPEN
+        return (self.run, self.run) if self.run >= run and self.run_tasks >= least_tasks else None
 
     def within_window(self) -> tuple[int, int]:
         """The attempts in it, and those that failed."""
         return sum(attempts for attempts, _ in self.counts), sum(failures for _, failures in self.counts)
 
     def _roll(self, policy: BreakerPolicy, now: int) -> None:
-        """Let go of what has left the window; learn the usual rate from each part that has become full."""
+        """Let go of what has left the window; learn the usual rate from each part that was closed from its begin to its
+        end.
+        """
         part_ns = max(1, int(policy.window_s * SECOND_NS) // BUCKETS)
         newest = now // part_ns
         if newest - self.bucket > 2 * BUCKETS:
             self.bucket, self.counts = newest - 2 * BUCKETS, [(0, 0)] * BUCKETS
         for number in range(self.bucket, newest):
-            if self.state is State.CLOSED:
+            if self.state is State.CLOSED and number * part_ns >= self.changed_ns:
                 self._learn(self.counts[number % BUCKETS][0] * 1000 * SECOND_NS // part_ns)
             self.counts[(number + 1) % BUCKETS] = (0, 0)
         self.bucket = max(self.bucket, newest)

@@ -18,7 +18,9 @@ from consumerd.wire.destinations import (
     FIRST_PAUSE_NS,
     LONGEST_PAUSE_NS,
     LOOK_NS,
+    RAMP_NS,
     RETURNS_IN_NS,
+    RUN_THAT_REOPENS,
     WORDS,
     BreakerPolicy,
     Destination,
@@ -30,6 +32,7 @@ from consumerd.wire.shared_table import SharedTable
 
 POLICY = BreakerPolicy(share=0.5, least=10, window_s=10.0)
 NOW = 1_000 * SECOND_NS
+SEEDS = 100
 
 FAILED = Ended(failures=1, tasks=1)
 FAILED_AGAIN = Ended(failures=1)
@@ -120,13 +123,32 @@ def test_what_ends_late_that_began_before_it_opened_changes_nothing() -> None:
     assert destination.state is State.OPEN
 
 
-def test_a_failure_while_it_returns_opens_it_again_as_the_same_outage() -> None:
+def test_failures_in_a_row_while_it_returns_open_it_again_as_the_same_outage() -> None:
     destination = returning()
-    for _ in range(2):
+    for _ in range(RUN_THAT_REOPENS):
+        assert destination.state is State.RETURNING
         destination.note(POLICY, NOW + SECOND_NS, FAILED)
     assert destination.state is State.OPEN
-    assert (destination.since_ns, destination.openings) == (NOW, 2)
+    assert (destination.since_ns, destination.changed_ns, destination.openings) == (NOW, NOW + SECOND_NS, 2)
     assert destination.next_ns > NOW + SECOND_NS + FIRST_PAUSE_NS
+
+
+def test_while_it_returns_the_share_of_failures_is_what_it_is_when_closed() -> None:
+    destination = returning()
+    for _ in range(100):
+        destination.note(POLICY, NOW + SECOND_NS, Ended(done=2, failures=1, tasks=1))
+    assert destination.state is State.RETURNING
+    while destination.state is State.RETURNING:
+        destination.note(POLICY, NOW + SECOND_NS, Ended(done=1, failures=3, tasks=3))
+    assert (destination.attempts, destination.failures) == (500, 250)
+
+
+def test_once_the_usual_rate_is_reached_failures_in_a_row_are_as_when_closed() -> None:
+    destination = returning()
+    for _ in range(POLICY.least):
+        assert destination.state is State.RETURNING
+        destination.note(POLICY, NOW + RAMP_NS, FAILED)
+    assert destination.state is State.OPEN
 
 
 # By hand
@@ -187,13 +209,17 @@ def test_a_row_says_what_the_state_is(steps: list[tuple[str, int]]) -> None:
 class Pool:
     """Workers that share one destination: so many tasks a second arrive, and those that wait stand in one line.
 
-    down: from when to when it fails what is tried, in seconds. began: (when, in which state, whether it was up).
+    down: from when to when it fails what is tried, in seconds. flaky: this share of all that is tried fails besides.
+    answers_probes: it does, also while it is down.
+    began: (when, in which state, whether it was up).
     """
 
     rate: int
     down: tuple[float, float]
     rng: random.Random
     prober_dies: bool = False
+    flaky: float = 0.0
+    answers_probes: bool = False
     destination: Destination = field(default_factory=Destination)
     began: list[tuple[float, State, bool]] = field(default_factory=list)
     line: deque[int] = field(default_factory=deque)
@@ -227,9 +253,10 @@ class Pool:
             heapq.heappush(self.events, (at, -1, "look"))
         state, is_up = self.destination.state, not self.down[0] <= at / SECOND_NS < self.down[1]
         self.began.append((at / SECOND_NS, state, is_up))
-        what = "done" if is_up else "failed"
+        what = "done" if is_up and self.rng.random() >= self.flaky else "failed"
         if state is State.OPEN:
             self.probing = task
+            what = "done" if self.answers_probes else what
             if self.prober_dies:
                 self.prober_dies, what = False, "died"
         heapq.heappush(self.events, (at + self.rng.randrange(SECOND_NS // 500, SECOND_NS // 50), task, what))
@@ -261,6 +288,26 @@ def test_a_pool_burns_no_attempt_is_back_soon_and_does_not_overshoot(rate: int, 
     assert max(pool.between(25 + tenth / 10, 26 + tenth / 10) for tenth in range(90)) <= 1.1 * rate + 2
     closed_from = next(at for at, state, _ in pool.began if at > 26 and state is State.CLOSED)
     assert closed_from <= 27.5 + RETURNS_IN_NS / SECOND_NS
+
+
+def test_who_merely_fails_now_and_then_is_back_after_an_outage_at_its_former_rate() -> None:
+    """By chance, half of its first ten attempts may fail: then it opens once more."""
+    back = 0
+    for seed in range(SEEDS):
+        pool = Pool(20, (20.0, 24.0), random.Random(seed), flaky=0.15)
+        pool.run(36)
+        back += pool.between(33.0, 35.0) / 2 >= 0.9 * pool.rate
+    assert back >= 0.95 * SEEDS
+
+
+@given(st.sampled_from([5, 20, 50]), st.integers(0, 10_000))
+@settings(max_examples=30)
+def test_who_answers_probes_alone_costs_a_few_attempts_each_time(rate: int, seed: int) -> None:
+    """It is down for good, but for one task in a while."""
+    pool = Pool(rate, (15.0, 60.0), random.Random(seed), answers_probes=True)
+    pool.run(40)
+    burnt = [at for at, state, is_up in pool.began if not is_up and state is State.RETURNING]
+    assert len(burnt) <= pool.destination.openings * (RUN_THAT_REOPENS + rate * 0.02 + 1)
 
 
 def test_the_usual_rate_is_learnt_part_by_part_and_forgotten_when_nothing_comes() -> None:

@@ -16,7 +16,7 @@ from consumerd.model.limits import SECOND_NS
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 from consumerd.wire.board import BoardFlag
 from consumerd.wire.destination_rows import Seen, seen
-from consumerd.wire.destinations import State
+from consumerd.wire.destinations import Destination, State
 from consumerd.wire.problems import PoolProblem, ProblemKind
 from consumerd.wire.status import Flag
 
@@ -163,11 +163,17 @@ def _absence(flag: Flag) -> str:
     return f"its {flag.away} has been away {since}{why}"
 
 
+def for_how_long(destination: Destination, now: float) -> str:
+    """How long a destination that is away has been so; where it had begun to return, how long it is not closed, too."""
+    here_s, away_s = now - destination.changed_ns / SECOND_NS, now - destination.since_ns / SECOND_NS
+    is_again = destination.since_ns < destination.changed_ns and destination.state is State.OPEN
+    return f"for {here_s:.0f} s" + (f" again, and not closed for {away_s:.0f} s" if is_again else "")
+
+
 def _away_destination(pool: Pool, each: Seen, now: float) -> PoolProblem:
     waits = f"{each.waiting} of its tasks wait in hand" if each.waiting else "none of its tasks is in hand"
-    for_s = now - each.state.since_ns / SECOND_NS
     if each.state.state is State.HELD:
-        held = f"is held open for {for_s:.0f} s, {waits}"
+        held = f"is held open {for_how_long(each.state, now)}, {waits}"
         told = f"its destination {each.name} {held}: consumerd destinations close {each.name}"
         return PoolProblem(ProblemKind.DESTINATION_HELD, told, each.name)
     failures, attempts, keys = each.state.failures, each.state.attempts, pool.entry.settings.common.breaker
@@ -175,7 +181,8 @@ def _away_destination(pool: Pool, each: Seen, now: float) -> PoolProblem:
     failed = f"after {of_window if failures < attempts else f'its last {attempts} attempts had all failed'}"
     if error := pool.opened_by.get(each.name):
         failed += f", the last with {_first_line(str(error))}"
-    told = f"its destination {each.name} has been open for {for_s:.0f} s, {failed}; {waits}: see consumerd destinations"
+    is_open = f"has been open {for_how_long(each.state, now)}"
+    told = f"its destination {each.name} {is_open}, {failed}; {waits}: see consumerd destinations"
     return PoolProblem(ProblemKind.DESTINATION_OPEN, told, each.name)
 
 

@@ -32,7 +32,7 @@ from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.due import LOOK_OTHERWISE_S
 from consumerd.worker.window.in_hand import InHand
 from consumerd.worker.window.lineup import Lineup
-from consumerd.worker.window.putting_off import PuttingOff
+from consumerd.worker.window.putting_off import Away, PuttingOff
 
 NOBODYS_FAULT = (*ENDS_OF_A_WORKER, *ENDS_OF_A_TRANSACTION)
 
@@ -165,12 +165,14 @@ class Destinations:
                 self._revive([task_id for at, was, task_id in known.failed if at >= since and was != openings])
                 known.failed.clear()
 
-    def _away(self) -> Iterator[tuple[str, float]]:
-        """The gates of those that are not closed, and for how many seconds each has not been."""
+    def _away(self) -> Iterator[Away]:
+        """Those that are not closed."""
         now = self._clock.monotonic()
         for name, known in self._known.items():
             if known.row.words[0] & 0xFF:
-                yield name, now - Destination.of(known.row.words).since_ns / SECOND_NS
+                destination = Destination.of(known.row.words)
+                is_returning = destination.state is State.RETURNING
+                yield Away(name, now - destination.since_ns / SECOND_NS, is_returning)
 
     # What attempts show
 

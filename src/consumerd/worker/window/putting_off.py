@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 from consumerd.model.failure import Failure
 from consumerd.model.outcome import Expired, Outcome, Retry, RetryPolicy, within_expiry
@@ -30,6 +31,14 @@ SHORTEST_S, LONGEST_S = 5.0, 600.0
 looked at twice as late each time, and a long outage costs no more than a short one."""
 
 
+class Away(NamedTuple):
+    """The gate of a destination that is not closed; for how many seconds it has not been, and whether it returns."""
+
+    gate: str
+    for_s: float
+    is_returning: bool = False
+
+
 class PuttingOff:
     """Of one worker; the loop's thread calls it."""
 
@@ -46,18 +55,18 @@ class PuttingOff:
         is_deferring = source.traits.durable_defer or policy.back_off_s is not None
         self._may = is_deferring and context.common.ordered is None
 
-    def when_full(self, away: Iterable[tuple[str, float]]) -> Iterator[tuple[InHand, Conclusion]]:
-        """Tasks that are put off now. away: the gates of what is down, and for how many seconds each has been."""
+    def when_full(self, away: Iterable[Away]) -> Iterator[tuple[InHand, Conclusion]]:
+        """Tasks that are put off now."""
         now = self._clock.monotonic()
         if now < self._look_at:
             return
         self._look_at = now + LOOK_S
         unsettled = self._source.unsettled() / self._common.max_unsettled if self._may else 0.0
-        for gate, away_s in away:
+        for each in away:
             held, over = list[InHand](), list[InHand]()
-            for task in self._lineup.held(gate):
+            for task in self._lineup.held(each.gate):
                 (over if self._is_over(task) else held).append(task)
-            yield from self._put_off(gate, over, 0.0)
+            yield from self._put_off(each, over, 0.0)
             if unsettled >= VERY_FULL:
                 chosen = held
             elif unsettled >= FULL:
@@ -65,18 +74,16 @@ class PuttingOff:
             else:
                 chosen = self._beyond_lanes(held)
             longest_s = min(LONGEST_S, self._policy.max_back_off_s or LONGEST_S)
-            yield from self._put_off(gate, chosen, min(max(SHORTEST_S, away_s), longest_s))
+            yield from self._put_off(each, chosen, min(max(SHORTEST_S, each.for_s), longest_s))
 
-    def when_left(
-        self, away: Iterable[tuple[str, float]], is_left: Callable[[InHand], bool]
-    ) -> Iterator[tuple[InHand, Conclusion]]:
+    def when_left(self, away: Iterable[Away], is_left: Callable[[InHand], bool]) -> Iterator[tuple[InHand, Conclusion]]:
         """What waits of the tasks that the worker leaves. Of a source with positions it must not have those behind it
         repeated; another one gives it to somebody else.
         """
         if self._may and self._source.traits.positional:
-            for gate, _ in away:
-                held = [task for task in self._lineup.held(gate) if task.parked is None]
-                yield from self._put_off(gate, [task for task in held if is_left(task)], 0.0)
+            for each in away:
+                held = [task for task in self._lineup.held(each.gate) if task.parked is None]
+                yield from self._put_off(each, [task for task in held if is_left(task)], 0.0)
 
     def _is_over(self, task: InHand) -> bool:
         """Whether its retries would go on past `expire_time`, if its destination were back at once."""
@@ -91,11 +98,12 @@ class PuttingOff:
         parked = [task for task in held if task.parked]
         return parked[:-1] if len(parked) > self._width // 4 else []
 
-    def _put_off(self, gate: str, chosen: list[InHand], after_s: float) -> Iterator[tuple[InHand, Conclusion]]:
+    def _put_off(self, away: Away, chosen: list[InHand], after_s: float) -> Iterator[tuple[InHand, Conclusion]]:
         gone = set(map(id, chosen))
         if gone:
             self._lineup.drop(lambda task: id(task) in gone)
-        failure = Failure(f"it waits for {gate.split(' ', 2)[-1]}, which is down; no attempt was made")
+        name, how = away.gate.split(" ", 2)[-1], "returning" if away.is_returning else "down"
+        failure = Failure(f"it waits for {name}, which is {how}; no attempt was made")
         for task in chosen:
             outcome = self._then(task, after_s * random.uniform(0.8, 1.0))  # noqa: S311 - it only spreads
             yield task, Conclusion(task.task, outcome, failure, was_tried=False)

@@ -17,7 +17,7 @@ from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.interrupts import StopDeadline
 from consumerd.worker.window.in_hand import BatchInHand, InHand
 from consumerd.worker.window.lineup import Lineup
-from consumerd.worker.window.putting_off import LONGEST_S, SHORTEST_S, PuttingOff
+from consumerd.worker.window.putting_off import LONGEST_S, SHORTEST_S, Away, PuttingOff
 
 GATE = "destination g/n game-7"
 DEFERRING = RetryPolicy(back_off_s=10.0, expire_s=60.0)
@@ -68,10 +68,12 @@ class Waiting:
         came_in = PARKED if kind == "p" else BatchInHand(None, 1)  # type: ignore[arg-type]  # is not looked at
         return InHand(Attempt(made, lambda is_again: None), came_in)
 
-    def put_off(self, *, used: float = 0.0, away_s: float = 0.0) -> dict[int, Conclusion]:
+    def put_off(self, *, used: float = 0.0, away_s: float = 0.0, is_returning: bool = False) -> dict[int, Conclusion]:
         self.source.used = used
         self.clock.advance(1.0)
-        found = {task.task.offset: said for task, said in self.putting_off.when_full([(GATE, away_s)])}
+        found = {
+            task.task.offset: said for task, said in self.putting_off.when_full([Away(GATE, away_s, is_returning)])
+        }
         assert sorted(found) == sorted(
             item.task.offset for item in self.items if item not in self.lineup.held(GATE) and item.task.offset in found
         )
@@ -133,5 +135,15 @@ def test_where_they_may_not_be_put_off_they_wait(policy: RetryPolicy, configs: d
 def test_of_what_is_left_nothing_that_waits_has_what_came_later_repeated(is_positional: bool) -> None:
     waiting = Waiting("tptt", is_positional=is_positional)
     kept = waiting.items[2]
-    left = waiting.putting_off.when_left([(GATE, 3.0)], lambda task: task is not kept)
+    left = waiting.putting_off.when_left([Away(GATE, 3.0)], lambda task: task is not kept)
     assert [task.task.offset for task, _ in left] == ([0, 3] if is_positional else [])
+
+
+@pytest.mark.parametrize(("is_returning", "how"), [(False, "down"), (True, "returning")])
+def test_what_expires_where_it_waits_says_how_its_destination_is(how: str, *, is_returning: bool) -> None:
+    waiting = Waiting("a")
+    waiting.clock.advance(20.0)
+    (said,) = waiting.put_off(is_returning=is_returning).values()
+    assert said.failure is not None
+    assert isinstance(said.outcome, Expired)
+    assert said.failure.error == f"it waits for game-7, which is {how}; no attempt was made"
