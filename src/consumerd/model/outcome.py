@@ -31,9 +31,11 @@ class Retry(Exception):  # noqa: N818 - what is to be done, and no error
     """Try again later. Returned or raised.
 
     after: seconds from now until the task is due.
+    destination: what the task needs wants to be left alone for so long: none of its tasks begins before.
     """
 
     after: float = 0.0
+    destination: bool = False
 
     def __post_init__(self) -> None:
         """ValueError, where the handler made it, for what is no number of seconds within LONGEST_AFTER_S."""
@@ -41,6 +43,8 @@ class Retry(Exception):  # noqa: N818 - what is to be done, and no error
         is_number = isinstance(after, (int, float)) and not isinstance(after, bool)
         if not is_number or not 0 <= self.after <= LONGEST_AFTER_S:
             raise ValueError(f"Retry(after=…) wants seconds from 0 to {LONGEST_AFTER_S:.0f}")
+        if not isinstance(self.destination, bool):
+            raise ValueError("Retry(destination=…) wants True or False: whether what the task needs wants quiet")
         super().__init__(self.after)
 
 

@@ -191,7 +191,7 @@ def _shown(found: Sequence[DestinationStatus]) -> list[str]:
 
 def _row(each: DestinationStatus) -> Sequence[str]:
     since = "-" if each.since is None else duration(clock.wall() - each.since)
-    failed = f"{each.failures} of {each.attempts}" if each.since is not None else "-"
+    failed = f"{each.failures} of {each.attempts}" if each.since is not None and each.attempts else "-"
     probe = "now" if each.is_probed else "-" if each.next_probe_s is None else f"in {duration(each.next_probe_s)}"
     error = printable(each.error.partition("\n")[0][:LONGEST_ERROR])
     return (each.name, each.consumer, each.state, since, failed, str(each.waiting), probe, error)

@@ -94,7 +94,8 @@ class Destination:
     next_ns: when the next probe, or the next task of a ramp, may begin.
     pause_ns: until the next probe, once one has failed.
     usual: at how many tasks a second a first attempt is made as a rule, in thousandths; 0: not known.
-    attempts, failures: what opened it: so many of the attempts within the window, or all of the last ones.
+    attempts, failures: what opened it: so many of the attempts within the window, or all of the last ones; none where
+    it has asked to be left alone.
     bucket: the number of the newest part of the window; counts: of each part, (attempts, failures).
     """
 
@@ -216,9 +217,7 @@ class Destination:
         return sum(attempts for attempts, _ in self.counts), sum(failures for _, failures in self.counts)
 
     def _roll(self, policy: BreakerPolicy, now: int) -> None:
-        """Let go of what has left the window; learn the usual rate from each part that was closed from its begin to its
-        end.
-        """
+        """Let go of what has left the window; learn the usual rate from each part in which it was closed throughout."""
         part_ns = max(1, int(policy.window_s * SECOND_NS) // BUCKETS)
         newest = now // part_ns
         if newest - self.bucket > 2 * BUCKETS:
@@ -243,6 +242,12 @@ class Destination:
             self._return(now)
         else:
             self._pause(now, chance)
+
+    def leave_alone(self, now: int, for_ns: int) -> None:
+        """It has asked for quiet: it opens, if it is not open yet, and nobody probes it before that is over."""
+        if not self.state.is_away:
+            self._open(now, (0, 0))
+        self.next_ns = max(self.next_ns, now + for_ns)
 
     # By hand
 

@@ -151,6 +151,22 @@ def test_once_the_usual_rate_is_reached_failures_in_a_row_are_as_when_closed() -
     assert destination.state is State.OPEN
 
 
+def test_who_asks_for_quiet_is_not_probed_before_it_is_over() -> None:
+    for destination in (Destination(), opened(), returning()):
+        destination.leave_alone(NOW, 60 * SECOND_NS)
+        assert destination.state is State.OPEN
+        destination.leave_alone(NOW, 5 * SECOND_NS)
+        assert destination.may_begin(NOW + 59 * SECOND_NS, is_probed=False) is not None
+        assert destination.may_begin(NOW + 60 * SECOND_NS, is_probed=False) is None
+
+
+def test_what_a_person_holds_open_stays_so_though_it_asks_for_quiet() -> None:
+    destination = Destination()
+    destination.hold(NOW)
+    destination.leave_alone(NOW, SECOND_NS)
+    assert destination.state is State.HELD
+
+
 # By hand
 
 
@@ -175,7 +191,7 @@ def test_a_probe_that_was_on_its_way_does_not_undo_what_a_person_decided() -> No
 # The row
 
 
-@given(st.lists(st.tuples(st.sampled_from("dfFphr"), st.integers(0, 5 * SECOND_NS)), max_size=60))
+@given(st.lists(st.tuples(st.sampled_from("dfFphrq"), st.integers(0, 5 * SECOND_NS)), max_size=60))
 def test_a_row_says_what_the_state_is(steps: list[tuple[str, int]]) -> None:
     destination, now = Destination(), NOW
     for step, passed in steps:
@@ -189,6 +205,8 @@ def test_a_row_says_what_the_state_is(steps: list[tuple[str, int]]) -> None:
                 destination.note(POLICY, now, FAILED_AGAIN)
             case "p" if destination.may_begin(now, is_probed=False) is None:
                 destination.probe_ended(now, is_done=bool(passed % 2), chance=0.5)
+            case "q":
+                destination.leave_alone(now, passed)
             case "h":
                 destination.hold(now)
             case "r":

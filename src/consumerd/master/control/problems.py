@@ -179,7 +179,9 @@ def _away_destination(pool: Pool, each: Seen, now: float) -> PoolProblem:
     failures, attempts, keys = each.state.failures, each.state.attempts, pool.entry.settings.common.breaker
     of_window = f"{failures} of {attempts} attempts within {keys.window:g} s had failed, and {keys.share:.0%} open it"
     failed = f"after {of_window if failures < attempts else f'its last {attempts} attempts had all failed'}"
-    if error := pool.opened_by.get(each.name):
+    if not attempts:
+        failed = f"since {_first_line(str(pool.opened_by.get(each.name, 'it asked to be left alone')))}"
+    elif error := pool.opened_by.get(each.name):
         failed += f", the last with {_first_line(str(error))}"
     is_open = f"has been open {for_how_long(each.state, now)}"
     told = f"its destination {each.name} {is_open}, {failed}; {waits}: see consumerd destinations"

@@ -62,7 +62,6 @@ class QueryBatch:
 
     is_given_again: whether the query gives these rows again while they wait, so that no copy need be kept of them.
     ended: rows that ended with a transaction of their handler, by offset; whether it is known how.
-    settled: at these indexes are rows that the loop has settled; the query may give them again since.
     losses: how often the worker had lost what it owned when they were taken; None where no other gets them anyway.
     """
 
@@ -78,13 +77,18 @@ class QueryBatch:
         """Of what handlers may change."""
         self._is_given_again = is_given_again
         self.ended: dict[int, bool] = {}
-        self.settled: list[range] = []
+        self._settled: list[range] = []
         self.losses = losses
+
+    def settle(self, start: int, stop: int) -> Sequence[Row]:
+        """The rows from `start` to `stop`, which are settled: the query may give them again from now on."""
+        self._settled.append(range(start, stop))
+        return self.raws[start:stop]
 
     def has(self, task: Task) -> bool:
         """Whether the task is of this batch, and not settled."""
         return any(
-            row.offset == task.offset and row.id == task.id and not any(index in rows for rows in self.settled)
+            row.offset == task.offset and row.id == task.id and not any(index in rows for rows in self._settled)
             for index, row in enumerate(self.raws)
         )
 

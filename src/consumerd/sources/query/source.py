@@ -103,16 +103,14 @@ class QuerySource:
         del is_due
         for settlement in settlements:
             batch = cast("QueryBatch", settlement.batch)
-            rows = batch.raws[settlement.start : settlement.stop]
-            batch.settled.append(range(settlement.start, settlement.stop))
+            rows, ended = batch.settle(settlement.start, settlement.stop), batch.ended
             self._let_go(rows)
             if not self.settles(batch):
                 continue  # they are others', and come again there
             match settlement.outcome:
                 case Done():
                     self._selection.note_done(rows)
-                    parked = [row.id for row in rows if row.is_parked and batch.ended.get(row.offset, True)]
-                    self._waiting.finish(parked)
+                    self._waiting.finish([row.id for row in rows if row.is_parked and ended.get(row.offset, True)])
                 case Dead() | Expired() as outcome:
                     for row in rows:
                         self._selection.dead.note(row.id)

@@ -14,6 +14,7 @@ from consumerd.config.problems import Problem
 from consumerd.config.tables import Place
 from consumerd.errors import ConfigurationError
 from consumerd.model.by_error import ByError, Errors
+from consumerd.model.outcome import Dead, Retry
 
 LISTS = ("retry_on", "dead_on")
 
@@ -43,7 +44,12 @@ def error_problems(consumer_class: type, common: CommonKeys, entry: Place, place
 
 def failures_of(common: CommonKeys) -> Errors:
     """The errors by which a destination is taken for down; ValueError, with a sentence, for what is no such class."""
-    return tuple(map(_error_named, common.breaker.failures))
+    found = tuple(map(_error_named, common.breaker.failures))
+    for each in found:
+        if issubclass(each, Retry | Dead):
+            what = f"{each.__name__} is what a handler says, and no error that could be counted"
+            raise ValueError(f"{what}: leave it out, and let it say Retry(after=…, destination=True) for a busy one")
+    return found
 
 
 def _errors(consumer: object, common: CommonKeys, name: str) -> Errors:

@@ -183,8 +183,8 @@ class Destinations:
         match ended:
             case Done() | Dead():
                 return True
-            case Retry():
-                return bool(self._failures)
+            case Retry(destination=wants_quiet):
+                return bool(self._failures) and not wants_quiet
             case Raised() if not issubclass(ended.kind, NOBODYS_FAULT):
                 return self._is_of_the_record(ended) if not self._failures else self._is_other(ended)
             case Raised() | Refused() | Cancelled() | None:
@@ -212,7 +212,9 @@ class Destinations:
             untold = self._untold(known, task.openings)
             known.untold = Ended(untold.done, untold.failures + 1, untold.tasks + (task.attempt.tried == 0))
             error = task.ended.failure.error if isinstance(task.ended, Raised) else "the handler asked for a retry"
-            self._tell(known, now, is_probe=is_probe, is_done=False, error=error)
+            if (quiet_s := _quiet_s(task.ended)) is not None:
+                error = f"it asked to be left alone for {quiet_s:g} s"
+            self._tell(known, now, is_probe=is_probe, is_done=False, error=error, quiet_s=quiet_s)
         if not isinstance(task.ended, Raised) or task.ended.verdict is not None:
             return False
         state, _, openings = looked_at(known.row.words[0])
@@ -226,7 +228,9 @@ class Destinations:
             known.openings, known.untold = openings, NOTHING
         return known.untold
 
-    def _tell(self, known: Known, now: float, *, is_probe: bool, is_done: bool, error: str = "") -> None:
+    def _tell(
+        self, known: Known, now: float, *, is_probe: bool, is_done: bool, error: str = "", quiet_s: float | None = None
+    ) -> None:
         """Bring what has ended into the row; what does not get there now is told the next time."""
         now_ns = int(now * SECOND_NS)
         with self._changing(known, now, error) as destination:
@@ -236,6 +240,8 @@ class Destinations:
                 destination.probe_ended(now_ns, is_done=is_done, chance=random.random())  # noqa: S311 - it only spreads
             else:
                 destination.note(self._policy, now_ns, known.untold)
+            if quiet_s is not None:
+                destination.leave_alone(now_ns, int(quiet_s * SECOND_NS))
             known.untold, known.tell_at = NOTHING, now + TELL_S
             known.row.own[WAITING] = self._lineup.held_at(known.name)
             forgotten_s = FORGOTTEN_S if destination.state is State.CLOSED else LONGEST_OUTAGE_S
@@ -286,3 +292,9 @@ class Destinations:
         else:
             fact = events.destination_closed(destination=name, away_s=round(now - destination.since_ns / SECOND_NS, 3))
         self._emit(fact)
+
+
+def _quiet_s(ended: Ending | None) -> float | None:
+    """For so long the destination wants to be left alone, as the handler says; None where it does not say so."""
+    said = ended.verdict if isinstance(ended, Raised) else ended
+    return said.after if isinstance(said, Retry) and said.destination else None

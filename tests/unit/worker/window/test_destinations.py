@@ -218,6 +218,30 @@ def test_a_handler_that_asks_for_retries_opens_it_and_each_is_judged(ending: End
     assert pool.counted["a"] == pool.tried["a"] <= 9
 
 
+@pytest.mark.parametrize("failures", [(), (OSError,)])
+@pytest.mark.parametrize("ending", [Retry(5.0, destination=True), raised(Retry, Retry(5.0, destination=True))])
+def test_who_asks_to_be_left_alone_is(ending: Ending, failures: tuple[type[BaseException], ...]) -> None:
+    pool = Pool(workers=2, lanes=2, down={"a": ending}, failures=failures)
+    pool.give("a", "b", count=20)
+    pool.run(4.9)
+    (fact,) = pool.facts(events.destination_opened)
+    assert fact.fields["error"] == "it asked to be left alone for 5 s"
+    assert (fact.fields["attempts"], pool.state("a"), pool.done["b"]) == (0, State.OPEN, 20)
+    assert pool.tried["a"] == pool.counted["a"] <= 4, "those that were under way when it asked; each is obeyed"
+    pool.run(5.0)
+    assert pool.tried["a"] <= 4 + 1
+    pool.down.clear()
+    pool.run(30.0)
+    assert pool.tried["a"] == 20
+
+
+def test_a_retry_that_is_of_its_task_alone_leaves_a_destination_as_it_is() -> None:
+    pool = Pool(down={"a": Retry(5.0)}, failures=(OSError,))
+    pool.give("a", count=20)
+    pool.run(2.0)
+    assert (pool.state("a"), pool.tried["a"]) == (State.CLOSED, 20)
+
+
 @pytest.mark.parametrize(("kind", "state"), [(OSError, State.OPEN), (KeyError, State.CLOSED)])
 def test_the_errors_that_show_that_it_is_down_may_be_named(kind: type[BaseException], state: State) -> None:
     pool = Pool(down={"a": raised(kind)}, failures=(OSError,))
