@@ -9,6 +9,7 @@ word  0 magic and version · 1 generation · 2 state · 3 the loop's last turn (
       10 what keeps the next task from starting: see `Hold`
       11 whether the source has answered since it was opened: 1, or 0
       12 how many lanes the worker has · 14 how many of them it uses by now, at most
+      15 whether a handler's own transaction has settled a task: 1, or 0
       16 the first *lane*. A lane is the place of a task that runs, and has eight words:
          +0 busy since (monotonic ns; 0: not busy) · +1 attempt since (monotonic ns; 0: in the fast loop, which does not
          say) · +2 shard · +3 cursor: the offset being handled, NONE between batches · +4 crashes that are known of the
@@ -50,7 +51,7 @@ MAGIC = 0xC0_5D_00_04
 NONE = 2**64 - 1
 
 MAGIC_WORD, GENERATION, STATE, TURNED_NS, HANDLED, FAILED, PARKED, GIVEN_UP, UNSETTLED, FLAGS = range(10)
-HOLD, ANSWERED, LANES, COALESCED, WIDTH = 10, 11, 12, 13, 14
+HOLD, ANSWERED, LANES, COALESCED, WIDTH, COMMITTED = 10, 11, 12, 13, 14, 15
 
 LANES_AT, LANE_WORDS = 16, 8
 BUSY_SINCE_NS, ATTEMPT_SINCE_NS, SHARD, CURSOR, CRASHES = range(5)
@@ -147,6 +148,7 @@ class Reading:
     given_up: how many of the parked tasks were never run, because they kill workers.
     coalesced: how many of the handled ones were finished with another.
     has_answered: whether the source has answered since it was opened.
+    has_committed: whether a handler's own transaction has settled a task.
     """
 
     generation: int
@@ -163,6 +165,7 @@ class Reading:
     given_up: int = 0
     coalesced: int = 0
     has_answered: bool = False
+    has_committed: bool = False
 
     @property
     def busy(self) -> tuple[Lane, ...]:
@@ -285,6 +288,7 @@ def reading_in(found: Sequence[int]) -> Reading:
         given_up=found[GIVEN_UP],
         coalesced=found[COALESCED],
         has_answered=bool(found[ANSWERED]),
+        has_committed=bool(found[COMMITTED]),
     )
 
 

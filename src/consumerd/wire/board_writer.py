@@ -119,6 +119,10 @@ class BoardWriter:
         """Whether the source has answered since it was opened."""
         self._words[board.ANSWERED] = has_answered
 
+    def committed(self) -> None:
+        """A handler's own transaction has settled a task."""
+        self._words[board.COMMITTED] = 1
+
     def stands(self, flags: int) -> None:
         """What is away now, each a `BoardFlag`."""
         self._words[board.FLAGS] = flags

@@ -6,7 +6,8 @@ Runs in workers and the foreground. The engine is made at first use: after the f
 from __future__ import annotations
 
 import threading
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from consumerd.model.bucket_sql import dialect_of
@@ -29,13 +30,18 @@ class OwnDatabase:
         source: Source,
         options: object,
         tasks_at_once: int = 1,
+        note_committed: Callable[[], object] = lambda: None,
     ) -> None:
-        """options: of the source, which has references resolved, where it has such a key."""
+        """options: of the source, which has references resolved, where it has such a key.
+
+        note_committed: told after each transaction that has settled its task.
+        """
         self._consumer = consumer
         self._source = source
         self._options = options
         self._engine: Engine | None = None
         self._tasks_at_once = tasks_at_once
+        self._note_committed = note_committed
         self._thread = threading.get_ident()
         self._turn = threading.RLock()
 
@@ -71,11 +77,17 @@ class OwnDatabase:
         if thread != threading.get_ident():
             raise RuntimeError("self.transaction() belongs to the handler's own thread: begin it there")
         with self._turn:
-            return self._source.transaction(task)
+            return self._noted(self._source.transaction(task))
 
     def is_settled(self, task: Task) -> bool:
         """Whether such a transaction has been committed for the task in hand."""
         return isinstance(self._source, Transactional) and self._source.is_settled(task)
+
+    @contextmanager
+    def _noted(self, transaction: AbstractContextManager[Any]) -> Iterator[Any]:
+        with transaction as connection:
+            yield connection
+        self._note_committed()
 
     def close(self) -> None:
         """Close its connections."""

@@ -66,7 +66,9 @@ class Runtime:
         self._suspects = Suspects(context, store, link)
         self._parked = StoreIndex(context.name, store, self._suspects.load)
         self.hooks = Hooks(context, consumer, link, self._fullness)
-        self.database = OwnDatabase(consumer, source, context.options, context.common.at_once.max)
+        self.database = OwnDatabase(
+            consumer, source, context.options, context.common.at_once.max, context.board.committed
+        )
         self._close_handler: Callable[[], None] = lambda: None
         self._user_reads_shard = self._is_querying = False
         self.shard = context.shard

@@ -108,11 +108,9 @@ def is_proven(loop_s: float, reading: Reading | None) -> bool:
 def has_settled(reading: Reading | None) -> bool:
     """Whether a worker has settled something, and one task was done: those that fail, or are parked unrun because they
     kill workers, show nothing."""
-    return (
-        reading is not None
-        and reading.handled > 0
-        and reading.handled + reading.parked - reading.given_up > reading.unsettled
-    )
+    if reading is None or reading.handled == 0:
+        return False
+    return reading.has_committed or reading.handled + reading.parked - reading.given_up > reading.unsettled
 
 
 def fails_all(reading: Reading | None) -> bool:

@@ -59,6 +59,8 @@ def test_a_worker_is_proven_by_a_task_done_and_settled_not_by_one_that_failed() 
     assert is_proven(0.1, reading(handled=1, parked=1, unsettled=1))
     assert not is_proven(0.1, reading(handled=0, parked=1))
     assert not is_proven(0.1, reading(handled=3, unsettled=3))
+    assert is_proven(0.1, reading(handled=3, unsettled=100, has_committed=True))
+    assert not is_proven(0.1, reading(handled=0, has_committed=True))
     assert not is_proven(0.1, reading(handled=0))
 
 

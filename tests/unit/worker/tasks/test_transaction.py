@@ -117,6 +117,7 @@ def test_a_task_is_done_with_its_block(database: str, consumer_class: type) -> N
     with running(consumer_class, database) as run:
         assert (run.done, effects(database), states(database)) == (3, [0, 1, 2], ["done"] * 3)
         assert not run.told("lease_lost")
+        assert run.board.read().has_committed, "each is settled at once, whatever else is in hand"
 
 
 @EVERY_LOOP
