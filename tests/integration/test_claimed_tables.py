@@ -17,13 +17,14 @@ from consumerd.testing.source_contract import Feed, SourceContract
 from contracts.claimed_table import ClaimedTableContract
 from contracts.claimed_transactions import TransactionsContract
 from contracts.moved_rows import MovedRowsContract
+from contracts.parked_copies import ParkedCopiesContract
 from contracts.side_table import SideTableContract
 from contracts.table_as_it_is import TableAsItIsContract
 from contracts.table_bench import TableBench, closing, fetched, record, settle
 from contracts.table_ddl import TableDdlContract, finds_unfit
 
 
-class TestServers(ClaimedTableContract, TableAsItIsContract, MovedRowsContract):
+class TestServers(ClaimedTableContract, TableAsItIsContract, MovedRowsContract, ParkedCopiesContract):
     @pytest.fixture(params=[False, True], ids=["own columns", "claims beside it"])
     def bench(self, database_url: str, request: pytest.FixtureRequest) -> Iterator[TableBench]:
         with closing(TableBench(database_url, is_server=True, is_beside=request.param)) as bench:

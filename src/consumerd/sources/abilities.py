@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from consumerd.errors import SourceAwayError
 from consumerd.model.task import Task, TaskId
@@ -75,9 +75,25 @@ class Asked(Protocol):
         """There may be tasks: the next fetch asks, whether or not it is time. The loop's thread."""
 
 
+class RowNow(NamedTuple):
+    """The row of a parked task, as it is now.
+
+    payload: what the row has now, where the task is dead still; else None.
+    is_claimed: a worker has it, and its end is not known yet.
+    fate: otherwise what became of it, in words: there is nothing to be tried again.
+    """
+
+    payload: bytes | None = None
+    is_claimed: bool = False
+    fate: str = ""
+
+
 @runtime_checkable
 class KeepsRows(Protocol):
     """A source whose rows outlive their tasks: the row says what became of the parked copy, too."""
+
+    def parked_rows(self, ids: Sequence[TaskId]) -> Mapping[TaskId, RowNow]:
+        """What the rows of these tasks are now; without those that are no rows of this source. The loop's thread."""
 
     def finish_parked(self, task_id: TaskId) -> None:
         """A task that was settled as dead is done after all: it was parked, and a person had it tried again.

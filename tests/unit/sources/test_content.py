@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from consumerd.sources.table.content import as_bytes, begun_at, record_of
+from consumerd.sources.table.batch import as_bytes, begun_at, record_of
 
 
 @pytest.mark.parametrize(

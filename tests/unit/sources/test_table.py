@@ -31,6 +31,7 @@ from consumerd.testing.source_contract import Feed, SourceContract
 from contracts.claimed_table import ClaimedTableContract
 from contracts.claimed_transactions import TransactionsContract
 from contracts.moved_rows import MovedRowsContract
+from contracts.parked_copies import ParkedCopiesContract
 from contracts.side_table import SideTableContract
 from contracts.table_as_it_is import TableAsItIsContract
 from contracts.table_bench import (
@@ -89,7 +90,7 @@ class TestTable(SourceContract):
         feed.close()
 
 
-class TestSQLite(ClaimedTableContract, TableAsItIsContract, MovedRowsContract, TableDdlContract):
+class TestSQLite(ClaimedTableContract, TableAsItIsContract, MovedRowsContract, TableDdlContract, ParkedCopiesContract):
     """On a file; `bench` is this module's."""
 
 
@@ -122,7 +123,9 @@ def test_a_payload_is_decoded_before_the_table_is_known() -> None:
     assert TableSource().decode(b'{"order": 1}') == {"order": 1}
 
 
-class TestBesideSQLite(ClaimedTableContract, TableAsItIsContract, MovedRowsContract, SideTableContract):
+class TestBesideSQLite(
+    ClaimedTableContract, TableAsItIsContract, MovedRowsContract, SideTableContract, ParkedCopiesContract
+):
     """The same, where the claims stand beside the table."""
 
     @pytest.fixture

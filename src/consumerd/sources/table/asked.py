@@ -22,8 +22,7 @@ from consumerd.errors import SourceAwayError, SourceRefusedError, UsageError
 from consumerd.model.task import TaskId
 from consumerd.sources.askable import AskContext, Message, TaskState, Upcoming, Whereabouts
 from consumerd.sources.records import encode_record
-from consumerd.sources.table.batch import key_text, key_texts
-from consumerd.sources.table.content import as_bytes, record_of
+from consumerd.sources.table.batch import as_bytes, key_text, key_texts, record_of
 from consumerd.sources.table.found import FoundTable
 from consumerd.sources.table.lag import MOST_COUNTED
 from consumerd.sources.table.opening import Opening, connected

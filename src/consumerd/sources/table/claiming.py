@@ -12,8 +12,7 @@ from consumerd.database.claims import ClaimedRow, Claims, Lease
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import SourceContext
 from consumerd.sources.decoding import limited, quick_decode
-from consumerd.sources.table.batch import Raw, TableBatch, key_text
-from consumerd.sources.table.content import as_bytes, begun_at, record_of
+from consumerd.sources.table.batch import Raw, TableBatch, as_bytes, begun_at, key_text, record_of
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.shape import Shape
 from consumerd.sources.table.side.intake import Intake

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TypeVar, cast
 
@@ -20,18 +20,19 @@ from consumerd.database.claims import Lease
 from consumerd.database.database import Database
 from consumerd.errors import SourceAwayError
 from consumerd.model.task import Task, TaskId
-from consumerd.sources.abilities import RENEWED_AFTER, TRUSTED_FOR
+from consumerd.sources.abilities import RENEWED_AFTER, TRUSTED_FOR, RowNow
 from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
 from consumerd.sources.decoding import decode_json
 from consumerd.sources.records import decode_record
 from consumerd.sources.table import TRAITS
-from consumerd.sources.table.batch import TableBatch, key_texts
+from consumerd.sources.table.batch import TableBatch
 from consumerd.sources.table.bell import Bell
 from consumerd.sources.table.claiming import Claiming
 from consumerd.sources.table.lag import TableLag
 from consumerd.sources.table.listening import Listening
 from consumerd.sources.table.opening import Opening
 from consumerd.sources.table.options import TableOptions
+from consumerd.sources.table.parked import ParkedRows
 from consumerd.sources.table.retention import delete_old
 from consumerd.sources.table.rounds import Rounds
 from consumerd.sources.table.settling import Settling
@@ -107,14 +108,17 @@ class TableSource:
 
     def finish_parked(self, task_id: TaskId) -> None:
         self._transactions.forget(task_id)
-        self._settling.note_resolved(self._keys_of(task_id))
+        self._settling.note_resolved(self._parked.keys_of(task_id))
         self._settle_now()
+
+    def parked_rows(self, ids: Sequence[TaskId]) -> Mapping[TaskId, RowNow]:
+        return self._database.read(lambda connection: self._parked.look(connection, ids))
 
     def due_between(self, batch: Batch) -> tuple[float, float] | None:
         return cast("TableBatch", batch).due_between
 
     def transaction(self, task: Task) -> AbstractContextManager[Connection]:
-        return self._transactions.of(task, self._keys_of)
+        return self._transactions.of(task, self._parked.keys_of)
 
     def is_settled(self, task: Task) -> bool:
         return self._transactions.have_settled(task)
@@ -139,11 +143,10 @@ class TableSource:
     def release(self, batch: Batch, not_begun: Sequence[int]) -> None:
         claimed = cast("TableBatch", batch)
         claimed.is_left = True
-        if not not_begun:
-            return
-        self._settling.note_free(claimed, not_begun)
-        self._settle_now()
-        self._claiming.begin_anew()
+        if not_begun:
+            self._settling.note_free(claimed, not_begun)
+            self._settle_now()
+            self._claiming.begin_anew()
 
     def close(self, deadline: float) -> None:
         self._settle_now()
@@ -196,10 +199,6 @@ class TableSource:
             self._sweep.go(self._keepers)
 
     # Steps
-
-    def _keys_of(self, task_id: TaskId) -> list[object]:
-        texts = key_texts(task_id.removeprefix(f"{self._options.table}:"), len(self._options.id_column))
-        return self._shape.keys_of(texts)
 
     def _claim(self, limit: int) -> TableBatch | None:
         """Settle what is noted and claim, in one transaction; nothing is written where there is neither."""
@@ -276,6 +275,7 @@ class TableSource:
             side = SideTable(self._options, sql.claims, shape.dialect) if self._options.is_beside else None
             self._sweep = None if side is None else Sweep(side, self._context.clock.monotonic)
             self._is_due = sql.claims.is_due if side is None else Intake(side, self._context.clock.monotonic).is_due
+            self._parked = ParkedRows(self._options, shape, sql.claims, side)
             self._claiming = Claiming(self._context, shape, sql.claims, side, self._numbers)
             self._lag = TableLag(self._options, shape, sql)
             self._settling.sql = sql

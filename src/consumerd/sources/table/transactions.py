@@ -103,7 +103,7 @@ class RowTransactions:
             if not self._settling.resolve(connection, keys):
                 raise TaskLostError(
                     f"the row {task_id} is not dead any more, and what its handler wrote is rolled back: it was done, "
-                    "set back or deleted; discard its parked copy"
+                    "set back or deleted; a further retry drops its parked copy"
                 )
 
         with self._transactions.begin(settle) as connection:

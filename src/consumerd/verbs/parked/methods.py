@@ -186,7 +186,7 @@ def _why_not_edited(pools: Pools, consumer: str) -> str:
     if pool.traits.get("runs_by_hand"):
         return f"{consumer} is a schedule, whose times make the records of its runs"
     if pool.traits.get("durable_defer"):
-        return "it is a row of a table of yours: change it there, set it back to pending, and discard this task"
+        return "it is a row of a table of yours: change it there, and retry this task"
     if pool.traits.get("gives_again"):
         return "it is a row that a query of yours gives: change it there, and retry this task"
     return ""

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from consumerd import events
 from consumerd.database.claims import Lease
-from consumerd.errors import StoreAwayError, UnstorableError
+from consumerd.errors import SourceAwayError, StoreAwayError, UnstorableError
 from consumerd.model.outcome import Done, Retry
 from consumerd.model.parked import ParkedTask
 from consumerd.parking.thread import StoreThread
@@ -101,14 +102,17 @@ class DueTasks:
             return False
 
     def claim(self, limit: int) -> list[ParkedTask]:
-        """Claim what is due now; each is to be concluded or put back. The next look is planned."""
+        """Claim what is due now; each is to be concluded or put back. The next look is planned.
+
+        A row of a source that keeps rows is as it is now, not as it was when it was parked.
+        """
         claimed: Sequence[ParkedTask] = ()
         try:
             claimed = self._claim(limit)
             self._plan_next_look(is_more_due=len(claimed) == limit)
         except StoreAwayError as error:
             self._note_away(error)
-        return list(claimed)
+        return list(claimed) if self._rows is None or not claimed else self._as_they_are(self._rows, claimed)
 
     def attempt(self, parked: ParkedTask) -> Attempt:
         """An attempt at a parked task."""
@@ -143,6 +147,41 @@ class DueTasks:
         if self._claims:
             lease = self._lease
             self._store.call(lambda store: store.renew(lease))
+
+    def _as_they_are(self, rows: KeepsRows, claimed: Sequence[ParkedTask]) -> list[ParkedTask]:
+        """Those of the claimed tasks that are dead still, with what their rows have now. The others' copies are
+        dropped; where a worker has the row, or nobody can look, the task is put back.
+        """
+        try:
+            now = rows.parked_rows([parked.task_id for parked in claimed])
+        except SourceAwayError:  # the loop meets it with the next batch, and tells it
+            self._put_back_for_a_while(claimed)
+            return []
+        left, busy = [], []
+        for parked in claimed:
+            row = now.get(parked.task_id)
+            if row is None:  # of another table, which the consumer had before
+                left.append(parked)
+            elif row.payload is not None:
+                left.append(replace(parked, payload=row.payload))
+            elif row.is_claimed:
+                busy.append(parked)
+            else:
+                self._drop(parked, row.fate)
+        self._put_back_for_a_while(busy)
+        return left
+
+    def _put_back_for_a_while(self, claimed: Sequence[ParkedTask]) -> None:
+        if claimed:
+            self.put_back(claimed)
+            self._next_look = self._clock.monotonic() + LOOK_WHILE_WAITING_S
+
+    def _drop(self, parked: ParkedTask, why: str) -> None:
+        """There is nothing to be tried again: forget the copy."""
+        self._tried += 1
+        consumer, task_id, owner = self._consumer, parked.task_id, self._lease.owner
+        self._emit(events.copy_dropped(task=task_id, why=why))
+        self._say(lambda: self._store.call(lambda store: store.finish(consumer, task_id, owner)), 1)
 
     def _release_old_claims(self) -> None:
         if (owner_prefix := self._old_claims) is not None:
