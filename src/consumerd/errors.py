@@ -127,7 +127,14 @@ class UnstorableError(StoreAwayError):
 
 
 class UndecodableError(ConsumerdError):
-    """A payload cannot become a record. The task is parked at once, with its bytes."""
+    """A payload cannot become a record. The task is parked at once, with its bytes.
+
+    misfit: what the consumer's model of a record has against it; empty where the payload itself cannot be read.
+    """
+
+    def __init__(self, message: str, *, misfit: str = "") -> None:
+        super().__init__(message)
+        self.misfit = misfit
 
 
 class WireError(ConsumerdError):

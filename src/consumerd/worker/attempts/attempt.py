@@ -53,9 +53,13 @@ class Raised:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The payload makes no record: there was no attempt."""
+    """The payload makes no record: there was no attempt.
+
+    misfit: what the consumer's model has against it; empty where the payload cannot be read at all.
+    """
 
     failure: Failure
+    misfit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,6 +168,16 @@ class Breaker:
         self._interrupts.set(Interrupt.SETTLE_DUE)
         return True
 
+    def spares_refused(self, task: Task, misfit: str, error: str, *, is_new: bool) -> bool:
+        """The same of a task whose payload makes no record. misfit: what the consumer's model has against it.
+
+        Payloads that cannot be read at all tell of the whole source only where no task of it was done here before:
+        later they may be what one producer wrote for a while, and what comes behind them is good.
+        """
+        if not misfit and self._done_at is not None:
+            return False
+        return self.spares(task, f"undecodable {misfit}", error, is_new=is_new)
+
     def note_failed(self, kind: str, error: str, *, is_first: bool) -> None:
         """An attempt has failed. kind: of its connection error, empty where it was none; is_first: of its task."""
         self._is_calm = False

@@ -183,7 +183,8 @@ def record_validator(consumer_class: type) -> Decode | None:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(str(part) for part in first["loc"]) or "record"
             raise UndecodableError(
-                f"the record is no {model.__name__}: {place}: {first['msg']} ({error.error_count()} mistake(s))"
+                f"the record is no {model.__name__}: {place}: {first['msg']} ({error.error_count()} mistake(s))",
+                misfit=f"{place}: {first['type']}",
             ) from None
 
     return validate

@@ -106,8 +106,7 @@ class Judge:
         if isinstance(ended, Cancelled):
             return self._cancelled(attempt, ended)
         if isinstance(ended, Refused):
-            self._report(attempt.task, ended.failure, attempt=0)
-            return Conclusion(attempt.task, Dead("undecodable"), ended.failure)
+            return self._refused(attempt, ended)
         if isinstance(ended, Raised) and not self._is_the_tasks_own(attempt, ended):
             return None
         failure = self._failure_of(ended)
@@ -123,6 +122,15 @@ class Judge:
         attempt.not_before = self._clock.monotonic() + immediate_delay(self._policy, attempt.tried)
         attempt.tried += 1
         return None
+
+    def _refused(self, attempt: Attempt, ended: Refused) -> Conclusion:
+        """There is no record, and there was no attempt. It is dead; or put off, where no task has a record."""
+        task, failure = attempt.task, ended.failure
+        self._report(task, failure, attempt=0)
+        if not self._breaker.spares_refused(task, ended.misfit, failure.error, is_new=task.first_at is None):
+            return Conclusion(task, Dead("undecodable"), failure)
+        task = attempt.task = task._replace(attempts=task.attempts + 1, first_at=attempt.first_at)
+        return Conclusion(task, self._put_off(task), failure)
 
     def _cancelled(self, attempt: Attempt, ended: Cancelled) -> Conclusion | None:
         """An operator's word: it is parked, whatever its policy says; or tried again, and nothing is counted."""
@@ -195,11 +203,15 @@ class Judge:
         """The same; but a task for which a connection failed is no dead one, unless another one got through since; nor
         is one where all die of its error.
         """
-        assert task.first_at is not None
         if isinstance(outcome, Dead) and not self._is_its_own(task, ended):
-            rounds = -(-task.attempts // self._policy.attempts_a_round)
-            return within_expiry(self._policy, put_off_s(rounds), task.first_at, self._clock.wall())
+            return self._put_off(task)
         return outcome
+
+    def _put_off(self, task: Task) -> Outcome:
+        """It is tried again later, and for longer each time."""
+        assert task.first_at is not None
+        rounds = -(-task.attempts // self._policy.attempts_a_round)
+        return within_expiry(self._policy, put_off_s(rounds), task.first_at, self._clock.wall())
 
     def _is_its_own(self, task: Task, ended: Raised) -> bool:
         """Whether a task is to die of its error."""

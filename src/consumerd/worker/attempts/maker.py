@@ -9,6 +9,7 @@ from asyncio import CancelledError
 from dataclasses import replace
 from typing import Any
 
+from consumerd.errors import UndecodableError
 from consumerd.model.connection_errors import connection_error
 from consumerd.model.failure import Failure, describe, drop_tracebacks, place_of
 from consumerd.model.outcome import DONE, Dead, Retry, TaskInterrupted
@@ -126,7 +127,8 @@ class AttemptMaker:
             raise  # no fault of the payload: this worker is full, and ends
         except BaseException as error:  # noqa: BLE001 - whatever a decoder or validator raises, the payload is at fault
             refused = self.raised(error)
-            return Refused(refused.failure) if is_first else refused.after(attempt.failure)
+            misfit = error.misfit if isinstance(error, UndecodableError) else ""
+            return Refused(refused.failure, misfit) if is_first else refused.after(attempt.failure)
 
     def _prepare(self, attempt: Attempt) -> Raised | None:
         """Call `pre_handle_task`, and again before each attempt until it succeeds; what it raised ended the attempt."""
