@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from consumerd.config.common_keys import COMMON_KEYS, CommonKeys
-from consumerd.config.keys.coalescing import Coalesce
-from consumerd.config.problems import KeyPath, Problem, did_you_mean
+from consumerd.config.problems import Problem
 from consumerd.config.shape import LimitBy
 from consumerd.config.tables import Place, keys_of
 from consumerd.model.contract import is_overridden, live_keys
 from consumerd.sources.contract import SourceKind
 from consumerd.worker.attempts.error_lists import failures_of
-from consumerd.worker.attempts.handler import record_model
 from consumerd.worker.code.keys import KeyOwners
 
 SIGNATURES = {
@@ -107,31 +105,6 @@ def limit_problems(consumer_class: type, limits: Mapping[str, LimitBy], configs:
         if limit.by is not None and is_overridden(consumer_class, "limit_key"):
             by = f"the limit '{name}' is by the field '{limit.by}', and {consumer_class.__name__} has a limit_key"
             yield configs.problem(f"{by}, which says by what for all its limits: remove one of the two", "limits")
-
-
-def field_problems(
-    consumer_class: type, columns: Sequence[str], common: CommonKeys, limits: Mapping[str, LimitBy], configs: Place
-) -> Iterator[Problem]:
-    """Fields by which tasks are told apart, and that no record has.
-
-    columns: of which its records are made; empty where that is not known.
-    """
-    model = record_model(consumer_class)
-    if "*" in columns or (model is not None and model.model_config.get("extra") == "allow"):
-        return
-    known, made = (columns, "its `columns`") if model is None else (tuple(model.model_fields), model.__name__)
-    coalesce = common.coalesce or Coalesce()
-    by = [coalesce.by] if isinstance(coalesce.by, str) else coalesce.by or []
-    used: list[tuple[str, str | None, KeyPath]]
-    used = [(f"the limit '{name}' is by", limit.by, ("limits",)) for name, limit in limits.items()]
-    used += [("names", common.destination, ("destination",))]
-    used += [("names", coalesce.order_by, ("coalesce", "order_by"))]
-    used += [("names", field, ("coalesce", "by")) for field in by]
-    for what, field, path in used:
-        name = field if field is None or model is None else field.partition(".")[0]
-        if known and name is not None and name not in known and not hasattr(model, name):
-            advice = did_you_mean(name, known) or f": it has {', '.join(known)}"
-            yield configs.problem(f"{what} the field '{field}', which {made} does not have{advice}", *path)
 
 
 def construction_problems(

@@ -28,12 +28,12 @@ from consumerd.worker.code.class_problems import (
     concurrency_problems,
     construction_problems,
     destination_problems,
-    field_problems,
     hook_problems,
     limit_problems,
     live_problems,
     order_problems,
 )
+from consumerd.worker.code.field_problems import column_problems, field_problems
 from consumerd.worker.code.imports import NotLoadedError, import_class
 from consumerd.worker.code.keys import KeyOwners, config_model, judge_unknown
 from consumerd.worker.code.kinds import import_client, kind_named
@@ -180,6 +180,7 @@ class _Examination:
             self._require_traces()
         self._problems += limit_problems(consumer_class, self._limits, self._place)
         columns = (getattr(options, "columns", None) or ()) if kind.name == "table" else ()
+        self._problems += column_problems(consumer_class, columns, self._place)
         self._problems += field_problems(consumer_class, columns, common, self._limits, self._place)
         self._problems += live_problems(consumer_class, owners, self._entry)
         self._problems += error_problems(consumer_class, common, self._entry, self._place)

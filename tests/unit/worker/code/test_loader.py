@@ -14,7 +14,7 @@ from consumerd.errors import ConfigurationError, LoadError
 from consumerd.worker.code.loader import LoadedConsumer, load_consumer, prepare_class
 
 MODULE = """
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, model_validator
 from consumerd import BaseConsumer, BatchTask, KafkaBaseConsumer, MySQLBaseConsumer
 from consumerd import ScheduleBaseConsumer, TableBaseConsumer
 
@@ -75,6 +75,21 @@ class Typed(Login):
 
 class TypedRows(Rows):
     def handle_task(self, offset, record: Deal): ...
+
+class Mail(BaseModel):
+    address: str
+    region: str = "eu"
+    sent_by: str = Field(alias="sentBy")
+
+class TypedMails(Rows):
+    def handle_task(self, offset, record: Mail): ...
+
+class MadeUp(Mail):
+    @model_validator(mode="before")
+    def make(cls, values): return {"address": "a", "sentBy": "b", **values}
+
+class MadeUpMails(Rows):
+    def handle_task(self, offset, record: MadeUp): ...
 
 class TypedBatch(KafkaBaseConsumer):
     def handle_batch(self, tasks: list[BatchTask[Deal]]): ...
@@ -360,6 +375,47 @@ def test_a_field_that_no_record_can_have_is_a_mistake(
     known = {"database": "t.sqlite", "table": "t"} if "Rows" in target else KAFKA
     entry = settings(directory, target, **known, **configs).model_copy(
         update={"limits": {"total": LimitBy(by="chanel")} if "limits" in configs else {}}
+    )
+    if sentence is None:
+        load_consumer(entry, {})
+        return
+    with pytest.raises(ConfigurationError) as raised:
+        load_consumer(entry, {})
+    assert sentence in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("target", "configs", "sentence"),
+    [
+        (
+            "TypedMails",
+            {"columns": ["id", "sentBy"]},
+            "columns: lacks a column for address, without which no row is the",
+        ),
+        (
+            "TypedMails",
+            {"columns": ["id"]},
+            "columns: lacks columns for address, sent_by, without which no row is the M",
+        ),
+        (
+            "TypedMails",
+            {"columns": ["address", "sentBy"], "destination": "region"},
+            "destination: names the field 'reg",
+        ),
+        ("TypedMails", {"columns": ["address", "sentBy"], "limits": ["total"]}, "'region', which its `columns` do not"),
+        ("TypedMails", {"columns": ["address", "sentBy", "region"], "destination": "region"}, None),
+        ("TypedMails", {"columns": ["address", "sent_by"]}, None),
+        ("TypedMails", {"columns": "*", "destination": "region"}, None),
+        ("TypedMails", {"destination": "region"}, None),
+        ("MadeUpMails", {"columns": ["id"], "destination": "region"}, None),
+        ("Rows", {"columns": ["id"]}, None),
+    ],
+)
+def test_a_field_that_no_column_gives_is_a_mistake(
+    directory: Path, target: str, configs: dict[str, object], sentence: str | None
+) -> None:
+    entry = settings(directory, target, database="t.sqlite", table="t", **configs).model_copy(
+        update={"limits": {"total": LimitBy(by="region")} if "limits" in configs else {}}
     )
     if sentence is None:
         load_consumer(entry, {})
