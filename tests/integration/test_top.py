@@ -15,9 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("textual", reason="the extra `top` is not installed")
-
 from textual.pilot import Pilot
 from textual.widgets import Static
 
@@ -28,6 +25,8 @@ from consumerd.top.widgets import Question, Reading, Table
 from integration.scenarios.running import Running, environment, running
 from integration.scenarios.small_masters import SOON_S, entry, pool, stop, wait_for, wait_running, write_config
 from servers.waiting import wait_until
+
+pytestmark = pytest.mark.xdist_group("top")
 
 WIDE, NARROW = (120, 36), (60, 24)
 Keys = Pilot[None]
@@ -40,11 +39,17 @@ def started(directory: Path) -> Iterator[Running]:
         yield master
 
 
-@pytest.fixture
-def master(tmp_path: Path) -> Iterator[Running]:
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("top")
+
+
+@pytest.fixture(scope="module")
+def master(directory: Path) -> Iterator[Running]:
+    """One for all tests: each acts on a pool of its own, and the last one stops it."""
     parked = entry("Failing", retry_times=0, back_off_time=3600)
-    write_config(tmp_path, entry("Counting", workers=2), entry("Hanging"), parked)
-    with started(tmp_path) as found:
+    write_config(directory, entry("Counting", workers=2), entry("Hanging"), parked)
+    with started(directory) as found:
         wait_running(found, 4)
         yield found
 
@@ -101,8 +106,8 @@ def test_keys_act_once_their_question_is_answered_with_yes(master: Running) -> N
         await until(keys, lambda: pool(master, "counting")["edition"] > 1)
 
     drive(master, steps)
-    assert [entry["method"] for entry in audited(master)] == ["scale", "scale", "pause", "resume", "restart"]
-    assert stop(master) == 0
+    asked = [each["method"] for each in audited(master)]
+    assert asked == ["scale", "scale", "pause", "resume", "restart"]
 
 
 def audited(master: Running) -> list[dict[str, Any]]:
@@ -123,7 +128,6 @@ def test_a_pool_shows_its_workers_and_a_task_that_hangs_can_be_cancelled(master:
         assert isinstance(keys.app.screen, PoolsScreen)
 
     drive(master, steps)
-    assert stop(master) == 0
 
 
 def test_parked_tasks_are_retried_and_what_cannot_be_done_says_why(master: Running) -> None:
@@ -137,7 +141,6 @@ def test_parked_tasks_are_retried_and_what_cannot_be_done_says_why(master: Runni
         await until(keys, lambda: pool(master, "failing")["failed"] == 6)
 
     drive(master, steps)
-    assert stop(master) == 0
 
 
 def test_it_filters_sorts_helps_and_asks_the_doctor_on_a_narrow_terminal(master: Running) -> None:
@@ -156,21 +159,6 @@ def test_it_filters_sorts_helps_and_asks_the_doctor_on_a_narrow_terminal(master:
         await keys.press("escape")
 
     drive(master, steps, NARROW)
-    assert stop(master) == 0
-
-
-def test_a_master_that_goes_is_told_and_comes_back_by_itself(master: Running, tmp_path: Path) -> None:
-    async def steps(keys: Keys) -> None:
-        before = master.process.pid
-        await asyncio.to_thread(stop, master)
-        await until(keys, lambda: "no master answers" in text_of(keys, "#problems"))
-        assert "what is shown is old" in text_of(keys, "#problems")
-        with started(tmp_path) as again:
-            await until(keys, lambda: "no master answers" not in text_of(keys, "#problems"))
-            await until(keys, lambda: keys.app.seen.status.pid not in (None, before))
-            await asyncio.to_thread(stop, again)
-
-    drive(master, steps)
 
 
 @pytest.fixture
@@ -199,7 +187,6 @@ def test_on_a_terminal_without_colours_it_draws_and_ends_with_q(master: Running,
             lambda: os.read(ours, 65_536).find(b"\x1b[?1049l") >= 0, deadline_s=SOON_S, message=lambda: "its end"
         )
         assert top.wait(SOON_S) == 0
-    assert stop(master) == 0
 
 
 def test_without_a_terminal_or_its_library_it_says_so_in_a_sentence(tmp_path: Path) -> None:
@@ -211,4 +198,19 @@ def test_without_a_terminal_or_its_library_it_says_so_in_a_sentence(tmp_path: Pa
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False, env=env)
     assert (done.returncode, done.stderr.decode().count("\n")) == (2, 1)
-    assert b"pip install 'consumerd[top]'" in done.stderr
+    assert b"the extra `top`" in done.stderr
+    assert b"pip install" in done.stderr
+
+
+def test_a_master_that_goes_is_told_and_comes_back_by_itself(master: Running, directory: Path) -> None:
+    async def steps(keys: Keys) -> None:
+        before = master.process.pid
+        await asyncio.to_thread(stop, master)
+        await until(keys, lambda: "no master answers" in text_of(keys, "#problems"))
+        assert "what is shown is old" in text_of(keys, "#problems")
+        with started(directory) as again:
+            await until(keys, lambda: "no master answers" not in text_of(keys, "#problems"))
+            await until(keys, lambda: keys.app.seen.status.pid not in (None, before))
+            await asyncio.to_thread(stop, again)
+
+    drive(master, steps)

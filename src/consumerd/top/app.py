@@ -29,6 +29,10 @@ from consumerd.wire.control import call
 from consumerd.wire.status import PoolStatus, Status, status_of
 
 EVERY_S = 1.0
+PAUSE_FOR_LOOK, LONGEST_PAUSE_S = 9, 5.0
+"""So many times as long as a look has taken it is waited for the next one: thousands of workers take a while to tell,
+and the master has other things to do.
+"""
 
 
 class Looked(Message):
@@ -104,7 +108,8 @@ class Top(App[None]):
         while not self._has_ended.is_set():
             began = clock.monotonic()
             self.post_message(Looked(self._look(), began))
-            self._has_ended.wait(max(EVERY_S / 4, began + EVERY_S - clock.monotonic()))
+            took_s = clock.monotonic() - began
+            self._has_ended.wait(max(EVERY_S - took_s, min(PAUSE_FOR_LOOK * took_s, LONGEST_PAUSE_S)))
 
     def _look(self) -> Status | str:
         screen = self._at_bottom()
