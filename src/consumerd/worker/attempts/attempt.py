@@ -64,9 +64,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """An operator has ended the attempt. does_park: the task is not to be run again; else it is, at once."""
+    """An operator has ended the attempt. does_park: the task is not to be run again; else it is, at once. log: what the
+    attempt had logged.
+    """
 
     does_park: bool
+    log: str = ""
 
 
 Failed = Raised | Refused | Retry | Dead | Cancelled

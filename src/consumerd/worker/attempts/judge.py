@@ -224,7 +224,7 @@ class Judge:
 
     def _failure_of(self, ended: Raised | Retry | Dead | Cancelled) -> Failure:
         if isinstance(ended, Cancelled):
-            return Failure(CANCELLED_FOR_GOOD)
+            return Failure(CANCELLED_FOR_GOOD, log=ended.log)
         return ended.failure if isinstance(ended, Raised) else Failure(self._redact(words_of(ended)))
 
     def _report(self, task: Task, failure: Failure, *, attempt: int) -> None:

@@ -146,7 +146,7 @@ class AttemptMaker:
         why = self._interruptions.taken(lane) if isinstance(lane, LaneWriter) else None
         raised = self.raised(error, record)
         if isinstance(why, Cancelled):
-            return why
+            return replace(why, log=raised.failure.log)
         if why is None or not isinstance(error, (TaskInterrupted, CancelledError)):
             return raised
         failure = replace(raised.failure, error=f"{TaskInterrupted.__name__}: {why}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 import threading
@@ -172,11 +173,12 @@ def ran(consumer_class: type[Interrupted], configs: dict[str, Any], *whys: Why, 
     Interrupted.whys = list(whys)
     run = Interrupted.run = Run(consumer_class, ["ok", "hang", "ok", "ok"], configs=configs)
     hear_swallowed(run.context.interruptions)
-    for _ in range(TURNS):
-        if run.done + len(run.dead()) >= ended:
-            break
-        run.turn()
-        run.clock.advance(0.01)
+    with run.context.attempt_log.kept(run.context.board.lane):
+        for _ in range(TURNS):
+            if run.done + len(run.dead()) >= ended:
+                break
+            run.turn()
+            run.clock.advance(0.01)
     run.stop()
     return run
 
@@ -224,6 +226,17 @@ def test_a_cancelled_task_is_tried_again_or_parked(consumer_class: type[Interrup
     assert sorted(run.consumer.begun) == [0, 1, 1, 1, 2, 3]
     run = ran(consumer_class, {**configs, "task_retry_times": 5}, Cancelled(does_park=True))
     assert (run.done, run.dead()) == (3, {f"{NAME}:1": CANCELLED_FOR_GOOD})
+
+
+@pytest.mark.parametrize("configs", [{}, MANY])
+def test_a_task_that_is_cancelled_for_good_keeps_what_it_had_logged(configs: dict[str, Any]) -> None:
+    class Saying(Interrupted):
+        def handle_task(self, offset: int, record: Any) -> None:
+            logging.getLogger("said").warning("at %d", offset)
+            super().handle_task(offset, record)
+
+    run = ran(Saying, configs, Cancelled(does_park=True))
+    assert run.store.rows[f"{NAME}:1"].log.endswith("WARNING said: at 1")
 
 
 def test_a_handler_that_catches_it_and_returns_has_done_its_task() -> None:
