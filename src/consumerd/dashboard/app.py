@@ -48,9 +48,8 @@ def make_app(master: Master, memory: Memory, reached: Reached) -> Starlette:
             await task
 
     routes = [*site.routes(), *probes(watch)]
-    return Starlette(
-        routes=routes, exception_handlers={ConsumerdError: _unanswered, Exception: _failed}, lifespan=watching
-    )
+    handlers = {ConsumerdError: _unanswered, 404: site.not_there, Exception: _failed}
+    return Starlette(routes=routes, exception_handlers=handlers, lifespan=watching)
 
 
 def probes(watch: Watch) -> list[Route]:

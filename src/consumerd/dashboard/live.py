@@ -15,7 +15,7 @@ from consumerd.dashboard.view.rendering import Rendered, Renderer
 from consumerd.dashboard.watch import Seen, Watch
 from consumerd.errors import ConsumerdError
 
-BEAT_S = 2.0
+BEAT_S = 1.5
 """A stream says something so often at least: whoever hears nothing knows that what they see is old."""
 
 
@@ -58,7 +58,7 @@ class Live:
                 while may_look():
                     seen = await self._watch.after(number, BEAT_S)
                     if seen.number == number:
-                        yield _event({"stale": seen.error})
+                        yield _event({"stale": self._watch.why_old()})
                         continue
                     number = seen.number
                     yield await self._change(wanted, seen, sent)

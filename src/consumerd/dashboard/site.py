@@ -37,6 +37,7 @@ class Site:
     ) -> None:
         """names: of this host, for browsers. is_local: only this machine reaches it."""
         self._master = master
+        self._watch = watch
         self._access = access
         self._assets = Assets()
         listed = [page for page in PAGES if page.is_listed]
@@ -56,6 +57,13 @@ class Site:
             Route("/sign-out", guarded(self._sign_out, Role.NOBODY), methods=["POST"]),
         ]
         return [*pages, *changes, *acts, *signing, Route("/static/{name}", self._assets.answer)]
+
+    async def not_there(self, request: Request, error: Exception) -> Response:
+        """Of a path that is no page's."""
+        return await self._guard.guarded(self._nothing, Role.NOBODY)(request)
+
+    async def _nothing(self, request: Request) -> Response:
+        return self._guard.refusal(request, 404, "there is no such page")
 
     def _page(self, page: Page) -> Answer:
         async def answer(request: Request) -> Response:
@@ -91,6 +99,7 @@ class Site:
             if form is None or not hmac.compare_digest(form.get("csrf", "").encode(), session.csrf.encode()):
                 return self._guard.refusal(request, 403, NO_CSRF)
             told = await asyncio.to_thread(self._told, act, form, f"{session.role.text} at {_address(request)}")
+            self._watch.ask_again()
             if request.headers.get("accept") == "application/json":
                 return JSONResponse({"told": told})
             session.told = told

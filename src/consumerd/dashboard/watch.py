@@ -24,6 +24,9 @@ SHARE = 50
 
 LONGEST_S = 5.0
 
+SILENT_S = 2.5
+"""A master that does not answer for so long is told of, before the question fails."""
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -64,6 +67,7 @@ class Watch:
         self._asked_at = float("-inf")
         self._before: tuple[Metrics | None, float] = (None, 0.0)
         self._candidate: tuple[Metrics | None, float] = (None, 0.0)
+        self._answered_at = clock.monotonic()
         self._took_s = 0.0
         self._looking = 0
 
@@ -71,14 +75,25 @@ class Watch:
         """Until it is cancelled."""
         while True:
             await self._look_again()
-            pace_s = min(LONGEST_S, max(LOOKED_AT_EVERY_S, SHARE * self._took_s))
-            pause_s = pace_s if self._looking else ALONE_EVERY_S
+            pause_s = self._pace_s() if self._looking else ALONE_EVERY_S
             self._wanted.clear()
             try:
                 async with asyncio.timeout(pause_s):
                     await self._wanted.wait()
             except TimeoutError:
                 continue
+
+    def ask_again(self) -> None:
+        """Something was changed: what is known is old."""
+        self._asked_at = float("-inf")
+        self._wanted.set()
+
+    def why_old(self) -> str:
+        """Why what is known is old, as a sentence; empty where it is not."""
+        silent_s = self._clock.monotonic() - self._answered_at
+        if self._seen.error or silent_s < self._pace_s() + SILENT_S:
+            return self._seen.error
+        return f"the master has not answered for {silent_s:.0f} s"
 
     @contextmanager
     def looking(self) -> Iterator[None]:
@@ -104,6 +119,9 @@ class Watch:
             pass
         return self._seen
 
+    def _pace_s(self) -> float:
+        return min(LONGEST_S, max(LOOKED_AT_EVERY_S, SHARE * self._took_s))
+
     async def _look_again(self) -> None:
         """Ask, unless somebody has just done so."""
         async with self._turn:
@@ -116,7 +134,8 @@ class Watch:
             except ConsumerdError as error:
                 self._seen = replace(self._seen, number=self._seen.number + 1, error=str(error))
             else:
-                self._took_s = self._clock.monotonic() - began
+                self._answered_at = self._clock.monotonic()
+                self._took_s = self._answered_at - began
                 self._keep(metrics, began)
         async with self._changed:
             self._changed.notify_all()

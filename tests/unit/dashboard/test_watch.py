@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from consumerd.dashboard.watch import APART_S, Watch
+from consumerd.dashboard.watch import APART_S, LOOKED_AT_EVERY_S, SILENT_S, Watch
 from consumerd.errors import NotRunningError
 from consumerd.testing.clock import ManualClock
 from consumerd.wire.metrics import Metrics
@@ -106,5 +106,31 @@ def test_what_rates_compare_with_is_old_enough_to_tell_something() -> None:
         known = [age for age in ages if age is not None]
         assert len(known) == 19
         assert all(APART_S <= age <= 2 * APART_S for age in known[1:])
+
+    run(look())
+
+
+def test_a_master_that_is_silent_is_told_of_before_its_answer_fails() -> None:
+    async def look() -> None:
+        asked = Asked(ManualClock())
+        watch = Watch(asked, clock=asked.clock)
+        await watch.fresh()
+        assert watch.why_old() == ""
+        asked.clock.advance(LOOKED_AT_EVERY_S + SILENT_S + 1.0)
+        assert watch.why_old() == "the master has not answered for 4 s"
+        await watch.fresh()
+        assert watch.why_old() == ""
+
+    run(look())
+
+
+def test_after_an_act_the_master_is_asked_at_once() -> None:
+    async def look() -> None:
+        asked = Asked(ManualClock())
+        watch = Watch(asked, clock=asked.clock)
+        await watch.fresh()
+        watch.ask_again()
+        await watch.fresh()
+        assert asked.times == 2
 
     run(look())
