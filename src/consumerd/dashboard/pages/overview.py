@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import islice
 
@@ -21,6 +22,11 @@ SPARK_STEPS = 60
 """Sparklines show ten minutes."""
 
 LATELY = 8
+OF_TASKS = frozenset(
+    event.name for event in (events.task_failed, events.task_died, events.task_deferred, events.failures_folded)
+)
+"""What is told of single tasks would leave no room for anything else."""
+
 QUIET = frozenset({"stderr", events.control_refused.name, events.dashboard_ready.name})
 
 
@@ -58,8 +64,8 @@ class Row:
 
     @property
     def state(self) -> str:
-        held = "paused" if self.pool.is_paused else "throttled" if self.pool.throttled else ""
-        return held or self.pool.state
+        held = "paused" if self.pool.is_paused else "throttled" if self.pool.throttled else self.pool.state
+        return f"{held}, not healthy" if self.pool.problems and held == "up" else held
 
 
 def show(visit: Visit) -> Context:
@@ -71,7 +77,7 @@ def show(visit: Visit) -> Context:
     return {
         "rows": rows,
         "status": seen.metrics.status,
-        "lately": list(lately(visit)),
+        "lately": list(lately(visit, but=OF_TASKS)),
         "totals": _totals(rows),
         "found": found_in(visit),
     }
@@ -135,9 +141,9 @@ def _totals(rows: list[Row]) -> Mapping[str, float]:
     }
 
 
-def lately(visit: Visit, most: int = LATELY, consumer: str = "") -> Iterator[Item]:
+def lately(visit: Visit, most: int = LATELY, consumer: str = "", but: AbstractSet[str] = frozenset()) -> Iterator[Item]:
     """What has happened last that somebody may want to know, the newest first. consumer: of it alone."""
-    items = (item for item in reversed(tuple(visit.memory.items)) if item["event"] not in QUIET)
+    items = (item for item in reversed(tuple(visit.memory.items)) if item["event"] not in QUIET | but)
     told = (item for item in items if item["level"] != "debug" and consumer in ("", item.get("consumer")))
     return islice(told, most)
 

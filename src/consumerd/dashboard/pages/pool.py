@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -53,7 +54,7 @@ def pool_of(visit: Visit, name: str) -> PoolStatus:
 
 
 def _charts(visit: Visit, history: History, name: str) -> Iterator[Chart]:
-    at, size = visit.seen.at, history.size
+    at, size = visit.seen.at, _shown_steps(visit, history, name)
 
     def line(label: str, figure: Figure, colour: int = 1) -> Line:
         return Line(label, history.values(name, figure, at, size), colour)
@@ -69,7 +70,7 @@ def _charts(visit: Visit, history: History, name: str) -> Iterator[Chart]:
     marks = visit.memory.marks(name)
     for own, title, lines, shown in drawn:
         yield {
-            "name": own,
+            "name": f"chart-{own}",
             "title": title,
             "lines": lines,
             "until": at,
@@ -77,6 +78,13 @@ def _charts(visit: Visit, history: History, name: str) -> Iterator[Chart]:
             "show": shown,
             "marks": marks,
         }
+
+
+def _shown_steps(visit: Visit, history: History, name: str) -> int:
+    """All of the history; a half or a sixth of it, where that holds all that is known."""
+    workers = history.values(name, Figure.WORKERS, visit.seen.at, history.size)
+    first = next((place for place, value in enumerate(workers) if not math.isnan(value)), history.size)
+    return next(size for size in (history.size // 6, history.size // 2, history.size) if size >= history.size - first)
 
 
 def _configuration(visit: Visit, name: str) -> PoolConfiguration | None:

@@ -56,5 +56,6 @@ FILTERS: dict[str, Callable[..., Any]] = {  # of any value
     "seconds": seconds,
     "memory": memory,
     "iso": clock.iso,
+    "file_name": lambda path: path.rpartition("/")[2],
     "time": lambda at: clock.iso(at)[11:19],
 }
