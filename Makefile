@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-observed bench-sql bench-waiting bench-batch bench-idle bench-restart bench-memory bench-concurrency bench-supervision bench-daemons chaos kills order schedules hosts limits recovery destinations changes gop gop-lite top-picture clean
+.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-observed bench-sql bench-waiting bench-batch bench-idle bench-restart bench-memory bench-concurrency bench-supervision bench-daemons bench-page chaos kills order schedules hosts limits recovery destinations changes gop gop-lite top-picture screenshots clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,10 +55,10 @@ docs: setup  ## write the documents' tables of keys, and the JSON Schemas, from 
 	$(BIN)/python docs/tables.py
 	$(BIN)/python docs/control_schema.py
 
-bench: setup servers  ## run all benchmarks; bench-loop, -observed, -sql, -waiting, -batch, -idle, -restart, -memory, -concurrency, -supervision, -daemons run one
+bench: setup servers  ## run all benchmarks; bench-loop, -observed, -sql, -waiting, -batch, -idle, -restart, -memory, -concurrency, -supervision, -daemons, -page run one
 	PYTHONPATH=tests $(BIN)/python -m benchmarks
 
-bench-loop bench-observed bench-sql bench-waiting bench-batch bench-idle bench-restart bench-memory bench-concurrency bench-supervision bench-daemons: bench-%: setup servers
+bench-loop bench-observed bench-sql bench-waiting bench-batch bench-idle bench-restart bench-memory bench-concurrency bench-supervision bench-daemons bench-page: bench-%: setup servers
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $*
 
 order: setup  ## ten minutes of order by key on Kafka, with kills, rebalances, restarts and retries
@@ -87,6 +87,9 @@ destinations: setup  ## one of twenty game servers is down for a minute: nothing
 
 changes: setup  ## 1,000 reloads and 200 rolling restarts under load; nothing may be repeated
 	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.changes
+
+screenshots: setup  ## write the pictures of the page in the manual, of a launch day on SQLite: four minutes
+	PYTHONPATH=tests:examples/gop $(BIN)/python -m integration.scenarios.pictures
 
 gop: setup servers  ## five minutes of a launch day: the five daemons of examples/gop on Kafka and MariaDB, all killed as it goes
 	PYTHONPATH=tests:examples/gop $(BIN)/python -m integration.scenarios.gop $(GOP)

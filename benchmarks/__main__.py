@@ -1,4 +1,4 @@
-"""`python -m benchmarks [loop|observed|sql|waiting|batch|idle|memory|concurrency|restart|supervision|daemons …]`.
+"""`python -m benchmarks [loop|observed|sql|waiting|batch|idle|memory|concurrency|restart|supervision|daemons|page …]`.
 
 Exit code 1 where a bar does not hold.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import memory, table_group, table_idle, table_loop, table_peers
+from benchmarks import memory, page, table_group, table_idle, table_loop, table_peers
 from benchmarks.batches.figures import figures as batch_figures
 from benchmarks.concurrency import waiting
 from benchmarks.daemons.whole import figures as daemon_figures
@@ -35,6 +35,7 @@ AREAS: dict[str, tuple[Callable[[], Iterator[Figure]], ...]] = {
     "concurrency": (waiting.figures,),
     "supervision": (whole.figures,),
     "daemons": (daemon_figures,),
+    "page": (page.figures,),
 }
 ALL = ("loop", "supervision")
 """What an empty command line means: the others are parts of these."""
