@@ -1,22 +1,29 @@
 """The broadcast: facts and stderr lines, as they come, to whoever follows them. Runs in the master.
 
-The last `KEPT` are kept for those who come later. A follower who reads too slowly is cut off, and told how much it
-missed: nobody who follows can make the master wait, or grow.
+The last `KEPT` are kept for those who come later, and apart from them as many of those that are rare: what is told of
+single tasks, and lines of stderr, must not push out how workers ended. A follower who reads too slowly is cut off, and
+told how much it missed: nobody who follows can make the master wait, or grow.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 import json
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import attrgetter
 
 from consumerd import clock, events
 from consumerd.errors import ConsumerdError
 from consumerd.events.facts import Fact, Level, plain
 from consumerd.model.identity import ConsumerName
+
+FREQUENT = frozenset(event.name for event in events.DECLARED if event.is_folded)
+"""Events of single tasks."""
 
 KEPT = 1000
 MOST_WAITING = 1000
@@ -30,8 +37,12 @@ STDERR = "stderr"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing to follow. name: of a fact, or `STDERR`; consumer: whose it is, as `group/name`, or empty."""
+    """One thing to follow. name: of a fact, or `STDERR`; consumer: whose it is, as `group/name`, or empty.
 
+    number: of those that came, all together.
+    """
+
+    number: int
     at: float
     name: str
     level: Level
@@ -52,14 +63,16 @@ class Broadcast:
 
     def __init__(self, emit: Callable[[Fact], None]) -> None:
         self._emit = emit
-        self._kept: deque[Item] = deque(maxlen=KEPT)
+        self._numbers = itertools.count()
+        self._rare: deque[Item] = deque(maxlen=KEPT)
+        self._frequent: deque[Item] = deque(maxlen=KEPT)
         self._followers: set[_Follower] = set()
         self._unfinished: dict[int, bytes] = {}
         self._is_closed = False
 
     def __call__(self, fact: Fact) -> None:
         consumer = fact.fields.get("consumer", "")
-        self._pass_on(Item(clock.wall(), fact.name, fact.level, str(consumer), fact.fields))
+        self._pass_on(Item(next(self._numbers), clock.wall(), fact.name, fact.level, str(consumer), fact.fields))
 
     def hear_stderr(self, fd: int, whose: str, data: bytes) -> None:
         """What came from the pipe `fd`, of a process of the consumer `whose`; nothing, at its end."""
@@ -70,7 +83,9 @@ class Broadcast:
             self._unfinished[fd] = rest
         for line in lines:
             text = line[:LONGEST_LINE_BYTES].decode("utf-8", "replace")
-            self._pass_on(Item(clock.wall(), STDERR, Level.INFO, whose, {"consumer": whose, "line": text}))
+            self._pass_on(
+                Item(next(self._numbers), clock.wall(), STDERR, Level.INFO, whose, {"consumer": whose, "line": text})
+            )
 
     async def follow(
         self, target: str | None = None, recent: int = 0, *, with_stderr: bool = False, is_following: bool = True
@@ -79,10 +94,11 @@ class Broadcast:
 
         target: a group, or `group/name`, whose items alone are wanted. ConsumerdError.
         """
-        if len(self._followers) >= MOST_FOLLOWERS:
+        if is_following and len(self._followers) >= MOST_FOLLOWERS:
             raise ConsumerdError(f"{MOST_FOLLOWERS} follow already, and no more may: end one of them")
         follower = _Follower(target, with_stderr=with_stderr)
-        wanted = [item for item in self._kept if follower.wants(item)]
+        kept = heapq.merge(self._rare, self._frequent, key=attrgetter("number"))
+        wanted = [item for item in kept if follower.wants(item)]
         for item in wanted[len(wanted) - max(0, min(recent, len(wanted))) :]:
             follower.waiting.put_nowait(item)
         if is_following and not self._is_closed:
@@ -108,7 +124,8 @@ class Broadcast:
                     await follower.has_left.wait()
 
     def _pass_on(self, item: Item) -> None:
-        self._kept.append(item)
+        is_frequent = item.name == STDERR or item.level is Level.DEBUG or item.name in FREQUENT
+        (self._frequent if is_frequent else self._rare).append(item)
         for follower in self._followers:
             follower.offer(item)
 

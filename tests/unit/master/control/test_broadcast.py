@@ -133,3 +133,34 @@ def test_the_kept_are_bounded_and_long_texts_are_shortened() -> None:
         assert shortened["error"].endswith("more characters)")
 
     run(scene)
+
+
+def test_what_is_told_of_single_tasks_does_not_push_out_what_is_rare() -> None:
+    async def scene(broadcast: Broadcast) -> None:
+        broadcast(fact(0))
+        broadcast(Fact("worker_ended", Level.WARNING, {"consumer": "g/a", "end": "SIGKILL"}))
+        for number in range(1, 2 * KEPT):
+            broadcast(fact(number))
+        broadcast.hear_stderr(7, "g/a", b"a line\n" * KEPT)
+        broadcast(Fact("worker_ready", Level.INFO, {"consumer": "g/a"}))
+        found = await recent(broadcast, recent=2 * KEPT, with_stderr=True)
+        assert [each["event"] for each in found if each["event"].startswith("worker")] == [
+            "worker_ended",
+            "worker_ready",
+        ]
+        assert (found[0]["event"], found[-1]["event"]) == ("worker_ended", "worker_ready")
+        assert len(found) == KEPT + 2
+
+    run(scene)
+
+
+def test_who_only_asks_for_what_was_takes_no_place_of_those_who_follow() -> None:
+    async def scene(broadcast: Broadcast) -> None:
+        broadcast(fact(1))
+        following = [follow(broadcast, 1) for _ in range(MOST_FOLLOWERS)]
+        for each in following:
+            await anext(each)
+        assert [each["number"] for each in await recent(broadcast)] == [1]
+        await broadcast.close(0.0)
+
+    run(scene)
