@@ -41,9 +41,10 @@ def _look_at(pool: Pool, now: float) -> None:
         reading = worker.reading()
         tasks = 0 if reading is None else reading.handled + reading.failed
         memory_bytes, age_s = worker.memory_bytes, worker.loop_s(now)
-        reason = worn_out(common, tasks=tasks, memory_bytes=memory_bytes, age_s=age_s, jitter=worker.jitter)
-        if reason is not None:
-            fact = events.worker_worn_out(consumer=pool.consumer, worker_id=number, pid=worker.pid, reason=reason)
+        worn = worn_out(common, tasks=tasks, memory_bytes=memory_bytes, age_s=age_s, jitter=worker.jitter)
+        if worn is not None:
+            fields = {"limit": worn[0], "reason": worn[1]}
+            fact = events.worker_worn_out(consumer=pool.consumer, worker_id=number, pid=worker.pid, **fields)
             pool.become(pool.observed.with_slot(number, is_worn=True), fact)
 
 

@@ -20,16 +20,17 @@ def has_limits(common: CommonKeys) -> bool:
 
 def worn_out(
     common: CommonKeys, *, tasks: int = 0, memory_bytes: int | None = None, age_s: float = 0.0, jitter: float
-) -> str | None:
-    """Why a worker that has come to this is to be replaced, or None.
+) -> tuple[str, str] | None:
+    """Why a worker that has come to this is to be replaced, the key of its limit and a sentence; or None.
 
     memory_bytes: None where nobody has read it. jitter: the worker's own, from [0, 1).
     """
     share = 1 - SPREAD * jitter
     if common.max_tasks is not None and tasks >= common.max_tasks * share:
-        return f"it has done {tasks} tasks, max_tasks is {common.max_tasks}"
+        return "max_tasks", f"it has done {tasks} tasks, max_tasks is {common.max_tasks}"
     if common.max_memory is not None and memory_bytes is not None and memory_bytes >= common.max_memory * share:
-        return f"it has {size_text(memory_bytes)} of its own, max_memory is {size_text(common.max_memory)}"
+        own, limit = size_text(memory_bytes), size_text(common.max_memory)
+        return "max_memory", f"it has {own} of its own, max_memory is {limit}"
     if common.max_age is not None and age_s >= common.max_age * share:
-        return f"it is {age_s:.0f} s old, max_age is {common.max_age:g} s"
+        return "max_age", f"it is {age_s:.0f} s old, max_age is {common.max_age:g} s"
     return None
