@@ -52,3 +52,8 @@ def moment(wall_s: float) -> str:
     """For people: the time of day, or the date where that was longer ago; UTC."""
     date, _, time_of_day = iso(wall_s).partition("T")
     return f"{time_of_day[:5]} UTC" if wall() - wall_s < DAY_S else date
+
+
+def ahead_s(told: float, asked_at: float, answered_at: float) -> float:
+    """By how many seconds another clock is ahead that was asked between these moments of ours; negative: behind."""
+    return round(told - min(max(told, asked_at), answered_at), 3)

@@ -99,6 +99,7 @@ class ShardLag:
     later: how many more tasks have a time that has not come yet.
     complaint: a sentence on tasks that nobody can take as they are; empty where there is none.
     is_blocked: no task can come to any worker now, and no worker is to blame.
+    clock_ahead_s: by how much the clock of the database is ahead of this host's; None where nobody has compared them.
     """
 
     shard: int
@@ -108,6 +109,7 @@ class ShardLag:
     later: int = 0
     complaint: str = ""
     is_blocked: bool = False
+    clock_ahead_s: float | None = None
 
 
 class Worker(Protocol):

@@ -181,15 +181,15 @@ class Reported(Message, frozen=True):
 class Lag(Message, frozen=True):
     """worker → master: (shard, tasks, oldest_s, position) of every shard, from the worker whose duty it is.
 
-    later: how many tasks of all shards have a time that has not come. complaints: sentences on tasks that nobody can
-    take. blocked: the shards of which no task can come now, whoever asks. Whoever shows the lag shows its age: while no
-    worker is in its loop nobody measures.
+    The others are as `ShardLag` has them, of all shards together. complaints: sentences on tasks that nobody can take.
+    Whoever shows the lag shows its age: while no worker is in its loop nobody measures.
     """
 
     shards: tuple[tuple[int, int, float | None, int], ...]
     later: int = 0
     complaints: tuple[str, ...] = ()
     blocked: frozenset[int] = frozenset()
+    clock_ahead_s: float | None = None
 
 
 class ParkedNow(Message, frozen=True):

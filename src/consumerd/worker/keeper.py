@@ -136,4 +136,5 @@ def lag_message(lag: tuple[ShardLag, ...]) -> Lag:
     shards = tuple((shard.shard, shard.tasks, shard.oldest_s, shard.position) for shard in lag)
     complaints = tuple(dict.fromkeys(shard.complaint for shard in lag if shard.complaint))
     blocked = frozenset(shard.shard for shard in lag if shard.is_blocked)
-    return Lag(shards, sum(shard.later for shard in lag), complaints, blocked)
+    ahead_s = next((shard.clock_ahead_s for shard in lag if shard.clock_ahead_s is not None), None)
+    return Lag(shards, sum(shard.later for shard in lag), complaints, blocked, ahead_s)

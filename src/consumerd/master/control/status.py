@@ -100,6 +100,8 @@ def _measured(pool: Pool, now: float) -> dict[str, Any]:  # fields of PoolStatus
         ],
         "lag_age_s": None if lag is None else round(now - lag.heard_at, 3),
         "later": None if lag is None else lag.later,
+        "clock_ahead_s": None if lag is None else lag.clock_ahead_s,
+        "ordered": pool.entry.settings.common.ordered,
         "schedule": pool.schedule,
         "parked_now": None if parked is None else ParkedCounts(waiting=parked.waiting, dead=parked.dead, age_s=age_s),
     }

@@ -42,8 +42,8 @@ def hear_worker(pool: Pool, arrival: Arrival, now: float) -> None:
             _reported(pool, slot, worker, reported)
         case Cleared(task_id):
             suspects.clear(pool, task_id)
-        case Lag(shards, later, complaints, blocked):
-            _measured(pool, MeasuredLag(shards, now, later, complaints, blocked))
+        case Lag(shards, later, complaints, blocked, clock_ahead_s):
+            _measured(pool, MeasuredLag(shards, now, later, complaints, blocked, clock_ahead_s))
         case ParkedNow() as parked:
             pool.parked_now, pool.parked_heard_at = parked, now
         case Scheduled(schedule):

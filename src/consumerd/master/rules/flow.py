@@ -29,6 +29,7 @@ class MeasuredLag:
     later: how many more tasks have a time that has not come.
     complaints: sentences on tasks that nobody can take.
     blocked: the shards of which no task can come now: no worker has fallen silent there.
+    clock_ahead_s: by how much the clock of its database is ahead of this host's, where that is known.
     """
 
     shards: tuple[tuple[int, int, float | None, int], ...]
@@ -36,6 +37,7 @@ class MeasuredLag:
     later: int = 0
     complaints: tuple[str, ...] = ()
     blocked: frozenset[int] = frozenset()
+    clock_ahead_s: float | None = None
 
     @property
     def tasks(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from consumerd.clock import ahead_s, wall
 from consumerd.database.dialects import database_now
 from consumerd.parking.schema import SCHEDULES, TICKS
 from consumerd.sources.contract import ShardLag
@@ -26,6 +27,7 @@ class Standing:
     now: float
     schedule: Row[Any] | None
     ticks: Sequence[Row[Any]]
+    clock_ahead_s: float | None = None
 
 
 def standing(connection: Connection, consumer: str) -> Standing:
@@ -33,8 +35,10 @@ def standing(connection: Connection, consumer: str) -> Standing:
     schedule = connection.execute(select(SCHEDULES).where(SCHEDULES.c.consumer == consumer)).first()
     columns = [column for column in TICKS.c if column.name != "record"]
     query = select(*columns).where(TICKS.c.consumer == consumer).order_by(TICKS.c.due_at).limit(MOST_TICKS)
+    asked_at = wall()
     now = connection.execute(select(database_now(connection.dialect.name))).scalar_one()
-    return Standing(now, schedule, connection.execute(query).all())
+    ahead = ahead_s(now, asked_at, wall())
+    return Standing(now, schedule, connection.execute(query).all(), ahead)
 
 
 def lag_of(standing: Standing, options: ScheduleOptions) -> ShardLag:
@@ -45,7 +49,8 @@ def lag_of(standing: Standing, options: ScheduleOptions) -> ShardLag:
     is_busy = len(free) < len(standing.ticks) and options.overlap != "allow"
     finished = 0 if standing.schedule is None else standing.schedule.finished
     oldest_s = now - min(due) if due else None
-    return ShardLag(0, len(due), oldest_s, finished, later=len(free) - len(due), is_blocked=is_busy)
+    later, ahead = len(free) - len(due), standing.clock_ahead_s
+    return ShardLag(0, len(due), oldest_s, finished, later=later, is_blocked=is_busy, clock_ahead_s=ahead)
 
 
 def status_of(standing: Standing, options: ScheduleOptions) -> ScheduleStatus:

@@ -14,7 +14,7 @@ from numbers import Real
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from consumerd.clock import monotonic
+from consumerd.clock import ahead_s, monotonic, wall
 from consumerd.database.causes import cause_of
 from consumerd.database.sql import quoted
 from consumerd.errors import SourceRefusedError
@@ -37,7 +37,7 @@ _IS_DUE, _IS_CLAIMED = "{state} = {pending} AND {due} <= :now", "{state} = {clai
 _IS_LATER = f"{{state}} = {{pending}} AND {{due}} > :now AND {{due}} <= :now + {FAR_S}"
 
 _LAG = f"""
-SELECT {_COUNTED.format(_IS_DUE, "due")}, {_COUNTED.format(_IS_CLAIMED, "held")},
+SELECT :now, {_COUNTED.format(_IS_DUE, "due")}, {_COUNTED.format(_IS_CLAIMED, "held")},
        {_COUNTED.format(_IS_LATER, "later")}, :now - {_FIRST.format(_IS_DUE)}, {_FIRST.format(_IS_DUE)},
        (SELECT max({{due}}) FROM {{table}} WHERE {{state}} = {{done}}),
        (SELECT max({{due}}) FROM {{table}} WHERE {{state}} = {{dead}})"""
@@ -91,13 +91,15 @@ class TableLag:
             if not self._unclaimable.look(connection):
                 break
         told = complaint_of(self._options.claimed_table, self._unclaimable.found())
-        due, claimed, later, oldest_s, *times = self._claims.run(connection, self._lag).fetchone()
+        asked_at = wall()
+        now, due, claimed, later, oldest_s, *times = self._claims.run(connection, self._lag).fetchone()
         return ShardLag(
             shard=0,
             tasks=due + claimed,
             oldest_s=None if (oldest := _finite(oldest_s)) is None else max(0.0, oldest),
             position=sum(int(time * 1000) for time in map(_finite, times) if time is not None),
             later=later,
+            clock_ahead_s=ahead_s(now, asked_at, wall()),
             complaint="; ".join(filter(None, (told, self._without_key(connection, is_whole=looks > 1)))),
         )
 
