@@ -10,28 +10,41 @@ import click
 import msgspec
 
 from consumerd.cli.options import json_option, state_dir_option
-from consumerd.clock import SYSTEM_CLOCK
+from consumerd.clock import SYSTEM_CLOCK, monotonic, wall
 from consumerd.doctor.facts import Facts, Finding, Host, Step
 from consumerd.doctor.findings import findings
+from consumerd.doctor.past import Happened, events_in
 from consumerd.errors import ConsumerdError, NotRunningError, UsageError, WireError
 from consumerd.model.identity import ConsumerName
 from consumerd.state.state_dir import StateDirectory
-from consumerd.wire.status import ask_status
+from consumerd.wire.control import Connection
+from consumerd.wire.method import read_answer
+from consumerd.wire.metrics import Metrics
 
 LOOKS_APART_S = 2.0
+MOST_EVENTS = 2000
 
 
 @click.command()
 @click.argument("target", required=False)
 @state_dir_option
 @json_option
-def command(target: str | None, state_dir: StateDirectory, as_json: bool) -> int:
+@click.option(
+    "--apart",
+    "apart_s",
+    type=click.FloatRange(0.1, 600.0),
+    default=LOOKS_APART_S,
+    metavar="SECONDS",
+    help="How long after the first look the second one comes; 2 by default.",
+)
+def command(target: str | None, state_dir: StateDirectory, as_json: bool, apart_s: float) -> int:
     """Say what is wrong, with the evidence, what to do about it, and what not to do now.
 
     It looks at the master twice, two seconds apart, and changes nothing. TARGET: a group or group/name, of which alone
-    findings are shown. The exit code is 1 where it finds something.
+    findings are shown. The exit code is 1 where it finds something. Rates are of the time between the looks: where few
+    tasks have ended in it, --apart 30 knows more.
     """
-    found = [each for each in found_at(state_dir, target) if target is None or _concerns(each, target)]
+    found = [each for each in found_at(state_dir, target, apart_s) if target is None or _concerns(each, target)]
     if as_json:
         click.echo(json.dumps(msgspec.to_builtins(found)))
     else:
@@ -42,15 +55,16 @@ def command(target: str | None, state_dir: StateDirectory, as_json: bool) -> int
     return 1 if found else 0
 
 
-def found_at(state_dir: StateDirectory, target: str | None) -> list[Finding]:
-    """What is wrong with the master of this directory; no answer of it is a finding, too. It takes two seconds."""
+def found_at(state_dir: StateDirectory, target: str | None, apart_s: float = LOOKS_APART_S) -> list[Finding]:
+    """What is wrong with the master of this directory; no answer of it is a finding, too. It takes `apart_s` seconds."""
     try:
-        before = ask_status(state_dir.control_socket)
-        names = [pool.name for pool in before.pools]
+        before, _ = _look(state_dir)
+        names = [pool.name for pool in before.status.pools]
         if target is not None and not any(ConsumerName.parse(name).matches(target) for name in names):
             raise UsageError(f"there is no consumer {target!r}: the master runs {', '.join(names)}")
-        SYSTEM_CLOCK.sleep(LOOKS_APART_S)
-        now = ask_status(state_dir.control_socket)
+        began_at = monotonic()
+        SYSTEM_CLOCK.sleep(apart_s)
+        now, happened = _look(state_dir)
     except NotRunningError as error:
         return [_no_master(state_dir, str(error))]
     except (UsageError, WireError):
@@ -59,7 +73,14 @@ def found_at(state_dir: StateDirectory, target: str | None) -> list[Finding]:
         return [_silent_master(str(error))]
     disk = os.statvfs(state_dir.path)
     host = Host(str(state_dir.path), disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize)
-    return findings(Facts(now, before, LOOKS_APART_S, host))
+    return findings(Facts.of((before, now), monotonic() - began_at, host, wall(), happened))
+
+
+def _look(state_dir: StateDirectory) -> tuple[Metrics, list[Happened]]:
+    """All numbers, and what the master still knows of."""
+    with Connection(state_dir.control_socket) as master:
+        numbers = read_answer(master.call("metrics"), Metrics, "metrics")
+        return numbers, events_in(master.follow("events", {"recent": MOST_EVENTS, "follow": False}, timeout_s=5.0))
 
 
 def _no_master(state_dir: StateDirectory, error: str) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -12,6 +13,8 @@ import pytest
 from consumerd.cli.main import consumerd as command_line
 from consumerd.doctor.facts import Facts, Finding, Host
 from consumerd.doctor.findings import findings
+from consumerd.doctor.past import Happened
+from consumerd.wire.metrics import Histogram, Metrics, PoolMetrics
 from consumerd.wire.problems import PoolProblem, ProblemKind
 from consumerd.wire.status import (
     Flag,
@@ -28,6 +31,7 @@ from consumerd.wire.status import (
 )
 
 MIB = 1024**2
+NOW = 1_000_000.0
 POOL = PoolStatus(
     name="shop/mails",
     target="mails:Mails",
@@ -91,8 +95,15 @@ def worker(slot: int = 0, **changed: Any) -> WorkerStatus:
 WELL = msgspec.structs.replace(POOL, workers=[worker(0), worker(1)])
 
 
-def facts(before: PoolStatus = WELL, limits: tuple[LimitStatus, ...] = (), free: int = 900, **changed: Any) -> Facts:
-    """A pool as it was, two seconds before it was changed so."""
+def facts(
+    before: PoolStatus = WELL,
+    limits: tuple[LimitStatus, ...] = (),
+    free: int = 900,
+    happened: Sequence[Happened] = (),
+    took_s: float = 0.0,
+    **changed: Any,
+) -> Facts:
+    """A pool as it was, two seconds before it was changed so. took_s: what its tasks have taken until then."""
 
     def status(pool: PoolStatus) -> Status:
         return Status(
@@ -109,7 +120,27 @@ def facts(before: PoolStatus = WELL, limits: tuple[LimitStatus, ...] = (), free:
         )
 
     now = msgspec.structs.replace(before, **changed)
-    return Facts(status(now), status(before), 2.0, Host("/state", free * MIB, 10_000 * MIB))
+    host = Host("/state", free * MIB, 10_000 * MIB)
+    calls = Histogram([took_s, 10 * took_s], [100, 0, 0], 100 * took_s)
+    numbers = [PoolMetrics(before.name, calls, [], {})] if took_s else []
+    looks = (Metrics(status(before), numbers, {}), Metrics(status(now), numbers, {}))
+    return Facts.of(looks, 2.0, host, NOW, happened)
+
+
+def happened(ago_s: float, name: str, consumer: str = "shop/mails", **fields: Any) -> Happened:
+    return Happened(NOW - ago_s, name, consumer, fields)
+
+
+def crashed(*ago_s: float) -> list[Happened]:
+    return [happened(each, "worker_ended", cause="crashed") for each in sorted(ago_s, reverse=True)]
+
+
+def worn(*ago_s: float, limit: str = "max_memory") -> list[Happened]:
+    return [happened(each, "worker_worn_out", worker_id=0, limit=limit, reason="65 MiB") for each in ago_s]
+
+
+def moved(*ago_s: float) -> list[Happened]:
+    return [happened(each, "partitions_revoked", partitions=[1]) for each in ago_s]
 
 
 def limit(**changed: Any) -> LimitStatus:
@@ -146,6 +177,13 @@ def last_end(**changed: Any) -> LastEnd:
 SCHEDULE = ScheduleStatus(next=[], running=[], waiting=0, finished=1, last_took_s=1.0, missed=0, skipped=0)
 BEHIND: dict[str, Any] = {"lag": [ShardStatus(shard=0, tasks=500, oldest_s=120.0, position=100)]}
 BUSY = [worker(0, running=1), worker(1, running=1)]
+SLOW = [worker(0, running=1, busy_s=4.0), worker(1, running=1, busy_s=3.0)]
+KEYED = msgspec.structs.replace(WELL, ordered="key", workers=[worker(0, running=1, at_once=8)], unsettled=60)
+ONE_OF_TWO = [
+    ShardStatus(shard=0, tasks=5, oldest_s=1.0, position=1),
+    ShardStatus(shard=1, tasks=995, oldest_s=120.0, position=1),
+]
+ONE_BUSY = msgspec.structs.replace(WELL, workers=[worker(0), worker(1, running=1)], lag=ONE_OF_TWO)
 CASES: dict[str, Facts] = {
     "disk_full": facts(free=3),
     "store_unreachable": facts(flags=away("store", "disk full")),
@@ -157,6 +195,13 @@ CASES: dict[str, Facts] = {
     "source_missing": facts(
         last_error=LastError(name="consume_failed", fields={"error": "unknown topic mails"}, at=1.0), workers_running=0
     ),
+    "configuration_refused": facts(happened=[happened(60, "reload_refused", "", error="a.toml: no such key\nanother")]),
+    "clocks_apart": facts(clock_ahead_s=-40.0),
+    "memory_grows": facts(happened=worn(60, 30)),
+    "partitions_restless": facts(happened=moved(*range(60, 0, -10))),
+    "tasks_slow": facts(workers=SLOW, took_s=0.02, **BEHIND),
+    "hot_key": facts(before=KEYED, **BEHIND),
+    "hot_shard": facts(before=ONE_BUSY, handled=102),
     "change_rejected": facts(edition=2, rejected=2, reason="its first worker died"),
     "worker_frozen": facts(workers=[worker(0, stuck="is stopped", stuck_in="stopped", state="stalled")]),
     "task_stuck": facts(workers=[worker(0, stuck="is on offset 3", stuck_in="task", state="stalled")]),
@@ -210,7 +255,7 @@ def test_each_step_is_a_command_that_can_be_given(name: str) -> None:
             command.make_context(command.name, words)
 
 
-COMMANDS = {"consumerd", "df", "kill", "ps", "py-spy"}
+COMMANDS = {"chronyc", "consumerd", "df", "kafka-consumer-groups.sh", "kill", "ps", "py-spy", "timedatectl"}
 
 
 def test_where_all_is_well_nothing_is_found() -> None:
@@ -221,3 +266,54 @@ def test_where_all_is_well_nothing_is_found() -> None:
     )
     assert findings(facts(workers=BUSY, handled=150)) == []
     assert findings(facts(limits=(limit(first_waits_s=3.0),))) == []
+
+
+RELOADED = happened(30, "configuration_reloaded", "", changes=[])
+CHANGED = happened(30, "edition_established", edition=2)
+OURS = [happened(ago_s, "worker_ready") for ago_s in range(60, 0, -10)]
+NO_FINDINGS: dict[str, list[Happened]] = {
+    "a mistake that was mended": [happened(60, "reload_refused", "", error="no such key"), RELOADED],
+    "memory that was used up hours after": worn(599, 60),
+    "workers that have done their tasks": worn(60, 30, limit="max_tasks"),
+    "memory of the code from before": [*worn(60, 40), CHANGED],
+    "partitions that move since workers begin": [*moved(*range(60, 0, -10)), *OURS],
+    "partitions that have come to rest": moved(*range(110, 50, -10)),
+    "partitions that moved a few times": moved(30, 20, 10),
+    "deaths of the code from before": [*crashed(60, 50, 40), CHANGED],
+    "deaths a while ago": crashed(170, 160, 150),
+    "runs that were missed and made up for": [
+        happened(60, "ticks_missed", ticks=1),
+        happened(50, "run_done", scheduled="", took_s=1.0),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", NO_FINDINGS)
+def test_what_is_over_or_was_our_own_doing_is_no_finding(name: str) -> None:
+    assert findings(facts(happened=NO_FINDINGS[name], schedule=SCHEDULE)) == []
+
+
+def test_deaths_after_a_change_say_so_and_that_the_code_from_before_ends_them() -> None:
+    (found,) = findings(facts(edition=2, happened=[happened(90, "edition_established"), *crashed(60, 50, 40)]))
+    assert found.name == "crash_loop"
+    assert found.evidence[0].startswith("none had died before edition 2, which came at ")
+    assert "from before is back" in found.steps[-1].why
+    (before,) = findings(facts(edition=2, happened=crashed(60, 50, 40)))
+    assert not any("edition" in evidence for evidence in before.evidence)
+
+
+def test_runs_that_were_missed_are_said_until_one_is_done() -> None:
+    (found,) = findings(facts(happened=[happened(60, "ticks_missed", ticks=1)], schedule=SCHEDULE))
+    assert found.name == "schedule_late"
+
+
+def test_where_few_tasks_have_ended_a_longer_look_is_advised() -> None:
+    short = findings(facts(workers=BUSY, handled=103, **BEHIND))[0]
+    assert short.steps[-1].command == "consumerd doctor shop/mails --apart 30"
+    assert short.steps[-1].why.startswith("3 tasks ended in the 2 s")
+    assert "--apart" not in findings(facts(workers=BUSY, handled=150, **BEHIND))[0].steps[-1].command
+
+
+def test_tasks_that_always_took_long_and_such_that_nobody_waits_for_are_not_slow() -> None:
+    assert [each.name for each in findings(facts(workers=SLOW, took_s=1.0, **BEHIND))] == ["too_few_workers"]
+    assert findings(facts(workers=SLOW, took_s=0.02)) == []

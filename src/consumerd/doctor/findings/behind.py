@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from consumerd.doctor.facts import Facts, Finding, Pool, Step
+from consumerd.doctor.findings import keys, slow
 
 BEHIND_S = 60.0
 FULL = 0.9
@@ -15,14 +16,16 @@ def find(facts: Facts) -> Iterator[Finding]:
         now, (running, lanes) = pool.now, pool.lanes
         if pool.lag_s < BEHIND_S or not pool.lag_tasks or now.flags or now.throttled:
             continue
+        if slow.is_slow(pool) or keys.is_of_keys(pool, facts):
+            continue  # the cause of it
         if now.is_paused:
             yield _paused(pool)
         elif now.workers_helping is not None and now.workers_helping < now.workers_wanted:
             yield _more_than_shards(pool, now.workers_helping)
-        elif lanes and not pool.per_second("handled"):
-            yield _idle(pool, running, lanes)
         elif lanes and running >= FULL * lanes:
             yield _too_few(pool, running, lanes)
+        elif lanes and not pool.finished:
+            yield _idle(pool, running, lanes)
 
 
 def _paused(pool: Pool) -> Finding:
@@ -43,7 +46,8 @@ def _more_than_shards(pool: Pool, helping: int) -> Finding:
         f"{pool.name} is {pool.lag_s:.0f} s behind, and some of its workers have nothing to take.",
         [f"{pool.lag_tasks} tasks wait in {helping} shards", f"{pool.now.workers_wanted} workers are wanted"],
         [
-            Step("", 'let each worker run more at once: set `concurrency`, with ordered = "key" to keep order'),
+            Step("consumerd status --workers", "see which have something to do"),
+            Step("consumerd reload", 'once `concurrency` lets each run more at once, with ordered = "key" for order'),
             Step("", "or give the topic more partitions"),
         ],
         "Do not add workers: there is nothing for them to take.",
@@ -59,6 +63,7 @@ def _idle(pool: Pool, running: int, lanes: int) -> Finding:
         [
             Step("consumerd status --workers", "see what each worker waits for"),
             Step(f"consumerd logs {pool.name}", "see what they said last"),
+            *pool.look_longer(),
         ],
     )
 
@@ -72,5 +77,6 @@ def _too_few(pool: Pool, running: int, lanes: int) -> Finding:
         [
             Step(f"consumerd scale {pool.name} {2 * pool.now.workers_wanted}", "if what they need keeps up"),
             Step(f"consumerd scale {pool.name} auto", "go back to what the configuration says"),
+            *pool.look_longer(),
         ],
     )

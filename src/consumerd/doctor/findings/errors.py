@@ -31,8 +31,10 @@ def find(facts: Facts) -> Iterator[Finding]:
                 [
                     Step(f"consumerd parked list {pool.name}", "see which errors they are"),
                     Step(f"consumerd pause {pool.name}", "if what they need must recover first"),
+                    Step(f"consumerd restart {pool.name} --wait", "run the mended code"),
+                    *pool.look_longer(),
                 ],
-                "Do not scale it up: it would fail faster.",
+                "Do not scale it up, and do not retry all yet: it would fail faster.",
             )
 
 

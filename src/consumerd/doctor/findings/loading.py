@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
+from consumerd import clock, events
 from consumerd.doctor.facts import Facts, Finding, Step
 
 LONG_S = 30.0
 
 
 def find(facts: Facts) -> Iterator[Finding]:
+    yield from _refused(facts)
     for pool in facts.pools():
         now = pool.now
         if now.state == "failed" and not now.established and not pool.last_words():
@@ -33,3 +36,23 @@ def find(facts: Facts) -> Iterator[Finding]:
                 [Step(f"py-spy dump --pid {now.zygote.pid}", "see what the import waits for")],
                 "A module should connect to nothing while it is imported: pre_consume is the place for that.",
             )
+
+
+def _refused(facts: Facts) -> Iterator[Finding]:
+    """The last reload that nobody waited for was refused: the file is another than what runs."""
+    names = (events.reload_refused.name, events.configuration_reloaded.name)
+    told = [each for each in facts.happened if not each.consumer and each.name in names]
+    if told and told[-1].name == events.reload_refused.name:
+        error, config = str(told[-1].fields.get("error", "")), facts.now.config
+        yield Finding(
+            "configuration_refused",
+            "",
+            f"{config} has a mistake, so that it was not taken over; everything runs on as it was before.",
+            [f"at {clock.moment(told[-1].at)}: {line.strip()}" for line in error.strip().splitlines()[:5]],
+            [
+                Step(f"consumerd check {shlex.quote(config)}", "see all mistakes at once, before anything is changed"),
+                Step("consumerd reload --dry-run", "see what would change, once it is mended"),
+                Step("consumerd reload", "take it over"),
+            ],
+            "Do not restart the master: it would not start with this file, and now all runs.",
+        )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from consumerd.doctor.facts import Facts, Finding, Step
+from consumerd import events
+from consumerd.doctor.facts import Facts, Finding, Pool, Step
 
-LATE_S = 60.0
+LATE_S = 30.0
+MISSED_S = 600.0
+"""So long it is said that runs were missed, unless one was done since."""
 
 
 def find(facts: Facts) -> Iterator[Finding]:
@@ -15,7 +18,8 @@ def find(facts: Facts) -> Iterator[Finding]:
         if schedule is None:
             continue
         was_missed = before is not None and schedule.missed > before.missed
-        if was_missed or (schedule.waiting and not schedule.running and pool.now.workers_running):
+        is_late = schedule.waiting and not schedule.running and pool.lag_s > LATE_S and not pool.is_held
+        if was_missed or _missed_lately(pool, facts) or is_late:
             yield Finding(
                 "schedule_late",
                 pool.name,
@@ -26,3 +30,9 @@ def find(facts: Facts) -> Iterator[Finding]:
                     Step(f"consumerd run-now {pool.name}", "make up for one, if that is wanted"),
                 ],
             )
+
+
+def _missed_lately(pool: Pool, facts: Facts) -> bool:
+    happened = facts.recent(pool.name, MISSED_S)
+    told = [each for each in happened if each.name in (events.ticks_missed.name, events.run_done.name)]
+    return bool(told) and told[-1].name == events.ticks_missed.name
