@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from datetime import UTC, tzinfo
 from functools import partial
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection
 
@@ -192,9 +192,10 @@ class ScheduleSource:
     def _note(self, found: Look) -> None:
         """Remember when the schedule comes next, and tell what does not run."""
         self._make_at = self._context.clock.monotonic() + min(found.make_s, POLL_S * self._context.shard.count)
-        for event, times in ((events.ticks_missed, found.missed), (events.ticks_skipped, found.skipped)):
-            if times:
-                self._context.emit(event(ticks=len(times), first=iso(times[0]), last=iso(times[-1])))
+        if found.missed:
+            self._context.emit(events.ticks_missed(**_told(found.missed), missed=self._options.missed))
+        if found.skipped:
+            self._context.emit(events.ticks_skipped(**_told(found.skipped)))
         if found.is_anew:
             self._context.emit(events.schedule_begun_anew(times=self._options.edition))
 
@@ -247,3 +248,7 @@ class ScheduleSource:
 def _give_back(connection: Connection, found: Look) -> None:
     if found.tick is not None:
         held.free(connection, found.tick, found.tick.record)
+
+
+def _told(times: Sequence[float]) -> dict[str, Any]:  # fields of an event
+    return {"ticks": len(times), "first": iso(times[0]), "last": iso(times[-1])}
