@@ -23,6 +23,7 @@ from consumerd.wire.status import (
     LimitStatus,
     Paused,
     PoolStatus,
+    Scaling,
     ScheduleStatus,
     ShardStatus,
     Status,
@@ -213,9 +214,7 @@ CASES: dict[str, Facts] = {
     "retry_storm": facts(failed=50, handled=110),
     "limit_starves": facts(limits=(limit(first_waits_s=100.0),)),
     "limit_unshared": facts(limits=(limit(is_unshared=True),)),
-    "schedule_late": facts(
-        before=msgspec.structs.replace(WELL, schedule=SCHEDULE), schedule=msgspec.structs.replace(SCHEDULE, missed=2)
-    ),
+    "schedule_late": facts(schedule=msgspec.structs.replace(SCHEDULE, waiting=2), **BEHIND),
     "paused_and_behind": facts(is_paused=True, paused=Paused(at=1.0, by="ann"), **BEHIND),
     "more_workers_than_shards": facts(workers_helping=1, **BEHIND),
     "too_few_workers": facts(workers=BUSY, handled=150, **BEHIND),
@@ -281,9 +280,10 @@ NO_FINDINGS: dict[str, list[Happened]] = {
     "partitions that moved a few times": moved(30, 20, 10),
     "deaths of the code from before": [*crashed(60, 50, 40), CHANGED],
     "deaths a while ago": crashed(170, 160, 150),
+    "runs for which another one stood": [happened(60, "ticks_missed", ticks=1, missed="once")],
     "runs that were missed and made up for": [
-        happened(60, "ticks_missed", ticks=1),
-        happened(50, "run_done", scheduled="", took_s=1.0),
+        happened(60, "ticks_missed", ticks=1, missed="skip"),
+        happened(50, "run_asked_for"),
     ],
 }
 
@@ -302,8 +302,9 @@ def test_deaths_after_a_change_say_so_and_that_the_code_from_before_ends_them() 
     assert not any("edition" in evidence for evidence in before.evidence)
 
 
-def test_runs_that_were_missed_are_said_until_one_is_done() -> None:
-    (found,) = findings(facts(happened=[happened(60, "ticks_missed", ticks=1)], schedule=SCHEDULE))
+def test_runs_that_were_missed_are_said_until_one_is_asked_for() -> None:
+    missed = [happened(60, "ticks_missed", ticks=1, missed="skip")]
+    (found,) = findings(facts(happened=missed, schedule=SCHEDULE))
     assert found.name == "schedule_late"
 
 
@@ -317,3 +318,19 @@ def test_where_few_tasks_have_ended_a_longer_look_is_advised() -> None:
 def test_tasks_that_always_took_long_and_such_that_nobody_waits_for_are_not_slow() -> None:
     assert [each.name for each in findings(facts(workers=SLOW, took_s=1.0, **BEHIND))] == ["too_few_workers"]
     assert findings(facts(workers=SLOW, took_s=0.02)) == []
+
+
+def test_workers_that_are_replaced_are_not_missing_and_such_that_stay_away_are() -> None:
+    few = [wrong(ProblemKind.TOO_FEW_UP, "1 of 2 workers are up")]
+    assert findings(facts(wrong=few, workers=[worker(0), worker(1, state="starting", since_s=3.0)])) == []
+    (found,) = findings(facts(wrong=few, workers=[worker(0), worker(1, state="starting", since_s=40.0)]))
+    assert found.name == "other_problem"
+    loading = [wrong(ProblemKind.NOT_UP, "it is loading")]
+    assert findings(facts(state="loading", since_s=3.0, wrong=loading)) == []
+
+
+def test_a_pool_that_may_have_more_workers_by_itself_is_not_told_to_have_them() -> None:
+    scaling = Scaling(min=1, max=9, target_seconds=30.0, wanted=4, needed=9, reason="one more a minute")
+    assert findings(facts(workers=BUSY, handled=150, scaling=scaling, **BEHIND)) == []
+    at_most = msgspec.structs.replace(scaling, wanted=9)
+    assert findings(facts(workers=BUSY, handled=150, scaling=at_most, **BEHIND))[0].name == "too_few_workers"

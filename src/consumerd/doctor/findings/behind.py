@@ -22,10 +22,16 @@ def find(facts: Facts) -> Iterator[Finding]:
             yield _paused(pool)
         elif now.workers_helping is not None and now.workers_helping < now.workers_wanted:
             yield _more_than_shards(pool, now.workers_helping)
-        elif lanes and running >= FULL * lanes:
+        elif lanes and running >= FULL * lanes and not _is_scaling(pool):
             yield _too_few(pool, running, lanes)
-        elif lanes and not pool.finished:
+        elif lanes and not pool.finished and now.schedule is None:
             yield _idle(pool, running, lanes)
+
+
+def _is_scaling(pool: Pool) -> bool:
+    """Whether the lag may have more workers by itself."""
+    scaling = pool.now.scaling
+    return scaling is not None and pool.now.workers_pinned is None and scaling.wanted < scaling.max
 
 
 def _paused(pool: Pool) -> Finding:

@@ -9,17 +9,16 @@ from consumerd.doctor.facts import Facts, Finding, Pool, Step
 
 LATE_S = 30.0
 MISSED_S = 600.0
-"""So long it is said that runs were missed, unless one was done since."""
+"""So long it is said that runs were missed, unless somebody has asked for one since."""
 
 
 def find(facts: Facts) -> Iterator[Finding]:
     for pool in facts.pools():
-        schedule, before = pool.now.schedule, pool.before.schedule
+        schedule = pool.now.schedule
         if schedule is None:
             continue
-        was_missed = before is not None and schedule.missed > before.missed
         is_late = schedule.waiting and not schedule.running and pool.lag_s > LATE_S and not pool.is_held
-        if was_missed or _missed_lately(pool, facts) or is_late:
+        if is_late or _missed_lately(pool, facts):
             yield Finding(
                 "schedule_late",
                 pool.name,
@@ -33,6 +32,7 @@ def find(facts: Facts) -> Iterator[Finding]:
 
 
 def _missed_lately(pool: Pool, facts: Facts) -> bool:
+    """Whether runs were missed for which no other stands, and nobody has made up for them by hand."""
     happened = facts.recent(pool.name, MISSED_S)
-    told = [each for each in happened if each.name in (events.ticks_missed.name, events.run_done.name)]
-    return bool(told) and told[-1].name == events.ticks_missed.name
+    told = [each for each in happened if each.name in (events.ticks_missed.name, events.run_asked_for.name)]
+    return bool(told) and told[-1].fields.get("missed") == "skip"
