@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-observed bench-sql bench-waiting bench-batch bench-idle bench-restart bench-memory bench-concurrency bench-supervision bench-daemons bench-page chaos kills order schedules hosts limits recovery destinations changes gop gop-lite top-picture screenshots clean
+.PHONY: help setup demo check test unit integration servers lint types format docs bench bench-loop bench-observed bench-sql bench-waiting bench-batch bench-idle bench-restart bench-memory bench-concurrency bench-supervision bench-daemons bench-page chaos kills order schedules hosts limits recovery destinations drills healthy changes gop gop-lite top-picture screenshots clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +84,12 @@ recovery: setup  ## the pace of a pool before and after its database server was 
 
 destinations: setup  ## one of twenty game servers is down for a minute: nothing is burnt, and nobody else notices
 	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.destinations $(DESTINATIONS)
+
+drills: setup servers  ## twenty drills: each is broken for real, found by the doctor, and ended by what it advises
+	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.drills $(DRILLS)
+
+healthy: setup servers  ## an hour of five healthy loads; the doctor must find nothing
+	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.healthy $(HEALTHY)
 
 changes: setup  ## 1,000 reloads and 200 rolling restarts under load; nothing may be repeated
 	PYTHONPATH=tests $(BIN)/python -m integration.scenarios.changes
