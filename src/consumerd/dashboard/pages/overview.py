@@ -14,6 +14,7 @@ from consumerd.dashboard.memory import Item
 from consumerd.dashboard.page import Act, Context, Form, Page, Visit
 from consumerd.doctor.facts import Facts, Finding, Host
 from consumerd.doctor.findings import findings
+from consumerd.doctor.past import events_in
 from consumerd.verbs.pause import Pause, Resume
 from consumerd.verbs.status import last_error
 from consumerd.wire.status import PoolStatus
@@ -84,13 +85,14 @@ def show(visit: Visit) -> Context:
 
 
 def found_in(visit: Visit) -> Sequence[Finding]:
-    """What is wrong, as `consumerd doctor` says it: causes first, with what to do. Nothing where all is healthy."""
+    """What is wrong, as `consumerd doctor` says it: causes first, with what to do."""
     seen = visit.seen
-    if seen.metrics is None or seen.before is None or seen.metrics.status.is_healthy:
+    if seen.metrics is None or seen.before is None:
         return ()
     disk = os.statvfs(visit.state_dir)
     host = Host(str(visit.state_dir), disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize)
-    return findings(Facts(seen.metrics.status, seen.before.status, seen.apart_s, host))
+    looks, happened = (seen.before, seen.metrics), events_in(visit.memory.items)
+    return findings(Facts.of(looks, seen.apart_s, host, seen.at, happened))
 
 
 def _rows(visit: Visit) -> Iterator[Row]:
