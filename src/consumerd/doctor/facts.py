@@ -114,7 +114,7 @@ class Pool:
         """What to do where the looks were too short to know."""
         if self.finished >= FEW_TASKS or self.apart_s >= LONGER_S:
             return []
-        why = f"{self.finished} tasks ended in the {self.apart_s:g} s between its looks: see whether it stays so"
+        why = f"{self.finished} tasks ended in the {self.apart_s:.0f} s between its looks: see whether it stays so"
         return [Step(f"consumerd doctor {self.name} --apart {LONGER_S}", why)]
 
     @property

@@ -239,6 +239,7 @@ class PoolStatus(Answered, frozen=True):
     schedule: ScheduleStatus | None = None
     wrong: Annotated[list[PoolProblem], Meta(description="`problems`, each with its kind.")] = []
     clock_ahead_s: Annotated[float | None, Meta(description="Of its database, of this host; null: not known.")] = None
+    limits: Annotated[list[str], Meta(description="Those that it lists.")] = []
     ordered: Annotated[str | None, Meta(description="key: of each key one task runs at a time.")] = None
     coalesced: Annotated[int, Meta(description="Of the handled tasks, those that were finished with another.")] = 0
 

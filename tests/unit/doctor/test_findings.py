@@ -265,6 +265,10 @@ def test_where_all_is_well_nothing_is_found() -> None:
     )
     assert findings(facts(workers=BUSY, handled=150)) == []
     assert findings(facts(limits=(limit(first_waits_s=3.0),))) == []
+    (of_one,) = findings(
+        facts(limits=(limit(first_waits_s=100.0),), before=msgspec.structs.replace(WELL, limits=["channel"]))
+    )
+    assert (of_one.consumer, of_one.evidence[1]) == ("shop/mails", "it allows at once 5 to shop/mails together")
 
 
 RELOADED = happened(30, "configuration_reloaded", "", changes=[])

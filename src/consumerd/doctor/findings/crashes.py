@@ -25,8 +25,8 @@ def find(facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 "task_kills_workers",
                 pool.name,
-                f"{now.suspects} tasks of {pool.name} were running when workers died; each is run alone, and watched.",
-                list(filter(None, [said, f"{now.restarts} restarts"])),
+                f"Workers of {pool.name} died while they ran certain tasks; each of these is run alone, and watched.",
+                list(filter(None, [f"so far, of tasks {now.suspects}, of restarts {now.restarts}", said])),
                 [
                     Step(f"consumerd logs {pool.name}", "see how the workers died"),
                     Step(f"consumerd parked list {pool.name}", "one that has killed too many is kept there"),

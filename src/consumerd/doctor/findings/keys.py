@@ -32,7 +32,7 @@ def _is_hot_key(pool: Pool, facts: Facts) -> bool:
 
 def _stands_in_hand(pool: Pool, facts: Facts) -> bool:
     """Whether tasks wait in hand, at both looks, though there are free places and no limit holds them."""
-    if any(limit.waiting for limit in facts.now.limits):
+    if any(limit.waiting and limit.limit in pool.now.limits for limit in facts.now.limits):
         return False
     looks = ((*pool.lanes, pool.now.unsettled), (*pool.lanes_before, pool.before.unsettled))
     return all(0 < running <= LITTLE * lanes and unsettled >= running + lanes for running, lanes, unsettled in looks)

@@ -5,34 +5,42 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from consumerd.doctor.facts import Facts, Finding, Step
+from consumerd.wire.status import LimitStatus
 
 LONG_S = 60.0
 
 
 def find(facts: Facts) -> Iterator[Finding]:
     for limit in facts.now.limits:
-        which = limit.limit if limit.key is None else f"{limit.limit} of {limit.key}"
+        is_whole = limit.key is not None or not limit.by
         if limit.is_unshared and limit.key is None:
             yield Finding(
                 "limit_unshared",
                 "",
-                f"Nothing of the limit {which} starts: the parking store, by which hosts share it, does not answer.",
+                f"Nothing of the limit {limit.limit} starts: the store by which hosts share it does not answer.",
                 [f"{limit.waiting} tasks wait"],
                 [Step("consumerd limits", "it goes on by itself once the store answers")],
             )
-        elif (
-            limit.first_waits_s is not None and limit.first_waits_s > LONG_S and (limit.key is not None or not limit.by)
-        ):
-            allowed = [f"at once {limit.at_once}"] if limit.at_once is not None else []
-            allowed += [f"{limit.per_second:g} a second"] if limit.per_second is not None else []
-            yield Finding(
-                "limit_starves",
-                "",
-                f"Tasks wait {limit.first_waits_s:.0f} s for the limit {which}.",
-                [f"{limit.waiting} wait, {limit.running} run", f"it allows {' and '.join(allowed) or 'nothing'}"],
-                [
-                    Step("consumerd limits", "see all keys, and which waits for how long"),
-                    Step("consumerd reload", "once the configuration has a wider limit; nobody is restarted"),
-                ],
-                "Do not add workers: the limit is one for all of them.",
-            )
+        elif is_whole and limit.first_waits_s is not None and limit.first_waits_s > LONG_S:
+            yield _starves(facts, limit, limit.first_waits_s)
+
+
+def _starves(facts: Facts, limit: LimitStatus, waits_s: float) -> Finding:
+    which = limit.limit if limit.key is None else f"{limit.limit} of {limit.key}"
+    listed_by = [pool.name for pool in facts.now.pools if limit.limit in pool.limits]
+    allowed = [f"at once {limit.at_once}"] if limit.at_once is not None else []
+    allowed += [f"{limit.per_second:g} a second"] if limit.per_second is not None else []
+    return Finding(
+        "limit_starves",
+        listed_by[0] if len(listed_by) == 1 else "",
+        f"Tasks wait {waits_s:.0f} s for the limit {which}.",
+        [
+            f"{limit.waiting} wait, {limit.running} run",
+            f"it allows {' and '.join(allowed) or 'nothing'} to {', '.join(listed_by) or 'all'} together",
+        ],
+        [
+            Step("consumerd limits", "see all keys, and which waits for how long"),
+            Step("consumerd reload", "once the configuration has a wider limit; nobody is restarted"),
+        ],
+        "Do not add workers: the limit is one for all of them.",
+    )

@@ -19,7 +19,7 @@ def find(facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 "worker_frozen",
                 pool.name,
-                f"{len(stuck)} of the workers of {pool.name} are stopped by a signal, and do nothing.",
+                f"{pool.name} has workers that are stopped by a signal, and do nothing.",
                 evidence,
                 [
                     Step(f"kill -CONT {first.pid}", "let it go on"),

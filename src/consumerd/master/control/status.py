@@ -102,6 +102,7 @@ def _measured(pool: Pool, now: float) -> dict[str, Any]:  # fields of PoolStatus
         "later": None if lag is None else lag.later,
         "clock_ahead_s": None if lag is None else lag.clock_ahead_s,
         "ordered": pool.entry.settings.common.ordered,
+        "limits": list(pool.entry.settings.common.limits),
         "schedule": pool.schedule,
         "parked_now": None if parked is None else ParkedCounts(waiting=parked.waiting, dead=parked.dead, age_s=age_s),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,6 @@ from integration.scenarios.drills.world import Drill, Finding, World
 from integration.scenarios.running import environment
 from servers.kafka import KafkaServer
 
-ROWS = 200_000
 CLOCK_AHEAD_S = 300
 MEMBER = "integration.scenarios.drills.restless"
 
@@ -34,8 +34,6 @@ def _produce(world: World, topic: str, records: int, partitions: int, ago_s: flo
     producer = Producer({"bootstrap.servers": world.servers["kafka"].brokers})
     at_ms = 0
     if ago_s:
-        import time
-
         at_ms = int((time.time() - ago_s) * 1000)
     for number in range(records):
         producer.produce(topic, b'{"number": %d}' % number, partition=number % partitions, timestamp=at_ms)
