@@ -71,9 +71,9 @@ class Healthy:
         self._kafka.create_topic(self._topic, 4)
         create_table(self._table)
         broker = {"brokers": self._kafka.brokers, "topic_name": self._topic, "consumer_group": self._topic}
-        first = {"auto.offset.reset": "earliest", "concurrency": 8, "ordered": "key"}
+        ordered = {"concurrency": 8, "ordered": "key"}
         add = self.world.add
-        add("kafka", "Logins", module=MODULE, **broker, **first, workers={"min": 1, "max": 3})
+        add("kafka", "Logins", module=MODULE, **broker, **ordered, workers={"min": 1, "max": 3})
         coalesced = {"concurrency": 4, "coalesce": {"key": "user", "quiet": 0.2}}
         add("table", "Profiles", module=MODULE, database=self._table, workers=2, **coalesced)
         add("query", "Asked", module=MODULE, workers=2, concurrency=4, max_tasks=5000)

@@ -45,7 +45,7 @@ def _topic(name: str, partitions: int, world: World, **configs: Any) -> None:
     broker: KafkaServer = world.servers["kafka"]
     topic = world.servers[f"topic-{name}"] = f"drill-{name}-{os.urandom(4).hex()}"
     broker.create_topic(topic, partitions)
-    keys = {"brokers": broker.brokers, "topic_name": topic, "consumer_group": topic, "auto.offset.reset": "earliest"}
+    keys = {"brokers": broker.brokers, "topic_name": topic, "consumer_group": topic}
     world.add(name, "Records", **keys, **configs)
 
 
