@@ -31,7 +31,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
             pytest.fail(str(error), pytrace=False) if is_ci() else pytest.skip(str(error))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_what_handlers_do_is_found_and_ended(state_dir: Path, tmp_path: Path) -> None:
     world = World(tmp_path, state_dir)
     for drill in handlers.DRILLS:
@@ -52,7 +52,7 @@ def test_what_a_host_suffers_is_found_and_ended(small_disk: Path, tmp_path: Path
             run_together(world, [drill])
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_what_servers_do_is_found_and_ended(
     state_dir: Path,
     tmp_path: Path,

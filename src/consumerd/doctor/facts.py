@@ -133,6 +133,13 @@ class Pool:
         return max((shard.oldest_s for shard in self.now.lag if shard.oldest_s is not None), default=0.0)
 
     @property
+    def behind_s(self) -> float:
+        """The same; where it is not known, how long it takes to do what waits."""
+        if self.lag_s or not self.finished:
+            return self.lag_s
+        return self.lag_tasks * self.apart_s / self.finished
+
+    @property
     def at_work(self) -> list[WorkerStatus]:
         """The workers that are in their loop."""
         return [worker for worker in self.now.workers if worker.state in ("running", "stalled")]

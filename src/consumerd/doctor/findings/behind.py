@@ -14,7 +14,7 @@ FULL = 0.9
 def find(facts: Facts) -> Iterator[Finding]:
     for pool in facts.pools():
         now, (running, lanes) = pool.now, pool.lanes
-        if pool.lag_s < BEHIND_S or not pool.lag_tasks or now.flags or now.throttled:
+        if pool.behind_s < BEHIND_S or not pool.lag_tasks or now.flags or now.throttled:
             continue
         if slow.is_slow(pool) or keys.is_of_keys(pool, facts):
             continue  # the cause of it
@@ -49,7 +49,7 @@ def _more_than_shards(pool: Pool, helping: int) -> Finding:
     return Finding(
         "more_workers_than_shards",
         pool.name,
-        f"{pool.name} is {pool.lag_s:.0f} s behind, and some of its workers have nothing to take.",
+        f"{pool.name} is {pool.behind_s:.0f} s behind, and some of its workers have nothing to take.",
         [f"{pool.lag_tasks} tasks wait in {helping} shards", f"{pool.now.workers_wanted} workers are wanted"],
         [
             Step("consumerd status --workers", "see which have something to do"),
@@ -78,7 +78,7 @@ def _too_few(pool: Pool, running: int, lanes: int) -> Finding:
     return Finding(
         "too_few_workers",
         pool.name,
-        f"{pool.name} is {pool.lag_s:.0f} s behind, and all its workers are busy.",
+        f"{pool.name} is {pool.behind_s:.0f} s behind, and all its workers are busy.",
         [f"{running} of {lanes} lanes are busy", f"{pool.per_second('handled'):.1f} tasks a second are done"],
         [
             Step(f"consumerd scale {pool.name} {2 * pool.now.workers_wanted}", "if what they need keeps up"),

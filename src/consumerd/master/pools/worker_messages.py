@@ -232,7 +232,9 @@ def _reported(pool: Pool, slot: int, worker: Worker, reported: Reported) -> None
             pool.send(other, Wake())
     if event is not None and event.away:
         why = reported.fields.get("error", reported.fields.get("advice", ""))
-        worker.away.setdefault(event.away, Flag(away=event.away, since=clock.wall(), error=str(why)))
+        before = worker.away.get(event.away)
+        since = clock.wall() if before is None else before.since
+        worker.away[event.away] = Flag(away=event.away, since=since, error=str(why))
     elif event is not None and event.back:
         worker.away.pop(event.back, None)
     elif fact.level is Level.ERROR and event is not events.task_died:  # those that died are counted

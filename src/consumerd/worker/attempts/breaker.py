@@ -7,7 +7,9 @@ connection error; or, where all have died, by the first task that is done.
 
 from __future__ import annotations
 
+import math
 import random
+import re
 from functools import partial
 
 from consumerd import events
@@ -25,9 +27,19 @@ class Outage:
     """
 
     def __init__(
-        self, context: WorkerContext, away: Event[...], back: Event[...], *, first_s: float, longest_s: float
+        self,
+        context: WorkerContext,
+        away: Event[...],
+        back: Event[...],
+        *,
+        first_s: float,
+        longest_s: float,
+        another_reason_s: float = math.inf,
     ) -> None:
-        """away, back: report its begin and its end. first_s, longest_s: the pauses between two questions."""
+        """away, back: report its begin and its end. first_s, longest_s: the pauses between two questions.
+
+        another_reason_s: not sooner it is reported again, when the reason is another one; each time twice as long.
+        """
         self._emit = context.emit
         self._clock = context.clock
         self._away = away
@@ -38,6 +50,8 @@ class Outage:
         self._since = 0.0
         self._pause_s = first_s
         self._until = 0.0
+        self._another_reason_s = self._tell_pause_s = another_reason_s
+        self._told, self._tell_at = "", 0.0
 
     @property
     def lasts_s(self) -> float:
@@ -54,10 +68,19 @@ class Outage:
         now = self._clock.monotonic()
         if not self.is_on:
             self.is_on, self._since, self._pause_s = True, now, self._first_s
-            self._emit(self._away(error=str(error), **fields))
+            self._tell_pause_s = self._another_reason_s
+            self._tell(str(error), now, fields)
+        elif now >= self._tell_at and _without_numbers(str(error)) != _without_numbers(self._told):
+            self._tell_pause_s *= 2
+            self._tell(str(error), now, fields)
         if not is_asked_at_once:
             self._until = now + self._pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - workers do not ask in step
             self._pause_s = min(self._pause_s * 2, self._longest_s)
+
+    def _tell(self, error: str, now: float, fields: dict[str, str]) -> None:
+        """Report why it is away: the reason may be another one after a while, as when a server is back as a replica."""
+        self._told, self._tell_at = error, now + self._tell_pause_s
+        self._emit(self._away(error=error, **fields))
 
     def end(self, **fields: str) -> None:
         """It answered. Nothing where it is not away."""
@@ -66,6 +89,13 @@ class Outage:
             self.is_on = False
             self._emit(self._back(away_s=away_s, **fields))
 
+
+def _without_numbers(error: str) -> str:
+    """Ports, times and ids make no other reason."""
+    return _NUMBERS.sub("", error)
+
+
+_NUMBERS = re.compile(r"[0-9.]+")
 
 ATTEMPTS_THAT_OPEN = 20
 TASKS_THAT_OPEN = 3

@@ -16,6 +16,8 @@ from consumerd.worker.tasks.settling import Settling
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
+ANOTHER_REASON_S = 5.0
+"""A server that does not answer may be back as a replica, which takes no writes: that is told."""
 
 _SHOWN = (
     *(BoardFlag.STORE_AWAY, BoardFlag.UNSTORABLE, BoardFlag.SOURCE_AWAY),
@@ -37,7 +39,12 @@ class Gate:
         self._settling = settling
         self._breaker = breaker
         self._outage = Outage(
-            context, events.source_away, events.source_back, first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S
+            context,
+            events.source_away,
+            events.source_back,
+            first_s=FIRST_PAUSE_S,
+            longest_s=LONGEST_PAUSE_S,
+            another_reason_s=ANOTHER_REASON_S,
         )
 
     def ask(self) -> tuple[Hold, int]:

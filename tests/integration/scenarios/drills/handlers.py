@@ -120,7 +120,7 @@ def _deploy_back(world: World, finding: Finding) -> str:
 
 
 def _limited(world: World) -> None:
-    world.more.setdefault("limits", {})[TENANT] = {"by": TENANT, "per_second": 1000}
+    world.more.setdefault("limits", {})[TENANT] = {"by": TENANT, "per_second": 50}
     world.add("limited", "Calling", concurrency=4, limits=[TENANT], max_unsettled=60)
 
 
@@ -132,7 +132,7 @@ def _narrow(world: World) -> None:
 
 
 def _widen(world: World, finding: Finding) -> str:
-    world.more["limits"][TENANT]["per_second"] = 1000
+    world.more["limits"][TENANT]["per_second"] = 50
     world.write()
     return world.step(finding, "consumerd reload")
 
@@ -146,6 +146,7 @@ def _continue(world: World, finding: Finding) -> str:
 
 
 DRILLS = (
+    Drill("limit starving a tenant", "limited", "limit_starves", _limited, _narrow, _widen),
     Drill("stuck handler", "stuck", "task_stuck", partial(_with, "stuck", "Hanging"), partial(_mark, "stuck"), _cancel),
     Drill(
         "poison task",
@@ -181,7 +182,6 @@ DRILLS = (
         partial(_mark, "storm"),
         partial(_restart_mended, "storm"),
     ),
-    Drill("limit starving a tenant", "limited", "limit_starves", _limited, _narrow, _widen),
     Drill(
         "memory leak",
         "leak",

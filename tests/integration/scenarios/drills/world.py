@@ -19,7 +19,7 @@ from integration.scenarios.small_masters import wait_for
 from servers.waiting import wait_until
 
 CONSUMERS = "integration.scenarios.drills.consumers"
-FOUND_S, ENDED_S = 120.0, 90.0
+FOUND_S, ENDED_S = 180.0, 90.0
 
 Finding = dict[str, Any]
 Entry = dict[str, Any]
