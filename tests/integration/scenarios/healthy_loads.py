@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from consumerd import BaseConsumer, KafkaBaseConsumer, ScheduleBaseConsumer, SQLBaseConsumer, TableBaseConsumer
@@ -34,8 +34,8 @@ class Logins(KafkaBaseConsumer):
 class Profiles(TableBaseConsumer):
     """The newest of each user stands for those before it."""
 
-    def handle_task(self, offset: int, record: Record) -> None:
-        time.sleep(random.uniform(0.001, 0.02))
+    def handle_batch(self, tasks: Sequence[Any]) -> None:
+        time.sleep(random.uniform(0.001, 0.05))
         if random.random() < FAILS:
             raise PartnerError("the partner was busy")
 
