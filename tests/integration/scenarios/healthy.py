@@ -74,7 +74,7 @@ class Healthy:
         ordered = {"concurrency": 8, "ordered": "key"}
         add = self.world.add
         add("kafka", "Logins", module=MODULE, **broker, **ordered, workers={"min": 1, "max": 3})
-        coalesced = {"concurrency": 4, "batch_size": 20, "coalesce": {"by": "user"}}
+        coalesced = {"batch_size": 20, "coalesce": {"by": "user"}}
         add("table", "Profiles", module=MODULE, database=self._table, workers=2, **coalesced)
         add("query", "Asked", module=MODULE, workers=2, concurrency=4, max_tasks=5000)
         add("schedule", "Timely", module=MODULE, every=5)
