@@ -56,7 +56,7 @@ def command(target: str | None, state_dir: StateDirectory, as_json: bool, apart_
 
 
 def found_at(state_dir: StateDirectory, target: str | None, apart_s: float = LOOKS_APART_S) -> list[Finding]:
-    """What is wrong with the master of this directory; no answer of it is a finding, too. It takes `apart_s` seconds."""
+    """What is wrong with the master of this directory; no answer of it is a finding, too. Takes `apart_s` seconds."""
     try:
         before, _ = _look(state_dir)
         names = [pool.name for pool in before.status.pools]
