@@ -116,7 +116,8 @@ def _alter_postgres(world: World, name: str, change: str) -> None:
     """For all sessions of a database, those that come and those that are there."""
     url = make_url(world.entries[name]["configs"]["database"])
     ending = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
-    execute(url, f"ALTER DATABASE {url.database} {change}", f"{ending} AND pid <> pg_backend_pid()")
+    writable = "SET default_transaction_read_only = off"  # this session too may be told that it is not
+    execute(url, writable, f"ALTER DATABASE {url.database} {change}", f"{ending} AND pid <> pg_backend_pid()")
 
 
 def _write_no_more(world: World) -> None:
