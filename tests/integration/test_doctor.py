@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from sqlalchemy import create_engine, text
 
 from consumerd.sources.table.schema import create_table, enqueue
 from integration.scenarios.running import READY_S, Running, environment, running
-from integration.scenarios.small_masters import entry, wait_for, wait_running, write_config
+from integration.scenarios.small_masters import entry, wait_running, write_config
 from servers.waiting import wait_until
 
 LONG_S = 90.0
@@ -57,25 +56,6 @@ def test_code_that_does_not_run_is_named(name: str, finding: str, state_dir: Pat
     config = write_config(tmp_path, entry("Counting"), entry(name, workers=2, mended=str(tmp_path / "mended")))
     with running_on(config, state_dir, tmp_path) as master:
         assert wait_found(master, finding)["consumer"] == f"small/{name.lower()}"
-
-
-@pytest.mark.timeout(200)
-def test_a_handler_that_hangs_and_a_frozen_worker_are_told_apart(state_dir: Path, tmp_path: Path) -> None:
-    config = write_config(tmp_path, entry("Hanging"), entry("Counting", workers=1))
-    with running_on(config, state_dir, tmp_path) as master:
-        stuck = wait_found(master, "task_stuck")
-        assert stuck["consumer"] == "small/hanging"
-        assert any("consumerd cancel" in step["command"] for step in stuck["steps"])
-        status = wait_for(master, lambda found: True, "its status")
-        pid = next(pool for pool in status["pools"] if pool["name"] == "small/counting")["workers"][0]["pid"]
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            both = {"task_stuck", "worker_frozen"}
-            wait_until(
-                lambda: {each["name"] for each in found(master)} >= both, LONG_S, lambda: f"both of {found(master)}"
-            )
-        finally:
-            os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.timeout(200)
