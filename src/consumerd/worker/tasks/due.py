@@ -212,6 +212,7 @@ class DueTasks:
         self.say_unheard()
         if self._store.has_nothing(consumer):
             self._old_claims = None
+            self._settling.note_answer()
             return ()
         self._suspects.load()
         self._release_old_claims()
