@@ -1,4 +1,4 @@
-"""What it costs the loop that it is watched: metrics, and traces. By turns within one process (`turns.py`)."""
+"""What it costs the loop that it is watched: metrics, the flight recorder, traces. By turns within one process."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from benchmarks.brokers import TESTS, kafka
 from benchmarks.figures import Figure, spread
 from benchmarks.kafka.loop import PARTITIONS, produce
 
-RECORDS, BUSY_RECORDS, IN_MEMORY = 2_000_000, 400_000, 12_000_000
+RECORDS, IN_MEMORY = 2_000_000, 12_000_000
 ROUNDS, FEW_ROUNDS = 7, 3
 UNRECORDED = [("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00")]
 
 # What, in words, records, handler, topic or tasks in memory, rounds, bar. Traces need stretches of a second.
 OF_WHAT = (
     ("metrics", "Kafka loop, trivial handler, metrics on", RECORDS, "nothing", "logins", ROUNDS, 0.97),
-    ("metrics", "Kafka loop, handler of 20 µs, metrics on", BUSY_RECORDS, "20us", "logins", FEW_ROUNDS, 0.97),
+    ("recorder", "Kafka loop, trivial handler, flight recorder on", RECORDS, "nothing", "logins", ROUNDS, None),
     ("traces", "loop in memory, trivial handler, traces at 1 %", IN_MEMORY, "nothing", None, FEW_ROUNDS, 0.95),
     ("traces", "Kafka loop, handler of 20 µs, traces at 1 %", RECORDS // 2, "20us", "logins", FEW_ROUNDS, 0.95),
     ("traces-unbounded", "the same, any number a second", RECORDS // 2, "20us", "logins", 1, None),

@@ -14,11 +14,14 @@ import statistics
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from benchmarks.handlers import HANDLERS, consume
 from benchmarks.kafka.run import HEAD_START_S, READ_AHEAD
+from consumerd.wire.board_writer import BoardWriter
+from consumerd.worker.tasks.handling import BatchHandling
+from consumerd.worker.tasks.time_behind import TimeBehind
 
 WARM_UP = 4
 """So many stretches come before those that count."""
@@ -37,23 +40,29 @@ class Switch(Protocol):
         """Have it there, or not. What is left over of the stretch that ends is done first."""
 
 
-class Metrics:
-    """All that a worker counts and times for metrics and for the flight recorder."""
+class Methods:
+    """What some methods do: where it is not there, they do nothing."""
 
     configs: dict[str, Any] = {}  # noqa: RUF012 - it is empty
-    stretches = 40
+    stretches = 64
 
-    def __init__(self) -> None:
-        from consumerd.wire.board_writer import BoardWriter
-        from consumerd.worker.tasks.time_behind import TimeBehind
-
-        names = ("note_calls", "note_behind", "note_ended", "note_outcome", "note_batch")
-        self._methods = [(BoardWriter, name, getattr(BoardWriter, name)) for name in names]
-        self._methods += [(TimeBehind, name, getattr(TimeBehind, name)) for name in ("begin", "end")]
+    def __init__(self, names: Mapping[type, Sequence[str]]) -> None:
+        self._methods = [(owner, name, getattr(owner, name)) for owner, of_it in names.items() for name in of_it]
 
     def turn(self, consumer: Any, *, is_on: bool) -> None:
         for owner, name, method in self._methods:
             setattr(owner, name, method if is_on else lambda *_, **__: None)
+
+
+def metrics() -> Switch:
+    """All that a worker counts and times for metrics, beyond how many tasks it has done."""
+    names = ("note_calls", "note_behind", "note_outcome", "note_batch")
+    return Methods({BoardWriter: names, TimeBehind: ("begin", "end")})
+
+
+def recorder() -> Switch:
+    """The flight recorder."""
+    return Methods({BatchHandling: ("_record",)})
 
 
 class Traces:
@@ -81,7 +90,8 @@ class Traces:
 
 
 SWITCHES: dict[str, Callable[[], Switch]] = {
-    "metrics": Metrics,
+    "metrics": metrics,
+    "recorder": recorder,
     "traces": Traces,
     "traces-unbounded": lambda: Traces(most_per_second=100_000.0),
     "headers": lambda: Traces(40, sample=1e-9, follow_parent=True),
