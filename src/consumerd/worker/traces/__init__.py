@@ -11,9 +11,12 @@ def require() -> None:
     MissingExtraError where it is not there; UsageError where the environment says what cannot be.
     """
     try:
+        from opentelemetry import propagate  # noqa: F401 - it is there from here on, as all the others
+
         from consumerd.worker.traces import exporting
     except ModuleNotFoundError as error:
         is_ours = (error.name or "").startswith("consumerd")
         raise (error if is_ours else MissingExtraError("The key traces", "otel")) from error
     exporting.otlp_exporter().shutdown()  # it imports its client only now
+    exporting.resource_of("", None)  # it looks for what is installed
     exporting.span_limits()

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.environment_variables import OTEL_SPAN_LINK_COUNT_LIMIT
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
@@ -29,6 +30,7 @@ TOLD_EVERY_S = 600.0
 CLOSES_WITHIN_S = 2.0
 """A stop waits so long, at most, for the last spans to be taken."""
 
+UNNAMED = "unknown_service"
 TOO_MANY = "more came than could be sent"
 ADVICE = "look whether a collector answers at OTEL_EXPORTER_OTLP_ENDPOINT; tasks go on meanwhile"
 
@@ -36,6 +38,14 @@ ADVICE = "look whether a collector answers at OTEL_EXPORTER_OTLP_ENDPOINT; tasks
 def otlp_exporter() -> SpanExporter:
     """As the environment says; what makes no sense there, the library passes over."""
     return OTLPSpanExporter()
+
+
+def resource_of(consumer: str, member: str | None) -> Resource:
+    """What sends spans, as the environment says; with the consumer's name for the service's, where that names none."""
+    found = Resource.create({} if member is None else {"service.instance.id": member})
+    if str(found.attributes.get(SERVICE_NAME, UNNAMED)).startswith(UNNAMED):
+        found = found.merge(Resource({SERVICE_NAME: consumer}))
+    return found
 
 
 def span_limits() -> SpanLimits:

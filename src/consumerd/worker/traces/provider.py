@@ -12,7 +12,6 @@ from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult
 from opentelemetry.trace import Link, SpanKind, TraceState
@@ -23,10 +22,8 @@ from consumerd.config.keys.traces import Traces
 from consumerd.version import __version__
 from consumerd.worker.attempts.tracer import Tracer
 from consumerd.worker.tasks.context import WorkerContext
-from consumerd.worker.traces.exporting import CLOSES_WITHIN_S, Exporting, otlp_exporter, span_limits
+from consumerd.worker.traces.exporting import CLOSES_WITHIN_S, Exporting, otlp_exporter, resource_of, span_limits
 from consumerd.worker.traces.spans import CONSUMER, OtelTracer, Place
-
-UNNAMED = "unknown_service"
 
 
 def tracer_of(context: WorkerContext, kind: str, keys: Traces, *, may_export: bool) -> Tracer | None:
@@ -47,11 +44,9 @@ def tracer_of(context: WorkerContext, kind: str, keys: Traces, *, may_export: bo
 
 
 def own_provider(consumer: str, member: str | None, exporting: Exporting) -> TracerProvider:
-    """Ours: as the variables OTEL_* say, with the consumer's name for the service's where they name none."""
-    found = Resource.create({} if member is None else {"service.instance.id": member})
-    if str(found.attributes.get(SERVICE_NAME, UNNAMED)).startswith(UNNAMED):
-        found = found.merge(Resource({SERVICE_NAME: consumer}))
-    provider = TracerProvider(ParentBased(OfTasks()), found, shutdown_on_exit=False, span_limits=span_limits())
+    """Ours: as the variables OTEL_* say."""
+    resource = resource_of(consumer, member)
+    provider = TracerProvider(ParentBased(OfTasks()), resource, shutdown_on_exit=False, span_limits=span_limits())
     provider.add_span_processor(exporting)
     return provider
 
