@@ -14,7 +14,7 @@ class Traces(BaseModel):
         default=0.01, gt=0, le=1, description="The share of the tasks that are traced, chosen by chance; up to 1."
     )
     most_per_second: float = Field(
-        default=100.0,
+        default=20.0,
         gt=0,
         le=100_000,
         description="A worker that handles many tasks traces a smaller share of them, so that it traces about so many "
