@@ -10,6 +10,7 @@ import pytest
 
 from world.front_end import SPIKE_FROM, SPIKE_UNTIL, TIMES, produce, share
 from world.ledger import Ledger, read
+from world.processes import Stage
 from world.samples import Sample, a_second, peak
 
 
@@ -30,6 +31,17 @@ def test_a_front_end_gives_each_task_once_and_notes_how_many(tmp_path: Path) -> 
     assert given == list(range(1000))
     assert read(tmp_path / "ledger")[-1]["produced"] == 1000
     assert read(tmp_path / "ledger")[-1]["at"] <= time.time()
+
+
+def test_the_world_takes_nothing_of_the_daemons_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOP_BROKERS", "localhost:9092")
+    monkeypatch.setenv("GOP_DATABASE", "mysql://production")
+    environment = Stage(tmp_path, GOP_DATABASE="sqlite:///gop.sqlite").environment
+    assert {name: value for name, value in environment.items() if name.startswith("GOP_")} == {
+        "GOP_DATABASE": "sqlite:///gop.sqlite"
+    }
 
 
 def test_a_line_that_is_being_written_is_not_read(tmp_path: Path) -> None:

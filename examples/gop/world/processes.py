@@ -21,12 +21,17 @@ LOOK_EVERY_S = 0.1
 
 
 class Stage:
-    """Where they run. environment: of all that is started from then on."""
+    """Where they run. environment: of all that is started from then on.
+
+    What the daemons' own variables are in the environment of whoever starts it counts for nothing: that is another
+    broker, and another database.
+    """
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder, self.log = folder, folder / "log"
         path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
-        self.environment = {**os.environ, "PYTHONPATH": path, **environment}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("GOP_")}
+        self.environment = {**inherited, "PYTHONPATH": path, **environment}
         self.notes: list[tuple[float, str]] = []
 
     def start(self, module: str, *arguments: str, is_read: bool = False) -> subprocess.Popen[str]:
