@@ -20,7 +20,7 @@ from consumerd.testing.clock import ManualClock
 from consumerd.verbs.parked.methods import unrun
 from consumerd.wire.board import ANSWERED, FLAGS, BoardFlag
 from consumerd.wire.board_writer import BoardWriter
-from consumerd.wire.messages import Lag, Reported
+from consumerd.wire.messages import Lag, Loaded, Reported
 from consumerd.wire.method import read_answer
 from consumerd.wire.problems import ProblemKind
 from consumerd.wire.recent import KEPT
@@ -77,6 +77,17 @@ def test_failures_in_a_row_are_a_problem_though_a_success_came_a_moment_before_a
     clock.advance(2.0)
     succeeding.note_done(1)
     assert not any("attempts have all failed" in problem for problem in problems(stage))
+
+
+def test_failures_in_a_row_of_rows_are_not_sought_among_what_is_parked(stage: Stage) -> None:
+    stage.up()
+    failing = BoardWriter(stage.board(0).words, ManualClock())
+    for _ in range(KEPT):
+        failing.note_failed()
+    assert problems(stage) == [f"g/a: its last {KEPT} attempts have all failed: see consumerd parked list"]
+    stage.pool.note_loaded(1, Loaded("table", {"durable_defer": True}))
+    (problem,) = problems(stage)
+    assert "see consumerd events; what is to be tried again waits in its row" in problem
 
 
 def test_a_worker_whose_source_never_answers_is_a_problem_in_time_and_one_that_waits_for_tasks_is_none(

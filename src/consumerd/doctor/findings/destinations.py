@@ -26,7 +26,7 @@ def _down(pool: Pool, evidence: list[str]) -> Finding:
         evidence,
         [
             Step(f"consumerd destinations {pool.name}", "see which, since when, and how many tasks wait"),
-            Step("", "bring it back: a probe finds out within a minute, and the tasks follow at a rate that grows"),
+            Step("", "bring it back: a probe finds out within some seconds, and the tasks follow at a rate that grows"),
         ],
         "Do not retry parked tasks yet, and do not close it by hand: what needs it would fail again.",
     )

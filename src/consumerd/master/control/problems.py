@@ -95,8 +95,9 @@ def _of_workers(pool: Pool, up: int, now: float) -> Iterator[PoolProblem]:
     """Workers that die, wait, fail or hang; shards of which nothing comes; too few workers."""
     yield from islice(_unproven(pool, now), 1)
     if failures := pool.tally.failures_in_a_row(pool.workers.values()):
-        sentence = f"its last {failures} attempts have all failed: see consumerd parked list"
-        yield PoolProblem(ProblemKind.FAILURES_IN_A_ROW, sentence)
+        yield PoolProblem(
+            ProblemKind.FAILURES_IN_A_ROW, f"its last {failures} attempts have all failed: {_where(pool)}"
+        )
     yield from _stalled(pool, now)
     if pool.stalled_shards:
         shards = ", ".join(map(str, sorted(pool.stalled_shards)))
@@ -107,6 +108,13 @@ def _of_workers(pool: Pool, up: int, now: float) -> Iterator[PoolProblem]:
     if up < pool.wanted.workers:
         sentence = f"{up} of {pool.wanted.workers} workers are up{_slow_start(pool, now)}"
         yield PoolProblem(ProblemKind.TOO_FEW_UP, sentence)
+
+
+def _where(pool: Pool) -> str:
+    """Where people find the tasks that have failed."""
+    if pool.traits.get("durable_defer"):
+        return "see consumerd events; what is to be tried again waits in its row, what is dead in consumerd parked list"
+    return "see consumerd parked list"
 
 
 def _unproven(pool: Pool, now: float) -> Iterator[PoolProblem]:
