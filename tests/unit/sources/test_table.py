@@ -457,6 +457,16 @@ def test_a_parked_retry_that_succeeds_marks_the_row_before_the_store_forgets_the
     run.source.close(0.0)
 
 
+@pytest.mark.parametrize("columns", [None, ["id", "address"]])
+def test_only_a_table_of_consumerds_own_is_offered_to_be_made(
+    bench: TableBench, state_dir: Path, columns: list[str] | None
+) -> None:
+    for options in ({"table": "missing"}, {"database": str(state_dir / "missing.sqlite")}):
+        with pytest.raises(SourceRefusedError) as refused:
+            KIND.probe({**bench.keys(**options), **({} if columns is None else {"columns": columns})})
+        assert ("--create" in str(refused.value)) == (columns is None)
+
+
 def test_rows_that_can_never_be_claimed_are_counted_with_why(bench: TableBench) -> None:
     bench.enqueue(*range(9))
     spoilt = {

@@ -52,9 +52,9 @@ def probe(options: TableOptions) -> tuple[ShardLag, ...]:
     """The lag of the table. SourceRefusedError where it cannot be read, or is not such a table."""
     opening = Opening(options)
     if not options.is_server and not options.path.exists():
-        raise SourceRefusedError(
-            f"there is no {opening.place}: make it (consumerd table CONFIG TARGET --create), or correct `database`"
-        )
+        is_ours = options.columns is None and not options.is_beside
+        make = "make it (consumerd table CONFIG TARGET --create)" if is_ours else "make it, with its table"
+        raise SourceRefusedError(f"there is no {opening.place}: {make}, or correct `database`")
     try:
         with connected(options) as connection:
             shape = find_shape(connection, options, opening.place)

@@ -101,7 +101,8 @@ def find_shape(connection: Connection, options: TableOptions, place: str) -> Sha
 def find_content(connection: Connection, options: TableOptions, place: str) -> FoundTable:
     """The users' table. SourceRefusedError where it is not there, or its claims cannot even stand beside it."""
     if not options.is_beside:
-        return FoundTable(connection, options, options.table, place, f"make it with {_COMMAND} --create")
+        remedy = f"make it with {_COMMAND} --create" if options.columns is None else "create it, or correct `table`"
+        return FoundTable(connection, options, options.table, place, remedy)
     table = FoundTable(connection, options, options.table, place, "create it, or correct `table`")
     table.need((*options.id_column, *options.content_columns), "name others (id_column, payload_column, columns)")
     if misfits := list(misfits_of_key(table.types, options)):
