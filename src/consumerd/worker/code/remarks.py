@@ -24,6 +24,7 @@ def remarks_on(consumer_class: type, kind: SourceKind, common: CommonKeys, passe
         *_on_concurrency(common),
         *_on_order(kind, common),
         *_on_back_off(consumer_class, common),
+        *_on_expiry(common),
         *_on_worker_count(consumer_class, common),
         *(f"configs.{key} is no key of consumerd or of its source: it is passed on to the class" for key in passed_on),
     )
@@ -94,6 +95,15 @@ def _on_back_off(consumer_class: type, common: CommonKeys) -> Iterator[str]:
         yield (
             f"it has a back-off of its own ({', '.join(own)}): consumerd defers failed tasks by it, and a delay that "
             "its own code adds comes on top"
+        )
+
+
+def _on_expiry(common: CommonKeys) -> Iterator[str]:
+    back_off, expire = common.back_off_time, common.expire_time
+    if back_off is not None and expire is not None and expire < back_off:
+        yield (
+            f"its expire_time, {expire:g} s, is over before its back_off_time, {back_off:g} s: hardly any task that "
+            "fails is tried again later; make it longer"
         )
 
 

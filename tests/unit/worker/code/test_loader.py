@@ -494,6 +494,13 @@ def test_a_bound_on_the_unsettled_below_the_concurrency_is_remarked(directory: P
         assert remarks == [(f"its max_unsettled, 8, {why}",), ()]
 
 
+def test_an_expiry_before_the_first_deferred_retry_is_remarked(directory: Path) -> None:
+    [remark] = loaded(directory, "Login", **KAFKA, back_off_time=60, expire_time=30).remarks
+    assert remark.startswith("its expire_time, 30 s, is over before its back_off_time, 60 s")
+    assert loaded(directory, "Login", **KAFKA, back_off_time=60, expire_time=61).remarks == ()
+    assert loaded(directory, "Login", **KAFKA, expire_time=30).remarks == ()
+
+
 def test_options_are_checked_by_the_source_all_at_once(directory: Path) -> None:
     found = mistakes(directory, "Login", topic_nam="t", brokers=3, session_timeout=0, url="${UNSET}")
     assert [line.split(": ")[1] for line in found] == [
