@@ -55,6 +55,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scale", type=float, default=1.0, help="of all counts")
     parser.add_argument("--seconds", type=float, default=8.0, help="for so long tasks are produced")
+    parser.add_argument("--keep", action="store_true", help="the folder, to be looked at afterwards")
     parser.add_argument("--patience", type=float, default=90.0, help="the longest wait")
     arguments = parser.parse_args()
     counts = {"accounts": 200, "logins": 5000, "changes": 1500, "payments": 300, "orders": 3000}
@@ -65,7 +66,10 @@ def main() -> int:
     if not all(line.is_even for line in lines):
         print(f"not even: see {folder}")
         return 1
-    shutil.rmtree(folder)
+    if arguments.keep:
+        print(f"kept: {folder}")
+    else:
+        shutil.rmtree(folder)
     return 0
 
 

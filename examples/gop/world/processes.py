@@ -104,7 +104,8 @@ class Consumerd(Service):
         self._socket = self._state / "control.sock"
 
     def start(self) -> None:
-        print(f"to look at it: consumerd status --state-dir {self._state}", flush=True)
+        command = Path(sys.executable).with_name("consumerd")
+        print(f"to look at it: {command} status --state-dir {self._state}", flush=True)
         self.master = self._stage.start("consumerd", "run", str(self._config), "--state-dir", str(self._state))
 
     def kill_master(self) -> None:
