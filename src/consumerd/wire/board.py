@@ -6,9 +6,8 @@ asking. It holds aligned 64-bit words; each has one writer and is read and writt
 word  0 magic and version · 1 generation · 2 state · 3 the loop's last turn (monotonic ns)
       4 handled · 5 failed · 6 parked · 7 given up: tasks parked, not run, because they kill workers; among those in 6
       8 unsettled · 9 flags: see `BoardFlag` · 13 coalesced: tasks that were finished with another; among those in 4
-      10 what keeps the next task from starting: see `Hold`
-      11 whether the source has answered since it was opened: 1, or 0
-      12 how many lanes the worker has · 14 how many of them it uses by now, at most
+      10 what keeps the next task from starting: see `Hold` · 12 how many lanes the worker has
+      11 whether the source has answered since it was opened: 1, or 0 · 14 how many lanes it uses by now, at most
       15 whether a handler's own transaction has settled a task: 1, or 0
       16 the first *lane*. A lane is the place of a task that runs, and has eight words:
          +0 busy since (monotonic ns; 0: not busy) · +1 attempt since (monotonic ns; 0: in the fast loop, which does not
@@ -54,14 +53,12 @@ MAGIC_WORD, GENERATION, STATE, TURNED_NS, HANDLED, FAILED, PARKED, GIVEN_UP, UNS
 HOLD, ANSWERED, LANES, COALESCED, WIDTH, COMMITTED = 10, 11, 12, 13, 14, 15
 
 LANES_AT, LANE_WORDS = 16, 8
-BUSY_SINCE_NS, ATTEMPT_SINCE_NS, SHARD, CURSOR, CRASHES = range(5)
-"""Words of a lane."""
+BUSY_SINCE_NS, ATTEMPT_SINCE_NS, SHARD, CURSOR, CRASHES = range(5)  # words of a lane
 WORDS = LANES_AT + LANE_WORDS
 """What a reader takes of the board of a worker with one lane."""
 
 FURTHER_LANES_AT = FURTHER_LANES_AT_BYTE // 8
-LANE_IDS_AT_BYTE = FURTHER_LANES_AT_BYTE + 8 * LANE_WORDS * MOST_LANES
-LANE_ID_BYTES = 256
+LANE_IDS_AT_BYTE, LANE_ID_BYTES = FURTHER_LANES_AT_BYTE + 8 * LANE_WORDS * MOST_LANES, 256
 RECORDER_AT_BYTE, RECORDER_BYTES = LANE_IDS_AT_BYTE + LANE_ID_BYTES * MOST_LANES, 4096
 OWN_AT_BYTE = RECORDER_AT_BYTE + RECORDER_BYTES
 STACKS_AT_BYTE = OWN_AT_BYTE + 524_288
@@ -147,8 +144,7 @@ class Reading:
     width: how many tasks may run at once by now, of as many as there are lanes.
     given_up: how many of the parked tasks were never run, because they kill workers.
     coalesced: how many of the handled ones were finished with another.
-    has_answered: whether the source has answered since it was opened.
-    has_committed: whether a handler's own transaction has settled a task.
+    has_answered, has_committed: the source has answered since it was opened; a transaction has settled a task.
     """
 
     generation: int

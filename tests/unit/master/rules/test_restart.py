@@ -23,8 +23,9 @@ from consumerd.wire.board import Reading, WorkerState
 LARGEST = 0.999999
 
 
-def reading(*, handled: int, parked: int = 0, unsettled: int = 0) -> Reading:
-    return Reading(1, WorkerState.RUNNING, handled=handled, parked=parked, unsettled=unsettled)
+def reading(*, handled: int, parked: int = 0, unsettled: int = 0, has_committed: bool = False) -> Reading:
+    found = Reading(1, WorkerState.RUNNING, handled=handled, parked=parked, unsettled=unsettled)
+    return replace(found, has_committed=has_committed)
 
 
 @given(st.floats(0, LARGEST))
