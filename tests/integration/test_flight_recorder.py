@@ -56,7 +56,7 @@ def test_a_worker_that_is_killed_in_the_middle_leaves_what_it_did_last(place: Pl
     newest = death["recent"]["ended"][0]
     handed_back = sum(each["tasks"] for each in death["recent"]["ended"])
     assert newest["id"] == f"tasks:{handed_back}"
-    assert handed_back < HELD if name == "OfTable" else handed_back == HELD - 1
+    assert handed_back < HELD if name == "OfTable" else handed_back in range(1, HELD)
     (told,) = place.events("death_recorded")
     assert (told["ran"], newest["id"] in told["before"]) == (held, True)
     assert pool(master, name.lower())["workers"][0]["last_end"]["recent"] is None

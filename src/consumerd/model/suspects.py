@@ -57,6 +57,16 @@ def id_at(identities: bytes, offset: int) -> TaskId | None:
     return None
 
 
+def last_id(identities: bytes, offset: int) -> TaskId | None:
+    """The same as `id_at`, quickly where the offset is that of the last of many."""
+    end = identities.find(b'"', 2)
+    if identities.startswith(b'["') and b"\\" not in identities[:end] and identities.count(b'"') == 2:
+        last = identities[identities.rfind(b",") + 1 : -1]
+        if last.isdigit() and identities.count(b",", end) == offset + 1:
+            return TaskId(f"{identities[2:end].decode(errors='surrogatepass')}{int(last)}")
+    return id_at(identities, offset)
+
+
 def has_one_of(identities: bytes, first: int, last: int, wanted: Collection[TaskId]) -> bool:
     """Whether one of the wanted tasks is, or may be, among these, whose offsets begin and end so."""
     match json.loads(identities or b"null"):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from consumerd.clock import SYSTEM_CLOCK, Clock
 from consumerd.model.outcome import Outcome
-from consumerd.model.suspects import id_at, shown
+from consumerd.model.suspects import last_id, shown
 from consumerd.model.task import Task, TaskId
 from consumerd.wire import board, recent
 from consumerd.wire.board import NONE, Hold, WorkerState
@@ -114,6 +114,7 @@ class BoardWriter:
         """The loop takes a turn. has_answered: as `answered` has it."""
         self._words[board.TURNED_NS] = self._now_ns()
         self._words[board.ANSWERED] = has_answered
+        self._recorder.rest()
 
     def answered(self, has_answered: bool) -> None:
         """Whether the source has answered since it was opened."""
@@ -206,13 +207,13 @@ class BoardWriter:
         Counter.BATCHES.add(self._words)
         Counter.BATCHED.add(self._words, tasks)
 
-    def note_ended(self, *ended: Ended) -> None:
+    def note_ended(self, ended: Ended) -> None:
         """Keep in mind what has ended last."""
         self._recorder.note(ended)
 
     def identity_of(self, offset: int) -> TaskId | None:
         """Of a task of the batch that `identify` was told of last."""
-        return id_at(self._written, offset)
+        return last_id(self._written, offset)
 
     def note_given_up(self) -> None:
         """One is not run any more, because it kills workers."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import json
 
-from consumerd.model.suspects import has_one_of, id_at
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumerd.model.suspects import has_one_of, id_at, last_id
 from consumerd.model.task import TaskId
 from consumerd.sources.identities import by_offset, in_order, one_by_one
 
@@ -42,3 +46,10 @@ def test_an_offset_outside_of_a_list_has_no_task() -> None:
 @pytest.mark.parametrize("nonsense", [b'{"0": 7}', b'{"0": null}', b"[" * 100_000, b"\xff", b"7", b"[1, 2]"])
 def test_identities_that_a_crash_has_written_over_name_no_task(nonsense: bytes) -> None:
     assert id_at(nonsense, 0) is None
+
+
+@given(st.text(), st.lists(st.integers() | st.text(), min_size=1, max_size=20))
+def test_the_last_of_many_is_found_without_reading_them_all(start: str, ends: list[int | str]) -> None:
+    identities = json.dumps([start, *ends], ensure_ascii=False).replace(", ", ",").encode(errors="surrogatepass")
+    for offset in range(len(ends) + 1):
+        assert last_id(identities, offset) == id_at(identities, offset)

@@ -9,7 +9,6 @@ told from the others, as torn.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 from typing import NamedTuple
 from zlib import crc32
 
@@ -26,6 +25,7 @@ QUICK_S = 0.001
 LONGEST_S = 1.0
 """Tasks that take less, and are done one after the other within so long, have one entry together."""
 
+WRITE_EVERY_S = 0.001
 _MOST = 2**64 - 1
 _TAIL_BYTES = 40
 
@@ -75,43 +75,51 @@ class Recording(NamedTuple):
 
 
 class Recorder:
-    """Writes the entries of one board."""
+    """Writes the entries of one board. Of quick tasks it writes once a millisecond, and what is left in `rest`."""
 
     def __init__(self, words: memoryview) -> None:
         self._words = words
         self._number = 0
         self._newest: Ended | None = None
-        self._since = 0.0
+        self._is_quick = self._is_written = True
+        self._since = self._written_at = 0.0
+        self._first = self._tasks = 0
+        self._seconds = 0.0
 
-    def note(self, ended: Iterable[Ended]) -> None:
-        """Write these, the first one first; what is quick joins the entry before it, any other is over the oldest."""
-        newest = self._newest
-        for each in ended:
-            if newest is not None and _are_one(newest, each) and 0 <= each.at - self._since < LONGEST_S:
-                newest = _joined(newest, each)
-                continue
-            if newest is not None and newest is not self._newest:
-                self._write(newest)
-            newest, self._since = each, each.at
-            self._number += 1
-        if newest is not None and newest is not self._newest:
-            self._write(newest)
-        self._newest = newest
+    def note(self, ended: Ended) -> None:
+        """What is quick joins the entry before it, where that is of the same second; any other is over the oldest."""
+        newest, ran_s, at = self._newest, ended.ran.seconds, ended.at
+        is_quick = ended.outcome is None and ran_s < QUICK_S
+        if newest is None or not (is_quick and self._is_quick and newest.shard == ended.shard):
+            self._begin(ended, is_quick=is_quick)
+        elif not 0 <= at - self._since < LONGEST_S:
+            self._begin(ended, is_quick=True)
+        else:
+            self._newest, self._is_written = ended, False
+            self._tasks += ended.tasks
+            self._seconds += ran_s * ended.tasks
+            if at - self._written_at >= WRITE_EVERY_S:
+                self._write(ended)
 
-    def _write(self, ended: Ended) -> None:
+    def rest(self) -> None:
+        """Nothing is in hand: what is not written yet is."""
+        if not self._is_written and self._newest is not None:
+            self._write(self._newest)
+
+    def _begin(self, ended: Ended, *, is_quick: bool) -> None:
+        self.rest()
+        self._newest, self._is_quick, self._since, self._first = ended, is_quick, ended.at, ended.first
+        self._tasks, self._seconds = ended.tasks, ended.ran.seconds * ended.tasks
+        self._number += 1
+        self._write(ended)
+
+    def _write(self, newest: Ended) -> None:
+        if self._tasks != newest.tasks:
+            ran = Ran(self._seconds / self._tasks, is_about=True)
+            newest = newest._replace(first=self._first, tasks=self._tasks, ran=ran)
         start = RECORDER_AT_BYTE + self._number % ENTRIES * ENTRY_BYTES
-        self._words.cast("B")[start : start + ENTRY_BYTES] = _packed(self._number, ended)
-
-
-def _are_one(before: Ended, now: Ended) -> bool:
-    is_quick = before.ran.seconds < QUICK_S and now.ran.seconds < QUICK_S
-    return is_quick and before.outcome is None and now.outcome is None and before.shard == now.shard
-
-
-def _joined(before: Ended, now: Ended) -> Ended:
-    tasks = before.tasks + now.tasks
-    mean_s = (before.ran.seconds * before.tasks + now.ran.seconds * now.tasks) / tasks
-    return now._replace(first=before.first, tasks=tasks, ran=Ran(mean_s, is_about=True))
+        self._words.cast("B")[start : start + ENTRY_BYTES] = _packed(self._number, newest)
+        self._written_at, self._is_written = newest.at, True
 
 
 def recording_in(words: memoryview) -> Recording:

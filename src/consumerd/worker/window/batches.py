@@ -6,7 +6,7 @@ Runs in workers and the foreground; the loop's thread alone calls it.
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +15,6 @@ from consumerd.model.parked import ParkedTask
 from consumerd.model.runs import runs
 from consumerd.sources.contract import Batch, Revocable
 from consumerd.wire.board import Hold
-from consumerd.wire.figures.recorder import ENTRIES
 from consumerd.worker.attempts.attempt import Conclusion
 from consumerd.worker.tasks.context import WorkerContext
 from consumerd.worker.tasks.handling import Parts
@@ -49,7 +48,7 @@ class Batches:
         self._in_hand: list[BatchInHand] = []
         self._taken = 0
         self._ended: dict[int, int] = {}  # by shard: the number of its last batch that has ended, and had begun
-        self._last_ended: deque[tuple[InHand, Conclusion]] = deque(maxlen=ENTRIES)
+        self._last_ended: list[tuple[InHand, Conclusion]] = []
         self._size_bytes = 0
         self._task_bytes = context.common.payload_limit  # nobody has seen one; then the last batch says it
 
@@ -179,10 +178,16 @@ class Batches:
 
     def _record(self) -> None:
         """Keep in mind what has ended since the last pass, for whoever asks what the worker did last."""
-        if self._last_ended:
-            at = self._clock.wall()
-            self._board.note_ended(*(ended_task(task.task, conclusion, at) for task, conclusion in self._last_ended))
-            self._last_ended.clear()
+        ended, self._last_ended = self._last_ended, []
+        at, alike = self._clock.wall(), 0
+        for number, (task, conclusion) in enumerate(ended, 1):
+            alike += 1
+            if number < len(ended) and _are_alike(task, conclusion, *ended[number]):
+                continue  # one entry for all of them
+            first = ended[number - alike][0]
+            entry = ended_task(task.task, conclusion, at)
+            self._board.note_ended(entry._replace(first=first.task.offset, tasks=alike) if alike > 1 else entry)
+            alike = 0
 
     def _settle_done(self) -> None:
         done, spans = 0, list[Span]()
@@ -215,3 +220,9 @@ def _size_bytes(payloads: Sequence[Any], tasks: Sequence[InHand]) -> int:  # byt
         return sum(map(len, payloads))
     each = zip(payloads, tasks, strict=True)
     return sum(len(payload) if isinstance(payload, bytes) else len(task.task.payload) for payload, task in each)
+
+
+def _are_alike(task: InHand, conclusion: Conclusion, other: InHand, of_other: Conclusion) -> bool:
+    """Whether both are done, of one batch, and took the same time: as those of `handle_batch` did together."""
+    is_done = conclusion.outcome is DONE and of_other.outcome is DONE
+    return is_done and conclusion.ran is of_other.ran and task.came_in is other.came_in

@@ -40,7 +40,7 @@ def as_kept(ended: Ended) -> Ended:
     if task_id is None or len(task_id.encode()) <= ID_BYTES:
         return ended
     board = Board.private()
-    Recorder(board.words).note([ended])
+    Recorder(board.words).note(ended)
     (kept,) = recording_in(board.words).ended
     assert kept.task_id is not None
     head, tail = kept.task_id.split("…", 1) if "…" not in task_id else (task_id[:1], task_id[-1:])
@@ -65,7 +65,8 @@ def test_an_entry_that_was_being_written_is_told_and_the_others_stand(noted: lis
     before, after = Board.private(), Board.private()
     for board, ended in ((before, noted[:-1]), (after, noted)):
         recorder = Recorder(board.words)
-        recorder.note(ended)
+        for each in ended:
+            recorder.note(each)
     at = RECORDER_AT_BYTE + len(noted) % ENTRIES * ENTRY_BYTES
     old, new = (bytes(board.words.cast("B")[at : at + ENTRY_BYTES]) for board in (before, after))
     come = data.draw(st.lists(st.booleans(), min_size=ENTRY_BYTES, max_size=ENTRY_BYTES))
@@ -84,7 +85,7 @@ QUICK = st.builds(
     lambda ended, outcome, at, ran: ended._replace(outcome=outcome, at=at, ran=Ran(ran), shard=3, task_id=None),
     ENDED,
     st.sampled_from([None, None, None, Counter.DEAD]),
-    st.integers(0, 80).map(lambda tenths: tenths / 10),
+    st.integers(0, 80).map(lambda eighths: eighths / 8),
     st.sampled_from([0.0, 0.0005, 0.0005, 0.002]),
 )
 
@@ -93,14 +94,14 @@ QUICK = st.builds(
 def test_quick_tasks_have_one_entry_together_however_they_come(noted: list[Ended], are_last: list[bool]) -> None:
     noted = [each._replace(tasks=1 + each.tasks % 9) for each in sorted(noted, key=lambda each: each.at)]
     board, at_once = Board.private(), Board.private()
-    recorder, came = Recorder(board.words), list[Ended]()
-    for each, is_last in zip(noted, are_last, strict=False):
-        came.append(each)
-        if is_last:
-            recorder.note(came)
-            came = []
-    recorder.note(came)
-    Recorder(at_once.words).note(noted)
+    recorder, steady = Recorder(board.words), Recorder(at_once.words)
+    for each, rests in zip(noted, are_last, strict=False):
+        recorder.note(each)
+        steady.note(each)
+        if rests:
+            recorder.rest()
+    recorder.rest()
+    steady.rest()
     found = recording_in(board.words).ended
     assert found == recording_in(at_once.words).ended
     assert sum(each.tasks for each in found) == sum(each.tasks for each in noted)
