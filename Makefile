@@ -29,7 +29,7 @@ check: test lint types  ## all that CI checks
 test: unit integration  ## run all tests
 
 unit: setup  ## run the unit tests: a minute or so, no server
-	$(PYTEST) tests/unit examples/gop/tests
+	$(PYTEST) -n 2 tests/unit examples/gop/tests
 
 integration: setup servers  ## run the tests with real processes and servers
 	$(PYTEST) -n 2 $(IN_PROCESS)

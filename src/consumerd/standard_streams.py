@@ -41,7 +41,9 @@ class LenientFile(io.FileIO):
                 return memoryview(data).nbytes
             if written is not None:
                 return written
-            select.select((), (self.fileno(),), ())
+            poller = select.poll()  # select() knows no descriptor above 1,023
+            poller.register(self.fileno(), select.POLLOUT)
+            poller.poll()
 
     def _note(self, error: OSError) -> None:
         if self.lost is not None:

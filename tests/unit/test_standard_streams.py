@@ -38,7 +38,7 @@ def test_a_descriptor_that_does_not_block_is_waited_for() -> None:
     os.set_blocking(write_end, False)
     stream, data = io.BufferedWriter(LenientFile(write_end)), b"x" * 1_000_000
     read: list[bytes] = []
-    reader = threading.Thread(target=lambda: read.extend(iter(lambda: os.read(read_end, 65_536), b"")))
+    reader = threading.Thread(target=lambda: read.extend(iter(lambda: os.read(read_end, 65_536), b"")), daemon=True)
     reader.start()
     stream.write(data)
     stream.flush()
