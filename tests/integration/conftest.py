@@ -59,9 +59,11 @@ def postgres() -> Iterator[DatabaseServer]:
     yield from _shared("postgres", DatabaseServer, launch_postgres)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """A browser that all tests share; each has a context of its own."""
+    """A browser that the tests of a module share; each has a context of its own. While it is there, an event loop runs
+    in this thread, in which no other test could run one of its own.
+    """
     with ExitStack() as stack:
         try:
             browser = stack.enter_context(launched())
