@@ -205,6 +205,7 @@ CASES: dict[str, Facts] = {
     "hot_shard": facts(before=ONE_BUSY, handled=102),
     "change_rejected": facts(edition=2, rejected=2, reason="its first worker died"),
     "worker_frozen": facts(workers=[worker(0, stuck="is stopped", stuck_in="stopped", state="stalled")]),
+    "worker_stuck": facts(workers=[worker(0, stuck="has taken no turn", stuck_in="loop", state="stalled")]),
     "task_stuck": facts(workers=[worker(0, stuck="is on offset 3", stuck_in="task", state="stalled")]),
     "task_kills_workers": facts(suspects=1, restarts=2, workers=[worker(0, last_end=last_end())]),
     "crash_loop": facts(workers=[worker(n, state="backing_off", last_end=last_end()) for n in range(2)]),
@@ -255,6 +256,15 @@ def test_each_step_is_a_command_that_can_be_given(name: str) -> None:
 
 
 COMMANDS = {"chronyc", "consumerd", "df", "kafka-consumer-groups.sh", "kill", "ps", "py-spy", "timedatectl"}
+
+
+def test_a_worker_that_runs_no_task_is_not_cancelled_and_of_several_one_is_named() -> None:
+    stuck = worker(2, stuck="waits", stuck_in="loop", state="stalled")
+    (loop,) = findings(facts(workers=[stuck]))
+    assert [step.command for step in loop.steps] == ["consumerd stacks shop/mails#2", "kill -KILL 22"]
+    hangs = {"stuck_in": "task", "running": 3, "at_once": 4, "task": "shop/mails#2:0:88"}
+    (task,) = findings(facts(workers=[msgspec.structs.replace(stuck, **hangs)]))
+    assert task.steps[1].command == "consumerd cancel shop/mails#2:0:88"
 
 
 def test_where_all_is_well_nothing_is_found() -> None:

@@ -36,7 +36,7 @@ def _slow(pool: Pool) -> Finding:
             f"{running} of {lanes} places for tasks are taken, and {pool.waiting_tasks} tasks wait",
         ],
         [
-            Step(f"py-spy dump --pid {longest.pid}", "see what a handler waits for"),
+            Step(f"consumerd stacks {pool.name}#{longest.slot}", "see what a handler waits for"),
             Step(f"consumerd destinations {pool.name}", "see which destinations its tasks name"),
             Step(f"consumerd pause {pool.name}", "take the load off what is slow, if it is overloaded"),
             Step(f"consumerd resume {pool.name}", "once it answers as before"),
