@@ -15,8 +15,7 @@ from consumerd.cli.asked import ask_source
 from consumerd.cli.lines import duration, printable
 from consumerd.cli.options import call_option, config_option, json_option, state_dir_option
 from consumerd.clock import SYSTEM_CLOCK, iso
-from consumerd.errors import ConsumerdError, NotRunningError
-from consumerd.model.parked import NOTHING_PARKED
+from consumerd.errors import NotRunningError
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import Connection, call
 from consumerd.wire.status import status_of
@@ -71,17 +70,11 @@ def _running(state_dir: StateDirectory, name: str, ids: Sequence[str]) -> Plain 
 
 def _parked_with_master(state_dir: StateDirectory, name: str, ids: Sequence[str]) -> Plain | None:
     """What the master's parking store has of the task, as the probe would tell it."""
-    for task_id in ids:
-        try:
-            with Connection(state_dir.control_socket) as master:
-                pages = master.follow("parked.show", {"target": name, "reference": task_id}, timeout_s=STORE_S)
-                task = next(each for page in pages for each in cast("list[Plain]", page))
-        except ConsumerdError as error:
-            if not str(error).startswith(NOTHING_PARKED):
-                raise
-            continue
-        return {"id": task["task_id"], **{key: task[key] for key in _OF_PARKED}}
-    return None
+    with Connection(state_dir.control_socket) as master:
+        pages = master.follow("parked.find", {"target": name, "ids": ids}, timeout_s=STORE_S)
+        found = [each for page in pages for each in cast("list[Plain]", page)]
+    task = next(iter(found), None)
+    return None if task is None else {"id": task["task_id"], **{key: task[key] for key in _OF_PARKED}}
 
 
 def concluded(found: Plain, running: Plain | None, *, now: float) -> Plain:

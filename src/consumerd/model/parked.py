@@ -7,9 +7,6 @@ from enum import StrEnum
 
 from consumerd.model.task import TaskId
 
-NOTHING_PARKED = "nothing is parked under"
-"""How the sentence begins that says so of a handle, or of a task's id."""
-
 
 class ParkedState(StrEnum):
     """waiting: due at `due_at`; dead: until a person decides; suspect: pending in its source, `crashes` counts."""

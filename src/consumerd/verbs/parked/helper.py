@@ -28,7 +28,7 @@ from consumerd.config.shape import Settings
 from consumerd.errors import ConsumerdError, UsageError
 from consumerd.model.failure import refusal
 from consumerd.model.identity import ConsumerName
-from consumerd.model.parked import NOTHING_PARKED, ParkedState, ParkedTask
+from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.parking.opening import open_store, resolve_parking
 from consumerd.parking.people.browsing import SHORTEST_HANDLE, Item, ParkedFilter, is_too_short
 from consumerd.parking.people.deciding import Changed
@@ -43,6 +43,7 @@ from consumerd.verbs.parked.methods import (
     ParkedDiscard,
     ParkedEdit,
     ParkedErrors,
+    ParkedFind,
     ParkedList,
     ParkedMethod,
     ParkedRetry,
@@ -56,7 +57,8 @@ SEND_TIMEOUT_S = 60.0
 
 Page = tuple[Item, ...]
 
-_METHODS = {kind.name: kind for kind in (ParkedList, ParkedErrors, ParkedShow, ParkedRetry, ParkedDiscard, ParkedEdit)}
+_KINDS = (ParkedList, ParkedErrors, ParkedShow, ParkedFind, ParkedRetry, ParkedDiscard, ParkedEdit)
+_METHODS = {kind.name: kind for kind in _KINDS}
 
 
 class MisuseError(UsageError):
@@ -114,8 +116,9 @@ def answer(store: ParkingStore, asked: ParkedMethod, consumers: tuple[str, ...] 
     for page in _pages(store, asked, consumers):
         is_empty = is_empty and not page
         yield page
-    if is_empty and asked.target is not None and consumers and not _matching(asked.target, consumers):
-        raise MisuseError(f"there is no consumer or group {asked.target!r}: there are {', '.join(consumers)}")
+    target = asked.target if isinstance(asked, Narrowed) and is_empty else None
+    if target is not None and consumers and not _matching(target, consumers):
+        raise MisuseError(f"there is no consumer or group {target!r}: there are {', '.join(consumers)}")
 
 
 def _pages(store: ParkingStore, asked: ParkedMethod, consumers: tuple[str, ...] | None) -> Iterator[Page]:
@@ -125,7 +128,10 @@ def _pages(store: ParkingStore, asked: ParkedMethod, consumers: tuple[str, ...] 
         case ParkedErrors():
             yield store.by_error(_chosen(asked), most=MOST_COUNTED)
         case ParkedShow():
-            yield (_show(store, asked),)
+            yield (_whole(_one(store, asked)),)
+        case ParkedFind():
+            found = [task for task_id in asked.ids for task in store.find(task_id, asked.target)]
+            yield tuple(_whole(task) for task in found if task.task_id in asked.ids)
         case ParkedChange():
             yield from _change(store, asked, consumers)
 
@@ -134,10 +140,13 @@ def _matching(target: str, consumers: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in consumers if ConsumerName.parse(name).matches(target))
 
 
-def _show(store: ParkingStore, asked: ParkedShow) -> Item:
+def _one(store: ParkingStore, asked: ParkedShow | ParkedEdit) -> ParkedTask:
     found = store.find(asked.reference, asked.target)
     _check_one(asked.reference, len(found))
-    task = found[0]
+    return found[0]
+
+
+def _whole(task: ParkedTask) -> Item:
     handle = handle_of(key_of(task.consumer, task.task_id))
     headers = [[name, value] for name, value in task.headers]
     return asdict(task) | {"handle": handle, "state": task.state.value, "headers": headers}
@@ -145,9 +154,7 @@ def _show(store: ParkingStore, asked: ParkedShow) -> Item:
 
 def edit(store: ParkingStore, asked: ParkedEdit, log: Path) -> Item:
     """Give a task another record, and keep what it was in the log, a JSON object a line. UsageError, StoreAwayError."""
-    found = store.find(asked.reference, asked.target)
-    _check_one(asked.reference, len(found))
-    task = found[0]
+    task = _one(store, asked)
     item: Item = {"consumer": task.consumer, "handle": handle_of(key_of(task.consumer, task.task_id))}
     if task.state is ParkedState.SUSPECT:
         raise UsageError(f"{asked.reference!r} is a suspect: its source still has it, and its record with it")
@@ -253,7 +260,7 @@ def _check_one(reference: str, found: int) -> None:
     if found == 0 and is_too_short(reference):
         raise MisuseError(f"{reference!r} is too short: write at least {SHORTEST_HANDLE} characters")
     if found == 0:
-        raise UsageError(f"{NOTHING_PARKED} {reference!r}: see consumerd parked list")
+        raise UsageError(f"nothing is parked under {reference!r}: see consumerd parked list")
     if found > 1:
         raise UsageError(f"{reference!r} means several parked tasks: write more of the handle, or name its --target")
 

@@ -82,6 +82,13 @@ class ParkedShow(ParkedMethod, frozen=True, kw_only=True):
     reference: Annotated[str, parameter("A handle, at least 4 characters of it, or a task id.", "HANDLE")]
 
 
+class ParkedFind(ParkedMethod, frozen=True, kw_only=True):
+    """Those of some tasks that are parked, as of `parked.show`; of the others nothing is said."""
+
+    name = "parked.find"
+    ids: Annotated[tuple[str, ...], parameter("Their ids, whole.")]
+
+
 class ParkedEdit(ParkedMethod, frozen=True, kw_only=True):
     """Give one task another record before it is tried again; `edited.log` in the state directory keeps what it was.
 

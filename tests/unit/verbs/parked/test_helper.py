@@ -17,7 +17,15 @@ from consumerd.parking.people.browsing import PAGE_ROWS, Item
 from consumerd.parking.store import ParkingStore
 from consumerd.verbs.parked.asking import added_up
 from consumerd.verbs.parked.helper import answer, edit
-from consumerd.verbs.parked.methods import ParkedDiscard, ParkedEdit, ParkedErrors, ParkedList, ParkedRetry, ParkedShow
+from consumerd.verbs.parked.methods import (
+    ParkedDiscard,
+    ParkedEdit,
+    ParkedErrors,
+    ParkedFind,
+    ParkedList,
+    ParkedRetry,
+    ParkedShow,
+)
 from contracts.parking_store import CONSUMER, OWNER, dead_task, parked_task, suspect_task
 
 
@@ -28,7 +36,7 @@ def store(state_dir: Path) -> Iterator[ParkingStore]:
     store.close()
 
 
-METHODS = {kind.verb(): kind for kind in (ParkedList, ParkedErrors, ParkedShow, ParkedRetry, ParkedDiscard)}
+METHODS = {kind.verb(): kind for kind in (ParkedList, ParkedErrors, ParkedShow, ParkedFind, ParkedRetry, ParkedDiscard)}
 
 
 def items(store: ParkingStore, verb: str, *, consumers: list[str] | None = None, **parameters: object) -> list[Item]:
@@ -58,6 +66,15 @@ def test_show_answers_the_task_with_its_bytes(store: ParkingStore) -> None:
     (row,) = items(store, "list")
     (task,) = items(store, "show", reference=row["handle"])
     assert (task["payload"], task["state"], task["handle"]) == (b'{"number": 1}', "dead", row["handle"])
+
+
+def test_of_some_tasks_those_are_found_that_are_parked_and_only_by_their_whole_id(store: ParkingStore) -> None:
+    store.park([dead_task(1), dead_task(2), dead_task(3, "group/other")])
+    ids = [dead_task(number).task_id for number in (1, 3, 4)]
+    handle = items(store, "list")[0]["handle"]
+    found = items(store, "find", target=CONSUMER, consumers=[CONSUMER], ids=[*ids, handle, "17"])
+    assert [(task["task_id"], task["state"]) for task in found] == [(dead_task(1).task_id, "dead")]
+    assert items(store, "find", target="group/gone", consumers=[CONSUMER], ids=ids) == []
 
 
 def test_a_retry_answers_how_many_of_which_consumer(store: ParkingStore) -> None:
