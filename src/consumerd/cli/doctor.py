@@ -13,7 +13,7 @@ from consumerd.cli.options import json_option, state_dir_option
 from consumerd.clock import SYSTEM_CLOCK, monotonic, wall
 from consumerd.doctor.facts import Facts, Finding, Host, Step
 from consumerd.doctor.findings import findings
-from consumerd.doctor.past import Happened, events_in
+from consumerd.doctor.past import MOST_EVENTS, Happened, events_in
 from consumerd.errors import ConsumerdError, NotRunningError, UsageError, WireError
 from consumerd.model.identity import ConsumerName
 from consumerd.state.state_dir import StateDirectory
@@ -22,7 +22,6 @@ from consumerd.wire.method import read_answer
 from consumerd.wire.metrics import Metrics
 
 LOOKS_APART_S = 2.0
-MOST_EVENTS = 2000
 
 
 @click.command()

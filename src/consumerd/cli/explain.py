@@ -15,7 +15,7 @@ from consumerd.cli.options import json_option, state_dir_option
 from consumerd.config.problems import did_you_mean
 from consumerd.doctor.explaining import Known, Said, explain_pool, explain_worker
 from consumerd.doctor.explaining_task import Parked, explain_parked, explain_running
-from consumerd.doctor.past import Act, Happened, acts_in, events_in
+from consumerd.doctor.past import MOST_EVENTS, Act, Happened, acts_in, events_in
 from consumerd.errors import ConsumerdError, UsageError
 from consumerd.model.identity import ConsumerName
 from consumerd.state.state_dir import StateDirectory
@@ -23,7 +23,9 @@ from consumerd.wire.control import Connection
 from consumerd.wire.method import read_answer
 from consumerd.wire.status import LimitStatus, PoolStatus, status_of
 
-MOST_EVENTS = 1000
+EVENTS_S = 5.0
+"""So long the master may take for each event."""
+
 AUDIT_BYTES = 256 * 1024
 """So much of the audit log is read, from its end."""
 
@@ -126,7 +128,7 @@ class _Explainer:
         return Known(pool, clock.wall(), limits, self._happened(pool.name), self._acts, probes)
 
     def _happened(self, name: str) -> Sequence[Happened]:
-        kept = events_in(self._master.follow("events", {"recent": MOST_EVENTS, "follow": False}))
+        kept = events_in(self._master.follow("events", {"recent": MOST_EVENTS, "follow": False}, timeout_s=EVENTS_S))
         return [each for each in kept if each.consumer in ("", name)]
 
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+MOST_EVENTS = 2000
+"""All that a master keeps: a thousand of those that are rare, and apart from them as many of single tasks."""
+
 Fields = Mapping[str, Any]  # as each event or method has them
 
 
@@ -23,7 +26,10 @@ class Happened:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Something that somebody has asked the master for, and that was done."""
+    """Something that somebody has asked the master for, and that was done.
+
+    by: the user, and in brackets in whose name, where that is somebody else: who is signed in to the page.
+    """
 
     at: float
     by: str
@@ -60,7 +66,8 @@ def _acts(lines: Iterable[str]) -> Iterator[Act]:
             continue  # its begin is before what was read
         if isinstance(entry, dict) and "method" in entry and entry.get("failed") is None:
             params = entry.get("params")
-            yield Act(_seconds(entry["at"]), entry["user"], entry["method"], params if isinstance(params, dict) else {})
+            by = f"{entry['user']} ({entry['via']})" if entry.get("via") else entry["user"]
+            yield Act(_seconds(entry["at"]), by, entry["method"], params if isinstance(params, dict) else {})
 
 
 def _seconds(iso: str) -> float:

@@ -159,6 +159,12 @@ def test_the_audit_log_is_read_though_its_begin_is_cut_off_and_without_what_was_
     assert (act.by, act.method, act.concerns("shop/mails"), act.concerns("other/one")) == ("ann", "scale", True, False)
 
 
+def test_what_was_done_on_the_page_is_of_who_was_signed_in() -> None:
+    line = {"at": "2026-11-29T10:00:00.000Z", "user": "daemon", "via": "ann", "method": "scale", "params": {}}
+    (act,) = acts_in([json.dumps(line | {"failed": None})])
+    assert act.by == "daemon (ann)"
+
+
 def test_events_are_read_with_their_time() -> None:
     item = {"timestamp": "1970-01-12T13:46:40.000Z", "level": "info", "event": "fed", "consumer": "shop/mails"}
     (happened,) = events_in([item])
