@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from pathlib import Path
 
@@ -11,6 +12,12 @@ from consumerd.config.common_keys import CommonKeys
 from consumerd.config.shape import ConsumerSettings, Settings
 from consumerd.wire.messages import Assignment
 from consumerd.worker.template import Failure, Template, load
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is loaded writes the lines of this process: afterwards it does not any more."""
+    monkeypatch.setattr(logging, "lastResort", logging.lastResort)
 
 
 def assignment(consumer: ConsumerSettings, settings: Settings, state_dir: Path) -> Assignment:

@@ -331,6 +331,18 @@ def test_who_was_frozen_within_a_task_asks_whether_the_next_is_still_its_own() -
     assert run.consumer.handled == [0, 1]
 
 
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_that_the_store_is_back_is_noticed_where_nothing_is_parked(concurrency: int) -> None:
+    run = Run(Recording, configs={"concurrency": concurrency})
+    run.store.is_away = True
+    run.advance(20)
+    assert (len(run.told("store_away")), len(run.told("store_back"))) == (1, 0)
+    run.store.is_away = False
+    run.advance(20)
+    assert (len(run.told("store_away")), len(run.told("store_back"))) == (1, 1)
+    assert BoardFlag.STORE_AWAY not in run.board.read().flags
+
+
 def test_what_failed_of_a_shard_that_is_gone_is_not_parked_when_the_store_comes_back() -> None:
     source = Leaving()
     run = Run(Recording, ["fail"], source=source)

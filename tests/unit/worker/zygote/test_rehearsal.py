@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,7 @@ def template(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
         state_dir=str(tmp_path),
         member_prefix="0.shop.Mail",
     )
+    monkeypatch.setattr(logging, "lastResort", logging.lastResort)  # to be as it was: what is loaded writes there
     template = load(assignment)
     assert isinstance(template, Template)
     return template
