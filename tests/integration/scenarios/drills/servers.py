@@ -61,14 +61,18 @@ def _run_more_at_once(world: World, finding: Finding) -> str:
 def _join_and_leave(world: World) -> None:
     topic = world.servers["topic-restless"]
     command = [sys.executable, "-m", MEMBER, world.servers["kafka"].brokers, topic, topic]
-    world.servers["member"] = subprocess.Popen(command, env=environment())
+    member = world.servers["member"] = subprocess.Popen(command, env=environment())
+    world.at_end.callback(_end, member)
 
 
 def _end_member(world: World, finding: Finding) -> str:
-    member = world.servers["member"]
-    member.terminate()
-    member.wait(20)
+    _end(world.servers["member"])
     return "the other member has left"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    process.wait(20)
 
 
 def _stop_broker(world: World) -> None:

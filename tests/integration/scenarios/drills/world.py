@@ -30,6 +30,7 @@ class World:
     """One master, and the drills that it is for.
 
     servers: by name, what the drills need. parking: its store. more: of the table `consumerd` of its configuration.
+    at_end: what ends with the world, whatever has failed in it.
     """
 
     directory: Path
@@ -38,6 +39,7 @@ class World:
     parking: str = "embedded"
     more: dict[str, Any] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
+    at_end: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _master: Running | None = None
     _exits: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -69,11 +71,9 @@ class World:
     @contextlib.contextmanager
     def run(self) -> Iterator[None]:
         """The master runs, with all that is wanted in it; nothing is wrong yet."""
-        try:
+        with self.at_end, self._exits:
             self.start()
             yield
-        finally:
-            self._exits.close()
 
     def start(self) -> None:
         """Run the master, until all workers are up."""
