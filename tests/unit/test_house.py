@@ -1,4 +1,4 @@
-"""Rules of the house: how large things may be, and where events have their names.
+"""What holds for all of the source: how large things may be, and where events have their names.
 
 There are no exceptions: what has grown too large is two things.
 """

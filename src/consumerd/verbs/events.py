@@ -75,7 +75,8 @@ def logs(
 ) -> int:
     """Show the last events and lines of stderr of all processes, or of those of TARGET, a group or group/name.
 
-    The master keeps the last thousand. The whole log is wherever its stdout goes.
+    The master keeps the last thousand that are rare, and apart from them a thousand of single tasks and of stderr. The
+    whole log is wherever its stdout goes.
     """
     asked = Events(target, lines, stderr=True, follow=is_following)
     return _follow(state_dir, asked, level=level, as_json=as_json)
