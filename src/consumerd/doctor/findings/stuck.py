@@ -5,50 +5,61 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from consumerd.doctor.facts import Facts, Finding, Step
+from consumerd.wire.status import WorkerStatus
+
+AVOID = "Do not add workers: they wait at the same place, if it is one that all of them need."
 
 
 def find(facts: Facts) -> Iterator[Finding]:
     for pool in facts.pools():
         stuck = [worker for worker in pool.now.workers if worker.stuck]
-        if not stuck:
-            continue
-        first = stuck[0]
-        worker = f"{pool.name}#{first.slot}"
-        evidence = [f"worker {each.slot} (pid {each.pid}) {each.stuck}" for each in stuck[:5]]
-        if first.stuck_in == "stopped":
-            yield Finding(
-                "worker_frozen",
-                pool.name,
-                f"{pool.name} has workers that are stopped by a signal, and do nothing.",
-                evidence,
-                [
-                    Step(f"kill -CONT {first.pid}", "let it go on"),
-                    Step("consumerd status --workers", "see that it does"),
-                ],
-            )
-        elif first.stuck_in == "loop":
-            yield Finding(
-                "worker_stuck",
-                pool.name,
-                f"{pool.name} has workers that make no progress, and run no task meanwhile.",
-                evidence,
-                [
-                    Step(f"consumerd stacks {worker}", "see where it waits: in its source, perhaps, or in a hook"),
-                    Step(f"kill -KILL {first.pid}", "have it replaced at once: what it has in hand comes again"),
-                ],
-                "Do not add workers: they wait at the same place, if it is one that all of them need.",
-            )
-        else:
-            task = first.task or worker  # with `concurrency` only the task itself can be cancelled
-            yield Finding(
-                "task_stuck",
-                pool.name,
-                f"A task of {pool.name} does not end, and its worker waits with it.",
-                evidence,
-                [
-                    Step(f"consumerd stacks {worker}", "see where the handler waits"),
-                    Step(f"consumerd cancel {task}", "end the attempt: it is tried again"),
-                    Step(f"consumerd cancel {task} --park", "end it, and keep the task for a person"),
-                ],
-                "Do not add workers: they wait at the same place, if it is one that all of them need.",
-            )
+        if stuck:
+            evidence = [f"worker {worker.slot} (pid {worker.pid}) {worker.stuck}" for worker in stuck[:5]]
+            found = {"stopped": _frozen, "loop": _out_of_task}.get(stuck[0].stuck_in or "", _on_task)
+            yield found(pool.name, stuck[0], evidence)
+
+
+def _frozen(pool: str, first: WorkerStatus, evidence: list[str]) -> Finding:
+    return Finding(
+        "worker_frozen",
+        pool,
+        f"{pool} has workers that are stopped by a signal, and do nothing.",
+        evidence,
+        [
+            Step(f"kill -CONT {first.pid}", "let it go on"),
+            Step("consumerd status --workers", "see that it does"),
+        ],
+    )
+
+
+def _out_of_task(pool: str, first: WorkerStatus, evidence: list[str]) -> Finding:
+    """It runs no task, so that none can be cancelled."""
+    return Finding(
+        "worker_stuck",
+        pool,
+        f"{pool} has workers that make no progress, and run no task meanwhile.",
+        evidence,
+        [
+            Step(f"consumerd stacks {pool}#{first.slot}", "see where it waits: in its source, perhaps, or in a hook"),
+            Step(f"kill -KILL {first.pid}", "have it replaced at once: what it has in hand comes again"),
+        ],
+        AVOID,
+    )
+
+
+def _on_task(pool: str, first: WorkerStatus, evidence: list[str]) -> Finding:
+    """Of several tasks of a worker, one has to be named to be cancelled."""
+    worker = f"{pool}#{first.slot}"
+    task = first.task or worker
+    return Finding(
+        "task_stuck",
+        pool,
+        f"A task of {pool} does not end, and its worker waits with it.",
+        evidence,
+        [
+            Step(f"consumerd stacks {worker}", "see where the handler waits"),
+            Step(f"consumerd cancel {task}", "end the attempt: it is tried again"),
+            Step(f"consumerd cancel {task} --park", "end it, and keep the task for a person"),
+        ],
+        AVOID,
+    )
