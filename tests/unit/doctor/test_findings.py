@@ -332,6 +332,8 @@ def test_where_few_tasks_have_ended_a_longer_look_is_advised() -> None:
 def test_tasks_that_always_took_long_and_such_that_nobody_waits_for_are_not_slow() -> None:
     assert [each.name for each in findings(facts(workers=SLOW, took_s=1.0, **BEHIND))] == ["too_few_workers"]
     assert findings(facts(workers=SLOW, took_s=0.02)) == []
+    (slow,) = findings(CASES["tasks_slow"])
+    assert slow.steps[0].command == "consumerd stacks shop/mails#0", "of the worker whose task runs for longest"
 
 
 def test_workers_that_are_replaced_are_not_missing_and_such_that_stay_away_are() -> None:
