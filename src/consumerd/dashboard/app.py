@@ -18,6 +18,7 @@ from consumerd.dashboard.access.sessions import Access
 from consumerd.dashboard.master import Master
 from consumerd.dashboard.memory import Follower, Memory
 from consumerd.dashboard.site import Site
+from consumerd.dashboard.threads import Threads
 from consumerd.dashboard.watch import Watch
 from consumerd.errors import ConsumerdError
 from consumerd.metrics.exposition import CONTENT_TYPE, text
@@ -55,6 +56,8 @@ def make_app(master: Master, memory: Memory, reached: Reached) -> Starlette:
 def probes(watch: Watch) -> list[Route]:
     """What programs ask: nobody signs in, and nothing of tasks is told."""
 
+    threads = Threads("ask for all numbers", 1, 30)
+
     async def answered() -> Metrics:
         seen = await watch.fresh()
         if seen.error or seen.metrics is None:
@@ -63,7 +66,7 @@ def probes(watch: Watch) -> list[Route]:
 
     async def show_metrics(request: Request) -> Response:
         metrics = await answered()
-        return Response(await asyncio.to_thread(text, metrics), media_type=CONTENT_TYPE)
+        return Response(await threads.run(text, metrics), media_type=CONTENT_TYPE)
 
     async def is_alive(request: Request) -> Response:
         return JSONResponse({"pid": (await answered()).status.pid})

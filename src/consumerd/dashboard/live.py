@@ -11,6 +11,7 @@ from consumerd.dashboard.access.sessions import Role
 from consumerd.dashboard.master import Master
 from consumerd.dashboard.memory import Memory
 from consumerd.dashboard.page import Page, Visit
+from consumerd.dashboard.threads import Threads
 from consumerd.dashboard.view.rendering import Rendered, Renderer
 from consumerd.dashboard.watch import Seen, Watch
 from consumerd.errors import ConsumerdError
@@ -37,16 +38,18 @@ class Live:
         self._memory = memory
         self._renderer = renderer
         self._master = master
+        self._renders = Threads("pages are made", 4, 200)
+        self._searches = Threads("searches go on", 4, 4)
         self._made: dict[tuple[Wanted, int], asyncio.Task[Rendered]] = {}
         self.streams = 0
 
     async def page(self, wanted: Wanted) -> Rendered:
-        """As it is now. ConsumerdError where it has to ask the master, which does not answer; NotThereError."""
+        """As it is now. NotThereError; BusyError; ConsumerdError where it asks the master, which does not answer."""
         with self._watch.looking():
             seen = await self._watch.fresh()
             if wanted.page.is_live:
                 return await self._rendered(wanted, seen)
-            return await asyncio.to_thread(self._render, wanted, seen)  # what a form has just changed is in it
+            return await self._searches.run(self._render, wanted, seen)  # what a form has just changed is in it
 
     async def changes(self, wanted: Wanted, may_look: Callable[[], bool]) -> AsyncIterator[str]:
         """Events of a stream: the parts of a page as they change, for as long as somebody reads them, and may."""
@@ -83,7 +86,7 @@ class Live:
         key = (wanted, seen.number)
         if key not in self._made:
             self._made = {each: task for each, task in self._made.items() if each[1] == seen.number}
-            self._made[key] = asyncio.create_task(asyncio.to_thread(self._render, wanted, seen))
+            self._made[key] = asyncio.create_task(self._renders.run(self._render, wanted, seen))
         return await asyncio.shield(self._made[key])
 
     def _render(self, wanted: Wanted, seen: Seen) -> Rendered:

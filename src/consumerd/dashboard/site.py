@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 from collections.abc import Mapping
 from functools import partial
@@ -20,6 +19,7 @@ from consumerd.dashboard.master import Master
 from consumerd.dashboard.memory import Memory
 from consumerd.dashboard.page import Act, Deed, NotThereError, Page
 from consumerd.dashboard.pages import ACTS, PAGES
+from consumerd.dashboard.threads import BusyError, Threads
 from consumerd.dashboard.view.rendering import Renderer
 from consumerd.dashboard.watch import Watch
 from consumerd.errors import ConsumerdError
@@ -40,6 +40,7 @@ class Site:
         self._watch = watch
         self._access = access
         self._assets = Assets()
+        self._acts = Threads("acts are done", 4, 8)
         listed = [page for page in PAGES if page.is_listed]
         self._renderer = Renderer(self._assets.addresses, listed, has_tokens=access.has_tokens)
         self._live = Live(watch, memory, self._renderer, master)
@@ -98,7 +99,10 @@ class Site:
             form = await _form(request)
             if form is None or not hmac.compare_digest(form.get("csrf", "").encode(), session.csrf.encode()):
                 return self._guard.refusal(request, 403, NO_CSRF)
-            told = await asyncio.to_thread(self._told, act, form, f"{session.role.text} at {_address(request)}")
+            try:
+                told = await self._acts.run(self._told, act, form, f"{session.role.text} at {_address(request)}")
+            except BusyError as error:
+                return self._not_done(request, str(error))
             self._watch.ask_again()
             if request.headers.get("accept") == "application/json":
                 return JSONResponse({"told": told})
@@ -106,6 +110,12 @@ class Site:
             return RedirectResponse(_back(form.get("back", "")), 303)
 
         return answer
+
+    def _not_done(self, request: Request, sentence: str) -> Response:
+        """There is no room for it now."""
+        if request.headers.get("accept") == "application/json":
+            return JSONResponse({"told": [("bad", f"{sentence}; nothing was done")]}, 503)
+        return self._guard.refusal(request, 503, f"{sentence}; nothing was done")
 
     def _told(self, act: Act | Deed, form: Mapping[str, str], via: str) -> list[tuple[str, str]]:
         """What became of it, in sentences: `good` or `bad`."""

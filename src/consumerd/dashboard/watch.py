@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from consumerd.clock import SYSTEM_CLOCK, Clock
+from consumerd.dashboard.threads import Threads
 from consumerd.errors import ConsumerdError
 from consumerd.wire.metrics import Metrics
 
@@ -48,7 +49,7 @@ class Seen:
 class Watch:
     """Asks, for as long as `run` runs. All but `ask` in the event loop's thread.
 
-    ask: what the master answers to `metrics`; in a thread. told: is given each answer, and the time of it.
+    ask: what the master answers to `metrics`; in a thread of its own. told: is given each answer, and the time of it.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Watch:
         self._ask = ask
         self._told = told
         self._clock = clock
+        self._thread = Threads("questions wait for the master", 1, 20)
         self._seen = Seen()
         self._changed = asyncio.Condition()
         self._turn = asyncio.Lock()
@@ -130,7 +132,7 @@ class Watch:
                 return
             self._asked_at = began
             try:
-                metrics = await asyncio.to_thread(self._ask)
+                metrics = await self._thread.run(self._ask)
             except ConsumerdError as error:
                 self._seen = replace(self._seen, number=self._seen.number + 1, error=str(error))
             else:
