@@ -136,8 +136,8 @@ def test_every_page_fits_and_keeps_nobody_out(
 
 
 def test_what_is_hostile_is_shown_and_not_run(reader: Reader) -> None:
-    page = reader.go_live("/pools/small/hostile")
-    shown = page.locator("#lately .event", has_text="<img src=x onerror=").first
+    page = reader.go_live("/events?target=small/hostile")
+    shown = page.locator("#events .event", has_text="<img src=x onerror=").first
     expect(shown).to_contain_text("\\u202etfel ot thgir")
     assert page.locator("img").count() == 0
     assert page.locator("script").count() == 1

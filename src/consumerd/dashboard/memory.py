@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,11 @@ from consumerd.wire.control import Connection
 from consumerd.wire.metrics import Metrics
 
 KEPT = 1_000
+"""Of rare events, and of frequent ones; as the master does."""
+
+OF_TASKS = frozenset(event.name for event in events.DECLARED if event.is_folded) | {events.failures_folded.name}
+"""What is told of single tasks, and would leave no room for anything else."""
+
 MOST_MARKS = 400
 AGAIN_S = 2.0
 
@@ -45,13 +53,22 @@ _MARKED = {event.name: found for event, found in MARKED.items()}
 
 
 class Memory:
-    """hour, day: of each pool; day: only with a file. items: the last events, the newest last."""
+    """hour, day: of each pool; day: only with a file. One thread notes events, and any may look."""
 
     def __init__(self, day: History | None = None) -> None:
         self.hour = History(10.0, 360)
         self.day = day
-        self.items: deque[Item] = deque(maxlen=KEPT)
+        self._lock = threading.Lock()
+        self._numbers = itertools.count()
+        self._rare: deque[tuple[int, Item]] = deque(maxlen=KEPT)
+        self._frequent: deque[tuple[int, Item]] = deque(maxlen=KEPT)
         self._marks: deque[tuple[str, Mark]] = deque(maxlen=MOST_MARKS)
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """The last events, the newest last; rare ones are kept apart from those of single tasks."""
+        with self._lock:
+            return tuple(item for _, item in heapq.merge(self._rare, self._frequent, key=itemgetter(0)))
 
     def note(self, metrics: Metrics, at: float) -> None:
         """What the master has answered."""
@@ -64,16 +81,20 @@ class Memory:
 
     def note_item(self, item: Item) -> None:
         """An event of the master's."""
-        self.items.append(item)
         name = item["event"]
+        with self._lock:
+            is_frequent = name in OF_TASKS or item["level"] == "debug"
+            (self._frequent if is_frequent else self._rare).append((next(self._numbers), item))
         if name in _MARKED and not (name == events.worker_ended.name and item["level"] == "info"):
             kind, tell = _MARKED[name]
             at = datetime.fromisoformat(item["timestamp"]).timestamp()
-            self._marks.append((str(item.get("consumer") or ""), Mark(at, tell(item), kind)))
+            with self._lock:
+                self._marks.append((str(item.get("consumer") or ""), Mark(at, tell(item), kind)))
 
     def marks(self, consumer: str) -> list[Mark]:
         """What happened to a pool, and to all."""
-        return [mark for whose, mark in tuple(self._marks) if whose in ("", consumer)]
+        with self._lock:
+            return [mark for whose, mark in self._marks if whose in ("", consumer)]
 
 
 class Follower:
@@ -82,7 +103,6 @@ class Follower:
     def __init__(self, control_socket: Path, memory: Memory) -> None:
         self._socket = control_socket
         self._memory = memory
-        self._known: deque[Item] = deque(maxlen=KEPT)
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="events", daemon=True).start()

@@ -26,7 +26,7 @@ Entry = dict[str, Any]  # a line of the audit log
 
 def show_events(visit: Visit) -> Context:
     """The last events that the filter lets through, the newest first."""
-    items = tuple(visit.memory.items)
+    items = visit.memory.items
     return {
         "items": list(islice(_matching(reversed(items), visit), MOST_EVENTS)),
         "names": sorted({item["event"] for item in items}),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import islice
 
 from consumerd import clock, events
 from consumerd.dashboard.history import Figure, known, lag_s, lag_tasks
-from consumerd.dashboard.memory import Item
+from consumerd.dashboard.memory import OF_TASKS, Item
 from consumerd.dashboard.page import Act, Context, Form, Page, Visit
 from consumerd.doctor.facts import Facts, Finding, Host
 from consumerd.doctor.findings import findings
@@ -23,11 +22,6 @@ SPARK_STEPS = 60
 """Sparklines show ten minutes."""
 
 LATELY = 8
-OF_TASKS = frozenset(
-    event.name for event in (events.task_failed, events.task_died, events.task_deferred, events.failures_folded)
-)
-"""What is told of single tasks would leave no room for anything else."""
-
 QUIET = frozenset({"stderr", events.control_refused.name, events.dashboard_ready.name})
 
 
@@ -78,7 +72,7 @@ def show(visit: Visit) -> Context:
     return {
         "rows": rows,
         "status": seen.metrics.status,
-        "lately": list(lately(visit, but=OF_TASKS)),
+        "lately": list(lately(visit)),
         "totals": _totals(rows),
         "found": found_in(visit),
     }
@@ -143,9 +137,9 @@ def _totals(rows: list[Row]) -> Mapping[str, float]:
     }
 
 
-def lately(visit: Visit, most: int = LATELY, consumer: str = "", but: AbstractSet[str] = frozenset()) -> Iterator[Item]:
-    """What has happened last that somebody may want to know, the newest first. consumer: of it alone."""
-    items = (item for item in reversed(tuple(visit.memory.items)) if item["event"] not in QUIET | but)
+def lately(visit: Visit, most: int = LATELY, consumer: str = "") -> Iterator[Item]:
+    """What has happened last beside single tasks, the newest first. consumer: to it alone."""
+    items = (item for item in reversed(visit.memory.items) if item["event"] not in QUIET | OF_TASKS)
     told = (item for item in items if item["level"] != "debug" and consumer in ("", item.get("consumer")))
     return islice(told, most)
 
