@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from consumerd.dashboard.access.sessions import Access
+from consumerd.dashboard.bugs import reported
 from consumerd.dashboard.master import Master
 from consumerd.dashboard.memory import Follower, Memory
 from consumerd.dashboard.site import Site
@@ -85,5 +84,5 @@ async def _unanswered(request: Request, error: Exception) -> Response:
 
 async def _failed(request: Request, error: Exception) -> Response:
     """A bug of ours, which the log has."""
-    sys.stderr.write("".join(traceback.format_exception(error)))
+    reported(error)
     return Response("an error of consumerd's, which its log has\n", 500, media_type="text/plain")

@@ -93,8 +93,8 @@ class Live:
         page, parameters, query = wanted.page, dict(wanted.parameters), dict(wanted.query)
         own, state_dir = self._master.answer, self._master.control_socket.parent
         visit = Visit(seen, self._memory, wanted.role, own, state_dir, parameters, query)
-        context = {"page": page, "seen": seen, "role": wanted.role, "query": query, **page.show(visit)}
-        return self._renderer.render(page.template, context)
+        context = {"page": page, "seen": seen, "still": self._memory.why_still, "role": wanted.role, "query": query}
+        return self._renderer.render(page.template, {**context, **page.show(visit)})
 
 
 def _event(plain: dict[str, object]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ from typing import Any
 
 from consumerd import events
 from consumerd.clock import SYSTEM_CLOCK
+from consumerd.dashboard.bugs import reported
 from consumerd.dashboard.history import History
 from consumerd.dashboard.view.charts import Mark
 from consumerd.errors import ConsumerdError
@@ -53,11 +55,15 @@ _MARKED = {event.name: found for event, found in MARKED.items()}
 
 
 class Memory:
-    """hour, day: of each pool; day: only with a file. One thread notes events, and any may look."""
+    """hour, day: of each pool; day: only with a file. One thread notes events, and any may look.
+
+    why_still: why no event comes now, as a sentence; empty while they come.
+    """
 
     def __init__(self, day: History | None = None) -> None:
         self.hour = History(10.0, 360)
         self.day = day
+        self.why_still = ""
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._rare: deque[tuple[int, Item]] = deque(maxlen=KEPT)
@@ -103,28 +109,41 @@ class Follower:
     def __init__(self, control_socket: Path, memory: Memory) -> None:
         self._socket = control_socket
         self._memory = memory
+        self._bug = ""
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="events", daemon=True).start()
 
     def _run(self) -> None:
         while True:
-            try:
-                with Connection(self._socket) as connection:
-                    for item in self._new(connection):
-                        self._memory.note_item(item)
-            except ConsumerdError:
-                pass  # the page says that the master does not answer
+            self.follow()
             SYSTEM_CLOCK.sleep(AGAIN_S)
 
-    def _new(self, connection: Connection) -> Iterator[Item]:
-        """What has not been seen: after a break the master tells the last ones again."""
+    def follow(self) -> None:
+        """Note what comes, as long as it does; what keeps it from coming is told by the memory."""
+        try:
+            for item in self._new():
+                self._memory.note_item(item)
+        except ConsumerdError as error:
+            self._memory.why_still = str(error)
+        except Exception as error:  # noqa: BLE001 - the top of a thread, which goes on: the log has it, and pages tell
+            self._memory.why_still = self._bug = reported(error, self._bug)
+
+    def _new(self) -> Iterator[Item]:
+        """What has not been seen: after a break the master tells again what it keeps."""
+        yield from self._unseen(Events(recent=2 * KEPT, follow=False))
+        yield from self._unseen(Events(recent=KEPT))  # a follower for whom more wait at once would be cut off
+
+    def _unseen(self, asked: Events) -> Iterator[Item]:
         known = {_identity(item) for item in self._memory.items}
-        for item in connection.follow(Events.name, Events(recent=KEPT).parameters()):
-            assert isinstance(item, dict)
-            if not known or _identity(item) not in known:
-                yield item
+        with Connection(self._socket) as connection:
+            for place, item in enumerate(connection.follow(asked.name, asked.parameters())):
+                assert isinstance(item, dict)
+                if asked.follow:
+                    self._memory.why_still = ""
+                if place >= asked.recent or _identity(item) not in known:
+                    yield item
 
 
-def _identity(item: Item) -> tuple[object, ...]:
-    return tuple(str(item.get(key)) for key in ("timestamp", "event", "consumer", "worker_id", "pid", "line"))
+def _identity(item: Item) -> int:
+    return hash(json.dumps(item, sort_keys=True))

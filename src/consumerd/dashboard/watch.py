@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from consumerd.clock import SYSTEM_CLOCK, Clock
+from consumerd.dashboard.bugs import reported
 from consumerd.dashboard.threads import Threads
 from consumerd.errors import ConsumerdError
 from consumerd.wire.metrics import Metrics
@@ -36,6 +37,7 @@ class Seen:
     metrics: as the master answered last, None where it never has; before: as it answered `apart_s` seconds earlier.
     at: of that answer, on the wall clock.
     error: why it does not answer now, as a sentence; empty while it does.
+    trouble: why what it answers is not kept, likewise.
     """
 
     number: int = 0
@@ -44,6 +46,7 @@ class Seen:
     apart_s: float = 0.0
     at: float = 0.0
     error: str = ""
+    trouble: str = ""
 
 
 class Watch:
@@ -135,6 +138,9 @@ class Watch:
                 metrics = await self._thread.run(self._ask)
             except ConsumerdError as error:
                 self._seen = replace(self._seen, number=self._seen.number + 1, error=str(error))
+            except Exception as error:  # noqa: BLE001 - who looks is told, the log has it, and it is asked again
+                bug = reported(error, self._seen.error)
+                self._seen = replace(self._seen, number=self._seen.number + 1, error=bug)
             else:
                 self._answered_at = self._clock.monotonic()
                 self._took_s = self._answered_at - began
@@ -147,5 +153,13 @@ class Watch:
         if candidate[0] is None or now - candidate[1] >= APART_S:
             self._before, self._candidate = candidate, (metrics, now)
         before, before_at = self._before if self._before[0] is not None else candidate
-        self._seen = Seen(self._seen.number + 1, metrics, before, now - before_at, at)
-        self._told(metrics, at)
+        trouble = self._note(metrics, at)
+        self._seen = Seen(self._seen.number + 1, metrics, before, now - before_at, at, trouble=trouble)
+
+    def _note(self, metrics: Metrics, at: float) -> str:
+        """Why it could not be told; empty where it was."""
+        try:
+            self._told(metrics, at)
+        except Exception as error:  # noqa: BLE001 - around a listener: who looks is told, and the log has it
+            return reported(error, self._seen.trouble)
+        return ""

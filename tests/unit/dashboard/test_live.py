@@ -56,3 +56,17 @@ def test_searches_that_wait_hold_up_no_page_and_one_too_many_is_refused() -> Non
             assert len(await asyncio.gather(*searches)) == ROOM
 
     run(look())
+
+
+def test_a_page_says_why_no_events_come() -> None:
+    async def look() -> None:
+        asked, memory = Asked(ManualClock()), Memory()
+        page = wanted(Page("/quick", "Quick", "audit.html", lambda visit: {"entries": []}))
+        memory.why_still = "16 follow already"
+        live = live_of(Watch(asked, clock=asked.clock), memory)
+        assert "<b>No events come.</b> 16 follow already." in (await live.page(page)).parts["away"]
+        memory.why_still = ""
+        asked.clock.advance(1.0)
+        assert "No events" not in (await live.page(page)).html
+
+    run(look())

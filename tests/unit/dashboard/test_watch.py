@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+import pytest
+
 from consumerd.dashboard.watch import APART_S, LOOKED_AT_EVERY_S, SILENT_S, Watch
 from consumerd.errors import NotRunningError
 from consumerd.testing.clock import ManualClock
@@ -25,6 +27,7 @@ STATUS = Status(
     limits=[],
 )
 DEADLINE_S = 10.0
+BUG = "an error of consumerd's, which its log has (ValueError('broken'))"
 
 
 class Asked:
@@ -132,5 +135,43 @@ def test_after_an_act_the_master_is_asked_at_once() -> None:
         watch.ask_again()
         await watch.fresh()
         assert asked.times == 2
+
+    run(look())
+
+
+def test_an_error_of_our_own_ends_no_watch_and_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    async def look() -> None:
+        asked, is_broken = Asked(ManualClock()), True
+
+        def ask() -> Metrics:
+            metrics = asked()
+            if is_broken:
+                raise ValueError("broken")
+            return metrics
+
+        watch = Watch(ask, clock=asked.clock)
+        running = asyncio.create_task(watch.run())
+        assert (await watch.after(0, DEADLINE_S)).error == BUG
+        asked.clock.advance(1.0)
+        assert (await watch.fresh()).error == BUG
+        is_broken = False
+        asked.clock.advance(1.0)
+        with watch.looking():
+            seen = await watch.after(2, DEADLINE_S)
+        assert (seen.error, seen.metrics is not None, running.done()) == ("", True, False)
+        running.cancel()
+
+    run(look())
+    assert capsys.readouterr().err.count("Traceback") == 1
+
+
+def test_where_an_answer_cannot_be_kept_it_is_shown_and_that_is_told() -> None:
+    async def look() -> None:
+        def keep(metrics: Metrics, at: float) -> None:
+            raise ValueError("broken")
+
+        asked = Asked(ManualClock())
+        seen = await Watch(asked, keep, asked.clock).fresh()
+        assert (seen.error, seen.trouble, seen.metrics is not None) == ("", BUG, True)
 
     run(look())

@@ -24,7 +24,7 @@ FINDING = Finding("disk_full", "", "the disk is full", ["2 MB are free"], [])
 def test_what_is_found_is_told_also_while_every_pool_is_healthy(found: list[Finding], heading: str) -> None:
     renderer = Renderer(dict.fromkeys(("icon.svg", "page.css", "page.js"), "/"), [], has_tokens=False)
     totals = dict.fromkeys(("rate", "failed", "lag_tasks", "lag_s", "dead", "waiting", "running", "wanted"), 0.0)
-    context: dict[str, Any] = {"page": overview.PAGE, "seen": Seen(1), "role": Role.READ_ONLY, "query": {}}
+    context: dict[str, Any] = {"page": overview.PAGE, "seen": Seen(1), "role": Role.READ_ONLY, "still": "", "query": {}}
     shown = {"rows": [], "status": STATUS, "lately": [], "totals": totals, "found": found}
     standing = renderer.render(overview.PAGE.template, {**context, **shown}).parts["standing"]
     assert heading in standing
