@@ -3,6 +3,7 @@
 (() => {
   "use strict";
   const STALE_MS = 6000;
+  const AGAIN_MS = 2000;
   const THEMES = ["auto", "light", "dark"];
   const root = document.documentElement;
 
@@ -81,19 +82,40 @@
   // The parts that are not shown yet, because somebody is about what they replace.
   const waiting = new Map();
   const show = (parts) => {
-    for (const [id, html] of Object.entries(parts)) waiting.set(id, html);
+    for (const [id, html] of Object.entries(parts)) {
+      waiting.set(id, html);
+      if (isAsked) later.set(id, html);
+    }
     for (const [id, html] of waiting) if (swap(id, html)) waiting.delete(id);
   };
 
+  // The whole page is owed from when the stream says that it is another one until it is there. `later`: the parts that
+  // came since it was asked for, which may be newer than it is.
+  const later = new Map();
+  let owed = 0, paid = 0, isAsked = false, askAt = 0;
   const fetchWhole = async () => {
-    const answer = await fetch(location.href, { credentials: "same-origin" });
-    if (answer.redirected) { location.assign(answer.url); return; }
-    const other = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("main");
+    if (isAsked || Date.now() < askAt || isHeld(byId("main"))) return;
+    const asked = owed;
+    isAsked = true;
+    askAt = Date.now() + AGAIN_MS;
+    try {
+      const answer = await fetch(location.href, { credentials: "same-origin" });
+      if (answer.redirected) location.assign(answer.url);
+      else if (answer.status < 500 && replaceMain(await answer.text())) paid = asked;
+    } catch (failed) { /* it stays owed, and the badge says that nobody answers */ }
+    isAsked = false;
+    show(Object.fromEntries(later));
+    later.clear();
+  };
+  const replaceMain = (html) => {
+    const other = new DOMParser().parseFromString(html, "text/html").getElementById("main");
     const own = byId("main");
-    if (!other || isHeld(own)) return;
+    if (!other || isHeld(own)) return false;
+    waiting.clear();
     const open = [...own.querySelectorAll("details[open][id]")].map((each) => each.id);
     own.replaceWith(document.adoptNode(other));
     for (const id of open) if (byId(id)) byId(id).open = true;
+    return true;
   };
 
   // The badge.
@@ -118,7 +140,7 @@
       const told = JSON.parse(event.data);
       isAway = Boolean(told.stale);
       if (!isAway || since === null) heard = Date.now();
-      if (told.is_another) fetchWhole();
+      if (told.is_another) { owed += 1; fetchWhole(); }
       if (told.parts) show(told.parts);
       tellAge();
     };
@@ -171,6 +193,9 @@
     if (!document.body.hasAttribute("data-live-page")) return;
     listen();
     setInterval(tellAge, 1000);
-    setInterval(() => { if (waiting.size) show({}); }, 500);
+    setInterval(() => {
+      if (owed !== paid) fetchWhole();
+      if (waiting.size) show({});
+    }, 500);
   });
 })();
