@@ -18,13 +18,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from integration.scenarios.running import READY_S, Running, environment, kill, running
 from integration.scenarios.small_masters import entry, wait_running
+from servers.ports import free_port
 from servers.waiting import wait_until
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager
@@ -82,7 +77,7 @@ def test_a_pool_that_has_failed_is_a_reason_not_to_be_ready(state_dir: Path, tmp
 
         def told() -> bool:
             found = json.loads(wait_answered(port, "readyz", 503, master))
-            return "small/missing" in found["problems"][0] and not found["is_healthy"]
+            return found["problems"] == [{"consumer": "small/missing", "kind": "failed"}] and not found["is_healthy"]
 
         wait_until(told, READY_S, lambda: f"the failed pool is the reason{master.tail()}")
 

@@ -53,7 +53,7 @@ def make_app(master: Master, memory: Memory, reached: Reached) -> Starlette:
 
 
 def probes(watch: Watch) -> list[Route]:
-    """What programs ask: nobody signs in, and nothing of tasks is told."""
+    """What programs ask: nobody signs in, and nothing of tasks, no destination and no text of an error is told."""
 
     threads = Threads("ask for all numbers", 1, 30)
 
@@ -72,7 +72,9 @@ def probes(watch: Watch) -> list[Route]:
 
     async def is_healthy(request: Request) -> Response:
         found = (await answered()).status
-        body = {"is_healthy": found.is_healthy, "state": found.state, "problems": found.problems}
+        kinds = sorted({(pool.name, str(problem.kind)) for pool in found.pools for problem in pool.wrong})
+        problems = [{"consumer": name, "kind": kind} for name, kind in kinds]
+        body = {"is_healthy": found.is_healthy, "state": found.state, "problems": problems}
         return JSONResponse(body, status_code=200 if found.is_healthy else 503)
 
     return [Route("/metrics", show_metrics), Route("/livez", is_alive), Route("/readyz", is_healthy)]
