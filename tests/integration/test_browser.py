@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from integration.scenarios.running import READY_S, Running, environment, running
 from integration.scenarios.small_masters import entry, pool, wait_for, wait_running
-from integration.test_dashboard import free_port
+from servers.ports import free_port
 from servers.waiting import wait_until
 
 PAGED = "integration.scenarios.paged"

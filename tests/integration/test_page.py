@@ -20,7 +20,7 @@ from consumerd.errors import ConsumerdError
 from consumerd.wire.control import call
 from integration.scenarios.running import READY_S, Running, environment, running
 from integration.scenarios.small_masters import entry, pool, wait_running
-from integration.test_dashboard import free_port
+from servers.ports import free_port
 from servers.waiting import wait_until
 
 OPERATOR, LOOKER = "a token to act with", "a token to look with"

@@ -20,8 +20,8 @@ from consumerd.parking.opening import open_store
 from contracts.parking_store import dead_task
 from integration.scenarios.running import READY_S, Running, environment, running
 from integration.scenarios.shown_tasks import HOSTILE
-from integration.test_dashboard import free_port
 from integration.test_page import LOOKER, OPERATOR, Browser
+from servers.ports import free_port
 from servers.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("browser")
