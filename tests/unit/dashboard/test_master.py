@@ -28,7 +28,7 @@ def streaming(path: Path, tell: Callable[[], None]) -> Iterator[None]:
 
         def answer() -> None:
             connection, _ = listening.accept()
-            with connection, connection.makefile("rwb") as lines, suppress(ConnectionError):
+            with suppress(ConnectionError), connection, connection.makefile("rwb") as lines:
                 own = json.loads(lines.readline())["id"]
                 for number in range(PAGES):
                     tell()
