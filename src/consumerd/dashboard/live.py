@@ -11,6 +11,7 @@ from consumerd.dashboard.access.sessions import Role
 from consumerd.dashboard.master import Master
 from consumerd.dashboard.memory import Memory
 from consumerd.dashboard.page import Page, Visit
+from consumerd.dashboard.shared import Shared
 from consumerd.dashboard.threads import Threads
 from consumerd.dashboard.view.rendering import Rendered, Renderer
 from consumerd.dashboard.watch import Seen, Watch
@@ -38,10 +39,16 @@ class Live:
         self._memory = memory
         self._renderer = renderer
         self._master = master
+        self._shared = Shared(master.answer)
         self._renders = Threads("pages are made", 4, 200)
         self._searches = Threads("searches go on", 4, 4)
         self._made: dict[tuple[Wanted, int], asyncio.Task[Rendered]] = {}
         self.streams = 0
+
+    def ask_again(self) -> None:
+        """Something was changed: what is known is old."""
+        self._shared.forget()
+        self._watch.ask_again()
 
     async def page(self, wanted: Wanted) -> Rendered:
         """As it is now. NotThereError; BusyError; ConsumerdError where it asks the master, which does not answer."""
@@ -91,8 +98,9 @@ class Live:
 
     def _render(self, wanted: Wanted, seen: Seen) -> Rendered:
         page, parameters, query = wanted.page, dict(wanted.parameters), dict(wanted.query)
-        own, state_dir = self._master.answer, self._master.control_socket.parent
-        visit = Visit(seen, self._memory, wanted.role, own, state_dir, parameters, query)
+        own, kept = self._shared.answer if page.is_live else self._master.answer, self._shared.kept
+        state_dir = self._master.control_socket.parent
+        visit = Visit(seen, self._memory, wanted.role, own, kept, state_dir, parameters, query)
         context = {"page": page, "seen": seen, "still": self._memory.why_still, "role": wanted.role, "query": query}
         return self._renderer.render(page.template, {**context, **page.show(visit)})
 

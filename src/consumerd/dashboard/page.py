@@ -16,6 +16,7 @@ from consumerd.wire.method import Method
 
 Context = Mapping[str, Any]  # what a template is given
 Ask = Callable[[Method], Any]  # of the method's own type
+Keep = Callable[[Method, object], Any]  # likewise
 
 
 class NotThereError(ConsumerdError):
@@ -28,8 +29,9 @@ class Visit:
 
     parameters: of its path; query: what stands behind `?`.
     seen: what the master said last, which all browsers share; memory: what came before.
-    answer: what the master answers to this page alone, of a stream all items. It blocks, and raises what
-    `wire.control.call` raises.
+    answer: what the master answers beside, of a stream all items; who looks at a live page shares the answer with all
+    others for a second. It blocks, and raises what `wire.control.call` raises.
+    kept: the same, and the answer is kept while what it is of, which is named too, stays what it was.
     state_dir: the master's.
     """
 
@@ -37,6 +39,7 @@ class Visit:
     memory: Memory
     role: Role
     answer: Ask
+    kept: Keep
     state_dir: Path
     parameters: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)

@@ -37,7 +37,6 @@ class Site:
     ) -> None:
         """names: of this host, for browsers. is_local: only this machine reaches it."""
         self._master = master
-        self._watch = watch
         self._access = access
         self._assets = Assets()
         self._acts = Threads("acts are done", 4, 8)
@@ -103,7 +102,7 @@ class Site:
                 told = await self._acts.run(self._told, act, form, f"{session.role.text} at {_address(request)}")
             except BusyError as error:
                 return self._not_done(request, str(error))
-            self._watch.ask_again()
+            self._live.ask_again()
             if request.headers.get("accept") == "application/json":
                 return JSONResponse({"told": told})
             session.told = told

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from consumerd import events
 from consumerd.cli.verb import Verb
 from consumerd.dashboard.history import Figure, History
 from consumerd.dashboard.page import Act, Context, Form, NotThereError, Page, Visit
@@ -37,7 +38,7 @@ def show(visit: Visit) -> Context:
         "range": "day" if history is visit.memory.day else "hour",
         "shards": shards[:MOST_SHARDS],
         "hidden_shards": max(0, len(shards) - MOST_SHARDS),
-        "configuration": _configuration(visit, name),
+        "configuration": _configuration(visit, pool),
         "lately": list(lately(visit, most=10, consumer=name)),
     }
 
@@ -87,10 +88,14 @@ def _shown_steps(visit: Visit, history: History, name: str) -> int:
     return next(size for size in (history.size // 6, history.size // 2, history.size) if size >= history.size - first)
 
 
-def _configuration(visit: Visit, name: str) -> PoolConfiguration | None:
-    """None where the master does not answer now."""
+def _configuration(visit: Visit, pool: PoolStatus) -> PoolConfiguration | None:
+    """In force in this edition, after so many reloads of this master; None where it does not answer now."""
+    metrics = visit.seen.metrics
+    assert metrics is not None
+    reloads = metrics.events.get(events.configuration_reloaded.name, 0)
+    of = (metrics.status.started_at, pool.edition, pool.rejected, reloads)
     try:
-        (found,) = visit.answer(ShowConfiguration(name))
+        (found,) = visit.kept(ShowConfiguration(pool.name), of)
     except ConsumerdError:
         return None
     assert isinstance(found, PoolConfiguration)

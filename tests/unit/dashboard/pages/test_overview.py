@@ -38,5 +38,5 @@ def test_a_flood_of_failures_hides_nothing_that_has_happened_lately(consumer: st
     for name in ("task_failed", "task_parked", "task_deferred", "failures_folded"):
         for _ in range(20):
             memory.note_item(told(name, consumer="shop/mails"))
-    visit = Visit(Seen(), memory, Role.READ_ONLY, lambda method: None, Path("/nowhere"))
+    visit = Visit(Seen(), memory, Role.READ_ONLY, lambda method: None, lambda method, of: None, Path("/nowhere"))
     assert [item["event"] for item in overview.lately(visit, consumer=consumer)] == ["pool_paused"]
