@@ -7,6 +7,7 @@ import pytest
 from consumerd.model.task import TaskId
 from consumerd.sources.abilities import RowNow
 from consumerd.sources.table.source import TableSource
+from contracts.moved_rows import MOVE
 from contracts.table_bench import TableBench, died
 
 
@@ -35,15 +36,18 @@ class ParkedCopiesContract:
         assert source.decode(row_now(source, parked_id).payload or b"") == {"id": 1, "address": "right"}
 
     @pytest.mark.parametrize(
-        ("state", "fate"), [("done", "is done"), ("pending", "waits as a new task"), ("held", "has the state 'held'")]
+        ("state", "fate", "is_over"),
+        [("done", "is done", True), ("pending", "waits as a new task", True), ("held", "has the state 'held'", False)],
     )
-    def test_a_row_that_is_not_dead_any_more_is_not_tried(self, bench: TableBench, state: str, fate: str) -> None:
+    def test_a_row_that_is_not_dead_any_more_is_not_tried(
+        self, bench: TableBench, state: str, fate: str, is_over: bool
+    ) -> None:
         bench.enqueue("x")
         source = bench.source()
         parked_id = died(source)
         bench.execute(f"UPDATE {bench.claims} SET state = :state", state=state)
         row = row_now(source, parked_id)
-        assert (row.payload, row.is_claimed) == (None, False)
+        assert (row.payload, row.is_claimed, row.is_over) == (None, False, is_over)
         assert fate in row.fate
 
     def test_a_row_that_a_worker_has_is_claimed(self, bench: TableBench) -> None:
@@ -60,10 +64,20 @@ class ParkedCopiesContract:
         parked_id = died(source)
         assert row_now(source, parked_id).payload == b'"x"'
         bench.execute("UPDATE tasks SET kind = 'none'")
-        assert "is gone" in row_now(source, parked_id).fate
+        row = row_now(source, parked_id)
+        assert ("is gone" in row.fate, row.is_over) == (True, False)
         bench.execute("UPDATE tasks SET kind = 'mail'")
         bench.execute("DELETE FROM tasks")
-        assert "is gone" in row_now(source, parked_id).fate
+        row = row_now(source, parked_id)
+        assert ("is gone" in row.fate, row.is_over) == (True, False)
+
+    def test_a_row_that_was_done_and_moved_is_done(self, bench: TableBench) -> None:
+        bench.make_archive()
+        bench.enqueue("x")
+        source = bench.source(**MOVE)
+        parked_id = died(source)
+        source.finish_parked(TaskId(parked_id))
+        assert row_now(source, parked_id) == RowNow(fate="its row is done", is_over=True)
 
     def test_a_row_is_found_by_a_key_of_two_columns(self, bench: TableBench) -> None:
         bench.execute(

@@ -80,12 +80,14 @@ class RowNow(NamedTuple):
 
     payload: what the row has now, where the task is dead still; else None.
     is_claimed: a worker has it, and its end is not known yet.
-    fate: otherwise what became of it, in words: there is nothing to be tried again.
+    fate: otherwise what became of it, in words. is_over: the copy is not needed any more: the row is done, or is a new
+    task of its own. Else nobody knows what became of the task, and the copy may be all that is left of it.
     """
 
     payload: bytes | None = None
     is_claimed: bool = False
     fate: str = ""
+    is_over: bool = False
 
 
 @runtime_checkable

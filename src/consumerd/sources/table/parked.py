@@ -16,7 +16,9 @@ from consumerd.sources.table.shape import Shape
 from consumerd.sources.table.side.tables import SideTable
 
 _ROW = "SELECT {key}, {state}%s FROM {table} WHERE {among} AND {condition}"
-_GONE = "its row is gone: it was done, deleted, or `where` does not hold of it any more"
+_MOVED = "SELECT 1 FROM {done_table} WHERE {among}"
+_GONE = RowNow(fate="its row is gone: it was deleted, or `where` does not hold of it any more")
+_DONE = RowNow(fate="its row is done", is_over=True)
 
 
 class ParkedRows:
@@ -47,7 +49,15 @@ class ParkedRows:
         if self._side is not None:
             rows = self._side.with_content(connection, rows)
         found = [self._judged(row) for row in rows]  # of several, where an id may mean them, the one that is dead
-        return next((each for each in found if each.payload is not None), found[0] if found else RowNow(fate=_GONE))
+        return next(
+            (each for each in found if each.payload is not None), found[0] if found else self._missed(connection, keys)
+        )
+
+    def _missed(self, connection: Connection, keys: Sequence[object]) -> RowNow:
+        """There is no such row, or it is no task."""
+        if keys and self._options.done == "move" and self._claims.run_for(connection, _MOVED, keys).fetchone():
+            return _DONE
+        return _GONE
 
     def _judged(self, row: ClaimedRow) -> RowNow:
         width, states = len(self._options.id_column), self._options.states
@@ -58,7 +68,7 @@ class ParkedRows:
             case states.claimed:
                 return RowNow(is_claimed=True)
             case states.done:
-                return RowNow(fate="its row is done")
+                return _DONE
             case states.pending:
-                return RowNow(fate="its row waits as a new task: it was set back")
+                return RowNow(fate="its row waits as a new task: it was set back", is_over=True)
         return RowNow(fate=f"its row has the state {row[width]!r}")

@@ -23,7 +23,7 @@ from consumerd.sources.contract import Source
 from consumerd.worker.attempts.attempt import Attempt, Conclusion, Unfinished
 from consumerd.worker.attempts.breaker import Breaker
 from consumerd.worker.tasks.context import WorkerContext
-from consumerd.worker.tasks.parked_rows import parked_fact, parked_task, unparked
+from consumerd.worker.tasks.parked_rows import as_dead, parked_fact, parked_task, unparked
 from consumerd.worker.tasks.recording import ended_task
 from consumerd.worker.tasks.settling import Settling
 from consumerd.worker.tasks.suspects import Suspects
@@ -149,8 +149,9 @@ class DueTasks:
             self._store.call(lambda store: store.renew(lease))
 
     def _as_they_are(self, rows: KeepsRows, claimed: Sequence[ParkedTask]) -> list[ParkedTask]:
-        """Those of the claimed tasks that are dead still, with what their rows have now. The others' copies are
-        dropped; where a worker has the row, or nobody can look, the task is put back.
+        """Those of the claimed tasks that are dead still, with what their rows have now. The copy of
+        a row that is done or set back is dropped; that of one that is not found is kept, as dead. Where a worker has
+        the row, or nobody can look, the task is put back.
         """
         try:
             now = rows.parked_rows([parked.task_id for parked in claimed])
@@ -166,8 +167,10 @@ class DueTasks:
                 left.append(replace(parked, payload=row.payload))
             elif row.is_claimed:
                 busy.append(parked)
-            else:
+            elif row.is_over:
                 self._drop(parked, row.fate)
+            else:
+                self._keep(parked, row.fate)
         self._put_back_for_a_while(busy)
         return left
 
@@ -182,6 +185,13 @@ class DueTasks:
         consumer, task_id, owner = self._consumer, parked.task_id, self._lease.owner
         self._emit(events.copy_dropped(task=task_id, why=why))
         self._say(lambda: self._store.call(lambda store: store.finish(consumer, task_id, owner)), 1)
+
+    def _keep(self, parked: ParkedTask, why: str) -> None:
+        """Nobody knows what became of the row: the copy may be the last there is, and a person has to decide."""
+        self._tried += 1
+        dead, owner = as_dead(parked, why), self._lease.owner
+        self._emit(events.copy_kept(task=parked.task_id, why=why))
+        self._say(lambda: self._store.call(lambda store: store.park_again(dead, owner)), 1)
 
     def _release_old_claims(self) -> None:
         if (owner_prefix := self._old_claims) is not None:

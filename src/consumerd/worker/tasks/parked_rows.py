@@ -22,6 +22,8 @@ from consumerd.worker.attempts.attempt import Conclusion, Unfinished
 
 ResultT = TypeVar("ResultT")
 
+DIED_OF = "; the task has died of: "
+
 
 def lost_fact(parked: ParkedTask) -> Fact:
     """That nobody has a task any more: its generator gave it away, and the store did not take it until the end."""
@@ -74,6 +76,12 @@ def parked_task(consumer: str, conclusion: Conclusion, now: float) -> ParkedTask
         headers=task.headers,
         crashes=conclusion.crashes,
     )
+
+
+def as_dead(parked: ParkedTask, why: str) -> ParkedTask:
+    """The copy of a task that was to be tried again and cannot be, with what it has died of."""
+    _, _, error = parked.error.rpartition(DIED_OF)
+    return replace(parked, state=ParkedState.DEAD, due_at=None, error=f"{why}{DIED_OF}{error}")
 
 
 def suspect_row(consumer: str, task: Task, suspect: Suspect, now: float) -> ParkedTask:

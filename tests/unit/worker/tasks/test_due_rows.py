@@ -90,9 +90,12 @@ def test_a_row_that_dies_again_leaves_a_copy_of_what_it_was_then(world: World) -
 
 @pytest.mark.parametrize(
     ("change", "why"),
-    [("UPDATE tasks SET state = 'done'", "its row is done"), ("DELETE FROM tasks", "its row is gone")],
+    [
+        ("UPDATE tasks SET state = 'done'", "its row is done"),
+        ("UPDATE tasks SET state = 'pending', due_at = 1e12", "its row waits as a new task"),
+    ],
 )
-def test_a_row_that_is_not_dead_any_more_is_not_handled_and_its_copy_dropped(
+def test_a_row_that_is_done_or_set_back_is_not_handled_and_its_copy_dropped(
     world: World, change: str, why: str
 ) -> None:
     world.execute(change)
@@ -100,6 +103,35 @@ def test_a_row_that_is_not_dead_any_more_is_not_handled_and_its_copy_dropped(
     assert (world.handled, world.run.store.rows) == ([], {})
     [told] = world.why_dropped()
     assert str(told).startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("DELETE FROM tasks", "its row is gone"),
+        ("UPDATE tasks SET state = 'held'", "its row has the state 'held'"),
+    ],
+)
+def test_the_copy_of_a_row_of_which_nobody_knows_stays_as_dead(world: World, change: str, why: str) -> None:
+    was = world.run.store.rows[TASK]
+    world.execute(change)
+    world.retry()
+    world.retry()
+    left = world.run.store.rows[TASK]
+    assert (world.handled, left.state, left.payload) == ([], ParkedState.DEAD, b'"wrong"')
+    assert left.error.startswith(why)
+    assert left.error.endswith(f"; the task has died of: {was.error}")
+    assert left.error.count(why) == 1
+    told = [str(fact.fields["why"]) for fact in world.run.facts if fact.name == "copy_kept"]
+    assert [each.startswith(why) for each in told] == [True, True]
+
+
+def test_a_copy_that_was_kept_is_tried_once_its_row_is_there_again(world: World) -> None:
+    world.execute("UPDATE tasks SET state = 'held'")
+    world.retry()
+    world.execute("UPDATE tasks SET state = 'dead', payload = '\"right\"'")
+    world.retry()
+    assert (world.handled, world.states(), world.run.store.rows) == (["right"], ["done"], {})
 
 
 def test_a_row_that_another_worker_has_waits_for_what_becomes_of_it(world: World) -> None:
