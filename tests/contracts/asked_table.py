@@ -65,6 +65,15 @@ class AskedTableContract(AskedContract):
             with pytest.raises(UsageError, match="words of tasks is a text, and takes no other bytes"):
                 bench.asked().send([Message(b"\xff")])
 
+    def test_a_row_that_would_be_no_task_is_not_added(self, table: TableBench) -> None:
+        table.execute("ALTER TABLE tasks ADD COLUMN kind VARCHAR(9) DEFAULT 'other'")
+        bench = TableAsked(table, where="kind = 'mail'")
+        with pytest.raises(UsageError, match="`where` of tasks does not hold of a row that has only a payload"):
+            bench.asked().send([Message(b"1"), Message(b"2")])
+        assert table.rows("id") == []
+        (place,) = sent(TableAsked(table, where="kind = 'other'"), payloads(1))
+        assert TableAsked(table, where="kind = 'other'").asked().where(place).state is TaskState.PENDING
+
     def test_a_claimed_row_names_who_has_it(self, bench: TableAsked) -> None:
         (place,) = sent(bench, payloads(1))
         batch = fetched(bench.table.source("host.shop.Jobs.3"), 1)

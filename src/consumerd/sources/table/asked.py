@@ -6,7 +6,7 @@ It only reads: a look at the next rows claims and locks none of them.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain, zip_longest
 from typing import Any
@@ -42,6 +42,7 @@ SELECT count(*) FROM (SELECT 1 AS one FROM {{table}} {{hint}} WHERE {{state}} = 
 AND {{condition}} LIMIT {MOST_COUNTED}) AS found"""
 _IN_CONTENT = "SELECT 1 FROM {content_table} WHERE {among} AND ({content_where})"
 _MOVED = "SELECT 1 FROM {done_table} WHERE {among}"
+_IS_TASK = "SELECT 1 FROM {table} WHERE {among} AND {condition}"
 
 
 class AskedTable:
@@ -94,7 +95,7 @@ class AskedTable:
                     f"{options.payload_column} of {options.table} is a text, and takes no other bytes"
                 ) from error
         try:
-            keys = insert_each(options, payloads)
+            keys = insert_each(options, payloads, self._check())
         except SourceAwayError as error:
             cause = error.__cause__
             if not isinstance(cause, DBAPIError | sqlite3.Error) or may_pass(cause) or is_locked(cause):
@@ -102,6 +103,22 @@ class AskedTable:
             told = f"the database refuses such a row ({words_of(cause)}): add rows by an INSERT of your own"
             raise UsageError(told) from error
         return [None if key is None else key_text(key) for key in keys]
+
+    def _check(self) -> Callable[[Connection, object], None]:
+        """Refuses a new row, within the transaction that adds it, of which `where` does not hold. UsageError."""
+        options = self._options
+        with self._connected() as (_, _, sql):
+            claims = sql.claims
+
+        def check(connection: Connection, key: object) -> None:
+            if key is None and options.where:
+                told = f"the database does not tell the key of a new row of {options.table}, so nobody can see whether"
+                raise UsageError(f"{told} `where` holds of it; nothing is added: add rows by an INSERT of your own")
+            if key is not None and claims.run_for(connection, _IS_TASK, [key]).fetchone() is None:
+                told = f"`where` of {options.table} does not hold of a row that has only a payload, so it would never"
+                raise UsageError(f"{told} be handled; nothing is added: add rows by an INSERT of your own")
+
+        return check
 
     def _takes_bytes(self) -> bool:
         """Whether the payload is a column of bytes; else it is a text, or JSON."""

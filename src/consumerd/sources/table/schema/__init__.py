@@ -63,10 +63,12 @@ def enqueue(database: str, records: Iterable[object], table: str = "tasks") -> i
     return len(payloads)
 
 
-def insert_each(options: TableOptions, payloads: Sequence[bytes | str]) -> list[object]:
+def insert_each(
+    options: TableOptions, payloads: Sequence[bytes | str], check: Callable[[Connection, object], object]
+) -> list[object]:
     """Add one pending row for each payload, all in one transaction; their keys, None where the database tells none.
 
-    Raises as `enqueue` does.
+    check: is called with the key of each new row within it; if it raises, nothing is added. Raises as `enqueue` does.
     """
     keys: list[object] = []
 
@@ -75,6 +77,8 @@ def insert_each(options: TableOptions, payloads: Sequence[bytes | str]) -> list[
         for payload in payloads:
             added = run(connection, statement, payload=payload)
             keys.append(_key_of(added, connection.dialect.name, len(options.id_column)))
+        for key in keys:
+            check(connection, key)
 
     _add(options, insert, tells_keys=True)
     return keys
