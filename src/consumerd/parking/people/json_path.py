@@ -1,12 +1,15 @@
 """A condition on a record: what stands at a path in its JSON, as in `user.id=5` or `items[0].sku=abc`. Pure.
 
 A filter is compared in Python, so that it means the same on every database; a payload that is no JSON never matches.
+Numbers are compared exactly, digit by digit: a task may be discarded by its id.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import orjson
@@ -48,9 +51,11 @@ class Where:
     def matches(self, payload: bytes) -> bool:
         """Whether the payload is JSON that has it there."""
         try:
-            value: Any = orjson.loads(payload)  # of any shape
-        except ValueError:
+            return self._is_in(_exact(payload.decode()))
+        except (ValueError, RecursionError):
             return False
+
+    def _is_in(self, value: Any) -> bool:  # of any shape
         for step in self.path:
             match value, step:
                 case dict(), str() if step in value:
@@ -64,11 +69,32 @@ class Where:
     def _is(self, value: object) -> bool:
         if value == self.text:
             return True
-        try:
-            meant = orjson.loads(self.text)
-        except ValueError:
-            return False
-        return isinstance(meant, bool) == isinstance(value, bool) and meant == value
+        return _same(value, _exact(self.text))
+
+
+def _exact(text: str) -> Any:  # of any shape
+    """What is written as JSON, its numbers as they are written. ValueError, RecursionError."""
+    return json.loads(text, parse_float=_number, parse_int=_number, parse_constant=_refuse)
+
+
+def _number(digits: str) -> Decimal:
+    try:
+        return Decimal(digits)
+    except InvalidOperation:
+        return Decimal("NaN")  # beyond what Decimal has: it equals nothing
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _same(one: object, other: object) -> bool:
+    match one, other:
+        case list(), list():
+            return len(one) == len(other) and all(map(_same, one, other))
+        case dict(), dict():
+            return one.keys() == other.keys() and all(_same(value, other[name]) for name, value in one.items())
+    return type(one) is type(other) and one == other
 
 
 def _step(step: re.Match[str], written: str) -> Step:

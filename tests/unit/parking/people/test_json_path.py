@@ -80,6 +80,35 @@ def test_any_value_is_found_by_its_json_under_its_quoted_name(name: str, value: 
     assert Where.parse(f"{json.dumps(name, ensure_ascii=False)}={json.dumps(value)}").matches(payload)
 
 
+@pytest.mark.parametrize(
+    ("written", "stands", "matches"),
+    [
+        ("12345678901234567890123", "12345678901234567890999", False),
+        ("12345678901234567890123", "12345678901234567890123", True),
+        ("9007199254740993.0", "9007199254740992", False),
+        ("9007199254740993.0", "9007199254740993", True),
+        ("0.1", "0.10000000000000000001", False),
+        ("1e3", "1000", True),
+        ("-0", "0", True),
+        ("1e400", "2e400", False),
+        ("1e99999999999999999999", "2e99999999999999999999", False),
+        ("[1]", "[true]", False),
+        ("[1.0]", "[1]", True),
+        ('{"a": 12345678901234567890123}', '{"a": 12345678901234567890999}', False),
+        ("1" * 5_000, "1" * 5_000, True),
+        ("1" * 5_000, "1" * 4_999 + "2", False),
+    ],
+)
+def test_numbers_are_compared_exactly(written: str, stands: str, matches: bool) -> None:
+    assert Where.parse(f"id={written}").matches(f'{{"id": {stands}}}'.encode()) is matches
+
+
+@given(st.integers(), st.integers(-3, 3), st.sampled_from(["", ".0", "e0"]))
+def test_a_number_matches_no_other_number_that_is_near(number: int, apart: int, ending: str) -> None:
+    payload = f'{{"id": {number}}}'.encode()
+    assert Where.parse(f"id={number + apart}{ending}").matches(payload) is (apart == 0)
+
+
 @given(st.text(), st.binary())
 def test_whatever_is_written_is_a_condition_or_one_sentence(written: str, payload: bytes) -> None:
     with suppress(UsageError):
