@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, false, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, false, func, select, update
 
 from consumerd.clock import monotonic
 from consumerd.database.claims import MOST_KEYS
@@ -55,7 +55,9 @@ def retry(connection: Connection, condition: ColumnElement[bool], among: Among, 
 
 
 def retry_at(rate: float) -> Act:
-    """The same, but so many a second: each task is due when its turn comes, in no particular order."""
+    """The same, but so many a second: each task is due when its turn comes, in no particular order; one that waits is
+    never due later than it was.
+    """
     at_once = min(max(1, int(rate * EVENLY_S)), MOST_KEYS)
     began: list[float] = []
 
@@ -64,7 +66,9 @@ def retry_at(rate: float) -> Act:
             began.append(float(connection.execute(select(database_now(connection.dialect.name))).scalar_one()))
         keys = list(connection.execute(select(PARKED.c.id).where(condition).order_by(PARKED.c.id)).scalars())
         for start in range(0, len(keys), at_once):
-            due_at = began[0] + (before + start) / rate
+            turn = began[0] + (before + start) / rate
+            is_sooner = (PARKED.c.state == ParkedState.WAITING.value) & (PARKED.c.due_at < turn)
+            due_at = case((is_sooner, PARKED.c.due_at), else_=turn)
             due = update(PARKED).values(state=ParkedState.WAITING.value, due_at=due_at, crashes=0)
             connection.execute(due.where(PARKED.c.id.in_(keys[start : start + at_once])))
 

@@ -183,6 +183,8 @@ def _keep(log: Path, task: ParkedTask) -> None:
         descriptor = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "ab") as file:
             file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
         raise ConsumerdError(f"what the record was cannot be kept in {log}, so it stays: {refusal(error)}") from error
 

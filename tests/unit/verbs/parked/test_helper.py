@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from consumerd.clock import wall
 from consumerd.errors import ConsumerdError, UsageError
 from consumerd.parking.opening import open_store
 from consumerd.parking.people.browsing import PAGE_ROWS, Item
@@ -122,6 +123,17 @@ def test_a_retry_at_a_rate_has_all_wait_but_the_first(store: ParkingStore) -> No
     store.park([dead_task(number) for number in range(3)])
     assert items(store, "retry", all=True, rate=0.01) == [changed(3)]
     assert len(store.due(CONSUMER, 10)[0]) == 1
+
+
+def test_a_retry_at_a_rate_puts_nothing_off_that_is_due_sooner(store: ParkingStore) -> None:
+    soon, late = wall() + 30, wall() + 1e6
+    store.park([dead_task(number) for number in range(4)])
+    store.park([replace(parked_task(number), due_at=soon + number) for number in range(4, 8)])
+    store.park([replace(parked_task(number), due_at=late) for number in range(8, 12)])
+    assert items(store, "retry", all=True, rate=0.001) == [changed(12)]
+    due = {number: store.find(parked_task(number).task_id, None)[0].due_at or 0.0 for number in range(4, 12)}
+    assert all(due[number] <= soon + number for number in range(4, 8))
+    assert all(due[number] < late for number in range(8, 12))
 
 
 @pytest.mark.parametrize("verb", ["retry", "discard"])
@@ -245,6 +257,16 @@ def test_a_record_that_is_not_to_be_replaced_stays(
     with pytest.raises(UsageError, match=complaint):
         edit(store, ParkedEdit(reference=parked_task(number).task_id, record=record), state_dir / "edited.log")
     assert not (state_dir / "edited.log").exists()
+
+
+def test_what_a_record_was_is_on_the_disk_before_it_changes(
+    store: ParkingStore, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.park([dead_task(1)])
+    log, sizes = state_dir / "edited.log", []
+    monkeypatch.setattr("consumerd.verbs.parked.helper.os.fsync", lambda _: sizes.append(log.stat().st_size))
+    edit(store, ParkedEdit(reference=dead_task(1).task_id, record="{}"), log)
+    assert sizes[0] == log.stat().st_size > 0
 
 
 def test_where_what_was_cannot_be_kept_the_record_stays(store: ParkingStore, state_dir: Path) -> None:
