@@ -65,12 +65,13 @@ class State(IntEnum):
 @dataclass(frozen=True, slots=True)
 class BreakerPolicy:
     """When a destination opens: `share` of at least `least` attempts within `window_s` have failed, or the last `least`
-    have.
+    have. max_quiet_s: so long it is left alone at one request, at most.
     """
 
     share: float
     least: int
     window_s: float
+    max_quiet_s: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)

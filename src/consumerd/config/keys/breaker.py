@@ -27,6 +27,11 @@ class BreakerKeys(BaseModel):
         "failed, it opens however long they took.",
     )
     window: Duration = Field(default=10.0, description="Attempts of the last so many seconds count.")
+    max_quiet: Duration = Field(
+        default=300.0,
+        description="After one `Retry(after=…, destination=True)` the destination is left alone for so many seconds "
+        "at most; the task itself waits as long as it says.",
+    )
     failures: list[ClassName] = Field(
         default_factory=list,
         description="The classes of errors that show that it is down, with those derived from them: "

@@ -73,7 +73,7 @@ class WindowAssembly:
         policy = retry_policy(self.consumer, common)
         return Destinations(
             self.context,
-            BreakerPolicy(keys.share, keys.least, keys.window),
+            BreakerPolicy(keys.share, keys.least, keys.window, keys.max_quiet),
             destination_by(self.consumer, self.parts.hooks, common.destination),
             lineup,
             PuttingOff(self.context, self.parts.source, lineup, policy, common.at_once.max),

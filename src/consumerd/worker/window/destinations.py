@@ -18,13 +18,7 @@ from consumerd.model.limits import SECOND_NS
 from consumerd.model.outcome import Dead, Done, Retry
 from consumerd.model.task import TaskId
 from consumerd.wire.destination_rows import PROBING, USED, WAITING, changing, prefix_of
-from consumerd.wire.destinations import (
-    BreakerPolicy,
-    Destination,
-    Ended,
-    State,
-    looked_at,
-)
+from consumerd.wire.destinations import BreakerPolicy, Destination, Ended, State, looked_at
 from consumerd.wire.shared_table import Row
 from consumerd.worker.attempts.attempt import ENDS_OF_A_WORKER, Attempt, Cancelled, Conclusion, Ending, Raised, Refused
 from consumerd.worker.attempts.judge import ENDS_OF_A_TRANSACTION
@@ -208,18 +202,19 @@ class Destinations:
 
     def _note_failed(self, known: Known, task: InHand, now: float, *, is_probe: bool) -> bool:
         """Whether the failure is not the task's: it is tried again when its destination is back."""
+        is_new = task.task.attempts <= task.attempt.tried
         if looked_at(known.row.words[0])[2] == task.openings:
             untold = self._untold(known, task.openings)
             known.untold = Ended(untold.done, untold.failures + 1, untold.tasks + (task.attempt.tried == 0))
             error = task.ended.failure.error if isinstance(task.ended, Raised) else "the handler asked for a retry"
             if (quiet_s := _quiet_s(task.ended)) is not None:
                 error = f"it asked to be left alone for {quiet_s:g} s"
-            self._tell(known, now, is_probe=is_probe, is_done=False, error=error, quiet_s=quiet_s)
+            self._tell(known, now, is_probe=is_probe, is_done=False, error=error, quiet_s=quiet_s, is_new=is_new)
         if not isinstance(task.ended, Raised) or task.ended.verdict is not None:
             return False
         state, _, openings = looked_at(known.row.words[0])
         is_away = state.is_away or openings != task.openings
-        if not is_away and task.task.id is not None and task.task.attempts <= task.attempt.tried:
+        if not is_away and task.task.id is not None and is_new:
             known.failed.append((now, openings, task.task.id))
         return is_away
 
@@ -229,19 +224,24 @@ class Destinations:
         return known.untold
 
     def _tell(
-        self, known: Known, now: float, *, is_probe: bool, is_done: bool, error: str = "", quiet_s: float | None = None
-    ) -> None:
-        """Bring what has ended into the row; what does not get there now is told the next time."""
+        self, known: Known, now: float, *, is_probe: bool, is_done: bool,
+        error: str = "", quiet_s: float | None = None, is_new: bool = True,
+    ) -> None:  # fmt: skip
+        """Bring what has ended into the row; what does not get there now is told the next time.
+
+        is_new: the task had not failed before. One that asks for quiet again and again speaks for itself alone.
+        """
         now_ns = int(now * SECOND_NS)
         with self._changing(known, now, error) as destination:
             if destination is None:
                 return
+            was_closed = destination.shown(now_ns) is State.CLOSED
             if is_probe:
                 destination.probe_ended(now_ns, is_done=is_done, chance=random.random())  # noqa: S311 - it only spreads
             else:
                 destination.note(self._policy, now_ns, known.untold)
-            if quiet_s is not None:
-                destination.leave_alone(now_ns, int(quiet_s * SECOND_NS))
+            if quiet_s is not None and (is_new or (was_closed and destination.state.is_away)):
+                destination.leave_alone(now_ns, int(min(quiet_s, self._policy.max_quiet_s) * SECOND_NS))
             known.untold, known.tell_at = NOTHING, now + TELL_S
             known.row.own[WAITING] = self._lineup.held_at(known.name)
             forgotten_s = FORGOTTEN_S if destination.state is State.CLOSED else LONGEST_OUTAGE_S

@@ -48,8 +48,10 @@ def raised(kind: type[BaseException] = OSError, verdict: Retry | Dead | None = N
     return Raised(kind, Failure("it does not answer"), verdict=verdict)
 
 
-def task(name: str) -> InHand:
-    made = Task(id=TaskId("t:1"), offset=1, source="t", shard=0, position=1, payload=name.encode())
+def task(name: str, attempts: int = 0) -> InHand:
+    made = Task(
+        id=TaskId("t:1"), offset=1, source="t", shard=0, position=1, payload=name.encode(), attempts=attempts
+    )  # fmt: skip
     return InHand(Attempt(made, lambda is_again: None, first_at=1.0), PARKED)
 
 
@@ -233,6 +235,58 @@ def test_who_asks_to_be_left_alone_is(ending: Ending, failures: tuple[type[BaseE
     pool.down.clear()
     pool.run(30.0)
     assert pool.tried["a"] == 20
+
+
+def ask(pool: Pool, after_s: float, *, attempts: int) -> None:
+    """A task that has been attempted so often asks for quiet."""
+    asking = task("a", attempts)
+    assert pool.rules[0].enter(asking, pool.clock.monotonic()) is None
+    asking.ended = Retry(after_s, destination=True)
+    assert not pool.rules[0].leave(asking, was_begun=True)
+
+
+def test_who_asks_again_puts_off_itself_alone() -> None:
+    pool = Pool()
+    for _ in range(20):
+        ask(pool, 5.0, attempts=1)
+        assert pool.state("a") is State.CLOSED
+        pool.give("a", count=10)
+        pool.run(1.0)
+    assert pool.done["a"] == 200
+    ask(pool, 5.0, attempts=0)
+    assert pool.state("a") is State.OPEN
+
+
+def test_where_all_ask_again_it_is_left_alone() -> None:
+    pool = Pool()
+    for _ in range(POLICY.least):
+        ask(pool, 5.0, attempts=1)
+    pool.give("a")
+    pool.run(4.9)
+    assert (pool.state("a"), pool.tried["a"]) == (State.OPEN, 0)
+    pool.run(1.0)
+    assert pool.done["a"] == 1
+
+
+def test_a_probe_that_asks_again_does_not_lengthen_the_quiet() -> None:
+    pool = Pool()
+    ask(pool, 5.0, attempts=0)
+    pool.clock.advance(5.0)
+    ask(pool, 1000.0, attempts=1)
+    pool.give("a")
+    pool.run(3.0)
+    assert pool.done["a"] == 1
+
+
+def test_one_request_closes_a_destination_for_no_longer_than_max_quiet() -> None:
+    pool = Pool()
+    ask(pool, 86_400.0, attempts=0)
+    pool.give("a")
+    pool.run(1.0)
+    assert (pool.state("a"), pool.done["a"]) == (State.OPEN, 0)
+    pool.clock.advance(POLICY.max_quiet_s)
+    pool.run(1.0)
+    assert pool.done["a"] == 1
 
 
 def test_a_retry_that_is_of_its_task_alone_leaves_a_destination_as_it_is() -> None:
