@@ -189,9 +189,8 @@ class DueTasks:
     def _keep(self, parked: ParkedTask, why: str) -> None:
         """Nobody knows what became of the row: the copy may be the last there is, and a person has to decide."""
         self._tried += 1
-        dead, owner = as_dead(parked, why), self._lease.owner
         self._emit(events.copy_kept(task=parked.task_id, why=why))
-        self._say(lambda: self._store.call(lambda store: store.park_again(dead, owner)), 1)
+        self._say(partial(self._park_again, as_dead(parked, why)), 1)
 
     def _release_old_claims(self) -> None:
         if (owner_prefix := self._old_claims) is not None:
@@ -256,11 +255,10 @@ class DueTasks:
             is_ours = self._store.call(lambda store: store.finish(consumer, parked.task_id, owner))
         else:
             again = parked_task(consumer, conclusion, self._clock.wall())
-            try:
-                is_ours = self._store.call(lambda store: store.park_again(again, owner))
-            except UnstorableError as error:  # it is as it was, and due again once its lease is over
-                self._emit(events.task_unstorable(task=parked.task_id, offset=parked.offset, error=str(error)))
+            is_parked = self._park_again(again)
+            if is_parked is None:
                 return
+            is_ours = is_parked
             if is_ours:
                 self._suspects.clear(parked.task_id)
                 self._board.note_parked(1)
@@ -270,6 +268,17 @@ class DueTasks:
         if not is_ours:
             fate = self._store.call(lambda store: store.fate(consumer, parked.task_id))
             self._emit(events.lease_lost(task=parked.task_id, then=fate))
+
+    def _park_again(self, again: ParkedTask) -> bool | None:
+        """Whether it was still this worker's; None where the store refuses it: it is as it was, and due again once its
+        lease is over.
+        """
+        owner = self._lease.owner
+        try:
+            return self._store.call(lambda store: store.park_again(again, owner))
+        except UnstorableError as error:
+            self._emit(events.task_unstorable(task=again.task_id, offset=again.offset, error=str(error)))
+            return None
 
     def _note_away(self, error: StoreAwayError) -> None:
         self._outage.note(error)

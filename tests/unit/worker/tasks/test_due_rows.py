@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from consumerd import BaseConsumer, Dead
+from consumerd.errors import UnstorableError
 from consumerd.model.parked import ParkedState
 from consumerd.sources.contract import SourceContext
 from consumerd.sources.table.options import TableOptions
@@ -124,6 +125,20 @@ def test_the_copy_of_a_row_of_which_nobody_knows_stays_as_dead(world: World, cha
     assert left.error.count(why) == 1
     told = [str(fact.fields["why"]) for fact in world.run.facts if fact.name == "copy_kept"]
     assert [each.startswith(why) for each in told] == [True, True]
+
+
+def test_a_copy_that_the_store_refuses_to_keep_as_dead_stays_as_it_was_and_holds_nothing_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> bool:
+        raise UnstorableError("it takes no such text")
+
+    monkeypatch.setattr(world.run.store, "park_again", refuse)
+    world.execute("DELETE FROM tasks")
+    world.retry()
+    assert (world.run.store.rows[TASK].payload, world.run.store.rows[TASK].state) == (b'"wrong"', ParkedState.WAITING)
+    assert "task_unstorable" in {fact.name for fact in world.run.facts}
+    assert "store_away" not in {fact.name for fact in world.run.facts}
 
 
 def test_a_copy_that_was_kept_is_tried_once_its_row_is_there_again(world: World) -> None:
