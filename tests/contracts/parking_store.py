@@ -544,8 +544,9 @@ class ParkingStoreContract:
 
     def test_tasks_are_retried_so_many_a_second(self, store: ParkingStore) -> None:
         tasks = FIRST_ROWS + 40
-        store.park([dead_task(number) for number in range(tasks)] + [replace(parked_task(900), crashes=2)])
         began = wall()
+        late = replace(parked_task(900), crashes=2, due_at=began + 1e6)
+        store.park([dead_task(number) for number in range(tasks)] + [late])
         assert total(store.retry(ParkedFilter(), rate=0.5)) == {CONSUMER: tasks + 1}
         due = sorted(float(str(row["due_at"])) for row in rows(store))
         assert due[0] == pytest.approx(began, abs=60)
