@@ -12,6 +12,7 @@ from collections.abc import Callable
 from consumerd import events
 from consumerd.clock import monotonic
 from consumerd.events.facts import Fact, Listener
+from consumerd.events.forking import ForkableLock
 
 MOST = 20
 """So many of one name, state and kind of error are told in a window; an error of another kind is told all the same."""
@@ -40,7 +41,7 @@ class Folding:
         self._listener = listener
         self._now = now
         self._later = later
-        self._lock = threading.RLock()
+        self._lock = ForkableLock()
         self._began_at = 0.0
         self._told: Counter[tuple[object, ...]] = Counter()
         self._left_out: Counter[str] = Counter()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from consumerd import events
 from consumerd.clock import monotonic
 from consumerd.events.facts import Fact, Level, Listener
 from consumerd.events.folding import WINDOW_S, call_later
+from consumerd.events.forking import ForkableLock
 
 MOST = 20
 """So many warnings or errors of one kind are written in a window; an error of another kind is written all the same."""
@@ -74,7 +74,7 @@ class LineHandler(logging.Handler):
         self._redact = redact
         self._now = now
         self._later = later
-        self._turn = threading.RLock()
+        self._turn = ForkableLock()
         self._began_at = 0.0
         self._kinds: dict[Kind, _Kept] = {}
         self._is_waiting = False

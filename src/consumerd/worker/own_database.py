@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from consumerd.events.forking import ForkableLock
 from consumerd.model.bucket_sql import dialect_of
 from consumerd.model.task import Task
 from consumerd.sources.abilities import Transactional
@@ -43,7 +44,7 @@ class OwnDatabase:
         self._tasks_at_once = tasks_at_once
         self._note_committed = note_committed
         self._thread = threading.get_ident()
-        self._turn = threading.RLock()
+        self._turn = ForkableLock()
 
     @property
     def dialect(self) -> str:

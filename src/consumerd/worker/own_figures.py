@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 from typing import Any
 
+from consumerd.events.forking import ForkableLock
 from consumerd.wire.figures.own_figures import FiguresWriter
 
-_lock = threading.RLock()
+_lock = ForkableLock()
 _values: list[OwnValue] = []
 """Those that were made before the fork."""
 

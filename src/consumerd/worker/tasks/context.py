@@ -5,7 +5,6 @@ foreground.
 from __future__ import annotations
 
 import os
-import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from consumerd.config.common_keys import CommonKeys
 from consumerd.config.shape import LimitBy
 from consumerd.errors import SystemRefusedError
 from consumerd.events.facts import Event, Fact, Listener
+from consumerd.events.forking import ForkableLock
 from consumerd.events.listeners import Listeners
 from consumerd.model.failure import describe
 from consumerd.model.shards import Shard
@@ -121,7 +121,7 @@ def emitter(redact: Callable[[str], str], *listeners: Listener) -> Callable[[Fac
     """A function that tells the listeners of a fact, one thread at a time, and of no secret: not the log, not the
     master.
     """
-    lock, tell = threading.Lock(), Listeners(listeners)
+    lock, tell = ForkableLock(), Listeners(listeners)
 
     def emit(fact: Fact) -> None:
         texts = {name: redact(value) for name, value in fact.fields.items() if isinstance(value, str)}

@@ -64,6 +64,7 @@ class Exporting(SpanProcessor):
 
     def __init__(self, exporter: SpanExporter, emit: Callable[[Fact], None]) -> None:
         """Its thread begins, so not before the fork. emit: is told of what is dropped."""
+        self._process = os.getpid()
         self._exporter = exporter
         self._emit = emit
         self._waiting: deque[ReadableSpan] = deque()
@@ -77,6 +78,8 @@ class Exporting(SpanProcessor):
         self._thread.start()
 
     def on_end(self, span: ReadableSpan) -> None:
+        if os.getpid() != self._process:
+            return  # of a child that a handler has forked: no thread sends there, and one here may have held the lock
         with self._lock:
             if len(self._waiting) >= MOST_WAITING or self._is_closing:
                 self._dropped += 1
@@ -88,7 +91,9 @@ class Exporting(SpanProcessor):
             self._wake.set()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Send what waits; false where that takes longer."""
+        """Send what waits; false where that takes longer, and in a forked child, where nothing waits."""
+        if os.getpid() != self._process:
+            return False
         self._wake.set()
         return self._is_empty.wait(timeout_millis / 1000)
 

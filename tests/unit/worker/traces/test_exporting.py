@@ -148,3 +148,17 @@ def test_what_is_of_no_task_is_not_recorded(provider: TracerProvider) -> None:
     with tracer.start_as_current_span("process prices", attributes={CONSUMER: "billing/Prices"}) as span:
         assert span.is_recording()
         assert tracer.start_span("GET /").is_recording()
+
+
+def test_a_forked_child_keeps_no_span_and_waits_for_no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    collector = Collector()
+    exporting = Exporting(collector, Told())
+    ended(exporting, 1)
+    assert exporting.force_flush()
+    with monkeypatch.context() as child:
+        child.setattr("os.getpid", lambda: -1)
+        child.setattr(exporting, "_lock", None)  # nobody may take it
+        ended(exporting, 1)
+        assert not exporting.force_flush()
+    exporting.close(monotonic() + DEADLINE_S)
+    assert len(collector.taken) == 1
