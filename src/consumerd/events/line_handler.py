@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,12 +21,21 @@ from consumerd.events.forking import ForkableLock
 MOST = 20
 """So many warnings or errors of one kind are written in a window; an error of another kind is written all the same."""
 MOST_KINDS = 200
+"""So many kinds of one level are told apart in a window; all others of the level are one kind together."""
+
 KIND_CHARACTERS = 200
+MOST_CHARACTERS = 1000
+"""So much of a message is looked at for its kind."""
 
-_NUMBERS = re.compile(r"\d+")
+_NUMBERS = re.compile(
+    r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"  # a UUID
+    r"|\b(?:0x)?(?=[a-f]*\d)[0-9a-f]{8,}\b"  # a hash, an address
+    r"|\d+",
+    re.IGNORECASE,
+)
 
-Kind = tuple[str, int, str]
-"""The logger, the level, and the message without its numbers, shortened."""
+Kind = tuple[str, str]
+"""The logger, and the message without its numbers, shortened."""
 
 
 class LogHandler(logging.Handler):
@@ -76,7 +86,8 @@ class LineHandler(logging.Handler):
         self._later = later
         self._turn = ForkableLock()
         self._began_at = 0.0
-        self._kinds: dict[Kind, _Kept] = {}
+        self._kinds: defaultdict[int, dict[Kind, _Kept]] = defaultdict(dict)
+        """By the tens of the level: a flood of warnings leaves errors their room."""
         self._is_waiting = False
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -84,7 +95,7 @@ class LineHandler(logging.Handler):
         try:
             fact = self._fact(record)
             with self._turn:
-                if record.levelno < logging.WARNING or self._is_written(_kind(record, fact), fact):
+                if record.levelno < logging.WARNING or self._is_written(record, fact):
                     self._listener(fact)
         except Exception:  # noqa: BLE001 - a line may be of anything, and `logging` says what is wrong with it
             self.handleError(record)
@@ -92,7 +103,8 @@ class LineHandler(logging.Handler):
     def flush(self) -> None:
         """Tell what was left out, and begin anew. `logging.shutdown` calls it as well."""
         with self._turn:
-            left_out = [(kept.left_out, kept.last.fields) for kept in self._kinds.values() if kept.last is not None]
+            seen = [kept for kinds in self._kinds.values() for kept in kinds.values()]
+            left_out = [(kept.left_out, kept.last.fields) for kept in seen if kept.last is not None]
             self._kinds.clear()
             self._is_waiting = False
             for lines, last in left_out:
@@ -102,14 +114,15 @@ class LineHandler(logging.Handler):
                     )
                 )
 
-    def _is_written(self, kind: Kind, fact: Fact) -> bool:
+    def _is_written(self, record: logging.LogRecord, fact: Fact) -> bool:
         """Whether a line is one of the first of its kind; else it is counted, and told by and by."""
         if self._now() - self._began_at >= WINDOW_S:
             self.flush()
             self._began_at = self._now()
-        if kind not in self._kinds and len(self._kinds) >= MOST_KINDS:
-            kind = ("", 0, "")  # all others together
-        kept = self._kinds.setdefault(kind, _Kept())
+        kind, kinds = _kind(record, fact), self._kinds[min(record.levelno, logging.CRITICAL) // 10]
+        if kind not in kinds and len(kinds) >= MOST_KINDS:
+            kind = ("", "")  # all others together
+        kept = kinds.setdefault(kind, _Kept())
         if kept.written < MOST:
             kept.written += 1
             return True
@@ -139,7 +152,7 @@ def write_lines(handler: LineHandler) -> None:
 
 
 def _kind(record: logging.LogRecord, fact: Fact) -> Kind:
-    return record.name, record.levelno, _NUMBERS.sub("#", str(fact.fields["message"])[:KIND_CHARACTERS])
+    return record.name, _NUMBERS.sub("#", str(fact.fields["message"])[:MOST_CHARACTERS])[:KIND_CHARACTERS]
 
 
 def _level(number: int) -> Level:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -122,6 +124,36 @@ def test_kinds_without_end_take_a_bounded_memory_and_are_counted() -> None:
     program.handler.flush()
     assert program.counts()["line_logged"] == MOST_KINDS + MOST
     assert program.told() == 5 * MOST_KINDS
+
+
+@pytest.mark.parametrize(
+    "told_apart_by",
+    [
+        lambda number: str(uuid.UUID(int=number * 0x9E3779B97F4A7C15F39CC0605CEDC834 % 2**128)),
+        lambda number: hashlib.sha256(b"%d" % number).hexdigest(),
+        lambda number: hex(0x7F00_0000_0000 + 0xABCD * number),
+    ],
+)
+def test_lines_that_differ_in_ids_alone_are_of_one_kind(told_apart_by: Callable[[int], str]) -> None:
+    program = Program()
+    for number in range(230):
+        program.logger.warning("order %s is late", told_apart_by(number))
+    assert program.counts() == {"line_logged": MOST}
+
+
+def test_no_flood_of_warnings_swallows_an_error() -> None:
+    program, other = Program(), logger_of("shop.orders")
+    other.addHandler(program.handler)
+    for number in range(2 * MOST_KINDS):
+        program.logger.warning("no %s", chr(0x4E00 + number))
+    other.error("out of money")
+    for _ in range(MOST + 1):
+        other.error("again and again")
+    other.critical("out of everything")
+    written = [fact.fields["message"] for fact in program.facts]
+    assert "out of money" in written
+    assert written.count("again and again") == MOST
+    assert written[-1] == "out of everything"
 
 
 def test_a_line_whose_text_cannot_be_had_is_logging_s_own_affair(capsys: pytest.CaptureFixture[str]) -> None:
