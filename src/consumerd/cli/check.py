@@ -15,7 +15,7 @@ from typing import Any
 import click
 import msgspec
 
-from consumerd.cli.lines import note, terminal_width
+from consumerd.cli.lines import note, printable, terminal_width
 from consumerd.cli.options import json_option
 from consumerd.config.loading import Validated, examine, unreachable_store_problems
 from consumerd.config.problems import Inspection, Problem, in_document_order
@@ -148,7 +148,7 @@ def _print_problems(problems: list[Problem], *, with_details: bool) -> None:
     for problem in problems:
         sys.stderr.write(f"{problem}\n")
         if with_details and problem.details:
-            sys.stderr.writelines(f"    {line}\n" for line in problem.details.splitlines())
+            sys.stderr.writelines(f"    {printable(line)}\n" for line in problem.details.splitlines())
 
 
 def _print_looks(looks: list[Look]) -> None:

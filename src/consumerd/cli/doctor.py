@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import click
 import msgspec
 
+from consumerd.cli.lines import printable
 from consumerd.cli.options import json_option, state_dir_option
 from consumerd.clock import SYSTEM_CLOCK, monotonic, wall
 from consumerd.doctor.facts import Facts, Finding, Host, Step
@@ -118,7 +119,11 @@ def _concerns(finding: Finding, target: str) -> bool:
 
 
 def lines_of(found: list[Finding]) -> Iterator[str]:
-    """For people."""
+    """For people; what tasks have said in it steers no terminal."""
+    return map(printable, _lines_of(found))
+
+
+def _lines_of(found: list[Finding]) -> Iterator[str]:
     if not found:
         yield "nothing is wrong that could be seen"
     for number, finding in enumerate(found, 1):

@@ -62,6 +62,11 @@ def printable(text: str) -> str:
     )
 
 
+def printable_lines(text: str) -> str:
+    """The same of a text of several lines, which stay lines."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def size(size_bytes: float) -> str:
     """`512 kB`, `85 MB`, `1.2 GB`."""
     for unit, one in (("GB", 1e9), ("MB", 1e6)):

@@ -76,6 +76,8 @@ def _unreachable_master(error: NotRunningError) -> str:
 
 def _say(error: ConsumerdError, more: str = "") -> int:
     """One line for an error, one for each of its problems where it has several."""
+    from consumerd.cli.lines import printable  # not on the way of a verb that goes well
+
     for line in f"{error}\n{more}".splitlines():
-        sys.stderr.write(f"consumerd: {line}\n")
+        sys.stderr.write(f"consumerd: {printable(line)}\n")
     return error.exit_code

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from consumerd.cli.asked import ask_source
+from consumerd.cli.lines import printable
 from consumerd.cli.options import config_option, json_option, record_bytes, state_dir_option
 from consumerd.errors import UsageError
 from consumerd.state.state_dir import StateDirectory
@@ -59,7 +60,7 @@ def command(
         click.echo(f"{name}: {_count(len(places))} could be decoded, and nothing was sent")
     else:
         for place in places:
-            click.echo(f"{name}: sent" + (f", as {place}" if place is not None else ""))
+            click.echo(printable(f"{name}: sent" + (f", as {place}" if place is not None else "")))
     return 0
 
 

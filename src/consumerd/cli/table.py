@@ -11,7 +11,7 @@ import sys
 import click
 
 from consumerd.cli.check import PROBE_S, WRONG, inspection_of
-from consumerd.cli.lines import printable
+from consumerd.cli.lines import printable, printable_lines
 from consumerd.cli.options import json_option
 from consumerd.config.loading import load
 from consumerd.config.problems import Inspection
@@ -58,4 +58,4 @@ def _print(name: str, found: Inspection, *, is_made: bool) -> None:
         click.echo()
         for comment in filter(None, (change["why"], change["caution"])):
             click.echo(f"-- {printable(comment)}")
-        click.echo(f"{change['statement']};")
+        click.echo(printable_lines(f"{change['statement']};"))

@@ -17,6 +17,7 @@ import click
 import msgspec
 from msgspec import Meta
 
+from consumerd.cli.lines import printable_lines
 from consumerd.cli.options import Decorator, json_option, state_dir_option
 from consumerd.clock import SYSTEM_CLOCK
 from consumerd.errors import ConsumerdError
@@ -68,7 +69,7 @@ def command_of(kind: type[Verb]) -> click.Command:
         verb = kind(**given)
         plain = call(state_dir.control_socket, kind.name, verb.parameters(), timeout_s=kind.timeout_s)
         answer = read_answer(plain, kind.result, kind.name)
-        for line in [json.dumps(plain)] if as_json else verb.lines(answer):
+        for line in [json.dumps(plain)] if as_json else map(printable_lines, verb.lines(answer)):
             click.echo(line)
         if is_waiting:
             wait_for(state_dir, verb.awaited(answer), tell=(lambda line: None) if as_json else click.echo)

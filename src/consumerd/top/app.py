@@ -16,6 +16,7 @@ from textual.widgets import DataTable
 
 from consumerd import clock
 from consumerd.cli.doctor import found_at, lines_of
+from consumerd.cli.lines import printable, printable_lines
 from consumerd.errors import ConsumerdError
 from consumerd.master.host.memory import own_bytes
 from consumerd.state.state_dir import StateDirectory
@@ -180,7 +181,7 @@ class Top(App[None]):
         if isinstance(self.screen, Question | Reading):
             return
         if isinstance(offer, Refusal):
-            self.notify(offer.why, markup=False)
+            self.notify(printable(offer.why), markup=False)
             return
 
         def answered(is_yes: bool | None) -> None:
@@ -190,7 +191,7 @@ class Top(App[None]):
         self.push_screen(Question(offer), answered)
 
     def _tell(self, said: str) -> None:
-        self.notify(said, markup=False)
+        self.notify(printable_lines(said), markup=False)
 
     def action_doctor(self) -> None:
         if isinstance(self.screen, Question | Reading):

@@ -70,7 +70,7 @@ class PoolsScreen(Screen[None]):
     def show(self) -> None:
         """What is known now."""
         seen, status = self._seen, self._seen.status
-        self.query_one("#title", Static).update(Text(self._title(), no_wrap=True))
+        self.query_one("#title", Static).update(Text(printable(self._title()), no_wrap=True))
         show_problems(self.query_one("#problems", Static), seen, None if status is None else status.problems)
         if status is None:
             return
@@ -164,7 +164,7 @@ class PoolScreen(Screen[None]):
         worker = self.worker
         recent = [] if worker is None or worker.recent is UNSET else worker.recent.ended
         end = [] if worker is None else list(model.end_lines(worker))
-        self.query_one("#end", Static).update(Text("\n".join(end)))
+        self.query_one("#end", Static).update(Text("\n".join(map(printable, end))))
         self.query_one("#end").display = bool(end)
         columns, now = model.recent_columns(self.size.width), clock.wall()
         rows = (

@@ -12,6 +12,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import DataTable, Static
 
+from consumerd.cli.lines import printable, printable_lines
 from consumerd.top.acts import Act
 from consumerd.top.model import Column
 
@@ -74,7 +75,7 @@ class Table(DataTable[Text]):
 
 
 def _text(cell: str, column: Column, style: str = "") -> Text:
-    return Text(cell, style=style, justify="right" if column.is_number else "left", no_wrap=True)
+    return Text(printable(cell), style=style, justify="right" if column.is_number else "left", no_wrap=True)
 
 
 class Question(ModalScreen[bool]):
@@ -91,8 +92,8 @@ class Question(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog"):
-            yield Static(Text(self._act.question), id="question")
-            yield Static(Text(self._act.command, style="dim"), id="command")
+            yield Static(Text(printable(self._act.question)), id="question")
+            yield Static(Text(printable(self._act.command), style="dim"), id="command")
             yield Static(Text("y  yes      n  no", style="bold"))
 
     def action_answer(self, is_yes: bool) -> None:
@@ -110,10 +111,10 @@ class Reading(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="reading"):
-            yield Static(Text(self._text), id="text")
+            yield Static(Text(printable_lines(self._text)), id="text")
 
     def show(self, text: str) -> None:
         """Another text from now on."""
         self._text = text
         if self.is_mounted:
-            self.query_one("#text", Static).update(Text(text))
+            self.query_one("#text", Static).update(Text(printable_lines(text)))

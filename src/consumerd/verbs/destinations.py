@@ -166,7 +166,7 @@ def command(words: Sequence[str], target: str | None, state_dir: StateDirectory,
         wait = f"its tasks wait until consumerd destinations close {method.destination}"
         then = wait if isinstance(method, OpenDestination) else "its tasks begin again"
         for consumer in read_answer(plain, list[str], method.name):
-            click.echo(f"{method.destination} of {consumer}: {then}")
+            click.echo(printable(f"{method.destination} of {consumer}: {then}"))
 
 
 def _asked(words: list[str], target: str | None) -> ShowDestinations | OpenDestination | CloseDestination:
@@ -194,4 +194,4 @@ def _row(each: DestinationStatus) -> Sequence[str]:
     failed = f"{each.failures} of {each.attempts}" if each.since is not None and each.attempts else "-"
     probe = "now" if each.is_probed else "-" if each.next_probe_s is None else f"in {duration(each.next_probe_s)}"
     error = printable(each.error.partition("\n")[0][:LONGEST_ERROR])
-    return (each.name, each.consumer, each.state, since, failed, str(each.waiting), probe, error)
+    return (printable(each.name), each.consumer, each.state, since, failed, str(each.waiting), probe, error)

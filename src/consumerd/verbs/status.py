@@ -108,7 +108,7 @@ def render(status: Status, *, with_workers: bool, width: int | None = None) -> s
     if parked:
         lines += ["", f"{parked} {'task is' if parked == 1 else 'tasks are'} parked: see consumerd parked list"]
     lines += _limited(status)
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _limited(status: Status) -> list[str]:

@@ -69,6 +69,11 @@ def test_an_error_of_ours_is_one_sentence_and_its_exit_code(
     assert capsys.readouterr().err == "consumerd: it broke\n"
 
 
+def test_an_error_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    main([], command=raising(ConsumerdError("\x1b]0;PWNED\x07")))
+    assert capsys.readouterr().err == "consumerd: \\x1b]0;PWNED\\x07\n"
+
+
 def test_each_mistake_of_a_configuration_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([], raising(ConfigurationError(("f: a: one", "f: b: two")))) == 2
     assert capsys.readouterr().err == "consumerd: f: a: one\nconsumerd: f: b: two\n"
