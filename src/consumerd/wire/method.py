@@ -18,6 +18,7 @@ class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
     name: on the socket. result: the type of the answer; of a stream, of an item.
     is_act: it changes something, and is kept in the audit log. is_stream: it is answered by `items`, as they come.
+    payloads: the parameters of which the audit log has only a digest.
 
         class Add(Method, frozen=True):
             name, result = "add", int
@@ -31,6 +32,7 @@ class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     result: ClassVar[Any] = None  # a type, as msgspec takes it
     is_act: ClassVar[bool] = False
     is_stream: ClassVar[bool] = False
+    payloads: ClassVar[tuple[str, ...]] = ()
 
     async def answer(self, master: Any, by: str) -> object:  # of the master, which nobody here may import
         """What the master does for it, and answers. by: the user who asks. ConsumerdError with one sentence."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import socket
 import struct
@@ -103,7 +104,17 @@ class Responder:
             await _fail(writer, request.id, FAILED, sentence)
         finally:
             if method.is_act and not getattr(method, "dry_run", False):
-                self._audit.note(peer, method.name, request.params, failed, via=via)
+                self._audit.note(peer, method.name, _audited(method, request.params), failed, via=via)
+
+
+def _audited(method: Method, params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters without payloads; a digest tells which one it was."""
+    return {name: _digest(value) if name in method.payloads and value else value for name, value in params.items()}
+
+
+def _digest(payload: str) -> str:
+    content = payload.encode("utf-8", "surrogatepass")
+    return f"{len(content)} bytes, sha256 {hashlib.sha256(content).hexdigest()}"
 
 
 def _parsed(line: bytes) -> Request:

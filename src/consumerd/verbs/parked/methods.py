@@ -95,7 +95,7 @@ class ParkedEdit(ParkedMethod, frozen=True, kw_only=True):
     The running master is needed: it knows whether the record of a task is the consumer's, or a row of the user's.
     """
 
-    name, is_act = "parked.edit", True
+    name, is_act, payloads = "parked.edit", True, ("record",)
     reference: Annotated[str, parameter("A handle, at least 4 characters of it, or a task id.", "HANDLE")]
     record: Annotated[str | None, parameter("The new record; @- reads it from stdin.", "JSON|@FILE")] = None
     dry_run: Annotated[bool, parameter("Only find out whether it can be.")] = False
