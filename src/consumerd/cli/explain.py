@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
 from collections.abc import Sequence
 
 import click
@@ -26,7 +28,7 @@ from consumerd.wire.status import LimitStatus, PoolStatus, status_of
 EVENTS_S = 5.0
 """So long the master may take for each event."""
 
-AUDIT_BYTES = 256 * 1024
+AUDIT_BYTES = 1024 * 1024
 """So much of the audit log is read, from its end."""
 
 STORE_S = 60.0
@@ -133,11 +135,15 @@ class _Explainer:
 
 
 def _acts(state_dir: StateDirectory) -> list[Act]:
-    """What the end of the audit log has; nothing where it may not be read, or is not there."""
+    """What the end of the audit log has; nothing where it may not be read, is not there, or is no regular file: another
+    user's pipe or device would hold up whoever reads it.
+    """
     try:
-        with state_dir.audit_log.open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - AUDIT_BYTES))
-            return acts_in(file.read().decode("utf-8", "replace").splitlines())
+        with os.fdopen(os.open(state_dir.audit_log, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                return []
+            file.seek(max(0, found.st_size - AUDIT_BYTES))
+            return acts_in(file.read(AUDIT_BYTES).decode("utf-8", "replace").splitlines())
     except OSError:
         return []
