@@ -98,11 +98,25 @@ def renderer(log_format: LogFormat, *, is_terminal: bool) -> Render:
 
 
 def _in_words(line: Mapping[str, object], *, is_colored: bool) -> str:
-    """`TIME level event  name=value …`. A value of several lines, such as a traceback, stands below, indented."""
+    """`TIME level event  name=value …`. A value of several lines, such as a traceback, stands below, indented.
+
+    What tasks have said steers no terminal.
+    """
     level, event = str(line["level"]), str(line["event"])
     color, plain = (_COLORS.get(level, ""), "\x1b[0m") if is_colored else ("", "")
     fields = {name: str(value) for name, value in line.items() if name not in ("timestamp", "level", "event")}
-    short = [f"{name}={repr(text) if ' ' in text else text}" for name, text in fields.items() if "\n" not in text]
-    blocks = [f"\n  {name}:\n{textwrap.indent(text, '    ')}" for name, text in fields.items() if "\n" in text]
+    short = [f"{name}={_quoted(text)}" for name, text in fields.items() if "\n" not in text]
+    blocks = [
+        f"\n  {name}:\n{textwrap.indent(_escaped(text), '    ')}" for name, text in fields.items() if "\n" in text
+    ]
     head = f"{line['timestamp']} {color}{level:<7}{plain} {event:<22} {' '.join(short)}"
     return head.rstrip() + "".join(blocks)
+
+
+def _quoted(text: str) -> str:
+    return text if text.isprintable() and " " not in text else repr(text)
+
+
+def _escaped(text: str) -> str:
+    """Lines stay lines."""
+    return "".join(each if each.isprintable() or each in "\n\t" else repr(each)[1:-1] for each in text)

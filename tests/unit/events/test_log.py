@@ -84,6 +84,16 @@ def test_people_get_words_and_a_traceback_below_them(pipe: tuple[int, Read]) -> 
     )
 
 
+def test_what_tasks_have_said_steers_no_terminal(pipe: tuple[int, Read]) -> None:
+    fields: dict[str, object] = {"task": "\x1b]0;PWNED\x07", "traceback": "Traceback:\n\tValueError: \x1b]0;PWNED\x07"}
+    listener(pipe[0], "console")(Fact("task_failed", Level.ERROR, fields=fields))
+    written = pipe[1]()
+    assert "\x1b" not in written
+    assert written.endswith(
+        "task='\\x1b]0;PWNED\\x07'\n  traceback:\n    Traceback:\n    \tValueError: \\x1b]0;PWNED\\x07\n"
+    )
+
+
 def test_auto_is_json_where_nobody_sits(pipe: tuple[int, Read]) -> None:
     listener(pipe[0], "auto")(Fact("worker_ready"))
     assert json.loads(pipe[1]())["event"] == "worker_ready"
