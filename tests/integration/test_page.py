@@ -83,6 +83,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, 
         "operator_token": "${OPERATOR_TOKEN}",
         "read_only_token": "file:look.token",
         "hosts": ["consumers.example.org"],
+        "proxies": ["127.0.0.1"],
     }
     config = directory / "config.json"
     config.write_text(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator, Mapping
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from consumerd.config.common_keys import PathName
 from consumerd.config.secrets import has_reference
@@ -14,6 +16,11 @@ SHORTEST_TOKEN = 16
 
 TOKENS = ("operator_token", "read_only_token")
 """The keys of the page's tokens, which are references."""
+
+
+def _network(written: str) -> str:
+    ipaddress.ip_network(written)
+    return written
 
 
 class DashboardSettings(BaseModel):
@@ -38,6 +45,11 @@ class DashboardSettings(BaseModel):
         default_factory=list,
         description="The names by which browsers reach the page, such as `consumers.example.org`, with the port where "
         "it is no usual one. `localhost` and addresses are always taken.",
+    )
+    proxies: list[Annotated[str, AfterValidator(_network)]] = Field(
+        default_factory=list,
+        description="The addresses or networks of reverse proxies, such as `127.0.0.1` or `10.1.0.0/16`, which are "
+        "believed whom they speak for (`X-Forwarded-For`, `X-Forwarded-Proto`). Left out: nobody is.",
     )
     history_file: PathName | None = Field(
         default=None,

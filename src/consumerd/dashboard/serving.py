@@ -11,6 +11,7 @@ from pathlib import Path
 
 import uvicorn
 from pydantic import ValidationError
+from starlette.applications import Starlette
 
 from consumerd.config.dashboard import DashboardSettings
 from consumerd.config.secrets import Resolver
@@ -53,20 +54,26 @@ def _resolved(token: str, directory: Path) -> str:
     return str(found.value)
 
 
+def server_config(app: Starlette, settings: DashboardSettings) -> uvicorn.Config:
+    """How it is served. Only `proxies` are believed for whom they speak, whatever the environment says."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=list(settings.proxies),
+        timeout_graceful_shutdown=1,
+    )
+
+
 @contextmanager
 def serving(
     settings: DashboardSettings, access: Access, master: Master, memory: Memory, listening: socket.socket
 ) -> Iterator[None]:
     """Answer, as long as this lasts."""
     reached = Reached(access, tuple(settings.hosts), is_loopback(host_of(settings.listen)))
-    config = uvicorn.Config(
-        make_app(master, memory, reached),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=1,
-    )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(server_config(make_app(master, memory, reached), settings))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="http", daemon=True)
     thread.start()
     try:

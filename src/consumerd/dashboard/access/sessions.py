@@ -45,10 +45,12 @@ class Session:
 
 
 class GuessedTooOftenError(Exception):
-    """No token is looked at for now."""
+    """The token is wrong, and so were too many before it."""
 
     def __init__(self, wait_s: float) -> None:
-        super().__init__(f"too many wrong tokens: try again in {wait_s:.0f} s")
+        super().__init__(
+            f"this is no token of this page, nor were many before: try again in {wait_s:.0f} s, or with the right one"
+        )
         self.wait_s = wait_s
 
 
@@ -87,10 +89,13 @@ class Access:
         return found or self._guests
 
     def sign_in(self, token: str, address: str) -> str | None:
-        """The cookie of a new session; None where the token is wrong. GuessedTooOftenError."""
-        self._guesses.look(address)
-        role = max((role for role, right in self._tokens.items() if _is_same(token, right)), default=None)
+        """The cookie of a new session; None where the token is wrong. GuessedTooOftenError.
+
+        A right token always signs in: whoever guesses cannot keep others out.
+        """
+        role = max([role for role, right in self._tokens.items() if _is_same(token, right)], default=None)
         if role is None:
+            self._guesses.look(address)
             self._guesses.note_wrong(address)
             return None
         return self._new_session(role)
@@ -114,7 +119,7 @@ class Access:
 
 
 class Guesses:
-    """Slows down whoever guesses: by address, and all together, so that many addresses are no help."""
+    """Puts off whoever guesses: by address, and all together, so that many addresses are no help."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
