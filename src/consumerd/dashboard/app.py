@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from consumerd.dashboard.access.failures import Failures
 from consumerd.dashboard.access.sessions import Access
-from consumerd.dashboard.bugs import reported
 from consumerd.dashboard.master import Master
 from consumerd.dashboard.memory import Follower, Memory
 from consumerd.dashboard.site import Site
@@ -48,8 +49,8 @@ def make_app(master: Master, memory: Memory, reached: Reached) -> Starlette:
             await task
 
     routes = [*site.routes(), *probes(watch)]
-    handlers = {ConsumerdError: _unanswered, 404: site.not_there, Exception: _failed}
-    return Starlette(routes=routes, exception_handlers=handlers, lifespan=watching)
+    handlers = {ConsumerdError: _unanswered, 404: site.not_there}
+    return Starlette(routes=routes, exception_handlers=handlers, middleware=[Middleware(Failures)], lifespan=watching)
 
 
 def probes(watch: Watch) -> list[Route]:
@@ -82,9 +83,3 @@ def probes(watch: Watch) -> list[Route]:
 
 async def _unanswered(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, status_code=503)
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    """A bug of ours, which the log has."""
-    reported(error)
-    return Response("an error of consumerd's, which its log has\n", 500, media_type="text/plain")

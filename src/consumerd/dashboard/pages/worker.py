@@ -11,6 +11,7 @@ from consumerd.verbs.stacks import Stacks, WorkerStacks
 from consumerd.verbs.status import ShowStatus
 from consumerd.wire.status import Status, WorkerStatus
 
+LONGEST_SLOT = 9
 MOST_TASKS = 100
 """So many tasks of a worker are listed, those that have run longest."""
 
@@ -51,7 +52,10 @@ def show_stacks(visit: Visit) -> Context:
 
 def _named(visit: Visit) -> tuple[str, int]:
     given = visit.parameters
-    return f"{given['group']}/{given['name']}", int(given["slot"])
+    name, slot = f"{given['group']}/{given['name']}", given["slot"]
+    if not (slot.isascii() and slot.isdigit()) or len(slot) > LONGEST_SLOT:
+        raise NotThereError(f"{name[:200]} has no worker {slot[:20]}: workers have numbers")
+    return name, int(slot)
 
 
 def _slot(workers: list[WorkerStatus], name: str, slot: int) -> WorkerStatus:
@@ -68,6 +72,6 @@ def cancelled(form: Form) -> Verb:
     return Cancel(form["task"], park=form.get("park") == "yes")
 
 
-PAGE = Page("/pools/{group}/{name}/workers/{slot:int}", "Worker", "worker.html", show)
-STACKS = Page("/pools/{group}/{name}/workers/{slot:int}/stacks", "Stacks", "stacks.html", show_stacks, is_live=False)
+PAGE = Page("/pools/{group}/{name}/workers/{slot}", "Worker", "worker.html", show)
+STACKS = Page("/pools/{group}/{name}/workers/{slot}/stacks", "Stacks", "stacks.html", show_stacks, is_live=False)
 ACTS = (Act("cancel", cancelled),)
