@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from consumerd.cli.verb import Verb
+from consumerd.dashboard.access.forms import LARGEST_FORM_BYTES
 from consumerd.dashboard.access.sessions import Role
 from consumerd.dashboard.memory import Memory
 from consumerd.dashboard.watch import Seen
@@ -85,7 +86,9 @@ class Deed:
     """The same, where a verb alone does not do it.
 
     do: by the fields of the form, and by asking the master; sentences on what was done. ConsumerdError.
+    largest_bytes: of the form, as it is sent.
     """
 
     name: str
     do: Callable[[Form, Ask], Iterable[str]]
+    largest_bytes: int = LARGEST_FORM_BYTES

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping
 from functools import partial
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from consumerd.dashboard.access.forms import LARGEST_FORM_BYTES, form_of
 from consumerd.dashboard.access.guard import COOKIE, Answer, Guard
 from consumerd.dashboard.access.sessions import Access, GuessedTooOftenError, Role
 from consumerd.dashboard.assets import Assets
@@ -24,7 +25,6 @@ from consumerd.dashboard.view.rendering import Renderer
 from consumerd.dashboard.watch import Watch
 from consumerd.errors import ConsumerdError
 
-LARGEST_FORM_BYTES = 4_000_000
 MOST_STREAMS = 100
 NO_CSRF = "this form is not of your session: open the page again"
 
@@ -93,10 +93,12 @@ class Site:
         return answer
 
     def _act(self, act: Act | Deed) -> Answer:
+        largest_bytes = act.largest_bytes if isinstance(act, Deed) else LARGEST_FORM_BYTES
+
         async def answer(request: Request) -> Response:
             session = self._guard.session(request)
-            form = await _form(request)
-            if form is None or not hmac.compare_digest(form.get("csrf", "").encode(), session.csrf.encode()):
+            form = await form_of(request, largest_bytes)
+            if not hmac.compare_digest(form.get("csrf", "").encode(), session.csrf.encode()):
                 return self._guard.refusal(request, 403, NO_CSRF)
             try:
                 told = await self._acts.run(self._told, act, form, f"{session.role.text} at {_address(request)}")
@@ -137,7 +139,7 @@ class Site:
         return self._sign_in_page(request, "")
 
     async def _sign_in(self, request: Request) -> Response:
-        form = await _form(request) or {}
+        form = await form_of(request)
         try:
             cookie = self._access.sign_in(form.get("token", ""), _address(request))
         except GuessedTooOftenError as error:
@@ -181,18 +183,3 @@ def _back(path: str) -> str:
     """Where to go after a form; never to another host."""
     is_own = path.startswith("/") and not path.startswith(("//", "/\\")) and not urlsplit(path).netloc
     return path if is_own and path.isprintable() else "/"
-
-
-async def _form(request: Request) -> dict[str, str] | None:
-    """The fields of a form, or None where it is none, or too long."""
-    if request.headers.get("content-type", "").partition(";")[0] != "application/x-www-form-urlencoded":
-        return None
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > LARGEST_FORM_BYTES:
-            return None
-    try:
-        return dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body)))
-    except ValueError:
-        return None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from consumerd.dashboard.access.forms import FormRefusedError
 from consumerd.dashboard.access.origin import comes_from_us, is_ours
 from consumerd.dashboard.access.sessions import Access, Role, Session
 from consumerd.dashboard.page import Context
@@ -48,7 +49,10 @@ class Guard:
         """`answer` for those of this role or a higher one; a sentence for others."""
 
         async def answered(request: Request) -> Response:
-            response = self._refused(request, role) or await answer(request)
+            try:
+                response = self._refused(request, role) or await answer(request)
+            except FormRefusedError as error:
+                response = self.refusal(request, error.status, str(error))
             response.headers.update({name: value for name, value in HEADERS.items() if name not in response.headers})
             return response
 

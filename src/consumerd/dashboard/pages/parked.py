@@ -36,6 +36,8 @@ LONGEST_PRETTY = 200_000
 """A record that is longer is shown as it came."""
 LONGEST_EDITED = 40_000
 """A request of the control socket has 64 KiB at most, with quotes and other letters written longer."""
+LARGEST_EDIT_BYTES = 12 * LONGEST_EDITED + 16_384
+"""A form has each of its characters as twelve at most."""
 
 STATES = ("dead", "waiting", "suspect")
 NARROWING = ("target", "state", "error", "text", "where", "since")
@@ -249,4 +251,4 @@ LIST = Page("/parked", "Parked", "parked.html", show_list, is_listed=True, is_li
 CONFIRMATION = Page("/parked/confirm", "Parked tasks", "parked_confirmation.html", show_confirmation, is_live=False)
 TASK = Page("/parked/{handle}", "Parked task", "parked_task.html", show_task, is_live=False)
 PAGES = (LIST, CONFIRMATION, TASK)
-ACTS = (Deed("parked-change", change), Deed("parked-edit", edit))
+ACTS = (Deed("parked-change", change), Deed("parked-edit", edit, LARGEST_EDIT_BYTES))
