@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from consumerd.config.redaction import without_passwords
+from consumerd.config.masking import without_passwords
 from consumerd.errors import ConfigurationError
 
 KeyPath = tuple[str | int, ...]

@@ -16,21 +16,17 @@ SHORTEST_SECRET = 3
 
 _SHORTEST_LINE = 8
 
-_PARTS = (
+_IN_TEXTS = (
     re.compile(r"://[^:/?#@\s]*:([^@\s]+)@"),  # the password of a URL, as SQLAlchemy finds it
     re.compile(r"://[^:/?#@\s]*:(\S+)@"),  # and one that has an @ in it
     re.compile(
         r"""(?ix) [\w.-]* (?:pass|pwd|secret|token|api_?key|credential) [\w.-]*  # by its name, as in a URL's query
-        ["']? \s* [=:] \s* (?: "([^"]+)" | '([^']+)' | ([^\s;&,"'}/][^\s;&,"'}]*) )"""
+        ["']? \s* [=:] \s* (?: "([^"]+)" | '([^']+)' | ((?!/)(?:\$\{\w+\}|[^\s;&,"'}])+) )"""
     ),
     re.compile(r"https?://([^:/?#@\s]{8,})@"),  # a token in the place of a user
-    re.compile(r"https?://[^/?#\s]+(/[^\s]{8,})"),  # what a web hook is known by
 )
-
-_WRITTEN_PASSWORDS = (
-    re.compile(r"(://[^/@:]*:)(?!\$\{\w+\}@).*(?=@)"),
-    re.compile(r"(?i)([?&][\w.-]*(?:pass|pwd|secret|token)[\w.-]*=)(?!\$\{)[^&]*"),
-)
+_WEB_HOOK = re.compile(r"https?://[^/?#\s]+(/[^\s]{8,})")
+"""What a web hook is known by: in what a reference stood for. Of a text that is written out, few paths are secret."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +60,15 @@ def secret_parts(text: str) -> frozenset[str]:
     return frozenset(form for part in _written_parts(text) for form in (part, unquote(part), unquote_plus(part)))
 
 
-def without_passwords(url: str) -> str:
-    """A URL as it is written, its references unresolved; a password that is written out is masked."""
-    for password in _WRITTEN_PASSWORDS:
-        url = password.sub(rf"\1{MASK}", url)
-    return url
+def written_parts(text: str, more: Iterable[re.Pattern[str]] = ()) -> Iterator[re.Match[str]]:
+    """Where passwords, tokens and the like stand in a text: each group of these matches is one."""
+    for pattern in (*_IN_TEXTS, *more):
+        yield from pattern.finditer(text)
 
 
 def _written_parts(text: str) -> Iterator[str]:
-    for pattern in _PARTS:
-        for match in pattern.finditer(text):
-            yield from (group for group in match.groups() if group)
+    for match in written_parts(text, (_WEB_HOOK,)):
+        yield from (group for group in match.groups() if group)
 
 
 def _forms(secret: str) -> Iterable[str]:

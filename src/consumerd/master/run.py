@@ -11,7 +11,7 @@ from pathlib import Path
 import setproctitle
 
 from consumerd import clock, events
-from consumerd.config.redaction import without_passwords
+from consumerd.config.masking import without_passwords
 from consumerd.config.shape import EMBEDDED, ConsumerSettings, Document, LogSettings
 from consumerd.errors import UsageError
 from consumerd.events.facts import Fact

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumerd.config.redaction import MASK, SHORTEST_SECRET, Redactor, without_passwords
+from consumerd.config.masking import without_passwords
+from consumerd.config.redaction import MASK, SHORTEST_SECRET, Redactor
 from consumerd.config.secrets import Resolver, has_reference
 
 ENVIRON = {"PASSWORD": "s3cr3t/&?", "EMPTY": "", "LATIN": "\udce4"}

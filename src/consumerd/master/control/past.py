@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from consumerd import clock
 from consumerd.config.diff import Change
-from consumerd.config.redaction import MASK, without_passwords
-from consumerd.config.secrets import has_reference
+from consumerd.config.masking import masked
 from consumerd.config.shape import ConsumerSettings
 from consumerd.wire.configuration import KeyChange, PoolChange, PoolConfiguration
 
 KEPT = 5
 """So many changes of a pool are kept, the last ones."""
-
-_SECRET_KEY = re.compile(r"(?i)pass|pwd|secret|token|api_?key|credential")
 
 
 class PastChanges:
@@ -59,14 +55,4 @@ def _value(settings: ConsumerSettings | None, key: str) -> str | None:
 
 def _shown(key: str, value: Any) -> str:  # a value of any configuration
     """As JSON, without what nobody may see. References stand as they are written."""
-    return json.dumps(_without_secrets(key, value), ensure_ascii=False, default=str)
-
-
-def _without_secrets(key: str, value: object) -> object:
-    if isinstance(value, dict):
-        return {name: _without_secrets(str(name), each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_without_secrets(key, each) for each in value]
-    if isinstance(value, str):
-        return MASK if _SECRET_KEY.search(key) and not has_reference(value) else without_passwords(value)
-    return value
+    return json.dumps(masked(key, value), ensure_ascii=False, default=str)
