@@ -43,8 +43,8 @@ class DashboardSettings(BaseModel):
     )
     hosts: list[str] = Field(
         default_factory=list,
-        description="The names by which browsers reach the page, such as `consumers.example.org`, with the port where "
-        "it is no usual one. `localhost` and addresses are always taken.",
+        description="The names by which browsers, Prometheus and probes reach it, such as `consumers.example.org`, "
+        "with the port where it is no usual one. `localhost` and addresses are always taken.",
     )
     proxies: list[Annotated[str, AfterValidator(_network)]] = Field(
         default_factory=list,

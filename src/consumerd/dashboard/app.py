@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from consumerd.dashboard.access.failures import Failures
+from consumerd.dashboard.access.guard import by_name
 from consumerd.dashboard.access.sessions import Access
 from consumerd.dashboard.master import Master
 from consumerd.dashboard.memory import Follower, Memory
@@ -48,7 +49,8 @@ def make_app(master: Master, memory: Memory, reached: Reached) -> Starlette:
         with suppress(asyncio.CancelledError):
             await task
 
-    routes = [*site.routes(), *probes(watch)]
+    programs = [Route(each.path, by_name(each.endpoint, reached.names)) for each in probes(watch)]
+    routes = [*site.routes(), *programs]
     handlers = {ConsumerdError: _unanswered, 404: site.not_there}
     return Starlette(routes=routes, exception_handlers=handlers, middleware=[Middleware(Failures)], lifespan=watching)
 

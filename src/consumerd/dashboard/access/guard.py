@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from consumerd.dashboard.access.forms import FormRefusedError
 from consumerd.dashboard.access.origin import comes_from_us, is_ours
@@ -29,8 +29,21 @@ UNREACHED = (
     "others than this host may look once there is a token: set operator_token or read_only_token in "
     "[consumerd.dashboard], and start the master anew"
 )
+_NO_NAME = "{!r} is no name of this page: add it to hosts in [consumerd.dashboard]"
 
 Answer = Callable[[Request], Awaitable[Response]]
+
+
+def by_name(answer: Answer, names: tuple[str, ...]) -> Answer:
+    """`answer` for programs that ask by one of these names, or by an address, or by none, as no browser does."""
+
+    async def answered(request: Request) -> Response:
+        host = request.headers.get("host", "")
+        if host and not is_ours(host, names):
+            return JSONResponse({"error": _NO_NAME.format(host[:200])}, 421)
+        return await answer(request)
+
+    return answered
 
 
 @dataclass(frozen=True)
@@ -78,8 +91,7 @@ class Guard:
     def _refused(self, request: Request, role: Role) -> Response | None:
         host = request.headers.get("host", "")
         if not is_ours(host, self.names):
-            sentence = f"{host[:200]!r} is no name of this page: add it to hosts in [consumerd.dashboard]"
-            return self.refusal(request, 421, sentence)
+            return self.refusal(request, 421, _NO_NAME.format(host[:200]))
         if request.method == "POST" and not comes_from_us(request.headers.get("origin"), host):
             return self.refusal(request, 403, "no page of this host has sent this: open the page, and do it there")
         if self.session(request).role < role:
