@@ -28,17 +28,26 @@ from consumerd.wire.metrics import Metrics
 
 @dataclass(frozen=True)
 class Reached:
-    """Who is answered. names: of this host, for browsers. is_local: only this machine reaches it."""
+    """Who is answered. names: of this host, for browsers. is_local: only this machine reaches it. cookie: its name."""
 
     access: Access
     names: tuple[str, ...]
     is_local: bool
+    cookie: str
 
 
 def make_app(master: Master, memory: Memory, reached: Reached) -> Starlette:
     """Asks this master as long as it lives."""
     watch = Watch(master.metrics, memory.note)
-    site = Site(master, watch, memory, reached.access, names=reached.names, is_local=reached.is_local)
+    site = Site(
+        master,
+        watch,
+        memory,
+        reached.access,
+        names=reached.names,
+        is_local=reached.is_local,
+        cookie=reached.cookie,
+    )
 
     @asynccontextmanager
     async def watching(app: Starlette) -> AsyncIterator[None]:

@@ -72,7 +72,8 @@ def serving(
     settings: DashboardSettings, access: Access, master: Master, memory: Memory, listening: socket.socket
 ) -> Iterator[None]:
     """Answer, as long as this lasts."""
-    reached = Reached(access, tuple(settings.hosts), is_loopback(host_of(settings.listen)))
+    cookie = f"consumerd-{listening.getsockname()[1]}"
+    reached = Reached(access, tuple(settings.hosts), is_loopback(host_of(settings.listen)), cookie)
     server = uvicorn.Server(server_config(make_app(master, memory, reached), settings))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="http", daemon=True)
     thread.start()

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 
 from consumerd.dashboard.access.forms import LARGEST_FORM_BYTES, form_of
-from consumerd.dashboard.access.guard import COOKIE, Answer, Guard
+from consumerd.dashboard.access.guard import Answer, Guard
 from consumerd.dashboard.access.sessions import Access, GuessedTooOftenError, Role
 from consumerd.dashboard.assets import Assets
 from consumerd.dashboard.live import Live, Wanted
@@ -33,9 +33,17 @@ class Site:
     """The parts that answer browsers. In the event loop's thread."""
 
     def __init__(
-        self, master: Master, watch: Watch, memory: Memory, access: Access, *, names: tuple[str, ...], is_local: bool
+        self,
+        master: Master,
+        watch: Watch,
+        memory: Memory,
+        access: Access,
+        *,
+        names: tuple[str, ...],
+        is_local: bool,
+        cookie: str,
     ) -> None:
-        """names: of this host, for browsers. is_local: only this machine reaches it."""
+        """names, is_local, cookie: as of `Guard`."""
         self._master = master
         self._access = access
         self._assets = Assets()
@@ -43,7 +51,7 @@ class Site:
         listed = [page for page in PAGES if page.is_listed]
         self._renderer = Renderer(self._assets.addresses, listed, has_tokens=access.has_tokens)
         self._live = Live(watch, memory, self._renderer, master)
-        self._guard = Guard(access, self._renderer, names, is_local)
+        self._guard = Guard(access, self._renderer, names, is_local, cookie)
 
     def routes(self) -> list[Route]:
         """All of it."""
@@ -134,7 +142,7 @@ class Site:
         if (key := request.query_params.get("key")) is not None:
             cookie = self._access.sign_in_once(key)
             if cookie is not None:
-                return _signed_in(request, cookie)
+                return self._guard.signed_in(request, cookie)
             return self._sign_in_page(request, "this link was used before, or is of another run: ask for a new one")
         return self._sign_in_page(request, "")
 
@@ -148,12 +156,12 @@ class Site:
             return response
         if cookie is None:
             return self._sign_in_page(request, "this is no token of this page", 401)
-        return _signed_in(request, cookie)
+        return self._guard.signed_in(request, cookie)
 
     async def _sign_out(self, request: Request) -> Response:
-        self._access.sign_out(request.cookies.get(COOKIE, ""))
+        self._access.sign_out(self._guard.key(request))
         response = RedirectResponse("/sign-in" if self._access.has_tokens else "/", 303)
-        response.delete_cookie(COOKIE)
+        response.delete_cookie(self._guard.cookie)
         return response
 
     def _sign_in_page(self, request: Request, problem: str, status: int = 200) -> Response:
@@ -166,13 +174,6 @@ class Site:
 def _wanted(page: Page, request: Request, role: Role) -> Wanted:
     parameters, query = request.path_params, request.query_params
     return Wanted(page, role, tuple(sorted(parameters.items())), tuple(sorted(query.items())))
-
-
-def _signed_in(request: Request, cookie: str) -> Response:
-    response = RedirectResponse("/", 303)
-    is_secure = request.url.scheme == "https" or request.headers.get("origin", "").startswith("https:")
-    response.set_cookie(COOKIE, cookie, secure=is_secure, httponly=True, samesite="strict")
-    return response
 
 
 def _address(request: Request) -> str:

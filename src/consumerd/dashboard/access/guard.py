@@ -14,7 +14,6 @@ from consumerd.dashboard.access.sessions import Access, Role, Session
 from consumerd.dashboard.page import Context
 from consumerd.dashboard.view.rendering import Renderer
 
-COOKIE = "consumerd"
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
@@ -51,12 +50,14 @@ class Guard:
     """Lets requests through to those who answer.
 
     names: of this host, beside its addresses. is_local: only this machine reaches it.
+    cookie: its name, which no other page of this host has, since browsers send cookies to all ports.
     """
 
     access: Access
     renderer: Renderer
     names: tuple[str, ...]
     is_local: bool
+    cookie: str
 
     def guarded(self, answer: Answer, role: Role = Role.READ_ONLY) -> Answer:
         """`answer` for those of this role or a higher one; a sentence for others."""
@@ -73,7 +74,18 @@ class Guard:
 
     def session(self, request: Request) -> Session:
         """Of whoever asks."""
-        return self.access.session(request.cookies.get(COOKIE, ""))
+        return self.access.session(self.key(request))
+
+    def key(self, request: Request) -> str:
+        """By which a session is known; empty where there is none."""
+        return request.cookies.get(self.cookie, "")
+
+    def signed_in(self, request: Request, key: str) -> Response:
+        """To the overview, with a session."""
+        response = RedirectResponse("/", 303)
+        is_secure = request.url.scheme == "https" or request.headers.get("origin", "").startswith("https:")
+        response.set_cookie(self.cookie, key, secure=is_secure, httponly=True, samesite="strict")
+        return response
 
     def refusal(self, request: Request, status: int, sentence: str) -> Response:
         """A page that says why there is no other."""
