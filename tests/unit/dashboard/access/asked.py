@@ -12,7 +12,12 @@ FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
 def answered(
-    app: ASGIApp, path: str = "/", body: bytes | None = None, headers: Mapping[str, str] | None = None
+    app: ASGIApp,
+    path: str = "/",
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    *,
+    query: str = "",
 ) -> tuple[int, str]:
     """The status and the text of an answer. body: of a form, in two pieces."""
     given = {"host": "localhost", **({} if headers is None else headers)}
@@ -24,7 +29,7 @@ def answered(
         "path": path,
         "raw_path": path.encode(),
         "root_path": "",
-        "query_string": b"",
+        "query_string": query.encode(),
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 2),
         "headers": [(name.encode(), value.encode()) for name, value in given.items()],
