@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 
 from consumerd.config.dashboard import DashboardSettings
 from consumerd.config.secrets import Resolver
+from consumerd.dashboard.access.connections import KEPT_S, BoundedConnection
 from consumerd.dashboard.access.origin import is_loopback
 from consumerd.dashboard.access.sessions import Access, Role
 from consumerd.dashboard.app import Reached, make_app
@@ -63,6 +64,8 @@ def server_config(app: Starlette, settings: DashboardSettings) -> uvicorn.Config
         server_header=False,
         proxy_headers=bool(settings.proxies),
         forwarded_allow_ips=list(settings.proxies),
+        http=BoundedConnection,
+        timeout_keep_alive=KEPT_S,
         timeout_graceful_shutdown=1,
     )
 
