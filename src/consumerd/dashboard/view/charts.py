@@ -133,9 +133,13 @@ def _highest(lines: Sequence[Line]) -> float:
     return max((value for line in lines for value in known(line.values)), default=0.0)
 
 
+SMALLEST = 1e-300
+"""No power of ten below it can be told from nothing."""
+
+
 def _nice(value: float) -> float:
     """The next of 1, 2, 4, 5, 10, 20 … from a value."""
-    if value <= 0 or not math.isfinite(value):
+    if value < SMALLEST or not math.isfinite(value):
         return 1.0
     size = 10.0 ** math.floor(math.log10(value))
     return next(factor * size for factor in (1, 2, 4, 5, 10) if factor * size >= value * 0.999)
