@@ -34,7 +34,7 @@ def ask_source(
     UsageError where it is asked what it cannot be asked, or the configuration has a mistake; ConsumerdError where its
     source, or the parking store, does not answer.
     """
-    document = load(config if config is not None else running_config(state_dir))
+    document = load(config if config is not None else running_config(state_dir), serves=False)
     consumer = document.chosen(target)
     asked = {
         "settings": consumer.model_dump_json(),

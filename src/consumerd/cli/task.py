@@ -28,7 +28,7 @@ def command(target: str, record: str | None, config: str | None, state_dir: Stat
 
     Its effects are real; no source is opened, nothing is settled or parked.
     """
-    document = load(config if config is not None else running_config(state_dir))
+    document = load(config if config is not None else running_config(state_dir), serves=False)
     consumer = document.chosen(target)
     asked = {
         "settings": consumer.model_dump_json(),

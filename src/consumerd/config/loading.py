@@ -51,12 +51,16 @@ class Validated:
     data: object = None
 
 
-def load(config: str, environ: Mapping[str, str] | None = None) -> Document:
+def load(config: str, environ: Mapping[str, str] | None = None, *, serves: bool = True) -> Document:
     """The configuration, valid, or ConfigurationError with one line for each mistake.
 
-    The common keys are resolved; `configs` stays as written.
+    The common keys are resolved; `configs` stays as written. serves: whether HTTP may be answered by it; else its
+    `[consumerd.dashboard]` is not looked at, whose tokens only the master needs.
     """
-    validated = examine(config, environ)
+    written = read_document(config)
+    if not serves and isinstance(written.data, dict) and isinstance(own := written.data.get(RESERVED), dict):
+        own.pop("dashboard", None)
+    validated = validate(written, os.environ if environ is None else environ)
     raise_problems(validated.problems)
     assert validated.document is not None, "a document without a problem was read"
     return validated.document

@@ -242,6 +242,10 @@ class Settings(BaseModel):
         return not (limit.each_host or is_file)
 
 
+FILE_SUFFIXES = (".toml", ".json")
+"""Of a configuration that is a file; any other is a Python object."""
+
+
 class Document(BaseModel):
     """A whole configuration, loaded and valid. `origin` is the file, or `module:NAME`."""
 
@@ -251,6 +255,12 @@ class Document(BaseModel):
     directory: Path
     settings: Settings
     consumers: tuple[ConsumerSettings, ...]
+
+    @property
+    def config(self) -> str:
+        """CONFIG, as who runs elsewhere may name it: a file by its whole path."""
+        is_file = Path(self.origin).suffix.lower() in FILE_SUFFIXES
+        return str(self.directory / Path(self.origin).name) if is_file else self.origin
 
     @property
     def state_dir(self) -> Path | None:

@@ -165,7 +165,7 @@ class _Master:
             broadcast=self._reporting.broadcast,
             limits=self._limits,
             happened=self._reporting.happened,
-            config=self._document.origin,
+            config=self._document.config,
             started_at=clock.wall(),
         )
         audit = AuditLog(self._state_dir.audit_log, self._emit)

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumerd.config.keys.worker_range import WorkerRange
-from consumerd.config.loading import Validated, validate
+from consumerd.config.loading import Validated, load, validate
 from consumerd.config.plain import Written
 from consumerd.config.problems import path_text
 from consumerd.config.shape import Document, LimitBy
+from consumerd.errors import ConfigurationError
 from consumerd.model.limits import Numbers
 
 ENVIRON = {"WORKERS": "8", "WORD": "eight", "PASSWORD": "hunter2", "SIZE": "1GiB"}
@@ -293,3 +294,26 @@ def test_what_cannot_be_a_limit_is_said_once_where_it_stands(data: dict[str, Any
     [(where, said)] = found.items()
     assert sentence in said
     assert where.replace('"', "") == path
+
+
+def test_who_only_asks_needs_no_token_of_the_page(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text(
+        '[consumerd.dashboard]\noperator_token = "${CONSUMERD_OPERATOR}"\n'
+        '[[g]]\nmodule = "m"\nclass = "C"\nconfigs = {}\n'
+    )
+    with pytest.raises(ConfigurationError, match="CONSUMERD_OPERATOR"):
+        load(str(file), {})
+    assert load(str(file), {}, serves=False).settings.dashboard is None
+
+
+def test_a_file_is_named_so_that_it_is_found_from_any_directory() -> None:
+    data = {"g": [{"module": "m", "class": "C", "configs": {}}]}
+
+    def config(origin: str) -> str:
+        found = validate(Written(origin, "/etc/app/sub", data), {}).document
+        assert found is not None
+        return found.config
+
+    assert config("sub/a.toml") == config("/etc/app/sub/a.toml") == "/etc/app/sub/a.toml"
+    assert config("app:SETTING") == "app:SETTING"

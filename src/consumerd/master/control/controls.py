@@ -45,7 +45,7 @@ class Controls:
 
     emit: tells the log, and whoever follows.
     wake: makes the supervisor take a turn.
-    config: what is run, as it was named.
+    config: what is run; a file by its whole path, so that it is found from any directory.
     started_at: wall time.
     """
 

@@ -55,7 +55,7 @@ def _ask_embedded(state_dir: StateDirectory, asked: ParkedMethod) -> list[Item]:
 def _ask_configured(config: str, state_dir: StateDirectory, asked: ParkedMethod) -> list[Item]:
     from consumerd.config.loading import load
 
-    document = load(config)
+    document = load(config, serves=False)
     path = state_dir_of(document.state_dir, state_dir).path
     serve = Serve(document.settings.model_dump_json(), str(document.directory), str(path))
     return _ask_store(serve, asked.request(tuple(str(consumer.full_name) for consumer in document.consumers)))
