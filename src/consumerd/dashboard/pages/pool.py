@@ -14,6 +14,7 @@ from consumerd.dashboard.pages.overview import lately, row_of
 from consumerd.dashboard.view.charts import Line
 from consumerd.dashboard.view.figures import count, rate, seconds
 from consumerd.errors import ConsumerdError
+from consumerd.model.slots import MOST_WORKERS
 from consumerd.verbs.reload import ShowConfiguration
 from consumerd.verbs.restart import Restart
 from consumerd.verbs.scale import Scale, number
@@ -32,6 +33,7 @@ def show(visit: Visit) -> Context:
     shards = sorted(pool.lag, key=lambda shard: (-shard.tasks, shard.shard))
     return {
         "pool": pool,
+        "most_workers": MOST_WORKERS,
         "row": row,
         "charts": list(_charts(visit, history, name)),
         "has_day": visit.memory.day is not None,
