@@ -43,7 +43,7 @@ def serve(asked: ServeDashboard, channel: Channel) -> None:
         raise MissingExtraError("To answer HTTP ([consumerd.dashboard])", "web") from error
     settings, directory = DashboardSettings.model_validate_json(asked.settings), Path(asked.directory)
     access = access_of(settings, directory)
-    listening = listening_at(settings.listen)
+    listening = listening_at(settings.listen, "choose another in [consumerd.dashboard]")
     master = Master(StateDirectory(Path(asked.state_dir)).control_socket)
     day = settings.history_file and kept_history(directory / settings.history_file, wall())
     with serving(settings, access, master, Memory(day or None), listening):

@@ -87,7 +87,7 @@ def serving(
         thread.join(LEAVES_IN_S)
 
 
-def listening_at(listen: str) -> socket.socket:
+def listening_at(listen: str, advice: str = "choose another") -> socket.socket:
     """A socket that listens there. UsageError."""
     try:
         found = socket.getaddrinfo(
@@ -96,5 +96,11 @@ def listening_at(listen: str) -> socket.socket:
         family, _, _, _, address = found[0]
         return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except (OSError, OverflowError) as error:
-        advice = "choose another"
-        raise UsageError(f"nobody can listen at {listen} ({getattr(error, 'strerror', error)}): {advice}") from error
+        raise UsageError(f"nobody can listen at {listen} ({_why(error)}): {advice}") from error
+
+
+def _why(error: OSError | OverflowError) -> str:
+    """In the system's words alone: Python's hold the address once more."""
+    if isinstance(error, OSError):
+        return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
+    return str(error)

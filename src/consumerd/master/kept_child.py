@@ -43,7 +43,11 @@ class KeptChild:
         ask: Ask,
         ended: Ended,
     ) -> None:
-        """module: what is executed."""
+        """module: what is executed.
+
+        trouble: why it does not run, though it is wanted; empty once it has told anything since.
+        """
+        self.trouble = ""
         self._module = module
         self._told_of_end = ended
         self._launcher = launcher
@@ -60,7 +64,7 @@ class KeptChild:
         """Have another one, for these settings, which has what this one had; None: have none."""
         if (executed := self._let_go()) is not None:
             self._children.end(executed)
-        self._wanted = settings
+        self._wanted, self.trouble = settings, ""
         if settings is not None:
             self._execute(settings)
 
@@ -77,7 +81,8 @@ class KeptChild:
         try:
             executed = self._executed = self._launcher.execute(self._module)
         except OSError as error:
-            self._emit(self._told_of_end(end=f"it cannot be executed: {error}", stderr=""))
+            self.trouble = f"it cannot be executed: {error}"
+            self._emit(self._told_of_end(end=self.trouble, stderr=""))
             self._execute_later()
             return
         asked, fds = self._ask(settings)
@@ -100,6 +105,7 @@ class KeptChild:
         if end.took_s > PROVEN_S:
             self._pause_s = PAUSE_S
         if self._wanted is not None:
+            self.trouble = why_ended(end)
             self._emit(self._told_of_end(end=described(end.status), stderr=end.last_words[-1000:]))
             self._execute_later()
 
@@ -142,6 +148,13 @@ class KeptChild:
             return
         while (received := executed.channel.take()) is not None:
             if isinstance(reported := received[0], Reported):
+                self.trouble = ""
                 self._emit(Fact(reported.name, Level(reported.level), reported.fields))
         if executed.channel.is_at_end:
             self._stop_listening(executed)
+
+
+def why_ended(end: End) -> str:
+    """What it wrote last, where it wrote anything; else how it ended. Pure."""
+    lines = end.last_words.strip().splitlines()
+    return lines[-1].removeprefix("consumerd: ") if lines else described(end.status)

@@ -165,6 +165,7 @@ class _Master:
             broadcast=self._reporting.broadcast,
             limits=self._limits,
             happened=self._reporting.happened,
+            page=self._dashboard,
             config=self._document.config,
             started_at=clock.wall(),
         )

@@ -22,6 +22,7 @@ from consumerd.master.control.status import pool_status
 from consumerd.master.duties.autoscaler import shards_of
 from consumerd.master.duties.watchdog import condemn
 from consumerd.master.helper import StoreHelper
+from consumerd.master.kept_child import KeptChild
 from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.pools import Pools
 from consumerd.master.rules.observed import Condemned
@@ -45,6 +46,7 @@ class Controls:
 
     emit: tells the log, and whoever follows.
     wake: makes the supervisor take a turn.
+    page: what answers HTTP.
     config: what is run; a file by its whole path, so that it is found from any directory.
     started_at: wall time.
     """
@@ -59,6 +61,7 @@ class Controls:
     broadcast: Broadcast
     limits: Limits
     happened: Happened
+    page: KeptChild
     config: str
     started_at: float
 
@@ -71,6 +74,8 @@ class Controls:
             for pool in self.meant(*targets)
         ]
         problems = [problem for pool in found for problem in pool.problems]
+        if self.page.trouble:
+            problems.insert(0, f"the page does not run: {self.page.trouble}")
         if stop_deadline is not None:
             problems.insert(0, f"the master is stopping, and ends within {max(0.0, stop_deadline - now):.0f} s")
         return Status(
