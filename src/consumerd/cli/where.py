@@ -40,7 +40,8 @@ def command(
     """Say where a task of TARGET, a group/name, is: done, running, waiting, pending, parked, or unknown, and why.
 
     TASK is partition:offset of a Kafka topic; the key of a claimed table's row, or of a query's; the time of a run; or
-    a task's id, as consumerd parked list shows it. Nothing is changed. Exit code 1 where nobody knows of such a task.
+    a task's id or handle, as consumerd parked list shows it. Nothing is changed. Exit code 1 where nobody
+    knows of such a task.
     """
     consumer, found = ask_source(target, config, state_dir, "where", task=task, may_call=may_call)
     name = str(consumer.full_name)

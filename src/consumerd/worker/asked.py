@@ -26,7 +26,8 @@ from consumerd.parking.memory import MemoryStore
 from consumerd.parking.opening import open_made_store, resolve_parking
 from consumerd.parking.records import handle_of, key_of
 from consumerd.parking.store import ParkingStore
-from consumerd.sources.askable import Askable, AskContext, Message
+from consumerd.sources.askable import Askable, AskContext, Message, TaskState, Whereabouts
+from consumerd.sources.contract import SourceKind
 from consumerd.sources.decoding import limited
 from consumerd.sources.memory import MemoryOptions, MemorySource
 from consumerd.worker.attempts.handler import record_validator, validating
@@ -48,26 +49,47 @@ def answer(loaded: LoadedConsumer, settings: ConsumerSettings, asked: Plain) -> 
 
 
 def _answer(loaded: LoadedConsumer, settings: ConsumerSettings, asked: Plain) -> Plain:
-    if loaded.kind.ask is None:
-        raise UsageError(f"{settings.full_name} has the source {loaded.kind.name}, which nobody can ask")
+    kind = loaded.kind
+    if kind.ask is None and asked["ask"] != "where":
+        what = (
+            f"nothing can be sent to a {kind.name}" if asked["ask"] == "send" else f"nobody can look into a {kind.name}"
+        )
+        raise UsageError(f"{settings.full_name}: {what}")
     with _store(asked["parking"], settings, Path(asked["state_dir"])) as store:
         name, may_call = str(settings.full_name), bool(asked.get("may_call"))
         context = AskContext(name, loaded.options, store, lambda: _consumer(loaded, settings), may_call)
-        source = loaded.kind.ask(context)
+        if asked["ask"] == "where":
+            return _where(kind, context, asked["task"])
+        assert kind.ask is not None, "it was asked above"
+        source = kind.ask(context)
         match asked["ask"]:
-            case "where":
-                return _where(source, context, asked["task"])
             case "peek":
                 return _peek(source, context, asked["limit"], asked["most_bytes"])
             case _:
                 return _send(source, loaded, list(map(_message, asked["messages"])), is_dry=asked["is_dry"])
 
 
-def _where(source: Askable, context: AskContext, task: str) -> Plain:
-    """Where the task is, and what the parking store has of it; a copy there says more than its source does."""
-    found = source.where(task)
+def _where(kind: SourceKind, context: AskContext, task: str) -> Plain:
+    """Where the task is, and what the parking store has of it; a copy there says more than its source does.
+
+    task: its place, its id, or the handle under which it is parked.
+    """
+    task_id = next((each.task_id for each in _rows(context, [TaskId(task)]) if _has_handle(each, task)), None)
+    if kind.ask is not None:
+        found = kind.ask(context).where(task if task_id is None else task_id)
+    elif ids := [each.task_id for each in _rows(context, [TaskId(task)]) if each.consumer == context.name]:
+        found = Whereabouts(TaskState.UNKNOWN, f"a {kind.name} does not say where its tasks are", tuple(ids))
+    else:
+        told = f"nothing is parked under {task!r}, and a {kind.name} does not say where its tasks are"
+        found = Whereabouts(TaskState.UNKNOWN, told, (TaskId(task),))
     parked = [_parked(each) for each in _rows(context, found.ids) if each.consumer == context.name]
     return {**asdict(found), "parked": parked[0] if parked else None}
+
+
+def _has_handle(parked: ParkedTask, text: str) -> bool:
+    """Whether the text is its handle, or more of its key; the start of one might be another task's id."""
+    key = key_of(parked.consumer, parked.task_id)
+    return len(text) >= len(handle_of(key)) and key.startswith(text.lower())
 
 
 def _rows(context: AskContext, ids: Sequence[TaskId]) -> Iterator[ParkedTask]:
