@@ -39,6 +39,7 @@ from consumerd.verbs.parked.view import (
     render_changed,
     render_errors,
     render_list,
+    render_nothing,
     render_task,
 )
 
@@ -122,9 +123,10 @@ def list_(
     if as_json:
         _print_json({"tasks": rows, "has_more": is_cut})
         return shown()
-    click.echo("\n".join(render_list(rows, width=terminal_width())) if rows else "nothing is parked")
+    click.echo("\n".join(render_list(rows, width=terminal_width())) if rows else render_nothing(narrowing))
     if is_cut:
-        click.echo(f"only the newest {limit} are shown: see --limit", err=True)
+        newest = "the newest is" if limit == 1 else f"the newest {limit} are"
+        click.echo(f"only {newest} shown: see --limit", err=True)
     return shown()
 
 
@@ -140,7 +142,7 @@ def errors(
     if as_json:
         _print_json({"errors": rows, "has_more": is_cut})
         return shown()
-    click.echo("\n".join(render_errors(rows)) if rows else "nothing is parked")
+    click.echo("\n".join(render_errors(rows)) if rows else render_nothing(narrowing))
     if is_cut:
         click.echo(f"only the {MOST_COUNTED} newest failures are counted: see --since and --until", err=True)
     return shown()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
@@ -32,6 +32,11 @@ def render_list(rows: Sequence[Item], *, width: int | None = None) -> list[str]:
     for row, line in zip(rows, lines[1:], strict=True):
         shown += [line, *([f"  {row['consumer']}"] if is_narrow else []), *_what_failed(row, width)]
     return shown
+
+
+def render_nothing(narrowing: Mapping[str, object]) -> str:
+    """Said where there is no row. narrowing: what the tasks had to be like; nothing but a target is no part of it."""
+    return "no parked task is like that" if any(narrowing.values()) else "nothing is parked"
 
 
 def _what_failed(row: Item, width: int | None) -> list[str]:

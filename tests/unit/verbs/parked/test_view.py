@@ -17,6 +17,7 @@ from consumerd.verbs.parked.view import (
     render_changed,
     render_errors,
     render_list,
+    render_nothing,
     render_task,
 )
 from contracts.parking_store import dead_task, parked_task
@@ -103,3 +104,8 @@ def test_a_retry_at_a_rate_says_when_the_last_task_is_due() -> None:
     (_, far) = render_changed("retry", [items[0] | {"tasks": 10**9}], is_dry=False, rate=1 / 86_400)
     assert far.endswith("at 9999-12-31T23:59:59.000Z")
     assert render_changed("retry", [], is_dry=False, rate=1.0) == ["nothing is parked there"]
+
+
+def test_that_a_filter_matched_none_is_not_said_as_if_nothing_were_parked() -> None:
+    assert render_nothing({"state": None, "error": None, "where": ()}) == "nothing is parked"
+    assert render_nothing({"state": None, "error": "KeyError", "where": ()}) == "no parked task is like that"
