@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,10 @@ _HOLDS: Mapping[Hold, str] = {
 }
 HOLDS = {hold.name.lower(): words for hold, words in _HOLDS.items()}
 """What a board may say that keeps the next task from starting."""
+
+
+TOLD_WITHIN_S = 1.0
+"""A reload and its act are told so much later, at most, than what they changed."""
 
 
 class Said(Struct, frozen=True):
@@ -55,13 +60,13 @@ class Known:
         """`for 14 s`, or since when."""
         return f"for {seconds:.0f} s" if seconds < SHORT_S else f"since {clock.moment(self.at - seconds)}"
 
-    def last(self, *names: str) -> Happened | None:
-        """The newest event of these names."""
-        return next((each for each in reversed(self.happened) if each.name in names), None)
+    def last(self, *names: str, until: float = math.inf) -> Happened | None:
+        """The newest event of these names, not later than `until`."""
+        return next((each for each in reversed(self.happened) if each.name in names and each.at <= until), None)
 
-    def last_act(self, *methods: str) -> Act | None:
-        """The newest that somebody did of these, to this pool."""
-        mine = (act for act in reversed(self.acts) if act.concerns(self.pool.name))
+    def last_act(self, *methods: str, until: float = math.inf) -> Act | None:
+        """The newest that somebody did of these, to this pool, not later than `until`."""
+        mine = (act for act in reversed(self.acts) if act.concerns(self.pool.name) and act.at <= until)
         return next((act for act in mine if act.method in methods), None)
 
 
@@ -108,7 +113,8 @@ def _state(known: Known) -> str:
     pool = known.pool
     held = ", paused" if pool.is_paused else ", held back" if pool.throttled else ""
     state = "has failed" if pool.state == "failed" else f"is {pool.state}{held}"
-    stalled = f", {pool.workers_stalled} make no progress" if pool.workers_stalled else ""
+    verb = "makes" if pool.workers_stalled == 1 else "make"
+    stalled = f", {pool.workers_stalled} {verb} no progress" if pool.workers_stalled else ""
     workers = f"{pool.workers_running} of {pool.workers_wanted} wanted workers in their loop{stalled}"
     return f"{pool.name} {state}, {known.since(pool.since_s)}, with {workers}."
 
@@ -120,7 +126,8 @@ def _behind(pool: PoolStatus) -> str:
     seen = Pool(pool, pool, 1.0)
     oldest = f", the oldest for {seen.lag_s:.0f} s" if seen.lag_s else ""
     later = f"; {pool.later} more have a time that has not come" if pool.later else ""
-    return f"{seen.lag_tasks} tasks wait{oldest}, as of {pool.lag_age_s:.0f} s ago; {in_hand}{later}."
+    tasks = "1 task waits" if seen.lag_tasks == 1 else f"{seen.lag_tasks} tasks wait"
+    return f"{tasks}{oldest}, as of {pool.lag_age_s:.0f} s ago; {in_hand}{later}."
 
 
 def _held(known: Known) -> str:
@@ -203,17 +210,19 @@ def _change(known: Known) -> str:
     if pool.rejected > pool.established:
         return f"Its last change, edition {pool.rejected}, was taken back: {_line(pool.reason)}."
     established, amended = events.edition_established.name, events.configs_amended.name
-    last, asked = known.last(established, amended), known.last_act("restart", "reload")
+    last = known.last(established, amended)
     if last is None:
         return "" if pool.edition > 1 else "Its code and its configuration are as they were when the master started."
+    until = last.at + TOLD_WITHIN_S
+    asked = known.last_act("restart", "reload", until=until)
     what = f"edition {pool.edition} proved itself" if last.name == established else "new values were taken over"
     who = f", after {asked.by} had asked for a {asked.method}" if asked is not None else ""
-    return f"Its last change was at {clock.moment(last.at)}: {what}{who}{_differences(known)}."
+    return f"Its last change was at {clock.moment(last.at)}: {what}{who}{_differences(known, until)}."
 
 
-def _differences(known: Known) -> str:
-    """What the last reload said of this pool."""
-    reload = known.last(events.configuration_reloaded.name)
+def _differences(known: Known, until: float) -> str:
+    """What the last reload until then said of this pool."""
+    reload = known.last(events.configuration_reloaded.name, until=until)
     changes = [] if reload is None else [str(change) for change in reload.fields.get("changes", ())]
     name = f"{known.pool.name} "
     mine = [change.removeprefix(name) for change in changes if change.startswith(name)]
@@ -223,8 +232,8 @@ def _differences(known: Known) -> str:
 def _last_end(pool: PoolStatus) -> str:
     ended = [worker for worker in pool.workers if worker.last_end is not None]
     last = max(ended, key=lambda worker: worker.last_end.at if worker.last_end else 0.0, default=None)
-    restarts = f"there were {pool.restarts} restarts since the master started"
-    return "" if last is None else f"{_end_of(last)[:-1]}; {restarts}."
+    restarts = "there was 1 restart" if pool.restarts == 1 else f"there were {pool.restarts} restarts"
+    return "" if last is None else f"{_end_of(last)[:-1]}; {restarts} since the master started."
 
 
 def _next(known: Known) -> Iterator[str]:

@@ -174,3 +174,19 @@ def test_events_are_read_with_their_time() -> None:
 def test_pools_of_a_status_can_be_explained_without_more() -> None:
     pool: PoolStatus = msgspec.structs.replace(WELL, lag=[ShardStatus(shard=0, tasks=7, oldest_s=3.0, position=1)])
     assert "7 tasks wait, the oldest for 3 s" in about(explain_pool(Known(pool, AT)), "behind")
+
+
+def test_a_later_reload_is_no_part_of_the_last_change() -> None:
+    happened = [
+        Happened(AT - 90, "configuration_reloaded", "", {"changes": ["shop/mails replaced (class)"]}),
+        Happened(AT - 80, "edition_established", "shop/mails", {"edition": 2}),
+        Happened(AT - 60, "configuration_reloaded", "", {"changes": ["shop/mails amended (max_memory)"]}),
+    ]
+    said = about(explain_pool(known(edition=2, established=2, happened=happened, acts=[did("reload")])), "change")
+    assert said.endswith("edition 2 proved itself (replaced (class)).")
+
+
+def test_one_is_said_as_one() -> None:
+    said = explain_pool(known(workers_stalled=1, restarts=1, workers=[worker(0, last_end=last_end())]))
+    assert "1 makes no progress" in about(said, "state")
+    assert "there was 1 restart since the master started" in about(said, "end")
