@@ -350,3 +350,10 @@ def test_a_pool_that_may_have_more_workers_by_itself_is_not_told_to_have_them() 
     assert findings(facts(workers=BUSY, handled=150, scaling=scaling, **BEHIND)) == []
     at_most = msgspec.structs.replace(scaling, wanted=9)
     assert findings(facts(workers=BUSY, handled=150, scaling=at_most, **BEHIND))[0].name == "too_few_workers"
+
+
+def test_where_all_fail_a_step_shows_the_record_and_the_traceback() -> None:
+    (found,) = findings(CASES["all_attempts_fail"])
+    assert ("consumerd parked show HANDLE", "see one of them, its record and its traceback") in [
+        (step.command, step.why) for step in found.steps
+    ]

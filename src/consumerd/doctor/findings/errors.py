@@ -45,7 +45,8 @@ def _all_fail(pool: Pool, error: str) -> Finding:
         f"All tasks of {pool.name} fail of one error.",
         [error],
         [
-            Step(f"consumerd parked list {pool.name}", "see a task, its record and its traceback"),
+            Step(f"consumerd parked list {pool.name}", "see which tasks are parked, if any"),
+            Step("consumerd parked show HANDLE", "see one of them, its record and its traceback"),
             Step(f"consumerd restart {pool.name} --wait", "run the mended code"),
             Step(
                 f"consumerd parked retry --all --target {pool.name}",
