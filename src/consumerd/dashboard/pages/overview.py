@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -129,7 +130,7 @@ def _totals(rows: list[Row]) -> Mapping[str, float]:
         "rate": sum(known([row.rate for row in rows])),
         "failed": sum(known([row.failed for row in rows])),
         "lag_tasks": sum(known([row.lag_tasks for row in rows])),
-        "lag_s": max(known([row.lag_s for row in rows]), default=0.0),
+        "lag_s": max(known([row.lag_s for row in rows]), default=math.nan),
         "dead": sum(counts.dead for counts in parked),
         "waiting": sum(counts.waiting for counts in parked),
         "running": sum(pool.workers_running for pool in pools),
