@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import signal
 import threading
+from ipaddress import ip_address
 
 import click
 
@@ -32,8 +33,7 @@ def command(listen: str, state_dir: StateDirectory) -> int:
     ask_status(state_dir.control_socket)  # NotRunningError, before anybody opens the page
     key = secrets.token_urlsafe(24)
     listening = listening_at(listen)
-    host, port = listening.getsockname()[:2]
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    address = address_of(*listening.getsockname()[:2])
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
@@ -43,3 +43,10 @@ def command(listen: str, state_dir: StateDirectory) -> int:
         click.echo("Open it to sign in, once. Ctrl-C ends the page; the master runs on.", err=True)
         done.wait()
     return 0
+
+
+def address_of(host: str, port: int) -> str:
+    """What a browser on this machine can open, where it listens there; at every address: loopback."""
+    if ip_address(host).is_unspecified:
+        host = "::1" if ":" in host else "127.0.0.1"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
