@@ -50,7 +50,8 @@ class Change:
     keys: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        keys = f" ({', '.join(self.keys)})" if self.keys else ""
+        written = ("class" if key == "target" else key for key in self.keys)
+        keys = f" ({', '.join(written)})" if self.keys else ""
         return f"{self.consumer} {self.kind.value}{keys}"
 
 

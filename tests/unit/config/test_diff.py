@@ -98,3 +98,8 @@ def test_a_consumer_is_turned_off_and_on_whatever_else_has_changed() -> None:
     assert kinds(off, document(consumer("a", enabled=False, color="red"))) == [ChangeKind.DISABLED]
     assert kinds(off, document(consumer("a", color="red"))) == [ChangeKind.ENABLED]
     assert kinds(off, off) == []
+
+
+def test_the_class_is_named_as_it_is_written() -> None:
+    change = Change(ChangeKind.REPLACED, ConsumerName("g", "a"), None, ("target", "workers"))
+    assert str(change) == "g/a replaced (class, workers)"

@@ -75,7 +75,9 @@ def _of_the_start(pool: Pool, now: float) -> Iterator[PoolProblem]:
 def _of_tasks(pool: Pool, flags: Sequence[Flag]) -> Iterator[PoolProblem]:
     """What keeps tasks from being done: something away, a store that refuses one, a change that was taken back."""
     observed, readings = pool.observed, [worker.reading() for worker in pool.workers.values()]
-    yield from (PoolProblem(OF_FLAGS[flag.away], _absence(flag)) for flag in flags if flag.away != "standby")
+    yield from (
+        PoolProblem(OF_FLAGS[flag.away], absence(flag, pool.consumer)) for flag in flags if flag.away != "standby"
+    )
     if any(reading is not None and BoardFlag.UNSTORABLE in reading.flags for reading in readings):
         sentence = "a task cannot be parked, and stays unfinished: see consumerd events"
         yield PoolProblem(ProblemKind.TASK_UNSTORABLE, sentence)
@@ -158,7 +160,7 @@ def _slow_start(pool: Pool, now: float) -> str:
     return f"; worker {number} has been starting for {now - since:.0f} s: see what its pre_consume waits for"
 
 
-def _absence(flag: Flag) -> str:
+def absence(flag: Flag, consumer: str) -> str:
     """What is away, since when, with the reason that was told first."""
     since, why = f"since {clock.moment(flag.since)}", f": {flag.error}" if flag.error else ""
     if flag.away == "starved":
@@ -167,7 +169,7 @@ def _absence(flag: Flag) -> str:
         return f"what its tasks need has not answered {since}, so it tries one at a time, and gives none up{why}"
     if flag.away == "failing":
         what = "all its tasks die of one error, so it tries one now and then, and gives none up"
-        return f"{since}, {what}{why}; mend it, then consumerd restart or resume"
+        return f"{since}, {what}{why}; mend it, then consumerd restart {consumer}, or resume"
     return f"its {flag.away} has been away {since}{why}"
 
 
@@ -179,7 +181,11 @@ def for_how_long(destination: Destination, now: float) -> str:
 
 
 def _away_destination(pool: Pool, each: Seen, now: float) -> PoolProblem:
-    waits = f"{each.waiting} of its tasks wait in hand" if each.waiting else "none of its tasks is in hand"
+    waits = (
+        f"{each.waiting} of its tasks {'waits' if each.waiting == 1 else 'wait'} in hand"
+        if each.waiting
+        else "none of its tasks is in hand"
+    )
     if each.state.state is State.HELD:
         held = f"is held open {for_how_long(each.state, now)}, {waits}"
         told = f"its destination {each.name} {held}: consumerd destinations close {each.name}"
