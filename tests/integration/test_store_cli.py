@@ -174,7 +174,7 @@ def test_a_target_that_no_consumer_has_is_a_wrong_use_where_the_consumers_are_kn
     config.write_text(json.dumps({"group": [ENTRY]}))
     known = parked(state_dir, *verb, "--config", str(config))
     assert known.returncode == 2
-    assert known.stderr == b"consumerd: there is no consumer or group 'grup': there are group/Consumer\n"
+    assert known.stderr == b"consumerd: there is no consumer or group 'grup': there is group/Consumer\n"
     assert parked(state_dir, "list", "group/Consumer", "--config", str(config)).stdout == b"nothing is parked\n"
     unknown = parked(state_dir, *verb)
     assert (unknown.returncode, unknown.stdout[:17]) == (0, b"nothing is parked")
@@ -190,7 +190,7 @@ def test_a_running_master_knows_its_consumers(store: ParkingStore, state_dir: Pa
         wait_until(lambda: master.verb("status").stdout, END_S, master.tail)
         wrong = parked(state_dir, "discard", "--all", "--target", "shpo")
         assert wrong.returncode == 2
-        assert wrong.stderr == b"consumerd: there is no consumer or group 'shpo': there are shop/LoginConsumer\n"
+        assert wrong.stderr == b"consumerd: there is no consumer or group 'shpo': there is shop/LoginConsumer\n"
         left = [{"consumer": "shop/Other", "tasks": 1}]
         assert answer(state_dir, "discard", "--all", "--target", "shop") == {"consumers": [], "left": left}
         assert parked(state_dir, "discard", "--all", "--target", "shop/Other").stdout == b"shop/Other: 1 discarded\n"

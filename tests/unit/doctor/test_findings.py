@@ -357,3 +357,10 @@ def test_where_all_fail_a_step_shows_the_record_and_the_traceback() -> None:
     assert ("consumerd parked show HANDLE", "see one of them, its record and its traceback") in [
         (step.command, step.why) for step in found.steps
     ]
+
+
+def test_one_task_waits_and_several_wait() -> None:
+    for tasks, said in ((1, "1 task waits."), (2, "2 tasks wait.")):
+        lag = [ShardStatus(shard=0, tasks=tasks, oldest_s=120.0, position=100)]
+        (found,) = findings(facts(is_paused=True, paused=Paused(at=1.0, by="ann"), lag=lag))
+        assert said in found.sentence

@@ -36,10 +36,11 @@ def _is_scaling(pool: Pool) -> bool:
 
 def _paused(pool: Pool) -> Finding:
     by = f" by {pool.now.paused.by}" if pool.now.paused else ""
+    wait = "1 task waits" if pool.lag_tasks == 1 else f"{pool.lag_tasks} tasks wait"
     return Finding(
         "paused_and_behind",
         pool.name,
-        f"{pool.name} is paused{by}, and {pool.lag_tasks} tasks wait.",
+        f"{pool.name} is paused{by}, and {wait}.",
         [f"the oldest waits for {pool.lag_s:.0f} s"],
         [Step(f"consumerd resume {pool.name}", "fetch again")],
     )

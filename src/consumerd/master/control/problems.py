@@ -89,7 +89,8 @@ def _of_tasks(pool: Pool, flags: Sequence[Flag]) -> Iterator[PoolProblem]:
             yield _away_destination(pool, each, clock.monotonic())
     before, lag = pool.lag_at_pause, pool.lag
     if pool.is_paused and before is not None and lag is not None and lag.tasks > before:
-        sentence = f"it is paused, and {lag.tasks} tasks wait, {before} when it was: consumerd resume {pool.consumer}"
+        wait = "1 task waits" if lag.tasks == 1 else f"{lag.tasks} tasks wait"
+        sentence = f"it is paused, and {wait}, {before} when it was: consumerd resume {pool.consumer}"
         yield PoolProblem(ProblemKind.PAUSED_AND_BEHIND, sentence)
 
 

@@ -118,7 +118,8 @@ def answer(store: ParkingStore, asked: ParkedMethod, consumers: tuple[str, ...] 
         yield page
     target = asked.target if isinstance(asked, Narrowed) and is_empty else None
     if target is not None and consumers and not _matching(target, consumers):
-        raise MisuseError(f"there is no consumer or group {target!r}: there are {', '.join(consumers)}")
+        there = "there is" if len(consumers) == 1 else "there are"
+        raise MisuseError(f"there is no consumer or group {target!r}: {there} {', '.join(consumers)}")
 
 
 def _pages(store: ParkingStore, asked: ParkedMethod, consumers: tuple[str, ...] | None) -> Iterator[Page]:

@@ -274,3 +274,10 @@ def test_where_what_was_cannot_be_kept_the_record_stays(store: ParkingStore, sta
     with pytest.raises(ConsumerdError, match="so it stays: the system refuses it"):
         edit(store, ParkedEdit(reference=dead_task(1).task_id, record="{}"), state_dir / "gone" / "edited.log")
     assert store.find(dead_task(1).task_id)[0].payload == dead_task(1).payload
+
+
+def test_who_means_nobody_is_told_whom_there_is(store: ParkingStore) -> None:
+    with pytest.raises(UsageError, match=r"no consumer or group 'grup': there is g/a$"):
+        items(store, "list", consumers=["g/a"], target="grup")
+    with pytest.raises(UsageError, match=r"no consumer or group 'grup': there are g/a, g/b$"):
+        items(store, "list", consumers=["g/a", "g/b"], target="grup")
