@@ -24,13 +24,15 @@ from unit.dashboard.test_watch import Asked, run
 ROOM = 12
 """So many acts are done, or wait for a thread."""
 
+COOKIE = "consumerd-1"
+
 
 def posted(cookie: str, csrf: str) -> Request:
     """A form, as the script sends it."""
     headers = {
         "accept": "application/json",
         "content-type": "application/x-www-form-urlencoded",
-        "cookie": f"consumerd={cookie}",
+        "cookie": f"{COOKIE}={cookie}",
     }
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
 
@@ -47,7 +49,7 @@ def test_an_act_for_which_there_is_no_room_is_refused_and_not_done() -> None:
         assert cookie is not None
         asked = Asked(ManualClock())
         master, watch = Master(Path("/nowhere/control.sock")), Watch(asked, clock=asked.clock)
-        site = Site(master, watch, Memory(), access, names=(), is_local=True)
+        site = Site(master, watch, Memory(), access, names=(), is_local=True, cookie=COOKIE)
         with held() as going_on:
             begun = threading.Semaphore(0)
 

@@ -109,8 +109,8 @@ def answer(store: ParkingStore, asked: ParkedMethod, consumers: tuple[str, ...] 
 
     consumers: those of whoever asks, None where nobody knows them. A retry or discard reaches the tasks of others by
     their full name alone; what `all` left of them is told with `is_left`. A change of all goes through the store in
-    steps, each with its own items `{consumer, tasks, is_left}`: those of a consumer are added up.
-    MisuseError where nothing was found, and the target is no consumer's either.
+    steps, each with its own items `{consumer, tasks, is_left}`: those of a consumer are added up. MisuseError where
+    nothing was found, and the target is no consumer's either.
     """
     is_empty = True
     for page in _pages(store, asked, consumers):
@@ -118,8 +118,8 @@ def answer(store: ParkingStore, asked: ParkedMethod, consumers: tuple[str, ...] 
         yield page
     target = asked.target if isinstance(asked, Narrowed) and is_empty else None
     if target is not None and consumers and not _matching(target, consumers):
-        there = "there is" if len(consumers) == 1 else "there are"
-        raise MisuseError(f"there is no consumer or group {target!r}: {there} {', '.join(consumers)}")
+        be = "is" if len(consumers) == 1 else "are"
+        raise MisuseError(f"there is no consumer or group {target!r}: there {be} {', '.join(consumers)}")
 
 
 def _pages(store: ParkingStore, asked: ParkedMethod, consumers: tuple[str, ...] | None) -> Iterator[Page]:
@@ -269,10 +269,7 @@ def _check_one(reference: str, found: int) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """The top of the helper. It leaves when whoever asked is gone, not before.
-
-    A terminal's Ctrl-C goes to it as well: the master's stop is what ends it.
-    """
+    """The top of the helper. It leaves when whoever asked is gone, and not by a terminal's Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with closing(inherited_channel(arguments)) as channel:
