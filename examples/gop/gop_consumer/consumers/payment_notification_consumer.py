@@ -50,12 +50,10 @@ class PaymentNotificationConsumer(TableBaseConsumer):
         return None if answer.is_taken else self._not_taken(record, answer)
 
     def _not_taken(self, record: Notification, answer: Answer) -> Dead | Retry:
-        """DeliveryFailedError where the back-off decides. Who says `Retry-After` is left alone by all.
-        Each names the app, for `consumerd parked … --error`.
-        """
+        """DeliveryFailedError where the back-off decides. Each names the app, for `consumerd parked … --error`."""
         if answer.status == 410:
             return Dead(f"app {record.app_id}: its endpoint is gone")
         if answer.status in (429, 503) and answer.retry_after_s is not None:
-            return Retry(after=min(answer.retry_after_s, self.config["longest_wait"]), destination=True)
+            return Retry(after=min(answer.retry_after_s, self.config["longest_wait"]))
         error_class = AppAwayError if answer.status is None or answer.status >= 500 else DeliveryFailedError
         raise error_class(f"app {record.app_id}: {answer.status or 'no answer'} {answer.error}".rstrip())
