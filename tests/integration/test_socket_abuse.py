@@ -111,7 +111,7 @@ TYPES: dict[str, set[type]] = {
     "null": {type(None)},
     "array": {list},
 }
-HARMLESS = [name for name in METHODS if name.startswith("parked.")] + ["events", "limits", "wake"]
+HARMLESS = [name for name in METHODS if name.startswith("parked.")] + ["events", "limits", "status", "wake"]
 """What answers any target and number, since they narrow down: only values of another type are refused."""
 
 
