@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
-from consumerd import BaseConsumer
+from integration.scenarios.small_pools import Counting
 
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 HOSTILE = f"{MARKUP} \u202etfel ot thgir\u202c \x00\x1b[31m \u200b {'long' * 500}"
@@ -14,18 +13,8 @@ HOSTILE = f"{MARKUP} \u202etfel ot thgir\u202c \x00\x1b[31m \u200b {'long' * 500
 Record = dict[str, Any]  # what a generator yields has any shape
 
 
-class Quick(BaseConsumer):
+class Quick(Counting):
     """Some two hundred tasks a second."""
-
-    def iterate_task(self) -> Iterator[tuple[int, Record]]:
-        number = 0
-        while not self.can_stop_consume():
-            yield number, {"id": f"{self.worker_id}-{number}"}
-            number += 1
-            time.sleep(0.005)
-
-    def handle_task(self, offset: int, record: Record) -> None:
-        pass
 
 
 class Lasting(Quick):

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 
 from consumerd import events
 from consumerd.events.facts import Fact
 from consumerd.events.folding import MOST, WINDOW_S, Folding
+from unit.events.later import Later
 
 
-class Flood:
+class Flood(Later):
     """A folding before a list, on a clock that the test moves."""
 
     def __init__(self) -> None:
-        self.now = 1000.0
+        super().__init__()
         self.facts: list[Fact] = []
-        self.due: list[tuple[float, Callable[[], None]]] = []
-        self.folding = Folding(self.facts.append, now=lambda: self.now, later=self._later)
-
-    def _later(self, seconds: float, call: Callable[[], None]) -> None:
-        self.due.append((self.now + seconds, call))
-
-    def passes(self, seconds: float) -> None:
-        self.now += seconds
-        due, self.due = self.due, [each for each in self.due if each[0] > self.now]
-        for at, call in due:
-            if at <= self.now:
-                call()
+        self.folding = Folding(self.facts.append, now=lambda: self.now, later=self.later)
 
     def fails(self, times: int, error: str = "ValueError: no") -> None:
         for number in range(times):

@@ -17,6 +17,7 @@ import consumerd
 from consumerd.events.facts import Fact, Level
 from consumerd.events.folding import WINDOW_S
 from consumerd.events.line_handler import MOST, MOST_KINDS, LineHandler, write_lines
+from unit.events.later import Later
 
 
 def logger_of(name: str) -> logging.Logger:
@@ -28,26 +29,15 @@ def logger_of(name: str) -> logging.Logger:
     return logger
 
 
-class Program:
+class Program(Later):
     """Logs by a logger of its own, on a clock that the test moves."""
 
     def __init__(self, **more: Any) -> None:
-        self.now = 1000.0
+        super().__init__()
         self.facts: list[Fact] = []
-        self.due: list[tuple[float, Callable[[], None]]] = []
-        self.handler = LineHandler(self.facts.append, now=lambda: self.now, later=self._later, **more)
+        self.handler = LineHandler(self.facts.append, now=lambda: self.now, later=self.later, **more)
         self.logger = logger_of("shop.mails")
         self.logger.addHandler(self.handler)
-
-    def _later(self, seconds: float, call: Callable[[], None]) -> None:
-        self.due.append((self.now + seconds, call))
-
-    def passes(self, seconds: float) -> None:
-        self.now += seconds
-        due, self.due = self.due, [each for each in self.due if each[0] > self.now]
-        for at, call in due:
-            if at <= self.now:
-                call()
 
     def counts(self) -> Counter[str]:
         return Counter(fact.name for fact in self.facts)
