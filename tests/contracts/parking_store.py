@@ -72,7 +72,16 @@ def suspect_task(number: int, crashes: int, consumer: str = CONSUMER) -> ParkedT
     """What a worker keeps of a task before it runs it again."""
     ends = f"{crashes} × SIGSEGV"
     task = replace(dead_task(number, consumer), state=ParkedState.SUSPECT)
-    return replace(task, crashes=crashes, error=ends, last_at=wall(), payload=b"", key=None, headers=())
+    return replace(
+        task,
+        crashes=crashes,
+        error=ends,
+        traceback=f"stacks {crashes}",
+        last_at=wall(),
+        payload=b"",
+        key=None,
+        headers=(),
+    )
 
 
 def total(steps: Iterable[dict[str, int]]) -> dict[str, int]:
@@ -315,7 +324,7 @@ class ParkingStoreContract:
         for crashes in (1, 2, 1):
             store.note_suspect(suspect_task(1, crashes))
         store.note_suspect(suspect_task(2, 1, "group/other"))
-        assert store.suspects_of(CONSUMER) == (Suspect(parked_task(1).task_id, 2, "2 × SIGSEGV"),)
+        assert store.suspects_of(CONSUMER) == (Suspect(parked_task(1).task_id, 2, "2 × SIGSEGV", "stacks 2"),)
         assert store.parked_of(CONSUMER) == frozenset()
 
     def test_the_crashes_of_a_parked_task_change_nothing_else_of_it(self, store: ParkingStore) -> None:

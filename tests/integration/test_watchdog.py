@@ -96,6 +96,8 @@ def test_the_task_that_hung_comes_again_and_those_behind_it_are_handled(start: S
         message=lambda: f"every row{master.tail()}",
     )
     assert len(facts(master, "worker_killed")) == 1
+    [suspected] = facts(master, "task_suspected")
+    assert suspected["end"] == "killed, as it ran longer than its task_timeout of 2 s"
     stop(master)
 
 

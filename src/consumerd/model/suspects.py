@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from consumerd.model.task import TaskId
 
@@ -32,13 +32,18 @@ def shown(task_id: TaskId) -> TaskId:
     return TaskId(f"{begin}… sha256:{hashlib.sha256(whole).hexdigest()}")
 
 
-@dataclass(frozen=True, slots=True)
-class Suspect:
-    """crashes: the deaths that count, one after the other; ends: how those workers ended, for people."""
+class Suspect(NamedTuple):
+    """One of them, as workers are told of it.
+
+    crashes: the deaths that count, one after the other; 0 where the task is only to be handled with care.
+    ends: how those workers ended, for people.
+    stacks: of the worker that the master killed last because the task did not end; else empty.
+    """
 
     task_id: TaskId
     crashes: int
     ends: str
+    stacks: str = ""
 
 
 def id_at(identities: bytes, offset: int) -> TaskId | None:

@@ -62,11 +62,17 @@ class MemoryStore:
     def note_suspect(self, task: ParkedTask) -> None:
         row = self.rows.setdefault(task.task_id, task)
         if row.crashes < task.crashes:
-            self.rows[task.task_id] = replace(row, crashes=task.crashes, error=task.error, last_at=task.last_at)
+            self.rows[task.task_id] = replace(
+                row,
+                crashes=task.crashes,
+                error=task.error,
+                traceback=task.traceback or row.traceback,
+                last_at=task.last_at,
+            )
 
     def suspects_of(self, consumer: str) -> tuple[Suspect, ...]:
         suspects = (row for row in self.rows.values() if row.state is ParkedState.SUSPECT and row.consumer == consumer)
-        return tuple(Suspect(row.task_id, row.crashes, row.error) for row in suspects)
+        return tuple(Suspect(row.task_id, row.crashes, row.error, row.traceback) for row in suspects)
 
     def clear_suspects(self, consumer: str, ids: Sequence[str]) -> None:
         del consumer

@@ -14,7 +14,7 @@ from consumerd.database.dialects import takes_unicode, upsert
 from consumerd.model.parked import ParkedState, ParkedTask
 from consumerd.model.suspects import Suspect
 from consumerd.model.task import TaskId
-from consumerd.parking.records import ERROR_CHARACTERS, in_chunks, key_of, original, parameters_of, storable
+from consumerd.parking.records import in_chunks, key_of, original, parameters_of
 from consumerd.parking.schema import PARKED
 
 KEPT_S = 7 * 24 * 60 * 60.0
@@ -28,21 +28,25 @@ def note(connection: Connection, task: ParkedTask) -> None:
     """
     assert task.state is ParkedState.SUSPECT
     assert not task.payload
+    row = parameters_of(task, wall(), is_unicode=takes_unicode(connection))
     is_there = PARKED.c.id == key_of(task.consumer, task.task_id)
     if connection.execute(select(PARKED.c.id).where(is_there)).first() is None:
-        row = parameters_of(task, wall(), is_unicode=takes_unicode(connection))
-        del row["delay"]
-        connection.execute(upsert(connection.dialect.name, PARKED, row, replaces=False))
-    error = storable(task.error[:ERROR_CHARACTERS], is_unicode=takes_unicode(connection))
-    more = {"crashes": task.crashes, "error": error, "last_at": task.last_at}
+        new = {name: value for name, value in row.items() if name != "delay"}
+        connection.execute(upsert(connection.dialect.name, PARKED, new, replaces=False))
+    names = ("crashes", "error", "last_at", *(["traceback"] if task.traceback else []))
+    more = {name: row[name] for name in names}
     connection.execute(update(PARKED).where(is_there, PARKED.c.crashes < task.crashes).values(more))
 
 
 def of_consumer(connection: Connection, consumer: str) -> tuple[Suspect, ...]:
     """The suspects of a consumer, but for those that are too old."""
     is_suspect = and_(_is_suspect_of(consumer), PARKED.c.last_at >= wall() - KEPT_S)
-    rows = connection.execute(select(PARKED.c.task_id, PARKED.c.crashes, PARKED.c.error).where(is_suspect))
-    return tuple(Suspect(TaskId(original(row.task_id)), row.crashes, original(row.error)) for row in rows)
+    columns = (PARKED.c.task_id, PARKED.c.crashes, PARKED.c.error, PARKED.c.traceback)
+    rows = connection.execute(select(*columns).where(is_suspect))
+    return tuple(
+        Suspect(TaskId(original(row.task_id)), row.crashes, original(row.error), original(row.traceback))
+        for row in rows
+    )
 
 
 def clear(connection: Connection, consumer: str, ids: Sequence[TaskId]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from consumerd.errors import WireError
+from consumerd.model.suspects import Suspect
 from consumerd.wire.status import ScheduleStatus
 
 
@@ -47,7 +48,7 @@ class Fork(Message, frozen=True):
     generation: int
     workers: int
     is_paused: bool = False
-    suspects: tuple[tuple[str, int, str], ...] = ()
+    suspects: tuple[Suspect, ...] = ()
     is_wary: bool = False
     holder: int | None = None
 
@@ -97,12 +98,9 @@ class Measure(Message, frozen=True):
 
 
 class Suspects(Message, frozen=True):
-    """master → worker: all tasks of the pool that were running when a worker died: (task id, crashes, how they ended).
+    """master → worker: all tasks of the pool that were running when a worker died."""
 
-    crashes: those that count; 0 where a task is only to be handled with care.
-    """
-
-    tasks: tuple[tuple[str, int, str], ...]
+    tasks: tuple[Suspect, ...]
 
 
 class Cleared(Message, frozen=True):

@@ -132,7 +132,8 @@ class Controls:
         does_park: the worker parks the task as dead, or whichever meets it next.
         """
         now, pool, lane = clock.monotonic(), self.pools[task.pool], task.lane
-        condemned = Condemned(reason, now, now + SOFT_S, lane, does_park=does_park, is_asked=True)
+        blame = "was cancelled by an operator, and did not end"
+        condemned = Condemned(reason, now, now + SOFT_S, lane, blame=blame, does_park=does_park, is_asked=True)
         condemn(pool, task.slot, condemned, now)
         pool.send(task.slot, CancelTask(lane.number, lane.busy_since_ns, task.offset, does_park))
 

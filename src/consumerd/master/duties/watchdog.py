@@ -111,7 +111,8 @@ def _look(pool: Pool, number: int, worker: Worker, now: float) -> None:
         _stalled(pool, number, worker, stuck, now)
     if stuck.is_overdue:
         reason = f"stuck: it {stuck.told(now)}, and task_timeout is {timeout_s:g} s"
-        condemn(pool, number, Condemned(reason, now, now + DIAGNOSE_S, stuck.lane), now)
+        blame = stuck.blame(timeout_s)
+        condemn(pool, number, Condemned(reason, now, now + DIAGNOSE_S, stuck.lane, blame=blame), now)
 
 
 def _see(pool: Pool, worker: Worker, now: float) -> Observation | None:

@@ -25,11 +25,12 @@ def note_end(pool: Pool, worker: Worker, slot: Slot, status: int | None, *, is_o
     running = _blamed(worker, slot)
     if _is_to_be_parked(slot):
         return max((_give_up(pool, slot, task_id) for task_id in running), default=0)
-    verdict, how = _verdict(slot, exit_code(status), is_out_of_memory=is_out_of_memory), worker_described(status)
+    verdict = _verdict(slot, exit_code(status), is_out_of_memory=is_out_of_memory)
+    how, stacks = _how(worker, slot, status)
     if verdict is Verdict.NOTHING or not running:
         return 0
     if len(running) == 1:
-        return _suspect(pool, slot, running[0], verdict, how, known=_known(worker))
+        return _suspect(pool, slot, running[0], verdict, how, known=_known(worker), stacks=stacks)
     found, now = pool.suspects, clock.monotonic()
     for task_id in running:
         found = found.after(task_id, verdict, how, now, known=0, is_alone=False)
@@ -68,11 +69,18 @@ def _give_up(pool: Pool, slot: Slot, task_id: TaskId) -> int:
     return pool.suspects.deaths[task_id].total
 
 
-def _suspect(pool: Pool, slot: Slot, task_id: TaskId, verdict: Verdict, how: str, *, known: int) -> int:
+def _how(worker: Worker, slot: Slot, status: int | None) -> tuple[str, str]:
+    """How a worker ended, as is told with its task; with its stacks, where it was killed for what that did."""
+    if slot.condemned is not None and slot.is_killed and slot.condemned.blame:
+        return f"killed, as it {slot.condemned.blame}", worker.ends.board.stacks()
+    return worker_described(status), ""
+
+
+def _suspect(pool: Pool, slot: Slot, task_id: TaskId, verdict: Verdict, how: str, *, known: int, stacks: str) -> int:
     """Count one death of a task that ran alone; how often it did so, where it was known to."""
     limit = pool.entry_of(slot.edition).settings.common.crash_limit
     before = pool.suspects.deaths.get(task_id)
-    _become(pool, pool.suspects.after(task_id, verdict, how, clock.monotonic(), known=known))
+    _become(pool, pool.suspects.after(task_id, verdict, how, clock.monotonic(), known=known, stacks=stacks))
     deaths = pool.suspects.deaths[task_id]
     fact = events.task_suspected(consumer=pool.consumer, task=task_id, crashes=deaths.counted, limit=limit, end=how)
     pool.tools.emit(fact)

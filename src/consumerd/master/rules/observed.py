@@ -33,6 +33,7 @@ class Condemned:
     kill_at: until then it may still write its stacks, and is let off where it goes on.
     lane: of the running task which is the culprit; None where none runs, or is at fault, or nobody knows which.
     is_final: it is not let off.
+    blame: what its task has done, as is told of it where the worker has been killed: `ran longer than …`.
     does_park: its running task is parked as dead, and not run again.
     is_asked: an operator wants it.
     """
@@ -42,6 +43,7 @@ class Condemned:
     kill_at: float
     lane: Lane | None = None
     is_final: bool = False
+    blame: str = ""
     does_park: bool = False
     is_asked: bool = False
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from consumerd.model.exits import WorkerExit
+from consumerd.model.failure import shorten
 from consumerd.model.slots import MOST_LANES
-from consumerd.model.suspects import CANCELLED_FOR_GOOD
+from consumerd.model.suspects import CANCELLED_FOR_GOOD, Suspect
 from consumerd.model.task import TaskId
 
 KILLS_A_CRASH = 10
@@ -26,6 +27,8 @@ MOST = MOST_LANES
 KEPT_S = 3600.0
 """A suspect that killed nobody for so long is forgotten here: it was settled before its worker died, or waits
 elsewhere. What was written down of it is in the store."""
+
+MOST_STACKS, STACKS_CHARACTERS = 16, 16_000
 
 _FROM_ELSEWHERE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 _OF_THE_WORKER = frozenset(WorkerExit) - {WorkerExit.DRAINED, WorkerExit.FINISHED}
@@ -65,6 +68,7 @@ class Deaths:
     kills: those that anybody may have caused.
     ends: how often, by how they ended.
     last_at: when the last one was, on the monotonic clock.
+    stacks: of the worker that was killed last because the task did not end.
     """
 
     earlier: int = 0
@@ -72,6 +76,7 @@ class Deaths:
     kills: int = 0
     ends: Mapping[str, int] = field(default_factory=dict)
     last_at: float = 0.0
+    stacks: str = ""
 
     @property
     def counted(self) -> int:
@@ -96,10 +101,21 @@ class Suspects:
     deaths: Mapping[TaskId, Deaths] = field(default_factory=dict)
 
     def after(
-        self, task_id: TaskId, verdict: Verdict, how: str, now: float, *, known: int, is_alone: bool = True
+        self,
+        task_id: TaskId,
+        verdict: Verdict,
+        how: str,
+        now: float,
+        *,
+        known: int,
+        is_alone: bool = True,
+        stacks: str = "",
     ) -> Suspects:
-        """After one more death. known: how many crashes the dead worker knew of; perhaps not by us. is_alone: no other
-        task ran in it.
+        """After one more death.
+
+        known: how many crashes the dead worker knew of; perhaps not by us.
+        is_alone: no other task ran in it.
+        stacks: where it was killed because the task did not end.
         """
         if verdict is Verdict.NOTHING:
             return self
@@ -112,6 +128,7 @@ class Suspects:
             kills=before.kills + (is_alone and verdict is Verdict.KILL),
             ends={**before.ends, how: before.ends.get(how, 0) + 1},
             last_at=now,
+            stacks=shorten(stacks, STACKS_CHARACTERS) or before.stacks,
         )
         recent = {other: deaths for other, deaths in self.deaths.items() if deaths.last_at > now - KEPT_S}
         others = {other: deaths for other, deaths in recent.items() if other != task_id}
@@ -128,9 +145,13 @@ class Suspects:
         """After a task has come to an outcome."""
         return Suspects({other: deaths for other, deaths in self.deaths.items() if other != task_id})
 
-    def told(self) -> tuple[tuple[str, int, str], ...]:
-        """As the workers are told of them."""
-        return tuple((task_id, deaths.counted, deaths.described()) for task_id, deaths in self.deaths.items())
+    def told(self) -> tuple[Suspect, ...]:
+        """As the workers are told of them; with stacks the last few, for each worker is told all of it."""
+        with_stacks = [task_id for task_id, deaths in self.deaths.items() if deaths.stacks][-MOST_STACKS:]
+        return tuple(
+            Suspect(task_id, deaths.counted, deaths.described(), deaths.stacks if task_id in with_stacks else "")
+            for task_id, deaths in self.deaths.items()
+        )
 
 
 def is_excused(task: Deaths | None, verdict: Verdict, *, known: int, crash_limit: int) -> bool:

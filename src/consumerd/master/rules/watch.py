@@ -115,6 +115,10 @@ class Stuck:
             case Why.LOOP:
                 return f"has taken no turn outside the handler {for_s}"
 
+    def blame(self, timeout_s: float) -> str:
+        """What is told of the task for which its worker is killed; empty where that is another's fault."""
+        return f"ran longer than its task_timeout of {timeout_s:g} s" if self.why is Why.TASK else ""
+
 
 def seen(
     before: Observation | None, words: list[int], now: float, *, is_stopped: bool, planned_s: float

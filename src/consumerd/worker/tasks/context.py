@@ -21,6 +21,7 @@ from consumerd.events.forking import ForkableLock
 from consumerd.events.listeners import Listeners
 from consumerd.model.failure import describe
 from consumerd.model.shards import Shard
+from consumerd.model.suspects import Suspect
 from consumerd.wire.board import Board
 from consumerd.wire.board_writer import BoardWriter
 from consumerd.wire.messages import Message
@@ -158,7 +159,7 @@ class Link:
     """
 
     def __init__(self) -> None:
-        self.suspects: Newest[tuple[tuple[str, int, str], ...]] = Newest()
+        self.suspects: Newest[tuple[Suspect, ...]] = Newest()
         self.entries: Newest[str] = Newest()
         self.measures_lag = False
 

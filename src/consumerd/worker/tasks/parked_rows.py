@@ -86,7 +86,7 @@ def as_dead(parked: ParkedTask, why: str) -> ParkedTask:
 
 def suspect_row(consumer: str, task: Task, suspect: Suspect, now: float) -> ParkedTask:
     """The row that keeps the crashes of a task, which is not parked."""
-    return replace(_row(consumer, task, suspect.ends, now), crashes=suspect.crashes)
+    return replace(_row(consumer, task, suspect.ends, now), crashes=suspect.crashes, traceback=suspect.stacks)
 
 
 def _row(consumer: str, task: Task, error: str, now: float) -> ParkedTask:

@@ -7,8 +7,6 @@ not run but parked. While there is no suspect, a batch only pays for writing on 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from consumerd import events
 from consumerd.errors import StoreAwayError
 from consumerd.model.failure import Failure
@@ -69,7 +67,7 @@ class Suspects:
             return None
         told, kept = self._told_of(task_id), self._kept.get(task_id)
         if parked is not None:
-            kept = Suspect(task_id, parked.crashes, parked.error) if parked.crashes else None
+            kept = Suspect(task_id, parked.crashes, parked.error, parked.traceback) if parked.crashes else None
         return max(filter(None, (told, kept)), key=lambda suspect: suspect.crashes, default=None)
 
     # On the board
@@ -141,7 +139,8 @@ class Suspects:
         """Dead, with an error that says why."""
         self._board.note_given_up()
         limit, crashes = self._crash_limit, suspect.crashes
-        failure = Failure(f"the workers that ran it died: {suspect.ends} (crashes {crashes}, limit {limit})")
+        died = f"the workers that ran it died: {suspect.ends} (crashes {crashes}, limit {limit})"
+        failure = Failure(died, suspect.stacks)
         if suspect.ends == CANCELLED_FOR_GOOD:
             failure, crashes = Failure(CANCELLED_FOR_GOOD), 1
         task = task._replace(attempts=task.attempts + crashes, first_at=task.first_at or self._clock.wall())
@@ -178,12 +177,12 @@ class Suspects:
     def _told_of(self, task_id: TaskId) -> Suspect | None:
         """By its own id, or as a lane of a board had it."""
         told = self._told.get(task_id) or self._told.get(shown(task_id))
-        return None if told is None else replace(told, task_id=task_id)
+        return None if told is None else told._replace(task_id=task_id)
 
     def _hear(self) -> None:
         told = self._link.suspects.take()
         if told is not None:
-            self._told = {TaskId(task_id): Suspect(TaskId(task_id), crashes, ends) for task_id, crashes, ends in told}
+            self._told = {TaskId(suspect[0]): Suspect(*suspect) for suspect in told}
 
     def _clear_rows(self) -> None:
         if self._to_clear:

@@ -38,6 +38,8 @@ from consumerd.master.rules.plan import plan
 from consumerd.master.rules.restart import PROVEN_AFTER_S
 from consumerd.model.identity import ConsumerName
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
+from consumerd.model.suspects import Suspect
+from consumerd.model.task import TaskId
 from consumerd.sources.identities import by_offset
 from consumerd.state.state_dir import StateDirectory
 from consumerd.version import __version__
@@ -213,7 +215,7 @@ class Stage:
         writer.lane.note_crashes(crashes)
 
     def suspects(self) -> tuple[tuple[str, int, str], ...]:
-        return self.pool.suspects.told()
+        return tuple(suspect[:3] for suspect in self.pool.suspects.told())
 
     def board(self, slot: int) -> Board:
         return self.pool.workers[slot].ends.board
@@ -267,7 +269,7 @@ def test_the_task_in_hand_is_the_suspect_and_all_who_live_and_come_are_told(stag
     stage.take(0, "t:7")
     worker_ended(stage.pool, 0, 11, 4.0)
     assert stage.suspects() == (("t:7", 1, "SIGSEGV"),)
-    told = messages.Suspects((("t:7", 1, "SIGSEGV"),))
+    told = messages.Suspects((Suspect(TaskId("t:7"), 1, "SIGSEGV"),))
     stage.turn(6.0)
     assert stage.launcher.forks[-1].suspects == told.tasks
     assert stage.sent_to_second() == [told]

@@ -12,8 +12,10 @@ from consumerd.clock import SYSTEM_CLOCK
 from consumerd.master.pools.worker_messages import worker_ended
 from consumerd.master.rules import history
 from consumerd.master.rules.observed import Condemned
+from consumerd.master.rules.watch import Stuck, Why
 from consumerd.model.suspects import CANCELLED_FOR_GOOD
 from consumerd.model.task import Task, TaskId
+from consumerd.wire.board import STACKS_AT_BYTE
 from consumerd.wire.board_writer import BoardWriter
 from unit.master.pools.test_messages import Stage
 
@@ -77,6 +79,19 @@ def test_where_a_worker_is_killed_for_one_attempt_that_one_alone_is_blamed(stage
     sentence(stage, 1)
     worker_ended(stage.pool, 0, SIGKILL, 4.0)
     assert stage.suspects() == (("t:1", 1, "SIGKILL"),)
+
+
+def test_a_task_past_its_timeout_is_told_so_with_the_stacks_of_its_worker(stage: Stage) -> None:
+    run(stage, "t:0")
+    lane = stage.board(0).read().lanes[0]
+    blame = Stuck(Why.TASK, 1.0, is_overdue=True).blame(2.0)
+    condemned = history.condemned(stage.pool.observed, 0, Condemned("stuck", 1.0, 2.0, lane, blame=blame))
+    stage.pool.become(condemned.with_slot(0, is_killed=True))
+    stacks = b'  File "mail.py", line 3 in handle_task\n'
+    stage.board(0)._map[STACKS_AT_BYTE : STACKS_AT_BYTE + len(stacks)] = stacks
+    worker_ended(stage.pool, 0, SIGKILL, 4.0)
+    how = "killed, as it ran longer than its task_timeout of 2 s"
+    assert stage.pool.suspects.told() == (("t:0", 1, how, stacks.decode()),)
 
 
 def test_where_the_one_has_ended_before_the_kill_nobody_is_blamed(stage: Stage) -> None:

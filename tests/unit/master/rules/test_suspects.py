@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from consumerd.master.host.memory import OomKills
-from consumerd.master.rules.suspects import KEPT_S, KILLS_A_CRASH, MOST, Suspects, Verdict, is_excused, judge
+from consumerd.master.rules.suspects import (
+    KEPT_S,
+    KILLS_A_CRASH,
+    MOST,
+    MOST_STACKS,
+    STACKS_CHARACTERS,
+    Suspects,
+    Verdict,
+    is_excused,
+    judge,
+)
 from consumerd.model.exits import WorkerExit
 from consumerd.model.slots import MOST_LANES
 from consumerd.model.task import TaskId
@@ -52,18 +62,23 @@ def after(suspects: Suspects, *deaths: tuple[Verdict, str], known: int = 0) -> S
     return suspects
 
 
+def told(suspects: Suspects) -> tuple[tuple[str, int, str], ...]:
+    """Without the stacks."""
+    return tuple(each[:3] for each in suspects.told())
+
+
 CRASH, KILL = (Verdict.CRASH, "SIGSEGV"), (Verdict.KILL, "SIGKILL")
 
 
 def test_crashes_are_counted_with_how_they_were() -> None:
     suspects = after(Suspects(), CRASH, CRASH, (Verdict.CRASH, "exit 3"), (Verdict.NOTHING, "drained"))
-    assert suspects.told() == ((TASK, 3, "2 × SIGSEGV, exit 3"),)
+    assert told(suspects) == ((TASK, 3, "2 × SIGSEGV, exit 3"),)
 
 
 def test_kills_from_elsewhere_count_a_tenth_and_make_a_suspect_all_the_same() -> None:
     suspects = after(Suspects(), KILL)
-    assert suspects.told() == ((TASK, 0, "SIGKILL"),)
-    assert after(suspects, *[KILL] * (KILLS_A_CRASH - 1)).told() == ((TASK, 1, "10 × SIGKILL"),)
+    assert told(suspects) == ((TASK, 0, "SIGKILL"),)
+    assert told(after(suspects, *[KILL] * (KILLS_A_CRASH - 1))) == ((TASK, 1, "10 × SIGKILL"),)
 
 
 def test_a_task_that_came_to_an_end_begins_anew() -> None:
@@ -73,8 +88,8 @@ def test_a_task_that_came_to_an_end_begins_anew() -> None:
 
 def test_what_the_dead_worker_knew_from_the_store_counts_once() -> None:
     suspects = after(Suspects(), CRASH, known=2)
-    assert suspects.told() == ((TASK, 3, "2 earlier, SIGSEGV"),)
-    assert after(suspects, CRASH, known=3).told() == ((TASK, 4, "2 earlier, 2 × SIGSEGV"),)
+    assert told(suspects) == ((TASK, 3, "2 earlier, SIGSEGV"),)
+    assert told(after(suspects, CRASH, known=3)) == ((TASK, 4, "2 earlier, 2 × SIGSEGV"),)
 
 
 def test_not_more_are_kept_than_workers_can_be_told_and_the_worst_stay() -> None:
@@ -89,8 +104,8 @@ def test_a_death_beside_others_makes_a_suspect_and_counts_for_nobody() -> None:
     suspects = Suspects()
     for task_id in (TASK, TaskId("t:2")):
         suspects = suspects.after(task_id, *CRASH, NOW, known=0, is_alone=False)
-    assert suspects.told() == ((TASK, 0, "SIGSEGV beside others"), ("t:2", 0, "SIGSEGV beside others"))
-    assert after(suspects, CRASH, CRASH).told()[-1] == (TASK, 2, "SIGSEGV beside others, 2 × SIGSEGV")
+    assert told(suspects) == ((TASK, 0, "SIGSEGV beside others"), ("t:2", 0, "SIGSEGV beside others"))
+    assert told(after(suspects, CRASH, CRASH))[-1] == (TASK, 2, "SIGSEGV beside others, 2 × SIGSEGV")
 
 
 def test_all_that_one_worker_can_run_at_once_are_kept() -> None:
@@ -127,3 +142,14 @@ def test_each_kill_for_memory_is_claimed_once(tmp_path: Path) -> None:
 
 def test_where_nobody_can_read_the_counter_nothing_is_claimed(tmp_path: Path) -> None:
     assert not OomKills(tmp_path / "nothing").claim()
+
+
+def test_the_stacks_of_a_task_that_did_not_end_are_kept_over_other_deaths_and_told_of_the_last_few() -> None:
+    suspects = after(Suspects().after(TASK, Verdict.CRASH, "killed", NOW, known=0, stacks="in hang"), CRASH)
+    assert suspects.told()[0] == (TASK, 2, "killed, SIGSEGV", "in hang")
+    for number in range(MOST_STACKS):
+        suspects = suspects.after(TaskId(f"u:{number}"), Verdict.CRASH, "killed", NOW, known=0, stacks="x" * 99_999)
+    lengths = [len(suspect.stacks) for suspect in suspects.told()]
+    assert lengths[0] == 0, "each worker is told all of it"
+    assert len(lengths) == MOST_STACKS + 1
+    assert all(STACKS_CHARACTERS <= length < 2 * STACKS_CHARACTERS for length in lengths[1:])

@@ -9,6 +9,7 @@ import pytest
 
 from consumerd import BaseConsumer, Retry
 from consumerd.model.parked import ParkedState, ParkedTask
+from consumerd.model.suspects import Suspect
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import Batch
 from consumerd.sources.generator import GeneratorSource
@@ -124,6 +125,14 @@ def test_a_task_that_has_killed_too_often_is_parked_and_not_run(consumer_class: 
     reading = run.board.read()
     assert (reading.failed, reading.parked, reading.given_up) == (1, 1, 1)
     assert run.source.unsettled() == 0
+
+
+def test_one_that_was_killed_past_its_timeout_is_parked_with_the_stacks_of_its_worker() -> None:
+    run = started(Watching, ["ok"])
+    run.link.suspects.put((Suspect(task_id(0), 3, "3 × killed", "in hang"),))
+    run.until_idle()
+    row = run.store.rows[task_id(0)]
+    assert (row.error, row.traceback) == ("the workers that ran it died: 3 × killed (crashes 3, limit 3)", "in hang")
 
 
 def test_while_the_store_is_away_a_suspect_runs_all_the_same_and_one_too_many_waits() -> None:
