@@ -136,6 +136,15 @@ def crashed(*ago_s: float) -> list[Happened]:
     return [happened(each, "worker_ended", cause="crashed") for each in sorted(ago_s, reverse=True)]
 
 
+def died_of(task: str, *ago_s: float, limit: int = 3) -> list[Happened]:
+    """Deaths of one task, one after the other."""
+    return [
+        each
+        for crashes, at in enumerate(sorted(ago_s, reverse=True), 1)
+        for each in (happened(at, "task_suspected", task=task, crashes=crashes, limit=limit), *crashed(at))
+    ]
+
+
 def worn(*ago_s: float, limit: str = "max_memory") -> list[Happened]:
     return [happened(each, "worker_worn_out", worker_id=0, limit=limit, reason="65 MiB") for each in ago_s]
 
@@ -293,6 +302,7 @@ NO_FINDINGS: dict[str, list[Happened]] = {
     "partitions that have come to rest": moved(*range(110, 50, -10)),
     "partitions that moved a few times": moved(30, 20, 10),
     "deaths of the code from before": [*crashed(60, 50, 40), CHANGED],
+    "deaths of a task that is parked by now": died_of("t:1", 60, 50, 40),
     "deaths a while ago": crashed(170, 160, 150),
     "runs for which another one stood": [happened(60, "ticks_missed", ticks=1, missed="once")],
     "runs that were missed and made up for": [
@@ -314,6 +324,14 @@ def test_deaths_after_a_change_say_so_and_that_the_code_from_before_ends_them() 
     assert "from before is back" in found.steps[-1].why
     (before,) = findings(facts(edition=2, happened=crashed(60, 50, 40)))
     assert not any("edition" in evidence for evidence in before.evidence)
+
+
+def test_deaths_of_tasks_that_were_done_in_the_end_are_a_loop_all_the_same() -> None:
+    tasks = [*died_of("t:1", 60), *died_of("t:2", 50), *died_of("t:3", 40)]
+    assert [found.name for found in findings(facts(happened=tasks))] == ["crash_loop"]
+    parked = [*died_of("t:1", 60, 50, 40), *crashed(30, 20)]
+    assert findings(facts(happened=parked)) == []
+    assert [found.name for found in findings(facts(happened=[*parked, *crashed(10)]))] == ["crash_loop"]
 
 
 def test_runs_that_were_missed_are_said_until_one_is_asked_for() -> None:

@@ -67,6 +67,17 @@ def _deployed(pool: Pool, facts: Facts) -> str:
 
 
 def _crashes(happened: list[Happened]) -> list[float]:
-    """When workers ended though nobody had asked them to, nor had killed them."""
-    ends = (each for each in happened if each.name == events.worker_ended.name)
-    return [each.at for each in ends if each.fields.get("cause") == "crashed"]
+    """When workers ended though nobody had asked them to, nor had killed them; without those that died of a task which
+    has killed as many as it may: it is not run again.
+    """
+    told = [each for each in happened if each.name == events.task_suspected.name]
+    past = {each.fields["task"] for each in told if each.fields["crashes"] >= each.fields["limit"]}
+    found, died_of = [], None
+    for each in happened:
+        if each.name == events.task_suspected.name:
+            died_of = each.fields["task"]  # told just before the end of its worker
+        elif each.name == events.worker_ended.name:
+            if each.fields.get("cause") == "crashed" and died_of not in past:
+                found.append(each.at)
+            died_of = None
+    return found
