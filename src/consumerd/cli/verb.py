@@ -11,7 +11,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import click
 import msgspec
@@ -37,11 +37,7 @@ class Verb(Method, frozen=True):
 
     A field that is False by default is a flag, one that is None an option, any other an argument; its description is
     the help: see `parameter`.
-
-    timeout_s: how long the answer may take.
     """
-
-    timeout_s: ClassVar[float] = 5.0
 
     def lines(self, answer: Any) -> Iterable[str]:  # of the type `result`
         """What people read of the answer."""

@@ -23,6 +23,8 @@ from consumerd.dashboard.threads import Threads
 from consumerd.dashboard.watch import Watch
 from consumerd.errors import ConsumerdError
 from consumerd.metrics.exposition import CONTENT_TYPE, text
+from consumerd.verbs.metrics import ShowMetrics
+from consumerd.wire.method import ask
 from consumerd.wire.metrics import Metrics
 
 
@@ -38,7 +40,7 @@ class Reached:
 
 def make_app(master: Master, memory: Memory, reached: Reached) -> Starlette:
     """Asks this master as long as it lives."""
-    watch = Watch(master.metrics, memory.note)
+    watch = Watch(lambda: ask(master.control_socket, ShowMetrics()), memory.note)
     site = Site(
         master,
         watch,

@@ -6,16 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from consumerd.cli.verb import Verb
 from consumerd.clock import SYSTEM_CLOCK, Clock
 from consumerd.errors import ConsumerdError
-from consumerd.verbs.metrics import ShowMetrics
-from consumerd.wire.control import Connection, call
-from consumerd.wire.method import Method, read_answer
-from consumerd.wire.metrics import Metrics
+from consumerd.wire.method import Method, ask, follow
 
-ANSWERS_IN_S = 5.0
-ITEM_IN_S = 60.0
 LOOKS_FOR_S = 20.0
 TOO_LONG = (
     f"it was looked for {LOOKS_FOR_S:g} s, and there is more to look at: narrow it down by consumer or time, or ask "
@@ -32,24 +26,13 @@ class Master:
 
     def answer(self, method: Method, via: str = "") -> Any:  # of the method's own type
         """What it answers; of a stream, all items of all its pages. via: in whose name, for the audit log."""
-        if method.is_stream:
-            return list(self._items(method, via))
-        timeout_s = method.timeout_s if isinstance(method, Verb) else ANSWERS_IN_S
-        plain = call(self.control_socket, method.name, method.parameters(), timeout_s=timeout_s, via=via)
-        return read_answer(plain, method.result, method.name)
+        return list(self._items(method, via)) if method.is_stream else ask(self.control_socket, method, via=via)
 
     def _items(self, method: Method, via: str) -> Iterator[object]:
         """ConsumerdError where a look takes too long; what changes something goes on to its end."""
         is_look = not method.is_act or getattr(method, "dry_run", False)
         until = self._clock.monotonic() + LOOKS_FOR_S
-        with Connection(self.control_socket) as connection:
-            for page in connection.follow(method.name, method.parameters(), timeout_s=ITEM_IN_S, via=via):
-                yield from page if isinstance(page, list) else ()
-                if is_look and self._clock.monotonic() > until:
-                    raise ConsumerdError(TOO_LONG)
-
-    def metrics(self) -> Metrics:
-        """All numbers."""
-        found = self.answer(ShowMetrics())
-        assert isinstance(found, Metrics)
-        return found
+        for page in follow(self.control_socket, method, via=via):
+            yield from page
+            if is_look and self._clock.monotonic() > until:
+                raise ConsumerdError(TOO_LONG)

@@ -21,7 +21,7 @@ from consumerd.dashboard.view.charts import Mark
 from consumerd.errors import ConsumerdError
 from consumerd.events.facts import Event
 from consumerd.verbs.events import Events
-from consumerd.wire.control import Connection
+from consumerd.wire.method import follow
 from consumerd.wire.metrics import Metrics
 
 KEPT = 1_000
@@ -136,13 +136,11 @@ class Follower:
 
     def _unseen(self, asked: Events) -> Iterator[Item]:
         known = {_identity(item) for item in self._memory.items}
-        with Connection(self._socket) as connection:
-            for place, item in enumerate(connection.follow(asked.name, asked.parameters())):
-                assert isinstance(item, dict)
-                if asked.follow:
-                    self._memory.why_still = ""
-                if place >= asked.recent or _identity(item) not in known:
-                    yield item
+        for place, item in enumerate(follow(self._socket, asked)):
+            if asked.follow:
+                self._memory.why_still = ""
+            if place >= asked.recent or _identity(item) not in known:
+                yield item
 
 
 def _identity(item: Item) -> int:

@@ -21,11 +21,8 @@ from consumerd.verbs.parked.view import render_changed
 from consumerd.verbs.pause import Pause, Resume
 from consumerd.verbs.restart import Restart
 from consumerd.verbs.scale import AUTO, Scale
-from consumerd.wire.control import Connection, call
-from consumerd.wire.method import read_answer
+from consumerd.wire.method import ask, follow
 from consumerd.wire.status import PoolStatus, WorkerStatus
-
-RETRY_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +125,9 @@ def perform(state_dir: StateDirectory, act: Act) -> str:
     """Do it; what came of it, in words. ConsumerdError with one sentence where it could not be done."""
     verb = act.verb
     if isinstance(verb, ParkedRetry):
-        with Connection(state_dir.control_socket) as master:
-            pages = master.follow(verb.name, verb.parameters(), timeout_s=RETRY_TIMEOUT_S)
-            items = [item for page in pages for item in read_answer(page, list[dict[str, object]], verb.name)]
-        return "\n".join(render_changed(verb.verb(), added_up(items), is_dry=False)) or "nothing was parked any more"
-    plain = call(state_dir.control_socket, verb.name, verb.parameters(), timeout_s=verb.timeout_s)
-    return "\n".join(verb.lines(read_answer(plain, verb.result, verb.name)))
+        items = added_up([item for page in follow(state_dir.control_socket, verb) for item in page])
+        return "\n".join(render_changed(verb.verb(), items, is_dry=False)) or "nothing was parked any more"
+    return "\n".join(verb.lines(ask(state_dir.control_socket, verb)))
 
 
 OF_POOLS: dict[str, Callable[[PoolStatus], Offer]] = {

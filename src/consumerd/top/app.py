@@ -26,8 +26,8 @@ from consumerd.top.model import with_memory
 from consumerd.top.screens import PoolScreen, PoolsScreen, Seen
 from consumerd.top.widgets import HELP, Question, Reading
 from consumerd.verbs.status import ShowStatus
-from consumerd.wire.control import call
-from consumerd.wire.status import PoolStatus, Status, status_of
+from consumerd.wire.method import ask
+from consumerd.wire.status import PoolStatus, Status
 
 EVERY_S = 1.0
 PAUSE_FOR_LOOK, LONGEST_PAUSE_S = 9, 5.0
@@ -117,8 +117,7 @@ class Top(App[None]):
         workers_of = screen.name_of_pool if isinstance(screen, PoolScreen) else ""
         asked = ShowStatus(tasks=True, recent=True, workers_of=workers_of)
         try:
-            answer = call(self._state_dir.control_socket, "status", asked.parameters())
-            return with_memory(status_of(answer), own_bytes)
+            return with_memory(ask(self._state_dir.control_socket, asked), own_bytes)
         except ConsumerdError as error:
             return str(error)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +14,7 @@ from consumerd.cli.lines import printable
 from consumerd.cli.options import json_option, state_dir_option
 from consumerd.standard_streams import lost_output, shown
 from consumerd.state.state_dir import StateDirectory
-from consumerd.wire.control import Connection
-from consumerd.wire.method import Method, parameter
+from consumerd.wire.method import Method, follow, parameter
 
 if TYPE_CHECKING:
     from consumerd.master.control.controls import Controls
@@ -30,7 +30,7 @@ _SHOWN_FIRST = ("timestamp", "level", "event", "consumer")
 class Events(Method, frozen=True):
     """Follow facts as the master knows them, and stderr lines; those of pools that are added later too."""
 
-    name, is_stream = "events", True
+    name, is_stream, timeout_s = "events", True, math.inf
     target: Annotated[str | None, parameter("Only of a group, or group/name.")] = None
     recent: Annotated[int, parameter("How many of those that are kept come first.")] = 0
     stderr: Annotated[bool, parameter("Lines of stderr too.")] = False
@@ -85,14 +85,11 @@ def logs(
 def _follow(state_dir: StateDirectory, asked: Events, *, level: str, as_json: bool) -> int:
     """Show every item of this level or above until the stream ends or nobody reads on; stderr lines always."""
     lowest = LEVELS.index(level)
-    with Connection(state_dir.control_socket) as connection:
-        for item in connection.follow(asked.name, asked.parameters()):
-            assert isinstance(item, dict)
-            item = _read(item)
-            if item["event"] == "stderr" or LEVELS.index(item["level"]) >= lowest:
-                click.echo(json.dumps(item) if as_json else render(item))
-            if lost_output() is not None:
-                break
+    for item in map(_read, follow(state_dir.control_socket, asked)):
+        if item["event"] == "stderr" or LEVELS.index(item["level"]) >= lowest:
+            click.echo(json.dumps(item) if as_json else render(item))
+        if lost_output() is not None:
+            break
     return shown()
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
-from typing import Any, ClassVar, TypeVar
+import os
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
 
 from consumerd.errors import WireError
+from consumerd.wire.control import Connection, call
 from consumerd.wire.json_text import to_json
 
 ResultT = TypeVar("ResultT")
+AnswerT_co = TypeVar("AnswerT_co", covariant=True)
 
 
 class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -19,6 +22,7 @@ class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     name: on the socket. result: the type of the answer; of a stream, of an item.
     is_act: it changes something, and is kept in the audit log. is_stream: it is answered by `items`, as they come.
     payloads: the parameters of which the audit log has only a digest.
+    timeout_s: how long the answer may take; of a stream, each item.
 
         class Add(Method, frozen=True):
             name, result = "add", int
@@ -33,6 +37,7 @@ class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     is_act: ClassVar[bool] = False
     is_stream: ClassVar[bool] = False
     payloads: ClassVar[tuple[str, ...]] = ()
+    timeout_s: ClassVar[float] = 5.0
 
     async def answer(self, master: Any, by: str) -> object:  # of the master, which nobody here may import
         """What the master does for it, and answers. by: the user who asks. ConsumerdError with one sentence."""
@@ -46,6 +51,31 @@ class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         """As they travel; what is as by default is left out."""
         plain: dict[str, object] = msgspec.to_builtins(self)
         return plain
+
+
+class Question(Protocol[AnswerT_co]):
+    """A method that is no stream, by the type of its answer."""
+
+    name: ClassVar[str]
+    result: ClassVar[Any]
+    timeout_s: ClassVar[float]
+
+    def answer(self, master: Any, by: str) -> Coroutine[Any, Any, AnswerT_co]: ...
+    def parameters(self) -> dict[str, object]: ...
+
+
+def ask(socket_path: str | os.PathLike[str], question: Question[ResultT], *, via: str = "") -> ResultT:
+    """What the master that listens there answers. via: in whose name. Raises what `call` raises, and WireError."""
+    parameters, timeout_s = question.parameters(), question.timeout_s
+    plain = call(socket_path, question.name, parameters, timeout_s=timeout_s, via=via)
+    answer: ResultT = read_answer(plain, question.result, question.name)
+    return answer
+
+
+def follow(socket_path: str | os.PathLike[str], stream: Method, *, via: str = "") -> Iterator[Any]:
+    """The items of a stream, as they come and for as long as they do. Otherwise as `ask`."""
+    with Connection(socket_path) as master:
+        yield from master.follow(stream.name, stream.parameters(), timeout_s=stream.timeout_s, via=via)
 
 
 def parameter(description: str, metavar: str | None = None, read: Callable[[str], object] = str) -> msgspec.Meta:

@@ -13,10 +13,9 @@ from consumerd.cli.options import state_dir_of
 from consumerd.errors import NotRunningError
 from consumerd.state.state_dir import StateDirectory
 from consumerd.verbs.parked.methods import ParkedChange, ParkedMethod
-from consumerd.wire.control import Connection
 from consumerd.wire.messages import Serve, StoreRequest
+from consumerd.wire.method import follow
 
-TIMEOUT_S = 60.0
 PROGRESS_S = 2.0
 
 Item = dict[str, Any]  # a row, as JSON brought it
@@ -39,8 +38,7 @@ def ask(state_dir: StateDirectory, config: str | None, asked: ParkedMethod) -> l
 
 def ask_master(state_dir: StateDirectory, asked: ParkedMethod) -> list[Item]:
     """The same of the running master; NotRunningError where there is none."""
-    with Connection(state_dir.control_socket) as master:
-        return _gathered(master.follow(asked.name, asked.parameters(), timeout_s=TIMEOUT_S))
+    return _gathered(follow(state_dir.control_socket, asked))
 
 
 def _ask_embedded(state_dir: StateDirectory, asked: ParkedMethod) -> list[Item]:

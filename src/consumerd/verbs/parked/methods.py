@@ -30,7 +30,7 @@ class ParkedMethod(Method, frozen=True, kw_only=True):
     since, until: on the wall clock, when the last attempt failed.
     """
 
-    is_stream = True
+    is_stream, timeout_s = True, 60.0
     target: Annotated[
         str | None, parameter("Only tasks of this group, or group/name; one of others by its full name.", "TARGET")
     ] = None
