@@ -88,7 +88,7 @@ class _Explainer:
         if pools:
             return [Explained(pool.name, explain_pool(self._known(pool))) for pool in pools]
         match = _WORKER.fullmatch(target)
-        if match is not None and (pool := self._pool(match["pool"])) is not None:
+        if match is not None and (pool := self._status.pool(match["pool"])) is not None:
             return [Explained(target, self._worker(pool, int(match["slot"]), target, of_task=bool(match["task"])))]
         return [Explained(target, self._task(target))]
 
@@ -116,11 +116,8 @@ class _Explainer:
             here = f"no consumer, no worker and no task that runs now is called {name!r}{did_you_mean(name, names)}"
             raise UsageError(f"{here}; and {error}") from error
         (parked,) = (task for page in pages for task in read_answer(page, list[Parked], "parked.show"))
-        pool = self._pool(parked.consumer)
+        pool = self._status.pool(parked.consumer)
         return explain_parked(parked, None if pool is None else self._known(pool), self._acts, clock.wall())
-
-    def _pool(self, name: str) -> PoolStatus | None:
-        return next((pool for pool in self._status.pools if pool.name == name), None)
 
     def _known(self, pool: PoolStatus) -> Known:
         limits = read_answer(self._master.call("limits", {"targets": [pool.name]}), _Limits, "limits").limits

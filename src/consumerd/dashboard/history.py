@@ -133,19 +133,14 @@ def _values(status: PoolStatus, calls: Histogram, now: _Counts, before: _Counts 
         rate, failed = (now.handled - before.handled) / apart_s, (now.failed - before.failed) / apart_s
         counts = [later - earlier for earlier, later in zip(before.calls, now.calls, strict=False)]
         p50_s, p99_s = quantile(calls.bounds_s, counts, 0.5), quantile(calls.bounds_s, counts, 0.99)
-    parked = UNKNOWN if status.parked_now is None else status.parked_now.waiting + status.parked_now.dead
-    return (rate, failed, lag_tasks(status), lag_s(status), parked, status.workers_running, p50_s, p99_s)
+    parked = UNKNOWN if status.parked_now is None else status.parked_tasks
+    behind = or_unknown(status.lag_tasks), or_unknown(status.lag_s)
+    return (rate, failed, *behind, parked, status.workers_running, p50_s, p99_s)
 
 
-def lag_tasks(status: PoolStatus) -> float:
-    """How many tasks wait, in all shards."""
-    return float(sum(shard.tasks for shard in status.lag)) if status.lag else UNKNOWN
-
-
-def lag_s(status: PoolStatus) -> float:
-    """The age of the oldest of them."""
-    ages = [shard.oldest_s for shard in status.lag if shard.oldest_s is not None]
-    return max(ages) if ages else (0.0 if status.lag and not lag_tasks(status) else UNKNOWN)
+def or_unknown(figure: float | None) -> float:
+    """The figure; `UNKNOWN` where nobody knows it."""
+    return UNKNOWN if figure is None else figure
 
 
 def quantile(bounds_s: Sequence[float], counts: Sequence[int], share: float) -> float:

@@ -13,7 +13,7 @@ from consumerd.doctor.facts import Pool
 from consumerd.doctor.past import Act, Happened
 from consumerd.wire.board import Hold
 from consumerd.wire.problems import ProblemKind
-from consumerd.wire.status import LastEnd, LimitStatus, PoolStatus, WorkerStatus
+from consumerd.wire.status import LimitStatus, PoolStatus, WorkerStatus
 
 SHORT_S = 120.0
 """A time that is shorter is told as such; of a longer one, since when."""
@@ -123,10 +123,9 @@ def _behind(pool: PoolStatus) -> str:
     in_hand = f"{pool.unsettled} are in the hands of its workers"
     if pool.lag_age_s is None or not pool.lag:
         return f"How many tasks wait is not known; {in_hand}."
-    seen = Pool(pool, pool, 1.0)
-    oldest = f", the oldest for {seen.lag_s:.0f} s" if seen.lag_s else ""
+    oldest = f", the oldest for {pool.lag_s:.0f} s" if pool.lag_s else ""
     later = f"; {pool.later} more have a time that has not come" if pool.later else ""
-    tasks = "1 task waits" if seen.lag_tasks == 1 else f"{seen.lag_tasks} tasks wait"
+    tasks = "1 task waits" if pool.lag_tasks == 1 else f"{pool.lag_tasks} tasks wait"
     return f"{tasks}{oldest}, as of {pool.lag_age_s:.0f} s ago; {in_hand}{later}."
 
 
@@ -273,12 +272,7 @@ def _end_of(worker: WorkerStatus) -> str:
     if last is None:
         return ""
     unasked = f"Worker {worker.slot} ended at {clock.moment(last.at)} though nobody had asked it to"
-    return f"{unasked}: {_how(last)}."
-
-
-def _how(last: LastEnd) -> str:
-    lines = (last.reason or last.stderr).strip().splitlines()
-    return f"{last.end}, {lines[-1].strip()[:200]}" if lines else last.end
+    return f"{unasked}: {last.how}."
 
 
 def _limit(limit: LimitStatus) -> str:

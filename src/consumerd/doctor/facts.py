@@ -80,13 +80,12 @@ class Pool:
 
     def per_second(self, count: str) -> float:
         """By how much a counter of `status` has risen between the looks."""
-        risen: int = getattr(self.now, count) - getattr(self.before, count)
-        return max(0, risen) / self.apart_s
+        return self.now.per_second(count, self.before, self.apart_s) or 0.0
 
     @property
     def is_held(self) -> bool:
         """Whether something else is known to keep its tasks from being done."""
-        return bool(self.now.flags or self.now.throttled or self.now.is_paused)
+        return bool(self.now.flags or self.now.held)
 
     @property
     def finished(self) -> int:
@@ -125,12 +124,12 @@ class Pool:
 
     @property
     def lag_tasks(self) -> int:
-        return sum(shard.tasks for shard in self.now.lag)
+        return self.now.lag_tasks or 0
 
     @property
     def lag_s(self) -> float:
         """The age of the oldest unfinished task, as far as it is known."""
-        return max((shard.oldest_s for shard in self.now.lag if shard.oldest_s is not None), default=0.0)
+        return self.now.lag_s or 0.0
 
     @property
     def behind_s(self) -> float:
@@ -163,10 +162,7 @@ class Pool:
         """What the last worker said that ended though nobody had asked it to."""
         ends = [worker.last_end for worker in self.now.workers if worker.last_end is not None]
         last = max(ends, key=lambda end: end.at, default=None)
-        if last is None:
-            return ""
-        lines = (last.reason or last.stderr).strip().splitlines()
-        return f"{last.end}: {lines[-1].strip()[:300]}" if lines else last.end
+        return "" if last is None else last.how
 
 
 @dataclass(frozen=True, slots=True)

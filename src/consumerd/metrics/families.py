@@ -21,7 +21,8 @@ from prometheus_client.core import (
 
 from consumerd.metrics.own import CONSUMER, own_families
 from consumerd.wire.metrics import Histogram, Metrics, PoolMetrics
-from consumerd.wire.status import LimitStatus, PoolStatus, ScheduleStatus, Status
+from consumerd.wire.schedules import ScheduleStatus
+from consumerd.wire.status import LimitStatus, PoolStatus, Status
 
 
 def families(metrics: Metrics) -> Iterator[Metric]:

@@ -43,3 +43,9 @@ def described(status: int | None) -> str:
 def worker_described(status: int | None) -> str:
     """The end of a worker or zygote, whose exit codes have meanings: `drained`, `exit 3`, `SIGKILL`."""
     return _WORKER_EXITS.get(exit_code(status)) or described(status)
+
+
+def end_with(end: str, said: str) -> str:
+    """The end of a process, and the last line of what it said."""
+    lines = said.strip().splitlines()
+    return f"{end}: {lines[-1].strip()[:200]}" if lines else end

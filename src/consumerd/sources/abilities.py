@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from consumerd.errors import SourceAwayError
 from consumerd.model.task import Task, TaskId
 from consumerd.sources.contract import Batch
-from consumerd.wire.status import ScheduleStatus
+from consumerd.wire.schedules import ScheduleStatus
 
 RENEWED_AFTER = 1 / 3
 """The part of a lease after which its holder renews it."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from consumerd.wire.status import PoolStatus, Status
+from consumerd.wire.status import Status
 
 KEPT = 120
 """So many looks are kept, a second apart: what sparklines show."""
@@ -49,7 +49,7 @@ class History:
         self._points = {name: points for name, points in self._points.items() if name in names}
         for pool in status.pools:
             points = self._points.setdefault(pool.name, deque(maxlen=KEPT))
-            points.append(Point(at, pool.handled, lag_of(pool)))
+            points.append(Point(at, pool.handled, pool.lag_tasks))
 
     def rate(self, name: str) -> float | None:
         """Tasks a second, of late; None where it is not known yet."""
@@ -72,20 +72,6 @@ def _rate(before: Point, now: Point) -> float | None:
     if not 0 < seconds <= GAP_S or now.handled < before.handled:
         return None
     return (now.handled - before.handled) / seconds
-
-
-def lag_of(pool: PoolStatus) -> int | None:
-    """How many tasks wait, in all shards; None: nobody knows."""
-    return sum(shard.tasks for shard in pool.lag) if pool.lag else None
-
-
-def oldest_of(pool: PoolStatus) -> float | None:
-    """The age of the oldest task that waits."""
-    return max((shard.oldest_s for shard in pool.lag if shard.oldest_s is not None), default=None)
-
-
-def parked_of(pool: PoolStatus) -> int:
-    return 0 if pool.parked_now is None else pool.parked_now.waiting + pool.parked_now.dead
 
 
 def spark(values: Sequence[float | None], width: int, *, looks: int = 1) -> str:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from consumerd import clock
 from consumerd.cli.lines import brief, duration, printable, size
-from consumerd.top.history import KEPT, History, lag_of, number, oldest_of, parked_of, spark
+from consumerd.top.history import KEPT, History, number, spark
 from consumerd.verbs.status import doing, how_each_took
 from consumerd.wire.status import EndedTasks, PoolStatus, Status, WorkerStatus
 
@@ -31,12 +31,12 @@ SPARK, LOOKS = 16, 5
 """Of the small sparklines: how wide they are, and for how many looks each bar stands."""
 
 COLUMNS: Mapping[Column, Callable[[PoolStatus, History], str]] = {
-    Column("STATE", 9): lambda pool, history: state_of(pool),
+    Column("STATE", 9): lambda pool, history: pool.held or pool.state,
     Column("RATE/S", 6, True): lambda pool, history: number(history.rate(pool.name)),
-    Column("LAG", 6, True): lambda pool, history: number(lag_of(pool)),
+    Column("LAG", 6, True): lambda pool, history: number(pool.lag_tasks),
     Column("WORKERS", 7, True): lambda pool, history: f"{pool.workers_running}/{pool.workers_wanted}",
-    Column("PARKED", 6, True): lambda pool, history: number(parked_of(pool)),
-    Column("OLDEST", 7, True): lambda pool, history: "-" if (s := oldest_of(pool)) is None else duration(s),
+    Column("PARKED", 6, True): lambda pool, history: number(pool.parked_tasks),
+    Column("OLDEST", 7, True): lambda pool, history: "-" if (s := pool.lag_s) is None else duration(s),
     Column("RATE", SPARK): lambda pool, history: spark(history.rates(pool.name), SPARK, looks=LOOKS),
     Column("LAG OVER TIME", SPARK): lambda pool, history: spark(history.lags(pool.name), SPARK, looks=LOOKS),
 }
@@ -65,12 +65,6 @@ def pool_cells(pool: PoolStatus, history: History, columns: Sequence[Column]) ->
     return [cut(mark + pool.name, columns[0].width), *(COLUMNS[column](pool, history) for column in columns[1:])]
 
 
-def state_of(pool: PoolStatus) -> str:
-    if pool.is_paused:
-        return "paused"
-    return "throttled" if pool.throttled else pool.state
-
-
 def cut(text: str, width: int) -> str:
     """As much of a text as has room."""
     text = printable(text)
@@ -80,9 +74,9 @@ def cut(text: str, width: int) -> str:
 ORDERS: Mapping[str, Callable[[PoolStatus, History], float] | None] = {
     "as configured": None,
     "problems": lambda pool, history: len(pool.problems),
-    "lag": lambda pool, history: lag_of(pool) or 0,
+    "lag": lambda pool, history: pool.lag_tasks or 0,
     "rate": lambda pool, history: history.rate(pool.name) or 0.0,
-    "parked": lambda pool, history: parked_of(pool),
+    "parked": lambda pool, history: pool.parked_tasks,
 }
 """By what pools are sorted, the highest first."""
 
@@ -103,7 +97,7 @@ def with_memory(status: Status, own_bytes: Callable[[int], int | None]) -> Statu
 
 def chosen(pools: Sequence[PoolStatus], history: History, *, order: str, wanted: str) -> list[PoolStatus]:
     """The pools that have this text in their name, state, or class, in this order."""
-    found = [pool for pool in pools if wanted.lower() in f"{pool.name} {state_of(pool)} {pool.target}".lower()]
+    found = [pool for pool in pools if wanted.lower() in f"{pool.name} {pool.held or pool.state} {pool.target}".lower()]
     key = ORDERS[order]
     return found if key is None else sorted(found, key=lambda pool: -key(pool, history))
 
@@ -179,15 +173,15 @@ def recent_columns(width: int) -> list[Column]:
 def pool_lines(pool: PoolStatus, history: History, width: int) -> Iterator[str]:
     """What is to be said of a pool above its workers."""
     source = "" if pool.source is None else f", {pool.source}"
-    yield cut(f"{pool.name}: {state_of(pool)}, {pool.target}{source}", width)
-    lag = number(lag_of(pool))
-    oldest = oldest_of(pool)
+    yield cut(f"{pool.name}: {pool.held or pool.state}, {pool.target}{source}", width)
+    lag = number(pool.lag_tasks)
+    oldest = pool.lag_s
     age = "" if oldest is None else f", the oldest for {duration(oldest)}"
     half = max(8, width - 36)
     yield f"rate {number(history.rate(pool.name)):>6}/s  {spark(history.rates(pool.name), min(half, KEPT))}"
     yield f"lag  {lag:>6}    {spark(history.lags(pool.name), min(half, KEPT))}{age}"
     dead = 0 if pool.parked_now is None else pool.parked_now.dead
-    counts = f"{pool.workers_running} of {pool.workers_wanted} workers, {parked_of(pool)} parked ({dead} dead)"
+    counts = f"{pool.workers_running} of {pool.workers_wanted} workers, {pool.parked_tasks} parked ({dead} dead)"
     yield cut(f"{counts}, {pool.restarts} restarts, {number(pool.failed)} failed attempts", width)
 
 

@@ -32,8 +32,7 @@ class Seen:
     away: str = ""
 
     def pool(self, name: str | None) -> PoolStatus | None:
-        pools = [] if self.status is None else self.status.pools
-        return next((pool for pool in pools if pool.name == name), None)
+        return None if self.status is None or name is None else self.status.pool(name)
 
 
 class PoolsScreen(Screen[None]):
@@ -177,7 +176,7 @@ class PoolScreen(Screen[None]):
 def style_of(pool: PoolStatus) -> str:
     if pool.problems:
         return "red"
-    return "yellow" if pool.is_paused or pool.throttled else ""
+    return "yellow" if pool.held else ""
 
 
 def show_problems(place: Static, seen: Seen, problems: Sequence[str] | None) -> None:

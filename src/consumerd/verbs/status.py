@@ -18,16 +18,8 @@ from consumerd.cli.options import json_option, state_dir_option
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import call
 from consumerd.wire.method import Method, parameter
-from consumerd.wire.status import (
-    EndedTasks,
-    Extent,
-    LastError,
-    PoolStatus,
-    ScheduleStatus,
-    Status,
-    WorkerStatus,
-    status_of,
-)
+from consumerd.wire.schedules import ScheduleStatus
+from consumerd.wire.status import EndedTasks, LastError, PoolStatus, Status, WorkerStatus, status_of
 
 if TYPE_CHECKING:
     from consumerd.master.control.controls import Controls
@@ -58,8 +50,8 @@ class ShowStatus(Method, frozen=True):
     ] = None
 
     async def answer(self, master: Controls, by: str) -> Status:
-        extent = Extent(self.tasks, self.recent, self.workers_of)
-        return master.status(extent, *filter(None, [self.target]))
+        targets = filter(None, [self.target])
+        return master.status(*targets, tasks=self.tasks, recent=self.recent, workers_of=self.workers_of)
 
 
 @click.command()
@@ -104,7 +96,7 @@ def render(status: Status, *, with_workers: bool, width: int | None = None) -> s
         lines += ["", *table(RECENT_HEADINGS, ended, numbers=("TASKS",))] if ended else []
     lines += ["", "healthy" if status.is_healthy else "not healthy:"]
     lines += [line for problem in status.problems for line in note(problem, width)]
-    parked = sum(map(_parked_now, status.pools))
+    parked = sum(pool.parked_tasks for pool in status.pools)
     if parked:
         lines += ["", f"{parked} {'task is' if parked == 1 else 'tasks are'} parked: see consumerd parked list"]
     lines += _limited(status)
@@ -159,23 +151,17 @@ def _pool_row(pool: PoolStatus) -> Sequence[str]:
     workers = f"{pool.workers_running}/{pool.workers_wanted}"
     if pool.workers_finished:
         workers += f" ({pool.workers_finished} finished)"
-    parked = "-" if pool.parked_now is None else str(_parked_now(pool))
+    parked = "-" if pool.parked_now is None else str(pool.parked_tasks)
     counts = (pool.handled, pool.failed, parked, pool.unsettled, pool.restarts)
-    held = ", paused" if pool.is_paused else ", throttled" if pool.throttled else ""
-    state = f"{pool.state}{held}"
+    state = f"{pool.state}, {pool.held}" if pool.held else pool.state
     return (pool.name, state, workers, *map(str, counts), _lag(pool))
-
-
-def _parked_now(pool: PoolStatus) -> int:
-    """How many tasks are parked; none where nobody has counted yet."""
-    return 0 if pool.parked_now is None else pool.parked_now.waiting + pool.parked_now.dead
 
 
 def _lag(pool: PoolStatus) -> str:
     """How many tasks wait, in all shards; how old that number is, where nobody has measured for a while."""
     if pool.lag_age_s is None or not pool.lag:
         return "-"
-    tasks = str(sum(each.tasks for each in pool.lag))
+    tasks = str(pool.lag_tasks)
     tasks += f" +{pool.later} later" if pool.later else ""
     return tasks if pool.lag_age_s <= OLD_LAG_S else f"{tasks} ({duration(pool.lag_age_s)} old)"
 

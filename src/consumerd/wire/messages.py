@@ -14,7 +14,7 @@ import msgspec
 
 from consumerd.errors import WireError
 from consumerd.model.suspects import Suspect
-from consumerd.wire.status import ScheduleStatus
+from consumerd.wire.schedules import ScheduleStatus
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag=True):

@@ -6,14 +6,15 @@ Times are seconds: `…_s` is a duration or an age, `at` and `since` are of the 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from consumerd.model.exits import end_with
 from consumerd.wire.control import call
 from consumerd.wire.method import read_answer
 from consumerd.wire.problems import PoolProblem
+from consumerd.wire.schedules import ScheduleStatus
 
 
 class Answered(Struct, frozen=True, kw_only=True):
@@ -74,29 +75,6 @@ class Flag(Answered, frozen=True):
     error: str
 
 
-class RunStatus(Answered, frozen=True):
-    """A run of a schedule that a worker has. Times are of the wall clock."""
-
-    scheduled: float
-    since: Annotated[float, Meta(description="When it was begun first.")]
-    starts: Annotated[int, Meta(description="How often it has been begun; more than once after a kill or a stop.")]
-    done: Annotated[float | None, Meta(description="How much of `total` is done, as its last checkpoint said.")]
-    total: float | None
-    ends: Annotated[float | None, Meta(description="When it is expected to end, by its progress or the last run.")]
-
-
-class ScheduleStatus(Answered, frozen=True):
-    """How a schedule stands. The counts are since it ran first, on all hosts."""
-
-    next: Annotated[list[float], Meta(description="When the next runs are due.")]
-    running: list[RunStatus]
-    waiting: Annotated[int, Meta(description="Runs that are due, or wait to be tried again.")]
-    finished: int
-    last_took_s: Annotated[float | None, Meta(description="Seconds that the last run took that has succeeded.")]
-    missed: Annotated[int, Meta(description="Times that passed while no worker ran.")]
-    skipped: Annotated[int, Meta(description="Times that came while the last run went on.")]
-
-
 class LastError(Answered, frozen=True):
     """The last event of a pool that a human must look at, with its fields."""
 
@@ -147,6 +125,11 @@ class LastEnd(Answered, frozen=True):
     stderr: str
     running: Annotated[list[str], Meta(description="The ids of the tasks that it was running.")] = []
     recent: Annotated[Recent | None, Meta(description="What it had ended before; null: it was not asked for.")] = None
+
+    @property
+    def how(self) -> str:
+        """The end in words, with its reason."""
+        return end_with(self.end, self.reason or self.stderr)
 
 
 class TaskStatus(Answered, frozen=True):
@@ -243,6 +226,32 @@ class PoolStatus(Answered, frozen=True):
     ordered: Annotated[str | None, Meta(description="key: of each key one task runs at a time.")] = None
     coalesced: Annotated[int, Meta(description="Of the handled tasks, those that were finished with another.")] = 0
 
+    @property
+    def held(self) -> str:
+        """What holds its tasks back on purpose: `paused`, `throttled`, or nothing."""
+        return "paused" if self.is_paused else "throttled" if self.throttled else ""
+
+    @property
+    def lag_tasks(self) -> int | None:
+        """How many tasks wait, in all shards; None where nobody knows."""
+        return sum(shard.tasks for shard in self.lag) if self.lag else None
+
+    @property
+    def lag_s(self) -> float | None:
+        """The age of the oldest unfinished task: 0 where none waits, None where nobody knows."""
+        known = (shard.oldest_s for shard in self.lag if shard.oldest_s is not None)
+        return max(known, default=0.0 if self.lag_tasks == 0 else None)
+
+    @property
+    def parked_tasks(self) -> int:
+        """How many of its tasks are parked, as counted last; 0 where nobody has counted yet."""
+        return 0 if self.parked_now is None else self.parked_now.waiting + self.parked_now.dead
+
+    def per_second(self, count: str, before: PoolStatus | None, apart_s: float) -> float | None:
+        """By how much a counter has risen since an earlier look; None where the master has started anew meanwhile."""
+        risen = -1 if before is None else getattr(self, count) - getattr(before, count)
+        return None if risen < 0 or apart_s <= 0 else float(risen / apart_s)
+
 
 class LimitStatus(Answered, frozen=True):
     """How a limit, or one key of it, is used by all workers of this master."""
@@ -259,21 +268,6 @@ class LimitStatus(Answered, frozen=True):
     is_unshared: Annotated[bool, Meta(description="Nothing starts: the store by which hosts share it is away.")]
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """How much of each worker is told. tasks: each task that it runs; recent: what it has ended last.
-
-    workers_of: of which pool they are told, by its full name; None: of each.
-    """
-
-    tasks: bool = False
-    recent: bool = False
-    workers_of: str | None = None
-
-
-BRIEF = Extent()
-
-
 class Status(Answered, frozen=True):
     """All that a master runs."""
 
@@ -287,6 +281,10 @@ class Status(Answered, frozen=True):
     pools: list[PoolStatus]
     disabled: list[str]
     limits: Annotated[list[LimitStatus], Meta(description="Each limit, and each key of one that is in use.")]
+
+    def pool(self, name: str) -> PoolStatus | None:
+        """The pool with this full name, where it runs."""
+        return next((pool for pool in self.pools if pool.name == name), None)
 
 
 def status_of(answer: object) -> Status:

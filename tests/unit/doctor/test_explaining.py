@@ -13,7 +13,8 @@ from consumerd.doctor.explaining_task import Parked, explain_parked, explain_run
 from consumerd.doctor.past import Act, Happened, acts_in, events_in
 from consumerd.wire.board import Hold
 from consumerd.wire.problems import ProblemKind
-from consumerd.wire.status import Flag, Paused, PoolStatus, Scaling, ScheduleStatus, ShardStatus, TaskStatus
+from consumerd.wire.schedules import ScheduleStatus
+from consumerd.wire.status import Flag, Paused, PoolStatus, Scaling, ShardStatus, TaskStatus
 from unit.doctor.test_findings import WELL, away, last_end, limit, worker, wrong
 
 AT = 1_000_000.0
@@ -112,7 +113,7 @@ def test_what_comes_next_is_told() -> None:
     assert "Worker 1 starts again in 4 s." in about(said, "next")
     assert "Its next run is due at 1970-01-12T13:47:40" in about(said, "next")
     assert "smtp is probed in 3 s" in about(said, "next")
-    assert "SIGSEGV, bang; there were 5 restarts" in about(said, "end")
+    assert "SIGSEGV: bang; there were 5 restarts" in about(said, "end")
 
 
 def test_a_worker_says_what_it_does_or_why_it_does_nothing() -> None:

@@ -16,6 +16,7 @@ from consumerd.doctor.findings import findings
 from consumerd.doctor.past import Happened
 from consumerd.wire.metrics import Histogram, Metrics, PoolMetrics
 from consumerd.wire.problems import PoolProblem, ProblemKind
+from consumerd.wire.schedules import ScheduleStatus
 from consumerd.wire.status import (
     Flag,
     LastEnd,
@@ -24,7 +25,6 @@ from consumerd.wire.status import (
     Paused,
     PoolStatus,
     Scaling,
-    ScheduleStatus,
     ShardStatus,
     Status,
     WorkerStatus,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from consumerd import clock, events
-from consumerd.dashboard.history import Figure, known, lag_s, lag_tasks
+from consumerd.dashboard.history import Figure, known, or_unknown
 from consumerd.dashboard.memory import OF_TASKS, Item
 from consumerd.dashboard.page import Act, Context, Form, Page, Visit
 from consumerd.doctor.facts import Facts, Finding, Host
@@ -44,7 +44,7 @@ class Row:
         """The word by which it is coloured."""
         if self.pool.problems:
             return "bad"
-        return "held" if self.pool.is_paused or self.pool.throttled else "good"
+        return "held" if self.pool.held else "good"
 
     @property
     def notes(self) -> list[str]:
@@ -60,8 +60,8 @@ class Row:
 
     @property
     def state(self) -> str:
-        held = "paused" if self.pool.is_paused else "throttled" if self.pool.throttled else self.pool.state
-        return f"{held}, not healthy" if self.pool.problems and held == "up" else held
+        state = self.pool.held or self.pool.state
+        return f"{state}, not healthy" if self.pool.problems and state == "up" else state
 
 
 def show(visit: Visit) -> Context:
@@ -107,20 +107,13 @@ def _row(visit: Visit, pool: PoolStatus, before: PoolStatus | None) -> Row:
     return Row(
         pool=pool,
         path=f"/pools/{pool.name}",
-        rate=_risen(pool, before, "handled", seen.apart_s),
-        failed=_risen(pool, before, "failed", seen.apart_s),
-        lag_tasks=lag_tasks(pool),
-        lag_s=lag_s(pool),
+        rate=or_unknown(pool.per_second("handled", before, seen.apart_s)),
+        failed=or_unknown(pool.per_second("failed", before, seen.apart_s)),
+        lag_tasks=or_unknown(pool.lag_tasks),
+        lag_s=or_unknown(pool.lag_s),
         rates=hour.values(pool.name, Figure.RATE, seen.at, SPARK_STEPS),
         lags=hour.values(pool.name, Figure.LAG_TASKS, seen.at, SPARK_STEPS),
     )
-
-
-def _risen(now: PoolStatus, before: PoolStatus | None, count: str, apart_s: float) -> float:
-    """By how much a counter rises in a second; unknown where the master has started anew meanwhile."""
-    if before is None or apart_s <= 0 or (risen := getattr(now, count) - getattr(before, count)) < 0:
-        return float("nan")
-    return float(risen / apart_s)
 
 
 def _totals(rows: list[Row]) -> Mapping[str, float]:

@@ -50,7 +50,7 @@ def pool_of(visit: Visit, name: str) -> PoolStatus:
     metrics = visit.seen.metrics
     if metrics is None:
         raise NotThereError(f"the master has not answered yet: {visit.seen.error}")
-    found = next((pool for pool in metrics.status.pools if pool.name == name), None)
+    found = metrics.status.pool(name)
     if found is None:
         raise NotThereError(f"the master runs no pool {name!r}")
     return found

@@ -8,7 +8,8 @@ from consumerd import clock
 from consumerd.cli.lines import duration
 from consumerd.dashboard.page import Act, Context, Page, Visit
 from consumerd.verbs.run_now import RunNow
-from consumerd.wire.status import PoolStatus, RunStatus, ScheduleStatus
+from consumerd.wire.schedules import RunStatus, ScheduleStatus
+from consumerd.wire.status import PoolStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from consumerd.master.control.metrics import pool_metrics
 from consumerd.master.control.reloader import Reloader
 from consumerd.master.control.running_task import RunningTask, find_running_task
 from consumerd.master.control.stacks import stacks_of
-from consumerd.master.control.status import pool_status
+from consumerd.master.control.status import Extent, pool_status
 from consumerd.master.duties.autoscaler import shards_of
 from consumerd.master.duties.watchdog import condemn
 from consumerd.master.helper import StoreHelper
@@ -34,7 +34,7 @@ from consumerd.wire.destination_rows import counts_by_consumer
 from consumerd.wire.messages import CancelTask, Wake
 from consumerd.wire.metrics import Metrics
 from consumerd.wire.shared_table import SharedTable
-from consumerd.wire.status import BRIEF, Extent, Paused, Status
+from consumerd.wire.status import Paused, Status
 
 SOFT_S = 5.0
 """So long an attempt that an operator has cancelled may take to end, before its worker is killed for it."""
@@ -65,8 +65,9 @@ class Controls:
     config: str
     started_at: float
 
-    def status(self, extent: Extent = BRIEF, *targets: str) -> Status:
-        """All that runs, or what these targets mean."""
+    def status(self, *targets: str, tasks: bool = False, recent: bool = False, workers_of: str | None = None) -> Status:
+        """All that runs, or what these targets mean. The others say how much of each worker is told, as in `Extent`."""
+        extent = Extent(tasks, recent, workers_of)
         now, stop_deadline = clock.monotonic(), self.supervisor.stop_deadline
         paused = self.configuration.paused
         found = [

@@ -10,7 +10,6 @@ from itertools import islice
 
 from consumerd import clock
 from consumerd.master.pools.pool import Pool
-from consumerd.master.pools.worker import how_ended
 from consumerd.master.rules.restart import is_proven
 from consumerd.model.limits import SECOND_NS
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
@@ -130,7 +129,7 @@ def _unproven(pool: Pool, now: float) -> Iterator[PoolProblem]:
         if is_proven(loop_s, reading):
             continue
         if slot.failures >= DEATHS_THAT_TELL and last is not None:
-            sentence = f"worker {number} dies before it can do anything, the last time {how_ended(last)}"
+            sentence = f"worker {number} dies before it can do anything, the last time {last.how}"
             yield PoolProblem(ProblemKind.DIES_UNPROVEN, sentence)
         elif loop_s >= SLOW_START_S and (reading is None or not reading.has_answered):
             sentence = f"the source has not answered worker {number} for {loop_s:.0f} s"

@@ -7,7 +7,7 @@ it, which one that is stopped or busy does late.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from typing import Any
 
@@ -25,8 +25,6 @@ from consumerd.wire.board import lanes_in, look_at, reading_in
 from consumerd.wire.problems import PoolProblem
 from consumerd.wire.standing import standing
 from consumerd.wire.status import (
-    BRIEF,
-    Extent,
     Flag,
     ParkedCounts,
     Paused,
@@ -36,6 +34,21 @@ from consumerd.wire.status import (
     WorkerStatus,
     ZygoteStatus,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much of each worker is told. tasks: each task that it runs; recent: what it has ended last.
+
+    workers_of: of which pool they are told, by its full name; None: of each.
+    """
+
+    tasks: bool = False
+    recent: bool = False
+    workers_of: str | None = None
+
+
+BRIEF = Extent()
 
 
 def pool_status(pool: Pool, now: float, *, paused: Paused | None = None, extent: Extent = BRIEF) -> PoolStatus:

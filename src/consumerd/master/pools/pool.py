@@ -24,7 +24,8 @@ from consumerd.master.rules.plan import target_edition
 from consumerd.master.rules.suspects import Suspects
 from consumerd.model.slots import PoolState, ZygoteState
 from consumerd.wire.messages import Loaded, Message, ParkedNow
-from consumerd.wire.status import LastEnd, LastError, ScheduleStatus
+from consumerd.wire.schedules import ScheduleStatus
+from consumerd.wire.status import LastEnd, LastError
 
 
 class Pool:
@@ -72,8 +73,7 @@ class Pool:
         self.last_ends: dict[int, LastEnd] = {}
         self.wary, self.opened_by = set[int](), dict[object, object]()
         self.refusal: str | None = None
-        self.tally = Tally()
-        self.suspects = Suspects()
+        self.tally, self.suspects = Tally(), Suspects()
         self.are_suspects_told = True
         self.parked_now: ParkedNow | None = None
         self.parked_heard_at = 0.0

@@ -124,14 +124,3 @@ def told_recent(last: LastEnd) -> str:
     about, name = "about " if newest.is_about else "", newest.id or f"offset {newest.last} of shard {newest.shard}"
     took = f"{about}{newest.took_s:.3g} s each" if newest.tasks > 1 else f"in {about}{newest.took_s:.3g} s"
     return f"{tasks} up to {name}: {newest.outcome}, {took}, {max(0.0, last.at - newest.at):.3g} s before"
-
-
-def how_ended(last: LastEnd) -> str:
-    """The end of a worker in words, with its reason."""
-    return end_with(last.end, last.reason or last.stderr)
-
-
-def end_with(end: str, said: str) -> str:
-    """The end of a process, and the last line of what it said."""
-    lines = said.strip().splitlines()
-    return f"{end}: {lines[-1].strip()[:200]}" if lines else end

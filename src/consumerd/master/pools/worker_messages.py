@@ -12,7 +12,7 @@ from consumerd.events.facts import Fact, Level
 from consumerd.master.pools import suspects
 from consumerd.master.pools.mailbox import Arrival, EndOfChannel, Origin
 from consumerd.master.pools.pool import Pool
-from consumerd.master.pools.worker import Worker, how_ended, recent_of, running_in, told_recent
+from consumerd.master.pools.worker import Worker, recent_of, running_in, told_recent
 from consumerd.master.rules import history
 from consumerd.master.rules.flow import MeasuredLag
 from consumerd.master.rules.observed import ObservedPool
@@ -122,7 +122,7 @@ def worker_ended(pool: Pool, slot: int, status: int | None, now: float) -> None:
         status,
         has_proved,
         pool.tools.jitter(),
-        how=how_ended(record),
+        how=record.how,
         trace=record.stacks or traceback or record.stderr,
         suspect_deaths=suspect_deaths,
     )
@@ -166,7 +166,7 @@ def _note_end(pool: Pool, slot: int, record: LastEnd) -> None:
     """An end that nobody asked for is an error, unless the worker has said itself why it ends."""
     is_condemned = pool.observed.slots[slot].condemned is not None
     if is_condemned or not record.reason:
-        end = how_ended(record) if is_condemned else record.end
+        end = record.how if is_condemned else record.end
         pool.note_error(events.worker_ended.name, worker_id=slot, end=end)
 
 

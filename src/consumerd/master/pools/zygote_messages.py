@@ -11,10 +11,10 @@ from consumerd.master.pools import live_keys
 from consumerd.master.pools.mailbox import Arrival, EndOfChannel
 from consumerd.master.pools.performing import kill_zygote, note_not_forked
 from consumerd.master.pools.pool import Pool
-from consumerd.master.pools.worker import Worker, end_with
+from consumerd.master.pools.worker import Worker
 from consumerd.master.pools.worker_messages import become_ready, let_go, worker_ended
 from consumerd.master.rules import history
-from consumerd.model.exits import described
+from consumerd.model.exits import described, end_with
 from consumerd.model.slots import PoolState, ZygoteState
 from consumerd.version import __version__
 from consumerd.wire.messages import Amended, Exited, Forked, Hello, Loaded, LoadFailed, NotForked

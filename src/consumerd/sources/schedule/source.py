@@ -28,7 +28,7 @@ from consumerd.sources.schedule import TRAITS, held
 from consumerd.sources.schedule.options import ScheduleOptions
 from consumerd.sources.schedule.standing import Standing, lag_of, standing, status_of
 from consumerd.sources.schedule.tick import TickBatch, shown_number, tick_of, with_cursor
-from consumerd.wire.status import ScheduleStatus
+from consumerd.wire.schedules import ScheduleStatus
 
 POLL_S = 5.0
 """So often the workers of a pool look together, though nothing is due: somebody else may have made a run."""

@@ -13,7 +13,7 @@ from consumerd.database.dialects import database_now
 from consumerd.parking.schema import SCHEDULES, TICKS
 from consumerd.sources.contract import ShardLag
 from consumerd.sources.schedule.options import ScheduleOptions
-from consumerd.wire.status import RunStatus, ScheduleStatus
+from consumerd.wire.schedules import RunStatus, ScheduleStatus
 
 SHOWN = 3
 """So many of the next runs."""

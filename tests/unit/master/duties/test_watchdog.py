@@ -13,7 +13,6 @@ from consumerd.master.control.status import pool_status
 from consumerd.master.duties.watchdog import DIAGNOSE_S, watch
 from consumerd.master.pools.mailbox import Arrival, EndOfChannel, Origin
 from consumerd.master.pools.performing import perform
-from consumerd.master.pools.worker import how_ended
 from consumerd.master.pools.worker_messages import hear_worker, worker_ended
 from consumerd.master.rules import history
 from consumerd.master.rules.actions import Kill
@@ -171,10 +170,10 @@ def test_a_worker_that_hung_is_the_culprits_and_kept_as_a_flight_record(watched:
     worker_ended(watched.stage.pool, 0, 9, watched.now)
     record = watched.stage.pool.last_ends[0]
     assert record.culprit == Culprit(shard=0, offset=7)
-    assert how_ended(record).startswith("SIGKILL: stuck: it has been on offset 7 of shard 0 for 300 s")
+    assert record.how.startswith("SIGKILL: stuck: it has been on offset 7 of shard 0 for 300 s")
     last_error = watched.stage.pool.last_error
     assert last_error is not None
-    assert last_error.fields["end"] == how_ended(record)
+    assert last_error.fields["end"] == record.how
 
 
 def test_a_worker_that_does_not_come_to_its_loop_is_shown_diagnosed_and_killed(watched: Watched) -> None:
@@ -209,7 +208,7 @@ def test_a_worker_that_writes_over_its_board_is_replaced_and_nobody_else(
     assert watched.stage.launcher.asked == [WORKER_PID]
     assert [slot for slot, _ in watched.killed_at] == [0]
     worker_ended(watched.stage.pool, 0, 9, watched.now)
-    assert "holds nonsense" in how_ended(watched.stage.pool.last_ends[0])
+    assert "holds nonsense" in watched.stage.pool.last_ends[0].how
 
 
 def test_a_worker_that_has_closed_its_channel_and_lives_on_is_killed_once(watched: Watched) -> None:

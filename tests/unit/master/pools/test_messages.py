@@ -28,7 +28,6 @@ from consumerd.master.pools.performing import perform
 from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.pools import Pools
 from consumerd.master.pools.tools import Tools
-from consumerd.master.pools.worker import how_ended
 from consumerd.master.pools.worker_messages import hear_worker, look_for_proof, worker_ended
 from consumerd.master.pools.zygote_messages import hear_zygote, zygote_ended
 from consumerd.master.rules import history
@@ -509,10 +508,10 @@ def test_the_flight_record_has_what_a_worker_said_it_ended_of(stage: Stage) -> N
     stage.worker_says(0, Reported("consume_failed", "error", said))
     assert stage.pool.workers[0].told_end() == ("RuntimeError: no db", "where it was raised")
     worker_ended(stage.pool, 0, 1 << 8, 5.0)
-    assert how_ended(stage.pool.last_ends[0]) == "exit 1: RuntimeError: no db"
+    assert stage.pool.last_ends[0].how == "exit 1: RuntimeError: no db"
     stage.worker_says(1, Reported("task_failed", "warning", {"error": "ValueError: of a task that it handled before"}))
     worker_ended(stage.pool, 1, 9, 6.0)
-    assert how_ended(stage.pool.last_ends[1]) == "SIGKILL"
+    assert stage.pool.last_ends[1].how == "SIGKILL"
 
 
 def test_a_worker_is_wary_where_the_one_before_it_ended_while_nothing_answered_its_tasks(stage: Stage) -> None:
@@ -535,7 +534,7 @@ def test_the_end_of_a_worker_whose_task_an_operator_cancelled_is_kept_and_no_err
     worker_ended(stage.pool, 0, 9, 2.0)
     assert (stage.facts[-1].name, stage.facts[-1].level) == ("worker_ended", "info")
     assert stage.pool.last_error is None
-    assert how_ended(stage.pool.last_ends[0]) == "SIGKILL: cancelled by an operator"
+    assert stage.pool.last_ends[0].how == "SIGKILL: cancelled by an operator"
 
 
 def test_a_worker_is_told_to_be_ready_once_its_zygote_has_named_it(stage: Stage) -> None:
