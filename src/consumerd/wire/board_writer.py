@@ -182,12 +182,6 @@ class BoardWriter:
         """So many were finished with another, which is done."""
         self._words[board.COALESCED] += tasks
 
-    def note_failed(self) -> None:
-        """One has failed now, whatever becomes of it."""
-        self._words[board.FAILED] += 1
-        self._words[recent.FAILED_NS + self._words[recent.FAILURES] % recent.KEPT] = self._now_ns()
-        self._words[recent.FAILURES] += 1
-
     def note_calls(self, calls: int, took_s: float) -> None:
         """So many calls of the handler took so long together."""
         CALLS.note(self._words, calls, took_s)
@@ -197,7 +191,14 @@ class BoardWriter:
         BEHIND.note(self._words, tasks, tasks * max(0.0, due_s))
 
     def note_outcome(self, outcome: Outcome, *, was_tried: bool) -> None:
-        """One has come to this end. was_tried: an attempt was made at it. What is done is for `note_done`."""
+        """One has come to this end. was_tried: an attempt was made at it, which has failed now.
+
+        What is done is for `note_done`.
+        """
+        if was_tried:
+            self._words[board.FAILED] += 1
+            self._words[recent.FAILED_NS + self._words[recent.FAILURES] % recent.KEPT] = self._now_ns()
+            self._words[recent.FAILURES] += 1
         counter = counter_of(outcome, was_tried=was_tried)
         if counter is not None:
             counter.add(self._words)

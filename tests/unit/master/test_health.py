@@ -15,6 +15,7 @@ from consumerd.master.pools.worker_messages import worker_ended
 from consumerd.master.rules import history
 from consumerd.master.rules.restart import PROVEN_AFTER_S
 from consumerd.model.identity import ConsumerName
+from consumerd.model.outcome import Dead
 from consumerd.model.slots import PoolState, SlotState
 from consumerd.testing.clock import ManualClock
 from consumerd.verbs.parked.methods import unrun
@@ -69,7 +70,7 @@ def test_failures_in_a_row_are_a_problem_though_a_success_came_a_moment_before_a
     failing.note_done(1)
     clock.advance(0.001)
     for _ in range(KEPT):
-        failing.note_failed()
+        failing.note_outcome(Dead("no"), was_tried=True)
     (problem,) = problems(stage)
     assert f"its last {KEPT} attempts have all failed" in problem
     worker_ended(stage.pool, 0, 9, 2.0)
@@ -83,7 +84,7 @@ def test_failures_in_a_row_of_rows_are_not_sought_among_what_is_parked(stage: St
     stage.up()
     failing = BoardWriter(stage.board(0).words, ManualClock())
     for _ in range(KEPT):
-        failing.note_failed()
+        failing.note_outcome(Dead("no"), was_tried=True)
     assert problems(stage) == [f"g/a: its last {KEPT} attempts have all failed: see consumerd parked list"]
     stage.pool.note_loaded(1, Loaded("table", {"durable_defer": True}))
     (problem,) = problems(stage)

@@ -7,6 +7,7 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consumerd.model.outcome import Dead
 from consumerd.testing.clock import ManualClock
 from consumerd.wire.board import Board
 from consumerd.wire.board_writer import BoardWriter
@@ -31,7 +32,7 @@ def test_the_failures_in_a_row_are_known_whichever_worker_had_them(tasks: list[t
         if is_success:
             writers[worker].note_done(1)
         else:
-            writers[worker].note_failed()
+            writers[worker].note_outcome(Dead("no"), was_tried=True)
         in_a_row = 0 if is_success else in_a_row + 1
         handled, failed = handled + is_success, failed + (not is_success)
     counted = len(together(recent_in(each.words) for each in boards).failed_ns)

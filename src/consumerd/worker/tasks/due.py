@@ -243,8 +243,6 @@ class DueTasks:
             if self._rows is not None:
                 self._rows.finish_parked(parked.task_id)  # first: a crash repeats the task, and the row says so
             return
-        if conclusion.was_tried:
-            self._board.note_failed()
         assert not isinstance(conclusion.outcome, Unfinished)
         self._board.note_outcome(conclusion.outcome, was_tried=conclusion.was_tried)
 

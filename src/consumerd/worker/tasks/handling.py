@@ -255,9 +255,7 @@ class BatchHandling:
             self._board.note_done(span.stop - span.start)
             self._parts.breaker.note_done()
             self._parts.hooks.count(span.stop - span.start)
-            return
-        self._board.note_failed()
-        if isinstance(conclusion.outcome, Retry) and not self._traits.durable_defer:
+        elif isinstance(conclusion.outcome, Retry) and not self._traits.durable_defer:
             self._parts.due.look_soon()
 
     def _record(self, span: Span) -> None:

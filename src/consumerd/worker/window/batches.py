@@ -158,15 +158,11 @@ class Batches:
             self._parts.breaker.note_done()  # at once: what fails beside it fails by itself
             return
         self._settling.take(Span(came_in.batch, task.index, task.index + 1, conclusion))
-        if conclusion.was_tried:
-            self._board.note_failed()
         if isinstance(conclusion.outcome, Retry) and not self._source.traits.durable_defer:
             self._parts.due.look_soon()
 
     def count(self, outcome: Retry, *, was_tried: bool) -> None:
         """A task is to be tried again later, and stays in hand until then."""
-        if was_tried:
-            self._board.note_failed()
         self._board.note_outcome(outcome, was_tried=was_tried)
 
     def settle(self) -> None:
