@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from consumerd.events.line_handler import MOST
+from consumerd.events.folding import MOST
 from consumerd.sources.table.schema import create_table, enqueue
 from integration.scenarios.running import Running, environment, running
 from servers.waiting import wait_until

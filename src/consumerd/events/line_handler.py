@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from consumerd import events
-from consumerd.clock import monotonic
 from consumerd.events.facts import Fact, Level, Listener
-from consumerd.events.folding import WINDOW_S, call_later
-from consumerd.events.forking import ForkableLock
+from consumerd.events.folding import Flood, LeftOut
 
-MOST = 20
-"""So many warnings or errors of one kind are written in a window; an error of another kind is written all the same."""
 MOST_KINDS = 200
 """So many kinds of one level are told apart in a window; all others of the level are one kind together."""
 
@@ -51,15 +46,6 @@ class LogHandler(logging.Handler):
             logging.lastResort.handle(record)
 
 
-@dataclass(slots=True)
-class _Kept:
-    """What was seen of a kind of lines since the window began."""
-
-    written: int = 0
-    left_out: int = 0
-    last: Fact | None = None
-
-
 class LineHandler(logging.Handler):
     """Makes a fact of each line. What it left out is told once the window is over, and when the process ends."""
 
@@ -68,71 +54,29 @@ class LineHandler(logging.Handler):
         listener: Listener,
         *,
         task: Callable[[], str | None] = lambda: None,
-        count: Callable[[], None] = lambda: None,
         redact: Callable[[str], str] = str,
-        now: Callable[[], float] = monotonic,
-        later: Callable[[float, Callable[[], None]], None] = call_later,
+        **by: Any,  # `count`, `now` and `later` of `Flood`
     ) -> None:
-        """task: gives the id of the task that the caller's thread handles, where it handles one.
-
-        count: is called for each line that is left out, by one thread at a time.
-        """
+        """task: gives the id of the task that the caller's thread handles, where it handles one."""
         super().__init__(logging.WARNING)
-        self._listener = listener
         self._task = task
-        self._count = count
         self._redact = redact
-        self._now = now
-        self._later = later
-        self._turn = ForkableLock()
-        self._began_at = 0.0
-        self._kinds: defaultdict[int, dict[Kind, _Kept]] = defaultdict(dict)
-        """By the tens of the level: a flood of warnings leaves errors their room."""
-        self._is_waiting = False
+        self._flood = Flood(listener, _folded, MOST_KINDS, **by)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line, or count it."""
         try:
             fact = self._fact(record)
-            with self._turn:
-                if record.levelno < logging.WARNING or self._is_written(record, fact):
-                    self._listener(fact)
+            if record.levelno < logging.WARNING:
+                self._flood.listener(fact)
+            else:  # with a room for each level: a flood of warnings leaves errors theirs
+                self._flood.take(fact, _kind(record, fact), room=min(record.levelno, logging.CRITICAL) // 10)
         except Exception:  # noqa: BLE001 - a line may be of anything, and `logging` says what is wrong with it
             self.handleError(record)
 
     def flush(self) -> None:
         """Tell what was left out, and begin anew. `logging.shutdown` calls it as well."""
-        with self._turn:
-            seen = [kept for kinds in self._kinds.values() for kept in kinds.values()]
-            left_out = [(kept.left_out, kept.last.fields) for kept in seen if kept.last is not None]
-            self._kinds.clear()
-            self._is_waiting = False
-            for lines, last in left_out:
-                self._listener(
-                    events.lines_folded(
-                        logger=last["logger"], lines=lines, last_message=last["message"], task=last.get("task")
-                    )
-                )
-
-    def _is_written(self, record: logging.LogRecord, fact: Fact) -> bool:
-        """Whether a line is one of the first of its kind; else it is counted, and told by and by."""
-        if self._now() - self._began_at >= WINDOW_S:
-            self.flush()
-            self._began_at = self._now()
-        kind, kinds = _kind(record, fact), self._kinds[min(record.levelno, logging.CRITICAL) // 10]
-        if kind not in kinds and len(kinds) >= MOST_KINDS:
-            kind = ("", "")  # all others together
-        kept = kinds.setdefault(kind, _Kept())
-        if kept.written < MOST:
-            kept.written += 1
-            return True
-        kept.left_out += 1
-        self._count()
-        kept.last = fact
-        if not self._is_waiting:
-            self._is_waiting = True
-            self._later(WINDOW_S, self.flush)
-        return False
+        self._flood.end()
 
     def _fact(self, record: logging.LogRecord) -> Fact:
         raised, traceback = record.exc_info, None
@@ -149,6 +93,13 @@ _FORMATTER = logging.Formatter()
 def write_lines(handler: LineHandler) -> None:
     """From now on, this one writes the lines of this process that no handler of the user's takes."""
     logging.lastResort = handler
+
+
+def _folded(left_out: LeftOut) -> Iterable[Fact]:
+    """One fact for each kind."""
+    for lines, fact in left_out:
+        logger, message, task = map(fact.fields.get, ("logger", "message", "task"))
+        yield events.lines_folded(logger=logger, lines=lines, last_message=message, task=task)
 
 
 def _kind(record: logging.LogRecord, fact: Fact) -> Kind:

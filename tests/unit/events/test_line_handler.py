@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import consumerd
 from consumerd.events.facts import Fact, Level
-from consumerd.events.folding import WINDOW_S
-from consumerd.events.line_handler import MOST, MOST_KINDS, LineHandler, write_lines
+from consumerd.events.folding import MOST, WINDOW_S
+from consumerd.events.line_handler import MOST_KINDS, LineHandler, write_lines
 from unit.events.later import Later
 
 
