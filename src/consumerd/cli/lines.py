@@ -65,27 +65,3 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """The same of a text of several lines, which stay lines."""
     return "\n".join(map(printable, text.split("\n")))
-
-
-def size(size_bytes: float) -> str:
-    """`512 kB`, `85 MB`, `1.2 GB`."""
-    for unit, one in (("GB", 1e9), ("MB", 1e6)):
-        if size_bytes >= one:
-            return f"{size_bytes / one:.3g} {unit}"
-    return f"{size_bytes / 1e3:.0f} kB"
-
-
-def brief(seconds: float) -> str:
-    """A duration that may be very short: `2.1 µs`, `35 ms`, `1.2 s`, `5 min`."""
-    for unit, size in (("µs", 1e-6), ("ms", 1e-3)):
-        if seconds < 1000 * size:
-            return f"{seconds / size:.3g} {unit}"
-    return duration(seconds)
-
-
-def duration(seconds: float) -> str:
-    """`0.3 s`, `12 s`, `5 min`, `3 h`, `4 d`."""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"

@@ -12,9 +12,10 @@ from typing import Any, cast
 import click
 
 from consumerd.cli.asked import ask_source
-from consumerd.cli.lines import duration, printable
+from consumerd.cli.lines import printable
 from consumerd.cli.options import call_option, config_option, json_option, state_dir_option
 from consumerd.clock import SYSTEM_CLOCK, iso
+from consumerd.config.amounts import duration
 from consumerd.errors import NotRunningError
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import Connection, call

@@ -32,15 +32,6 @@ def size_bytes(written: object) -> object:
     return int(float(found[1]) * _UNITS[found[2].lower()])
 
 
-def size_text(bytes_: float) -> str:
-    """Bytes for people: `512 MiB`."""
-    for unit in ("B", "KiB", "MiB"):
-        if bytes_ < 1024:
-            return f"{bytes_:.0f} {unit}"
-        bytes_ /= 1024
-    return f"{bytes_:.1f} GiB"
-
-
 Size = Annotated[
     int,
     Field(ge=2**20, le=LARGEST_BYTES),

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from msgspec import UNSET
 
-from consumerd.cli.lines import duration
 from consumerd.cli.verb import Verb
+from consumerd.config.amounts import duration
 from consumerd.model.slots import MOST_WORKERS
 from consumerd.state.state_dir import StateDirectory
 from consumerd.verbs.cancel import Cancel

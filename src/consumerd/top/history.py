@@ -93,13 +93,3 @@ def _means(values: Sequence[float | None], looks: int) -> list[float | None]:
         known = [value for value in values[max(0, end - looks) : end] if value is not None]
         means.append(sum(known) / len(known) if known else None)
     return means[::-1]
-
-
-def number(value: float | None) -> str:
-    """A rate or a count in at most six characters: `0.4`, `120`, `31.4k`, `2.1M`."""
-    if value is None:
-        return "-"
-    for unit, one in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= 10 * one or (one > 1e3 and value >= one):
-            return f"{value / one:.1f}{unit}"
-    return f"{value:.1f}" if value < 10 and value != int(value) else f"{value:.0f}"

@@ -9,8 +9,9 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from consumerd import clock
-from consumerd.cli.lines import brief, duration, printable, size
-from consumerd.top.history import KEPT, History, number, spark
+from consumerd.cli.lines import printable
+from consumerd.config.amounts import count, duration, size
+from consumerd.top.history import KEPT, History, spark
 from consumerd.verbs.status import doing, how_each_took
 from consumerd.wire.status import EndedTasks, PoolStatus, Status, WorkerStatus
 
@@ -65,6 +66,10 @@ def pool_cells(pool: PoolStatus, history: History, columns: Sequence[Column]) ->
     return [cut(mark + pool.name, columns[0].width), *(COLUMNS[column](pool, history) for column in columns[1:])]
 
 
+def number(value: float | None) -> str:
+    return "-" if value is None else count(value)
+
+
 def cut(text: str, width: int) -> str:
     """As much of a text as has room."""
     text = printable(text)
@@ -108,7 +113,7 @@ WORKER_COLUMNS = (
     Column("WORKER", 6, True),
     Column("STATE", 10),
     Column("FOR", 6, True),
-    Column("MEMORY", 7, True),
+    Column("MEMORY", 8, True),
     Column("DOING", 40),
     Column("HANDLED", 8, True),
     Column("PID", 7, True),
@@ -196,5 +201,5 @@ def end_lines(worker: WorkerStatus) -> Iterator[str]:
         yield f"it was on {', '.join(map(printable, last.running))}"
     if last.recent is not None and last.recent.ended:
         newest = last.recent.ended[0]
-        before, name = brief(max(0.0, last.at - newest.at)), newest.id or f"offset {newest.last}"
+        before, name = duration(max(0.0, last.at - newest.at)), newest.id or f"offset {newest.last}"
         yield f"{before} before, {newest.tasks} up to {printable(name)}: {newest.outcome}, {how_each_took(newest)}"

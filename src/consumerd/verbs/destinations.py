@@ -11,8 +11,9 @@ import msgspec
 from msgspec import Meta
 
 from consumerd import clock, events
-from consumerd.cli.lines import duration, printable, table
+from consumerd.cli.lines import printable, table
 from consumerd.cli.options import json_option, state_dir_option
+from consumerd.config.amounts import duration
 from consumerd.errors import ConsumerdError, UsageError
 from consumerd.model.limits import SECOND_NS
 from consumerd.state.state_dir import StateDirectory

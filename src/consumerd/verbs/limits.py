@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from consumerd.cli.lines import duration, printable, table
+from consumerd.cli.lines import printable, table
 from consumerd.cli.verb import Verb, command_of
+from consumerd.config.amounts import duration
 from consumerd.wire.method import parameter
 from consumerd.wire.status import LimitStatus
 

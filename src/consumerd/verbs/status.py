@@ -13,8 +13,9 @@ import click
 from msgspec import UNSET
 
 from consumerd import clock
-from consumerd.cli.lines import brief, duration, named_table, note, printable, table, terminal_width
+from consumerd.cli.lines import named_table, note, printable, table, terminal_width
 from consumerd.cli.options import json_option, state_dir_option
+from consumerd.config.amounts import duration
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import call
 from consumerd.wire.method import Method, parameter
@@ -244,7 +245,7 @@ def _recent_row(name: str, ended: EndedTasks) -> Sequence[str]:
 
 def how_each_took(ended: EndedTasks) -> str:
     """How long each ran: `about 2 µs`."""
-    return f"about {brief(ended.took_s)}" if ended.is_about else brief(ended.took_s)
+    return f"about {duration(ended.took_s)}" if ended.is_about else duration(ended.took_s)
 
 
 def _shortened(text: str) -> str:

@@ -21,8 +21,8 @@ import setproctitle
 
 from consumerd import events
 from consumerd.clock import SYSTEM_CLOCK, monotonic
+from consumerd.config.amounts import size
 from consumerd.config.shape import ConsumerSettings
-from consumerd.config.sizes import size_text
 from consumerd.errors import ConsumerdError, SystemRefusedError, UsageError
 from consumerd.events.folding import Folding
 from consumerd.model.connection_errors import connection_error
@@ -224,7 +224,7 @@ def limit_memory(limit_bytes: int | None) -> None:
     least_bytes = _data_bytes() + ROOM_BYTES
     if limit_bytes < least_bytes:
         raise UsageError(
-            f"memory_limit is {size_text(limit_bytes)}, and a worker of this consumer needs {size_text(least_bytes)} "
+            f"memory_limit is {size(limit_bytes)}, and a worker of this consumer needs {size(least_bytes)} "
             "before its first task: raise it"
         )
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from consumerd.top import model
-from consumerd.top.history import BARS, GAP_S, KEPT, History, number, spark
+from consumerd.top.history import BARS, GAP_S, KEPT, History, spark
 from consumerd.top.model import COLUMNS, chosen, columns_for, pool_cells
 from consumerd.wire.status import EndedTasks, Status, WorkerStatus, status_of
 from unit.verbs.test_status import document, pool, worker
@@ -74,19 +73,6 @@ def test_a_bar_may_stand_for_several_looks() -> None:
     assert spark([None, None, 4.0, 0.0, 4.0, 8.0], 4, looks=2) == "  ▃█".replace("▃", BARS[round(7 * 2 / 6)])
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(None, "-"), (0, "0"), (0.4, "0.4"), (12.0, "12"), (9_999, "9999"), (31_400, "31.4k"), (2.1e6, "2.1M")],
-)
-def test_numbers_are_short(value: float | None, text: str) -> None:
-    assert number(value) == text
-
-
-@given(st.floats(0, 1e12))
-def test_no_number_is_wider_than_its_column(value: float) -> None:
-    assert len(number(value)) <= 7
-
-
 @given(st.integers(20, 300), st.lists(st.text("abc/", min_size=1, max_size=80), max_size=5))
 def test_the_columns_fit_any_terminal_and_the_most_important_stay(width: int, names: list[str]) -> None:
     columns = columns_for(width, names)
@@ -107,7 +93,7 @@ def test_a_row_marks_what_has_a_problem_without_a_colour() -> None:
     of_status = status(pool(problems=["gop/login: it burns"], lag=lag), pool(name="gop/mails", is_paused=True))
     columns = columns_for(200, [NAME])
     first, second = (pool_cells(each, looks((1.0, 0), (2.0, 1200)), columns) for each in of_status.pools)
-    assert first[:7] == ["! gop/login", "up", "1200", "40.0k", "15/16", "2", "75 s"]
+    assert first[:7] == ["! gop/login", "up", "1,200", "40,002", "15/16", "2", "75 s"]
     assert second[:4] == ["  gop/mails", "paused", "-", "-"]
 
 
@@ -144,7 +130,7 @@ def test_a_worker_says_what_it_does_and_by_which_task() -> None:
     columns = model.worker_columns(120)
     cells = dict(zip((column.title for column in columns), model.worker_cells(found, columns), strict=True))
     assert cells["DOING"] == "offset 88 of shard 3 for 12 s: logins:3:88"
-    assert (cells["MEMORY"], cells["PID"], cells["HANDLED"]) == ("85 MB", "4711", "12")
+    assert (cells["MEMORY"], cells["PID"], cells["HANDLED"]) == ("81 MiB", "4711", "12")
     assert [column.title for column in model.worker_columns(60)] == ["WORKER", "STATE", "FOR", "MEMORY", "DOING"]
     stuck = model.worker_cells(read_worker(stuck="it waits\x1b[2J"), columns)
     assert "it waits\\x1b[2J" in stuck, "nothing that a task brings may steer the terminal"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from consumerd import clock
-from consumerd.cli.lines import duration
+from consumerd.config.amounts import duration
 from consumerd.dashboard.page import Ask, Context, Deed, Form, Page, Visit
 from consumerd.verbs.destinations import CloseDestination, DestinationStatus, OpenDestination, ShowDestinations
 from consumerd.wire.status import LimitStatus

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import click
 
 from consumerd import clock
-from consumerd.cli.lines import duration
+from consumerd.config.amounts import duration
 from consumerd.dashboard.access.sessions import Role
 from consumerd.dashboard.page import Ask, Context, Deed, Form, NotThereError, Page, Visit
 from consumerd.errors import ConsumerdError, NotRunningError, UsageError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from consumerd import clock
-from consumerd.cli.lines import duration
+from consumerd.config.amounts import duration
 from consumerd.dashboard.page import Act, Context, Page, Visit
 from consumerd.verbs.run_now import RunNow
 from consumerd.wire.schedules import RunStatus, ScheduleStatus

@@ -6,7 +6,8 @@ import re
 
 from markupsafe import Markup, escape
 
-from consumerd.cli.lines import duration, printable
+from consumerd.cli.lines import printable
+from consumerd.config.amounts import duration
 from consumerd.wire.status import WorkerStatus
 
 LONGEST = 2_000

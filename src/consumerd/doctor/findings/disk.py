@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from consumerd.config.amounts import size
 from consumerd.doctor.facts import Facts, Finding, Step
 
 LITTLE_BYTES = 64 * 1024**2
@@ -18,7 +19,7 @@ def find(facts: Facts) -> Iterator[Finding]:
         "disk_full",
         "",
         f"The disk of the state directory {host.state_dir} is full, so that failed tasks cannot be parked in it.",
-        [f"{host.free_bytes / 1024**2:.0f} MiB are free of {host.total_bytes / 1024**2:.0f}"],
+        [f"{size(host.free_bytes)} are free of {size(host.total_bytes)}"],
         [
             Step(f"df -h {host.state_dir}", "see which disk it is, and what uses it"),
             Step("consumerd status", "once there is room, tasks go on by themselves: the store is back"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from consumerd import events
+from consumerd.config.amounts import size
 from consumerd.doctor.facts import Facts, Finding, Step
 from consumerd.doctor.past import Happened
 
@@ -38,7 +39,7 @@ def find(facts: Facts) -> Iterator[Finding]:
             [
                 f"within the last {WITHIN_S / 60:.0f} minutes {', '.join(told)}",
                 *filter(None, [str(last.fields.get("reason", ""))]),
-                *([f"now they have {', '.join(f'{each / 1024**2:.0f} MiB' for each in memory)}"] if memory else []),
+                *([f"now they have {', '.join(map(size, memory))}"] if memory else []),
             ],
             [
                 Step(f"consumerd logs {pool.name}", "see with which tasks it began"),

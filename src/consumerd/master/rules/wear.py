@@ -6,8 +6,8 @@ together do not wear out together.
 
 from __future__ import annotations
 
+from consumerd.config.amounts import size
 from consumerd.config.common_keys import CommonKeys
-from consumerd.config.sizes import size_text
 
 SPREAD = 0.2
 """So much below a limit, at most, a worker may be replaced."""
@@ -29,7 +29,7 @@ def worn_out(
     if common.max_tasks is not None and tasks >= common.max_tasks * share:
         return "max_tasks", f"it has done {tasks} tasks, max_tasks is {common.max_tasks}"
     if common.max_memory is not None and memory_bytes is not None and memory_bytes >= common.max_memory * share:
-        own, limit = size_text(memory_bytes), size_text(common.max_memory)
+        own, limit = size(memory_bytes), size(common.max_memory)
         return "max_memory", f"it has {own} of its own, max_memory is {limit}"
     if common.max_age is not None and age_s >= common.max_age * share:
         return "max_age", f"it is {age_s:.0f} s old, max_age is {common.max_age:g} s"

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
-from consumerd.cli.lines import duration, printable, table
+from consumerd.cli.lines import printable, table
 from consumerd.clock import iso, wall
+from consumerd.config.amounts import duration
 from consumerd.verbs.parked.asking import Item
 
 ERROR_HEADINGS = ("TASKS", "FIRST", "LAST", "HANDLE", "CONSUMER")

@@ -47,7 +47,7 @@ def test_a_mark_is_drawn_where_its_time_is_shown() -> None:
 
 def test_numbers_are_written_with_their_units() -> None:
     assert [count(number) for number in (0, 1234, 123_456, 4.5e6, math.nan, None)] == [
-        *("0", "1,234", "123.5 k", "4.5 M", "–", "–")
+        *("0", "1,234", "123 k", "4.5 M", "–", "–")
     ]
     assert [rate(number) for number in (0, 0.25, 12.34, 1234)] == ["0/s", "0.25/s", "12.3/s", "1,234/s"]
     assert [seconds(number) for number in (0, 0.00001, 0.0015, 2.5, 720)] == [
@@ -57,4 +57,4 @@ def test_numbers_are_written_with_their_units() -> None:
         "2.5 s",
         "12 min",
     ]
-    assert memory(35_000_000) == "35 MB"
+    assert memory(35_000_000) == "33 MiB"
