@@ -117,20 +117,23 @@ def _limited(status: Status) -> list[str]:
 
 
 def _pool_table(pools: Sequence[PoolStatus], width: int | None) -> list[str]:
-    """A line for each pool, and below it what there is to note of it, unless a problem says the same."""
+    """A line for each pool, and below it what there is to note of it."""
     rows = list(map(_pool_row, pools))
     lines, of_pools = named_table(POOL_HEADINGS, rows, numbers=POOL_HEADINGS[3:], width=width)
     for pool, of_pool in zip(pools, of_pools, strict=True):
-        paused = "" if pool.paused is None else f"paused since {clock.moment(pool.paused.at)} by {pool.paused.by}"
-        held = f"held back: {pool.throttled}" if pool.throttled else ""
-        most_pressing = _note(pool)
-        is_said = any(most_pressing in problem for problem in pool.problems)
-        saved = f"{pool.coalesced} of the handled tasks were finished with another" if pool.coalesced else ""
-        notes = (paused, held, saved, "" if is_said else most_pressing)
-        lines += [*of_pool, *(line for each in notes for line in note(each, width))]
+        lines += [*of_pool, *(line for each in notes(pool) for line in note(each, width))]
         for told in _schedule(pool.schedule) if pool.schedule is not None else ():
             lines += note(told, width)
     return lines
+
+
+def notes(pool: PoolStatus) -> list[str]:
+    """What is to be known of a pool, and none of its problems says."""
+    paused = "" if pool.paused is None else f"paused since {clock.moment(pool.paused.at)} by {pool.paused.by}"
+    held = f"held back: {pool.throttled}" if pool.throttled else ""
+    saved = f"{pool.coalesced} of the handled tasks were finished with another" if pool.coalesced else ""
+    told = filter(None, (paused, held, saved, _note(pool)))
+    return [each for each in told if not any(each in problem for problem in pool.problems)]
 
 
 def _schedule(schedule: ScheduleStatus) -> Iterator[str]:
@@ -174,7 +177,7 @@ def _note(pool: PoolStatus) -> str:
     if 0 < pool.established < pool.edition:
         return f"edition {pool.edition} is on trial"
     if pool.last_error is not None:
-        return last_error(pool.last_error, pool.restarts)
+        return _last_error(pool.last_error, pool.restarts)
     return _scaled(pool)
 
 
@@ -193,7 +196,7 @@ def shards_help(shards: int) -> str:
     return f"{shards} help: its source has {shards} {'partition' if shards == 1 else 'partitions'}"
 
 
-def last_error(error: LastError, restarts: int) -> str:
+def _last_error(error: LastError, restarts: int) -> str:
     """What went wrong; how often workers were restarted, where it ended one; how long ago, once that is a while."""
     from consumerd import events  # not on the way of a status without errors
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from consumerd import clock, events
+from consumerd import events
 from consumerd.dashboard.history import Figure, known, or_unknown
 from consumerd.dashboard.memory import OF_TASKS, Item
 from consumerd.dashboard.page import Act, Context, Form, Page, Visit
@@ -16,7 +16,7 @@ from consumerd.doctor.facts import Facts, Finding, Host
 from consumerd.doctor.findings import findings
 from consumerd.doctor.past import events_in
 from consumerd.verbs.pause import Pause, Resume
-from consumerd.verbs.status import last_error
+from consumerd.verbs.status import notes
 from consumerd.wire.status import PoolStatus
 
 SPARK_STEPS = 60
@@ -48,15 +48,7 @@ class Row:
 
     @property
     def notes(self) -> list[str]:
-        """What is to be known of it, and no problem says."""
-        pool, found = self.pool, []
-        if pool.paused is not None:
-            found.append(f"paused since {clock.iso(pool.paused.at)} by {pool.paused.by}")
-        if pool.throttled:
-            found.append(f"held back: {pool.throttled}")
-        if pool.last_error is not None:
-            found.append(last_error(pool.last_error, pool.restarts))
-        return [note for note in found if not any(note in problem for problem in pool.problems)]
+        return notes(self.pool)
 
     @property
     def state(self) -> str:

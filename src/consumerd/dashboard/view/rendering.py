@@ -15,7 +15,8 @@ from consumerd.dashboard.access.sessions import Session
 from consumerd.dashboard.page import Context, Page
 from consumerd.dashboard.view import figures
 from consumerd.dashboard.view.charts import chart, sparkline
-from consumerd.dashboard.view.shown import cut, doing, plain, preformatted, verbatim
+from consumerd.dashboard.view.shown import cut, plain, preformatted, verbatim
+from consumerd.verbs.status import doing
 
 TOLD = "told"
 """Where such sentences come, as a comment in the frame."""

@@ -7,8 +7,6 @@ import re
 from markupsafe import Markup, escape
 
 from consumerd.cli.lines import printable
-from consumerd.config.amounts import duration
-from consumerd.wire.status import WorkerStatus
 
 LONGEST = 2_000
 """A longer text is cut where it is shown."""
@@ -37,14 +35,3 @@ def preformatted(text: str) -> Markup:
     """Its lines as they are, for `<pre>`."""
     parts = _LINES.split(text.replace("\r\n", "\n"))
     return Markup("").join(part if part in ("\n", "\t") else escape(printable(part)) for part in parts)
-
-
-def doing(worker: WorkerStatus) -> str:
-    """What a worker does now, in a few words."""
-    if worker.starts_in_s is not None:
-        return f"starts in {duration(worker.starts_in_s)}"
-    if not isinstance(worker.busy_s, float | int):
-        return "nothing" if worker.pid else ""
-    many = isinstance(worker.running, int) and worker.running > 1
-    what = f"{worker.running} of {worker.at_once} tasks" if many else "a task"
-    return f"{what} for {duration(worker.busy_s)}" if worker.busy_s >= 1 else what
