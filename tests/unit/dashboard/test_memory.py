@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ class EventsOfMaster:
         with self._listening:
             for items, refusal in answers:
                 connection, _ = self._listening.accept()
-                with connection, connection.makefile("rwb") as lines:
+                # Who cannot use an item hangs up before the end.
+                with suppress(ConnectionError), connection, connection.makefile("rwb") as lines:
                     request = json.loads(lines.readline())
                     self.asked.append(request["params"])
                     for item in items:
