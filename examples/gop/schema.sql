@@ -63,6 +63,7 @@ CREATE TABLE IF NOT EXISTS payment (
     channel    VARCHAR(32)     NOT NULL,
     amount     BIGINT          NOT NULL,
     status     VARCHAR(16)     NOT NULL COMMENT 'pending, unknown, paid or declined',
+    said_since DOUBLE              NULL COMMENT 'since when the channel says so, in Unix seconds',
     settled_by VARCHAR(16)         NULL COMMENT 'callback or poll: who learned it first',
     settled_on DATETIME(6)         NULL,
     PRIMARY KEY (payment_id)

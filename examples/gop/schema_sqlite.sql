@@ -58,6 +58,7 @@ CREATE TABLE IF NOT EXISTS payment (
     channel    TEXT    NOT NULL,
     amount     INTEGER NOT NULL,
     status     TEXT    NOT NULL,
+    said_since REAL,
     settled_by TEXT,
     settled_on TEXT
 );

@@ -64,7 +64,7 @@ def check(row: Row[Any]) -> None:
             payment_manager.settle(connection, payment, status, by="poll")
             connection.execute(DONE, {"id": row.id, "now": now})
             return
-        payment_manager.note_status(connection, payment, status)
+        payment_manager.note_status(connection, payment, status, now)
         after = asking.next_question_s(SCHEDULES[status], now - first_at)
         if after is None:
             log.error("still_open|payment_id=%d,status=%s", row.payment_id, status)

@@ -13,7 +13,9 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
+from itertools import count
 from pathlib import Path
 
 from sqlalchemy import Connection, bindparam, text
@@ -82,7 +84,7 @@ def plan(connection: Connection, aging: Aging, before: datetime, page: int) -> P
 
 def archive_page(connection: Connection, aging: Aging, before: datetime, page: int, keep: Keep) -> int:
     """Archive the oldest rows, at most `page` of them, in the caller's transaction; how many those were."""
-    lock = "" if connection.dialect.name == "sqlite" else "FOR UPDATE"  # nobody changes them meanwhile
+    lock = _lock(connection, aging)  # nobody changes them meanwhile
     chosen = text(f"SELECT * {aging.old} ORDER BY {aging.age}, id LIMIT :page {lock}")
     rows = [dict(row) for row in connection.execute(chosen, {"before": _written(before), "page": page}).mappings()]
     if rows:
@@ -103,7 +105,7 @@ def into_files(folder: Path) -> Keep:
 
     def keep(connection: Connection, aging: Aging, rows: Sequence[Row]) -> None:
         del connection
-        lines = b"".join(json.dumps(row, default=str).encode() + b"\n" for row in rows)
+        lines = b"".join(json.dumps(row, default=_as_json).encode() + b"\n" for row in rows)
         ids = [row["id"] for row in rows]
         manifest = Manifest(aging.name, len(rows), min(ids), max(ids), hashlib.sha256(lines).hexdigest())
         path = folder / f"{aging.name}-{ids[0]:012}.jsonl.gz"  # by its first row: done again, it is the same file
@@ -137,9 +139,12 @@ def restore(connection: Connection, path: Path) -> int:
 
 
 def set_aside(path: Path) -> None:
-    """After its rows are back: they may be archived again, into another file of this name."""
+    """After its rows are back: they may be archived again, into another file of this name. What was set aside before
+    stays: rows that were left out stand there alone.
+    """
     for each in (manifest_of(path), path):
-        each.rename(f"{each}{RESTORED}")
+        numbered = (each.with_name(f"{each.name}{RESTORED}{number or ''}") for number in count())
+        each.rename(next(path for path in numbered if not path.exists()))
 
 
 def manifest_of(path: Path) -> Path:
@@ -155,6 +160,21 @@ def load(connection: Connection) -> int:
     """How many statements the server is running; 0 where there is no server."""
     query = LOAD.get(connection.dialect.name)
     return 0 if query is None else int(connection.execute(query).one()[1])
+
+
+def _lock(connection: Connection, aging: Aging) -> str:
+    """What locks the rows that are chosen; a SQLite file is locked as a whole, by a statement that changes nothing."""
+    if connection.dialect.name != "sqlite":
+        return "FOR UPDATE"
+    connection.execute(text(f"DELETE FROM {aging.name} WHERE 0"))
+    return ""
+
+
+def _as_json(value: object) -> str:
+    """As text that a database reads back as the same value; NotArchivedError for what JSON cannot say, as bytes."""
+    if isinstance(value, date | Decimal):
+        return str(value)
+    raise NotArchivedError(f"a value of type {type(value).__name__} cannot stand in JSON: archive into a table")
 
 
 def _all(connection: Connection, statement: str, rows: Sequence[Row]) -> None:

@@ -19,5 +19,6 @@ UNKNOWN: Steps = ((1 * MINUTE, 2), (10 * MINUTE, 15), (2 * HOUR, 2 * MINUTE))
 
 
 def next_question_s(steps: Steps, age_s: float) -> float | None:
-    """In how many seconds to ask again, where the first question was `age_s` ago; None where that was the last one."""
+    """In how many seconds to ask again, where the channel has said this for `age_s`; None where that was the last
+    question."""
     return next((every_s for until_s, every_s in steps if age_s < until_s), None)

@@ -22,6 +22,9 @@ class Status(StrEnum):
         return self in (Status.PAID, Status.DECLINED)
 
 
+LONGEST_ANSWER = 64 * 1024
+
+
 class ChannelAwayError(OSError):
     """The channel has not answered: nothing is known, and nothing declined."""
 
@@ -34,7 +37,7 @@ def ask(url: str, payment_id: int, amount: int, timeout_s: float) -> Status:
     """The status of a payment by the channel at `url`; ChannelAwayError, WrongAnswerError."""
     try:
         with urllib.request.urlopen(f"{url}/payments/{payment_id}", timeout=timeout_s) as response:
-            return read(response.read(), payment_id, amount)
+            return read(response.read(LONGEST_ANSWER), payment_id, amount)
     except urllib.error.HTTPError as error:
         with error:
             if error.code == 404:
@@ -49,7 +52,7 @@ def read(answer: bytes, payment_id: int, amount: int) -> Status:
     try:
         said = json.loads(answer)
         status, about = Status(said["status"]), (said["payment_id"], said["amount"])
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise WrongAnswerError(f"payment {payment_id}: the channel says {answer[:100]!r}") from error
     if about != (payment_id, amount):
         raise WrongAnswerError(f"payment {payment_id} of {amount}: the channel says {status} of {about}")

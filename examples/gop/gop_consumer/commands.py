@@ -72,8 +72,10 @@ def restore(arguments: argparse.Namespace) -> int:
     for path in arguments.files:
         with database.engine().begin() as connection:
             rows = archive_manager.restore(connection, path)
+        in_all = len(archive_manager.read_rows(path))
         archive_manager.set_aside(path)
-        print(f"{path}: {rows} rows are back")
+        left_out = "" if rows == in_all else f"; {in_all - rows} were there already, and were left as they are"
+        print(f"{path}: {rows} rows are back{left_out}")
     return 0
 
 

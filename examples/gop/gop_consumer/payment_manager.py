@@ -10,7 +10,9 @@ from sqlalchemy import Connection, text
 
 from gop_consumer.channel_client import Status
 
-_PAYMENT = text("SELECT payment_id, app_id, channel, amount, status FROM payment WHERE payment_id = :payment_id")
+_PAYMENT = text(
+    "SELECT payment_id, app_id, channel, amount, status, said_since FROM payment WHERE payment_id = :payment_id"
+)
 _OPEN = text(
     "INSERT INTO payment (payment_id, app_id, account_id, channel, amount, status)"
     " VALUES (:payment_id, :app_id, :account_id, :channel, :amount, :status)"
@@ -20,7 +22,10 @@ _SETTLE = text(
     "UPDATE payment SET status = :status, settled_by = :settled_by, settled_on = CURRENT_TIMESTAMP"
     " WHERE payment_id = :payment_id AND status IN ('pending', 'unknown')"
 )
-_NOTE = text("UPDATE payment SET status = :status WHERE payment_id = :payment_id AND status IN ('pending', 'unknown')")
+_NOTE = text(
+    "UPDATE payment SET status = :status, said_since = :said_since"
+    " WHERE payment_id = :payment_id AND status IN ('pending', 'unknown')"
+)
 _NOTIFY = text("INSERT INTO payment_notification (app_id, payment_id, body) VALUES (:app_id, :payment_id, :body)")
 _CHECKS = text(
     "SELECT c.state, p.settled_by, count(*) AS number FROM payment_check c JOIN payment p USING (payment_id)"
@@ -34,11 +39,14 @@ _FAILED = text(
 
 @dataclass(frozen=True, slots=True)
 class Payment:
+    """said_since: since when the channel has said `status`, in Unix seconds; None where it has said nothing yet."""
+
     payment_id: int
     app_id: int
     channel: str
     amount: int
     status: Status
+    said_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +75,7 @@ def get_payment(connection: Connection, payment_id: int) -> Payment | None:
     row = connection.execute(_PAYMENT, {"payment_id": payment_id}).one_or_none()
     if row is None:
         return None
-    return Payment(row.payment_id, row.app_id, row.channel, row.amount, Status(row.status))
+    return Payment(row.payment_id, row.app_id, row.channel, row.amount, Status(row.status), row.said_since)
 
 
 def settle(connection: Connection, payment: Payment, status: Status, by: str) -> bool:
@@ -84,9 +92,10 @@ def settle(connection: Connection, payment: Payment, status: Status, by: str) ->
     return True
 
 
-def note_status(connection: Connection, payment: Payment, status: Status) -> None:
-    """The channel says how it stands, and nothing final."""
-    connection.execute(_NOTE, {"payment_id": payment.payment_id, "status": status})
+def note_status(connection: Connection, payment: Payment, status: Status, said_since: float) -> None:
+    """The channel says how it stands, and nothing final; it has said so since then, in Unix seconds."""
+    key = {"payment_id": payment.payment_id}
+    connection.execute(_NOTE, {**key, "status": status, "said_since": said_since})
 
 
 def report(connection: Connection) -> Report:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,40 @@ def test_rows_come_back_as_they_were(
         archive_manager.set_aside(file)
     assert rows.execute(ORDERS.format("game_order")).fetchall() == before
     assert list(archive_manager.files(folder)) == []
+
+
+def test_what_json_cannot_say_stays_where_it_is(path: str, rows: sqlite3.Connection, folder: Path) -> None:
+    rows.execute("UPDATE game_order SET item = x'00ff10' WHERE id = 5")
+    [error] = archived(path, folder=folder).dead().values()
+    assert "NotArchivedError: a value of type bytes cannot stand in JSON" in error
+    assert rows.execute("SELECT item FROM game_order WHERE id = 5").fetchone() == (b"\x00\xff\x10",)
+
+
+def test_nobody_changes_rows_while_they_are_archived(
+    path: str, rows: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del rows
+    monkeypatch.setenv("GOP_DATABASE", f"sqlite:///{path}")
+    refused: list[str] = []
+
+    def keep(connection: Any, aging: Any, found: Any) -> None:  # as archive_manager.Keep
+        del connection, aging, found
+        with closing(sqlite3.connect(path, timeout=0)) as other, pytest.raises(sqlite3.OperationalError) as locked:
+            other.execute("UPDATE game_order SET item = 'axe'")
+        refused.append(str(locked.value))
+
+    with database.engine().begin() as connection:
+        assert archive_manager.archive_page(connection, TABLES[0], datetime(2026, 3, 1, tzinfo=UTC), 4, keep) == 4
+    assert refused == ["database is locked"]
+
+
+def test_what_was_set_aside_is_never_written_over(folder: Path) -> None:
+    for content in ("first", "second"):
+        file = folder / "game_order-000000000001.jsonl.gz"
+        for each in (file, archive_manager.manifest_of(file)):
+            each.write_text(content)
+        archive_manager.set_aside(file)
+    assert sorted(path.read_text() for path in folder.iterdir()) == ["first", "first", "second", "second"]
 
 
 def test_a_file_that_was_touched_is_not_restored(path: str, folder: Path) -> None:

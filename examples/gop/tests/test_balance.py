@@ -52,7 +52,7 @@ def _settle_all(rows: sqlite3.Connection, calls: Path) -> None:
         )
     for truth in load.payments(LOAD):
         new = (truth.payment_id, truth.app_id, 1, truth.channel, truth.amount, truth.before)
-        rows.execute("INSERT INTO payment VALUES (?, ?, ?, ?, ?, ?, NULL, NULL)", new)
+        rows.execute("INSERT INTO payment VALUES (?, ?, ?, ?, ?, ?, NULL, NULL, NULL)", new)
         state = "done" if truth.status.is_final else "dead"
         rows.execute(
             "INSERT INTO payment_check (payment_id, channel, state) VALUES (?, '', ?)", (truth.payment_id, state)

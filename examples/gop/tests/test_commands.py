@@ -34,7 +34,7 @@ def command(path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 
 def test_the_report_fails_while_a_person_has_to_look(command: Command, rows: sqlite3.Connection) -> None:
     assert command("report") == (0, "found 0, mended 0, by callback 0, still open 0, failed 0\n")
-    rows.execute("INSERT INTO payment VALUES (5, 7, 1, 'wechat', 600, 'unknown', NULL, NULL)")
+    rows.execute("INSERT INTO payment VALUES (5, 7, 1, 'wechat', 600, 'unknown', NULL, NULL, NULL)")
     rows.execute("INSERT INTO payment_check (payment_id, channel, state) VALUES (5, 'wechat', 'dead')")
     assert command("report") == (1, "found 1, mended 0, by callback 0, still open 0, failed 1 [5]\n")
 

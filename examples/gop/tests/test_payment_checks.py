@@ -20,8 +20,8 @@ from gop_consumer.consumers import payment_check_consumer
 from gop_consumer.consumers.payment_check_consumer import PaymentCheckConsumer
 from gop_consumer.payment_manager import Payment
 
-BACK_OFF = {"back_off_time": 5, "max_back_off_time": 600}
 HOUR = 60 * 60
+BACK_OFF = {"back_off_time": 5, "max_back_off_time": 600, "expire_time": 72 * HOUR}
 
 
 @dataclass
@@ -155,10 +155,39 @@ def test_no_answer_is_never_declined_and_is_parked_in_the_end(
 ) -> None:
     channel.says = error
     run = check(Status.UNKNOWN)
-    pass_time(run, 3 * HOUR, step=30)
+    pass_time(run, 71 * HOUR, step=600)
+    assert run.dead() == {}
+    pass_time(run, 2 * HOUR, step=600)
     assert (payment(rows), notified(rows)) == (("unknown", None), [])
     [reason] = run.dead().values()
-    assert reason.startswith("the handler gave up: payment 5: nobody asks any more, and it is unknown")
+    assert "past expire_time" in reason
+
+
+@pytest.mark.parametrize("away", [Status.UNKNOWN, ChannelAwayError("no answer")])
+def test_a_payment_is_not_given_up_for_what_the_channel_says_once(
+    check: Callable[..., Run], channel: Channel, rows: sqlite3.Connection, away: Status | Exception
+) -> None:
+    run = check(Status.PENDING)
+    pass_time(run, 3 * HOUR, step=60)
+    channel.says = away
+    pass_time(run, HOUR, step=60)
+    assert payment(rows) == ("pending", None)
+    channel.says = Status.PAID
+    pass_time(run, HOUR, step=60)
+    assert payment(rows) == ("paid", "poll")
+
+
+def test_a_channel_that_was_away_for_long_is_asked_on_from_its_first_answer(
+    check: Callable[..., Run], channel: Channel, rows: sqlite3.Connection
+) -> None:
+    channel.says = ChannelAwayError("no answer")
+    run = check(Status.UNKNOWN)
+    pass_time(run, 5 * HOUR, step=60)
+    channel.says = Status.UNKNOWN
+    pass_time(run, HOUR, step=10)
+    channel.says = Status.PAID
+    pass_time(run, HOUR, step=10)
+    assert payment(rows) == ("paid", "poll")
 
 
 @pytest.mark.parametrize(("status", "hours"), [(Status.PENDING, 24), (Status.UNKNOWN, 2)])

@@ -59,6 +59,7 @@ CHANGED: dict[str, dict[str, Any]] = {
         "unknown": [[5, 0.5], [30, 1]],
         "back_off_time": 0.5,
         "max_back_off_time": 2,
+        "expire_time": 30,
     },
     "archive": {"cron": None, "timezone": None, "every": 86_400, "page": 100, "back_off_time": 1},
 }

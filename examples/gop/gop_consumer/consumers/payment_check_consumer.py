@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from consumerd import Dead, Retry, TableBaseConsumer
 from gop_consumer import asking, channel_client, payment_manager
-from gop_consumer.channel_client import ChannelAwayError, Status, WrongAnswerError
+from gop_consumer.channel_client import Status, WrongAnswerError
 from gop_consumer.payment_manager import Payment
 
 
@@ -40,12 +40,7 @@ class PaymentCheckConsumer(TableBaseConsumer):
             return Dead(f"payment {record.payment_id}: there is no such payment")
         if payment.status.is_final:
             return None  # the callback was first
-        try:
-            status = self._ask(payment)
-        except (ChannelAwayError, WrongAnswerError) as error:
-            if self._next_question_s(payment.status) is None:
-                raise Dead(f"payment {payment.payment_id}: nobody asks any more, and it is {payment.status}") from error
-            raise  # no answer is no answer: tried again by the back-off
+        status = self._ask(payment)  # no answer is no answer: tried again by the back-off, until `expire_time`
         if not status.is_final:
             return self._ask_later(payment, status)
         with self.transaction() as connection:  # the payment, what the game server is told, and this task
@@ -54,16 +49,17 @@ class PaymentCheckConsumer(TableBaseConsumer):
 
     def _ask(self, payment: Payment) -> Status:
         url = self.config["channels"][payment.channel]
-        return channel_client.ask(url, payment.payment_id, payment.amount, self.config["timeout"])
+        status = channel_client.ask(url, payment.payment_id, payment.amount, self.config["timeout"])
+        if status is Status.UNKNOWN and payment.status is Status.PENDING:
+            raise WrongAnswerError(f"payment {payment.payment_id}: the channel had it, and does not know it any more")
+        return status
 
     def _ask_later(self, payment: Payment, status: Status) -> Retry | Dead:
+        now = time()
+        said_since = payment.said_since if status is payment.status and payment.said_since is not None else now
         with self.database.begin() as connection:
-            payment_manager.note_status(connection, payment, status)
-        after_s = self._next_question_s(status)
+            payment_manager.note_status(connection, payment, status, said_since)
+        after_s = asking.next_question_s(self.config[status], now - said_since)
         if after_s is None:
             return Dead(f"payment {payment.payment_id}: still {status}, and nobody asks any more: look it up by hand")
         return Retry(after=after_s)
-
-    def _next_question_s(self, status: Status) -> float | None:
-        age_s = 0.0 if self.first_seen is None else time() - self.first_seen
-        return asking.next_question_s(self.config[status], age_s)
