@@ -2,8 +2,8 @@
 
 A destination is *closed* while its tasks run. It is *open* once too many attempts have failed: its tasks wait. Then one
 of them at a time is a *probe*, after growing pauses. The first that succeeds lets it *return*: tasks begin at a rate
-that grows to the usual one, stays there for a while, grows on, and in the end is free. Who is down again opens after a
-few failures in a row; who merely fails now and then returns all the same. A person may *hold* it open.
+that grows to the usual one, stays there for a while, grows on, and in the end is free; where it had only asked for
+quiet, it is closed at once. Who is down again opens after a few failures in a row. A person may *hold* it open.
 
 Times are nanoseconds of the machine's monotonic clock. The state is a row of words, so that it can stand in memory that
 processes share; whoever changes it has the row for itself meanwhile.
@@ -18,8 +18,7 @@ from enum import IntEnum
 
 from consumerd.model.limits import SECOND_NS
 
-FIRST_PAUSE_NS = SECOND_NS // 2
-LONGEST_PAUSE_NS = 2 * SECOND_NS
+FIRST_PAUSE_NS, LONGEST_PAUSE_NS = SECOND_NS // 2, 2 * SECOND_NS
 
 LOOK_NS = SECOND_NS // 4
 """A task that waits asks again after so long, at most: another worker, or a person, may have changed the state."""
@@ -233,16 +232,16 @@ class Destination:
         self.usual = self.usual + (rate - self.usual) // BUCKETS if self.usual else rate
 
     def probe_ended(self, now: int, *, is_done: bool, chance: float) -> None:
-        """A probe has shown something. Nothing where it is not open any more: a person has decided.
-
-        chance: from 0 to 1, so that destinations that went together are not asked in step.
-        """
+        """Nothing where a person has decided meanwhile. chance: 0 to 1; what went together is not asked in step."""
         if self.state is not State.OPEN:
             return
-        if is_done:
+        if not is_done:
+            self.attempts, self.failures = self.attempts or 1, self.failures or 1
+            self._pause(now, chance)
+        elif self.attempts:
             self._return(now)
         else:
-            self._pause(now, chance)
+            self._close(now)
 
     def leave_alone(self, now: int, for_ns: int) -> None:
         """It has asked for quiet: it opens, if it is not open yet, and nobody probes it before that is over."""

@@ -160,6 +160,30 @@ def test_who_asks_for_quiet_is_not_probed_before_it_is_over() -> None:
         assert destination.may_begin(NOW + 60 * SECOND_NS, is_probed=False) is None
 
 
+def test_who_has_only_asked_for_quiet_is_at_its_usual_rate_at_once_afterwards() -> None:
+    destination = Destination()
+    destination.leave_alone(NOW, SECOND_NS)
+    later = NOW + SECOND_NS
+    assert destination.may_begin(later, is_probed=False) is None
+    destination.probe_ended(later, is_done=True, chance=0.0)
+    assert destination.state is State.CLOSED
+
+
+def test_who_was_down_returns_slowly_though_it_asks_for_quiet() -> None:
+    destination = opened()
+    destination.leave_alone(NOW, SECOND_NS)
+    destination.probe_ended(NOW + SECOND_NS, is_done=True, chance=0.0)
+    assert destination.state is State.RETURNING
+
+
+def test_who_was_down_when_the_quiet_was_over_returns_slowly() -> None:
+    destination = Destination()
+    destination.leave_alone(NOW, SECOND_NS)
+    for is_done in (False, True):
+        destination.probe_ended(NOW + SECOND_NS, is_done=is_done, chance=0.0)
+    assert destination.state is State.RETURNING
+
+
 def test_what_a_person_holds_open_stays_so_though_it_asks_for_quiet() -> None:
     destination = Destination()
     destination.hold(NOW)

@@ -279,18 +279,18 @@ class Destinations:
                 yield None
                 return
             destination, known.row = changed  # who has come since it was found has words in it, too
-            was = destination.state
+            was, since_ns = destination.state, destination.since_ns
             yield destination
         if was.is_away is not destination.state.is_away:
-            self._tell_of(known.name.removeprefix(self._prefix), destination, now, error)
+            self._tell_of(known.name.removeprefix(self._prefix), destination, now - since_ns / SECOND_NS, error)
 
-    def _tell_of(self, name: str, destination: Destination, now: float, error: str) -> None:
-        """It has opened, or closed."""
+    def _tell_of(self, name: str, destination: Destination, away_s: float, error: str) -> None:
+        """It has opened, or closed after so long."""
         if destination.state.is_away:
             attempts, failures = destination.attempts, destination.failures
             fact = events.destination_opened(destination=name, failures=failures, attempts=attempts, error=error)
         else:
-            fact = events.destination_closed(destination=name, away_s=round(now - destination.since_ns / SECOND_NS, 3))
+            fact = events.destination_closed(destination=name, away_s=round(away_s, 3))
         self._emit(fact)
 
 

@@ -245,6 +245,16 @@ def ask(pool: Pool, after_s: float, *, attempts: int) -> None:
     assert not pool.rules[0].leave(asking, was_begun=True)
 
 
+def test_when_the_quiet_is_over_all_begin_again_at_once() -> None:
+    pool = Pool()
+    ask(pool, 5.0, attempts=0)
+    pool.give("a", count=100)
+    pool.run(7.0)
+    assert (pool.state("a"), pool.done["a"]) == (State.CLOSED, 100)
+    (fact,) = pool.facts(events.destination_closed)
+    assert float(str(fact.fields["away_s"])) >= 5.0
+
+
 def test_who_asks_again_puts_off_itself_alone() -> None:
     pool = Pool()
     for _ in range(20):
