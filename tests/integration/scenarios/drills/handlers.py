@@ -10,8 +10,11 @@ from typing import Any
 
 from consumerd.sources.table.schema import create_table, enqueue
 from integration.scenarios.drills.world import Drill, Finding, SlowServer, World
+from servers.waiting import wait_until
 
 TENANT = "tenant"
+USUAL_TASKS, USUAL_S = 1000, 60.0
+"""So many tasks say how long they take as a rule; they are done within so long."""
 
 SOUND = """
     from integration.scenarios.drills.consumers import Steady
@@ -71,6 +74,7 @@ def _calling(name: str, world: World, **configs: Any) -> None:
 
 
 def _slow(world: World) -> None:
+    wait_until(lambda: world.pool("slow")["handled"] >= USUAL_TASKS, USUAL_S, "known how long its tasks take")
     world.servers["slow"].pause_s = 3.0
 
 
