@@ -54,6 +54,13 @@ def test_a_file_holds_tasks_back_until_it_is_gone_and_a_change_of_throttle_resta
         wait(lambda: throttled() == "")
         wait(lambda: done(database) == 50)
 
+        hold.mkdir()
+        wait(lambda: throttled() == "the file hold cannot be read (Is a directory)")
+        (problem,) = master.status()["problems"]
+        assert "the file hold cannot be read (Is a directory): mend the file, or remove it" in problem
+        hold.rmdir()
+        wait(lambda: throttled() == "")
+
         write_config(tmp_path, entry("Payments", **payments, throttle={"during": ["00:00-12:00", "12:00-24:00"]}))
         call(master.state_dir / "control.sock", "reload")
         wait(lambda: throttled().startswith("its hours "))
@@ -65,7 +72,7 @@ def test_a_file_holds_tasks_back_until_it_is_gone_and_a_change_of_throttle_resta
         assert throttled() == ""
         assert pids() == before
         told = [json.loads(line)["event"] for line in (tmp_path / "log").read_text().splitlines() if line[0] == "{"]
-        assert [event for event in told if "throttle" in event] == ["pool_throttled", "throttle_ended"] * 2
+        assert [event for event in told if "throttle" in event] == ["pool_throttled", "throttle_ended"] * 3
 
 
 def done(database: Path) -> int:

@@ -29,6 +29,7 @@ class ProblemKind(StrEnum):
     DESTINATION_OPEN = auto()
     DESTINATION_HELD = auto()
     PAUSED_AND_BEHIND = auto()
+    THROTTLE_AT_FAULT = auto()
     DIES_UNPROVEN = auto()
     SOURCE_SILENT = auto()
     FAILURES_IN_A_ROW = auto()

@@ -91,6 +91,9 @@ def _of_tasks(pool: Pool, flags: Sequence[Flag]) -> Iterator[PoolProblem]:
         wait = "1 task waits" if lag.tasks == 1 else f"{lag.tasks} tasks wait"
         sentence = f"it is paused, and {wait}, {before} when it was: consumerd resume {pool.consumer}"
         yield PoolProblem(ProblemKind.PAUSED_AND_BEHIND, sentence)
+    if pool.is_throttle_at_fault:
+        sentence = f"its throttle holds it back, since {pool.throttled}: mend the file, or remove it"
+        yield PoolProblem(ProblemKind.THROTTLE_AT_FAULT, sentence)
 
 
 def _of_workers(pool: Pool, up: int, now: float) -> Iterator[PoolProblem]:

@@ -26,12 +26,14 @@ def throttle(pool: Pool, now: float) -> float | None:
     if now < pool.throttle_at and wanted is not None:
         return pool.throttle_at
     pool.throttle_at = now + ASK_S
-    reason = ""
+    held = None
     if wanted is not None:
         moment = datetime.fromtimestamp(clock.wall(), UTC)
         content = None if wanted.file is None else _content(Path(pool.entry.settings.directory, wanted.file))
-        reason = why_held(wanted, moment, content)
+        held = why_held(wanted, moment, content)
+    reason = held.reason if held else ""
     before, pool.throttled = pool.throttled, reason
+    pool.is_throttle_at_fault = held is not None and held.is_fault
     if bool(before) != bool(reason):
         pool.tell_workers(Pause(pool.is_held))
         fact = events.pool_throttled(consumer=pool.consumer, reason=reason)

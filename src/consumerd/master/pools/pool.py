@@ -49,7 +49,7 @@ class Pool:
     lag_measurer: the worker that measures the lag: slot and generation.
     flow: whether its source gives what waits; stalled_shards: those of which it does not.
     leftovers_since: when workers of an earlier master were first looked for; has_leftovers: there are some still.
-    throttled: why its `throttle` holds it back, empty while it does not.
+    throttled: why its `throttle` holds it back, empty while it does not; is_throttle_at_fault: it cannot be asked.
     watch_at, recycle_at, throttle_at: when its workers are looked at next, whether stuck or worn out; its throttle.
     judgement: how many workers its lag asks for, where that is asked; judged_at: when that lag was heard.
     """
@@ -63,7 +63,7 @@ class Pool:
         self.is_of_the_start = False
         self.pin = pin
         self.is_paused = is_paused
-        self.throttled, self.throttle_at = "", 0.0
+        self.throttled, self.is_throttle_at_fault, self.throttle_at = "", False, 0.0
         self.successor: Entry | None = None
         self.amendments: dict[int, list[Entry]] = {}
         self.loaded: dict[int, Loaded] = {}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from consumerd.config.keys.throttle import Throttle
-from consumerd.master.rules.throttle import why_held
+from consumerd.master.rules.throttle import Held, why_held
 
 NOON = datetime(2026, 3, 28, 12, 0, tzinfo=UTC)
 
@@ -36,8 +36,8 @@ def test_hours_hold_from_their_start_until_before_their_end_over_midnight_too(st
 
 def test_hours_are_those_of_their_zone_in_summer_and_in_winter() -> None:
     throttle = Throttle(during=["13:00-14:00 Europe/Berlin"])
-    assert why_held(throttle, NOON, None) == "its hours 13:00-14:00 Europe/Berlin (throttle.during)"
-    assert why_held(throttle, NOON + timedelta(days=2), None) == ""  # an hour earlier, since clocks have changed
+    assert why_held(throttle, NOON, None) == Held("its hours 13:00-14:00 Europe/Berlin (throttle.during)")
+    assert why_held(throttle, NOON + timedelta(days=2), None) is None  # an hour earlier, since clocks have changed
 
 
 def test_a_day_ends_at_24() -> None:
@@ -66,7 +66,9 @@ def test_a_day_ends_at_24() -> None:
     ],
 )
 def test_the_first_reason_is_told(throttle: dict[str, object], content: str | OSError | None, reason: str) -> None:
-    assert why_held(Throttle.model_validate(throttle), NOON, content) == reason
+    held = why_held(Throttle.model_validate(throttle), NOON, content)
+    assert (held.reason if held else "") == reason
+    assert (held is not None and held.is_fault) == ("cannot be read" in reason or "no number" in reason)
 
 
 @pytest.mark.parametrize(
