@@ -74,17 +74,6 @@ Form = Mapping[str, str]
 class Act:
     """Something that an operator may do: what a form to `/acts/NAME` asks of the master.
 
-    verb: from the fields of the form. UsageError where they are wrong.
-    """
-
-    name: str
-    verb: Callable[[Form], Verb]
-
-
-@dataclass(frozen=True)
-class Deed:
-    """The same, where a verb alone does not do it.
-
     do: by the fields of the form, and by asking the master; sentences on what was done. ConsumerdError.
     largest_bytes: of the form, as it is sent.
     """
@@ -92,3 +81,13 @@ class Deed:
     name: str
     do: Callable[[Form, Ask], Iterable[str]]
     largest_bytes: int = LARGEST_FORM_BYTES
+
+
+def verb_act(name: str, verb_of: Callable[[Form], Verb]) -> Act:
+    """Does one verb, made of the fields of the form, and says what the command line says of it."""
+
+    def do(form: Form, ask: Ask) -> Iterable[str]:
+        verb = verb_of(form)
+        return verb.lines(ask(verb))
+
+    return Act(name, do)

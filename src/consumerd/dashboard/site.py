@@ -11,14 +11,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from consumerd.dashboard.access.forms import LARGEST_FORM_BYTES, form_of
+from consumerd.dashboard.access.forms import form_of
 from consumerd.dashboard.access.guard import Answer, Guard
 from consumerd.dashboard.access.sessions import Access, GuessedTooOftenError, Role
 from consumerd.dashboard.assets import Assets
 from consumerd.dashboard.live import Live, Wanted
 from consumerd.dashboard.master import Master
 from consumerd.dashboard.memory import Memory
-from consumerd.dashboard.page import Act, Deed, NotThereError, Page
+from consumerd.dashboard.page import Act, NotThereError, Page
 from consumerd.dashboard.pages import ACTS, PAGES
 from consumerd.dashboard.threads import BusyError, Threads
 from consumerd.dashboard.view.rendering import Renderer
@@ -100,12 +100,10 @@ class Site:
 
         return answer
 
-    def _act(self, act: Act | Deed) -> Answer:
-        largest_bytes = act.largest_bytes if isinstance(act, Deed) else LARGEST_FORM_BYTES
-
+    def _act(self, act: Act) -> Answer:
         async def answer(request: Request) -> Response:
             session = self._guard.session(request)
-            form = await form_of(request, largest_bytes)
+            form = await form_of(request, act.largest_bytes)
             if not hmac.compare_digest(form.get("csrf", "").encode(), session.csrf.encode()):
                 return self._guard.refusal(request, 403, NO_CSRF)
             try:
@@ -126,13 +124,10 @@ class Site:
             return JSONResponse({"told": [("bad", f"{sentence}; nothing was done")]}, 503)
         return self._guard.refusal(request, 503, f"{sentence}; nothing was done")
 
-    def _told(self, act: Act | Deed, form: Mapping[str, str], via: str) -> list[tuple[str, str]]:
+    def _told(self, act: Act, form: Mapping[str, str], via: str) -> list[tuple[str, str]]:
         """What became of it, in sentences: `good` or `bad`."""
         try:
-            if isinstance(act, Deed):
-                return [("good", line) for line in act.do(form, partial(self._master.answer, via=via))]
-            verb = act.verb(form)
-            return [("good", line) for line in verb.lines(self._master.answer(verb, via))]
+            return [("good", line) for line in act.do(form, partial(self._master.answer, via=via))]
         except ConsumerdError as error:
             return [("bad", str(error))]
 

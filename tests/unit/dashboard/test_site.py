@@ -14,7 +14,7 @@ from starlette.requests import Request
 from consumerd.dashboard.access.sessions import Access
 from consumerd.dashboard.master import Master
 from consumerd.dashboard.memory import Memory
-from consumerd.dashboard.page import Ask, Deed, Form
+from consumerd.dashboard.page import Act, Ask, Form
 from consumerd.dashboard.site import Site
 from consumerd.dashboard.watch import Watch
 from consumerd.testing.clock import ManualClock
@@ -58,7 +58,7 @@ def test_an_act_for_which_there_is_no_room_is_refused_and_not_done() -> None:
                 going_on.wait()
                 return ["done"]
 
-            answer, csrf = site._act(Deed("slow", do)), access.session(cookie).csrf
+            answer, csrf = site._act(Act("slow", do)), access.session(cookie).csrf
             acts = [asyncio.create_task(_answered(answer(posted(cookie, csrf)))) for _ in range(ROOM)]
             await asyncio.to_thread(begun.acquire)
             await asyncio.sleep(0)

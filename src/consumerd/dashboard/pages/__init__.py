@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from consumerd.dashboard.page import Act, Deed, Page
+from consumerd.dashboard.page import Act, Page
 from consumerd.dashboard.pages import destinations, happenings, overview, parked, pool, schedules, worker
 
 PAGES: Sequence[Page] = (
@@ -12,7 +12,7 @@ PAGES: Sequence[Page] = (
     *(*parked.PAGES, destinations.PAGE, schedules.PAGE, *happenings.PAGES),
 )
 
-ACTS: Sequence[Act | Deed] = (
+ACTS: Sequence[Act] = (
     *(*overview.ACTS, *pool.ACTS, *worker.ACTS),
     *(*parked.ACTS, *destinations.ACTS, *schedules.ACTS),
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from consumerd import clock
 from consumerd.config.amounts import duration
-from consumerd.dashboard.page import Ask, Context, Deed, Form, Page, Visit
+from consumerd.dashboard.page import Act, Ask, Context, Form, Page, Visit
 from consumerd.verbs.destinations import CloseDestination, DestinationStatus, OpenDestination, ShowDestinations
 from consumerd.wire.status import LimitStatus
 
@@ -45,4 +45,4 @@ def _close(form: Form, ask: Ask) -> Iterable[str]:
 
 
 PAGE = Page("/destinations", "Destinations", "destinations.html", show, is_listed=True)
-ACTS = (Deed("destination-open", _open), Deed("destination-close", _close))
+ACTS = (Act("destination-open", _open), Act("destination-close", _close))

@@ -11,7 +11,7 @@ from itertools import islice
 from consumerd import events
 from consumerd.dashboard.history import Figure, known, or_unknown
 from consumerd.dashboard.memory import OF_TASKS, Item
-from consumerd.dashboard.page import Act, Context, Form, Page, Visit
+from consumerd.dashboard.page import Context, Page, Visit, verb_act
 from consumerd.doctor.facts import Facts, Finding, Host
 from consumerd.doctor.findings import findings
 from consumerd.doctor.past import events_in
@@ -130,12 +130,8 @@ def lately(visit: Visit, most: int = LATELY, consumer: str = "") -> Iterator[Ite
     return islice(told, most)
 
 
-def _target(form: Form) -> str:
-    return form.get("target", "")
-
-
 PAGE = Page("/", "Overview", "overview.html", show, is_listed=True)
 ACTS = (
-    Act("pause", lambda form: Pause(_target(form))),
-    Act("resume", lambda form: Resume(_target(form))),
+    verb_act("pause", lambda form: Pause(form.get("target", ""))),
+    verb_act("resume", lambda form: Resume(form.get("target", ""))),
 )

@@ -14,7 +14,7 @@ import click
 from consumerd import clock
 from consumerd.config.amounts import duration
 from consumerd.dashboard.access.sessions import Role
-from consumerd.dashboard.page import Ask, Context, Deed, Form, NotThereError, Page, Visit
+from consumerd.dashboard.page import Act, Ask, Context, Form, NotThereError, Page, Visit
 from consumerd.errors import ConsumerdError, NotRunningError, UsageError
 from consumerd.verbs.parked.asking import Item, added_up
 from consumerd.verbs.parked.command import Moment, Rate
@@ -251,4 +251,4 @@ LIST = Page("/parked", "Parked", "parked.html", show_list, is_listed=True, is_li
 CONFIRMATION = Page("/parked/confirm", "Parked tasks", "parked_confirmation.html", show_confirmation, is_live=False)
 TASK = Page("/parked/{handle}", "Parked task", "parked_task.html", show_task, is_live=False)
 PAGES = (LIST, CONFIRMATION, TASK)
-ACTS = (Deed("parked-change", change), Deed("parked-edit", edit, LARGEST_EDIT_BYTES))
+ACTS = (Act("parked-change", change), Act("parked-edit", edit, LARGEST_EDIT_BYTES))

@@ -9,7 +9,7 @@ from typing import Any
 from consumerd import events
 from consumerd.cli.verb import Verb
 from consumerd.dashboard.history import Figure, History
-from consumerd.dashboard.page import Act, Context, Form, NotThereError, Page, Visit
+from consumerd.dashboard.page import Context, Form, NotThereError, Page, Visit, verb_act
 from consumerd.dashboard.pages.overview import lately, row_of
 from consumerd.dashboard.view.charts import Line
 from consumerd.dashboard.view.figures import count, rate, seconds
@@ -110,4 +110,4 @@ def scaled(form: Form) -> Verb:
 
 
 PAGE = Page("/pools/{group}/{name}", "Pool", "pool.html", show)
-ACTS = (Act("scale", scaled), Act("restart", lambda form: Restart(form.get("target", ""))))
+ACTS = (verb_act("scale", scaled), verb_act("restart", lambda form: Restart(form.get("target", ""))))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from consumerd import clock
 from consumerd.config.amounts import duration
-from consumerd.dashboard.page import Act, Context, Page, Visit
+from consumerd.dashboard.page import Context, Page, Visit, verb_act
 from consumerd.verbs.run_now import RunNow
 from consumerd.wire.schedules import RunStatus, ScheduleStatus
 from consumerd.wire.status import PoolStatus
@@ -53,4 +53,4 @@ def _share(run: RunStatus) -> float | None:
 
 
 PAGE = Page("/schedules", "Schedules", "schedules.html", show, is_listed=True)
-ACTS = (Act("run-now", lambda form: RunNow(form.get("target", ""))),)
+ACTS = (verb_act("run-now", lambda form: RunNow(form.get("target", ""))),)

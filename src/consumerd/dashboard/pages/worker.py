@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from consumerd.cli.verb import Verb
-from consumerd.dashboard.page import Act, Context, Form, NotThereError, Page, Visit
+from consumerd.dashboard.page import Context, Form, NotThereError, Page, Visit, verb_act
 from consumerd.dashboard.pages.pool import pool_of
 from consumerd.errors import ConsumerdError, UsageError
 from consumerd.verbs.cancel import Cancel
@@ -74,4 +74,4 @@ def cancelled(form: Form) -> Verb:
 
 PAGE = Page("/pools/{group}/{name}/workers/{slot}", "Worker", "worker.html", show)
 STACKS = Page("/pools/{group}/{name}/workers/{slot}/stacks", "Stacks", "stacks.html", show_stacks, is_live=False)
-ACTS = (Act("cancel", cancelled),)
+ACTS = (verb_act("cancel", cancelled),)
