@@ -6,9 +6,10 @@ from contextlib import ExitStack
 from typing import TypeVar
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 from sqlalchemy import make_url
 
+from integration.scenarios.page_visitors import SOON_MS
 from servers.browser import launched
 from servers.database import DatabaseServer
 from servers.environment import address_variable, foreign_address, is_ci
@@ -69,6 +70,7 @@ def chromium() -> Iterator[Browser]:
             browser = stack.enter_context(launched())
         except UnavailableError as error:
             pytest.fail(str(error), pytrace=False) if is_ci() else pytest.skip(str(error))
+        expect.set_options(timeout=SOON_MS)
         yield browser
 
 

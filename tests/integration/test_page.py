@@ -3,101 +3,45 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
-import urllib.error
-import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
-from email.message import Message
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
 from consumerd.errors import ConsumerdError
 from consumerd.wire.control import call
-from integration.scenarios.running import READY_S, Running, environment, running
+from integration.scenarios.page_visitors import LOOKER, OPENER, OPERATOR, Visitor, page_served
+from integration.scenarios.running import READY_S, Running, environment
 from integration.scenarios.small_masters import entry, pool, wait_running
-from servers.ports import free_port
 from servers.waiting import wait_until
-
-OPERATOR, LOOKER = "a token to act with", "a token to look with"
-
-
-class Answered(NamedTuple):
-    status: int
-    body: str
-    headers: Message
-
-
-class Browser:
-    """Asks as a browser does: with a cookie, and with where a form comes from."""
-
-    def __init__(self, port: int) -> None:
-        self.host = f"127.0.0.1:{port}"
-        self.cookie = ""
-
-    def ask(self, path: str, form: Mapping[str, str] | None = None, **headers: str) -> Answered:
-        """Redirects are not followed."""
-        own = {"Cookie": self.cookie} | ({} if form is None else {"Origin": f"http://{self.host}"})
-        given = {name.capitalize(): value for name, value in headers.items()}
-        data = None if form is None else urllib.parse.urlencode(form).encode()
-        request = urllib.request.Request(f"http://{self.host}{path}", data, {**own, **given})
-        try:
-            with _OPENER.open(request, timeout=READY_S) as answer:
-                return Answered(answer.status, answer.read().decode(), answer.headers)
-        except urllib.error.HTTPError as refused:
-            return Answered(refused.code, refused.read().decode(), refused.headers)
-        except OSError as error:
-            return Answered(0, str(error), Message())
-
-    def sign_in(self, token: str) -> None:
-        answered = self.ask("/sign-in", {"token": token})
-        assert answered.status == 303, answered.body
-        self.cookie = answered.headers["set-cookie"].partition(";")[0]
-
-    def csrf(self) -> str:
-        """The secret of this session's forms."""
-        found = re.search(r'name="csrf" value="([^"]+)"', self.ask("/").body)
-        assert found
-        return found[1]
-
-
-class _Unfollowed(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *args: Any, **keywords: Any) -> None:
-        return None
-
-
-_OPENER = urllib.request.build_opener(_Unfollowed)
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, int]]:
     """A master with a page, for all tests of this file."""
-    directory, port = tmp_path_factory.mktemp("page"), free_port()
+    directory = tmp_path_factory.mktemp("page")
     (directory / "look.token").write_text(LOOKER)
-    settings = {
-        "listen": f"127.0.0.1:{port}",
-        "operator_token": "${OPERATOR_TOKEN}",
-        "read_only_token": "file:look.token",
-        "hosts": ["consumers.example.org"],
-        "proxies": ["127.0.0.1"],
-    }
-    config = directory / "config.json"
-    config.write_text(
-        json.dumps({"small": [entry("Counting")], "consumerd": {"stop_timeout": 2, "dashboard": settings}})
-    )
-    env = environment(OPERATOR_TOKEN=OPERATOR)
-    with running(str(config), state_dir=directory / "state", log=directory / "log", env=env) as master:
+    more = {"read_only_token": "file:look.token", "hosts": ["consumers.example.org"], "proxies": ["127.0.0.1"]}
+    with page_served(directory, {"small": [entry("Counting")]}, more) as (master, port):
         wait_running(master, 1)
-        wait_until(lambda: Browser(port).ask("/livez").status == 200, READY_S, lambda: f"it answers{master.tail()}")
         yield master, port
 
 
+@pytest.fixture
+def operator(served: tuple[Running, int]) -> Visitor:
+    return Visitor(served[1], OPERATOR)
+
+
+@pytest.fixture
+def looker(served: tuple[Running, int]) -> Visitor:
+    return Visitor(served[1], LOOKER)
+
+
 def test_who_has_not_signed_in_sees_nothing(served: tuple[Running, int]) -> None:
-    browser = Browser(served[1])
+    browser = Visitor(served[1])
     answered = browser.ask("/")
     assert (answered.status, answered.headers["location"]) == (303, "/sign-in")
     assert browser.ask("/live/").status == 401
@@ -105,11 +49,9 @@ def test_who_has_not_signed_in_sees_nothing(served: tuple[Running, int]) -> None
     assert browser.ask("/sign-in", {"token": "wrong"}).status == 401
 
 
-def test_every_answer_says_what_a_browser_may_not_do(served: tuple[Running, int]) -> None:
-    browser = Browser(served[1])
-    browser.sign_in(LOOKER)
+def test_every_answer_says_what_a_browser_may_not_do(looker: Visitor) -> None:
     for path in ("/", "/sign-in"):
-        answered = browser.ask(path)
+        answered = looker.ask(path)
         assert answered.status == 200, answered.body
         headers = answered.headers
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
@@ -119,7 +61,7 @@ def test_every_answer_says_what_a_browser_may_not_do(served: tuple[Running, int]
 
 
 def test_the_cookie_is_kept_from_scripts_and_other_hosts(served: tuple[Running, int]) -> None:
-    browser = Browser(served[1])
+    browser = Visitor(served[1])
     plain = browser.ask("/sign-in", {"token": OPERATOR}).headers["set-cookie"]
     assert {"HttpOnly", "SameSite=strict"} <= set(plain.split("; "))
     proxied = browser.ask("/sign-in", {"token": OPERATOR}, **{"x-forwarded-proto": "https"}).headers["set-cookie"]
@@ -127,68 +69,55 @@ def test_the_cookie_is_kept_from_scripts_and_other_hosts(served: tuple[Running, 
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:9464", "", "localhost.evil.example"])
-def test_another_name_is_refused(served: tuple[Running, int], host: str) -> None:
-    browser = Browser(served[1])
-    browser.sign_in(OPERATOR)
-    assert browser.ask("/", host=host).status in (400, 421)
+def test_another_name_is_refused(operator: Visitor, host: str) -> None:
+    assert operator.ask("/", host=host).status in (400, 421)
 
 
-def test_our_names_are_answered(served: tuple[Running, int]) -> None:
-    browser = Browser(served[1])
-    browser.sign_in(OPERATOR)
-    assert browser.ask("/", host="consumers.example.org").status == 200
+def test_our_names_are_answered(operator: Visitor) -> None:
+    assert operator.ask("/", host="consumers.example.org").status == 200
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1:1"])
-def test_a_form_of_another_page_is_refused(served: tuple[Running, int], origin: str) -> None:
-    browser = Browser(served[1])
-    browser.sign_in(OPERATOR)
-    assert browser.ask("/acts/pause", {"target": "small", "csrf": browser.csrf()}, origin=origin).status == 403
+def test_a_form_of_another_page_is_refused(served: tuple[Running, int], operator: Visitor, origin: str) -> None:
+    assert operator.ask("/acts/pause", {"target": "small", "csrf": operator.csrf()}, origin=origin).status == 403
     assert not pool(served[0], "counting")["is_paused"]
 
 
-def test_a_form_without_its_secret_is_refused_and_so_is_who_may_only_look(served: tuple[Running, int]) -> None:
-    operator, looker = Browser(served[1]), Browser(served[1])
-    operator.sign_in(OPERATOR)
-    looker.sign_in(LOOKER)
+def test_a_form_without_its_secret_is_refused_and_so_is_who_may_only_look(
+    served: tuple[Running, int], operator: Visitor, looker: Visitor
+) -> None:
     assert operator.ask("/acts/pause", {"target": "small"}).status == 403
     assert operator.ask("/acts/pause", {"target": "small", "csrf": "wrong"}).status == 403
     assert looker.ask("/acts/pause", {"target": "small", "csrf": operator.csrf()}).status == 403
     assert not pool(served[0], "counting")["is_paused"]
 
 
-def test_an_operator_acts_and_that_is_kept_in_the_audit_log(served: tuple[Running, int]) -> None:
-    master, port = served
-    browser = Browser(port)
-    browser.sign_in(OPERATOR)
-    form = {"target": "small/counting", "csrf": browser.csrf(), "back": "//evil.example/"}
-    answered = browser.ask("/acts/pause", form)
+def test_an_operator_acts_and_that_is_kept_in_the_audit_log(served: tuple[Running, int], operator: Visitor) -> None:
+    master, _ = served
+    form = {"target": "small/counting", "csrf": operator.csrf(), "back": "//evil.example/"}
+    answered = operator.ask("/acts/pause", form)
     assert (answered.status, answered.headers["location"]) == (303, "/")
-    assert "small/counting: paused" in browser.ask("/").body
-    assert "small/counting: paused" not in browser.ask("/").body
+    assert "small/counting: paused" in operator.ask("/").body
+    assert "small/counting: paused" not in operator.ask("/").body
     assert pool(master, "counting")["paused"]["by"].endswith("(operator at 127.0.0.1)")
-    told = json.loads(browser.ask("/acts/resume", form, accept="application/json").body)["told"]
+    told = json.loads(operator.ask("/acts/resume", form, accept="application/json").body)["told"]
     assert told == [["good", "small/counting: resumed"]]
-    unknown = json.loads(browser.ask("/acts/resume", {**form, "target": "<b>"}, accept="application/json").body)
+    unknown = json.loads(operator.ask("/acts/resume", {**form, "target": "<b>"}, accept="application/json").body)
     assert unknown["told"][0][0] == "bad"
     entries = [json.loads(line) for line in (master.state_dir / "audit.log").read_text().splitlines()]
     acts = [(each["method"], each["via"]) for each in entries if "via" in each]
     assert acts == [(method, "operator at 127.0.0.1") for method in ("pause", "resume", "resume")]
 
 
-def test_who_signs_out_is_out(served: tuple[Running, int]) -> None:
-    browser = Browser(served[1])
-    browser.sign_in(OPERATOR)
-    assert browser.ask("/").status == 200
-    assert browser.ask("/sign-out", {}).status == 303
-    assert browser.ask("/").status == 303
+def test_who_signs_out_is_out(operator: Visitor) -> None:
+    assert operator.ask("/").status == 200
+    assert operator.ask("/sign-out", {}).status == 303
+    assert operator.ask("/").status == 303
 
 
-def test_a_stream_brings_the_parts_of_the_page(served: tuple[Running, int]) -> None:
-    browser = Browser(served[1])
-    browser.sign_in(LOOKER)
-    request = urllib.request.Request(f"http://{browser.host}/live/", headers={"Cookie": browser.cookie})
-    with _OPENER.open(request, timeout=READY_S) as stream:
+def test_a_stream_brings_the_parts_of_the_page(looker: Visitor) -> None:
+    request = urllib.request.Request(looker.address + "/live/", headers={"Cookie": looker.cookie})
+    with OPENER.open(request, timeout=READY_S) as stream:
         first = json.loads(stream.readline().removeprefix(b"data: "))
         assert {"standing", "totals", "pool-small/counting"} <= first["parts"].keys()
         told = (json.loads(line.removeprefix(b"data: ")) for line in stream if line.startswith(b"data: "))
@@ -208,10 +137,7 @@ def test_a_token_that_is_written_out_or_short_is_a_mistake(tmp_path: Path) -> No
         assert token not in done.stderr.decode().replace("${SHORT}", "")
 
 
-def test_the_pages_of_a_pool_and_a_worker_show_what_runs(served: tuple[Running, int]) -> None:
-    operator, looker = Browser(served[1]), Browser(served[1])
-    operator.sign_in(OPERATOR)
-    looker.sign_in(LOOKER)
+def test_the_pages_of_a_pool_and_a_worker_show_what_runs(operator: Visitor, looker: Visitor) -> None:
     for browser in (operator, looker):
         body = browser.ask("/pools/small/counting").body
         assert "small_pools:Counting" in body
@@ -242,8 +168,9 @@ def test_a_worker_is_asked_for_its_stacks_until_there_is_no_room_for_more(served
 
 def test_the_configuration_in_force_is_shown_without_secrets_and_with_what_a_reload_changed(
     served: tuple[Running, int],
+    looker: Visitor,
 ) -> None:
-    master, port = served
+    master, _ = served
     config = next(Path(master.log).parent.glob("config.json"))
     document = json.loads(config.read_text())
     document["small"][0]["configs"] |= {"workers": 2, "own_password": "in the clear", "own_url": "a://u:clear@h/d"}
@@ -254,11 +181,9 @@ def test_the_configuration_in_force_is_shown_without_secrets_and_with_what_a_rel
     assert shown["configs"]["own_url"] == '"a://u:***@h/d"'
     (change,) = shown["changes"]
     assert {"key": "workers", "before": "1", "after": "2"} in change["keys"]
-    browser = Browser(port)
-    browser.sign_in(LOOKER)
 
     def shows_the_reload() -> bool:
-        body = browser.ask("/pools/small/counting").body
+        body = looker.ask("/pools/small/counting").body
         assert "in the clear" not in body
         assert "clear@" not in body
         return "by the reload at" in body

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import html
 import json
 import re
@@ -12,16 +11,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page, ViewportSize
 
 from consumerd.parking.opening import open_store
 from contracts.parking_store import dead_task
-from integration.scenarios.running import READY_S, Running, environment, running
+from integration.scenarios.page_visitors import (
+    LOOKER,
+    NARROW,
+    OPERATOR,
+    WIDE,
+    Visitor,
+    page_served,
+    shortcomings,
+)
+from integration.scenarios.running import READY_S, Running
 from integration.scenarios.shown_tasks import HOSTILE
-from integration.test_page import LOOKER, OPERATOR, Browser
-from servers.ports import free_port
 from servers.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -35,8 +39,8 @@ class Shown(NamedTuple):
     """A master with tasks that somebody looks at, and who does."""
 
     master: Running
-    operator: Browser
-    looker: Browser
+    operator: Visitor
+    looker: Visitor
     book: Path
 
     def act(self, name: str, **form: str) -> list[list[str]]:
@@ -62,16 +66,10 @@ class Shown(NamedTuple):
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
-    directory, port = tmp_path_factory.mktemp("tasks"), free_port()
-    settings = {"listen": f"127.0.0.1:{port}", "operator_token": "${OPERATOR}", "read_only_token": "${LOOKER}"}
-    (directory / "config.json").write_text(json.dumps({"shop": entries(directory), **consumerd(settings)}))
-    env = environment(OPERATOR=OPERATOR, LOOKER=LOOKER)
-    config = str(directory / "config.json")
-    with running(config, state_dir=directory / "state", log=directory / "log", env=env) as master:
-        operator, looker = Browser(port), Browser(port)
-        wait_until(lambda: operator.ask("/livez").status == 200, READY_S, lambda: f"it answers{master.tail()}")
-        operator.sign_in(OPERATOR)
-        looker.sign_in(LOOKER)
+    directory = tmp_path_factory.mktemp("tasks")
+    more = {"parking": "embedded", "limits": {"server": {"by": "server", "at_once": 2}}}
+    with page_served(directory, {"shop": entries(directory)}, {}, **more) as (master, port):
+        operator, looker = Visitor(port, OPERATOR), Visitor(port, LOOKER)
         found = Shown(master, operator, looker, directory / "book")
         wait_until(lambda: len(found.parked(target="shop/invoices")) == INVOICES, READY_S, master.tail)
         store = open_store(None, master.state_dir)
@@ -87,11 +85,6 @@ def entries(directory: Path) -> list[dict[str, Any]]:
         "Calls": {"concurrency": 4, "limits": ["server"]},
     }
     return [{"module": MODULE, "class": name, "name": name.lower(), "configs": keys} for name, keys in configs.items()]
-
-
-def consumerd(dashboard: Mapping[str, str]) -> dict[str, Any]:
-    limits = {"server": {"by": "server", "at_once": 2}}
-    return {"consumerd": {"stop_timeout": 2, "parking": "embedded", "limits": limits, "dashboard": dashboard}}
 
 
 def hostile() -> dict[str, bytes]:
@@ -234,26 +227,10 @@ def test_events_are_filtered(shown: Shown) -> None:
 
 
 @pytest.fixture
-def page(shown: Shown, chromium: Chromium) -> Iterator[Page]:
+def page(shown: Shown, chromium: Browser) -> Iterator[Page]:
     """Somebody who has signed in to act, and whose scripts fail nowhere."""
-    with looking(shown, chromium, OPERATOR) as found:
+    with shown.operator.looking(chromium) as found:
         yield found
-
-
-@contextlib.contextmanager
-def looking(shown: Shown, chromium: Chromium, token: str, **more: Any) -> Iterator[Page]:
-    context = chromium.new_context(base_url=f"http://{shown.operator.host}", **more)
-    page, errors = context.new_page(), list[str]()
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("dialog", lambda dialog: errors.append(dialog.message))
-    page.set_default_timeout(READY_S * 1000)
-    page.goto("/sign-in")
-    page.fill("#token", token)
-    page.click("main button[type=submit]")
-    page.wait_for_url("/")
-    yield page
-    assert not errors
-    context.close()
 
 
 def test_a_person_edits_and_retries_a_task_and_sees_it_done(shown: Shown, page: Page) -> None:
@@ -297,22 +274,19 @@ def test_nothing_of_a_hostile_payload_runs(shown: Shown, page: Page) -> None:
     assert page.title() == "Parked · consumerd"
 
 
-def test_who_may_only_look_finds_nothing_to_act_with_on_any_page(shown: Shown, chromium: Chromium) -> None:
-    with looking(shown, chromium, LOOKER) as page:
+def test_who_may_only_look_finds_nothing_to_act_with_on_any_page(shown: Shown, chromium: Browser) -> None:
+    with shown.looker.looking(chromium) as page:
         for path in (*OF_TASKS, f"/parked/{shown.parked(target=OTHERS)[0]['handle']}"):
             page.goto(path)
             assert page.locator("form[action^='/acts/']").count() == 0, path
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (375, "dark")])
+@pytest.mark.parametrize(("viewport", "scheme"), [(WIDE, "light"), (NARROW, "dark")])
 def test_the_pages_fit_and_whoever_hears_them_finds_their_way(
-    shown: Shown, chromium: Chromium, width: int, scheme: str
+    shown: Shown, chromium: Browser, viewport: ViewportSize, scheme: str
 ) -> None:
     handle = shown.parked(target="shop/invoices")[0]["handle"]
-    more = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
-    with looking(shown, chromium, OPERATOR, **more) as page:
+    with shown.operator.looking(chromium, viewport=viewport, color_scheme=scheme) as page:
         for path in (*OF_TASKS, f"/parked/{handle}", "/parked/confirm?do=discard"):
             page.goto(path)
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
-            found = Axe().run(page)
-            assert found.violations_count == 0, f"{path}: {found.generate_report()}"
+            assert shortcomings(page) == [], path

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
+from integration.scenarios.page_visitors import SOON_MS
+
 ADDRESS = "http://page.test/"
 ANOTHER = 'retry: 1000000\ndata: {"stale": "", "is_another": true}\n\n'
-SOON_MS = 20_000
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -68,16 +69,16 @@ def test_a_page_that_has_become_another_comes_once_nobody_types(opened: tuple[Pa
     field.fill("7")
     answers.pages.append((200, page_of("new")))
     answers.streams.pop().fulfill(body=ANOTHER, content_type="text/event-stream")
-    expect(page.locator("#fresh-text")).to_have_text("Live", timeout=SOON_MS)
+    expect(page.locator("#fresh-text")).to_have_text("Live")
     expect(page.locator("#part")).to_have_text("old")
     expect(field).to_have_value("7")
     field.blur()
-    expect(page.locator("#part")).to_have_text("new", timeout=SOON_MS)
+    expect(page.locator("#part")).to_have_text("new")
 
 
 def test_a_page_that_has_become_another_is_asked_for_until_it_is_answered(opened: tuple[Page, Answers]) -> None:
     page, answers = opened
     answers.pages += [None, (503, page_of("refused")), (200, page_of("new"))]
     answers.streams.pop().fulfill(body=ANOTHER, content_type="text/event-stream")
-    expect(page.locator("#part")).to_have_text("new", timeout=SOON_MS)
+    expect(page.locator("#part")).to_have_text("new")
     assert answers.pages == []
