@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from consumerd.cli.check import inspection_of
 from consumerd.cli.options import state_dir_of
 from consumerd.config.loading import load
-from consumerd.config.shape import ConsumerSettings
 from consumerd.errors import ConsumerdError, NotRunningError, UsageError
-from consumerd.inquiry.asking import Question, ask
+from consumerd.inquiry.asking import Plain, Question, ask
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.status import ask_status
 
 PATIENCE_S = 60.0
-
-Plain = dict[str, Any]  # an answer, as JSON brought it
 
 
 def running_config(state_dir: StateDirectory) -> str:
@@ -28,8 +23,8 @@ def running_config(state_dir: StateDirectory) -> str:
 
 def ask_source(
     target: str, config: str | None, state_dir: StateDirectory, what: str, **question: object
-) -> tuple[ConsumerSettings, Plain]:
-    """The consumer that TARGET means, and what its source answers.
+) -> tuple[str, Plain]:
+    """The full name of the consumer that TARGET means, and what its source answers.
 
     UsageError where it is asked what it cannot be asked, or the configuration has a mistake; ConsumerdError where its
     source, or the parking store, does not answer.
@@ -51,4 +46,4 @@ def ask_source(
         raise ConsumerdError(f"{consumer.full_name} cannot be asked now: {found.away}")
     if misuse := found.answer.get("misuse"):
         raise UsageError(misuse)
-    return consumer, dict(found.answer)
+    return str(consumer.full_name), dict(found.answer)

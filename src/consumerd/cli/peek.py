@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from typing import Any
 
 import click
 
 from consumerd.cli.asked import ask_source
 from consumerd.cli.lines import printable, terminal_width
 from consumerd.cli.options import call_option, config_option, json_option, state_dir_option
+from consumerd.inquiry.asking import Plain
 from consumerd.standard_streams import STDOUT
 from consumerd.state.state_dir import StateDirectory
 
 SHOWN_CHARACTERS = 200
 MOST_BYTES = 1024 * 1024
 """Of each record, where it is not for people."""
-
-Plain = dict[str, Any]  # as JSON brought it
 
 
 @click.command()
@@ -39,16 +37,15 @@ def command(
     is escaped; --json and --raw have up to 1 MiB of each.
     """
     most_bytes = MOST_BYTES if as_json or is_raw else 4 * SHOWN_CHARACTERS
-    consumer, found = ask_source(
-        target, config, state_dir, "peek", limit=limit, most_bytes=most_bytes, may_call=may_call
-    )
+    asked = {"limit": limit, "most_bytes": most_bytes, "may_call": may_call}
+    name, found = ask_source(target, config, state_dir, "peek", **asked)
     if is_raw:
         os.write(STDOUT, b"".join(_bytes(each["payload"]) + b"\n" for each in found["tasks"]))
     elif as_json:
         tasks = [{**each, "payload": _lossy(each["payload"]), "key": _lossy(each["key"])} for each in found["tasks"]]
-        click.echo(json.dumps({"target": str(consumer.full_name), "tasks": tasks}, indent=2))
+        click.echo(json.dumps({"target": name, "tasks": tasks}, indent=2))
     else:
-        for line in _lines(str(consumer.full_name), found["tasks"], terminal_width()):
+        for line in _lines(name, found["tasks"], terminal_width()):
             click.echo(line)
     return 0
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import sys
 from pathlib import Path
 
 import click
+import msgspec
 
 from consumerd.cli.asked import ask_source
 from consumerd.cli.lines import printable
@@ -49,11 +49,10 @@ def command(
     database, have confirmed all of them, and tells the place of each, which consumerd where takes.
     """
     payloads = _payloads(records, file)
-    pairs = [_header(each) for each in headers]
-    plain_key = None if key is None else _base64(_bytes(key))
-    messages = [{"payload": _base64(payload), "key": plain_key, "headers": pairs} for payload in payloads]
-    consumer, found = ask_source(target, config, state_dir, "send", messages=messages, is_dry=is_dry)
-    name, places = str(consumer.full_name), found["places"]
+    of_each = {"key": None if key is None else _bytes(key), "headers": list(map(_header, headers))}
+    messages = msgspec.to_builtins([{"payload": payload, **of_each} for payload in payloads])  # bytes as base64
+    name, found = ask_source(target, config, state_dir, "send", messages=messages, is_dry=is_dry)
+    places = found["places"]
     if as_json:
         click.echo(json.dumps({"target": name, "is_sent": not is_dry, "tasks": places}, indent=2))
     elif is_dry:
@@ -79,19 +78,15 @@ def _payloads(records: tuple[str, ...], file: str | None) -> list[bytes]:
     return payloads
 
 
-def _header(text: str) -> tuple[str, str]:
+def _header(text: str) -> tuple[str, bytes]:
     name, separator, value = text.partition("=")
     if not separator or not name:
         raise UsageError(f"--header must be NAME=VALUE, and is {text!r}")
-    return name, _base64(_bytes(value))
+    return name, _bytes(value)
 
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
 
 
 def _count(records: int) -> str:

@@ -17,6 +17,7 @@ from consumerd.cli.options import call_option, config_option, json_option, state
 from consumerd.clock import SYSTEM_CLOCK, iso
 from consumerd.config.amounts import duration
 from consumerd.errors import NotRunningError
+from consumerd.inquiry.asking import Plain
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import Connection, call
 from consumerd.wire.status import status_of
@@ -24,8 +25,6 @@ from consumerd.wire.status import status_of
 STORE_S = 60.0
 NOT_FOUND = ("absent", "unknown")
 _OF_PARKED = ("handle", "state", "due_at", "attempts", "crashes", "error")
-
-Plain = dict[str, Any]  # as JSON brought it
 
 
 @click.command()
@@ -44,8 +43,7 @@ def command(
     a task's id or handle, as consumerd parked list shows it. Nothing is changed. Exit code 1 where nobody
     knows of such a task.
     """
-    consumer, found = ask_source(target, config, state_dir, "where", task=task, may_call=may_call)
-    name = str(consumer.full_name)
+    name, found = ask_source(target, config, state_dir, "where", task=task, may_call=may_call)
     if config is None:  # the master may have been started with another parking store than its configuration names
         found["parked"] = _parked_with_master(state_dir, name, found["ids"])
     answer = concluded(found, _running(state_dir, name, found["ids"]), now=SYSTEM_CLOCK.wall())

@@ -6,7 +6,6 @@ store is.
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from consumerd.clock import SYSTEM_CLOCK
 from consumerd.config.shape import ConsumerSettings, Settings
@@ -49,24 +50,19 @@ def answer(loaded: LoadedConsumer, settings: ConsumerSettings, asked: Plain) -> 
 
 
 def _answer(loaded: LoadedConsumer, settings: ConsumerSettings, asked: Plain) -> Plain:
-    kind = loaded.kind
+    kind, name, may_call = loaded.kind, str(settings.full_name), bool(asked.get("may_call"))
     if kind.ask is None and asked["ask"] != "where":
-        what = (
-            f"nothing can be sent to a {kind.name}" if asked["ask"] == "send" else f"nobody can look into a {kind.name}"
-        )
-        raise UsageError(f"{settings.full_name}: {what}")
+        what = "nothing can be sent to" if asked["ask"] == "send" else "nobody can look into"
+        raise UsageError(f"{name}: {what} a {kind.name}")
     with _store(asked["parking"], settings, Path(asked["state_dir"])) as store:
-        name, may_call = str(settings.full_name), bool(asked.get("may_call"))
         context = AskContext(name, loaded.options, store, lambda: _consumer(loaded, settings), may_call)
         if asked["ask"] == "where":
             return _where(kind, context, asked["task"])
         assert kind.ask is not None, "it was asked above"
-        source = kind.ask(context)
-        match asked["ask"]:
-            case "peek":
-                return _peek(source, context, asked["limit"], asked["most_bytes"])
-            case _:
-                return _send(source, loaded, list(map(_message, asked["messages"])), is_dry=asked["is_dry"])
+        if asked["ask"] == "peek":
+            return _peek(kind.ask(context), context, asked["limit"], asked["most_bytes"])
+        messages = msgspec.convert(asked["messages"], list[Message])  # their bytes travel as base64
+        return _send(kind.ask(context), loaded, messages, is_dry=asked["is_dry"])
 
 
 def _where(kind: SourceKind, context: AskContext, task: str) -> Plain:
@@ -149,13 +145,6 @@ def _reader(loaded: LoadedConsumer) -> Callable[[bytes], object]:
         return limited(lambda payload: payload, limit_bytes)
     decode = kind.make().decode if kind.decode is None else partial(kind.decode, loaded.options)
     return limited(validating(decode, record_validator(loaded.consumer_class)), limit_bytes)
-
-
-def _message(plain: Plain) -> Message:
-    """A message as the command line gives it: all of its texts are base64."""
-    key = plain["key"]
-    headers = tuple((name, base64.b64decode(value)) for name, value in plain["headers"])
-    return Message(base64.b64decode(plain["payload"]), None if key is None else base64.b64decode(key), headers)
 
 
 def _text(content: bytes) -> str:
