@@ -7,8 +7,6 @@ import json
 import os
 import signal
 import socket
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from typing import Any
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from integration.scenarios.page_visitors import Visitor
 from integration.scenarios.running import READY_S, Running, environment, kill, running
 from integration.scenarios.small_masters import entry, wait_running
 from servers.ports import free_port
@@ -33,23 +32,14 @@ def serving(directory: Path, state_dir: Path, port: int, *names: str) -> Iterato
         yield master
 
 
-def get(port: int, path: str) -> tuple[int, str]:
-    """The status and the body; (0, "") where nobody answers."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=READY_S) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as refused:
-        return refused.code, refused.read().decode()
-    except OSError:
-        return 0, ""
-
-
 def wait_answered(port: int, path: str, status: int, master: Running) -> Any:
-    def answered() -> str | None:
-        found, body = get(port, path)
-        return body if found == status else None
+    visitor = Visitor(port)
 
-    return wait_until(answered, READY_S, lambda: f"{status} at /{path}, not {get(port, path)}{master.tail()}")
+    def answered() -> str | None:
+        found = visitor.ask(f"/{path}")
+        return found.body if found.status == status else None
+
+    return wait_until(answered, READY_S, lambda: f"{status} at /{path}, not {visitor.ask(f'/{path}')}{master.tail()}")
 
 
 def server_of(master: Running) -> int:
@@ -68,7 +58,7 @@ def test_metrics_and_probes_are_answered(state_dir: Path, tmp_path: Path) -> Non
         assert "consumerd_tasks" in {family.name for family in text_string_to_metric_families(shown)}
         assert json.loads(wait_answered(port, "livez", 200, master)) == {"pid": master.process.pid}
         assert json.loads(wait_answered(port, "readyz", 200, master))["problems"] == []
-        assert get(port, "nothing")[0] == 404
+        assert Visitor(port).ask("/nothing").status == 404
 
 
 def test_a_pool_that_has_failed_is_a_reason_not_to_be_ready(state_dir: Path, tmp_path: Path) -> None:
@@ -90,7 +80,7 @@ def test_what_answers_is_replaced_and_leaves_with_its_master(state_dir: Path, tm
         wait_answered(port, "livez", 200, master)
         assert "dashboard_ended" in master.log.read_text()
         kill(master.process.pid)
-        wait_until(lambda: get(port, "livez")[0] == 0, READY_S, "nobody answers")
+        wait_until(lambda: Visitor(port).ask("/livez").status == 0, READY_S, "nobody answers")
 
 
 def test_a_master_that_does_not_answer_is_not_alive(state_dir: Path, tmp_path: Path) -> None:
