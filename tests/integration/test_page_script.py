@@ -82,3 +82,12 @@ def test_a_page_that_has_become_another_is_asked_for_until_it_is_answered(opened
     answers.streams.pop().fulfill(body=ANOTHER, content_type="text/event-stream")
     expect(page.locator("#part")).to_have_text("new")
     assert answers.pages == []
+
+
+def test_what_was_done_stays_told_when_the_page_becomes_another(opened: tuple[Page, Answers]) -> None:
+    page, answers = opened
+    page.evaluate("document.getElementById('told').innerHTML = '<p>small: 2 workers</p>'")
+    answers.pages.append((200, page_of("new")))
+    answers.streams.pop().fulfill(body=ANOTHER, content_type="text/event-stream")
+    expect(page.locator("#part")).to_have_text("new")
+    expect(page.locator("#told")).to_have_text("small: 2 workers")

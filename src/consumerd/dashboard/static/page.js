@@ -113,7 +113,9 @@
     if (!other || isHeld(own)) return false;
     waiting.clear();
     const open = [...own.querySelectorAll("details[open][id]")].map((each) => each.id);
+    const told = [...byId("told").childNodes]; // what somebody has just done may be why the page is another
     own.replaceWith(document.adoptNode(other));
+    if (byId("told") && !byId("told").childElementCount) byId("told").replaceChildren(...told);
     for (const id of open) if (byId(id)) byId(id).open = true;
     return true;
   };
