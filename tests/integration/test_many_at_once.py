@@ -115,7 +115,7 @@ def test_a_thread_that_hangs_is_found_though_the_others_go_on_and_alone_is_blame
     master = scene.start("Threads", {POISON: end}, rows, task_timeout=3, crash_limit=2)
     scene.wait_states(done=rows)
     [killed] = scene.facts("worker_killed")
-    assert killed["reason"].startswith(f"stuck: it has been on offset {POISON} of shard 0 for ")
+    assert killed["reason"].startswith(f"stuck: it has been on tasks:{POISON + 1} for ")
     assert killed["offset"] == POISON
     assert len(set(scene.numbers("done"))) == rows
     [suspected] = scene.facts("task_suspected")

@@ -85,7 +85,8 @@ def concluded(found: Plain, running: Plain | None, *, now: float) -> Plain:
     state, told, parked = found["state"], found["told"], found["parked"]
     if running is not None:
         state = "running"
-        told = f"worker {running['worker_id']} has run it for {duration(running['busy_s'])} ({running['task']})"
+        for_s = duration(running["busy_s"])
+        told = f"worker {running['worker_id']} has run it for {for_s}; consumerd cancel {running['task']} ends that"
     elif parked is not None and parked["state"] == "suspect":
         told = f"{told}; a worker died while it ran, {parked['crashes']} times so far"
     elif parked is not None:

@@ -50,7 +50,9 @@ class Reload(Verb, frozen=True):
     dry_run: Annotated[bool, parameter("Only show what differs.")] = False
 
     async def answer(self, master: Controls, by: str) -> Reloaded:
-        return Reloaded(*await master.reloader.reload(is_dry=self.dry_run), is_applied=not self.dry_run)
+        reloader = master.reloader
+        found = await (reloader.reload(is_dry=True) if self.dry_run else reloader.reload_for("somebody asked for it"))
+        return Reloaded(*found, is_applied=not self.dry_run)
 
     def lines(self, answer: Reloaded) -> Iterator[str]:
         for change in answer.changes:

@@ -33,7 +33,7 @@ def found(state: str = "pending", parked: Any = None) -> dict[str, Any]:
 def test_a_worker_that_runs_it_knows_best(state: str, parked: Any) -> None:
     answer = concluded(found(state, parked), RUNNING, now=0.0)
     assert answer["state"] == "running"
-    assert answer["told"] == "worker 3 has run it for 12 s (shop/Jobs#3:0:17)"
+    assert answer["told"] == "worker 3 has run it for 12 s; consumerd cancel shop/Jobs#3:0:17 ends that"
 
 
 @pytest.mark.parametrize("state", TaskState)

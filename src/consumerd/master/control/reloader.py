@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -54,6 +54,15 @@ class Reloader:
                 document = await _aside(self._read)
                 return self._configuration.reload(document, is_dry=is_dry)
 
+    async def reload_for(self, reason: str) -> Differences:
+        """Reload; where that is refused, raise it, and tell so in the log: what runs is older than the file."""
+        try:
+            return await self.reload()
+        except Exception as error:
+            text = str(error) if isinstance(error, ConsumerdError) else f"{type(error).__name__}: {error}"
+            self._emit(events.reload_refused(reason=reason, error=text, then="everything runs on as it was"))
+            raise
+
     def reload_soon(self, reason: str) -> None:
         """Reload, and tell in the log what becomes of it."""
         self._start(self._reload_and_tell(reason))
@@ -74,11 +83,8 @@ class Reloader:
         task.add_done_callback(self._tasks.discard)
 
     async def _reload_and_tell(self, reason: str) -> None:
-        try:
-            await self.reload()
-        except Exception as error:  # noqa: BLE001 - the top of a task: nobody else would tell of it
-            text = str(error) if isinstance(error, ConsumerdError) else f"{type(error).__name__}: {error}"
-            self._emit(events.reload_refused(reason=reason, error=text, then="everything runs on as it was"))
+        with suppress(Exception):  # the top of a task; it is told of
+            await self.reload_for(reason)
 
     async def _watch(self, file: Path) -> None:
         running = previous = await _aside(lambda: _content(file))

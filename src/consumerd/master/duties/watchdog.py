@@ -7,6 +7,7 @@ What is stuck is decided in `watch` and `flow`; a condemned worker is asked for 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from consumerd import events
 from consumerd.errors import WireError
@@ -103,6 +104,8 @@ def _look(pool: Pool, number: int, worker: Worker, now: float) -> None:
     stuck = worker.stuck = (
         None if observation.is_idling else judged(observation, timeout_s, is_waiting_free=is_waiting_free)
     )
+    if stuck is not None and stuck.lane is not None and not pool.traits.get("positional", False):
+        stuck = worker.stuck = replace(stuck, row=worker.ends.board.id_in(stuck.lane))
     if slot.condemned is not None or (stuck is None and slot.state is SlotState.STALLED):
         _went_on(pool, number, worker, now)
     if stuck is None:

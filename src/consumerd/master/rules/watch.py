@@ -87,12 +87,14 @@ class Stuck:
 
     is_overdue: it has to be replaced.
     lane: the attempt that does not end; None where that is not known, or no handler runs.
+    row: the id of its task, where that says more than an offset: of a table's row, its key is in it.
     """
 
     why: Why
     since_s: float
     is_overdue: bool
     lane: Lane | None = None
+    row: str | None = None
 
     @property
     def shard(self) -> int | None:
@@ -107,7 +109,7 @@ class Stuck:
         for_s = f"for {now - self.since_s:.0f} s"
         match self.why:
             case Why.TASK if self.offset is not None:
-                return f"has been on offset {self.offset} of shard {self.shard} {for_s}"
+                return f"has been on {self.row or f'offset {self.offset} of shard {self.shard}'} {for_s}"
             case Why.TASK:
                 return f"has been on one task {for_s}"
             case Why.STOPPED:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from consumerd.clock import SYSTEM_CLOCK
 from consumerd.master.control.status import pool_status
 from consumerd.master.duties.watchdog import DIAGNOSE_S, watch
 from consumerd.master.pools.mailbox import Arrival, EndOfChannel, Origin
@@ -20,7 +21,9 @@ from consumerd.master.rules.flow import MeasuredLag
 from consumerd.master.rules.plan import plan
 from consumerd.master.rules.watch import NO_TURN_S, SCAN_BUSY_S, SCAN_IDLE_S, STALLED_AFTER_S
 from consumerd.model.slots import SlotState
+from consumerd.sources.identities import in_order
 from consumerd.wire.board import BUSY_SINCE_NS, CURSOR, LANES_AT, MAGIC_WORD, SHARD, STATE, TURNED_NS
+from consumerd.wire.board_writer import BoardWriter
 from consumerd.wire.status import Culprit
 from unit.master.pools.test_messages import NAME, WORKER_PID, Stage
 
@@ -110,6 +113,13 @@ def test_a_task_that_does_not_end_is_flagged_diagnosed_and_its_worker_killed(wat
     assert slot == 0
     assert killed_at >= TIMEOUT_S + DIAGNOSE_S
     assert len(watched.told("task_stalled")) == 1
+
+
+def test_a_row_that_does_not_end_is_named_by_its_key(watched: Watched) -> None:
+    BoardWriter(watched.words(0), SYSTEM_CLOCK).identify(in_order("tasks:", [17, 18, 19]))
+    watched.begins(0, 1)
+    watched.until(STALLED_AFTER_S + SCAN_IDLE_S + 1)
+    assert watched.problems() == [f"{NAME}: worker 0 has been on tasks:18 for {watched.now - 0.5:.0f} s"]
 
 
 def test_a_task_that_ends_while_its_worker_writes_its_stacks_saves_the_worker(watched: Watched) -> None:
