@@ -170,6 +170,9 @@ def test_a_task_is_edited_and_retried_and_done(shown: Shown) -> None:
 
 def test_a_row_of_a_query_is_not_edited_here(shown: Shown) -> None:
     row = wait_until(lambda: shown.parked(target="shop/calls"), READY_S, shown.master.tail)[0]
+    page = shown.operator.ask(f"/parked/{row['handle']}").body
+    assert "It cannot be edited here: it is a row that a query of yours gives" in page
+    assert "Edit the record" not in page
     told = shown.act("parked-edit", handle=row["handle"], record="{}")
     assert told[0][0] == "bad"
     assert "change it there, and retry this task" in told[0][1]

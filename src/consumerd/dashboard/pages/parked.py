@@ -20,6 +20,7 @@ from consumerd.verbs.parked.asking import Item, added_up
 from consumerd.verbs.parked.command import Moment, Rate
 from consumerd.verbs.parked.methods import (
     MOST_COUNTED,
+    REFUSES_RECORD,
     ParkedChange,
     ParkedDiscard,
     ParkedEdit,
@@ -129,18 +130,30 @@ def show_task(visit: Visit) -> Context:
     payload: bytes = task["payload"]
     record, is_json = _pretty(payload)
     is_decidable = task["state"] in ("dead", "waiting")
+    fits = is_decidable and len(payload) <= LONGEST_EDITED
+    why_not = _why_not_edited(visit, handle) if fits and visit.role >= Role.OPERATOR else ""
     return {
         "task": task,
         "record": record,
         "is_json": is_json,
         "edited": _escaped(record) if is_json else "",
-        "is_editable": is_decidable and len(payload) <= LONGEST_EDITED,
+        "is_editable": fits and not why_not,
+        "why_not_edited": why_not,
         "is_decidable": is_decidable,
         "size": len(payload),
         "headers": [(name, _shown(value)) for name, value in task["headers"]],
         "key": None if task["key"] is None else _shown(task["key"]),
         "ago": _ago(task["last_at"]),
     }
+
+
+def _why_not_edited(visit: Visit, handle: str) -> str:
+    """Why the master would refuse another record for the task; empty where it takes one."""
+    try:
+        visit.answer(ParkedEdit(reference=handle, record="{}", dry_run=True))
+    except ConsumerdError as error:
+        return str(error).removeprefix(REFUSES_RECORD)
+    return ""
 
 
 def _pretty(payload: bytes) -> tuple[str, bool]:

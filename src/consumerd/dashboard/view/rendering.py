@@ -15,7 +15,7 @@ from consumerd.dashboard.access.sessions import Session
 from consumerd.dashboard.page import Context, Page
 from consumerd.dashboard.view import figures
 from consumerd.dashboard.view.charts import chart, sparkline
-from consumerd.dashboard.view.shown import cut, plain, preformatted, verbatim
+from consumerd.dashboard.view.shown import cut, in_words, plain, preformatted, verbatim
 from consumerd.verbs.status import doing
 
 TOLD = "told"
@@ -55,7 +55,7 @@ class Renderer:
         self._environment.globals["has_tokens"] = has_tokens
         self._environment.globals |= {"chart": chart, "sparkline": sparkline}
         self._environment.filters |= {**figures.FILTERS, "cut": cut, "preformatted": preformatted}
-        self._environment.filters |= {"doing": doing, "verbatim": verbatim}
+        self._environment.filters |= {"doing": doing, "in_words": in_words, "verbatim": verbatim}
 
     def render(self, template: str, context: Context) -> Rendered:
         """A whole page."""

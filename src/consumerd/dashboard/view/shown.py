@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from markupsafe import Markup, escape
@@ -19,6 +20,18 @@ def plain(value: object) -> object:
     if isinstance(value, str) and not hasattr(value, "__html__"):
         return printable(value)
     return "" if value is None else value
+
+
+def in_words(value: object) -> str:
+    """A value of an event or of the audit log, as people read it: yes, no, none, a text as it is, else JSON."""
+    match value:
+        case str():
+            return value
+        case None:
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def verbatim(text: str) -> Markup:

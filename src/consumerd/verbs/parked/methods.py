@@ -23,6 +23,9 @@ MOST_COUNTED = 100_000
 """So many tasks are counted by their error, those that failed last."""
 
 
+REFUSES_RECORD = "its record is not changed: "
+
+
 class ParkedMethod(Method, frozen=True, kw_only=True):
     """One request to the store helper, whose answer comes page by page: an item is a list, empty where a step found
     nothing. What narrows it down is None where it does not.
@@ -105,7 +108,7 @@ class ParkedEdit(ParkedMethod, frozen=True, kw_only=True):
         async for page in master.helper.ask(checking.request(tuple(master.consumers()))):
             for item in page:
                 if why := _why_not_edited(master.pools, str(item["consumer"])):
-                    raise UsageError(f"its record is not changed: {why}")
+                    raise UsageError(f"{REFUSES_RECORD}{why}")
         async for text in super().items(master, by):
             yield text
 

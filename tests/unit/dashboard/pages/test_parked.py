@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumerd.dashboard.pages.parked import ACTS, Chosen, _escaped, _pretty, change
+from consumerd.dashboard.access.sessions import Role
+from consumerd.dashboard.memory import Memory
+from consumerd.dashboard.page import Visit
+from consumerd.dashboard.pages.parked import ACTS, Chosen, _escaped, _pretty, change, show_task
+from consumerd.dashboard.watch import Seen
 from consumerd.errors import UsageError
-from consumerd.verbs.parked.methods import ParkedDiscard, ParkedRetry
+from consumerd.verbs.parked.methods import ParkedDiscard, ParkedEdit, ParkedRetry
 from consumerd.wire.method import Method
 
 ITEMS = [{"consumer": "shop/mail", "tasks": 3, "is_left": False}]
@@ -50,6 +55,34 @@ def test_one_task_is_retried_by_its_handle_and_all_at_a_rate() -> None:
     list(change({"do": "retry", "handle": "0123456789", "until": "0"}, asked))
     list(change({"do": "retry", "until": "17.5", "rate": "60/min"}, asked))
     assert asked.methods == [ParkedRetry(references=("0123456789",)), ParkedRetry(all=True, until=17.5, rate=1.0)]
+
+
+TASK = {
+    "handle": "0123456789",
+    "state": "dead",
+    "payload": b'{"id": 1}',
+    "headers": [],
+    "key": None,
+    "last_at": 0.0,
+}
+
+
+@pytest.mark.parametrize(("role", "questions"), [(Role.OPERATOR, 2), (Role.READ_ONLY, 1)])
+def test_an_edit_is_offered_only_where_the_master_takes_it(role: Role, questions: int) -> None:
+    asked: list[Method] = []
+
+    def answer(method: Method) -> object:
+        asked.append(method)
+        if isinstance(method, ParkedEdit):
+            assert method.dry_run
+            raise UsageError("its record is not changed: it is a row of a table of yours")
+        return [TASK]
+
+    visit = Visit(Seen(), Memory(), role, answer, lambda method, of: None, Path("/nonexistent"), {"handle": "0123"})
+    shown = show_task(visit)
+    assert len(asked) == questions
+    if role is Role.OPERATOR:
+        assert (shown["is_editable"], shown["why_not_edited"]) == (False, "it is a row of a table of yours")
 
 
 @pytest.mark.parametrize("form", [{}, {"do": "drop"}, {"do": "retry"}, {"do": "retry", "until": "nan"}])

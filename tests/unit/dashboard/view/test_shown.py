@@ -11,7 +11,7 @@ from markupsafe import escape
 from consumerd.dashboard.access.sessions import Role, Session
 from consumerd.dashboard.view.charts import Line, chart, sparkline
 from consumerd.dashboard.view.rendering import Renderer
-from consumerd.dashboard.view.shown import cut, plain, preformatted
+from consumerd.dashboard.view.shown import cut, in_words, plain, preformatted
 
 STEERING = ("Cc", "Cf", "Cs")
 HOSTILE = "<script>alert(1)</script> \"' & \u202e right to left \u0000 \u200b \ud800"
@@ -24,6 +24,23 @@ def steers(text: str, *, but: str = "") -> bool:
 @given(st.text())
 def test_any_text_is_shown_without_control_characters(text: str) -> None:
     assert not steers(str(plain(text)))
+
+
+def test_values_are_shown_as_people_read_them() -> None:
+    values = [True, False, None, 5, 0.5, "a text", {"a": None, "ü": [True]}, ()]
+    assert [in_words(value) for value in values] == [
+        *("yes", "no", "none", "5", "0.5", "a text", '{"a": null, "ü": [true]}', "[]")
+    ]
+
+
+def test_the_audit_log_shows_no_values_of_python() -> None:
+    fields = {"dry_run": True, "state": None, "params": {"all": False}}
+    entry = {"at": "", "who": "", "what": "", "fields": fields, "failed": ""}
+    renderer = Renderer({"icon.svg": "", "page.css": "", "page.js": ""}, [], has_tokens=True)
+    html = renderer.render("audit.html", {"page": None, "role": Role.NOBODY, "seen": None, "entries": [entry]}).html
+    assert "<i>dry_run</i> yes" in html
+    assert "<i>state</i> none" in html
+    assert "{&#34;all&#34;: false}" in html
 
 
 @given(st.text())
