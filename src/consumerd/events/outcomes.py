@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consumerd.events.facts import Level, event
+from consumerd.events.facts import Audience, Level, event
 
 __all__ = ["batch_failed", "death_recorded", "failed_after_done", "field_missing", "spans_dropped", "tasks_suspected"]
 
@@ -15,7 +15,7 @@ def death_recorded(*, consumer: str, worker_id: int, pid: int | None, ran: str, 
 def failed_after_done(*, task: str | None, offset: int, error: str, then: str) -> None: ...
 @event(Level.WARNING)
 def field_missing(*, field: str, used_by: str, then: str) -> None: ...
-@event(Level.WARNING)
+@event(Level.WARNING, to=Audience.MASTER)
 def spans_dropped(*, spans: int, error: str, advice: str) -> None: ...
 @event(Level.WARNING)
 def tasks_suspected(*, consumer: str, tasks: int, end: str) -> None: ...

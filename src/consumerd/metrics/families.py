@@ -79,7 +79,7 @@ GAUGES: Sequence[tuple[str, str, Value]] = (
     ("consumerd_lanes", "Tasks that its workers may run at once.", lambda pool: _sum(pool, "at_once")),
     ("consumerd_lanes_busy", "Tasks that run now.", lambda pool: _sum(pool, "running")),
     ("consumerd_workers_memory_bytes", "Memory of its workers.", lambda pool: _sum(pool, "memory_bytes")),
-    ("consumerd_unsettled_tasks", "Tasks that are handled and not settled yet.", lambda pool: pool.unsettled),
+    ("consumerd_unsettled_tasks", "Tasks that are taken and not durably settled yet.", lambda pool: pool.unsettled),
     ("consumerd_suspect_tasks", "Tasks that were running when a worker died.", lambda pool: pool.suspects),
     ("consumerd_lag_age_seconds", "How long ago the lag was measured.", lambda pool: pool.lag_age_s),
     ("consumerd_later_tasks", "Tasks whose time has not come.", lambda pool: pool.later),

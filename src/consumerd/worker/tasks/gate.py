@@ -56,7 +56,7 @@ class Gate:
             hold, room = Hold.SOURCE_AWAY, 0
         elif self._interrupts.is_paused:
             hold, room = Hold.PAUSED, 0
-        elif (room := max(0, self._context.common.max_unsettled - self._source.unsettled())) == 0:
+        elif (room := max(0, self._context.common.max_unsettled - self._count_unsettled())) == 0:
             hold = Hold.STORE_AWAY if self._settling.outage.is_on else Hold.UNSETTLED_FULL
         else:
             hold = Hold.NOTHING
@@ -103,6 +103,8 @@ class Gate:
     def note_fetched(self, *, gives_tasks: bool) -> None:
         """The source has been asked, and has not said that it is away; it may be in trouble all the same."""
         self.note_source(None if self._trouble is None else self._trouble(), gives_tasks=gives_tasks)
+        if gives_tasks:
+            self._count_unsettled()
 
     def show(self) -> None:
         """Write on the board what is away."""
@@ -112,6 +114,12 @@ class Gate:
             *(breaker.is_away, breaker.are_failing),
         )
         self._context.board.stands(sum(compress(_SHOWN, away)))
+
+    def _count_unsettled(self) -> int:
+        """How many tasks are taken and not durably settled, as the board has it too."""
+        unsettled = self._source.unsettled()
+        self._context.board.note_unsettled(unsettled)
+        return unsettled
 
     def _renew_if_stale(self, error: SourceAwayError) -> None:
         """A connection of the user's own comes back with another process, where it does not by itself."""

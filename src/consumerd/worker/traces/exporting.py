@@ -5,7 +5,6 @@ What a collector does not take is dropped, and told of now and then, with how ma
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections import deque
@@ -22,11 +21,11 @@ from consumerd.clock import monotonic
 from consumerd.errors import UsageError
 from consumerd.events.facts import Fact
 from consumerd.model.slots import MOST_LANES
+from consumerd.worker.traces.exporter_log import TOLD_EVERY_S, LastWords
 
 MOST_WAITING = 4096
 AT_ONCE = 512
 EVERY_S = 2.0
-TOLD_EVERY_S = 600.0
 CLOSES_WITHIN_S = 2.0
 """A stop waits so long, at most, for the last spans to be taken."""
 
@@ -73,7 +72,7 @@ class Exporting(SpanProcessor):
         self._is_closing = False
         self._dropped = self._in_hand = 0
         self._tell_at = 0.0
-        self._reason = _LastWords()
+        self._reason = LastWords()
         self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
         self._thread.start()
 
@@ -149,17 +148,3 @@ class Exporting(SpanProcessor):
         if dropped:
             self._emit(events.spans_dropped(spans=dropped, error=self._reason.text or TOO_MANY, advice=ADVICE))
             self._reason.text = ""
-
-
-class _LastWords(logging.Handler):
-    """The exporter logs why it has failed, each time: that is kept for the event, and goes nowhere else."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.text = ""
-        log = logging.getLogger("opentelemetry.exporter.otlp.proto.http.trace_exporter")
-        log.propagate = False
-        log.addHandler(self)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.text = record.getMessage()

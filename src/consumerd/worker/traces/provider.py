@@ -22,6 +22,7 @@ from consumerd.config.keys.traces import Traces
 from consumerd.version import __version__
 from consumerd.worker.attempts.tracer import Tracer
 from consumerd.worker.tasks.context import WorkerContext
+from consumerd.worker.traces.exporter_log import say_seldom
 from consumerd.worker.traces.exporting import CLOSES_WITHIN_S, Exporting, otlp_exporter, resource_of, span_limits
 from consumerd.worker.traces.spans import CONSUMER, OtelTracer, Place
 
@@ -38,6 +39,7 @@ def tracer_of(context: WorkerContext, kind: str, keys: Traces, *, may_export: bo
         close: Callable[[float], None] = exporting.close
     else:
         close = _flusher(provider)
+        say_seldom(monotonic)
     group = getattr(context.options, "consumer_group", None)
     place = Place(context.name, context.shard.index, kind, group)
     return OtelTracer(provider.get_tracer("consumerd", __version__), place, keys, context.clock.monotonic, close)

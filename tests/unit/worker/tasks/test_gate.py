@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import pytest
+
 from consumerd import BaseConsumer
 from consumerd.errors import SourceAwayError
 from consumerd.sources.contract import Batch
@@ -84,6 +86,36 @@ def test_as_many_as_may_be_unsettled_hold_the_others() -> None:
     run = Run(Failing, ["ok"] * 10, source=Unsettling(), configs={"max_unsettled": 3})
     run.turn(20)
     assert (hold(run), run.done) == (Hold.UNSETTLED_FULL, 3)
+
+
+class Looking(BaseConsumer):
+    """Keeps what the board says is unsettled while each task runs."""
+
+    SOURCE: ClassVar[str] = "memory"
+    run: Run
+
+    def __init__(self, worker_id: int, **kwargs: Any) -> None:
+        super().__init__(worker_id, **kwargs)
+        self.seen: list[int] = []
+
+    def handle_task(self, offset: int, record: Any) -> None:
+        self.seen.append(self.run.board.read().unsettled)
+
+
+class LookingAtOnce(Looking):
+    """The same, several at once."""
+
+    async def handle_task(self, offset: int, record: Any) -> None:  # type: ignore[override]
+        super().handle_task(offset, record)
+
+
+@pytest.mark.parametrize(("consumer", "configs"), [(Looking, {}), (LookingAtOnce, {"concurrency": 5})])
+def test_tasks_that_run_or_wait_in_hand_are_unsettled(consumer: type[Looking], configs: dict[str, Any]) -> None:
+    run = Run(consumer, ["ok"] * 5, configs=configs)
+    run.consumer.run = run
+    run.until_idle()
+    assert run.consumer.seen == [5] * 5
+    assert run.board.read().unsettled == 0
 
 
 def test_an_open_breaker_holds_the_next_task_though_it_is_fetched() -> None:
