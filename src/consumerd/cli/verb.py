@@ -17,7 +17,7 @@ import click
 import msgspec
 from msgspec import Meta
 
-from consumerd.cli.lines import printable_lines
+from consumerd.cli.lines import is_asked, printable_lines
 from consumerd.cli.options import Decorator, json_option, state_dir_option
 from consumerd.clock import SYSTEM_CLOCK
 from consumerd.errors import ConsumerdError
@@ -43,6 +43,10 @@ class Verb(Method, frozen=True):
         """What people read of the answer."""
         raise NotImplementedError
 
+    def question(self) -> str:
+        """What a person at a terminal has to agree to first, for a verb with a flag `yes`; mostly nothing."""
+        return ""
+
     def awaited(self, answer: Any) -> Iterable[str]:  # of the type `result`
         """The pools that `--wait` waits for; a verb that does not say it has no `--wait`."""
         raise NotImplementedError
@@ -62,7 +66,7 @@ def command_of(kind: type[Verb]) -> click.Command:
     @state_dir_option
     @json_option
     def command(state_dir: StateDirectory, as_json: bool, is_waiting: bool = False, **given: Any) -> None:  # as read
-        verb = kind(**given)
+        verb = _agreed(kind(**given))
         plain = call(state_dir.control_socket, kind.name, verb.parameters(), timeout_s=kind.timeout_s)
         answer = read_answer(plain, kind.result, kind.name)
         for line in [json.dumps(plain)] if as_json else map(printable_lines, verb.lines(answer)):
@@ -73,6 +77,16 @@ def command_of(kind: type[Verb]) -> click.Command:
     if kind.awaited is not Verb.awaited:
         command.params.append(_WAIT)
     return command
+
+
+def _agreed(verb: Verb) -> Verb:
+    """As somebody at the terminal has agreed to it; elsewhere the master says what it needs."""
+    if not (question := verb.question()) or not is_asked():
+        return verb
+    if not click.confirm(question, err=True):
+        click.echo("nothing was changed")
+        raise click.exceptions.Exit(1)
+    return msgspec.structs.replace(verb, yes=True)
 
 
 _WAIT = click.Option(

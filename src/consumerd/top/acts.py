@@ -20,7 +20,7 @@ from consumerd.verbs.parked.methods import ParkedRetry
 from consumerd.verbs.parked.view import render_changed
 from consumerd.verbs.pause import Pause, Resume
 from consumerd.verbs.restart import Restart
-from consumerd.verbs.scale import AUTO, Scale
+from consumerd.verbs.scale import AUTO, Scale, usual_most
 from consumerd.wire.method import ask, follow
 from consumerd.wire.status import PoolStatus, WorkerStatus
 
@@ -60,7 +60,9 @@ def _scaled(pool: PoolStatus, workers: int) -> Offer:
         f"{pool.workers_wanted}? The number holds, over restarts of the master too, until you leave it to the "
         "configuration again (key a)."
     )
-    return Act(question, f"consumerd scale {pool.name} {workers}", Scale(pool.name, workers))
+    is_sure = workers > usual_most()  # as one who agrees to the question
+    command = f"consumerd scale {pool.name} {workers}{' --yes' if is_sure else ''}"
+    return Act(question, command, Scale(pool.name, workers, is_sure))
 
 
 def automatic(pool: PoolStatus) -> Offer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from consumerd.master.pools.pool import Pool
 
 AUTO = "auto"
+WORKERS_A_CORE = 64
+"""More of one pool are asked for by mistake, mostly, and take the machine's memory and processes."""
 
 
 class ScaledPool(msgspec.Struct, frozen=True):
@@ -34,6 +37,11 @@ class Scaled(msgspec.Struct, frozen=True):
     """Every pool that the target means."""
 
     pools: list[ScaledPool]
+
+
+def usual_most() -> int:
+    """So many workers of a pool are run without a question, on this machine."""
+    return min(MOST_WORKERS, WORKERS_A_CORE * (os.cpu_count() or 1))
 
 
 def number(text: str) -> int | UnsetType:
@@ -55,6 +63,12 @@ class Scale(Verb, frozen=True):
     name, result, is_act = "scale", Scaled, True
     target: Target
     workers: Annotated[int | UnsetType, parameter("Without it, the configuration's.", "N|auto", number)] = UNSET
+    yes: Annotated[bool, parameter("Run so many, though it is more than 64 for each core of the machine.")] = False
+
+    def question(self) -> str:
+        if self.yes or self.workers is UNSET or not usual_most() < self.workers <= MOST_WORKERS:
+            return ""
+        return f"{self.target}: {_many(self.workers)}. Run so many?"
 
     async def answer(self, master: Controls, by: str) -> Scaled:
         workers = None if self.workers is UNSET else self.workers
@@ -65,6 +79,10 @@ class Scale(Verb, frozen=True):
             if workers is not None and workers > 1 and _keeps_order_alone(pool):
                 raise UsageError(
                     f'{pool.consumer} has ordered = "key": its one worker keeps the order of the rows that it claims'
+                )
+            if workers is not None and workers > max(usual_most(), pool.wanted.workers) and not self.yes:
+                raise UsageError(
+                    f"{pool.consumer}: {_many(workers)}; nothing is changed: say it with --yes, or twice on the page"
                 )
         master.configuration.pin(pools, workers)
         for pool in pools:
@@ -77,6 +95,11 @@ class Scale(Verb, frozen=True):
         for pool in answer.pools:
             workers = "1 worker" if pool.workers == 1 else f"{pool.workers} workers"
             yield f"{pool.name}: {workers}" + ("" if pool.helping is None else f", {shards_help(pool.helping)}")
+
+
+def _many(workers: int) -> str:
+    most = f"more than {usual_most()}, {WORKERS_A_CORE} for each core of this machine"
+    return f"{workers} workers are {most}, and may use up its memory or its processes"
 
 
 def _keeps_order_alone(pool: Pool) -> bool:

@@ -13,11 +13,11 @@ from consumerd.dashboard.page import Context, Form, NotThereError, Page, Visit, 
 from consumerd.dashboard.pages.overview import lately, row_of
 from consumerd.dashboard.view.charts import Line
 from consumerd.dashboard.view.figures import count, rate, seconds
-from consumerd.errors import ConsumerdError
+from consumerd.errors import ConsumerdError, UsageError
 from consumerd.model.slots import MOST_WORKERS
 from consumerd.verbs.reload import ShowConfiguration
 from consumerd.verbs.restart import Restart
-from consumerd.verbs.scale import Scale, number
+from consumerd.verbs.scale import Scale, number, usual_most
 from consumerd.wire.configuration import PoolConfiguration
 from consumerd.wire.status import PoolStatus
 
@@ -34,6 +34,7 @@ def show(visit: Visit) -> Context:
     return {
         "pool": pool,
         "most_workers": MOST_WORKERS,
+        "usual_most": max(usual_most(), pool.workers_wanted),
         "row": row,
         "charts": list(_charts(visit, history, name)),
         "has_day": visit.memory.day is not None,
@@ -105,8 +106,14 @@ def _configuration(visit: Visit, pool: PoolStatus) -> PoolConfiguration | None:
 
 
 def scaled(form: Form) -> Verb:
-    """Of a form with `target` and `workers`: a number, or `auto`. UsageError."""
-    return Scale(form.get("target", ""), number(form.get("workers", "").strip()))
+    """Of a form with `target` and `workers`: a number, or `auto`; and more than are usual once more, as `again`.
+
+    UsageError.
+    """
+    written = form.get("workers", "").strip()
+    if form.get("again", written).strip() != written:
+        raise UsageError(f"nothing was changed: {written!r} was typed, and then {form['again']!r}")
+    return Scale(form.get("target", ""), number(written), yes="again" in form)
 
 
 PAGE = Page("/pools/{group}/{name}", "Pool", "pool.html", show)
