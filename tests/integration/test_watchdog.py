@@ -79,7 +79,8 @@ def test_a_handler_that_hangs_is_diagnosed_and_its_worker_replaced(
     assert worker(found)["pid"] != pid
     assert end["reason"] in found["pools"][0]["last_error"]["fields"]["end"]
     [killed] = facts(master, "worker_killed")
-    assert (killed["reason"], killed["offset"], killed["stacks"]) == (end["reason"], HANG_AT, end["stacks"])
+    assert (killed["reason"], killed["offset"]) == (end["reason"], HANG_AT)
+    assert [frame for frame in frames if frame not in killed["stacks"]] == []
     assert facts(master, "task_stalled")[0]["why"] == "task"
     stop(master)
 

@@ -13,6 +13,7 @@ from consumerd.master.rules.actions import Action
 from consumerd.model.failure import refusal
 from consumerd.model.slots import ZygoteState
 from consumerd.wire import messages
+from consumerd.wire.figures.stacks import handler_first
 from consumerd.wire.inherited import EXECUTION_MODULE, ZYGOTE_MODULE
 from consumerd.wire.messages import Stop
 
@@ -122,6 +123,6 @@ def _kill(pool: Pool, slot: int) -> None:
         reason="it was not gone by its deadline" if sentence is None else sentence.reason,
         shard=None if sentence is None else sentence.shard,
         offset=None if sentence is None else sentence.offset,
-        stacks=None if sentence is None else worker.ends.board.stacks(),
+        stacks=None if sentence is None else handler_first(worker.ends.board.stacks()),
     )
     pool.become(pool.observed.with_slot(slot, is_killed=True), fact)

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from consumerd.model.exits import WorkerExit
-from consumerd.model.failure import shorten
 from consumerd.model.slots import MOST_LANES
 from consumerd.model.suspects import CANCELLED_FOR_GOOD, Suspect
 from consumerd.model.task import TaskId
+from consumerd.wire.figures.stacks import handler_first
 
 KILLS_A_CRASH = 10
 """So many SIGKILLs of nobody's, one after the other, count as one crash: somebody else's doing hits the same task
@@ -128,7 +128,7 @@ class Suspects:
             kills=before.kills + (is_alone and verdict is Verdict.KILL),
             ends={**before.ends, how: before.ends.get(how, 0) + 1},
             last_at=now,
-            stacks=shorten(stacks, STACKS_CHARACTERS) or before.stacks,
+            stacks=handler_first(stacks, STACKS_CHARACTERS // 2)[:STACKS_CHARACTERS] or before.stacks,
         )
         recent = {other: deaths for other, deaths in self.deaths.items() if deaths.last_at > now - KEPT_S}
         others = {other: deaths for other, deaths in recent.items() if other != task_id}

@@ -152,4 +152,4 @@ def test_the_stacks_of_a_task_that_did_not_end_are_kept_over_other_deaths_and_to
     lengths = [len(suspect.stacks) for suspect in suspects.told()]
     assert lengths[0] == 0, "each worker is told all of it"
     assert len(lengths) == MOST_STACKS + 1
-    assert all(STACKS_CHARACTERS <= length < 2 * STACKS_CHARACTERS for length in lengths[1:])
+    assert all(length == STACKS_CHARACTERS for length in lengths[1:])
