@@ -25,6 +25,7 @@ class LastWords(logging.Handler):
         self._cause = ""
         log = logging.getLogger(OVER_HTTP)
         log.propagate = False
+        log.filters = [each for each in log.filters if not isinstance(each, Seldom)]
         log.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:

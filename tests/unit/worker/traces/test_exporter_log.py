@@ -14,6 +14,8 @@ from consumerd.worker.traces.exporter_log import OVER_GRPC, OVER_HTTP, TOLD_EVER
 def _as_they_were() -> Iterator[None]:
     logs = [logging.getLogger(name) for name in (OVER_HTTP, OVER_GRPC)]
     before = [(log.propagate, log.handlers[:], log.filters[:]) for log in logs]
+    for log in logs:
+        log.propagate, log.handlers, log.filters = True, [], []
     yield
     for log, (propagate, handlers, filters) in zip(logs, before, strict=True):
         log.propagate, log.handlers, log.filters = propagate, handlers, filters
@@ -44,6 +46,7 @@ def test_an_exporter_of_the_consumers_own_says_a_line_in_ten_minutes(
 
 
 def test_the_reason_says_why_the_exporter_had_tried_again() -> None:
+    say_seldom(lambda: 0.0)
     words, log = LastWords(), logging.getLogger(OVER_HTTP)
     for _ in range(3):
         log.warning("Transient error %s encountered, retrying in %.2fs.", "connection refused", 1.0)
