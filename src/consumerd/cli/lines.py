@@ -17,11 +17,6 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns
 
 
-def is_asked() -> bool:
-    """Whether a person sits before us, whom we can ask."""
-    return sys.stdin is not None and sys.stdin.isatty()
-
-
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[str] = ()) -> list[str]:
     """Lines with columns as wide as their widest cell; the columns of `numbers` end together."""
     cells = [headings, *rows]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
@@ -17,7 +18,7 @@ import click
 import msgspec
 from msgspec import Meta
 
-from consumerd.cli.lines import is_asked, printable_lines
+from consumerd.cli.lines import printable_lines
 from consumerd.cli.options import Decorator, json_option, state_dir_option
 from consumerd.clock import SYSTEM_CLOCK
 from consumerd.errors import ConsumerdError
@@ -81,7 +82,8 @@ def command_of(kind: type[Verb]) -> click.Command:
 
 def _agreed(verb: Verb) -> Verb:
     """As somebody at the terminal has agreed to it; elsewhere the master says what it needs."""
-    if not (question := verb.question()) or not is_asked():
+    question = verb.question()
+    if not question or sys.stdin is None or not sys.stdin.isatty():
         return verb
     if not click.confirm(question, err=True):
         click.echo("nothing was changed")

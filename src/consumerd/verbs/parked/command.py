@@ -15,7 +15,7 @@ import click
 from msgspec.structs import replace
 
 from consumerd import clock
-from consumerd.cli.lines import is_asked, terminal_width
+from consumerd.cli.lines import terminal_width
 from consumerd.cli.options import json_option, record_bytes, state_dir_option
 from consumerd.cli.verb import parameters
 from consumerd.errors import UsageError
@@ -35,6 +35,7 @@ from consumerd.verbs.parked.methods import (
 )
 from consumerd.verbs.parked.view import (
     agrees,
+    is_asked,
     render_changed,
     render_errors,
     render_list,

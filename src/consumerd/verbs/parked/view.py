@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 import click
@@ -100,6 +101,11 @@ def render_changed(verb: str, items: Sequence[Item], *, is_dry: bool, rate: floa
 def _per_time(rate: float) -> str:
     unit, seconds = ("s", 1) if rate >= 1 else ("min", 60) if rate * 60 >= 1 else ("h", 3600)
     return f"{rate * seconds:g}/{unit}"
+
+
+def is_asked() -> bool:
+    """Whether a person sits before us, whom we can ask."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def agrees(verb: str, counted: Sequence[Item]) -> bool:
