@@ -160,7 +160,7 @@ class WindowHandling:
         self._put_off()
         self._batches.settle()
         if not self.is_busy:
-            self._rules.show(math.inf)
+            self._rules.show(self._clock.monotonic(), is_idle=True)
 
     def _patience_s(self) -> float:
         """How long to wait for something to end."""

@@ -83,9 +83,9 @@ class Rules:
         gates = (limit.common_gate for limit in self._limits if limit.common_gate is not None)
         return any(self._lineup.held_at(gate) >= width for gate in gates)
 
-    def show(self, now: float) -> None:
-        """Have others see who waits for limits, when it is time to."""
-        if self._limits and now >= self._show_at:
+    def show(self, now: float, *, is_idle: bool = False) -> None:
+        """Have others see who waits for limits, when it is time to. is_idle: nobody does, which is shown at once."""
+        if self._limits and (is_idle or now >= self._show_at):
             self._show_at = now + SHOW_EVERY_S
             for limit in self._limits:
                 limit.show(self._waiting)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumerd import BaseConsumer
+from consumerd import BaseConsumer, Retry
 from consumerd.config.shape import LimitBy
 from consumerd.errors import UndecodableError
 from consumerd.model.limits import Numbers
@@ -23,6 +23,7 @@ from consumerd.wire import limits as wire
 from consumerd.wire.limits import Use, define, uses
 from consumerd.wire.shared_table import Row, SharedTable
 from consumerd.worker.attempts.attempt import Attempt
+from consumerd.worker.tasks.interrupts import Interrupt
 from consumerd.worker.window.in_hand import BatchInHand, InHand
 from consumerd.worker.window.limits import Limit, limits_of
 from consumerd.worker.window.lineup import Lineup
@@ -261,6 +262,28 @@ def test_nobody_is_shown_to_wait_once_nothing_does(limited: Run) -> None:
         run.clock.advance(0.005 if run.done < 6 else 0.0)
     assert (run.done, run.loop.is_busy) == (6, False)
     assert [use.waiting for use in uses(run.context.table)] == [0]
+    run.stop()
+
+
+def test_who_waits_is_shown_again_after_the_worker_was_idle() -> None:
+    outcomes = iter([Retry(after=60)] * 3)
+
+    class Later(Payments):
+        def handle_task(self, offset: int, record: Any) -> Any:
+            return next(outcomes, None)
+
+    run = Run(Later, list(range(3)), configs={"concurrency": 3}, limits={"total": {"per_second": 20}})
+    while len(run.waiting()) < 3 or run.loop.is_busy:
+        run.turn()
+        run.clock.advance(0.005)
+    run.clock.advance(60)
+    shown = 0
+    while run.done < 3 or run.loop.is_busy:
+        run.interrupts.set(Interrupt.PARKED_DUE)
+        run.turn()
+        run.clock.advance(0.005)
+        shown = max(shown, *(use.waiting for use in uses(run.context.table)))
+    assert shown == 2
     run.stop()
 
 
