@@ -157,6 +157,10 @@ class DurableSource:
         assert isinstance(batch, OwnBatch)
         return batch.assignment == self.assignment
 
+    def drop(self, batch: Batch, start: int, stop: int) -> None:
+        assert start < stop
+        assert not self.settles(batch)
+
     def release(self, batch: Batch, not_begun: Sequence[int]) -> None:
         assert isinstance(batch, OwnBatch)
         assert not batch.is_released, "a batch is released twice"

@@ -258,6 +258,20 @@ class ScheduleContract:
         assert not source.keeps(batch)
         assert not source.settles(batch)
 
+    def test_a_run_that_ended_when_it_was_renewed_too_seldom_begins_anew(self, bench: Bench) -> None:
+        source = bench.source(lease=3.0)
+        bench.pass_hours(1)
+        batch, _ = taken(source)
+        source.checkpoint(7, None, None)
+        batch.leased_at -= 3
+        assert not source.keeps(batch)
+        source.drop(batch, 0, 1)
+        source.release(batch, ())
+        again, tick = taken(source)
+        assert (tick.cursor, tick.starts, source.keeps(again)) == (7, 2, True)
+        settle(source, again)
+        assert bench.ticks() == []
+
     def test_a_run_that_is_left_at_a_stop_costs_no_attempt(self, bench: Bench) -> None:
         here, there = bench.source("h1"), bench.source("h2")
         bench.pass_hours(1)

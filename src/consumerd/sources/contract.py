@@ -251,6 +251,12 @@ class Revocable(Protocol):
     def settles(self, batch: Batch) -> bool:
         """False when what is finished of the batch settles nowhere any more: its tasks are others', and come again."""
 
+    def drop(self, batch: Batch, start: int, stop: int) -> None:
+        """These tasks ended, and are not settled, since `settles` is false: the worker has them in hand no longer.
+
+        The loop's thread; perhaps after `release`. What cannot be written now is written with what comes next.
+        """
+
 
 class EndOfSource(Exception):  # noqa: N818 - it is no error: a generator returned
     """There will never be more tasks: the user's `iterate_task` returned."""

@@ -34,10 +34,12 @@ class SeveralBatches:
 
     is_durable: whether what is unsettled outlives the source's process, and what is settled does not come again.
     gives_one_at_a_time: whether a batch never has more than one task, and the next comes when it is settled.
+    is_taken_away_whole: whether all that the source has in hand is lost together.
     """
 
     is_durable: ClassVar[bool] = True
     gives_one_at_a_time: ClassVar[bool] = False
+    is_taken_away_whole: ClassVar[bool] = False
 
     def take_away(self, feed: Feed, source: Source, batch: Batch) -> bool:
         """Have others take the batch from the source, which finds out with its next `tick`; false where nobody can."""
@@ -115,8 +117,8 @@ class SeveralBatches:
         self.needs_several_tasks_at_once()
         source = opened(feed, COUNT)
         lost, *others = _all_in_hand(source)
-        if not self.take_away(feed, source, lost):
-            pytest.skip("nobody can take a batch of this source away")
+        if self.is_taken_away_whole or not self.take_away(feed, source, lost):
+            pytest.skip("nobody can take a single batch of this source away")
         assert isinstance(source, Revocable)
         _keep(source)
         fetched(source, 0.0)
@@ -128,6 +130,21 @@ class SeveralBatches:
         for batch in others:
             source.release(batch, ())
         source.close(monotonic() + PATIENCE_S)
+        assert source.unsettled() == 0
+
+    def test_what_ended_of_a_batch_that_was_taken_away_and_is_dropped_is_in_hand_no_longer(self, feed: Feed) -> None:
+        source = opened(feed, COUNT)
+        lost = one_batch(source, 5)
+        if not self.take_away(feed, source, lost):
+            pytest.skip("nobody can take a batch of this source away")
+        assert isinstance(source, Revocable)
+        _keep(source)
+        assert not source.settles(lost)
+        source.drop(lost, 0, 1)
+        source.release(lost, range(1, len(lost.raws)))
+        deadline = monotonic() + PATIENCE_S
+        while source.unsettled() and monotonic() < deadline:
+            source.fetch(0, 0.01)
         assert source.unsettled() == 0
 
     # For all suites

@@ -13,11 +13,14 @@ from consumerd.errors import SourceRefusedError
 from consumerd.model.outcome import SKIPPED, Dead, Skipped
 from consumerd.model.outcome import Retry as RetryOutcome
 from consumerd.model.shards import Shard
-from consumerd.sources.contract import Source, SourceContext
+from consumerd.sources.contract import Batch, Source, SourceContext
+from consumerd.sources.query.ownership import LEASE_S
 from consumerd.sources.query.reading import PIECE
 from consumerd.sources.query.source import QuerySource
+from consumerd.testing.clock import ManualClock
 from consumerd.testing.running import NAME, Run
-from consumerd.testing.source_contract import SourceContract
+from consumerd.testing.source_context import NothingParked, StandInWorker
+from consumerd.testing.source_contract import Feed, SourceContract
 from consumerd.wire.board import BoardFlag
 from contracts.query_rows import Rows, rows_of, run_of, wait_for
 
@@ -45,18 +48,33 @@ class QueryFeed:
 
     def __init__(self) -> None:
         self._rows: list[dict[str, object]] = []
+        self._clock = ManualClock()
+        self._parked = NothingParked()
+        self._parked.is_shared = True
 
     def produce(self, records: Sequence[dict[str, object]]) -> None:
         self._rows += records
 
     def open(self, context: SourceContext) -> Source:
         source = QuerySource()
+        context = replace(context, parked=self._parked, clock=self._clock, worker=StandInWorker(self._clock))
         source.open(replace(context, consumer=Numbers(self._rows)))
         return source
+
+    def take_away(self) -> None:
+        """Another worker has all ranges since its lease, which was not renewed, ran out."""
+        self._parked.division = {}
+        self._clock.advance(LEASE_S / 2)
 
 
 class TestQuerySource(SourceContract):
     is_durable = False
+    is_taken_away_whole = True
+
+    def take_away(self, feed: Feed, source: Source, batch: Batch) -> bool:
+        assert isinstance(feed, QueryFeed)
+        feed.take_away()
+        return True
 
     @pytest.fixture
     def feed(self) -> QueryFeed:

@@ -10,10 +10,12 @@ from typing import Any
 
 import orjson
 import pytest
+from sqlalchemy import update
 
 from consumerd.clock import monotonic, wall
 from consumerd.consumers import ScheduleBaseConsumer
 from consumerd.parking.opening import open_store
+from consumerd.parking.schema import TICKS
 from consumerd.parking.thread import StoreThread
 from consumerd.parking.ticks import _insert
 from consumerd.sources.contract import Batch, Source, SourceContext
@@ -21,6 +23,8 @@ from consumerd.sources.schedule.options import ScheduleOptions
 from consumerd.sources.schedule.source import ScheduleSource
 from consumerd.sources.schedule.tick import Tick
 from consumerd.testing import run_consumer
+from consumerd.testing.clock import ManualClock
+from consumerd.testing.source_context import StandInWorker
 from consumerd.testing.source_contract import Feed, SourceContract
 from consumerd.worker.tasks.parked_rows import StoreIndex
 from contracts.parking_store import Place
@@ -49,6 +53,7 @@ class ScheduleFeed:
     def __init__(self, state_dir: Path) -> None:
         self._open_store = lambda: open_store("embedded", state_dir)
         self._threads: list[StoreThread] = []
+        self._clock = ManualClock(wall())
 
     def produce(self, records: Sequence[dict[str, object]]) -> None:
         store, start = self._open_store(), wall() - 10_000
@@ -64,8 +69,16 @@ class ScheduleFeed:
         options = ScheduleOptions(every=86_400.0, overlap="allow")
         source = NumberedSource()
         parked = StoreIndex(context.name, thread, lambda: None)
-        source.open(replace(context, options=options, parked=parked))
+        worker = StandInWorker(self._clock)
+        source.open(replace(context, options=options, parked=parked, clock=self._clock, worker=worker))
         return source
+
+    def take_away(self) -> None:
+        """Another worker has claimed all that is claimed, half a lease ago."""
+        store, taken_away = self._open_store(), update(TICKS).where(TICKS.c.lease_token.is_not(None))
+        store.database.write(lambda to: to.execute(taken_away.values(lease_token="other")))
+        store.close()
+        self._clock.advance(15)
 
     def close(self) -> None:
         for thread in self._threads:
@@ -74,6 +87,11 @@ class ScheduleFeed:
 
 class TestSource(SourceContract):
     gives_one_at_a_time = True
+
+    def take_away(self, feed: Feed, source: Source, batch: Batch) -> bool:
+        assert isinstance(feed, ScheduleFeed)
+        feed.take_away()
+        return True
 
     @pytest.fixture
     def feed(self, state_dir: Path) -> Iterator[Feed]:

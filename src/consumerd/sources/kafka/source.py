@@ -98,6 +98,9 @@ class KafkaSource:
         assigned = cast("BatchInHand", batch).assigned
         return assigned is None or not assigned.is_fenced
 
+    def drop(self, batch: Batch, start: int, stop: int) -> None:
+        """Nothing is to be done: what is unsettled of a partition is counted no longer once that was taken away."""
+
     def due_between(self, batch: Batch) -> tuple[float, float] | None:
         """By the timestamps of its messages; not of what the user's own `iterate_task` makes of them."""
         if self.facade.iteration is not None:

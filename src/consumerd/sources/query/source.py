@@ -99,6 +99,9 @@ class QuerySource:
         losses = self._losses_of(batch)
         return losses is None or self._ownership.settles(losses)
 
+    def drop(self, batch: Batch, start: int, stop: int) -> None:
+        self._let_go(cast("QueryBatch", batch).settle(start, stop))
+
     def settle(self, settlements: Sequence[Settlement], *, is_due: bool) -> None:
         del is_due
         for settlement in settlements:
@@ -136,9 +139,7 @@ class QuerySource:
         if not rows:
             return
         if self._rereading.reads:
-            self._rows.clear()
-            self._retries.clear()
-            self._reading.drop()
+            self._forget_read()
         else:
             self._rows[:0] = rows
 
@@ -200,18 +201,16 @@ class QuerySource:
         """What was read before ranges moved is as it was then: it is read again. What the query claimed stays here."""
         self._pace.end()
         self._selection.dead.begin_anew(self._selection.is_ours)
-        self._retries = (
-            {}
-            if self._rereading.reads
-            else {
-                task_id: row
-                for task_id, row in self._retries.items()
-                if not row.is_kept or self._selection.is_ours(task_id)
-            }
-        )
         if self._rereading.reads:
-            self._rows.clear()
-            self._reading.drop()
+            self._forget_read()
+            return
+        retries, is_ours = self._retries.items(), self._selection.is_ours
+        self._retries = {task_id: row for task_id, row in retries if not row.is_kept or is_ours(task_id)}
+
+    def _forget_read(self) -> None:
+        self._rows.clear()
+        self._retries.clear()
+        self._reading.drop()
 
     @staticmethod
     def _losses_of(batch: Batch) -> int | None:

@@ -111,6 +111,10 @@ class ScheduleSource:
     def settles(self, batch: Batch) -> bool:
         return not cast("TickBatch", batch).is_lost
 
+    def drop(self, batch: Batch, start: int, stop: int) -> None:
+        """Free the run, where nobody has claimed it: it begins anew, from its last checkpoint."""
+        self.release(batch, range(start, stop))
+
     def checkpoint(self, cursor: object, done: float | None, total: float | None) -> bool:
         hand = self._hand
         if hand is None:

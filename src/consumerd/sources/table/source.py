@@ -130,12 +130,14 @@ class TableSource:
     def keeps(self, batch: Batch) -> bool:
         claimed = cast("TableBatch", batch)
         age = self._context.clock.monotonic() - claimed.leased_at
-        if age >= self._options.lease * TRUSTED_FOR:
-            claimed.is_lost = True  # for good: what the loop has forgotten of it must not be renewed
+        claimed.is_lost |= age >= self._options.lease * TRUSTED_FOR  # for good: what the loop forgot is not renewed
         return not claimed.is_lost
 
     def settles(self, batch: Batch) -> bool:
         return not cast("TableBatch", batch).is_lost
+
+    def drop(self, batch: Batch, start: int, stop: int) -> None:
+        """Nothing is to be done: all that is left of a lost batch goes back once the loop has left it."""
 
     def decode(self, payload: bytes) -> object:
         return decode_record(payload) if self._shape.names else decode_json(payload)
@@ -157,10 +159,8 @@ class TableSource:
             self._database.write(self._give_back)
         except SourceAwayError as error:
             self._context.emit(events.release_failed(error=str(error), then="the lease runs out"))
-        self._listening.close()
-        self._bell.close()
-        self._database.close()
-        self._quick.close()
+        for each in (self._listening, self._bell, self._database, self._quick):
+            each.close()
         if self._turn.acquire(timeout=wait_s):
             self._keepers.close()
             self._turn.release()

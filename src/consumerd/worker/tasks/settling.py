@@ -116,7 +116,7 @@ class Settling:
         again elsewhere and begins anew, for the attempts made here are known to nobody there.
         """
         if self._held and isinstance(self._source, Revocable):
-            self._held = [held for held in self._held if self._source.settles(held.settlement.batch)]
+            self._drop_lost(self._source)
         if not self._held or not (is_last or self.outage.pause_left_s <= 0):
             return
         now = self._clock.monotonic()
@@ -169,6 +169,12 @@ class Settling:
             self.outage.end()
 
     # Within
+
+    def _drop_lost(self, source: Revocable) -> None:
+        lost = [held for held in self._held if not source.settles(held.settlement.batch)]
+        self._held = [held for held in self._held if held not in lost]
+        for held in lost:
+            source.drop(held.settlement.batch, held.settlement.start, held.settlement.stop)
 
     def _park(self, asked: list[Held], *, is_last: bool) -> list[Held]:
         """Park as many of the tasks as the store takes; which they are. Those that failed alone come last, alone.

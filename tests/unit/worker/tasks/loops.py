@@ -55,9 +55,14 @@ class Leaving(MemorySource):
     """Its shard is being taken away, and then it is gone; in what is left of a batch nobody is interested."""
 
     is_leaving = is_gone = False
+    dropped: range | None = None
 
     def keeps(self, batch: Batch) -> bool:
         return not self.is_leaving
 
     def settles(self, batch: Batch) -> bool:
         return not self.is_gone
+
+    def drop(self, batch: Batch, start: int, stop: int) -> None:
+        assert self.dropped is None
+        self.dropped = range(start, stop)

@@ -198,13 +198,14 @@ def test_that_the_store_is_back_is_noticed_where_nothing_is_parked(concurrency: 
 
 def test_what_failed_of_a_shard_that_is_gone_is_not_parked_when_the_store_comes_back() -> None:
     source = Leaving()
-    run = Run(Recording, ["fail"], source=source)
+    run = Run(Recording, ["ok", "fail"], source=source)
     run.store.is_away = True
     run.turn(3)
     source.is_gone = True  # while the loop fetched: nothing broke in
     run.store.is_away = False
     run.clock.advance(30)
     run.turn(3)
+    assert source.dropped == range(1, 2)
     assert run.store.rows == {}
     assert not run.told("task_parked")
 
