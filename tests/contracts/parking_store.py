@@ -254,6 +254,25 @@ class ParkingStoreContract:
             tasks, _ = store.due(CONSUMER, 1)
             assert [task.task_id for task in tasks] == [parked_task(1).task_id]
 
+    def test_what_is_due_is_gone_through_page_by_page(self, store: ParkingStore) -> None:
+        at = wall() - 100
+        store.park([replace(parked_task(number), due_at=at + number // 6) for number in range(24)])
+        found, page = list[TaskId](), store.due(CONSUMER, 5)[0]
+        while page:
+            found += [task.task_id for task in page]
+            page, is_waited_for = store.due(CONSUMER, 5, page[-1])
+            assert is_waited_for
+        assert sorted(found) == sorted(parked_task(number).task_id for number in range(24))
+        assert set(found[:6]) == {parked_task(number).task_id for number in range(6)}, "the longest due come first"
+
+    def test_those_that_are_due_are_had_whole(self, store: ParkingStore) -> None:
+        due, bare = replace(parked_task(2), payload=b"x" * 3_000_000), replace(parked_task(1), payload=b"")
+        later = replace(parked_task(3), due_at=wall() + 1_000)
+        store.park([due, bare, later, dead_task(4)])
+        assert [task.has_copy for task in store.due(CONSUMER, 10)[0]] == [False, True]
+        tasks = store.due_among(CONSUMER, [parked_task(number).task_id for number in (4, 3, 2, 1, 9)])
+        assert [(task.task_id, task.payload) for task in tasks] == [(due.task_id, due.payload), (bare.task_id, b"")]
+
     @pytest.mark.parametrize("size", [10, 3_000_000])
     def test_the_payload_of_what_waits_can_be_dropped(self, store: ParkingStore, size: int) -> None:
         waiting = replace(parked_task(1), due_at=wall() + 1_000, payload=b"x" * size)
@@ -275,7 +294,7 @@ class ParkingStoreContract:
         dead = replace(dead_task(1), payload=b"x" * size, crashes=2)
         store.park([dead])
         store.reopen(CONSUMER, dead.task_id)
-        ((found,), _) = store.due(CONSUMER, 10)
+        (found,) = store.due_among(CONSUMER, [dead.task_id])
         assert (found.attempts, found.crashes, found.payload) == (0, 0, b"")
         store.park([replace(dead, attempts=1)])
         assert store.parked_count(CONSUMER) == (0, 1)

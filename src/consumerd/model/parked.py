@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from consumerd.model.task import TaskId
 
@@ -28,6 +29,14 @@ class Entry:
     attempts: int
     first_at: float
     last_at: float
+
+
+class DueTask(NamedTuple):
+    """A parked task that is due, without what is kept of it. has_copy: its payload is kept, too."""
+
+    task_id: TaskId
+    due_at: float
+    has_copy: bool
 
 
 @dataclass(frozen=True, slots=True)

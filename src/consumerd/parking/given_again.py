@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, or_, select, true, update
 
 from consumerd.database.dialects import database_now
-from consumerd.model.parked import Entry, ParkedState, ParkedTask
+from consumerd.model.parked import DueTask, Entry, ParkedState, ParkedTask
 from consumerd.model.task import TaskId
 from consumerd.parking.claims import read_tasks
 from consumerd.parking.parked import IS_SKIPPED
-from consumerd.parking.records import in_chunks, key_of
+from consumerd.parking.records import in_chunks, key_of, original
 from consumerd.parking.schema import PARKED, PARTS
 
 _WITHOUT_COPY = {"payload": b"", "parts": 0, "size_bytes": 0}
@@ -33,13 +33,29 @@ def entries(connection: Connection, consumer: str, ids: Sequence[TaskId]) -> dic
     return found
 
 
-def due(connection: Connection, consumer: str, limit: int) -> tuple[tuple[ParkedTask, ...], bool]:
-    """At most `limit` tasks that wait and are due, those due longest first; and whether any task waits at all."""
-    query = select(PARKED.c.id).where(_is_due(connection, consumer)).order_by(PARKED.c.due_at).limit(limit)
-    keys = list(connection.execute(query).scalars())
+def due(
+    connection: Connection, consumer: str, limit: int, after: DueTask | None = None
+) -> tuple[tuple[DueTask, ...], bool]:
+    """At most `limit` tasks that wait and are due, those due longest first; and whether any task waits at all.
+
+    after: only those behind this one, in the same order.
+    """
+    columns = select(PARKED.c.task_id, PARKED.c.due_at, PARKED.c.size_bytes)
+    query = columns.where(_is_due(connection, consumer), true() if after is None else _is_behind(consumer, after))
+    rows = connection.execute(query.order_by(PARKED.c.due_at, PARKED.c.id).limit(limit)).all()
     is_waiting = and_(PARKED.c.consumer == consumer, PARKED.c.state == ParkedState.WAITING.value)
-    waits = bool(keys) or bool(connection.execute(select(exists().where(is_waiting))).scalar())
-    return read_tasks(connection, keys), waits
+    waits = bool(rows) or bool(connection.execute(select(exists().where(is_waiting))).scalar())
+    return tuple(DueTask(TaskId(original(row.task_id)), row.due_at, row.size_bytes > 0) for row in rows), waits
+
+
+def due_among(connection: Connection, consumer: str, ids: Sequence[TaskId]) -> tuple[ParkedTask, ...]:
+    """Those of `ids` that wait and are due, in this order, whole."""
+    found: list[ParkedTask] = []
+    for keys in in_chunks([key_of(consumer, task_id) for task_id in ids]):
+        query = select(PARKED.c.id).where(PARKED.c.id.in_(keys), _is_due(connection, consumer))
+        due_keys = set(connection.execute(query).scalars())
+        found += read_tasks(connection, [key for key in keys if key in due_keys])
+    return tuple(found)
 
 
 def copy_of(connection: Connection, consumer: str, task_id: TaskId) -> bytes:
@@ -71,6 +87,11 @@ def forget(connection: Connection, consumer: str, ids: Sequence[TaskId]) -> None
     for keys in in_chunks([key_of(consumer, task_id) for task_id in ids]):
         for table in (PARTS, PARKED):
             connection.execute(delete(table).where(table.c.id.in_(keys)))
+
+
+def _is_behind(consumer: str, task: DueTask) -> ColumnElement[bool]:
+    is_behind = or_(PARKED.c.due_at > task.due_at, PARKED.c.id > key_of(consumer, task.task_id))
+    return and_(PARKED.c.due_at >= task.due_at, is_behind)
 
 
 def _is_due(connection: Connection, consumer: str) -> ColumnElement[bool]:

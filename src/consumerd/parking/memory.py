@@ -8,8 +8,9 @@ from typing import Any, cast
 
 from consumerd.clock import Clock
 from consumerd.errors import StoreAwayError
-from consumerd.model.parked import Entry, ParkedState, ParkedTask
+from consumerd.model.parked import DueTask, Entry, ParkedState, ParkedTask
 from consumerd.model.suspects import Suspect
+from consumerd.model.task import TaskId
 from consumerd.parking.thread import StoreThread
 
 
@@ -127,9 +128,15 @@ class MemoryStore:
             if row.consumer == consumer and row.state is not ParkedState.SUSPECT
         }
 
-    def due(self, consumer: str, limit: int) -> tuple[tuple[ParkedTask, ...], bool]:
+    def due(self, consumer: str, limit: int, after: DueTask | None = None) -> tuple[tuple[DueTask, ...], bool]:
         rows = [row for row in self.rows.values() if row.consumer == consumer and row.state is ParkedState.WAITING]
-        return tuple(row for row in rows if self._is_due(row))[:limit], bool(rows)
+        due = sorted((row.due_at or 0.0, row.task_id, bool(row.payload)) for row in rows if self._is_due(row))
+        behind = [each for each in due if after is None or each[:2] > (after.due_at, after.task_id)]
+        return tuple(DueTask(TaskId(task_id), at, has) for at, task_id, has in behind[:limit]), bool(rows)
+
+    def due_among(self, consumer: str, ids: Sequence[str]) -> tuple[ParkedTask, ...]:
+        rows = (self.rows[task_id] for task_id in ids if task_id in self.rows)
+        return tuple(row for row in rows if row.consumer == consumer and self._is_due(row))
 
     def copy_of(self, consumer: str, task_id: str) -> bytes:
         del consumer

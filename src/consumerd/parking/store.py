@@ -78,6 +78,7 @@ class ParkingStore:
     # For sources that take up their parked tasks themselves
 
     due = _transaction(given_again.due, writes=False)
+    due_among = _transaction(given_again.due_among, writes=False)
     copy_of = _transaction(given_again.copy_of, writes=False)
     reopen = _transaction(given_again.reopen)
     drop_copies = _transaction(given_again.drop_copies)

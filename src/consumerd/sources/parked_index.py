@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from sqlalchemy import Connection
 
 from consumerd.model.division import Division
-from consumerd.model.parked import Entry, ParkedTask
+from consumerd.model.parked import DueTask, Entry, ParkedTask
 from consumerd.model.task import TaskId
 
 ResultT = TypeVar("ResultT")
@@ -41,8 +41,14 @@ class ParkedIndex(Protocol):
     def entries_among(self, ids: Sequence[TaskId]) -> Mapping[TaskId, Entry]:
         """What there is of those of `ids` that are parked, waiting or dead."""
 
-    def due(self, limit: int) -> tuple[Sequence[ParkedTask], bool]:
-        """At most `limit` tasks that wait and are due, claimed for nobody; and whether any task waits at all."""
+    def due(self, limit: int, after: DueTask | None = None) -> tuple[Sequence[DueTask], bool]:
+        """At most `limit` tasks that wait and are due, claimed for nobody; and whether any task waits at all.
+
+        Those due longest come first, of all workers'. after: only those behind this one.
+        """
+
+    def due_among(self, ids: Sequence[TaskId]) -> Sequence[ParkedTask]:
+        """Those of `ids` that wait and are due, with what is kept of them."""
 
     def copy_of(self, task_id: TaskId) -> bytes:
         """The payload of a parked task; empty where there is none."""

@@ -13,7 +13,7 @@ from consumerd.clock import SYSTEM_CLOCK, Clock
 from consumerd.database.engine import KEY, open_engine
 from consumerd.errors import SourceAwayError, StoreAwayError
 from consumerd.model.division import Division
-from consumerd.model.parked import Entry, ParkedState, ParkedTask
+from consumerd.model.parked import DueTask, Entry, ParkedState, ParkedTask
 from consumerd.model.shards import Shard
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import SourceContext
@@ -46,9 +46,13 @@ class NothingParked:
     def entries_among(self, ids: Sequence[TaskId]) -> Mapping[TaskId, Entry]:
         return {task_id: Entry(ParkedState.DEAD, False, 1, 0.0, 0.0) for task_id in self.ids.intersection(ids)}
 
-    def due(self, limit: int) -> tuple[Sequence[ParkedTask], bool]:
-        del limit
+    def due(self, limit: int, after: DueTask | None = None) -> tuple[Sequence[DueTask], bool]:
+        del limit, after
         return (), False
+
+    def due_among(self, ids: Sequence[TaskId]) -> Sequence[ParkedTask]:
+        del ids
+        return ()
 
     def copy_of(self, task_id: TaskId) -> bytes:
         del task_id

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from consumerd import events
 from consumerd.errors import StoreAwayError, UndecodableError
-from consumerd.model.parked import ParkedTask
+from consumerd.model.parked import DueTask, ParkedTask
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import SourceContext
 from consumerd.sources.query.batch import Row
@@ -23,6 +23,9 @@ LOOK_OTHERWISE_S = 15.0
 COPY_AFTER_S = 5.0
 GONE_AFTER_S = 60.0
 MOST_AT_ONCE = 100
+PAGE = 1_000
+LONGEST_S = 0.5
+"""So long a look goes on, where others' tasks are due before this worker's; the next one goes on behind them."""
 
 
 class Waiting:
@@ -32,6 +35,9 @@ class Waiting:
         self._context = context
         self._selection = selection
         self._absent_since: dict[TaskId, float] = {}
+        self._found: dict[TaskId, float] = {}
+        """What this round has found absent, since when. A round is one look, or several where very many are due."""
+        self._place: DueTask | None = None
         self._next_look = 0.0
 
     def look_now(self) -> None:
@@ -48,30 +54,57 @@ class Waiting:
         if now < self._next_look:
             return []
         try:
-            due, is_waited_for = self._context.parked.due(MOST_AT_ONCE)
+            copied, bare = self._look(now, seen)
+            may_come = [
+                task_id
+                for task_id, absent_s in copied.items()
+                if absent_s >= COPY_AFTER_S or (is_whole and (reads or absent_s > 0))
+            ]
+            tasks = self._context.parked.due_among(may_come) if may_come else ()
         except StoreAwayError as error:
             self._context.worker.note_store(error)
             return []
         self._context.worker.note_store(None)
-        self._next_look = now + (LOOK_WHILE_WAITING_S if is_waited_for else LOOK_OTHERWISE_S)
-        absent = [task for task in due if self._is_absent(task.task_id, seen)]
-        self._absent_since = {task.task_id: self._absent_since.get(task.task_id, now) for task in absent}
-        rows: list[Row] = []
-        for task in absent:
-            absent_s = now - self._absent_since[task.task_id]
-            has_copy = task.payload and task.task_id not in self._selection.given_while_waiting
-            if has_copy and (absent_s >= COPY_AFTER_S or (is_whole and (reads or absent_s > 0))):
-                rows.append(_row_of(task))
-            elif not has_copy and is_whole and absent_s >= GONE_AFTER_S:
-                self._selection.given_while_waiting.discard(task.task_id)
-                self._forget([task.task_id])
-                self._context.emit(events.row_gone(task=task.task_id))
-        return rows
+        for task_id in [task_id for task_id, absent_s in bare.items() if is_whole and absent_s >= GONE_AFTER_S]:
+            self._selection.given_while_waiting.discard(task_id)
+            self._forget([task_id])
+            self._context.emit(events.row_gone(task=task_id))
+        return [_row_of(task) for task in tasks]
 
     def finish(self, ids: Sequence[TaskId]) -> None:
         """These were done. Where the store is away their entries stay: their rows will be gone."""
         if ids:
             self._forget(ids)
+
+    def _look(self, now: float, seen: set[TaskId]) -> tuple[dict[TaskId, float], dict[TaskId, float]]:
+        """This worker's tasks that are due and absent, and for how long: those with a copy to handle, and the others.
+
+        Those of other workers may be due before, and any number of them.
+        """
+        copied: dict[TaskId, float] = {}
+        bare: dict[TaskId, float] = {}
+        until, is_round = now + LONGEST_S, False
+        while not is_round and self._context.clock.monotonic() < until:
+            page = self._next_page(now)
+            for task in page:
+                if self._is_absent(task.task_id, seen):
+                    has_copy = task.has_copy and task.task_id not in self._selection.given_while_waiting
+                    self._note_absent(task.task_id, copied if has_copy else bare, now)
+            is_round = len(page) < PAGE or len(copied) >= MOST_AT_ONCE
+            if is_round:
+                self._place, self._absent_since, self._found = None, self._found, {}
+        return copied, bare
+
+    def _next_page(self, now: float) -> Sequence[DueTask]:
+        page, is_waited_for = self._context.parked.due(PAGE, self._place)
+        self._next_look = now + (LOOK_WHILE_WAITING_S if is_waited_for else LOOK_OTHERWISE_S)
+        self._place = page[-1] if page else None
+        return page
+
+    def _note_absent(self, task_id: TaskId, absent: dict[TaskId, float], now: float) -> None:
+        if len(absent) < MOST_AT_ONCE:
+            since = self._found[task_id] = self._absent_since.get(task_id, now)
+            absent[task_id] = now - since
 
     def _is_absent(self, task_id: TaskId, seen: set[TaskId]) -> bool:
         return self._selection.is_ours(task_id) and task_id not in seen and task_id not in self._selection.in_hand

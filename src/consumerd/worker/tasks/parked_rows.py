@@ -13,7 +13,7 @@ from consumerd import events
 from consumerd.events.facts import Fact
 from consumerd.model.division import Division
 from consumerd.model.outcome import Dead, Expired, Outcome, Retry
-from consumerd.model.parked import Entry, ParkedState, ParkedTask
+from consumerd.model.parked import DueTask, Entry, ParkedState, ParkedTask
 from consumerd.model.suspects import Suspect
 from consumerd.model.task import Task, TaskId
 from consumerd.parking.store import ParkingStore
@@ -164,9 +164,12 @@ class StoreIndex:
     def entries_among(self, ids: Sequence[TaskId]) -> Mapping[TaskId, Entry]:
         return self._ask(lambda store: store.entries_among(self._consumer, ids), {})
 
-    def due(self, limit: int) -> tuple[Sequence[ParkedTask], bool]:
-        nothing: tuple[tuple[ParkedTask, ...], bool] = ((), False)
-        return self._ask(lambda store: store.due(self._consumer, limit), nothing)
+    def due(self, limit: int, after: DueTask | None = None) -> tuple[Sequence[DueTask], bool]:
+        nothing: tuple[tuple[DueTask, ...], bool] = ((), False)
+        return self._ask(lambda store: store.due(self._consumer, limit, after), nothing)
+
+    def due_among(self, ids: Sequence[TaskId]) -> Sequence[ParkedTask]:
+        return self._ask(lambda store: store.due_among(self._consumer, ids), ())
 
     def copy_of(self, task_id: TaskId) -> bytes:
         return self._ask(lambda store: store.copy_of(self._consumer, task_id), b"")
