@@ -105,9 +105,9 @@ class StoreThread:
         with self._turn:
             if self._is_closing:
                 raise StoreAwayError("the parking store is closed: the worker is leaving")
+            self._start()
             if self.is_stuck:
                 raise StoreAwayError("the parking store does not answer: see what its disk or database does")
-            self._start()
             self._calls.put(call)
         if not self._wait(call.answer, patience_s):
             raise StoreAwayError(
@@ -116,13 +116,14 @@ class StoreThread:
         return call.answer.result()
 
     def _start(self) -> None:
-        if self._thread is None:
+        """Begin the thread, also anew where an error has ended it."""
+        if self._thread is None or not self._thread.is_alive():
             thread = threading.Thread(target=self._run, name="consumerd-store", daemon=True)
             try:
                 thread.start()
             except RuntimeError as error:
                 raise StoreAwayError(f"the parking store needs a thread, which the system refuses ({error})") from error
-            self._thread = thread
+            self._thread, self.is_stuck = thread, False
 
     def _wait(self, answer: Future[Any], patience_s: float) -> bool:  # as above
         """Whether the answer came, with no more than `patience_s` between two steps of what the store does."""

@@ -11,7 +11,7 @@ import pytest
 from consumerd.clock import monotonic
 from consumerd.database.claims import Lease
 from consumerd.errors import StoreAwayError
-from consumerd.parking.opening import open_store_thread
+from consumerd.parking.opening import open_store, open_store_thread
 from consumerd.parking.store import ParkingStore
 from consumerd.parking.thread import StoreThread
 from contracts.parking_store import CONSUMER, parked_task
@@ -167,6 +167,39 @@ def test_closing_gives_up_at_its_deadline(state_dir: Path) -> None:
     thread.close(monotonic() + 0.01)
     gate.may_end.set()
     thread.close(monotonic() + LONG_S)
+
+
+def wait_until_ended() -> None:
+    """Wait until an error has ended the thread."""
+    end = monotonic() + LONG_S
+    while any(each.name == "consumerd-store" for each in threading.enumerate()):
+        assert monotonic() < end
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_an_error_has_ended_is_begun_anew(state_dir: Path) -> None:
+    errors = [OSError("the first store cannot be made")]
+
+    def open_or_raise() -> ParkingStore:
+        if errors:
+            raise errors.pop()
+        return open_store(None, state_dir)
+
+    thread = StoreThread(open_or_raise, lambda consumer: False)
+    with pytest.raises(StoreAwayError):
+        thread.call(lambda store: 1, 0.01)
+    wait_until_ended()
+    assert thread.call(lambda store: 2, LONG_S) == 2
+    thread.close(monotonic() + LONG_S)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_ended_while_it_was_stuck_is_begun_anew(thread: StoreThread) -> None:
+    gate = Gate()
+    give_up(thread, gate, undo=lambda store, result: {}["nothing"])
+    gate.may_end.set()
+    wait_until_ended()
+    assert thread.call(lambda store: 2, LONG_S) == 2
 
 
 def test_a_thread_that_was_never_used_closes(state_dir: Path) -> None:
