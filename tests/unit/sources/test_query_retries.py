@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, cast
 
 from consumerd import Retry, SQLBaseConsumer
 from consumerd.model.outcome import Dead
+from consumerd.model.parked import ParkedState
 from consumerd.sources.query.source import QuerySource
 from consumerd.testing.running import NAME, Run
 from contracts.query_rows import Rows, rows_of, run_of, wait_for
@@ -108,6 +109,30 @@ def test_an_object_is_the_querys_own_at_each_attempt() -> None:
     wait_for(run, 20)
     assert seen == [thing] * 4
     assert run.store.rows == {}
+
+
+def test_nothing_is_known_any_more_of_rows_that_were_done_discarded_or_are_gone() -> None:
+    class Some(Rows):
+        def handle_task(self, offset: int, record: Any) -> object:
+            if record["id"] % 3 == 0:
+                return Dead("no")
+            if self.attempt == 1:
+                return Retry(after=5)
+            record["is_done"] = True
+            return None
+
+        def on_parked(self, record: Any, outcome: object) -> None:
+            record["is_done"] = isinstance(outcome, Dead)
+
+    run = run_of(rows_of(*({"id": number} for number in range(9)), base=Some))
+    wait_for(run, 3)
+    run.consumer.rows = [row for row in run.consumer.rows if row["id"] != 8]
+    run.store.rows = {task_id: row for task_id, row in run.store.rows.items() if row.state is ParkedState.WAITING}
+    wait_for(run, 200)
+    selection = cast("QuerySource", run.source)._selection
+    known = (selection._waiting, selection.given_while_waiting, selection.dead.known, selection._done_at)
+    assert run.store.rows == {}
+    assert [len(ids) for ids in known] == [0, 0, 0, 0]
 
 
 # Who is who

@@ -39,6 +39,11 @@ class DeadRows:
         """Whether this row is known to be dead."""
         return task_id in self._is_given
 
+    @property
+    def known(self) -> set[TaskId]:
+        """The rows of which something is known: those that are dead, and those that were."""
+        return self._was_another.union(self._is_given, self._died_again_at)
+
     def note(self, task_id: TaskId) -> None:
         """This row has died here."""
         self._is_given[task_id] = True

@@ -19,6 +19,8 @@ from consumerd.sources.query.dead import DeadRows
 from consumerd.sources.query.identity import Identities
 from consumerd.sources.query.ownership import Ownership
 
+FORGETS_EVERY_S = 60.0
+
 
 @dataclass(slots=True)
 class Selected:
@@ -53,6 +55,7 @@ class Selection:
         self._ownership = ownership
         self._identities = Identities(context, ownership)
         self._done_at: dict[TaskId, float] = {}
+        self._forgets_at = 0.0
         self._waiting: set[TaskId] = set()
         self.dead = DeadRows(context, tells_parked=tells_parked)
         self.in_hand: Counter[TaskId] = Counter()
@@ -82,7 +85,20 @@ class Selection:
     def note_done(self, rows: Iterable[Row]) -> None:
         """These are handled: returned again within `SLEEP_TIME`, they are left out."""
         now = self._context.clock.monotonic()
-        self._done_at.update((row.id, now) for row in rows)
+        for row in rows:
+            self._done_at[row.id] = now
+            self._note_not_waiting(row.id)
+
+    def note_dead(self, rows: Iterable[Row]) -> None:
+        """These have died."""
+        for row in rows:
+            self._note_not_waiting(row.id)
+            self.dead.note(row.id)
+
+    def forget(self, task_id: TaskId) -> None:
+        """This row is not parked any more."""
+        self._note_not_waiting(task_id)
+        self.dead.forget(task_id)
 
     def is_ours(self, task_id: TaskId) -> bool:
         """Whether this worker takes the task, by the hash of its id."""
@@ -128,8 +144,7 @@ class Selection:
 
     def _judge(self, row: Row, entry: Entry | None, selected: Selected) -> None:
         if entry is None:
-            self.dead.forget(row.id)
-            self.given_while_waiting.discard(row.id)
+            self.forget(row.id)
             selected.rows.append(row)
         elif entry.state is ParkedState.WAITING and entry.is_due:
             selected.rows.append(row._replace(attempts=entry.attempts, first_at=entry.first_at, is_parked=True))
@@ -142,6 +157,19 @@ class Selection:
             selected.has_come_again = True
             selected.dead.append(row.record)
 
+    def _note_not_waiting(self, task_id: TaskId) -> None:
+        self._waiting.discard(task_id)
+        self.given_while_waiting.discard(task_id)
+
     def _forget_old(self) -> None:
-        oldest = self._context.clock.monotonic() - float(self._context.consumer.SLEEP_TIME)
+        """Forget what is done for long enough; and now and then what the parking store does not have any more."""
+        now = self._context.clock.monotonic()
+        oldest = now - float(self._context.consumer.SLEEP_TIME)
         self._done_at = {task_id: at for task_id, at in self._done_at.items() if at > oldest}
+        if now < self._forgets_at:
+            return
+        self._forgets_at = now + FORGETS_EVERY_S
+        known = list((self._waiting | self.given_while_waiting | self.dead.known) - self.in_hand.keys())
+        if (entries := self._entries(known)) is not None:
+            for task_id in set(known) - entries.keys():
+                self.forget(task_id)

@@ -115,8 +115,7 @@ class QuerySource:
                     self._selection.note_done(rows)
                     self._waiting.finish([row.id for row in rows if row.is_parked and ended.get(row.offset, True)])
                 case Dead() | Expired() as outcome:
-                    for row in rows:
-                        self._selection.dead.note(row.id)
+                    self._selection.note_dead(rows)
                     self._tell_parked([row.record for row in rows], outcome)
                 case outcome:
                     self._waiting.look_now()

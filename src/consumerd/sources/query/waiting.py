@@ -66,7 +66,7 @@ class Waiting:
             return []
         self._context.worker.note_store(None)
         for task_id in [task_id for task_id, absent_s in bare.items() if is_whole and absent_s >= GONE_AFTER_S]:
-            self._selection.given_while_waiting.discard(task_id)
+            self._selection.forget(task_id)
             self._forget([task_id])
             self._context.emit(events.row_gone(task=task_id))
         return [_row_of(task) for task in tasks]
