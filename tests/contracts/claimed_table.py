@@ -285,6 +285,22 @@ class ClaimedTableContract:
         source.lag()
         assert bench.rows() == ["dead", "pending"]
 
+    def test_a_done_row_that_cannot_be_deleted_hides_neither_the_lag_nor_other_rows(self, bench: TableBench) -> None:
+        bench.enqueue(*range(9))
+        source = bench.source(retention=60.0)
+        settle(source, fetched(source, 7))
+        bench.refuse("DELETE", 3)
+        bench.let_pass(61)
+        for _ in range(3):
+            assert [lag.tasks for lag in source.lag()] == [2]
+        assert bench.rows("id") == [3, 8, 9]
+        (told,) = bench.told("settling_failed")
+        assert "the database refuses to delete tasks:3, " in str(told.fields["error"])
+        bench.refuse("DELETE", None)
+        for _ in range(3):
+            source.lag()
+        assert bench.rows("id") == [8, 9]
+
     # Leases
 
     def test_a_new_generation_takes_over_what_the_earlier_ones_of_its_slot_had(self, bench: TableBench) -> None:

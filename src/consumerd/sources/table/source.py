@@ -33,7 +33,7 @@ from consumerd.sources.table.listening import Listening
 from consumerd.sources.table.opening import Opening
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.parked import ParkedRows
-from consumerd.sources.table.retention import delete_old
+from consumerd.sources.table.retention import Upkeep
 from consumerd.sources.table.rounds import Rounds
 from consumerd.sources.table.settling import Settling
 from consumerd.sources.table.shape import UNKNOWN, find_shape
@@ -170,7 +170,8 @@ class TableSource:
     def tick(self) -> None:
         """Renew what is claimed, once a third of the lease is over."""
         if self._context.member is None and self._context.clock.monotonic() >= self._upkeep_at:
-            self._keep_up()  # nobody measures the lag of whoever runs alone
+            self._upkeep_at = self._context.clock.monotonic() + UPKEEP_EVERY_S
+            self._upkeep.go(self._keepers)  # nobody measures the lag of whoever runs alone
         with self._turn:
             now = self._context.clock.monotonic()
             oldest = min((batch.leased_at for batch in self._live), default=now)
@@ -186,17 +187,9 @@ class TableSource:
         self._listening.be(is_wanted, lambda connection: self._is_due(connection))
 
     def lag(self) -> tuple[ShardLag, ...]:
-        self._keep_up()
-        return (self._keepers.read(self._lag.measure),)
-
-    def _keep_up(self) -> None:
-        """What one worker does for its whole pool."""
-        now = self._context.clock.monotonic
-        self._upkeep_at = now() + UPKEEP_EVERY_S
-        if self._options.retention is not None:
-            delete_old(self._keepers, self._sql, self._options.retention, now)
-        if self._sweep is not None:
-            self._sweep.go(self._keepers)
+        measured = self._keepers.read(self._lag.measure)
+        self._upkeep.go(self._keepers)
+        return (measured,)
 
     # Steps
 
@@ -273,7 +266,8 @@ class TableSource:
             sql = Statements(self._options, shape, None if self._options.is_server else self._context.clock.wall)
             self._sql, self._claims = sql, sql.claims
             side = SideTable(self._options, sql.claims, shape.dialect) if self._options.is_beside else None
-            self._sweep = None if side is None else Sweep(side, self._context.clock.monotonic)
+            sweep = None if side is None else Sweep(side, self._context.clock.monotonic)
+            self._upkeep = Upkeep(self._context, self._options, sql, sweep)
             self._is_due = sql.claims.is_due if side is None else Intake(side, self._context.clock.monotonic).is_due
             self._parked = ParkedRows(self._options, shape, sql.claims, side)
             self._claiming = Claiming(self._context, shape, sql.claims, side, self._numbers)

@@ -40,7 +40,8 @@ _FINISHING_BESIDE = {
 """The same where the claims stand beside the table."""
 
 _OLD = """
-SELECT {key} FROM {table} {hint} WHERE {state} = {done} AND {due} < :now - :seconds ORDER BY {due} LIMIT :limit"""
+SELECT {key} FROM {table} {hint} WHERE {state} = {done} AND {due} < :now - :seconds ORDER BY {due}
+LIMIT :limit OFFSET :passed"""
 _WAITED_SINCE = "CASE WHEN {state} = {waiting} THEN {due} END"
 
 
