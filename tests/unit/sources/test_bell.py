@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
@@ -103,6 +105,46 @@ def test_one_that_a_killed_pool_has_left_is_removed_by_who_rings(bell: Bell, tmp
     os.mkfifo(stale)
     ring(table(), tmp_path)
     assert list(tmp_path.iterdir()) == [path]
+
+
+@contextmanager
+def busy_with(act: Callable[[], object]) -> Iterator[list[OSError]]:
+    """Have another thread do this again and again; with what it met."""
+    errors: list[OSError] = []
+    end = Event()
+
+    def run() -> None:
+        while not end.is_set():
+            try:
+                act()
+            except OSError as error:
+                errors.append(error)
+
+    thread = Thread(target=run)
+    thread.start()
+    try:
+        yield errors
+    finally:
+        end.set()
+        thread.join()
+
+
+def test_the_listening_thread_never_meets_a_bell_that_was_closed(bell: Bell, tmp_path: Path) -> None:
+    [path] = tmp_path.iterdir()
+    with busy_with(lambda: (bell.attend(), bell.ring(), bell.is_rung)) as errors:
+        for _ in range(1_000):
+            path.unlink(missing_ok=True)
+            bell.hang()
+    assert errors == []
+
+
+def test_it_can_be_made_while_others_ring(bell: Bell, tmp_path: Path) -> None:
+    [path] = tmp_path.iterdir()
+    with busy_with(lambda: ring(table(), tmp_path)) as errors:
+        for _ in range(300):
+            path.unlink(missing_ok=True)
+            bell.hang()
+    assert errors == []
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "folder"])

@@ -20,12 +20,14 @@ import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 
 from consumerd.database.urls import read_url
 from consumerd.sources.table.options import TableOptions
 
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108 - shared on purpose; what is found there is checked
 MOST_BELLS = 64
+_MOST_TRIES = 10
 _MOST_READ = 65_536
 
 
@@ -35,7 +37,8 @@ def folder_of_bells() -> Path:
 
 
 class Bell:
-    """The bell of one pool, as its workers have it.
+    """The bell of one pool, as its workers have it. The loop's thread calls it, and the listening thread what it needs:
+    `is_rung`, `attend` and `ring`.
 
     descriptor: can be read once the bell has been rung; None while there is no bell.
     """
@@ -45,17 +48,15 @@ class Bell:
         name = f"{_prefix(options)}{pool or os.getpid()}"
         self._path = (folder or folder_of_bells()) / name
         self.descriptor: int | None = None
+        self._use = Lock()
+        """While the listening thread uses the descriptor, it is not closed."""
 
     def hang(self) -> None:
         """Make it where it is missing, also where somebody has removed it; OSError where it cannot be made."""
         if self.descriptor is not None and _is_at(self.descriptor, self._path):
             return
         self._let_go()
-        with suppress(FileExistsError):
-            os.mkfifo(self._path, 0o600)
-            self._path.chmod(0o622)  # whoever adds tasks may ring, and only the workers hear
-            os.utime(self._path, (0, 0))  # nobody has attended it yet
-        descriptor = os.open(self._path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = _made_at(self._path)
         found = os.fstat(descriptor)
         if not stat.S_ISFIFO(found.st_mode) or found.st_uid != os.geteuid():
             os.close(descriptor)
@@ -65,11 +66,12 @@ class Bell:
     @property
     def is_rung(self) -> bool:
         """Whether a ring waits to be taken; so it is where nobody could hear one."""
-        if self.descriptor is None:
-            return True
-        poll = select.poll()
-        poll.register(self.descriptor, select.POLLIN)
-        return bool(poll.poll(0))
+        with self._use:
+            if self.descriptor is None:
+                return True
+            poll = select.poll()
+            poll.register(self.descriptor, select.POLLIN)
+            return bool(poll.poll(0))
 
     def take(self) -> bool:
         """Whether it was rung, and nobody has taken that."""
@@ -81,8 +83,9 @@ class Bell:
 
     def attend(self) -> None:
         """Somebody looks for the pool now, and will ring."""
-        if self.descriptor is not None:
-            os.utime(self.descriptor)
+        with self._use, suppress(OSError):
+            if self.descriptor is not None:
+                os.utime(self.descriptor)
 
     def is_attended(self, now: float, within_s: float) -> bool:
         """Whether somebody has looked for the pool, or has rung, so short a time ago. now: seconds since the epoch."""
@@ -90,8 +93,8 @@ class Bell:
 
     def ring(self) -> None:
         """Have one idle worker of the pool look."""
-        if self.descriptor is not None:
-            with suppress(BlockingIOError):  # rung many times, and all are busy
+        with self._use, suppress(OSError):  # also rung many times, and all are busy
+            if self.descriptor is not None:
                 os.write(self.descriptor, b"\n")
 
     def close(self) -> None:
@@ -101,9 +104,10 @@ class Bell:
             _ring_at(self._path)
 
     def _let_go(self) -> None:
-        if self.descriptor is not None:
-            os.close(self.descriptor)
-        self.descriptor = None
+        with self._use:
+            descriptor, self.descriptor = self.descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def ring(options: TableOptions, folder: Path | None = None) -> None:
@@ -113,6 +117,22 @@ def ring(options: TableOptions, folder: Path | None = None) -> None:
         bells = (entry.path for entry in entries if entry.name.startswith(prefix))
         for path in itertools.islice(bells, MOST_BELLS):
             _ring_at(path)
+
+
+def _made_at(path: Path) -> int:
+    """The FIFO there, opened; made where it is missing. Whoever rings at that moment removes it: nobody reads it."""
+    for _ in range(_MOST_TRIES):
+        with suppress(FileNotFoundError):
+            return _made_once(path)
+    return _made_once(path)
+
+
+def _made_once(path: Path) -> int:
+    with suppress(FileExistsError):
+        os.mkfifo(path, 0o600)
+        path.chmod(0o622)  # whoever adds tasks may ring, and only the workers hear
+        os.utime(path, (0, 0))  # nobody has attended it yet
+    return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 def _ring_at(path: str | Path) -> None:
