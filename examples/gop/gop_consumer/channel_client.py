@@ -26,11 +26,11 @@ LONGEST_ANSWER = 64 * 1024
 
 
 class ChannelAwayError(OSError):
-    """The channel has not answered: nothing is known, and nothing declined."""
+    """The channel has not answered, or with 5xx: nothing is known, and nothing declined."""
 
 
 class WrongAnswerError(ValueError):
-    """It has answered what cannot be right: as if it had not."""
+    """It has answered what cannot be right, or refuses this question: as if it had not, but it is not down."""
 
 
 def ask(url: str, payment_id: int, amount: int, timeout_s: float) -> Status:
@@ -42,7 +42,8 @@ def ask(url: str, payment_id: int, amount: int, timeout_s: float) -> Status:
         with error:
             if error.code == 404:
                 return Status.UNKNOWN
-        raise ChannelAwayError(f"payment {payment_id}: the channel answers {error.code}") from error
+        kind = ChannelAwayError if error.code >= 500 else WrongAnswerError
+        raise kind(f"payment {payment_id}: the channel answers {error.code}") from None
     except (OSError, HTTPException) as error:  # nonsense in the place of an answer, too
         raise ChannelAwayError(f"payment {payment_id}: no answer, {error}") from error
 

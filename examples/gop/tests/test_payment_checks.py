@@ -6,7 +6,8 @@ import json
 import socket
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -234,17 +235,39 @@ def test_an_answer_about_the_payment_is_believed() -> None:
     assert channel_client.read(json.dumps(answer).encode(), 5, 600) is Status.DECLINED
 
 
-def test_nonsense_in_the_place_of_an_http_answer_is_no_answer() -> None:
-    def answer_nonsense(listening: socket.socket) -> None:
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """The URL of a channel that answers one question so."""
+
+    def answer_once(listening: socket.socket) -> None:
         connection, _ = listening.accept()
         with connection:
             connection.recv(1000)
-            connection.sendall(b"nonsense\r\n\r\n")
+            connection.sendall(answer)
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        answering = threading.Thread(target=answer_nonsense, args=(listening,))
-        answering.start()
-        port = listening.getsockname()[1]
-        with pytest.raises(ChannelAwayError, match="no answer"):
-            channel_client.ask(f"http://127.0.0.1:{port}", 1, 100, 5.0)
-        answering.join()
+        thread = threading.Thread(target=answer_once, args=(listening,))
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        thread.join()
+
+
+def test_nonsense_in_the_place_of_an_http_answer_is_no_answer() -> None:
+    with answering(b"nonsense\r\n\r\n") as url, pytest.raises(ChannelAwayError, match="no answer"):
+        channel_client.ask(url, 1, 100, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (400, WrongAnswerError),
+        (401, WrongAnswerError),
+        (429, WrongAnswerError),
+        (500, ChannelAwayError),
+        (503, ChannelAwayError),
+    ],
+)
+def test_a_channel_that_refuses_a_question_is_not_down(code: int, error: type[Exception]) -> None:
+    answer = f"HTTP/1.0 {code} no\r\nContent-Length: 0\r\n\r\n".encode()
+    with answering(answer) as url, pytest.raises(error, match=f"payment 1: the channel answers {code}"):
+        channel_client.ask(url, 1, 100, 5.0)
