@@ -363,6 +363,18 @@ class ClaimedTableContract:
         assert after.position != before.position
         assert (after.oldest_s or 0) > 0
 
+    def test_where_all_that_waits_is_claimed_no_worker_is_to_blame_until_a_lease_is_over(
+        self, bench: TableBench
+    ) -> None:
+        bench.enqueue(*range(3))
+        source = bench.source()
+        fetched(source, 2)
+        assert not source.lag()[0].is_blocked, "a row waits for anybody"
+        fetched(source, 1)
+        assert (source.lag()[0].tasks, source.lag()[0].is_blocked) == (3, True)
+        bench.let_pass(LEASE_S + 1)
+        assert (source.lag()[0].tasks, source.lag()[0].is_blocked) == (3, False)
+
     def test_a_probe_reads_the_lag(self, bench: TableBench) -> None:
         bench.enqueue(*range(5))
         assert KIND.probe(bench.keys())[0].tasks == 5

@@ -39,7 +39,7 @@ _IS_LATER = f"{{state}} = {{pending}} AND {{due}} > :now AND {{due}} <= :now + {
 _LAG = f"""
 SELECT :now, {_COUNTED.format(_IS_DUE, "due")}, {_COUNTED.format(_IS_CLAIMED, "held")},
        {_COUNTED.format(_IS_LATER, "later")}, :now - {_FIRST.format(_IS_DUE)}, {_FIRST.format(_IS_DUE)},
-       (SELECT max({{due}}) FROM {{table}} WHERE {{state}} = {{done}}),
+       {_FIRST.format(_IS_CLAIMED)}, (SELECT max({{due}}) FROM {{table}} WHERE {{state}} = {{done}}),
        (SELECT max({{due}}) FROM {{table}} WHERE {{state}} = {{dead}})"""
 
 
@@ -86,19 +86,22 @@ class TableLag:
         position, oldest_s: of times that are numbers and finite.
         position: the time of what was finished last and of what is due longest, in milliseconds: it moves when
         anything does.
+        is_blocked: all that waits is claimed, and no lease of it is over: nobody can have it now.
         """
         for _ in range(looks):
             if not self._unclaimable.look(connection):
                 break
         told = complaint_of(self._options.claimed_table, self._unclaimable.found())
         asked_at = wall()
-        now, due, claimed, later, oldest_s, *times = self._claims.run(connection, self._lag).fetchone()
+        row = self._claims.run(connection, self._lag).fetchone()
+        now, due, claimed, later, oldest_s, first_due, first_lease, *finished = row
         return ShardLag(
             shard=0,
             tasks=due + claimed,
             oldest_s=None if (oldest := _finite(oldest_s)) is None else max(0.0, oldest),
-            position=sum(int(time * 1000) for time in map(_finite, times) if time is not None),
+            position=sum(int(time * 1000) for time in map(_finite, (first_due, *finished)) if time is not None),
             later=later,
+            is_blocked=not due and (ends := _finite(first_lease)) is not None and ends > now,
             clock_ahead_s=ahead_s(now, asked_at, wall()),
             complaint="; ".join(filter(None, (told, self._without_key(connection, is_whole=looks > 1)))),
         )
