@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from consumerd.master.rules.observed import Condemned, ObservedPool, Slot, WantedPool
-from consumerd.master.rules.restart import BUDGET_WINDOW_S, Ended, budget_of, pause_s
+from consumerd.master.rules.restart import BUDGET_WINDOW_S, MOST_OF_A_SUSPECT, Ended, budget_of, pause_s
 from consumerd.model.exits import WorkerExit, exit_code
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 
@@ -255,6 +255,8 @@ def _tried(pool: ObservedPool, now: float) -> ObservedPool:
 def _backed_off(
     pool: ObservedPool, number: int, now: float, *, failures: int, jitter: float, at_least: int = 0
 ) -> ObservedPool:
-    """at_least: the pause is as long as after so many failures."""
-    due_at = now + pause_s(max(failures, at_least), jitter)
+    """at_least: the pause is as long as after so many failures; where they are a suspect's own, it stays short: tasks
+    behind it may wait for this slot.
+    """
+    due_at = now + pause_s(max(failures, min(at_least, MOST_OF_A_SUSPECT)), jitter)
     return pool.slot_becomes(number, SlotState.BACKING_OFF, now, pid=None, failures=failures, due_at=due_at)

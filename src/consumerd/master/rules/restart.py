@@ -17,6 +17,9 @@ from consumerd.wire.board import Reading
 
 BASE_S = 0.5
 CAP_S = 30.0
+MOST_OF_A_SUSPECT = 4
+"""As after so many failures a slot pauses at most, though the task that kills its workers has killed more: 2 s."""
+
 PROVEN_AFTER_S = 5.0
 """How long in its loop, with a source that answers, proves a worker."""
 
