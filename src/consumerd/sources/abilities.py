@@ -53,6 +53,14 @@ class TellsTrouble(Protocol):
 
 
 @runtime_checkable
+class Unordered(Protocol):
+    """A batch whose tasks are in no order that anybody counts on."""
+
+    def put_last(self, are_last: Callable[[TaskId], bool]) -> bool:
+        """Let these tasks come after the others; whether there are any. Before a task of the batch has begun."""
+
+
+@runtime_checkable
 class HasHeaders(Protocol):
     """A batch whose tasks have headers, which are read without making an object of each task."""
 

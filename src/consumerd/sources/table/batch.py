@@ -76,6 +76,13 @@ class TableBatch:
             first_at=first_at,
         )
 
+    def put_last(self, are_last: Callable[[TaskId], bool]) -> bool:
+        """The place of a row in its batch is its task's offset: all are numbered anew."""
+        last = [are_last(self.id_of(index)) for index in range(len(self.raws))]
+        places = sorted(range(len(self.raws)), key=last.__getitem__)
+        self.raws = [(number, *self.raws[place][1:]) for number, place in enumerate(places)]
+        return any(last)
+
     def identities(self) -> bytes:
         """A task is its row, by the table's key."""
         keys = self.keys(0, len(self.raws))

@@ -15,6 +15,7 @@ from consumerd.model.parked import ParkedTask
 from consumerd.model.suspects import CANCELLED_FOR_GOOD, Suspect, has_one_of, shown
 from consumerd.model.task import Task, TaskId
 from consumerd.parking.thread import StoreThread
+from consumerd.sources.abilities import Unordered
 from consumerd.sources.contract import Batch
 from consumerd.sources.identities import one_by_one
 from consumerd.wire.board import NONE
@@ -70,6 +71,14 @@ class Suspects:
             kept = Suspect(task_id, parked.crashes, parked.error, parked.traceback) if parked.crashes else None
         return max(filter(None, (told, kept)), key=lambda suspect: suspect.crashes, default=None)
 
+    def put_last(self, batch: Batch) -> bool:
+        """Let the suspects of a batch come after its other tasks, where nobody counts on their order; whether it has
+        any. One may take its worker with it, and what was fetched behind it would wait for the next.
+        """
+        if not self.are_known or not isinstance(batch, Unordered):
+            return False
+        return batch.put_last(lambda task_id: self.find(task_id) is not None)
+
     # On the board
 
     def must_go_singly(self, batch: Batch, *, is_given_away: bool) -> bool:
@@ -77,7 +86,7 @@ class Suspects:
 
         is_given_away: their source has them no more, and will not give them again.
         """
-        self._hear()
+        self.put_last(batch)
         identities = b"" if is_given_away else batch.identities()
         self._do_fit = self._board.identify(identities)
         if not self._do_fit:

@@ -55,6 +55,11 @@ class Batches:
     def __bool__(self) -> bool:
         return bool(self._in_hand or self.parked)
 
+    @property
+    def newest(self) -> BatchInHand:
+        """Of those in hand, the one that came last."""
+        return self._in_hand[-1]
+
     def take(self, batch: Batch) -> list[InHand]:
         """A batch comes; its tasks, none of which has begun."""
         self._taken += 1

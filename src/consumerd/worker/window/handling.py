@@ -70,6 +70,7 @@ class WindowHandling:
             parts.hooks, self._clock, lineup, self._rules, self._batches, parts.suspects, is_ordered=key_of is not None
         )
         self._can_stop = parts.hooks.can_stop_consume if parts.hooks.come_between else None
+        self._ends_with_suspects: BatchInHand | None = None
         self._is_dry = self._is_leaving = self._fills_holes = False
         self._error: BaseException | None = None
         lanes.on_ended = self._end
@@ -80,6 +81,8 @@ class WindowHandling:
 
     def wants(self) -> int:
         """As many as can start soon, and as there is room for their payloads."""
+        if self._waits_for_suspects:
+            return 0
         width = self._lanes.width
         wanted = self._intake.wants(self._running, self._lineup.ready, width)
         if not wanted:
@@ -88,6 +91,12 @@ class WindowHandling:
         if not room:
             self._intake.hurry()
         return min(room, wanted)
+
+    @property
+    def _waits_for_suspects(self) -> bool:
+        """Whether a suspect runs, or is to run soon: what was fetched now would be lost to others with this worker."""
+        batch = self._ends_with_suspects
+        return batch is not None and batch.left > 0 and (self._suspects.is_running or self._lineup.ready > 0)
 
     def rests_for_s(self) -> float:
         if not self.is_busy:
@@ -136,7 +145,10 @@ class WindowHandling:
             raise self._error
 
     def _admit(self, batch: Batch) -> None:
+        has_suspects = self._key_of is None and self._suspects.put_last(batch)
         tasks = self._batches.take(batch)
+        if has_suspects:
+            self._ends_with_suspects = self._batches.newest
         if self._direct is not None and not (self._suspects.are_known or self._parts.breaker.is_open):
             self._running += len(tasks)
             self._direct.start_fresh(batch, tasks)
