@@ -176,7 +176,7 @@ class Run:
     def _counted(self) -> tuple[int, ...]:
         """What is counted of tasks that were attempted."""
         reading = self.board.read()
-        return reading.handled, reading.failed, reading.parked
+        return reading.handled, reading.failed + reading.asked, reading.parked
 
     def _ended(self) -> tuple[int, ...]:
         reading = self.board.read()

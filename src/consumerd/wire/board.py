@@ -8,8 +8,8 @@ word  0 magic and version · 1 generation · 2 state · 3 the loop's last turn (
       8 unsettled · 9 flags: see `BoardFlag` · 13 coalesced: tasks that were finished with another; among those in 4
       10 what keeps the next task from starting: see `Hold` · 12 how many lanes the worker has
       11 whether the source has answered since it was opened: 1, or 0 · 14 how many lanes it uses by now, at most
-      15 whether a handler's own transaction has settled a task: 1, or 0
-      16 the first *lane*. A lane is the place of a task that runs, and has eight words:
+      15 whether a handler's own transaction has settled a task: 1, or 0 · 16 retries that handlers asked for; in 5 too
+      24 the first *lane*. A lane is the place of a task that runs, and has eight words:
          +0 busy since (monotonic ns; 0: not busy) · +1 attempt since (monotonic ns; 0: in the fast loop, which does not
          say) · +2 shard · +3 cursor: the offset being handled, NONE between batches · +4 crashes that are known of the
          task being handled, 0 for all but suspects
@@ -46,13 +46,13 @@ STACKS_SIGNAL = signal.SIGUSR2
 
 IDENTITIES_WORD = 1024
 IDENTITIES_BYTES = FURTHER_LANES_AT_BYTE - 8 * (IDENTITIES_WORD + 1)
-MAGIC = 0xC0_5D_00_04
+MAGIC = 0xC0_5D_00_05
 NONE = 2**64 - 1
 
 MAGIC_WORD, GENERATION, STATE, TURNED_NS, HANDLED, FAILED, PARKED, GIVEN_UP, UNSETTLED, FLAGS = range(10)
-HOLD, ANSWERED, LANES, COALESCED, WIDTH, COMMITTED = 10, 11, 12, 13, 14, 15
+HOLD, ANSWERED, LANES, COALESCED, WIDTH, COMMITTED, ASKED = 10, 11, 12, 13, 14, 15, 16
 
-LANES_AT, LANE_WORDS = 16, 8
+LANES_AT, LANE_WORDS = 24, 8
 BUSY_SINCE_NS, ATTEMPT_SINCE_NS, SHARD, CURSOR, CRASHES = range(5)  # words of a lane
 WORDS = LANES_AT + LANE_WORDS
 """What a reader takes of the board of a worker with one lane."""
@@ -142,8 +142,8 @@ class Reading:
     hold: what keeps the next task from starting, as of the last time that one was to be fetched.
     turned_ns: when the loop last took a turn outside the handler.
     width: how many tasks may run at once by now, of as many as there are lanes.
-    given_up: how many of the parked tasks were never run, because they kill workers.
-    coalesced: how many of the handled ones were finished with another.
+    given_up: of the parked tasks, those that were never run, because they kill workers. coalesced: of the handled ones,
+    those that were finished with another. asked: retries that handlers asked for; `failed` has none of them.
     has_answered, has_committed: the source has answered since it was opened; a transaction has settled a task.
     """
 
@@ -160,6 +160,7 @@ class Reading:
     turned_ns: int = 0
     given_up: int = 0
     coalesced: int = 0
+    asked: int = 0
     has_answered: bool = False
     has_committed: bool = False
 
@@ -187,8 +188,7 @@ class Board:
         board = cls(fd)
         board.words[MAGIC_WORD] = MAGIC
         board.words[LANES] = board.words[WIDTH] = 1
-        board.words[LANES_AT + CURSOR] = NONE
-        board.words[LANES_AT + SHARD] = NONE
+        board.words[LANES_AT + CURSOR] = board.words[LANES_AT + SHARD] = NONE
         return board, fd
 
     @classmethod
@@ -216,8 +216,7 @@ class Board:
         """The tasks that run, with their ids where they have any: `model.suspects.shown`. Only of a worker that has
         ended. WireError where the board holds nonsense.
         """
-        running = (lane for lane in self.read().busy if lane.cursor is not None)
-        return [(lane, self.id_in(lane)) for lane in running]
+        return [(lane, self.id_in(lane)) for lane in self.read().busy if lane.cursor is not None]
 
     def id_in(self, lane: Lane) -> TaskId | None:
         """By the place in its batch, or as the lane itself has it: of the task on which the lane is meanwhile."""
@@ -275,7 +274,8 @@ def reading_in(found: Sequence[int]) -> Reading:
         lanes=lanes_in(found),
         width=found[WIDTH],
         handled=found[HANDLED],
-        failed=found[FAILED],
+        failed=max(0, found[FAILED] - found[ASKED]),
+        asked=found[ASKED],
         parked=found[PARKED],
         unsettled=found[UNSETTLED],
         flags=_FLAGS[flags] if flags in _FLAGS else BoardFlag(flags),

@@ -190,13 +190,16 @@ class BoardWriter:
         """So many tasks are handled that have been due for so long; a clock apart may say that they are not yet."""
         BEHIND.note(self._words, tasks, tasks * max(0.0, due_s))
 
-    def note_outcome(self, outcome: Outcome, *, was_tried: bool) -> None:
-        """One has come to this end. was_tried: an attempt was made at it, which has failed now.
+    def note_outcome(self, outcome: Outcome, *, was_tried: bool, is_asked: bool = False, is_new: bool = True) -> None:
+        """One has come to this end. was_tried: an attempt was made at it, which has failed now. is_asked: its handler
+        asked for the retry, which is no failure. is_new: it had not been put off before; others say little of now.
 
         What is done is for `note_done`.
         """
         if was_tried:
             self._words[board.FAILED] += 1
+            self._words[board.ASKED] += is_asked
+        if was_tried and is_new and not is_asked:
             self._words[recent.FAILED_NS + self._words[recent.FAILURES] % recent.KEPT] = self._now_ns()
             self._words[recent.FAILURES] += 1
         counter = counter_of(outcome, was_tried=was_tried)

@@ -39,7 +39,7 @@ def _look_at(pool: Pool, now: float) -> None:
         if common.max_memory is not None and clock.monotonic() < memory_until:
             _read_memory(worker, now)
         reading = worker.reading()
-        tasks = 0 if reading is None else reading.handled + reading.failed
+        tasks = 0 if reading is None else reading.handled + reading.failed + reading.asked
         memory_bytes, age_s = worker.memory_bytes, worker.loop_s(now)
         worn = worn_out(common, tasks=tasks, memory_bytes=memory_bytes, age_s=age_s, jitter=worker.jitter)
         if worn is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import NamedTuple
@@ -97,6 +97,8 @@ class Conclusion(NamedTuple):
     failure: why it is not done; None where it is.
     crashes: how many workers the task has killed, where it is not to run again.
     was_tried: whether an attempt was made; one that is put off has not failed.
+    is_asked: the handler asked for its retry, which is no failure either.
+    is_new: it had not been put off before.
     ran: how long its attempts took.
     """
 
@@ -105,7 +107,14 @@ class Conclusion(NamedTuple):
     failure: Failure | None = None
     crashes: int = 0
     was_tried: bool = True
+    is_asked: bool = False
+    is_new: bool = True
     ran: Ran = NOT_RUN
+
+    @property
+    def counted(self) -> Mapping[str, bool]:
+        """How a board counts it."""
+        return {"was_tried": self.was_tried, "is_asked": self.is_asked, "is_new": self.is_new}
 
 
 @dataclass(slots=True, eq=False)

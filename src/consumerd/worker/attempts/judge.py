@@ -116,7 +116,9 @@ class Judge:
         self._breaker.note_failed(connection, failure.error, is_first=attempt.tried == 0)
         outcome = self._outcome(ended, task, attempt.tried)
         if outcome is not None:
-            return Conclusion(task, outcome, failure)
+            is_asked = isinstance(outcome, Retry) and isinstance(_verdict_of(ended), Retry)
+            is_new = task.attempts == attempt.tried + 1
+            return Conclusion(task, outcome, failure, is_asked=is_asked, is_new=is_new)
         attempt.forget()
         attempt.failure = failure
         attempt.not_before = self._clock.monotonic() + immediate_delay(self._policy, attempt.tried)
@@ -170,7 +172,7 @@ class Judge:
         return True
 
     def _outcome(self, ended: Raised | Retry | Dead, task: Task, tried: int) -> Outcome | None:
-        verdict = ended.verdict if isinstance(ended, Raised) else ended
+        verdict = _verdict_of(ended)
         if verdict is not None:
             return self._by_verdict(verdict, task)
         assert isinstance(ended, Raised)
@@ -231,3 +233,8 @@ class Judge:
         self._emit(
             events.task_failed(offset=task.offset, shard=task.shard, attempt=attempt, task=task.id, error=failure.error)
         )
+
+
+def _verdict_of(ended: Raised | Retry | Dead) -> Retry | Dead | None:
+    """What the handler itself has said of its task, returned or raised."""
+    return ended.verdict if isinstance(ended, Raised) else ended

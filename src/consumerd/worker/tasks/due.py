@@ -244,7 +244,7 @@ class DueTasks:
                 self._rows.finish_parked(parked.task_id)  # first: a crash repeats the task, and the row says so
             return
         assert not isinstance(conclusion.outcome, Unfinished)
-        self._board.note_outcome(conclusion.outcome, was_tried=conclusion.was_tried)
+        self._board.note_outcome(conclusion.outcome, **conclusion.counted)
 
     def _finish(self, parked: ParkedTask, conclusion: Conclusion) -> None:
         """Bring a task to its outcome in the store, where it is still this worker's."""

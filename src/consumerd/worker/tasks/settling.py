@@ -95,7 +95,7 @@ class Settling:
             return
         outcome = conclusion.outcome
         assert not isinstance(outcome, Unfinished)
-        self._context.board.note_outcome(outcome, was_tried=conclusion.was_tried)
+        self._context.board.note_outcome(outcome, **conclusion.counted)
         if must_be_parked(outcome, is_durable_defer=self._source.traits.durable_defer):
             parked = parked_task(self._context.name, conclusion, self._clock.wall())
             self._held.append(Held(parked, Settlement(span.batch, span.start, span.stop, outcome)))

@@ -166,9 +166,9 @@ class Batches:
         if isinstance(conclusion.outcome, Retry) and not self._source.traits.durable_defer:
             self._parts.due.look_soon()
 
-    def count(self, outcome: Retry, *, was_tried: bool) -> None:
+    def count(self, outcome: Retry, conclusion: Conclusion) -> None:
         """A task is to be tried again later, and stays in hand until then."""
-        self._board.note_outcome(outcome, was_tried=was_tried)
+        self._board.note_outcome(outcome, **conclusion.counted)
 
     def settle(self) -> None:
         """Settle what is done, and release the batches of which no task is left."""

@@ -44,7 +44,7 @@ class Concluding:
         if conclusion is not None and (conclusion.outcome is not DONE or task.attempt.tried):
             self._hooks.conclude()
         if conclusion is not None and self._is_ordered and isinstance(conclusion.outcome, Retry):
-            self._batches.count(conclusion.outcome, was_tried=conclusion.was_tried)
+            self._batches.count(conclusion.outcome, conclusion)
             task.attempt.begin_anew()
             task.attempt.not_before = self._clock.monotonic() + conclusion.outcome.after
             conclusion = None
