@@ -16,7 +16,7 @@ from consumerd.cli.lines import note, printable, terminal_width
 from consumerd.cli.options import json_option, state_dir_option
 from consumerd.config.problems import did_you_mean
 from consumerd.doctor.explaining import Known, Said, explain_pool, explain_worker
-from consumerd.doctor.explaining_task import Parked, explain_parked, explain_running
+from consumerd.doctor.explaining_task import Parked, explain_parked, explain_running, explain_suspect
 from consumerd.doctor.past import MOST_EVENTS, Act, Happened, acts_in, events_in
 from consumerd.errors import ConsumerdError, UsageError
 from consumerd.model.identity import ConsumerName
@@ -112,6 +112,9 @@ class _Explainer:
         try:
             pages = list(self._master.follow("parked.show", {"reference": name}, timeout_s=STORE_S))
         except ConsumerdError as error:
+            dying = [pool.name for pool in self._status.pools if pool.suspects]
+            if said := [each for pool in dying for each in explain_suspect(name, self._happened(pool))]:
+                return said
             names = [pool.name for pool in self._status.pools]
             here = f"no consumer, no worker and no task that runs now is called {name!r}{did_you_mean(name, names)}"
             raise UsageError(f"{here}; and {error}") from error

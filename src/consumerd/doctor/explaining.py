@@ -11,6 +11,7 @@ from msgspec import UNSET, Struct
 from consumerd import clock, events
 from consumerd.doctor.facts import Pool
 from consumerd.doctor.past import Act, Happened
+from consumerd.doctor.suspects import suspects_told
 from consumerd.wire.board import Hold
 from consumerd.wire.problems import ProblemKind
 from consumerd.wire.status import LimitStatus, PoolStatus, WorkerStatus
@@ -35,7 +36,9 @@ TOLD_WITHIN_S = 1.0
 
 
 class Said(Struct, frozen=True):
-    """A sentence, and what it is about: state, behind, held, by_hand, workers, change, end, next, doing, task."""
+    """A sentence, and what it is about: state, behind, held, suspect, by_hand, workers, change, end, next,
+    doing, task.
+    """
 
     about: str
     sentence: str
@@ -77,6 +80,7 @@ def explain_pool(known: Known) -> list[Said]:
         ("state", _state(known)),
         ("behind", _behind(pool)),
         ("held", _held(known)),
+        *(("suspect", f"{sentence}.") for sentence in suspects_told(known.happened, pool.suspects)),
         *(("by_hand", sentence) for sentence in _by_hand(known)),
         ("workers", _number_of_workers(pool)),
         ("change", _change(known)),

@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from consumerd import clock
 from consumerd.doctor.explaining import Known, Said, what_holds
-from consumerd.doctor.past import Act
+from consumerd.doctor.past import Act, Happened
+from consumerd.doctor.suspects import suspects_in, told
 from consumerd.wire.status import TaskStatus
 
 
@@ -39,6 +40,12 @@ def explain_running(task: TaskStatus) -> list[Said]:
     doing = f"{worker} runs {task.id or task.task}, for {task.busy_s:.0f} s at most."
     then = f"To end the attempt: consumerd cancel {task.task}. Of its worker: consumerd explain {worker}."
     return [Said("doing", doing), Said("next", then)]
+
+
+def explain_suspect(name: str, happened: Sequence[Happened]) -> list[Said]:
+    """A task of which workers have died, as the events of its pool tell; nothing where they do not."""
+    found = [each for each in suspects_in(happened) if each.task == name]
+    return [Said("task", f"{told(each)}. It is run alone.") for each in found]
 
 
 def _state(task: Parked) -> str:

@@ -9,13 +9,13 @@ import msgspec
 import pytest
 
 from consumerd.doctor.explaining import HOLDS, Known, Said, explain_pool, explain_worker, what_holds
-from consumerd.doctor.explaining_task import Parked, explain_parked, explain_running
+from consumerd.doctor.explaining_task import Parked, explain_parked, explain_running, explain_suspect
 from consumerd.doctor.past import Act, Happened, acts_in, events_in
 from consumerd.wire.board import Hold
 from consumerd.wire.problems import ProblemKind
 from consumerd.wire.schedules import ScheduleStatus
 from consumerd.wire.status import Flag, Paused, PoolStatus, Scaling, ShardStatus, TaskStatus
-from unit.doctor.test_findings import WELL, away, last_end, limit, worker, wrong
+from unit.doctor.test_findings import WELL, away, died_of, last_end, limit, worker, wrong
 
 AT = 1_000_000.0
 DATE = "1970-01-12"
@@ -191,3 +191,12 @@ def test_one_is_said_as_one() -> None:
     said = explain_pool(known(workers_stalled=1, restarts=1, workers=[worker(0, last_end=last_end())]))
     assert "1 makes no progress" in about(said, "state")
     assert "there was 1 restart since the master started" in about(said, "end")
+
+
+def test_the_task_of_which_workers_die_is_named_until_it_is_cleared() -> None:
+    happened = died_of("t:1", 60, 50)
+    said = about(explain_pool(known(suspects=1, happened=happened)), "suspect")
+    assert said.startswith("2 workers died (the last: SIGKILL) while they ran t:1: ")
+    assert about(explain_pool(known(suspects=0, happened=happened)), "suspect") == ""
+    assert about(explain_suspect("t:1", happened), "task").endswith("after which it is parked. It is run alone.")
+    assert explain_suspect("t:2", happened) == []

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from consumerd import clock, events
 from consumerd.doctor.facts import Facts, Finding, Pool, Step
 from consumerd.doctor.past import Happened
+from consumerd.doctor.suspects import suspects_told
 
 DEPLOYED_S = 1800.0
 """A change that was so short a time ago may be why workers die."""
 BACK, MENDED = "once the code from before is back", "once the code, or what it needs, is mended"
 MANY_ENDS = 3
 WITHIN_S = 180.0
+MOST_NAMED = 3
 QUIET_S = 60.0
 """After so long without a death it is over."""
 
@@ -26,7 +29,7 @@ def find(facts: Facts) -> Iterator[Finding]:
                 "task_kills_workers",
                 pool.name,
                 f"Workers of {pool.name} died while they ran certain tasks; each of these is run alone, and watched.",
-                list(filter(None, [f"so far, of tasks {now.suspects}, of restarts {now.restarts}", said])),
+                list(filter(None, [*_suspects(pool, facts), _counted(pool), said])),
                 [
                     Step(f"consumerd logs {pool.name}", "see how the workers died"),
                     Step(f"consumerd parked list {pool.name}", "one that has killed too many is kept there"),
@@ -47,6 +50,14 @@ def find(facts: Facts) -> Iterator[Finding]:
                 ],
                 "Do not restart the master: it starts them all at once, and changes nothing.",
             )
+
+
+def _suspects(pool: Pool, facts: Facts) -> list[str]:
+    return suspects_told(facts.recent(pool.name, math.inf), min(MOST_NAMED, pool.now.suspects))
+
+
+def _counted(pool: Pool) -> str:
+    return f"so far, of tasks {pool.now.suspects}, of restarts {pool.now.restarts}"
 
 
 def _often(pool: Pool, facts: Facts) -> bool:
