@@ -141,7 +141,10 @@ def died_of(task: str, *ago_s: float, limit: int = 3) -> list[Happened]:
     return [
         each
         for crashes, at in enumerate(sorted(ago_s, reverse=True), 1)
-        for each in (happened(at, "task_suspected", task=task, crashes=crashes, limit=limit), *crashed(at))
+        for each in (
+            happened(at, "task_suspected", task=task, crashes=crashes, limit=limit, end="SIGKILL"),
+            *crashed(at),
+        )
     ]
 
 
@@ -368,6 +371,42 @@ def test_a_pool_that_may_have_more_workers_by_itself_is_not_told_to_have_them() 
     assert findings(facts(workers=BUSY, handled=150, scaling=scaling, **BEHIND)) == []
     at_most = msgspec.structs.replace(scaling, wanted=9)
     assert findings(facts(workers=BUSY, handled=150, scaling=at_most, **BEHIND))[0].name == "too_few_workers"
+
+
+def test_the_task_of_which_workers_die_is_named() -> None:
+    happened = [*died_of("t:1", 60, limit=2), *died_of("t:2", 50, 40, limit=2), *died_of("t:3", 30, 20, 10, limit=9)]
+    (found,) = findings(facts(suspects=2, restarts=6, happened=happened))
+    counts = "crashes, after which it is parked"
+    assert found.evidence[:2] == [
+        f"A worker died (SIGKILL) while it ran t:1: that counts as 1 of 2 {counts}",
+        f"3 workers died (the last: SIGKILL) while they ran t:3: that counts as 3 of 9 {counts}",
+    ]
+
+
+def died(*ago_s: float) -> list[Happened]:
+    return [
+        happened(each, "task_parked", task=f"t:{each}", state="dead", error="AttributeError: sleeep") for each in ago_s
+    ]
+
+
+def test_tasks_that_all_died_since_the_edition_came_are_found() -> None:
+    change = happened(70, "edition_established")
+    at_work = [worker(0, handled=0, since_s=80.0), worker(1, handled=0, since_s=60.0)]
+    (found,) = findings(facts(workers=at_work, happened=[change, *died(60, 50, 40)]))
+    assert (found.name, found.evidence[-1]) == ("all_attempts_fail", "AttributeError: sleeep")
+    assert found.sentence == "3 tasks of shop/mails have died, and none was done."
+    assert findings(facts(workers=at_work, happened=[*died(75), change, *died(50, 40)])) == []
+    one_done = [worker(0, handled=1, since_s=80.0), worker(1, handled=0, since_s=60.0)]
+    assert findings(facts(workers=one_done, happened=died(60, 50, 40))) == []
+
+
+def test_tasks_that_fail_each_of_its_own_error_are_not_said_to_have_one_in_common() -> None:
+    in_a_row = [wrong(ProblemKind.FAILURES_IN_A_ROW, "its last 20 new tasks have all failed")]
+    (found,) = findings(
+        facts(wrong=in_a_row, last_error=LastError(name="task_failed", fields={"error": "no x"}, at=1.0))
+    )
+    assert "one error" not in found.sentence
+    assert found.evidence == ["its last 20 new tasks have all failed", "no x"]
 
 
 def test_where_all_fail_a_step_shows_the_record_and_the_traceback() -> None:
