@@ -313,7 +313,7 @@ def test_a_pool_in_which_everything_fails_is_not_healthy_until_something_succeed
     assert wait_running(master, 2)["is_healthy"]
     broken.touch()
     found = wait_for(master, lambda found: found["problems"], "the streak")
-    assert "attempts have all failed" in found["problems"][0]
+    assert "new tasks have all failed" in found["problems"][0]
     broken.unlink()
     wait_for(master, lambda found: found["is_healthy"], "everything healthy")
 

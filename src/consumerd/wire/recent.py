@@ -1,4 +1,4 @@
-"""What became of a worker's tasks of late, on its board: when one was last done, and when those failed that came since.
+"""What became of a worker's tasks of late, on its board: when one was last done, and when new ones failed since.
 
 The times are of the machine's monotonic clock, so that the boards of a pool's workers can be compared with each other.
 """
@@ -14,7 +14,7 @@ KEPT = 20
 """So many failures are kept, the newest."""
 
 FAILURES = IDENTITIES_WORD - KEPT - 2
-"""How many tasks have failed since one was done."""
+"""How many new tasks have failed since one was done."""
 
 DONE_NS = FAILURES + 1
 FAILED_NS = DONE_NS + 1
@@ -22,7 +22,7 @@ FAILED_NS = DONE_NS + 1
 
 @dataclass(frozen=True, slots=True)
 class Recent:
-    """done_ns: when a task was last done; 0 where none was. failed_ns: when tasks failed since, in no order."""
+    """done_ns: when a task was last done; 0 where none was. failed_ns: when new ones failed since, in no order."""
 
     done_ns: int = 0
     failed_ns: tuple[int, ...] = ()

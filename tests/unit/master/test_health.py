@@ -72,12 +72,12 @@ def test_failures_in_a_row_are_a_problem_though_a_success_came_a_moment_before_a
     for _ in range(KEPT):
         failing.note_outcome(Dead("no"), was_tried=True)
     (problem,) = problems(stage)
-    assert f"its last {KEPT} attempts have all failed" in problem
+    assert f"its last {KEPT} new tasks have all failed" in problem
     worker_ended(stage.pool, 0, 9, 2.0)
-    assert any("attempts have all failed" in problem for problem in problems(stage))
+    assert any("new tasks have all failed" in problem for problem in problems(stage))
     clock.advance(2.0)
     succeeding.note_done(1)
-    assert not any("attempts have all failed" in problem for problem in problems(stage))
+    assert not any("new tasks have all failed" in problem for problem in problems(stage))
 
 
 def test_failures_in_a_row_of_rows_are_not_sought_among_what_is_parked(stage: Stage) -> None:
@@ -85,7 +85,7 @@ def test_failures_in_a_row_of_rows_are_not_sought_among_what_is_parked(stage: St
     failing = BoardWriter(stage.board(0).words, ManualClock())
     for _ in range(KEPT):
         failing.note_outcome(Dead("no"), was_tried=True)
-    assert problems(stage) == [f"g/a: its last {KEPT} attempts have all failed: see consumerd parked list"]
+    assert problems(stage) == [f"g/a: its last {KEPT} new tasks have all failed: see consumerd parked list"]
     stage.pool.note_loaded(1, Loaded("table", {"durable_defer": True}))
     (problem,) = problems(stage)
     assert "see consumerd events; what is to be tried again waits in its row" in problem

@@ -101,7 +101,7 @@ def _of_workers(pool: Pool, up: int, now: float) -> Iterator[PoolProblem]:
     yield from islice(_unproven(pool, now), 1)
     if failures := pool.tally.failures_in_a_row(pool.workers.values()):
         yield PoolProblem(
-            ProblemKind.FAILURES_IN_A_ROW, f"its last {failures} attempts have all failed: {_where(pool)}"
+            ProblemKind.FAILURES_IN_A_ROW, f"its last {failures} new tasks have all failed: {_where(pool)}"
         )
     yield from _stalled(pool, now)
     if pool.stalled_shards:
