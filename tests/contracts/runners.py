@@ -55,13 +55,11 @@ class Way:
 
     base: the consumer's class, whose handler calls `World.attempt`.
     configs: of its entry. width: how many tasks may run at once.
-    repeats: what is done behind a task that is left at a stop may be done again.
     """
 
     base: type
     configs: dict[str, Any] = field(default_factory=dict)  # keys have any type
     width: int = 1
-    repeats: bool = False
 
 
 @dataclass(frozen=True)
@@ -423,7 +421,7 @@ class World:
         does not answer, or what it needs, while those behind it are done.
         """
         ends = {end for ends in self.script.ends for end in ends}
-        return self.way.repeats or bool({"lose", "store"} & {*self.script.events.values()}) or "connection" in ends
+        return bool({"lose", "store"} & {*self.script.events.values()}) or "connection" in ends
 
     def _judge_ends(self) -> None:
         for number in range(len(self.script.keys)):
@@ -512,6 +510,13 @@ class Batched(BaseConsumer):
             return [_told(end) for end in ends]
 
 
+class Folded(Batched):
+    """The same, where tasks of every third number wait for each other."""
+
+    def coalesce_key(self, record: Any) -> int:
+        return int(record["number"]) % 3
+
+
 def _told(end: str) -> object:
     try:
         return ended(end)
@@ -548,6 +553,6 @@ class RunnersContract:
 
     @given(script=scripts(ends=("ok", "fail", "dead")))
     def test_tasks_of_a_key_run_in_order_and_one_at_a_time(self, way: Way, script: Script) -> None:
-        world = World(way, script, is_ordered=way.width > 1)
+        world = World(way, script, is_ordered=way.width > 1 and "coalesce" not in way.configs)
         world.run()
         world.judge()

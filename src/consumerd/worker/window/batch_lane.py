@@ -67,7 +67,7 @@ class BatchLane:
         return 0 if self.rests_for_s() <= 0 else max(0, width - ready)
 
     def rests_for_s(self) -> float:
-        if self._next or self._ended:
+        if self._next or self._ended or (self._is_hurried and self._gathering):
             return 0.0
         now = self._clock.monotonic()
         return self._gathering.due_at(now) - now

@@ -56,7 +56,6 @@ class WindowHandling:
         gathers = lanes if isinstance(lanes, BatchLane) else None
         self._ahead = Ahead()
         self._intake = gathers or self._ahead
-        self._has_holes = gathers is None
         traits = parts.source.traits
         is_plain = not (rules.hold_fresh or key_of or traits.durable_defer or traits.gives_again)
         self._direct = gathers if is_plain else None
@@ -165,8 +164,10 @@ class WindowHandling:
         if lost := self._batches.lost():
             self._drop(lost)
         self._start_ready()
+        self._hurry(lost)
         self._rules.show(self._clock.monotonic())
         self._lanes.wait(self._patience_s())
+        self._hurry(lost)
         if self._parts.breaker.is_open and self._running:
             self._take_back()  # from here on they start one at a time
         self._put_off()
@@ -270,7 +271,7 @@ class WindowHandling:
         self._take_back()
         self._put_off(lambda task: left is None or task.came_in in left)
         has_trouble = self._error is not None or self._parts.breaker.is_open
-        is_dropped = self._batches.to_be_dropped(left, self._lineup if self._has_holes and not has_trouble else ())
+        is_dropped = self._batches.to_be_dropped(left, () if has_trouble else self._lineup)
         dropped = self._lineup.drop(is_dropped)
         for other in [other for task in dropped for other in task.parted()[1:]]:
             self._concluding.begin_later(other)
@@ -280,6 +281,11 @@ class WindowHandling:
     def _put_off(self, is_left: Callable[[InHand], bool] | None = None) -> None:
         for task, conclusion in () if self._suspects.is_running else self._rules.put_off(is_left):
             self._batches.conclude(task, conclusion)  # out of the line-up it is already
+
+    def _hurry(self, lost: Collection[BatchInHand]) -> None:
+        """What is still to begin of what is left fills holes: it has no time to be gathered."""
+        if lost or self._is_leaving:
+            self._intake.hurry()
 
     def _take_back(self) -> None:
         """What the lanes were given and have not begun is in the line-up again."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.runners import Asynchronous, Script, Synchronous, Way, World
+from contracts.runners import Asynchronous, Batched, Folded, Script, Synchronous, Way, World
 
 WAYS = {
     "threads": Way(Synchronous, {"concurrency": 4}, width=4),
+    "batches": Way(Batched, {"batch_size": 4, "batch_linger": 60.0}, width=4),
     "event loop": Way(Asynchronous, {"concurrency": 4}, width=4),
 }
 KEYED = 16
@@ -35,3 +36,11 @@ def test_of_what_was_lost_nothing_is_begun_to_fill_a_hole(way: Way) -> None:
     world = world_of(way, "lose", 6)
     world.judge()
     assert world.begun_late <= 1
+
+
+@pytest.mark.parametrize("event", ["stop", "revoke"])
+def test_what_was_gathered_before_a_finished_task_is_handled_though_it_was_to_wait(event: str) -> None:
+    way = Way(Folded, {"batch_size": 4, "coalesce": {"keep": "all", "max_wait": 60}}, width=4)
+    world = World(way, Script([None] * 12, [["ok"]] * 12, {1: event}))
+    world.run()
+    world.judge()
