@@ -12,6 +12,7 @@ class ProblemKind(StrEnum):
 
     NEEDS_AWAY: what all its tasks need does not answer. ALL_FAIL: all its tasks die of one error.
     DESTINATION_HELD: somebody has opened it by hand. DIES_UNPROVEN: workers die before they can do anything.
+    UNSETTLED: the database refuses to settle rows that were handled.
     SOURCE_SILENT: the source has not answered a worker yet. SHARD_STALLED: tasks wait, and none comes to any worker.
     """
 
@@ -24,6 +25,7 @@ class ProblemKind(StrEnum):
     NEEDS_AWAY = auto()
     ALL_FAIL = auto()
     STARVED = auto()
+    UNSETTLED = auto()
     TASK_UNSTORABLE = auto()
     CHANGE_TAKEN_BACK = auto()
     DESTINATION_OPEN = auto()

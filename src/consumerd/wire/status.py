@@ -67,7 +67,8 @@ class Scaling(Answered, frozen=True):
 class Flag(Answered, frozen=True):
     """Something that a pool's tasks need and that is away: `source`, `store`, `destination`, or `starved`.
 
-    `failing`: all its tasks die of one error. `standby` is no problem: another host has the consumer.
+    `failing`: all its tasks die of one error. `settling`: rows that were handled cannot be settled.
+    `standby` is no problem: another host has the consumer.
     """
 
     away: str

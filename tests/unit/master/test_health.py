@@ -61,6 +61,16 @@ def test_a_problem_has_its_kind_beside_its_sentence(stage: Stage) -> None:
     assert [problem.sentence for problem in status.wrong] == status.problems
 
 
+def test_rows_that_the_database_refuses_to_settle_are_a_problem_until_it_takes_them(stage: Stage) -> None:
+    stage.up()
+    stage.worker_says(1, Reported("settling_stalled", "error", {"error": "the database refuses to settle tasks:3: no"}))
+    (problem,) = pool_status(stage.pool, 3.0).wrong
+    assert problem.kind is ProblemKind.UNSETTLED
+    assert problem.sentence.endswith("the database refuses to settle tasks:3: no")
+    stage.worker_says(1, Reported("settling_went_on", "info", {}))
+    assert not problems(stage)
+
+
 def test_failures_in_a_row_are_a_problem_though_a_success_came_a_moment_before_and_their_worker_is_dead(
     stage: Stage,
 ) -> None:

@@ -35,6 +35,7 @@ OF_FLAGS = {
     "destination": ProblemKind.NEEDS_AWAY,
     "failing": ProblemKind.ALL_FAIL,
     "starved": ProblemKind.STARVED,
+    "settling": ProblemKind.UNSETTLED,
 }
 
 
@@ -168,6 +169,8 @@ def absence(flag: Flag, consumer: str) -> str:
     since, why = f"since {clock.moment(flag.since)}", f": {flag.error}" if flag.error else ""
     if flag.away == "starved":
         return f"it has handled nothing {since}, for {flag.error}"
+    if flag.away == "settling":
+        return f"rows that were handled cannot be settled {since}, and are handled again once their worker ends{why}"
     if flag.away == "destination":
         return f"what its tasks need has not answered {since}, so it tries one at a time, and gives none up{why}"
     if flag.away == "failing":

@@ -35,6 +35,9 @@ from consumerd.wire.status import (
     ZygoteStatus,
 )
 
+_NOT_AWAY = ("starved", "standby", "failing", "settling")
+"""What else keeps tasks from being done; all others are called by what is away."""
+
 
 @dataclass(frozen=True, slots=True)
 class Extent:
@@ -145,7 +148,7 @@ def _worker(pool: Pool, number: int, now: float, extent: Extent) -> WorkerStatus
 
 def _doing(pool: Pool, number: int, worker: Worker, now: float, extent: Extent) -> dict[str, Any]:
     """Fields of WorkerStatus: what the board says, as far as it can be read, and what is known of the process."""
-    flags = [away if away in ("starved", "standby", "failing") else f"{away}_away" for away in sorted(worker.away)]
+    flags = [away if away in _NOT_AWAY else f"{away}_away" for away in sorted(worker.away)]
     known: dict[str, Any] = {"memory_bytes": worker.memory_bytes, "flags": flags}
     board = worker.ends.board
     if extent.recent:

@@ -56,6 +56,11 @@ class Refused:
         return sum(each.settled.batch is not None for each in self._kept)
 
     @property
+    def are_lasting(self) -> bool:
+        """Whether one was refused again when it was tried again: it is no lock that is gone in a moment."""
+        return any(each.pause_s > FIRST_PAUSE_S for each in self._kept)
+
+    @property
     def is_due(self) -> bool:
         """Whether one is to be tried again."""
         now = self._now()

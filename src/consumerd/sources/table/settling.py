@@ -39,7 +39,7 @@ class Settling:
         self._context = context
         self._noted: list[Settled] = []
         self.refused = Refused(context.clock.monotonic)
-        self._is_doubtful = False
+        self._is_doubtful = self._is_stalled = False
 
     @property
     def is_one_statement(self) -> bool:
@@ -91,7 +91,10 @@ class Settling:
 
     def write(self, database: Database, step: Callable[[Connection], ResultT]) -> ResultT:
         """Run `step` in the transaction that writes all that is noted, which is forgotten when that is committed."""
-        self.refused.try_again(lambda settled: self._refusal(database, settled) is None)
+        self.refused.try_again(lambda settled: self._is_taken(database, settled))
+        if self._is_stalled and not self.refused.are_lasting:
+            self._is_stalled = False
+            self._context.emit(events.settling_went_on())
         try:
             result = self._transact(database, self._noted, step)
         except SourceAwayError as error:
@@ -114,7 +117,16 @@ class Settling:
             del self._noted[0]
             if refusal is not None:
                 self.refused.keep(first)
-                self._tell(first, refusal)
+                error = self._told(first, refusal)
+                self._context.emit(events.settling_failed(error=error, unsettled=self.refused.rows))
+
+    def _is_taken(self, database: Database, settled: Settled) -> bool:
+        """Whether what was refused before is written now. Where it is not, that stands until nothing is refused."""
+        refusal = self._refusal(database, settled)
+        if refusal is not None and not self._is_stalled:
+            self._is_stalled = True
+            self._context.emit(events.settling_stalled(error=self._told(settled, refusal)))
+        return refusal is None
 
     def _refusal(self, database: Database, settled: Settled) -> BaseException | None:
         """Write it by itself: why the database refuses it, or None."""
@@ -143,11 +155,10 @@ class Settling:
                 each.batch.unsettled -= len(each.keys)
         return result
 
-    def _tell(self, settled: Settled, refusal: BaseException) -> None:
+    def _told(self, settled: Settled, refusal: BaseException) -> str:
         row = f"{cast('TableOptions', self._context.options).table}:{key_text(settled.keys[0])}"
         remedy = "end the transaction that has locked it" if is_locked(refusal) else "mend it"
-        error = f"the database refuses to settle {row}: {words_of(refusal)}: {remedy}; it is tried again by itself"
-        self._context.emit(events.settling_failed(error=error, unsettled=self.refused.rows))
+        return f"the database refuses to settle {row}: {words_of(refusal)}: {remedy}; it is tried again by itself"
 
     def _note(self, batch: TableBatch, start: int, stop: int, settlement: Steps, **values: object) -> None:
         if keys := batch.keys_to_settle(start, stop):

@@ -88,12 +88,12 @@ class TableSource:
 
     def fetch(self, limit: int, timeout_s: float) -> Batch | None:
         deadline = self._context.clock.monotonic() + timeout_s
-        was_full = limit <= 0 and self._in_hand() > 0
+        was_full = limit <= 0 and self.unsettled() > 0
         while True:
             batch = self._claim(min(limit, self._options.batch_size))
             left_s = deadline - self._context.clock.monotonic()
-            if batch is not None or left_s <= 0 or (was_full and not self._in_hand()):
-                return batch  # what was outstanding is settled: there is room again
+            if batch is not None or left_s <= 0 or (was_full and self.unsettled() < self._context.max_unsettled):
+                return batch  # of what was outstanding, some is settled: there is room again
             if not self._rounds.wait(left_s, is_full=limit <= 0):
                 return None  # an interrupt: the loop wants to look at it
 
@@ -124,8 +124,8 @@ class TableSource:
         return self._transactions.have_settled(task)
 
     def unsettled(self) -> int:
-        """What is kept aside counts, but alone it never keeps the loop from fetching."""
-        return self._in_hand() + min(self._settling.refused.rows, self._context.max_unsettled - 1)
+        """What is kept aside counts: all of it comes again when this worker ends."""
+        return sum(batch.unsettled for batch in self._live)
 
     def keeps(self, batch: Batch) -> bool:
         claimed = cast("TableBatch", batch)
@@ -212,9 +212,6 @@ class TableSource:
         if batch is not None and was_idle and len(batch.raws) == limit:
             self._context.emit(events.work_found(tasks=limit))
         return batch
-
-    def _in_hand(self) -> int:
-        return sum(batch.unsettled for batch in self._live) - self._settling.refused.rows
 
     def _settle_now(self) -> None:
         """Write what is noted. Where that fails it stays noted, and the next fetch says that the source is away."""
