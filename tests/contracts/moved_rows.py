@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from consumerd.errors import SourceRefusedError
+from consumerd.errors import SourceAwayError, SourceRefusedError
 from consumerd.model.outcome import DONE, Dead
 from consumerd.model.task import TaskId
 from consumerd.sources.contract import Settlement
@@ -64,6 +64,32 @@ class MovedRowsContract:
             source.tick()
             source.settle((), is_due=True)
         assert (bench.rows("id"), bench.archived()) == ([5], [1, 2, 3, 4])
+
+    def test_a_table_that_is_gone_for_a_moment_is_away_while_rows_are_in_hand(self, bench: TableBench) -> None:
+        bench.make_archive()
+        bench.enqueue(*range(3))
+        source = bench.source(**MOVE)
+        batch = fetched(source, 2)
+        bench.execute("ALTER TABLE archive RENAME TO aside")
+        settle(source, batch)
+        for _ in range(2):
+            with pytest.raises(SourceAwayError):
+                source.fetch(1, 0.0)
+        assert source.unsettled() == 2
+        bench.execute("ALTER TABLE aside RENAME TO archive")
+        assert len(fetched(source, 1).raws) == 1
+        assert bench.archived() == [1, 2]
+        assert source.unsettled() == 1
+
+    def test_a_table_that_is_gone_at_the_end_is_told(self, bench: TableBench) -> None:
+        bench.make_archive()
+        bench.enqueue("x")
+        source = bench.source(**MOVE)
+        settle(source, fetched(source), is_due=False)
+        bench.execute("ALTER TABLE archive RENAME TO aside")
+        source.close(0.0)
+        assert bench.told("settling_failed")
+        bench.execute("ALTER TABLE aside RENAME TO archive")
 
     def test_another_table_that_lacks_a_column_is_refused(self, bench: TableBench) -> None:
         with pytest.raises(SourceRefusedError, match=r"archive of .* does not exist: make it with all columns"):

@@ -273,6 +273,24 @@ def test_a_settlement_that_could_not_be_written_is_told_and_kept(bench: TableBen
     assert not bench.told("lease_lost")
 
 
+def test_of_a_settlement_that_could_not_be_written_nothing_is_told_once_its_lease_is_lost(bench: TableBench) -> None:
+    bench.enqueue("x")
+    source = bench.source()
+    batch = fetched(source)
+    aside = Path(bench.database).with_name("aside")
+    Path(bench.database).rename(aside)
+    settle(source, batch)
+    source.release(batch, ())
+    bench.clock.advance(LEASE_S)
+    assert not source.keeps(batch)
+    with pytest.raises(SourceAwayError):
+        source.fetch(1, 0.0)
+    told = len(bench.told("settling_failed"))
+    source.settle((), is_due=True)
+    assert (source.unsettled(), len(bench.told("settling_failed"))) == (0, told)
+    aside.rename(bench.database)
+
+
 # Lag and probe
 
 

@@ -63,6 +63,19 @@ class Opening:
 
 
 @contextmanager
+def away_while(*, is_in_use: bool) -> Iterator[None]:
+    """A table that cannot be claimed from is away while somebody has rows of it: they are handled already, or soon, and
+    with the worker it would be lost that they were.
+    """
+    try:
+        yield
+    except SourceRefusedError as error:
+        if not is_in_use:
+            raise
+        raise SourceAwayError(str(error)) from error
+
+
+@contextmanager
 def connected(options: TableOptions, *, is_patient: bool = False) -> Iterator[Connection]:
     """A connection that ends with its block, and to a file can only read.
 

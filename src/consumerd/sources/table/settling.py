@@ -52,6 +52,11 @@ class Settling:
         """Whether nothing is to be written now."""
         return not self._noted and not self.refused.is_due
 
+    @property
+    def marks_parked(self) -> bool:
+        """Whether a dead row is to be marked as done after all, which nobody has claimed."""
+        return any(each.batch is None for each in self._noted)
+
     def note(self, settlement: Settlement) -> None:
         """Rows had this outcome."""
         batch = cast("TableBatch", settlement.batch)

@@ -18,7 +18,7 @@ from consumerd import events
 from consumerd.database.causes import is_locked, words_of
 from consumerd.database.claims import Lease
 from consumerd.database.database import Database
-from consumerd.errors import SourceAwayError
+from consumerd.errors import SourceAwayError, SourceRefusedError
 from consumerd.model.task import Task, TaskId
 from consumerd.sources.abilities import RENEWED_AFTER, TRUSTED_FOR, RowNow
 from consumerd.sources.contract import Batch, Settlement, ShardLag, SourceContext
@@ -30,7 +30,7 @@ from consumerd.sources.table.bell import Bell
 from consumerd.sources.table.claiming import Claiming
 from consumerd.sources.table.lag import TableLag
 from consumerd.sources.table.listening import Listening
-from consumerd.sources.table.opening import Opening
+from consumerd.sources.table.opening import Opening, away_while
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.parked import ParkedRows
 from consumerd.sources.table.retention import Upkeep
@@ -157,7 +157,7 @@ class TableSource:
         wait_s = min(CLOSING_WAIT_S, max(0.0, deadline - self._context.clock.monotonic()))
         try:
             self._database.write(self._give_back)
-        except SourceAwayError as error:
+        except (SourceAwayError, SourceRefusedError) as error:
             self._context.emit(events.release_failed(error=str(error), then="the lease runs out"))
         for each in (self._listening, self._bell, self._database, self._quick):
             each.close()
@@ -221,7 +221,8 @@ class TableSource:
             try:
                 self._settle(lambda connection: None, self._quick if self._settling.is_one_statement else None)
             except SourceAwayError as error:
-                self._context.emit(events.settling_failed(error=str(error), unsettled=self.unsettled()))
+                if (unsettled := self.unsettled()) or self._settling.marks_parked:  # else what is noted was lost
+                    self._context.emit(events.settling_failed(error=str(error), unsettled=unsettled))
 
     def _settle(self, step: Callable[[Connection], ResultT], database: Database | None = None) -> ResultT:
         """Write what is noted, and run `step`, in one transaction."""
@@ -257,7 +258,8 @@ class TableSource:
 
         What this slot's earlier processes had claimed, or a broken transaction, is claimed before all others.
         """
-        shape = find_shape(connection, self._options, cast("Opening", self._opening).place)
+        with away_while(is_in_use=bool(self._live)):
+            shape = find_shape(connection, self._options, cast("Opening", self._opening).place)
         if shape != self._shape:
             self._shape = shape
             sql = Statements(self._options, shape, None if self._options.is_server else self._context.clock.wall)
