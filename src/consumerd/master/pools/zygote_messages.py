@@ -15,7 +15,7 @@ from consumerd.master.pools.worker import Worker
 from consumerd.master.pools.worker_messages import become_ready, let_go, worker_ended
 from consumerd.master.rules import history
 from consumerd.model.exits import described, end_with
-from consumerd.model.slots import PoolState, ZygoteState
+from consumerd.model.slots import ZygoteState
 from consumerd.version import __version__
 from consumerd.wire.messages import Amended, Exited, Forked, Hello, Loaded, LoadFailed, NotForked
 
@@ -52,11 +52,12 @@ def zygote_ended(pool: Pool, edition: int, status: int | None, now: float) -> No
     end = described(status)
     how = end_with(end, last_words)
     after = history.zygote_ended(was, edition, now, jitter=tools.jitter(), how=how, trace=last_words)
+    fact = events.zygote_ended(consumer=pool.consumer, end=end, stderr=last_words)
     if after.zygote(edition).failures:
         pool.note_error(events.zygote_ended.name, end=how)
-        fact = events.zygote_ended(consumer=pool.consumer, end=end, stderr=last_words)
-        is_killed = was.state is PoolState.STOPPING  # one that loads
-        pool.become(after, fact.at(Level.INFO) if is_killed else fact)
+        pool.become(after, fact)
+    elif was.zygote(edition).is_dropped:
+        pool.become(after, fact.at(Level.INFO))
     else:
         pool.become(after)
     live_keys.zygote_ended(pool, edition, now)
@@ -80,11 +81,17 @@ def _hear_of_import(pool: Pool, edition: int, news: Hello | Loaded | LoadFailed,
         case Loaded():
             _loaded(pool, edition, news, now)
         case LoadFailed(reason, trace):
-            pool.become(history.load_failed(pool.observed, edition, now, reason=reason, traceback=trace))
+            _load_failed(pool, edition, now, reason=reason, traceback=trace)
+
+
+def _load_failed(pool: Pool, edition: int, now: float, *, reason: str, traceback: str = "") -> None:
+    is_newest = edition == pool.wanted.edition
+    failed = history.load_failed(pool.observed, edition, now, reason=reason, traceback=traceback, is_newest=is_newest)
+    pool.become(failed)
 
 
 def _refuse(pool: Pool, edition: int, reason: str, now: float) -> None:
-    pool.become(history.load_failed(pool.observed, edition, now, reason=reason, traceback=""))
+    _load_failed(pool, edition, now, reason=reason)
     kill_zygote(pool, edition)
 
 

@@ -57,9 +57,15 @@ def loaded(pool: ObservedPool, edition: int, now: float) -> ObservedPool:
     return replace(pool, established=edition, reason="", traceback="").becomes(PoolState.UP, now)
 
 
-def load_failed(pool: ObservedPool, edition: int, now: float, *, reason: str, traceback: str) -> ObservedPool:
-    """A failed pool tries again in a while; an edition that was on trial is rejected."""
+def load_failed(
+    pool: ObservedPool, edition: int, now: float, *, reason: str, traceback: str, is_newest: bool = True
+) -> ObservedPool:
+    """A failed pool tries again in a while; an edition that was on trial is rejected. is_newest: no other one is wanted
+    by now, which a pool that has not begun loads next.
+    """
     pool = pool.zygote_becomes(edition, ZygoteState.LEAVING, now, deadline=now + ZYGOTE_LEAVES_IN_S)
+    if pool.state is PoolState.LOADING and not is_newest:
+        return pool
     return _not_held_up(pool, edition, now, reason=reason, traceback=traceback)
 
 
@@ -71,7 +77,7 @@ def zygote_ended(
     how: the end in words, with the last line that it said; trace: its last lines.
     """
     was = pool.zygote(edition)
-    is_expected = was.state is ZygoteState.LEAVING
+    is_expected = was.state is ZygoteState.LEAVING or was.is_dropped
     failures = 0 if is_expected else was.failures + 1
     due_at = now if is_expected else now + pause_s(failures, jitter)
     pool = pool.zygote_becomes(edition, ZygoteState.ABSENT, now, pid=None, failures=failures, due_at=due_at)

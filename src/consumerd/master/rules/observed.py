@@ -121,6 +121,11 @@ class Zygote:
     is_killed: bool = False
     refused: str = ""
 
+    @property
+    def is_dropped(self) -> bool:
+        """Whether it is killed because nobody needs what it loads any more."""
+        return self.state is ZygoteState.LOADING and self.is_killed
+
 
 @dataclass(frozen=True, slots=True)
 class ObservedPool:

@@ -33,6 +33,10 @@ Until then it has time to settle what is finished and to leave. A worker ends it
 ZYGOTE_GRACE_S = 0.4
 """How much later than its deadline, or the end of its last worker, a zygote is killed."""
 
+FIRST_LOAD_S = 30.0
+"""So long the first import of a pool may go on though a newer edition is wanted: where changes come quicker than an
+import ends, the pool would never run."""
+
 LOST_FOR_S = 300.0
 """When every pool, or an essential one, has been lost for so long, the master gives up."""
 
@@ -122,7 +126,13 @@ class _PoolPlan:
 
     @cached_property
     def target(self) -> int:
-        return target_edition(self.wanted, self.pool)
+        target = target_edition(self.wanted, self.pool)
+        older = self.pool.zygotes.items() if self.pool.established == 0 and self.pool.zygote(target).pid is None else ()
+        for edition, zygote in older:
+            loads = zygote.state is ZygoteState.LOADING and not zygote.is_killed
+            if loads and not self.clock.is_due(zygote.since + FIRST_LOAD_S):
+                return edition
+        return target
 
     @cached_property
     def canary(self) -> int | None:

@@ -16,7 +16,7 @@ from consumerd.clock import moment
 from consumerd.config.common_keys import CommonKeys
 from consumerd.config.shape import ConsumerSettings
 from consumerd.errors import SourceRefusedError
-from consumerd.events.facts import Fact
+from consumerd.events.facts import Fact, Level
 from consumerd.events.outlet import Outlet
 from consumerd.master.control.status import pool_status
 from consumerd.master.host.launcher import Executed, WorkerEnds
@@ -341,6 +341,34 @@ def test_a_zygote_that_the_system_refuses_is_tried_again_later(stage: Stage) -> 
     assert stage.pool.observed.zygote(1).state is ZygoteState.ABSENT
     stage.turn(stage.pool.observed.zygote(1).due_at)
     assert stage.pool.observed.zygote(1).state is ZygoteState.LOADING
+
+
+def test_a_pool_that_is_reloaded_while_it_imports_first_runs_and_takes_the_newest_then(stage: Stage) -> None:
+    stage.turn(0.0)
+    for now in (1.0, 2.0):
+        stage.pool.change(stage.pool.newest_entry, now)
+        stage.turn(now)
+    assert list(stage.pool.zygotes) == [1]
+    stage.zygote_says(Hello(__version__), LOADED, now=3.0)
+    stage.turn(3.0)
+    assert (list(stage.pool.zygotes), list(stage.pool.workers)) == ([1, 3], [0])
+
+
+def test_a_first_import_that_fails_fails_no_pool_of_which_a_newer_edition_is_wanted(stage: Stage) -> None:
+    stage.turn(0.0)
+    stage.pool.change(stage.pool.newest_entry, 1.0)
+    stage.zygote_says(Hello(__version__), LoadFailed("no", ""), now=2.0)
+    stage.turn(2.0)
+    assert (stage.pool.observed.state, list(stage.pool.zygotes)) == (PoolState.LOADING, [1, 2])
+
+
+def test_an_import_that_nobody_needs_any_more_is_killed_without_an_error(stage: Stage) -> None:
+    stage.up()
+    for now in (1.0, 2.0):
+        stage.pool.change(stage.pool.newest_entry, now)
+        stage.turn(now)
+    zygote_ended(stage.pool, 2, 9, 2.0)
+    assert (stage.facts[-1].name, stage.facts[-1].level, stage.pool.last_error) == ("zygote_ended", Level.INFO, None)
 
 
 def test_a_change_whose_process_the_system_keeps_refusing_is_taken_back_and_said_meanwhile(stage: Stage) -> None:

@@ -20,7 +20,7 @@ from consumerd.master.rules.actions import (
 )
 from consumerd.master.rules.history import TRY_EVERY_S, ZYGOTE_LEAVES_IN_S
 from consumerd.master.rules.observed import Condemned, Observed, ObservedPool, Wanted, WantedPool
-from consumerd.master.rules.plan import KILL_GRACE_S, LOST_FOR_S, ZYGOTE_GRACE_S, target_edition
+from consumerd.master.rules.plan import FIRST_LOAD_S, KILL_GRACE_S, LOST_FOR_S, ZYGOTE_GRACE_S, target_edition
 from consumerd.master.rules.restart import Ended, budget_of
 from consumerd.model.exits import WorkerExit
 from consumerd.model.identity import ConsumerName
@@ -234,6 +234,23 @@ def on_trial() -> ObservedPool:
 def test_a_new_edition_is_loaded_before_anybody_is_asked_to_leave() -> None:
     assert second(running()) == (ExecuteZygote(2),)
     assert second(history.zygote_executed(running(), 2, 101, 1.0)) == ()
+
+
+def first_import() -> ObservedPool:
+    return history.zygote_executed(history.new_pool(2, 0.0), 1, 100, 0.0)
+
+
+def test_a_first_import_goes_on_for_a_while_though_a_newer_edition_is_wanted() -> None:
+    assert second(first_import()) == ()
+    assert second(history.loaded(first_import(), 1, 2.0), 2.0) == (ExecuteZygote(2), ForkWorker(0, 1))
+    assert second(first_import(), FIRST_LOAD_S) == (ExecuteZygote(2), KillZygote(1))
+    assert next_deadline({A: SECOND}, {A: first_import()}, 1.0) == FIRST_LOAD_S
+
+
+def test_a_first_import_that_fails_is_followed_by_the_newest_at_once() -> None:
+    failed = history.load_failed(first_import(), 1, 2.0, reason="no", traceback="", is_newest=False)
+    assert failed.state is PoolState.LOADING
+    assert second(failed, 2.0) == (ExecuteZygote(2),)
 
 
 def test_the_highest_slot_is_the_canary_and_the_others_wait_for_its_proof() -> None:
