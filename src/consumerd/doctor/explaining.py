@@ -173,7 +173,7 @@ _FLAGS = {
     "store": "the parking store has not answered",
     "destination": "what they need has not answered",
     "failing": "all of them die of one error",
-    "settling": "the database refuses to settle rows that were handled",
+    "settling": "rows that were handled cannot be settled",
     "starved": "its query returns only rows that cannot be handled now",
     "standby": "another host has this consumer",
 }
