@@ -148,7 +148,7 @@ class _Master:
         stop, reload = self._supervisor.stop, self._reloader.reload_soon
         return {
             signal.SIGTERM: lambda: stop("SIGTERM"),
-            signal.SIGINT: lambda: stop("SIGINT"),
+            signal.SIGINT: lambda: self._supervisor.interrupt(clock.monotonic()),
             signal.SIGHUP: lambda: reload("SIGHUP"),
             signal.SIGCHLD: self._woken.set,
         }

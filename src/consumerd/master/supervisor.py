@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from consumerd import clock, events
 from consumerd.master.duties.service import Service
-from consumerd.master.pools import suspects
+from consumerd.master.pools import stopping, suspects
 from consumerd.master.pools.performing import perform
 from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.pools import Pools
@@ -53,6 +53,8 @@ class Supervisor:
         self.exit_code = 0
         self.refusal: str | None = None
         self.stop_deadline: float | None = None
+        self._stop_began = 0.0
+        self._waiting = stopping.Waiting()
         self._has_told_that_nothing_loads = False
         self._planned_at: float | None = None
         self._look_at: list[float | None] = []
@@ -66,16 +68,31 @@ class Supervisor:
                 await self._wait()
         return self.exit_code
 
-    def stop(self, reason: str) -> float:
+    def stop(self, reason: str, now: float | None = None) -> float:
         """Want every pool gone; by when. Asked again, nothing changes."""
-        now = clock.monotonic()
+        now = clock.monotonic() if now is None else now
         if self.stop_deadline is None:
-            self.stop_deadline = self._pools.want_stop(now)
+            self.stop_deadline, self._stop_began = self._pools.want_stop(now), now
+            self._waiting.begin(now)
             timeout_s = round(self.stop_deadline - now, 3)
             self._tools.emit(events.master_stopping(reason=reason, timeout_s=timeout_s))
             self._service.stopping()
             self._woken.set()
         return self.stop_deadline
+
+    def interrupt(self, now: float) -> None:
+        """SIGINT, as Ctrl-C sends it: stop; where that has begun, end soon."""
+        if self.stop_deadline is None:
+            self.stop("SIGINT", now)
+            return
+        deadline = now + stopping.HURRIED_S
+        if now - self._stop_began < stopping.SAME_PRESS_S or deadline >= self.stop_deadline:
+            return
+        self.stop_deadline = deadline
+        self._tools.emit(events.stop_hurried(reason="SIGINT", timeout_s=stopping.HURRIED_S))
+        for pool in self._pools:
+            stopping.hurry(pool, deadline)
+        self._woken.set()
 
     def turn(self, now: float) -> None:
         """All that can be done now."""
@@ -86,6 +103,7 @@ class Supervisor:
         for pool in self._pools:
             suspects.tell(pool)
         self._look_at.append(self._service.turn(now))
+        self._tell_waiting(now)
         self._tell_if_nothing_loads()
 
     def _hear(self, now: float) -> None:
@@ -137,6 +155,14 @@ class Supervisor:
                 perform(self._pools[name], action, now)
             self._pools.forget_gone(now)
         raise AssertionError("the plan does not come to rest")
+
+    def _tell_waiting(self, now: float) -> None:
+        if self.stop_deadline is None or self._is_over():
+            return
+        fact = self._waiting.turn(self._pools, self.stop_deadline, now)
+        if fact is not None:
+            self._tools.emit(fact)
+        self._look_at.append(self._waiting.next_at)
 
     def _tell_if_nothing_loads(self) -> None:
         """Once, where every pool failed before it had a worker: the configuration or its surroundings are wrong."""

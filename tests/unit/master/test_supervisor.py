@@ -11,10 +11,12 @@ import pytest
 
 from consumerd.master.duties.service import Service
 from consumerd.master.host.own_process import ServiceSocket
-from consumerd.master.rules.plan import LOST_FOR_S
+from consumerd.master.pools.stopping import HURRIED_S, SAME_PRESS_S, TELL_AFTER_S
+from consumerd.master.rules.plan import KILL_GRACE_S, LOST_FOR_S
 from consumerd.master.supervisor import Supervisor
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
 from consumerd.version import __version__
+from consumerd.wire.board import BUSY_SINCE_NS, LANES_AT
 from consumerd.wire.channel import Channel
 from consumerd.wire.messages import Hello, LoadFailed, Message, Stop
 from unit.master.pools.test_messages import LOADED, NAME, WORKER_PID, ZYGOTE_PID, Stage
@@ -99,6 +101,39 @@ def test_all_pools_are_stopped_once(turns: Turns) -> None:
     assert [fact.fields["reason"] for fact in turns.stage.facts if fact.name == "master_stopping"] == ["SIGTERM"]
     [stop] = [message for message in turns.stage.sent_to_second() if isinstance(message, Stop)]
     assert stop.deadline_s == turns.supervisor.stop_deadline
+
+
+def test_a_second_interrupt_leaves_the_workers_two_seconds(turns: Turns) -> None:
+    turns.stage.up()
+    turns.supervisor.interrupt(10.0)
+    turns.turn(10.0)
+    turns.supervisor.interrupt(10.0 + SAME_PRESS_S / 2)  # the terminal's, which another has passed on
+    assert (turns.supervisor.stop_deadline, turns.told("stop_hurried")) == (35.0, 0)
+    turns.supervisor.interrupt(11.0)
+    turns.supervisor.interrupt(12.0)
+    assert (turns.supervisor.stop_deadline, turns.told("stop_hurried")) == (11.0 + HURRIED_S, 1)
+    stops = [message.deadline_s for message in turns.stage.sent_to_second() if isinstance(message, Stop)]
+    assert stops == [35.0, 11.0 + HURRIED_S]
+    turns.turn(11.0 + HURRIED_S + KILL_GRACE_S)
+    assert sorted(turns.stage.launcher.killed) == [WORKER_PID, WORKER_PID + 1]
+
+
+def test_a_stop_says_for_whom_it_waits(turns: Turns) -> None:
+    turns.stage.up()
+    turns.stage.pool.workers[0].ready_at = None
+    turns.stage.board(1).words[LANES_AT + BUSY_SINCE_NS] = 1
+    turns.supervisor.stop("SIGTERM", 10.0)
+    turns.turn(10.0)
+    assert turns.told("stop_waits") == 0
+    turns.turn(10.0 + TELL_AFTER_S)
+    turns.turn(10.1 + TELL_AFTER_S)
+    [told] = [fact.fields for fact in turns.stage.facts if fact.name == "stop_waits"]
+    assert told["ends_in_s"] == 22.0
+    assert told["waits_for"] == (
+        f"g/a#0 (process {WORKER_PID}: it has not come to its loop, and may be in its pre_consume), "
+        f"g/a#1 (process {WORKER_PID + 1}: it runs a task)"
+    )
+    assert str(told["advice"]).startswith("consumerd stacks g/a#0 shows where it is; Ctrl-C, or kill -INT ")
 
 
 def test_a_consumer_that_must_not_run_ends_the_run_with_its_sentence(turns: Turns) -> None:

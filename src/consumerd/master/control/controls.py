@@ -25,6 +25,7 @@ from consumerd.master.helper import StoreHelper
 from consumerd.master.kept_child import KeptChild
 from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.pools import Pools
+from consumerd.master.pools.stopping import told_waited_for
 from consumerd.master.rules.observed import Condemned
 from consumerd.master.supervisor import Supervisor
 from consumerd.model.limits import SECOND_NS
@@ -78,7 +79,9 @@ class Controls:
         if self.page.trouble:
             problems.insert(0, f"the page does not run: {self.page.trouble}")
         if stop_deadline is not None:
-            problems.insert(0, f"the master is stopping, and ends within {max(0.0, stop_deadline - now):.0f} s")
+            who = told_waited_for(self.pools)
+            within = f"the master is stopping, and ends within {max(0.0, stop_deadline - now):.0f} s"
+            problems.insert(0, f"{within}, and waits for {who}" if who else within)
         return Status(
             version=__version__,
             pid=os.getpid(),

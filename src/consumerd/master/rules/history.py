@@ -167,6 +167,17 @@ def asked_to_leave(pool: ObservedPool, number: int, now: float, *, deadline: flo
     return pool.slot_becomes(number, SlotState.DRAINING, now, deadline=deadline, condemned=sentence)
 
 
+def hurried(pool: ObservedPool, deadline: float) -> ObservedPool:
+    """What is on its way out has to be gone sooner."""
+    for number, slot in pool.slots.items():
+        if slot.state is SlotState.DRAINING:
+            pool = pool.with_slot(number, deadline=min(slot.deadline, deadline))
+    for edition, zygote in pool.zygotes.items():
+        if zygote.state is ZygoteState.LEAVING:
+            pool = pool.with_zygote(edition, deadline=min(zygote.deadline, deadline))
+    return pool
+
+
 def vacated(pool: ObservedPool, number: int, now: float) -> ObservedPool:
     """A slot that backs off or has finished is not wanted any more."""
     return pool.slot_becomes(number, SlotState.ABSENT, now, failures=0)

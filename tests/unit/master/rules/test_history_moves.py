@@ -66,6 +66,7 @@ SLOTS: dict[str, tuple[Act, dict[SlotState, SlotState]]] = {
         lambda pool: history.asked_to_leave(pool, 0, NOW, deadline=75.0),
         {STARTING: DRAINING, RUNNING: DRAINING, STALLED: DRAINING},
     ),
+    "hurried": (lambda pool: history.hurried(pool, NOW), {DRAINING: DRAINING, RUNNING: RUNNING}),
     "vacated": (lambda pool: history.vacated(pool, 0, NOW), {BACKING_OFF: ABSENT, FINISHED: ABSENT}),
     "worker_ended: crash": (
         ended(9),
@@ -188,6 +189,13 @@ def test_every_function_of_history_is_in_a_table() -> None:
     }
     named = {name.split(":")[0] for name in (*SLOTS, *ZYGOTES, *POOLS)}
     assert functions - PURE_READERS == named
+
+
+def test_what_is_on_its_way_out_has_until_the_earlier_deadline() -> None:
+    pool = with_zygote(pool_with(slot=DRAINING), state=LEAVING, deadline=75.0).with_slot(0, deadline=75.0)
+    for deadline in (60.0, 70.0):
+        pool = history.hurried(pool, deadline)
+        assert (pool.slots[0].deadline, pool.zygote(1).deadline) == (60.0, 60.0)
 
 
 @pytest.mark.parametrize("state", [ABSENT, BACKING_OFF])
