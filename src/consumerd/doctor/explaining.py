@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from msgspec import UNSET, Struct
 
 from consumerd import clock, events
-from consumerd.doctor.facts import Pool
+from consumerd.doctor.facts import Pool, starts_for_long
 from consumerd.doctor.past import Act, Happened
 from consumerd.doctor.suspects import suspects_told
 from consumerd.wire.board import Hold
@@ -139,6 +139,8 @@ def _held(known: Known) -> str:
         return f"Its tasks are held back: {reason}."
     seen = Pool(known.pool, known.pool, 1.0)
     running, lanes = seen.lanes
+    if known.pool.workers_wanted and not (known.pool.workers_running or known.pool.workers_finished):
+        return "None of its workers is in its loop, so that none of its tasks is done."
     if lanes and running >= lanes:
         return f"Nothing holds its tasks back but its workers: each of their places ({lanes}) is taken."
     return "Nothing holds its tasks back."
@@ -160,6 +162,9 @@ def _reasons(known: Known) -> Iterator[str]:
         for problem in pool.wrong
         if problem.kind in (ProblemKind.DESTINATION_OPEN, ProblemKind.DESTINATION_HELD, ProblemKind.SHARD_STALLED)
     )
+    for worker in filter(starts_for_long, pool.workers):
+        see = f"consumerd stacks {pool.name}#{worker.slot} shows what its pre_consume waits for"
+        yield f"worker {worker.slot} has not come to its loop {known.since(worker.since_s)}: {see}"
     for limit in known.limits:
         if limit.waiting and (limit.key is not None or not limit.by):
             yield f"{limit.waiting} of them wait for the limit {_limit(limit)}"

@@ -20,6 +20,7 @@ Looks = tuple[Metrics, Metrics]
 FEW_TASKS = 20
 """What is said of rates by so few tasks may be chance."""
 LONGER_S = 30
+LONG_START_S = 30.0
 
 
 class Step(Struct, frozen=True):
@@ -51,6 +52,11 @@ class Host:
     state_dir: str
     free_bytes: int
     total_bytes: int
+
+
+def starts_for_long(worker: WorkerStatus) -> bool:
+    """Whether a process is there, and has not come to its loop for longer than a start takes."""
+    return worker.state == "starting" and worker.pid is not None and worker.since_s > LONG_START_S
 
 
 @dataclass(frozen=True, slots=True)

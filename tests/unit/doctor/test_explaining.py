@@ -19,6 +19,7 @@ from unit.doctor.test_findings import WELL, away, died_of, last_end, limit, work
 
 AT = 1_000_000.0
 DATE = "1970-01-12"
+WAITS = "shows what its pre_consume waits for"
 
 
 def known(**changed: Any) -> Known:
@@ -51,6 +52,10 @@ HELD: dict[str, tuple[dict[str, Any], str]] = {
     "needs": ({"flags": away("destination", "no")}, "what they need has not answered since 1970-01-01: no"),
     "destination": ({"wrong": [wrong(ProblemKind.DESTINATION_OPEN, "smtp is open", "smtp")]}, "smtp is open"),
     "limit": ({"limits": [limit(first_waits_s=7.0)]}, "3 of them wait for the limit channel, the first for 7 s"),
+    "start": (
+        {"workers": [worker(1, state="starting", since_s=40.0)]},
+        f"worker 1 has not come to its loop for 40 s: consumerd stacks shop/mails#1 {WAITS}",
+    ),
     "hold": ({"workers": [worker(1, hold="unsettled_full")]}, f"of worker 1, {HOLDS['unsettled_full']}"),
 }
 
@@ -74,6 +79,11 @@ def test_every_reason_of_a_gate_has_its_words() -> None:
 def test_workers_that_are_all_busy_are_what_holds_tasks_back() -> None:
     busy = known(workers=[worker(0, running=1), worker(1, running=1)])
     assert "each of their places (2) is taken" in about(explain_pool(busy), "held")
+
+
+def test_where_no_worker_is_in_its_loop_that_is_what_holds_tasks_back() -> None:
+    said = explain_pool(known(workers_running=0, workers=[worker(0, state="starting", since_s=3.0)]))
+    assert about(said, "held") == "None of its workers is in its loop, so that none of its tasks is done."
 
 
 def test_what_was_set_by_hand_is_said_with_who_did_it() -> None:

@@ -202,6 +202,11 @@ CASES: dict[str, Facts] = {
     "store_unreachable": facts(flags=away("store", "disk full")),
     "code_not_loaded": facts(state="failed", established=0, reason="no module", traceback="a\nImportError: no"),
     "import_hangs": facts(zygote=ZygoteStatus(state="loading", since_s=50.0, pid=10), state="loading", established=0),
+    "start_hangs": facts(
+        workers_running=1,
+        workers=[worker(0), worker(1, state="starting", since_s=40.0)],
+        wrong=[wrong(ProblemKind.TOO_FEW_UP, "1 of 2 workers are up")],
+    ),
     "source_unreachable": facts(flags=away("source", "connection refused")),
     "source_refuses": facts(flags=away("source", "Access denied for user 'shop'")),
     "source_read_only": facts(flags=away("source", "The server is running with --read-only")),
@@ -360,7 +365,7 @@ def test_tasks_that_always_took_long_and_such_that_nobody_waits_for_are_not_slow
 def test_workers_that_are_replaced_are_not_missing_and_such_that_stay_away_are() -> None:
     few = [wrong(ProblemKind.TOO_FEW_UP, "1 of 2 workers are up")]
     assert findings(facts(wrong=few, workers=[worker(0), worker(1, state="starting", since_s=3.0)])) == []
-    (found,) = findings(facts(wrong=few, workers=[worker(0), worker(1, state="starting", since_s=40.0)]))
+    (found,) = findings(facts(wrong=few, workers=[worker(0), worker(1, state="starting", since_s=40.0, pid=None)]))
     assert found.name == "other_problem"
     loading = [wrong(ProblemKind.NOT_UP, "it is loading")]
     assert findings(facts(state="loading", since_s=3.0, wrong=loading)) == []

@@ -1,12 +1,13 @@
-"""The code of a consumer cannot be loaded, or its import does not end."""
+"""The code of a consumer cannot be loaded, or its import or its `pre_consume` does not end."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from consumerd import clock, events
-from consumerd.doctor.facts import Facts, Finding, Step
+from consumerd.doctor.facts import Facts, Finding, Step, starts_for_long
+from consumerd.wire.status import WorkerStatus
 
 LONG_S = 30.0
 
@@ -36,6 +37,24 @@ def find(facts: Facts) -> Iterator[Finding]:
                 [Step(f"py-spy dump --pid {now.zygote.pid}", "see what the import waits for")],
                 "A module should connect to nothing while it is imported: pre_consume is the place for that.",
             )
+        elif hanging := [worker for worker in now.workers if starts_for_long(worker)]:
+            yield _not_in_loop(pool.name, hanging)
+
+
+def _not_in_loop(pool: str, hanging: Sequence[WorkerStatus]) -> Finding:
+    first = hanging[0]
+    return Finding(
+        "start_hangs",
+        pool,
+        f"{pool} has workers that do not come to their loop: pre_consume does not end, or the source does not open.",
+        [f"worker {each.slot} (pid {each.pid}) has been starting for {each.since_s:.0f} s" for each in hanging[:5]],
+        [
+            Step(f"consumerd stacks {pool}#{first.slot}", "see what it waits for"),
+            Step(f"consumerd logs {pool}", "see what it said last"),
+            Step(f"consumerd restart {pool} --wait", "run the mended code"),
+        ],
+        "Do not restart the master: the other consumers run.",
+    )
 
 
 def _refused(facts: Facts) -> Iterator[Finding]:

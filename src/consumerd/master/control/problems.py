@@ -161,7 +161,8 @@ def _slow_start(pool: Pool, now: float) -> str:
     )
     if now - since < SLOW_START_S:
         return ""
-    return f"; worker {number} has been starting for {now - since:.0f} s: see what its pre_consume waits for"
+    see = f"consumerd stacks {pool.consumer}#{number} shows what its pre_consume waits for"
+    return f"; worker {number} has been starting for {now - since:.0f} s: {see}"
 
 
 def absence(flag: Flag, consumer: str) -> str:

@@ -189,7 +189,8 @@ def test_a_worker_that_hung_is_the_culprits_and_kept_as_a_flight_record(watched:
 def test_a_worker_that_does_not_come_to_its_loop_is_shown_diagnosed_and_killed(watched: Watched) -> None:
     watched.starts_again(0)
     watched.until(TIMEOUT_S - 1)
-    told = f"worker 0 has been starting for {watched.now:.0f} s: see what its pre_consume waits for"
+    see = "consumerd stacks g/a#0 shows what its pre_consume waits for"
+    told = f"worker 0 has been starting for {watched.now:.0f} s: {see}"
     assert watched.problems() == [f"{NAME}: 1 of 2 workers are up; {told}"]
     assert watched.stage.launcher.asked == []
     watched.until(TIMEOUT_S + DIAGNOSE_S + 1)
