@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import sqlite3
 import warnings
 from collections.abc import Iterator, Sequence
@@ -307,6 +308,13 @@ def test_a_probe_of_nothing_is_refused(bench: TableBench) -> None:
         KIND.probe({"database": str(Path(bench.database).with_name("nosuch"))})
     with pytest.raises(SourceRefusedError):
         KIND.probe({"database": bench.database, "table": "nosuch"})
+
+
+def test_a_probe_of_a_server_that_does_not_run_finds_it_away() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+    with pytest.raises(SourceAwayError, match="see that it runs"):
+        KIND.probe({"database": f"mysql://shop:secret@{address}/shop"})
 
 
 # Options

@@ -15,9 +15,9 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from consumerd.clock import ahead_s, monotonic, wall
-from consumerd.database.causes import cause_of
+from consumerd.database.causes import cause_of, may_pass
 from consumerd.database.sql import quoted
-from consumerd.errors import SourceRefusedError
+from consumerd.errors import SourceAwayError, SourceRefusedError
 from consumerd.sources.contract import ShardLag
 from consumerd.sources.table.opening import Opening, connected
 from consumerd.sources.table.options import TableOptions
@@ -49,7 +49,9 @@ LIMIT {MOST_COUNTED}) AS found"""
 
 
 def probe(options: TableOptions) -> tuple[ShardLag, ...]:
-    """The lag of the table. SourceRefusedError where it cannot be read, or is not such a table."""
+    """The lag of the table. SourceRefusedError where it cannot be read, or is not such a table; SourceAwayError where
+    its server does not run, or has no room: it may be up later.
+    """
     opening = Opening(options)
     if not options.is_server and not options.path.exists():
         is_ours = options.columns is None and not options.is_beside
@@ -65,7 +67,8 @@ def probe(options: TableOptions) -> tuple[ShardLag, ...]:
             side = SideTable(options, sql.claims, shape.dialect)
             return (replace(lag, tasks=lag.tasks + unknown_rows(connection, side, monotonic)),)
     except (DBAPIError, sqlite3.Error) as error:
-        raise SourceRefusedError(f"the {opening.place} cannot be read: {cause_of(error)}") from error
+        kind = SourceAwayError if may_pass(error) else SourceRefusedError
+        raise kind(f"the {opening.place} cannot be read: {cause_of(error)}") from error
 
 
 class TableLag:

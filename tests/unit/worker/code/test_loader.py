@@ -299,6 +299,7 @@ def test_a_consumer_of_batches_is_loaded(directory: Path) -> None:
     ("target", "configs", "mistakes_found"),
     [
         ("Login", {"coalesce": {"by": "uid"}}, [".configs.coalesce: is of no use: Login has no handle_batch; define"]),
+        ("Login", {"batch_size": 500}, [".configs.batch_size: is of no use: Login has no handle_batch; define it, or"]),
         ("Login", {"batch_linger": 1}, [".configs.batch_linger: is of no use: Login has no handle_batch; define it"]),
         ("OneBatch", {}, [".class: OneBatch.handle_batch takes (self, records): define handle_batch(self, tasks)"]),
         (
