@@ -10,6 +10,7 @@ from itertools import islice
 
 from consumerd import clock
 from consumerd.master.pools.pool import Pool
+from consumerd.master.rules.observed import ObservedPool
 from consumerd.master.rules.restart import is_proven
 from consumerd.model.limits import SECOND_NS
 from consumerd.model.slots import PoolState, SlotState, ZygoteState
@@ -46,12 +47,19 @@ def problems_of(pool: Pool, flags: Sequence[Flag], up: int, now: float) -> list[
     """
     name, observed = pool.consumer, pool.observed
     if observed.state is PoolState.FAILED:
-        return [PoolProblem(ProblemKind.FAILED, f"{name} has failed: {_first_line(observed.reason)}")]
+        again = f"{_tried_again(observed, now)}, or by consumerd restart {name}"
+        return [PoolProblem(ProblemKind.FAILED, f"{name} has failed; {again}: {_first_line(observed.reason)}")]
     found = [_named(name, problem) for problem in _of_the_start(pool, now)]
     if observed.state is not PoolState.UP:
         not_up = f"{name} is {observed.state.value}, for {now - observed.since:.0f} s"
         return found[:1] or [PoolProblem(ProblemKind.NOT_UP, not_up)]
     return [*found, *(_named(name, problem) for problem in (*_of_tasks(pool, flags), *_of_workers(pool, up, now)))]
+
+
+def _tried_again(failed: ObservedPool, now: float) -> str:
+    is_on = any(slot.state is SlotState.STARTING for slot in failed.slots.values())
+    is_on |= any(zygote.state is ZygoteState.LOADING for zygote in failed.zygotes.values())
+    return "it is tried again now" if is_on else f"it is tried again in {max(0.0, failed.try_at - now):.0f} s"
 
 
 def _named(name: str, problem: PoolProblem) -> PoolProblem:

@@ -126,7 +126,7 @@ def _measured(pool: Pool, now: float) -> dict[str, Any]:  # fields of PoolStatus
 
 def _worker(pool: Pool, number: int, now: float, extent: Extent) -> WorkerStatus:
     slot, worker, last = pool.observed.slots[number], pool.workers.get(number), pool.last_ends.get(number)
-    is_stalled = slot.state is SlotState.STALLED
+    is_stalled, is_backing_off = slot.state is SlotState.STALLED, slot.state is SlotState.BACKING_OFF
     return WorkerStatus(
         slot=number,
         state="ended" if worker is not None and worker.has_ended() else slot.state.value,
@@ -138,7 +138,7 @@ def _worker(pool: Pool, number: int, now: float, extent: Extent) -> WorkerStatus
         is_worn=slot.is_worn,
         refused=slot.refused,
         is_refused=slot.refusals >= REFUSALS_THAT_TELL,
-        starts_in_s=round(max(0.0, slot.due_at - now), 3) if slot.state is SlotState.BACKING_OFF else None,
+        starts_in_s=round(max(0.0, pool.observed.starts_at(slot) - now), 3) if is_backing_off else None,
         stuck=worker.stuck.told(now) if worker is not None and worker.stuck and is_stalled else None,
         stuck_in=worker.stuck.why.value if worker is not None and worker.stuck and is_stalled else None,
         last_end=last if last is None or extent.recent else replace(last, recent=None),

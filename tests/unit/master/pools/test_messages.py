@@ -385,6 +385,19 @@ def test_a_change_whose_process_the_system_keeps_refusing_is_taken_back_and_said
     assert stage.facts[-1].name == "change_taken_back"
 
 
+def test_a_failed_pool_says_when_it_is_tried_again_and_how_that_is_asked_for(stage: Stage) -> None:
+    stage.up()
+    worker_ended(stage.pool, 0, 9, 5.0)
+    stage.pool.become(history.failed(stage.pool.observed, 5.0, reason="no partner\nmore", traceback=""))
+    status = pool_status(stage.pool, 17.0)
+    assert status.workers[0].starts_in_s == history.TRY_EVERY_S - 12.0
+    again = "it is tried again in 48 s, or by consumerd restart g/a"
+    assert status.problems == [f"g/a has failed; {again}: no partner"]
+    stage.turn(5.0 + history.TRY_EVERY_S)
+    (tried,) = pool_status(stage.pool, 66.0).problems
+    assert tried.startswith("g/a has failed; it is tried again now, or by")
+
+
 def test_a_pool_whose_first_process_the_system_keeps_refusing_has_failed(stage: Stage) -> None:
     stage.launcher.refusals = history.REFUSALS_THAT_TELL
     for _ in range(history.REFUSALS_THAT_TELL):
