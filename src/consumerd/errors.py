@@ -52,7 +52,11 @@ class MissingExtraError(UsageError):
 
 
 def install_command(extra: str) -> str:
-    """What installs the packages of an extra beside the consumerd that is there, wherever that came from."""
+    """What installs the packages of an extra beside the consumerd that is there, wherever that came from: by the Python
+    that runs, which may be another one than the shell's.
+    """
+    import shlex
+    import sys
     from importlib import metadata  # only where something is missing
 
     try:
@@ -61,7 +65,9 @@ def install_command(extra: str) -> str:
         needed = []
     named = [each.partition(";") for each in needed]
     packages = [package.strip() for package, _, condition in named if condition.strip() == f"extra == '{extra}'"]
-    return f"pip install {' '.join(map(repr, packages))}" if packages else f"install consumerd with the extra {extra}"
+    if not packages:
+        return f"install consumerd with the extra {extra}"
+    return f"{shlex.quote(sys.executable)} -m pip install {' '.join(map(repr, packages))}"
 
 
 class StateDirectoryError(UsageError):
