@@ -30,7 +30,6 @@ _HOLDS: Mapping[Hold, str] = {
 HOLDS = {hold.name.lower(): words for hold, words in _HOLDS.items()}
 """What a board may say that keeps the next task from starting."""
 
-
 TOLD_WITHIN_S = 1.0
 """A reload and its act are told so much later, at most, than what they changed."""
 
@@ -124,9 +123,12 @@ def _state(known: Known) -> str:
 
 
 def _behind(pool: PoolStatus) -> str:
-    in_hand = f"{pool.unsettled} are in the hands of its workers"
+    running, _ = Pool(pool, pool, 1.0).lanes
+    in_hand = f"{max(pool.unsettled, running)} are in the hands of its workers"
     if pool.lag_age_s is None or not pool.lag:
-        return f"How many tasks wait is not known; {in_hand}."
+        asked = pool.source == "query" and pool.lag_age_s is not None
+        why = ", since its class has no waiting() that counts them" if asked else ""
+        return f"How many tasks wait is not known{why}; {in_hand}."
     oldest = f", the oldest for {pool.lag_s:.0f} s" if pool.lag_s else ""
     later = f"; {pool.later} more have a time that has not come" if pool.later else ""
     tasks = "1 task waits" if pool.lag_tasks == 1 else f"{pool.lag_tasks} tasks wait"

@@ -202,7 +202,9 @@ def _last_error(error: LastError, restarts: int) -> str:
 
     fields = {name: value for name, value in error.fields.items() if name not in ("consumer", "traceback")}
     told = str(fields.pop("error", fields.pop("reason", "")))
-    if error.name != events.consume_failed.name:
+    if error.name == events.worker_ended.name:
+        told = f"worker {fields.get('worker_id')} ended: {fields.get('end')}"
+    elif error.name != events.consume_failed.name:
         others = [f"{name}={value}" for name, value in fields.items() if value not in ("", None)]
         told = f"{error.name}: {', '.join([told, *others] if told else others)}"
     more = ""

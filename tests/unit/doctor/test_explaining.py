@@ -78,12 +78,19 @@ def test_every_reason_of_a_gate_has_its_words() -> None:
 
 def test_workers_that_are_all_busy_are_what_holds_tasks_back() -> None:
     busy = known(workers=[worker(0, running=1), worker(1, running=1)])
+    assert "; 2 are in the hands of its workers." in about(explain_pool(busy), "behind")
     assert "each of their places (2) is taken" in about(explain_pool(busy), "held")
 
 
 def test_where_no_worker_is_in_its_loop_that_is_what_holds_tasks_back() -> None:
     said = explain_pool(known(workers_running=0, workers=[worker(0, state="starting", since_s=3.0)]))
     assert about(said, "held") == "None of its workers is in its loop, so that none of its tasks is done."
+
+
+def test_of_a_query_whose_lag_nobody_knows_the_hook_that_counts_it_is_named() -> None:
+    said = about(explain_pool(known(source="query", lag=[])), "behind")
+    assert said.startswith("How many tasks wait is not known, since its class has no waiting() that counts them; 0 are")
+    assert "waiting()" not in about(explain_pool(known(source="generator", lag=[])), "behind")
 
 
 def test_what_was_set_by_hand_is_said_with_who_did_it() -> None:

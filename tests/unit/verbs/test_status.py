@@ -123,6 +123,12 @@ def test_how_many_are_parked_is_unknown_before_somebody_counted() -> None:
     assert line.split() == ["gop/login", "up", "15/16", "1200", "3", "-", "40", "1", "-"]
 
 
+def test_the_end_of_a_worker_is_told_in_words() -> None:
+    error = {"name": "worker_ended", "fields": {"worker_id": 2, "end": "SIGKILL"}, "at": wall()}
+    shown = note_of(render(document(pool(last_error=error, restarts=6)), with_workers=False))
+    assert shown == "  worker 2 ended: SIGKILL, 6 restarts"
+
+
 def test_a_paused_pool_says_so() -> None:
     assert "up, paused" in render(document(pool(is_paused=True)), with_workers=False)
 
