@@ -5,7 +5,7 @@ Runs in zygotes, workers, probes and the foreground: only they know the class, a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,14 @@ def config_model(consumer_class: type) -> type[BaseModel] | None:
     """The consumer's own `Config`, where it is a pydantic model."""
     found = getattr(consumer_class, CONFIG_CLASS, None)
     return found if isinstance(found, type) and issubclass(found, BaseModel) else None
+
+
+def nearly_common(configs: Mapping[str, Any], place: Place) -> Iterator[Problem]:
+    """Of a class that cannot be imported: the keys that are most likely misspelt, though its own are not known."""
+    for key in configs:
+        near = None if key in COMMON_KEYS else nearest(key, COMMON_KEYS)
+        if near is not None:
+            yield place.problem(f"is not a known key, unless the class has it; did you mean '{near}'?", key)
 
 
 def judge_unknown(

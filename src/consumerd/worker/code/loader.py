@@ -35,7 +35,7 @@ from consumerd.worker.code.class_problems import (
 )
 from consumerd.worker.code.field_problems import column_problems, field_problems
 from consumerd.worker.code.imports import NotLoadedError, import_class
-from consumerd.worker.code.keys import KeyOwners, config_model, judge_unknown
+from consumerd.worker.code.keys import KeyOwners, config_model, judge_unknown, nearly_common
 from consumerd.worker.code.kinds import import_client, kind_named
 from consumerd.worker.code.remarks import remarks_on
 from consumerd.worker.traces import require
@@ -142,6 +142,7 @@ class _Examination:
     def of_nothing(self, error: NotLoadedError) -> Examined:
         """What can be said before there is a class."""
         self._problems.append(error.problem)
+        self._problems += nearly_common(self._resolved.value, self._place)
         return Examined(None, self._ordered_problems(), error)
 
     def of_class(self, consumer_class: type) -> Examined:

@@ -11,7 +11,7 @@ from consumerd.config.common_keys import CommonKeys
 from consumerd.config.shape import ConsumerSettings, LimitBy
 from consumerd.consumers import BaseConsumer
 from consumerd.errors import ConfigurationError, LoadError
-from consumerd.worker.code.loader import LoadedConsumer, load_consumer, prepare_class
+from consumerd.worker.code.loader import LoadedConsumer, examine_consumer, load_consumer, prepare_class
 
 MODULE = """
 from pydantic import BaseModel, Field, model_validator
@@ -287,6 +287,12 @@ def test_a_module_that_the_library_hides_is_told_from_it_by_its_file(directory: 
 
 def test_what_the_import_raised_is_kept(directory: Path) -> None:
     assert isinstance(not_loaded(directory, "jobs_pkg.raises:Login").__cause__, RuntimeError)
+
+
+def test_beside_a_class_that_is_misspelt_a_misspelt_common_key_is_said_too(directory: Path) -> None:
+    found = examine_consumer(settings(directory, "Logn", worker=3, topic_name="t", own=1), {}).problems
+    assert [problem.path[2:] for problem in found] == [("class",), ("configs", "worker")]
+    assert "did you mean 'workers'?" in found[1].sentence
 
 
 def test_a_consumer_of_batches_is_loaded(directory: Path) -> None:
