@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from world import processes
 from world.front_end import SPIKE_FROM, SPIKE_UNTIL, TIMES, produce, share
 from world.ledger import Ledger, read
 from world.processes import Stage
@@ -31,6 +32,17 @@ def test_a_front_end_gives_each_task_once_and_notes_how_many(tmp_path: Path) -> 
     assert given == list(range(1000))
     assert read(tmp_path / "ledger")[-1]["produced"] == 1000
     assert read(tmp_path / "ledger")[-1]["at"] <= time.time()
+
+
+def test_a_long_wait_says_what_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(processes, "SAY_EVERY_S", 0.0)
+    stage, counts = Stage(tmp_path), [1200, 30]
+    stage.wait_for(lambda: not counts, 60.0, "nothing is under way", lambda: counts.pop(0))
+    said = [line.partition(" ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert said == ["1,200 tasks are left", "30 tasks are left", "nothing is under way"]
+    assert [what for _, what in stage.notes] == ["nothing is under way"]
 
 
 def test_the_world_takes_nothing_of_the_daemons_from_the_environment(

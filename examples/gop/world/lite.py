@@ -44,9 +44,9 @@ def run(folder: Path, load: Load, seconds: float, patience_s: float) -> list[Lin
         consumerd.run_archive()
         stage.wait_for(lambda: all(each.poll() == 0 for each in front_ends), patience_s, "all is produced")
         consumerd.kill_workers()
-        stage.wait_for(lambda: under_way() < load.changes // 2, patience_s, "half of the spike is over")
+        stage.wait_for(lambda: under_way() < load.changes // 2, patience_s, "half of the spike is over", under_way)
         consumerd.kill_master()
-        stage.wait_for(lambda: under_way() == 0, patience_s, "nothing is under way")
+        stage.wait_for(lambda: under_way() == 0, patience_s, "nothing is under way", under_way)
     return Books(url, RowsAsTopics(url), load, game_servers=day.calls, archive=archive).lines()
 
 

@@ -18,6 +18,7 @@ from consumerd.wire.control import call
 HERE = Path(__file__).parents[1]
 EXIT_S = 45.0
 LOOK_EVERY_S = 0.1
+SAY_EVERY_S = 5.0
 
 
 class Stage:
@@ -60,16 +61,26 @@ class Stage:
 
     def note(self, what: str) -> None:
         self.notes.append((time.time(), what))
-        print(f"{time.strftime('%H:%M:%S')} {what}", flush=True)
+        _say(what)
 
-    def wait_for(self, is_so: Callable[[], bool], patience_s: float, what: str) -> None:
-        deadline = time.monotonic() + patience_s
+    def wait_for(
+        self, is_so: Callable[[], bool], patience_s: float, what: str, left: Callable[[], int] | None = None
+    ) -> None:
+        """left: how many tasks are waited for; said now and then."""
+        deadline, say_at = time.monotonic() + patience_s, time.monotonic() + SAY_EVERY_S
         while not is_so():
             if time.monotonic() > deadline:
                 self.note(f"in vain: {what}; see {self.log}")
                 return
+            if left is not None and time.monotonic() >= say_at:
+                _say(f"{left():,} tasks are left")
+                say_at = time.monotonic() + SAY_EVERY_S
             time.sleep(LOOK_EVERY_S)
         self.note(what)
+
+
+def _say(what: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {what}", flush=True)
 
 
 class Service:
