@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import math
 import re
@@ -18,7 +19,7 @@ from consumerd import clock
 from consumerd.cli.lines import terminal_width
 from consumerd.cli.options import json_option, record_bytes, state_dir_option
 from consumerd.cli.verb import parameters
-from consumerd.errors import UsageError
+from consumerd.errors import ConsumerdError, UsageError
 from consumerd.standard_streams import shown
 from consumerd.state.state_dir import StateDirectory
 from consumerd.verbs.parked.asking import Item, ask, ask_master
@@ -40,8 +41,10 @@ from consumerd.verbs.parked.view import (
     render_errors,
     render_list,
     render_nothing,
+    render_queries,
     render_task,
 )
+from consumerd.wire.status import ask_status
 
 MOST_LISTED = 100
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w)(?:\s+ago)?")
@@ -224,6 +227,11 @@ def _change(
     else:
         rate = asked.rate if isinstance(asked, ParkedRetry) else None
         click.echo("\n".join(render_changed(asked.verb(), items, is_dry=asked.dry_run, rate=rate)))
+        if isinstance(asked, ParkedDiscard):
+            with contextlib.suppress(ConsumerdError):  # no master runs: nobody knows whose rows they are
+                pools = ask_status(state_dir.control_socket).pools
+                for line in render_queries(items, {pool.name for pool in pools if pool.source == "query"}):
+                    click.echo(line)
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import click
 
@@ -96,6 +96,14 @@ def render_changed(verb: str, items: Sequence[Item], *, is_dry: bool, rate: floa
             name = item["consumer"]
             lines.append(f"{name}: {item['tasks']} left as they are, since it is not run here: add --target {name}")
     return lines
+
+
+def render_queries(items: Sequence[Item], queries: Collection[str]) -> Iterator[str]:
+    """After a discard: whose rows may come again, since their queries know nothing of it. queries: such consumers."""
+    for item in items:
+        if item["consumer"] in queries and not item["is_left"]:
+            again = "a row that its query still returns comes again as a new task"
+            yield f"{item['consumer']}: {again}: mark it where it is kept, as on_parked can"
 
 
 def _per_time(rate: float) -> str:

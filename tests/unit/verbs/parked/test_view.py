@@ -18,6 +18,7 @@ from consumerd.verbs.parked.view import (
     render_errors,
     render_list,
     render_nothing,
+    render_queries,
     render_task,
 )
 from contracts.parking_store import dead_task, parked_task
@@ -93,6 +94,14 @@ def test_errors_are_shown_with_how_many_failed_alike() -> None:
     assert heading.split() == ["TASKS", "FIRST", "LAST", "HANDLE", "CONSUMER"]
     assert line.split() == ["312", "2", "h", "ago", "60", "s", "ago", "0123456789", "group/consumer"]
     assert error == r"  KeyError: 'a_#\x1b'"
+
+
+def test_after_a_discard_it_is_said_whose_rows_may_come_again() -> None:
+    items = [
+        {"consumer": name, "tasks": 2, "is_left": name == "shop/left"} for name in ("shop/a", "shop/b", "shop/left")
+    ]
+    (said,) = render_queries(items, {"shop/b", "shop/left"})
+    assert said.startswith("shop/b: a row that its query still returns comes again as a new task: mark it where it is")
 
 
 def test_a_retry_at_a_rate_says_when_the_last_task_is_due() -> None:
