@@ -41,6 +41,7 @@ def command(listen: str, state_dir: StateDirectory) -> int:
     with serving(settings, access, Master(state_dir.control_socket), Memory(), listening):
         click.echo(f"{address}/sign-in?key={key}")
         click.echo("Open it to sign in, once. Ctrl-C ends the page; the master runs on.", err=True)
+        click.echo("Its charts begin now: with a table [consumerd.dashboard] the page has the last hour.", err=True)
         done.wait()
     return 0
 

@@ -106,6 +106,16 @@ class History:
         ring = self._rings.get(name)
         return [UNKNOWN] * count if ring is None else ring.values(figure, self.step(at), count)
 
+    def known_steps(self, name: str, at: float) -> int:
+        """How many steps before a moment the first one is of which anything is known of a pool."""
+        workers = self.values(name, Figure.WORKERS, at, self.size)
+        return self.size - next((place for place, value in enumerate(workers) if not math.isnan(value)), self.size)
+
+    def begun(self, name: str, at: float) -> float | None:
+        """When the figures of a pool begin; None where all of them are known for which there is room."""
+        known = self.known_steps(name, at)
+        return at - max(0, known - 1) * self.step_s if known < self.size else None
+
     def keep_only(self, names: set[str]) -> None:
         """Forget pools that are not there any more, where there is no room for all."""
         if len(self._rings) > MOST_POOLS // 2:

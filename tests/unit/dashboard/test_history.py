@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumerd.dashboard.history import UNKNOWN, Figure, Ring, quantile
+from consumerd.dashboard.history import UNKNOWN, Figure, History, Ring, quantile
 
 SIZE = 6
 WIDTH = len(Figure)
@@ -50,6 +50,19 @@ def test_a_ring_over_what_somebody_kept_goes_on_where_that_ended() -> None:
     after = Ring(SIZE, floats, last=10)
     after.note(12, values(3.0))
     assert shown(after.values(Figure.P99_S, 12, 3)) == [1.0, None, 3.0]
+
+
+def test_it_is_known_when_figures_begin_as_long_as_they_are_not_full() -> None:
+    ring = Ring(SIZE)
+    history = History(10.0, SIZE, lambda name: ring)
+    assert (history.known_steps("a/b", 1000.0), history.begun("a/b", 1000.0)) == (0, 1000.0)
+    history._ring_of("a/b")
+    ring.note(98, values(1.0))
+    ring.note(100, values(1.0))
+    assert (history.known_steps("a/b", 1000.0), history.begun("a/b", 1000.0)) == (3, 980.0)
+    for step in range(101, 101 + SIZE):
+        ring.note(step, values(1.0))
+    assert history.begun("a/b", (100.0 + SIZE) * 10.0) is None
 
 
 BOUNDS = [0.1, 1.0, 10.0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -37,6 +36,7 @@ def show(visit: Visit) -> Context:
         "usual_most": max(usual_most(), pool.workers_wanted),
         "row": row,
         "charts": list(_charts(visit, history, name)),
+        "figures_since": history.begun(name, visit.seen.at),
         "has_day": visit.memory.day is not None,
         "range": "day" if history is visit.memory.day else "hour",
         "shards": shards[:MOST_SHARDS],
@@ -86,9 +86,8 @@ def _charts(visit: Visit, history: History, name: str) -> Iterator[Chart]:
 
 def _shown_steps(visit: Visit, history: History, name: str) -> int:
     """All of the history; a half or a sixth of it, where that holds all that is known."""
-    workers = history.values(name, Figure.WORKERS, visit.seen.at, history.size)
-    first = next((place for place, value in enumerate(workers) if not math.isnan(value)), history.size)
-    return next(size for size in (history.size // 6, history.size // 2, history.size) if size >= history.size - first)
+    known = history.known_steps(name, visit.seen.at)
+    return next(size for size in (history.size // 6, history.size // 2, history.size) if size >= known)
 
 
 def _configuration(visit: Visit, pool: PoolStatus) -> PoolConfiguration | None:
