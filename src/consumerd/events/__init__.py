@@ -1,6 +1,5 @@
-"""Every event that consumerd has: its name, level and fields, and who is told besides the log.
-
-A parameter with a default is a field that not every fact has. `docs/events.md` says what each event means.
+"""Every event: its name, level and fields, and who is told besides the log; `docs/events.md` says what each means. A
+parameter with a default is a field that not every fact has.
 """
 
 from __future__ import annotations
