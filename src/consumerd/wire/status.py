@@ -264,6 +264,7 @@ class LimitStatus(Answered, frozen=True):
     per_second: float | None
     running: int
     waiting: Annotated[int, Meta(description="How many tasks are fetched and wait for it.")]
+    placeless: Annotated[int, Meta(description="How many of them since too many keys are in use at once.")]
     first_waits_s: float | None
     hosts: Annotated[int | None, Meta(description="How many hosts share it; the numbers are this host's part.")]
     is_unshared: Annotated[bool, Meta(description="Nothing starts: the store by which hosts share it is away.")]

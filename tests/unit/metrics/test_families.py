@@ -18,6 +18,7 @@ SUFFIXES = {"counter": "_total", "info": "_info"}
 
 def limit(key: str | None, running: int) -> LimitStatus:
     return LimitStatus(
+        placeless=0,
         limit="channel",
         by="channel",
         key=key,

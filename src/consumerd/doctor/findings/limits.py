@@ -21,8 +21,27 @@ def find(facts: Facts) -> Iterator[Finding]:
                 [f"{limit.waiting} tasks wait"],
                 [Step("consumerd limits", "it goes on by itself once the store answers")],
             )
+        elif limit.placeless and limit.first_waits_s is not None and limit.first_waits_s > LONG_S:
+            yield _full(limit, limit.first_waits_s)
         elif is_whole and limit.first_waits_s is not None and limit.first_waits_s > LONG_S:
             yield _starves(facts, limit, limit.first_waits_s)
+
+
+def _full(limit: LimitStatus, waits_s: float) -> Finding:
+    return Finding(
+        "limits_full",
+        "",
+        f"Tasks wait {waits_s:.0f} s for the limit {limit.limit}: too many keys are in use at once.",
+        [
+            f"{limit.placeless} wait for keys that find no place among some four thousand, of all limits together",
+            f"{limit.running} tasks run, and {limit.waiting} wait, of all its keys",
+        ],
+        [
+            Step("consumerd limits", "see which limit has so many keys: one that starts seldom keeps each for long"),
+            Step("consumerd reload", "once that limit has a wider `per_second`, or another `by`"),
+        ],
+        "Do not add workers: all limits of a master share the places.",
+    )
 
 
 def _starves(facts: Facts, limit: LimitStatus, waits_s: float) -> Finding:

@@ -61,11 +61,13 @@ class Limits:
         for use in own:
             since_ns = min((each.waiting_since_ns for each in mine if each.waiting_since_ns), default=0)
             running, waiting = sum(each.running for each in mine), sum(each.waiting for each in mine)
-            yield status(replace(use, running=running, waiting=waiting, waiting_since_ns=since_ns))
+            placeless = use.waiting if self._configured[name].by or keys else 0  # else it is where all wait
+            whole = replace(use, running=running, waiting=waiting, waiting_since_ns=since_ns)
+            yield status(whole, placeless=placeless)
         yield from map(status, keys)
 
 
-def _status(by: str | None, hosts: tuple[int, bool], now_ns: int, use: Use) -> LimitStatus:
+def _status(by: str | None, hosts: tuple[int, bool], now_ns: int, use: Use, *, placeless: int = 0) -> LimitStatus:
     return LimitStatus(
         limit=use.limit,
         by=by,
@@ -74,6 +76,7 @@ def _status(by: str | None, hosts: tuple[int, bool], now_ns: int, use: Use) -> L
         per_second=None if use.numbers.per_second is None else round(use.numbers.per_second, 3),
         running=use.running,
         waiting=use.waiting,
+        placeless=placeless,
         hosts=hosts[0] or None,
         is_unshared=hosts[1],
         first_waits_s=round((now_ns - use.waiting_since_ns) / SECOND_NS, 3) if use.waiting_since_ns else None,

@@ -52,6 +52,7 @@ class Limit:
         self._defined_at = None if self._defined is None else self._defined.number
         self._held: dict[Hashable, int] = {}  # by gate: the row in which something is held
         self._asked: dict[Hashable, int] = {}  # by gate: the row in which this worker was refused
+        self._placeless: set[Hashable] = set()  # gates for which the table had no row
 
     def gate(self, task: InHand) -> Hashable:
         if self._key_of is None:
@@ -65,7 +66,9 @@ class Limit:
         gate, now_ns = self.gate(task), int(now * SECOND_NS)
         with self._changing(gate) as row:
             if row is None:
-                return (now_ns + ASK_AGAIN_NS) / SECOND_NS
+                self._placeless.add(gate)
+                return (now_ns + ASK_AGAIN_NS * (1 + len(self._placeless) // 32)) / SECOND_NS
+            self._placeless.discard(gate)
             refused_until_ns = self._take(row, now_ns)
             if refused_until_ns is None:
                 self._held[gate] = row.number
@@ -93,8 +96,18 @@ class Limit:
             if not count:
                 own[limits.ASKED_NS] = 0
                 del self._asked[gate]
+        if self._defined is not None and self._key_of is not None:
+            self._show_placeless(self._defined, waiting)
 
     # Within
+
+    def _show_placeless(self, defined: Row, waiting: Waiting) -> None:
+        """Those without a row wait in the limit's own, in which nobody else does."""
+        found = [waiting(gate) for gate in self._placeless]
+        defined.own[limits.WAITING] = sum(count for count, _ in found)
+        since = min((since for count, since in found if count), default=0.0)
+        defined.own[limits.WAITING_SINCE_NS] = int(since * SECOND_NS)
+        self._placeless = {gate for gate, (count, _) in zip(self._placeless, found, strict=True) if count}
 
     def _gate_of(self, task: InHand, key_of: LimitKey) -> Hashable:
         try:

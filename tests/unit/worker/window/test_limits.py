@@ -141,6 +141,25 @@ def test_a_rate_is_of_all_workers_and_other_numbers_hold_at_once() -> None:
     assert len(workers.start(0)) + len(workers.start(1)) == 8 - started
 
 
+def test_who_finds_no_place_in_the_table_is_shown_to_wait_until_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers = Workers(1, channel=Numbers(5), total=NO_LIMIT)
+    make = SharedTable._make
+    with monkeypatch.context() as full:
+        full.setattr(
+            SharedTable,
+            "_make",
+            lambda table, name, tag, at: None if name.endswith(" b") else make(table, name, tag, at),
+        )
+        workers.give(0, "a", "b", "b")
+        assert workers.start(0) == ["a"]
+        assert workers.use("channel").waiting == 2
+        assert workers.use("channel").waiting_since_ns > 0
+    workers.clock.advance(1.0)
+    assert workers.start(0) == ["b", "b"]
+    workers.clock.advance(SHOW_EVERY_S)
+    assert (workers.use("channel").waiting, workers.use("channel").waiting_since_ns) == (0, 0)
+
+
 def test_nothing_is_left_in_the_table_of_tasks_that_were_dropped() -> None:
     workers = Workers(1, Numbers(at_once=1), NO_LIMIT)
     workers.give(0, "a", "a", "a")
