@@ -29,13 +29,8 @@ from consumerd.master.control.limits import Limits
 from consumerd.master.control.overrides import Overrides, load_overrides
 from consumerd.master.control.reloader import Reloader
 from consumerd.master.control.server import ControlServer
-from consumerd.master.duties.autoscaler import autoscale
-from consumerd.master.duties.lag_duty import give_lag_duty
-from consumerd.master.duties.leftover_workers import look_for_leftovers
-from consumerd.master.duties.recycler import recycle
+from consumerd.master.duties import duties
 from consumerd.master.duties.service import Service
-from consumerd.master.duties.throttling import throttle
-from consumerd.master.duties.watchdog import watch
 from consumerd.master.event_command import EventCommand
 from consumerd.master.helper import StoreHelper
 from consumerd.master.host.durability import Durability, filesystem_of, why_it_passes
@@ -50,7 +45,6 @@ from consumerd.master.pools.entry import Entry
 from consumerd.master.pools.mailbox import Mailbox
 from consumerd.master.pools.pools import Pools
 from consumerd.master.pools.tools import Tools
-from consumerd.master.pools.worker_messages import look_for_proof
 from consumerd.master.supervisor import Supervisor
 from consumerd.standard_streams import STDERR
 from consumerd.state import host_identity, locks
@@ -137,7 +131,7 @@ class _Master:
             self._pools,
             self._tools,
             self._woken,
-            duties=(look_for_proof, look_for_leftovers, watch, throttle, autoscale, recycle, give_lag_duty),
+            duties=duties(self._emit),
             service=service,
             note_end=self._children.note_end,
         )

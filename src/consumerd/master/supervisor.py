@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from consumerd import clock, events
+from consumerd.master.duties import Duty
 from consumerd.master.duties.service import Service
 from consumerd.master.pools import stopping, suspects
 from consumerd.master.pools.performing import perform
@@ -24,10 +25,6 @@ from consumerd.model.slots import PoolState
 LONGEST_WAIT_S = 3600.0
 MOST_ROUNDS = 10
 """How often one turn may plan again: performing an action may make room for the next, not for a third and tenth."""
-
-
-Duty = Callable[[Pool, float], float | None]
-"""Looks at a pool in each turn, before it is planned what to do; when to look again though nothing happens, if ever."""
 
 
 class Supervisor:
