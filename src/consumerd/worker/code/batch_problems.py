@@ -21,8 +21,7 @@ def batch_problems(
     """entry, configs: where the class and its keys stand."""
     name = consumer_class.__name__
     if not is_overridden(consumer_class, "handle_batch"):
-        is_of_source = "batch_size" in kind.options.model_fields  # which claims so many
-        for key in KEYS_OF_BATCHES if is_of_source else (*KEYS_OF_BATCHES, "batch_size"):
+        for key in KEYS_OF_BATCHES:
             if key in common.model_fields_set and key not in configs.moved:  # others may know a default
                 yield configs.problem(f"is of no use: {name} has no handle_batch; define it, or leave this out", key)
         return

@@ -22,6 +22,7 @@ def remarks_on(consumer_class: type, kind: SourceKind, common: CommonKeys, passe
         *_on_shards(consumer_class, kind, common.most_workers),
         *_on_scaling(kind, common),
         *_on_concurrency(common),
+        *_on_batch_size(consumer_class, kind, common),
         *_on_order(kind, common),
         *_on_back_off(consumer_class, common),
         *_on_expiry(common),
@@ -79,6 +80,16 @@ def _on_concurrency(common: CommonKeys) -> Iterator[str]:
             f"its max_unsettled, {common.max_unsettled}, is below its concurrency, {most}: no more than "
             f"{common.max_unsettled} of its tasks run at once in a worker"
         )
+
+
+def _on_batch_size(consumer_class: type, kind: SourceKind, common: CommonKeys) -> Iterator[str]:
+    is_of_source = "batch_size" in kind.options.model_fields  # which claims so many
+    if (
+        "batch_size" in common.model_fields_set
+        and not is_of_source
+        and not is_overridden(consumer_class, "handle_batch")
+    ):
+        yield "its batch_size changes nothing of how it runs: it has no handle_batch, to which so many tasks would go"
 
 
 def _on_order(kind: SourceKind, common: CommonKeys) -> Iterator[str]:

@@ -305,7 +305,6 @@ def test_a_consumer_of_batches_is_loaded(directory: Path) -> None:
     ("target", "configs", "mistakes_found"),
     [
         ("Login", {"coalesce": {"by": "uid"}}, [".configs.coalesce: is of no use: Login has no handle_batch; define"]),
-        ("Login", {"batch_size": 500}, [".configs.batch_size: is of no use: Login has no handle_batch; define it, or"]),
         ("Login", {"batch_linger": 1}, [".configs.batch_linger: is of no use: Login has no handle_batch; define it"]),
         ("OneBatch", {}, [".class: OneBatch.handle_batch takes (self, records): define handle_batch(self, tasks)"]),
         (
@@ -499,6 +498,13 @@ def test_a_bound_on_the_unsettled_below_the_concurrency_is_remarked(directory: P
         ]
         why = "is below its concurrency, 9: no more than 8 of its tasks run at once in a worker"
         assert remarks == [(f"its max_unsettled, 8, {why}",), ()]
+
+
+def test_a_batch_size_that_changes_nothing_is_remarked(directory: Path) -> None:
+    [remark] = loaded(directory, "Login", **KAFKA, batch_size=500).remarks
+    assert remark.startswith("its batch_size changes nothing")
+    table = {"database": "jobs.sqlite", "table": "jobs"}
+    assert loaded(directory, "KeyedRows", **table, batch_size=500).remarks == ()
 
 
 def test_an_expiry_before_the_first_deferred_retry_is_remarked(directory: Path) -> None:
