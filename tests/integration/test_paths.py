@@ -116,7 +116,9 @@ def test_a_directory_that_a_deploy_replaces_is_entered_again(tmp_path: Path, *, 
         assert refused.returncode == 2
         assert b"cannot be entered" in refused.stderr
         os.kill(process.pid, signal.SIGHUP)
-        wait_until(lambda: "reload_refused" in master.log.read_text(), deadline_s=SOON_S, message="the refusal")
+        wait_until(
+            lambda: master.log.read_text().count("reload_refused") == 2, deadline_s=SOON_S, message="both refusals"
+        )
         if is_link:
             current.symlink_to("second")
         else:
