@@ -140,6 +140,15 @@ def test_a_pool_has_a_budget_of_unproven_deaths_and_past_it_tries_one_slot_each_
     assert history.proved(tried, 0, 75.0).state is PoolState.UP
 
 
+def test_deaths_of_workers_that_had_settled_tasks_make_up_for_those_that_had_not() -> None:
+    pool = running()
+    for _ in range(3 * budget_of(2)):
+        proven = Ended(SIGKILL, is_proven=True, jitter=0.0)
+        pool = history.fork_asked(history.worker_ended(pool, 0, proven, 5.0, wanted()), 0, 1, 5.0)
+        pool = history.fork_asked(dying(pool, 1, 5.0), 1, 1, 5.0)
+    assert pool.state is PoolState.UP
+
+
 def test_a_worker_that_ran_before_its_pool_failed_does_not_bring_it_back() -> None:
     pool = history.failed(running(), 5.0, reason="too many deaths", traceback="")
     assert history.proved(pool, 0, 9.0).state is PoolState.FAILED
