@@ -233,7 +233,7 @@ CASES: dict[str, Facts] = {
     "retry_storm": facts(failed=50, handled=110),
     "limit_starves": facts(limits=(limit(first_waits_s=100.0),)),
     "limit_unshared": facts(limits=(limit(is_unshared=True),)),
-    "clock_stepped": facts(happened=[happened(900, "clock_stepped", "", by_s=-1800.0)]),
+    "clock_set": facts(happened=[happened(900, "clock_stepped", "", by_s=-1800.0)]),
     "limits_full": facts(limits=(limit(by="user", placeless=3, first_waits_s=100.0),)),
     "schedule_late": facts(schedule=msgspec.structs.replace(SCHEDULE, waiting=2), **BEHIND),
     "paused_and_behind": facts(is_paused=True, paused=Paused(at=1.0, by="ann"), **BEHIND),

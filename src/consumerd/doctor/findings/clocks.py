@@ -24,7 +24,7 @@ def _stepped(facts: Facts) -> Iterator[Finding]:
         is_back = by_s < 0
         meaning = "tasks that were due are due later by as much" if is_back else "leases that held have ended at once"
         yield Finding(
-            "clock_stepped",
+            "clock_set",
             "",
             f"The clock of this host was set {'back' if is_back else 'forward'} by {abs(by_s):.0f} s, or it slept.",
             [
