@@ -245,12 +245,28 @@ def test_a_database_that_is_not_there_is_refused_and_not_made(bench: TableBench,
     assert not Path(bench.database).exists()
 
 
+def removed(bench: TableBench) -> Path:
+    """The database is away, and there."""
+    aside = Path(bench.database).with_name("aside")
+    Path(bench.database).rename(aside)
+    return aside
+
+
+def settled_while_away(bench: TableBench) -> tuple[TableSource, Batch, Path]:
+    """A source, its batch that was done while its database was away, and where that is."""
+    bench.enqueue("x")
+    source = bench.source()
+    batch = fetched(source)
+    aside = removed(bench)
+    settle(source, batch)
+    return source, batch, aside
+
+
 def test_a_database_that_was_removed_is_away_until_it_is_back(bench: TableBench) -> None:
     bench.enqueue(*range(3))
     source = bench.source()
     settle(source, fetched(source, 1), is_due=False)
-    aside = Path(bench.database).with_name("aside")
-    Path(bench.database).rename(aside)
+    aside = removed(bench)
     with pytest.raises(SourceAwayError):
         source.fetch(1, 0.0)
     assert source.unsettled() == 1
@@ -260,12 +276,7 @@ def test_a_database_that_was_removed_is_away_until_it_is_back(bench: TableBench)
 
 
 def test_a_settlement_that_could_not_be_written_is_told_and_kept(bench: TableBench) -> None:
-    bench.enqueue("x")
-    source = bench.source()
-    batch = fetched(source)
-    aside = Path(bench.database).with_name("aside")
-    Path(bench.database).rename(aside)
-    settle(source, batch)
+    source, _, aside = settled_while_away(bench)
     assert source.unsettled() == 1
     assert bench.told("settling_failed")
     aside.rename(bench.database)
@@ -275,12 +286,7 @@ def test_a_settlement_that_could_not_be_written_is_told_and_kept(bench: TableBen
 
 
 def test_of_a_settlement_that_could_not_be_written_nothing_is_told_once_its_lease_is_lost(bench: TableBench) -> None:
-    bench.enqueue("x")
-    source = bench.source()
-    batch = fetched(source)
-    aside = Path(bench.database).with_name("aside")
-    Path(bench.database).rename(aside)
-    settle(source, batch)
+    source, batch, aside = settled_while_away(bench)
     source.release(batch, ())
     bench.clock.advance(LEASE_S)
     assert not source.keeps(batch)

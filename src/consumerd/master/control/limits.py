@@ -61,7 +61,8 @@ class Limits:
         for use in own:
             since_ns = min((each.waiting_since_ns for each in mine if each.waiting_since_ns), default=0)
             running, waiting = sum(each.running for each in mine), sum(each.waiting for each in mine)
-            placeless = use.waiting if self._configured[name].by or keys else 0  # else it is where all wait
+            has_keys = bool(self._configured[name].by or keys)  # else all wait in its own row
+            placeless = use.waiting if has_keys and self._table.times_full else 0
             whole = replace(use, running=running, waiting=waiting, waiting_since_ns=since_ns)
             yield status(whole, placeless=placeless)
         yield from map(status, keys)

@@ -13,13 +13,18 @@ STEP_S = 5.0
 """Whoever keeps a clock right moves it by less at once; a machine that slept has one that is ahead by all of it."""
 
 
+def wall_ahead_s() -> float:
+    """By how much the wall clock is ahead of the monotonic one, which is the same until somebody sets it."""
+    return clock.wall() - clock.monotonic()
+
+
 class ClockWatch:
     """Compares the wall clock with the monotonic one, every few seconds, once for all pools."""
 
-    def __init__(self, emit: Callable[[Fact], None], wall: Callable[[], float] = clock.wall) -> None:
+    def __init__(self, emit: Callable[[Fact], None], ahead_s: Callable[[], float] = wall_ahead_s) -> None:
         self._emit = emit
-        self._wall = wall
-        self._apart: float | None = None
+        self._ahead_s = ahead_s
+        self._known_s = ahead_s()
         self._look_at = 0.0
 
     def look(self, pool: Pool, now: float) -> float:
@@ -27,7 +32,7 @@ class ClockWatch:
         del pool
         if now >= self._look_at:
             self._look_at = now + LOOK_EVERY_S
-            before, self._apart = self._apart, self._wall() - now
-            if before is not None and abs(self._apart - before) >= STEP_S:
-                self._emit(events.clock_stepped(by_s=round(self._apart - before, 3)))
+            before_s, self._known_s = self._known_s, self._ahead_s()
+            if abs(self._known_s - before_s) >= STEP_S:
+                self._emit(events.clock_stepped(by_s=round(self._known_s - before_s, 3)))
         return self._look_at

@@ -76,3 +76,14 @@ def test_a_change_for_which_there_is_no_place_leaves_the_helper(monkeypatch: pyt
             master.have(channel=LimitSettings(at_once=20))
     assert before is not None
     assert master.helped == [None, before]
+
+
+def test_tasks_without_a_place_are_told_apart_only_where_the_table_was_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    master = Master(channel=LimitSettings(at_once=20, each_host=True, by="app"))
+    master.table.admit(0)
+    own = master.table.find(limits.row_name("channel"))
+    assert own is not None
+    own.own[limits.WAITING], own.own[limits.WAITING_SINCE_NS] = 2, 1
+    assert [(each.waiting, each.placeless) for each in master.limits.shown()] == [(2, 0)]
+    monkeypatch.setattr(SharedTable, "times_full", 1)
+    assert [(each.waiting, each.placeless) for each in master.limits.shown()] == [(2, 2)]
