@@ -83,12 +83,8 @@ def _on_concurrency(common: CommonKeys) -> Iterator[str]:
 
 
 def _on_batch_size(consumer_class: type, kind: SourceKind, common: CommonKeys) -> Iterator[str]:
-    is_of_source = "batch_size" in kind.options.model_fields  # which claims so many
-    if (
-        "batch_size" in common.model_fields_set
-        and not is_of_source
-        and not is_overridden(consumer_class, "handle_batch")
-    ):
+    is_of_use = is_overridden(consumer_class, "handle_batch") or "batch_size" in kind.options.model_fields
+    if "batch_size" in common.model_fields_set and not is_of_use:
         yield "its batch_size changes nothing of how it runs: it has no handle_batch, to which so many tasks would go"
 
 

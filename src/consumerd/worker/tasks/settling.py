@@ -171,10 +171,13 @@ class Settling:
     # Within
 
     def _drop_lost(self, source: Revocable) -> None:
-        lost = [held for held in self._held if not source.settles(held.settlement.batch)]
-        self._held = [held for held in self._held if held not in lost]
-        for held in lost:
-            source.drop(held.settlement.batch, held.settlement.start, held.settlement.stop)
+        held, self._held = self._held, []
+        for each in held:
+            settlement = each.settlement
+            if source.settles(settlement.batch):
+                self._held.append(each)
+            else:
+                source.drop(settlement.batch, settlement.start, settlement.stop)
 
     def _park(self, asked: list[Held], *, is_last: bool) -> list[Held]:
         """Park as many of the tasks as the store takes; which they are. Those that failed alone come last, alone.
