@@ -1,7 +1,7 @@
 """Whole commands on one topic, as people run them: `consumerd run` with one worker, the bare client, other libraries.
 
-Nothing is set of librdkafka's properties, and nothing is read ahead: the broker's pace counts as well. Each process
-tells its own time and CPU time between its first record and its last.
+Nothing is set of librdkafka's properties but what `run_bare` says, and nothing is read ahead: the broker's pace counts
+as well. Each process tells its own time and CPU time between its first record and its last.
 """
 
 from __future__ import annotations

@@ -35,6 +35,11 @@ def test_a_key_with_a_dot_is_passed_to_librdkafka():
     assert {key: settings[key] for key in keys} == keys
 
 
+@pytest.mark.parametrize(("keys", "rests_ms"), [({}, 50), ({"fetch.queue.backoff.ms": 1000}, 1000)])
+def test_a_full_queue_rests_for_a_moment_unless_the_configuration_says_otherwise(keys, rests_ms):
+    assert consumer_settings(options(**keys), member=None)["fetch.queue.backoff.ms"] == rests_ms
+
+
 def test_a_client_that_reads_no_records_connects_as_the_others_do_and_belongs_to_no_group():
     keys = {"security.protocol": "SASL_SSL", "sasl.username": "gop", "fetch.min.bytes": 100_000}
     settings = admin_settings(options(**keys))

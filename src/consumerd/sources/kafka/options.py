@@ -123,6 +123,7 @@ def consumer_settings(options: KafkaOptions, *, member: str | None) -> dict[str,
     settings: dict[str, Property] = {
         **_DEFAULTS,
         "allow.auto.create.topics": False,
+        "fetch.queue.backoff.ms": 50,  # a handler that has emptied a full queue would wait for up to a second
         "topic.metadata.refresh.interval.ms": 10_000,  # a topic that grows, or is made anew, is seen by then
         **options.properties,
         "bootstrap.servers": options.brokers,

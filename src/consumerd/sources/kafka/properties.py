@@ -16,7 +16,8 @@ from consumerd.sources.kafka.topic import ClientLogger
 
 _OFTEN_SET = (
     *("client.id", "client.rack", "client.dns.lookup", "debug", "broker.address.family", "check.crcs"),
-    *("fetch.error.backoff.ms", "fetch.max.bytes", "fetch.message.max.bytes", "fetch.min.bytes", "fetch.wait.max.ms"),
+    *("fetch.error.backoff.ms", "fetch.queue.backoff.ms", "fetch.wait.max.ms"),
+    *("fetch.max.bytes", "fetch.message.max.bytes", "fetch.min.bytes"),
     *("heartbeat.interval.ms", "isolation.level", "max.partition.fetch.bytes", "message.max.bytes"),
     *("metadata.max.age.ms", "topic.metadata.refresh.interval.ms", "queued.max.messages.kbytes"),
     *("queued.min.messages", "receive.message.max.bytes", "reconnect.backoff.max.ms", "reconnect.backoff.ms"),
