@@ -59,6 +59,11 @@ class Scene(Place):
         lines = [line for line in self.master.log.read_text().splitlines() if line.startswith("{")]
         return [fact for fact in map(json.loads, lines) if fact["event"] == name]
 
+    def only(self, name: str) -> Answer:
+        facts = self.facts(name)
+        assert len(facts) == 1, f"{name}: {facts}{self.master.tail()}"
+        return facts[0]
+
     def wait_begun(self) -> None:
         self.wait(lambda: len(self.numbers("begun")) >= AT_ONCE, f"{AT_ONCE} that run")
 
@@ -85,7 +90,7 @@ def test_of_thirty_that_ran_in_a_dead_worker_the_poison_alone_is_parked(
     (dead,) = master.parked()
     told = f"{how} beside others, {deaths} × {how}"
     assert dead["error"] == f"the workers that ran it died: {told} (crashes {deaths}, limit {deaths})"
-    [together] = scene.facts("tasks_suspected")
+    together = scene.only("tasks_suspected")
     assert (together["tasks"], together["end"]) == (AT_ONCE, how)
     alone = scene.facts("task_suspected")
     assert len(alone) == deaths
@@ -103,7 +108,7 @@ def test_thirty_that_were_running_when_somebody_killed_their_worker_are_done(sce
     (scene.directory / "go").touch()
     scene.wait_states(done=AT_ONCE)
     assert master.parked() == []
-    [together] = scene.facts("tasks_suspected")
+    together = scene.only("tasks_suspected")
     assert together["tasks"] == AT_ONCE
     assert stop(master) == 0
 
@@ -114,11 +119,11 @@ def test_a_thread_that_hangs_is_found_though_the_others_go_on_and_alone_is_blame
     rows = 4 * AT_ONCE
     master = scene.start("Threads", {POISON: end}, rows, task_timeout=3, crash_limit=2)
     scene.wait_states(done=rows)
-    [killed] = scene.facts("worker_killed")
+    killed = scene.only("worker_killed")
     assert killed["reason"].startswith(f"stuck: it has been on tasks:{POISON + 1} for ")
     assert killed["offset"] == POISON
     assert len(set(scene.numbers("done"))) == rows
-    [suspected] = scene.facts("task_suspected")
+    suspected = scene.only("task_suspected")
     assert suspected["crashes"] == 1
     assert scene.facts("tasks_suspected") == master.parked() == []
     end_of = worker(wait_for(master, lambda found: worker(found)["last_end"], "a flight record"))["last_end"]
@@ -131,7 +136,7 @@ def test_a_coroutine_that_waits_for_ever_is_alone_blamed(scene: Scene) -> None:
     (scene.directory / "go").touch()
     master = scene.start("EventLoop", {POISON: "wait"}, 4 * AT_ONCE, task_timeout=3, crash_limit=2)
     scene.wait_states(done=4 * AT_ONCE)
-    [killed] = scene.facts("worker_killed")
+    killed = scene.only("worker_killed")
     assert killed["offset"] == POISON
     assert scene.facts("tasks_suspected") == master.parked() == []
     assert stop(master) == 0
@@ -210,7 +215,7 @@ def test_a_thread_in_a_call_of_c_is_cancelled_with_its_worker_and_nobody_else_is
     scene.wait(lambda: scene.facts("worker_killed"), "the end of its worker")
     (scene.directory / "go").touch()
     scene.wait_states(done=AT_ONCE)
-    [killed] = scene.facts("worker_killed")
+    killed = scene.only("worker_killed")
     assert killed["reason"] == f"cancelled by an operator, on offset {POISON} of shard 0"
     end = worker(wait_for(master, lambda found: worker(found)["last_end"], "a flight record"))["last_end"]
     assert "in end" in end["stacks"]
@@ -222,7 +227,7 @@ def test_a_loop_in_a_thread_fails_at_its_soft_timeout_and_nobody_else_does(scene
     (scene.directory / "go").touch()
     master = scene.start("Threads", {POISON: "turn"}, soft_timeout=2, task_retry_times=1)
     scene.wait_states(done=AT_ONCE)
-    [failed] = scene.facts("task_failed")
+    failed = scene.only("task_failed")
     assert (failed["offset"], failed["error"]) == (POISON, "TaskInterrupted: soft_timeout, 2 s, is over")
     assert (scene.facts("worker_killed"), worker(master.status())["generation"]) == ([], 1)
     assert stop(master) == 0
