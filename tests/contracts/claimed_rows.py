@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from consumerd.clock import wall
 from consumerd.database.claimed_table import ClaimedTable
-from consumerd.database.claims import ClaimedRow, Claims, Lease
+from consumerd.database.claims import ClaimedRow, Claims, Lease, Place
 from consumerd.database.database import Database
 
 IN_DUE = ClaimedTable(
@@ -64,15 +64,21 @@ class ClaimsContract:
             return connection.dialect.name
 
         dialect = database.write(make)
-        return Claims(request.param, dialect, wall if dialect == "sqlite" else None)
+        self._table: ClaimedTable = request.param
+        self._where = (dialect, wall if dialect == "sqlite" else None)
+        return Claims(self._table, *self._where)
 
-    def claimed(self, claims: Claims, database: Database, lease: Lease, limit: int, **more: bool) -> list[str]:
-        rows = database.write(partial(claims.claim, lease=lease, limit=limit, **more))  # type: ignore[arg-type]  # is_untried alone
+    def claimed(self, claims: Claims, database: Database, lease: Lease, limit: int, **more: object) -> list[str]:
+        rows = database.write(partial(claims.claim, lease=lease, limit=limit, **more))  # type: ignore[arg-type]
         return [row[1] if self._is_by_two else row[0] for row in rows]
 
     def key(self, name: str) -> object:
         """The key of a row."""
         return (7, name) if self._is_by_two else name
+
+    def since(self, seconds: float) -> Place:
+        """From where on a claim of rows looks that are due for so long; where the table gives keys no order."""
+        return Place(wall() - seconds, self.key("k9"))
 
     def test_what_is_due_longest_is_claimed_first_and_once(self, claims: Claims, database: Database) -> None:
         assert sorted(self.claimed(claims, database, MINE, 3)) == ["k0", "k1", "k2"]
@@ -85,10 +91,21 @@ class ClaimsContract:
         assert sorted(self.claimed(claims, database, MINE, 4, is_untried=True)) == ["k0", "k2"]
 
     def test_a_claim_may_begin_at_a_time(self, claims: Claims, database: Database) -> None:
-        since = wall() - 98.5
-        rows = database.write(lambda connection: claims.claim(connection, MINE, 4, since=since))
-        assert [row[1] if self._is_by_two else row[0] for row in rows] == ["k2", "k3"]
+        assert self.claimed(claims, database, MINE, 4, since=self.since(98.5)) == ["k2", "k3"]
         assert sorted(self.claimed(claims, database, YOURS, 4)) == ["k0", "k1"]
+
+    def test_where_keys_give_an_order_a_claim_begins_behind_a_row(self, claims: Claims, database: Database) -> None:
+        at = wall() - 50
+        for statement in (
+            "CREATE INDEX ix_keys ON jobs (state, due_at, id, region)",
+            f"UPDATE jobs SET due_at = {at!r}",
+        ):
+            database.write(lambda connection, text=statement: connection.exec_driver_sql(text))  # type: ignore[misc]
+        key = ("id", "region") if self._is_by_two else ("id",)
+        ordered = Claims(replace(self._table, key=key, index="ix_keys", is_ordered=True), *self._where)
+        behind = Place(at, ("k1", 7) if self._is_by_two else "k1")
+        rows = database.write(partial(ordered.claim, lease=MINE, limit=9, since=behind))
+        assert [row[0] for row in rows] == ["k2", "k3"]
 
     def test_rows_of_one_value_are_claimed_alone_but_for_claims_that_ran_out(
         self, claims: Claims, database: Database
@@ -98,7 +115,7 @@ class ClaimsContract:
             return [row[1] if self._is_by_two else row[0] for row in database.write(claim)]
 
         self.claimed(claims, database, LAPSED, 1)
-        assert turn("b", since=wall() - 98, has_lapsed=False) == ["k3"]
+        assert turn("b", since=self.since(98), has_lapsed=False) == ["k3"]
         assert sorted(turn("b")) == (["k1"] if self._is_in_until else ["k0", "k1"])
         assert (turn("b"), turn(None, is_untried=True)) == ([], ["k2"])
 

@@ -14,6 +14,7 @@ from consumerd.model.task import TaskId
 from consumerd.sources.contract import Settlement
 from consumerd.sources.table import KIND
 from consumerd.sources.table.rounds import DEAF_S
+from consumerd.sources.table.turns.front import SHORTEST_S
 from contracts.table_bench import LEASE_S, NOW, TableBench, died, fetched, record, settle
 
 
@@ -34,6 +35,19 @@ class ClaimedTableContract:
         fetched(bench.source("a"), 1)
         bench.let_pass(LEASE_S + 1)
         assert fetched(bench.source("b"), 1).task(0).payload == b'"lost"'
+
+    def test_while_others_wait_a_lease_that_ran_out_is_claimed_at_once_or_on_servers_after_a_moment(
+        self, bench: TableBench
+    ) -> None:
+        bench.enqueue("lost", *range(5))
+        fetched(bench.source("a"), 1)
+        source = bench.source("b")
+        payloads = [fetched(source, 1).task(0).payload]
+        bench.execute(f"UPDATE {bench.claims} SET due_at = 1 WHERE id = 1")
+        payloads.append(fetched(source, 1).task(0).payload)
+        bench.clock.advance(SHORTEST_S + 0.1)
+        payloads.append(fetched(source, 1).task(0).payload)
+        assert payloads == ([b"0", b"1", b'"lost"'] if bench.is_server else [b"0", b'"lost"', b"1"])
 
     def test_who_wants_nothing_waits(self, bench: TableBench) -> None:
         source = bench.source()

@@ -63,3 +63,27 @@ def test_claims_in_turn_go_by_their_index_alone(database_url: str, options: dict
         assert len([plan for plan in plans if ("ix_tasks_turns" if is_ours else "ix_turns") in plan]) > 8
         for plan in plans:
             assert not re.search(r"filesort|temporary|Sort|Seq Scan|Bitmap|ix_tenant", plan), plan
+
+
+def test_a_claim_begins_behind_the_last_row_by_the_index_alone(database_url: str) -> None:
+    with closing(TableBench(database_url, is_server=True)) as bench:
+        bench.enqueue(*range(120))
+        bench.execute("UPDATE tasks SET due_at = 7")
+        source = bench.source()
+        plans: list[str] = []
+        taken: list[object] = []
+        for _ in range(6):
+
+            def take(connection: Connection) -> None:
+                explained = Explained(connection)
+                batch = source._claiming.take(cast("Connection", explained), 20)
+                assert batch is not None
+                taken.extend(batch.keys(0, 20))
+                plans.extend(explained.plans)
+
+            source._database.write(take)
+        assert taken == list(range(1, 121))
+        for plan in plans:
+            assert not re.search(r"filesort|temporary|Sort|Seq Scan|Bitmap", plan), plan
+        if database_url.startswith("postgres"):
+            assert "ROW(due_at, id) > ROW('7'" in plans[-1], plans[-1]

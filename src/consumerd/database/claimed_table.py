@@ -26,7 +26,7 @@ class ClaimedTable:
     gives: what a claim gives of each row besides its key, in SQL with `{part}` for names.
     condition: what else must hold of a row, in the same SQL.
     untried: what holds of a row that was never tried, for claims of such rows alone.
-    order: in which order rows that are due are claimed; an index must give it.
+    is_ordered: rows that are due at one time are claimed in the order of their keys; the index must give it.
     turns: the columns by whose values rows may be claimed, one value of each at a time.
     turn_index: the index on state, these and due.
     more: further parts that are columns.
@@ -45,7 +45,7 @@ class ClaimedTable:
     gives: tuple[str, ...] = ()
     condition: str = "{has_key}"
     untried: str = "1 = 1"
-    order: str = "{due}"
+    is_ordered: bool = False
     turns: tuple[str, ...] = ()
     turn_index: str = ""
     more: Mapping[str, str] = field(default_factory=dict)
@@ -143,7 +143,9 @@ def parts_of(table: ClaimedTable, dialect: str) -> dict[str, str]:
     parts |= {f"turn_{number}": quoted(dialect, column) for number, column in enumerate(table.turns)}
     parts |= table.texts
     parts |= {name: getattr(marks, name).format(**parts) for name in ("taken", "freed", "ended", "is_held")}
-    parts |= {name: getattr(table, name).format(**parts) for name in ("condition", "untried", "order")}
+    parts |= {name: getattr(table, name).format(**parts) for name in ("condition", "untried")}
+    parts["order"] = ", ".join([parts["due"], *(key if table.is_ordered else ())])
+    parts["behind"] = _behind(dialect, parts["due"], key if table.is_ordered else [])
     parts["gives"] = ", ".join([*key, *(each.format(**parts) for each in table.gives)])
     lock = "" if dialect == "sqlite" else "FOR UPDATE"
     token_bytes = AS_BYTES[dialect].format(parts["token"])
@@ -154,6 +156,22 @@ def parts_of(table: ClaimedTable, dialect: str) -> dict[str, str]:
         "turn_hint": _hint(dialect, table.turn_index),
         "token_bytes": token_bytes,
     }
+
+
+def _behind(dialect: str, due: str, key: Sequence[str]) -> str:
+    """What holds of a row that is due since `:since`; of those due at that time only of such behind `:after_…`.
+
+    MySQL and MariaDB use no index for a comparison of rows of values; for this one they go by two ranges of it.
+    """
+    if not key:
+        return f"{due} >= :since"
+    marks = [f":after_{place}" for place in range(len(key))]
+    if dialect != "mysql":
+        return f"({', '.join([due, *key])}) > ({', '.join([':since', *marks])})"
+    behind = ""
+    for column, mark in zip(reversed([due, *key]), reversed([":since", *marks]), strict=True):
+        behind = f"({column} > {mark} OR {column} = {mark} AND {behind})" if behind else f"{column} > {mark}"
+    return behind
 
 
 def _hint(dialect: str, index: str) -> str:

@@ -42,6 +42,14 @@ class Lease:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row stands among those that wait: when it was due, and its key."""
+
+    due: float
+    key: object
+
+
 _TAKE = "UPDATE {table} SET {taken} WHERE {among}"
 _RENEW = "UPDATE {table} SET {taken} WHERE {is_held} AND {token} = :token"
 _RENEW_AMONG = f"{_RENEW} AND {{among}}"
@@ -105,26 +113,32 @@ class Claims:
         limit: int,
         *,
         is_untried: bool = False,
-        since: float | None = None,
+        since: Place | None = None,
         turn: Sequence[object] | None = None,
         has_lapsed: bool = True,
+        is_first: bool = True,
         fitting: Callable[[list[ClaimedRow]], list[ClaimedRow]] | None = None,
         **values: object,
     ) -> list[ClaimedRow]:
         """Claim at most `limit` rows that are due; key and what the table `gives` of each. Expired claims come first.
 
         is_untried: take of the others only those that were never tried.
-        since: take of the others only those that are due since then or later.
+        since: take of the others only those that are due since then or later; where keys give an order to rows of one
+        time, and none take turns, only those behind this one.
         turn: take of the others only those with these values in the columns by which rows take turns.
-        has_lapsed: whether expired claims are looked for; in the first claim of a transaction they must be.
+        has_lapsed: whether expired claims are looked for.
+        is_first: whether it is the transaction's first claim.
         fitting: chooses of what was found what is taken.
         values: what the table's condition asks for.
         """
-        given = {"token": lease.owner, "seconds": lease.seconds, "since": since, **values}
+        given = {"token": lease.owner, "seconds": lease.seconds, **values}
+        if since is not None:
+            after = since.key if isinstance(since.key, tuple) else (since.key,)
+            given |= {"since": since.due, **{f"after_{place}": part for place, part in enumerate(after)}}
         given |= {f"turn_{number}": value for number, value in enumerate(turn or ())}
         nulls = None if turn is None else tuple(value is None for value in turn)
         claiming = self.looks.claiming(Kind(is_untried, since is not None, has_lapsed, nulls))
-        if has_lapsed:
+        if is_first:
             self.go_by_index(connection)
         if claiming.quick is not None and fitting is None:
             return list(self.run(connection, claiming.quick, limit=limit, **given).fetchall())

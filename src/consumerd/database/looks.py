@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from consumerd.database.claimed_table import ClaimedTable, Free, in_turn, marks_of
 from consumerd.database.sql import Statement, quoted
@@ -12,8 +12,6 @@ _LOOK = """
 SELECT {gives} FROM {table} {hint} WHERE {is_free} AND {condition}
 ORDER BY {order_of_free} LIMIT :limit {skip_locked}"""
 _PEEK = "SELECT {gives} FROM {table} {hint} WHERE {is_free} AND {condition} ORDER BY {order_of_free} LIMIT :limit"
-_SINCE = " AND {due} >= :since"
-
 _QUICK = {
     "sqlite": (
         """SELECT * FROM (
@@ -118,14 +116,14 @@ class Looks:
         """Which rows may be claimed, those first that come first."""
         if self._marks.lapsed is not None and kind.has_lapsed:
             yield self._marks.lapsed
-        waiting, since = self._marks.waiting, ":since" * kind.has_since
+        waiting = self._marks.waiting
         if kind.turn is not None:
             values = [None if is_null else f":turn_{number}" for number, is_null in enumerate(kind.turn)]
-            turn = in_turn(self._dialect, values, since)
+            turn = in_turn(self._dialect, values, ":since" * kind.has_since)
             waiting = Free(f"{waiting.condition} AND {turn.condition}", turn.order, turn.hint)
-        elif since:
-            waiting = Free(waiting.condition + _SINCE, waiting.order)
-        yield Free(waiting.condition + " AND {untried}" * kind.is_untried, waiting.order, waiting.hint)
+        elif kind.has_since:
+            waiting = replace(waiting, condition=waiting.condition + " AND {behind}")
+        yield replace(waiting, condition=waiting.condition + " AND {untried}" * kind.is_untried)
 
     def _looking(self, look: str, free: Free) -> str:
         """A statement that looks for such rows, its names filled in."""

@@ -6,7 +6,7 @@ Runs in workers and in probes.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, inspect
@@ -58,6 +58,8 @@ class FoundTable:
             raise SourceRefusedError(f"{self} does not exist: {made_by}") from error
         self.types = {each["name"].lower(): _known(each["type"]) for each in self.columns}
         self._primary: Sequence[str | None] = restored(found.get_pk_constraint(*of)["constrained_columns"])
+        options_of = found.get_table_options(*of) if connection.dialect.name == "mysql" else {}
+        self._is_clustered = str(options_of.get("mysql_engine", "")).lower() == "innodb"
         self._others = restored(found.get_indexes(*of))
         hidden = _hidden_indexes(connection, name)
         self._usable = [index for index in self._others if index["name"] not in hidden]
@@ -85,22 +87,33 @@ class FoundTable:
         whole = (index for index in self._others if index["unique"] and not _is_partial(index))
         unique: list[Sequence[str | None]] = [index["column_names"] for index in whole]
         unique += [constraint["column_names"] for constraint in self._constraints]
-        wanted = sorted(column.lower() for column in columns)
-        return any(_lowered(each) == wanted for each in [self._primary, *unique])
+        wanted = sorted(_lower(columns))
+        return any(sorted(_lower(each)) == wanted for each in [self._primary, *unique])
 
     def index_beginning(self, *columns: str) -> str:
         """The name of an index whose first columns are these; empty where there is none."""
-        wanted = [column.lower() for column in columns]
-        for index in self._usable:
-            if [str(each).lower() for each in index["column_names"][: len(wanted)]] == wanted:
-                return str(index["name"])
-        return ""
+        wanted = _lower(columns)
+        return self._index_where(lambda found: found[: len(wanted)] == wanted)
+
+    def index_ordering(self, columns: Sequence[str], key: Sequence[str]) -> str:
+        """The name of an index on these columns that orders by the key what is alike in them; empty: there is none.
+
+        Behind the columns of each index InnoDB puts those of the primary key.
+        """
+        found = self.index_beginning(*columns, *key)
+        if found or not self._is_clustered or _lower(self._primary) != _lower(key):
+            return found
+        return self._index_where(lambda found: found == _lower(columns))
+
+    def _index_where(self, fits: Callable[[list[str]], bool]) -> str:
+        names = (str(index["name"]) for index in self._usable if fits(_lower(index["column_names"])))
+        return next(names, "")
 
     def has_in_index(self, name: str, *columns: str) -> bool:
         """Whether the index of this name has these columns, or is one of a part of the rows."""
         wanted = {column.lower() for column in columns}
         return any(
-            index["name"] == name and (_is_partial(index) or wanted <= set(_lowered(index["column_names"])))
+            index["name"] == name and (_is_partial(index) or wanted <= set(_lower(index["column_names"])))
             for index in self._others
         )
 
@@ -214,5 +227,5 @@ def _is_partial(index: Mapping[str, Any]) -> bool:  # SQLAlchemy's description
     return any(option.endswith("_where") for option in index.get("dialect_options", {}))
 
 
-def _lowered(names: Sequence[str | None]) -> list[str]:
-    return sorted(str(name).lower() for name in names)
+def _lower(names: Sequence[str | None]) -> list[str]:
+    return [str(name).lower() for name in names]

@@ -135,7 +135,7 @@ def _shape(connection: Connection, options: TableOptions, table: FoundTable, cla
     else:
         names = table.names if "*" in options.columns else options.columns
         content = tuple(quoted(dialect, column) for column in names)
-    ordered = claimed.index_beginning(*options.indexes[0], *options.id_column)
+    ordered = claimed.index_ordering(options.indexes[0], options.id_column)
     beside = options.id_column if options.is_beside else ()
     nullable = {each["name"].lower() for each in table.columns if each["nullable"]}
     restorers = tuple(_restorer(table.types[each.lower()]) for each in options.id_column)

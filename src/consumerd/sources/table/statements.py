@@ -102,7 +102,7 @@ def _claimed(options: TableOptions, shape: Shape) -> ClaimedTable:
         turn_index=shape.turn_index,
         gives=(attempts, ":now - {first}", _WAITED_SINCE, *(f"{{{name}}}" for name in content)),
         condition="{has_key} AND ({where})" if where else "{has_key}",
-        order="{due}, {key}" if shape.is_ordered else "{due}",
+        is_ordered=shape.is_ordered,
         untried=f"{attempts} = 0",
         more={
             "payload": options.payload_column,

@@ -11,11 +11,11 @@ from typing import cast
 
 from sqlalchemy import Connection
 
-from consumerd.database.claims import ClaimedRow, Claims, Lease
+from consumerd.database.claims import ClaimedRow, Claims, Lease, Place
 from consumerd.sources.contract import SourceContext
 from consumerd.sources.table.options import TableOptions
 from consumerd.sources.table.shape import Shape
-from consumerd.sources.table.turns.front import Front
+from consumerd.sources.table.turns.front import Front, Whole
 from consumerd.sources.table.turns.lanes import Lane, Lanes
 from consumerd.sources.table.turns.walk import Walk
 
@@ -28,22 +28,24 @@ class InOrder:
 
     def __init__(self, context: SourceContext, shape: Shape, claims: Claims) -> None:
         self._now = context.clock.monotonic
-        self._waited = _waited_in(context)
+        self._found = _Found(context, claims)
         self._claims = claims
-        self._front = Front(self._now)
+        self._fronts = {is_untried: Front(self._now) for is_untried in (False, True)}
 
     def begin_anew(self) -> None:
         """Rows were given back: the next claim looks at everything."""
-        self._front.reset()
+        for front in self._fronts.values():
+            front.reset()
 
     def claim(self, connection: Connection, lease: Lease, limit: int, *, is_untried: bool) -> Sequence[ClaimedRow]:
         """Claim rows that are due. is_untried: only such as were never tried."""
-        if is_untried:
-            return self._claims.claim(connection, lease, limit, is_untried=True)
-        began_at, since = self._now(), self._front.since()
-        rows = self._claims.claim(connection, lease, limit, since=since)
-        self._front.note(began_at, since, rows[-1][self._waited] if rows else None, is_full=len(rows) == limit)
-        return rows if rows or since is None else self.claim(connection, lease, limit, is_untried=False)
+        front = self._fronts[is_untried]
+        began_at, since = self._now(), front.since()
+        rows = self._claims.claim(
+            connection, lease, limit, is_untried=is_untried, since=since, has_lapsed=since is None
+        )
+        front.note(began_at, since, self._found.last(rows), is_full=len(rows) == limit)
+        return rows if rows or since is None else self.claim(connection, lease, limit, is_untried=is_untried)
 
 
 class InTurn:
@@ -51,8 +53,9 @@ class InTurn:
 
     def __init__(self, context: SourceContext, shape: Shape, claims: Claims) -> None:
         self._now = context.clock.monotonic
-        self._waited = _waited_in(context)
+        self._found = _Found(context, claims)
         self._claims = claims
+        self._lapsed = Whole(self._now)
         self._lanes = Lanes(self._now)
         self._walk = Walk(cast("TableOptions", context.options), shape.dialect, claims, self._now)
         self._has_begun = False
@@ -83,18 +86,21 @@ class InTurn:
         for place, (lane, _) in enumerate(chosen):
             kept = sum(share for _, share in chosen[place + 1 :])
             if (wanted := limit - len(rows) - kept) > 0:
-                has_lapsed = all(row[self._waited] is None for row in rows)
-                rows += self._of_lane(connection, lease, lane, wanted, is_untried=is_untried, has_lapsed=has_lapsed)
+                rows += self._of_lane(connection, lease, lane, wanted, is_untried=is_untried, is_first=place == 0)
         return rows
 
     def _of_lane(
-        self, connection: Connection, lease: Lease, lane: Lane, wanted: int, *, is_untried: bool, has_lapsed: bool
+        self, connection: Connection, lease: Lease, lane: Lane, wanted: int, *, is_untried: bool, is_first: bool
     ) -> list[ClaimedRow]:
-        """Claim rows of a lane, where its last claim ended and then from the beginning; others' lapsed ones first."""
+        """Claim rows of a lane, where its last claim ended and then from the beginning.
+
+        is_first: it is the claim's first lane; what others' claims left comes first, if it is time to look for it.
+        """
         rows: list[ClaimedRow] = []
-        starts = [None] if is_untried else dict.fromkeys((lane.front.since(), None))
-        for since in starts:
+        starts = [None] if is_untried else list(dict.fromkeys((lane.front.since(), None)))
+        for place, since in enumerate(starts):
             began_at, left = self._now(), wanted - len(rows)
+            has_lapsed = is_first and place == 0 and self._lapsed.is_due
             found = self._claims.claim(
                 connection,
                 lease,
@@ -102,18 +108,30 @@ class InTurn:
                 is_untried=is_untried,
                 since=since,
                 turn=lane.values,
-                has_lapsed=has_lapsed and not rows,
+                has_lapsed=has_lapsed,
+                is_first=is_first and place == 0,
             )
             rows += found
-            waited = [row[self._waited] for row in found if row[self._waited] is not None]
+            if has_lapsed:
+                self._lapsed.note(began_at)
+                if len(found) == left and self._found.last(found) is None:
+                    self._lapsed.repeat()
             if not is_untried:
-                lane.front.note(began_at, since, waited[-1] if waited else None, is_full=len(found) == left)
+                lane.front.note(began_at, since, self._found.last(found), is_full=len(found) == left)
                 self._lanes.note(lane, len(found), is_over=since is None and len(found) < left)
             if len(rows) == wanted:
                 break
         return rows
 
 
-def _waited_in(context: SourceContext) -> int:
-    """Where a claimed row says since when it was due; it says nothing if its claim had ended."""
-    return len(cast("TableOptions", context.options).id_column) + 2
+class _Found:
+    """What claimed rows say of themselves: since when each was due, and nothing of it if its claim had ended."""
+
+    def __init__(self, context: SourceContext, claims: Claims) -> None:
+        self._waited = len(cast("TableOptions", context.options).id_column) + 2
+        self._key_of = claims.key_of
+
+    def last(self, rows: Sequence[ClaimedRow]) -> Place | None:
+        """Where the last one stood of those that had waited; None: the claims of all had ended."""
+        row = next((row for row in reversed(rows) if row[self._waited] is not None), None)
+        return None if row is None else Place(row[self._waited], self._key_of(row))
