@@ -55,6 +55,16 @@ class ClaimedTableContract:
         assert source.fetch(0, 5.0) is None
         assert bench.clock.monotonic() >= began_at + 5.0
 
+    def test_who_wants_nothing_waits_though_the_database_refuses_a_row(self, bench: TableBench) -> None:
+        bench.enqueue(*range(3))
+        bench.refuse("DELETE", 3)
+        source = bench.source(done="delete")
+        settle(source, fetched(source))
+        began_at = bench.clock.monotonic()
+        assert source.fetch(0, 5.0) is None
+        assert bench.clock.monotonic() >= began_at + 5.0
+        assert source.unsettled() == 1
+
     def test_an_idle_worker_begins_at_once_what_is_added(self, bench: TableBench) -> None:
         source = bench.source()
         assert source.fetch(10, 100.0) is None

@@ -88,12 +88,12 @@ class TableSource:
 
     def fetch(self, limit: int, timeout_s: float) -> Batch | None:
         deadline = self._context.clock.monotonic() + timeout_s
-        was_full = limit <= 0 and self.unsettled() > 0
+        outstanding = self.unsettled() if limit <= 0 else 0
         while True:
             batch = self._claim(min(limit, self._options.batch_size))
             left_s = deadline - self._context.clock.monotonic()
-            if batch is not None or left_s <= 0 or (was_full and self.unsettled() < self._context.max_unsettled):
-                return batch  # of what was outstanding, some is settled: there is room again
+            if batch is not None or left_s <= 0 or self.unsettled() < outstanding:
+                return batch  # of what was outstanding, some is settled: there may be room again
             if not self._rounds.wait(left_s, is_full=limit <= 0):
                 return None  # an interrupt: the loop wants to look at it
 
