@@ -285,6 +285,43 @@ def test_a_settlement_that_could_not_be_written_is_told_and_kept(bench: TableBen
     assert not bench.told("lease_lost")
 
 
+def test_who_wants_nothing_says_that_its_database_is_away_while_something_is_to_be_settled(bench: TableBench) -> None:
+    source, _, aside = settled_while_away(bench)
+    told = len(bench.told("settling_failed"))
+    with pytest.raises(SourceAwayError):
+        source.fetch(0, 5.0)
+    assert len(bench.told("settling_failed")) == told
+    aside.rename(bench.database)
+    assert source.fetch(0, 5.0) is None
+    assert (source.unsettled(), bench.rows()) == (0, ["done"])
+
+
+def test_a_paused_worker_rests_until_the_database_is_back_that_has_to_settle(bench: TableBench) -> None:
+    bench.enqueue("x")
+    bench.execute("UPDATE tasks SET due_at = 0")  # by the run's clock, which is early
+
+    class Table(TableSource):
+        def open(self, context: SourceContext) -> None:
+            super().open(replace(context, options=TableOptions(database=bench.database)))
+
+    class Handles(BaseConsumer):
+        def handle_task(self, offset: int, record: object) -> None:
+            del offset, record
+
+    run = Run(Handles, source=Table())
+    run.turn()
+    aside = removed(bench)
+    run.interrupts.is_paused, paused_at = True, run.clock.monotonic()
+    run.turn(100)
+    due = (run.clock.monotonic() - paused_at) / run.context.common.settle_interval
+    assert (run.done, run.source.unsettled(), len(run.told("source_away"))) == (1, 1, 1)
+    assert 1 < len(run.told("settling_failed")) <= due + 1, "as often as it settles"
+    aside.rename(bench.database)
+    run.turn(20)
+    assert (run.source.unsettled(), bench.rows(), len(run.told("source_back"))) == (0, ["done"], 1)
+    run.source.close(0.0)
+
+
 def test_of_a_settlement_that_could_not_be_written_nothing_is_told_once_its_lease_is_lost(bench: TableBench) -> None:
     source, batch, aside = settled_while_away(bench)
     source.release(batch, ())

@@ -197,7 +197,7 @@ class TableSource:
         """Settle what is noted and claim, in one transaction; nothing is written where there is neither."""
         self._drop_lost()
         if limit <= 0:
-            self._settle_now()
+            self._settle_noted()
             return None
         was_idle = self._rounds.is_idle
         if was_idle and not self._rounds.find(self._claiming.is_due):
@@ -215,14 +215,17 @@ class TableSource:
 
     def _settle_now(self) -> None:
         """Write what is noted. Where that fails it stays noted, and the next fetch says that the source is away."""
+        try:
+            self._settle_noted()
+        except SourceAwayError as error:
+            if (unsettled := self.unsettled()) or self._settling.marks_parked:  # else what is noted was lost
+                self._context.emit(events.settling_failed(error=str(error), unsettled=unsettled))
+
+    def _settle_noted(self) -> None:
         if self._settling.is_empty:
             return
         with self._turn:
-            try:
-                self._settle(lambda connection: None, self._quick if self._settling.is_one_statement else None)
-            except SourceAwayError as error:
-                if (unsettled := self.unsettled()) or self._settling.marks_parked:  # else what is noted was lost
-                    self._context.emit(events.settling_failed(error=str(error), unsettled=unsettled))
+            self._settle(lambda connection: None, self._quick if self._settling.is_one_statement else None)
 
     def _settle(self, step: Callable[[Connection], ResultT], database: Database | None = None) -> ResultT:
         """Write what is noted, and run `step`, in one transaction."""
