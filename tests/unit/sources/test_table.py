@@ -460,6 +460,28 @@ def test_a_row_that_cannot_be_marked_now_is_marked_with_what_settles_next(bench:
     assert bench.rows() == ["done"]
 
 
+def test_all_is_closed_though_the_table_is_gone_in_which_a_row_is_to_be_marked(bench: TableBench) -> None:
+    bench.enqueue(1)
+    source = bench.source()
+    parked_id = died(source)
+    source.lag()
+    while source._bell.descriptor is None:
+        assert source.fetch(1, 1.0) is None
+    aside = removed(bench)
+    source.finish_parked(TaskId(parked_id))
+    aside.rename(bench.database)
+    bench.execute("DROP TABLE tasks")
+    assert bench.database in opened_files()
+    source.close(bench.clock.monotonic() + 1.0)
+    assert source._bell.descriptor is None
+    assert bench.database not in opened_files()
+    assert "does not exist" in str(bench.told("release_failed")[0].fields["error"])
+
+
+def opened_files() -> list[str]:
+    return [str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
+
+
 def test_a_task_that_waits_in_its_row_is_told(bench: TableBench) -> None:
     bench.enqueue("x")
     bench.execute("UPDATE tasks SET due_at = 0")  # by the run's clock, which is early

@@ -151,16 +151,16 @@ class TableSource:
             self._claiming.begin_anew()
 
     def close(self, deadline: float) -> None:
-        self._settle_now()
-        self._settling.refused.forget(self._live)
-        self._live.clear()
-        wait_s = min(CLOSING_WAIT_S, max(0.0, deadline - self._context.clock.monotonic()))
         try:
+            self._settle_now()
+            self._settling.refused.forget(self._live)
+            self._live.clear()
             self._database.write(self._give_back)
         except (SourceAwayError, SourceRefusedError) as error:
             self._context.emit(events.release_failed(error=str(error), then="the lease runs out"))
         for each in (self._listening, self._bell, self._database, self._quick):
             each.close()
+        wait_s = min(CLOSING_WAIT_S, max(0.0, deadline - self._context.clock.monotonic()))
         if self._turn.acquire(timeout=wait_s):
             self._keepers.close()
             self._turn.release()
