@@ -193,7 +193,8 @@ def worker_ended(pool: ObservedPool, number: int, ended: Ended, now: float, want
         return not_forked(pool, number, slot.edition, now, error=ended.how, jitter=ended.jitter)
     if ended.is_proven or code == WorkerExit.FINISHED:
         pool = proved(pool, number, now)
-        pool = replace(pool, deaths=pool.deaths[1:])  # who had shown that it works makes up for one that had not
+    if ended.is_proven:  # who had shown that it works makes up for one that had not
+        pool = replace(pool, deaths=pool.deaths[1:])
     if code == WorkerExit.FINISHED and not wanted.restarts_finished:
         return pool.slot_becomes(number, SlotState.FINISHED, now, pid=None, failures=0)
     failures = 1 if ended.is_proven else slot.failures + (not ended.is_excused)

@@ -149,6 +149,15 @@ def test_deaths_of_workers_that_had_settled_tasks_make_up_for_those_that_had_not
     assert pool.state is PoolState.UP
 
 
+def test_workers_that_finish_without_a_task_make_up_for_none_that_die() -> None:
+    pool = running()
+    for _ in range(budget_of(2) + 1):
+        finished = Ended(WorkerExit.FINISHED << 8, is_proven=False, jitter=0.0)
+        pool = history.worker_ended(pool, 0, finished, 5.0, WantedPool(2, STOP_TIMEOUT_S, restarts_finished=True))
+        pool = history.fork_asked(dying(history.fork_asked(pool, 0, 1, 5.0), 1, 5.0), 1, 1, 5.0)
+    assert pool.state is PoolState.FAILED
+
+
 def test_a_worker_that_ran_before_its_pool_failed_does_not_bring_it_back() -> None:
     pool = history.failed(running(), 5.0, reason="too many deaths", traceback="")
     assert history.proved(pool, 0, 9.0).state is PoolState.FAILED
