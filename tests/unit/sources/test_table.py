@@ -134,6 +134,23 @@ class TestBesideSQLite(
         with closing(TableBench(str(state_dir / "tasks.sqlite"), is_server=False, is_beside=True)) as bench:
             yield bench
 
+    def test_a_row_that_cannot_be_deleted_hides_none_that_cannot_be_taken_in(self, bench: TableBench) -> None:
+        bench.enqueue(*range(3))
+        source = bench.source(retention=60.0)
+        settle(source, fetched(source))
+        bench.refuse("DELETE", 3)
+        bench.execute(
+            "CREATE TRIGGER unknown BEFORE INSERT ON tasks_claims WHEN new.id = 4 BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+        bench.let_pass(61)
+        bench.insert("x")
+        for _ in range(2):
+            source.lag()
+        told = [str(fact.fields["error"]) for fact in bench.told("settling_failed")]
+        assert len(told) == 2, "each once an hour"
+        assert "the database refuses to delete tasks:3, " in told[0]
+        assert "is away: no" in told[1]
+
 
 class TestBesideSQLitesTransactions(TransactionsContract):
     @pytest.fixture

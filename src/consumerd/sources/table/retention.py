@@ -21,10 +21,13 @@ from consumerd.sources.table.statements import Statements
 LONGEST_S = 0.5
 """So long it deletes each time."""
 TELLS_EVERY_S = 3600.0
+_DELETING, _SWEEPING = "deleting", "sweeping"
 
 
 class Upkeep:
-    """What one worker does for its whole pool. What fails is told, once an hour, and tried again; nothing is raised."""
+    """What one worker does for its whole pool. What fails of each step is told, once an hour, and tried again; nothing
+    is raised.
+    """
 
     def __init__(self, context: SourceContext, options: TableOptions, sql: Statements, sweep: Sweep | None) -> None:
         self._emit = context.emit
@@ -32,19 +35,20 @@ class Upkeep:
         self._options = options
         self._sql = sql
         self._sweep = sweep
-        self._tells_at = 0.0
+        self._tells_at = {_DELETING: 0.0, _SWEEPING: 0.0}
         self._limit = MOST_KEYS
         self._passed = 0
         self._first = ""
 
     def go(self, database: Database) -> None:
         """Delete what has been done for long enough, and go through the claims beside a table, for a moment."""
-        deletes = [] if self._options.retention is None else [self._delete_old]
-        for step in [*deletes, *([] if self._sweep is None else [self._sweep.go])]:
+        deletes = {} if self._options.retention is None else {_DELETING: self._delete_old}
+        sweeps = {} if self._sweep is None else {_SWEEPING: self._sweep.go}
+        for name, step in (deletes | sweeps).items():
             try:
                 step(database)
             except SourceAwayError as error:
-                self._tell(str(error))
+                self._tell(name, str(error))
 
     def _delete_old(self, database: Database) -> None:
         """What the database refuses to delete, such as a row that others refer to, is passed by until the next round.
@@ -80,9 +84,10 @@ class Upkeep:
             return
         self._passed += 1
         row = f"{self._options.table}:{self._first}"
-        self._tell(f"the database refuses to delete {row}, done for long enough: {words_of(refusal)}: mend it")
+        error = f"the database refuses to delete {row}, done for long enough: {words_of(refusal)}: mend it"
+        self._tell(_DELETING, error)
 
-    def _tell(self, error: str) -> None:
-        if self._now() >= self._tells_at:
-            self._tells_at = self._now() + TELLS_EVERY_S
+    def _tell(self, name: str, error: str) -> None:
+        if self._now() >= self._tells_at[name]:
+            self._tells_at[name] = self._now() + TELLS_EVERY_S
             self._emit(events.settling_failed(error=f"{error}; it is tried again by itself", unsettled=0))
