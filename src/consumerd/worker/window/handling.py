@@ -61,6 +61,7 @@ class WindowHandling:
         self._direct = gathers if is_plain else None
         self._key_of = key_of
         self._suspects = parts.suspects
+        self._is_order_free = key_of is None and context.common.coalesce is None  # else the newest is what came last
         self._lineup = lineup
         self._rules = rules
         self._batches = Batches(context, parts)
@@ -144,7 +145,7 @@ class WindowHandling:
             raise self._error
 
     def _admit(self, batch: Batch) -> None:
-        has_suspects = self._key_of is None and self._suspects.put_last(batch)
+        has_suspects = self._is_order_free and self._suspects.put_last(batch)
         tasks = self._batches.take(batch)
         if has_suspects:
             self._ends_with_suspects = self._batches.newest
