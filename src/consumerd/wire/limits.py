@@ -28,6 +28,9 @@ FORGOTTEN, KEPT = 1, 2
 WAITING, WAITING_SINCE_NS, ASKED_NS = range(1, 4)
 """A holder's own words: how many tasks wait, since when the first does, and when it was refused last."""
 
+PLACELESS = 2**32
+"""In WAITING of a limit's own row, a task counts so much that waits since its key finds no row."""
+
 _KIND = "limit"
 
 
@@ -103,7 +106,7 @@ def rows_of(table: SharedTable) -> dict[str, dict[str, Row]]:
 
 def held_of(row: Row) -> tuple[int, int]:
     """How many tasks run, and how many wait."""
-    return sum(row.of_all(HELD)), sum(row.of_all(WAITING))
+    return sum(row.of_all(HELD)), sum(row.of_all(WAITING)) % PLACELESS
 
 
 def given_now(defined: Row, row: Row | None) -> Numbers:
@@ -150,13 +153,18 @@ def in_force(defined: Row, row: Row, now_ns: int) -> Numbers | None:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """How a limit, or one key of it, is used. waiting_since_ns: on the monotonic clock; 0 where no task waits."""
+    """How a limit, or one key of it, is used.
+
+    key: None: by tasks that have none. placeless: tasks that wait beside these, for keys that have no row.
+    waiting_since_ns: on the monotonic clock; 0 where no task waits.
+    """
 
     limit: str
     key: str | None
     numbers: Numbers
     running: int
     waiting: int
+    placeless: int
     waiting_since_ns: int
 
 
@@ -173,9 +181,11 @@ def uses(table: SharedTable) -> list[Use]:
     for limit, rows in rows_of(table).items():
         for suffix, row in rows.items():
             running, waiting = held_of(row)
+            placeless = sum(row.of_all(WAITING)) // PLACELESS
             if suffix and not running and not waiting:
                 continue
             since_ns = min((at_ns for at_ns in row.of_all(WAITING_SINCE_NS) if at_ns), default=0)
             key = suffix[1:] if suffix else None
-            found.append(Use(limit, key, given_now(rows.get("", row), row), running, waiting, since_ns))
+            numbers = given_now(rows.get("", row), row)
+            found.append(Use(limit, key, numbers, running, waiting, placeless, since_ns))
     return found

@@ -60,9 +60,8 @@ class Limits:
         keys = [use for use in mine if use.key is not None]
         for use in own:
             since_ns = min((each.waiting_since_ns for each in mine if each.waiting_since_ns), default=0)
-            running, waiting = sum(each.running for each in mine), sum(each.waiting for each in mine)
-            has_keys = bool(self._configured[name].by or keys)  # else all wait in its own row
-            placeless = use.waiting if has_keys and self._table.times_full else 0
+            running, waiting = sum(each.running for each in mine), sum(each.waiting + each.placeless for each in mine)
+            placeless = use.placeless if self._table.times_full else 0  # else they wait for a lock alone
             whole = replace(use, running=running, waiting=waiting, waiting_since_ns=since_ns)
             yield status(whole, placeless=placeless)
         yield from map(status, keys)

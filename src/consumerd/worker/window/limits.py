@@ -92,22 +92,26 @@ class Limit:
         """Write for others to see who waits; called a few times a second."""
         for gate, number in list(self._asked.items()):
             own, (count, since) = self._table.row(number).own, waiting(gate)
-            own[limits.WAITING], own[limits.WAITING_SINCE_NS] = count, int(since * SECOND_NS)
+            if number != self._defined_at:
+                own[limits.WAITING], own[limits.WAITING_SINCE_NS] = count, int(since * SECOND_NS)
             if not count:
                 own[limits.ASKED_NS] = 0
                 del self._asked[gate]
-        if self._defined is not None and self._key_of is not None:
-            self._show_placeless(self._defined, waiting)
+        if self._defined is not None:
+            self._show_own(self._defined.own, waiting)
 
     # Within
 
-    def _show_placeless(self, defined: Row, waiting: Waiting) -> None:
-        """Those without a row wait in the limit's own, in which nobody else does."""
-        found = [waiting(gate) for gate in self._placeless]
-        defined.own[limits.WAITING] = sum(count for count, _ in found)
-        since = min((since for count, since in found if count), default=0.0)
-        defined.own[limits.WAITING_SINCE_NS] = int(since * SECOND_NS)
-        self._placeless = {gate for gate, (count, _) in zip(self._placeless, found, strict=True) if count}
+    def _show_own(self, own: memoryview, waiting: Waiting) -> None:
+        """In the limit's own row those wait that have no key, and those whose key has no row."""
+        without_key = (self._name, None)
+        found = {gate: waiting(gate) for gate in self._placeless.difference(self._asked, [without_key])}
+        self._placeless = {gate for gate, (count, _) in found.items() if count}
+        placeless = sum(count for count, _ in found.values())
+        found[without_key] = count, _ = waiting(without_key)
+        since = min((since for count, since in found.values() if count), default=0.0)
+        own[limits.WAITING] = count + limits.PLACELESS * placeless
+        own[limits.WAITING_SINCE_NS] = int(since * SECOND_NS)
 
     def _gate_of(self, task: InHand, key_of: LimitKey) -> Hashable:
         try:

@@ -78,12 +78,19 @@ def test_a_change_for_which_there_is_no_place_leaves_the_helper(monkeypatch: pyt
     assert master.helped == [None, before]
 
 
-def test_tasks_without_a_place_are_told_apart_only_where_the_table_was_full(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("times_full", "without_key", "shown"),
+    [(0, 0, (2, 0)), (1, 0, (2, 2)), (0, 3, (5, 0)), (1, 3, (5, 2))],
+    ids=["for a lock", "for a place", "for a lock, beside others", "for a place, beside others"],
+)
+def test_tasks_without_a_place_are_told_apart_only_where_the_table_was_full(
+    monkeypatch: pytest.MonkeyPatch, times_full: int, without_key: int, shown: tuple[int, int]
+) -> None:
     master = Master(channel=LimitSettings(at_once=20, each_host=True, by="app"))
     master.table.admit(0)
     own = master.table.find(limits.row_name("channel"))
     assert own is not None
-    own.own[limits.WAITING], own.own[limits.WAITING_SINCE_NS] = 2, 1
-    assert [(each.waiting, each.placeless) for each in master.limits.shown()] == [(2, 0)]
-    monkeypatch.setattr(SharedTable, "times_full", 1)
-    assert [(each.waiting, each.placeless) for each in master.limits.shown()] == [(2, 2)]
+    own.own[limits.WAITING], own.own[limits.WAITING_SINCE_NS] = without_key + 2 * limits.PLACELESS, 1
+    monkeypatch.setattr(SharedTable, "times_full", times_full)
+    assert [(each.waiting, each.placeless) for each in master.limits.shown()] == [shown]
+    assert limits.held_of(own) == (0, without_key), "of the row's own numbers, the others want none"

@@ -30,8 +30,12 @@ from consumerd.worker.window.lineup import Lineup
 from consumerd.worker.window.rules import SHOW_EVERY_S, Rules
 
 
+def channel_of(record: object) -> str | None:
+    return str(record) or None
+
+
 class Workers:
-    """Each has its line-up and its limits: `channel`, by the record itself, and `total`."""
+    """Each has its line-up and its limits: `channel`, by the record itself, if it is not empty, and `total`."""
 
     def __init__(self, count: int, channel: Numbers, total: Numbers) -> None:
         self.clock = ManualClock()
@@ -44,7 +48,7 @@ class Workers:
         for number, lineup in enumerate(self.lineups):
             self.table.admit(number)
             table = SharedTable(self.table.fileno(), number, self.clock)
-            self.rules.append(Rules(lineup, limits=[Limit("channel", table, str), Limit("total", table, None)]))
+            self.rules.append(Rules(lineup, limits=[Limit("channel", table, channel_of), Limit("total", table, None)]))
 
     def give(self, worker: int, *records: str) -> None:
         for record in records:
@@ -70,7 +74,7 @@ class Workers:
         self.lineups[worker] = Lineup()
         self.table.forget(worker)
         table = SharedTable(self.table.fileno(), worker, self.clock)
-        limits = [Limit("channel", table, str), Limit("total", table, None)]
+        limits = [Limit("channel", table, channel_of), Limit("total", table, None)]
         self.rules[worker] = Rules(self.lineups[worker], limits=limits)
 
     def use(self, limit: str, key: str | None = None) -> Use:
@@ -152,12 +156,47 @@ def test_who_finds_no_place_in_the_table_is_shown_to_wait_until_there_is_one(mon
         )
         workers.give(0, "a", "b", "b")
         assert workers.start(0) == ["a"]
-        assert workers.use("channel").waiting == 2
+        assert (workers.use("channel").waiting, workers.use("channel").placeless) == (0, 2)
         assert workers.use("channel").waiting_since_ns > 0
     workers.clock.advance(1.0)
     assert workers.start(0) == ["b", "b"]
     workers.clock.advance(SHOW_EVERY_S)
-    assert (workers.use("channel").waiting, workers.use("channel").waiting_since_ns) == (0, 0)
+    assert (workers.use("channel").placeless, workers.use("channel").waiting_since_ns) == (0, 0)
+
+
+def test_who_has_no_key_is_shown_to_wait_beside_who_finds_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers = Workers(2, channel=Numbers(1), total=NO_LIMIT)
+    first_ns = int(workers.clock.monotonic() * 1e9)
+    workers.give(0, *[""] * 5)
+    assert workers.start(0) == [""]
+    use = workers.use("channel")
+    assert (use.running, use.waiting, use.placeless, use.waiting_since_ns) == (1, 4, 0, first_ns)
+    workers.clock.advance(1.0)
+    monkeypatch.setattr(SharedTable, "_make", lambda *found: None)
+    for number in range(2):
+        workers.give(number, "a", "b", "b")
+        assert workers.start(number) == []
+    use = workers.use("channel")
+    assert (use.running, use.waiting, use.placeless, use.waiting_since_ns) == (1, 4, 6, first_ns)
+    workers.end(0)
+    assert workers.start(0) == [""]
+    workers.lineups[0].drop(lambda task: task.attempt.peek() == "")
+    workers.clock.advance(SHOW_EVERY_S)
+    use = workers.use("channel")
+    assert (use.running, use.waiting, use.placeless, use.waiting_since_ns) == (1, 0, 6, first_ns + 10**9)
+
+
+def test_who_was_refused_is_not_counted_twice_while_somebody_is_frozen_in_a_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workers = Workers(1, channel=Numbers(1), total=NO_LIMIT)
+    workers.give(0, *["a"] * 3, *[""] * 3)
+    assert workers.start(0) == ["a", ""]
+    monkeypatch.setattr(SharedTable, "_lock", lambda table, at: False)
+    workers.clock.advance(SHOW_EVERY_S)
+    assert workers.start(0) == []
+    assert (workers.use("channel", "a").waiting, workers.use("channel").waiting) == (2, 2)
+    assert workers.use("channel").placeless == 0
 
 
 def test_nothing_is_left_in_the_table_of_tasks_that_were_dropped() -> None:
