@@ -287,6 +287,17 @@ def test_a_worker_that_runs_no_task_is_not_cancelled_and_of_several_one_is_named
     assert task.steps[1].command == "consumerd cancel shop/mails#2:0:88"
 
 
+@pytest.mark.parametrize("by", ["user", None], ids=["by a field", "by what the consumer says"])
+def test_of_a_limit_by_key_the_tasks_without_a_key_are_named_where_none_of_its_keys_is_late(by: str | None) -> None:
+    whole, key = limit(by=by, first_waits_s=100.0), limit(by=by, key="ann", first_waits_s=3.0)
+    late = msgspec.structs.replace(key, first_waits_s=100.0)
+    (without_key,) = findings(facts(limits=(whole, key)))
+    assert (without_key.name, without_key.sentence) == ("limit_starves", "Tasks wait 100 s for the limit channel.")
+    assert ("those that wait so long have no user, and are counted together" in without_key.evidence) == (by == "user")
+    (of_key,) = findings(facts(limits=(whole, key, late)))
+    assert of_key.sentence == "Tasks wait 100 s for the limit channel of ann."
+
+
 def test_where_all_is_well_nothing_is_found() -> None:
     assert findings(facts()) == []
     assert (

@@ -11,8 +11,9 @@ LONG_S = 60.0
 
 
 def find(facts: Facts) -> Iterator[Finding]:
+    with_late_keys = {limit.limit for limit in facts.now.limits if limit.key is not None and _waits_s(limit) > LONG_S}
     for limit in facts.now.limits:
-        is_whole = limit.key is not None or not limit.by
+        is_said_of_keys = limit.key is None and limit.limit in with_late_keys  # else who waits so long has no key
         if limit.is_unshared and limit.key is None:
             yield Finding(
                 "limit_unshared",
@@ -21,10 +22,14 @@ def find(facts: Facts) -> Iterator[Finding]:
                 [f"{limit.waiting} tasks wait"],
                 [Step("consumerd limits", "it goes on by itself once the store answers")],
             )
-        elif limit.placeless and limit.first_waits_s is not None and limit.first_waits_s > LONG_S:
-            yield _full(limit, limit.first_waits_s)
-        elif is_whole and limit.first_waits_s is not None and limit.first_waits_s > LONG_S:
-            yield _starves(facts, limit, limit.first_waits_s)
+        elif limit.placeless and _waits_s(limit) > LONG_S:
+            yield _full(limit, _waits_s(limit))
+        elif _waits_s(limit) > LONG_S and not is_said_of_keys:
+            yield _starves(facts, limit, _waits_s(limit))
+
+
+def _waits_s(limit: LimitStatus) -> float:
+    return limit.first_waits_s or 0.0
 
 
 def _full(limit: LimitStatus, waits_s: float) -> Finding:
@@ -49,6 +54,7 @@ def _starves(facts: Facts, limit: LimitStatus, waits_s: float) -> Finding:
     listed_by = [pool.name for pool in facts.now.pools if limit.limit in pool.limits]
     allowed = [f"at once {limit.at_once}"] if limit.at_once is not None else []
     allowed += [f"{limit.per_second:g} a second"] if limit.per_second is not None else []
+    is_without_key = limit.by is not None and limit.key is None
     return Finding(
         "limit_starves",
         listed_by[0] if len(listed_by) == 1 else "",
@@ -56,6 +62,7 @@ def _starves(facts: Facts, limit: LimitStatus, waits_s: float) -> Finding:
         [
             f"{limit.waiting} wait, {limit.running} run",
             f"it allows {' and '.join(allowed) or 'nothing'} to {', '.join(listed_by) or 'all'} together",
+            *([f"those that wait so long have no {limit.by}, and are counted together"] if is_without_key else []),
         ],
         [
             Step("consumerd limits", "see all keys, and which waits for how long"),
