@@ -96,8 +96,8 @@ class Pool:
     @property
     def finished(self) -> int:
         """How many attempts have ended between the looks."""
-        now, before = self.now, self.before
-        return max(0, now.handled + now.failed - before.handled - before.failed)
+        ended, before = (pool.handled + pool.failed + pool.asked for pool in (self.now, self.before))
+        return max(0, ended - before)
 
     @property
     def usual_s(self) -> float | None:

@@ -8,7 +8,7 @@ word  0 magic and version · 1 generation · 2 state · 3 the loop's last turn (
       8 unsettled · 9 flags: see `BoardFlag` · 13 coalesced: tasks that were finished with another; among those in 4
       10 what keeps the next task from starting: see `Hold` · 12 how many lanes the worker has
       11 whether the source has answered since it was opened: 1, or 0 · 14 how many lanes it uses by now, at most
-      15 whether a handler's own transaction has settled a task: 1, or 0 · 16 retries that handlers asked for; in 5 too
+      15 whether a handler's own transaction has settled a task: 1, or 0 · 16 retries that handlers asked for; not in 5
       24 the first *lane*. A lane is the place of a task that runs, and has eight words:
          +0 busy since (monotonic ns; 0: not busy) · +1 attempt since (monotonic ns; 0: in the fast loop, which does not
          say) · +2 shard · +3 cursor: the offset being handled, NONE between batches · +4 crashes that are known of the
@@ -46,7 +46,7 @@ STACKS_SIGNAL = signal.SIGUSR2
 
 IDENTITIES_WORD = 1024
 IDENTITIES_BYTES = FURTHER_LANES_AT_BYTE - 8 * (IDENTITIES_WORD + 1)
-MAGIC = 0xC0_5D_00_05
+MAGIC = 0xC0_5D_00_06
 NONE = 2**64 - 1
 
 MAGIC_WORD, GENERATION, STATE, TURNED_NS, HANDLED, FAILED, PARKED, GIVEN_UP, UNSETTLED, FLAGS = range(10)
@@ -274,7 +274,7 @@ def reading_in(found: Sequence[int]) -> Reading:
         lanes=lanes_in(found),
         width=found[WIDTH],
         handled=found[HANDLED],
-        failed=max(0, found[FAILED] - found[ASKED]),
+        failed=found[FAILED],
         asked=found[ASKED],
         parked=found[PARKED],
         unsettled=found[UNSETTLED],

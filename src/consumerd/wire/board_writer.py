@@ -197,7 +197,7 @@ class BoardWriter:
         What is done is for `note_done`.
         """
         if was_tried:
-            self._words[board.FAILED] += 1
+            self._words[board.FAILED] += not is_asked
             self._words[board.ASKED] += is_asked
         if was_tried and is_new and not is_asked:
             self._words[recent.FAILED_NS + self._words[recent.FAILURES] % recent.KEPT] = self._now_ns()

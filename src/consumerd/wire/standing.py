@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consumerd.wire.board import (
+    ASKED,
     ATTEMPT_SINCE_NS,
     GENERATION,
     HANDLED,
@@ -59,7 +60,8 @@ def standing(before: Standing | None, words: Sequence[int], now: float, *, unsee
 
     unseen_s: how long nobody could look, which counts against no one.
     """
-    mark = [*words[GENERATION:UNSETTLED], *words[LANES_AT:]]  # the flags change while a handler runs, and so do others
+    # without the flags and others, which change while a handler runs
+    mark = [*words[GENERATION:UNSETTLED], words[ASKED], *words[LANES_AT:]]
     if before is None or before.mark != mark:
         dates = (_date(before, words, start, now, unseen_s) for start in range(LANES_AT, len(words), LANE_WORDS))
         return Standing(words, mark, now, tuple(dates))
@@ -83,4 +85,4 @@ def _date(before: Standing | None, words: Sequence[int], start: int, now: float,
 def _of_lane(words: Sequence[int], start: int) -> Sequence[int]:
     """What changes where a lane goes on; that tasks have ended says it too, where nothing runs beside it."""
     lane = words[start : start + LANE_WORDS]
-    return lane if words[LANES] > 1 else [*lane, *words[HANDLED:UNSETTLED]]
+    return lane if words[LANES] > 1 else [*lane, *words[HANDLED:UNSETTLED], words[ASKED]]

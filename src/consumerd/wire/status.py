@@ -226,6 +226,7 @@ class PoolStatus(Answered, frozen=True):
     limits: Annotated[list[str], Meta(description="Those that it lists.")] = []
     ordered: Annotated[str | None, Meta(description="key: of each key one task runs at a time.")] = None
     coalesced: Annotated[int, Meta(description="Of the handled tasks, those that were finished with another.")] = 0
+    asked: Annotated[int, Meta(description="Retries that handlers asked for; `failed` has none of them.")] = 0
 
     @property
     def held(self) -> str:

@@ -305,6 +305,7 @@ def test_where_all_is_well_nothing_is_found() -> None:
         == []
     )
     assert findings(facts(workers=BUSY, handled=150)) == []
+    assert findings(facts(**BEHIND, asked=40)) == [], "its workers do something: its tasks are put off"
     assert findings(facts(limits=(limit(first_waits_s=3.0),))) == []
     (of_one,) = findings(
         facts(limits=(limit(first_waits_s=100.0),), before=msgspec.structs.replace(WELL, limits=["channel"]))

@@ -5,11 +5,14 @@ from dataclasses import replace
 import pytest
 
 from consumerd.errors import WireError
+from consumerd.model.outcome import Dead, Retry
 from consumerd.model.suspects import shown
 from consumerd.model.task import Task, TaskId
 from consumerd.testing.clock import ManualClock
 from consumerd.wire.board import (
+    ASKED,
     BOARD_BYTES,
+    FAILED,
     FLAGS,
     IDENTITIES_BYTES,
     IDENTITIES_WORD,
@@ -47,6 +50,16 @@ def test_what_one_process_writes_another_reads(boards: tuple[Board, Board]) -> N
     reading = master.read()
     assert (reading.state, reading.handled, reading.flags) == (WorkerState.RUNNING, 12, BoardFlag.SOURCE_AWAY)
     assert reading.busy == (Lane(busy_since_ns=now_ns, shard=3, cursor=0),)
+
+
+def test_a_retry_that_a_handler_asks_for_is_never_among_the_failures(boards: tuple[Board, Board]) -> None:
+    """Whoever looks between two words that are written would else see one failure that is gone with the next look."""
+    master, worker = boards
+    writer = BoardWriter(worker.words)
+    writer.note_outcome(Retry(after=1.0), was_tried=True, is_asked=True)
+    writer.note_outcome(Dead("no"), was_tried=True)
+    assert (master.words[FAILED], master.words[ASKED]) == (1, 1)
+    assert (master.read().failed, master.read().asked) == (1, 1)
 
 
 def test_a_worker_that_rests_is_on_no_task_and_an_attempt_of_none_makes_no_progress(

@@ -166,7 +166,7 @@ def _look_at_flow(pool: Pool, observations: list[Observation], now: float) -> No
     if not observations:
         return
     dead = pool.tally.dead
-    done = dead.handled + dead.failed + dead.parked + sum(each.finished for each in observations)
+    done = dead.handled + dead.failed + dead.asked + dead.parked + sum(each.finished for each in observations)
     is_at_work = pool.is_held or any(each.is_at_work for each in observations)
     pool.flow = flowed(pool.flow, pool.lag, done=done, is_at_work=is_at_work, now=now)
     _tell_of_shards(pool, frozenset(pool.flow.stalled(now)))

@@ -15,12 +15,13 @@ from consumerd.wire.recent import KEPT, Recent, recent_in, together
 
 @dataclass
 class Counts:
-    """Tasks that were handled, failed and parked, and that are not settled yet. coalesced: of those that were handled,
-    the ones that were finished with another.
+    """Tasks that were handled, failed and parked, and that are not settled yet. asked: retries that handlers asked for,
+    which `failed` has not. coalesced: of those that were handled, the ones that were finished with another.
     """
 
     handled: int = 0
     failed: int = 0
+    asked: int = 0
     parked: int = 0
     unsettled: int = 0
     coalesced: int = 0
@@ -28,6 +29,7 @@ class Counts:
     def add(self, reading: Reading) -> None:
         self.handled += reading.handled
         self.failed += reading.failed
+        self.asked += reading.asked
         self.parked += reading.parked
         self.unsettled += reading.unsettled
         self.coalesced += reading.coalesced

@@ -49,7 +49,7 @@ class MeasuredLag:
 class Flow:
     """How tasks flow from a pool's source, look after look.
 
-    done: how many tasks the pool has handled, failed or parked.
+    done: how many tasks the pool has handled, failed or parked, or put off because their handlers asked for it.
     idle_since_s: when it last made progress, or showed a sign of work.
     shards: those in which tasks wait; the position of each, and since when it stands there.
     heard_at: when that was last measured.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from consumerd.wire.board import FAILED, FLAGS, HANDLED, PARKED, Lane, Reading, WorkerState, reading_in
+from consumerd.wire.board import ASKED, FAILED, FLAGS, HANDLED, PARKED, Lane, Reading, WorkerState, reading_in
 from consumerd.wire.standing import Standing, standing
 
 STALLED_AFTER_S = 15.0
@@ -71,9 +71,9 @@ class Observation:
 
     @property
     def finished(self) -> int:
-        """How many tasks it has handled, failed or parked."""
+        """How many tasks it has handled, failed or parked, or put off because their handlers asked for it."""
         words = self.standing.words
-        return words[HANDLED] + words[FAILED] + words[PARKED]
+        return words[HANDLED] + words[FAILED] + words[ASKED] + words[PARKED]
 
     @property
     def reading(self) -> Reading:

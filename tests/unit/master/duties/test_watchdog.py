@@ -22,7 +22,7 @@ from consumerd.master.rules.plan import plan
 from consumerd.master.rules.watch import NO_TURN_S, SCAN_BUSY_S, SCAN_IDLE_S, STALLED_AFTER_S
 from consumerd.model.slots import SlotState
 from consumerd.sources.identities import in_order
-from consumerd.wire.board import BUSY_SINCE_NS, CURSOR, LANES_AT, MAGIC_WORD, SHARD, STATE, TURNED_NS
+from consumerd.wire.board import ASKED, BUSY_SINCE_NS, CURSOR, LANES_AT, MAGIC_WORD, SHARD, STATE, TURNED_NS
 from consumerd.wire.board_writer import BoardWriter
 from consumerd.wire.status import Culprit
 from unit.master.pools.test_messages import NAME, WORKER_PID, Stage
@@ -172,6 +172,17 @@ def test_a_silent_source_costs_one_worker_and_the_next_later(watched: Watched) -
             assert watched.problems() == [f"{NAME}: tasks wait, and none comes to any worker, in shard 3"]
     assert [slot for slot, _ in watched.killed_at] == [1]
     assert watched.told("shard_stalled") == [{"consumer": str(NAME), "shards": [3]}]
+
+
+def test_the_death_of_a_worker_is_no_progress_of_its_pool(watched: Watched) -> None:
+    watched.words(0)[ASKED] = 4
+    watched.until(2.0)
+    flow = watched.stage.pool.flow
+    worker_ended(watched.stage.pool, 0, 9, watched.now)
+    watched.turning = {1}
+    watched.until(20.0)
+    assert flow is not None
+    assert watched.stage.pool.flow == flow
 
 
 def test_a_worker_that_hung_is_the_culprits_and_kept_as_a_flight_record(watched: Watched) -> None:

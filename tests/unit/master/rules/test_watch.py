@@ -19,6 +19,7 @@ from consumerd.master.rules.watch import (
     seen,
 )
 from consumerd.wire.board import (
+    ASKED,
     ATTEMPT_SINCE_NS,
     BUSY_SINCE_NS,
     CURSOR,
@@ -81,10 +82,14 @@ def test_a_task_timeout_below_the_time_of_the_flag_counts_first() -> None:
 
 def test_whatever_the_loop_changes_is_progress() -> None:
     of_lane = (LANES_AT + CURSOR, LANES_AT + BUSY_SINCE_NS, LANES_AT + ATTEMPT_SINCE_NS)
-    for place in (*of_lane, HANDLED, FAILED):
+    for place in (*of_lane, HANDLED, FAILED, ASKED):
         changed = board(BUSY, {place: BUSY[place] + 1})
         observation = seen(standing_for(100, BUSY), changed, 101.0, is_stopped=False, planned_s=1.0)
         assert judged(observation, TIMEOUT_S) is None, place
+
+
+def test_a_retry_that_a_handler_asked_for_counts_among_what_is_finished() -> None:
+    assert standing_for(1, board(IDLE, {HANDLED: 1, FAILED: 2, ASKED: 4})).finished == 7
 
 
 def test_what_others_than_the_loop_change_is_no_progress() -> None:
