@@ -157,7 +157,7 @@ class WorkerStatus(Answered, frozen=True):
     is_worn: bool
     refused: Annotated[str, Meta(description="Why the system refuses it a process; empty where it does not.")]
     is_refused: Annotated[bool, Meta(description="The system has refused it a process several times in a row.")]
-    starts_in_s: float | None
+    starts_in_s: Annotated[float | None, Meta(description="null: it does not back off, or nobody knows when.")]
     stuck: Annotated[str | None, Meta(description="What it makes no progress in, as a sentence.")]
     last_end: LastEnd | None
     stuck_in: Annotated[str | None, Meta(description="task, loop, or stopped: by a signal.")] = None

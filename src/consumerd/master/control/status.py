@@ -20,6 +20,7 @@ from consumerd.master.duties.autoscaler import scaling_of, shards_of
 from consumerd.master.pools.pool import Pool
 from consumerd.master.pools.worker import Worker, recent_of
 from consumerd.master.rules.history import REFUSALS_THAT_TELL
+from consumerd.master.rules.plan import next_starts
 from consumerd.model.slots import LOOPING, SlotState
 from consumerd.wire.board import lanes_in, look_at, reading_in
 from consumerd.wire.problems import PoolProblem
@@ -62,6 +63,7 @@ def pool_status(pool: Pool, now: float, *, paused: Paused | None = None, extent:
     flags = _flags(pool.workers.values())
     is_told = extent.workers_of in (None, pool.consumer)
     shown = sorted(number for number, slot in slots.items() if number < wanted or slot.is_occupied)
+    starts = next_starts(pool.wanted, observed, now)
     return PoolStatus(
         name=pool.consumer,
         target=pool.entry.settings.target,
@@ -90,7 +92,7 @@ def pool_status(pool: Pool, now: float, *, paused: Paused | None = None, extent:
         traceback=observed.traceback,
         last_error=pool.last_error,
         **_wrong(problems_of(pool, flags, running + finished, now)),
-        workers=[_worker(pool, number, now, extent) for number in shown if is_told],
+        workers=[_worker(pool, number, now, extent, starts.get(number)) for number in shown if is_told],
         paused=paused,
         throttled=pool.throttled,
     )
@@ -124,9 +126,9 @@ def _measured(pool: Pool, now: float) -> dict[str, Any]:  # fields of PoolStatus
     }
 
 
-def _worker(pool: Pool, number: int, now: float, extent: Extent) -> WorkerStatus:
+def _worker(pool: Pool, number: int, now: float, extent: Extent, starts_at: float | None) -> WorkerStatus:
     slot, worker, last = pool.observed.slots[number], pool.workers.get(number), pool.last_ends.get(number)
-    is_stalled, is_backing_off = slot.state is SlotState.STALLED, slot.state is SlotState.BACKING_OFF
+    is_stalled = slot.state is SlotState.STALLED
     return WorkerStatus(
         slot=number,
         state="ended" if worker is not None and worker.has_ended() else slot.state.value,
@@ -138,7 +140,7 @@ def _worker(pool: Pool, number: int, now: float, extent: Extent) -> WorkerStatus
         is_worn=slot.is_worn,
         refused=slot.refused,
         is_refused=slot.refusals >= REFUSALS_THAT_TELL,
-        starts_in_s=round(max(0.0, pool.observed.starts_at(slot) - now), 3) if is_backing_off else None,
+        starts_in_s=None if starts_at is None else round(max(0.0, starts_at - now), 3),
         stuck=worker.stuck.told(now) if worker is not None and worker.stuck and is_stalled else None,
         stuck_in=worker.stuck.why.value if worker is not None and worker.stuck and is_stalled else None,
         last_end=last if last is None or extent.recent else replace(last, recent=None),

@@ -156,10 +156,6 @@ class ObservedPool:
         """Failed, and nothing of it runs on."""
         return self.state is PoolState.FAILED and not any(slot.is_occupied for slot in self.slots.values())
 
-    def starts_at(self, slot: Slot) -> float:
-        """When a slot that backs off has its next start; of a failed pool one thing is tried, now and then."""
-        return max(slot.due_at, self.try_at) if self.state is PoolState.FAILED else slot.due_at
-
     def zygote(self, edition: int) -> Zygote:
         """Of this edition; one that is absent where there never was one."""
         return self.zygotes.get(edition, _NO_ZYGOTE)

@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 
 from consumerd.master.rules import actions
 from consumerd.master.rules.actions import Action
@@ -95,6 +96,21 @@ def canary_slot(wanted: WantedPool, pool: ObservedPool) -> int | None:
     return next(tried, next(empty, wanted.workers - 1))
 
 
+def next_starts(wanted: WantedPool, pool: ObservedPool, now: float) -> Mapping[int, float]:
+    """When the slots that back off are to start again. Of a failed pool one thing is tried at a time, which may be one
+    of them; when the others start, nobody knows.
+    """
+    starts = {number: slot.due_at for number, slot in pool.slots.items() if slot.state is SlotState.BACKING_OFF}
+    if pool.state is not PoolState.FAILED:
+        return starts
+    first = min(_PoolPlan(wanted, pool, _Clock(now)).starts(), key=itemgetter(0), default=None)
+    match first:
+        case (at, actions.ForkWorker(number)) if number in starts:
+            return {number: at}
+        case _:
+            return {}
+
+
 def _waits(name: ConsumerName, everything: Wanted, observed: Observed) -> bool:
     """Whether a pool has not begun, and those that must be healthy before are not."""
     wanted, pool = everything[name], observed[name]
@@ -168,23 +184,22 @@ class _PoolPlan:
 
     def _start(self) -> Iterator[Action]:
         """Bring the pool up, and every slot that is due. Of a failed pool one thing is tried, when it is time."""
-        if self.pool.state is PoolState.FAILED:
-            yield from itertools.islice(self._start_due(self.pool.try_at), 1)
-        else:
-            yield from self._start_due(-math.inf)
+        due = (action for at, action in self.starts() if self.clock.is_due(at))
+        yield from itertools.islice(due, 1) if self.pool.state is PoolState.FAILED else due
 
-    def _start_due(self, earliest: float) -> Iterator[Action]:
+    def starts(self) -> Iterator[tuple[float, Action]]:
+        """What has no process and could have one, each with when it is due."""
+        earliest = self.pool.try_at if self.pool.state is PoolState.FAILED else -math.inf
         for edition in sorted(self.needed):
             zygote = self.pool.zygote(edition)
-            if zygote.state is ZygoteState.ABSENT and self.clock.is_due(max(earliest, zygote.due_at)):
-                yield actions.ExecuteZygote(edition)
+            if zygote.state is ZygoteState.ABSENT:
+                yield max(earliest, zygote.due_at), actions.ExecuteZygote(edition)
         for number, slot in self.slots.items():
             # while an edition is on trial, only its slot gets it
             edition = self.pool.established if self.canary not in (None, number) else self.target
             if slot.is_occupied or self.pool.zygote(edition).state is not ZygoteState.READY:
                 continue
-            if self.clock.is_due(max(earliest, _start_at(slot, edition))):
-                yield actions.ForkWorker(number, edition)
+            yield max(earliest, _start_at(slot, edition)), actions.ForkWorker(number, edition)
 
     def _roll(self) -> Iterator[Action]:
         """Ask workers that are of other editions, or worn out, to leave, once the target can replace them; the highest

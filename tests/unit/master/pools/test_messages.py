@@ -387,15 +387,17 @@ def test_a_change_whose_process_the_system_keeps_refusing_is_taken_back_and_said
 
 def test_a_failed_pool_says_when_it_is_tried_again_and_how_that_is_asked_for(stage: Stage) -> None:
     stage.up()
-    worker_ended(stage.pool, 0, 9, 5.0)
+    for slot in (0, 1):
+        worker_ended(stage.pool, slot, 9, 5.0)
     stage.pool.become(history.failed(stage.pool.observed, 5.0, reason="no partner\nmore", traceback=""))
     status = pool_status(stage.pool, 17.0)
-    assert status.workers[0].starts_in_s == history.TRY_EVERY_S - 12.0
+    assert [worker.starts_in_s for worker in status.workers] == [history.TRY_EVERY_S - 12.0, None]
     again = "it is tried again in 48 s, or by consumerd restart g/a"
     assert status.problems == [f"g/a has failed; {again}: no partner"]
     stage.turn(5.0 + history.TRY_EVERY_S)
     (tried,) = pool_status(stage.pool, 66.0).problems
     assert tried.startswith("g/a has failed; it is tried again now, or by")
+    assert [worker.starts_in_s for worker in pool_status(stage.pool, 66.0).workers] == [None, 59.0]
 
 
 def test_a_pool_whose_first_process_the_system_keeps_refusing_has_failed(stage: Stage) -> None:

@@ -158,6 +158,30 @@ def test_workers_that_finish_without_a_task_make_up_for_none_that_die() -> None:
     assert pool.state is PoolState.FAILED
 
 
+def test_of_a_failed_pool_one_slot_is_to_start_next_and_of_the_others_nobody_knows_when() -> None:
+    pool = failed(10.0, due_at=(5.0, 5.0, 5.0))
+    assert next_starts(pool) == {0: 10.0 + TRY_EVERY_S}
+    assert next_starts(history.fork_asked(pool, 0, 1, 70.0)) == {1: 70.0 + TRY_EVERY_S}
+    late = failed(10.0, due_at=(90.0, 75.0, 80.0))
+    assert next_starts(late) == {1: 75.0}
+    assert [plan({A: wanted(workers=3)}, {A: late}, at) for at in (74.0, 75.0)] == [(), (ForkWorker(1, 1),)]
+    assert next_starts(history.zygote_ended(pool, 1, 11.0, jitter=1.0)) == {}, "its code is loaded first"
+    assert next_starts(history.vacated(failed(10.0, due_at=(90.0, 5.0, 5.0)), 0, 11.0)) == {}, "a new slot is first"
+    assert next_starts(history.renewed(pool, 11.0)) == {0: 5.0, 1: 5.0, 2: 5.0}
+
+
+def failed(now: float, due_at: tuple[float, ...]) -> ObservedPool:
+    """A pool that has failed, whose slots back off until then."""
+    pool = history.scaled(up(), len(due_at), 0.0)
+    for number, at in enumerate(due_at):
+        pool = dying(history.fork_asked(pool, number, 1, 0.0), number, 0.0).with_slot(number, due_at=at)
+    return history.failed(pool, now, reason="too many deaths", traceback="")
+
+
+def next_starts(pool: ObservedPool) -> dict[int, float]:
+    return dict(rules.next_starts(wanted(workers=3), pool, 11.0))
+
+
 def test_a_worker_that_ran_before_its_pool_failed_does_not_bring_it_back() -> None:
     pool = history.failed(running(), 5.0, reason="too many deaths", traceback="")
     assert history.proved(pool, 0, 9.0).state is PoolState.FAILED
