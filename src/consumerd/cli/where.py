@@ -6,6 +6,7 @@ Three tell of it: its source, the parking store, and the boards of the workers, 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -18,12 +19,15 @@ from consumerd.clock import SYSTEM_CLOCK, iso
 from consumerd.config.amounts import duration
 from consumerd.errors import NotRunningError
 from consumerd.inquiry.asking import Plain
+from consumerd.model.identity import ConsumerName
+from consumerd.state import host_identity, locks
 from consumerd.state.state_dir import StateDirectory
 from consumerd.wire.control import Connection, call
 from consumerd.wire.status import status_of
 
 STORE_S = 60.0
 NOT_FOUND = ("absent", "unknown")
+HELD = ("claimed", "running")
 _OF_PARKED = ("handle", "state", "due_at", "attempts", "crashes", "error")
 
 
@@ -46,7 +50,8 @@ def command(
     name, found = ask_source(target, config, state_dir, "where", task=task, may_call=may_call)
     if config is None:  # the master may have been started with another parking store than its configuration names
         found["parked"] = _parked_with_master(state_dir, name, found["ids"])
-    answer = concluded(found, _running(state_dir, name, found["ids"]), now=SYSTEM_CLOCK.wall())
+    running, ended = _running(state_dir, name, found["ids"]), has_ended(state_dir, name, found["facts"].get("lease"))
+    answer = concluded(found, running, now=SYSTEM_CLOCK.wall(), has_holder_ended=ended)
     if as_json:
         click.echo(json.dumps({"target": name, "task": task, **answer}, indent=2))
     else:
@@ -68,6 +73,18 @@ def _running(state_dir: StateDirectory, name: str, ids: Sequence[str]) -> Plain 
     return None
 
 
+def has_ended(state_dir: StateDirectory, name: str, lease: str | None) -> bool:
+    """Whether a lease, `id.group.name.slot#generation/number`, is that of a worker of this state directory, and no
+    process is in its slot.
+    """
+    own_id = host_identity.known_id(state_dir)
+    if own_id is None or lease is None:
+        return False
+    pool = re.escape(f"{own_id}.{ConsumerName.parse(name).dotted}.")
+    holder = re.fullmatch(rf"{pool}(\d+)#\d+/\d+", lease)
+    return holder is not None and not locks.is_slot_held(state_dir, name, int(holder[1]))
+
+
 def _parked_with_master(state_dir: StateDirectory, name: str, ids: Sequence[str]) -> Plain | None:
     """What the master's parking store has of the task, as the probe would tell it."""
     with Connection(state_dir.control_socket) as master:
@@ -77,18 +94,22 @@ def _parked_with_master(state_dir: StateDirectory, name: str, ids: Sequence[str]
     return None if task is None else {"id": task["task_id"], **{key: task[key] for key in _OF_PARKED}}
 
 
-def concluded(found: Plain, running: Plain | None, *, now: float) -> Plain:
+def concluded(found: Plain, running: Plain | None, *, now: float, has_holder_ended: bool = False) -> Plain:
     """The state of a task, the sentence that says why, and what both are made of. Pure.
 
     A worker that runs it knows best. What is parked goes before what its source says: there it is finished.
+    has_holder_ended: the worker whose lease it has, or had last, is known to have ended.
     """
     state, told, parked = found["state"], found["told"], found["parked"]
+    if has_holder_ended and state in HELD:
+        told += "; that worker has ended: the task is free when the next of its slot starts, or when the lease runs out"
     if running is not None:
         state = "running"
         for_s = duration(running["busy_s"])
         told = f"worker {running['worker_id']} has run it for {for_s}; consumerd cancel {running['task']} ends that"
     elif parked is not None and parked["state"] == "suspect":
-        told = f"{told}; a worker died while it ran, {parked['crashes']} times so far"
+        times = "once" if parked["crashes"] == 1 else f"{parked['crashes']} times"
+        told = f"{told}; a worker died while it ran, {times} so far"
     elif parked is not None:
         state, told = parked["state"], _parked(parked, now)
     facts = {**found["facts"], "ids": found["ids"]}

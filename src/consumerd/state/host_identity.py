@@ -34,6 +34,17 @@ def own_id(directory: StateDirectory, machine: str | None = None) -> str:
     return made
 
 
+def known_id(directory: StateDirectory) -> str | None:
+    """The directory's id, for others than its master; None where it has none of this machine and place, or they may not
+    read it.
+    """
+    try:
+        found = _read(directory.id_file)
+    except OSError:
+        return None
+    return found.get("id") if found.get("bound_to") == _binding(machine_id(), directory.path) else None
+
+
 def keep_id(directory: StateDirectory, known: str) -> None:
     """Write the id that this directory had, where the directory is made anew. OSError."""
     _write(directory, known, _binding(machine_id(), directory.path))

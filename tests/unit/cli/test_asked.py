@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumerd.cli.peek import shown
-from consumerd.cli.where import concluded
+from consumerd.cli.where import concluded, has_ended
+from consumerd.model.identity import ConsumerName
 from consumerd.sources.askable import TaskState
+from consumerd.state.host_identity import own_id
+from consumerd.state.state_dir import StateDirectory
 
 RUNNING = {"worker_id": 3, "pid": 4711, "task": "shop/Jobs#3:0:17", "busy_s": 12.0}
 PARKED = {
@@ -54,6 +58,35 @@ def test_a_suspect_is_where_its_source_says_and_its_crashes_are_told() -> None:
     answer = concluded(found("pending", PARKED | {"state": "suspect", "crashes": 2}), None, now=0.0)
     assert answer["state"] == "pending"
     assert answer["told"] == "the evidence; a worker died while it ran, 2 times so far"
+    answer = concluded(found("pending", PARKED | {"state": "suspect", "crashes": 1}), None, now=0.0)
+    assert answer["told"].endswith("a worker died while it ran, once so far")
+
+
+def test_the_holder_of_a_lease_has_ended_where_its_slot_of_this_state_directory_is_empty(tmp_path: Path) -> None:
+    state_dir = StateDirectory(tmp_path / "state")
+    assert not has_ended(state_dir, "shop/Jobs", "None.shop.Jobs.3#7/12")
+    state_dir.prepare()
+    lease = f"{own_id(state_dir)}.shop.Jobs.3#7/12"
+    assert has_ended(state_dir, "shop/Jobs", lease)
+    assert not has_ended(state_dir, "shop/Others", lease)
+    for other in (None, "", f"0{lease[1:]}" if lease[0] != "0" else f"1{lease[1:]}", "shop.5e8c#0/1"):
+        assert not has_ended(state_dir, "shop/Jobs", other)
+
+
+def test_the_holder_of_a_lease_lives_where_its_slot_has_a_process(tmp_path: Path) -> None:
+    state_dir = StateDirectory(tmp_path / "state")
+    state_dir.prepare()
+    lock = state_dir.slot_lock(ConsumerName.parse("shop/Jobs"), 3)
+    lock.symlink_to(lock.name)  # a lock that cannot be asked about counts as held
+    assert not has_ended(state_dir, "shop/Jobs", f"{own_id(state_dir)}.shop.Jobs.3#7/12")
+
+
+@pytest.mark.parametrize("state", TaskState)
+def test_that_the_holder_of_a_lease_has_ended_is_told_of_a_task_that_it_holds(state: TaskState) -> None:
+    told = concluded(found(state), None, now=0.0, has_holder_ended=True)["told"]
+    is_held = state in (TaskState.CLAIMED, TaskState.RUNNING)
+    assert told.startswith("the evidence; that worker has ended" if is_held else "the evidence")
+    assert is_held or told == "the evidence"
 
 
 @pytest.mark.parametrize("state", TaskState)

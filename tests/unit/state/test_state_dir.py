@@ -8,7 +8,7 @@ import pytest
 
 from consumerd.errors import StateDirectoryError
 from consumerd.model.identity import ConsumerName
-from consumerd.state.host_identity import machine_id, own_id
+from consumerd.state.host_identity import known_id, machine_id, own_id
 from consumerd.state.state_dir import LONGEST_SOCKET_PATH_BYTES, StateDirectory
 
 
@@ -104,6 +104,7 @@ def test_a_copy_on_the_same_machine_gets_another_id(tmp_path: Path) -> None:
     original, copy = prepared(tmp_path / "state"), prepared(tmp_path / "copy")
     made = own_id(original)
     copy.id_file.write_bytes(original.id_file.read_bytes())
+    assert (known_id(original), known_id(copy)) == (made, None)
     assert own_id(copy) != made
     assert own_id(original) == made
 

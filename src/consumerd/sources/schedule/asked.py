@@ -75,7 +75,7 @@ class AskedSchedule:
         if tick.lease_until is not None and tick.lease_until > now:
             owner = str(tick.lease_token).partition("/")[0]
             since = now if tick.began_at is None else tick.began_at
-            told = f"{run} goes on since {iso(since)}, on {owner}"
+            told, facts = f"{run} goes on since {iso(since)}, on {owner}", {**facts, "lease": tick.lease_token}
             return Whereabouts(TaskState.RUNNING, told, ids, facts)
         if tick.due_at > now:
             tried = f", after {tick.attempts} {'attempt' if tick.attempts == 1 else 'attempts'}"
