@@ -42,6 +42,7 @@ from consumerd.verbs.parked.view import (
     render_list,
     render_nothing,
     render_queries,
+    render_suspects,
     render_task,
 )
 from consumerd.wire.status import ask_status
@@ -81,6 +82,7 @@ class Rate(click.ParamType[float]):
 
 MOMENTS = {"since": Moment(), "until": Moment()}
 DECIDABLE = click.Choice(["waiting", "dead"])
+ALL_SUSPECTS = {"state": "suspect"}
 ANY_STATE = click.Choice([*DECIDABLE.choices, "suspect"])
 
 
@@ -127,6 +129,10 @@ def list_(
         _print_json({"tasks": rows, "has_more": is_cut})
         return shown()
     click.echo("\n".join(render_list(rows, width=terminal_width())) if rows else render_nothing(narrowing))
+    if not rows and config is None and {key: value for key, value in narrowing.items() if value} == ALL_SUSPECTS:
+        with contextlib.suppress(ConsumerdError):  # no master runs: the store knows all
+            for line in render_suspects(ask_status(state_dir.control_socket).pools, target):
+                click.echo(line)
     if is_cut:
         newest = "the newest is" if limit == 1 else f"the newest {limit} are"
         click.echo(f"only {newest} shown: see --limit", err=True)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import click
 
 from consumerd.cli.lines import printable, table
 from consumerd.clock import iso, wall
 from consumerd.config.amounts import duration
+from consumerd.model.identity import ConsumerName
 from consumerd.verbs.parked.asking import Item
+from consumerd.wire.status import PoolStatus
 
 ERROR_HEADINGS = ("TASKS", "FIRST", "LAST", "HANDLE", "CONSUMER")
 HEADINGS = ("HANDLE", "STATE", "ATTEMPTS", "LAST", "DUE", "CONSUMER")
@@ -38,6 +40,17 @@ def render_list(rows: Sequence[Item], *, width: int | None = None) -> list[str]:
 def render_nothing(narrowing: Mapping[str, object]) -> str:
     """Said where there is no row. narrowing: what the tasks had to be like; nothing but a target is no part of it."""
     return "no parked task is like that" if any(narrowing.values()) else "nothing is parked"
+
+
+def render_suspects(pools: Iterable[PoolStatus], target: str | None) -> Iterator[str]:
+    """Where no suspect is listed: how many the master knows. The store has one only when it runs again, by which its
+    death is written down.
+    """
+    for pool in pools:
+        if pool.suspects and (target is None or ConsumerName.parse(pool.name).matches(target)):
+            known = "1 suspect, which is" if pool.suspects == 1 else f"{pool.suspects} suspects, each of which is"
+            when = f"listed when it runs again after a death that counts: see consumerd explain {pool.name}"
+            yield f"{pool.name}: the master knows {known} {when}"
 
 
 def _what_failed(row: Item, width: int | None) -> list[str]:

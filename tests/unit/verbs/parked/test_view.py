@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,9 +20,11 @@ from consumerd.verbs.parked.view import (
     render_list,
     render_nothing,
     render_queries,
+    render_suspects,
     render_task,
 )
 from contracts.parking_store import dead_task, parked_task
+from unit.doctor.test_findings import POOL
 
 
 def item(task: ParkedTask) -> dict[str, object]:
@@ -118,3 +121,14 @@ def test_a_retry_at_a_rate_says_when_the_last_task_is_due() -> None:
 def test_that_a_filter_matched_none_is_not_said_as_if_nothing_were_parked() -> None:
     assert render_nothing({"state": None, "error": None, "where": ()}) == "nothing is parked"
     assert render_nothing({"state": None, "error": "KeyError", "where": ()}) == "no parked task is like that"
+
+
+def test_suspects_that_only_the_master_knows_are_said_where_none_is_listed() -> None:
+    pools = [msgspec.structs.replace(POOL, suspects=suspects) for suspects in (0, 1, 2)]
+    listed = "listed when it runs again after a death that counts: see consumerd explain shop/mails"
+    for target in (None, "shop", "shop/mails"):
+        assert list(render_suspects(pools, target)) == [
+            f"shop/mails: the master knows 1 suspect, which is {listed}",
+            f"shop/mails: the master knows 2 suspects, each of which is {listed}",
+        ]
+    assert list(render_suspects(pools, "shop/others")) == []
