@@ -143,6 +143,12 @@ def is_locked(error: BaseException | None) -> bool:
     return isinstance(error, DBAPIError) and error.orig is not None and not _LOCKED_CODES.isdisjoint(_codes(error.orig))
 
 
+def remedied(refusal: BaseException) -> str:
+    """What a database has against a change of a row, and what is to do."""
+    remedy = "end the transaction that has locked it" if is_locked(refusal) else "mend it"
+    return f"{words_of(refusal)}: {remedy}"
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether the same transaction can be tried again at once: a deadlock, a lost race."""
     if not isinstance(error, DBAPIError) or error.orig is None:

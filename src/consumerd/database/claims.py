@@ -116,18 +116,18 @@ class Claims:
         since: Place | None = None,
         turn: Sequence[object] | None = None,
         has_lapsed: bool = True,
-        is_first: bool = True,
         fitting: Callable[[list[ClaimedRow]], list[ClaimedRow]] | None = None,
         **values: object,
     ) -> list[ClaimedRow]:
         """Claim at most `limit` rows that are due; key and what the table `gives` of each. Expired claims come first.
+
+        In its transaction, `go_by_index` comes before.
 
         is_untried: take of the others only those that were never tried.
         since: take of the others only those that are due since then or later; where keys give an order to rows of one
         time, and none take turns, only those behind this one.
         turn: take of the others only those with these values in the columns by which rows take turns.
         has_lapsed: whether expired claims are looked for.
-        is_first: whether it is the transaction's first claim.
         fitting: chooses of what was found what is taken.
         values: what the table's condition asks for.
         """
@@ -138,8 +138,6 @@ class Claims:
         given |= {f"turn_{number}": value for number, value in enumerate(turn or ())}
         nulls = None if turn is None else tuple(value is None for value in turn)
         claiming = self.looks.claiming(Kind(is_untried, since is not None, has_lapsed, nulls))
-        if is_first:
-            self.go_by_index(connection)
         if claiming.quick is not None and fitting is None:
             return list(self.run(connection, claiming.quick, limit=limit, **given).fetchall())
         rows: list[ClaimedRow] = []
@@ -151,7 +149,7 @@ class Claims:
         return taken
 
     def go_by_index(self, connection: Connection) -> None:
-        """Have the rest of the transaction look for rows by indexes alone; every claim says it itself."""
+        """Have the rest of the transaction look for rows by indexes alone."""
         if self._dialect in BY_INDEX:
             connection.exec_driver_sql(BY_INDEX[self._dialect])
 

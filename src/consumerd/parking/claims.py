@@ -114,7 +114,9 @@ def fate(connection: Connection, consumer: str, task_id: TaskId) -> str:
 
 def claim_due(connection: Connection, consumer: str, limit: int, lease: Lease) -> tuple[ParkedTask, ...]:
     """Claim at most `limit` waiting tasks that are due by the database's clock, the longest due first."""
-    rows = _claims(connection).claim(connection, lease, limit, fitting=within_size, consumer=consumer)
+    claims = _claims(connection)
+    claims.go_by_index(connection)
+    rows = claims.claim(connection, lease, limit, fitting=within_size, consumer=consumer)
     return read_tasks(connection, [row[0] for row in rows])
 
 

@@ -201,7 +201,9 @@ def _claim(connection: Connection, schedule: Schedule, lease: Lease) -> ClaimedT
     seen = _see(connection, schedule.consumer)
     if _claimable_s(seen, schedule) > 0:
         return None
-    rows = _claims(connection.dialect.name).claim(connection, lease, 1, consumer=schedule.consumer)
+    claims = _claims(connection.dialect.name)
+    claims.go_by_index(connection)
+    rows = claims.claim(connection, lease, 1, consumer=schedule.consumer)
     if not rows:
         return None
     key = rows[0][0]

@@ -46,13 +46,17 @@ class Claiming:
         self._order.begin_anew()
 
     def is_due(self, connection: Connection) -> bool:
-        """Whether a claim would take something."""
-        return (self._intake or self._claims).is_due(connection)
+        """Whether a claim would take something; if so, the next one looks at everything, for that may be anywhere."""
+        found = (self._intake or self._claims).is_due(connection)
+        if found:
+            self._order.begin_anew()
+        return found
 
     def take(self, connection: Connection, limit: int) -> TableBatch | None:
         """Claim what is due, at most `limit` rows; None where nothing is."""
         lease = Lease(f"{self._context.lease_owner}/{next(self._numbers)}", self._options.lease)
         claim = self._claim if self._side is None else self._claim_beside
+        self._claims.go_by_index(connection)
         rows = claim(connection, lease, limit)
         if not rows:
             return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from consumerd import events
-from consumerd.database.causes import is_refusal, words_of
+from consumerd.database.causes import is_refusal, remedied
 from consumerd.database.claims import MOST_KEYS
 from consumerd.database.database import Database
 from consumerd.errors import SourceAwayError
@@ -84,8 +84,7 @@ class Upkeep:
             return
         self._passed += 1
         row = f"{self._options.table}:{self._first}"
-        error = f"the database refuses to delete {row}, done for long enough: {words_of(refusal)}: mend it"
-        self._tell(_DELETING, error)
+        self._tell(_DELETING, f"the database refuses to delete {row}, done for long enough: {remedied(refusal)}")
 
     def _tell(self, name: str, error: str) -> None:
         if self._now() >= self._tells_at[name]:

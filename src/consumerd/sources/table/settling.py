@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 from sqlalchemy import Connection
 
 from consumerd import events
-from consumerd.database.causes import is_locked, is_refusal, words_of
+from consumerd.database.causes import is_refusal, remedied
 from consumerd.database.claims import MOST_KEYS, Steps
 from consumerd.database.database import Database
 from consumerd.errors import SourceAwayError
@@ -162,8 +162,7 @@ class Settling:
 
     def _told(self, settled: Settled, refusal: BaseException) -> str:
         row = f"{cast('TableOptions', self._context.options).table}:{key_text(settled.keys[0])}"
-        remedy = "end the transaction that has locked it" if is_locked(refusal) else "mend it"
-        return f"the database refuses to settle {row}: {words_of(refusal)}: {remedy}; it is tried again by itself"
+        return f"the database refuses to settle {row}: {remedied(refusal)}; it is tried again by itself"
 
     def _note(self, batch: TableBatch, start: int, stop: int, settlement: Steps, **values: object) -> None:
         if keys := batch.keys_to_settle(start, stop):

@@ -91,7 +91,7 @@ class Suspects:
         self._do_fit = self._board.identify(identities)
         if not self._do_fit:
             return True
-        if not self._told and not self._kept:
+        if not self.are_known:
             return False
         first, last = batch.offset(batch.raws[0]), batch.offset(batch.raws[-1])
         return has_one_of(identities, first, last, {*self._told, *self._kept})

@@ -30,19 +30,15 @@ class Whole:
         """Whether the next one should."""
         return self._now() >= self._at
 
-    def note(self, began_at: float) -> None:
-        """One that began then has ended."""
+    def note(self, began_at: float, *, is_cut_off: bool) -> None:
+        """One that began then has ended. is_cut_off: for it had enough, so the next is one, too."""
         now = self._now()
         self._affordable_at = now + SHARE * (now - began_at)
-        self._at = max(self._affordable_at, now + SHORTEST_S)
+        self._at = 0.0 if is_cut_off else max(self._affordable_at, now + SHORTEST_S)
 
     def hasten(self) -> None:
         """The next should, as soon as that costs a twentieth of the time."""
         self._at = self._affordable_at
-
-    def repeat(self) -> None:
-        """The next should, for the last one did not come to an end."""
-        self._at = 0.0
 
 
 class Front:
@@ -66,9 +62,7 @@ class Front:
         last: its last row of those that waited; None: it had none. is_full: it found as many as it wanted.
         """
         if since is None:
-            self._whole.note(began_at)
-            if is_full and last is None:
-                self._whole.repeat()
+            self._whole.note(began_at, is_cut_off=is_full and last is None)
         elif not is_full:
             self._whole.hasten()  # nothing more from there on
         if last is not None:

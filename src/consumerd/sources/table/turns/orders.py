@@ -45,7 +45,9 @@ class InOrder:
             connection, lease, limit, is_untried=is_untried, since=since, has_lapsed=since is None
         )
         front.note(began_at, since, self._found.last(rows), is_full=len(rows) == limit)
-        return rows if rows or since is None else self.claim(connection, lease, limit, is_untried=is_untried)
+        if rows or since is None or front.since() is not None:
+            return rows
+        return self.claim(connection, lease, limit, is_untried=is_untried)
 
 
 class InTurn:
@@ -109,13 +111,10 @@ class InTurn:
                 since=since,
                 turn=lane.values,
                 has_lapsed=has_lapsed,
-                is_first=is_first and place == 0,
             )
             rows += found
             if has_lapsed:
-                self._lapsed.note(began_at)
-                if len(found) == left and self._found.last(found) is None:
-                    self._lapsed.repeat()
+                self._lapsed.note(began_at, is_cut_off=len(found) == left and self._found.last(found) is None)
             if not is_untried:
                 lane.front.note(began_at, since, self._found.last(found), is_full=len(found) == left)
                 self._lanes.note(lane, len(found), is_over=since is None and len(found) < left)

@@ -50,7 +50,6 @@ class Walk:
         began_at = self._now()
         if not lanes.is_empty and began_at < self._next_at:
             return
-        self._claims.go_by_index(connection)
         for _ in range(MOST_STEPS):
             if not self._has_begun:
                 self._has_begun, self._priority = True, self._priority_after(connection, None)
