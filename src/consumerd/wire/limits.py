@@ -28,8 +28,8 @@ FORGOTTEN, KEPT = 1, 2
 WAITING, WAITING_SINCE_NS, ASKED_NS = range(1, 4)
 """A holder's own words: how many tasks wait, since when the first does, and when it was refused last."""
 
-PLACELESS = 2**32
-"""In WAITING of a limit's own row, a task counts so much that waits since its key finds no row."""
+_PLACELESS = 2**32
+"""In WAITING of a limit's own row, a task whose key finds no row counts so much: no word is left for them."""
 
 _KIND = "limit"
 
@@ -106,7 +106,21 @@ def rows_of(table: SharedTable) -> dict[str, dict[str, Row]]:
 
 def held_of(row: Row) -> tuple[int, int]:
     """How many tasks run, and how many wait."""
-    return sum(row.of_all(HELD)), sum(row.of_all(WAITING)) % PLACELESS
+    return sum(row.of_all(HELD)), waiting_of(row)[0]
+
+
+def note_waiting(own: memoryview, count: int, since_ns: int, *, placeless: int = 0) -> None:
+    """Write into a holder's own words how many of its tasks wait, since when the first does.
+
+    placeless: beside these, in a limit's own row, how many wait whose keys have no row.
+    """
+    own[WAITING], own[WAITING_SINCE_NS] = count + _PLACELESS * placeless, since_ns
+
+
+def waiting_of(row: Row) -> tuple[int, int]:
+    """How many tasks wait, and how many beside these whose keys have no row."""
+    placeless, waiting = divmod(sum(row.of_all(WAITING)), _PLACELESS)
+    return waiting, placeless
 
 
 def given_now(defined: Row, row: Row | None) -> Numbers:
@@ -181,7 +195,7 @@ def uses(table: SharedTable) -> list[Use]:
     for limit, rows in rows_of(table).items():
         for suffix, row in rows.items():
             running, waiting = held_of(row)
-            placeless = sum(row.of_all(WAITING)) // PLACELESS
+            _, placeless = waiting_of(row)
             if suffix and not running and not waiting:
                 continue
             since_ns = min((at_ns for at_ns in row.of_all(WAITING_SINCE_NS) if at_ns), default=0)

@@ -93,7 +93,7 @@ class Limit:
         for gate, number in list(self._asked.items()):
             own, (count, since) = self._table.row(number).own, waiting(gate)
             if number != self._defined_at:
-                own[limits.WAITING], own[limits.WAITING_SINCE_NS] = count, int(since * SECOND_NS)
+                limits.note_waiting(own, count, int(since * SECOND_NS))
             if not count:
                 own[limits.ASKED_NS] = 0
                 del self._asked[gate]
@@ -110,8 +110,7 @@ class Limit:
         placeless = sum(count for count, _ in found.values())
         found[without_key] = count, _ = waiting(without_key)
         since = min((since for count, since in found.values() if count), default=0.0)
-        own[limits.WAITING] = count + limits.PLACELESS * placeless
-        own[limits.WAITING_SINCE_NS] = int(since * SECOND_NS)
+        limits.note_waiting(own, count, int(since * SECOND_NS), placeless=placeless)
 
     def _gate_of(self, task: InHand, key_of: LimitKey) -> Hashable:
         try:

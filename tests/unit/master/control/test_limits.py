@@ -90,7 +90,7 @@ def test_tasks_without_a_place_are_told_apart_only_where_the_table_was_full(
     master.table.admit(0)
     own = master.table.find(limits.row_name("channel"))
     assert own is not None
-    own.own[limits.WAITING], own.own[limits.WAITING_SINCE_NS] = without_key + 2 * limits.PLACELESS, 1
+    limits.note_waiting(own.own, without_key, 1, placeless=2)
     monkeypatch.setattr(SharedTable, "times_full", times_full)
     assert [(each.waiting, each.placeless) for each in master.limits.shown()] == [shown]
     assert limits.held_of(own) == (0, without_key), "of the row's own numbers, the others want none"
