@@ -49,6 +49,11 @@ class Place:
     due: float
     key: object
 
+    def given(self) -> dict[str, object]:
+        """As the statements ask for it."""
+        key = self.key if isinstance(self.key, tuple) else (self.key,)
+        return {"since": self.due, **{f"after_{place}": part for place, part in enumerate(key)}}
+
 
 _TAKE = "UPDATE {table} SET {taken} WHERE {among}"
 _RENEW = "UPDATE {table} SET {taken} WHERE {is_held} AND {token} = :token"
@@ -132,9 +137,7 @@ class Claims:
         values: what the table's condition asks for.
         """
         given = {"token": lease.owner, "seconds": lease.seconds, **values}
-        if since is not None:
-            after = since.key if isinstance(since.key, tuple) else (since.key,)
-            given |= {"since": since.due, **{f"after_{place}": part for place, part in enumerate(after)}}
+        given |= {} if since is None else since.given()
         given |= {f"turn_{number}": value for number, value in enumerate(turn or ())}
         nulls = None if turn is None else tuple(value is None for value in turn)
         claiming = self.looks.claiming(Kind(is_untried, since is not None, has_lapsed, nulls))

@@ -61,9 +61,6 @@ def pool_status(pool: Pool, now: float, *, paused: Paused | None = None, extent:
     zygote, loaded = observed.zygote(target), list(pool.loaded.values())
     running, finished = _running(pool), sum(slot.state is SlotState.FINISHED for slot in slots.values())
     flags = _flags(pool.workers.values())
-    is_told = extent.workers_of in (None, pool.consumer)
-    shown = sorted(number for number, slot in slots.items() if number < wanted or slot.is_occupied)
-    starts = next_starts(pool.wanted, observed, now)
     return PoolStatus(
         name=pool.consumer,
         target=pool.entry.settings.target,
@@ -92,7 +89,7 @@ def pool_status(pool: Pool, now: float, *, paused: Paused | None = None, extent:
         traceback=observed.traceback,
         last_error=pool.last_error,
         **_wrong(problems_of(pool, flags, running + finished, now)),
-        workers=[_worker(pool, number, now, extent, starts.get(number)) for number in shown if is_told],
+        workers=_workers(pool, now, extent),
         paused=paused,
         throttled=pool.throttled,
     )
@@ -124,6 +121,15 @@ def _measured(pool: Pool, now: float) -> dict[str, Any]:  # fields of PoolStatus
         "schedule": pool.schedule,
         "parked_now": None if parked is None else ParkedCounts(waiting=parked.waiting, dead=parked.dead, age_s=age_s),
     }
+
+
+def _workers(pool: Pool, now: float, extent: Extent) -> list[WorkerStatus]:
+    """Those that are wanted, or there all the same; none where only another pool's are asked for."""
+    if extent.workers_of not in (None, pool.consumer):
+        return []
+    slots, starts = pool.observed.slots, next_starts(pool.wanted, pool.observed, now)
+    shown = sorted(number for number, slot in slots.items() if number < pool.wanted.workers or slot.is_occupied)
+    return [_worker(pool, number, now, extent, starts.get(number)) for number in shown]
 
 
 def _worker(pool: Pool, number: int, now: float, extent: Extent, starts_at: float | None) -> WorkerStatus:
