@@ -201,10 +201,16 @@ def test_a_kafka_loop_under_supervisord_and_its_consumer_do_the_same_and_the_con
     producer.produce(topic, b"no JSON", partition=0)
     assert producer.flush(DEADLINE_S) == 0
     logins = sorted(f"{number} {2 * number}" for number in range(MAILS))
-    with subprocess.Popen([sys.executable, "login_loop.py"], env=environment(), stderr=subprocess.PIPE) as script:
-        wait_until(lambda: sorted(noted(here)) == logins, DEADLINE_S, lambda: f"{noted(here)}")
-        script.terminate()
-        assert b"JSONDecodeError" in script.communicate()[1]
+    said = here / "stderr"
+    with (
+        said.open("wb") as stderr,
+        subprocess.Popen([sys.executable, "login_loop.py"], env=environment(), stderr=stderr) as script,
+    ):
+        try:
+            wait_until(lambda: sorted(noted(here)) == logins, DEADLINE_S, lambda: f"{noted(here)}")
+            wait_until(lambda: "JSONDecodeError" in said.read_text(), DEADLINE_S, said.read_text)
+        finally:
+            script.terminate()
     (here / "noted").unlink()
     with running("logins.toml", state_dir=here / "state", log=here / "log", env=environment()) as master:
         wait_until(lambda: sorted(noted(here)) == logins, DEADLINE_S, lambda: f"{noted(here)}{master.tail()}")
