@@ -25,7 +25,9 @@ from world.load import Load
 PLOTS = Path(__file__).parents[3] / "docs" / "plots"
 WIDE, TELEPHONE = (1280, 860), (375, 812)
 PRODUCED_FOR_S = 80.0
-SHOWN_AT_S = 105.0
+SHOWN_AT_S = 50.0
+"""While tasks are produced: the day ends as soon as all are done."""
+
 PATIENCE_S = 240.0
 SETTLES_MS = 2_500
 QUALITY = 82
