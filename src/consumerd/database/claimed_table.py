@@ -159,7 +159,9 @@ def parts_of(table: ClaimedTable, dialect: str) -> dict[str, str]:
 
 
 def _behind(dialect: str, due: str, key: Sequence[str]) -> str:
-    """What holds of a row that is due since `:since`; of those due at that time only of such behind `:after_…`.
+    """What holds of a row that is due later than `:since`, or at that time with a greater key than `:after_…`.
+
+    Without a key: of a row that is due at `:since` or later.
 
     MySQL and MariaDB use no index for a comparison of rows of values; for this one they go by two ranges of it.
     """

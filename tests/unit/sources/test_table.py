@@ -313,7 +313,8 @@ def test_who_wants_nothing_says_that_its_database_is_away_while_something_is_to_
     assert (source.unsettled(), bench.rows()) == (0, ["done"])
 
 
-def test_a_paused_worker_rests_until_the_database_is_back_that_has_to_settle(bench: TableBench) -> None:
+def run_of_one_row(bench: TableBench, consumer_class: type[BaseConsumer]) -> Run:
+    """A run over the table, in which one row is due."""
     bench.enqueue("x")
     bench.execute("UPDATE tasks SET due_at = 0")  # by the run's clock, which is early
 
@@ -321,11 +322,15 @@ def test_a_paused_worker_rests_until_the_database_is_back_that_has_to_settle(ben
         def open(self, context: SourceContext) -> None:
             super().open(replace(context, options=TableOptions(database=bench.database)))
 
+    return Run(consumer_class, source=Table())
+
+
+def test_a_paused_worker_rests_until_the_database_is_back_that_has_to_settle(bench: TableBench) -> None:
     class Handles(BaseConsumer):
         def handle_task(self, offset: int, record: object) -> None:
             del offset, record
 
-    run = Run(Handles, source=Table())
+    run = run_of_one_row(bench, Handles)
     run.turn()
     aside = removed(bench)
     run.interrupts.is_paused, paused_at = True, run.clock.monotonic()
@@ -500,18 +505,11 @@ def opened_files() -> list[str]:
 
 
 def test_a_task_that_waits_in_its_row_is_told(bench: TableBench) -> None:
-    bench.enqueue("x")
-    bench.execute("UPDATE tasks SET due_at = 0")  # by the run's clock, which is early
-
-    class Table(TableSource):
-        def open(self, context: SourceContext) -> None:
-            super().open(replace(context, options=TableOptions(database=bench.database)))
-
     class Fails(BaseConsumer):
         def handle_task(self, offset: int, record: object) -> object:
             return Retry(after=90.0) if self.attempt == 1 else Dead("no")
 
-    run = Run(Fails, source=Table())
+    run = run_of_one_row(bench, Fails)
     run.turn()
     [deferred] = [fact for fact in run.facts if fact.name == "task_deferred"]
     assert deferred.fields == {

@@ -27,17 +27,17 @@ class Whole:
 
     @property
     def is_due(self) -> bool:
-        """Whether the next one should."""
+        """Whether the next claim should look at everything."""
         return self._now() >= self._at
 
     def note(self, began_at: float, *, is_cut_off: bool) -> None:
-        """One that began then has ended. is_cut_off: for it had enough, so the next is one, too."""
+        """A claim of everything that began then has ended. is_cut_off: there may be more, so the next is one, too."""
         now = self._now()
         self._affordable_at = now + SHARE * (now - began_at)
         self._at = 0.0 if is_cut_off else max(self._affordable_at, now + SHORTEST_S)
 
     def hasten(self) -> None:
-        """The next should, as soon as that costs a twentieth of the time."""
+        """Let the next claim look at everything, as soon as that costs a twentieth of the time."""
         self._at = self._affordable_at
 
 
